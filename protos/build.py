@@ -1,0 +1,81 @@
+"""Compile `protos/` into `protos/gen/`: a hatch build hook, and a script (`python protos/build.py`).
+
+Python modules land in `protos/gen/modelserving`; `protos/gen/modelserving.binpb` is the descriptor
+set that Envoy's transcoder and the proto linter read. Generated code is never committed.
+"""
+
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+ROOT = Path(__file__).parent
+OUT = ROOT / "gen"
+
+
+class ProtoBuildHook(BuildHookInterface[Any]):
+    """Generates the code whenever the project is built or installed."""
+
+    PLUGIN_NAME = "custom"
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Generate before the files of the wheel are collected."""
+        del version, build_data
+        compile_protos()
+
+
+def google_api_root() -> Path:
+    """Return the include root that holds `google/api/*.proto`."""
+    spec = find_spec("google.api")
+    if spec is None or not spec.submodule_search_locations:
+        raise RuntimeError("googleapis-common-protos is not installed")
+    return Path(next(iter(spec.submodule_search_locations))).parent.parent
+
+
+def compile_protos() -> None:
+    """Replace `protos/gen` by freshly generated code."""
+    shutil.rmtree(OUT, ignore_errors=True)
+    OUT.mkdir()
+    protos = sorted(path.relative_to(ROOT) for path in (ROOT / "modelserving").rglob("*.proto"))
+    # A grpc module for a file without services would be empty, so only services get one.
+    services = [str(path) for path in protos if path.stem.endswith("_service")]
+    _protoc(
+        [
+            f"--python_out={OUT}",
+            f"--mypy_out={OUT}",
+            f"--descriptor_set_out={OUT / 'modelserving.binpb'}",
+            "--include_imports",
+            "--include_source_info",
+            *map(str, protos),
+        ]
+    )
+    _protoc([f"--grpc_python_out={OUT}", f"--mypy_grpc_out={OUT}", *services])
+    for package in [OUT / "modelserving", *(OUT / "modelserving").rglob("*/")]:
+        if package.is_dir() and package.name != "__pycache__":
+            (package / "__init__.py").touch()
+            (package / "py.typed").touch()
+
+
+def _protoc(arguments: list[str]) -> None:
+    plugins = Path(sys.executable).parent
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "grpc_tools.protoc",
+            f"--proto_path={ROOT}",
+            f"--proto_path={google_api_root()}",
+            f"--plugin=protoc-gen-mypy={plugins / 'protoc-gen-mypy'}",
+            f"--plugin=protoc-gen-mypy_grpc={plugins / 'protoc-gen-mypy_grpc'}",
+            *arguments,
+        ],
+        check=True,
+    )
+
+
+if __name__ == "__main__":
+    compile_protos()
