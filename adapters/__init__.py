@@ -1,0 +1,1 @@
+"""Outside technology: providers, the gRPC harness, telemetry. No business rules."""

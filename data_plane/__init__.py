@@ -1,0 +1,1 @@
+"""The data plane: stateless workers that answer inference requests from a snapshot."""

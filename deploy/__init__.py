@@ -1,0 +1,1 @@
+"""Starting the system: the command line, Envoy, and everything on one machine."""

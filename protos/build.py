@@ -1,4 +1,4 @@
-"""Compile `protos/` into `protos/gen/`: a hatch build hook, and a script (`python protos/build.py`).
+"""Compile `protos/` into `protos/gen/`: a hatch build hook, and a script to run by hand.
 
 Python modules land in `protos/gen/modelserving`; `protos/gen/modelserving.binpb` is the descriptor
 set that Envoy's transcoder and the proto linter read. Generated code is never committed.

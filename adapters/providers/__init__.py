@@ -1,0 +1,1 @@
+"""Providers: pure translation to and from each wire format, and the one HTTP client."""

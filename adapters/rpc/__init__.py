@@ -1,0 +1,1 @@
+"""The gRPC harness that both planes share."""

@@ -1,0 +1,1 @@
+"""What the workers hold: building it, caching it, rolling it out."""

@@ -1,0 +1,37 @@
+"""The `authorization` metadata: which token did the caller send?
+
+Bearer tokens and the documented `curl -u token:$TOKEN` form are accepted (RFC 6750, RFC 7617).
+"""
+
+import base64
+import binascii
+import hashlib
+
+
+def parse_token(authorization: str | None) -> str | None:
+    """Return the token in an `Authorization` header, None where there is none that can be read."""
+    scheme, _, credentials = (authorization or "").strip().partition(" ")
+    credentials = credentials.strip()
+    match scheme.lower():
+        case "bearer":
+            return credentials or None
+        case "basic":
+            return _parse_basic(credentials)
+        case _:
+            return None
+
+
+def digest(token: str) -> bytes:
+    """Return the SHA-256 digest of a token: the only form in which a token is stored or pushed.
+
+    Tokens are long and random, so a fast digest is enough: there is nothing to guess.
+    """
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def _parse_basic(credentials: str) -> str | None:
+    try:
+        user, _, password = base64.b64decode(credentials, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return password if user == "token" and password else None

@@ -1,0 +1,22 @@
+"""Names of the gRPC metadata that become HTTP headers, and the reverse.
+
+Envoy turns initial and trailing metadata into response headers; its Lua filter (`deploy/envoy`)
+reads ERROR_CODE and HTTP_STATUS to shape the body of a refusal, and removes both.
+"""
+
+from collections.abc import Iterable, Mapping
+
+AUTHORIZATION = "authorization"
+REQUEST_ID = "x-request-id"
+CONFIG_VERSION = "x-modelplane-config-version"
+SERVED_MODEL = "served-model-name"
+RETRY_AFTER = "retry-after"
+ERROR_CODE = "x-modelplane-error-code"
+HTTP_STATUS = "x-modelplane-http-status"
+
+Metadata = tuple[tuple[str, str], ...]
+
+
+def as_mapping(metadata: Iterable[tuple[str, str | bytes]] | None) -> Mapping[str, str]:
+    """Return text metadata by key; the last value wins, binary values are left out."""
+    return {key: value for key, value in metadata or () if isinstance(value, str)}

@@ -1,0 +1,77 @@
+"""Run a grpc.aio server: health, reflection, and a drain when it is told to stop."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+# Envoy admits bodies of 16 MiB (deploy/envoy); a message adds its own framing.
+MAX_MESSAGE_BYTES = 17 * 1024 * 1024
+
+OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.so_reuseport", 0),
+    # Watch streams are idle between changes: pings find a dead peer within seconds.
+    ("grpc.keepalive_time_ms", 5_000),
+    ("grpc.keepalive_timeout_ms", 3_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 2_000),
+    ("grpc.http2.max_ping_strikes", 0),
+)
+
+
+class Health:
+    """The standard gRPC health service, as one switch for the whole server."""
+
+    def __init__(self) -> None:
+        self.servicer = health.aio.HealthServicer()
+
+    async def set_serving(self, serving: bool) -> None:  # noqa: FBT001 - a switch has one argument
+        """Report the server as serving or not."""
+        status = health_pb2.HealthCheckResponse.ServingStatus
+        await self.servicer.set("", status.SERVING if serving else status.NOT_SERVING)
+
+
+def new_server(
+    service_names: Sequence[str],
+    health_servicer: health_pb2_grpc.HealthServicer,
+    interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+) -> grpc.aio.Server:
+    """Return a server with health and reflection, to which the caller adds its services.
+
+    Args:
+        service_names: Full names of the services that reflection lists.
+        health_servicer: Answers the standard health checks.
+        interceptors: Run around each call, outermost first.
+    """
+    server = grpc.aio.server(options=OPTIONS, interceptors=list(interceptors))
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    names = (*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server)
+    return server
+
+
+@asynccontextmanager
+async def running(
+    server: grpc.aio.Server, address: str, drain_seconds: float
+) -> AsyncIterator[int]:
+    """Serve on `address` and yield the port; on leaving, let calls in flight end.
+
+    Args:
+        server: Server with all its services.
+        address: `host:port`; port 0 picks a free one.
+        drain_seconds: How long calls in flight may go on once the server stops.
+
+    Raises:
+        RuntimeError: The address cannot be bound.
+    """
+    port = server.add_insecure_port(address)
+    await server.start()
+    try:
+        yield port
+    finally:
+        await server.stop(drain_seconds)
