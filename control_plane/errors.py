@@ -1,0 +1,68 @@
+"""The control plane's domain errors, and the one table from them to what a caller sees.
+
+ControlPlaneError
+├── InvalidParameter        a value that the caller must change
+├── Unauthenticated         no credential, or an unknown one
+├── PermissionDenied        known, but not allowed
+├── NotFound                no such object
+├── AlreadyExists           the name is taken
+├── Conflict                not in the present state, for example during an update
+├── NotSupported            part of the mirrored API that this deployment does not offer
+└── StoreUnavailable        the database does not answer
+"""
+
+import grpc
+
+from adapters.rpc.status import Status, StatusTable
+
+
+class ControlPlaneError(Exception):
+    """Base of all domain errors; the message is for the caller."""
+
+
+class InvalidParameter(ControlPlaneError):
+    """A value that the caller must change."""
+
+
+class Unauthenticated(ControlPlaneError):
+    """No credential, or an unknown one."""
+
+
+class PermissionDenied(ControlPlaneError):
+    """The caller is known but not allowed."""
+
+
+class NotFound(ControlPlaneError):
+    """There is no such object."""
+
+
+class AlreadyExists(ControlPlaneError):
+    """The name is taken."""
+
+
+class Conflict(ControlPlaneError):
+    """Not possible in the present state."""
+
+
+class NotSupported(ControlPlaneError):
+    """Part of the mirrored API that this deployment does not offer."""
+
+
+class StoreUnavailable(ControlPlaneError):
+    """The database does not answer; the caller may try again."""
+
+
+_CODE = grpc.StatusCode
+
+STATUS_TABLE = StatusTable(
+    {
+        InvalidParameter: Status(_CODE.INVALID_ARGUMENT, 400, "INVALID_PARAMETER_VALUE"),
+        Unauthenticated: Status(_CODE.UNAUTHENTICATED, 401, "UNAUTHENTICATED"),
+        PermissionDenied: Status(_CODE.PERMISSION_DENIED, 403, "PERMISSION_DENIED"),
+        NotFound: Status(_CODE.NOT_FOUND, 404, "RESOURCE_DOES_NOT_EXIST"),
+        AlreadyExists: Status(_CODE.ALREADY_EXISTS, 409, "RESOURCE_ALREADY_EXISTS"),
+        Conflict: Status(_CODE.ABORTED, 409, "RESOURCE_CONFLICT"),
+        NotSupported: Status(_CODE.UNIMPLEMENTED, 501, "NOT_IMPLEMENTED"),
+        StoreUnavailable: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
+    }
+)

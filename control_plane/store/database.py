@@ -1,0 +1,172 @@
+"""One database: SQLite or PostgreSQL, its transactions, and revisions ordered by commit.
+
+Neighbours: `tables` (what is stored), `migrate` (how it came to be), `*_store` (the statements).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+from sqlalchemy import event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlmodel import col, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from control_plane.errors import StoreUnavailable
+from control_plane.store.tables import EventKind, EventRow, RevisionRow
+
+# PostgreSQL channel on which a commit hints at new events.
+CHANNEL = "modelplane_events"
+
+
+class Transaction:
+    """A write: statements through `session`, and revisions for what workers must learn of."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self.session = session
+        self.revised = False
+
+    async def revise(self, kind: EventKind, key: str) -> int:
+        """Record a change of `key` and return its revision.
+
+        The counter's row stays locked until the commit, so a reader that has seen revision n has
+        seen every revision below it. Call it late: other writers wait from here on.
+        """
+        counter = (
+            update(RevisionRow)
+            .values(revision=col(RevisionRow.revision) + 1)
+            .returning(col(RevisionRow.revision))
+        )
+        revision = int((await self.session.exec(counter)).scalar_one())
+        self.session.add(EventRow(revision=revision, kind=kind, key=key))
+        self.revised = True
+        return revision
+
+
+class Database:
+    """Gives out sessions and tells listeners about commits that made a revision."""
+
+    def __init__(self, url: str) -> None:
+        self.url = async_url(url)
+        self.is_postgresql = self.url.startswith("postgresql")
+        self.engine = _create_engine(self.url, is_postgresql=self.is_postgresql)
+        # SQLite has one writer at a time: waiting here is cheaper than its busy loop.
+        self._writer = asyncio.Lock()
+        self._listeners: list[Callable[[], None]] = []
+
+    def on_commit(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after each commit of this process that made a revision."""
+        self._listeners.append(listener)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """Yield a session for reading.
+
+        Raises:
+            StoreUnavailable: The database does not answer.
+        """
+        with _translated_errors():
+            async with AsyncSession(self.engine, expire_on_commit=False) as session:
+                yield session
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[Transaction]:
+        """Yield a transaction that is committed at the end, or rolled back by an error.
+
+        Raises:
+            StoreUnavailable: The database does not answer; nothing was changed unless the
+                connection broke during the commit itself.
+        """
+        with _translated_errors():
+            async with self._exclusive(), self._session() as session:
+                transaction = Transaction(session)
+                async with session.begin():
+                    yield transaction
+                    if transaction.revised and self.is_postgresql:
+                        notify = text("SELECT pg_notify(:channel, '')")
+                        await session.exec(notify, params={"channel": CHANNEL})  # type: ignore[call-overload]
+        if transaction.revised:
+            for listener in self._listeners:
+                listener()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self.engine.dispose()
+
+    @asynccontextmanager
+    async def _exclusive(self) -> AsyncIterator[None]:
+        if self.is_postgresql:
+            yield
+        else:
+            async with self._writer:
+                yield
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[AsyncSession]:
+        async with self.engine.connect() as connection:
+            writing = await connection.execution_options(modelplane_writes=True)
+            async with AsyncSession(writing, expire_on_commit=False) as session:
+                yield session
+
+
+def async_url(url: str) -> str:
+    """Return `url` with the asynchronous driver that this project uses.
+
+    Raises:
+        ValueError: The URL names another kind of database.
+    """
+    scheme, separator, rest = url.partition("://")
+    match scheme.partition("+")[0]:
+        case "sqlite":
+            return f"sqlite+aiosqlite{separator}{rest}"
+        case "postgresql" | "postgres":
+            return f"postgresql+asyncpg{separator}{rest}"
+        case _:
+            raise ValueError(
+                f"database URL must begin with sqlite:// or postgresql://, not {scheme}://"
+            )
+
+
+def _create_engine(url: str, *, is_postgresql: bool) -> AsyncEngine:
+    if is_postgresql:
+        return create_async_engine(
+            make_url(url), pool_pre_ping=True, pool_size=10, connect_args={"timeout": 5}
+        )
+    engine = create_async_engine(url)
+    event.listen(engine.sync_engine, "connect", _configure_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - driver's own type
+    # The driver's own transactions begin too late for BEGIN IMMEDIATE; `_begin_sqlite` begins them.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Any) -> None:  # noqa: ANN401 - SQLAlchemy's event signature
+    writes = connection.get_execution_options().get("modelplane_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def _translated_errors() -> Iterator[None]:
+    try:
+        yield
+    except (DBAPIError, OSError) as error:
+        if is_outage(error):
+            raise StoreUnavailable("The database does not answer; please retry.") from error
+        raise
+
+
+def is_outage(error: BaseException) -> bool:
+    """Tell whether `error` means that the database is away, not that a statement is wrong."""
+    if isinstance(error, DBAPIError):
+        return isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
+    return isinstance(error, OSError)

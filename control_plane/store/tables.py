@@ -1,0 +1,179 @@
+"""The SQL tables. Rows never leave `control_plane.store`.
+
+Times are milliseconds since the epoch. Columns named `*_json` hold canonical proto JSON. Changes
+to this file need a migration in `migrations/versions`.
+"""
+
+from enum import StrEnum
+
+from sqlalchemy import BigInteger, LargeBinary, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+
+class EventKind(StrEnum):
+    """What an event row is about."""
+
+    ENDPOINT = "endpoint"
+    TOKEN = "token"  # noqa: S105 - the word, not a credential
+
+
+class Phase(StrEnum):
+    """Where the rollout of an endpoint's pending version stands (design: prepare, activate)."""
+
+    SETTLED = ""
+    PREPARING = "preparing"
+    ACTIVATING = "activating"
+
+
+class Outcome(StrEnum):
+    """What became of a version."""
+
+    PENDING = "PENDING"
+    ACTIVE = "ACTIVE"
+    SUPERSEDED = "SUPERSEDED"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+
+
+class LastUpdate(StrEnum):
+    """How the last update of an endpoint ended; while a phase runs, it is in progress."""
+
+    NOT_UPDATING = "NOT_UPDATING"
+    FAILED = "UPDATE_FAILED"
+    CANCELED = "UPDATE_CANCELED"
+
+
+class RevisionRow(SQLModel, table=True):
+    """The one counter. Locking its row orders revisions by commit."""
+
+    __tablename__ = "revision"
+
+    id: int = Field(default=1, primary_key=True)
+    # Newest revision handed out.
+    revision: int = Field(sa_type=BigInteger)
+    # Events up to this revision have been deleted.
+    compacted: int = Field(sa_type=BigInteger)
+    # Tells one store from another, so that a worker never resumes against the wrong one.
+    store_id: str
+
+
+class EventRow(SQLModel, table=True):
+    """One change that workers must learn of: the log behind the watch streams."""
+
+    __tablename__ = "event"
+
+    revision: int = Field(primary_key=True, sa_type=BigInteger)
+    kind: str
+    # Identifier of the endpoint or of the token.
+    key: str
+
+
+class EndpointRow(SQLModel, table=True):
+    """A serving endpoint and the state of its rollout."""
+
+    __tablename__ = "endpoint"
+
+    id: str = Field(primary_key=True)
+    name: str = Field(unique=True)
+    creator: str
+    created_ms: int = Field(sa_type=BigInteger)
+    updated_ms: int = Field(sa_type=BigInteger)
+    description: str = ""
+    budget_policy_id: str | None = None
+    # Highest version handed out; versions are never used twice.
+    last_version: int = 0
+    # Version that serves traffic.
+    active_version: int | None = None
+    # Version being rolled out; with the phase settled, the one whose rollout failed last.
+    pending_version: int | None = None
+    phase: str = Phase.SETTLED
+    # Revision that the workers must have acknowledged for the phase to end.
+    phase_revision: int = Field(default=0, sa_type=BigInteger)
+    # Time by which they must have.
+    phase_deadline_ms: int = Field(default=0, sa_type=BigInteger)
+    last_update: str = LastUpdate.NOT_UPDATING
+    last_update_message: str = ""
+    # Whether at least one worker has applied the active version.
+    ready: bool = False
+    # Revision at which the active version became active.
+    activated_revision: int = Field(default=0, sa_type=BigInteger)
+    tags_json: str = "[]"
+    rate_limits_json: str = "[]"
+    ai_gateway_json: str | None = None
+    email_notifications_json: str | None = None
+
+
+class EndpointConfigRow(SQLModel, table=True):
+    """One version of an endpoint's configuration; the content never changes."""
+
+    __tablename__ = "endpoint_config"
+
+    endpoint_id: str = Field(primary_key=True, foreign_key="endpoint.id", ondelete="CASCADE")
+    version: int = Field(primary_key=True)
+    # EndpointConfig without any plaintext credential.
+    config_json: str
+    creator: str
+    created_ms: int = Field(sa_type=BigInteger)
+    outcome: str = Outcome.PENDING
+    outcome_message: str = ""
+
+
+class CredentialRow(SQLModel, table=True):
+    """A credential given in plaintext with a version, sealed; dies with its endpoint."""
+
+    __tablename__ = "credential"
+
+    endpoint_id: str = Field(primary_key=True, foreign_key="endpoint.id", ondelete="CASCADE")
+    version: int = Field(primary_key=True)
+    # Served entity and field, for example `chat/openai_config.openai_api_key_plaintext`.
+    path: str = Field(primary_key=True)
+    sealed: bytes = Field(sa_type=LargeBinary)
+
+
+class SecretScopeRow(SQLModel, table=True):
+    """A named set of secrets."""
+
+    __tablename__ = "secret_scope"
+
+    name: str = Field(primary_key=True)
+    creator: str
+    created_ms: int = Field(sa_type=BigInteger)
+
+
+class SecretRow(SQLModel, table=True):
+    """A secret, sealed."""
+
+    __tablename__ = "secret"
+
+    scope: str = Field(primary_key=True, foreign_key="secret_scope.name", ondelete="CASCADE")
+    key: str = Field(primary_key=True)
+    sealed: bytes = Field(sa_type=LargeBinary)
+    updated_ms: int = Field(sa_type=BigInteger)
+
+
+class AccessTokenRow(SQLModel, table=True):
+    """An access token, known only by its digest."""
+
+    __tablename__ = "access_token"
+    __table_args__ = (UniqueConstraint("digest"),)
+
+    id: str = Field(primary_key=True)
+    digest: bytes = Field(sa_type=LargeBinary)
+    principal: str
+    admin: bool = False
+    comment: str = ""
+    created_ms: int = Field(sa_type=BigInteger)
+    # None: never.
+    expiry_ms: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class ReplicaRow(SQLModel, table=True):
+    """What a control-plane replica says of the workers connected to it."""
+
+    __tablename__ = "replica"
+
+    id: str = Field(primary_key=True)
+    seen_ms: int = Field(sa_type=BigInteger)
+    workers: int
+    # Revision that all of them have acknowledged; meaningless without workers.
+    acked_revision: int = Field(sa_type=BigInteger)
