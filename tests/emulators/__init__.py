@@ -1,0 +1,1 @@
+"""Servers that stand in for remote providers and reject what the real ones reject."""

@@ -1,0 +1,41 @@
+"""What differs on the paths of Azure OpenAI: the key's header, the version, the deployments.
+
+Used by `server`.
+"""
+
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from tests.emulators.openai.errors import AzureError
+
+DEPLOYMENTS = {
+    "my-gpt-35-turbo-deployment": "gpt-3.5-turbo",
+    "my-instruct-deployment": "gpt-3.5-turbo-instruct",
+    "my-embeddings-deployment": "text-embedding-3-small",
+}
+
+
+def check(request: web.Request, api_key: str) -> None:
+    """Refuse a request without the key in `api-key`, or without a version.
+
+    Raises:
+        AzureError: What Azure's front door would answer.
+    """
+    if request.headers.get("api-key") != api_key:
+        message = "Access denied due to invalid subscription key or wrong API endpoint."
+        raise AzureError(message, status=401, code="401")
+    if not request.query.get("api-version"):
+        raise AzureError("Resource not found", status=404, code="404")
+
+
+def model_of(deployment: str, deployments: Mapping[str, str]) -> str:
+    """Return the model behind a deployment.
+
+    Raises:
+        AzureError: There is no such deployment.
+    """
+    if deployment not in deployments:
+        message = "The API deployment for this resource does not exist."
+        raise AzureError(message, status=404, code="DeploymentNotFound")
+    return deployments[deployment]
