@@ -1,0 +1,263 @@
+"""OpenAI, every server that speaks its API, and Azure OpenAI with a key.
+
+API: https://platform.openai.com/docs/api-reference and, for Azure, its data-plane inference
+reference. The canonical form is this one, so bodies pass with few changes:
+
+- `model` becomes the external model's name; Azure takes the deployment from the URL instead.
+- A stream always asks for its usage; whoever relays it drops what the caller did not ask for.
+- A base URL without a path gets `/v1`; one with a path is used as given (`/v1`, `/api/v3`, …).
+- Compatible servers may leave out `[DONE]`, or report an error with status 200.
+
+Built by `registry.py`; sent by `http.py`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+
+import orjson
+from modelserving.v1.external_model_pb2 import ExternalModel, OpenAiConfig
+
+from adapters.providers.errors import (
+    AdapterError,
+    ConfigRefused,
+    MalformedAnswer,
+    QuotaExhausted,
+    RequestRefused,
+    StreamTruncated,
+    classify,
+    parse_retry_after,
+)
+from adapters.providers.sse import SseParser
+from adapters.providers.types import HttpRequest, JsonObject, Query, Task
+
+_DEFAULT_BASE = "https://api.openai.com/v1"
+_PATHS = {
+    Task.CHAT: "/chat/completions",
+    Task.COMPLETIONS: "/completions",
+    Task.EMBEDDINGS: "/embeddings",
+}
+_QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+_CLIENT_ERRORS_AND_UP = 400
+_STATUS_LIMIT = 600
+_DONE = b"[DONE]"
+
+
+class OpenAiAdapter:
+    """Translates for one external model of the provider `openai`."""
+
+    __slots__ = ("_headers", "_model", "_provider", "_secret", "_url")
+
+    def __init__(
+        self, provider: str, url: str, headers: Mapping[str, str], secret: str, model: str | None
+    ) -> None:
+        """Keep what every request needs.
+
+        Args:
+            provider: Name that errors carry.
+            url: URL of the task's route.
+            headers: Headers of every request, the credential among them.
+            secret: The credential, to be removed from whatever the provider repeats.
+            model: Value of `model`; None leaves it out.
+        """
+        self._provider = provider
+        self._url = url
+        self._headers = headers
+        self._secret = secret
+        self._model = model
+
+    def build_request(self, query: Query) -> HttpRequest:
+        """Return the provider's request; see `Adapter`."""
+        body = dict(query.body)
+        body.pop("model", None)
+        if self._model is not None:
+            body["model"] = self._model
+        if query.stream:
+            options = body.get("stream_options")
+            body["stream_options"] = {
+                **(options if isinstance(options, dict) else {}),
+                "include_usage": True,
+            }
+        try:
+            encoded = orjson.dumps(body)
+        except TypeError as error:
+            # The parser accepts deeper nesting than the encoder.
+            raise RequestRefused(self._provider, "the body is nested too deeply") from error
+        return HttpRequest(self._provider, self._url, self._headers, encoded)
+
+    def parse_response(self, body: bytes) -> JsonObject:
+        """Return the answer in `body`; see `Adapter`."""
+        answer = _parse_object(self._provider, body)
+        if answer.get("error"):
+            raise self._reported(answer)
+        return answer
+
+    def stream_parser(self) -> "OpenAiStreamParser":
+        """Return a parser for one streamed answer."""
+        return OpenAiStreamParser(self._provider, self._reported)
+
+    def parse_error(self, status: int, headers: Mapping[str, str], body: bytes) -> AdapterError:
+        """Return the error in a failed response; see `Adapter`."""
+        text = body.decode(errors="replace").replace(self._secret, "[redacted]")
+        try:
+            detail: object = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            detail = text.strip() or f"HTTP status {status} with an empty body"
+        cls = classify(status)
+        if cls.retryable and _error_code(detail) in _QUOTA_CODES:
+            cls = QuotaExhausted
+        return cls(self._provider, detail, parse_retry_after(headers))
+
+    def _reported(self, answer: JsonObject) -> AdapterError:
+        """Return the error that an answer with status 200 carries."""
+        code = _error_code(answer)
+        known = isinstance(code, int) and _CLIENT_ERRORS_AND_UP <= code < _STATUS_LIMIT
+        status = code if known and isinstance(code, int) else 500
+        return self.parse_error(status, {}, orjson.dumps(answer))
+
+
+class OpenAiStreamParser:
+    """Parses one streamed chat or completion."""
+
+    __slots__ = ("_open_choices", "_provider", "_reported", "_seen_choice", "_sse", "ended")
+
+    def __init__(self, provider: str, reported: Callable[[JsonObject], AdapterError]) -> None:
+        """Start before the first byte.
+
+        Args:
+            provider: Name that errors carry.
+            reported: Returns the error that a chunk reports.
+        """
+        self.ended = False
+        self._provider = provider
+        self._reported = reported
+        self._sse = SseParser()
+        self._open_choices: set[object] = set()
+        self._seen_choice = False
+
+    def feed(self, data: bytes) -> Iterator[JsonObject]:
+        """Yield the chunks that `data` completes; see `StreamParser`."""
+        try:
+            for event in self._sse.feed(data):
+                if chunk := self._chunk(event):
+                    yield chunk
+        except ValueError as error:
+            raise MalformedAnswer(self._provider, str(error)) from error
+
+    def finish(self) -> Iterator[JsonObject]:
+        """Yield what is left; see `StreamParser`."""
+        for event in self._sse.finish():
+            if chunk := self._chunk(event):
+                yield chunk
+        complete = self._seen_choice and not self._open_choices
+        if not self.ended and not complete:
+            raise StreamTruncated(
+                self._provider,
+                "the stream ended before the answer was complete",
+            )
+
+    def _chunk(self, event: bytes) -> JsonObject | None:
+        if self.ended:
+            return None
+        if event == _DONE:
+            self.ended = True
+            return None
+        chunk = _parse_object(self._provider, event)
+        if chunk.get("error"):
+            raise self._reported(chunk)
+        choices = chunk.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            self._note(choice)
+        return chunk
+
+    def _note(self, choice: object) -> None:
+        if not isinstance(choice, dict):
+            return
+        self._seen_choice = True
+        index = choice.get("index", 0)
+        if not isinstance(index, int):
+            return
+        if choice.get("finish_reason"):
+            self._open_choices.discard(index)
+        else:
+            self._open_choices.add(index)
+
+
+def build_openai_adapter(model: ExternalModel) -> OpenAiAdapter:
+    """Return the adapter of an external model.
+
+    Raises:
+        ConfigRefused: The configuration cannot work; the text says what to change.
+    """
+    config = model.openai_config
+    api_type = config.openai_api_type.lower() or "openai"
+    if api_type not in ("openai", "azure"):
+        raise ConfigRefused(
+            f"openai_api_type '{config.openai_api_type}' is not supported yet: use openai or azure"
+        )
+    key = config.openai_api_key_plaintext
+    if not key:
+        raise ConfigRefused("openai_api_key has no value")
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigRefused("openai_api_key holds characters that an HTTP header cannot carry")
+    path = _path_of(model.task)
+    build = _azure if api_type == "azure" else _openai
+    return build(model, config, path, key)
+
+
+def _openai(model: ExternalModel, config: OpenAiConfig, path: str, key: str) -> OpenAiAdapter:
+    headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+    if config.openai_organization:
+        headers["openai-organization"] = config.openai_organization
+    query = {"api-version": config.openai_api_version} if config.openai_api_version else {}
+    url = _join(config.openai_api_base or _DEFAULT_BASE, path, query, default_path="/v1")
+    return OpenAiAdapter(model.provider, url, headers, key, model.name)
+
+
+def _azure(model: ExternalModel, config: OpenAiConfig, path: str, key: str) -> OpenAiAdapter:
+    for field in ("openai_api_base", "openai_api_version", "openai_deployment_name"):
+        if not getattr(config, field):
+            raise ConfigRefused(f"{field} is required with openai_api_type azure")
+    deployment = quote(config.openai_deployment_name, safe="")
+    url = _join(
+        config.openai_api_base,
+        f"/openai/deployments/{deployment}{path}",
+        {"api-version": config.openai_api_version},
+    )
+    headers = {"api-key": key, "content-type": "application/json"}
+    return OpenAiAdapter(model.provider, url, headers, key, None)
+
+
+def _path_of(task: str) -> str:
+    try:
+        return _PATHS[Task(task)]
+    except ValueError:
+        raise ConfigRefused(f"task '{task}' is not served by openai") from None
+
+
+def _join(base: str, path: str, query: Mapping[str, str], default_path: str = "") -> str:
+    try:
+        parts = urlsplit(base.strip())
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ConfigRefused("openai_api_base must be an http or https URL")
+    root = parts.path.rstrip("/") or default_path
+    queries = "&".join(filter(None, (parts.query, urlencode(query))))
+    return urlunsplit((parts.scheme, parts.netloc, root + path, queries, ""))
+
+
+def _parse_object(provider: str, data: bytes) -> JsonObject:
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise MalformedAnswer(provider, "the provider's answer is not JSON") from error
+    if not isinstance(value, dict):
+        raise MalformedAnswer(provider, "the provider's answer is not a JSON object")
+    return value
+
+
+def _error_code(detail: object) -> object:
+    """Return the code in an OpenAI error body, None where it has none."""
+    error = detail.get("error") if isinstance(detail, dict) else None
+    return error.get("code") or error.get("type") if isinstance(error, dict) else None

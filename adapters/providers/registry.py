@@ -1,0 +1,35 @@
+"""Which adapter serves which provider: one literal table, one row for each provider."""
+
+from collections.abc import Callable, Mapping
+
+from modelserving.v1.external_model_pb2 import ExternalModel
+
+from adapters.providers.base import Adapter
+from adapters.providers.errors import ConfigRefused
+from adapters.providers.openai import build_openai_adapter
+from adapters.providers.unavailable import build_unavailable_adapter
+
+AdapterFactory = Callable[[ExternalModel], Adapter]
+
+FACTORIES: Mapping[str, AdapterFactory] = {
+    "openai": build_openai_adapter,
+    "anthropic": build_unavailable_adapter,
+    "cohere": build_unavailable_adapter,
+    "ai21labs": build_unavailable_adapter,
+    "amazon-bedrock": build_unavailable_adapter,
+    "google-cloud-vertex-ai": build_unavailable_adapter,
+    "databricks-model-serving": build_unavailable_adapter,
+    "custom": build_unavailable_adapter,
+}
+
+
+def build_adapter(model: ExternalModel) -> Adapter:
+    """Return the adapter of an external model.
+
+    Raises:
+        ConfigRefused: The provider is unknown or its configuration cannot work.
+    """
+    factory = FACTORIES.get(model.provider)
+    if factory is None:
+        raise ConfigRefused(f"provider '{model.provider}' is unknown")
+    return factory(model)

@@ -1,0 +1,61 @@
+"""Incremental parser of server-sent events: bytes in, the data of complete events out.
+
+It follows the event stream format of the HTML standard where providers do, and tolerates a last
+event without its blank line. Field names other than `data` carry nothing we need.
+"""
+
+from collections.abc import Iterator
+
+
+class SseParser:
+    """Collects bytes, however they are split, into events.
+
+    Raises:
+        ValueError: From `feed`, when an event grows beyond `max_event_bytes`.
+    """
+
+    def __init__(self, max_event_bytes: int = 16 * 1024 * 1024) -> None:
+        self._max_event_bytes = max_event_bytes
+        self._rest = b""
+        self._data: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield the data of each event that `data` completes."""
+        text = self._rest + data if self._rest else data
+        # A trailing `\r` may be half of `\r\n`, so it waits for the next byte.
+        held = text.endswith(b"\r")
+        lines = _split(text[:-1] if held else text)
+        self._rest = lines.pop() + (b"\r" if held else b"")
+        if self._size + len(self._rest) > self._max_event_bytes:
+            raise ValueError("event too large")
+        for line in lines:
+            if event := self._take(line):
+                yield event
+
+    def finish(self) -> Iterator[bytes]:
+        """Yield the last event when the body ended without its blank line."""
+        line, self._rest = self._rest, b""
+        for last in (line.rstrip(b"\r"), b""):
+            if event := self._take(last):
+                yield event
+
+    def _take(self, line: bytes) -> bytes:
+        if not line:
+            event = b"\n".join(self._data)
+            self._data.clear()
+            self._size = 0
+            return event
+        if line.startswith(b"data:"):
+            value = line[6:] if line[5:6] == b" " else line[5:]
+            self._data.append(value)
+            self._size += len(value)
+            if self._size > self._max_event_bytes:
+                raise ValueError("event too large")
+        return b""
+
+
+def _split(text: bytes) -> list[bytes]:
+    if b"\r" in text:
+        text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return text.split(b"\n")

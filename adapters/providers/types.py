@@ -1,0 +1,70 @@
+"""Types that pass between the data plane and an adapter: tasks, queries, provider requests.
+
+The canonical form of a query and of an answer is OpenAI's JSON; it stays an open JSON object, so
+that parameters nobody listed pass through. Next: `base.py`, what an adapter does with them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+JsonObject: TypeAlias = dict[str, object]
+
+
+class Task(StrEnum):
+    """What an external model does."""
+
+    CHAT = "llm/v1/chat"
+    COMPLETIONS = "llm/v1/completions"
+    EMBEDDINGS = "llm/v1/embeddings"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One validated query in canonical form.
+
+    Attributes:
+        body: The caller's JSON object without the gateway's own fields.
+        stream: Whether the answer is to be streamed.
+    """
+
+    body: JsonObject = field(repr=False)
+    stream: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A POST to a provider. Its repr shows neither credentials nor the prompt.
+
+    Attributes:
+        provider: Provider called, for error texts.
+        url: Absolute URL; may carry a query.
+        headers: All headers, credentials among them.
+        body: The encoded body.
+    """
+
+    provider: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens that an answer reported; None where it did not say."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+def parse_usage(answer: JsonObject) -> Usage | None:
+    """Return the usage that a canonical answer or chunk reports, None where it reports none."""
+    usage = answer.get("usage")
+    if not isinstance(usage, dict):
+        return None
+    return Usage(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")))
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
