@@ -1,5 +1,6 @@
-"""Time as an argument: whatever needs the time takes a `Clock`."""
+"""Time: whatever needs the time takes a `Clock`; whatever waits says for how long."""
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -10,3 +11,13 @@ Clock = Callable[[], int]
 def system_clock() -> int:
     """Return the machine's time, milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
+
+
+async def wait_for(event: asyncio.Event, seconds: float) -> bool:
+    """Wait until `event` is set; return False when it was not within `seconds`."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

@@ -27,7 +27,8 @@ class Transaction:
 
     def __init__(self, session: AsyncSession) -> None:
         self.session = session
-        self.revised = False
+        # Whether the commit is worth a hint to the other replicas.
+        self.hint = False
 
     async def revise(self, kind: EventKind, key: str) -> int:
         """Record a change of `key` and return its revision.
@@ -42,12 +43,12 @@ class Transaction:
         )
         revision = int((await self.session.exec(counter)).scalar_one())
         self.session.add(EventRow(revision=revision, kind=kind, key=key))
-        self.revised = True
+        self.hint = True
         return revision
 
 
 class Database:
-    """Gives out sessions and tells listeners about commits that made a revision."""
+    """Gives out sessions and tells listeners about commits."""
 
     def __init__(self, url: str) -> None:
         self.url = async_url(url)
@@ -58,7 +59,7 @@ class Database:
         self._listeners: list[Callable[[], None]] = []
 
     def on_commit(self, listener: Callable[[], None]) -> None:
-        """Call `listener` after each commit of this process that made a revision."""
+        """Call `listener` after each commit of this process that is worth a hint."""
         self._listeners.append(listener)
 
     @asynccontextmanager
@@ -85,10 +86,10 @@ class Database:
                 transaction = Transaction(session)
                 async with session.begin():
                     yield transaction
-                    if transaction.revised and self.is_postgresql:
+                    if transaction.hint and self.is_postgresql:
                         notify = text("SELECT pg_notify(:channel, '')")
                         await session.exec(notify, params={"channel": CHANNEL})  # type: ignore[call-overload]
-        if transaction.revised:
+        if transaction.hint:
             for listener in self._listeners:
                 listener()
 

@@ -1,0 +1,170 @@
+"""The control plane's parts and how they are joined; `__main__` runs it.
+
+Two ports: the public API behind Envoy, and the workers' watch streams, which Envoy never reaches.
+"""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from modelserving.snapshot.v1.snapshot_service_pb2_grpc import (
+    add_SnapshotServiceServicer_to_server,
+)
+from modelserving.v1.endpoint_service_pb2_grpc import add_EndpointServiceServicer_to_server
+from modelserving.v1.secret_service_pb2_grpc import add_SecretServiceServicer_to_server
+from prometheus_client import CollectorRegistry, Gauge
+
+from adapters.rpc.server import Health, new_server, running
+from control_plane.authentication import Authenticator
+from control_plane.clock import system_clock
+from control_plane.credentials import CredentialResolver
+from control_plane.encryption import Sealer
+from control_plane.endpoint_servicer import EndpointServicer
+from control_plane.endpoints import Endpoints
+from control_plane.interceptor import Interceptor
+from control_plane.secret_servicer import SecretServicer
+from control_plane.secrets import Secrets
+from control_plane.settings import Settings
+from control_plane.snapshot_servicer import SnapshotServicer
+from control_plane.snapshots.builder import ResourceBuilder
+from control_plane.snapshots.cache import SnapshotCache
+from control_plane.snapshots.feed import Feed
+from control_plane.snapshots.peers import NoPeers, PostgresqlPeers
+from control_plane.snapshots.rollout import RolloutDriver
+from control_plane.snapshots.watchers import Watchers
+from control_plane.store.database import Database
+from control_plane.store.migrate import migrate
+from control_plane.store.notifications import listen
+from control_plane.store.token_store import ensure_admin_token
+
+API_SERVICES = ("modelserving.v1.EndpointService", "modelserving.v1.SecretService")
+# Reflection through Envoy's port is answered here, so it also names the workers' public service.
+REFLECTED_SERVICES = (*API_SERVICES, "modelserving.v1.InferenceService")
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the control plane listens."""
+
+    api: int
+    snapshot: int
+
+
+@asynccontextmanager
+async def serving(
+    settings: Settings, master_key: bytes, registry: CollectorRegistry
+) -> AsyncIterator[Ports]:
+    """Run the control plane and yield its ports; on leaving, drain and stop.
+
+    Args:
+        settings: Settings in force; the admin and worker tokens must be set.
+        master_key: Key that wraps all secrets, 32 bytes.
+        registry: Where the metrics go.
+
+    Raises:
+        StoreUnavailable: The database does not answer.
+    """
+    async with AsyncExitStack() as stack:
+        database = Database(settings.url)
+        stack.push_async_callback(database.aclose)
+        await migrate(database)
+        sealer = Sealer(master_key)
+        await ensure_admin_token(database, settings.admin_token, settings.admin_user, system_clock)
+        push = await _start_push(settings, database, CredentialResolver(sealer), registry, stack)
+        ports = await _start_servers(settings, database, sealer, push, registry, stack)
+        yield ports
+
+
+@dataclass(frozen=True)
+class _Push:
+    """The parts that bring configuration to the workers."""
+
+    cache: SnapshotCache
+    watchers: Watchers
+    rollout: RolloutDriver
+
+
+async def _start_push(
+    settings: Settings,
+    database: Database,
+    resolver: CredentialResolver,
+    registry: CollectorRegistry,
+    stack: AsyncExitStack,
+) -> _Push:
+    cache = SnapshotCache(database, ResourceBuilder(resolver))
+    await cache.load()
+    watchers = Watchers()
+    peers = (
+        PostgresqlPeers(uuid.uuid4().hex, database, cache, watchers)
+        if database.is_postgresql
+        else NoPeers()
+    )
+    # Where there are endpoints there may be workers, which need a moment to reconnect.
+    grace_ms = int(settings.reconnect_grace_seconds * 1000) if cache.holds_endpoints else 0
+    rollout = RolloutDriver(
+        database, watchers, peers, system_clock, hold_until_ms=system_clock() + grace_ms
+    )
+    feed = Feed(database, cache, settings.keep_events)
+    _publish_gauges(cache, watchers, registry)
+
+    database.on_commit(feed.hint)
+    for hint in (rollout.hint, watchers.wake_all):
+        cache.on_change(hint)
+    watchers.on_move(rollout.hint)
+    tasks = await stack.enter_async_context(asyncio.TaskGroup())
+    loops = [feed.run(), rollout.run()]
+    if isinstance(peers, PostgresqlPeers):
+        cache.on_change(peers.hint)
+        watchers.on_move(peers.hint)
+        loops += [peers.run(), listen(database.url, [feed.hint, rollout.hint])]
+        stack.push_async_callback(peers.leave)
+    for task in [tasks.create_task(loop) for loop in loops]:
+        stack.callback(task.cancel)
+    return _Push(cache, watchers, rollout)
+
+
+async def _start_servers(
+    settings: Settings,
+    database: Database,
+    sealer: Sealer,
+    push: _Push,
+    registry: CollectorRegistry,
+    stack: AsyncExitStack,
+) -> Ports:
+    health = Health()
+    interceptor = Interceptor(Authenticator(database, system_clock), registry)
+    api = new_server(REFLECTED_SERVICES, health.servicer, [interceptor])
+    endpoints = Endpoints(database, sealer, push.rollout, system_clock)
+    secrets = Secrets(database, sealer, push.rollout, system_clock)
+    add_EndpointServiceServicer_to_server(EndpointServicer(endpoints), api)
+    add_SecretServiceServicer_to_server(SecretServicer(secrets), api)
+    internal = new_server(["modelserving.snapshot.v1.SnapshotService"], health.servicer)
+    add_SnapshotServiceServicer_to_server(
+        SnapshotServicer(push.cache, push.watchers, push.rollout, settings.worker_token), internal
+    )
+    snapshot_port = await stack.enter_async_context(
+        running(internal, settings.snapshot_listen, drain_seconds=1.0)
+    )
+    # A watch stream never ends by itself, so it is not waited for.
+    stack.callback(lambda: push.watchers.drop(list(push.watchers)))
+    api_port = await stack.enter_async_context(
+        running(api, settings.control_plane_listen, settings.drain_seconds)
+    )
+    await health.set_serving(True)
+    stack.push_async_callback(health.set_serving, False)
+    return Ports(api_port, snapshot_port)
+
+
+def _publish_gauges(cache: SnapshotCache, watchers: Watchers, registry: CollectorRegistry) -> None:
+    values = {
+        "modelplane_revision": ("Newest revision pushed to workers.", lambda: cache.revision),
+        "modelplane_workers": ("Workers connected to this replica.", lambda: len(watchers)),
+        "modelplane_slowest_worker_revision": (
+            "Revision that all connected workers have acknowledged.",
+            lambda: watchers.slowest(default=cache.revision),
+        ),
+    }
+    for name, (description, value) in values.items():
+        Gauge(name, description, registry=registry).set_function(value)

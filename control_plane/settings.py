@@ -1,0 +1,43 @@
+"""Settings of the control plane, each with its default beside it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapters.settings import environment, load, setting
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Run the control plane."""
+
+    data_dir: str = setting(".modelplane", "directory of the database file and the master key")
+    database_url: str = setting(
+        "", "sqlite:// or postgresql:// URL; empty: a file in the data directory"
+    )
+    control_plane_listen: str = setting("127.0.0.1:9090", "host:port of the public API over gRPC")
+    snapshot_listen: str = setting("127.0.0.1:9091", "host:port of the workers' watch streams")
+    control_plane_metrics_listen: str = setting("127.0.0.1:9092", "host:port of the metrics page")
+    admin_token: str = setting("", "token of the administrator", secret=True)
+    admin_user: str = setting("admin", "name of the administrator")
+    master_key: str = setting("", "base64 of the 32-byte key that wraps all secrets", secret=True)
+    worker_token: str = setting("", "token that workers present", secret=True)
+    prepare_timeout_seconds: float = setting(
+        10.0, "seconds that workers have to acknowledge a new configuration"
+    )
+    reconnect_grace_seconds: float = setting(
+        3.0, "seconds after a restart in which workers may reconnect before an update goes on"
+    )
+    keep_events: int = setting(10_000, "number of changes that a worker may be behind and resume")
+    log_level: str = setting("info", "debug, info, warning or error")
+    drain_seconds: float = setting(30.0, "seconds that calls in flight may take at a stop")
+
+    @property
+    def url(self) -> str:
+        """The database URL in force."""
+        return self.database_url or f"sqlite:///{Path(self.data_dir) / 'modelplane.db'}"
+
+
+def load_settings(argv: Sequence[str]) -> Settings:
+    """Return the settings given by `argv` and the environment."""
+    return load(Settings, "modelplane control-plane", argv, environment())

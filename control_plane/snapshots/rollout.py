@@ -1,0 +1,182 @@
+"""Drives rollouts: prepare on every worker, then activate on every worker, then done.
+
+A version is PREPARING until every connected worker has compiled it, then ACTIVATING until every
+one serves it; only then does the API report it. Each phase waits for a revision to be
+acknowledged. Any replica may take any step, since a step names the phase that it starts from
+(`store.rollout_store`), so a replica that dies leaves nothing undone.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from modelserving.snapshot.v1.snapshot_service_pb2 import Nack
+
+from adapters.telemetry import log_fields
+from control_plane.clock import Clock, wait_for
+from control_plane.errors import StoreUnavailable
+from control_plane.snapshots.watchers import Watchers
+from control_plane.store import rollout_store
+from control_plane.store.database import Database
+from control_plane.store.replica_store import WorkerProgress
+from control_plane.store.rollout_store import RolloutState
+from control_plane.store.tables import Phase
+
+_log = logging.getLogger(__name__)
+
+# How long an API call waits for the workers before it answers with the state as it is.
+ANSWER_SECONDS = 2.0
+# Steps that other replicas took are seen by looking; this is how often.
+_LOOK_SECONDS = 0.1
+_IDLE_SECONDS = 1.0
+# Extra time for another replica to drop its laggards before its word no longer counts.
+_OTHERS_GRACE_MS = 3_000
+
+
+class Peers(Protocol):
+    """What the other replicas say of their workers."""
+
+    async def others(self) -> list[WorkerProgress]:
+        """Return the progress of each other live replica."""
+
+
+class RolloutDriver:
+    """Moves rollouts on as workers acknowledge, refuse, or stay silent."""
+
+    def __init__(
+        self,
+        database: Database,
+        watchers: Watchers,
+        peers: Peers,
+        clock: Clock,
+        *,
+        activate_timeout_ms: int = 10_000,
+        hold_until_ms: int = 0,
+    ) -> None:
+        """Keep the collaborators.
+
+        Args:
+            database: Where the rollouts are.
+            watchers: Workers connected to this replica.
+            peers: The other replicas.
+            clock: The time.
+            activate_timeout_ms: After this, a worker that has not activated is dropped.
+            hold_until_ms: Take no step before this time: after a restart, the workers are there
+                but not connected yet.
+        """
+        self._database = database
+        self._watchers = watchers
+        self._peers = peers
+        self._clock = clock
+        self._activate_timeout_ms = activate_timeout_ms
+        self._hold_until_ms = hold_until_ms
+        self._hinted = asyncio.Event()
+        # Replaced at each step; whoever waits holds the one that will be set.
+        self._stepped = asyncio.Event()
+
+    def hint(self) -> None:
+        """Look now: something was committed, or a worker moved."""
+        self._hinted.set()
+
+    async def run(self) -> None:
+        """Drive rollouts until cancelled."""
+        while True:
+            self._hinted.clear()
+            seconds = _LOOK_SECONDS
+            try:
+                seconds = _LOOK_SECONDS if await self.step() else _IDLE_SECONDS
+            except StoreUnavailable as error:
+                _log.warning("rollouts wait for the database", extra=log_fields(error=str(error)))
+            await wait_for(self._hinted, seconds)
+
+    async def step(self) -> bool:
+        """Take every step that can be taken now; return whether a rollout is in progress."""
+        if self._clock() < self._hold_until_ms:
+            return True
+        fastest = self._watchers.fastest()
+        async with self._database.read() as session:
+            rollouts = await rollout_store.read_rollouts(session)
+            unready = await rollout_store.has_unready(session, fastest)
+        if unready:
+            async with self._database.write() as transaction:
+                await rollout_store.mark_ready(transaction, fastest)
+        others = await self._peers.others() if rollouts else []
+        for rollout in rollouts:
+            await self._step_one(rollout, others)
+        return bool(rollouts)
+
+    async def refuse(self, worker_id: str, nack: Nack) -> None:
+        """Fail the rollout that a worker refused, if it is still being prepared."""
+        fields = {"worker": worker_id, "endpoint_id": nack.endpoint_id, "reason": nack.reason}
+        _log.warning("worker refused a configuration", extra=log_fields(**fields))
+        rollout = RolloutState(
+            nack.endpoint_id, nack.config_version, Phase.PREPARING, nack.revision, 0
+        )
+        await self._fail(rollout, f"Worker {worker_id} refused the configuration: {nack.reason}")
+
+    async def wait_settled(self, endpoint_id: str) -> None:
+        """Return when the endpoint has no rollout in progress, at the latest after two seconds."""
+        async for _ in self._looks():
+            async with self._database.read() as session:
+                if await rollout_store.is_settled(session, endpoint_id):
+                    return
+
+    async def wait_applied(self, revision: int) -> None:
+        """Return when every worker has acknowledged `revision`, at the latest after two seconds."""
+        async for _ in self._looks():
+            others = await self._peers.others()
+            if not self._watchers.behind(revision) and _all_at(others, revision):
+                return
+
+    async def _looks(self) -> AsyncIterator[None]:
+        deadline = asyncio.get_running_loop().time() + ANSWER_SECONDS
+        while asyncio.get_running_loop().time() < deadline:
+            stepped = self._stepped
+            yield
+            await wait_for(stepped, _LOOK_SECONDS)
+
+    async def _step_one(self, rollout: RolloutState, others: list[WorkerProgress]) -> None:
+        late_ms = self._clock() - rollout.deadline_ms
+        acknowledged = not self._watchers.behind(rollout.revision) and (
+            _all_at(others, rollout.revision)
+        )
+        if rollout.phase is Phase.PREPARING:
+            await self._step_preparing(rollout, acknowledged=acknowledged, late=late_ms > 0)
+            return
+        if not acknowledged and late_ms > 0:
+            self._watchers.drop(self._watchers.behind(rollout.revision))
+            acknowledged = _all_at(others, rollout.revision) or late_ms > _OTHERS_GRACE_MS
+        if acknowledged:
+            ready = len(self._watchers) + sum(other.workers for other in others) > 0
+            async with self._database.write() as transaction:
+                await rollout_store.complete(
+                    transaction, rollout, ready=ready, now_ms=self._clock()
+                )
+            self._tell()
+
+    async def _step_preparing(
+        self, rollout: RolloutState, *, acknowledged: bool, late: bool
+    ) -> None:
+        if acknowledged:
+            deadline_ms = self._clock() + self._activate_timeout_ms
+            async with self._database.write() as transaction:
+                await rollout_store.begin_activation(transaction, rollout, deadline_ms)
+        elif late:
+            laggards = self._watchers.behind(rollout.revision)
+            names = ", ".join(worker.worker_id for worker in laggards) or "of another replica"
+            await self._fail(rollout, f"No acknowledgement in time from worker {names}.")
+            self._watchers.drop(laggards)
+
+    async def _fail(self, rollout: RolloutState, reason: str) -> None:
+        async with self._database.write() as transaction:
+            await rollout_store.fail(transaction, rollout, reason)
+        self._tell()
+
+    def _tell(self) -> None:
+        self._stepped.set()
+        self._stepped = asyncio.Event()
+
+
+def _all_at(others: list[WorkerProgress], revision: int) -> bool:
+    return all(other.acked_revision >= revision for other in others)

@@ -1,0 +1,91 @@
+"""The workers connected to this replica, and how far each has come.
+
+Written by `snapshot_servicer`, read by `rollout`.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+
+@dataclass(eq=False)
+class Watcher:
+    """One worker's watch stream."""
+
+    worker_id: str
+    build: str
+    # Newest revision that the worker has acknowledged.
+    acked_revision: int
+    # Set when there is something to send, or when the stream is to end.
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    dropped: bool = False
+
+    def drop(self) -> None:
+        """End the stream."""
+        self.dropped = True
+        self.wake.set()
+
+
+class Watchers:
+    """The registry of watch streams; tells its listeners whenever a worker moved."""
+
+    def __init__(self) -> None:
+        self._watchers: dict[str, Watcher] = {}
+        self._listeners: list[Callable[[], None]] = []
+
+    def __iter__(self) -> Iterator[Watcher]:
+        """Iterate over the connected workers."""
+        return iter(list(self._watchers.values()))
+
+    def __len__(self) -> int:
+        """Return how many workers are connected."""
+        return len(self._watchers)
+
+    def on_move(self, listener: Callable[[], None]) -> None:
+        """Call `listener` at each ack, connection and disconnection."""
+        self._listeners.append(listener)
+
+    def add(self, watcher: Watcher) -> None:
+        """Register a stream; an older stream of the same worker is dropped."""
+        if former := self._watchers.pop(watcher.worker_id, None):
+            former.drop()
+        self._watchers[watcher.worker_id] = watcher
+        self._tell()
+
+    def remove(self, watcher: Watcher) -> None:
+        """Forget a stream that ended."""
+        if self._watchers.get(watcher.worker_id) is watcher:
+            del self._watchers[watcher.worker_id]
+            self._tell()
+
+    def wake_all(self) -> None:
+        """Let every stream look for something to send."""
+        for watcher in self._watchers.values():
+            watcher.wake.set()
+
+    def acknowledge(self, watcher: Watcher, revision: int) -> None:
+        """Note that a worker has applied everything up to `revision`."""
+        watcher.acked_revision = max(watcher.acked_revision, revision)
+        self._tell()
+
+    def behind(self, revision: int) -> list[Watcher]:
+        """Return the workers that have not acknowledged `revision`."""
+        return [item for item in self._watchers.values() if item.acked_revision < revision]
+
+    def slowest(self, default: int) -> int:
+        """Return the revision that all have acknowledged; `default` without workers."""
+        return min((item.acked_revision for item in self._watchers.values()), default=default)
+
+    def fastest(self) -> int:
+        """Return the newest revision that any has acknowledged; 0 without workers."""
+        return max((item.acked_revision for item in self._watchers.values()), default=0)
+
+    def drop(self, watchers: list[Watcher]) -> None:
+        """End streams; their workers may reconnect."""
+        for watcher in watchers:
+            watcher.drop()
+            self.remove(watcher)
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()
