@@ -1,0 +1,3 @@
+"""Fixtures for every test: see the plugins."""
+
+pytest_plugins = ["tests.postgres"]
