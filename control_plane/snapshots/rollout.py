@@ -67,7 +67,7 @@ class RolloutDriver:
         """
         self._database = database
         self._watchers = watchers
-        self._peers = peers
+        self.peers = peers
         self._clock = clock
         self._activate_timeout_ms = activate_timeout_ms
         self._hold_until_ms = hold_until_ms
@@ -101,7 +101,7 @@ class RolloutDriver:
         if unready:
             async with self._database.write() as transaction:
                 await rollout_store.mark_ready(transaction, fastest)
-        others = await self._peers.others() if rollouts else []
+        others = await self.peers.others() if rollouts else []
         for rollout in rollouts:
             await self._step_one(rollout, others)
         return bool(rollouts)
@@ -125,7 +125,7 @@ class RolloutDriver:
     async def wait_applied(self, revision: int) -> None:
         """Return when every worker has acknowledged `revision`, at the latest after two seconds."""
         async for _ in self._looks():
-            others = await self._peers.others()
+            others = await self.peers.others()
             if not self._watchers.behind(revision) and _all_at(others, revision):
                 return
 

@@ -1,0 +1,273 @@
+"""The push side of a control plane on a real database and a real port, and workers by hand."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+import pytest
+from modelserving.snapshot.v1.snapshot_service_pb2 import (
+    Ack,
+    Hello,
+    Nack,
+    SnapshotChunk,
+    WatchConfigRequest,
+    WatchConfigResponse,
+)
+from modelserving.snapshot.v1.snapshot_service_pb2_grpc import (
+    SnapshotServiceStub,
+    add_SnapshotServiceServicer_to_server,
+)
+from sqlmodel import col, select, update
+
+from adapters.rpc.server import Health, new_server, running
+from control_plane.clock import system_clock
+from control_plane.credentials import CredentialResolver
+from control_plane.encryption import Sealer
+from control_plane.snapshot_servicer import SnapshotServicer
+from control_plane.snapshots.builder import ResourceBuilder
+from control_plane.snapshots.cache import SnapshotCache
+from control_plane.snapshots.feed import Feed
+from control_plane.snapshots.peers import NoPeers, PostgresqlPeers
+from control_plane.snapshots.rollout import RolloutDriver
+from control_plane.snapshots.watchers import Watchers
+from control_plane.store.database import Database
+from control_plane.store.migrate import migrate
+from control_plane.store.notifications import listen
+from control_plane.store.tables import (
+    EndpointConfigRow,
+    EndpointRow,
+    EventKind,
+    LastUpdate,
+    Phase,
+)
+
+WORKER_TOKEN = "worker-token"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of an empty database of each kind."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgres_url"))
+    return f"sqlite:///{tmp_path / 'test.db'}"
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """A migrated database of each kind."""
+    database = Database(database_url)
+    await migrate(database)
+    yield database
+    await database.aclose()
+
+
+async def begin_rollout(database: Database, name: str, *, deadline_ms: int | None = None) -> int:
+    """Create the endpoint if it is new, and begin a rollout of its next version; return it."""
+    async with database.write() as transaction:
+        session = transaction.session
+        query = select(EndpointRow).where(col(EndpointRow.name) == name)
+        row = (await session.exec(query)).first()
+        if row is None:
+            row = EndpointRow(id=f"id-{name}", name=name, creator="a", created_ms=1, updated_ms=1)
+            session.add(row)
+            await session.flush()
+        row.last_version += 1
+        row.pending_version = row.last_version
+        row.phase = Phase.PREPARING
+        row.phase_deadline_ms = deadline_ms or system_clock() + 60_000
+        row.phase_revision = await transaction.revise(EventKind.ENDPOINT, row.id)
+        session.add(
+            EndpointConfigRow(
+                endpoint_id=row.id,
+                version=row.last_version,
+                config_json=f'{{"config_version": {row.last_version}}}',
+                creator="a",
+                created_ms=1,
+            )
+        )
+        return row.last_version
+
+
+async def delete_endpoint(database: Database, name: str) -> None:
+    """Delete an endpoint as the API does."""
+    async with database.write() as transaction:
+        query = select(EndpointRow).where(col(EndpointRow.name) == name)
+        await transaction.session.delete((await transaction.session.exec(query)).one())
+        await transaction.revise(EventKind.ENDPOINT, f"id-{name}")
+
+
+async def touch_endpoint(database: Database, name: str) -> int:
+    """Record a change of an endpoint that is no rollout; return its revision."""
+    async with database.write() as transaction:
+        return await transaction.revise(EventKind.ENDPOINT, f"id-{name}")
+
+
+async def read_endpoint(database: Database, name: str) -> EndpointRow:
+    """Return the endpoint's row."""
+    async with database.read() as session:
+        query = select(EndpointRow).where(col(EndpointRow.name) == name)
+        return (await session.exec(query)).one()
+
+
+async def settle(database: Database, name: str) -> None:
+    """Make the pending version active without any worker, as if rolled out long ago."""
+    async with database.write() as transaction:
+        await transaction.session.exec(
+            update(EndpointRow)
+            .where(col(EndpointRow.name) == name)
+            .values(
+                phase=Phase.SETTLED,
+                active_version=EndpointRow.pending_version,
+                pending_version=None,
+                ready=True,
+                last_update=LastUpdate.NOT_UPDATING,
+            )
+        )
+
+
+@dataclass
+class FakeWorker:
+    """A worker whose every message is sent by the test."""
+
+    worker_id: str
+    call: "grpc.aio.StreamStreamCall[WatchConfigRequest, WatchConfigResponse]"
+
+    async def hello(self, last_revision: int = 0, store_id: str = "") -> None:
+        """Introduce the worker."""
+        hello = Hello(
+            worker_id=self.worker_id, build="test", last_revision=last_revision, store_id=store_id
+        )
+        await self.call.write(WatchConfigRequest(hello=hello))
+
+    async def next(self) -> WatchConfigResponse:
+        """Return the next message that is no heartbeat."""
+        while True:
+            async with asyncio.timeout(10):
+                message = await self.call.read()
+            assert isinstance(message, WatchConfigResponse), "the stream ended"
+            if not message.HasField("heartbeat"):
+                return message
+
+    async def snapshot(self) -> list[SnapshotChunk]:
+        """Return all parts of the full snapshot that comes next."""
+        chunks = []
+        while not chunks or not chunks[-1].last:
+            message = await self.next()
+            assert message.HasField("snapshot")
+            chunks.append(message.snapshot)
+        return chunks
+
+    async def ack(self, revision: int) -> None:
+        """Acknowledge a revision."""
+        await self.call.write(WatchConfigRequest(ack=Ack(revision=revision)))
+
+    async def nack(self, revision: int, name: str, version: int, reason: str) -> None:
+        """Refuse a version of an endpoint."""
+        nack = Nack(
+            revision=revision, endpoint_id=f"id-{name}", config_version=version, reason=reason
+        )
+        await self.call.write(WatchConfigRequest(nack=nack))
+
+    async def follow(self) -> None:
+        """Acknowledge whatever comes, until cancelled."""
+        while True:
+            message = await self.next()
+            if message.HasField("delta"):
+                await self.ack(message.delta.revision)
+            elif message.snapshot.last:
+                await self.ack(message.snapshot.revision)
+
+
+@dataclass
+class PushSide:
+    """One control-plane replica without its public API."""
+
+    database: Database
+    cache: SnapshotCache
+    watchers: Watchers
+    rollout: RolloutDriver
+    port: int
+    stack: AsyncExitStack
+    followers: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def connect(self, worker_id: str, token: str = WORKER_TOKEN) -> FakeWorker:
+        """Open a watch stream, without a Hello."""
+        channel = await self.stack.enter_async_context(
+            grpc.aio.insecure_channel(f"127.0.0.1:{self.port}")
+        )
+        metadata = (("authorization", f"Bearer {token}"),)
+        call = SnapshotServiceStub(channel).WatchConfig(metadata=metadata)
+        return FakeWorker(worker_id, call)  # type: ignore[arg-type] # the stub's type is wider
+
+    async def follower(self, worker_id: str) -> FakeWorker:
+        """Connect a worker that acknowledges everything."""
+        worker = await self.connect(worker_id)
+        await worker.hello()
+        self.followers.append(asyncio.create_task(worker.follow()))
+        await eventually(
+            lambda: not self.watchers.behind(self.cache.revision) and self.connected(worker_id)
+        )
+        return worker
+
+    def connected(self, worker_id: str) -> bool:
+        """Tell whether the worker has a stream."""
+        return worker_id in {watcher.worker_id for watcher in self.watchers}
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Return once `condition` holds; fail when it does not within ten seconds."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def push_side(
+    database: Database, *, replica_id: str = "replica", activate_timeout_ms: int = 10_000
+) -> AsyncIterator[PushSide]:
+    """Run the push side of a replica on a free port."""
+    async with AsyncExitStack() as stack:
+        cache = SnapshotCache(database, ResourceBuilder(CredentialResolver(Sealer(bytes(32)))))
+        await cache.load()
+        watchers = Watchers()
+        peers = (
+            PostgresqlPeers(replica_id, database, cache, watchers)
+            if database.is_postgresql
+            else NoPeers()
+        )
+        rollout = RolloutDriver(
+            database, watchers, peers, system_clock, activate_timeout_ms=activate_timeout_ms
+        )
+        feed = Feed(database, cache, keep_events=10_000)
+        database.on_commit(feed.hint)
+        cache.on_change(watchers.wake_all)
+        cache.on_change(rollout.hint)
+        watchers.on_move(rollout.hint)
+        loops = [feed.run(), rollout.run()]
+        if isinstance(peers, PostgresqlPeers):
+            cache.on_change(peers.hint)
+            watchers.on_move(peers.hint)
+            loops += [peers.run(), listen(database.url, [feed.hint, rollout.hint])]
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        for task in [tasks.create_task(loop) for loop in loops]:
+            stack.callback(task.cancel)
+        server = new_server([], Health().servicer)
+        servicer = SnapshotServicer(cache, watchers, rollout, WORKER_TOKEN, heartbeat_seconds=0.05)
+        add_SnapshotServiceServicer_to_server(servicer, server)
+        port = await stack.enter_async_context(running(server, "127.0.0.1:0", 0))
+        side = PushSide(database, cache, watchers, rollout, port, stack)
+        try:
+            yield side
+        finally:
+            for follower in side.followers:
+                follower.cancel()
+
+
+@pytest.fixture
+async def side(database: Database) -> AsyncIterator[PushSide]:
+    """The push side of a replica."""
+    async with push_side(database) as running_side:
+        yield running_side
