@@ -153,7 +153,7 @@ class FakeWorker:
 
     async def snapshot(self) -> list[SnapshotChunk]:
         """Return all parts of the full snapshot that comes next."""
-        chunks = []
+        chunks: list[SnapshotChunk] = []
         while not chunks or not chunks[-1].last:
             message = await self.next()
             assert message.HasField("snapshot")
@@ -200,7 +200,7 @@ class PushSide:
         )
         metadata = (("authorization", f"Bearer {token}"),)
         call = SnapshotServiceStub(channel).WatchConfig(metadata=metadata)
-        return FakeWorker(worker_id, call)  # type: ignore[arg-type] # the stub's type is wider
+        return FakeWorker(worker_id, call)
 
     async def follower(self, worker_id: str) -> FakeWorker:
         """Connect a worker that acknowledges everything."""

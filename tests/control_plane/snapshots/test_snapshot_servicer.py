@@ -4,6 +4,7 @@ import asyncio
 
 import grpc
 import pytest
+from modelserving.snapshot.v1.snapshot_service_pb2 import WatchConfigResponse
 from sqlmodel import text
 
 from control_plane.store.database import Database
@@ -137,9 +138,10 @@ async def test_an_idle_worker_hears_the_newest_revision(side: PushSide) -> None:
     async with asyncio.timeout(10):
         while True:
             message = await worker.call.read()
-            if message.HasField("heartbeat"):  # type: ignore[union-attr]
+            assert isinstance(message, WatchConfigResponse)
+            if message.HasField("heartbeat"):
                 break
-    assert message.heartbeat.newest_revision == newest  # type: ignore[union-attr]
+    assert message.heartbeat.newest_revision == newest
 
 
 async def test_a_wrong_worker_token_is_refused(side: PushSide) -> None:
