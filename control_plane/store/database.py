@@ -12,7 +12,7 @@ from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlmodel import col, update
+from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from control_plane.errors import StoreUnavailable
@@ -45,6 +45,13 @@ class Transaction:
         self.session.add(EventRow(revision=revision, kind=kind, key=key))
         self.hint = True
         return revision
+
+    async def hold_revisions(self) -> None:
+        """Keep others from making a revision until this transaction ends.
+
+        Whatever commits with an older revision can be read after this.
+        """
+        await self.session.exec(select(RevisionRow).with_for_update())
 
 
 class Database:

@@ -1,0 +1,232 @@
+"""Queries for endpoints and the versions of their configuration.
+
+Before: `endpoints`, `snapshots.builder`. After: `tables`, `codec`. Beside: `endpoint_changes`.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
+from modelserving.v1.endpoint_pb2 import (
+    EmailNotifications,
+    EndpointConfig,
+    EndpointTag,
+    RateLimit,
+)
+from sqlalchemy import ColumnElement, and_
+from sqlalchemy.orm import Mapped, aliased
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlmodel.sql.expression import Select
+
+from control_plane.store import codec
+from control_plane.store.tables import (
+    EndpointConfigRow,
+    EndpointRow,
+    LastUpdate,
+    Outcome,
+    Phase,
+)
+
+# Above this, a query reads all rows: drivers limit the number of parameters.
+_MAX_IDS = 500
+
+_Active = aliased(EndpointConfigRow)
+_Pending = aliased(EndpointConfigRow)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEndpoint:
+    """What workers need of an endpoint; each configuration comes with its version."""
+
+    id: str
+    name: str
+    phase: Phase
+    active: tuple[int, EndpointConfig] | None
+    # The version being rolled out; None while the phase is settled.
+    pending: tuple[int, EndpointConfig] | None
+    rate_limits: list[RateLimit]
+    ai_gateway: AiGatewayConfig | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVersion:
+    """One version of an endpoint's configuration."""
+
+    version: int
+    config: EndpointConfig
+    creator: str
+    created_ms: int
+    outcome: Outcome
+    outcome_message: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRecord:
+    """Everything about an endpoint but its past versions."""
+
+    id: str
+    name: str
+    creator: str
+    created_ms: int
+    updated_ms: int
+    description: str
+    budget_policy_id: str | None
+    last_version: int
+    phase: Phase
+    last_update: LastUpdate
+    last_update_message: str
+    ready: bool
+    active: StoredVersion | None
+    # Being rolled out; with the phase settled, the version whose rollout failed last.
+    pending: StoredVersion | None
+    tags: list[EndpointTag]
+    rate_limits: list[RateLimit]
+    ai_gateway: AiGatewayConfig | None
+    email_notifications: EmailNotifications | None
+
+    @property
+    def newest(self) -> StoredVersion | None:
+        """The configuration that describes the endpoint best: the active one, else the pending."""
+        return self.active or self.pending
+
+
+async def load_endpoints(
+    session: AsyncSession, ids: Collection[str] | None
+) -> list[StoredEndpoint]:
+    """Return what workers need of the endpoints `ids` that exist; None: of all."""
+    query = _joined()
+    if ids is not None and len(ids) <= _MAX_IDS:
+        query = query.where(col(EndpointRow.id).in_(ids))
+    rows = (await session.exec(query)).all()
+    wanted = None if ids is None else set(ids)
+    return [_stored(*row) for row in rows if wanted is None or row[0].id in wanted]
+
+
+async def find(
+    session: AsyncSession, name: str, *, for_update: bool = False
+) -> EndpointRecord | None:
+    """Return the endpoint called `name`, if there is one.
+
+    Args:
+        session: Session to read in.
+        name: Name of the endpoint.
+        for_update: Keep other transactions from changing it until this one ends.
+    """
+    query = _joined().where(col(EndpointRow.name) == name)
+    if for_update:
+        query = query.with_for_update(of=EndpointRow)
+    row = (await session.exec(query)).first()
+    return _record(*row) if row else None
+
+
+async def list_all(session: AsyncSession) -> list[EndpointRecord]:
+    """Return all endpoints, ordered by name."""
+    records = [_record(*row) for row in (await session.exec(_joined())).all()]
+    return sorted(records, key=lambda record: record.name)
+
+
+async def list_versions(session: AsyncSession, endpoint_id: str) -> list[StoredVersion]:
+    """Return all versions of an endpoint, newest first."""
+    query = (
+        select(EndpointConfigRow)
+        .where(col(EndpointConfigRow.endpoint_id) == endpoint_id)
+        .order_by(col(EndpointConfigRow.version).desc())
+    )
+    return [_version(row) for row in (await session.exec(query)).all()]
+
+
+async def find_version(
+    session: AsyncSession, endpoint_id: str, version: int
+) -> StoredVersion | None:
+    """Return one version of an endpoint, if there is one."""
+    row = await session.get(EndpointConfigRow, (endpoint_id, version))
+    return _version(row) if row else None
+
+
+async def find_users_of(session: AsyncSession, text: str) -> list[StoredEndpoint]:
+    """Return the endpoints whose active or in-rollout configuration may contain `text`.
+
+    The search is in the stored JSON, so the caller checks what it got.
+    """
+    in_rollout = col(EndpointRow.phase) != Phase.SETTLED
+    query = _joined().where(
+        col(_Active.config_json).contains(text, autoescape=True)
+        | (in_rollout & col(_Pending.config_json).contains(text, autoescape=True))
+    )
+    return [_stored(*row) for row in (await session.exec(query)).all()]
+
+
+def _joined() -> Select[EndpointRow, EndpointConfigRow, EndpointConfigRow]:
+    # One statement, so that an endpoint and its versions are of the same moment.
+    return (
+        select(EndpointRow, _Active, _Pending)
+        .outerjoin(_Active, _is_version(_Active, col(EndpointRow.active_version)))
+        .outerjoin(_Pending, _is_version(_Pending, col(EndpointRow.pending_version)))
+    )
+
+
+def _is_version(alias: type[EndpointConfigRow], version: Mapped[int | None]) -> ColumnElement[bool]:
+    return and_(col(alias.endpoint_id) == col(EndpointRow.id), col(alias.version) == version)
+
+
+def _stored(
+    row: EndpointRow, active: EndpointConfigRow | None, pending: EndpointConfigRow | None
+) -> StoredEndpoint:
+    phase = Phase(row.phase)
+    in_rollout = pending if phase is not Phase.SETTLED else None
+    return StoredEndpoint(
+        id=row.id,
+        name=row.name,
+        phase=phase,
+        active=_numbered(active),
+        pending=_numbered(in_rollout),
+        rate_limits=codec.decode_all(row.rate_limits_json, RateLimit),
+        ai_gateway=codec.decode_optional(row.ai_gateway_json, AiGatewayConfig),
+    )
+
+
+def _record(
+    row: EndpointRow, active: EndpointConfigRow | None, pending: EndpointConfigRow | None
+) -> EndpointRecord:
+    return EndpointRecord(
+        id=row.id,
+        name=row.name,
+        creator=row.creator,
+        created_ms=row.created_ms,
+        updated_ms=row.updated_ms,
+        description=row.description,
+        budget_policy_id=row.budget_policy_id,
+        last_version=row.last_version,
+        phase=Phase(row.phase),
+        last_update=LastUpdate(row.last_update),
+        last_update_message=row.last_update_message,
+        ready=row.ready,
+        active=_version(active) if active else None,
+        pending=_version(pending) if pending else None,
+        tags=codec.decode_all(row.tags_json, EndpointTag),
+        rate_limits=codec.decode_all(row.rate_limits_json, RateLimit),
+        ai_gateway=codec.decode_optional(row.ai_gateway_json, AiGatewayConfig),
+        email_notifications=codec.decode_optional(row.email_notifications_json, EmailNotifications),
+    )
+
+
+def _numbered(row: EndpointConfigRow | None) -> tuple[int, EndpointConfig] | None:
+    return (row.version, _config(row)) if row else None
+
+
+def _version(row: EndpointConfigRow) -> StoredVersion:
+    return StoredVersion(
+        version=row.version,
+        config=_config(row),
+        creator=row.creator,
+        created_ms=row.created_ms,
+        outcome=Outcome(row.outcome),
+        outcome_message=row.outcome_message,
+    )
+
+
+def _config(row: EndpointConfigRow) -> EndpointConfig:
+    config = codec.decode_config(row.config_json)
+    config.config_version = row.version
+    return config

@@ -1,0 +1,47 @@
+"""A migrated database of each kind, and what the use cases need around it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from control_plane.encryption import Sealer
+from control_plane.store.database import Database
+from control_plane.store.migrate import migrate
+
+
+class FakeClock:
+    """A clock that moves when told to."""
+
+    def __init__(self) -> None:
+        self.now_ms = 1_699_617_587_000
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def sealer() -> Sealer:
+    return Sealer(b"k" * 32)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of an empty database; every test with it runs on SQLite and on PostgreSQL."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgres_url"))
+    return f"sqlite:///{tmp_path / 'test.db'}"
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """A migrated database of each kind."""
+    database = Database(database_url)
+    await migrate(database)
+    yield database
+    await database.aclose()

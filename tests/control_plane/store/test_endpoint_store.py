@@ -1,0 +1,129 @@
+from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig, UsageTrackingConfig
+from modelserving.v1.endpoint_pb2 import EndpointTag, RateLimit
+
+from control_plane.store import endpoint_changes, endpoint_store
+from control_plane.store.database import Database, Transaction
+from control_plane.store.endpoint_changes import NewEndpoint, NewVersion
+from control_plane.store.tables import EndpointRow, LastUpdate, Outcome, Phase
+from tests.control_plane.configs import openai_entity, stored_config
+
+GATEWAY = AiGatewayConfig(usage_tracking_config=UsageTrackingConfig(enabled=True))
+
+
+async def insert(transaction: Transaction, endpoint_id: str) -> None:
+    new = NewEndpoint(
+        id=endpoint_id,
+        name=f"name-{endpoint_id}",
+        creator="alice",
+        created_ms=1,
+        description="what",
+        budget_policy_id=None,
+        tags=[EndpointTag(key="team", value="gen-ai"), EndpointTag(key="bare")],
+        rate_limits=[RateLimit(calls=0, key="user", renewal_period="minute")],
+        ai_gateway=GATEWAY,
+        email_notifications=None,
+    )
+    await endpoint_changes.insert(transaction, new)
+
+
+async def begin(transaction: Transaction, endpoint_id: str, version: int) -> int:
+    config = stored_config(openai_entity(f"v{version}"))
+    new = NewVersion(version, config, "alice", version, {}, 100)
+    return await endpoint_changes.begin_rollout(transaction, endpoint_id, new)
+
+
+async def settle(database: Database, endpoint_id: str, version: int) -> None:
+    async with database.write() as transaction:
+        row = await transaction.session.get_one(EndpointRow, endpoint_id)
+        row.active_version, row.pending_version, row.phase = version, None, Phase.SETTLED
+
+
+async def test_nothing_is_lost_between_message_and_row(database: Database) -> None:
+    async with database.write() as transaction:
+        await insert(transaction, "a")
+    async with database.read() as session:
+        record = await endpoint_store.find(session, "name-a")
+    assert record is not None
+    assert record.tags == [EndpointTag(key="team", value="gen-ai"), EndpointTag(key="bare")]
+    assert record.rate_limits == [RateLimit(calls=0, key="user", renewal_period="minute")]
+    assert record.ai_gateway == GATEWAY
+    assert record.email_notifications is None
+    assert (record.active, record.pending, record.newest) == (None, None, None)
+    assert record.phase is Phase.SETTLED
+
+
+async def test_a_version_in_rollout_is_loaded_beside_the_active_one(database: Database) -> None:
+    async with database.write() as transaction:
+        await insert(transaction, "a")
+        revision = await begin(transaction, "a", 1)
+    async with database.read() as session:
+        (stored,) = await endpoint_store.load_endpoints(session, None)
+    assert revision == 1
+    assert (stored.id, stored.name, stored.phase) == ("a", "name-a", Phase.PREPARING)
+    assert stored.active is None
+    assert stored.pending == (1, stored_config(openai_entity("v1"), version=1))
+    assert stored.rate_limits[0].calls == 0
+    assert stored.ai_gateway == GATEWAY
+    await settle(database, "a", 1)
+    async with database.write() as transaction:
+        await begin(transaction, "a", 2)
+    async with database.read() as session:
+        (stored,) = await endpoint_store.load_endpoints(session, ["a", "unknown"])
+    assert stored.active == (1, stored_config(openai_entity("v1"), version=1))
+    assert stored.pending == (2, stored_config(openai_entity("v2"), version=2))
+
+
+async def test_a_failed_version_is_no_business_of_the_workers(database: Database) -> None:
+    async with database.write() as transaction:
+        await insert(transaction, "a")
+        await begin(transaction, "a", 1)
+        row = await transaction.session.get_one(EndpointRow, "a")
+        row.phase, row.last_update = Phase.SETTLED, LastUpdate.FAILED
+    async with database.read() as session:
+        (stored,) = await endpoint_store.load_endpoints(session, ["a"])
+        record = await endpoint_store.find(session, "name-a")
+    assert (stored.active, stored.pending) == (None, None)
+    assert record is not None
+    assert record.pending is not None
+    assert record.pending.outcome is Outcome.PENDING
+
+
+async def test_many_ids_are_one_query(database: Database) -> None:
+    async with database.write() as transaction:
+        for name in ("a", "b", "c"):
+            await insert(transaction, name)
+    ids = ["a", "c", *(f"unknown{n}" for n in range(1000))]
+    async with database.read() as session:
+        stored = await endpoint_store.load_endpoints(session, ids)
+        assert await endpoint_store.load_endpoints(session, []) == []
+    assert sorted(endpoint.id for endpoint in stored) == ["a", "c"]
+
+
+async def test_the_users_of_a_text_are_found_in_active_and_in_rollout_versions(
+    database: Database,
+) -> None:
+    async with database.write() as transaction:
+        for name in ("a", "b"):
+            await insert(transaction, name)
+            await begin(transaction, name, 1)
+    await settle(database, "b", 1)
+
+    async def users(text: str) -> list[str]:
+        async with database.read() as session:
+            found = await endpoint_store.find_users_of(session, text)
+        return sorted(endpoint.id for endpoint in found)
+
+    assert await users("{{secrets/my_scope/my_openai_api_key}}") == ["a", "b"]
+    assert await users("{{secrets/my%") == []
+    assert await users("{{secrets/my-scope/") == []
+
+
+async def test_deleting_leaves_nothing_behind(database: Database) -> None:
+    async with database.write() as transaction:
+        await insert(transaction, "a")
+        await begin(transaction, "a", 1)
+    async with database.write() as transaction:
+        assert await endpoint_changes.remove(transaction, "a") == 2
+    async with database.read() as session:
+        assert await endpoint_store.list_all(session) == []
+        assert await endpoint_store.list_versions(session, "a") == []

@@ -1,0 +1,58 @@
+import base64
+
+import pytest
+
+from adapters.rpc.authorization import digest
+from control_plane.authentication import Authenticator, Principal
+from control_plane.errors import Unauthenticated
+from control_plane.store.database import Database
+from control_plane.store.event_store import read_events
+from control_plane.store.tables import AccessTokenRow
+from control_plane.store.token_store import ensure_admin_token, load_tokens
+from tests.control_plane.conftest import FakeClock
+
+
+async def test_the_admin_token_stands_for_the_admin(database: Database, clock: FakeClock) -> None:
+    await ensure_admin_token(database, "secret-1", "alice", clock)
+    authenticator = Authenticator(database, clock)
+    alice = Principal("alice", admin=True)
+    assert await authenticator.authenticate("Bearer secret-1") == alice
+    basic = base64.b64encode(b"token:secret-1").decode()
+    assert await authenticator.authenticate(f"Basic {basic}") == alice
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer wrong", "Digest secret-1"])
+async def test_no_or_an_unknown_token_is_refused(
+    database: Database, clock: FakeClock, header: str | None
+) -> None:
+    await ensure_admin_token(database, "secret-1", "alice", clock)
+    with pytest.raises(Unauthenticated):
+        await Authenticator(database, clock).authenticate(header)
+
+
+async def test_an_expired_token_is_refused(database: Database, clock: FakeClock) -> None:
+    async with database.write() as transaction:
+        row = AccessTokenRow(
+            id="t", digest=digest("old"), principal="bob", created_ms=0, expiry_ms=clock() + 1
+        )
+        transaction.session.add(row)
+    authenticator = Authenticator(database, clock)
+    assert await authenticator.authenticate("Bearer old") == Principal("bob", admin=False)
+    clock.now_ms += 1
+    with pytest.raises(Unauthenticated, match="expired"):
+        await authenticator.authenticate("Bearer old")
+
+
+async def test_a_new_admin_token_replaces_the_old_one(database: Database, clock: FakeClock) -> None:
+    await ensure_admin_token(database, "secret-1", "alice", clock)
+    await ensure_admin_token(database, "secret-1", "alice", clock)
+    async with database.read() as session:
+        (old,) = await load_tokens(session, None)
+        assert [event.key for event in await read_events(session, 0, 10)] == [old.id]
+    await ensure_admin_token(database, "secret-2", "alice", clock)
+    async with database.read() as session:
+        (new,) = await load_tokens(session, None)
+        assert new.digest == digest("secret-2")
+        assert await load_tokens(session, [old.id]) == []
+        events = await read_events(session, 1, 10)
+    assert [event.key for event in events] == [old.id, new.id]
