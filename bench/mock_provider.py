@@ -1,0 +1,143 @@
+"""A provider that costs next to nothing: canned OpenAI answers from a raw asyncio protocol.
+
+`python -m bench.mock_provider` runs it in a process of its own, so that its CPU time is counted
+apart; tests run it in their own loop. The strict emulator is `tests/emulators`.
+"""
+
+import argparse
+import asyncio
+import re
+import socket
+from dataclasses import dataclass
+from typing import cast
+
+import uvloop
+
+_HEAD_END = b"\r\n\r\n"
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_MODEL = re.compile(rb'"model" *: *"([^"]*)"')
+_STREAM = re.compile(rb'"stream" *: *true')
+_JSON_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+_STREAM_HEAD = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+)
+_ANSWER = (
+    b'{"id":"chatcmpl-1","object":"chat.completion","created":1700000000,"model":"%(model)s",'
+    b'"choices":[{"index":0,"message":{"role":"assistant","content":"%(model)s"},'
+    b'"logprobs":null,"finish_reason":"stop"}],'
+    b'"usage":{"prompt_tokens":9,"completion_tokens":12,"total_tokens":21}}'
+)
+_CHUNK = (
+    b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,'
+    b'"model":"%(model)s","choices":[{"index":0,"delta":%(delta)s,"finish_reason":%(finish)s}]}'
+    b"\n\n"
+)
+_DONE = b"data: [DONE]\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamShape:
+    """How a streamed answer arrives: `chunks` of content, `interval_seconds` apart."""
+
+    chunks: int = 50
+    interval_seconds: float = 0.0
+
+
+class _ProviderConnection(asyncio.Protocol):
+    def __init__(self, shape: StreamShape) -> None:
+        self._shape = shape
+        self._received = bytearray()
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.Handle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        set_no_delay(transport)
+        # uvloop's transports do not derive from asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        if self._timer:
+            self._timer.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head_end = self._received.find(_HEAD_END)
+        if head_end < 0:
+            return
+        length = _LENGTH.search(self._received, 0, head_end)
+        body_end = head_end + len(_HEAD_END) + (int(length[1]) if length else 0)
+        if len(self._received) < body_end:
+            return
+        body = bytes(self._received[head_end + len(_HEAD_END) : body_end])
+        del self._received[:body_end]
+        self._answer(body)
+
+    def _answer(self, body: bytes) -> None:
+        model = _MODEL.search(body)
+        name = model[1] if model else b""
+        if _STREAM.search(body):
+            self._write(_STREAM_HEAD)
+            self._stream(name, 0)
+        else:
+            answer = _ANSWER % {b"model": name}
+            self._write(_JSON_HEAD % len(answer) + answer)
+
+    def _stream(self, model: bytes, index: int) -> None:
+        last = index == self._shape.chunks - 1
+        delta = b'{"content":"%s"}' % model if index else b'{"role":"assistant","content":""}'
+        finish = b'"stop"' if last else b"null"
+        event = _CHUNK % {b"model": model, b"delta": delta, b"finish": finish}
+        self._write(_chunked(event) + (_chunked(_DONE) + b"0\r\n\r\n" if last else b""))
+        if not last:
+            self._timer = asyncio.get_running_loop().call_later(
+                self._shape.interval_seconds, self._stream, model, index + 1
+            )
+
+    def _write(self, data: bytes) -> None:
+        if self._transport:
+            self._transport.write(data)
+
+
+def set_no_delay(transport: asyncio.BaseTransport) -> None:
+    """Send each write at once: Nagle's algorithm would add 40 ms to some."""
+    raw: socket.socket = transport.get_extra_info("socket")
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+async def serve(shape: StreamShape, port: int = 0) -> asyncio.Server:
+    """Start to serve on a loopback port; 0 picks a free one."""
+    loop = asyncio.get_running_loop()
+    return await loop.create_server(
+        lambda: _ProviderConnection(shape), "127.0.0.1", port, backlog=1024
+    )
+
+
+def port_of(server: asyncio.Server) -> int:
+    """Return the port that the server listens on."""
+    return int(server.sockets[0].getsockname()[1])
+
+
+def _chunked(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+async def _run(shape: StreamShape, port: int) -> None:
+    server = await serve(shape, port)
+    print(port_of(server), flush=True)
+    async with server:
+        await server.serve_forever()
+
+
+def main() -> None:
+    """Serve until killed; the first line of output is the port."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--chunks", type=int, default=50)
+    parser.add_argument("--chunk-interval-seconds", type=float, default=0.0)
+    arguments = parser.parse_args()
+    shape = StreamShape(arguments.chunks, arguments.chunk_interval_seconds)
+    uvloop.run(_run(shape, arguments.port))
+
+
+if __name__ == "__main__":
+    main()
