@@ -1,0 +1,56 @@
+"""Composition root of a worker: settings in, runs until it is told to stop."""
+
+import asyncio
+import logging
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from random import SystemRandom
+
+import uvloop
+from prometheus_client import REGISTRY
+
+from adapters.telemetry import configure_logging, log_fields, serve_metrics
+from data_plane.server import running_worker
+from data_plane.settings import Settings, load_settings
+from data_plane.snapshot_watcher import Clocks
+
+_log = logging.getLogger("data_plane")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run a worker until SIGTERM or SIGINT; return the process's exit code."""
+    settings = load_settings(argv)
+    configure_logging(settings.log_level)
+    try:
+        uvloop.run(_serve(settings))
+    except (RuntimeError, OSError) as error:
+        _log.error("the worker cannot start", extra=log_fields(reason=str(error)))
+        return 1
+    return 0
+
+
+async def _serve(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    host, _, port = settings.worker_metrics_listen.rpartition(":")
+    metrics_port = serve_metrics(host, int(port), REGISTRY)
+    clocks = Clocks(time.monotonic, asyncio.sleep, SystemRandom())
+    async with running_worker(settings, REGISTRY, clocks, _wall_ms) as worker:
+        fields = log_fields(
+            worker_id=settings.worker_id, port=worker.port, metrics_port=metrics_port
+        )
+        _log.info("the worker serves", extra=fields)
+        await stop.wait()
+        _log.info("the worker drains", extra=log_fields(drain_seconds=settings.drain_seconds))
+
+
+def _wall_ms() -> float:
+    return time.time_ns() / 1e6
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,120 @@
+"""What is known of a call when it has ended: metrics and one log line.
+
+`invocation.py` fills the record while it answers. The usage row of each request will be written
+here too.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from adapters.providers.errors import AdapterError
+from adapters.providers.types import Usage
+from adapters.telemetry import log_fields
+from data_plane.metrics import Metrics
+from data_plane.snapshot import Config, Endpoint, ServedEntity, Token
+
+_log = logging.getLogger("data_plane.access")
+OK = 200
+CLIENT_CLOSED = 499
+
+
+@dataclass(slots=True)
+class Record:
+    """One call. Never holds a prompt, an answer or a credential.
+
+    Attributes:
+        started: Start of the call, seconds of the monotonic clock.
+        status: HTTP status that the caller saw.
+        error: Class of the error; also set when a stream failed after it began.
+        first_chunk: Time of the first chunk, seconds of the monotonic clock.
+        chunks: Messages sent in a stream.
+    """
+
+    request_id: str
+    started: float
+    token: Token | None = None
+    endpoint: Endpoint | None = None
+    config: Config | None = None
+    entity: ServedEntity | None = None
+    status: int = OK
+    error: str = ""
+    stream: bool = False
+    first_chunk: float = 0.0
+    chunks: int = 0
+    usage: Usage | None = None
+
+
+class Accountant:
+    """Opens a record when a call begins and accounts for it when it ends."""
+
+    def __init__(self, metrics: Metrics, clock: Callable[[], float]) -> None:
+        """Account to `metrics` and the log.
+
+        Args:
+            metrics: Receives counts and times.
+            clock: Monotonic time, seconds.
+        """
+        self._metrics = metrics
+        self._clock = clock
+
+    def open(self, request_id: str) -> Record:
+        """Return the record of a call that begins now."""
+        self._metrics.in_flight.inc()
+        return Record(request_id, self._clock())
+
+    def note_chunk(self, record: Record) -> None:
+        """Note that a message of a stream was sent."""
+        if not record.chunks:
+            record.first_chunk = self._clock()
+        record.chunks += 1
+
+    def note_error(self, record: Record, error: Exception) -> None:
+        """Note why a call or its stream failed."""
+        record.error = type(error).__name__
+        if isinstance(error, AdapterError):
+            self._metrics.upstream_errors.labels(error.provider, record.error).inc()
+
+    def close(self, record: Record) -> None:
+        """Account for a call that has ended."""
+        duration = self._clock() - record.started
+        first_chunk = record.first_chunk - record.started if record.chunks else None
+        self._metrics.in_flight.dec()
+        self._metrics.observe(
+            record.endpoint.name if record.endpoint else "",
+            record.entity.name if record.entity else "",
+            record.entity.task if record.entity else "",
+            record.status,
+            duration,
+        )
+        if first_chunk is not None:
+            self._metrics.observe_stream(record.chunks, first_chunk)
+        if _log.isEnabledFor(logging.INFO):
+            _log.info("request", extra=log_fields(**_fields(record, duration, first_chunk)))
+
+
+def _fields(record: Record, duration: float, first_chunk: float | None) -> dict[str, object]:
+    """Return the fields of the log line; what is not known is left out."""
+    fields: dict[str, object] = {
+        "request_id": record.request_id,
+        "status": record.status,
+        "duration_ms": round(duration * 1000, 2),
+        "stream": record.stream,
+    }
+    if record.endpoint:
+        fields["endpoint"] = record.endpoint.name
+    if record.entity and record.config:
+        fields["served_entity"] = record.entity.name
+        fields["config_version"] = record.config.version
+        fields["task"] = record.entity.task
+    if record.token:
+        fields["principal"] = record.token.principal
+    if first_chunk is not None:
+        fields["first_chunk_ms"] = round(first_chunk * 1000, 2)
+        fields["chunks"] = record.chunks
+    if record.usage:
+        fields["input_tokens"] = record.usage.input_tokens
+        fields["output_tokens"] = record.usage.output_tokens
+    if record.error:
+        fields["error"] = record.error
+    return fields

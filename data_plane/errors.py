@@ -1,0 +1,153 @@
+"""Why the data plane refuses a call, and how each refusal leaves it.
+
+InferenceError          a call is refused
+├── Unauthenticated     no token, or none that is accepted
+├── PermissionDenied    the principal may not query the endpoint
+├── EndpointNotFound    no such endpoint
+├── ServedEntityNotFound the endpoint has no such served entity
+├── EndpointNotReady    no configuration of the endpoint is active
+├── MalformedRequest    the body is not a JSON object
+├── InvalidParameter    a field is missing, or has a value that cannot be right
+└── DeadlineExceeded    the answer took longer than the caller or the deployment allows
+
+A provider's error (`adapters/providers/errors.py`) keeps its class and what the provider said.
+"""
+
+from dataclasses import dataclass
+
+import grpc
+import orjson
+
+from adapters.providers import errors as provider_errors
+from adapters.rpc.status import INTERNAL, Status, StatusTable, shorten
+
+_RETRY_SOON_SECONDS = 1
+_RETRY_LATER = frozenset({429, 503})
+_DETAIL_CHARACTERS = 4000
+
+
+class InferenceError(Exception):
+    """A call is refused; the text is for the caller."""
+
+
+class Unauthenticated(InferenceError):
+    """No token, or none that is accepted."""
+
+
+class PermissionDenied(InferenceError):
+    """The principal may not query the endpoint."""
+
+
+class EndpointNotFound(InferenceError):
+    """No such endpoint."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The given endpoint does not exist, please retry after checking the specified model "
+            "and version deployment exists."
+        )
+
+
+class ServedEntityNotFound(InferenceError):
+    """The endpoint has no such served entity."""
+
+
+class EndpointNotReady(InferenceError):
+    """No configuration of the endpoint is active."""
+
+
+class MalformedRequest(InferenceError):
+    """The body is not a JSON object."""
+
+
+class InvalidParameter(InferenceError):
+    """A field is missing, or has a value that cannot be right."""
+
+
+class DeadlineExceeded(InferenceError):
+    """The answer took longer than the caller or the deployment allows."""
+
+
+_CODE = grpc.StatusCode
+STATUSES = StatusTable(
+    {
+        Unauthenticated: Status(_CODE.UNAUTHENTICATED, 401, "UNAUTHENTICATED"),
+        PermissionDenied: Status(_CODE.PERMISSION_DENIED, 403, "PERMISSION_DENIED"),
+        EndpointNotFound: Status(_CODE.NOT_FOUND, 404, "ENDPOINT_NOT_FOUND"),
+        ServedEntityNotFound: Status(_CODE.NOT_FOUND, 404, "RESOURCE_DOES_NOT_EXIST"),
+        EndpointNotReady: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
+        MalformedRequest: Status(_CODE.INVALID_ARGUMENT, 400, "BAD_REQUEST"),
+        InvalidParameter: Status(_CODE.INVALID_ARGUMENT, 400, "INVALID_PARAMETER_VALUE"),
+        DeadlineExceeded: Status(_CODE.DEADLINE_EXCEEDED, 504, "DEADLINE_EXCEEDED"),
+        provider_errors.RequestRefused: Status(_CODE.INVALID_ARGUMENT, 400, "BAD_REQUEST"),
+        provider_errors.ModelNotFound: Status(_CODE.NOT_FOUND, 404, "NOT_FOUND"),
+        provider_errors.RequestConflict: Status(_CODE.ABORTED, 409, "RESOURCE_CONFLICT"),
+        # The caller's own token is fine, so a refused credential of the endpoint is no 401.
+        provider_errors.CredentialRefused: Status(
+            _CODE.PERMISSION_DENIED, 403, "PERMISSION_DENIED"
+        ),
+        provider_errors.RateLimited: Status(
+            _CODE.RESOURCE_EXHAUSTED, 429, "REQUEST_LIMIT_EXCEEDED"
+        ),
+        provider_errors.QuotaExhausted: Status(_CODE.RESOURCE_EXHAUSTED, 429, "RESOURCE_EXHAUSTED"),
+        provider_errors.ProviderFailed: INTERNAL,
+        provider_errors.ProviderUnavailable: Status(
+            _CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"
+        ),
+        provider_errors.ProviderTimeout: Status(_CODE.DEADLINE_EXCEEDED, 504, "DEADLINE_EXCEEDED"),
+        provider_errors.ProviderNotImplemented: Status(_CODE.UNIMPLEMENTED, 501, "NOT_IMPLEMENTED"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """How an error leaves the data plane.
+
+    Attributes:
+        status: gRPC status, HTTP status and error code.
+        message: Text for the caller; may repeat the prompt, so it is not for logs.
+        retry_after: Seconds after which the caller may try again, where that makes sense.
+    """
+
+    status: Status
+    message: str
+    retry_after: int | None = None
+
+
+def refusal_of(error: Exception, request_id: str) -> Refusal:
+    """Return how `error` leaves; an error outside the domain shows nothing but `request_id`."""
+    status = STATUSES.status_of(error)
+    if status is None:
+        message = f"The gateway failed to answer; its log has the reason for request {request_id}."
+        return Refusal(INTERNAL, message)
+    retry_after = _RETRY_SOON_SECONDS if status.http in _RETRY_LATER else None
+    if isinstance(error, provider_errors.AdapterError):
+        return Refusal(status, _provider_message(error), error.retry_after or retry_after)
+    return Refusal(status, str(error), retry_after)
+
+
+def _provider_message(error: provider_errors.AdapterError) -> str:
+    """Return the JSON text that names the provider and repeats what it said.
+
+    What it said is cut, as text, when it would not fit whole into the answer's headers.
+    """
+    message = _envelope(error.provider, error.detail)
+    size = _DETAIL_CHARACTERS
+    while shorten(message) != message:
+        detail = error.detail if isinstance(error.detail, str) else _text(error.detail)
+        message = _envelope(error.provider, detail[:size] + "…")
+        size //= 2
+    return message
+
+
+def _envelope(provider: str, detail: object) -> str:
+    return _text({"external_model_provider": provider, "external_model_error": detail})
+
+
+def _text(value: object) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        # Nested more deeply than the encoder goes.
+        return orjson.dumps(repr(value)[:_DETAIL_CHARACTERS]).decode()

@@ -1,0 +1,53 @@
+"""The standard gRPC health service, answered by `readiness.py` at the moment of asking."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from data_plane.host import SERVICE_NAME
+from data_plane.readiness import TICK_SECONDS, Readiness
+
+_STATUS = health_pb2.HealthCheckResponse.ServingStatus
+_KNOWN = ("", SERVICE_NAME)
+
+
+class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # has no types
+    """Answers health checks of the whole server and of the inference service."""
+
+    def __init__(self, readiness: Readiness) -> None:
+        self._readiness = readiness
+
+    async def Check(
+        self,
+        request: health_pb2.HealthCheckRequest,
+        context: "grpc.aio.ServicerContext[Any, Any]",
+    ) -> health_pb2.HealthCheckResponse:
+        """Return the status now."""
+        if request.service not in _KNOWN:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
+        return self._response(request.service)
+
+    async def Watch(
+        self,
+        request: health_pb2.HealthCheckRequest,
+        context: "grpc.aio.ServicerContext[Any, Any]",
+    ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
+        """Send the status whenever it changes; it depends on time, so it is looked at often."""
+        del context
+        last = None
+        while True:
+            response = self._response(request.service)
+            if response.status != last:
+                last = response.status
+                yield response
+            await asyncio.sleep(TICK_SECONDS)
+
+    def _response(self, service: str) -> health_pb2.HealthCheckResponse:
+        if service not in _KNOWN:
+            status = _STATUS.SERVICE_UNKNOWN
+        else:
+            status = _STATUS.SERVING if self._readiness.serving() else _STATUS.NOT_SERVING
+        return health_pb2.HealthCheckResponse(status=status)

@@ -1,0 +1,159 @@
+"""The story of a call: find the endpoint, check the caller, pick a served entity, answer.
+
+The steps are `access.py`, `query.py`, `snapshot.py` and `relay.py`; a host (`grpc_host.py`) brings
+the call. Everything is decided from one snapshot, so a change never shows half.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import orjson
+
+from adapters.providers.types import JsonObject, Task
+from adapters.rpc.metadata import REQUEST_ID
+from adapters.rpc.status import INTERNAL
+from data_plane.access import authenticate, authorize
+from data_plane.accounting import CLIENT_CLOSED, Accountant, Record
+from data_plane.errors import (
+    STATUSES,
+    EndpointNotFound,
+    EndpointNotReady,
+    InvalidParameter,
+    PermissionDenied,
+    ServedEntityNotFound,
+)
+from data_plane.host import Call, Method, Reply
+from data_plane.query import build_query, parse_body
+from data_plane.relay import JSON, Exchange, Relay
+from data_plane.snapshot import Config, Endpoint, ServedEntity, Snapshot, Snapshots, Token
+
+_TASK_OF: Mapping[Method, Task] = {
+    Method.CREATE_CHAT_COMPLETION: Task.CHAT,
+    Method.CREATE_COMPLETION: Task.COMPLETIONS,
+    Method.CREATE_EMBEDDING: Task.EMBEDDINGS,
+}
+_ROUTE_OF: Mapping[str, str] = {
+    Task.CHAT: "/serving-endpoints/chat/completions",
+    Task.COMPLETIONS: "/serving-endpoints/completions",
+    Task.EMBEDDINGS: "/serving-endpoints/embeddings",
+}
+
+
+class Inference:
+    """Answers calls from the current snapshot."""
+
+    def __init__(
+        self,
+        snapshots: Snapshots,
+        relay: Relay,
+        accountant: Accountant,
+        wall_ms: Callable[[], float],
+    ) -> None:
+        """Answer from `snapshots`.
+
+        Args:
+            snapshots: Holds the configuration that serves.
+            relay: Carries queries to providers.
+            accountant: Told of every call.
+            wall_ms: Wall time, milliseconds since the epoch.
+        """
+        self._snapshots = snapshots
+        self._relay = relay
+        self._accountant = accountant
+        self._wall_ms = wall_ms
+
+    async def answer(self, call: Call, reply: Reply) -> None:
+        """Answer a call and account for it; see `host.Service`."""
+        record = self._accountant.open(call.request_id)
+        try:
+            await self._answer(call, reply, record)
+        except asyncio.CancelledError:
+            record.status = CLIENT_CLOSED
+            raise
+        except Exception as error:
+            record.status = (STATUSES.status_of(error) or INTERNAL).http
+            self._accountant.note_error(record, error)
+            raise
+        finally:
+            self._accountant.close(record)
+
+    async def _answer(self, call: Call, reply: Reply, record: Record) -> None:
+        snapshot = self._snapshots.current
+        token = record.token = authenticate(snapshot, call.metadata, self._wall_ms())
+        if call.method is Method.LIST_MODELS:
+            await _list_models(snapshot, token, call, reply)
+            return
+        body = parse_body(call.body)
+        endpoint = record.endpoint = _find_endpoint(snapshot, call, body)
+        authorize(token, endpoint)
+        config = record.config = _active_config(endpoint, call.method)
+        query = build_query(config.task, body)
+        entity = record.entity = _pick_entity(config, endpoint, call.served_model_name)
+        record.stream = query.stream
+        # Limits on requests and tokens admit or refuse here, before the provider is called.
+        exchange = Exchange(call, reply, record, endpoint, entity, query)
+        if query.stream:
+            await self._relay.stream(exchange)
+        else:
+            await self._relay.answer(exchange)
+
+
+def _find_endpoint(snapshot: Snapshot, call: Call, body: JsonObject) -> Endpoint:
+    """Return the endpoint that the path or, in the manner of the OpenAI API, the body names."""
+    name: object = call.name
+    if call.method is not Method.QUERY:
+        name = body.get("model")
+        if not isinstance(name, str) or not name:
+            raise InvalidParameter("'model' must be the name of a serving endpoint.")
+    endpoint = snapshot.names.get(str(name))
+    if endpoint is None:
+        raise EndpointNotFound
+    return endpoint
+
+
+def _active_config(endpoint: Endpoint, method: Method) -> Config:
+    config = endpoint.active
+    if config is None:
+        raise EndpointNotReady(f"Endpoint '{endpoint.name}' has no active configuration yet.")
+    task = _TASK_OF.get(method)
+    if task is not None and task != config.task:
+        route = _ROUTE_OF.get(config.task, f"/serving-endpoints/{endpoint.name}/invocations")
+        raise InvalidParameter(
+            f"Endpoint '{endpoint.name}' serves {config.task or 'no language model task'}: "
+            f"send the request to {route}."
+        )
+    return config
+
+
+def _pick_entity(config: Config, endpoint: Endpoint, name: str) -> ServedEntity:
+    """Return the entity that the path names, whatever its share, or the one whose turn it is."""
+    if not name:
+        return config.pick()
+    entity = config.entity(name)
+    if entity is None:
+        raise ServedEntityNotFound(f"Endpoint '{endpoint.name}' has no served entity '{name}'.")
+    return entity
+
+
+async def _list_models(snapshot: Snapshot, token: Token, call: Call, reply: Reply) -> None:
+    models = [
+        {
+            "id": endpoint.name,
+            "object": "model",
+            "created": endpoint.active.created,
+            "owned_by": endpoint.active.entities[0].provider or "modelplane",
+        }
+        for endpoint in sorted(snapshot.names.values(), key=lambda item: item.name)
+        if endpoint.active and _may_query(token, endpoint)
+    ]
+    data = orjson.dumps({"object": "list", "data": models})
+    await reply.start(JSON, ((REQUEST_ID, call.request_id),))
+    await reply.send(data)
+
+
+def _may_query(token: Token, endpoint: Endpoint) -> bool:
+    try:
+        authorize(token, endpoint)
+    except PermissionDenied:
+        return False
+    return True

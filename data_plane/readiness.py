@@ -1,0 +1,86 @@
+"""May this worker be sent traffic? Decided from what the control plane said, and when.
+
+`snapshot_watcher.py` reports what it hears, a ticker reports that the process runs, and
+`health_servicer.py` asks at the moment a health check arrives. A worker that cannot reach the
+control plane goes on with what it has; one that knows itself to be behind, or was stopped and has
+not heard anything since, does not.
+"""
+
+from collections.abc import Callable
+
+TICK_SECONDS = 0.25
+_BEHIND_SECONDS = 2.0
+_STALL_SECONDS = 1.0
+# What arrives sooner after a stop was waiting in a buffer, and proves nothing.
+_BUFFERED_SECONDS = 0.1
+
+
+class Readiness:
+    """Judges whether the worker is current.
+
+    All state is touched from one event loop only.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """Start not ready.
+
+        Args:
+            clock: Monotonic time, seconds.
+        """
+        self._clock = clock
+        self._last_tick = clock()
+        self._applied: int | None = None
+        self._newest = 0
+        self._behind_since: float | None = None
+        self._stalled_at: float | None = None
+        self._draining = False
+
+    def serving(self) -> bool:
+        """Return whether the worker may be sent traffic now."""
+        # A health check may be answered before the ticker had its turn after a stop.
+        self.tick()
+        if self._applied is None or self._stalled_at is not None or self._draining:
+            return False
+        return self._behind_since is None or self._last_tick - self._behind_since <= _BEHIND_SECONDS
+
+    def tick(self) -> None:
+        """Note that the process runs; a long gap since the last time means it was stopped."""
+        now = self._clock()
+        if now - self._last_tick > _STALL_SECONDS:
+            self._stalled_at = now
+        self._last_tick = now
+
+    def heard(self, newest_revision: int) -> None:
+        """Note a message of the control plane that tells its newest revision."""
+        self.tick()
+        if self._stalled_at is not None and self._last_tick - self._stalled_at > _BUFFERED_SECONDS:
+            self._stalled_at = None
+        self._newest = max(self._newest, newest_revision)
+        self._compare()
+
+    def applied(self, revision: int) -> None:
+        """Note that the worker serves `revision`."""
+        self._applied = revision
+        self._newest = max(self._newest, revision)
+        self._compare()
+
+    def restarted(self, revision: int) -> None:
+        """Note that the worker serves a full snapshot, whose revisions may start anew."""
+        self._newest = revision
+        self.applied(revision)
+
+    def unreachable(self) -> None:
+        """Note that there is no control plane to be behind of: go on with what there is."""
+        self._stalled_at = None
+        self._newest = self._applied or 0
+        self._behind_since = None
+
+    def drain(self) -> None:
+        """Stop being ready, for good."""
+        self._draining = True
+
+    def _compare(self) -> None:
+        if self._newest <= (self._applied or 0):
+            self._behind_since = None
+        elif self._behind_since is None:
+            self._behind_since = self._clock()

@@ -1,0 +1,227 @@
+"""Carries one query to its provider and the answer back to the caller: all waiting is here.
+
+Called by `invocation.py`; translation is the adapter's, shaping is in `streaming.py`. The caller
+is answered only when the provider's answer, or its first chunk, is there, so that what fails
+before is a refusal with its own status. What fails later ends the stream with an error line.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from adapters.providers.errors import AdapterError
+from adapters.providers.http import HttpResponse, HttpTransport
+from adapters.providers.types import Query, parse_usage
+from adapters.rpc.metadata import REQUEST_ID, Metadata
+from data_plane.accounting import Accountant, Record
+from data_plane.errors import DeadlineExceeded, refusal_of
+from data_plane.host import Call, Reply
+from data_plane.query import wants_usage
+from data_plane.snapshot import Endpoint, ServedEntity
+from data_plane.streaming import DONE, ChunkShaper, encode_answer, encode_error_line
+
+JSON = "application/json"
+EVENT_STREAM = "text/event-stream; charset=utf-8"
+_SUCCESS = range(200, 300)
+# A provider ends its body right after its last event; waiting for that keeps the connection.
+_SETTLE_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Bounds on a provider's answer.
+
+    Attributes:
+        answer_seconds: Until a whole answer, or the first chunk of a stream, is there.
+        idle_seconds: Between two chunks of a stream.
+    """
+
+    answer_seconds: float
+    idle_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What it takes to answer one call."""
+
+    call: Call
+    reply: Reply
+    record: Record
+    endpoint: Endpoint
+    entity: ServedEntity
+    query: Query
+
+    @property
+    def metadata(self) -> Metadata:
+        """Metadata of the answer."""
+        return (*self.entity.headers, (REQUEST_ID, self.call.request_id))
+
+
+class Relay:
+    """Calls providers over one transport."""
+
+    def __init__(
+        self, transport: HttpTransport, accountant: Accountant, timeouts: Timeouts
+    ) -> None:
+        self._transport = transport
+        self._accountant = accountant
+        self._timeouts = timeouts
+
+    async def answer(self, exchange: Exchange) -> None:
+        """Answer with one JSON document.
+
+        Raises:
+            AdapterError: The provider did not answer.
+            DeadlineExceeded: It did not answer in time.
+        """
+        entity = exchange.entity
+        request = entity.adapter.build_request(exchange.query)
+        limit = self._answer_limit(exchange.call)
+        try:
+            async with asyncio.timeout(limit):
+                response = await self._transport.send(request)
+                try:
+                    body = await response.body()
+                finally:
+                    response.close()
+        except TimeoutError:
+            raise _too_slow(limit) from None
+        if response.status not in _SUCCESS:
+            raise entity.adapter.parse_error(response.status, response.headers, body)
+        answer = entity.adapter.parse_response(body)
+        exchange.record.usage = parse_usage(answer)
+        data = encode_answer(request.provider, answer, exchange.endpoint.name)
+        await exchange.reply.start(JSON, exchange.metadata)
+        await exchange.reply.send(data)
+
+    async def stream(self, exchange: Exchange) -> None:
+        """Answer with server-sent events.
+
+        Raises:
+            AdapterError: The provider failed before the first chunk.
+            DeadlineExceeded: The first chunk did not come in time.
+        """
+        stream = _Stream(exchange, self._accountant, self._timeouts.idle_seconds)
+        request = exchange.entity.adapter.build_request(exchange.query)
+        limit = self._answer_limit(exchange.call)
+        failure: Exception
+        try:
+            async with asyncio.timeout(limit) as timer:
+                response = await self._transport.send(request)
+                try:
+                    await stream.run(response, timer)
+                finally:
+                    response.close()
+        except AdapterError as error:
+            failure = error
+        except TimeoutError:
+            failure = _too_slow(self._timeouts.idle_seconds if stream.started else limit)
+        else:
+            return
+        if not stream.started:
+            raise failure
+        await stream.fail(failure)
+
+    def _answer_limit(self, call: Call) -> float:
+        own = self._timeouts.answer_seconds
+        return own if call.deadline_seconds is None else min(own, call.deadline_seconds)
+
+
+class _Stream:
+    """One stream on its way from the provider to the caller."""
+
+    def __init__(self, exchange: Exchange, accountant: Accountant, idle_seconds: float) -> None:
+        self.started = False
+        self._exchange = exchange
+        self._accountant = accountant
+        self._idle_seconds = idle_seconds
+        self._parser = exchange.entity.adapter.stream_parser()
+        self._shaper = ChunkShaper(
+            exchange.entity.provider,
+            exchange.endpoint.name,
+            exchange.entity.task,
+            keep_usage=wants_usage(exchange.query),
+        )
+
+    async def run(self, response: HttpResponse, timer: asyncio.Timeout) -> None:
+        """Relay until the provider's stream has ended.
+
+        Args:
+            response: The provider's response.
+            timer: Bounds the time to the first chunk; moved on for every later one.
+
+        Raises:
+            AdapterError: The provider failed, or its stream broke off.
+        """
+        await self._require_stream(response)
+        loop = asyncio.get_running_loop()
+        deadline = self._exchange.call.deadline_seconds
+        end = None if deadline is None else loop.time() + deadline
+        ended = False
+        while not ended:
+            data = await response.read()
+            if self.started:
+                # A caller who reads slowly holds up the reads, not the provider's idle time.
+                timer.reschedule(end)
+            lines, error = self._shape(data)
+            ended = self._parser.ended or not data
+            if error is None and ended:
+                lines += DONE
+            if lines and (error is None or self.started):
+                await self._send(lines)
+            if error:
+                raise error
+            if self.started:
+                idle_end = loop.time() + self._idle_seconds
+                timer.reschedule(idle_end if end is None else min(end, idle_end))
+        timer.reschedule(None)
+        await _settle(response)
+
+    async def fail(self, error: Exception) -> None:
+        """End a stream that began: say what happened where the caller will read it."""
+        self._exchange.record.usage = self._shaper.usage
+        self._accountant.note_error(self._exchange.record, error)
+        refusal = refusal_of(error, self._exchange.call.request_id)
+        await self._send(encode_error_line(refusal.status.error_code, refusal.message))
+
+    async def _require_stream(self, response: HttpResponse) -> None:
+        is_json = response.headers.get("content-type", "").startswith(JSON)
+        if response.status in _SUCCESS and not is_json:
+            return
+        adapter = self._exchange.entity.adapter
+        body = await response.body()
+        if response.status in _SUCCESS:
+            # Raises when it is an error sent with status 200.
+            adapter.parse_response(body)
+            raise adapter.parse_error(500, {}, b"the provider did not answer with a stream")
+        raise adapter.parse_error(response.status, response.headers, body)
+
+    def _shape(self, data: bytes) -> tuple[bytes, AdapterError | None]:
+        """Return the lines that `data` completes, and the error that followed them."""
+        lines: list[bytes] = []
+        try:
+            for chunk in self._parser.feed(data) if data else self._parser.finish():
+                lines.append(self._shaper.shape(chunk))  # noqa: PERF401 - keeps what came before
+        except AdapterError as error:
+            return b"".join(lines), error
+        return b"".join(lines), None
+
+    async def _send(self, lines: bytes) -> None:
+        if not self.started:
+            self.started = True
+            await self._exchange.reply.start(EVENT_STREAM, self._exchange.metadata)
+        self._exchange.record.usage = self._shaper.usage
+        self._accountant.note_chunk(self._exchange.record)
+        await self._exchange.reply.send(lines)
+
+
+async def _settle(response: HttpResponse) -> None:
+    """Read to the end of the body, if it is near, so that the connection can be used again."""
+    try:
+        async with asyncio.timeout(_SETTLE_SECONDS):
+            await response.read()
+    except (TimeoutError, AdapterError):
+        return
+
+
+def _too_slow(seconds: float) -> DeadlineExceeded:
+    return DeadlineExceeded(f"The provider did not answer within {seconds:g} seconds.")

@@ -1,0 +1,37 @@
+"""Which served entity gets the next request: a pure weighted choice.
+
+A deck holds one slot for each percent of traffic, shuffled once and dealt again and again, so the
+shares of any hundred requests in a row are exact. Used by `snapshot.py`.
+"""
+
+from collections.abc import Sequence
+from random import Random
+
+
+class Deck:
+    """Deals indexes in proportion to their weights."""
+
+    __slots__ = ("_next", "_slots")
+
+    def __init__(self, weights: Sequence[int], random: Random) -> None:
+        """Shuffle one slot for each unit of weight.
+
+        Args:
+            weights: Share of each index, at least 0; at least one is above 0.
+            random: Source of the order.
+
+        Raises:
+            ValueError: No weight is above 0.
+        """
+        slots = [index for index, weight in enumerate(weights) for _ in range(weight)]
+        if not slots:
+            raise ValueError("no served entity gets traffic")
+        random.shuffle(slots)
+        self._slots = tuple(slots)
+        self._next = 0
+
+    def deal(self) -> int:
+        """Return the index that gets the next request."""
+        index = self._slots[self._next]
+        self._next = (self._next + 1) % len(self._slots)
+        return index

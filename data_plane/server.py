@@ -1,0 +1,91 @@
+"""Puts a worker together: which service, on which server, with which parts.
+
+`__main__.py` runs it; tests run it in their own event loop.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+
+from adapters.providers.http import AiohttpTransport
+from adapters.rpc.server import new_server, running
+from data_plane.accounting import Accountant
+from data_plane.grpc_host import inference_handler
+from data_plane.health_servicer import HealthServicer
+from data_plane.host import SERVICE_NAME
+from data_plane.invocation import Inference
+from data_plane.metrics import Metrics
+from data_plane.readiness import TICK_SECONDS, Readiness
+from data_plane.relay import Relay, Timeouts
+from data_plane.settings import Settings
+from data_plane.snapshot import Snapshots
+from data_plane.snapshot_watcher import Clocks, SnapshotWatcher, Source
+
+BUILD = "0.1.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A running worker.
+
+    Attributes:
+        port: Port of the inference service.
+        snapshots: What it serves from.
+        readiness: Whether it may be sent traffic.
+    """
+
+    port: int
+    snapshots: Snapshots
+    readiness: Readiness
+
+
+@asynccontextmanager
+async def running_worker(
+    settings: Settings,
+    registry: CollectorRegistry,
+    clocks: Clocks,
+    wall_ms: Callable[[], float],
+) -> AsyncIterator[Worker]:
+    """Run a worker; on leaving it reports not ready, lets calls in flight end, and stops.
+
+    Args:
+        settings: Its settings.
+        registry: Receives its metrics.
+        clocks: Time and chance.
+        wall_ms: Wall time, milliseconds since the epoch.
+
+    Raises:
+        RuntimeError: The address cannot be bound.
+    """
+    metrics = Metrics(registry)
+    snapshots = Snapshots()
+    readiness = Readiness(clocks.monotonic)
+    accountant = Accountant(metrics, clocks.monotonic)
+    source = Source(settings.targets, settings.worker_id, BUILD, settings.worker_token)
+    watcher = SnapshotWatcher(source, snapshots, readiness, metrics, clocks)
+    timeouts = Timeouts(settings.request_timeout_seconds, settings.stream_idle_seconds)
+    server = new_server([SERVICE_NAME], HealthServicer(readiness))
+    async with AiohttpTransport() as transport, asyncio.TaskGroup() as tasks:
+        relay = Relay(transport, accountant, timeouts)
+        inference = Inference(snapshots, relay, accountant, wall_ms)
+        server.add_generic_rpc_handlers((inference_handler(inference),))
+        async with running(server, settings.worker_listen, settings.drain_seconds) as port:
+            background = [
+                tasks.create_task(watcher.run()),
+                tasks.create_task(_tick(readiness)),
+            ]
+            try:
+                yield Worker(port, snapshots, readiness)
+            finally:
+                readiness.drain()
+                for task in background:
+                    task.cancel()
+
+
+async def _tick(readiness: Readiness) -> None:
+    while True:
+        readiness.tick()
+        await asyncio.sleep(TICK_SECONDS)

@@ -1,0 +1,42 @@
+"""Settings of a worker, each with its default beside it."""
+
+import os
+import secrets
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from adapters.settings import environment, load, setting
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Run a data-plane worker."""
+
+    control_plane: str = setting(
+        "127.0.0.1:9091", "gRPC target(s) of the watch service, comma separated"
+    )
+    worker_listen: str = setting("127.0.0.1:9100", "host:port of the inference service over gRPC")
+    worker_metrics_listen: str = setting("127.0.0.1:9101", "host:port of the metrics page")
+    worker_token: str = setting("", "token for the watch service", secret=True)
+    worker_id: str = setting("", "identifier of the worker; empty: host, process and chance")
+    request_timeout_seconds: float = setting(
+        300.0, "seconds until an answer, or the first chunk of a stream, must be there"
+    )
+    stream_idle_seconds: float = setting(120.0, "seconds between two chunks of a stream")
+    log_level: str = setting("info", "debug, info, warning or error")
+    drain_seconds: float = setting(30.0, "seconds that calls in flight may take at a stop")
+
+    @property
+    def targets(self) -> list[str]:
+        """The watch services."""
+        return [target.strip() for target in self.control_plane.split(",") if target.strip()]
+
+
+def load_settings(argv: Sequence[str]) -> Settings:
+    """Return the settings given by `argv` and the environment."""
+    settings = load(Settings, "modelplane worker", argv, environment())
+    if settings.worker_id:
+        return settings
+    generated = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    return replace(settings, worker_id=generated)

@@ -1,0 +1,221 @@
+"""Keeps a watch stream to the control plane open and applies what it pushes.
+
+What is received becomes the current snapshot (`snapshot.py`) and is acknowledged; whether the
+worker is fit to serve is judged by `readiness.py`. Without a control plane the worker goes on with
+the last snapshot and tries again, with growing, random pauses.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import TypeAlias
+
+import grpc
+from modelserving.snapshot.v1 import snapshot_service_pb2 as pb
+from modelserving.snapshot.v1 import snapshot_service_pb2_grpc as pb_grpc
+
+from adapters.rpc.metadata import AUTHORIZATION
+from adapters.rpc.server import MAX_MESSAGE_BYTES
+from adapters.telemetry import log_fields
+from data_plane.metrics import Metrics
+from data_plane.readiness import Readiness
+from data_plane.snapshot import Snapshot, SnapshotBuilder, Snapshots
+
+_log = logging.getLogger(__name__)
+_Stream: TypeAlias = "grpc.aio.StreamStreamCall[pb.WatchConfigRequest, pb.WatchConfigResponse]"
+
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 5.0
+_MAX_DOUBLINGS = 10
+# Compiling thousands of endpoints in one go would hold up the requests in flight.
+_BATCH = 200
+_CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.keepalive_time_ms", 5_000),
+    ("grpc.keepalive_timeout_ms", 3_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    # A shared connection would bring its own, longer pauses between attempts.
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_http_proxy", 0),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the configuration comes from, and as whom the worker asks for it.
+
+    Attributes:
+        targets: gRPC targets of watch services; after a failure the next one is tried.
+        worker_id: Identifier of this worker.
+        build: Version of its software.
+        token: Shared secret of the workers.
+    """
+
+    targets: Sequence[str]
+    worker_id: str
+    build: str
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Time and chance.
+
+    Attributes:
+        monotonic: Monotonic time, seconds.
+        sleep: Waits for seconds.
+        random: Source of randomness.
+    """
+
+    monotonic: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]]
+    random: Random
+
+
+class SnapshotWatcher:
+    """Applies what the control plane pushes, for as long as it runs."""
+
+    def __init__(
+        self,
+        source: Source,
+        snapshots: Snapshots,
+        readiness: Readiness,
+        metrics: Metrics,
+        clocks: Clocks,
+    ) -> None:
+        self._source = source
+        self._snapshots = snapshots
+        self._readiness = readiness
+        self._metrics = metrics
+        self._clocks = clocks
+        self._full: SnapshotBuilder | None = None
+        self._failures = 0
+        self._heard_at = self._applied_at = clocks.monotonic()
+        metrics.silence.set_function(lambda: clocks.monotonic() - self._heard_at)
+        metrics.config_age.set_function(lambda: clocks.monotonic() - self._applied_at)
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        attempt = 0
+        while True:
+            target = self._source.targets[attempt % len(self._source.targets)]
+            attempt += 1
+            try:
+                await self._watch(target)
+                reason = "the stream ended"
+            except grpc.aio.AioRpcError as error:
+                reason = f"{error.code().name}: {error.details()}"
+            self._readiness.unreachable()
+            self._metrics.connected.set(0)
+            pause = self._pause()
+            fields = log_fields(target=target, reason=reason, pause_seconds=round(pause, 3))
+            _log.warning("the watch stream is down", extra=fields)
+            await self._clocks.sleep(pause)
+
+    def _pause(self) -> float:
+        """Return a random pause under a bound that doubles with each failure in a row."""
+        rounds = min(self._failures // len(self._source.targets), _MAX_DOUBLINGS)
+        self._failures += 1
+        bound = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2**rounds)
+        return self._clocks.random.uniform(0, bound)
+
+    async def _watch(self, target: str) -> None:
+        """Watch one control plane until the stream breaks."""
+        metadata = ((AUTHORIZATION, f"Bearer {self._source.token}"),)
+        async with grpc.aio.insecure_channel(target, options=_CHANNEL_OPTIONS) as channel:
+            stream: _Stream = pb_grpc.SnapshotServiceStub(channel).WatchConfig(metadata=metadata)
+            try:
+                await stream.write(self._hello())
+                self._full = None
+                async for message in stream:
+                    self._note_alive()
+                    await self._receive(stream, message)
+            except asyncio.InvalidStateError:
+                # Writing to a stream that broke: its status says why.
+                await _raise_status(stream)
+
+    def _hello(self) -> pb.WatchConfigRequest:
+        current = self._snapshots.current
+        return pb.WatchConfigRequest(
+            hello=pb.Hello(
+                worker_id=self._source.worker_id,
+                build=self._source.build,
+                last_revision=current.revision,
+                store_id=current.store_id,
+            )
+        )
+
+    def _note_alive(self) -> None:
+        self._failures = 0
+        self._heard_at = self._clocks.monotonic()
+        self._metrics.connected.set(1)
+
+    async def _receive(self, stream: _Stream, message: pb.WatchConfigResponse) -> None:
+        match message.WhichOneof("message"):
+            case "snapshot":
+                await self._receive_chunk(stream, message.snapshot)
+            case "delta":
+                await self._receive_delta(stream, message.delta)
+            case "heartbeat":
+                self._readiness.heard(message.heartbeat.newest_revision)
+
+    async def _receive_chunk(self, stream: _Stream, chunk: pb.SnapshotChunk) -> None:
+        builder = self._full
+        if builder is None:
+            current = self._snapshots.current
+            builder = SnapshotBuilder(current, self._clocks.random, empty=True)
+            self._full = builder
+        for start in range(0, len(chunk.endpoints), _BATCH):
+            builder.put_endpoints(chunk.endpoints[start : start + _BATCH])
+            await asyncio.sleep(0)
+        builder.put_tokens(chunk.tokens)
+        self._readiness.heard(0)
+        if chunk.last:
+            self._full = None
+            self._swap(builder.build(chunk.revision, chunk.store_id))
+            self._readiness.restarted(chunk.revision)
+            await self._acknowledge(stream, builder, chunk.revision)
+
+    async def _receive_delta(self, stream: _Stream, delta: pb.ConfigDelta) -> None:
+        current = self._snapshots.current
+        builder = SnapshotBuilder(current, self._clocks.random)
+        builder.apply(delta)
+        self._swap(builder.build(delta.revision, current.store_id))
+        self._readiness.heard(delta.revision)
+        self._readiness.applied(delta.revision)
+        await self._acknowledge(stream, builder, delta.revision)
+
+    def _swap(self, snapshot: Snapshot) -> None:
+        gone = self._snapshots.current.names.keys() - snapshot.names.keys()
+        self._snapshots.current = snapshot
+        self._applied_at = self._clocks.monotonic()
+        self._metrics.revision.set(snapshot.revision)
+        for name in gone:
+            self._metrics.forget(name)
+
+    async def _acknowledge(self, stream: _Stream, builder: SnapshotBuilder, revision: int) -> None:
+        for failure in builder.failures:
+            self._metrics.nacks.inc()
+            nack = pb.Nack(
+                revision=revision,
+                endpoint_id=failure.endpoint_id,
+                config_version=failure.config_version,
+                reason=failure.reason,
+            )
+            fields = log_fields(endpoint_id=failure.endpoint_id, reason=failure.reason)
+            _log.warning("a configuration was refused", extra=fields)
+            await stream.write(pb.WatchConfigRequest(nack=nack))
+        await stream.write(pb.WatchConfigRequest(ack=pb.Ack(revision=revision)))
+        _log.debug("applied", extra=log_fields(revision=revision))
+
+
+async def _raise_status(stream: _Stream) -> None:
+    raise grpc.aio.AioRpcError(
+        await stream.code(),
+        await stream.initial_metadata(),
+        await stream.trailing_metadata(),
+        await stream.details(),
+    )
