@@ -1,0 +1,115 @@
+"""Starts the deployment's programs for a benchmark, and ends them.
+
+Used by `bench/data_plane.py` and `bench/control_plane.py`.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+START_SECONDS = 60.0
+_STOP_SECONDS = 30.0
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+
+
+@dataclass(frozen=True)
+class Child:
+    """A program that runs, and the file that holds what it wrote to its standard error."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.process.pid
+
+    def check(self) -> None:
+        """Raise a RuntimeError if the program has ended."""
+        if self.process.poll() is not None:
+            told = self.log.read_text()[-2000:]
+            raise RuntimeError(
+                f"{self.process.args!r} ended with {self.process.returncode}:\n{told}"
+            )
+
+
+@asynccontextmanager
+async def child(
+    module: str, *arguments: str, settings: Mapping[str, str], directory: Path
+) -> AsyncIterator[Child]:
+    """Run `python -m module` with its log in `directory`, and end it on leaving.
+
+    Args:
+        module: Module to run.
+        arguments: Its command line.
+        settings: Environment variables beside this process's own.
+        directory: Where the log goes.
+    """
+    started = _start([sys.executable, "-m", module, *arguments], settings, directory)
+    try:
+        yield started
+    finally:
+        await asyncio.to_thread(_end, started.process)
+
+
+async def wait_until_serving(address: str, started: Child) -> None:
+    """Return once the gRPC health check at `address` says SERVING.
+
+    Raises:
+        RuntimeError: The program has ended.
+        TimeoutError: It took too long.
+    """
+    async with asyncio.timeout(START_SECONDS), grpc.aio.insecure_channel(address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        request = health_pb2.HealthCheckRequest()
+        while True:
+            try:
+                answer = await stub.Check(request, wait_for_ready=True, timeout=1.0)
+            except grpc.aio.AioRpcError:
+                answer = None
+            if answer and answer.status == _SERVING:
+                return
+            started.check()
+            await asyncio.sleep(0.01)
+
+
+def free_address() -> str:
+    """Return `host:port` of a loopback port that is free."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def _start(command: list[str], settings: Mapping[str, str], directory: Path) -> Child:
+    with tempfile.NamedTemporaryFile(dir=directory, suffix=".log", delete=False) as log:
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **settings},  # noqa: TID251 - passed on, not read
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
+    return Child(process, Path(log.name))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout:
+        process.stdout.close()

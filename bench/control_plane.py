@@ -1,0 +1,257 @@
+"""Measures the push of configuration: many endpoints stored, many workers watching.
+
+Called by `python -m bench`; see `bench/watchers.py` for the watching side.
+"""
+
+import asyncio
+import random
+import secrets
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from modelserving.v1.endpoint_pb2 import (
+    EndpointConfigInput,
+    RateLimit,
+    ServedEntity,
+    ServingEndpoint,
+)
+from modelserving.v1.endpoint_service_pb2 import (
+    CreateServingEndpointRequest,
+    GetServingEndpointRequest,
+    PutServingEndpointRateLimitsRequest,
+    UpdateServingEndpointConfigRequest,
+)
+from modelserving.v1.endpoint_service_pb2_grpc import EndpointServiceStub
+from modelserving.v1.external_model_pb2 import ExternalModel, OpenAiConfig
+from modelserving.v1.secret_service_pb2 import CreateScopeRequest, PutSecretRequest
+from modelserving.v1.secret_service_pb2_grpc import SecretServiceStub
+
+from adapters.rpc.metadata import AUTHORIZATION, Metadata
+from bench.bulk import copy_endpoint
+from bench.children import child, free_address, wait_until_serving
+from bench.load import percentile
+from bench.processes import cpu_seconds, memory_mib, peak_memory_mib
+from bench.report import Row
+from bench.watchers import Watchers, watching
+
+_TEMPLATE = "endpoint-under-measurement"
+
+
+@dataclass(frozen=True)
+class ControlPlane:
+    """A control plane under measurement."""
+
+    pid: int
+    api: str
+    snapshots: str
+    worker_token: str
+    admin: Metadata
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is stored, watched and changed."""
+
+    endpoints: int
+    watchers: int
+    updates: int
+
+
+async def measure(scale: Scale) -> list[Row]:
+    """Return the measurements of the control plane and of a worker's start."""
+    with tempfile.TemporaryDirectory(prefix="modelplane-bench-") as name:
+        directory = Path(name)
+        tokens = {
+            "MODELPLANE_DATA_DIR": name,
+            "MODELPLANE_ADMIN_TOKEN": secrets.token_hex(16),
+            "MODELPLANE_WORKER_TOKEN": secrets.token_hex(16),
+        }
+        async with _control_plane(tokens, directory) as (plane, _):
+            await _create_template(plane)
+            empty = await _start_worker(plane, directory)
+        await asyncio.to_thread(
+            copy_endpoint, directory / "modelplane.db", _TEMPLATE, scale.endpoints - 1
+        )
+        async with _control_plane(tokens, directory) as (plane, start_seconds):
+            full = await _start_worker(plane, directory)
+            rows = _start_rows(scale.endpoints, empty, full, start_seconds)
+            async with watching(plane.snapshots, plane.worker_token, scale.watchers) as watchers:
+                rows += await _measure_push(plane, watchers, scale)
+            rows.append(Row("control plane peak memory", peak_memory_mib(plane.pid), "MiB"))
+            return rows
+
+
+@asynccontextmanager
+async def _control_plane(
+    tokens: Mapping[str, str], directory: Path
+) -> AsyncIterator[tuple[ControlPlane, float]]:
+    api, snapshots = free_address(), free_address()
+    settings = {
+        **tokens,
+        "MODELPLANE_CONTROL_PLANE_LISTEN": api,
+        "MODELPLANE_SNAPSHOT_LISTEN": snapshots,
+        "MODELPLANE_CONTROL_PLANE_METRICS_LISTEN": free_address(),
+        "MODELPLANE_LOG_LEVEL": "warning",
+        "MODELPLANE_DRAIN_SECONDS": "1",
+    }
+    start = time.perf_counter()
+    async with child("control_plane", settings=settings, directory=directory) as process:
+        await wait_until_serving(api, process)
+        admin = ((AUTHORIZATION, f"Bearer {tokens['MODELPLANE_ADMIN_TOKEN']}"),)
+        plane = ControlPlane(process.pid, api, snapshots, tokens["MODELPLANE_WORKER_TOKEN"], admin)
+        yield plane, time.perf_counter() - start
+
+
+@dataclass(frozen=True)
+class _WorkerStart:
+    seconds: float
+    cpu_seconds: float
+    memory_mib: float
+    peak_memory_mib: float
+
+
+async def _start_worker(plane: ControlPlane, directory: Path) -> _WorkerStart:
+    address = free_address()
+    settings = {
+        "MODELPLANE_CONTROL_PLANE": plane.snapshots,
+        "MODELPLANE_WORKER_TOKEN": plane.worker_token,
+        "MODELPLANE_WORKER_LISTEN": address,
+        "MODELPLANE_WORKER_METRICS_LISTEN": free_address(),
+        "MODELPLANE_LOG_LEVEL": "warning",
+        "MODELPLANE_DRAIN_SECONDS": "1",
+    }
+    start = time.perf_counter()
+    async with child("data_plane", settings=settings, directory=directory) as process:
+        await wait_until_serving(address, process)
+        return _WorkerStart(
+            time.perf_counter() - start,
+            cpu_seconds(process.pid),
+            memory_mib(process.pid),
+            peak_memory_mib(process.pid),
+        )
+
+
+def _start_rows(
+    endpoints: int, empty: _WorkerStart, full: _WorkerStart, control_plane_seconds: float
+) -> list[Row]:
+    stored = f"{endpoints:,} endpoints"
+    return [
+        Row(f"control plane start, {stored}", control_plane_seconds, "s"),
+        Row("worker start, 1 endpoint, with interpreter", empty.seconds, "s"),
+        Row(f"worker start, {stored}, with interpreter", full.seconds, "s"),
+        Row(f"worker load of {stored}", full.seconds - empty.seconds, "s", "goal < 2"),
+        Row(f"worker load CPU, {stored}", full.cpu_seconds - empty.cpu_seconds, "s"),
+        Row("worker memory, 1 endpoint", empty.memory_mib, "MiB"),
+        Row(
+            f"worker memory above that, {stored}",
+            full.memory_mib - empty.memory_mib,
+            "MiB",
+            "goal < 150",
+        ),
+        Row(
+            f"worker peak memory above that, {stored}",
+            full.peak_memory_mib - empty.peak_memory_mib,
+            "MiB",
+        ),
+    ]
+
+
+async def _create_template(plane: ControlPlane) -> None:
+    async with grpc.aio.insecure_channel(plane.api) as channel:
+        stub = SecretServiceStub(channel)
+        await stub.CreateScope(CreateScopeRequest(scope="bench"), metadata=plane.admin)
+        secret = PutSecretRequest(scope="bench", key="key", string_value="sk-bench")
+        await stub.PutSecret(secret, metadata=plane.admin)
+        await EndpointServiceStub(channel).CreateServingEndpoint(
+            CreateServingEndpointRequest(name=_TEMPLATE, config=_config(_TEMPLATE)),
+            metadata=plane.admin,
+        )
+
+
+def _config(model: str) -> EndpointConfigInput:
+    provider = OpenAiConfig(
+        openai_api_key="{{secrets/bench/key}}", openai_api_base="http://127.0.0.1:9/v1"
+    )
+    external = ExternalModel(
+        name=model, provider="openai", task="llm/v1/chat", openai_config=provider
+    )
+    return EndpointConfigInput(served_entities=[ServedEntity(name=model, external_model=external)])
+
+
+async def _measure_push(plane: ControlPlane, watchers: Watchers, scale: Scale) -> list[Row]:
+    async with grpc.aio.insecure_channel(plane.api) as channel:
+        stub = EndpointServiceStub(channel)
+
+        async def update_config(endpoint: ServingEndpoint, number: int) -> object:
+            return await stub.UpdateServingEndpointConfig(
+                UpdateServingEndpointConfigRequest(
+                    name=endpoint.name, config=_config(f"{endpoint.name}-{number}")
+                ),
+                metadata=plane.admin,
+            )
+
+        async def update_limits(endpoint: ServingEndpoint, number: int) -> object:
+            limit = RateLimit(calls=number + 1, key="endpoint", renewal_period="minute")
+            return await stub.PutServingEndpointRateLimits(
+                PutServingEndpointRateLimitsRequest(name=endpoint.name, rate_limits=[limit]),
+                metadata=plane.admin,
+            )
+
+        chosen = random.Random(1).choices(range(1, scale.endpoints), k=scale.updates)
+        endpoints = [
+            await stub.GetServingEndpoint(
+                GetServingEndpointRequest(name=f"{_TEMPLATE}-{number}"), metadata=plane.admin
+            )
+            for number in chosen
+        ]
+        label = f"{scale.watchers} watchers"
+        before = cpu_seconds(plane.pid)
+        rows = await _time_changes(
+            f"rate limits (one phase), {label}", watchers, endpoints, update_limits, messages=1
+        )
+        between = cpu_seconds(plane.pid)
+        rows += await _time_changes(
+            f"config (prepare + activate), {label}", watchers, endpoints, update_config, messages=2
+        )
+        after = cpu_seconds(plane.pid)
+        per_change = 1000 / scale.updates
+        return [
+            *rows,
+            Row("control plane CPU per rate limits change", (between - before) * per_change, "ms"),
+            Row("control plane CPU per config change", (after - between) * per_change, "ms"),
+        ]
+
+
+async def _time_changes(
+    label: str,
+    watchers: Watchers,
+    endpoints: list[ServingEndpoint],
+    change: Callable[[ServingEndpoint, int], Awaitable[object]],
+    messages: int,
+) -> list[Row]:
+    # From the call, which is before the commit: the time from the commit can only be shorter.
+    to_last_ack: list[float] = []
+    to_answer: list[float] = []
+    for number, endpoint in enumerate(endpoints):
+        watchers.expect(endpoint.id)
+        start = time.perf_counter()
+        await change(endpoint, number)
+        to_answer.append(time.perf_counter() - start)
+        last_ack = await watchers.wait_acknowledged(endpoint.id, messages)
+        to_last_ack.append(last_ack - start)
+    rows = []
+    for name, values in (("last ack", to_last_ack), ("answer", to_answer)):
+        values.sort()
+        for title, value in (
+            ("p50", percentile(values, 0.5)),
+            ("p99", percentile(values, 0.99)),
+            ("max", values[-1]),
+        ):
+            goal = "goal < 100" if (name, title) == ("last ack", "p99") else ""
+            rows.append(Row(f"{label}: call to {name}, {title}", value * 1000, "ms", goal))
+    return rows

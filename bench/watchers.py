@@ -1,0 +1,104 @@
+"""Many watching workers in one process, that note when each configuration reached them.
+
+They speak the real watch stream (`protos/modelserving/snapshot/v1`) and compile nothing.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+from modelserving.snapshot.v1.snapshot_service_pb2 import (
+    Ack,
+    Hello,
+    WatchConfigRequest,
+    WatchConfigResponse,
+)
+from modelserving.snapshot.v1.snapshot_service_pb2_grpc import SnapshotServiceStub
+
+from adapters.rpc.metadata import AUTHORIZATION
+from adapters.rpc.server import MAX_MESSAGE_BYTES
+
+_Stream = grpc.aio.StreamStreamCall[WatchConfigRequest, WatchConfigResponse]
+_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    # Else all channels of a process share one connection.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+
+class Watchers:
+    """A number of watch streams, and the times at which all of them had acknowledged."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._loaded = 0
+        # Number of watchers that acknowledged an endpoint's change, and when the last one did.
+        self._acks: dict[str, int] = defaultdict(int)
+        self._last_ack: dict[str, float] = {}
+        self._moved = asyncio.Event()
+
+    async def wait_loaded(self) -> None:
+        """Return once every watcher has the whole snapshot."""
+        while self._loaded < self.count:
+            self._moved.clear()
+            await self._moved.wait()
+
+    def expect(self, endpoint_id: str) -> None:
+        """Forget what was noted about an endpoint: a change to it comes next."""
+        self._acks.pop(endpoint_id, None)
+        self._last_ack.pop(endpoint_id, None)
+
+    async def wait_acknowledged(self, endpoint_id: str, messages: int) -> float:
+        """Return when the last watcher acknowledged `messages` changes of an endpoint.
+
+        Returns:
+            The time, as `time.perf_counter` tells it.
+        """
+        while self._acks[endpoint_id] < self.count * messages:
+            self._moved.clear()
+            await self._moved.wait()
+        return self._last_ack[endpoint_id]
+
+    async def watch(self, target: str, token: str, number: int) -> None:
+        """Watch until cancelled."""
+        async with grpc.aio.insecure_channel(target, options=_OPTIONS) as channel:
+            stream = SnapshotServiceStub(channel).WatchConfig(
+                metadata=((AUTHORIZATION, f"Bearer {token}"),)
+            )
+            hello = Hello(worker_id=f"bench-{number}", build="bench")
+            await stream.write(WatchConfigRequest(hello=hello))
+            async for response in stream:
+                await self._take(stream, response)
+
+    async def _take(self, stream: _Stream, response: WatchConfigResponse) -> None:
+        if response.HasField("snapshot") and response.snapshot.last:
+            await stream.write(_ack(response.snapshot.revision))
+            self._loaded += 1
+            self._moved.set()
+        elif response.HasField("delta"):
+            await stream.write(_ack(response.delta.revision))
+            for endpoint in response.delta.endpoints:
+                self._acks[endpoint.id] += 1
+                self._last_ack[endpoint.id] = time.perf_counter()
+            self._moved.set()
+
+
+@asynccontextmanager
+async def watching(target: str, token: str, count: int) -> AsyncIterator[Watchers]:
+    """Run `count` watchers and yield them once all hold the snapshot."""
+    watchers = Watchers(count)
+    async with asyncio.TaskGroup() as tasks:
+        started = [
+            tasks.create_task(watchers.watch(target, token, number)) for number in range(count)
+        ]
+        await watchers.wait_loaded()
+        yield watchers
+        for task in started:
+            task.cancel()
+
+
+def _ack(revision: int) -> WatchConfigRequest:
+    return WatchConfigRequest(ack=Ack(revision=revision))
