@@ -32,11 +32,22 @@ _INPUT_ITEMS = array(
     1,
     2048,
 )
+
+
+def _parameters(path: str, value: object) -> None:
+    """Accept a JSON schema, as far as the answers need it."""
+    either({dict: anything}, "an object")(path, value)
+    properties = value.get("properties", {}) if isinstance(value, dict) else {}
+    either({dict: anything}, "an object")(f"{path}.properties", properties)
+    for name, schema in properties.items():
+        either({dict: anything}, "an object")(f"{path}.properties.{name}", schema)
+
+
 _FUNCTION = mapping(
     {
         "name": string,
         "description": string,
-        "parameters": either({dict: anything}, "an object"),
+        "parameters": _parameters,
         "strict": nullable(boolean),
     },
     ["name"],

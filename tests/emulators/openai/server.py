@@ -17,6 +17,7 @@ from tests.emulators.openai import answers, azure, models, schema, stream
 from tests.emulators.openai.errors import ApiError, Json
 from tests.emulators.openai.faults import ANY_MODEL, Fault, Faults, Kind, error_body
 from tests.emulators.openai.models import Model, Task
+from tests.emulators.openai.parsing import parse_body
 
 API_KEY = "sk-emulated-0123456789"
 _TASKS: tuple[Task, ...] = get_args(Task)
@@ -140,10 +141,7 @@ class OpenAiEmulator:
 
     async def _record(self, request: web.Request) -> Json:
         raw = await request.read()
-        try:
-            body = json.loads(raw)
-        except ValueError:
-            body = None
+        body = parse_body(raw)
         recorded = body if isinstance(body, dict) else {}
         self.requests.append(
             Recorded(request.method, request.path, dict(request.query), request.headers, recorded)

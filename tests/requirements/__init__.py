@@ -1,0 +1,1 @@
+"""The examples of the product's documents, run as they are printed."""
