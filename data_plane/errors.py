@@ -1,6 +1,6 @@
 """Why the data plane refuses a call, and how each refusal leaves it.
 
-InferenceError          a call is refused
+DataPlaneError          a call is refused
 ├── Unauthenticated     no token, or none that is accepted
 ├── PermissionDenied    the principal may not query the endpoint
 ├── EndpointNotFound    no such endpoint
@@ -26,19 +26,19 @@ _RETRY_LATER = frozenset({429, 503})
 _DETAIL_CHARACTERS = 4000
 
 
-class InferenceError(Exception):
+class DataPlaneError(Exception):
     """A call is refused; the text is for the caller."""
 
 
-class Unauthenticated(InferenceError):
+class Unauthenticated(DataPlaneError):
     """No token, or none that is accepted."""
 
 
-class PermissionDenied(InferenceError):
+class PermissionDenied(DataPlaneError):
     """The principal may not query the endpoint."""
 
 
-class EndpointNotFound(InferenceError):
+class EndpointNotFound(DataPlaneError):
     """No such endpoint."""
 
     def __init__(self) -> None:
@@ -48,28 +48,28 @@ class EndpointNotFound(InferenceError):
         )
 
 
-class ServedEntityNotFound(InferenceError):
+class ServedEntityNotFound(DataPlaneError):
     """The endpoint has no such served entity."""
 
 
-class EndpointNotReady(InferenceError):
+class EndpointNotReady(DataPlaneError):
     """No configuration of the endpoint is active."""
 
 
-class MalformedRequest(InferenceError):
+class MalformedRequest(DataPlaneError):
     """The body is not a JSON object."""
 
 
-class InvalidParameter(InferenceError):
+class InvalidParameter(DataPlaneError):
     """A field is missing, or has a value that cannot be right."""
 
 
-class DeadlineExceeded(InferenceError):
+class DeadlineExceeded(DataPlaneError):
     """The answer took longer than the caller or the deployment allows."""
 
 
 _CODE = grpc.StatusCode
-STATUSES = StatusTable(
+STATUS_TABLE = StatusTable(
     {
         Unauthenticated: Status(_CODE.UNAUTHENTICATED, 401, "UNAUTHENTICATED"),
         PermissionDenied: Status(_CODE.PERMISSION_DENIED, 403, "PERMISSION_DENIED"),
@@ -117,7 +117,7 @@ class Refusal:
 
 def refusal_of(error: Exception, request_id: str) -> Refusal:
     """Return how `error` leaves; an error outside the domain shows nothing but `request_id`."""
-    status = STATUSES.status_of(error)
+    status = STATUS_TABLE.status_of(error)
     if status is None:
         message = f"The gateway failed to answer; its log has the reason for request {request_id}."
         return Refusal(INTERNAL, message)

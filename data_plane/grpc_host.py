@@ -15,7 +15,7 @@ import grpc
 from adapters.rpc.metadata import REQUEST_ID, Metadata, as_mapping
 from adapters.rpc.status import shorten, trailing_metadata
 from adapters.telemetry import log_fields
-from data_plane.errors import STATUSES, refusal_of
+from data_plane.errors import STATUS_TABLE, refusal_of
 from data_plane.host import (
     SERVICE_NAME,
     Method,
@@ -82,7 +82,7 @@ def _deadline(context: _Context) -> float | None:
 
 
 async def _refuse(context: _Context, error: Exception, request_id: str) -> NoReturn:
-    if STATUSES.status_of(error) is None:
+    if STATUS_TABLE.status_of(error) is None:
         # The error's own text stays out: it may repeat the prompt.
         stack = "".join(traceback.format_tb(error.__traceback__))
         fields = log_fields(request_id=request_id, error=type(error).__name__, stack=stack)

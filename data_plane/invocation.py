@@ -15,7 +15,7 @@ from adapters.rpc.status import INTERNAL
 from data_plane.access import authenticate, authorize
 from data_plane.accounting import CLIENT_CLOSED, Accountant, Record
 from data_plane.errors import (
-    STATUSES,
+    STATUS_TABLE,
     EndpointNotFound,
     EndpointNotReady,
     InvalidParameter,
@@ -71,7 +71,7 @@ class Inference:
             record.status = CLIENT_CLOSED
             raise
         except Exception as error:
-            record.status = (STATUSES.status_of(error) or INTERNAL).http
+            record.status = (STATUS_TABLE.status_of(error) or INTERNAL).http
             self._accountant.note_error(record, error)
             raise
         finally:

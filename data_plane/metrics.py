@@ -19,7 +19,7 @@ class _Bound:
 
 
 class Metrics:
-    """All metrics of one worker."""
+    """Metrics of calls."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         """Register with `registry`."""
@@ -55,27 +55,6 @@ class Metrics:
             ("provider", "error"),
             registry=registry,
         )
-        self.revision = Gauge(
-            "modelplane_applied_revision", "Revision that the worker serves.", registry=registry
-        )
-        self.nacks = Counter(
-            "modelplane_config_nacks", "Configurations that the worker refused.", registry=registry
-        )
-        self.connected = Gauge(
-            "modelplane_control_plane_connected",
-            "1 while a watch stream is open.",
-            registry=registry,
-        )
-        self.silence = Gauge(
-            "modelplane_control_plane_silence_seconds",
-            "Time since the last message of the control plane.",
-            registry=registry,
-        )
-        self.config_age = Gauge(
-            "modelplane_config_age_seconds",
-            "Time since the worker last applied a change.",
-            registry=registry,
-        )
 
     def observe(self, endpoint: str, entity: str, task: str, status: int, seconds: float) -> None:
         """Count a call that ended."""
@@ -102,3 +81,31 @@ class Metrics:
             self._requests.remove(*map(str, key))
         if gone:
             self._duration.remove(endpoint)
+
+
+class ConfigMetrics:
+    """Metrics of the configuration and of the watch stream."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Register with `registry`."""
+        self.revision = Gauge(
+            "modelplane_applied_revision", "Revision that the worker serves.", registry=registry
+        )
+        self.nacks = Counter(
+            "modelplane_config_nacks", "Configurations that the worker refused.", registry=registry
+        )
+        self.connected = Gauge(
+            "modelplane_control_plane_connected",
+            "1 while a watch stream is open.",
+            registry=registry,
+        )
+        self.silence = Gauge(
+            "modelplane_control_plane_silence_seconds",
+            "Time since the last message of the control plane.",
+            registry=registry,
+        )
+        self.config_age = Gauge(
+            "modelplane_config_age_seconds",
+            "Time since the worker last applied a change.",
+            registry=registry,
+        )

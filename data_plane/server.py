@@ -17,7 +17,7 @@ from data_plane.grpc_host import inference_handler
 from data_plane.health_servicer import HealthServicer
 from data_plane.host import SERVICE_NAME
 from data_plane.invocation import Inference
-from data_plane.metrics import Metrics
+from data_plane.metrics import ConfigMetrics, Metrics
 from data_plane.readiness import TICK_SECONDS, Readiness
 from data_plane.relay import Relay, Timeouts
 from data_plane.settings import Settings
@@ -65,7 +65,9 @@ async def running_worker(
     readiness = Readiness(clocks.monotonic)
     accountant = Accountant(metrics, clocks.monotonic)
     source = Source(settings.targets, settings.worker_id, BUILD, settings.worker_token)
-    watcher = SnapshotWatcher(source, snapshots, readiness, metrics, clocks)
+    watcher = SnapshotWatcher(
+        source, snapshots, readiness, ConfigMetrics(registry), clocks, metrics.forget
+    )
     timeouts = Timeouts(settings.request_timeout_seconds, settings.stream_idle_seconds)
     server = new_server([SERVICE_NAME], HealthServicer(readiness))
     async with AiohttpTransport() as transport, asyncio.TaskGroup() as tasks:

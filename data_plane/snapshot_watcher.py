@@ -19,7 +19,7 @@ from modelserving.snapshot.v1 import snapshot_service_pb2_grpc as pb_grpc
 from adapters.rpc.metadata import AUTHORIZATION
 from adapters.rpc.server import MAX_MESSAGE_BYTES
 from adapters.telemetry import log_fields
-from data_plane.metrics import Metrics
+from data_plane.metrics import ConfigMetrics
 from data_plane.readiness import Readiness
 from data_plane.snapshot import Snapshot, SnapshotBuilder, Snapshots
 
@@ -83,10 +83,22 @@ class SnapshotWatcher:
         source: Source,
         snapshots: Snapshots,
         readiness: Readiness,
-        metrics: Metrics,
+        metrics: ConfigMetrics,
         clocks: Clocks,
+        forget: Callable[[str], None],
     ) -> None:
+        """Watch `source`.
+
+        Args:
+            source: Where the configuration comes from.
+            snapshots: Takes what was applied.
+            readiness: Told what was heard and applied.
+            metrics: Told the same.
+            clocks: Time and chance.
+            forget: Called with the name of each endpoint that is gone.
+        """
         self._source = source
+        self._forget = forget
         self._snapshots = snapshots
         self._readiness = readiness
         self._metrics = metrics
@@ -194,7 +206,7 @@ class SnapshotWatcher:
         self._applied_at = self._clocks.monotonic()
         self._metrics.revision.set(snapshot.revision)
         for name in gone:
-            self._metrics.forget(name)
+            self._forget(name)
 
     async def _acknowledge(self, stream: _Stream, builder: SnapshotBuilder, revision: int) -> None:
         for failure in builder.failures:
