@@ -46,17 +46,16 @@ class Child:
 
 @asynccontextmanager
 async def child(
-    module: str, *arguments: str, settings: Mapping[str, str], directory: Path
+    *command: str, settings: Mapping[str, str], directory: Path
 ) -> AsyncIterator[Child]:
-    """Run `python -m module` with its log in `directory`, and end it on leaving.
+    """Run `command` with its log in `directory`, and end it on leaving.
 
     Args:
-        module: Module to run.
-        arguments: Its command line.
+        command: Program and its arguments.
         settings: Environment variables beside this process's own.
         directory: Where the log goes.
     """
-    started = _start([sys.executable, "-m", module, *arguments], settings, directory)
+    started = _start(list(command), settings, directory)
     try:
         yield started
     finally:
@@ -82,6 +81,11 @@ async def wait_until_serving(address: str, started: Child) -> None:
                 return
             started.check()
             await asyncio.sleep(0.01)
+
+
+def python(module: str) -> tuple[str, ...]:
+    """Return the command that runs a module."""
+    return (sys.executable, "-m", module)
 
 
 def free_address() -> str:

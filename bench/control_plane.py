@@ -33,10 +33,10 @@ from modelserving.v1.secret_service_pb2_grpc import SecretServiceStub
 
 from adapters.rpc.metadata import AUTHORIZATION, Metadata
 from bench.bulk import copy_endpoint
-from bench.children import child, free_address, wait_until_serving
+from bench.children import child, free_address, python, wait_until_serving
 from bench.load import percentile
 from bench.processes import cpu_seconds, memory_mib, peak_memory_mib
-from bench.report import Row
+from bench.report import Row, Table, table_of
 from bench.watchers import Watchers, watching
 
 _TEMPLATE = "endpoint-under-measurement"
@@ -62,7 +62,7 @@ class Scale:
     updates: int
 
 
-async def measure(scale: Scale) -> list[Row]:
+async def measure(scale: Scale) -> Table:
     """Return the measurements of the control plane and of a worker's start."""
     with tempfile.TemporaryDirectory(prefix="modelplane-bench-") as name:
         directory = Path(name)
@@ -83,7 +83,7 @@ async def measure(scale: Scale) -> list[Row]:
             async with watching(plane.snapshots, plane.worker_token, scale.watchers) as watchers:
                 rows += await _measure_push(plane, watchers, scale)
             rows.append(Row("control plane peak memory", peak_memory_mib(plane.pid), "MiB"))
-            return rows
+            return table_of("Control plane", rows)
 
 
 @asynccontextmanager
@@ -100,7 +100,7 @@ async def _control_plane(
         "MODELPLANE_DRAIN_SECONDS": "1",
     }
     start = time.perf_counter()
-    async with child("control_plane", settings=settings, directory=directory) as process:
+    async with child(*python("control_plane"), settings=settings, directory=directory) as process:
         await wait_until_serving(api, process)
         admin = ((AUTHORIZATION, f"Bearer {tokens['MODELPLANE_ADMIN_TOKEN']}"),)
         plane = ControlPlane(process.pid, api, snapshots, tokens["MODELPLANE_WORKER_TOKEN"], admin)
@@ -126,7 +126,7 @@ async def _start_worker(plane: ControlPlane, directory: Path) -> _WorkerStart:
         "MODELPLANE_DRAIN_SECONDS": "1",
     }
     start = time.perf_counter()
-    async with child("data_plane", settings=settings, directory=directory) as process:
+    async with child(*python("data_plane"), settings=settings, directory=directory) as process:
         await wait_until_serving(address, process)
         return _WorkerStart(
             time.perf_counter() - start,

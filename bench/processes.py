@@ -6,8 +6,8 @@ from pathlib import Path
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time, user and system, that a process has used with all its threads."""
+def cpu_seconds(pid: int | str) -> float:
+    """Return the CPU time that a process has used with all its threads; "self" is this one."""
     # The name, in parentheses, may hold spaces.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND

@@ -1,8 +1,9 @@
-"""The outcome of a benchmark: rows, as a table for people and as JSON for programs."""
+"""The outcome of a benchmark: tables for people, and the same as JSON for programs."""
 
 import json
 import platform
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,36 +12,59 @@ _RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One measurement."""
+    """One measurement; a list of them makes a table."""
 
-    name: str
+    measurement: str
     value: float
     unit: str
     goal: str = ""
 
 
-def print_section(title: str, rows: list[Row]) -> None:
-    """Print the rows of a section as a table."""
-    width = max(len(row.name) for row in rows)
-    print(f"\n{title}\n{'-' * len(title)}")
-    for row in rows:
-        print(f"{row.name:<{width}}  {_number(row.value):>10} {row.unit:<6} {row.goal}".rstrip())
+@dataclass(frozen=True)
+class Table:
+    """Measurements of one section: the first column says of what."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str | float]]
 
 
-def save(sections: dict[str, list[Row]]) -> Path:
-    """Write all rows as JSON and return the file."""
+def table_of(title: str, rows: Sequence[Row]) -> Table:
+    """Return a table with one measurement a line."""
+    columns = ("measurement", "value", "unit", "goal")
+    return Table(title, columns, [(row.measurement, row.value, row.unit, row.goal) for row in rows])
+
+
+def print_table(table: Table) -> None:
+    """Print a table."""
+    lines = [list(table.columns), *([_text(cell) for cell in row] for row in table.rows)]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(table.columns))]
+    print(f"\n{table.title}")
+    for number, line in enumerate(lines):
+        first, *others = zip(line, widths, strict=True)
+        print("  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]))
+        if number == 0:
+            print("  ".join("-" * width for width in widths))
+
+
+def save(tables: Sequence[Table]) -> Path:
+    """Write all tables as JSON and return the file."""
     _RESULTS.mkdir(exist_ok=True)
     now = datetime.now(UTC)
     path = _RESULTS / f"{now:%Y%m%dT%H%M%SZ}.json"
     content = {
         "time": now.isoformat(timespec="seconds"),
-        "machine": platform.machine(),
         "system": platform.platform(),
-        "sections": {title: [asdict(row) for row in rows] for title, rows in sections.items()},
+        "sections": {
+            table.title: [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+            for table in tables
+        },
     }
     path.write_text(json.dumps(content, indent=2) + "\n")
     return path
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.2f}"
+def _text(cell: str | float) -> str:
+    if isinstance(cell, str):
+        return cell
+    return f"{cell:,.0f}" if abs(cell) >= 100 else f"{cell:,.2f}"

@@ -1,0 +1,51 @@
+"""Run the benchmarks and print what they measured: `python -m bench`, `make bench`."""
+
+import argparse
+from collections.abc import Sequence
+
+import uvloop
+
+from bench import control_plane, data_plane
+from bench.report import Table, print_table, save
+
+_SECTIONS = ("requests", "streams", "control-plane")
+
+
+async def _run(sections: Sequence[str], *, quick: bool) -> None:
+    tables: list[Table] = []
+    if {"requests", "streams"} & set(sections):
+        effort = data_plane.Effort(
+            seconds=1.0 if quick else 5.0,
+            connections=(1, 16) if quick else (1, 16, 64),
+            stream_connections=(16,) if quick else (1, 16, 64),
+        )
+        tables += await data_plane.measure(
+            effort, unary="requests" in sections, streams="streams" in sections
+        )
+    if "control-plane" in sections:
+        scale = (
+            control_plane.Scale(endpoints=1_000, watchers=10, updates=30)
+            if quick
+            else control_plane.Scale(endpoints=10_000, watchers=50, updates=200)
+        )
+        tables.append(await control_plane.measure(scale))
+    for table in tables:
+        print_table(table)
+    print(f"\n{save(tables)}")
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument(
+        "sections", nargs="*", metavar="section", help=f"any of {', '.join(_SECTIONS)}; all"
+    )
+    parser.add_argument("--quick", action="store_true", help="a short run with small numbers")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.sections) - set(_SECTIONS):
+        parser.error(f"no section {', '.join(sorted(unknown))}")
+    uvloop.run(_run(arguments.sections or _SECTIONS, quick=arguments.quick))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""What the fault tests do to a deployment and ask of it, beside sending traffic."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from google.api.httpbody_pb2 import HttpBody
+from modelserving.v1.inference_service_pb2 import QueryRequest
+from modelserving.v1.inference_service_pb2_grpc import InferenceServiceStub
+
+from adapters.rpc.metadata import AUTHORIZATION, CONFIG_VERSION, as_mapping
+from bench.system import ADMIN_TOKEN, RestAnswer, System, chat_config
+from tests.faults.traffic import MODEL, Traffic
+
+PATH = "/api/2.0/serving-endpoints"
+_WAIT_SECONDS = 40.0
+
+
+async def create(system: System, provider_url: str, name: str) -> RestAnswer:
+    """Create a chat endpoint at version 1."""
+    config = chat_config(provider_url, f"{MODEL}1")
+    return await system.call("POST", PATH, {"name": name, "config": config})
+
+
+async def update(system: System, provider_url: str, name: str, version: int) -> RestAnswer:
+    """Update an endpoint, which should make `version` of its configuration."""
+    config = chat_config(provider_url, f"{MODEL}{version}")
+    return await system.call("PUT", f"{PATH}/{name}/config", config)
+
+
+async def update_and_wait(
+    system: System, provider_url: str, traffic: Traffic, version: int
+) -> None:
+    """Update the endpoint under traffic and wait until `version` is reported done."""
+    answer = await update(system, provider_url, traffic.endpoint, version)
+    assert answer.status == 200, answer
+    if not is_done(answer, version):
+        await until(lambda: done(system, traffic.endpoint, version))
+    traffic.floor = version
+
+
+async def done(system: System, name: str, version: int) -> bool:
+    """Tell whether the update to `version` is reported done."""
+    return is_done(await system.call("GET", f"{PATH}/{name}"), version)
+
+
+def is_done(answer: RestAnswer, version: int) -> bool:
+    """Tell whether an endpoint, as answered, serves `version` and is not updating."""
+    body = answer.body
+    return (
+        answer.status == 200
+        and body["state"]["config_update"] == "NOT_UPDATING"
+        and body["config"]["config_version"] == version
+    )
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Return once `condition` holds; a deployment that does not answer yet does not count."""
+    async with asyncio.timeout(_WAIT_SECONDS):
+        while True:
+            try:
+                if await condition():
+                    return
+            except (OSError, grpc.aio.AioRpcError):
+                pass
+            await asyncio.sleep(0.05)
+
+
+def children(system: System, kind: str) -> list[dict[str, Any]]:
+    """Return what the deployment says of its children of a kind, for example `worker`."""
+    return [item for item in system.state()["children"] if item["name"].startswith(kind)]
+
+
+def kill(pid: int) -> None:
+    """End a process at once, as a crash does."""
+    os.kill(pid, signal.SIGKILL)
+
+
+async def query_worker(address: str, endpoint: str) -> int:
+    """Query one worker directly, past Envoy; return the version that served."""
+    async with grpc.aio.insecure_channel(address) as channel:
+        request = QueryRequest(
+            name=endpoint,
+            payload=HttpBody(
+                content_type="application/json",
+                data=b'{"messages": [{"role": "user", "content": "Hi"}]}',
+            ),
+        )
+        call = InferenceServiceStub(channel).Query(
+            request, metadata=((AUTHORIZATION, f"Bearer {ADMIN_TOKEN}"),), timeout=10
+        )
+        headers = as_mapping(await call.initial_metadata())
+        async for _ in call:
+            pass
+        return int(headers.get(CONFIG_VERSION, 0))

@@ -1,0 +1,123 @@
+"""PostgreSQL restarts under load, and two control planes share one PostgreSQL."""
+
+import itertools
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from google.protobuf.json_format import ParseDict
+from modelserving.v1.endpoint_pb2 import EndpointConfigInput
+from modelserving.v1.endpoint_service_pb2 import (
+    CreateServingEndpointRequest,
+    ListServingEndpointsRequest,
+)
+from modelserving.v1.endpoint_service_pb2_grpc import EndpointServiceStub
+
+from adapters.rpc.metadata import AUTHORIZATION
+from bench.children import child, free_address, python, wait_until_serving
+from bench.system import ADMIN_TOKEN, chat_config, running_system
+from tests.faults.deployment import PATH, create, query_worker, until, update_and_wait
+from tests.faults.traffic import MODEL, constant_traffic
+from tests.postgres import PostgresServer
+
+_ADMIN = ((AUTHORIZATION, f"Bearer {ADMIN_TOKEN}"),)
+
+
+async def test_postgresql_restarts_under_load(
+    postgres_server: PostgresServer, provider_url: str, tmp_path: Path
+) -> None:
+    database = ("--database-url", postgres_server.url())
+    async with running_system(tmp_path, "--workers", "1", *database) as system:
+        assert (await create(system, provider_url, "endpoint")).status == 200
+        async with constant_traffic(system, "endpoint", rate=40) as traffic:
+            await update_and_wait(system, provider_url, traffic, 2)
+            postgres_server.stop(kill=True)
+
+            refused = await create(system, provider_url, "refused")
+            assert refused.status == 503
+            assert refused.body["error_code"] == "TEMPORARILY_UNAVAILABLE"
+            assert "database" in refused.body["message"]
+            read = await system.call("GET", f"{PATH}/endpoint")
+            assert read.status == 503
+            await traffic.wait_for(40)
+
+            postgres_server.start()
+            names = (f"after-{number}" for number in itertools.count())
+
+            async def can_create() -> bool:
+                return (await create(system, provider_url, next(names))).status == 200
+
+            await until(can_create)
+            await update_and_wait(system, provider_url, traffic, 3)
+            await traffic.wait_for(20)
+        assert traffic.failures() == []
+        assert traffic.stale() == []
+        listed = {item["name"] for item in (await system.call("GET", PATH)).body["endpoints"]}
+        assert "endpoint" in listed
+        assert "refused" not in listed
+
+
+@dataclass(frozen=True)
+class _Replica:
+    api: str
+    snapshots: str
+
+
+async def test_two_control_planes_share_one_database(
+    postgres_url: str, provider_url: str, tmp_path: Path
+) -> None:
+    async with AsyncExitStack() as stack:
+        first = await _start_control_plane(stack, postgres_url, tmp_path)
+        second = await _start_control_plane(stack, postgres_url, tmp_path)
+        worker = await _start_worker(stack, second, tmp_path)
+        config = ParseDict(chat_config(provider_url, f"{MODEL}1"), EndpointConfigInput())
+        async with grpc.aio.insecure_channel(first.api) as channel:
+            created = await EndpointServiceStub(channel).CreateServingEndpoint(
+                CreateServingEndpointRequest(name="shared", config=config), metadata=_ADMIN
+            )
+        assert created.state.ready == "READY", created
+        assert created.state.config_update == "NOT_UPDATING", created
+        assert await query_worker(worker, "shared") == 1
+        async with grpc.aio.insecure_channel(second.api) as channel:
+            listed = await EndpointServiceStub(channel).ListServingEndpoints(
+                ListServingEndpointsRequest(), metadata=_ADMIN
+            )
+        assert [item.name for item in listed.endpoints] == ["shared"]
+
+
+async def _start_control_plane(stack: AsyncExitStack, url: str, directory: Path) -> _Replica:
+    replica = _Replica(free_address(), free_address())
+    settings = {
+        "MODELPLANE_DATA_DIR": str(directory),
+        "MODELPLANE_DATABASE_URL": url,
+        "MODELPLANE_ADMIN_TOKEN": ADMIN_TOKEN,
+        "MODELPLANE_WORKER_TOKEN": "worker-token",
+        "MODELPLANE_CONTROL_PLANE_LISTEN": replica.api,
+        "MODELPLANE_SNAPSHOT_LISTEN": replica.snapshots,
+        "MODELPLANE_CONTROL_PLANE_METRICS_LISTEN": free_address(),
+        "MODELPLANE_DRAIN_SECONDS": "1",
+    }
+    command = python("control_plane")
+    started = await stack.enter_async_context(
+        child(*command, settings=settings, directory=directory)
+    )
+    await wait_until_serving(replica.api, started)
+    return replica
+
+
+async def _start_worker(stack: AsyncExitStack, replica: _Replica, directory: Path) -> str:
+    address = free_address()
+    settings = {
+        "MODELPLANE_CONTROL_PLANE": replica.snapshots,
+        "MODELPLANE_WORKER_TOKEN": "worker-token",
+        "MODELPLANE_WORKER_LISTEN": address,
+        "MODELPLANE_WORKER_METRICS_LISTEN": free_address(),
+        "MODELPLANE_DRAIN_SECONDS": "1",
+    }
+    command = python("data_plane")
+    started = await stack.enter_async_context(
+        child(*command, settings=settings, directory=directory)
+    )
+    await wait_until_serving(address, started)
+    return address
