@@ -1,0 +1,20 @@
+"""The provider's side of the wire, and ours."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from adapters.providers.http import AiohttpTransport
+from tests.adapters.providers.upstream import Upstream
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    async with Upstream() as server:
+        yield server
+
+
+@pytest.fixture
+async def transport() -> AsyncIterator[AiohttpTransport]:
+    async with AiohttpTransport() as opened:
+        yield opened

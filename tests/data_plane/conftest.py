@@ -1,0 +1,165 @@
+"""A whole worker in the test's loop: a fake control plane before it, the emulator behind it."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import grpc
+import pytest
+from google.api.httpbody_pb2 import HttpBody
+from modelserving.snapshot.v1 import snapshot_service_pb2 as watch_pb
+from modelserving.v1 import inference_service_pb2 as pb
+from modelserving.v1 import inference_service_pb2_grpc as pb_grpc
+from prometheus_client import CollectorRegistry
+
+from adapters.rpc.metadata import ERROR_CODE, HTTP_STATUS, as_mapping
+from data_plane.server import Worker, running_worker
+from data_plane.settings import Settings
+from data_plane.snapshot_watcher import Clocks
+from tests.adapters.providers.upstream import Upstream
+from tests.data_plane.fakes import FakeClock, FakeControlPlane
+from tests.data_plane.messages import TOKEN, external_entity
+from tests.emulators.openai import API_KEY, OpenAiEmulator
+
+WALL_MS = 1_700_000_000_000.0
+
+
+@dataclass
+class Answer:
+    """What a caller got; `status` is the HTTP status that Envoy would show."""
+
+    status: int = 200
+    error_code: str = ""
+    message: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    content_type: str = ""
+    messages: list[bytes] = field(default_factory=list)
+
+    @property
+    def json(self) -> Any:
+        return json.loads(b"".join(self.messages))
+
+    @property
+    def events(self) -> list[Any]:
+        """The events of a stream; the last one is checked to be the end marker, or an error."""
+        blocks = b"".join(self.messages).decode().split("\n\n")
+        assert blocks.pop() == ""
+        assert all(block.startswith("data: ") for block in blocks)
+        values = [block.removeprefix("data: ") for block in blocks]
+        return [value if value == "[DONE]" else json.loads(value) for value in values]
+
+
+@dataclass
+class System:
+    """A worker, what it watches and what it calls."""
+
+    worker: Worker
+    control_plane: FakeControlPlane
+    emulator: OpenAiEmulator
+    registry: CollectorRegistry
+    channel: grpc.aio.Channel
+
+    def entity(self, name: str = "gpt-4", **fields: str) -> Any:
+        config = {"openai_api_base": self.emulator.url, "openai_api_key_plaintext": API_KEY}
+        return external_entity(name, **{**config, **fields})
+
+    async def apply(self, message: watch_pb.WatchConfigResponse) -> list[watch_pb.Nack]:
+        """Push a message and return the nacks that came before its ack."""
+        self.control_plane.push(message)
+        nacks = []
+        while (answer := await self.control_plane.next()).WhichOneof("message") != "ack":
+            if answer.HasField("nack"):
+                nacks.append(answer.nack)
+        return nacks
+
+    async def query(self, name: str, body: object, **options: Any) -> Answer:
+        call = self.start_query(name, body, **options)
+        return await collect(call)
+
+    def start_query(
+        self, name: str, body: object, *, served: str = "", timeout: float | None = 30, **rest: Any
+    ) -> Any:
+        stub = pb_grpc.InferenceServiceStub(self.channel)
+        request = pb.QueryRequest(name=name, served_model_name=served, payload=payload(body))
+        return stub.Query(request, metadata=metadata(**rest), timeout=timeout)
+
+    async def openai(self, method: str, body: object, **rest: Any) -> Answer:
+        rpc = getattr(pb_grpc.InferenceServiceStub(self.channel), method)
+        call = rpc(pb.OpenAiRequest(payload=payload(body)), metadata=metadata(**rest), timeout=30)
+        return await collect(call)
+
+    async def list_models(self) -> Answer:
+        stub = pb_grpc.InferenceServiceStub(self.channel)
+        return await collect(stub.ListModels(pb.ListModelsRequest(), metadata=metadata()))
+
+
+def payload(body: object) -> HttpBody:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return HttpBody(content_type="application/json", data=data)
+
+
+def metadata(token: str | None = TOKEN, **extra: str) -> tuple[tuple[str, str], ...]:
+    own = () if token is None else (("authorization", f"Bearer {token}"),)
+    return (*own, *((key.replace("_", "-"), value) for key, value in extra.items()))
+
+
+async def collect(call: Any) -> Answer:
+    answer = Answer()
+    try:
+        # Not iterated over: a test may have read the first messages by itself.
+        while (message := await call.read()) is not grpc.aio.EOF:
+            answer.content_type = answer.content_type or message.content_type
+            answer.messages.append(message.data)
+        answer.headers = dict(as_mapping(await call.initial_metadata()))
+    except grpc.aio.AioRpcError as error:
+        trailers = dict(as_mapping(error.trailing_metadata()))
+        answer.status = int(trailers.pop(HTTP_STATUS, "0"))
+        answer.error_code = trailers.pop(ERROR_CODE, error.code().name)
+        answer.message = error.details() or ""
+        answer.headers = trailers
+    return answer
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def control_plane() -> AsyncIterator[FakeControlPlane]:
+    server = FakeControlPlane()
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    async with Upstream() as server:
+        yield server
+
+
+@pytest.fixture
+async def system(control_plane: FakeControlPlane) -> AsyncIterator[System]:
+    registry = CollectorRegistry()
+    settings = Settings(
+        control_plane=control_plane.target,
+        worker_listen="127.0.0.1:0",
+        worker_token="worker-secret",
+        worker_id="worker-1",
+        request_timeout_seconds=5.0,
+        stream_idle_seconds=1.0,
+        drain_seconds=1.0,
+    )
+    clocks = Clocks(time.monotonic, asyncio.sleep, Random(1))
+    async with (
+        OpenAiEmulator() as emulator,
+        running_worker(settings, registry, clocks, lambda: WALL_MS) as worker,
+        grpc.aio.insecure_channel(f"127.0.0.1:{worker.port}") as channel,
+    ):
+        assert (await control_plane.next()).HasField("hello")
+        yield System(worker, control_plane, emulator, registry, channel)

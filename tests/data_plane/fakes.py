@@ -1,0 +1,77 @@
+"""Stand-ins for what surrounds a worker."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+from modelserving.snapshot.v1 import snapshot_service_pb2 as pb
+from modelserving.snapshot.v1 import snapshot_service_pb2_grpc as pb_grpc
+
+from adapters.rpc.metadata import AUTHORIZATION, as_mapping
+
+
+class FakeClock:
+    """Monotonic time that moves when told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class FakeControlPlane(pb_grpc.SnapshotServiceServicer):
+    """A real gRPC watch service that sends what a test gives it.
+
+    Attributes:
+        received: What workers sent, in order of arrival.
+        authorizations: The `authorization` of each stream.
+    """
+
+    def __init__(self) -> None:
+        self.received: asyncio.Queue[pb.WatchConfigRequest] = asyncio.Queue()
+        self.authorizations: list[str | None] = []
+        self.port = 0
+        self._outgoing: asyncio.Queue[pb.WatchConfigResponse | None] = asyncio.Queue()
+        self._server: grpc.aio.Server | None = None
+
+    async def WatchConfig(  # noqa: N802 - named by the service
+        self,
+        request_iterator: AsyncIterator[pb.WatchConfigRequest],
+        context: "grpc.aio.ServicerContext[Any, Any]",
+    ) -> AsyncIterator[pb.WatchConfigResponse]:
+        self.authorizations.append(as_mapping(context.invocation_metadata()).get(AUTHORIZATION))
+        reader = asyncio.create_task(self._read(request_iterator))
+        try:
+            while (message := await self._outgoing.get()) is not None:
+                yield message
+        finally:
+            reader.cancel()
+
+    def push(self, *messages: pb.WatchConfigResponse | None) -> None:
+        """Send messages to the worker; None ends the stream."""
+        for message in messages:
+            self._outgoing.put_nowait(message)
+
+    async def next(self) -> pb.WatchConfigRequest:
+        return await asyncio.wait_for(self.received.get(), 10)
+
+    async def start(self) -> None:
+        self._server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
+        pb_grpc.add_SnapshotServiceServicer_to_server(self, self._server)
+        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        await self._server.start()
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            await self._server.stop(None)
+            self._server = None
+
+    @property
+    def target(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    async def _read(self, messages: AsyncIterator[pb.WatchConfigRequest]) -> None:
+        async for message in messages:
+            self.received.put_nowait(message)
