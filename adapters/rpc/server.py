@@ -13,6 +13,9 @@ MAX_MESSAGE_BYTES = 17 * 1024 * 1024
 OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    # Envoy admits 48 KiB of headers, and adds some; the default refuses them as a quota error.
+    ("grpc.max_metadata_size", 64 * 1024),
+    ("grpc.absolute_max_metadata_size", 64 * 1024),
     ("grpc.so_reuseport", 0),
     # Watch streams are idle between changes: pings find a dead peer within seconds.
     ("grpc.keepalive_time_ms", 5_000),

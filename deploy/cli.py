@@ -1,0 +1,178 @@
+"""The `modelplane` command: one deployment on one machine, or its parts one by one."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from adapters.settings import environment
+from deploy.envoy.options import Address, EnvoyOptions, Tls, parse_addresses
+from deploy.up.options import UpError, UpOptions
+
+_USAGE_ERROR = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    # The parts read their own flags, from the same table as their environment variables.
+    match arguments[:1]:
+        case ["control-plane"]:
+            from control_plane.__main__ import main as run  # noqa: PLC0415 - one part per process
+        case ["worker"]:
+            from data_plane.__main__ import main as run  # noqa: PLC0415 - one part per process
+        case ["local-model"]:
+            from deploy.local_model import main as run  # noqa: PLC0415 - one part per process
+        case _:
+            return _run(_parser().parse_args(arguments))
+    return run(arguments[1:])
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    try:
+        match parsed.command:
+            case "up":
+                _up(parsed)
+            case "envoy-config":
+                _envoy_config(parsed)
+            case _:
+                print(f"modelplane {version('modelplane')}")
+    except UpError as error:
+        print(f"modelplane {parsed.command}: {error}", file=sys.stderr)
+        return 1
+    except ValueError as error:
+        print(f"modelplane {parsed.command}: {error}", file=sys.stderr)
+        return _USAGE_ERROR
+    return 0
+
+
+def _up(parsed: argparse.Namespace) -> None:
+    from deploy.up.supervisor import run  # noqa: PLC0415 - the other commands start faster
+
+    environ = environment()
+    options = UpOptions(
+        data_dir=Path(parsed.data_dir),
+        host=parsed.host,
+        port=parsed.port,
+        workers=parsed.workers,
+        database_url=parsed.database_url,
+        local_model=parsed.local_model,
+        log_level=parsed.log_level,
+        drain_seconds=parsed.drain_seconds,
+        admin_token=environ.get("MODELPLANE_ADMIN_TOKEN", ""),
+        environment=environ,
+    )
+    try:
+        asyncio.run(run(options, lambda line: print(line, flush=True)))
+    except* UpError as group:
+        raise _first(group) from None
+
+
+def _first(group: BaseExceptionGroup[UpError]) -> UpError:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+
+
+def _envoy_config(parsed: argparse.Namespace) -> None:
+    from deploy.envoy.config import render  # noqa: PLC0415 - the other commands start faster
+
+    if bool(parsed.tls_cert) != bool(parsed.tls_key):
+        raise ValueError("--tls-cert and --tls-key belong together")
+    options = EnvoyOptions(
+        listen=Address.parse(parsed.listen),
+        control_plane=parse_addresses(parsed.control_plane),
+        workers=parse_addresses(parsed.workers),
+        admin=Address.parse(parsed.admin) if parsed.admin else None,
+        tls=Tls(parsed.tls_cert, parsed.tls_key) if parsed.tls_cert else None,
+    )
+    print(render(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="modelplane",
+        description="A self-hosted model-serving gateway that speaks the Databricks API.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_up(commands)
+    # Dispatched before this parser; listed here for the help page.
+    commands.add_parser("control-plane", help="run a control plane", add_help=False)
+    commands.add_parser("worker", help="run a data-plane worker", add_help=False)
+    commands.add_parser("local-model", help="run the small local model", add_help=False)
+    _add_envoy_config(commands)
+    commands.add_parser("version", help="print the version")
+    return parser
+
+
+def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    up = commands.add_parser(
+        "up",
+        help="run everything on this machine",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    environ = environment()
+
+    def setting(name: str, default: str) -> str:
+        return environ.get(f"MODELPLANE_{name}", default)
+
+    up.add_argument(
+        "--data-dir",
+        default=setting("DATA_DIR", ".modelplane"),
+        help="directory of database, keys, tokens and logs",
+    )
+    up.add_argument("--host", default="127.0.0.1", help="address of the public port")
+    up.add_argument("--port", type=_port, default=8080, help="public port; 0 picks a free one")
+    up.add_argument("--workers", type=_workers, default=1, help="number of data-plane workers")
+    up.add_argument(
+        "--database-url",
+        default=setting("DATABASE_URL", ""),
+        help="postgresql:// URL; empty: SQLite in the data directory",
+    )
+    up.add_argument(
+        "--local-model", action="store_true", help="also serve a small model as `smollm2`"
+    )
+    up.add_argument(
+        "--log-level",
+        default=setting("LOG_LEVEL", "info"),
+        choices=("debug", "info", "warning", "error"),
+    )
+    up.add_argument(
+        "--drain-seconds",
+        type=float,
+        default=setting("DRAIN_SECONDS", "30"),
+        help="how long requests in flight may go on at a stop",
+    )
+
+
+def _add_envoy_config(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    envoy = commands.add_parser(
+        "envoy-config",
+        help="print the configuration of an Envoy in front of the planes",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    envoy.add_argument("--listen", default="0.0.0.0:8080", help="host:port of the public port")
+    envoy.add_argument(
+        "--control-plane", default="127.0.0.1:9090", help="host:port of control planes, with commas"
+    )
+    envoy.add_argument(
+        "--workers", default="127.0.0.1:9100", help="host:port of workers, with commas"
+    )
+    envoy.add_argument("--admin", help="host:port of Envoy's own admin page; none without it")
+    envoy.add_argument("--tls-cert", help="certificate chain of the public port (PEM)")
+    envoy.add_argument("--tls-key", help="private key of the public port (PEM)")
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port < 1 << 16:
+        raise argparse.ArgumentTypeError(f"{text} is not a port")
+    return port
+
+
+def _workers(text: str) -> int:
+    workers = int(text)
+    if workers < 1:
+        raise argparse.ArgumentTypeError("at least one worker is needed")
+    return workers

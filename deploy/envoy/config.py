@@ -1,0 +1,32 @@
+"""The bootstrap of an Envoy in front of the planes.
+
+`modelplane envoy-config` prints it; `modelplane up` runs it. Neighbours: `listener.py` for the
+public port, `clusters.py` for what is behind it.
+"""
+
+import json
+
+from deploy.envoy.clusters import CONTROL_PLANE, WORKERS, Block, build_address, build_cluster
+from deploy.envoy.listener import build_listener
+from deploy.envoy.options import EnvoyOptions
+
+
+def build_bootstrap(options: EnvoyOptions) -> Block:
+    """Return the whole configuration; it refers to no other file but those of TLS."""
+    bootstrap: Block = {
+        "static_resources": {
+            "listeners": [build_listener(options)],
+            "clusters": [
+                build_cluster(CONTROL_PLANE, options.control_plane),
+                build_cluster(WORKERS, options.workers),
+            ],
+        },
+    }
+    if options.admin:
+        bootstrap["admin"] = {"address": build_address(options.admin)}
+    return bootstrap
+
+
+def render(options: EnvoyOptions) -> str:
+    """Return the bootstrap as JSON, which Envoy reads like YAML."""
+    return json.dumps(build_bootstrap(options), indent=1)

@@ -1,0 +1,108 @@
+"""The HTTP filters of the public port, in the order in which a request passes them.
+
+An answer passes them in reverse: the transcoder makes JSON of it, the Lua filter gives an error
+its shape, and the last one removes what only concerns gRPC. Used by `listener.py`.
+"""
+
+from pathlib import Path
+
+from deploy.envoy.clusters import CONTROL_PLANE, WORKERS, Block
+from deploy.envoy.descriptors import path_parameters, public_descriptors
+
+_TRANSCODER = "envoy.filters.http.grpc_json_transcoder"
+_RESHAPE = "reshape"
+# Filters that a gRPC call must not pass, nor what Envoy answers by itself but for the first.
+HEADERS = "headers"
+REST_FILTERS = (_RESHAPE, _TRANSCODER)
+
+# `adapters/rpc/server.py` admits a little more: the framing of the message.
+MAX_REQUEST_BYTES = 16 * 1024 * 1024
+# A list of thousands of endpoints, several times as large in JSON as in its message.
+MAX_RESPONSE_BYTES = 128 * 1024 * 1024
+
+_SERVICES = (
+    "modelserving.v1.EndpointService",
+    "modelserving.v1.SecretService",
+    "modelserving.v1.InferenceService",
+)
+
+
+def build_filters() -> list[Block]:
+    """Return the chain of HTTP filters."""
+    return [_headers(), _health(), _reshape(), _transcoder(), _router()]
+
+
+def remove(*, prefix: str = "", suffix: str = "") -> Block:
+    """Return the mutation that removes all headers whose name has the prefix or suffix."""
+    pattern = {"prefix": prefix} if prefix else {"suffix": suffix}
+    return {"remove_on_match": {"key_matcher": pattern}}
+
+
+def _health() -> Block:
+    """Answer `/health`: are the control plane and at least one worker healthy?"""
+    return _filter(
+        "envoy.filters.http.health_check",
+        "health_check.v3.HealthCheck",
+        pass_through_mode=False,
+        headers=[
+            {"name": ":path", "string_match": {"safe_regex": {"regex": r"/health(\?.*)?"}}},
+            {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}},
+        ],
+        cluster_min_healthy_percentages={
+            CONTROL_PLANE: {"value": 1},
+            WORKERS: {"value": 1},
+        },
+    )
+
+
+def _headers() -> Block:
+    return _filter(
+        HEADERS,
+        "header_mutation.v3.HeaderMutation",
+        mutations={
+            # A REST caller must not steer the gRPC call that its request becomes.
+            "request_mutations": [remove(prefix="grpc-"), remove(suffix="-bin")],
+            "response_mutations": [
+                remove(prefix="grpc-"),
+                remove(prefix="x-envoy-"),
+                {"remove": "x-modelplane-error-code"},
+                {"remove": "x-modelplane-http-status"},
+            ],
+        },
+    )
+
+
+def _reshape() -> Block:
+    script = Path(__file__).with_name("reshape.lua").read_text(encoding="utf-8")
+    return _filter(_RESHAPE, "lua.v3.Lua", default_source_code={"inline_string": script})
+
+
+def _transcoder() -> Block:
+    return _filter(
+        _TRANSCODER,
+        "grpc_json_transcoder.v3.GrpcJsonTranscoder",
+        proto_descriptor_bin=public_descriptors(),
+        services=_SERVICES,
+        print_options={
+            "preserve_proto_field_names": True,
+            "always_print_primitive_fields": True,
+        },
+        # The route was chosen by the path of the caller; the gRPC path must not choose another.
+        match_incoming_request_route=True,
+        convert_grpc_status=True,
+        ignore_unknown_query_parameters=True,
+        # Else `?name=` would win over the name in the path.
+        ignored_query_parameters=path_parameters(),
+        request_validation_options={"reject_unknown_method": True},
+        max_request_body_size=MAX_REQUEST_BYTES,
+        max_response_body_size=MAX_RESPONSE_BYTES,
+    )
+
+
+def _router() -> Block:
+    return _filter("envoy.filters.http.router", "router.v3.Router", suppress_envoy_headers=True)
+
+
+def _filter(name: str, message: str, **settings: object) -> Block:
+    kind = f"type.googleapis.com/envoy.extensions.filters.http.{message}"
+    return {"name": name, "typed_config": {"@type": kind, **settings}}

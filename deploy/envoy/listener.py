@@ -1,0 +1,156 @@
+"""The public port: one for REST, server-sent events and gRPC.
+
+Used by `config.py`; neighbours: `filters.py`, `routes.py`, `local_replies.py`.
+"""
+
+from deploy.envoy.clusters import Block, build_address
+from deploy.envoy.filters import build_filters, remove
+from deploy.envoy.local_replies import build_local_replies
+from deploy.envoy.options import EnvoyOptions, Tls
+from deploy.envoy.routes import build_route_config
+
+# gRPC servers take 64 KiB of metadata (`adapters/rpc/server.py`), of which Envoy adds some.
+_MAX_HEADERS_KIB = 48
+
+
+def build_listener(options: EnvoyOptions) -> Block:
+    """Return the listener of the public port."""
+    chain: Block = {
+        "filters": [
+            {
+                "name": "envoy.filters.network.http_connection_manager",
+                "typed_config": {"@type": _HTTP_CONNECTIONS, **_http_connections()},
+            }
+        ]
+    }
+    if options.tls:
+        chain["transport_socket"] = _tls(options.tls)
+    return {
+        "name": "public",
+        "address": build_address(options.listen),
+        # Two Envoys would share the port silently.
+        "enable_reuse_port": False,
+        "filter_chains": [chain],
+    }
+
+
+_EXTENSIONS = "type.googleapis.com/envoy.extensions"
+_HTTP_CONNECTIONS = (
+    f"{_EXTENSIONS}.filters.network.http_connection_manager.v3.HttpConnectionManager"
+)
+
+
+def _http_connections() -> Block:
+    return {
+        "stat_prefix": "public",
+        "codec_type": "AUTO",
+        "route_config": build_route_config(),
+        "http_filters": build_filters(),
+        "local_reply_config": build_local_replies(),
+        "access_log": [_access_log()],
+        **_paths(),
+        **_client_headers(),
+        "max_request_headers_kb": _MAX_HEADERS_KIB,
+        "request_headers_timeout": "10s",
+        # Time without a byte while a request arrives; routes set their own for what follows.
+        "stream_idle_timeout": "60s",
+        "common_http_protocol_options": {
+            "idle_timeout": "3600s",
+            "headers_with_underscores_action": "ALLOW",
+        },
+        "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": "modelplane"},
+        "http2_protocol_options": {
+            "max_concurrent_streams": 1000,
+            "initial_stream_window_size": 1024 * 1024,
+            "initial_connection_window_size": 16 * 1024 * 1024,
+            "override_stream_error_on_invalid_http_message": True,
+        },
+    }
+
+
+def _paths() -> Block:
+    """One spelling per path, so that no trick reaches another route than it seems to."""
+    return {
+        "normalize_path": True,
+        "merge_slashes": True,
+        "path_with_escaped_slashes_action": "REJECT_REQUEST",
+        "strip_trailing_host_dot": True,
+    }
+
+
+def _client_headers() -> Block:
+    return {
+        "early_header_mutation_extensions": [
+            {
+                "name": "envoy.http.early_header_mutation.header_mutation",
+                "typed_config": {
+                    "@type": f"{_EXTENSIONS}.http.early_header_mutation.header_mutation.v3"
+                    ".HeaderMutation",
+                    # Only this deployment itself may set these.
+                    "mutations": [
+                        remove(prefix="x-modelplane-"),
+                        remove(prefix="x-forwarded-"),
+                        remove(prefix="x-envoy-"),
+                    ],
+                },
+            }
+        ],
+        "use_remote_address": True,
+        "server_header_transformation": "PASS_THROUGH",
+        "generate_request_id": True,
+        "preserve_external_request_id": True,
+        "always_set_request_id_in_response": True,
+        "request_id_extension": {
+            "typed_config": {
+                "@type": f"{_EXTENSIONS}.request_id.uuid.v3.UuidRequestIdConfig",
+                # The caller's id goes through unchanged.
+                "pack_trace_reason": False,
+            }
+        },
+    }
+
+
+def _access_log() -> Block:
+    """One JSON line per request: no query string, no credential, no body."""
+    return {
+        "name": "envoy.access_loggers.stdout",
+        "typed_config": {
+            "@type": f"{_EXTENSIONS}.access_loggers.stream.v3.StdoutAccessLog",
+            "log_format": {
+                "json_format": {
+                    "time": "%START_TIME%",
+                    "method": "%REQ(:METHOD)%",
+                    "path": "%PATH(NQ:ORIG_OR_PATH)%",
+                    "status": "%RESPONSE_CODE%",
+                    "details": "%RESPONSE_CODE_DETAILS%",
+                    "flags": "%RESPONSE_FLAGS%",
+                    "grpc_status": "%GRPC_STATUS_NUMBER%",
+                    "request_id": "%REQ(X-REQUEST-ID)%",
+                    "bytes_received": "%BYTES_RECEIVED%",
+                    "bytes_sent": "%BYTES_SENT%",
+                    "duration_ms": "%DURATION%",
+                    "client": "%DOWNSTREAM_REMOTE_ADDRESS%",
+                    "upstream": "%UPSTREAM_HOST%",
+                    "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+                }
+            },
+        },
+    }
+
+
+def _tls(tls: Tls) -> Block:
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": f"{_EXTENSIONS}.transport_sockets.tls.v3.DownstreamTlsContext",
+            "common_tls_context": {
+                "alpn_protocols": ["h2", "http/1.1"],
+                "tls_certificates": [
+                    {
+                        "certificate_chain": {"filename": tls.certificate},
+                        "private_key": {"filename": tls.key},
+                    }
+                ],
+            },
+        },
+    }

@@ -1,0 +1,59 @@
+"""What one Envoy has to know of the deployment around it.
+
+`deploy.cli` and `deploy.up` fill it in; `config.py` builds the bootstrap from it.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A host name or IP address with a port."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """Return the address in `host:port`; an IPv6 address stands in brackets.
+
+        Raises:
+            ValueError: The text is no such address.
+        """
+        host, colon, port = text.strip().rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        if not (colon and host and port.isdecimal() and int(port) < 1 << 16):
+            raise ValueError(f"'{text}' is not of the form host:port")
+        return cls(host, int(port))
+
+    def __str__(self) -> str:
+        """Return `host:port`, an IPv6 address in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_addresses(text: str) -> tuple[Address, ...]:
+    """Return the addresses in a comma-separated list.
+
+    Raises:
+        ValueError: The list is empty, or an item is no `host:port`.
+    """
+    return tuple(Address.parse(item) for item in text.split(","))
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Files of the certificate chain and private key of the public port, as Envoy sees them."""
+
+    certificate: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnvoyOptions:
+    """Where Envoy listens and what it balances over."""
+
+    listen: Address
+    control_plane: tuple[Address, ...]
+    workers: tuple[Address, ...]
+    admin: Address | None = None
+    tls: Tls | None = None

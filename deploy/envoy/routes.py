@@ -1,0 +1,120 @@
+"""Which request goes where.
+
+REST paths pass the transcoder, gRPC methods go as they are, and all else is a 404. Used by
+`listener.py`, whose filters are switched off here where they do not belong.
+"""
+
+from collections.abc import Sequence
+
+from deploy.envoy.clusters import CONTROL_PLANE, WORKERS, Block
+from deploy.envoy.filters import HEADERS, REST_FILTERS
+
+_GRPC_CONTENT = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
+# Longer than the longest request timeout of a worker, which is the one that is meant to end a call.
+_STREAM_IDLE = "900s"
+_REST_TIMEOUT = "60s"
+
+
+def build_route_config() -> Block:
+    """Return the route table of the public port."""
+    return {
+        "name": "public",
+        "virtual_hosts": [
+            {
+                "name": "public",
+                "domains": ["*"],
+                "retry_policy": _retry_policy(),
+                "routes": [
+                    _grpc("/modelserving.v1.InferenceService/", WORKERS),
+                    _grpc("/modelserving.v1.EndpointService/", CONTROL_PLANE),
+                    _grpc("/modelserving.v1.SecretService/", CONTROL_PLANE),
+                    _grpc("/grpc.health.v1.Health/", CONTROL_PLANE),
+                    _grpc("/grpc.reflection.", CONTROL_PLANE),
+                    _rest("/serving-endpoints", WORKERS, "0s"),
+                    _rest("/api/2.0", CONTROL_PLANE, _REST_TIMEOUT),
+                    _databricks_config(),
+                    _unknown_grpc_method(),
+                    _not_found(),
+                ],
+            }
+        ],
+    }
+
+
+def _retry_policy() -> Block:
+    """Retry on another server, and only what no server has begun to work on."""
+    return {
+        "retry_on": "connect-failure,refused-stream,reset-before-request",
+        "num_retries": 3,
+        "retry_back_off": {"base_interval": "0.01s", "max_interval": "0.1s"},
+        "retry_host_predicate": [
+            {
+                "name": "envoy.retry_host_predicates.previous_hosts",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3"
+                    ".PreviousHostsPredicate"
+                },
+            }
+        ],
+        "host_selection_retry_max_attempts": 3,
+    }
+
+
+def _grpc(prefix: str, cluster: str) -> Block:
+    return {
+        "match": {"prefix": prefix, "headers": [_GRPC_CONTENT]},
+        "route": {"cluster": cluster, "timeout": "0s", "idle_timeout": _STREAM_IDLE},
+        "typed_per_filter_config": _without((HEADERS, *REST_FILTERS)),
+    }
+
+
+def _rest(prefix: str, cluster: str, timeout: str) -> Block:
+    return {
+        # A gRPC call to a REST path would pass the transcoder untouched.
+        "match": {
+            "path_separated_prefix": prefix,
+            "headers": [
+                {**_GRPC_CONTENT, "invert_match": True, "treat_missing_header_as_empty": True}
+            ],
+        },
+        "route": {"cluster": cluster, "timeout": timeout, "idle_timeout": _STREAM_IDLE},
+    }
+
+
+def _databricks_config() -> Block:
+    """Answer the discovery call that every SDK makes at its start: nothing to discover."""
+    return {
+        "match": {"path": "/.well-known/databricks-config"},
+        "direct_response": {"status": 200, "body": {"inline_string": "{}"}},
+        "response_headers_to_add": [
+            {
+                "header": {"key": "content-type", "value": "application/json"},
+                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+            }
+        ],
+        "typed_per_filter_config": _without(REST_FILTERS),
+    }
+
+
+def _unknown_grpc_method() -> Block:
+    return {
+        "match": {"prefix": "/", "headers": [_GRPC_CONTENT]},
+        "direct_response": {"status": 404},
+        "typed_per_filter_config": _without((HEADERS, *REST_FILTERS)),
+    }
+
+
+def _not_found() -> Block:
+    return {
+        "match": {"prefix": "/"},
+        "direct_response": {"status": 404},
+        "typed_per_filter_config": _without(REST_FILTERS),
+    }
+
+
+def _without(filters: Sequence[str]) -> Block:
+    disabled: Block = {
+        "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig",
+        "disabled": True,
+    }
+    return dict.fromkeys(filters, disabled)

@@ -1,0 +1,1 @@
+"""`modelplane up`: everything on one machine, as child processes of one supervisor."""

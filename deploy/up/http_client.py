@@ -1,0 +1,63 @@
+"""Small HTTP calls to this machine: the public API and Envoy's admin page.
+
+Used by `supervisor.py` and `registration.py`; plain `http.client`, so that no proxy setting of the
+environment comes between.
+"""
+
+import asyncio
+import http.client
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from deploy.envoy.options import Address
+
+_TIMEOUT_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status and body; status 0 when there was no answer."""
+
+    status: int
+    body: bytes
+
+    @property
+    def ok(self) -> bool:
+        """Whether the call succeeded."""
+        return self.status == http.client.OK
+
+    def json(self) -> Any:  # noqa: ANN401 - JSON has any type
+        """Return the body, parsed; None when it is no JSON."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class HttpClient:
+    """Calls one server, with a bearer token where one is given."""
+
+    address: Address
+    token: str = field(default="", repr=False)
+
+    async def call(self, method: str, path: str, body: object = None) -> Answer:
+        """Send a request, with `body` as JSON unless it is None; never raises for the network."""
+        return await asyncio.to_thread(self._call, method, path, body)
+
+    def _call(self, method: str, path: str, body: object) -> Answer:
+        headers = {"authorization": f"Bearer {self.token}"} if self.token else {}
+        connection = http.client.HTTPConnection(
+            self.address.host, self.address.port, timeout=_TIMEOUT_SECONDS
+        )
+        try:
+            connection.request(
+                method, path, None if body is None else json.dumps(body), headers=headers
+            )
+            response = connection.getresponse()
+            return Answer(response.status, response.read())
+        except (OSError, http.client.HTTPException):
+            return Answer(0, b"")
+        finally:
+            connection.close()

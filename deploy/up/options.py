@@ -1,0 +1,38 @@
+"""What the user may choose for `modelplane up`; `deploy.cli` fills it in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+class UpError(Exception):
+    """The deployment cannot be started; the text is one line for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """Options of one `modelplane up`.
+
+    Attributes:
+        data_dir: Directory of database, keys, tokens, logs and state.
+        host: Address of the public port.
+        port: Public port; 0 picks a free one.
+        workers: Number of data-plane workers.
+        database_url: Database of the control plane; empty for SQLite in the data directory.
+        local_model: Whether to run a small model and register it as an endpoint.
+        log_level: `debug`, `info`, `warning` or `error`.
+        drain_seconds: How long requests in flight may go on at a stop.
+        admin_token: The administrator's token; empty to keep one in the data directory.
+        environment: Variables that the child processes inherit.
+    """
+
+    data_dir: Path
+    host: str
+    port: int
+    workers: int
+    database_url: str
+    local_model: bool
+    log_level: str
+    drain_seconds: float
+    admin_token: str = field(repr=False)
+    environment: Mapping[str, str] = field(repr=False)

