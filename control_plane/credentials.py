@@ -76,9 +76,9 @@ def find_slots(config: EndpointConfig) -> Iterator[CredentialSlot]:
             yield from _slots_in(entity.external_model, entity.name, "")
 
 
-def credential_fields(descriptor: Descriptor) -> Sequence[str]:
+def credential_fields(message: Message) -> Sequence[str]:
     """Return the names of the credential fields F that the message has itself."""
-    return _shape(descriptor)[0]
+    return _shape(message.DESCRIPTOR)[0]
 
 
 def take_plaintexts(config: EndpointConfig) -> dict[str, str]:

@@ -19,9 +19,11 @@ from prometheus_client import CollectorRegistry, Gauge
 from adapters.rpc.server import Health, new_server, running
 from control_plane.authentication import Authenticator
 from control_plane.clock import system_clock
+from control_plane.config_history import ConfigHistory
 from control_plane.credentials import CredentialResolver
 from control_plane.encryption import Sealer
 from control_plane.endpoint_servicer import EndpointServicer
+from control_plane.endpoint_settings import EndpointSettings
 from control_plane.endpoints import Endpoints
 from control_plane.interceptor import Interceptor
 from control_plane.secret_servicer import SecretServicer
@@ -136,9 +138,18 @@ async def _start_servers(
     health = Health()
     interceptor = Interceptor(Authenticator(database, system_clock), registry)
     api = new_server(REFLECTED_SERVICES, health.servicer, [interceptor])
-    endpoints = Endpoints(database, sealer, push.rollout, system_clock)
+    endpoints = Endpoints(
+        database,
+        sealer,
+        push.rollout,
+        system_clock,
+        prepare_timeout_ms=int(settings.prepare_timeout_seconds * 1000),
+    )
+    endpoint_settings = EndpointSettings(database, push.rollout)
     secrets = Secrets(database, sealer, push.rollout, system_clock)
-    add_EndpointServiceServicer_to_server(EndpointServicer(endpoints), api)
+    add_EndpointServiceServicer_to_server(
+        EndpointServicer(endpoints, endpoint_settings, ConfigHistory(database)), api
+    )
     add_SecretServiceServicer_to_server(SecretServicer(secrets), api)
     internal = new_server(["modelserving.snapshot.v1.SnapshotService"], health.servicer)
     add_SnapshotServiceServicer_to_server(

@@ -103,21 +103,20 @@ async def load_endpoints(
     return [_stored(*row) for row in rows if wanted is None or row[0].id in wanted]
 
 
-async def find(
-    session: AsyncSession, name: str, *, for_update: bool = False
-) -> EndpointRecord | None:
-    """Return the endpoint called `name`, if there is one.
-
-    Args:
-        session: Session to read in.
-        name: Name of the endpoint.
-        for_update: Keep other transactions from changing it until this one ends.
-    """
-    query = _joined().where(col(EndpointRow.name) == name)
-    if for_update:
-        query = query.with_for_update(of=EndpointRow)
-    row = (await session.exec(query)).first()
+async def find(session: AsyncSession, name: str) -> EndpointRecord | None:
+    """Return the endpoint called `name`, if there is one."""
+    row = (await session.exec(_joined().where(col(EndpointRow.name) == name))).first()
     return _record(*row) if row else None
+
+
+async def lock(session: AsyncSession, name: str) -> None:
+    """Keep other transactions from changing the endpoint until this one ends.
+
+    Read it afterwards, in a statement of its own: that sees what those before have committed.
+    """
+    await session.exec(
+        select(EndpointRow.id).where(col(EndpointRow.name) == name).with_for_update()
+    )
 
 
 async def list_all(session: AsyncSession) -> list[EndpointRecord]:

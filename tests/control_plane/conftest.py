@@ -5,9 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from control_plane.authentication import Principal
 from control_plane.encryption import Sealer
+from control_plane.endpoint_settings import EndpointSettings
+from control_plane.endpoints import Endpoints
+from control_plane.secrets import Secrets
 from control_plane.store.database import Database
 from control_plane.store.migrate import migrate
+from tests.control_plane.rollouts import FakeRollout
+
+ALICE = Principal("alice", admin=True)
 
 
 class FakeClock:
@@ -45,3 +52,25 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await migrate(database)
     yield database
     await database.aclose()
+
+
+@pytest.fixture
+def rollout(database: Database, clock: FakeClock) -> FakeRollout:
+    return FakeRollout(database, clock)
+
+
+@pytest.fixture
+def endpoints(
+    database: Database, sealer: Sealer, rollout: FakeRollout, clock: FakeClock
+) -> Endpoints:
+    return Endpoints(database, sealer, rollout, clock)
+
+
+@pytest.fixture
+def settings(database: Database, rollout: FakeRollout) -> EndpointSettings:
+    return EndpointSettings(database, rollout)
+
+
+@pytest.fixture
+def secrets(database: Database, sealer: Sealer, rollout: FakeRollout, clock: FakeClock) -> Secrets:
+    return Secrets(database, sealer, rollout, clock)

@@ -1,0 +1,127 @@
+"""From what a caller sends to a complete configuration: one spelling, every default filled in.
+
+Before: `endpoints`. After: `validation`, which judges the result.
+"""
+
+import re
+from collections.abc import Sequence
+
+from modelserving.v1.endpoint_pb2 import (
+    EndpointConfig,
+    EndpointConfigInput,
+    Route,
+    ServedEntity,
+    TrafficConfig,
+)
+
+from control_plane.errors import InvalidParameter
+
+MAX_ENTITY_NAME = 128
+
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
+
+
+def build_config(given: EndpointConfigInput) -> EndpointConfig:
+    """Return the configuration that `given` means.
+
+    Raises:
+        InvalidParameter: It cannot be understood; whether it makes sense is not checked here.
+    """
+    entities = [_build_entity(entity) for entity in _given_entities(given)]
+    return EndpointConfig(
+        served_entities=entities,
+        traffic_config=build_traffic(given.traffic_config, [entity.name for entity in entities]),
+    )
+
+
+def build_traffic(given: TrafficConfig, names: Sequence[str]) -> TrafficConfig:
+    """Return the traffic split over the served entities `names`, spelled in both ways.
+
+    Raises:
+        InvalidParameter: There is no split and no obvious one, or a route has no or two names.
+    """
+    if given.routes:
+        return TrafficConfig(routes=[_build_route(route) for route in given.routes])
+    if len(names) == 1:
+        only = Route(served_entity_name=names[0], traffic_percentage=100)
+        return TrafficConfig(routes=[_build_route(only)])
+    raise InvalidParameter(
+        f"traffic_config is required with {len(names)} served entities: add one route for each, "
+        "with percentages that add up to 100."
+    )
+
+
+def _given_entities(given: EndpointConfigInput) -> Sequence[ServedEntity]:
+    if given.served_entities and given.served_models:
+        raise InvalidParameter(
+            "Both served_entities and served_models are given; keep only served_entities."
+        )
+    if given.served_models:
+        # The two messages differ in the names of their fields, not in the numbers.
+        return [ServedEntity.FromString(model.SerializeToString()) for model in given.served_models]
+    if not given.served_entities:
+        raise InvalidParameter(
+            "The configuration has no served_entities; name at least one model to serve. (To "
+            "create an endpoint without a model, leave out config altogether.)"
+        )
+    return given.served_entities
+
+
+def _build_entity(given: ServedEntity) -> ServedEntity:
+    entity = ServedEntity()
+    entity.CopyFrom(given)
+    # Output only: clients send back what they got.
+    entity.ClearField("state")
+    entity.ClearField("creator")
+    entity.ClearField("creation_timestamp")
+    entity.ClearField("type")
+    if entity.HasField("entity_version"):
+        version = _version_text(given)
+        entity.ClearField("entity_version")
+        if version:
+            entity.entity_version.string_value = version
+    entity.name = given.name or _default_name(entity)
+    return entity
+
+
+def _version_text(entity: ServedEntity) -> str:
+    value = entity.entity_version
+    match value.WhichOneof("kind"):
+        case "string_value":
+            return value.string_value
+        case "number_value" if value.number_value.is_integer():
+            return str(int(value.number_value))
+        case "null_value" | None:
+            return ""
+    raise InvalidParameter(
+        f"Served entity '{entity.name or entity.entity_name}': entity_version must be a version "
+        'number, for example "1".'
+    )
+
+
+def _default_name(entity: ServedEntity) -> str:
+    if entity.HasField("external_model"):
+        name = entity.external_model.name
+    else:
+        version = entity.entity_version.string_value
+        name = "-".join(filter(None, (entity.entity_name.rpartition(".")[2], version)))
+    return _NOT_IN_NAMES.sub("-", name)[:MAX_ENTITY_NAME]
+
+
+def _build_route(given: Route) -> Route:
+    names = {name for name in (given.served_entity_name, given.served_model_name) if name}
+    if not names:
+        raise InvalidParameter(
+            "A route in traffic_config names no served entity; set its served_entity_name."
+        )
+    if len(names) == 2:  # noqa: PLR2004 - the two spellings
+        raise InvalidParameter(
+            f"A route in traffic_config names two served entities, '{given.served_entity_name}' "
+            f"and '{given.served_model_name}'; keep only served_entity_name."
+        )
+    name = names.pop()
+    return Route(
+        served_model_name=name,
+        served_entity_name=name,
+        traffic_percentage=given.traffic_percentage,
+    )

@@ -1,0 +1,160 @@
+"""What happens around every public RPC: authentication, error mapping, request id, log, metrics.
+
+Before: the gRPC server. After: the servicers. Beside: `authentication`, `errors`.
+"""
+
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import grpc
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from adapters.rpc.metadata import AUTHORIZATION, REQUEST_ID, as_mapping
+from adapters.rpc.status import INTERNAL, Status, shorten, trailing_metadata
+from adapters.telemetry import log_fields
+from control_plane.authentication import Authenticator, current_principal
+from control_plane.errors import STATUS_TABLE, StoreUnavailable
+
+_log = logging.getLogger(__name__)
+
+# Services that answer without a token.
+EXEMPT_SERVICES = (
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+)
+
+_RETRY_AFTER_SECONDS = 1
+_MAX_REQUEST_ID = 128
+
+# Messages of an RPC: query and answer.
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+_Details = grpc.HandlerCallDetails
+_Context = grpc.aio.ServicerContext[Any, Any]
+_Behavior = Callable[[Any, _Context], Awaitable[Any]]
+
+
+class Interceptor(grpc.aio.ServerInterceptor):
+    """Guards, maps, counts and logs each RPC."""
+
+    def __init__(self, authenticator: Authenticator, registry: CollectorRegistry) -> None:
+        """Keep the authenticator and declare the metrics.
+
+        Args:
+            authenticator: Knows the callers.
+            registry: Collects the metrics.
+        """
+        self._authenticator = authenticator
+        self._count = Counter(
+            "modelplane_control_plane_requests",
+            "Calls of the public API.",
+            ("method", "status"),
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "modelplane_control_plane_request_seconds",
+            "Duration of calls of the public API.",
+            ("method", "status"),
+            registry=registry,
+        )
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[_Details], Awaitable[grpc.RpcMethodHandler[Q, A] | None]],
+        handler_call_details: _Details,
+    ) -> grpc.RpcMethodHandler[Q, A] | None:
+        """Wrap the handler of the RPC."""
+        handler = await continuation(handler_call_details)
+        method = str(handler_call_details.method)
+        if handler is None or method.split("/")[1] in EXEMPT_SERVICES:
+            return handler
+        if handler.unary_unary is None:
+            raise TypeError(f"{method} is a stream, which this interceptor does not guard")
+        return grpc.unary_unary_rpc_method_handler(
+            self._wrap(method.rpartition("/")[2], handler.unary_unary),
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+    def _wrap(self, method: str, behavior: Any) -> Any:  # noqa: ANN401 - grpc's types know no coroutines
+        async def guarded(request: Any, context: _Context) -> Any:  # noqa: ANN401 - any message
+            return await _Call(self, method, context).run(behavior, request)
+
+        return guarded
+
+    async def authenticate(self, authorization: str | None) -> str:
+        """Find out who calls, for the rest of the RPC, and return the name."""
+        principal = await self._authenticator.authenticate(authorization)
+        current_principal.set(principal)
+        return principal.name
+
+    def observe(self, method: str, status: str, seconds: float) -> None:
+        """Count a finished RPC."""
+        self._count.labels(method, status).inc()
+        self._seconds.labels(method, status).observe(seconds)
+
+
+class _Call:
+    """One RPC under way."""
+
+    def __init__(self, interceptor: Interceptor, method: str, context: _Context) -> None:
+        self._interceptor = interceptor
+        self._method = method
+        self._context = context
+        self._metadata = as_mapping(context.invocation_metadata())
+        given = self._metadata.get(REQUEST_ID, "")
+        self._request_id = given[:_MAX_REQUEST_ID] or str(uuid.uuid4())
+        self._principal = ""
+        # What is logged when the client goes away.
+        self._status = grpc.StatusCode.CANCELLED
+
+    async def run(self, behavior: _Behavior, request: Any) -> Any:  # noqa: ANN401 - any message
+        started = time.perf_counter()
+        try:
+            return await self._answer(behavior, request)
+        finally:
+            self._record(time.perf_counter() - started)
+
+    async def _answer(self, behavior: _Behavior, request: Any) -> Any:  # noqa: ANN401 - any message
+        authorization = self._metadata.get(AUTHORIZATION)
+        try:
+            self._principal = await self._interceptor.authenticate(authorization)
+            response = await behavior(request, self._context)
+        except Exception as error:  # noqa: BLE001 - the boundary: every error gets a status
+            await self._refuse(error)
+        self._status = grpc.StatusCode.OK
+        await self._context.send_initial_metadata(((REQUEST_ID, self._request_id),))
+        return response
+
+    async def _refuse(self, error: Exception) -> None:
+        status = STATUS_TABLE.status_of(error)
+        message = str(error)
+        if status is None:
+            fields = {"method": self._method, "request_id": self._request_id}
+            _log.error("internal error", exc_info=error, extra=log_fields(**fields))
+            message = f"Internal error; see the log for request {self._request_id}."
+            status = INTERNAL
+        await self._abort(status, message, error)
+
+    async def _abort(self, status: Status, message: str, error: Exception) -> None:
+        self._status = status.code
+        retry_after = _RETRY_AFTER_SECONDS if isinstance(error, StoreUnavailable) else None
+        trailing = (*trailing_metadata(status, retry_after), (REQUEST_ID, self._request_id))
+        await self._context.abort(status.code, shorten(message), trailing)
+
+    def _record(self, seconds: float) -> None:
+        status = self._status.name
+        self._interceptor.observe(self._method, status, seconds)
+        fields = {
+            "method": self._method,
+            "status": status,
+            "principal": self._principal,
+            "ms": round(seconds * 1000, 3),
+            "request_id": self._request_id,
+        }
+        _log.info("request", extra=log_fields(**fields))
