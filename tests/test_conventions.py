@@ -1,0 +1,111 @@
+"""What this codebase promises about itself: sizes, names, layers, and a README that is true."""
+
+import ast
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from google.api import annotations_pb2
+from google.protobuf.descriptor import ServiceDescriptor
+from modelserving.snapshot.v1 import snapshot_service_pb2
+from modelserving.v1 import endpoint_service_pb2, inference_service_pb2, secret_service_pb2
+
+from adapters.providers.registry import FACTORIES
+from adapters.providers.unavailable import build_unavailable_adapter
+from adapters.settings import variable_name
+from control_plane import errors as control_plane_errors
+from control_plane.settings import Settings as ControlPlaneSettings
+from data_plane import errors as data_plane_errors
+from data_plane.settings import Settings as WorkerSettings
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("adapters", "control_plane", "data_plane", "deploy", "bench")
+SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+README = (ROOT / "README.md").read_text()
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 50
+BANNED_MODULE_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "misc", "handler"}
+PUBLIC_SERVICES = [
+    service
+    for module in (endpoint_service_pb2, inference_service_pb2, secret_service_pb2)
+    for service in module.DESCRIPTOR.services_by_name.values()
+]
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_files_and_functions_stay_small(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= MAX_FILE_LINES
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            assert lines <= MAX_FUNCTION_LINES, f"{node.name} has {lines} lines"
+
+
+def test_no_module_is_a_grab_bag() -> None:
+    assert not [relative(path) for path in SOURCES if path.stem in BANNED_MODULE_NAMES]
+
+
+@pytest.mark.parametrize("provider", sorted(FACTORIES))
+def test_a_provider_lives_in_its_own_file_and_the_registry(provider: str) -> None:
+    module = provider.replace("-", "_")
+    spread = [
+        relative(path)
+        for path in SOURCES
+        if re.search(rf"['\"]({provider}|{module}_config)['\"]", path.read_text())
+    ]
+    assert len(spread) <= 2, spread
+
+
+@pytest.mark.parametrize("service", PUBLIC_SERVICES, ids=lambda service: service.name)
+def test_every_public_rpc_has_a_rest_route_in_the_readme(service: ServiceDescriptor) -> None:
+    for method in service.methods:
+        rule = method.GetOptions().Extensions[annotations_pb2.http]
+        for binding in (rule, *rule.additional_bindings):
+            verb = binding.WhichOneof("pattern")
+            assert verb, f"{method.name} has no google.api.http rule"
+            route = f"`{verb.upper()} {getattr(binding, verb)}`"
+            assert route in README, f"README does not list {route}"
+
+
+def test_the_watch_service_has_no_rest_route() -> None:
+    for service in snapshot_service_pb2.DESCRIPTOR.services_by_name.values():
+        for method in service.methods:
+            assert not method.GetOptions().HasExtension(annotations_pb2.http)
+
+
+@pytest.mark.parametrize("provider", sorted(FACTORIES))
+def test_the_readme_says_which_providers_can_be_queried(provider: str) -> None:
+    row = next(line for line in README.splitlines() if line.startswith(f"| `{provider}` |"))
+    available = FACTORIES[provider] is not build_unavailable_adapter
+    assert ("not yet" in row) is not available
+
+
+@pytest.mark.parametrize("settings", [ControlPlaneSettings, WorkerSettings])
+def test_the_readme_lists_every_setting(
+    settings: type[ControlPlaneSettings] | type[WorkerSettings],
+) -> None:
+    for item in fields(settings):
+        assert f"| `{variable_name(item.name)}` |" in README
+
+
+@pytest.mark.parametrize("module", [control_plane_errors, data_plane_errors])
+def test_every_domain_error_has_a_status(module: object) -> None:
+    table = vars(module)["STATUS_TABLE"]
+    base = {"ControlPlaneError", "DataPlaneError"}
+    for name, value in vars(module).items():
+        if isinstance(value, type) and issubclass(value, Exception) and name not in base:
+            assert table.status_of(value.__new__(value)) is not None, name
+
+
+def test_nothing_committed_names_a_registry_or_a_machine() -> None:
+    # Split, so that this file does not name them either.
+    forbidden = ("py" + "pi.org", "python" + "hosted.org", "registry.npm" + "js", "/work" + "/")
+    for path in (*SOURCES, ROOT / "README.md", ROOT / "requirements.lock", ROOT / "Makefile"):
+        text = path.read_text()
+        assert not [name for name in forbidden if name in text], relative(path)
