@@ -10,6 +10,7 @@ import random
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
+from typing import Any
 
 from deploy.envoy.config import render
 from deploy.envoy.options import Address
@@ -104,13 +105,14 @@ class Supervisor:
         task: asyncio.Future[None] = asyncio.ensure_future(work)
         stopped = asyncio.ensure_future(self._stop.wait())
         try:
-            await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            both: list[asyncio.Future[Any]] = [task, stopped]
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             if task.done():
                 task.result()
             return task.done()
         finally:
-            for future in (task, stopped):
-                future.cancel()
+            task.cancel()
+            stopped.cancel()
             await asyncio.gather(task, stopped, return_exceptions=True)
 
     async def _get_ready(self) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Self
 
 import grpc
 from google.api import httpbody_pb2
@@ -164,8 +164,8 @@ class ToyPlane:
     """One toy server on a loopback port, with health and reflection."""
 
     def __init__(self, name: str = "toy") -> None:
-        self.endpoints = ToyEndpoints()
-        self.inference = ToyInference(name)
+        self.endpoints = ToyEndpoints()  # type: ignore[abstract]
+        self.inference = ToyInference(name)  # type: ignore[abstract]
         self.health = Health()
         services = ("modelserving.v1.EndpointService", "modelserving.v1.InferenceService")
         self.server = new_server(services, self.health.servicer)
@@ -175,11 +175,15 @@ class ToyPlane:
         )
         self.port = 0
 
-    async def start(self, port: int = 0) -> None:
-        """Serve on a free port, or on the one given."""
-        self.port = self.server.add_insecure_port(f"127.0.0.1:{port}")
+    async def __aenter__(self) -> Self:
+        """Serve on a free port."""
+        self.port = self.server.add_insecure_port("127.0.0.1:0")
         await self.health.set_serving(True)
         await self.server.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
 
     async def stop(self) -> None:
         """End at once."""

@@ -1,0 +1,91 @@
+"""gRPC clients on the public port: their calls pass untouched, trailers included."""
+
+import asyncio
+
+import grpc
+import pytest
+from google.api import httpbody_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from modelserving.v1 import (
+    endpoint_service_pb2,
+    endpoint_service_pb2_grpc,
+    inference_service_pb2,
+    inference_service_pb2_grpc,
+)
+
+from adapters.rpc.metadata import ERROR_CODE, HTTP_STATUS, as_mapping
+from deploy.envoy.descriptors import path_parameters
+from tests.deploy.envoy.conftest import Gateway
+from tests.deploy.envoy.toy_planes import NASTY
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+def query(mode: str) -> inference_service_pb2.QueryRequest:
+    payload = httpbody_pb2.HttpBody(data=b'{"mode":"%s"}' % mode.encode())
+    return inference_service_pb2.QueryRequest(name="toy", payload=payload)
+
+
+async def test_unary_call(gateway: Gateway) -> None:
+    stub = endpoint_service_pb2_grpc.EndpointServiceStub(gateway.channel)
+    call = stub.GetServingEndpoint(endpoint_service_pb2.GetServingEndpointRequest(name="a"))
+    assert (await call).name == "a"
+    assert as_mapping(await call.initial_metadata())["x-request-id"]
+
+
+async def test_refusal_keeps_its_trailers(gateway: Gateway) -> None:
+    stub = endpoint_service_pb2_grpc.EndpointServiceStub(gateway.channel)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.GetServingEndpoint(
+            endpoint_service_pb2.GetServingEndpointRequest(name="refused")
+        )
+    assert (caught.value.code(), caught.value.details()) == (grpc.StatusCode.ALREADY_EXISTS, NASTY)
+    trailers = as_mapping(caught.value.trailing_metadata())
+    assert (trailers[ERROR_CODE], trailers[HTTP_STATUS]) == ("RESOURCE_CONFLICT", "409")
+
+
+async def test_stream_and_cancellation(gateway: Gateway) -> None:
+    stub = inference_service_pb2_grpc.InferenceServiceStub(gateway.channel)
+    gateway.worker.inference.cancelled.clear()
+    call = stub.Query(query("hang-stream"))
+    chunks = aiter(call)
+    assert (await anext(chunks)).data == b"data: 0\n\n"
+    call.cancel()
+    await gateway.worker.inference.cancelled.wait()
+    with pytest.raises(asyncio.CancelledError):
+        await anext(chunks)
+
+
+async def test_deadline_reaches_the_worker(gateway: Gateway) -> None:
+    stub = inference_service_pb2_grpc.InferenceServiceStub(gateway.channel)
+    gateway.worker.inference.cancelled.clear()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        [chunk async for chunk in stub.Query(query("hang"), timeout=0.2)]
+    assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    await gateway.worker.inference.cancelled.wait()
+
+
+async def test_health_and_reflection(gateway: Gateway) -> None:
+    health = health_pb2_grpc.HealthStub(gateway.channel)
+    answer = await health.Check(health_pb2.HealthCheckRequest())
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    reflection = reflection_pb2_grpc.ServerReflectionStub(gateway.channel)
+    question = reflection_pb2.ServerReflectionRequest(list_services="")
+    async for answer in reflection.ServerReflectionInfo(iter([question])):
+        names = [service.name for service in answer.list_services_response.service]
+        assert "modelserving.v1.EndpointService" in names
+
+
+async def test_unknown_method_is_a_grpc_error(gateway: Gateway) -> None:
+    for method in ("/foo.Bar/Baz", "/modelserving.snapshot.v1.SnapshotService/WatchConfig"):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await gateway.channel.unary_unary(method)(b"")
+        assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+        assert caught.value.details() == f"No API found for 'POST {method}'."
+        trailers = as_mapping(caught.value.trailing_metadata())
+        assert (trailers[ERROR_CODE], trailers[HTTP_STATUS]) == ("ENDPOINT_NOT_FOUND", "404")
+
+
+async def test_path_parameters_come_from_the_protos() -> None:
+    assert path_parameters() == ["config_version", "from_version", "name", "served_model_name"]
