@@ -65,9 +65,9 @@ class Interceptor(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[_Details], Awaitable[grpc.RpcMethodHandler[Q, A] | None]],
+        continuation: "Callable[[_Details], Awaitable[grpc.RpcMethodHandler[Q, A] | None]]",
         handler_call_details: _Details,
-    ) -> grpc.RpcMethodHandler[Q, A] | None:
+    ) -> "grpc.RpcMethodHandler[Q, A] | None":
         """Wrap the handler of the RPC."""
         handler = await continuation(handler_call_details)
         method = str(handler_call_details.method)
