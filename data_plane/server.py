@@ -70,18 +70,19 @@ async def running_worker(
     )
     timeouts = Timeouts(settings.request_timeout_seconds, settings.stream_idle_seconds)
     server = new_server([SERVICE_NAME], HealthServicer(readiness))
-    async with AiohttpTransport() as transport, asyncio.TaskGroup() as tasks:
+    async with AiohttpTransport() as transport:
         relay = Relay(transport, accountant, timeouts)
         inference = Inference(snapshots, relay, accountant, wall_ms)
         server.add_generic_rpc_handlers((inference_handler(inference),))
-        async with running(server, settings.worker_listen, settings.drain_seconds) as port:
-            background = [
-                tasks.create_task(watcher.run()),
-                tasks.create_task(_tick(readiness)),
-            ]
+        async with (
+            running(server, settings.worker_listen, settings.drain_seconds) as port,
+            asyncio.TaskGroup() as tasks,
+        ):
+            background = [tasks.create_task(watcher.run()), tasks.create_task(_tick(readiness))]
             try:
                 yield Worker(port, snapshots, readiness)
             finally:
+                # Health checks say so before the server refuses anything.
                 readiness.drain()
                 for task in background:
                     task.cancel()

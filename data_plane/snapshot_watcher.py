@@ -120,6 +120,9 @@ class SnapshotWatcher:
                 reason = "the stream ended"
             except grpc.aio.AioRpcError as error:
                 reason = f"{error.code().name}: {error.details()}"
+            except Exception as error:  # noqa: BLE001 - the last good snapshot outlives any bug here
+                # Its text stays out: what is pushed holds credentials.
+                reason = f"bug: {type(error).__name__}"
             self._readiness.unreachable()
             self._metrics.connected.set(0)
             pause = self._pause()

@@ -1,0 +1,34 @@
+import pytest
+from modelserving.v1.external_model_pb2 import ExternalModel
+from modelserving.v1.rules_pb2 import provider_rules
+
+from adapters.providers.errors import ConfigRefused, ProviderNotImplemented
+from adapters.providers.registry import FACTORIES, build_adapter
+from adapters.providers.types import Query
+
+
+def test_each_provider_of_the_protos_has_a_row() -> None:
+    configs = ExternalModel.DESCRIPTOR.oneofs_by_name["provider_config"].fields
+    messages = [field.message_type for field in configs if field.message_type is not None]
+    declared = {item.GetOptions().Extensions[provider_rules].provider for item in messages}
+    assert declared == set(FACTORIES)
+
+
+def test_a_provider_to_come_is_accepted_and_refuses_queries() -> None:
+    model = ExternalModel(name="claude-2", provider="anthropic", task="llm/v1/chat")
+    adapter = build_adapter(model)
+    for use in (
+        lambda: adapter.build_request(Query({}, stream=False)),
+        lambda: adapter.parse_response(b"{}"),
+        adapter.stream_parser,
+    ):
+        with pytest.raises(ProviderNotImplemented):
+            use()
+    error = adapter.parse_error(500, {}, b"")
+    assert isinstance(error, ProviderNotImplemented)
+    assert error.provider == "anthropic"
+
+
+def test_an_unknown_provider_is_refused() -> None:
+    with pytest.raises(ConfigRefused, match="'nobody' is unknown"):
+        build_adapter(ExternalModel(provider="nobody"))
