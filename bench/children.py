@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
+# What is started must end with this process, even when that is killed.
+_LAUNCH = """
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 
 
@@ -27,6 +34,7 @@ _SERVING = health_pb2.HealthCheckResponse.SERVING
 class Child:
     """A program that runs, and the file that holds what it wrote to its standard error."""
 
+    command: Sequence[str]
     process: subprocess.Popen[bytes]
     log: Path
 
@@ -39,9 +47,7 @@ class Child:
         """Raise a RuntimeError if the program has ended."""
         if self.process.poll() is not None:
             told = self.log.read_text()[-2000:]
-            raise RuntimeError(
-                f"{self.process.args!r} ended with {self.process.returncode}:\n{told}"
-            )
+            raise RuntimeError(f"{self.command!r} ended with {self.process.returncode}:\n{told}")
 
 
 @asynccontextmanager
@@ -55,7 +61,7 @@ async def child(
         settings: Environment variables beside this process's own.
         directory: Where the log goes.
     """
-    started = _start(list(command), settings, directory)
+    started = _start(command, settings, directory)
     try:
         yield started
     finally:
@@ -95,16 +101,16 @@ def free_address() -> str:
         return f"127.0.0.1:{listener.getsockname()[1]}"
 
 
-def _start(command: list[str], settings: Mapping[str, str], directory: Path) -> Child:
+def _start(command: Sequence[str], settings: Mapping[str, str], directory: Path) -> Child:
     with tempfile.NamedTemporaryFile(dir=directory, suffix=".log", delete=False) as log:
         process = subprocess.Popen(
-            command,
+            [sys.executable, "-S", "-c", _LAUNCH, *command],
             env={**os.environ, **settings},  # noqa: TID251 - passed on, not read
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
         )
-    return Child(process, Path(log.name))
+    return Child(command, process, Path(log.name))
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
