@@ -57,7 +57,9 @@ def test_a_provider_lives_in_its_own_file_and_the_registry(provider: str) -> Non
     spread = [
         relative(path)
         for path in SOURCES
-        if re.search(rf"['\"]({provider}|{module}_config)['\"]", path.read_text())
+        # `deploy` and `bench` are callers of the API and name what they register.
+        if path.relative_to(ROOT).parts[0] not in {"deploy", "bench"}
+        and re.search(rf"['\"]({provider}|{module}_config)['\"]", path.read_text())
     ]
     assert len(spread) <= 2, spread
 
