@@ -35,20 +35,16 @@ def build_config(given: EndpointConfigInput) -> EndpointConfig:
 
 
 def build_traffic(given: TrafficConfig, names: Sequence[str]) -> TrafficConfig:
-    """Return the traffic split over the served entities `names`, spelled in both ways.
+    """Return the traffic split over the served entities `names`, with routes spelled in both ways.
+
+    Without a split, a single entity gets everything.
 
     Raises:
-        InvalidParameter: There is no split and no obvious one, or a route has no or two names.
+        InvalidParameter: A route has no name or two.
     """
-    if given.routes:
-        return TrafficConfig(routes=[_build_route(route) for route in given.routes])
-    if len(names) == 1:
-        only = Route(served_entity_name=names[0], traffic_percentage=100)
-        return TrafficConfig(routes=[_build_route(only)])
-    raise InvalidParameter(
-        f"traffic_config is required with {len(names)} served entities: add one route for each, "
-        "with percentages that add up to 100."
-    )
+    if not given.routes and len(names) == 1:
+        return TrafficConfig(routes=[_spelled_twice(names[0], 100)])
+    return TrafficConfig(routes=[_build_route(route) for route in given.routes])
 
 
 def _given_entities(given: EndpointConfigInput) -> Sequence[ServedEntity]:
@@ -119,9 +115,8 @@ def _build_route(given: Route) -> Route:
             f"A route in traffic_config names two served entities, '{given.served_entity_name}' "
             f"and '{given.served_model_name}'; keep only served_entity_name."
         )
-    name = names.pop()
-    return Route(
-        served_model_name=name,
-        served_entity_name=name,
-        traffic_percentage=given.traffic_percentage,
-    )
+    return _spelled_twice(names.pop(), given.traffic_percentage)
+
+
+def _spelled_twice(name: str, share: int) -> Route:
+    return Route(served_model_name=name, served_entity_name=name, traffic_percentage=share)

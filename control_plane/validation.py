@@ -102,6 +102,11 @@ def check_traffic(config: EndpointConfig) -> None:
         InvalidParameter: A route is unknown, double, missing, or the sum is not 100.
     """
     names = [entity.name for entity in config.served_entities]
+    if not config.traffic_config.routes:
+        raise InvalidParameter(
+            f"traffic_config is required with {len(names)} served entities: add one route for "
+            "each, with percentages that add up to 100."
+        )
     routed = []
     for route in config.traffic_config.routes:
         name, share = route.served_entity_name, route.traffic_percentage
@@ -258,8 +263,12 @@ def _check_hosted(entity: ServedEntity) -> None:
 
 
 def _given(entity: ServedEntity, names: Sequence[str]) -> list[str]:
-    # Some clients spell out false, 0 and "" for what their user did not set.
-    return [field.name for field, value in entity.ListFields() if field.name in names and value]
+    # Some clients spell out false and "" for what their user did not set.
+    return [
+        field.name
+        for field, value in entity.ListFields()
+        if field.name in names and value is not False and value != ""
+    ]
 
 
 def _check_one_kind(entities: Sequence[ServedEntity]) -> None:
