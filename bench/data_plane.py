@@ -15,7 +15,7 @@ from bench.http_client import build_request
 from bench.load import LoadResult, run_load
 from bench.processes import cpu_seconds, peak_memory_mib
 from bench.report import Row, Table, table_of
-from bench.system import System, chat_config, running_system
+from bench.system import Part, System, chat_config, running_system
 
 _COLUMNS = (
     *("case", "connections", "requests/s", "p50 ms", "p99 ms"),
@@ -46,10 +46,6 @@ class _Setup:
     system: System
     provider_url: str
     provider_pid: int
-
-    def pids(self, *names: str) -> list[int]:
-        children = self.system.state()["children"]
-        return [item["pid"] for item in children if item["name"].startswith(names)]
 
 
 async def measure(effort: Effort, *, unary: bool, streams: bool) -> list[Table]:
@@ -147,8 +143,8 @@ async def _measure(
 ) -> _Measured:
     await run_load(url, message, connections, min(_WARM_UP_SECONDS, seconds))
     groups: list[Sequence[int | str]] = [
-        setup.pids("envoy"),
-        setup.pids("worker"),
+        _pids([setup.system.envoy]),
+        _pids(setup.system.workers),
         [setup.provider_pid],
         ["self"],
     ]
@@ -162,9 +158,11 @@ def _cpu(pids: Sequence[int | str]) -> float:
     return sum(cpu_seconds(pid) for pid in pids)
 
 
+def _pids(parts: Sequence[Part]) -> list[int]:
+    return [part.pid for part in parts if part.pid is not None]
+
+
 def _memory(system: System) -> Table:
-    rows = [
-        Row(item["name"], peak_memory_mib(item["pid"]), "MiB")
-        for item in system.state()["children"]
-    ]
+    parts = [system.envoy, system.control_plane, *system.workers]
+    rows = [Row(part.name, peak_memory_mib(part.pid), "MiB") for part in parts if part.pid]
     return table_of("Peak memory", rows)

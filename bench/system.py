@@ -27,6 +27,17 @@ class RestAnswer:
     body: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A process of a deployment."""
+
+    name: str
+    # None while it is being restarted.
+    pid: int | None
+    # `host:port` of its gRPC server; empty: it has none.
+    grpc: str
+
+
 @dataclass(frozen=True)
 class System:
     """A running deployment."""
@@ -35,10 +46,25 @@ class System:
     directory: Path
     up: Child
 
-    def state(self) -> dict[str, Any]:
-        """Return what `modelplane up` says of its children now."""
-        content: dict[str, Any] = json.loads((self.directory / "up.json").read_text())
-        return content
+    @property
+    def envoy(self) -> Part:
+        """Envoy as it runs now."""
+        return self._parts("envoy")[0]
+
+    @property
+    def control_plane(self) -> Part:
+        """The control plane as it runs now."""
+        return self._parts("control_plane")[0]
+
+    @property
+    def workers(self) -> list[Part]:
+        """The workers as they run now."""
+        return self._parts("workers")
+
+    def _parts(self, kind: str) -> list[Part]:
+        found = json.loads((self.directory / "up.json").read_text())[kind]
+        parts = found if isinstance(found, list) else [found]
+        return [Part(part.get("name", kind), part["pid"], part.get("grpc", "")) for part in parts]
 
     def headers(self) -> dict[str, str]:
         """Return the headers of an administrator's call."""

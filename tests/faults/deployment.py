@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import grpc
 from google.api.httpbody_pb2 import HttpBody
@@ -12,7 +11,7 @@ from modelserving.v1.inference_service_pb2 import QueryRequest
 from modelserving.v1.inference_service_pb2_grpc import InferenceServiceStub
 
 from adapters.rpc.metadata import AUTHORIZATION, CONFIG_VERSION, as_mapping
-from bench.system import ADMIN_TOKEN, RestAnswer, System, chat_config
+from bench.system import ADMIN_TOKEN, Part, RestAnswer, System, chat_config
 from tests.faults.traffic import MODEL, Traffic
 
 PATH = "/api/2.0/serving-endpoints"
@@ -69,14 +68,15 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.05)
 
 
-def children(system: System, kind: str) -> list[dict[str, Any]]:
-    """Return what the deployment says of its children of a kind, for example `worker`."""
-    return [item for item in system.state()["children"] if item["name"].startswith(kind)]
-
-
-def kill(pid: int) -> None:
+def kill(part: Part) -> None:
     """End a process at once, as a crash does."""
-    os.kill(pid, signal.SIGKILL)
+    send(part, signal.SIGKILL)
+
+
+def send(part: Part, number: signal.Signals) -> None:
+    """Send a signal to a process, which must be there."""
+    assert part.pid is not None, part
+    os.kill(part.pid, number)
 
 
 async def query_worker(address: str, endpoint: str) -> int:

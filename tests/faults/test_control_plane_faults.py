@@ -6,7 +6,6 @@ import itertools
 from bench.system import System
 from tests.faults.deployment import (
     PATH,
-    children,
     create,
     kill,
     query_worker,
@@ -19,7 +18,7 @@ from tests.faults.traffic import constant_traffic
 async def test_killed_control_plane_costs_no_request_and_no_endpoint(
     system: System, endpoint: str, provider_url: str
 ) -> None:
-    victim = children(system, "control-plane")[0]["pid"]
+    victim = system.control_plane
     committed: list[str] = []
     async with constant_traffic(system, endpoint, rate=60) as traffic:
         await update_and_wait(system, provider_url, traffic, 2)
@@ -31,13 +30,13 @@ async def test_killed_control_plane_costs_no_request_and_no_endpoint(
         await until(lambda: _has(committed, before + 5))
         creating.cancel()
         await update_and_wait(system, provider_url, traffic, 3)
-        for worker in children(system, "worker"):
-            assert await query_worker(worker["listen"], endpoint) == 3
-            assert await query_worker(worker["listen"], committed[-1]) == 1
+        for worker in system.workers:
+            assert await query_worker(worker.grpc, endpoint) == 3
+            assert await query_worker(worker.grpc, committed[-1]) == 1
         await traffic.wait_for(30)
     assert traffic.failures() == []
     assert traffic.stale() == []
-    assert children(system, "control-plane")[0]["pid"] != victim
+    assert system.control_plane.pid != victim.pid
     listed = await system.call("GET", PATH)
     assert {*committed, endpoint} <= {item["name"] for item in listed.body["endpoints"]}
 

@@ -6,30 +6,30 @@ import time
 
 from bench.system import System
 from tests.faults import deployment
-from tests.faults.deployment import children, kill, query_worker, until, update, update_and_wait
+from tests.faults.deployment import kill, query_worker, send, until, update, update_and_wait
 from tests.faults.traffic import Traffic, constant_traffic
 
 
 async def test_killed_worker_loses_only_what_it_was_answering(
     system: System, endpoint: str, provider_url: str
 ) -> None:
-    victim = children(system, "worker")[0]
+    victim = system.workers[0]
     async with constant_traffic(system, endpoint, rate=60) as traffic:
         await traffic.wait_for(20)
         killed_at = time.monotonic()
-        kill(victim["pid"])
-        await until(lambda: _is_gone(victim["pid"]))
+        kill(victim)
+        await until(lambda: _is_gone(victim.pid))
         gone_at = time.monotonic()
         await update_and_wait(system, provider_url, traffic, 2)
 
         async def has_caught_up() -> bool:
-            return await query_worker(victim["listen"], endpoint) == 2
+            return await query_worker(victim.grpc, endpoint) == 2
 
         await until(has_caught_up)
         await update_and_wait(system, provider_url, traffic, 3)
-        assert await query_worker(victim["listen"], endpoint) == 3
+        assert await query_worker(victim.grpc, endpoint) == 3
         await traffic.wait_for(30)
-    assert children(system, "worker")[0]["pid"] != victim["pid"]
+    assert system.workers[0].pid != victim.pid
     assert _failures_beyond(traffic, killed_at, gone_at) == []
     assert traffic.stale() == []
 
@@ -37,9 +37,9 @@ async def test_killed_worker_loses_only_what_it_was_answering(
 async def test_stopped_worker_fails_the_update_and_never_answers_stale(
     system: System, endpoint: str, provider_url: str
 ) -> None:
-    victim = children(system, "worker")[1]
+    victim = system.workers[1]
     async with constant_traffic(system, endpoint, rate=40) as traffic:
-        os.kill(victim["pid"], signal.SIGSTOP)
+        send(victim, signal.SIGSTOP)
         try:
             begun = await update(system, provider_url, endpoint, 2)
             assert begun.body["state"]["config_update"] == "IN_PROGRESS", begun
@@ -57,14 +57,14 @@ async def test_stopped_worker_fails_the_update_and_never_answers_stale(
             await update_and_wait(system, provider_url, traffic, 3)
             await traffic.wait_for(20)
         finally:
-            os.kill(victim["pid"], signal.SIGCONT)
+            send(victim, signal.SIGCONT)
 
         async def has_caught_up() -> bool:
-            return await query_worker(victim["listen"], endpoint) == 3
+            return await query_worker(victim.grpc, endpoint) == 3
 
         await until(has_caught_up)
         await update_and_wait(system, provider_url, traffic, 4)
-        assert await query_worker(victim["listen"], endpoint) == 4
+        assert await query_worker(victim.grpc, endpoint) == 4
         await traffic.wait_for(30)
     assert traffic.stale() == []
     assert all(outcome.served_version != 2 for outcome in traffic.outcomes)
@@ -79,7 +79,8 @@ def _failures_beyond(traffic: Traffic, killed_at: float, gone_at: float) -> list
     ]
 
 
-async def _is_gone(pid: int) -> bool:
+async def _is_gone(pid: int | None) -> bool:
+    assert pid is not None
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
