@@ -117,7 +117,11 @@ CREATION: list[Rule] = [
         ),
         ("15",),
     ),
-    Rule("mixed kinds", configured(config(served(), CUSTOM_MODEL)), ("external",)),
+    Rule(
+        "mixed kinds",
+        configured(config(served(), CUSTOM_MODEL, traffic_config=split(a=50, custom=50))),
+        ("external",),
+    ),
     *(
         Rule(f"external with {field}", configured(config(served() | {field: value})), (field,))
         for field, value in [
@@ -126,7 +130,7 @@ CREATION: list[Rule] = [
             ("workload_size", "Small"),
             ("workload_type", "CPU"),
             ("scale_to_zero_enabled", True),
-            ("min_provisioned_throughput", 0),
+            ("min_provisioned_throughput", 10),
             ("max_provisioned_throughput", 100),
         ]
     ),
@@ -164,7 +168,7 @@ CREATION: list[Rule] = [
     Rule(
         "route without name",
         configured(config(served(), traffic_config={"routes": [{"traffic_percentage": 100}]})),
-        ("served_model_name",),
+        ("served_entity_name",),
     ),
     # External models.
     Rule("no model name", external(without(model(**openai()), "name")), ("external_model.name",)),

@@ -18,7 +18,7 @@ from tests.e2e.system import System
 from tests.emulators.openai import OpenAiEmulator
 
 thorough = settings(
-    max_examples=150,
+    max_examples=300,
     deadline=None,
     derandomize=True,
     database=None,
@@ -177,7 +177,7 @@ SETTINGS: list[tuple[bytes, str, Json]] = [
     ("method", "path", "body"), SETTINGS, ids=[path.rsplit("/")[-1] for _, path, _ in SETTINGS]
 )
 @settings(thorough, max_examples=25)
-@given(st.data())
+@given(data=st.data())
 def test_mutated_settings(
     inhabited: System, data: st.DataObject, method: bytes, path: str, body: Json
 ) -> None:
@@ -202,7 +202,7 @@ QUERY: list[tuple[str, Json]] = [
 
 @pytest.mark.parametrize(("path", "body"), QUERY)
 @settings(thorough, max_examples=40)
-@given(st.data())
+@given(data=st.data())
 def test_mutated_queries(inhabited: System, data: st.DataObject, path: str, body: Json) -> None:
     post(inhabited, b"POST", path, data.draw(mutations(body)))
 

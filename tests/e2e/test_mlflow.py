@@ -36,7 +36,7 @@ def test_life_of_an_endpoint(client: Any, provider: OpenAiEmulator) -> None:
         "system_update_failure": False,
     }
     assert made.tags == [{"key": "team"}]
-    assert [item.name for item in client.list_endpoints()] == ["flow"]
+    assert [item["name"] for item in client.list_endpoints()] == ["flow"]
     assert client.get_endpoint("flow").id == made.id
 
     answer = client.predict(endpoint="flow", inputs=CHAT)
@@ -114,6 +114,8 @@ def test_the_status_of_errors(client: Any, provider: OpenAiEmulator) -> None:
 
 def test_an_error_in_mid_stream_is_seen(client: Any, provider: OpenAiEmulator) -> None:
     client.create_endpoint(name="broken", config={"served_entities": [entity(provider)]})
-    provider.misbehave("error_event", "gpt-4", after_events=2)
-    chunks = list(client.predict_stream(endpoint="broken", inputs=CHAT))
-    assert "error" in chunks[-1]
+    provider.misbehave("error_event", "gpt-4", after_events=2, held=True)
+    stream = client.predict_stream(endpoint="broken", inputs=CHAT)
+    assert next(stream)["choices"][0]["delta"]["role"] == "assistant"
+    provider.resume()
+    assert "emulated failure" in str(list(stream)[-1]["error"])

@@ -8,7 +8,6 @@ import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 from openai.types.chat import (
-    ChatCompletionChunk,
     ChatCompletionMessageFunctionToolCall,
     ChatCompletionToolParam,
 )
@@ -218,13 +217,21 @@ def test_a_wrong_key_at_the_provider_is_not_the_callers_fault(
 def test_a_stream_that_breaks_ends_in_an_error(
     client: OpenAI, provider: OpenAiEmulator, kind: str
 ) -> None:
-    provider.misbehave(kind, "gpt-4", after_events=2)  # type: ignore[arg-type]
-    received: list[ChatCompletionChunk] = []
+    provider.misbehave(kind, "gpt-4", after_events=2, held=True)  # type: ignore[arg-type]
     stream = client.chat.completions.create(model="talk", messages=CHAT["messages"], stream=True)
+    assert next(stream).choices[0].delta.role == "assistant"
+    provider.resume()
     with pytest.raises(openai.APIError):
-        received.extend(stream)
-    assert received
-    assert received[0].choices[0].delta.role == "assistant"
+        list(stream)
+
+
+@pytest.mark.parametrize("kind", ["error_event", "truncate", "end_early"])
+def test_a_stream_that_breaks_before_its_first_chunk_is_a_refusal(
+    client: OpenAI, provider: OpenAiEmulator, kind: str
+) -> None:
+    provider.misbehave(kind, "gpt-4")  # type: ignore[arg-type]
+    with pytest.raises(openai.InternalServerError):
+        client.chat.completions.create(model="talk", messages=CHAT["messages"], stream=True)
 
 
 @pytest.mark.parametrize("kind", ["drop", "garbage", "truncate"])

@@ -32,6 +32,8 @@ class Fault:
     body: Json = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     after_events: int = 0
+    # Whether the server waits for `resume()` between the events and the fault.
+    held: bool = False
     # Number of requests that the fault holds for; None: until cleared.
     times: int | None = None
 

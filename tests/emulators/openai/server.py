@@ -9,6 +9,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import Self, get_args
 
 from aiohttp import web
@@ -21,6 +22,7 @@ from tests.emulators.openai.parsing import parse_body
 
 API_KEY = "sk-emulated-0123456789"
 _TASKS: tuple[Task, ...] = get_args(Task)
+_POLL_SECONDS = 0.01
 _MAX_BODY = 64 * 1024 * 1024
 
 
@@ -54,6 +56,7 @@ class OpenAiEmulator:
         self.deployments: dict[str, str] = dict(azure.DEPLOYMENTS)
         self._port = port
         self._closing = asyncio.Event()
+        self._resumed: SimpleQueue[None] = SimpleQueue()
         self._runner: web.AppRunner | None = None
 
     @property
@@ -89,12 +92,29 @@ class OpenAiEmulator:
         self.faults.put(model, Fault("status", status, body or fallback, headers, times=times))
 
     def misbehave(
-        self, kind: Kind, model: str = ANY_MODEL, *, after_events: int = 0, times: int | None = None
+        self,
+        kind: Kind,
+        model: str = ANY_MODEL,
+        *,
+        after_events: int = 0,
+        held: bool = False,
+        times: int | None = None,
     ) -> None:
-        """Let requests to `model` meet a fault other than an error status."""
+        """Let requests to `model` meet a fault other than an error status.
+
+        Args:
+            kind: What goes wrong.
+            model: Model whose requests meet it.
+            after_events: Number of events that a stream sends before.
+            held: Wait for `resume()` between those events and the fault.
+            times: Number of requests that meet it; None: all until `faults.clear()`.
+        """
         body = error_body("emulated failure in mid-stream")
-        fault = Fault(kind, body=body, after_events=after_events, times=times)
-        self.faults.put(model, fault)
+        self.faults.put(model, Fault(kind, 500, body, {}, after_events, held, times))
+
+    def resume(self) -> None:
+        """Let one held stream meet its fault; may be called from any thread."""
+        self._resumed.put(None)
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=_MAX_BODY)
@@ -231,11 +251,19 @@ class OpenAiEmulator:
             return response
         for event in events[: fault.after_events]:
             await response.write(event)
+        if fault.held:
+            await self._wait_for_resume()
         if fault.kind == "stall_stream":
             await self._closing.wait()
         elif fault.kind == "error_event":
             await response.write(stream.event(fault.body))
         return _cut(request, response) if fault.kind == "truncate" else response
+
+    async def _wait_for_resume(self) -> None:
+        while self._resumed.empty() and not self._closing.is_set():
+            await asyncio.sleep(_POLL_SECONDS)
+        with suppress(Empty):
+            self._resumed.get_nowait()
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
         try:
