@@ -135,6 +135,7 @@ class SnapshotBuilder:
         self._base = base
         self._random = random
         start = Snapshot() if empty else base
+        self._removed = list(base.names) if empty else []
         self._endpoints = dict(start.endpoints)
         self._names = dict(start.names)
         self._tokens = dict(start.tokens)
@@ -172,11 +173,16 @@ class SnapshotBuilder:
             revision, store_id, self._endpoints, self._names, self._tokens, self._digests
         )
 
+    def gone(self) -> list[str]:
+        """Return the names that no endpoint has any longer."""
+        return [name for name in self._removed if name not in self._names]
+
     def _remove_endpoint(self, endpoint_id: str) -> None:
         endpoint = self._endpoints.pop(endpoint_id, None)
         # The name may already belong to an endpoint that was created after this one was deleted.
         if endpoint and self._names.get(endpoint.name) is endpoint:
             del self._names[endpoint.name]
+            self._removed.append(endpoint.name)
 
     def _remove_token(self, token_id: str) -> None:
         if token := self._tokens.pop(token_id, None):

@@ -21,7 +21,7 @@ from adapters.rpc.server import MAX_MESSAGE_BYTES
 from adapters.telemetry import log_fields
 from data_plane.metrics import ConfigMetrics
 from data_plane.readiness import Readiness
-from data_plane.snapshot import Snapshot, SnapshotBuilder, Snapshots
+from data_plane.snapshot import SnapshotBuilder, Snapshots
 
 _log = logging.getLogger(__name__)
 _Stream: TypeAlias = "grpc.aio.StreamStreamCall[pb.WatchConfigRequest, pb.WatchConfigResponse]"
@@ -190,7 +190,7 @@ class SnapshotWatcher:
         self._readiness.heard(0)
         if chunk.last:
             self._full = None
-            self._swap(builder.build(chunk.revision, chunk.store_id))
+            self._swap(builder, chunk.revision, chunk.store_id)
             self._readiness.restarted(chunk.revision)
             await self._acknowledge(stream, builder, chunk.revision)
 
@@ -198,17 +198,16 @@ class SnapshotWatcher:
         current = self._snapshots.current
         builder = SnapshotBuilder(current, self._clocks.random)
         builder.apply(delta)
-        self._swap(builder.build(delta.revision, current.store_id))
+        self._swap(builder, delta.revision, current.store_id)
         self._readiness.heard(delta.revision)
         self._readiness.applied(delta.revision)
         await self._acknowledge(stream, builder, delta.revision)
 
-    def _swap(self, snapshot: Snapshot) -> None:
-        gone = self._snapshots.current.names.keys() - snapshot.names.keys()
-        self._snapshots.current = snapshot
+    def _swap(self, builder: SnapshotBuilder, revision: int, store_id: str) -> None:
+        self._snapshots.current = builder.build(revision, store_id)
         self._applied_at = self._clocks.monotonic()
-        self._metrics.revision.set(snapshot.revision)
-        for name in gone:
+        self._metrics.revision.set(revision)
+        for name in builder.gone():
             self._forget(name)
 
     async def _acknowledge(self, stream: _Stream, builder: SnapshotBuilder, revision: int) -> None:
