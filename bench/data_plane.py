@@ -73,7 +73,7 @@ async def _provider(system: System, directory: Path, interval: float) -> AsyncIt
     command = (*python("bench.mock_provider"), *options)
     async with child(*command, settings={}, directory=directory) as mock:
         assert mock.process.stdout is not None
-        url = f"http://127.0.0.1:{int(mock.process.stdout.readline())}"
+        url = mock.process.stdout.readline().decode().strip()
         body = {"name": _ENDPOINT, "config": chat_config(url, "mock")}
         created = await system.call("POST", "/api/2.0/serving-endpoints", body)
         if created.status != 200:

@@ -45,6 +45,7 @@ class HttpConnection(asyncio.Protocol):
         self._left: int | None = None
         self._answer: asyncio.Future[HttpAnswer] | None = None
         self._transport: asyncio.Transport | None = None
+        self._lost = asyncio.Event()
 
     @classmethod
     async def open(cls, url: str) -> "HttpConnection":
@@ -59,10 +60,11 @@ class HttpConnection(asyncio.Protocol):
         """Whether the connection can carry no further request."""
         return self._transport is None or self._transport.is_closing()
 
-    def close(self) -> None:
-        """Close the connection."""
+    async def aclose(self) -> None:
+        """Close the connection and wait until it is closed."""
         if self._transport:
             self._transport.close()
+            await self._lost.wait()
 
     def request(self, message: bytes) -> "asyncio.Future[HttpAnswer]":
         """Send a whole request; the future holds its whole answer, or a `ConnectionError`."""
@@ -82,6 +84,7 @@ class HttpConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail the request in flight; asyncio calls this."""
         self._transport = None
+        self._lost.set()
         if self._answer and not self._answer.done():
             self._answer.set_exception(exc or ConnectionResetError("closed in mid-answer"))
 

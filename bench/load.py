@@ -58,6 +58,6 @@ async def run_load(url: str, message: bytes, connections: int, seconds: float) -
         await asyncio.gather(*(loop(connection) for connection in opened))
     finally:
         for connection in opened:
-            connection.close()
+            await connection.aclose()
     elapsed = time.perf_counter() - start
     return LoadResult(elapsed, sorted(latencies), failures, events)

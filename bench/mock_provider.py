@@ -9,7 +9,7 @@ import asyncio
 import re
 import socket
 from dataclasses import dataclass
-from typing import cast
+from typing import Self, cast
 
 import uvloop
 
@@ -44,8 +44,9 @@ class StreamShape:
 
 
 class _ProviderConnection(asyncio.Protocol):
-    def __init__(self, shape: StreamShape) -> None:
-        self._shape = shape
+    def __init__(self, provider: "MockProvider") -> None:
+        self._provider = provider
+        self._shape = provider.shape
         self._received = bytearray()
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.Handle | None = None
@@ -54,8 +55,12 @@ class _ProviderConnection(asyncio.Protocol):
         set_no_delay(transport)
         # uvloop's transports do not derive from asyncio's.
         self._transport = cast("asyncio.Transport", transport)
+        self._provider.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self._transport = None
+        self._provider.connections.discard(self)
+        self._provider.moved.set()
         if self._timer:
             self._timer.cancel()
 
@@ -71,6 +76,10 @@ class _ProviderConnection(asyncio.Protocol):
         body = bytes(self._received[head_end + len(_HEAD_END) : body_end])
         del self._received[:body_end]
         self._answer(body)
+
+    def close(self) -> None:
+        if self._transport:
+            self._transport.close()
 
     def _answer(self, body: bytes) -> None:
         model = _MODEL.search(body)
@@ -104,17 +113,40 @@ def set_no_delay(transport: asyncio.BaseTransport) -> None:
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-async def serve(shape: StreamShape, port: int = 0) -> asyncio.Server:
-    """Start to serve on a loopback port; 0 picks a free one."""
-    loop = asyncio.get_running_loop()
-    return await loop.create_server(
-        lambda: _ProviderConnection(shape), "127.0.0.1", port, backlog=1024
-    )
+class MockProvider:
+    """Serves on a loopback port while its context is open."""
 
+    def __init__(self, shape: StreamShape, port: int = 0) -> None:
+        """Keep the shape of streams and the port, of which 0 picks a free one."""
+        self.shape = shape
+        self.connections: set[_ProviderConnection] = set()
+        self.moved = asyncio.Event()
+        self._port = port
+        self._server: asyncio.Server | None = None
 
-def port_of(server: asyncio.Server) -> int:
-    """Return the port that the server listens on."""
-    return int(server.sockets[0].getsockname()[1])
+    @property
+    def url(self) -> str:
+        """The address, without a path."""
+        assert self._server is not None
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def __aenter__(self) -> Self:
+        """Start to listen."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: _ProviderConnection(self), "127.0.0.1", self._port, backlog=1024
+        )
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        """Stop to listen and close every connection."""
+        if self._server:
+            self._server.close()
+        while self.connections:
+            self.moved.clear()
+            for connection in list(self.connections):
+                connection.close()
+            await self.moved.wait()
 
 
 def _chunked(data: bytes) -> bytes:
@@ -122,14 +154,13 @@ def _chunked(data: bytes) -> bytes:
 
 
 async def _run(shape: StreamShape, port: int) -> None:
-    server = await serve(shape, port)
-    print(port_of(server), flush=True)
-    async with server:
-        await server.serve_forever()
+    async with MockProvider(shape, port) as provider:
+        print(provider.url, flush=True)
+        await asyncio.Event().wait()
 
 
 def main() -> None:
-    """Serve until killed; the first line of output is the port."""
+    """Serve until killed; the first line of output is the URL."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--chunks", type=int, default=50)

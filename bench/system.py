@@ -82,7 +82,7 @@ class System:
                 build_request(method, self.url + path, self.headers(), body)
             )
         finally:
-            connection.close()
+            await connection.aclose()
         return RestAnswer(answer.status, json.loads(answer.body or b"{}"))
 
 

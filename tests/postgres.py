@@ -4,7 +4,6 @@ Loaded as a plugin by `tests/conftest.py`. The server comes from MODELPLANE_TEST
 from the wheel that carries PostgreSQL, else from a container where a Docker engine answers.
 """
 
-import asyncio
 import contextlib
 import importlib.util
 import os
@@ -14,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -70,7 +70,10 @@ class PostgresServer:
         return f"postgresql://postgres:postgres@127.0.0.1:{self._port}/{database}"
 
     def start(self) -> None:
-        """Start the server and wait until it takes connections."""
+        """Start the server and wait until it takes connections.
+
+        Blocks, in the main thread: the server ends with the thread that started it.
+        """
         options = [f"--{name}={value}" for name, value in _SETTINGS.items()]
         program = [str(self._programs / "postgres"), "-D", str(self._data), "-p", str(self._port)]
         with (self._home / "log").open("ab") as log:
@@ -81,7 +84,7 @@ class PostgresServer:
                 stderr=log,
                 cwd=self._home,
             )
-        asyncio.run(_wait_until_ready(self.url(), self._process))
+        self._wait_until_ready(self._process)
 
     def stop(self, *, kill: bool = False) -> None:
         """Stop the server and wait until it is gone.
@@ -94,6 +97,15 @@ class PostgresServer:
         self._process.send_signal(signal.SIGQUIT if kill else signal.SIGINT)
         self._process.wait(_START_SECONDS)
         self._process = None
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+        ask: list[str | Path] = [self._programs / "pg_isready", "--quiet", f"--dbname={self.url()}"]
+        deadline = time.monotonic() + _START_SECONDS
+        while subprocess.run(ask, check=False, env={}).returncode != 0:
+            if process.poll() is not None or time.monotonic() > deadline:
+                told = (self._home / "log").read_text()[-2000:]
+                raise RuntimeError(f"PostgreSQL does not start:\n{told}")
+            time.sleep(0.02)
 
     def _initialise(self) -> None:
         # The password is in the URL for drivers that want one; the server trusts loopback.
@@ -208,20 +220,6 @@ def _free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
-
-
-async def _wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
-    async with asyncio.timeout(_START_SECONDS):
-        while True:
-            try:
-                connection = await asyncpg.connect(url)
-            except (OSError, asyncpg.PostgresError) as error:
-                if process.poll() is not None:
-                    raise RuntimeError("PostgreSQL ended while starting") from error
-                await asyncio.sleep(0.05)
-            else:
-                await connection.close()
-                return
 
 
 async def _execute(url: str, statement: str) -> None:

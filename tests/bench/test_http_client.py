@@ -4,7 +4,7 @@ import pytest
 
 from bench.http_client import HttpConnection, build_request
 from bench.load import percentile, run_load
-from bench.mock_provider import StreamShape, port_of, serve
+from bench.mock_provider import MockProvider, StreamShape
 
 _FIXED = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nx-name: value\r\n\r\nhello"
 _CHUNKED = (
@@ -56,12 +56,12 @@ async def test_a_lost_connection_fails_the_request() -> None:
 
 
 async def test_load_counts_requests_and_chunks() -> None:
-    async with await serve(StreamShape(chunks=7)) as provider:
-        url = f"http://127.0.0.1:{port_of(provider)}/v1/chat/completions"
+    async with MockProvider(StreamShape(chunks=7)) as provider:
+        url = f"{provider.url}/v1/chat/completions"
         body = {"model": "echoed", "stream": True}
         connection = await HttpConnection.open(url)
         answer = await connection.request(build_request("POST", url, body=body))
-        connection.close()
+        await connection.aclose()
         result = await run_load(url, build_request("POST", url, body=body), 2, seconds=0.05)
     assert answer.body.count(b'"content":"echoed"') == 6
     assert answer.body.endswith(b"data: [DONE]\n\n")

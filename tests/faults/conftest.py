@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from bench.mock_provider import StreamShape, port_of, serve
+from bench.mock_provider import MockProvider, StreamShape
 from bench.system import System, running_system
 from tests.faults import deployment
 
@@ -18,10 +18,8 @@ PREPARE_TIMEOUT = {"MODELPLANE_PREPARE_TIMEOUT_SECONDS": "3"}
 @pytest.fixture
 async def provider_url() -> AsyncIterator[str]:
     """URL of a provider whose streams last long enough to span a change."""
-    server = await serve(StreamShape(chunks=10, interval_seconds=0.005))
-    async with server:
-        yield f"http://127.0.0.1:{port_of(server)}"
-        server.close()
+    async with MockProvider(StreamShape(chunks=10, interval_seconds=0.005)) as provider:
+        yield provider.url
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")

@@ -102,10 +102,10 @@ class Traffic:
             except asyncio.CancelledError:
                 pass
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Close all connections."""
         for connection in self._idle:
-            connection.close()
+            await connection.aclose()
 
     def _successes(self) -> int:
         return sum(not outcome.failure() for outcome in self.outcomes)
@@ -142,4 +142,4 @@ async def constant_traffic(system: System, endpoint: str, rate: float) -> AsyncI
             yield traffic
         finally:
             running.cancel()
-    traffic.close()
+    await traffic.aclose()
