@@ -1,0 +1,265 @@
+"""The public services as a client sees them: a real server, a real port."""
+
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import grpc
+import orjson
+import pytest
+from google.api.httpbody_pb2 import HttpBody
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from modelserving.v1 import endpoint_service_pb2 as pb
+from modelserving.v1 import secret_service_pb2 as secrets_pb
+from modelserving.v1.endpoint_service_pb2_grpc import (
+    EndpointServiceStub,
+    add_EndpointServiceServicer_to_server,
+)
+from modelserving.v1.secret_service_pb2_grpc import (
+    SecretServiceStub,
+    add_SecretServiceServicer_to_server,
+)
+from prometheus_client import CollectorRegistry
+
+from adapters.rpc.metadata import as_mapping
+from adapters.rpc.server import Health, new_server, running
+from adapters.telemetry import JsonFormatter
+from control_plane.authentication import Authenticator
+from control_plane.config_history import ConfigHistory
+from control_plane.encryption import Sealer
+from control_plane.endpoint_servicer import EndpointServicer
+from control_plane.endpoint_settings import EndpointSettings
+from control_plane.endpoints import Endpoints
+from control_plane.errors import StoreUnavailable
+from control_plane.interceptor import Interceptor
+from control_plane.secret_servicer import SecretServicer
+from control_plane.secrets import Secrets
+from control_plane.store.database import Database
+from control_plane.store.endpoint_store import EndpointRecord
+from control_plane.store.token_store import ensure_admin_token
+from tests.control_plane.configs import config_input, openai_entity
+from tests.control_plane.conftest import FakeClock
+from tests.control_plane.rollouts import FakeRollout
+from tests.control_plane.test_endpoints import KEY, with_model
+
+if TYPE_CHECKING:
+    from modelserving.v1.endpoint_service_pb2_grpc import EndpointServiceAsyncStub
+    from modelserving.v1.secret_service_pb2_grpc import SecretServiceAsyncStub
+
+TOKEN = (("authorization", "Bearer secret-token"),)
+
+
+class FailingEndpoints(Endpoints):
+    """Fails as told."""
+
+    error: Exception | None = None
+
+    async def get(self, name: str) -> EndpointRecord:
+        if self.error:
+            raise self.error
+        return await super().get(name)
+
+
+@dataclass
+class Api:
+    """The services, called over gRPC."""
+
+    channel: grpc.aio.Channel
+    endpoints: "EndpointServiceAsyncStub"
+    secrets: "SecretServiceAsyncStub"
+    use_cases: FailingEndpoints
+    registry: CollectorRegistry
+
+
+@pytest.fixture
+async def api(
+    database: Database,
+    sealer: Sealer,
+    rollout: FakeRollout,
+    settings: EndpointSettings,
+    secrets: Secrets,
+    clock: FakeClock,
+) -> AsyncIterator[Api]:
+    await ensure_admin_token(database, "secret-token", "alice", clock)
+    registry = CollectorRegistry()
+    health = Health()
+    interceptor = Interceptor(Authenticator(database, clock), registry)
+    server = new_server(["modelserving.v1.EndpointService"], health.servicer, [interceptor])
+    endpoints = FailingEndpoints(database, sealer, rollout, clock)
+    servicer = EndpointServicer(endpoints, settings, ConfigHistory(database))
+    add_EndpointServiceServicer_to_server(servicer, server)
+    add_SecretServiceServicer_to_server(SecretServicer(secrets), server)
+    await health.set_serving(True)
+    async with (
+        running(server, "127.0.0.1:0", 1.0) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        endpoint_stub = EndpointServiceStub(channel)
+        secret_stub = SecretServiceStub(channel)
+        yield Api(channel, endpoint_stub, secret_stub, endpoints, registry)
+
+
+async def refused(call: object) -> tuple[grpc.aio.AioRpcError, dict[str, str]]:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call  # type: ignore[misc]
+    return caught.value, dict(as_mapping(caught.value.trailing_metadata()))
+
+
+GET = pb.GetServingEndpointRequest(name="chat")
+
+
+async def test_a_call_without_a_token_is_refused_and_health_is_not(api: Api) -> None:
+    error, metadata = await refused(api.endpoints.GetServingEndpoint(GET))
+    assert error.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert metadata["x-modelplane-error-code"] == "UNAUTHENTICATED"
+    assert metadata["x-modelplane-http-status"] == "401"
+    wrong = (("authorization", "Bearer wrong"),)
+    error, _ = await refused(api.secrets.ListScopes(secrets_pb.ListScopesRequest(), metadata=wrong))
+    assert error.code() is grpc.StatusCode.UNAUTHENTICATED
+    health = health_pb2_grpc.HealthStub(api.channel)
+    answer = await health.Check(health_pb2.HealthCheckRequest())
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_a_domain_error_keeps_its_message_and_gets_its_status(api: Api) -> None:
+    error, metadata = await refused(api.endpoints.GetServingEndpoint(GET, metadata=TOKEN))
+    assert error.code() is grpc.StatusCode.NOT_FOUND
+    assert error.details() == "Endpoint with name 'chat' does not exist."
+    assert metadata["x-modelplane-error-code"] == "RESOURCE_DOES_NOT_EXIST"
+    assert metadata["x-modelplane-http-status"] == "404"
+    assert "retry-after" not in metadata
+
+
+async def test_an_unavailable_store_asks_to_try_again(api: Api) -> None:
+    api.use_cases.error = StoreUnavailable("The database does not answer; please retry.")
+    error, metadata = await refused(api.endpoints.GetServingEndpoint(GET, metadata=TOKEN))
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert metadata["retry-after"] == "1"
+
+
+async def test_a_bug_is_logged_and_not_shown(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    api.use_cases.error = ZeroDivisionError("the inside of the program")
+    metadata = (*TOKEN, ("x-request-id", "r-1"))
+    error, trailing = await refused(api.endpoints.GetServingEndpoint(GET, metadata=metadata))
+    assert error.code() is grpc.StatusCode.INTERNAL
+    assert error.details() == "Internal error; see the log for request r-1."
+    assert trailing["x-modelplane-error-code"] == "INTERNAL_ERROR"
+    assert trailing["x-modelplane-http-status"] == "500"
+    (record,) = [item for item in caplog.records if item.getMessage() == "internal error"]
+    assert record.exc_info is not None
+    assert record.exc_info[1] is api.use_cases.error
+    assert orjson.loads(JsonFormatter().format(record))["request_id"] == "r-1"
+
+
+async def test_every_answer_carries_the_request_id(api: Api) -> None:
+    request = secrets_pb.ListScopesRequest()
+    call = api.secrets.ListScopes(request, metadata=(*TOKEN, ("x-request-id", "r-1")))
+    assert as_mapping(await call.initial_metadata())["x-request-id"] == "r-1"
+    await call
+    call = api.secrets.ListScopes(request, metadata=TOKEN)
+    assert len(as_mapping(await call.initial_metadata())["x-request-id"]) == 36
+    metadata = (*TOKEN, ("x-request-id", "r-2"))
+    _, trailing = await refused(api.endpoints.GetServingEndpoint(GET, metadata=metadata))
+    assert trailing["x-request-id"] == "r-2"
+
+
+async def test_each_call_is_one_log_line_and_one_count(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    metadata = (*TOKEN, ("x-request-id", "r-1"))
+    request = secrets_pb.PutSecretRequest(scope="s", key="k", string_value="hidden")
+    await refused(api.secrets.PutSecret(request, metadata=metadata))
+    (record,) = [item for item in caplog.records if item.getMessage() == "request"]
+    line = orjson.loads(JsonFormatter().format(record))
+    assert line.items() >= {
+        ("method", "PutSecret"),
+        ("status", "NOT_FOUND"),
+        ("principal", "alice"),
+        ("request_id", "r-1"),
+    }
+    assert line["ms"] >= 0
+    assert "hidden" not in caplog.text
+    assert "secret-token" not in caplog.text
+    labels = {"method": "PutSecret", "status": "NOT_FOUND"}
+    for name in ("requests_total", "request_seconds_count"):
+        assert api.registry.get_sample_value(f"modelplane_control_plane_{name}", labels) == 1
+
+
+async def test_secrets_over_rpc(api: Api) -> None:
+    put = secrets_pb.PutSecretRequest(scope="s", key="k")
+    await api.secrets.CreateScope(secrets_pb.CreateScopeRequest(scope="s"), metadata=TOKEN)
+    error, _ = await refused(api.secrets.PutSecret(put, metadata=TOKEN))
+    assert "exactly one of string_value and bytes_value" in str(error.details())
+    put.bytes_value = b"\x00\xff"
+    await api.secrets.PutSecret(put, metadata=TOKEN)
+    put.string_value = ""
+    await refused(api.secrets.PutSecret(put, metadata=TOKEN))
+    listed = await api.secrets.ListSecrets(secrets_pb.ListSecretsRequest(scope="s"), metadata=TOKEN)
+    assert [secret.key for secret in listed.secrets] == ["k"]
+    scopes = await api.secrets.ListScopes(secrets_pb.ListScopesRequest(), metadata=TOKEN)
+    assert [(scope.name, scope.backend_type) for scope in scopes.scopes] == [("s", "DATABRICKS")]
+    deleted = secrets_pb.DeleteSecretRequest(scope="s", key="k")
+    await api.secrets.DeleteSecret(deleted, metadata=TOKEN)
+    await api.secrets.DeleteScope(secrets_pb.DeleteScopeRequest(scope="s"), metadata=TOKEN)
+    scopes = await api.secrets.ListScopes(secrets_pb.ListScopesRequest(), metadata=TOKEN)
+    assert list(scopes.scopes) == []
+
+
+async def call(api: Api, name: str, **fields: object) -> Message:
+    request = getattr(pb, f"{name}Request")(name="chat")
+    json_format.ParseDict(fields, request)
+    answer: Message = await getattr(api.endpoints, name)(request, metadata=TOKEN)
+    return answer
+
+
+async def test_the_life_of_an_endpoint_over_rpc(api: Api) -> None:
+    created = await api.endpoints.CreateServingEndpoint(with_model(), metadata=TOKEN)
+    assert await call(api, "GetServingEndpoint") == created
+    everything = pb.ListServingEndpointsRequest()
+    listed = await api.endpoints.ListServingEndpoints(everything, metadata=TOKEN)
+    assert [endpoint.id for endpoint in listed.endpoints] == [created.id]
+    config = json_format.MessageToDict(config_input(openai_entity("new", **KEY)))
+    updated = await call(api, "UpdateServingEndpointConfig", config=config)
+    assert updated == await call(api, "GetServingEndpoint") != created
+    error, _ = await refused(call(api, "CancelServingEndpointUpdate"))
+    assert error.code() is grpc.StatusCode.ABORTED
+    openapi = await call(api, "GetServingEndpointOpenApi")
+    assert isinstance(openapi, HttpBody)
+    assert openapi.content_type == "application/json"
+    assert orjson.loads(openapi.data)["info"]["title"] == "chat"
+    assert await call(api, "DeleteServingEndpoint") == pb.DeleteServingEndpointResponse()
+    error, _ = await refused(call(api, "GetServingEndpoint"))
+    assert error.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_versions_over_rpc(api: Api) -> None:
+    await api.endpoints.CreateServingEndpoint(with_model(), metadata=TOKEN)
+    rolled = await call(api, "RollbackServingEndpointConfig", config_version=1)
+    assert json_format.MessageToDict(rolled)["config"]["configVersion"] == 2
+    versions = json_format.MessageToDict(await call(api, "ListServingEndpointConfigVersions"))
+    assert [item["configVersion"] for item in versions["configVersions"]] == [2, 1]
+    version = await call(api, "GetServingEndpointConfigVersion", config_version=1)
+    assert json_format.MessageToDict(version)["outcome"] == "SUPERSEDED"
+    compared = await call(api, "CompareServingEndpointConfigVersions", from_version=1, to_version=2)
+    assert compared == pb.CompareServingEndpointConfigVersionsResponse()
+
+
+async def test_settings_over_rpc(api: Api) -> None:
+    await api.endpoints.CreateServingEndpoint(with_model(), metadata=TOKEN)
+    tag = {"key": "team", "value": "a"}
+    tags = await call(api, "PatchServingEndpointTags", add_tags=[tag])
+    assert json_format.MessageToDict(tags) == {"tags": [tag]}
+    limit = {"calls": 1, "key": "user", "renewal_period": "minute"}
+    put = await call(api, "PutServingEndpointRateLimits", rate_limits=[limit])
+    assert put == await call(api, "GetServingEndpointRateLimits") != pb.ServingEndpointRateLimits()
+    gateway = {"usage_tracking_config": {"enabled": True}}
+    put = await call(api, "PutServingEndpointAiGateway", ai_gateway=gateway)
+    assert put == await call(api, "GetServingEndpointAiGateway")
+    assert json_format.MessageToDict(put, preserving_proto_field_name=True) == gateway
+    addresses = {"on_update_success": ["a@example.com"]}
+    notified = await call(api, "PatchServingEndpointNotifications", email_notifications=addresses)
+    assert notified == await call(api, "GetServingEndpoint")
