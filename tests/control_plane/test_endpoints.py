@@ -1,7 +1,10 @@
+import asyncio
+
 import pytest
 from google.protobuf import json_format
 from modelserving.v1.endpoint_pb2 import EndpointConfigInput, ServingEndpoint
 from modelserving.v1.endpoint_service_pb2 import CreateServingEndpointRequest
+from sqlalchemy import event
 from sqlmodel import select
 
 from control_plane.authentication import Principal
@@ -449,3 +452,50 @@ async def test_an_unknown_endpoint_is_said_to_be(endpoints: Endpoints) -> None:
     for call in calls:
         with pytest.raises(NotFound, match="'none' does not exist"):
             await call
+
+
+async def test_of_two_updates_at_once_one_is_made(
+    endpoints: Endpoints, rollout: FakeRollout
+) -> None:
+    await endpoints.create(ALICE, with_model())
+    rollout.stop_at = Phase.PREPARING
+    given = config_input(openai_entity("new", **KEY))
+    results = await asyncio.gather(
+        *(endpoints.update_config(ALICE, "chat", given) for _ in range(4)), return_exceptions=True
+    )
+    assert sum(isinstance(result, EndpointRecord) for result in results) == 1
+    assert sum(isinstance(result, Conflict) for result in results) == 3
+    record = await endpoints.get("chat")
+    assert (record.last_version, record.phase) == (2, Phase.PREPARING)
+
+
+async def test_of_two_creations_at_once_one_is_made(endpoints: Endpoints) -> None:
+    results = await asyncio.gather(
+        *(endpoints.create(ALICE, with_model()) for _ in range(4)), return_exceptions=True
+    )
+    assert sum(isinstance(result, EndpointRecord) for result in results) == 1
+    assert sum(isinstance(result, AlreadyExists) for result in results) == 3
+
+
+async def test_updates_in_a_row_are_versions_in_a_row(endpoints: Endpoints) -> None:
+    await endpoints.create(ALICE, with_model())
+    for version in range(2, 12):
+        given = config_input(openai_entity(model=f"gpt-{version}", **KEY))
+        shown = view(await endpoints.update_config(ALICE, "chat", given))
+        assert shown.config.config_version == version
+        assert shown.config.served_entities[0].external_model.name == f"gpt-{version}"
+
+
+async def test_a_list_is_one_statement_however_many_endpoints_there_are(
+    endpoints: Endpoints, database: Database
+) -> None:
+    for n in range(3):
+        await endpoints.create(ALICE, with_model(f"e{n}"))
+    statements: list[str] = []
+    event.listen(
+        database.engine.sync_engine,
+        "before_cursor_execute",
+        lambda *arguments: statements.append(arguments[2]),
+    )
+    assert len(await endpoints.list_all()) == 3
+    assert len([text for text in statements if text.startswith("SELECT")]) == 1
