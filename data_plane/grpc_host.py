@@ -25,6 +25,8 @@ from data_plane.host import (
     parse_call,
 )
 
+# Sending to a caller who left may fail before the cancellation arrives.
+_CALLER_GONE = (grpc.aio.InternalError, grpc.aio.UsageError)
 _log = logging.getLogger(__name__)
 _Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 
@@ -50,13 +52,19 @@ class GrpcReply:
     async def start(self, content_type: str, metadata: Metadata) -> None:
         """Send the initial metadata."""
         self._prefix = encode_content_type(content_type)
-        await self._context.send_initial_metadata(metadata)
+        try:
+            await self._context.send_initial_metadata(metadata)
+        except _CALLER_GONE:
+            raise asyncio.CancelledError from None
 
     async def send(self, data: bytes) -> None:
         """Send one message."""
         message = self._prefix + encode_data(data)
         self._prefix = b""
-        await self._context.write(message)
+        try:
+            await self._context.write(message)
+        except _CALLER_GONE:
+            raise asyncio.CancelledError from None
 
 
 def _carrier(method: Method, service: Service) -> Callable[[bytes, _Context], Awaitable[None]]:
@@ -68,9 +76,6 @@ def _carrier(method: Method, service: Service) -> Callable[[bytes, _Context], Aw
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - a bug must reach the caller as one, too
-            if context.cancelled():
-                # Writing to a caller who left fails before the cancellation arrives.
-                raise asyncio.CancelledError from None
             await _refuse(context, error, call.request_id)
 
     return carry

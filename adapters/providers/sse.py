@@ -16,17 +16,16 @@ class SseParser:
 
     def __init__(self, max_event_bytes: int = 16 * 1024 * 1024) -> None:
         self._max_event_bytes = max_event_bytes
-        self._rest = b""
+        self._rest = bytearray()
         self._data: list[bytes] = []
         self._size = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield the data of each event that `data` completes."""
-        text = self._rest + data if self._rest else data
-        # A trailing `\r` may be half of `\r\n`, so it waits for the next byte.
-        held = text.endswith(b"\r")
-        lines = _split(text[:-1] if held else text)
-        self._rest = lines.pop() + (b"\r" if held else b"")
+        self._rest += data
+        # A long line arrives in many parts: looking at all of it each time would be quadratic.
+        complete = b"\n" in data or b"\r" in self._rest[-len(data) - 1 :]
+        lines = self._lines() if complete else []
         if self._size + len(self._rest) > self._max_event_bytes:
             raise ValueError("event too large")
         for line in lines:
@@ -35,10 +34,20 @@ class SseParser:
 
     def finish(self) -> Iterator[bytes]:
         """Yield the last event when the body ended without its blank line."""
-        line, self._rest = self._rest, b""
-        for last in (line.rstrip(b"\r"), b""):
+        line = bytes(self._rest).rstrip(b"\r")
+        self._rest.clear()
+        for last in (line, b""):
             if event := self._take(last):
                 yield event
+
+    def _lines(self) -> list[bytes]:
+        """Return the complete lines, and keep the rest."""
+        text = bytes(self._rest)
+        # A trailing `\r` may be half of `\r\n`, so it waits for the next byte.
+        held = text.endswith(b"\r")
+        lines = _split(text[:-1] if held else text)
+        self._rest = bytearray(lines.pop() + (b"\r" if held else b""))
+        return lines
 
     def _take(self, line: bytes) -> bytes:
         if not line:
