@@ -10,6 +10,9 @@ from deploy.envoy.clusters import CONTROL_PLANE, WORKERS, Block, build_address, 
 from deploy.envoy.listener import build_listener
 from deploy.envoy.options import EnvoyOptions
 
+# Far above what one machine serves, and below what would exhaust its memory.
+_MAX_CONNECTIONS = 50_000
+
 
 def build_bootstrap(options: EnvoyOptions) -> Block:
     """Return the whole configuration; it refers to no other file but those of TLS."""
@@ -21,10 +24,22 @@ def build_bootstrap(options: EnvoyOptions) -> Block:
                 build_cluster(WORKERS, options.workers),
             ],
         },
+        "overload_manager": {"resource_monitors": [_connection_limit()]},
     }
     if options.admin:
         bootstrap["admin"] = {"address": build_address(options.admin)}
     return bootstrap
+
+
+def _connection_limit() -> Block:
+    return {
+        "name": "envoy.resource_monitors.global_downstream_max_connections",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.resource_monitors"
+            ".downstream_connections.v3.DownstreamConnectionsConfig",
+            "max_active_downstream_connections": _MAX_CONNECTIONS,
+        },
+    }
 
 
 def render(options: EnvoyOptions) -> str:

@@ -102,6 +102,9 @@ class Child:
                 start_new_session=True,
                 preexec_fn=_die_with(os.getpid()),
             )
+        if self._stopping.is_set():
+            # `stop` came while the process was being made and could not see it.
+            self._process.kill()
         self._on_start()
         return await self._process.wait()
 

@@ -18,7 +18,7 @@ async def drain_envoy(admin: HttpClient, seconds: float, hurry: asyncio.Event) -
     """
     # Answers on connections that stay open now tell their client to close them.
     await admin.call("POST", "/healthcheck/fail")
-    await admin.call("POST", "/drain_listeners?skip_exit")
+    await admin.call("POST", "/drain_listeners")
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     while loop.time() < deadline and not hurry.is_set():
@@ -29,5 +29,9 @@ async def drain_envoy(admin: HttpClient, seconds: float, hurry: asyncio.Event) -
 
 async def _active_requests(admin: HttpClient) -> int:
     answer = await admin.call("GET", f"/stats?format=json&filter=^{_ACTIVE}$")
-    stats = (answer.json() or {}).get("stats", []) if answer.ok else []
-    return sum(int(stat["value"]) for stat in stats if stat.get("name") == _ACTIVE)
+    if answer.status == 0:
+        # An Envoy that is gone has nothing in flight.
+        return 0
+    stats = (answer.json() or {}).get("stats", [])
+    values = [int(stat["value"]) for stat in stats if stat.get("name") == _ACTIVE]
+    return values[0] if values else 1

@@ -100,7 +100,8 @@ async def raw(gateway: Gateway, data: bytes) -> tuple[int, httpx.Headers, dict[s
     writer.write(data)
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     status_line, *lines = head.strip().split("\r\n")
-    headers = httpx.Headers([tuple(line.split(": ", 1)) for line in lines])  # type: ignore[misc]
+    pairs = (line.partition(": ") for line in lines)
+    headers = httpx.Headers([(name, value) for name, _, value in pairs])
     body = await reader.readexactly(int(headers["content-length"]))
     writer.close()
     await writer.wait_closed()

@@ -80,7 +80,7 @@ async def test_health_and_reflection(gateway: Gateway) -> None:
 async def test_unknown_method_is_a_grpc_error(gateway: Gateway) -> None:
     for method in ("/foo.Bar/Baz", "/modelserving.snapshot.v1.SnapshotService/WatchConfig"):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await gateway.channel.unary_unary(method)(b"")
+            await gateway.channel.unary_unary(method, bytes, bytes)(b"")
         assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
         assert caught.value.details() == f"No API found for 'POST {method}'."
         trailers = as_mapping(caught.value.trailing_metadata())
