@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from random import SystemRandom
+from random import Random
 
 import uvloop
 from prometheus_client import REGISTRY
@@ -38,7 +38,7 @@ async def _serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     host, _, port = settings.worker_metrics_listen.rpartition(":")
     metrics_port = serve_metrics(host, int(port), REGISTRY)
-    clocks = Clocks(time.monotonic, asyncio.sleep, SystemRandom())
+    clocks = Clocks(time.monotonic, asyncio.sleep, Random())  # noqa: S311 - order and jitter, no secrets
     async with running_worker(settings, REGISTRY, clocks, _wall_ms) as worker:
         fields = log_fields(
             worker_id=settings.worker_id, port=worker.port, metrics_port=metrics_port

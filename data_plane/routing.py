@@ -26,6 +26,9 @@ class Deck:
         slots = [index for index, weight in enumerate(weights) for _ in range(weight)]
         if not slots:
             raise ValueError("no served entity gets traffic")
+        # The slots are still in order. A worker holds many endpoints, most of them with one target.
+        if slots[0] == slots[-1]:
+            slots = slots[:1]
         random.shuffle(slots)
         self._slots = tuple(slots)
         self._next = 0
