@@ -3,6 +3,7 @@
 `supervisor.py` calls it once the deployment answers; `deploy/local_model.py` is what it registers.
 """
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ from deploy.up.options import UpError
 
 _PATH = "/api/2.0/serving-endpoints"
 _NOT_FOUND = 404
+_POLL_SECONDS = 0.05
 
 
 async def register(client: HttpClient, base_url: str, key: str, data_dir: DataDir) -> None:
     """Create the endpoint, or update it when the model's address or key changed.
+
+    Returns when the workers serve it.
 
     Args:
         client: The public API, as the administrator.
@@ -26,7 +30,7 @@ async def register(client: HttpClient, base_url: str, key: str, data_dir: DataDi
         data_dir: Where it is noted what was registered last: the API never returns a key.
 
     Raises:
-        UpError: The API refused.
+        UpError: The API refused, or the workers did.
     """
     note = data_dir.path / "local-model.json"
     wanted = {"base_url": base_url, "key": key}
@@ -39,7 +43,24 @@ async def register(client: HttpClient, base_url: str, key: str, data_dir: DataDi
     else:
         answer = await client.call("PUT", f"{_PATH}/{MODEL}/config", config)
     _check(answer)
+    await _until_served(client, answer)
     data_dir.write(note, json.dumps(wanted))
+
+
+async def _until_served(client: HttpClient, answer: Answer) -> None:
+    """Wait for the end of the rollout: it may outlast the answer, above all after a restart."""
+    while (state := _state(answer)).get("config_update") != "UPDATE_FAILED":
+        if state.get("config_update") == "NOT_UPDATING" and state.get("ready") == "READY":
+            return
+        await asyncio.sleep(_POLL_SECONDS)
+        answer = await client.call("GET", f"{_PATH}/{MODEL}")
+    reason = state.get("config_update_message", "no reason given")
+    raise UpError(f"cannot register the local model: {reason}")
+
+
+def _state(answer: Answer) -> dict[str, Any]:
+    endpoint = answer.json() if answer.ok else None
+    return endpoint.get("state", {}) if isinstance(endpoint, dict) else {}
 
 
 def _config(base_url: str, key: str) -> dict[str, object]:

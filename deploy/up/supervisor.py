@@ -127,7 +127,11 @@ class Supervisor:
 
             await self._wait_until(loaded, "the local model")
             key = plan.tokens.local_model
-            await register(self._client, f"http://{address}/v1", key, plan.data_dir)
+            registering = register(self._client, f"http://{address}/v1", key, plan.data_dir)
+            try:
+                await asyncio.wait_for(registering, _READY_SECONDS)
+            except TimeoutError:
+                raise UpError("the local model was registered but is not served") from None
         for line in greeting.lines(plan, self._public):
             self._say(line)
 
