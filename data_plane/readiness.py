@@ -11,7 +11,7 @@ from collections.abc import Callable
 TICK_SECONDS = 0.25
 _BEHIND_SECONDS = 2.0
 _STALL_SECONDS = 1.0
-# What arrives sooner after a stop was waiting in a buffer, and proves nothing.
+# What arrives sooner, after a stop or on a new stream, is a backlog whose end is not in sight.
 _BUFFERED_SECONDS = 0.1
 
 
@@ -37,11 +37,22 @@ class Readiness:
 
     def serving(self) -> bool:
         """Return whether the worker may be sent traffic now."""
+        return not self.obstacle()
+
+    def obstacle(self) -> str:
+        """Return why the worker may not be sent traffic now; empty: it may."""
         # A health check may be answered before the ticker had its turn after a stop.
         self.tick()
-        if self._applied is None or self._stalled_at is not None or self._draining:
-            return False
-        return self._behind_since is None or self._last_tick - self._behind_since <= _BEHIND_SECONDS
+        if self._draining:
+            return "draining"
+        if self._applied is None:
+            return "no configuration yet"
+        if self._stalled_at is not None:
+            return "stopped for a while, and no news since"
+        behind = self._behind_since
+        if behind is not None and self._last_tick - behind > _BEHIND_SECONDS:
+            return "behind the newest revision"
+        return ""
 
     def tick(self) -> None:
         """Note that the process runs; a long gap since the last time means it was stopped."""
@@ -49,6 +60,12 @@ class Readiness:
         if now - self._last_tick > _STALL_SECONDS:
             self._stalled_at = now
         self._last_tick = now
+
+    def connected(self) -> None:
+        """Note that a new watch stream is there: what it brings first may be one change of many."""
+        self.tick()
+        if self._stalled_at is not None:
+            self._stalled_at = self._last_tick
 
     def heard(self, newest_revision: int) -> None:
         """Note a message of the control plane that tells its newest revision."""
@@ -70,7 +87,7 @@ class Readiness:
         self.applied(revision)
 
     def unreachable(self) -> None:
-        """Note that there is no control plane to be behind of: go on with what there is."""
+        """Note that no control plane answers, so none can be asked: go on with what there is."""
         self._stalled_at = None
         self._newest = self._applied or 0
         self._behind_since = None

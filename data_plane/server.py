@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from adapters.providers.http import AiohttpTransport
 from adapters.rpc.server import new_server, running
+from adapters.telemetry import log_fields
 from data_plane.accounting import Accountant
 from data_plane.grpc_host import inference_handler
 from data_plane.health_servicer import HealthServicer
@@ -24,6 +26,7 @@ from data_plane.settings import Settings
 from data_plane.snapshot import Snapshots
 from data_plane.snapshot_watcher import Clocks, SnapshotWatcher, Source
 
+_log = logging.getLogger(__name__)
 BUILD = "0.1.0"
 
 
@@ -89,6 +92,11 @@ async def running_worker(
 
 
 async def _tick(readiness: Readiness) -> None:
+    """Let readiness know that the process runs, and log when it changes its mind."""
+    last = ""
     while True:
-        readiness.tick()
+        obstacle = readiness.obstacle()
+        if obstacle != last:
+            _log.info("readiness changed", extra=log_fields(ready=not obstacle, why=obstacle))
+            last = obstacle
         await asyncio.sleep(TICK_SECONDS)

@@ -105,6 +105,7 @@ class SnapshotWatcher:
         self._clocks = clocks
         self._full: SnapshotBuilder | None = None
         self._failures = 0
+        self._heard = False
         self._heard_at = self._applied_at = clocks.monotonic()
         metrics.silence.set_function(lambda: clocks.monotonic() - self._heard_at)
         metrics.config_age.set_function(lambda: clocks.monotonic() - self._applied_at)
@@ -123,22 +124,21 @@ class SnapshotWatcher:
             except Exception as error:  # noqa: BLE001 - the last good snapshot outlives any bug here
                 # Its text stays out: what is pushed holds credentials.
                 reason = f"bug: {type(error).__name__}"
-            self._readiness.unreachable()
-            self._metrics.connected.set(0)
+            self._note_broken()
             pause = self._pause()
             fields = log_fields(target=target, reason=reason, pause_seconds=round(pause, 3))
             _log.warning("the watch stream is down", extra=fields)
             await self._clocks.sleep(pause)
 
     def _pause(self) -> float:
-        """Return a random pause under a bound that doubles with each failure in a row."""
+        """Return a random pause under a bound that doubles with each round of failures."""
         rounds = min(self._failures // len(self._source.targets), _MAX_DOUBLINGS)
-        self._failures += 1
         bound = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2**rounds)
         return self._clocks.random.uniform(0, bound)
 
     async def _watch(self, target: str) -> None:
         """Watch one control plane until the stream breaks."""
+        self._heard = False
         metadata = ((AUTHORIZATION, f"Bearer {self._source.token}"),)
         async with grpc.aio.insecure_channel(target, options=_CHANNEL_OPTIONS) as channel:
             stream: _Stream = pb_grpc.SnapshotServiceStub(channel).WatchConfig(metadata=metadata)
@@ -163,8 +163,20 @@ class SnapshotWatcher:
             )
         )
 
+    def _note_broken(self) -> None:
+        self._metrics.connected.set(0)
+        if self._heard:
+            # The end of a stream says nothing of what changed since: ask again before judging.
+            self._failures = 0
+            return
+        self._failures += 1
+        if self._failures >= len(self._source.targets):
+            self._readiness.unreachable()
+
     def _note_alive(self) -> None:
-        self._failures = 0
+        if not self._heard:
+            self._heard = True
+            self._readiness.connected()
         self._heard_at = self._clocks.monotonic()
         self._metrics.connected.set(1)
 

@@ -83,6 +83,22 @@ def test_a_worker_that_was_stopped_goes_on_without_control_plane(
     assert readiness.serving()
 
 
+def test_a_new_stream_after_a_stop_is_given_time_to_catch_up(
+    readiness: Readiness, clock: FakeClock
+) -> None:
+    clock.now += 10
+    readiness.tick()
+    clock.now += 0.2
+    readiness.connected()
+    readiness.heard(6)
+    readiness.applied(6)
+    assert not readiness.serving(), "more changes may follow"
+    clock.now += 0.2
+    readiness.heard(7)
+    readiness.applied(7)
+    assert readiness.serving()
+
+
 def test_another_store_starts_its_revisions_anew(readiness: Readiness, clock: FakeClock) -> None:
     readiness.heard(100)
     readiness.restarted(3)

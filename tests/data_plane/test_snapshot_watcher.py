@@ -213,7 +213,7 @@ async def test_pauses_grow_up_to_a_bound_and_end_with_success(
     for _ in range(12):
         await watching.until_paused()
         watching.go_on()
-    bounds = [min(5.0, 0.1 * 2**n) for n in range(12)]
+    bounds = [min(5.0, 0.1 * 2 ** (n + 1)) for n in range(12)]
     assert all(0 <= pause <= bound for pause, bound in zip(watching.pauses, bounds, strict=False))
     assert len(set(watching.pauses)) > 6
     assert max(watching.pauses) > 1
@@ -238,6 +238,42 @@ async def test_another_target_is_tried_next(
         await hello(control_plane)
         control_plane.push(snapshot(1))
         assert (await control_plane.next()).ack.revision == 1
+
+
+async def test_a_stopped_worker_asks_again_before_it_serves(
+    watching: Watching, control_plane: FakeControlPlane, clock: FakeClock
+) -> None:
+    await hello(control_plane)
+    control_plane.push(snapshot(1, endpoint("a", config())))
+    await control_plane.next()
+    clock.now += 10
+    control_plane.push(None)
+    await watching.until_paused()
+    assert not watching.readiness.serving(), "a stream that ended is not an absent control plane"
+    watching.go_on()
+    await hello(control_plane)
+    control_plane.push(delta(2, endpoint("a", config(2))))
+    await control_plane.next()
+    assert not watching.readiness.serving()
+    clock.now += 0.5
+    control_plane.push(heartbeat(2), delta(2))
+    await control_plane.next()
+    assert watching.readiness.serving()
+
+
+async def test_a_stopped_worker_serves_once_nobody_can_be_asked(
+    watching: Watching, control_plane: FakeControlPlane, clock: FakeClock
+) -> None:
+    await hello(control_plane)
+    control_plane.push(snapshot(1, endpoint("a", config())))
+    await control_plane.next()
+    clock.now += 10
+    await control_plane.stop()
+    await watching.until_paused()
+    assert not watching.readiness.serving()
+    watching.go_on()
+    await watching.until_paused()
+    assert watching.readiness.serving()
 
 
 def test_the_source_hides_its_token() -> None:
