@@ -27,8 +27,9 @@ _log = logging.getLogger(__name__)
 _Stream: TypeAlias = "grpc.aio.StreamStreamCall[pb.WatchConfigRequest, pb.WatchConfigResponse]"
 
 _FIRST_PAUSE_SECONDS = 0.1
-_LONGEST_PAUSE_SECONDS = 5.0
-_MAX_DOUBLINGS = 10
+# Short, since each worker costs a control plane little: what comes back is found within a second.
+_LONGEST_PAUSE_SECONDS = 1.0
+_MAX_DOUBLINGS = 8
 # Compiling thousands of endpoints in one go would hold up the requests in flight.
 _BATCH = 200
 _CHANNEL_OPTIONS = (
