@@ -37,6 +37,7 @@ from control_plane.validation import (
     check_settled,
     check_supported,
     check_tags,
+    check_text,
     check_traffic,
 )
 
@@ -205,6 +206,8 @@ class Endpoints:
         self, principal: Principal, request: CreateServingEndpointRequest
     ) -> NewEndpoint:
         check_endpoint_name(request.name)
+        check_text("description", request.description)
+        check_text("budget_policy_id", request.budget_policy_id)
         check_tags(request.tags)
         if request.route_optimized:
             raise InvalidParameter(

@@ -20,6 +20,7 @@ from control_plane.errors import Conflict, InvalidParameter, NotSupported
 from control_plane.provider_rules import check_external_model
 
 MAX_ENTITIES = 15
+MAX_TEXT = 4096
 MAX_TAGS = 20
 MAX_TAG_KEY = 127
 MAX_TAG_VALUE = 255
@@ -71,6 +72,18 @@ def check_endpoint_name(name: str) -> None:
         )
     if name in _RESERVED_NAMES:
         raise InvalidParameter(f"Endpoint name '{name}' is a path of the API; choose another name.")
+
+
+def check_text(field: str, text: str) -> None:
+    """Check free text about a new endpoint.
+
+    Raises:
+        InvalidParameter: It is too long, or holds a NUL character.
+    """
+    if len(text) > MAX_TEXT or "\0" in text:
+        raise InvalidParameter(
+            f"{field} must have at most {MAX_TEXT} characters, and no NUL; change it."
+        )
 
 
 def check_config(config: EndpointConfig) -> None:

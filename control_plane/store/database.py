@@ -173,6 +173,11 @@ def _translated_errors() -> Iterator[None]:
         raise
 
 
+def is_storable(text: str) -> bool:
+    """Tell whether `text` may be in a statement: PostgreSQL knows no NUL character."""
+    return "\0" not in text
+
+
 def is_outage(error: BaseException) -> bool:
     """Tell whether `error` means that the database is away, not that a statement is wrong."""
     if isinstance(error, DBAPIError):

@@ -20,6 +20,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import Select
 
 from control_plane.store import codec
+from control_plane.store.database import is_storable
 from control_plane.store.tables import (
     EndpointConfigRow,
     EndpointRow,
@@ -105,6 +106,8 @@ async def load_endpoints(
 
 async def find(session: AsyncSession, name: str) -> EndpointRecord | None:
     """Return the endpoint called `name`, if there is one."""
+    if not is_storable(name):
+        return None
     row = (await session.exec(_joined().where(col(EndpointRow.name) == name))).first()
     return _record(*row) if row else None
 
@@ -114,6 +117,8 @@ async def lock(session: AsyncSession, name: str) -> None:
 
     Read it afterwards, in a statement of its own: that sees what those before have committed.
     """
+    if not is_storable(name):
+        return
     await session.exec(
         select(EndpointRow.id).where(col(EndpointRow.name) == name).with_for_update()
     )

@@ -12,7 +12,7 @@ from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from control_plane.errors import AlreadyExists
-from control_plane.store.database import Transaction
+from control_plane.store.database import Transaction, is_storable
 from control_plane.store.tables import (
     CredentialRow,
     EndpointRow,
@@ -50,6 +50,8 @@ async def insert_scope(transaction: Transaction, name: str, creator: str, create
 
 async def has_scope(session: AsyncSession, name: str) -> bool:
     """Tell whether there is a scope called `name`."""
+    if not is_storable(name):
+        return False
     query = select(SecretScopeRow.name).where(col(SecretScopeRow.name) == name)
     return (await session.exec(query)).first() is not None
 
@@ -96,6 +98,7 @@ async def load_secrets(
     session: AsyncSession, names: Collection[SecretName]
 ) -> Mapping[SecretName, bytes]:
     """Return the sealed values of those secrets `names` that exist."""
+    names = [(scope, key) for scope, key in names if is_storable(scope + key)]
     if not names:
         return {}
     query = select(SecretRow)

@@ -186,6 +186,9 @@ async def test_a_name_is_taken_once(endpoints: Endpoints) -> None:
         ({"config": {}}, InvalidParameter, "no served_entities"),
         ({"config": {"served_entities": []}}, InvalidParameter, "no served_entities"),
         ({"route_optimized": True}, InvalidParameter, "route_optimized"),
+        ({"description": "a\0"}, InvalidParameter, "no NUL"),
+        ({"budget_policy_id": "a\0"}, InvalidParameter, "budget_policy_id must have"),
+        ({"description": "a" * 4097}, InvalidParameter, "at most 4096 characters"),
         ({"tags": [{"key": "a"}] * 21}, InvalidParameter, "at most 20"),
         ({"rate_limits": [{"renewal_period": "minute"}]}, InvalidParameter, "calls is required"),
         ({"ai_gateway": {"fallback_config": {}}}, InvalidParameter, "fallback_config.enabled"),
@@ -452,6 +455,16 @@ async def test_an_unknown_endpoint_is_said_to_be(endpoints: Endpoints) -> None:
     for call in calls:
         with pytest.raises(NotFound, match="'none' does not exist"):
             await call
+
+
+async def test_a_nul_character_does_no_harm(endpoints: Endpoints) -> None:
+    with pytest.raises(NotFound):
+        await endpoints.get("a\0")
+    with pytest.raises(NotFound):
+        await endpoints.delete(ALICE, "a\0")
+    tags = [{"key": "a\0", "value": "\0"}]
+    record = await endpoints.create(ALICE, with_model(tags=tags))
+    assert record.tags[0].key == "a\0"
 
 
 async def test_of_two_updates_at_once_one_is_made(

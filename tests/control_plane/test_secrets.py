@@ -105,7 +105,11 @@ async def test_what_is_not_there(secrets: Secrets) -> None:
     for call in calls:
         with pytest.raises(NotFound, match="Scope 'none' does not exist"):
             await call
+    with pytest.raises(NotFound):
+        await secrets.list_secrets("a\0")
     await create_scope(secrets)
+    with pytest.raises(NotFound):
+        await secrets.delete(ALICE, ("my_scope", "a\0"))
     with pytest.raises(NotFound, match="no secret with the key 'key'"):
         await secrets.delete(ALICE, ("my_scope", "key"))
 
