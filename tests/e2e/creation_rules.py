@@ -298,6 +298,11 @@ CREATION: list[Rule] = [
         configured(config(served()), rate_limits=[{"renewal_period": "minute"}]),
         ("calls",),
     ),
+    Rule(
+        "workload size and concurrency",
+        configured(config(CUSTOM_MODEL | {"min_provisioned_concurrency": 4})),
+        ("workload_size", "min_provisioned_concurrency"),
+    ),
     # Hosted models are refused as a whole until they can be served.
     Rule("hosted model", configured(config(CUSTOM_MODEL)), ("custom",), 501, "NOT_IMPLEMENTED"),
 ]

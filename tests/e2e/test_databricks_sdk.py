@@ -1,5 +1,7 @@
 """The official Databricks SDK, unmodified, through Envoy."""
 
+from typing import Any
+
 import pytest
 from databricks.sdk import WorkspaceClient, errors
 from databricks.sdk.core import Config
@@ -218,6 +220,17 @@ def test_the_providers_error_reaches_the_caller(
     with pytest.raises(errors.base.DatabricksError, match=f"emulated failure {status}") as failed:
         workspace.serving_endpoints.query("failing", messages=USER)
     assert "openai" in str(failed.value)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_its_openai_client(workspace: WorkspaceClient, provider: OpenAiEmulator) -> None:
+    workspace.serving_endpoints.create_and_wait("by-openai", config=config(served(provider)))
+    made: Any = workspace.serving_endpoints.get_open_ai_client()  # type: ignore[no-untyped-call]
+    with made as client:
+        answer = client.chat.completions.create(
+            model="by-openai", messages=[{"role": "user", "content": "hello there"}]
+        )
+    assert answer.choices[0].message.content == "gpt-4 heard: hello there"
 
 
 def test_secrets(workspace: WorkspaceClient) -> None:

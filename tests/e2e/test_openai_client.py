@@ -55,7 +55,7 @@ def test_chat(client: OpenAI, provider: OpenAiEmulator) -> None:
         "gpt-4 heard: hello there",
         "gpt-4 heard: hello there (1)",
     ]
-    assert answer.object == "chat.completion"
+    assert (answer.object, answer.model) == ("chat.completion", "talk")
     assert answer.usage is not None
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
     assert raw.headers["served-model-name"] == "chat"

@@ -1,6 +1,11 @@
 """Versions of a configuration: updates, their history, comparison and the way back."""
 
+from concurrent.futures import ThreadPoolExecutor
+
+import requests
+
 from tests.e2e.rest import CHAT, ENDPOINTS, Json, Rest, endpoint, entity, split
+from tests.e2e.system import System
 from tests.emulators.openai import OpenAiEmulator
 
 
@@ -45,6 +50,25 @@ def test_history_compare_and_rollback(rest: Rest, provider: OpenAiEmulator) -> N
     assert rolled["config"]["config_version"] == 3
     assert served_names(rolled["config"]) == ["first"]
     assert rest.query("past", CHAT).headers["served-model-name"] == "first"
+
+
+def test_updates_at_the_same_time(rest: Rest, system: System, provider: OpenAiEmulator) -> None:
+    rest.create(endpoint("busy", entity(provider)))
+
+    def update(number: int) -> requests.Response:
+        with Rest(system) as client:
+            config = endpoint("x", entity(provider, f"v{number}"))["config"]
+            return client.send("PUT", f"{ENDPOINTS}/busy/config", config)
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(update, range(16)))
+    refused = [answer.json()["error_code"] for answer in answers if answer.status_code != 200]
+    assert set(refused) <= {"RESOURCE_CONFLICT"}
+    assert len(refused) < len(answers)
+    made = rest.call("GET", f"{ENDPOINTS}/busy")
+    assert made["config"]["config_version"] == 1 + len(answers) - len(refused)
+    history = rest.call("GET", f"{ENDPOINTS}/busy/config-versions")["config_versions"]
+    assert [item["outcome"] for item in history] == ["ACTIVE"] + ["SUPERSEDED"] * (len(history) - 1)
 
 
 def test_a_new_split_alone(rest: Rest, provider: OpenAiEmulator) -> None:

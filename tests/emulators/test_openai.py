@@ -249,6 +249,13 @@ async def test_refused_embeddings(http: httpx.AsyncClient, body: Json, words: st
     assert words in answer.json()["error"]["message"]
 
 
+async def test_refused_completion(http: httpx.AsyncClient) -> None:
+    body = {"model": "davinci-002", "prompt": ["a", 1]}
+    answer = await http.post("/completions", json=body)
+    assert answer.status_code == 400
+    assert "one type" in answer.json()["error"]["message"]
+
+
 async def test_transport_refusals(http: httpx.AsyncClient) -> None:
     no_key = await http.post("/chat/completions", json=CHAT, headers={"Authorization": ""})
     assert no_key.status_code == 401

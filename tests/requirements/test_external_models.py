@@ -78,7 +78,7 @@ def test_the_printed_query_over_openai(
         answer,
         {
             "id": ...,
-            "model": ...,
+            "model": "anthropic-completions-endpoint",
             "choices": [{"text": ..., "index": 0, "logprobs": None, "finish_reason": "stop"}],
             "usage": {"prompt_tokens": 3, "total_tokens": ...},
         },

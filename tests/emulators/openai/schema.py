@@ -210,5 +210,7 @@ def _check_input(body: Json, _model: Model) -> None:
     given = body.get("input")
     if given == "" or (isinstance(given, list) and "" in given):
         raise ApiError("Invalid 'input': input cannot be an empty string.", param="input")
-    if isinstance(given, list) and len({type(item) for item in given}) > 1:
-        raise ApiError("'$.input' is invalid: items must all be of one type.", param="input")
+    for name in ("input", "prompt"):
+        listed = body.get(name)
+        if isinstance(listed, list) and len({type(item) for item in listed}) > 1:
+            raise ApiError(f"'$.{name}' is invalid: items must all be of one type.", param=name)
