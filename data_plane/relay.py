@@ -1,6 +1,6 @@
-"""Carries one query to its provider and the answer back to the caller: all waiting is here.
+"""Carries the answer of a provider back to the caller, whole or as it comes.
 
-Called by `invocation.py`; translation is the adapter's, shaping is in `streaming.py`. The caller
+Called by `invocation.py`; `upstream.py` calls the provider, `streaming.py` shapes. The caller
 is answered only when the provider's answer, or its first chunk, is there, so that what fails
 before is a refusal with its own status. What fails later ends the stream with an error line.
 """
@@ -8,20 +8,20 @@ before is a refusal with its own status. What fails later ends the stream with a
 import asyncio
 from dataclasses import dataclass
 
-from adapters.providers.errors import AdapterError
-from adapters.providers.http import HttpResponse, HttpTransport
-from adapters.providers.types import Query, parse_usage
-from adapters.rpc.metadata import REQUEST_ID, Metadata
+from adapters.providers.errors import AdapterError, MalformedAnswer
+from adapters.providers.http import HttpResponse
+from adapters.providers.types import HttpAnswer, Plan, Query, parse_usage
+from adapters.rpc.metadata import ADAPTED_PARAMS, REQUEST_ID, Metadata
 from data_plane.accounting import Accountant, Record
 from data_plane.errors import DeadlineExceeded, refusal_of
 from data_plane.host import Call, Reply
 from data_plane.query import wants_usage
 from data_plane.snapshot import Endpoint, ServedEntity
 from data_plane.streaming import DONE, ChunkShaper, encode_answer, encode_error_line
+from data_plane.upstream import SUCCESS, Upstream
 
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream; charset=utf-8"
-_SUCCESS = range(200, 300)
 # A provider ends its body right after its last event; waiting for that keeps the connection.
 _SETTLE_SECONDS = 0.1
 
@@ -50,19 +50,17 @@ class Exchange:
     entity: ServedEntity
     query: Query
 
-    @property
-    def metadata(self) -> Metadata:
-        """Metadata of the answer."""
-        return (*self.entity.headers, (REQUEST_ID, self.call.request_id))
+    def metadata(self, plan: Plan) -> Metadata:
+        """Return the metadata of the answer to a plan."""
+        own = (*self.entity.headers, (REQUEST_ID, self.call.request_id))
+        return (*own, (ADAPTED_PARAMS, ", ".join(plan.adapted))) if plan.adapted else own
 
 
 class Relay:
     """Calls providers over one transport."""
 
-    def __init__(
-        self, transport: HttpTransport, accountant: Accountant, timeouts: Timeouts
-    ) -> None:
-        self._transport = transport
+    def __init__(self, upstream: Upstream, accountant: Accountant, timeouts: Timeouts) -> None:
+        self._upstream = upstream
         self._accountant = accountant
         self._timeouts = timeouts
 
@@ -74,23 +72,17 @@ class Relay:
             DeadlineExceeded: It did not answer in time.
         """
         entity = exchange.entity
-        request = entity.adapter.build_request(exchange.query)
         limit = self._answer_limit(exchange.call)
         try:
             async with asyncio.timeout(limit):
-                response = await self._transport.send(request)
-                try:
-                    body = await response.body()
-                finally:
-                    response.close()
+                plan = await self._upstream.plan(entity, exchange.query)
+                answers = await self._upstream.send_all(entity.adapter, plan.requests)
         except TimeoutError:
             raise _too_slow(limit) from None
-        if response.status not in _SUCCESS:
-            raise entity.adapter.parse_error(response.status, response.headers, body)
-        answer = entity.adapter.parse_response(body)
+        answer = entity.adapter.parse_answers(exchange.query, answers)
         exchange.record.usage = parse_usage(answer)
-        data = encode_answer(request.provider, answer, exchange.endpoint.name)
-        await exchange.reply.start(JSON, exchange.metadata)
+        data = encode_answer(entity.provider, answer, exchange.endpoint.name)
+        await exchange.reply.start(JSON, exchange.metadata(plan))
         await exchange.reply.send(data)
 
     async def stream(self, exchange: Exchange) -> None:
@@ -100,13 +92,14 @@ class Relay:
             AdapterError: The provider failed before the first chunk.
             DeadlineExceeded: The first chunk did not come in time.
         """
+        entity = exchange.entity
         stream = _Stream(exchange, self._accountant, self._timeouts.idle_seconds)
-        request = exchange.entity.adapter.build_request(exchange.query)
         limit = self._answer_limit(exchange.call)
         failure: Exception
         try:
             async with asyncio.timeout(limit) as timer:
-                response = await self._transport.send(request)
+                stream.plan = await self._upstream.plan(entity, exchange.query)
+                response = await self._upstream.open(entity.adapter, stream.plan.requests[0])
                 try:
                     await stream.run(response, timer)
                 finally:
@@ -131,10 +124,11 @@ class _Stream:
 
     def __init__(self, exchange: Exchange, accountant: Accountant, idle_seconds: float) -> None:
         self.started = False
+        self.plan = Plan(())
         self._exchange = exchange
         self._accountant = accountant
         self._idle_seconds = idle_seconds
-        self._parser = exchange.entity.adapter.stream_parser()
+        self._parser = exchange.entity.adapter.stream_parser(exchange.query)
         self._shaper = ChunkShaper(
             exchange.entity.provider,
             exchange.endpoint.name,
@@ -185,15 +179,17 @@ class _Stream:
 
     async def _require_stream(self, response: HttpResponse) -> None:
         is_json = response.headers.get("content-type", "").startswith(JSON)
-        if response.status in _SUCCESS and not is_json:
+        if response.status in SUCCESS and not is_json:
             return
         adapter = self._exchange.entity.adapter
-        body = await response.body()
-        if response.status in _SUCCESS:
-            # Raises when it is an error sent with status 200.
-            adapter.parse_response(body)
-            raise adapter.parse_error(500, {}, b"the provider did not answer with a stream")
-        raise adapter.parse_error(response.status, response.headers, body)
+        answer = HttpAnswer(response.status, response.headers, await response.body())
+        if answer.status not in SUCCESS:
+            raise adapter.parse_error(answer)
+        # Raises when it is an error sent with status 200.
+        adapter.parse_answers(self._exchange.query, (answer,))
+        raise MalformedAnswer(
+            self._exchange.entity.provider, "the provider did not answer with a stream"
+        )
 
     def _shape(self, data: bytes) -> tuple[bytes, AdapterError | None]:
         """Return the lines that `data` completes, and the error that followed them."""
@@ -208,7 +204,7 @@ class _Stream:
     async def _send(self, lines: bytes) -> None:
         if not self.started:
             self.started = True
-            await self._exchange.reply.start(EVENT_STREAM, self._exchange.metadata)
+            await self._exchange.reply.start(EVENT_STREAM, self._exchange.metadata(self.plan))
         self._exchange.record.usage = self._shaper.usage
         self._accountant.note_chunk(self._exchange.record)
         await self._exchange.reply.send(lines)

@@ -6,7 +6,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
@@ -25,6 +25,7 @@ from data_plane.relay import Relay, Timeouts
 from data_plane.settings import Settings
 from data_plane.snapshot import Snapshots
 from data_plane.snapshot_watcher import Clocks, SnapshotWatcher, Source
+from data_plane.upstream import Upstream
 
 _log = logging.getLogger(__name__)
 BUILD = "0.1.0"
@@ -73,11 +74,13 @@ async def running_worker(
     )
     timeouts = Timeouts(settings.request_timeout_seconds, settings.stream_idle_seconds)
     server = new_server([SERVICE_NAME], HealthServicer(readiness))
-    async with AiohttpTransport() as transport:
-        relay = Relay(transport, accountant, timeouts)
+    async with AiohttpTransport(settings.origins) as transport:
+        upstream = Upstream(transport, lambda: wall_ms() / 1000)
+        relay = Relay(upstream, accountant, timeouts)
         inference = Inference(snapshots, relay, accountant, wall_ms)
         server.add_generic_rpc_handlers((inference_handler(inference),))
         async with (
+            aclosing(upstream),
             running(server, settings.worker_listen, settings.drain_seconds) as port,
             asyncio.TaskGroup() as tasks,
         ):

@@ -24,6 +24,9 @@ class Settings:
         300.0, "seconds until an answer, or the first chunk of a stream, must be there"
     )
     stream_idle_seconds: float = setting(120.0, "seconds between two chunks of a stream")
+    upstream_origins: str = setting(
+        "", "ORIGIN=ORIGIN pairs, comma separated: what to connect to in a provider's place"
+    )
     log_level: str = setting("info", "debug, info, warning or error")
     drain_seconds: float = setting(30.0, "seconds that calls in flight may take at a stop")
 
@@ -31,6 +34,18 @@ class Settings:
     def targets(self) -> list[str]:
         """The watch services."""
         return [target.strip() for target in self.control_plane.split(",") if target.strip()]
+
+    @property
+    def origins(self) -> dict[str, str]:
+        """What to connect to by provider's origin.
+
+        Raises:
+            ValueError: The setting is malformed.
+        """
+        pairs = [pair.strip() for pair in self.upstream_origins.split(",") if pair.strip()]
+        if wrong := [pair for pair in pairs if pair.count("=") != 1]:
+            raise ValueError(f"MODELPLANE_UPSTREAM_ORIGINS: {wrong[0]!r} is not ORIGIN=ORIGIN.")
+        return dict(pair.split("=") for pair in pairs)
 
 
 def load_settings(argv: Sequence[str]) -> Settings:

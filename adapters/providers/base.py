@@ -1,14 +1,17 @@
 """What an adapter is: pure translation between the canonical form and one provider's wire format.
 
-An adapter is built once per served entity, holds its credential and does no I/O; `http.py` does
-it, `registry.py` finds the adapter of a provider.
+An adapter is built once per served entity and does no I/O; `http.py` does it, `credentials.py`
+keeps the short-lived credentials that some providers need, `registry.py` finds the adapter of a
+provider.
 """
 
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
+from adapters.providers.credentials import Credential, CredentialSource
 from adapters.providers.errors import AdapterError
-from adapters.providers.types import HttpRequest, JsonObject, Query
+from adapters.providers.types import HttpAnswer, HttpRequest, Image, JsonObject, Plan, Query
 
 
 class StreamParser(Protocol):
@@ -33,25 +36,61 @@ class StreamParser(Protocol):
         """
 
 
-class Adapter(Protocol):
-    """Translates the queries of one served entity."""
+class Adapter(ABC):
+    """Translates the queries of one served entity.
 
-    def build_request(self, query: Query) -> HttpRequest:
-        """Return the provider's request.
+    Attributes:
+        credential_source: Where a short-lived credential comes from; None: the requests carry a
+            lasting one already.
+    """
+
+    __slots__ = ()
+
+    credential_source: CredentialSource | None = None
+
+    def image_urls(self, query: Query) -> Sequence[str]:
+        """Return the URLs of images that the provider does not fetch by itself.
+
+        `plan` gets their content.
+        """
+        del query
+        return ()
+
+    @abstractmethod
+    def plan(self, query: Query, images: Mapping[str, Image]) -> Plan:
+        """Return how to put the query to the provider.
+
+        Args:
+            query: The query; its body is left as it is.
+            images: Content of each URL in `image_urls`.
 
         Raises:
             AdapterError: The query cannot be put to this provider.
         """
 
-    def parse_response(self, body: bytes) -> JsonObject:
-        """Return the canonical answer in the body of a successful response.
+    def authorize(self, request: HttpRequest, credential: Credential, now: float) -> HttpRequest:
+        """Return `request` with a credential of `credential_source`, or signed with it.
+
+        Args:
+            request: A request of `plan`.
+            credential: The credential in force.
+            now: Seconds since the epoch.
+        """
+        del credential, now
+        return request
+
+    @abstractmethod
+    def parse_answers(self, query: Query, answers: Sequence[HttpAnswer]) -> JsonObject:
+        """Return the canonical answer in the successful responses to a plan's requests.
 
         Raises:
-            AdapterError: The body is not an answer.
+            AdapterError: They are no answer.
         """
 
-    def stream_parser(self) -> StreamParser:
+    @abstractmethod
+    def stream_parser(self, query: Query) -> StreamParser:
         """Return a parser for one streamed answer."""
 
-    def parse_error(self, status: int, headers: Mapping[str, str], body: bytes) -> AdapterError:
+    @abstractmethod
+    def parse_error(self, answer: HttpAnswer) -> AdapterError:
         """Return the error in a failed response, freed from the endpoint's credential."""

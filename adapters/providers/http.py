@@ -73,7 +73,17 @@ class AiohttpTransport:
     It follows no redirect, keeps no cookie and reads no proxy from the environment.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, origins: Mapping[str, str] | None = None) -> None:
+        """Send to providers, or to what stands in their place.
+
+        Args:
+            origins: Origin to connect to by origin of a request's URL, for example a private
+                endpoint for `https://api.openai.com`. The request keeps its host name, so that
+                signatures stay valid.
+        """
+        self._origins = {
+            URL(old).origin(): URL(new).origin() for old, new in (origins or {}).items()
+        }
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -108,15 +118,27 @@ class AiohttpTransport:
         if self._session is None:
             raise RuntimeError("the transport is not open")
         try:
-            response = await self._session.post(
-                URL(request.url, encoded=True),
+            url, headers = self._route(request)
+            response = await self._session.request(
+                request.method,
+                url,
                 data=request.body,
-                headers=request.headers,
+                headers=headers,
                 allow_redirects=False,
             )
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _translate(request.provider, error) from error
         return _AiohttpResponse(request.provider, response)
+
+    def _route(self, request: HttpRequest) -> tuple[URL, Mapping[str, str]]:
+        url = URL(request.url, encoded=True)
+        if not self._origins:
+            return url, request.headers
+        stand_in = self._origins.get(url.origin())
+        if stand_in is None:
+            return url, request.headers
+        routed = url.with_scheme(stand_in.scheme).with_host(stand_in.host or "")
+        return routed.with_port(stand_in.port), {**request.headers, "host": url.authority}
 
 
 class _AiohttpResponse:

@@ -11,12 +11,13 @@ reference. The canonical form is this one, so bodies pass with few changes:
 Built by `registry.py`; sent by `http.py`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 import orjson
 from modelserving.v1.external_model_pb2 import ExternalModel, OpenAiConfig
 
+from adapters.providers.base import Adapter
 from adapters.providers.errors import (
     AdapterError,
     ConfigRefused,
@@ -28,7 +29,15 @@ from adapters.providers.errors import (
     parse_retry_after,
 )
 from adapters.providers.sse import SseParser
-from adapters.providers.types import HttpRequest, JsonObject, Query, Task
+from adapters.providers.types import (
+    HttpAnswer,
+    HttpRequest,
+    Image,
+    JsonObject,
+    Plan,
+    Query,
+    Task,
+)
 
 _DEFAULT_BASE = "https://api.openai.com/v1"
 _PATHS = {
@@ -42,7 +51,7 @@ _STATUS_LIMIT = 600
 _DONE = b"[DONE]"
 
 
-class OpenAiAdapter:
+class OpenAiAdapter(Adapter):
     """Translates for one external model of the provider `openai`."""
 
     __slots__ = ("_headers", "_model", "_provider", "_secret", "_url")
@@ -65,8 +74,9 @@ class OpenAiAdapter:
         self._secret = secret
         self._model = model
 
-    def build_request(self, query: Query) -> HttpRequest:
+    def plan(self, query: Query, images: Mapping[str, Image]) -> Plan:
         """Return the provider's request; see `Adapter`."""
+        del images
         body = dict(query.body)
         body.pop("model", None)
         if self._model is not None:
@@ -82,37 +92,39 @@ class OpenAiAdapter:
         except TypeError as error:
             # The parser accepts deeper nesting than the encoder.
             raise RequestRefused(self._provider, "the body is nested too deeply") from error
-        return HttpRequest(self._provider, self._url, self._headers, encoded)
+        return Plan((HttpRequest(self._provider, self._url, self._headers, encoded),))
 
-    def parse_response(self, body: bytes) -> JsonObject:
-        """Return the answer in `body`; see `Adapter`."""
-        answer = _parse_object(self._provider, body)
+    def parse_answers(self, query: Query, answers: Sequence[HttpAnswer]) -> JsonObject:
+        """Return the answer in the response; see `Adapter`."""
+        del query
+        answer = _parse_object(self._provider, answers[0].body)
         if answer.get("error"):
             raise self._reported(answer)
         return answer
 
-    def stream_parser(self) -> "OpenAiStreamParser":
+    def stream_parser(self, query: Query) -> "OpenAiStreamParser":
         """Return a parser for one streamed answer."""
+        del query
         return OpenAiStreamParser(self._provider, self._reported)
 
-    def parse_error(self, status: int, headers: Mapping[str, str], body: bytes) -> AdapterError:
+    def parse_error(self, answer: HttpAnswer) -> AdapterError:
         """Return the error in a failed response; see `Adapter`."""
-        text = body.decode(errors="replace").replace(self._secret, "[redacted]")
+        text = answer.body.decode(errors="replace").replace(self._secret, "[redacted]")
         try:
             detail: object = orjson.loads(text)
         except orjson.JSONDecodeError:
-            detail = text.strip() or f"HTTP status {status} with an empty body"
-        cls = classify(status)
+            detail = text.strip() or f"HTTP status {answer.status} with an empty body"
+        cls = classify(answer.status)
         if cls.retryable and _error_code(detail) in _QUOTA_CODES:
             cls = QuotaExhausted
-        return cls(self._provider, detail, parse_retry_after(headers))
+        return cls(self._provider, detail, parse_retry_after(answer.headers))
 
     def _reported(self, answer: JsonObject) -> AdapterError:
         """Return the error that an answer with status 200 carries."""
         code = _error_code(answer)
         known = isinstance(code, int) and _CLIENT_ERRORS_AND_UP <= code < _STATUS_LIMIT
         status = code if known and isinstance(code, int) else 500
-        return self.parse_error(status, {}, orjson.dumps(answer))
+        return self.parse_error(HttpAnswer(status, {}, orjson.dumps(answer)))
 
 
 class OpenAiStreamParser:

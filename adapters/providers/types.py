@@ -1,4 +1,4 @@
-"""Types that pass between the data plane and an adapter: tasks, queries, provider requests.
+"""Types that pass between the data plane and an adapter: tasks, queries, requests, answers.
 
 The canonical form of a query and of an answer is OpenAI's JSON; it stays an open JSON object, so
 that parameters nobody listed pass through. Next: `base.py`, what an adapter does with them.
@@ -35,19 +35,64 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A POST to a provider. Its repr shows neither credentials nor the prompt.
+    """A request to a provider. Its repr shows neither credentials nor the prompt.
 
     Attributes:
         provider: Provider called, for error texts.
         url: Absolute URL; may carry a query.
         headers: All headers, credentials among them.
         body: The encoded body.
+        method: HTTP method.
     """
 
     provider: str
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    method: str = "POST"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """A provider's whole response.
+
+    Attributes:
+        status: HTTP status.
+        headers: Headers, looked up in lower case.
+        body: The body, decoded from any transfer encoding.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a query is put to a provider.
+
+    Attributes:
+        requests: Requests to send; a stream has one. Several are sent at once, and their answers
+            are parsed together, in this order.
+        adapted: Parameters of the query that the provider cannot take as they are: each names the
+            parameter and says in a few words what was done, for example `temperature=clamped`.
+    """
+
+    requests: tuple[HttpRequest, ...]
+    adapted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """The content behind an image's URL.
+
+    Attributes:
+        media_type: For example `image/png`.
+        data: The encoded image.
+    """
+
+    media_type: str
+    data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,16 @@ Its configuration is accepted, so that an endpoint can be created as documented;
 is missing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from modelserving.v1.external_model_pb2 import ExternalModel
 
-from adapters.providers.base import StreamParser
+from adapters.providers.base import Adapter, StreamParser
 from adapters.providers.errors import AdapterError, ProviderNotImplemented
-from adapters.providers.types import HttpRequest, JsonObject, Query
+from adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query
 
 
-class UnavailableAdapter:
+class UnavailableAdapter(Adapter):
     """Refuses every query, naming the provider."""
 
     __slots__ = ("_what",)
@@ -21,23 +21,24 @@ class UnavailableAdapter:
     def __init__(self, what: str) -> None:
         self._what = what
 
-    def build_request(self, query: Query) -> HttpRequest:
+    def plan(self, query: Query, images: Mapping[str, Image]) -> Plan:
+        """Refuse; see `Adapter`."""
+        del query, images
+        raise self._error()
+
+    def parse_answers(self, query: Query, answers: Sequence[HttpAnswer]) -> JsonObject:
+        """Refuse; see `Adapter`."""
+        del query, answers
+        raise self._error()
+
+    def stream_parser(self, query: Query) -> StreamParser:
         """Refuse; see `Adapter`."""
         del query
         raise self._error()
 
-    def parse_response(self, body: bytes) -> JsonObject:
-        """Refuse; see `Adapter`."""
-        del body
-        raise self._error()
-
-    def stream_parser(self) -> StreamParser:
-        """Refuse; see `Adapter`."""
-        raise self._error()
-
-    def parse_error(self, status: int, headers: Mapping[str, str], body: bytes) -> AdapterError:
+    def parse_error(self, answer: HttpAnswer) -> AdapterError:
         """Return the refusal; see `Adapter`."""
-        del status, headers, body
+        del answer
         return self._error()
 
     def _error(self) -> ProviderNotImplemented:

@@ -5,21 +5,17 @@
 
 import base64
 import re
-from importlib.util import find_spec
-from pathlib import Path
 
 from google.api import annotations_pb2, http_pb2
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from modelserving.v1 import endpoint_service_pb2, inference_service_pb2, secret_service_pb2
 
-_INTERNAL = "modelserving/snapshot/"
+_SERVICE_MODULES = (endpoint_service_pb2, inference_service_pb2, secret_service_pb2)
 
 
 def public_descriptors() -> str:
-    """Return the descriptor set of the public services, without comments, as base64.
-
-    Raises:
-        FileNotFoundError: The protos were not compiled.
-    """
+    """Return the descriptor set of the public services as base64."""
     return base64.b64encode(_public_files().SerializeToString(deterministic=True)).decode()
 
 
@@ -40,22 +36,16 @@ def _paths(rule: http_pb2.HttpRule) -> str:
 
 
 def _public_files() -> FileDescriptorSet:
-    descriptors = FileDescriptorSet.FromString(_descriptor_file().read_bytes())
-    public = FileDescriptorSet()
-    for file in descriptors.file:
-        if not file.name.startswith(_INTERNAL):
-            public.file.add().CopyFrom(file)
-            public.file[-1].ClearField("source_code_info")
-    return public
+    files: dict[str, FileDescriptorProto] = {}
+    for module in _SERVICE_MODULES:
+        _collect(module.DESCRIPTOR, files)
+    return FileDescriptorSet(file=files.values())
 
 
-def _descriptor_file() -> Path:
-    spec = find_spec("modelserving")
-    if spec is None or not spec.submodule_search_locations:
-        raise FileNotFoundError("the protos are not compiled: run `make install`")
-    package = Path(next(iter(spec.submodule_search_locations)))
-    # Beside the package in a checkout; inside it in an installed wheel.
-    for file in (package.parent / "modelserving.binpb", package / "modelserving.binpb"):
-        if file.exists():
-            return file
-    raise FileNotFoundError(f"no modelserving.binpb beside {package}")
+def _collect(file: FileDescriptor, files: dict[str, FileDescriptorProto]) -> None:
+    if file.name in files:
+        return
+    # A file comes after those it imports.
+    for dependency in file.dependencies:
+        _collect(dependency, files)
+    file.CopyToProto(files.setdefault(file.name, FileDescriptorProto()))

@@ -56,7 +56,7 @@ def _retry_policy() -> Block:
                 },
             }
         ],
-        "host_selection_retry_max_attempts": 3,
+        "host_selection_retry_max_attempts": 100,
     }
 
 

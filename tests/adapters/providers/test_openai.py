@@ -7,7 +7,7 @@ from modelserving.v1.external_model_pb2 import ExternalModel, OpenAiConfig
 
 from adapters.providers import errors
 from adapters.providers.openai import OpenAiAdapter, build_openai_adapter
-from adapters.providers.types import JsonObject, Query
+from adapters.providers.types import HttpAnswer, JsonObject, Query
 
 KEY = "sk-very-secret"
 CHUNKS: list[JsonObject] = [
@@ -31,7 +31,7 @@ def build(task: str = "llm/v1/chat", **config: str) -> OpenAiAdapter:
 
 
 def url(task: str = "llm/v1/chat", **config: str) -> str:
-    return build(task, **config).build_request(Query({}, stream=False)).url
+    return build(task, **config).plan(Query({}, stream=False), {}).requests[0].url
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_each_task_has_its_route(task: str, path: str) -> None:
 
 def test_headers_and_model() -> None:
     adapter = build(openai_organization="org-1", openai_api_version="2024-01-01")
-    request = adapter.build_request(Query({"model": "endpoint", "n": 2}, stream=False))
+    request = adapter.plan(Query({"model": "endpoint", "n": 2}, stream=False), {}).requests[0]
     assert request.headers == {
         "authorization": f"Bearer {KEY}",
         "content-type": "application/json",
@@ -93,14 +93,14 @@ def test_azure_takes_its_key_in_a_header_and_no_model() -> None:
         openai_api_version="2023-05-15",
         openai_deployment_name="d",
     )
-    request = adapter.build_request(Query({"model": "endpoint", "n": 2}, stream=False))
+    request = adapter.plan(Query({"model": "endpoint", "n": 2}, stream=False), {}).requests[0]
     assert request.headers == {"api-key": KEY, "content-type": "application/json"}
     assert json.loads(request.body) == {"n": 2}
 
 
 def test_a_stream_asks_for_usage_and_leaves_the_query_alone() -> None:
     options: JsonObject = {"stream": True, "stream_options": {"x": 1, "include_usage": False}}
-    body = build().build_request(Query(options, stream=True)).body
+    body = build().plan(Query(options, stream=True), {}).requests[0].body
     assert json.loads(body)["stream_options"] == {"x": 1, "include_usage": True}
     assert options["stream_options"] == {"x": 1, "include_usage": False}
 
@@ -131,7 +131,7 @@ def test_a_task_it_does_not_have() -> None:
 
 
 def parse(*parts: bytes) -> Iterator[Any]:
-    parser = build().stream_parser()
+    parser = build().stream_parser(Query({}, stream=True))
     for part in parts:
         yield from parser.feed(part)
     yield from parser.finish()
@@ -198,12 +198,17 @@ def test_an_error_in_a_stream_follows_the_chunks_before_it(
 )
 def test_what_is_no_answer(body: bytes, expected: type[Exception]) -> None:
     with pytest.raises(expected):
-        build().parse_response(body)
+        build().parse_answers(Query({}, stream=False), (HttpAnswer(200, {}, body),))
 
 
 def test_an_answer_passes_unchanged() -> None:
     answer = {"id": "x", "system_fingerprint": "fp", "choices": [], "extra": {"a": 1}}
-    assert build().parse_response(json.dumps(answer).encode()) == answer
+    assert (
+        build().parse_answers(
+            Query({}, stream=False), (HttpAnswer(200, {}, json.dumps(answer).encode()),)
+        )
+        == answer
+    )
 
 
 @pytest.mark.parametrize(
@@ -218,10 +223,12 @@ def test_an_answer_passes_unchanged() -> None:
     ],
 )
 def test_an_error_keeps_what_was_said_but_the_credential(body: bytes, detail: object) -> None:
-    assert build().parse_error(500, {}, body).detail == detail
+    assert build().parse_error(HttpAnswer(500, {}, body)).detail == detail
 
 
 def test_nothing_shows_the_key() -> None:
     adapter = build()
-    request = adapter.build_request(Query({}, stream=False))
-    assert KEY not in repr(adapter) + repr(request) + repr(adapter.stream_parser())
+    request = adapter.plan(Query({}, stream=False), {}).requests[0]
+    assert KEY not in repr(adapter) + repr(request) + repr(
+        adapter.stream_parser(Query({}, stream=True))
+    )

@@ -4,7 +4,7 @@ from modelserving.v1.rules_pb2 import provider_rules
 
 from adapters.providers.errors import ConfigRefused, ProviderNotImplemented
 from adapters.providers.registry import FACTORIES, build_adapter
-from adapters.providers.types import Query
+from adapters.providers.types import HttpAnswer, Query
 
 
 def test_each_provider_of_the_protos_has_a_row() -> None:
@@ -17,14 +17,15 @@ def test_each_provider_of_the_protos_has_a_row() -> None:
 def test_a_provider_to_come_is_accepted_and_refuses_queries() -> None:
     model = ExternalModel(name="claude-2", provider="anthropic", task="llm/v1/chat")
     adapter = build_adapter(model)
+    query = Query({}, stream=False)
     for use in (
-        lambda: adapter.build_request(Query({}, stream=False)),
-        lambda: adapter.parse_response(b"{}"),
-        adapter.stream_parser,
+        lambda: adapter.plan(query, {}),
+        lambda: adapter.parse_answers(query, ()),
+        lambda: adapter.stream_parser(query),
     ):
         with pytest.raises(ProviderNotImplemented):
             use()
-    error = adapter.parse_error(500, {}, b"")
+    error = adapter.parse_error(HttpAnswer(500, {}, b""))
     assert isinstance(error, ProviderNotImplemented)
     assert error.provider == "anthropic"
 
