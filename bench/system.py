@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.children import START_SECONDS, Child, child, free_address
-from bench.http_client import HttpConnection, build_request
+from bench.http_client import HttpAnswer, HttpConnection, build_request
 
 ADMIN_TOKEN = "bench-admin-token"
 _COMMAND = str(Path(sys.executable).with_name("modelplane"))
@@ -61,6 +61,14 @@ class System:
         """The workers as they run now."""
         return self._parts("workers")
 
+    async def healthy_workers(self) -> int:
+        """Return how many workers Envoy sends requests to."""
+        url = json.loads((self.directory / "up.json").read_text())["envoy"]["admin_url"]
+        name = "cluster.workers.membership_healthy"
+        answer = await _exchange(f"{url}/stats?format=json&filter=^{name}$", "GET", {})
+        found = {stat["name"]: stat["value"] for stat in json.loads(answer.body)["stats"]}
+        return int(found[name])
+
     def _parts(self, kind: str) -> list[Part]:
         found = json.loads((self.directory / "up.json").read_text())[kind]
         parts = found if isinstance(found, list) else [found]
@@ -76,13 +84,7 @@ class System:
         Raises:
             OSError: Envoy does not answer.
         """
-        connection = await HttpConnection.open(self.url)
-        try:
-            answer = await connection.request(
-                build_request(method, self.url + path, self.headers(), body)
-            )
-        finally:
-            await connection.aclose()
+        answer = await _exchange(self.url + path, method, self.headers(), body)
         return RestAnswer(answer.status, json.loads(answer.body or b"{}"))
 
 
@@ -107,6 +109,16 @@ async def running_system(
                 up.check()
                 await asyncio.sleep(0.05)
         yield system
+
+
+async def _exchange(
+    url: str, method: str, headers: Mapping[str, str], body: object = None
+) -> HttpAnswer:
+    connection = await HttpConnection.open(url)
+    try:
+        return await connection.request(build_request(method, url, headers, body))
+    finally:
+        await connection.aclose()
 
 
 async def _answers(system: System) -> bool:

@@ -40,6 +40,7 @@ async def endpoint(system: System, provider_url: str) -> AsyncIterator[str]:
     created = await deployment.create(system, provider_url, name)
     assert created.status == 200, created
     await deployment.until(lambda: deployment.done(system, name, 1))
+    await deployment.until(lambda: deployment.all_healthy(system))
     yield name
     async with asyncio.timeout(30):
         await system.call("DELETE", f"{deployment.PATH}/{name}")

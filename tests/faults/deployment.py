@@ -1,9 +1,12 @@
 """What the fault tests do to a deployment and ask of it, beside sending traffic."""
 
 import asyncio
+import itertools
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 import grpc
 from google.api.httpbody_pb2 import HttpBody
@@ -46,6 +49,11 @@ async def done(system: System, name: str, version: int) -> bool:
     return is_done(await system.call("GET", f"{PATH}/{name}"), version)
 
 
+async def all_healthy(system: System) -> bool:
+    """Tell whether Envoy sends requests to every worker."""
+    return await system.healthy_workers() == len(system.workers)
+
+
 def is_done(answer: RestAnswer, version: int) -> bool:
     """Tell whether an endpoint, as answered, serves `version` and is not updating."""
     body = answer.body
@@ -66,6 +74,51 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
             except (OSError, grpc.aio.AioRpcError):
                 pass
             await asyncio.sleep(0.05)
+
+
+@dataclass
+class Creation:
+    """Endpoints created one after another; each refusal must be a clear 503."""
+
+    system: System
+    provider_url: str
+    # Names of the endpoints whose creation was answered with 200.
+    committed: list[str] = field(default_factory=list)
+
+    async def wait_for(self, count: int) -> None:
+        """Return once `count` more endpoints are created."""
+        goal = len(self.committed) + count
+
+        async def reached() -> bool:
+            return len(self.committed) >= goal
+
+        await until(reached)
+
+    async def run(self) -> None:
+        """Create until cancelled."""
+        for number in itertools.count():
+            name = f"created-{number}"
+            try:
+                answer = await create(self.system, self.provider_url, name)
+            except OSError:
+                # The call was lost: whether the endpoint was committed is unknown.
+                continue
+            if answer.status == 200:
+                self.committed.append(name)
+            else:
+                assert answer.status == 503, answer
+                assert answer.body["error_code"] == "TEMPORARILY_UNAVAILABLE", answer
+                await asyncio.sleep(0.1)
+
+
+@asynccontextmanager
+async def constant_creation(system: System, provider_url: str) -> AsyncIterator[Creation]:
+    """Create endpoints until the context is left."""
+    creation = Creation(system, provider_url)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(creation.run())
+        yield creation
+        running.cancel()
 
 
 def kill(part: Part) -> None:

@@ -1,6 +1,5 @@
 """PostgreSQL restarts under load, and two control planes share one PostgreSQL."""
 
-import itertools
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,13 @@ from modelserving.v1.endpoint_service_pb2_grpc import EndpointServiceStub
 from adapters.rpc.metadata import AUTHORIZATION
 from bench.children import child, free_address, python, wait_until_serving
 from bench.system import ADMIN_TOKEN, chat_config, running_system
-from tests.faults.deployment import PATH, create, query_worker, until, update_and_wait
+from tests.faults.deployment import (
+    PATH,
+    constant_creation,
+    create,
+    query_worker,
+    update_and_wait,
+)
 from tests.faults.traffic import MODEL, constant_traffic
 from tests.postgres import PostgresServer
 
@@ -32,29 +37,25 @@ async def test_postgresql_restarts_under_load(
         assert (await create(system, provider_url, "endpoint")).status == 200
         async with constant_traffic(system, "endpoint", rate=40) as traffic:
             await update_and_wait(system, provider_url, traffic, 2)
-            postgres_server.stop(kill=True)
+            async with constant_creation(system, provider_url) as creation:
+                await creation.wait_for(5)
+                postgres_server.stop(kill=True)
 
-            refused = await create(system, provider_url, "refused")
-            assert refused.status == 503
-            assert refused.body["error_code"] == "TEMPORARILY_UNAVAILABLE"
-            assert "database" in refused.body["message"]
-            read = await system.call("GET", f"{PATH}/endpoint")
-            assert read.status == 503
-            await traffic.wait_for(40)
+                refused = await create(system, provider_url, "refused")
+                assert refused.status == 503
+                assert refused.body["error_code"] == "TEMPORARILY_UNAVAILABLE"
+                assert "database" in refused.body["message"]
+                assert (await system.call("GET", f"{PATH}/endpoint")).status == 503
+                await traffic.wait_for(40)
 
-            postgres_server.start()
-            names = (f"after-{number}" for number in itertools.count())
-
-            async def can_create() -> bool:
-                return (await create(system, provider_url, next(names))).status == 200
-
-            await until(can_create)
+                postgres_server.start()
+                await creation.wait_for(5)
             await update_and_wait(system, provider_url, traffic, 3)
             await traffic.wait_for(20)
         assert traffic.failures() == []
         assert traffic.stale() == []
         listed = {item["name"] for item in (await system.call("GET", PATH)).body["endpoints"]}
-        assert "endpoint" in listed
+        assert {"endpoint", *creation.committed} <= listed
         assert "refused" not in listed
 
 

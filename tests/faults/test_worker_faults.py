@@ -20,6 +20,7 @@ async def test_killed_worker_loses_only_what_it_was_answering(
         kill(victim)
         await until(lambda: _is_gone(victim.pid))
         gone_at = time.monotonic()
+        await traffic.wait_for(20)
         await update_and_wait(system, provider_url, traffic, 2)
 
         async def has_caught_up() -> bool:
@@ -66,6 +67,8 @@ async def test_stopped_worker_fails_the_update_and_never_answers_stale(
         await update_and_wait(system, provider_url, traffic, 4)
         assert await query_worker(victim.grpc, endpoint) == 4
         await traffic.wait_for(30)
+    # What the stopped worker had been sent was answered when it went on.
+    assert traffic.failures() == []
     assert traffic.stale() == []
     assert all(outcome.served_version != 2 for outcome in traffic.outcomes)
 
