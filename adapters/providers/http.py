@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Protocol, Self
+from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
@@ -137,8 +138,9 @@ class AiohttpTransport:
         stand_in = self._origins.get(url.origin())
         if stand_in is None:
             return url, request.headers
-        routed = url.with_scheme(stand_in.scheme).with_host(stand_in.host or "")
-        return routed.with_port(stand_in.port), {**request.headers, "host": url.authority}
+        # Joined as text, since a signature covers the path as it is written.
+        routed = URL(str(stand_in) + url.raw_path_qs, encoded=True)
+        return routed, {**request.headers, "host": urlsplit(request.url).netloc}
 
 
 class _AiohttpResponse:
