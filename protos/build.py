@@ -7,6 +7,7 @@ set that Envoy's transcoder and the proto linter read. Generated code is never c
 import shutil
 import subprocess
 import sys
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -37,24 +38,32 @@ def google_api_root() -> Path:
 
 
 def compile_protos() -> None:
-    """Replace `protos/gen` by freshly generated code."""
-    shutil.rmtree(OUT, ignore_errors=True)
-    OUT.mkdir()
+    """Replace `protos/gen` by freshly generated code, in one step for whoever imports it."""
+    with tempfile.TemporaryDirectory(dir=ROOT) as scratch:
+        new, old = Path(scratch) / "new", Path(scratch) / "old"
+        new.mkdir()
+        _generate(new)
+        if OUT.exists():
+            OUT.rename(old)
+        new.rename(OUT)
+
+
+def _generate(out: Path) -> None:
     protos = sorted(path.relative_to(ROOT) for path in (ROOT / "modelserving").rglob("*.proto"))
     # A grpc module for a file without services would be empty, so only services get one.
     services = [str(path) for path in protos if path.stem.endswith("_service")]
     _protoc(
         [
-            f"--python_out={OUT}",
-            f"--mypy_out={OUT}",
-            f"--descriptor_set_out={OUT / 'modelserving.binpb'}",
+            f"--python_out={out}",
+            f"--mypy_out={out}",
+            f"--descriptor_set_out={out / 'modelserving.binpb'}",
             "--include_imports",
             "--include_source_info",
             *map(str, protos),
         ]
     )
-    _protoc([f"--grpc_python_out={OUT}", f"--mypy_grpc_out={OUT}", *services])
-    for package in [OUT / "modelserving", *(OUT / "modelserving").rglob("*/")]:
+    _protoc([f"--grpc_python_out={out}", f"--mypy_grpc_out={out}", *services])
+    for package in [out / "modelserving", *(out / "modelserving").rglob("*/")]:
         if package.is_dir() and package.name != "__pycache__":
             (package / "__init__.py").touch()
             (package / "py.typed").touch()
