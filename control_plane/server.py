@@ -163,8 +163,8 @@ async def _start_servers(
     api_port = await stack.enter_async_context(
         running(api, settings.control_plane_listen, settings.drain_seconds)
     )
-    await health.set_serving(True)
-    stack.push_async_callback(health.set_serving, False)
+    await health.set_serving(serving=True)
+    stack.push_async_callback(health.set_serving, serving=False)
     return Ports(api_port, snapshot_port)
 
 

@@ -68,7 +68,7 @@ class SnapshotServicer(snapshot_service_pb2_grpc.SnapshotServiceServicer):
         self._watchers.add(watcher)
         fields = {"worker": watcher.worker_id, "revision": hello.last_revision, "resume": resume}
         _log.info("worker connected", extra=log_fields(**fields))
-        reader = asyncio.create_task(self._read(request_iterator, watcher))  # noqa: TID251 - lives as long as the stream
+        reader = asyncio.create_task(self._read(request_iterator, watcher))
         try:
             async for response in self._responses(watcher, resume=resume):
                 yield response

@@ -4,7 +4,6 @@ Python modules land in `protos/gen/modelserving`; `protos/gen/modelserving.binpb
 set that Envoy's transcoder and the proto linter read. Generated code is never committed.
 """
 
-import shutil
 import subprocess
 import sys
 import tempfile

@@ -33,7 +33,7 @@ class Health:
     def __init__(self) -> None:
         self.servicer = health.aio.HealthServicer()
 
-    async def set_serving(self, serving: bool) -> None:  # noqa: FBT001 - a switch has one argument
+    async def set_serving(self, *, serving: bool) -> None:
         """Report the server as serving or not."""
         status = health_pb2.HealthCheckResponse.ServingStatus
         await self.servicer.set("", status.SERVING if serving else status.NOT_SERVING)

@@ -92,7 +92,7 @@ async def api(
     servicer = EndpointServicer(endpoints, settings, ConfigHistory(database))
     add_EndpointServiceServicer_to_server(servicer, server)
     add_SecretServiceServicer_to_server(SecretServicer(secrets), server)
-    await health.set_serving(True)
+    await health.set_serving(serving=True)
     async with (
         running(server, "127.0.0.1:0", 1.0) as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,

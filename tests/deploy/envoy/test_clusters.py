@@ -45,7 +45,7 @@ async def test_one_worker_of_two_is_enough(tmp_path: Path) -> None:
         check_error(refused, 503, "TEMPORARILY_UNAVAILABLE")
         assert refused.headers["retry-after"] == "1"
 
-        await second.health.set_serving(True)
+        await second.health.set_serving(serving=True)
         await until_health(public, 200)
         healthy = await client.get("/health?verbose")
         assert healthy.json() == {"status": "SERVING"}

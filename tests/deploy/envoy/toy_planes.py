@@ -178,7 +178,7 @@ class ToyPlane:
     async def __aenter__(self) -> Self:
         """Serve on a free port."""
         self.port = self.server.add_insecure_port("127.0.0.1:0")
-        await self.health.set_serving(True)
+        await self.health.set_serving(serving=True)
         await self.server.start()
         return self
 
