@@ -35,7 +35,7 @@ async def test_one_worker_of_two_is_enough(tmp_path: Path) -> None:
         for _ in range(20):
             assert (await client.post(QUERY, json={})).status_code == 200
 
-        await second.health.set_serving(False)
+        await second.health.set_serving(serving=False)
         await until_health(public, 503)
         unhealthy = await client.get("/health")
         check_error(unhealthy, 503, "TEMPORARILY_UNAVAILABLE")
