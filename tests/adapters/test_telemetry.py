@@ -1,0 +1,35 @@
+"""Log lines: JSON, complete, and written many at a time."""
+
+import json
+import logging
+import subprocess
+import sys
+
+import pytest
+
+from adapters.telemetry import BufferedHandler, JsonFormatter, log_fields
+
+
+def test_a_line_is_json_with_its_fields() -> None:
+    record = logging.makeLogRecord(
+        {"name": "n", "levelname": "INFO", "msg": "m", **log_fields(status=200)}
+    )
+    line = json.loads(JsonFormatter().format(record))
+    assert {"level": "info", "logger": "n", "message": "m", "status": 200}.items() <= line.items()
+
+
+def test_a_warning_takes_what_waits_with_it(capsys: pytest.CaptureFixture[str]) -> None:
+    handler = BufferedHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.handle(logging.makeLogRecord({"msg": "first", "levelno": logging.INFO}))
+    handler.handle(logging.makeLogRecord({"msg": "second", "levelno": logging.WARNING}))
+    assert capsys.readouterr().err == "first\nsecond\n"
+
+
+def test_the_end_of_the_process_writes_what_waits() -> None:
+    program = (
+        "import logging; from adapters.telemetry import configure_logging;"
+        "configure_logging('info'); logging.info('last')"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert json.loads(ended.stderr)["message"] == "last"
