@@ -3,6 +3,7 @@
 After: `endpoints`, `endpoint_settings`, `config_history`, `openapi`; `endpoint_views` packs.
 """
 
+import asyncio
 from typing import Any
 
 import grpc
@@ -21,6 +22,8 @@ from control_plane.openapi import build_openapi
 from control_plane.store.endpoint_store import EndpointRecord
 
 _Context = grpc.aio.ServicerContext[Any, Any]
+
+_PAUSE_AFTER = 200
 
 
 class EndpointServicer(EndpointServiceServicer):
@@ -50,10 +53,13 @@ class EndpointServicer(EndpointServiceServicer):
     ) -> pb.ListServingEndpointsResponse:
         """List all endpoints."""
         principal = current_principal.get()
-        records = await self._endpoints.list_all()
-        return pb.ListServingEndpointsResponse(
-            endpoints=[build_summary(record, principal) for record in records]
-        )
+        response = pb.ListServingEndpointsResponse()
+        for index, record in enumerate(await self._endpoints.list_all()):
+            response.endpoints.append(build_summary(record, principal))
+            if index % _PAUSE_AFTER == 0:
+                # Thousands of summaries at once would hold up every other call.
+                await asyncio.sleep(0)
+        return response
 
     async def DeleteServingEndpoint(
         self, request: pb.DeleteServingEndpointRequest, context: _Context

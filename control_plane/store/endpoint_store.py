@@ -31,6 +31,8 @@ from control_plane.store.tables import (
 
 # Above this, a query reads all rows: drivers limit the number of parameters.
 _MAX_IDS = 500
+# Endpoints that a list reads at a time.
+_PAGE = 500
 
 _Active = aliased(EndpointConfigRow)
 _Pending = aliased(EndpointConfigRow)
@@ -125,9 +127,19 @@ async def lock(session: AsyncSession, name: str) -> None:
 
 
 async def list_all(session: AsyncSession) -> list[EndpointRecord]:
-    """Return all endpoints, ordered by name."""
-    records = [_record(*row) for row in (await session.exec(_joined())).all()]
-    return sorted(records, key=lambda record: record.name)
+    """Return all endpoints, ordered by name.
+
+    They are read in pages, since thousands of rows at once would hold up every other call.
+    """
+    records: list[EndpointRecord] = []
+    last_id = ""
+    while True:
+        page = _joined().where(col(EndpointRow.id) > last_id).order_by(col(EndpointRow.id))
+        rows = (await session.exec(page.limit(_PAGE))).all()
+        records += [_record(*row) for row in rows]
+        if len(rows) < _PAGE:
+            return sorted(records, key=lambda record: record.name)
+        last_id = rows[-1][0].id
 
 
 async def list_versions(session: AsyncSession, endpoint_id: str) -> list[StoredVersion]:

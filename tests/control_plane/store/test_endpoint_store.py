@@ -1,3 +1,4 @@
+import pytest
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig, UsageTrackingConfig
 from modelserving.v1.endpoint_pb2 import EndpointTag, RateLimit
 
@@ -127,3 +128,16 @@ async def test_deleting_leaves_nothing_behind(database: Database) -> None:
     async with database.read() as session:
         assert await endpoint_store.list_all(session) == []
         assert await endpoint_store.list_versions(session, "a") == []
+
+
+async def test_a_list_over_several_pages_is_complete(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint_store, "_PAGE", 3)
+    names = [f"e{number}" for number in range(7)]
+    async with database.write() as transaction:
+        for name in names:
+            await insert(transaction, name)
+    async with database.read() as session:
+        listed = await endpoint_store.list_all(session)
+    assert [record.id for record in listed] == names
