@@ -120,10 +120,15 @@ class ChunkBuilder:
         self._shared = {"id": answer_id, "object": kind, "created": created}
 
     def delta(
-        self, delta: JsonObject, finish_reason: str | None = None, index: int = 0
+        self,
+        delta: JsonObject,
+        finish_reason: str | None = None,
+        index: int = 0,
+        more: JsonObject | None = None,
     ) -> JsonObject:
-        """Return a chat's chunk with one choice."""
+        """Return a chat's chunk with one choice, which has the fields of `more` too."""
         choice = {
+            **(more or {}),
             "index": index,
             "delta": delta,
             "logprobs": None,
