@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.children import child, python
+from bench.floor import Floor, running_floor
 from bench.http_client import build_request
 from bench.load import LoadResult, run_load
 from bench.processes import cpu_seconds, peak_memory_mib
@@ -27,6 +28,7 @@ _STREAM_COLUMNS = (
     *("load µs/chunk", "failures"),
 )
 _ENDPOINT = "bench"
+_FLOOR = "Envoy and an empty server"
 _CHUNKS = 50
 _WARM_UP_SECONDS = 0.5
 BUDGET = "budget: Envoy + worker at most 600 µs for a small chat request"
@@ -44,6 +46,7 @@ class Effort:
 @dataclass(frozen=True)
 class _Setup:
     system: System
+    floor: Floor
     provider_url: str
     provider_pid: int
 
@@ -53,14 +56,17 @@ async def measure(effort: Effort, *, unary: bool, streams: bool) -> list[Table]:
     tables = []
     with tempfile.TemporaryDirectory(prefix="modelplane-bench-") as name:
         directory = Path(name)
-        async with running_system(directory, "--workers", "1") as system:
+        async with (
+            running_system(directory, "--workers", "1") as system,
+            running_floor(directory) as floor,
+        ):
             if unary:
-                async with _provider(system, directory, interval=0.0) as setup:
+                async with _provider(system, floor, directory, interval=0.0) as setup:
                     tables.append(await _measure_unary(setup, effort))
             if streams:
                 rows: list[list[str | float]] = []
                 for interval in (0.005, 0.0):
-                    async with _provider(system, directory, interval=interval) as setup:
+                    async with _provider(system, floor, directory, interval=interval) as setup:
                         rows += await _measure_streams(setup, effort, interval)
                 tables.append(Table(f"Streams of {_CHUNKS} chunks", _STREAM_COLUMNS, rows))
             tables.append(_memory(system))
@@ -68,7 +74,9 @@ async def measure(effort: Effort, *, unary: bool, streams: bool) -> list[Table]:
 
 
 @asynccontextmanager
-async def _provider(system: System, directory: Path, interval: float) -> AsyncIterator[_Setup]:
+async def _provider(
+    system: System, floor: Floor, directory: Path, interval: float
+) -> AsyncIterator[_Setup]:
     options = ("--chunks", str(_CHUNKS), "--chunk-interval-seconds", str(interval))
     command = (*python("bench.mock_provider"), *options)
     async with child(*command, settings={}, directory=directory) as mock:
@@ -79,7 +87,7 @@ async def _provider(system: System, directory: Path, interval: float) -> AsyncIt
         if created.status != 200:
             raise RuntimeError(f"cannot create the endpoint: {created}")
         try:
-            yield _Setup(system, url, mock.pid)
+            yield _Setup(system, floor, url, mock.pid)
         finally:
             await system.call("DELETE", f"/api/2.0/serving-endpoints/{_ENDPOINT}")
 
@@ -88,9 +96,11 @@ async def _measure_unary(setup: _Setup, effort: Effort) -> Table:
     rows = []
     for size, content in (("small", "Say hello."), ("100 kB", "x" * 100_000)):
         for connections in effort.connections:
-            for path in ("provider alone", "gateway"):
+            for path in ("provider alone", _FLOOR, "gateway"):
                 message, url = _message(setup, path, content, stream=False)
-                measured = await _measure(setup, url, message, connections, effort.seconds)
+                measured = await _measure(
+                    setup, url, message, connections, effort.seconds, floor=path == _FLOOR
+                )
                 case = f"{path}, {size} body"
                 rows.append(measured.row(case, connections, measured.result.requests))
     return Table(f"Chat requests ({BUDGET})", _COLUMNS, rows)
@@ -114,6 +124,8 @@ def _message(setup: _Setup, path: str, content: str, *, stream: bool) -> tuple[b
     if path == "gateway":
         url = f"{setup.system.url}/serving-endpoints/{_ENDPOINT}/invocations"
         return build_request("POST", url, setup.system.headers(), body), url
+    if path == _FLOOR:
+        return build_request("POST", setup.floor.url, setup.system.headers(), body), setup.floor.url
     url = f"{setup.provider_url}/v1/chat/completions"
     return build_request("POST", url, {}, {"model": "mock", **body}), url
 
@@ -139,12 +151,18 @@ class _Measured:
 
 
 async def _measure(
-    setup: _Setup, url: str, message: bytes, connections: int, seconds: float
+    setup: _Setup,
+    url: str,
+    message: bytes,
+    connections: int,
+    seconds: float,
+    *,
+    floor: bool = False,
 ) -> _Measured:
     await run_load(url, message, connections, min(_WARM_UP_SECONDS, seconds))
     groups: list[Sequence[int | str]] = [
-        _pids([setup.system.envoy]),
-        _pids(setup.system.workers),
+        [setup.floor.envoy_pid] if floor else _pids([setup.system.envoy]),
+        [setup.floor.server_pid] if floor else _pids(setup.system.workers),
         [setup.provider_pid],
         ["self"],
     ]
