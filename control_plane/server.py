@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from modelserving.snapshot.v1.snapshot_service_pb2_grpc import (
     add_SnapshotServiceServicer_to_server,
 )
+from modelserving.v1 import inference_service_pb2, model_service_pb2
 from modelserving.v1.endpoint_service_pb2_grpc import add_EndpointServiceServicer_to_server
 from modelserving.v1.secret_service_pb2_grpc import add_SecretServiceServicer_to_server
 from prometheus_client import CollectorRegistry, Gauge
@@ -42,8 +43,15 @@ from control_plane.store.notifications import listen
 from control_plane.store.token_store import ensure_admin_token
 
 API_SERVICES = ("modelserving.v1.EndpointService", "modelserving.v1.SecretService")
-# Reflection through Envoy's port is answered here, so it also names the workers' public service.
-REFLECTED_SERVICES = (*API_SERVICES, "modelserving.v1.InferenceService")
+# Reflection through Envoy's port is answered here, so it also describes the workers' services.
+REFLECTED_SERVICES = (
+    *API_SERVICES,
+    *(
+        service.full_name
+        for module in (inference_service_pb2, model_service_pb2)
+        for service in module.DESCRIPTOR.services_by_name.values()
+    ),
+)
 
 
 @dataclass(frozen=True)

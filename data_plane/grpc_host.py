@@ -1,29 +1,24 @@
 """Carries calls over grpc.aio: one host of the service, `host.py` says what a host is.
 
-Messages stay bytes here: decoding requests and encoding answers is shared with other hosts.
+Messages stay bytes here: decoding requests and encoding answers is shared with other hosts. All
+RPCs are carried as streams: on the wire, a stream of one message is what a unary caller expects.
 """
 
 import asyncio
 import logging
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from math import isfinite
 from typing import NoReturn, TypeAlias
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from adapters.rpc.metadata import REQUEST_ID, Metadata, as_mapping
 from adapters.rpc.status import shorten, trailing_metadata
 from adapters.telemetry import log_fields
-from data_plane.errors import STATUS_TABLE, refusal_of
-from data_plane.host import (
-    SERVICE_NAME,
-    Method,
-    Service,
-    encode_content_type,
-    encode_data,
-    parse_call,
-)
+from data_plane.errors import STATUS_TABLE, Refusal, refusal_of
+from data_plane.host import Rpc, Service, make_call, request_id_of
 
 # Sending to a caller who left may fail before the cancellation arrives.
 _CALLER_GONE = (grpc.aio.InternalError, grpc.aio.UsageError)
@@ -31,52 +26,59 @@ _log = logging.getLogger(__name__)
 _Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 
 
-def inference_handler(service: Service) -> grpc.GenericRpcHandler:
-    """Return the handler that a grpc.aio server needs to carry calls to `service`."""
-    handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
-        method.value: grpc.unary_stream_rpc_method_handler(_carrier(method, service))
-        for method in Method
-    }
-    return grpc.method_handlers_generic_handler(SERVICE_NAME, handlers)
+def rpc_handlers(rpcs: Iterable[Rpc], service: Service) -> list[grpc.GenericRpcHandler]:
+    """Return the handlers that a grpc.aio server needs to carry calls of `rpcs` to `service`."""
+    by_service: dict[str, dict[str, grpc.RpcMethodHandler[bytes, bytes]]] = {}
+    for rpc in rpcs:
+        handlers = by_service.setdefault(rpc.service, {})
+        handlers[rpc.name] = grpc.unary_stream_rpc_method_handler(_carrier(rpc, service))
+    return [
+        grpc.method_handlers_generic_handler(name, handlers)
+        for name, handlers in by_service.items()
+    ]
 
 
-class GrpcReply:
-    """Answers one gRPC call; see `host.Reply`."""
+class GrpcOutlet:
+    """Takes the messages of one gRPC call; see `host.Outlet`."""
 
-    __slots__ = ("_context", "_prefix")
+    __slots__ = ("_context", "_request_id")
 
-    def __init__(self, context: _Context) -> None:
+    def __init__(self, context: _Context, request_id: str) -> None:
         self._context = context
-        self._prefix = b""
+        self._request_id = request_id
 
-    async def start(self, content_type: str, metadata: Metadata) -> None:
+    async def start(self, metadata: Metadata) -> None:
         """Send the initial metadata."""
-        self._prefix = encode_content_type(content_type)
         try:
             await self._context.send_initial_metadata(metadata)
         except _CALLER_GONE:
             raise asyncio.CancelledError from None
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, message: bytes) -> None:
         """Send one message."""
-        message = self._prefix + encode_data(data)
-        self._prefix = b""
         try:
             await self._context.write(message)
         except _CALLER_GONE:
             raise asyncio.CancelledError from None
 
+    async def fail(self, refusal: Refusal) -> None:
+        """Let the call end with the status of a refusal once it has been answered."""
+        self._context.set_trailing_metadata(_trailers(refusal, self._request_id))
+        self._context.set_code(refusal.status.code)
+        self._context.set_details(shorten(refusal.message))
 
-def _carrier(method: Method, service: Service) -> Callable[[bytes, _Context], Awaitable[None]]:
+
+def _carrier(rpc: Rpc, service: Service) -> Callable[[bytes, _Context], Awaitable[None]]:
     async def carry(message: bytes, context: _Context) -> None:
         metadata = as_mapping(context.invocation_metadata())
-        call = parse_call(method, message, metadata, _deadline(context))
+        request_id = request_id_of(metadata)
         try:
-            await service.answer(call, GrpcReply(context))
-        except asyncio.CancelledError:
+            call = make_call(rpc.read(message), metadata, request_id, _deadline(context))
+            await service.answer(call, rpc.reply(GrpcOutlet(context, request_id)))
+        except (asyncio.CancelledError, DecodeError):
             raise
         except Exception as error:  # noqa: BLE001 - a bug must reach the caller as one, too
-            await _refuse(context, error, call.request_id)
+            await _refuse(context, error, request_id)
 
     return carry
 
@@ -93,7 +95,11 @@ async def _refuse(context: _Context, error: Exception, request_id: str) -> NoRet
         fields = log_fields(request_id=request_id, error=type(error).__name__, stack=stack)
         _log.error("a call failed", extra=fields)
     refusal = refusal_of(error, request_id)
-    metadata = trailing_metadata(refusal.status, refusal.retry_after)
-    context.set_trailing_metadata((*metadata, (REQUEST_ID, request_id)))
+    context.set_trailing_metadata(_trailers(refusal, request_id))
     await context.abort(refusal.status.code, shorten(refusal.message))
     raise AssertionError("abort returned")
+
+
+def _trailers(refusal: Refusal, request_id: str) -> Metadata:
+    metadata = trailing_metadata(refusal.status, refusal.retry_after)
+    return (*metadata, (REQUEST_ID, request_id))

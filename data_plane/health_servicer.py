@@ -7,15 +7,15 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from data_plane.host import SERVICE_NAME
+from data_plane import http_body, typed_rpcs
 from data_plane.readiness import TICK_SECONDS, Readiness
 
 _STATUS = health_pb2.HealthCheckResponse.ServingStatus
-_KNOWN = ("", SERVICE_NAME)
+_KNOWN = ("", http_body.SERVICE_NAME, typed_rpcs.SERVICE_NAME)
 
 
 class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # has no types
-    """Answers health checks of the whole server and of the inference service."""
+    """Answers health checks of the whole server and of each of its services."""
 
     def __init__(self, readiness: Readiness) -> None:
         self._readiness = readiness

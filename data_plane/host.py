@@ -1,30 +1,28 @@
 """The host interface: what the service knows of whoever carries its calls.
 
-The service is written against `Call` and `Reply`; `grpc_host.py` carries them over grpc.aio. Both
-sides of the wire are encoded here, so that any other host answers byte for byte the same.
+The service is written against `Call` and `Reply`; a host (`grpc_host.py`) carries encoded messages
+and knows only `Rpc` and `Outlet`. What lies between is shared by all hosts, so that each answers
+byte for byte the same: `http_body.py` for HTTP bodies, `typed_rpcs.py` for typed messages.
 Cancellation is asyncio's: a caller who went away cancels the task that answers.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import lru_cache
 from typing import Protocol
 from uuid import uuid4
 
-from modelserving.v1 import inference_service_pb2 as pb
-
 from adapters.rpc.metadata import REQUEST_ID, Metadata
-
-SERVICE_NAME = "modelserving.v1.InferenceService"
+from data_plane.errors import Refusal
 
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 _SEVEN_BITS = 0x7F
+_LENGTH_DELIMITED = 2
 
 
 class Method(StrEnum):
-    """RPCs of the inference service."""
+    """What the service does, by the names of the RPCs of `InferenceService`."""
 
     QUERY = "Query"
     CREATE_CHAT_COMPLETION = "CreateChatCompletion"
@@ -34,11 +32,21 @@ class Method(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """What an encoded request message asks for; the fields are those of `Call`."""
+
+    method: Method
+    name: str = ""
+    served_model_name: str = ""
+    body: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """One call to the service. Its repr shows neither credentials nor the prompt.
 
     Attributes:
-        method: RPC called.
+        method: What is asked for.
         name: Endpoint named in the path; empty where the body names it.
         served_model_name: Served entity named in the path; empty: the traffic split decides.
         body: The caller's JSON.
@@ -57,13 +65,46 @@ class Call:
 
 
 class Reply(Protocol):
-    """Takes the answer to one call: metadata once, then messages."""
+    """Takes the answer to one call: metadata once, then JSON or events, then perhaps a failure."""
 
     async def start(self, content_type: str, metadata: Metadata) -> None:
-        """Send the metadata; the content type goes with the first message."""
+        """Send the metadata, and say what follows."""
 
     async def send(self, data: bytes) -> None:
-        """Send a message; returns when the transport takes more."""
+        """Send a JSON document or whole events; returns when the transport takes more."""
+
+    async def fail(self, refusal: Refusal) -> None:
+        """End a stream that has begun: say why it broke off."""
+
+
+class Outlet(Protocol):
+    """Takes the messages of one call to a host."""
+
+    async def start(self, metadata: Metadata) -> None:
+        """Send the initial metadata."""
+
+    async def send(self, message: bytes) -> None:
+        """Send an encoded message; returns when the transport takes more."""
+
+    async def fail(self, refusal: Refusal) -> None:
+        """End the call with the status of a refusal, after the messages sent so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rpc:
+    """One RPC, for whichever host carries it.
+
+    Attributes:
+        service: Full name of its service.
+        name: Its name there.
+        read: Returns what an encoded request message asks for.
+        reply: Returns the reply that sends its answers as messages.
+    """
+
+    service: str
+    name: str
+    read: Callable[[bytes], Request]
+    reply: Callable[[Outlet], Reply]
 
 
 class Service(Protocol):
@@ -77,37 +118,26 @@ class Service(Protocol):
         """
 
 
-def parse_call(
-    method: Method, message: bytes, metadata: Mapping[str, str], deadline_seconds: float | None
-) -> Call:
-    """Return the call in an encoded request message.
-
-    Raises:
-        google.protobuf.message.DecodeError: `message` is not of the method's request type.
-    """
+def request_id_of(metadata: Mapping[str, str]) -> str:
+    """Return the id that the caller gave the call, or a new one."""
     request_id = metadata.get(REQUEST_ID, "")
-    if not _REQUEST_ID.fullmatch(request_id):
-        request_id = str(uuid4())
-    if method is Method.QUERY:
-        query = pb.QueryRequest.FromString(message)
-        name, served, body = query.name, query.served_model_name, query.payload.data
-    elif method is Method.LIST_MODELS:
-        name, served, body = "", "", b""
-    else:
-        name, served, body = "", "", pb.OpenAiRequest.FromString(message).payload.data
-    return Call(method, name, served, body, metadata, request_id, deadline_seconds)
+    return request_id if _REQUEST_ID.fullmatch(request_id) else str(uuid4())
 
 
-@lru_cache(maxsize=16)
-def encode_content_type(content_type: str) -> bytes:
-    """Return field 1 of `google.api.HttpBody`."""
-    value = content_type.encode()
-    return b"\x0a" + _varint(len(value)) + value
+def make_call(
+    request: Request,
+    metadata: Mapping[str, str],
+    request_id: str,
+    deadline_seconds: float | None,
+) -> Call:
+    """Return the call that a request arrives with."""
+    name, served = request.name, request.served_model_name
+    return Call(request.method, name, served, request.body, metadata, request_id, deadline_seconds)
 
 
-def encode_data(data: bytes) -> bytes:
-    """Return field 2 of `google.api.HttpBody`; building the message would copy `data` twice."""
-    return b"\x12" + _varint(len(data)) + data
+def encode_field(number: int, value: bytes) -> bytes:
+    """Return a field of a message that holds bytes, text, a message or packed numbers."""
+    return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(len(value)) + value
 
 
 def _varint(value: int) -> bytes:

@@ -2,7 +2,7 @@
 
 Called by `invocation.py`; `upstream.py` calls the provider, `streaming.py` shapes. The caller
 is answered only when the provider's answer, or its first chunk, is there, so that what fails
-before is a refusal with its own status. What fails later ends the stream with an error line.
+before is a refusal with its own status. What fails later ends the stream, as the reply can say it.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from data_plane.errors import DeadlineExceeded, refusal_of
 from data_plane.host import Call, Reply
 from data_plane.query import wants_usage
 from data_plane.snapshot import Endpoint, ServedEntity
-from data_plane.streaming import DONE, ChunkShaper, encode_answer, encode_error_line
+from data_plane.streaming import DONE, ChunkShaper, encode_answer
 from data_plane.upstream import SUCCESS, Upstream
 
 JSON = "application/json"
@@ -174,8 +174,8 @@ class _Stream:
         """End a stream that began: say what happened where the caller will read it."""
         self._exchange.record.usage = self._shaper.usage
         self._accountant.note_error(self._exchange.record, error)
-        refusal = refusal_of(error, self._exchange.call.request_id)
-        await self._send(encode_error_line(refusal.status.error_code, refusal.message))
+        self._accountant.note_chunk(self._exchange.record)
+        await self._exchange.reply.fail(refusal_of(error, self._exchange.call.request_id))
 
     async def _require_stream(self, response: HttpResponse) -> None:
         is_json = response.headers.get("content-type", "").startswith(JSON)

@@ -15,9 +15,9 @@ from adapters.providers.http import AiohttpTransport
 from adapters.rpc.server import new_server, running
 from adapters.telemetry import log_fields
 from data_plane.accounting import Accountant
-from data_plane.grpc_host import inference_handler
+from data_plane.grpc_host import rpc_handlers
 from data_plane.health_servicer import HealthServicer
-from data_plane.host import SERVICE_NAME
+from data_plane.http_body import HTTP_BODY_RPCS
 from data_plane.invocation import Inference
 from data_plane.metrics import ConfigMetrics, Metrics
 from data_plane.readiness import TICK_SECONDS, Readiness
@@ -25,10 +25,12 @@ from data_plane.relay import Relay, Timeouts
 from data_plane.settings import Settings
 from data_plane.snapshot import Snapshots
 from data_plane.snapshot_watcher import Clocks, SnapshotWatcher, Source
+from data_plane.typed_rpcs import TYPED_RPCS
 from data_plane.upstream import Upstream
 
 _log = logging.getLogger(__name__)
 BUILD = "0.1.0"
+RPCS = (*HTTP_BODY_RPCS, *TYPED_RPCS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +75,12 @@ async def running_worker(
         source, snapshots, readiness, ConfigMetrics(registry), clocks, metrics.forget
     )
     timeouts = Timeouts(settings.request_timeout_seconds, settings.stream_idle_seconds)
-    server = new_server([SERVICE_NAME], HealthServicer(readiness))
+    server = new_server(sorted({rpc.service for rpc in RPCS}), HealthServicer(readiness))
     async with AiohttpTransport(settings.origins) as transport:
         upstream = Upstream(transport, lambda: wall_ms() / 1000)
         relay = Relay(upstream, accountant, timeouts)
         inference = Inference(snapshots, relay, accountant, wall_ms)
-        server.add_generic_rpc_handlers((inference_handler(inference),))
+        server.add_generic_rpc_handlers(tuple(rpc_handlers(RPCS, inference)))
         async with (
             aclosing(upstream),
             running(server, settings.worker_listen, settings.drain_seconds) as port,

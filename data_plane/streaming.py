@@ -4,12 +4,15 @@ Used by `relay.py`. The caller knows the model under the endpoint's name, gets u
 only when it asked for it, and the role only in the first delta of a choice.
 """
 
+from collections.abc import Iterator
+
 import orjson
 
 from adapters.providers.errors import MalformedAnswer
 from adapters.providers.types import JsonObject, Task, Usage, parse_usage
 
 DONE = b"data: [DONE]\n\n"
+_DONE_LINE = DONE.strip()
 
 
 def encode_answer(provider: str, answer: JsonObject, model: str) -> bytes:
@@ -28,6 +31,13 @@ def encode_answer(provider: str, answer: JsonObject, model: str) -> bytes:
 def encode_error_line(code: str, message: str) -> bytes:
     """Return the line that ends a stream that failed after it began."""
     return b"data: " + orjson.dumps({"error": {"message": message, "code": code}}) + b"\n\n"
+
+
+def split_events(lines: bytes) -> Iterator[bytes]:
+    """Yield the chunks, as JSON, in lines that `ChunkShaper` made; the end marker is none."""
+    for line in lines.split(b"\n\n"):
+        if line and line != _DONE_LINE:
+            yield line.removeprefix(b"data: ")
 
 
 class ChunkShaper:

@@ -9,7 +9,12 @@ import pytest
 from google.api import annotations_pb2
 from google.protobuf.descriptor import ServiceDescriptor
 from modelserving.snapshot.v1 import snapshot_service_pb2
-from modelserving.v1 import endpoint_service_pb2, inference_service_pb2, secret_service_pb2
+from modelserving.v1 import (
+    endpoint_service_pb2,
+    inference_service_pb2,
+    model_service_pb2,
+    secret_service_pb2,
+)
 
 from adapters.providers.registry import FACTORIES
 from adapters.providers.unavailable import build_unavailable_adapter
@@ -73,6 +78,13 @@ def test_every_public_rpc_has_a_rest_route_in_the_readme(service: ServiceDescrip
             assert verb, f"{method.name} has no google.api.http rule"
             route = f"`{verb.upper()} {getattr(binding, verb)}`"
             assert route in README, f"README does not list {route}"
+
+
+def test_the_typed_rpcs_have_no_rest_route_and_the_readme_names_the_one_they_equal() -> None:
+    # The routes of `InferenceService` are their REST form.
+    for method in model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].methods:
+        assert not method.GetOptions().HasExtension(annotations_pb2.http)
+        assert f"| `ModelService.{method.name}` |" in README
 
 
 def test_the_watch_service_has_no_rest_route() -> None:

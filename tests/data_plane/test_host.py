@@ -5,19 +5,19 @@ from hypothesis import strategies as st
 from modelserving.v1 import inference_service_pb2 as pb
 from modelserving.v1.inference_service_pb2 import DESCRIPTOR
 
-from data_plane.host import (
+from data_plane.host import Method, make_call, request_id_of
+from data_plane.http_body import (
+    HTTP_BODY_RPCS,
     SERVICE_NAME,
-    Method,
     encode_content_type,
     encode_data,
-    parse_call,
 )
 
 
 def test_every_rpc_of_the_service_is_carried() -> None:
     service = DESCRIPTOR.services_by_name["InferenceService"]
     assert service.full_name == SERVICE_NAME
-    assert {method.name for method in service.methods} == {method.value for method in Method}
+    assert {method.name for method in service.methods} == {rpc.name for rpc in HTTP_BODY_RPCS}
 
 
 @given(st.binary(max_size=40_000), st.sampled_from(["", "application/json"]))
@@ -30,7 +30,9 @@ def test_a_query_names_endpoint_and_entity() -> None:
     message = pb.QueryRequest(
         name="chat", served_model_name="gpt", payload=HttpBody(data=b"{}")
     ).SerializeToString()
-    call = parse_call(Method.QUERY, message, {"x-request-id": "r-1", "authorization": "t"}, 2.5)
+    query = next(rpc for rpc in HTTP_BODY_RPCS if rpc.name == "Query")
+    call = make_call(query.read(message), {"authorization": "t"}, "r-1", 2.5)
+    assert call.method is Method.QUERY
     assert (call.name, call.served_model_name, call.body) == ("chat", "gpt", b"{}")
     assert (call.request_id, call.deadline_seconds) == ("r-1", 2.5)
     assert "authorization" not in repr(call)
@@ -39,7 +41,7 @@ def test_a_query_names_endpoint_and_entity() -> None:
 @pytest.mark.parametrize("given_id", ["", " ", "a b", "x" * 129, "ü"])
 def test_an_unfit_request_id_is_replaced(given_id: str) -> None:
     metadata = {"x-request-id": given_id}
-    first = parse_call(Method.LIST_MODELS, b"", metadata, None).request_id
-    second = parse_call(Method.LIST_MODELS, b"", metadata, None).request_id
+    first = request_id_of(metadata)
+    second = request_id_of(metadata)
     assert first
     assert first not in (given_id, second)
