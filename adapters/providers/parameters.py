@@ -1,0 +1,111 @@
+"""The parameters of one query on their way into a provider's body: pure.
+
+An adapter takes, renames or drops those that it knows, `canonical.refuse_unsupported` refuses
+those that the provider cannot take, and what is left in `rest` passes unchanged.
+"""
+
+from adapters.providers.canonical import read_stop, refuse
+from adapters.providers.errors import RequestRefused
+from adapters.providers.types import JsonObject, Query
+
+# OpenAI's parameters that change no answer, so that a provider without them loses nothing.
+HARMLESS = (
+    "user",
+    "metadata",
+    "store",
+    "service_tier",
+    "safety_identifier",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "prediction",
+)
+_GATEWAYS_OWN = ("model", "stream", "stream_options")
+
+
+class Parameters:
+    """The parameters of a query that are not yet dealt with; null means absent.
+
+    Attributes:
+        provider: Name that errors carry.
+        rest: What passes to the provider as it is.
+    """
+
+    __slots__ = ("_adapted", "provider", "rest")
+
+    def __init__(self, provider: str, query: Query) -> None:
+        """Start with all of the query's body but what the gateway decides.
+
+        Args:
+            provider: Name that errors carry.
+            query: The query; its body is left as it is.
+        """
+        self.provider = provider
+        self.rest: JsonObject = {
+            name: value
+            for name, value in query.body.items()
+            if value is not None and name not in _GATEWAYS_OWN
+        }
+        self._adapted: list[str] = []
+
+    @property
+    def adapted(self) -> tuple[str, ...]:
+        """What was changed, for `Plan.adapted`."""
+        return tuple(self._adapted)
+
+    def note(self, change: str) -> None:
+        """Report a change, once."""
+        if change not in self._adapted:
+            self._adapted.append(change)
+
+    def take(self, name: str) -> object:
+        """Remove a parameter and return its value, None where it is absent."""
+        return self.rest.pop(name, None)
+
+    def rename(self, name: str, own: str) -> None:
+        """Pass a parameter under the provider's `own` name, unless that is given too."""
+        if name in self.rest:
+            self.rest.setdefault(own, self.rest.pop(name))
+
+    def rename_stop(self, own: str) -> None:
+        """Pass `stop` as a list under the provider's `own` name.
+
+        Raises:
+            RequestRefused: It is neither a text nor a list of texts.
+        """
+        stops = read_stop(self.provider, self.rest)
+        self.take("stop")
+        if stops:
+            self.rest.setdefault(own, stops)
+
+    def drop(self, *names: str) -> None:
+        """Remove parameters that the provider does not have and that it does well without."""
+        for name in names:
+            if self.take(name) is not None:
+                self.note(f"{name}=dropped")
+
+    def clamp(self, name: str, lowest: float, highest: float) -> None:
+        """Move a share, which OpenAI allows from 0 to 1, between the provider's limits."""
+        value = self.rest.get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            return
+        if not lowest <= value <= highest:
+            self.rest[name] = min(max(value, lowest), highest)
+            self.note(f"{name}=clamped")
+
+    def take_texts(self, name: str) -> list[str]:
+        """Remove a text or a list of texts and return it as a list.
+
+        Raises:
+            RequestRefused: It holds tokens, or nothing.
+        """
+        value = self.take(name)
+        texts = [value] if isinstance(value, str) else value
+        if not isinstance(texts, list) or not texts:
+            raise self.refusal(f"'{name}' must be a text or a list with at least one text.")
+        if not all(isinstance(text, str) for text in texts):
+            raise self.refusal(f"'{name}' must hold texts: {self.provider} takes no tokens.")
+        return texts
+
+    def refusal(self, message: str) -> RequestRefused:
+        """Return the refusal of the query."""
+        return refuse(self.provider, message)
