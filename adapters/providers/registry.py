@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping
 from modelserving.v1.external_model_pb2 import ExternalModel
 
 from adapters.providers.base import Adapter
+from adapters.providers.cohere import build_cohere_adapter
 from adapters.providers.errors import ConfigRefused
+from adapters.providers.google_cloud_vertex_ai import build_vertex_adapter
 from adapters.providers.openai import build_openai_adapter
 from adapters.providers.unavailable import build_unavailable_adapter
 
@@ -14,10 +16,10 @@ AdapterFactory = Callable[[ExternalModel], Adapter]
 FACTORIES: Mapping[str, AdapterFactory] = {
     "openai": build_openai_adapter,
     "anthropic": build_unavailable_adapter,
-    "cohere": build_unavailable_adapter,
+    "cohere": build_cohere_adapter,
     "ai21labs": build_unavailable_adapter,
     "amazon-bedrock": build_unavailable_adapter,
-    "google-cloud-vertex-ai": build_unavailable_adapter,
+    "google-cloud-vertex-ai": build_vertex_adapter,
     "databricks-model-serving": build_unavailable_adapter,
     "custom": build_unavailable_adapter,
 }
