@@ -41,8 +41,12 @@ def build_cluster(name: str, addresses: Sequence[Address]) -> Block:
         **({"type": "STATIC"} if all(map(_is_ip, addresses)) else _DNS),
         "connect_timeout": "1s",
         "lb_policy": "LEAST_REQUEST",
-        # Better an honest 503 than a request to a server known to be down.
-        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "common_lb_config": {
+            # Better an honest 503 than a request to a server known to be down.
+            "healthy_panic_threshold": {"value": 0},
+            # What a health check finds holds at once; by default up to a second later.
+            "update_merge_window": "0s",
+        },
         "ignore_health_on_host_removal": True,
         "health_checks": [_health_check()],
         "circuit_breakers": {"thresholds": [_thresholds()]},

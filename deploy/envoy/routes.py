@@ -57,6 +57,8 @@ def _retry_policy() -> Block:
                 },
             }
         ],
+        # Least-request choice prefers a server that has just died, since it has no request in
+        # flight: of two it is picked three times in four, so a few attempts are too few.
         "host_selection_retry_max_attempts": 100,
     }
 
