@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from modelserving.v1.external_model_pb2 import ExternalModel
 
+from adapters.providers.ai21labs import build_ai21labs_adapter
 from adapters.providers.base import Adapter
 from adapters.providers.cohere import build_cohere_adapter
 from adapters.providers.errors import ConfigRefused
@@ -17,7 +18,7 @@ FACTORIES: Mapping[str, AdapterFactory] = {
     "openai": build_openai_adapter,
     "anthropic": build_unavailable_adapter,
     "cohere": build_cohere_adapter,
-    "ai21labs": build_unavailable_adapter,
+    "ai21labs": build_ai21labs_adapter,
     "amazon-bedrock": build_unavailable_adapter,
     "google-cloud-vertex-ai": build_vertex_adapter,
     "databricks-model-serving": build_unavailable_adapter,
