@@ -1,4 +1,4 @@
-"""Time: whatever needs the time takes a `Clock`; whatever waits says for how long."""
+"""Time and waiting: what needs the time takes a `Clock`; what waits says for how long."""
 
 import asyncio
 import time
@@ -11,6 +11,19 @@ Clock = Callable[[], int]
 def system_clock() -> int:
     """Return the machine's time, milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
+
+
+class Signal:
+    """Wakes all who wait at the time, and only those."""
+
+    def __init__(self) -> None:
+        # Replaced at each signal; whoever waits holds the one that will be set.
+        self.event = asyncio.Event()
+
+    def send(self) -> None:
+        """Wake them."""
+        self.event.set()
+        self.event = asyncio.Event()
 
 
 async def wait_for(event: asyncio.Event, seconds: float) -> bool:

@@ -14,7 +14,7 @@ from typing import Protocol
 from modelserving.snapshot.v1.snapshot_service_pb2 import Nack
 
 from adapters.telemetry import log_fields
-from control_plane.clock import Clock, wait_for
+from control_plane.clock import Clock, Signal, wait_for
 from control_plane.errors import StoreUnavailable
 from control_plane.snapshots.watchers import Watchers
 from control_plane.store import rollout_store
@@ -72,12 +72,14 @@ class RolloutDriver:
         self._activate_timeout_ms = activate_timeout_ms
         self._hold_until_ms = hold_until_ms
         self._hinted = asyncio.Event()
-        # Replaced at each step; whoever waits holds the one that will be set.
-        self._stepped = asyncio.Event()
+        # A step was taken; a worker moved.
+        self._stepped = Signal()
+        self._moved = Signal()
 
     def hint(self) -> None:
         """Look now: something was committed, or a worker moved."""
         self._hinted.set()
+        self._moved.send()
 
     async def run(self) -> None:
         """Drive rollouts until cancelled."""
@@ -117,24 +119,18 @@ class RolloutDriver:
 
     async def wait_settled(self, endpoint_id: str) -> None:
         """Return when the endpoint has no rollout in progress, at the latest after two seconds."""
-        async for _ in self._looks():
+        async for _ in _looks(self._stepped):
             async with self._database.read() as session:
                 if await rollout_store.is_settled(session, endpoint_id):
                     return
 
     async def wait_applied(self, revision: int) -> None:
         """Return when every worker has acknowledged `revision`, at the latest after two seconds."""
-        async for _ in self._looks():
-            others = await self.peers.others()
-            if not self._watchers.behind(revision) and _all_at(others, revision):
+        async for _ in _looks(self._moved):
+            if self._watchers.behind(revision):
+                continue
+            if _all_at(await self.peers.others(), revision):
                 return
-
-    async def _looks(self) -> AsyncIterator[None]:
-        deadline = asyncio.get_running_loop().time() + ANSWER_SECONDS
-        while asyncio.get_running_loop().time() < deadline:
-            stepped = self._stepped
-            yield
-            await wait_for(stepped, _LOOK_SECONDS)
 
     async def _step_one(self, rollout: RolloutState, others: list[WorkerProgress]) -> None:
         late_ms = self._clock() - rollout.deadline_ms
@@ -153,7 +149,7 @@ class RolloutDriver:
                 await rollout_store.complete(
                     transaction, rollout, ready=ready, now_ms=self._clock()
                 )
-            self._tell()
+            self._stepped.send()
 
     async def _step_preparing(
         self, rollout: RolloutState, *, acknowledged: bool, late: bool
@@ -171,12 +167,19 @@ class RolloutDriver:
     async def _fail(self, rollout: RolloutState, reason: str) -> None:
         async with self._database.write() as transaction:
             await rollout_store.fail(transaction, rollout, reason)
-        self._tell()
-
-    def _tell(self) -> None:
-        self._stepped.set()
-        self._stepped = asyncio.Event()
+        self._stepped.send()
 
 
 def _all_at(others: list[WorkerProgress], revision: int) -> bool:
     return all(other.acked_revision >= revision for other in others)
+
+
+async def _looks(signal: Signal) -> AsyncIterator[None]:
+    """Yield at once, at each signal, and now and then, until an answer is due."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + ANSWER_SECONDS
+    while loop.time() < deadline:
+        # Taken before looking, so that what happens meanwhile is not slept through.
+        event = signal.event
+        yield
+        await wait_for(event, _LOOK_SECONDS)
