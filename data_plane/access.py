@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from adapters.rpc.authorization import digest, parse_token
 from adapters.rpc.metadata import AUTHORIZATION
-from data_plane.errors import PermissionDenied, Unauthenticated
+from data_plane.errors import PermissionDenied, Unauthenticated, WorkerNotReady
 from data_plane.snapshot import Endpoint, Snapshot, Token
 
 
@@ -21,8 +21,12 @@ def authenticate(snapshot: Snapshot, metadata: Mapping[str, str], now_ms: float)
         now_ms: Wall time, milliseconds since the epoch.
 
     Raises:
+        WorkerNotReady: The snapshot is the empty one that a worker starts with.
         Unauthenticated: There is no token, or it is unknown or expired.
     """
+    if not snapshot.store_id:
+        # To deny a good token would make clients give up that only have to try again.
+        raise WorkerNotReady
     token = parse_token(metadata.get(AUTHORIZATION))
     if token is None:
         raise Unauthenticated("Send a token as `Authorization: Bearer <token>`.")

@@ -1,6 +1,7 @@
 """Why the data plane refuses a call, and how each refusal leaves it.
 
 DataPlaneError          a call is refused
+├── WorkerNotReady      this worker has no configuration yet
 ├── Unauthenticated     no token, or none that is accepted
 ├── PermissionDenied    the principal may not query the endpoint
 ├── EndpointNotFound    no such endpoint
@@ -28,6 +29,13 @@ _DETAIL_CHARACTERS = 4000
 
 class DataPlaneError(Exception):
     """A call is refused; the text is for the caller."""
+
+
+class WorkerNotReady(DataPlaneError):
+    """This worker has no configuration yet, so it cannot tell who may do what."""
+
+    def __init__(self) -> None:
+        super().__init__("This worker has no configuration yet; try again.")
 
 
 class Unauthenticated(DataPlaneError):
@@ -71,6 +79,7 @@ class DeadlineExceeded(DataPlaneError):
 _CODE = grpc.StatusCode
 STATUS_TABLE = StatusTable(
     {
+        WorkerNotReady: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
         Unauthenticated: Status(_CODE.UNAUTHENTICATED, 401, "UNAUTHENTICATED"),
         PermissionDenied: Status(_CODE.PERMISSION_DENIED, 403, "PERMISSION_DENIED"),
         EndpointNotFound: Status(_CODE.NOT_FOUND, 404, "ENDPOINT_NOT_FOUND"),

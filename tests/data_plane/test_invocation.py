@@ -55,6 +55,11 @@ async def test_a_chat_query_reaches_the_model_and_comes_back(served: System) -> 
     assert request.headers["authorization"] == f"Bearer {API_KEY}"
 
 
+async def test_a_worker_without_configuration_denies_no_token(system: System) -> None:
+    answer = await system.query("chat", HELLO)
+    assert (answer.status, answer.error_code) == (503, "TEMPORARILY_UNAVAILABLE")
+
+
 async def test_every_answer_gets_a_request_id_of_its_own(served: System) -> None:
     first = await served.query("chat", HELLO)
     second = await served.query("nothing", HELLO, x_request_id="two words")
