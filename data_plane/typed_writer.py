@@ -90,7 +90,8 @@ def _parse_text(text: str) -> object:
 
 
 def _write_struct(struct: Struct) -> JsonObject:
-    return {key: _write_value(value) for key, value in struct.fields.items()}
+    # A map is in no order, or in another one each time, which models and their caches would notice.
+    return {key: _write_value(value) for key, value in sorted(struct.fields.items())}
 
 
 def _write_value(value: Value) -> object:
