@@ -24,6 +24,7 @@ from adapters.providers.anthropic_messages import (
     build_messages_body,
     tool_names,
 )
+from adapters.providers.anthropic_parameters import takes_budgets
 from adapters.providers.base import Adapter, StreamParser
 from adapters.providers.canonical_answers import (
     WALL_CLOCK,
@@ -57,6 +58,7 @@ from adapters.providers.types import (
 )
 
 _BASE = "https://api.anthropic.com/v1"
+# The later version, 2026-10-21, has lost `temperature`, `top_p` and `top_k`.
 _VERSION = "2023-06-01"
 _ERRORS: Mapping[str, type[AdapterError]] = {
     "invalid_request_error": RequestRefused,
@@ -108,7 +110,7 @@ class AnthropicAdapter(Adapter):
             key: The API key.
             clock: Gives the time of answers, which carry none.
         """
-        self._dialect = Dialect(provider, model)
+        self._dialect = Dialect(provider, model, budgets=takes_budgets(model))
         self._secret = key
         self._clock = clock
         self._headers = {

@@ -34,6 +34,8 @@ from adapters.providers.parameters import Parameters
 from adapters.providers.types import Image, JsonObject, Query
 
 _LEGAL = re.compile(r"[a-zA-Z0-9_-]")
+# Another provider may have given an earlier call an id that the API refuses.
+_CALL_IDS = ToolNames((), _LEGAL, 256)
 _THINKING = frozenset({"thinking", "redacted_thinking"})
 # Parts of OpenAI's API that Claude does not take; any other type passes, for example `document`.
 _REFUSED_PARTS = frozenset({"input_audio", "file", "input_file", "input_image"})
@@ -50,6 +52,7 @@ class Dialect:
         version: Value of `anthropic_version` in the body; None leaves it out.
         betas_in_body: Whether betas are named in the body, as `anthropic_beta`.
         stream_in_body: Whether the body says that the answer is to be streamed.
+        budgets: As in `anthropic_parameters.takes_budgets`.
     """
 
     provider: str
@@ -57,6 +60,7 @@ class Dialect:
     version: str | None = None
     betas_in_body: bool = False
     stream_in_body: bool = True
+    budgets: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,7 @@ def build_messages_body(
     if blocks := [block for message in system for block in writer.content(message.parts)]:
         body["system"] = _plain(blocks)
     translate_tools(parameters, names, messages, body)
-    translate_parameters(parameters, body)
+    translate_parameters(parameters, body, budgets=dialect.budgets)
     betas = _read_betas(parameters)
     if betas and dialect.betas_in_body:
         body["anthropic_beta"] = list(betas)
@@ -142,7 +146,10 @@ class _Writer:
         blocks = self.content(message.parts)
         if message.role != "tool":
             return blocks
-        result: JsonObject = {"type": "tool_result", "tool_use_id": message.tool_call_id}
+        result: JsonObject = {
+            "type": "tool_result",
+            "tool_use_id": _CALL_IDS.encode(message.tool_call_id),
+        }
         return [{**result, "content": _plain(blocks)} if blocks else result]
 
     def _assistant(self, message: Message) -> list[JsonObject]:
@@ -152,7 +159,7 @@ class _Writer:
         calls: list[JsonObject] = [
             {
                 "type": "tool_use",
-                "id": call.id,
+                "id": _CALL_IDS.encode(call.id),
                 "name": self._names.encode(call.name),
                 "input": call.parse_arguments(),
             }

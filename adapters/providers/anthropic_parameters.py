@@ -5,10 +5,12 @@ Called by `anthropic_messages.py`; `anthropic_complete.py` shares what both APIs
 - `max_tokens` is required there: 4096 where the caller sets no limit.
 - `temperature` ends at 1 there and is clamped. Newer models refuse some sampling parameters, or
   `temperature` beside `top_p`; they say so themselves.
-- `reasoning_effort` becomes a budget for thinking, which the output limit includes, as at OpenAI.
+- `reasoning_effort` becomes the effort of adaptive thinking; models up to 4.5 get a budget for
+  thinking instead, which the output limit includes, as at OpenAI.
 - `response_format` `json_schema` has its counterpart; `json_object` has none and is refused.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 from adapters.providers.anthropic_tools import drop_identifiers
@@ -20,6 +22,10 @@ from adapters.providers.types import JsonObject
 DEFAULT_MAX_TOKENS = 4096
 _MIN_BUDGET = 1024
 _BUDGETS = {"low": 1024, "medium": 4096, "high": 16384, "xhigh": 32768}
+# All models up to 4.5; this list is closed.
+_BUDGET_MODELS = re.compile(
+    r"claude-(?:3-|(?:opus|sonnet|haiku)-4(?:-[015])?(?:[-@]20\d{6}|[-@:]v\d|$))"
+)
 _NO_THINKING = frozenset({"none", "minimal"})
 _OWN_SERVICE_TIERS = ("auto", "standard_only")
 _HARMLESS = (*HARMLESS, "seed", "verbosity")
@@ -40,8 +46,18 @@ _UNSUPPORTED = {
 }
 
 
-def translate_parameters(parameters: Parameters, body: JsonObject) -> None:
+def takes_budgets(model: str) -> bool:
+    """Return whether a model thinks within a budget of tokens; newer ones take an effort."""
+    return _BUDGET_MODELS.search(model) is not None
+
+
+def translate_parameters(parameters: Parameters, body: JsonObject, *, budgets: bool) -> None:
     """Move the parameters that are not passed unchanged into a body.
+
+    Args:
+        parameters: Parameters of the query.
+        body: The body to fill.
+        budgets: As in `takes_budgets`.
 
     Raises:
         RequestRefused: One of them cannot be put to Claude.
@@ -49,7 +65,7 @@ def translate_parameters(parameters: Parameters, body: JsonObject) -> None:
     refuse_unsupported(parameters.provider, parameters.rest, _UNSUPPORTED)
     body["max_tokens"] = take_max_tokens(parameters)
     translate_sampling(parameters, body)
-    _translate_thinking(parameters, body)
+    _translate_thinking(parameters, body, budgets=budgets)
     _translate_format(parameters, body)
     if parameters.rest.get("service_tier") in _OWN_SERVICE_TIERS:
         body["service_tier"] = parameters.take("service_tier")
@@ -100,7 +116,7 @@ def _is_own_metadata(metadata: object) -> bool:
     return isinstance(metadata, dict) and metadata.keys() == {"user_id"}
 
 
-def _translate_thinking(parameters: Parameters, body: JsonObject) -> None:
+def _translate_thinking(parameters: Parameters, body: JsonObject, *, budgets: bool) -> None:
     effort = parameters.take("reasoning_effort")
     if effort is None:
         return
@@ -111,6 +127,10 @@ def _translate_thinking(parameters: Parameters, body: JsonObject) -> None:
         raise parameters.refusal(
             "'reasoning_effort' must be none, minimal, low, medium, high or xhigh."
         )
+    if not budgets:
+        body["thinking"] = {"type": "adaptive"}
+        _configure_output(parameters, body, {"effort": effort})
+        return
     budget = _fit_budget(parameters, body, _BUDGETS[effort])
     body["thinking"] = {"type": "enabled", "budget_tokens": budget}
     parameters.note(f"reasoning_effort=thinking budget of {budget}")
@@ -148,11 +168,13 @@ def _translate_format(parameters: Parameters, body: JsonObject) -> None:
     closed = map_schemas(own, _close)
     if closed != own:
         parameters.note("response_format=additionalProperties set to false")
-    config = parameters.take("output_config")
-    body["output_config"] = {
-        **(config if isinstance(config, dict) else {}),
-        "format": {"type": "json_schema", "schema": closed},
-    }
+    _configure_output(parameters, body, {"format": {"type": "json_schema", "schema": closed}})
+
+
+def _configure_output(parameters: Parameters, body: JsonObject, part: JsonObject) -> None:
+    """Add to what the caller configured by the provider's own parameter."""
+    given = parameters.take("output_config") or body.get("output_config")
+    body["output_config"] = {**(given if isinstance(given, dict) else {}), **part}
 
 
 def _close(schema: JsonObject) -> JsonObject:

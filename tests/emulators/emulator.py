@@ -240,7 +240,8 @@ class Emulator(ABC):
 
     async def _refuse(self, request: web.Request, fault: Fault) -> web.StreamResponse:
         if fault.kind == "status":
-            return web.json_response(fault.body, status=fault.status, headers=fault.headers)
+            headers = {**self.answer_headers, **fault.headers}
+            return web.json_response(fault.body, status=fault.status, headers=headers)
         if fault.kind == "garbage":
             return web.Response(text="<html>emulated garbage</html>", content_type="text/html")
         if fault.kind == "stall":

@@ -1,0 +1,167 @@
+"""What the turns of a chat may hold, and in which order; `schema` uses `check_messages`."""
+
+import base64
+import binascii
+import hashlib
+import re
+
+from tests.emulators.anthropic.errors import refusal
+from tests.emulators.emulator import Json
+from tests.emulators.openai.checks import (
+    Check,
+    anything,
+    array,
+    boolean,
+    choice,
+    either,
+    invalid,
+    mapping,
+    string,
+    wrong_type,
+)
+
+_ID = re.compile(r"[a-zA-Z0-9_-]+")
+_MEDIA_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
+
+
+def sign(thinking: str) -> str:
+    """Return the signature of a thinking block."""
+    return hashlib.sha256(f"signed {thinking}".encode()).hexdigest()
+
+
+def _filled(path: str, value: object) -> None:
+    string(path, value)
+    if not str(value).strip():
+        raise invalid(path, "text content blocks must contain non-whitespace text")
+
+
+def _identifier(path: str, value: object) -> None:
+    string(path, value)
+    if not _ID.fullmatch(str(value)):
+        raise invalid(path, f"String should match pattern '^{_ID.pattern}$'")
+
+
+def _base64(path: str, value: object) -> None:
+    string(path, value)
+    try:
+        base64.b64decode(str(value), validate=True)
+    except binascii.Error as error:
+        raise invalid(path, "invalid base64 data") from error
+
+
+def _url(path: str, value: object) -> None:
+    string(path, value)
+    if not str(value).startswith("https://"):
+        raise invalid(path, "Only HTTPS URLs are supported")
+
+
+_CACHE = mapping({"type": choice("ephemeral"), "ttl": choice("5m", "1h")}, ["type"])
+_SOURCES: dict[str, Check] = {
+    "base64": mapping(
+        {"type": anything, "media_type": choice(*_MEDIA_TYPES), "data": _base64},
+        ["media_type", "data"],
+    ),
+    "url": mapping({"type": anything, "url": _url}, ["url"]),
+}
+
+
+def _union(by_type: dict[str, Check]) -> Check:
+    def check(path: str, value: object) -> None:
+        if not isinstance(value, dict):
+            raise wrong_type(path, "an object", value)
+        choice(*by_type)(f"{path}.type", value.get("type"))
+        by_type[value["type"]](path, value)
+
+    return check
+
+
+TEXT = mapping({"type": anything, "text": _filled, "cache_control": _CACHE}, ["text"])
+_IMAGE = mapping(
+    {"type": anything, "source": _union(_SOURCES), "cache_control": _CACHE}, ["source"]
+)
+_RESULT_CONTENT = either(
+    {str: string, list: array(_union({"text": TEXT, "image": _IMAGE}))}, "a string or an array"
+)
+_RESULT = mapping(
+    {
+        "type": anything,
+        "tool_use_id": _identifier,
+        "content": _RESULT_CONTENT,
+        "is_error": boolean,
+        "cache_control": _CACHE,
+    },
+    ["tool_use_id"],
+)
+_USE = mapping(
+    {
+        "type": anything,
+        "id": _identifier,
+        "name": string,
+        "input": either({dict: anything}, "an object"),
+        "cache_control": _CACHE,
+    },
+    ["id", "name", "input"],
+)
+
+
+def _thinking(path: str, value: object) -> None:
+    fields = {"type": anything, "thinking": string, "signature": string}
+    mapping(fields, ["thinking", "signature"])(path, value)
+    if isinstance(value, dict) and value["signature"] != sign(value["thinking"]):
+        raise invalid(path, "Invalid `signature` in `thinking` block")
+
+
+_REDACTED = mapping({"type": anything, "data": string}, ["data"])
+_USER = _union({"text": TEXT, "image": _IMAGE, "tool_result": _RESULT})
+_ASSISTANT = _union(
+    {"text": TEXT, "tool_use": _USE, "thinking": _thinking, "redacted_thinking": _REDACTED}
+)
+
+
+def _message(path: str, value: object) -> None:
+    mapping({"role": choice("user", "assistant"), "content": anything}, ["role", "content"])(
+        path, value
+    )
+    if isinstance(value, dict):
+        block = _USER if value["role"] == "user" else _ASSISTANT
+        content = either({str: _filled, list: array(block, 1)}, "a string or an array")
+        content(f"{path}.content", value["content"])
+
+
+def blocks_of(message: Json) -> list[Json]:
+    """Return the blocks of a message."""
+    content = message["content"]
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def check_messages(path: str, value: object) -> None:
+    """Refuse messages of a wrong shape or order.
+
+    Raises:
+        ApiError, Refusal: What the real API would answer.
+    """
+    array(_message, 1)(path, value)
+    if not isinstance(value, list):
+        return
+    for index, message in enumerate(value):
+        if message["role"] != ("assistant" if index % 2 else "user"):
+            raise refusal(f"messages.{index}: roles must alternate, beginning with user")
+    _check_results(value)
+
+
+def _check_results(messages: list[Json]) -> None:
+    waiting: list[str] = []
+    for index, message in enumerate(messages):
+        blocks = blocks_of(message)
+        results = [block["tool_use_id"] for block in blocks if block["type"] == "tool_result"]
+        first = [block["type"] for block in blocks[: len(results)]]
+        if sorted(results) != sorted(waiting) or set(first) - {"tool_result"}:
+            raise refusal(
+                f"messages.{index}: each `tool_use` block must have one `tool_result` block at "
+                "the beginning of the next message"
+            )
+        waiting = [block["id"] for block in blocks if block["type"] == "tool_use"]
+        if len(set(waiting)) < len(waiting):
+            raise refusal(f"messages.{index}: `tool_use` ids must be unique")
+    if waiting:
+        raise refusal("`tool_use` ids were found without `tool_result` blocks")

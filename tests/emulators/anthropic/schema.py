@@ -1,0 +1,230 @@
+"""What a request may hold; `server` checks every request before it is answered.
+
+Fields are tables, so that an unknown one is an error, as it is at the real API.
+"""
+
+import re
+
+from tests.emulators.anthropic.blocks import TEXT, blocks_of, check_messages
+from tests.emulators.anthropic.errors import refusal, shaped
+from tests.emulators.anthropic.models import Model
+from tests.emulators.emulator import Json
+from tests.emulators.openai.checks import (
+    Check,
+    anything,
+    array,
+    boolean,
+    choice,
+    either,
+    integer,
+    invalid,
+    mapping,
+    number,
+    string,
+    wrong_type,
+)
+
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_MIN_BUDGET = 1024
+
+
+def _stop(path: str, value: object) -> None:
+    string(path, value)
+    if not str(value).strip():
+        raise invalid(path, "each stop sequence must contain non-whitespace")
+
+
+def _name(path: str, value: object) -> None:
+    string(path, value)
+    if not _NAME.fullmatch(str(value)):
+        raise invalid(path, f"String should match pattern '^{_NAME.pattern}$'")
+
+
+def _input_schema(path: str, value: object) -> None:
+    if not isinstance(value, dict):
+        raise wrong_type(path, "an object", value)
+    choice("object")(f"{path}.type", value.get("type"))
+    _no_identifiers(path, value)
+
+
+def _no_identifiers(path: str, value: object) -> None:
+    for name, item in value.items() if isinstance(value, dict) else ():
+        if name in ("$schema", "$id"):
+            raise invalid(f"{path}.{name}", "is not permitted")
+        _no_identifiers(f"{path}.{name}", item)
+
+
+def _closed(path: str, value: object) -> None:
+    either({dict: anything}, "an object")(path, value)
+    _no_identifiers(path, value)
+    _check_closed(path, value)
+
+
+def _check_closed(path: str, value: object) -> None:
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            _check_closed(f"{path}.{index}", item)
+    if not isinstance(value, dict):
+        return
+    if value.get("type") == "object" and value.get("additionalProperties") is not False:
+        raise invalid(path, "For 'object' type, 'additionalProperties' must be set to false")
+    for name, item in value.items():
+        _check_closed(f"{path}.{name}", item)
+
+
+_CACHE = mapping({"type": choice("ephemeral"), "ttl": choice("5m", "1h")}, ["type"])
+_TOOL = mapping(
+    {
+        "type": choice("custom"),
+        "name": _name,
+        "description": string,
+        "input_schema": _input_schema,
+        "strict": boolean,
+        "cache_control": _CACHE,
+    },
+    ["name", "input_schema"],
+)
+_CHOICE_FIELDS: dict[str, dict[str, Check]] = {
+    "auto": {"type": anything, "disable_parallel_tool_use": boolean},
+    "any": {"type": anything, "disable_parallel_tool_use": boolean},
+    "tool": {"type": anything, "name": string, "disable_parallel_tool_use": boolean},
+    "none": {"type": anything},
+}
+_USER_ID = mapping({"user_id": string})
+_FORMAT = mapping({"type": choice("json_schema"), "schema": _closed}, ["type", "schema"])
+
+
+def _tool_choice(path: str, value: object) -> None:
+    if not isinstance(value, dict):
+        raise wrong_type(path, "an object", value)
+    choice(*_CHOICE_FIELDS)(f"{path}.type", value.get("type"))
+    fields = _CHOICE_FIELDS[value["type"]]
+    mapping(fields, ["name"] if "name" in fields else [])(path, value)
+
+
+def _thinking(path: str, value: object) -> None:
+    if isinstance(value, dict) and value.get("type") in ("disabled", "adaptive"):
+        mapping({"type": anything})(path, value)
+        return
+    fields = {"type": choice("enabled"), "budget_tokens": integer(_MIN_BUDGET)}
+    mapping(fields, ["type", "budget_tokens"])(path, value)
+
+
+_SAMPLING: dict[str, Check] = {
+    "temperature": number(0, 1),
+    "top_p": number(0, 1),
+    "top_k": integer(0),
+}
+_MESSAGES: dict[str, Check] = {
+    "model": string,
+    "messages": check_messages,
+    "max_tokens": integer(1),
+    "system": either({str: _stop, list: array(TEXT, 1)}, "a string or an array"),
+    "stop_sequences": array(_stop),
+    "stream": boolean,
+    "metadata": _USER_ID,
+    "service_tier": choice("auto", "standard_only"),
+    "tools": array(_TOOL),
+    "tool_choice": _tool_choice,
+    "thinking": _thinking,
+    "output_config": mapping(
+        {"format": _FORMAT, "effort": choice("low", "medium", "high", "xhigh", "max")}
+    ),
+}
+_COMPLETE: dict[str, Check] = {
+    "model": string,
+    "prompt": string,
+    "max_tokens_to_sample": integer(1),
+    "stop_sequences": array(_stop),
+    "stream": boolean,
+    "metadata": _USER_ID,
+    **_SAMPLING,
+}
+
+
+def check_messages_body(body: Json, *, sampling: bool) -> None:
+    """Refuse a body of the Messages API with unknown, missing or wrong fields.
+
+    Args:
+        body: The body.
+        sampling: Whether the version asked for has sampling parameters.
+
+    Raises:
+        Refusal: What the real API would answer.
+    """
+    fields = _MESSAGES | _SAMPLING if sampling else _MESSAGES
+    _check(body, fields, ("model", "messages", "max_tokens"))
+    _check_tools(body)
+
+
+def check_complete_body(body: Json) -> None:
+    """Refuse a body of the text completions API with unknown, missing or wrong fields.
+
+    Raises:
+        Refusal: What the real API would answer.
+    """
+    _check(body, _COMPLETE, ("model", "prompt", "max_tokens_to_sample"))
+    prompt = body["prompt"]
+    if not prompt.startswith("\n\nHuman:"):
+        raise refusal('prompt must start with "\n\nHuman:" turn')
+    if "\n\nAssistant:" not in prompt:
+        raise refusal('prompt must end with "\n\nAssistant:" turn')
+
+
+def check_for_model(body: Json, model: Model) -> None:
+    """Refuse what depends on the model, or on several fields together.
+
+    Raises:
+        Refusal: What the real API would answer.
+    """
+    limit = body["max_tokens"]
+    if limit > model.max_output_tokens:
+        raise refusal(f"max_tokens: {limit} > {model.max_output_tokens}")
+    if model.one_sampler and "temperature" in body and "top_p" in body:
+        raise refusal("`temperature` and `top_p` cannot both be specified for this model.")
+    thinking = (body.get("thinking") or {}).get("type")
+    if thinking in ("enabled", "adaptive"):
+        if model.thinks != thinking:
+            raise refusal(f"thinking.type: '{thinking}' is not supported by this model")
+        _check_thinking(body)
+    if "effort" in (body.get("output_config") or {}) and model.thinks != "adaptive":
+        raise refusal("output_config.effort is not supported by this model")
+
+
+def _check(body: Json, fields: dict[str, Check], required: tuple[str, ...]) -> None:
+    for name in required:
+        if name not in body:
+            raise refusal(f"{name}: Field required")
+    for name, value in body.items():
+        if name not in fields:
+            raise refusal(f"{name}: Extra inputs are not permitted")
+        with shaped():
+            fields[name](name, value)
+
+
+def _check_tools(body: Json) -> None:
+    names = [tool["name"] for tool in body.get("tools", [])]
+    if len(set(names)) < len(names):
+        raise refusal("tools: Tool names must be unique.")
+    chosen = body.get("tool_choice")
+    if chosen and not names:
+        raise refusal("tool_choice: tool_choice may only be specified while providing tools")
+    if chosen and chosen["type"] == "tool" and chosen["name"] not in names:
+        raise refusal(f"tool_choice: Tool '{chosen['name']}' not found in provided tools")
+    kinds = {block["type"] for message in body["messages"] for block in blocks_of(message)}
+    if kinds & {"tool_use", "tool_result"} and not names:
+        raise refusal("Requests which include `tool_use` or `tool_result` must define tools")
+
+
+def _check_thinking(body: Json) -> None:
+    if body["thinking"].get("budget_tokens", 0) >= body["max_tokens"]:
+        raise refusal("`max_tokens` must be greater than `thinking.budget_tokens`")
+    if body.get("temperature", 1) != 1 or "top_k" in body:
+        raise refusal("`temperature` may only be set to 1 when thinking is enabled, no `top_k`")
+    if (body.get("tool_choice") or {}).get("type") in ("any", "tool"):
+        raise refusal("Thinking may not be enabled when tool_choice forces tool use.")
+    last = [blocks_of(one) for one in body["messages"] if one["role"] == "assistant"][-1:]
+    for blocks in last:
+        called = any(block["type"] == "tool_use" for block in blocks)
+        if called and not blocks[0]["type"].endswith("thinking"):
+            raise refusal("messages: Expected `thinking` or `redacted_thinking` first")
