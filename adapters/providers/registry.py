@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from modelserving.v1.external_model_pb2 import ExternalModel
 
 from adapters.providers.ai21labs import build_ai21labs_adapter
+from adapters.providers.anthropic import build_anthropic_adapter
 from adapters.providers.base import Adapter
 from adapters.providers.cohere import build_cohere_adapter
 from adapters.providers.errors import ConfigRefused
@@ -16,7 +17,7 @@ AdapterFactory = Callable[[ExternalModel], Adapter]
 
 FACTORIES: Mapping[str, AdapterFactory] = {
     "openai": build_openai_adapter,
-    "anthropic": build_unavailable_adapter,
+    "anthropic": build_anthropic_adapter,
     "cohere": build_cohere_adapter,
     "ai21labs": build_ai21labs_adapter,
     "amazon-bedrock": build_unavailable_adapter,
