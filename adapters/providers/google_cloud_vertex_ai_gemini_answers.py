@@ -128,4 +128,4 @@ def build_choices(reader: GeminiReader, response: JsonObject, task: Task) -> lis
 
 
 def _native(choice: Choice) -> JsonObject:
-    return {"native_finish_reason": choice.raw_reason} if choice.raw_reason else {}
+    return {"provider_finish_reason": choice.raw_reason} if choice.raw_reason else {}

@@ -7,7 +7,7 @@ spoiled by a fault. The token endpoint is on the same port.
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
@@ -32,6 +32,12 @@ _PATH = re.compile(
     r"(?:publishers/(?P<publisher>[^/]+)/models|endpoints)/(?P<model>[^/:]+):(?P<verb>\w+)"
 )
 _ENDPOINT = "1234567890"
+_HOSTS = (
+    "oauth2.googleapis.com",
+    "aiplatform.googleapis.com",
+    "us-central1-aiplatform.googleapis.com",
+    "aiplatform.eu.rep.googleapis.com",
+)
 
 
 class VertexEmulator(Emulator):
@@ -51,17 +57,6 @@ class VertexEmulator(Emulator):
         self.tokens = Tokens(now)
         self.token_requests = 0
         self.token_status = 0
-
-    @property
-    def origins(self) -> dict[str, str]:
-        """What to connect to in Google's place."""
-        hosts = (
-            "oauth2.googleapis.com",
-            "aiplatform.googleapis.com",
-            "us-central1-aiplatform.googleapis.com",
-            "aiplatform.eu.rep.googleapis.com",
-        )
-        return {f"https://{host}": self.origin for host in hosts}
 
     def add_routes(self, app: web.Application) -> None:
         """Add the API's routes."""
@@ -139,6 +134,11 @@ class VertexEmulator(Emulator):
         if streamed:
             return await self.send_stream(request, model, claude_stream.message_events(message))
         return await self.send_document(request, model, message)
+
+
+def origins_of(origin: str) -> Mapping[str, str]:
+    """Return what to connect to in Google's place, given the emulator's origin."""
+    return {f"https://{host}": origin for host in _HOSTS}
 
 
 def _check_host(host: str, location: str) -> None:
