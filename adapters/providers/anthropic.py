@@ -73,17 +73,20 @@ _ERRORS: Mapping[str, type[AdapterError]] = {
     "api_error": ProviderFailed,
     "overloaded_error": ProviderUnavailable,
 }
+# These say no more than the status does, where there is one.
+_GENERAL = frozenset({"invalid_request_error", "api_error"})
 _PAYMENT_REQUIRED = 402
 
 
 def classify_error(kind: object, status: int | None = None) -> type[AdapterError]:
-    """Return the class of an error by its type and, where the type is not known, its status.
+    """Return the class of an error by its type and, where that says little, by its status.
 
     Args:
         kind: `error.type` of the body.
         status: HTTP status; None for an error inside a stream.
     """
-    if isinstance(kind, str) and (known := _ERRORS.get(kind)):
+    known = _ERRORS.get(kind) if isinstance(kind, str) else None
+    if known and (status is None or kind not in _GENERAL):
         return known
     if status == _PAYMENT_REQUIRED:
         return QuotaExhausted

@@ -69,7 +69,7 @@ def _deltas(block: Json) -> Iterator[Json]:
         yield from ({"type": "text_delta", "text": token} for token in tokens_of(block["text"]))
     elif block["type"] == "tool_use":
         yield {"type": "input_json_delta", "partial_json": ""}
-        arguments = json.dumps(block["input"]) if block["input"] else ""
+        arguments = json.dumps(block["input"], separators=(",", ":")) if block["input"] else ""
         for start in range(0, len(arguments), _FRAGMENT):
             fragment = arguments[start : start + _FRAGMENT]
             yield {"type": "input_json_delta", "partial_json": fragment}
