@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 
 from aiohttp import web
 
-from tests.emulators.openai.faults import ANY_MODEL, Fault, Faults, Kind
+from tests.emulators.faults import ANY_MODEL, Fault, Faults, Kind
 
 Json = dict[str, Any]
 E = TypeVar("E", bound="Emulator")

@@ -309,7 +309,7 @@ async def test_broken_streams(http: httpx.AsyncClient, emulator: OpenAiEmulator)
     assert ended.text.count("data:") == 2
     emulator.misbehave("error_event", "gpt-4", after_events=2, times=1)
     failed = await http.post("/chat/completions", json=body)
-    assert "emulated failure in mid-stream" in failed.text.split("\n\n")[2]
+    assert "emulated failure 500" in failed.text.split("\n\n")[2]
 
 
 @pytest.mark.parametrize(("kind", "streamed"), [("stall", False), ("stall_stream", True)])

@@ -1,12 +1,13 @@
 """Refusals in the shape of the OpenAI API; raised by every module here, sent by `server`."""
 
 from collections.abc import Mapping
-from typing import Any
 
-Json = dict[str, Any]
+from tests.emulators.emulator import Json, Refusal
+
+__all__ = ["ApiError", "AzureError", "Json"]
 
 
-class ApiError(Exception):
+class ApiError(Refusal):
     """A refusal: HTTP status and the `error` object of the body."""
 
     def __init__(
@@ -19,12 +20,8 @@ class ApiError(Exception):
         code: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.headers = dict(headers or {})
-        self.body: Json = {
-            "error": {"message": message, "type": kind, "param": param, "code": code}
-        }
+        error = {"message": message, "type": kind, "param": param, "code": code}
+        super().__init__(status, {"error": error}, headers)
 
 
 class AzureError(ApiError):
