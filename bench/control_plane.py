@@ -4,6 +4,7 @@ Called by `python -m bench`; see `bench/watchers.py` for the watching side.
 """
 
 import asyncio
+import json
 import random
 import secrets
 import tempfile
@@ -28,6 +29,8 @@ from modelserving.v1.endpoint_service_pb2 import (
 )
 from modelserving.v1.endpoint_service_pb2_grpc import EndpointServiceStub
 from modelserving.v1.external_model_pb2 import ExternalModel, OpenAiConfig
+from modelserving.v1.inference_service_pb2 import ListModelsRequest
+from modelserving.v1.inference_service_pb2_grpc import InferenceServiceStub
 from modelserving.v1.secret_service_pb2 import CreateScopeRequest, PutSecretRequest
 from modelserving.v1.secret_service_pb2_grpc import SecretServiceStub
 
@@ -37,7 +40,7 @@ from bench.children import child, free_address, python, wait_until_serving
 from bench.load import percentile
 from bench.processes import cpu_seconds, memory_mib, peak_memory_mib
 from bench.report import Row, Table, table_of
-from bench.watchers import Watchers, watching
+from bench.watchers import MESSAGE_OPTIONS, Watchers, watching
 
 _TEMPLATE = "endpoint-under-measurement"
 
@@ -73,12 +76,12 @@ async def measure(scale: Scale) -> Table:
         }
         async with _control_plane(tokens, directory) as (plane, _):
             await _create_template(plane)
-            empty = await _start_worker(plane, directory)
+            empty = await _start_worker(plane, directory, endpoints=1)
         await asyncio.to_thread(
             copy_endpoint, directory / "modelplane.db", _TEMPLATE, scale.endpoints - 1
         )
         async with _control_plane(tokens, directory) as (plane, start_seconds):
-            full = await _start_worker(plane, directory)
+            full = await _start_worker(plane, directory, scale.endpoints)
             rows = _start_rows(scale.endpoints, empty, full, start_seconds)
             async with watching(plane.snapshots, plane.worker_token, scale.watchers) as watchers:
                 rows += await _measure_push(plane, watchers, scale)
@@ -115,7 +118,7 @@ class _WorkerStart:
     peak_memory_mib: float
 
 
-async def _start_worker(plane: ControlPlane, directory: Path) -> _WorkerStart:
+async def _start_worker(plane: ControlPlane, directory: Path, endpoints: int) -> _WorkerStart:
     address = free_address()
     settings = {
         "MODELPLANE_CONTROL_PLANE": plane.snapshots,
@@ -128,12 +131,21 @@ async def _start_worker(plane: ControlPlane, directory: Path) -> _WorkerStart:
     start = time.perf_counter()
     async with child(*python("data_plane"), settings=settings, directory=directory) as process:
         await wait_until_serving(address, process)
+        seconds = time.perf_counter() - start
+        if (held := await _count_endpoints(address, plane.admin)) != endpoints:
+            raise RuntimeError(f"the worker serves with {held} of {endpoints} endpoints")
         return _WorkerStart(
-            time.perf_counter() - start,
+            seconds,
             cpu_seconds(process.pid),
             memory_mib(process.pid),
             peak_memory_mib(process.pid),
         )
+
+
+async def _count_endpoints(worker: str, admin: Metadata) -> int:
+    async with grpc.aio.insecure_channel(worker, options=MESSAGE_OPTIONS) as channel:
+        call = InferenceServiceStub(channel).ListModels(ListModelsRequest(), metadata=admin)
+        return len(json.loads(b"".join([part.data async for part in call]))["data"])
 
 
 def _start_rows(

@@ -22,8 +22,9 @@ from adapters.rpc.metadata import AUTHORIZATION
 from adapters.rpc.server import MAX_MESSAGE_BYTES
 
 _Stream = grpc.aio.StreamStreamCall[WatchConfigRequest, WatchConfigResponse]
+MESSAGE_OPTIONS = (("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),)
 _OPTIONS = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    *MESSAGE_OPTIONS,
     # Else all channels of a process share one connection.
     ("grpc.use_local_subchannel_pool", 1),
 )
