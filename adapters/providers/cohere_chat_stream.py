@@ -92,8 +92,8 @@ class CohereChatStreamParser:
         items = read_logprobs([logprobs] if isinstance(logprobs, dict) else [])
         if thinking := as_text(content.get("thinking")):
             self._thought = True
-            yield self._say("reasoning_content", thinking)
-        if (text := as_text(content.get("text"))) or items:
+            yield self._say("reasoning_content", thinking, logprobs=items)
+        elif (text := as_text(content.get("text"))) or items:
             yield self._say("content", text, logprobs=items)
 
     def _extra(self, message: JsonObject) -> Iterator[JsonObject]:

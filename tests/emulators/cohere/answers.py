@@ -79,7 +79,8 @@ def _chat_events(body: Json) -> Iterator[Json]:
 
         yield event("start", {"type": kind, kind: ""})
         for token in tokens_of(part[kind]):
-            logprobs = {"logprobs": _logprob(token)} if body.get("logprobs") else {}
+            told = body.get("logprobs") and kind == "text"
+            logprobs = {"logprobs": _logprob(token)} if told else {}
             yield event("delta", {kind: token}) | logprobs
         yield event("end")
     for token in tokens_of(message.get("tool_plan", "")):
