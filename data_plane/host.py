@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Protocol
 from uuid import uuid4
 
+from adapters.providers.types import JsonObject
 from adapters.rpc.metadata import REQUEST_ID, Metadata
 from data_plane.errors import Refusal
 
@@ -70,8 +71,15 @@ class Reply(Protocol):
     async def start(self, content_type: str, metadata: Metadata) -> None:
         """Send the metadata, and say what follows."""
 
+    def encode(self, document: JsonObject) -> bytes:
+        """Return a JSON document as `send` takes it.
+
+        Raises:
+            TypeError: It cannot be encoded.
+        """
+
     async def send(self, data: bytes) -> None:
-        """Send a JSON document or whole events; returns when the transport takes more."""
+        """Send an encoded document or whole events; returns when the transport takes more."""
 
     async def fail(self, refusal: Refusal) -> None:
         """End a stream that has begun: say why it broke off."""

@@ -5,8 +5,10 @@
 
 from functools import lru_cache, partial
 
+import orjson
 from modelserving.v1 import inference_service_pb2 as pb
 
+from adapters.providers.types import JsonObject
 from adapters.rpc.metadata import Metadata
 from data_plane.errors import Refusal
 from data_plane.host import Method, Outlet, Request, Rpc, encode_field
@@ -28,6 +30,10 @@ class HttpBodyReply:
         """Send the metadata; the content type goes with the first message."""
         self._prefix = encode_content_type(content_type)
         await self._outlet.start(metadata)
+
+    def encode(self, document: JsonObject) -> bytes:
+        """Return the document as JSON."""
+        return orjson.dumps(document)
 
     async def send(self, data: bytes) -> None:
         """Send one message."""

@@ -7,8 +7,6 @@ the call. Everything is decided from one snapshot, so a change never shows half.
 import asyncio
 from collections.abc import Callable, Mapping
 
-import orjson
-
 from adapters.providers.types import JsonObject, Task
 from adapters.rpc.metadata import REQUEST_ID
 from adapters.rpc.status import INTERNAL
@@ -146,7 +144,7 @@ async def _list_models(snapshot: Snapshot, token: Token, call: Call, reply: Repl
         for endpoint in sorted(snapshot.names.values(), key=lambda item: item.name)
         if endpoint.active and _may_query(token, endpoint)
     ]
-    data = orjson.dumps({"object": "list", "data": models})
+    data = reply.encode({"object": "list", "data": models})
     await reply.start(JSON, ((REQUEST_ID, call.request_id),))
     await reply.send(data)
 

@@ -81,9 +81,10 @@ class Relay:
             raise _too_slow(limit) from None
         answer = entity.adapter.parse_answers(exchange.query, answers)
         exchange.record.usage = parse_usage(answer)
-        data = encode_answer(entity.provider, answer, exchange.endpoint.name)
-        await exchange.reply.start(JSON, exchange.metadata(plan))
-        await exchange.reply.send(data)
+        reply, name = exchange.reply, exchange.endpoint.name
+        data = encode_answer(entity.provider, answer, name, reply.encode)
+        await reply.start(JSON, exchange.metadata(plan))
+        await reply.send(data)
 
     async def stream(self, exchange: Exchange) -> None:
         """Answer with server-sent events.

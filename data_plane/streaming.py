@@ -4,7 +4,7 @@ Used by `relay.py`. The caller knows the model under the endpoint's name, gets u
 only when it asked for it, and the role only in the first delta of a choice.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import orjson
 
@@ -15,15 +15,20 @@ DONE = b"data: [DONE]\n\n"
 _DONE_LINE = DONE.strip()
 
 
-def encode_answer(provider: str, answer: JsonObject, model: str) -> bytes:
-    """Return the body of a whole answer under the model name that the caller knows.
+def encode_answer(
+    provider: str,
+    answer: JsonObject,
+    model: str,
+    encode: Callable[[JsonObject], bytes] = orjson.dumps,
+) -> bytes:
+    """Return a whole answer, encoded, under the model name that the caller knows.
 
     Raises:
         MalformedAnswer: The answer cannot be encoded.
     """
     answer["model"] = model
     try:
-        return orjson.dumps(answer)
+        return encode(answer)
     except TypeError:
         raise MalformedAnswer(provider, "the provider's answer is nested too deeply") from None
 

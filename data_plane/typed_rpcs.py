@@ -15,6 +15,7 @@ from modelserving.v1.chat_pb2 import ChatCompletion, ChatCompletionChunk, ChatRe
 from modelserving.v1.completion_pb2 import Completion, CompletionRequest
 from modelserving.v1.embedding_pb2 import EmbeddingList, EmbeddingRequest
 
+from adapters.providers.types import JsonObject
 from adapters.rpc.metadata import Metadata
 from data_plane.errors import MalformedRequest, Refusal
 from data_plane.host import Method, Outlet, Reply, Request, Rpc
@@ -38,10 +39,16 @@ class AnswerReply:
         """Send the metadata."""
         await self._outlet.start(metadata)
 
+    def encode(self, document: JsonObject) -> bytes:
+        """Return the encoded message that a JSON document stands for."""
+        try:
+            return read(self._message_class, document).SerializeToString()
+        except RecursionError:
+            raise TypeError("nested too deeply") from None
+
     async def send(self, data: bytes) -> None:
-        """Send the message that a JSON document stands for."""
-        message = read(self._message_class, orjson.loads(data))
-        await self._outlet.send(message.SerializeToString())
+        """Send an encoded message."""
+        await self._outlet.send(data)
 
     async def fail(self, refusal: Refusal) -> None:
         """End the call with the status of a refusal."""
@@ -56,7 +63,7 @@ class StreamReply(AnswerReply):
     async def send(self, data: bytes) -> None:
         """Send the messages that events stand for; the end of the call stands for their end."""
         for chunk in split_events(data):
-            await super().send(chunk)
+            await self._outlet.send(self.encode(orjson.loads(chunk)))
 
 
 @dataclass(frozen=True, slots=True)
