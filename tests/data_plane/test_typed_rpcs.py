@@ -7,6 +7,7 @@ import pytest
 from google.protobuf.struct_pb2 import Struct
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from modelserving.v1.chat_pb2 import (
+    ChatCompletionChunk,
     ChatMessage,
     ChatRequest,
     Function,
@@ -17,9 +18,11 @@ from modelserving.v1.embedding_pb2 import EmbeddingRequest
 from modelserving.v1.model_service_pb2 import DESCRIPTOR
 from modelserving.v1.model_service_pb2_grpc import ModelServiceStub
 
-from adapters.rpc.metadata import REQUEST_ID, SERVED_MODEL, as_mapping
-from data_plane.errors import MalformedRequest
+from adapters.providers.errors import MalformedAnswer
+from adapters.rpc.metadata import REQUEST_ID, SERVED_MODEL, Metadata, as_mapping
+from data_plane.errors import MalformedRequest, Refusal
 from data_plane.host import Method, Request, Rpc
+from data_plane.streaming import DONE, encode_answer
 from data_plane.typed_rpcs import SERVICE_NAME, TYPED_RPCS
 from tests.adapters.providers.upstream import END, EVENT_STREAM, Upstream, chunk, document
 from tests.data_plane.conftest import System, metadata
@@ -91,6 +94,41 @@ def test_the_rpc_decides_whether_the_answer_streams(
 def test_a_message_that_cannot_be_read_is_refused() -> None:
     with pytest.raises(MalformedRequest, match="ChatRequest"):
         rpc("Chat").read(b"\xff")
+
+
+class FakeOutlet:
+    def __init__(self) -> None:
+        self.metadata: Metadata = ()
+        self.sent: list[bytes] = []
+        self.refusal: Refusal | None = None
+
+    async def start(self, metadata: Metadata) -> None:
+        self.metadata = metadata
+
+    async def send(self, message: bytes) -> None:
+        self.sent.append(message)
+
+    async def fail(self, refusal: Refusal) -> None:
+        self.refusal = refusal
+
+
+async def test_each_event_is_a_message_and_the_end_marker_none() -> None:
+    outlet = FakeOutlet()
+    lines = b'data: {"id":"a\\n\\ndata: [DONE]"}\n\ndata: {}\n\n' + DONE
+    await rpc("StreamChat").reply(outlet).send(lines)
+    chunks = [ChatCompletionChunk.FromString(message) for message in outlet.sent]
+    assert chunks == [ChatCompletionChunk(id="a\n\ndata: [DONE]"), ChatCompletionChunk()]
+    await rpc("StreamChat").reply(outlet).send(DONE)
+    assert len(outlet.sent) == 2
+
+
+def test_an_answer_nested_too_deeply_is_malformed() -> None:
+    deep: Any = {}
+    for _ in range(5000):
+        deep = {"a": deep}
+    encode = rpc("Chat").reply(FakeOutlet()).encode
+    with pytest.raises(MalformedAnswer):
+        encode_answer("openai", {"deep": deep}, "chat", encode)
 
 
 @pytest.fixture
