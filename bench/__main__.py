@@ -8,7 +8,7 @@ import uvloop
 from bench import control_plane, data_plane
 from bench.report import Table, print_table, save
 
-_SECTIONS = ("requests", "streams", "control-plane")
+_SECTIONS = ("requests", "streams", "adapters", "control-plane")
 
 
 async def _run(sections: Sequence[str], *, quick: bool) -> None:
@@ -22,6 +22,10 @@ async def _run(sections: Sequence[str], *, quick: bool) -> None:
         tables += await data_plane.measure(
             effort, unary="requests" in sections, streams="streams" in sections
         )
+    if "adapters" in sections:
+        from bench import adapters  # noqa: PLC0415 - it needs the providers' emulators
+
+        tables.append(await adapters.measure(0.05 if quick else 0.3))
     if "control-plane" in sections:
         scale = (
             control_plane.Scale(endpoints=1_000, watchers=10, updates=30)
