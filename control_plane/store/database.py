@@ -21,6 +21,10 @@ from control_plane.store.tables import EventKind, EventRow, RevisionRow
 # PostgreSQL channel on which a commit hints at new events.
 CHANNEL = "modelplane_events"
 
+# Classes of SQLSTATE: connection lost, out of resources (connections among them), and the operator
+# or a crash ending the server, which is also what one that starts up says.
+_OUTAGE_STATES = ("08", "53", "57P")
+
 
 class Transaction:
     """A write: statements through `session`, and revisions for what workers must learn of."""
@@ -181,5 +185,11 @@ def is_storable(text: str) -> bool:
 def is_outage(error: BaseException) -> bool:
     """Tell whether `error` means that the database is away, not that a statement is wrong."""
     if isinstance(error, DBAPIError):
-        return isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
+        # The driver has no class of its own for what a server says that is about to go or to come.
+        state = getattr(error.orig, "sqlstate", None) or ""
+        return (
+            isinstance(error, OperationalError | InterfaceError)
+            or error.connection_invalidated
+            or state.startswith(_OUTAGE_STATES)
+        )
     return isinstance(error, OSError)
