@@ -138,8 +138,13 @@ def generate_answer(body: Json) -> Json:
     }
 
 
-def generate_lines(body: Json) -> list[bytes]:
-    """Return the lines of a stream; unlike a whole answer, it counts nothing."""
+def generate_lines(body: Json, *, counted: bool = False) -> list[bytes]:
+    """Return the lines of a stream.
+
+    Args:
+        body: The request.
+        counted: Whether the end says what the SDK's types do not know: `meta`, with the tokens.
+    """
     answer = generate_answer(body)
     events: list[Json] = []
     several = len(answer["generations"]) > 1
@@ -149,7 +154,8 @@ def generate_lines(body: Json) -> list[bytes]:
         for token in tokens_of(generation["text"]):
             event = {"event_type": "text-generation", "text": token, "is_finished": False}
             events.append(place | event)
-    response = {name: answer[name] for name in ("id", "generations", "prompt")}
+    kept = ("id", "generations", "prompt", *(("meta",) if counted else ()))
+    response = {name: answer[name] for name in kept}
     events.append(
         {
             "event_type": "stream-end",

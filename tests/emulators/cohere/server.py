@@ -13,7 +13,15 @@ API_KEY = "co-emulated-0123456789"
 
 
 class CohereEmulator(Emulator):
-    """A strict Cohere server for tests."""
+    """A strict Cohere server for tests.
+
+    Attributes:
+        counts_streams: Whether a streamed completion says how many tokens it has.
+    """
+
+    def __init__(self, *, counts_streams: bool = False) -> None:
+        super().__init__()
+        self.counts_streams = counts_streams
 
     def add_routes(self, app: web.Application) -> None:
         app.router.add_post("/v2/chat", self.route(self._chat))
@@ -42,7 +50,8 @@ class CohereEmulator(Emulator):
         model = body.get("model", "command")
         self.stream_type = "application/stream+json"
         if body.get("stream"):
-            return await self.send_stream(request, model, answers.generate_lines(body))
+            lines = answers.generate_lines(body, counted=self.counts_streams)
+            return await self.send_stream(request, model, lines)
         return await self.send_document(request, model, answers.generate_answer(body))
 
     async def _embed(self, request: web.Request) -> web.StreamResponse:
