@@ -10,6 +10,8 @@ import requests
 
 from tests.e2e.rest import Rest
 from tests.e2e.system import System, run_system
+from tests.emulators.anthropic import AnthropicEmulator
+from tests.emulators.emulator import running_in_thread
 from tests.emulators.openai import OpenAiEmulator, run_in_thread
 
 # The scopes and keys that the product's documents use.
@@ -31,11 +33,24 @@ def provider() -> Iterator[OpenAiEmulator]:
 
 
 @pytest.fixture(scope="session")
+def anthropic_provider(provider: OpenAiEmulator) -> Iterator[AnthropicEmulator]:
+    """Give an emulated Anthropic, which takes the same key as the emulated OpenAI."""
+    with running_in_thread(lambda: AnthropicEmulator(provider.api_key)) as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="session")
 def running_system(
-    tmp_path_factory: pytest.TempPathFactory, provider: OpenAiEmulator
+    tmp_path_factory: pytest.TempPathFactory,
+    provider: OpenAiEmulator,
+    anthropic_provider: AnthropicEmulator,
 ) -> Iterator[System]:
     """Give the system with two workers, and the provider's key under every documented secret."""
-    with run_system(tmp_path_factory.mktemp("modelplane") / "data") as system:
+    # Providers whose configuration names no address are found where the emulators are.
+    origins = f"https://api.anthropic.com={anthropic_provider.origin}"
+    settings = {"MODELPLANE_UPSTREAM_ORIGINS": origins}
+    data_dir = tmp_path_factory.mktemp("modelplane") / "data"
+    with run_system(data_dir, settings=settings) as system:
         with Rest(system) as rest:
             for scope in dict(SECRETS):
                 rest.call("POST", "/api/2.0/secrets/scopes/create", {"scope": scope})

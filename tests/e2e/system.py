@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,8 +61,10 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def run_system(data_dir: Path, *, workers: int = 2) -> Iterator[System]:
-    """Run `modelplane up` until the block ends."""
+def run_system(
+    data_dir: Path, *, workers: int = 2, settings: Mapping[str, str] | None = None
+) -> Iterator[System]:
+    """Run `modelplane up`, with further settings in its environment, until the block ends."""
     port = free_port()
     system = System(f"http://127.0.0.1:{port}", f"127.0.0.1:{port}", TOKEN, data_dir)
     program = [str(Path(sys.executable).parent / "modelplane"), "up"]
@@ -71,7 +73,7 @@ def run_system(data_dir: Path, *, workers: int = 2) -> Iterator[System]:
     with output.open("wb") as log:
         process = subprocess.Popen(
             [*program, *options],
-            env={"PATH": os.defpath, "MODELPLANE_ADMIN_TOKEN": TOKEN},
+            env={"PATH": os.defpath, "MODELPLANE_ADMIN_TOKEN": TOKEN, **(settings or {})},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

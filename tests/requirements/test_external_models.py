@@ -2,18 +2,20 @@
 
 from typing import Any
 
-import openai
 import pytest
 from openai import OpenAI
 
 from tests.e2e.rest import CHAT, Rest
+from tests.emulators.anthropic import AnthropicEmulator
 from tests.emulators.openai import OpenAiEmulator
 from tests.requirements.documents import assert_contains
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 
 
-def test_anthropic_example(client: Any, openai_client: OpenAI) -> None:
+def test_anthropic_example(
+    client: Any, openai_client: OpenAI, anthropic_provider: AnthropicEmulator
+) -> None:
     endpoint = client.create_endpoint(
         name="anthropic-completions-endpoint",
         config={
@@ -36,15 +38,21 @@ def test_anthropic_example(client: Any, openai_client: OpenAI) -> None:
     )
     assert endpoint.state["ready"] == "READY"
     assert endpoint.task == "llm/v1/completions"
-    # Nothing speaks to Anthropic yet; the caller is told so.
-    with pytest.raises(openai.InternalServerError) as refused:
-        openai_client.completions.create(
-            model="anthropic-completions-endpoint", prompt="what is databricks", temperature=1.0
-        )
-    assert refused.value.status_code == 501
-    assert isinstance(refused.value.body, dict)
-    assert refused.value.body["error_code"] == "NOT_IMPLEMENTED"
-    assert "anthropic" in refused.value.body["message"]
+    completion = openai_client.completions.create(
+        model="anthropic-completions-endpoint", prompt="what is databricks", temperature=1.0
+    )
+    assert completion.choices[0].text == " claude-2 continues: what is databricks"
+    assert completion.model == "anthropic-completions-endpoint"
+    sent = anthropic_provider.requests[-1]
+    assert sent.path == "/v1/complete"
+    assert sent.headers["host"] == "api.anthropic.com"
+    assert sent.headers["x-api-key"] == anthropic_provider.api_key
+    assert sent.body == {
+        "model": "claude-2",
+        "prompt": "\n\nHuman: what is databricks\n\nAssistant:",
+        "max_tokens_to_sample": 4096,
+        "temperature": 1.0,
+    }
 
 
 def test_the_printed_query_over_openai(
