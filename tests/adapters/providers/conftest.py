@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from adapters.providers.http import AiohttpTransport
+from adapters.providers.http1 import Http1Transport
 from tests.adapters.providers.upstream import Upstream
 
 
@@ -15,6 +15,6 @@ async def upstream() -> AsyncIterator[Upstream]:
 
 
 @pytest.fixture
-async def transport() -> AsyncIterator[AiohttpTransport]:
-    async with AiohttpTransport() as opened:
+async def transport() -> AsyncIterator[Http1Transport]:
+    async with Http1Transport() as opened:
         yield opened

@@ -3,7 +3,7 @@
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from adapters.providers.http import AiohttpTransport
+from adapters.providers.http1 import Http1Transport
 from adapters.providers.types import HttpRequest
 
 
@@ -15,7 +15,7 @@ async def test_a_request_goes_to_the_stand_in_under_its_own_host_name() -> None:
     app.router.add_post("/{path:.*}", answer)
     async with TestServer(app) as server:
         origins = {"https://api.example.com": f"http://127.0.0.1:{server.port}"}
-        async with AiohttpTransport(origins) as transport:
+        async with Http1Transport(origins) as transport:
             url = "https://api.example.com/model/a%3Ab?x=%2F"
             response = await transport.send(HttpRequest("p", url, {}, b"{}"))
             assert await response.body() == b"api.example.com /model/a%3Ab?x=%2F"
