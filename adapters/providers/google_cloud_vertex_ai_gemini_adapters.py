@@ -106,7 +106,8 @@ class GeminiCompletionAdapter(_GeminiAdapter):
         choices: list[JsonObject] = []
         usages = []
         for prompt, (reader, _, own) in zip(self._prompts(query), read, strict=True):
-            choices.extend({**choice, "index": len(choices) + at} for at, choice in enumerate(own))
+            start = len(choices)
+            choices.extend({**choice, "index": start + at} for at, choice in enumerate(own))
             usages.append(reader.total_usage(len(prompt)))
         reader, response, _ = read[0]
         envelope = reader.envelope(response)

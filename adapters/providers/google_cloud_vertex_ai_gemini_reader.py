@@ -63,7 +63,6 @@ class Envelope:
 
     id: str
     created: int
-    model: str
 
     def wrap(self, kind: str, choices: list[JsonObject]) -> JsonObject:
         """Return an answer or a chunk with these choices."""
@@ -71,7 +70,6 @@ class Envelope:
             "id": self.id,
             "object": kind,
             "created": self.created,
-            "model": self.model,
             "choices": choices,
         }
 
@@ -136,7 +134,6 @@ class GeminiReader:
             self._envelope = Envelope(
                 identifier if isinstance(identifier, str) and identifier else uuid4().hex,
                 int(self._clock()) if created is None else created,
-                str(response.get("modelVersion") or ""),
             )
         return self._envelope
 

@@ -8,6 +8,7 @@ Used by `google_cloud_vertex_ai_gemini.py`.
 """
 
 from collections.abc import Iterator, Mapping
+from typing import TypeAlias
 
 from adapters.providers.types import JsonObject
 
@@ -30,11 +31,27 @@ _KEPT = (
 )
 _TYPES = frozenset({"string", "number", "integer", "boolean", "array", "object"})
 _NULL = "null"
+_BOUND_TO_TYPE = ("type", "enum", "items", "properties", "required")
+# References in place can multiply: a page of definitions may stand for millions of schemas.
+_MOST_SCHEMAS = 10_000
+# References that lead to a schema.
+_Seen: TypeAlias = tuple[str, ...]
+
+
+class SchemaTooLarge(Exception):
+    """A schema is nested too deeply, or too large once its references are in place."""
 
 
 def build_schema(schema: JsonObject) -> JsonObject:
-    """Return a JSON Schema in Gemini's dialect."""
-    return _Converter(schema).convert(schema, ())
+    """Return a JSON Schema in Gemini's dialect.
+
+    Raises:
+        SchemaTooLarge: It is.
+    """
+    try:
+        return _Converter(schema).convert(schema, ())
+    except RecursionError:
+        raise SchemaTooLarge from None
 
 
 class _Converter:
@@ -42,10 +59,11 @@ class _Converter:
 
     def __init__(self, root: JsonObject) -> None:
         self._root = root
+        self._schemas = 0
 
-    def convert(self, schema: JsonObject, seen: tuple[str, ...]) -> JsonObject:
-        schema, seen = self._resolve(schema, seen)
-        schema = self._merge(schema, seen)
+    def convert(self, schema: JsonObject, seen: _Seen) -> JsonObject:
+        self._count()
+        schema, seen = self._merge(*self._resolve(schema, seen))
         result: JsonObject = {name: schema[name] for name in _KEPT if schema.get(name) is not None}
         self._put_enum(result, schema)
         properties = schema.get("properties")
@@ -60,9 +78,7 @@ class _Converter:
         self._put_alternatives(result, schema, seen)
         return result
 
-    def _resolve(
-        self, schema: JsonObject, seen: tuple[str, ...]
-    ) -> tuple[JsonObject, tuple[str, ...]]:
+    def _resolve(self, schema: JsonObject, seen: _Seen) -> tuple[JsonObject, _Seen]:
         while isinstance(reference := schema.get("$ref"), str):
             beside = {name: value for name, value in schema.items() if name != "$ref"}
             if reference in seen:
@@ -79,21 +95,27 @@ class _Converter:
             value = value.get(name) if isinstance(value, dict) else None
         return _object(value)
 
-    def _merge(self, schema: JsonObject, seen: tuple[str, ...]) -> JsonObject:
+    def _merge(self, schema: JsonObject, seen: _Seen) -> tuple[JsonObject, _Seen]:
         parts = schema.get("allOf")
         if not isinstance(parts, list):
-            return schema
+            return schema, seen
         merged: JsonObject = {}
         properties: JsonObject = {}
         required: list[object] = []
         rest = {name: value for name, value in schema.items() if name != "allOf"}
         for item in (*map(_object, parts), rest):
-            part = self._merge(*self._resolve(item, seen))
+            self._count()
+            part, seen = self._merge(*self._resolve(item, seen))
             merged.update(part)
             properties.update(_object(part.get("properties")))
             required.extend(_items(part.get("required")))
         combined = {"properties": properties, "required": required}
-        return merged | {name: value for name, value in combined.items() if value}
+        return merged | {name: value for name, value in combined.items() if value}, seen
+
+    def _count(self) -> None:
+        self._schemas += 1
+        if self._schemas > _MOST_SCHEMAS:
+            raise SchemaTooLarge
 
     def _put_enum(self, result: JsonObject, schema: JsonObject) -> None:
         values = [schema["const"]] if "const" in schema else list(_items(schema.get("enum")))
@@ -115,6 +137,8 @@ class _Converter:
         names = [str(name).lower() for name in _items(declared)] or [str(declared).lower()]
         if _NULL in names:
             result["nullable"] = True
+        if "enum" in result:
+            return
         types = [name.upper() for name in names if name in _TYPES]
         if len(types) == 1:
             result["type"] = types[0]
@@ -129,9 +153,7 @@ class _Converter:
         if result.get("type") == "ARRAY":
             result.setdefault("items", {})
 
-    def _put_alternatives(
-        self, result: JsonObject, schema: JsonObject, seen: tuple[str, ...]
-    ) -> None:
+    def _put_alternatives(self, result: JsonObject, schema: JsonObject, seen: _Seen) -> None:
         converted = [
             self.convert(option, seen)
             for option in _alternatives(schema)
@@ -140,7 +162,11 @@ class _Converter:
         if len(converted) < len(list(_alternatives(schema))):
             result["nullable"] = True
         if len(converted) == 1:
-            for name, value in converted[0].items():
+            (only,) = converted
+            if "type" in only:
+                for name in _BOUND_TO_TYPE:
+                    result.pop(name, None)
+            for name, value in only.items():
                 result.setdefault(name, value)
         elif converted:
             result["anyOf"] = converted

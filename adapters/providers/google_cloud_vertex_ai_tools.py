@@ -6,7 +6,7 @@ API: https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/funct
 
 from collections.abc import Mapping, Sequence
 
-from adapters.providers.google_cloud_vertex_ai_schema import build_schema
+from adapters.providers.google_cloud_vertex_ai_schema import SchemaTooLarge, build_schema
 from adapters.providers.parameters import Parameters
 from adapters.providers.types import JsonObject
 from adapters.providers.wire import as_object, as_objects
@@ -44,12 +44,12 @@ def translate_schema(parameters: Parameters, schema: JsonObject) -> JsonObject:
     """Return a JSON Schema in Gemini's dialect.
 
     Raises:
-        RequestRefused: It is nested too deeply.
+        RequestRefused: It is nested too deeply, or too large.
     """
     try:
         return build_schema(schema)
-    except RecursionError:
-        raise parameters.refusal("A schema is nested too deeply.") from None
+    except SchemaTooLarge:
+        raise parameters.refusal("A schema is nested too deeply or too large.") from None
 
 
 def _declaration(parameters: Parameters, tool: object) -> JsonObject:

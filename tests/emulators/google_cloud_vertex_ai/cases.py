@@ -2,28 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-from modelserving.v1.external_model_pb2 import ExternalModel, GoogleCloudVertexAiConfig
-
 from tests.adapters.providers.conformance import ProviderCase
-from tests.emulators.google_cloud_vertex_ai.keys import KEY_FILE, PROJECT
+from tests.emulators.google_cloud_vertex_ai.external_models import PROVIDER, external_model
 from tests.emulators.google_cloud_vertex_ai.server import VertexEmulator, origins_of
 
-PROVIDER = "google-cloud-vertex-ai"
 # What the emulator gives out first.
 _TOKEN = "ya29.emulated-1"
 _CHAT = {"messages": [{"role": "user", "content": "one two three"}]}
 _COMPLETION = {"prompt": "one two three"}
-
-
-def external_model(name: str, task: str, **fields: str) -> ExternalModel:
-    """Return an external model at Vertex AI."""
-    config = {"private_key_plaintext": KEY_FILE, "project_id": PROJECT, "region": "us-central1"}
-    return ExternalModel(
-        name=name,
-        provider=PROVIDER,
-        task=task,
-        google_cloud_vertex_ai_config=GoogleCloudVertexAiConfig(**{**config, **fields}),
-    )
 
 
 def _case(
