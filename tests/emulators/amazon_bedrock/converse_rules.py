@@ -1,0 +1,94 @@
+"""What Converse checks beyond types; `schema` has those."""
+
+from itertools import pairwise
+
+from tests.emulators.amazon_bedrock.errors import refusal
+from tests.emulators.amazon_bedrock.models import Model
+from tests.emulators.emulator import Json
+
+
+def check_conversation(body: Json, model: Model) -> None:
+    """Refuse a conversation that the real service refuses.
+
+    Raises:
+        Refusal: It does.
+    """
+    messages = body.get("messages") or []
+    if not messages:
+        raise refusal("A conversation must have at least one message.")
+    if messages[0]["role"] != "user":
+        raise refusal("A conversation must start with a user message.")
+    for first, second in pairwise(messages):
+        if first["role"] == second["role"]:
+            raise refusal("A conversation must alternate between user and assistant roles.")
+    if messages[-1]["role"] != "user" and model.form != "claude":
+        raise refusal("This model does not support assistant message prefill.")
+    for index, message in enumerate(messages):
+        _check_content(f"messages.{index}", message, model)
+    _check_tools(body, model)
+    _check_results(messages)
+    if body.get("inferenceConfig", {}).get("stopSequences"):
+        _check_stops(body["inferenceConfig"]["stopSequences"], model)
+
+
+def _check_content(path: str, message: Json, model: Model) -> None:
+    if not message["content"]:
+        raise refusal(f"The content field in the Message object at {path} is empty.")
+    for index, block in enumerate(message["content"]):
+        if "text" in block and not block["text"].strip():
+            raise refusal(f"The text field in the ContentBlock object at {path}.{index} is blank.")
+        if "image" in block and not model.sees:
+            raise refusal("This model doesn't support the image content block.")
+        allowed = "user" if "toolResult" in block else "assistant"
+        own = {"toolResult", "toolUse", "reasoningContent"} & block.keys()
+        if own and message["role"] != allowed:
+            raise refusal(f"The {own.pop()} block at {path}.{index} does not fit its role.")
+
+
+def _check_tools(body: Json, model: Model) -> None:
+    config = body.get("toolConfig")
+    blocks = [block for message in body["messages"] for block in message["content"]]
+    if config is None:
+        if any(block.keys() & {"toolUse", "toolResult"} for block in blocks):
+            raise refusal(
+                "The toolConfig field must be defined when using toolUse and toolResult content "
+                "blocks."
+            )
+        return
+    if not model.calls:
+        raise refusal("This model doesn't support tool use.")
+    specs = [tool["toolSpec"] for tool in config["tools"] if "toolSpec" in tool]
+    names = [spec["name"] for spec in specs]
+    if len(set(names)) != len(names):
+        raise refusal("The tools must have different names.")
+    if any(spec["inputSchema"]["json"].get("type") != "object" for spec in specs):
+        raise refusal("The value at inputSchema.json.type must be one of the following: object.")
+    chosen = config.get("toolChoice", {}).get("tool")
+    if chosen and chosen["name"] not in names:
+        raise refusal(f"The tool '{chosen['name']}' in toolChoice is not defined.")
+
+
+def _check_results(messages: list[Json]) -> None:
+    called: list[str] = []
+    for message in messages:
+        answered = [
+            block["toolResult"]["toolUseId"]
+            for block in message["content"]
+            if "toolResult" in block
+        ]
+        if message["role"] == "user":
+            if sorted(answered) != sorted(called):
+                raise refusal(
+                    "The toolResult blocks must answer exactly the toolUse blocks of the previous "
+                    "turn."
+                )
+            if any("toolResult" in block for block in message["content"][len(answered) :]):
+                raise refusal("The toolResult blocks must come first.")
+        called = [
+            block["toolUse"]["toolUseId"] for block in message["content"] if "toolUse" in block
+        ]
+
+
+def _check_stops(stops: list[str], model: Model) -> None:
+    if model.form == "claude" and any(not stop.strip() for stop in stops):
+        raise refusal("stop_sequences: each stop sequence must contain non-whitespace")
