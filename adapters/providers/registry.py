@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from modelserving.v1.external_model_pb2 import ExternalModel
 
 from adapters.providers.ai21labs import build_ai21labs_adapter
+from adapters.providers.amazon_bedrock import build_amazon_bedrock_adapter
 from adapters.providers.anthropic import build_anthropic_adapter
 from adapters.providers.base import Adapter
 from adapters.providers.cohere import build_cohere_adapter
@@ -20,7 +21,7 @@ FACTORIES: Mapping[str, AdapterFactory] = {
     "anthropic": build_anthropic_adapter,
     "cohere": build_cohere_adapter,
     "ai21labs": build_ai21labs_adapter,
-    "amazon-bedrock": build_unavailable_adapter,
+    "amazon-bedrock": build_amazon_bedrock_adapter,
     "google-cloud-vertex-ai": build_vertex_adapter,
     "databricks-model-serving": build_unavailable_adapter,
     "custom": build_unavailable_adapter,
