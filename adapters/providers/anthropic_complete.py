@@ -107,12 +107,16 @@ class CompleteStreamParser:
         """Yield the chunks that `data` completes; see `StreamParser`."""
         try:
             for event in self._sse.feed(data):
+                if self.ended:
+                    return
                 yield from self.take(parse_json_object(self._provider, event))
         except ValueError as error:
             raise MalformedAnswer(self._provider, str(error)) from error
 
     def finish(self) -> Iterator[JsonObject]:
         """Yield what is left; see `StreamParser`."""
+        if self.ended:
+            return
         for event in self._sse.finish():
             yield from self.take(parse_json_object(self._provider, event))
         if not self.ended:
