@@ -144,6 +144,9 @@ class CapturedReply:
         self.content_type = content_type
         self.metadata = dict(metadata)
 
+    def encode(self, document: JsonObject) -> bytes:
+        return json.dumps(document).encode()
+
     async def send(self, data: bytes) -> None:
         assert self.content_type
         assert self.refusal is None
