@@ -145,7 +145,7 @@ def _message(parameters: Parameters, message: Message) -> JsonObject:
 def _tools(parameters: Parameters) -> list[JsonObject]:
     """Take `tools` and `tool_choice`; with `none`, the tools are not told, so none is called."""
     choice = parameters.take("tool_choice")
-    tools = [_tool(parameters, tool) for tool in as_objects(parameters.take("tools"))]
+    tools = [_tool(parameters, tool) for tool in parameters.take_objects("tools")]
     if choice not in (None, "auto", "none"):
         raise parameters.refusal(
             f"{parameters.provider} cannot be made to call a tool: 'tool_choice' must be auto or "

@@ -135,14 +135,12 @@ def _parse_message(message: JsonObject) -> tuple[JsonObject, str]:
 
 def _read_response_format(parameters: Parameters) -> None:
     """Cohere takes the schema beside the type `json_object`."""
-    wanted = as_object(parameters.take("response_format"))
+    wanted = as_object(parameters.rest.get("response_format"))
     if wanted.get("type") == "json_schema":
         schema = as_object(wanted.get("json_schema")).get("schema")
         if not isinstance(schema, dict):
             raise parameters.refusal("'response_format.json_schema' needs a 'schema'.")
-        wanted = {"type": "json_object", "json_schema": schema}
-    if wanted:
-        parameters.rest["response_format"] = wanted
+        parameters.rest["response_format"] = {"type": "json_object", "json_schema": schema}
 
 
 def _read_reasoning_effort(parameters: Parameters) -> None:

@@ -13,7 +13,7 @@ from adapters.providers.canonical_answers import (
 )
 from adapters.providers.cohere_chat import REASONING_BREAK, prompt_texts, read_logprobs
 from adapters.providers.cohere_terms import read_finish, read_usage
-from adapters.providers.errors import AdapterError, MalformedAnswer, StreamTruncated
+from adapters.providers.errors import AdapterError, MalformedAnswer, ProviderFailed, StreamTruncated
 from adapters.providers.sse import SseParser
 from adapters.providers.types import JsonObject, Query
 from adapters.providers.wire import as_object, as_objects, as_text
@@ -122,8 +122,13 @@ class CohereChatStreamParser:
             yield self._chunks.delta(build_tool_fragment(self._call, arguments))
 
     def _end(self, delta: JsonObject) -> Iterator[JsonObject]:
+        reason = delta.get("finish_reason")
         detail = self._reported(delta).detail
-        ending = read_finish(self._provider, delta.get("finish_reason"), detail)
+        if delta.get("error"):
+            # Whatever the reason is, an answer with an error is none.
+            read_finish(self._provider, reason, detail)
+            raise ProviderFailed(self._provider, detail)
+        ending = read_finish(self._provider, reason, detail)
         yield self._with_choice(self._chunks.delta({}), ending)
         said = ["".join(self._said)]
         usage = read_usage(as_object(delta.get("usage")), prompt_texts(self._query), said)

@@ -10,7 +10,7 @@ from adapters.providers.canonical import ImagePart, Message, Part, TextPart, rea
 from adapters.providers.canonical_answers import build_tool_call
 from adapters.providers.parameters import Parameters
 from adapters.providers.types import JsonObject
-from adapters.providers.wire import as_object, as_objects, as_text
+from adapters.providers.wire import as_object, as_text
 
 _NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
 
@@ -37,7 +37,7 @@ def build_tools(parameters: Parameters) -> tuple[list[JsonObject], str | None]:
         RequestRefused: One of them has no counterpart there.
     """
     choice = parameters.take("tool_choice")
-    tools = [_tool(parameters, tool) for tool in as_objects(parameters.take("tools"))]
+    tools = [_tool(parameters, tool) for tool in parameters.take_objects("tools")]
     if not tools:
         if choice not in (None, "none", "auto"):
             raise parameters.refusal("'tool_choice' needs 'tools'.")
@@ -97,11 +97,15 @@ def _assistant(parameters: Parameters, message: Message) -> JsonObject:
         if reasoning:
             built["tool_plan"] = reasoning
     elif reasoning:
-        said = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        said = content if isinstance(content, list) else _text_parts(content)
         content = [{"type": "thinking", "thinking": reasoning}, *said]
     if content or not calls:
         built["content"] = content
     return built
+
+
+def _text_parts(text: str) -> list[JsonObject]:
+    return [{"type": "text", "text": text}] if text else []
 
 
 def _content(parameters: Parameters, message: Message) -> str | list[JsonObject]:

@@ -106,6 +106,19 @@ class Parameters:
             raise self.refusal(f"'{name}' must hold texts: {self.provider} takes no tokens.")
         return texts
 
+    def take_objects(self, name: str) -> list[JsonObject]:
+        """Remove a list of objects and return it, empty where it is absent.
+
+        Raises:
+            RequestRefused: It is something else.
+        """
+        value = self.take(name)
+        if value is None:
+            return []
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            raise self.refusal(f"'{name}' must be a list of objects.")
+        return value
+
     def refusal(self, message: str) -> RequestRefused:
         """Return the refusal of the query."""
         return refuse(self.provider, message)

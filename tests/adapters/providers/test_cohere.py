@@ -151,6 +151,7 @@ def test_a_long_conversation_keeps_ids_texts_and_reasoning() -> None:
             {"role": "tool", "tool_call_id": "c2", "content": "not json"},
             {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "{}"}]},
             {"role": "assistant", "content": "done", "reasoning_content": "hm"},
+            {"role": "assistant", "content": None, "reasoning_content": "only this"},
             {"role": "system", "content": None},
             {"role": "user", "content": "thanks", "name": "me"},
         ],
@@ -173,6 +174,7 @@ def test_a_long_conversation_keeps_ids_texts_and_reasoning() -> None:
             "role": "assistant",
             "content": [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "done"}],
         },
+        {"role": "assistant", "content": [{"type": "thinking", "thinking": "only this"}]},
         {"role": "system", "content": ""},
         {"role": "user", "content": "thanks"},
     ]
@@ -253,6 +255,8 @@ def test_strict_functions_are_strict_tools() -> None:
         ({"tools": [WEATHER], "tool_choice": {"function": {"name": "x"}}}, "'tool_choice'"),
         ({"tool_choice": "required"}, "'tool_choice'"),
         ({"tools": [{"type": "web_search"}]}, "'tools'"),
+        ({"tools": "x"}, "'tools'"),
+        ({"tools": ["x"]}, "'tools'"),
         ({"response_format": {"type": "json_schema"}}, "schema"),
         ({"messages": [{"role": "function", "content": "x"}]}, "role"),
         ({"messages": [{"role": "user", "content": [{"type": "file"}]}]}, "'file'"),
@@ -388,6 +392,11 @@ def test_a_failed_generation_is_no_clean_stop(reason: str, expected: type[Except
         stream_chunks(end_event(reason, error=f"broke with {KEY}"))
     assert isinstance(caught.value, errors.AdapterError)
     assert "broke with [redacted]" in str(caught.value.detail)
+
+
+def test_an_error_beside_a_good_reason_is_an_error() -> None:
+    with pytest.raises(errors.ProviderFailed):
+        stream_chunks(end_event("COMPLETE", error="broke"))
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"message":"x"}', b"<html>"])

@@ -15,9 +15,11 @@ from pydantic import TypeAdapter
 from adapters.providers import errors
 from adapters.providers.cohere import CohereAdapter
 from adapters.providers.types import HttpAnswer, JsonObject, Query
+from tests.adapters.providers.conformance import open_gateway
 from tests.adapters.providers.reassembly import Chunks, every_split, parse_stream, reassemble
 from tests.adapters.providers.test_cohere import FAILURES, FINISH_REASONS, KEY, build
 from tests.emulators.cohere import answers, schema
+from tests.emulators.cohere.cases import CASES
 
 ASKED: JsonObject = {"prompt": "a b é"}
 
@@ -324,3 +326,18 @@ def test_an_embedding_that_cannot_be_packed() -> None:
 def test_embeddings_are_not_streamed() -> None:
     with pytest.raises(errors.RequestRefused):
         embeddings().stream_parser(Query({"input": "x"}, stream=True))
+
+
+async def test_batches_over_http() -> None:
+    texts = [f"text {index}" for index in range(200)]
+    case = next(one for one in CASES if one.task == "llm/v1/embeddings")
+    async with open_gateway(case) as gateway:
+        answer = await gateway.ask(stream=False, input=texts, user="me")
+        sent: list[Any] = list(gateway.emulator.requests)
+    assert sorted(len(one.body["texts"]) for one in sent) == [8, 96, 96]
+    assert {one.headers["host"] for one in sent} == {"api.cohere.com"}
+    assert answer.metadata["x-modelplane-adapted-params"] == "user=dropped"
+    found = [one["embedding"] for one in answer.document["data"]]
+    whole = answers.embed_answer({**sent[0].body, "texts": texts})
+    assert found == whole["embeddings"]["float"]
+    assert answer.document["usage"] == {"prompt_tokens": 400, "total_tokens": 400}
