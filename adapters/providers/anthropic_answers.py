@@ -64,7 +64,7 @@ def parse_message(provider: str, message: JsonObject, names: ToolNames, created:
     if not isinstance(content, list) or not isinstance(reason, str):
         raise MalformedAnswer(provider, "the provider's answer is no message")
     blocks = [block for block in content if isinstance(block, dict)]
-    choice = build_chat_choice(_parse_content(blocks, names), finish_reason_of(reason))
+    choice = build_chat_choice(_parse_content(provider, blocks, names), finish_reason_of(reason))
     usage = parse_message_usage(message.get("usage"))
     return build_chat_answer(
         str(message.get("id", "")), created, [choice | _stop_reason(reason)], usage
@@ -95,9 +95,17 @@ def parse_message_usage(usage: object) -> JsonObject:
     return canonical
 
 
-def _parse_content(blocks: list[JsonObject], names: ToolNames) -> JsonObject:
+def _parse_content(provider: str, blocks: list[JsonObject], names: ToolNames) -> JsonObject:
     text = "".join(str(block.get("text", "")) for block in blocks if block.get("type") == "text")
-    calls = [_parse_call(block, names) for block in blocks if block.get("type") == "tool_use"]
+    used = [block for block in blocks if block.get("type") == "tool_use"]
+    calls = [
+        build_tool_call(
+            str(block.get("id", "")),
+            names.decode(str(block.get("name", ""))),
+            _dump_arguments(provider, block),
+        )
+        for block in used
+    ]
     thought = [block for block in blocks if block.get("type") in _THINKING]
     message: JsonObject = {"content": text if text or not calls else None}
     if thought:
@@ -110,11 +118,12 @@ def _parse_content(blocks: list[JsonObject], names: ToolNames) -> JsonObject:
     return message
 
 
-def _parse_call(block: JsonObject, names: ToolNames) -> JsonObject:
-    arguments = orjson.dumps(block.get("input") or {}).decode()
-    return build_tool_call(
-        str(block.get("id", "")), names.decode(str(block.get("name", ""))), arguments
-    )
+def _dump_arguments(provider: str, block: JsonObject) -> str:
+    try:
+        return orjson.dumps(block.get("input") or {}).decode()
+    except TypeError:
+        # The parser accepts deeper nesting than the encoder.
+        raise MalformedAnswer(provider, "a tool's arguments are nested too deeply") from None
 
 
 def _stop_reason(reason: object) -> JsonObject:
@@ -227,7 +236,7 @@ class MessagesStreamParser:
         if block.get("type") == "tool_use":
             if not self._arguments_seen:
                 # All at once with the block's start, or none at all.
-                arguments = orjson.dumps(block.get("input") or {}).decode()
+                arguments = _dump_arguments(self._provider, block)
                 yield from self._delta(build_tool_fragment(self._calls, arguments))
             self._calls += 1
         elif block.get("type") in _THINKING:

@@ -96,6 +96,13 @@ def build_messages_body(
     Raises:
         RequestRefused: The query cannot be put to Claude.
     """
+    try:
+        return _build(query, dialect, images)
+    except RecursionError:
+        raise refuse(dialect.provider, "A JSON schema is nested too deeply.") from None
+
+
+def _build(query: Query, dialect: Dialect, images: Mapping[str, Image]) -> MessagesBody:
     parameters = Parameters(dialect.provider, query)
     messages = read_messages(dialect.provider, query.body)
     parameters.take("messages")

@@ -506,6 +506,27 @@ def test_a_budget_needs_room() -> None:
     assert "max_tokens" in str(refused.value.detail)
 
 
+def nested(depth: int) -> JsonObject:
+    schema: JsonObject = {}
+    for _ in range(depth):
+        schema = {"type": "array", "items": schema}
+    return schema
+
+
+@pytest.mark.parametrize("depth", [300, 900])
+def test_a_schema_that_is_nested_too_deeply(depth: int) -> None:
+    function = {"name": "f", "parameters": nested(depth)}
+    with pytest.raises(errors.RequestRefused):
+        plan(chat(tools=[{"type": "function", "function": function}]))
+
+
+def test_arguments_that_are_nested_too_deeply() -> None:
+    use = {"type": "tool_use", "id": "t", "name": "f", "input": nested(300)}
+    raw = json.dumps(message([use], "tool_use")).encode()
+    with pytest.raises(errors.MalformedAnswer):
+        build().parse_answers(Query({}, stream=False), (HttpAnswer(200, {}, raw),))
+
+
 def test_the_query_is_left_alone() -> None:
     body = chat(user("hi"), assistant(call("a")), tool("a", "r"), tools=[WEATHER], stop="x", n=1)
     before = json.dumps(body)
