@@ -41,7 +41,7 @@ _REGION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9.:-]*")
 _MULTI_REGIONS = ("eu", "us")
 _CLAUDE = "claude"
-_PUBLISHERS = ("google", "anthropic")
+_GOOGLE, _ANTHROPIC = "google/", "anthropic/"
 _RESOURCE = re.compile(
     r"projects/[^/]+/locations/[^/]+/(?:endpoints|publishers/[^/]+/models)/[^/]+"
 )
@@ -103,9 +103,10 @@ def _locate(name: str, parent: str) -> tuple[str, str]:
     if (endpoint := name.removeprefix("endpoints/")).isdecimal():
         return f"{parent}/endpoints/{endpoint}", endpoint
     named = name.removeprefix("publishers/").replace("/models/", "/", 1)
-    publisher, _, short = named.rpartition("/")
-    publisher = publisher or ("anthropic" if short.startswith(_CLAUDE) else "google")
-    if publisher not in _PUBLISHERS or not short:
+    if "/" not in named:
+        named = f"{_ANTHROPIC if named.startswith(_CLAUDE) else _GOOGLE}{named}"
+    publisher, _, short = named.partition("/")
+    if not named.startswith((_GOOGLE, _ANTHROPIC)) or not short or "/" in short:
         raise ConfigRefused(f"name '{name}' is not a model of google or anthropic on Vertex AI")
     return f"{parent}/publishers/{publisher}/models/{quote(short, safe='@')}", short
 

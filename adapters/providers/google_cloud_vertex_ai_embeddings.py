@@ -39,8 +39,11 @@ class EmbeddingAdapter(VertexAdapter):
         parameters = Parameters(self._target.provider, query)
         texts = parameters.take_texts("input")
         parameters.drop(*HARMLESS)
-        if parameters.take("encoding_format") not in (None, "float", "base64"):
+        encoding = parameters.take("encoding_format")
+        if encoding not in (None, "float", "base64"):
             raise self.refuse("'encoding_format' must be float or base64")
+        if encoding == "base64":
+            parameters.note("encoding_format=emulated")
         parameters.rename("dimensions", "outputDimensionality")
         parameters.rename("auto_truncate", "autoTruncate")
         shared = {

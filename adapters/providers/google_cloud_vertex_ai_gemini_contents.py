@@ -88,7 +88,9 @@ class ContentsBuilder:
         messages = read_messages(self._provider, body)
         system, rest = split_system(messages)
         if messages[: len(system)] != system:
-            self._parameters.note("messages=system messages moved to the front")
+            self._parameters.note("messages=system moved to the front")
+        if any("name" in message.source for message in messages):
+            self._parameters.note("messages.name=dropped")
         contents = Contents(system=[self._text(part) for one in system for part in one.parts])
         for turn in group_turns(rest):
             parts = [part for message in turn.messages for part in self._parts(message)]
@@ -127,7 +129,7 @@ class ContentsBuilder:
         # Of several calls in one turn, the model signs the first.
         if self._needs_signatures and calls and "thoughtSignature" not in calls[0]:
             calls[0]["thoughtSignature"] = _NO_SIGNATURE
-            self._parameters.note("thought_signature=missing in a tool call, check skipped")
+            self._parameters.note("thought_signature=missing and not checked")
         return parts + calls
 
     def _part(self, part: Part) -> JsonObject:

@@ -117,7 +117,7 @@ class PalmChatAdapter(_PalmAdapter):
         messages = read_messages(self._target.provider, {"messages": parameters.take("messages")})
         system, rest = split_system(messages)
         if messages[: len(system)] != system:
-            parameters.note("messages=system messages moved to the front")
+            parameters.note("messages=system moved to the front")
         instance: JsonObject = {
             "messages": [
                 {

@@ -64,7 +64,7 @@ def _declaration(parameters: Parameters, tool: object) -> JsonObject:
     if schema.get("properties"):
         declaration["parameters"] = {**schema, "type": "OBJECT"}
     if function.get("strict"):
-        parameters.note("tools.function.strict=dropped")
+        parameters.note("tools.strict=dropped")
     return declaration
 
 

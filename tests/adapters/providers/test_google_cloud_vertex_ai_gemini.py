@@ -147,7 +147,7 @@ def test_effort_is_a_level_for_the_third_generation() -> None:
 
 def test_system_messages_anywhere_come_first_and_turns_alternate() -> None:
     messages = [
-        user("a"),
+        {**user("a"), "name": "me"},
         {"role": "developer", "content": [{"type": "text", "text": "s1"}]},
         user("b"),
         {"role": "assistant", "content": None},
@@ -160,7 +160,10 @@ def test_system_messages_anywhere_come_first_and_turns_alternate() -> None:
         {"role": "user", "parts": [{"text": "a"}, {"text": "b"}]},
         {"role": "user", "parts": [{"text": "c"}]},
     ]
-    assert adapted(*messages) == ("messages=system messages moved to the front",)
+    assert adapted(*messages) == (
+        "messages=system moved to the front",
+        "messages.name=dropped",
+    )
 
 
 @pytest.mark.parametrize(
@@ -234,7 +237,7 @@ def test_tools(choice: str, *, parallel: bool | None) -> None:
     ]
     assert body.get("toolConfig", {}).get("functionCallingConfig") == sent
     dropped = ("parallel_tool_calls=dropped",) if parallel is False else ()
-    assert adapted(user(), **rest) == ("tools.function.strict=dropped", *dropped)
+    assert adapted(user(), **rest) == ("tools.strict=dropped", *dropped)
 
 
 def test_allowed_tools() -> None:

@@ -207,9 +207,9 @@ def test_parameters_of_embeddings() -> None:
         }
     ]
     plan = adapter_of("text-embedding-005", "embeddings").plan(
-        Query({"input": "a", "user": "me"}, stream=False), {}
+        Query({"input": "a", "user": "me", "encoding_format": "base64"}, stream=False), {}
     )
-    assert plan.adapted == ("user=dropped",)
+    assert plan.adapted == ("user=dropped", "encoding_format=emulated")
 
 
 def test_base64_is_little_endian_single_precision() -> None:
