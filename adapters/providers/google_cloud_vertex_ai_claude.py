@@ -14,6 +14,7 @@ import orjson
 from adapters.providers.anthropic import classify_error, error_type
 from adapters.providers.anthropic_answers import MessagesStreamParser, parse_message
 from adapters.providers.anthropic_messages import Dialect, build_messages_body, tool_names
+from adapters.providers.anthropic_parameters import takes_budgets
 from adapters.providers.canonical import read_image_urls
 from adapters.providers.canonical_answers import parse_error_detail, parse_json_object
 from adapters.providers.errors import AdapterError, parse_retry_after
@@ -31,7 +32,9 @@ class ClaudeAdapter(VertexAdapter):
 
     def __init__(self, target: Target) -> None:
         super().__init__(target)
-        self._dialect = Dialect(target.provider, version=_VERSION)
+        self._dialect = Dialect(
+            target.provider, version=_VERSION, budgets=takes_budgets(target.model)
+        )
 
     def image_urls(self, query: Query) -> Sequence[str]:
         """Return the URLs of all images; see `Adapter`."""
