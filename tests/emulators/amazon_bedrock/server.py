@@ -88,7 +88,9 @@ class BedrockEmulator(Emulator):
         segments = request.rel_url.raw_path.split("/")
         if len(segments) != 4 or segments[1] != "model" or segments[3] not in _OPERATIONS:
             raise Refusal(404, {"message": "Unknown operation"})
-        if request.content_type != "application/json" or not isinstance(body, dict):
+        # Where no type is named, it is JSON.
+        content_type = request.headers.get("Content-Type", "application/json")
+        if content_type != "application/json" or not isinstance(body, dict):
             raise refusal("Malformed input request, please reformat your input and try again.")
         model_id, operation = unquote(segments[2]), segments[3]
         stream = operation.endswith("-stream")
