@@ -16,6 +16,7 @@ from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
 from modelserving.v1.endpoint_pb2 import EndpointConfig, EndpointConfigInput
 from modelserving.v1.endpoint_service_pb2 import CreateServingEndpointRequest
 
+from adapters.egress import EgressPolicy
 from control_plane.authentication import Principal
 from control_plane.clock import Clock
 from control_plane.config_input import build_config, build_traffic
@@ -39,6 +40,7 @@ from control_plane.validation import (
     check_tags,
     check_text,
     check_traffic,
+    check_upstreams,
 )
 
 
@@ -74,6 +76,7 @@ class Endpoints:
         rollout: Rollout,
         clock: Clock,
         *,
+        egress: EgressPolicy | None = None,
         prepare_timeout_ms: int = 10_000,
         new_id: Callable[[], str] = _new_id,
     ) -> None:
@@ -84,6 +87,7 @@ class Endpoints:
             sealer: Seals the credentials given with a configuration.
             rollout: Tells when the workers have followed.
             clock: The time.
+            egress: Where providers may be; by default at public addresses only.
             prepare_timeout_ms: How long workers may take to prepare a configuration.
             new_id: Returns a new identifier: 32 hexadecimal digits.
         """
@@ -91,6 +95,7 @@ class Endpoints:
         self._vault = CredentialVault(sealer)
         self._rollout = rollout
         self._clock = clock
+        self._egress = egress or EgressPolicy()
         self._prepare_timeout_ms = prepare_timeout_ms
         self._new_id = new_id
 
@@ -105,7 +110,7 @@ class Endpoints:
             AlreadyExists: The name is taken.
         """
         new = self._build_new(principal, request)
-        draft = _draft(request.config) if request.HasField("config") else None
+        draft = self._draft(request.config) if request.HasField("config") else None
         if draft:
             check_supported(request.config, draft.config)
         async with self._database.write() as transaction:
@@ -143,7 +148,7 @@ class Endpoints:
         split_only = bool(given.traffic_config.routes) and not (
             given.served_entities or given.served_models
         )
-        draft = None if split_only else _draft(given)
+        draft = None if split_only else self._draft(given)
         async with self._database.write() as transaction:
             record = await self._lock_settled(transaction, principal, name)
             if draft is None:
@@ -227,6 +232,12 @@ class Endpoints:
             email_notifications=build_notifications(request.email_notifications),
         )
 
+    def _draft(self, given: EndpointConfigInput) -> _Draft:
+        config = build_config(given)
+        check_config(config)
+        check_upstreams(config, self._egress)
+        return _Draft(config, take_plaintexts(config))
+
     async def _lock_settled(
         self, transaction: Transaction, principal: Principal, name: str
     ) -> EndpointRecord:
@@ -291,12 +302,6 @@ class Endpoints:
     async def _settled(self, endpoint_id: str, name: str) -> EndpointRecord:
         await self._rollout.wait_settled(endpoint_id)
         return await self.get(name)
-
-
-def _draft(given: EndpointConfigInput) -> _Draft:
-    config = build_config(given)
-    check_config(config)
-    return _Draft(config, take_plaintexts(config))
 
 
 def _carry_over(record: EndpointRecord, config: EndpointConfig) -> None:

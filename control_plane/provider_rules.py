@@ -6,7 +6,7 @@ here knows a provider by name.
 Before: `validation`. Beside: `credentials`, which finds the credential fields.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -152,6 +152,17 @@ def _check_one_of(config: Message, prefix: str, case: ProviderCase) -> None:
     _require_fields(
         group, prefix, tuple(name for name in group.DESCRIPTOR.fields_by_name if name not in paired)
     )
+
+
+def find_urls(model: ExternalModel) -> Iterator[tuple[str, str]]:
+    """Yield name and value of each URL in the provider's configuration."""
+    which = model.WhichOneof("provider_config")
+    if which is None:
+        return
+    config: Message = getattr(model, which)
+    for name in config.DESCRIPTOR.fields_by_name:
+        if name.endswith(("_base", "_url")) and (url := _text(config, name)):
+            yield f"{which}.{name}", url
 
 
 def _check_urls(config: Message, prefix: str) -> None:

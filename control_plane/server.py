@@ -17,6 +17,7 @@ from modelserving.v1.endpoint_service_pb2_grpc import add_EndpointServiceService
 from modelserving.v1.secret_service_pb2_grpc import add_SecretServiceServicer_to_server
 from prometheus_client import CollectorRegistry, Gauge
 
+from adapters.egress import parse_policy
 from adapters.rpc.server import Health, new_server, running
 from control_plane.authentication import Authenticator
 from control_plane.clock import system_clock
@@ -151,6 +152,7 @@ async def _start_servers(
         sealer,
         push.rollout,
         system_clock,
+        egress=parse_policy(settings.allowed_upstreams),
         prepare_timeout_ms=int(settings.prepare_timeout_seconds * 1000),
     )
     endpoint_settings = EndpointSettings(database, push.rollout)

@@ -28,6 +28,9 @@ class Settings:
     reconnect_grace_seconds: float = setting(
         3.0, "seconds after a restart in which workers may reconnect before an update goes on"
     )
+    allowed_upstreams: str = setting(
+        "", "networks, addresses and host names inside your network that may serve models"
+    )
     keep_events: int = setting(10_000, "number of changes that a worker may be behind and resume")
     log_level: str = setting("info", "debug, info, warning or error")
     drain_seconds: float = setting(30.0, "seconds that calls in flight may take at a stop")

@@ -15,9 +15,10 @@ from modelserving.v1.endpoint_pb2 import (
     ServedEntity,
 )
 
+from adapters.egress import SETTING, EgressPolicy
 from control_plane.config_input import MAX_ENTITY_NAME
 from control_plane.errors import Conflict, InvalidParameter, NotSupported
-from control_plane.provider_rules import check_external_model
+from control_plane.provider_rules import check_external_model, find_urls
 
 MAX_ENTITIES = 15
 MAX_TEXT = 4096
@@ -145,6 +146,21 @@ def check_traffic(config: EndpointConfig) -> None:
         raise InvalidParameter(
             f"The traffic percentages add up to {total}; change them so that they add up to 100."
         )
+
+
+def check_upstreams(config: EndpointConfig, egress: EgressPolicy) -> None:
+    """Check that no URL leads into this deployment's own network.
+
+    Raises:
+        InvalidParameter: One does, by the address that it names.
+    """
+    for entity in config.served_entities:
+        for name, url in find_urls(entity.external_model):
+            if not egress.allows_url(url):
+                raise InvalidParameter(
+                    f"Served entity '{entity.name}': {name} leads into the network of this "
+                    f"deployment; use a public address, or let the operator add it to {SETTING}."
+                )
 
 
 def check_supported(given: EndpointConfigInput, config: EndpointConfig) -> None:

@@ -24,6 +24,9 @@ class Settings:
         300.0, "seconds until an answer, or the first chunk of a stream, must be there"
     )
     stream_idle_seconds: float = setting(120.0, "seconds between two chunks of a stream")
+    allowed_upstreams: str = setting(
+        "", "networks, addresses and host names inside your network that may serve models"
+    )
     upstream_origins: str = setting(
         "", "ORIGIN=ORIGIN pairs, comma separated: what to connect to in a provider's place"
     )
