@@ -4,7 +4,6 @@
 It follows no redirect, keeps no cookie, unpacks nothing and reads no proxy from the environment.
 """
 
-import ssl
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
@@ -12,7 +11,7 @@ from typing import Self
 from adapters.providers.errors import MalformedAnswer, RequestRefused
 from adapters.providers.http import MAX_BODY_BYTES, HttpResponse
 from adapters.providers.http1_connection import Connection
-from adapters.providers.http1_pool import ConnectionPool, client_tls
+from adapters.providers.http1_pool import ConnectionPool, Leave, client_tls
 from adapters.providers.http1_request import (
     RequestInvalid,
     encode_head,
@@ -26,7 +25,9 @@ class Http1Transport:
     """Sends over one pool of connections. Enter it in the event loop that it serves."""
 
     def __init__(
-        self, origins: Mapping[str, str] | None = None, tls: ssl.SSLContext | None = None
+        self,
+        origins: Mapping[str, str] | None = None,
+        leave: Leave | None = None,
     ) -> None:
         """Send to providers, or to what stands in their place.
 
@@ -34,17 +35,19 @@ class Http1Transport:
             origins: Origin to connect to by origin of a request's URL, for example a private
                 endpoint for `https://api.openai.com`. The request keeps its host name, so that
                 signatures stay valid.
-            tls: Whom to trust; by default the system's authorities.
+            leave: Whether a host may be connected to at one of its addresses; asked at each
+                connect about each address, but not about what stands in. None allows all.
         """
         self._origins = {
-            parse_origin(old): parse_origin(new) for old, new in (origins or {}).items()
+            parse_origin(old): parse_origin(new)._replace(trusted=True)
+            for old, new in (origins or {}).items()
         }
-        self._tls = tls
+        self._leave = leave
         self._pool: ConnectionPool | None = None
 
     async def __aenter__(self) -> Self:
         """Open the pool."""
-        self._pool = ConnectionPool(self._tls or client_tls())
+        self._pool = ConnectionPool(client_tls(), self._leave)
         return self
 
     async def __aexit__(

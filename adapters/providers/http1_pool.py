@@ -6,11 +6,17 @@ Used by `http1.py`. The connection used last is reused first, so that the others
 import asyncio
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
-from aiohappyeyeballs import start_connection
+from aiohappyeyeballs import AddrInfoType, start_connection
 
-from adapters.providers.errors import AdapterError, ProviderTimeout, ProviderUnavailable
+from adapters.providers.errors import (
+    AdapterError,
+    ProviderTimeout,
+    ProviderUnavailable,
+    RequestRefused,
+)
 from adapters.providers.http1_connection import Connection
 from adapters.providers.http1_request import Origin
 
@@ -19,18 +25,22 @@ _CONNECT_SECONDS = 10.0
 _NEXT_ADDRESS_SECONDS = 0.25
 # Long enough to be reused under steady load, shorter than what most servers keep.
 _IDLE_SECONDS = 15.0
+# Whether a connection to a host may be opened at one of its addresses.
+Leave: TypeAlias = Callable[[str, str], bool]
 
 
 class ConnectionPool:
     """Connections by origin. It belongs to the event loop in which it was made."""
 
-    def __init__(self, tls: ssl.SSLContext) -> None:
+    def __init__(self, tls: ssl.SSLContext, leave: Leave | None) -> None:
         """Start empty.
 
         Args:
             tls: Whom to trust.
+            leave: Asked about every address of an origin that is not trusted; None allows all.
         """
         self._tls = tls
+        self._leave = leave
         self._loop = asyncio.get_running_loop()
         self._idle: dict[Origin, list[Connection]] = {}
         self._open: set[Connection] = set()
@@ -83,6 +93,17 @@ class ConnectionPool:
             await self._emptied.wait()
 
     async def _connect(self, origin: Origin, provider: str) -> Connection:
+        addresses = await self._resolve(origin, provider)
+        try:
+            # It connects to the addresses that were checked: a name is not resolved again.
+            connected = await start_connection(
+                addresses, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS, interleave=1
+            )
+            return await self._attach(connected, origin)
+        except OSError as error:
+            raise _unreachable(provider, error) from error
+
+    async def _resolve(self, origin: Origin, provider: str) -> Sequence[AddrInfoType]:
         try:
             addresses = await self._loop.getaddrinfo(
                 origin.host, origin.port, type=socket.SOCK_STREAM
@@ -91,13 +112,13 @@ class ConnectionPool:
             raise ProviderUnavailable(
                 provider, "the provider's host name could not be resolved"
             ) from error
-        try:
-            connected = await start_connection(
-                addresses, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS, interleave=1
-            )
-            return await self._attach(connected, origin)
-        except OSError as error:
-            raise _unreachable(provider, error) from error
+        if self._leave is None or origin.trusted:
+            return addresses
+        for *_, address in addresses:
+            # One bad address among good ones is how a name is made to lead inside.
+            if not self._leave(origin.host, str(address[0])):
+                raise RequestRefused(provider, "the gateway does not connect to this host")
+        return addresses
 
     async def _attach(self, connected: socket.socket, origin: Origin) -> Connection:
         secure = origin.scheme == "https"

@@ -36,11 +36,19 @@ class RequestInvalid(ValueError):
 
 
 class Origin(NamedTuple):
-    """Where connections lead that requests may share."""
+    """Where connections lead that requests may share.
+
+    Attributes:
+        scheme: `http` or `https`.
+        host: Name or address, in lower case, without brackets.
+        port: TCP port.
+        trusted: The operator named it, so that its addresses need no leave.
+    """
 
     scheme: str
     host: str
     port: int
+    trusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
