@@ -72,6 +72,7 @@ async def measure(scale: Scale) -> Table:
         tokens = {
             "MODELPLANE_DATA_DIR": name,
             "MODELPLANE_ADMIN_TOKEN": secrets.token_hex(16),
+            "MODELPLANE_ALLOWED_UPSTREAMS": "127.0.0.1",
             "MODELPLANE_WORKER_TOKEN": secrets.token_hex(16),
         }
         async with _control_plane(tokens, directory) as (plane, _):

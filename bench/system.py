@@ -101,7 +101,12 @@ async def running_system(
     """
     address = free_address()
     command = (_COMMAND, "up", "--data-dir", str(directory), "--port", address.rpartition(":")[2])
-    environment = {"MODELPLANE_ADMIN_TOKEN": ADMIN_TOKEN, **(settings or {})}
+    environment = {
+        "MODELPLANE_ADMIN_TOKEN": ADMIN_TOKEN,
+        # The mock provider is on this machine.
+        "MODELPLANE_ALLOWED_UPSTREAMS": "127.0.0.1",
+        **(settings or {}),
+    }
     async with child(*command, *arguments, settings=environment, directory=directory) as up:
         system = System(f"http://{address}", directory, up)
         async with asyncio.timeout(START_SECONDS):

@@ -19,6 +19,9 @@ from deploy.up.ports import LOOPBACK
 CONTROL_PLANE = "control-plane"
 ENVOY = "envoy"
 LOCAL_MODEL = "local-model"
+# Stands for the local model's address in its endpoint's configuration, whatever the port.
+LOCAL_MODEL_ORIGIN = "http://local-model.modelplane"
+_ORIGINS = "MODELPLANE_UPSTREAM_ORIGINS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +81,15 @@ class Plan:
         )
 
     def _worker(self, name: str) -> ChildSpec:
+        origins = self.options.environment.get(_ORIGINS, "")
+        if self.options.local_model:
+            # Only this address of the machine is opened to workers, and only under this name.
+            own = f"{LOCAL_MODEL_ORIGIN}=http://{self.address(LOCAL_MODEL)}"
+            origins = ",".join(filter(None, (origins, own)))
         return self._python(
             name,
             "worker",
+            MODELPLANE_UPSTREAM_ORIGINS=origins,
             MODELPLANE_CONTROL_PLANE=self.address("snapshot"),
             MODELPLANE_WORKER_LISTEN=self.address(name),
             MODELPLANE_WORKER_METRICS_LISTEN=self.address(f"{name}-metrics"),

@@ -20,7 +20,15 @@ from deploy.up.data_dir import DataDir, opened
 from deploy.up.drain import drain_envoy
 from deploy.up.http_client import HttpClient
 from deploy.up.options import UpError, UpOptions
-from deploy.up.plan import CONTROL_PLANE, ENVOY, LOCAL_MODEL, Plan, Tokens, port_names
+from deploy.up.plan import (
+    CONTROL_PLANE,
+    ENVOY,
+    LOCAL_MODEL,
+    LOCAL_MODEL_ORIGIN,
+    Plan,
+    Tokens,
+    port_names,
+)
 from deploy.up.ports import LOOPBACK, check_free, free_port, pick_ports
 from deploy.up.registration import register
 
@@ -119,15 +127,14 @@ class Supervisor:
         await self._wait_until(self._answers, "a request through Envoy")
         plan = self._plan
         if plan.options.local_model:
-            address = plan.address(LOCAL_MODEL)
-            model = HttpClient(Address.parse(address))
+            model = HttpClient(Address.parse(plan.address(LOCAL_MODEL)))
 
             async def loaded() -> bool:
                 return (await model.call("GET", "/health")).ok
 
             await self._wait_until(loaded, "the local model")
             key = plan.tokens.local_model
-            registering = register(self._client, f"http://{address}/v1", key, plan.data_dir)
+            registering = register(self._client, f"{LOCAL_MODEL_ORIGIN}/v1", key, plan.data_dir)
             try:
                 await asyncio.wait_for(registering, _READY_SECONDS)
             except TimeoutError:

@@ -151,6 +151,7 @@ async def system(control_plane: FakeControlPlane) -> AsyncIterator[System]:
         worker_listen="127.0.0.1:0",
         worker_token="worker-secret",
         worker_id="worker-1",
+        allowed_upstreams="127.0.0.1",
         request_timeout_seconds=5.0,
         stream_idle_seconds=1.0,
         drain_seconds=1.0,

@@ -18,6 +18,12 @@ import requests
 
 TOKEN = "dapi-admin-token-of-the-tests"
 _START_SECONDS = 60.0
+# The emulators are on this machine, where providers may not be unless that is allowed.
+_SETTINGS = {
+    "PATH": os.defpath,
+    "MODELPLANE_ADMIN_TOKEN": TOKEN,
+    "MODELPLANE_ALLOWED_UPSTREAMS": "127.0.0.1",
+}
 _STOP_SECONDS = 45.0
 _SOON_SECONDS = 10.0
 
@@ -73,7 +79,7 @@ def run_system(
     with output.open("wb") as log:
         process = subprocess.Popen(
             [*program, *options],
-            env={"PATH": os.defpath, "MODELPLANE_ADMIN_TOKEN": TOKEN, **(settings or {})},
+            env={**_SETTINGS, **(settings or {})},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -93,6 +93,7 @@ async def _start_control_plane(stack: AsyncExitStack, url: str, directory: Path)
         "MODELPLANE_DATA_DIR": str(directory),
         "MODELPLANE_DATABASE_URL": url,
         "MODELPLANE_ADMIN_TOKEN": ADMIN_TOKEN,
+        "MODELPLANE_ALLOWED_UPSTREAMS": "127.0.0.1",
         "MODELPLANE_WORKER_TOKEN": "worker-token",
         "MODELPLANE_CONTROL_PLANE_LISTEN": replica.api,
         "MODELPLANE_SNAPSHOT_LISTEN": replica.snapshots,

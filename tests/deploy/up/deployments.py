@@ -70,7 +70,8 @@ async def start(data_dir: Path, *arguments: str) -> Deployment:
         *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env=inherited,
+        # The tests' providers are on this machine.
+        env={**inherited, "MODELPLANE_ALLOWED_UPSTREAMS": "127.0.0.1"},
     )
     return Deployment(data_dir, process)
 
