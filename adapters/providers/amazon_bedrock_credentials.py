@@ -17,8 +17,11 @@ from adapters.providers.errors import (
     ConfigRefused,
     CredentialRefused,
     ProviderUnavailable,
+    RateLimited,
 )
 from adapters.providers.http import HttpTransport
+from adapters.providers.types import JsonObject
+from adapters.providers.wire import as_count, as_object, as_text
 
 if TYPE_CHECKING:
     import aioboto3
@@ -31,6 +34,7 @@ _READ_SECONDS = 10
 _ATTEMPTS = 2
 # A machine offers new credentials five minutes before its old ones expire.
 _MACHINE_SECONDS = 240.0
+_FIRST_SERVER_ERROR = 500
 
 
 class RoleCredentials:
@@ -81,6 +85,7 @@ class RoleCredentials:
             ClientError,
             NoCredentialsError,
         )
+        from botocore.parsers import ResponseParserError  # noqa: PLC0415
 
         try:
             session = aioboto3.Session(**self._base_arguments())
@@ -88,11 +93,10 @@ class RoleCredentials:
                 return await self._assume_role(session)
             return await self._read_machine(session, now)
         except ClientError as error:
-            said = error.response.get("Error", {})
-            raise self._refused(str(said.get("Code", "")), said) from None
+            raise self._refused(error.response) from None
         except NoCredentialsError:
             raise self._missing() from None
-        except (BotoCoreError, OSError, TimeoutError) as error:
+        except (BotoCoreError, ResponseParserError, OSError, TimeoutError) as error:
             raise ProviderUnavailable(
                 self._provider, f"AWS credentials cannot be fetched: {type(error).__name__}"
             ) from None
@@ -134,9 +138,12 @@ class RoleCredentials:
             self._provider, "the worker's machine has no AWS credentials of its own"
         )
 
-    def _refused(self, code: str, detail: object) -> AdapterError:
-        error = build_reported_error(self._provider, code, detail)
-        # The caller's request has nothing to do with it: any refusal is the role's.
-        if error.retryable:
+    def _refused(self, response: JsonObject) -> AdapterError:
+        detail = as_object(response.get("Error"))
+        error = build_reported_error(self._provider, as_text(detail.get("Code")), detail)
+        status = as_count(as_object(response.get("ResponseMetadata")).get("HTTPStatusCode")) or 0
+        temporary = isinstance(error, RateLimited | ProviderUnavailable)
+        if temporary or status >= _FIRST_SERVER_ERROR:
             return error
+        # The caller's request has nothing to do with it: any refusal is the role's.
         return CredentialRefused(self._provider, detail)

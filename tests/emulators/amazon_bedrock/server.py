@@ -130,7 +130,11 @@ class BedrockEmulator(Emulator):
 
     async def _assume_role(self, request: web.Request) -> web.StreamResponse:
         raw = await request.read()
-        self._check_signature(request, raw, service="sts")
+        try:
+            self._check_signature(request, raw, service="sts")
+        except Refusal:
+            denied = _DENIED.format(code="SignatureDoesNotMatch")
+            return web.Response(text=denied, status=403, content_type="text/xml")
         form = {name: values[0] for name, values in parse_qs(raw.decode()).items()}
         arn = form.get("RoleArn", "")
         if self.denied or form.get("Action") != "AssumeRole" or ":role/" not in arn:
