@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 from adapters.providers.base import Adapter
 from adapters.providers.errors import AdapterError
-from adapters.providers.http import AiohttpTransport
+from adapters.providers.http1 import Http1Transport
 from adapters.providers.registry import build_adapter
 from adapters.providers.types import Image, Query, Task
 from bench.report import Table
@@ -57,7 +57,7 @@ async def _measure_case(case: ProviderCase, seconds: float) -> list[str | float]
 async def _upstream(case: ProviderCase) -> AsyncIterator[tuple[Adapter, Upstream]]:
     async with case.emulator() as emulator:
         adapter = build_adapter(case.model(emulator.origin))
-        async with AiohttpTransport(case.origins(emulator.origin)) as transport:
+        async with Http1Transport(case.origins(emulator.origin)) as transport:
             upstream = Upstream(transport, time.time)  # noqa: TID251 - tokens have real lifetimes
             try:
                 yield adapter, upstream
