@@ -24,7 +24,7 @@ from adapters.providers.http import AiohttpTransport
 from adapters.providers.types import JsonObject
 from tests.adapters.providers.conformance import ProviderCase, open_gateway
 from tests.emulators.amazon_bedrock import KEY, REGION, BedrockEmulator
-from tests.emulators.amazon_bedrock.cases import origins
+from tests.emulators.amazon_bedrock.configs import origins
 
 ROLE = "arn:aws:iam::123456789012:role/models"
 PROFILE = "arn:aws:iam::123456789012:instance-profile/worker"

@@ -22,7 +22,7 @@ from adapters.providers.errors import (
 from adapters.providers.types import HttpAnswer, JsonObject, Query
 from tests.adapters.providers.conformance import read_choices, reassemble
 from tests.emulators.amazon_bedrock import frames, invoke
-from tests.emulators.amazon_bedrock.cases import external_model
+from tests.emulators.amazon_bedrock.configs import external_model
 from tests.emulators.amazon_bedrock.models import find
 
 NOW = 1_700_000_000.5

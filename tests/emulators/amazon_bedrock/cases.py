@@ -1,36 +1,16 @@
 """Bedrock's cases for the conformance suite."""
 
-from collections.abc import Mapping, Sequence
-
-from modelserving.v1.external_model_pb2 import AmazonBedrockConfig, ExternalModel
+from collections.abc import Sequence
 
 from adapters.providers.types import JsonObject
 from tests.adapters.providers.conformance import ProviderCase
-from tests.emulators.amazon_bedrock.server import REGION, BedrockEmulator
+from tests.emulators.amazon_bedrock.configs import external_model, origins
+from tests.emulators.amazon_bedrock.server import BedrockEmulator
 from tests.emulators.amazon_bedrock.signature import KEY
 
-HOST = f"https://bedrock-runtime.{REGION}.amazonaws.com"
 _CHAT: JsonObject = {"messages": [{"role": "user", "content": "one two three"}]}
 _COMPLETION: JsonObject = {"prompt": "one two three"}
 _EMBEDDING: JsonObject = {"input": ["one", "two"]}
-
-
-def external_model(name: str, family: str, task: str) -> ExternalModel:
-    """Return an external model with the emulator's key."""
-    config = AmazonBedrockConfig(
-        aws_region=REGION,
-        aws_access_key_id_plaintext=KEY.key_id,
-        aws_secret_access_key_plaintext=KEY.secret,
-        bedrock_provider=family,
-    )
-    return ExternalModel(
-        name=name, provider="amazon-bedrock", task=f"llm/v1/{task}", amazon_bedrock_config=config
-    )
-
-
-def origins(origin: str) -> Mapping[str, str]:
-    """Return what stands in Bedrock's place."""
-    return {HOST: origin}
 
 
 def _case(task: str, name: str, family: str, body: JsonObject, *, streams: bool) -> ProviderCase:
