@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
-from adapters.providers.http import AiohttpTransport
+from adapters.egress import parse_policy
+from adapters.providers.http1 import Http1Transport
 from adapters.rpc.server import new_server, running
 from adapters.telemetry import log_fields
 from data_plane.accounting import Accountant
@@ -65,6 +66,7 @@ async def running_worker(
 
     Raises:
         RuntimeError: The address cannot be bound.
+        ValueError: A setting is malformed.
     """
     metrics = Metrics(registry)
     snapshots = Snapshots()
@@ -76,7 +78,8 @@ async def running_worker(
     )
     timeouts = Timeouts(settings.request_timeout_seconds, settings.stream_idle_seconds)
     server = new_server(sorted({rpc.service for rpc in RPCS}), HealthServicer(readiness))
-    async with AiohttpTransport(settings.origins) as transport:
+    egress = parse_policy(settings.allowed_upstreams)
+    async with Http1Transport(settings.origins, egress.allows) as transport:
         upstream = Upstream(transport, lambda: wall_ms() / 1000)
         relay = Relay(upstream, accountant, timeouts)
         inference = Inference(snapshots, relay, accountant, wall_ms)

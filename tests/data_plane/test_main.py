@@ -42,9 +42,9 @@ async def log_line(process: asyncio.subprocess.Process, message: str) -> dict[st
 
 @asynccontextmanager
 async def started(*flags: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    metrics = ("--worker-metrics-listen", "127.0.0.1:0")
+    own = ("--worker-metrics-listen", "127.0.0.1:0", "--allowed-upstreams", "127.0.0.1")
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "data_plane", *metrics, *flags, stderr=asyncio.subprocess.PIPE
+        sys.executable, "-m", "data_plane", *own, *flags, stderr=asyncio.subprocess.PIPE
     )
     try:
         yield process
