@@ -32,7 +32,8 @@ class ChatAdapter(BedrockAdapter):
 
     def plan(self, query: Query, images: Mapping[str, Image]) -> Plan:
         """Return the request; see `Adapter`."""
-        built = build_converse_body(self._target.provider, self._target.family, query, images)
+        target = self._target
+        built = build_converse_body(target.provider, target.family, target.model, query, images)
         operation = "converse-stream" if query.stream else "converse"
         return Plan((self._request(operation, built.body),), built.adapted)
 

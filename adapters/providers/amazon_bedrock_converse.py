@@ -3,6 +3,7 @@
 API: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html.
 
 - System messages move to the front; messages of one side are merged; tool results lead a turn.
+- The oldest models take no system messages: the user's first message begins with them.
 - Converse has no way to forbid tools, and refuses earlier calls where no tools are given: without
   tools, or with `tool_choice` none, no tool is sent and earlier calls are told in words.
 - Thinking goes back as it came, with its signature, as `amazon_bedrock_converse_answers.py` gives
@@ -16,7 +17,7 @@ Next: `amazon_bedrock_converse_tools.py`, `amazon_bedrock_converse_parameters.py
 import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from adapters.providers.amazon_bedrock_converse_parameters import translate_parameters
 from adapters.providers.amazon_bedrock_converse_tools import translate_tools
@@ -39,6 +40,7 @@ from adapters.providers.types import Image, JsonObject, Query
 from adapters.providers.wire import as_objects, as_text
 
 _LEGAL = re.compile(r"[a-zA-Z0-9_-]")
+_WITHOUT_SYSTEM = re.compile(r"claude-v2$|claude-instant|titan-text|command-(light-)?text|j2-")
 _FORMATS = {"image/png": "png", "image/jpeg": "jpeg", "image/gif": "gif", "image/webp": "webp"}
 _OWN_PARTS = frozenset({"document", "video", "guardContent", "cachePoint"})
 _CACHE_POINT: JsonObject = {"cachePoint": {"type": "default"}}
@@ -58,13 +60,14 @@ def tool_names(query: Query) -> ToolNames:
 
 
 def build_converse_body(
-    provider: str, family: str, query: Query, images: Mapping[str, Image]
+    provider: str, family: str, model: str, query: Query, images: Mapping[str, Image]
 ) -> ConverseBody:
     """Return the body that puts a chat to a model.
 
     Args:
         provider: Name that errors carry.
         family: The model's family.
+        model: The model's own name.
         query: The query; its body is left as it is.
         images: Content of the images that are no data URIs, by URL.
 
@@ -79,6 +82,9 @@ def build_converse_body(
     writer = _Writer(provider, names, images, told=tools is None)
     system, others = split_system(messages)
     _note_changes(parameters, messages, told=tools is None)
+    if _WITHOUT_SYSTEM.match(model) and system:
+        parameters.note("messages=system told by the user")
+        system, others = [], [*(replace(one, role="user") for one in system), *others]
     body: JsonObject = {"messages": writer.turns(others)}
     if blocks := writer.system(system):
         body["system"] = blocks

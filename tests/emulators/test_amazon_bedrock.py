@@ -224,7 +224,8 @@ def test_a_wrong_body_is_refused(client: Any, model: str, body: dict[str, Any]) 
         {"inferenceConfig": {"temperature": 1.5}},
         {"inferenceConfig": {"stopSequences": [" "]}},
         {"toolConfig": {"tools": [WEATHER], "toolChoice": {"tool": {"name": "other"}}}},
-        {"modelId": "anthropic.claude-v2"},
+        {"modelId": "anthropic.claude-v2", "system": [{"text": "a parrot"}]},
+        {"modelId": "cohere.command-text-v14"},
         {
             "modelId": "cohere.command-r-v1:0",
             "messages": [user({"image": {"format": "png", "source": {"bytes": PNG}}})],

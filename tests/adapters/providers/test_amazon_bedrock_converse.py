@@ -104,6 +104,22 @@ def test_messages_of_one_side_are_merged_and_systems_moved() -> None:
     assert adapted == ("messages=system moved to the front",)
 
 
+def test_a_model_without_system_messages_is_told_by_the_user() -> None:
+    messages: list[JsonObject] = [
+        {"role": "system", "content": "S"},
+        {"role": "assistant", "content": "Hello"},
+    ]
+    document, adapted = sent(*messages, user("a"), name="claude-v2")
+    assert document["messages"] == [
+        {"role": "user", "content": [{"text": "S"}]},
+        {"role": "assistant", "content": [{"text": "Hello"}]},
+        {"role": "user", "content": [{"text": "a"}]},
+    ]
+    assert "system" not in document
+    assert adapted == ("messages=system told by the user",)
+    assert "system" in sent(*messages[:1], user("a"), name="claude-v2:1")[0]
+
+
 def test_blank_messages_only_are_refused() -> None:
     assert "must hold a text" in refusal_of(user("  "))
 

@@ -13,7 +13,19 @@ def check_conversation(body: Json, model: Model) -> None:
     Raises:
         Refusal: It does.
     """
+    if body.get("system") and not model.systems:
+        raise refusal("This model doesn't support system messages.")
     messages = body.get("messages") or []
+    _check_order(messages, model)
+    for index, message in enumerate(messages):
+        _check_content(f"messages.{index}", message, model)
+    _check_tools(body, model)
+    _check_results(messages)
+    if body.get("inferenceConfig", {}).get("stopSequences"):
+        _check_stops(body["inferenceConfig"]["stopSequences"], model)
+
+
+def _check_order(messages: list[Json], model: Model) -> None:
     if not messages:
         raise refusal("A conversation must have at least one message.")
     if messages[0]["role"] != "user":
@@ -23,12 +35,6 @@ def check_conversation(body: Json, model: Model) -> None:
             raise refusal("A conversation must alternate between user and assistant roles.")
     if messages[-1]["role"] != "user" and model.form != "claude":
         raise refusal("This model does not support assistant message prefill.")
-    for index, message in enumerate(messages):
-        _check_content(f"messages.{index}", message, model)
-    _check_tools(body, model)
-    _check_results(messages)
-    if body.get("inferenceConfig", {}).get("stopSequences"):
-        _check_stops(body["inferenceConfig"]["stopSequences"], model)
 
 
 def _check_content(path: str, message: Json, model: Model) -> None:

@@ -24,6 +24,7 @@ class Model:
         converses: Whether it takes part in Converse.
         sees: Whether it takes images.
         calls: Whether it calls tools.
+        systems: Whether it takes system messages.
         counts: Whether only headers and metrics count its tokens.
         dimensions: Length of an embedding.
         resizable: Whether it takes the length as a parameter.
@@ -33,13 +34,14 @@ class Model:
     converses: bool = False
     sees: bool = False
     calls: bool = False
+    systems: bool = True
     counts: bool = False
     dimensions: int = 0
     resizable: bool = False
 
 
 _CLAUDE = Model("claude", converses=True, sees=True, calls=True)
-_LEGACY = Model("legacy-claude", counts=True)
+_LEGACY = Model("legacy-claude", converses=True, systems=False, counts=True)
 CATALOG = {
     "anthropic.claude-v2": _LEGACY,
     "anthropic.claude-v2:1": Model("legacy-claude", converses=True, counts=True),
@@ -49,7 +51,7 @@ CATALOG = {
     "anthropic.claude-3-5-sonnet-20240620-v1:0": _CLAUDE,
     "anthropic.claude-sonnet-4-20250514-v1:0": _CLAUDE,
     "amazon.nova-lite-v1:0": Model(converses=True, sees=True, calls=True),
-    "amazon.titan-text-express-v1": Model("titan", converses=True),
+    "amazon.titan-text-express-v1": Model("titan", converses=True, systems=False),
     "amazon.titan-embed-text-v1": Model("titan-embed", dimensions=1536),
     "amazon.titan-embed-g1-text-02": Model("titan-embed", dimensions=1536),
     "amazon.titan-embed-text-v2:0": Model("titan-embed", dimensions=1024, resizable=True),
