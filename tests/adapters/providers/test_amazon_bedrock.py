@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import pytest
 from botocore.auth import SigV4Auth
@@ -202,3 +203,14 @@ async def test_a_chat_through_the_data_plane() -> None:
     assert whole.metadata["x-modelplane-adapted-params"] == "temperature=clamped"
     assert read_choices(whole.document) == reassemble(streamed.chunks)
     assert whole.document["choices"][0]["message"]["content"].endswith("heard: one two three")
+
+
+async def test_an_arn_reaches_its_model() -> None:
+    arn = f"arn:aws:bedrock:us-east-1::foundation-model/anthropic.{CLAUDE}"
+    case = next(case for case in CASES if case.variant == CLAUDE and case.task == "llm/v1/chat")
+    named = replace(case, model=lambda _: external_model(arn, "anthropic", "chat"))
+    async with open_gateway(named) as gateway:
+        answer = await gateway.ask(stream=False)
+        (request,) = gateway.emulator.requests
+    assert answer.document["choices"][0]["message"]["content"].startswith(f"{arn} heard")
+    assert getattr(request, "path", "").startswith("/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A%3A")
