@@ -41,6 +41,7 @@ from adapters.providers.anthropic_messages import (
     build_messages_body,
     tool_names,
 )
+from adapters.providers.anthropic_parameters import takes_budgets
 from adapters.providers.base import StreamParser
 from adapters.providers.canonical import refuse
 from adapters.providers.canonical_answers import ChunkBuilder, build_usage, parse_json_object
@@ -122,7 +123,11 @@ class ClaudeAdapter(InvokeAdapter):
     def _build(self, query: Query) -> tuple[Sequence[JsonObject], tuple[str, ...]]:
         provider = self._target.provider
         dialect = Dialect(
-            provider, version=_CLAUDE_VERSION, betas_in_body=True, stream_in_body=False
+            provider,
+            version=_CLAUDE_VERSION,
+            betas_in_body=True,
+            stream_in_body=False,
+            budgets=takes_budgets(self._target.model),
         )
         chat = build_chat_query(provider, query)
         return _without_metadata(build_messages_body(chat, dialect, _NO_IMAGES))
