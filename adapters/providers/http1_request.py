@@ -22,13 +22,13 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # request smuggling.
 _RESERVED = frozenset(
     {
-        *("accept", "accept-encoding", "connection", "content-length", "expect", "host"),
-        *("keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"),
+        *("accept-encoding", "connection", "content-length", "expect", "host", "keep-alive"),
+        *("proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"),
         "user-agent",
     }
 )
 # Compression would cost both sides more than it saves, and delays streams.
-_CONSTANT = "user-agent: modelplane\r\naccept: */*\r\naccept-encoding: identity\r\n"
+_CONSTANT = "user-agent: modelplane\r\naccept-encoding: identity\r\n"
 
 
 class RequestInvalid(ValueError):
@@ -91,11 +91,12 @@ def encode_head(target: Target, request: HttpRequest) -> bytes:
     fields = _encode_fields(request.headers)
     if request.method not in _METHODS:
         raise RequestInvalid("the method is not supported")
+    accept = "" if "accept" in request.headers else "accept: */*\r\n"
     length = ""
     if request.body or request.method != "GET":
         length = f"content-length: {len(request.body)}\r\n"
     try:
-        return f"{request.method}{target.head}{fields}{length}\r\n".encode()
+        return f"{request.method}{target.head}{accept}{fields}{length}\r\n".encode()
     except UnicodeEncodeError:
         # Without its cause, which would repeat the value.
         raise RequestInvalid("a header's value is not text") from None

@@ -29,6 +29,10 @@ def test_a_head_is_what_the_request_says() -> None:
     )
 
 
+def test_a_request_may_say_what_it_accepts() -> None:
+    assert head_of(headers={"accept": "a/b"}).count(b"accept: ") == 1
+
+
 def test_only_a_get_without_a_body_has_no_length() -> None:
     for method, length in (("GET", False), ("POST", True), ("DELETE", True)):
         request = HttpRequest("p", "http://h/", {}, b"", method)
