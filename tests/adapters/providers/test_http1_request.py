@@ -23,7 +23,7 @@ def test_a_head_is_what_the_request_says() -> None:
         head_of("https://Host:8443/v1/a%2Fb?x=%20&y", {"authorization": "Bearer ü"})
         == (
             "POST /v1/a%2Fb?x=%20&y HTTP/1.1\r\nhost: Host:8443\r\nuser-agent: modelplane\r\n"
-            "accept: */*\r\naccept-encoding: identity\r\nauthorization: Bearer ü\r\n"
+            "accept-encoding: identity\r\naccept: */*\r\nauthorization: Bearer ü\r\n"
             "content-length: 2\r\n\r\n"
         ).encode()
     )
