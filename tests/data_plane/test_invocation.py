@@ -2,6 +2,7 @@ import json
 import logging
 
 import pytest
+from modelserving.v1.endpoint_pb2 import ServedEntity
 
 from tests.data_plane.conftest import WALL_MS, System
 from tests.data_plane.messages import (
@@ -216,13 +217,12 @@ async def test_models_are_listed_for_openai_clients(served: System) -> None:
     }
 
 
-async def test_a_provider_without_adapter_is_named(system: System) -> None:
-    entity = system.entity("claude")
-    entity.external_model.provider = "anthropic"
-    assert not await system.apply(snapshot(1, endpoint("claude", endpoint_config(entity))))
-    answer = await system.query("claude", HELLO)
+async def test_a_hosted_model_cannot_be_queried_yet(system: System) -> None:
+    entity = ServedEntity(name="own", entity_name="system.ai.own", creation_timestamp=1e12)
+    assert not await system.apply(snapshot(1, endpoint("own", endpoint_config(entity))))
+    answer = await system.query("own", HELLO)
     assert (answer.status, answer.error_code) == (501, "NOT_IMPLEMENTED")
-    assert json.loads(answer.message)["external_model_provider"] == "anthropic"
+    assert json.loads(answer.message)["external_model_provider"] == "system.ai.own"
 
 
 async def test_one_log_line_without_prompt_or_secret(

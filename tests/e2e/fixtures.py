@@ -10,6 +10,8 @@ import requests
 
 from tests.e2e.rest import Rest
 from tests.e2e.system import System, run_system
+from tests.emulators.amazon_bedrock import AccessKey, BedrockEmulator
+from tests.emulators.amazon_bedrock.configs import origins as bedrock_origins
 from tests.emulators.anthropic import AnthropicEmulator
 from tests.emulators.emulator import running_in_thread
 from tests.emulators.openai import OpenAiEmulator, run_in_thread
@@ -40,15 +42,28 @@ def anthropic_provider(provider: OpenAiEmulator) -> Iterator[AnthropicEmulator]:
 
 
 @pytest.fixture(scope="session")
+def bedrock_provider(provider: OpenAiEmulator) -> Iterator[BedrockEmulator]:
+    """Give an emulated Bedrock, whose key pair is the emulated OpenAI's key twice."""
+    with running_in_thread(BedrockEmulator) as emulator:
+        emulator.keys[provider.api_key] = AccessKey(provider.api_key, provider.api_key)
+        yield emulator
+
+
+@pytest.fixture(scope="session")
 def running_system(
     tmp_path_factory: pytest.TempPathFactory,
     provider: OpenAiEmulator,
     anthropic_provider: AnthropicEmulator,
+    bedrock_provider: BedrockEmulator,
 ) -> Iterator[System]:
     """Give the system with two workers, and the provider's key under every documented secret."""
     # Providers whose configuration names no address are found where the emulators are.
-    origins = f"https://api.anthropic.com={anthropic_provider.origin}"
-    settings = {"MODELPLANE_UPSTREAM_ORIGINS": origins}
+    origins = {
+        "https://api.anthropic.com": anthropic_provider.origin,
+        **bedrock_origins(bedrock_provider.origin),
+    }
+    pairs = ",".join(f"{origin}={stand_in}" for origin, stand_in in origins.items())
+    settings = {"MODELPLANE_UPSTREAM_ORIGINS": pairs}
     data_dir = tmp_path_factory.mktemp("modelplane") / "data"
     with run_system(data_dir, settings=settings) as system:
         with Rest(system) as rest:

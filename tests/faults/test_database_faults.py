@@ -112,6 +112,7 @@ async def _start_worker(stack: AsyncExitStack, replica: _Replica, directory: Pat
     address = free_address()
     settings = {
         "MODELPLANE_CONTROL_PLANE": replica.snapshots,
+        "MODELPLANE_ALLOWED_UPSTREAMS": "127.0.0.1",
         "MODELPLANE_WORKER_TOKEN": "worker-token",
         "MODELPLANE_WORKER_LISTEN": address,
         "MODELPLANE_WORKER_METRICS_LISTEN": free_address(),

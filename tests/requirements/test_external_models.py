@@ -6,6 +6,7 @@ import pytest
 from openai import OpenAI
 
 from tests.e2e.rest import CHAT, Rest
+from tests.emulators.amazon_bedrock import REGION, BedrockEmulator
 from tests.emulators.anthropic import AnthropicEmulator
 from tests.emulators.openai import OpenAiEmulator
 from tests.requirements.documents import assert_contains
@@ -132,36 +133,36 @@ def test_azure_example(client: Any, rest: Rest, provider: OpenAiEmulator) -> Non
     assert "authorization" not in {name.lower() for name in sent.headers}
 
 
-def test_bedrock_example(client: Any, rest: Rest) -> None:
-    endpoint = client.create_endpoint(
-        name="bedrock-anthropic-completions-endpoint",
-        config={
-            "served_entities": [
-                {
-                    "external_model": {
-                        "name": "claude-v2",
-                        "provider": "amazon-bedrock",
-                        "task": "llm/v1/completions",
-                        "amazon_bedrock_config": {
-                            "aws_region": "<YOUR_AWS_REGION>",
-                            "aws_access_key_id": (
-                                "{{secrets/my_amazon_bedrock_secret_scope/aws_access_key_id}}"
-                            ),
-                            "aws_secret_access_key": (
-                                "{{secrets/my_amazon_bedrock_secret_scope/aws_secret_access_key}}"
-                            ),
-                            "bedrock_provider": "anthropic",
-                        },
+def test_bedrock_example(client: Any, rest: Rest, bedrock_provider: BedrockEmulator) -> None:
+    config = {
+        "served_entities": [
+            {
+                "external_model": {
+                    "name": "claude-v2",
+                    "provider": "amazon-bedrock",
+                    "task": "llm/v1/completions",
+                    "amazon_bedrock_config": {
+                        # The document leaves the region to its reader.
+                        "aws_region": REGION,
+                        "aws_access_key_id": (
+                            "{{secrets/my_amazon_bedrock_secret_scope/aws_access_key_id}}"
+                        ),
+                        "aws_secret_access_key": (
+                            "{{secrets/my_amazon_bedrock_secret_scope/aws_secret_access_key}}"
+                        ),
+                        "bedrock_provider": "anthropic",
                     },
                 }
-            ]
-        },
-    )
+            }
+        ]
+    }
+    endpoint = client.create_endpoint(name="bedrock-anthropic-completions-endpoint", config=config)
     assert endpoint.state["ready"] == "READY"
     answer = rest.query("bedrock-anthropic-completions-endpoint", {"prompt": "hello"})
-    assert answer.status_code == 501
-    assert answer.json()["error_code"] == "NOT_IMPLEMENTED"
-    assert "amazon-bedrock" in answer.json()["message"]
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["choices"][0]["text"]
+    # The emulator has checked the signature with AWS's own signer.
+    assert bedrock_provider.requests[-1].path == "/model/anthropic.claude-v2/invoke"
 
 
 @pytest.mark.parametrize(

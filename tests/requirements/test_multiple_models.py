@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+import requests
 
 from tests.e2e.rest import CHAT, ENDPOINTS, Rest, entity, split
+from tests.emulators.anthropic import AnthropicEmulator
 from tests.emulators.openai import OpenAiEmulator
 from tests.requirements.documents import assert_contains, printed, redirected
 
@@ -52,7 +54,7 @@ def mixed_config(provider: OpenAiEmulator) -> Any:
 
 
 def test_external_models_of_two_providers(
-    client: Any, rest: Rest, provider: OpenAiEmulator
+    client: Any, rest: Rest, provider: OpenAiEmulator, anthropic_provider: AnthropicEmulator
 ) -> None:
     config = mixed_config(provider)
     endpoint = client.create_endpoint(name="mix-chat-endpoint", config=config)
@@ -60,18 +62,24 @@ def test_external_models_of_two_providers(
     assert_contains(endpoint.config["served_entities"], config["served_entities"])
     assert_contains(endpoint.config["traffic_config"], config["traffic_config"])
 
-    def served_by(name: str) -> int:
+    def served_by(name: str) -> requests.Response:
         path = f"/serving-endpoints/mix-chat-endpoint/served-models/{name}/invocations"
-        return rest.send("POST", path, CHAT).status_code
+        return rest.send("POST", path, CHAT)
 
-    assert served_by("served_model_name_1") == 200
-    # Nothing speaks to Anthropic yet.
-    assert served_by("served_model_name_2") == 501
-    assert served_by("served_model_name_3") == 404
+    for name in ("served_model_name_1", "served_model_name_2"):
+        answer = served_by(name)
+        assert (answer.status_code, answer.headers["served-model-name"]) == (200, name)
+    assert provider.requests[-1].body["model"] == "gpt-4"
+    assert anthropic_provider.requests[-1].body["model"] == "claude-3-opus-20240229"
+    assert served_by("served_model_name_3").status_code == 404
 
-    # Half of the traffic meets each: 40 requests to one side only would be a chance of 2e-12.
-    seen = {rest.query("mix-chat-endpoint", CHAT).status_code for _ in range(40)}
-    assert seen == {200, 501}
+    # The split is exact over 100 requests of each of the two workers, in an order of its own: 40
+    # requests to one side only would take a shuffle of a chance below 1 in a million.
+    answers = [rest.query("mix-chat-endpoint", CHAT) for _ in range(40)]
+    assert {answer.headers["served-model-name"] for answer in answers} == {
+        "served_model_name_1",
+        "served_model_name_2",
+    }
 
 
 def test_query_of_one_served_model_ignores_the_split(rest: Rest, provider: OpenAiEmulator) -> None:
