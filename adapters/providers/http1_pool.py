@@ -117,7 +117,10 @@ class ConnectionPool:
         for *_, address in addresses:
             # One bad address among good ones is how a name is made to lead inside.
             if not self._leave(origin.host, str(address[0])):
-                raise RequestRefused(provider, "the gateway may not connect to this host: see MODELPLANE_ALLOWED_UPSTREAMS")
+                raise RequestRefused(
+                    provider,
+                    "the gateway may not connect to this host: see MODELPLANE_ALLOWED_UPSTREAMS",
+                )
         return addresses
 
     async def _attach(self, connected: socket.socket, origin: Origin) -> Connection:

@@ -206,14 +206,23 @@ def build_openai_adapter(model: ExternalModel) -> OpenAiAdapter:
         raise ConfigRefused(
             f"openai_api_type '{config.openai_api_type}' is not supported yet: use openai or azure"
         )
-    key = config.openai_api_key_plaintext
-    if not key:
-        raise ConfigRefused("openai_api_key has no value")
-    if not (key.isascii() and key.isprintable()):
-        raise ConfigRefused("openai_api_key holds characters that an HTTP header cannot carry")
+    key = require_key(config.openai_api_key_plaintext, "openai_api_key")
     path = _path_of(model.task)
     build = _azure if api_type == "azure" else _openai
     return build(model, config, path, key)
+
+
+def require_key(key: str, name: str) -> str:
+    """Return the credential in the field `name`.
+
+    Raises:
+        ConfigRefused: There is none, or an HTTP header cannot carry it.
+    """
+    if not key:
+        raise ConfigRefused(f"{name} has no value")
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigRefused(f"{name} holds characters that an HTTP header cannot carry")
+    return key
 
 
 def _openai(model: ExternalModel, config: OpenAiConfig, path: str, key: str) -> OpenAiAdapter:

@@ -9,6 +9,7 @@ from adapters.providers.amazon_bedrock import build_amazon_bedrock_adapter
 from adapters.providers.anthropic import build_anthropic_adapter
 from adapters.providers.base import Adapter
 from adapters.providers.cohere import build_cohere_adapter
+from adapters.providers.custom import build_custom_adapter
 from adapters.providers.errors import ConfigRefused
 from adapters.providers.google_cloud_vertex_ai import build_vertex_adapter
 from adapters.providers.openai import build_openai_adapter
@@ -24,7 +25,7 @@ FACTORIES: Mapping[str, AdapterFactory] = {
     "amazon-bedrock": build_amazon_bedrock_adapter,
     "google-cloud-vertex-ai": build_vertex_adapter,
     "databricks-model-serving": build_unavailable_adapter,
-    "custom": build_unavailable_adapter,
+    "custom": build_custom_adapter,
 }
 
 
