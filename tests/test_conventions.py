@@ -17,12 +17,13 @@ from modelserving.v1 import (
 )
 
 from adapters.providers.registry import FACTORIES
-from adapters.providers.unavailable import build_unavailable_adapter
+from adapters.providers.types import Task
 from adapters.settings import variable_name
 from control_plane import errors as control_plane_errors
 from control_plane.settings import Settings as ControlPlaneSettings
 from data_plane import errors as data_plane_errors
 from data_plane.settings import Settings as WorkerSettings
+from tests.adapters.providers.conformance import cases_of
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("adapters", "control_plane", "data_plane", "deploy", "bench")
@@ -102,10 +103,19 @@ def test_the_watch_service_has_no_rest_route() -> None:
 
 
 @pytest.mark.parametrize("provider", sorted(FACTORIES))
-def test_the_readme_says_which_providers_can_be_queried(provider: str) -> None:
+def test_the_readme_says_what_each_provider_serves(provider: str) -> None:
     row = next(line for line in README.splitlines() if line.startswith(f"| `{provider}` |"))
-    available = FACTORIES[provider] is not build_unavailable_adapter
-    assert ("not yet" in row) is not available
+    served = {case.task for case in cases_of(provider)}
+    chat, completions, embeddings, streaming = (cell.strip() for cell in row.split("|")[2:6])
+    for task, cell in (
+        (Task.CHAT, chat),
+        (Task.COMPLETIONS, completions),
+        (Task.EMBEDDINGS, embeddings),
+    ):
+        assert (cell != "no") is (task in served), task
+    for task, word in ((Task.CHAT, "chat"), (Task.COMPLETIONS, "completions")):
+        streams = any(case.streams for case in cases_of(provider) if case.task == task)
+        assert (word in streaming) is streams, task
 
 
 @pytest.mark.parametrize("settings", [ControlPlaneSettings, WorkerSettings])

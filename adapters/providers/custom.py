@@ -19,6 +19,7 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _RESERVED_HEADERS = frozenset(
     {
         "accept-encoding",
+        "user-agent",
         "connection",
         "content-encoding",
         "content-length",

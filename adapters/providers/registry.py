@@ -10,10 +10,10 @@ from adapters.providers.anthropic import build_anthropic_adapter
 from adapters.providers.base import Adapter
 from adapters.providers.cohere import build_cohere_adapter
 from adapters.providers.custom import build_custom_adapter
+from adapters.providers.databricks_model_serving import build_databricks_adapter
 from adapters.providers.errors import ConfigRefused
 from adapters.providers.google_cloud_vertex_ai import build_vertex_adapter
 from adapters.providers.openai import build_openai_adapter
-from adapters.providers.unavailable import build_unavailable_adapter
 
 AdapterFactory = Callable[[ExternalModel], Adapter]
 
@@ -24,7 +24,7 @@ FACTORIES: Mapping[str, AdapterFactory] = {
     "ai21labs": build_ai21labs_adapter,
     "amazon-bedrock": build_amazon_bedrock_adapter,
     "google-cloud-vertex-ai": build_vertex_adapter,
-    "databricks-model-serving": build_unavailable_adapter,
+    "databricks-model-serving": build_databricks_adapter,
     "custom": build_custom_adapter,
 }
 

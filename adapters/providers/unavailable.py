@@ -1,12 +1,10 @@
-"""Stands in for a provider whose adapter is not written yet.
+"""Stands in for a hosted model, which no worker can call yet.
 
-Its configuration is accepted, so that an endpoint can be created as documented; a query says what
-is missing.
+A control plane of this release accepts none; a query of one, pushed by a newer control plane, says
+what is missing.
 """
 
 from collections.abc import Mapping, Sequence
-
-from modelserving.v1.external_model_pb2 import ExternalModel
 
 from adapters.providers.base import Adapter, StreamParser
 from adapters.providers.errors import AdapterError, ProviderNotImplemented
@@ -14,7 +12,7 @@ from adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query
 
 
 class UnavailableAdapter(Adapter):
-    """Refuses every query, naming the provider."""
+    """Refuses every query, naming the model."""
 
     __slots__ = ("_what",)
 
@@ -43,8 +41,3 @@ class UnavailableAdapter(Adapter):
 
     def _error(self) -> ProviderNotImplemented:
         return ProviderNotImplemented(self._what, f"{self._what} cannot be queried yet")
-
-
-def build_unavailable_adapter(model: ExternalModel) -> UnavailableAdapter:
-    """Return the stand-in for an external model."""
-    return UnavailableAdapter(model.provider)

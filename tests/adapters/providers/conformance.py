@@ -18,7 +18,7 @@ from modelserving.v1.external_model_pb2 import ExternalModel
 from prometheus_client import CollectorRegistry
 
 from adapters.providers.errors import AdapterError
-from adapters.providers.http import AiohttpTransport
+from adapters.providers.http1 import Http1Transport
 from adapters.providers.registry import FACTORIES, build_adapter
 from adapters.providers.types import JsonObject
 from adapters.rpc.metadata import Metadata
@@ -223,7 +223,7 @@ async def open_gateway(
         model = case.model(emulator.origin)
         adapter = build_adapter(model)
         entity = ServedEntity("entity", model.provider, model.task, adapter, ())
-        async with AiohttpTransport(case.origins(emulator.origin)) as transport:
+        async with Http1Transport(case.origins(emulator.origin)) as transport:
             upstream = Upstream(transport, time.time)  # noqa: TID251 - tokens have real lifetimes
             accountant = Accountant(Metrics(CollectorRegistry()), time.monotonic)
             relay = Relay(upstream, accountant, Timeouts(answer_seconds, idle_seconds))

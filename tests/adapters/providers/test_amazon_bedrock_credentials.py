@@ -20,7 +20,7 @@ from adapters.providers.errors import (
     ProviderUnavailable,
     RateLimited,
 )
-from adapters.providers.http import AiohttpTransport
+from adapters.providers.http1 import Http1Transport
 from adapters.providers.types import JsonObject
 from tests.adapters.providers.conformance import ProviderCase, open_gateway
 from tests.emulators.amazon_bedrock import KEY, REGION, BedrockEmulator
@@ -52,11 +52,11 @@ def source(arn: str = ROLE, base: AwsKey | None = BASE) -> RoleCredentials:
     return RoleCredentials("bedrock", arn, REGION, base)
 
 
-async def fetch(own: RoleCredentials, transport: AiohttpTransport) -> Credential:
+async def fetch(own: RoleCredentials, transport: Http1Transport) -> Credential:
     return await own.fetch(transport, NOW)
 
 
-async def test_a_role_is_assumed(emulator: BedrockEmulator, transport: AiohttpTransport) -> None:
+async def test_a_role_is_assumed(emulator: BedrockEmulator, transport: Http1Transport) -> None:
     emulator.life_seconds = 900
     before = time.time()  # noqa: TID251 - the emulator's keys live in real time
     credential = await fetch(source(), transport)
@@ -67,7 +67,7 @@ async def test_a_role_is_assumed(emulator: BedrockEmulator, transport: AiohttpTr
 
 
 async def test_a_role_is_assumed_with_the_machines_own_key(
-    emulator: BedrockEmulator, transport: AiohttpTransport, monkeypatch: pytest.MonkeyPatch
+    emulator: BedrockEmulator, transport: Http1Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY.key_id)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", KEY.secret)
@@ -83,7 +83,7 @@ async def test_a_role_is_assumed_with_the_machines_own_key(
     ],
 )
 async def test_a_role_that_is_refused(
-    emulator: BedrockEmulator, transport: AiohttpTransport, code: str, expected: type[AdapterError]
+    emulator: BedrockEmulator, transport: Http1Transport, code: str, expected: type[AdapterError]
 ) -> None:
     emulator.denied = code
     with pytest.raises(expected) as refused:
@@ -93,7 +93,7 @@ async def test_a_role_that_is_refused(
 
 
 async def test_a_wrong_key_may_assume_nothing(
-    emulator: BedrockEmulator, transport: AiohttpTransport
+    emulator: BedrockEmulator, transport: Http1Transport
 ) -> None:
     with pytest.raises(CredentialRefused):
         await fetch(source(base=AwsKey(KEY.key_id, "wrong")), transport)
@@ -101,21 +101,21 @@ async def test_a_wrong_key_may_assume_nothing(
 
 
 async def test_a_token_service_that_cannot_be_reached(
-    transport: AiohttpTransport, monkeypatch: pytest.MonkeyPatch
+    transport: Http1Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1")
     with pytest.raises(ProviderUnavailable):
         await fetch(source(), transport)
 
 
-async def test_a_machine_without_credentials(transport: AiohttpTransport) -> None:
+async def test_a_machine_without_credentials(transport: Http1Transport) -> None:
     with pytest.raises(CredentialRefused, match="CredentialRefused") as refused:
         await fetch(source(PROFILE, None), transport)
     assert "machine has no AWS credentials" in str(refused.value.detail)
 
 
 async def test_the_credentials_of_a_machine(
-    transport: AiohttpTransport, monkeypatch: pytest.MonkeyPatch
+    transport: Http1Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def lend(_request: web.Request) -> web.Response:
         body = {

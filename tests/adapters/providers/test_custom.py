@@ -49,7 +49,8 @@ def test_a_key_goes_into_the_named_header() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "host", "Content-Length", "transfer-encoding", "x y", "x\r\ny", "é", "a:b"]
+    "name",
+    ["", "host", "User-Agent", "Content-Length", "transfer-encoding", "x y", "x\r\ny", "é", "a:b"],
 )
 def test_a_header_that_cannot_carry_a_key_is_refused(name: str) -> None:
     with pytest.raises(ConfigRefused, match=r"api_key_auth\.key") as caught:

@@ -15,7 +15,7 @@ from adapters.providers.canonical_answers import WALL_CLOCK
 from adapters.providers.credentials import Credential, CredentialCache
 from adapters.providers.google_cloud_vertex_ai import build_vertex_adapter
 from adapters.providers.google_cloud_vertex_ai_auth import build_assertion, parse_service_account
-from adapters.providers.http import AiohttpTransport
+from adapters.providers.http1 import Http1Transport
 from adapters.providers.types import HttpAnswer, Query
 from tests.adapters.providers.conformance import CASES, open_gateway
 from tests.emulators.google_cloud_vertex_ai import KEY_FILE, PROJECT, VertexEmulator
@@ -187,7 +187,7 @@ async def test_one_token_serves_all_and_is_replaced_once_when_it_expires() -> No
     clock = Clock()
     async with (
         VertexEmulator(clock) as emulator,
-        AiohttpTransport(origins_of(emulator.origin)) as transport,
+        Http1Transport(origins_of(emulator.origin)) as transport,
     ):
         cache = CredentialCache(transport, clock)
         sources = [
@@ -231,7 +231,7 @@ async def test_a_token_that_cannot_be_had(
 ) -> None:
     async with (
         VertexEmulator() as emulator,
-        AiohttpTransport(origins_of(emulator.origin)) as transport,
+        Http1Transport(origins_of(emulator.origin)) as transport,
     ):
         emulator.token_status = status
         text = json.dumps({**KEY, **key})

@@ -5,7 +5,7 @@ from modelserving.v1.rules_pb2 import provider_rules
 from adapters.providers.errors import ConfigRefused, ProviderNotImplemented
 from adapters.providers.registry import FACTORIES, build_adapter
 from adapters.providers.types import HttpAnswer, Query
-from adapters.providers.unavailable import build_unavailable_adapter
+from adapters.providers.unavailable import UnavailableAdapter
 
 
 def test_each_provider_of_the_protos_has_a_row() -> None:
@@ -15,9 +15,8 @@ def test_each_provider_of_the_protos_has_a_row() -> None:
     assert declared == set(FACTORIES)
 
 
-def test_a_provider_to_come_is_accepted_and_refuses_queries() -> None:
-    model = ExternalModel(name="model", provider="provider-to-come", task="llm/v1/chat")
-    adapter = build_unavailable_adapter(model)
+def test_a_hosted_model_refuses_queries() -> None:
+    adapter = UnavailableAdapter("system.ai.model")
     query = Query({}, stream=False)
     for use in (
         lambda: adapter.plan(query, {}),
@@ -28,7 +27,7 @@ def test_a_provider_to_come_is_accepted_and_refuses_queries() -> None:
             use()
     error = adapter.parse_error(HttpAnswer(500, {}, b""))
     assert isinstance(error, ProviderNotImplemented)
-    assert error.provider == "provider-to-come"
+    assert error.provider == "system.ai.model"
 
 
 def test_an_unknown_provider_is_refused() -> None:
