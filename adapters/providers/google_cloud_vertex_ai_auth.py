@@ -8,7 +8,7 @@ import base64
 import hashlib
 import json
 from dataclasses import dataclass, field
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import orjson
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -18,24 +18,16 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from adapters.providers.credentials import Credential
 from adapters.providers.errors import (
-    AdapterError,
     ConfigRefused,
-    CredentialRefused,
-    MalformedAnswer,
-    classify,
-    parse_retry_after,
 )
 from adapters.providers.http import HttpTransport
-from adapters.providers.types import HttpRequest, JsonObject
+from adapters.providers.oauth import fetch_token
+from adapters.providers.types import JsonObject
 
 DEFAULT_TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _ASSERTION_SECONDS = 3600
-_DEFAULT_LIFE_SECONDS = 3600.0
-_OK = 200
-_TOO_MANY_REQUESTS = 429
-_FIRST_SERVER_ERROR = 500
 _WHAT_TO_GIVE = (
     "give the whole JSON key file of a service account, as Google Cloud's console downloads it "
     '(an object with "client_email" and "private_key")'
@@ -103,45 +95,8 @@ class ServiceAccountTokens:
 
     async def fetch(self, transport: HttpTransport, now: float) -> Credential:
         """Return a new access token; see `CredentialSource`."""
-        response = await transport.send(self._request(now))
-        try:
-            body = await response.body()
-        finally:
-            response.close()
-        if response.status != _OK:
-            raise self._refused(response.status, body, parse_retry_after(response.headers))
-        return self._parse_token(body, now)
-
-    def _request(self, now: float) -> HttpRequest:
         form = {"grant_type": _GRANT, "assertion": build_assertion(self._account, now)}
-        return HttpRequest(
-            self._provider,
-            self._account.token_uri,
-            {"content-type": "application/x-www-form-urlencoded"},
-            urlencode(form).encode(),
-        )
-
-    def _refused(self, status: int, body: bytes, retry_after: int | None) -> AdapterError:
-        try:
-            detail: object = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            detail = f"the token endpoint answered HTTP status {status}"
-        temporary = status == _TOO_MANY_REQUESTS or status >= _FIRST_SERVER_ERROR
-        # The caller's request has nothing to do with it: 400 here is a refused key.
-        cls = classify(status) if temporary else CredentialRefused
-        return cls(self._provider, detail, retry_after)
-
-    def _parse_token(self, body: bytes, now: float) -> Credential:
-        try:
-            answer = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            answer = None
-        token = answer.get("access_token") if isinstance(answer, dict) else None
-        if not isinstance(token, str) or not token or not (token.isascii() and token.isprintable()):
-            raise MalformedAnswer(self._provider, "the token endpoint answered without a token")
-        life = answer.get("expires_in")
-        seconds = float(life) if isinstance(life, int | float) else _DEFAULT_LIFE_SECONDS
-        return Credential((token,), now + seconds)
+        return await fetch_token(transport, self._provider, self._account.token_uri, form, now)
 
 
 def build_assertion(account: ServiceAccount, now: float) -> str:

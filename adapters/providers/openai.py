@@ -1,4 +1,4 @@
-"""OpenAI, every server that speaks its API, and Azure OpenAI with a key.
+"""OpenAI, every server that speaks its API, and Azure OpenAI with a key or with Entra ID.
 
 API: https://platform.openai.com/docs/api-reference and, for Azure, its data-plane inference
 reference. The canonical form is this one, so bodies pass with few changes:
@@ -12,12 +12,14 @@ Built by `registry.py`; sent by `http.py`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 import orjson
 from modelserving.v1.external_model_pb2 import ExternalModel, OpenAiConfig
 
 from adapters.providers.base import Adapter
+from adapters.providers.credentials import Credential
 from adapters.providers.errors import (
     AdapterError,
     ConfigRefused,
@@ -28,6 +30,7 @@ from adapters.providers.errors import (
     classify,
     parse_retry_after,
 )
+from adapters.providers.microsoft_entra import EntraTokens
 from adapters.providers.sse import SseParser
 from adapters.providers.types import (
     HttpAnswer,
@@ -40,6 +43,7 @@ from adapters.providers.types import (
 )
 
 _DEFAULT_BASE = "https://api.openai.com/v1"
+_JSON = {"content-type": "application/json"}
 _PATHS = {
     Task.CHAT: "/chat/completions",
     Task.COMPLETIONS: "/completions",
@@ -127,6 +131,30 @@ class OpenAiAdapter(Adapter):
         return self.parse_error(HttpAnswer(status, {}, orjson.dumps(answer)))
 
 
+class EntraOpenAiAdapter(OpenAiAdapter):
+    """Translates for an Azure deployment that is opened by tokens of Microsoft Entra ID."""
+
+    __slots__ = ("credential_source",)
+
+    def __init__(self, provider: str, url: str, tokens: EntraTokens, secret: str) -> None:
+        """Keep what every request needs.
+
+        Args:
+            provider: Name that errors carry.
+            url: URL of the deployment's route.
+            tokens: Where the tokens come from.
+            secret: The client secret, to be removed from whatever the provider repeats.
+        """
+        super().__init__(provider, url, _JSON, secret, None)
+        self.credential_source = tokens
+
+    def authorize(self, request: HttpRequest, credential: Credential, now: float) -> HttpRequest:
+        """Return `request` with the token in force; see `Adapter`."""
+        del now
+        headers = {**request.headers, "authorization": f"Bearer {credential.values[0]}"}
+        return replace(request, headers=headers)
+
+
 class OpenAiStreamParser:
     """Parses one streamed chat or completion."""
 
@@ -201,15 +229,22 @@ def build_openai_adapter(model: ExternalModel) -> OpenAiAdapter:
         ConfigRefused: The configuration cannot work; the text says what to change.
     """
     config = model.openai_config
-    api_type = config.openai_api_type.lower() or "openai"
-    if api_type not in ("openai", "azure"):
-        raise ConfigRefused(
-            f"openai_api_type '{config.openai_api_type}' is not supported yet: use openai or azure"
-        )
-    key = require_key(config.openai_api_key_plaintext, "openai_api_key")
     path = _path_of(model.task)
-    build = _azure if api_type == "azure" else _openai
-    return build(model, config, path, key)
+    match config.openai_api_type.lower():
+        case "" | "openai":
+            return _openai(model, config, path)
+        case "azure":
+            key = require_key(config.openai_api_key_plaintext, "openai_api_key")
+            url = _azure_url(config, path)
+            headers = {"api-key": key, **_JSON}
+            return OpenAiAdapter(model.provider, url, headers, key, None)
+        case "azuread":
+            return _entra(model, config, _azure_url(config, path))
+        case _:
+            raise ConfigRefused(
+                f"openai_api_type '{config.openai_api_type}' is unknown: use openai, azure or "
+                "azuread"
+            )
 
 
 def require_key(key: str, name: str) -> str:
@@ -225,8 +260,9 @@ def require_key(key: str, name: str) -> str:
     return key
 
 
-def _openai(model: ExternalModel, config: OpenAiConfig, path: str, key: str) -> OpenAiAdapter:
-    headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+def _openai(model: ExternalModel, config: OpenAiConfig, path: str) -> OpenAiAdapter:
+    key = require_key(config.openai_api_key_plaintext, "openai_api_key")
+    headers = {"authorization": f"Bearer {key}", **_JSON}
     if config.openai_organization:
         headers["openai-organization"] = config.openai_organization
     query = {"api-version": config.openai_api_version} if config.openai_api_version else {}
@@ -234,18 +270,29 @@ def _openai(model: ExternalModel, config: OpenAiConfig, path: str, key: str) -> 
     return OpenAiAdapter(model.provider, url, headers, key, model.name)
 
 
-def _azure(model: ExternalModel, config: OpenAiConfig, path: str, key: str) -> OpenAiAdapter:
+def _entra(model: ExternalModel, config: OpenAiConfig, url: str) -> EntraOpenAiAdapter:
+    for field in ("microsoft_entra_tenant_id", "microsoft_entra_client_id"):
+        if not getattr(config, field):
+            raise ConfigRefused(f"{field} is required with openai_api_type azuread")
+    secret = config.microsoft_entra_client_secret_plaintext
+    if not secret:
+        raise ConfigRefused("microsoft_entra_client_secret has no value")
+    tokens = EntraTokens(
+        model.provider, config.microsoft_entra_tenant_id, config.microsoft_entra_client_id, secret
+    )
+    return EntraOpenAiAdapter(model.provider, url, tokens, secret)
+
+
+def _azure_url(config: OpenAiConfig, path: str) -> str:
     for field in ("openai_api_base", "openai_api_version", "openai_deployment_name"):
         if not getattr(config, field):
-            raise ConfigRefused(f"{field} is required with openai_api_type azure")
+            raise ConfigRefused(f"{field} is required with openai_api_type azure and azuread")
     deployment = quote(config.openai_deployment_name, safe="")
-    url = _join(
+    return _join(
         config.openai_api_base,
         f"/openai/deployments/{deployment}{path}",
         {"api-version": config.openai_api_version},
     )
-    headers = {"api-key": key, "content-type": "application/json"}
-    return OpenAiAdapter(model.provider, url, headers, key, None)
 
 
 def _path_of(task: str) -> str:

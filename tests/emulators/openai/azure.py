@@ -3,7 +3,7 @@
 Used by `server`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from aiohttp import web
 
@@ -16,13 +16,15 @@ DEPLOYMENTS = {
 }
 
 
-def check(request: web.Request, api_key: str) -> None:
-    """Refuse a request without the key in `api-key`, or without a version.
+def check(request: web.Request, api_key: str, tokens: Collection[str]) -> None:
+    """Refuse a request without the key in `api-key` or a token of Entra ID, or without a version.
 
     Raises:
         AzureError: What Azure's front door would answer.
     """
-    if request.headers.get("api-key") != api_key:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    has_token = scheme == "Bearer" and token in tokens
+    if request.headers.get("api-key") != api_key and not has_token:
         message = "Access denied due to invalid subscription key or wrong API endpoint."
         raise AzureError(message, status=401, code="401")
     if not request.query.get("api-version"):

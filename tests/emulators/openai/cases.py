@@ -6,6 +6,7 @@ from modelserving.v1.external_model_pb2 import ExternalModel, OpenAiConfig
 
 from adapters.providers.types import JsonObject
 from tests.adapters.providers.conformance import ProviderCase
+from tests.emulators.openai import entra
 from tests.emulators.openai.azure import DEPLOYMENTS
 from tests.emulators.openai.server import API_KEY, OpenAiEmulator
 
@@ -52,7 +53,37 @@ def _azure(task: str, deployment: str, body: JsonObject) -> ProviderCase:
     )
 
 
+def _entra() -> ProviderCase:
+    deployment, (task, _, body) = next(zip(DEPLOYMENTS, _TASKS, strict=True))
+
+    def model(origin: str) -> ExternalModel:
+        config = OpenAiConfig(
+            openai_api_type="azuread",
+            openai_api_base=origin,
+            openai_api_version="2024-10-21",
+            openai_deployment_name=deployment,
+            microsoft_entra_tenant_id=entra.TENANT,
+            microsoft_entra_client_id=entra.CLIENT_ID,
+            microsoft_entra_client_secret_plaintext=entra.CLIENT_SECRET,
+        )
+        name = DEPLOYMENTS[deployment]
+        return ExternalModel(name=name, provider="openai", task=task, openai_config=config)
+
+    return ProviderCase(
+        provider="openai",
+        task=task,
+        streams=True,
+        model=model,
+        emulator=OpenAiEmulator,
+        body=body,
+        origins=lambda origin: {"https://login.microsoftonline.com": origin},
+        variant="entra",
+        secret=entra.CLIENT_SECRET,
+    )
+
+
 CASES: Sequence[ProviderCase] = (
+    _entra(),
     *(_openai(task, name, body) for task, name, body in _TASKS),
     *(
         _azure(task, deployment, body)

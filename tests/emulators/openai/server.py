@@ -14,6 +14,7 @@ from aiohttp import web
 from tests.emulators.emulator import Emulator
 from tests.emulators.faults import ANY_MODEL, Fault
 from tests.emulators.openai import answers, azure, models, schema, stream
+from tests.emulators.openai.entra import Entra
 from tests.emulators.openai.errors import ApiError, Json
 from tests.emulators.openai.faults import error_body
 from tests.emulators.openai.models import Model, Task
@@ -36,6 +37,7 @@ class OpenAiEmulator(Emulator):
         super().__init__(port)
         self.api_key = api_key
         self.deployments: dict[str, str] = dict(azure.DEPLOYMENTS)
+        self.entra = Entra()
 
     @property
     def url(self) -> str:
@@ -49,6 +51,7 @@ class OpenAiEmulator(Emulator):
             path = f"/openai/deployments/{{deployment}}/{task}"
             app.router.add_route("*", path, self._task_route(self._azure, task))
         app.router.add_get("/v1/models", self.route(self._models))
+        app.router.add_post("/{tenant}/oauth2/v2.0/token", self.route(self._token))
         app.router.add_get("/admin/state", self._state)
         app.router.add_post("/admin/faults", self._put_fault)
         app.router.add_delete("/admin/faults", self._clear_faults)
@@ -88,12 +91,16 @@ class OpenAiEmulator(Emulator):
         return await self._answer(request, task, body, models.find(body["model"], task))
 
     async def _azure(self, request: web.Request, task: Task, body: Json) -> web.StreamResponse:
-        azure.check(request, self.api_key)
+        azure.check(request, self.api_key, self.entra.valid)
         name = azure.model_of(request.match_info["deployment"], self.deployments)
         # The deployment decides; a `model` in the body is accepted and ignored.
         body = body | {"model": name}
         schema.check_request(task, body)
         return await self._answer(request, task, body, models.find(name, task))
+
+    async def _token(self, request: web.Request) -> web.StreamResponse:
+        given = self.entra.give(request.match_info["tenant"], dict(await request.post()))
+        return web.json_response(given)
 
     def _authenticate(self, request: web.Request) -> None:
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
