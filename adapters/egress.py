@@ -27,6 +27,9 @@ _Network = IPv4Network | IPv6Network
 _NAT64 = IPv6Network("64:ff9b::/96")
 # Shared by a carrier's customers (RFC 6598), and by some clouds' metadata services.
 _CARRIER = IPv4Network("100.64.0.0/10")
+# All public IPv6 addresses are in here (RFC 4291, 2.4). What is outside stands for something else:
+# site-local addresses, local NAT64 prefixes, IPv4 addresses in forms that were given up.
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
 _LOCAL_NAMES = ("localhost", "localhost.localdomain")
 
 
@@ -129,4 +132,6 @@ def _unwrap(address: _Address) -> _Address:
 
 
 def _is_public(address: _Address) -> bool:
+    if isinstance(address, IPv6Address) and address not in _GLOBAL_UNICAST:
+        return False
     return address.is_global and not address.is_multicast and address not in _CARRIER
