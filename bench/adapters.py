@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 from adapters.providers.base import Adapter
 from adapters.providers.errors import AdapterError
-from adapters.providers.http1 import Http1Transport
+from adapters.providers.http1.client import Http1Transport
 from adapters.providers.registry import build_adapter
 from adapters.providers.types import Image, Query, Task
 from bench.report import Table

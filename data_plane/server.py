@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 
 from adapters.egress import parse_policy
-from adapters.providers.http1 import Http1Transport
+from adapters.providers.http1.client import Http1Transport
 from adapters.rpc.server import new_server, running
 from adapters.telemetry import log_fields
 from data_plane.accounting import Accountant

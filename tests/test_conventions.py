@@ -58,24 +58,27 @@ def test_no_module_is_a_grab_bag() -> None:
 
 
 @pytest.mark.parametrize("provider", sorted(FACTORIES))
-def test_a_provider_lives_in_its_own_module_and_the_registry(provider: str) -> None:
+def test_a_provider_lives_in_its_own_place_and_the_registry(provider: str) -> None:
     module = provider.replace("-", "_")
     # `deploy` and `bench` are callers of the API and name what they register; a provider that
     # hosts the models of others names their families.
-    spread = [
+    spread = {
         relative(path)
         for path in SOURCES
         if path.relative_to(ROOT).parts[0] not in {"deploy", "bench"}
-        and not _belongs_to_another(path, provider)
+        and _provider_of(path) in {None, module}
         and re.search(rf"['\"]({provider}|{module}_config)['\"]", path.read_text())
-    ]
-    own = [path for path in spread if Path(path).stem.startswith(module)]
-    assert set(spread) - set(own) <= {"adapters/providers/registry.py"}, spread
+    }
+    own = {relative(path) for path in SOURCES if _provider_of(path) == module}
+    assert own
+    assert spread - own <= {"adapters/providers/registry.py"}, spread
 
 
-def _belongs_to_another(path: Path, provider: str) -> bool:
-    others = [name.replace("-", "_") for name in FACTORIES if name != provider]
-    return path.parent.name == "providers" and path.stem.startswith(tuple(others))
+def _provider_of(path: Path) -> str | None:
+    """Return the provider whose package or single module a file belongs to."""
+    names = {name.replace("-", "_") for name in FACTORIES}
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return parts[2] if parts[:2] == ("adapters", "providers") and parts[2] in names else None
 
 
 @pytest.mark.parametrize("service", PUBLIC_SERVICES, ids=lambda service: service.name)

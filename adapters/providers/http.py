@@ -1,8 +1,8 @@
 """What calls to providers go over: a response whose body is read on demand, and who sends.
 
 Bodies are read when the caller asks for more, so back-pressure reaches the provider, and closing
-a response that is not at its end closes its connection, so cancellation does too. `http1.py` is
-the one implementation.
+a response that is not at its end closes its connection, so cancellation does too.
+`http1/client.py` is the one implementation.
 """
 
 from collections.abc import Mapping

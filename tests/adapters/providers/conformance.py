@@ -18,7 +18,7 @@ from modelserving.v1.external_model_pb2 import ExternalModel
 from prometheus_client import CollectorRegistry
 
 from adapters.providers.errors import AdapterError
-from adapters.providers.http1 import Http1Transport
+from adapters.providers.http1.client import Http1Transport
 from adapters.providers.registry import FACTORIES, build_adapter
 from adapters.providers.types import JsonObject
 from adapters.rpc.metadata import Metadata

@@ -8,7 +8,7 @@ import pytest
 from adapters.providers.credentials import Credential, CredentialCache
 from adapters.providers.errors import ProviderUnavailable
 from adapters.providers.http import HttpTransport
-from adapters.providers.http1 import Http1Transport
+from adapters.providers.http1.client import Http1Transport
 
 LIFE = 3600.0
 

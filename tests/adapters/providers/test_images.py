@@ -8,7 +8,7 @@ from aiohttp.test_utils import TestServer
 
 from adapters.egress import EgressPolicy
 from adapters.providers.errors import RequestRefused
-from adapters.providers.http1 import Http1Transport
+from adapters.providers.http1.client import Http1Transport
 from adapters.providers.images import fetch_images
 from adapters.providers.types import Image
 

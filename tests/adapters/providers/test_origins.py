@@ -3,7 +3,7 @@
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from adapters.providers.http1 import Http1Transport
+from adapters.providers.http1.client import Http1Transport
 from adapters.providers.types import HttpRequest
 
 

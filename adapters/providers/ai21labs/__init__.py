@@ -1,0 +1,1 @@
+"""AI21 Labs: Jamba chat and J2 completions."""

@@ -1,0 +1,185 @@
+"""Chat with AI21's Jamba models, whose API is close to OpenAI's: bodies and answers, pure.
+
+API: https://docs.ai21.com/reference/jamba-1-6-api-ref. Contents are texts only, and a tool cannot
+be forced. Streams are `chat_stream.py`'s.
+"""
+
+from collections.abc import Sequence
+
+from adapters.providers.canonical import Message, TextPart, read_messages, refuse_unsupported
+from adapters.providers.canonical_answers import (
+    build_tool_call,
+    build_usage,
+    estimate_tokens,
+)
+from adapters.providers.errors import MalformedAnswer
+from adapters.providers.parameters import HARMLESS, Parameters
+from adapters.providers.types import JsonObject, Query
+from adapters.providers.wire import as_count, as_object, as_objects, as_text
+
+_FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
+_UNSUPPORTED: dict[str, Sequence[object]] = {
+    "functions": ([],),
+    "function_call": ("none",),
+    "frequency_penalty": (0, 0.0),
+    "presence_penalty": (0, 0.0),
+    "logit_bias": ({},),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "modalities": (["text"],),
+    "audio": (),
+    "web_search_options": (),
+    "reasoning_effort": ("none",),
+}
+_NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
+
+
+def build_chat_body(parameters: Parameters, *, stream: bool) -> JsonObject:
+    """Return the body of `POST /studio/v1/chat/completions`, without `model`.
+
+    Raises:
+        RequestRefused: Jamba has no counterpart for something in the query.
+    """
+    refuse_unsupported(parameters.provider, parameters.rest, _UNSUPPORTED)
+    messages = read_messages(parameters.provider, parameters.rest)
+    parameters.take("messages")
+    body: JsonObject = {"messages": [_message(parameters, one) for one in messages]}
+    if any(message.source.get("name") for message in messages):
+        parameters.note("messages.name=dropped")
+    if tools := _tools(parameters):
+        body["tools"] = tools
+    if parameters.take("parallel_tool_calls") is False and tools:
+        parameters.note("parallel_tool_calls=dropped")
+    _check_response_format(parameters)
+    parameters.rename_stop("stop")
+    parameters.rename("max_completion_tokens", "max_tokens")
+    parameters.drop(*HARMLESS, "seed", "verbosity")
+    return {**body, "stream": stream, **parameters.rest}
+
+
+def parse_chat(provider: str, query: Query, answer: JsonObject, created: int) -> JsonObject:
+    """Return the canonical answer.
+
+    Args:
+        provider: Name that errors carry.
+        query: The query that was answered, to estimate what was not counted.
+        answer: Jamba's answer.
+        created: Seconds since the epoch.
+
+    Raises:
+        MalformedAnswer: It is no answer.
+    """
+    choices = as_objects(answer.get("choices"))
+    if not choices:
+        raise MalformedAnswer(provider, "the provider's answer has no choices")
+    built = []
+    said = ""
+    for choice in choices:
+        message = as_object(choice.get("message"))
+        calls = [_read_call(call) for call in as_objects(message.get("tool_calls"))]
+        text = as_text(message.get("content"))
+        read: JsonObject = {"role": "assistant", "content": text or (None if calls else "")}
+        if calls:
+            read["tool_calls"] = calls
+        said += text + "".join(as_text(as_object(one["function"])["arguments"]) for one in calls)
+        ending = read_finish(choice.get("finish_reason"))
+        index = as_count(choice.get("index")) or 0
+        built.append({"index": index, "message": read, "logprobs": None, **ending})
+    return {
+        "id": as_text(answer.get("id")),
+        "object": "chat.completion",
+        "created": created,
+        "choices": built,
+        "usage": read_usage(query, as_object(answer.get("usage")), said),
+    }
+
+
+def read_finish(reason: object) -> JsonObject:
+    """Return the fields of a choice that say why it ended; AI21's reasons are mostly OpenAI's."""
+    if reason in _FINISH_REASONS:
+        return {"finish_reason": reason}
+    if reason in (None, "", "endoftext"):
+        return {"finish_reason": "stop"}
+    return {"finish_reason": "stop", "provider_finish_reason": reason}
+
+
+def read_usage(query: Query, counts: JsonObject, said: str) -> JsonObject:
+    """Return canonical usage.
+
+    Args:
+        query: The query that was answered, to estimate what was not counted.
+        counts: Jamba's usage.
+        said: All of the answer.
+    """
+    prompt = as_count(counts.get("prompt_tokens"))
+    completion = as_count(counts.get("completion_tokens"))
+    if prompt is not None and completion is not None:
+        return build_usage(prompt, completion)
+    texts = (as_text(one.get("content")) for one in as_objects(query.body.get("messages")))
+    return build_usage(sum(map(estimate_tokens, texts)), estimate_tokens(said), estimated=True)
+
+
+def _message(parameters: Parameters, message: Message) -> JsonObject:
+    for part in message.parts:
+        if not isinstance(part, TextPart):
+            kind = part.source.get("type")
+            raise parameters.refusal(
+                f"A part of type '{kind}' is not supported by {parameters.provider}: use text."
+            )
+    if message.source.get("function_call"):
+        raise parameters.refusal("A message's 'function_call' is not supported: use 'tool_calls'.")
+    if message.role == "tool":
+        return {"role": "tool", "tool_call_id": message.tool_call_id, "content": message.text}
+    built: JsonObject = {"role": message.role, "content": message.text}
+    if message.source.get("reasoning_content"):
+        parameters.note("messages.reasoning_content=dropped")
+    if message.tool_calls:
+        built["content"] = message.text or None
+        built["tool_calls"] = [
+            build_tool_call(call.id, call.name, call.arguments.strip() or "{}")
+            for call in message.tool_calls
+        ]
+    return built
+
+
+def _tools(parameters: Parameters) -> list[JsonObject]:
+    """Take `tools` and `tool_choice`; with `none`, the tools are not told, so none is called."""
+    choice = parameters.take("tool_choice")
+    tools = [_tool(parameters, tool) for tool in parameters.take_objects("tools")]
+    if choice not in (None, "auto", "none"):
+        raise parameters.refusal(
+            f"{parameters.provider} cannot be made to call a tool: 'tool_choice' must be auto or "
+            "none."
+        )
+    if choice == "none" and tools:
+        parameters.note("tool_choice=tools left out")
+        return []
+    return tools
+
+
+def _tool(parameters: Parameters, tool: JsonObject) -> JsonObject:
+    function = as_object(tool.get("function"))
+    if tool.get("type", "function") != "function" or not isinstance(function.get("name"), str):
+        raise parameters.refusal("Each of 'tools' must be a function with a name.")
+    if function.get("strict"):
+        parameters.note("tools.strict=dropped")
+    built = {
+        name: function[name] for name in ("name", "description") if function.get(name) is not None
+    }
+    built["parameters"] = function.get("parameters") or _NO_PARAMETERS
+    return {"type": "function", "function": built}
+
+
+def _check_response_format(parameters: Parameters) -> None:
+    wanted = parameters.rest.get("response_format")
+    if as_object(wanted).get("type") == "json_schema":
+        raise parameters.refusal(
+            f"{parameters.provider} follows no schema: 'response_format' must be text or "
+            "json_object."
+        )
+
+
+def _read_call(call: JsonObject) -> JsonObject:
+    function = as_object(call.get("function"))
+    arguments = as_text(function.get("arguments")) or "{}"
+    return build_tool_call(as_text(call.get("id")), as_text(function.get("name")), arguments)

@@ -1,0 +1,112 @@
+"""AI21 Labs: chat with Jamba models, completions with J2 models.
+
+Bodies and answers are the business of `chat.py`, `chat_stream.py` and
+`complete.py`, which Bedrock uses too; routes, credentials and errors are handled here.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+from urllib.parse import quote
+
+from modelserving.v1.external_model_pb2 import ExternalModel
+
+from adapters.providers.ai21labs.chat import build_chat_body, parse_chat
+from adapters.providers.ai21labs.chat_stream import JambaStreamParser
+from adapters.providers.ai21labs.complete import (
+    build_complete_bodies,
+    parse_completions,
+    refuse_stream,
+)
+from adapters.providers.base import StreamParser
+from adapters.providers.canonical_answers import WALL_CLOCK, Clock, parse_json_object
+from adapters.providers.errors import AdapterError, ConfigRefused, ProviderFailed, QuotaExhausted
+from adapters.providers.keyed import KeyedAdapter, check_key
+from adapters.providers.parameters import Parameters
+from adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query, Task
+
+_BASE = "https://api.ai21.com/studio/v1"
+
+
+class Ai21LabsAdapter(KeyedAdapter):
+    """What both tasks share: the meaning of a status."""
+
+    __slots__ = ()
+
+    own_statuses: ClassVar[Mapping[int, type[AdapterError]]] = {
+        402: QuotaExhausted,
+        # The model failed behind the API.
+        424: ProviderFailed,
+    }
+
+
+class JambaAdapter(Ai21LabsAdapter):
+    """Translates for one external model with the task chat."""
+
+    __slots__ = ()
+
+    def plan(self, query: Query, images: Mapping[str, Image]) -> Plan:
+        """Return the provider's request; see `Adapter`."""
+        del images
+        parameters = Parameters(self._provider, query)
+        body = build_chat_body(parameters, stream=query.stream)
+        return Plan((self._request({"model": self._model, **body}),), parameters.adapted)
+
+    def parse_answers(self, query: Query, answers: Sequence[HttpAnswer]) -> JsonObject:
+        """Return the answer in the response; see `Adapter`."""
+        answer = parse_json_object(self._provider, answers[0].body)
+        return parse_chat(self._provider, query, answer, self._created())
+
+    def stream_parser(self, query: Query) -> StreamParser:
+        """Return a parser for one streamed answer."""
+        return JambaStreamParser(self._provider, query, self._created(), self._reported)
+
+
+class J2Adapter(Ai21LabsAdapter):
+    """Translates for one external model with the task completions."""
+
+    __slots__ = ()
+
+    def plan(self, query: Query, images: Mapping[str, Image]) -> Plan:
+        """Return the provider's requests, one for each prompt; see `Adapter`."""
+        del images
+        parameters = Parameters(self._provider, query)
+        bodies = build_complete_bodies(parameters, stream=query.stream)
+        return Plan(tuple(map(self._request, bodies)), parameters.adapted)
+
+    def parse_answers(self, query: Query, answers: Sequence[HttpAnswer]) -> JsonObject:
+        """Return the answer in the responses; see `Adapter`."""
+        prompts = Parameters(self._provider, query).take_texts("prompt")
+        parsed = [parse_json_object(self._provider, answer.body) for answer in answers]
+        wanted = query.body.get("logprobs")
+        return parse_completions(
+            self._provider,
+            prompts,
+            parsed,
+            self._created(),
+            logprobs=wanted is not None and wanted is not False,
+        )
+
+    def stream_parser(self, query: Query) -> StreamParser:
+        """Refuse: these models do not stream; see `Adapter`."""
+        del query
+        raise refuse_stream(self._provider)
+
+
+def build_ai21labs_adapter(model: ExternalModel, clock: Clock = WALL_CLOCK) -> Ai21LabsAdapter:
+    """Return the adapter of an external model.
+
+    Args:
+        model: The external model.
+        clock: Seconds since the epoch.
+
+    Raises:
+        ConfigRefused: The configuration cannot work; the text says what to change.
+    """
+    config = model.ai21labs_config
+    key = check_key("ai21labs_api_key", config.ai21labs_api_key_plaintext)
+    if model.task == Task.CHAT:
+        return JambaAdapter(model, f"{_BASE}/chat/completions", key, clock)
+    if model.task == Task.COMPLETIONS:
+        url = f"{_BASE}/{quote(model.name, safe='')}/complete"
+        return J2Adapter(model, url, key, clock)
+    raise ConfigRefused(f"task '{model.task}' is not served by ai21labs")

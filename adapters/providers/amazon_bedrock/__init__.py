@@ -1,0 +1,1 @@
+"""Amazon Bedrock: chat through Converse, completions and embeddings through InvokeModel."""

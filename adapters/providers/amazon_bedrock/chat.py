@@ -1,0 +1,54 @@
+"""Chat with every family of models at Bedrock, through Converse and ConverseStream.
+
+Built by `provider.py`; `converse.py` builds what is sent and
+`converse_answers.py` reads what comes back.
+"""
+
+from collections.abc import Mapping, Sequence
+from uuid import uuid4
+
+from adapters.providers.amazon_bedrock.adapter import REQUEST_ID, BedrockAdapter
+from adapters.providers.amazon_bedrock.converse import build_converse_body, tool_names
+from adapters.providers.amazon_bedrock.converse_answers import (
+    ConverseStreamParser,
+    Reading,
+    parse_converse,
+)
+from adapters.providers.amazon_bedrock.converse_parameters import FORMAT_TOOL, wants_schema
+from adapters.providers.base import StreamParser
+from adapters.providers.canonical import read_image_urls
+from adapters.providers.canonical_answers import ChunkBuilder, parse_json_object
+from adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query
+
+
+class ChatAdapter(BedrockAdapter):
+    """Translates chats."""
+
+    __slots__ = ()
+
+    def image_urls(self, query: Query) -> Sequence[str]:
+        """Return the URLs of all images, which Converse takes as bytes only; see `Adapter`."""
+        return read_image_urls(self._target.provider, query.body)
+
+    def plan(self, query: Query, images: Mapping[str, Image]) -> Plan:
+        """Return the request; see `Adapter`."""
+        target = self._target
+        built = build_converse_body(target.provider, target.family, target.model, query, images)
+        operation = "converse-stream" if query.stream else "converse"
+        return Plan((self._request(operation, built.body),), built.adapted)
+
+    def parse_answers(self, query: Query, answers: Sequence[HttpAnswer]) -> JsonObject:
+        """Return the answer; see `Adapter`."""
+        (answer,) = answers
+        body = parse_json_object(self._target.provider, answer.body)
+        answer_id = f"chatcmpl-{answer.headers.get(REQUEST_ID) or uuid4().hex}"
+        return parse_converse(self._reading(query), body, answer_id, self._created())
+
+    def stream_parser(self, query: Query) -> StreamParser:
+        """Return a parser for one streamed answer."""
+        chunks = ChunkBuilder(f"chatcmpl-{uuid4().hex}", self._created())
+        return ConverseStreamParser(self._reading(query), chunks, self._secrets)
+
+    def _reading(self, query: Query) -> Reading:
+        format_tool = FORMAT_TOOL if wants_schema(query) else None
+        return Reading(self._target.provider, tool_names(query), format_tool)

@@ -1,0 +1,349 @@
+"""Completions at Bedrock, through InvokeModel in the format of each family.
+
+| models                    | format                                               |
+|---------------------------|------------------------------------------------------|
+| Claude 2 and Instant      | Anthropic's legacy completions, with their prompt    |
+| Claude 3 and later        | Anthropic's Messages, the prompt as one message      |
+| Command                   | Cohere's generate                                    |
+| J2                        | AI21's complete                                      |
+| Titan Text, Llama         | their own, `text.py`                  |
+| others: Nova, Command R … | Converse, which every model that chats understands   |
+
+Usage comes from the body; else from headers, or a stream's invocation metrics; else it is
+estimated. Built by `provider.py`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from uuid import uuid4
+
+from adapters.providers.ai21labs.complete import build_complete_bodies, parse_completions
+from adapters.providers.amazon_bedrock.adapter import BedrockAdapter, Target, read_token_counts
+from adapters.providers.amazon_bedrock.chat import ChatAdapter
+from adapters.providers.amazon_bedrock.event_stream import EventStreamParser, read_model_event
+from adapters.providers.amazon_bedrock.prompts import (
+    EventReader,
+    build_chat_query,
+    to_completion,
+    to_completion_chunk,
+)
+from adapters.providers.amazon_bedrock.text import TextFormat, TextReader, parse_texts
+from adapters.providers.anthropic.answers import MessagesStreamParser, parse_message
+from adapters.providers.anthropic.complete import (
+    CompleteStreamParser,
+    build_complete_body,
+    parse_complete,
+)
+from adapters.providers.anthropic.messages import (
+    Dialect,
+    MessagesBody,
+    build_messages_body,
+    tool_names,
+)
+from adapters.providers.anthropic.parameters import takes_budgets
+from adapters.providers.anthropic.provider import classify_error, error_type
+from adapters.providers.base import StreamParser
+from adapters.providers.canonical import refuse
+from adapters.providers.canonical_answers import ChunkBuilder, build_usage, parse_json_object
+from adapters.providers.cohere.generate import (
+    GenerateStreamParser,
+    build_generate_bodies,
+    parse_generations,
+)
+from adapters.providers.errors import AdapterError, ProviderFailed
+from adapters.providers.parameters import Parameters
+from adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query
+from adapters.providers.wire import as_count, as_object
+
+_METRICS = "amazon-bedrock-invocationMetrics"
+_CLAUDE_VERSION = "bedrock-2023-05-31"
+_NO_IMAGES: Mapping[str, Image] = {}
+
+
+class InvokeAdapter(BedrockAdapter, ABC):
+    """What completions through InvokeModel share. Subclasses know one format."""
+
+    __slots__ = ()
+
+    def plan(self, query: Query, images: Mapping[str, Image]) -> Plan:
+        """Return the requests, one for each prompt; see `Adapter`."""
+        del images
+        bodies, adapted = self._build(query)
+        if query.stream and len(bodies) > 1:
+            raise refuse(
+                self._target.provider,
+                "Several prompts cannot be streamed together: send them apart.",
+            )
+        operation = "invoke-with-response-stream" if query.stream else "invoke"
+        return Plan(tuple(self._request(operation, body) for body in bodies), adapted)
+
+    def parse_answers(self, query: Query, answers: Sequence[HttpAnswer]) -> JsonObject:
+        """Return the answer; see `Adapter`."""
+        bodies = [parse_json_object(self._target.provider, answer.body) for answer in answers]
+        parsed = self._parse(query, bodies)
+        return _with_counts(parsed, [read_token_counts(answer) for answer in answers])
+
+    def stream_parser(self, query: Query) -> StreamParser:
+        """Return a parser for one streamed answer."""
+        return _InvokeStreamParser(self._target.provider, self._reader(query), self._secrets)
+
+    @abstractmethod
+    def _build(self, query: Query) -> tuple[Sequence[JsonObject], tuple[str, ...]]:
+        """Return a body for each prompt, and what was adapted."""
+
+    @abstractmethod
+    def _parse(self, query: Query, answers: Sequence[JsonObject]) -> JsonObject:
+        """Return the canonical answer."""
+
+    @abstractmethod
+    def _reader(self, query: Query) -> EventReader:
+        """Return a reader of one stream's events."""
+
+    def _prompts(self, query: Query) -> list[str]:
+        return Parameters(self._target.provider, query).take_texts("prompt")
+
+    def _answer_id(self) -> str:
+        return f"cmpl-{uuid4().hex}"
+
+    def _chunks(self) -> ChunkBuilder:
+        return ChunkBuilder(self._answer_id(), self._created(), "text_completion")
+
+    def _reported(self, event: JsonObject) -> AdapterError:
+        """Return the error that an event of the model's own is."""
+        kind = error_type(event)
+        cls = classify_error(kind) if kind else ProviderFailed
+        return cls(self._target.provider, event)
+
+
+class ClaudeAdapter(InvokeAdapter):
+    """Claude 3 and later."""
+
+    __slots__ = ()
+
+    def _build(self, query: Query) -> tuple[Sequence[JsonObject], tuple[str, ...]]:
+        provider = self._target.provider
+        dialect = Dialect(
+            provider,
+            version=_CLAUDE_VERSION,
+            betas_in_body=True,
+            stream_in_body=False,
+            budgets=takes_budgets(self._target.model),
+        )
+        chat = build_chat_query(provider, query)
+        return _without_metadata(build_messages_body(chat, dialect, _NO_IMAGES))
+
+    def _parse(self, query: Query, answers: Sequence[JsonObject]) -> JsonObject:
+        (answer,) = answers
+        names = tool_names(query)
+        return to_completion(parse_message(self._target.provider, answer, names, self._created()))
+
+    def _reader(self, query: Query) -> EventReader:
+        names = tool_names(query)
+        return _PromptReader(
+            MessagesStreamParser(self._target.provider, names, self._created(), self._reported)
+        )
+
+
+class LegacyClaudeAdapter(InvokeAdapter):
+    """Claude 2 and Claude Instant."""
+
+    __slots__ = ()
+
+    def _build(self, query: Query) -> tuple[Sequence[JsonObject], tuple[str, ...]]:
+        dialect = Dialect(self._target.provider, stream_in_body=False)
+        return _without_metadata(build_complete_body(query, dialect))
+
+    def _parse(self, query: Query, answers: Sequence[JsonObject]) -> JsonObject:
+        (answer,) = answers
+        named = {"id": self._answer_id(), **answer}
+        return parse_complete(self._target.provider, query, named, self._created())
+
+    def _reader(self, query: Query) -> EventReader:
+        parser = CompleteStreamParser(self._target.provider, query, self._created(), self._reported)
+        return _NamingReader(parser, self._answer_id())
+
+
+class CommandAdapter(InvokeAdapter):
+    """Cohere's Command."""
+
+    __slots__ = ()
+
+    def _build(self, query: Query) -> tuple[Sequence[JsonObject], tuple[str, ...]]:
+        parameters = Parameters(self._target.provider, query)
+        bodies = build_generate_bodies(parameters, stream=query.stream)
+        return [_as_bedrock_has_it(body) for body in bodies], parameters.adapted
+
+    def _parse(self, query: Query, answers: Sequence[JsonObject]) -> JsonObject:
+        prompts = self._prompts(query)
+        return parse_generations(self._target.provider, prompts, answers, self._created())
+
+    def _reader(self, query: Query) -> EventReader:
+        prompt = self._prompts(query)[0]
+        return GenerateStreamParser(self._target.provider, prompt, self._chunks(), self._reported)
+
+
+class J2Adapter(InvokeAdapter):
+    """AI21's J2."""
+
+    __slots__ = ()
+
+    def _build(self, query: Query) -> tuple[Sequence[JsonObject], tuple[str, ...]]:
+        parameters = Parameters(self._target.provider, query)
+        return build_complete_bodies(parameters, stream=query.stream), parameters.adapted
+
+    def _parse(self, query: Query, answers: Sequence[JsonObject]) -> JsonObject:
+        logprobs = query.body.get("logprobs")
+        return parse_completions(
+            self._target.provider,
+            self._prompts(query),
+            answers,
+            self._created(),
+            logprobs=logprobs is not None and logprobs is not False,
+        )
+
+    def _reader(self, query: Query) -> EventReader:
+        del query
+        raise refuse(self._target.provider, "J2 models cannot be streamed: leave out 'stream'.")
+
+
+class TextAdapter(InvokeAdapter):
+    """Titan Text and Llama."""
+
+    __slots__ = ("_form",)
+
+    def __init__(self, target: Target, form: TextFormat) -> None:
+        super().__init__(target)
+        self._form = form
+
+    def _build(self, query: Query) -> tuple[Sequence[JsonObject], tuple[str, ...]]:
+        parameters = Parameters(self._target.provider, query)
+        return self._form.build_bodies(parameters), parameters.adapted
+
+    def _parse(self, query: Query, answers: Sequence[JsonObject]) -> JsonObject:
+        pieces = [self._form.read(answer) for answer in answers]
+        return parse_texts(
+            self._target.provider,
+            self._prompts(query),
+            pieces,
+            self._answer_id(),
+            self._created(),
+        )
+
+    def _reader(self, query: Query) -> EventReader:
+        return TextReader(self._form, self._prompts(query)[0], self._chunks())
+
+
+class PromptAdapter(ChatAdapter):
+    """Models that only chat, through Converse."""
+
+    __slots__ = ()
+
+    def image_urls(self, query: Query) -> Sequence[str]:
+        """Return none: a prompt is text; see `Adapter`."""
+        del query
+        return ()
+
+    def plan(self, query: Query, images: Mapping[str, Image]) -> Plan:
+        """Return the request; see `Adapter`."""
+        return super().plan(build_chat_query(self._target.provider, query), images)
+
+    def parse_answers(self, query: Query, answers: Sequence[HttpAnswer]) -> JsonObject:
+        """Return the answer; see `Adapter`."""
+        return to_completion(super().parse_answers(query, answers))
+
+    def stream_parser(self, query: Query) -> StreamParser:
+        """Return a parser for one streamed answer."""
+        return _PromptStreamParser(super().stream_parser(query))
+
+
+class _InvokeStreamParser(EventStreamParser):
+    """Unpacks the model's own events, and puts in usage that only Bedrock knows."""
+
+    def __init__(self, provider: str, reader: EventReader, secrets: tuple[str, ...]) -> None:
+        super().__init__(provider, secrets)
+        self._reader = reader
+
+    def take(self, kind: str, event: JsonObject) -> Iterator[JsonObject]:
+        if kind != "chunk":
+            return
+        own = read_model_event(self._provider, event)
+        metrics = as_object(own.pop(_METRICS, None))
+        counts = as_count(metrics.get("inputTokenCount")), as_count(metrics.get("outputTokenCount"))
+        for chunk in self._reader.take(own):
+            yield _with_counts(chunk, [counts])
+        self.ended = self._reader.ended
+
+
+class _NamingReader:
+    """Gives the events of a reader an id, where the model gives none."""
+
+    def __init__(self, reader: EventReader, answer_id: str) -> None:
+        self._reader = reader
+        self._answer_id = answer_id
+
+    @property
+    def ended(self) -> bool:
+        return self._reader.ended
+
+    def take(self, event: JsonObject) -> Iterator[JsonObject]:
+        return self._reader.take({"id": self._answer_id, **event})
+
+
+class _PromptReader:
+    """Reads a chat's events as those of a completion."""
+
+    def __init__(self, reader: EventReader) -> None:
+        self._reader = reader
+
+    @property
+    def ended(self) -> bool:
+        return self._reader.ended
+
+    def take(self, event: JsonObject) -> Iterator[JsonObject]:
+        yield from filter(None, map(to_completion_chunk, self._reader.take(event)))
+
+
+class _PromptStreamParser:
+    """Parses a streamed chat as a completion."""
+
+    def __init__(self, parser: StreamParser) -> None:
+        self._parser = parser
+
+    @property
+    def ended(self) -> bool:
+        return self._parser.ended
+
+    def feed(self, data: bytes) -> Iterator[JsonObject]:
+        yield from filter(None, map(to_completion_chunk, self._parser.feed(data)))
+
+    def finish(self) -> Iterator[JsonObject]:
+        yield from filter(None, map(to_completion_chunk, self._parser.finish()))
+
+
+def _with_counts(answer: JsonObject, counts: Sequence[tuple[int | None, int | None]]) -> JsonObject:
+    """Return an answer or chunk with usage that was counted, where its own is an estimate."""
+    usage = answer.get("usage")
+    if not as_object(usage).get("estimated"):
+        return answer
+    prompt = [one for one, _ in counts if one is not None]
+    completion = [one for _, one in counts if one is not None]
+    if len(prompt) < len(counts) or len(completion) < len(counts):
+        return answer
+    return {**answer, "usage": build_usage(sum(prompt), sum(completion))}
+
+
+def _without_metadata(built: MessagesBody) -> tuple[Sequence[JsonObject], tuple[str, ...]]:
+    """Return a body without what only Anthropic itself takes."""
+    body = dict(built.body)
+    dropped = body.pop("metadata", None) is not None
+    return [body], (*built.adapted, "user=dropped") if dropped else built.adapted
+
+
+def _as_bedrock_has_it(body: JsonObject) -> JsonObject:
+    """Return a body in Bedrock's words: its `stop_sequences` are left out of the text."""
+    own = dict(body)
+    if not own["stream"]:
+        del own["stream"]
+    if (stop := own.pop("end_sequences", None)) is not None:
+        own.setdefault("stop_sequences", stop)
+    return own

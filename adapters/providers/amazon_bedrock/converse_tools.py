@@ -1,0 +1,96 @@
+"""Translates tools and the choice among them for Bedrock's Converse.
+
+Called by `converse.py`.
+"""
+
+from adapters.providers.canonical import ToolNames, refuse_unsupported
+from adapters.providers.json_schema import map_schemas
+from adapters.providers.parameters import Parameters
+from adapters.providers.types import JsonObject
+
+_NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
+_CACHE_POINT: JsonObject = {"cachePoint": {"type": "default"}}
+_CHOICES = {"auto": "auto", "required": "any"}
+
+
+def translate_tools(parameters: Parameters, names: ToolNames) -> JsonObject | None:
+    """Take the tools out of `parameters` and return a `toolConfig`; None: no tool may be called.
+
+    Raises:
+        RequestRefused: They cannot be put to the model.
+    """
+    refuse_unsupported(
+        parameters.provider, parameters.rest, {"functions": ([],), "function_call": ("none",)}
+    )
+    tools = parameters.take("tools") or []
+    choice = parameters.take("tool_choice")
+    parallel = parameters.take("parallel_tool_calls")
+    if not isinstance(tools, list):
+        raise parameters.refusal("'tools' must be a list.")
+    if not tools:
+        if choice not in (None, "auto", "none"):
+            raise parameters.refusal("'tool_choice' asks for a tool, but there are no 'tools'.")
+        return None
+    if choice == "none":
+        parameters.note("tool_choice=tools left out")
+        return None
+    if parallel is False:
+        parameters.note("parallel_tool_calls=dropped")
+    if names.renamed:
+        parameters.note("tools=renamed")
+    config: JsonObject = {
+        "tools": [block for tool in tools for block in _tool(parameters, names, tool)]
+    }
+    if choice is not None:
+        config["toolChoice"] = _choice(parameters, names, choice)
+    return config
+
+
+def build_tool(name: str, description: object, schema: JsonObject) -> JsonObject:
+    """Return one tool; a description that is empty is left out, which Converse demands."""
+    spec: JsonObject = {"name": name}
+    if isinstance(description, str) and description.strip():
+        spec["description"] = description
+    spec["inputSchema"] = {"json": schema}
+    return {"toolSpec": spec}
+
+
+def clean_schema(schema: JsonObject) -> JsonObject:
+    """Return a schema without the keywords that name it, which some families refuse."""
+    return map_schemas(schema, _drop_identifiers)
+
+
+def _tool(parameters: Parameters, names: ToolNames, tool: object) -> list[JsonObject]:
+    if not isinstance(tool, dict):
+        raise parameters.refusal("Each of 'tools' must be an object.")
+    if tool.get("type", "function") != "function":
+        # A tool of Converse's own, in its own form.
+        return [tool]
+    function = tool.get("function")
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        raise parameters.refusal("Each of 'tools' must have a 'function' with a 'name'.")
+    schema = function.get("parameters") or _NO_PARAMETERS
+    if not isinstance(schema, dict):
+        raise parameters.refusal("The 'parameters' of a function must be a JSON schema.")
+    own = {"type": "object", **clean_schema(schema)}
+    built = build_tool(names.encode(function["name"]), function.get("description"), own)
+    if function.get("strict"):
+        parameters.note("strict=dropped")
+    return [built, _CACHE_POINT] if isinstance(tool.get("cache_control"), dict) else [built]
+
+
+def _choice(parameters: Parameters, names: ToolNames, choice: object) -> JsonObject:
+    if isinstance(choice, str) and choice in _CHOICES:
+        return {_CHOICES[choice]: {}}
+    function = choice.get("function") if isinstance(choice, dict) else None
+    name = function.get("name") if isinstance(function, dict) else None
+    if isinstance(name, str):
+        return {"tool": {"name": names.encode(name)}}
+    raise parameters.refusal(
+        "'tool_choice' must be none, auto, required, or name one function as "
+        '{"type": "function", "function": {"name": …}}.'
+    )
+
+
+def _drop_identifiers(schema: JsonObject) -> JsonObject:
+    return {name: value for name, value in schema.items() if name not in ("$schema", "$id")}

@@ -1,0 +1,87 @@
+"""Streams of Bedrock: binary frames with checksums, each one event, exception or error.
+
+Format: AWS's event stream encoding (`application/vnd.amazon.eventstream`). Two readers feed on it:
+Converse's events are named by a header, InvokeModel's carry the model's own JSON in base64.
+"""
+
+import base64
+import binascii
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+from botocore.eventstream import EventStreamBuffer, EventStreamMessage, ParserError
+
+from adapters.providers.amazon_bedrock.errors import build_reported_error
+from adapters.providers.canonical_answers import parse_json_object
+from adapters.providers.errors import MalformedAnswer, StreamTruncated
+from adapters.providers.types import JsonObject
+from adapters.providers.wire import as_text
+
+
+class EventStreamParser(ABC):
+    """Parses one streamed answer; see `StreamParser`. Subclasses read the events."""
+
+    def __init__(self, provider: str, secrets: tuple[str, ...] = ()) -> None:
+        """Start before the first byte.
+
+        Args:
+            provider: Name that errors carry.
+            secrets: What errors must not repeat.
+        """
+        self.ended = False
+        self._provider = provider
+        self._secrets = secrets
+        self._frames = EventStreamBuffer()
+
+    @abstractmethod
+    def take(self, kind: str, event: JsonObject) -> Iterator[JsonObject]:
+        """Yield the chunks that one event gives; set `ended` at the last one.
+
+        Args:
+            kind: Type of the event.
+            event: Its JSON object.
+        """
+
+    def feed(self, data: bytes) -> Iterator[JsonObject]:
+        """Yield the chunks that `data` completes; see `StreamParser`."""
+        self._frames.add_data(data)
+        while not self.ended:
+            try:
+                frame = next(self._frames, None)
+            except (ParserError, ValueError, KeyError) as error:
+                raise MalformedAnswer(self._provider, "the stream's framing is broken") from error
+            if frame is None:
+                return
+            yield from self._read(frame)
+
+    def finish(self) -> Iterator[JsonObject]:
+        """Refuse a stream that is not at its end; see `StreamParser`."""
+        if not self.ended:
+            raise StreamTruncated(self._provider, "the stream ended before the answer was complete")
+        yield from ()
+
+    def _read(self, frame: EventStreamMessage) -> Iterator[JsonObject]:
+        headers = {name: str(value) for name, value in frame.headers.items()}
+        kind = headers.get(":message-type")
+        if kind == "exception":
+            name = headers.get(":exception-type", "")
+            raise build_reported_error(self._provider, name, frame.payload, *self._secrets)
+        if kind == "error":
+            name, text = headers.get(":error-code", ""), headers.get(":error-message", "")
+            raise build_reported_error(self._provider, name, text.encode(), *self._secrets)
+        if kind == "event":
+            event = parse_json_object(self._provider, frame.payload)
+            yield from self.take(headers.get(":event-type", ""), event)
+
+
+def read_model_event(provider: str, event: JsonObject) -> JsonObject:
+    """Return the model's own event inside an event of type `chunk`.
+
+    Raises:
+        MalformedAnswer: There is none.
+    """
+    try:
+        data = base64.b64decode(as_text(event.get("bytes")), validate=True)
+    except binascii.Error as error:
+        raise MalformedAnswer(provider, "a stream's event cannot be decoded") from error
+    return parse_json_object(provider, data)

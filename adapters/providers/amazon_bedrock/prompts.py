@@ -1,0 +1,70 @@
+"""Completions with models that only chat: the prompt is one message, the answer's text one choice.
+
+Used by `completions.py`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+from adapters.providers.canonical import read_prompt, refuse_unsupported
+from adapters.providers.canonical_answers import build_completion_choice
+from adapters.providers.types import JsonObject, Query
+from adapters.providers.wire import as_object, as_objects, as_text
+
+_UNSUPPORTED: Mapping[str, Sequence[object]] = {
+    "echo": (False,),
+    "suffix": ("",),
+    "best_of": (1,),
+    "logprobs": (False,),
+}
+
+
+class EventReader(Protocol):
+    """Reads the events of one streamed answer."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last event has been read."""
+
+    def take(self, event: JsonObject) -> Iterator[JsonObject]:
+        """Yield the chunks that one event gives."""
+
+
+def build_chat_query(provider: str, query: Query) -> Query:
+    """Return the chat that puts a completion's prompt.
+
+    Raises:
+        RequestRefused: It asks for what only a completion has.
+    """
+    body = dict(query.body)
+    prompt = read_prompt(provider, body)
+    body.pop("prompt", None)
+    refuse_unsupported(provider, body, _UNSUPPORTED)
+    body["messages"] = [{"role": "user", "content": prompt}]
+    return Query(body, query.stream)
+
+
+def to_completion(answer: JsonObject) -> JsonObject:
+    """Return a chat's answer as that of a completion."""
+    choices = []
+    for choice in as_objects(answer.get("choices")):
+        message = as_object(choice.pop("message", None))
+        choices.append(_choice(as_text(message.get("content")), choice))
+    return {**answer, "object": "text_completion", "choices": choices}
+
+
+def to_completion_chunk(chunk: JsonObject) -> JsonObject | None:
+    """Return a chat's chunk as that of a completion; None where it says nothing there."""
+    choices = []
+    for choice in as_objects(chunk.get("choices")):
+        delta = as_object(choice.pop("delta", None))
+        text = as_text(delta.get("content"))
+        if text or choice.get("finish_reason"):
+            choices.append(_choice(text, choice))
+    if not choices and "usage" not in chunk:
+        return None
+    return {**chunk, "object": "text_completion", "choices": choices}
+
+
+def _choice(text: str, choice: JsonObject) -> JsonObject:
+    return build_completion_choice(text, None) | choice

@@ -1,0 +1,1 @@
+"""Anthropic: chat through Messages, completions through the legacy API."""

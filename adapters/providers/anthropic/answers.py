@@ -1,0 +1,283 @@
+"""Parses answers of Anthropic's Messages API, whole or streamed, from every service that has it.
+
+API: https://docs.anthropic.com/en/api/messages and .../messages-streaming.
+
+- Thinking is given as the text `reasoning_content`, and as `thinking_blocks` with its signatures,
+  which the next query has to carry; in a stream the latter come when a block is complete, each
+  with its `index`.
+- Input tokens exclude cached ones there. A stream's counts are totals: the last one of each holds.
+- A stop reason that OpenAI's words do not cover is added to the choice as `stop_reason`.
+
+`messages.py` builds the queries.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import orjson
+
+from adapters.providers.canonical import ToolNames
+from adapters.providers.canonical_answers import (
+    ChunkBuilder,
+    build_chat_answer,
+    build_chat_choice,
+    build_tool_call,
+    build_tool_fragment,
+    build_tool_start,
+    build_usage,
+    parse_count,
+    parse_json_object,
+)
+from adapters.providers.errors import AdapterError, MalformedAnswer, StreamTruncated
+from adapters.providers.sse import SseParser
+from adapters.providers.types import JsonObject
+
+ReportedError = Callable[[JsonObject], AdapterError]
+
+_FINISH_REASONS = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+    # The turn is not over: the caller has to ask for the rest.
+    "pause_turn": "length",
+}
+_PLAIN = frozenset({"end_turn", "stop_sequence", "max_tokens", "tool_use"})
+_THINKING = frozenset({"thinking", "redacted_thinking"})
+
+
+def parse_message(provider: str, message: JsonObject, names: ToolNames, created: int) -> JsonObject:
+    """Return the canonical answer in a whole message.
+
+    Args:
+        provider: Name that errors carry.
+        message: The provider's answer.
+        names: Names of the query's tools.
+        created: Seconds since the epoch.
+
+    Raises:
+        MalformedAnswer: It is no message.
+    """
+    content = message.get("content")
+    reason = message.get("stop_reason")
+    if not isinstance(content, list) or not isinstance(reason, str):
+        raise MalformedAnswer(provider, "the provider's answer is no message")
+    blocks = [block for block in content if isinstance(block, dict)]
+    choice = build_chat_choice(_parse_content(provider, blocks, names), finish_reason_of(reason))
+    usage = parse_message_usage(message.get("usage"))
+    return build_chat_answer(
+        str(message.get("id", "")), created, [choice | _stop_reason(reason)], usage
+    )
+
+
+def finish_reason_of(stop_reason: object) -> str:
+    """Return the canonical finish reason for one of the API's stop reasons."""
+    return _FINISH_REASONS.get(str(stop_reason), "stop")
+
+
+def parse_message_usage(usage: object) -> JsonObject:
+    """Return the canonical usage; counts that are missing are 0."""
+    counts = usage if isinstance(usage, dict) else {}
+    cached = parse_count(counts.get("cache_read_input_tokens"))
+    written = parse_count(counts.get("cache_creation_input_tokens"))
+    details = counts.get("output_tokens_details")
+    thinking = details.get("thinking_tokens") if isinstance(details, dict) else None
+    canonical = build_usage(
+        parse_count(counts.get("input_tokens")) + cached + written,
+        parse_count(counts.get("output_tokens")),
+        cached=cached,
+        reasoning=parse_count(thinking),
+    )
+    if written:
+        # No word of OpenAI's covers tokens that were written to a cache, and cost more.
+        canonical["cache_creation_input_tokens"] = written
+    return canonical
+
+
+def _parse_content(provider: str, blocks: list[JsonObject], names: ToolNames) -> JsonObject:
+    text = "".join(str(block.get("text", "")) for block in blocks if block.get("type") == "text")
+    used = [block for block in blocks if block.get("type") == "tool_use"]
+    calls = [
+        build_tool_call(
+            str(block.get("id", "")),
+            names.decode(str(block.get("name", ""))),
+            _dump_arguments(provider, block),
+        )
+        for block in used
+    ]
+    thought = [block for block in blocks if block.get("type") in _THINKING]
+    message: JsonObject = {"content": text if text or not calls else None}
+    if thought:
+        texts = [str(block["thinking"]) for block in thought if block.get("thinking")]
+        if texts:
+            message["reasoning_content"] = "".join(texts)
+        message["thinking_blocks"] = thought
+    if calls:
+        message["tool_calls"] = calls
+    return message
+
+
+def _dump_arguments(provider: str, block: JsonObject) -> str:
+    try:
+        return orjson.dumps(block.get("input") or {}).decode()
+    except TypeError:
+        # The parser accepts deeper nesting than the encoder.
+        raise MalformedAnswer(provider, "a tool's arguments are nested too deeply") from None
+
+
+def _stop_reason(reason: object) -> JsonObject:
+    return {} if reason in _PLAIN else {"stop_reason": reason}
+
+
+class MessagesStreamParser:
+    """Parses one streamed message, from bytes or from events that are framed already."""
+
+    def __init__(
+        self, provider: str, names: ToolNames, created: int, reported: ReportedError
+    ) -> None:
+        """Start before the first byte.
+
+        Args:
+            provider: Name that errors carry.
+            names: Names of the query's tools.
+            created: Seconds since the epoch.
+            reported: Returns the error that an event of type `error` reports.
+        """
+        self.ended = False
+        self._provider = provider
+        self._names = names
+        self._created = created
+        self._reported = reported
+        self._sse = SseParser()
+        self._chunks: ChunkBuilder | None = None
+        self._usage: JsonObject = {}
+        self._stopped = False
+        self._calls = 0
+        self._thoughts = 0
+        # The block that is open: its fields, grown by its deltas.
+        self._block: JsonObject = {}
+        self._arguments_seen = False
+
+    def feed(self, data: bytes) -> Iterator[JsonObject]:
+        """Yield the chunks that `data` completes; see `StreamParser`."""
+        try:
+            for event in self._sse.feed(data):
+                if self.ended:
+                    return
+                yield from self.take(parse_json_object(self._provider, event))
+        except ValueError as error:
+            raise MalformedAnswer(self._provider, str(error)) from error
+
+    def finish(self) -> Iterator[JsonObject]:
+        """Yield what is left; see `StreamParser`."""
+        if self.ended:
+            return
+        for event in self._sse.finish():
+            yield from self.take(parse_json_object(self._provider, event))
+        if not self.ended:
+            raise StreamTruncated(self._provider, "the stream ended before the answer was complete")
+
+    def take(self, event: JsonObject) -> Iterator[JsonObject]:
+        """Yield the chunks that one event gives.
+
+        Raises:
+            AdapterError: The event reports an error, or has no place here.
+        """
+        kind = event.get("type")
+        if kind == "error" or "error" in event:
+            raise self._reported(event)
+        read = _EVENTS.get(str(kind))
+        # Events that were not known when this was written carry nothing that is needed.
+        if read is None or self.ended:
+            return
+        if self._chunks is None and kind != "message_start":
+            raise MalformedAnswer(self._provider, "the stream did not begin with a message")
+        yield from read(self, event)
+
+    def _start(self, event: JsonObject) -> Iterator[JsonObject]:
+        message = _object(event, "message")
+        self._chunks = ChunkBuilder(str(message.get("id", "")), self._created)
+        self._count(message)
+        yield from self._delta({"role": "assistant", "content": ""})
+
+    def _open_block(self, event: JsonObject) -> Iterator[JsonObject]:
+        block = dict(_object(event, "content_block"))
+        self._block = block
+        if block.get("type") == "tool_use":
+            self._arguments_seen = False
+            name = self._names.decode(str(block.get("name", "")))
+            yield from self._delta(build_tool_start(self._calls, str(block.get("id", "")), name))
+        elif block.get("type") == "text" and block.get("text"):
+            yield from self._delta({"content": block["text"]})
+        elif block.get("type") == "thinking" and block.get("thinking"):
+            yield from self._delta({"reasoning_content": block["thinking"]})
+
+    def _grow_block(self, event: JsonObject) -> Iterator[JsonObject]:
+        delta = _object(event, "delta")
+        kind = delta.get("type")
+        if kind == "text_delta":
+            yield from self._delta({"content": str(delta.get("text", ""))})
+        elif kind == "input_json_delta":
+            fragment = str(delta.get("partial_json", ""))
+            # A server tool's arguments are no call for the caller to carry out.
+            if fragment and self._block.get("type") == "tool_use":
+                self._arguments_seen = True
+                yield from self._delta(build_tool_fragment(self._calls, fragment))
+        elif kind == "thinking_delta":
+            text = str(delta.get("thinking", ""))
+            self._block["thinking"] = str(self._block.get("thinking", "")) + text
+            yield from self._delta({"reasoning_content": text})
+        elif kind == "signature_delta":
+            self._block["signature"] = delta.get("signature")
+
+    def _close_block(self, _event: JsonObject) -> Iterator[JsonObject]:
+        block, self._block = self._block, {}
+        if block.get("type") == "tool_use":
+            if not self._arguments_seen:
+                # All at once with the block's start, or none at all.
+                arguments = _dump_arguments(self._provider, block)
+                yield from self._delta(build_tool_fragment(self._calls, arguments))
+            self._calls += 1
+        elif block.get("type") in _THINKING:
+            numbered = {"index": self._thoughts, **block}
+            self._thoughts += 1
+            yield from self._delta({"thinking_blocks": [numbered]})
+
+    def _change_message(self, event: JsonObject) -> Iterator[JsonObject]:
+        self._count(event)
+        reason = _object(event, "delta").get("stop_reason")
+        if reason is None or self._stopped or self._chunks is None:
+            return
+        self._stopped = True
+        yield self._chunks.delta({}, finish_reason_of(reason), more=_stop_reason(reason))
+
+    def _stop(self, _event: JsonObject) -> Iterator[JsonObject]:
+        if not self._stopped or self._chunks is None:
+            raise StreamTruncated(self._provider, "the stream ended without a stop reason")
+        self.ended = True
+        yield self._chunks.usage(parse_message_usage(self._usage))
+
+    def _count(self, holder: JsonObject) -> None:
+        usage = _object(holder, "usage")
+        self._usage |= {name: value for name, value in usage.items() if value is not None}
+
+    def _delta(self, delta: JsonObject) -> Iterator[JsonObject]:
+        if self._chunks is not None:
+            yield self._chunks.delta(delta)
+
+
+_EventReader = Callable[[MessagesStreamParser, JsonObject], Iterator[JsonObject]]
+_EVENTS: Mapping[str, _EventReader] = {
+    "message_start": MessagesStreamParser._start,  # noqa: SLF001 - the class's own table
+    "content_block_start": MessagesStreamParser._open_block,  # noqa: SLF001
+    "content_block_delta": MessagesStreamParser._grow_block,  # noqa: SLF001
+    "content_block_stop": MessagesStreamParser._close_block,  # noqa: SLF001
+    "message_delta": MessagesStreamParser._change_message,  # noqa: SLF001
+    "message_stop": MessagesStreamParser._stop,  # noqa: SLF001
+}
+
+
+def _object(holder: JsonObject, name: str) -> JsonObject:
+    value = holder.get(name)
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,1 @@
+"""Cohere: chat, generate and embed."""

@@ -1,0 +1,145 @@
+"""Parses a chat that Cohere's v2 API streams as server-sent events; ends with `message-end`.
+
+Adds up to what `chat.py` makes of the whole answer.
+"""
+
+from collections.abc import Callable, Iterator
+
+from adapters.providers.canonical_answers import (
+    ChunkBuilder,
+    build_tool_fragment,
+    build_tool_start,
+    parse_json_object,
+)
+from adapters.providers.cohere.chat import REASONING_BREAK, prompt_texts, read_logprobs
+from adapters.providers.cohere.terms import read_finish, read_usage
+from adapters.providers.errors import AdapterError, MalformedAnswer, ProviderFailed, StreamTruncated
+from adapters.providers.sse import SseParser
+from adapters.providers.types import JsonObject, Query
+from adapters.providers.wire import as_object, as_objects, as_text
+
+_DONE = b"[DONE]"
+
+
+class CohereChatStreamParser:
+    """Parses one streamed chat; see `StreamParser`."""
+
+    def __init__(
+        self,
+        provider: str,
+        query: Query,
+        created: int,
+        reported: Callable[[JsonObject], AdapterError],
+    ) -> None:
+        """Start before the first byte.
+
+        Args:
+            provider: Name that errors carry.
+            query: The query that is answered, to estimate what is not counted.
+            created: Seconds since the epoch, for all chunks.
+            reported: Returns the error in an event that is no part of an answer.
+        """
+        self.ended = False
+        self._provider = provider
+        self._query = query
+        self._reported = reported
+        self._created = created
+        self._chunks = ChunkBuilder("", created)
+        self._sse = SseParser()
+        self._call = -1
+        self._call_is_empty = False
+        self._thought = False
+        self._said: list[str] = []
+
+    def feed(self, data: bytes) -> Iterator[JsonObject]:
+        """Yield the chunks that `data` completes; see `StreamParser`."""
+        try:
+            for event in self._sse.feed(data):
+                yield from self._take(event)
+        except ValueError as error:
+            raise MalformedAnswer(self._provider, str(error)) from error
+
+    def finish(self) -> Iterator[JsonObject]:
+        """Yield what is left; see `StreamParser`."""
+        for event in self._sse.finish():
+            yield from self._take(event)
+        if not self.ended:
+            raise StreamTruncated(self._provider, "the stream ended before the answer was complete")
+
+    def _take(self, data: bytes) -> Iterator[JsonObject]:
+        if self.ended or data == _DONE:
+            return
+        event = parse_json_object(self._provider, data)
+        kind = event.get("type")
+        if not isinstance(kind, str):
+            raise self._reported(event)
+        delta = as_object(event.get("delta"))
+        message = as_object(delta.get("message"))
+        if kind == "message-start":
+            self._chunks = ChunkBuilder(as_text(event.get("id")), self._created)
+            yield self._chunks.delta({"role": "assistant", "content": ""})
+        elif kind == "message-end":
+            yield from self._end(delta)
+        elif kind.startswith("content-"):
+            yield from self._content(event, as_object(message.get("content")))
+        elif kind.startswith("tool-call-"):
+            yield from self._tool_call(kind, as_object(message.get("tool_calls")))
+        else:
+            yield from self._extra(message)
+
+    def _content(self, event: JsonObject, content: JsonObject) -> Iterator[JsonObject]:
+        logprobs = event.get("logprobs")
+        items = read_logprobs([logprobs] if isinstance(logprobs, dict) else [])
+        if thinking := as_text(content.get("thinking")):
+            self._thought = True
+            yield self._say("reasoning_content", thinking, logprobs=items)
+        elif (text := as_text(content.get("text"))) or items:
+            yield self._say("content", text, logprobs=items)
+
+    def _extra(self, message: JsonObject) -> Iterator[JsonObject]:
+        if plan := as_text(message.get("tool_plan")):
+            if self._thought:
+                self._thought = False
+                yield self._say("reasoning_content", REASONING_BREAK)
+            yield self._say("reasoning_content", plan)
+        if citation := message.get("citations"):
+            yield self._chunks.delta({"citations": [citation]})
+
+    def _tool_call(self, kind: str, call: JsonObject) -> Iterator[JsonObject]:
+        function = as_object(call.get("function"))
+        arguments = as_text(function.get("arguments"))
+        if kind == "tool-call-start":
+            self._call += 1
+            self._call_is_empty = True
+            name = as_text(function.get("name"))
+            yield self._chunks.delta(build_tool_start(self._call, as_text(call.get("id")), name))
+        elif kind == "tool-call-end" and self._call_is_empty:
+            # A function without arguments has an empty object of them, as in a whole answer.
+            arguments = "{}"
+        if arguments:
+            self._call_is_empty = False
+            self._said.append(arguments)
+            yield self._chunks.delta(build_tool_fragment(self._call, arguments))
+
+    def _end(self, delta: JsonObject) -> Iterator[JsonObject]:
+        reason = delta.get("finish_reason")
+        detail = self._reported(delta).detail
+        if delta.get("error"):
+            # Whatever the reason is, an answer with an error is none.
+            read_finish(self._provider, reason, detail)
+            raise ProviderFailed(self._provider, detail)
+        ending = read_finish(self._provider, reason, detail)
+        yield self._with_choice(self._chunks.delta({}), ending)
+        said = ["".join(self._said)]
+        usage = read_usage(as_object(delta.get("usage")), prompt_texts(self._query), said)
+        self.ended = True
+        yield self._chunks.usage(usage)
+
+    def _say(self, field: str, text: str, **fields: object) -> JsonObject:
+        self._said.append(text)
+        return self._with_choice(self._chunks.delta({field: text}), fields)
+
+    def _with_choice(self, chunk: JsonObject, fields: JsonObject) -> JsonObject:
+        choices = as_objects(chunk["choices"])
+        choices[0].update(fields)
+        return chunk

@@ -1,0 +1,84 @@
+"""Claude on Vertex AI: Anthropic's Messages API behind rawPredict.
+
+API: https://docs.anthropic.com/en/api/claude-on-vertex-ai. The model is named in the URL, the
+version of the API in the body, and images are sent inline. Errors come in Anthropic's form from
+the model, in Google's from what stands before it.
+
+Built by `provider.py`; `anthropic/messages.py` and `anthropic/answers.py` translate.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import orjson
+
+from adapters.providers.anthropic.answers import MessagesStreamParser, parse_message
+from adapters.providers.anthropic.messages import Dialect, build_messages_body, tool_names
+from adapters.providers.anthropic.parameters import takes_budgets
+from adapters.providers.anthropic.provider import classify_error, error_type
+from adapters.providers.canonical import read_image_urls
+from adapters.providers.canonical_answers import parse_error_detail, parse_json_object
+from adapters.providers.errors import AdapterError, parse_retry_after
+from adapters.providers.google_cloud_vertex_ai.adapter import Target, VertexAdapter
+from adapters.providers.google_cloud_vertex_ai.errors import build_error
+from adapters.providers.types import HttpAnswer, HttpRequest, Image, JsonObject, Plan, Query
+
+_VERSION = "vertex-2023-10-16"
+
+
+class ClaudeAdapter(VertexAdapter):
+    """Translates chats."""
+
+    __slots__ = ("_dialect",)
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target)
+        self._dialect = Dialect(
+            target.provider, version=_VERSION, budgets=takes_budgets(target.model)
+        )
+
+    def image_urls(self, query: Query) -> Sequence[str]:
+        """Return the URLs of all images; see `Adapter`."""
+        return read_image_urls(self._target.provider, query.body)
+
+    def plan(self, query: Query, images: Mapping[str, Image]) -> Plan:
+        """Return the request; see `Adapter`."""
+        built = build_messages_body(query, self._dialect, images)
+        verb = "streamRawPredict" if query.stream else "rawPredict"
+        request = self.build_request(verb, built.body)
+        if built.betas:
+            headers = {**request.headers, "anthropic-beta": ",".join(built.betas)}
+            request = HttpRequest(request.provider, request.url, headers, request.body)
+        return Plan((request,), built.adapted)
+
+    def parse_answers(self, query: Query, answers: Sequence[HttpAnswer]) -> JsonObject:
+        """Return the answer; see `Adapter`."""
+        message = parse_json_object(self._target.provider, answers[0].body)
+        if "error" in message:
+            raise self._reported(message)
+        return parse_message(self._target.provider, message, tool_names(query), self._now())
+
+    def stream_parser(self, query: Query) -> MessagesStreamParser:
+        """Return a parser for one streamed answer."""
+        return MessagesStreamParser(
+            self._target.provider, tool_names(query), self._now(), self._reported
+        )
+
+    def parse_error(self, answer: HttpAnswer) -> AdapterError:
+        """Return the error in a failed response; see `Adapter`."""
+        detail = parse_error_detail(answer, self._token)
+        kind = error_type(detail)
+        if kind is None:
+            return build_error(self._target.provider, detail, answer)
+        cls = classify_error(kind, answer.status)
+        return cls(self._target.provider, detail, parse_retry_after(answer.headers))
+
+    def _reported(self, body: JsonObject) -> AdapterError:
+        """Return the error that an event, or an answer with status 200, carries."""
+        detail = parse_error_detail(HttpAnswer(200, {}, orjson.dumps(body)), self._token)
+        kind = error_type(detail)
+        if kind is None:
+            return build_error(self._target.provider, detail)
+        return classify_error(kind)(self._target.provider, detail)
+
+    def _now(self) -> int:
+        return int(self._target.clock())

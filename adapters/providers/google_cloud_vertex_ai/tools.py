@@ -1,0 +1,100 @@
+"""Tools and the choice among them, in Gemini's form.
+
+API: https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/function-calling. Used by
+`gemini.py`; `schema.py` translates schemas.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from adapters.providers.google_cloud_vertex_ai.schema import SchemaTooLarge, build_schema
+from adapters.providers.parameters import Parameters
+from adapters.providers.types import JsonObject
+from adapters.providers.wire import as_object, as_objects
+
+_MODES: Mapping[str, str] = {"none": "NONE", "auto": "AUTO", "required": "ANY"}
+
+
+def put_tools(body: JsonObject, parameters: Parameters) -> None:
+    """Move the tools of a query into a request's body.
+
+    Tools of Google's own, such as `{"googleSearch": {}}`, have no type and pass unchanged.
+
+    Raises:
+        RequestRefused: A tool or the choice cannot be understood.
+    """
+    tools, choice = parameters.take("tools"), parameters.take("tool_choice")
+    parallel = parameters.take("parallel_tool_calls")
+    if tools is not None and not isinstance(tools, list):
+        raise parameters.refusal("'tools' must be a list.")
+    if not tools:
+        return
+    declared = [_declaration(parameters, tool) for tool in tools if _is_function(tool)]
+    if isinstance(choice, dict) and choice.get("type") == "allowed_tools":
+        declared, choice = _allow(parameters, declared, choice)
+    own = [tool for tool in tools if not _is_function(tool)]
+    body["tools"] = [*([{"functionDeclarations": declared}] if declared else []), *own]
+    if choice is not None:
+        config = _calling_config(parameters, declared, choice)
+        body["toolConfig"] = {"functionCallingConfig": config}
+    if parallel is False:
+        parameters.note("parallel_tool_calls=dropped")
+
+
+def translate_schema(parameters: Parameters, schema: JsonObject) -> JsonObject:
+    """Return a JSON Schema in Gemini's dialect.
+
+    Raises:
+        RequestRefused: It is nested too deeply, or too large.
+    """
+    try:
+        return build_schema(schema)
+    except SchemaTooLarge:
+        raise parameters.refusal("A schema is nested too deeply or too large.") from None
+
+
+def _declaration(parameters: Parameters, tool: object) -> JsonObject:
+    function = as_object(as_object(tool).get("function"))
+    if not isinstance(function.get("name"), str):
+        raise parameters.refusal("Each of 'tools' must have a 'function' with a 'name'.")
+    declaration: JsonObject = {"name": function["name"]}
+    if function.get("description"):
+        declaration["description"] = function["description"]
+    schema = translate_schema(parameters, as_object(function.get("parameters")))
+    # An object without properties is refused; a function without parameters is not.
+    if schema.get("properties"):
+        declaration["parameters"] = {**schema, "type": "OBJECT"}
+    if function.get("strict"):
+        parameters.note("tools.strict=dropped")
+    return declaration
+
+
+def _allow(
+    parameters: Parameters, declared: list[JsonObject], choice: JsonObject
+) -> tuple[list[JsonObject], object]:
+    allowed = as_object(choice.get("allowed_tools"))
+    names = [_name_of(tool) for tool in as_objects(allowed.get("tools"))]
+    kept = [tool for tool in declared if tool["name"] in names]
+    if not kept:
+        raise parameters.refusal("'tool_choice.allowed_tools' names none of 'tools'.")
+    return kept, allowed.get("mode", "auto")
+
+
+def _calling_config(
+    parameters: Parameters, declared: Sequence[JsonObject], choice: object
+) -> JsonObject:
+    if isinstance(choice, str) and choice in _MODES:
+        return {"mode": _MODES[choice]}
+    name = _name_of(choice)
+    if name not in [tool["name"] for tool in declared]:
+        raise parameters.refusal(
+            "'tool_choice' must be none, auto or required, or name one of 'tools'."
+        )
+    return {"mode": "ANY", "allowedFunctionNames": [name]}
+
+
+def _is_function(tool: object) -> bool:
+    return not isinstance(tool, dict) or "type" in tool or "function" in tool
+
+
+def _name_of(choice: object) -> object:
+    return as_object(as_object(choice).get("function")).get("name")

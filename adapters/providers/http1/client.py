@@ -1,0 +1,122 @@
+"""Sends requests to providers over HTTP/1.1: `HttpTransport` for what a worker does all day.
+
+`request.py` builds heads, `connection.py` speaks, `pool.py` connects.
+It follows no redirect, keeps no cookie, unpacks nothing and reads no proxy from the environment.
+"""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from adapters.providers.errors import MalformedAnswer, RequestRefused
+from adapters.providers.http import MAX_BODY_BYTES, HttpResponse
+from adapters.providers.http1.connection import Connection
+from adapters.providers.http1.pool import ConnectionPool, Leave, client_tls
+from adapters.providers.http1.request import (
+    RequestInvalid,
+    encode_head,
+    parse_origin,
+    parse_target,
+)
+from adapters.providers.types import HttpRequest
+
+
+class Http1Transport:
+    """Sends over one pool of connections. Enter it in the event loop that it serves."""
+
+    def __init__(
+        self,
+        origins: Mapping[str, str] | None = None,
+        leave: Leave | None = None,
+    ) -> None:
+        """Send to providers, or to what stands in their place.
+
+        Args:
+            origins: Origin to connect to by origin of a request's URL, for example a private
+                endpoint for `https://api.openai.com`. The request keeps its host name, so that
+                signatures stay valid.
+            leave: Whether a host may be connected to at one of its addresses; asked at each
+                connect about each address, but not about what stands in. None allows all.
+        """
+        self._origins = {
+            parse_origin(old): parse_origin(new)._replace(trusted=True)
+            for old, new in (origins or {}).items()
+        }
+        self._leave = leave
+        self._pool: ConnectionPool | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open the pool."""
+        self._pool = ConnectionPool(client_tls(), self._leave)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the pool."""
+        if self._pool is not None:
+            pool, self._pool = self._pool, None
+            await pool.aclose()
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Send; see `HttpTransport`.
+
+        A kept connection may have been given up by the server while the request was on its way.
+        Such a request is sent once more, over a new connection, also when it is a POST: the
+        connection closed right after the write and without a byte, which is what RFC 9112, 9.3.1
+        lets a client take for a request that was not acted on. Anything else is not repeated.
+        """
+        pool = self._pool
+        if pool is None:
+            raise RuntimeError("the transport is not open")
+        try:
+            target = parse_target(request.url)
+            head = encode_head(target, request)
+        except RequestInvalid as error:
+            raise RequestRefused(request.provider, str(error)) from error
+        origin = self._origins.get(target.origin, target.origin)
+        connection = pool.take(origin)
+        while True:
+            if connection is None:
+                connection = await pool.open(origin, request.provider)
+            try:
+                if await connection.ask(request.provider, head, request.body):
+                    return _Response(request.provider, connection, pool)
+            except BaseException:
+                connection.abort()
+                raise
+            connection = None
+
+
+class _Response:
+    __slots__ = ("_connection", "_pool", "_provider", "headers", "status")
+
+    def __init__(self, provider: str, connection: Connection, pool: ConnectionPool) -> None:
+        self.status = connection.status
+        self.headers: Mapping[str, str] = connection.headers
+        self._provider = provider
+        self._pool = pool
+        self._connection: Connection | None = connection
+
+    async def read(self) -> bytes:
+        if self._connection is None:
+            raise RuntimeError("the response is closed")
+        return await self._connection.read()
+
+    async def body(self) -> bytes:
+        parts = []
+        size = 0
+        while part := await self.read():
+            parts.append(part)
+            size += len(part)
+            if size > MAX_BODY_BYTES:
+                raise MalformedAnswer(self._provider, "the provider's answer is too large")
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            self._pool.give_back(connection)

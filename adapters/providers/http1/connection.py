@@ -1,0 +1,304 @@
+"""One connection that speaks HTTP/1.1 as a client: a request out, its response in, then the next.
+
+`client.py` sends over it, `pool.py` keeps it between requests. httptools parses. The body
+waits in a small buffer until it is read; when that is full, the socket is read no further.
+"""
+
+import asyncio
+from collections.abc import Callable
+from enum import IntEnum
+from typing import cast
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from adapters.providers.errors import AdapterError, MalformedAnswer, ProviderUnavailable
+from adapters.providers.http1.request import Origin
+
+MAX_HEAD_BYTES = 32 * 1024
+# The buffer may exceed this by one read of the socket.
+_BUFFER_BYTES = 64 * 1024
+# Below this, one copy costs less than a second buffer in the system call.
+_JOINED_BYTES = 16 * 1024
+# A server that gave the connection up says so within a round trip; later, it may have worked.
+_STALE_SECONDS = 1.0
+_SWITCHING_PROTOCOLS = 101
+_FIRST_FINAL_STATUS = 200
+_BODILESS = frozenset({204, 304})
+
+
+class _Phase(IntEnum):
+    IDLE = 0
+    HEAD = 1
+    BODY = 2
+    ENDED = 3
+
+
+class Connection(asyncio.Protocol):
+    """A connection to `origin`.
+
+    Attributes:
+        origin: Where it leads.
+        idle_since: Loop time since which no request is under way, in seconds.
+        status: HTTP status of the response, once its head is there.
+        headers: Its headers by name in lower case; several of one name are joined by a comma.
+    """
+
+    __slots__ = (
+        "_asked_at",
+        "_chunks",
+        "_error",
+        "_head_bytes",
+        "_heard",
+        "_keep",
+        "_loop",
+        "_lost",
+        "_overhead",
+        "_parser",
+        "_paused",
+        "_phase",
+        "_progressed",
+        "_provider",
+        "_reused",
+        "_size",
+        "_stale",
+        "_transport",
+        "_until_close",
+        "_waiter",
+        "headers",
+        "idle_since",
+        "origin",
+        "status",
+    )
+
+    def __init__(
+        self,
+        origin: Origin,
+        loop: asyncio.AbstractEventLoop,
+        lost: Callable[["Connection"], None],
+    ) -> None:
+        """Describe a connection that is to be opened.
+
+        Args:
+            origin: Where it leads.
+            loop: The loop that serves it.
+            lost: Called once when it is closed, by whichever side.
+        """
+        self.origin = origin
+        self.idle_since = 0.0
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self._loop = loop
+        self._lost = lost
+        self._parser = HttpResponseParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._phase = _Phase.IDLE
+        self._provider = ""
+        self._error: AdapterError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._head_bytes = self._overhead = 0
+        self._asked_at = 0.0
+        self._heard = self._reused = self._stale = self._paused = False
+        self._keep = self._until_close = self._progressed = False
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is open and nothing is under way on it."""
+        transport = self._transport
+        return self._phase is _Phase.IDLE and transport is not None and not transport.is_closing()
+
+    async def ask(self, provider: str, head: bytes, body: bytes) -> bool:
+        """Send a request on a usable connection, and wait for the head of the response.
+
+        Cancelling it closes the connection.
+
+        Returns:
+            Whether the head is there. It is not when the server had given up a reused connection
+            before the request came, so that it cannot have acted on it.
+
+        Raises:
+            AdapterError: The server did not answer, or not in HTTP.
+        """
+        self._provider = provider
+        self._phase = _Phase.HEAD
+        self.headers = {}
+        self._heard = self._keep = self._until_close = False
+        self._head_bytes = self._overhead = 0
+        self._asked_at = self._loop.time()
+        transport = cast("asyncio.Transport", self._transport)
+        if len(body) < _JOINED_BYTES:
+            transport.write(head + body)
+        else:
+            transport.writelines((head, body))
+        await self._wait()
+        if self._phase is _Phase.HEAD and self._error is not None:
+            if self._stale:
+                return False
+            raise self._error
+        return True
+
+    async def read(self) -> bytes:
+        """Return what has arrived of the body, waiting for some; empty at its end.
+
+        Cancelling it closes the connection.
+
+        Raises:
+            AdapterError: The body broke off.
+        """
+        while not self._chunks:
+            if self._phase is _Phase.ENDED:
+                return b""
+            if self._error is not None:
+                raise self._error
+            await self._wait()
+        chunks = self._chunks
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        self._forget_body()
+        return data
+
+    def release(self) -> bool:
+        """End the exchange; return whether the connection can take another one.
+
+        It cannot, and is closed, unless the response has arrived to its very end.
+        """
+        self._forget_body()
+        if self._phase is _Phase.ENDED and self._keep:
+            self._phase = _Phase.IDLE
+            self._reused = True
+            self.idle_since = self._loop.time()
+            if self.usable:
+                return True
+        self.abort()
+        return False
+
+    def abort(self) -> None:
+        """Close at once, whatever was still to be sent."""
+        self._keep = False
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport; part of `asyncio.Protocol`, as are the next two."""
+        # uvloop's transports do not derive from asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End a body that lasts until the end, or fail the exchange."""
+        self._transport = None
+        # The parser refers back to this object.
+        del self._parser
+        self._keep = False
+        if self._phase is _Phase.BODY and self._until_close and exc is None and not self._error:
+            self._phase = _Phase.ENDED
+        elif self._phase in (_Phase.HEAD, _Phase.BODY) and self._error is None:
+            self._stale = self._reused and not self._heard and self._was_just_asked()
+            self._error = ProviderUnavailable(
+                self._provider, "the provider closed the connection before it answered"
+            )
+        self._wake()
+        self._lost(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, then tell whoever waits."""
+        if self._phase is _Phase.IDLE or self._error is not None:
+            # Nobody asked for it, so it could be taken for the answer to the next request.
+            self.abort()
+            return
+        self._heard = True
+        self._progressed = False
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade):
+            self._reject("the provider did not answer in valid HTTP")
+        else:
+            self._limit(len(data))
+        if self._phase is not _Phase.HEAD or self._error is not None:
+            self._wake()
+        if self._size > _BUFFER_BYTES and self._phase is _Phase.BODY and self._transport:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def on_message_begin(self) -> None:
+        """Refuse a second response; this and what follows is called by the parser."""
+        if self._phase is not _Phase.HEAD:
+            raise HttpParserError
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header, but no trailer."""
+        if self._phase is not _Phase.HEAD:
+            return
+        self._head_bytes += len(name) + len(value)
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        known = self.headers.get(key)
+        self.headers[key] = text if known is None else f"{known}, {text}"
+
+    def on_headers_complete(self) -> None:
+        """Skip an informational response; look how the body of a final one ends."""
+        status = self._parser.get_status_code()
+        if status == _SWITCHING_PROTOCOLS or self._head_bytes > MAX_HEAD_BYTES:
+            raise HttpParserError
+        if status < _FIRST_FINAL_STATUS:
+            self.headers = {}
+            return
+        headers = self.headers
+        coding = headers.get("transfer-encoding")
+        if coding is not None and coding.lower() != "chunked":
+            raise HttpParserError
+        if headers.get("content-encoding", "identity").lower() not in ("identity", ""):
+            self._reject("the provider compressed its answer, which it was asked not to do")
+            raise HttpParserError
+        self.status = status
+        self._keep = self._parser.should_keep_alive()
+        framed = coding is not None or "content-length" in headers or status in _BODILESS
+        self._until_close = not framed
+        self._phase = _Phase.BODY
+        self._progressed = True
+
+    def on_body(self, data: bytes) -> None:
+        """Keep a part of the body."""
+        self._progressed = True
+        self._chunks.append(data)
+        self._size += len(data)
+
+    def on_message_complete(self) -> None:
+        """Note the end of the response, unless it was an informational one."""
+        if self._phase is _Phase.BODY:
+            self._phase = _Phase.ENDED
+
+    def _limit(self, received: int) -> None:
+        """Bound what is neither a whole head nor body: an endless head, endless trailers."""
+        self._overhead = 0 if self._progressed else self._overhead + received
+        if self._overhead > MAX_HEAD_BYTES:
+            self._reject("the provider did not answer in valid HTTP")
+
+    def _reject(self, detail: str) -> None:
+        """Close on what is not HTTP; what came before it stays good when it was complete."""
+        if self._phase is not _Phase.ENDED and self._error is None:
+            self._error = MalformedAnswer(self._provider, detail)
+        self.abort()
+
+    async def _wait(self) -> None:
+        self._waiter = waiter = self._loop.create_future()
+        try:
+            await waiter
+        except BaseException:
+            self._waiter = None
+            self.abort()
+            raise
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _was_just_asked(self) -> bool:
+        return self._loop.time() - self._asked_at < _STALE_SECONDS
+
+    def _forget_body(self) -> None:
+        self._chunks = []
+        self._size = 0
+        if self._paused:
+            self._paused = False
+            if self._transport is not None:
+                self._transport.resume_reading()

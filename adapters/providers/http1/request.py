@@ -1,0 +1,139 @@
+"""Turns a request into the bytes of its head, so that no URL or header can add lines of its own.
+
+Used by `client.py`; where a request goes is read once per URL.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import SplitResult, urlsplit
+
+from adapters.providers.types import HttpRequest
+
+_PORTS = {"http": 80, "https": 443}
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+# No space, no control character, nothing that parsers of URLs disagree about.
+_URL = re.compile(r"[!#-\[\]-~]+")
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# The transport frames messages and owns connections; a second opinion in a header would be
+# request smuggling.
+_RESERVED = frozenset(
+    {
+        *("accept-encoding", "connection", "content-length", "expect", "host", "keep-alive"),
+        *("proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"),
+        "user-agent",
+    }
+)
+# Compression would cost both sides more than it saves, and delays streams.
+_CONSTANT = "user-agent: modelplane\r\naccept-encoding: identity\r\n"
+
+
+class RequestInvalid(ValueError):
+    """A request cannot be sent as it is. The text repeats nothing of it."""
+
+
+class Origin(NamedTuple):
+    """Where connections lead that requests may share.
+
+    Attributes:
+        scheme: `http` or `https`.
+        host: Name or address, in lower case, without brackets.
+        port: TCP port.
+        trusted: The operator named it, so that its addresses need no leave.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    trusted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a URL leads, and what it contributes to the head; the URL may hold a credential."""
+
+    origin: Origin
+    head: str = field(repr=False)
+
+
+@lru_cache(maxsize=1024)
+def parse_target(url: str) -> Target:
+    """Return where `url` leads.
+
+    Raises:
+        RequestInvalid: It is no absolute HTTP URL, or names a user.
+    """
+    parts = _split(url)
+    path = parts.path or "/"
+    query = f"?{parts.query}" if "?" in url.partition("#")[0] else ""
+    head = f" {path}{query} HTTP/1.1\r\nhost: {parts.netloc}\r\n{_CONSTANT}"
+    return Target(_origin(parts), head)
+
+
+def parse_origin(url: str) -> Origin:
+    """Return the origin of `url`.
+
+    Raises:
+        RequestInvalid: As for `parse_target`.
+    """
+    return _origin(_split(url))
+
+
+def encode_head(target: Target, request: HttpRequest) -> bytes:
+    """Return the request line and all headers.
+
+    Raises:
+        RequestInvalid: They would not be one head, or contradict the transport's own headers.
+    """
+    fields = _encode_fields(request.headers)
+    if request.method not in _METHODS:
+        raise RequestInvalid("the method is not supported")
+    accept = "" if "accept" in request.headers else "accept: */*\r\n"
+    length = ""
+    if request.body or request.method != "GET":
+        length = f"content-length: {len(request.body)}\r\n"
+    try:
+        return f"{request.method}{target.head}{accept}{fields}{length}\r\n".encode()
+    except UnicodeEncodeError:
+        # Without its cause, which would repeat the value.
+        raise RequestInvalid("a header's value is not text") from None
+
+
+def _encode_fields(headers: Mapping[str, str]) -> str:
+    fields = "".join([f"{_checked(name)}: {value}\r\n" for name, value in headers.items()])
+    # Counted over all of them at once: a line break inside a value shows as one too many.
+    if fields.count("\n") != len(headers) or fields.count("\r") != len(headers) or "\0" in fields:
+        raise RequestInvalid("a header's value holds a line break or NUL")
+    return fields
+
+
+@lru_cache(maxsize=256)
+def _checked(name: str) -> str:
+    if not _TOKEN.fullmatch(name) or name.lower() in _RESERVED:
+        raise RequestInvalid("a header's name is invalid or reserved")
+    return name
+
+
+def _split(url: str) -> SplitResult:
+    if not _URL.fullmatch(url):
+        raise RequestInvalid("the URL holds characters that it must encode")
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise RequestInvalid("the URL is invalid") from None
+    if parts.scheme not in _PORTS or "@" in parts.netloc:
+        raise RequestInvalid("the URL is not HTTP, or names a user")
+    return parts
+
+
+def _origin(parts: SplitResult) -> Origin:
+    try:
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise RequestInvalid("the URL's port is invalid") from None
+    if not _HOST.fullmatch(host) or port == 0:
+        raise RequestInvalid("the URL's host or port is invalid")
+    return Origin(parts.scheme, host, _PORTS[parts.scheme] if port is None else port)
