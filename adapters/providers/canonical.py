@@ -280,10 +280,14 @@ class ToolNames:
     at its end, so that two names never meet, and the same name is always written the same way.
     """
 
-    __slots__ = ("_legal", "_limit", "_original")
+    __slots__ = ("_first", "_legal", "_limit", "_original")
 
     def __init__(
-        self, names: Iterator[str] | Sequence[str], legal: re.Pattern[str], limit: int = 64
+        self,
+        names: Iterator[str] | Sequence[str],
+        legal: re.Pattern[str],
+        limit: int = 64,
+        first: re.Pattern[str] | None = None,
     ) -> None:
         """Prepare for the tools of one query.
 
@@ -291,9 +295,11 @@ class ToolNames:
             names: Names of the tools that an answer may call.
             legal: Matches one character that the provider accepts.
             limit: Longest name that it accepts.
+            first: Matches a first character that it accepts; None: any legal one. Must match `_`.
         """
         self._legal = legal
         self._limit = limit
+        self._first = first
         self._original = {self.encode(name): name for name in names}
 
     @property
@@ -304,6 +310,8 @@ class ToolNames:
     def encode(self, name: str) -> str:
         """Return the provider's form of a name."""
         cleaned = "".join(char if self._legal.fullmatch(char) else "_" for char in name)
+        if self._first and not self._first.match(cleaned):
+            cleaned = f"_{cleaned}"
         if cleaned == name and 0 < len(name) <= self._limit:
             return name
         digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8]

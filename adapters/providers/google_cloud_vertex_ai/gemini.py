@@ -14,7 +14,11 @@ from dataclasses import dataclass, field
 
 from adapters.providers.canonical import refuse_unsupported
 from adapters.providers.google_cloud_vertex_ai.gemini_contents import ContentsBuilder
-from adapters.providers.google_cloud_vertex_ai.tools import put_tools, translate_schema
+from adapters.providers.google_cloud_vertex_ai.tools import (
+    put_tools,
+    tool_names,
+    translate_schema,
+)
 from adapters.providers.parameters import HARMLESS, Parameters
 from adapters.providers.types import Image, JsonObject, Query
 from adapters.providers.wire import as_object
@@ -106,12 +110,13 @@ def build_gemini_request(
     refuse_unsupported(provider, parameters.rest, _UNSUPPORTED)
     parameters.drop(*HARMLESS, "verbosity")
     third = model.startswith("gemini-3")
-    builder = ContentsBuilder(provider, parameters, images, needs_signatures=third)
+    names = tool_names(query)
+    builder = ContentsBuilder(provider, parameters, names, images, needs_signatures=third)
     contents = builder.build({"messages": parameters.take("messages")})
     body: JsonObject = {"contents": contents.turns}
     if contents.system:
         body["systemInstruction"] = {"parts": contents.system}
-    put_tools(body, parameters)
+    put_tools(body, parameters, names)
     if config := _generation_config(parameters, levels=third):
         body["generationConfig"] = config
     return GeminiRequest({**parameters.rest, **body}, parameters.adapted, contents.text_length)

@@ -25,6 +25,7 @@ from adapters.providers.google_cloud_vertex_ai.gemini_counts import (
     sum_usages,
 )
 from adapters.providers.google_cloud_vertex_ai.gemini_reader import GeminiReader
+from adapters.providers.google_cloud_vertex_ai.tools import tool_names
 from adapters.providers.parameters import Parameters
 from adapters.providers.types import HttpAnswer, HttpRequest, Image, JsonObject, Plan, Query, Task
 
@@ -42,15 +43,18 @@ class _GeminiAdapter(VertexAdapter):
         return self.build_request(verb, body)
 
     def _read(
-        self, answer: HttpAnswer, task: Task
+        self, query: Query, answer: HttpAnswer, task: Task
     ) -> tuple[GeminiReader, JsonObject, list[JsonObject]]:
         provider = self._target.provider
         response = parse_object(provider, answer.body)
-        reader = GeminiReader(provider, self._target.clock)
+        reader = self._reader(query)
         choices = build_choices(reader, response, task)
         if not choices:
             raise MalformedAnswer(provider, "the provider answered without candidates")
         return reader, response, choices
+
+    def _reader(self, query: Query) -> GeminiReader:
+        return GeminiReader(self._target.provider, tool_names(query), self._target.clock)
 
 
 class GeminiChatAdapter(_GeminiAdapter):
@@ -70,7 +74,7 @@ class GeminiChatAdapter(_GeminiAdapter):
 
     def parse_answers(self, query: Query, answers: Sequence[HttpAnswer]) -> JsonObject:
         """Return the answer; see `Adapter`."""
-        reader, response, choices = self._read(answers[0], Task.CHAT)
+        reader, response, choices = self._read(query, answers[0], Task.CHAT)
         envelope = reader.envelope(response)
         usage = reader.total_usage(measure_messages(query))
         return build_chat_answer(envelope.id, envelope.created, choices, usage)
@@ -78,7 +82,7 @@ class GeminiChatAdapter(_GeminiAdapter):
     def stream_parser(self, query: Query) -> GeminiStreamParser:
         """Return a parser for one streamed answer."""
         provider = self._target.provider
-        reader = GeminiReader(provider, self._target.clock)
+        reader = self._reader(query)
         return GeminiStreamParser(provider, Task.CHAT, reader, measure_messages(query))
 
 
@@ -102,7 +106,7 @@ class GeminiCompletionAdapter(_GeminiAdapter):
 
     def parse_answers(self, query: Query, answers: Sequence[HttpAnswer]) -> JsonObject:
         """Return the answers to all prompts, numbered through; see `Adapter`."""
-        read = [self._read(answer, Task.COMPLETIONS) for answer in answers]
+        read = [self._read(query, answer, Task.COMPLETIONS) for answer in answers]
         choices: list[JsonObject] = []
         usages = []
         for prompt, (reader, _, own) in zip(self._prompts(query), read, strict=True):
@@ -116,7 +120,7 @@ class GeminiCompletionAdapter(_GeminiAdapter):
     def stream_parser(self, query: Query) -> GeminiStreamParser:
         """Return a parser for one streamed answer."""
         provider = self._target.provider
-        reader = GeminiReader(provider, self._target.clock)
+        reader = self._reader(query)
         length = sum(map(len, self._prompts(query)))
         return GeminiStreamParser(provider, Task.COMPLETIONS, reader, length)
 

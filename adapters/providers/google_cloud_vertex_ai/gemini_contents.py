@@ -24,6 +24,7 @@ from adapters.providers.canonical import (
     OtherPart,
     Part,
     TextPart,
+    ToolNames,
     group_turns,
     parse_data_uri,
     read_messages,
@@ -61,6 +62,7 @@ class ContentsBuilder:
         self,
         provider: str,
         parameters: Parameters,
+        names: ToolNames,
         images: Mapping[str, Image],
         *,
         needs_signatures: bool,
@@ -70,6 +72,7 @@ class ContentsBuilder:
         Args:
             provider: Name that errors carry.
             parameters: Told of what is changed.
+            names: Names of the tools.
             images: Content of each image that is not inline.
             needs_signatures: Whether the model refuses function calls without a thought signature.
         """
@@ -77,7 +80,9 @@ class ContentsBuilder:
         self._parameters = parameters
         self._images = images
         self._needs_signatures = needs_signatures
-        self._names: dict[str, str] = {}
+        self._names = names
+        # By the call's id.
+        self._called: dict[str, str] = {}
 
     def build(self, body: JsonObject) -> Contents:
         """Return the messages of a chat in Gemini's form.
@@ -108,7 +113,7 @@ class ContentsBuilder:
         elif message.role == "tool":
             for part in message.parts:
                 self._text(part)
-            name = self._names[message.tool_call_id]
+            name = self._called[message.tool_call_id]
             response = build_result(message.text)
             yield {"functionResponse": {"name": name, "response": response}}
         else:
@@ -121,8 +126,8 @@ class ContentsBuilder:
         calls: list[JsonObject] = []
         sources = as_objects(message.source.get("tool_calls"))
         for call, source in zip(message.tool_calls, sources, strict=True):
-            self._names[call.id] = call.name
-            part: JsonObject = {"functionCall": {"name": call.name, "args": call.parse_arguments()}}
+            name = self._called[call.id] = self._names.encode(call.name)
+            part: JsonObject = {"functionCall": {"name": name, "args": call.parse_arguments()}}
             if signature := _signature_of(source):
                 part["thoughtSignature"] = signature
             calls.append(part)

@@ -6,6 +6,8 @@ API: https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/infer
 - Function calls come whole and without ids: an id is made of the answer's own id and the ordinal.
 - A thought signature stays with what it signs, as `extra_content.google.thought_signature` of a
   tool call or of the message: Google's own OpenAI-compatible form. Send the message back with it.
+- Code that the model ran, and what came of it, are parts of their own: both become fenced blocks
+  of the text, in their places.
 - A blocked prompt has no candidates; it is answered with `content_filter`.
 - Each event of a stream repeats the usage so far: the last one counts.
 
@@ -19,15 +21,17 @@ from uuid import uuid4
 
 import orjson
 
+from adapters.providers.canonical import ToolNames
 from adapters.providers.canonical_answers import Clock
 from adapters.providers.errors import AdapterError, ProviderFailed, RequestRefused
+from adapters.providers.google_cloud_vertex_ai.executed_code import read_executed_code
 from adapters.providers.google_cloud_vertex_ai.gemini_counts import (
     estimate_usage,
     parse_logprobs,
     parse_usage,
 )
 from adapters.providers.types import JsonObject
-from adapters.providers.wire import as_object
+from adapters.providers.wire import as_object, as_text
 
 _FINISH_REASONS: Mapping[str, str] = {
     "STOP": "stop",
@@ -112,17 +116,19 @@ class Choice:
 class GeminiReader:
     """Reads the responses of one answer, of which a stream has several."""
 
-    def __init__(self, provider: str, clock: Clock) -> None:
+    def __init__(self, provider: str, names: ToolNames, clock: Clock) -> None:
         """Start before the first response.
 
         Args:
             provider: Name that errors carry.
+            names: Names of the tools that the answer may call.
             clock: Wall time, seconds since the epoch, for answers that do not say theirs.
         """
         self.choices: dict[int, Choice] = {}
         self.usage: JsonObject | None = None
         self.text_length = 0
         self._provider = provider
+        self._names = names
         self._clock = clock
         self._envelope: Envelope | None = None
 
@@ -173,12 +179,11 @@ class GeminiReader:
         if isinstance(call, dict):
             delta.tool_calls.append(self._call(number, choice, call, signature))
             return
-        text = part.get("text")
-        if isinstance(text, str):
-            if part.get("thought"):
-                delta.reasoning += text
-            else:
-                delta.text += text
+        text = as_text(part.get("text")) or read_executed_code(part)
+        if part.get("thought"):
+            delta.reasoning += text
+        else:
+            delta.text += text
         if isinstance(signature, str):
             delta.signature = signature
         if blob := as_object(part.get("inlineData")):
@@ -187,13 +192,14 @@ class GeminiReader:
 
     def _call(self, number: int, choice: Choice, call: JsonObject, signature: object) -> JsonObject:
         given = call.get("id")
+        name = self._names.decode(as_text(call.get("name")))
         own = f"call_{self._envelope.id if self._envelope else ''}_{number}_{choice.calls}"
         choice.calls += 1
         arguments = orjson.dumps(as_object(call.get("args"))).decode()
         result: JsonObject = {
             "id": given if isinstance(given, str) and given else own,
             "type": "function",
-            "function": {"name": str(call.get("name") or ""), "arguments": arguments},
+            "function": {"name": name, "arguments": arguments},
         }
         if isinstance(signature, str):
             result["extra_content"] = _signed(signature)

@@ -4,17 +4,28 @@ API: https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/funct
 `gemini.py`; `schema.py` translates schemas.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
+from adapters.providers.canonical import ToolNames, read_tool_names
 from adapters.providers.google_cloud_vertex_ai.schema import SchemaTooLarge, build_schema
 from adapters.providers.parameters import Parameters
-from adapters.providers.types import JsonObject
+from adapters.providers.types import JsonObject, Query
 from adapters.providers.wire import as_object, as_objects
 
+# Of a function's name. Newer references allow colons and 128 characters too; these fit them all.
+_LEGAL = re.compile(r"[A-Za-z0-9_.-]")
+_FIRST = re.compile(r"[A-Za-z_]")
+_LONGEST = 64
 _MODES: Mapping[str, str] = {"none": "NONE", "auto": "AUTO", "required": "ANY"}
 
 
-def put_tools(body: JsonObject, parameters: Parameters) -> None:
+def tool_names(query: Query) -> ToolNames:
+    """Return the names of a query's tools, as Gemini accepts them."""
+    return ToolNames(read_tool_names(query.body), _LEGAL, _LONGEST, _FIRST)
+
+
+def put_tools(body: JsonObject, parameters: Parameters, names: ToolNames) -> None:
     """Move the tools of a query into a request's body.
 
     Tools of Google's own, such as `{"googleSearch": {}}`, have no type and pass unchanged.
@@ -28,14 +39,16 @@ def put_tools(body: JsonObject, parameters: Parameters) -> None:
         raise parameters.refusal("'tools' must be a list.")
     if not tools:
         return
-    declared = [_declaration(parameters, tool) for tool in tools if _is_function(tool)]
+    declared = [_declaration(parameters, names, tool) for tool in tools if _is_function(tool)]
     if isinstance(choice, dict) and choice.get("type") == "allowed_tools":
-        declared, choice = _allow(parameters, declared, choice)
+        declared, choice = _allow(parameters, names, declared, choice)
     own = [tool for tool in tools if not _is_function(tool)]
     body["tools"] = [*([{"functionDeclarations": declared}] if declared else []), *own]
     if choice is not None:
-        config = _calling_config(parameters, declared, choice)
+        config = _calling_config(parameters, names, declared, choice)
         body["toolConfig"] = {"functionCallingConfig": config}
+    if names.renamed:
+        parameters.note("tools=renamed")
     if parallel is False:
         parameters.note("parallel_tool_calls=dropped")
 
@@ -52,11 +65,12 @@ def translate_schema(parameters: Parameters, schema: JsonObject) -> JsonObject:
         raise parameters.refusal("A schema is nested too deeply or too large.") from None
 
 
-def _declaration(parameters: Parameters, tool: object) -> JsonObject:
+def _declaration(parameters: Parameters, names: ToolNames, tool: object) -> JsonObject:
     function = as_object(as_object(tool).get("function"))
-    if not isinstance(function.get("name"), str):
+    name = function.get("name")
+    if not isinstance(name, str):
         raise parameters.refusal("Each of 'tools' must have a 'function' with a 'name'.")
-    declaration: JsonObject = {"name": function["name"]}
+    declaration: JsonObject = {"name": names.encode(name)}
     if function.get("description"):
         declaration["description"] = function["description"]
     schema = translate_schema(parameters, as_object(function.get("parameters")))
@@ -69,22 +83,22 @@ def _declaration(parameters: Parameters, tool: object) -> JsonObject:
 
 
 def _allow(
-    parameters: Parameters, declared: list[JsonObject], choice: JsonObject
+    parameters: Parameters, names: ToolNames, declared: list[JsonObject], choice: JsonObject
 ) -> tuple[list[JsonObject], object]:
     allowed = as_object(choice.get("allowed_tools"))
-    names = [_name_of(tool) for tool in as_objects(allowed.get("tools"))]
-    kept = [tool for tool in declared if tool["name"] in names]
+    wanted = [_name_of(names, tool) for tool in as_objects(allowed.get("tools"))]
+    kept = [tool for tool in declared if tool["name"] in wanted]
     if not kept:
         raise parameters.refusal("'tool_choice.allowed_tools' names none of 'tools'.")
     return kept, allowed.get("mode", "auto")
 
 
 def _calling_config(
-    parameters: Parameters, declared: Sequence[JsonObject], choice: object
+    parameters: Parameters, names: ToolNames, declared: Sequence[JsonObject], choice: object
 ) -> JsonObject:
     if isinstance(choice, str) and choice in _MODES:
         return {"mode": _MODES[choice]}
-    name = _name_of(choice)
+    name = _name_of(names, choice)
     if name not in [tool["name"] for tool in declared]:
         raise parameters.refusal(
             "'tool_choice' must be none, auto or required, or name one of 'tools'."
@@ -96,5 +110,7 @@ def _is_function(tool: object) -> bool:
     return not isinstance(tool, dict) or "type" in tool or "function" in tool
 
 
-def _name_of(choice: object) -> object:
-    return as_object(as_object(choice).get("function")).get("name")
+def _name_of(names: ToolNames, choice: object) -> str | None:
+    """Return Gemini's form of the name that a choice holds, None where it holds none."""
+    name = as_object(as_object(choice).get("function")).get("name")
+    return names.encode(name) if isinstance(name, str) else None

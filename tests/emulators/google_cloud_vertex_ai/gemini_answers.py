@@ -1,7 +1,8 @@
 """Gemini's answers, derived from the request so that a test can predict them.
 
 Words in the last message steer them: a tool's name has it called, once for each mention;
-`BLOCKED`, `UNSAFE` and `MALFORMED` bring the answers of those kinds.
+`BLOCKED`, `UNSAFE` and `MALFORMED` bring the answers of those kinds, and `RUN` has code executed,
+where the request has the tool for it.
 """
 
 import base64
@@ -65,6 +66,7 @@ class _Candidate:
         # Google's JSON takes names in both spellings; the SDK uses both.
         wanted = thinking.get("includeThoughts") or thinking.get("include_thoughts")
         self.thoughts = tokens_of(_THOUGHT) if wanted else []
+        self.executed = _executed(body)
         self.calls = _calls(body, model)
         self.reason = "STOP"
         text = "" if self.calls else _text(body, model, index)
@@ -82,6 +84,7 @@ class _Candidate:
         parts: list[Json] = []
         if self.thoughts:
             parts.append({"text": "".join(self.thoughts), "thought": True})
+        parts += self.executed
         # Text comes in several parts now and then.
         half = len(self.tokens) // 2
         parts += [
@@ -93,6 +96,7 @@ class _Candidate:
     def steps(self) -> list[Json]:
         """Return the candidates of the events."""
         steps = [self._print([{"text": one, "thought": True}], []) for one in self.thoughts]
+        steps += [self._print([one], []) for one in self.executed]
         steps += [self._print([{"text": one}], [one]) for one in self.tokens]
         steps += [self._print([call], []) for call in self.calls]
         steps.append(self._print([{"text": ""}], []) | {"finishReason": self.reason})
@@ -121,10 +125,21 @@ def _text(body: Json, model: str, index: int) -> str:
     return f"{model} {heard}" + (f" ({index})" if index else "")
 
 
-def _calls(body: Json, model: str) -> list[Json]:
-    declared = [
-        item for tool in body.get("tools", []) for item in tool.get("functionDeclarations", [])
+def _executed(body: Json) -> list[Json]:
+    if "RUN" not in last_text(body) or not any("codeExecution" in one for one in _tools(body)):
+        return []
+    return [
+        {"executableCode": {"language": "PYTHON", "code": "print(6 * 7)\n"}},
+        {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "42\n"}},
     ]
+
+
+def _tools(body: Json) -> list[Json]:
+    return list(body.get("tools", []))
+
+
+def _calls(body: Json, model: str) -> list[Json]:
+    declared = [item for tool in _tools(body) for item in tool.get("functionDeclarations", [])]
     config = body.get("toolConfig", {}).get("functionCallingConfig", {})
     allowed = config.get("allowedFunctionNames") or [item["name"] for item in declared]
     text = last_text(body)

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ _UNTYPED = {"labels", "cachedContent", "modelArmorConfig"}
 _LISTS = {"contents", "tools", "safetySettings"}
 _KINDS = ("text", "inlineData", "fileData", "functionCall", "functionResponse")
 _IMAGES = ("image/png", "image/jpeg", "image/webp", "image/heic", "image/heif")
+_FUNCTION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _MEDIA = (*_IMAGES, "audio/wav", "audio/mp3", "application/pdf")
 
 
@@ -85,12 +87,23 @@ def _name(part: Json) -> str:
     return str((part.get("functionCall") or part["functionResponse"])["name"])
 
 
+def _check_name(name: str) -> None:
+    if not _FUNCTION_NAME.fullmatch(name):
+        message = (
+            "Invalid function name. Must start with a letter or an underscore. Must be "
+            "alphanumeric, underscores, dots or dashes, with a maximum length of 64."
+        )
+        raise GoogleError(message)
+
+
 def _check_part(part: Json, role: str) -> None:
     if len([kind for kind in _KINDS if kind in part]) != 1:
         raise GoogleError("Part must have exactly one initialized field of its data oneof.")
     for kind, speaker in (("functionCall", "model"), ("functionResponse", "user")):
         if kind in part and role != speaker:
             raise GoogleError(f"{kind} is in the turn of the wrong role.")
+        if kind in part:
+            _check_name(_name(part))
         if "id" in part.get(kind, {}):
             message = f"Invalid JSON payload received. Unknown name \"id\" at '{kind}'"
             raise GoogleError(message)
@@ -145,6 +158,7 @@ def _check_tools(body: Json) -> None:
             raise GoogleError("A tool must have exactly one field.")
         for declared in tool.get("functionDeclarations", []):
             names.append(declared["name"])
+            _check_name(declared["name"])
             if "parameters" in declared:
                 check_schema(declared["parameters"])
                 if declared["parameters"].get("type") != "OBJECT":

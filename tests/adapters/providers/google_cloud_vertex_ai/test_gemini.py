@@ -307,6 +307,46 @@ def test_a_result_nested_too_deeply_to_look_at_is_sent_as_text() -> None:
     assert body["contents"][2]["parts"][0]["functionResponse"]["response"] == {"output": text}
 
 
+@pytest.mark.parametrize("name", ["2nd", "-x", "", "a b", "naïve", "x" * 65, "colon:ed"])
+def test_names_that_gemini_refuses_are_changed_there_and_back(name: str) -> None:
+    tools = [{"type": "function", "function": {"name": name}}, NOTHING]
+    choice = {"type": "function", "function": {"name": name}}
+    call = {"id": "1", "type": "function", "function": {"name": name, "arguments": "{}"}}
+    history = [
+        user(),
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "1", "content": "done"},
+    ]
+    body = ask(*history, tools=tools, tool_choice=choice)
+    declared, other = body["tools"][0]["functionDeclarations"]
+    wire = declared["name"]
+    assert wire != name
+    assert other["name"] == "do_nothing"
+    assert body["contents"][1]["parts"][0]["functionCall"]["name"] == wire
+    assert body["contents"][2]["parts"][0]["functionResponse"]["name"] == wire
+    assert body["toolConfig"]["functionCallingConfig"]["allowedFunctionNames"] == [wire]
+    assert "tools=renamed" in adapted(user(), tools=tools)
+    answer = candidate("STOP", {"functionCall": {"name": wire}})
+    (called,) = parse(answer, tools=tools)["choices"][0]["message"]["tool_calls"]
+    assert called["function"]["name"] == name
+    first, *_ = stream(event(answer), tools=tools)
+    assert first["choices"][0]["delta"]["tool_calls"][0]["function"]["name"] == name
+
+
+def test_names_that_fit_stay() -> None:
+    names = ["_a", "a.b-c_D9", "x" * 64]
+    body = ask(user(), tools=[{"function": {"name": name}} for name in names])
+    assert [one["name"] for one in body["tools"][0]["functionDeclarations"]] == names
+    assert adapted(user(), tools=[NOTHING]) == ()
+
+
+def test_names_never_meet() -> None:
+    names = ["1a", "_1a", "-1a", "_-1a"]
+    body = ask(user(), tools=[{"function": {"name": name}} for name in names])
+    declared = body["tools"][0]["functionDeclarations"]
+    assert len({one["name"] for one in declared}) == len(names)
+
+
 def test_thought_signatures_return_with_what_they_sign() -> None:
     signed = {"extra_content": {"google": {"thought_signature": "c2ln"}}}
     said = {
@@ -544,6 +584,34 @@ def test_images_of_an_answer() -> None:
 
 
 @pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        (
+            {"executableCode": {"language": "PYTHON", "code": "print(1)\n"}},
+            "\n\n```python\nprint(1)\n```\n\n",
+        ),
+        (
+            {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "1\n"}},
+            "\n\n```text\n1\n```\n\n",
+        ),
+        (
+            {"codeExecutionResult": {"outcome": "OUTCOME_FAILED", "output": "no"}},
+            "\n\n```text\nOUTCOME_FAILED\nno\n```\n\n",
+        ),
+        ({"executableCode": {"code": "'```'"}}, "\n\n````\n'```'\n````\n\n"),
+        ({"executableCode": None, "codeExecutionResult": 1}, ""),
+    ],
+)
+def test_code_that_was_executed_is_part_of_the_text(part: object, expected: str) -> None:
+    answer = candidate("STOP", {"text": "a"}, part, {"text": "b"})
+    (choice,) = parse(answer)["choices"]
+    assert choice["message"]["content"] == f"a{expected}b"
+    thought = candidate("STOP", {**part, "thought": True} if isinstance(part, dict) else part)
+    (choice,) = parse(thought)["choices"]
+    assert choice["message"].get("reasoning_content", "") == expected
+
+
+@pytest.mark.parametrize(
     ("body", "expected"),
     [
         (b"<html>", errors.MalformedAnswer),
@@ -625,6 +693,14 @@ CORPUS: Sequence[dict[str, Any]] = (
         for text in ("get_weather", "get_weather do_nothing get_weather", "x UNSAFE", "x BLOCKED")
     ]
     + [{"messages": [user("one two three four")], "max_tokens": 3}]
+    + [{"messages": [user("RUN it")], "tools": [{"codeExecution": {}}, WEATHER]}]
+    + [
+        {
+            "messages": [user("hi")],
+            "tools": [{"function": {"name": "2nd/öne"}}],
+            "tool_choice": "required",
+        }
+    ]
 )
 
 
