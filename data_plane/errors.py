@@ -9,6 +9,7 @@ DataPlaneError          a call is refused
 ├── EndpointNotReady    no configuration of the endpoint is active
 ├── MalformedRequest    the body is not a JSON object
 ├── InvalidParameter    a field is missing, or has a value that cannot be right
+├── TooManyHops         the call has come through so many gateways that it goes in circles
 └── DeadlineExceeded    the answer took longer than the caller or the deployment allows
 
 A provider's error (`adapters/providers/errors.py`) keeps its class and what the provider said.
@@ -72,6 +73,10 @@ class InvalidParameter(DataPlaneError):
     """A field is missing, or has a value that cannot be right."""
 
 
+class TooManyHops(DataPlaneError):
+    """The call has come through so many gateways that it goes in circles."""
+
+
 class DeadlineExceeded(DataPlaneError):
     """The answer took longer than the caller or the deployment allows."""
 
@@ -87,6 +92,8 @@ STATUS_TABLE = StatusTable(
         EndpointNotReady: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
         MalformedRequest: Status(_CODE.INVALID_ARGUMENT, 400, "BAD_REQUEST"),
         InvalidParameter: Status(_CODE.INVALID_ARGUMENT, 400, "INVALID_PARAMETER_VALUE"),
+        # HTTP has 508 for this, which clients would retry as they do every status from 500 on.
+        TooManyHops: Status(_CODE.INVALID_ARGUMENT, 400, "BAD_REQUEST"),
         DeadlineExceeded: Status(_CODE.DEADLINE_EXCEEDED, 504, "DEADLINE_EXCEEDED"),
         provider_errors.RequestRefused: Status(_CODE.INVALID_ARGUMENT, 400, "BAD_REQUEST"),
         provider_errors.ModelNotFound: Status(_CODE.NOT_FOUND, 404, "NOT_FOUND"),

@@ -20,6 +20,7 @@ from data_plane.errors import (
     PermissionDenied,
     ServedEntityNotFound,
 )
+from data_plane.hops import count_hops
 from data_plane.host import Call, Method, Reply
 from data_plane.query import build_query, parse_body
 from data_plane.relay import JSON, Exchange, Relay
@@ -81,6 +82,7 @@ class Inference:
         if call.method is Method.LIST_MODELS:
             await _list_models(snapshot, token, call, reply)
             return
+        hops = count_hops(call.metadata)
         body = parse_body(call.body)
         endpoint = record.endpoint = _find_endpoint(snapshot, call, body)
         authorize(token, endpoint)
@@ -89,7 +91,7 @@ class Inference:
         entity = record.entity = _pick_entity(config, endpoint, call.served_model_name)
         record.stream = query.stream
         # Limits on requests and tokens admit or refuse here, before the provider is called.
-        exchange = Exchange(call, reply, record, endpoint, entity, query)
+        exchange = Exchange(call, reply, record, endpoint, entity, query, hops)
         if query.stream:
             await self._relay.stream(exchange)
         else:

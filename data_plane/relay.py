@@ -14,6 +14,7 @@ from adapters.providers.types import HttpAnswer, Plan, Query, parse_usage
 from adapters.rpc.metadata import ADAPTED_PARAMS, REQUEST_ID, Metadata
 from data_plane.accounting import Accountant, Record
 from data_plane.errors import DeadlineExceeded, refusal_of
+from data_plane.hops import mark_hop
 from data_plane.host import Call, Reply
 from data_plane.query import wants_usage
 from data_plane.snapshot import Endpoint, ServedEntity
@@ -41,7 +42,7 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What it takes to answer one call."""
+    """What it takes to answer one call; `hops` as in `hops.py`."""
 
     call: Call
     reply: Reply
@@ -49,6 +50,7 @@ class Exchange:
     endpoint: Endpoint
     entity: ServedEntity
     query: Query
+    hops: int = 0
 
     def metadata(self, plan: Plan) -> Metadata:
         """Return the metadata of the answer to a plan."""
@@ -75,7 +77,7 @@ class Relay:
         limit = self._answer_limit(exchange.call)
         try:
             async with asyncio.timeout(limit):
-                plan = await self._upstream.plan(entity, exchange.query)
+                plan = await self._plan(exchange)
                 answers = await self._upstream.send_all(entity.adapter, plan.requests)
         except TimeoutError:
             raise _too_slow(limit) from None
@@ -99,7 +101,7 @@ class Relay:
         failure: Exception
         try:
             async with asyncio.timeout(limit) as timer:
-                stream.plan = await self._upstream.plan(entity, exchange.query)
+                stream.plan = await self._plan(exchange)
                 response = await self._upstream.open(entity.adapter, stream.plan.requests[0])
                 try:
                     await stream.run(response, timer)
@@ -114,6 +116,10 @@ class Relay:
         if not stream.started:
             raise failure
         await stream.fail(failure)
+
+    async def _plan(self, exchange: Exchange) -> Plan:
+        plan = await self._upstream.plan(exchange.entity, exchange.query)
+        return mark_hop(plan, exchange.hops)
 
     def _answer_limit(self, call: Call) -> float:
         own = self._timeouts.answer_seconds

@@ -38,6 +38,15 @@ def remove(*, prefix: str = "", suffix: str = "") -> Block:
     return {"remove_on_match": {"key_matcher": pattern}}
 
 
+def remove_all_but(kept: str, *, prefix: str) -> Block:
+    """Return the mutation that removes all headers whose name has the prefix, except one."""
+    rest = kept.removeprefix(prefix)
+    # Envoy's expressions cannot exclude a word, so this spells out how a name departs from it.
+    departures = [f"{rest[:place]}([^{letter}].*)?" for place, letter in enumerate(rest)]
+    names = "|".join([*departures, f"{rest}.+"])
+    return {"remove_on_match": {"key_matcher": {"safe_regex": {"regex": f"{prefix}({names})"}}}}
+
+
 def _health() -> Block:
     """Answer `/health`: are the control plane and at least one worker healthy?"""
     return _filter(

@@ -3,8 +3,9 @@
 Used by `config.py`; neighbours: `filters.py`, `routes.py`, `local_replies.py`.
 """
 
+from adapters.rpc.metadata import HOPS
 from deploy.envoy.clusters import Block, build_address
-from deploy.envoy.filters import build_filters, remove
+from deploy.envoy.filters import build_filters, remove, remove_all_but
 from deploy.envoy.local_replies import build_local_replies
 from deploy.envoy.options import EnvoyOptions, Tls
 from deploy.envoy.routes import build_route_config
@@ -88,7 +89,8 @@ def _client_headers() -> Block:
                     ".HeaderMutation",
                     # Only this deployment itself may set these.
                     "mutations": [
-                        remove(prefix="x-modelplane-"),
+                        # But for the count of gateways passed: forging that harms nobody else.
+                        remove_all_but(HOPS, prefix="x-modelplane-"),
                         remove(prefix="x-forwarded-"),
                         remove(prefix="x-envoy-"),
                     ],

@@ -174,6 +174,15 @@ async def test_headers_that_callers_must_not_set(gateway: Gateway) -> None:
     )
 
 
+async def test_only_the_count_of_gateways_passed_comes_in(gateway: Gateway) -> None:
+    names = ["", "h", "hop", "hops", "hopsy", "hop-s", "hips", "x-hops", "principal"]
+    headers = {f"x-modelplane-{name}": "2" for name in names} | {"x-modelplane": "2"}
+    await gateway.rest.get("/api/2.0/serving-endpoints", headers=headers)
+    seen = gateway.control_plane.endpoints.metadata
+    ours = {name: value for name, value in seen.items() if name.startswith("x-modelplane")}
+    assert ours == {"x-modelplane-hops": "2", "x-modelplane": "2"}
+
+
 async def test_the_query_cannot_rename_the_path(gateway: Gateway) -> None:
     response = await gateway.rest.get("/api/2.0/serving-endpoints/a?name=b&other=c")
     assert response.json()["name"] == "a"
