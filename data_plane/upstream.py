@@ -15,7 +15,6 @@ from adapters.providers.types import HttpAnswer, HttpRequest, Image, Plan, Query
 from data_plane.snapshot import ServedEntity
 
 SUCCESS = range(200, 300)
-_UNAUTHENTICATED = 401
 # Requests that one query may have at a provider at a time.
 _CONCURRENT_REQUESTS = 8
 _NO_IMAGES: Mapping[str, Image] = {}
@@ -92,7 +91,7 @@ class Upstream:
             )
         credential = await self._credentials.get(source)
         response = await self._transport.send(adapter.authorize(request, credential, self._now()))
-        if response.status != _UNAUTHENTICATED:
+        if not adapter.refuses_credential(response.status, response.headers):
             return response
         response.close()
         self._credentials.forget(source, credential)

@@ -13,6 +13,8 @@ from adapters.providers.credentials import Credential, CredentialSource
 from adapters.providers.errors import AdapterError
 from adapters.providers.types import HttpAnswer, HttpRequest, Image, JsonObject, Plan, Query
 
+_UNAUTHENTICATED = 401
+
 
 class StreamParser(Protocol):
     """Turns the bytes of one streamed answer into canonical chunks, however they are split."""
@@ -78,6 +80,18 @@ class Adapter(ABC):
         """
         del credential, now
         return request
+
+    def refuses_credential(self, status: int, headers: Mapping[str, str]) -> bool:
+        """Return whether a response says that its request's credential is not in force.
+
+        A short-lived one that was revoked early is then replaced, and the request sent once more.
+
+        Args:
+            status: HTTP status.
+            headers: Headers, looked up in lower case.
+        """
+        del headers
+        return status == _UNAUTHENTICATED
 
     @abstractmethod
     def parse_answers(self, query: Query, answers: Sequence[HttpAnswer]) -> JsonObject:

@@ -3,11 +3,12 @@
 Extended by one adapter for each task; `provider.py` chooses among them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import orjson
 
-from adapters.providers.amazon_bedrock.errors import parse_http_error
+from adapters.providers.amazon_bedrock.errors import parse_http_error, refuses_key
 from adapters.providers.amazon_bedrock.models import base_model, build_url
 from adapters.providers.amazon_bedrock.signing import AwsKey, sign
 from adapters.providers.base import Adapter
@@ -67,6 +68,10 @@ class BedrockAdapter(Adapter):
         # Remembered only to be removed from whatever the provider repeats.
         self._secrets = (key.secret_access_key, key.session_token)
         return sign(request, key, self._target.region, now)
+
+    def refuses_credential(self, status: int, headers: Mapping[str, str]) -> bool:
+        """Return whether the key was refused, which AWS says with a status 403; see `Adapter`."""
+        return super().refuses_credential(status, headers) or refuses_key(headers)
 
     def parse_error(self, answer: HttpAnswer) -> AdapterError:
         """Return the error in a failed response; see `Adapter`."""

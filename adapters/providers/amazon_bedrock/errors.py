@@ -24,6 +24,7 @@ from adapters.providers.errors import (
 from adapters.providers.types import HttpAnswer
 from adapters.providers.wire import as_object, as_text
 
+_TYPE_HEADER = "x-amzn-errortype"
 _BY_TYPE: Mapping[str, type[AdapterError]] = {
     "validationexception": RequestRefused,
     "accessdeniedexception": CredentialRefused,
@@ -53,6 +54,17 @@ _BY_TYPE: Mapping[str, type[AdapterError]] = {
     "internalserverexception": ProviderFailed,
     "internalfailure": ProviderFailed,
 }
+# Of those, the ones that a new key may cure; a denied access it does not.
+_KEY_REFUSED = frozenset(
+    {
+        "expiredtoken",
+        "expiredtokenexception",
+        "invalidclienttokenid",
+        "invalidsignatureexception",
+        "signaturedoesnotmatch",
+        "unrecognizedclientexception",
+    }
+)
 _FAILED_DEPENDENCY = 424
 
 
@@ -65,11 +77,16 @@ def parse_http_error(provider: str, answer: HttpAnswer, *secrets: str) -> Adapte
         secrets: What the detail must not repeat.
     """
     detail = parse_error_detail(answer, *secrets)
-    kind = answer.headers.get("x-amzn-errortype") or _type_in(detail)
+    kind = answer.headers.get(_TYPE_HEADER) or _type_in(detail)
     cls = _BY_TYPE.get(_plain(kind)) or _by_status(answer.status)
     if cls is CredentialRefused:
         detail = _first_line(detail)
     return cls(provider, detail, parse_retry_after(answer.headers))
+
+
+def refuses_key(headers: Mapping[str, str]) -> bool:
+    """Return whether a response says that the key which signed its request is not in force."""
+    return _plain(headers.get(_TYPE_HEADER, "")) in _KEY_REFUSED
 
 
 def build_reported_error(provider: str, kind: str, detail: object, *secrets: str) -> AdapterError:

@@ -50,6 +50,7 @@ class BedrockEmulator(Emulator):
         keys: Keys that may sign, by their id.
         assumed: Number of times that a role was assumed.
         life_seconds: How long the keys of a role live.
+        lends_revoked_keys: Whether the keys of a role are refused from the start.
         denied: Code with which the token service refuses; empty: it does not.
     """
 
@@ -67,6 +68,7 @@ class BedrockEmulator(Emulator):
         self.assumed = 0
         self.life_seconds = 3600.0
         self.denied = ""
+        self.lends_revoked_keys = False
         self._region = region
         self._now = now
 
@@ -142,7 +144,10 @@ class BedrockEmulator(Emulator):
             return web.Response(text=body, status=403, content_type="text/xml")
         self.assumed += 1
         key = AccessKey(
-            f"ASIAASSUMED{self.assumed:09}", f"assumed-{self.assumed}", f"token=={self.assumed}"
+            f"ASIAASSUMED{self.assumed:09}",
+            f"assumed-{self.assumed}",
+            f"token=={self.assumed}",
+            self.lends_revoked_keys,
         )
         self.keys[key.key_id] = key
         until = datetime.fromtimestamp(self._now() + self.life_seconds, UTC)

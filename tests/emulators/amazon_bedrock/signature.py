@@ -23,11 +23,12 @@ _TIME = "%Y%m%dT%H%M%SZ"
 
 @dataclass(frozen=True, slots=True)
 class AccessKey:
-    """A key that the emulator knows."""
+    """A key that the emulator knows; one that is revoked has expired before its time."""
 
     key_id: str
     secret: str
     token: str = ""
+    revoked: bool = False
 
 
 KEY = AccessKey("AKIAEMULATED00000001", "emulated/secret+key/0123456789abcdefghijklm")
@@ -63,10 +64,7 @@ def check_signature(
     if found is None:
         raise refusal("Authorization header is malformed", "InvalidSignatureException")
     key_id, day, scope_region, scope_service, listed, signature = found.groups()
-    key = keys.get(key_id)
-    if key is None or given.get("x-amz-security-token", "") != key.token:
-        message = "The security token included in the request is invalid."
-        raise refusal(message, "UnrecognizedClientException")
+    key = _find_key(keys, key_id, given.get("x-amz-security-token", ""))
     if (scope_region, scope_service) != (region, service):
         message = f"Credential should be scoped to a valid region and service, not '{found[0]}'"
         raise refusal(message, "InvalidSignatureException")
@@ -86,6 +84,17 @@ def check_signature(
             f"The Canonical String for this request should have been\n'{canonical}'"
         )
         raise refusal(message, "InvalidSignatureException")
+
+
+def _find_key(keys: Mapping[str, AccessKey], key_id: str, token: str) -> AccessKey:
+    key = keys.get(key_id)
+    if key is None or token != key.token:
+        message = "The security token included in the request is invalid."
+        raise refusal(message, "UnrecognizedClientException")
+    if key.revoked:
+        message = "The security token included in the request is expired"
+        raise refusal(message, "ExpiredTokenException")
+    return key
 
 
 def _check_time(time: str, day: str, now: float) -> None:

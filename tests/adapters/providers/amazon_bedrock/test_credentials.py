@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -206,3 +207,61 @@ async def test_many_queries_assume_a_role_once_and_the_loop_goes_on(
         signed = {request.headers["Authorization"][:60] for request in emulator.requests}
         assert len(signed) == 1
         assert all("X-Amz-Security-Token" in request.headers for request in emulator.requests)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("kind", ["expired", "unknown", "unsigned"])
+async def test_a_key_that_is_revoked_early_is_replaced(
+    monkeypatch: pytest.MonkeyPatch, kind: str, *, stream: bool
+) -> None:
+    async with open_gateway(role_case()) as gateway:
+        emulator = gateway.emulator
+        assert isinstance(emulator, BedrockEmulator)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", f"{emulator.origin}/sts")
+        first = await gateway.ask(stream=stream)
+        _revoke(emulator, kind)
+        second = await gateway.ask(stream=stream)
+        assert emulator.assumed == 2
+        assert len(emulator.requests) == 3
+        assert (second.done, second.refusal) == (first.done, None)
+        await gateway.ask(stream=stream)
+        assert emulator.assumed == 2
+        assert len(emulator.requests) == 4
+
+
+async def test_keys_that_are_refused_again_are_not_tried_a_third_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with open_gateway(role_case()) as gateway:
+        emulator = gateway.emulator
+        assert isinstance(emulator, BedrockEmulator)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", f"{emulator.origin}/sts")
+        emulator.lends_revoked_keys = True
+        with pytest.raises(CredentialRefused) as refused:
+            await gateway.ask(stream=False)
+        assert "expired" in str(refused.value.detail)
+        assert emulator.assumed == 2
+        assert len(emulator.requests) == 2
+
+
+async def test_a_denied_access_costs_no_second_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with open_gateway(role_case()) as gateway:
+        emulator = gateway.emulator
+        assert isinstance(emulator, BedrockEmulator)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", f"{emulator.origin}/sts")
+        emulator.fail(status=403, headers={"x-amzn-errortype": "AccessDeniedException"})
+        with pytest.raises(CredentialRefused):
+            await gateway.ask(stream=False)
+        assert emulator.assumed == 1
+        assert len(emulator.requests) == 1
+
+
+def _revoke(emulator: BedrockEmulator, kind: str) -> None:
+    """Let the role's first key be refused: for its age, as unknown, or for its signature."""
+    key = next(key for name, key in emulator.keys.items() if name.startswith("ASIAASSUMED"))
+    if kind == "unknown":
+        del emulator.keys[key.key_id]
+    elif kind == "expired":
+        emulator.keys[key.key_id] = replace(key, revoked=True)
+    else:
+        emulator.keys[key.key_id] = replace(key, secret="another")
