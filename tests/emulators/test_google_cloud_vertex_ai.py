@@ -127,6 +127,22 @@ async def test_embeddings(client: genai.client.AsyncClient) -> None:
     ]
     with pytest.raises(errors.ClientError, match="not allowed"):
         await client.models.embed_content(model="textembedding-gecko@003", contents=texts * 3)
+    with pytest.raises(errors.ClientError, match="token count"):
+        await client.models.embed_content(
+            model="text-embedding-005", contents=["word " * 20_001, "more"]
+        )
+
+
+async def test_the_embedding_of_one_content(client: genai.client.AsyncClient) -> None:
+    config = types.EmbedContentConfig(output_dimensionality=3, task_type="RETRIEVAL_QUERY")
+    model = "gemini-embedding-2"
+    answer = await client.models.embed_content(model=model, contents="two words", config=config)
+    (embedding,) = answer.embeddings or []
+    assert embedding.values == vector("two words", model, 3)
+    assert embedding.statistics is not None
+    assert embedding.statistics.token_count == 2
+    with pytest.raises(errors.ClientError):
+        await client.models.embed_content(model=model, contents=types.Part(text=""))
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,10 @@ from adapters.providers.google_cloud_vertex_ai.auth import (
     parse_service_account,
 )
 from adapters.providers.google_cloud_vertex_ai.claude import ClaudeAdapter
-from adapters.providers.google_cloud_vertex_ai.embeddings import EmbeddingAdapter
+from adapters.providers.google_cloud_vertex_ai.embeddings import (
+    EmbedContentAdapter,
+    PredictEmbeddingAdapter,
+)
 from adapters.providers.google_cloud_vertex_ai.gemini_adapters import (
     GeminiChatAdapter,
     GeminiCompletionAdapter,
@@ -47,7 +50,11 @@ _RESOURCE = re.compile(
 )
 
 _Adapters: TypeAlias = Mapping[str, type[VertexAdapter]]
-_EMBEDDINGS: _Adapters = {Task.EMBEDDINGS: EmbeddingAdapter}
+_EMBEDDINGS: _Adapters = {Task.EMBEDDINGS: PredictEmbeddingAdapter}
+_GEMINI_EMBEDDINGS: _Adapters = {Task.EMBEDDINGS: EmbedContentAdapter}
+_GEMINI_EMBEDDING = "gemini-embedding-"
+# Of Gemini's embedding models, the first generation is still asked by `predict`.
+_PREDICTING = ("gemini-embedding-001", "gemini-embedding-exp")
 # A fine-tuned model is a Gemini, too.
 _GEMINI: _Adapters = {Task.CHAT: GeminiChatAdapter, Task.COMPLETIONS: GeminiCompletionAdapter}
 # By the beginning of the model's name.
@@ -115,9 +122,15 @@ def _choose(task: str, model: str) -> type[VertexAdapter]:
     families = next(
         (families for start, families in _FAMILIES.items() if model.startswith(start)), _GEMINI
     )
-    if "embedding" in model:
-        # Its successor has a verb of its own.
-        families = {} if model.startswith("gemini-embedding-2") else _EMBEDDINGS
+    if model.startswith("multimodalembedding"):
+        raise ConfigRefused(
+            f"the model '{model}' embeds by an API of its own, which is not supported: use "
+            "gemini-embedding-2 or a text embedding model"
+        )
+    if model.startswith(_GEMINI_EMBEDDING) and not model.startswith(_PREDICTING):
+        families = _GEMINI_EMBEDDINGS
+    elif "embedding" in model:
+        families = _EMBEDDINGS
     if adapter := families.get(task):
         return adapter
     raise ConfigRefused(f"the task {task} is not one of the model '{model}' on Vertex AI")

@@ -36,4 +36,5 @@ CASES: Sequence[ProviderCase] = (
     _case("text-bison", "llm/v1/completions", _COMPLETION, streams=False),
     _case("textembedding-gecko", "llm/v1/embeddings", {"input": ["one", "two"]}),
     _case("gemini-embedding-001", "llm/v1/embeddings", {"input": ["one", "two", "three"]}),
+    _case("gemini-embedding-2", "llm/v1/embeddings", {"input": ["one", "two", "three"]}),
 )

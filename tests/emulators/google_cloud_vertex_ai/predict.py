@@ -18,6 +18,7 @@ EMBEDDING_MODELS: Mapping[str, int] = {
 TEXT_MODELS = ("text-bison", "text-bison@002", "code-bison")
 CHAT_MODELS = ("chat-bison", "codechat-bison")
 DIMENSIONS = 8
+MOST_TOKENS = 20_000
 _TASK_TYPES = ("RETRIEVAL_QUERY", "RETRIEVAL_DOCUMENT", "SEMANTIC_SIMILARITY", "CLASSIFICATION")
 _PARAMETERS: Mapping[str, type | tuple[type, ...]] = {
     "temperature": (int, float),
@@ -39,7 +40,7 @@ def predict(body: Json, model: str) -> Json:
     Raises:
         GoogleError: The request is not right.
     """
-    _check_fields("request", body, ("instances", "parameters"))
+    check_fields("request", body, ("instances", "parameters"))
     instances = body.get("instances")
     if not isinstance(instances, list) or not instances:
         raise GoogleError("instances: required")
@@ -56,7 +57,12 @@ def predict(body: Json, model: str) -> Json:
     )
 
 
-def _check_fields(where: str, value: Json, allowed: tuple[str, ...]) -> None:
+def check_fields(where: str, value: Json, allowed: tuple[str, ...]) -> None:
+    """Refuse an object with fields that it does not have.
+
+    Raises:
+        GoogleError: It has one.
+    """
     for name in value:
         if name not in allowed:
             raise GoogleError(
@@ -65,12 +71,19 @@ def _check_fields(where: str, value: Json, allowed: tuple[str, ...]) -> None:
 
 
 def _embed(instances: list[Json], parameters: Json, model: str) -> Json:
-    _check_fields("parameters", parameters, ("outputDimensionality", "autoTruncate"))
+    check_fields("parameters", parameters, ("outputDimensionality", "autoTruncate"))
     if len(instances) > EMBEDDING_MODELS[model]:
         raise GoogleError(f"{len(instances)} instance(s) is not allowed for this model.")
+    total = sum(len(tokens_of(instance["content"])) for instance in instances)
+    if total > MOST_TOKENS:
+        message = (
+            f"Unable to submit request because the input token count is {total} but the model "
+            f"supports up to {MOST_TOKENS}."
+        )
+        raise GoogleError(message)
     predictions = []
     for instance in instances:
-        _check_fields("instances", instance, ("content", "task_type", "title"))
+        check_fields("instances", instance, ("content", "task_type", "title"))
         kind = instance.get("task_type", "RETRIEVAL_QUERY")
         if kind not in _TASK_TYPES or not instance["content"]:
             raise GoogleError("Invalid value at 'instances'")
@@ -95,7 +108,7 @@ def _complete(instances: list[Json], parameters: Json, model: str) -> Json:
     field = "prefix" if model.startswith("code") else "prompt"
     predictions = []
     for instance in instances:
-        _check_fields("instances", instance, (field, "suffix") if field == "prefix" else (field,))
+        check_fields("instances", instance, (field, "suffix") if field == "prefix" else (field,))
         for index in range(parameters.get("candidateCount", 1)):
             text = _answer(model, instance[field], parameters, index)
             predictions.append({"content": text, "safetyAttributes": _safety(instance[field])})
@@ -105,7 +118,7 @@ def _complete(instances: list[Json], parameters: Json, model: str) -> Json:
 
 def _chat(instances: list[Json], parameters: Json, model: str) -> Json:
     (instance,) = instances
-    _check_fields("instances", instance, ("context", "examples", "messages"))
+    check_fields("instances", instance, ("context", "examples", "messages"))
     authors = [message["author"] for message in instance["messages"]]
     if authors[::2] != ["user"] * len(authors[::2]) or "user" in authors[1::2]:
         raise GoogleError("Messages must alternate between authors.")

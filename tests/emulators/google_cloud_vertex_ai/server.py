@@ -13,7 +13,13 @@ from aiohttp import web
 
 from tests.emulators.anthropic import stream as claude_stream
 from tests.emulators.emulator import Emulator, Json
-from tests.emulators.google_cloud_vertex_ai import claude, gemini_answers, gemini_schema, predict
+from tests.emulators.google_cloud_vertex_ai import (
+    claude,
+    embed_content,
+    gemini_answers,
+    gemini_schema,
+    predict,
+)
 from tests.emulators.google_cloud_vertex_ai.errors import GoogleError, TokenError, error_body
 from tests.emulators.google_cloud_vertex_ai.keys import PROJECT
 from tests.emulators.google_cloud_vertex_ai.tokens import Tokens
@@ -102,6 +108,9 @@ class VertexEmulator(Emulator):
             return await self._gemini(request, body, model, verb)
         if called["publisher"] == "anthropic" and model in claude.MODELS:
             return await self._claude(request, body, model, verb)
+        if model in embed_content.MODELS and verb == "embedContent":
+            answer = embed_content.embed_content(body, model)
+            return await self.send_document(request, model, answer)
         known = (*predict.EMBEDDING_MODELS, *predict.TEXT_MODELS, *predict.CHAT_MODELS)
         if called["publisher"] == "google" and model in known and verb == "predict":
             answer = predict.predict(body, model)

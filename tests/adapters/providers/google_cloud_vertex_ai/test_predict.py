@@ -6,13 +6,17 @@ import struct
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from adapters.providers import errors
 from adapters.providers.base import Adapter
 from adapters.providers.google_cloud_vertex_ai.provider import build_vertex_adapter
 from adapters.providers.types import HttpAnswer, Query
+from tests.emulators.google_cloud_vertex_ai.embed_content import MODELS, embed_content
 from tests.emulators.google_cloud_vertex_ai.external_models import external_model
-from tests.emulators.google_cloud_vertex_ai.predict import predict, vector
+from tests.emulators.google_cloud_vertex_ai.gemini_answers import tokens_of
+from tests.emulators.google_cloud_vertex_ai.predict import MOST_TOKENS, predict, vector
 
 
 def adapter_of(model: str, task: str) -> Adapter:
@@ -26,7 +30,8 @@ def sent(model: str, task: str, **body: object) -> list[dict[str, Any]]:
 
 def answered(model: str, task: str, **body: object) -> dict[str, Any]:
     """Return the canonical answer to what the emulator says to the requests."""
-    answers = [predict(one, model) for one in sent(model, task, **body)]
+    say = embed_content if model in MODELS else predict
+    answers = [say(one, model) for one in sent(model, task, **body)]
     return parsed(model, task, *answers, **body)
 
 
@@ -178,13 +183,14 @@ def test_there_are_no_streams(model: str, task: str, body: dict[str, Any]) -> No
     [
         ("textembedding-gecko@003", 5),
         ("gemini-embedding-001", 1),
+        ("gemini-embedding-2", 1),
         ("text-embedding-005", 250),
     ],
 )
 def test_texts_are_split_over_requests_and_stay_in_order(model: str, limit: int) -> None:
     for count in (1, limit, limit + 1, 3 * limit):
         texts = [f"text {index}" for index in range(count)]
-        sizes = [len(body["instances"]) for body in sent(model, "embeddings", input=texts)]
+        sizes = [len(body.get("instances", [0])) for body in sent(model, "embeddings", input=texts)]
         assert sum(sizes) == count
         assert max(sizes) <= limit
         assert len(sizes) == -(-count // limit)
@@ -194,6 +200,61 @@ def test_texts_are_split_over_requests_and_stay_in_order(model: str, limit: int)
         ]
         assert [one["index"] for one in answer["data"]] == list(range(count))
         assert answer["usage"] == {"prompt_tokens": 2 * count, "total_tokens": 2 * count}
+
+
+@given(
+    texts=st.lists(
+        st.builds(
+            lambda word, count: word * count,
+            st.sampled_from(["a ", "word ", "1", "x y", "ñ", "語", "語 ", "🙂"]),
+            st.sampled_from([1, 10, 900, 9_000, 19_990, 20_100]),
+        ),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_no_request_holds_more_tokens_than_it_may(texts: list[str]) -> None:
+    batches = [
+        [instance["content"] for instance in body["instances"]]
+        for body in sent("text-embedding-005", "embeddings", input=texts)
+    ]
+    assert [text for batch in batches for text in batch] == texts
+    for batch in batches:
+        words = sum(len(tokens_of(text)) for text in batch)
+        assert len(batch) == 1 or words <= MOST_TOKENS
+
+
+def test_long_texts_are_split_over_requests_and_stay_in_order() -> None:
+    model = "text-embedding-005"
+    texts = [f"{index} " + "word " * 3000 for index in range(20)]
+    assert len(sent(model, "embeddings", input=texts)) == 10
+    answer = answered(model, "embeddings", input=texts)
+    assert [one["embedding"] for one in answer["data"]] == [vector(text, model) for text in texts]
+
+
+def test_short_texts_are_not_split() -> None:
+    texts = ["a text of some forty letters, as they are"] * 250
+    assert len(sent("text-embedding-005", "embeddings", input=texts)) == 1
+
+
+def test_parameters_of_content_to_embed() -> None:
+    rest = {"task_type": "RETRIEVAL_DOCUMENT", "title": "t", "dimensions": 3, "auto_truncate": True}
+    config = {
+        "taskType": "RETRIEVAL_DOCUMENT",
+        "title": "t",
+        "outputDimensionality": 3,
+        "autoTruncate": True,
+    }
+    bodies = sent("gemini-embedding-2", "embeddings", input=["a", "b"], user="me", **rest)
+    assert bodies == [
+        {"content": {"role": "user", "parts": [{"text": text}]}, "embedContentConfig": config}
+        for text in "ab"
+    ]
+    answer = answered("gemini-embedding-2", "embeddings", input=["a", "b"], **rest)
+    assert [one["embedding"] for one in answer["data"]] == [
+        vector(text, "gemini-embedding-2", 3) for text in "ab"
+    ]
+    assert answer["usage"] == {"prompt_tokens": 2, "total_tokens": 2}
 
 
 def test_parameters_of_embeddings() -> None:
@@ -234,11 +295,14 @@ def test_inputs_that_cannot_be_embedded(body: dict[str, Any]) -> None:
         sent("text-embedding-005", "embeddings", **body)
 
 
-@pytest.mark.parametrize("values", [None, "x", ["x"]])
+@pytest.mark.parametrize("values", [None, "x", ["x"], [True], [1e39]])
 def test_an_embedding_that_is_none(values: object) -> None:
     answer = {"predictions": [{"embeddings": {"values": values}}]}
     with pytest.raises(errors.MalformedAnswer):
-        parsed("text-embedding-005", "embeddings", answer, input="a")
+        parsed("text-embedding-005", "embeddings", answer, input="a", encoding_format="base64")
+    with pytest.raises(errors.MalformedAnswer):
+        content = {"embedding": {"values": values}}
+        parsed("gemini-embedding-2", "embeddings", content, input="a", encoding_format="base64")
 
 
 @pytest.mark.parametrize(
@@ -247,9 +311,10 @@ def test_an_embedding_that_is_none(values: object) -> None:
         ("chat-bison", "chat", {"messages": CHAT}),
         ("text-bison", "completions", {"prompt": "x"}),
         ("textembedding-gecko", "embeddings", {"input": "x"}),
+        ("gemini-embedding-2", "embeddings", {"input": "x"}),
     ],
 )
-@pytest.mark.parametrize("answer", [{}, {"predictions": []}, {"predictions": {}}])
+@pytest.mark.parametrize("answer", [{}, {"predictions": []}, {"predictions": {}, "embedding": 1}])
 def test_what_is_no_answer(model: str, task: str, body: dict[str, Any], answer: object) -> None:
     with pytest.raises(errors.MalformedAnswer):
         parsed(model, task, answer, **body)

@@ -62,6 +62,8 @@ GOOGLE = f"{HOST}{PARENT}/publishers/google/models"
         ("text-bison", "completions", f"{GOOGLE}/text-bison:predict"),
         ("chat-bison", "chat", f"{GOOGLE}/chat-bison:predict"),
         ("textembedding-gecko", "embeddings", f"{GOOGLE}/textembedding-gecko:predict"),
+        ("gemini-embedding-001", "embeddings", f"{GOOGLE}/gemini-embedding-001:predict"),
+        ("gemini-embedding-2", "embeddings", f"{GOOGLE}/gemini-embedding-2:embedContent"),
         ("1234", "chat", f"{HOST}{PARENT}/endpoints/1234:generateContent"),
         ("endpoints/1234", "chat", f"{HOST}{PARENT}/endpoints/1234:generateContent"),
         (
@@ -138,7 +140,8 @@ def test_a_key_that_cannot_work_is_refused_with_a_reason(key: str, words: str) -
         ("claude-3-haiku@20240307", "completions", {}, "llm/v1/completions"),
         ("text-embedding-005", "chat", {}, "llm/v1/chat"),
         ("gemini-pro", "embeddings", {}, "llm/v1/embeddings"),
-        ("gemini-embedding-2", "embeddings", {}, "llm/v1/embeddings"),
+        ("gemini-embedding-2", "chat", {}, "llm/v1/chat"),
+        ("multimodalembedding@001", "embeddings", {}, "use gemini-embedding-2"),
     ],
 )
 def test_a_configuration_that_cannot_work_is_refused(
