@@ -40,6 +40,8 @@ from adapters.providers.types import (
     Plan,
     Query,
     Task,
+    Usage,
+    parse_usage,
 )
 
 _DEFAULT_BASE = "https://api.openai.com/v1"
@@ -102,7 +104,7 @@ class OpenAiAdapter(Adapter):
         """Return the answer in the response; see `Adapter`."""
         del query
         answer = _parse_object(self._provider, answers[0].body)
-        if answer.get("error"):
+        if _is_error(answer):
             raise self._reported(answer)
         return answer
 
@@ -158,7 +160,15 @@ class EntraOpenAiAdapter(OpenAiAdapter):
 class OpenAiStreamParser:
     """Parses one streamed chat or completion."""
 
-    __slots__ = ("_open_choices", "_provider", "_reported", "_seen_choice", "_sse", "ended")
+    __slots__ = (
+        "_open_choices",
+        "_provider",
+        "_reported",
+        "_seen_choice",
+        "_sse",
+        "ended",
+        "usage",
+    )
 
     def __init__(self, provider: str, reported: Callable[[JsonObject], AdapterError]) -> None:
         """Start before the first byte.
@@ -168,6 +178,7 @@ class OpenAiStreamParser:
             reported: Returns the error that a chunk reports.
         """
         self.ended = False
+        self.usage: Usage | None = None
         self._provider = provider
         self._reported = reported
         self._sse = SseParser()
@@ -202,8 +213,10 @@ class OpenAiStreamParser:
             self.ended = True
             return None
         chunk = _parse_object(self._provider, event)
-        if chunk.get("error"):
+        if _is_error(chunk):
             raise self._reported(chunk)
+        if chunk.get("usage"):
+            self.usage = parse_usage(chunk)
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else ():
             self._note(choice)
@@ -323,6 +336,11 @@ def _parse_object(provider: str, data: bytes) -> JsonObject:
     if not isinstance(value, dict):
         raise MalformedAnswer(provider, "the provider's answer is not a JSON object")
     return value
+
+
+def _is_error(answer: JsonObject) -> bool:
+    """Return whether it reports an error: OpenAI's, or a Databricks-style endpoint's."""
+    return bool(answer.get("error") or answer.get("error_code"))
 
 
 def _error_code(detail: object) -> object:
