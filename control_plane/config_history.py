@@ -12,6 +12,7 @@ from modelserving.v1.endpoint_service_pb2 import ConfigDifference
 
 from control_plane.endpoint_lookup import find_endpoint
 from control_plane.errors import NotFound
+from control_plane.principal import Principal
 from control_plane.store import endpoint_store
 from control_plane.store.database import Database
 from control_plane.store.endpoint_store import StoredVersion
@@ -26,36 +27,39 @@ class ConfigHistory:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def list_all(self, name: str) -> list[StoredVersion]:
+    async def list_all(self, principal: Principal, name: str) -> list[StoredVersion]:
         """Return all versions, newest first.
 
         Raises:
             NotFound: There is no such endpoint.
         """
         async with self._database.read() as session:
-            record = await find_endpoint(session, name)
+            record = await find_endpoint(session, principal, name)
             return await endpoint_store.list_versions(session, record.id)
 
-    async def get(self, name: str, version: int) -> StoredVersion:
+    async def get(self, principal: Principal, name: str, version: int) -> StoredVersion:
         """Return one version.
 
         Raises:
             NotFound: There is no such endpoint or version.
         """
         async with self._database.read() as session:
-            record = await find_endpoint(session, name)
+            record = await find_endpoint(session, principal, name)
             found = await endpoint_store.find_version(session, record.id, version)
         if found is None:
             raise NotFound(f"Endpoint '{name}' has no configuration version {version}.")
         return found
 
-    async def compare(self, name: str, old: int, new: int) -> list[ConfigDifference]:
+    async def compare(
+        self, principal: Principal, name: str, old: int, new: int
+    ) -> list[ConfigDifference]:
         """Return every value that differs between two versions, ordered by path.
 
         Raises:
             NotFound: There is no such endpoint or version.
         """
-        before, after = await self.get(name, old), await self.get(name, new)
+        before = await self.get(principal, name, old)
+        after = await self.get(principal, name, new)
         return compare_configs(before.config, after.config)
 
 

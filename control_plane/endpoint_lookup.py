@@ -6,33 +6,36 @@ Before: `endpoints`, `endpoint_settings`, `config_history`. After: `permissions`
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from control_plane.authentication import Principal
-from control_plane.errors import NotFound
-from control_plane.permissions import require_manage
+from control_plane.permissions import endpoint_not_found, require_level
+from control_plane.principal import Level, Principal
 from control_plane.store import endpoint_store
 from control_plane.store.database import Database, Transaction
 from control_plane.store.endpoint_store import EndpointRecord
 
 
-async def read_endpoint(database: Database, name: str) -> EndpointRecord:
+async def read_endpoint(database: Database, principal: Principal, name: str) -> EndpointRecord:
     """Return the endpoint called `name`.
 
     Raises:
-        NotFound: There is none.
+        NotFound: There is none that the principal may see.
     """
     async with database.read() as session:
-        return await find_endpoint(session, name)
+        return await find_endpoint(session, principal, name)
 
 
-async def find_endpoint(session: AsyncSession, name: str) -> EndpointRecord:
+async def find_endpoint(
+    session: AsyncSession, principal: Principal, name: str, needed: Level = Level.CAN_VIEW
+) -> EndpointRecord:
     """Return the endpoint called `name`.
 
     Raises:
-        NotFound: There is none.
+        NotFound: There is none that the principal may see.
+        PermissionDenied: It may see it, but has a lower level than needed.
     """
     record = await endpoint_store.find(session, name)
     if record is None:
-        raise NotFound(f"Endpoint with name '{name}' does not exist.")
+        raise endpoint_not_found(name)
+    require_level(principal, name, record.grants, needed)
     return record
 
 
@@ -42,10 +45,8 @@ async def lock_endpoint(
     """Return the endpoint called `name`, which nobody else changes until the transaction ends.
 
     Raises:
-        NotFound: There is none.
+        NotFound: There is none that the principal may see.
         PermissionDenied: The principal may not change it.
     """
     await endpoint_store.lock(transaction.session, name)
-    record = await find_endpoint(transaction.session, name)
-    require_manage(principal, name, record.creator)
-    return record
+    return await find_endpoint(transaction.session, principal, name, Level.CAN_MANAGE)

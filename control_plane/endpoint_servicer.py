@@ -46,15 +46,15 @@ class EndpointServicer(EndpointServiceServicer):
         self, request: pb.GetServingEndpointRequest, context: _Context
     ) -> ServingEndpoint:
         """Read an endpoint."""
-        return _pack(await self._endpoints.get(request.name))
+        return _pack(await self._endpoints.get(current_principal.get(), request.name))
 
     async def ListServingEndpoints(
         self, request: pb.ListServingEndpointsRequest, context: _Context
     ) -> pb.ListServingEndpointsResponse:
-        """List all endpoints."""
+        """List the endpoints that the caller may see."""
         principal = current_principal.get()
         response = pb.ListServingEndpointsResponse()
-        for index, record in enumerate(await self._endpoints.list_all()):
+        for index, record in enumerate(await self._endpoints.list_all(principal)):
             response.endpoints.append(build_summary(record, principal))
             if index % _PAUSE_AFTER == 0:
                 # Thousands of summaries at once would hold up every other call.
@@ -94,7 +94,7 @@ class EndpointServicer(EndpointServiceServicer):
         self, request: pb.ListServingEndpointConfigVersionsRequest, context: _Context
     ) -> pb.ListServingEndpointConfigVersionsResponse:
         """List all versions of an endpoint's configuration."""
-        versions = await self._history.list_all(request.name)
+        versions = await self._history.list_all(current_principal.get(), request.name)
         return pb.ListServingEndpointConfigVersionsResponse(
             config_versions=[build_version(version) for version in versions]
         )
@@ -103,14 +103,16 @@ class EndpointServicer(EndpointServiceServicer):
         self, request: pb.GetServingEndpointConfigVersionRequest, context: _Context
     ) -> pb.ServingEndpointConfigVersion:
         """Read one version of an endpoint's configuration."""
-        return build_version(await self._history.get(request.name, request.config_version))
+        return build_version(
+            await self._history.get(current_principal.get(), request.name, request.config_version)
+        )
 
     async def CompareServingEndpointConfigVersions(
         self, request: pb.CompareServingEndpointConfigVersionsRequest, context: _Context
     ) -> pb.CompareServingEndpointConfigVersionsResponse:
         """Compare two versions of an endpoint's configuration."""
         differences = await self._history.compare(
-            request.name, request.from_version, request.to_version
+            current_principal.get(), request.name, request.from_version, request.to_version
         )
         return pb.CompareServingEndpointConfigVersionsResponse(differences=differences)
 
@@ -136,7 +138,7 @@ class EndpointServicer(EndpointServiceServicer):
         self, request: pb.GetServingEndpointRateLimitsRequest, context: _Context
     ) -> pb.ServingEndpointRateLimits:
         """Read the deprecated rate limits."""
-        limits = await self._settings.get_rate_limits(request.name)
+        limits = await self._settings.get_rate_limits(current_principal.get(), request.name)
         return pb.ServingEndpointRateLimits(rate_limits=limits)
 
     async def PutServingEndpointAiGateway(
@@ -150,7 +152,7 @@ class EndpointServicer(EndpointServiceServicer):
         self, request: pb.GetServingEndpointAiGatewayRequest, context: _Context
     ) -> AiGatewayConfig:
         """Read the AI Gateway settings."""
-        return await self._settings.get_ai_gateway(request.name)
+        return await self._settings.get_ai_gateway(current_principal.get(), request.name)
 
     async def PatchServingEndpointNotifications(
         self, request: pb.PatchServingEndpointNotificationsRequest, context: _Context
@@ -164,7 +166,7 @@ class EndpointServicer(EndpointServiceServicer):
         self, request: pb.GetServingEndpointOpenApiRequest, context: _Context
     ) -> HttpBody:
         """Read an OpenAPI description of how to query the endpoint."""
-        record = await self._endpoints.get(request.name)
+        record = await self._endpoints.get(current_principal.get(), request.name)
         return HttpBody(content_type="application/json", data=build_openapi(record))
 
 

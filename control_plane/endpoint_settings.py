@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterable, Sequence
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
 from modelserving.v1.endpoint_pb2 import EmailNotifications, EndpointTag, RateLimit
 
-from control_plane.authentication import Principal
 from control_plane.endpoint_lookup import lock_endpoint, read_endpoint
 from control_plane.endpoints import Rollout
 from control_plane.errors import InvalidParameter
+from control_plane.principal import Principal
 from control_plane.store import endpoint_changes
 from control_plane.store.database import Database
 from control_plane.store.endpoint_store import EndpointRecord
@@ -50,13 +50,13 @@ class EndpointSettings:
             await endpoint_changes.set_tags(transaction, record.id, tags)
         return tags
 
-    async def get_rate_limits(self, name: str) -> list[RateLimit]:
+    async def get_rate_limits(self, principal: Principal, name: str) -> list[RateLimit]:
         """Return the deprecated rate limits.
 
         Raises:
             NotFound: There is no such endpoint.
         """
-        return (await read_endpoint(self._database, name)).rate_limits
+        return (await read_endpoint(self._database, principal, name)).rate_limits
 
     async def put_rate_limits(
         self, principal: Principal, name: str, given: Iterable[RateLimit]
@@ -74,13 +74,15 @@ class EndpointSettings:
         await self._rollout.wait_applied(revision)
         return limits
 
-    async def get_ai_gateway(self, name: str) -> AiGatewayConfig:
+    async def get_ai_gateway(self, principal: Principal, name: str) -> AiGatewayConfig:
         """Return the AI Gateway settings.
 
         Raises:
             NotFound: There is no such endpoint.
         """
-        return (await read_endpoint(self._database, name)).ai_gateway or AiGatewayConfig()
+        return (
+            await read_endpoint(self._database, principal, name)
+        ).ai_gateway or AiGatewayConfig()
 
     async def put_ai_gateway(
         self, principal: Principal, name: str, given: AiGatewayConfig
@@ -113,7 +115,7 @@ class EndpointSettings:
             if given is not None:
                 addresses = build_notifications(given)
                 await endpoint_changes.set_email_notifications(transaction, record.id, addresses)
-        return await read_endpoint(self._database, name)
+        return await read_endpoint(self._database, principal, name)
 
 
 def _patch(

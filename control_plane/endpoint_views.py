@@ -13,8 +13,8 @@ from modelserving.v1.endpoint_pb2 import (
 )
 from modelserving.v1.endpoint_service_pb2 import ServingEndpointConfigVersion
 
-from control_plane.authentication import Principal
-from control_plane.permissions import permission_level
+from control_plane.permissions import level_of
+from control_plane.principal import Principal
 from control_plane.store.endpoint_store import EndpointRecord, StoredVersion
 from control_plane.store.tables import Outcome, Phase
 from control_plane.validation import is_external
@@ -79,7 +79,7 @@ def _build_base(record: EndpointRecord, principal: Principal) -> ServingEndpoint
         state=_build_state(record),
         tags=record.tags,
         id=record.id,
-        permission_level=permission_level(principal, record.creator),
+        permission_level=level_of(principal, record.grants).name,
         task=task_of(newest.config) if newest else None,
         endpoint_type=EXTERNAL_MODEL if external else None,
         creator_display_name=record.creator,

@@ -17,7 +17,6 @@ from modelserving.v1.endpoint_pb2 import EndpointConfig, EndpointConfigInput
 from modelserving.v1.endpoint_service_pb2 import CreateServingEndpointRequest
 
 from adapters.egress import EgressPolicy
-from control_plane.authentication import Principal
 from control_plane.clock import Clock
 from control_plane.config_input import build_config, build_traffic
 from control_plane.credentials import CredentialVault, require_secrets, take_plaintexts
@@ -25,6 +24,8 @@ from control_plane.encryption import SealBroken, Sealer
 from control_plane.endpoint_lookup import lock_endpoint, read_endpoint
 from control_plane.endpoint_views import EXTERNAL_MODEL
 from control_plane.errors import Conflict, InvalidParameter, NotFound
+from control_plane.permissions import level_of
+from control_plane.principal import Level, Principal
 from control_plane.store import endpoint_changes, endpoint_store
 from control_plane.store.database import Database, Transaction
 from control_plane.store.endpoint_changes import NewEndpoint, NewVersion
@@ -120,20 +121,21 @@ class Endpoints:
             else:
                 # Workers tell an endpoint that is not ready from one that does not exist.
                 await transaction.revise(EventKind.ENDPOINT, new.id)
-        return await self._settled(new.id, new.name)
+        return await self._settled(principal, new.id, new.name)
 
-    async def get(self, name: str) -> EndpointRecord:
+    async def get(self, principal: Principal, name: str) -> EndpointRecord:
         """Return an endpoint.
 
         Raises:
             NotFound: There is none of that name.
         """
-        return await read_endpoint(self._database, name)
+        return await read_endpoint(self._database, principal, name)
 
-    async def list_all(self) -> list[EndpointRecord]:
-        """Return all endpoints, ordered by name."""
+    async def list_all(self, principal: Principal) -> list[EndpointRecord]:
+        """Return all endpoints that the principal may see, ordered by name."""
         async with self._database.read() as session:
-            return await endpoint_store.list_all(session)
+            records = await endpoint_store.list_all(session)
+        return [record for record in records if level_of(principal, record.grants) > Level.NONE]
 
     async def update_config(
         self, principal: Principal, name: str, given: EndpointConfigInput
@@ -158,7 +160,7 @@ class Endpoints:
             check_supported(given, draft.config)
             _carry_over(record, draft.config)
             await self._begin(transaction, principal, record.id, record.last_version + 1, draft)
-        return await self._settled(record.id, name)
+        return await self._settled(principal, record.id, name)
 
     async def rollback(self, principal: Principal, name: str, version: int) -> EndpointRecord:
         """Roll out the content of a past version as a new one.
@@ -175,7 +177,7 @@ class Endpoints:
                 raise NotFound(f"Endpoint '{name}' has no configuration version {version}.")
             draft = await self._draft_again(transaction, record.id, past)
             await self._begin(transaction, principal, record.id, record.last_version + 1, draft)
-        return await self._settled(record.id, name)
+        return await self._settled(principal, record.id, name)
 
     async def cancel_update(self, principal: Principal, name: str) -> EndpointRecord:
         """Cancel the update in progress.
@@ -194,7 +196,7 @@ class Endpoints:
                     "be cancelled; roll back to the old version instead."
                 )
             await endpoint_changes.cancel_rollout(transaction, record)
-        return await self.get(name)
+        return await self.get(principal, name)
 
     async def delete(self, principal: Principal, name: str) -> None:
         """Delete an endpoint with its versions and credentials.
@@ -223,6 +225,7 @@ class Endpoints:
             id=self._new_id(),
             name=request.name,
             creator=principal.name,
+            creator_id=principal.id,
             created_ms=self._clock(),
             description=request.description,
             budget_policy_id=request.budget_policy_id or None,
@@ -299,9 +302,9 @@ class Endpoints:
         )
         await endpoint_changes.begin_rollout(transaction, endpoint_id, new)
 
-    async def _settled(self, endpoint_id: str, name: str) -> EndpointRecord:
+    async def _settled(self, principal: Principal, endpoint_id: str, name: str) -> EndpointRecord:
         await self._rollout.wait_settled(endpoint_id)
-        return await self.get(name)
+        return await self.get(principal, name)
 
 
 def _carry_over(record: EndpointRecord, config: EndpointConfig) -> None:

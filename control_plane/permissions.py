@@ -1,33 +1,45 @@
-"""Who may do what with an endpoint.
+"""Who may do what with an endpoint: decided from its grants.
 
-For now an administrator may do everything, and the creator of an endpoint manages it.
-
-Before: `endpoints`, `endpoint_settings`, `secrets`, `endpoint_views`.
+What a principal may not see does not exist for it; what it may see but not do is refused. Workers
+decide in the same way (`data_plane/access.py`). Before: `endpoint_lookup`, `secrets`,
+`endpoint_views`. After: `principal`.
 """
 
-from control_plane.authentication import Principal
-from control_plane.errors import PermissionDenied
+from collections.abc import Mapping
 
-CAN_MANAGE = "CAN_MANAGE"
-CAN_QUERY = "CAN_QUERY"
-
-
-def permission_level(principal: Principal, creator: str) -> str:
-    """Return the principal's level on an endpoint made by `creator`."""
-    return CAN_MANAGE if principal.admin or principal.name == creator else CAN_QUERY
+from control_plane.errors import NotFound, PermissionDenied
+from control_plane.principal import Level, Principal
 
 
-def require_manage(principal: Principal, name: str, creator: str) -> None:
-    """Check that the principal may change the endpoint `name`.
+def level_of(principal: Principal, grants: Mapping[str, Level]) -> Level:
+    """Return what `grants`, by identifiers of principals and groups, allow a principal."""
+    if principal.admin:
+        return Level.CAN_MANAGE
+    held = [grants.get(grantee, Level.NONE) for grantee in principal.group_ids]
+    return max(grants.get(principal.id, Level.NONE), *held, Level.NONE)
+
+
+def require_level(
+    principal: Principal, name: str, grants: Mapping[str, Level], needed: Level
+) -> None:
+    """Check that a principal has a level on the endpoint `name`.
 
     Raises:
-        PermissionDenied: It may not.
+        NotFound: It may not even see the endpoint.
+        PermissionDenied: It may see it, but has too low a level.
     """
-    if permission_level(principal, creator) != CAN_MANAGE:
+    level = level_of(principal, grants)
+    if level is Level.NONE:
+        raise endpoint_not_found(name)
+    if level < needed:
         raise PermissionDenied(
-            f"'{principal.name}' needs {CAN_MANAGE} on endpoint '{name}'; ask its creator "
-            f"'{creator}'."
+            f"'{principal.name}' needs {needed.name} on endpoint '{name}'; ask one who manages it."
         )
+
+
+def endpoint_not_found(name: str) -> NotFound:
+    """Return the error for an endpoint that does not exist, or not for the caller."""
+    return NotFound(f"Endpoint with name '{name}' does not exist.")
 
 
 def require_admin(principal: Principal) -> None:

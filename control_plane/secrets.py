@@ -6,13 +6,13 @@ secret (`credentials`), so its users are told when the value changes.
 
 import re
 
-from control_plane.authentication import Principal
 from control_plane.clock import Clock
 from control_plane.credentials import find_references, reference_to, secret_place
 from control_plane.encryption import Sealer
 from control_plane.endpoints import Rollout
 from control_plane.errors import InvalidParameter, NotFound
 from control_plane.permissions import require_admin
+from control_plane.principal import Principal
 from control_plane.store import endpoint_store, secret_store
 from control_plane.store.database import Database, Transaction
 from control_plane.store.endpoint_store import StoredEndpoint

@@ -1,28 +1,29 @@
 """Who calls, and may they? Answered from the snapshot alone, without a remote call.
 
-Used by `invocation.py`. A token is looked up by its digest; permissions of single endpoints will
-be decided in `authorize`.
+Used by `invocation.py`. The control plane decides in the same way
+(`control_plane/permissions.py`).
 """
 
 from collections.abc import Mapping
 
 from adapters.rpc.authorization import digest, parse_token
 from adapters.rpc.metadata import AUTHORIZATION
-from data_plane.errors import PermissionDenied, Unauthenticated, WorkerNotReady
-from data_plane.snapshot import Endpoint, Snapshot, Token
+from data_plane.callers import Callers, Principal
+from data_plane.errors import EndpointNotFound, PermissionDenied, Unauthenticated, WorkerNotReady
+from data_plane.snapshot import CAN_QUERY, Endpoint, Snapshot
 
 
-def authenticate(snapshot: Snapshot, metadata: Mapping[str, str], now_ms: float) -> Token:
-    """Return the accepted token that the caller presents.
+def authenticate(snapshot: Snapshot, metadata: Mapping[str, str], now_ms: float) -> Principal:
+    """Return the principal that calls.
 
     Args:
-        snapshot: Holds the digests of all accepted tokens.
+        snapshot: Holds everyone who may call.
         metadata: Request metadata.
         now_ms: Wall time, milliseconds since the epoch.
 
     Raises:
         WorkerNotReady: The snapshot is the empty one that a worker starts with.
-        Unauthenticated: There is no token, or it is unknown or expired.
+        Unauthenticated: There is no token, or it is not valid.
     """
     if not snapshot.store_id:
         # To deny a good token would make clients give up that only have to try again.
@@ -30,19 +31,43 @@ def authenticate(snapshot: Snapshot, metadata: Mapping[str, str], now_ms: float)
     token = parse_token(metadata.get(AUTHORIZATION))
     if token is None:
         raise Unauthenticated("Send a token as `Authorization: Bearer <token>`.")
-    known = snapshot.digests.get(digest(token))
+    return _owner(snapshot.callers, token, now_ms)
+
+
+def authorize(principal: Principal, endpoint: Endpoint) -> None:
+    """Check that the principal may query `endpoint`.
+
+    Raises:
+        EndpointNotFound: It may not even see the endpoint.
+        PermissionDenied: It may see it, but not query it.
+    """
+    level = level_of(principal, endpoint)
+    if level < CAN_QUERY:
+        if not level:
+            raise EndpointNotFound
+        raise PermissionDenied(
+            f"You may see endpoint '{endpoint.name}' but not query it; ask one who manages it for "
+            "CAN_QUERY."
+        )
+
+
+def level_of(principal: Principal, endpoint: Endpoint) -> int:
+    """Return the principal's permission level on `endpoint`: a `PermissionLevel`, 0 for none."""
+    grants = endpoint.grants
+    level = CAN_QUERY if principal.admin else grants.get(principal.id, 0)
+    if level < CAN_QUERY:
+        for group_id in principal.group_ids:
+            level = max(level, grants.get(group_id, 0))
+    return level
+
+
+def _owner(callers: Callers, token: str, now_ms: float) -> Principal:
+    known = callers.digests.get(digest(token))
     if known is None:
         raise Unauthenticated("The token is not valid.")
     if known.expiry_ms and known.expiry_ms <= now_ms:
         raise Unauthenticated("The token has expired.")
-    return known
-
-
-def authorize(token: Token, endpoint: Endpoint) -> None:
-    """Check that the token's principal may query `endpoint`.
-
-    Raises:
-        PermissionDenied: It may not.
-    """
-    if not token.admin:
-        raise PermissionDenied(f"You may not query endpoint '{endpoint.name}'.")
+    principal = callers.principals.get(known.principal_id)
+    if principal is None:
+        raise Unauthenticated("The token's owner is not active.")
+    return principal

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from adapters.providers.errors import AdapterError
 from adapters.providers.types import Usage
 from adapters.telemetry import log_fields
+from data_plane.callers import Principal
 from data_plane.metrics import Metrics
-from data_plane.snapshot import Config, Endpoint, ServedEntity, Token
+from data_plane.snapshot import Config, Endpoint, ServedEntity
 
 _log = logging.getLogger("data_plane.access")
 OK = 200
@@ -33,7 +34,7 @@ class Record:
 
     request_id: str
     started: float
-    token: Token | None = None
+    principal: Principal | None = None
     endpoint: Endpoint | None = None
     config: Config | None = None
     entity: ServedEntity | None = None
@@ -107,8 +108,8 @@ def _fields(record: Record, duration: float, first_chunk: float | None) -> dict[
         fields["served_entity"] = record.entity.name
         fields["config_version"] = record.config.version
         fields["task"] = record.entity.task
-    if record.token:
-        fields["principal"] = record.token.principal
+    if record.principal:
+        fields["principal"] = record.principal.name
     if first_chunk is not None:
         fields["first_chunk_ms"] = round(first_chunk * 1000, 2)
         fields["chunks"] = record.chunks

@@ -2,7 +2,7 @@
 
 `snapshot_watcher.py` applies what the control plane pushes; `invocation.py` reads `current` once
 per call and never sees a half-applied change. A configuration that did not change keeps its
-compiled form, so activating what was prepared costs nothing.
+compiled form, so activating what was prepared costs nothing. Who may call is `callers.py`'s.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,10 @@ from adapters.providers.errors import ConfigRefused
 from adapters.providers.registry import build_adapter
 from adapters.providers.unavailable import UnavailableAdapter
 from adapters.rpc.metadata import CONFIG_VERSION, SERVED_MODEL, Metadata
+from data_plane.callers import Callers, CallersBuilder
 from data_plane.routing import Deck
+
+CAN_QUERY = int(snapshot_pb2.PERMISSION_LEVEL_CAN_QUERY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,23 +76,21 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One endpoint: the configuration that serves, and the one that is ready to."""
+    """One endpoint.
+
+    Attributes:
+        id: Identifier.
+        name: Name that callers query.
+        active: Configuration that serves.
+        prepared: Configuration that is ready to.
+        grants: Permission levels by identifiers of principals and groups.
+    """
 
     id: str
     name: str
     active: Config | None
     prepared: Config | None
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """An access token that is accepted."""
-
-    id: str
-    digest: bytes = field(repr=False)
-    principal: str
-    admin: bool
-    expiry_ms: int
+    grants: Mapping[str, int] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +101,7 @@ class Snapshot:
     store_id: str = ""
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict, repr=False)
     names: Mapping[str, Endpoint] = field(default_factory=dict, repr=False)
-    tokens: Mapping[str, Token] = field(default_factory=dict, repr=False)
-    digests: Mapping[bytes, Token] = field(default_factory=dict, repr=False)
+    callers: Callers = field(default_factory=Callers, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,17 +138,14 @@ class SnapshotBuilder:
         self._removed = list(base.names) if empty else []
         self._endpoints = dict(start.endpoints)
         self._names = dict(start.names)
-        self._tokens = dict(start.tokens)
-        self._digests = dict(start.digests)
+        self._callers = CallersBuilder(start.callers)
 
     def apply(self, delta: snapshot_service_pb2.ConfigDelta) -> None:
         """Apply a change."""
         for endpoint_id in delta.removed_endpoint_ids:
             self._remove_endpoint(endpoint_id)
-        for token_id in delta.removed_token_ids:
-            self._remove_token(token_id)
         self.put_endpoints(delta.endpoints)
-        self.put_tokens(delta.tokens)
+        self._callers.apply(delta)
 
     def put_endpoints(self, resources: Iterable[snapshot_pb2.EndpointResource]) -> None:
         """Compile endpoints; what fails is noted in `failures`."""
@@ -160,18 +157,13 @@ class SnapshotBuilder:
             if failure:
                 self.failures.append(failure)
 
-    def put_tokens(self, resources: Iterable[snapshot_pb2.TokenResource]) -> None:
-        """Add or replace access tokens."""
-        for item in resources:
-            self._remove_token(item.id)
-            token = Token(item.id, item.digest, item.principal, item.admin, item.expiry_ms)
-            self._tokens[token.id] = self._digests[token.digest] = token
+    def put_callers(self, chunk: snapshot_service_pb2.SnapshotChunk) -> None:
+        """Add those who may call."""
+        self._callers.put(chunk)
 
     def build(self, revision: int, store_id: str) -> Snapshot:
         """Return the snapshot."""
-        return Snapshot(
-            revision, store_id, self._endpoints, self._names, self._tokens, self._digests
-        )
+        return Snapshot(revision, store_id, self._endpoints, self._names, self._callers.build())
 
     def gone(self) -> list[str]:
         """Return the names that no endpoint has any longer."""
@@ -183,10 +175,6 @@ class SnapshotBuilder:
         if endpoint and self._names.get(endpoint.name) is endpoint:
             del self._names[endpoint.name]
             self._removed.append(endpoint.name)
-
-    def _remove_token(self, token_id: str) -> None:
-        if token := self._tokens.pop(token_id, None):
-            self._digests.pop(token.digest, None)
 
 
 def compile_endpoint(
@@ -204,7 +192,8 @@ def compile_endpoint(
         active, refused = _try_compile(resource.id, resource.active, known, random)
         if refused:
             active, failure = (old.active if old else None), refused
-    return Endpoint(resource.id, resource.name, active, prepared), failure
+    grants = {intern(grant.grantee_id): int(grant.level) for grant in resource.grants}
+    return Endpoint(resource.id, resource.name, active, prepared, grants), failure
 
 
 def _try_compile(

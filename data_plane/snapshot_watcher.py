@@ -199,7 +199,7 @@ class SnapshotWatcher:
         for start in range(0, len(chunk.endpoints), _BATCH):
             builder.put_endpoints(chunk.endpoints[start : start + _BATCH])
             await asyncio.sleep(0)
-        builder.put_tokens(chunk.tokens)
+        builder.put_callers(chunk)
         self._readiness.heard(0)
         if chunk.last:
             self._full = None

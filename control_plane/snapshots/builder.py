@@ -1,18 +1,30 @@
-"""From stored endpoints and tokens to the resources that workers hold.
+"""From stored endpoints, principals and tokens to the resources that workers hold.
 
 Before: `store.endpoint_store`, `credentials`. After: `snapshots.cache`.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import TypeAlias
 
-from modelserving.snapshot.v1.snapshot_pb2 import EndpointResource, TokenResource
+from modelserving.snapshot.v1.snapshot_pb2 import (
+    EndpointResource,
+    Grant,
+    IssuerResource,
+    Membership,
+    PrincipalResource,
+    TokenResource,
+)
 from modelserving.v1.endpoint_pb2 import EndpointConfig
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from control_plane.credentials import CredentialResolver
+from control_plane.principal import ADMINS_ID
 from control_plane.store.endpoint_store import StoredEndpoint, load_endpoints
-from control_plane.store.tables import Phase
+from control_plane.store.principal_store import StoredPrincipal, load_principals
+from control_plane.store.tables import EventKind, Phase, PrincipalKind
 from control_plane.store.token_store import StoredToken, load_tokens
+
+Resource: TypeAlias = EndpointResource | PrincipalResource | TokenResource | IssuerResource
 
 
 class ResourceBuilder:
@@ -21,10 +33,25 @@ class ResourceBuilder:
     def __init__(self, resolver: CredentialResolver) -> None:
         self._resolver = resolver
 
-    async def endpoints(
+    async def load(
+        self, session: AsyncSession, kind: EventKind, keys: Collection[str] | None
+    ) -> Mapping[str, Resource]:
+        """Return the resources `keys` of a kind that exist, by key; None: all of the kind."""
+        match kind:
+            case EventKind.ENDPOINT:
+                return {item.id: item for item in await self._endpoints(session, keys)}
+            case EventKind.PRINCIPAL:
+                principals = await load_principals(session, keys)
+                return {item.id: _build_principal(item) for item in principals if item.active}
+            case EventKind.TOKEN:
+                tokens = await load_tokens(session, keys)
+                return {item.id: _build_token(item) for item in tokens}
+            case EventKind.ISSUER:
+                return {}
+
+    async def _endpoints(
         self, session: AsyncSession, ids: Collection[str] | None
     ) -> list[EndpointResource]:
-        """Return the resources of the endpoints `ids` that exist; None: of all."""
         stored = await load_endpoints(session, ids)
         versions = [version for endpoint in stored for version in _versions_to_push(endpoint)]
         resolved = await self._resolver.resolve_all(session, versions)
@@ -33,12 +60,6 @@ class ResourceBuilder:
             for (endpoint_id, version, _), config in zip(versions, resolved, strict=True)
         }
         return [_build_endpoint(endpoint, configs) for endpoint in stored]
-
-    async def tokens(
-        self, session: AsyncSession, ids: Collection[str] | None
-    ) -> list[TokenResource]:
-        """Return the resources of the tokens `ids` that exist; None: of all."""
-        return [_build_token(token) for token in await load_tokens(session, ids)]
 
 
 def _versions_to_push(endpoint: StoredEndpoint) -> Sequence[tuple[str, int, EndpointConfig]]:
@@ -64,6 +85,11 @@ def _build_endpoint(
         prepared=configs[endpoint.id, prepared[0]] if prepared else None,
         rate_limits=endpoint.rate_limits,
         ai_gateway=endpoint.ai_gateway,
+        grants=[
+            # The numbers of the levels are the same in both.
+            Grant(grantee_id=grantee, level=int(level))  # type: ignore[arg-type]
+            for grantee, level in endpoint.grants.items()
+        ],
     )
 
 
@@ -71,7 +97,20 @@ def _build_token(token: StoredToken) -> TokenResource:
     return TokenResource(
         id=token.id,
         digest=token.digest,
-        principal=token.principal,
-        admin=token.admin,
+        principal_id=token.principal_id,
         expiry_ms=token.expiry_ms or 0,
+    )
+
+
+def _build_principal(principal: StoredPrincipal) -> PrincipalResource:
+    return PrincipalResource(
+        id=principal.id,
+        name=principal.name,
+        service_principal=principal.kind is PrincipalKind.SERVICE_PRINCIPAL,
+        admin=ADMINS_ID in principal.groups,
+        memberships=[
+            Membership(group_id=group_id, group_name=name)
+            for group_id, name in principal.groups.items()
+        ],
+        tokens_valid_from=principal.tokens_valid_from_ms // 1000,
     )

@@ -6,14 +6,13 @@ Before: `builder`. After: `snapshot_servicer`.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
-from modelserving.snapshot.v1.snapshot_pb2 import EndpointResource, TokenResource
 from modelserving.snapshot.v1.snapshot_service_pb2 import ConfigDelta, SnapshotChunk
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from control_plane.snapshots.builder import ResourceBuilder
+from control_plane.snapshots.builder import Resource, ResourceBuilder
 from control_plane.store.database import Database
 from control_plane.store.event_store import Event, Head, read_events, read_head
 from control_plane.store.tables import EventKind
@@ -21,8 +20,22 @@ from control_plane.store.tables import EventKind
 # A part of a full snapshot holds this many resources: far below gRPC's message limit.
 _CHUNK_RESOURCES = 500
 
-T = TypeVar("T")
 _Key = tuple[EventKind, str]
+
+
+class _Fields(NamedTuple):
+    """Fields of a message to a worker."""
+
+    held: str
+    removed: str
+
+
+_FIELDS: Mapping[EventKind, _Fields] = {
+    EventKind.ENDPOINT: _Fields("endpoints", "removed_endpoint_ids"),
+    EventKind.PRINCIPAL: _Fields("principals", "removed_principal_ids"),
+    EventKind.TOKEN: _Fields("tokens", "removed_token_ids"),
+    EventKind.ISSUER: _Fields("issuers", "removed_issuers"),
+}
 
 
 class SnapshotCache:
@@ -31,8 +44,7 @@ class SnapshotCache:
     def __init__(self, database: Database, builder: ResourceBuilder) -> None:
         self._database = database
         self._builder = builder
-        self._endpoints: dict[str, EndpointResource] = {}
-        self._tokens: dict[str, TokenResource] = {}
+        self._held: dict[EventKind, dict[str, Resource]] = {kind: {} for kind in EventKind}
         # Newest revision of each resource that changed, removed ones included, oldest first.
         self._changes: OrderedDict[_Key, int] = OrderedDict()
         self._head = Head(revision=0, compacted=0, store_id="")
@@ -51,7 +63,7 @@ class SnapshotCache:
     @property
     def holds_endpoints(self) -> bool:
         """Whether there is any endpoint."""
-        return bool(self._endpoints)
+        return bool(self._held[EventKind.ENDPOINT])
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call `listener` after each change."""
@@ -66,10 +78,9 @@ class SnapshotCache:
         async with self._database.read() as session:
             head = await read_head(session)
             events = await read_events(session, head.compacted, head.revision)
-            endpoints = await self._builder.endpoints(session, None)
-            tokens = await self._builder.tokens(session, None)
-        self._endpoints = {endpoint.id: endpoint for endpoint in endpoints}
-        self._tokens = {token.id: token for token in tokens}
+            self._held = {
+                kind: dict(await self._builder.load(session, kind, None)) for kind in EventKind
+            }
         self._changes.clear()
         self._note(events)
         self._advance(head)
@@ -110,27 +121,24 @@ class SnapshotCache:
     def chunks(self) -> Iterator[SnapshotChunk]:
         """Return the full snapshot in parts, as it is now."""
         head = self._head
-        endpoints = list(self._endpoints.values())
-        tokens = list(self._tokens.values())
-        for start in range(0, len(endpoints), _CHUNK_RESOURCES):
-            yield SnapshotChunk(
-                revision=head.revision,
-                store_id=head.store_id,
-                endpoints=endpoints[start : start + _CHUNK_RESOURCES],
-            )
-        yield SnapshotChunk(
-            revision=head.revision, store_id=head.store_id, tokens=tokens, last=True
-        )
+        held = {kind: list(resources.values()) for kind, resources in self._held.items()}
+        for kind, resources in held.items():
+            for start in range(0, len(resources), _CHUNK_RESOURCES):
+                part = resources[start : start + _CHUNK_RESOURCES]
+                chunk = SnapshotChunk(revision=head.revision, store_id=head.store_id)
+                getattr(chunk, _FIELDS[kind].held).extend(part)
+                yield chunk
+        yield SnapshotChunk(revision=head.revision, store_id=head.store_id, last=True)
 
     async def _apply(self, session: AsyncSession, events: list[Event]) -> None:
-        endpoint_ids = {event.key for event in events if event.kind is EventKind.ENDPOINT}
-        if endpoint_ids:
-            endpoints = await self._builder.endpoints(session, endpoint_ids)
-            _replace(self._endpoints, endpoint_ids, {item.id: item for item in endpoints})
-        token_ids = {event.key for event in events if event.kind is EventKind.TOKEN}
-        if token_ids:
-            tokens = await self._builder.tokens(session, token_ids)
-            _replace(self._tokens, token_ids, {item.id: item for item in tokens})
+        for kind in EventKind:
+            keys = {event.key for event in events if event.kind is kind}
+            if keys:
+                found = await self._builder.load(session, kind, keys)
+                held = self._held[kind]
+                for key in keys:
+                    held.pop(key, None)
+                held.update(found)
 
     def _note(self, events: list[Event]) -> None:
         for event in events:
@@ -146,18 +154,10 @@ class SnapshotCache:
             listener()
 
     def _delta(self, kind: EventKind, key: str, revision: int) -> ConfigDelta:
-        if kind is EventKind.ENDPOINT:
-            endpoint = self._endpoints.get(key)
-            if endpoint is None:
-                return ConfigDelta(revision=revision, removed_endpoint_ids=[key])
-            return ConfigDelta(revision=revision, endpoints=[endpoint])
-        token = self._tokens.get(key)
-        if token is None:
-            return ConfigDelta(revision=revision, removed_token_ids=[key])
-        return ConfigDelta(revision=revision, tokens=[token])
-
-
-def _replace(held: dict[str, T], changed: set[str], found: dict[str, T]) -> None:
-    for key in changed:
-        held.pop(key, None)
-    held.update(found)
+        delta = ConfigDelta(revision=revision)
+        resource = self._held[kind].get(key)
+        if resource is None:
+            getattr(delta, _FIELDS[kind].removed).append(key)
+        else:
+            getattr(delta, _FIELDS[kind].held).append(resource)
+        return delta

@@ -3,7 +3,8 @@
 Neighbours: `tables` (the columns), `endpoint_store` (the statements).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from enum import IntEnum
 from functools import lru_cache
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from google.protobuf.message import Message
 from modelserving.v1.endpoint_pb2 import EndpointConfig
 
 M = TypeVar("M", bound=Message)
+L = TypeVar("L", bound=IntEnum)
 
 
 def encode(message: Message) -> str:
@@ -44,6 +46,16 @@ def decode_all(text: str, cls: type[M]) -> list[M]:
 def decode_config(text: str) -> EndpointConfig:
     """Return a configuration that the caller may change."""
     return EndpointConfig.FromString(_config_bytes(text))
+
+
+def encode_levels(levels: Mapping[str, IntEnum]) -> str:
+    """Return the JSON object of levels by identifiers."""
+    return orjson.dumps({key: level.name for key, level in levels.items()}).decode()
+
+
+def decode_levels(text: str, cls: type[L]) -> dict[str, L]:
+    """Return the levels by identifiers in a JSON object."""
+    return {key: cls[name] for key, name in orjson.loads(text).items()}
 
 
 def encode_optional(message: Message | None) -> str | None:

@@ -4,7 +4,7 @@ Before: `endpoints`. After: `tables`, `codec`. Beside: `endpoint_store`, which r
 `rollout_store`, which moves a rollout on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
@@ -18,6 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, delete, update
 
 from control_plane.errors import AlreadyExists
+from control_plane.principal import Level
 from control_plane.store import codec
 from control_plane.store.database import Transaction
 from control_plane.store.endpoint_store import EndpointRecord
@@ -39,6 +40,7 @@ class NewEndpoint:
     id: str
     name: str
     creator: str
+    creator_id: str
     created_ms: int
     description: str
     budget_policy_id: str | None
@@ -72,6 +74,8 @@ async def insert(transaction: Transaction, endpoint: NewEndpoint) -> None:
         id=endpoint.id,
         name=endpoint.name,
         creator=endpoint.creator,
+        creator_id=endpoint.creator_id,
+        grants_json=codec.encode_levels({endpoint.creator_id: Level.CAN_MANAGE}),
         created_ms=endpoint.created_ms,
         updated_ms=endpoint.created_ms,
         description=endpoint.description,
@@ -154,6 +158,15 @@ async def remove(transaction: Transaction, endpoint_id: str) -> int:
 async def set_tags(transaction: Transaction, endpoint_id: str, tags: Sequence[EndpointTag]) -> None:
     """Replace the tags."""
     await _update(transaction, endpoint_id, tags_json=codec.encode_all(tags))
+
+
+async def set_grants(
+    transaction: Transaction, endpoint_id: str, grants: Mapping[str, Level]
+) -> int:
+    """Replace who may do what, by identifiers of principals and groups; return the revision."""
+    text = codec.encode_levels(grants)
+    await _update(transaction, endpoint_id, grants_json=text)
+    return await transaction.revise(EventKind.ENDPOINT, endpoint_id)
 
 
 async def set_rate_limits(

@@ -3,7 +3,7 @@
 Before: `endpoints`, `snapshots.builder`. After: `tables`, `codec`. Beside: `endpoint_changes`.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
@@ -19,6 +19,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import Select
 
+from control_plane.principal import Level
 from control_plane.store import codec
 from control_plane.store.database import is_storable
 from control_plane.store.tables import (
@@ -50,6 +51,8 @@ class StoredEndpoint:
     pending: tuple[int, EndpointConfig] | None
     rate_limits: list[RateLimit]
     ai_gateway: AiGatewayConfig | None
+    # Levels by identifiers of principals and groups.
+    grants: Mapping[str, Level]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,9 @@ class EndpointRecord:
     id: str
     name: str
     creator: str
+    creator_id: str
+    # Levels by identifiers of principals and groups.
+    grants: Mapping[str, Level]
     created_ms: int
     updated_ms: int
     description: str
@@ -199,6 +205,7 @@ def _stored(
         pending=_numbered(in_rollout),
         rate_limits=codec.decode_all(row.rate_limits_json, RateLimit),
         ai_gateway=codec.decode_optional(row.ai_gateway_json, AiGatewayConfig),
+        grants=codec.decode_levels(row.grants_json, Level),
     )
 
 
@@ -209,6 +216,8 @@ def _record(
         id=row.id,
         name=row.name,
         creator=row.creator,
+        creator_id=row.creator_id,
+        grants=codec.decode_levels(row.grants_json, Level),
         created_ms=row.created_ms,
         updated_ms=row.updated_ms,
         description=row.description,

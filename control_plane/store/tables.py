@@ -15,6 +15,8 @@ class EventKind(StrEnum):
 
     ENDPOINT = "endpoint"
     TOKEN = "token"  # noqa: S105 - the word, not a credential
+    PRINCIPAL = "principal"
+    ISSUER = "issuer"
 
 
 class Phase(StrEnum):
@@ -64,7 +66,7 @@ class EventRow(SQLModel, table=True):
 
     revision: int = Field(primary_key=True, sa_type=BigInteger)
     kind: str
-    # Identifier of the endpoint or of the token.
+    # Identifier of what changed; of an issuer, its `iss` claim.
     key: str
 
 
@@ -76,6 +78,11 @@ class EndpointRow(SQLModel, table=True):
     id: str = Field(primary_key=True)
     name: str = Field(unique=True)
     creator: str
+    # Identifier of the creator's principal.
+    creator_id: str
+    # Levels by identifiers of principals and groups, such as {"123": "CAN_QUERY"}. Those of
+    # principals that are gone are left in place: identifiers are never used twice.
+    grants_json: str = "{}"
     created_ms: int = Field(sa_type=BigInteger)
     updated_ms: int = Field(sa_type=BigInteger)
     description: str = ""
@@ -138,6 +145,8 @@ class SecretScopeRow(SQLModel, table=True):
     name: str = Field(primary_key=True)
     creator: str
     created_ms: int = Field(sa_type=BigInteger)
+    # Permissions by identifiers of principals and groups, such as {"123": "MANAGE"}.
+    acl_json: str = "{}"
 
 
 class SecretRow(SQLModel, table=True):
@@ -151,6 +160,51 @@ class SecretRow(SQLModel, table=True):
     updated_ms: int = Field(sa_type=BigInteger)
 
 
+class PrincipalKind(StrEnum):
+    """What a principal is."""
+
+    USER = "user"
+    SERVICE_PRINCIPAL = "service_principal"
+
+
+class PrincipalRow(SQLModel, table=True):
+    """A user or a service principal."""
+
+    __tablename__ = "principal"
+
+    id: str = Field(primary_key=True)
+    kind: str
+    # User name, or application id of a service principal.
+    name: str = Field(unique=True)
+    display_name: str = ""
+    # One that is not active cannot call.
+    active: bool = True
+    created_ms: int = Field(sa_type=BigInteger)
+    # JWTs issued before this time are void.
+    tokens_valid_from_ms: int = Field(default=0, sa_type=BigInteger)
+
+
+class GroupRow(SQLModel, table=True):
+    """A group of principals. Of the group `users` all are members without a row."""
+
+    __tablename__ = "principal_group"
+
+    id: str = Field(primary_key=True)
+    name: str = Field(unique=True)
+    created_ms: int = Field(sa_type=BigInteger)
+
+
+class GroupMemberRow(SQLModel, table=True):
+    """A principal's membership in a group."""
+
+    __tablename__ = "group_member"
+
+    group_id: str = Field(primary_key=True, foreign_key="principal_group.id", ondelete="CASCADE")
+    principal_id: str = Field(
+        primary_key=True, foreign_key="principal.id", ondelete="CASCADE", index=True
+    )
+
+
 class AccessTokenRow(SQLModel, table=True):
     """An access token, known only by its digest."""
 
@@ -159,8 +213,7 @@ class AccessTokenRow(SQLModel, table=True):
 
     id: str = Field(primary_key=True)
     digest: bytes = Field(sa_type=LargeBinary)
-    principal: str
-    admin: bool = False
+    principal_id: str = Field(foreign_key="principal.id", ondelete="CASCADE", index=True)
     comment: str = ""
     created_ms: int = Field(sa_type=BigInteger)
     # None: never.

@@ -14,6 +14,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from adapters.rpc.authorization import digest
 from control_plane.clock import Clock
 from control_plane.store.database import Database
+from control_plane.store.principal_store import ensure_admin
 from control_plane.store.tables import AccessTokenRow, EventKind
 
 # Marks the token that the deployment's settings give.
@@ -28,8 +29,7 @@ class StoredToken:
 
     id: str
     digest: bytes
-    principal: str
-    admin: bool
+    principal_id: str
     # Milliseconds since the epoch; None: never.
     expiry_ms: int | None
 
@@ -64,9 +64,10 @@ async def ensure_admin_token(database: Database, token: str, principal: str, clo
     async with database.write() as transaction:
         # Replicas that start at the same time take turns.
         await transaction.hold_revisions()
+        principal_id = await ensure_admin(transaction, principal, clock())
         old = await _find_rows(transaction.session, token)
-        if [(row.digest, row.principal, row.comment) for row in old] == [
-            (digest(token), principal, ADMIN_COMMENT)
+        if [(row.digest, row.principal_id, row.comment) for row in old] == [
+            (digest(token), principal_id, ADMIN_COMMENT)
         ]:
             return
         for row in old:
@@ -75,8 +76,7 @@ async def ensure_admin_token(database: Database, token: str, principal: str, clo
         new = AccessTokenRow(
             id=uuid.uuid4().hex,
             digest=digest(token),
-            principal=principal,
-            admin=True,
+            principal_id=principal_id,
             comment=ADMIN_COMMENT,
             created_ms=clock(),
         )
@@ -98,4 +98,4 @@ async def _find_rows(session: AsyncSession, token: str) -> list[AccessTokenRow]:
 
 
 def _stored(row: AccessTokenRow) -> StoredToken:
-    return StoredToken(row.id, row.digest, row.principal, row.admin, row.expiry_ms)
+    return StoredToken(row.id, row.digest, row.principal_id, row.expiry_ms)

@@ -5,16 +5,26 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.authentication import Principal
 from control_plane.encryption import Sealer
 from control_plane.endpoint_settings import EndpointSettings
 from control_plane.endpoints import Endpoints
+from control_plane.principal import Level, Principal
 from control_plane.secrets import Secrets
+from control_plane.store import endpoint_changes, endpoint_store
 from control_plane.store.database import Database
 from control_plane.store.migrate import migrate
 from tests.control_plane.rollouts import FakeRollout
 
-ALICE = Principal("alice", admin=True)
+ALICE = Principal("alice-id", "alice", admin=True)
+
+
+async def share(database: Database, name: str, grantee: Principal, level: Level) -> None:
+    """Give a principal a level on an endpoint beside its creator's."""
+    async with database.write() as transaction:
+        record = await endpoint_store.find(transaction.session, name)
+        assert record is not None
+        grants = {**record.grants, grantee.id: level}
+        await endpoint_changes.set_grants(transaction, record.id, grants)
 
 
 class FakeClock:

@@ -29,7 +29,7 @@ async def history(
 async def test_all_versions_are_listed_newest_first(
     history: ConfigHistory, clock: FakeClock
 ) -> None:
-    versions = [build_version(version) for version in await history.list_all("chat")]
+    versions = [build_version(version) for version in await history.list_all(ALICE, "chat")]
     assert [
         (version.config_version, version.outcome, version.outcome_message) for version in versions
     ] == [(3, "ACTIVE", ""), (2, "FAILED", "no"), (1, "SUPERSEDED", "")]
@@ -44,25 +44,29 @@ async def test_all_versions_are_listed_newest_first(
 
 
 async def test_a_version_can_be_read(history: ConfigHistory) -> None:
-    version = build_version(await history.get("chat", 2))
+    version = build_version(await history.get(ALICE, "chat", 2))
     assert version.config.config_version == 2
     assert version.config.served_entities[0].name == "bad"
     assert version.config.served_models[0].name == "bad"
 
 
 async def test_two_versions_can_be_compared(history: ConfigHistory) -> None:
-    (difference,) = await history.compare("chat", 1, 3)
+    (difference,) = await history.compare(ALICE, "chat", 1, 3)
     assert difference.path == "served_entities[chat].external_model.name"
     assert (difference.from_value, difference.to_value) == ('"gpt-4"', '"gpt-4o"')
-    assert await history.compare("chat", 3, 3) == []
+    assert await history.compare(ALICE, "chat", 3, 3) == []
 
 
 async def test_what_is_not_there(history: ConfigHistory) -> None:
     with pytest.raises(NotFound, match="no configuration version 9"):
-        await history.get("chat", 9)
+        await history.get(ALICE, "chat", 9)
     with pytest.raises(NotFound, match="no configuration version 9"):
-        await history.compare("chat", 1, 9)
-    for call in (history.list_all("none"), history.get("none", 1), history.compare("none", 1, 2)):
+        await history.compare(ALICE, "chat", 1, 9)
+    for call in (
+        history.list_all(ALICE, "none"),
+        history.get(ALICE, "none", 1),
+        history.compare(ALICE, "none", 1, 2),
+    ):
         with pytest.raises(NotFound, match="'none' does not exist"):
             await call
 

@@ -3,16 +3,16 @@ from google.protobuf import json_format
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
 from modelserving.v1.endpoint_pb2 import EmailNotifications, EndpointTag, RateLimit
 
-from control_plane.authentication import Principal
 from control_plane.endpoint_settings import EndpointSettings
 from control_plane.endpoints import Endpoints
 from control_plane.errors import InvalidParameter, NotFound, PermissionDenied
+from control_plane.principal import Level, Principal
 from control_plane.store.database import Database
 from control_plane.store.endpoint_store import load_endpoints
 from control_plane.store.event_store import read_head
 from control_plane.store.tables import Phase
 from tests.control_plane.configs import config_input, openai_entity
-from tests.control_plane.conftest import ALICE
+from tests.control_plane.conftest import ALICE, share
 from tests.control_plane.rollouts import FakeRollout
 from tests.control_plane.test_endpoints import KEY, with_model
 
@@ -21,7 +21,8 @@ GATEWAY = json_format.ParseDict(
     {"rate_limits": [{"calls": 1, "key": "endpoint", "renewal_period": "minute"}]},
     AiGatewayConfig(),
 )
-BOB = Principal("bob", admin=False)
+BOB = Principal("bob-id", "bob")
+CAROL = Principal("carol-id", "carol")
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +44,7 @@ async def test_tags_are_added_overwritten_and_deleted(
     changed = [EndpointTag(key="d"), EndpointTag(key="a", value="2")]
     tags = await settings.patch_tags(ALICE, "chat", changed, ["b", "unknown"])
     assert tags == [EndpointTag(key="a", value="2"), EndpointTag(key="c"), EndpointTag(key="d")]
-    assert (await endpoints.get("chat")).tags == tags
+    assert (await endpoints.get(ALICE, "chat")).tags == tags
     assert await settings.patch_tags(ALICE, "chat", [], []) == tags
     assert await revision(database) == before
 
@@ -58,7 +59,7 @@ async def test_tags_that_are_refused_change_nothing(
     with pytest.raises(InvalidParameter, match="would have 21 tags"):
         more = [EndpointTag(key=f"more{n}") for n in range(6)]
         await settings.patch_tags(ALICE, "chat", more, [])
-    assert (await endpoints.get("chat")).tags == many
+    assert (await endpoints.get(ALICE, "chat")).tags == many
 
 
 async def test_rate_limits_are_replaced_and_pushed(
@@ -66,29 +67,29 @@ async def test_rate_limits_are_replaced_and_pushed(
 ) -> None:
     before = await revision(database)
     assert await settings.put_rate_limits(ALICE, "chat", [LIMIT]) == [LIMIT]
-    assert await settings.get_rate_limits("chat") == [LIMIT]
+    assert await settings.get_rate_limits(ALICE, "chat") == [LIMIT]
     async with database.read() as session:
         (stored,) = await load_endpoints(session, None)
     assert stored.rate_limits == [LIMIT]
     assert rollout.applied == [before + 1] == [await revision(database)]
     assert await settings.put_rate_limits(ALICE, "chat", []) == []
-    assert await settings.get_rate_limits("chat") == []
+    assert await settings.get_rate_limits(ALICE, "chat") == []
 
 
 async def test_the_gateway_is_replaced_and_pushed(
     settings: EndpointSettings, endpoints: Endpoints, database: Database, rollout: FakeRollout
 ) -> None:
     before = await revision(database)
-    assert await settings.get_ai_gateway("chat") == AiGatewayConfig()
+    assert await settings.get_ai_gateway(ALICE, "chat") == AiGatewayConfig()
     assert await settings.put_ai_gateway(ALICE, "chat", GATEWAY) == GATEWAY
-    assert await settings.get_ai_gateway("chat") == GATEWAY
-    assert (await endpoints.get("chat")).ai_gateway == GATEWAY
+    assert await settings.get_ai_gateway(ALICE, "chat") == GATEWAY
+    assert (await endpoints.get(ALICE, "chat")).ai_gateway == GATEWAY
     async with database.read() as session:
         (stored,) = await load_endpoints(session, None)
     assert stored.ai_gateway == GATEWAY
     assert rollout.applied == [before + 1]
     assert await settings.put_ai_gateway(ALICE, "chat", AiGatewayConfig()) == AiGatewayConfig()
-    assert (await endpoints.get("chat")).ai_gateway is None
+    assert (await endpoints.get(ALICE, "chat")).ai_gateway is None
 
 
 async def test_a_refused_gateway_changes_nothing(settings: EndpointSettings) -> None:
@@ -96,13 +97,13 @@ async def test_a_refused_gateway_changes_nothing(settings: EndpointSettings) -> 
     bad = json_format.ParseDict({"rate_limits": [{"calls": 1}]}, AiGatewayConfig())
     with pytest.raises(InvalidParameter, match="renewal_period"):
         await settings.put_ai_gateway(ALICE, "chat", bad)
-    assert await settings.get_ai_gateway("chat") == GATEWAY
+    assert await settings.get_ai_gateway(ALICE, "chat") == GATEWAY
 
 
 async def test_notifications_are_replaced_and_nothing_else(
     settings: EndpointSettings, endpoints: Endpoints, database: Database
 ) -> None:
-    before, old = await revision(database), await endpoints.get("chat")
+    before, old = await revision(database), await endpoints.get(ALICE, "chat")
     given = EmailNotifications(on_update_failure=["a@example.com"])
     record = await settings.patch_notifications(ALICE, "chat", given)
     assert record.email_notifications == given
@@ -124,12 +125,14 @@ async def test_settings_may_change_during_an_update(
     await endpoints.update_config(ALICE, "chat", config_input(openai_entity(**KEY)))
     await settings.put_rate_limits(ALICE, "chat", [LIMIT])
     await settings.patch_tags(ALICE, "chat", [EndpointTag(key="a")], [])
-    record = await endpoints.get("chat")
+    record = await endpoints.get(ALICE, "chat")
     assert (record.phase, record.rate_limits) == (Phase.PREPARING, [LIMIT])
 
 
-async def test_who_may_not_and_what_is_not(settings: EndpointSettings) -> None:
-    for principal, name, error in ((BOB, "chat", PermissionDenied), (ALICE, "none", NotFound)):
+async def test_who_may_not_and_what_is_not(settings: EndpointSettings, database: Database) -> None:
+    cases = ((BOB, "chat", NotFound), (CAROL, "chat", PermissionDenied), (ALICE, "none", NotFound))
+    await share(database, "chat", CAROL, Level.CAN_QUERY)
+    for principal, name, error in cases:
         calls = (
             settings.patch_tags(principal, name, [], []),
             settings.put_rate_limits(principal, name, [LIMIT]),
@@ -139,6 +142,6 @@ async def test_who_may_not_and_what_is_not(settings: EndpointSettings) -> None:
         for call in calls:
             with pytest.raises(error):
                 await call
-    for read in (settings.get_rate_limits("none"), settings.get_ai_gateway("none")):
+    for read in (settings.get_rate_limits(ALICE, "none"), settings.get_ai_gateway(ALICE, "none")):
         with pytest.raises(NotFound):
             await read

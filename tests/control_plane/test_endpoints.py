@@ -7,7 +7,6 @@ from modelserving.v1.endpoint_service_pb2 import CreateServingEndpointRequest
 from sqlalchemy import event
 from sqlmodel import select
 
-from control_plane.authentication import Principal
 from control_plane.credentials import CredentialResolver
 from control_plane.encryption import Sealer
 from control_plane.endpoint_views import build_endpoint, build_summary
@@ -21,15 +20,16 @@ from control_plane.errors import (
     NotSupported,
     PermissionDenied,
 )
+from control_plane.principal import Level, Principal
 from control_plane.store.database import Database
 from control_plane.store.endpoint_store import EndpointRecord, load_endpoints
 from control_plane.store.event_store import read_events
 from control_plane.store.tables import CredentialRow, EndpointConfigRow, Phase
 from tests.control_plane.configs import config_input, openai_entity
-from tests.control_plane.conftest import ALICE, FakeClock
+from tests.control_plane.conftest import ALICE, FakeClock, share
 from tests.control_plane.rollouts import FakeRollout
 
-BOB = Principal("bob", admin=False)
+BOB = Principal("bob-id", "bob")
 KEY = {"openai_api_key_plaintext": "sk-1"}
 
 
@@ -124,12 +124,12 @@ async def test_a_created_endpoint_is_ready_and_complete(
         "description": "what",
     }
     assert len(record.id) == 32
-    assert await endpoints.get("chat") == record
+    assert await endpoints.get(ALICE, "chat") == record
 
 
 async def test_a_summary_leaves_out_traffic_and_states(endpoints: Endpoints) -> None:
     record = await endpoints.create(ALICE, with_model())
-    (listed,) = await endpoints.list_all()
+    (listed,) = await endpoints.list_all(ALICE)
     assert listed == record
     config = json_format.MessageToDict(
         build_summary(listed, ALICE).config, preserving_proto_field_name=True
@@ -145,7 +145,7 @@ async def test_a_summary_leaves_out_traffic_and_states(endpoints: Endpoints) -> 
 async def test_endpoints_are_listed_by_name(endpoints: Endpoints) -> None:
     for name in ("b", "C", "a"):
         await endpoints.create(ALICE, request(name))
-    assert [record.name for record in await endpoints.list_all()] == ["C", "a", "b"]
+    assert [record.name for record in await endpoints.list_all(ALICE)] == ["C", "a", "b"]
 
 
 async def test_the_given_key_reaches_the_workers_and_nobody_else(
@@ -176,7 +176,7 @@ async def test_a_name_is_taken_once(endpoints: Endpoints) -> None:
         await endpoints.create(ALICE, with_model())
     await endpoints.delete(ALICE, "chat")
     assert (await endpoints.create(ALICE, with_model())).last_version == 1
-    assert len(await endpoints.list_all()) == 1
+    assert len(await endpoints.list_all(ALICE)) == 1
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ async def test_a_refused_creation_leaves_nothing(
     fields: dict[str, object] = {"name": "chat", **change}
     with pytest.raises(error, match=message):
         await endpoints.create(ALICE, json_format.ParseDict(fields, CreateServingEndpointRequest()))
-    assert await endpoints.list_all() == []
+    assert await endpoints.list_all(ALICE) == []
     assert await event_keys(database) == []
 
 
@@ -245,7 +245,7 @@ async def test_the_old_configuration_is_shown_until_the_new_one_is_active(
             record = await endpoints.update_config(ALICE, "chat", given)
         else:
             await rollout.wait_settled(record.id)
-            record = await endpoints.get("chat")
+            record = await endpoints.get(ALICE, "chat")
         assert record.phase is phase
         assert states(record) == ("READY", "IN_PROGRESS")
         shown = view(record)
@@ -257,7 +257,7 @@ async def test_the_old_configuration_is_shown_until_the_new_one_is_active(
         assert shown.pending_config.served_entities[0].state.deployment == "DEPLOYMENT_CREATING"
     rollout.stop_at = Phase.SETTLED
     await rollout.wait_settled(record.id)
-    record = await endpoints.get("chat")
+    record = await endpoints.get(ALICE, "chat")
     assert states(record) == ("READY", "NOT_UPDATING")
     assert view(record).config.config_version == 2
     assert not view(record).HasField("pending_config")
@@ -274,7 +274,7 @@ async def test_a_second_update_is_refused_while_one_is_in_progress(
         await endpoints.update_config(ALICE, "chat", given)
     with pytest.raises(Conflict, match="currently being updated"):
         await endpoints.rollback(ALICE, "chat", 1)
-    assert (await endpoints.get("chat")).last_version == 2
+    assert (await endpoints.get(ALICE, "chat")).last_version == 2
 
 
 async def test_a_failed_update_keeps_the_old_configuration_and_says_why(
@@ -331,7 +331,7 @@ async def test_an_update_can_be_cancelled_until_the_workers_switch(
     await rollout.wait_settled(record.id)
     with pytest.raises(Conflict, match="can no longer be cancelled"):
         await endpoints.cancel_update(ALICE, "chat")
-    assert view(await endpoints.get("chat")).pending_config.config_version == 3
+    assert view(await endpoints.get(ALICE, "chat")).pending_config.config_version == 3
 
 
 async def test_a_traffic_split_alone_keeps_models_and_credentials(
@@ -387,7 +387,7 @@ async def test_entities_that_an_update_leaves_alone_keep_their_history(
     given = config_input(
         openai_entity(**KEY), openai_entity("more", **KEY), traffic_config={"routes": routes}
     )
-    carol = Principal("carol", admin=True)
+    carol = Principal("carol-id", "carol", admin=True)
     kept, added = view(await endpoints.update_config(carol, "chat", given)).config.served_entities
     assert (kept.creator, kept.creation_timestamp) == ("alice", first)
     assert (added.creator, added.creation_timestamp) == ("carol", clock.now_ms)
@@ -418,7 +418,7 @@ async def test_deleting_removes_versions_and_credentials_and_tells_the_workers(
     before = len(await event_keys(database))
     await endpoints.delete(ALICE, "chat")
     with pytest.raises(NotFound, match="'chat' does not exist"):
-        await endpoints.get("chat")
+        await endpoints.get(ALICE, "chat")
     assert await event_keys(database, before) == [record.id]
     assert rollout.applied == [before + 1]
     async with database.read() as session:
@@ -426,9 +426,16 @@ async def test_deleting_removes_versions_and_credentials_and_tells_the_workers(
         assert (await session.exec(select(EndpointConfigRow))).all() == []
 
 
-async def test_whoever_has_no_permission_changes_nothing(endpoints: Endpoints) -> None:
-    record = await endpoints.create(ALICE, with_model())
-    assert build_endpoint(record, BOB).permission_level == "CAN_QUERY"
+@pytest.mark.parametrize("level", [Level.NONE, Level.CAN_VIEW, Level.CAN_QUERY])
+async def test_whoever_has_no_permission_changes_nothing(
+    endpoints: Endpoints, database: Database, level: Level
+) -> None:
+    await endpoints.create(ALICE, with_model())
+    await share(database, "chat", BOB, level)
+    if level:
+        record = await endpoints.get(BOB, "chat")
+        assert build_endpoint(record, BOB).permission_level == level.name
+    assert [item.name for item in await endpoints.list_all(BOB)] == (["chat"] if level else [])
     given = config_input(openai_entity(**KEY))
     refused = (
         endpoints.update_config(BOB, "chat", given),
@@ -437,8 +444,12 @@ async def test_whoever_has_no_permission_changes_nothing(endpoints: Endpoints) -
         endpoints.delete(BOB, "chat"),
     )
     for call in refused:
-        with pytest.raises(PermissionDenied, match="'bob' needs CAN_MANAGE"):
-            await call
+        if level:
+            with pytest.raises(PermissionDenied, match="'bob' needs CAN_MANAGE"):
+                await call
+        else:
+            with pytest.raises(NotFound, match="'chat' does not exist"):
+                await call
     own = await endpoints.create(BOB, with_model("own"))
     assert build_endpoint(own, BOB).permission_level == "CAN_MANAGE"
     await endpoints.delete(BOB, "own")
@@ -446,7 +457,7 @@ async def test_whoever_has_no_permission_changes_nothing(endpoints: Endpoints) -
 
 async def test_an_unknown_endpoint_is_said_to_be(endpoints: Endpoints) -> None:
     calls = (
-        endpoints.get("none"),
+        endpoints.get(ALICE, "none"),
         endpoints.update_config(ALICE, "none", config_input(openai_entity(**KEY))),
         endpoints.cancel_update(ALICE, "none"),
         endpoints.rollback(ALICE, "none", 1),
@@ -459,7 +470,7 @@ async def test_an_unknown_endpoint_is_said_to_be(endpoints: Endpoints) -> None:
 
 async def test_a_nul_character_does_no_harm(endpoints: Endpoints) -> None:
     with pytest.raises(NotFound):
-        await endpoints.get("a\0")
+        await endpoints.get(ALICE, "a\0")
     with pytest.raises(NotFound):
         await endpoints.delete(ALICE, "a\0")
     tags = [{"key": "a\0", "value": "\0"}]
@@ -478,7 +489,7 @@ async def test_of_two_updates_at_once_one_is_made(
     )
     assert sum(isinstance(result, EndpointRecord) for result in results) == 1
     assert sum(isinstance(result, Conflict) for result in results) == 3
-    record = await endpoints.get("chat")
+    record = await endpoints.get(ALICE, "chat")
     assert (record.last_version, record.phase) == (2, Phase.PREPARING)
 
 
@@ -510,5 +521,5 @@ async def test_a_list_is_one_statement_however_many_endpoints_there_are(
         "before_cursor_execute",
         lambda *arguments: statements.append(arguments[2]),
     )
-    assert len(await endpoints.list_all()) == 3
+    assert len(await endpoints.list_all(ALICE)) == 3
     assert len([text for text in statements if text.startswith("SELECT")]) == 1

@@ -35,6 +35,7 @@ from control_plane.endpoint_settings import EndpointSettings
 from control_plane.endpoints import Endpoints
 from control_plane.errors import StoreUnavailable
 from control_plane.interceptor import Interceptor
+from control_plane.principal import Principal
 from control_plane.secret_servicer import SecretServicer
 from control_plane.secrets import Secrets
 from control_plane.store.database import Database
@@ -57,10 +58,10 @@ class FailingEndpoints(Endpoints):
 
     error: Exception | None = None
 
-    async def get(self, name: str) -> EndpointRecord:
+    async def get(self, principal: Principal, name: str) -> EndpointRecord:
         if self.error:
             raise self.error
-        return await super().get(name)
+        return await super().get(principal, name)
 
 
 @dataclass

@@ -2,11 +2,11 @@ import asyncio
 
 import pytest
 
-from control_plane.authentication import Principal
 from control_plane.credentials import CredentialResolver
 from control_plane.encryption import Sealer
 from control_plane.endpoints import Endpoints
 from control_plane.errors import AlreadyExists, InvalidParameter, NotFound, PermissionDenied
+from control_plane.principal import Principal
 from control_plane.secrets import Secrets
 from control_plane.store import endpoint_changes
 from control_plane.store.database import Database
@@ -20,7 +20,7 @@ from tests.control_plane.conftest import ALICE, FakeClock
 from tests.control_plane.rollouts import FakeRollout
 from tests.control_plane.test_endpoints import KEY, request, with_model
 
-BOB = Principal("bob", admin=False)
+BOB = Principal("bob-id", "bob")
 NAME = ("my_scope", "my_openai_api_key")
 
 
@@ -185,7 +185,7 @@ async def test_an_endpoint_that_is_just_being_made_is_not_missed(
     await create_scope(secrets)
     await secrets.put(ALICE, NAME, b"sk-old")
     async with asyncio.TaskGroup() as tasks, database.write() as transaction:
-        new = NewEndpoint("id", "one", "alice", 1, "", None, [], [], None, None)
+        new = NewEndpoint("id", "one", "alice", "alice-id", 1, "", None, [], [], None, None)
         await endpoint_changes.insert(transaction, new)
         version = NewVersion(1, stored_config(openai_entity()), "alice", 1, {}, 1)
         created = await endpoint_changes.begin_rollout(transaction, "id", version)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from modelserving.snapshot.v1 import snapshot_service_pb2 as watch_pb
-from modelserving.snapshot.v1.snapshot_pb2 import EndpointResource, TokenResource
+from modelserving.snapshot.v1.snapshot_pb2 import EndpointResource, PrincipalResource, TokenResource
 from modelserving.v1.endpoint_pb2 import EndpointConfig, Route, ServedEntity, TrafficConfig
 from modelserving.v1.external_model_pb2 import ExternalModel, OpenAiConfig
 
@@ -47,8 +47,13 @@ def endpoint(name: str, active: EndpointConfig | None = None, **rest: Any) -> En
 
 
 def token(value: str = TOKEN, **fields: Any) -> TokenResource:
-    values: dict[str, Any] = {"id": "token-1", "principal": "admin", "admin": True, **fields}
+    values: dict[str, Any] = {"id": "token-1", "principal_id": "id-admin", **fields}
     return TokenResource(digest=digest(value), **values)
+
+
+def principal(name: str = "admin", **fields: Any) -> PrincipalResource:
+    values: dict[str, Any] = {"id": f"id-{name}", "name": name, "admin": name == "admin", **fields}
+    return PrincipalResource(**values)
 
 
 def snapshot(
@@ -57,9 +62,15 @@ def snapshot(
     store_id: str = "store",
     last: bool = True,
     tokens: tuple[TokenResource, ...] = (token(),),
+    principals: tuple[PrincipalResource, ...] = (principal(),),
 ) -> watch_pb.WatchConfigResponse:
     chunk = watch_pb.SnapshotChunk(
-        revision=revision, store_id=store_id, endpoints=endpoints, tokens=tokens, last=last
+        revision=revision,
+        store_id=store_id,
+        endpoints=endpoints,
+        tokens=tokens,
+        principals=principals,
+        last=last,
     )
     return watch_pb.WatchConfigResponse(snapshot=chunk)
 

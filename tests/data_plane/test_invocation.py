@@ -2,6 +2,7 @@ import json
 import logging
 
 import pytest
+from modelserving.snapshot.v1.snapshot_pb2 import PERMISSION_LEVEL_CAN_VIEW, Grant
 from modelserving.v1.endpoint_pb2 import ServedEntity
 
 from tests.data_plane.conftest import WALL_MS, System
@@ -10,6 +11,7 @@ from tests.data_plane.messages import (
     EMBEDDINGS,
     endpoint,
     endpoint_config,
+    principal,
     snapshot,
     token,
 )
@@ -26,14 +28,25 @@ async def served(system: System) -> System:
     await system.apply(
         snapshot(
             1,
-            endpoint("chat", endpoint_config(system.entity("served-gpt"), version=7)),
+            endpoint(
+                "chat",
+                endpoint_config(system.entity("served-gpt"), version=7),
+                grants=[Grant(grantee_id="id-viewer", level=PERMISSION_LEVEL_CAN_VIEW)],
+            ),
             endpoint("completions", endpoint_config(completion)),
             endpoint("embeddings", endpoint_config(embedding)),
             endpoint("new"),
             tokens=(
                 token(),
                 token("expired-token", id="token-2", expiry_ms=int(WALL_MS)),
-                token("user-token", id="token-3", admin=False, principal="user"),
+                token("viewer-token", id="token-3", principal_id="id-viewer"),
+                token("stranger-token", id="token-4", principal_id="id-stranger"),
+                token("orphan-token", id="token-5", principal_id="id-nobody"),
+            ),
+            principals=(
+                principal(),
+                principal("viewer"),
+                principal("stranger"),
             ),
         )
     )
@@ -162,9 +175,20 @@ async def test_basic_credentials_are_accepted(served: System) -> None:
     assert answer.status == 200
 
 
-async def test_a_principal_without_permission_is_refused(served: System) -> None:
-    answer = await served.query("chat", HELLO, token="user-token")
-    assert (answer.status, answer.error_code) == (403, "PERMISSION_DENIED")
+@pytest.mark.parametrize(
+    ("caller", "status", "code"),
+    [
+        ("viewer", 403, "PERMISSION_DENIED"),
+        ("stranger", 404, "ENDPOINT_NOT_FOUND"),
+        ("orphan", 401, "UNAUTHENTICATED"),
+    ],
+)
+async def test_a_principal_without_permission_is_refused(
+    served: System, caller: str, status: int, code: str
+) -> None:
+    answer = await served.query("chat", HELLO, token=f"{caller}-token")
+    assert (answer.status, answer.error_code) == (status, code)
+    assert not served.emulator.requests
 
 
 async def test_an_endpoint_without_configuration_asks_to_come_back(served: System) -> None:

@@ -156,9 +156,9 @@ def test_a_name_can_pass_to_another_endpoint() -> None:
 def test_tokens_come_and_go() -> None:
     first = build(Snapshot(), tokens=[token("one", id="t")])
     rotated = build(first, tokens=[token("two", id="t")])
-    assert len(rotated.digests) == 1
-    assert rotated.digests.keys() != first.digests.keys()
-    assert not build(rotated, removed_token_ids=["t", "unknown"]).digests
+    assert len(rotated.callers.digests) == 1
+    assert rotated.callers.digests.keys() != first.callers.digests.keys()
+    assert not build(rotated, removed_token_ids=["t", "unknown"]).callers.digests
 
 
 def test_a_full_snapshot_forgets_what_it_does_not_name_and_reuses_the_rest() -> None:
@@ -180,4 +180,4 @@ def test_nothing_compiled_shows_a_secret() -> None:
     entity = compiled.active.entities[0]
     for value in (compiled, entity, entity.adapter, build(Snapshot(), tokens=[token()])):
         assert "sk-secret" not in repr(value)
-    assert "digest" not in repr(build(Snapshot(), tokens=[token()]).tokens["token-1"])
+    assert "digest" not in repr(build(Snapshot(), tokens=[token()]).callers.tokens["token-1"])

@@ -93,7 +93,7 @@ async def test_a_snapshot_counts_once_its_last_part_is_there(
     assert (await control_plane.next()).ack.revision == 7
     current = watching.snapshots.current
     assert (set(current.names), current.revision, current.store_id) == ({"a", "b"}, 7, "store")
-    assert len(current.digests) == 1
+    assert len(current.callers.digests) == 1
     assert watching.readiness.serving()
     assert watching.registry.get_sample_value("modelplane_applied_revision") == 7
     assert watching.registry.get_sample_value("modelplane_control_plane_connected") == 1
@@ -113,7 +113,7 @@ async def test_each_change_is_acknowledged_once(
     assert set(current.names) == {"a"}
     assert current.names["a"].active is not None
     assert current.names["a"].active.version == 2
-    assert not current.digests
+    assert not current.callers.digests
     assert watching.forgotten == ["b"]
     assert control_plane.received.empty()
 

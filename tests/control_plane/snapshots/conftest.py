@@ -71,7 +71,14 @@ async def begin_rollout(database: Database, name: str, *, deadline_ms: int | Non
         query = select(EndpointRow).where(col(EndpointRow.name) == name)
         row = (await session.exec(query)).first()
         if row is None:
-            row = EndpointRow(id=f"id-{name}", name=name, creator="a", created_ms=1, updated_ms=1)
+            row = EndpointRow(
+                id=f"id-{name}",
+                name=name,
+                creator="a",
+                creator_id="1",
+                created_ms=1,
+                updated_ms=1,
+            )
             session.add(row)
             await session.flush()
         row.last_version += 1

@@ -37,7 +37,8 @@ async def test_a_large_snapshot_comes_in_parts(side: PushSide) -> None:
             text(
                 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1200) "
                 "INSERT INTO endpoint SELECT 'id' || i, 'e' || i, 'a', 1, 1, '', NULL, 0, NULL, "
-                "NULL, '', 0, 0, 'NOT_UPDATING', '', false, 0, '[]', '[]', NULL, NULL FROM n"
+                "NULL, '', 0, 0, 'NOT_UPDATING', '', false, 0, '[]', '[]', NULL, NULL, '{}', '' "
+                "FROM n"
             )
         )
     await side.cache.load()

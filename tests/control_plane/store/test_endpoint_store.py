@@ -16,6 +16,7 @@ async def insert(transaction: Transaction, endpoint_id: str) -> None:
         id=endpoint_id,
         name=f"name-{endpoint_id}",
         creator="alice",
+        creator_id="alice-id",
         created_ms=1,
         description="what",
         budget_policy_id=None,
