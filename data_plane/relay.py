@@ -106,6 +106,7 @@ class Relay:
                 try:
                     await stream.run(response, timer)
                 finally:
+                    stream.note_usage()
                     response.close()
         except AdapterError as error:
             failure = error
@@ -177,9 +178,12 @@ class _Stream:
         timer.reschedule(None)
         await _settle(response)
 
+    def note_usage(self) -> None:
+        """Note what was used, as far as the provider has said, however the stream ended."""
+        self._exchange.record.usage = self._shaper.usage or self._parser.usage
+
     async def fail(self, error: Exception) -> None:
         """End a stream that began: say what happened where the caller will read it."""
-        self._exchange.record.usage = self._shaper.usage
         self._accountant.note_error(self._exchange.record, error)
         self._accountant.note_chunk(self._exchange.record)
         await self._exchange.reply.fail(refusal_of(error, self._exchange.call.request_id))
@@ -212,7 +216,6 @@ class _Stream:
         if not self.started:
             self.started = True
             await self._exchange.reply.start(EVENT_STREAM, self._exchange.metadata(self.plan))
-        self._exchange.record.usage = self._shaper.usage
         self._accountant.note_chunk(self._exchange.record)
         await self._exchange.reply.send(lines)
 

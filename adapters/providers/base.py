@@ -11,7 +11,7 @@ from typing import Protocol
 
 from adapters.providers.credentials import Credential, CredentialSource
 from adapters.providers.errors import AdapterError
-from adapters.providers.types import HttpAnswer, HttpRequest, Image, JsonObject, Plan, Query
+from adapters.providers.types import HttpAnswer, HttpRequest, Image, JsonObject, Plan, Query, Usage
 
 _UNAUTHENTICATED = 401
 
@@ -22,6 +22,10 @@ class StreamParser(Protocol):
     @property
     def ended(self) -> bool:
         """Whether the provider has marked the end of the answer."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the provider has counted so far, should the stream break; None: nothing yet."""
 
     def feed(self, data: bytes) -> Iterator[JsonObject]:
         """Yield the chunks that `data` completes.

@@ -23,6 +23,7 @@ def build_usage(
     completion: int,
     *,
     cached: int = 0,
+    written: int = 0,
     reasoning: int = 0,
     estimated: bool = False,
 ) -> JsonObject:
@@ -32,6 +33,7 @@ def build_usage(
         prompt: All tokens of the input, cached ones included.
         completion: All tokens of the output, reasoning included.
         cached: Tokens of the input that were read from a cache.
+        written: Tokens of the input that were written to a cache, which costs more.
         reasoning: Tokens of the output that are reasoning.
         estimated: Whether the numbers are an estimate, which the usage then says.
     """
@@ -44,6 +46,9 @@ def build_usage(
         usage["prompt_tokens_details"] = {"cached_tokens": cached}
     if reasoning:
         usage["completion_tokens_details"] = {"reasoning_tokens": reasoning}
+    if written:
+        # No word of OpenAI's covers these.
+        usage["cache_creation_input_tokens"] = written
     if estimated:
         usage["estimated"] = True
     return usage
@@ -61,6 +66,26 @@ def build_tool_call(call_id: str, name: str, arguments: str) -> JsonObject:
         "type": "function",
         "function": {"name": name, "arguments": arguments},
     }
+
+
+def build_thoughtful_message(
+    text: str, calls: Sequence[JsonObject], thought: Sequence[JsonObject]
+) -> JsonObject:
+    """Return the message of a model that thinks in blocks, which the next query has to carry.
+
+    Args:
+        text: The text; without any, `content` is null beside calls.
+        calls: Its `tool_calls`.
+        thought: Its `thinking_blocks`; what they say is its `reasoning_content` too.
+    """
+    message: JsonObject = {"content": text if text or not calls else None}
+    if thought:
+        if texts := [str(block["thinking"]) for block in thought if block.get("thinking")]:
+            message["reasoning_content"] = "".join(texts)
+        message["thinking_blocks"] = list(thought)
+    if calls:
+        message["tool_calls"] = list(calls)
+    return message
 
 
 def build_chat_answer(
@@ -136,9 +161,16 @@ class ChunkBuilder:
         }
         return {**self._shared, "choices": [choice]}
 
-    def text(self, text: str, finish_reason: str | None = None, index: int = 0) -> JsonObject:
-        """Return a completion's chunk with one choice."""
-        return {**self._shared, "choices": [build_completion_choice(text, finish_reason, index)]}
+    def text(
+        self,
+        text: str,
+        finish_reason: str | None = None,
+        index: int = 0,
+        more: JsonObject | None = None,
+    ) -> JsonObject:
+        """Return a completion's chunk with one choice, which has the fields of `more` too."""
+        choice = {**(more or {}), **build_completion_choice(text, finish_reason, index)}
+        return {**self._shared, "choices": [choice]}
 
     def usage(self, usage: JsonObject) -> JsonObject:
         """Return the last chunk, which has no choice."""

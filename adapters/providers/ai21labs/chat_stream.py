@@ -7,16 +7,16 @@ the whole answer.
 from collections.abc import Callable, Iterator
 
 from adapters.providers.ai21labs.chat import read_finish, read_usage
-from adapters.providers.canonical_answers import build_tool_call, parse_json_object
-from adapters.providers.errors import AdapterError, MalformedAnswer, StreamTruncated
-from adapters.providers.sse import SseParser
-from adapters.providers.types import JsonObject, Query
+from adapters.providers.canonical_answers import build_tool_call
+from adapters.providers.errors import AdapterError, StreamTruncated
+from adapters.providers.sse_stream import SseStreamParser
+from adapters.providers.types import JsonObject, Query, parse_usage
 from adapters.providers.wire import as_count, as_object, as_objects, as_text
 
 _DONE = b"[DONE]"
 
 
-class JambaStreamParser:
+class JambaStreamParser(SseStreamParser):
     """Parses one streamed chat; see `StreamParser`."""
 
     def __init__(
@@ -34,8 +34,7 @@ class JambaStreamParser:
             created: Seconds since the epoch, for all chunks.
             reported: Returns the error in an event that is no part of an answer.
         """
-        self.ended = False
-        self._provider = provider
+        super().__init__(provider)
         self._query = query
         self._reported = reported
         self._shared: JsonObject = {
@@ -43,46 +42,36 @@ class JambaStreamParser:
             "object": "chat.completion.chunk",
             "created": created,
         }
-        self._sse = SseParser()
         self._calls: dict[int, list[str]] = {}
         self._open: set[int] = set()
         self._seen_choice = False
         self._empty_calls: set[tuple[int, int]] = set()
-        self._usage: JsonObject = {}
+        self._counts: JsonObject = {}
         self._said: list[str] = []
 
-    def feed(self, data: bytes) -> Iterator[JsonObject]:
-        """Yield the chunks that `data` completes; see `StreamParser`."""
-        try:
-            for event in self._sse.feed(data):
-                yield from self._take(event)
-        except ValueError as error:
-            raise MalformedAnswer(self._provider, str(error)) from error
-
-    def finish(self) -> Iterator[JsonObject]:
-        """Yield what is left; see `StreamParser`."""
-        for event in self._sse.finish():
-            yield from self._take(event)
-        if not self.ended:
-            raise self._truncated()
-
-    def _take(self, data: bytes) -> Iterator[JsonObject]:
-        if self.ended:
-            return
-        if data == _DONE:
-            if self._open or not self._seen_choice:
-                raise self._truncated()
-            self.ended = True
-            usage = read_usage(self._query, self._usage, "".join(self._said))
-            yield {**self._shared, "choices": [], "usage": usage}
-            return
-        event = parse_json_object(self._provider, data)
+    def take(self, event: JsonObject) -> Iterator[JsonObject]:
+        """Yield the chunks that one event gives; see `SseStreamParser`."""
         if "choices" not in event:
             raise self._reported(event)
         self._shared["id"] = as_text(event.get("id")) or self._shared["id"]
-        self._usage = as_object(event.get("usage")) or self._usage
+        if counts := as_object(event.get("usage")):
+            self._counts = counts
+            self.usage = parse_usage(event)
         for choice in as_objects(event["choices"]):
             yield {**self._shared, "choices": [self._choice(choice)]}
+
+    def _read(self, data: bytes) -> Iterator[JsonObject]:
+        if data == _DONE and not self.ended:
+            yield self._end()
+        else:
+            yield from super()._read(data)
+
+    def _end(self) -> JsonObject:
+        if self._open or not self._seen_choice:
+            raise StreamTruncated(self._provider, "the stream ended before the answer was complete")
+        self.ended = True
+        usage = read_usage(self._query, self._counts, "".join(self._said))
+        return {**self._shared, "choices": [], "usage": usage}
 
     def _choice(self, choice: JsonObject) -> JsonObject:
         index = as_count(choice.get("index")) or 0
@@ -130,6 +119,3 @@ class JambaStreamParser:
         indexes = sorted(index for owner, index in self._empty_calls if owner == choice)
         self._said += ["{}"] * len(indexes)
         return [{"index": index, "function": {"arguments": "{}"}} for index in indexes]
-
-    def _truncated(self) -> StreamTruncated:
-        return StreamTruncated(self._provider, "the stream ended before the answer was complete")

@@ -20,12 +20,10 @@ from uuid import uuid4
 from adapters.providers.ai21labs.complete import build_complete_bodies, parse_completions
 from adapters.providers.amazon_bedrock.adapter import BedrockAdapter, Target, read_token_counts
 from adapters.providers.amazon_bedrock.chat import ChatAdapter
-from adapters.providers.amazon_bedrock.event_stream import EventStreamParser, read_model_event
-from adapters.providers.amazon_bedrock.prompts import (
+from adapters.providers.amazon_bedrock.event_stream import (
     EventReader,
-    build_chat_query,
-    to_completion,
-    to_completion_chunk,
+    EventStreamParser,
+    read_model_event,
 )
 from adapters.providers.amazon_bedrock.text import TextFormat, TextReader, parse_texts
 from adapters.providers.anthropic.answers import MessagesStreamParser, parse_message
@@ -52,7 +50,13 @@ from adapters.providers.cohere.generate import (
 )
 from adapters.providers.errors import AdapterError, ProviderFailed
 from adapters.providers.parameters import Parameters
-from adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query
+from adapters.providers.prompts import (
+    PromptStreamParser,
+    build_chat_query,
+    to_completion,
+    to_completion_chunk,
+)
+from adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query, Usage
 from adapters.providers.wire import as_count, as_object
 
 _METRICS = "amazon-bedrock-invocationMetrics"
@@ -253,7 +257,7 @@ class PromptAdapter(ChatAdapter):
 
     def stream_parser(self, query: Query) -> StreamParser:
         """Return a parser for one streamed answer."""
-        return _PromptStreamParser(super().stream_parser(query))
+        return PromptStreamParser(super().stream_parser(query))
 
 
 class _InvokeStreamParser(EventStreamParser):
@@ -269,8 +273,11 @@ class _InvokeStreamParser(EventStreamParser):
         own = read_model_event(self._provider, event)
         metrics = as_object(own.pop(_METRICS, None))
         counts = as_count(metrics.get("inputTokenCount")), as_count(metrics.get("outputTokenCount"))
+        if metrics:
+            self.usage = Usage(*counts)
         for chunk in self._reader.take(own):
             yield _with_counts(chunk, [counts])
+        self.usage = self._reader.usage or self.usage
         self.ended = self._reader.ended
 
 
@@ -284,6 +291,10 @@ class _NamingReader:
     @property
     def ended(self) -> bool:
         return self._reader.ended
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._reader.usage
 
     def take(self, event: JsonObject) -> Iterator[JsonObject]:
         return self._reader.take({"id": self._answer_id, **event})
@@ -299,25 +310,12 @@ class _PromptReader:
     def ended(self) -> bool:
         return self._reader.ended
 
+    @property
+    def usage(self) -> Usage | None:
+        return self._reader.usage
+
     def take(self, event: JsonObject) -> Iterator[JsonObject]:
         yield from filter(None, map(to_completion_chunk, self._reader.take(event)))
-
-
-class _PromptStreamParser:
-    """Parses a streamed chat as a completion."""
-
-    def __init__(self, parser: StreamParser) -> None:
-        self._parser = parser
-
-    @property
-    def ended(self) -> bool:
-        return self._parser.ended
-
-    def feed(self, data: bytes) -> Iterator[JsonObject]:
-        yield from filter(None, map(to_completion_chunk, self._parser.feed(data)))
-
-    def finish(self) -> Iterator[JsonObject]:
-        yield from filter(None, map(to_completion_chunk, self._parser.finish()))
 
 
 def _with_counts(answer: JsonObject, counts: Sequence[tuple[int | None, int | None]]) -> JsonObject:

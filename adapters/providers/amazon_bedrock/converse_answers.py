@@ -6,7 +6,7 @@ API: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Convers
 - A stream's usage comes after its stop reason, in the event `metadata`, which is its end.
 - Thinking is given as the text `reasoning_content`, and as `thinking_blocks` with its signatures,
   which the next query has to carry; in a stream the latter come when a block is complete.
-- A stop reason that OpenAI's words do not cover is added to the choice as `stop_reason`.
+- A stop reason that OpenAI's words do not cover is also the choice's `provider_finish_reason`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -20,13 +20,14 @@ from adapters.providers.canonical_answers import (
     ChunkBuilder,
     build_chat_answer,
     build_chat_choice,
+    build_thoughtful_message,
     build_tool_call,
     build_tool_fragment,
     build_tool_start,
     build_usage,
 )
 from adapters.providers.errors import MalformedAnswer, ProviderFailed, StreamTruncated
-from adapters.providers.types import JsonObject
+from adapters.providers.types import JsonObject, parse_usage
 from adapters.providers.wire import as_count, as_object, as_objects, as_text
 
 _FINISH_REASONS = {
@@ -80,20 +81,19 @@ def parse_converse(
     built = _parse_content(reading, as_objects(message.get("content")))
     finish, more = _read_reason(reading.provider, reason, has_calls="tool_calls" in built)
     choice = build_chat_choice(built, finish) | more
-    return build_chat_answer(answer_id, created, [choice], parse_usage(answer.get("usage")))
+    return build_chat_answer(
+        answer_id, created, [choice], parse_converse_usage(answer.get("usage"))
+    )
 
 
-def parse_usage(usage: object) -> JsonObject:
+def parse_converse_usage(usage: object) -> JsonObject:
     """Return the canonical usage; counts that are missing are 0."""
     counts = as_object(usage)
     cached = as_count(counts.get("cacheReadInputTokens")) or 0
     written = as_count(counts.get("cacheWriteInputTokens")) or 0
     prompt = (as_count(counts.get("inputTokens")) or 0) + cached + written
-    canonical = build_usage(prompt, as_count(counts.get("outputTokens")) or 0, cached=cached)
-    if written:
-        # No word of OpenAI's covers tokens that were written to a cache, and cost more.
-        canonical["cache_creation_input_tokens"] = written
-    return canonical
+    completion = as_count(counts.get("outputTokens")) or 0
+    return build_usage(prompt, completion, cached=cached, written=written)
 
 
 def _read_reason(provider: str, reason: str, *, has_calls: bool) -> tuple[str, JsonObject]:
@@ -103,7 +103,7 @@ def _read_reason(provider: str, reason: str, *, has_calls: bool) -> tuple[str, J
     finish = _FINISH_REASONS.get(reason, "stop")
     if reason == "tool_use" and not has_calls:
         finish = "stop"
-    return finish, {} if reason in _PLAIN else {"stop_reason": reason}
+    return finish, {} if reason in _PLAIN else {"provider_finish_reason": reason}
 
 
 def _parse_content(reading: Reading, blocks: list[JsonObject]) -> JsonObject:
@@ -124,18 +124,7 @@ def _parse_content(reading: Reading, blocks: list[JsonObject]) -> JsonObject:
                 calls.append(build_tool_call(as_text(use.get("toolUseId")), name, arguments))
         if isinstance(block.get("reasoningContent"), dict):
             thought.append(_thinking_block(as_object(block["reasoningContent"])))
-    return _message(text, calls, thought)
-
-
-def _message(text: str, calls: list[JsonObject], thought: list[JsonObject]) -> JsonObject:
-    message: JsonObject = {"content": text if text or not calls else None}
-    if thought:
-        if texts := [as_text(block["thinking"]) for block in thought if "thinking" in block]:
-            message["reasoning_content"] = "".join(texts)
-        message["thinking_blocks"] = thought
-    if calls:
-        message["tool_calls"] = calls
-    return message
+    return build_thoughtful_message(text, calls, thought)
 
 
 def _thinking_block(content: JsonObject) -> JsonObject:
@@ -244,10 +233,12 @@ class ConverseStreamParser(EventStreamParser):
         yield self._chunks.delta({}, finish, more=more)
 
     def _end(self, event: JsonObject) -> Iterator[JsonObject]:
+        usage = parse_converse_usage(event.get("usage"))
+        self.usage = parse_usage({"usage": usage})
         if not self._stopped:
             raise StreamTruncated(self._provider, "the stream ended without a stop reason")
         self.ended = True
-        yield self._chunks.usage(parse_usage(event.get("usage")))
+        yield self._chunks.usage(usage)
 
 
 _EventReader = Callable[[ConverseStreamParser, JsonObject], Iterator[JsonObject]]

@@ -8,14 +8,30 @@ import base64
 import binascii
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from typing import Protocol
 
 from botocore.eventstream import EventStreamBuffer, EventStreamMessage, ParserError
 
 from adapters.providers.amazon_bedrock.errors import build_reported_error
 from adapters.providers.canonical_answers import parse_json_object
 from adapters.providers.errors import MalformedAnswer, StreamTruncated
-from adapters.providers.types import JsonObject
+from adapters.providers.types import JsonObject, Usage
 from adapters.providers.wire import as_text
+
+
+class EventReader(Protocol):
+    """Reads a model's own events inside the frames; the properties are those of `StreamParser`."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last event has been read."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the model has counted so far."""
+
+    def take(self, event: JsonObject) -> Iterator[JsonObject]:
+        """Yield the chunks that one event gives."""
 
 
 class EventStreamParser(ABC):
@@ -29,13 +45,14 @@ class EventStreamParser(ABC):
             secrets: What errors must not repeat.
         """
         self.ended = False
+        self.usage: Usage | None = None
         self._provider = provider
         self._secrets = secrets
         self._frames = EventStreamBuffer()
 
     @abstractmethod
     def take(self, kind: str, event: JsonObject) -> Iterator[JsonObject]:
-        """Yield the chunks that one event gives; set `ended` at the last one.
+        """Yield the chunks that one event gives; set `usage`, and `ended` at the last one.
 
         Args:
             kind: Type of the event.

@@ -12,7 +12,6 @@ transport and are signed here; AWS's own client only fetches the credentials of 
 Built by `registry.py`.
 """
 
-import re
 from collections.abc import Mapping
 
 from modelserving.v1.external_model_pb2 import AmazonBedrockConfig, ExternalModel
@@ -33,11 +32,11 @@ from adapters.providers.amazon_bedrock.embeddings import CohereEmbedAdapter, Tit
 from adapters.providers.amazon_bedrock.models import build_model_id, read_family, read_region
 from adapters.providers.amazon_bedrock.signing import AwsKey
 from adapters.providers.amazon_bedrock.text import LlamaFormat, TitanFormat
+from adapters.providers.anthropic.complete import is_legacy
 from adapters.providers.canonical_answers import WALL_CLOCK, Clock
 from adapters.providers.errors import ConfigRefused
 from adapters.providers.types import Task
 
-_LEGACY_CLAUDE = re.compile(r"claude-(v\d|instant)")
 _COMPLETIONS: Mapping[str, type[InvokeAdapter]] = {
     "anthropic": ClaudeAdapter,
     "cohere": CommandAdapter,
@@ -88,7 +87,7 @@ def _completions(target: Target) -> BedrockAdapter:
         return TextAdapter(target, LlamaFormat(name))
     if name.startswith("titan-text"):
         return TextAdapter(target, TitanFormat())
-    if _LEGACY_CLAUDE.match(name):
+    if is_legacy(name):
         return LegacyClaudeAdapter(target)
     # These families have newer models that only chat.
     if target.family == "amazon" or name.startswith(("command-r", "command-a", "jamba")):

@@ -21,7 +21,7 @@ from adapters.providers.canonical_answers import (
 )
 from adapters.providers.errors import MalformedAnswer
 from adapters.providers.parameters import HARMLESS, Parameters
-from adapters.providers.types import JsonObject
+from adapters.providers.types import JsonObject, Usage
 from adapters.providers.wire import as_count, as_object, as_objects, as_text
 
 _UNSUPPORTED: Mapping[str, Sequence[object]] = {
@@ -196,30 +196,34 @@ class TextReader:
         self._prompt = prompt
         self._chunks = chunks
         self._said: list[str] = []
-        self._prompt_tokens: int | None = None
-        self._completion_tokens: int | None = None
+        self.usage: Usage | None = None
 
     def take(self, event: JsonObject) -> Iterator[JsonObject]:
         """Yield the chunks that one event gives."""
         piece = self._form.read(event)
         if piece is None:
             return
-        if piece.prompt_tokens is not None:
-            self._prompt_tokens = piece.prompt_tokens
-        if piece.completion_tokens is not None:
-            self._completion_tokens = piece.completion_tokens
+        self._count(piece)
         if piece.text:
             self._said.append(piece.text)
             yield self._chunks.text(piece.text)
         if piece.reason is not None:
             yield from self._end(piece.reason)
 
+    def _count(self, piece: Piece) -> None:
+        if piece.prompt_tokens is None and piece.completion_tokens is None:
+            return
+        seen = self.usage or Usage()
+        self.usage = Usage(
+            seen.input_tokens if piece.prompt_tokens is None else piece.prompt_tokens,
+            seen.output_tokens if piece.completion_tokens is None else piece.completion_tokens,
+        )
+
     def _end(self, reason: str) -> Iterator[JsonObject]:
-        last = self._chunks.text("", _finish_reason(reason))
-        as_objects(last["choices"])[0].update(_more(reason))
-        yield last
+        yield self._chunks.text("", _finish_reason(reason), more=_more(reason))
         totals = _Totals([self._prompt])
-        counted = Piece("", None, self._prompt_tokens, self._completion_tokens)
+        seen = self.usage or Usage()
+        counted = Piece("", None, seen.input_tokens, seen.output_tokens)
         totals.add(counted, "".join(self._said))
         self.ended = True
         yield self._chunks.usage(totals.usage())
@@ -250,4 +254,4 @@ def _finish_reason(reason: str) -> str:
 
 
 def _more(reason: str) -> JsonObject:
-    return {} if reason in _FINISH_REASONS else {"stop_reason": reason}
+    return {} if reason in _FINISH_REASONS else {"provider_finish_reason": reason}

@@ -6,7 +6,7 @@ API: https://docs.anthropic.com/en/api/messages and .../messages-streaming.
   which the next query has to carry; in a stream the latter come when a block is complete, each
   with its `index`.
 - Input tokens exclude cached ones there. A stream's counts are totals: the last one of each holds.
-- A stop reason that OpenAI's words do not cover is added to the choice as `stop_reason`.
+- A stop reason that OpenAI's words do not cover is also the choice's `provider_finish_reason`.
 
 `messages.py` builds the queries.
 """
@@ -20,16 +20,16 @@ from adapters.providers.canonical_answers import (
     ChunkBuilder,
     build_chat_answer,
     build_chat_choice,
+    build_thoughtful_message,
     build_tool_call,
     build_tool_fragment,
     build_tool_start,
     build_usage,
     parse_count,
-    parse_json_object,
 )
 from adapters.providers.errors import AdapterError, MalformedAnswer, StreamTruncated
-from adapters.providers.sse import SseParser
-from adapters.providers.types import JsonObject
+from adapters.providers.sse_stream import SseStreamParser
+from adapters.providers.types import JsonObject, Usage, parse_usage
 
 ReportedError = Callable[[JsonObject], AdapterError]
 
@@ -83,16 +83,13 @@ def parse_message_usage(usage: object) -> JsonObject:
     written = parse_count(counts.get("cache_creation_input_tokens"))
     details = counts.get("output_tokens_details")
     thinking = details.get("thinking_tokens") if isinstance(details, dict) else None
-    canonical = build_usage(
+    return build_usage(
         parse_count(counts.get("input_tokens")) + cached + written,
         parse_count(counts.get("output_tokens")),
         cached=cached,
+        written=written,
         reasoning=parse_count(thinking),
     )
-    if written:
-        # No word of OpenAI's covers tokens that were written to a cache, and cost more.
-        canonical["cache_creation_input_tokens"] = written
-    return canonical
 
 
 def _parse_content(provider: str, blocks: list[JsonObject], names: ToolNames) -> JsonObject:
@@ -107,15 +104,7 @@ def _parse_content(provider: str, blocks: list[JsonObject], names: ToolNames) ->
         for block in used
     ]
     thought = [block for block in blocks if block.get("type") in _THINKING]
-    message: JsonObject = {"content": text if text or not calls else None}
-    if thought:
-        texts = [str(block["thinking"]) for block in thought if block.get("thinking")]
-        if texts:
-            message["reasoning_content"] = "".join(texts)
-        message["thinking_blocks"] = thought
-    if calls:
-        message["tool_calls"] = calls
-    return message
+    return build_thoughtful_message(text, calls, thought)
 
 
 def _dump_arguments(provider: str, block: JsonObject) -> str:
@@ -127,10 +116,10 @@ def _dump_arguments(provider: str, block: JsonObject) -> str:
 
 
 def _stop_reason(reason: object) -> JsonObject:
-    return {} if reason in _PLAIN else {"stop_reason": reason}
+    return {} if reason in _PLAIN else {"provider_finish_reason": reason}
 
 
-class MessagesStreamParser:
+class MessagesStreamParser(SseStreamParser):
     """Parses one streamed message, from bytes or from events that are framed already."""
 
     def __init__(
@@ -144,14 +133,12 @@ class MessagesStreamParser:
             created: Seconds since the epoch.
             reported: Returns the error that an event of type `error` reports.
         """
-        self.ended = False
-        self._provider = provider
+        super().__init__(provider)
         self._names = names
         self._created = created
         self._reported = reported
-        self._sse = SseParser()
         self._chunks: ChunkBuilder | None = None
-        self._usage: JsonObject = {}
+        self._counts: JsonObject = {}
         self._stopped = False
         self._calls = 0
         self._thoughts = 0
@@ -159,31 +146,8 @@ class MessagesStreamParser:
         self._block: JsonObject = {}
         self._arguments_seen = False
 
-    def feed(self, data: bytes) -> Iterator[JsonObject]:
-        """Yield the chunks that `data` completes; see `StreamParser`."""
-        try:
-            for event in self._sse.feed(data):
-                if self.ended:
-                    return
-                yield from self.take(parse_json_object(self._provider, event))
-        except ValueError as error:
-            raise MalformedAnswer(self._provider, str(error)) from error
-
-    def finish(self) -> Iterator[JsonObject]:
-        """Yield what is left; see `StreamParser`."""
-        if self.ended:
-            return
-        for event in self._sse.finish():
-            yield from self.take(parse_json_object(self._provider, event))
-        if not self.ended:
-            raise StreamTruncated(self._provider, "the stream ended before the answer was complete")
-
     def take(self, event: JsonObject) -> Iterator[JsonObject]:
-        """Yield the chunks that one event gives.
-
-        Raises:
-            AdapterError: The event reports an error, or has no place here.
-        """
+        """Yield the chunks that one event gives; see `SseStreamParser`."""
         kind = event.get("type")
         if kind == "error" or "error" in event:
             raise self._reported(event)
@@ -199,6 +163,8 @@ class MessagesStreamParser:
         message = _object(event, "message")
         self._chunks = ChunkBuilder(str(message.get("id", "")), self._created)
         self._count(message)
+        # The first event counts the output too, which has hardly begun.
+        self._note_usage(final=False)
         yield from self._delta({"role": "assistant", "content": ""})
 
     def _open_block(self, event: JsonObject) -> Iterator[JsonObject]:
@@ -246,6 +212,7 @@ class MessagesStreamParser:
 
     def _change_message(self, event: JsonObject) -> Iterator[JsonObject]:
         self._count(event)
+        self._note_usage(final=True)
         reason = _object(event, "delta").get("stop_reason")
         if reason is None or self._stopped or self._chunks is None:
             return
@@ -256,11 +223,16 @@ class MessagesStreamParser:
         if not self._stopped or self._chunks is None:
             raise StreamTruncated(self._provider, "the stream ended without a stop reason")
         self.ended = True
-        yield self._chunks.usage(parse_message_usage(self._usage))
+        yield self._chunks.usage(parse_message_usage(self._counts))
 
     def _count(self, holder: JsonObject) -> None:
         usage = _object(holder, "usage")
-        self._usage |= {name: value for name, value in usage.items() if value is not None}
+        self._counts |= {name: value for name, value in usage.items() if value is not None}
+
+    def _note_usage(self, *, final: bool) -> None:
+        if self._counts:
+            counted = parse_usage({"usage": parse_message_usage(self._counts)})
+            self.usage = counted if final or counted is None else Usage(counted.input_tokens)
 
     def _delta(self, delta: JsonObject) -> Iterator[JsonObject]:
         if self._chunks is not None:

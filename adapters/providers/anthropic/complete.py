@@ -1,11 +1,13 @@
 """Anthropic's legacy text completions, for every service that has them: bodies, answers, streams.
 
-API: https://docs.anthropic.com/en/api/complete. The prompt is written as a conversation, unless
-the caller did so; one prompt is answered once. It reports no usage, so that is estimated.
+API: https://docs.anthropic.com/en/api/complete. Only Claude 2 and older models have it. The prompt
+is written as a conversation, unless the caller did so; one prompt is answered once. It reports no
+usage, so that is estimated.
 
 Used by `provider.py`.
 """
 
+import re
 from collections.abc import Iterator
 
 from adapters.providers.anthropic.answers import ReportedError
@@ -23,13 +25,14 @@ from adapters.providers.canonical_answers import (
     build_completion_choice,
     build_usage,
     estimate_tokens,
-    parse_json_object,
 )
-from adapters.providers.errors import MalformedAnswer, StreamTruncated
+from adapters.providers.errors import MalformedAnswer
 from adapters.providers.parameters import Parameters
-from adapters.providers.sse import SseParser
+from adapters.providers.sse_stream import SseStreamParser
 from adapters.providers.types import JsonObject, Query
 
+# This list is closed: later models only chat.
+_LEGACY = re.compile(r"claude-(?:instant|v?[12](?:[-.:]|$))")
 _HUMAN = "\n\nHuman:"
 _ASSISTANT = "\n\nAssistant:"
 _UNSUPPORTED = {
@@ -40,6 +43,11 @@ _UNSUPPORTED = {
     "logprobs": (),
 }
 _FINISH_REASONS = {"stop_sequence": "stop", "max_tokens": "length"}
+
+
+def is_legacy(model: str) -> bool:
+    """Return whether a model completes texts by the legacy API."""
+    return _LEGACY.match(model) is not None
 
 
 def build_complete_body(query: Query, dialect: Dialect) -> MessagesBody:
@@ -78,12 +86,12 @@ def parse_complete(provider: str, query: Query, answer: JsonObject, created: int
     text, reason = answer.get("completion"), answer.get("stop_reason")
     if not isinstance(text, str) or not isinstance(reason, str):
         raise MalformedAnswer(provider, "the provider's answer is no completion")
-    choice = build_completion_choice(text, _finish_reason(reason))
+    choice = build_completion_choice(text, _finish_reason(reason)) | _more(reason)
     usage = _estimate_usage(provider, query, text)
     return build_completion_answer(str(answer.get("id", "")), created, [choice], usage)
 
 
-class CompleteStreamParser:
+class CompleteStreamParser(SseStreamParser):
     """Parses one streamed completion, from bytes or from events that are framed already."""
 
     def __init__(self, provider: str, query: Query, created: int, reported: ReportedError) -> None:
@@ -95,39 +103,14 @@ class CompleteStreamParser:
             created: Seconds since the epoch.
             reported: Returns the error that an event reports.
         """
-        self.ended = False
-        self._provider = provider
+        super().__init__(provider)
         self._query = query
         self._created = created
         self._reported = reported
-        self._sse = SseParser()
         self._texts: list[str] = []
 
-    def feed(self, data: bytes) -> Iterator[JsonObject]:
-        """Yield the chunks that `data` completes; see `StreamParser`."""
-        try:
-            for event in self._sse.feed(data):
-                if self.ended:
-                    return
-                yield from self.take(parse_json_object(self._provider, event))
-        except ValueError as error:
-            raise MalformedAnswer(self._provider, str(error)) from error
-
-    def finish(self) -> Iterator[JsonObject]:
-        """Yield what is left; see `StreamParser`."""
-        if self.ended:
-            return
-        for event in self._sse.finish():
-            yield from self.take(parse_json_object(self._provider, event))
-        if not self.ended:
-            raise StreamTruncated(self._provider, "the stream ended before the answer was complete")
-
     def take(self, event: JsonObject) -> Iterator[JsonObject]:
-        """Yield the chunks that one event gives.
-
-        Raises:
-            AdapterError: The event reports an error.
-        """
+        """Yield the chunks that one event gives; see `SseStreamParser`."""
         if "error" in event:
             raise self._reported(event)
         text = event.get("completion")
@@ -136,14 +119,20 @@ class CompleteStreamParser:
         chunks = ChunkBuilder(str(event.get("id", "")), self._created, "text_completion")
         reason = event.get("stop_reason")
         self._texts.append(text)
-        yield chunks.text(text, None if reason is None else _finish_reason(reason))
-        if reason is not None:
+        if reason is None:
+            yield chunks.text(text)
+        else:
             self.ended = True
+            yield chunks.text(text, _finish_reason(reason), more=_more(reason))
             yield chunks.usage(_estimate_usage(self._provider, self._query, "".join(self._texts)))
 
 
 def _finish_reason(reason: object) -> str:
     return _FINISH_REASONS.get(str(reason), "stop")
+
+
+def _more(reason: object) -> JsonObject:
+    return {} if reason in _FINISH_REASONS else {"provider_finish_reason": reason}
 
 
 def _estimate_usage(provider: str, query: Query, text: str) -> JsonObject:

@@ -1,4 +1,6 @@
-"""Anthropic: chat through the Messages API, completions through the legacy one.
+"""Anthropic: chat through the Messages API, completions through the legacy one where it is.
+
+Models that the legacy API does not have get a completion's prompt as one message.
 
 API: https://docs.anthropic.com/en/api. Bodies are built by `messages.py` and
 `complete.py`, answers parsed by `answers.py`; other services that host Claude
@@ -16,6 +18,7 @@ from adapters.providers.anthropic.answers import MessagesStreamParser, parse_mes
 from adapters.providers.anthropic.complete import (
     CompleteStreamParser,
     build_complete_body,
+    is_legacy,
     parse_complete,
 )
 from adapters.providers.anthropic.messages import (
@@ -47,6 +50,8 @@ from adapters.providers.errors import (
     classify,
     parse_retry_after,
 )
+from adapters.providers.keyed import check_key
+from adapters.providers.prompts import PromptStreamParser, build_chat_query, to_completion
 from adapters.providers.types import (
     HttpAnswer,
     HttpRequest,
@@ -177,6 +182,24 @@ class AnthropicChat(AnthropicAdapter):
         )
 
 
+class AnthropicPrompts(AnthropicChat):
+    """Translates completions for the models that only chat."""
+
+    __slots__ = ()
+
+    def plan(self, query: Query, images: Mapping[str, Image]) -> Plan:
+        """Return the provider's request; see `Adapter`."""
+        return super().plan(build_chat_query(self._dialect.provider, query), images)
+
+    def parse_answers(self, query: Query, answers: Sequence[HttpAnswer]) -> JsonObject:
+        """Return the answer in the response; see `Adapter`."""
+        return to_completion(super().parse_answers(query, answers))
+
+    def stream_parser(self, query: Query) -> StreamParser:
+        """Return a parser for one streamed answer."""
+        return PromptStreamParser(super().stream_parser(query))
+
+
 class AnthropicCompletions(AnthropicAdapter):
     """Translates completions for the models that the legacy API has."""
 
@@ -197,12 +220,6 @@ class AnthropicCompletions(AnthropicAdapter):
         return CompleteStreamParser(self._dialect.provider, query, self._now(), self._reported)
 
 
-_ADAPTERS: Mapping[str, type[AnthropicChat | AnthropicCompletions]] = {
-    Task.CHAT: AnthropicChat,
-    Task.COMPLETIONS: AnthropicCompletions,
-}
-
-
 def build_anthropic_adapter(model: ExternalModel, clock: Clock = WALL_CLOCK) -> AnthropicAdapter:
     """Return the adapter of an external model.
 
@@ -213,12 +230,12 @@ def build_anthropic_adapter(model: ExternalModel, clock: Clock = WALL_CLOCK) -> 
     Raises:
         ConfigRefused: The configuration cannot work; the text says what to change.
     """
-    key = model.anthropic_config.anthropic_api_key_plaintext
-    if not key:
-        raise ConfigRefused("anthropic_api_key has no value")
-    if not (key.isascii() and key.isprintable()):
-        raise ConfigRefused("anthropic_api_key holds characters that an HTTP header cannot carry")
-    adapter = _ADAPTERS.get(model.task)
-    if adapter is None:
+    key = check_key("anthropic_api_key", model.anthropic_config.anthropic_api_key_plaintext)
+    adapter: type[AnthropicAdapter]
+    if model.task == Task.CHAT:
+        adapter = AnthropicChat
+    elif model.task == Task.COMPLETIONS:
+        adapter = AnthropicCompletions if is_legacy(model.name) else AnthropicPrompts
+    else:
         raise ConfigRefused(f"task '{model.task}' is not served by anthropic")
     return adapter(model.provider, model.name, key, clock)

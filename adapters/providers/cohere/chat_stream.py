@@ -9,19 +9,18 @@ from adapters.providers.canonical_answers import (
     ChunkBuilder,
     build_tool_fragment,
     build_tool_start,
-    parse_json_object,
 )
 from adapters.providers.cohere.chat import REASONING_BREAK, prompt_texts, read_logprobs
-from adapters.providers.cohere.terms import read_finish, read_usage
-from adapters.providers.errors import AdapterError, MalformedAnswer, ProviderFailed, StreamTruncated
-from adapters.providers.sse import SseParser
+from adapters.providers.cohere.terms import read_counts, read_finish, read_usage
+from adapters.providers.errors import AdapterError, ProviderFailed
+from adapters.providers.sse_stream import SseStreamParser
 from adapters.providers.types import JsonObject, Query
 from adapters.providers.wire import as_object, as_objects, as_text
 
 _DONE = b"[DONE]"
 
 
-class CohereChatStreamParser:
+class CohereChatStreamParser(SseStreamParser):
     """Parses one streamed chat; see `StreamParser`."""
 
     def __init__(
@@ -39,37 +38,18 @@ class CohereChatStreamParser:
             created: Seconds since the epoch, for all chunks.
             reported: Returns the error in an event that is no part of an answer.
         """
-        self.ended = False
-        self._provider = provider
+        super().__init__(provider)
         self._query = query
         self._reported = reported
         self._created = created
         self._chunks = ChunkBuilder("", created)
-        self._sse = SseParser()
         self._call = -1
         self._call_is_empty = False
         self._thought = False
         self._said: list[str] = []
 
-    def feed(self, data: bytes) -> Iterator[JsonObject]:
-        """Yield the chunks that `data` completes; see `StreamParser`."""
-        try:
-            for event in self._sse.feed(data):
-                yield from self._take(event)
-        except ValueError as error:
-            raise MalformedAnswer(self._provider, str(error)) from error
-
-    def finish(self) -> Iterator[JsonObject]:
-        """Yield what is left; see `StreamParser`."""
-        for event in self._sse.finish():
-            yield from self._take(event)
-        if not self.ended:
-            raise StreamTruncated(self._provider, "the stream ended before the answer was complete")
-
-    def _take(self, data: bytes) -> Iterator[JsonObject]:
-        if self.ended or data == _DONE:
-            return
-        event = parse_json_object(self._provider, data)
+    def take(self, event: JsonObject) -> Iterator[JsonObject]:
+        """Yield the chunks that one event gives; see `SseStreamParser`."""
         kind = event.get("type")
         if not isinstance(kind, str):
             raise self._reported(event)
@@ -86,6 +66,11 @@ class CohereChatStreamParser:
             yield from self._tool_call(kind, as_object(message.get("tool_calls")))
         else:
             yield from self._extra(message)
+
+    def _read(self, data: bytes) -> Iterator[JsonObject]:
+        # OpenAI's end marker, which a proxy may add, says nothing here.
+        if data != _DONE:
+            yield from super()._read(data)
 
     def _content(self, event: JsonObject, content: JsonObject) -> Iterator[JsonObject]:
         logprobs = event.get("logprobs")
@@ -122,6 +107,8 @@ class CohereChatStreamParser:
             yield self._chunks.delta(build_tool_fragment(self._call, arguments))
 
     def _end(self, delta: JsonObject) -> Iterator[JsonObject]:
+        counts = as_object(delta.get("usage"))
+        self.usage = read_counts(counts)
         reason = delta.get("finish_reason")
         detail = self._reported(delta).detail
         if delta.get("error"):
@@ -131,7 +118,7 @@ class CohereChatStreamParser:
         ending = read_finish(self._provider, reason, detail)
         yield self._with_choice(self._chunks.delta({}), ending)
         said = ["".join(self._said)]
-        usage = read_usage(as_object(delta.get("usage")), prompt_texts(self._query), said)
+        usage = read_usage(counts, prompt_texts(self._query), said)
         self.ended = True
         yield self._chunks.usage(usage)
 

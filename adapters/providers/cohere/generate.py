@@ -13,10 +13,16 @@ from adapters.providers.canonical_answers import (
     build_completion_choice,
     parse_json_object,
 )
-from adapters.providers.cohere.terms import read_finish, read_sampling, read_usage, sum_usage
+from adapters.providers.cohere.terms import (
+    read_counts,
+    read_finish,
+    read_sampling,
+    read_usage,
+    sum_usage,
+)
 from adapters.providers.errors import AdapterError, MalformedAnswer, StreamTruncated
 from adapters.providers.parameters import HARMLESS, Parameters
-from adapters.providers.types import JsonObject
+from adapters.providers.types import JsonObject, Usage
 from adapters.providers.wire import as_count, as_object, as_objects, as_text
 
 _UNSUPPORTED: dict[str, Sequence[object]] = {
@@ -102,6 +108,7 @@ class GenerateStreamParser:
             reported: Returns the error in a line that is no part of an answer.
         """
         self.ended = False
+        self.usage: Usage | None = None
         self._provider = provider
         self._prompt = prompt
         self._chunks = chunks
@@ -158,6 +165,8 @@ class GenerateStreamParser:
 
     def _end(self, event: JsonObject) -> Iterator[JsonObject]:
         response = as_object(event.get("response"))
+        counts = as_object(response.get("meta"))
+        self.usage = read_counts(counts)
         reasons = {
             as_count(generation.get("index")) or index: generation.get("finish_reason")
             for index, generation in enumerate(as_objects(response.get("generations")))
@@ -169,7 +178,7 @@ class GenerateStreamParser:
             yield chunk
         said = ["".join(texts) for texts in self._said.values()]
         self.ended = True
-        yield self._chunks.usage(read_usage(as_object(response.get("meta")), [self._prompt], said))
+        yield self._chunks.usage(read_usage(counts, [self._prompt], said))
 
 
 def _read_logprobs(parameters: Parameters) -> None:

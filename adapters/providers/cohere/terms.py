@@ -14,7 +14,7 @@ from adapters.providers.errors import (
     RequestRefused,
 )
 from adapters.providers.parameters import Parameters
-from adapters.providers.types import JsonObject
+from adapters.providers.types import JsonObject, Usage
 from adapters.providers.wire import as_count, as_object
 
 _MIN_TOP_P = 0.01
@@ -61,6 +61,14 @@ def read_finish(provider: str, reason: object, detail: object = None) -> JsonObj
     return {"finish_reason": "stop", "provider_finish_reason": reason}
 
 
+def read_counts(counts: JsonObject) -> Usage | None:
+    """Return what Cohere's `usage` or `meta` counts; None where it counts nothing."""
+    tokens, billed = as_object(counts.get("tokens")), as_object(counts.get("billed_units"))
+    prompt = _first_count(tokens, billed, "input_tokens")
+    completion = _first_count(tokens, billed, "output_tokens")
+    return None if prompt is None and completion is None else Usage(prompt, completion)
+
+
 def read_usage(
     counts: JsonObject, prompts: Iterable[str], answers: Iterable[str] | None
 ) -> JsonObject:
@@ -71,9 +79,9 @@ def read_usage(
         prompts: Texts to estimate from, where Cohere did not count.
         answers: The same for the answer; None: no text is generated.
     """
-    tokens, billed = as_object(counts.get("tokens")), as_object(counts.get("billed_units"))
-    prompt = _first_count(tokens, billed, "input_tokens")
-    completion = 0 if answers is None else _first_count(tokens, billed, "output_tokens")
+    counted = read_counts(counts) or Usage()
+    prompt = counted.input_tokens
+    completion = 0 if answers is None else counted.output_tokens
     estimated = prompt is None or completion is None
     if prompt is None:
         prompt = sum(estimate_tokens(text) for text in prompts)

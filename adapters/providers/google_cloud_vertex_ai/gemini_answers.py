@@ -12,7 +12,7 @@ from adapters.providers.google_cloud_vertex_ai.errors import parse_object
 from adapters.providers.google_cloud_vertex_ai.gemini_counts import build_logprobs
 from adapters.providers.google_cloud_vertex_ai.gemini_reader import Choice, Delta, GeminiReader
 from adapters.providers.sse import SseParser
-from adapters.providers.types import JsonObject, Task
+from adapters.providers.types import JsonObject, Task, Usage, parse_usage
 
 
 class GeminiStreamParser:
@@ -36,6 +36,11 @@ class GeminiStreamParser:
         self._reader = reader
         self._prompt_length = prompt_length
         self._sse = SseParser()
+
+    @property
+    def usage(self) -> Usage | None:
+        """What Gemini has counted so far; see `StreamParser`."""
+        return parse_usage({"usage": self._reader.usage})
 
     def feed(self, data: bytes) -> Iterator[JsonObject]:
         """Yield the chunks that `data` completes; see `StreamParser`."""

@@ -60,4 +60,5 @@ CASES: Sequence[ProviderCase] = (
         _chat("get_weather", tools=_TOOLS, reasoning_effort="low"),
     ),
     _case("", Task.COMPLETIONS, "claude-2", {"prompt": "what is databricks", "max_tokens": 50}),
+    _case("prompt", Task.COMPLETIONS, "claude-sonnet-4-5", {"prompt": "what is databricks"}),
 )

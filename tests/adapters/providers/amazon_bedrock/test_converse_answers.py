@@ -141,7 +141,7 @@ def test_a_guardrail_is_a_content_filter() -> None:
     whole, _ = answered({"messages": [user("guard silently")]})
     (choice,) = whole["choices"]
     assert choice["finish_reason"] == "content_filter"
-    assert choice["stop_reason"] == "guardrail_intervened"
+    assert choice["provider_finish_reason"] == "guardrail_intervened"
     assert choice["message"]["content"] == ""
 
 
@@ -183,7 +183,7 @@ def test_stop_reasons(reason: str, expected: str) -> None:
     (choice,) = whole["choices"]
     assert choice["finish_reason"] == expected
     plain = reason in ("end_turn", "stop_sequence", "max_tokens")
-    assert choice.get("stop_reason") == (None if plain else reason)
+    assert choice.get("provider_finish_reason") == (None if plain else reason)
 
 
 @pytest.mark.parametrize(

@@ -300,6 +300,43 @@ def test_several_prompts_are_one_answer() -> None:
     assert answer["usage"]["total_tokens"] == 10
 
 
+@pytest.mark.parametrize(
+    ("name", "family", "said"),
+    [
+        ("claude-v2", "anthropic", {"completion": "x", "stop_reason": "new"}),
+        (
+            "claude-3-haiku-20240307-v1:0",
+            "anthropic",
+            {"content": [{"type": "text", "text": "x"}], "stop_reason": "new"},
+        ),
+        (
+            "command-text-v14",
+            "cohere",
+            {"generations": [{"text": "x", "finish_reason": "new"}]},
+        ),
+        (
+            "titan-text-express-v1",
+            "amazon",
+            {"results": [{"outputText": "x", "completionReason": "new"}]},
+        ),
+        (LLAMA_3, "meta", {"generation": "x", "stop_reason": "new"}),
+    ],
+)
+def test_an_unknown_finish_reason_is_kept(name: str, family: str, said: JsonObject) -> None:
+    answer: Any = adapter(name, family).parse_answers(
+        Query({"prompt": "a"}, stream=False), [HttpAnswer(200, {}, json.dumps(said).encode())]
+    )
+    assert answer["choices"] == [
+        {
+            "index": 0,
+            "text": "x",
+            "logprobs": None,
+            "finish_reason": "stop",
+            "provider_finish_reason": "new",
+        }
+    ]
+
+
 def test_titan_embeds_one_text_for_each_request() -> None:
     documents, adapted = sent(
         "titan-embed-text-v2:0",

@@ -308,5 +308,5 @@ def test_what_is_no_stream(data: bytes) -> None:
 def test_an_unknown_stop_reason_is_shown() -> None:
     *_, last, usage = parse(*stream.message_events(message(reason="pause_turn")))
     assert last["choices"][0]["finish_reason"] == "length"
-    assert last["choices"][0]["stop_reason"] == "pause_turn"
+    assert last["choices"][0]["provider_finish_reason"] == "pause_turn"
     assert usage["choices"] == []

@@ -102,20 +102,25 @@ def test_what_cannot_be_put_is_refused_by_name(more: JsonObject, word: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("reason", "finish"), [("stop_sequence", "stop"), ("max_tokens", "length"), ("new", "stop")]
+    ("reason", "finish"),
+    [
+        ("stop_sequence", {"finish_reason": "stop"}),
+        ("max_tokens", {"finish_reason": "length"}),
+        ("new", {"finish_reason": "stop", "provider_finish_reason": "new"}),
+    ],
 )
-def test_the_answer(reason: str, finish: str) -> None:
+def test_the_answer(reason: str, finish: JsonObject) -> None:
     body = json.dumps({**ANSWER, "stop_reason": reason}).encode()
     answer = build("claude-2", TASK).parse_answers(QUERY, (HttpAnswer(200, {}, body),))
     assert answer == {
         "id": "compl_1",
         "object": "text_completion",
         "created": 1700000000,
-        "choices": [
-            {"index": 0, "text": ANSWER["completion"], "logprobs": None, "finish_reason": finish}
-        ],
+        "choices": [{"index": 0, "text": ANSWER["completion"], "logprobs": None, **finish}],
         "usage": USAGE,
     }
+    *_, last, _ = parse(*stream.completion_events({**ANSWER, "stop_reason": reason}))
+    assert last["choices"] == [{"index": 0, "text": "", "logprobs": None, **finish}]
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"completion": "x"}', b"[]", b"<"])

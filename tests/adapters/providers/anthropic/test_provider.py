@@ -616,7 +616,7 @@ def test_the_answer() -> None:
 def test_stop_reasons(reason: str, finish: str, *, raw: bool) -> None:
     choice = parse(message([], reason))["choices"][0]
     assert choice["finish_reason"] == finish
-    assert choice.get("stop_reason") == (reason if raw else None)
+    assert choice.get("provider_finish_reason") == (reason if raw else None)
     assert choice["message"]["content"] == ""
 
 

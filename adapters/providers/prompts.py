@@ -1,14 +1,14 @@
 """Completions with models that only chat: the prompt is one message, the answer's text one choice.
 
-Used by `completions.py`.
+Used by the adapters of `anthropic` and `amazon_bedrock`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
 
+from adapters.providers.base import StreamParser
 from adapters.providers.canonical import read_prompt, refuse_unsupported
 from adapters.providers.canonical_answers import build_completion_choice
-from adapters.providers.types import JsonObject, Query
+from adapters.providers.types import JsonObject, Query, Usage
 from adapters.providers.wire import as_object, as_objects, as_text
 
 _UNSUPPORTED: Mapping[str, Sequence[object]] = {
@@ -16,18 +16,34 @@ _UNSUPPORTED: Mapping[str, Sequence[object]] = {
     "suffix": ("",),
     "best_of": (1,),
     "logprobs": (False,),
+    "tools": ([],),
 }
 
 
-class EventReader(Protocol):
-    """Reads the events of one streamed answer."""
+class PromptStreamParser:
+    """Parses a streamed chat as a completion; see `StreamParser`."""
+
+    def __init__(self, parser: StreamParser) -> None:
+        """Parse with the chat's own parser."""
+        self._parser = parser
 
     @property
     def ended(self) -> bool:
-        """Whether the last event has been read."""
+        """Whether the provider has marked the end of the answer."""
+        return self._parser.ended
 
-    def take(self, event: JsonObject) -> Iterator[JsonObject]:
-        """Yield the chunks that one event gives."""
+    @property
+    def usage(self) -> Usage | None:
+        """What the provider has counted so far."""
+        return self._parser.usage
+
+    def feed(self, data: bytes) -> Iterator[JsonObject]:
+        """Yield the chunks that `data` completes; see `StreamParser`."""
+        yield from filter(None, map(to_completion_chunk, self._parser.feed(data)))
+
+    def finish(self) -> Iterator[JsonObject]:
+        """Yield what is left; see `StreamParser`."""
+        yield from filter(None, map(to_completion_chunk, self._parser.finish()))
 
 
 def build_chat_query(provider: str, query: Query) -> Query:
