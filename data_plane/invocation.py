@@ -10,21 +10,21 @@ from collections.abc import Callable, Mapping
 from adapters.providers.types import JsonObject, Task
 from adapters.rpc.metadata import REQUEST_ID
 from adapters.rpc.status import INTERNAL
-from data_plane.access import authenticate, authorize
+from data_plane.access import authenticate, authorize, level_of
 from data_plane.accounting import CLIENT_CLOSED, Accountant, Record
+from data_plane.callers import Principal
 from data_plane.errors import (
     STATUS_TABLE,
     EndpointNotFound,
     EndpointNotReady,
     InvalidParameter,
-    PermissionDenied,
     ServedEntityNotFound,
 )
 from data_plane.hops import count_hops
 from data_plane.host import Call, Method, Reply
 from data_plane.query import build_query, parse_body
 from data_plane.relay import JSON, Exchange, Relay
-from data_plane.snapshot import Config, Endpoint, ServedEntity, Snapshot, Snapshots, Token
+from data_plane.snapshot import CAN_QUERY, Config, Endpoint, ServedEntity, Snapshot, Snapshots
 
 _TASK_OF: Mapping[Method, Task] = {
     Method.CREATE_CHAT_COMPLETION: Task.CHAT,
@@ -78,13 +78,14 @@ class Inference:
 
     async def _answer(self, call: Call, reply: Reply, record: Record) -> None:
         snapshot = self._snapshots.current
-        token = record.token = authenticate(snapshot, call.metadata, self._wall_ms())
+        now_ms = self._wall_ms()
+        principal = record.principal = authenticate(snapshot, call.metadata, now_ms)
         if call.method is Method.LIST_MODELS:
-            await _list_models(snapshot, token, call, reply)
+            await _list_models(snapshot, principal, call, reply)
             return
         body = parse_body(call.body)
         endpoint = record.endpoint = _find_endpoint(snapshot, call, body)
-        authorize(token, endpoint)
+        authorize(principal, endpoint)
         hops = count_hops(call.metadata)
         config = record.config = _active_config(endpoint, call.method)
         query = build_query(config.task, body)
@@ -135,7 +136,7 @@ def _pick_entity(config: Config, endpoint: Endpoint, name: str) -> ServedEntity:
     return entity
 
 
-async def _list_models(snapshot: Snapshot, token: Token, call: Call, reply: Reply) -> None:
+async def _list_models(snapshot: Snapshot, principal: Principal, call: Call, reply: Reply) -> None:
     models = [
         {
             "id": endpoint.name,
@@ -144,16 +145,8 @@ async def _list_models(snapshot: Snapshot, token: Token, call: Call, reply: Repl
             "owned_by": endpoint.active.entities[0].provider or "modelplane",
         }
         for endpoint in sorted(snapshot.names.values(), key=lambda item: item.name)
-        if endpoint.active and _may_query(token, endpoint)
+        if endpoint.active and level_of(principal, endpoint) >= CAN_QUERY
     ]
     data = reply.encode({"object": "list", "data": models})
     await reply.start(JSON, ((REQUEST_ID, call.request_id),))
     await reply.send(data)
-
-
-def _may_query(token: Token, endpoint: Endpoint) -> bool:
-    try:
-        authorize(token, endpoint)
-    except PermissionDenied:
-        return False
-    return True
