@@ -1,12 +1,13 @@
-"""Find an endpoint by name, to read it or to change it.
+"""Find an endpoint by name or identifier, to read it or to change it.
 
-Before: `endpoints`, `endpoint_settings`, `config_history`. After: `permissions`,
-`store.endpoint_store`.
+Before: `endpoints`, `endpoint_settings`, `config_history`, `endpoint_permissions`. After:
+`permissions`, `store.endpoint_store`.
 """
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from control_plane.permissions import endpoint_not_found, require_level
+from control_plane.errors import NotFound
+from control_plane.permissions import endpoint_not_found, level_of, require_level
 from control_plane.principal import Level, Principal
 from control_plane.store import endpoint_store
 from control_plane.store.database import Database, Transaction
@@ -50,3 +51,33 @@ async def lock_endpoint(
     """
     await endpoint_store.lock(transaction.session, name)
     return await find_endpoint(transaction.session, principal, name, Level.CAN_MANAGE)
+
+
+async def find_endpoint_by_id(
+    session: AsyncSession, principal: Principal, endpoint_id: str, needed: Level = Level.CAN_VIEW
+) -> EndpointRecord:
+    """Return the endpoint with an identifier.
+
+    Raises:
+        NotFound: There is none that the principal may see.
+        PermissionDenied: It may see it, but has a lower level than needed.
+    """
+    record = await endpoint_store.find_by_id(session, endpoint_id)
+    # The error of `require_level` names the endpoint, which is not for those who may not see it.
+    if record is None or level_of(principal, record.grants) is Level.NONE:
+        raise NotFound(f"Endpoint with id '{endpoint_id[:100]}' does not exist.")
+    require_level(principal, record.name, record.grants, needed)
+    return record
+
+
+async def lock_endpoint_by_id(
+    transaction: Transaction, principal: Principal, endpoint_id: str
+) -> EndpointRecord:
+    """Return the endpoint with an identifier; nobody else changes it until the transaction ends.
+
+    Raises:
+        NotFound: There is none that the principal may see.
+        PermissionDenied: The principal may not change it.
+    """
+    await endpoint_store.lock_by_id(transaction.session, endpoint_id)
+    return await find_endpoint_by_id(transaction.session, principal, endpoint_id, Level.CAN_MANAGE)

@@ -14,6 +14,7 @@ from modelserving.snapshot.v1.snapshot_service_pb2_grpc import (
 )
 from modelserving.v1 import inference_service_pb2, model_service_pb2
 from modelserving.v1.endpoint_service_pb2_grpc import add_EndpointServiceServicer_to_server
+from modelserving.v1.permission_service_pb2_grpc import add_PermissionServiceServicer_to_server
 from modelserving.v1.secret_service_pb2_grpc import add_SecretServiceServicer_to_server
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -24,10 +25,12 @@ from control_plane.clock import system_clock
 from control_plane.config_history import ConfigHistory
 from control_plane.credentials import CredentialResolver
 from control_plane.encryption import Sealer
+from control_plane.endpoint_permissions import EndpointPermissions
 from control_plane.endpoint_servicer import EndpointServicer
 from control_plane.endpoint_settings import EndpointSettings
 from control_plane.endpoints import Endpoints
 from control_plane.interceptor import Interceptor
+from control_plane.permission_servicer import PermissionServicer
 from control_plane.secret_servicer import SecretServicer
 from control_plane.secrets import Secrets
 from control_plane.settings import Settings
@@ -43,7 +46,11 @@ from control_plane.store.migrate import migrate
 from control_plane.store.notifications import listen
 from control_plane.store.token_store import ensure_admin_token
 
-API_SERVICES = ("modelserving.v1.EndpointService", "modelserving.v1.SecretService")
+API_SERVICES = (
+    "modelserving.v1.EndpointService",
+    "modelserving.v1.PermissionService",
+    "modelserving.v1.SecretService",
+)
 # Reflection through Envoy's port is answered here, so it also describes the workers' services.
 REFLECTED_SERVICES = (
     *API_SERVICES,
@@ -159,6 +166,9 @@ async def _start_servers(
     secrets = Secrets(database, sealer, push.rollout, system_clock)
     add_EndpointServiceServicer_to_server(
         EndpointServicer(endpoints, endpoint_settings, ConfigHistory(database)), api
+    )
+    add_PermissionServiceServicer_to_server(
+        PermissionServicer(EndpointPermissions(database, push.rollout)), api
     )
     add_SecretServiceServicer_to_server(SecretServicer(secrets), api)
     internal = new_server(["modelserving.snapshot.v1.SnapshotService"], health.servicer)

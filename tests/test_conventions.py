@@ -13,6 +13,7 @@ from modelserving.v1 import (
     endpoint_service_pb2,
     inference_service_pb2,
     model_service_pb2,
+    permission_service_pb2,
     secret_service_pb2,
 )
 
@@ -34,7 +35,12 @@ MAX_FUNCTION_LINES = 50
 BANNED_MODULE_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "misc", "handler"}
 PUBLIC_SERVICES = [
     service
-    for module in (endpoint_service_pb2, inference_service_pb2, secret_service_pb2)
+    for module in (
+        endpoint_service_pb2,
+        inference_service_pb2,
+        permission_service_pb2,
+        secret_service_pb2,
+    )
     for service in module.DESCRIPTOR.services_by_name.values()
 ]
 

@@ -120,16 +120,30 @@ async def find(session: AsyncSession, name: str) -> EndpointRecord | None:
     return _record(*row) if row else None
 
 
+async def find_by_id(session: AsyncSession, endpoint_id: str) -> EndpointRecord | None:
+    """Return the endpoint with an identifier, if there is one."""
+    if not is_storable(endpoint_id):
+        return None
+    row = (await session.exec(_joined().where(col(EndpointRow.id) == endpoint_id))).first()
+    return _record(*row) if row else None
+
+
 async def lock(session: AsyncSession, name: str) -> None:
     """Keep other transactions from changing the endpoint until this one ends.
 
     Read it afterwards, in a statement of its own: that sees what those before have committed.
     """
-    if not is_storable(name):
-        return
-    await session.exec(
-        select(EndpointRow.id).where(col(EndpointRow.name) == name).with_for_update()
-    )
+    await _lock(session, col(EndpointRow.name), name)
+
+
+async def lock_by_id(session: AsyncSession, endpoint_id: str) -> None:
+    """Lock an endpoint, as `lock` does, by its identifier."""
+    await _lock(session, col(EndpointRow.id), endpoint_id)
+
+
+async def _lock(session: AsyncSession, column: Mapped[str], value: str) -> None:
+    if is_storable(value):
+        await session.exec(select(EndpointRow.id).where(column == value).with_for_update())
 
 
 async def list_all(session: AsyncSession) -> list[EndpointRecord]:

@@ -9,9 +9,19 @@ import re
 from google.api import annotations_pb2, http_pb2
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
-from modelserving.v1 import endpoint_service_pb2, inference_service_pb2, secret_service_pb2
+from modelserving.v1 import (
+    endpoint_service_pb2,
+    inference_service_pb2,
+    permission_service_pb2,
+    secret_service_pb2,
+)
 
-_SERVICE_MODULES = (endpoint_service_pb2, inference_service_pb2, secret_service_pb2)
+_SERVICE_MODULES = (
+    endpoint_service_pb2,
+    inference_service_pb2,
+    permission_service_pb2,
+    secret_service_pb2,
+)
 
 
 def public_descriptors() -> str:

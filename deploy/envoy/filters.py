@@ -22,6 +22,7 @@ MAX_RESPONSE_BYTES = 128 * 1024 * 1024
 
 _SERVICES = (
     "modelserving.v1.EndpointService",
+    "modelserving.v1.PermissionService",
     "modelserving.v1.SecretService",
     "modelserving.v1.InferenceService",
 )

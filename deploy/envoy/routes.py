@@ -28,6 +28,7 @@ def build_route_config() -> Block:
                     _grpc("/modelserving.v1.InferenceService/", WORKERS),
                     _grpc("/modelserving.v1.ModelService/", WORKERS),
                     _grpc("/modelserving.v1.EndpointService/", CONTROL_PLANE),
+                    _grpc("/modelserving.v1.PermissionService/", CONTROL_PLANE),
                     _grpc("/modelserving.v1.SecretService/", CONTROL_PLANE),
                     _grpc("/grpc.health.v1.Health/", CONTROL_PLANE),
                     _grpc("/grpc.reflection.", CONTROL_PLANE),
