@@ -1,12 +1,12 @@
-"""What is known of a call when it has ended: metrics and one log line.
+"""What is known of a call: metrics, one log line, and the ledger's entries.
 
-`invocation.py` fills the record while it answers. The usage row of each request will be written
-here too.
+`invocation.py` fills the record while it answers.
 """
 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from adapters.providers.errors import AdapterError
 from adapters.providers.types import Usage
@@ -30,6 +30,7 @@ class Record:
         error: Class of the error; also set when a stream failed after it began.
         first_chunk: Time of the first chunk, seconds of the monotonic clock.
         chunks: Messages sent in a stream.
+        admitted: Whether a provider was to be called.
     """
 
     request_id: str
@@ -44,25 +45,53 @@ class Record:
     first_chunk: float = 0.0
     chunks: int = 0
     usage: Usage | None = None
+    admitted: bool = False
+
+
+class Ledger(Protocol):
+    """Keeps what every admitted query used."""
+
+    def begin(self, record: Record) -> None:
+        """Write down that a provider is about to be called."""
+
+    def end(self, record: Record) -> None:
+        """Write down how the call ended."""
+
+
+class NoLedger:
+    """Keeps nothing."""
+
+    def begin(self, record: Record) -> None:
+        """Write nothing."""
+
+    def end(self, record: Record) -> None:
+        """Write nothing."""
 
 
 class Accountant:
     """Opens a record when a call begins and accounts for it when it ends."""
 
-    def __init__(self, metrics: Metrics, clock: Callable[[], float]) -> None:
-        """Account to `metrics` and the log.
+    def __init__(self, metrics: Metrics, ledger: Ledger, clock: Callable[[], float]) -> None:
+        """Account to `metrics`, `ledger` and the log.
 
         Args:
             metrics: Receives counts and times.
+            ledger: Told of each admitted query.
             clock: Monotonic time, seconds.
         """
         self._metrics = metrics
+        self._ledger = ledger
         self._clock = clock
 
     def open(self, request_id: str) -> Record:
         """Return the record of a call that begins now."""
         self._metrics.in_flight.inc()
         return Record(request_id, self._clock())
+
+    def begin(self, record: Record) -> None:
+        """Note that a query is admitted and a provider will be called."""
+        record.admitted = True
+        self._ledger.begin(record)
 
     def note_chunk(self, record: Record) -> None:
         """Note that a message of a stream was sent."""
@@ -78,6 +107,8 @@ class Accountant:
 
     def close(self, record: Record) -> None:
         """Account for a call that has ended."""
+        if record.admitted:
+            self._ledger.end(record)
         duration = self._clock() - record.started
         first_chunk = record.first_chunk - record.started if record.chunks else None
         self._metrics.in_flight.dec()

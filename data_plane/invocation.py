@@ -1,7 +1,8 @@
 """The story of a call: find the endpoint, check the caller, pick a served entity, answer.
 
-The steps are `access.py`, `query.py`, `snapshot.py` and `relay.py`; a host (`grpc_host.py`) brings
-the call. Everything is decided from one snapshot, so a change never shows half.
+The steps are `access.py`, `query.py`, `snapshot.py`, `admission.py` and `attempts.py`; a host
+(`grpc_host.py`) brings the call. Everything is decided from one snapshot, so a change never shows
+half.
 """
 
 import asyncio
@@ -12,6 +13,8 @@ from adapters.rpc.metadata import REQUEST_ID
 from adapters.rpc.status import INTERNAL
 from data_plane.access import authenticate, authorize, level_of
 from data_plane.accounting import CLIENT_CLOSED, Accountant, Record
+from data_plane.admission import Gate
+from data_plane.attempts import Attempts
 from data_plane.callers import Principal
 from data_plane.errors import (
     STATUS_TABLE,
@@ -23,7 +26,7 @@ from data_plane.errors import (
 from data_plane.hops import count_hops
 from data_plane.host import Call, Method, Reply
 from data_plane.query import build_query, parse_body
-from data_plane.relay import JSON, Exchange, Relay
+from data_plane.relay import JSON, Exchange
 from data_plane.snapshot import CAN_QUERY, Config, Endpoint, ServedEntity, Snapshot, Snapshots
 
 _TASK_OF: Mapping[Method, Task] = {
@@ -44,7 +47,8 @@ class Inference:
     def __init__(
         self,
         snapshots: Snapshots,
-        relay: Relay,
+        attempts: Attempts,
+        gate: Gate,
         accountant: Accountant,
         wall_ms: Callable[[], float],
     ) -> None:
@@ -52,12 +56,14 @@ class Inference:
 
         Args:
             snapshots: Holds the configuration that serves.
-            relay: Carries queries to providers.
+            attempts: Carries queries to providers.
+            gate: Admits queries.
             accountant: Told of every call.
             wall_ms: Wall time, milliseconds since the epoch.
         """
         self._snapshots = snapshots
-        self._relay = relay
+        self._attempts = attempts
+        self._gate = gate
         self._accountant = accountant
         self._wall_ms = wall_ms
 
@@ -89,14 +95,15 @@ class Inference:
         hops = count_hops(call.metadata)
         config = record.config = _active_config(endpoint, call.method)
         query = build_query(config.task, body)
-        entity = record.entity = _pick_entity(config, endpoint, call.served_model_name)
         record.stream = query.stream
-        # Limits on requests and tokens admit or refuse here, before the provider is called.
-        exchange = Exchange(call, reply, record, endpoint, entity, query, hops)
-        if query.stream:
-            await self._relay.stream(exchange)
-        else:
-            await self._relay.answer(exchange)
+        candidates = _choose(config, endpoint, call.served_model_name)
+        admission = await self._gate.admit(endpoint, principal, query)
+        try:
+            self._accountant.begin(record)
+            exchange = Exchange(call, reply, record, endpoint, query, admission, hops)
+            await self._attempts.answer(exchange, candidates)
+        finally:
+            admission.settle(record.usage)
 
 
 def _find_endpoint(snapshot: Snapshot, call: Call, body: JsonObject) -> Endpoint:
@@ -126,14 +133,14 @@ def _active_config(endpoint: Endpoint, method: Method) -> Config:
     return config
 
 
-def _pick_entity(config: Config, endpoint: Endpoint, name: str) -> ServedEntity:
-    """Return the entity that the path names, whatever its share, or the one whose turn it is."""
+def _choose(config: Config, endpoint: Endpoint, name: str) -> tuple[ServedEntity, ...]:
+    """Return who may answer: the entity that the path names, or first the one whose turn it is."""
     if not name:
-        return config.pick()
+        return (config.pick(),)
     entity = config.entity(name)
     if entity is None:
         raise ServedEntityNotFound(f"Endpoint '{endpoint.name}' has no served entity '{name}'.")
-    return entity
+    return (entity,)
 
 
 async def _list_models(snapshot: Snapshot, principal: Principal, call: Call, reply: Reply) -> None:

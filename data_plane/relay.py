@@ -1,6 +1,6 @@
 """Carries the answer of a provider back to the caller, whole or as it comes.
 
-Called by `invocation.py`; `upstream.py` calls the provider, `streaming.py` shapes. The caller
+Called by `attempts.py`; `upstream.py` calls the provider, `streaming.py` shapes. The caller
 is answered only when the provider's answer, or its first chunk, is there, so that what fails
 before is a refusal with its own status. What fails later ends the stream, as the reply can say it.
 """
@@ -13,6 +13,7 @@ from adapters.providers.http import HttpResponse
 from adapters.providers.types import HttpAnswer, Plan, Query, parse_usage
 from adapters.rpc.metadata import ADAPTED_PARAMS, REQUEST_ID, Metadata
 from data_plane.accounting import Accountant, Record
+from data_plane.admission import Admission
 from data_plane.errors import DeadlineExceeded, refusal_of
 from data_plane.hops import mark_hop
 from data_plane.host import Call, Reply
@@ -48,13 +49,13 @@ class Exchange:
     reply: Reply
     record: Record
     endpoint: Endpoint
-    entity: ServedEntity
     query: Query
+    admission: Admission
     hops: int = 0
 
-    def metadata(self, plan: Plan) -> Metadata:
-        """Return the metadata of the answer to a plan."""
-        own = (*self.entity.headers, (REQUEST_ID, self.call.request_id))
+    def metadata(self, entity: ServedEntity, plan: Plan) -> Metadata:
+        """Return the metadata of the answer that an entity gave to a plan."""
+        own = (*entity.headers, (REQUEST_ID, self.call.request_id), *self.admission.headers)
         return (*own, (ADAPTED_PARAMS, ", ".join(plan.adapted))) if plan.adapted else own
 
 
@@ -66,18 +67,17 @@ class Relay:
         self._accountant = accountant
         self._timeouts = timeouts
 
-    async def answer(self, exchange: Exchange) -> None:
+    async def answer(self, exchange: Exchange, entity: ServedEntity) -> None:
         """Answer with one JSON document.
 
         Raises:
             AdapterError: The provider did not answer.
             DeadlineExceeded: It did not answer in time.
         """
-        entity = exchange.entity
         limit = self._answer_limit(exchange.call)
         try:
             async with asyncio.timeout(limit):
-                plan = await self._plan(exchange)
+                plan = await self._plan(exchange, entity)
                 answers = await self._upstream.send_all(entity.adapter, plan.requests)
         except TimeoutError:
             raise _too_slow(limit) from None
@@ -85,23 +85,22 @@ class Relay:
         exchange.record.usage = parse_usage(answer)
         reply, name = exchange.reply, exchange.endpoint.name
         data = encode_answer(entity.provider, answer, name, reply.encode)
-        await reply.start(JSON, exchange.metadata(plan))
+        await reply.start(JSON, exchange.metadata(entity, plan))
         await reply.send(data)
 
-    async def stream(self, exchange: Exchange) -> None:
+    async def stream(self, exchange: Exchange, entity: ServedEntity) -> None:
         """Answer with server-sent events.
 
         Raises:
             AdapterError: The provider failed before the first chunk.
             DeadlineExceeded: The first chunk did not come in time.
         """
-        entity = exchange.entity
-        stream = _Stream(exchange, self._accountant, self._timeouts.idle_seconds)
+        stream = _Stream(exchange, entity, self._accountant, self._timeouts.idle_seconds)
         limit = self._answer_limit(exchange.call)
         failure: Exception
         try:
             async with asyncio.timeout(limit) as timer:
-                stream.plan = await self._plan(exchange)
+                stream.plan = await self._plan(exchange, entity)
                 response = await self._upstream.open(entity.adapter, stream.plan.requests[0])
                 try:
                     await stream.run(response, timer)
@@ -118,8 +117,8 @@ class Relay:
             raise failure
         await stream.fail(failure)
 
-    async def _plan(self, exchange: Exchange) -> Plan:
-        plan = await self._upstream.plan(exchange.entity, exchange.query)
+    async def _plan(self, exchange: Exchange, entity: ServedEntity) -> Plan:
+        plan = await self._upstream.plan(entity, exchange.query)
         return mark_hop(plan, exchange.hops)
 
     def _answer_limit(self, call: Call) -> float:
@@ -130,17 +129,24 @@ class Relay:
 class _Stream:
     """One stream on its way from the provider to the caller."""
 
-    def __init__(self, exchange: Exchange, accountant: Accountant, idle_seconds: float) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        entity: ServedEntity,
+        accountant: Accountant,
+        idle_seconds: float,
+    ) -> None:
         self.started = False
         self.plan = Plan(())
         self._exchange = exchange
+        self._entity = entity
         self._accountant = accountant
         self._idle_seconds = idle_seconds
-        self._parser = exchange.entity.adapter.stream_parser(exchange.query)
+        self._parser = entity.adapter.stream_parser(exchange.query)
         self._shaper = ChunkShaper(
-            exchange.entity.provider,
+            entity.provider,
             exchange.endpoint.name,
-            exchange.entity.task,
+            entity.task,
             keep_usage=wants_usage(exchange.query),
         )
 
@@ -192,15 +198,13 @@ class _Stream:
         is_json = response.headers.get("content-type", "").startswith(JSON)
         if response.status in SUCCESS and not is_json:
             return
-        adapter = self._exchange.entity.adapter
+        adapter = self._entity.adapter
         answer = HttpAnswer(response.status, response.headers, await response.body())
         if answer.status not in SUCCESS:
             raise adapter.parse_error(answer)
         # Raises when it is an error sent with status 200.
         adapter.parse_answers(self._exchange.query, (answer,))
-        raise MalformedAnswer(
-            self._exchange.entity.provider, "the provider did not answer with a stream"
-        )
+        raise MalformedAnswer(self._entity.provider, "the provider did not answer with a stream")
 
     def _shape(self, data: bytes) -> tuple[bytes, AdapterError | None]:
         """Return the lines that `data` completes, and the error that followed them."""
@@ -215,7 +219,9 @@ class _Stream:
     async def _send(self, lines: bytes) -> None:
         if not self.started:
             self.started = True
-            await self._exchange.reply.start(EVENT_STREAM, self._exchange.metadata(self.plan))
+            await self._exchange.reply.start(
+                EVENT_STREAM, self._exchange.metadata(self._entity, self.plan)
+            )
         self._accountant.note_chunk(self._exchange.record)
         await self._exchange.reply.send(lines)
 

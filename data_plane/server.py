@@ -15,7 +15,9 @@ from adapters.egress import parse_policy
 from adapters.providers.http1.client import Http1Transport
 from adapters.rpc.server import new_server, running
 from adapters.telemetry import log_fields
-from data_plane.accounting import Accountant
+from data_plane.accounting import Accountant, NoLedger
+from data_plane.admission import Unlimited
+from data_plane.attempts import Attempts
 from data_plane.grpc_host import rpc_handlers
 from data_plane.health_servicer import HealthServicer
 from data_plane.http_body import HTTP_BODY_RPCS
@@ -71,7 +73,7 @@ async def running_worker(
     metrics = Metrics(registry)
     snapshots = Snapshots()
     readiness = Readiness(clocks.monotonic)
-    accountant = Accountant(metrics, clocks.monotonic)
+    accountant = Accountant(metrics, NoLedger(), clocks.monotonic)
     source = Source(settings.targets, settings.worker_id, BUILD, settings.worker_token)
     watcher = SnapshotWatcher(
         source, snapshots, readiness, ConfigMetrics(registry), clocks, metrics.forget
@@ -82,7 +84,7 @@ async def running_worker(
     async with Http1Transport(settings.origins, egress.allows) as transport:
         upstream = Upstream(transport, lambda: wall_ms() / 1000)
         relay = Relay(upstream, accountant, timeouts)
-        inference = Inference(snapshots, relay, accountant, wall_ms)
+        inference = Inference(snapshots, Attempts(relay), Unlimited(), accountant, wall_ms)
         server.add_generic_rpc_handlers(tuple(rpc_handlers(RPCS, inference)))
         async with (
             aclosing(upstream),

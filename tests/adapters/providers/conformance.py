@@ -22,7 +22,8 @@ from adapters.providers.http1.client import Http1Transport
 from adapters.providers.registry import FACTORIES, build_adapter
 from adapters.providers.types import JsonObject
 from adapters.rpc.metadata import Metadata
-from data_plane.accounting import Accountant
+from data_plane.accounting import Accountant, NoLedger
+from data_plane.admission import Unlimited
 from data_plane.errors import Refusal
 from data_plane.host import Call, Method
 from data_plane.metrics import Metrics
@@ -197,8 +198,8 @@ class Gateway:
         record = self.accountant.open("request-1")
         endpoint = Endpoint("id", ENDPOINT, None, None)
         call = Call(Method.QUERY, ENDPOINT, request_id="request-1")
-        exchange = Exchange(call, reply, record, endpoint, self.entity, query)
-        await (self.relay.stream if stream else self.relay.answer)(exchange)
+        exchange = Exchange(call, reply, record, endpoint, query, Unlimited())
+        await (self.relay.stream if stream else self.relay.answer)(exchange, self.entity)
 
     async def ask(self, *, stream: bool, **body: object) -> CapturedReply:
         """Return the answer to the case's query."""
@@ -206,10 +207,10 @@ class Gateway:
         await self.put(reply, stream=stream, **body)
         return reply
 
-    async def outcome(self, *, stream: bool) -> CapturedReply | Exception:
-        """Return the answer, or what refused the query."""
+    async def outcome(self, *, stream: bool, **body: object) -> CapturedReply | Exception:
+        """Return the answer to the case's query, with changes, or what refused it."""
         try:
-            return await self.ask(stream=stream)
+            return await self.ask(stream=stream, **body)
         except Exception as error:  # noqa: BLE001 - tests look at its class
             return error
 
@@ -225,7 +226,7 @@ async def open_gateway(
         entity = ServedEntity("entity", model.provider, model.task, adapter, ())
         async with Http1Transport(case.origins(emulator.origin)) as transport:
             upstream = Upstream(transport, time.time)  # noqa: TID251 - tokens have real lifetimes
-            accountant = Accountant(Metrics(CollectorRegistry()), time.monotonic)
+            accountant = Accountant(Metrics(CollectorRegistry()), NoLedger(), time.monotonic)
             relay = Relay(upstream, accountant, Timeouts(answer_seconds, idle_seconds))
             try:
                 yield Gateway(case, emulator, entity, relay, accountant)

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from adapters.providers.types import Usage
-from data_plane.accounting import Accountant, Record
+from data_plane.accounting import Accountant, NoLedger, Record
 from data_plane.metrics import Metrics
 from tests.adapters.providers.conformance import (
     CASES,
@@ -32,11 +32,11 @@ EARLY = [
 ]
 
 
-class Ledger(Accountant):
+class Recorder(Accountant):
     """Keeps the records."""
 
     def __init__(self) -> None:
-        super().__init__(Metrics(CollectorRegistry()), lambda: 0.0)
+        super().__init__(Metrics(CollectorRegistry()), NoLedger(), lambda: 0.0)
         self.records: list[Record] = []
 
     def open(self, request_id: str) -> Record:
@@ -45,8 +45,8 @@ class Ledger(Accountant):
 
 
 def watched(gateway: Gateway) -> tuple[Gateway, Sequence[Record]]:
-    ledger = Ledger()
-    return replace(gateway, accountant=ledger), ledger.records
+    recorder = Recorder()
+    return replace(gateway, accountant=recorder), recorder.records
 
 
 def find(name: str) -> ProviderCase:
