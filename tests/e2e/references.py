@@ -16,16 +16,20 @@ _PLAINTEXT = "_plaintext"
 
 def create_by_reference(rest: Rest, name: str, served: str, model: ExternalModel) -> Json:
     """Create an endpoint of one served entity, its credentials in a scope of their own."""
-    scopes = rest.call("GET", "/api/2.0/secrets/scopes/list").get("scopes", [])
-    if model.provider not in [scope["name"] for scope in scopes]:
-        rest.call("POST", "/api/2.0/secrets/scopes/create", {"scope": model.provider})
-    external = _referring(
-        rest, model.provider, MessageToDict(model, preserving_proto_field_name=True)
-    )
+    given = MessageToDict(model, preserving_proto_field_name=True)
+    external = refer(rest, model.provider, given)
     entity = {"name": served, "external_model": external}
     created = rest.create({"name": name, "config": {"served_entities": [entity]}})
     assert created["config"]["served_entities"][0]["external_model"] == external
     return created
+
+
+def refer(rest: Rest, scope: str, model: Json) -> Json:
+    """Return an external model with references to secrets, which this puts into a scope."""
+    scopes = rest.call("GET", "/api/2.0/secrets/scopes/list").get("scopes", [])
+    if scope not in [one["name"] for one in scopes]:
+        rest.call("POST", "/api/2.0/secrets/scopes/create", {"scope": scope})
+    return _referring(rest, scope, model)
 
 
 def _referring(rest: Rest, scope: str, config: Json) -> Json:
