@@ -6,7 +6,6 @@ RPCs are carried as streams: on the wire, a stream of one message is what a unar
 
 import asyncio
 import logging
-import traceback
 from collections.abc import Awaitable, Callable, Iterable
 from math import isfinite
 from typing import NoReturn, TypeAlias
@@ -14,11 +13,17 @@ from typing import NoReturn, TypeAlias
 import grpc
 from google.protobuf.message import DecodeError
 
-from adapters.rpc.metadata import REQUEST_ID, Metadata, as_mapping
-from adapters.rpc.status import shorten, trailing_metadata
-from adapters.telemetry import log_fields
-from data_plane.errors import STATUS_TABLE, Refusal, refusal_of
-from data_plane.host import Rpc, Service, make_call, request_id_of
+from adapters.rpc.metadata import Metadata, as_mapping
+from adapters.rpc.status import shorten
+from data_plane.errors import Refusal
+from data_plane.host import (
+    Rpc,
+    Service,
+    make_call,
+    refusal_trailers,
+    refuse,
+    request_id_of,
+)
 
 # Sending to a caller who left may fail before the cancellation arrives.
 _CALLER_GONE = (grpc.aio.InternalError, grpc.aio.UsageError)
@@ -63,7 +68,7 @@ class GrpcOutlet:
 
     async def fail(self, refusal: Refusal) -> None:
         """Let the call end with the status of a refusal once it has been answered."""
-        self._context.set_trailing_metadata(_trailers(refusal, self._request_id))
+        self._context.set_trailing_metadata(refusal_trailers(refusal, self._request_id))
         self._context.set_code(refusal.status.code)
         self._context.set_details(shorten(refusal.message))
 
@@ -89,17 +94,7 @@ def _deadline(context: _Context) -> float | None:
 
 
 async def _refuse(context: _Context, error: Exception, request_id: str) -> NoReturn:
-    if STATUS_TABLE.status_of(error) is None:
-        # The error's own text stays out: it may repeat the prompt.
-        stack = "".join(traceback.format_tb(error.__traceback__))
-        fields = log_fields(request_id=request_id, error=type(error).__name__, stack=stack)
-        _log.error("a call failed", extra=fields)
-    refusal = refusal_of(error, request_id)
-    context.set_trailing_metadata(_trailers(refusal, request_id))
+    refusal = refuse(error, request_id)
+    context.set_trailing_metadata(refusal_trailers(refusal, request_id))
     await context.abort(refusal.status.code, shorten(refusal.message))
     raise AssertionError("abort returned")
-
-
-def _trailers(refusal: Refusal, request_id: str) -> Metadata:
-    metadata = trailing_metadata(refusal.status, refusal.retry_after)
-    return (*metadata, (REQUEST_ID, request_id))

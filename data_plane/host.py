@@ -1,12 +1,15 @@
 """The host interface: what the service knows of whoever carries its calls.
 
-The service is written against `Call` and `Reply`; a host (`grpc_host.py`) carries encoded messages
-and knows only `Rpc` and `Outlet`. What lies between is shared by all hosts, so that each answers
-byte for byte the same: `http_body.py` for HTTP bodies, `typed_rpcs.py` for typed messages.
+The service is written against `Call` and `Reply`; a host (`grpc_host.py`, `asgi_host.py`) carries
+encoded messages and knows only `Rpc` and `Outlet`. What lies between is shared by all hosts, so
+that each answers byte for byte the same: `http_body.py` for HTTP bodies, `typed_rpcs.py` for typed
+messages.
 Cancellation is asyncio's: a caller who went away cancels the task that answers.
 """
 
+import logging
 import re
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,7 +18,11 @@ from uuid import uuid4
 
 from adapters.providers.types import JsonObject
 from adapters.rpc.metadata import REQUEST_ID, Metadata
-from data_plane.errors import Refusal
+from adapters.rpc.status import trailing_metadata
+from adapters.telemetry import log_fields
+from data_plane.errors import STATUS_TABLE, Refusal, refusal_of
+
+_log = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 _SEVEN_BITS = 0x7F
@@ -141,6 +148,22 @@ def make_call(
     """Return the call that a request arrives with."""
     name, served = request.name, request.served_model_name
     return Call(request.method, name, served, request.body, metadata, request_id, deadline_seconds)
+
+
+def refuse(error: Exception, request_id: str) -> Refusal:
+    """Return how a call that failed is refused; a bug is logged, without its text."""
+    if STATUS_TABLE.status_of(error) is None:
+        # The error's own text stays out: it may repeat the prompt.
+        stack = "".join(traceback.format_tb(error.__traceback__))
+        fields = log_fields(request_id=request_id, error=type(error).__name__, stack=stack)
+        _log.error("a call failed", extra=fields)
+    return refusal_of(error, request_id)
+
+
+def refusal_trailers(refusal: Refusal, request_id: str) -> Metadata:
+    """Return the trailing metadata of a refused call."""
+    metadata = trailing_metadata(refusal.status, refusal.retry_after)
+    return (*metadata, (REQUEST_ID, request_id))
 
 
 def encode_field(number: int, value: bytes) -> bytes:

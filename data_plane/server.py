@@ -1,43 +1,26 @@
-"""Puts a worker together: which service, on which server, with which parts.
+"""Runs a worker on a grpc.aio server of its own.
 
-`__main__.py` runs it; tests run it in their own event loop.
+`__main__.py` runs it; tests run it in their own event loop. `worker.py` puts the worker together.
 """
 
-import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
-from adapters.egress import parse_policy
-from adapters.providers.http1.client import Http1Transport
 from adapters.rpc.server import new_server, running
-from adapters.telemetry import log_fields
-from data_plane.accounting import Accountant, NoLedger
-from data_plane.admission import Unlimited
-from data_plane.attempts import Attempts
 from data_plane.grpc_host import rpc_handlers
 from data_plane.health_servicer import HealthServicer
-from data_plane.http_body import HTTP_BODY_RPCS
-from data_plane.invocation import Inference
-from data_plane.metrics import ConfigMetrics, Metrics
-from data_plane.readiness import TICK_SECONDS, Readiness
-from data_plane.relay import Relay, Timeouts
+from data_plane.readiness import Readiness
 from data_plane.settings import Settings
 from data_plane.snapshot import Snapshots
-from data_plane.snapshot_watcher import Clocks, SnapshotWatcher, Source
-from data_plane.typed_rpcs import TYPED_RPCS
-from data_plane.upstream import Upstream
-
-_log = logging.getLogger(__name__)
-BUILD = "0.1.0"
-RPCS = (*HTTP_BODY_RPCS, *TYPED_RPCS)
+from data_plane.snapshot_watcher import Clocks
+from data_plane.worker import RPCS, assembled, following
 
 
 @dataclass(frozen=True, slots=True)
-class Worker:
+class RunningWorker:
     """A running worker.
 
     Attributes:
@@ -57,7 +40,7 @@ async def running_worker(
     registry: CollectorRegistry,
     clocks: Clocks,
     wall_ms: Callable[[], float],
-) -> AsyncIterator[Worker]:
+) -> AsyncIterator[RunningWorker]:
     """Run a worker; on leaving it reports not ready, lets calls in flight end, and stops.
 
     Args:
@@ -70,43 +53,12 @@ async def running_worker(
         RuntimeError: The address cannot be bound.
         ValueError: A setting is malformed.
     """
-    metrics = Metrics(registry)
-    snapshots = Snapshots()
-    readiness = Readiness(clocks.monotonic)
-    accountant = Accountant(metrics, NoLedger(), clocks.monotonic)
-    source = Source(settings.targets, settings.worker_id, BUILD, settings.worker_token)
-    watcher = SnapshotWatcher(
-        source, snapshots, readiness, ConfigMetrics(registry), clocks, metrics.forget
-    )
-    timeouts = Timeouts(settings.request_timeout_seconds, settings.stream_idle_seconds)
-    server = new_server(sorted({rpc.service for rpc in RPCS}), HealthServicer(readiness))
-    egress = parse_policy(settings.allowed_upstreams)
-    async with Http1Transport(settings.origins, egress.allows) as transport:
-        upstream = Upstream(transport, lambda: wall_ms() / 1000)
-        relay = Relay(upstream, accountant, timeouts)
-        inference = Inference(snapshots, Attempts(relay), Unlimited(), accountant, wall_ms)
-        server.add_generic_rpc_handlers(tuple(rpc_handlers(RPCS, inference)))
+    async with assembled(settings, registry, clocks, wall_ms) as worker:
+        health = HealthServicer(worker.readiness)
+        server = new_server(sorted({rpc.service for rpc in RPCS}), health)
+        server.add_generic_rpc_handlers(tuple(rpc_handlers(RPCS, worker.inference)))
         async with (
-            aclosing(upstream),
             running(server, settings.worker_listen, settings.drain_seconds) as port,
-            asyncio.TaskGroup() as tasks,
+            following(worker),
         ):
-            background = [tasks.create_task(watcher.run()), tasks.create_task(_tick(readiness))]
-            try:
-                yield Worker(port, snapshots, readiness)
-            finally:
-                # Health checks say so before the server refuses anything.
-                readiness.drain()
-                for task in background:
-                    task.cancel()
-
-
-async def _tick(readiness: Readiness) -> None:
-    """Let readiness know that the process runs, and log when it changes its mind."""
-    last = ""
-    while True:
-        obstacle = readiness.obstacle()
-        if obstacle != last:
-            _log.info("readiness changed", extra=log_fields(ready=not obstacle, why=obstacle))
-            last = obstacle
-        await asyncio.sleep(TICK_SECONDS)
+            yield RunningWorker(port, worker.snapshots, worker.readiness)

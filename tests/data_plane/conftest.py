@@ -17,7 +17,7 @@ from modelserving.v1 import inference_service_pb2_grpc as pb_grpc
 from prometheus_client import CollectorRegistry
 
 from adapters.rpc.metadata import ERROR_CODE, HTTP_STATUS, as_mapping
-from data_plane.server import Worker, running_worker
+from data_plane.server import RunningWorker, running_worker
 from data_plane.settings import Settings
 from data_plane.snapshot_watcher import Clocks
 from tests.adapters.providers.upstream import Upstream

@@ -1,0 +1,88 @@
+"""The gRPC protocol over HTTP/2: messages in bodies, deadlines and statuses in headers; pure.
+
+Source: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md. Used by hosts that get HTTP
+requests rather than gRPC calls.
+"""
+
+from urllib.parse import quote
+
+# A flag that says whether the message is compressed, and its length.
+PREFIX_BYTES = 5
+_UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+_MAX_TIMEOUT_DIGITS = 8
+# All printable characters but the percent sign stand for themselves.
+_PLAIN = " !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
+
+
+class FrameError(Exception):
+    """A body holds no gRPC messages; the text says why."""
+
+
+class MessageCompressed(FrameError):
+    """A message is compressed, which nobody offered to undo."""
+
+
+class MessageTooLong(FrameError):
+    """A message is longer than this side takes."""
+
+
+def encode_message(message: bytes) -> bytes:
+    """Return a message as it is in a body."""
+    return b"\0" + len(message).to_bytes(4, "big") + message
+
+
+class MessageReader:
+    """Finds the messages in the parts of a body."""
+
+    __slots__ = ("_buffer", "_limit")
+
+    def __init__(self, limit: int) -> None:
+        """Take messages of up to `limit` bytes."""
+        self._buffer = b""
+        self._limit = limit
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the messages that `data` completes.
+
+        Raises:
+            MessageCompressed: A message is compressed.
+            MessageTooLong: A message is too long; raised before it is read.
+        """
+        buffer = self._buffer + data if self._buffer else data
+        messages = []
+        while len(buffer) >= PREFIX_BYTES:
+            end = PREFIX_BYTES + int.from_bytes(buffer[1:PREFIX_BYTES], "big")
+            if buffer[0]:
+                raise MessageCompressed("a message is compressed")
+            if end - PREFIX_BYTES > self._limit:
+                raise MessageTooLong(
+                    f"a message of {end - PREFIX_BYTES} bytes is longer than {self._limit}"
+                )
+            if len(buffer) < end:
+                break
+            messages.append(buffer[PREFIX_BYTES:end])
+            buffer = buffer[end:]
+        self._buffer = buffer
+        return messages
+
+    def finish(self) -> None:
+        """Check that the body ended after a whole message.
+
+        Raises:
+            FrameError: It ended within one.
+        """
+        if self._buffer:
+            raise FrameError("the body ends within a message")
+
+
+def parse_timeout(value: str) -> float | None:
+    """Return the seconds that a `grpc-timeout` header grants; None for what is no timeout."""
+    digits, unit = value[:-1], value[-1:]
+    if unit not in _UNITS or not digits.isascii() or not digits.isdigit():
+        return None
+    return int(digits) * _UNITS[unit] if len(digits) <= _MAX_TIMEOUT_DIGITS else None
+
+
+def encode_status_message(message: str) -> str:
+    """Return a status message as the `grpc-message` header takes it."""
+    return quote(message, safe=_PLAIN, errors="replace")

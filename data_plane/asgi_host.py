@@ -1,0 +1,249 @@
+"""Carries calls over ASGI with HTTP/2 trailers: the host inside Envoy; `host.py` says what it is.
+
+The counterpart of `grpc_host.py`: the gRPC protocol itself is `adapters/rpc/framing.py`'s. Requests
+are of one message, as all RPCs of the service are. ASGI: https://asgi.readthedocs.io/en/latest/.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from adapters.rpc.framing import (
+    FrameError,
+    MessageCompressed,
+    MessageReader,
+    MessageTooLong,
+    encode_message,
+    encode_status_message,
+    parse_timeout,
+)
+from adapters.rpc.metadata import Metadata
+from adapters.rpc.server import MAX_MESSAGE_BYTES
+from adapters.rpc.status import shorten
+from data_plane.errors import Refusal
+from data_plane.host import (
+    Call,
+    Reply,
+    Rpc,
+    Service,
+    make_call,
+    refusal_trailers,
+    refuse,
+    request_id_of,
+)
+
+_Event: TypeAlias = dict[str, Any]
+_Receive: TypeAlias = Callable[[], Awaitable[_Event]]
+_Send: TypeAlias = Callable[[_Event], Awaitable[None]]
+_Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+_CODE = grpc.StatusCode
+_CONTENT_TYPE = (b"content-type", b"application/grpc")
+_OK = (b"grpc-status", b"0")
+_ENCODINGS = (b"grpc-accept-encoding", b"identity")
+_END_OF_BODY: _Event = {"type": "http.response.body", "body": b"", "more_body": False}
+_GRPC = b"application/grpc"
+_UNSUPPORTED_MEDIA_TYPE = 415
+
+
+class _Gone(Exception):
+    """The caller went away before the request was there."""
+
+
+class _Ended(Exception):
+    """A call ends with a status before any service has seen it."""
+
+    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class HeaderMetadata(Mapping[str, str]):
+    """Request headers as metadata, decoded when asked for; the last of several values wins."""
+
+    __slots__ = ("_headers",)
+
+    def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self._headers = dict(headers)
+
+    def __getitem__(self, name: str) -> str:
+        """Return the value of a header, whose name is in lower case."""
+        return self._headers[name.encode("latin-1")].decode("latin-1")
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names."""
+        return (name.decode("latin-1") for name in self._headers)
+
+    def __len__(self) -> int:
+        """Return the number of names."""
+        return len(self._headers)
+
+
+class AsgiOutlet:
+    """Takes the messages of one call; see `host.Outlet`."""
+
+    __slots__ = ("_request_id", "_send", "started", "trailers")
+
+    def __init__(self, send: _Send, request_id: str) -> None:
+        self._send = send
+        self._request_id = request_id
+        self.started = False
+        # What the call ends with once it has been answered.
+        self.trailers: _Headers = [_OK]
+
+    async def start(self, metadata: Metadata) -> None:
+        """Send the initial metadata."""
+        self.started = True
+        await self._send(_start([_CONTENT_TYPE, *_encode(metadata)], trailers=True))
+
+    async def send(self, message: bytes) -> None:
+        """Send one message."""
+        body = encode_message(message)
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+
+    async def fail(self, refusal: Refusal) -> None:
+        """Let the call end with the status of a refusal."""
+        trailers = refusal_trailers(refusal, self._request_id)
+        self.trailers = _status(refusal.status.code, refusal.message, trailers)
+
+    async def end(self) -> None:
+        """End the call."""
+        if not self.started:
+            # The shape that gRPC calls "Trailers-Only".
+            await self._send(_start([_CONTENT_TYPE, *self.trailers], trailers=False))
+            await self._send(_END_OF_BODY)
+            return
+        await self._send(_END_OF_BODY)
+        await self._send({"type": "http.response.trailers", "headers": self.trailers})
+
+
+class AsgiHost:
+    """An ASGI application that carries calls of RPCs to a service."""
+
+    def __init__(
+        self, rpcs: Iterable[Rpc], service: Service, max_message_bytes: int = MAX_MESSAGE_BYTES
+    ) -> None:
+        """Carry calls of `rpcs` to `service`, with requests of up to `max_message_bytes`."""
+        self._rpcs = {f"/{rpc.service}/{rpc.name}": rpc for rpc in rpcs}
+        self._service = service
+        self._max_message_bytes = max_message_bytes
+
+    async def __call__(self, scope: _Event, receive: _Receive, send: _Send) -> None:
+        """Carry one call."""
+        metadata = HeaderMetadata(scope["headers"])
+        if not metadata.get("content-type", "").startswith("application/grpc"):
+            headers = [(b"content-type", b"text/plain")]
+            await send(_start(headers, trailers=False, status=_UNSUPPORTED_MEDIA_TYPE))
+            await send(_END_OF_BODY)
+            return
+        request_id = request_id_of(metadata)
+        outlet = AsgiOutlet(send, request_id)
+        try:
+            rpc = self._find(scope["path"])
+            message = await self._read(metadata, receive)
+            deadline = parse_timeout(metadata.get("grpc-timeout", ""))
+            call = make_call(rpc.read(message), metadata, request_id, deadline)
+        except _Gone:
+            return
+        except DecodeError:
+            outlet.trailers = _status(_CODE.INTERNAL, "The request is no such message.", ())
+        except _Ended as ended:
+            outlet.trailers = [*_status(ended.code, str(ended), ()), _ENCODINGS]
+        else:
+            if not await self._answer(call, rpc.reply(outlet), receive, outlet):
+                return
+        await outlet.end()
+
+    def _find(self, path: str) -> Rpc:
+        rpc = self._rpcs.get(path)
+        if rpc is None:
+            raise _Ended(_CODE.UNIMPLEMENTED, f"There is no method {path}.")
+        return rpc
+
+    async def _read(self, metadata: HeaderMetadata, receive: _Receive) -> bytes:
+        """Return the request's one message."""
+        encoding = metadata.get("grpc-encoding", "identity")
+        if encoding != "identity":
+            raise _Ended(_CODE.UNIMPLEMENTED, f"Compression '{encoding}' is not supported.")
+        reader = MessageReader(self._max_message_bytes)
+        messages: list[bytes] = []
+        more = True
+        try:
+            while more:
+                event = await receive()
+                if event["type"] == "http.disconnect":
+                    raise _Gone
+                messages += reader.feed(event.get("body", b""))
+                more = event.get("more_body", False)
+            reader.finish()
+        except MessageTooLong as error:
+            raise _Ended(_CODE.RESOURCE_EXHAUSTED, str(error)) from None
+        except (MessageCompressed, FrameError) as error:
+            raise _Ended(_CODE.INTERNAL, str(error)) from None
+        if len(messages) != 1:
+            text = f"A request has one message, not {len(messages)}."
+            raise _Ended(_CODE.UNIMPLEMENTED, text)
+        return messages[0]
+
+    async def _answer(
+        self, call: Call, reply: Reply, receive: _Receive, outlet: AsgiOutlet
+    ) -> bool:
+        """Answer a call, and tell whether the caller is still there."""
+        departure = _Departure(receive)
+        try:
+            await self._service.answer(call, reply)
+        except asyncio.CancelledError:
+            if not departure.noticed:
+                raise
+            return False
+        except Exception as error:  # noqa: BLE001 - a bug must reach the caller as one, too
+            await outlet.fail(refuse(error, call.request_id))
+        finally:
+            departure.forget()
+        return True
+
+
+class _Departure:
+    """Cancels the task that answers a caller who goes away."""
+
+    __slots__ = ("_event", "_task", "noticed")
+
+    def __init__(self, receive: _Receive) -> None:
+        self.noticed = False
+        self._task = asyncio.current_task()
+        self._event = asyncio.ensure_future(receive())
+        self._event.add_done_callback(self._notice)
+
+    def forget(self) -> None:
+        """Look no longer."""
+        self._event.remove_done_callback(self._notice)
+        self._event.cancel()
+
+    def _notice(self, event: "asyncio.Future[_Event]") -> None:
+        if event.cancelled() or event.exception() or event.result()["type"] != "http.disconnect":
+            return
+        self.noticed = True
+        if self._task:
+            self._task.cancel()
+
+
+def _start(headers: _Headers, *, trailers: bool, status: int = 200) -> _Event:
+    return {
+        "type": "http.response.start",
+        "status": status,
+        "headers": headers,
+        "trailers": trailers,
+    }
+
+
+def _status(code: grpc.StatusCode, message: str, metadata: Metadata) -> _Headers:
+    text = encode_status_message(shorten(message)).encode("ascii")
+    number = str(code.value[0]).encode()
+    return [(b"grpc-status", number), (b"grpc-message", text), *_encode(metadata)]
+
+
+def _encode(metadata: Metadata) -> Iterator[tuple[bytes, bytes]]:
+    return ((name.encode("latin-1"), value.encode("latin-1")) for name, value in metadata)

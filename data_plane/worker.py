@@ -1,0 +1,113 @@
+"""Puts a worker together, but for the host that carries its calls.
+
+`server.py` gives it the grpc.aio host, `embedded.py` the one inside Envoy.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+
+from adapters.egress import parse_policy
+from adapters.providers.http1.client import Http1Transport
+from adapters.telemetry import log_fields
+from data_plane.accounting import Accountant, NoLedger
+from data_plane.admission import Unlimited
+from data_plane.attempts import Attempts
+from data_plane.http_body import HTTP_BODY_RPCS
+from data_plane.invocation import Inference
+from data_plane.metrics import ConfigMetrics, Metrics
+from data_plane.readiness import TICK_SECONDS, Readiness
+from data_plane.relay import Relay, Timeouts
+from data_plane.settings import Settings
+from data_plane.snapshot import Snapshots
+from data_plane.snapshot_watcher import Clocks, SnapshotWatcher, Source
+from data_plane.typed_rpcs import TYPED_RPCS
+from data_plane.upstream import Upstream
+
+_log = logging.getLogger(__name__)
+BUILD = "0.1.0"
+RPCS = (*HTTP_BODY_RPCS, *TYPED_RPCS)
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker without a host.
+
+    Attributes:
+        inference: The service that answers calls.
+        snapshots: What it serves from.
+        readiness: Whether it may be sent traffic.
+        watcher: Follows the configuration.
+    """
+
+    inference: Inference
+    snapshots: Snapshots
+    readiness: Readiness
+    watcher: SnapshotWatcher
+
+
+@asynccontextmanager
+async def assembled(
+    settings: Settings,
+    registry: CollectorRegistry,
+    clocks: Clocks,
+    wall_ms: Callable[[], float],
+) -> AsyncIterator[Worker]:
+    """Yield a worker; on leaving, close what it holds open.
+
+    Args:
+        settings: Its settings.
+        registry: Receives its metrics.
+        clocks: Time and chance.
+        wall_ms: Wall time, milliseconds since the epoch.
+
+    Raises:
+        ValueError: A setting is malformed.
+    """
+    metrics = Metrics(registry)
+    snapshots = Snapshots()
+    readiness = Readiness(clocks.monotonic)
+    accountant = Accountant(metrics, NoLedger(), clocks.monotonic)
+    source = Source(settings.targets, settings.worker_id, BUILD, settings.worker_token)
+    watcher = SnapshotWatcher(
+        source, snapshots, readiness, ConfigMetrics(registry), clocks, metrics.forget
+    )
+    timeouts = Timeouts(settings.request_timeout_seconds, settings.stream_idle_seconds)
+    egress = parse_policy(settings.allowed_upstreams)
+    async with Http1Transport(settings.origins, egress.allows) as transport:
+        upstream = Upstream(transport, lambda: wall_ms() / 1000)
+        async with aclosing(upstream):
+            attempts = Attempts(Relay(upstream, accountant, timeouts))
+            inference = Inference(snapshots, attempts, Unlimited(), accountant, wall_ms)
+            yield Worker(inference, snapshots, readiness, watcher)
+
+
+@asynccontextmanager
+async def following(worker: Worker) -> AsyncIterator[None]:
+    """Follow the configuration; on leaving, report not ready, before a host refuses anything."""
+    async with asyncio.TaskGroup() as tasks:
+        background = [
+            tasks.create_task(worker.watcher.run()),
+            tasks.create_task(_tick(worker.readiness)),
+        ]
+        try:
+            yield
+        finally:
+            worker.readiness.drain()
+            for task in background:
+                task.cancel()
+
+
+async def _tick(readiness: Readiness) -> None:
+    """Let readiness know that the process runs, and log when it changes its mind."""
+    last = ""
+    while True:
+        obstacle = readiness.obstacle()
+        if obstacle != last:
+            _log.info("readiness changed", extra=log_fields(ready=not obstacle, why=obstacle))
+            last = obstacle
+        await asyncio.sleep(TICK_SECONDS)
