@@ -1,0 +1,93 @@
+"""Models that think and call tools: the README's example at each such provider."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from modelserving.v1.external_model_pb2 import ExternalModel
+from openai import OpenAI
+
+from tests.e2e.references import create_by_reference
+from tests.e2e.rest import Json, Rest
+from tests.e2e.system import System
+from tests.emulators.amazon_bedrock.configs import external_model as bedrock
+from tests.emulators.anthropic.cases import external_model as anthropic
+from tests.emulators.emulator import Recorded
+from tests.emulators.fleet import Fleet
+from tests.emulators.google_cloud_vertex_ai.external_models import external_model as vertex
+
+CHAT = "llm/v1/chat"
+README = Path(__file__).parents[2] / "README.md"
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+# The emulators call a tool that the prompt names by its name.
+TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": CITY}}]
+
+
+def example() -> str:
+    """Return the example in the README."""
+    blocks: list[str] = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    (code,) = (block for block in blocks if "reasoning_content" in block)
+    return code
+
+
+# Where Bedrock wants its own parameter in the place of the example's.
+EFFORT = '"reasoning_effort": "low"'
+THINKING = '"extra_body": {"thinking": {"type": "enabled", "budget_tokens": 1024}}'
+
+
+def claude_thoughts(sent: Recorded) -> list[Any]:
+    return [block for block in sent.body["messages"][1]["content"] if block["type"] == "thinking"]
+
+
+def bedrock_thoughts(sent: Recorded) -> list[Any]:
+    blocks = sent.body["messages"][1]["content"]
+    return [block["reasoningContent"] for block in blocks if "reasoningContent" in block]
+
+
+def gemini_thoughts(sent: Recorded) -> list[Any]:
+    parts = sent.body["contents"][1]["parts"]
+    return [part["thoughtSignature"] for part in parts if "functionCall" in part]
+
+
+@pytest.mark.parametrize(
+    ("model", "thoughts"),
+    [
+        (anthropic("claude-sonnet-4-5", CHAT), claude_thoughts),
+        (bedrock("claude-sonnet-4-20250514-v1:0", "anthropic", "chat"), bedrock_thoughts),
+        (vertex("gemini-3-pro-preview", CHAT), gemini_thoughts),
+    ],
+    ids=lambda one: one.provider if isinstance(one, ExternalModel) else "",
+)
+def test_thoughts_go_back_signed(
+    system: System,
+    rest: Rest,
+    fleet: Fleet,
+    model: ExternalModel,
+    thoughts: Callable[[Recorded], list[Any]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    create_by_reference(rest, "claude", "thinker", model)
+    with OpenAI(api_key=system.token, base_url=f"{system.url}/serving-endpoints") as client:
+        names: Json = {"client": client, "tools": TOOLS}
+        code = example()
+        assert EFFORT in code
+        if model.provider == "amazon-bedrock":
+            code = code.replace(EFFORT, THINKING)
+        exec(compile(code, "README.md", "exec"), names)
+    assert "rain" in capsys.readouterr().out
+    first, second = fleet.emulators[model.provider].requests[-2:]
+    said = names["said"].model_dump()
+    [thought] = thoughts(second)
+    signed = [*(said.get("thinking_blocks") or ()), *said["tool_calls"]]
+    signature = thought if isinstance(thought, str) else find_signature(thought)
+    assert signature in json.dumps(signed)
+    assert signature not in json.dumps(first.body)
+
+
+def find_signature(thought: Json) -> str:
+    signature = thought.get("signature") or thought["reasoningText"]["signature"]
+    assert isinstance(signature, str)
+    return signature
