@@ -57,7 +57,7 @@ class Answer:
 class System:
     """A worker, what it watches and what it calls."""
 
-    worker: Worker
+    worker: RunningWorker
     control_plane: FakeControlPlane
     emulator: OpenAiEmulator
     registry: CollectorRegistry
