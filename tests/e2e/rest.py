@@ -19,11 +19,12 @@ _SECONDS = 30
 class Rest:
     """Calls the REST API as its users' scripts do."""
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: System, token: str | None = None) -> None:
+        """Call `system` with a token; None: the administrator's."""
         self._url = system.url
         self._session = requests.Session()
         self._session.trust_env = False
-        self._session.headers.update(system.headers)
+        self._session.headers["Authorization"] = f"Bearer {token or system.token}"
 
     def __enter__(self) -> Self:
         return self

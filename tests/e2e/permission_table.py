@@ -1,0 +1,201 @@
+"""Who may call what: the one table of expected outcomes, for `test_permission_matrix`.
+
+A new RPC needs one row: a rule, and a request that would succeed for one who may make it. In the
+request, `$chat`, `$text` and `$vector` are endpoints of each task, `$chat_id` is an identifier,
+`$spare` an endpoint of the cell's own and `$new` a name that is free; `$scope` is a secret scope.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+
+from tests.e2e.rest import Json
+
+
+class Rank(IntEnum):
+    """What a role has on the endpoints and, in parentheses, on the secret scope."""
+
+    NOTHING = 0
+    VIEW = 1  # READ
+    QUERY = 2  # WRITE
+    MANAGE = 3
+    ADMIN = 4
+
+
+class Way(Enum):
+    """How a role has its rank."""
+
+    NO_TOKEN = "without a token"
+    BAD_TOKEN = "with an unknown token"
+    USER = "as a user"
+    GROUP = "as a member of a group"
+    ROBOT = "as a service principal"
+    CREATOR = "as the creator"
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """Who calls."""
+
+    way: Way
+    rank: Rank = Rank.NOTHING
+
+    @property
+    def known(self) -> bool:
+        """Whether it has a token."""
+        return self.way not in (Way.NO_TOKEN, Way.BAD_TOKEN)
+
+    @property
+    def name(self) -> str:
+        """Name of its principal."""
+        return f"matrix-{self.way.name}-{self.rank.name}".lower()
+
+
+GRANTED = (Rank.VIEW, Rank.QUERY, Rank.MANAGE)
+STRANGER = Role(Way.USER)
+CREATOR = Role(Way.CREATOR, Rank.MANAGE)
+ROLES = (
+    Role(Way.NO_TOKEN),
+    Role(Way.BAD_TOKEN),
+    STRANGER,
+    Role(Way.ROBOT),
+    *(Role(way, rank) for way in (Way.USER, Way.GROUP, Way.ROBOT) for rank in GRANTED),
+    CREATOR,
+    # Administrators are what the group `admins` makes them.
+    Role(Way.GROUP, Rank.ADMIN),
+    Role(Way.ROBOT, Rank.ADMIN),
+)
+
+
+class Outcome(Enum):
+    """What comes of a call: HTTP status and name of the gRPC status."""
+
+    OK = (200, "OK")
+    UNAUTHENTICATED = (401, "UNAUTHENTICATED")
+    DENIED = (403, "PERMISSION_DENIED")
+    # Answered exactly as if the object did not exist.
+    HIDDEN = (404, "NOT_FOUND")
+    CONFLICT = (409, "ABORTED")
+    INVALID = (400, "INVALID_ARGUMENT")
+
+
+OK, DENIED, HIDDEN = Outcome.OK, Outcome.DENIED, Outcome.HIDDEN
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The outcome for each rank of those who have a token, from NOTHING to ADMIN."""
+
+    outcomes: tuple[Outcome, Outcome, Outcome, Outcome, Outcome]
+    unknown: Outcome = Outcome.UNAUTHENTICATED
+
+    def outcome(self, role: Role) -> Outcome:
+        """Return what `role` gets."""
+        return self.outcomes[role.rank] if role.known else self.unknown
+
+
+#                NOTHING VIEW    QUERY   MANAGE  ADMIN
+OPEN = Rule(    (OK,     OK,     OK,     OK,     OK), unknown=OK)  # fmt: skip
+ANYONE = Rule(  (OK,     OK,     OK,     OK,     OK))  # fmt: skip
+VIEW = Rule(    (HIDDEN, OK,     OK,     OK,     OK))  # fmt: skip
+QUERY = Rule(   (HIDDEN, DENIED, OK,     OK,     OK))  # fmt: skip
+MANAGE = Rule(  (HIDDEN, DENIED, DENIED, OK,     OK))  # fmt: skip
+ADMIN = Rule(   (DENIED, DENIED, DENIED, DENIED, OK))  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One RPC.
+
+    Attributes:
+        rule: What each rank gets.
+        request: Fields of the request message.
+        allowed: What those get whom the rule lets through.
+        lists: Rank from which on the answer shows `$chat`; None: this is no list.
+        streams: Whether it is also to be called for a stream, by `stream` in the payload.
+        in_turn: Whether the calls must follow each other, since they would meet.
+    """
+
+    rule: Rule
+    request: Json
+    allowed: Outcome = OK
+    lists: Rank | None = None
+    streams: bool = False
+    in_turn: bool = False
+
+    def outcome(self, role: Role) -> Outcome:
+        """Return what `role` gets."""
+        outcome = self.rule.outcome(role)
+        return self.allowed if outcome is OK else outcome
+
+
+_CHAT = {"name": "$chat"}
+_MESSAGES = [{"role": "user", "content": "hello there"}]
+_TYPED_CHAT: Json = {"model": "$chat", "messages": [{"role": "user", "text": "hello there"}]}
+_TYPED_TEXT: Json = {"model": "$text", "text": "Once upon"}
+_OBJECT = {"request_object_type": "serving-endpoints", "request_object_id": "$chat_id"}
+_SCOPE = {"scope": "$scope"}
+_CONFIG: Json = {"served_entities": ["$entity"]}
+
+ROWS: Mapping[str, Row] = {
+    # Endpoints
+    "EndpointService.CreateServingEndpoint": Row(ANYONE, {"name": "$new"}),
+    "EndpointService.ListServingEndpoints": Row(ANYONE, {}, lists=Rank.VIEW),
+    "EndpointService.GetServingEndpoint": Row(VIEW, _CHAT),
+    "EndpointService.DeleteServingEndpoint": Row(MANAGE, {"name": "$spare"}),
+    "EndpointService.UpdateServingEndpointConfig": Row(
+        MANAGE, _CHAT | {"config": _CONFIG}, in_turn=True
+    ),
+    "EndpointService.CancelServingEndpointUpdate": Row(
+        MANAGE, {"name": "$spare"}, allowed=Outcome.CONFLICT
+    ),
+    "EndpointService.RollbackServingEndpointConfig": Row(
+        MANAGE, _CHAT | {"config_version": 1}, in_turn=True
+    ),
+    "EndpointService.ListServingEndpointConfigVersions": Row(VIEW, _CHAT),
+    "EndpointService.GetServingEndpointConfigVersion": Row(VIEW, _CHAT | {"config_version": 1}),
+    "EndpointService.CompareServingEndpointConfigVersions": Row(
+        VIEW, _CHAT | {"from_version": 1, "to_version": 1}
+    ),
+    "EndpointService.PatchServingEndpointTags": Row(MANAGE, _CHAT | {"add_tags": [{"key": "t"}]}),
+    "EndpointService.PutServingEndpointRateLimits": Row(MANAGE, _CHAT | {"rate_limits": []}),
+    "EndpointService.GetServingEndpointRateLimits": Row(VIEW, _CHAT),
+    "EndpointService.PutServingEndpointAiGateway": Row(MANAGE, _CHAT | {"ai_gateway": {}}),
+    "EndpointService.GetServingEndpointAiGateway": Row(VIEW, _CHAT),
+    "EndpointService.PatchServingEndpointNotifications": Row(MANAGE, _CHAT),
+    "EndpointService.GetServingEndpointOpenApi": Row(VIEW, _CHAT),
+    # Permissions
+    "PermissionService.GetPermissions": Row(MANAGE, _OBJECT),
+    "PermissionService.SetPermissions": Row(MANAGE, _OBJECT | {"access_control_list": "$grants"}),
+    "PermissionService.UpdatePermissions": Row(MANAGE, _OBJECT | {"access_control_list": []}),
+    "PermissionService.GetPermissionLevels": Row(VIEW, _OBJECT),
+    # Secrets
+    "SecretService.CreateScope": Row(ADMIN, {"scope": "$new"}),
+    "SecretService.ListScopes": Row(ANYONE, {}),
+    "SecretService.DeleteScope": Row(ADMIN, {"scope": "$spare_scope"}),
+    "SecretService.PutSecret": Row(ADMIN, _SCOPE | {"key": "k", "string_value": "v"}),
+    "SecretService.ListSecrets": Row(ANYONE, _SCOPE),
+    "SecretService.DeleteSecret": Row(ADMIN, {"scope": "$spare_scope", "key": "key"}),
+    # Queries: over REST, and over gRPC with JSON
+    "InferenceService.Query": Row(
+        QUERY,
+        _CHAT | {"served_model_name": "chat", "payload": {"messages": _MESSAGES}},
+        streams=True,
+    ),
+    "InferenceService.CreateChatCompletion": Row(
+        QUERY, {"payload": {"model": "$chat", "messages": _MESSAGES}}, streams=True
+    ),
+    "InferenceService.CreateCompletion": Row(
+        QUERY, {"payload": {"model": "$text", "prompt": "Once upon"}}, streams=True
+    ),
+    "InferenceService.CreateEmbedding": Row(
+        QUERY, {"payload": {"model": "$vector", "input": "hello"}}
+    ),
+    "InferenceService.ListModels": Row(ANYONE, {}, lists=Rank.QUERY),
+    # Queries over gRPC with typed messages
+    "ModelService.Chat": Row(QUERY, _TYPED_CHAT),
+    "ModelService.StreamChat": Row(QUERY, _TYPED_CHAT),
+    "ModelService.Complete": Row(QUERY, _TYPED_TEXT),
+    "ModelService.StreamComplete": Row(QUERY, _TYPED_TEXT),
+    "ModelService.Embed": Row(QUERY, {"model": "$vector", "text": "hello"}),
+}
