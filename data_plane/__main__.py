@@ -1,25 +1,20 @@
 """Composition root of a worker: settings in, runs until it is told to stop."""
 
 import asyncio
-import gc
 import logging
 import signal
 import sys
-import time
 from collections.abc import Sequence
-from random import Random
 
 import uvloop
 from prometheus_client import REGISTRY
 
 from adapters.telemetry import configure_logging, log_fields, serve_metrics
+from data_plane.process import new_clocks, tune_garbage_collection, wall_ms
 from data_plane.server import running_worker
 from data_plane.settings import Settings, load_settings
-from data_plane.snapshot_watcher import Clocks
 
 _log = logging.getLogger("data_plane")
-
-_COLLECT_AFTER_ALLOCATIONS = 50_000
 
 
 def main(argv: Sequence[str]) -> int:
@@ -41,27 +36,14 @@ async def _serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     host, _, port = settings.worker_metrics_listen.rpartition(":")
     metrics_port = serve_metrics(host, int(port), REGISTRY)
-    clocks = Clocks(time.monotonic, asyncio.sleep, Random())  # noqa: S311 - order and jitter, no secrets
-    _tune_garbage_collection()
-    async with running_worker(settings, REGISTRY, clocks, _wall_ms) as worker:
+    tune_garbage_collection()
+    async with running_worker(settings, REGISTRY, new_clocks(), wall_ms) as worker:
         fields = log_fields(
             worker_id=settings.worker_id, port=worker.port, metrics_port=metrics_port
         )
         _log.info("the worker serves", extra=fields)
         await stop.wait()
         _log.info("the worker drains", extra=log_fields(drain_seconds=settings.drain_seconds))
-
-
-def _tune_garbage_collection() -> None:
-    # A request leaves no cycles behind, so collecting after every 700 allocations finds nothing
-    # and costs an eighth of the worker's time; what is imported by now lives for ever.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER_ALLOCATIONS)
-
-
-def _wall_ms() -> float:
-    return time.time_ns() / 1e6
 
 
 if __name__ == "__main__":

@@ -271,7 +271,7 @@ async def test_a_bug_shows_the_request_id_and_nothing_else(
     assert (answer.status, answer.error_code) == (500, "INTERNAL_ERROR")
     assert "req-9" in answer.message
     assert "three" not in answer.message
-    [record] = [record for record in caplog.records if record.name == "data_plane.grpc_host"]
+    [record] = [record for record in caplog.records if record.name == "data_plane.host"]
     assert record.__dict__["fields"]["error"] == "KeyError"
     assert "three" not in repr([record.__dict__ for record in caplog.records])
 

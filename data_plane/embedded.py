@@ -1,0 +1,68 @@
+"""The worker inside Envoy: an ASGI application that pyvoy loads as `data_plane.embedded:app`.
+
+Envoy is started by `deploy`, with this worker's settings in its environment; it terminates HTTP,
+transcodes, and hands over gRPC calls (`asgi_host.py`). The worker lives from the start of the
+application's lifespan to its end (https://asgi.readthedocs.io/en/latest/specs/lifespan.html).
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any, TypeAlias
+
+from prometheus_client import REGISTRY
+
+from adapters.telemetry import configure_logging, log_fields, serve_metrics
+from data_plane.asgi_host import AsgiHost
+from data_plane.process import new_clocks, tune_garbage_collection, wall_ms
+from data_plane.settings import load_settings
+from data_plane.worker import RPCS, assembled, following
+
+_Event: TypeAlias = dict[str, Any]
+_Receive: TypeAlias = Callable[[], Awaitable[_Event]]
+_Send: TypeAlias = Callable[[_Event], Awaitable[None]]
+_log = logging.getLogger("data_plane")
+
+
+class EmbeddedWorker:
+    """An ASGI application that runs a worker."""
+
+    def __init__(self) -> None:
+        self._host: AsgiHost | None = None
+
+    async def __call__(self, scope: _Event, receive: _Receive, send: _Send) -> None:
+        """Carry one call, or run the worker for the lifespan of the application."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif self._host is not None:
+            await self._host(scope, receive, send)
+
+    async def _live(self, receive: _Receive, send: _Send) -> None:
+        await receive()
+        async with AsyncExitStack() as stack:
+            try:
+                await self._start(stack)
+            except (OSError, RuntimeError, ValueError) as error:
+                _log.error("the worker cannot start", extra=log_fields(reason=str(error)))
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        settings = load_settings(())
+        configure_logging(settings.log_level)
+        host, _, port = settings.worker_metrics_listen.rpartition(":")
+        metrics_port = serve_metrics(host, int(port), REGISTRY)
+        tune_garbage_collection()
+        worker = await stack.enter_async_context(
+            assembled(settings, REGISTRY, new_clocks(), wall_ms)
+        )
+        await stack.enter_async_context(following(worker))
+        self._host = AsgiHost(RPCS, worker.inference)
+        fields = log_fields(worker_id=settings.worker_id, metrics_port=metrics_port)
+        _log.info("the worker serves inside Envoy", extra=fields)
+
+
+app = EmbeddedWorker()
