@@ -5,7 +5,8 @@ The conformance cases say what is asked; they are run in detail, without Envoy, 
 """
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import openai
@@ -17,11 +18,11 @@ from adapters.providers.registry import FACTORIES
 from adapters.providers.types import Task
 from tests.adapters.providers.conformance import CASES, ProviderCase, read_choices, reassemble
 from tests.e2e.references import create_by_reference
-from tests.e2e.rest import Json, Rest, check_shape
+from tests.e2e.rest import ENDPOINTS, Json, Rest, check_shape
 from tests.e2e.system import System
 from tests.emulators.fleet import Fleet
 
-NAME, SERVED = "endpoint", "entity"
+SERVED = "entity"
 # Events of a provider's stream of which at least one is for the caller, and none is the last.
 SOME_EVENTS = 4
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -32,17 +33,37 @@ each_stream = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture
-def endpoint(rest: Rest, fleet: Fleet, case: ProviderCase) -> Json:
-    origin = fleet.emulators[case.provider].origin
-    return create_by_reference(rest, NAME, SERVED, case.model(origin))
+@pytest.fixture(scope="module")
+def endpoints(running_system: System, fleet: Fleet) -> Iterator[Mapping[str, Json]]:
+    """An endpoint for each case, as the answers to their creation show them."""
+    created = {}
+    with Rest(running_system) as rest:
+        for case in CASES:
+            model = case.model(fleet.emulators[case.provider].origin)
+            created[case.name] = create_by_reference(rest, name_of(case), SERVED, model)
+        yield created
+        for case in CASES:
+            rest.call("DELETE", f"{ENDPOINTS}/{name_of(case)}")
 
 
-@pytest.fixture
-def client(system: System) -> Iterator[OpenAI]:
-    base = f"{system.url}/serving-endpoints"
-    with OpenAI(api_key=system.token, base_url=base, max_retries=0) as made:
+@pytest.fixture(autouse=True)
+def well_behaved(fleet: Fleet, endpoints: object) -> Iterator[None]:
+    assert endpoints
+    fleet.forget()
+    yield
+    fleet.forget()
+
+
+@pytest.fixture(scope="module")
+def client(running_system: System) -> Iterator[OpenAI]:
+    base = f"{running_system.url}/serving-endpoints"
+    with OpenAI(api_key=running_system.token, base_url=base, max_retries=0) as made:
         yield made
+
+
+def name_of(case: ProviderCase) -> str:
+    """Return the name of a case's endpoint."""
+    return "at-" + re.sub("[^a-z0-9-]", "-", case.name)
 
 
 def resource(client: OpenAI, case: ProviderCase) -> Any:
@@ -52,7 +73,7 @@ def resource(client: OpenAI, case: ProviderCase) -> Any:
 
 
 def check_whole(case: ProviderCase, answer: Json) -> None:
-    assert answer["model"] == NAME
+    assert answer["model"] == name_of(case)
     usage = answer["usage"]
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage.get("completion_tokens", 0)
     assert usage["total_tokens"] > 0
@@ -78,28 +99,31 @@ def test_every_provider_is_run_here(fleet: Fleet) -> None:
 
 
 @each_case
-def test_a_whole_answer(case: ProviderCase, client: OpenAI, endpoint: Json) -> None:
+def test_a_whole_answer(case: ProviderCase, client: OpenAI, endpoints: Mapping[str, Json]) -> None:
+    endpoint = endpoints[case.name]
     assert (endpoint["state"]["ready"], endpoint["task"]) == ("READY", case.task)
-    raw = resource(client, case).with_raw_response.create(model=NAME, **case.body)
+    raw = resource(client, case).with_raw_response.create(model=name_of(case), **case.body)
     check_whole(case, raw.parse().model_dump())
     assert raw.headers["served-model-name"] == SERVED
     assert raw.headers["x-modelplane-config-version"] == "1"
     assert raw.headers["x-request-id"]
 
 
-@pytest.mark.usefixtures("endpoint")
 @each_stream
-def test_a_streamed_answer_is_the_whole_one(case: ProviderCase, client: OpenAI, rest: Rest) -> None:
+def test_a_streamed_answer_is_the_whole_one(
+    case: ProviderCase, client: OpenAI, running_system: System
+) -> None:
     create = resource(client, case).create
-    whole = create(model=NAME, **case.body).model_dump()
+    whole = create(model=name_of(case), **case.body).model_dump()
     options: Json = {"stream": True, "stream_options": {"include_usage": True}}
-    stream = create(model=NAME, **case.body, **options)
+    stream = create(model=name_of(case), **case.body, **options)
     *chunks, last = [chunk.model_dump() for chunk in stream]
     assert stream.response.headers["served-model-name"] == SERVED
     assert reassemble(chunks) == read_choices(whole)
     assert (last["choices"], last["usage"]) == ([], whole["usage"])
 
-    plain = rest.query(NAME, {**case.body, "stream": True})
+    with Rest(running_system) as rest:
+        plain = rest.query(name_of(case), {**case.body, "stream": True})
     assert plain.headers["content-type"] == "text/event-stream; charset=utf-8"
     *events, end = check_events(plain.text.split("\n")[:-1])
     assert end == "[DONE]"
@@ -107,28 +131,26 @@ def test_a_streamed_answer_is_the_whole_one(case: ProviderCase, client: OpenAI, 
     assert not any(event.get("usage") for event in events)
 
 
-@pytest.mark.usefixtures("endpoint")
 @each_case
 def test_a_stream_that_the_provider_lacks_is_refused(case: ProviderCase, client: OpenAI) -> None:
     if case.streams and case.task != Task.EMBEDDINGS:
         return
     extra = {"extra_body": {"stream": True}} if case.task == Task.EMBEDDINGS else {"stream": True}
     with pytest.raises(openai.BadRequestError, match="stream"):
-        resource(client, case).create(model=NAME, **case.body, **extra)
+        resource(client, case).create(model=name_of(case), **case.body, **extra)
 
 
-@pytest.mark.usefixtures("endpoint")
 @each_stream
 def test_an_error_in_mid_stream_is_an_event(
-    case: ProviderCase, system: System, fleet: Fleet
+    case: ProviderCase, running_system: System, fleet: Fleet
 ) -> None:
     emulator = fleet.emulators[case.provider]
     kind = "error_event" if case.error_event else "truncate"
     emulator.misbehave(kind, after_events=SOME_EVENTS, held=True)  # type: ignore[arg-type]
     with requests.post(
-        f"{system.url}/serving-endpoints/{NAME}/invocations",
+        f"{running_system.url}/serving-endpoints/{name_of(case)}/invocations",
         json={**case.body, "stream": True},
-        headers=system.headers,
+        headers=running_system.headers,
         stream=True,
         timeout=20,
     ) as answer:
@@ -144,14 +166,13 @@ def test_an_error_in_mid_stream_is_an_event(
     assert case.provider in failure["message"]
 
 
-@pytest.mark.usefixtures("endpoint")
 @each_case
 def test_a_refusal_of_the_provider_keeps_its_status(
     case: ProviderCase, client: OpenAI, fleet: Fleet
 ) -> None:
     fleet.emulators[case.provider].fail(status=429, retry_after=7)
     with pytest.raises(openai.RateLimitError) as refused:
-        resource(client, case).create(model=NAME, **case.body)
+        resource(client, case).create(model=name_of(case), **case.body)
     assert refused.value.response.headers["retry-after"] == "7"
     assert case.provider in refused.value.message
     assert case.secret not in refused.value.message
