@@ -7,6 +7,7 @@ ControlPlaneError
 ├── NotFound                no such object
 ├── AlreadyExists           the name is taken
 ├── Conflict                not in the present state, for example during an update
+├── QuotaExceeded           more than the caller may have
 ├── NotSupported            part of the mirrored API that this deployment does not offer
 └── StoreUnavailable        the database does not answer
 """
@@ -44,6 +45,10 @@ class Conflict(ControlPlaneError):
     """Not possible in the present state."""
 
 
+class QuotaExceeded(ControlPlaneError):
+    """More than the caller may have of something."""
+
+
 class NotSupported(ControlPlaneError):
     """Part of the mirrored API that this deployment does not offer."""
 
@@ -62,6 +67,8 @@ STATUS_TABLE = StatusTable(
         NotFound: Status(_CODE.NOT_FOUND, 404, "RESOURCE_DOES_NOT_EXIST"),
         AlreadyExists: Status(_CODE.ALREADY_EXISTS, 409, "RESOURCE_ALREADY_EXISTS"),
         Conflict: Status(_CODE.ABORTED, 409, "RESOURCE_CONFLICT"),
+        # Not 429, which clients take for a reason to try again.
+        QuotaExceeded: Status(_CODE.RESOURCE_EXHAUSTED, 400, "QUOTA_EXCEEDED"),
         NotSupported: Status(_CODE.UNIMPLEMENTED, 501, "NOT_IMPLEMENTED"),
         StoreUnavailable: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
     }

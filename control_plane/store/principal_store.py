@@ -1,19 +1,24 @@
 """Statements on principals and the groups that they are in.
 
-Before: `authentication`, `snapshots.builder`. After: `tables`.
+Before: `authentication`, `identities`, `snapshots.builder`. After: `tables`. Beside: `group_store`.
 """
 
 import secrets
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
-from sqlmodel import col, select
+from sqlalchemy import ColumnElement, func, or_
+from sqlalchemy.orm import Mapped
+from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from control_plane.errors import AlreadyExists
 from control_plane.principal import ADMINS, ADMINS_ID, USERS, USERS_ID, Principal
 from control_plane.store.database import Transaction, is_storable
 from control_plane.store.tables import (
+    AccessTokenRow,
     EventKind,
     GroupMemberRow,
     GroupRow,
@@ -23,8 +28,9 @@ from control_plane.store.tables import (
 
 # Above this, a query reads all rows: drivers limit the number of parameters.
 _MAX_IDS = 500
-# Identifiers are numbers that JavaScript keeps exact, as clients of SCIM expect.
-_ID_BITS = 53
+# Identifiers are numbers of at most 15 digits: clients read some as JSON numbers, which are printed
+# with an exponent from there on.
+_ID_BITS = 49
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,31 @@ class StoredPrincipal:
         """The principal as a caller."""
         admin = ADMINS_ID in self.groups
         return Principal(self.id, self.name, admin, self.kind, frozenset(self.groups))
+
+
+class Attribute(StrEnum):
+    """What identities can be selected by."""
+
+    ID = "id"
+    NAME = "name"
+    DISPLAY_NAME = "display_name"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which identities to list.
+
+    Attributes:
+        attribute: What they are selected by; None: all are.
+        value: What it must equal, upper and lower case alike.
+        offset: Number of results to leave out.
+        limit: Greatest number of results; None: all.
+    """
+
+    attribute: Attribute | None = None
+    value: str = ""
+    offset: int = 0
+    limit: int | None = None
 
 
 def new_id() -> str:
@@ -75,6 +106,70 @@ async def find_principal(session: AsyncSession, name: str) -> StoredPrincipal | 
     query = select(PrincipalRow.id).where(col(PrincipalRow.name) == name)
     found = (await session.exec(query)).first()
     return (await load_principals(session, [found]))[0] if found else None
+
+
+async def list_principals(
+    session: AsyncSession, kind: PrincipalKind, page: Page
+) -> tuple[list[StoredPrincipal], int]:
+    """Return the principals of a page, ordered by name, and the number without regard to paging."""
+    if not is_storable(page.value):
+        return [], 0
+    query = select(PrincipalRow.id).where(col(PrincipalRow.kind) == kind)
+    if page.attribute is not None:
+        query = query.where(equals(_COLUMNS[page.attribute], page.value))
+    ids = (await session.exec(query.order_by(col(PrincipalRow.name)))).all()
+    end = None if page.limit is None else page.offset + page.limit
+    found = await load_principals(session, set(ids[page.offset : end]))
+    return sorted(found, key=lambda item: item.name), len(ids)
+
+
+def equals(column: Mapped[str], value: str) -> ColumnElement[bool]:
+    """Return the condition that `column` is `value`, upper and lower case alike."""
+    # The databases differ in which letters `lower` knows, but none takes a text for another.
+    return or_(column == value, func.lower(column) == value.lower())
+
+
+async def insert_principal(transaction: Transaction, new: StoredPrincipal) -> int:
+    """Store a new principal that is in no group; return the revision.
+
+    Raises:
+        AlreadyExists: The name is taken.
+    """
+    session = transaction.session
+    taken = select(PrincipalRow.id).where(equals(col(PrincipalRow.name), new.name))
+    if (await session.exec(taken)).first() is not None:
+        raise AlreadyExists(f"There is a principal called '{new.name}' already.")
+    session.add(
+        PrincipalRow(
+            id=new.id,
+            kind=new.kind,
+            name=new.name,
+            display_name=new.display_name,
+            active=new.active,
+            created_ms=new.created_ms,
+        )
+    )
+    return await transaction.revise(EventKind.PRINCIPAL, new.id)
+
+
+async def update_principal(transaction: Transaction, changed: StoredPrincipal) -> int:
+    """Store what may change of a principal itself; return the revision."""
+    row = await transaction.session.get_one(PrincipalRow, changed.id)
+    row.display_name = changed.display_name
+    row.active = changed.active
+    row.tokens_valid_from_ms = changed.tokens_valid_from_ms
+    return await transaction.revise(EventKind.PRINCIPAL, changed.id)
+
+
+async def remove_principal(transaction: Transaction, principal_id: str) -> int:
+    """Delete a principal, and its tokens and memberships with it; return the revision."""
+    session = transaction.session
+    of_it = col(AccessTokenRow.principal_id) == principal_id
+    tokens = (await session.exec(select(AccessTokenRow.id).where(of_it))).all()
+    await session.exec(delete(PrincipalRow).where(col(PrincipalRow.id) == principal_id))
+    for token_id in tokens:
+        await transaction.revise(EventKind.TOKEN, token_id)
+    return await transaction.revise(EventKind.PRINCIPAL, principal_id)
 
 
 async def ensure_admin(transaction: Transaction, name: str, now_ms: int) -> str:
@@ -110,3 +205,10 @@ def _stored(row: PrincipalRow, groups: Mapping[str, str]) -> StoredPrincipal:
         tokens_valid_from_ms=row.tokens_valid_from_ms,
         groups={USERS_ID: USERS, **groups},
     )
+
+
+_COLUMNS: Mapping[Attribute, Mapped[str]] = {
+    Attribute.ID: col(PrincipalRow.id),
+    Attribute.NAME: col(PrincipalRow.name),
+    Attribute.DISPLAY_NAME: col(PrincipalRow.display_name),
+}

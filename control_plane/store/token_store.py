@@ -1,36 +1,46 @@
 """Statements on access tokens, which are known only by their digest.
 
-Before: `authentication`, `snapshots.builder`. After: `tables`.
+Before: `authentication`, `tokens`, `snapshots.builder`. After: `tables`.
 """
 
-import uuid
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import or_
-from sqlmodel import col, select
+from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from adapters.rpc.authorization import digest
 from control_plane.clock import Clock
-from control_plane.store.database import Database
+from control_plane.store.database import Database, Transaction
 from control_plane.store.principal_store import ensure_admin
 from control_plane.store.tables import AccessTokenRow, EventKind
 
-# Marks the token that the deployment's settings give.
-ADMIN_COMMENT = "admin token"
+# The token that the deployment's settings give.
+ADMIN_TOKEN_ID = "admin"  # noqa: S105 - an identifier
+_ADMIN_COMMENT = "Admin token, from MODELPLANE_ADMIN_TOKEN"
 
 _MAX_IDS = 500
 
 
 @dataclass(frozen=True, slots=True)
 class StoredToken:
-    """A token and whom it stands for."""
+    """A token and whom it stands for.
+
+    Attributes:
+        id: Identifier.
+        digest: Digest of the token itself, which is not stored.
+        principal_id: Identifier of its owner.
+        comment: What it is for.
+        created_ms: Time of creation, milliseconds since the epoch.
+        expiry_ms: Time at which it expires; None: never.
+    """
 
     id: str
-    digest: bytes
+    digest: bytes = field(repr=False)
     principal_id: str
-    # Milliseconds since the epoch; None: never.
+    comment: str
+    created_ms: int
     expiry_ms: int | None
 
 
@@ -50,6 +60,42 @@ async def find_token(session: AsyncSession, token_digest: bytes) -> StoredToken 
     return _stored(row) if row else None
 
 
+async def list_tokens(session: AsyncSession, principal_id: str | None) -> list[StoredToken]:
+    """Return the tokens of a principal, oldest first; None: of all."""
+    query = select(AccessTokenRow).order_by(col(AccessTokenRow.created_ms), col(AccessTokenRow.id))
+    if principal_id is not None:
+        query = query.where(col(AccessTokenRow.principal_id) == principal_id)
+    return [_stored(row) for row in (await session.exec(query)).all()]
+
+
+async def insert_token(transaction: Transaction, token: StoredToken) -> int:
+    """Store a new token; return the revision."""
+    transaction.session.add(
+        AccessTokenRow(
+            id=token.id,
+            digest=token.digest,
+            principal_id=token.principal_id,
+            comment=token.comment,
+            created_ms=token.created_ms,
+            expiry_ms=token.expiry_ms,
+        )
+    )
+    return await transaction.revise(EventKind.TOKEN, token.id)
+
+
+async def remove_token(transaction: Transaction, token_id: str) -> int:
+    """Delete a token; return the revision."""
+    row = col(AccessTokenRow.id) == token_id
+    await transaction.session.exec(delete(AccessTokenRow).where(row))
+    return await transaction.revise(EventKind.TOKEN, token_id)
+
+
+async def find_expired(session: AsyncSession, now_ms: int) -> list[str]:
+    """Return the identifiers of the tokens that have expired."""
+    query = select(AccessTokenRow.id).where(col(AccessTokenRow.expiry_ms) <= now_ms)
+    return list((await session.exec(query)).all())
+
+
 async def ensure_admin_token(database: Database, token: str, principal: str, clock: Clock) -> None:
     """Make `token` the only admin token of the deployment.
 
@@ -66,31 +112,23 @@ async def ensure_admin_token(database: Database, token: str, principal: str, clo
         await transaction.hold_revisions()
         principal_id = await ensure_admin(transaction, principal, clock())
         old = await _find_rows(transaction.session, token)
-        if [(row.digest, row.principal_id, row.comment) for row in old] == [
-            (digest(token), principal_id, ADMIN_COMMENT)
+        if [(row.id, row.digest, row.principal_id) for row in old] == [
+            (ADMIN_TOKEN_ID, digest(token), principal_id)
         ]:
             return
         for row in old:
-            await transaction.session.delete(row)
-        await transaction.session.flush()
-        new = AccessTokenRow(
-            id=uuid.uuid4().hex,
-            digest=digest(token),
-            principal_id=principal_id,
-            comment=ADMIN_COMMENT,
-            created_ms=clock(),
+            await remove_token(transaction, row.id)
+        new = StoredToken(
+            ADMIN_TOKEN_ID, digest(token), principal_id, _ADMIN_COMMENT, clock(), None
         )
-        transaction.session.add(new)
-        await transaction.session.flush()
-        for row in (*old, new):
-            await transaction.revise(EventKind.TOKEN, row.id)
+        await insert_token(transaction, new)
 
 
 async def _find_rows(session: AsyncSession, token: str) -> list[AccessTokenRow]:
     # A digest is unique, so this token must go too if it was handed out in another way before.
     query = select(AccessTokenRow).where(
         or_(
-            col(AccessTokenRow.comment) == ADMIN_COMMENT,
+            col(AccessTokenRow.id) == ADMIN_TOKEN_ID,
             col(AccessTokenRow.digest) == digest(token),
         )
     )
@@ -98,4 +136,11 @@ async def _find_rows(session: AsyncSession, token: str) -> list[AccessTokenRow]:
 
 
 def _stored(row: AccessTokenRow) -> StoredToken:
-    return StoredToken(row.id, row.digest, row.principal_id, row.expiry_ms)
+    return StoredToken(
+        id=row.id,
+        digest=row.digest,
+        principal_id=row.principal_id,
+        comment=row.comment,
+        created_ms=row.created_ms,
+        expiry_ms=row.expiry_ms,
+    )
