@@ -6,6 +6,7 @@ Used by `invocation.py`. The control plane decides in the same way
 
 from collections.abc import Mapping
 
+from adapters.jwt.tokens import TokenRefused, looks_like_jwt
 from adapters.rpc.authorization import digest, parse_token
 from adapters.rpc.metadata import AUTHORIZATION
 from data_plane.callers import Callers, Principal
@@ -62,12 +63,28 @@ def level_of(principal: Principal, endpoint: Endpoint) -> int:
 
 
 def _owner(callers: Callers, token: str, now_ms: float) -> Principal:
-    known = callers.digests.get(digest(token))
+    token_digest = digest(token)
+    known = callers.digests.get(token_digest)
     if known is None:
+        if looks_like_jwt(token):
+            return _bearer(callers, token, token_digest, now_ms)
         raise Unauthenticated("The token is not valid.")
     if known.expiry_ms and known.expiry_ms <= now_ms:
         raise Unauthenticated("The token has expired.")
     principal = callers.principals.get(known.principal_id)
     if principal is None:
         raise Unauthenticated("The token's owner is not active.")
+    return principal
+
+
+def _bearer(callers: Callers, token: str, token_digest: bytes, now_ms: float) -> Principal:
+    try:
+        verified = callers.verifier.verify(token, token_digest, callers.issuers, now_ms / 1000)
+    except TokenRefused as error:
+        raise Unauthenticated(f"The token is not valid: {error}.") from None
+    principal = callers.names.get(verified.principal_name)
+    if principal is None:
+        raise Unauthenticated("The token's owner is not active.")
+    if verified.issued_at < principal.tokens_valid_from:
+        raise Unauthenticated("The token has been revoked.")
     return principal

@@ -9,6 +9,8 @@ from sys import intern
 
 from modelserving.snapshot.v1 import snapshot_pb2, snapshot_service_pb2
 
+from adapters.jwt.verifier import Issuer, TokenVerifier, compile_issuer
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:
@@ -53,13 +55,15 @@ class Callers:
         tokens: Access tokens by identifier.
         digests: The same by digest.
         issuers: Issuers of JWTs by their `iss` claim.
+        verifier: Verifies JWTs; it is handed on from revision to revision with what it remembers.
     """
 
     principals: Mapping[str, Principal] = field(default_factory=dict, repr=False)
     names: Mapping[str, Principal] = field(default_factory=dict, repr=False)
     tokens: Mapping[str, Token] = field(default_factory=dict, repr=False)
     digests: Mapping[bytes, Token] = field(default_factory=dict, repr=False)
-    issuers: Mapping[str, snapshot_pb2.IssuerResource] = field(default_factory=dict, repr=False)
+    issuers: Mapping[str, Issuer] = field(default_factory=dict, repr=False)
+    verifier: TokenVerifier = field(default_factory=TokenVerifier, repr=False)
 
 
 class CallersBuilder:
@@ -71,6 +75,7 @@ class CallersBuilder:
         self._tokens = dict(base.tokens)
         self._digests = dict(base.digests)
         self._issuers = dict(base.issuers)
+        self._verifier = base.verifier
 
     def apply(self, delta: snapshot_service_pb2.ConfigDelta) -> None:
         """Apply a change."""
@@ -89,11 +94,18 @@ class CallersBuilder:
         self._put_principals(message.principals)
         self._put_tokens(message.tokens)
         for issuer in message.issuers:
-            self._issuers[issuer.issuer] = issuer
+            self._issuers[issuer.issuer] = compile_issuer(issuer)
 
     def build(self) -> Callers:
         """Return the callers."""
-        return Callers(self._principals, self._names, self._tokens, self._digests, self._issuers)
+        return Callers(
+            self._principals,
+            self._names,
+            self._tokens,
+            self._digests,
+            self._issuers,
+            self._verifier,
+        )
 
     def _put_principals(self, resources: Iterable[snapshot_pb2.PrincipalResource]) -> None:
         for item in resources:
