@@ -9,13 +9,16 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+import grpc
 from modelserving.snapshot.v1.snapshot_service_pb2_grpc import (
     add_SnapshotServiceServicer_to_server,
 )
 from modelserving.v1 import inference_service_pb2, model_service_pb2
 from modelserving.v1.endpoint_service_pb2_grpc import add_EndpointServiceServicer_to_server
+from modelserving.v1.identity_service_pb2_grpc import add_IdentityServiceServicer_to_server
 from modelserving.v1.permission_service_pb2_grpc import add_PermissionServiceServicer_to_server
 from modelserving.v1.secret_service_pb2_grpc import add_SecretServiceServicer_to_server
+from modelserving.v1.token_service_pb2_grpc import add_TokenServiceServicer_to_server
 from prometheus_client import CollectorRegistry, Gauge
 
 from adapters.egress import parse_policy
@@ -29,6 +32,9 @@ from control_plane.endpoint_permissions import EndpointPermissions
 from control_plane.endpoint_servicer import EndpointServicer
 from control_plane.endpoint_settings import EndpointSettings
 from control_plane.endpoints import Endpoints
+from control_plane.groups import Groups
+from control_plane.identities import Identities
+from control_plane.identity_servicer import IdentityServicer
 from control_plane.interceptor import Interceptor
 from control_plane.permission_servicer import PermissionServicer
 from control_plane.secret_servicer import SecretServicer
@@ -45,11 +51,15 @@ from control_plane.store.database import Database
 from control_plane.store.migrate import migrate
 from control_plane.store.notifications import listen
 from control_plane.store.token_store import ensure_admin_token
+from control_plane.token_servicer import TokenServicer
+from control_plane.tokens import Tokens
 
 API_SERVICES = (
     "modelserving.v1.EndpointService",
+    "modelserving.v1.IdentityService",
     "modelserving.v1.PermissionService",
     "modelserving.v1.SecretService",
+    "modelserving.v1.TokenService",
 )
 # Reflection through Envoy's port is answered here, so it also describes the workers' services.
 REFLECTED_SERVICES = (
@@ -171,6 +181,7 @@ async def _start_servers(
         PermissionServicer(EndpointPermissions(database, push.rollout)), api
     )
     add_SecretServiceServicer_to_server(SecretServicer(secrets), api)
+    _add_identities(settings, database, push.rollout, api)
     internal = new_server(["modelserving.snapshot.v1.SnapshotService"], health.servicer)
     add_SnapshotServiceServicer_to_server(
         SnapshotServicer(push.cache, push.watchers, push.rollout, settings.worker_token), internal
@@ -186,6 +197,17 @@ async def _start_servers(
     await health.set_serving(serving=True)
     stack.push_async_callback(health.set_serving, serving=False)
     return Ports(api_port, snapshot_port)
+
+
+def _add_identities(
+    settings: Settings, database: Database, rollout: RolloutDriver, api: grpc.aio.Server
+) -> None:
+    admin = settings.admin_user
+    identities = Identities(database, rollout, system_clock, admin_user=admin)
+    groups = Groups(database, rollout, system_clock, admin_user=admin)
+    add_IdentityServiceServicer_to_server(IdentityServicer(identities, groups), api)
+    tokens = Tokens(database, rollout, system_clock)
+    add_TokenServiceServicer_to_server(TokenServicer(tokens), api)
 
 
 def _publish_gauges(cache: SnapshotCache, watchers: Watchers, registry: CollectorRegistry) -> None:

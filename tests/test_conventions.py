@@ -11,10 +11,12 @@ from google.protobuf.descriptor import ServiceDescriptor
 from modelserving.snapshot.v1 import snapshot_service_pb2
 from modelserving.v1 import (
     endpoint_service_pb2,
+    identity_service_pb2,
     inference_service_pb2,
     model_service_pb2,
     permission_service_pb2,
     secret_service_pb2,
+    token_service_pb2,
 )
 
 from adapters.providers.registry import FACTORIES
@@ -37,9 +39,11 @@ PUBLIC_SERVICES = [
     service
     for module in (
         endpoint_service_pb2,
+        identity_service_pb2,
         inference_service_pb2,
         permission_service_pb2,
         secret_service_pb2,
+        token_service_pb2,
     )
     for service in module.DESCRIPTOR.services_by_name.values()
 ]

@@ -11,16 +11,20 @@ from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from modelserving.v1 import (
     endpoint_service_pb2,
+    identity_service_pb2,
     inference_service_pb2,
     permission_service_pb2,
     secret_service_pb2,
+    token_service_pb2,
 )
 
 _SERVICE_MODULES = (
     endpoint_service_pb2,
+    identity_service_pb2,
     inference_service_pb2,
     permission_service_pb2,
     secret_service_pb2,
+    token_service_pb2,
 )
 
 

@@ -4,6 +4,7 @@ An answer passes them in reverse: the transcoder makes JSON of it, the Lua filte
 its shape, and the last one removes what only concerns gRPC. Used by `listener.py`.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.envoy.clusters import CONTROL_PLANE, WORKERS, Block
@@ -24,8 +25,10 @@ _SERVICES = (
     "modelserving.v1.EndpointService",
     "modelserving.v1.PermissionService",
     "modelserving.v1.SecretService",
+    "modelserving.v1.TokenService",
     "modelserving.v1.InferenceService",
 )
+_SCIM_SERVICES = ("modelserving.v1.IdentityService",)
 
 
 def build_filters() -> list[Block]:
@@ -87,20 +90,35 @@ def _reshape() -> Block:
     return _filter(_RESHAPE, "lua.v3.Lua", default_source_code={"inline_string": script})
 
 
+def scim_overrides() -> Block:
+    """Return what differs on the routes of SCIM: names of fields, and the form of errors."""
+    transcoder = _transcoding(_SCIM_SERVICES, preserve_proto_field_names=False)
+    scim = _typed("lua.v3.LuaPerRoute", filter_context={"scim": True})
+    return {_TRANSCODER: transcoder, _RESHAPE: scim}
+
+
 def _transcoder() -> Block:
-    return _filter(
-        _TRANSCODER,
+    return {
+        "name": _TRANSCODER,
+        "typed_config": _transcoding(_SERVICES, preserve_proto_field_names=True),
+    }
+
+
+def _transcoding(services: Sequence[str], *, preserve_proto_field_names: bool) -> Block:
+    return _typed(
         "grpc_json_transcoder.v3.GrpcJsonTranscoder",
         proto_descriptor_bin=public_descriptors(),
-        services=_SERVICES,
+        services=services,
         print_options={
-            "preserve_proto_field_names": True,
+            "preserve_proto_field_names": preserve_proto_field_names,
             "always_print_primitive_fields": True,
         },
         # The route was chosen by the path of the caller; the gRPC path must not choose another.
         match_incoming_request_route=True,
         convert_grpc_status=True,
         ignore_unknown_query_parameters=True,
+        # As clients write a space, which filters hold.
+        query_param_unescape_plus=True,
         # Else `?name=` would win over the name in the path.
         ignored_query_parameters=path_parameters(),
         request_validation_options={"reject_unknown_method": True},
@@ -114,5 +132,8 @@ def _router() -> Block:
 
 
 def _filter(name: str, message: str, **settings: object) -> Block:
-    kind = f"type.googleapis.com/envoy.extensions.filters.http.{message}"
-    return {"name": name, "typed_config": {"@type": kind, **settings}}
+    return {"name": name, "typed_config": _typed(message, **settings)}
+
+
+def _typed(message: str, **settings: object) -> Block:
+    return {"@type": f"type.googleapis.com/envoy.extensions.filters.http.{message}", **settings}

@@ -34,6 +34,20 @@ local OWN_TEXT = {
   TEMPORARILY_UNAVAILABLE = "The service is not available at the moment; try again.",
 }
 
+local SCIM_SCHEMA = "urn:ietf:params:scim:api:messages:2.0:Error"
+local SCIM_TYPES = {
+  BAD_REQUEST = "invalidSyntax",
+  INVALID_PARAMETER_VALUE = "invalidValue",
+  RESOURCE_ALREADY_EXISTS = "uniqueness",
+}
+
+-- Returns the members that clients of SCIM read (RFC 7644, 3.12).
+local function scim_members(http_status, error_code, message)
+  local kind = SCIM_TYPES[error_code]
+  return ',"schemas":["' .. SCIM_SCHEMA .. '"],"status":"' .. http_status .. '","detail":' .. message
+    .. (kind and ',"scimType":"' .. kind .. '"' or "")
+end
+
 function envoy_on_response(handle)
   if handle:headers():get(":status") == "200" then
     return
@@ -68,6 +82,10 @@ function envoy_on_response(handle)
   end
   headers:replace(":status", http_status)
   headers:replace("content-type", "application/json")
-  local answer = '{"error_code":"' .. error_code .. '","message":' .. message .. "}"
+  local answer = '{"error_code":"' .. error_code .. '","message":' .. message
+  if handle:filterContext()["scim"] then
+    answer = answer .. scim_members(http_status, error_code, message)
+  end
+  answer = answer .. "}"
   headers:replace("content-length", tostring(body:setBytes(answer)))
 end

@@ -7,12 +7,14 @@ REST paths pass the transcoder, gRPC methods go as they are, and all else is a 4
 from collections.abc import Sequence
 
 from deploy.envoy.clusters import CONTROL_PLANE, WORKERS, Block
-from deploy.envoy.filters import HEADERS, REST_FILTERS
+from deploy.envoy.filters import HEADERS, REST_FILTERS, scim_overrides
 
 _GRPC_CONTENT = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
 # Longer than the longest request timeout of a worker, which is the one that is meant to end a call.
 _STREAM_IDLE = "900s"
 _REST_TIMEOUT = "60s"
+# That of a Databricks deployment with a single workspace.
+_WORKSPACE_ID = "0"
 
 
 def build_route_config() -> Block:
@@ -28,11 +30,14 @@ def build_route_config() -> Block:
                     _grpc("/modelserving.v1.InferenceService/", WORKERS),
                     _grpc("/modelserving.v1.ModelService/", WORKERS),
                     _grpc("/modelserving.v1.EndpointService/", CONTROL_PLANE),
+                    _grpc("/modelserving.v1.IdentityService/", CONTROL_PLANE),
                     _grpc("/modelserving.v1.PermissionService/", CONTROL_PLANE),
                     _grpc("/modelserving.v1.SecretService/", CONTROL_PLANE),
+                    _grpc("/modelserving.v1.TokenService/", CONTROL_PLANE),
                     _grpc("/grpc.health.v1.Health/", CONTROL_PLANE),
                     _grpc("/grpc.reflection.", CONTROL_PLANE),
                     _rest("/serving-endpoints", WORKERS, "0s"),
+                    _scim(),
                     _rest("/api/2.0", CONTROL_PLANE, _REST_TIMEOUT),
                     _databricks_config(),
                     _unknown_grpc_method(),
@@ -82,6 +87,16 @@ def _rest(prefix: str, cluster: str, timeout: str) -> Block:
             ],
         },
         "route": {"cluster": cluster, "timeout": timeout, "idle_timeout": _STREAM_IDLE},
+    }
+
+
+def _scim() -> Block:
+    """Speak SCIM's dialect; the header is what clients read the workspace's id from."""
+    return _rest("/api/2.0/preview/scim/v2", CONTROL_PLANE, _REST_TIMEOUT) | {
+        "typed_per_filter_config": scim_overrides(),
+        "response_headers_to_add": [
+            {"header": {"key": "x-databricks-org-id", "value": _WORKSPACE_ID}}
+        ],
     }
 
 
