@@ -3,7 +3,7 @@
 An endpoint may be served by another gateway's endpoint, or by its own, perhaps round a ring. Each
 request to a provider says how many gateways the call has passed; `invocation.py` refuses one that
 has passed too many. `relay.py` marks the requests. Envoy lets this one header in from outside:
-whoever sends it can only have the own call refused.
+whoever sends it can only get its own call refused.
 """
 
 import re
@@ -25,7 +25,7 @@ def count_hops(metadata: Mapping[str, str]) -> int:
         TooManyHops: They are so many that the call must be going in circles.
     """
     text = metadata.get(HOPS, "")
-    hops = int(text) if _COUNT.fullmatch(text) else 0
+    hops = int(text) if text and _COUNT.fullmatch(text) else 0
     if hops >= MAX_HOPS:
         raise TooManyHops(
             f"The call has passed {hops} gateways: an endpoint on its way calls itself. Let the "
