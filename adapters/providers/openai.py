@@ -55,6 +55,7 @@ _QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 _CLIENT_ERRORS_AND_UP = 400
 _STATUS_LIMIT = 600
 _DONE = b"[DONE]"
+_IDLE_WITHOUT_TOOLS = {"tool_choice": ("auto", "none"), "parallel_tool_calls": (True, False)}
 
 
 class OpenAiAdapter(Adapter):
@@ -85,6 +86,7 @@ class OpenAiAdapter(Adapter):
         del images
         body = dict(query.body)
         body.pop("model", None)
+        adapted = () if body.get("tools") else _drop_tool_options(body)
         if self._model is not None:
             body["model"] = self._model
         if query.stream:
@@ -98,7 +100,7 @@ class OpenAiAdapter(Adapter):
         except TypeError as error:
             # The parser accepts deeper nesting than the encoder.
             raise RequestRefused(self._provider, "the body is nested too deeply") from error
-        return Plan((HttpRequest(self._provider, self._url, self._headers, encoded),))
+        return Plan((HttpRequest(self._provider, self._url, self._headers, encoded),), adapted)
 
     def parse_answers(self, query: Query, answers: Sequence[HttpAnswer]) -> JsonObject:
         """Return the answer in the response; see `Adapter`."""
@@ -306,6 +308,17 @@ def _azure_url(config: OpenAiConfig, path: str) -> str:
         f"/openai/deployments/{deployment}{path}",
         {"api-version": config.openai_api_version},
     )
+
+
+def _drop_tool_options(body: JsonObject) -> tuple[str, ...]:
+    """Remove what says how to call tools, and asks for no call, from a body without tools.
+
+    Clients send it all the same; OpenAI refuses it. Returns what was changed.
+    """
+    idle = [name for name, values in _IDLE_WITHOUT_TOOLS.items() if body.get(name) in values]
+    for name in idle:
+        del body[name]
+    return tuple(f"{name}=dropped" for name in idle)
 
 
 def _path_of(task: str) -> str:

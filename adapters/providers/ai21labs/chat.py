@@ -51,6 +51,8 @@ def build_chat_body(parameters: Parameters, *, stream: bool) -> JsonObject:
     if parameters.take("parallel_tool_calls") is False and tools:
         parameters.note("parallel_tool_calls=dropped")
     _check_response_format(parameters)
+    if stream and parameters.rest.get("n") not in (None, 1):
+        raise parameters.refusal(f"{parameters.provider} streams one answer: 'n' must be 1.")
     parameters.rename_stop("stop")
     parameters.rename("max_completion_tokens", "max_tokens")
     parameters.drop(*HARMLESS, "seed", "verbosity")
@@ -96,11 +98,12 @@ def parse_chat(provider: str, query: Query, answer: JsonObject, created: int) ->
 
 def read_finish(reason: object) -> JsonObject:
     """Return the fields of a choice that say why it ended; AI21's reasons are mostly OpenAI's."""
-    if reason in _FINISH_REASONS:
-        return {"finish_reason": reason}
-    if reason in (None, "", "endoftext"):
+    named = as_text(reason)
+    if named in _FINISH_REASONS:
+        return {"finish_reason": named}
+    if named in ("", "endoftext"):
         return {"finish_reason": "stop"}
-    return {"finish_reason": "stop", "provider_finish_reason": reason}
+    return {"finish_reason": "stop", "provider_finish_reason": named}
 
 
 def read_usage(query: Query, counts: JsonObject, said: str) -> JsonObject:

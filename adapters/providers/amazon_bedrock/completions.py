@@ -41,7 +41,7 @@ from adapters.providers.anthropic.messages import (
 from adapters.providers.anthropic.parameters import takes_budgets
 from adapters.providers.anthropic.provider import classify_error, error_type
 from adapters.providers.base import StreamParser
-from adapters.providers.canonical import refuse
+from adapters.providers.canonical import refuse, refuse_unsupported
 from adapters.providers.canonical_answers import ChunkBuilder, build_usage, parse_json_object
 from adapters.providers.cohere.generate import (
     GenerateStreamParser,
@@ -62,6 +62,13 @@ from adapters.providers.wire import as_count, as_object
 _METRICS = "amazon-bedrock-invocationMetrics"
 _CLAUDE_VERSION = "bedrock-2023-05-31"
 _NO_IMAGES: Mapping[str, Image] = {}
+# Parameters that `metadata` is made of, in the order in which they count.
+_METADATA_SOURCES = ("user", "safety_identifier")
+# Parameters of Command that Cohere itself has and Bedrock does not.
+_COHERE_ONLY: Mapping[str, Sequence[object]] = {
+    "frequency_penalty": (0, 0.0),
+    "presence_penalty": (0, 0.0),
+}
 
 
 class InvokeAdapter(BedrockAdapter, ABC):
@@ -134,7 +141,7 @@ class ClaudeAdapter(InvokeAdapter):
             budgets=takes_budgets(self._target.model),
         )
         chat = build_chat_query(provider, query)
-        return _without_metadata(build_messages_body(chat, dialect, _NO_IMAGES))
+        return _without_metadata(query, build_messages_body(chat, dialect, _NO_IMAGES))
 
     def _parse(self, query: Query, answers: Sequence[JsonObject]) -> JsonObject:
         (answer,) = answers
@@ -155,7 +162,7 @@ class LegacyClaudeAdapter(InvokeAdapter):
 
     def _build(self, query: Query) -> tuple[Sequence[JsonObject], tuple[str, ...]]:
         dialect = Dialect(self._target.provider, stream_in_body=False)
-        return _without_metadata(build_complete_body(query, dialect))
+        return _without_metadata(query, build_complete_body(query, dialect))
 
     def _parse(self, query: Query, answers: Sequence[JsonObject]) -> JsonObject:
         (answer,) = answers
@@ -174,6 +181,8 @@ class CommandAdapter(InvokeAdapter):
 
     def _build(self, query: Query) -> tuple[Sequence[JsonObject], tuple[str, ...]]:
         parameters = Parameters(self._target.provider, query)
+        refuse_unsupported(self._target.provider, parameters.rest, _COHERE_ONLY)
+        parameters.drop("seed")
         bodies = build_generate_bodies(parameters, stream=query.stream)
         return [_as_bedrock_has_it(body) for body in bodies], parameters.adapted
 
@@ -330,11 +339,15 @@ def _with_counts(answer: JsonObject, counts: Sequence[tuple[int | None, int | No
     return {**answer, "usage": build_usage(sum(prompt), sum(completion))}
 
 
-def _without_metadata(built: MessagesBody) -> tuple[Sequence[JsonObject], tuple[str, ...]]:
+def _without_metadata(
+    query: Query, built: MessagesBody
+) -> tuple[Sequence[JsonObject], tuple[str, ...]]:
     """Return a body without what only Anthropic itself takes."""
     body = dict(built.body)
-    dropped = body.pop("metadata", None) is not None
-    return [body], (*built.adapted, "user=dropped") if dropped else built.adapted
+    if body.pop("metadata", None) is None:
+        return [body], built.adapted
+    source = next((name for name in _METADATA_SOURCES if query.body.get(name)), "metadata")
+    return [body], (*built.adapted, f"{source}=dropped")
 
 
 def _as_bedrock_has_it(body: JsonObject) -> JsonObject:

@@ -5,7 +5,6 @@ Converse's events are named by a header, InvokeModel's carry the model's own JSO
 """
 
 import base64
-import binascii
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Protocol
@@ -99,6 +98,6 @@ def read_model_event(provider: str, event: JsonObject) -> JsonObject:
     """
     try:
         data = base64.b64decode(as_text(event.get("bytes")), validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise MalformedAnswer(provider, "a stream's event cannot be decoded") from error
     return parse_json_object(provider, data)

@@ -44,7 +44,8 @@ _FINISH_REASONS = {
     "pause_turn": "length",
 }
 _PLAIN = frozenset({"end_turn", "stop_sequence", "max_tokens", "tool_use"})
-_THINKING = frozenset({"thinking", "redacted_thinking"})
+# A tuple, since the type that a provider sends may be a list, which has no hash.
+_THINKING = ("thinking", "redacted_thinking")
 
 
 def parse_message(provider: str, message: JsonObject, names: ToolNames, created: int) -> JsonObject:
@@ -116,7 +117,7 @@ def _dump_arguments(provider: str, block: JsonObject) -> str:
 
 
 def _stop_reason(reason: object) -> JsonObject:
-    return {} if reason in _PLAIN else {"provider_finish_reason": reason}
+    return {} if str(reason) in _PLAIN else {"provider_finish_reason": reason}
 
 
 class MessagesStreamParser(SseStreamParser):

@@ -132,7 +132,7 @@ def _finish_reason(reason: object) -> str:
 
 
 def _more(reason: object) -> JsonObject:
-    return {} if reason in _FINISH_REASONS else {"provider_finish_reason": reason}
+    return {} if str(reason) in _FINISH_REASONS else {"provider_finish_reason": reason}
 
 
 def _estimate_usage(provider: str, query: Query, text: str) -> JsonObject:

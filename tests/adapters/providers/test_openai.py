@@ -86,6 +86,19 @@ def test_headers_and_model() -> None:
     assert json.loads(request.body) == {"model": "gpt-4", "n": 2}
 
 
+def test_how_to_call_tools_is_not_said_without_tools() -> None:
+    idle: JsonObject = {"tool_choice": "auto", "parallel_tool_calls": False}
+    plan = build().plan(Query({"n": 2, **idle}, stream=False), {})
+    assert json.loads(plan.requests[0].body) == {"model": "gpt-4", "n": 2}
+    assert plan.adapted == ("tool_choice=dropped", "parallel_tool_calls=dropped")
+    plan = build().plan(Query({"tools": [{}], **idle}, stream=False), {})
+    assert json.loads(plan.requests[0].body) == {"model": "gpt-4", "tools": [{}], **idle}
+    assert plan.adapted == ()
+    # What asks for a call is for the provider to refuse.
+    plan = build().plan(Query({"tool_choice": "required"}, stream=False), {})
+    assert json.loads(plan.requests[0].body) == {"model": "gpt-4", "tool_choice": "required"}
+
+
 def test_azure_takes_its_key_in_a_header_and_no_model() -> None:
     adapter = build(
         openai_api_type="azure",

@@ -129,7 +129,7 @@ def _calls(body: Json, heard: str) -> list[Json]:
 def _call(body: Json, spec: Json, at: int, heard: str) -> Json:
     properties: Json = spec["inputSchema"]["json"].get("properties") or {}
     by_type: dict[Any, Any] = {"integer": 1, "number": 1.5, "boolean": True}
-    given = {name: by_type.get(one.get("type"), heard) for name, one in properties.items()}
+    given = {name: by_type.get(str(one.get("type")), heard) for name, one in properties.items()}
     call_id = f"tooluse_{at}{_digest(json.dumps(body, sort_keys=True))}"
     return {"toolUseId": call_id, "name": spec["name"], "input": given}
 

@@ -314,11 +314,13 @@ def _legacy_claude_events(whole: Json) -> list[Json]:
 
 
 def _command_events(whole: Json) -> list[Json]:
-    (generation,) = whole["generations"]
+    generations = whole["generations"]
     parts: list[Json] = [
-        {"text": token, "is_finished": False} for token in tokens_of(generation["text"])
+        {"text": token, "is_finished": False, **({"index": at} if len(generations) > 1 else {})}
+        for at, generation in enumerate(generations)
+        for token in tokens_of(generation["text"])
     ]
-    return [*parts, {"is_finished": True, "finish_reason": generation["finish_reason"]}]
+    return [*parts, {"is_finished": True, "finish_reason": generations[0]["finish_reason"]}]
 
 
 def _titan_events(whole: Json) -> list[Json]:

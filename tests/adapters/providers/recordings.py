@@ -1,0 +1,156 @@
+"""What emulators said to the queries of the conformance cases, and ways to spoil it.
+
+Recorded once for each case, over real HTTP; `test_properties.py` replays it to adapters.
+"""
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, TypeAlias
+
+from botocore.eventstream import EventStreamBuffer
+
+from adapters.providers.base import Adapter
+from adapters.providers.http1.client import Http1Transport
+from adapters.providers.registry import build_adapter
+from adapters.providers.types import HttpAnswer, Query
+from data_plane.query import build_query
+from data_plane.upstream import Upstream
+from tests.adapters.providers.conformance import CASES, ProviderCase
+from tests.emulators.amazon_bedrock.frames import frame
+
+Change: TypeAlias = Callable[[Any], Any]
+_PATHS_OF_A_LIST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One query and the provider's responses to it."""
+
+    adapter: Adapter
+    query: Query
+    answers: Sequence[HttpAnswer] = field(repr=False)
+
+    @property
+    def stream(self) -> bytes:
+        """The body of a streamed answer."""
+        return self.answers[0].body
+
+
+@cache
+def record(name: str, *, stream: bool) -> Recording:
+    """Return what the emulator of a case says to its query.
+
+    Args:
+        name: Name of the case.
+        stream: Whether the answer is streamed.
+    """
+    case = next(case for case in CASES if case.name == name)
+    return asyncio.run(_record(case, stream=stream))
+
+
+async def _record(case: ProviderCase, *, stream: bool) -> Recording:
+    async with case.emulator() as emulator:
+        adapter = build_adapter(case.model(emulator.origin))
+        query = build_query(case.task, {**case.body, **({"stream": True} if stream else {})})
+        async with Http1Transport(case.origins(emulator.origin)) as transport:
+            upstream = Upstream(transport, time.time)  # noqa: TID251 - tokens have real lifetimes
+            try:
+                answers = await upstream.send_all(adapter, adapter.plan(query, {}).requests)
+            finally:
+                await upstream.aclose()
+    return Recording(adapter, query, answers)
+
+
+def documents(body: bytes) -> list[Any]:
+    """Return the JSON documents in a response: the answer itself, or those of all events."""
+    found: list[Any] = []
+
+    def keep(document: Any) -> Any:
+        found.append(document)
+        return document
+
+    rewrite(body, keep)
+    return found
+
+
+def rewrite(body: bytes, change: Change) -> bytes:
+    """Return a response with each of its JSON documents changed, in its own framing."""
+    try:
+        return json.dumps(change(json.loads(body))).encode()
+    except ValueError:
+        pass
+    if body[:1] == b"\0":
+        return _rewrite_frames(body, change)
+    return b"\n".join(_rewrite_line(line, change) for line in body.split(b"\n"))
+
+
+def _rewrite_line(line: bytes, change: Change) -> bytes:
+    """Rewrite a line of server-sent events, or of a stream of lines that are JSON."""
+    prefix = b"data: " if line.startswith(b"data: ") else b""
+    try:
+        document = json.loads(line.removeprefix(prefix))
+    except ValueError:
+        return line
+    return prefix + json.dumps(change(document)).encode()
+
+
+def _rewrite_frames(body: bytes, change: Change) -> bytes:
+    frames = EventStreamBuffer()
+    frames.add_data(body)
+    changed = []
+    for one in frames:
+        headers = {name: str(value) for name, value in one.headers.items()}
+        payload = one.payload
+        if payload:
+            payload = json.dumps(_change_event(json.loads(payload), change)).encode()
+        changed.append(frame(headers, payload))
+    return b"".join(changed)
+
+
+def _change_event(event: Any, change: Change) -> Any:
+    """Change an event, and the model's own event inside it."""
+    inner = event.get("bytes")
+    event = change(event)
+    if inner is None or not isinstance(event, dict) or event.get("bytes") != inner:
+        return event
+    said = json.dumps(change(json.loads(base64.b64decode(inner))))
+    return {**event, "bytes": base64.b64encode(said.encode()).decode()}
+
+
+Path: TypeAlias = tuple[str | int, ...]
+
+
+def paths(document: Any, path: Path = ()) -> list[Path]:
+    """Return where values stand in a document; of long lists, the first ones only."""
+    found = [path]
+    if isinstance(document, dict):
+        for name, value in document.items():
+            found += paths(value, (*path, name))
+    elif isinstance(document, list):
+        for index, value in enumerate(document[:_PATHS_OF_A_LIST]):
+            found += paths(value, (*path, index))
+    return found
+
+
+def spoil(body: bytes, which: int, path: Path, value: Any) -> bytes:
+    """Return a response whose document number `which` has another value at a path."""
+    count = iter(range(1 << 20))
+
+    def change(document: Any) -> Any:
+        return put(document, path, value) if next(count) == which else document
+
+    return rewrite(body, change)
+
+
+def put(document: Any, path: Path, value: Any) -> Any:
+    """Return a document with another value at a path."""
+    if not path:
+        return value
+    changed = document.copy()
+    changed[path[0]] = put(document[path[0]], path[1:], value)
+    return changed
