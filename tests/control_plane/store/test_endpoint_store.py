@@ -1,7 +1,10 @@
+from collections.abc import Mapping
+
 import pytest
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig, UsageTrackingConfig
 from modelserving.v1.endpoint_pb2 import EndpointTag, RateLimit
 
+from control_plane.principal import Level
 from control_plane.store import endpoint_changes, endpoint_store
 from control_plane.store.database import Database, Transaction
 from control_plane.store.endpoint_changes import NewEndpoint, NewVersion
@@ -9,6 +12,10 @@ from control_plane.store.tables import EndpointRow, LastUpdate, Outcome, Phase
 from tests.control_plane.configs import openai_entity, stored_config
 
 GATEWAY = AiGatewayConfig(usage_tracking_config=UsageTrackingConfig(enabled=True))
+
+
+def anyone(_grants: Mapping[str, Level]) -> bool:
+    return True
 
 
 async def insert(transaction: Transaction, endpoint_id: str) -> None:
@@ -127,7 +134,7 @@ async def test_deleting_leaves_nothing_behind(database: Database) -> None:
     async with database.write() as transaction:
         assert await endpoint_changes.remove(transaction, "a") == 2
     async with database.read() as session:
-        assert await endpoint_store.list_all(session) == []
+        assert await endpoint_store.list_all(session, anyone) == []
         assert await endpoint_store.list_versions(session, "a") == []
 
 
@@ -140,5 +147,21 @@ async def test_a_list_over_several_pages_is_complete(
         for name in names:
             await insert(transaction, name)
     async with database.read() as session:
-        listed = await endpoint_store.list_all(session)
+        listed = await endpoint_store.list_all(session, anyone)
     assert [record.id for record in listed] == names
+
+
+async def test_a_list_holds_only_endpoints_whose_grants_are_wanted(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint_store, "_PAGE", 2)
+    async with database.write() as transaction:
+        for number in range(9):
+            await insert(transaction, f"e{number}")
+            if number % 2:
+                grants = {"team": Level.CAN_VIEW}
+                await endpoint_changes.set_grants(transaction, f"e{number}", grants)
+    async with database.read() as session:
+        listed = await endpoint_store.list_all(session, lambda grants: "team" in grants)
+    assert [record.id for record in listed] == ["e1", "e3", "e5", "e7"]
+    assert all(record.grants == {"team": Level.CAN_VIEW} for record in listed)
