@@ -1,0 +1,80 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.rpc.framing import (
+    FrameError,
+    MessageCompressed,
+    MessageReader,
+    MessageTooLong,
+    encode_message,
+    encode_status_message,
+    parse_timeout,
+)
+
+LIMIT = 1000
+
+
+@given(st.lists(st.binary(max_size=300), max_size=5), st.lists(st.integers(0, 1600), max_size=9))
+def test_messages_are_found_however_their_body_is_cut(
+    messages: list[bytes], cuts: list[int]
+) -> None:
+    body = b"".join(map(encode_message, messages))
+    ends = [0, *sorted(min(cut, len(body)) for cut in cuts), len(body)]
+    reader = MessageReader(LIMIT)
+    found = []
+    for start, end in zip(ends, ends[1:], strict=False):
+        found += reader.feed(body[start:end])
+    reader.finish()
+    assert found == messages
+
+
+@given(st.binary(min_size=1, max_size=50), st.data())
+def test_a_body_that_ends_within_a_message_is_an_error(message: bytes, data: st.DataObject) -> None:
+    body = encode_message(message)
+    reader = MessageReader(LIMIT)
+    assert not reader.feed(body[: data.draw(st.integers(1, len(body) - 1))])
+    with pytest.raises(FrameError, match="within a message"):
+        reader.finish()
+
+
+def test_a_long_message_is_refused_before_it_is_read() -> None:
+    prefix = encode_message(b"x" * (LIMIT + 1))[:5]
+    with pytest.raises(MessageTooLong, match="1001 bytes"):
+        MessageReader(LIMIT).feed(prefix)
+    assert MessageReader(LIMIT).feed(encode_message(b"x" * LIMIT)) == [b"x" * LIMIT]
+
+
+def test_a_compressed_message_is_refused() -> None:
+    with pytest.raises(MessageCompressed):
+        MessageReader(LIMIT).feed(b"\1" + encode_message(b"x")[1:])
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("1H", 3600),
+        ("2M", 120),
+        ("3S", 3),
+        ("250m", 0.25),
+        ("100u", 1e-4),
+        ("0n", 0),
+        ("99999999S", 99_999_999),
+        ("", None),
+        ("S", None),
+        ("5", None),
+        ("5s", None),
+        ("-5S", None),
+        ("1.5S", None),
+        ("123456789S", None),
+        ("٣S", None),
+    ],
+)
+def test_timeouts(value: str, seconds: float | None) -> None:
+    assert parse_timeout(value) == (None if seconds is None else pytest.approx(seconds))
+
+
+def test_a_status_message_is_percent_encoded() -> None:
+    assert encode_status_message("a 'b' [c] ~") == "a 'b' [c] ~"
+    assert encode_status_message("50%\nü") == "50%25%0A%C3%BC"
+    assert encode_status_message("\ud800") == "%3F"
