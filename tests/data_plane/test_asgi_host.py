@@ -1,7 +1,7 @@
 """The gRPC protocol as the host inside Envoy speaks it, event by event."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,8 +46,8 @@ class Echo:
 
 
 @pytest.fixture
-async def echo() -> AsyncIterator[Echo]:
-    yield Echo()
+def echo() -> Echo:
+    return Echo()
 
 
 def host(echo: Echo) -> AsgiHost:
