@@ -52,7 +52,6 @@ class ControlPlane:
     pid: int
     api: str
     snapshots: str
-    worker_token: str
     admin: Metadata
 
 
@@ -73,7 +72,6 @@ async def measure(scale: Scale) -> Table:
             "MODELPLANE_DATA_DIR": name,
             "MODELPLANE_ADMIN_TOKEN": secrets.token_hex(16),
             "MODELPLANE_ALLOWED_UPSTREAMS": "127.0.0.1",
-            "MODELPLANE_WORKER_TOKEN": secrets.token_hex(16),
         }
         async with _control_plane(tokens, directory) as (plane, _):
             await _create_template(plane)
@@ -84,7 +82,7 @@ async def measure(scale: Scale) -> Table:
         async with _control_plane(tokens, directory) as (plane, start_seconds):
             full = await _start_worker(plane, directory, scale.endpoints)
             rows = _start_rows(scale.endpoints, empty, full, start_seconds)
-            async with watching(plane.snapshots, plane.worker_token, scale.watchers) as watchers:
+            async with watching(plane.snapshots, scale.watchers) as watchers:
                 rows += await _measure_push(plane, watchers, scale)
             rows.append(Row("control plane peak memory", peak_memory_mib(plane.pid), "MiB"))
             return table_of("Control plane", rows)
@@ -107,7 +105,7 @@ async def _control_plane(
     async with child(*python("control_plane"), settings=settings, directory=directory) as process:
         await wait_until_serving(api, process)
         admin = ((AUTHORIZATION, f"Bearer {tokens['MODELPLANE_ADMIN_TOKEN']}"),)
-        plane = ControlPlane(process.pid, api, snapshots, tokens["MODELPLANE_WORKER_TOKEN"], admin)
+        plane = ControlPlane(process.pid, api, snapshots, admin)
         yield plane, time.perf_counter() - start
 
 
@@ -123,7 +121,6 @@ async def _start_worker(plane: ControlPlane, directory: Path, endpoints: int) ->
     address = free_address()
     settings = {
         "MODELPLANE_CONTROL_PLANE": plane.snapshots,
-        "MODELPLANE_WORKER_TOKEN": plane.worker_token,
         "MODELPLANE_WORKER_LISTEN": address,
         "MODELPLANE_WORKER_METRICS_LISTEN": free_address(),
         "MODELPLANE_LOG_LEVEL": "warning",

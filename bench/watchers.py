@@ -18,7 +18,6 @@ from modelserving.snapshot.v1.snapshot_service_pb2 import (
 )
 from modelserving.snapshot.v1.snapshot_service_pb2_grpc import SnapshotServiceStub
 
-from adapters.rpc.metadata import AUTHORIZATION
 from adapters.rpc.server import MAX_MESSAGE_BYTES
 
 _Stream = grpc.aio.StreamStreamCall[WatchConfigRequest, WatchConfigResponse]
@@ -63,12 +62,10 @@ class Watchers:
             await self._moved.wait()
         return self._last_ack[endpoint_id]
 
-    async def watch(self, target: str, token: str, number: int) -> None:
+    async def watch(self, target: str, number: int) -> None:
         """Watch until cancelled."""
         async with grpc.aio.insecure_channel(target, options=_OPTIONS) as channel:
-            stream = SnapshotServiceStub(channel).WatchConfig(
-                metadata=((AUTHORIZATION, f"Bearer {token}"),)
-            )
+            stream = SnapshotServiceStub(channel).WatchConfig()
             hello = Hello(worker_id=f"bench-{number}", build="bench")
             await stream.write(WatchConfigRequest(hello=hello))
             async for response in stream:
@@ -88,13 +85,11 @@ class Watchers:
 
 
 @asynccontextmanager
-async def watching(target: str, token: str, count: int) -> AsyncIterator[Watchers]:
+async def watching(target: str, count: int) -> AsyncIterator[Watchers]:
     """Run `count` watchers and yield them once all hold the snapshot."""
     watchers = Watchers(count)
     async with asyncio.TaskGroup() as tasks:
-        started = [
-            tasks.create_task(watchers.watch(target, token, number)) for number in range(count)
-        ]
+        started = [tasks.create_task(watchers.watch(target, number)) for number in range(count)]
         await watchers.wait_loaded()
         yield watchers
         for task in started:

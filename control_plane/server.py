@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from adapters.egress import parse_policy
 from adapters.rpc.server import Health, new_server, running
+from adapters.rpc.tls import server_credentials
 from control_plane.authentication import Authenticator
 from control_plane.clock import system_clock
 from control_plane.config_history import ConfigHistory
@@ -87,7 +88,7 @@ async def serving(
     """Run the control plane and yield its ports; on leaving, drain and stop.
 
     Args:
-        settings: Settings in force; the admin and worker tokens must be set.
+        settings: Settings in force; the admin token must be set.
         master_key: Key that wraps all secrets, 32 bytes.
         registry: Where the metrics go.
 
@@ -184,10 +185,11 @@ async def _start_servers(
     _add_identities(settings, database, push.rollout, api)
     internal = new_server(["modelserving.snapshot.v1.SnapshotService"], health.servicer)
     add_SnapshotServiceServicer_to_server(
-        SnapshotServicer(push.cache, push.watchers, push.rollout, settings.worker_token), internal
+        SnapshotServicer(push.cache, push.watchers, push.rollout), internal
     )
+    snapshot_credentials = server_credentials(settings.tls) if settings.tls else None
     snapshot_port = await stack.enter_async_context(
-        running(internal, settings.snapshot_listen, drain_seconds=1.0)
+        running(internal, settings.snapshot_listen, 1.0, snapshot_credentials)
     )
     # A watch stream never ends by itself, so it is not waited for.
     stack.callback(lambda: push.watchers.drop(list(push.watchers)))

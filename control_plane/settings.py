@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from adapters.rpc.tls import TlsFiles, check_loopback, tls_files
 from adapters.settings import environment, load, setting
 
 
@@ -20,8 +21,26 @@ class Settings:
     control_plane_metrics_listen: str = setting("127.0.0.1:9092", "host:port of the metrics page")
     admin_token: str = setting("", "token of the administrator", secret=True)
     admin_user: str = setting("admin", "name of the administrator")
-    master_key: str = setting("", "base64 of the 32-byte key that wraps all secrets", secret=True)
-    worker_token: str = setting("", "token that workers present", secret=True)
+    master_key: str = setting(
+        "",
+        "base64 of the 32-byte master keys that wrap all secrets, with commas; the first is the "
+        "current one",
+        secret=True,
+    )
+    master_key_kms: str = setting(
+        "", "ARN of a key in AWS KMS that is the master key; several with commas, current one first"
+    )
+    secret_stores: str = setting(
+        "", "JSON of the scopes that other stores keep: scope -> {backend, ...}", secret=True
+    )
+    secret_poll_seconds: float = setting(
+        30.0, "seconds after which secrets of other stores are read again"
+    )
+    tls_ca: str = setting(
+        "", "CA of the certificates by which the planes know each other (PEM file)"
+    )
+    tls_cert: str = setting("", "own certificate for connections between the planes (PEM file)")
+    tls_key: str = setting("", "private key of that certificate (PEM file)")
     prepare_timeout_seconds: float = setting(
         10.0, "seconds that workers have to acknowledge a new configuration"
     )
@@ -39,6 +58,19 @@ class Settings:
     def url(self) -> str:
         """The database URL in force."""
         return self.database_url or f"sqlite:///{Path(self.data_dir) / 'modelplane.db'}"
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """Files for connections from workers; None for plaintext on this machine alone.
+
+        Raises:
+            ValueError: Workers would be let in without certificates from elsewhere.
+            OSError: A file cannot be read.
+        """
+        files = tls_files(self.tls_ca, self.tls_cert, self.tls_key)
+        if files is None:
+            check_loopback(self.snapshot_listen, "MODELPLANE_SNAPSHOT_LISTEN")
+        return files
 
 
 def load_settings(argv: Sequence[str]) -> Settings:

@@ -1,11 +1,11 @@
 """The watch stream: sends the snapshot, then what changes; takes acks and nacks.
 
-Before: `snapshots.cache`. Beside: `snapshots.watchers`, `snapshots.rollout`. After: the worker's
+Whoever connects is a worker: `server.py` lets in none but those with a certificate. Before:
+`snapshots.cache`. Beside: `snapshots.watchers`, `snapshots.rollout`. After: the worker's
 `snapshot_watcher`.
 """
 
 import asyncio
-import hmac
 import logging
 from collections.abc import AsyncIterator
 from typing import Protocol
@@ -20,8 +20,6 @@ from modelserving.snapshot.v1.snapshot_service_pb2 import (
     WatchConfigResponse,
 )
 
-from adapters.rpc.authorization import parse_token
-from adapters.rpc.metadata import AUTHORIZATION, as_mapping
 from adapters.telemetry import log_fields
 from control_plane.clock import wait_for
 from control_plane.errors import StoreUnavailable
@@ -41,27 +39,24 @@ class NackSink(Protocol):
 
 
 class SnapshotServicer(snapshot_service_pb2_grpc.SnapshotServiceServicer):
-    """Serves `SnapshotService` to workers that present the worker token."""
+    """Serves `SnapshotService` to workers."""
 
     def __init__(
         self,
         cache: SnapshotCache,
         watchers: Watchers,
         nacks: NackSink,
-        worker_token: str,
         heartbeat_seconds: float = 1.0,
     ) -> None:
         self._cache = cache
         self._watchers = watchers
         self._nacks = nacks
-        self._worker_token = worker_token.encode()
         self._heartbeat_seconds = heartbeat_seconds
 
     async def WatchConfig(
         self, request_iterator: AsyncIterator[WatchConfigRequest], context: _Context
     ) -> AsyncIterator[WatchConfigResponse]:
         """Stream the configuration until the worker leaves or is dropped."""
-        await self._authenticate(context)
         hello = await self._read_hello(request_iterator, context)
         resume = self._cache.retains(hello.store_id, hello.last_revision)
         watcher = Watcher(hello.worker_id, hello.build, hello.last_revision if resume else 0)
@@ -79,12 +74,6 @@ class SnapshotServicer(snapshot_service_pb2_grpc.SnapshotServiceServicer):
         await context.abort(
             grpc.StatusCode.ABORTED, "The stream was dropped: stale or replaced; reconnect."
         )
-
-    async def _authenticate(self, context: _Context) -> None:
-        metadata = as_mapping(context.invocation_metadata())
-        token = parse_token(metadata.get(AUTHORIZATION)) or ""
-        if not hmac.compare_digest(token.encode(), self._worker_token):
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "The worker token is wrong.")
 
     async def _read_hello(
         self, requests: AsyncIterator[WatchConfigRequest], context: _Context

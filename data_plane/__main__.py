@@ -23,7 +23,7 @@ def main(argv: Sequence[str]) -> int:
     configure_logging(settings.log_level)
     try:
         uvloop.run(_serve(settings))
-    except (RuntimeError, OSError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         _log.error("the worker cannot start", extra=log_fields(reason=str(error)))
         return 1
     return 0

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from adapters.rpc.tls import TlsFiles, check_loopback, tls_files
 from adapters.settings import environment, load, setting
 
 
@@ -18,7 +19,11 @@ class Settings:
     )
     worker_listen: str = setting("127.0.0.1:9100", "host:port of the inference service over gRPC")
     worker_metrics_listen: str = setting("127.0.0.1:9101", "host:port of the metrics page")
-    worker_token: str = setting("", "token for the watch service", secret=True)
+    tls_ca: str = setting(
+        "", "CA of the certificates by which the planes know each other (PEM file)"
+    )
+    tls_cert: str = setting("", "own certificate for connections between the planes (PEM file)")
+    tls_key: str = setting("", "private key of that certificate (PEM file)")
     worker_id: str = setting("", "identifier of the worker; empty: host, process and chance")
     request_timeout_seconds: float = setting(
         300.0, "seconds until an answer, or the first chunk of a stream, must be there"
@@ -37,6 +42,20 @@ class Settings:
     def targets(self) -> list[str]:
         """The watch services."""
         return [target.strip() for target in self.control_plane.split(",") if target.strip()]
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """Files for connections to control planes; None for plaintext on this machine alone.
+
+        Raises:
+            ValueError: Configuration would be taken from elsewhere without certificates.
+            OSError: A file cannot be read.
+        """
+        files = tls_files(self.tls_ca, self.tls_cert, self.tls_key)
+        if files is None:
+            for target in self.targets:
+                check_loopback(target, "MODELPLANE_CONTROL_PLANE")
+        return files
 
     @property
     def origins(self) -> dict[str, str]:

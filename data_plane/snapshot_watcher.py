@@ -8,7 +8,7 @@ the last snapshot and tries again, with growing, random pauses.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 from typing import TypeAlias
 
@@ -16,8 +16,8 @@ import grpc
 from modelserving.snapshot.v1 import snapshot_service_pb2 as pb
 from modelserving.snapshot.v1 import snapshot_service_pb2_grpc as pb_grpc
 
-from adapters.rpc.metadata import AUTHORIZATION
 from adapters.rpc.server import MAX_MESSAGE_BYTES
+from adapters.rpc.tls import TlsFiles, open_channel
 from adapters.telemetry import log_fields
 from data_plane.metrics import ConfigMetrics
 from data_plane.readiness import Readiness
@@ -52,13 +52,13 @@ class Source:
         targets: gRPC targets of watch services; after a failure the next one is tried.
         worker_id: Identifier of this worker.
         build: Version of its software.
-        token: Shared secret of the workers.
+        tls: Files that identify it; None for plaintext.
     """
 
     targets: Sequence[str]
     worker_id: str
     build: str
-    token: str = field(repr=False)
+    tls: TlsFiles | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +140,8 @@ class SnapshotWatcher:
     async def _watch(self, target: str) -> None:
         """Watch one control plane until the stream breaks."""
         self._heard = False
-        metadata = ((AUTHORIZATION, f"Bearer {self._source.token}"),)
-        async with grpc.aio.insecure_channel(target, options=_CHANNEL_OPTIONS) as channel:
-            stream: _Stream = pb_grpc.SnapshotServiceStub(channel).WatchConfig(metadata=metadata)
+        async with open_channel(target, self._source.tls, _CHANNEL_OPTIONS) as channel:
+            stream: _Stream = pb_grpc.SnapshotServiceStub(channel).WatchConfig()
             try:
                 await stream.write(self._hello())
                 self._full = None

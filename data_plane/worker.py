@@ -67,12 +67,13 @@ async def assembled(
 
     Raises:
         ValueError: A setting is malformed.
+        OSError: A TLS file cannot be read.
     """
     metrics = Metrics(registry)
     snapshots = Snapshots()
     readiness = Readiness(clocks.monotonic)
     accountant = Accountant(metrics, NoLedger(), clocks.monotonic)
-    source = Source(settings.targets, settings.worker_id, BUILD, settings.worker_token)
+    source = Source(settings.targets, settings.worker_id, BUILD, settings.tls)
     watcher = SnapshotWatcher(
         source, snapshots, readiness, ConfigMetrics(registry), clocks, metrics.forget
     )

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -37,6 +38,8 @@ def _run(parsed: argparse.Namespace) -> int:
                 _up(parsed)
             case "envoy-config":
                 _envoy_config(parsed)
+            case "certs":
+                _certs(parsed)
             case _:
                 print(f"modelplane {version('modelplane')}")
     except UpError as error:
@@ -61,6 +64,7 @@ def _up(parsed: argparse.Namespace) -> None:
         local_model=parsed.local_model,
         log_level=parsed.log_level,
         drain_seconds=parsed.drain_seconds,
+        tls=_public_tls(parsed),
         admin_token=environ.get("MODELPLANE_ADMIN_TOKEN", ""),
         environment=environ,
     )
@@ -78,16 +82,32 @@ def _first(group: BaseExceptionGroup[UpError]) -> UpError:
 def _envoy_config(parsed: argparse.Namespace) -> None:
     from deploy.envoy.config import render  # noqa: PLC0415 - the other commands start faster
 
-    if bool(parsed.tls_cert) != bool(parsed.tls_key):
-        raise ValueError("--tls-cert and --tls-key belong together")
     options = EnvoyOptions(
         listen=Address.parse(parsed.listen),
         control_plane=parse_addresses(parsed.control_plane),
         workers=parse_addresses(parsed.workers),
         admin=Address.parse(parsed.admin) if parsed.admin else None,
-        tls=Tls(parsed.tls_cert, parsed.tls_key) if parsed.tls_cert else None,
+        tls=_public_tls(parsed),
     )
     print(render(options))
+
+
+def _public_tls(parsed: argparse.Namespace) -> Tls | None:
+    if bool(parsed.public_tls_cert) != bool(parsed.public_tls_key):
+        raise ValueError("--public-tls-cert and --public-tls-key belong together")
+    return Tls(parsed.public_tls_cert, parsed.public_tls_key) if parsed.public_tls_cert else None
+
+
+def _certs(parsed: argparse.Namespace) -> None:
+    from deploy.certificates import CertificateDir  # noqa: PLC0415 - the other commands start faster
+
+    hosts = [host.strip() for host in parsed.hosts.split(",") if host.strip()]
+    try:
+        made = CertificateDir(Path(parsed.dir)).ensure(hosts, datetime.now(UTC))
+    except OSError as error:
+        raise ValueError(f"cannot use {parsed.dir}: {error.strerror}") from error
+    for file in made:
+        print(f"made {file}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -102,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("worker", help="run a data-plane worker", add_help=False)
     commands.add_parser("local-model", help="run the small local model", add_help=False)
     _add_envoy_config(commands)
+    _add_certs(commands)
     commands.add_parser("version", help="print the version")
     return parser
 
@@ -144,6 +165,7 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         default=setting("DRAIN_SECONDS", "30"),
         help="how long requests in flight may go on at a stop",
     )
+    _add_public_tls(up)
 
 
 def _add_envoy_config(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -160,8 +182,26 @@ def _add_envoy_config(commands: "argparse._SubParsersAction[argparse.ArgumentPar
         "--workers", default="127.0.0.1:9100", help="host:port of workers, with commas"
     )
     envoy.add_argument("--admin", help="host:port of Envoy's own admin page; none without it")
-    envoy.add_argument("--tls-cert", help="certificate chain of the public port (PEM)")
-    envoy.add_argument("--tls-key", help="private key of the public port (PEM)")
+    _add_public_tls(envoy)
+
+
+def _add_public_tls(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--public-tls-cert", help="certificate chain of the public port (PEM)")
+    parser.add_argument("--public-tls-key", help="private key of the public port (PEM)")
+
+
+def _add_certs(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    certs = commands.add_parser(
+        "certs",
+        help="make the certificates by which planes on several machines know each other",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    certs.add_argument("--dir", default="tls", help="where they are kept; what is there stays")
+    certs.add_argument(
+        "--hosts",
+        default="127.0.0.1,localhost",
+        help="names and addresses under which workers reach control planes, with commas",
+    )
 
 
 def _port(text: str) -> int:

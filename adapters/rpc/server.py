@@ -60,7 +60,10 @@ def new_server(
 
 @asynccontextmanager
 async def running(
-    server: grpc.aio.Server, address: str, drain_seconds: float
+    server: grpc.aio.Server,
+    address: str,
+    drain_seconds: float,
+    credentials: grpc.ServerCredentials | None = None,
 ) -> AsyncIterator[int]:
     """Serve on `address` and yield the port; on leaving, let calls in flight end.
 
@@ -68,11 +71,15 @@ async def running(
         server: Server with all its services.
         address: `host:port`; port 0 picks a free one.
         drain_seconds: How long calls in flight may go on once the server stops.
+        credentials: TLS of the server; None for plaintext.
 
     Raises:
         RuntimeError: The address cannot be bound.
     """
-    port = server.add_insecure_port(address)
+    if credentials is None:
+        port = server.add_insecure_port(address)
+    else:
+        port = server.add_secure_port(address, credentials)
     await server.start()
     try:
         yield port

@@ -8,7 +8,8 @@ import json
 
 from deploy.envoy.clusters import CONTROL_PLANE, WORKERS, Block, build_address, build_cluster
 from deploy.envoy.listener import build_listener
-from deploy.envoy.options import EnvoyOptions
+from deploy.envoy.options import EnvoyOptions, Tls
+from deploy.envoy.public_tls import build_secret
 
 # Far above what one machine serves, and below what would exhaust its memory.
 _MAX_CONNECTIONS = 50_000
@@ -17,6 +18,8 @@ _MAX_CONNECTIONS = 50_000
 def build_bootstrap(options: EnvoyOptions) -> Block:
     """Return the whole configuration; it refers to no other file but those of TLS."""
     bootstrap: Block = {
+        # Envoy wants a name of itself where it watches a file.
+        "node": {"id": "modelplane", "cluster": "modelplane"},
         "static_resources": {
             "listeners": [build_listener(options)],
             "clusters": [
@@ -45,3 +48,8 @@ def _connection_limit() -> Block:
 def render(options: EnvoyOptions) -> str:
     """Return the bootstrap as JSON, which Envoy reads like YAML."""
     return json.dumps(build_bootstrap(options), indent=1)
+
+
+def render_secret(tls: Tls) -> str:
+    """Return the file that Envoy watches for the certificate of the public port."""
+    return json.dumps({"resources": [build_secret(tls)]}, indent=1)

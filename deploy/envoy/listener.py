@@ -7,7 +7,8 @@ from adapters.rpc.metadata import HOPS
 from deploy.envoy.clusters import Block, build_address
 from deploy.envoy.filters import build_filters, remove, remove_all_but
 from deploy.envoy.local_replies import build_local_replies
-from deploy.envoy.options import EnvoyOptions, Tls
+from deploy.envoy.options import EnvoyOptions
+from deploy.envoy.public_tls import build_public_tls
 from deploy.envoy.routes import build_route_config
 
 # gRPC servers take 64 KiB of metadata (`adapters/rpc/server.py`), of which Envoy adds some.
@@ -25,7 +26,7 @@ def build_listener(options: EnvoyOptions) -> Block:
         ]
     }
     if options.tls:
-        chain["transport_socket"] = _tls(options.tls)
+        chain["transport_socket"] = build_public_tls(options.tls, options.sds)
     return {
         "name": "public",
         "address": build_address(options.listen),
@@ -135,24 +136,6 @@ def _access_log() -> Block:
                     "upstream": "%UPSTREAM_HOST%",
                     "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
                 }
-            },
-        },
-    }
-
-
-def _tls(tls: Tls) -> Block:
-    return {
-        "name": "envoy.transport_sockets.tls",
-        "typed_config": {
-            "@type": f"{_EXTENSIONS}.transport_sockets.tls.v3.DownstreamTlsContext",
-            "common_tls_context": {
-                "alpn_protocols": ["h2", "http/1.1"],
-                "tls_certificates": [
-                    {
-                        "certificate_chain": {"filename": tls.certificate},
-                        "private_key": {"filename": tls.key},
-                    }
-                ],
             },
         },
     }

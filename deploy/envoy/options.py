@@ -57,3 +57,5 @@ class EnvoyOptions:
     workers: tuple[Address, ...]
     admin: Address | None = None
     tls: Tls | None = None
+    # File with `render_secret`'s text: with it, new certificates hold without a restart.
+    sds: str = ""

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from deploy.certificates import CertificateDir
 from deploy.up.options import UpError
 
 _OWNER_ONLY = 0o600
@@ -24,6 +25,8 @@ class DataDir:
         self.path = path.absolute()
         self.state_file = self.path / "up.json"
         self.envoy_file = self.path / "envoy.json"
+        self.sds_file = self.path / "envoy-tls.json"
+        self.certificates = CertificateDir(self.path / "tls")
         self._ports_file = self.path / "ports.json"
 
     def log_file(self, name: str) -> Path:

@@ -12,23 +12,28 @@ from deploy.local_model import MODEL
 from deploy.up.plan import CONTROL_PLANE, ENVOY, LOCAL_MODEL, Plan
 
 
+def url(plan: Plan, public: Address) -> str:
+    """Return the URL of the public port."""
+    return f"{'https' if plan.options.tls else 'http'}://{public}"
+
+
 def lines(plan: Plan, public: Address) -> list[str]:
     """Return what the user needs to make the first request."""
-    url = f"http://{public}"
+    origin = url(plan, public)
     file = plan.data_dir.token_file("admin-token")
     given = bool(plan.options.admin_token)
     bearer = "$MODELPLANE_ADMIN_TOKEN" if given else plan.tokens.admin
     token = "the value of MODELPLANE_ADMIN_TOKEN" if given else f"{bearer}  (kept in {file})"
     curl = f"curl -s -H 'Authorization: Bearer {bearer}'".replace("'", '"')
     text = [
-        f"modelplane is ready at {url}",
+        f"modelplane is ready at {origin}",
         f"admin token: {token}",
         "try:",
-        f"  {curl} {url}/api/2.0/serving-endpoints",
+        f"  {curl} {origin}/api/2.0/serving-endpoints",
     ]
     if plan.options.local_model:
         body = '{"messages": [{"role": "user", "content": "What is a gateway?"}], "max_tokens": 64}'
-        text.append(f"  {curl} {url}/serving-endpoints/{MODEL}/invocations -d '{body}'")
+        text.append(f"  {curl} {origin}/serving-endpoints/{MODEL}/invocations -d '{body}'")
     return text
 
 
@@ -51,7 +56,7 @@ def state(plan: Plan, public: Address, pids: Mapping[str, int | None]) -> dict[s
     ]
     found: dict[str, Any] = {
         "pid": os.getpid(),
-        "url": f"http://{public}",
+        "url": url(plan, public),
         "admin_token_file": str(plan.data_dir.token_file("admin-token")),
         ENVOY: {"pid": pids[ENVOY], "admin_url": f"http://{plan.address('envoy-admin')}"},
         "control_plane": {
@@ -64,6 +69,6 @@ def state(plan: Plan, public: Address, pids: Mapping[str, int | None]) -> dict[s
         "logs": str(plan.data_dir.log_file(ENVOY).parent),
     }
     if plan.options.local_model:
-        url = f"http://{plan.address(LOCAL_MODEL)}/v1"
-        found["local_model"] = {"pid": pids[LOCAL_MODEL], "url": url}
+        model_url = f"http://{plan.address(LOCAL_MODEL)}/v1"
+        found["local_model"] = {"pid": pids[LOCAL_MODEL], "url": model_url}
     return found

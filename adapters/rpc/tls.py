@@ -1,0 +1,126 @@
+"""Mutual TLS between the planes: who may connect is who holds a certificate of the deployment's CA.
+
+Used by both planes for the watch streams; `modelplane certs` and `modelplane up` make the files.
+"""
+
+import contextlib
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """One side's files, PEM: the CA to trust, the own certificate chain and its private key."""
+
+    ca: Path
+    certificate: Path
+    key: Path
+
+    def read(self) -> tuple[bytes, bytes, bytes]:
+        """Return the contents of the three files.
+
+        Raises:
+            OSError: One cannot be read.
+        """
+        return self.ca.read_bytes(), self.certificate.read_bytes(), self.key.read_bytes()
+
+
+def tls_files(ca: str, certificate: str, key: str) -> TlsFiles | None:
+    """Return the files that the settings name; None where they name none.
+
+    Raises:
+        ValueError: Only some of the three are named.
+        OSError: One cannot be read.
+    """
+    named = (ca, certificate, key)
+    if not any(named):
+        return None
+    if not all(named):
+        raise ValueError(
+            "MODELPLANE_TLS_CA, MODELPLANE_TLS_CERT and MODELPLANE_TLS_KEY belong together."
+        )
+    files = TlsFiles(*map(Path, named))
+    files.read()
+    return files
+
+
+def check_loopback(address: str, variable: str) -> None:
+    """Check that `address`, `host:port`, is one of this machine that no other can reach.
+
+    Args:
+        address: What is connected to, or listened on, without TLS.
+        variable: The setting that names it.
+
+    Raises:
+        ValueError: It is not.
+    """
+    host = address.rpartition(":")[0].removeprefix("[").removesuffix("]")
+    if not _is_loopback(host):
+        raise ValueError(
+            f"{variable} is {address}: beyond this machine the planes speak only mutual TLS; set "
+            "MODELPLANE_TLS_CA, MODELPLANE_TLS_CERT and MODELPLANE_TLS_KEY (`modelplane certs` "
+            "makes the files)."
+        )
+
+
+def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
+    """Return credentials with which a server asks each client for a certificate of the CA.
+
+    The files are looked at for each new connection, so new ones hold without a restart.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    current = files.read()
+    configuration = _configuration(current)
+
+    def reload() -> grpc.ServerCertificateConfiguration:
+        nonlocal current, configuration
+        # A file that is just being replaced may be missing, or not fit the other yet.
+        with contextlib.suppress(OSError):
+            found = files.read()
+            if found != current:
+                current, configuration = found, _configuration(found)
+        return configuration
+
+    return grpc.dynamic_ssl_server_credentials(
+        configuration, reload, require_client_authentication=True
+    )
+
+
+def open_channel(
+    target: str, files: TlsFiles | None, options: Sequence[tuple[str, int]]
+) -> grpc.aio.Channel:
+    """Return a channel to a control plane, with the files as they are now.
+
+    gRPC checks that the server's certificate is for the host that `target` names.
+
+    Args:
+        target: `host:port` of the server.
+        files: The caller's files; None for a plaintext channel.
+        options: Options of the channel.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    if files is None:
+        return grpc.aio.insecure_channel(target, options=options)
+    ca, certificate, key = files.read()
+    credentials = grpc.ssl_channel_credentials(ca, key, certificate)
+    return grpc.aio.secure_channel(target, credentials, options=options)
+
+
+def _configuration(material: tuple[bytes, bytes, bytes]) -> grpc.ServerCertificateConfiguration:
+    ca, certificate, key = material
+    return grpc.ssl_server_certificate_configuration([(key, certificate)], ca)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,53 @@
+"""TLS of the public port; used by `listener.py` and `config.py`."""
+
+from pathlib import Path
+
+from deploy.envoy.clusters import Block
+from deploy.envoy.options import Tls
+
+_TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3"
+_SECRET = "public"  # noqa: S105 - its name
+
+
+def build_public_tls(tls: Tls, sds: str) -> Block:
+    """Return the transport socket of the public port.
+
+    Args:
+        tls: Files of certificate and key.
+        sds: File with `build_secret`'s answer, watched by Envoy; empty to read `tls` once.
+    """
+    if sds:
+        source = {"path_config_source": {"path": sds}, "resource_api_version": "V3"}
+        chosen: Block = {
+            "tls_certificate_sds_secret_configs": [{"name": _SECRET, "sds_config": source}]
+        }
+    else:
+        chosen = {"tls_certificates": [_files(tls)]}
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": f"{_TLS}.DownstreamTlsContext",
+            "common_tls_context": {
+                "alpn_protocols": ["h2", "http/1.1"],
+                "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+                **chosen,
+            },
+        },
+    }
+
+
+def build_secret(tls: Tls) -> Block:
+    """Return the certificate as a resource that is read again when its directory changes."""
+    directory = {"path": str(Path(tls.certificate).parent)}
+    return {
+        "@type": f"{_TLS}.Secret",
+        "name": _SECRET,
+        "tls_certificate": {**_files(tls), "watched_directory": directory},
+    }
+
+
+def _files(tls: Tls) -> Block:
+    return {
+        "certificate_chain": {"filename": tls.certificate},
+        "private_key": {"filename": tls.key},
+    }
