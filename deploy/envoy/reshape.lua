@@ -41,11 +41,16 @@ local SCIM_TYPES = {
   RESOURCE_ALREADY_EXISTS = "uniqueness",
 }
 
--- Returns the members that clients of SCIM read (RFC 7644, 3.12).
-local function scim_members(http_status, error_code, message)
-  local kind = SCIM_TYPES[error_code]
-  return ',"schemas":["' .. SCIM_SCHEMA .. '"],"status":"' .. http_status .. '","detail":' .. message
-    .. (kind and ',"scimType":"' .. kind .. '"' or "")
+-- Replaces the body; on the routes of SCIM, whose context says so, it also gets the members that
+-- clients of SCIM read (RFC 7644, 3.12).
+local function answer(handle, http_status, error_code, message)
+  local text = '{"error_code":"' .. error_code .. '","message":' .. message
+  if handle:filterContext():get("scim") then
+    local kind = SCIM_TYPES[error_code]
+    text = text .. ',"schemas":["' .. SCIM_SCHEMA .. '"],"status":"' .. http_status
+      .. '","detail":' .. message .. (kind and ',"scimType":"' .. kind .. '"' or "")
+  end
+  handle:headers():replace("content-length", tostring(handle:body():setBytes(text .. "}")))
 end
 
 function envoy_on_response(handle)
@@ -59,6 +64,11 @@ function envoy_on_response(handle)
   local text = body:getBytes(0, body:length())
   local code, message = text:match('^{"code":(%d+),"message":(".*"),"details":%[')
   if code == nil then
+    -- What Envoy refuses by itself has its shape already (`local_replies.py`).
+    local own_code, own_message = text:match('^{"error_code":"([%u_]+)","message":(".*")}%s*$')
+    if own_code then
+      answer(handle, handle:headers():get(":status"), own_code, own_message)
+    end
     return
   end
   -- A call that had sent its headers before it was refused says why in its trailers.
@@ -82,10 +92,5 @@ function envoy_on_response(handle)
   end
   headers:replace(":status", http_status)
   headers:replace("content-type", "application/json")
-  local answer = '{"error_code":"' .. error_code .. '","message":' .. message
-  if handle:filterContext()["scim"] then
-    answer = answer .. scim_members(http_status, error_code, message)
-  end
-  answer = answer .. "}"
-  headers:replace("content-length", tostring(body:setBytes(answer)))
+  answer(handle, http_status, error_code, message)
 end

@@ -96,7 +96,8 @@ def check_shape(answer: requests.Response) -> None:
     if answer.status_code >= 400:
         assert answer.headers["Content-Type"].startswith("application/json"), answer.headers
         body = parsed(answer)
-        assert set(body) <= {"error_code", "message", "details"}
+        scim = {"schemas", "status", "detail", "scimType"} if "schemas" in body else set()
+        assert set(body) <= {"error_code", "message", "details"} | scim
         assert isinstance(body["error_code"], str)
         assert isinstance(body["message"], str)
         assert body["error_code"].replace("_", "").isupper()
