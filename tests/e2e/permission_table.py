@@ -1,8 +1,9 @@
 """Who may call what: the one table of expected outcomes, for `test_permission_matrix`.
 
 A new RPC needs one row: a rule, and a request that would succeed for one who may make it. In the
-request, `$chat`, `$text` and `$vector` are endpoints of each task, `$chat_id` is an identifier,
-`$spare` an endpoint of the cell's own and `$new` a name that is free; `$scope` is a secret scope.
+request, `$chat`, `$text` and `$vector` are endpoints of each task, `$scope` is a secret scope, and
+`$user`, `$robot`, `$group` and `$token` are identifiers of what belongs to no role. `$spare_…` is
+one more of the kind, for this call alone, and `$new` a name that is free.
 """
 
 from collections.abc import Mapping
@@ -101,6 +102,8 @@ VIEW = Rule(    (HIDDEN, OK,     OK,     OK,     OK))  # fmt: skip
 QUERY = Rule(   (HIDDEN, DENIED, OK,     OK,     OK))  # fmt: skip
 MANAGE = Rule(  (HIDDEN, DENIED, DENIED, OK,     OK))  # fmt: skip
 ADMIN = Rule(   (DENIED, DENIED, DENIED, DENIED, OK))  # fmt: skip
+# Of another principal, whoever asks.
+OWN = Rule(     (HIDDEN, HIDDEN, HIDDEN, HIDDEN, HIDDEN))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,8 @@ _TYPED_CHAT: Json = {"model": "$chat", "messages": [{"role": "user", "text": "he
 _TYPED_TEXT: Json = {"model": "$text", "text": "Once upon"}
 _OBJECT = {"request_object_type": "serving-endpoints", "request_object_id": "$chat_id"}
 _SCOPE = {"scope": "$scope"}
+_RENAME: Json = {"Operations": [{"op": "replace", "path": "displayName", "value": "matrix-new"}]}
+_EMPTY: Json = {"Operations": [{"op": "replace", "path": "members", "value": []}]}
 _CONFIG: Json = {"served_entities": ["$entity"]}
 
 ROWS: Mapping[str, Row] = {
@@ -142,13 +147,11 @@ ROWS: Mapping[str, Row] = {
     "EndpointService.CreateServingEndpoint": Row(ANYONE, {"name": "$new"}),
     "EndpointService.ListServingEndpoints": Row(ANYONE, {}, lists=Rank.VIEW),
     "EndpointService.GetServingEndpoint": Row(VIEW, _CHAT),
-    "EndpointService.DeleteServingEndpoint": Row(MANAGE, {"name": "$spare"}),
+    "EndpointService.DeleteServingEndpoint": Row(MANAGE, {"name": "$spare_endpoint"}),
     "EndpointService.UpdateServingEndpointConfig": Row(
         MANAGE, _CHAT | {"config": _CONFIG}, in_turn=True
     ),
-    "EndpointService.CancelServingEndpointUpdate": Row(
-        MANAGE, {"name": "$spare"}, allowed=Outcome.CONFLICT
-    ),
+    "EndpointService.CancelServingEndpointUpdate": Row(MANAGE, _CHAT, allowed=Outcome.CONFLICT),
     "EndpointService.RollbackServingEndpointConfig": Row(
         MANAGE, _CHAT | {"config_version": 1}, in_turn=True
     ),
@@ -176,6 +179,40 @@ ROWS: Mapping[str, Row] = {
     "SecretService.PutSecret": Row(ADMIN, _SCOPE | {"key": "k", "string_value": "v"}),
     "SecretService.ListSecrets": Row(ANYONE, _SCOPE),
     "SecretService.DeleteSecret": Row(ADMIN, {"scope": "$spare_scope", "key": "key"}),
+    # Identities
+    "IdentityService.GetMe": Row(ANYONE, {}),
+    "IdentityService.ListUsers": Row(ADMIN, {}),
+    "IdentityService.GetUser": Row(ADMIN, {"id": "$user"}),
+    "IdentityService.CreateUser": Row(ADMIN, {"user": {"userName": "$new"}}),
+    "IdentityService.ReplaceUser": Row(ADMIN, {"id": "$user", "user": {"displayName": "x"}}),
+    "IdentityService.PatchUser": Row(ADMIN, {"id": "$user", "patch": _RENAME}),
+    "IdentityService.DeleteUser": Row(ADMIN, {"id": "$spare_user"}),
+    "IdentityService.ListServicePrincipals": Row(ADMIN, {}),
+    "IdentityService.GetServicePrincipal": Row(ADMIN, {"id": "$robot"}),
+    "IdentityService.CreateServicePrincipal": Row(
+        ADMIN, {"service_principal": {"displayName": "$new"}}
+    ),
+    "IdentityService.ReplaceServicePrincipal": Row(
+        ADMIN, {"id": "$robot", "service_principal": {"displayName": "matrix-new"}}
+    ),
+    "IdentityService.PatchServicePrincipal": Row(ADMIN, {"id": "$robot", "patch": _RENAME}),
+    "IdentityService.DeleteServicePrincipal": Row(ADMIN, {"id": "$spare_robot"}),
+    "IdentityService.ListGroups": Row(ADMIN, {}),
+    "IdentityService.GetGroup": Row(ADMIN, {"id": "$group"}),
+    "IdentityService.CreateGroup": Row(ADMIN, {"group": {"displayName": "$new"}}),
+    "IdentityService.ReplaceGroup": Row(
+        ADMIN, {"id": "$group", "group": {"displayName": "matrix-new-group"}}, in_turn=True
+    ),
+    "IdentityService.PatchGroup": Row(ADMIN, {"id": "$group", "patch": _EMPTY}, in_turn=True),
+    "IdentityService.DeleteGroup": Row(ADMIN, {"id": "$spare_group"}),
+    # Access tokens
+    "TokenService.CreateToken": Row(ANYONE, {"comment": "x"}),
+    "TokenService.ListTokens": Row(ANYONE, {}),
+    "TokenService.DeleteToken": Row(OWN, {"token_id": "$token"}),
+    "TokenService.ListManagedTokens": Row(ADMIN, {}),
+    "TokenService.GetManagedToken": Row(ADMIN, {"token_id": "$token"}),
+    "TokenService.DeleteManagedToken": Row(ADMIN, {"token_id": "$spare_token"}),
+    "TokenService.CreateOnBehalfOfToken": Row(ADMIN, {"application_id": "$application"}),
     # Queries: over REST, and over gRPC with JSON
     "InferenceService.Query": Row(
         QUERY,

@@ -1,7 +1,7 @@
 """Everyone and everything that `permission_table` speaks of, in a running system."""
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -11,9 +11,6 @@ from tests.e2e.rest import ENDPOINTS, Json, Rest, endpoint, entity
 from tests.e2e.system import System
 from tests.emulators.openai import API_KEY, OpenAiEmulator
 
-SCOPE = "matrix-scope"
-GHOST = "matrix-ghost"
-_GHOST_ID = "f" * 32
 _NAMES = {"$chat": "matrix-chat", "$text": "matrix-text", "$vector": "matrix-vector"}
 _LEVELS = {Rank.VIEW: "CAN_VIEW", Rank.QUERY: "CAN_QUERY", Rank.MANAGE: "CAN_MANAGE"}
 _TASKS = {
@@ -21,6 +18,18 @@ _TASKS = {
     "$text": ("gpt-3.5-turbo-instruct", "llm/v1/completions"),
     "$vector": ("text-embedding-3-small", "llm/v1/embeddings"),
 }
+
+
+_SCIM = "/api/2.0/preview/scim/v2"
+# Of each kind: where it is made, the attribute that names it, and the one that it is known by.
+_IDENTITIES = {
+    "user": ("Users", "userName", "id"),
+    "robot": ("ServicePrincipals", "displayName", "id"),
+    "application": ("ServicePrincipals", "displayName", "applicationId"),
+    "group": ("Groups", "displayName", "id"),
+}
+# A name and an identifier that nothing has.
+GHOST = "f" * 32
 
 
 @dataclass(repr=False)
@@ -34,6 +43,7 @@ class World:
     tokens: Mapping[Role, str | None]
     grants: list[Json]
     chat_id: str = ""
+    _shared: dict[str, str] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def resolve(self, request: Json, *, ghost: bool = False) -> Json:
@@ -58,26 +68,43 @@ class World:
         return value
 
     def _ghost(self, placeholder: str) -> object:
-        if placeholder in ("$new", "$entity", "$grants"):
-            return self._existing(placeholder)
-        return _GHOST_ID if placeholder.endswith("_id") else GHOST
+        kept = placeholder in ("$new", "$entity", "$grants")
+        return self._existing(placeholder) if kept else GHOST
 
     def _existing(self, placeholder: str) -> object:
-        made: Mapping[str, Callable[[], object]] = {
-            "$new": lambda: f"matrix-new-{next(self._numbers)}",
-            "$spare": self._make_spare,
-            "$spare_scope": lambda: self._make_scope(f"matrix-spare-{next(self._numbers)}"),
-            "$scope": lambda: SCOPE,
-            "$chat_id": lambda: self.chat_id,
-            "$entity": lambda: self.entity,
-            "$grants": lambda: self.grants,
+        fixed: Mapping[str, object] = {
+            **_NAMES,
+            "$new": self._new_name(),
+            "$chat_id": self.chat_id,
+            "$entity": self.entity,
+            "$grants": self.grants,
         }
-        return made[placeholder]() if placeholder in made else _NAMES[placeholder]
+        if placeholder in fixed:
+            return fixed[placeholder]
+        kind = placeholder.removeprefix("$")
+        if kind.startswith("spare_"):
+            return self._make(kind.removeprefix("spare_"))
+        if kind not in self._shared:
+            self._shared[kind] = self._make(kind)
+        return self._shared[kind]
 
-    def _make_spare(self) -> str:
-        name = f"matrix-spare-{next(self._numbers)}"
-        self.share(self.creator.create({"name": name}))
-        return name
+    def _new_name(self) -> str:
+        return f"matrix-new-{next(self._numbers)}"
+
+    def _make(self, kind: str) -> str:
+        match kind:
+            case "endpoint":
+                made = self.creator.create({"name": self._new_name()})
+                self.share(made)
+                return str(made["name"])
+            case "scope":
+                return self._make_scope(self._new_name())
+            case "token":
+                made = self.rest.call("POST", "/api/2.0/token/create", {"comment": "matrix"})
+                return str(made["token_info"]["token_id"])
+        collection, name, identifier = _IDENTITIES[kind]
+        made = self.rest.call("POST", f"{_SCIM}/{collection}", {name: self._new_name()})
+        return str(made[identifier])
 
     def _make_scope(self, scope: str) -> str:
         self.rest.call("POST", "/api/2.0/secrets/scopes/create", {"scope": scope})
@@ -91,8 +118,7 @@ class World:
         self.creator.call("PUT", path, {"access_control_list": self.grants})
 
     def make(self, provider: OpenAiEmulator) -> None:
-        """Make the endpoints and the scope."""
-        self._make_scope(SCOPE)
+        """Make the endpoints."""
         for placeholder, name in _NAMES.items():
             made = self.creator.create(endpoint(name, _entity(provider, *_TASKS[placeholder])))
             self.share(made)
@@ -107,6 +133,16 @@ class World:
         for scope in self.rest.call("GET", "/api/2.0/secrets/scopes/list")["scopes"]:
             if scope["name"].startswith("matrix-"):
                 self.rest.call("POST", "/api/2.0/secrets/scopes/delete", {"scope": scope["name"]})
+        self._clean_identities()
+
+    def _clean_identities(self) -> None:
+        for collection, name, _ in _IDENTITIES.values():
+            for made in self.rest.call("GET", f"{_SCIM}/{collection}")["Resources"]:
+                if made[name].startswith("matrix-new"):
+                    self.rest.call("DELETE", f"{_SCIM}/{collection}/{made['id']}")
+        for token in self.rest.call("GET", "/api/2.0/token/list")["token_infos"]:
+            if token["comment"] == "matrix":
+                self.rest.call("POST", "/api/2.0/token/delete", {"token_id": token["token_id"]})
 
 
 @contextmanager
