@@ -2,16 +2,17 @@
 
 A credential is a pair of string fields F and F_plaintext anywhere inside an external model. F
 refers to a stored secret; F_plaintext is the value, which is taken out of the configuration before
-it is stored and sealed beside it.
+it is stored and sealed beside it. An environment variable of a hosted model may be a reference too.
 
-Before: `endpoints`, `snapshots.builder`. After: `encryption`, `store.secret_store`.
+Before: `endpoints`, `references`, `snapshots.builder`. After: `encryption`, `store.secret_store`.
 """
 
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import TypeAlias
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -22,6 +23,7 @@ from adapters.telemetry import log_fields
 from control_plane.encryption import SealBroken, Sealer
 from control_plane.errors import InvalidParameter
 from control_plane.store import secret_store
+from control_plane.store.sealed_store import credential_place, secret_place
 from control_plane.store.secret_store import SecretName
 
 _log = logging.getLogger(__name__)
@@ -69,7 +71,48 @@ class CredentialSlot:
         setattr(self.message, self.field_name + PLAINTEXT, value)
 
 
-def find_slots(config: EndpointConfig) -> Iterator[CredentialSlot]:
+@dataclass(frozen=True, slots=True)
+class VariableSlot:
+    """An environment variable whose value is a reference."""
+
+    entity: str
+    variable: str
+    # Not in the repr: other variables may hold secrets.
+    variables: MutableMapping[str, str] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """Where it is inside the served entity."""
+        return f"environment_vars.{self.variable}"
+
+    @property
+    def path(self) -> str:
+        """Key of a sealed value; a variable never has one."""
+        return f"{self.entity}/{self.name}"
+
+    @property
+    def reference(self) -> str:
+        """The reference."""
+        return self.variables[self.variable]
+
+    def resolve(self, value: str) -> None:
+        """Put the value in, in place of the reference."""
+        self.variables[self.variable] = value
+
+
+Slot: TypeAlias = CredentialSlot | VariableSlot
+
+
+def find_slots(config: EndpointConfig) -> Iterator[Slot]:
+    """Yield every slot in `config` that may hold a reference, filled or not."""
+    yield from find_credentials(config)
+    for entity in config.served_entities:
+        for variable, value in sorted(entity.environment_vars.items()):
+            if parse_reference(value):
+                yield VariableSlot(entity.name, variable, entity.environment_vars)
+
+
+def find_credentials(config: EndpointConfig) -> Iterator[CredentialSlot]:
     """Yield every credential slot of the external models in `config`, filled or not."""
     for entity in config.served_entities:
         if entity.HasField("external_model"):
@@ -83,7 +126,7 @@ def credential_fields(message: Message) -> Sequence[str]:
 
 def take_plaintexts(config: EndpointConfig) -> dict[str, str]:
     """Remove every plaintext credential from `config` and return them by path."""
-    taken = {slot.path: slot.take_plaintext() for slot in find_slots(config)}
+    taken = {slot.path: slot.take_plaintext() for slot in find_credentials(config)}
     return {path: value for path, value in taken.items() if value}
 
 
@@ -98,14 +141,14 @@ def parse_reference(text: str) -> SecretName | None:
     return (match[1], match[2]) if match else None
 
 
-def find_references(config: EndpointConfig) -> dict[SecretName, CredentialSlot]:
+def find_references(config: EndpointConfig) -> dict[SecretName, Slot]:
     """Return the secrets that `config` refers to, each with a slot that does.
 
     Raises:
         InvalidParameter: A field for a reference holds something else. The message does not repeat
             it, since it may be a secret in the wrong place.
     """
-    references = {}
+    references: dict[SecretName, Slot] = {}
     for slot in find_slots(config):
         if not slot.reference:
             continue
@@ -119,34 +162,24 @@ def find_references(config: EndpointConfig) -> dict[SecretName, CredentialSlot]:
     return references
 
 
-async def require_secrets(session: AsyncSession, config: EndpointConfig) -> None:
-    """Check that every secret that `config` refers to exists.
-
-    Raises:
-        InvalidParameter: A reference is malformed, or its scope or key does not exist.
-    """
-    references = find_references(config)
-    stored = await secret_store.load_secrets(session, references)
-    for name, slot in references.items():
-        if name not in stored:
-            raise InvalidParameter(
-                f"Served entity '{slot.entity}': {slot.name} refers to {reference_to(name)}, "
-                "which does not exist; create the scope and put the secret first."
-            )
-
-
 class CredentialVault:
     """Seals the credentials of a version, and opens them again to copy them to another."""
 
     def __init__(self, sealer: Sealer) -> None:
         self._sealer = sealer
 
-    def seal(
+    async def seal(
         self, endpoint_id: str, version: int, plaintexts: Mapping[str, str]
     ) -> dict[str, bytes]:
-        """Return `plaintexts`, by path, sealed for this version of this endpoint."""
+        """Return `plaintexts`, by path, sealed for this version of this endpoint.
+
+        Raises:
+            StoreUnavailable: The master key is kept elsewhere, and that does not answer.
+        """
         return {
-            path: self._sealer.seal(value.encode(), _place(endpoint_id, version, path))
+            path: await self._sealer.seal(
+                value.encode(), credential_place(endpoint_id, version, path)
+            )
             for path, value in plaintexts.items()
         }
 
@@ -158,7 +191,9 @@ class CredentialVault:
         """
         found = await secret_store.load_credentials(session, [(endpoint_id, version)])
         return {
-            path: self._sealer.open(sealed, _place(endpoint_id, version, path)).decode()
+            path: (
+                await self._sealer.open(sealed, credential_place(endpoint_id, version, path))
+            ).decode()
             for path, sealed in found.get((endpoint_id, version), {}).items()
         }
 
@@ -185,14 +220,12 @@ class CredentialResolver:
         copies = [_copy(config) for _, _, config in configs]
         slots = [list(find_slots(config)) for config in copies]
         secrets = await self._open_secrets(session, slots)
-        versions = {(endpoint_id, version) for endpoint_id, version, _ in configs}
-        credentials = await secret_store.load_credentials(session, versions)
+        credentials = await self._open_credentials(session, configs)
         for (endpoint_id, version, _), of_config in zip(configs, slots, strict=True):
-            sealed = credentials.get((endpoint_id, version), {})
+            given = credentials.get((endpoint_id, version), {})
             for slot in of_config:
-                if slot.path in sealed:
-                    place = _place(endpoint_id, version, slot.path)
-                    value = self._open(sealed[slot.path], place)
+                if slot.path in given:
+                    value = given[slot.path]
                 else:
                     name = parse_reference(slot.reference)
                     value = secrets.get(name) if name else None
@@ -201,32 +234,48 @@ class CredentialResolver:
         return copies
 
     async def _open_secrets(
-        self, session: AsyncSession, slots: Sequence[Sequence[CredentialSlot]]
+        self, session: AsyncSession, slots: Sequence[Sequence[Slot]]
     ) -> dict[SecretName, str | None]:
         references = {slot.reference for of_config in slots for slot in of_config}
         names = {name for text in references if (name := parse_reference(text))}
         stored = await secret_store.load_secrets(session, names)
-        return {
-            name: self._open(stored[name], secret_place(name)) for name in names & stored.keys()
-        }
+        known = list(names & stored.keys())
+        values = await self._open([(stored[name], secret_place(name)) for name in known])
+        return dict(zip(known, values, strict=True))
 
-    def _open(self, sealed: bytes, place: bytes) -> str | None:
+    async def _open_credentials(
+        self, session: AsyncSession, configs: Sequence[tuple[str, int, EndpointConfig]]
+    ) -> dict[tuple[str, int], dict[str, str | None]]:
+        versions = {(endpoint_id, version) for endpoint_id, version, _ in configs}
+        stored = await secret_store.load_credentials(session, versions)
+        rows = [
+            (version, path, sealed)
+            for version in versions & stored.keys()
+            for path, sealed in stored[version].items()
+        ]
+        values = await self._open(
+            [(sealed, credential_place(*version, path)) for version, path, sealed in rows]
+        )
+        opened: dict[tuple[str, int], dict[str, str | None]] = {}
+        for (version, path, _), value in zip(rows, values, strict=True):
+            opened.setdefault(version, {})[path] = value
+        return opened
+
+    async def _open(self, sealed: Sequence[tuple[bytes, bytes]]) -> list[str | None]:
         # One secret that cannot be opened must not keep all other endpoints from the workers.
-        try:
-            return self._sealer.open(sealed, place).decode()
-        except (SealBroken, UnicodeDecodeError) as error:
-            fields = {"place": place.decode(), "reason": type(error).__name__}
-            _log.error("cannot open a credential", extra=log_fields(**fields))
-            return None
+        opened = await self._sealer.open_all(sealed)
+        return [_text(value, place) for value, (_, place) in zip(opened, sealed, strict=True)]
 
 
-def secret_place(name: SecretName) -> bytes:
-    """Return what binds a sealed secret to its row."""
-    return "/".join(("secret", *name)).encode()
-
-
-def _place(endpoint_id: str, version: int, path: str) -> bytes:
-    return f"credential/{endpoint_id}/{version}/{path}".encode()
+def _text(value: bytes | SealBroken, place: bytes) -> str | None:
+    try:
+        if isinstance(value, SealBroken):
+            raise value
+        return value.decode()
+    except (SealBroken, UnicodeDecodeError) as error:
+        fields = {"place": place.decode(), "reason": type(error).__name__}
+        _log.error("cannot open a credential", extra=log_fields(**fields))
+        return None
 
 
 def _copy(config: EndpointConfig) -> EndpointConfig:

@@ -19,13 +19,14 @@ from modelserving.v1.endpoint_service_pb2 import CreateServingEndpointRequest
 from adapters.egress import EgressPolicy
 from control_plane.clock import Clock
 from control_plane.config_input import build_config, build_traffic
-from control_plane.credentials import CredentialVault, require_secrets, take_plaintexts
+from control_plane.credentials import CredentialVault, take_plaintexts
 from control_plane.encryption import SealBroken, Sealer
 from control_plane.endpoint_lookup import lock_endpoint, read_endpoint
 from control_plane.endpoint_views import EXTERNAL_MODEL
 from control_plane.errors import Conflict, InvalidParameter, NotFound
 from control_plane.permissions import level_of
 from control_plane.principal import Level, Principal
+from control_plane.references import require_secrets
 from control_plane.store import endpoint_changes, endpoint_store
 from control_plane.store.database import Database, Transaction
 from control_plane.store.endpoint_changes import NewEndpoint, NewVersion
@@ -55,12 +56,26 @@ class Rollout(Protocol):
         """Return when every connected worker has acked `revision`, at the latest after 2 s."""
 
 
+class SecretSource(Protocol):
+    """Reads secrets that another store keeps."""
+
+    async def fetch(self, principal: Principal, config: EndpointConfig) -> None:
+        """Take over the secrets that `config` refers to, as far as the principal may read them.
+
+        Raises:
+            InvalidParameter: A reference is malformed.
+            StoreUnavailable: A store does not answer, and its secret was never read before.
+        """
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class _Draft:
     """A checked configuration, and the credentials that were given in it."""
 
     config: EndpointConfig
     plaintexts: Mapping[str, str]
+    # Whether the endpoint has had all of this, so that its references were checked before.
+    known: bool = False
 
 
 def _new_id() -> str:
@@ -70,7 +85,7 @@ def _new_id() -> str:
 class Endpoints:
     """Creates, reads, updates and deletes endpoints."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what they are is said once, where all is put together
         self,
         database: Database,
         sealer: Sealer,
@@ -78,6 +93,7 @@ class Endpoints:
         clock: Clock,
         *,
         egress: EgressPolicy | None = None,
+        source: SecretSource | None = None,
         prepare_timeout_ms: int = 10_000,
         new_id: Callable[[], str] = _new_id,
     ) -> None:
@@ -89,6 +105,7 @@ class Endpoints:
             rollout: Tells when the workers have followed.
             clock: The time.
             egress: Where providers may be; by default at public addresses only.
+            source: Reads secrets of other stores; None: there are none.
             prepare_timeout_ms: How long workers may take to prepare a configuration.
             new_id: Returns a new identifier: 32 hexadecimal digits.
         """
@@ -97,6 +114,7 @@ class Endpoints:
         self._rollout = rollout
         self._clock = clock
         self._egress = egress or EgressPolicy()
+        self._source = source
         self._prepare_timeout_ms = prepare_timeout_ms
         self._new_id = new_id
 
@@ -114,6 +132,7 @@ class Endpoints:
         draft = self._draft(request.config) if request.HasField("config") else None
         if draft:
             check_supported(request.config, draft.config)
+            await self._fetch_secrets(principal, draft)
         async with self._database.write() as transaction:
             await endpoint_changes.insert(transaction, new)
             if draft:
@@ -154,6 +173,8 @@ class Endpoints:
             given.served_entities or given.served_models
         )
         draft = None if split_only else self._draft(given)
+        if draft:
+            await self._fetch_secrets(principal, draft)
         async with self._database.write() as transaction:
             record = await self._lock_settled(transaction, principal, name)
             if draft is None:
@@ -244,6 +265,11 @@ class Endpoints:
         check_upstreams(config, self._egress)
         return _Draft(config, take_plaintexts(config))
 
+    async def _fetch_secrets(self, principal: Principal, draft: _Draft) -> None:
+        # Before the transaction, which must not wait for another store.
+        if self._source is not None:
+            await self._source.fetch(principal, draft.config)
+
     async def _lock_settled(
         self, transaction: Transaction, principal: Principal, name: str
     ) -> EndpointRecord:
@@ -277,7 +303,7 @@ class Endpoints:
             ) from error
         config = EndpointConfig()
         config.CopyFrom(past.config)
-        return _Draft(config, plaintexts)
+        return _Draft(config, plaintexts, known=True)
 
     async def _begin(
         self,
@@ -287,7 +313,8 @@ class Endpoints:
         version: int,
         draft: _Draft,
     ) -> None:
-        await require_secrets(transaction.session, draft.config)
+        writer = None if draft.known else principal
+        await require_secrets(transaction.session, writer, draft.config)
         now_ms = self._clock()
         draft.config.config_version = version
         for entity in draft.config.served_entities:
@@ -300,7 +327,7 @@ class Endpoints:
             config=draft.config,
             creator=principal.name,
             created_ms=now_ms,
-            credentials=self._vault.seal(endpoint_id, version, draft.plaintexts),
+            credentials=await self._vault.seal(endpoint_id, version, draft.plaintexts),
             deadline_ms=now_ms + self._prepare_timeout_ms,
         )
         await endpoint_changes.begin_rollout(transaction, endpoint_id, new)

@@ -8,6 +8,7 @@ ControlPlaneError
 ├── AlreadyExists           the name is taken
 ├── Conflict                not in the present state, for example during an update
 ├── QuotaExceeded           more than the caller may have
+├── LimitExceeded           more than this deployment holds of something
 ├── NotSupported            part of the mirrored API that this deployment does not offer
 └── StoreUnavailable        the database does not answer
 """
@@ -49,6 +50,10 @@ class QuotaExceeded(ControlPlaneError):
     """More than the caller may have of something."""
 
 
+class LimitExceeded(ControlPlaneError):
+    """More than this deployment holds of something."""
+
+
 class NotSupported(ControlPlaneError):
     """Part of the mirrored API that this deployment does not offer."""
 
@@ -69,6 +74,7 @@ STATUS_TABLE = StatusTable(
         Conflict: Status(_CODE.ABORTED, 409, "RESOURCE_CONFLICT"),
         # Not 429, which clients take for a reason to try again.
         QuotaExceeded: Status(_CODE.RESOURCE_EXHAUSTED, 400, "QUOTA_EXCEEDED"),
+        LimitExceeded: Status(_CODE.RESOURCE_EXHAUSTED, 400, "RESOURCE_LIMIT_EXCEEDED"),
         NotSupported: Status(_CODE.UNIMPLEMENTED, 501, "NOT_IMPLEMENTED"),
         StoreUnavailable: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
     }

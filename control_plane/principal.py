@@ -41,3 +41,12 @@ class Level(IntEnum):
     CAN_VIEW = 1
     CAN_QUERY = 2
     CAN_MANAGE = 3
+
+
+class Permission(IntEnum):
+    """What a principal may do with a secret scope; each permission includes those below it."""
+
+    NONE = 0
+    READ = 1
+    WRITE = 2
+    MANAGE = 3

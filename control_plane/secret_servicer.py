@@ -1,4 +1,4 @@
-"""RPC shell of secrets: unpack, call `secrets`, pack."""
+"""RPC shell of secrets: unpack, call `secrets` and `scope_acls`, pack."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from modelserving.v1.secret_service_pb2_grpc import SecretServiceServicer
 
 from control_plane.authentication import current_principal
 from control_plane.errors import InvalidParameter
+from control_plane.scope_acls import AclEntry, ScopeAcls
 from control_plane.secrets import Secrets
 
 _Context = grpc.aio.ServicerContext[Any, Any]
@@ -16,8 +17,9 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 class SecretServicer(SecretServiceServicer):
     """Answers the calls under `/api/2.0/secrets`."""
 
-    def __init__(self, secrets: Secrets) -> None:
+    def __init__(self, secrets: Secrets, acls: ScopeAcls) -> None:
         self._secrets = secrets
+        self._acls = acls
 
     async def CreateScope(
         self, request: pb.CreateScopeRequest, context: _Context
@@ -34,10 +36,10 @@ class SecretServicer(SecretServiceServicer):
     async def ListScopes(
         self, request: pb.ListScopesRequest, context: _Context
     ) -> pb.ListScopesResponse:
-        """List all scopes."""
-        names = await self._secrets.list_scopes()
+        """List the scopes that the caller may see."""
+        scopes = await self._secrets.list_scopes(current_principal.get())
         return pb.ListScopesResponse(
-            scopes=[pb.SecretScope(name=name, backend_type="DATABRICKS") for name in names]
+            scopes=[pb.SecretScope(name=item.name, backend_type=item.backend) for item in scopes]
         )
 
     async def DeleteScope(
@@ -55,11 +57,19 @@ class SecretServicer(SecretServiceServicer):
         await self._secrets.put(current_principal.get(), name, _value(request))
         return pb.PutSecretResponse()
 
+    async def GetSecret(
+        self, request: pb.GetSecretRequest, context: _Context
+    ) -> pb.GetSecretResponse:
+        """Refuse to return a secret."""
+        name = (request.scope, request.key)
+        await self._secrets.check_get(current_principal.get(), name)
+        return pb.GetSecretResponse()
+
     async def ListSecrets(
         self, request: pb.ListSecretsRequest, context: _Context
     ) -> pb.ListSecretsResponse:
         """List the keys of a scope."""
-        secrets = await self._secrets.list_secrets(request.scope)
+        secrets = await self._secrets.list_secrets(current_principal.get(), request.scope)
         return pb.ListSecretsResponse(
             secrets=[
                 pb.SecretMetadata(key=secret.key, last_updated_timestamp=secret.updated_ms)
@@ -74,6 +84,33 @@ class SecretServicer(SecretServiceServicer):
         await self._secrets.delete(current_principal.get(), (request.scope, request.key))
         return pb.DeleteSecretResponse()
 
+    async def PutAcl(self, request: pb.PutAclRequest, context: _Context) -> pb.PutAclResponse:
+        """Set what a principal may do with a scope."""
+        await self._acls.put(
+            current_principal.get(),
+            request.scope,
+            grantee=request.principal,
+            permission=request.permission,
+        )
+        return pb.PutAclResponse()
+
+    async def GetAcl(self, request: pb.GetAclRequest, context: _Context) -> pb.AclItem:
+        """Get what a principal may do with a scope."""
+        entry = await self._acls.get(current_principal.get(), request.scope, request.principal)
+        return _item(entry)
+
+    async def ListAcls(self, request: pb.ListAclsRequest, context: _Context) -> pb.ListAclsResponse:
+        """Get the access control list of a scope."""
+        entries = await self._acls.list_all(current_principal.get(), request.scope)
+        return pb.ListAclsResponse(items=[_item(entry) for entry in entries])
+
+    async def DeleteAcl(
+        self, request: pb.DeleteAclRequest, context: _Context
+    ) -> pb.DeleteAclResponse:
+        """Take a principal out of the access control list of a scope."""
+        await self._acls.delete(current_principal.get(), request.scope, request.principal)
+        return pb.DeleteAclResponse()
+
 
 def _value(request: pb.PutSecretRequest) -> bytes:
     if request.HasField("string_value") == request.HasField("bytes_value"):
@@ -81,3 +118,7 @@ def _value(request: pb.PutSecretRequest) -> bytes:
     if request.HasField("string_value"):
         return request.string_value.encode()
     return request.bytes_value
+
+
+def _item(entry: AclEntry) -> pb.AclItem:
+    return pb.AclItem(principal=entry.grantee, permission=entry.permission.name)

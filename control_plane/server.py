@@ -5,7 +5,7 @@ Two ports: the public API behind Envoy, and the workers' watch streams, which En
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -24,11 +24,12 @@ from prometheus_client import CollectorRegistry, Gauge
 from adapters.egress import parse_policy
 from adapters.rpc.server import Health, new_server, running
 from adapters.rpc.tls import server_credentials
+from adapters.settings import environment
 from control_plane.authentication import Authenticator
 from control_plane.clock import system_clock
 from control_plane.config_history import ConfigHistory
 from control_plane.credentials import CredentialResolver
-from control_plane.encryption import Sealer
+from control_plane.encryption import Keyring, Sealer
 from control_plane.endpoint_permissions import EndpointPermissions
 from control_plane.endpoint_servicer import EndpointServicer
 from control_plane.endpoint_settings import EndpointSettings
@@ -38,7 +39,11 @@ from control_plane.identities import Identities
 from control_plane.identity_servicer import IdentityServicer
 from control_plane.interceptor import Interceptor
 from control_plane.permission_servicer import PermissionServicer
+from control_plane.scope_acls import ScopeAcls
 from control_plane.secret_servicer import SecretServicer
+from control_plane.secret_stores.declarations import opened_stores
+from control_plane.secret_stores.store import SecretStore
+from control_plane.secret_sync import SecretSync
 from control_plane.secrets import Secrets
 from control_plane.settings import Settings
 from control_plane.snapshot_servicer import SnapshotServicer
@@ -83,13 +88,13 @@ class Ports:
 
 @asynccontextmanager
 async def serving(
-    settings: Settings, master_key: bytes, registry: CollectorRegistry
+    settings: Settings, keyring: Keyring, registry: CollectorRegistry
 ) -> AsyncIterator[Ports]:
     """Run the control plane and yield its ports; on leaving, drain and stop.
 
     Args:
         settings: Settings in force; the admin token must be set.
-        master_key: Key that wraps all secrets, 32 bytes.
+        keyring: Master keys, which wrap all secrets.
         registry: Where the metrics go.
 
     Raises:
@@ -99,10 +104,12 @@ async def serving(
         database = Database(settings.url)
         stack.push_async_callback(database.aclose)
         await migrate(database)
-        sealer = Sealer(master_key)
+        sealer = Sealer(keyring)
         await ensure_admin_token(database, settings.admin_token, settings.admin_user, system_clock)
         push = await _start_push(settings, database, CredentialResolver(sealer), registry, stack)
-        ports = await _start_servers(settings, database, sealer, push, registry, stack)
+        secret_stores = await _start_secret_stores(settings, database, sealer, stack)
+        vault = _Vault(database, sealer, secret_stores)
+        ports = await _start_servers(settings, vault, push, registry, stack)
         yield ports
 
 
@@ -154,34 +161,66 @@ async def _start_push(
     return _Push(cache, watchers, rollout)
 
 
+@dataclass(frozen=True)
+class _SecretStores:
+    """Other stores of secrets."""
+
+    by_scope: Mapping[str, SecretStore]
+    sync: SecretSync
+
+
+@dataclass(frozen=True)
+class _Vault:
+    """Where everything is kept, and what opens it."""
+
+    database: Database
+    sealer: Sealer
+    stores: _SecretStores
+
+
+async def _start_secret_stores(
+    settings: Settings, database: Database, sealer: Sealer, stack: AsyncExitStack
+) -> _SecretStores:
+    opened = opened_stores(settings.secret_stores, environment())
+    stores = await stack.enter_async_context(opened)
+    sync = SecretSync(database, sealer, stores, system_clock)
+    await sync.declare()
+    tasks = await stack.enter_async_context(asyncio.TaskGroup())
+    stack.callback(tasks.create_task(sync.run(settings.secret_poll_seconds)).cancel)
+    return _SecretStores(stores, sync)
+
+
 async def _start_servers(
     settings: Settings,
-    database: Database,
-    sealer: Sealer,
+    vault: _Vault,
     push: _Push,
     registry: CollectorRegistry,
     stack: AsyncExitStack,
 ) -> Ports:
+    database = vault.database
     health = Health()
     interceptor = Interceptor(Authenticator(database, system_clock), registry)
     api = new_server(REFLECTED_SERVICES, health.servicer, [interceptor])
     endpoints = Endpoints(
         database,
-        sealer,
+        vault.sealer,
         push.rollout,
         system_clock,
         egress=parse_policy(settings.allowed_upstreams),
+        source=vault.stores.sync,
         prepare_timeout_ms=int(settings.prepare_timeout_seconds * 1000),
     )
     endpoint_settings = EndpointSettings(database, push.rollout)
-    secrets = Secrets(database, sealer, push.rollout, system_clock)
+    secrets = Secrets(
+        database, vault.sealer, push.rollout, system_clock, vault.stores.by_scope
+    )
     add_EndpointServiceServicer_to_server(
         EndpointServicer(endpoints, endpoint_settings, ConfigHistory(database)), api
     )
     add_PermissionServiceServicer_to_server(
         PermissionServicer(EndpointPermissions(database, push.rollout)), api
     )
-    add_SecretServiceServicer_to_server(SecretServicer(secrets), api)
+    add_SecretServiceServicer_to_server(SecretServicer(secrets, ScopeAcls(database)), api)
     _add_identities(settings, database, push.rollout, api)
     internal = new_server(["modelserving.snapshot.v1.SnapshotService"], health.servicer)
     add_SnapshotServiceServicer_to_server(

@@ -6,12 +6,14 @@ Before: `secrets`, `credentials`. After: `tables`.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import tuple_
+from sqlalchemy import func, tuple_
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import col, delete, select
+from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from control_plane.errors import AlreadyExists
+from control_plane.principal import Permission
+from control_plane.store.codec import decode_levels, encode_levels
 from control_plane.store.database import Transaction, is_storable
 from control_plane.store.tables import (
     CredentialRow,
@@ -20,6 +22,8 @@ from control_plane.store.tables import (
     SecretScopeRow,
 )
 
+# Backend of the scopes whose secrets this deployment itself keeps; the mirrored API calls it so.
+OWN_BACKEND = "DATABRICKS"
 # Above this, a query reads all rows: drivers limit the number of parameters.
 _MAX_KEYS = 500
 
@@ -35,30 +39,87 @@ class StoredSecret:
     updated_ms: int
 
 
-async def insert_scope(transaction: Transaction, name: str, creator: str, created_ms: int) -> None:
+@dataclass(frozen=True, slots=True)
+class StoredScope:
+    """A scope.
+
+    Attributes:
+        name: Name.
+        backend: What keeps its secrets.
+        acl: Permissions by identifiers of principals and groups.
+    """
+
+    name: str
+    backend: str
+    acl: Mapping[str, Permission]
+
+
+async def insert_scope(
+    transaction: Transaction,
+    name: str,
+    creator: str,
+    created_ms: int,
+    *,
+    acl: Mapping[str, Permission] | None = None,
+    backend: str = OWN_BACKEND,
+) -> None:
     """Store a new scope.
 
     Raises:
         AlreadyExists: The name is taken.
     """
-    transaction.session.add(SecretScopeRow(name=name, creator=creator, created_ms=created_ms))
+    row = SecretScopeRow(
+        name=name,
+        creator=creator,
+        created_ms=created_ms,
+        acl_json=encode_levels(acl or {}),
+        backend=backend,
+    )
+    transaction.session.add(row)
     try:
         await transaction.session.flush()
     except IntegrityError as error:
         raise AlreadyExists(f"Scope {name} already exists; choose another name.") from error
 
 
-async def has_scope(session: AsyncSession, name: str) -> bool:
-    """Tell whether there is a scope called `name`."""
+async def find_scope(session: AsyncSession, name: str, *, lock: bool = False) -> StoredScope | None:
+    """Return the scope called `name`; locked, nobody else changes it or its secrets."""
     if not is_storable(name):
-        return False
-    query = select(SecretScopeRow.name).where(col(SecretScopeRow.name) == name)
-    return (await session.exec(query)).first() is not None
+        return None
+    query = select(SecretScopeRow).where(col(SecretScopeRow.name) == name)
+    row = (await session.exec(query.with_for_update() if lock else query)).first()
+    return _scope(row) if row else None
 
 
-async def list_scopes(session: AsyncSession) -> list[str]:
-    """Return the names of all scopes, in order."""
-    return sorted((await session.exec(select(SecretScopeRow.name))).all())
+async def load_scopes(
+    session: AsyncSession, names: Collection[str] | None = None
+) -> list[StoredScope]:
+    """Return the scopes `names` that exist, ordered by name; None: all."""
+    query = select(SecretScopeRow)
+    if names is not None and len(names) <= _MAX_KEYS:
+        query = query.where(col(SecretScopeRow.name).in_([n for n in names if is_storable(n)]))
+    scopes = [_scope(row) for row in (await session.exec(query)).all()]
+    return sorted(
+        (scope for scope in scopes if names is None or scope.name in names),
+        key=lambda scope: scope.name,
+    )
+
+
+async def count_scopes(session: AsyncSession) -> int:
+    """Return the number of scopes."""
+    return (await session.exec(select(func.count()).select_from(SecretScopeRow))).one()
+
+
+async def count_secrets(session: AsyncSession, scope: str) -> int:
+    """Return the number of secrets in a scope."""
+    query = select(func.count()).select_from(SecretRow)
+    return (await session.exec(query.where(col(SecretRow.scope) == scope))).one()
+
+
+async def set_acl(transaction: Transaction, name: str, acl: Mapping[str, Permission]) -> None:
+    """Replace the access control list of a scope."""
+    statement = update(SecretScopeRow).where(col(SecretScopeRow.name) == name)
+    await transaction.session.exec(statement.values(acl_json=encode_levels(acl)))
 
 
 async def remove_scope(transaction: Transaction, name: str) -> None:
@@ -126,3 +187,7 @@ async def load_credentials(
     for row in (await session.exec(query)).all():
         found.setdefault((row.endpoint_id, row.version), {})[row.path] = row.sealed
     return found
+
+
+def _scope(row: SecretScopeRow) -> StoredScope:
+    return StoredScope(row.name, row.backend, decode_levels(row.acl_json, Permission))

@@ -147,6 +147,8 @@ class SecretScopeRow(SQLModel, table=True):
     created_ms: int = Field(sa_type=BigInteger)
     # Permissions by identifiers of principals and groups, such as {"123": "MANAGE"}.
     acl_json: str = "{}"
+    # What keeps the secrets. Of another store, the rows of `SecretRow` hold what was read last.
+    backend: str = "DATABRICKS"
 
 
 class SecretRow(SQLModel, table=True):

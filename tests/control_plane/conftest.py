@@ -8,6 +8,7 @@ import pytest
 from control_plane.encryption import Sealer
 from control_plane.endpoint_settings import EndpointSettings
 from control_plane.endpoints import Endpoints
+from control_plane.keyring import FixedKeys
 from control_plane.principal import Level, Principal
 from control_plane.secrets import Secrets
 from control_plane.store import endpoint_changes, endpoint_store
@@ -44,7 +45,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def sealer() -> Sealer:
-    return Sealer(b"k" * 32)
+    return Sealer(FixedKeys(b"k" * 32))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

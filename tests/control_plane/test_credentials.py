@@ -4,19 +4,21 @@ from google.protobuf import json_format
 from control_plane.credentials import (
     CredentialResolver,
     CredentialVault,
-    find_slots,
+    find_credentials,
     parse_reference,
     reference_to,
-    require_secrets,
-    secret_place,
     take_plaintexts,
 )
 from control_plane.encryption import Sealer
 from control_plane.errors import InvalidParameter
+from control_plane.keyring import FixedKeys
+from control_plane.references import require_secrets
 from control_plane.store import endpoint_changes, secret_store
 from control_plane.store.database import Database
 from control_plane.store.endpoint_changes import NewEndpoint, NewVersion
+from control_plane.store.sealed_store import secret_place
 from tests.control_plane.configs import openai_entity, stored_config
+from tests.control_plane.conftest import ALICE
 
 
 def custom_entity() -> dict[str, object]:
@@ -38,9 +40,9 @@ async def put_secret(
     database: Database, sealer: Sealer, scope: str, key: str, value: bytes
 ) -> None:
     async with database.write() as transaction:
-        if not await secret_store.has_scope(transaction.session, scope):
+        if await secret_store.find_scope(transaction.session, scope) is None:
             await secret_store.insert_scope(transaction, scope, "alice", 1)
-        sealed = sealer.seal(value, secret_place((scope, key)))
+        sealed = await sealer.seal(value, secret_place((scope, key)))
         await secret_store.put_secret(transaction, (scope, key), sealed, 1)
 
 
@@ -49,7 +51,7 @@ async def insert_endpoint(
 ) -> None:
     config = stored_config(*entities)
     plaintexts = take_plaintexts(config)
-    sealed = CredentialVault(sealer).seal(endpoint_id, 1, plaintexts)
+    sealed = await CredentialVault(sealer).seal(endpoint_id, 1, plaintexts)
     async with database.write() as transaction:
         new = NewEndpoint(
             endpoint_id, f"name-{endpoint_id}", "alice", "alice-id", 1, "", None, [], [], None, None
@@ -71,7 +73,7 @@ def test_plaintexts_are_taken_out_by_path() -> None:
 
 
 def test_a_slot_does_not_show_its_value() -> None:
-    slots = list(find_slots(stored_config(openai_entity(openai_api_key_plaintext="sk-1"))))
+    slots = list(find_credentials(stored_config(openai_entity(openai_api_key_plaintext="sk-1"))))
     assert slots[0].plaintext == "sk-1"
     assert "sk-1" not in repr(slots)
 
@@ -91,7 +93,7 @@ def test_a_reference_names_scope_and_key() -> None:
 async def test_a_missing_secret_is_named(database: Database) -> None:
     async with database.read() as session:
         with pytest.raises(InvalidParameter, match=r"\{\{secrets/my_scope/my_openai_api_key\}\}"):
-            await require_secrets(session, stored_config(openai_entity()))
+            await require_secrets(session, ALICE, stored_config(openai_entity()))
 
 
 async def test_a_key_in_place_of_a_reference_is_not_repeated(database: Database) -> None:
@@ -100,7 +102,7 @@ async def test_a_key_in_place_of_a_reference_is_not_repeated(database: Database)
         with pytest.raises(
             InvalidParameter, match=r"use openai_config\.openai_api_key_plaintext"
         ) as e:
-            await require_secrets(session, config)
+            await require_secrets(session, ALICE, config)
     assert "sk-oops" not in str(e.value)
 
 
@@ -111,7 +113,7 @@ async def test_references_and_plaintexts_are_resolved(database: Database, sealer
     config = stored_config(*entities)
     take_plaintexts(config)
     async with database.read() as session:
-        await require_secrets(session, config)
+        await require_secrets(session, ALICE, config)
         resolved = await CredentialResolver(sealer).resolve(session, "a", 1, config)
     keys = [entity.external_model.openai_config for entity in resolved.served_entities]
     assert [key.openai_api_key_plaintext for key in keys] == ["sk-stored", "sk-given"]
@@ -128,7 +130,9 @@ async def test_a_reference_to_a_deleted_secret_is_left(database: Database, seale
 async def test_a_secret_that_cannot_be_opened_is_left_and_the_others_are_not(
     database: Database, sealer: Sealer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await put_secret(database, Sealer(b"x" * 32), "my_scope", "my_openai_api_key", b"sk-other")
+    await put_secret(
+        database, Sealer(FixedKeys(b"x" * 32)), "my_scope", "my_openai_api_key", b"sk-other"
+    )
     await put_secret(database, sealer, "my_scope", "good", b"sk-good")
     bad = stored_config(openai_entity())
     good = stored_config(openai_entity(openai_api_key="{{secrets/my_scope/good}}"))

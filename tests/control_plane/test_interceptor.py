@@ -36,6 +36,7 @@ from control_plane.endpoints import Endpoints
 from control_plane.errors import StoreUnavailable
 from control_plane.interceptor import Interceptor
 from control_plane.principal import Principal
+from control_plane.scope_acls import ScopeAcls
 from control_plane.secret_servicer import SecretServicer
 from control_plane.secrets import Secrets
 from control_plane.store.database import Database
@@ -92,7 +93,7 @@ async def api(
     endpoints = FailingEndpoints(database, sealer, rollout, clock)
     servicer = EndpointServicer(endpoints, settings, ConfigHistory(database))
     add_EndpointServiceServicer_to_server(servicer, server)
-    add_SecretServiceServicer_to_server(SecretServicer(secrets), server)
+    add_SecretServiceServicer_to_server(SecretServicer(secrets, ScopeAcls(database)), server)
     await health.set_serving(serving=True)
     async with (
         running(server, "127.0.0.1:0", 1.0) as port,

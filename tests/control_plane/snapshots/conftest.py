@@ -26,6 +26,7 @@ from adapters.rpc.server import Health, new_server, running
 from control_plane.clock import system_clock
 from control_plane.credentials import CredentialResolver
 from control_plane.encryption import Sealer
+from control_plane.keyring import FixedKeys
 from control_plane.snapshot_servicer import SnapshotServicer
 from control_plane.snapshots.builder import ResourceBuilder
 from control_plane.snapshots.cache import SnapshotCache
@@ -234,7 +235,8 @@ async def push_side(
 ) -> AsyncIterator[PushSide]:
     """Run the push side of a replica on a free port."""
     async with AsyncExitStack() as stack:
-        cache = SnapshotCache(database, ResourceBuilder(CredentialResolver(Sealer(bytes(32)))))
+        resolver = CredentialResolver(Sealer(FixedKeys(bytes(32))))
+        cache = SnapshotCache(database, ResourceBuilder(resolver))
         await cache.load()
         watchers = Watchers()
         peers = (
