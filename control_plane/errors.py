@@ -10,7 +10,13 @@ ControlPlaneError
 ├── QuotaExceeded           more than the caller may have
 ├── LimitExceeded           more than this deployment holds of something
 ├── NotSupported            part of the mirrored API that this deployment does not offer
-└── StoreUnavailable        the database does not answer
+├── StoreUnavailable        the database does not answer
+└── LoginRefused            no token is issued (RFC 6749, section 5.2)
+    ├── InvalidClient       unknown client, or a wrong secret
+    ├── InvalidLogin        malformed form
+    ├── InvalidScope        a scope that is not offered
+    ├── UnsupportedGrant    a grant that is not offered
+    └── LoginUnavailable    the database does not answer
 """
 
 import grpc
@@ -62,6 +68,30 @@ class StoreUnavailable(ControlPlaneError):
     """The database does not answer; the caller may try again."""
 
 
+class LoginRefused(ControlPlaneError):
+    """No token is issued; Envoy gives the answer the form that OAuth has for it."""
+
+
+class InvalidClient(LoginRefused):
+    """Unknown client, or a wrong secret."""
+
+
+class InvalidLogin(LoginRefused):
+    """Malformed form."""
+
+
+class InvalidScope(LoginRefused):
+    """A scope that is not offered."""
+
+
+class UnsupportedGrant(LoginRefused):
+    """A grant that is not offered."""
+
+
+class LoginUnavailable(LoginRefused):
+    """The database does not answer; the client may try again."""
+
+
 _CODE = grpc.StatusCode
 
 STATUS_TABLE = StatusTable(
@@ -77,5 +107,11 @@ STATUS_TABLE = StatusTable(
         LimitExceeded: Status(_CODE.RESOURCE_EXHAUSTED, 400, "RESOURCE_LIMIT_EXCEEDED"),
         NotSupported: Status(_CODE.UNIMPLEMENTED, 501, "NOT_IMPLEMENTED"),
         StoreUnavailable: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
+        # Codes in small letters are those of OAuth.
+        LoginRefused: Status(_CODE.INVALID_ARGUMENT, 400, "invalid_request"),
+        InvalidClient: Status(_CODE.UNAUTHENTICATED, 401, "invalid_client"),
+        InvalidScope: Status(_CODE.INVALID_ARGUMENT, 400, "invalid_scope"),
+        UnsupportedGrant: Status(_CODE.INVALID_ARGUMENT, 400, "unsupported_grant_type"),
+        LoginUnavailable: Status(_CODE.UNAVAILABLE, 503, "temporarily_unavailable"),
     }
 )

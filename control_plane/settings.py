@@ -51,6 +51,10 @@ class Settings:
         "", "networks, addresses and host names inside your network that may serve models"
     )
     keep_events: int = setting(10_000, "number of changes that a worker may be behind and resume")
+    oidc_issuers: str = setting(
+        "[]",
+        "JSON list of outside issuers of JWTs: issuer, audiences, principal_claim (default: sub)",
+    )
     log_level: str = setting("info", "debug, info, warning or error")
     drain_seconds: float = setting(30.0, "seconds that calls in flight may take at a stop")
 

@@ -69,7 +69,7 @@ def parse(token: str) -> Jws:
     parts = token.split(".")
     if len(parts) != 3:  # noqa: PLR2004 - header, claims, signature
         raise TokenRefused("it has not three parts")
-    header = _parse_object(_decode(parts[0]))
+    header = _parse_object(decode(parts[0]))
     algorithm, key_id = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str) or not isinstance(key_id, str):
         raise TokenRefused("its header does not name one algorithm and one key")
@@ -77,9 +77,9 @@ def parse(token: str) -> Jws:
     # `crit` names extensions that must be understood; none is.
     if "crit" in header or not isinstance(kind, str) or kind.lower() not in _TYPES:
         raise TokenRefused("its header asks for an unknown extension or type")
-    claims = _parse_object(_decode(parts[1]))
+    claims = _parse_object(decode(parts[1]))
     signed = f"{parts[0]}.{parts[1]}".encode()
-    return Jws(algorithm, key_id, claims, signed, _decode(parts[2]))
+    return Jws(algorithm, key_id, claims, signed, decode(parts[2]))
 
 
 def sign(claims: Mapping[str, Any], key_id: str, private: ed25519.Ed25519PrivateKey) -> str:
@@ -94,7 +94,12 @@ def encode(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def _decode(part: str) -> bytes:
+def decode(part: str) -> bytes:
+    """Return what base64url without padding stands for.
+
+    Raises:
+        TokenRefused: It is none.
+    """
     if not _PART.fullmatch(part):
         raise TokenRefused("a part of it is not base64url")
     try:

@@ -11,6 +11,8 @@ REQUEST_ID = "x-request-id"
 CONFIG_VERSION = "x-modelplane-config-version"
 SERVED_MODEL = "served-model-name"
 ADAPTED_PARAMS = "x-modelplane-adapted-params"
+# Scheme, host and port under which the client reached Envoy.
+ORIGIN = "x-modelplane-origin"
 HOPS = "x-modelplane-hops"
 RETRY_AFTER = "retry-after"
 ERROR_CODE = "x-modelplane-error-code"

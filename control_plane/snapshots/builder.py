@@ -20,6 +20,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from control_plane.credentials import CredentialResolver
 from control_plane.principal import ADMINS_ID
 from control_plane.store.endpoint_store import StoredEndpoint, load_endpoints
+from control_plane.store.issuer_store import load_issuers
 from control_plane.store.principal_store import StoredPrincipal, load_principals
 from control_plane.store.tables import EventKind, Phase, PrincipalKind
 from control_plane.store.token_store import StoredToken, load_tokens
@@ -47,7 +48,7 @@ class ResourceBuilder:
                 tokens = await load_tokens(session, keys)
                 return {item.id: _build_token(item) for item in tokens}
             case EventKind.ISSUER:
-                return {}
+                return await load_issuers(session, keys)
 
     async def _endpoints(
         self, session: AsyncSession, ids: Collection[str] | None
@@ -112,5 +113,5 @@ def _build_principal(principal: StoredPrincipal) -> PrincipalResource:
             Membership(group_id=group_id, group_name=name)
             for group_id, name in principal.groups.items()
         ],
-        tokens_valid_from=principal.tokens_valid_from_ms // 1000,
+        tokens_valid_from=principal.tokens_valid_from,
     )

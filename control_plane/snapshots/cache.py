@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
+from modelserving.snapshot.v1.snapshot_pb2 import IssuerResource
 from modelserving.snapshot.v1.snapshot_service_pb2 import ConfigDelta, SnapshotChunk
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -64,6 +65,11 @@ class SnapshotCache:
     def holds_endpoints(self) -> bool:
         """Whether there is any endpoint."""
         return bool(self._held[EventKind.ENDPOINT])
+
+    def issuers(self) -> dict[str, IssuerResource]:
+        """Return the issuers of JWTs by their `iss` claim."""
+        held = self._held[EventKind.ISSUER]
+        return {key: item for key, item in held.items() if isinstance(item, IssuerResource)}
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call `listener` after each change."""

@@ -52,6 +52,17 @@ class StoredPrincipal:
         admin = ADMINS_ID in self.groups
         return Principal(self.id, self.name, admin, self.kind, frozenset(self.groups))
 
+    @property
+    def tokens_valid_from(self) -> int:
+        """JWTs issued before this time are void, seconds since the epoch.
+
+        Of a service principal, that is no earlier than its creation: its name may have been
+        another's before, whose JWTs name it too.
+        """
+        born_ms = self.created_ms if self.kind is PrincipalKind.SERVICE_PRINCIPAL else 0
+        # Up: a JWT tells the second only, so all of the last one are void.
+        return -(-max(self.tokens_valid_from_ms, born_ms) // 1000)
+
 
 class Attribute(StrEnum):
     """What identities can be selected by."""

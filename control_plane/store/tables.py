@@ -222,6 +222,42 @@ class AccessTokenRow(SQLModel, table=True):
     expiry_ms: int | None = Field(default=None, sa_type=BigInteger)
 
 
+class ClientSecretRow(SQLModel, table=True):
+    """A secret that a service principal logs in with, known only by its digest."""
+
+    __tablename__ = "client_secret"
+
+    id: str = Field(primary_key=True)
+    principal_id: str = Field(foreign_key="principal.id", ondelete="CASCADE", index=True)
+    digest: bytes = Field(sa_type=LargeBinary)
+    created_ms: int = Field(sa_type=BigInteger)
+    expiry_ms: int = Field(sa_type=BigInteger)
+
+
+class SigningKeyRow(SQLModel, table=True):
+    """A key pair that tokens of this deployment are signed with."""
+
+    __tablename__ = "signing_key"
+
+    id: str = Field(primary_key=True)
+    # DER of SubjectPublicKeyInfo.
+    public_key: bytes = Field(sa_type=LargeBinary)
+    # Private key, sealed.
+    sealed: bytes = Field(sa_type=LargeBinary)
+    created_ms: int = Field(sa_type=BigInteger)
+
+
+class IssuerRow(SQLModel, table=True):
+    """An outside issuer whose tokens are accepted, with the keys that it last published."""
+
+    __tablename__ = "issuer"
+
+    issuer: str = Field(primary_key=True)
+    # IssuerResource without its keys; then the keys.
+    settings_json: str
+    keys_json: str = "[]"
+
+
 class ReplicaRow(SQLModel, table=True):
     """What a control-plane replica says of the workers connected to it."""
 

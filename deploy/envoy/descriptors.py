@@ -10,18 +10,22 @@ from google.api import annotations_pb2, http_pb2
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from modelserving.v1 import (
+    client_secret_service_pb2,
     endpoint_service_pb2,
     identity_service_pb2,
     inference_service_pb2,
+    oauth_service_pb2,
     permission_service_pb2,
     secret_service_pb2,
     token_service_pb2,
 )
 
 _SERVICE_MODULES = (
+    client_secret_service_pb2,
     endpoint_service_pb2,
     identity_service_pb2,
     inference_service_pb2,
+    oauth_service_pb2,
     permission_service_pb2,
     secret_service_pb2,
     token_service_pb2,

@@ -22,7 +22,9 @@ MAX_REQUEST_BYTES = 16 * 1024 * 1024
 MAX_RESPONSE_BYTES = 128 * 1024 * 1024
 
 _SERVICES = (
+    "modelserving.v1.ClientSecretService",
     "modelserving.v1.EndpointService",
+    "modelserving.v1.OAuthService",
     "modelserving.v1.PermissionService",
     "modelserving.v1.SecretService",
     "modelserving.v1.TokenService",
@@ -95,6 +97,11 @@ def scim_overrides() -> Block:
     transcoder = _transcoding(_SCIM_SERVICES, preserve_proto_field_names=False)
     scim = _typed("lua.v3.LuaPerRoute", filter_context={"scim": True})
     return {_TRANSCODER: transcoder, _RESHAPE: scim}
+
+
+def oauth_overrides() -> Block:
+    """Return what differs on the routes of OAuth: the form of errors."""
+    return {_RESHAPE: _typed("lua.v3.LuaPerRoute", filter_context={"oauth": True})}
 
 
 def _transcoder() -> Block:

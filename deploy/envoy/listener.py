@@ -21,7 +21,7 @@ def build_listener(options: EnvoyOptions) -> Block:
         "filters": [
             {
                 "name": "envoy.filters.network.http_connection_manager",
-                "typed_config": {"@type": _HTTP_CONNECTIONS, **_http_connections()},
+                "typed_config": {"@type": _HTTP_CONNECTIONS, **_http_connections(options)},
             }
         ]
     }
@@ -42,11 +42,11 @@ _HTTP_CONNECTIONS = (
 )
 
 
-def _http_connections() -> Block:
+def _http_connections(options: EnvoyOptions) -> Block:
     return {
         "stat_prefix": "public",
         "codec_type": "AUTO",
-        "route_config": build_route_config(),
+        "route_config": build_route_config(options.public_url),
         "http_filters": build_filters(),
         "local_reply_config": build_local_replies(),
         "access_log": [_access_log()],

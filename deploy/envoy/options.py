@@ -50,7 +50,7 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class EnvoyOptions:
-    """Where Envoy listens and what it balances over."""
+    """Where Envoy listens, what it balances over, and what clients call it."""
 
     listen: Address
     control_plane: tuple[Address, ...]
@@ -59,3 +59,5 @@ class EnvoyOptions:
     tls: Tls | None = None
     # File with `render_secret`'s text: with it, new certificates hold without a restart.
     sds: str = ""
+    # Scheme, host and port that clients use, where something before Envoy hides them from it.
+    public_url: str = ""

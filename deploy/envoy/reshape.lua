@@ -41,11 +41,23 @@ local SCIM_TYPES = {
   RESOURCE_ALREADY_EXISTS = "uniqueness",
 }
 
+-- What the codes of refusals that are not OAuth's own mean to its clients.
+local OAUTH = {
+  BAD_REQUEST = "invalid_request",
+  INTERNAL_ERROR = "server_error",
+  TEMPORARILY_UNAVAILABLE = "temporarily_unavailable",
+}
+
 -- Replaces the body; on the routes of SCIM, whose context says so, it also gets the members that
--- clients of SCIM read (RFC 7644, 3.12).
+-- clients of SCIM read (RFC 7644, 3.12), and on those of OAuth only those of RFC 6749, 5.2.
 local function answer(handle, http_status, error_code, message)
   local text = '{"error_code":"' .. error_code .. '","message":' .. message
-  if handle:filterContext():get("scim") then
+  if handle:filterContext():get("oauth") then
+    text = '{"error":"' .. (OAUTH[error_code] or error_code) .. '","error_description":' .. message
+    if error_code == "invalid_client" then
+      handle:headers():add("www-authenticate", "Basic")
+    end
+  elseif handle:filterContext():get("scim") then
     local kind = SCIM_TYPES[error_code]
     text = text .. ',"schemas":["' .. SCIM_SCHEMA .. '"],"status":"' .. http_status
       .. '","detail":' .. message .. (kind and ',"scimType":"' .. kind .. '"' or "")

@@ -6,19 +6,27 @@ REST paths pass the transcoder, gRPC methods go as they are, and all else is a 4
 
 from collections.abc import Sequence
 
+from adapters.rpc.metadata import ORIGIN
 from deploy.envoy.clusters import CONTROL_PLANE, WORKERS, Block
-from deploy.envoy.filters import HEADERS, REST_FILTERS, scim_overrides
+from deploy.envoy.filters import HEADERS, REST_FILTERS, oauth_overrides, scim_overrides
 
 _GRPC_CONTENT = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
 # Longer than the longest request timeout of a worker, which is the one that is meant to end a call.
 _STREAM_IDLE = "900s"
 _REST_TIMEOUT = "60s"
+# What the client has connected to, as far as it can be seen here.
+_ORIGIN = "%REQ(:SCHEME)%://%REQ(:AUTHORITY)%"
 # That of a Databricks deployment with a single workspace.
 _WORKSPACE_ID = "0"
 
 
-def build_route_config() -> Block:
-    """Return the route table of the public port."""
+def build_route_config(public_url: str = "") -> Block:
+    """Return the route table of the public port.
+
+    Args:
+        public_url: Scheme, host and port that clients use; empty: as each of them says.
+    """
+    origin = public_url.rstrip("/") or _ORIGIN
     return {
         "name": "public",
         "virtual_hosts": [
@@ -29,8 +37,10 @@ def build_route_config() -> Block:
                 "routes": [
                     _grpc("/modelserving.v1.InferenceService/", WORKERS),
                     _grpc("/modelserving.v1.ModelService/", WORKERS),
+                    _grpc("/modelserving.v1.ClientSecretService/", CONTROL_PLANE),
                     _grpc("/modelserving.v1.EndpointService/", CONTROL_PLANE),
                     _grpc("/modelserving.v1.IdentityService/", CONTROL_PLANE),
+                    _grpc("/modelserving.v1.OAuthService/", CONTROL_PLANE),
                     _grpc("/modelserving.v1.PermissionService/", CONTROL_PLANE),
                     _grpc("/modelserving.v1.SecretService/", CONTROL_PLANE),
                     _grpc("/modelserving.v1.TokenService/", CONTROL_PLANE),
@@ -39,7 +49,8 @@ def build_route_config() -> Block:
                     _rest("/serving-endpoints", WORKERS, "0s"),
                     _scim(),
                     _rest("/api/2.0", CONTROL_PLANE, _REST_TIMEOUT),
-                    _databricks_config(),
+                    _oidc(origin),
+                    _databricks_config(origin),
                     _unknown_grpc_method(),
                     _not_found(),
                 ],
@@ -100,18 +111,36 @@ def _scim() -> Block:
     }
 
 
-def _databricks_config() -> Block:
-    """Answer the discovery call that every SDK makes at its start: nothing to discover."""
+def _oidc(origin: str) -> Block:
+    """Log in; the control plane learns under which address it is reached."""
+    return _rest("/oidc", CONTROL_PLANE, _REST_TIMEOUT) | {
+        "typed_per_filter_config": oauth_overrides(),
+        "request_headers_to_add": [_header(ORIGIN, origin)],
+        # Of an answer that holds a token (RFC 6749, section 5.1).
+        "response_headers_to_add": [_header("cache-control", "no-store")],
+    }
+
+
+def _databricks_config(origin: str) -> Block:
+    """Answer the discovery call that every SDK makes at its start.
+
+    Answered here, since an SDK that gets no answer waits for minutes, also one that has a token.
+    """
     return {
         "match": {"path": "/.well-known/databricks-config"},
-        "direct_response": {"status": 200, "body": {"inline_string": "{}"}},
-        "response_headers_to_add": [
-            {
-                "header": {"key": "content-type", "value": "application/json"},
-                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-            }
-        ],
+        "direct_response": {
+            "status": 200,
+            "body_format": {"json_format": {"oidc_endpoint": f"{origin}/oidc"}},
+        },
+        "response_headers_to_add": [_header("content-type", "application/json")],
         "typed_per_filter_config": _without(REST_FILTERS),
+    }
+
+
+def _header(name: str, value: str) -> Block:
+    return {
+        "header": {"key": name, "value": value},
+        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
     }
 
 

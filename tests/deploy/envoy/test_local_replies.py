@@ -120,5 +120,6 @@ async def test_upgrade_is_refused(gateway: Gateway) -> None:
 
 async def test_well_known_config_needs_no_plane(gateway: Gateway) -> None:
     response = await gateway.rest.get("/.well-known/databricks-config")
-    assert (response.status_code, response.text) == (200, "{}")
+    assert response.status_code == 200
+    assert response.json() == {"oidc_endpoint": f"{gateway.url}/oidc"}
     assert response.headers["content-type"] == "application/json"
