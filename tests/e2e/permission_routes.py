@@ -111,11 +111,12 @@ class Caller:
         path = re.sub(r"{(\w+)}", take, route.path)
         body: object = fields if route.body == "*" else fields.pop(route.body, None)
         query = "" if route.body in ("*", "payload") else urlencode(fields)
+        data, content_type = _encode(body)
         async with self._http.request(
             route.verb,
             URL(f"{self._url}{path}" + (f"?{query}" if query else ""), encoded=True),
-            data=None if body is None else json.dumps(body),
-            headers={"content-type": "application/json", **headers},
+            data=data,
+            headers={"content-type": content_type, **headers},
         ) as answer:
             text = await answer.text()
             kept = {k.lower(): v for k, v in answer.headers.items() if k.lower() not in _VARYING}
@@ -152,13 +153,21 @@ async def calling(system: System) -> AsyncIterator[Caller]:
 
 def _message(method: MethodDescriptor, fields: Json) -> Message:
     message = GetMessageClass(method.input_type)()
-    payload = fields.get("payload")
-    rest = {name: value for name, value in fields.items() if name != "payload"}
-    json_format.ParseDict(rest, message)
-    if payload is not None:
-        body = HttpBody(content_type="application/json", data=json.dumps(payload).encode())
-        message.payload.CopyFrom(body)  # type: ignore[attr-defined]
+    for name, value in fields.items():
+        kind = method.input_type.fields_by_name[name].message_type
+        if kind is not None and kind.full_name == HttpBody.DESCRIPTOR.full_name:
+            data, content_type = _encode(value)
+            getattr(message, name).CopyFrom(HttpBody(content_type=content_type, data=data))
+        else:
+            json_format.ParseDict({name: value}, message)
     return message
+
+
+def _encode(body: object) -> tuple[bytes, str]:
+    """Return a body and its content type: a text is a form, and all else is JSON."""
+    if isinstance(body, str):
+        return body.encode(), "application/x-www-form-urlencoded"
+    return (b"" if body is None else json.dumps(body).encode()), "application/json"
 
 
 def _text(message: Message) -> str:

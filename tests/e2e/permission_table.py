@@ -114,7 +114,7 @@ class Row:
         rule: What each rank gets.
         request: Fields of the request message.
         allowed: What those get whom the rule lets through.
-        lists: Rank from which on the answer shows `$chat`; None: this is no list.
+        lists: What the answer lists, and the rank from which on; None: this is no list.
         streams: Whether it is also to be called for a stream, by `stream` in the payload.
         in_turn: Whether the calls must follow each other, since they would meet.
     """
@@ -122,7 +122,7 @@ class Row:
     rule: Rule
     request: Json
     allowed: Outcome = OK
-    lists: Rank | None = None
+    lists: tuple[str, Rank] | None = None
     streams: bool = False
     in_turn: bool = False
 
@@ -145,7 +145,7 @@ _CONFIG: Json = {"served_entities": ["$entity"]}
 ROWS: Mapping[str, Row] = {
     # Endpoints
     "EndpointService.CreateServingEndpoint": Row(ANYONE, {"name": "$new"}),
-    "EndpointService.ListServingEndpoints": Row(ANYONE, {}, lists=Rank.VIEW),
+    "EndpointService.ListServingEndpoints": Row(ANYONE, {}, lists=("$chat", Rank.VIEW)),
     "EndpointService.GetServingEndpoint": Row(VIEW, _CHAT),
     "EndpointService.DeleteServingEndpoint": Row(MANAGE, {"name": "$spare_endpoint"}),
     "EndpointService.UpdateServingEndpointConfig": Row(
@@ -172,13 +172,18 @@ ROWS: Mapping[str, Row] = {
     "PermissionService.SetPermissions": Row(MANAGE, _OBJECT | {"access_control_list": "$grants"}),
     "PermissionService.UpdatePermissions": Row(MANAGE, _OBJECT | {"access_control_list": []}),
     "PermissionService.GetPermissionLevels": Row(VIEW, _OBJECT),
-    # Secrets
-    "SecretService.CreateScope": Row(ADMIN, {"scope": "$new"}),
-    "SecretService.ListScopes": Row(ANYONE, {}),
-    "SecretService.DeleteScope": Row(ADMIN, {"scope": "$spare_scope"}),
-    "SecretService.PutSecret": Row(ADMIN, _SCOPE | {"key": "k", "string_value": "v"}),
-    "SecretService.ListSecrets": Row(ANYONE, _SCOPE),
-    "SecretService.DeleteSecret": Row(ADMIN, {"scope": "$spare_scope", "key": "key"}),
+    # Secrets: the ranks are READ, WRITE and MANAGE
+    "SecretService.CreateScope": Row(ANYONE, {"scope": "$new"}),
+    "SecretService.ListScopes": Row(ANYONE, {}, lists=("$scope", Rank.VIEW)),
+    "SecretService.DeleteScope": Row(MANAGE, {"scope": "$spare_scope"}),
+    "SecretService.PutSecret": Row(QUERY, _SCOPE | {"key": "k", "string_value": "v"}),
+    "SecretService.GetSecret": Row(VIEW, _SCOPE | {"key": "key"}, allowed=DENIED),
+    "SecretService.ListSecrets": Row(VIEW, _SCOPE),
+    "SecretService.DeleteSecret": Row(QUERY, {"scope": "$spare_scope", "key": "key"}),
+    "SecretService.PutAcl": Row(MANAGE, _SCOPE | {"principal": "admins", "permission": "MANAGE"}),
+    "SecretService.GetAcl": Row(MANAGE, _SCOPE | {"principal": CREATOR.name}),
+    "SecretService.ListAcls": Row(MANAGE, _SCOPE),
+    "SecretService.DeleteAcl": Row(MANAGE, {"scope": "$spare_scope", "principal": CREATOR.name}),
     # Identities
     "IdentityService.GetMe": Row(ANYONE, {}),
     "IdentityService.ListUsers": Row(ADMIN, {}),
@@ -228,7 +233,7 @@ ROWS: Mapping[str, Row] = {
     "InferenceService.CreateEmbedding": Row(
         QUERY, {"payload": {"model": "$vector", "input": "hello"}}
     ),
-    "InferenceService.ListModels": Row(ANYONE, {}, lists=Rank.QUERY),
+    "InferenceService.ListModels": Row(ANYONE, {}, lists=("$chat", Rank.QUERY)),
     # Queries over gRPC with typed messages
     "ModelService.Chat": Row(QUERY, _TYPED_CHAT),
     "ModelService.StreamChat": Row(QUERY, _TYPED_CHAT),

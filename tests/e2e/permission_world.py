@@ -1,7 +1,7 @@
 """Everyone and everything that `permission_table` speaks of, in a running system."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -13,6 +13,12 @@ from tests.emulators.openai import API_KEY, OpenAiEmulator
 
 _NAMES = {"$chat": "matrix-chat", "$text": "matrix-text", "$vector": "matrix-vector"}
 _LEVELS = {Rank.VIEW: "CAN_VIEW", Rank.QUERY: "CAN_QUERY", Rank.MANAGE: "CAN_MANAGE"}
+_PERMISSIONS = {Rank.VIEW: "READ", Rank.QUERY: "WRITE", Rank.MANAGE: "MANAGE"}
+_NAMED_BY = {
+    Way.USER: "user_name",
+    Way.GROUP: "group_name",
+    Way.ROBOT: "service_principal_name",
+}
 _TASKS = {
     "$chat": ("gpt-4", "llm/v1/chat"),
     "$text": ("gpt-3.5-turbo-instruct", "llm/v1/completions"),
@@ -41,64 +47,48 @@ class World:
     creator: Rest
     entity: Json
     tokens: Mapping[Role, str | None]
-    grants: list[Json]
     chat_id: str = ""
     _shared: dict[str, str] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
-    def resolve(self, request: Json, *, ghost: bool = False) -> Json:
-        """Return a request with each placeholder replaced; what must exist is made for it.
+    def resolve(self, request: Json, role: Role) -> Json:
+        """Return a request with each placeholder replaced; what must exist is made for `role`."""
+        return _replace(request, lambda placeholder: self.find(placeholder, role))
 
-        Args:
-            request: Request of the table.
-            ghost: Replace what must exist by what does not.
-        """
-        resolved = self._resolve(request, ghost=ghost)
-        assert isinstance(resolved, dict)
-        return resolved
+    def resolve_to_none(self, request: Json) -> Json:
+        """Return the request with names of what does not exist in the place of what does."""
+        kept = ("$new", "$entity", "$grants")
+        return _replace(request, lambda name: self.find(name, CREATOR) if name in kept else GHOST)
 
-    def _resolve(self, value: object, *, ghost: bool) -> object:
-        match value:
-            case dict():
-                return {key: self._resolve(item, ghost=ghost) for key, item in value.items()}
-            case list():
-                return [self._resolve(item, ghost=ghost) for item in value]
-            case str() if value.startswith("$"):
-                return self._ghost(value) if ghost else self._existing(value)
-        return value
-
-    def _ghost(self, placeholder: str) -> object:
-        kept = placeholder in ("$new", "$entity", "$grants")
-        return self._existing(placeholder) if kept else GHOST
-
-    def _existing(self, placeholder: str) -> object:
+    def find(self, placeholder: str, role: Role) -> object:
+        """Return what a placeholder stands for in a call by `role`."""
         fixed: Mapping[str, object] = {
             **_NAMES,
             "$new": self._new_name(),
             "$chat_id": self.chat_id,
             "$entity": self.entity,
-            "$grants": self.grants,
+            "$grants": _grants(ROLES),
         }
         if placeholder in fixed:
             return fixed[placeholder]
         kind = placeholder.removeprefix("$")
         if kind.startswith("spare_"):
-            return self._make(kind.removeprefix("spare_"))
+            return self._make(kind.removeprefix("spare_"), [role])
         if kind not in self._shared:
-            self._shared[kind] = self._make(kind)
+            self._shared[kind] = self._make(kind, ROLES)
         return self._shared[kind]
 
     def _new_name(self) -> str:
         return f"matrix-new-{next(self._numbers)}"
 
-    def _make(self, kind: str) -> str:
+    def _make(self, kind: str, roles: Iterable[Role]) -> str:
         match kind:
             case "endpoint":
                 made = self.creator.create({"name": self._new_name()})
-                self.share(made)
+                self.share(made, roles)
                 return str(made["name"])
             case "scope":
-                return self._make_scope(self._new_name())
+                return self._make_scope(self._new_name(), roles)
             case "token":
                 made = self.rest.call("POST", "/api/2.0/token/create", {"comment": "matrix"})
                 return str(made["token_info"]["token_id"])
@@ -106,22 +96,25 @@ class World:
         made = self.rest.call("POST", f"{_SCIM}/{collection}", {name: self._new_name()})
         return str(made[identifier])
 
-    def _make_scope(self, scope: str) -> str:
-        self.rest.call("POST", "/api/2.0/secrets/scopes/create", {"scope": scope})
+    def _make_scope(self, scope: str, roles: Iterable[Role]) -> str:
+        self.creator.call("POST", "/api/2.0/secrets/scopes/create", {"scope": scope})
         secret = {"scope": scope, "key": "key", "string_value": "value"}
-        self.rest.call("POST", "/api/2.0/secrets/put", secret)
+        self.creator.call("POST", "/api/2.0/secrets/put", secret)
+        for role in _granted(roles):
+            acl = {"principal": role.name, "permission": _PERMISSIONS[role.rank]}
+            self.creator.call("POST", "/api/2.0/secrets/acls/put", {"scope": scope, **acl})
         return scope
 
-    def share(self, made: Json) -> None:
-        """Give every role its level on an endpoint; when this returns, the workers know."""
+    def share(self, made: Json, roles: Iterable[Role]) -> None:
+        """Give roles their levels on an endpoint; when this returns, the workers know."""
         path = f"/api/2.0/permissions/serving-endpoints/{made['id']}"
-        self.creator.call("PUT", path, {"access_control_list": self.grants})
+        self.creator.call("PUT", path, {"access_control_list": _grants(roles)})
 
     def make(self, provider: OpenAiEmulator) -> None:
         """Make the endpoints."""
         for placeholder, name in _NAMES.items():
             made = self.creator.create(endpoint(name, _entity(provider, *_TASKS[placeholder])))
-            self.share(made)
+            self.share(made, ROLES)
             if placeholder == "$chat":
                 self.chat_id = made["id"]
 
@@ -154,7 +147,7 @@ def populated(system: System, provider: OpenAiEmulator) -> Iterator[World]:
         assert creator_token
         with Rest(system, creator_token) as creator:
             made = _entity(provider, *_TASKS["$chat"])
-            world = World(system, rest, creator, made, tokens, _grants())
+            world = World(system, rest, creator, made, tokens)
             try:
                 world.make(provider)
                 yield world
@@ -178,18 +171,33 @@ def _enter(principals: Principals, role: Role) -> str | None:
     return principals.add_user(member, groups)
 
 
-def _grants() -> list[Json]:
-    """Return what every role is granted, as the permissions API has it."""
-    names = {
-        Way.USER: "user_name",
-        Way.GROUP: "group_name",
-        Way.ROBOT: "service_principal_name",
-    }
+def _granted(roles: Iterable[Role]) -> list[Role]:
+    """Return those whose rank is granted to them."""
+    return [role for role in roles if role.way in _NAMED_BY and role.rank in GRANTED]
+
+
+def _grants(roles: Iterable[Role]) -> list[Json]:
+    """Return what roles are granted, as the permissions API has it."""
     return [
-        {names[role.way]: role.name, "permission_level": _LEVELS[role.rank]}
-        for role in ROLES
-        if role.way in names and role.rank in GRANTED
+        {_NAMED_BY[role.way]: role.name, "permission_level": _LEVELS[role.rank]}
+        for role in _granted(roles)
     ]
+
+
+def _replace(request: Json, find: Callable[[str], object]) -> Json:
+    """Return a request with each placeholder replaced by what `find` returns for it."""
+
+    def replaced(value: object) -> object:
+        match value:
+            case dict():
+                return {key: replaced(item) for key, item in value.items()}
+            case list():
+                return [replaced(item) for item in value]
+            case str() if value.startswith("$"):
+                return find(value)
+        return value
+
+    return {key: replaced(item) for key, item in request.items()}
 
 
 def _entity(provider: OpenAiEmulator, model: str, task: str) -> Json:
