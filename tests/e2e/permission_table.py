@@ -76,8 +76,9 @@ class Outcome(Enum):
     DENIED = (403, "PERMISSION_DENIED")
     # Answered exactly as if the object did not exist.
     HIDDEN = (404, "NOT_FOUND")
+    # Part of an object is not there, which one is told who may know of the object.
+    ABSENT = (404, "NOT_FOUND", "part")
     CONFLICT = (409, "ABORTED")
-    INVALID = (400, "INVALID_ARGUMENT")
 
 
 OK, DENIED, HIDDEN = Outcome.OK, Outcome.DENIED, Outcome.HIDDEN
@@ -140,6 +141,7 @@ _OBJECT = {"request_object_type": "serving-endpoints", "request_object_id": "$ch
 _SCOPE = {"scope": "$scope"}
 _RENAME: Json = {"Operations": [{"op": "replace", "path": "displayName", "value": "matrix-new"}]}
 _EMPTY: Json = {"Operations": [{"op": "replace", "path": "members", "value": []}]}
+_LOGIN = "grant_type=client_credentials&scope=all-apis&client_id=nobody&client_secret=wrong"
 _CONFIG: Json = {"served_entities": ["$entity"]}
 
 ROWS: Mapping[str, Row] = {
@@ -218,6 +220,15 @@ ROWS: Mapping[str, Row] = {
     "TokenService.GetManagedToken": Row(ADMIN, {"token_id": "$token"}),
     "TokenService.DeleteManagedToken": Row(ADMIN, {"token_id": "$spare_token"}),
     "TokenService.CreateOnBehalfOfToken": Row(ADMIN, {"application_id": "$application"}),
+    # Client secrets, and the tokens that they are exchanged for
+    "ClientSecretService.CreateClientSecret": Row(ADMIN, {"service_principal_id": "$spare_robot"}),
+    "ClientSecretService.ListClientSecrets": Row(ADMIN, {"service_principal_id": "$robot"}),
+    "ClientSecretService.DeleteClientSecret": Row(
+        ADMIN, {"service_principal_id": "$robot", "secret_id": "none"}, allowed=Outcome.ABSENT
+    ),
+    "OAuthService.IssueToken": Row(OPEN, {"form": _LOGIN}, allowed=Outcome.UNAUTHENTICATED),
+    "OAuthService.GetAuthorizationServer": Row(OPEN, {}),
+    "OAuthService.GetJsonWebKeySet": Row(OPEN, {}),
     # Queries: over REST, and over gRPC with JSON
     "InferenceService.Query": Row(
         QUERY,
