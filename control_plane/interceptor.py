@@ -1,6 +1,6 @@
 """What happens around every public RPC: authentication, error mapping, request id, log, metrics.
 
-Before: the gRPC server. After: the servicers. Beside: `authentication`, `errors`.
+Before: the gRPC server. After: the servicers. Beside: `authentication`, `audit_call`, `errors`.
 """
 
 import logging
@@ -15,12 +15,17 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from adapters.rpc.metadata import AUTHORIZATION, REQUEST_ID, as_mapping
 from adapters.rpc.status import INTERNAL, Status, shorten, trailing_metadata
 from adapters.telemetry import log_fields
+from control_plane.audit_call import AuditedCall
+from control_plane.audit_log import AuditLog
 from control_plane.authentication import Authenticator, current_principal
 from control_plane.errors import STATUS_TABLE, StoreUnavailable
+from control_plane.principal import Principal
 
 _log = logging.getLogger(__name__)
 
-# Services that answer without a token.
+# Service whose calls carry no access token; the rest of the guard holds for it too.
+ANONYMOUS_SERVICE = "modelserving.v1.OAuthService"
+# Services that are not guarded.
 EXEMPT_SERVICES = (
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
@@ -42,14 +47,18 @@ _Behavior = Callable[[Any, _Context], Awaitable[Any]]
 class Interceptor(grpc.aio.ServerInterceptor):
     """Guards, maps, counts and logs each RPC."""
 
-    def __init__(self, authenticator: Authenticator, registry: CollectorRegistry) -> None:
+    def __init__(
+        self, authenticator: Authenticator, audit_log: AuditLog, registry: CollectorRegistry
+    ) -> None:
         """Keep the authenticator and declare the metrics.
 
         Args:
             authenticator: Knows the callers.
+            audit_log: Told of changes and refusals.
             registry: Collects the metrics.
         """
         self._authenticator = authenticator
+        self.audit_log = audit_log
         self._count = Counter(
             "modelplane_control_plane_requests",
             "Calls of the public API.",
@@ -71,27 +80,33 @@ class Interceptor(grpc.aio.ServerInterceptor):
         """Wrap the handler of the RPC."""
         handler = await continuation(handler_call_details)
         method = str(handler_call_details.method)
-        if handler is None or method.split("/")[1] in EXEMPT_SERVICES:
+        service = method.split("/")[1]
+        if handler is None or service in EXEMPT_SERVICES:
             return handler
         if handler.unary_unary is None:
             raise TypeError(f"{method} is a stream, which this interceptor does not guard")
         return grpc.unary_unary_rpc_method_handler(
-            self._wrap(method.rpartition("/")[2], handler.unary_unary),
+            self._wrap(
+                method,
+                handler.unary_unary,
+                anonymous=service == ANONYMOUS_SERVICE,
+            ),
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
 
-    def _wrap(self, method: str, behavior: Any) -> Any:  # noqa: ANN401 - grpc's types know no coroutines
+    def _wrap(self, method: str, behavior: Any, *, anonymous: bool) -> Any:  # noqa: ANN401 - grpc's types know no coroutines
         async def guarded(request: Any, context: _Context) -> Any:  # noqa: ANN401 - any message
-            return await _Call(self, method, context).run(behavior, request)
+            call = _Call(self, method, context, anonymous=anonymous)
+            return await call.run(behavior, request)
 
         return guarded
 
-    async def authenticate(self, authorization: str | None) -> str:
-        """Find out who calls, for the rest of the RPC, and return the name."""
+    async def authenticate(self, authorization: str | None) -> Principal:
+        """Find out who calls, for the rest of the RPC."""
         principal = await self._authenticator.authenticate(authorization)
         current_principal.set(principal)
-        return principal.name
+        return principal
 
     def observe(self, method: str, status: str, seconds: float) -> None:
         """Count a finished RPC."""
@@ -102,14 +117,18 @@ class Interceptor(grpc.aio.ServerInterceptor):
 class _Call:
     """One RPC under way."""
 
-    def __init__(self, interceptor: Interceptor, method: str, context: _Context) -> None:
+    def __init__(
+        self, interceptor: Interceptor, path: str, context: _Context, *, anonymous: bool
+    ) -> None:
         self._interceptor = interceptor
-        self._method = method
+        self._anonymous = anonymous
+        self._method = path.rpartition("/")[2]
         self._context = context
         self._metadata = as_mapping(context.invocation_metadata())
         given = self._metadata.get(REQUEST_ID, "")
         self._request_id = given[:_MAX_REQUEST_ID] or str(uuid.uuid4())
         self._principal = ""
+        self._audited = AuditedCall(interceptor.audit_log, path, self._metadata, self._request_id)
         # What is logged when the client goes away.
         self._status = grpc.StatusCode.CANCELLED
 
@@ -123,7 +142,10 @@ class _Call:
     async def _answer(self, behavior: _Behavior, request: Any) -> Any:  # noqa: ANN401 - any message
         authorization = self._metadata.get(AUTHORIZATION)
         try:
-            self._principal = await self._interceptor.authenticate(authorization)
+            if not self._anonymous:
+                principal = await self._interceptor.authenticate(authorization)
+                self._principal = principal.name
+                self._audited.admit(principal, request)
             response = await behavior(request, self._context)
         except Exception as error:  # noqa: BLE001 - the boundary: every error gets a status
             await self._refuse(error)
@@ -139,6 +161,7 @@ class _Call:
             _log.error("internal error", exc_info=error, extra=log_fields(**fields))
             message = f"Internal error; see the log for request {self._request_id}."
             status = INTERNAL
+        self._audited.refuse(status)
         await self._abort(status, message, error)
 
     async def _abort(self, status: Status, message: str, error: Exception) -> None:

@@ -14,8 +14,13 @@ from modelserving.snapshot.v1.snapshot_service_pb2_grpc import (
     add_SnapshotServiceServicer_to_server,
 )
 from modelserving.v1 import inference_service_pb2, model_service_pb2
+from modelserving.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
+from modelserving.v1.client_secret_service_pb2_grpc import (
+    add_ClientSecretServiceServicer_to_server,
+)
 from modelserving.v1.endpoint_service_pb2_grpc import add_EndpointServiceServicer_to_server
 from modelserving.v1.identity_service_pb2_grpc import add_IdentityServiceServicer_to_server
+from modelserving.v1.oauth_service_pb2_grpc import add_OAuthServiceServicer_to_server
 from modelserving.v1.permission_service_pb2_grpc import add_PermissionServiceServicer_to_server
 from modelserving.v1.secret_service_pb2_grpc import add_SecretServiceServicer_to_server
 from modelserving.v1.token_service_pb2_grpc import add_TokenServiceServicer_to_server
@@ -25,7 +30,12 @@ from adapters.egress import parse_policy
 from adapters.rpc.server import Health, new_server, running
 from adapters.rpc.tls import server_credentials
 from adapters.settings import environment
+from control_plane.audit_log import AuditLog
+from control_plane.audit_servicer import AuditServicer
+from control_plane.audit_trail import AuditTrail
 from control_plane.authentication import Authenticator
+from control_plane.client_secret_servicer import ClientSecretServicer
+from control_plane.client_secrets import ClientSecrets
 from control_plane.clock import system_clock
 from control_plane.config_history import ConfigHistory
 from control_plane.credentials import CredentialResolver
@@ -38,6 +48,10 @@ from control_plane.groups import Groups
 from control_plane.identities import Identities
 from control_plane.identity_servicer import IdentityServicer
 from control_plane.interceptor import Interceptor
+from control_plane.issuers import KnownIssuers
+from control_plane.oauth import OAuth
+from control_plane.oauth_servicer import OAuthServicer
+from control_plane.outside_issuers import OutsideIssuers, parse_issuers
 from control_plane.permission_servicer import PermissionServicer
 from control_plane.scope_acls import ScopeAcls
 from control_plane.secret_servicer import SecretServicer
@@ -46,6 +60,7 @@ from control_plane.secret_stores.store import SecretStore
 from control_plane.secret_sync import SecretSync
 from control_plane.secrets import Secrets
 from control_plane.settings import Settings
+from control_plane.signing import Signer, ensure_signing_key
 from control_plane.snapshot_servicer import SnapshotServicer
 from control_plane.snapshots.builder import ResourceBuilder
 from control_plane.snapshots.cache import SnapshotCache
@@ -61,8 +76,11 @@ from control_plane.token_servicer import TokenServicer
 from control_plane.tokens import Tokens
 
 API_SERVICES = (
+    "modelserving.v1.AuditService",
+    "modelserving.v1.ClientSecretService",
     "modelserving.v1.EndpointService",
     "modelserving.v1.IdentityService",
+    "modelserving.v1.OAuthService",
     "modelserving.v1.PermissionService",
     "modelserving.v1.SecretService",
     "modelserving.v1.TokenService",
@@ -106,6 +124,7 @@ async def serving(
         await migrate(database)
         sealer = Sealer(keyring)
         await ensure_admin_token(database, settings.admin_token, settings.admin_user, system_clock)
+        await ensure_signing_key(database, sealer, system_clock)
         push = await _start_push(settings, database, CredentialResolver(sealer), registry, stack)
         secret_stores = await _start_secret_stores(settings, database, sealer, stack)
         vault = _Vault(database, sealer, secret_stores)
@@ -199,7 +218,9 @@ async def _start_servers(
 ) -> Ports:
     database = vault.database
     health = Health()
-    interceptor = Interceptor(Authenticator(database, system_clock), registry)
+    issuers = await _start_issuers(settings, database, push.cache, stack)
+    audit_log = await _start_audit_log(settings, database, registry, stack)
+    interceptor = Interceptor(Authenticator(database, system_clock, issuers), audit_log, registry)
     api = new_server(REFLECTED_SERVICES, health.servicer, [interceptor])
     endpoints = Endpoints(
         database,
@@ -222,6 +243,8 @@ async def _start_servers(
     )
     add_SecretServiceServicer_to_server(SecretServicer(secrets, ScopeAcls(database)), api)
     _add_identities(settings, database, push.rollout, api)
+    _add_login(vault, push.rollout, api)
+    add_AuditServiceServicer_to_server(AuditServicer(AuditTrail(database)), api)
     internal = new_server(["modelserving.snapshot.v1.SnapshotService"], health.servicer)
     add_SnapshotServiceServicer_to_server(
         SnapshotServicer(push.cache, push.watchers, push.rollout), internal
@@ -240,6 +263,18 @@ async def _start_servers(
     return Ports(api_port, snapshot_port)
 
 
+async def _start_audit_log(
+    settings: Settings, database: Database, registry: CollectorRegistry, stack: AsyncExitStack
+) -> AuditLog:
+    days = settings.audit_retention_days
+    audit_log = AuditLog(database, system_clock, registry, retention_days=days)
+    stack.push_async_callback(audit_log.close)
+    tasks = await stack.enter_async_context(asyncio.TaskGroup())
+    for loop in (audit_log.run(), audit_log.sweep()):
+        stack.callback(tasks.create_task(loop).cancel)
+    return audit_log
+
+
 def _add_identities(
     settings: Settings, database: Database, rollout: RolloutDriver, api: grpc.aio.Server
 ) -> None:
@@ -249,6 +284,23 @@ def _add_identities(
     add_IdentityServiceServicer_to_server(IdentityServicer(identities, groups), api)
     tokens = Tokens(database, rollout, system_clock)
     add_TokenServiceServicer_to_server(TokenServicer(tokens), api)
+
+
+async def _start_issuers(
+    settings: Settings, database: Database, cache: SnapshotCache, stack: AsyncExitStack
+) -> KnownIssuers:
+    outside = OutsideIssuers(database, parse_issuers(settings.oidc_issuers), system_clock)
+    await outside.store()
+    tasks = await stack.enter_async_context(asyncio.TaskGroup())
+    stack.callback(tasks.create_task(outside.run()).cancel)
+    return KnownIssuers(cache, system_clock, outside.want)
+
+
+def _add_login(vault: _Vault, rollout: RolloutDriver, api: grpc.aio.Server) -> None:
+    oauth = OAuth(vault.database, Signer(vault.sealer, system_clock), system_clock)
+    add_OAuthServiceServicer_to_server(OAuthServicer(oauth), api)
+    secrets = ClientSecrets(vault.database, rollout, system_clock)
+    add_ClientSecretServiceServicer_to_server(ClientSecretServicer(secrets, system_clock), api)
 
 
 def _publish_gauges(cache: SnapshotCache, watchers: Watchers, registry: CollectorRegistry) -> None:

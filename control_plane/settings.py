@@ -55,6 +55,7 @@ class Settings:
         "[]",
         "JSON list of outside issuers of JWTs: issuer, audiences, principal_claim (default: sub)",
     )
+    audit_retention_days: int = setting(365, "days that the audit log is kept")
     log_level: str = setting("info", "debug, info, warning or error")
     drain_seconds: float = setting(30.0, "seconds that calls in flight may take at a stop")
 

@@ -10,10 +10,13 @@ from google.api import annotations_pb2
 from google.protobuf.descriptor import ServiceDescriptor
 from modelserving.snapshot.v1 import snapshot_service_pb2
 from modelserving.v1 import (
+    audit_service_pb2,
+    client_secret_service_pb2,
     endpoint_service_pb2,
     identity_service_pb2,
     inference_service_pb2,
     model_service_pb2,
+    oauth_service_pb2,
     permission_service_pb2,
     secret_service_pb2,
     token_service_pb2,
@@ -38,9 +41,12 @@ BANNED_MODULE_NAMES = {"utils", "util", "helpers", "helper", "common", "manager"
 PUBLIC_SERVICES = [
     service
     for module in (
+        audit_service_pb2,
+        client_secret_service_pb2,
         endpoint_service_pb2,
         identity_service_pb2,
         inference_service_pb2,
+        oauth_service_pb2,
         permission_service_pb2,
         secret_service_pb2,
         token_service_pb2,

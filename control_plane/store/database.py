@@ -6,7 +6,8 @@ Neighbours: `tables` (what is stored), `migrate` (how it came to be), `*_store` 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Protocol
 
 from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
@@ -58,6 +59,20 @@ class Transaction:
         await self.session.exec(select(RevisionRow).with_for_update())
 
 
+class Companion(Protocol):
+    """Goes with every transaction of an RPC."""
+
+    async def join(self, transaction: Transaction) -> None:
+        """Add what is to be committed with the change, or not at all."""
+
+    def committed(self) -> None:
+        """Learn that it was."""
+
+
+# Of the RPC that runs in this context.
+current_companion: ContextVar[Companion | None] = ContextVar("current_companion", default=None)
+
+
 class Database:
     """Gives out sessions and tells listeners about commits."""
 
@@ -92,14 +107,19 @@ class Database:
             StoreUnavailable: The database does not answer; nothing was changed unless the
                 connection broke during the commit itself.
         """
+        companion = current_companion.get()
         with _translated_errors():
             async with self._exclusive(), self._session() as session:
                 transaction = Transaction(session)
                 async with session.begin():
                     yield transaction
+                    if companion:
+                        await companion.join(transaction)
                     if transaction.hint and self.is_postgresql:
                         notify = text("SELECT pg_notify(:channel, '')")
                         await session.exec(notify, params={"channel": CHANNEL})  # type: ignore[call-overload]
+        if companion:
+            companion.committed()
         if transaction.hint:
             for listener in self._listeners:
                 listener()
@@ -157,7 +177,14 @@ def _configure_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401
     # The driver's own transactions begin too late for BEGIN IMMEDIATE; `_begin_sqlite` begins them.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "busy_timeout=5000",
+        # What was deleted is overwritten.
+        "secure_delete=ON",
+    ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -6,7 +6,7 @@ to this file need a migration in `migrations/versions`.
 
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, LargeBinary, UniqueConstraint
+from sqlalchemy import BigInteger, Integer, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 
@@ -258,6 +258,38 @@ class IssuerRow(SQLModel, table=True):
     keys_json: str = "[]"
 
 
+class AuditEventRow(SQLModel, table=True):
+    """A change, or refusals that are alike. Holds no credential."""
+
+    __tablename__ = "audit_event"
+    # Else SQLite gives the identifier of a deleted event again.
+    __table_args__ = {"sqlite_autoincrement": True}
+
+    # Grows with time. SQLite counts up only in a column of its own type of integer.
+    id: int | None = Field(
+        default=None,
+        primary_key=True,
+        sa_type=BigInteger().with_variant(Integer, "sqlite"),
+    )
+    time_ms: int = Field(sa_type=BigInteger, index=True)
+    # Empty for callers that could not be told.
+    principal_id: str
+    principal_name: str
+    # Name of the RPC.
+    action: str
+    object_type: str
+    object_name: str
+    # Name of the gRPC status.
+    outcome: str
+    http_status: int
+    error_code: str
+    request_id: str
+    source_address: str
+    # How many refusals it stands for.
+    count: int = 1
+    details_json: str
+
+
 class ReplicaRow(SQLModel, table=True):
     """What a control-plane replica says of the workers connected to it."""
 
@@ -268,3 +300,18 @@ class ReplicaRow(SQLModel, table=True):
     workers: int
     # Revision that all of them have acknowledged; meaningless without workers.
     acked_revision: int = Field(sa_type=BigInteger)
+
+
+class QuotaRow(SQLModel, table=True):
+    """The counter of one limit, for one window at a time."""
+
+    __tablename__ = "quota"
+
+    # Digest of the endpoint, the rule and the principal.
+    key: bytes = Field(primary_key=True, sa_type=LargeBinary)
+    # Window that is counted: minutes since the epoch, by the database's clock.
+    window: int = Field(sa_type=BigInteger)
+    # What workers were granted in it and have not returned, and debt that it paid.
+    granted: int = Field(sa_type=BigInteger)
+    # What was used beyond what was granted, and no window has had room for yet.
+    debt: int = Field(sa_type=BigInteger)

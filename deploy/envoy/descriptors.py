@@ -10,6 +10,7 @@ from google.api import annotations_pb2, http_pb2
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from modelserving.v1 import (
+    audit_service_pb2,
     client_secret_service_pb2,
     endpoint_service_pb2,
     identity_service_pb2,
@@ -21,6 +22,7 @@ from modelserving.v1 import (
 )
 
 _SERVICE_MODULES = (
+    audit_service_pb2,
     client_secret_service_pb2,
     endpoint_service_pb2,
     identity_service_pb2,

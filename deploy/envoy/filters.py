@@ -22,6 +22,7 @@ MAX_REQUEST_BYTES = 16 * 1024 * 1024
 MAX_RESPONSE_BYTES = 128 * 1024 * 1024
 
 _SERVICES = (
+    "modelserving.v1.AuditService",
     "modelserving.v1.ClientSecretService",
     "modelserving.v1.EndpointService",
     "modelserving.v1.OAuthService",

@@ -38,6 +38,7 @@ def build_route_config(public_url: str = "") -> Block:
                     _grpc("/modelserving.v1.InferenceService/", WORKERS),
                     _grpc("/modelserving.v1.ModelService/", WORKERS),
                     _grpc("/modelserving.v1.ClientSecretService/", CONTROL_PLANE),
+                    _grpc("/modelserving.v1.AuditService/", CONTROL_PLANE),
                     _grpc("/modelserving.v1.EndpointService/", CONTROL_PLANE),
                     _grpc("/modelserving.v1.IdentityService/", CONTROL_PLANE),
                     _grpc("/modelserving.v1.OAuthService/", CONTROL_PLANE),

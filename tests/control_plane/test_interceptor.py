@@ -27,6 +27,7 @@ from prometheus_client import CollectorRegistry
 from adapters.rpc.metadata import as_mapping
 from adapters.rpc.server import Health, new_server, running
 from adapters.telemetry import JsonFormatter
+from control_plane.audit_log import AuditLog
 from control_plane.authentication import Authenticator
 from control_plane.config_history import ConfigHistory
 from control_plane.encryption import Sealer
@@ -88,7 +89,8 @@ async def api(
     await ensure_admin_token(database, "secret-token", "alice", clock)
     registry = CollectorRegistry()
     health = Health()
-    interceptor = Interceptor(Authenticator(database, clock), registry)
+    audit_log = AuditLog(database, clock, registry, retention_days=365)
+    interceptor = Interceptor(Authenticator(database, clock), audit_log, registry)
     server = new_server(["modelserving.v1.EndpointService"], health.servicer, [interceptor])
     endpoints = FailingEndpoints(database, sealer, rollout, clock)
     servicer = EndpointServicer(endpoints, settings, ConfigHistory(database))
