@@ -18,6 +18,9 @@ from control_plane.errors import InvalidParameter
 
 MAX_LIMITS = 20
 MAX_GROUP_LIMITS = 5
+MAX_RETRIES = 5
+MIN_TIMEOUT_SECONDS = 0.1
+MAX_TIMEOUT_SECONDS = 3600.0
 
 _KEYS = ("endpoint", "user")
 _GATEWAY_KEYS = ("endpoint", "user", "user_group", "service_principal")
@@ -54,6 +57,7 @@ def build_ai_gateway(given: AiGatewayConfig, endpoint_name: str) -> AiGatewayCon
         _complete_inference_table(gateway.inference_table_config, endpoint_name)
     if gateway.HasField("fallback_config") and not gateway.fallback_config.HasField("enabled"):
         raise InvalidParameter("ai_gateway.fallback_config.enabled is required; set it.")
+    _check_upstream_rules(gateway)
     _check_guardrails(gateway.guardrails)
     for limit in gateway.rate_limits:
         _complete_gateway_limit(limit)
@@ -135,6 +139,23 @@ def _check_guardrails(guardrails: Guardrails) -> None:
             raise InvalidParameter(
                 f"ai_gateway.guardrails.{name}.pii.behavior '{pii.behavior}' is unknown; use one "
                 f"of {', '.join(_PII_BEHAVIORS)}."
+            )
+
+
+def _check_upstream_rules(gateway: AiGatewayConfig) -> None:
+    retries = gateway.retry_config.max_retries
+    if not 0 <= retries <= MAX_RETRIES:
+        raise InvalidParameter(
+            f"ai_gateway.retry_config.max_retries is {retries}; use 0 to {MAX_RETRIES}."
+        )
+    timeout = gateway.timeout_config
+    for name in ("first_byte_seconds", "idle_seconds"):
+        seconds = getattr(timeout, name)
+        # The comparison is written so that NaN is refused.
+        if timeout.HasField(name) and not MIN_TIMEOUT_SECONDS <= seconds <= MAX_TIMEOUT_SECONDS:
+            raise InvalidParameter(
+                f"ai_gateway.timeout_config.{name} is {seconds:g}; use "
+                f"{MIN_TIMEOUT_SECONDS:g} to {MAX_TIMEOUT_SECONDS:g} seconds."
             )
 
 

@@ -5,11 +5,12 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from adapters.providers.errors import AdapterError
 from adapters.providers.types import Usage
+from adapters.rpc.metadata import ATTEMPT_ERRORS, ATTEMPTS, Metadata
 from adapters.telemetry import log_fields
 from data_plane.callers import Principal
 from data_plane.metrics import Metrics
@@ -18,6 +19,21 @@ from data_plane.snapshot import Config, Endpoint, ServedEntity
 _log = logging.getLogger("data_plane.access")
 OK = 200
 CLIENT_CLOSED = 499
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt to have a query answered.
+
+    Attributes:
+        entity: Name of the served entity asked.
+        error: Class of the error; empty for a success.
+        seconds: Time that it took.
+    """
+
+    entity: str
+    error: str
+    seconds: float
 
 
 @dataclass(slots=True)
@@ -31,6 +47,7 @@ class Record:
         first_chunk: Time of the first chunk, seconds of the monotonic clock.
         chunks: Messages sent in a stream.
         admitted: Whether a provider was to be called.
+        attempts: Attempts made, in order.
     """
 
     request_id: str
@@ -46,6 +63,15 @@ class Record:
     chunks: int = 0
     usage: Usage | None = None
     admitted: bool = False
+    attempts: list[Attempt] = field(default_factory=list)
+
+
+def attempt_headers(record: Record) -> Metadata:
+    """Return the metadata that tells of attempts that failed; empty where none did."""
+    failed = [f"{attempt.entity}={attempt.error}" for attempt in record.attempts if attempt.error]
+    if not failed:
+        return ()
+    return ((ATTEMPTS, str(len(record.attempts))), (ATTEMPT_ERRORS, ", ".join(failed)))
 
 
 class Ledger(Protocol):
@@ -149,4 +175,6 @@ def _fields(record: Record, duration: float, first_chunk: float | None) -> dict[
         fields["output_tokens"] = record.usage.output_tokens
     if record.error:
         fields["error"] = record.error
+    if len(record.attempts) > 1:
+        fields["attempts"] = [[attempt.entity, attempt.error] for attempt in record.attempts]
     return fields

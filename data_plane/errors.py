@@ -10,6 +10,7 @@ DataPlaneError          a call is refused
 ├── MalformedRequest    the body is not a JSON object
 ├── InvalidParameter    a field is missing, or has a value that cannot be right
 ├── TooManyHops         the call has come through so many gateways that it goes in circles
+├── UpstreamResting     the upstream has failed too often to be called now
 └── DeadlineExceeded    the answer took longer than the caller or the deployment allows
 
 A provider's error (`adapters/providers/errors.py`) keeps its class and what the provider said.
@@ -21,6 +22,7 @@ import grpc
 import orjson
 
 from adapters.providers import errors as provider_errors
+from adapters.rpc.metadata import Metadata
 from adapters.rpc.status import INTERNAL, Status, StatusTable, shorten
 
 _RETRY_SOON_SECONDS = 1
@@ -77,6 +79,21 @@ class TooManyHops(DataPlaneError):
     """The call has come through so many gateways that it goes in circles."""
 
 
+class UpstreamResting(DataPlaneError):
+    """The upstream has failed too often to be called now.
+
+    Attributes:
+        retry_after: Seconds after which it may be called again.
+    """
+
+    def __init__(self, entity: str, retry_after: int) -> None:
+        super().__init__(
+            f"Served entity '{entity}' has failed too often and is not called for now; try again "
+            f"in {retry_after} seconds."
+        )
+        self.retry_after = retry_after
+
+
 class DeadlineExceeded(DataPlaneError):
     """The answer took longer than the caller or the deployment allows."""
 
@@ -94,6 +111,7 @@ STATUS_TABLE = StatusTable(
         InvalidParameter: Status(_CODE.INVALID_ARGUMENT, 400, "INVALID_PARAMETER_VALUE"),
         # HTTP has 508 for this, which clients would retry as they do every status from 500 on.
         TooManyHops: Status(_CODE.INVALID_ARGUMENT, 400, "BAD_REQUEST"),
+        UpstreamResting: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
         DeadlineExceeded: Status(_CODE.DEADLINE_EXCEEDED, 504, "DEADLINE_EXCEEDED"),
         provider_errors.RequestRefused: Status(_CODE.INVALID_ARGUMENT, 400, "BAD_REQUEST"),
         provider_errors.ModelNotFound: Status(_CODE.NOT_FOUND, 404, "NOT_FOUND"),
@@ -124,11 +142,21 @@ class Refusal:
         status: gRPC status, HTTP status and error code.
         message: Text for the caller; may repeat the prompt, so it is not for logs.
         retry_after: Seconds after which the caller may try again, where that makes sense.
+        metadata: What else the caller is told.
     """
 
     status: Status
     message: str
     retry_after: int | None = None
+    metadata: Metadata = ()
+
+
+class Refused(Exception):
+    """A call is refused in a way that is settled already; no part of the tree above."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.status.error_code)
+        self.refusal = refusal
 
 
 def refusal_of(error: Exception, request_id: str) -> Refusal:
@@ -138,6 +166,8 @@ def refusal_of(error: Exception, request_id: str) -> Refusal:
         message = f"The gateway failed to answer; its log has the reason for request {request_id}."
         return Refusal(INTERNAL, message)
     retry_after = _RETRY_SOON_SECONDS if status.http in _RETRY_LATER else None
+    if isinstance(error, UpstreamResting):
+        return Refusal(status, str(error), error.retry_after)
     if isinstance(error, provider_errors.AdapterError):
         return Refusal(status, _provider_message(error), error.retry_after or retry_after)
     return Refusal(status, str(error), retry_after)

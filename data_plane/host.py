@@ -11,7 +11,7 @@ import logging
 import re
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
 from uuid import uuid4
@@ -20,7 +20,7 @@ from adapters.providers.types import JsonObject
 from adapters.rpc.metadata import REQUEST_ID, Metadata
 from adapters.rpc.status import trailing_metadata
 from adapters.telemetry import log_fields
-from data_plane.errors import STATUS_TABLE, Refusal, refusal_of
+from data_plane.errors import STATUS_TABLE, Refusal, Refused, refusal_of
 
 _log = logging.getLogger(__name__)
 
@@ -150,20 +150,29 @@ def make_call(
     return Call(request.method, name, served, request.body, metadata, request_id, deadline_seconds)
 
 
-def refuse(error: Exception, request_id: str) -> Refusal:
-    """Return how a call that failed is refused; a bug is logged, without its text."""
+def refuse(error: Exception, request_id: str, metadata: Metadata = ()) -> Refusal:
+    """Return how a call that failed is refused; a bug is logged, without its text.
+
+    Args:
+        error: What failed.
+        request_id: Identifies the call.
+        metadata: What the caller is told beside the error.
+    """
+    if isinstance(error, Refused):
+        return error.refusal
     if STATUS_TABLE.status_of(error) is None:
         # The error's own text stays out: it may repeat the prompt.
         stack = "".join(traceback.format_tb(error.__traceback__))
         fields = log_fields(request_id=request_id, error=type(error).__name__, stack=stack)
         _log.error("a call failed", extra=fields)
-    return refusal_of(error, request_id)
+    refusal = refusal_of(error, request_id)
+    return replace(refusal, metadata=metadata) if metadata else refusal
 
 
 def refusal_trailers(refusal: Refusal, request_id: str) -> Metadata:
     """Return the trailing metadata of a refused call."""
-    metadata = trailing_metadata(refusal.status, refusal.retry_after)
-    return (*metadata, (REQUEST_ID, request_id))
+    own = trailing_metadata(refusal.status, refusal.retry_after)
+    return (*own, (REQUEST_ID, request_id), *refusal.metadata)
 
 
 def encode_field(number: int, value: bytes) -> bytes:

@@ -1,6 +1,6 @@
 """The story of a call: find the endpoint, check the caller, pick a served entity, answer.
 
-The steps are `access.py`, `query.py`, `snapshot.py`, `admission.py` and `attempts.py`; a host
+The steps are `access.py`, `query.py`, `choice.py`, `admission.py` and `attempts.py`; a host
 (`grpc_host.py`) brings the call. Everything is decided from one snapshot, so a change never shows
 half.
 """
@@ -12,22 +12,23 @@ from adapters.providers.types import JsonObject, Task
 from adapters.rpc.metadata import REQUEST_ID
 from adapters.rpc.status import INTERNAL
 from data_plane.access import authenticate, authorize, level_of
-from data_plane.accounting import CLIENT_CLOSED, Accountant, Record
+from data_plane.accounting import CLIENT_CLOSED, Accountant, Record, attempt_headers
 from data_plane.admission import Gate
 from data_plane.attempts import Attempts
 from data_plane.callers import Principal
+from data_plane.choice import choose
 from data_plane.errors import (
     STATUS_TABLE,
     EndpointNotFound,
     EndpointNotReady,
     InvalidParameter,
-    ServedEntityNotFound,
+    Refused,
 )
 from data_plane.hops import count_hops
-from data_plane.host import Call, Method, Reply
+from data_plane.host import Call, Method, Reply, refuse
 from data_plane.query import build_query, parse_body
 from data_plane.relay import JSON, Exchange
-from data_plane.snapshot import CAN_QUERY, Config, Endpoint, ServedEntity, Snapshot, Snapshots
+from data_plane.snapshot import CAN_QUERY, Config, Endpoint, Snapshot, Snapshots
 
 _TASK_OF: Mapping[Method, Task] = {
     Method.CREATE_CHAT_COMPLETION: Task.CHAT,
@@ -78,6 +79,8 @@ class Inference:
         except Exception as error:
             record.status = (STATUS_TABLE.status_of(error) or INTERNAL).http
             self._accountant.note_error(record, error)
+            if headers := attempt_headers(record):
+                raise Refused(refuse(error, call.request_id, headers)) from error
             raise
         finally:
             self._accountant.close(record)
@@ -96,11 +99,12 @@ class Inference:
         config = record.config = _active_config(endpoint, call.method)
         query = build_query(config.task, body)
         record.stream = query.stream
-        candidates = _choose(config, endpoint, call.served_model_name)
+        candidates = choose(endpoint, config, call.served_model_name, call.metadata)
         admission = await self._gate.admit(endpoint, principal, query)
         try:
             self._accountant.begin(record)
-            exchange = Exchange(call, reply, record, endpoint, query, admission, hops)
+            expires = self._attempts.expiry(call, endpoint)
+            exchange = Exchange(call, reply, record, endpoint, query, admission, hops, expires)
             await self._attempts.answer(exchange, candidates)
         finally:
             admission.settle(record.usage)
@@ -131,16 +135,6 @@ def _active_config(endpoint: Endpoint, method: Method) -> Config:
             f"send the request to {route}."
         )
     return config
-
-
-def _choose(config: Config, endpoint: Endpoint, name: str) -> tuple[ServedEntity, ...]:
-    """Return who may answer: the entity that the path names, or first the one whose turn it is."""
-    if not name:
-        return (config.pick(),)
-    entity = config.entity(name)
-    if entity is None:
-        raise ServedEntityNotFound(f"Endpoint '{endpoint.name}' has no served entity '{name}'.")
-    return (entity,)
 
 
 async def _list_models(snapshot: Snapshot, principal: Principal, call: Call, reply: Reply) -> None:

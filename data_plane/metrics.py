@@ -49,6 +49,18 @@ class Metrics:
         self.in_flight = Gauge(
             "modelplane_requests_in_flight", "Calls being answered.", registry=registry
         )
+        self.retries = Counter(
+            "modelplane_retries", "Times that a served entity was asked again.", registry=registry
+        )
+        self.fallbacks = Counter(
+            "modelplane_fallbacks", "Times that another served entity was asked.", registry=registry
+        )
+        self.circuit_changes = Counter(
+            "modelplane_circuit_changes",
+            "Circuits of upstreams that opened or closed.",
+            ("state",),
+            registry=registry,
+        )
         self.upstream_errors = Counter(
             "modelplane_upstream_errors",
             "Errors at providers, by class.",

@@ -7,12 +7,13 @@ before is a refusal with its own status. What fails later ends the stream, as th
 
 import asyncio
 from dataclasses import dataclass
+from math import inf
 
 from adapters.providers.errors import AdapterError, MalformedAnswer
 from adapters.providers.http import HttpResponse
 from adapters.providers.types import HttpAnswer, Plan, Query, parse_usage
 from adapters.rpc.metadata import ADAPTED_PARAMS, REQUEST_ID, Metadata
-from data_plane.accounting import Accountant, Record
+from data_plane.accounting import Accountant, Record, attempt_headers
 from data_plane.admission import Admission
 from data_plane.errors import DeadlineExceeded, refusal_of
 from data_plane.hops import mark_hop
@@ -43,7 +44,12 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What it takes to answer one call; `hops` as in `hops.py`."""
+    """What it takes to answer one call.
+
+    Attributes:
+        hops: Gateways that the call has passed; see `hops.py`.
+        expires: When the answer must have begun, on the clock of the event loop.
+    """
 
     call: Call
     reply: Reply
@@ -52,10 +58,18 @@ class Exchange:
     query: Query
     admission: Admission
     hops: int = 0
+    expires: float = inf
+
+    def remaining(self) -> float:
+        """Return the seconds in which the answer must begin."""
+        return self.expires - asyncio.get_running_loop().time()
 
     def metadata(self, entity: ServedEntity, plan: Plan) -> Metadata:
         """Return the metadata of the answer that an entity gave to a plan."""
-        own = (*entity.headers, (REQUEST_ID, self.call.request_id), *self.admission.headers)
+        request_id = (REQUEST_ID, self.call.request_id)
+        own = (*entity.headers, request_id, *self.admission.headers)
+        if self.record.attempts:
+            own += attempt_headers(self.record)
         return (*own, (ADAPTED_PARAMS, ", ".join(plan.adapted))) if plan.adapted else own
 
 
@@ -67,14 +81,26 @@ class Relay:
         self._accountant = accountant
         self._timeouts = timeouts
 
-    async def answer(self, exchange: Exchange, entity: ServedEntity) -> None:
+    def expiry(self, call: Call, endpoint: Endpoint) -> float:
+        """Return when the answer to a call must have begun, on the clock of the event loop."""
+        limit = max(self._timeouts.answer_seconds, endpoint.policy.first_byte_seconds or 0)
+        if call.deadline_seconds is not None:
+            limit = min(limit, call.deadline_seconds)
+        return asyncio.get_running_loop().time() + limit
+
+    async def answer(self, exchange: Exchange, entity: ServedEntity, others: int = 0) -> None:
         """Answer with one JSON document.
+
+        Args:
+            exchange: The query and its caller.
+            entity: Served entity to ask.
+            others: Number of entities that may be asked when this one does not answer in time.
 
         Raises:
             AdapterError: The provider did not answer.
             DeadlineExceeded: It did not answer in time.
         """
-        limit = self._answer_limit(exchange.call)
+        limit = self._answer_limit(exchange, others)
         try:
             async with asyncio.timeout(limit):
                 plan = await self._plan(exchange, entity)
@@ -88,15 +114,16 @@ class Relay:
         await reply.start(JSON, exchange.metadata(entity, plan))
         await reply.send(data)
 
-    async def stream(self, exchange: Exchange, entity: ServedEntity) -> None:
-        """Answer with server-sent events.
+    async def stream(self, exchange: Exchange, entity: ServedEntity, others: int = 0) -> None:
+        """Answer with server-sent events; arguments as of `answer`.
 
         Raises:
             AdapterError: The provider failed before the first chunk.
             DeadlineExceeded: The first chunk did not come in time.
         """
-        stream = _Stream(exchange, entity, self._accountant, self._timeouts.idle_seconds)
-        limit = self._answer_limit(exchange.call)
+        idle_seconds = exchange.endpoint.policy.idle_seconds or self._timeouts.idle_seconds
+        stream = _Stream(exchange, entity, self._accountant, idle_seconds)
+        limit = self._answer_limit(exchange, others)
         failure: Exception
         try:
             async with asyncio.timeout(limit) as timer:
@@ -110,7 +137,7 @@ class Relay:
         except AdapterError as error:
             failure = error
         except TimeoutError:
-            failure = _too_slow(self._timeouts.idle_seconds if stream.started else limit)
+            failure = _too_slow(idle_seconds if stream.started else limit)
         else:
             return
         if not stream.started:
@@ -121,9 +148,10 @@ class Relay:
         plan = await self._upstream.plan(entity, exchange.query)
         return mark_hop(plan, exchange.hops)
 
-    def _answer_limit(self, call: Call) -> float:
-        own = self._timeouts.answer_seconds
-        return own if call.deadline_seconds is None else min(own, call.deadline_seconds)
+    def _answer_limit(self, exchange: Exchange, others: int) -> float:
+        own = exchange.endpoint.policy.first_byte_seconds or self._timeouts.answer_seconds
+        remaining = exchange.remaining()
+        return min(own, remaining / 2 if others else remaining)
 
 
 class _Stream:

@@ -5,6 +5,8 @@ shares of any hundred requests in a row are exact. Used by `snapshot.py`.
 """
 
 from collections.abc import Sequence
+from hashlib import blake2b
+from math import inf, log
 from random import Random
 
 
@@ -38,3 +40,25 @@ class Deck:
         index = self._slots[self._next]
         self._next = (self._next + 1) % len(self._slots)
         return index
+
+
+def pick_by_key(key: str, shares: Sequence[tuple[str, int]]) -> int:
+    """Return the index that a key belongs to, the same on every worker.
+
+    Weighted rendezvous hashing: when shares change, only the keys move that must. C. Schindelhauer
+    and G. Schomaker, "Weighted Distributed Hash Tables", SPAA 2005.
+
+    Args:
+        key: Any text.
+        shares: Name and weight of each index; at least one weight is above 0.
+    """
+    best, choice = inf, 0
+    for index, (name, weight) in enumerate(shares):
+        if weight:
+            digest = blake2b(f"{name}\0{key}".encode("utf-8", "surrogatepass"), digest_size=8)
+            # Above 0 and below 1, so that its logarithm is finite and negative.
+            point = (int.from_bytes(digest.digest(), "big") + 0.5) / 2**64
+            distance = -log(point) / weight
+            if distance < best:
+                best, choice = distance, index
+    return choice

@@ -20,6 +20,7 @@ from adapters.providers.registry import build_adapter
 from adapters.providers.unavailable import UnavailableAdapter
 from adapters.rpc.metadata import CONFIG_VERSION, SERVED_MODEL, Metadata
 from data_plane.callers import Callers, CallersBuilder
+from data_plane.policy import DEFAULT_POLICY, Policy, compile_policy
 from data_plane.routing import Deck
 
 CAN_QUERY = int(snapshot_pb2.PERMISSION_LEVEL_CAN_QUERY)
@@ -35,6 +36,7 @@ class ServedEntity:
         task: What it does, for example `llm/v1/chat`.
         adapter: Translates its queries.
         headers: Metadata of each of its answers.
+        upstream: Digest of where and how it is called: the same for the same external model.
     """
 
     name: str
@@ -42,6 +44,7 @@ class ServedEntity:
     task: str
     adapter: Adapter = field(repr=False)
     headers: Metadata = field(repr=False)
+    upstream: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class Config:
         task: Task of all its entities.
         entities: Served entities, in order.
         deck: Splits the traffic over `entities`.
+        shares: Name and share of each of them.
         created: Creation of the oldest entity, seconds since the epoch.
         fingerprint: Digest of everything that was compiled.
     """
@@ -61,13 +65,9 @@ class Config:
     task: str
     entities: tuple[ServedEntity, ...]
     deck: Deck = field(repr=False)
+    shares: tuple[tuple[str, int], ...] = field(repr=False)
     created: int
     fingerprint: bytes = field(repr=False)
-
-    def pick(self) -> ServedEntity:
-        """Return the served entity whose turn it is."""
-        entities = self.entities
-        return entities[0] if len(entities) == 1 else entities[self.deck.deal()]
 
     def entity(self, name: str) -> ServedEntity | None:
         """Return the served entity of that name, whatever its share."""
@@ -84,6 +84,7 @@ class Endpoint:
         active: Configuration that serves.
         prepared: Configuration that is ready to.
         grants: Permission levels by identifiers of principals and groups.
+        policy: What happens when an upstream fails or is slow.
     """
 
     id: str
@@ -91,6 +92,7 @@ class Endpoint:
     active: Config | None
     prepared: Config | None
     grants: Mapping[str, int] = field(default_factory=dict, repr=False)
+    policy: Policy = DEFAULT_POLICY
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +195,8 @@ def compile_endpoint(
         if refused:
             active, failure = (old.active if old else None), refused
     grants = {intern(grant.grantee_id): int(grant.level) for grant in resource.grants}
-    return Endpoint(resource.id, resource.name, active, prepared, grants), failure
+    policy = compile_policy(resource.ai_gateway)
+    return Endpoint(resource.id, resource.name, active, prepared, grants, policy), failure
 
 
 def _try_compile(
@@ -224,8 +227,17 @@ def compile_config(
     if not entities:
         raise ConfigRefused("the configuration has no served entity")
     created = min(int(item.creation_timestamp / 1000) for item in message.served_entities)
-    deck = Deck(_weights(message), random)
-    return Config(message.config_version, entities[0].task, entities, deck, created, fingerprint)
+    weights = _weights(message)
+    names = (entity.name for entity in entities)
+    return Config(
+        message.config_version,
+        entities[0].task,
+        entities,
+        Deck(weights, random),
+        tuple(zip(names, weights, strict=True)),
+        created,
+        fingerprint,
+    )
 
 
 def _compile_entity(
@@ -240,7 +252,9 @@ def _compile_entity(
         adapter = build_adapter(model)
     except ConfigRefused as error:
         raise ConfigRefused(f"served entity '{item.name}': {error}") from None
-    return ServedEntity(item.name, intern(model.provider), intern(model.task), adapter, headers)
+    provider, task = intern(model.provider), intern(model.task)
+    upstream = sha256(model.SerializeToString(deterministic=True)).digest()
+    return ServedEntity(item.name, provider, task, adapter, headers, upstream)
 
 
 def _weights(message: endpoint_pb2.EndpointConfig) -> list[int]:

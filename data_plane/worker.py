@@ -17,6 +17,7 @@ from adapters.telemetry import log_fields
 from data_plane.accounting import Accountant, NoLedger
 from data_plane.admission import Unlimited
 from data_plane.attempts import Attempts
+from data_plane.circuit import Circuits
 from data_plane.http_body import HTTP_BODY_RPCS
 from data_plane.invocation import Inference
 from data_plane.metrics import ConfigMetrics, Metrics
@@ -82,7 +83,9 @@ async def assembled(
     async with Http1Transport(settings.origins, egress.allows) as transport:
         upstream = Upstream(transport, lambda: wall_ms() / 1000)
         async with aclosing(upstream):
-            attempts = Attempts(Relay(upstream, accountant, timeouts))
+            relay = Relay(upstream, accountant, timeouts)
+            circuits = Circuits(clocks.monotonic, clocks.random)
+            attempts = Attempts(relay, circuits, metrics, clocks.random)
             inference = Inference(snapshots, attempts, Unlimited(), accountant, wall_ms)
             yield Worker(inference, snapshots, readiness, watcher)
 

@@ -121,7 +121,7 @@ def test_entities_are_found_by_name_and_picked_by_share() -> None:
     compiled = compile_config(
         endpoint_config(*entities, split={"a": 100, "b": 0, "c": 0}), [], RANDOM
     )
-    assert {compiled.pick().name for _ in range(100)} == {"a"}
+    assert {compiled.entities[compiled.deck.deal()].name for _ in range(100)} == {"a"}
     found = compiled.entity("b")
     assert found is not None
     assert found.name == "b"
@@ -132,7 +132,8 @@ def test_the_deprecated_name_of_a_route_works() -> None:
     message = endpoint_config(external_entity("a"), external_entity("b"), split={"a": 0, "b": 100})
     for route in message.traffic_config.routes:
         route.ClearField("served_entity_name")
-    assert {compile_config(message, [], RANDOM).pick().name for _ in range(9)} == {"b"}
+    compiled = compile_config(message, [], RANDOM)
+    assert {compiled.entities[compiled.deck.deal()].name for _ in range(9)} == {"b"}
 
 
 def test_a_change_leaves_the_snapshot_before_it_alone() -> None:
