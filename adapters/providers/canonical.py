@@ -338,7 +338,7 @@ def _read_message(provider: str, index: int, value: object) -> Message:
     if not isinstance(value, dict):
         raise refuse(provider, f"messages[{index}] must be an object.")
     role = value.get("role")
-    if role not in _ROLES:
+    if not isinstance(role, str) or role not in _ROLES:
         raise refuse(
             provider,
             f"messages[{index}] must have a 'role' of system, developer, user, assistant or tool.",
@@ -385,5 +385,14 @@ def _read_tool_call(provider: str, value: object) -> ToolCall:
     arguments = function.get("arguments")
     if arguments is None:
         arguments = ""
-    text = arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode()
-    return ToolCall(call_id, name, text)
+    return ToolCall(call_id, name, _arguments_text(provider, arguments))
+
+
+def _arguments_text(provider: str, arguments: object) -> str:
+    if isinstance(arguments, str):
+        return arguments
+    try:
+        return orjson.dumps(arguments).decode()
+    except TypeError as error:
+        # The parser accepts deeper nesting than the encoder.
+        raise refuse(provider, "The 'arguments' of a call are nested too deeply.") from error

@@ -11,6 +11,7 @@ import orjson
 
 from adapters.providers.errors import MalformedAnswer
 from adapters.providers.types import HttpAnswer, JsonObject
+from adapters.providers.wire import as_text
 
 Clock: TypeAlias = Callable[[], float]
 
@@ -80,8 +81,8 @@ def build_thoughtful_message(
     """
     message: JsonObject = {"content": text if text or not calls else None}
     if thought:
-        if texts := [str(block["thinking"]) for block in thought if block.get("thinking")]:
-            message["reasoning_content"] = "".join(texts)
+        if reasoning := "".join(as_text(block.get("thinking")) for block in thought):
+            message["reasoning_content"] = reasoning
         message["thinking_blocks"] = list(thought)
     if calls:
         message["tool_calls"] = list(calls)
@@ -200,6 +201,27 @@ def parse_json_object(provider: str, data: bytes) -> JsonObject:
     if not isinstance(value, dict):
         raise MalformedAnswer(provider, "the provider's answer is not a JSON object")
     return value
+
+
+def dump_arguments(provider: str, arguments: object) -> str:
+    """Return the arguments of a tool call, which a provider sent as JSON, as text.
+
+    Raises:
+        MalformedAnswer: They cannot be encoded.
+    """
+    try:
+        return orjson.dumps(arguments or {}).decode()
+    except TypeError as error:
+        # The parser accepts deeper nesting than the encoder.
+        raise MalformedAnswer(provider, "a tool's arguments are nested too deeply") from error
+
+
+def encode_reported(event: JsonObject) -> bytes:
+    """Return an error that came as an event, encoded, as `parse_error_detail` takes it."""
+    try:
+        return orjson.dumps(event)
+    except TypeError:
+        return b"the provider's error is nested too deeply"
 
 
 def parse_error_detail(answer: HttpAnswer, *secrets: str) -> object:

@@ -11,7 +11,7 @@ from modelserving.v1.external_model_pb2 import ExternalModel
 
 from adapters.providers.base import Adapter
 from adapters.providers.canonical import refuse
-from adapters.providers.canonical_answers import Clock, parse_error_detail
+from adapters.providers.canonical_answers import Clock, encode_reported, parse_error_detail
 from adapters.providers.errors import AdapterError, ConfigRefused, classify, parse_retry_after
 from adapters.providers.types import HttpAnswer, HttpRequest, JsonObject
 
@@ -56,7 +56,7 @@ class KeyedAdapter(Adapter):
 
     def _reported(self, event: JsonObject) -> AdapterError:
         """Return the error that an event of a stream with status 200 is."""
-        return self.parse_error(HttpAnswer(500, {}, orjson.dumps(event)))
+        return self.parse_error(HttpAnswer(500, {}, encode_reported(event)))
 
     def _created(self) -> int:
         return int(self._clock())

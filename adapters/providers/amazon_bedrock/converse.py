@@ -74,6 +74,15 @@ def build_converse_body(
     Raises:
         RequestRefused: The query cannot be put to it.
     """
+    try:
+        return _build(provider, family, model, query, images)
+    except RecursionError:
+        raise refuse(provider, "A JSON schema is nested too deeply.") from None
+
+
+def _build(
+    provider: str, family: str, model: str, query: Query, images: Mapping[str, Image]
+) -> ConverseBody:
     parameters = Parameters(provider, query)
     messages = read_messages(provider, query.body)
     parameters.take("messages")

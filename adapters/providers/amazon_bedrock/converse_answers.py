@@ -12,8 +12,6 @@ API: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Convers
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-import orjson
-
 from adapters.providers.amazon_bedrock.event_stream import EventStreamParser
 from adapters.providers.canonical import ToolNames
 from adapters.providers.canonical_answers import (
@@ -25,6 +23,7 @@ from adapters.providers.canonical_answers import (
     build_tool_fragment,
     build_tool_start,
     build_usage,
+    dump_arguments,
 )
 from adapters.providers.errors import MalformedAnswer, ProviderFailed, StreamTruncated
 from adapters.providers.types import JsonObject, parse_usage
@@ -116,7 +115,7 @@ def _parse_content(reading: Reading, blocks: list[JsonObject]) -> JsonObject:
         text += "".join(as_text(one.get("text")) for one in as_objects(cited.get("content")))
         if isinstance(block.get("toolUse"), dict):
             use = as_object(block["toolUse"])
-            arguments = orjson.dumps(use.get("input") or {}).decode()
+            arguments = dump_arguments(reading.provider, use.get("input"))
             if use.get("name") == reading.format_tool:
                 text += arguments
             else:

@@ -44,7 +44,7 @@ _PENALTIES: Mapping[str, Sequence[object]] = {
 _WITH_PENALTIES = frozenset({"cohere", "ai21labs"})
 _WITH_SEED = frozenset({"cohere"})
 _WITH_FORCED_TOOLS = frozenset({"anthropic", "amazon"})
-_NO_THINKING = frozenset({"none", "minimal"})
+_NO_THINKING = ("none", "minimal")
 _MAX_TEMPERATURE = 2
 
 

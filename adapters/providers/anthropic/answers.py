@@ -13,8 +13,6 @@ API: https://docs.anthropic.com/en/api/messages and .../messages-streaming.
 
 from collections.abc import Callable, Iterator, Mapping
 
-import orjson
-
 from adapters.providers.canonical import ToolNames
 from adapters.providers.canonical_answers import (
     ChunkBuilder,
@@ -25,11 +23,13 @@ from adapters.providers.canonical_answers import (
     build_tool_fragment,
     build_tool_start,
     build_usage,
+    dump_arguments,
     parse_count,
 )
 from adapters.providers.errors import AdapterError, MalformedAnswer, StreamTruncated
 from adapters.providers.sse_stream import SseStreamParser
 from adapters.providers.types import JsonObject, Usage, parse_usage
+from adapters.providers.wire import as_object, as_objects, as_text
 
 ReportedError = Callable[[JsonObject], AdapterError]
 
@@ -64,11 +64,11 @@ def parse_message(provider: str, message: JsonObject, names: ToolNames, created:
     reason = message.get("stop_reason")
     if not isinstance(content, list) or not isinstance(reason, str):
         raise MalformedAnswer(provider, "the provider's answer is no message")
-    blocks = [block for block in content if isinstance(block, dict)]
+    blocks = as_objects(content)
     choice = build_chat_choice(_parse_content(provider, blocks, names), finish_reason_of(reason))
     usage = parse_message_usage(message.get("usage"))
     return build_chat_answer(
-        str(message.get("id", "")), created, [choice | _stop_reason(reason)], usage
+        as_text(message.get("id")), created, [choice | _stop_reason(reason)], usage
     )
 
 
@@ -79,11 +79,10 @@ def finish_reason_of(stop_reason: object) -> str:
 
 def parse_message_usage(usage: object) -> JsonObject:
     """Return the canonical usage; counts that are missing are 0."""
-    counts = usage if isinstance(usage, dict) else {}
+    counts = as_object(usage)
     cached = parse_count(counts.get("cache_read_input_tokens"))
     written = parse_count(counts.get("cache_creation_input_tokens"))
-    details = counts.get("output_tokens_details")
-    thinking = details.get("thinking_tokens") if isinstance(details, dict) else None
+    thinking = as_object(counts.get("output_tokens_details")).get("thinking_tokens")
     return build_usage(
         parse_count(counts.get("input_tokens")) + cached + written,
         parse_count(counts.get("output_tokens")),
@@ -94,26 +93,18 @@ def parse_message_usage(usage: object) -> JsonObject:
 
 
 def _parse_content(provider: str, blocks: list[JsonObject], names: ToolNames) -> JsonObject:
-    text = "".join(str(block.get("text", "")) for block in blocks if block.get("type") == "text")
+    text = "".join(as_text(block.get("text")) for block in blocks if block.get("type") == "text")
     used = [block for block in blocks if block.get("type") == "tool_use"]
     calls = [
         build_tool_call(
-            str(block.get("id", "")),
-            names.decode(str(block.get("name", ""))),
-            _dump_arguments(provider, block),
+            as_text(block.get("id")),
+            names.decode(as_text(block.get("name"))),
+            dump_arguments(provider, block.get("input")),
         )
         for block in used
     ]
     thought = [block for block in blocks if block.get("type") in _THINKING]
     return build_thoughtful_message(text, calls, thought)
-
-
-def _dump_arguments(provider: str, block: JsonObject) -> str:
-    try:
-        return orjson.dumps(block.get("input") or {}).decode()
-    except TypeError:
-        # The parser accepts deeper nesting than the encoder.
-        raise MalformedAnswer(provider, "a tool's arguments are nested too deeply") from None
 
 
 def _stop_reason(reason: object) -> JsonObject:
@@ -161,39 +152,39 @@ class MessagesStreamParser(SseStreamParser):
         yield from read(self, event)
 
     def _start(self, event: JsonObject) -> Iterator[JsonObject]:
-        message = _object(event, "message")
-        self._chunks = ChunkBuilder(str(message.get("id", "")), self._created)
+        message = as_object(event.get("message"))
+        self._chunks = ChunkBuilder(as_text(message.get("id")), self._created)
         self._count(message)
         # The first event counts the output too, which has hardly begun.
         self._note_usage(final=False)
         yield from self._delta({"role": "assistant", "content": ""})
 
     def _open_block(self, event: JsonObject) -> Iterator[JsonObject]:
-        block = dict(_object(event, "content_block"))
+        block = dict(as_object(event.get("content_block")))
         self._block = block
         if block.get("type") == "tool_use":
             self._arguments_seen = False
-            name = self._names.decode(str(block.get("name", "")))
-            yield from self._delta(build_tool_start(self._calls, str(block.get("id", "")), name))
-        elif block.get("type") == "text" and block.get("text"):
-            yield from self._delta({"content": block["text"]})
-        elif block.get("type") == "thinking" and block.get("thinking"):
-            yield from self._delta({"reasoning_content": block["thinking"]})
+            name = self._names.decode(as_text(block.get("name")))
+            yield from self._delta(build_tool_start(self._calls, as_text(block.get("id")), name))
+        elif block.get("type") == "text" and (text := as_text(block.get("text"))):
+            yield from self._delta({"content": text})
+        elif block.get("type") == "thinking" and (text := as_text(block.get("thinking"))):
+            yield from self._delta({"reasoning_content": text})
 
     def _grow_block(self, event: JsonObject) -> Iterator[JsonObject]:
-        delta = _object(event, "delta")
+        delta = as_object(event.get("delta"))
         kind = delta.get("type")
         if kind == "text_delta":
-            yield from self._delta({"content": str(delta.get("text", ""))})
+            yield from self._delta({"content": as_text(delta.get("text"))})
         elif kind == "input_json_delta":
-            fragment = str(delta.get("partial_json", ""))
+            fragment = as_text(delta.get("partial_json"))
             # A server tool's arguments are no call for the caller to carry out.
             if fragment and self._block.get("type") == "tool_use":
                 self._arguments_seen = True
                 yield from self._delta(build_tool_fragment(self._calls, fragment))
         elif kind == "thinking_delta":
-            text = str(delta.get("thinking", ""))
-            self._block["thinking"] = str(self._block.get("thinking", "")) + text
+            text = as_text(delta.get("thinking"))
+            self._block["thinking"] = as_text(self._block.get("thinking")) + text
             yield from self._delta({"reasoning_content": text})
         elif kind == "signature_delta":
             self._block["signature"] = delta.get("signature")
@@ -203,7 +194,7 @@ class MessagesStreamParser(SseStreamParser):
         if block.get("type") == "tool_use":
             if not self._arguments_seen:
                 # All at once with the block's start, or none at all.
-                arguments = _dump_arguments(self._provider, block)
+                arguments = dump_arguments(self._provider, block.get("input"))
                 yield from self._delta(build_tool_fragment(self._calls, arguments))
             self._calls += 1
         elif block.get("type") in _THINKING:
@@ -214,7 +205,7 @@ class MessagesStreamParser(SseStreamParser):
     def _change_message(self, event: JsonObject) -> Iterator[JsonObject]:
         self._count(event)
         self._note_usage(final=True)
-        reason = _object(event, "delta").get("stop_reason")
+        reason = as_object(event.get("delta")).get("stop_reason")
         if reason is None or self._stopped or self._chunks is None:
             return
         self._stopped = True
@@ -227,7 +218,7 @@ class MessagesStreamParser(SseStreamParser):
         yield self._chunks.usage(parse_message_usage(self._counts))
 
     def _count(self, holder: JsonObject) -> None:
-        usage = _object(holder, "usage")
+        usage = as_object(holder.get("usage"))
         self._counts |= {name: value for name, value in usage.items() if value is not None}
 
     def _note_usage(self, *, final: bool) -> None:
@@ -249,8 +240,3 @@ _EVENTS: Mapping[str, _EventReader] = {
     "message_delta": MessagesStreamParser._change_message,  # noqa: SLF001
     "message_stop": MessagesStreamParser._stop,  # noqa: SLF001
 }
-
-
-def _object(holder: JsonObject, name: str) -> JsonObject:
-    value = holder.get(name)
-    return value if isinstance(value, dict) else {}

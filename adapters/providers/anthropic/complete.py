@@ -30,6 +30,7 @@ from adapters.providers.errors import MalformedAnswer
 from adapters.providers.parameters import Parameters
 from adapters.providers.sse_stream import SseStreamParser
 from adapters.providers.types import JsonObject, Query
+from adapters.providers.wire import as_text
 
 # This list is closed: later models only chat.
 _LEGACY = re.compile(r"claude-(?:instant|v?[12](?:[-.:]|$))")
@@ -88,7 +89,7 @@ def parse_complete(provider: str, query: Query, answer: JsonObject, created: int
         raise MalformedAnswer(provider, "the provider's answer is no completion")
     choice = build_completion_choice(text, _finish_reason(reason)) | _more(reason)
     usage = _estimate_usage(provider, query, text)
-    return build_completion_answer(str(answer.get("id", "")), created, [choice], usage)
+    return build_completion_answer(as_text(answer.get("id")), created, [choice], usage)
 
 
 class CompleteStreamParser(SseStreamParser):
@@ -116,7 +117,7 @@ class CompleteStreamParser(SseStreamParser):
         text = event.get("completion")
         if self.ended or not isinstance(text, str):
             return
-        chunks = ChunkBuilder(str(event.get("id", "")), self._created, "text_completion")
+        chunks = ChunkBuilder(as_text(event.get("id")), self._created, "text_completion")
         reason = event.get("stop_reason")
         self._texts.append(text)
         if reason is None:

@@ -36,7 +36,7 @@ from adapters.providers.types import Image, JsonObject, Query
 _LEGAL = re.compile(r"[a-zA-Z0-9_-]")
 # Another provider may have given an earlier call an id that the API refuses.
 _CALL_IDS = ToolNames((), _LEGAL, 256)
-_THINKING = frozenset({"thinking", "redacted_thinking"})
+_THINKING = ("thinking", "redacted_thinking")
 # Parts of OpenAI's API that Claude does not take; any other type passes, for example `document`.
 _REFUSED_PARTS = frozenset({"input_audio", "file", "input_file", "input_image"})
 _NO_IMAGES: Mapping[str, Image] = {}

@@ -26,7 +26,7 @@ _BUDGETS = {"low": 1024, "medium": 4096, "high": 16384, "xhigh": 32768}
 _BUDGET_MODELS = re.compile(
     r"claude-(?:3-|(?:opus|sonnet|haiku)-4(?:-[015])?(?:[-@]20\d{6}|[-@:]v\d|$))"
 )
-_NO_THINKING = frozenset({"none", "minimal"})
+_NO_THINKING = ("none", "minimal")
 _OWN_SERVICE_TIERS = ("auto", "standard_only")
 _HARMLESS = (*HARMLESS, "seed", "verbosity")
 # Neither of the two APIs has these.

@@ -32,6 +32,7 @@ from adapters.providers.base import Adapter, StreamParser
 from adapters.providers.canonical_answers import (
     WALL_CLOCK,
     Clock,
+    encode_reported,
     parse_error_detail,
     parse_json_object,
 )
@@ -153,7 +154,7 @@ class AnthropicAdapter(Adapter):
 
     def _reported(self, body: JsonObject) -> AdapterError:
         """Return the error that an event, or an answer with status 200, carries."""
-        answer = HttpAnswer(200, {}, orjson.dumps(body))
+        answer = HttpAnswer(200, {}, encode_reported(body))
         cls = classify_error(error_type(body))
         return cls(self._dialect.provider, parse_error_detail(answer, self._secret))
 
