@@ -15,7 +15,6 @@ from control_plane.permissions import require_admin
 from control_plane.principal import Principal
 from control_plane.store.database import Database, Transaction, is_storable
 from control_plane.store.principal_store import find_principal, load_principals
-from control_plane.store.tables import PrincipalKind
 from control_plane.store.token_store import (
     ADMIN_TOKEN_ID,
     StoredToken,
@@ -86,22 +85,23 @@ class Tokens:
         return await self._create(caller.id, caller.name, wanted)
 
     async def create_on_behalf(
-        self, caller: Principal, application_id: str, wanted: NewToken
+        self, caller: Principal, name: str, wanted: NewToken
     ) -> CreatedToken:
-        """Create a token of a service principal.
+        """Create a token of the principal called `name`.
 
         Raises:
             PermissionDenied: The caller is no administrator.
-            NotFound: There is no such service principal.
+            NotFound: There is no such principal.
             InvalidParameter: The comment or the lifetime is out of bounds.
-            QuotaExceeded: The service principal has too many tokens.
+            QuotaExceeded: That principal has too many tokens.
         """
         require_admin(caller)
         async with self._database.read() as session:
-            owner = await find_principal(session, application_id)
-        if owner is None or owner.kind is not PrincipalKind.SERVICE_PRINCIPAL:
+            owner = await find_principal(session, name)
+        if owner is None:
             raise NotFound(
-                f"There is no service principal with the application id '{application_id[:100]}'."
+                f"There is no service principal with the application id '{name[:100]}', and no "
+                "user of that name."
             )
         return await self._create(owner.id, owner.name, wanted)
 

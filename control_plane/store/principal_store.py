@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, func, or_
+from sqlalchemy import ColumnElement, func
 from sqlalchemy.orm import Mapped
 from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -136,8 +136,8 @@ async def list_principals(
 
 def equals(column: Mapped[str], value: str) -> ColumnElement[bool]:
     """Return the condition that `column` is `value`, upper and lower case alike."""
-    # The databases differ in which letters `lower` knows, but none takes a text for another.
-    return or_(column == value, func.lower(column) == value.lower())
+    # The databases differ in which letters `lower` knows, but none takes one text for another.
+    return func.lower(column) == func.lower(value)
 
 
 async def insert_principal(transaction: Transaction, new: StoredPrincipal) -> int:

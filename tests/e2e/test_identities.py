@@ -68,8 +68,8 @@ def statuses(system: System, token: str, name: str) -> set[int]:
     return found
 
 
-def token_of(workspace: WorkspaceClient, application_id: str) -> str:
-    made = workspace.token_management.create_obo_token(application_id, comment="of a test")
+def token_of(workspace: WorkspaceClient, name: str) -> str:
+    made = workspace.token_management.create_obo_token(name, comment="of a test")
     return str(made.token_value)
 
 
@@ -92,7 +92,7 @@ def test_me(workspace: WorkspaceClient, system: System) -> None:
     assert own.service_principals_v2.get(str(robot.id)) == robot
 
 
-def test_life_of_a_user(workspace: WorkspaceClient) -> None:
+def test_life_of_a_user(workspace: WorkspaceClient, system: System) -> None:
     users = workspace.users_v2
     made = users.create(user_name="ann@example.com", display_name="Ann A.")
     assert made.id is not None
@@ -121,7 +121,11 @@ def test_life_of_a_user(workspace: WorkspaceClient) -> None:
     with pytest.raises(ResourceConflict, match=r"called 'ANN@example\.com' already"):
         users.create(user_name="ANN@example.com")
 
+    own = connect(system, token_of(workspace, "ann@example.com"))
+    assert own.current_user.me() == users.get(made.id)
     users.delete(made.id)
+    with pytest.raises(Unauthenticated):
+        own.current_user.me()
     with pytest.raises(NotFound, match=f"no user with the id '{made.id}'"):
         users.get(made.id)
     with pytest.raises(NotFound):
@@ -301,7 +305,7 @@ def test_management_of_tokens(workspace: WorkspaceClient, system: System) -> Non
         with pytest.raises(BadRequest, match="MODELPLANE_ADMIN_TOKEN"):
             delete("admin")
     with pytest.raises(ResourceDoesNotExist, match="no service principal"):
-        management.create_obo_token("admin")
+        management.create_obo_token("nobody")
 
 
 def test_every_change_holds_on_every_worker_at_once(
