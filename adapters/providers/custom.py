@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from modelserving.v1.external_model_pb2 import CustomProviderConfig, ExternalModel
 
 from adapters.providers.errors import ConfigRefused
-from adapters.providers.openai import OpenAiAdapter, require_key
+from adapters.providers.keyed import check_key
+from adapters.providers.openai import OpenAiAdapter
 from adapters.providers.types import Task
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
@@ -52,7 +53,7 @@ def build_custom_adapter(model: ExternalModel) -> OpenAiAdapter:
 def _credential(config: CustomProviderConfig) -> tuple[str, str, str]:
     """Return name and value of the header that carries the credential, and the credential."""
     if config.HasField("bearer_token_auth"):
-        token = require_key(config.bearer_token_auth.token_plaintext, "bearer_token_auth.token")
+        token = check_key("bearer_token_auth.token", config.bearer_token_auth.token_plaintext)
         return "authorization", f"Bearer {token}", token
     auth = config.api_key_auth
     name = auth.key.strip().lower()
@@ -61,7 +62,7 @@ def _credential(config: CustomProviderConfig) -> tuple[str, str, str]:
             f"api_key_auth.key '{auth.key}' cannot carry a key: give the name of a header, for "
             "example x-api-key"
         )
-    value = require_key(auth.value_plaintext, "api_key_auth.value")
+    value = check_key("api_key_auth.value", auth.value_plaintext)
     return name, value, value
 
 

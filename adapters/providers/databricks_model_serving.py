@@ -16,7 +16,8 @@ from urllib.parse import quote, urlsplit
 from modelserving.v1.external_model_pb2 import ExternalModel
 
 from adapters.providers.errors import ConfigRefused, MalformedAnswer
-from adapters.providers.openai import OpenAiAdapter, OpenAiStreamParser, require_key
+from adapters.providers.keyed import check_key
+from adapters.providers.openai import OpenAiAdapter, OpenAiStreamParser
 from adapters.providers.types import HttpAnswer, JsonObject, Query, Task
 
 
@@ -66,7 +67,7 @@ def build_databricks_adapter(model: ExternalModel) -> DatabricksAdapter:
     if model.task not in set(Task):
         raise ConfigRefused(f"task '{model.task}' is not served by databricks-model-serving")
     config = model.databricks_model_serving_config
-    token = require_key(config.databricks_api_token_plaintext, "databricks_api_token")
+    token = check_key("databricks_api_token", config.databricks_api_token_plaintext)
     workspace = _workspace(config.databricks_workspace_url)
     url = f"{workspace}/serving-endpoints/{quote(model.name, safe='')}/invocations"
     headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}

@@ -19,6 +19,11 @@ import orjson
 from modelserving.v1.external_model_pb2 import ExternalModel, OpenAiConfig
 
 from adapters.providers.base import Adapter
+from adapters.providers.canonical_answers import (
+    encode_reported,
+    parse_error_detail,
+    parse_json_object,
+)
 from adapters.providers.credentials import Credential
 from adapters.providers.errors import (
     AdapterError,
@@ -30,6 +35,7 @@ from adapters.providers.errors import (
     classify,
     parse_retry_after,
 )
+from adapters.providers.keyed import check_key
 from adapters.providers.microsoft_entra import EntraTokens
 from adapters.providers.sse import SseParser
 from adapters.providers.types import (
@@ -105,7 +111,7 @@ class OpenAiAdapter(Adapter):
     def parse_answers(self, query: Query, answers: Sequence[HttpAnswer]) -> JsonObject:
         """Return the answer in the response; see `Adapter`."""
         del query
-        answer = _parse_object(self._provider, answers[0].body)
+        answer = parse_json_object(self._provider, answers[0].body)
         if _is_error(answer):
             raise self._reported(answer)
         return answer
@@ -117,11 +123,7 @@ class OpenAiAdapter(Adapter):
 
     def parse_error(self, answer: HttpAnswer) -> AdapterError:
         """Return the error in a failed response; see `Adapter`."""
-        text = answer.body.decode(errors="replace").replace(self._secret, "[redacted]")
-        try:
-            detail: object = orjson.loads(text)
-        except orjson.JSONDecodeError:
-            detail = text.strip() or f"HTTP status {answer.status} with an empty body"
+        detail = parse_error_detail(answer, self._secret)
         cls = classify(answer.status)
         if cls.retryable and _error_code(detail) in _QUOTA_CODES:
             cls = QuotaExhausted
@@ -132,7 +134,7 @@ class OpenAiAdapter(Adapter):
         code = _error_code(answer)
         known = isinstance(code, int) and _CLIENT_ERRORS_AND_UP <= code < _STATUS_LIMIT
         status = code if known and isinstance(code, int) else 500
-        return self.parse_error(HttpAnswer(status, {}, orjson.dumps(answer)))
+        return self.parse_error(HttpAnswer(status, {}, encode_reported(answer)))
 
 
 class EntraOpenAiAdapter(OpenAiAdapter):
@@ -214,7 +216,7 @@ class OpenAiStreamParser:
         if event == _DONE:
             self.ended = True
             return None
-        chunk = _parse_object(self._provider, event)
+        chunk = parse_json_object(self._provider, event)
         if _is_error(chunk):
             raise self._reported(chunk)
         if chunk.get("usage"):
@@ -249,7 +251,7 @@ def build_openai_adapter(model: ExternalModel) -> OpenAiAdapter:
         case "" | "openai":
             return _openai(model, config, path)
         case "azure":
-            key = require_key(config.openai_api_key_plaintext, "openai_api_key")
+            key = check_key("openai_api_key", config.openai_api_key_plaintext)
             url = _azure_url(config, path)
             headers = {"api-key": key, **_JSON}
             return OpenAiAdapter(model.provider, url, headers, key, None)
@@ -262,21 +264,8 @@ def build_openai_adapter(model: ExternalModel) -> OpenAiAdapter:
             )
 
 
-def require_key(key: str, name: str) -> str:
-    """Return the credential in the field `name`.
-
-    Raises:
-        ConfigRefused: There is none, or an HTTP header cannot carry it.
-    """
-    if not key:
-        raise ConfigRefused(f"{name} has no value")
-    if not (key.isascii() and key.isprintable()):
-        raise ConfigRefused(f"{name} holds characters that an HTTP header cannot carry")
-    return key
-
-
 def _openai(model: ExternalModel, config: OpenAiConfig, path: str) -> OpenAiAdapter:
-    key = require_key(config.openai_api_key_plaintext, "openai_api_key")
+    key = check_key("openai_api_key", config.openai_api_key_plaintext)
     headers = {"authorization": f"Bearer {key}", **_JSON}
     if config.openai_organization:
         headers["openai-organization"] = config.openai_organization
@@ -339,16 +328,6 @@ def _join(base: str, path: str, query: Mapping[str, str], default_path: str = ""
     root = parts.path.rstrip("/") or default_path
     queries = "&".join(filter(None, (parts.query, urlencode(query))))
     return urlunsplit((parts.scheme, parts.netloc, root + path, queries, ""))
-
-
-def _parse_object(provider: str, data: bytes) -> JsonObject:
-    try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise MalformedAnswer(provider, "the provider's answer is not JSON") from error
-    if not isinstance(value, dict):
-        raise MalformedAnswer(provider, "the provider's answer is not a JSON object")
-    return value
 
 
 def _is_error(answer: JsonObject) -> bool:

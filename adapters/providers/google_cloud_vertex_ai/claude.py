@@ -9,14 +9,16 @@ Built by `provider.py`; `anthropic/messages.py` and `anthropic/answers.py` trans
 
 from collections.abc import Mapping, Sequence
 
-import orjson
-
 from adapters.providers.anthropic.answers import MessagesStreamParser, parse_message
 from adapters.providers.anthropic.messages import Dialect, build_messages_body, tool_names
 from adapters.providers.anthropic.parameters import takes_budgets
 from adapters.providers.anthropic.provider import classify_error, error_type
 from adapters.providers.canonical import read_image_urls
-from adapters.providers.canonical_answers import parse_error_detail, parse_json_object
+from adapters.providers.canonical_answers import (
+    encode_reported,
+    parse_error_detail,
+    parse_json_object,
+)
 from adapters.providers.errors import AdapterError, parse_retry_after
 from adapters.providers.google_cloud_vertex_ai.adapter import Target, VertexAdapter
 from adapters.providers.google_cloud_vertex_ai.errors import build_error
@@ -74,7 +76,7 @@ class ClaudeAdapter(VertexAdapter):
 
     def _reported(self, body: JsonObject) -> AdapterError:
         """Return the error that an event, or an answer with status 200, carries."""
-        detail = parse_error_detail(HttpAnswer(200, {}, orjson.dumps(body)), self._token)
+        detail = parse_error_detail(HttpAnswer(200, {}, encode_reported(body)), self._token)
         kind = error_type(detail)
         if kind is None:
             return build_error(self._target.provider, detail)

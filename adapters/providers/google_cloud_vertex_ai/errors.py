@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 import orjson
 
+from adapters.providers.canonical_answers import parse_error_detail
 from adapters.providers.errors import (
     AdapterError,
     MalformedAnswer,
@@ -66,14 +67,7 @@ def parse_failure(provider: str, answer: HttpAnswer, secret: str) -> AdapterErro
         answer: The response.
         secret: To be removed from what the provider says; may be empty.
     """
-    text = answer.body.decode(errors="replace")
-    if secret:
-        text = text.replace(secret, "[redacted]")
-    try:
-        detail: object = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        detail = text.strip() or f"HTTP status {answer.status} with an empty body"
-    return build_error(provider, detail, answer)
+    return build_error(provider, parse_error_detail(answer, secret), answer)
 
 
 def build_error(provider: str, detail: object, answer: HttpAnswer | None = None) -> AdapterError:

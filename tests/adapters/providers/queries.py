@@ -21,6 +21,8 @@ JSON: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=5,
 )
+# The parser takes it, the encoder does not.
+_DEEP: Any = json.loads("[" * 300 + "]" * 300)
 ODD_VALUES: Sequence[Any] = (
     None,
     True,
@@ -37,6 +39,7 @@ ODD_VALUES: Sequence[Any] = (
     [{}],
     {},
     {"x": []},
+    _DEEP,
 )
 _NAMES = st.sampled_from(["get_weather", "clock", "look-up_2", "x" * 64])
 _SCHEMAS = st.sampled_from(

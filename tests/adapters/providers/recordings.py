@@ -126,8 +126,13 @@ Path: TypeAlias = tuple[str | int, ...]
 
 
 def paths(document: Any, path: Path = ()) -> list[Path]:
-    """Return where values stand in a document; of long lists, the first ones only."""
+    """Return where values stand in a document, and where an error would.
+
+    Of long lists, the first values only.
+    """
     found = [path]
+    if isinstance(document, dict) and not path:
+        found.append(("error",))
     if isinstance(document, dict):
         for name, value in document.items():
             found += paths(value, (*path, name))
@@ -152,5 +157,6 @@ def put(document: Any, path: Path, value: Any) -> Any:
     if not path:
         return value
     changed = document.copy()
-    changed[path[0]] = put(document[path[0]], path[1:], value)
+    inner = put(document[path[0]], path[1:], value) if path[1:] else value
+    changed[path[0]] = inner
     return changed

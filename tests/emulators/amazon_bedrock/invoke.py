@@ -320,7 +320,11 @@ def _command_events(whole: Json) -> list[Json]:
         for at, generation in enumerate(generations)
         for token in tokens_of(generation["text"])
     ]
-    return [*parts, {"is_finished": True, "finish_reason": generations[0]["finish_reason"]}]
+    last: Json = {"is_finished": True, "finish_reason": generations[0]["finish_reason"]}
+    if len(generations) > 1:
+        # As in Cohere's own streams.
+        last["response"] = {"generations": generations}
+    return [*parts, last]
 
 
 def _titan_events(whole: Json) -> list[Json]:
