@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import grpc
+from modelserving.snapshot.v1.quota_service_pb2_grpc import add_QuotaServiceServicer_to_server
 from modelserving.snapshot.v1.snapshot_service_pb2_grpc import (
     add_SnapshotServiceServicer_to_server,
 )
@@ -53,6 +54,8 @@ from control_plane.oauth import OAuth
 from control_plane.oauth_servicer import OAuthServicer
 from control_plane.outside_issuers import OutsideIssuers, parse_issuers
 from control_plane.permission_servicer import PermissionServicer
+from control_plane.quota import Quota
+from control_plane.quota_servicer import QuotaServicer
 from control_plane.scope_acls import ScopeAcls
 from control_plane.secret_servicer import SecretServicer
 from control_plane.secret_stores.declarations import opened_stores
@@ -84,6 +87,10 @@ API_SERVICES = (
     "modelserving.v1.PermissionService",
     "modelserving.v1.SecretService",
     "modelserving.v1.TokenService",
+)
+INTERNAL_SERVICES = (
+    "modelserving.snapshot.v1.QuotaService",
+    "modelserving.snapshot.v1.SnapshotService",
 )
 # Reflection through Envoy's port is answered here, so it also describes the workers' services.
 REFLECTED_SERVICES = (
@@ -232,9 +239,7 @@ async def _start_servers(
         prepare_timeout_ms=int(settings.prepare_timeout_seconds * 1000),
     )
     endpoint_settings = EndpointSettings(database, push.rollout)
-    secrets = Secrets(
-        database, vault.sealer, push.rollout, system_clock, vault.stores.by_scope
-    )
+    secrets = Secrets(database, vault.sealer, push.rollout, system_clock, vault.stores.by_scope)
     add_EndpointServiceServicer_to_server(
         EndpointServicer(endpoints, endpoint_settings, ConfigHistory(database)), api
     )
@@ -245,10 +250,7 @@ async def _start_servers(
     _add_identities(settings, database, push.rollout, api)
     _add_login(vault, push.rollout, api)
     add_AuditServiceServicer_to_server(AuditServicer(AuditTrail(database)), api)
-    internal = new_server(["modelserving.snapshot.v1.SnapshotService"], health.servicer)
-    add_SnapshotServiceServicer_to_server(
-        SnapshotServicer(push.cache, push.watchers, push.rollout), internal
-    )
+    internal = _new_internal_server(database, push, health)
     snapshot_credentials = server_credentials(settings.tls) if settings.tls else None
     snapshot_port = await stack.enter_async_context(
         running(internal, settings.snapshot_listen, 1.0, snapshot_credentials)
@@ -261,6 +263,18 @@ async def _start_servers(
     await health.set_serving(serving=True)
     stack.push_async_callback(health.set_serving, serving=False)
     return Ports(api_port, snapshot_port)
+
+
+def _new_internal_server(database: Database, push: _Push, health: Health) -> grpc.aio.Server:
+    """Return the server that workers alone reach."""
+    internal = new_server(INTERNAL_SERVICES, health.servicer)
+    add_SnapshotServiceServicer_to_server(
+        SnapshotServicer(push.cache, push.watchers, push.rollout), internal
+    )
+    # A process alone has its own time; replicas have that of the database that they share.
+    quota = Quota(database, None if database.is_postgresql else system_clock)
+    add_QuotaServiceServicer_to_server(QuotaServicer(quota), internal)
+    return internal
 
 
 async def _start_audit_log(

@@ -1,0 +1,149 @@
+"""Grants workers slices of limits, so that all slices of a window together stay within them.
+
+Before: `quota_servicer`. After: `store.quota_store`. The worker's side is its `quota`.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from control_plane.clock import Clock
+from control_plane.errors import StoreUnavailable
+from control_plane.store.database import Database, Transaction
+from control_plane.store.quota_store import (
+    Counter,
+    lock_counters,
+    read_time,
+    remove_counters,
+    save_counters,
+)
+
+WINDOW_MS = 60_000
+# Debt that nobody asked to use more after for so long is forgiven.
+_KEEP_WINDOWS = 10
+# Of what is left, a worker gets ahead of need at most its share when it is split this often among
+# all workers: the less is left, the smaller the slices, so that few requests are refused while
+# another worker still has some.
+_SPLIT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a worker needs of one counter; see `quota_service.proto`."""
+
+    key: bytes
+    limit: int
+    needed: int = 0
+    wanted: int = 0
+    returned: int = 0
+    returned_window: int = 0
+    debt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a worker got of one counter, and what is left of it for all."""
+
+    granted: int
+    remaining: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """What a worker got.
+
+    Attributes:
+        window: Window in which it may be used: minutes since the epoch.
+        remaining_ms: Time from the grant to the end of the window.
+        grants: In the order of the demands.
+    """
+
+    window: int
+    remaining_ms: int
+    grants: Sequence[Grant]
+
+
+class Quota:
+    """Owns the counters; any number of replicas on one PostgreSQL own them together."""
+
+    def __init__(self, database: Database, clock: Clock | None) -> None:
+        """Count in `database`.
+
+        Args:
+            database: Where the counters are.
+            clock: Time of the windows; None: PostgreSQL's own, which all replicas share.
+        """
+        self._database = database
+        self._clock = clock
+        self._seen: dict[str, int] = {}
+        self._swept_window = 0
+
+    async def lease(self, worker_id: str, demands: Sequence[Demand]) -> Lease:
+        """Grant what can be granted, all in one transaction.
+
+        Raises:
+            StoreUnavailable: The database does not answer.
+        """
+        async with self._database.write() as transaction:
+            counters = await lock_counters(
+                transaction,
+                [demand.key for demand in demands],
+                is_postgresql=self._database.is_postgresql,
+            )
+            # After the locks, since waiting for them may have taken into the next window.
+            now_ms = await self._now_ms(transaction)
+            window = now_ms // WINDOW_MS
+            workers = self._note_worker(worker_id, window)
+            grants = [_grant(counters[demand.key], demand, window, workers) for demand in demands]
+            if counters:
+                await save_counters(transaction, counters)
+        await self._sweep(window)
+        return Lease(window, WINDOW_MS - now_ms % WINDOW_MS, grants)
+
+    async def _now_ms(self, transaction: Transaction) -> int:
+        return self._clock() if self._clock else await read_time(transaction)
+
+    def _note_worker(self, worker_id: str, window: int) -> int:
+        """Return the number of workers that asked in this window or the one before."""
+        if window not in self._seen.values():
+            self._seen = {name: seen for name, seen in self._seen.items() if seen == window - 1}
+        self._seen[worker_id] = window
+        return len(self._seen)
+
+    async def _sweep(self, window: int) -> None:
+        """Delete what old windows left behind, once in each window."""
+        if self._swept_window == window:
+            return
+        self._swept_window = window
+        # The lease is committed by now: it is not to fail because of this.
+        with suppress(StoreUnavailable):
+            async with self._database.write() as transaction:
+                await remove_counters(transaction, window - _KEEP_WINDOWS)
+
+
+def _grant(counter: Counter, demand: Demand, window: int, workers: int) -> Grant:
+    """Move a counter on to `window`, settle, and grant what may be."""
+    _enter_window(counter, demand.limit, window)
+    if demand.returned_window == counter.window:
+        counter.granted = max(0, counter.granted - demand.returned)
+    owed = counter.debt + demand.debt
+    paid = min(owed, max(0, demand.limit - counter.granted))
+    counter.debt = owed - paid
+    counter.granted += paid
+    remaining = max(0, demand.limit - counter.granted)
+    ahead = min(demand.wanted, remaining // (_SPLIT * workers))
+    granted = min(remaining, max(demand.needed, ahead))
+    counter.granted += granted
+    return Grant(granted, remaining - granted)
+
+
+def _enter_window(counter: Counter, limit: int, window: int) -> None:
+    # A clock that was set back by a window does not open that window again; one that had been far
+    # ahead is not waited for.
+    if counter.window in (window, window + 1):
+        return
+    # Windows that nobody asked in have paid, too.
+    skipped = max(0, window - counter.window - 1)
+    counter.debt = max(0, counter.debt - limit * skipped)
+    counter.granted = 0
+    counter.window = window
