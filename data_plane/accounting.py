@@ -66,12 +66,17 @@ class Record:
     attempts: list[Attempt] = field(default_factory=list)
 
 
-def attempt_headers(record: Record) -> Metadata:
-    """Return the metadata that tells of attempts that failed; empty where none did."""
+def attempt_headers(record: Record, under_way: int = 0) -> Metadata:
+    """Return the metadata that tells of attempts that failed; empty where none did.
+
+    Args:
+        record: Holds the attempts that have ended.
+        under_way: 1 while one that has not ended is being answered.
+    """
     failed = [f"{attempt.entity}={attempt.error}" for attempt in record.attempts if attempt.error]
     if not failed:
         return ()
-    return ((ATTEMPTS, str(len(record.attempts))), (ATTEMPT_ERRORS, ", ".join(failed)))
+    return ((ATTEMPTS, str(len(record.attempts) + under_way)), (ATTEMPT_ERRORS, ", ".join(failed)))
 
 
 class Ledger(Protocol):

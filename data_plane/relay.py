@@ -69,7 +69,7 @@ class Exchange:
         request_id = (REQUEST_ID, self.call.request_id)
         own = (*entity.headers, request_id, *self.admission.headers)
         if self.record.attempts:
-            own += attempt_headers(self.record)
+            own += attempt_headers(self.record, under_way=1)
         return (*own, (ADAPTED_PARAMS, ", ".join(plan.adapted))) if plan.adapted else own
 
 
