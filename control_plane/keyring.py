@@ -71,6 +71,11 @@ class DeploymentKeys:
                 _log.error("cannot read the master keys", extra=log_fields(error=str(error)))
         return [*self._before, *self._in_file]
 
+    @property
+    def file(self) -> KeyFile | None:
+        """The file that holds the current key; None: it is elsewhere."""
+        return None if self._before else self._file
+
     def _read_file(self) -> None:
         if self._file is None:
             return

@@ -24,6 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             from control_plane.__main__ import main as run  # noqa: PLC0415 - one part per process
         case ["worker"]:
             from data_plane.__main__ import main as run  # noqa: PLC0415 - one part per process
+        case ["keys"]:
+            from control_plane.keys import main as run  # noqa: PLC0415 - one part per process
         case ["local-model"]:
             from deploy.local_model import main as run  # noqa: PLC0415 - one part per process
         case _:
@@ -120,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     # Dispatched before this parser; listed here for the help page.
     commands.add_parser("control-plane", help="run a control plane", add_help=False)
     commands.add_parser("worker", help="run a data-plane worker", add_help=False)
+    commands.add_parser("keys", help="list, replace and drop master keys", add_help=False)
     commands.add_parser("local-model", help="run the small local model", add_help=False)
     _add_envoy_config(commands)
     _add_certs(commands)

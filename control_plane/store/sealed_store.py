@@ -12,8 +12,9 @@ from sqlalchemy import and_, select, tuple_, update
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from control_plane.store.database import Transaction
-from control_plane.store.tables import CredentialRow, SecretRow
+from control_plane.store.database import Database, Transaction
+from control_plane.store.issuer_store import signing_key_place
+from control_plane.store.tables import CredentialRow, SecretRow, SigningKeyRow
 
 # Primary key of a row.
 _Key = tuple[str | int, ...]
@@ -52,6 +53,7 @@ class SealedTable:
 SEALED: Sequence[SealedTable] = (
     SealedTable(SecretRow, ("scope", "key"), lambda *name: secret_place(name)),
     SealedTable(CredentialRow, ("endpoint_id", "version", "path"), credential_place),
+    SealedTable(SigningKeyRow, ("id",), signing_key_place),
 )
 
 
@@ -88,3 +90,12 @@ async def replace_sealed(
         .values(sealed=sealed)
     )
     return bool((await transaction.session.exec(statement)).rowcount)
+
+
+async def forget_replaced(database: Database) -> None:
+    """Take what was replaced out of SQLite's log, as far as nobody reads it."""
+    if not database.is_postgresql:
+        async with database.engine.connect() as connection:
+            # Not inside a transaction.
+            raw = await connection.get_raw_connection()
+            await raw.driver_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
