@@ -14,6 +14,22 @@ from deploy.envoy.routes import build_route_config
 # gRPC servers take 64 KiB of metadata (`adapters/rpc/server.py`), of which Envoy adds some.
 _MAX_HEADERS_KIB = 48
 
+# What proxies tell of callers, and credentials that are not for this deployment: nothing behind
+# Envoy may come to rely on them, or pass them on.
+_FOREIGN = (
+    "forwarded",
+    "x-forwarded",
+    "x-real-ip",
+    "x-remote-user",
+    "x-remote-address",
+    "proxy-authorization",
+    "cookie",
+    "x-api-key",
+    "api-key",
+    "x-goog-api-key",
+    "x-amz-security-token",
+)
+
 
 def build_listener(options: EnvoyOptions) -> Block:
     """Return the listener of the public port."""
@@ -94,6 +110,7 @@ def _client_headers() -> Block:
                         remove_all_but(HOPS, prefix="x-modelplane-"),
                         remove(prefix="x-forwarded-"),
                         remove(prefix="x-envoy-"),
+                        *({"remove": name} for name in _FOREIGN),
                     ],
                 },
             }

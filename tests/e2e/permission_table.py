@@ -9,6 +9,7 @@ one more of the kind, for this call alone, and `$new` a name that is free.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum
+from uuid import NAMESPACE_DNS, uuid5
 
 from tests.e2e.rest import Json
 
@@ -48,8 +49,9 @@ class Role:
 
     @property
     def name(self) -> str:
-        """Name of its principal."""
-        return f"matrix-{self.way.name}-{self.rank.name}".lower()
+        """What it is granted by: its user name, application id or group."""
+        name = f"matrix-{self.way.name}-{self.rank.name}".lower()
+        return str(uuid5(NAMESPACE_DNS, name)) if self.way is Way.ROBOT else name
 
 
 GRANTED = (Rank.VIEW, Rank.QUERY, Rank.MANAGE)
@@ -212,6 +214,8 @@ ROWS: Mapping[str, Row] = {
     ),
     "IdentityService.PatchGroup": Row(ADMIN, {"id": "$group", "patch": _EMPTY}, in_turn=True),
     "IdentityService.DeleteGroup": Row(ADMIN, {"id": "$spare_group"}),
+    # The audit log
+    "AuditService.ListAuditEvents": Row(ADMIN, {"max_results": 1}),
     # Access tokens
     "TokenService.CreateToken": Row(ANYONE, {"comment": "x"}),
     "TokenService.ListTokens": Row(ANYONE, {}),

@@ -62,5 +62,5 @@ def test_nothing_confidential_is_logged_or_stored(
 
 def test_files_are_readable_by_their_owner_only(system: System) -> None:
     assert system.data_dir.stat().st_mode & 0o077 == 0
-    for name in ("master-key", "worker-token"):
+    for name in ("master-key", "tls/ca.key", "tls/worker.key", "tls/control-plane.key"):
         assert (system.data_dir / name).stat().st_mode & 0o077 == 0

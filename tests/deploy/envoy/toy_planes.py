@@ -99,11 +99,13 @@ class ToyInference(inference_service_pb2_grpc.InferenceServiceServicer):
         self.cancelled = asyncio.Event()
         self.go_on = asyncio.Event()
         self.last: inference_service_pb2.QueryRequest | None = None
+        self.metadata: dict[str, str] = {}
 
     async def Query(  # noqa: N802 - the RPC's name
         self, request: inference_service_pb2.QueryRequest, context: Context
     ) -> AsyncIterator[httpbody_pb2.HttpBody]:
         self.last = request
+        self.metadata = dict(as_mapping(context.invocation_metadata()))
         self.seen[request.name] += 1
         try:
             body = json.loads(request.payload.data)
