@@ -137,7 +137,9 @@ class ClientSecrets:
             owner = await _find(transaction.session, principal_id)
             held = await list_client_secrets(transaction.session, principal_id)
             if secret_id not in {item.id for item in held}:
-                raise NotFound(f"There is no client secret with the id '{secret_id[:100]}'.")
+                raise NotFound(
+                    f"The service principal has no client secret with the id '{secret_id[:100]}'."
+                )
             await remove_client_secret(transaction, secret_id)
             # Later than any before, so that it voids also what was issued in the same second;
             # a login gets a time of issue that is no earlier than this.

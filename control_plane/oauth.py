@@ -131,8 +131,9 @@ def parse_login(content_type: str, form: bytes, authorization: str | None) -> Lo
         raise InvalidLogin("authorization_details are not offered; leave them out.")
     if fields.get("scope", SCOPE).split() not in ([], [SCOPE]):
         raise InvalidScope(f"The only scope that is offered is {SCOPE}.")
-    if authorization is not None:
-        return _parse_basic(authorization)
+    scheme, _, credentials = (authorization or "").strip().partition(" ")
+    if scheme.lower() == "basic":
+        return _parse_basic(credentials)
     client_id, secret = fields.get("client_id"), fields.get("client_secret")
     if not client_id or not secret:
         raise InvalidClient("Send the client id and the client secret, as HTTP Basic.")
@@ -159,13 +160,12 @@ def _parse_form(content_type: str, form: bytes) -> dict[str, str]:
     return fields
 
 
-def _parse_basic(authorization: str) -> Login:
-    scheme, _, encoded = authorization.strip().partition(" ")
+def _parse_basic(credentials: str) -> Login:
     try:
-        text = base64.b64decode(encoded.strip(), validate=True).decode()
-    except (binascii.Error, ValueError):
+        text = base64.b64decode(credentials.strip(), validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
         text = ""
-    client_id, colon, secret = text.partition(":")
-    if scheme.lower() != "basic" or not (client_id and colon and secret):
+    client_id, _, secret = text.partition(":")
+    if not client_id or not secret:
         raise InvalidClient("Send the client id and the client secret as HTTP Basic.")
     return Login(client_id, secret)

@@ -90,8 +90,17 @@ def _envoy_config(parsed: argparse.Namespace) -> None:
         workers=parse_addresses(parsed.workers),
         admin=Address.parse(parsed.admin) if parsed.admin else None,
         tls=_public_tls(parsed),
+        public_url=_public_url(parsed.public_url),
     )
     print(render(options))
+
+
+def _public_url(text: str) -> str:
+    scheme, _, rest = text.partition("://")
+    # Envoy would take what stands between two `%` for a command.
+    if text and (scheme not in ("http", "https") or not rest or set(rest) & set("%/?# ")):
+        raise ValueError(f"--public-url must be https://host or https://host:port, not {text}")
+    return text
 
 
 def _public_tls(parsed: argparse.Namespace) -> Tls | None:
@@ -185,6 +194,9 @@ def _add_envoy_config(commands: "argparse._SubParsersAction[argparse.ArgumentPar
         "--workers", default="127.0.0.1:9100", help="host:port of workers, with commas"
     )
     envoy.add_argument("--admin", help="host:port of Envoy's own admin page; none without it")
+    envoy.add_argument(
+        "--public-url", default="", help="URL that clients use, if a proxy before Envoy ends TLS"
+    )
     _add_public_tls(envoy)
 
 
