@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from random import Random
@@ -21,7 +20,7 @@ from data_plane.server import RunningWorker, running_worker
 from data_plane.settings import Settings
 from data_plane.snapshot_watcher import Clocks
 from tests.adapters.providers.upstream import Upstream
-from tests.data_plane.fakes import FakeClock, FakeControlPlane
+from tests.data_plane.fakes import FakeClock, FakeControlPlane, MovableClock
 from tests.data_plane.messages import TOKEN, external_entity
 from tests.emulators.openai import API_KEY, OpenAiEmulator
 
@@ -62,6 +61,7 @@ class System:
     emulator: OpenAiEmulator
     registry: CollectorRegistry
     channel: grpc.aio.Channel
+    time: MovableClock
 
     def entity(self, name: str = "gpt-4", **fields: str) -> Any:
         config = {"openai_api_base": self.emulator.url, "openai_api_key_plaintext": API_KEY}
@@ -155,11 +155,12 @@ async def system(control_plane: FakeControlPlane) -> AsyncIterator[System]:
         stream_idle_seconds=1.0,
         drain_seconds=1.0,
     )
-    clocks = Clocks(time.monotonic, asyncio.sleep, Random(1))
+    clock = MovableClock()
+    clocks = Clocks(clock, asyncio.sleep, Random(1))
     async with (
         OpenAiEmulator() as emulator,
         running_worker(settings, registry, clocks, lambda: WALL_MS) as worker,
         grpc.aio.insecure_channel(f"127.0.0.1:{worker.port}") as channel,
     ):
         assert (await control_plane.next()).HasField("hello")
-        yield System(worker, control_plane, emulator, registry, channel)
+        yield System(worker, control_plane, emulator, registry, channel, clock)

@@ -1,6 +1,7 @@
 """Stand-ins for what surrounds a worker."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,6 +18,16 @@ class FakeClock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class MovableClock:
+    """The monotonic clock, which a test may move on."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead
 
 
 class FakeControlPlane(pb_grpc.SnapshotServiceServicer):
