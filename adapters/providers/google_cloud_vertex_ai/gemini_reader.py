@@ -19,10 +19,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import uuid4
 
-import orjson
-
 from adapters.providers.canonical import ToolNames
-from adapters.providers.canonical_answers import Clock
+from adapters.providers.canonical_answers import Clock, dump_arguments
 from adapters.providers.errors import AdapterError, ProviderFailed, RequestRefused
 from adapters.providers.google_cloud_vertex_ai.executed_code import read_executed_code
 from adapters.providers.google_cloud_vertex_ai.gemini_counts import (
@@ -195,7 +193,7 @@ class GeminiReader:
         name = self._names.decode(as_text(call.get("name")))
         own = f"call_{self._envelope.id if self._envelope else ''}_{number}_{choice.calls}"
         choice.calls += 1
-        arguments = orjson.dumps(as_object(call.get("args"))).decode()
+        arguments = dump_arguments(self._provider, as_object(call.get("args")))
         result: JsonObject = {
             "id": given if isinstance(given, str) and given else own,
             "type": "function",

@@ -10,6 +10,17 @@ from tests.emulators.google_cloud_vertex_ai.server import VertexEmulator, origin
 _TOKEN = "ya29.emulated-1"
 _CHAT = {"messages": [{"role": "user", "content": "one two three"}]}
 _COMPLETION = {"prompt": "one two three"}
+_CITY = {"type": "object", "properties": {"city": {"type": "string"}}}
+# Thoughts, code that is run, and a tool whose name is refused as it is.
+_TOOLS = {
+    "messages": [{"role": "user", "content": "RUN get_weather, and get_weather"}],
+    "tools": [
+        {"type": "function", "function": {"name": "get_weather", "parameters": _CITY}},
+        {"type": "function", "function": {"name": "2nd clock"}},
+        {"codeExecution": {}},
+    ],
+    "reasoning_effort": "low",
+}
 
 
 def _case(
@@ -30,6 +41,7 @@ def _case(
 
 CASES: Sequence[ProviderCase] = (
     _case("gemini-1.5-pro", "llm/v1/chat", {**_CHAT, "n": 2}),
+    _case("gemini-3-pro-preview", "llm/v1/chat", _TOOLS),
     _case("claude-3-5-sonnet@20240620", "llm/v1/chat", _CHAT),
     _case("chat-bison", "llm/v1/chat", _CHAT, streams=False),
     _case("gemini-pro", "llm/v1/completions", _COMPLETION),
