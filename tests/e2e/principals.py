@@ -1,101 +1,57 @@
 """Users, groups and service principals for tests, each with an access token."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Self
-from uuid import uuid4
 
-from sqlmodel import col, delete
-
-from adapters.rpc.authorization import digest
-from control_plane.store.database import Database, Transaction
-from control_plane.store.principal_store import new_id
-from control_plane.store.tables import (
-    AccessTokenRow,
-    EventKind,
-    GroupMemberRow,
-    GroupRow,
-    PrincipalKind,
-    PrincipalRow,
-)
+from tests.e2e.rest import Json, Rest
 from tests.e2e.system import System
+
+_SCIM = "/api/2.0/preview/scim/v2"
 
 
 class Principals:
-    """Makes principals; all are gone when the block ends.
-
-    The workers know them once they know of any later change, such as a grant to one of them.
-    """
+    """Makes principals, as an administrator does; all are gone when the block ends."""
 
     def __init__(self, system: System) -> None:
-        self._url = f"sqlite:///{system.data_dir / 'modelplane.db'}"
+        self._rest = Rest(system)
         self._groups = {"admins": "1"}
-        self._made: list[str] = []
+        self._paths: list[str] = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        asyncio.run(self._remove())
+        with self._rest:
+            for path in self._paths:
+                self._rest.call("DELETE", path)
 
     def add_user(self, name: str, groups: Sequence[str] = ()) -> str:
         """Make a user and return a token of it; groups that are not there are made."""
-        return asyncio.run(self._add(PrincipalKind.USER, name, groups))
+        made = self._make("Users", {"userName": name})
+        return self._enter(made["id"], name, groups)
 
-    def add_robot(self, name: str, groups: Sequence[str] = ()) -> str:
-        """Make a service principal, whose application id is `name`, and return a token of it."""
-        return asyncio.run(self._add(PrincipalKind.SERVICE_PRINCIPAL, name, groups))
+    def add_robot(self, application_id: str, groups: Sequence[str] = ()) -> str:
+        """Make a service principal and return a token of it."""
+        made = self._make("ServicePrincipals", {"applicationId": application_id})
+        return self._enter(made["id"], application_id, groups)
 
     def leave(self, group: str) -> None:
         """Take all members out of a group."""
-        asyncio.run(self._leave(self._groups[group]))
+        self._patch(group, {"op": "remove", "path": "members"})
 
-    async def _add(self, kind: PrincipalKind, name: str, groups: Sequence[str]) -> str:
-        token = f"dapi{uuid4().hex}"
-        row = PrincipalRow(id=new_id(), kind=kind, name=name, display_name=name, created_ms=0)
-        self._made.append(row.id)
-        owned = AccessTokenRow(
-            id=uuid4().hex, digest=digest(token), principal_id=row.id, created_ms=0
-        )
-        database = Database(self._url)
-        async with database.write() as transaction:
-            transaction.session.add(row)
-            await transaction.session.flush()
-            for group in groups:
-                await self._join(transaction, group, row.id)
-            transaction.session.add(owned)
-            await transaction.revise(EventKind.PRINCIPAL, row.id)
-            await transaction.revise(EventKind.TOKEN, owned.id)
-        await database.aclose()
-        return token
+    def _make(self, collection: str, body: Json) -> Json:
+        made = self._rest.call("POST", f"{_SCIM}/{collection}", body)
+        self._paths.append(f"{_SCIM}/{collection}/{made['id']}")
+        return made
 
-    async def _join(self, transaction: Transaction, group: str, principal_id: str) -> None:
-        if group not in self._groups:
-            self._groups[group] = new_id()
-            transaction.session.add(GroupRow(id=self._groups[group], name=group, created_ms=0))
-            await transaction.session.flush()
-        member = GroupMemberRow(group_id=self._groups[group], principal_id=principal_id)
-        transaction.session.add(member)
+    def _enter(self, principal_id: str, name: str, groups: Sequence[str]) -> str:
+        for group in groups:
+            if group not in self._groups:
+                self._groups[group] = self._make("Groups", {"displayName": group})["id"]
+            self._patch(group, {"op": "add", "path": "members", "value": [{"value": principal_id}]})
+        path = "/api/2.0/token-management/on-behalf-of/tokens"
+        return str(self._rest.call("POST", path, {"application_id": name})["token_value"])
 
-    async def _leave(self, group_id: str) -> None:
-        database = Database(self._url)
-        async with database.write() as transaction:
-            query = (
-                delete(GroupMemberRow)
-                .where(col(GroupMemberRow.group_id) == group_id)
-                .returning(col(GroupMemberRow.principal_id))
-            )
-            for (principal_id,) in (await transaction.session.exec(query)).all():
-                await transaction.revise(EventKind.PRINCIPAL, principal_id)
-        await database.aclose()
-
-    async def _remove(self) -> None:
-        database = Database(self._url)
-        async with database.write() as transaction:
-            for principal_id in self._made:
-                query = delete(PrincipalRow).where(col(PrincipalRow.id) == principal_id)
-                await transaction.session.exec(query)
-                await transaction.revise(EventKind.PRINCIPAL, principal_id)
-            groups = set(self._groups.values()) - {"1"}
-            await transaction.session.exec(delete(GroupRow).where(col(GroupRow.id).in_(groups)))
-        await database.aclose()
+    def _patch(self, group: str, operation: Json) -> None:
+        path = f"{_SCIM}/Groups/{self._groups[group]}"
+        self._rest.call("PATCH", path, {"Operations": [operation]})
