@@ -57,6 +57,8 @@ def test_a_gateway_gets_its_defaults() -> None:
         rate_limits=[{"calls": 1, "tokens": 100, **MINUTE}],
         guardrails={"input": {"safety": True, "pii": {"behavior": "MASK"}}},
         fallback_config={"enabled": False},
+        retry_config={"max_retries": 0},
+        timeout_config={"first_byte_seconds": 30, "idle_seconds": 0.5},
     )
     before = AiGatewayConfig()
     before.CopyFrom(given)
@@ -98,6 +100,11 @@ LIMIT_CASES: list[tuple[list[dict[str, object]], str]] = [
     [
         *(({"rate_limits": bad}, message) for bad, message in LIMIT_CASES),
         ({"fallback_config": {}}, "fallback_config.enabled is required"),
+        ({"retry_config": {"max_retries": -1}}, "max_retries is -1; use 0 to 5"),
+        ({"retry_config": {"max_retries": 6}}, "max_retries is 6; use 0 to 5"),
+        ({"timeout_config": {"first_byte_seconds": 0}}, "first_byte_seconds is 0; use 0.1 to"),
+        ({"timeout_config": {"idle_seconds": 9999}}, "idle_seconds is 9999; use 0.1 to 3600"),
+        ({"timeout_config": {"idle_seconds": "NaN"}}, "idle_seconds is nan"),
         ({"inference_table_config": {"enabled": True, "schema_name": "s"}}, "catalog_name"),
         ({"inference_table_config": {"enabled": True, "catalog_name": "c"}}, "schema_name"),
         ({"guardrails": {"output": {"pii": {"behavior": "EAT"}}}}, "output.pii.behavior 'EAT'"),
