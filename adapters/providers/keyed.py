@@ -6,13 +6,12 @@ Each such provider's adapters extend `KeyedAdapter`; `parameters.py` reads the q
 from collections.abc import Mapping
 from typing import ClassVar
 
-import orjson
 from modelserving.v1.external_model_pb2 import ExternalModel
 
 from adapters.providers.base import Adapter
-from adapters.providers.canonical import refuse
 from adapters.providers.canonical_answers import Clock, encode_reported, parse_error_detail
 from adapters.providers.errors import AdapterError, ConfigRefused, classify, parse_retry_after
+from adapters.providers.parameters import encode_body
 from adapters.providers.types import HttpAnswer, HttpRequest, JsonObject
 
 
@@ -47,11 +46,7 @@ class KeyedAdapter(Adapter):
         return cls(self._provider, detail, parse_retry_after(answer.headers))
 
     def _request(self, body: JsonObject) -> HttpRequest:
-        try:
-            encoded = orjson.dumps(body)
-        except TypeError as error:
-            # The parser accepts deeper nesting than the encoder.
-            raise refuse(self._provider, "the body is nested too deeply") from error
+        encoded = encode_body(self._provider, body)
         return HttpRequest(self._provider, self._url, self._headers, encoded)
 
     def _reported(self, event: JsonObject) -> AdapterError:

@@ -1,8 +1,11 @@
 """The parameters of one query on their way into a provider's body: pure.
 
 An adapter takes, renames or drops those that it knows, `canonical.refuse_unsupported` refuses
-those that the provider cannot take, and what is left in `rest` passes unchanged.
+those that the provider cannot take, and what is left in `rest` passes unchanged. The finished body
+is encoded here.
 """
+
+import orjson
 
 from adapters.providers.canonical import read_stop, refuse
 from adapters.providers.errors import RequestRefused
@@ -122,3 +125,15 @@ class Parameters:
     def refusal(self, message: str) -> RequestRefused:
         """Return the refusal of the query."""
         return refuse(self.provider, message)
+
+
+def encode_body(provider: str, body: JsonObject) -> bytes:
+    """Return the body of a request to a provider.
+
+    Raises:
+        RequestRefused: It is nested more deeply than the encoder goes; the parser goes deeper.
+    """
+    try:
+        return orjson.dumps(body)
+    except TypeError as error:
+        raise refuse(provider, "the body is nested too deeply") from error

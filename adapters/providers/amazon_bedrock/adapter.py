@@ -6,16 +6,14 @@ Extended by one adapter for each task; `provider.py` chooses among them.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import orjson
-
 from adapters.providers.amazon_bedrock.errors import parse_http_error, refuses_key
 from adapters.providers.amazon_bedrock.models import base_model, build_url
 from adapters.providers.amazon_bedrock.signing import AwsKey, sign
 from adapters.providers.base import Adapter
-from adapters.providers.canonical import refuse
 from adapters.providers.canonical_answers import Clock
 from adapters.providers.credentials import Credential, CredentialSource
 from adapters.providers.errors import AdapterError
+from adapters.providers.parameters import encode_body
 from adapters.providers.types import HttpAnswer, HttpRequest, JsonObject
 
 REQUEST_ID = "x-amzn-requestid"
@@ -83,11 +81,7 @@ class BedrockAdapter(Adapter):
         Raises:
             RequestRefused: The body cannot be encoded.
         """
-        try:
-            encoded = orjson.dumps(body)
-        except TypeError as error:
-            # The parser accepts deeper nesting than the encoder.
-            raise refuse(self._target.provider, "the body is nested too deeply") from error
+        encoded = encode_body(self._target.provider, body)
         url = build_url(self._target.region, self._target.model_id, operation)
         headers = {"content-type": "application/json", "accept": _ACCEPT[operation]}
         return HttpRequest(self._target.provider, url, headers, encoded)

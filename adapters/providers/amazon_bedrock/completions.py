@@ -170,8 +170,9 @@ class LegacyClaudeAdapter(InvokeAdapter):
         return parse_complete(self._target.provider, query, named, self._created())
 
     def _reader(self, query: Query) -> EventReader:
-        parser = CompleteStreamParser(self._target.provider, query, self._created(), self._reported)
-        return _NamingReader(parser, self._answer_id())
+        return CompleteStreamParser(
+            self._target.provider, query, self._created(), self._reported, self._answer_id()
+        )
 
 
 class CommandAdapter(InvokeAdapter):
@@ -288,25 +289,6 @@ class _InvokeStreamParser(EventStreamParser):
             yield _with_counts(chunk, [counts])
         self.usage = self._reader.usage or self.usage
         self.ended = self._reader.ended
-
-
-class _NamingReader:
-    """Gives the events of a reader an id, where the model gives none."""
-
-    def __init__(self, reader: EventReader, answer_id: str) -> None:
-        self._reader = reader
-        self._answer_id = answer_id
-
-    @property
-    def ended(self) -> bool:
-        return self._reader.ended
-
-    @property
-    def usage(self) -> Usage | None:
-        return self._reader.usage
-
-    def take(self, event: JsonObject) -> Iterator[JsonObject]:
-        return self._reader.take({"id": self._answer_id, **event})
 
 
 class _PromptReader:

@@ -95,7 +95,14 @@ def parse_complete(provider: str, query: Query, answer: JsonObject, created: int
 class CompleteStreamParser(SseStreamParser):
     """Parses one streamed completion, from bytes or from events that are framed already."""
 
-    def __init__(self, provider: str, query: Query, created: int, reported: ReportedError) -> None:
+    def __init__(
+        self,
+        provider: str,
+        query: Query,
+        created: int,
+        reported: ReportedError,
+        answer_id: str = "",
+    ) -> None:
         """Start before the first byte.
 
         Args:
@@ -103,11 +110,13 @@ class CompleteStreamParser(SseStreamParser):
             query: The query, whose prompt is counted.
             created: Seconds since the epoch.
             reported: Returns the error that an event reports.
+            answer_id: Id of the answer, for events that have none.
         """
         super().__init__(provider)
         self._query = query
         self._created = created
         self._reported = reported
+        self._answer_id = answer_id
         self._texts: list[str] = []
 
     def take(self, event: JsonObject) -> Iterator[JsonObject]:
@@ -117,7 +126,8 @@ class CompleteStreamParser(SseStreamParser):
         text = event.get("completion")
         if self.ended or not isinstance(text, str):
             return
-        chunks = ChunkBuilder(as_text(event.get("id")), self._created, "text_completion")
+        answer_id = as_text(event.get("id")) or self._answer_id
+        chunks = ChunkBuilder(answer_id, self._created, "text_completion")
         reason = event.get("stop_reason")
         self._texts.append(text)
         if reason is None:

@@ -11,7 +11,6 @@ Built by `registry.py`; sent by `http.py`.
 
 from collections.abc import Mapping, Sequence
 
-import orjson
 from modelserving.v1.external_model_pb2 import ExternalModel
 
 from adapters.providers.anthropic.answers import MessagesStreamParser, parse_message
@@ -52,6 +51,7 @@ from adapters.providers.errors import (
     parse_retry_after,
 )
 from adapters.providers.keyed import check_key
+from adapters.providers.parameters import encode_body
 from adapters.providers.prompts import PromptStreamParser, build_chat_query, to_completion
 from adapters.providers.types import (
     HttpAnswer,
@@ -138,11 +138,7 @@ class AnthropicAdapter(Adapter):
         headers = self._headers
         if built.betas:
             headers = headers | {"anthropic-beta": ",".join(built.betas)}
-        try:
-            encoded = orjson.dumps(built.body)
-        except TypeError as error:
-            # The parser accepts deeper nesting than the encoder.
-            raise RequestRefused(self._dialect.provider, "the body is nested too deeply") from error
+        encoded = encode_body(self._dialect.provider, built.body)
         request = HttpRequest(self._dialect.provider, _BASE + path, headers, encoded)
         return Plan((request,), built.adapted)
 
