@@ -28,11 +28,11 @@ from control_plane.store.database import Database, Transaction
 _log = logging.getLogger("control_plane.audit")
 
 # Refusals of this time become rows together.
-WINDOW_SECONDS = 10.0
+WINDOW_SECONDS = 5.0
 # Rows of one window; one more says how many refusals have none. Callers that are not known get few,
 # so that they cannot crowd out those that are.
-MAX_KNOWN = 100
-MAX_UNKNOWN = 20
+MAX_KNOWN = 50
+MAX_UNKNOWN = 10
 SUPPRESSED = "(further refusals)"
 # Refusals are kept up to this number, whatever their age: a row takes about 500 bytes.
 KEEP_REFUSALS = 100_000
