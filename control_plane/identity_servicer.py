@@ -194,10 +194,9 @@ class IdentityServicer(IdentityServiceServicer):
 
     async def PatchGroup(self, request: pb.PatchGroupRequest, context: _Context) -> Group:
         """Change a group in part."""
-        operations = scim.parse_patch(request.patch)
 
         def change(state: GroupState) -> GroupState:
-            return scim.patch_group(state, operations)
+            return scim.patch_group(state, scim.parse_patch(request.patch))
 
         return build_group(await self._groups.change(current_principal.get(), request.id, change))
 
@@ -240,10 +239,9 @@ def _replacement(
 
 
 def _patch_of_principal(patch: Patch) -> Callable[[PrincipalState], PrincipalState]:
-    operations = scim.parse_patch(patch)
-
+    # Read only once it is known that the caller may change what it names.
     def change(state: PrincipalState) -> PrincipalState:
-        return scim.patch_principal(state, operations)
+        return scim.patch_principal(state, scim.parse_patch(patch))
 
     return change
 

@@ -32,9 +32,10 @@ SERVICE_PRINCIPAL_COLUMNS = {
 }
 GROUP_COLUMNS = {"id": Attribute.ID, "displayname": Attribute.NAME}
 
-_FILTER = re.compile(r"\s*([\w.:$-]+)\s+(\w+)\s+(.+?)\s*", re.DOTALL)
+# None of these looks at a character many times, however long the text.
+_FILTER = re.compile(r"([\w.:$-]+)\s+(\w+)\s+(\S.*)", re.DOTALL)
 _PATH = re.compile(r"(?:urn:[\w.:-]*:)?([A-Za-z$]\w*)(.*)", re.DOTALL)
-_SELECTOR = re.compile(r"\s*\[\s*value\s+eq\s+(.+?)\s*\]\s*", re.DOTALL | re.IGNORECASE)
+_SELECTOR = re.compile(r"\[\s*value\s+eq\s+(\S.*)\]", re.DOTALL | re.IGNORECASE)
 
 # Attributes that clients send and that mean nothing here.
 _NOT_KEPT = frozenset(
@@ -121,7 +122,8 @@ def build_page(
     """
     limit = None if count is None else max(count, 0)
     page = Page(offset=max(start_index, 1) - 1, limit=limit)
-    if not text.strip():
+    text = text.strip()
+    if not text:
         return page
     parts = _FILTER.fullmatch(text)
     attribute = columns.get(parts[1].lower()) if parts else None
@@ -212,12 +214,12 @@ def _build_operation(op: Op, path: str, value: Json) -> Operation:
     parts = _PATH.fullmatch(path.strip())
     if parts is None:
         raise InvalidParameter(f"path '{path[:200]}' is malformed; name an attribute.")
-    return Operation(op, parts[1].lower(), parts[2], value)
+    return Operation(op, parts[1].lower(), parts[2].strip(), value)
 
 
 def _patch_members(held: frozenset[str], item: Operation) -> frozenset[str]:
     selector = _SELECTOR.fullmatch(item.rest)
-    selected = _parse_literal(selector[1]) if selector else None
+    selected = _parse_literal(selector[1].strip()) if selector else None
     if item.rest and (selected is None or item.op is not Op.REMOVE):
         raise InvalidParameter(
             f"path 'members{item.rest[:200]}' is not supported; use 'members', or to remove "
