@@ -81,7 +81,7 @@ def parse_declarations(text: str) -> Mapping[str, Declaration]:
 def _mistake(scope: str, declared: object) -> str:
     if not _SCOPE.fullmatch(scope):
         return "the name must have 1 to 128 letters, digits, '_', '.' and '-'"
-    if not isinstance(declared, dict) or declared.get("backend") not in _FIELDS:
+    if not isinstance(declared, dict) or declared.get("backend") not in list(_FIELDS):
         return f"backend must be one of {', '.join(_FIELDS)}"
     if not all(isinstance(value, str) and value for value in declared.values()):
         return "every field must be a text that is not empty"
