@@ -1,11 +1,13 @@
 import asyncio
+from pathlib import Path
 
 import pytest
+from sqlmodel import select
 
 from control_plane.credentials import CredentialResolver
 from control_plane.encryption import Sealer
 from control_plane.endpoints import Endpoints
-from control_plane.errors import AlreadyExists, InvalidParameter, NotFound
+from control_plane.errors import AlreadyExists, InvalidParameter, LimitExceeded, NotFound
 from control_plane.principal import Principal
 from control_plane.secrets import Secrets
 from control_plane.store import endpoint_changes
@@ -13,8 +15,10 @@ from control_plane.store.database import Database
 from control_plane.store.endpoint_changes import NewEndpoint, NewVersion
 from control_plane.store.endpoint_store import load_endpoints
 from control_plane.store.event_store import read_events
+from control_plane.store.migrate import migrate
+from control_plane.store.sealed_store import forget_replaced
 from control_plane.store.secret_store import StoredSecret
-from control_plane.store.tables import Phase, SecretRow
+from control_plane.store.tables import CredentialRow, Phase, SecretRow
 from tests.control_plane.configs import config_input, openai_entity, stored_config
 from tests.control_plane.conftest import ALICE, FakeClock
 from tests.control_plane.rollouts import FakeRollout
@@ -184,3 +188,43 @@ async def test_an_endpoint_that_is_just_being_made_is_not_missed(
         # Time to look for users too early; it must wait for this transaction instead.
         await asyncio.wait({put}, timeout=0.3)
     assert await newest_events(database, created) == ["id"]
+
+
+async def test_how_many_there_may_be(secrets: Secrets, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("control_plane.secrets.MAX_SECRETS", 2)
+    monkeypatch.setattr("control_plane.secrets.MAX_SCOPES", 2)
+    await create_scope(secrets)
+    for key in ("a", "b", "a"):
+        await secrets.put(ALICE, ("my_scope", key), b"v")
+    with pytest.raises(LimitExceeded, match="holds 2 secrets"):
+        await secrets.put(ALICE, ("my_scope", "c"), b"v")
+    assert len(await secrets.list_secrets(ALICE, "my_scope")) == 2
+    await create_scope(secrets, "second")
+    with pytest.raises(LimitExceeded, match="There are 2 scopes"):
+        await create_scope(secrets, "third")
+    assert await scope_names(secrets) == ["my_scope", "second"]
+
+
+def everything_in(directory: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in directory.iterdir())
+
+
+async def test_what_was_deleted_is_not_left_in_the_file(
+    tmp_path: Path, sealer: Sealer, clock: FakeClock
+) -> None:
+    file = tmp_path / "own.db"
+    database = Database(f"sqlite:///{file}")
+    await migrate(database)
+    rollout = FakeRollout(database, clock)
+    endpoints = Endpoints(database, sealer, rollout, clock)
+    await endpoints.create(ALICE, with_model("one"))
+    async with database.read() as session:
+        (row,) = (await session.exec(select(CredentialRow))).all()
+    await forget_replaced(database)
+    assert row.sealed in file.read_bytes()
+    await endpoints.delete(ALICE, "one")
+    await forget_replaced(database)
+    await database.aclose()
+    content = everything_in(tmp_path)
+    assert row.sealed[-32:] not in content
+    assert b"sk-1" not in content
