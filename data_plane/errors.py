@@ -151,14 +151,6 @@ class Refusal:
     metadata: Metadata = ()
 
 
-class Refused(Exception):
-    """A call is refused in a way that is settled already; no part of the tree above."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.status.error_code)
-        self.refusal = refusal
-
-
 def refusal_of(error: Exception, request_id: str) -> Refusal:
     """Return how `error` leaves; an error outside the domain shows nothing but `request_id`."""
     status = STATUS_TABLE.status_of(error)

@@ -20,7 +20,7 @@ from adapters.providers.types import JsonObject
 from adapters.rpc.metadata import REQUEST_ID, Metadata
 from adapters.rpc.status import trailing_metadata
 from adapters.telemetry import log_fields
-from data_plane.errors import STATUS_TABLE, Refusal, Refused, refusal_of
+from data_plane.errors import STATUS_TABLE, Refusal, refusal_of
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +37,14 @@ class Method(StrEnum):
     CREATE_COMPLETION = "CreateCompletion"
     CREATE_EMBEDDING = "CreateEmbedding"
     LIST_MODELS = "ListModels"
+
+
+class Refused(Exception):
+    """A call is refused in a way that is settled already."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.status.error_code)
+        self.refusal = refusal
 
 
 @dataclass(frozen=True, slots=True)

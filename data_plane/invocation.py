@@ -22,10 +22,9 @@ from data_plane.errors import (
     EndpointNotFound,
     EndpointNotReady,
     InvalidParameter,
-    Refused,
 )
 from data_plane.hops import count_hops
-from data_plane.host import Call, Method, Reply, refuse
+from data_plane.host import Call, Method, Refused, Reply, refuse
 from data_plane.query import build_query, parse_body
 from data_plane.relay import JSON, Exchange
 from data_plane.snapshot import CAN_QUERY, Config, Endpoint, Snapshot, Snapshots
