@@ -8,7 +8,7 @@ import re
 import secrets
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -38,9 +38,6 @@ MAX_LIFETIME_SECONDS = 730 * 86_400
 _PREFIX = "dose"
 _RANDOM_BYTES = 16
 _LIFETIME = re.compile(r"([0-9]{1,12})(\.0{1,9})?s?")
-# Clocks of replicas may differ by this: a token issued by another replica before a deletion must
-# not look as if it came after it.
-_SKEW_MS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +138,7 @@ class ClientSecrets:
                     f"The service principal has no client secret with the id '{secret_id[:100]}'."
                 )
             await remove_client_secret(transaction, secret_id)
-            # Later than any before, so that it voids also what was issued in the same second;
-            # a login gets a time of issue that is no earlier than this.
-            valid_from_ms = max(self._clock() + _SKEW_MS, (owner.tokens_valid_from + 1) * 1000)
-            revoked = replace(owner, tokens_valid_from_ms=valid_from_ms)
-            revision = await update_principal(transaction, revoked)
+            revision = await update_principal(transaction, owner.void_tokens(self._clock()))
         await self._rollout.wait_applied(revision)
 
 

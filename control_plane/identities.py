@@ -147,7 +147,7 @@ class Identities:
             if old.active and not new.active:
                 self._check_removable(old, "deactivated")
                 # Else the JWTs that it holds would be good again if it came back.
-                changed = replace(changed, tokens_valid_from_ms=self._clock())
+                changed = changed.void_tokens(self._clock())
             if changed == old:
                 return old
             revision = await update_principal(transaction, changed)

@@ -6,7 +6,7 @@ Before: `authentication`, `identities`, `snapshots.builder`. After: `tables`. Be
 import secrets
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from sqlalchemy import ColumnElement, func
@@ -28,6 +28,9 @@ from control_plane.store.tables import (
 
 # Above this, a query reads all rows: drivers limit the number of parameters.
 _MAX_IDS = 500
+# Clocks of replicas may differ by this: what another has issued before must not look as if it came
+# after what voids it.
+_CLOCK_SKEW_MS = 5_000
 # Identifiers are numbers of at most 15 digits: clients read some as JSON numbers, which are printed
 # with an exponent from there on.
 _ID_BITS = 49
@@ -62,6 +65,15 @@ class StoredPrincipal:
         born_ms = self.created_ms if self.kind is PrincipalKind.SERVICE_PRINCIPAL else 0
         # Up: a JWT tells the second only, so all of the last one are void.
         return -(-max(self.tokens_valid_from_ms, born_ms) // 1000)
+
+    def void_tokens(self, now_ms: int) -> "StoredPrincipal":
+        """Return the principal with all JWTs void that were issued so far.
+
+        A login gets a time of issue that is no earlier than `tokens_valid_from`, so this one must
+        be later than it, whatever the clock says.
+        """
+        valid_from_ms = max(now_ms + _CLOCK_SKEW_MS, (self.tokens_valid_from + 1) * 1000)
+        return replace(self, tokens_valid_from_ms=valid_from_ms)
 
 
 class Attribute(StrEnum):
