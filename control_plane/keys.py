@@ -1,6 +1,6 @@
-"""The command `modelplane keys`: list, replace and drop master keys beside a running deployment.
+"""The command `modelplane keys`: list, replace and drop keys beside a running deployment.
 
-After: `keyring`, `rotation`.
+After: `keyring`, `rotation`; `signing` for the keys that tokens are signed with.
 """
 
 import argparse
@@ -11,12 +11,14 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from control_plane.clock import system_clock
 from control_plane.encryption import KEY_BYTES, Sealer
 from control_plane.errors import StoreUnavailable
 from control_plane.key_file import KeyFile
 from control_plane.keyring import DeploymentKeys, local_key, opened_keyring
 from control_plane.rotation import count_by_key, rewrap_all
 from control_plane.settings import Settings, load_settings
+from control_plane.signing import rotate_signing_key
 from control_plane.store.database import Database
 
 Say = Callable[[str], None]
@@ -25,6 +27,9 @@ _DESCRIPTION = """\
 list    the master keys, and how many values each wraps
 rotate  make a new master key and wrap every value with it; or finish what was begun
 drop    take a master key that wraps nothing any more out of the key file
+rotate-signing
+        make a new key that tokens of service principals are signed with; those signed with the
+        old ones stay good until they expire, unless --revoke voids all of them at once
 
 Options after that are those of `modelplane control-plane`, such as --data-dir and --database-url.
 """
@@ -41,6 +46,8 @@ def main(argv: Sequence[str]) -> int:
     commands.add_parser("list", add_help=False)
     commands.add_parser("rotate", add_help=False)
     commands.add_parser("drop", add_help=False).add_argument("key_id")
+    signing = commands.add_parser("rotate-signing", add_help=False)
+    signing.add_argument("--revoke", action="store_true")
     parsed, rest = parser.parse_known_args(argv)
     try:
         asyncio.run(_run(parsed, load_settings(rest), _print))
@@ -57,6 +64,8 @@ async def _run(parsed: argparse.Namespace, settings: Settings, say: Say) -> None
                 await list_keys(keyring, database, say)
             case "rotate":
                 await rotate(keyring, database, say)
+            case "rotate-signing":
+                await rotate_signing(Sealer(keyring), database, say, revoke=parsed.revoke)
             case _:
                 await drop(keyring, database, parsed.key_id, say)
 
@@ -99,6 +108,12 @@ async def rotate(keyring: DeploymentKeys, database: Database, say: Say) -> None:
             f"are: {shown}"
         )
     say(f"done: {current} wraps everything; the keys before it can be dropped")
+
+
+async def rotate_signing(sealer: Sealer, database: Database, say: Say, *, revoke: bool) -> None:
+    """Make a new key that tokens are signed with; `revoke` voids those signed so far."""
+    await rotate_signing_key(database, sealer, system_clock, revoke=revoke)
+    say("done: all tokens so far are void" if revoke else "done: the new key signs in 30 seconds")
 
 
 async def drop(keyring: DeploymentKeys, database: Database, key_id: str, say: Say) -> None:

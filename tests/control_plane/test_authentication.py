@@ -4,8 +4,13 @@ import pytest
 
 from adapters.rpc.authorization import digest
 from control_plane.authentication import Authenticator
+from control_plane.credentials import CredentialResolver
+from control_plane.encryption import Sealer
 from control_plane.errors import Unauthenticated
+from control_plane.issuers import KnownIssuers
 from control_plane.principal import ADMINS_ID, USERS_ID, Principal
+from control_plane.snapshots.builder import ResourceBuilder
+from control_plane.snapshots.cache import SnapshotCache
 from control_plane.store.database import Database
 from control_plane.store.event_store import read_events
 from control_plane.store.principal_store import find_principal
@@ -33,6 +38,18 @@ async def test_no_or_an_unknown_token_is_refused(
     await ensure_admin_token(database, "secret-1", "alice", clock)
     with pytest.raises(Unauthenticated):
         await Authenticator(database, clock).authenticate(header)
+
+
+async def test_an_admin_token_may_hold_points(
+    database: Database, sealer: Sealer, clock: FakeClock
+) -> None:
+    cache = SnapshotCache(database, ResourceBuilder(CredentialResolver(sealer)))
+    await cache.load()
+    authenticator = Authenticator(database, clock, KnownIssuers(cache, clock, lambda _: None))
+    await ensure_admin_token(database, "not.a.jwt", "alice", clock)
+    assert (await authenticator.authenticate("Bearer not.a.jwt")).admin
+    with pytest.raises(Unauthenticated, match="not valid"):
+        await authenticator.authenticate("Bearer not.the.same")
 
 
 async def test_an_expired_token_is_refused(database: Database, clock: FakeClock) -> None:

@@ -8,9 +8,10 @@ import pytest
 from control_plane.encryption import Sealer
 from control_plane.key_file import KeyFile
 from control_plane.keyring import DeploymentKeys, opened_keyring
-from control_plane.keys import drop, list_keys, main, rotate
+from control_plane.keys import drop, list_keys, main, rotate, rotate_signing
 from control_plane.settings import Settings
 from control_plane.store.database import Database
+from control_plane.store.issuer_store import load_signing_keys
 from control_plane.store.migrate import migrate
 from tests.control_plane.test_credentials import put_secret
 
@@ -118,3 +119,14 @@ def test_the_command_lists_keys_and_refuses_a_directory_without_a_database(
     asyncio.run(make_database())
     assert main(["list", "--data-dir", str(tmp_path)]) == 0
     assert "current  wraps 0" in capsys.readouterr().out
+
+
+async def test_the_key_that_tokens_are_signed_with_is_replaced(
+    keyring: DeploymentKeys, database: Database
+) -> None:
+    said: list[str] = []
+    for revoke, expected in ((False, 1), (False, 2), (True, 1)):
+        await rotate_signing(Sealer(keyring), database, said.append, revoke=revoke)
+        async with database.read() as session:
+            assert len(await load_signing_keys(session)) == expected
+    assert said[-1] == "done: all tokens so far are void"

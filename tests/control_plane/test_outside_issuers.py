@@ -1,5 +1,6 @@
 """Outside issuers: what the settings may say, and keys that come, change and go, on both planes."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from random import Random
@@ -253,6 +254,29 @@ async def test_what_was_verified_is_void_for_one_whose_tokens_are_revoked(
         await transaction.revise(EventKind.PRINCIPAL, "7")
     await planes.follow()
     assert not await planes.admits(token)
+
+
+async def test_keys_are_fetched_from_the_start_and_when_they_are_wanted(
+    database: Database, clock: FakeClock
+) -> None:
+    fetched: asyncio.Queue[str] = asyncio.Queue()
+
+    async def fetch(issuer: str) -> list[VerificationKey]:
+        fetched.put_nowait(issuer)
+        return list(issuer_resource().keys)
+
+    issuers = outside(database, clock, ISSUER, fetch=fetch)
+    await issuers.store()
+    running = asyncio.create_task(issuers.run())
+    assert await fetched.get() == ISSUER
+    clock.now_ms += 30_000
+    issuers.want("https://not.ours.example.com")
+    issuers.want(ISSUER)
+    assert await fetched.get() == ISSUER
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert fetched.empty()
 
 
 def test_the_setting_is_read() -> None:

@@ -1,6 +1,9 @@
 """Service principals log in with the unmodified Databricks SDK, and are shut out again."""
 
+import json
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -18,8 +21,10 @@ from modelserving.v1.model_service_pb2_grpc import ModelServiceStub
 
 from adapters.jwt.tokens import encode
 from tests.adapters.jwt import forgeries
+from tests.adapters.jwt.issuers import AUDIENCE, claims, key_pair
 from tests.e2e.rest import Rest, endpoint, entity
-from tests.e2e.system import System
+from tests.e2e.system import System, run_system, wait_for
+from tests.emulators.oidc import run_in_thread
 from tests.emulators.openai import OpenAiEmulator
 
 USER = [ChatMessage(role=ChatMessageRole.USER, content="hello there")]
@@ -251,3 +256,33 @@ def test_no_forged_token_gets_in_through_envoy(system: System, robot: Robot) -> 
                 answer = session.get(f"{system.url}{path}", headers=headers, timeout=10)
                 # A token of 40 kB makes the headers too long for Envoy.
                 assert answer.status_code in ((400,) if len(token) > 40_000 else (401,)), token
+
+
+def test_a_jwt_of_an_outside_issuer_is_a_sign_on(tmp_path: Path) -> None:
+    with run_in_thread([key_pair("ES256")]) as issuer:
+        setting = [{"issuer": issuer.url, "audiences": [AUDIENCE], "principal_claim": "email"}]
+        settings = {"MODELPLANE_OIDC_ISSUERS": json.dumps(setting)}
+        with run_system(tmp_path / "data", workers=1, settings=settings) as system:
+            admin = connect(system, token=system.token)
+            made = admin.users.create(user_name="ann@example.com")
+            now = int(time.time())  # noqa: TID251 - of a token that is really sent
+            said = claims(iss=issuer.url, email=made.user_name, iat=now, exp=now + 600)
+            token = key_pair("ES256").sign(said)
+            client = connect(system, token=token, auth_type="pat")
+            wait_for(lambda: _knows(client))
+            assert client.current_user.me().user_name == "ann@example.com"
+            models = f"{system.url}/serving-endpoints/models"
+            headers = {"Authorization": f"Bearer {token}"}
+            wait_for(lambda: requests.get(models, headers=headers, timeout=10).ok)
+            stranger = key_pair("ES256", "stranger").sign(said)
+            with pytest.raises(Unauthenticated):
+                connect(system, token=stranger, auth_type="pat").current_user.me()
+
+
+def _knows(client: WorkspaceClient) -> bool:
+    """Tell whether the keys have been fetched, which goes on in the background."""
+    try:
+        client.current_user.me()
+    except Unauthenticated:
+        return False
+    return True
