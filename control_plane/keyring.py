@@ -11,13 +11,12 @@ import binascii
 import hashlib
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from adapters.telemetry import log_fields
 from control_plane.encryption import LocalKey, MasterKey
 from control_plane.key_file import KeyFile
-from control_plane.kms import KmsKey, opened_kms
 from control_plane.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -46,7 +45,7 @@ class DeploymentKeys:
     """All master keys of a deployment: those in KMS, those in settings, those in the file."""
 
     def __init__(
-        self, kms: Sequence[KmsKey], fixed: Sequence[MasterKey], file: KeyFile | None
+        self, kms: Sequence[MasterKey], fixed: Sequence[MasterKey], file: KeyFile | None
     ) -> None:
         """Keep the keys; those given first come before the others.
 
@@ -96,12 +95,18 @@ async def opened_keyring(settings: Settings) -> AsyncIterator[DeploymentKeys]:
     fixed = [local_key(key) for key in parse_keys(settings.master_key)]
     async with AsyncExitStack() as stack:
         arns = [arn.strip() for arn in settings.master_key_kms.split(",") if arn.strip()]
-        kms = [await stack.enter_async_context(opened_kms(arn)) for arn in arns]
+        kms = [await stack.enter_async_context(_opened_kms(arn)) for arn in arns]
         file = KeyFile(Path(settings.data_dir) / FILE_NAME)
         if not (fixed or kms):
             file.create()
         # A key file that is there still opens what it has sealed.
         yield DeploymentKeys(kms, fixed, file if file.exists() else None)
+
+
+def _opened_kms(arn: str) -> AbstractAsyncContextManager[MasterKey]:
+    from control_plane.kms import opened_kms  # noqa: PLC0415 - slow to load, and rarely needed
+
+    return opened_kms(arn)
 
 
 def local_key(key: bytes) -> LocalKey:

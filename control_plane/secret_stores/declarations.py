@@ -14,9 +14,7 @@ from pathlib import Path
 
 from control_plane.secret_stores.environment import EnvironmentStore
 from control_plane.secret_stores.files import FileStore
-from control_plane.secret_stores.secrets_manager import opened_secrets_manager
 from control_plane.secret_stores.store import SecretStore
-from control_plane.secret_stores.vault import VaultPlace, VaultStore
 
 _SETTING = "MODELPLANE_SECRET_STORES"
 _SCOPE = re.compile(r"[A-Za-z0-9_.-]{1,128}")
@@ -50,11 +48,7 @@ async def opened_stores(
     async with AsyncExitStack() as stack:
         stores: dict[str, SecretStore] = {}
         for scope, declared in parse_declarations(text).items():
-            if declared["backend"] == "AWS_SECRETS_MANAGER":
-                opened = opened_secrets_manager(declared["region"], declared.get("prefix", ""))
-                stores[scope] = await stack.enter_async_context(opened)
-            else:
-                stores[scope] = _build(declared, environ)
+            stores[scope] = await stack.enter_async_context(_opened(declared, environ))
         yield stores
 
 
@@ -100,21 +94,35 @@ def _wrong_field(declared: Declaration) -> str:
     return ""
 
 
-def _build(declared: Declaration, environ: Mapping[str, str]) -> SecretStore:
+@asynccontextmanager
+async def _opened(declared: Declaration, environ: Mapping[str, str]) -> AsyncIterator[SecretStore]:
     match declared["backend"]:
         case "ENVIRONMENT":
-            return EnvironmentStore(environ, declared["prefix"])
+            yield EnvironmentStore(environ, declared["prefix"])
         case "FILES":
-            return FileStore(Path(declared["directory"]))
+            yield FileStore(Path(declared["directory"]))
+        case "AWS_SECRETS_MANAGER":
+            # The clients of other stores are slow to load, and rarely needed.
+            from control_plane.secret_stores import secrets_manager  # noqa: PLC0415
+
+            region, prefix = declared["region"], declared.get("prefix", "")
+            async with secrets_manager.opened_secrets_manager(region, prefix) as store:
+                yield store
         case _:
-            place = VaultPlace(
-                declared["address"],
-                declared.get("mount", "secret"),
-                declared["path"],
-                declared.get("namespace", ""),
-                declared.get("ca_file", ""),
-            )
-            return VaultStore(place, _token_reader(declared))
+            yield _vault(declared)
+
+
+def _vault(declared: Declaration) -> SecretStore:
+    from control_plane.secret_stores.vault import VaultPlace, VaultStore  # noqa: PLC0415
+
+    place = VaultPlace(
+        declared["address"],
+        declared.get("mount", "secret"),
+        declared["path"],
+        declared.get("namespace", ""),
+        declared.get("ca_file", ""),
+    )
+    return VaultStore(place, _token_reader(declared))
 
 
 def _token_reader(declared: Declaration) -> Callable[[], str]:

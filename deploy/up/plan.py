@@ -16,6 +16,7 @@ from deploy.up.child import ChildSpec
 from deploy.up.data_dir import DataDir
 from deploy.up.options import UpOptions
 from deploy.up.ports import LOOPBACK
+from deploy.up.secret_variables import for_control_plane
 
 CONTROL_PLANE = "control-plane"
 ENVOY = "envoy"
@@ -115,8 +116,8 @@ class Plan:
         # Each process gets its own secrets only.
         environment.pop("MODELPLANE_ADMIN_TOKEN", None)
         if command != CONTROL_PLANE:
-            environment.pop("MODELPLANE_MASTER_KEY", None)
-            environment.pop("MODELPLANE_DATABASE_URL", None)
+            for variable in for_control_plane(environment):
+                del environment[variable]
         return ChildSpec(
             name,
             [sys.executable, "-m", "deploy", command],
@@ -137,10 +138,11 @@ class Plan:
             "--log-level",
             level,
         ]
+        hidden = for_control_plane(self.options.environment)
         environment = {
             name: value
             for name, value in self.options.environment.items()
-            if not name.startswith("MODELPLANE_")
+            if not name.startswith("MODELPLANE_") and name not in hidden
         }
         return ChildSpec(ENVOY, command, environment, self.data_dir.log_file(ENVOY))
 
