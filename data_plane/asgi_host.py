@@ -23,7 +23,7 @@ from adapters.rpc.framing import (
 from adapters.rpc.metadata import Metadata
 from adapters.rpc.server import MAX_MESSAGE_BYTES
 from adapters.rpc.status import shorten
-from data_plane.errors import Refusal
+from data_plane.errors import Refusal, WorkerNotReady
 from data_plane.host import (
     Call,
     Reply,
@@ -124,9 +124,21 @@ class AsgiHost:
     """An ASGI application that carries calls of RPCs to a service."""
 
     def __init__(
-        self, rpcs: Iterable[Rpc], service: Service, max_message_bytes: int = MAX_MESSAGE_BYTES
+        self,
+        rpcs: Iterable[Rpc],
+        service: Service,
+        ready: Callable[[], bool] = lambda: True,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
     ) -> None:
-        """Carry calls of `rpcs` to `service`, with requests of up to `max_message_bytes`."""
+        """Carry calls.
+
+        Args:
+            rpcs: What may be called.
+            service: Answers the calls.
+            ready: Tells whether it may be asked now: nothing before this host looks after that.
+            max_message_bytes: Longest message of a request.
+        """
+        self._ready = ready
         self._rpcs = {f"/{rpc.service}/{rpc.name}": rpc for rpc in rpcs}
         self._service = service
         self._max_message_bytes = max_message_bytes
@@ -194,6 +206,8 @@ class AsgiHost:
         """Answer a call, and tell whether the caller is still there."""
         departure = _Departure(receive)
         try:
+            if not self._ready():
+                raise WorkerNotReady  # noqa: TRY301 - refused like all that the service refuses
             await self._service.answer(call, reply)
         except asyncio.CancelledError:
             if not departure.noticed:

@@ -15,6 +15,7 @@ from prometheus_client import REGISTRY
 from adapters.telemetry import configure_logging, log_fields, serve_metrics
 from data_plane.asgi_host import AsgiHost
 from data_plane.process import new_clocks, tune_garbage_collection, wall_ms
+from data_plane.readiness import Readiness
 from data_plane.settings import load_settings
 from data_plane.worker import RPCS, assembled, following
 
@@ -22,6 +23,8 @@ _Event: TypeAlias = dict[str, Any]
 _Receive: TypeAlias = Callable[[], Awaitable[_Event]]
 _Send: TypeAlias = Callable[[_Event], Awaitable[None]]
 _log = logging.getLogger("data_plane")
+_OK = 200
+_UNAVAILABLE = 503
 
 
 class EmbeddedWorker:
@@ -29,13 +32,23 @@ class EmbeddedWorker:
 
     def __init__(self) -> None:
         self._host: AsgiHost | None = None
+        self._readiness: Readiness | None = None
 
     async def __call__(self, scope: _Event, receive: _Receive, send: _Send) -> None:
         """Carry one call, or run the worker for the lifespan of the application."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
+        elif scope["path"] == "/health":
+            await self._tell_health(send)
         elif self._host is not None:
             await self._host(scope, receive, send)
+
+    async def _tell_health(self, send: _Send) -> None:
+        obstacle = self._readiness.obstacle() if self._readiness else "starting"
+        headers = [(b"content-type", b"text/plain")]
+        status = _UNAVAILABLE if obstacle else _OK
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": obstacle.encode(), "more_body": False})
 
     async def _live(self, receive: _Receive, send: _Send) -> None:
         await receive()
@@ -60,7 +73,8 @@ class EmbeddedWorker:
             assembled(settings, REGISTRY, new_clocks(), wall_ms)
         )
         await stack.enter_async_context(following(worker))
-        self._host = AsgiHost(RPCS, worker.inference)
+        self._host = AsgiHost(RPCS, worker.inference, worker.readiness.serving)
+        self._readiness = worker.readiness
         fields = log_fields(worker_id=settings.worker_id, metrics_port=metrics_port)
         _log.info("the worker serves inside Envoy", extra=fields)
 

@@ -62,6 +62,7 @@ def _up(parsed: argparse.Namespace) -> None:
         host=parsed.host,
         port=parsed.port,
         workers=parsed.workers,
+        embedded=_embedded(parsed.worker_host),
         database_url=parsed.database_url,
         local_model=parsed.local_model,
         log_level=parsed.log_level,
@@ -74,6 +75,16 @@ def _up(parsed: argparse.Namespace) -> None:
         asyncio.run(run(options, lambda line: print(line, flush=True)))
     except* UpError as group:
         raise _first(group) from None
+
+
+def _embedded(worker_host: str) -> bool:
+    from deploy.envoy.embedded import obstacle  # noqa: PLC0415 - the other commands start faster
+
+    if worker_host != "embedded":
+        return False
+    if reason := obstacle():
+        print(f"workers run beside Envoy, not inside it: {reason}", file=sys.stderr)
+    return not reason
 
 
 def _first(group: BaseExceptionGroup[UpError]) -> UpError:
@@ -158,6 +169,12 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     up.add_argument("--host", default="127.0.0.1", help="address of the public port")
     up.add_argument("--port", type=_port, default=8080, help="public port; 0 picks a free one")
     up.add_argument("--workers", type=_workers, default=1, help="number of data-plane workers")
+    up.add_argument(
+        "--worker-host",
+        default=setting("WORKER_HOST", "grpc"),
+        choices=("grpc", "embedded"),
+        help="whether workers are servers behind Envoy, or run inside Envoys on the public port",
+    )
     up.add_argument(
         "--database-url",
         default=setting("DATABASE_URL", ""),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from deploy.envoy.clusters import CONTROL_PLANE, WORKERS, Block
 from deploy.envoy.descriptors import path_parameters, public_descriptors
+from deploy.envoy.embedded import build_worker_filter
 
 _TRANSCODER = "envoy.filters.http.grpc_json_transcoder"
 _RESHAPE = "reshape"
@@ -34,8 +35,14 @@ _SERVICES = (
 _SCIM_SERVICES = ("modelserving.v1.IdentityService",)
 
 
-def build_filters() -> list[Block]:
-    """Return the chain of HTTP filters."""
+def build_filters(*, embedded: bool) -> list[Block]:
+    """Return the chain of HTTP filters.
+
+    Args:
+        embedded: Whether the worker runs inside this Envoy.
+    """
+    if embedded:
+        return [_headers(), _reshape(), _transcoder(), build_worker_filter(), _router()]
     return [_headers(), _health(), _reshape(), _transcoder(), _router()]
 
 

@@ -46,8 +46,8 @@ def build_listener(options: EnvoyOptions) -> Block:
     return {
         "name": "public",
         "address": build_address(options.listen),
-        # Two Envoys would share the port silently.
-        "enable_reuse_port": False,
+        # Workers share the port; two Envoys before workers would do so silently.
+        "enable_reuse_port": options.embedded,
         "filter_chains": [chain],
     }
 
@@ -63,7 +63,7 @@ def _http_connections(options: EnvoyOptions) -> Block:
         "stat_prefix": "public",
         "codec_type": "AUTO",
         "route_config": build_route_config(options.public_url),
-        "http_filters": build_filters(),
+        "http_filters": build_filters(embedded=options.embedded),
         "local_reply_config": build_local_replies(),
         "access_log": [_access_log()],
         **_paths(),

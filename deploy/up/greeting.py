@@ -49,16 +49,17 @@ def state(plan: Plan, public: Address, pids: Mapping[str, int | None]) -> dict[s
         {
             "name": name,
             "pid": pids[name],
-            "grpc": plan.address(name),
+            "grpc": str(public) if plan.options.embedded else plan.address(name),
             "metrics_url": f"http://{plan.address(f'{name}-metrics')}/metrics",
         }
         for name in plan.worker_names
     ]
+    envoy = next(iter(plan.envoys()))
     found: dict[str, Any] = {
         "pid": os.getpid(),
         "url": url(plan, public),
         "admin_token_file": str(plan.data_dir.token_file("admin-token")),
-        ENVOY: {"pid": pids[ENVOY], "admin_url": f"http://{plan.address('envoy-admin')}"},
+        ENVOY: {"pid": pids[envoy], "admin_url": f"http://{plan.admin_address(envoy)}"},
         "control_plane": {
             "pid": pids[CONTROL_PLANE],
             "grpc": plan.address(CONTROL_PLANE),

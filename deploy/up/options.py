@@ -20,6 +20,7 @@ class UpOptions:
         host: Address of the public port.
         port: Public port; 0 picks a free one.
         workers: Number of data-plane workers.
+        embedded: Whether each worker is an Envoy with the worker inside, on the public port.
         database_url: Database of the control plane; empty for SQLite in the data directory.
         local_model: Whether to run a small model and register it as an endpoint.
         log_level: `debug`, `info`, `warning` or `error`.
@@ -33,6 +34,7 @@ class UpOptions:
     host: str
     port: int
     workers: int
+    embedded: bool
     database_url: str
     local_model: bool
     log_level: str

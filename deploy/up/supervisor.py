@@ -25,7 +25,6 @@ from deploy.up.http_client import HttpClient
 from deploy.up.options import UpError, UpOptions
 from deploy.up.plan import (
     CONTROL_PLANE,
-    ENVOY,
     LOCAL_MODEL,
     LOCAL_MODEL_ORIGIN,
     Plan,
@@ -105,7 +104,9 @@ class Supervisor:
         self._public = Address(_ANYWHERE.get(options.host, options.host), options.port)
         pinned = options.tls.certificate if options.tls else ""
         self._client = HttpClient(self._public, plan.tokens.admin, pinned)
-        self._admin = HttpClient(Address.parse(plan.address("envoy-admin")))
+        self._admins = {
+            name: HttpClient(Address.parse(plan.admin_address(name))) for name in plan.envoys()
+        }
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
 
@@ -113,7 +114,8 @@ class Supervisor:
         """Start everything, wait for a signal, stop everything."""
         plan = self._plan
         self._certify()
-        plan.data_dir.write(plan.data_dir.envoy_file, render(plan.envoy_options()))
+        for name, options in plan.envoys().items():
+            plan.data_dir.write(plan.data_dir.envoy_file(name), render(options))
         if tls := plan.options.tls:
             plan.data_dir.write(plan.data_dir.sds_file, render_secret(tls))
         loop = asyncio.get_running_loop()
@@ -203,9 +205,7 @@ class Supervisor:
         options = self._plan.options
         children = self._children
         grace = options.drain_seconds + _GRACE_SECONDS
-        if children[ENVOY].pid is not None:
-            await drain_envoy(self._admin, options.drain_seconds, self._hurry)
-        await children[ENVOY].stop(_GRACE_SECONDS)
+        await asyncio.gather(*map(self._drain, self._admins))
         await asyncio.gather(
             *(children[name].stop(self._patience(grace)) for name in self._plan.worker_names)
         )
@@ -213,6 +213,13 @@ class Supervisor:
         await asyncio.gather(*(children[name].stop(self._patience(grace)) for name in rest))
         with contextlib.suppress(FileNotFoundError):
             self._plan.data_dir.state_file.unlink()
+
+    async def _drain(self, name: str) -> None:
+        """Let the requests in an Envoy end, and stop it."""
+        child = self._children[name]
+        if child.pid is not None:
+            await drain_envoy(self._admins[name], self._plan.options.drain_seconds, self._hurry)
+        await child.stop(_GRACE_SECONDS)
 
     def _patience(self, seconds: float) -> float:
         return 1.0 if self._hurry.is_set() else seconds

@@ -99,6 +99,14 @@ async def test_a_refusal_within_an_answer_is_in_the_trailers(echo: Echo) -> None
     assert answer.trailers["grpc-status"] == "5"
 
 
+async def test_a_worker_that_is_not_ready_says_so(echo: Echo) -> None:
+    exchange = Exchange(PATH, headers(), (BODY,))
+    await exchange.run(AsgiHost(HTTP_BODY_RPCS, echo, lambda: False))
+    assert exchange.headers["grpc-status"] == "14"
+    assert exchange.headers["x-modelplane-http-status"] == "503"
+    assert not echo.calls
+
+
 async def test_a_bug_tells_the_request_id_and_nothing_else(
     echo: Echo, caplog: pytest.LogCaptureFixture
 ) -> None:
