@@ -25,6 +25,9 @@ HARMLESS = (
 _GATEWAYS_OWN = ("model", "stream", "stream_options")
 
 
+_HIGHEST_TEMPERATURE = 2
+
+
 class Parameters:
     """The parameters of a query that are not yet dealt with; null means absent.
 
@@ -94,6 +97,13 @@ class Parameters:
         if not lowest <= value <= highest:
             self.rest[name] = min(max(value, lowest), highest)
             self.note(f"{name}=clamped")
+
+    def clamp_temperature(self) -> None:
+        """Lower a temperature that OpenAI allows to 1, where the provider's end."""
+        value = self.rest.get("temperature")
+        if isinstance(value, int | float) and 1 < value <= _HIGHEST_TEMPERATURE:
+            self.rest["temperature"] = 1
+            self.note("temperature=clamped")
 
     def take_texts(self, name: str) -> list[str]:
         """Remove a text or a list of texts and return it as a list.

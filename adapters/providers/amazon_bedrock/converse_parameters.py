@@ -45,7 +45,6 @@ _WITH_PENALTIES = frozenset({"cohere", "ai21labs"})
 _WITH_SEED = frozenset({"cohere"})
 _WITH_FORCED_TOOLS = frozenset({"anthropic", "amazon"})
 _NO_THINKING = ("none", "minimal")
-_MAX_TEMPERATURE = 2
 
 
 def translate_parameters(
@@ -93,13 +92,10 @@ def _refuse(parameters: Parameters, family: str) -> None:
 def _inference_config(parameters: Parameters, family: str) -> JsonObject:
     config = dict(as_object(parameters.take("inferenceConfig")))
     newer, older = parameters.take("max_completion_tokens"), parameters.take("max_tokens")
-    temperature = parameters.take("temperature")
-    if isinstance(temperature, int | float) and 1 < temperature <= _MAX_TEMPERATURE:
-        temperature = 1
-        parameters.note("temperature=clamped")
+    parameters.clamp_temperature()
     given = {
         "maxTokens": older if newer is None else newer,
-        "temperature": temperature,
+        "temperature": parameters.take("temperature"),
         "topP": parameters.take("top_p"),
         "stopSequences": _stop(parameters, family) or None,
     }

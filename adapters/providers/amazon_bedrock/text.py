@@ -79,7 +79,7 @@ class TextFormat(ABC):
         """
         refuse_unsupported(parameters.provider, parameters.rest, _UNSUPPORTED)
         prompts = parameters.take_texts("prompt")
-        parameters.clamp("temperature", 0, 1)
+        parameters.clamp_temperature()
         parameters.drop(*HARMLESS, "seed")
         return self._bodies(parameters, prompts)
 

@@ -94,10 +94,7 @@ def translate_sampling(parameters: Parameters, body: JsonObject) -> None:
         body["stop_sequences"] = kept
     if len(kept) < len(stop):
         parameters.note("stop=blank texts dropped")
-    temperature = parameters.rest.get("temperature")
-    if isinstance(temperature, int | float) and 1 < temperature <= 2:  # noqa: PLR2004
-        parameters.rest["temperature"] = 1
-        parameters.note("temperature=clamped")
+    parameters.clamp_temperature()
     user = parameters.take("user") or parameters.take("safety_identifier")
     if user:
         body["metadata"] = {"user_id": user}

@@ -120,6 +120,14 @@ def test_titan_is_asked_exactly_so() -> None:
     assert adapted == ("user=dropped",)
 
 
+@pytest.mark.parametrize(("name", "family"), [STREAMING[1], *STREAMING[3:]])
+def test_a_temperature_ends_at_one(name: str, family: str) -> None:
+    documents, adapted = sent(name, family, prompt="Hi", max_tokens=5, temperature=1.5)
+    (document,) = documents
+    assert document.get("textGenerationConfig", document)["temperature"] == 1
+    assert adapted == ("temperature=clamped",)
+
+
 @pytest.mark.parametrize(
     ("name", "prompt", "expected"),
     [
