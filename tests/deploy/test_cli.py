@@ -56,6 +56,15 @@ def test_envoy_accepts_tls(capsys: pytest.CaptureFixture[str], tmp_path: Path) -
     validate(capsys.readouterr().out, tmp_path)
 
 
+def test_clients_are_told_the_url_that_a_proxy_hides_from_envoy(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["envoy-config", "--public-url", "https://gateway.example.com"]) == 0
+    output = capsys.readouterr().out
+    assert '"oidc_endpoint": "https://gateway.example.com/oidc"' in output
+    validate(output, tmp_path)
+
+
 def make_certificate(certificate: Path, key: Path) -> None:
     private = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "modelplane.test")])
@@ -85,6 +94,8 @@ def make_certificate(certificate: Path, key: Path) -> None:
         (["envoy-config", "--listen", "8080"], "'8080' is not of the form host:port"),
         (["envoy-config", "--workers", "a:1,b"], "'b' is not of the form host:port"),
         (["envoy-config", "--public-tls-cert", "x"], "belong together"),
+        (["envoy-config", "--public-url", "gateway.example.com"], "must be https://host"),
+        (["envoy-config", "--public-url", "https://%REQ(X)%"], "must be https://host"),
     ],
 )
 def test_wrong_arguments_are_one_line(
