@@ -19,7 +19,7 @@ _OWN = (
 def for_control_plane(environ: Mapping[str, str]) -> set[str]:
     """Return the names of the variables that no other process gets."""
     try:
-        declared = parse_declarations(environ.get(_STORES, "")).values()
+        declared = list(parse_declarations(environ.get(_STORES, "")).values())
     except ValueError:
         # The control plane says what is wrong, and does not start.
         declared = []
