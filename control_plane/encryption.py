@@ -164,6 +164,10 @@ class Sealer:
         data_key = await self._unwrap(parts, place)
         return await self._head(data_key, _VERSION + place) + parts.content
 
+    def is_current(self, sealed: bytes) -> bool:
+        """Tell whether the current master key wraps a sealed value."""
+        return wrapped_by(sealed) == self._keyring.master_keys()[0].id
+
     async def _head(self, data_key: bytes, bound: bytes) -> bytes:
         key = self._keyring.master_keys()[0]
         wrapped = await key.wrap(data_key, bound)

@@ -27,7 +27,7 @@ from control_plane.secrets import MAX_VALUE_BYTES
 from control_plane.store import secret_store
 from control_plane.store.database import Database
 from control_plane.store.sealed_store import secret_place
-from control_plane.store.secret_store import SecretName
+from control_plane.store.secret_store import OWN_BACKEND, SecretName
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class SecretSync:
                         transaction, scope, _OPERATOR, now_ms, backend=store.backend
                     )
             except AlreadyExists:
-                await self._check_declared(scope, store)
+                await self._declare_again(scope, store)
 
     async def fetch(self, principal: Principal, config: EndpointConfig) -> None:
         """Take over the secrets that `config` refers to, as far as the principal may read them.
@@ -126,13 +126,14 @@ class SecretSync:
             return
         if await self._stored_value(name) == value:
             return
+        # Before the transaction, since the master key may be at a service that is slow to answer.
+        sealed = None if value is None else await self._sealer.seal(value, secret_place(name))
         async with self._database.write() as transaction:
             if await secret_store.find_scope(transaction.session, name[0], lock=True) is None:
                 return
-            if value is None:
+            if sealed is None:
                 await secret_store.remove_secret(transaction, name)
             else:
-                sealed = await self._sealer.seal(value, secret_place(name))
                 await secret_store.put_secret(transaction, name, sealed, self._clock())
             await revise_users(transaction, *name)
         _log.info("a secret changed in its store", extra=log_fields(scope=name[0], key=name[1]))
@@ -146,14 +147,15 @@ class SecretSync:
         # What cannot be opened has to be replaced; no secret is equal to this.
         return value if isinstance(value, bytes) else bytes(MAX_VALUE_BYTES + 1)
 
-    async def _check_declared(self, scope: str, store: SecretStore) -> None:
-        async with self._database.read() as session:
-            found = await secret_store.find_scope(session, scope)
-        if found is not None and found.backend != store.backend:
-            raise ValueError(
-                f"MODELPLANE_SECRET_STORES: scope '{scope}' exists and is kept in "
-                f"{found.backend}, not in {store.backend}; choose another name, or delete it."
-            )
+    async def _declare_again(self, scope: str, store: SecretStore) -> None:
+        async with self._database.write() as transaction:
+            found = await secret_store.find_scope(transaction.session, scope, lock=True)
+            if found is not None and found.backend == OWN_BACKEND:
+                raise ValueError(
+                    f"MODELPLANE_SECRET_STORES: scope '{scope}' exists and keeps secrets of its "
+                    "own; choose another name, or delete it first."
+                )
+            await secret_store.set_backend(transaction, scope, store.backend)
 
 
 def _by_scope(names: Iterable[SecretName]) -> dict[str, list[str]]:

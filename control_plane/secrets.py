@@ -142,9 +142,13 @@ class Secrets:
             raise InvalidParameter(
                 f"The secret has {len(value)} bytes; at most {MAX_VALUE_BYTES} are allowed."
             )
+        # Before the transaction, since the master key may be at a service that is slow to answer.
+        sealed = await self._sealer.seal(value, secret_place(name))
         async with self._database.write() as transaction:
             _check_own(await _lock_scope(transaction, principal, scope, Permission.WRITE))
-            sealed = await self._sealer.seal(value, secret_place(name))
+            if not self._sealer.is_current(sealed):
+                # A key that was replaced just now may be dropped soon.
+                sealed = await self._sealer.seal(value, secret_place(name))
             await secret_store.put_secret(transaction, name, sealed, self._clock())
             count = await secret_store.count_secrets(transaction.session, scope)
             if count > MAX_SECRETS:

@@ -1,6 +1,6 @@
 """Which scopes are kept in other stores: what the operator declares, as JSON.
 
-    {"openai": {"backend": "HASHICORP_VAULT", "address": "https://vault:8200", "path": "openai",
+    {"models": {"backend": "HASHICORP_VAULT", "address": "https://vault:8200", "path": "models",
                 "token_file": "/vault/token"}}
 
 Before: `server`. After: the stores.
@@ -17,6 +17,8 @@ from control_plane.secret_stores.files import FileStore
 from control_plane.secret_stores.store import SecretStore
 
 _SETTING = "MODELPLANE_SECRET_STORES"
+# Variables of this deployment, its master key among them.
+_OWN_VARIABLES = "MODELPLANE_"
 _SCOPE = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 # Required and optional fields of each backend.
 _FIELDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
@@ -89,9 +91,15 @@ def _wrong_field(declared: Declaration) -> str:
         return f"{missing[0]} is missing"
     if unknown := sorted(given - required - optional):
         return f"{unknown[0]} is unknown"
+    if declared["backend"] == "ENVIRONMENT" and _reaches_own(declared["prefix"]):
+        return f"prefix must leave out {_OWN_VARIABLES}, whose variables are not for endpoints"
     if "token" in optional and ("token" in given) == ("token_file" in given):
         return "give exactly one of token and token_file"
     return ""
+
+
+def _reaches_own(prefix: str) -> bool:
+    return _OWN_VARIABLES.startswith(prefix) or prefix.startswith(_OWN_VARIABLES)
 
 
 @asynccontextmanager

@@ -122,6 +122,12 @@ async def set_acl(transaction: Transaction, name: str, acl: Mapping[str, Permiss
     await transaction.session.exec(statement.values(acl_json=encode_levels(acl)))
 
 
+async def set_backend(transaction: Transaction, name: str, backend: str) -> None:
+    """Change what keeps the secrets of a scope."""
+    statement = update(SecretScopeRow).where(col(SecretScopeRow.name) == name)
+    await transaction.session.exec(statement.values(backend=backend))
+
+
 async def remove_scope(transaction: Transaction, name: str) -> None:
     """Delete a scope and the secrets in it."""
     await transaction.session.exec(delete(SecretScopeRow).where(col(SecretScopeRow.name) == name))

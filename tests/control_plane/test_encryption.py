@@ -56,6 +56,7 @@ async def test_a_new_key_opens_after_wrapping_again_and_the_old_one_no_longer_do
     with pytest.raises(SealBroken):
         await old.open(rewrapped, PLACE)
     assert await both.rewrap(rewrapped, PLACE) is None
+    assert [both.is_current(sealed), both.is_current(rewrapped)] == [False, True]
 
 
 async def test_values_of_the_first_releases_are_opened_and_wrapped_by_name() -> None:

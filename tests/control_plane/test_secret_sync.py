@@ -204,8 +204,24 @@ async def test_declaring_is_repeated_at_each_start_and_takes_no_scope_over(
     await sync.declare()
     async with database.write() as transaction:
         await secret_store.insert_scope(transaction, "own", "alice", 1)
-    with pytest.raises(ValueError, match="scope 'own' exists and is kept in DATABRICKS"):
+    with pytest.raises(ValueError, match="scope 'own' exists and keeps secrets of its own"):
         await SecretSync(database, sealer, {"own": store}, clock).declare()
+
+
+async def test_a_scope_may_move_to_another_kind_of_store(
+    endpoints: Endpoints, secrets: Secrets, database: Database, sealer: Sealer, clock: FakeClock
+) -> None:
+    class OtherStore(FakeStore):
+        backend = "HASHICORP_VAULT"
+
+    await create(endpoints, "one")
+    moved = OtherStore()
+    moved.values["key"] = b"sk-moved"
+    sync = SecretSync(database, sealer, {"vault": moved}, clock)
+    await sync.declare()
+    assert [scope.backend for scope in await secrets.list_scopes(ALICE)] == ["HASHICORP_VAULT"]
+    await sync.refresh()
+    assert await pushed_keys(database, sealer) == ["sk-moved"]
 
 
 async def test_a_value_that_is_too_long_is_not_taken(

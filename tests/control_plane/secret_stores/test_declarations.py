@@ -24,6 +24,8 @@ def test_without_a_setting_there_are_none() -> None:
         ({"a": {"backend": "FILES", "directory": 1}}, "a text that is not empty"),
         ({"a": {"backend": "ENVIRONMENT", "prefix": "P_", "path": "x"}}, "path is unknown"),
         ({"a": {"backend": "ENVIRONMENT", "prefix": ""}}, "a text that is not empty"),
+        ({"a": {"backend": "ENVIRONMENT", "prefix": "M"}}, "must leave out MODELPLANE_"),
+        ({"a": {"backend": "ENVIRONMENT", "prefix": "MODELPLANE_MASTER"}}, "must leave out"),
         ({"a": VAULT}, "exactly one of token and token_file"),
         ({"a": VAULT | {"token": "secret-1", "token_file": "f"}}, "exactly one of token"),
     ],
