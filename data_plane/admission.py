@@ -3,12 +3,23 @@
 `invocation.py` asks the gate; `relay.py` sends the headers and asks whether a stream may go on.
 """
 
+from enum import Enum, auto
 from typing import Protocol
 
 from adapters.providers.types import Query, Usage
 from adapters.rpc.metadata import Metadata
 from data_plane.callers import Principal
 from data_plane.snapshot import Endpoint
+
+
+class Ending(Enum):
+    """How an admitted query ended."""
+
+    ANSWERED = auto()
+    # The provider did not answer, or the caller was not answered.
+    FAILED = auto()
+    # The caller went away.
+    CANCELLED = auto()
 
 
 class Admission(Protocol):
@@ -21,8 +32,8 @@ class Admission(Protocol):
     def allows(self, output_tokens: int) -> bool:
         """Tell whether a stream that has had this many tokens may go on."""
 
-    def settle(self, usage: Usage | None) -> None:
-        """Note what the query used, once it has ended; None: nothing is known of it."""
+    def settle(self, usage: Usage | None, ending: Ending) -> None:
+        """Note what the query used, once it has ended; None: the provider has not said."""
 
 
 class Gate(Protocol):
@@ -49,5 +60,5 @@ class Unlimited:
         """Tell that a stream may go on."""
         return True
 
-    def settle(self, usage: Usage | None) -> None:
+    def settle(self, usage: Usage | None, ending: Ending) -> None:
         """Note nothing."""

@@ -10,6 +10,8 @@ DataPlaneError          a call is refused
 ├── MalformedRequest    the body is not a JSON object
 ├── InvalidParameter    a field is missing, or has a value that cannot be right
 ├── TooManyHops         the call has come through so many gateways that it goes in circles
+├── LimitExceeded       a limit of the endpoint does not allow it now
+├── LimitsUnavailable   the limits of the endpoint cannot be checked
 ├── UpstreamResting     the upstream has failed too often to be called now
 └── DeadlineExceeded    the answer took longer than the caller or the deployment allows
 
@@ -79,6 +81,27 @@ class TooManyHops(DataPlaneError):
     """The call has come through so many gateways that it goes in circles."""
 
 
+class LimitExceeded(DataPlaneError):
+    """A limit of the endpoint does not allow the call now.
+
+    Attributes:
+        retry_after: Seconds until the limit's next window begins.
+        metadata: What is left of the limits.
+    """
+
+    def __init__(self, message: str, retry_after: int, metadata: Metadata) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.metadata = metadata
+
+
+class LimitsUnavailable(DataPlaneError):
+    """The limits of the endpoint cannot be checked: no control plane answers."""
+
+    def __init__(self) -> None:
+        super().__init__("The limits of the endpoint cannot be checked at the moment; try again.")
+
+
 class UpstreamResting(DataPlaneError):
     """The upstream has failed too often to be called now.
 
@@ -112,6 +135,8 @@ STATUS_TABLE = StatusTable(
         # HTTP has 508 for this, which clients would retry as they do every status from 500 on.
         TooManyHops: Status(_CODE.INVALID_ARGUMENT, 400, "BAD_REQUEST"),
         UpstreamResting: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
+        LimitExceeded: Status(_CODE.RESOURCE_EXHAUSTED, 429, "REQUEST_LIMIT_EXCEEDED"),
+        LimitsUnavailable: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
         DeadlineExceeded: Status(_CODE.DEADLINE_EXCEEDED, 504, "DEADLINE_EXCEEDED"),
         provider_errors.RequestRefused: Status(_CODE.INVALID_ARGUMENT, 400, "BAD_REQUEST"),
         provider_errors.ModelNotFound: Status(_CODE.NOT_FOUND, 404, "NOT_FOUND"),
@@ -158,6 +183,8 @@ def refusal_of(error: Exception, request_id: str) -> Refusal:
         message = f"The gateway failed to answer; its log has the reason for request {request_id}."
         return Refusal(INTERNAL, message)
     retry_after = _RETRY_SOON_SECONDS if status.http in _RETRY_LATER else None
+    if isinstance(error, LimitExceeded):
+        return Refusal(status, str(error), error.retry_after, error.metadata)
     if isinstance(error, UpstreamResting):
         return Refusal(status, str(error), error.retry_after)
     if isinstance(error, provider_errors.AdapterError):

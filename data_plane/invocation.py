@@ -13,7 +13,7 @@ from adapters.rpc.metadata import REQUEST_ID
 from adapters.rpc.status import INTERNAL
 from data_plane.access import authenticate, authorize, level_of
 from data_plane.accounting import CLIENT_CLOSED, Accountant, Record, attempt_headers
-from data_plane.admission import Gate
+from data_plane.admission import Ending, Gate
 from data_plane.attempts import Attempts
 from data_plane.callers import Principal
 from data_plane.choice import choose
@@ -100,13 +100,18 @@ class Inference:
         record.stream = query.stream
         candidates = choose(endpoint, config, call.served_model_name, call.metadata)
         admission = await self._gate.admit(endpoint, principal, query)
+        ending = Ending.CANCELLED
         try:
             self._accountant.begin(record)
             expires = self._attempts.expiry(call, endpoint)
             exchange = Exchange(call, reply, record, endpoint, query, admission, hops, expires)
             await self._attempts.answer(exchange, candidates)
+            ending = Ending.ANSWERED
+        except Exception:
+            ending = Ending.FAILED
+            raise
         finally:
-            admission.settle(record.usage)
+            admission.settle(record.usage, ending)
 
 
 def _find_endpoint(snapshot: Snapshot, call: Call, body: JsonObject) -> Endpoint:

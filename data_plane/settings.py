@@ -35,6 +35,14 @@ class Settings:
     upstream_origins: str = setting(
         "", "ORIGIN=ORIGIN pairs, comma separated: what to connect to in a provider's place"
     )
+    limits_when_away: str = setting(
+        "continue",
+        "limited queries while no control plane answers: continue (at the last minutes' rate), "
+        "refuse or allow",
+    )
+    limits_away_seconds: float = setting(
+        300.0, "seconds for which to continue, before limited queries are refused"
+    )
     log_level: str = setting("info", "debug, info, warning or error")
     drain_seconds: float = setting(30.0, "seconds that calls in flight may take at a stop")
 

@@ -20,6 +20,7 @@ from adapters.providers.registry import build_adapter
 from adapters.providers.unavailable import UnavailableAdapter
 from adapters.rpc.metadata import CONFIG_VERSION, SERVED_MODEL, Metadata
 from data_plane.callers import Callers, CallersBuilder
+from data_plane.limits import Limits, compile_limits
 from data_plane.policy import DEFAULT_POLICY, Policy, compile_policy
 from data_plane.routing import Deck
 
@@ -85,6 +86,7 @@ class Endpoint:
         prepared: Configuration that is ready to.
         grants: Permission levels by identifiers of principals and groups.
         policy: What happens when an upstream fails or is slow.
+        limits: How much may be used of it; None: without a limit.
     """
 
     id: str
@@ -93,6 +95,7 @@ class Endpoint:
     prepared: Config | None
     grants: Mapping[str, int] = field(default_factory=dict, repr=False)
     policy: Policy = DEFAULT_POLICY
+    limits: Limits | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +199,9 @@ def compile_endpoint(
             active, failure = (old.active if old else None), refused
     grants = {intern(grant.grantee_id): int(grant.level) for grant in resource.grants}
     policy = compile_policy(resource.ai_gateway)
-    return Endpoint(resource.id, resource.name, active, prepared, grants, policy), failure
+    limits = compile_limits(resource)
+    endpoint = Endpoint(resource.id, resource.name, active, prepared, grants, policy, limits)
+    return endpoint, failure
 
 
 def _try_compile(

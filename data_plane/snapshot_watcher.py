@@ -32,7 +32,7 @@ _LONGEST_PAUSE_SECONDS = 1.0
 _MAX_DOUBLINGS = 8
 # Compiling thousands of endpoints in one go would hold up the requests in flight.
 _BATCH = 200
-_CHANNEL_OPTIONS = (
+CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.keepalive_time_ms", 5_000),
     ("grpc.keepalive_timeout_ms", 3_000),
@@ -140,7 +140,7 @@ class SnapshotWatcher:
     async def _watch(self, target: str) -> None:
         """Watch one control plane until the stream breaks."""
         self._heard = False
-        async with open_channel(target, self._source.tls, _CHANNEL_OPTIONS) as channel:
+        async with open_channel(target, self._source.tls, CHANNEL_OPTIONS) as channel:
             stream: _Stream = pb_grpc.SnapshotServiceStub(channel).WatchConfig()
             try:
                 await stream.write(self._hello())

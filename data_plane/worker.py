@@ -15,12 +15,15 @@ from adapters.egress import parse_policy
 from adapters.providers.http1.client import Http1Transport
 from adapters.telemetry import log_fields
 from data_plane.accounting import Accountant, NoLedger
-from data_plane.admission import Unlimited
 from data_plane.attempts import Attempts
 from data_plane.circuit import Circuits
 from data_plane.http_body import HTTP_BODY_RPCS
 from data_plane.invocation import Inference
-from data_plane.metrics import ConfigMetrics, Metrics
+from data_plane.limiter import LimitGate
+from data_plane.metrics import ConfigMetrics, Metrics, QuotaMetrics
+from data_plane.quota_contact import Contact, WhenAway
+from data_plane.quota_leases import QuotaLeases
+from data_plane.quota_source import GrpcQuotaSource
 from data_plane.readiness import TICK_SECONDS, Readiness
 from data_plane.relay import Relay, Timeouts
 from data_plane.settings import Settings
@@ -82,12 +85,31 @@ async def assembled(
     egress = parse_policy(settings.allowed_upstreams)
     async with Http1Transport(settings.origins, egress.allows) as transport:
         upstream = Upstream(transport, lambda: wall_ms() / 1000)
-        async with aclosing(upstream):
+        async with aclosing(upstream), _limiting(settings, registry, clocks) as gate:
             relay = Relay(upstream, accountant, timeouts)
             circuits = Circuits(clocks.monotonic, clocks.random)
             attempts = Attempts(relay, circuits, metrics, clocks.random)
-            inference = Inference(snapshots, attempts, Unlimited(), accountant, wall_ms)
+            inference = Inference(snapshots, attempts, gate, accountant, wall_ms)
             yield Worker(inference, snapshots, readiness, watcher)
+
+
+@asynccontextmanager
+async def _limiting(
+    settings: Settings, registry: CollectorRegistry, clocks: Clocks
+) -> AsyncIterator[LimitGate]:
+    """Yield the gate; on leaving, when no call is in flight any longer, return what it holds."""
+    metrics = QuotaMetrics(registry)
+    contact = Contact(WhenAway(settings.limits_when_away), settings.limits_away_seconds)
+    source = GrpcQuotaSource(settings.targets, settings.tls)
+    leases = QuotaLeases(settings.worker_id, source, contact, metrics, clocks)
+    background = [asyncio.create_task(leases.run()), asyncio.create_task(leases.tick())]
+    try:
+        yield LimitGate(leases, contact, metrics, clocks.monotonic)
+    finally:
+        for task in background:
+            task.cancel()
+        await asyncio.wait(background)
+        await leases.aclose()
 
 
 @asynccontextmanager

@@ -1,0 +1,55 @@
+"""How many tokens a query may use, before it is known: cheap estimates.
+
+Used by `limiter.py`, which settles on the real usage afterwards.
+"""
+
+from adapters.providers.types import JsonObject, Query
+
+# An answer without a bound of its own is taken to be no longer than this; a stream that gets longer
+# takes more as it goes.
+DEFAULT_OUTPUT_TOKENS = 512
+_CHARACTERS_PER_TOKEN = 4
+# What a provider counts for the frame around a text, and for a picture or a sound.
+_TOKENS_PER_ITEM = 4
+_TOKENS_PER_MEDIUM = 1_000
+# Deeper than any provider's schema.
+_MAX_DEPTH = 50
+_PROMPT_FIELDS = ("messages", "prompt", "input", "tools", "functions")
+_BOUNDS = ("max_completion_tokens", "max_tokens")
+_MEDIA = frozenset({"image_url", "input_audio", "file"})
+
+
+def estimate_prompt(query: Query) -> int:
+    """Return about how many tokens the prompt of a query has."""
+    return sum(_tokens(query.body[name]) for name in _PROMPT_FIELDS if name in query.body)
+
+
+def output_bound(body: JsonObject) -> int | None:
+    """Return the greatest number of tokens that the caller wants, None where they did not say."""
+    for name in _BOUNDS:
+        value = body.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            choices = body.get("n")
+            return value * (choices if isinstance(choices, int) and choices > 0 else 1)
+    return None
+
+
+def tokens_of(characters: int) -> int:
+    """Return about how many tokens a text has."""
+    return (characters + _CHARACTERS_PER_TOKEN - 1) // _CHARACTERS_PER_TOKEN
+
+
+def _tokens(value: object, depth: int = 0) -> int:
+    if isinstance(value, str):
+        return tokens_of(len(value))
+    if depth >= _MAX_DEPTH:
+        return 0
+    if isinstance(value, list):
+        # A list of numbers is a text that is split into tokens already.
+        return sum(1 if isinstance(item, int) else _tokens(item, depth + 1) for item in value)
+    if isinstance(value, dict):
+        return _TOKENS_PER_ITEM + sum(
+            _TOKENS_PER_MEDIUM if name in _MEDIA else _tokens(item, depth + 1)
+            for name, item in value.items()
+        )
+    return 0

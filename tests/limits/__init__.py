@@ -1,0 +1,1 @@
+"""Limits over several workers and control planes."""
