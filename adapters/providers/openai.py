@@ -67,7 +67,7 @@ _IDLE_WITHOUT_TOOLS = {"tool_choice": ("auto", "none"), "parallel_tool_calls": (
 class OpenAiAdapter(Adapter):
     """Translates for one external model of the provider `openai`."""
 
-    __slots__ = ("_headers", "_model", "_provider", "_secret", "_url")
+    __slots__ = ("_headers", "_model", "_provider", "_secret", "_token", "_url")
 
     def __init__(
         self, provider: str, url: str, headers: Mapping[str, str], secret: str, model: str | None
@@ -85,6 +85,8 @@ class OpenAiAdapter(Adapter):
         self._url = url
         self._headers = headers
         self._secret = secret
+        # A token in force beside the secret, where there is one.
+        self._token = ""
         self._model = model
 
     def plan(self, query: Query, images: Mapping[str, Image]) -> Plan:
@@ -123,7 +125,7 @@ class OpenAiAdapter(Adapter):
 
     def parse_error(self, answer: HttpAnswer) -> AdapterError:
         """Return the error in a failed response; see `Adapter`."""
-        detail = parse_error_detail(answer, self._secret)
+        detail = parse_error_detail(answer, self._secret, self._token)
         cls = classify(answer.status)
         if cls.retryable and _error_code(detail) in _QUOTA_CODES:
             cls = QuotaExhausted
@@ -157,7 +159,9 @@ class EntraOpenAiAdapter(OpenAiAdapter):
     def authorize(self, request: HttpRequest, credential: Credential, now: float) -> HttpRequest:
         """Return `request` with the token in force; see `Adapter`."""
         del now
-        headers = {**request.headers, "authorization": f"Bearer {credential.values[0]}"}
+        # Remembered only to be removed from whatever the provider repeats.
+        self._token = credential.values[0]
+        headers = {**request.headers, "authorization": f"Bearer {self._token}"}
         return replace(request, headers=headers)
 
 

@@ -1,0 +1,75 @@
+"""Finds marked texts wherever they may have got to, in every form that they may have there."""
+
+import base64
+import json
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, quote_plus
+
+import requests
+
+from tests.e2e.system import System
+
+# Of base64 at an unknown place in a longer text, the first and last characters depend on it.
+_BLUNT = 4
+_SHORTEST = 12
+# What must hold a secret, for its owner's eyes only: keys of the deployment itself.
+_KEY_FILES = {"master-key", "local-model-key", "tls/ca.key", "tls/control-plane.key"}
+_KEY_FILES |= {"tls/worker.key"}
+
+
+def forms(marker: str) -> set[bytes]:
+    """Return the ways in which a text may be written."""
+    plain = marker.encode()
+    texts = {marker, json.dumps(marker)[1:-1], quote(marker, safe=""), quote_plus(marker)}
+    found = {text.encode() for text in texts} | {plain.hex().encode(), plain.hex().upper().encode()}
+    found |= {marker.encode("utf-16-le"), marker[::-1].encode()}
+    for shift in range(3):
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            found.add(encode(b"x" * shift + plain).rstrip(b"=")[_BLUNT:-_BLUNT])
+    return found
+
+
+def parts(credential: str) -> Iterator[str]:
+    """Yield what a credential must not be known by: it, and each line of one of several lines."""
+    for line in {credential, *credential.replace("\\n", "\n").splitlines()}:
+        if len(line) >= _SHORTEST and not line.startswith("-----"):
+            yield line
+
+
+class Search:
+    """Looks for markers in whatever it is given."""
+
+    def __init__(self, markers: Iterable[str]) -> None:
+        self._needles = {form: marker for marker in markers for form in forms(marker)}
+        self.found: list[tuple[str, str]] = []
+        self.bytes_seen = 0
+
+    def look(self, place: str, content: bytes) -> None:
+        """Note the markers in a content."""
+        self.bytes_seen += len(content)
+        for needle, marker in self._needles.items():
+            if needle in content:
+                start = max(0, content.index(needle) - 60)
+                excerpt = content[start : start + 160].decode(errors="replace")
+                self.found.append((place, f"{marker}: …{excerpt}…"))
+
+    def look_at_files(self, system: System) -> None:
+        """Look into each file of a deployment, and what it prints."""
+        directory = system.data_dir
+        for path in directory.rglob("*"):
+            if path.is_file() and str(path.relative_to(directory)) not in _KEY_FILES:
+                self.look(str(path.relative_to(directory)), path.read_bytes())
+        printed = directory.parent / f"{directory.name}.out"
+        self.look("what `up` prints", printed.read_bytes())
+
+    def look_at_pages(self, system: System) -> None:
+        """Look at the pages that processes serve to their operators."""
+        state = json.loads((system.data_dir / "up.json").read_text())
+        urls = [state["control_plane"]["metrics_url"]]
+        urls += [worker["metrics_url"] for worker in state["workers"]]
+        admin = state["envoy"]["admin_url"]
+        urls += [f"{admin}/{page}" for page in ("stats", "config_dump", "clusters", "listeners")]
+        for url in urls:
+            answer = requests.get(url, timeout=20)
+            assert answer.ok, url
+            self.look(url, answer.content)
