@@ -29,6 +29,10 @@ class Admission(Protocol):
     def headers(self) -> Metadata:
         """Metadata that tells the caller what is left."""
 
+    @property
+    def counts_output(self) -> bool:
+        """Whether a stream has to be asked for as it goes."""
+
     def allows(self, output_tokens: int) -> bool:
         """Tell whether a stream that has had this many tokens may go on."""
 
@@ -51,6 +55,7 @@ class Unlimited:
     """Admits everything, and is its own admission."""
 
     headers: Metadata = ()
+    counts_output = False
 
     async def admit(self, endpoint: Endpoint, principal: Principal, query: Query) -> Admission:  # noqa: ARG002 - by protocol
         """Admit a query."""

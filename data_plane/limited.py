@@ -85,6 +85,11 @@ class LimitedAdmission:
         """What was taken from."""
         return [(take.rule, take.counter) for take in self._takes]
 
+    @property
+    def counts_output(self) -> bool:
+        """Whether tokens are limited."""
+        return self.reserved > 0
+
     def reserve(self, query: Query, limit: int) -> None:
         """Decide how many tokens to take: prompt and answer, but no more than a window has.
 

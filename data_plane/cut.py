@@ -1,0 +1,28 @@
+"""Ends a stream that has used up its limit on tokens, in the form of its last chunk: pure.
+
+Used by `relay.py`, which asks the admission whether a stream may go on.
+"""
+
+from collections.abc import Iterable
+
+import orjson
+
+from adapters.providers.types import JsonObject
+
+REASON = "token limit: the tokens of this minute are used up"
+_FRAME = ("id", "object", "created", "model", "system_fingerprint")
+
+
+def encode_cut(last: JsonObject, *, is_chat: bool, choices: Iterable[int]) -> bytes:
+    """Return the line that ends a stream as one whose `max_tokens` are used up.
+
+    Args:
+        last: The last chunk.
+        is_chat: Whether it is one of a chat.
+        choices: Indexes of the choices that end.
+    """
+    content: JsonObject = {"delta": {}} if is_chat else {"text": "", "logprobs": None}
+    chunk: JsonObject = {name: last[name] for name in _FRAME if name in last}
+    chunk["choices"] = [{"index": index, **content, "finish_reason": "length"} for index in choices]
+    chunk["modelplane_reason"] = REASON
+    return b"data: " + orjson.dumps(chunk) + b"\n\n"
