@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from adapters.providers.errors import AdapterError
-from adapters.providers.types import Usage
+from adapters.providers.types import Query, Usage
 from adapters.rpc.metadata import ATTEMPT_ERRORS, ATTEMPTS, Metadata
 from adapters.telemetry import log_fields
 from data_plane.callers import Principal
+from data_plane.journal import Ticket
 from data_plane.metrics import Metrics
 from data_plane.snapshot import Config, Endpoint, ServedEntity
+from data_plane.usage_labels import NO_LABELS, Labels
 
 _log = logging.getLogger("data_plane.access")
 OK = 200
@@ -48,6 +50,10 @@ class Record:
         chunks: Messages sent in a stream.
         admitted: Whether a provider was to be called.
         attempts: Attempts made, in order.
+        labels: What the caller noted on it.
+        input_characters: Length of the prompt; counted only where usage is tracked.
+        output_characters: Length of the answer.
+        ticket: The ledger's; None where usage is not tracked.
     """
 
     request_id: str
@@ -64,6 +70,10 @@ class Record:
     usage: Usage | None = None
     admitted: bool = False
     attempts: list[Attempt] = field(default_factory=list)
+    labels: Labels = NO_LABELS
+    input_characters: int = 0
+    output_characters: int = 0
+    ticket: Ticket | None = None
 
 
 def attempt_headers(record: Record, under_way: int = 0) -> Metadata:
@@ -82,7 +92,7 @@ def attempt_headers(record: Record, under_way: int = 0) -> Metadata:
 class Ledger(Protocol):
     """Keeps what every admitted query used."""
 
-    def begin(self, record: Record) -> None:
+    def begin(self, record: Record, query: Query) -> None:
         """Write down that a provider is about to be called."""
 
     def end(self, record: Record) -> None:
@@ -92,7 +102,7 @@ class Ledger(Protocol):
 class NoLedger:
     """Keeps nothing."""
 
-    def begin(self, record: Record) -> None:
+    def begin(self, record: Record, query: Query) -> None:
         """Write nothing."""
 
     def end(self, record: Record) -> None:
@@ -119,10 +129,10 @@ class Accountant:
         self._metrics.in_flight.inc()
         return Record(request_id, self._clock())
 
-    def begin(self, record: Record) -> None:
+    def begin(self, record: Record, query: Query) -> None:
         """Note that a query is admitted and a provider will be called."""
         record.admitted = True
-        self._ledger.begin(record)
+        self._ledger.begin(record, query)
 
     def note_chunk(self, record: Record) -> None:
         """Note that a message of a stream was sent."""

@@ -28,6 +28,7 @@ from data_plane.host import Call, Method, Refused, Reply, refuse
 from data_plane.query import build_query, parse_body
 from data_plane.relay import JSON, Exchange
 from data_plane.snapshot import CAN_QUERY, Config, Endpoint, Snapshot, Snapshots
+from data_plane.usage_labels import parse_labels
 
 _TASK_OF: Mapping[Method, Task] = {
     Method.CREATE_CHAT_COMPLETION: Task.CHAT,
@@ -96,13 +97,15 @@ class Inference:
         authorize(principal, endpoint)
         hops = count_hops(call.metadata)
         config = record.config = _active_config(endpoint, call.method)
+        record.labels = parse_labels(body)
         query = build_query(config.task, body)
         record.stream = query.stream
         candidates = choose(endpoint, config, call.served_model_name, call.metadata)
         admission = await self._gate.admit(endpoint, principal, query)
+        record.entity = candidates[0]
         ending = Ending.CANCELLED
         try:
-            self._accountant.begin(record)
+            self._accountant.begin(record, query)
             expires = self._attempts.expiry(call, endpoint)
             exchange = Exchange(call, reply, record, endpoint, query, admission, hops, expires)
             await self._attempts.answer(exchange, candidates)

@@ -43,6 +43,10 @@ class Settings:
     limits_away_seconds: float = setting(
         300.0, "seconds for which to continue, before limited queries are refused"
     )
+    journal_dir: str = setting(
+        ".modelplane/journal", "directory of the journals of usage, for all workers on this disk"
+    )
+    journal_max_mib: int = setting(1024, "MiB that a worker's journal may take on the disk")
     log_level: str = setting("info", "debug, info, warning or error")
     drain_seconds: float = setting(30.0, "seconds that calls in flight may take at a stop")
 

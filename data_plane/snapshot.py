@@ -87,6 +87,7 @@ class Endpoint:
         grants: Permission levels by identifiers of principals and groups.
         policy: What happens when an upstream fails or is slow.
         limits: How much may be used of it; None: without a limit.
+        tracks_usage: Whether the usage of each query is recorded.
     """
 
     id: str
@@ -96,6 +97,7 @@ class Endpoint:
     grants: Mapping[str, int] = field(default_factory=dict, repr=False)
     policy: Policy = DEFAULT_POLICY
     limits: Limits | None = None
+    tracks_usage: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +202,10 @@ def compile_endpoint(
     grants = {intern(grant.grantee_id): int(grant.level) for grant in resource.grants}
     policy = compile_policy(resource.ai_gateway)
     limits = compile_limits(resource)
-    endpoint = Endpoint(resource.id, resource.name, active, prepared, grants, policy, limits)
+    tracks_usage = resource.ai_gateway.usage_tracking_config.enabled
+    endpoint = Endpoint(
+        resource.id, resource.name, active, prepared, grants, policy, limits, tracks_usage
+    )
     return endpoint, failure
 
 

@@ -10,6 +10,7 @@ import orjson
 
 from adapters.providers.errors import MalformedAnswer
 from adapters.providers.types import JsonObject, Task, Usage, parse_usage
+from data_plane.characters import answer_characters
 
 DONE = b"data: [DONE]\n\n"
 _DONE_LINE = DONE.strip()
@@ -50,11 +51,29 @@ class ChunkShaper:
 
     Attributes:
         usage: Usage that the stream reported last; later reports replace earlier ones.
+        characters: Length of the texts so far, if they are counted.
     """
 
-    __slots__ = ("_is_chat", "_keep_usage", "_model", "_provider", "_started", "usage")
+    __slots__ = (
+        "_count_characters",
+        "_is_chat",
+        "_keep_usage",
+        "_model",
+        "_provider",
+        "_started",
+        "characters",
+        "usage",
+    )
 
-    def __init__(self, provider: str, model: str, task: str, *, keep_usage: bool) -> None:
+    def __init__(
+        self,
+        provider: str,
+        model: str,
+        task: str,
+        *,
+        keep_usage: bool,
+        count_characters: bool = False,
+    ) -> None:
         """Start before the first chunk.
 
         Args:
@@ -62,8 +81,11 @@ class ChunkShaper:
             model: Model name that the caller knows.
             task: Task of the endpoint.
             keep_usage: Whether the caller asked for usage.
+            count_characters: Whether to count the characters of the texts.
         """
         self.usage: Usage | None = None
+        self.characters = 0
+        self._count_characters = count_characters
         self._provider = provider
         self._model = model
         self._is_chat = task == Task.CHAT
@@ -77,6 +99,8 @@ class ChunkShaper:
             MalformedAnswer: The chunk cannot be encoded.
         """
         self.usage = parse_usage(chunk) or self.usage
+        if self._count_characters:
+            self.characters += answer_characters(chunk)
         if not self._keep_usage:
             usage = chunk.pop("usage", None)
             if usage is not None and not chunk.get("choices"):

@@ -8,17 +8,20 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
 from adapters.egress import parse_policy
 from adapters.providers.http1.client import Http1Transport
 from adapters.telemetry import log_fields
-from data_plane.accounting import Accountant, NoLedger
+from data_plane.accounting import Accountant
 from data_plane.attempts import Attempts
 from data_plane.circuit import Circuits
 from data_plane.http_body import HTTP_BODY_RPCS
 from data_plane.invocation import Inference
+from data_plane.journal import Journal
+from data_plane.journal_metrics import JournalMetrics
 from data_plane.limiter import LimitGate
 from data_plane.metrics import ConfigMetrics, Metrics, QuotaMetrics
 from data_plane.quota_contact import Contact, WhenAway
@@ -31,6 +34,8 @@ from data_plane.snapshot import Snapshots
 from data_plane.snapshot_watcher import Clocks, SnapshotWatcher, Source
 from data_plane.typed_rpcs import TYPED_RPCS
 from data_plane.upstream import Upstream
+from data_plane.usage_ledger import UsageLedger
+from data_plane.usage_shipper import GrpcUsageSink, UsageShipper
 
 _log = logging.getLogger(__name__)
 BUILD = "0.1.0"
@@ -71,19 +76,22 @@ async def assembled(
 
     Raises:
         ValueError: A setting is malformed.
-        OSError: A TLS file cannot be read.
+        OSError: A TLS file cannot be read, or the journal cannot be made.
     """
     metrics = Metrics(registry)
     snapshots = Snapshots()
     readiness = Readiness(clocks.monotonic)
-    accountant = Accountant(metrics, NoLedger(), clocks.monotonic)
     source = Source(settings.targets, settings.worker_id, BUILD, settings.tls)
     watcher = SnapshotWatcher(
         source, snapshots, readiness, ConfigMetrics(registry), clocks, metrics.forget
     )
     timeouts = Timeouts(settings.request_timeout_seconds, settings.stream_idle_seconds)
     egress = parse_policy(settings.allowed_upstreams)
-    async with Http1Transport(settings.origins, egress.allows) as transport:
+    async with (
+        Http1Transport(settings.origins, egress.allows) as transport,
+        _recording(settings, registry, clocks, wall_ms) as ledger,
+    ):
+        accountant = Accountant(metrics, ledger, clocks.monotonic)
         upstream = Upstream(transport, lambda: wall_ms() / 1000)
         async with aclosing(upstream), _limiting(settings, registry, clocks) as gate:
             relay = Relay(upstream, accountant, timeouts)
@@ -110,6 +118,30 @@ async def _limiting(
             task.cancel()
         await asyncio.wait(background)
         await leases.aclose()
+
+
+@asynccontextmanager
+async def _recording(
+    settings: Settings,
+    registry: CollectorRegistry,
+    clocks: Clocks,
+    wall_ms: Callable[[], float],
+) -> AsyncIterator[UsageLedger]:
+    """Yield the ledger; on leaving, when no call is in flight any longer, ship what it holds."""
+    metrics = JournalMetrics(registry)
+    root = Path(settings.journal_dir)
+    max_bytes = settings.journal_max_mib << 20
+    journal = Journal(root, metrics, clocks.monotonic, max_bytes=max_bytes)
+    sink = GrpcUsageSink(settings.targets, settings.tls)
+    shipper = UsageShipper(journal, root, sink, clocks, metrics)
+    background = asyncio.create_task(shipper.run())
+    try:
+        yield UsageLedger(journal, clocks.monotonic, wall_ms)
+    finally:
+        background.cancel()
+        await asyncio.wait([background])
+        await shipper.finish()
+        journal.close()
 
 
 @asynccontextmanager

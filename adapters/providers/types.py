@@ -97,10 +97,19 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens that an answer reported; None where it did not say."""
+    """Tokens that an answer reported; None where it did not say.
+
+    Attributes:
+        input_tokens: Of the prompt.
+        output_tokens: Of the answer.
+        cached_tokens: Those of the prompt that the provider had cached.
+        reasoning_tokens: Those of the answer that are reasoning.
+    """
 
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
 
 
 def parse_usage(answer: JsonObject) -> Usage | None:
@@ -108,7 +117,13 @@ def parse_usage(answer: JsonObject) -> Usage | None:
     usage = answer.get("usage")
     if not isinstance(usage, dict):
         return None
-    return Usage(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")))
+    prompt, answered = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
+    return Usage(
+        _count(usage.get("prompt_tokens")),
+        _count(usage.get("completion_tokens")),
+        _count(prompt.get("cached_tokens")) if isinstance(prompt, dict) else None,
+        _count(answered.get("reasoning_tokens")) if isinstance(answered, dict) else None,
+    )
 
 
 def _count(value: object) -> int | None:

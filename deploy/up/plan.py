@@ -107,6 +107,7 @@ class Plan:
             MODELPLANE_CONTROL_PLANE=self.address("snapshot"),
             MODELPLANE_WORKER_LISTEN=self.address(name),
             MODELPLANE_WORKER_METRICS_LISTEN=self.address(f"{name}-metrics"),
+            MODELPLANE_JOURNAL_DIR=str(self.data_dir.path / "journal"),
             **self.data_dir.certificates.settings(certificates.WORKER),
         )
         if not self.options.embedded:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -144,12 +145,13 @@ async def upstream() -> AsyncIterator[Upstream]:
 
 
 @pytest.fixture
-async def system(control_plane: FakeControlPlane) -> AsyncIterator[System]:
+async def system(control_plane: FakeControlPlane, tmp_path: Path) -> AsyncIterator[System]:
     registry = CollectorRegistry()
     settings = Settings(
         control_plane=control_plane.target,
         worker_listen="127.0.0.1:0",
         worker_id="worker-1",
+        journal_dir=str(tmp_path / "journal"),
         allowed_upstreams="127.0.0.1",
         request_timeout_seconds=5.0,
         stream_idle_seconds=1.0,

@@ -4,6 +4,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import grpc
@@ -40,15 +41,17 @@ async def log_line(process: asyncio.subprocess.Process, message: str) -> dict[st
 @asynccontextmanager
 async def started(*flags: str) -> AsyncIterator[asyncio.subprocess.Process]:
     own = ("--worker-metrics-listen", "127.0.0.1:0", "--allowed-upstreams", "127.0.0.1")
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "data_plane", *own, *flags, stderr=asyncio.subprocess.PIPE
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
+    with TemporaryDirectory() as journal:
+        flags = (*own, "--journal-dir", journal, *flags)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "data_plane", *flags, stderr=asyncio.subprocess.PIPE
+        )
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
 
 
 async def test_a_worker_drains_when_told_to_stop(control_plane: FakeControlPlane) -> None:
