@@ -1,9 +1,11 @@
 """The audit log through Envoy: who changed what, who was refused, and who may read that."""
 
+import json
 import time
 
 import grpc
 import pytest
+import requests
 from modelserving.v1.secret_service_pb2 import DeleteScopeRequest
 from modelserving.v1.secret_service_pb2_grpc import SecretServiceStub
 
@@ -89,6 +91,29 @@ def test_each_refusal_is_an_event(system: System, rest: Rest, start: float) -> N
     assert unknown["http_status"] == 401
     assert unknown["object_name"] == ""
     assert "dapi-of-nobody" not in str(events(rest, query))
+
+
+def test_workers_log_and_count_whom_they_refuse(
+    system: System, rest: Rest, provider: OpenAiEmulator
+) -> None:
+    rest.create(endpoint("guarded", entity(provider, "gpt")))
+    with Rest(system, "dapi-of-nobody") as stranger:
+        answer = stranger.query("guarded", {"messages": []})
+        assert answer.status_code == 401
+    request_id = answer.headers["x-request-id"]
+    wait_for(lambda: any(one.get("request_id") == request_id for one in _worker_lines(system)))
+    [line] = [one for one in _worker_lines(system) if one.get("request_id") == request_id]
+    assert (line["status"], line["error"]) == (401, "Unauthenticated")
+    state = json.loads((system.data_dir / "up.json").read_text())
+    pages = [requests.get(one["metrics_url"], timeout=20).text for one in state["workers"]]
+    counts = [row for row in "".join(pages).splitlines() if 'status="401"' in row]
+    assert any(row.startswith("modelplane_requests_total") for row in counts)
+
+
+def _worker_lines(system: System) -> list[Json]:
+    logs = (system.data_dir / "logs").glob("worker-*.log")
+    texts = [line for log in logs for line in log.read_text().splitlines()]
+    return [json.loads(text) for text in texts if text.startswith("{") and text.endswith("}")]
 
 
 def test_pages_hold_everything_once(rest: Rest, start: float) -> None:
