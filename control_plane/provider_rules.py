@@ -10,9 +10,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+import orjson
 from google.protobuf.message import Message
 from modelserving.v1.external_model_pb2 import ExternalModel
-from modelserving.v1.rules_pb2 import ProviderCase, ProviderRules, provider_rules
+from modelserving.v1.rules_pb2 import (
+    JsonCredential,
+    ProviderCase,
+    ProviderRules,
+    provider_rules,
+)
 
 from control_plane.credentials import PLAINTEXT, credential_fields
 from control_plane.errors import InvalidParameter
@@ -63,6 +69,8 @@ def check_external_model(model: ExternalModel) -> None:
         _check_allowed(config, prefix, allowed.field, allowed.values)
     for name in credential_fields(config):
         _check_credential(config, prefix, name, required=name in case.credentials)
+    for document in case.json_credentials:
+        _check_json(config, prefix, document)
     _check_one_of(config, prefix, case)
     _check_urls(config, prefix)
 
@@ -131,6 +139,23 @@ def _check_credential(message: Message, prefix: str, name: str, *, required: boo
         raise InvalidParameter(
             f"Give exactly one of {prefix}{name} (a reference {{{{secrets/scope/key}}}}) and "
             f"{prefix}{name}{PLAINTEXT} (the value itself)."
+        )
+
+
+def _check_json(config: Message, prefix: str, rule: JsonCredential) -> None:
+    """Check a credential given in plaintext; what a reference holds is for the workers to see."""
+    text = _text(config, rule.field + PLAINTEXT)
+    if not text:
+        return
+    try:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        document = None
+    if not isinstance(document, dict) or not all(document.get(name) for name in rule.members):
+        members = " and ".join(f'"{name}"' for name in rule.members)
+        raise InvalidParameter(
+            f"{prefix}{rule.field}{PLAINTEXT} must be the whole key file, a JSON object with "
+            f"{members}."
         )
 
 

@@ -86,6 +86,33 @@ def test_every_part_of_a_configuration_is_needed(
             )
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "-----BEGIN PRIVATE KEY-----",
+        "[]",
+        '"text"',
+        "{}",
+        '{"private_key": "k"}',
+        '{"private_key": "k", "client_email": ""}',
+    ],
+)
+def test_a_key_file_must_be_whole(key: str) -> None:
+    config: dict[str, object] = {"private_key_plaintext": key, "project_id": "p", "region": "r"}
+    name = "google_cloud_vertex_ai_config"
+    message = refusal(model("google-cloud-vertex-ai", name, config))
+    assert message == (
+        f"{name}.private_key_plaintext must be the whole key file, a JSON object with "
+        '"client_email" and "private_key".'
+    )
+
+
+def test_a_whole_key_file_passes() -> None:
+    key = '{"private_key": "k", "client_email": "me@example.com"}'
+    config: dict[str, object] = {"private_key_plaintext": key, "project_id": "p", "region": "r"}
+    check_external_model(model("google-cloud-vertex-ai", "google_cloud_vertex_ai_config", config))
+
+
 @pytest.mark.parametrize("name", ["name", "provider", "task"])
 def test_name_provider_and_task_are_required(name: str) -> None:
     external = model("openai", "openai_config", {"openai_api_key": REFERENCE})

@@ -6,7 +6,7 @@ import pytest
 from modelserving.v1.external_model_pb2 import ExternalModel
 
 from tests.e2e.references import refer
-from tests.e2e.rest import Json, Rest
+from tests.e2e.rest import ENDPOINTS, Json, Rest
 from tests.emulators.fleet import Fleet
 from tests.emulators.google_cloud_vertex_ai.keys import PEM
 from tests.requirements.table_fields import CASES, Case
@@ -66,9 +66,7 @@ def test_a_bare_private_key_is_refused_with_what_to_give_instead(rest: Rest) -> 
     (case,) = (one for one in CASES if one.wire.emulator == "google-cloud-vertex-ai")
     model = case.external_model("")
     model[case.config_name]["private_key_plaintext"] = PEM
-    created = rest.create(served_by(model))
-    assert created["state"]["config_update"] == "UPDATE_FAILED"
-    assert created["state"]["ready"] == "NOT_READY"
-    message = created["state"]["config_update_message"]
-    assert "give the whole JSON key file of a service account" in message
-    assert json.dumps(PEM)[1:-1] not in json.dumps(created)
+    refused = rest.send("POST", ENDPOINTS, served_by(model))
+    assert refused.status_code == 400
+    assert "must be the whole key file" in refused.json()["message"]
+    assert json.dumps(PEM)[1:-1] not in refused.text
