@@ -5,14 +5,14 @@ import json
 import re
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
-from bench.http_client import HttpConnection, build_request
+from bench.http_client import HttpAnswer, HttpConnection, build_request
 from bench.system import System, chat_config, running_system
 from control_plane.encryption import SealBroken, Sealer
 from control_plane.key_file import KeyFile
@@ -52,8 +52,10 @@ async def provider_that_tells_the_key() -> AsyncIterator[str]:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
 
 
 @dataclass
@@ -79,16 +81,21 @@ class Clients:
         body = {"messages": [{"role": "user", "content": "Hi"}]}
         message = build_request("POST", url, self.system.headers(), body)
         connection = await HttpConnection.open(url)
-        while True:
-            floor = self.floor
-            answer = await connection.request(message)
-            if answer.status != 200:
-                self.failures.append(f"{answer.status}: {answer.body[:200]!r}")
-                continue
-            used = int(json.loads(answer.body)["choices"][0]["message"]["content"])
-            self.seen.add(used)
-            if used < floor:
-                self.stale.append(f"value {used} after {floor}")
+        try:
+            while True:
+                floor = self.floor
+                self._note(await connection.request(message), floor)
+        finally:
+            await connection.aclose()
+
+    def _note(self, answer: HttpAnswer, floor: int) -> None:
+        if answer.status != 200:
+            self.failures.append(f"{answer.status}: {answer.body[:200]!r}")
+            return
+        used = int(json.loads(answer.body)["choices"][0]["message"]["content"])
+        self.seen.add(used)
+        if used < floor:
+            self.stale.append(f"value {used} after {floor}")
 
 
 async def put(system: System, value: str) -> None:
@@ -166,22 +173,22 @@ async def test_the_master_key_is_replaced_under_load_though_it_is_killed_half_wa
     file = KeyFile(system.directory / "master-key")
     (old,) = file.read()
     await create_by_reference(system, provider_url, "kept", "model-of-version-1")
-    database = Database(f"sqlite:///{system.directory / 'modelplane.db'}")
-    await _fill(database, Sealer(FixedKeys(old)))
-    async with constant_traffic(system, "kept", rate=30) as traffic:
-        await _rotate_and_kill(system)
-        half_way = await count_by_key(database)
-        await _use_both_keys(system)
-        await _finish(system, old)
-        await traffic.wait_for(20)
-    assert traffic.failures() == []
-    (new,) = file.read()
-    assert half_way[local_key(new).id] > 0
-    assert half_way[local_key(old).id] > 0
-    assert (await count_by_key(database)).keys() == {local_key(new).id}
-    assert await _opened(database, new) > _SECRETS
-    assert await _opened(database, old) == 0
-    await database.aclose()
+    url = f"sqlite:///{system.directory / 'modelplane.db'}"
+    async with aclosing(Database(url)) as database:
+        await _fill(database, Sealer(FixedKeys(old)))
+        async with constant_traffic(system, "kept", rate=30) as traffic:
+            await _rotate_and_kill(system)
+            half_way = await count_by_key(database)
+            await _use_both_keys(system)
+            await _finish(system, old)
+            await traffic.wait_for(20)
+        assert traffic.failures() == []
+        (new,) = file.read()
+        assert half_way[local_key(new).id] > 0
+        assert half_way[local_key(old).id] > 0
+        assert (await count_by_key(database)).keys() == {local_key(new).id}
+        assert await _opened(database, new) > _SECRETS
+        assert await _opened(database, old) == 0
 
 
 async def _rotate_and_kill(system: System) -> None:
