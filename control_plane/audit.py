@@ -55,6 +55,7 @@ _OBJECT_TYPES = {
     "EndpointService": "serving-endpoint",
     "OAuthService": "access-token",
     "TokenService": "access-token",
+    "UsageService": "usage",
 }
 # What an identity's RPC is about is the end of its name.
 _IDENTITIES = {

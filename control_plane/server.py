@@ -14,6 +14,9 @@ from modelserving.snapshot.v1.quota_service_pb2_grpc import add_QuotaServiceServ
 from modelserving.snapshot.v1.snapshot_service_pb2_grpc import (
     add_SnapshotServiceServicer_to_server,
 )
+from modelserving.snapshot.v1.usage_service_pb2_grpc import (
+    add_UsageLedgerServiceServicer_to_server,
+)
 from modelserving.v1 import inference_service_pb2, model_service_pb2
 from modelserving.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
 from modelserving.v1.client_secret_service_pb2_grpc import (
@@ -25,6 +28,7 @@ from modelserving.v1.oauth_service_pb2_grpc import add_OAuthServiceServicer_to_s
 from modelserving.v1.permission_service_pb2_grpc import add_PermissionServiceServicer_to_server
 from modelserving.v1.secret_service_pb2_grpc import add_SecretServiceServicer_to_server
 from modelserving.v1.token_service_pb2_grpc import add_TokenServiceServicer_to_server
+from modelserving.v1.usage_service_pb2_grpc import add_UsageServiceServicer_to_server
 from prometheus_client import CollectorRegistry, Gauge
 
 from adapters.egress import parse_policy
@@ -77,6 +81,10 @@ from control_plane.store.notifications import listen
 from control_plane.store.token_store import ensure_admin_token
 from control_plane.token_servicer import TokenServicer
 from control_plane.tokens import Tokens
+from control_plane.usage import Usage
+from control_plane.usage_intake import UsageIntake
+from control_plane.usage_intake_servicer import UsageIntakeServicer
+from control_plane.usage_servicer import UsageServicer
 
 API_SERVICES = (
     "modelserving.v1.AuditService",
@@ -87,10 +95,12 @@ API_SERVICES = (
     "modelserving.v1.PermissionService",
     "modelserving.v1.SecretService",
     "modelserving.v1.TokenService",
+    "modelserving.v1.UsageService",
 )
 INTERNAL_SERVICES = (
     "modelserving.snapshot.v1.QuotaService",
     "modelserving.snapshot.v1.SnapshotService",
+    "modelserving.snapshot.v1.UsageLedgerService",
 )
 # Reflection through Envoy's port is answered here, so it also describes the workers' services.
 REFLECTED_SERVICES = (
@@ -251,6 +261,7 @@ async def _start_servers(
     _add_login(vault, push.rollout, api)
     add_AuditServiceServicer_to_server(AuditServicer(AuditTrail(database)), api)
     internal = _new_internal_server(database, push, health)
+    await _start_usage(settings, database, api, internal, stack)
     snapshot_credentials = server_credentials(settings.tls) if settings.tls else None
     snapshot_port = await stack.enter_async_context(
         running(internal, settings.snapshot_listen, 1.0, snapshot_credentials)
@@ -263,6 +274,25 @@ async def _start_servers(
     await health.set_serving(serving=True)
     stack.push_async_callback(health.set_serving, serving=False)
     return Ports(api_port, snapshot_port)
+
+
+async def _start_usage(
+    settings: Settings,
+    database: Database,
+    api: grpc.aio.Server,
+    internal: grpc.aio.Server,
+    stack: AsyncExitStack,
+) -> None:
+    intake = UsageIntake(
+        database,
+        system_clock,
+        retention_days=settings.usage_retention_days,
+        lost_seconds=settings.usage_lost_seconds,
+    )
+    add_UsageLedgerServiceServicer_to_server(UsageIntakeServicer(intake), internal)
+    add_UsageServiceServicer_to_server(UsageServicer(Usage(database)), api)
+    tasks = await stack.enter_async_context(asyncio.TaskGroup())
+    stack.callback(tasks.create_task(intake.run()).cancel)
 
 
 def _new_internal_server(database: Database, push: _Push, health: Health) -> grpc.aio.Server:

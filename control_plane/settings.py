@@ -56,6 +56,10 @@ class Settings:
         "JSON list of outside issuers of JWTs: issuer, audiences, principal_claim (default: sub)",
     )
     audit_retention_days: int = setting(365, "days that the audit log is kept")
+    usage_retention_days: int = setting(90, "days that usage is kept")
+    usage_lost_seconds: float = setting(
+        600.0, "seconds without a sign of a worker after which its queries count as lost"
+    )
     log_level: str = setting("info", "debug, info, warning or error")
     drain_seconds: float = setting(30.0, "seconds that calls in flight may take at a stop")
 

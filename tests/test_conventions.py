@@ -20,6 +20,7 @@ from modelserving.v1 import (
     permission_service_pb2,
     secret_service_pb2,
     token_service_pb2,
+    usage_service_pb2,
 )
 
 from adapters.providers.registry import FACTORIES
@@ -50,6 +51,7 @@ PUBLIC_SERVICES = [
         permission_service_pb2,
         secret_service_pb2,
         token_service_pb2,
+        usage_service_pb2,
     )
     for service in module.DESCRIPTOR.services_by_name.values()
 ]

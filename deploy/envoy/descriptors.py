@@ -19,6 +19,7 @@ from modelserving.v1 import (
     permission_service_pb2,
     secret_service_pb2,
     token_service_pb2,
+    usage_service_pb2,
 )
 
 _SERVICE_MODULES = (
@@ -31,6 +32,7 @@ _SERVICE_MODULES = (
     permission_service_pb2,
     secret_service_pb2,
     token_service_pb2,
+    usage_service_pb2,
 )
 
 

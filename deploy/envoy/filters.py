@@ -30,6 +30,7 @@ _SERVICES = (
     "modelserving.v1.PermissionService",
     "modelserving.v1.SecretService",
     "modelserving.v1.TokenService",
+    "modelserving.v1.UsageService",
     "modelserving.v1.InferenceService",
 )
 _SCIM_SERVICES = ("modelserving.v1.IdentityService",)

@@ -45,6 +45,7 @@ def build_route_config(public_url: str = "") -> Block:
                     _grpc("/modelserving.v1.PermissionService/", CONTROL_PLANE),
                     _grpc("/modelserving.v1.SecretService/", CONTROL_PLANE),
                     _grpc("/modelserving.v1.TokenService/", CONTROL_PLANE),
+                    _grpc("/modelserving.v1.UsageService/", CONTROL_PLANE),
                     _grpc("/grpc.health.v1.Health/", CONTROL_PLANE),
                     _grpc("/grpc.reflection.", CONTROL_PLANE),
                     _rest("/serving-endpoints", WORKERS, "0s"),

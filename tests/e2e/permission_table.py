@@ -216,6 +216,10 @@ ROWS: Mapping[str, Row] = {
     "IdentityService.DeleteGroup": Row(ADMIN, {"id": "$spare_group"}),
     # The audit log
     "AuditService.ListAuditEvents": Row(ADMIN, {"max_results": 1}),
+    # The usage ledger
+    "UsageService.ListUsage": Row(ADMIN, {"max_results": 1}),
+    "UsageService.ListServingEndpointUsage": Row(MANAGE, _CHAT | {"max_results": 1}),
+    "UsageService.ListServedEntities": Row(ADMIN, {}),
     # Access tokens
     "TokenService.CreateToken": Row(ANYONE, {"comment": "x"}),
     "TokenService.ListTokens": Row(ANYONE, {}),

@@ -3,12 +3,13 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-from control_plane.store import tables
+from control_plane.store import tables, usage_tables
 
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=SQLModel.metadata,
     render_as_batch=True,
 )
-assert tables.EndpointRow.metadata is SQLModel.metadata  # noqa: S101 - the import fills it
+# The imports fill it.
+assert tables.EndpointRow.metadata is usage_tables.UsageRow.metadata  # noqa: S101
 context.run_migrations()

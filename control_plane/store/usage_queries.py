@@ -1,0 +1,253 @@
+"""Queries on the usage ledger: rows, totals, and the history of served entities.
+
+Before: `usage`. After: `usage_tables`, `tables`. Beside: `usage_store`, which writes it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from modelserving.v1.endpoint_pb2 import EndpointConfig
+from sqlalchemy import ColumnElement, case, func
+from sqlmodel import and_, col, or_, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from control_plane.store import codec
+from control_plane.store.tables import EndpointConfigRow, EndpointRow, Outcome
+from control_plane.store.usage_tables import UsageRow, UsageState
+
+_HOUR_MS = 3_600_000
+_DAY_MS = 86_400_000
+_FIRST_ERROR_STATUS = 400
+_SERVED = (Outcome.ACTIVE, Outcome.SUPERSEDED)
+
+
+@dataclass(frozen=True, slots=True)
+class UsageFilter:
+    """Selects queries; None selects all.
+
+    Attributes:
+        endpoint_id: Identifier of the endpoint.
+        endpoint: Its name at the time.
+        served_entity: Name or identifier of the served entity.
+        requester: User name or application id.
+        tag: Key and value of a tag that the endpoint had; without a value any will do.
+        start_ms: Earliest time, milliseconds since the epoch.
+        end_ms: Time before which, milliseconds since the epoch.
+        before: Only what comes after this time and identifier in the list.
+    """
+
+    endpoint_id: str | None = None
+    endpoint: str | None = None
+    served_entity: str | None = None
+    requester: str | None = None
+    tag: tuple[str, str | None] | None = None
+    start_ms: float | None = None
+    end_ms: float | None = None
+    before: tuple[int, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One admitted query; the fields are those of its row, decoded."""
+
+    id: str
+    state: UsageState
+    request_id: str
+    client_request_id: str
+    usage_context: Mapping[str, str]
+    time_ms: int
+    endpoint_id: str
+    endpoint_name: str
+    tags: Mapping[str, str]
+    config_version: int
+    served_entity_id: str
+    served_entity_name: str
+    task: str
+    requester_id: str
+    requester: str
+    streaming: bool
+    status_code: int | None
+    error: str
+    input_tokens: int | None
+    output_tokens: int | None
+    cached_tokens: int | None
+    reasoning_tokens: int | None
+    estimated: bool
+    input_characters: int
+    output_characters: int
+    latency_ms: float | None
+    first_chunk_ms: float | None
+    attempts: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class ServedVersion:
+    """One version of an endpoint's configuration that has served."""
+
+    endpoint_id: str
+    endpoint_name: str
+    version: int
+    creator: str
+    created_ms: int
+    config: EndpointConfig
+
+
+# What totals add up, by name.
+SUMS: Mapping[str, ColumnElement[Any]] = {
+    "requests": func.count(),
+    "failed_requests": func.sum(
+        case((col(UsageRow.status_code) >= _FIRST_ERROR_STATUS, 1), else_=0)
+    ),
+    "unknown_requests": func.sum(case((col(UsageRow.state) == UsageState.UNKNOWN, 1), else_=0)),
+    "input_token_count": func.sum(col(UsageRow.input_tokens)),
+    "output_token_count": func.sum(col(UsageRow.output_tokens)),
+    "cached_token_count": func.sum(col(UsageRow.cached_tokens)),
+    "reasoning_token_count": func.sum(col(UsageRow.reasoning_tokens)),
+    "input_character_count": func.sum(col(UsageRow.input_characters)),
+    "output_character_count": func.sum(col(UsageRow.output_characters)),
+    "latency_ms": func.sum(col(UsageRow.latency_ms)),
+}
+# What rows can be grouped by, by name.
+DIMENSIONS: Mapping[str, Any] = {
+    "endpoint": col(UsageRow.endpoint_name),
+    "served_entity": col(UsageRow.served_entity_name),
+    "requester": col(UsageRow.requester),
+    "task": col(UsageRow.task),
+    "status_code": col(UsageRow.status_code),
+    "day": col(UsageRow.time_ms) // _DAY_MS * _DAY_MS,
+    "hour": col(UsageRow.time_ms) // _HOUR_MS * _HOUR_MS,
+    "tags": col(UsageRow.tags_json),
+}
+
+
+async def list_queries(
+    session: AsyncSession, selected: UsageFilter, limit: int, *, is_postgresql: bool
+) -> list[Query]:
+    """Return the newest `limit` queries that a filter selects."""
+    query = (
+        select(UsageRow)
+        .where(*_conditions(selected, is_postgresql=is_postgresql))
+        .order_by(col(UsageRow.time_ms).desc(), col(UsageRow.id).desc())
+        .limit(limit)
+    )
+    return [_query(row) for row in (await session.exec(query)).all()]
+
+
+async def sum_queries(
+    session: AsyncSession,
+    selected: UsageFilter,
+    dimensions: Sequence[str],
+    limit: int,
+    *,
+    is_postgresql: bool,
+) -> list[tuple[tuple[Any, ...], dict[str, float | None]]]:
+    """Return up to `limit` groups: the values of the dimensions, and the sums."""
+    groups = [DIMENSIONS[name] for name in dimensions]
+    query = (
+        # The overloads end at four columns.
+        select(*groups, *SUMS.values())
+        .where(*_conditions(selected, is_postgresql=is_postgresql))
+        .group_by(*groups)
+        .order_by(*groups)
+        .limit(limit)
+    )
+    found = []
+    for row in (await session.exec(query)).all():
+        values = tuple(row)
+        sums = {
+            name: None if value is None else float(value) if name == "latency_ms" else int(value)
+            for name, value in zip(SUMS, values[len(groups) :], strict=True)
+        }
+        found.append((values[: len(groups)], sums))
+    return found
+
+
+async def list_served_versions(
+    session: AsyncSession, endpoint: str | None, after: tuple[str, int] | None, limit: int
+) -> list[ServedVersion]:
+    """Return up to `limit` versions that have served, by endpoint and version.
+
+    Args:
+        session: Reads.
+        endpoint: Name of the endpoint; None: all.
+        after: Identifier of an endpoint and a version; only what comes after it.
+        limit: Most versions to return.
+    """
+    endpoint_id, version = col(EndpointConfigRow.endpoint_id), col(EndpointConfigRow.version)
+    query = (
+        select(EndpointRow, EndpointConfigRow)
+        .where(col(EndpointRow.id) == endpoint_id, col(EndpointConfigRow.outcome).in_(_SERVED))
+        .order_by(endpoint_id, version)
+        .limit(limit)
+    )
+    if endpoint is not None:
+        query = query.where(col(EndpointRow.name) == endpoint)
+    if after:
+        query = query.where(
+            or_(endpoint_id > after[0], and_(endpoint_id == after[0], version > after[1]))
+        )
+    return [
+        ServedVersion(
+            row.id,
+            row.name,
+            config.version,
+            config.creator,
+            config.created_ms,
+            codec.decode_config(config.config_json),
+        )
+        for row, config in (await session.exec(query)).all()
+    ]
+
+
+def decode_tags(text: str) -> dict[str, str]:
+    """Return the tags in a column."""
+    return {tag["key"]: tag.get("value", "") for tag in orjson.loads(text)}
+
+
+def _conditions(selected: UsageFilter, *, is_postgresql: bool) -> list[Any]:
+    row = UsageRow
+    equal = {
+        col(row.endpoint_id): selected.endpoint_id,
+        col(row.endpoint_name): selected.endpoint,
+        col(row.requester): selected.requester,
+    }
+    conditions: list[Any] = [
+        column == value for column, value in equal.items() if value is not None
+    ]
+    if selected.served_entity is not None:
+        known = (col(row.served_entity_name), col(row.served_entity_id))
+        conditions.append(or_(*(one == selected.served_entity for one in known)))
+    if selected.tag is not None:
+        find = func.strpos if is_postgresql else func.instr
+        texts = _tag_texts(*selected.tag)
+        conditions.append(or_(*(find(col(row.tags_json), text) > 0 for text in texts)))
+    if selected.start_ms is not None:
+        conditions.append(col(row.time_ms) >= selected.start_ms)
+    if selected.end_ms is not None:
+        conditions.append(col(row.time_ms) < selected.end_ms)
+    if selected.before:
+        time_ms, query_id = selected.before
+        same = and_(col(row.time_ms) == time_ms, col(row.id) < query_id)
+        conditions.append(or_(col(row.time_ms) < time_ms, same))
+    return conditions
+
+
+def _tag_texts(key: str, value: str | None) -> Iterable[str]:
+    """Return what a column of tags holds, as `codec.encode_all` writes it, if it has a tag."""
+    head = orjson.dumps({"key": key}).decode()[:-1]
+    if value is None:
+        return head + ",", head + "}"
+    if not value:
+        return (head + "}",)
+    return (orjson.dumps({"key": key, "value": value}).decode(),)
+
+
+def _query(row: UsageRow) -> Query:
+    values = row.model_dump(exclude={"journal_id"})
+    values["state"] = UsageState(row.state)
+    values["usage_context"] = orjson.loads(values.pop("usage_context_json"))
+    values["tags"] = decode_tags(values.pop("tags_json"))
+    values["attempts"] = orjson.loads(values.pop("attempts_json"))
+    return Query(**values)
