@@ -6,6 +6,7 @@ are of one message, as all RPCs of the service are. ASGI: https://asgi.readthedo
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import grpc
@@ -39,6 +40,7 @@ _Event: TypeAlias = dict[str, Any]
 _Receive: TypeAlias = Callable[[], Awaitable[_Event]]
 _Send: TypeAlias = Callable[[_Event], Awaitable[None]]
 _Headers: TypeAlias = list[tuple[bytes, bytes]]
+Unary: TypeAlias = Callable[[bytes], bytes]
 
 _CODE = grpc.StatusCode
 _CONTENT_TYPE = (b"content-type", b"application/grpc")
@@ -50,10 +52,10 @@ _UNSUPPORTED_MEDIA_TYPE = 415
 
 
 class _Gone(Exception):
-    """The caller went away before the request was there."""
+    """The caller went away."""
 
 
-class _Ended(Exception):
+class Ended(Exception):
     """A call ends with a status before any service has seen it."""
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
@@ -85,11 +87,11 @@ class HeaderMetadata(Mapping[str, str]):
 class AsgiOutlet:
     """Takes the messages of one call; see `host.Outlet`."""
 
-    __slots__ = ("_request_id", "_send", "started", "trailers")
+    __slots__ = ("_send", "request_id", "started", "trailers")
 
     def __init__(self, send: _Send, request_id: str) -> None:
         self._send = send
-        self._request_id = request_id
+        self.request_id = request_id
         self.started = False
         # What the call ends with once it has been answered.
         self.trailers: _Headers = [_OK]
@@ -106,7 +108,7 @@ class AsgiOutlet:
 
     async def fail(self, refusal: Refusal) -> None:
         """Let the call end with the status of a refusal."""
-        trailers = refusal_trailers(refusal, self._request_id)
+        trailers = refusal_trailers(refusal, self.request_id)
         self.trailers = _status(refusal.status.code, refusal.message, trailers)
 
     async def end(self) -> None:
@@ -128,6 +130,7 @@ class AsgiHost:
         rpcs: Iterable[Rpc],
         service: Service,
         ready: Callable[[], bool] = lambda: True,
+        unary: Mapping[str, Unary] = MappingProxyType({}),
         max_message_bytes: int = MAX_MESSAGE_BYTES,
     ) -> None:
         """Carry calls.
@@ -136,8 +139,10 @@ class AsgiHost:
             rpcs: What may be called.
             service: Answers the calls.
             ready: Tells whether it may be asked now: nothing before this host looks after that.
+            unary: What answers at once and by itself, by path; may raise `Ended`.
             max_message_bytes: Longest message of a request.
         """
+        self._unary = unary
         self._ready = ready
         self._rpcs = {f"/{rpc.service}/{rpc.name}": rpc for rpc in rpcs}
         self._service = service
@@ -154,32 +159,43 @@ class AsgiHost:
         request_id = request_id_of(metadata)
         outlet = AsgiOutlet(send, request_id)
         try:
-            rpc = self._find(scope["path"])
-            message = await self._read(metadata, receive)
-            deadline = parse_timeout(metadata.get("grpc-timeout", ""))
-            call = make_call(rpc.read(message), metadata, request_id, deadline)
+            await self._carry(scope["path"], metadata, receive, outlet)
         except _Gone:
             return
         except DecodeError:
             outlet.trailers = _status(_CODE.INTERNAL, "The request is no such message.", ())
-        except _Ended as ended:
+        except Ended as ended:
             outlet.trailers = [*_status(ended.code, str(ended), ()), _ENCODINGS]
-        else:
-            if not await self._answer(call, rpc.reply(outlet), receive, outlet):
-                return
+        except Exception as error:  # noqa: BLE001 - a bug must reach the caller as one, too
+            await outlet.fail(refuse(error, request_id))
         await outlet.end()
+
+    async def _carry(
+        self, path: str, metadata: HeaderMetadata, receive: _Receive, outlet: AsgiOutlet
+    ) -> None:
+        """Read a request and answer it."""
+        if unary := self._unary.get(path):
+            answer = unary(await self._read(metadata, receive))
+            await outlet.start(())
+            await outlet.send(answer)
+            return
+        rpc = self._find(path)
+        message = await self._read(metadata, receive)
+        deadline = parse_timeout(metadata.get("grpc-timeout", ""))
+        call = make_call(rpc.read(message), metadata, outlet.request_id, deadline)
+        await self._answer(call, rpc.reply(outlet), receive)
 
     def _find(self, path: str) -> Rpc:
         rpc = self._rpcs.get(path)
         if rpc is None:
-            raise _Ended(_CODE.UNIMPLEMENTED, f"There is no method {path}.")
+            raise Ended(_CODE.UNIMPLEMENTED, f"There is no method {path}.")
         return rpc
 
     async def _read(self, metadata: HeaderMetadata, receive: _Receive) -> bytes:
         """Return the request's one message."""
         encoding = metadata.get("grpc-encoding", "identity")
         if encoding != "identity":
-            raise _Ended(_CODE.UNIMPLEMENTED, f"Compression '{encoding}' is not supported.")
+            raise Ended(_CODE.UNIMPLEMENTED, f"Compression '{encoding}' is not supported.")
         reader = MessageReader(self._max_message_bytes)
         messages: list[bytes] = []
         more = True
@@ -192,32 +208,27 @@ class AsgiHost:
                 more = event.get("more_body", False)
             reader.finish()
         except MessageTooLong as error:
-            raise _Ended(_CODE.RESOURCE_EXHAUSTED, str(error)) from None
+            raise Ended(_CODE.RESOURCE_EXHAUSTED, str(error)) from None
         except (MessageCompressed, FrameError) as error:
-            raise _Ended(_CODE.INTERNAL, str(error)) from None
+            raise Ended(_CODE.INTERNAL, str(error)) from None
         if len(messages) != 1:
             text = f"A request has one message, not {len(messages)}."
-            raise _Ended(_CODE.UNIMPLEMENTED, text)
+            raise Ended(_CODE.UNIMPLEMENTED, text)
         return messages[0]
 
-    async def _answer(
-        self, call: Call, reply: Reply, receive: _Receive, outlet: AsgiOutlet
-    ) -> bool:
-        """Answer a call, and tell whether the caller is still there."""
+    async def _answer(self, call: Call, reply: Reply, receive: _Receive) -> None:
+        """Answer a call, unless the caller leaves."""
         departure = _Departure(receive)
         try:
             if not self._ready():
-                raise WorkerNotReady  # noqa: TRY301 - refused like all that the service refuses
+                raise WorkerNotReady
             await self._service.answer(call, reply)
         except asyncio.CancelledError:
             if not departure.noticed:
                 raise
-            return False
-        except Exception as error:  # noqa: BLE001 - a bug must reach the caller as one, too
-            await outlet.fail(refuse(error, call.request_id))
+            raise _Gone from None
         finally:
             departure.forget()
-        return True
 
 
 class _Departure:

@@ -14,6 +14,7 @@ from prometheus_client import REGISTRY
 
 from adapters.telemetry import configure_logging, log_fields, serve_metrics
 from data_plane.asgi_host import AsgiHost
+from data_plane.health_check import health_check
 from data_plane.process import new_clocks, tune_garbage_collection, wall_ms
 from data_plane.readiness import Readiness
 from data_plane.settings import load_settings
@@ -73,7 +74,8 @@ class EmbeddedWorker:
             assembled(settings, REGISTRY, new_clocks(), wall_ms)
         )
         await stack.enter_async_context(following(worker))
-        self._host = AsgiHost(RPCS, worker.inference, worker.readiness.serving)
+        checks = health_check(worker.readiness)
+        self._host = AsgiHost(RPCS, worker.inference, worker.readiness.serving, checks)
         self._readiness = worker.readiness
         fields = log_fields(worker_id=settings.worker_id, metrics_port=metrics_port)
         _log.info("the worker serves inside Envoy", extra=fields)

@@ -11,7 +11,7 @@ from data_plane import http_body, typed_rpcs
 from data_plane.readiness import TICK_SECONDS, Readiness
 
 _STATUS = health_pb2.HealthCheckResponse.ServingStatus
-_KNOWN = ("", http_body.SERVICE_NAME, typed_rpcs.SERVICE_NAME)
+KNOWN_SERVICES = ("", http_body.SERVICE_NAME, typed_rpcs.SERVICE_NAME)
 
 
 class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # has no types
@@ -26,7 +26,7 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # ha
         context: "grpc.aio.ServicerContext[Any, Any]",
     ) -> health_pb2.HealthCheckResponse:
         """Return the status now."""
-        if request.service not in _KNOWN:
+        if request.service not in KNOWN_SERVICES:
             await context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
         return self._response(request.service)
 
@@ -46,8 +46,11 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # ha
             await asyncio.sleep(TICK_SECONDS)
 
     def _response(self, service: str) -> health_pb2.HealthCheckResponse:
-        if service not in _KNOWN:
-            status = _STATUS.SERVICE_UNKNOWN
-        else:
-            status = _STATUS.SERVING if self._readiness.serving() else _STATUS.NOT_SERVING
-        return health_pb2.HealthCheckResponse(status=status)
+        return health_pb2.HealthCheckResponse(status=status_of(service, self._readiness))
+
+
+def status_of(service: str, readiness: Readiness) -> int:
+    """Return the `ServingStatus` of a service, or of the whole server for an empty name."""
+    if service not in KNOWN_SERVICES:
+        return int(_STATUS.SERVICE_UNKNOWN)
+    return int(_STATUS.SERVING if readiness.serving() else _STATUS.NOT_SERVING)

@@ -1,8 +1,12 @@
-"""A whole worker in the test's loop: a fake control plane before it, the emulator behind it."""
+"""A whole worker in the test's loop: a fake control plane before it, the emulator behind it.
+
+Every test that asks for `system` runs on both hosts: grpc.aio's server and the ASGI application.
+"""
 
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -17,10 +21,14 @@ from modelserving.v1 import inference_service_pb2_grpc as pb_grpc
 from prometheus_client import CollectorRegistry
 
 from adapters.rpc.metadata import ERROR_CODE, HTTP_STATUS, as_mapping
-from data_plane.server import RunningWorker, running_worker
+from data_plane.asgi_host import AsgiHost
+from data_plane.health_check import health_check
+from data_plane.server import running_worker
 from data_plane.settings import Settings
 from data_plane.snapshot_watcher import Clocks
+from data_plane.worker import RPCS, assembled, following
 from tests.adapters.providers.upstream import Upstream
+from tests.data_plane.asgi_server import serving
 from tests.data_plane.fakes import FakeClock, FakeControlPlane, MovableClock
 from tests.data_plane.messages import TOKEN, external_entity
 from tests.emulators.openai import API_KEY, OpenAiEmulator
@@ -57,7 +65,6 @@ class Answer:
 class System:
     """A worker, what it watches and what it calls."""
 
-    worker: RunningWorker
     control_plane: FakeControlPlane
     emulator: OpenAiEmulator
     registry: CollectorRegistry
@@ -144,8 +151,33 @@ async def upstream() -> AsyncIterator[Upstream]:
         yield server
 
 
-@pytest.fixture
-async def system(control_plane: FakeControlPlane, tmp_path: Path) -> AsyncIterator[System]:
+@asynccontextmanager
+async def on_grpc(
+    settings: Settings, registry: CollectorRegistry, clocks: Clocks
+) -> AsyncIterator[int]:
+    """Run a worker on grpc.aio's server and yield its port."""
+    async with running_worker(settings, registry, clocks, lambda: WALL_MS) as worker:
+        yield worker.port
+
+
+@asynccontextmanager
+async def on_asgi(
+    settings: Settings, registry: CollectorRegistry, clocks: Clocks
+) -> AsyncIterator[int]:
+    """Run a worker as the ASGI application that Envoy calls, and yield its server's port."""
+    async with assembled(settings, registry, clocks, lambda: WALL_MS) as worker:
+        # Tests push configurations when they like: what is not ready yet answers all the same, as
+        # the other host does, which leaves that to health checks.
+        checks = health_check(worker.readiness)
+        host = AsgiHost(RPCS, worker.inference, unary=checks)
+        async with serving(host) as port, following(worker):
+            yield port
+
+
+@pytest.fixture(params=[on_grpc, on_asgi], ids=["grpc", "asgi"])
+async def system(
+    request: pytest.FixtureRequest, control_plane: FakeControlPlane, tmp_path: Path
+) -> AsyncIterator[System]:
     registry = CollectorRegistry()
     settings = Settings(
         control_plane=control_plane.target,
@@ -161,8 +193,8 @@ async def system(control_plane: FakeControlPlane, tmp_path: Path) -> AsyncIterat
     clocks = Clocks(clock, asyncio.sleep, Random(1))
     async with (
         OpenAiEmulator() as emulator,
-        running_worker(settings, registry, clocks, lambda: WALL_MS) as worker,
-        grpc.aio.insecure_channel(f"127.0.0.1:{worker.port}") as channel,
+        request.param(settings, registry, clocks) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
         assert (await control_plane.next()).HasField("hello")
-        yield System(worker, control_plane, emulator, registry, channel, clock)
+        yield System(control_plane, emulator, registry, channel, clock)

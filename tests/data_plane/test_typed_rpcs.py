@@ -291,3 +291,6 @@ async def test_the_service_has_its_health(served: System) -> None:
     health = health_pb2_grpc.HealthStub(served.channel)
     answer = await health.Check(health_pb2.HealthCheckRequest(service=SERVICE_NAME))
     assert answer.status != health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await health.Check(health_pb2.HealthCheckRequest(service="nobody"))
+    assert refused.value.code() == grpc.StatusCode.NOT_FOUND
