@@ -50,7 +50,7 @@ def key(number: int, journal: bytes = JOURNAL) -> bytes:
 
 
 def begun(number: int = 1, **changes: Any) -> UsageEntry:
-    fields = {
+    fields: dict[str, Any] = {
         "key": key(number),
         "request_id": "req-1",
         "client_request_id": "c-1",

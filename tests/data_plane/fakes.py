@@ -8,6 +8,8 @@ from typing import Any
 import grpc
 from modelserving.snapshot.v1 import snapshot_service_pb2 as pb
 from modelserving.snapshot.v1 import snapshot_service_pb2_grpc as pb_grpc
+from modelserving.snapshot.v1 import usage_service_pb2_grpc as usage_grpc
+from modelserving.snapshot.v1.usage_service_pb2 import RecordUsageRequest, RecordUsageResponse
 
 
 class FakeClock:
@@ -30,15 +32,35 @@ class MovableClock:
         return time.monotonic() + self.ahead
 
 
+class FakeUsageLedger(usage_grpc.UsageLedgerServiceServicer):
+    """Takes what workers report.
+
+    Attributes:
+        requests: What they reported, in order of arrival.
+    """
+
+    def __init__(self) -> None:
+        self.requests: list[RecordUsageRequest] = []
+
+    async def RecordUsage(  # noqa: N802 - named by the service
+        self, request: RecordUsageRequest, context: "grpc.aio.ServicerContext[Any, Any]"
+    ) -> RecordUsageResponse:
+        del context
+        self.requests.append(request)
+        return RecordUsageResponse()
+
+
 class FakeControlPlane(pb_grpc.SnapshotServiceServicer):
     """A real gRPC watch service that sends what a test gives it.
 
     Attributes:
         received: What workers sent, in order of arrival.
+        usage: Takes what they report of queries.
     """
 
     def __init__(self) -> None:
         self.received: asyncio.Queue[pb.WatchConfigRequest] = asyncio.Queue()
+        self.usage = FakeUsageLedger()
         self.port = 0
         self._outgoing: asyncio.Queue[pb.WatchConfigResponse | None] = asyncio.Queue()
         self._server: grpc.aio.Server | None = None
@@ -67,6 +89,7 @@ class FakeControlPlane(pb_grpc.SnapshotServiceServicer):
     async def start(self) -> None:
         self._server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
         pb_grpc.add_SnapshotServiceServicer_to_server(self, self._server)
+        usage_grpc.add_UsageLedgerServiceServicer_to_server(self.usage, self._server)
         self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
         await self._server.start()
 
