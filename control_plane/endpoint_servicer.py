@@ -1,6 +1,7 @@
 """RPC shell of endpoints: unpack, call the use cases, pack.
 
-After: `endpoints`, `endpoint_settings`, `config_history`, `openapi`; `endpoint_views` packs.
+After: `endpoints`, `endpoint_settings`, `config_history`, `endpoint_metrics`; `endpoint_views`,
+`openapi` and `metrics_text` pack.
 """
 
 import asyncio
@@ -13,11 +14,14 @@ from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
 from modelserving.v1.endpoint_pb2 import ServingEndpoint
 from modelserving.v1.endpoint_service_pb2_grpc import EndpointServiceServicer
 
+from adapters.rpc.metadata import as_mapping
 from control_plane.authentication import current_principal
 from control_plane.config_history import ConfigHistory
+from control_plane.endpoint_metrics import EndpointMetrics
 from control_plane.endpoint_settings import EndpointSettings
 from control_plane.endpoint_views import build_endpoint, build_summary, build_version
 from control_plane.endpoints import Endpoints
+from control_plane.metrics_text import build_metrics_text
 from control_plane.openapi import build_openapi
 from control_plane.store.endpoint_store import EndpointRecord
 
@@ -30,11 +34,16 @@ class EndpointServicer(EndpointServiceServicer):
     """Answers the calls under `/api/2.0/serving-endpoints`."""
 
     def __init__(
-        self, endpoints: Endpoints, settings: EndpointSettings, history: ConfigHistory
+        self,
+        endpoints: Endpoints,
+        settings: EndpointSettings,
+        history: ConfigHistory,
+        metrics: EndpointMetrics,
     ) -> None:
         self._endpoints = endpoints
         self._settings = settings
         self._history = history
+        self._metrics = metrics
 
     async def CreateServingEndpoint(
         self, request: pb.CreateServingEndpointRequest, context: _Context
@@ -168,6 +177,15 @@ class EndpointServicer(EndpointServiceServicer):
         """Read an OpenAPI description of how to query the endpoint."""
         record = await self._endpoints.get(current_principal.get(), request.name)
         return HttpBody(content_type="application/json", data=build_openapi(record))
+
+    async def GetServingEndpointMetrics(
+        self, request: pb.GetServingEndpointMetricsRequest, context: _Context
+    ) -> HttpBody:
+        """Read the metrics of an endpoint."""
+        view = await self._metrics.read(current_principal.get(), request.name)
+        accept = as_mapping(context.invocation_metadata()).get("accept", "")
+        content_type, text = build_metrics_text(view, accept)
+        return HttpBody(content_type=content_type, data=text)
 
 
 def _pack(record: EndpointRecord) -> ServingEndpoint:

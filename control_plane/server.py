@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import grpc
+from modelserving.snapshot.v1.metrics_service_pb2_grpc import add_MetricsServiceServicer_to_server
 from modelserving.snapshot.v1.quota_service_pb2_grpc import add_QuotaServiceServicer_to_server
 from modelserving.snapshot.v1.snapshot_service_pb2_grpc import (
     add_SnapshotServiceServicer_to_server,
@@ -45,6 +46,7 @@ from control_plane.clock import system_clock
 from control_plane.config_history import ConfigHistory
 from control_plane.credentials import CredentialResolver
 from control_plane.encryption import Keyring, Sealer
+from control_plane.endpoint_metrics import EndpointMetrics
 from control_plane.endpoint_permissions import EndpointPermissions
 from control_plane.endpoint_servicer import EndpointServicer
 from control_plane.endpoint_settings import EndpointSettings
@@ -54,6 +56,7 @@ from control_plane.identities import Identities
 from control_plane.identity_servicer import IdentityServicer
 from control_plane.interceptor import Interceptor
 from control_plane.issuers import KnownIssuers
+from control_plane.metrics_servicer import MetricsServicer
 from control_plane.oauth import OAuth
 from control_plane.oauth_servicer import OAuthServicer
 from control_plane.outside_issuers import OutsideIssuers, parse_issuers
@@ -98,6 +101,7 @@ API_SERVICES = (
     "modelserving.v1.UsageService",
 )
 INTERNAL_SERVICES = (
+    "modelserving.snapshot.v1.MetricsService",
     "modelserving.snapshot.v1.QuotaService",
     "modelserving.snapshot.v1.SnapshotService",
     "modelserving.snapshot.v1.UsageLedgerService",
@@ -239,20 +243,8 @@ async def _start_servers(
     audit_log = await _start_audit_log(settings, database, registry, stack)
     interceptor = Interceptor(Authenticator(database, system_clock, issuers), audit_log, registry)
     api = new_server(REFLECTED_SERVICES, health.servicer, [interceptor])
-    endpoints = Endpoints(
-        database,
-        vault.sealer,
-        push.rollout,
-        system_clock,
-        egress=parse_policy(settings.allowed_upstreams),
-        source=vault.stores.sync,
-        prepare_timeout_ms=int(settings.prepare_timeout_seconds * 1000),
-    )
-    endpoint_settings = EndpointSettings(database, push.rollout)
+    _add_endpoints(settings, vault, push.rollout, api)
     secrets = Secrets(database, vault.sealer, push.rollout, system_clock, vault.stores.by_scope)
-    add_EndpointServiceServicer_to_server(
-        EndpointServicer(endpoints, endpoint_settings, ConfigHistory(database)), api
-    )
     add_PermissionServiceServicer_to_server(
         PermissionServicer(EndpointPermissions(database, push.rollout)), api
     )
@@ -274,6 +266,29 @@ async def _start_servers(
     await health.set_serving(serving=True)
     stack.push_async_callback(health.set_serving, serving=False)
     return Ports(api_port, snapshot_port)
+
+
+def _add_endpoints(
+    settings: Settings, vault: _Vault, rollout: RolloutDriver, api: grpc.aio.Server
+) -> None:
+    database = vault.database
+    endpoints = Endpoints(
+        database,
+        vault.sealer,
+        rollout,
+        system_clock,
+        egress=parse_policy(settings.allowed_upstreams),
+        source=vault.stores.sync,
+        prepare_timeout_ms=int(settings.prepare_timeout_seconds * 1000),
+    )
+    endpoint_settings = EndpointSettings(database, rollout)
+    history = ConfigHistory(database)
+    add_EndpointServiceServicer_to_server(
+        EndpointServicer(
+            endpoints, endpoint_settings, history, EndpointMetrics(database, system_clock)
+        ),
+        api,
+    )
 
 
 async def _start_usage(
@@ -304,6 +319,8 @@ def _new_internal_server(database: Database, push: _Push, health: Health) -> grp
     # A process alone has its own time; replicas have that of the database that they share.
     quota = Quota(database, None if database.is_postgresql else system_clock)
     add_QuotaServiceServicer_to_server(QuotaServicer(quota), internal)
+    metrics = EndpointMetrics(database, system_clock)
+    add_MetricsServiceServicer_to_server(MetricsServicer(metrics), internal)
     return internal
 
 

@@ -290,6 +290,16 @@ class AuditEventRow(SQLModel, table=True):
     details_json: str
 
 
+class EndpointMetricsRow(SQLModel, table=True):
+    """What all workers have counted for an endpoint."""
+
+    __tablename__ = "endpoint_metrics"
+
+    endpoint_id: str = Field(primary_key=True, foreign_key="endpoint.id", ondelete="CASCADE")
+    # As `control_plane.endpoint_totals` writes it.
+    totals_json: str = "{}"
+
+
 class ReplicaRow(SQLModel, table=True):
     """What a control-plane replica says of the workers connected to it."""
 

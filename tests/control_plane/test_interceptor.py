@@ -31,6 +31,7 @@ from control_plane.audit_log import AuditLog
 from control_plane.authentication import Authenticator
 from control_plane.config_history import ConfigHistory
 from control_plane.encryption import Sealer
+from control_plane.endpoint_metrics import EndpointMetrics
 from control_plane.endpoint_servicer import EndpointServicer
 from control_plane.endpoint_settings import EndpointSettings
 from control_plane.endpoints import Endpoints
@@ -93,7 +94,8 @@ async def api(
     interceptor = Interceptor(Authenticator(database, clock), audit_log, registry)
     server = new_server(["modelserving.v1.EndpointService"], health.servicer, [interceptor])
     endpoints = FailingEndpoints(database, sealer, rollout, clock)
-    servicer = EndpointServicer(endpoints, settings, ConfigHistory(database))
+    metrics = EndpointMetrics(database, clock)
+    servicer = EndpointServicer(endpoints, settings, ConfigHistory(database), metrics)
     add_EndpointServiceServicer_to_server(servicer, server)
     add_SecretServiceServicer_to_server(SecretServicer(secrets, ScopeAcls(database)), server)
     await health.set_serving(serving=True)
@@ -235,6 +237,10 @@ async def test_the_life_of_an_endpoint_over_rpc(api: Api) -> None:
     assert isinstance(openapi, HttpBody)
     assert openapi.content_type == "application/json"
     assert orjson.loads(openapi.data)["info"]["title"] == "chat"
+    metrics = await call(api, "GetServingEndpointMetrics")
+    assert isinstance(metrics, HttpBody)
+    assert metrics.content_type.startswith("text/plain; version=0.0.4")
+    assert b'request_count_total{endpoint_name="chat"' in metrics.data
     assert await call(api, "DeleteServingEndpoint") == pb.DeleteServingEndpointResponse()
     error, _ = await refused(call(api, "GetServingEndpoint"))
     assert error.code() is grpc.StatusCode.NOT_FOUND

@@ -171,6 +171,7 @@ ROWS: Mapping[str, Row] = {
     "EndpointService.GetServingEndpointAiGateway": Row(VIEW, _CHAT),
     "EndpointService.PatchServingEndpointNotifications": Row(MANAGE, _CHAT),
     "EndpointService.GetServingEndpointOpenApi": Row(VIEW, _CHAT),
+    "EndpointService.GetServingEndpointMetrics": Row(VIEW, _CHAT),
     # Permissions
     "PermissionService.GetPermissions": Row(MANAGE, _OBJECT),
     "PermissionService.SetPermissions": Row(MANAGE, _OBJECT | {"access_control_list": "$grants"}),
