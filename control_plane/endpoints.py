@@ -9,7 +9,7 @@ Before: `endpoint_servicer`. After: `config_input`, `validation`, `credentials`,
 
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
@@ -74,7 +74,7 @@ class _Draft:
 
     config: EndpointConfig
     plaintexts: Mapping[str, str]
-    # Whether the endpoint has had all of this, so that its references were checked before.
+    # Whether the endpoint serves all of this now, so that its references were checked before.
     known: bool = False
 
 
@@ -191,7 +191,8 @@ class Endpoints:
 
         Raises:
             NotFound: There is no such endpoint or version.
-            InvalidParameter: A secret that the version refers to is gone.
+            InvalidParameter: A secret that the version refers to is gone, or is not served now and
+                the principal may not read it.
             Conflict: An update is in progress.
         """
         async with self._database.write() as transaction:
@@ -200,6 +201,7 @@ class Endpoints:
             if past is None:
                 raise NotFound(f"Endpoint '{name}' has no configuration version {version}.")
             draft = await self._draft_again(transaction, record.id, past)
+            draft = replace(draft, known=_is_served(record, draft.config))
             await self._begin(transaction, principal, record.id, record.last_version + 1, draft)
         return await self._settled(principal, record.id, name)
 
@@ -335,6 +337,19 @@ class Endpoints:
     async def _settled(self, principal: Principal, endpoint_id: str, name: str) -> EndpointRecord:
         await self._rollout.wait_settled(endpoint_id)
         return await self.get(principal, name)
+
+
+def _is_served(record: EndpointRecord, config: EndpointConfig) -> bool:
+    """Tell whether every entity of `config` is served now, as far as it may hold references."""
+    if record.active is None:
+        return False
+    served = {entity.name: entity for entity in record.active.config.served_entities}
+    return all(
+        (same := served.get(entity.name)) is not None
+        and same.external_model == entity.external_model
+        and same.environment_vars == entity.environment_vars
+        for entity in config.served_entities
+    )
 
 
 def _carry_over(record: EndpointRecord, config: EndpointConfig) -> None:

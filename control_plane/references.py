@@ -18,6 +18,8 @@ async def require_secrets(
 ) -> None:
     """Check that every secret that `config` refers to exists, and that the principal may read it.
 
+    Their scopes are locked, so that this is still true when the transaction commits.
+
     Args:
         session: Where they are looked up.
         principal: Who writes the configuration; None: it is one that was checked before.
@@ -27,10 +29,12 @@ async def require_secrets(
         InvalidParameter: A reference is malformed, or its secret does not exist for the principal.
     """
     references = find_references(config)
+    names = {scope for scope, _ in references}
+    scopes = await secret_store.load_scopes(session, names, lock=True) if names else []
     stored = await secret_store.load_secrets(session, references)
     readable = {
         scope.name
-        for scope in await secret_store.load_scopes(session, {scope for scope, _ in references})
+        for scope in scopes
         if principal is None or permission_of(principal, scope.acl) >= Permission.READ
     }
     for name, slot in references.items():

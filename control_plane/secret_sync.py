@@ -18,11 +18,11 @@ from adapters.telemetry import log_fields
 from control_plane.clock import Clock
 from control_plane.credentials import find_references
 from control_plane.encryption import Sealer
-from control_plane.errors import AlreadyExists, StoreUnavailable
+from control_plane.errors import AlreadyExists, InvalidParameter, StoreUnavailable
 from control_plane.principal import Principal
 from control_plane.scope_permissions import permission_of
 from control_plane.secret_stores.store import SecretStore, StoreAway
-from control_plane.secret_users import revise_users
+from control_plane.secret_users import require_unused, revise_users
 from control_plane.secrets import MAX_VALUE_BYTES
 from control_plane.store import secret_store
 from control_plane.store.database import Database
@@ -55,7 +55,8 @@ class SecretSync:
         """Make the declared scopes, which only administrators may use at first.
 
         Raises:
-            ValueError: A scope of that name keeps secrets of its own.
+            ValueError: A scope of that name keeps secrets of its own, or an endpoint refers to one
+                that did.
         """
         for scope, store in self._stores.items():
             try:
@@ -64,8 +65,11 @@ class SecretSync:
                     await secret_store.insert_scope(
                         transaction, scope, _OPERATOR, now_ms, backend=store.backend
                     )
+                    await require_unused(transaction, scope)
             except AlreadyExists:
                 await self._declare_again(scope, store)
+            except InvalidParameter as error:
+                raise ValueError(f"MODELPLANE_SECRET_STORES: {error}") from error
 
     async def fetch(self, principal: Principal, config: EndpointConfig) -> None:
         """Take over the secrets that `config` refers to, as far as the principal may read them.

@@ -23,7 +23,7 @@ from control_plane.errors import (
 from control_plane.principal import USERS, USERS_ID, Permission, Principal
 from control_plane.scope_permissions import permission_of, require_permission
 from control_plane.secret_stores.store import SecretStore, StoreAway
-from control_plane.secret_users import revise_users
+from control_plane.secret_users import require_unused, revise_users
 from control_plane.store import secret_store
 from control_plane.store.database import Database, Transaction
 from control_plane.store.sealed_store import secret_place
@@ -73,7 +73,8 @@ class Secrets:
         """Create a scope, which the principal manages.
 
         Raises:
-            InvalidParameter: The name is malformed, or the scope would be of another kind.
+            InvalidParameter: The name is malformed, or an endpoint refers to it, or the scope would
+                be of another kind.
             AlreadyExists: The name is taken.
             LimitExceeded: There are too many scopes.
         """
@@ -100,6 +101,7 @@ class Secrets:
                     f"There are {count} scopes, and no more than {MAX_SCOPES} are allowed; delete "
                     "one first."
                 )
+            await require_unused(transaction, scope)
 
     async def list_scopes(self, principal: Principal) -> list[StoredScope]:
         """Return the scopes that the principal may see, ordered by name."""

@@ -92,10 +92,15 @@ async def find_scope(session: AsyncSession, name: str, *, lock: bool = False) ->
 
 
 async def load_scopes(
-    session: AsyncSession, names: Collection[str] | None = None
+    session: AsyncSession, names: Collection[str] | None = None, *, lock: bool = False
 ) -> list[StoredScope]:
-    """Return the scopes `names` that exist, ordered by name; None: all."""
+    """Return the scopes `names` that exist, ordered by name; None: all.
+
+    Locked, nobody changes or deletes them until the transaction ends; others may still read them.
+    """
     query = select(SecretScopeRow)
+    if lock:
+        query = query.with_for_update(read=True)
     if names is not None and len(names) <= _MAX_KEYS:
         query = query.where(col(SecretScopeRow.name).in_([n for n in names if is_storable(n)]))
     scopes = [_scope(row) for row in (await session.exec(query)).all()]

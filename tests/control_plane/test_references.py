@@ -72,3 +72,18 @@ async def test_environment_variables_may_refer_to_secrets(
             await require_secrets(session, BOB, config)
     assert resolved.served_entities[0].environment_vars == {"KEY": "sk-stored", "PLAIN": "text"}
     assert config.served_entities[0].environment_vars == variables
+
+
+async def test_rolling_back_to_what_is_not_served_now_asks_for_it_again(
+    database: Database, endpoints: Endpoints
+) -> None:
+    config = {"served_entities": [openai_entity("old")]}
+    await endpoints.create(ALICE, request("one", config=config))
+    await endpoints.update_config(ALICE, "one", config_input(openai_entity("new")))
+    await share(database, "one", BOB, Level.CAN_MANAGE)
+    # The secret may have been given out and replaced since, and what version 1 sends it to is not
+    # what the endpoint sends it to now.
+    with pytest.raises(InvalidParameter, match=REFERENCE):
+        await endpoints.rollback(BOB, "one", 1)
+    await allow(database, Permission.READ)
+    assert (await endpoints.rollback(BOB, "one", 1)).active

@@ -9,6 +9,7 @@ from control_plane.encryption import Sealer
 from control_plane.endpoints import Endpoints
 from control_plane.errors import AlreadyExists, InvalidParameter, LimitExceeded, NotFound
 from control_plane.principal import Principal
+from control_plane.references import require_secrets
 from control_plane.secrets import Secrets
 from control_plane.store import endpoint_changes
 from control_plane.store.database import Database
@@ -25,6 +26,7 @@ from tests.control_plane.rollouts import FakeRollout
 from tests.control_plane.test_endpoints import KEY, request, with_model
 
 NAME = ("my_scope", "my_openai_api_key")
+BOB = Principal("bob-id", "bob")
 
 
 async def create_scope(secrets: Secrets, scope: str = "my_scope") -> None:
@@ -228,3 +230,31 @@ async def test_what_was_deleted_is_not_left_in_the_file(
     content = everything_in(tmp_path)
     assert row.sealed[-32:] not in content
     assert b"sk-1" not in content
+
+
+async def test_what_referred_to_a_deleted_scope_gets_nothing_of_a_new_one(
+    secrets: Secrets, endpoints: Endpoints, database: Database, sealer: Sealer
+) -> None:
+    await create_scope(secrets)
+    await secrets.put(ALICE, NAME, b"sk-of-the-first")
+    await with_reference(endpoints, "one")
+    await secrets.delete_scope(ALICE, "my_scope")
+    # The endpoint was checked against the list of another scope.
+    with pytest.raises(InvalidParameter, match="still refers to scope 'my_scope'"):
+        await secrets.create_scope(BOB, "my_scope", backend="", manager="")
+    assert await pushed_keys(database, sealer) == [""]
+    await endpoints.delete(ALICE, "one")
+    await secrets.create_scope(BOB, "my_scope", backend="", manager="")
+
+
+async def test_a_scope_cannot_go_while_an_endpoint_that_refers_to_it_is_being_made(
+    secrets: Secrets, database: Database
+) -> None:
+    await create_scope(secrets)
+    await secrets.put(ALICE, NAME, b"sk")
+    config = stored_config(openai_entity())
+    async with asyncio.TaskGroup() as tasks, database.write() as transaction:
+        await require_secrets(transaction.session, ALICE, config)
+        deleted = tasks.create_task(secrets.delete_scope(ALICE, "my_scope"))
+        await asyncio.wait({deleted}, timeout=0.3)
+        assert not deleted.done()
