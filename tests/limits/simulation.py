@@ -148,6 +148,7 @@ class Worker:
         self.contact = Contact(when_away, away_seconds)
         self.leases = QuotaLeases(name, self.source, self.contact, metrics, clocks)
         self.gate = LimitGate(self.leases, self.contact, metrics, clocks.monotonic)
+        self.queries: set[asyncio.Task[Admission | None]] = set()
         self.tasks = [
             asyncio.create_task(self.leases.run()),
             asyncio.create_task(self.leases.tick()),
@@ -162,8 +163,16 @@ class Worker:
         return sum(counter.available for counter in self.leases._counters.values())
 
     def kill(self) -> None:
-        for task in self.tasks:
+        """Stop without a word, as a process that is killed does."""
+        for task in (*self.tasks, *self.queries):
             task.cancel()
+
+    def pause(self, *, paused: bool) -> None:
+        """Let no answer through, as to a process that is stopped; its clock goes on."""
+        if paused:
+            self.source.running.clear()
+        else:
+            self.source.running.set()
 
 
 @dataclass
@@ -175,6 +184,9 @@ class Simulation:
     workers: list[Worker] = field(default_factory=list)
     admitted: Counter[int] = field(default_factory=Counter)
     refused: Counter[int] = field(default_factory=Counter)
+    # Refused although the window had admitted less than this, which a test sets.
+    early: Counter[int] = field(default_factory=Counter)
+    limit: int = 0
     unavailable: Counter[int] = field(default_factory=Counter)
     pending: set["asyncio.Task[Admission | None]"] = field(default_factory=set)
 
@@ -192,8 +204,9 @@ class Simulation:
     ) -> "asyncio.Task[Admission | None]":
         """Send a query; it is counted where it was admitted."""
         task = asyncio.create_task(self._admit(worker, endpoint, principal, query))
-        self.pending.add(task)
-        task.add_done_callback(self.pending.discard)
+        for tasks in (self.pending, worker.queries):
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
         return task
 
     async def ask(
@@ -242,6 +255,7 @@ class Simulation:
             admission = await worker.gate.admit(endpoint, principal, query)
         except LimitExceeded:
             self.refused[self.window] += 1
+            self.early[self.window] += self.admitted[self.window] < self.limit
         except LimitsUnavailable:
             self.unavailable[self.window] += 1
         else:
