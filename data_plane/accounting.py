@@ -4,7 +4,7 @@
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from adapters.rpc.metadata import ATTEMPT_ERRORS, ATTEMPTS, Metadata
 from adapters.telemetry import log_fields
 from data_plane.callers import Principal
 from data_plane.journal import Ticket
+from data_plane.meters import Meters
 from data_plane.metrics import Metrics
 from data_plane.snapshot import Config, Endpoint, ServedEntity
 from data_plane.usage_labels import NO_LABELS, Labels
@@ -31,11 +32,19 @@ class Attempt:
         entity: Name of the served entity asked.
         error: Class of the error; empty for a success.
         seconds: Time that it took.
+        started: Its start, seconds of the event loop's clock.
+        served: The served entity.
+        address: `host:port` of the provider; noted only for telemetry.
+        model: Model that the provider says has answered; noted only for telemetry.
     """
 
     entity: str
     error: str
     seconds: float
+    started: float = 0.0
+    served: ServedEntity | None = None
+    address: str = ""
+    model: str = ""
 
 
 @dataclass(slots=True)
@@ -54,6 +63,9 @@ class Record:
         input_characters: Length of the prompt; counted only where usage is tracked.
         output_characters: Length of the answer.
         ticket: The ledger's; None where usage is not tracked.
+        trace: The telemetry's; None where there is none.
+        address: `host:port` of the provider that is being asked.
+        model: Model that it says answers.
     """
 
     request_id: str
@@ -74,6 +86,9 @@ class Record:
     input_characters: int = 0
     output_characters: int = 0
     ticket: Ticket | None = None
+    trace: object = None
+    address: str = ""
+    model: str = ""
 
 
 def attempt_headers(record: Record, under_way: int = 0) -> Metadata:
@@ -109,29 +124,55 @@ class NoLedger:
         """Write nothing."""
 
 
+class Telemetry(Protocol):
+    """Tells of calls elsewhere."""
+
+    def begin(self, metadata: Mapping[str, str]) -> object:
+        """Return what the caller's metadata say about the call's place in a trace."""
+
+    def end(self, record: Record, now: float) -> None:
+        """Tell of a call that ended at `now`, seconds of the monotonic clock."""
+
+
 class Accountant:
     """Opens a record when a call begins and accounts for it when it ends."""
 
-    def __init__(self, metrics: Metrics, ledger: Ledger, clock: Callable[[], float]) -> None:
-        """Account to `metrics`, `ledger` and the log.
+    def __init__(
+        self,
+        metrics: Metrics,
+        meters: Meters,
+        ledger: Ledger,
+        clock: Callable[[], float],
+        telemetry: Telemetry | None = None,
+    ) -> None:
+        """Account to all of these and to the log.
 
         Args:
             metrics: Receives counts and times.
+            meters: Receives what the control plane is told.
             ledger: Told of each admitted query.
             clock: Monotonic time, seconds.
+            telemetry: Told of each call.
         """
         self._metrics = metrics
+        self._meters = meters
+        self._telemetry = telemetry
         self._ledger = ledger
         self._clock = clock
 
-    def open(self, request_id: str) -> Record:
+    def open(self, request_id: str, metadata: Mapping[str, str]) -> Record:
         """Return the record of a call that begins now."""
         self._metrics.in_flight.inc()
-        return Record(request_id, self._clock())
+        record = Record(request_id, self._clock())
+        if self._telemetry is not None:
+            record.trace = self._telemetry.begin(metadata)
+        return record
 
     def begin(self, record: Record, query: Query) -> None:
         """Note that a query is admitted and a provider will be called."""
         record.admitted = True
+        if record.endpoint:
+            self._meters.begin(record.endpoint.id)
         self._ledger.begin(record, query)
 
     def note_chunk(self, record: Record) -> None:
@@ -148,9 +189,11 @@ class Accountant:
 
     def close(self, record: Record) -> None:
         """Account for a call that has ended."""
+        now = self._clock()
+        duration = now - record.started
+        self._meter(record, duration)
         if record.admitted:
             self._ledger.end(record)
-        duration = self._clock() - record.started
         first_chunk = record.first_chunk - record.started if record.chunks else None
         self._metrics.in_flight.dec()
         self._metrics.observe(
@@ -162,8 +205,19 @@ class Accountant:
         )
         if first_chunk is not None:
             self._metrics.observe_stream(record.chunks, first_chunk)
+        if self._telemetry is not None:
+            self._telemetry.end(record, now)
         if _log.isEnabledFor(logging.INFO):
             _log.info("request", extra=log_fields(**_fields(record, duration, first_chunk)))
+
+    def _meter(self, record: Record, duration: float) -> None:
+        if record.endpoint is None:
+            return
+        endpoint_id = record.endpoint.id
+        if record.admitted:
+            self._meters.end(endpoint_id)
+        entity = record.entity.name if record.entity else ""
+        self._meters.observe(endpoint_id, entity, record.status, duration, record.usage)
 
 
 def _fields(record: Record, duration: float, first_chunk: float | None) -> dict[str, object]:

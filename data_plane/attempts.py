@@ -13,7 +13,7 @@ from random import Random
 
 from adapters.providers.errors import AdapterError, RateLimited, RequestRefused
 from adapters.telemetry import log_fields
-from data_plane.accounting import Attempt
+from data_plane.accounting import Attempt, Record
 from data_plane.circuit import Circuit, Circuits
 from data_plane.errors import DeadlineExceeded, UpstreamResting
 from data_plane.host import Call
@@ -26,6 +26,8 @@ _FIRST_BACKOFF_SECONDS = 0.1
 _LONGEST_BACKOFF_SECONDS = 2.0
 # A provider that asks for a longer pause is not asked again within the same call.
 _LONGEST_RETRY_AFTER_SECONDS = 10.0
+# The caller went away.
+_CANCELLED = asyncio.CancelledError.__name__
 _Failure = AdapterError | DeadlineExceeded | UpstreamResting
 
 
@@ -108,10 +110,13 @@ class Attempts:
         if rest:
             failure = UpstreamResting(entity.name, ceil(rest))
         else:
-            failure = await self._ask(exchange, entity, circuit, others)
+            try:
+                failure = await self._ask(exchange, entity, circuit, others)
+            except asyncio.CancelledError:
+                _note_attempt(exchange.record, entity, _CANCELLED, started)
+                raise
         error = type(failure).__name__ if failure else exchange.record.error
-        seconds = asyncio.get_running_loop().time() - started
-        exchange.record.attempts.append(Attempt(entity.name, error, seconds))
+        _note_attempt(exchange.record, entity, error, started)
         return failure
 
     async def _ask(
@@ -153,6 +158,13 @@ class Attempts:
                 return None
             pause += error.retry_after
         return pause if pause < exchange.remaining() else None
+
+
+def _note_attempt(record: Record, entity: ServedEntity, error: str, started: float) -> None:
+    seconds = asyncio.get_running_loop().time() - started
+    attempt = Attempt(entity.name, error, seconds, started, entity, record.address, record.model)
+    record.attempts.append(attempt)
+    record.address = record.model = ""
 
 
 def _may_fall_back(error: _Failure) -> bool:

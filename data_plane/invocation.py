@@ -70,7 +70,7 @@ class Inference:
 
     async def answer(self, call: Call, reply: Reply) -> None:
         """Answer a call and account for it; see `host.Service`."""
-        record = self._accountant.open(call.request_id)
+        record = self._accountant.open(call.request_id, call.metadata)
         try:
             await self._answer(call, reply, record)
         except asyncio.CancelledError:

@@ -119,10 +119,6 @@ class MetricsReporter:
         else:
             self._failing = False
 
-    async def aclose(self) -> None:
-        """Report a last time."""
-        await self.report()
-
     def _prepare(self) -> bool:
         """Make a report of what was counted; return False when there was nothing."""
         counts = self._meters.take()

@@ -8,13 +8,16 @@ before is a refusal with its own status. What fails later ends the stream, as th
 import asyncio
 from dataclasses import dataclass
 from math import inf
+from urllib.parse import urlsplit
 
 from adapters.providers.errors import AdapterError, MalformedAnswer
 from adapters.providers.http import HttpResponse
-from adapters.providers.types import HttpAnswer, Plan, Query, parse_usage
+from adapters.providers.types import HttpAnswer, JsonObject, Plan, Query, Task, parse_usage
 from adapters.rpc.metadata import ADAPTED_PARAMS, REQUEST_ID, Metadata
 from data_plane.accounting import Accountant, Record, attempt_headers
 from data_plane.admission import Admission
+from data_plane.characters import answer_characters, estimate_tokens
+from data_plane.cut import encode_cut
 from data_plane.errors import DeadlineExceeded, refusal_of
 from data_plane.hops import mark_hop
 from data_plane.host import Call, Reply
@@ -27,6 +30,7 @@ JSON = "application/json"
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 # A provider ends its body right after its last event; waiting for that keeps the connection.
 _SETTLE_SECONDS = 0.1
+_MAX_CHOICES = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,10 @@ class Relay:
             raise _too_slow(limit) from None
         answer = entity.adapter.parse_answers(exchange.query, answers)
         exchange.record.usage = parse_usage(answer)
+        if exchange.record.trace is not None:
+            exchange.record.model = _model(answer)
+        if exchange.record.ticket:
+            exchange.record.output_characters = answer_characters(answer)
         reply, name = exchange.reply, exchange.endpoint.name
         data = encode_answer(entity.provider, answer, name, reply.encode)
         await reply.start(JSON, exchange.metadata(entity, plan))
@@ -146,6 +154,8 @@ class Relay:
 
     async def _plan(self, exchange: Exchange, entity: ServedEntity) -> Plan:
         plan = await self._upstream.plan(entity, exchange.query)
+        if exchange.record.trace is not None:
+            exchange.record.address = _address(plan)
         return mark_hop(plan, exchange.hops)
 
     def _answer_limit(self, exchange: Exchange, others: int) -> float:
@@ -176,7 +186,11 @@ class _Stream:
             exchange.endpoint.name,
             entity.task,
             keep_usage=wants_usage(exchange.query),
+            count_characters=exchange.record.ticket is not None or exchange.admission.counts_output,
         )
+        self._last: JsonObject = {}
+        self._traced = exchange.record.trace is not None
+        self._cut = False
 
     async def run(self, response: HttpResponse, timer: asyncio.Timeout) -> None:
         """Relay until the provider's stream has ended.
@@ -200,8 +214,8 @@ class _Stream:
                 timer.reschedule(end)
             lines, error = self._shape(data)
             ended = self._parser.ended or not data
-            if error is None and ended:
-                lines += DONE
+            if error is None:
+                lines, ended = self._end(lines, ended=ended)
             if lines and (error is None or self.started):
                 await self._send(lines)
             if error:
@@ -210,11 +224,13 @@ class _Stream:
                 idle_end = loop.time() + self._idle_seconds
                 timer.reschedule(idle_end if end is None else min(end, idle_end))
         timer.reschedule(None)
-        await _settle(response)
+        if not self._cut:
+            await _settle(response)
 
     def note_usage(self) -> None:
         """Note what was used, as far as the provider has said, however the stream ended."""
         self._exchange.record.usage = self._shaper.usage or self._parser.usage
+        self._exchange.record.output_characters = self._shaper.characters
 
     async def fail(self, error: Exception) -> None:
         """End a stream that began: say what happened where the caller will read it."""
@@ -239,10 +255,26 @@ class _Stream:
         lines: list[bytes] = []
         try:
             for chunk in self._parser.feed(data) if data else self._parser.finish():
-                lines.append(self._shaper.shape(chunk))  # noqa: PERF401 - keeps what came before
+                self._last = chunk
+                if self._traced and not self.started:
+                    self._exchange.record.model = _model(chunk)
+                lines.append(self._shaper.shape(chunk))
         except AdapterError as error:
             return b"".join(lines), error
         return b"".join(lines), None
+
+    def _end(self, lines: bytes, *, ended: bool) -> tuple[bytes, bool]:
+        """Return the lines with the end of the stream, if it has ended or has to, and whether."""
+        admission = self._exchange.admission
+        if not ended and self._last and admission.counts_output:
+            self._cut = not admission.allows(estimate_tokens(self._shaper.characters))
+        if self._cut:
+            choices = self._exchange.query.body.get("n")
+            count = min(choices, _MAX_CHOICES) if isinstance(choices, int) else 1
+            is_chat = self._entity.task == Task.CHAT
+            lines += encode_cut(self._last, is_chat=is_chat, choices=range(count))
+        ended = ended or self._cut
+        return (lines + DONE if ended else lines), ended
 
     async def _send(self, lines: bytes) -> None:
         if not self.started:
@@ -261,6 +293,17 @@ async def _settle(response: HttpResponse) -> None:
             await response.read()
     except (TimeoutError, AdapterError):
         return
+
+
+def _address(plan: Plan) -> str:
+    """Return `host:port` of the provider; the rest of a URL may hold a credential."""
+    url = urlsplit(plan.requests[0].url)
+    return f"{url.hostname}:{url.port or (443 if url.scheme == 'https' else 80)}"
+
+
+def _model(answer: JsonObject) -> str:
+    model = answer.get("model")
+    return model if isinstance(model, str) else ""
 
 
 def _too_slow(seconds: float) -> DeadlineExceeded:

@@ -47,6 +47,12 @@ class Settings:
         ".modelplane/journal", "directory of the journals of usage, for all workers on this disk"
     )
     journal_max_mib: int = setting(1024, "MiB that a worker's journal may take on the disk")
+    otlp_endpoint: str = setting(
+        "", "URL of an OpenTelemetry collector over gRPC, as http://127.0.0.1:4317; empty: none"
+    )
+    otlp_sampling_ratio: float = setting(
+        1.0, "share of the traces that begin here which are told, from 0 to 1"
+    )
     log_level: str = setting("info", "debug, info, warning or error")
     drain_seconds: float = setting(30.0, "seconds that calls in flight may take at a stop")
 
@@ -80,6 +86,21 @@ class Settings:
         if wrong := [pair for pair in pairs if pair.count("=") != 1]:
             raise ValueError(f"MODELPLANE_UPSTREAM_ORIGINS: {wrong[0]!r} is not ORIGIN=ORIGIN.")
         return dict(pair.split("=") for pair in pairs)
+
+    @property
+    def collector(self) -> tuple[str, float] | None:
+        """URL of the OpenTelemetry collector and the share of traces that it gets; None: none.
+
+        Raises:
+            ValueError: A setting is malformed.
+        """
+        if not self.otlp_endpoint:
+            return None
+        if not self.otlp_endpoint.startswith(("http://", "https://")):
+            raise ValueError("MODELPLANE_OTLP_ENDPOINT must begin with http:// or https://.")
+        if not 0 <= self.otlp_sampling_ratio <= 1:
+            raise ValueError("MODELPLANE_OTLP_SAMPLING_RATIO must be from 0 to 1.")
+        return self.otlp_endpoint, self.otlp_sampling_ratio
 
 
 def load_settings(argv: Sequence[str]) -> Settings:

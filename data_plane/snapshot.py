@@ -38,6 +38,7 @@ class ServedEntity:
         adapter: Translates its queries.
         headers: Metadata of each of its answers.
         upstream: Digest of where and how it is called: the same for the same external model.
+        model: Name of the model at the provider.
     """
 
     name: str
@@ -46,6 +47,7 @@ class ServedEntity:
     adapter: Adapter = field(repr=False)
     headers: Metadata = field(repr=False)
     upstream: bytes = field(default=b"", repr=False)
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +266,7 @@ def _compile_entity(
         raise ConfigRefused(f"served entity '{item.name}': {error}") from None
     provider, task = intern(model.provider), intern(model.task)
     upstream = sha256(model.SerializeToString(deterministic=True)).digest()
-    return ServedEntity(item.name, provider, task, adapter, headers, upstream)
+    return ServedEntity(item.name, provider, task, adapter, headers, upstream, model.name)
 
 
 def _weights(message: endpoint_pb2.EndpointConfig) -> list[int]:

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from adapters.egress import parse_policy
 from adapters.providers.http1.client import Http1Transport
 from adapters.telemetry import log_fields
-from data_plane.accounting import Accountant
+from data_plane.accounting import Accountant, Telemetry
 from data_plane.attempts import Attempts
 from data_plane.circuit import Circuits
 from data_plane.http_body import HTTP_BODY_RPCS
@@ -23,7 +23,9 @@ from data_plane.invocation import Inference
 from data_plane.journal import Journal
 from data_plane.journal_metrics import JournalMetrics
 from data_plane.limiter import LimitGate
+from data_plane.meters import Meters
 from data_plane.metrics import ConfigMetrics, Metrics, QuotaMetrics
+from data_plane.metrics_reporter import GrpcSink, MetricsReporter
 from data_plane.quota_contact import Contact, WhenAway
 from data_plane.quota_leases import QuotaLeases
 from data_plane.quota_source import GrpcQuotaSource
@@ -90,8 +92,10 @@ async def assembled(
     async with (
         Http1Transport(settings.origins, egress.allows) as transport,
         _recording(settings, registry, clocks, wall_ms) as ledger,
+        _metering(settings, clocks) as meters,
+        _telling(settings, wall_ms) as telemetry,
     ):
-        accountant = Accountant(metrics, ledger, clocks.monotonic)
+        accountant = Accountant(metrics, meters, ledger, clocks.monotonic, telemetry)
         upstream = Upstream(transport, lambda: wall_ms() / 1000)
         async with aclosing(upstream), _limiting(settings, registry, clocks) as gate:
             relay = Relay(upstream, accountant, timeouts)
@@ -142,6 +146,40 @@ async def _recording(
         await asyncio.wait([background])
         await shipper.finish()
         journal.close()
+
+
+@asynccontextmanager
+async def _metering(settings: Settings, clocks: Clocks) -> AsyncIterator[Meters]:
+    """Yield what counts; on leaving, when no call is in flight any longer, report the rest."""
+    meters = Meters()
+    sink = GrpcSink(settings.targets, settings.tls)
+    reporter = MetricsReporter(meters, sink, clocks.random, clocks.sleep)
+    background = asyncio.create_task(reporter.run())
+    try:
+        yield meters
+    finally:
+        background.cancel()
+        await asyncio.wait([background])
+        await reporter.report()
+
+
+@asynccontextmanager
+async def _telling(
+    settings: Settings, wall_ms: Callable[[], float]
+) -> AsyncIterator[Telemetry | None]:
+    """Yield what tells a collector of calls; None where there is no collector."""
+    if settings.collector is None:
+        yield None
+        return
+    try:
+        from data_plane.open_telemetry import Collector, exporting  # noqa: PLC0415 - see the module
+    except ImportError as error:
+        raise ValueError(
+            "MODELPLANE_OTLP_ENDPOINT needs OpenTelemetry: pip install 'modelplane[otel]'."
+        ) from error
+    collector = Collector(*settings.collector, settings.worker_id, BUILD)
+    async with exporting(collector, wall_ms) as telemetry:
+        yield telemetry
 
 
 @asynccontextmanager

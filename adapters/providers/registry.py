@@ -28,6 +28,12 @@ FACTORIES: Mapping[str, AdapterFactory] = {
     "custom": build_custom_adapter,
 }
 
+# What OpenTelemetry's conventions call a provider, where that differs.
+SEMANTIC_NAMES: Mapping[str, str] = {
+    "amazon-bedrock": "aws.bedrock",
+    "google-cloud-vertex-ai": "gcp.vertex_ai",
+}
+
 
 def build_adapter(model: ExternalModel) -> Adapter:
     """Return the adapter of an external model.

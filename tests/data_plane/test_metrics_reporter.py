@@ -80,7 +80,7 @@ async def test_reports_are_numbered_and_hold_what_is_new() -> None:
     await reporting.report()
     await reporting.report()
     count(meters)
-    await reporting.aclose()
+    await reporting.report()
     assert sink.numbers() == [(1, 2), (2, 1)]
     assert len({request.reporter_id for request in sink.received}) == 1
 

@@ -26,6 +26,7 @@ from data_plane.accounting import Accountant, NoLedger
 from data_plane.admission import Unlimited
 from data_plane.errors import Refusal
 from data_plane.host import Call, Method
+from data_plane.meters import Meters
 from data_plane.metrics import Metrics
 from data_plane.query import build_query
 from data_plane.relay import Exchange, Relay, Timeouts
@@ -195,7 +196,7 @@ class Gateway:
         options = {"include_usage": True}
         mode = {"stream": True, "stream_options": options} if stream else {}
         query = build_query(self.case.task, {**self.case.body, **body, **mode})
-        record = self.accountant.open("request-1")
+        record = self.accountant.open("request-1", {})
         endpoint = Endpoint("id", ENDPOINT, None, None)
         call = Call(Method.QUERY, ENDPOINT, request_id="request-1")
         exchange = Exchange(call, reply, record, endpoint, query, Unlimited())
@@ -226,7 +227,9 @@ async def open_gateway(
         entity = ServedEntity("entity", model.provider, model.task, adapter, ())
         async with Http1Transport(case.origins(emulator.origin)) as transport:
             upstream = Upstream(transport, time.time)  # noqa: TID251 - tokens have real lifetimes
-            accountant = Accountant(Metrics(CollectorRegistry()), NoLedger(), time.monotonic)
+            accountant = Accountant(
+                Metrics(CollectorRegistry()), Meters(), NoLedger(), time.monotonic
+            )
             relay = Relay(upstream, accountant, Timeouts(answer_seconds, idle_seconds))
             try:
                 yield Gateway(case, emulator, entity, relay, accountant)

@@ -1,7 +1,7 @@
 """What is known to have been used when a stream breaks, whatever breaks it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from adapters.providers.types import Usage
 from data_plane.accounting import Accountant, NoLedger, Record
+from data_plane.meters import Meters
 from data_plane.metrics import Metrics
 from tests.adapters.providers.conformance import (
     CASES,
@@ -36,11 +37,11 @@ class Recorder(Accountant):
     """Keeps the records."""
 
     def __init__(self) -> None:
-        super().__init__(Metrics(CollectorRegistry()), NoLedger(), lambda: 0.0)
+        super().__init__(Metrics(CollectorRegistry()), Meters(), NoLedger(), lambda: 0.0)
         self.records: list[Record] = []
 
-    def open(self, request_id: str) -> Record:
-        self.records.append(super().open(request_id))
+    def open(self, request_id: str, metadata: Mapping[str, str]) -> Record:
+        self.records.append(super().open(request_id, metadata))
         return self.records[-1]
 
 
