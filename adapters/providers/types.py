@@ -11,6 +11,10 @@ from typing import TypeAlias
 
 JsonObject: TypeAlias = dict[str, object]
 
+# Far above what any model takes, and so far below what counters hold that sums stay below it too:
+# a provider that counts more, or below zero, has not counted.
+MAX_COUNT = 1 << 40
+
 
 class Task(StrEnum):
     """What an external model does."""
@@ -127,4 +131,6 @@ def parse_usage(answer: JsonObject) -> Usage | None:
 
 
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_COUNT:
+        return None
+    return value

@@ -1,6 +1,6 @@
 """Reads untyped JSON whose writer is a provider: what has another type counts as absent."""
 
-from adapters.providers.types import JsonObject
+from adapters.providers.types import MAX_COUNT, JsonObject
 
 
 def as_object(value: object) -> JsonObject:
@@ -20,6 +20,6 @@ def as_text(value: object) -> str:
 
 def as_count(value: object) -> int | None:
     """Return a whole number, which some providers write as `3.0`; None where there is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**53:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_COUNT:
         return None
     return int(value)
