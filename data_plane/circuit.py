@@ -8,9 +8,8 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from random import Random
 
-# Opens after so many failures in a row, or when half of the last calls failed.
-_FAILURES_IN_A_ROW = 5
-_WINDOW_CALLS = 20
+# What happened longer ago than this says nothing of an upstream that is seldom called.
+_MEMORY_SECONDS = 60.0
 _FIRST_REST_SECONDS = 2.0
 _LONGEST_REST_SECONDS = 30.0
 # Retries are a tenth of the calls, and besides a few for upstreams that are seldom called.
@@ -27,7 +26,9 @@ class Circuit:
 
     __slots__ = (
         "_clock",
+        "_failed_at",
         "_in_a_row",
+        "_limit",
         "_outcomes",
         "_probing",
         "_random",
@@ -37,17 +38,21 @@ class Circuit:
         "_retries",
     )
 
-    def __init__(self, clock: Callable[[], float], random: Random) -> None:
+    def __init__(self, clock: Callable[[], float], random: Random, limit: int) -> None:
         """Start closed.
 
         Args:
             clock: Monotonic time, seconds.
             random: Keeps workers from probing at the same moment.
+            limit: Opens after so many failures in a row, or when half of the last four times as
+                many calls failed; 0: never.
         """
         self._clock = clock
         self._random = random
-        self._outcomes: deque[bool] = deque(maxlen=_WINDOW_CALLS)
+        self._limit = limit
+        self._outcomes: deque[bool] = deque(maxlen=4 * limit)
         self._in_a_row = 0
+        self._failed_at = clock()
         # Time until which it rests; None while it is closed.
         self._rests_until: float | None = None
         self._rest_seconds = _FIRST_REST_SECONDS
@@ -94,10 +99,15 @@ class Circuit:
                 self._rest_seconds = min(self._rest_seconds * 2, _LONGEST_REST_SECONDS)
                 self._rest()
             return False
+        now = self._clock()
+        if now - self._failed_at > _MEMORY_SECONDS:
+            self._in_a_row = 0
+            self._outcomes.clear()
+        self._failed_at = now
         self._in_a_row += 1
         self._outcomes.append(False)
         failures = self._outcomes.count(False)
-        if self._in_a_row < _FAILURES_IN_A_ROW and failures * 2 < _WINDOW_CALLS:
+        if not self._limit or (self._in_a_row < self._limit and failures < 2 * self._limit):
             return False
         self._rest()
         return True
@@ -125,16 +135,18 @@ class Circuit:
 class Circuits:
     """The circuits of all upstreams, by what identifies an upstream."""
 
-    def __init__(self, clock: Callable[[], float], random: Random) -> None:
+    def __init__(self, clock: Callable[[], float], random: Random, limit: int = 5) -> None:
+        """Make circuits; arguments as of `Circuit`."""
         self._clock = clock
         self._random = random
+        self._limit = limit
         self._circuits: OrderedDict[bytes, Circuit] = OrderedDict()
 
     def find(self, key: bytes) -> Circuit:
         """Return the circuit of an upstream."""
         circuit = self._circuits.get(key)
         if circuit is None:
-            circuit = self._circuits[key] = Circuit(self._clock, self._random)
+            circuit = self._circuits[key] = Circuit(self._clock, self._random, self._limit)
             if len(self._circuits) > _MAX_CIRCUITS:
                 self._circuits.popitem(last=False)
         return circuit

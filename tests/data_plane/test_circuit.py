@@ -15,7 +15,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def circuit(clock: FakeClock) -> Circuit:
-    return Circuit(clock, Random(1))
+    return Circuit(clock, Random(1), 5)
 
 
 def open_it(circuit: Circuit) -> None:
@@ -53,6 +53,22 @@ def test_it_stays_closed_while_most_calls_succeed(circuit: Circuit) -> None:
             circuit.succeed()
         else:
             circuit.fail()
+    assert not circuit.open
+
+
+def test_failures_long_ago_are_forgotten(circuit: Circuit, clock: FakeClock) -> None:
+    for _ in range(100):
+        circuit.admit()
+        circuit.fail()
+        clock.now += 61
+    assert not circuit.open
+
+
+def test_it_may_be_told_never_to_open(clock: FakeClock) -> None:
+    circuit = Circuit(clock, Random(1), 0)
+    for _ in range(1000):
+        assert circuit.admit() == 0
+        circuit.fail()
     assert not circuit.open
 
 
@@ -99,7 +115,7 @@ def test_a_call_that_began_before_it_opened_changes_nothing(circuit: Circuit) ->
 @given(st.integers(1, 500), st.floats(0, 100))
 def test_retries_are_a_small_part_of_the_calls(calls: int, seconds: float) -> None:
     clock = FakeClock()
-    circuit = Circuit(clock, Random(1))
+    circuit = Circuit(clock, Random(1), 5)
     retries = 0
     for _ in range(calls):
         clock.now += seconds / calls
