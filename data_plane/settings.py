@@ -29,6 +29,9 @@ class Settings:
         300.0, "seconds until an answer, or the first chunk of a stream, must be there"
     )
     stream_idle_seconds: float = setting(120.0, "seconds between two chunks of a stream")
+    circuit_failures: int = setting(
+        5, "failures in a row after which an upstream is left alone for some seconds; 0: never"
+    )
     allowed_upstreams: str = setting(
         "", "networks, addresses and host names inside your network that may serve models"
     )

@@ -99,7 +99,7 @@ async def assembled(
         upstream = Upstream(transport, lambda: wall_ms() / 1000)
         async with aclosing(upstream), _limiting(settings, registry, clocks) as gate:
             relay = Relay(upstream, accountant, timeouts)
-            circuits = Circuits(clocks.monotonic, clocks.random)
+            circuits = Circuits(clocks.monotonic, clocks.random, settings.circuit_failures)
             attempts = Attempts(relay, circuits, metrics, clocks.random)
             inference = Inference(snapshots, attempts, gate, accountant, wall_ms)
             yield Worker(inference, snapshots, readiness, watcher)
