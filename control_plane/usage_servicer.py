@@ -26,7 +26,6 @@ _Listing = pb.ListUsageRequest | pb.ListServingEndpointUsageRequest
 _Request = _Listing | pb.ListServedEntitiesRequest
 
 _CSV = "text/csv"
-_NEXT_PAGE = "x-modelplane-next-page-token"
 
 
 class UsageServicer(UsageServiceServicer):
@@ -39,7 +38,7 @@ class UsageServicer(UsageServiceServicer):
         """List the usage of all endpoints."""
         endpoint = request.endpoint if request.HasField("endpoint") else None
         table = await self._build(request, _filter(request, endpoint))
-        return await _pack(table, request, context)
+        return _pack(table, request, context)
 
     async def ListServingEndpointUsage(
         self, request: pb.ListServingEndpointUsageRequest, context: _Context
@@ -47,7 +46,7 @@ class UsageServicer(UsageServiceServicer):
         """List the usage of one endpoint."""
         principal = current_principal.get()
         selected = await self._usage.narrow(principal, request.name, _filter(request, None))
-        return await _pack(await self._build(request, selected), request, context)
+        return _pack(await self._build(request, selected), request, context)
 
     async def ListServedEntities(
         self, request: pb.ListServedEntitiesRequest, context: _Context
@@ -57,7 +56,7 @@ class UsageServicer(UsageServiceServicer):
         versions, token = await self._usage.served_entities(
             current_principal.get(), endpoint, request.page_token
         )
-        return await _pack(build_served_entities(versions, token), request, context)
+        return _pack(build_served_entities(versions, token), request, context)
 
     async def _build(self, request: _Listing, selected: UsageFilter) -> Table:
         principal = current_principal.get()
@@ -86,11 +85,9 @@ def _filter(request: _Listing, endpoint: str | None) -> UsageFilter:
     )
 
 
-async def _pack(table: Table, request: _Request, context: _Context) -> HttpBody:
+def _pack(table: Table, request: _Request, context: _Context) -> HttpBody:
     if not _wants_csv(request, context):
         return HttpBody(content_type="application/json", data=encode_json(table))
-    if table.next_page_token:
-        await context.send_initial_metadata(((_NEXT_PAGE, table.next_page_token),))
     return HttpBody(content_type=_CSV, data=encode_csv(table))
 
 

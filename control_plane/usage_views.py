@@ -30,16 +30,19 @@ class Table:
         name: What the rows are.
         rows: Values by column.
         next_page_token: Token of the next page; empty on the last one.
+        token_columns: The columns that are the token of the page after a row.
     """
 
     name: str
     rows: Sequence[Mapping[str, Any]]
     next_page_token: str = ""
+    token_columns: Sequence[str] = ()
 
 
 def build_rows(queries: Sequence[Query], next_page_token: str) -> Table:
     """Return a table of queries."""
-    return Table("usage", [_build_row(query) for query in queries], next_page_token)
+    rows = [_build_row(query) for query in queries]
+    return Table("usage", rows, next_page_token, ("request_time", "entry_id"))
 
 
 def build_totals(group_by: Sequence[str], totals: Sequence[Total]) -> Table:
@@ -63,7 +66,8 @@ def build_served_entities(versions: Sequence[ServedVersion], next_page_token: st
         for version in versions
         for entity in version.config.served_entities
     ]
-    return Table("served_entities", rows, next_page_token)
+    columns = ("endpoint_config_version", "endpoint_id")
+    return Table("served_entities", rows, next_page_token, columns)
 
 
 def encode_json(table: Table) -> bytes:
@@ -75,13 +79,19 @@ def encode_json(table: Table) -> bytes:
 
 
 def encode_csv(table: Table) -> bytes:
-    """Return a table as CSV with a header; times are ISO 8601, objects are JSON."""
+    """Return a table as CSV with a header; times are ISO 8601, objects are JSON.
+
+    Where there are pages, the last column of the last row is the token of the next page.
+    """
     text = io.StringIO()
     if table.rows:
         writer = csv.writer(text)
-        writer.writerow(table.rows[0])
+        writer.writerow([*table.rows[0], *(["page_token"] if table.token_columns else [])])
         for row in table.rows:
-            writer.writerow(_cell(name, value) for name, value in row.items())
+            cells = [_cell(name, value) for name, value in row.items()]
+            if table.token_columns:
+                cells.append("-".join(str(row[name]) for name in table.token_columns))
+            writer.writerow(cells)
     return text.getvalue().encode()
 
 

@@ -26,6 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             from data_plane.__main__ import main as run  # noqa: PLC0415 - one part per process
         case ["keys"]:
             from control_plane.keys import main as run  # noqa: PLC0415 - one part per process
+        case ["usage"]:
+            from deploy.usage.__main__ import main as run  # noqa: PLC0415 - one part per process
         case ["local-model"]:
             from deploy.local_model import main as run  # noqa: PLC0415 - one part per process
         case _:
@@ -144,6 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("worker", help="run a data-plane worker", add_help=False)
     commands.add_parser("keys", help="list, replace and drop master keys", add_help=False)
     commands.add_parser("local-model", help="run the small local model", add_help=False)
+    commands.add_parser("usage", help="show or export what was used, by whom", add_help=False)
     _add_envoy_config(commands)
     _add_certs(commands)
     commands.add_parser("version", help="print the version")
