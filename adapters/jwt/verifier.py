@@ -20,6 +20,9 @@ _CAPACITY = 10_000
 # Numbers up to here are exact as floating point numbers too.
 _MAX_TIME = 1 << 53
 _MAX_NAME = 1024
+# OpenID Connect Core 1.0, section 5.1.
+_EMAIL = "email"
+_VERIFIED = "email_verified"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,4 +164,9 @@ def _principal_name(issuer: Issuer, claims: Mapping[str, Any]) -> str:
     name = claims.get(issuer.principal_claim)
     if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME or not name.isprintable():
         raise TokenRefused(f"its claim '{issuer.principal_claim}' names no principal")
+    # At many issuers anyone may give any address as theirs. Some write the truth value as text.
+    if issuer.principal_claim == _EMAIL and claims.get(_VERIFIED, True) not in (True, "true"):
+        raise TokenRefused(
+            f"its claim '{_VERIFIED}' says that its issuer has not verified the address"
+        )
     return name

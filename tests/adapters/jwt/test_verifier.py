@@ -218,3 +218,21 @@ def test_keys_of_other_kinds_are_refused() -> None:
 def test_a_key_never_shows_in_a_repr() -> None:
     resource = issuer_resource()
     assert encode(resource.keys[0].public_key) not in repr(compile_issuer(resource))
+
+
+@pytest.mark.parametrize(
+    ("verified", "believed"),
+    [(None, True), (True, True), ("true", True), (False, False), ("false", False), (0, False)],
+)
+def test_an_address_that_its_issuer_has_not_verified_names_nobody(
+    verified: object, *, believed: bool
+) -> None:
+    issuers = {ISSUER: compile_issuer(issuer_resource(claim="email"))}
+    token = key_pair("ES256").sign(claims(email="alice@example.com", email_verified=verified))
+    if believed:
+        assert verify(token, issuers=issuers).principal_name == "alice@example.com"
+    else:
+        with pytest.raises(TokenRefused, match="email_verified"):
+            verify(token, issuers=issuers)
+    # Where another claim names the principal, the address does not matter.
+    assert verify(token).principal_name == "alice"

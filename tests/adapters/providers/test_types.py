@@ -1,13 +1,13 @@
 import pytest
 
-from adapters.providers.types import MAX_COUNT, Usage, parse_usage
+from adapters.providers.types import MAX_COUNT, JsonObject, Usage, parse_usage
 from adapters.providers.wire import as_count
 from data_plane.meters import Meters
 
 
 @pytest.mark.parametrize("count", [-1, MAX_COUNT + 1, 2**63, 2**64 - 1, True, 1.5, "1", None])
 def test_a_count_that_cannot_be_one_is_none(count: object) -> None:
-    answer = {
+    answer: JsonObject = {
         "usage": {
             "prompt_tokens": count,
             "completion_tokens": 1,
