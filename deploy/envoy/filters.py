@@ -137,7 +137,12 @@ def _transcoding(services: Sequence[str], *, preserve_proto_field_names: bool) -
         query_param_unescape_plus=True,
         # Else `?name=` would win over the name in the path.
         ignored_query_parameters=path_parameters(),
-        request_validation_options={"reject_unknown_method": True},
+        # Else a name in the body would win over the name in the path, which is what a log shows
+        # and what a proxy in front may have judged.
+        request_validation_options={
+            "reject_unknown_method": True,
+            "reject_binding_body_field_collisions": True,
+        },
         max_request_body_size=MAX_REQUEST_BYTES,
         max_response_body_size=MAX_RESPONSE_BYTES,
     )

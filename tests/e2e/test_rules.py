@@ -208,3 +208,17 @@ def test_refused_queries(rest: Rest, provider: OpenAiEmulator, rule: Rule) -> No
     for word in rule.words:
         assert word in body["message"]
     assert provider.requests == []
+
+
+def test_a_body_that_names_another_object_than_the_path_is_refused(
+    rest: Rest, provider: OpenAiEmulator
+) -> None:
+    for name in ("meant", "other"):
+        rest.create(endpoint(name, entity(provider)))
+    tags = {"add_tags": [{"key": "team"}]}
+    answer = rest.send("PATCH", f"{ENDPOINTS}/meant/tags", {"name": "other", **tags})
+    check(Rule("", {}, ("meant", "other"), 400, "BAD_REQUEST"), answer.status_code, parsed(answer))
+    for name in ("meant", "other"):
+        assert not rest.call("GET", f"{ENDPOINTS}/{name}").get("tags")
+    rest.call("PATCH", f"{ENDPOINTS}/meant/tags", {"name": "meant", **tags})
+    assert rest.call("GET", f"{ENDPOINTS}/meant")["tags"]
