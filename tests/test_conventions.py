@@ -147,6 +147,18 @@ def test_the_readme_lists_every_setting(
         assert f"| `{variable_name(item.name)}` |" in README
 
 
+def test_the_readme_lists_every_metric() -> None:
+    sources = [path.read_text() for path in SOURCES]
+    found = [
+        name
+        for text in sources
+        if "from prometheus_client" in text
+        for name in re.findall(r'"(modelplane_[a-z_]+|request_[a-z0-9_]+_(?:total|ms))"', text)
+    ]
+    assert len(found) > 30
+    assert not [name for name in found if not re.search(rf"`{name}(_total)?`", README)]
+
+
 @pytest.mark.parametrize("module", [control_plane_errors, data_plane_errors])
 def test_every_domain_error_has_a_status(module: object) -> None:
     table = vars(module)["STATUS_TABLE"]

@@ -2,6 +2,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -12,6 +13,7 @@ from modelserving.snapshot.v1.metrics_service_pb2 import (
     ReportMetricsRequest,
     ReportMetricsResponse,
 )
+from prometheus_client import CollectorRegistry
 
 from data_plane.meters import Meters
 from data_plane.metrics_reporter import (
@@ -20,6 +22,12 @@ from data_plane.metrics_reporter import (
     MetricsReporter,
     ReportFailed,
 )
+from data_plane.settings import Settings
+from data_plane.snapshot_watcher import Clocks
+from tests.data_plane.conftest import System, on_grpc
+from tests.data_plane.fakes import FakeControlPlane, MovableClock
+from tests.data_plane.messages import endpoint, endpoint_config, snapshot
+from tests.emulators.openai import OpenAiEmulator
 
 
 class FakeSink:
@@ -165,3 +173,38 @@ async def test_the_control_plane_that_answers_gets_the_report() -> None:
     assert servicer.received == [request, request]
     with pytest.raises(ReportFailed, match="UNAVAILABLE"):
         await sink.report(request)
+
+
+async def test_a_worker_that_stops_has_reported_everything(
+    control_plane: FakeControlPlane, tmp_path: Path
+) -> None:
+    servicer = Servicer()
+    async with serving(servicer) as target:
+        settings = Settings(
+            # The first one has no service of this kind: the next one is asked.
+            control_plane=f"{control_plane.target},{target}",
+            worker_listen="127.0.0.1:0",
+            worker_id="worker-1",
+            journal_dir=str(tmp_path),
+            allowed_upstreams="127.0.0.1",
+        )
+        clocks = Clocks(MovableClock(), asyncio.sleep, Random(1))
+        registry = CollectorRegistry()
+        async with (
+            OpenAiEmulator() as emulator,
+            on_grpc(settings, registry, clocks) as port,
+            grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+        ):
+            system = System(control_plane, emulator, registry, channel, MovableClock())
+            await control_plane.next()
+            config = endpoint_config(system.entity("gpt"))
+            await system.apply(snapshot(1, endpoint("chat", config)))
+            hello = {"messages": [{"role": "user", "content": "hello"}]}
+            answer = await system.query("chat", hello)
+            await system.query("chat", {})
+    [counts] = [item for request in servicer.received for item in request.endpoints]
+    assert (counts.endpoint_id, counts.in_flight) == ("id-chat", 0)
+    entities = {item.served_entity_name: item for item in counts.entities}
+    assert dict(entities["gpt"].requests) == {200: 1}
+    assert dict(entities[""].requests) == {400: 1}
+    assert entities["gpt"].output_tokens == answer.json["usage"]["completion_tokens"]
