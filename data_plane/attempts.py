@@ -124,18 +124,24 @@ class Attempts:
     ) -> _Failure | None:
         ask = self._relay.stream if exchange.query.stream else self._relay.answer
         try:
-            await ask(exchange, entity, others)
+            broken = await ask(exchange, entity, others)
         except (AdapterError, DeadlineExceeded) as error:
-            self._note(entity, circuit, failed=_is_outage(error))
+            self._note(entity, circuit, error, failed=_is_outage(error))
             return error
         except BaseException:
             circuit.release()
             raise
-        # A stream that failed after it began has an error, though it is answered.
-        self._note(entity, circuit, failed=bool(exchange.record.error))
+        # A stream that failed after it began is answered all the same.
+        self._note(entity, circuit, broken, failed=broken is not None)
         return None
 
-    def _note(self, entity: ServedEntity, circuit: Circuit, *, failed: bool) -> None:
+    def _note(
+        self, entity: ServedEntity, circuit: Circuit, error: Exception | None, *, failed: bool
+    ) -> None:
+        if isinstance(error, DeadlineExceeded) and error.by_caller:
+            # Else a caller in a hurry would close the upstream to all others.
+            circuit.release()
+            return
         changed = circuit.fail() if failed else circuit.succeed()
         if changed:
             self._metrics.circuit_changes.labels("open" if failed else "closed").inc()

@@ -118,7 +118,15 @@ class UpstreamResting(DataPlaneError):
 
 
 class DeadlineExceeded(DataPlaneError):
-    """The answer took longer than the caller or the deployment allows."""
+    """The answer took longer than the caller or the deployment allows.
+
+    Attributes:
+        by_caller: Whether only the caller's own deadline has passed.
+    """
+
+    def __init__(self, message: str, *, by_caller: bool = False) -> None:
+        super().__init__(message)
+        self.by_caller = by_caller
 
 
 _CODE = grpc.StatusCode

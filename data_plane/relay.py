@@ -110,7 +110,7 @@ class Relay:
                 plan = await self._plan(exchange, entity)
                 answers = await self._upstream.send_all(entity.adapter, plan.requests)
         except TimeoutError:
-            raise _too_slow(limit) from None
+            raise _too_slow(limit, by_caller=self._is_cut_short(exchange)) from None
         answer = entity.adapter.parse_answers(exchange.query, answers)
         exchange.record.usage = parse_usage(answer)
         if exchange.record.trace is not None:
@@ -122,8 +122,13 @@ class Relay:
         await reply.start(JSON, exchange.metadata(entity, plan))
         await reply.send(data)
 
-    async def stream(self, exchange: Exchange, entity: ServedEntity, others: int = 0) -> None:
+    async def stream(
+        self, exchange: Exchange, entity: ServedEntity, others: int = 0
+    ) -> AdapterError | DeadlineExceeded | None:
         """Answer with server-sent events; arguments as of `answer`.
+
+        Returns:
+            What broke the stream off after it began, if anything did.
 
         Raises:
             AdapterError: The provider failed before the first chunk.
@@ -132,7 +137,7 @@ class Relay:
         idle_seconds = exchange.endpoint.policy.idle_seconds or self._timeouts.idle_seconds
         stream = _Stream(exchange, entity, self._accountant, idle_seconds)
         limit = self._answer_limit(exchange, others)
-        failure: Exception
+        failure: AdapterError | DeadlineExceeded
         try:
             async with asyncio.timeout(limit) as timer:
                 stream.plan = await self._plan(exchange, entity)
@@ -145,12 +150,16 @@ class Relay:
         except AdapterError as error:
             failure = error
         except TimeoutError:
-            failure = _too_slow(idle_seconds if stream.started else limit)
+            if stream.started:
+                failure = _too_slow(idle_seconds, by_caller=stream.is_cut_short)
+            else:
+                failure = _too_slow(limit, by_caller=self._is_cut_short(exchange))
         else:
-            return
+            return None
         if not stream.started:
             raise failure
         await stream.fail(failure)
+        return failure
 
     async def _plan(self, exchange: Exchange, entity: ServedEntity) -> Plan:
         plan = await self._upstream.plan(entity, exchange.query)
@@ -162,6 +171,12 @@ class Relay:
         own = exchange.endpoint.policy.first_byte_seconds or self._timeouts.answer_seconds
         remaining = exchange.remaining()
         return min(own, remaining / 2 if others else remaining)
+
+    def _is_cut_short(self, exchange: Exchange) -> bool:
+        """Tell whether the caller grants less than the deployment does until an answer begins."""
+        deadline = exchange.call.deadline_seconds
+        own = exchange.endpoint.policy.first_byte_seconds or self._timeouts.answer_seconds
+        return deadline is not None and deadline < own
 
 
 class _Stream:
@@ -191,6 +206,13 @@ class _Stream:
         self._last: JsonObject = {}
         self._traced = exchange.record.trace is not None
         self._cut = False
+        # When the caller will wait no longer, on the clock of the event loop; None: does not say.
+        self._end_at: float | None = None
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether the caller's own deadline has passed."""
+        return self._end_at is not None and asyncio.get_running_loop().time() >= self._end_at
 
     async def run(self, response: HttpResponse, timer: asyncio.Timeout) -> None:
         """Relay until the provider's stream has ended.
@@ -205,7 +227,7 @@ class _Stream:
         await self._require_stream(response)
         loop = asyncio.get_running_loop()
         deadline = self._exchange.call.deadline_seconds
-        end = None if deadline is None else loop.time() + deadline
+        end = self._end_at = None if deadline is None else loop.time() + deadline
         ended = False
         while not ended:
             data = await response.read()
@@ -306,5 +328,6 @@ def _model(answer: JsonObject) -> str:
     return model if isinstance(model, str) else ""
 
 
-def _too_slow(seconds: float) -> DeadlineExceeded:
-    return DeadlineExceeded(f"The provider did not answer within {seconds:g} seconds.")
+def _too_slow(seconds: float, *, by_caller: bool) -> DeadlineExceeded:
+    message = f"The provider did not answer within {seconds:g} seconds."
+    return DeadlineExceeded(message, by_caller=by_caller)

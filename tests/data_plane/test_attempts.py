@@ -1,8 +1,9 @@
 """What happens when upstreams fail, through a whole worker with the emulator behind it."""
 
 import asyncio
+from math import inf
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from modelserving.v1.ai_gateway_pb2 import (
@@ -13,17 +14,19 @@ from modelserving.v1.ai_gateway_pb2 import (
 )
 from prometheus_client import CollectorRegistry
 
+from adapters.providers.registry import build_adapter
 from adapters.providers.types import Query
-from adapters.providers.unavailable import UnavailableAdapter
 from data_plane.accounting import Record
 from data_plane.admission import Unlimited
 from data_plane.attempts import Attempts
 from data_plane.circuit import Circuits
+from data_plane.errors import DeadlineExceeded, UpstreamResting
 from data_plane.host import Call, Method
 from data_plane.metrics import Metrics
-from data_plane.relay import Exchange, Relay
+from data_plane.relay import Exchange, Relay, Timeouts
 from data_plane.snapshot import Endpoint, ServedEntity
-from tests.adapters.providers.conformance import CapturedReply
+from data_plane.upstream import Upstream
+from tests.adapters.providers.conformance import CASES, CapturedReply
 from tests.data_plane.conftest import Answer, System
 from tests.data_plane.fakes import FakeClock
 from tests.data_plane.messages import endpoint, endpoint_config, snapshot
@@ -217,6 +220,23 @@ async def test_refusals_do_not_break_an_upstream(system: System, status: int) ->
     assert (await ask(system)).status == 200
 
 
+ENDPOINT = Endpoint("id", "chat", None, None)
+ADAPTER = build_adapter(CASES[0].model("http://127.0.0.1:1"))
+ENTITY = ServedEntity("first", "openai", "llm/v1/chat", ADAPTER, ())
+
+
+def exchange_of(call: Call, *, stream: bool = False, expires: float = inf) -> Exchange:
+    return Exchange(
+        call,
+        CapturedReply(),
+        Record("r-1", 0.0),
+        ENDPOINT,
+        Query({}, stream=stream),
+        Unlimited(),
+        expires=expires,
+    )
+
+
 class LeavingRelay(Relay):
     """Its caller goes away."""
 
@@ -235,18 +255,50 @@ async def test_a_caller_who_leaves_while_probing_lets_the_next_probe() -> None:
         circuit.fail()
     clock.now += 10
     attempts = Attempts(LeavingRelay(), circuits, Metrics(CollectorRegistry()), Random(1))
-    entity = ServedEntity("first", "openai", "llm/v1/chat", UnavailableAdapter("m"), ())
-    exchange = Exchange(
-        Call(Method.QUERY),
-        CapturedReply(),
-        Record("r-1", 0.0),
-        Endpoint("id", "chat", None, None),
-        Query({}, stream=False),
-        Unlimited(),
-    )
     with pytest.raises(asyncio.CancelledError):
-        await attempts.answer(exchange, (entity,))
+        await attempts.answer(exchange_of(Call(Method.QUERY)), (ENTITY,))
     assert circuit.admit() == 0
+
+
+class StalledUpstream:
+    """Never answers."""
+
+    async def plan(self, *_: object) -> None:
+        await asyncio.Event().wait()
+
+
+class CutRelay(Relay):
+    """Its caller's deadline passes while the stream goes on."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def stream(self, *_: Any) -> DeadlineExceeded:
+        return DeadlineExceeded("too slow", by_caller=True)
+
+
+@pytest.mark.parametrize(("deadline", "opens"), [(0.001, False), (5, True), (None, True)])
+@MODES
+async def test_a_caller_in_a_hurry_does_not_break_an_upstream_for_others(
+    deadline: float | None, *, opens: bool, stream: bool
+) -> None:
+    circuits = Circuits(FakeClock(), Random(1))
+    relay = Relay(cast("Upstream", StalledUpstream()), cast("Any", None), Timeouts(0.002, 0.002))
+    attempts = Attempts(relay, circuits, Metrics(CollectorRegistry()), Random(1))
+    for _ in range(10):
+        call = Call(Method.QUERY, deadline_seconds=deadline)
+        exchange = exchange_of(call, stream=stream, expires=attempts.expiry(call, ENDPOINT))
+        with pytest.raises((DeadlineExceeded, UpstreamResting)):
+            await attempts.answer(exchange, (ENTITY,))
+    assert circuits.find(ENTITY.upstream).open is opens
+
+
+async def test_nor_does_one_whose_deadline_passes_in_the_middle_of_a_stream() -> None:
+    circuits = Circuits(FakeClock(), Random(1))
+    attempts = Attempts(CutRelay(), circuits, Metrics(CollectorRegistry()), Random(1))
+    for _ in range(10):
+        await attempts.answer(exchange_of(Call(Method.QUERY), stream=True), (ENTITY,))
+    assert not circuits.find(ENTITY.upstream).open
 
 
 async def test_calls_of_one_routing_key_go_to_one_entity(system: System) -> None:
