@@ -8,7 +8,7 @@ import uvloop
 from bench import control_plane, data_plane
 from bench.report import Table, print_table, save
 
-_SECTIONS = ("requests", "streams", "adapters", "access", "control-plane")
+_SECTIONS = ("requests", "streams", "adapters", "access", "usage", "control-plane")
 
 
 async def _run(sections: Sequence[str], *, quick: bool) -> None:
@@ -30,6 +30,10 @@ async def _run(sections: Sequence[str], *, quick: bool) -> None:
         from bench import access  # noqa: PLC0415 - it needs the issuers of the tests
 
         tables.append(access.measure(0.2 if quick else 1.0))
+    if "usage" in sections:
+        from bench import usage  # noqa: PLC0415 - it needs the messages of the tests
+
+        tables.append(await usage.measure(2_000 if quick else 20_000))
     if "control-plane" in sections:
         scale = (
             control_plane.Scale(endpoints=1_000, watchers=10, updates=30)

@@ -29,7 +29,8 @@ _OWNER_ONLY = 0o600
 _RETRY_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: one is made for each query, and that would take three times as long.
+@dataclass(slots=True)
 class Ticket:
     """An intent in the journal, to which its outcome belongs."""
 

@@ -5,18 +5,24 @@ The ledger of `accounting.py` for endpoints that track usage; others cost nothin
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from modelserving.snapshot.v1.usage_service_pb2 import UsageAttempt, UsageEntry, UsageOutcome
 
-from adapters.providers.types import Query, Task
+from adapters.providers.types import Query, Task, Usage
 from data_plane.accounting import OK, Record
 from data_plane.characters import estimate_tokens, prompt_characters
+from data_plane.host import encode_field
 from data_plane.journal import Journal
 from data_plane.journal_segment import OUTCOME_BYTES
+from data_plane.usage_labels import NO_LABELS
 
 # A provider's count beyond this is none.
 _MAX_COUNT = 1 << 40
 _MS = 1000.0
+_GENERATING = frozenset({Task.CHAT, Task.COMPLETIONS})
+_NO_USAGE = Usage()
+_OUTCOME_FIELD = UsageEntry.OUTCOME_FIELD_NUMBER
 
 
 class UsageLedger:
@@ -56,19 +62,26 @@ class UsageLedger:
             streaming=record.stream,
             input_characters=record.input_characters,
             served_entity_name=record.entity.name if record.entity else "",
-            client_request_id=record.labels.client_request_id,
-            usage_context=record.labels.usage_context,
         )
+        if record.labels is not NO_LABELS:
+            entry.client_request_id = record.labels.client_request_id
+            entry.usage_context.update(record.labels.usage_context)
         record.ticket = self._journal.begin(key, entry.SerializeToString())
 
     def end(self, record: Record) -> None:
         """Write down how the call ended."""
         if record.ticket is None:
             return
+        tokens = _tokens(record)
         outcome = UsageOutcome(
             status_code=record.status,
             error=record.error,
             served_entity_name=record.entity.name if record.entity else "",
+            input_tokens=tokens.input,
+            output_tokens=tokens.output,
+            cached_tokens=tokens.cached,
+            reasoning_tokens=tokens.reasoning,
+            estimated=tokens.estimated,
             output_characters=record.output_characters,
             latency_ms=(self._clock() - record.started) * _MS,
             first_chunk_ms=(record.first_chunk - record.started) * _MS if record.chunks else None,
@@ -81,33 +94,34 @@ class UsageLedger:
                 for attempt in record.attempts
             ],
         )
-        _put_tokens(outcome, record)
-        payload = UsageEntry(outcome=outcome).SerializeToString()
+        payload = encode_field(_OUTCOME_FIELD, outcome.SerializeToString())
         if len(payload) > OUTCOME_BYTES:
             # The last attempt is the one that decided.
             del outcome.attempts[:-1]
-            payload = UsageEntry(outcome=outcome).SerializeToString()
+            payload = encode_field(_OUTCOME_FIELD, outcome.SerializeToString())
         self._journal.end(record.ticket, payload)
 
 
-def _put_tokens(outcome: UsageOutcome, record: Record) -> None:
-    usage = record.usage
-    if usage:
-        _put(outcome, "input_tokens", usage.input_tokens)
-        _put(outcome, "output_tokens", usage.output_tokens)
-        _put(outcome, "cached_tokens", usage.cached_tokens)
-        _put(outcome, "reasoning_tokens", usage.reasoning_tokens)
-    if record.status != OK and not record.chunks:
-        return
-    generates = record.config is not None and record.config.task in (Task.CHAT, Task.COMPLETIONS)
-    if record.input_characters and not outcome.HasField("input_tokens"):
-        outcome.input_tokens = estimate_tokens(record.input_characters)
-        outcome.estimated = True
-    if generates and not outcome.HasField("output_tokens"):
-        outcome.output_tokens = estimate_tokens(record.output_characters)
-        outcome.estimated = True
+class _Tokens(NamedTuple):
+    input: int | None
+    output: int | None
+    cached: int | None
+    reasoning: int | None
+    estimated: bool
 
 
-def _put(outcome: UsageOutcome, name: str, count: int | None) -> None:
-    if count is not None and 0 <= count <= _MAX_COUNT:
-        setattr(outcome, name, count)
+def _tokens(record: Record) -> _Tokens:
+    usage = record.usage or _NO_USAGE
+    given, made = _count(usage.input_tokens), _count(usage.output_tokens)
+    cached, reasoning = _count(usage.cached_tokens), _count(usage.reasoning_tokens)
+    estimated = False
+    if record.status == OK or record.chunks:
+        if given is None and record.input_characters:
+            given, estimated = estimate_tokens(record.input_characters), True
+        if made is None and record.config and record.config.task in _GENERATING:
+            made, estimated = estimate_tokens(record.output_characters), True
+    return _Tokens(given, made, cached, reasoning, estimated)
+
+
+def _count(count: int | None) -> int | None:
+    return count if count is not None and 0 <= count <= _MAX_COUNT else None
