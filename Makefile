@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 PROTOS := $(shell find protos -name '*.proto' -not -path 'protos/gen/*')
 
-.PHONY: install run test check fmt bench lock
+.PHONY: install run test check fmt bench bench-peers soak lock
 
 install: $(STAMP)
 
@@ -36,6 +36,13 @@ fmt: install
 
 bench: install
 	$(BIN)/python -m bench $(ARGS)
+
+# Installs the peers into .bench-peers; one of them needs Node.js.
+bench-peers: install
+	$(BIN)/python -m bench.peers $(ARGS)
+
+soak: install
+	$(BIN)/python -m bench.soak $(ARGS)
 
 # Needs `uv`; the lock names versions and hashes, never where they come from.
 lock:

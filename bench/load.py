@@ -37,17 +37,25 @@ def percentile(ordered: list[float], share: float) -> float:
 
 
 async def run_load(url: str, message: bytes, connections: int, seconds: float) -> LoadResult:
-    """Send `message` over and over for `seconds` on each of `connections` connections."""
+    """Send `message` over and over for `seconds` on each of `connections` connections.
+
+    A connection that the server closes amid a request is a failure, and opened again.
+    """
     opened = [await HttpConnection.open(url) for _ in range(connections)]
     latencies: list[float] = []
     failures = events = 0
     start = time.perf_counter()
     end = start + seconds
 
-    async def loop(connection: HttpConnection) -> None:
+    async def loop(number: int) -> None:
         nonlocal failures, events
         while (sent := time.perf_counter()) < end:
-            answer = await connection.request(message)
+            try:
+                answer = await opened[number].request(message)
+            except ConnectionError:
+                failures += 1
+                opened[number] = await HttpConnection.open(url)
+                continue
             if answer.status == 200:
                 latencies.append(time.perf_counter() - sent)
                 events += answer.body.count(b"data: ")
@@ -55,7 +63,7 @@ async def run_load(url: str, message: bytes, connections: int, seconds: float) -
                 failures += 1
 
     try:
-        await asyncio.gather(*(loop(connection) for connection in opened))
+        await asyncio.gather(*(loop(number) for number in range(connections)))
     finally:
         for connection in opened:
             await connection.aclose()

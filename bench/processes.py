@@ -13,6 +13,33 @@ def cpu_seconds(pid: int | str) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
 
 
+def process_tree(pid: int) -> list[int]:
+    """Return a process and all that it has started, and those have started, that still run."""
+    found = [pid]
+    for parent in found:
+        for task in Path(f"/proc/{parent}/task").iterdir():
+            found += [int(child) for child in (task / "children").read_text().split()]
+    return found
+
+
+def process_name(pid: int) -> str:
+    """Return the command line of a process, with its arguments."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+
+
+def tree_cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process and of all that it has started."""
+    return sum(cpu_seconds(each) for each in process_tree(pid))
+
+
+def tree_peak_memory_mib(pid: int) -> float:
+    """Return the sum, in MiB, of the peaks of a process and of all that it has started.
+
+    The peaks need not have come at the same time, and shared pages count for each process.
+    """
+    return sum(peak_memory_mib(each) for each in process_tree(pid))
+
+
 def peak_memory_mib(pid: int) -> float:
     """Return the most memory, in MiB, that a process has had resident."""
     return _status_mib(pid, "VmHWM")

@@ -1,0 +1,1 @@
+"""Benchmark of modelplane beside other gateways: `make bench-peers`."""

@@ -1,0 +1,66 @@
+"""Benchmark modelplane beside other gateways: `python -m bench.peers`, `make bench-peers`."""
+
+import argparse
+import os
+from pathlib import Path
+
+import uvloop
+
+from bench.peers.gateway import Gateway
+from bench.peers.litellm import LITELLM
+from bench.peers.measurement import Effort, home_of, measure
+from bench.peers.mlflow import MLFLOW
+from bench.peers.modelplane import MODELPLANE
+from bench.peers.plot import draw
+from bench.peers.portkey import PORTKEY
+from bench.peers.table import measured_table, settings_table, summary_table
+from bench.peers.tensorzero import TENSORZERO
+from bench.report import print_table, save
+
+_GATEWAYS = (*MODELPLANE, TENSORZERO, MLFLOW, PORTKEY, LITELLM)
+_HOMES = Path(__file__).parent.parent.parent / ".bench-peers"
+_PLOTTED = ("µs/request", "µs/request, 100 kB", "µs/chunk", "peak MiB")
+_QUICK = Effort(seconds=1.0, warm_up_seconds=1.0, connections=(1, 16, 128))
+_FULL = Effort(seconds=5.0, warm_up_seconds=5.0, connections=(1, 16, 128))
+_SUMMARY_CONNECTIONS = 16
+
+
+def _install(gateways: list[Gateway]) -> list[Gateway]:
+    """Return those that are installed by now."""
+    installed = []
+    for gateway in gateways:
+        try:
+            gateway.install(home_of(gateway, _HOMES))
+        except RuntimeError as error:
+            print(f"{gateway.name} cannot be installed: {error}")
+        else:
+            installed.append(gateway)
+    return installed
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m bench.peers", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a second for each case, not five")
+    parser.add_argument("--only", default="", help="gateways whose name has this in it")
+    parser.add_argument("--install", action="store_true", help="install the peers and end")
+    arguments = parser.parse_args()
+    named = [one for one in _GATEWAYS if arguments.only.lower() in one.name.lower()]
+    gateways = _install(named)
+    if arguments.install:
+        return
+    effort = _QUICK if arguments.quick else _FULL
+    print(f"load before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs")
+    measured = uvloop.run(measure(gateways, _HOMES, effort, lambda line: print(line, flush=True)))
+    summary = summary_table(measured, _SUMMARY_CONNECTIONS)
+    tables = [measured_table(measured), summary, settings_table(gateways)]
+    for table in tables:
+        print_table(table)
+    file = save(tables)
+    picture = file.with_suffix(".svg")
+    picture.write_text(draw(summary, _PLOTTED, "modelplane"))
+    print(f"\n{file}\n{picture}")
+
+
+if __name__ == "__main__":
+    main()

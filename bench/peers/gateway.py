@@ -1,0 +1,113 @@
+"""What a gateway is to the benchmark: how it is installed and started, and where it is queried.
+
+Each of `modelplane.py`, `tensorzero.py`, `mlflow.py`, `portkey.py` and `litellm.py` describes one;
+`measurement.py` puts load on them.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.children import START_SECONDS, Child, child
+from bench.http_client import HttpConnection, build_request
+
+PROVIDER_KEY = "sk-mock"
+MODEL = "mock"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A gateway that runs."""
+
+    # Where chat requests go.
+    url: str
+    # The process that started all others of the gateway.
+    pid: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    # What the request calls the model.
+    model: str = MODEL
+
+    def request(self, content: str, *, stream: bool) -> bytes:
+        """Return the bytes of a chat request with one message."""
+        messages = [{"role": "user", "content": content}]
+        body = {"model": self.model, "messages": messages, "stream": stream}
+        return build_request("POST", self.url, self.headers, body)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a gateway runs."""
+
+    # What it was installed into.
+    home: Path
+    # Empty, for its configuration, its logs and its data.
+    directory: Path
+    # The provider, without a path.
+    provider_url: str
+
+
+Start = Callable[[Place], AbstractAsyncContextManager[Target]]
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """One way to run one gateway."""
+
+    name: str
+    # One line on how it is run.
+    setting: str
+    # Page that documents the setting; empty for our own.
+    documentation: str
+    # Fills the directory that it is given, once.
+    install: Callable[[Path], None]
+    start: Start
+
+
+@asynccontextmanager
+async def started(
+    place: Place,
+    command: Sequence[str],
+    settings: Mapping[str, str],
+    target: Callable[[int], Target],
+) -> AsyncIterator[Target]:
+    """Run a gateway's command until leaving, and yield it once it answers a query.
+
+    Args:
+        place: Where it runs.
+        command: Program and its arguments.
+        settings: Environment variables beside this process's own.
+        target: Makes the target from the process id.
+    """
+    async with child(*command, settings=settings, directory=place.directory) as process:
+        ready = target(process.pid)
+        await wait_until_answering(ready, process)
+        yield ready
+
+
+async def wait_until_answering(target: Target, process: Child) -> None:
+    """Return once a chat request is answered with 200.
+
+    Raises:
+        RuntimeError: The program has ended.
+        TimeoutError: It took too long.
+    """
+    message = target.request("Say hello.", stream=False)
+    async with asyncio.timeout(START_SECONDS):
+        while not await _answers(target.url, message):
+            process.check()
+            await asyncio.sleep(0.1)
+
+
+async def _answers(url: str, message: bytes) -> bool:
+    try:
+        connection = await HttpConnection.open(url)
+    except OSError:
+        return False
+    try:
+        return (await connection.request(message)).status == 200
+    except OSError:
+        return False
+    finally:
+        await connection.aclose()

@@ -1,0 +1,161 @@
+"""Runs a governed deployment for a given number of requests and watches its memory.
+
+`python -m bench.soak --requests 1000000`, `make soak`. Fails when the memory of a process in the
+last tenth of the requests differs by more than 5 % from that in the first tenth.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+import uvloop
+
+from bench.children import child, python
+from bench.governed import create_governed_endpoint
+from bench.http_client import HttpConnection, build_request
+from bench.processes import memory_mib, process_name, process_tree
+from bench.report import Table, print_table, save
+from bench.stream_crowd import short_name
+from bench.system import running_system
+
+_ENDPOINT = "bench"
+_CHUNKS = 50
+_SAMPLES = 200
+_FLAT = 0.05
+# Connections by what they send: content, whether streamed.
+_LOAD = (*[("Say hello.", False)] * 12, *[("x" * 100_000, False)] * 2, *[("Say hello.", True)] * 2)
+# Of any single request.
+_TIMEOUT_SECONDS = 60.0
+
+
+@dataclass
+class Progress:
+    """Requests that were sent, and the memory of each process along the way."""
+
+    requests: int
+    sent: int = 0
+    failures: int = 0
+    # MiB for each process id, one for each sample.
+    memory: dict[int, list[float]] = field(default_factory=dict)
+    _sampled: int = 0
+
+    def take(self) -> bool:
+        """Return whether one more request is to be sent."""
+        if self.sent >= self.requests:
+            return False
+        self.sent += 1
+        return True
+
+    def due(self) -> bool:
+        """Return whether a sample is due, and count it as taken."""
+        due = self.sent * _SAMPLES // self.requests > self._sampled
+        self._sampled += due
+        return due
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Memory of a process, in MiB, in the first and in the last tenth of the requests."""
+
+    name: str
+    first: float
+    last: float
+
+    @property
+    def share(self) -> float:
+        """What it has grown by, as a share of the first."""
+        return self.last / self.first - 1
+
+    @property
+    def flat(self) -> bool:
+        """Whether it neither grew nor shrank by more than is allowed."""
+        return abs(self.share) <= _FLAT
+
+
+def change_of(name: str, samples: Sequence[float]) -> Change:
+    """Return the change between the medians of the first and of the last tenth."""
+    tenth = max(1, len(samples) // 10)
+    return Change(name, median(samples[:tenth]), median(samples[-tenth:]))
+
+
+async def soak(requests: int, host: str) -> tuple[list[Change], Table]:
+    """Send the requests, and return how the memory of each process changed."""
+    command = (*python("bench.mock_provider"), "--chunks", str(_CHUNKS))
+    with tempfile.TemporaryDirectory(prefix="modelplane-soak-") as name:
+        directory = Path(name)
+        async with (
+            child(*command, settings={}, directory=directory) as mock,
+            running_system(directory, "--workers", "1", "--worker-host", host) as system,
+        ):
+            assert mock.process.stdout is not None
+            provider = mock.process.stdout.readline().decode().strip()
+            headers = await create_governed_endpoint(system, _ENDPOINT, provider, "mock")
+            url = f"{system.url}/serving-endpoints/{_ENDPOINT}/invocations"
+            progress = Progress(requests)
+            start = time.perf_counter()
+            async with asyncio.TaskGroup() as tasks:
+                for content, stream in _LOAD:
+                    messages = [{"role": "user", "content": content}]
+                    body = {"messages": messages, "stream": stream}
+                    message = build_request("POST", url, headers, body)
+                    tasks.create_task(_send(url, message, progress, system.up.pid))
+            seconds = time.perf_counter() - start
+            names = {pid: short_name(process_name(pid)) for pid in progress.memory}
+    changes = [change_of(names[pid], samples) for pid, samples in progress.memory.items()]
+    return changes, _table(changes, progress, seconds, host)
+
+
+async def _send(url: str, message: bytes, progress: Progress, pid: int) -> None:
+    connection = await HttpConnection.open(url)
+    try:
+        while progress.take():
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
+                answer = await connection.request(message)
+            progress.failures += answer.status != 200
+            if progress.due():
+                _sample(progress, pid)
+    finally:
+        await connection.aclose()
+
+
+def _sample(progress: Progress, root: int) -> None:
+    for pid in process_tree(root):
+        progress.memory.setdefault(pid, []).append(memory_mib(pid))
+
+
+def _table(changes: Sequence[Change], progress: Progress, seconds: float, host: str) -> Table:
+    columns = ("process", "first tenth MiB", "last tenth MiB", "change %", "flat within 5 %")
+    rows = [
+        (one.name, one.first, one.last, one.share * 100, "yes" if one.flat else "no")
+        for one in changes
+    ]
+    title = (
+        f"{progress.sent:,} requests in {seconds:.0f} s, {progress.failures} failed, "
+        f"worker on {host}"
+    )
+    return Table(title, columns, rows)
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
+    parser.add_argument("--requests", type=int, default=1_000_000)
+    parser.add_argument("--worker-host", choices=("embedded", "grpc"), default="embedded")
+    arguments = parser.parse_args()
+    if arguments.requests < _SAMPLES:
+        parser.error(f"--requests must be at least {_SAMPLES}")
+    changes, table = uvloop.run(soak(arguments.requests, arguments.worker_host))
+    print_table(table)
+    print(f"\n{save([table])}")
+    if grown := [one.name for one in changes if not one.flat]:
+        sys.exit(f"not flat: {', '.join(grown)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""Trees of processes, as /proc tells them."""
+
+import os
+import subprocess
+import sys
+
+from bench.processes import (
+    cpu_seconds,
+    peak_memory_mib,
+    process_tree,
+    tree_cpu_seconds,
+    tree_peak_memory_mib,
+)
+
+# Starts a child of its own, tells of it, and runs until its input ends.
+_PARENT = """
+import subprocess, sys
+child = subprocess.Popen(
+    [sys.executable, "-c", "print(flush=True); input()"],
+    stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+)
+child.stdout.readline()
+print(child.pid, flush=True)
+sys.stdin.read()
+child.communicate(b"\\n")
+"""
+
+
+def test_the_tree_of_a_process_has_the_children_of_its_children() -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", _PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with parent:
+        assert parent.stdin
+        assert parent.stdout
+        grandchild = int(parent.stdout.readline())
+        pids = process_tree(os.getpid())
+        assert {os.getpid(), parent.pid, grandchild} <= set(pids)
+        assert process_tree(parent.pid) == [parent.pid, grandchild]
+        assert tree_cpu_seconds(parent.pid) >= cpu_seconds(grandchild)
+        assert tree_peak_memory_mib(parent.pid) >= peak_memory_mib(parent.pid) + 1
+        parent.stdin.close()
+    assert parent.returncode == 0
