@@ -7,7 +7,8 @@ without an outcome are closed as unknown. Everything may be sent more than once:
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,7 @@ INTERVAL_SECONDS = 1.0
 SIGN_OF_LIFE_SECONDS = 15.0
 TAKE_OVER_SECONDS = 10.0
 BATCH = 500
+_REQUEST_BYTES = 1 << 20
 
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
@@ -124,7 +126,7 @@ class UsageShipper:
         self._sink = sink
         self._clocks = clocks
         self._metrics = metrics
-        self._unsent: bytes = b""
+        self._unsent: deque[tuple[bytes, int]] = deque()
         self._progress: dict[Segment, _Progress] = {}
         self._sent_at = self._looked_at = float("-inf")
 
@@ -138,6 +140,9 @@ class UsageShipper:
             except OSError as error:
                 fields = log_fields(reason=str(error))
                 _log.error("the journal cannot be read or written", extra=fields)
+            except Exception as error:  # noqa: BLE001 - a bug with one batch must not end it all
+                fields = log_fields(error=type(error).__name__)
+                _log.error("the journal is not shipped for now", extra=fields)
             await self._clocks.sleep(INTERVAL_SECONDS)
 
     async def finish(self) -> None:
@@ -164,8 +169,7 @@ class UsageShipper:
         Raises:
             OSError: The journal cannot be read.
         """
-        if self._unsent:
-            await self._deliver(self._unsent, 0)
+        await self._deliver()
         for segment in list(self._journal.segments):
             await self._ship_segment(segment)
         self._journal.forget()
@@ -218,13 +222,19 @@ class UsageShipper:
                     await self._send(dead.id, lost[start : start + BATCH])
 
     async def _send(self, journal_id: bytes, entries: Sequence[bytes]) -> None:
-        parts = [encode_field(1, journal_id), *(encode_field(2, entry) for entry in entries)]
-        await self._deliver(b"".join(parts), len(entries))
+        # All are kept until they are sent: what was read from the journal is not read again.
+        self._unsent += _encode_requests(journal_id, entries)
+        await self._deliver()
 
-    async def _deliver(self, request: bytes, count: int) -> None:
-        """Send until it is committed."""
-        # Kept, since what was read from the journal is not read again.
-        self._unsent = request
+    async def _deliver(self) -> None:
+        """Send what is to be sent until it is committed."""
+        while self._unsent:
+            request, count = self._unsent[0]
+            await self._deliver_one(request)
+            self._unsent.popleft()
+            self._metrics.shipped.inc(count)
+
+    async def _deliver_one(self, request: bytes) -> None:
         bound = _FIRST_PAUSE_SECONDS
         while True:
             try:
@@ -236,9 +246,20 @@ class UsageShipper:
                 _log.warning("usage waits in the journal", extra=log_fields(reason=reason))
             await self._clocks.sleep(self._clocks.random.uniform(0, bound))
             bound = min(_LONGEST_PAUSE_SECONDS, bound * 2)
-        self._unsent = b""
         self._sent_at = self._clocks.monotonic()
-        self._metrics.shipped.inc(count)
+
+
+def _encode_requests(journal_id: bytes, entries: Sequence[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Yield requests of bounded size, and how many entries each holds; one at least."""
+    head = encode_field(1, journal_id)
+    request, count = bytearray(head), 0
+    for entry in entries:
+        if count and len(request) + len(entry) > _REQUEST_BYTES:
+            yield bytes(request), count
+            request, count = bytearray(head), 0
+        request += encode_field(2, entry)
+        count += 1
+    yield bytes(request), count
 
 
 def _encode(entry: Entry) -> bytes:

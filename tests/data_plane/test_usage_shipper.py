@@ -32,10 +32,16 @@ class FakeSink:
 
     def __init__(self) -> None:
         self.requests: list[RecordUsageRequest] = []
+        self.sent: list[RecordUsageRequest] = []
         self.failures = 0
+        self.bugs = 0
 
     async def send(self, request: bytes) -> None:
         self.requests.append(RecordUsageRequest.FromString(request))
+        self.sent.append(self.requests[-1])
+        if self.bugs:
+            self.bugs -= 1
+            raise ZeroDivisionError
         if self.failures:
             self.failures -= 1
             raise OSError("away")
@@ -158,6 +164,31 @@ async def test_what_is_not_acknowledged_is_sent_again(worker: Worker, sink: Fake
     assert sink.requests[:3] == [sink.requests[3]] * 3
     assert len(worker.slept) == 3
     assert worker.registry.get_sample_value("modelplane_usage_ship_failures_total") == 3
+
+
+async def test_no_request_is_larger_than_the_control_plane_takes(
+    worker: Worker, sink: FakeSink
+) -> None:
+    long = "x" * 20_000
+    for _ in range(200):
+        worker.end(worker.begin(long))
+    await worker.shipper.ship()
+    assert [name for name, _ in sink.take()] == [long] * 200
+    assert max(request.ByteSize() for request in sink.sent) <= 1 << 20
+
+
+async def test_a_bug_with_one_batch_does_not_end_the_shipping(
+    worker: Worker, sink: FakeSink
+) -> None:
+    worker.end(worker.begin("a"))
+    sink.bugs = 1
+    running = asyncio.create_task(worker.shipper.run())
+    async with asyncio.timeout(10):
+        while len(sink.requests) < 2:
+            await asyncio.sleep(0.001)
+    running.cancel()
+    await asyncio.wait([running])
+    assert sink.take() == [("a", 200)] * 2
 
 
 async def test_segments_are_deleted_once_they_are_shipped(worker: Worker, sink: FakeSink) -> None:
