@@ -147,6 +147,7 @@ def test_refused_settings(
         ("PUT", "/ai-gateway"),
         ("PATCH", "/notifications"),
         ("GET", "/openapi"),
+        ("GET", "/metrics"),
         ("GET", "/config-versions"),
         ("GET", "/config-versions/1"),
         ("POST", "/config:cancel"),
