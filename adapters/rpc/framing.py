@@ -38,7 +38,7 @@ class MessageReader:
 
     def __init__(self, limit: int) -> None:
         """Take messages of up to `limit` bytes."""
-        self._buffer = b""
+        self._buffer: bytes | bytearray = b""
         self._limit = limit
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -48,21 +48,26 @@ class MessageReader:
             MessageCompressed: A message is compressed.
             MessageTooLong: A message is too long; raised before it is read.
         """
-        buffer = self._buffer + data if self._buffer else data
+        buffer = self._buffer
+        # Added to in place: in how many parts a body comes must not decide what it costs.
+        if buffer:
+            buffer += data
+        else:
+            buffer = data
         messages = []
-        while len(buffer) >= PREFIX_BYTES:
-            end = PREFIX_BYTES + int.from_bytes(buffer[1:PREFIX_BYTES], "big")
-            if buffer[0]:
+        start = 0
+        while len(buffer) - start >= PREFIX_BYTES:
+            content = start + PREFIX_BYTES
+            length = int.from_bytes(buffer[start + 1 : content], "big")
+            if buffer[start]:
                 raise MessageCompressed("a message is compressed")
-            if end - PREFIX_BYTES > self._limit:
-                raise MessageTooLong(
-                    f"a message of {end - PREFIX_BYTES} bytes is longer than {self._limit}"
-                )
-            if len(buffer) < end:
+            if length > self._limit:
+                raise MessageTooLong(f"a message of {length} bytes is longer than {self._limit}")
+            if len(buffer) - content < length:
                 break
-            messages.append(buffer[PREFIX_BYTES:end])
-            buffer = buffer[end:]
-        self._buffer = buffer
+            start = content + length
+            messages.append(bytes(buffer[content:start]))
+        self._buffer = bytearray(buffer[start:]) if start or buffer is data else buffer
         return messages
 
     def finish(self) -> None:

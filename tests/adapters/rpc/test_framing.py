@@ -80,3 +80,15 @@ def test_a_status_message_is_percent_encoded() -> None:
     assert encode_status_message("a 'b' [c] ~") == "a 'b' [c] ~"
     assert encode_status_message("50%\nü") == "50%25%0A%C3%BC"
     assert encode_status_message("\ud800") == "?"
+
+
+def test_a_message_in_small_parts_is_copied_once() -> None:
+    body = encode_message(b"x" * 100)
+    reader = MessageReader(LIMIT)
+    reader.feed(body[:1])
+    # What is added to is one and the same, however many parts follow.
+    kept = reader._buffer
+    for place in range(1, len(body) - 1):
+        assert not reader.feed(body[place : place + 1])
+        assert reader._buffer is kept
+    assert reader.feed(body[-1:]) == [b"x" * 100]
