@@ -5,6 +5,7 @@ are of one message, as all RPCs of the service are. ASGI: https://asgi.readthedo
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -24,10 +25,9 @@ from adapters.rpc.framing import (
 from adapters.rpc.metadata import Metadata
 from adapters.rpc.server import MAX_MESSAGE_BYTES
 from adapters.rpc.status import shorten
+from data_plane.departures import Lookout
 from data_plane.errors import Refusal, WorkerNotReady
 from data_plane.host import (
-    Call,
-    Reply,
     Rpc,
     Service,
     make_call,
@@ -52,7 +52,7 @@ _UNSUPPORTED_MEDIA_TYPE = 415
 
 
 class _Gone(Exception):
-    """The caller went away."""
+    """The caller went away before the request was there."""
 
 
 class Ended(Exception):
@@ -87,32 +87,47 @@ class HeaderMetadata(Mapping[str, str]):
 class AsgiOutlet:
     """Takes the messages of one call; see `host.Outlet`."""
 
-    __slots__ = ("_send", "request_id", "started", "trailers")
+    __slots__ = ("_send", "left", "request_id", "sent", "started", "trailers")
 
     def __init__(self, send: _Send, request_id: str) -> None:
         self._send = send
         self.request_id = request_id
         self.started = False
+        self.sent = 0
+        # Whether the caller is known to be gone.
+        self.left = False
         # What the call ends with once it has been answered.
         self.trailers: _Headers = [_OK]
 
     async def start(self, metadata: Metadata) -> None:
         """Send the initial metadata."""
         self.started = True
-        await self._send(_start([_CONTENT_TYPE, *_encode(metadata)], trailers=True))
+        await self._pass(_start([_CONTENT_TYPE, *_encode(metadata)], trailers=True))
 
     async def send(self, message: bytes) -> None:
         """Send one message."""
         body = encode_message(message)
-        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+        await self._pass({"type": "http.response.body", "body": body, "more_body": True})
+        self.sent += 1
 
     async def fail(self, refusal: Refusal) -> None:
         """Let the call end with the status of a refusal."""
         trailers = refusal_trailers(refusal, self.request_id)
         self.trailers = _status(refusal.status.code, refusal.message, trailers)
 
+    async def _pass(self, event: _Event) -> None:
+        try:
+            await self._send(event)
+        except OSError:
+            self.left = True
+            raise asyncio.CancelledError from None
+
     async def end(self) -> None:
-        """End the call."""
+        """End the call.
+
+        Raises:
+            OSError: The caller is gone.
+        """
         if not self.started:
             # The shape that gRPC calls "Trailers-Only".
             await self._send(_start([_CONTENT_TYPE, *self.trailers], trailers=False))
@@ -131,6 +146,7 @@ class AsgiHost:
         service: Service,
         ready: Callable[[], bool] = lambda: True,
         unary: Mapping[str, Unary] = MappingProxyType({}),
+        lookout: Lookout | None = None,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
     ) -> None:
         """Carry calls.
@@ -140,9 +156,11 @@ class AsgiHost:
             service: Answers the calls.
             ready: Tells whether it may be asked now: nothing before this host looks after that.
             unary: What answers at once and by itself, by path; may raise `Ended`.
+            lookout: Notices callers who leave; None: one of its own.
             max_message_bytes: Longest message of a request.
         """
         self._unary = unary
+        self._lookout = lookout or Lookout()
         self._ready = ready
         self._rpcs = {f"/{rpc.service}/{rpc.name}": rpc for rpc in rpcs}
         self._service = service
@@ -162,13 +180,18 @@ class AsgiHost:
             await self._carry(scope["path"], metadata, receive, outlet)
         except _Gone:
             return
+        except asyncio.CancelledError:
+            if outlet.left:
+                return
+            raise
         except DecodeError:
             outlet.trailers = _status(_CODE.INTERNAL, "The request is no such message.", ())
         except Ended as ended:
             outlet.trailers = [*_status(ended.code, str(ended), ()), _ENCODINGS]
         except Exception as error:  # noqa: BLE001 - a bug must reach the caller as one, too
             await outlet.fail(refuse(error, request_id))
-        await outlet.end()
+        with contextlib.suppress(OSError):
+            await outlet.end()
 
     async def _carry(
         self, path: str, metadata: HeaderMetadata, receive: _Receive, outlet: AsgiOutlet
@@ -183,7 +206,13 @@ class AsgiHost:
         message = await self._read(metadata, receive)
         deadline = parse_timeout(metadata.get("grpc-timeout", ""))
         call = make_call(rpc.read(message), metadata, outlet.request_id, deadline)
-        await self._answer(call, rpc.reply(outlet), receive)
+        watch = self._lookout.watch(receive, outlet)
+        try:
+            if not self._ready():
+                raise WorkerNotReady
+            await self._service.answer(call, rpc.reply(outlet))
+        finally:
+            self._lookout.forget(watch)
 
     def _find(self, path: str) -> Rpc:
         rpc = self._rpcs.get(path)
@@ -205,8 +234,10 @@ class AsgiHost:
                 if event["type"] == "http.disconnect":
                     raise _Gone
                 messages += reader.feed(event.get("body", b""))
-                more = event.get("more_body", False)
-            reader.finish()
+                # What follows is not read: who calls is not known yet, and it may never end.
+                more = event.get("more_body", False) and len(messages) <= 1
+            if len(messages) <= 1:
+                reader.finish()
         except MessageTooLong as error:
             raise Ended(_CODE.RESOURCE_EXHAUSTED, str(error)) from None
         except (MessageCompressed, FrameError) as error:
@@ -215,44 +246,6 @@ class AsgiHost:
             text = f"A request has one message, not {len(messages)}."
             raise Ended(_CODE.UNIMPLEMENTED, text)
         return messages[0]
-
-    async def _answer(self, call: Call, reply: Reply, receive: _Receive) -> None:
-        """Answer a call, unless the caller leaves."""
-        departure = _Departure(receive)
-        try:
-            if not self._ready():
-                raise WorkerNotReady
-            await self._service.answer(call, reply)
-        except asyncio.CancelledError:
-            if not departure.noticed:
-                raise
-            raise _Gone from None
-        finally:
-            departure.forget()
-
-
-class _Departure:
-    """Cancels the task that answers a caller who goes away."""
-
-    __slots__ = ("_event", "_task", "noticed")
-
-    def __init__(self, receive: _Receive) -> None:
-        self.noticed = False
-        self._task = asyncio.current_task()
-        self._event = asyncio.ensure_future(receive())
-        self._event.add_done_callback(self._notice)
-
-    def forget(self) -> None:
-        """Look no longer."""
-        self._event.remove_done_callback(self._notice)
-        self._event.cancel()
-
-    def _notice(self, event: "asyncio.Future[_Event]") -> None:
-        if event.cancelled() or event.exception() or event.result()["type"] != "http.disconnect":
-            return
-        self.noticed = True
-        if self._task:
-            self._task.cancel()
 
 
 def _start(headers: _Headers, *, trailers: bool, status: int = 200) -> _Event:

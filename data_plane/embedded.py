@@ -1,4 +1,4 @@
-"""The worker inside Envoy: an ASGI application that pyvoy loads as `data_plane.embedded:app`.
+"""The worker inside Envoy: an ASGI application that pyvoy loads, `app` or `replica`.
 
 Envoy is started by `deploy`, with this worker's settings in its environment; it terminates HTTP,
 transcodes, and hands over gRPC calls (`asgi_host.py`). The worker lives from the start of the
@@ -31,7 +31,14 @@ _UNAVAILABLE = 503
 class EmbeddedWorker:
     """An ASGI application that runs a worker."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, watched: bool) -> None:
+        """Make a worker that has not started.
+
+        Args:
+            watched: Whether something checks its health and asks another one if need be. If not,
+                it refuses by itself what it should not answer.
+        """
+        self._watched = watched
         self._host: AsgiHost | None = None
         self._readiness: Readiness | None = None
 
@@ -75,10 +82,18 @@ class EmbeddedWorker:
         )
         await stack.enter_async_context(following(worker))
         checks = health_check(worker.readiness)
-        self._host = AsgiHost(RPCS, worker.inference, worker.readiness.serving, checks)
+        ready = _always if self._watched else worker.readiness.serving
+        self._host = AsgiHost(RPCS, worker.inference, ready, checks)
         self._readiness = worker.readiness
         fields = log_fields(worker_id=settings.worker_id, metrics_port=metrics_port)
         _log.info("the worker serves inside Envoy", extra=fields)
 
 
-app = EmbeddedWorker()
+def _always() -> bool:
+    return True
+
+
+# The only worker, in the Envoy on the public port.
+app = EmbeddedWorker(watched=False)
+# One of several, behind that Envoy.
+replica = EmbeddedWorker(watched=True)

@@ -176,7 +176,7 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "--worker-host",
         default=setting("WORKER_HOST", "grpc"),
         choices=("grpc", "embedded"),
-        help="whether workers are servers behind Envoy, or run inside Envoys on the public port",
+        help="whether workers are servers of their own, or run inside Envoys",
     )
     up.add_argument(
         "--database-url",

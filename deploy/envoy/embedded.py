@@ -2,7 +2,7 @@
 
 pyvoy (https://github.com/curioswitch/pyvoy) is a module that Envoy loads; it runs a Python
 interpreter in Envoy's process and calls an ASGI application, `data_plane/embedded.py`. Used by
-`filters.py` and `deploy/up/plan.py`.
+`filters.py`, `replica.py` and `deploy/up/plan.py`.
 """
 
 import importlib.util
@@ -15,7 +15,8 @@ from find_libpython import candidate_paths
 
 from deploy.envoy.clusters import Block
 
-APPLICATION = "data_plane.embedded:app"
+_ALONE = "data_plane.embedded:app"
+_REPLICA = "data_plane.embedded:replica"
 # One application, so one filter: an instance runs for each place where the filter is configured.
 _CALLS = r"(/modelserving[.]v1[.](InferenceService|ModelService)/.*)|(/health([?].*)?)"
 _MATCHING = "type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher"
@@ -50,7 +51,7 @@ def build_worker_filter() -> Block:
                 "name": "worker",
                 "typed_config": {
                     "@type": f"{_COMPOSITE}.ExecuteFilterAction",
-                    "typed_config": {"name": "worker", "typed_config": _module()},
+                    "typed_config": {"name": "worker", "typed_config": _module(_ALONE)},
                 },
             }
         },
@@ -68,6 +69,11 @@ def build_worker_filter() -> Block:
     }
 
 
+def build_replica_filter() -> Block:
+    """Return the filter that answers all requests of an Envoy behind another one."""
+    return {"name": "worker", "typed_config": _module(_REPLICA)}
+
+
 def python_environment() -> dict[str, str]:
     """Return the variables with which Envoy's process finds this Python and its packages."""
     return {
@@ -78,11 +84,11 @@ def python_environment() -> dict[str, str]:
     }
 
 
-def _module() -> Block:
+def _module(name: str) -> Block:
     spec = importlib.util.find_spec("pyvoy._pyvoy")
     if spec is None or spec.origin is None:
         raise ValueError("the package pyvoy has no module for Envoy")
-    application = {"app": APPLICATION, "interface": "asgi", "root_path": "", "lifespan": True}
+    application = {"app": name, "interface": "asgi", "root_path": "", "lifespan": True}
     return {
         "@type": _MODULE,
         "dynamic_module_config": {"module": {"local": {"filename": spec.origin}}},

@@ -46,8 +46,8 @@ def build_listener(options: EnvoyOptions) -> Block:
     return {
         "name": "public",
         "address": build_address(options.listen),
-        # Workers share the port; two Envoys before workers would do so silently.
-        "enable_reuse_port": options.embedded,
+        # Two deployments would share the port silently.
+        "enable_reuse_port": False,
         "filter_chains": [chain],
     }
 

@@ -59,7 +59,7 @@ class EnvoyOptions:
     tls: Tls | None = None
     # File with `render_secret`'s text: with it, new certificates hold without a restart.
     sds: str = ""
-    # Whether a worker runs inside, beside others on the same port; `workers` is empty then.
+    # Whether the only worker runs inside; `workers` is empty then.
     embedded: bool = False
     # Scheme, host and port that clients use, where something before Envoy hides them from it.
     public_url: str = ""

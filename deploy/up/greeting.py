@@ -49,12 +49,12 @@ def state(plan: Plan, public: Address, pids: Mapping[str, int | None]) -> dict[s
         {
             "name": name,
             "pid": pids[name],
-            "grpc": str(public) if plan.options.embedded else plan.address(name),
+            "grpc": str(public) if name == plan.public_envoy else plan.address(name),
             "metrics_url": f"http://{plan.address(f'{name}-metrics')}/metrics",
         }
         for name in plan.worker_names
     ]
-    envoy = next(iter(plan.envoys()))
+    envoy = plan.public_envoy
     found: dict[str, Any] = {
         "pid": os.getpid(),
         "url": url(plan, public),

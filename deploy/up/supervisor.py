@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from deploy.envoy.config import render, render_secret
+from deploy.envoy.config import render_secret
 from deploy.envoy.options import Address, Tls
 from deploy.up import greeting
 from deploy.up.child import Child
@@ -104,9 +104,7 @@ class Supervisor:
         self._public = Address(_ANYWHERE.get(options.host, options.host), options.port)
         pinned = options.tls.certificate if options.tls else ""
         self._client = HttpClient(self._public, plan.tokens.admin, pinned)
-        self._admins = {
-            name: HttpClient(Address.parse(plan.admin_address(name))) for name in plan.envoys()
-        }
+        self._admin = HttpClient(Address.parse(plan.admin_address(plan.public_envoy)))
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
 
@@ -114,8 +112,8 @@ class Supervisor:
         """Start everything, wait for a signal, stop everything."""
         plan = self._plan
         self._certify()
-        for name, options in plan.envoys().items():
-            plan.data_dir.write(plan.data_dir.envoy_file(name), render(options))
+        for name, text in plan.envoy_files().items():
+            plan.data_dir.write(plan.data_dir.envoy_file(name), text)
         if tls := plan.options.tls:
             plan.data_dir.write(plan.data_dir.sds_file, render_secret(tls))
         loop = asyncio.get_running_loop()
@@ -205,7 +203,7 @@ class Supervisor:
         options = self._plan.options
         children = self._children
         grace = options.drain_seconds + _GRACE_SECONDS
-        await asyncio.gather(*map(self._drain, self._admins))
+        await self._drain()
         await asyncio.gather(
             *(children[name].stop(self._patience(grace)) for name in self._plan.worker_names)
         )
@@ -214,11 +212,11 @@ class Supervisor:
         with contextlib.suppress(FileNotFoundError):
             self._plan.data_dir.state_file.unlink()
 
-    async def _drain(self, name: str) -> None:
-        """Let the requests in an Envoy end, and stop it."""
-        child = self._children[name]
+    async def _drain(self) -> None:
+        """Let the requests in the public Envoy end, and stop it."""
+        child = self._children[self._plan.public_envoy]
         if child.pid is not None:
-            await drain_envoy(self._admins[name], self._plan.options.drain_seconds, self._hurry)
+            await drain_envoy(self._admin, self._plan.options.drain_seconds, self._hurry)
         await child.stop(_GRACE_SECONDS)
 
     def _patience(self, seconds: float) -> float:

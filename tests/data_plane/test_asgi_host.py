@@ -9,6 +9,7 @@ import pytest
 
 from adapters.rpc.framing import MessageReader, encode_message
 from data_plane.asgi_host import AsgiHost
+from data_plane.departures import Lookout
 from data_plane.errors import EndpointNotFound
 from data_plane.host import Call, Method, Reply
 from data_plane.http_body import HTTP_BODY_RPCS, SERVICE_NAME
@@ -51,7 +52,7 @@ def echo() -> Echo:
 
 
 def host(echo: Echo) -> AsgiHost:
-    return AsgiHost(HTTP_BODY_RPCS, echo, max_message_bytes=1000)
+    return AsgiHost(HTTP_BODY_RPCS, echo, lookout=Lookout(0.001), max_message_bytes=1000)
 
 
 async def put(echo: Echo, path: str = PATH, *parts: bytes, **extra: str) -> Exchange:
@@ -156,6 +157,24 @@ async def test_a_caller_who_leaves_cancels_the_answer(echo: Echo) -> None:
     assert exchange.trailers == {}
 
 
+async def test_sending_to_a_caller_who_left_ends_the_call(
+    echo: Echo, caplog: pytest.LogCaptureFixture
+) -> None:
+    sent = []
+
+    async def send(event: dict[str, Any]) -> None:
+        if event["type"] == "http.response.body":
+            raise ConnectionError
+        sent.append(event["type"])
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": BODY, "more_body": False}
+
+    await host(echo)({"path": PATH, "headers": headers()}, receive, send)
+    assert sent == ["http.response.start"]
+    assert not caplog.records
+
+
 async def test_a_caller_who_leaves_before_the_request_is_there_is_forgotten(echo: Echo) -> None:
     exchange = Exchange(PATH, headers(), (BODY[:2],), ends=False)
     exchange.leave()
@@ -186,3 +205,11 @@ async def test_the_outlet_waits_for_the_transport(echo: Echo) -> None:
     exchange.room.set()
     await answering
     assert len(MessageReader(1000).feed(exchange.body)) == 2
+
+
+async def test_a_body_without_end_is_not_kept(echo: Echo) -> None:
+    exchange = Exchange(PATH, headers(), (BODY, b"", BODY), ends=False)
+    async with asyncio.timeout(5):
+        await exchange.run(host(echo))
+    assert exchange.headers["grpc-status"] == "12"
+    assert not echo.calls

@@ -23,6 +23,8 @@ _SETTINGS = {
     "PATH": os.defpath,
     "MODELPLANE_ADMIN_TOKEN": TOKEN,
     "MODELPLANE_ALLOWED_UPSTREAMS": "127.0.0.1",
+    # Tests of failures share upstreams, which must not be left alone for them.
+    "MODELPLANE_CIRCUIT_FAILURES": "0",
 }
 _STOP_SECONDS = 45.0
 _SOON_SECONDS = 10.0
@@ -68,13 +70,19 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 @contextmanager
 def run_system(
-    data_dir: Path, *, workers: int = 2, settings: Mapping[str, str] | None = None
+    data_dir: Path,
+    *,
+    workers: int = 2,
+    worker_host: str = "",
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[System]:
     """Run `modelplane up`, with further settings in its environment, until the block ends."""
     port = free_port()
     system = System(f"http://127.0.0.1:{port}", f"127.0.0.1:{port}", TOKEN, data_dir)
     program = [str(Path(sys.executable).parent / "modelplane"), "up"]
     options = ["--data-dir", str(data_dir), "--port", str(port), "--workers", str(workers)]
+    if worker_host:
+        options += ["--worker-host", worker_host]
     output = data_dir.parent / f"{data_dir.name}.out"
     with output.open("wb") as log:
         process = subprocess.Popen(

