@@ -23,8 +23,10 @@ from modelserving.v1 import (
     usage_service_pb2,
 )
 
-from adapters.providers.registry import FACTORIES
-from adapters.providers.types import Task
+from adapters.providers.base import Adapter
+from adapters.providers.errors import RequestRefused
+from adapters.providers.registry import FACTORIES, build_adapter
+from adapters.providers.types import Image, JsonObject, Query, Task
 from adapters.settings import variable_name
 from control_plane import errors as control_plane_errors
 from control_plane.settings import Settings as ControlPlaneSettings
@@ -33,6 +35,8 @@ from data_plane.settings import Settings as WorkerSettings
 from tests.adapters.providers.conformance import cases_of
 
 ROOT = Path(__file__).parent.parent
+TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
 PACKAGES = ("adapters", "control_plane", "data_plane", "deploy", "bench")
 SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 README = (ROOT / "README.md").read_text()
@@ -127,7 +131,8 @@ def test_the_watch_service_has_no_rest_route() -> None:
 def test_the_readme_says_what_each_provider_serves(provider: str) -> None:
     row = next(line for line in README.splitlines() if line.startswith(f"| `{provider}` |"))
     served = {case.task for case in cases_of(provider)}
-    chat, completions, embeddings, streaming = (cell.strip() for cell in row.split("|")[2:6])
+    cells = [cell.strip() for cell in row.split("|")]
+    chat, completions, embeddings, streaming, tools, images = cells[2:8]
     for task, cell in (
         (Task.CHAT, chat),
         (Task.COMPLETIONS, completions),
@@ -137,6 +142,26 @@ def test_the_readme_says_what_each_provider_serves(provider: str) -> None:
     for task, word in ((Task.CHAT, "chat"), (Task.COMPLETIONS, "completions")):
         streams = any(case.streams for case in cases_of(provider) if case.task == task)
         assert (word in streaming) is streams, task
+    assert (tools == "yes") is _takes(provider, tools=[TOOL])
+    assert (images == "yes") is _takes(provider, messages=[{"role": "user", "content": [IMAGE]}])
+
+
+def _takes(provider: str, **parameters: object) -> bool:
+    """Tell whether any chat model of a provider takes parameters."""
+    return any(
+        _plans(build_adapter(case.model("http://127.0.0.1:1")), {**case.body, **parameters})
+        for case in cases_of(provider)
+        if case.task == Task.CHAT
+    )
+
+
+def _plans(adapter: Adapter, body: JsonObject) -> bool:
+    query = Query(body, stream=False)
+    fetched = {url: Image("image/png", b"png") for url in adapter.image_urls(query)}
+    try:
+        return not any("tool" in what for what in adapter.plan(query, fetched).adapted)
+    except RequestRefused:
+        return False
 
 
 @pytest.mark.parametrize("settings", [ControlPlaneSettings, WorkerSettings])
