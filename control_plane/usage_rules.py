@@ -16,6 +16,8 @@ from modelserving.v1.endpoint_pb2 import EmailNotifications, RateLimit
 
 from control_plane.errors import InvalidParameter
 
+# Every worker holds the settings.
+MAX_GATEWAY_BYTES = 64 * 1024
 MAX_LIMITS = 20
 MAX_GROUP_LIMITS = 5
 MAX_RETRIES = 5
@@ -51,6 +53,11 @@ def build_ai_gateway(given: AiGatewayConfig, endpoint_name: str) -> AiGatewayCon
     """
     if given == AiGatewayConfig():
         return None
+    if (size := given.ByteSize()) > MAX_GATEWAY_BYTES:
+        raise InvalidParameter(
+            f"ai_gateway has {size} bytes; at most {MAX_GATEWAY_BYTES} are allowed. Shorten its "
+            "texts."
+        )
     gateway = AiGatewayConfig()
     gateway.CopyFrom(given)
     if gateway.HasField("inference_table_config"):

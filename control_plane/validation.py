@@ -22,6 +22,9 @@ from control_plane.provider_rules import check_external_model, find_urls
 
 MAX_ENTITIES = 15
 MAX_TEXT = 4096
+# Each worker gets an endpoint in one message with two configurations, and with the secrets that
+# they refer to: a longer message would cut all workers off from every change.
+MAX_CONFIG_BYTES = 1024 * 1024
 MAX_TAGS = 20
 MAX_TAG_KEY = 127
 MAX_TAG_VALUE = 255
@@ -94,6 +97,11 @@ def check_config(config: EndpointConfig) -> None:
         InvalidParameter: It breaks a rule.
     """
     entities = config.served_entities
+    if (size := config.ByteSize()) > MAX_CONFIG_BYTES:
+        raise InvalidParameter(
+            f"The configuration has {size} bytes; at most {MAX_CONFIG_BYTES} are allowed. Shorten "
+            "its texts."
+        )
     if len(entities) > MAX_ENTITIES:
         raise InvalidParameter(
             f"The configuration has {len(entities)} served entities; at most {MAX_ENTITIES} are "

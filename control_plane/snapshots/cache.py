@@ -6,7 +6,7 @@ Before: `builder`. After: `snapshot_servicer`.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from modelserving.snapshot.v1.snapshot_pb2 import IssuerResource
@@ -18,8 +18,10 @@ from control_plane.store.database import Database
 from control_plane.store.event_store import Event, Head, read_events, read_head
 from control_plane.store.tables import EventKind
 
-# A part of a full snapshot holds this many resources: far below gRPC's message limit.
+# A part of a full snapshot holds at most this many resources, and this many bytes unless a single
+# one has more: far below gRPC's message limit.
 _CHUNK_RESOURCES = 500
+_CHUNK_BYTES = 4 * 1024 * 1024
 
 _Key = tuple[EventKind, str]
 
@@ -129,8 +131,7 @@ class SnapshotCache:
         head = self._head
         held = {kind: list(resources.values()) for kind, resources in self._held.items()}
         for kind, resources in held.items():
-            for start in range(0, len(resources), _CHUNK_RESOURCES):
-                part = resources[start : start + _CHUNK_RESOURCES]
+            for part in _parts(resources):
                 chunk = SnapshotChunk(revision=head.revision, store_id=head.store_id)
                 getattr(chunk, _FIELDS[kind].held).extend(part)
                 yield chunk
@@ -167,3 +168,17 @@ class SnapshotCache:
         else:
             getattr(delta, _FIELDS[kind].held).append(resource)
         return delta
+
+
+def _parts(resources: Iterable[Resource]) -> Iterator[Sequence[Resource]]:
+    part: list[Resource] = []
+    size = 0
+    for resource in resources:
+        own = resource.ByteSize()
+        if part and (len(part) == _CHUNK_RESOURCES or size + own > _CHUNK_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(resource)
+        size += own
+    if part:
+        yield part

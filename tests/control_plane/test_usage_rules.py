@@ -5,6 +5,7 @@ from modelserving.v1.endpoint_pb2 import EmailNotifications, RateLimit
 
 from control_plane.errors import InvalidParameter
 from control_plane.usage_rules import (
+    MAX_GATEWAY_BYTES,
     build_ai_gateway,
     build_notifications,
     build_rate_limits,
@@ -142,3 +143,9 @@ def test_notifications_name_somebody() -> None:
     assert build_notifications(EmailNotifications()) is None
     with pytest.raises(InvalidParameter, match="empty address"):
         build_notifications(EmailNotifications(on_update_failure=[" "]))
+
+
+def test_settings_are_no_longer_than_workers_can_be_sent() -> None:
+    limit = {"key": "user", "principal": "x" * MAX_GATEWAY_BYTES, "calls": 1, **MINUTE}
+    with pytest.raises(InvalidParameter, match=f"at most {MAX_GATEWAY_BYTES} are allowed"):
+        build_ai_gateway(gateway(rate_limits=[limit]), "chat")

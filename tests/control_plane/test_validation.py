@@ -7,6 +7,7 @@ from modelserving.v1.endpoint_pb2 import EndpointConfig, EndpointTag
 from control_plane.config_input import build_config
 from control_plane.errors import Conflict, InvalidParameter, NotSupported
 from control_plane.validation import (
+    MAX_CONFIG_BYTES,
     check_change,
     check_config,
     check_endpoint_name,
@@ -210,3 +211,13 @@ def test_tags_that_pass() -> None:
 def test_tags_that_do_not(bad: list[dict[str, str]], message: str) -> None:
     with pytest.raises(InvalidParameter, match=message):
         check_tags(tags(*bad))
+
+
+@pytest.mark.parametrize(
+    "field", ["openai_api_key_plaintext", "openai_organization", "openai_api_version"]
+)
+def test_a_configuration_is_no_longer_than_workers_can_be_sent(field: str) -> None:
+    given = {"openai_api_key_plaintext": "sk"}
+    check_config(config(openai_entity(**given | {field: "x" * (MAX_CONFIG_BYTES // 2)}), chat=100))
+    with pytest.raises(InvalidParameter, match=f"at most {MAX_CONFIG_BYTES} are allowed"):
+        check_config(config(openai_entity(**given | {field: "x" * MAX_CONFIG_BYTES}), chat=100))
