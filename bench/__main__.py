@@ -5,10 +5,19 @@ from collections.abc import Sequence
 
 import uvloop
 
-from bench import control_plane, data_plane
+from bench import control_plane, data_plane, limits, stream_crowd
 from bench.report import Table, print_table, save
 
-_SECTIONS = ("requests", "streams", "adapters", "access", "usage", "control-plane")
+_SECTIONS = (
+    "requests",
+    "streams",
+    "crowd",
+    "adapters",
+    "access",
+    "limits",
+    "usage",
+    "control-plane",
+)
 
 
 async def _run(sections: Sequence[str], *, quick: bool) -> None:
@@ -22,6 +31,8 @@ async def _run(sections: Sequence[str], *, quick: bool) -> None:
         tables += await data_plane.measure(
             effort, unary="requests" in sections, streams="streams" in sections
         )
+    if "crowd" in sections:
+        tables += await stream_crowd.measure(quick=quick)
     if "adapters" in sections:
         from bench import adapters  # noqa: PLC0415 - it needs the providers' emulators
 
@@ -30,6 +41,10 @@ async def _run(sections: Sequence[str], *, quick: bool) -> None:
         from bench import access  # noqa: PLC0415 - it needs the issuers of the tests
 
         tables.append(access.measure(0.2 if quick else 1.0))
+    if "limits" in sections:
+        tables.append(
+            await limits.measure(10_000, 10_000) if quick else await limits.measure(100_000, 50_000)
+        )
     if "usage" in sections:
         from bench import usage  # noqa: PLC0415 - it needs the messages of the tests
 
@@ -41,6 +56,10 @@ async def _run(sections: Sequence[str], *, quick: bool) -> None:
             else control_plane.Scale(endpoints=10_000, watchers=50, updates=200)
         )
         tables.append(await control_plane.measure(scale))
+    _show(tables)
+
+
+def _show(tables: Sequence[Table]) -> None:
     for table in tables:
         print_table(table)
     print(f"\n{save(tables)}")

@@ -20,6 +20,10 @@ from data_plane.reservation import DEFAULT_OUTPUT_TOKENS, estimate_prompt, outpu
 # plane can be asked for a step.
 _STEP_TOKENS = 256
 _MARGIN_TOKENS = 128
+_HEADERS = {
+    unit: tuple(f"x-ratelimit-{what}-{unit.value}" for what in ("limit", "remaining", "reset"))
+    for unit in Unit
+}
 
 
 @dataclass(slots=True)
@@ -127,6 +131,8 @@ class LimitedAdmission:
 
         The request itself stays counted, whatever became of it.
         """
+        if not self.reserved:
+            return
         used = self._used(usage, ending)
         for take in self._takes:
             if take.rule.unit is Unit.REQUESTS:
@@ -180,18 +186,20 @@ def rate_limit_headers(
         seconds_left: Returns the seconds until a counter's window is over.
     """
     tightest: dict[Unit, tuple[Rule, Counter]] = {}
-    for rule, counter in counters:
-        found = tightest.get(rule.unit)
-        if found is None or _left(counter) < _left(found[1]):
-            tightest[rule.unit] = (rule, counter)
-    headers: list[tuple[str, str]] = []
+    for item in counters:
+        unit = item[0].unit
+        found = tightest.get(unit)
+        if found is None or _left(item[1]) < _left(found[1]):
+            tightest[unit] = item
+    headers: Metadata = ()
     for unit, (rule, counter) in tightest.items():
+        limit, remaining, reset = _HEADERS[unit]
         headers += (
-            (f"x-ratelimit-limit-{unit.value}", str(rule.limit)),
-            (f"x-ratelimit-remaining-{unit.value}", str(_left(counter))),
-            (f"x-ratelimit-reset-{unit.value}", f"{seconds_left(counter, now)}s"),
+            (limit, str(rule.limit)),
+            (remaining, str(_left(counter))),
+            (reset, f"{seconds_left(counter, now)}s"),
         )
-    return tuple(headers)
+    return headers
 
 
 def _left(counter: Counter) -> int:

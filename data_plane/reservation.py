@@ -14,14 +14,27 @@ _TOKENS_PER_ITEM = 4
 _TOKENS_PER_MEDIUM = 1_000
 # Deeper than any provider's schema.
 _MAX_DEPTH = 50
-_PROMPT_FIELDS = ("messages", "prompt", "input", "tools", "functions")
+_OTHER_FIELDS = ("prompt", "input", "tools", "functions")
+_PLAIN_FIELDS = 2
 _BOUNDS = ("max_completion_tokens", "max_tokens")
 _MEDIA = frozenset({"image_url", "input_audio", "file"})
 
 
 def estimate_prompt(query: Query) -> int:
     """Return about how many tokens the prompt of a query has."""
-    return sum(_tokens(query.body[name]) for name in _PROMPT_FIELDS if name in query.body)
+    body, total = query.body, 0
+    messages = body.get("messages")
+    for message in messages if isinstance(messages, list) else ():
+        content = message.get("content") if isinstance(message, dict) else None
+        if isinstance(content, str) and len(message) <= _PLAIN_FIELDS:
+            # The usual case, `role` and `content`, costs least.
+            total += _TOKENS_PER_ITEM + tokens_of(len(content))
+        else:
+            total += _tokens(message)
+    for name in _OTHER_FIELDS:
+        if name in body:
+            total += _tokens(body[name])
+    return total
 
 
 def output_bound(body: JsonObject) -> int | None:
