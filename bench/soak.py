@@ -19,7 +19,7 @@ import uvloop
 from bench.children import child, python
 from bench.governed import create_governed_endpoint
 from bench.http_client import HttpConnection, build_request
-from bench.processes import memory_mib, process_name, process_tree
+from bench.processes import cpu_seconds, memory_mib, process_name, process_tree
 from bench.report import Table, print_table, save
 from bench.stream_crowd import short_name
 from bench.system import running_system
@@ -43,6 +43,8 @@ class Progress:
     failures: int = 0
     # MiB for each process id, one for each sample.
     memory: dict[int, list[float]] = field(default_factory=dict)
+    # CPU time of each process id since it started.
+    cpu_seconds: dict[int, float] = field(default_factory=dict)
     _sampled: int = 0
 
     def take(self) -> bool:
@@ -127,13 +129,20 @@ async def _send(url: str, message: bytes, progress: Progress, pid: int) -> None:
 def _sample(progress: Progress, root: int) -> None:
     for pid in process_tree(root):
         progress.memory.setdefault(pid, []).append(memory_mib(pid))
+        progress.cpu_seconds[pid] = cpu_seconds(pid)
 
 
 def _table(changes: Sequence[Change], progress: Progress, seconds: float, host: str) -> Table:
-    columns = ("process", "first tenth MiB", "last tenth MiB", "change %", "flat within 5 %")
-    rows = [
-        (one.name, one.first, one.last, one.share * 100, "yes" if one.flat else "no")
-        for one in changes
+    columns = (
+        *("process", "first tenth MiB", "last tenth MiB", "change %", "flat within 5 %"),
+        "CPU µs/request",
+    )
+    rows: list[list[str | float]] = [
+        [
+            *(one.name, one.first, one.last, one.share * 100, "yes" if one.flat else "no"),
+            used * 1e6 / progress.sent,
+        ]
+        for one, used in zip(changes, progress.cpu_seconds.values(), strict=True)
     ]
     title = (
         f"{progress.sent:,} requests in {seconds:.0f} s, {progress.failures} failed, "
