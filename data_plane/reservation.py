@@ -39,12 +39,16 @@ def estimate_prompt(query: Query) -> int:
 
 def output_bound(body: JsonObject) -> int | None:
     """Return the greatest number of tokens that the caller wants, None where they did not say."""
-    for name in _BOUNDS:
-        value = body.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-            choices = body.get("n")
-            return value * (choices if isinstance(choices, int) and choices > 0 else 1)
-    return None
+    given = [body.get(name) for name in _BOUNDS]
+    bounds = [value for value in given if isinstance(value, int) and not isinstance(value, bool)]
+    # Of two, providers differ in which they heed; one below zero bounds nothing.
+    if not bounds or min(bounds) < 0:
+        return None
+    choices, prompts = body.get("n"), body.get("prompt")
+    answers = choices if isinstance(choices, int) and choices > 0 else 1
+    if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int):
+        answers *= len(prompts)
+    return max(bounds) * answers
 
 
 def tokens_of(characters: int) -> int:
