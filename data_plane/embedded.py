@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any, TypeAlias
 
+import orjson
 from prometheus_client import REGISTRY
 
 from adapters.telemetry import configure_logging, log_fields, serve_metrics
@@ -47,16 +48,22 @@ class EmbeddedWorker:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["path"] == "/health":
-            await self._tell_health(send)
+            await self._tell_health(scope["method"], send)
         elif self._host is not None:
             await self._host(scope, receive, send)
 
-    async def _tell_health(self, send: _Send) -> None:
+    async def _tell_health(self, method: str, send: _Send) -> None:
         obstacle = self._readiness.obstacle() if self._readiness else "starting"
-        headers = [(b"content-type", b"text/plain")]
+        told = {"status": "SERVING"}
+        headers = [(b"content-type", b"application/json")]
+        if obstacle:
+            message = f"The worker is not ready: {obstacle}."
+            told = {"error_code": "TEMPORARILY_UNAVAILABLE", "message": message}
+            headers.append((b"retry-after", b"1"))
         status = _UNAVAILABLE if obstacle else _OK
+        body = b"" if method == "HEAD" else orjson.dumps(told)
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": obstacle.encode(), "more_body": False})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _live(self, receive: _Receive, send: _Send) -> None:
         await receive()

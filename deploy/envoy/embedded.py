@@ -17,8 +17,8 @@ from deploy.envoy.clusters import Block
 
 _ALONE = "data_plane.embedded:app"
 _REPLICA = "data_plane.embedded:replica"
-# One application, so one filter: an instance runs for each place where the filter is configured.
-_CALLS = r"(/modelserving[.]v1[.](InferenceService|ModelService)/.*)|(/health([?].*)?)"
+_CALLS = r"/modelserving[.]v1[.](InferenceService|ModelService)/.*"
+_HEALTH = r"/health([?].*)?"
 _MATCHING = "type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher"
 _COMPOSITE = "type.googleapis.com/envoy.extensions.filters.http.composite.v3"
 _MODULE = "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter"
@@ -35,17 +35,11 @@ def obstacle() -> str:
 
 def build_worker_filter() -> Block:
     """Return the filter that answers queries and `/health`; other requests pass it."""
-    path = {
-        "name": "path",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput",
-            "header_name": ":path",
-        },
-    }
-    # The engine has to be named here, other than in routes.
-    is_call = {"safe_regex": {"google_re2": {}, "regex": _CALLS}}
+    is_call = _all_of(_header(":path", _CALLS), _header("content-type", "application/grpc.*"))
+    is_health = _all_of(_header(":path", _HEALTH), _header(":method", "GET|HEAD"))
     matcher = {
-        "predicate": {"single_predicate": {"input": path, "value_match": is_call}},
+        # One filter for both: each place where it is configured would run a worker.
+        "predicate": {"or_matcher": {"predicate": [is_call, is_health]}},
         "on_match": {
             "action": {
                 "name": "worker",
@@ -82,6 +76,24 @@ def python_environment() -> dict[str, str]:
         # The module is built like an extension of Python and does not link the library itself.
         "LD_PRELOAD": _libpython(),
     }
+
+
+def _all_of(*predicates: Block) -> Block:
+    return {"and_matcher": {"predicate": predicates}}
+
+
+def _header(name: str, regex: str) -> Block:
+    """Return the predicate that a request header matches the whole expression."""
+    header = {
+        "name": "header",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput",
+            "header_name": name,
+        },
+    }
+    # The engine has to be named here, other than in routes.
+    matches = {"safe_regex": {"google_re2": {}, "regex": regex}}
+    return {"single_predicate": {"input": header, "value_match": matches}}
 
 
 def _module(name: str) -> Block:

@@ -1,4 +1,7 @@
-"""A provider, a deployment of two workers that the tests share, and endpoints of their own."""
+"""A provider, a deployment of two workers that the tests share, and endpoints of their own.
+
+Every test that asks for `system` runs on both hosts of workers, one after the other.
+"""
 
 import asyncio
 import itertools
@@ -22,11 +25,14 @@ async def provider_url() -> AsyncIterator[str]:
         yield provider.url
 
 
-@pytest_asyncio.fixture(scope="package", loop_scope="session")
-async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
+@pytest_asyncio.fixture(scope="package", loop_scope="session", params=["grpc", "embedded"])
+async def system(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[System]:
     """Run a deployment of two workers, for all tests of this folder."""
     directory = tmp_path_factory.mktemp("deployment")
-    async with running_system(directory, "--workers", "2", settings=PREPARE_TIMEOUT) as running:
+    options = ("--workers", "2", "--worker-host", request.param)
+    async with running_system(directory, *options, settings=PREPARE_TIMEOUT) as running:
         yield running
 
 

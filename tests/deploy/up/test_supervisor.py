@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.deploy.up.deployments import running, start, until_dead
 
@@ -79,13 +80,15 @@ async def test_a_part_that_cannot_start_is_named(tmp_path: Path) -> None:
     assert await deployment.process.wait() == 1
 
 
-async def test_stop_lets_requests_in_flight_end(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("host", "workers"), [("grpc", 2), ("embedded", 1), ("embedded", 2)])
+async def test_stop_lets_requests_in_flight_end(tmp_path: Path, host: str, workers: int) -> None:
     arrived, answer = asyncio.Event(), asyncio.Event()
     upstream = await asyncio.start_server(
         lambda reader, writer: _answer_late(reader, writer, arrived, answer), "127.0.0.1", 0
     )
     base = f"http://127.0.0.1:{upstream.sockets[0].getsockname()[1]}/v1"
-    async with upstream, running(tmp_path / "d", "--workers", "2") as deployment:
+    options = ("--workers", str(workers), "--worker-host", host)
+    async with upstream, running(tmp_path / "d", *options) as deployment:
         created = await deployment.client.call("POST", ENDPOINTS, _endpoint(base))
         assert created.ok, created.body
         pids, url, token = deployment.pids, deployment.state["url"], deployment.client.token
