@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,8 +19,12 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from bench.processes import is_zombie, process_tree
+
 START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
+# A signal that asks only whether the process is there.
+_NOTHING = 0
 # What is started must end with this process, even when that is killed.
 _LAUNCH = """
 import ctypes, os, signal, sys
@@ -114,7 +119,9 @@ def _start(command: Sequence[str], settings: Mapping[str, str], directory: Path)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
+    offspring: list[int] = []
     if process.poll() is None:
+        offspring = process_tree(process.pid)[1:]
         process.send_signal(signal.SIGTERM)
     try:
         process.wait(_STOP_SECONDS)
@@ -123,3 +130,25 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
     if process.stdout:
         process.stdout.close()
+    # Not every program ends what it has started.
+    _end_others(offspring)
+
+
+def _end_others(pids: Sequence[int]) -> None:
+    """End processes that are not this one's children, and return once none is left."""
+    deadline = time.monotonic() + _STOP_SECONDS
+    how: int = signal.SIGTERM
+    left = list(pids)
+    while left := [pid for pid in left if _signalled(pid, how)]:
+        # Asked once, then only looked at, and killed when that took too long.
+        how = signal.SIGKILL if time.monotonic() > deadline else _NOTHING
+        time.sleep(0.02)
+
+
+def _signalled(pid: int, how: int) -> bool:
+    """Send a signal, and return whether the process was there."""
+    try:
+        os.kill(pid, how)
+    except ProcessLookupError:
+        return False
+    return not is_zombie(pid)

@@ -22,6 +22,15 @@ def process_tree(pid: int) -> list[int]:
     return found
 
 
+def is_zombie(pid: int) -> bool:
+    """Return whether a process has ended, with only its parent still to be told."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return True
+    return stat.rpartition(")")[2].split()[0] == "Z"
+
+
 def process_name(pid: int) -> str:
     """Return the command line of a process, with its arguments."""
     return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
