@@ -170,9 +170,9 @@ def test_an_error_in_mid_stream_is_an_event(
 def test_a_refusal_of_the_provider_keeps_its_status(
     case: ProviderCase, client: OpenAI, fleet: Fleet
 ) -> None:
-    fleet.emulators[case.provider].fail(status=429, retry_after=7)
+    fleet.emulators[case.provider].fail(status=429, retry_after=3600)
     with pytest.raises(openai.RateLimitError) as refused:
         resource(client, case).create(model=name_of(case), **case.body)
-    assert refused.value.response.headers["retry-after"] == "7"
+    assert refused.value.response.headers["retry-after"] == "3600"
     assert case.provider in refused.value.message
     assert case.secret not in refused.value.message
