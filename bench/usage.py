@@ -16,7 +16,7 @@ from bench.report import Row, Table, table_of
 from control_plane.clock import system_clock
 from control_plane.store.database import Database
 from control_plane.store.migrate import migrate
-from control_plane.usage_intake import UsageIntake
+from control_plane.usage.usage_intake import UsageIntake
 from data_plane.accounting import Attempt, Record
 from data_plane.callers import Principal
 from data_plane.journal import Journal

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from adapters.telemetry import configure_logging, log_fields, serve_metrics
 from control_plane.errors import StoreUnavailable
-from control_plane.keyring import opened_keyring
+from control_plane.secrets.keyring import opened_keyring
 from control_plane.server import serving
 from control_plane.settings import Settings, load_settings
 

@@ -36,58 +36,58 @@ from adapters.egress import parse_policy
 from adapters.rpc.server import Health, new_server, running
 from adapters.rpc.tls import server_credentials
 from adapters.settings import environment
-from control_plane.audit_log import AuditLog
-from control_plane.audit_servicer import AuditServicer
-from control_plane.audit_trail import AuditTrail
-from control_plane.authentication import Authenticator
-from control_plane.client_secret_servicer import ClientSecretServicer
-from control_plane.client_secrets import ClientSecrets
+from control_plane.audit.audit_log import AuditLog
+from control_plane.audit.audit_servicer import AuditServicer
+from control_plane.audit.audit_trail import AuditTrail
 from control_plane.clock import system_clock
-from control_plane.config_history import ConfigHistory
-from control_plane.credentials import CredentialResolver
-from control_plane.encryption import Keyring, Sealer
-from control_plane.endpoint_metrics import EndpointMetrics
-from control_plane.endpoint_permissions import EndpointPermissions
-from control_plane.endpoint_servicer import EndpointServicer
-from control_plane.endpoint_settings import EndpointSettings
-from control_plane.endpoints import Endpoints
-from control_plane.groups import Groups
-from control_plane.identities import Identities
-from control_plane.identity_servicer import IdentityServicer
+from control_plane.endpoints.config_history import ConfigHistory
+from control_plane.endpoints.endpoint_metrics import EndpointMetrics
+from control_plane.endpoints.endpoint_permissions import EndpointPermissions
+from control_plane.endpoints.endpoint_servicer import EndpointServicer
+from control_plane.endpoints.endpoint_settings import EndpointSettings
+from control_plane.endpoints.endpoints import Endpoints
+from control_plane.endpoints.metrics_servicer import MetricsServicer
+from control_plane.endpoints.permission_servicer import PermissionServicer
+from control_plane.identity.authentication import Authenticator
+from control_plane.identity.client_secret_servicer import ClientSecretServicer
+from control_plane.identity.client_secrets import ClientSecrets
+from control_plane.identity.groups import Groups
+from control_plane.identity.identities import Identities
+from control_plane.identity.identity_servicer import IdentityServicer
+from control_plane.identity.issuers import KnownIssuers
+from control_plane.identity.oauth import OAuth
+from control_plane.identity.oauth_servicer import OAuthServicer
+from control_plane.identity.outside_issuers import OutsideIssuers, parse_issuers
+from control_plane.identity.signing import Signer, ensure_signing_key
+from control_plane.identity.token_servicer import TokenServicer
+from control_plane.identity.tokens import Tokens
 from control_plane.interceptor import Interceptor
-from control_plane.issuers import KnownIssuers
-from control_plane.metrics_servicer import MetricsServicer
-from control_plane.oauth import OAuth
-from control_plane.oauth_servicer import OAuthServicer
-from control_plane.outside_issuers import OutsideIssuers, parse_issuers
-from control_plane.permission_servicer import PermissionServicer
-from control_plane.quota import Quota
-from control_plane.quota_servicer import QuotaServicer
-from control_plane.scope_acls import ScopeAcls
-from control_plane.secret_servicer import SecretServicer
-from control_plane.secret_stores.declarations import opened_stores
-from control_plane.secret_stores.store import SecretStore
-from control_plane.secret_sync import SecretSync
-from control_plane.secrets import Secrets
+from control_plane.limits.quota import Quota
+from control_plane.limits.quota_servicer import QuotaServicer
+from control_plane.secrets.credentials import CredentialResolver
+from control_plane.secrets.encryption import Keyring, Sealer
+from control_plane.secrets.scope_acls import ScopeAcls
+from control_plane.secrets.secret_servicer import SecretServicer
+from control_plane.secrets.secret_stores.declarations import opened_stores
+from control_plane.secrets.secret_stores.store import SecretStore
+from control_plane.secrets.secret_sync import SecretSync
+from control_plane.secrets.secrets import Secrets
 from control_plane.settings import Settings
-from control_plane.signing import Signer, ensure_signing_key
-from control_plane.snapshot_servicer import SnapshotServicer
 from control_plane.snapshots.builder import ResourceBuilder
 from control_plane.snapshots.cache import SnapshotCache
 from control_plane.snapshots.feed import Feed
 from control_plane.snapshots.peers import NoPeers, PostgresqlPeers
 from control_plane.snapshots.rollout import RolloutDriver
+from control_plane.snapshots.snapshot_servicer import SnapshotServicer
 from control_plane.snapshots.watchers import Watchers
 from control_plane.store.database import Database
 from control_plane.store.migrate import migrate
 from control_plane.store.notifications import listen
 from control_plane.store.token_store import ensure_admin_token
-from control_plane.token_servicer import TokenServicer
-from control_plane.tokens import Tokens
-from control_plane.usage import Usage
-from control_plane.usage_intake import UsageIntake
-from control_plane.usage_intake_servicer import UsageIntakeServicer
-from control_plane.usage_servicer import UsageServicer
+from control_plane.usage.usage import Usage
+from control_plane.usage.usage_intake import UsageIntake
+from control_plane.usage.usage_intake_servicer import UsageIntakeServicer
+from control_plane.usage.usage_servicer import UsageServicer
 
 API_SERVICES = (
     "modelserving.v1.AuditService",

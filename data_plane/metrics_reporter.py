@@ -1,7 +1,7 @@
 """Tells the control plane what this worker counts for each endpoint.
 
-Before: `meters.py`. The service is that of `control_plane/metrics_servicer.py`, on the port of the
-watch streams. What a report holds is counted once, however often it has to be sent.
+Before: `meters.py`. The service is that of `control_plane/endpoints/metrics_servicer.py`, on the
+port of the watch streams. What a report holds is counted once, however often it has to be sent.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """Asks control planes for quota: one call at a time, to whichever answers.
 
-Used by `quota_leases.py`. The service is that of `control_plane/quota_servicer.py`, on the port of
-the watch streams.
+Used by `quota_leases.py`. The service is that of `control_plane/limits/quota_servicer.py`, on the
+port of the watch streams.
 """
 
 from collections.abc import Sequence

@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         case ["worker"]:
             from data_plane.__main__ import main as run  # noqa: PLC0415 - one part per process
         case ["keys"]:
-            from control_plane.keys import main as run  # noqa: PLC0415 - one part per process
+            from control_plane.secrets.keys import main as run  # noqa: PLC0415 - one part per process
         case ["usage"]:
             from deploy.usage.__main__ import main as run  # noqa: PLC0415 - one part per process
         case ["local-model"]:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.encryption import Sealer
-from control_plane.endpoint_settings import EndpointSettings
-from control_plane.endpoints import Endpoints
-from control_plane.keyring import FixedKeys
+from control_plane.endpoints.endpoint_settings import EndpointSettings
+from control_plane.endpoints.endpoints import Endpoints
 from control_plane.principal import Level, Principal
-from control_plane.secrets import Secrets
+from control_plane.secrets.encryption import Sealer
+from control_plane.secrets.keyring import FixedKeys
+from control_plane.secrets.secrets import Secrets
 from control_plane.store import endpoint_changes, endpoint_store
 from control_plane.store.database import Database
 from control_plane.store.migrate import migrate

@@ -14,10 +14,10 @@ from aiohttp import web
 
 from bench.http_client import HttpAnswer, HttpConnection, build_request
 from bench.system import System, chat_config, running_system
-from control_plane.encryption import SealBroken, Sealer
-from control_plane.key_file import KeyFile
-from control_plane.keyring import FixedKeys, local_key
-from control_plane.rotation import count_by_key
+from control_plane.secrets.encryption import SealBroken, Sealer
+from control_plane.secrets.key_file import KeyFile
+from control_plane.secrets.keyring import FixedKeys, local_key
+from control_plane.secrets.rotation import count_by_key
 from control_plane.store.database import Database
 from control_plane.store.sealed_store import SEALED, read_sealed, secret_place
 from control_plane.store.secret_store import insert_scope, put_secret

@@ -17,8 +17,8 @@ from modelserving.snapshot.v1.snapshot_pb2 import EndpointResource
 from prometheus_client import CollectorRegistry
 
 from adapters.providers.types import Query
-from control_plane.quota import WINDOW_MS, Quota
-from control_plane.quota_servicer import QuotaServicer
+from control_plane.limits.quota import WINDOW_MS, Quota
+from control_plane.limits.quota_servicer import QuotaServicer
 from control_plane.store.database import Database
 from data_plane.admission import Admission
 from data_plane.callers import Principal

@@ -24,15 +24,15 @@ from sqlmodel import col, select, update
 
 from adapters.rpc.server import Health, new_server, running
 from control_plane.clock import system_clock
-from control_plane.credentials import CredentialResolver
-from control_plane.encryption import Sealer
-from control_plane.keyring import FixedKeys
-from control_plane.snapshot_servicer import SnapshotServicer
+from control_plane.secrets.credentials import CredentialResolver
+from control_plane.secrets.encryption import Sealer
+from control_plane.secrets.keyring import FixedKeys
 from control_plane.snapshots.builder import ResourceBuilder
 from control_plane.snapshots.cache import SnapshotCache
 from control_plane.snapshots.feed import Feed
 from control_plane.snapshots.peers import NoPeers, PostgresqlPeers
 from control_plane.snapshots.rollout import RolloutDriver
+from control_plane.snapshots.snapshot_servicer import SnapshotServicer
 from control_plane.snapshots.watchers import Watchers
 from control_plane.store.database import Database
 from control_plane.store.migrate import migrate

@@ -1,0 +1,1 @@
+"""The audit log: who changed what and when, and who was refused."""

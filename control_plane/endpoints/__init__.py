@@ -1,0 +1,1 @@
+"""Serving endpoints: made, changed, rolled out, read and granted."""

@@ -1,0 +1,111 @@
+"""Past versions of an endpoint's configuration: list, read, compare.
+
+Before: `endpoint_servicer`. After: `store.endpoint_store`. Beside: `endpoints`, which rolls back.
+"""
+
+from collections.abc import Iterator
+
+import orjson
+from google.protobuf import json_format
+from modelserving.v1.endpoint_pb2 import EndpointConfig
+from modelserving.v1.endpoint_service_pb2 import ConfigDifference
+
+from control_plane.endpoints.endpoint_lookup import find_endpoint
+from control_plane.errors import NotFound
+from control_plane.principal import Principal
+from control_plane.store import endpoint_store
+from control_plane.store.database import Database
+from control_plane.store.endpoint_store import StoredVersion
+
+# Names the items of a list in a path.
+_ITEM_NAMES = ("name", "served_entity_name")
+
+
+class ConfigHistory:
+    """Reads the versions of endpoints."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list_all(self, principal: Principal, name: str) -> list[StoredVersion]:
+        """Return all versions, newest first.
+
+        Raises:
+            NotFound: There is no such endpoint.
+        """
+        async with self._database.read() as session:
+            record = await find_endpoint(session, principal, name)
+            return await endpoint_store.list_versions(session, record.id)
+
+    async def get(self, principal: Principal, name: str, version: int) -> StoredVersion:
+        """Return one version.
+
+        Raises:
+            NotFound: There is no such endpoint or version.
+        """
+        async with self._database.read() as session:
+            record = await find_endpoint(session, principal, name)
+            found = await endpoint_store.find_version(session, record.id, version)
+        if found is None:
+            raise NotFound(f"Endpoint '{name}' has no configuration version {version}.")
+        return found
+
+    async def compare(
+        self, principal: Principal, name: str, old: int, new: int
+    ) -> list[ConfigDifference]:
+        """Return every value that differs between two versions, ordered by path.
+
+        Raises:
+            NotFound: There is no such endpoint or version.
+        """
+        before = await self.get(principal, name, old)
+        after = await self.get(principal, name, new)
+        return compare_configs(before.config, after.config)
+
+
+def compare_configs(old: EndpointConfig, new: EndpointConfig) -> list[ConfigDifference]:
+    """Return every value that differs, ordered by path.
+
+    Credentials given in plaintext are not part of a configuration, so they are not compared.
+    """
+    before, after = _values(old), _values(new)
+    return [
+        ConfigDifference(path=path, from_value=before.get(path), to_value=after.get(path))
+        for path in sorted(before.keys() | after.keys())
+        if before.get(path) != after.get(path)
+    ]
+
+
+def _values(config: EndpointConfig) -> dict[str, str]:
+    content = EndpointConfig()
+    content.CopyFrom(config)
+    content.ClearField("config_version")
+    for entity in content.served_entities:
+        entity.ClearField("creator")
+        entity.ClearField("creation_timestamp")
+    for route in content.traffic_config.routes:
+        route.ClearField("served_model_name")
+    fields = json_format.MessageToDict(
+        content, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    return dict(_flatten(fields, ""))
+
+
+def _flatten(value: object, path: str) -> Iterator[tuple[str, str]]:
+    match value:
+        case dict():
+            for key, item in value.items():
+                yield from _flatten(item, f"{path}.{key}" if path else str(key))
+        case list():
+            for position, item in enumerate(value):
+                yield from _flatten(item, f"{path}[{_item_name(item, position)}]")
+        case _:
+            yield path, orjson.dumps(value).decode()
+
+
+def _item_name(item: object, position: int) -> str:
+    if isinstance(item, dict):
+        for key in _ITEM_NAMES:
+            if item.get(key):
+                return str(item[key])
+    return str(position)

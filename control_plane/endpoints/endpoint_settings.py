@@ -1,0 +1,132 @@
+"""Use cases that change an endpoint without a new version: tags, limits, gateway, notifications.
+
+Before: `endpoint_servicer`. After: `usage_rules`, `validation`, `store`. Beside: `endpoints`.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+
+from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
+from modelserving.v1.endpoint_pb2 import EmailNotifications, EndpointTag, RateLimit
+
+from control_plane.endpoints.endpoint_lookup import lock_endpoint, read_endpoint
+from control_plane.endpoints.endpoints import Rollout
+from control_plane.endpoints.usage_rules import (
+    build_ai_gateway,
+    build_notifications,
+    build_rate_limits,
+    check_gateway_change,
+)
+from control_plane.endpoints.validation import check_tags
+from control_plane.errors import InvalidParameter
+from control_plane.principal import Principal
+from control_plane.store import endpoint_changes
+from control_plane.store.database import Database
+from control_plane.store.endpoint_store import EndpointRecord
+
+
+class EndpointSettings:
+    """Reads and replaces the settings of endpoints, also during an update."""
+
+    def __init__(self, database: Database, rollout: Rollout) -> None:
+        self._database = database
+        self._rollout = rollout
+
+    async def patch_tags(
+        self,
+        principal: Principal,
+        name: str,
+        added: Sequence[EndpointTag],
+        deleted: Collection[str],
+    ) -> list[EndpointTag]:
+        """Delete and add tags, and return all of them.
+
+        Raises:
+            NotFound: There is no such endpoint.
+            InvalidParameter: A tag is malformed, or there would be too many.
+        """
+        async with self._database.write() as transaction:
+            record = await lock_endpoint(transaction, principal, name)
+            tags = _patch(record.tags, added, deleted)
+            await endpoint_changes.set_tags(transaction, record.id, tags)
+        return tags
+
+    async def get_rate_limits(self, principal: Principal, name: str) -> list[RateLimit]:
+        """Return the deprecated rate limits.
+
+        Raises:
+            NotFound: There is no such endpoint.
+        """
+        return (await read_endpoint(self._database, principal, name)).rate_limits
+
+    async def put_rate_limits(
+        self, principal: Principal, name: str, given: Iterable[RateLimit]
+    ) -> list[RateLimit]:
+        """Replace the deprecated rate limits and return them.
+
+        Raises:
+            NotFound: There is no such endpoint.
+            InvalidParameter: A limit is wrong.
+        """
+        limits = build_rate_limits(given)
+        async with self._database.write() as transaction:
+            record = await lock_endpoint(transaction, principal, name)
+            revision = await endpoint_changes.set_rate_limits(transaction, record.id, limits)
+        await self._rollout.wait_applied(revision)
+        return limits
+
+    async def get_ai_gateway(self, principal: Principal, name: str) -> AiGatewayConfig:
+        """Return the AI Gateway settings.
+
+        Raises:
+            NotFound: There is no such endpoint.
+        """
+        return (
+            await read_endpoint(self._database, principal, name)
+        ).ai_gateway or AiGatewayConfig()
+
+    async def put_ai_gateway(
+        self, principal: Principal, name: str, given: AiGatewayConfig
+    ) -> AiGatewayConfig:
+        """Replace the AI Gateway settings and return them.
+
+        Raises:
+            NotFound: There is no such endpoint.
+            InvalidParameter: A setting is wrong.
+        """
+        gateway = build_ai_gateway(given, name)
+        async with self._database.write() as transaction:
+            record = await lock_endpoint(transaction, principal, name)
+            check_gateway_change(record.ai_gateway, gateway)
+            revision = await endpoint_changes.set_ai_gateway(transaction, record.id, gateway)
+        await self._rollout.wait_applied(revision)
+        return gateway or AiGatewayConfig()
+
+    async def patch_notifications(
+        self, principal: Principal, name: str, given: EmailNotifications | None
+    ) -> EndpointRecord:
+        """Replace the addresses told about updates; None leaves them as they are.
+
+        Raises:
+            NotFound: There is no such endpoint.
+            InvalidParameter: An address is empty.
+        """
+        async with self._database.write() as transaction:
+            record = await lock_endpoint(transaction, principal, name)
+            if given is not None:
+                addresses = build_notifications(given)
+                await endpoint_changes.set_email_notifications(transaction, record.id, addresses)
+        return await read_endpoint(self._database, principal, name)
+
+
+def _patch(
+    tags: Iterable[EndpointTag], added: Sequence[EndpointTag], deleted: Collection[str]
+) -> list[EndpointTag]:
+    check_tags(added)
+    if both := [tag.key for tag in added if tag.key in deleted]:
+        raise InvalidParameter(
+            f"Tags are both added and deleted: {', '.join(both)}; name each in one list only."
+        )
+    kept = {tag.key: tag for tag in tags if tag.key not in deleted}
+    patched = list((kept | {tag.key: tag for tag in added}).values())
+    check_tags(patched)
+    return patched

@@ -1,0 +1,101 @@
+"""The metrics of an endpoint as Prometheus or OpenMetrics text.
+
+Before: `endpoint_servicer`. After: `endpoint_metrics` (what is printed). Names without `modelplane`
+are those of the mirrored API, with its meaning: what ends in `_total` is of the last minute.
+"""
+
+from collections.abc import Iterator
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from adapters.latency import LATENCY_BOUNDS_MS
+from control_plane.endpoints.endpoint_metrics import MetricsView
+from control_plane.endpoints.endpoint_totals import EntityTotals, Recent
+
+_LABELS = ("endpoint_name", "served_model_name")
+
+
+def build_metrics_text(view: MetricsView, accept: str) -> tuple[str, bytes]:
+    """Return the content type and the text that suits an `Accept` header."""
+    encode, content_type = choose_encoder(accept)
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_View(view))
+    return content_type, encode(registry)
+
+
+class _View(Collector):
+    """Gives what is printed to prometheus_client."""
+
+    def __init__(self, view: MetricsView) -> None:
+        self._view = view
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._last_minute()
+        yield self._latency()
+        yield from self._counters()
+        in_flight = GaugeMetricFamily(
+            "modelplane_endpoint_requests_in_flight",
+            "Queries being answered.",
+            labels=_LABELS[:1],
+        )
+        in_flight.add_metric((self._view.endpoint,), self._view.in_flight)
+        yield in_flight
+
+    def _entities(self) -> Iterator[tuple[tuple[str, str], EntityTotals]]:
+        for name, totals in sorted(self._view.entities.items()):
+            yield (self._view.endpoint, name), totals
+
+    def _last_minute(self) -> Iterator[Metric]:
+        minute = self._view.last_minute
+        count = GaugeMetricFamily(
+            "request_count_total", "Calls that ended in the last minute.", labels=_LABELS
+        )
+        client_errors = GaugeMetricFamily(
+            "request_4xx_count_total", "Calls refused in the last minute (4xx).", labels=_LABELS
+        )
+        server_errors = GaugeMetricFamily(
+            "request_5xx_count_total", "Calls that failed in the last minute (5xx).", labels=_LABELS
+        )
+        for labels, _ in self._entities():
+            recent = minute.get(labels[1], Recent())
+            count.add_metric(labels, recent.requests)
+            client_errors.add_metric(labels, recent.client_errors)
+            server_errors.add_metric(labels, recent.server_errors)
+        return iter((count, client_errors, server_errors))
+
+    def _latency(self) -> Metric:
+        latency = HistogramMetricFamily(
+            "request_latency_ms", "Duration of calls, milliseconds.", labels=_LABELS
+        )
+        bounds = [*(str(float(bound)) for bound in LATENCY_BOUNDS_MS), "+Inf"]
+        for labels, totals in self._entities():
+            buckets = list(zip(bounds, accumulate(totals.latency), strict=True))
+            latency.add_metric(labels, buckets, totals.latency_sum_ms)
+        return latency
+
+    def _counters(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "modelplane_endpoint_requests",
+            "Calls that ended, by the HTTP status that the caller saw.",
+            labels=(*_LABELS, "status"),
+        )
+        tokens = CounterMetricFamily(
+            "modelplane_endpoint_tokens",
+            "Tokens used: of prompts (input) and of answers (output).",
+            labels=(*_LABELS, "direction"),
+        )
+        for labels, totals in self._entities():
+            for status, calls in sorted(totals.requests.items()):
+                requests.add_metric((*labels, status), calls)
+            tokens.add_metric((*labels, "input"), totals.input_tokens)
+            tokens.add_metric((*labels, "output"), totals.output_tokens)
+        return iter((requests, tokens))

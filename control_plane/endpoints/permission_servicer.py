@@ -1,0 +1,126 @@
+"""RPC shell of permissions: unpack, call `endpoint_permissions`, pack."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import grpc
+from modelserving.v1 import permission_service_pb2 as pb
+from modelserving.v1.permission_service_pb2_grpc import PermissionServiceServicer
+
+from control_plane.endpoints.endpoint_permissions import Access, EndpointPermissions, GrantInput
+from control_plane.errors import InvalidParameter
+from control_plane.identity.authentication import current_principal
+from control_plane.principal import Level
+from control_plane.store.grantee_store import GranteeKind
+
+OBJECT_TYPE = "serving-endpoints"
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+_DESCRIPTIONS: Mapping[Level, str] = {
+    Level.CAN_VIEW: "Can read the endpoint",
+    Level.CAN_QUERY: "Can read and query the endpoint",
+    Level.CAN_MANAGE: "Can read, query, change and delete the endpoint, and grant permissions",
+}
+_FIELDS: Mapping[GranteeKind, str] = {
+    GranteeKind.USER: "user_name",
+    GranteeKind.GROUP: "group_name",
+    GranteeKind.SERVICE_PRINCIPAL: "service_principal_name",
+}
+
+
+class PermissionServicer(PermissionServiceServicer):
+    """Answers the calls under `/api/2.0/permissions`."""
+
+    def __init__(self, permissions: EndpointPermissions) -> None:
+        self._permissions = permissions
+
+    async def GetPermissions(
+        self, request: pb.GetPermissionsRequest, context: _Context
+    ) -> pb.ObjectPermissions:
+        """Read who may do what."""
+        _check_type(request.request_object_type)
+        endpoint_id = request.request_object_id
+        return _pack(endpoint_id, await self._permissions.get(current_principal.get(), endpoint_id))
+
+    async def SetPermissions(
+        self, request: pb.SetPermissionsRequest, context: _Context
+    ) -> pb.ObjectPermissions:
+        """Replace the direct permissions."""
+        _check_type(request.request_object_type)
+        endpoint_id, given = request.request_object_id, _unpack(request.access_control_list)
+        access = await self._permissions.replace(current_principal.get(), endpoint_id, given)
+        return _pack(endpoint_id, access)
+
+    async def UpdatePermissions(
+        self, request: pb.UpdatePermissionsRequest, context: _Context
+    ) -> pb.ObjectPermissions:
+        """Grant permissions."""
+        _check_type(request.request_object_type)
+        endpoint_id, given = request.request_object_id, _unpack(request.access_control_list)
+        access = await self._permissions.merge(current_principal.get(), endpoint_id, given)
+        return _pack(endpoint_id, access)
+
+    async def GetPermissionLevels(
+        self, request: pb.GetPermissionLevelsRequest, context: _Context
+    ) -> pb.GetPermissionLevelsResponse:
+        """List the levels that can be granted."""
+        _check_type(request.request_object_type)
+        await self._permissions.check_visible(current_principal.get(), request.request_object_id)
+        return pb.GetPermissionLevelsResponse(
+            permission_levels=[
+                pb.PermissionsDescription(permission_level=level.name, description=description)
+                for level, description in _DESCRIPTIONS.items()
+            ]
+        )
+
+
+def _check_type(object_type: str) -> None:
+    if object_type != OBJECT_TYPE:
+        raise InvalidParameter(
+            f"Objects of type '{object_type[:100]}' have no permissions here; only {OBJECT_TYPE} "
+            "have."
+        )
+
+
+def _unpack(entries: Iterable[pb.AccessControlRequest]) -> list[GrantInput]:
+    return [_unpack_one(place, entry) for place, entry in enumerate(entries)]
+
+
+def _unpack_one(place: int, entry: pb.AccessControlRequest) -> GrantInput:
+    names = {
+        kind: getattr(entry, field) for kind, field in _FIELDS.items() if getattr(entry, field)
+    }
+    if len(names) != 1:
+        raise InvalidParameter(
+            f"access_control_list[{place}] must have exactly one of {', '.join(_FIELDS.values())}."
+        )
+    ((kind, name),) = names.items()
+    if entry.permission_level not in {level.name for level in _DESCRIPTIONS}:
+        raise InvalidParameter(
+            f"access_control_list[{place}].permission_level is '{entry.permission_level[:100]}'; "
+            f"use one of {', '.join(level.name for level in _DESCRIPTIONS)}."
+        )
+    return GrantInput(kind, name, Level[entry.permission_level])
+
+
+def _pack(endpoint_id: str, access: Sequence[Access]) -> pb.ObjectPermissions:
+    return pb.ObjectPermissions(
+        object_id=f"/{OBJECT_TYPE}/{endpoint_id}",
+        object_type="serving-endpoint",
+        access_control_list=[_pack_one(item) for item in access],
+    )
+
+
+def _pack_one(access: Access) -> pb.AccessControlResponse:
+    entry = pb.AccessControlResponse(display_name=access.grantee.display_name or None)
+    setattr(entry, _FIELDS[access.grantee.kind], access.grantee.name)
+    if access.granted:
+        entry.all_permissions.add(permission_level=access.granted.name)
+    if access.inherited:
+        entry.all_permissions.add(
+            permission_level=access.inherited.name,
+            inherited=True,
+            inherited_from_object=[f"/{OBJECT_TYPE}/"],
+        )
+    return entry

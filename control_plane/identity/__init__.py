@@ -1,0 +1,1 @@
+"""Who calls: users, service principals, groups, their tokens, and outside issuers."""

@@ -1,0 +1,78 @@
+"""Who is calling? From the `authorization` metadata to a principal.
+
+Before: `interceptor`. After: `issuers`, `store.token_store`, `store.principal_store`.
+"""
+
+from contextvars import ContextVar
+
+from adapters.jwt.tokens import TokenRefused, looks_like_jwt
+from adapters.jwt.verifier import VerifiedToken
+from adapters.rpc.authorization import digest, parse_token
+from control_plane.clock import Clock
+from control_plane.errors import Unauthenticated
+from control_plane.identity.issuers import KnownIssuers
+from control_plane.principal import Principal
+from control_plane.store.database import Database
+from control_plane.store.principal_store import find_principal, load_principals
+from control_plane.store.token_store import find_token
+
+# Principal of the RPC that runs in this context; set by the interceptor.
+current_principal: ContextVar[Principal] = ContextVar("current_principal")
+
+
+class Authenticator:
+    """Knows principals by their tokens."""
+
+    def __init__(
+        self, database: Database, clock: Clock, issuers: KnownIssuers | None = None
+    ) -> None:
+        """Keep the collaborators.
+
+        Args:
+            database: Where principals and access tokens are.
+            clock: The time.
+            issuers: Verifies JWTs; None: none is accepted.
+        """
+        self._database = database
+        self._clock = clock
+        self._issuers = issuers
+
+    async def authenticate(self, authorization: str | None) -> Principal:
+        """Return the principal that an `Authorization` header stands for.
+
+        Raises:
+            Unauthenticated: There is no token in it, or an unknown or expired one, or the principal
+                is not active.
+        """
+        token = parse_token(authorization)
+        if token is None:
+            raise Unauthenticated("No access token; send it as 'Authorization: Bearer <token>'.")
+        unknown = "The access token is unknown; check it or ask for a new one."
+        if self._issuers is not None and looks_like_jwt(token):
+            try:
+                return await self._bearer(self._issuers.verify(token, digest(token)))
+            except TokenRefused as error:
+                # An admin token may hold points too.
+                unknown = f"The token is not valid: {error}."
+        return await self._owner(digest(token), unknown)
+
+    async def _bearer(self, verified: VerifiedToken) -> Principal:
+        async with self._database.read() as session:
+            found = await find_principal(session, verified.principal_name)
+        if found is None or not found.active:
+            raise Unauthenticated("The token's owner is not active; ask an administrator.")
+        if verified.issued_at < found.tokens_valid_from:
+            raise Unauthenticated("The token has been revoked; log in again.")
+        return found.principal
+
+    async def _owner(self, token_digest: bytes, unknown: str) -> Principal:
+        async with self._database.read() as session:
+            stored = await find_token(session, token_digest)
+            owners = await load_principals(session, [stored.principal_id] if stored else [])
+        if stored is None:
+            raise Unauthenticated(unknown)
+        if stored.expiry_ms is not None and stored.expiry_ms <= self._clock():
+            raise Unauthenticated("The access token has expired; ask for a new one.")
+        if not owners or not owners[0].active:
+            raise Unauthenticated("The access token's owner is not active; ask an administrator.")
+        return owners[0].principal

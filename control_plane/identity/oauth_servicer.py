@@ -1,0 +1,74 @@
+"""RPC shell of logging in: unpack, call `oauth`, pack.
+
+Its calls come without an access token; `interceptor` lets them through.
+"""
+
+from typing import Any
+
+import grpc
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+from modelserving.v1 import oauth_service_pb2 as pb
+from modelserving.v1.oauth_service_pb2_grpc import OAuthServiceServicer
+
+from adapters.jwt.keys import EDDSA
+from adapters.jwt.tokens import encode
+from adapters.rpc.metadata import AUTHORIZATION, ORIGIN, as_mapping
+from control_plane.errors import LoginUnavailable, StoreUnavailable
+from control_plane.identity.oauth import CLIENT_CREDENTIALS, SCOPE, OAuth, parse_login
+from control_plane.identity.signing import TOKEN_SECONDS
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class OAuthServicer(OAuthServiceServicer):
+    """Answers the calls under `/oidc`."""
+
+    def __init__(self, oauth: OAuth) -> None:
+        self._oauth = oauth
+
+    async def IssueToken(
+        self, request: pb.IssueTokenRequest, context: _Context
+    ) -> pb.IssueTokenResponse:
+        """Issue a token."""
+        authorization = as_mapping(context.invocation_metadata()).get(AUTHORIZATION)
+        login = parse_login(request.form.content_type, request.form.data, authorization)
+        try:
+            token = await self._oauth.issue(login)
+        except StoreUnavailable as error:
+            raise LoginUnavailable(str(error)) from error
+        return pb.IssueTokenResponse(
+            access_token=token,
+            token_type="Bearer",  # noqa: S106 - no password
+            expires_in=TOKEN_SECONDS,
+            scope=SCOPE,
+        )
+
+    async def GetAuthorizationServer(
+        self, request: pb.GetAuthorizationServerRequest, context: _Context
+    ) -> pb.AuthorizationServer:
+        """Tell where and how tokens are issued."""
+        # Envoy says under which address the client reached it.
+        origin = as_mapping(context.invocation_metadata()).get(ORIGIN, "")
+        return pb.AuthorizationServer(
+            issuer=(await self._oauth.public_keys()).issuer,
+            token_endpoint=f"{origin}/oidc/v1/token",
+            jwks_uri=f"{origin}/oidc/jwks",
+            grant_types_supported=[CLIENT_CREDENTIALS],
+            token_endpoint_auth_methods_supported=["client_secret_basic", "client_secret_post"],
+            scopes_supported=[SCOPE],
+        )
+
+    async def GetJsonWebKeySet(
+        self, request: pb.GetJsonWebKeySetRequest, context: _Context
+    ) -> pb.JsonWebKeySet:
+        """Tell the keys that tokens are signed with."""
+        keys = (await self._oauth.public_keys()).keys
+        return pb.JsonWebKeySet(keys=[_key(key_id, der) for key_id, der in keys.items()])
+
+
+def _key(key_id: str, der: bytes) -> pb.JsonWebKey:
+    public = load_der_public_key(der)
+    assert isinstance(public, ed25519.Ed25519PublicKey)  # noqa: S101 - made by `signing`
+    x = encode(public.public_bytes_raw())
+    return pb.JsonWebKey(kty="OKP", crv="Ed25519", x=x, kid=key_id, alg=EDDSA, use="sig")

@@ -1,0 +1,1 @@
+"""Quota that workers lease."""

@@ -1,0 +1,1 @@
+"""Secrets: kept in scopes, sealed at rest, referred to by configurations."""

@@ -1,0 +1,305 @@
+"""Credentials inside a configuration: found by reflection, sealed at rest, resolved for workers.
+
+A credential is a pair of string fields F and F_plaintext anywhere inside an external model. F
+refers to a stored secret; F_plaintext is the value, which is taken out of the configuration before
+it is stored and sealed beside it. An environment variable of a hosted model may be a reference too.
+
+Before: `endpoints`, `references`, `snapshots.builder`. After: `encryption`, `store.secret_store`.
+"""
+
+import logging
+import re
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TypeAlias
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+from modelserving.v1.endpoint_pb2 import EndpointConfig
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from adapters.telemetry import log_fields
+from control_plane.errors import InvalidParameter
+from control_plane.secrets.encryption import SealBroken, Sealer
+from control_plane.store import secret_store
+from control_plane.store.sealed_store import credential_place, secret_place
+from control_plane.store.secret_store import SecretName
+
+_log = logging.getLogger(__name__)
+
+PLAINTEXT = "_plaintext"
+_REFERENCE = re.compile(r"\{\{secrets/([A-Za-z0-9_.-]{1,128})/([A-Za-z0-9_.-]{1,128})\}\}")
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialSlot:
+    """One credential of a configuration, which the setters change in place."""
+
+    entity: str
+    # Where it is inside the external model, for example `openai_config.openai_api_key`.
+    name: str
+    # Not in the repr: it may hold a secret.
+    message: Message = field(repr=False)
+    # Name of the field F.
+    field_name: str
+
+    @property
+    def path(self) -> str:
+        """Key of the sealed value."""
+        return f"{self.entity}/{self.name}{PLAINTEXT}"
+
+    @property
+    def reference(self) -> str:
+        """The reference; empty when there is none."""
+        return str(getattr(self.message, self.field_name))
+
+    @property
+    def plaintext(self) -> str:
+        """The value itself; empty when there is none."""
+        return str(getattr(self.message, self.field_name + PLAINTEXT))
+
+    def take_plaintext(self) -> str:
+        """Remove the value and return it."""
+        value = self.plaintext
+        self.message.ClearField(self.field_name + PLAINTEXT)
+        return value
+
+    def resolve(self, value: str) -> None:
+        """Put the value in, in place of a reference."""
+        self.message.ClearField(self.field_name)
+        setattr(self.message, self.field_name + PLAINTEXT, value)
+
+
+@dataclass(frozen=True, slots=True)
+class VariableSlot:
+    """An environment variable whose value is a reference."""
+
+    entity: str
+    variable: str
+    # Not in the repr: other variables may hold secrets.
+    variables: MutableMapping[str, str] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """Where it is inside the served entity."""
+        return f"environment_vars.{self.variable}"
+
+    @property
+    def path(self) -> str:
+        """Key of a sealed value; a variable never has one."""
+        return f"{self.entity}/{self.name}"
+
+    @property
+    def reference(self) -> str:
+        """The reference."""
+        return self.variables[self.variable]
+
+    def resolve(self, value: str) -> None:
+        """Put the value in, in place of the reference."""
+        self.variables[self.variable] = value
+
+
+Slot: TypeAlias = CredentialSlot | VariableSlot
+
+
+def find_slots(config: EndpointConfig) -> Iterator[Slot]:
+    """Yield every slot in `config` that may hold a reference, filled or not."""
+    yield from find_credentials(config)
+    for entity in config.served_entities:
+        for variable, value in sorted(entity.environment_vars.items()):
+            if parse_reference(value):
+                yield VariableSlot(entity.name, variable, entity.environment_vars)
+
+
+def find_credentials(config: EndpointConfig) -> Iterator[CredentialSlot]:
+    """Yield every credential slot of the external models in `config`, filled or not."""
+    for entity in config.served_entities:
+        if entity.HasField("external_model"):
+            yield from _slots_in(entity.external_model, entity.name, "")
+
+
+def credential_fields(message: Message) -> Sequence[str]:
+    """Return the names of the credential fields F that the message has itself."""
+    return _shape(message.DESCRIPTOR)[0]
+
+
+def take_plaintexts(config: EndpointConfig) -> dict[str, str]:
+    """Remove every plaintext credential from `config` and return them by path."""
+    taken = {slot.path: slot.take_plaintext() for slot in find_credentials(config)}
+    return {path: value for path, value in taken.items() if value}
+
+
+def reference_to(name: SecretName) -> str:
+    """Return the reference to a secret."""
+    return f"{{{{secrets/{name[0]}/{name[1]}}}}}"
+
+
+def parse_reference(text: str) -> SecretName | None:
+    """Return scope and key of a reference; None when `text` is none."""
+    match = _REFERENCE.fullmatch(text.strip())
+    return (match[1], match[2]) if match else None
+
+
+def find_references(config: EndpointConfig) -> dict[SecretName, Slot]:
+    """Return the secrets that `config` refers to, each with a slot that does.
+
+    Raises:
+        InvalidParameter: A field for a reference holds something else. The message does not repeat
+            it, since it may be a secret in the wrong place.
+    """
+    references: dict[SecretName, Slot] = {}
+    for slot in find_slots(config):
+        if not slot.reference:
+            continue
+        name = parse_reference(slot.reference)
+        if name is None:
+            raise InvalidParameter(
+                f"Served entity '{slot.entity}': {slot.name} must be a reference of the form "
+                f"{{{{secrets/scope/key}}}}; to give the value itself, use {slot.name}{PLAINTEXT}."
+            )
+        references[name] = slot
+    return references
+
+
+class CredentialVault:
+    """Seals the credentials of a version, and opens them again to copy them to another."""
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+
+    async def seal(
+        self, endpoint_id: str, version: int, plaintexts: Mapping[str, str]
+    ) -> dict[str, bytes]:
+        """Return `plaintexts`, by path, sealed for this version of this endpoint.
+
+        Raises:
+            StoreUnavailable: The master key is kept elsewhere, and that does not answer.
+        """
+        return {
+            path: await self._sealer.seal(
+                value.encode(), credential_place(endpoint_id, version, path)
+            )
+            for path, value in plaintexts.items()
+        }
+
+    async def open(self, session: AsyncSession, endpoint_id: str, version: int) -> dict[str, str]:
+        """Return the credentials of a stored version by path.
+
+        Raises:
+            SealBroken: They were sealed with another master key.
+        """
+        found = await secret_store.load_credentials(session, [(endpoint_id, version)])
+        return {
+            path: (
+                await self._sealer.open(sealed, credential_place(endpoint_id, version, path))
+            ).decode()
+            for path, sealed in found.get((endpoint_id, version), {}).items()
+        }
+
+
+class CredentialResolver:
+    """Fills in the credentials of configurations for workers."""
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+
+    async def resolve(
+        self, session: AsyncSession, endpoint_id: str, version: int, config: EndpointConfig
+    ) -> EndpointConfig:
+        """Return a copy of `config` with every credential in its plaintext field.
+
+        A reference whose secret is gone is left as it is.
+        """
+        return (await self.resolve_all(session, [(endpoint_id, version, config)]))[0]
+
+    async def resolve_all(
+        self, session: AsyncSession, configs: Sequence[tuple[str, int, EndpointConfig]]
+    ) -> list[EndpointConfig]:
+        """Resolve many configurations with two queries, opening each secret once."""
+        copies = [_copy(config) for _, _, config in configs]
+        slots = [list(find_slots(config)) for config in copies]
+        secrets = await self._open_secrets(session, slots)
+        credentials = await self._open_credentials(session, configs)
+        for (endpoint_id, version, _), of_config in zip(configs, slots, strict=True):
+            given = credentials.get((endpoint_id, version), {})
+            for slot in of_config:
+                if slot.path in given:
+                    value = given[slot.path]
+                else:
+                    name = parse_reference(slot.reference)
+                    value = secrets.get(name) if name else None
+                if value is not None:
+                    slot.resolve(value)
+        return copies
+
+    async def _open_secrets(
+        self, session: AsyncSession, slots: Sequence[Sequence[Slot]]
+    ) -> dict[SecretName, str | None]:
+        references = {slot.reference for of_config in slots for slot in of_config}
+        names = {name for text in references if (name := parse_reference(text))}
+        stored = await secret_store.load_secrets(session, names)
+        known = list(names & stored.keys())
+        values = await self._open([(stored[name], secret_place(name)) for name in known])
+        return dict(zip(known, values, strict=True))
+
+    async def _open_credentials(
+        self, session: AsyncSession, configs: Sequence[tuple[str, int, EndpointConfig]]
+    ) -> dict[tuple[str, int], dict[str, str | None]]:
+        versions = {(endpoint_id, version) for endpoint_id, version, _ in configs}
+        stored = await secret_store.load_credentials(session, versions)
+        rows = [
+            (version, path, sealed)
+            for version in versions & stored.keys()
+            for path, sealed in stored[version].items()
+        ]
+        values = await self._open(
+            [(sealed, credential_place(*version, path)) for version, path, sealed in rows]
+        )
+        opened: dict[tuple[str, int], dict[str, str | None]] = {}
+        for (version, path, _), value in zip(rows, values, strict=True):
+            opened.setdefault(version, {})[path] = value
+        return opened
+
+    async def _open(self, sealed: Sequence[tuple[bytes, bytes]]) -> list[str | None]:
+        # One secret that cannot be opened must not keep all other endpoints from the workers.
+        opened = await self._sealer.open_all(sealed)
+        return [_text(value, place) for value, (_, place) in zip(opened, sealed, strict=True)]
+
+
+def _text(value: bytes | SealBroken, place: bytes) -> str | None:
+    try:
+        if isinstance(value, SealBroken):
+            raise value
+        return value.decode()
+    except (SealBroken, UnicodeDecodeError) as error:
+        fields = {"place": place.decode(), "reason": type(error).__name__}
+        _log.error("cannot open a credential", extra=log_fields(**fields))
+        return None
+
+
+def _copy(config: EndpointConfig) -> EndpointConfig:
+    copy = EndpointConfig()
+    copy.CopyFrom(config)
+    return copy
+
+
+def _slots_in(message: Message, entity: str, prefix: str) -> Iterator[CredentialSlot]:
+    names, children = _shape(message.DESCRIPTOR)
+    for name in names:
+        yield CredentialSlot(entity, prefix + name, message, name)
+    for child in children:
+        if message.HasField(child):
+            yield from _slots_in(getattr(message, child), entity, f"{prefix}{child}.")
+
+
+@lru_cache
+def _shape(descriptor: Descriptor) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    fields = descriptor.fields_by_name
+    names = tuple(name for name in fields if name + PLAINTEXT in fields)
+    children = tuple(
+        name
+        for name, child in fields.items()
+        if child.type == FieldDescriptor.TYPE_MESSAGE and not child.is_repeated
+    )
+    return names, children

@@ -1,0 +1,59 @@
+"""Which endpoints use a secret, telling their workers of a change, and guarding new scopes.
+
+Before: `secrets`, `secret_sync`. After: `credentials`, `store.endpoint_store`.
+"""
+
+from control_plane.errors import InvalidParameter
+from control_plane.secrets.credentials import find_references, reference_to
+from control_plane.store import endpoint_store
+from control_plane.store.database import Transaction
+from control_plane.store.endpoint_store import StoredEndpoint
+from control_plane.store.tables import EventKind
+
+
+async def revise_users(transaction: Transaction, scope: str, key: str | None) -> int | None:
+    """Record a change of every endpoint that uses the secret (None: any of the scope).
+
+    Returns the last revision; None when no endpoint uses it.
+    """
+    # An endpoint whose transaction read the old value has committed by now, or will read the new.
+    await transaction.hold_revisions()
+    revision = None
+    for endpoint in await _find_users(transaction, scope, key):
+        revision = await transaction.revise(EventKind.ENDPOINT, endpoint.id)
+    return revision
+
+
+async def require_unused(transaction: Transaction, scope: str) -> None:
+    """Check that no endpoint refers to a scope which is being made.
+
+    What does was checked against the list of a scope that was called the same and is gone. With
+    the secrets of the new one, its maker could have them sent to any address.
+
+    Raises:
+        InvalidParameter: One does.
+    """
+    await transaction.hold_revisions()
+    if await _find_users(transaction, scope, None):
+        raise InvalidParameter(
+            f"An endpoint still refers to scope '{scope}', which was deleted, and would get the "
+            "secrets of the new one; delete the endpoint or take the reference out of its "
+            "configuration first, or choose another name."
+        )
+
+
+async def _find_users(
+    transaction: Transaction, scope: str, key: str | None
+) -> list[StoredEndpoint]:
+    start = reference_to((scope, key or "")).removesuffix("" if key else "}}")
+    found = await endpoint_store.find_users_of(transaction.session, start)
+    return [endpoint for endpoint in found if _uses(endpoint, scope, key)]
+
+
+def _uses(endpoint: StoredEndpoint, scope: str, key: str | None) -> bool:
+    return any(
+        used[0] == scope and key in (None, used[1])
+        for version in (endpoint.active, endpoint.pending)
+        if version is not None
+        for used in find_references(version[1])
+    )

@@ -1,0 +1,1 @@
+"""The usage ledger: what workers ship, kept once and told."""

@@ -1,0 +1,75 @@
+"""What is printed, read back with the parsers of Prometheus."""
+
+import pytest
+from prometheus_client import Metric
+from prometheus_client.openmetrics import parser as openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+from control_plane.endpoints.endpoint_metrics import MetricsView
+from control_plane.endpoints.endpoint_totals import Totals
+from control_plane.endpoints.metrics_text import build_metrics_text
+from tests.control_plane.endpoints.test_endpoint_totals import NOW, report
+
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+
+@pytest.fixture
+def view() -> MetricsView:
+    totals = Totals()
+    totals.add("a", 1, report(4, _200=3, _429=2, _502=1), NOW)
+    return MetricsView("chat", totals.entities, totals.last_minute(NOW), totals.in_flight(NOW))
+
+
+def parse(text: bytes) -> dict[str, Metric]:
+    return {family.name: family for family in text_string_to_metric_families(text.decode())}
+
+
+def values(metric: Metric) -> list[float]:
+    return [sample.value for sample in metric.samples]
+
+
+def test_prometheus_reads_what_is_printed(view: MetricsView) -> None:
+    content_type, text = build_metrics_text(view, "text/plain")
+    assert content_type.startswith("text/plain; version=0.0.4")
+    families = parse(text)
+    own = {"endpoint_name": "chat", "served_model_name": "gpt"}
+    minute = ("request_count_total", "request_4xx_count_total", "request_5xx_count_total")
+    for name, value in zip(minute, (6, 2, 1), strict=True):
+        assert families[name].type == "gauge"
+        [sample] = families[name].samples
+        assert (sample.value, sample.labels) == (value, own)
+    latency = families["request_latency_ms"]
+    assert latency.type == "histogram"
+    samples = {
+        (item.name.rpartition("_")[2], item.labels.get("le")): item.value
+        for item in latency.samples
+    }
+    assert samples["bucket", "5.0"] == 0
+    assert samples["bucket", "10.0"] == samples["bucket", "+Inf"] == 6
+    assert (samples["count", None], samples["sum", None]) == (6, 42.0)
+    requests = families["modelplane_endpoint_requests"]
+    assert requests.type == "counter"
+    assert {item.labels["status"]: item.value for item in requests.samples} == {
+        "200": 3,
+        "429": 2,
+        "502": 1,
+    }
+    assert values(families["modelplane_endpoint_tokens"]) == [60, 6]
+    assert values(families["modelplane_endpoint_requests_in_flight"]) == [4]
+
+
+def test_openmetrics_is_given_to_those_who_ask_for_it(view: MetricsView) -> None:
+    content_type, text = build_metrics_text(view, OPENMETRICS)
+    assert content_type.startswith("application/openmetrics-text; version=1.0.0")
+    assert text.endswith(b"# EOF\n")
+    read = openmetrics.text_string_to_metric_families(text.decode())  # type: ignore[no-untyped-call]
+    families = {family.name: family for family in read}
+    assert values(families["request_count_total"]) == [6]
+    assert set(families) == set(parse(build_metrics_text(view, "")[1]))
+
+
+def test_an_endpoint_without_configuration_has_metrics_too() -> None:
+    _, text = build_metrics_text(MetricsView("new", {}, {}, 0), "")
+    families = parse(text)
+    assert values(families["modelplane_endpoint_requests_in_flight"]) == [0]
+    assert values(families["request_count_total"]) == []

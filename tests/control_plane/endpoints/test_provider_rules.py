@@ -1,0 +1,200 @@
+import pytest
+from google.protobuf import json_format
+from modelserving.v1.external_model_pb2 import ExternalModel
+
+from control_plane.endpoints.provider_rules import PROVIDERS, TASKS, check_external_model
+from control_plane.errors import InvalidParameter
+
+REFERENCE = "{{secrets/scope/key}}"
+AZURE = {
+    "openai_api_base": "https://mine.openai.azure.com",
+    "openai_api_version": "2023-05-15",
+    "openai_deployment_name": "d",
+}
+ENTRA = {
+    "openai_api_type": "azuread",
+    "microsoft_entra_tenant_id": "t",
+    "microsoft_entra_client_id": "c",
+    "microsoft_entra_client_secret": REFERENCE,
+}
+AWS_KEYS = {"aws_access_key_id": REFERENCE, "aws_secret_access_key": REFERENCE}
+BEDROCK = {"aws_region": "us-east-1", "bedrock_provider": "Anthropic"}
+CUSTOM = {"custom_provider_url": "http://10.0.0.1:8000/v1/chat/completions"}
+CHAT = "llm/v1/chat"
+
+# Provider, field of its configuration, and a complete configuration.
+COMPLETE: list[tuple[str, str, dict[str, object]]] = [
+    ("openai", "openai_config", {"openai_api_key": REFERENCE}),
+    ("openai", "openai_config", {"openai_api_type": "openai", "openai_api_key_plaintext": "k"}),
+    ("openai", "openai_config", {"openai_api_type": "Azure", "openai_api_key": REFERENCE, **AZURE}),
+    ("openai", "openai_config", {**ENTRA, **AZURE}),
+    ("anthropic", "anthropic_config", {"anthropic_api_key": REFERENCE}),
+    ("cohere", "cohere_config", {"cohere_api_key": REFERENCE}),
+    ("ai21labs", "ai21labs_config", {"ai21labs_api_key": REFERENCE}),
+    ("amazon-bedrock", "amazon_bedrock_config", {**BEDROCK, **AWS_KEYS}),
+    ("amazon-bedrock", "amazon_bedrock_config", {**BEDROCK, "instance_profile_arn": "arn:x"}),
+    (
+        "google-cloud-vertex-ai",
+        "google_cloud_vertex_ai_config",
+        {"private_key": REFERENCE, "project_id": "p", "region": "r"},
+    ),
+    (
+        "databricks-model-serving",
+        "databricks_model_serving_config",
+        {"databricks_api_token": REFERENCE, "databricks_workspace_url": "https://x.example.com"},
+    ),
+    ("custom", "custom_provider_config", {**CUSTOM, "bearer_token_auth": {"token": REFERENCE}}),
+    (
+        "custom",
+        "custom_provider_config",
+        {**CUSTOM, "api_key_auth": {"key": "x-key", "value_plaintext": "v"}},
+    ),
+]
+
+
+def model(provider: str, field: str, config: dict[str, object], **rest: str) -> ExternalModel:
+    fields = {"name": "m", "provider": provider, "task": CHAT, field: config, **rest}
+    return json_format.ParseDict(fields, ExternalModel())
+
+
+def refusal(external: ExternalModel) -> str:
+    with pytest.raises(InvalidParameter) as caught:
+        check_external_model(external)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(("provider", "field", "config"), COMPLETE)
+def test_complete_configurations_pass(provider: str, field: str, config: dict[str, object]) -> None:
+    check_external_model(model(provider, field, config))
+
+
+def test_every_provider_of_the_proto_is_tested() -> None:
+    assert {provider for provider, _, _ in COMPLETE} == set(PROVIDERS)
+
+
+@pytest.mark.parametrize(("provider", "field", "config"), COMPLETE)
+def test_every_part_of_a_configuration_is_needed(
+    provider: str, field: str, config: dict[str, object]
+) -> None:
+    optional = {"openai_api_type", "instance_profile_arn"}
+    for name in config.keys() - optional:
+        left = {key: value for key, value in config.items() if key != name}
+        assert name.removesuffix("_plaintext") in refusal(model(provider, field, left))
+        if isinstance(config[name], str):
+            assert name.removesuffix("_plaintext") in refusal(
+                model(provider, field, {**config, name: ""})
+            )
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "-----BEGIN PRIVATE KEY-----",
+        "[]",
+        '"text"',
+        "{}",
+        '{"private_key": "k"}',
+        '{"private_key": "k", "client_email": ""}',
+    ],
+)
+def test_a_key_file_must_be_whole(key: str) -> None:
+    config: dict[str, object] = {"private_key_plaintext": key, "project_id": "p", "region": "r"}
+    name = "google_cloud_vertex_ai_config"
+    message = refusal(model("google-cloud-vertex-ai", name, config))
+    assert message == (
+        f"{name}.private_key_plaintext must be the whole key file, a JSON object with "
+        '"client_email" and "private_key".'
+    )
+
+
+def test_a_whole_key_file_passes() -> None:
+    key = '{"private_key": "k", "client_email": "me@example.com"}'
+    config: dict[str, object] = {"private_key_plaintext": key, "project_id": "p", "region": "r"}
+    check_external_model(model("google-cloud-vertex-ai", "google_cloud_vertex_ai_config", config))
+
+
+@pytest.mark.parametrize("name", ["name", "provider", "task"])
+def test_name_provider_and_task_are_required(name: str) -> None:
+    external = model("openai", "openai_config", {"openai_api_key": REFERENCE})
+    setattr(external, name, "")
+    assert refusal(external) == f"external_model.{name} is required; set it."
+
+
+def test_an_unknown_provider_is_told_the_known_ones() -> None:
+    message = refusal(model("palm", "openai_config", {"openai_api_key": REFERENCE}))
+    assert "'palm' is unknown" in message
+    assert all(provider in message for provider in PROVIDERS)
+
+
+def test_an_unknown_task_is_told_the_known_ones() -> None:
+    external = model("openai", "openai_config", {"openai_api_key": REFERENCE}, task="llm/v2/chat")
+    assert TASKS == (CHAT, "llm/v1/completions", "llm/v1/embeddings")
+    assert all(task in refusal(external) for task in ("llm/v2/chat", *TASKS))
+
+
+def test_a_provider_serves_only_its_tasks() -> None:
+    config: dict[str, object] = {"anthropic_api_key": REFERENCE}
+    external = model("anthropic", "anthropic_config", config, task="llm/v1/embeddings")
+    assert "'anthropic' does not serve the task 'llm/v1/embeddings'" in refusal(external)
+
+
+def test_the_configuration_is_the_provider_s_own() -> None:
+    other = model("anthropic", "openai_config", {"openai_api_key": REFERENCE})
+    assert "external_model.anthropic_config, not openai_config" in refusal(other)
+    none = ExternalModel(name="m", provider="anthropic", task=CHAT)
+    assert refusal(none).endswith("configured in external_model.anthropic_config.")
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (
+            {"openai_api_key": REFERENCE, "openai_api_key_plaintext": "sk"},
+            "Both openai_config.openai_api_key and openai_config.openai_api_key_plaintext",
+        ),
+        (
+            {
+                "openai_api_key": REFERENCE,
+                "microsoft_entra_client_secret": REFERENCE,
+                "microsoft_entra_client_secret_plaintext": "s",
+            },
+            "Both openai_config.microsoft_entra_client_secret",
+        ),
+        ({"openai_api_key": REFERENCE, "openai_api_type": "gcp"}, "'azure', 'azuread'"),
+        ({"openai_api_key": REFERENCE, "openai_api_base": "api.openai.com"}, "a whole URL"),
+        ({"openai_api_key": REFERENCE, "openai_api_base": "ftp://x"}, "a whole URL"),
+        ({"openai_api_key": REFERENCE, "openai_api_base": "https://x:port"}, "a whole URL"),
+        ({"openai_api_key": REFERENCE, "openai_api_base": "https://[x"}, "a whole URL"),
+    ],
+)
+def test_what_is_refused(config: dict[str, object], words: str) -> None:
+    assert words in refusal(model("openai", "openai_config", config))
+
+
+def test_a_value_outside_a_closed_set_is_told_the_set() -> None:
+    config: dict[str, object] = {**BEDROCK, **AWS_KEYS, "bedrock_provider": "acme"}
+    message = refusal(model("amazon-bedrock", "amazon_bedrock_config", config))
+    assert "bedrock_provider 'acme' is unknown; use one of 'anthropic'" in message
+
+
+def test_exactly_one_of_the_ways_to_authenticate() -> None:
+    both: dict[str, object] = {
+        **CUSTOM,
+        "bearer_token_auth": {"token": REFERENCE},
+        "api_key_auth": {"key": "x", "value": REFERENCE},
+    }
+    for config in (both, CUSTOM):
+        message = refusal(model("custom", "custom_provider_config", dict(config)))
+        assert "exactly one of custom_provider_config.bearer_token_auth and " in message
+
+
+@pytest.mark.parametrize(
+    ("auth", "words"),
+    [
+        ({"bearer_token_auth": {}}, "bearer_token_auth.token_plaintext"),
+        ({"api_key_auth": {"value": REFERENCE}}, "api_key_auth.key is required"),
+        ({"api_key_auth": {"key": "x"}}, "api_key_auth.value_plaintext"),
+    ],
+)
+def test_the_chosen_way_to_authenticate_is_complete(auth: dict[str, object], words: str) -> None:
+    assert words in refusal(model("custom", "custom_provider_config", {**CUSTOM, **auth}))

@@ -1,0 +1,164 @@
+"""What the control plane grants, on both databases."""
+
+import asyncio
+
+import pytest
+
+from control_plane.limits.quota import WINDOW_MS, Demand, Grant, Quota
+from control_plane.store.database import Database
+from control_plane.store.migrate import migrate
+from tests.control_plane.conftest import FakeClock
+
+KEY = b"k" * 16
+
+
+@pytest.fixture
+def quota(database: Database, clock: FakeClock) -> Quota:
+    return Quota(database, clock)
+
+
+async def lease(quota: Quota, worker: str = "w", **fields: int) -> Grant:
+    demand = Demand(KEY, **{"limit": 10, "needed": 1, **fields})
+    return (await quota.lease(worker, [demand])).grants[0]
+
+
+async def test_a_window_grants_its_limit_and_the_next_one_begins_anew(
+    quota: Quota, clock: FakeClock
+) -> None:
+    assert await lease(quota, needed=7) == Grant(7, 3)
+    assert await lease(quota, needed=7) == Grant(3, 0)
+    assert await lease(quota) == Grant(0, 0)
+    clock.now_ms += WINDOW_MS
+    assert await lease(quota, needed=7) == Grant(7, 3)
+
+
+async def test_the_answer_says_when_the_window_ends(quota: Quota, clock: FakeClock) -> None:
+    clock.now_ms = 7 * WINDOW_MS + 58_500
+    answer = await quota.lease("w", [])
+    assert (answer.window, answer.remaining_ms, answer.grants) == (7, 1_500, [])
+
+
+async def test_quota_ahead_of_need_shrinks_with_what_is_left_and_with_the_workers(
+    quota: Quota,
+) -> None:
+    assert await lease(quota, "a", limit=100, wanted=100) == Grant(50, 50)
+    assert await lease(quota, "b", limit=100, wanted=100) == Grant(12, 38)
+    assert await lease(quota, "c", limit=100, wanted=100) == Grant(6, 32)
+    assert await lease(quota, "c", limit=100, wanted=3) == Grant(3, 29)
+    # What waits is served whatever the share.
+    assert await lease(quota, "c", limit=100, needed=20, wanted=40) == Grant(20, 9)
+    assert await lease(quota, "c", limit=100, needed=0, wanted=3) == Grant(1, 8)
+
+
+async def test_workers_that_are_gone_do_not_count(quota: Quota, clock: FakeClock) -> None:
+    for worker in "abcd":
+        await lease(quota, worker)
+    clock.now_ms += WINDOW_MS
+    await lease(quota, "a")
+    clock.now_ms += WINDOW_MS
+    assert await lease(quota, "a", limit=100, wanted=100) == Grant(50, 50)
+
+
+async def test_what_is_returned_is_granted_again_but_only_in_its_window(
+    quota: Quota, clock: FakeClock
+) -> None:
+    window = clock.now_ms // WINDOW_MS
+    await lease(quota, needed=10)
+    assert await lease(quota, needed=1, returned=4, returned_window=window) == Grant(1, 3)
+    clock.now_ms += WINDOW_MS
+    assert await lease(quota, needed=10, returned=4, returned_window=window) == Grant(10, 0)
+
+
+async def test_debt_is_paid_by_this_window_and_those_after_it(
+    quota: Quota, clock: FakeClock
+) -> None:
+    await lease(quota, needed=8)
+    # 2 are paid now, 10 by the next window, 4 by the one after.
+    assert await lease(quota, debt=14 + 2) == Grant(0, 0)
+    clock.now_ms += WINDOW_MS
+    assert await lease(quota) == Grant(0, 0)
+    clock.now_ms += WINDOW_MS
+    assert await lease(quota, needed=9) == Grant(6, 0)
+    clock.now_ms += WINDOW_MS
+    assert await lease(quota, needed=9) == Grant(9, 1)
+
+
+async def test_windows_that_nobody_asked_in_pay_debt_too(quota: Quota, clock: FakeClock) -> None:
+    await lease(quota, needed=10, debt=10 + 20 + 5)
+    clock.now_ms += 3 * WINDOW_MS
+    assert await lease(quota, needed=9) == Grant(5, 0)
+
+
+async def test_what_is_returned_pays_debt_first(quota: Quota, clock: FakeClock) -> None:
+    window = clock.now_ms // WINDOW_MS
+    await lease(quota, needed=10)
+    assert await lease(quota, debt=3, returned=4, returned_window=window) == Grant(1, 0)
+
+
+async def test_a_limit_that_is_lowered_leaves_no_debt(quota: Quota, clock: FakeClock) -> None:
+    await lease(quota, limit=1000, needed=900)
+    assert await lease(quota, limit=10) == Grant(0, 0)
+    clock.now_ms += WINDOW_MS
+    assert await lease(quota, limit=10, needed=10) == Grant(10, 0)
+
+
+async def test_a_clock_that_is_set_back_opens_no_window_again(
+    quota: Quota, clock: FakeClock
+) -> None:
+    clock.now_ms = 100 * WINDOW_MS
+    await lease(quota, needed=10)
+    clock.now_ms -= 1
+    assert await lease(quota) == Grant(0, 0)
+    # Nor is one that was far ahead waited for.
+    clock.now_ms = 50 * WINDOW_MS
+    assert await lease(quota, needed=10) == Grant(10, 0)
+
+
+async def test_counters_outlive_the_process(database: Database, clock: FakeClock) -> None:
+    await lease(Quota(database, clock), needed=9)
+    assert await lease(Quota(database, clock), needed=9) == Grant(1, 0)
+
+
+async def test_old_counters_are_deleted(database: Database, quota: Quota, clock: FakeClock) -> None:
+    await quota.lease("w", [Demand(bytes([number]) * 16, 1, 1) for number in range(5)])
+    clock.now_ms += 11 * WINDOW_MS
+    await lease(quota)
+    async with database.read() as session:
+        rows = (await session.connection()).exec_driver_sql("SELECT count(*) FROM quota")
+        assert (await rows).scalar_one() == 1
+
+
+async def test_a_batch_may_be_large(quota: Quota) -> None:
+    demands = [Demand(number.to_bytes(16, "big"), 2, 1) for number in range(1_200)]
+    answer = await quota.lease("w", demands)
+    assert answer.grants == [Grant(1, 1)] * 1_200
+
+
+async def test_concurrent_leases_never_exceed_the_limit(
+    database: Database, clock: FakeClock
+) -> None:
+    replicas = [Quota(database, clock) for _ in range(3)]
+    keys = [bytes([number]) * 16 for number in range(4)]
+
+    async def ask(number: int) -> list[int]:
+        # Each in another order: locks that were taken in that order would end in a deadlock.
+        order = keys[number % 4 :] + keys[: number % 4]
+        demands = [Demand(key, 100, 3, 9) for key in order]
+        answer = await replicas[number % 3].lease(f"w{number}", demands)
+        granted = dict(zip(order, answer.grants, strict=True))
+        return [granted[key].granted for key in keys]
+
+    answers = await asyncio.gather(*(ask(number) for number in range(60)))
+    assert [sum(granted) for granted in zip(*answers, strict=True)] == [100] * 4
+
+
+async def test_replicas_share_the_time_of_postgresql(postgres_url: str) -> None:
+    database = Database(postgres_url)
+    try:
+        await migrate(database)
+        answers = [await Quota(database, None).lease("w", []) for _ in range(2)]
+    finally:
+        await database.aclose()
+    first, second = ((answer.window + 1) * WINDOW_MS - answer.remaining_ms for answer in answers)
+    assert 0 <= second - first < WINDOW_MS
+    assert all(0 < answer.remaining_ms <= WINDOW_MS for answer in answers)
