@@ -4,7 +4,7 @@ Before: `usage_intake`. After: `usage_tables`. Beside: `usage_queries`, which re
 """
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import CursorResult
 from sqlalchemy.dialects import postgresql, sqlite
@@ -15,6 +15,8 @@ from control_plane.store.database import Transaction
 from control_plane.store.tables import EndpointRow
 from control_plane.store.usage_tables import UsageJournalRow, UsageRow, UsageState
 
+# The columns of a row by name.
+UsageValues: TypeAlias = dict[str, object]
 # What an outcome says; the rest is known from the begin.
 _OUTCOME = (
     "state",
@@ -43,9 +45,9 @@ async def find_tags(session: AsyncSession, endpoint_ids: Collection[str]) -> dic
 
 
 async def put_rows(
-    transaction: Transaction, rows: Sequence[UsageRow], *, is_postgresql: bool
+    transaction: Transaction, rows: Sequence[UsageValues], *, is_postgresql: bool
 ) -> None:
-    """Store queries, each once.
+    """Store queries, each once; a row has all columns.
 
     An outcome completes a row that had none; nothing takes the place of an outcome but that of a
     query that was given up as unknown.
@@ -67,8 +69,7 @@ async def put_rows(
     )
     connection = await transaction.session.connection()
     # In one order, so that two replicas with rows in common wait for each other in turn.
-    values = [row.model_dump() for row in sorted(rows, key=lambda row: row.id)]
-    await connection.execute(upsert, values)
+    await connection.execute(upsert, sorted(rows, key=lambda row: str(row["id"])))
 
 
 async def note_journal(

@@ -5,7 +5,8 @@ Before: `usage_intake_servicer`. After: `store.usage_store`. Beside: `usage`, wh
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from uuid import NAMESPACE_OID, uuid5
 
 import orjson
@@ -16,19 +17,31 @@ from control_plane.clock import Clock
 from control_plane.errors import StoreUnavailable
 from control_plane.store.database import Database
 from control_plane.store.usage_store import (
+    UsageValues,
     close_lost,
     delete_rows_before,
     find_tags,
     note_journal,
     put_rows,
 )
-from control_plane.store.usage_tables import UsageRow, UsageState
+from control_plane.store.usage_tables import UsageState
 
 _log = logging.getLogger(__name__)
 KEY_BYTES = 16
 JOURNAL_ID_BYTES = 8
 
 
+_COUNTS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
+_NO_OUTCOME: UsageValues = {
+    "status_code": None,
+    "error": "",
+    **dict.fromkeys(_COUNTS),
+    "estimated": False,
+    "output_characters": 0,
+    "latency_ms": None,
+    "first_chunk_ms": None,
+    "attempts_json": "[]",
+}
 _DAY_MS = 86_400_000
 _SWEEP_SECONDS = 60.0
 _SWEEP_ROWS = 1_000
@@ -75,7 +88,8 @@ class UsageIntake:
             if known:
                 endpoint_ids = {entry.endpoint_id for entry in known}
                 tags = await find_tags(transaction.session, endpoint_ids)
-                rows = [_row(journal_id, entry, tags) for entry in known]
+                journal = journal_id.hex()
+                rows = [_row(journal, entry, tags) for entry in known]
                 await put_rows(transaction, rows, is_postgresql=is_postgresql)
             await note_journal(
                 transaction, journal_id.hex(), self._clock(), is_postgresql=is_postgresql
@@ -109,50 +123,56 @@ class UsageIntake:
                 deleted = await delete_rows_before(transaction, horizon, _SWEEP_ROWS)
 
 
+@lru_cache(maxsize=10_000)
 def served_entity_id(endpoint_id: str, config_version: int, name: str) -> str:
     """Return the identifier of a served entity in one version of a configuration."""
     return uuid5(NAMESPACE_OID, f"{endpoint_id}/{config_version}/{name}").hex
 
 
-def _row(journal_id: bytes, entry: UsageEntry, tags: dict[str, str]) -> UsageRow:
+def _row(journal: str, entry: UsageEntry, tags: Mapping[str, str]) -> UsageValues:
+    """Return the columns of a query: plain values, since objects of the table cost far more."""
     outcome = entry.outcome
     name = outcome.served_entity_name or entry.served_entity_name
-    row = UsageRow(
-        id=entry.key.hex(),
-        journal_id=journal_id.hex(),
-        state=_state(entry),
-        request_id=_text(entry.request_id),
-        client_request_id=_text(entry.client_request_id),
-        usage_context_json=_context(entry),
-        time_ms=entry.time_ms,
-        endpoint_id=_text(entry.endpoint_id),
-        endpoint_name=_text(entry.endpoint_name),
-        tags_json=tags.get(entry.endpoint_id, "[]"),
-        config_version=entry.config_version,
-        served_entity_id=served_entity_id(entry.endpoint_id, entry.config_version, name),
-        served_entity_name=_text(name),
-        task=_text(entry.task),
-        requester_id=_text(entry.requester_id),
-        requester=_text(entry.requester),
-        streaming=entry.streaming,
-        input_characters=entry.input_characters,
-    )
-    if row.state == UsageState.ENDED:
-        _put_outcome(row, outcome)
-    return row
+    state = _state(entry)
+    return {
+        "id": entry.key.hex(),
+        "journal_id": journal,
+        "state": state.value,
+        "request_id": _text(entry.request_id),
+        "client_request_id": _text(entry.client_request_id),
+        "usage_context_json": _context(entry),
+        "time_ms": entry.time_ms,
+        "endpoint_id": _text(entry.endpoint_id),
+        "endpoint_name": _text(entry.endpoint_name),
+        "tags_json": tags.get(entry.endpoint_id, "[]"),
+        "config_version": entry.config_version,
+        "served_entity_id": served_entity_id(entry.endpoint_id, entry.config_version, name),
+        "served_entity_name": _text(name),
+        "task": _text(entry.task),
+        "requester_id": _text(entry.requester_id),
+        "requester": _text(entry.requester),
+        "streaming": entry.streaming,
+        "input_characters": entry.input_characters,
+        **(_outcome(outcome) if state is UsageState.ENDED else _NO_OUTCOME),
+    }
 
 
-def _put_outcome(row: UsageRow, outcome: UsageOutcome) -> None:
-    row.status_code = outcome.status_code
-    row.error = _text(outcome.error)
-    for name in ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens"):
-        if outcome.HasField(name):
-            setattr(row, name, getattr(outcome, name))
-    row.estimated = outcome.estimated
-    row.output_characters = outcome.output_characters
-    row.latency_ms = outcome.latency_ms
-    row.first_chunk_ms = outcome.first_chunk_ms if outcome.HasField("first_chunk_ms") else None
-    row.attempts_json = _attempts(outcome)
+def _outcome(outcome: UsageOutcome) -> UsageValues:
+    return {
+        "status_code": outcome.status_code,
+        "error": _text(outcome.error),
+        **{name: _known(outcome, name) for name in _COUNTS},
+        "estimated": outcome.estimated,
+        "output_characters": outcome.output_characters,
+        "latency_ms": outcome.latency_ms,
+        "first_chunk_ms": _known(outcome, "first_chunk_ms"),
+        "attempts_json": _attempts(outcome),
+    }
+
+
+def _known(outcome: UsageOutcome, name: str) -> object:
+    given = outcome.HasField(name)  # type: ignore[arg-type] # wants a literal
+    return getattr(outcome, name) if given else None
 
 
 def _state(entry: UsageEntry) -> UsageState:
@@ -162,11 +182,15 @@ def _state(entry: UsageEntry) -> UsageState:
 
 
 def _context(entry: UsageEntry) -> str:
+    if not entry.usage_context:
+        return "{}"
     context = {_text(key): _text(value) for key, value in entry.usage_context.items()}
     return orjson.dumps(context, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _attempts(outcome: UsageOutcome) -> str:
+    if not outcome.attempts:
+        return "[]"
     attempts: Iterable[dict[str, object]] = (
         {
             "served_entity_name": _text(attempt.served_entity_name),

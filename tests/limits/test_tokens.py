@@ -156,7 +156,7 @@ async def test_no_tokens_beyond_the_limit_but_for_what_is_owed(database: Databas
             for item in [item for item in running if item[0] <= world.time.now]:
                 running.remove(item)
                 item[1].settle(item[2], Ending.ANSWERED)
-                used += item[2].input_tokens + item[2].output_tokens
+                used += (item[2].input_tokens or 0) + (item[2].output_tokens or 0)
         for _, admission, usage in running:
             admission.settle(usage, Ending.ANSWERED)
             used += (usage.input_tokens or 0) + (usage.output_tokens or 0)
