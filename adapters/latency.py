@@ -1,6 +1,6 @@
 """The buckets in which both planes count durations of calls.
 
-Workers fill them (`data_plane/meters.py`), the control plane stores and prints them
+Workers fill them (`data_plane/telemetry/meters.py`), the control plane stores and prints them
 (`control_plane/endpoints/endpoint_metrics.py`).
 """
 

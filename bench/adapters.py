@@ -16,7 +16,7 @@ from adapters.providers.registry import build_adapter
 from adapters.providers.types import Image, Query, Task
 from bench.report import Table
 from data_plane.query import build_query
-from data_plane.upstream import Upstream
+from data_plane.upstreams.upstream import Upstream
 from tests.adapters.providers.conformance import CASES, ProviderCase
 
 _COLUMNS = ("case", "request µs", "answer µs", "stream µs/chunk", "chunks")

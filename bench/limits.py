@@ -20,14 +20,14 @@ from prometheus_client import CollectorRegistry
 
 from adapters.providers.types import Query, Usage
 from bench.report import Row, Table, table_of
-from data_plane.admission import Ending
-from data_plane.callers import Principal
-from data_plane.limiter import LimitGate
-from data_plane.metrics import QuotaMetrics
-from data_plane.quota_contact import Contact, WhenAway
-from data_plane.quota_leases import QuotaLeases
-from data_plane.snapshot import Endpoint, compile_endpoint
-from data_plane.snapshot_watcher import Clocks
+from data_plane.limits.admission import Ending
+from data_plane.limits.limiter import LimitGate
+from data_plane.limits.quota_contact import Contact, WhenAway
+from data_plane.limits.quota_leases import QuotaLeases
+from data_plane.snapshots.callers import Principal
+from data_plane.snapshots.snapshot import Endpoint, compile_endpoint
+from data_plane.snapshots.snapshot_watcher import Clocks
+from data_plane.telemetry.metrics import QuotaMetrics
 
 _LIMIT = 1_000_000_000
 _QUERY = Query(

@@ -18,13 +18,13 @@ from control_plane.store.database import Database
 from control_plane.store.migrate import migrate
 from control_plane.usage.usage_intake import UsageIntake
 from data_plane.accounting import Attempt, Record
-from data_plane.callers import Principal
-from data_plane.journal import Journal
-from data_plane.journal_metrics import JournalMetrics
 from data_plane.process import new_clocks, wall_ms
-from data_plane.snapshot import Endpoint, compile_endpoint
-from data_plane.usage_ledger import UsageLedger
-from data_plane.usage_shipper import UsageShipper
+from data_plane.snapshots.callers import Principal
+from data_plane.snapshots.snapshot import Endpoint, compile_endpoint
+from data_plane.usage.journal import Journal
+from data_plane.usage.journal_metrics import JournalMetrics
+from data_plane.usage.usage_ledger import UsageLedger
+from data_plane.usage.usage_shipper import UsageShipper
 from tests.data_plane.messages import endpoint, endpoint_config, external_entity
 
 _JOURNAL_GOAL = "15"

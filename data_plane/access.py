@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from adapters.jwt.tokens import TokenRefused, looks_like_jwt
 from adapters.rpc.authorization import digest, parse_token
 from adapters.rpc.metadata import AUTHORIZATION
-from data_plane.callers import Callers, Principal
 from data_plane.errors import EndpointNotFound, PermissionDenied, Unauthenticated, WorkerNotReady
-from data_plane.snapshot import CAN_QUERY, Endpoint, Snapshot
+from data_plane.snapshots.callers import Callers, Principal
+from data_plane.snapshots.snapshot import CAN_QUERY, Endpoint, Snapshot
 
 
 def authenticate(snapshot: Snapshot, metadata: Mapping[str, str], now_ms: float) -> Principal:

@@ -12,12 +12,12 @@ from adapters.providers.errors import AdapterError
 from adapters.providers.types import Query, Usage
 from adapters.rpc.metadata import ATTEMPT_ERRORS, ATTEMPTS, Metadata
 from adapters.telemetry import log_fields
-from data_plane.callers import Principal
-from data_plane.journal import Ticket
-from data_plane.meters import Meters
-from data_plane.metrics import Metrics
-from data_plane.snapshot import Config, Endpoint, ServedEntity
-from data_plane.usage_labels import NO_LABELS, Labels
+from data_plane.snapshots.callers import Principal
+from data_plane.snapshots.snapshot import Config, Endpoint, ServedEntity
+from data_plane.telemetry.meters import Meters
+from data_plane.telemetry.metrics import Metrics
+from data_plane.usage.journal import Ticket
+from data_plane.usage.usage_labels import NO_LABELS, Labels
 
 _log = logging.getLogger("data_plane.access")
 OK = 200

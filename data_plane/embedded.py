@@ -14,11 +14,11 @@ import orjson
 from prometheus_client import REGISTRY
 
 from adapters.telemetry import configure_logging, log_fields, serve_metrics
-from data_plane.asgi_host import AsgiHost
-from data_plane.health_check import health_check
+from data_plane.hosts.asgi_host import AsgiHost
+from data_plane.hosts.health_check import health_check
 from data_plane.process import new_clocks, tune_garbage_collection, wall_ms
-from data_plane.readiness import Readiness
 from data_plane.settings import load_settings
+from data_plane.snapshots.readiness import Readiness
 from data_plane.worker import RPCS, assembled, following
 
 _Event: TypeAlias = dict[str, Any]

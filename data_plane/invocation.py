@@ -13,22 +13,22 @@ from adapters.rpc.metadata import REQUEST_ID
 from adapters.rpc.status import INTERNAL
 from data_plane.access import authenticate, authorize, level_of
 from data_plane.accounting import CLIENT_CLOSED, Accountant, Record, attempt_headers
-from data_plane.admission import Ending, Gate
-from data_plane.attempts import Attempts
-from data_plane.callers import Principal
-from data_plane.choice import choose
 from data_plane.errors import (
     STATUS_TABLE,
     EndpointNotFound,
     EndpointNotReady,
     InvalidParameter,
 )
-from data_plane.hops import count_hops
-from data_plane.host import Call, Method, Refused, Reply, refuse
+from data_plane.hosts.host import Call, Method, Refused, Reply, refuse
+from data_plane.limits.admission import Ending, Gate
 from data_plane.query import build_query, parse_body
-from data_plane.relay import JSON, Exchange
-from data_plane.snapshot import CAN_QUERY, Config, Endpoint, Snapshot, Snapshots
-from data_plane.usage_labels import parse_labels
+from data_plane.snapshots.callers import Principal
+from data_plane.snapshots.snapshot import CAN_QUERY, Config, Endpoint, Snapshot, Snapshots
+from data_plane.upstreams.attempts import Attempts
+from data_plane.upstreams.choice import choose
+from data_plane.upstreams.hops import count_hops
+from data_plane.upstreams.relay import JSON, Exchange
+from data_plane.usage.usage_labels import parse_labels
 
 _TASK_OF: Mapping[Method, Task] = {
     Method.CREATE_CHAT_COMPLETION: Task.CHAT,

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 
 from adapters.rpc.server import new_server, running
-from data_plane.grpc_host import rpc_handlers
-from data_plane.health_servicer import HealthServicer
-from data_plane.readiness import Readiness
+from data_plane.hosts.grpc_host import rpc_handlers
+from data_plane.hosts.health_servicer import HealthServicer
 from data_plane.settings import Settings
-from data_plane.snapshot import Snapshots
-from data_plane.snapshot_watcher import Clocks
+from data_plane.snapshots.readiness import Readiness
+from data_plane.snapshots.snapshot import Snapshots
+from data_plane.snapshots.snapshot_watcher import Clocks
 from data_plane.worker import RPCS, assembled, following
 
 

@@ -7,8 +7,8 @@ from control_plane.permissions import level_of as level_by_control_plane
 from control_plane.principal import Level
 from control_plane.principal import Principal as ControlPlanePrincipal
 from data_plane.access import level_of as level_by_worker
-from data_plane.callers import Principal as WorkerPrincipal
-from data_plane.snapshot import CAN_QUERY, Endpoint
+from data_plane.snapshots.callers import Principal as WorkerPrincipal
+from data_plane.snapshots.snapshot import CAN_QUERY, Endpoint
 
 IDS = st.sampled_from(["1", "2", "ann", "team", "other"])
 

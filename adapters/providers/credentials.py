@@ -1,7 +1,7 @@
 """Short-lived credentials: fetched once for any number of waiting calls, and ahead of expiry.
 
-A provider's adapter names a `CredentialSource`; `data_plane/relay.py` asks the cache. Entities
-with the same source share its credential.
+A provider's adapter names a `CredentialSource`; `data_plane/upstreams/upstream.py` asks the cache.
+Entities with the same source share its credential.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Fetches images for providers that take only their content.
 
-Called by `data_plane/upstream.py` with the URLs that an adapter named.
+Called by `data_plane/upstreams/upstream.py` with the URLs that an adapter named.
 """
 
 import asyncio

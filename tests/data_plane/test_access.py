@@ -7,9 +7,9 @@ from modelserving.snapshot.v1 import snapshot_pb2, snapshot_service_pb2
 
 from adapters.jwt.verifier import LEEWAY_SECONDS
 from data_plane.access import authenticate
-from data_plane.callers import Principal
 from data_plane.errors import Unauthenticated
-from data_plane.snapshot import Snapshot, SnapshotBuilder
+from data_plane.snapshots.callers import Principal
+from data_plane.snapshots.snapshot import Snapshot, SnapshotBuilder
 from tests.adapters.jwt import forgeries
 from tests.adapters.jwt.issuers import (
     ISSUER,

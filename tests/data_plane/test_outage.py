@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from tests.data_plane.conftest import System
-from tests.data_plane.test_attempts import MODELS, ask, serve
+from tests.data_plane.upstreams.test_attempts import MODELS, ask, serve
 from tests.emulators.faults import Fault
 
 _CONCURRENT = 8

@@ -23,15 +23,15 @@ from adapters.providers.registry import FACTORIES, build_adapter
 from adapters.providers.types import JsonObject
 from adapters.rpc.metadata import Metadata
 from data_plane.accounting import Accountant, NoLedger
-from data_plane.admission import Unlimited
 from data_plane.errors import Refusal
-from data_plane.host import Call, Method
-from data_plane.meters import Meters
-from data_plane.metrics import Metrics
+from data_plane.hosts.host import Call, Method
+from data_plane.limits.admission import Unlimited
 from data_plane.query import build_query
-from data_plane.relay import Exchange, Relay, Timeouts
-from data_plane.snapshot import Endpoint, ServedEntity
-from data_plane.upstream import Upstream
+from data_plane.snapshots.snapshot import Endpoint, ServedEntity
+from data_plane.telemetry.meters import Meters
+from data_plane.telemetry.metrics import Metrics
+from data_plane.upstreams.relay import Exchange, Relay, Timeouts
+from data_plane.upstreams.upstream import Upstream
 from tests.emulators.faults import ANY_MODEL, Kind
 
 ENDPOINT = "conformance"

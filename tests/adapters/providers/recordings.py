@@ -19,7 +19,7 @@ from adapters.providers.http1.client import Http1Transport
 from adapters.providers.registry import build_adapter
 from adapters.providers.types import HttpAnswer, Query
 from data_plane.query import build_query
-from data_plane.upstream import Upstream
+from data_plane.upstreams.upstream import Upstream
 from tests.adapters.providers.conformance import CASES, ProviderCase
 from tests.emulators.amazon_bedrock.frames import frame
 

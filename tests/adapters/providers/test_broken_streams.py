@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry
 
 from adapters.providers.types import Usage
 from data_plane.accounting import Accountant, NoLedger, Record
-from data_plane.meters import Meters
-from data_plane.metrics import Metrics
+from data_plane.telemetry.meters import Meters
+from data_plane.telemetry.metrics import Metrics
 from tests.adapters.providers.conformance import (
     CASES,
     CapturedReply,

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from adapters.providers.errors import AdapterError, RequestRefused
 from adapters.providers.types import HttpAnswer, JsonObject, Plan, Query, Task, parse_usage
 from data_plane.errors import refusal_of
-from data_plane.streaming import ChunkShaper, encode_answer
+from data_plane.upstreams.streaming import ChunkShaper, encode_answer
 from tests.adapters.providers.conformance import (
     CASES,
     CapturedReply,

@@ -23,7 +23,7 @@ from control_plane.store.issuer_store import load_issuers
 from control_plane.store.tables import EventKind, PrincipalKind, PrincipalRow
 from data_plane import errors as data_plane_errors
 from data_plane.access import authenticate
-from data_plane.snapshot import Snapshot, SnapshotBuilder
+from data_plane.snapshots.snapshot import Snapshot, SnapshotBuilder
 from tests.adapters.jwt import forgeries
 from tests.adapters.jwt.issuers import (
     AUDIENCE,

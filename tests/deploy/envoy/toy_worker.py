@@ -11,12 +11,12 @@ import grpc
 import orjson
 
 from adapters.rpc.status import Status
-from data_plane.asgi_host import AsgiHost
 from data_plane.errors import Refusal
-from data_plane.health_check import health_check
-from data_plane.host import Call, Method, Refused, Reply
-from data_plane.http_body import HTTP_BODY_RPCS
-from data_plane.readiness import Readiness
+from data_plane.hosts.asgi_host import AsgiHost
+from data_plane.hosts.health_check import health_check
+from data_plane.hosts.host import Call, Method, Refused, Reply
+from data_plane.hosts.http_body import HTTP_BODY_RPCS
+from data_plane.snapshots.readiness import Readiness
 
 APPLICATION = "tests.deploy.envoy.toy_worker:app"
 NASTY = 'He said "no",\n\\back\\ ünïcode 漢字 100% \t<tab>'

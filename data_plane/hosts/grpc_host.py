@@ -1,0 +1,100 @@
+"""Carries calls over grpc.aio: one host of the service, `host.py` says what a host is.
+
+Messages stay bytes here: decoding requests and encoding answers is shared with other hosts. All
+RPCs are carried as streams: on the wire, a stream of one message is what a unary caller expects.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from math import isfinite
+from typing import NoReturn, TypeAlias
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from adapters.rpc.metadata import Metadata, as_mapping
+from adapters.rpc.status import shorten
+from data_plane.errors import Refusal
+from data_plane.hosts.host import (
+    Rpc,
+    Service,
+    make_call,
+    refusal_trailers,
+    refuse,
+    request_id_of,
+)
+
+# Sending to a caller who left may fail before the cancellation arrives.
+_CALLER_GONE = (grpc.aio.InternalError, grpc.aio.UsageError)
+_log = logging.getLogger(__name__)
+_Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
+
+
+def rpc_handlers(rpcs: Iterable[Rpc], service: Service) -> list[grpc.GenericRpcHandler]:
+    """Return the handlers that a grpc.aio server needs to carry calls of `rpcs` to `service`."""
+    by_service: dict[str, dict[str, grpc.RpcMethodHandler[bytes, bytes]]] = {}
+    for rpc in rpcs:
+        handlers = by_service.setdefault(rpc.service, {})
+        handlers[rpc.name] = grpc.unary_stream_rpc_method_handler(_carrier(rpc, service))
+    return [
+        grpc.method_handlers_generic_handler(name, handlers)
+        for name, handlers in by_service.items()
+    ]
+
+
+class GrpcOutlet:
+    """Takes the messages of one gRPC call; see `host.Outlet`."""
+
+    __slots__ = ("_context", "_request_id")
+
+    def __init__(self, context: _Context, request_id: str) -> None:
+        self._context = context
+        self._request_id = request_id
+
+    async def start(self, metadata: Metadata) -> None:
+        """Send the initial metadata."""
+        try:
+            await self._context.send_initial_metadata(metadata)
+        except _CALLER_GONE:
+            raise asyncio.CancelledError from None
+
+    async def send(self, message: bytes) -> None:
+        """Send one message."""
+        try:
+            await self._context.write(message)
+        except _CALLER_GONE:
+            raise asyncio.CancelledError from None
+
+    async def fail(self, refusal: Refusal) -> None:
+        """Let the call end with the status of a refusal once it has been answered."""
+        self._context.set_trailing_metadata(refusal_trailers(refusal, self._request_id))
+        self._context.set_code(refusal.status.code)
+        self._context.set_details(shorten(refusal.message))
+
+
+def _carrier(rpc: Rpc, service: Service) -> Callable[[bytes, _Context], Awaitable[None]]:
+    async def carry(message: bytes, context: _Context) -> None:
+        metadata = as_mapping(context.invocation_metadata())
+        request_id = request_id_of(metadata)
+        try:
+            call = make_call(rpc.read(message), metadata, request_id, _deadline(context))
+            await service.answer(call, rpc.reply(GrpcOutlet(context, request_id)))
+        except (asyncio.CancelledError, DecodeError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug must reach the caller as one, too
+            await _refuse(context, error, request_id)
+
+    return carry
+
+
+def _deadline(context: _Context) -> float | None:
+    remaining = context.time_remaining()
+    return remaining if remaining is not None and isfinite(remaining) else None
+
+
+async def _refuse(context: _Context, error: Exception, request_id: str) -> NoReturn:
+    refusal = refuse(error, request_id)
+    context.set_trailing_metadata(refusal_trailers(refusal, request_id))
+    await context.abort(refusal.status.code, shorten(refusal.message))
+    raise AssertionError("abort returned")

@@ -1,0 +1,77 @@
+"""The RPCs that carry HTTP bodies: requests and answers are the JSON and the events of REST.
+
+`invocation.py` answers them; `typed_rpcs.py` holds their typed form.
+"""
+
+from functools import lru_cache, partial
+
+import orjson
+from modelserving.v1 import inference_service_pb2 as pb
+
+from adapters.providers.types import JsonObject
+from adapters.rpc.metadata import Metadata
+from data_plane.errors import Refusal
+from data_plane.hosts.host import Method, Outlet, Request, Rpc, encode_field
+from data_plane.upstreams.streaming import encode_error_line
+
+SERVICE_NAME = pb.DESCRIPTOR.services_by_name["InferenceService"].full_name
+
+
+class HttpBodyReply:
+    """Answers a call with messages of type `google.api.HttpBody`; see `host.Reply`."""
+
+    __slots__ = ("_outlet", "_prefix")
+
+    def __init__(self, outlet: Outlet) -> None:
+        self._outlet = outlet
+        self._prefix = b""
+
+    async def start(self, content_type: str, metadata: Metadata) -> None:
+        """Send the metadata; the content type goes with the first message."""
+        self._prefix = encode_content_type(content_type)
+        await self._outlet.start(metadata)
+
+    def encode(self, document: JsonObject) -> bytes:
+        """Return the document as JSON."""
+        return orjson.dumps(document)
+
+    async def send(self, data: bytes) -> None:
+        """Send one message."""
+        message = self._prefix + encode_data(data)
+        self._prefix = b""
+        await self._outlet.send(message)
+
+    async def fail(self, refusal: Refusal) -> None:
+        """Send the line that ends the stream: a REST caller never sees the status of a call."""
+        await self.send(encode_error_line(refusal.status.error_code, refusal.message))
+
+
+@lru_cache(maxsize=16)
+def encode_content_type(content_type: str) -> bytes:
+    """Return field 1 of `google.api.HttpBody`."""
+    return encode_field(1, content_type.encode())
+
+
+def encode_data(data: bytes) -> bytes:
+    """Return field 2 of `google.api.HttpBody`; building the message would copy `data` twice."""
+    return encode_field(2, data)
+
+
+def _read_query(message: bytes) -> Request:
+    query = pb.QueryRequest.FromString(message)
+    return Request(Method.QUERY, query.name, query.served_model_name, query.payload.data)
+
+
+def _read_openai(method: Method, message: bytes) -> Request:
+    return Request(method, body=pb.OpenAiRequest.FromString(message).payload.data)
+
+
+def _rpc(method: Method) -> Rpc:
+    if method is Method.QUERY:
+        return Rpc(SERVICE_NAME, method.value, _read_query, HttpBodyReply)
+    if method is Method.LIST_MODELS:
+        return Rpc(SERVICE_NAME, method.value, lambda _: Request(method), HttpBodyReply)
+    return Rpc(SERVICE_NAME, method.value, partial(_read_openai, method), HttpBodyReply)
+
+
+HTTP_BODY_RPCS = tuple(map(_rpc, Method))

@@ -1,0 +1,1 @@
+"""Limits: admission from leased quota, and reservations of tokens."""

@@ -1,0 +1,311 @@
+"""Keeps this worker's slices of limits filled: asks ahead of need, returns what lies idle.
+
+`limiter.py` asks it for counters and quota; `quota.py` is one counter, `quota_source.py` the way
+to the control plane, `quota_contact.py` knows what holds while there is none. One call is under
+way at a time; what is needed meanwhile goes into the next, so that a call is as large as the
+control plane is slow.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import islice
+from math import inf
+from weakref import WeakValueDictionary
+
+from modelserving.snapshot.v1.quota_service_pb2 import (
+    LeaseQuotaRequest,
+    QuotaDemand,
+    QuotaGrant,
+)
+
+from data_plane.errors import LimitsUnavailable
+from data_plane.limits.limits import Rule
+from data_plane.limits.quota import Counter, Verdict, Waiter
+from data_plane.limits.quota_contact import Contact, Window
+from data_plane.limits.quota_source import LeaseFailed, QuotaSource
+from data_plane.snapshots.snapshot_watcher import Clocks
+from data_plane.telemetry.metrics import QuotaMetrics
+
+_BATCH = 1_000
+_IDLE_SECONDS = 2.0
+TICK_SECONDS = 0.5
+# An idle worker asks so often which window it is, and whether anyone is there.
+_PING_SECONDS = 15.0
+_LONGEST_PAUSE_SECONDS = 1.0
+
+
+class QuotaLeases:
+    """Leases quota for all counters of a worker."""
+
+    def __init__(
+        self,
+        worker_id: str,
+        source: QuotaSource,
+        contact: Contact,
+        metrics: QuotaMetrics,
+        clocks: Clocks,
+    ) -> None:
+        """Lease from `source`.
+
+        Args:
+            worker_id: Identifier of this worker.
+            source: The way to the control plane.
+            contact: Knows the control plane's windows, and what holds while it is away.
+            metrics: Told how it goes.
+            clocks: Time and chance.
+        """
+        self._worker_id = worker_id
+        self._source = source
+        self._contact = contact
+        self._metrics = metrics
+        self._clocks = clocks
+        self._counters: WeakValueDictionary[bytes, Counter] = WeakValueDictionary()
+        self._asking: dict[Counter, None] = {}
+        self._wake = asyncio.Event()
+        self._idle: deque[tuple[float, int, Counter]] = deque()
+        self._answered_at = -inf
+
+    def counter(self, rule: Rule) -> Counter:
+        """Return the counter of a rule, under the rule's limit."""
+        counter = self._counters.get(rule.key)
+        if counter is None:
+            counter = Counter(rule.key, rule.limit, self._clocks.monotonic())
+            self._counters[rule.key] = counter
+        elif counter.limit != rule.limit:
+            counter.relimit(rule.limit)
+            self.ask(counter)
+        return counter
+
+    def ask(self, counter: Counter) -> None:
+        """Ask the control plane for what a counter needs, as soon as that is possible."""
+        if not counter.asked:
+            counter.asked = True
+            self._asking[counter] = None
+            self._wake.set()
+
+    def ask_ahead(self, counter: Counter, now: float) -> None:
+        """Ask for more if it will soon be needed."""
+        if not counter.asked and not counter.is_local and counter.ahead(0, now):
+            self.ask(counter)
+
+    def take_up_to(self, counter: Counter, amount: int, now: float) -> int:
+        """Take as much of `amount` as can be had without waiting; ask for it if none can."""
+        if self._contact.is_lost and counter.available <= 0:
+            # Opens the window that it may be by now.
+            with suppress(LimitsUnavailable):
+                self._contact.decide(counter, 0, now)
+        there = min(amount, counter.available)
+        if there > 0 and counter.take(there, now):
+            return there
+        if not counter.asked and not counter.is_exhausted(now):
+            counter.wish = amount
+            self.ask(counter)
+        return 0
+
+    async def obtain(self, counter: Counter, amount: int) -> Verdict:
+        """Take `amount`, waiting for the control plane if it must be asked.
+
+        Raises:
+            LimitsUnavailable: The control plane is away, and the policy is to refuse.
+        """
+        now = self._clocks.monotonic()
+        if counter.take(amount, now):
+            return Verdict.TAKEN
+        if counter.limit < amount or counter.is_exhausted(now):
+            return Verdict.EXHAUSTED
+        if self._contact.is_lost:
+            return self._contact.decide(counter, amount, now)
+        if counter.is_local and now < counter.valid_until:
+            return Verdict.EXHAUSTED
+        waiter = Waiter(amount, asyncio.get_running_loop().create_future())
+        if counter.waiters is None:
+            counter.waiters = deque()
+        counter.waiters.append(waiter)
+        self.ask(counter)
+        try:
+            return await waiter.verdict
+        except asyncio.CancelledError:
+            if waiter.verdict.done() and not waiter.verdict.cancelled():
+                self._undo(waiter, counter)
+            raise
+
+    def give_back(self, counter: Counter, amount: int, window: int) -> None:
+        """Take back what was taken in `window` and not used."""
+        now = self._clocks.monotonic()
+        counter.give_back(amount, window, now)
+        self._watch(counter, now)
+
+    def owe(self, counter: Counter, amount: int) -> None:
+        """Note that `amount` was used beyond what was taken."""
+        counter.owe(amount, self._clocks.monotonic())
+        if counter.debt:
+            self.ask(counter)
+
+    async def run(self) -> None:
+        """Ask whenever something is needed, until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if not await self._lease():
+                pause = self._clocks.random.uniform(0.1, _LONGEST_PAUSE_SECONDS)
+                await self._clocks.sleep(pause)
+            if self._asking or self._contact.is_lost:
+                self._wake.set()
+
+    async def tick(self) -> None:
+        """Look after what nobody asks for, until cancelled."""
+        while True:
+            await self._clocks.sleep(TICK_SECONDS)
+            now = self._clocks.monotonic()
+            self._return_idle(now)
+            if self._counters and now - self._answered_at > _PING_SECONDS:
+                self._wake.set()
+
+    async def aclose(self) -> None:
+        """Return what is held, once neither `run` nor a query goes on."""
+        self._asking = {}
+        for counter in list(self._counters.values()):
+            counter.release()
+            if counter.debt or counter.returned:
+                self._asking[counter] = None
+        while self._asking and await self._lease():
+            pass
+        await self._source.aclose()
+
+    async def _lease(self) -> bool:
+        """Make one call; return whether it was answered."""
+        batch = list(islice(self._asking, _BATCH))
+        for counter in batch:
+            del self._asking[counter]
+        sent = self._clocks.monotonic()
+        demands = [_demand(counter, sent) for counter in batch]
+        request = LeaseQuotaRequest(worker_id=self._worker_id, demands=demands)
+        try:
+            response = await self._source.lease(request)
+        except LeaseFailed as error:
+            self._note_failure(batch, demands, str(error))
+            return False
+        now = self._answered_at = self._clocks.monotonic()
+        self._metrics.leases.labels("answered").inc()
+        self._metrics.away.set(0)
+        window = self._contact.note_answer(response, sent, now)
+        for counter, demand, grant in zip(batch, demands, response.grants, strict=True):
+            counter.asked = False
+            self._apply(counter, demand, grant, window, now)
+            self._serve(counter, now)
+        return True
+
+    def _apply(
+        self,
+        counter: Counter,
+        demand: QuotaDemand,
+        grant: QuotaGrant,
+        window: Window,
+        now: float,
+    ) -> None:
+        if counter.is_local and now < counter.valid_until:
+            return
+        counter.end_local()
+        counter.fill(grant.granted, grant.remaining, window.number, window.ends_from)
+        if counter.limit != demand.limit:
+            # Granted under the limit of an older configuration.
+            counter.release()
+            return
+        counter.note_slice(now)
+        if grant.granted < demand.needed or not grant.remaining:
+            counter.note_exhausted(now)
+        elif grant.granted == demand.needed:
+            # There is too little left for anyone to get some ahead of need.
+            counter.low = -1
+
+    def _serve(self, counter: Counter, now: float) -> None:
+        """Give waiters what is there; ask again for those who came while the call was under way."""
+        waiters, left = counter.waiters or (), deque[Waiter]()
+        counter.waiters = None
+        for waiter in waiters:
+            if waiter.verdict.done():
+                continue
+            if not left and counter.take(waiter.amount, now):
+                waiter.verdict.set_result(Verdict.TAKEN)
+            elif counter.is_exhausted(now):
+                waiter.verdict.set_result(Verdict.EXHAUSTED)
+            else:
+                left.append(waiter)
+        counter.waiters = left or None
+        if left or counter.debt or counter.returned:
+            self.ask(counter)
+        self._watch(counter, now)
+
+    def _note_failure(
+        self, batch: Sequence[Counter], demands: Sequence[QuotaDemand], reason: str
+    ) -> None:
+        now = self._clocks.monotonic()
+        self._metrics.leases.labels("failed").inc()
+        self._metrics.away.set(1)
+        self._contact.note_failure(reason, now)
+        for counter, demand in zip(batch, demands, strict=True):
+            # Debt is told until it is heard; what was returned may have arrived.
+            counter.debt += demand.debt
+        asking, self._asking = [*batch, *self._asking], {}
+        for counter in asking:
+            counter.asked = False
+            self._settle_lost(counter, now)
+        for counter in asking:
+            if counter.debt or counter.returned:
+                self.ask(counter)
+
+    def _settle_lost(self, counter: Counter, now: float) -> None:
+        waiters, counter.waiters = counter.waiters or (), None
+        for waiter in waiters:
+            if waiter.verdict.done():
+                continue
+            try:
+                waiter.verdict.set_result(self._contact.decide(counter, waiter.amount, now))
+            except LimitsUnavailable as error:
+                waiter.verdict.set_exception(error)
+
+    def _watch(self, counter: Counter, now: float) -> None:
+        """Look at a counter again soon, if it holds something."""
+        if counter.available > 0 and not counter.watched:
+            counter.watched = True
+            self._idle.append((now + _IDLE_SECONDS, counter.available, counter))
+
+    def _return_idle(self, now: float) -> None:
+        """Return what has not been touched since it was last looked at."""
+        while self._idle and self._idle[0][0] <= now:
+            _, seen, counter = self._idle.popleft()
+            counter.watched = False
+            if now >= counter.valid_until or counter.is_local:
+                continue
+            if counter.available == seen and counter.waiters is None:
+                counter.release()
+                self.ask(counter)
+            else:
+                self._watch(counter, now)
+
+    def _undo(self, waiter: Waiter, counter: Counter) -> None:
+        if waiter.verdict.exception() is None and waiter.verdict.result() is Verdict.TAKEN:
+            self.give_back(counter, waiter.amount, counter.window)
+
+
+def _demand(counter: Counter, now: float) -> QuotaDemand:
+    """Return what a counter needs; what it returns and owes is handed over with it."""
+    needed = wanted = 0
+    valid = now < counter.valid_until
+    if not (valid and counter.is_local):
+        held = counter.available if valid else 0
+        needed = max(0, counter.needed() + counter.wish - held)
+        wanted = needed + counter.ahead(needed, now)
+    demand = QuotaDemand(
+        key=counter.key,
+        limit=counter.limit,
+        needed=needed,
+        wanted=wanted,
+        returned=counter.returned,
+        returned_window=max(0, counter.returned_window),
+        debt=counter.debt,
+    )
+    counter.returned = counter.debt = counter.wish = 0
+    return demand

@@ -1,0 +1,1 @@
+"""The configuration that a worker holds, and whether it is fit to serve from it."""

@@ -1,0 +1,1 @@
+"""Upstreams: whom to ask, how often, and how their answers come back."""

@@ -1,0 +1,184 @@
+"""Tries the served entities that may answer a query, until one does.
+
+Called by `invocation.py` with the candidates in order; `relay.py` makes one attempt, `circuit.py`
+says whether it is worth one. What failed is tried again only before the first byte of an answer,
+and never for a mistake of the caller's own.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from math import ceil
+from random import Random
+
+from adapters.providers.errors import AdapterError, RateLimited, RequestRefused
+from adapters.telemetry import log_fields
+from data_plane.accounting import Attempt, Record
+from data_plane.errors import DeadlineExceeded, UpstreamResting
+from data_plane.hosts.host import Call
+from data_plane.snapshots.snapshot import Endpoint, ServedEntity
+from data_plane.telemetry.metrics import Metrics
+from data_plane.upstreams.circuit import Circuit, Circuits
+from data_plane.upstreams.relay import Exchange, Relay
+
+_log = logging.getLogger(__name__)
+_FIRST_BACKOFF_SECONDS = 0.1
+_LONGEST_BACKOFF_SECONDS = 2.0
+# A provider that asks for a longer pause is not asked again within the same call.
+_LONGEST_RETRY_AFTER_SECONDS = 10.0
+# The caller went away.
+_CANCELLED = asyncio.CancelledError.__name__
+_Failure = AdapterError | DeadlineExceeded | UpstreamResting
+
+
+class Attempts:
+    """Answers queries over a relay."""
+
+    def __init__(
+        self,
+        relay: Relay,
+        circuits: Circuits,
+        metrics: Metrics,
+        random: Random,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Keep the collaborators.
+
+        Args:
+            relay: Makes one attempt.
+            circuits: Knows which upstreams are worth one.
+            metrics: Counts what is tried again.
+            random: Spreads retries over time.
+            sleep: Pauses for seconds.
+        """
+        self._relay = relay
+        self._circuits = circuits
+        self._metrics = metrics
+        self._random = random
+        self._sleep = sleep
+
+    def expiry(self, call: Call, endpoint: Endpoint) -> float:
+        """Return when the answer to a call must have begun, on the clock of the event loop."""
+        return self._relay.expiry(call, endpoint)
+
+    async def answer(self, exchange: Exchange, candidates: Sequence[ServedEntity]) -> None:
+        """Answer a query.
+
+        Args:
+            exchange: The query and its caller.
+            candidates: Served entities that may answer, at least one, in order.
+
+        Raises:
+            AdapterError: No attempt succeeded; the last one's error.
+            DeadlineExceeded: No answer came in time.
+            UpstreamResting: The upstream has failed too often to be called now.
+        """
+        last = len(candidates) - 1
+        for place, entity in enumerate(candidates):
+            try:
+                await self._try(exchange, entity, last - place)
+            except (AdapterError, DeadlineExceeded, UpstreamResting) as error:
+                if place == last or not _may_fall_back(error) or exchange.remaining() <= 0:
+                    raise
+                self._metrics.fallbacks.inc()
+            else:
+                return
+
+    async def _try(self, exchange: Exchange, entity: ServedEntity, others: int) -> None:
+        """Ask one entity, again where that makes sense; `others` may be asked after it."""
+        exchange.record.entity = entity
+        circuit = self._circuits.find(entity.upstream)
+        retries = 0
+        while True:
+            error = await self._ask_once(exchange, entity, circuit, others)
+            if error is None:
+                return
+            pause = self._pause(error, exchange, retries, others)
+            if pause is None or not circuit.take_retry():
+                raise error
+            retries += 1
+            self._metrics.retries.inc()
+            await self._sleep(pause)
+
+    async def _ask_once(
+        self, exchange: Exchange, entity: ServedEntity, circuit: Circuit, others: int
+    ) -> _Failure | None:
+        """Make one attempt, and return what failed before an answer began."""
+        started = asyncio.get_running_loop().time()
+        failure: _Failure | None = None
+        rest = circuit.admit()
+        if rest:
+            failure = UpstreamResting(entity.name, ceil(rest))
+        else:
+            try:
+                failure = await self._ask(exchange, entity, circuit, others)
+            except asyncio.CancelledError:
+                _note_attempt(exchange.record, entity, _CANCELLED, started)
+                raise
+        error = type(failure).__name__ if failure else exchange.record.error
+        _note_attempt(exchange.record, entity, error, started)
+        return failure
+
+    async def _ask(
+        self, exchange: Exchange, entity: ServedEntity, circuit: Circuit, others: int
+    ) -> _Failure | None:
+        ask = self._relay.stream if exchange.query.stream else self._relay.answer
+        try:
+            broken = await ask(exchange, entity, others)
+        except (AdapterError, DeadlineExceeded) as error:
+            self._note(entity, circuit, error, failed=_is_outage(error))
+            return error
+        except BaseException:
+            circuit.release()
+            raise
+        # A stream that failed after it began is answered all the same.
+        self._note(entity, circuit, broken, failed=broken is not None)
+        return None
+
+    def _note(
+        self, entity: ServedEntity, circuit: Circuit, error: Exception | None, *, failed: bool
+    ) -> None:
+        if isinstance(error, DeadlineExceeded) and error.by_caller:
+            # Else a caller in a hurry would close the upstream to all others.
+            circuit.release()
+            return
+        changed = circuit.fail() if failed else circuit.succeed()
+        if changed:
+            self._metrics.circuit_changes.labels("open" if failed else "closed").inc()
+            fields = log_fields(served_entity=entity.name, open=failed)
+            _log.warning("the circuit of an upstream changed", extra=fields)
+
+    def _pause(
+        self, error: _Failure, exchange: Exchange, retries: int, others: int
+    ) -> float | None:
+        """Return the seconds until the same entity may be asked again; None: it may not."""
+        if retries >= exchange.endpoint.policy.max_retries or not isinstance(error, AdapterError):
+            return None
+        # Another entity can answer sooner than one that asks for a pause.
+        if not error.retryable or (others and isinstance(error, RateLimited)):
+            return None
+        bound = min(_LONGEST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2**retries)
+        pause = self._random.uniform(0, bound)
+        if error.retry_after is not None:
+            if error.retry_after > _LONGEST_RETRY_AFTER_SECONDS:
+                return None
+            pause += error.retry_after
+        return pause if pause < exchange.remaining() else None
+
+
+def _note_attempt(record: Record, entity: ServedEntity, error: str, started: float) -> None:
+    seconds = asyncio.get_running_loop().time() - started
+    attempt = Attempt(entity.name, error, seconds, started, entity, record.address, record.model)
+    record.attempts.append(attempt)
+    record.address = record.model = ""
+
+
+def _may_fall_back(error: _Failure) -> bool:
+    return error.fallback if isinstance(error, AdapterError) else True
+
+
+def _is_outage(error: AdapterError | DeadlineExceeded) -> bool:
+    """Tell whether an error is the upstream's own; a full quota or a bad request is not."""
+    if isinstance(error, DeadlineExceeded):
+        return True
+    return error.retryable and not isinstance(error, RateLimited | RequestRefused)

@@ -1,0 +1,333 @@
+"""Carries the answer of a provider back to the caller, whole or as it comes.
+
+Called by `attempts.py`; `upstream.py` calls the provider, `streaming.py` shapes. The caller
+is answered only when the provider's answer, or its first chunk, is there, so that what fails
+before is a refusal with its own status. What fails later ends the stream, as the reply can say it.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from math import inf
+from urllib.parse import urlsplit
+
+from adapters.providers.errors import AdapterError, MalformedAnswer
+from adapters.providers.http import HttpResponse
+from adapters.providers.types import HttpAnswer, JsonObject, Plan, Query, Task, parse_usage
+from adapters.rpc.metadata import ADAPTED_PARAMS, REQUEST_ID, Metadata
+from data_plane.accounting import Accountant, Record, attempt_headers
+from data_plane.errors import DeadlineExceeded, refusal_of
+from data_plane.hosts.host import Call, Reply
+from data_plane.limits.admission import Admission
+from data_plane.limits.cut import encode_cut
+from data_plane.query import wants_usage
+from data_plane.snapshots.snapshot import Endpoint, ServedEntity
+from data_plane.upstreams.hops import mark_hop
+from data_plane.upstreams.streaming import DONE, ChunkShaper, encode_answer
+from data_plane.upstreams.upstream import SUCCESS, Upstream
+from data_plane.usage.characters import answer_characters, estimate_tokens
+
+JSON = "application/json"
+EVENT_STREAM = "text/event-stream; charset=utf-8"
+# A provider ends its body right after its last event; waiting for that keeps the connection.
+_SETTLE_SECONDS = 0.1
+_MAX_CHOICES = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Bounds on a provider's answer.
+
+    Attributes:
+        answer_seconds: Until a whole answer, or the first chunk of a stream, is there.
+        idle_seconds: Between two chunks of a stream.
+    """
+
+    answer_seconds: float
+    idle_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What it takes to answer one call.
+
+    Attributes:
+        hops: Gateways that the call has passed; see `hops.py`.
+        expires: When the answer must have begun, on the clock of the event loop.
+    """
+
+    call: Call
+    reply: Reply
+    record: Record
+    endpoint: Endpoint
+    query: Query
+    admission: Admission
+    hops: int = 0
+    expires: float = inf
+
+    def remaining(self) -> float:
+        """Return the seconds in which the answer must begin."""
+        return self.expires - asyncio.get_running_loop().time()
+
+    def metadata(self, entity: ServedEntity, plan: Plan) -> Metadata:
+        """Return the metadata of the answer that an entity gave to a plan."""
+        request_id = (REQUEST_ID, self.call.request_id)
+        own = (*entity.headers, request_id, *self.admission.headers)
+        if self.record.attempts:
+            own += attempt_headers(self.record, under_way=1)
+        return (*own, (ADAPTED_PARAMS, ", ".join(plan.adapted))) if plan.adapted else own
+
+
+class Relay:
+    """Calls providers over one transport."""
+
+    def __init__(self, upstream: Upstream, accountant: Accountant, timeouts: Timeouts) -> None:
+        self._upstream = upstream
+        self._accountant = accountant
+        self._timeouts = timeouts
+
+    def expiry(self, call: Call, endpoint: Endpoint) -> float:
+        """Return when the answer to a call must have begun, on the clock of the event loop."""
+        limit = max(self._timeouts.answer_seconds, endpoint.policy.first_byte_seconds or 0)
+        if call.deadline_seconds is not None:
+            limit = min(limit, call.deadline_seconds)
+        return asyncio.get_running_loop().time() + limit
+
+    async def answer(self, exchange: Exchange, entity: ServedEntity, others: int = 0) -> None:
+        """Answer with one JSON document.
+
+        Args:
+            exchange: The query and its caller.
+            entity: Served entity to ask.
+            others: Number of entities that may be asked when this one does not answer in time.
+
+        Raises:
+            AdapterError: The provider did not answer.
+            DeadlineExceeded: It did not answer in time.
+        """
+        limit = self._answer_limit(exchange, others)
+        try:
+            async with asyncio.timeout(limit):
+                plan = await self._plan(exchange, entity)
+                answers = await self._upstream.send_all(entity.adapter, plan.requests)
+        except TimeoutError:
+            raise _too_slow(limit, by_caller=self._is_cut_short(exchange)) from None
+        answer = entity.adapter.parse_answers(exchange.query, answers)
+        exchange.record.usage = parse_usage(answer)
+        if exchange.record.trace is not None:
+            exchange.record.model = _model(answer)
+        if exchange.record.ticket:
+            exchange.record.output_characters = answer_characters(answer)
+        reply, name = exchange.reply, exchange.endpoint.name
+        data = encode_answer(entity.provider, answer, name, reply.encode)
+        await reply.start(JSON, exchange.metadata(entity, plan))
+        await reply.send(data)
+
+    async def stream(
+        self, exchange: Exchange, entity: ServedEntity, others: int = 0
+    ) -> AdapterError | DeadlineExceeded | None:
+        """Answer with server-sent events; arguments as of `answer`.
+
+        Returns:
+            What broke the stream off after it began, if anything did.
+
+        Raises:
+            AdapterError: The provider failed before the first chunk.
+            DeadlineExceeded: The first chunk did not come in time.
+        """
+        idle_seconds = exchange.endpoint.policy.idle_seconds or self._timeouts.idle_seconds
+        stream = _Stream(exchange, entity, self._accountant, idle_seconds)
+        limit = self._answer_limit(exchange, others)
+        failure: AdapterError | DeadlineExceeded
+        try:
+            async with asyncio.timeout(limit) as timer:
+                stream.plan = await self._plan(exchange, entity)
+                response = await self._upstream.open(entity.adapter, stream.plan.requests[0])
+                try:
+                    await stream.run(response, timer)
+                finally:
+                    stream.note_usage()
+                    response.close()
+        except AdapterError as error:
+            failure = error
+        except TimeoutError:
+            if stream.started:
+                failure = _too_slow(idle_seconds, by_caller=stream.is_cut_short)
+            else:
+                failure = _too_slow(limit, by_caller=self._is_cut_short(exchange))
+        else:
+            return None
+        if not stream.started:
+            raise failure
+        await stream.fail(failure)
+        return failure
+
+    async def _plan(self, exchange: Exchange, entity: ServedEntity) -> Plan:
+        plan = await self._upstream.plan(entity, exchange.query)
+        if exchange.record.trace is not None:
+            exchange.record.address = _address(plan)
+        return mark_hop(plan, exchange.hops)
+
+    def _answer_limit(self, exchange: Exchange, others: int) -> float:
+        own = exchange.endpoint.policy.first_byte_seconds or self._timeouts.answer_seconds
+        remaining = exchange.remaining()
+        return min(own, remaining / 2 if others else remaining)
+
+    def _is_cut_short(self, exchange: Exchange) -> bool:
+        """Tell whether the caller grants less than the deployment does until an answer begins."""
+        deadline = exchange.call.deadline_seconds
+        own = exchange.endpoint.policy.first_byte_seconds or self._timeouts.answer_seconds
+        return deadline is not None and deadline < own
+
+
+class _Stream:
+    """One stream on its way from the provider to the caller."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        entity: ServedEntity,
+        accountant: Accountant,
+        idle_seconds: float,
+    ) -> None:
+        self.started = False
+        self.plan = Plan(())
+        self._exchange = exchange
+        self._entity = entity
+        self._accountant = accountant
+        self._idle_seconds = idle_seconds
+        self._parser = entity.adapter.stream_parser(exchange.query)
+        self._shaper = ChunkShaper(
+            entity.provider,
+            exchange.endpoint.name,
+            entity.task,
+            keep_usage=wants_usage(exchange.query),
+            count_characters=exchange.record.ticket is not None or exchange.admission.counts_output,
+        )
+        self._last: JsonObject = {}
+        self._traced = exchange.record.trace is not None
+        self._cut = False
+        # When the caller will wait no longer, on the clock of the event loop; None: does not say.
+        self._end_at: float | None = None
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether the caller's own deadline has passed."""
+        return self._end_at is not None and asyncio.get_running_loop().time() >= self._end_at
+
+    async def run(self, response: HttpResponse, timer: asyncio.Timeout) -> None:
+        """Relay until the provider's stream has ended.
+
+        Args:
+            response: The provider's response.
+            timer: Bounds the time to the first chunk; moved on for every later one.
+
+        Raises:
+            AdapterError: The provider failed, or its stream broke off.
+        """
+        await self._require_stream(response)
+        loop = asyncio.get_running_loop()
+        deadline = self._exchange.call.deadline_seconds
+        end = self._end_at = None if deadline is None else loop.time() + deadline
+        ended = False
+        while not ended:
+            data = await response.read()
+            if self.started:
+                # A caller who reads slowly holds up the reads, not the provider's idle time.
+                timer.reschedule(end)
+            lines, error = self._shape(data)
+            ended = self._parser.ended or not data
+            if error is None:
+                lines, ended = self._end(lines, ended=ended)
+            if lines and (error is None or self.started):
+                await self._send(lines)
+            if error:
+                raise error
+            if self.started:
+                idle_end = loop.time() + self._idle_seconds
+                timer.reschedule(idle_end if end is None else min(end, idle_end))
+        timer.reschedule(None)
+        if not self._cut:
+            await _settle(response)
+
+    def note_usage(self) -> None:
+        """Note what was used, as far as the provider has said, however the stream ended."""
+        self._exchange.record.usage = self._shaper.usage or self._parser.usage
+        self._exchange.record.output_characters = self._shaper.characters
+
+    async def fail(self, error: Exception) -> None:
+        """End a stream that began: say what happened where the caller will read it."""
+        self._accountant.note_error(self._exchange.record, error)
+        self._accountant.note_chunk(self._exchange.record)
+        await self._exchange.reply.fail(refusal_of(error, self._exchange.call.request_id))
+
+    async def _require_stream(self, response: HttpResponse) -> None:
+        is_json = response.headers.get("content-type", "").startswith(JSON)
+        if response.status in SUCCESS and not is_json:
+            return
+        adapter = self._entity.adapter
+        answer = HttpAnswer(response.status, response.headers, await response.body())
+        if answer.status not in SUCCESS:
+            raise adapter.parse_error(answer)
+        # Raises when it is an error sent with status 200.
+        adapter.parse_answers(self._exchange.query, (answer,))
+        raise MalformedAnswer(self._entity.provider, "the provider did not answer with a stream")
+
+    def _shape(self, data: bytes) -> tuple[bytes, AdapterError | None]:
+        """Return the lines that `data` completes, and the error that followed them."""
+        lines: list[bytes] = []
+        try:
+            for chunk in self._parser.feed(data) if data else self._parser.finish():
+                self._last = chunk
+                if self._traced and not self.started:
+                    self._exchange.record.model = _model(chunk)
+                lines.append(self._shaper.shape(chunk))
+        except AdapterError as error:
+            return b"".join(lines), error
+        return b"".join(lines), None
+
+    def _end(self, lines: bytes, *, ended: bool) -> tuple[bytes, bool]:
+        """Return the lines with the end of the stream, if it has ended or has to, and whether."""
+        admission = self._exchange.admission
+        if not ended and self._last and admission.counts_output:
+            self._cut = not admission.allows(estimate_tokens(self._shaper.characters))
+        if self._cut:
+            choices = self._exchange.query.body.get("n")
+            count = min(choices, _MAX_CHOICES) if isinstance(choices, int) else 1
+            is_chat = self._entity.task == Task.CHAT
+            lines += encode_cut(self._last, is_chat=is_chat, choices=range(count))
+        ended = ended or self._cut
+        return (lines + DONE if ended else lines), ended
+
+    async def _send(self, lines: bytes) -> None:
+        if not self.started:
+            self.started = True
+            await self._exchange.reply.start(
+                EVENT_STREAM, self._exchange.metadata(self._entity, self.plan)
+            )
+        self._accountant.note_chunk(self._exchange.record)
+        await self._exchange.reply.send(lines)
+
+
+async def _settle(response: HttpResponse) -> None:
+    """Read to the end of the body, if it is near, so that the connection can be used again."""
+    try:
+        async with asyncio.timeout(_SETTLE_SECONDS):
+            await response.read()
+    except (TimeoutError, AdapterError):
+        return
+
+
+def _address(plan: Plan) -> str:
+    """Return `host:port` of the provider; the rest of a URL may hold a credential."""
+    url = urlsplit(plan.requests[0].url)
+    return f"{url.hostname}:{url.port or (443 if url.scheme == 'https' else 80)}"
+
+
+def _model(answer: JsonObject) -> str:
+    model = answer.get("model")
+    return model if isinstance(model, str) else ""
+
+
+def _too_slow(seconds: float, *, by_caller: bool) -> DeadlineExceeded:
+    message = f"The provider did not answer within {seconds:g} seconds."
+    return DeadlineExceeded(message, by_caller=by_caller)

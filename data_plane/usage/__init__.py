@@ -1,0 +1,1 @@
+"""The usage ledger: journalled on this machine, shipped to the control plane."""

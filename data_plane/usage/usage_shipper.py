@@ -1,0 +1,267 @@
+"""Sends the journal to the control plane and forgets what is committed there.
+
+Before: `journal.py`. Also sends the journals of workers that died on this disk; their queries
+without an outcome are closed as unknown. Everything may be sent more than once: the control plane
+(`control_plane/usage/usage_intake.py`) keeps one row for each key.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import grpc
+from modelserving.snapshot.v1 import usage_service_pb2
+from modelserving.snapshot.v1.usage_service_pb2 import UsageEntry, UsageOutcome
+
+from adapters.rpc.tls import TlsFiles, open_channel
+from adapters.telemetry import log_fields
+from data_plane.hosts.host import encode_field
+from data_plane.snapshots.snapshot_watcher import CHANNEL_OPTIONS, Clocks
+from data_plane.usage.journal import DeadJournal, Journal, take_over
+from data_plane.usage.journal_metrics import JournalMetrics
+from data_plane.usage.journal_segment import Entry, Segment, SegmentReader
+
+_log = logging.getLogger(__name__)
+INTERVAL_SECONDS = 1.0
+# The control plane learns as often that a worker with queries under way is alive.
+SIGN_OF_LIFE_SECONDS = 15.0
+TAKE_OVER_SECONDS = 10.0
+BATCH = 500
+_REQUEST_BYTES = 1 << 20
+
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 5.0
+_CALL_SECONDS = 10.0
+# At a stop, what is not sent by then is left to the next worker on this disk.
+_FAREWELL_SECONDS = 3.0
+_SERVICE = usage_service_pb2.DESCRIPTOR.services_by_name["UsageLedgerService"]
+_METHOD = f"/{_SERVICE.full_name}/{_SERVICE.methods[0].name}"
+_UNKNOWN = UsageEntry(outcome=UsageOutcome(unknown=True)).SerializeToString()
+
+
+class UsageSink(Protocol):
+    """Takes batches of entries."""
+
+    async def send(self, request: bytes) -> None:
+        """Deliver an encoded `RecordUsageRequest`; returns when it is committed.
+
+        Raises:
+            grpc.aio.AioRpcError: It is not known to be.
+            OSError: A TLS file cannot be read.
+        """
+
+    async def aclose(self) -> None:
+        """Close what is open; the next call opens it anew."""
+
+
+class GrpcUsageSink:
+    """Sends to one control plane after the other until one answers, and stays with it."""
+
+    def __init__(self, targets: Sequence[str], tls: TlsFiles | None) -> None:
+        """Send to `targets`.
+
+        Args:
+            targets: gRPC targets of control planes.
+            tls: Files that identify the worker; None for plaintext.
+        """
+        self._targets = list(targets)
+        self._tls = tls
+        self._channel: grpc.aio.Channel | None = None
+
+    async def send(self, request: bytes) -> None:
+        """Deliver a request; see `UsageSink`."""
+        if self._channel is None:
+            self._channel = open_channel(self._targets[0], self._tls, CHANNEL_OPTIONS)
+        # The messages are encoded already.
+        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(_METHOD)
+        try:
+            await call(request, timeout=_CALL_SECONDS)
+        except grpc.aio.AioRpcError:
+            await self.aclose()
+            self._targets.append(self._targets.pop(0))
+            raise
+
+    async def aclose(self) -> None:
+        """Close the channel."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.close()
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What is known of the queries of a segment that are under way.
+
+    Attributes:
+        seen: Keys that were already under way at the last look.
+        told: Keys of which the control plane knows.
+    """
+
+    seen: set[bytes] = field(default_factory=set)
+    told: set[bytes] = field(default_factory=set)
+
+
+class UsageShipper:
+    """Ships the journal of this process, and those of dead ones beside it."""
+
+    def __init__(
+        self, journal: Journal, root: Path, sink: UsageSink, clocks: Clocks, metrics: JournalMetrics
+    ) -> None:
+        """Ship to `sink`.
+
+        Args:
+            journal: The journal of this process.
+            root: Directory of the journals of all workers on this disk.
+            sink: Takes the entries.
+            clocks: Time and chance.
+            metrics: Told what becomes of them.
+        """
+        self._journal = journal
+        self._root = root
+        self._sink = sink
+        self._clocks = clocks
+        self._metrics = metrics
+        self._unsent: deque[tuple[bytes, int]] = deque()
+        self._progress: dict[Segment, _Progress] = {}
+        self._sent_at = self._looked_at = float("-inf")
+
+    async def run(self) -> None:
+        """Ship until cancelled."""
+        while True:
+            try:
+                await self.sync()
+                await self.ship()
+                await self.take_over()
+            except OSError as error:
+                fields = log_fields(reason=str(error))
+                _log.error("the journal cannot be read or written", extra=fields)
+            except Exception as error:  # noqa: BLE001 - a bug with one batch must not end it all
+                fields = log_fields(error=type(error).__name__)
+                _log.error("the journal is not shipped for now", extra=fields)
+            await self._clocks.sleep(INTERVAL_SECONDS)
+
+    async def finish(self) -> None:
+        """Ship what is left, within a short time; no query is under way any longer."""
+        self._journal.seal()
+        with suppress(TimeoutError, OSError):
+            async with asyncio.timeout(_FAREWELL_SECONDS):
+                await self.ship()
+        await self._sink.aclose()
+
+    async def sync(self) -> None:
+        """Bring what was written since the last time to the disk.
+
+        Raises:
+            OSError: The disk does not take it.
+        """
+        for segment in self._journal.segments:
+            if not segment.is_synced:
+                await asyncio.to_thread(segment.sync)
+
+    async def ship(self) -> None:
+        """Ship everything that has ended, tell of what has not, and forget what is shipped.
+
+        Raises:
+            OSError: The journal cannot be read.
+        """
+        await self._deliver()
+        for segment in list(self._journal.segments):
+            await self._ship_segment(segment)
+        self._journal.forget()
+        for gone in self._progress.keys() - set(self._journal.segments):
+            del self._progress[gone]
+        told = any(progress.told for progress in self._progress.values())
+        if told and self._clocks.monotonic() - self._sent_at >= SIGN_OF_LIFE_SECONDS:
+            await self._send(self._journal.id, [])
+
+    async def take_over(self) -> None:
+        """Ship what dead workers left, if it is time to look for that.
+
+        Raises:
+            OSError: A journal cannot be read.
+        """
+        if self._clocks.monotonic() - self._looked_at < TAKE_OVER_SECONDS:
+            return
+        self._looked_at = self._clocks.monotonic()
+        while dead := take_over(self._root):
+            fields = log_fields(journal=dead.path.name)
+            _log.warning("shipping the journal of a worker that died", extra=fields)
+            try:
+                await self._ship_dead(dead)
+            except BaseException:
+                dead.release()
+                raise
+            dead.remove()
+
+    async def _ship_segment(self, segment: Segment) -> None:
+        progress = self._progress.setdefault(segment, _Progress())
+        while entries := segment.reader.read(BATCH, segment.position):
+            await self._send(self._journal.id, [_encode(entry) for entry in entries])
+        under_way = segment.reader.unfinished
+        news = [key for key in under_way if key in progress.seen and key not in progress.told]
+        for start in range(0, len(news), BATCH):
+            batch = [under_way[key] for key in news[start : start + BATCH] if key in under_way]
+            await self._send(self._journal.id, batch)
+        progress.seen = set(under_way)
+        progress.told = (progress.told | set(news)) & progress.seen
+
+    async def _ship_dead(self, dead: DeadJournal) -> None:
+        for path in dead.segments():
+            with path.open("rb") as file:
+                reader = SegmentReader(file.fileno())
+                end = path.stat().st_size
+                while entries := reader.read(BATCH, end):
+                    await self._send(dead.id, [_encode(entry) for entry in entries])
+                lost = [intent + _UNKNOWN for intent in reader.unfinished.values()]
+                for start in range(0, len(lost), BATCH):
+                    await self._send(dead.id, lost[start : start + BATCH])
+
+    async def _send(self, journal_id: bytes, entries: Sequence[bytes]) -> None:
+        # All are kept until they are sent: what was read from the journal is not read again.
+        self._unsent += _encode_requests(journal_id, entries)
+        await self._deliver()
+
+    async def _deliver(self) -> None:
+        """Send what is to be sent until it is committed."""
+        while self._unsent:
+            request, count = self._unsent[0]
+            await self._deliver_one(request)
+            self._unsent.popleft()
+            self._metrics.shipped.inc(count)
+
+    async def _deliver_one(self, request: bytes) -> None:
+        bound = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                await self._sink.send(request)
+                break
+            except (grpc.aio.AioRpcError, OSError) as error:
+                self._metrics.failures.inc()
+                reason = error.details() if isinstance(error, grpc.aio.AioRpcError) else str(error)
+                _log.warning("usage waits in the journal", extra=log_fields(reason=reason))
+            await self._clocks.sleep(self._clocks.random.uniform(0, bound))
+            bound = min(_LONGEST_PAUSE_SECONDS, bound * 2)
+        self._sent_at = self._clocks.monotonic()
+
+
+def _encode_requests(journal_id: bytes, entries: Sequence[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Yield requests of bounded size, and how many entries each holds; one at least."""
+    head = encode_field(1, journal_id)
+    request, count = bytearray(head), 0
+    for entry in entries:
+        if count and len(request) + len(entry) > _REQUEST_BYTES:
+            yield bytes(request), count
+            request, count = bytearray(head), 0
+        request += encode_field(2, entry)
+        count += 1
+    yield bytes(request), count
+
+
+def _encode(entry: Entry) -> bytes:
+    """Return an entry as a message: encoded messages that follow each other are one."""
+    return (entry.intent or UsageEntry(key=entry.key).SerializeToString()) + entry.outcome

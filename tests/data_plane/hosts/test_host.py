@@ -1,0 +1,47 @@
+import pytest
+from google.api.httpbody_pb2 import HttpBody
+from hypothesis import given
+from hypothesis import strategies as st
+from modelserving.v1 import inference_service_pb2 as pb
+from modelserving.v1.inference_service_pb2 import DESCRIPTOR
+
+from data_plane.hosts.host import Method, make_call, request_id_of
+from data_plane.hosts.http_body import (
+    HTTP_BODY_RPCS,
+    SERVICE_NAME,
+    encode_content_type,
+    encode_data,
+)
+
+
+def test_every_rpc_of_the_service_is_carried() -> None:
+    service = DESCRIPTOR.services_by_name["InferenceService"]
+    assert service.full_name == SERVICE_NAME
+    assert {method.name for method in service.methods} == {rpc.name for rpc in HTTP_BODY_RPCS}
+
+
+@given(st.binary(max_size=40_000), st.sampled_from(["", "application/json"]))
+def test_a_message_encoded_by_hand_reads_back(data: bytes, content_type: str) -> None:
+    message = HttpBody.FromString(encode_content_type(content_type) + encode_data(data))
+    assert message == HttpBody(content_type=content_type, data=data)
+
+
+def test_a_query_names_endpoint_and_entity() -> None:
+    message = pb.QueryRequest(
+        name="chat", served_model_name="gpt", payload=HttpBody(data=b"{}")
+    ).SerializeToString()
+    query = next(rpc for rpc in HTTP_BODY_RPCS if rpc.name == "Query")
+    call = make_call(query.read(message), {"authorization": "t"}, "r-1", 2.5)
+    assert call.method is Method.QUERY
+    assert (call.name, call.served_model_name, call.body) == ("chat", "gpt", b"{}")
+    assert (call.request_id, call.deadline_seconds) == ("r-1", 2.5)
+    assert "authorization" not in repr(call)
+
+
+@pytest.mark.parametrize("given_id", ["", " ", "a b", "x" * 129, "ü"])
+def test_an_unfit_request_id_is_replaced(given_id: str) -> None:
+    metadata = {"x-request-id": given_id}
+    first = request_id_of(metadata)
+    second = request_id_of(metadata)
+    assert first
+    assert first not in (given_id, second)

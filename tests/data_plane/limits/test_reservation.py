@@ -1,0 +1,63 @@
+from typing import Any
+
+import pytest
+
+from adapters.providers.types import Query
+from data_plane.limits.reservation import estimate_prompt, output_bound
+
+
+@pytest.mark.parametrize(
+    ("body", "tokens"),
+    [
+        ({"messages": [{"role": "user", "content": "x" * 400}]}, 104),
+        ({"messages": [{"role": "user", "content": ""}] * 3}, 12),
+        ({"prompt": "x" * 41}, 11),
+        ({"prompt": [1, 2, 3]}, 3),
+        ({"input": ["x" * 8, "y" * 8]}, 4),
+        (
+            {
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [
+                            {"type": "text", "text": "x" * 40},
+                            {"type": "image_url", "image_url": {"url": "data:" + "x" * 10**6}},
+                        ],
+                    }
+                ]
+            },
+            # role 1, three frames, `type` twice, the text, and the picture whatever its size.
+            1 + 3 * 4 + 1 + 10 + 3 + 1_000,
+        ),
+        ({"messages": [{"role": "user", "content": "hi"}], "tools": [{"name": "x" * 80}]}, 29),
+        ({"messages": ["no message"]}, 3),
+        ({"temperature": 0.5}, 0),
+    ],
+)
+def test_prompts_are_estimated(body: dict[str, Any], tokens: int) -> None:
+    assert estimate_prompt(Query(body, stream=False)) == tokens
+
+
+def test_a_deep_prompt_is_no_trouble() -> None:
+    deep: Any = "x"
+    for _ in range(2_000):
+        deep = [deep]
+    assert estimate_prompt(Query({"input": deep}, stream=False)) == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "bound"),
+    [
+        ({}, None),
+        ({"max_tokens": 7}, 7),
+        ({"max_tokens": 7, "max_completion_tokens": 5}, 7),
+        ({"max_tokens": 7, "prompt": ["one", "two"]}, 14),
+        ({"max_tokens": 7, "n": 3}, 21),
+        ({"max_tokens": "7"}, None),
+        ({"max_tokens": True}, None),
+        ({"max_tokens": -1}, None),
+        ({"max_tokens": 7, "n": "many"}, 7),
+    ],
+)
+def test_the_bound_of_an_answer(body: dict[str, Any], bound: int | None) -> None:
+    assert output_bound(body) == bound

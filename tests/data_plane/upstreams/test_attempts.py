@@ -1,0 +1,312 @@
+"""What happens when upstreams fail, through a whole worker with the emulator behind it."""
+
+import asyncio
+from math import inf
+from random import Random
+from typing import Any, cast
+
+import pytest
+from modelserving.v1.ai_gateway_pb2 import (
+    AiGatewayConfig,
+    FallbackConfig,
+    RetryConfig,
+    TimeoutConfig,
+)
+from prometheus_client import CollectorRegistry
+
+from adapters.providers.registry import build_adapter
+from adapters.providers.types import Query
+from data_plane.accounting import Record
+from data_plane.errors import DeadlineExceeded, UpstreamResting
+from data_plane.hosts.host import Call, Method
+from data_plane.limits.admission import Unlimited
+from data_plane.snapshots.snapshot import Endpoint, ServedEntity
+from data_plane.telemetry.metrics import Metrics
+from data_plane.upstreams.attempts import Attempts
+from data_plane.upstreams.circuit import Circuits
+from data_plane.upstreams.relay import Exchange, Relay, Timeouts
+from data_plane.upstreams.upstream import Upstream
+from tests.adapters.providers.conformance import CASES, CapturedReply
+from tests.data_plane.conftest import Answer, System
+from tests.data_plane.fakes import FakeClock
+from tests.data_plane.messages import endpoint, endpoint_config, snapshot
+from tests.emulators.faults import Fault
+
+BODY = {"messages": [{"role": "user", "content": "hello"}]}
+MODELS = {"first": "gpt-4", "second": "gpt-4o", "third": "gpt-4o-mini"}
+MODES = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+
+
+async def serve(
+    system: System,
+    *names: str,
+    split: dict[str, int] | None = None,
+    fallback: bool = True,
+    retries: int = 0,
+    **timeouts: float,
+) -> None:
+    gateway = AiGatewayConfig(
+        fallback_config=FallbackConfig(enabled=fallback),
+        retry_config=RetryConfig(max_retries=retries),
+        timeout_config=TimeoutConfig(**timeouts),
+    )
+    entities = [system.entity(name, model=MODELS[name]) for name in names]
+    shares = split or {name: 100 if name == names[0] else 0 for name in names}
+    config = endpoint_config(*entities, split=shares if len(names) > 1 else None)
+    await system.apply(snapshot(1, endpoint("chat", config, ai_gateway=gateway)))
+
+
+async def ask(system: System, *, stream: bool = False, **options: Any) -> Answer:
+    return await system.query("chat", BODY | {"stream": stream}, **options)
+
+
+def asked(system: System) -> list[str]:
+    return [str(request.body["model"]) for request in system.emulator.requests]
+
+
+@MODES
+@pytest.mark.parametrize("status", [429, 500, 503, 401, 404])
+async def test_another_entity_answers_where_the_first_cannot(
+    system: System, status: int, *, stream: bool
+) -> None:
+    await serve(system, "first", "second", "third")
+    system.emulator.faults.put("gpt-4", Fault("status", status=status))
+    answer = await ask(system, stream=stream)
+    assert answer.status == 200
+    assert answer.headers["served-model-name"] == "second"
+    assert answer.headers["x-modelplane-attempts"] == "2"
+    assert answer.headers["x-modelplane-attempt-errors"].startswith("first=")
+    assert asked(system) == ["gpt-4", "gpt-4o"]
+
+
+@MODES
+async def test_a_callers_mistake_is_no_reason_to_ask_another(
+    system: System, *, stream: bool
+) -> None:
+    await serve(system, "first", "second", retries=2)
+    system.emulator.faults.put("gpt-4", Fault("status", status=400))
+    answer = await ask(system, stream=stream)
+    assert (answer.status, answer.error_code) == (400, "BAD_REQUEST")
+    assert asked(system) == ["gpt-4"]
+
+
+@MODES
+async def test_each_entity_is_asked_once_and_at_most_three_are(
+    system: System, *, stream: bool
+) -> None:
+    models = {**MODELS, "fourth": "gpt-3.5-turbo"}
+    entities = [system.entity(name, model=model) for name, model in models.items()]
+    split = {"first": 0, "second": 0, "third": 100, "fourth": 0}
+    gateway = AiGatewayConfig(
+        fallback_config=FallbackConfig(enabled=True), retry_config=RetryConfig(max_retries=0)
+    )
+    config = endpoint_config(*entities, split=split)
+    await system.apply(snapshot(1, endpoint("chat", config, ai_gateway=gateway)))
+    system.emulator.faults.put("*", Fault("status", status=503))
+    answer = await ask(system, stream=stream)
+    assert (answer.status, answer.error_code) == (503, "TEMPORARILY_UNAVAILABLE")
+    assert asked(system) == ["gpt-4o-mini", "gpt-3.5-turbo", "gpt-4"]
+    errors = "third=ProviderUnavailable, fourth=ProviderUnavailable, first=ProviderUnavailable"
+    assert answer.headers["x-modelplane-attempts"] == "3"
+    assert answer.headers["x-modelplane-attempt-errors"] == errors
+
+
+async def test_without_fallback_nobody_else_is_asked(system: System) -> None:
+    await serve(system, "first", "second", fallback=False)
+    system.emulator.faults.put("gpt-4", Fault("status", status=503))
+    assert (await ask(system)).status == 503
+    assert asked(system) == ["gpt-4"]
+
+
+async def test_an_entity_named_in_the_path_is_not_replaced(system: System) -> None:
+    await serve(system, "first", "second")
+    system.emulator.faults.put("gpt-4", Fault("status", status=503))
+    assert (await ask(system, served="first")).status == 503
+    assert asked(system) == ["gpt-4"]
+
+
+@MODES
+async def test_the_same_entity_is_asked_again(system: System, *, stream: bool) -> None:
+    await serve(system, "first", retries=2)
+    system.emulator.faults.put("gpt-4", Fault("status", status=500, times=2))
+    answer = await ask(system, stream=stream)
+    assert answer.status == 200
+    assert answer.headers["x-modelplane-attempts"] == "3"
+    expected = "first=ProviderFailed, first=ProviderFailed"
+    assert answer.headers["x-modelplane-attempt-errors"] == expected
+    assert system.registry.get_sample_value("modelplane_retries_total") == 2
+
+
+async def test_a_connection_that_drops_is_tried_again(system: System) -> None:
+    await serve(system, "first", retries=1)
+    system.emulator.faults.put("gpt-4", Fault("drop", times=1))
+    assert (await ask(system)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("seconds", "patience", "calls"), [("1", 30, 2), ("3600", 30, 1), ("2", 1.5, 1)]
+)
+async def test_retry_after_is_honoured_where_it_fits(
+    system: System, seconds: str, patience: float, calls: int
+) -> None:
+    await serve(system, "first", retries=1)
+    fault = Fault("status", status=429, headers={"retry-after": seconds}, times=1)
+    system.emulator.faults.put("gpt-4", fault)
+    answer = await ask(system, timeout=patience)
+    assert len(asked(system)) == calls
+    assert answer.status == (200 if calls == 2 else 429)
+
+
+async def test_what_has_begun_is_not_begun_again(system: System) -> None:
+    await serve(system, "first", "second", retries=2)
+    system.emulator.faults.put("gpt-4", Fault("error_event", after_events=1))
+    answer = await ask(system, stream=True)
+    assert "error" in answer.events[-1]
+    assert asked(system) == ["gpt-4"]
+
+
+@MODES
+async def test_a_stalled_upstream_leaves_time_for_the_next(system: System, *, stream: bool) -> None:
+    await serve(system, "first", "second", first_byte_seconds=0.3)
+    system.emulator.faults.put("gpt-4", Fault("stall"))
+    answer = await ask(system, stream=stream)
+    assert answer.headers["served-model-name"] == "second"
+    assert answer.headers["x-modelplane-attempt-errors"] == "first=DeadlineExceeded"
+
+
+async def test_half_of_the_callers_time_is_kept_for_a_fallback(system: System) -> None:
+    await serve(system, "first", "second")
+    system.emulator.faults.put("gpt-4", Fault("stall"))
+    answer = await ask(system, timeout=2)
+    assert answer.headers["served-model-name"] == "second"
+
+
+async def test_an_endpoint_may_bound_the_pauses_of_a_stream(system: System) -> None:
+    await serve(system, "first", idle_seconds=0.2)
+    system.emulator.faults.put("gpt-4", Fault("stall_stream", after_events=1))
+    answer = await ask(system, stream=True)
+    assert "within 0.2 seconds" in answer.events[-1]["error"]["message"]
+
+
+async def test_a_broken_upstream_is_left_alone(system: System) -> None:
+    await serve(system, "first")
+    system.emulator.faults.put("gpt-4", Fault("status", status=500))
+    for _ in range(5):
+        assert (await ask(system)).status == 500
+    answer = await ask(system)
+    assert (answer.status, answer.error_code) == (503, "TEMPORARILY_UNAVAILABLE")
+    assert 1 <= int(answer.headers["retry-after"]) <= 3
+    assert "'first' has failed too often" in answer.message
+    assert len(asked(system)) == 5
+    opened = system.registry.get_sample_value("modelplane_circuit_changes_total", {"state": "open"})
+    assert opened == 1
+
+
+async def test_a_broken_upstream_is_passed_over(system: System) -> None:
+    await serve(system, "first", "second")
+    system.emulator.faults.put("gpt-4", Fault("status", status=500))
+    for _ in range(20):
+        assert (await ask(system)).status == 200
+    assert asked(system).count("gpt-4") == 5
+
+
+@pytest.mark.parametrize("status", [400, 404, 429])
+async def test_refusals_do_not_break_an_upstream(system: System, status: int) -> None:
+    await serve(system, "first")
+    system.emulator.faults.put("gpt-4", Fault("status", status=status))
+    for _ in range(10):
+        assert (await ask(system)).status == status
+    system.emulator.faults.clear()
+    assert (await ask(system)).status == 200
+
+
+ENDPOINT = Endpoint("id", "chat", None, None)
+ADAPTER = build_adapter(CASES[0].model("http://127.0.0.1:1"))
+ENTITY = ServedEntity("first", "openai", "llm/v1/chat", ADAPTER, ())
+
+
+def exchange_of(call: Call, *, stream: bool = False, expires: float = inf) -> Exchange:
+    return Exchange(
+        call,
+        CapturedReply(),
+        Record("r-1", 0.0),
+        ENDPOINT,
+        Query({}, stream=stream),
+        Unlimited(),
+        expires=expires,
+    )
+
+
+class LeavingRelay(Relay):
+    """Its caller goes away."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def answer(self, *_: Any) -> None:
+        raise asyncio.CancelledError
+
+
+async def test_a_caller_who_leaves_while_probing_lets_the_next_probe() -> None:
+    clock = FakeClock()
+    circuits = Circuits(clock, Random(1))
+    circuit = circuits.find(b"")
+    while not circuit.open:
+        circuit.fail()
+    clock.now += 10
+    attempts = Attempts(LeavingRelay(), circuits, Metrics(CollectorRegistry()), Random(1))
+    with pytest.raises(asyncio.CancelledError):
+        await attempts.answer(exchange_of(Call(Method.QUERY)), (ENTITY,))
+    assert circuit.admit() == 0
+
+
+class StalledUpstream:
+    """Never answers."""
+
+    async def plan(self, *_: object) -> None:
+        await asyncio.Event().wait()
+
+
+class CutRelay(Relay):
+    """Its caller's deadline passes while the stream goes on."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def stream(self, *_: Any) -> DeadlineExceeded:
+        return DeadlineExceeded("too slow", by_caller=True)
+
+
+@pytest.mark.parametrize(("deadline", "opens"), [(0.001, False), (5, True), (None, True)])
+@MODES
+async def test_a_caller_in_a_hurry_does_not_break_an_upstream_for_others(
+    deadline: float | None, *, opens: bool, stream: bool
+) -> None:
+    circuits = Circuits(FakeClock(), Random(1))
+    relay = Relay(cast("Upstream", StalledUpstream()), cast("Any", None), Timeouts(0.002, 0.002))
+    attempts = Attempts(relay, circuits, Metrics(CollectorRegistry()), Random(1))
+    for _ in range(10):
+        call = Call(Method.QUERY, deadline_seconds=deadline)
+        exchange = exchange_of(call, stream=stream, expires=attempts.expiry(call, ENDPOINT))
+        with pytest.raises((DeadlineExceeded, UpstreamResting)):
+            await attempts.answer(exchange, (ENTITY,))
+    assert circuits.find(ENTITY.upstream).open is opens
+
+
+async def test_nor_does_one_whose_deadline_passes_in_the_middle_of_a_stream() -> None:
+    circuits = Circuits(FakeClock(), Random(1))
+    attempts = Attempts(CutRelay(), circuits, Metrics(CollectorRegistry()), Random(1))
+    for _ in range(10):
+        await attempts.answer(exchange_of(Call(Method.QUERY), stream=True), (ENTITY,))
+    assert not circuits.find(ENTITY.upstream).open
+
+
+async def test_calls_of_one_routing_key_go_to_one_entity(system: System) -> None:
+    await serve(system, "first", "second", split={"first": 50, "second": 50}, fallback=False)
+    served = {}
+    for key in map(str, range(20)):
+        names = {
+            (await ask(system, x_routing_key=key)).headers["served-model-name"] for _ in range(2)
+        }
+        [served[key]] = names
+    assert set(served.values()) == {"first", "second"}

@@ -1,0 +1,97 @@
+import json
+from typing import Any
+
+import pytest
+
+from adapters.providers.errors import MalformedAnswer
+from adapters.providers.types import Usage
+from data_plane.upstreams.streaming import ChunkShaper, encode_answer, encode_error_line
+
+
+def shape(
+    *chunks: dict[str, Any], keep_usage: bool = False, task: str = "llm/v1/chat"
+) -> list[Any]:
+    shaper = ChunkShaper("openai", "endpoint", task, keep_usage=keep_usage)
+    lines = [shaper.shape(chunk) for chunk in chunks]
+    return [json.loads(line.removeprefix(b"data: ")) if line else None for line in lines]
+
+
+def delta(index: int = 0, **fields: object) -> dict[str, Any]:
+    return {"model": "gpt", "choices": [{"index": index, "delta": fields}]}
+
+
+def test_a_line_is_one_event() -> None:
+    shaper = ChunkShaper("openai", "endpoint", "llm/v1/chat", keep_usage=False)
+    line = shaper.shape(delta(content="a\n\nb"))
+    assert line.startswith(b"data: {")
+    assert line.endswith(b"}\n\n")
+    assert line.count(b"\n") == 2
+
+
+def test_each_choice_gets_its_role_once() -> None:
+    chunks = shape(
+        delta(0, content="a"),
+        delta(0, role="assistant", content="b"),
+        delta(1, role="assistant"),
+        delta(1, role=None),
+    )
+    roles = [chunk["choices"][0]["delta"].get("role") for chunk in chunks]
+    assert roles == ["assistant", None, "assistant", None]
+    assert all(chunk["model"] == "endpoint" for chunk in chunks)
+
+
+def test_chunks_without_deltas_pass() -> None:
+    odd: list[dict[str, Any]] = [
+        {"choices": [], "prompt_filter_results": [1]},
+        {"choices": [{"index": 0, "content_filter_results": {}}]},
+        {"choices": None},
+        {"choices": ["x"]},
+    ]
+    assert shape(*[dict(chunk) for chunk in odd]) == [
+        chunk | {"model": "endpoint"} for chunk in odd
+    ]
+
+
+def test_a_completion_gets_no_role() -> None:
+    [chunk] = shape({"choices": [{"index": 0, "text": "a"}]}, task="llm/v1/completions")
+    assert chunk["choices"] == [{"index": 0, "text": "a"}]
+
+
+def test_usage_is_kept_or_dropped() -> None:
+    usage = {"prompt_tokens": 1, "completion_tokens": 2}
+
+    def chunks() -> list[dict[str, Any]]:
+        return [
+            delta(content="a") | {"usage": None},
+            delta(content="b") | {"usage": usage},
+            {"choices": [], "usage": usage},
+        ]
+
+    first, second, last = shape(*chunks())
+    assert "usage" not in first
+    assert "usage" not in second
+    assert last is None
+    kept = shape(*chunks(), keep_usage=True)
+    assert [chunk["usage"] for chunk in kept] == [None, usage, usage]
+
+
+def test_the_last_usage_counts() -> None:
+    shaper = ChunkShaper("openai", "endpoint", "llm/v1/chat", keep_usage=False)
+    for count in (1, 5):
+        shaper.shape({"choices": [], "usage": {"prompt_tokens": count, "completion_tokens": True}})
+    shaper.shape(delta(content="a"))
+    assert shaper.usage == Usage(5, None)
+
+
+def test_what_cannot_be_encoded_is_malformed() -> None:
+    deep: Any = []
+    for _ in range(300):
+        deep = [deep]
+    with pytest.raises(MalformedAnswer):
+        encode_answer("openai", {"x": deep}, "endpoint")
+
+
+def test_an_error_line_is_what_clients_look_for() -> None:
+    line = encode_error_line("CODE", 'say "no"\n')
+    assert line.startswith(b"data: ")
+    assert json.loads(line[6:]) == {"error": {"message": 'say "no"\n', "code": "CODE"}}
