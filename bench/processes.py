@@ -1,6 +1,7 @@
 """CPU time and memory of other processes, read from /proc."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -17,8 +18,17 @@ def process_tree(pid: int) -> list[int]:
     """Return a process and all that it has started, and those have started, that still run."""
     found = [pid]
     for parent in found:
-        for task in Path(f"/proc/{parent}/task").iterdir():
-            found += [int(child) for child in (task / "children").read_text().split()]
+        found += _children(parent)
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    # The process, or one of its threads, may end while it is looked at.
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                found += map(int, (task / "children").read_text().split())
     return found
 
 

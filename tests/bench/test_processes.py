@@ -12,6 +12,14 @@ from bench.processes import (
     tree_peak_memory_mib,
 )
 
+# Starts threads that end at once.
+_BUSY = """
+import threading
+while True:
+    thread = threading.Thread(target=int)
+    thread.start()
+    thread.join()
+"""
 # Starts a child of its own, tells of it, and runs until its input ends.
 _PARENT = """
 import subprocess, sys
@@ -41,3 +49,18 @@ def test_the_tree_of_a_process_has_the_children_of_its_children() -> None:
         assert tree_peak_memory_mib(parent.pid) >= peak_memory_mib(parent.pid) + 1
         parent.stdin.close()
     assert parent.returncode == 0
+
+
+def test_threads_that_end_while_they_are_looked_at_do_no_harm() -> None:
+    # Each thread lives for a moment only, so that some vanish between the listing and the reading.
+    program = (
+        "import threading\nwhile True:\n t = threading.Thread(target=int)\n t.start()\n t.join()"
+    )
+    busy = subprocess.Popen([sys.executable, "-c", program])
+    try:
+        for _ in range(2000):
+            assert process_tree(busy.pid) == [busy.pid]
+    finally:
+        busy.kill()
+        busy.wait()
+    assert process_tree(busy.pid) == [busy.pid]
