@@ -5,7 +5,6 @@ RPCs are carried as streams: on the wire, a stream of one message is what a unar
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Iterable
 from math import isfinite
 from typing import NoReturn, TypeAlias
@@ -27,7 +26,6 @@ from data_plane.hosts.host import (
 
 # Sending to a caller who left may fail before the cancellation arrives.
 _CALLER_GONE = (grpc.aio.InternalError, grpc.aio.UsageError)
-_log = logging.getLogger(__name__)
 _Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 
 
@@ -80,8 +78,10 @@ def _carrier(rpc: Rpc, service: Service) -> Callable[[bytes, _Context], Awaitabl
         try:
             call = make_call(rpc.read(message), metadata, request_id, _deadline(context))
             await service.answer(call, rpc.reply(GrpcOutlet(context, request_id)))
-        except (asyncio.CancelledError, DecodeError):
+        except asyncio.CancelledError:
             raise
+        except DecodeError:
+            await context.abort(grpc.StatusCode.INTERNAL, "The request is no such message.")
         except Exception as error:  # noqa: BLE001 - a bug must reach the caller as one, too
             await _refuse(context, error, request_id)
 
