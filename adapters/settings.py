@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-def setting(default: Any, help_text: str, *, secret: bool = False) -> Any:  # noqa: ANN401 - like field()
+def setting(default: Any, help_text: str, *, secret: bool = False, alias: str = "") -> Any:  # noqa: ANN401 - like field()
     """Declare a setting; its type is that of `default`, and `str` when `default` is None.
 
     Args:
@@ -21,8 +21,10 @@ def setting(default: Any, help_text: str, *, secret: bool = False) -> Any:  # no
         help_text: What the setting does, with its unit.
         secret: Keep the value out of the dataclass's repr, and take it from the environment only,
             since flags can be read by every user of the machine.
+        alias: A second, shorter flag.
     """
-    return field(default=default, repr=not secret, metadata={"help": help_text, "secret": secret})
+    metadata = {"help": help_text, "secret": secret, "alias": alias}
+    return field(default=default, repr=not secret, metadata=metadata)
 
 
 def load(cls: type[T], program: str, argv: Sequence[str], environ: Mapping[str, str]) -> T:
@@ -39,8 +41,10 @@ def load(cls: type[T], program: str, argv: Sequence[str], environ: Mapping[str, 
         if variable in environ:
             values[item.name] = _convert(parser, variable, convert, environ[variable])
         if not item.metadata["secret"]:
+            flags = ("--" + item.name.replace("_", "-"), item.metadata["alias"])
             parser.add_argument(
-                "--" + item.name.replace("_", "-"),
+                *filter(None, flags),
+                dest=item.name,
                 type=convert,
                 default=argparse.SUPPRESS,
                 help=f"{item.metadata['help']} [{variable}, default: {item.default}]",

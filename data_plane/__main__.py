@@ -1,4 +1,7 @@
-"""Composition root of a worker: settings in, runs until it is told to stop."""
+"""Composition root of a worker on a gRPC server of its own: runs until it is told to stop.
+
+`embedded.py` is that of a worker inside Envoy; `deploy/worker` chooses between the two.
+"""
 
 import asyncio
 import logging
@@ -19,7 +22,11 @@ _log = logging.getLogger("data_plane")
 
 def main(argv: Sequence[str]) -> int:
     """Run a worker until SIGTERM or SIGINT; return the process's exit code."""
-    settings = load_settings(argv)
+    return run(load_settings(argv))
+
+
+def run(settings: Settings) -> int:
+    """Run a worker with these settings until SIGTERM or SIGINT; return the exit code."""
     configure_logging(settings.log_level)
     try:
         uvloop.run(_serve(settings))

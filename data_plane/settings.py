@@ -108,7 +108,11 @@ class Settings:
 
 def load_settings(argv: Sequence[str]) -> Settings:
     """Return the settings given by `argv` and the environment."""
-    settings = load(Settings, "modelplane worker", argv, environment())
+    return identified(load(Settings, "modelplane worker", argv, environment()))
+
+
+def identified(settings: Settings) -> Settings:
+    """Return settings with an identifier of the worker, which is made up if there is none."""
     if settings.worker_id:
         return settings
     generated = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"

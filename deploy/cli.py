@@ -9,8 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from adapters.settings import environment
-from deploy.envoy.options import Address, EnvoyOptions, Tls, parse_addresses
+from deploy.envoy.options import Address, EnvoyOptions, parse_addresses, public_tls, public_url
 from deploy.up.options import UpError, UpOptions
+from deploy.worker.host import EMBEDDED, GRPC, is_embedded
 
 _USAGE_ERROR = 2
 
@@ -23,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         case ["control-plane"]:
             from control_plane.__main__ import main as run  # noqa: PLC0415 - one part per process
         case ["worker"]:
-            from data_plane.__main__ import main as run  # noqa: PLC0415 - one part per process
+            from deploy.worker.__main__ import main as run  # noqa: PLC0415 - one part per process
         case ["keys"]:
             from control_plane.secrets.keys import main as run  # noqa: PLC0415 - one part per process
         case ["usage"]:
@@ -69,7 +70,7 @@ def _up(parsed: argparse.Namespace) -> None:
         local_model=parsed.local_model,
         log_level=parsed.log_level,
         drain_seconds=parsed.drain_seconds,
-        tls=_public_tls(parsed),
+        tls=public_tls(parsed.public_tls_cert, parsed.public_tls_key),
         admin_token=environ.get("MODELPLANE_ADMIN_TOKEN", ""),
         environment=environ,
     )
@@ -80,13 +81,10 @@ def _up(parsed: argparse.Namespace) -> None:
 
 
 def _embedded(worker_host: str) -> bool:
-    from deploy.envoy.embedded import obstacle  # noqa: PLC0415 - the other commands start faster
-
-    if worker_host != "embedded":
-        return False
-    if reason := obstacle():
-        print(f"workers run beside Envoy, not inside it: {reason}", file=sys.stderr)
-    return not reason
+    embedded, obstacle = is_embedded(worker_host)
+    if obstacle:
+        print(f"workers run beside Envoy, not inside it: {obstacle}", file=sys.stderr)
+    return embedded
 
 
 def _first(group: BaseExceptionGroup[UpError]) -> UpError:
@@ -102,24 +100,10 @@ def _envoy_config(parsed: argparse.Namespace) -> None:
         control_plane=parse_addresses(parsed.control_plane),
         workers=parse_addresses(parsed.workers),
         admin=Address.parse(parsed.admin) if parsed.admin else None,
-        tls=_public_tls(parsed),
-        public_url=_public_url(parsed.public_url),
+        tls=public_tls(parsed.public_tls_cert, parsed.public_tls_key),
+        public_url=public_url(parsed.public_url),
     )
     print(render(options))
-
-
-def _public_url(text: str) -> str:
-    scheme, _, rest = text.partition("://")
-    # Envoy would take what stands between two `%` for a command.
-    if text and (scheme not in ("http", "https") or not rest or set(rest) & set("%/?# ")):
-        raise ValueError(f"--public-url must be https://host or https://host:port, not {text}")
-    return text
-
-
-def _public_tls(parsed: argparse.Namespace) -> Tls | None:
-    if bool(parsed.public_tls_cert) != bool(parsed.public_tls_key):
-        raise ValueError("--public-tls-cert and --public-tls-key belong together")
-    return Tls(parsed.public_tls_cert, parsed.public_tls_key) if parsed.public_tls_cert else None
 
 
 def _certs(parsed: argparse.Namespace) -> None:
@@ -174,9 +158,9 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     up.add_argument("--workers", type=_workers, default=1, help="number of data-plane workers")
     up.add_argument(
         "--worker-host",
-        default=setting("WORKER_HOST", "grpc"),
-        choices=("grpc", "embedded"),
-        help="whether workers are servers of their own, or run inside Envoys",
+        default=setting("WORKER_HOST", EMBEDDED),
+        choices=(EMBEDDED, GRPC),
+        help="whether workers run inside Envoys, where that can be had, or as servers of their own",
     )
     up.add_argument(
         "--database-url",

@@ -2,7 +2,7 @@
 
 pyvoy (https://github.com/curioswitch/pyvoy) is a module that Envoy loads; it runs a Python
 interpreter in Envoy's process and calls an ASGI application, `data_plane/embedded.py`. Used by
-`filters.py`, `replica.py` and `deploy/up/plan.py`.
+`filters.py`, `replica.py` and whoever starts such an Envoy.
 """
 
 import importlib.util
@@ -19,7 +19,9 @@ _ALONE = "data_plane.embedded:app"
 _REPLICA = "data_plane.embedded:replica"
 _CALLS = r"/modelserving[.]v1[.](InferenceService|ModelService)/.*"
 _HEALTH = r"/health([?].*)?"
+_HEALTH_CHECKS = rf"{_HEALTH}|/grpc[.]health[.]v1[.]Health/Check"
 _MATCHING = "type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher"
+_HEALTH_CHECK = "type.googleapis.com/envoy.extensions.filters.http.health_check.v3.HealthCheck"
 _COMPOSITE = "type.googleapis.com/envoy.extensions.filters.http.composite.v3"
 _MODULE = "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter"
 
@@ -66,6 +68,16 @@ def build_worker_filter() -> Block:
 def build_replica_filter() -> Block:
     """Return the filter that answers all requests of an Envoy behind another one."""
     return {"name": "worker", "typed_config": _module(_REPLICA)}
+
+
+def build_drain_filter() -> Block:
+    """Return the filter that answers health checks once the Envoy drains: not ready.
+
+    It also marks all other answers then, so that an Envoy in front knows at once.
+    """
+    path = {"name": ":path", "string_match": {"safe_regex": {"regex": _HEALTH_CHECKS}}}
+    settings = {"pass_through_mode": True, "headers": [path]}
+    return {"name": "drain", "typed_config": {"@type": _HEALTH_CHECK, **settings}}
 
 
 def python_environment() -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deploy.envoy.clusters import CONTROL_PLANE, WORKERS, Block
 from deploy.envoy.descriptors import path_parameters, public_descriptors
-from deploy.envoy.embedded import build_worker_filter
+from deploy.envoy.embedded import build_drain_filter, build_worker_filter
 
 _TRANSCODER = "envoy.filters.http.grpc_json_transcoder"
 _RESHAPE = "reshape"
@@ -43,7 +43,8 @@ def build_filters(*, embedded: bool) -> list[Block]:
         embedded: Whether the worker runs inside this Envoy.
     """
     if embedded:
-        return [_headers(), _reshape(), _transcoder(), build_worker_filter(), _router()]
+        health = build_drain_filter()
+        return [_headers(), health, _reshape(), _transcoder(), build_worker_filter(), _router()]
     return [_headers(), _health(), _reshape(), _transcoder(), _router()]
 
 

@@ -1,6 +1,6 @@
 """What one Envoy has to know of the deployment around it.
 
-`deploy.cli` and `deploy.up` fill it in; `config.py` builds the bootstrap from it.
+`deploy.cli`, `deploy.up` and `deploy.worker` fill it in; `config.py` builds the bootstrap from it.
 """
 
 from dataclasses import dataclass
@@ -46,6 +46,30 @@ class Tls:
 
     certificate: str
     key: str
+
+
+def public_tls(certificate: str, key: str) -> Tls | None:
+    """Return the files that the user names; None: none.
+
+    Raises:
+        ValueError: Only one of them is named.
+    """
+    if bool(certificate) != bool(key):
+        raise ValueError("--public-tls-cert and --public-tls-key belong together")
+    return Tls(certificate, key) if certificate else None
+
+
+def public_url(text: str) -> str:
+    """Return the URL that the user names; empty: none.
+
+    Raises:
+        ValueError: It is not of the form that clients can be told.
+    """
+    scheme, _, rest = text.partition("://")
+    # Envoy would take what stands between two `%` for a command.
+    if text and (scheme not in ("http", "https") or not rest or set(rest) & set("%/?# ")):
+        raise ValueError(f"--public-url must be https://host or https://host:port, not {text}")
+    return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
-"""TLS of the public port; used by `listener.py` and `config.py`."""
+"""TLS of the public port; used by `listener.py`, `config.py` and whoever is given its files."""
 
+import ssl
 from pathlib import Path
 
 from deploy.envoy.clusters import Block
@@ -7,6 +8,22 @@ from deploy.envoy.options import Tls
 
 _TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3"
 _SECRET = "public"  # noqa: S105 - its name
+
+
+def checked(tls: Tls) -> Tls:
+    """Return the files with their whole paths.
+
+    Raises:
+        ValueError: They are no certificate and its key.
+    """
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.certificate, tls.key)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ValueError(
+            f"cannot use the public certificate {tls.certificate} with {tls.key}: {reason}"
+        ) from error
+    return Tls(str(Path(tls.certificate).absolute()), str(Path(tls.key).absolute()))
 
 
 def build_public_tls(tls: Tls, sds: str) -> Block:

@@ -7,7 +7,7 @@ The Envoy in front transcodes, shapes errors and logs (`config.py`); what is in 
 import json
 
 from deploy.envoy.clusters import Block, build_address
-from deploy.envoy.embedded import build_replica_filter
+from deploy.envoy.embedded import build_drain_filter, build_replica_filter
 from deploy.envoy.options import Address
 
 _HTTP_CONNECTIONS = (
@@ -53,9 +53,9 @@ def _http_connections() -> Block:
     return {
         "stat_prefix": "replica",
         "codec_type": "HTTP2",
-        # The filter answers everything.
+        # The last filter answers everything.
         "route_config": {"name": "replica"},
-        "http_filters": [build_replica_filter()],
+        "http_filters": [build_drain_filter(), build_replica_filter()],
         "max_request_headers_kb": _MAX_HEADERS_KIB,
         # The Envoy in front watches the time.
         "stream_idle_timeout": "0s",

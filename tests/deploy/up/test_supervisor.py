@@ -35,7 +35,7 @@ async def test_files_are_for_their_owner_and_are_kept(tmp_path: Path) -> None:
         line = await deployment.until_said("admin token:")
         assert token.strip() in line
         assert stat.S_IMODE(deployment.data_dir.stat().st_mode) == 0o700
-        for name in ("admin-token", "tls/worker.key", "envoy.json", "up.json", "master-key"):
+        for name in ("admin-token", "tls/worker.key", "worker-1.json", "up.json", "master-key"):
             assert stat.S_IMODE((deployment.data_dir / name).stat().st_mode) == 0o600
         before = deployment.state
         assert await deployment.stop() == 0

@@ -1,7 +1,7 @@
 """Small HTTP calls to this machine: the public API and Envoy's admin page.
 
-Used by `supervisor.py` and `registration.py`; plain `http.client`, so that no proxy setting of the
-environment comes between.
+Used by `up/` and `envoy/drain.py`; plain `http.client`, so that no proxy setting of the environment
+comes between.
 """
 
 import asyncio

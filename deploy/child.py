@@ -1,6 +1,7 @@
-"""One child process: started, restarted when it dies, stopped on demand.
+"""Child processes that end with their parent; a `Child` is started again when it dies.
 
-`supervisor.py` owns the children; `plan.py` says which there are.
+`up/supervisor.py` keeps children, `up/plan.py` says which; `worker/envoy_process.py` has one
+process and ends with it.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 _FIRST_DELAY_SECONDS = 0.1
 _LONGEST_DELAY_SECONDS = 10.0
@@ -77,36 +79,59 @@ class Child:
     async def stop(self, grace_seconds: float) -> None:
         """End the process: politely first, by force after `grace_seconds`."""
         self._stopping.set()
-        process = self._process
-        if process is None or process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), grace_seconds)
-        except TimeoutError:
-            self._say(f"{self.spec.name} did not stop in {grace_seconds:g} s and is killed")
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+        if self._process is not None:
+            await end(self.spec.name, self._process, grace_seconds, self._say)
 
     async def _run(self) -> int:
         with self.spec.log_file.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *self.spec.command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=dict(self.spec.environment),
-                # Ctrl-C is for the supervisor, which stops its children in order.
-                start_new_session=True,
-                preexec_fn=_die_with(os.getpid()),
-            )
+            self._process = await start(self.spec.command, self.spec.environment, log)
         if self._stopping.is_set():
             # `stop` came while the process was being made and could not see it.
             self._process.kill()
         self._on_start()
         return await self._process.wait()
+
+
+async def start(
+    command: Sequence[str], environment: Mapping[str, str], log: IO[bytes] | None = None
+) -> asyncio.subprocess.Process:
+    """Start a process, which is killed when this one dies.
+
+    Args:
+        command: Program and arguments.
+        environment: All its variables.
+        log: Where its output goes; None: where that of this process goes.
+    """
+    return await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        env=dict(environment),
+        # Ctrl-C is for this process, which stops its children in order.
+        start_new_session=True,
+        preexec_fn=_die_with(os.getpid()),
+    )
+
+
+async def end(
+    name: str,
+    process: asyncio.subprocess.Process,
+    grace_seconds: float,
+    say: Callable[[str], None],
+) -> None:
+    """End a process: politely first, by force after `grace_seconds`."""
+    if process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), grace_seconds)
+    except TimeoutError:
+        say(f"{name} did not stop in {grace_seconds:g} s and is killed")
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
 
 
 def describe(status: int) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from deploy.up.child import Child, ChildSpec, describe
+from deploy.child import Child, ChildSpec, describe
 from tests.deploy.up.deployments import is_alive
 
 

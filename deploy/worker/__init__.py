@@ -1,0 +1,1 @@
+"""`modelplane worker`: one worker as a process of its own, inside Envoy or beside it."""
