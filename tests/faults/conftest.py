@@ -1,6 +1,7 @@
 """A provider, a deployment of two workers that the tests share, and endpoints of their own.
 
-Every test that asks for `system` runs on both hosts of workers, one after the other.
+Every test that asks for `worker_host`, as `system` does, runs on both hosts of workers, one after
+the other.
 """
 
 import asyncio
@@ -25,13 +26,19 @@ async def provider_url() -> AsyncIterator[str]:
         yield provider.url
 
 
-@pytest_asyncio.fixture(scope="package", loop_scope="session", params=["grpc", "embedded"])
+@pytest.fixture(scope="package", params=["grpc", "embedded"])
+def worker_host(request: pytest.FixtureRequest) -> str:
+    """What carries the workers of a deployment, as `modelplane up` takes it."""
+    return str(request.param)
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def system(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    worker_host: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[System]:
     """Run a deployment of two workers, for all tests of this folder."""
     directory = tmp_path_factory.mktemp("deployment")
-    options = ("--workers", "2", "--worker-host", request.param)
+    options = ("--workers", "2", "--worker-host", worker_host)
     async with running_system(directory, *options, settings=PREPARE_TIMEOUT) as running:
         yield running
 

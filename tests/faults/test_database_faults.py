@@ -23,6 +23,7 @@ from tests.faults.deployment import (
     query_worker,
     update_and_wait,
 )
+from tests.faults.lone_worker import lone_worker
 from tests.faults.traffic import MODEL, constant_traffic
 from tests.postgres import PostgresServer
 
@@ -30,10 +31,11 @@ _ADMIN = ((AUTHORIZATION, f"Bearer {ADMIN_TOKEN}"),)
 
 
 async def test_postgresql_restarts_under_load(
-    postgres_server: PostgresServer, provider_url: str, tmp_path: Path
+    postgres_server: PostgresServer, provider_url: str, worker_host: str, tmp_path: Path
 ) -> None:
+    options = ("--workers", "1", "--worker-host", worker_host)
     database = ("--database-url", postgres_server.url())
-    async with running_system(tmp_path, "--workers", "1", *database) as system:
+    async with running_system(tmp_path, *options, *database) as system:
         assert (await create(system, provider_url, "endpoint")).status == 200
         async with constant_traffic(system, "endpoint", rate=40) as traffic:
             await update_and_wait(system, provider_url, traffic, 2)
@@ -66,12 +68,13 @@ class _Replica:
 
 
 async def test_two_control_planes_share_one_database(
-    postgres_url: str, provider_url: str, tmp_path: Path
+    postgres_url: str, provider_url: str, worker_host: str, tmp_path: Path
 ) -> None:
     async with AsyncExitStack() as stack:
         first = await _start_control_plane(stack, postgres_url, tmp_path)
         second = await _start_control_plane(stack, postgres_url, tmp_path)
-        worker = await _start_worker(stack, second, tmp_path)
+        running = lone_worker(worker_host, second.snapshots, tmp_path)
+        worker = await stack.enter_async_context(running)
         config = ParseDict(chat_config(provider_url, f"{MODEL}1"), EndpointConfigInput())
         async with grpc.aio.insecure_channel(first.api) as channel:
             created = await EndpointServiceStub(channel).CreateServingEndpoint(
@@ -105,20 +108,3 @@ async def _start_control_plane(stack: AsyncExitStack, url: str, directory: Path)
     )
     await wait_until_serving(replica.api, started)
     return replica
-
-
-async def _start_worker(stack: AsyncExitStack, replica: _Replica, directory: Path) -> str:
-    address = free_address()
-    settings = {
-        "MODELPLANE_CONTROL_PLANE": replica.snapshots,
-        "MODELPLANE_ALLOWED_UPSTREAMS": "127.0.0.1",
-        "MODELPLANE_WORKER_LISTEN": address,
-        "MODELPLANE_WORKER_METRICS_LISTEN": free_address(),
-        "MODELPLANE_DRAIN_SECONDS": "1",
-    }
-    command = python("data_plane")
-    started = await stack.enter_async_context(
-        child(*command, settings=settings, directory=directory)
-    )
-    await wait_until_serving(address, started)
-    return address

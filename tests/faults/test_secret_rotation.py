@@ -29,7 +29,7 @@ _REFERENCE = "{{secrets/rotated/key}}"
 _PUT = "/api/2.0/secrets/put"
 _CLIENTS = 4
 # So many that wrapping them takes a while.
-_SECRETS = 3_000
+_SECRETS = 1_500
 _KEY = re.compile(r"Bearer sk-(\d+)")
 
 
@@ -160,9 +160,10 @@ async def output_of(system: System, *arguments: str) -> str:
 
 
 @pytest.fixture
-async def own_system(tmp_path: Path) -> AsyncIterator[System]:
+async def own_system(tmp_path: Path, worker_host: str) -> AsyncIterator[System]:
     """Run a deployment whose control plane the test may kill."""
-    async with running_system(tmp_path, "--workers", "2") as running:
+    options = ("--workers", "2", "--worker-host", worker_host)
+    async with running_system(tmp_path, *options) as running:
         yield running
 
 

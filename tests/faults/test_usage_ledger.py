@@ -18,7 +18,7 @@ from tests.faults import deployment
 from tests.faults.counting_provider import CountingProvider, tokens_of
 from tests.faults.deployment import kill, until
 
-QUERIES = 10_000
+QUERIES = 5_000
 CLIENTS = 24
 ANSWERS_BETWEEN_KILLS = (200, 800)
 ENDPOINT = "counted"
@@ -86,9 +86,12 @@ async def provider() -> AsyncIterator[CountingProvider]:
 
 
 @pytest.fixture
-async def counted(tmp_path: Path, provider: CountingProvider) -> AsyncIterator[System]:
+async def counted(
+    tmp_path: Path, worker_host: str, provider: CountingProvider
+) -> AsyncIterator[System]:
     """Run a deployment of its own, with an endpoint that tracks usage."""
-    async with running_system(tmp_path, "--workers", "3") as system:
+    options = ("--workers", "3", "--worker-host", worker_host)
+    async with running_system(tmp_path, *options) as system:
         body = {
             "name": ENDPOINT,
             "config": chat_config(provider.url, "m"),
