@@ -23,7 +23,6 @@ from tests.faults.deployment import (
     query_worker,
     update_and_wait,
 )
-from tests.faults.lone_worker import lone_worker
 from tests.faults.traffic import MODEL, constant_traffic
 from tests.postgres import PostgresServer
 
@@ -73,8 +72,7 @@ async def test_two_control_planes_share_one_database(
     async with AsyncExitStack() as stack:
         first = await _start_control_plane(stack, postgres_url, tmp_path)
         second = await _start_control_plane(stack, postgres_url, tmp_path)
-        running = lone_worker(worker_host, second.snapshots, tmp_path)
-        worker = await stack.enter_async_context(running)
+        worker = await _start_worker(stack, second, tmp_path, worker_host)
         config = ParseDict(chat_config(provider_url, f"{MODEL}1"), EndpointConfigInput())
         async with grpc.aio.insecure_channel(first.api) as channel:
             created = await EndpointServiceStub(channel).CreateServingEndpoint(
@@ -108,3 +106,22 @@ async def _start_control_plane(stack: AsyncExitStack, url: str, directory: Path)
     )
     await wait_until_serving(replica.api, started)
     return replica
+
+
+async def _start_worker(
+    stack: AsyncExitStack, replica: _Replica, directory: Path, host: str
+) -> str:
+    address = free_address()
+    settings = {
+        "MODELPLANE_CONTROL_PLANE": replica.snapshots,
+        "MODELPLANE_ALLOWED_UPSTREAMS": "127.0.0.1",
+        "MODELPLANE_WORKER_LISTEN": address,
+        "MODELPLANE_WORKER_METRICS_LISTEN": free_address(),
+        "MODELPLANE_DRAIN_SECONDS": "1",
+    }
+    command = (*python("deploy.worker"), "--worker-host", host)
+    started = await stack.enter_async_context(
+        child(*command, settings=settings, directory=directory)
+    )
+    await wait_until_serving(address, started)
+    return address
