@@ -8,7 +8,6 @@ import logging
 import sys
 import threading
 import time
-from contextlib import nullcontext
 from datetime import UTC, datetime
 
 import orjson
@@ -23,46 +22,34 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, without its end."""
-        line: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-            **getattr(record, _FIELDS, {}),
-        }
+        fields = getattr(record, _FIELDS, {})
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str).decode()
+            fields = {**fields, "exception": self.formatException(record.exc_info)}
+        message = record.getMessage()
+        return _encode(record.created, record.levelname, record.name, message, fields).decode()
 
 
-class BufferedHandler(logging.Handler):
+class LineBuffer:
     """Writes to standard error many lines at a time: a write for each request costs too much.
 
-    Lines wait at most `_FLUSH_SECONDS`; a warning, and the end of the process, write them at once.
-    A process that is killed may lose that much of its log, which is why nothing that must not be
-    lost is a log line.
+    Lines wait at most `_FLUSH_SECONDS`. A process that is killed may lose that much of its log,
+    which is why nothing that must not be lost is a log line.
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        self._lines: list[str] = []
+        self._lines: list[bytes] = []
+        self._lock = threading.Lock()
+        self.append = self._lines.append
         threading.Thread(target=self._flush_forever, name="log", daemon=True).start()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep the line."""
-        try:
-            self._lines.append(self.format(record))
-        except Exception:  # noqa: BLE001 - as every handler: a log line must not break a request
-            self.handleError(record)
-        if record.levelno >= logging.WARNING:
-            self.flush()
 
     def flush(self) -> None:
         """Write what waits."""
-        with self.lock or nullcontext():
-            lines, self._lines = self._lines, []
+        with self._lock:
+            # Other threads append meanwhile, so exactly what is taken is removed.
+            lines = self._lines[:]
+            del self._lines[: len(lines)]
             if lines:
-                sys.stderr.write("\n".join(lines) + "\n")
+                sys.stderr.write(b"\n".join(lines).decode() + "\n")
                 sys.stderr.flush()
 
     def _flush_forever(self) -> None:
@@ -71,9 +58,71 @@ class BufferedHandler(logging.Handler):
             self.flush()
 
 
+class BufferedHandler(logging.Handler):
+    """Hands lines to a buffer; a warning, and the end of the process, write them at once."""
+
+    def __init__(self, buffer: LineBuffer) -> None:
+        super().__init__()
+        self._buffer = buffer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the line."""
+        try:
+            self._buffer.append(self.format(record).encode())
+        except Exception:  # noqa: BLE001 - as every handler: a log line must not break a request
+            self.handleError(record)
+        if record.levelno >= logging.WARNING:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        self._buffer.flush()
+
+
+class RequestLog:
+    """Logs one line for each request, as `Logger.info` would, at a tenth of what that costs."""
+
+    def __init__(self, name: str) -> None:
+        """Log as the logger `name`."""
+        self._name = name
+        self._logger = logging.getLogger(name)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether a line would be written."""
+        return self._logger.isEnabledFor(logging.INFO)
+
+    def write(self, message: str, fields: dict[str, object]) -> None:
+        """Log a line with fields."""
+        if _buffer is None:
+            self._logger.info(message, extra=log_fields(**fields))
+        else:
+            now = time.time()  # noqa: TID251 - a log has the clock that `logging` has
+            _buffer.append(_encode(now, "INFO", self._name, message, fields))
+
+
+# What `configure_logging` has set up, once for the process.
+_buffer: LineBuffer | None = None
+
+
+def _encode(
+    seconds: float, level: str, logger: str, message: str, fields: dict[str, object]
+) -> bytes:
+    line = {
+        "time": datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds"),
+        "level": level.lower(),
+        "logger": logger,
+        "message": message,
+        **fields,
+    }
+    return orjson.dumps(line, default=str)
+
+
 def configure_logging(level: str) -> None:
     """Send all log records of this process to standard error as JSON lines."""
-    handler = BufferedHandler()
+    global _buffer  # noqa: PLW0603 - a process has one log
+    _buffer = _buffer or LineBuffer()
+    handler = BufferedHandler(_buffer)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 

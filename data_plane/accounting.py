@@ -3,7 +3,6 @@
 `invocation.py` fills the record while it answers.
 """
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -11,7 +10,7 @@ from typing import Protocol
 from adapters.providers.errors import AdapterError
 from adapters.providers.types import Query, Usage
 from adapters.rpc.metadata import ATTEMPT_ERRORS, ATTEMPTS, Metadata
-from adapters.telemetry import log_fields
+from adapters.telemetry import RequestLog
 from data_plane.snapshots.callers import Principal
 from data_plane.snapshots.snapshot import Config, Endpoint, ServedEntity
 from data_plane.telemetry.meters import Meters
@@ -19,7 +18,7 @@ from data_plane.telemetry.metrics import Metrics
 from data_plane.usage.journal import Ticket
 from data_plane.usage.usage_labels import NO_LABELS, Labels
 
-_log = logging.getLogger("data_plane.access")
+_log = RequestLog("data_plane.access")
 OK = 200
 CLIENT_CLOSED = 499
 
@@ -162,7 +161,7 @@ class Accountant:
 
     def open(self, request_id: str, metadata: Mapping[str, str]) -> Record:
         """Return the record of a call that begins now."""
-        self._metrics.in_flight.inc()
+        self._metrics.in_flight += 1
         record = Record(request_id, self._clock())
         if self._telemetry is not None:
             record.trace = self._telemetry.begin(metadata)
@@ -195,7 +194,7 @@ class Accountant:
         if record.admitted:
             self._ledger.end(record)
         first_chunk = record.first_chunk - record.started if record.chunks else None
-        self._metrics.in_flight.dec()
+        self._metrics.in_flight -= 1
         self._metrics.observe(
             record.endpoint.name if record.endpoint else "",
             record.entity.name if record.entity else "",
@@ -207,8 +206,8 @@ class Accountant:
             self._metrics.observe_stream(record.chunks, first_chunk)
         if self._telemetry is not None:
             self._telemetry.end(record, now)
-        if _log.isEnabledFor(logging.INFO):
-            _log.info("request", extra=log_fields(**_fields(record, duration, first_chunk)))
+        if _log.wanted:
+            _log.write("request", _fields(record, duration, first_chunk))
 
     def _meter(self, record: Record, duration: float) -> None:
         if record.endpoint is None:

@@ -52,6 +52,7 @@ class Attempts:
             sleep: Pauses for seconds.
         """
         self._relay = relay
+        self._now = relay.now
         self._circuits = circuits
         self._metrics = metrics
         self._random = random
@@ -78,7 +79,7 @@ class Attempts:
             try:
                 await self._try(exchange, entity, last - place)
             except (AdapterError, DeadlineExceeded, UpstreamResting) as error:
-                if place == last or not _may_fall_back(error) or exchange.remaining() <= 0:
+                if place == last or not _may_fall_back(error) or exchange.expires <= self._now():
                     raise
                 self._metrics.fallbacks.inc()
             else:
@@ -104,7 +105,7 @@ class Attempts:
         self, exchange: Exchange, entity: ServedEntity, circuit: Circuit, others: int
     ) -> _Failure | None:
         """Make one attempt, and return what failed before an answer began."""
-        started = asyncio.get_running_loop().time()
+        started = self._now()
         failure: _Failure | None = None
         rest = circuit.admit()
         if rest:
@@ -113,10 +114,10 @@ class Attempts:
             try:
                 failure = await self._ask(exchange, entity, circuit, others)
             except asyncio.CancelledError:
-                _note_attempt(exchange.record, entity, _CANCELLED, started)
+                self._note_attempt(exchange.record, entity, _CANCELLED, started)
                 raise
         error = type(failure).__name__ if failure else exchange.record.error
-        _note_attempt(exchange.record, entity, error, started)
+        self._note_attempt(exchange.record, entity, error, started)
         return failure
 
     async def _ask(
@@ -134,6 +135,15 @@ class Attempts:
         # A stream that failed after it began is answered all the same.
         self._note(entity, circuit, broken, failed=broken is not None)
         return None
+
+    def _note_attempt(
+        self, record: Record, entity: ServedEntity, error: str, started: float
+    ) -> None:
+        seconds = self._now() - started
+        record.attempts.append(
+            Attempt(entity.name, error, seconds, started, entity, record.address, record.model)
+        )
+        record.address = record.model = ""
 
     def _note(
         self, entity: ServedEntity, circuit: Circuit, error: Exception | None, *, failed: bool
@@ -163,14 +173,7 @@ class Attempts:
             if error.retry_after > _LONGEST_RETRY_AFTER_SECONDS:
                 return None
             pause += error.retry_after
-        return pause if pause < exchange.remaining() else None
-
-
-def _note_attempt(record: Record, entity: ServedEntity, error: str, started: float) -> None:
-    seconds = asyncio.get_running_loop().time() - started
-    attempt = Attempt(entity.name, error, seconds, started, entity, record.address, record.model)
-    record.attempts.append(attempt)
-    record.address = record.model = ""
+        return pause if pause < exchange.expires - self._now() else None
 
 
 def _may_fall_back(error: _Failure) -> bool:

@@ -6,6 +6,7 @@ before is a refusal with its own status. What fails later ends the stream, as th
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from data_plane.limits.admission import Admission
 from data_plane.limits.cut import encode_cut
 from data_plane.query import wants_usage
 from data_plane.snapshots.snapshot import Endpoint, ServedEntity
+from data_plane.upstreams.deadlines import Deadline, Deadlines
 from data_plane.upstreams.hops import mark_hop
 from data_plane.upstreams.streaming import DONE, ChunkShaper, encode_answer
 from data_plane.upstreams.upstream import SUCCESS, Upstream
@@ -64,10 +66,6 @@ class Exchange:
     hops: int = 0
     expires: float = inf
 
-    def remaining(self) -> float:
-        """Return the seconds in which the answer must begin."""
-        return self.expires - asyncio.get_running_loop().time()
-
     def metadata(self, entity: ServedEntity, plan: Plan) -> Metadata:
         """Return the metadata of the answer that an entity gave to a plan."""
         request_id = (REQUEST_ID, self.call.request_id)
@@ -78,19 +76,22 @@ class Exchange:
 
 
 class Relay:
-    """Calls providers over one transport."""
+    """Calls providers over one transport, in the event loop in which it was made."""
 
     def __init__(self, upstream: Upstream, accountant: Accountant, timeouts: Timeouts) -> None:
         self._upstream = upstream
         self._accountant = accountant
         self._timeouts = timeouts
+        loop = asyncio.get_running_loop()
+        self.now = loop.time
+        self._deadlines = Deadlines(loop)
 
     def expiry(self, call: Call, endpoint: Endpoint) -> float:
         """Return when the answer to a call must have begun, on the clock of the event loop."""
         limit = max(self._timeouts.answer_seconds, endpoint.policy.first_byte_seconds or 0)
         if call.deadline_seconds is not None:
             limit = min(limit, call.deadline_seconds)
-        return asyncio.get_running_loop().time() + limit
+        return self.now() + limit
 
     async def answer(self, exchange: Exchange, entity: ServedEntity, others: int = 0) -> None:
         """Answer with one JSON document.
@@ -106,7 +107,7 @@ class Relay:
         """
         limit = self._answer_limit(exchange, others)
         try:
-            async with asyncio.timeout(limit):
+            with self._deadlines.within(limit):
                 plan = await self._plan(exchange, entity)
                 answers = await self._upstream.send_all(entity.adapter, plan.requests)
         except TimeoutError:
@@ -135,15 +136,18 @@ class Relay:
             DeadlineExceeded: The first chunk did not come in time.
         """
         idle_seconds = exchange.endpoint.policy.idle_seconds or self._timeouts.idle_seconds
-        stream = _Stream(exchange, entity, self._accountant, idle_seconds)
+        stream = _Stream(exchange, entity, self._accountant, self.now, idle_seconds)
         limit = self._answer_limit(exchange, others)
         failure: AdapterError | DeadlineExceeded
         try:
-            async with asyncio.timeout(limit) as timer:
+            with self._deadlines.within(limit) as deadline:
                 stream.plan = await self._plan(exchange, entity)
                 response = await self._upstream.open(entity.adapter, stream.plan.requests[0])
                 try:
-                    await stream.run(response, timer)
+                    await stream.run(response, deadline)
+                    deadline.move(inf)
+                    if not stream.is_cut:
+                        await self._settle(response)
                 finally:
                     stream.note_usage()
                     response.close()
@@ -161,6 +165,14 @@ class Relay:
         await stream.fail(failure)
         return failure
 
+    async def _settle(self, response: HttpResponse) -> None:
+        """Read to the end of the body, if it is near, so that the connection can be used again."""
+        try:
+            with self._deadlines.within(_SETTLE_SECONDS):
+                await response.read()
+        except (TimeoutError, AdapterError):
+            return
+
     async def _plan(self, exchange: Exchange, entity: ServedEntity) -> Plan:
         plan = await self._upstream.plan(entity, exchange.query)
         if exchange.record.trace is not None:
@@ -169,7 +181,7 @@ class Relay:
 
     def _answer_limit(self, exchange: Exchange, others: int) -> float:
         own = exchange.endpoint.policy.first_byte_seconds or self._timeouts.answer_seconds
-        remaining = exchange.remaining()
+        remaining = exchange.expires - self.now()
         return min(own, remaining / 2 if others else remaining)
 
     def _is_cut_short(self, exchange: Exchange) -> bool:
@@ -187,13 +199,17 @@ class _Stream:
         exchange: Exchange,
         entity: ServedEntity,
         accountant: Accountant,
+        now: Callable[[], float],
         idle_seconds: float,
     ) -> None:
         self.started = False
+        # Whether the limits ended it, rather than the provider.
+        self.is_cut = False
         self.plan = Plan(())
         self._exchange = exchange
         self._entity = entity
         self._accountant = accountant
+        self._now = now
         self._idle_seconds = idle_seconds
         self._parser = entity.adapter.stream_parser(exchange.query)
         self._shaper = ChunkShaper(
@@ -205,35 +221,33 @@ class _Stream:
         )
         self._last: JsonObject = {}
         self._traced = exchange.record.trace is not None
-        self._cut = False
-        # When the caller will wait no longer, on the clock of the event loop; None: does not say.
-        self._end_at: float | None = None
+        # When the caller will wait no longer, on the clock of the event loop.
+        self._end_at = inf
 
     @property
     def is_cut_short(self) -> bool:
         """Whether the caller's own deadline has passed."""
-        return self._end_at is not None and asyncio.get_running_loop().time() >= self._end_at
+        return self._now() >= self._end_at
 
-    async def run(self, response: HttpResponse, timer: asyncio.Timeout) -> None:
+    async def run(self, response: HttpResponse, deadline: Deadline) -> None:
         """Relay until the provider's stream has ended.
 
         Args:
             response: The provider's response.
-            timer: Bounds the time to the first chunk; moved on for every later one.
+            deadline: Bounds the time to the first chunk; moved on for every later one.
 
         Raises:
             AdapterError: The provider failed, or its stream broke off.
         """
         await self._require_stream(response)
-        loop = asyncio.get_running_loop()
-        deadline = self._exchange.call.deadline_seconds
-        end = self._end_at = None if deadline is None else loop.time() + deadline
+        if self._exchange.call.deadline_seconds is not None:
+            self._end_at = self._now() + self._exchange.call.deadline_seconds
         ended = False
         while not ended:
             data = await response.read()
             if self.started:
                 # A caller who reads slowly holds up the reads, not the provider's idle time.
-                timer.reschedule(end)
+                deadline.move(self._end_at)
             lines, error = self._shape(data)
             ended = self._parser.ended or not data
             if error is None:
@@ -243,11 +257,7 @@ class _Stream:
             if error:
                 raise error
             if self.started:
-                idle_end = loop.time() + self._idle_seconds
-                timer.reschedule(idle_end if end is None else min(end, idle_end))
-        timer.reschedule(None)
-        if not self._cut:
-            await _settle(response)
+                deadline.move(min(self._end_at, self._now() + self._idle_seconds))
 
     def note_usage(self) -> None:
         """Note what was used, as far as the provider has said, however the stream ended."""
@@ -289,13 +299,13 @@ class _Stream:
         """Return the lines with the end of the stream, if it has ended or has to, and whether."""
         admission = self._exchange.admission
         if not ended and self._last and admission.counts_output:
-            self._cut = not admission.allows(estimate_tokens(self._shaper.characters))
-        if self._cut:
+            self.is_cut = not admission.allows(estimate_tokens(self._shaper.characters))
+        if self.is_cut:
             choices = self._exchange.query.body.get("n")
             count = min(choices, _MAX_CHOICES) if isinstance(choices, int) else 1
             is_chat = self._entity.task == Task.CHAT
             lines += encode_cut(self._last, is_chat=is_chat, choices=range(count))
-        ended = ended or self._cut
+        ended = ended or self.is_cut
         return (lines + DONE if ended else lines), ended
 
     async def _send(self, lines: bytes) -> None:
@@ -306,15 +316,6 @@ class _Stream:
             )
         self._accountant.note_chunk(self._exchange.record)
         await self._exchange.reply.send(lines)
-
-
-async def _settle(response: HttpResponse) -> None:
-    """Read to the end of the body, if it is near, so that the connection can be used again."""
-    try:
-        async with asyncio.timeout(_SETTLE_SECONDS):
-            await response.read()
-    except (TimeoutError, AdapterError):
-        return
 
 
 def _address(plan: Plan) -> str:

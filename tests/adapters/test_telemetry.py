@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from adapters.telemetry import BufferedHandler, JsonFormatter, log_fields
+from adapters.telemetry import BufferedHandler, JsonFormatter, LineBuffer, log_fields
 
 
 def test_a_line_is_json_with_its_fields() -> None:
@@ -19,11 +19,25 @@ def test_a_line_is_json_with_its_fields() -> None:
 
 
 def test_a_warning_takes_what_waits_with_it(capsys: pytest.CaptureFixture[str]) -> None:
-    handler = BufferedHandler()
+    handler = BufferedHandler(LineBuffer())
     handler.setFormatter(logging.Formatter("%(message)s"))
     handler.handle(logging.makeLogRecord({"msg": "first", "levelno": logging.INFO}))
     handler.handle(logging.makeLogRecord({"msg": "second", "levelno": logging.WARNING}))
     assert capsys.readouterr().err == "first\nsecond\n"
+
+
+def test_the_line_of_a_request_is_what_a_logger_writes() -> None:
+    program = (
+        "import logging; from adapters.telemetry import RequestLog, configure_logging, log_fields;"
+        "configure_logging('info'); fields = {'status': 200, 'id': 'é'};"
+        "RequestLog('a.b').write('m', fields); logging.getLogger('a.b').info('m',"
+        " extra=log_fields(**fields)); configure_logging('warning');"
+        "assert not RequestLog('a.b').wanted"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    first, second = map(json.loads, ended.stderr.splitlines())
+    assert first.pop("time") <= second.pop("time")
+    assert list(first.items()) == list(second.items())
 
 
 def test_the_end_of_the_process_writes_what_waits() -> None:

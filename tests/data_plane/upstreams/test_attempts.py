@@ -241,7 +241,7 @@ class LeavingRelay(Relay):
     """Its caller goes away."""
 
     def __init__(self) -> None:
-        pass
+        self.now = FakeClock()
 
     async def answer(self, *_: Any) -> None:
         raise asyncio.CancelledError
@@ -271,7 +271,7 @@ class CutRelay(Relay):
     """Its caller's deadline passes while the stream goes on."""
 
     def __init__(self) -> None:
-        pass
+        self.now = FakeClock()
 
     async def stream(self, *_: Any) -> DeadlineExceeded:
         return DeadlineExceeded("too slow", by_caller=True)
