@@ -57,7 +57,8 @@ async def measure(effort: Effort, *, unary: bool, streams: bool) -> list[Table]:
     with tempfile.TemporaryDirectory(prefix="modelplane-bench-") as name:
         directory = Path(name)
         async with (
-            running_system(directory, "--workers", "1") as system,
+            # Its columns are an Envoy and a worker apart.
+            running_system(directory, "--workers", "1", "--worker-host", "grpc") as system,
             running_floor(directory) as floor,
         ):
             if unary:
