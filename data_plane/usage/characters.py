@@ -17,7 +17,11 @@ def prompt_characters(body: JsonObject) -> int:
     """Return the number of characters in the texts of a canonical query."""
     messages = body.get("messages")
     if isinstance(messages, list):
-        return sum(_content(message) for message in messages)
+        # Not a generator: each query comes here.
+        total = 0
+        for message in messages:
+            total += _content(message)
+        return total
     return sum(_texts(body.get(name)) for name in _PROMPT_FIELDS)
 
 
@@ -38,6 +42,8 @@ def _content(message: object) -> int:
     if not isinstance(message, dict):
         return 0
     content = message.get("content")
+    if isinstance(content, str):
+        return len(content)
     if isinstance(content, list):
         return sum(_texts(part.get("text")) for part in content if isinstance(part, dict))
     return _texts(content)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from adapters.telemetry import log_fields
 from data_plane.usage.journal_metrics import JournalMetrics
+from data_plane.usage.journal_room import keeps_room
 from data_plane.usage.journal_segment import INTENT_BYTES, KEY_BYTES, Segment
 
 _log = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ class Journal:
         root.mkdir(parents=True, exist_ok=True)
         self.path = root / self.id.hex()
         self._lock = _make_locked(root, self.path)
+        self._mapped = keeps_room(self.path)
         metrics.bytes.set_function(lambda: len(self.segments) * segment_bytes)
         self._keys = count(1)
 
@@ -121,7 +123,7 @@ class Journal:
         """Take no further intents."""
         self._retry_at = float("inf")
         for segment in self.segments:
-            segment.is_open = False
+            segment.seal()
 
     def close(self) -> None:
         """Give the directory up; without segments, it is removed."""
@@ -136,13 +138,14 @@ class Journal:
         if self.segments and self.segments[-1].is_open:
             if self.segments[-1].has_room(intent):
                 return self.segments[-1]
-            self.segments[-1].is_open = False
+            self.segments[-1].seal()
         if self._clock() < self._retry_at:
             return None
         self._retry_at = self._clock() + _RETRY_SECONDS
         if len(self.segments) >= self._max_segments:
             raise OSError(f"the journal has {len(self.segments)} segments and may have no more")
-        segment = Segment(self.path / f"{next(self._numbers):010}", self._segment_bytes)
+        path = self.path / f"{next(self._numbers):010}"
+        segment = Segment(path, self._segment_bytes, mapped=self._mapped)
         self.segments.append(segment)
         self._retry_at = 0.0
         return segment

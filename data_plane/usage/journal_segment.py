@@ -3,13 +3,16 @@
 Used by `journal.py`. A record is a header (mark, length, checksum, kind, key) and a payload. Room
 for the outcome of every intent is kept, so once an intent is written its outcome can be, too, in
 the same file, however full the disk. What is written survives the death of the process, since the
-kernel has it; a crash of the machine may cost what was not yet synced.
+kernel has it; a crash of the machine may cost what was not yet synced. The open segment is written
+through memory where the disk allows it (`journal_room.py`): calling the kernel twice for each query
+costs as much as all else here.
 """
 
 import os
-from dataclasses import dataclass
+from mmap import mmap
 from pathlib import Path
 from struct import Struct
+from typing import NamedTuple
 from zlib import crc32
 
 KEY_BYTES = 16
@@ -26,8 +29,7 @@ _READ_BYTES = 131_072
 _OWNER_ONLY = 0o600
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What a segment holds of one query.
 
     Attributes:
@@ -73,14 +75,12 @@ class SegmentReader:
         """Add the finished entries in `data`, and return how many bytes are done with."""
         at = 0
         while len(entries) < limit and at < len(data):
-            size = _record_size(data, at)
-            whole = size and at + size <= len(data)
-            if size and not whole and not is_last:
-                return at
-            if whole and (entry := self._take(data[at : at + size])) is not None:
-                entries += entry
-                at += size
+            if end := self._take(data, at, entries):
+                at = end
                 continue
+            size = _record_size(data, at)
+            if size and at + size > len(data) and not is_last:
+                return at
             found = data.find(_MARK, at + 1)
             if found < 0:
                 # The mark of the next record may be cut in two.
@@ -88,16 +88,23 @@ class SegmentReader:
             at = found
         return at
 
-    def _take(self, record: bytes) -> list[Entry] | None:
-        """Return what a record finishes; None if it is damaged."""
-        _, _, checksum, kind, key = _HEADER.unpack_from(record)
-        payload = record[_HEADER.size :]
+    def _take(self, data: bytes, at: int, entries: list[Entry]) -> int:
+        """Add what the record at `at` finishes and return its end; 0 if it is not whole."""
+        begin = at + _HEADER.size
+        if begin > len(data):
+            return 0
+        mark, length, checksum, kind, key = _HEADER.unpack_from(data, at)
+        end: int = begin + length
+        if mark != _MARK or end > len(data):
+            return 0
+        payload = data[begin:end]
         if checksum != _checksum(kind, key, payload):
-            return None
+            return 0
         if kind == _INTENT:
             self.unfinished[key] = payload
-            return []
-        return [Entry(key, self.unfinished.pop(key, b""), payload)]
+        else:
+            entries.append(Entry(key, self.unfinished.pop(key, b""), payload))
+        return end
 
 
 class Segment:
@@ -111,12 +118,13 @@ class Segment:
         reader: Reads it back.
     """
 
-    def __init__(self, path: Path, size: int) -> None:
+    def __init__(self, path: Path, size: int, *, mapped: bool = False) -> None:
         """Make the file and reserve its room.
 
         Args:
             path: The file, which must not exist.
             size: Room, bytes.
+            mapped: Whether to write through memory.
 
         Raises:
             OSError: There is no room.
@@ -129,6 +137,7 @@ class Segment:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
         try:
             os.posix_fallocate(self._descriptor, 0, size)
+            self._map = mmap(self._descriptor, size) if mapped else None
         except OSError:
             os.close(self._descriptor)
             path.unlink()
@@ -160,6 +169,11 @@ class Segment:
         self._append(_OUTCOME, key, outcome)
 
     @property
+    def is_mapped(self) -> bool:
+        """Whether it is written through memory."""
+        return self._map is not None
+
+    @property
     def is_done(self) -> bool:
         """Whether everything that it will ever hold has been read."""
         read = self.reader.position == self.position
@@ -180,17 +194,32 @@ class Segment:
         os.fdatasync(self._descriptor)
         self._synced = position
 
+    def seal(self) -> None:
+        """Take no further intents."""
+        self.is_open = False
+        # However many segments wait to be shipped, one at most takes memory.
+        self._unmap()
+
     def close(self) -> None:
         """Close the file."""
+        self._unmap()
         os.close(self._descriptor)
+
+    def _unmap(self) -> None:
+        if self._map is not None:
+            self._map.close()
+            self._map = None
 
     def _append(self, kind: int, key: bytes, payload: bytes) -> None:
         header = _HEADER.pack(_MARK, len(payload), _checksum(kind, key, payload), kind, key)
         data = header + payload
+        end = self.position + len(data)
+        if self._map is not None and end <= self._size:
+            self._map[self.position : end] = data
         # What was cut off is overwritten by the next record.
-        if os.pwrite(self._descriptor, data, self.position) != len(data):
+        elif os.pwrite(self._descriptor, data, self.position) != len(data):
             raise OSError("a record was cut off")
-        self.position += len(data)
+        self.position = end
 
 
 def _checksum(kind: int, key: bytes, payload: bytes) -> int:

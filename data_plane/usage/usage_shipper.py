@@ -16,15 +16,19 @@ from typing import Protocol
 
 import grpc
 from modelserving.snapshot.v1 import usage_service_pb2
-from modelserving.snapshot.v1.usage_service_pb2 import UsageEntry, UsageOutcome
+from modelserving.snapshot.v1.usage_service_pb2 import (
+    RecordUsageRequest,
+    UsageEntry,
+    UsageOutcome,
+)
 
 from adapters.rpc.tls import TlsFiles, open_channel
 from adapters.telemetry import log_fields
-from data_plane.hosts.host import encode_field
 from data_plane.snapshots.snapshot_watcher import CHANNEL_OPTIONS, Clocks
 from data_plane.usage.journal import DeadJournal, Journal, take_over
 from data_plane.usage.journal_metrics import JournalMetrics
 from data_plane.usage.journal_segment import Entry, Segment, SegmentReader
+from data_plane.usage.usage_encoding import encode_varint
 
 _log = logging.getLogger(__name__)
 INTERVAL_SECONDS = 1.0
@@ -41,6 +45,8 @@ _CALL_SECONDS = 10.0
 _FAREWELL_SECONDS = 3.0
 _SERVICE = usage_service_pb2.DESCRIPTOR.services_by_name["UsageLedgerService"]
 _METHOD = f"/{_SERVICE.full_name}/{_SERVICE.methods[0].name}"
+# Of a field that holds messages.
+_ENTRIES_TAG = bytes((RecordUsageRequest.ENTRIES_FIELD_NUMBER << 3 | 2,))
 _UNKNOWN = UsageEntry(outcome=UsageOutcome(unknown=True)).SerializeToString()
 
 
@@ -251,13 +257,13 @@ class UsageShipper:
 
 def _encode_requests(journal_id: bytes, entries: Sequence[bytes]) -> Iterator[tuple[bytes, int]]:
     """Yield requests of bounded size, and how many entries each holds; one at least."""
-    head = encode_field(1, journal_id)
+    head = RecordUsageRequest(journal_id=journal_id).SerializeToString()
     request, count = bytearray(head), 0
     for entry in entries:
         if count and len(request) + len(entry) > _REQUEST_BYTES:
             yield bytes(request), count
             request, count = bytearray(head), 0
-        request += encode_field(2, entry)
+        request += _ENTRIES_TAG + encode_varint(len(entry)) + entry
         count += 1
     yield bytes(request), count
 

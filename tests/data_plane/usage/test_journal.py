@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from data_plane.usage import journal as journal_module
 from data_plane.usage.journal import Journal, take_over
 from data_plane.usage.journal_metrics import JournalMetrics
+from data_plane.usage.journal_room import keeps_room
 from data_plane.usage.journal_segment import INTENT_BYTES, Segment
 from tests.data_plane.fakes import FakeClock
 
@@ -117,9 +118,9 @@ def test_a_full_disk_costs_records_and_no_query(
     assert opened
     tries = 0
 
-    def fail(path: Path, size: int) -> Segment:
+    def fail(path: Path, size: int, *, mapped: bool) -> Segment:
         nonlocal tries
-        del path, size
+        del path, size, mapped
         tries += 1
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -134,6 +135,27 @@ def test_a_full_disk_costs_records_and_no_query(
     journal.end(opened, b"is written all the same")
     assert read_all(journal) == taken + 1
     assert registry.get_sample_value("modelplane_usage_lost_total") == 1000 - taken + 10
+
+
+def test_one_segment_at_most_takes_memory(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[bool] = []
+
+    def make(path: Path, size: int, *, mapped: bool) -> Segment:
+        made.append(mapped)
+        return Segment(path, size, mapped=mapped)
+
+    monkeypatch.setattr(journal_module, "Segment", make)
+    ticket = journal.begin(journal.new_key(), b"in a segment that is full by its end")
+    assert ticket
+    while len(journal.segments) < 3:
+        write(journal, 1, 1000)
+    assert made == [keeps_room(journal.path)] * 3
+    assert [segment.is_mapped for segment in journal.segments] == [False, False, made[2]]
+    journal.end(ticket, b"done")
+    first = journal.segments[0]
+    assert first.reader.read(1 << 20, first.position)[-1].key == ticket.key
 
 
 def test_an_intent_that_is_too_long_is_not_taken(journal: Journal) -> None:

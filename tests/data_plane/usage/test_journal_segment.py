@@ -1,5 +1,8 @@
 """What was written is read back, and what was damaged is not made up."""
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,9 +29,9 @@ def key(number: int) -> bytes:
     return number.to_bytes(KEY_BYTES, "big")
 
 
-@pytest.fixture
-def segment(tmp_path: Path) -> Iterator[Segment]:
-    segment = Segment(tmp_path / "segment", SIZE)
+@pytest.fixture(params=[False, True], ids=["written", "mapped"])
+def segment(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Segment]:
+    segment = Segment(tmp_path / "segment", SIZE, mapped=request.param)
     yield segment
     segment.close()
 
@@ -58,13 +61,17 @@ def recover(path: Path, data: bytes) -> tuple[list[Entry], dict[bytes, bytes]]:
 @settings(
     derandomize=True, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(payloads=st.lists(st.tuples(PAYLOADS, PAYLOADS), max_size=8), limit=st.integers(1, 5))
+@given(
+    payloads=st.lists(st.tuples(PAYLOADS, PAYLOADS), max_size=8),
+    limit=st.integers(1, 5),
+    mapped=st.booleans(),
+)
 def test_what_is_written_is_read(
-    tmp_path: Path, payloads: list[tuple[bytes, bytes]], limit: int
+    tmp_path: Path, payloads: list[tuple[bytes, bytes]], limit: int, *, mapped: bool
 ) -> None:
     path = tmp_path / "segment"
     path.unlink(missing_ok=True)
-    segment = Segment(path, SIZE)
+    segment = Segment(path, SIZE, mapped=mapped)
     entries = fill(segment, payloads)
     found = []
     while batch := segment.reader.read(limit, segment.position):
@@ -83,8 +90,39 @@ def test_a_reader_goes_on_where_it_was(segment: Segment) -> None:
     assert segment.reader.unfinished == {key(1): b"one"}
     segment.end(key(1), b"done")
     assert segment.reader.read(ALL, segment.position) == [Entry(key(1), b"one", b"done")]
-    segment.is_open = False
+    assert not segment.is_done
+    segment.seal()
     assert segment.is_done
+
+
+def test_what_a_killed_process_has_written_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "segment"
+    program = (
+        "import os, signal, sys; from pathlib import Path;"
+        "from data_plane.usage.journal_segment import Segment;"
+        f"segment = Segment(Path(sys.argv[1]), {SIZE}, mapped=True);"
+        "segment.begin(b'k' * 16, b'intent'); segment.begin(b'l' * 16, b'other');"
+        "segment.end(b'k' * 16, b'outcome'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, path], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    found, unfinished = recover(path, path.read_bytes())
+    assert found == [Entry(b"k" * 16, b"intent", b"outcome")]
+    assert unfinished == {b"l" * 16: b"other"}
+
+
+def test_a_sealed_segment_takes_outcomes(segment: Segment) -> None:
+    segment.begin(key(1), b"one")
+    segment.seal()
+    segment.end(key(1), b"done")
+    assert segment.reader.read(ALL, segment.position) == [Entry(key(1), b"one", b"done")]
+
+
+def test_an_outcome_beyond_the_room_is_written_all_the_same(segment: Segment) -> None:
+    segment.begin(key(1), bytes(SIZE - 100))
+    segment.end(key(1), bytes(200))
+    assert segment.position > SIZE
+    assert segment.path.stat().st_size == segment.position
 
 
 def test_a_segment_cut_at_any_byte_gives_what_was_whole(segment: Segment, tmp_path: Path) -> None:
