@@ -17,7 +17,7 @@ from adapters.telemetry import configure_logging, log_fields, serve_metrics
 from data_plane.hosts.asgi_host import AsgiHost
 from data_plane.hosts.health_check import health_check
 from data_plane.process import new_clocks, tune_garbage_collection, wall_ms
-from data_plane.settings import load_settings
+from data_plane.settings import environment_settings
 from data_plane.snapshots.readiness import Readiness
 from data_plane.worker import RPCS, assembled, following
 
@@ -79,7 +79,7 @@ class EmbeddedWorker:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _start(self, stack: AsyncExitStack) -> None:
-        settings = load_settings(())
+        settings = environment_settings()
         configure_logging(settings.log_level)
         host, _, port = settings.worker_metrics_listen.rpartition(":")
         metrics_port = serve_metrics(host, int(port), REGISTRY)

@@ -1,9 +1,11 @@
 """Settings of a worker, each with its default beside it."""
 
+import io
 import os
 import secrets
 import socket
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from dataclasses import dataclass, replace
 
 from adapters.rpc.tls import TlsFiles, check_loopback, tls_files
@@ -109,6 +111,20 @@ class Settings:
 def load_settings(argv: Sequence[str]) -> Settings:
     """Return the settings given by `argv` and the environment."""
     return identified(load(Settings, "modelplane worker", argv, environment()))
+
+
+def environment_settings() -> Settings:
+    """Return the settings given by the environment, in a process that is not the worker's own.
+
+    Raises:
+        ValueError: A setting is malformed.
+    """
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            return load_settings(())
+    except SystemExit:
+        raise ValueError(said.getvalue().strip().splitlines()[-1]) from None
 
 
 def identified(settings: Settings) -> Settings:

@@ -41,6 +41,8 @@ _POLL_SECONDS = 0.1
 _HOPELESS_DEATHS = 3
 _ANYWHERE = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - compared with, not bound
 _RENEWAL_SECONDS = 24 * 3600.0
+_LAST_LINES = 10
+_REASON = "Application startup failed: "
 # Beyond the time that a part gives the calls in flight.
 _GRACE_SECONDS = 5.0
 
@@ -180,7 +182,7 @@ class Supervisor:
         while not await condition():
             for child in self._children.values():
                 if child.deaths >= _HOPELESS_DEATHS:
-                    raise UpError(f"{child.spec.name} does not start: {_last_line(child)}")
+                    raise UpError(f"{child.spec.name} does not start: {_last_words(child)}")
             if loop.time() > deadline:
                 raise UpError(f"{what} does not work after {_READY_SECONDS:g} s; see the logs")
             await asyncio.sleep(_POLL_SECONDS)
@@ -213,6 +215,9 @@ class Supervisor:
         self._plan.data_dir.write_state(greeting.state(self._plan, self._public, pids))
 
 
-def _last_line(child: Child) -> str:
+def _last_words(child: Child) -> str:
     lines = child.spec.log_file.read_text(errors="replace").strip().splitlines()
-    return f"{lines[-1] if lines else 'it says nothing'} (log: {child.spec.log_file})"
+    # What Envoy says after the reason that a worker inside gives is of no use.
+    told = [line.partition(_REASON)[2] for line in lines[-_LAST_LINES:] if _REASON in line]
+    said = told or lines or ["it says nothing"]
+    return f"{said[-1]} (log: {child.spec.log_file})"

@@ -5,7 +5,7 @@ import contextlib
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +59,10 @@ class Deployment:
         return await self.process.wait()
 
 
-async def start(data_dir: Path, *arguments: str) -> Deployment:
-    """Start `modelplane up` on a free port; the caller ends it."""
+async def start(
+    data_dir: Path, *arguments: str, settings: Mapping[str, str] | None = None
+) -> Deployment:
+    """Start `modelplane up`, with further settings in its environment; the caller ends it."""
     inherited = {
         name: value for name, value in environment().items() if not name.startswith("MODELPLANE_")
     }
@@ -71,7 +73,7 @@ async def start(data_dir: Path, *arguments: str) -> Deployment:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         # The tests' providers are on this machine.
-        env={**inherited, "MODELPLANE_ALLOWED_UPSTREAMS": "127.0.0.1"},
+        env={**inherited, "MODELPLANE_ALLOWED_UPSTREAMS": "127.0.0.1", **(settings or {})},
     )
     return Deployment(data_dir, process)
 

@@ -80,6 +80,23 @@ async def test_a_part_that_cannot_start_is_named(tmp_path: Path) -> None:
     assert await deployment.process.wait() == 1
 
 
+@pytest.mark.parametrize(
+    ("variable", "words"),
+    [
+        ("MODELPLANE_UPSTREAM_ORIGINS", "'bad' is not ORIGIN=ORIGIN"),
+        ("MODELPLANE_STREAM_IDLE_SECONDS", "MODELPLANE_STREAM_IDLE_SECONDS must be a float"),
+    ],
+)
+async def test_a_wrong_setting_of_a_worker_inside_envoy_is_named(
+    tmp_path: Path, variable: str, words: str
+) -> None:
+    options = ("--port", "0", "--worker-host", "embedded")
+    deployment = await start(tmp_path / "d", *options, settings={variable: "bad"})
+    line = await deployment.until_said("worker-1 does not start")
+    assert words in line
+    assert await deployment.process.wait() == 1
+
+
 @pytest.mark.parametrize(("host", "workers"), [("grpc", 2), ("embedded", 1), ("embedded", 2)])
 async def test_stop_lets_requests_in_flight_end(tmp_path: Path, host: str, workers: int) -> None:
     arrived, answer = asyncio.Event(), asyncio.Event()
