@@ -50,6 +50,9 @@ async def _serve(settings: Settings) -> None:
         )
         _log.info("the worker serves", extra=fields)
         await stop.wait()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # From now on it ends the process at once.
+            loop.remove_signal_handler(number)
         _log.info("the worker drains", extra=log_fields(drain_seconds=settings.drain_seconds))
 
 

@@ -30,7 +30,7 @@ _POLL_SECONDS = 0.05
 # An Envoy in front looks at the health each half second, and then sends nothing more.
 _NOTICE_SECONDS = 1.0
 # For the worker to hand over what it holds, once no call is in flight.
-_GRACE_SECONDS = 5.0
+GRACE_SECONDS = 5.0
 
 
 class EnvoyProcess:
@@ -73,7 +73,7 @@ class EnvoyProcess:
             return 0
         finally:
             serving.cancel()
-            await end("Envoy", process, _GRACE_SECONDS, _log.warning)
+            await end("Envoy", process, GRACE_SECONDS, _log.warning)
             await asyncio.gather(ended, serving, return_exceptions=True)
 
     def _on_signal(self) -> None:

@@ -1,20 +1,25 @@
 """`modelplane worker`: which host it takes, and what it says of wrong settings."""
 
-import asyncio
 import os
+import signal
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
+import grpc
 import pytest
 
+import deploy
+from adapters.settings import variable_name
 from deploy.cli import main
 from deploy.worker import host
 from deploy.worker.__main__ import main as run_worker
 from deploy.worker.host import is_embedded
-from deploy.worker.options import load_options
+from deploy.worker.options import WorkerOptions, load_options
+from tests.data_plane.conftest import collect
 from tests.data_plane.fakes import FakeControlPlane
-from tests.deploy.worker.workers import started
+from tests.deploy.worker.workers import STREAM, SlowUpstream, query, serving, started
 
 NO_WHEEL = "the package pyvoy is not installed"
 
@@ -35,6 +40,12 @@ def test_the_host_comes_from_flags_and_environment(monkeypatch: pytest.MonkeyPat
     assert load_options([]).worker_host == "grpc"
     assert load_options(["--host", "embedded"]).worker_host == "embedded"
     assert load_options(["--worker-host", "embedded"]).worker_host == "embedded"
+
+
+def test_the_readme_lists_every_setting() -> None:
+    readme = (Path(deploy.__file__).parent.parent / "README.md").read_text()
+    for item in fields(WorkerOptions):
+        assert f"| `{variable_name(item.name)}` |" in readme
 
 
 @pytest.mark.parametrize("command", ["worker", "up"])
@@ -105,13 +116,20 @@ async def test_settings_reach_the_worker_inside_envoy(tmp_path: Path) -> None:
     await control_plane.stop()
 
 
-async def test_beside_envoy_it_drains_as_well(tmp_path: Path) -> None:
-    control_plane = FakeControlPlane()
-    await control_plane.start()
-    async with started(control_plane, tmp_path, "--host", "grpc") as worker:
-        assert (await worker.said("the worker serves"))["port"]
-        await asyncio.wait_for(control_plane.next(), 30)
+@pytest.mark.parametrize("hurried", [False, True])
+async def test_beside_envoy_it_drains_as_well(tmp_path: Path, *, hurried: bool) -> None:
+    async with (
+        SlowUpstream() as upstream,
+        serving(tmp_path, upstream, "--host", "grpc", "--drain-seconds", "3600") as worker,
+        grpc.aio.insecure_channel(str(worker.address)) as channel,
+    ):
+        call = query(channel, STREAM)
+        await call.read()
         worker.process.terminate()
         await worker.said("the worker drains")
-        assert await worker.ended() == 0
-    await control_plane.stop()
+        if hurried:
+            worker.process.terminate()
+        else:
+            upstream.go_on.set()
+        assert ((await collect(call)).status == 200) is not hurried
+        assert await worker.ended() == (-signal.SIGTERM if hurried else 0)

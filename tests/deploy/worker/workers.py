@@ -97,8 +97,9 @@ async def serving(journal: Path, upstream: "SlowUpstream", *flags: str) -> Async
     async with started(control_plane, journal, *flags) as worker:
         try:
             said = await worker.said("the worker serves")
-            worker.address = Address.parse(said["listen"])
-            worker.admin = Address.parse(said["admin"])
+            # A worker without an Envoy tells its port alone.
+            worker.address = Address.parse(said.get("listen") or f"127.0.0.1:{said['port']}")
+            worker.admin = Address.parse(said.get("admin") or str(ANYWHERE))
             entity = external_entity(openai_api_base=upstream.url)
             control_plane.push(snapshot(1, endpoint("chat", endpoint_config(entity))))
             while not (await control_plane.next()).HasField("ack"):
