@@ -7,7 +7,7 @@ RPCs are carried as streams: on the wire, a stream of one message is what a unar
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from math import isfinite
-from typing import NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -34,7 +34,7 @@ def rpc_handlers(rpcs: Iterable[Rpc], service: Service) -> list[grpc.GenericRpcH
     by_service: dict[str, dict[str, grpc.RpcMethodHandler[bytes, bytes]]] = {}
     for rpc in rpcs:
         handlers = by_service.setdefault(rpc.service, {})
-        handlers[rpc.name] = grpc.unary_stream_rpc_method_handler(_carrier(rpc, service))
+        handlers[rpc.name] = grpc.stream_stream_rpc_method_handler(_carrier(rpc, service))
     return [
         grpc.method_handlers_generic_handler(name, handlers)
         for name, handlers in by_service.items()
@@ -64,6 +64,11 @@ class GrpcOutlet:
         except _CALLER_GONE:
             raise asyncio.CancelledError from None
 
+    async def answer(self, metadata: Metadata, message: bytes) -> None:
+        """Send the initial metadata and the only message."""
+        await self.start(metadata)
+        await self.send(message)
+
     async def fail(self, refusal: Refusal) -> None:
         """Let the call end with the status of a refusal once it has been answered."""
         self._context.set_trailing_metadata(refusal_trailers(refusal, self._request_id))
@@ -71,8 +76,13 @@ class GrpcOutlet:
         self._context.set_details(shorten(refusal.message))
 
 
-def _carrier(rpc: Rpc, service: Service) -> Callable[[bytes, _Context], Awaitable[None]]:
-    async def carry(message: bytes, context: _Context) -> None:
+def _carrier(rpc: Rpc, service: Service) -> Callable[[object, _Context], Awaitable[None]]:
+    async def carry(_: object, context: _Context) -> None:
+        # Not left to grpcio: it never ends a call whose caller sends no message at all.
+        message: Any = await context.read()
+        if message is grpc.aio.EOF:
+            text = "A request has one message, not 0."
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, text)
         metadata = as_mapping(context.invocation_metadata())
         request_id = request_id_of(metadata)
         try:

@@ -10,6 +10,7 @@ import pytest
 from adapters.rpc.framing import MessageReader, encode_message
 from data_plane.errors import EndpointNotFound
 from data_plane.hosts.asgi_host import AsgiHost
+from data_plane.hosts.asgi_service import AsgiService
 from data_plane.hosts.departures import Lookout
 from data_plane.hosts.host import Call, Method, Reply
 from data_plane.hosts.http_body import HTTP_BODY_RPCS, SERVICE_NAME
@@ -52,7 +53,9 @@ def echo() -> Echo:
 
 
 def host(echo: Echo) -> AsgiHost:
-    return AsgiHost(HTTP_BODY_RPCS, echo, lookout=Lookout(0.001), max_message_bytes=1000)
+    return AsgiHost(
+        HTTP_BODY_RPCS, AsgiService(echo, lambda: True, Lookout(0.001)), max_message_bytes=1000
+    )
 
 
 async def put(echo: Echo, path: str = PATH, *parts: bytes, **extra: str) -> Exchange:
@@ -102,7 +105,7 @@ async def test_a_refusal_within_an_answer_is_in_the_trailers(echo: Echo) -> None
 
 async def test_a_worker_that_is_not_ready_says_so(echo: Echo) -> None:
     exchange = Exchange(PATH, headers(), (BODY,))
-    await exchange.run(AsgiHost(HTTP_BODY_RPCS, echo, lambda: False))
+    await exchange.run(AsgiHost(HTTP_BODY_RPCS, AsgiService(echo, lambda: False, Lookout())))
     assert exchange.headers["grpc-status"] == "14"
     assert exchange.headers["x-modelplane-http-status"] == "503"
     assert not echo.calls

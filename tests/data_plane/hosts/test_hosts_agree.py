@@ -172,6 +172,16 @@ async def test_what_reaches_no_service_has_the_same_status(
     assert await hosts.both(ask) == (code, (), (), ())
 
 
+async def test_a_call_without_a_message_is_refused(hosts: Hosts) -> None:
+    async def ask(host: Host) -> Seen:
+        method: Any = host.channel.stream_stream(QUERY)
+        return await see(method(iter(())))
+
+    seen = await hosts.both(ask)
+    assert seen.code is CODE.UNIMPLEMENTED
+    assert seen.details == "A request has one message, not 0."
+
+
 async def test_the_longest_message_is_taken(hosts: Hosts) -> None:
     padding = "x" * (16 * 1024 * 1024)
     seen = await hosts.both(lambda host: see(host.call(query(mode="echo", padding=padding))))

@@ -108,6 +108,10 @@ class FakeOutlet:
     async def send(self, message: bytes) -> None:
         self.sent.append(message)
 
+    async def answer(self, metadata: Metadata, message: bytes) -> None:
+        await self.start(metadata)
+        await self.send(message)
+
     async def fail(self, refusal: Refusal) -> None:
         self.refusal = refusal
 
