@@ -175,7 +175,7 @@ async def test_what_reaches_no_service_has_the_same_status(
 async def test_a_call_without_a_message_is_refused(hosts: Hosts) -> None:
     async def ask(host: Host) -> Seen:
         method: Any = host.channel.stream_stream(QUERY)
-        return await see(method(iter(())))
+        return await see(method(iter(()), timeout=20))
 
     seen = await hosts.both(ask)
     assert seen.code is CODE.UNIMPLEMENTED
