@@ -15,7 +15,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from control_plane.store import codec
 from control_plane.store.tables import EndpointConfigRow, EndpointRow, Outcome
-from control_plane.store.usage_tables import UsageRow, UsageState
+from control_plane.store.usage_tables import UsageOriginRow, UsageRow, UsageState
 
 _HOUR_MS = 3_600_000
 _DAY_MS = 86_400_000
@@ -111,15 +111,16 @@ SUMS: Mapping[str, ColumnElement[Any]] = {
 }
 # What rows can be grouped by, by name.
 DIMENSIONS: Mapping[str, Any] = {
-    "endpoint": col(UsageRow.endpoint_name),
-    "served_entity": col(UsageRow.served_entity_name),
-    "requester": col(UsageRow.requester),
-    "task": col(UsageRow.task),
+    "endpoint": col(UsageOriginRow.endpoint_name),
+    "served_entity": col(UsageOriginRow.served_entity_name),
+    "requester": col(UsageOriginRow.requester),
+    "task": col(UsageOriginRow.task),
     "status_code": col(UsageRow.status_code),
     "day": col(UsageRow.time_ms) // _DAY_MS * _DAY_MS,
     "hour": col(UsageRow.time_ms) // _HOUR_MS * _HOUR_MS,
-    "tags": col(UsageRow.tags_json),
+    "tags": col(UsageOriginRow.tags_json),
 }
+_OF_ORIGINS = frozenset({"endpoint", "served_entity", "requester", "task", "tags"})
 
 
 async def list_queries(
@@ -127,12 +128,15 @@ async def list_queries(
 ) -> list[Query]:
     """Return the newest `limit` queries that a filter selects."""
     query = (
-        select(UsageRow)
-        .where(*_conditions(selected, is_postgresql=is_postgresql))
+        select(UsageRow, UsageOriginRow)
+        .where(
+            col(UsageRow.origin_id) == col(UsageOriginRow.id),
+            *await _conditions(session, selected, is_postgresql=is_postgresql),
+        )
         .order_by(col(UsageRow.time_ms).desc(), col(UsageRow.id).desc())
         .limit(limit)
     )
-    return [_query(row) for row in (await session.exec(query)).all()]
+    return [_query(row, origin) for row, origin in (await session.exec(query)).all()]
 
 
 async def sum_queries(
@@ -148,11 +152,14 @@ async def sum_queries(
     query = (
         # The overloads end at four columns.
         select(*groups, *SUMS.values())
-        .where(*_conditions(selected, is_postgresql=is_postgresql))
+        .select_from(UsageRow)
+        .where(*await _conditions(session, selected, is_postgresql=is_postgresql))
         .group_by(*groups)
         .order_by(*groups)
         .limit(limit)
     )
+    if _OF_ORIGINS.intersection(dimensions):
+        query = query.join(UsageOriginRow, col(UsageOriginRow.id) == col(UsageRow.origin_id))
     found = []
     for row in (await session.exec(query)).all():
         values = tuple(row)
@@ -206,16 +213,48 @@ def decode_tags(text: str) -> dict[str, str]:
     return {tag["key"]: tag.get("value", "") for tag in orjson.loads(text)}
 
 
-def _conditions(selected: UsageFilter, *, is_postgresql: bool) -> list[Any]:
+async def _conditions(
+    session: AsyncSession, selected: UsageFilter, *, is_postgresql: bool
+) -> list[Any]:
     row = UsageRow
-    equal = {
-        col(row.endpoint_id): selected.endpoint_id,
-        col(row.endpoint_name): selected.endpoint,
-        col(row.requester): selected.requester,
-    }
-    conditions: list[Any] = [
-        column == value for column, value in equal.items() if value is not None
-    ]
+    conditions: list[Any] = []
+    if selected.endpoint_id is not None:
+        conditions.append(col(row.endpoint_id) == selected.endpoint_id)
+    if selected.endpoint is not None:
+        found = await _find_endpoint_ids(session, selected.endpoint)
+        # One can be followed through the index, newest first.
+        known = col(row.endpoint_id)
+        conditions.append(known == found[0] if len(found) == 1 else known.in_(found))
+    if of_origins := _origin_conditions(selected, is_postgresql=is_postgresql):
+        origins = select(UsageOriginRow.id).where(*of_origins)
+        conditions.append(col(row.origin_id).in_(origins))
+    if selected.start_ms is not None:
+        conditions.append(col(row.time_ms) >= selected.start_ms)
+    if selected.end_ms is not None:
+        conditions.append(col(row.time_ms) < selected.end_ms)
+    if selected.before:
+        time_ms, query_id = selected.before
+        # The first is implied, but an index can begin there.
+        conditions.append(col(row.time_ms) <= time_ms)
+        conditions.append(or_(col(row.time_ms) < time_ms, col(row.id) < query_id))
+    return conditions
+
+
+async def _find_endpoint_ids(session: AsyncSession, name: str) -> Sequence[str]:
+    """Return the identifiers of the endpoints that have had a name, one after the other."""
+    query = (
+        select(UsageOriginRow.endpoint_id)
+        .where(col(UsageOriginRow.endpoint_name) == name)
+        .distinct()
+    )
+    return (await session.exec(query)).all()
+
+
+def _origin_conditions(selected: UsageFilter, *, is_postgresql: bool) -> list[Any]:
+    row = UsageOriginRow
+    conditions: list[Any] = []
+    if selected.requester is not None:
+        conditions.append(col(row.requester) == selected.requester)
     if selected.served_entity is not None:
         known = (col(row.served_entity_name), col(row.served_entity_id))
         conditions.append(or_(*(one == selected.served_entity for one in known)))
@@ -223,14 +262,6 @@ def _conditions(selected: UsageFilter, *, is_postgresql: bool) -> list[Any]:
         find = func.strpos if is_postgresql else func.instr
         texts = _tag_texts(*selected.tag)
         conditions.append(or_(*(find(col(row.tags_json), text) > 0 for text in texts)))
-    if selected.start_ms is not None:
-        conditions.append(col(row.time_ms) >= selected.start_ms)
-    if selected.end_ms is not None:
-        conditions.append(col(row.time_ms) < selected.end_ms)
-    if selected.before:
-        time_ms, query_id = selected.before
-        same = and_(col(row.time_ms) == time_ms, col(row.id) < query_id)
-        conditions.append(or_(col(row.time_ms) < time_ms, same))
     return conditions
 
 
@@ -244,10 +275,21 @@ def _tag_texts(key: str, value: str | None) -> Iterable[str]:
     return (orjson.dumps({"key": key, "value": value}).decode(),)
 
 
-def _query(row: UsageRow) -> Query:
-    values = row.model_dump(exclude={"journal_id"})
+def _query(row: UsageRow, origin: UsageOriginRow) -> Query:
+    values = row.model_dump(exclude={"origin_id"})
+    values |= origin.model_dump(exclude={"id", "stored_ms"})
     values["state"] = UsageState(row.state)
     values["usage_context"] = orjson.loads(values.pop("usage_context_json"))
     values["tags"] = decode_tags(values.pop("tags_json"))
-    values["attempts"] = orjson.loads(values.pop("attempts_json"))
+    values["attempts"] = [
+        _attempt(found, origin.served_entity_name)
+        for found in orjson.loads(values.pop("attempts_json"))
+    ]
     return Query(**values)
+
+
+def _attempt(found: Any, served_entity_name: str) -> Mapping[str, Any]:  # noqa: ANN401 - JSON
+    """Return an attempt; of one that succeeded at once, only the latency is stored."""
+    if isinstance(found, Mapping):
+        return found
+    return {"served_entity_name": served_entity_name, "error": "", "latency_ms": found}

@@ -3,25 +3,29 @@
 Before: `usage_intake`. After: `usage_tables`. Beside: `usage_queries`, which reads it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
+from functools import lru_cache
 from typing import Any, TypeAlias
 
-from sqlalchemy import CursorResult
+from sqlalchemy import ColumnClause, CursorResult, Dialect, bindparam, func, literal_column
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col, delete, or_, select, update
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from control_plane.store.database import Transaction
 from control_plane.store.tables import EndpointRow
-from control_plane.store.usage_tables import UsageJournalRow, UsageRow, UsageState
+from control_plane.store.usage_tables import (
+    UsageJournalRow,
+    UsageOriginRow,
+    UsageRow,
+    UsageState,
+)
 
-# The columns of a row by name.
-UsageValues: TypeAlias = dict[str, object]
+# The values of a row in the order of the columns: anything else costs far more.
+UsageValues: TypeAlias = tuple[object, ...]
 # What an outcome says; the rest is known from the begin.
 _OUTCOME = (
+    "origin_id",
     "state",
-    "served_entity_id",
-    "served_entity_name",
     "status_code",
     "error",
     "input_tokens",
@@ -34,52 +38,79 @@ _OUTCOME = (
     "first_chunk_ms",
     "attempts_json",
 )
+# Digits of a row's identifier that are the journal's.
+_JOURNAL_DIGITS = 16
 
 
-async def find_tags(session: AsyncSession, endpoint_ids: Collection[str]) -> dict[str, str]:
+async def find_tags(transaction: Transaction, endpoint_ids: Collection[str]) -> dict[str, str]:
     """Return the tags of endpoints, as they are stored, by identifier."""
     query = select(EndpointRow.id, EndpointRow.tags_json).where(
         col(EndpointRow.id).in_(endpoint_ids)
     )
-    return dict((await session.exec(query)).all())
+    # Through the connection, here as below: the session's own ways cost more than the statement.
+    connection = await transaction.session.connection()
+    return {row[0]: row[1] for row in await connection.execute(query)}
 
 
 async def put_rows(
-    transaction: Transaction, rows: Sequence[UsageValues], *, is_postgresql: bool
+    transaction: Transaction, origins: Collection[UsageValues], rows: Collection[UsageValues]
 ) -> None:
-    """Store queries, each once; a row has all columns.
+    """Store queries, each once, and what they have in common.
 
     An outcome completes a row that had none; nothing takes the place of an outcome but that of a
     query that was given up as unknown.
+
+    Args:
+        transaction: Writes.
+        origins: Values of `UsageOriginRow`.
+        rows: Values of `UsageRow`.
     """
-    dialect: Any = postgresql if is_postgresql else sqlite
-    insert = dialect.insert(UsageRow)
-    says_something = insert.excluded.state != UsageState.RUNNING
-    upsert = insert.on_conflict_do_update(
-        index_elements=["id"],
-        set_={name: insert.excluded[name] for name in _OUTCOME},
-        where=(
-            says_something
-            & or_(
-                col(UsageRow.state) == UsageState.RUNNING,
-                (col(UsageRow.state) == UsageState.UNKNOWN)
-                & (insert.excluded.state == UsageState.ENDED),
-            )
+    connection = await transaction.session.connection()
+    put_origin, put_row, _ = _statements(connection.dialect)
+    # In one order, so that two replicas with rows in common wait for each other in turn.
+    await connection.exec_driver_sql(put_origin, sorted(origins, key=_key))
+    await connection.exec_driver_sql(put_row, sorted(rows, key=_key))
+
+
+def _key(values: UsageValues) -> Any:  # noqa: ANN401 - bytes or text
+    return values[0]
+
+
+@lru_cache(maxsize=8)
+def _statements(dialect: Dialect) -> tuple[str, str, str]:
+    """Return the SQL that stores an origin, a query and a journal; parameters are in order."""
+    insert: Any = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
+    put_origin, put_row, put_journal = (
+        insert(table).values({name: bindparam(name) for name in table.model_fields})
+        for table in (UsageOriginRow, UsageRow, UsageJournalRow)
+    )
+    new, state = put_row.excluded, col(UsageRow.state)
+    running, ended, unknown = map(_literal, UsageState)
+    statements = (
+        put_origin.on_conflict_do_nothing(index_elements=["id"]),
+        put_row.on_conflict_do_update(
+            index_elements=["id"],
+            set_={name: new[name] for name in _OUTCOME},
+            where=(new.state != running)
+            & or_(state == running, (state == unknown) & (new.state == ended)),
+        ),
+        put_journal.on_conflict_do_update(
+            index_elements=["id"], set_={"seen_ms": put_journal.excluded.seen_ms}
         ),
     )
-    connection = await transaction.session.connection()
-    # In one order, so that two replicas with rows in common wait for each other in turn.
-    await connection.execute(upsert, sorted(rows, key=lambda row: str(row["id"])))
+    first, second, third = (str(statement.compile(dialect=dialect)) for statement in statements)
+    return first, second, third
 
 
-async def note_journal(
-    transaction: Transaction, journal_id: str, seen_ms: int, *, is_postgresql: bool
-) -> None:
+def _literal(state: UsageState) -> "ColumnClause[str]":
+    return literal_column(f"'{state.value}'")
+
+
+async def note_journal(transaction: Transaction, journal_id: str, seen_ms: int) -> None:
     """Note a journal's sign of life."""
-    dialect: Any = postgresql if is_postgresql else sqlite
-    insert = dialect.insert(UsageJournalRow).values(id=journal_id, seen_ms=seen_ms)
-    upsert = insert.on_conflict_do_update(index_elements=["id"], set_={"seen_ms": seen_ms})
-    await transaction.session.exec(upsert)
+    connection = await transaction.session.connection()
+    put_journal = _statements(connection.dialect)[2]
+    await connection.exec_driver_sql(put_journal, (journal_id, seen_ms))
 
 
 async def close_lost(transaction: Transaction, seen_before_ms: int) -> int:
@@ -88,9 +119,10 @@ async def close_lost(transaction: Transaction, seen_before_ms: int) -> int:
     The journals are forgotten.
     """
     lost = select(UsageJournalRow.id).where(col(UsageJournalRow.seen_ms) < seen_before_ms)
+    journal_id = func.substr(col(UsageRow.id), 1, _JOURNAL_DIGITS)
     closed = await transaction.session.exec(
         update(UsageRow)
-        .where(col(UsageRow.state) == UsageState.RUNNING, col(UsageRow.journal_id).in_(lost))
+        .where(col(UsageRow.state) == UsageState.RUNNING, journal_id.in_(lost))
         .values(state=UsageState.UNKNOWN)
     )
     gone = delete(UsageJournalRow).where(col(UsageJournalRow.seen_ms) < seen_before_ms)
@@ -108,6 +140,13 @@ async def delete_rows_before(transaction: Transaction, time_ms: int, limit: int)
     )
     found = await transaction.session.exec(delete(UsageRow).where(col(UsageRow.id).in_(old)))
     return _count(found)
+
+
+async def delete_origins_before(transaction: Transaction, stored_ms: int) -> None:
+    """Delete what only queries had in common that are deleted, from days before a time."""
+    used = select(UsageRow.id).where(col(UsageRow.origin_id) == col(UsageOriginRow.id))
+    gone = delete(UsageOriginRow).where(col(UsageOriginRow.stored_ms) < stored_ms, ~used.exists())
+    await transaction.session.exec(gone)
 
 
 def _count(result: "CursorResult[Any]") -> int:

@@ -22,41 +22,32 @@ _IS_RUNNING = text("state = 'RUNNING'")
 
 
 class UsageRow(SQLModel, table=True):
-    """One admitted query. Holds no prompt and no answer."""
+    """One admitted query. Holds no prompt and no answer.
 
-    __tablename__ = "usage"
+    Every index costs each query: these are what the queries on the ledger need.
+    """
+
+    __tablename__ = "usage_query"
     __table_args__ = (
-        Index("usage_time", "time_ms", "id"),
-        Index("usage_endpoint", "endpoint_id", "time_ms"),
-        Index("usage_endpoint_name", "endpoint_name", "time_ms"),
-        Index("usage_requester", "requester", "time_ms"),
-        Index(
-            "usage_running",
-            "journal_id",
-            sqlite_where=_IS_RUNNING,
-            postgresql_where=_IS_RUNNING,
-        ),
+        Index("usage_query_time", "time_ms"),
+        Index("usage_query_endpoint", "endpoint_id", "time_ms"),
+        Index("usage_query_origin", "origin_id"),
+        Index("usage_query_running", "id", sqlite_where=_IS_RUNNING, postgresql_where=_IS_RUNNING),
     )
 
-    # Key that the worker made, hexadecimal: request ids are given by clients and may repeat.
+    # Key that the worker made, hexadecimal: request ids are given by clients and may repeat. It
+    # begins with the identifier of the journal.
     id: str = Field(primary_key=True)
-    journal_id: str
+    # Not declared as a foreign key: to check that would cost each query.
+    origin_id: bytes
+    endpoint_id: str
+    time_ms: int = Field(sa_type=BigInteger)
     state: str
     request_id: str
     client_request_id: str
     usage_context_json: str
-    time_ms: int = Field(sa_type=BigInteger)
-    endpoint_id: str
-    endpoint_name: str
-    # Of the endpoint when the row was stored.
-    tags_json: str
-    config_version: int
-    served_entity_id: str
-    served_entity_name: str
-    task: str
-    requester_id: str
-    requester: str
     streaming: bool
+    input_characters: int = Field(sa_type=BigInteger)
     status_code: int | None = None
     error: str = ""
     input_tokens: int | None = Field(default=None, sa_type=BigInteger)
@@ -64,11 +55,32 @@ class UsageRow(SQLModel, table=True):
     cached_tokens: int | None = Field(default=None, sa_type=BigInteger)
     reasoning_tokens: int | None = Field(default=None, sa_type=BigInteger)
     estimated: bool = False
-    input_characters: int = Field(default=0, sa_type=BigInteger)
     output_characters: int = Field(default=0, sa_type=BigInteger)
     latency_ms: float | None = None
     first_chunk_ms: float | None = None
+    # Of one that succeeded at once only the latency.
     attempts_json: str = "[]"
+
+
+class UsageOriginRow(SQLModel, table=True):
+    """What many queries of one day have in common. Rows are never changed."""
+
+    __tablename__ = "usage_origin"
+
+    # Made of all that follows, so that every replica makes the same.
+    id: bytes = Field(primary_key=True)
+    # Start of the day on which its queries were stored, which tells when it may go with them.
+    stored_ms: int = Field(sa_type=BigInteger, index=True)
+    endpoint_id: str
+    endpoint_name: str = Field(index=True)
+    # Of the endpoint when the queries were stored.
+    tags_json: str
+    config_version: int
+    served_entity_id: str
+    served_entity_name: str
+    task: str
+    requester_id: str
+    requester: str = Field(index=True)
 
 
 class UsageJournalRow(SQLModel, table=True):

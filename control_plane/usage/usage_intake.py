@@ -1,48 +1,35 @@
 """Takes what workers report of queries into the usage ledger, and keeps the ledger in order.
 
-Before: `usage_intake_servicer`. After: `store.usage_store`. Beside: `usage`, which reads it.
+Before: `usage_intake_servicer`. After: `usage_rows`, `store.usage_store`. Beside: `usage`, which
+reads it.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
-from uuid import NAMESPACE_OID, uuid5
+from collections.abc import Awaitable, Callable, Sequence
 
-import orjson
-from modelserving.snapshot.v1.usage_service_pb2 import UsageEntry, UsageOutcome
+from modelserving.snapshot.v1.usage_service_pb2 import UsageEntry
 
 from adapters.telemetry import log_fields
 from control_plane.clock import Clock
 from control_plane.errors import StoreUnavailable
 from control_plane.store.database import Database
 from control_plane.store.usage_store import (
-    UsageValues,
     close_lost,
+    delete_origins_before,
     delete_rows_before,
     find_tags,
     note_journal,
     put_rows,
 )
-from control_plane.store.usage_tables import UsageState
+from control_plane.usage.usage_rows import build_rows
 
 _log = logging.getLogger(__name__)
 KEY_BYTES = 16
 JOURNAL_ID_BYTES = 8
-
-
-_COUNTS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
-_NO_OUTCOME: UsageValues = {
-    "status_code": None,
-    "error": "",
-    **dict.fromkeys(_COUNTS),
-    "estimated": False,
-    "output_characters": 0,
-    "latency_ms": None,
-    "first_chunk_ms": None,
-    "attempts_json": "[]",
-}
 _DAY_MS = 86_400_000
+# Of a worker's signs of life, which come with every batch, those in between are not stored.
+_NOTE_MS = 5_000
 _SWEEP_SECONDS = 60.0
 _SWEEP_ROWS = 1_000
 
@@ -75,6 +62,8 @@ class UsageIntake:
         self._sleep = sleep
         # Until then a worker may be silent because nobody listened.
         self._patient_until_ms = clock() + self._lost_ms
+        # When the sign of life of each journal was last stored.
+        self._noted: dict[bytes, int] = {}
 
     async def record(self, journal_id: bytes, entries: Sequence[UsageEntry]) -> None:
         """Store entries; what is stored already is left as it is.
@@ -82,18 +71,17 @@ class UsageIntake:
         Raises:
             StoreUnavailable: The database does not answer; nothing was stored, or all was.
         """
-        is_postgresql = self._database.is_postgresql
+        now_ms = self._clock()
         known = [entry for entry in entries if len(entry.key) == KEY_BYTES]
+        is_news = now_ms - self._noted.get(journal_id, 0) >= _NOTE_MS
         async with self._database.write() as transaction:
             if known:
-                endpoint_ids = {entry.endpoint_id for entry in known}
-                tags = await find_tags(transaction.session, endpoint_ids)
-                journal = journal_id.hex()
-                rows = [_row(journal, entry, tags) for entry in known]
-                await put_rows(transaction, rows, is_postgresql=is_postgresql)
-            await note_journal(
-                transaction, journal_id.hex(), self._clock(), is_postgresql=is_postgresql
-            )
+                tags = await find_tags(transaction, {entry.endpoint_id for entry in known})
+                await put_rows(transaction, *build_rows(known, tags, now_ms))
+            if is_news:
+                await note_journal(transaction, journal_id.hex(), now_ms)
+        if is_news:
+            self._noted[journal_id] = now_ms
 
     async def run(self) -> None:
         """Keep the ledger in order until cancelled."""
@@ -111,6 +99,9 @@ class UsageIntake:
             StoreUnavailable: The database does not answer.
         """
         now_ms = self._clock()
+        self._noted = {
+            journal: noted for journal, noted in self._noted.items() if now_ms - noted < _NOTE_MS
+        }
         if now_ms >= self._patient_until_ms:
             async with self._database.write() as transaction:
                 closed = await close_lost(transaction, now_ms - self._lost_ms)
@@ -121,87 +112,5 @@ class UsageIntake:
         while deleted == _SWEEP_ROWS:
             async with self._database.write() as transaction:
                 deleted = await delete_rows_before(transaction, horizon, _SWEEP_ROWS)
-
-
-@lru_cache(maxsize=10_000)
-def served_entity_id(endpoint_id: str, config_version: int, name: str) -> str:
-    """Return the identifier of a served entity in one version of a configuration."""
-    return uuid5(NAMESPACE_OID, f"{endpoint_id}/{config_version}/{name}").hex
-
-
-def _row(journal: str, entry: UsageEntry, tags: Mapping[str, str]) -> UsageValues:
-    """Return the columns of a query: plain values, since objects of the table cost far more."""
-    outcome = entry.outcome
-    name = outcome.served_entity_name or entry.served_entity_name
-    state = _state(entry)
-    return {
-        "id": entry.key.hex(),
-        "journal_id": journal,
-        "state": state.value,
-        "request_id": _text(entry.request_id),
-        "client_request_id": _text(entry.client_request_id),
-        "usage_context_json": _context(entry),
-        "time_ms": entry.time_ms,
-        "endpoint_id": _text(entry.endpoint_id),
-        "endpoint_name": _text(entry.endpoint_name),
-        "tags_json": tags.get(entry.endpoint_id, "[]"),
-        "config_version": entry.config_version,
-        "served_entity_id": served_entity_id(entry.endpoint_id, entry.config_version, name),
-        "served_entity_name": _text(name),
-        "task": _text(entry.task),
-        "requester_id": _text(entry.requester_id),
-        "requester": _text(entry.requester),
-        "streaming": entry.streaming,
-        "input_characters": entry.input_characters,
-        **(_outcome(outcome) if state is UsageState.ENDED else _NO_OUTCOME),
-    }
-
-
-def _outcome(outcome: UsageOutcome) -> UsageValues:
-    return {
-        "status_code": outcome.status_code,
-        "error": _text(outcome.error),
-        **{name: _known(outcome, name) for name in _COUNTS},
-        "estimated": outcome.estimated,
-        "output_characters": outcome.output_characters,
-        "latency_ms": outcome.latency_ms,
-        "first_chunk_ms": _known(outcome, "first_chunk_ms"),
-        "attempts_json": _attempts(outcome),
-    }
-
-
-def _known(outcome: UsageOutcome, name: str) -> object:
-    given = outcome.HasField(name)  # type: ignore[arg-type] # wants a literal
-    return getattr(outcome, name) if given else None
-
-
-def _state(entry: UsageEntry) -> UsageState:
-    if not entry.HasField("outcome"):
-        return UsageState.RUNNING
-    return UsageState.UNKNOWN if entry.outcome.unknown else UsageState.ENDED
-
-
-def _context(entry: UsageEntry) -> str:
-    if not entry.usage_context:
-        return "{}"
-    context = {_text(key): _text(value) for key, value in entry.usage_context.items()}
-    return orjson.dumps(context, option=orjson.OPT_SORT_KEYS).decode()
-
-
-def _attempts(outcome: UsageOutcome) -> str:
-    if not outcome.attempts:
-        return "[]"
-    attempts: Iterable[dict[str, object]] = (
-        {
-            "served_entity_name": _text(attempt.served_entity_name),
-            "error": _text(attempt.error),
-            "latency_ms": round(attempt.latency_ms, 3),
-        }
-        for attempt in outcome.attempts
-    )
-    return orjson.dumps(list(attempts)).decode()
-
-
-def _text(value: str) -> str:
-    """Return a text as PostgreSQL takes it; one entry that it refuses would hold up all others."""
-    return value.replace("\0", "")
+        async with self._database.write() as transaction:
+            await delete_origins_before(transaction, horizon - _DAY_MS)

@@ -35,7 +35,7 @@ INTERVAL_SECONDS = 1.0
 # The control plane learns as often that a worker with queries under way is alive.
 SIGN_OF_LIFE_SECONDS = 15.0
 TAKE_OVER_SECONDS = 10.0
-BATCH = 500
+BATCH = 2_000
 _REQUEST_BYTES = 1 << 20
 
 _FIRST_PAUSE_SECONDS = 0.1

@@ -8,6 +8,7 @@ import orjson
 import pytest
 from modelserving.snapshot.v1.usage_service_pb2 import UsageAttempt, UsageEntry, UsageOutcome
 from modelserving.v1.endpoint_pb2 import EndpointTag
+from sqlmodel import select
 
 from control_plane.endpoints.endpoint_settings import EndpointSettings
 from control_plane.endpoints.endpoints import Endpoints
@@ -15,7 +16,7 @@ from control_plane.errors import InvalidParameter, NotFound, PermissionDenied
 from control_plane.principal import Level, Principal
 from control_plane.store.database import Database
 from control_plane.store.usage_queries import Query, UsageFilter
-from control_plane.store.usage_tables import UsageState
+from control_plane.store.usage_tables import UsageJournalRow, UsageOriginRow, UsageState
 from control_plane.usage.usage import MAX_RESULTS, Total, Usage
 from control_plane.usage.usage_intake import UsageIntake
 from control_plane.usage.usage_views import (
@@ -96,6 +97,16 @@ def unknown(number: int = 1) -> UsageEntry:
 
 async def rows(usage: Usage, selected: UsageFilter = EVERYTHING) -> list[Query]:
     return (await usage.queries(ALICE, selected, MAX_RESULTS, ""))[0]
+
+
+async def origins(database: Database) -> int:
+    async with database.read() as session:
+        return len((await session.exec(select(UsageOriginRow))).all())
+
+
+async def seen_ms(database: Database) -> int:
+    async with database.read() as session:
+        return (await session.exec(select(UsageJournalRow.seen_ms))).one()
 
 
 async def test_a_query_has_all_columns(intake: UsageIntake, usage: Usage) -> None:
@@ -181,7 +192,7 @@ async def test_a_worker_that_is_away_for_long_has_its_queries_closed(
     intake: UsageIntake, usage: Usage, clock: FakeClock
 ) -> None:
     await intake.record(JOURNAL, [begun(1), ended(2)])
-    await intake.record(b"journal2", [begun(3)])
+    await intake.record(b"journal2", [begun(3, key=key(3, b"journal2"))])
     clock.now_ms += 599_000
     await intake.record(b"journal2", [])
     await intake.sweep()
@@ -210,6 +221,69 @@ async def test_old_rows_are_deleted(intake: UsageIntake, usage: Usage, clock: Fa
     await intake.record(JOURNAL, [ended(1, time_ms=horizon - 1), ended(2, time_ms=horizon)])
     await intake.sweep()
     assert [row.id for row in await rows(usage)] == [key(2).hex()]
+
+
+async def test_what_old_rows_had_in_common_goes_with_them(
+    intake: UsageIntake, usage: Usage, database: Database, clock: FakeClock
+) -> None:
+    await intake.record(JOURNAL, [ended(1, time_ms=clock.now_ms)])
+    clock.now_ms += 2 * DAY_MS
+    # A day later, what is alike is stored anew.
+    await intake.record(JOURNAL, [ended(2, time_ms=clock.now_ms), ended(3, time_ms=clock.now_ms)])
+    assert await origins(database) == 2
+    clock.now_ms += 90 * DAY_MS - 1
+    await intake.sweep()
+    assert [row.id for row in await rows(usage)] == [key(3).hex(), key(2).hex()]
+    assert await origins(database) == 1
+    # A worker's clock is ahead: its row stays, and so does what it needs.
+    await intake.record(JOURNAL, [ended(4, requester="carol", time_ms=clock.now_ms + 9 * DAY_MS)])
+    clock.now_ms += 95 * DAY_MS
+    await intake.sweep()
+    assert [row.requester for row in await rows(usage)] == ["carol"]
+    assert await origins(database) == 1
+    clock.now_ms += 5 * DAY_MS
+    await intake.sweep()
+    assert await rows(usage) == []
+    assert await origins(database) == 0
+
+
+async def test_attempts_are_told_as_they_were(intake: UsageIntake, usage: Usage) -> None:
+    cases: list[list[UsageAttempt]] = [
+        [],
+        [UsageAttempt(served_entity_name="second", latency_ms=1.2345)],
+        [UsageAttempt(served_entity_name="second", error="Timeout", latency_ms=1)],
+        [UsageAttempt(served_entity_name="first", latency_ms=1)],
+        [UsageAttempt(served_entity_name="second", latency_ms=1)] * 2,
+    ]
+    for number, attempts in enumerate(cases):
+        entry = ended(number)
+        del entry.outcome.attempts[:]
+        entry.outcome.attempts.extend(attempts)
+        await intake.record(JOURNAL, [entry])
+    found = [row.attempts for row in reversed(await rows(usage))]
+    assert found == [
+        [
+            {
+                "served_entity_name": attempt.served_entity_name,
+                "error": attempt.error,
+                "latency_ms": round(attempt.latency_ms, 3),
+            }
+            for attempt in attempts
+        ]
+        for attempts in cases
+    ]
+
+
+async def test_a_sign_of_life_is_stored_now_and_then(
+    intake: UsageIntake, database: Database, clock: FakeClock
+) -> None:
+    seen = []
+    for _ in range(4):
+        await intake.record(JOURNAL, [])
+        seen.append(await seen_ms(database))
+        clock.now_ms += 2_500
+    begin = clock.now_ms - 10_000
+    assert seen == [begin, begin, begin + 5_000, begin + 5_000]
 
 
 async def test_pages_follow_each_other_without_gap_or_repetition(
