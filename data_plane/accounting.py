@@ -23,7 +23,7 @@ OK = 200
 CLIENT_CLOSED = 499
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Attempt:
     """One attempt to have a query answered.
 

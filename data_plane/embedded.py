@@ -1,29 +1,29 @@
 """The worker inside Envoy: an ASGI application that pyvoy loads, `app` or `replica`.
 
 Envoy is started by `deploy`, with this worker's settings in its environment; it terminates HTTP,
-transcodes, and hands over gRPC calls (`asgi_host.py`). The worker lives from the start of the
-application's lifespan to its end (https://asgi.readthedocs.io/en/latest/specs/lifespan.html).
+and hands over gRPC calls (`asgi_host.py`) and queries of the REST API (`rest_host.py`). The worker
+lives from the start of the application's lifespan to its end
+(https://asgi.readthedocs.io/en/latest/specs/lifespan.html).
 """
 
 import logging
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Any, TypeAlias
 
 import orjson
 from prometheus_client import REGISTRY
 
 from adapters.telemetry import configure_logging, log_fields, serve_metrics
 from data_plane.hosts.asgi_host import AsgiHost
+from data_plane.hosts.asgi_sender import Event, Receive, Send
+from data_plane.hosts.asgi_service import AsgiService
+from data_plane.hosts.departures import Lookout
 from data_plane.hosts.health_check import health_check
+from data_plane.hosts.rest_host import PREFIX, RestHost
 from data_plane.process import new_clocks, tune_garbage_collection, wall_ms
 from data_plane.settings import environment_settings
 from data_plane.snapshots.readiness import Readiness
 from data_plane.worker import RPCS, assembled, following
 
-_Event: TypeAlias = dict[str, Any]
-_Receive: TypeAlias = Callable[[], Awaitable[_Event]]
-_Send: TypeAlias = Callable[[_Event], Awaitable[None]]
 _log = logging.getLogger("data_plane")
 _OK = 200
 _UNAVAILABLE = 503
@@ -40,19 +40,22 @@ class EmbeddedWorker:
                 it refuses by itself what it should not answer.
         """
         self._watched = watched
-        self._host: AsgiHost | None = None
+        self._grpc: AsgiHost | None = None
+        self._rest: RestHost | None = None
         self._readiness: Readiness | None = None
 
-    async def __call__(self, scope: _Event, receive: _Receive, send: _Send) -> None:
+    async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
         """Carry one call, or run the worker for the lifespan of the application."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["path"] == "/health":
             await self._tell_health(scope["method"], send)
-        elif self._host is not None:
-            await self._host(scope, receive, send)
+        elif self._rest is not None and scope["path"].startswith(PREFIX):
+            await self._rest(scope, receive, send)
+        elif self._grpc is not None:
+            await self._grpc(scope, receive, send)
 
-    async def _tell_health(self, method: str, send: _Send) -> None:
+    async def _tell_health(self, method: str, send: Send) -> None:
         obstacle = self._readiness.obstacle() if self._readiness else "starting"
         told = {"status": "SERVING"}
         headers = [(b"content-type", b"application/json")]
@@ -65,7 +68,7 @@ class EmbeddedWorker:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
-    async def _live(self, receive: _Receive, send: _Send) -> None:
+    async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         async with AsyncExitStack() as stack:
             try:
@@ -90,7 +93,9 @@ class EmbeddedWorker:
         await stack.enter_async_context(following(worker))
         checks = health_check(worker.readiness)
         ready = _always if self._watched else worker.readiness.serving
-        self._host = AsgiHost(RPCS, worker.inference, ready, checks)
+        service = AsgiService(worker.inference, ready, Lookout())
+        self._rest = RestHost(service)
+        self._grpc = AsgiHost(RPCS, service, checks)
         self._readiness = worker.readiness
         fields = log_fields(worker_id=settings.worker_id, metrics_port=metrics_port)
         _log.info("the worker serves inside Envoy", extra=fields)

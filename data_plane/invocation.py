@@ -156,5 +156,4 @@ async def _list_models(snapshot: Snapshot, principal: Principal, call: Call, rep
         if endpoint.active and level_of(principal, endpoint) >= CAN_QUERY
     ]
     data = reply.encode({"object": "list", "data": models})
-    await reply.start(JSON, ((REQUEST_ID, call.request_id),))
-    await reply.send(data)
+    await reply.answer(JSON, ((REQUEST_ID, call.request_id),), data)

@@ -2,6 +2,8 @@
 
 The canonical form of a query and of an answer is OpenAI's JSON; it stays an open JSON object, so
 that parameters nobody listed pass through. Next: `base.py`, what an adapter does with them.
+
+What is made for each query is not frozen: that takes four times as long. Nobody changes it.
 """
 
 from collections.abc import Mapping
@@ -24,7 +26,7 @@ class Task(StrEnum):
     EMBEDDINGS = "llm/v1/embeddings"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Query:
     """One validated query in canonical form.
 
@@ -37,7 +39,7 @@ class Query:
     stream: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HttpRequest:
     """A request to a provider. Its repr shows neither credentials nor the prompt.
 
@@ -56,7 +58,7 @@ class HttpRequest:
     method: str = "POST"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HttpAnswer:
     """A provider's whole response.
 
@@ -71,7 +73,7 @@ class HttpAnswer:
     body: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Plan:
     """How a query is put to a provider.
 
@@ -99,7 +101,7 @@ class Image:
     data: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Usage:
     """Tokens that an answer reported; None where it did not say.
 

@@ -47,7 +47,7 @@ class Refused(Exception):
         self.refusal = refusal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """What an encoded request message asks for; the fields are those of `Call`."""
 
@@ -57,7 +57,7 @@ class Request:
     body: bytes = field(default=b"", repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """One call to the service. Its repr shows neither credentials nor the prompt.
 
@@ -96,6 +96,9 @@ class Reply(Protocol):
     async def send(self, data: bytes) -> None:
         """Send an encoded document or whole events; returns when the transport takes more."""
 
+    async def answer(self, content_type: str, metadata: Metadata, data: bytes) -> None:
+        """Send the metadata and an encoded document, which is the whole answer."""
+
     async def fail(self, refusal: Refusal) -> None:
         """End a stream that has begun: say why it broke off."""
 
@@ -108,6 +111,9 @@ class Outlet(Protocol):
 
     async def send(self, message: bytes) -> None:
         """Send an encoded message; returns when the transport takes more."""
+
+    async def answer(self, metadata: Metadata, message: bytes) -> None:
+        """Send the initial metadata and an encoded message, which is the only one."""
 
     async def fail(self, refusal: Refusal) -> None:
         """End the call with the status of a refusal, after the messages sent so far."""

@@ -41,6 +41,11 @@ class HttpBodyReply:
         self._prefix = b""
         await self._outlet.send(message)
 
+    async def answer(self, content_type: str, metadata: Metadata, data: bytes) -> None:
+        """Send the only message."""
+        message = encode_content_type(content_type) + encode_data(data)
+        await self._outlet.answer(metadata, message)
+
     async def fail(self, refusal: Refusal) -> None:
         """Send the line that ends the stream: a REST caller never sees the status of a call."""
         await self.send(encode_error_line(refusal.status.error_code, refusal.message))

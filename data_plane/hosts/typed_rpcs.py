@@ -50,6 +50,10 @@ class AnswerReply:
         """Send an encoded message."""
         await self._outlet.send(data)
 
+    async def answer(self, content_type: str, metadata: Metadata, data: bytes) -> None:  # noqa: ARG002 - by RPC
+        """Send the only message."""
+        await self._outlet.answer(metadata, data)
+
     async def fail(self, refusal: Refusal) -> None:
         """End the call with the status of a refusal."""
         await self._outlet.fail(refusal)

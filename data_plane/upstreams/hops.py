@@ -42,8 +42,8 @@ def mark_hop(plan: Plan, hops: int) -> Plan:
         hops: Number of gateways that the call had passed.
     """
     own = {HOPS: str(hops + 1)}
-    requests = tuple(
+    requests = [
         HttpRequest(one.provider, one.url, {**one.headers, **own}, one.body, one.method)
         for one in plan.requests
-    )
-    return Plan(requests, plan.adapted)
+    ]
+    return Plan(tuple(requests), plan.adapted)

@@ -48,7 +48,7 @@ class Timeouts:
     idle_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Exchange:
     """What it takes to answer one call.
 
@@ -120,8 +120,7 @@ class Relay:
             exchange.record.output_characters = answer_characters(answer)
         reply, name = exchange.reply, exchange.endpoint.name
         data = encode_answer(entity.provider, answer, name, reply.encode)
-        await reply.start(JSON, exchange.metadata(entity, plan))
-        await reply.send(data)
+        await reply.answer(JSON, exchange.metadata(entity, plan), data)
 
     async def stream(
         self, exchange: Exchange, entity: ServedEntity, others: int = 0

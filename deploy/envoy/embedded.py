@@ -18,7 +18,11 @@ from deploy.envoy.clusters import Block
 _ALONE = "data_plane.embedded:app"
 _REPLICA = "data_plane.embedded:replica"
 _CALLS = r"/modelserving[.]v1[.](InferenceService|ModelService)/.*"
-_HEALTH = r"/health([?].*)?"
+# Queries that the worker takes as they are. The others are transcoded, and so are those that name
+# an endpoint with letters that need an escape, as no endpoint has them.
+QUERY_PATH = "/serving-endpoints/([A-Za-z0-9_-]+/invocations|(chat/)?completions|embeddings)"
+QUERY_STRING = "([?].*)?"
+_HEALTH = f"/health{QUERY_STRING}"
 _HEALTH_CHECKS = rf"{_HEALTH}|/grpc[.]health[.]v1[.]Health/Check"
 _MATCHING = "type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher"
 _HEALTH_CHECK = "type.googleapis.com/envoy.extensions.filters.http.health_check.v3.HealthCheck"
@@ -37,11 +41,17 @@ def obstacle() -> str:
 
 def build_worker_filter() -> Block:
     """Return the filter that answers queries and `/health`; other requests pass it."""
-    is_call = _all_of(_header(":path", _CALLS), _header("content-type", "application/grpc.*"))
+    is_grpc = _header("content-type", "application/grpc.*")
+    is_call = _all_of(_header(":path", _CALLS), is_grpc)
+    is_query = _all_of(
+        _header(":path", QUERY_PATH + QUERY_STRING),
+        _header(":method", "POST"),
+        {"not_matcher": is_grpc},
+    )
     is_health = _all_of(_header(":path", _HEALTH), _header(":method", "GET|HEAD"))
     matcher = {
-        # One filter for both: each place where it is configured would run a worker.
-        "predicate": {"or_matcher": {"predicate": [is_call, is_health]}},
+        # One filter for all: each place where it is configured would run a worker.
+        "predicate": {"or_matcher": {"predicate": [is_call, is_query, is_health]}},
         "on_match": {
             "action": {
                 "name": "worker",

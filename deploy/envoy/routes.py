@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from adapters.rpc.metadata import ORIGIN
 from deploy.envoy.clusters import CONTROL_PLANE, WORKERS, Block
+from deploy.envoy.embedded import QUERY_PATH
 from deploy.envoy.filters import HEADERS, REST_FILTERS, oauth_overrides, scim_overrides
 
 _GRPC_CONTENT = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
@@ -20,10 +21,11 @@ _ORIGIN = "%REQ(:SCHEME)%://%REQ(:AUTHORITY)%"
 _WORKSPACE_ID = "0"
 
 
-def build_route_config(public_url: str = "") -> Block:
+def build_route_config(public_url: str = "", *, embedded: bool = False) -> Block:
     """Return the route table of the public port.
 
     Args:
+        embedded: Whether the worker runs inside this Envoy.
         public_url: Scheme, host and port that clients use; empty: as each of them says.
     """
     origin = public_url.rstrip("/") or _ORIGIN
@@ -48,6 +50,7 @@ def build_route_config(public_url: str = "") -> Block:
                     _grpc("/modelserving.v1.UsageService/", CONTROL_PLANE),
                     _grpc("/grpc.health.v1.Health/", CONTROL_PLANE),
                     _grpc("/grpc.reflection.", CONTROL_PLANE),
+                    *([_query()] if embedded else []),
                     _rest("/serving-endpoints", WORKERS, "0s"),
                     _scim(),
                     _rest("/api/2.0", CONTROL_PLANE, _REST_TIMEOUT),
@@ -100,6 +103,22 @@ def _rest(prefix: str, cluster: str, timeout: str) -> Block:
             ],
         },
         "route": {"cluster": cluster, "timeout": timeout, "idle_timeout": _STREAM_IDLE},
+    }
+
+
+def _query() -> Block:
+    """Hand a query to the worker as it is: it needs no filter but that."""
+    return {
+        "match": {
+            "safe_regex": {"regex": QUERY_PATH},
+            "headers": [
+                {"name": ":method", "string_match": {"exact": "POST"}},
+                {**_GRPC_CONTENT, "invert_match": True, "treat_missing_header_as_empty": True},
+            ],
+        },
+        # It does not get there.
+        "route": {"cluster": WORKERS, "timeout": "0s", "idle_timeout": _STREAM_IDLE},
+        "typed_per_filter_config": _without((HEADERS, *REST_FILTERS)),
     }
 
 

@@ -22,6 +22,8 @@ from prometheus_client import CollectorRegistry
 
 from adapters.rpc.metadata import ERROR_CODE, HTTP_STATUS, as_mapping
 from data_plane.hosts.asgi_host import AsgiHost
+from data_plane.hosts.asgi_service import AsgiService
+from data_plane.hosts.departures import Lookout
 from data_plane.hosts.health_check import health_check
 from data_plane.server import running_worker
 from data_plane.settings import Settings
@@ -169,7 +171,7 @@ async def on_asgi(
         # Tests push configurations when they like: what is not ready yet answers all the same, as
         # the other host does, which leaves that to health checks.
         checks = health_check(worker.readiness)
-        host = AsgiHost(RPCS, worker.inference, unary=checks)
+        host = AsgiHost(RPCS, AsgiService(worker.inference, lambda: True, Lookout()), checks)
         async with serving(host) as port, following(worker):
             yield port
 

@@ -154,6 +154,10 @@ class CapturedReply:
         assert self.refusal is None
         self.data += data
 
+    async def answer(self, content_type: str, metadata: Metadata, data: bytes) -> None:
+        await self.start(content_type, metadata)
+        await self.send(data)
+
     async def fail(self, refusal: Refusal) -> None:
         assert self.refusal is None
         self.refusal = refusal

@@ -107,6 +107,22 @@ async def test_a_body_may_come_in_pieces_or_be_empty() -> None:
     assert [call.body for call in service.calls] == [BODY, b""]
 
 
+async def test_the_end_of_a_body_of_known_length_is_not_waited_for() -> None:
+    service = Answering(whole=b"{}")
+    made = Exchange(INVOCATIONS, [(b"content-length", b"%d" % len(BODY))], (BODY,), ends=False)
+    async with asyncio.timeout(5):
+        await made.run(host(service))
+    assert made.status == 200
+
+
+async def test_a_body_that_never_ends_is_refused() -> None:
+    made = Exchange(INVOCATIONS, [], [b"x" * 1024 * 1024] * 17, ends=False)
+    async with asyncio.timeout(5):
+        await made.run(host(Answering()))
+    assert made.status == 400
+    assert "at most 16 MiB" in made.body.decode()
+
+
 async def test_a_stream_ends_without_more() -> None:
     answer = await put(Answering(parts=(b"data: 1\n\n", b"data: [DONE]\n\n")))
     assert answer.headers == {"content-type": "text/event-stream", "served-model-name": "one"}

@@ -13,9 +13,12 @@ import orjson
 from adapters.rpc.status import Status
 from data_plane.errors import Refusal
 from data_plane.hosts.asgi_host import AsgiHost
+from data_plane.hosts.asgi_service import AsgiService
+from data_plane.hosts.departures import Lookout
 from data_plane.hosts.health_check import health_check
 from data_plane.hosts.host import Call, Method, Refused, Reply
 from data_plane.hosts.http_body import HTTP_BODY_RPCS
+from data_plane.hosts.rest_host import PREFIX, RestHost
 from data_plane.snapshots.readiness import Readiness
 
 APPLICATION = "tests.deploy.envoy.toy_worker:app"
@@ -39,13 +42,22 @@ class ToyService:
             await reply.send(orjson.dumps({"started": self.started, "left": self.left}))
             return
         body = orjson.loads(call.body)
+        # How the call has come: the transcoder tells of the path that it replaced.
+        transcoded = "x-envoy-original-path" in call.metadata
         mode = body["mode"]
         if mode == "refuse":
             raise Refused(_REFUSAL)
-        initial = (("served-model-name", "toy"), ("x-request-id", call.request_id))
+        initial = (
+            ("served-model-name", "toy"),
+            ("x-request-id", call.request_id),
+            ("x-transcoded", str(transcoded)),
+        )
+        if mode == "whole":
+            await reply.answer("application/json", initial, call.body)
+            return
         await reply.start("application/json", initial)
         if mode == "echo":
-            told = {"deadline": call.deadline_seconds, "bytes": len(call.body)}
+            told = {"deadline": call.deadline_seconds, "bytes": len(call.body), "to": call.name}
             await reply.send(orjson.dumps(told))
         for _ in range(body.get("parts", 0)):
             await reply.send(PART)
@@ -66,13 +78,16 @@ class ToyService:
 
 
 _checks = health_check(Readiness(time.monotonic))
-_host = AsgiHost(HTTP_BODY_RPCS, ToyService(), unary=_checks)
+_service = AsgiService(ToyService(), lambda: True, Lookout())
+_grpc = AsgiHost(HTTP_BODY_RPCS, _service, _checks)
+_rest = RestHost(_service)
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Serve the toy for the lifespan of the application."""
     if scope["type"] != "lifespan":
-        await _host(scope, receive, send)
+        host = _rest if scope["path"].startswith(PREFIX) else _grpc
+        await host(scope, receive, send)
         return
     await receive()
     await send({"type": "lifespan.startup.complete"})
