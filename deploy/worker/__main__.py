@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from adapters.telemetry import configure_logging, log_fields
-from data_plane.__main__ import run
 from data_plane.settings import identified
 from deploy.worker.envoy_process import EnvoyProcess
 from deploy.worker.host import is_embedded
@@ -32,6 +31,8 @@ def main(argv: Sequence[str]) -> int:
         return _USAGE_ERROR
     if obstacle:
         sys.stderr.write(f"the worker runs beside Envoy, not inside it: {obstacle}\n")
+    from data_plane.__main__ import run  # noqa: PLC0415 - the process around Envoy stays small
+
     return run(identified(options))
 
 

@@ -16,7 +16,6 @@ from adapters.settings import environment
 from adapters.telemetry import log_fields
 from deploy.child import describe, end, start
 from deploy.envoy.command import envoy_command
-from deploy.envoy.config import render, render_secret
 from deploy.envoy.drain import drain_envoy
 from deploy.envoy.embedded import python_environment
 from deploy.envoy.options import Address
@@ -118,6 +117,8 @@ def _bootstrap(options: WorkerOptions, sds: Path) -> str:
     admin = Address.parse(options.envoy_admin_listen)
     if (public := options.public) is None:
         return render_replica(Address.parse(options.worker_listen), admin)
+    from deploy.envoy.config import render, render_secret  # noqa: PLC0415 - brings all protos
+
     if public.tls:
         tls = checked(public.tls)
         sds.write_text(render_secret(tls))

@@ -79,7 +79,8 @@ async def started(
         *(sys.executable, "-m", "deploy", "worker", *given, *flags),
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
-        env=inherited,
+        # What a killed one leaves behind goes with what the test leaves.
+        env={**inherited, "TMPDIR": str(journal.parent)},
     )
     try:
         yield Worker(process, control_plane)
