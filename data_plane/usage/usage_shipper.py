@@ -206,7 +206,9 @@ class UsageShipper:
 
     async def _ship_segment(self, segment: Segment) -> None:
         progress = self._progress.setdefault(segment, _Progress())
-        while entries := segment.reader.read(BATCH, segment.position):
+        # What comes while this is sent waits for the next time: few large batches cost less.
+        end = segment.position
+        while entries := segment.reader.read(BATCH, end):
             await self._send(self._journal.id, [_encode(entry) for entry in entries])
         under_way = segment.reader.unfinished
         news = [key for key in under_way if key in progress.seen and key not in progress.told]

@@ -166,6 +166,21 @@ async def test_what_is_not_acknowledged_is_sent_again(worker: Worker, sink: Fake
     assert worker.registry.get_sample_value("modelplane_usage_ship_failures_total") == 3
 
 
+async def test_what_comes_while_a_batch_is_sent_is_in_the_next(
+    worker: Worker, sink: FakeSink
+) -> None:
+    worker.end(worker.begin("before"))
+    sink.failures = 1
+    shipping = asyncio.create_task(worker.shipper.ship())
+    while not sink.requests:
+        await asyncio.sleep(0)
+    worker.end(worker.begin("meanwhile"))
+    await shipping
+    assert sink.take() == [("before", 200)] * 2
+    await worker.shipper.ship()
+    assert sink.take() == [("meanwhile", 200)]
+
+
 async def test_no_request_is_larger_than_the_control_plane_takes(
     worker: Worker, sink: FakeSink
 ) -> None:
