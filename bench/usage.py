@@ -53,7 +53,7 @@ async def measure(queries: int) -> Table:
     rows = []
     with TemporaryDirectory(prefix="modelplane-bench-") as name, _journal(Path(name)) as journal:
         clocks, sink = new_clocks(), _Sink()
-        ledger = UsageLedger(journal, clocks.monotonic, wall_ms)
+        ledger = UsageLedger(journal, clocks.monotonic, wall_ms, lambda _: None)
         metrics = JournalMetrics(CollectorRegistry())
         shipper = UsageShipper(journal, Path(name), sink, clocks, metrics)
         for label, tracked, goal in (
@@ -109,6 +109,7 @@ def _write(ledger: UsageLedger, record: Record, queries: int) -> float:
         record.ticket = None
         ledger.begin(record, _QUERY)
         ledger.end(record)
+    ledger.write()
     return time.process_time() - started
 
 

@@ -1,7 +1,9 @@
 """What the journal says of a query: an intent before the provider is called, an outcome after.
 
 The ledger of `accounting.py` for endpoints that track usage; others cost nothing. After:
-`usage_encoding.py`, `journal.py`.
+`usage_encoding.py`, `journal.py`. An intent is written at once, so no query is lost however the
+process dies. Outcomes are written some at a time, within milliseconds, which costs a third; of a
+query that was answered right before the process was killed, the end is then unknown.
 """
 
 from collections.abc import Callable
@@ -16,6 +18,8 @@ from data_plane.usage.usage_encoding import Tokens, encode_intent, encode_origin
 # A provider's count beyond this is none.
 _MAX_COUNT = 1 << 40
 _MS = 1000.0
+WRITE_SECONDS = 0.01
+_MOST_UNWRITTEN = 64
 _GENERATING = frozenset({Task.CHAT, Task.COMPLETIONS})
 _NO_USAGE = Usage()
 
@@ -24,7 +28,11 @@ class UsageLedger:
     """Writes to a journal."""
 
     def __init__(
-        self, journal: Journal, clock: Callable[[], float], wall_ms: Callable[[], float]
+        self,
+        journal: Journal,
+        clock: Callable[[], float],
+        wall_ms: Callable[[], float],
+        later: Callable[[Callable[[], None]], object],
     ) -> None:
         """Write to `journal`.
 
@@ -32,7 +40,11 @@ class UsageLedger:
             journal: Takes intents and outcomes.
             clock: Monotonic time, seconds.
             wall_ms: Wall time, milliseconds since the epoch.
+            later: Has a function called after `WRITE_SECONDS`.
         """
+        self._later = later
+        # Queries that have ended, and when, seconds of the monotonic clock.
+        self._unwritten: list[tuple[Record, float]] = []
         self._journal = journal
         self._clock = clock
         self._wall_ms = wall_ms
@@ -53,15 +65,30 @@ class UsageLedger:
         record.ticket = self._journal.begin(key, encode_intent(key, record, origin, time_ms))
 
     def end(self, record: Record) -> None:
-        """Write down how the call ended."""
+        """Note how the call ended, to be written soon."""
         if record.ticket is None:
             return
-        tokens, now = _tokens(record), self._clock()
-        outcome = encode_outcome(record, tokens, now, record.attempts)
-        if len(outcome) > OUTCOME_BYTES:
-            # The last attempt is the one that decided.
-            outcome = encode_outcome(record, tokens, now, record.attempts[-1:])
-        self._journal.end(record.ticket, outcome)
+        self._unwritten.append((record, self._clock()))
+        if len(self._unwritten) == 1:
+            self._later(self.write)
+        elif len(self._unwritten) >= _MOST_UNWRITTEN:
+            self.write()
+
+    def write(self) -> None:
+        """Write down what has ended."""
+        ended, self._unwritten = self._unwritten, []
+        for record, now in ended:
+            if record.ticket is not None:
+                self._journal.end(record.ticket, _outcome(record, now))
+
+
+def _outcome(record: Record, now: float) -> bytes:
+    tokens = _tokens(record)
+    outcome = encode_outcome(record, tokens, now, record.attempts)
+    if len(outcome) > OUTCOME_BYTES:
+        # The last attempt is the one that decided.
+        return encode_outcome(record, tokens, now, record.attempts[-1:])
+    return outcome
 
 
 def _tokens(record: Record) -> Tokens:
