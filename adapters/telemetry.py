@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import orjson
 from prometheus_client import CollectorRegistry, start_http_server
@@ -101,6 +102,12 @@ class RequestLog:
             _buffer.append(_encode(now, "INFO", self._name, message, fields))
 
 
+@lru_cache(maxsize=2)
+def _date_and_time(second: int) -> str:
+    """Return the beginning of the timestamps of a second."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 # What `configure_logging` has set up, once for the process.
 _buffer: LineBuffer | None = None
 
@@ -108,8 +115,9 @@ _buffer: LineBuffer | None = None
 def _encode(
     seconds: float, level: str, logger: str, message: str, fields: dict[str, object]
 ) -> bytes:
+    second = int(seconds)
     line = {
-        "time": datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds"),
+        "time": f"{_date_and_time(second)}.{int((seconds - second) * 1000):03d}+00:00",
         "level": level.lower(),
         "logger": logger,
         "message": message,

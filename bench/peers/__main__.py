@@ -42,10 +42,11 @@ def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m bench.peers", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a second for each case, not five")
-    parser.add_argument("--only", default="", help="gateways whose name has this in it")
+    parser.add_argument("--only", default="", help="gateways whose name has one of these, with commas")
     parser.add_argument("--install", action="store_true", help="install the peers and end")
     arguments = parser.parse_args()
-    named = [one for one in _GATEWAYS if arguments.only.lower() in one.name.lower()]
+    wanted = arguments.only.lower().split(",")
+    named = [one for one in _GATEWAYS if any(part in one.name.lower() for part in wanted)]
     gateways = _install(named)
     if arguments.install:
         return

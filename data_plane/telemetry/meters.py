@@ -4,7 +4,6 @@
 """
 
 from bisect import bisect_left
-from collections import Counter
 from dataclasses import dataclass, field
 
 from modelserving.snapshot.v1.metrics_service_pb2 import EndpointCounts, EntityCounts
@@ -29,20 +28,21 @@ class Meters:
 
     def __init__(self) -> None:
         self._meters: dict[tuple[str, str], _Meter] = {}
-        self._in_flight: Counter[str] = Counter()
+        self._in_flight: dict[str, int] = {}
         # Endpoints of which the last report said that queries are being answered.
         self._told: set[str] = set()
 
     def begin(self, endpoint_id: str) -> None:
         """Count a query that is going to be answered."""
-        self._in_flight[endpoint_id] += 1
+        self._in_flight[endpoint_id] = self._in_flight.get(endpoint_id, 0) + 1
 
     def end(self, endpoint_id: str) -> None:
         """Note that such a query has ended."""
-        if self._in_flight[endpoint_id] == 1:
-            del self._in_flight[endpoint_id]
+        left = self._in_flight[endpoint_id] - 1
+        if left:
+            self._in_flight[endpoint_id] = left
         else:
-            self._in_flight[endpoint_id] -= 1
+            del self._in_flight[endpoint_id]
 
     def observe(
         self, endpoint_id: str, entity: str, status: int, seconds: float, usage: Usage | None
