@@ -61,6 +61,21 @@ async def test_cancelling_before_the_headers_closes_the_connection(
     await asyncio.wait_for(upstream.seen_close.wait(), 5)
 
 
+async def test_cancelling_in_mid_body_closes_the_connection(
+    transport: Http1Transport, upstream: Upstream
+) -> None:
+    upstream.say(EVENT_STREAM, chunk(b"one"))
+    response = await transport.send(request_to(upstream.url))
+    assert await response.read() == b"one"
+    reading = asyncio.ensure_future(response.read())
+    # The chunk that is to come is waited for by now.
+    await asyncio.sleep(0)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    await asyncio.wait_for(upstream.seen_close.wait(), 5)
+
+
 async def test_closing_in_mid_body_closes_the_connection(
     transport: Http1Transport, upstream: Upstream
 ) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from adapters.providers.errors import ProviderUnavailable, RequestRefused
+from adapters.providers.errors import ProviderTimeout, ProviderUnavailable, RequestRefused
 from adapters.providers.http import HttpTransport
+from adapters.providers.http1 import pool
 from adapters.providers.http1.client import Http1Transport
 from adapters.providers.http1.connection import Connection
 from adapters.providers.types import HttpRequest
@@ -34,9 +35,8 @@ async def fetch(transport: HttpTransport, url: str) -> bytes:
 
 
 def idle(transport: Http1Transport) -> list[Connection]:
-    pool = transport._pool
-    assert pool is not None
-    return list(pool._all_idle())
+    assert transport._pool is not None
+    return list(transport._pool._all_idle())
 
 
 class Fickle:
@@ -208,6 +208,23 @@ async def test_cancelling_a_connect_leaves_nothing_open(transport: Http1Transpor
                 await fetch(transport, f"http://127.0.0.1:{address[1]}/")
     assert transport._pool is not None
     assert not transport._pool._open
+
+
+async def test_a_server_that_does_not_shake_hands_is_too_slow(
+    transport: Http1Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = asyncio.Event()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        closed.set()
+        writer.close()
+
+    monkeypatch.setattr(pool, "_CONNECT_SECONDS", 0.1)
+    async with serving(listen) as port:
+        with pytest.raises(ProviderTimeout):
+            await fetch(transport, f"https://127.0.0.1:{port}/")
+        await asyncio.wait_for(closed.wait(), 5)
 
 
 async def test_cancelling_a_tls_handshake_closes_the_connection(transport: Http1Transport) -> None:
