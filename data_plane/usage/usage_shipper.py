@@ -8,7 +8,7 @@ without an outcome are closed as unknown. Everything may be sent more than once:
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +36,8 @@ INTERVAL_SECONDS = 1.0
 SIGN_OF_LIFE_SECONDS = 15.0
 TAKE_OVER_SECONDS = 10.0
 BATCH = 2_000
+# Entries that are read at once: a call waits as long.
+_PIECE = 200
 _REQUEST_BYTES = 1 << 20
 
 _FIRST_PAUSE_SECONDS = 0.1
@@ -112,6 +114,29 @@ class _Progress:
     told: set[bytes] = field(default_factory=set)
 
 
+class _Batch:
+    """Entries of one journal on their way.
+
+    Attributes:
+        request: An encoded `RecordUsageRequest`.
+        count: Number of entries in it.
+    """
+
+    def __init__(self, journal_id: bytes) -> None:
+        self.request = bytearray(RecordUsageRequest(journal_id=journal_id).SerializeToString())
+        self.count = 0
+        self._journal_id = journal_id
+
+    def add(self, journal_id: bytes, entry: bytes) -> bool:
+        """Add an entry; False if it belongs into another batch."""
+        full = self.count >= BATCH or len(self.request) + len(entry) > _REQUEST_BYTES
+        if journal_id != self._journal_id or (full and self.count):
+            return False
+        self.request += _ENTRIES_TAG + encode_varint(len(entry)) + entry
+        self.count += 1
+        return True
+
+
 class UsageShipper:
     """Ships the journal of this process, and those of dead ones beside it."""
 
@@ -132,7 +157,7 @@ class UsageShipper:
         self._sink = sink
         self._clocks = clocks
         self._metrics = metrics
-        self._unsent: deque[tuple[bytes, int]] = deque()
+        self._unsent: deque[_Batch] = deque()
         self._progress: dict[Segment, _Progress] = {}
         self._sent_at = self._looked_at = float("-inf")
 
@@ -183,7 +208,7 @@ class UsageShipper:
             del self._progress[gone]
         told = any(progress.told for progress in self._progress.values())
         if told and self._clocks.monotonic() - self._sent_at >= SIGN_OF_LIFE_SECONDS:
-            await self._send(self._journal.id, [])
+            await self._deliver_one(bytes(_Batch(self._journal.id).request))
 
     async def take_over(self) -> None:
         """Ship what dead workers left, if it is time to look for that.
@@ -208,13 +233,15 @@ class UsageShipper:
         progress = self._progress.setdefault(segment, _Progress())
         # What comes while this is sent waits for the next time: few large batches cost less.
         end = segment.position
-        while entries := segment.reader.read(BATCH, end):
-            await self._send(self._journal.id, [_encode(entry) for entry in entries])
+        while entries := segment.reader.read(_PIECE, end):
+            self._keep(self._journal.id, map(_encode, entries))
+            # Calls are answered in between.
+            await asyncio.sleep(0)
+        await self._deliver()
         under_way = segment.reader.unfinished
         news = [key for key in under_way if key in progress.seen and key not in progress.told]
-        for start in range(0, len(news), BATCH):
-            batch = [under_way[key] for key in news[start : start + BATCH] if key in under_way]
-            await self._send(self._journal.id, batch)
+        self._keep(self._journal.id, [under_way[key] for key in news])
+        await self._deliver()
         progress.seen = set(under_way)
         progress.told = (progress.told | set(news)) & progress.seen
 
@@ -223,24 +250,26 @@ class UsageShipper:
             with path.open("rb") as file:
                 reader = SegmentReader(file.fileno())
                 end = path.stat().st_size
-                while entries := reader.read(BATCH, end):
-                    await self._send(dead.id, [_encode(entry) for entry in entries])
-                lost = [intent + _UNKNOWN for intent in reader.unfinished.values()]
-                for start in range(0, len(lost), BATCH):
-                    await self._send(dead.id, lost[start : start + BATCH])
+                while entries := reader.read(_PIECE, end):
+                    self._keep(dead.id, map(_encode, entries))
+                    await asyncio.sleep(0)
+                self._keep(dead.id, [one + _UNKNOWN for one in reader.unfinished.values()])
+                await self._deliver()
 
-    async def _send(self, journal_id: bytes, entries: Sequence[bytes]) -> None:
-        # All are kept until they are sent: what was read from the journal is not read again.
-        self._unsent += _encode_requests(journal_id, entries)
-        await self._deliver()
+    def _keep(self, journal_id: bytes, entries: Iterable[bytes]) -> None:
+        """Add entries to what is to be sent: what was read from the journal is not read again."""
+        for entry in entries:
+            if not (self._unsent and self._unsent[-1].add(journal_id, entry)):
+                self._unsent.append(_Batch(journal_id))
+                self._unsent[-1].add(journal_id, entry)
 
     async def _deliver(self) -> None:
         """Send what is to be sent until it is committed."""
         while self._unsent:
-            request, count = self._unsent[0]
-            await self._deliver_one(request)
+            batch = self._unsent[0]
+            await self._deliver_one(bytes(batch.request))
             self._unsent.popleft()
-            self._metrics.shipped.inc(count)
+            self._metrics.shipped.inc(batch.count)
 
     async def _deliver_one(self, request: bytes) -> None:
         bound = _FIRST_PAUSE_SECONDS
@@ -255,19 +284,6 @@ class UsageShipper:
             await self._clocks.sleep(self._clocks.random.uniform(0, bound))
             bound = min(_LONGEST_PAUSE_SECONDS, bound * 2)
         self._sent_at = self._clocks.monotonic()
-
-
-def _encode_requests(journal_id: bytes, entries: Sequence[bytes]) -> Iterator[tuple[bytes, int]]:
-    """Yield requests of bounded size, and how many entries each holds; one at least."""
-    head = RecordUsageRequest(journal_id=journal_id).SerializeToString()
-    request, count = bytearray(head), 0
-    for entry in entries:
-        if count and len(request) + len(entry) > _REQUEST_BYTES:
-            yield bytes(request), count
-            request, count = bytearray(head), 0
-        request += _ENTRIES_TAG + encode_varint(len(entry)) + entry
-        count += 1
-    yield bytes(request), count
 
 
 def _encode(entry: Entry) -> bytes:

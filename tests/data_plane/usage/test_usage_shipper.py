@@ -234,6 +234,23 @@ async def test_a_batch_that_was_broken_off_is_sent_at_the_end(
     assert sink.take() == [("a", 200)]
 
 
+async def test_what_was_read_but_not_sent_is_sent_at_the_end(
+    worker: Worker, sink: FakeSink
+) -> None:
+    for number in range(BATCH):
+        worker.end(worker.begin(str(number)))
+    shipping = asyncio.create_task(worker.shipper.ship())
+    # It reads in pieces, between which others run.
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert worker.journal.segments[0].reader.position > 0
+    shipping.cancel()
+    await asyncio.wait([shipping])
+    assert sink.requests == []
+    await worker.shipper.finish()
+    assert sorted(int(name) for name, _ in sink.take()) == list(range(BATCH))
+
+
 async def test_what_a_dead_worker_left_is_shipped_and_closed(
     tmp_path: Path, clock: FakeClock, sink: FakeSink, worker: Worker
 ) -> None:
