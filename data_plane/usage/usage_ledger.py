@@ -18,7 +18,7 @@ from data_plane.usage.usage_encoding import Tokens, encode_intent, encode_origin
 # A provider's count beyond this is none.
 _MAX_COUNT = 1 << 40
 _MS = 1000.0
-WRITE_SECONDS = 0.01
+WRITE_SECONDS = 0.005
 _MOST_UNWRITTEN = 64
 _GENERATING = frozenset({Task.CHAT, Task.COMPLETIONS})
 _NO_USAGE = Usage()
