@@ -102,6 +102,7 @@ def _envoy_config(parsed: argparse.Namespace) -> None:
         admin=Address.parse(parsed.admin) if parsed.admin else None,
         tls=public_tls(parsed.public_tls_cert, parsed.public_tls_key),
         public_url=public_url(parsed.public_url),
+        rest_workers=parsed.worker_host == EMBEDDED,
     )
     print(render(options))
 
@@ -196,6 +197,13 @@ def _add_envoy_config(commands: "argparse._SubParsersAction[argparse.ArgumentPar
     )
     envoy.add_argument(
         "--workers", default="127.0.0.1:9100", help="host:port of workers, with commas"
+    )
+    envoy.add_argument(
+        "--worker-host",
+        default=GRPC,
+        choices=(EMBEDDED, GRPC),
+        help="embedded: each worker runs inside an Envoy, and takes queries as they are; "
+        "grpc: of some it is not known",
     )
     envoy.add_argument("--admin", help="host:port of Envoy's own admin page; none without it")
     envoy.add_argument(

@@ -18,7 +18,7 @@ from deploy.envoy.clusters import Block
 _ALONE = "data_plane.embedded:app"
 _REPLICA = "data_plane.embedded:replica"
 _CALLS = r"/modelserving[.]v1[.](InferenceService|ModelService)/.*"
-# Queries that the worker takes as they are. The others are transcoded, and so are those that name
+# Queries that a worker takes as they are. The others are transcoded, and so are those that name
 # an endpoint with letters that need an escape, as no endpoint has them.
 QUERY_PATH = "/serving-endpoints/([A-Za-z0-9_-]+/invocations|(chat/)?completions|embeddings)"
 QUERY_STRING = "([?].*)?"

@@ -85,5 +85,7 @@ class EnvoyOptions:
     sds: str = ""
     # Whether the only worker runs inside; `workers` is empty then.
     embedded: bool = False
+    # Whether workers take queries of the REST API as they are, as all do that run inside Envoys.
+    rest_workers: bool = False
     # Scheme, host and port that clients use, where something before Envoy hides them from it.
     public_url: str = ""

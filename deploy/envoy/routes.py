@@ -21,11 +21,11 @@ _ORIGIN = "%REQ(:SCHEME)%://%REQ(:AUTHORITY)%"
 _WORKSPACE_ID = "0"
 
 
-def build_route_config(public_url: str = "", *, embedded: bool = False) -> Block:
+def build_route_config(public_url: str = "", *, rest_workers: bool = False) -> Block:
     """Return the route table of the public port.
 
     Args:
-        embedded: Whether the worker runs inside this Envoy.
+        rest_workers: Whether workers take queries of the REST API as they are.
         public_url: Scheme, host and port that clients use; empty: as each of them says.
     """
     origin = public_url.rstrip("/") or _ORIGIN
@@ -50,7 +50,7 @@ def build_route_config(public_url: str = "", *, embedded: bool = False) -> Block
                     _grpc("/modelserving.v1.UsageService/", CONTROL_PLANE),
                     _grpc("/grpc.health.v1.Health/", CONTROL_PLANE),
                     _grpc("/grpc.reflection.", CONTROL_PLANE),
-                    *([_query()] if embedded else []),
+                    *([_query()] if rest_workers else []),
                     _rest("/serving-endpoints", WORKERS, "0s"),
                     _scim(),
                     _rest("/api/2.0", CONTROL_PLANE, _REST_TIMEOUT),
@@ -116,8 +116,10 @@ def _query() -> Block:
                 {**_GRPC_CONTENT, "invert_match": True, "treat_missing_header_as_empty": True},
             ],
         },
-        # It does not get there.
+        # Where the worker is inside this Envoy, the query does not get so far.
         "route": {"cluster": WORKERS, "timeout": "0s", "idle_timeout": _STREAM_IDLE},
+        # By which a worker that drains tells the Envoy in front of it.
+        "response_headers_to_remove": ["x-envoy-immediate-health-check-fail"],
         "typed_per_filter_config": _without((HEADERS, *REST_FILTERS)),
     }
 

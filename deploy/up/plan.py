@@ -94,6 +94,7 @@ class Plan:
             tls=self.options.tls,
             sds=str(self.data_dir.sds_file),
             embedded=alone,
+            rest_workers=self.options.embedded,
         )
 
     def _control_plane(self) -> ChildSpec:

@@ -3,14 +3,22 @@
 Those that name a served entity are transcoded, which is all that sets the two paths apart.
 """
 
+import contextlib
 import json
+import random
+import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
 
+from deploy.envoy.config import build_bootstrap
+from deploy.envoy.options import Address, EnvoyOptions
+from deploy.up.ports import free_port
+from tests.deploy.envoy.envoys import loopback, running_config
 from tests.deploy.envoy.test_embedded import toy_envoy
 from tests.deploy.envoy.toy_planes import ToyPlane
 from tests.deploy.envoy.toy_worker import NASTY
@@ -23,16 +31,36 @@ FRAMING = ("content-length", "transfer-encoding", "date")
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def rest(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx.AsyncClient]:
-    """Give a client of the public port."""
-    async with ToyPlane() as control_plane:
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["public", "replica"])
+async def rest(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[httpx.AsyncClient]:
+    """Give a client of the Envoy around the worker, or of one in front of that."""
+    async with ToyPlane() as control_plane, contextlib.AsyncExitStack() as stack:
         directory = tmp_path_factory.mktemp("envoy")
-        async with (
-            toy_envoy(directory, "public", control_plane.port) as toy,
-            httpx.AsyncClient(base_url=f"http://{toy.target}", timeout=30) as client,
-        ):
-            yield client
+        toy = await stack.enter_async_context(
+            toy_envoy(directory, request.param, control_plane.port)
+        )
+        target = toy.target
+        if request.param == "replica":
+            target = await stack.enter_async_context(envoy_before(target, control_plane.port))
+        base_url = f"http://{target}"
+        yield await stack.enter_async_context(httpx.AsyncClient(base_url=base_url, timeout=30))
+
+
+@contextlib.asynccontextmanager
+async def envoy_before(worker: str, control_plane: int) -> AsyncIterator[str]:
+    rng = random.Random()
+    listen, admin = loopback(free_port(rng)), loopback(free_port(rng))
+    workers = (Address.parse(worker),)
+    options = EnvoyOptions(listen, (loopback(control_plane),), workers, admin, rest_workers=True)
+    bootstrap: Any = build_bootstrap(options)
+    for cluster in bootstrap["static_resources"]["clusters"]:
+        # The toy knows no configuration, so that it never reports ready.
+        del cluster["health_checks"]
+    with tempfile.TemporaryDirectory() as directory:
+        async with running_config(Path(directory), json.dumps(bootstrap), admin, {}):
+            yield str(listen)
 
 
 async def ask(rest: httpx.AsyncClient, path: str, **body: Any) -> httpx.Response:
@@ -62,7 +90,8 @@ def seen(response: httpx.Response) -> tuple[int, Any, dict[str, str]]:
 async def test_both_ways_look_alike(rest: httpx.AsyncClient, body: dict[str, Any]) -> None:
     as_it_is, transcoded = await ask(rest, AS_IT_IS, **body), await ask(rest, TRANSCODED, **body)
     assert seen(as_it_is) == seen(transcoded)
-    if as_it_is.status_code == 200:
+    assert as_it_is.status_code == (429 if body["mode"] == "refuse" else 200)
+    if as_it_is.is_success:
         assert as_it_is.headers["x-transcoded"] == "False"
         assert transcoded.headers["x-transcoded"] == "True"
 
