@@ -94,7 +94,9 @@ class Journal:
             self._note_lost("an intent is too long")
             return None
         try:
-            segment = self._segment_for(intent)
+            segment = self.segments[-1] if self.segments else None
+            if segment is None or not segment.takes(intent):
+                segment = self._next_segment()
             if segment is None:
                 self._metrics.lost.inc()
                 return None
@@ -133,11 +135,9 @@ class Journal:
             _remove(self.path)
         os.close(self._lock)
 
-    def _segment_for(self, intent: bytes) -> Segment | None:
-        """Return the segment that takes an intent; None while there is none."""
+    def _next_segment(self) -> Segment | None:
+        """Return a new segment; None while there is none."""
         if self.segments and self.segments[-1].is_open:
-            if self.segments[-1].has_room(intent):
-                return self.segments[-1]
             self.segments[-1].seal()
         if self._clock() < self._retry_at:
             return None

@@ -24,6 +24,7 @@ _INTENT = 1
 _OUTCOME = 2
 _MARK = b"mpj1"
 _HEADER = Struct(f"<4sIIB{KEY_BYTES}s")
+_HEADER_BYTES = _HEADER.size
 _OUTCOME_ROOM = _HEADER.size + OUTCOME_BYTES
 _READ_BYTES = 131_072
 _OWNER_ONLY = 0o600
@@ -145,10 +146,10 @@ class Segment:
         self.reader = SegmentReader(self._descriptor)
         self._synced = 0
 
-    def has_room(self, intent: bytes) -> bool:
+    def takes(self, intent: bytes) -> bool:
         """Tell whether an intent, its outcome and all outcomes that are due fit in."""
         due = (self.unfinished + 1) * _OUTCOME_ROOM
-        return self.position + _HEADER.size + len(intent) + due <= self._size
+        return self.is_open and self.position + len(intent) + due + _HEADER_BYTES <= self._size
 
     def begin(self, key: bytes, intent: bytes) -> None:
         """Append an intent, for which there is room.

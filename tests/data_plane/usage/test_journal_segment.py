@@ -167,7 +167,7 @@ def test_records_longer_than_a_read_are_found(segment: Segment) -> None:
 
 def test_there_is_room_for_the_outcome_of_every_intent(segment: Segment) -> None:
     written = 0
-    while segment.has_room(b"intent"):
+    while segment.takes(b"intent"):
         segment.begin(key(written), b"intent")
         written += 1
     assert written > 20
