@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 import grpc
 from google.api.httpbody_pb2 import HttpBody
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
 from modelserving.v1.inference_service_pb2 import QueryRequest
 from modelserving.v1.inference_service_pb2_grpc import InferenceServiceStub
 
@@ -52,6 +54,13 @@ async def done(system: System, name: str, version: int) -> bool:
 async def all_healthy(system: System) -> bool:
     """Tell whether Envoy sends requests to every worker."""
     return await system.healthy_workers() == len(system.workers)
+
+
+async def is_serving(worker: Part) -> bool:
+    """Tell whether a worker itself says so; Envoy may not have noticed yet that it was killed."""
+    async with grpc.aio.insecure_channel(worker.grpc) as channel:
+        answer = await HealthStub(channel).Check(HealthCheckRequest(), timeout=5)
+    return bool(answer.status == HealthCheckResponse.SERVING)
 
 
 def is_done(answer: RestAnswer, version: int) -> bool:
