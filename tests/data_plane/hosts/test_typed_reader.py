@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from modelserving.v1.chat_pb2 import (
     ChatCompletion,
@@ -221,6 +221,8 @@ JSON = st.recursive(
 )
 
 
+# How long that takes says how busy the machine is.
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(ANSWERS), st.dictionaries(NAMES, JSON, max_size=6))
 def test_nothing_of_an_answer_is_lost(message_class: type[Message], body: dict[str, Any]) -> None:
     message = read(message_class, body)
