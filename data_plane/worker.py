@@ -8,7 +8,6 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -37,7 +36,7 @@ from data_plane.upstreams.relay import Relay, Timeouts
 from data_plane.upstreams.upstream import Upstream
 from data_plane.usage.journal import Journal
 from data_plane.usage.journal_metrics import JournalMetrics
-from data_plane.usage.usage_ledger import WRITE_SECONDS, UsageLedger
+from data_plane.usage.usage_ledger import UsageLedger
 from data_plane.usage.usage_shipper import GrpcUsageSink, UsageShipper
 
 _log = logging.getLogger(__name__)
@@ -140,12 +139,9 @@ async def _recording(
     sink = GrpcUsageSink(settings.targets, settings.tls)
     shipper = UsageShipper(journal, root, sink, clocks, metrics)
     background = asyncio.create_task(shipper.run())
-    call_later = partial(asyncio.get_running_loop().call_later, WRITE_SECONDS)
-    ledger = UsageLedger(journal, clocks.monotonic, wall_ms, call_later)
     try:
-        yield ledger
+        yield UsageLedger(journal, clocks.monotonic, wall_ms)
     finally:
-        ledger.write()
         background.cancel()
         await asyncio.wait([background])
         await shipper.finish()

@@ -42,7 +42,9 @@ def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m bench.peers", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a second for each case, not five")
-    parser.add_argument("--only", default="", help="gateways whose name has one of these, with commas")
+    parser.add_argument(
+        "--only", default="", help="gateways whose name has one of these, with commas"
+    )
     parser.add_argument("--install", action="store_true", help="install the peers and end")
     arguments = parser.parse_args()
     wanted = arguments.only.lower().split(",")

@@ -1,9 +1,8 @@
 """What the journal says of a query: an intent before the provider is called, an outcome after.
 
 The ledger of `accounting.py` for endpoints that track usage; others cost nothing. After:
-`usage_encoding.py`, `journal.py`. An intent is written at once, so no query is lost however the
-process dies. Outcomes are written some at a time, within milliseconds, which costs a third; of a
-query that was answered right before the process was killed, the end is then unknown.
+`usage_encoding.py`, `journal.py`. Both are written at once: however the process dies, no query is
+lost, and what was answered is known to have been.
 """
 
 from collections.abc import Callable
@@ -18,8 +17,6 @@ from data_plane.usage.usage_encoding import Tokens, encode_intent, encode_origin
 # A provider's count beyond this is none.
 _MAX_COUNT = 1 << 40
 _MS = 1000.0
-WRITE_SECONDS = 0.005
-_MOST_UNWRITTEN = 64
 _GENERATING = frozenset({Task.CHAT, Task.COMPLETIONS})
 _NO_USAGE = Usage()
 
@@ -32,7 +29,6 @@ class UsageLedger:
         journal: Journal,
         clock: Callable[[], float],
         wall_ms: Callable[[], float],
-        later: Callable[[Callable[[], None]], object],
     ) -> None:
         """Write to `journal`.
 
@@ -40,11 +36,7 @@ class UsageLedger:
             journal: Takes intents and outcomes.
             clock: Monotonic time, seconds.
             wall_ms: Wall time, milliseconds since the epoch.
-            later: Has a function called after `WRITE_SECONDS`.
         """
-        self._later = later
-        # Queries that have ended, and when, seconds of the monotonic clock.
-        self._unwritten: list[tuple[Record, float]] = []
         self._journal = journal
         self._clock = clock
         self._wall_ms = wall_ms
@@ -65,21 +57,9 @@ class UsageLedger:
         record.ticket = self._journal.begin(key, encode_intent(key, record, origin, time_ms))
 
     def end(self, record: Record) -> None:
-        """Note how the call ended, to be written soon."""
-        if record.ticket is None:
-            return
-        self._unwritten.append((record, self._clock()))
-        if len(self._unwritten) == 1:
-            self._later(self.write)
-        elif len(self._unwritten) >= _MOST_UNWRITTEN:
-            self.write()
-
-    def write(self) -> None:
-        """Write down what has ended."""
-        ended, self._unwritten = self._unwritten, []
-        for record, now in ended:
-            if record.ticket is not None:
-                self._journal.end(record.ticket, _outcome(record, now))
+        """Write down how the call ended."""
+        if record.ticket is not None:
+            self._journal.end(record.ticket, _outcome(record, self._clock()))
 
 
 def _outcome(record: Record, now: float) -> bytes:

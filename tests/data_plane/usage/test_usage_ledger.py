@@ -1,29 +1,24 @@
 """What a whole worker writes into its journal for each kind of call."""
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-import grpc
 import pytest
 from modelserving.snapshot.v1.usage_service_pb2 import UsageEntry
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig, UsageTrackingConfig
 from prometheus_client import CollectorRegistry
 
 from adapters.providers.types import Query
-from data_plane import worker
 from data_plane.accounting import Record
-from data_plane.settings import Settings
 from data_plane.snapshots.callers import Principal
 from data_plane.snapshots.snapshot import compile_endpoint
-from data_plane.snapshots.snapshot_watcher import Clocks
 from data_plane.usage.journal import Journal
 from data_plane.usage.journal_metrics import JournalMetrics
 from data_plane.usage.journal_segment import SegmentReader
 from data_plane.usage.usage_ledger import UsageLedger
-from tests.data_plane.conftest import WALL_MS, System, on_grpc
-from tests.data_plane.fakes import FakeClock, FakeControlPlane, MovableClock
+from tests.data_plane.conftest import WALL_MS, System
+from tests.data_plane.fakes import FakeClock
 from tests.data_plane.messages import (
     EMBEDDINGS,
     endpoint,
@@ -33,7 +28,6 @@ from tests.data_plane.messages import (
     snapshot,
     token,
 )
-from tests.emulators.openai import OpenAiEmulator
 
 HELLO = {"messages": [{"role": "user", "content": "hello there"}]}
 TRACKED = AiGatewayConfig(usage_tracking_config=UsageTrackingConfig(enabled=True))
@@ -69,18 +63,10 @@ def journal(tmp_path: Path) -> tuple[list[UsageEntry], list[UsageEntry]]:
     return ended, running
 
 
-async def ended(tmp_path: Path) -> tuple[list[UsageEntry], list[UsageEntry]]:
-    """Wait for a query that has ended, and return what `journal` does."""
-    async with asyncio.timeout(10):
-        while not (found := journal(tmp_path))[0]:
-            await asyncio.sleep(0.001)
-    return found
-
-
 async def test_an_answered_query_is_written(served: System, tmp_path: Path) -> None:
     labels = {"usage_context": {"team": "a"}, "client_request_id": "c-1"}
     answer = await served.query("chat", HELLO | labels, x_request_id="req-1")
-    [[entry], running] = await ended(tmp_path)
+    [[entry], running] = journal(tmp_path)
     assert running == []
     assert entry.request_id == "req-1"
     assert entry.client_request_id == "c-1"
@@ -114,7 +100,7 @@ async def test_a_stream_is_written_with_the_time_of_its_first_chunk(
     served: System, tmp_path: Path
 ) -> None:
     answer = await served.query("chat", HELLO | {"stream": True})
-    [[entry], _] = await ended(tmp_path)
+    [[entry], _] = journal(tmp_path)
     assert entry.streaming
     assert 0 < entry.outcome.first_chunk_ms <= entry.outcome.latency_ms
     texts = [event["choices"][0]["delta"].get("content") or "" for event in answer.events[:-1]]
@@ -125,7 +111,7 @@ async def test_a_stream_is_written_with_the_time_of_its_first_chunk(
 
 async def test_embeddings_have_no_output_tokens(served: System, tmp_path: Path) -> None:
     await served.query("embeddings", {"input": ["one", "two"]})
-    [[entry], _] = await ended(tmp_path)
+    [[entry], _] = journal(tmp_path)
     assert entry.input_characters == 6
     assert entry.outcome.input_tokens > 0
     assert not entry.outcome.HasField("output_tokens")
@@ -152,7 +138,7 @@ async def test_an_upstream_that_fails_is_written_without_tokens(
 ) -> None:
     served.emulator.fail(status=400)
     answer = await served.query("chat", HELLO)
-    [[entry], _] = await ended(tmp_path)
+    [[entry], _] = journal(tmp_path)
     assert entry.outcome.status_code == answer.status == 400
     assert entry.outcome.error == "RequestRefused"
     assert not entry.outcome.HasField("input_tokens")
@@ -169,7 +155,10 @@ async def test_an_intent_is_there_while_the_query_is_answered_and_a_cancel_is_an
     assert finished == []
     assert running.streaming
     call.cancel()
-    [[entry], _] = await ended(tmp_path)
+    async with asyncio.timeout(10):
+        while not journal(tmp_path)[0]:
+            await asyncio.sleep(0.01)
+    [[entry], _] = journal(tmp_path)
     assert entry.outcome.status_code == 499
     assert entry.outcome.estimated
     assert entry.outcome.input_tokens == 3
@@ -186,89 +175,15 @@ async def test_the_journal_reaches_the_control_plane(served: System) -> None:
     assert entry.key.startswith(request.journal_id)
 
 
-async def test_a_worker_that_stops_writes_what_has_just_ended(
-    control_plane: FakeControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(worker, "WRITE_SECONDS", 3_600.0)
-    settings = Settings(
-        control_plane=control_plane.target,
-        worker_listen="127.0.0.1:0",
-        journal_dir=str(tmp_path / "journal"),
-        allowed_upstreams="127.0.0.1",
-    )
-    clock, registry = MovableClock(), CollectorRegistry()
-    async with (
-        OpenAiEmulator() as emulator,
-        on_grpc(settings, registry, Clocks(clock, asyncio.sleep, Random(1))) as port,
-        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
-    ):
-        assert (await control_plane.next()).HasField("hello")
-        system = System(control_plane, emulator, registry, channel, clock)
-        config = endpoint_config(system.entity("served-gpt"))
-        chat = endpoint("chat", config, ai_gateway=TRACKED)
-        await system.apply(snapshot(1, chat, tokens=(token(),), principals=(principal(),)))
-        await system.query("chat", HELLO)
-        assert journal(tmp_path)[0] == []
-    entries = [entry for one in control_plane.usage.requests for entry in one.entries]
-    assert entries[-1].outcome.status_code == 200
-    assert list((tmp_path / "journal").iterdir()) == []
-
-
-class Ledger:
-    """A ledger whose time is told."""
-
-    def __init__(self, root: Path, clock: FakeClock) -> None:
-        metrics = JournalMetrics(CollectorRegistry())
-        self.journal = Journal(root, metrics, clock, max_bytes=1 << 30)
-        self.waiting: list[Callable[[], None]] = []
-        self.ledger = UsageLedger(self.journal, clock, lambda: WALL_MS, self.waiting.append)
-
-    def query(self) -> None:
-        """Begin a query and end it."""
-        config = endpoint_config(external_entity("gpt-4", openai_api_key_plaintext="sk"))
-        compiled, _ = compile_endpoint(
-            endpoint("chat", config, ai_gateway=TRACKED), None, Random(1)
-        )
-        record = Record("r", 0.0, Principal("id", "name"), compiled, compiled.active)
-        self.ledger.begin(record, Query({**HELLO}, stream=False))
-        self.ledger.end(record)
-
-    def written(self) -> tuple[int, int]:
-        """Return how many intents and outcomes are written."""
-        found, under_way = 0, 0
-        for segment in self.journal.segments:
-            with segment.path.open("rb") as file:
-                reader = SegmentReader(file.fileno())
-                found += len(reader.read(1 << 20, segment.position))
-                under_way += len(reader.unfinished)
-        return found + under_way, found
-
-
-async def test_an_intent_is_written_at_once_and_outcomes_together(
-    tmp_path: Path, clock: FakeClock
-) -> None:
-    ledger = Ledger(tmp_path, clock)
-    ledger.query()
-    ledger.query()
-    assert ledger.written() == (2, 0)
-    [write] = ledger.waiting
-    write()
-    assert ledger.written() == (2, 2)
-    # The next is waited for anew.
-    ledger.query()
-    assert len(ledger.waiting) == 2
-    ledger.waiting[1]()
-    assert ledger.written() == (3, 3)
-    ledger.waiting[1]()
-    assert ledger.written() == (3, 3)
-    ledger.journal.close()
-
-
-async def test_not_many_outcomes_wait(tmp_path: Path, clock: FakeClock) -> None:
-    ledger = Ledger(tmp_path, clock)
-    for _ in range(1_000):
-        ledger.query()
-    begun, finished = ledger.written()
-    assert begun == 1_000
-    assert begun - finished < 64
-    ledger.journal.close()
+def test_an_intent_and_an_outcome_are_written_at_once(tmp_path: Path, clock: FakeClock) -> None:
+    metrics = JournalMetrics(CollectorRegistry())
+    made = Journal(tmp_path / "journal", metrics, clock, max_bytes=1 << 30)
+    ledger = UsageLedger(made, clock, lambda: WALL_MS)
+    config = endpoint_config(external_entity("gpt-4", openai_api_key_plaintext="sk"))
+    compiled, _ = compile_endpoint(endpoint("chat", config, ai_gateway=TRACKED), None, Random(1))
+    record = Record("r", 0.0, Principal("id", "name"), compiled, compiled.active)
+    ledger.begin(record, Query({**HELLO}, stream=False))
+    assert [len(found) for found in journal(tmp_path)] == [0, 1]
+    ledger.end(record)
+    assert [len(found) for found in journal(tmp_path)] == [1, 0]
+    made.close()
