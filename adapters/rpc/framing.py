@@ -4,6 +4,8 @@ Source: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md. Used by 
 requests rather than gRPC calls.
 """
 
+import zlib
+from collections.abc import Mapping
 from urllib.parse import quote
 
 # A flag that says whether the message is compressed, and its length.
@@ -14,12 +16,15 @@ _MAX_TIMEOUT_DIGITS = 8
 _PLAIN = " !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
 
+# What may be undone, and how `zlib` is told of the form.
+_FORMS: Mapping[str, int] = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+IDENTITY = "identity"
+# In the order in which gRPC's own servers name them.
+ENCODINGS = (IDENTITY, "deflate", "gzip")
+
+
 class FrameError(Exception):
     """A body holds no gRPC messages; the text says why."""
-
-
-class MessageCompressed(FrameError):
-    """A message is compressed, which nobody offered to undo."""
 
 
 class MessageTooLong(FrameError):
@@ -34,19 +39,25 @@ def encode_message(message: bytes) -> bytes:
 class MessageReader:
     """Finds the messages in the parts of a body."""
 
-    __slots__ = ("_buffer", "_limit")
+    __slots__ = ("_buffer", "_encoding", "_limit")
 
-    def __init__(self, limit: int) -> None:
-        """Take messages of up to `limit` bytes."""
+    def __init__(self, limit: int, encoding: str = IDENTITY) -> None:
+        """Take messages.
+
+        Args:
+            limit: Longest message, in bytes, also when it is no longer compressed.
+            encoding: How those are compressed that say so: one of `ENCODINGS`.
+        """
         self._buffer: bytes | bytearray = b""
         self._limit = limit
+        self._encoding = encoding
 
     def feed(self, data: bytes) -> list[bytes]:
         """Return the messages that `data` completes.
 
         Raises:
-            MessageCompressed: A message is compressed.
             MessageTooLong: A message is too long; raised before it is read.
+            FrameError: A message is not compressed in the way that it should be.
         """
         buffer = self._buffer
         if not buffer and self._is_one(data):
@@ -61,14 +72,14 @@ class MessageReader:
         while len(buffer) - start >= PREFIX_BYTES:
             content = start + PREFIX_BYTES
             length = int.from_bytes(buffer[start + 1 : content], "big")
-            if buffer[start]:
-                raise MessageCompressed("a message is compressed")
+            is_compressed = buffer[start]
             if length > self._limit:
                 raise MessageTooLong(f"a message of {length} bytes is longer than {self._limit}")
             if len(buffer) - content < length:
                 break
             start = content + length
-            messages.append(bytes(buffer[content:start]))
+            message = bytes(buffer[content:start])
+            messages.append(self._decompress(message) if is_compressed else message)
         self._buffer = bytearray(buffer[start:]) if start or buffer is data else buffer
         return messages
 
@@ -78,6 +89,21 @@ class MessageReader:
         if not 0 <= length <= self._limit:
             return False
         return data[:PREFIX_BYTES] == b"\0" + length.to_bytes(4, "big")
+
+    def _decompress(self, message: bytes) -> bytes:
+        form = _FORMS.get(self._encoding)
+        if form is None:
+            raise FrameError("a message is compressed, and the headers do not say how")
+        stream = zlib.decompressobj(form)
+        try:
+            content = stream.decompress(message, self._limit + 1)
+        except zlib.error:
+            raise FrameError(f"a message is no {self._encoding}") from None
+        if len(content) > self._limit:
+            raise MessageTooLong(f"a message is longer than {self._limit} bytes")
+        if not stream.eof:
+            raise FrameError(f"a message is no whole {self._encoding}")
+        return content
 
     def finish(self) -> None:
         """Check that the body ended after a whole message.

@@ -14,8 +14,9 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from adapters.rpc.framing import (
+    ENCODINGS,
+    IDENTITY,
     FrameError,
-    MessageCompressed,
     MessageReader,
     MessageTooLong,
     encode_message,
@@ -35,7 +36,7 @@ Unary: TypeAlias = Callable[[bytes], bytes]
 _CODE = grpc.StatusCode
 _CONTENT_TYPE = (b"content-type", b"application/grpc")
 _OK = (b"grpc-status", b"0")
-_ENCODINGS = (b"grpc-accept-encoding", b"identity")
+_ENCODINGS = (b"grpc-accept-encoding", ",".join(ENCODINGS).encode())
 _UNSUPPORTED_MEDIA_TYPE = 415
 
 
@@ -181,14 +182,16 @@ class AsgiHost:
 
     async def _read(self, metadata: HeaderMetadata, receive: Receive) -> bytes:
         """Return the request's one message."""
-        encoding = metadata.get("grpc-encoding", "identity")
-        if encoding != "identity":
+        encoding = metadata.get("grpc-encoding", IDENTITY)
+        if encoding not in ENCODINGS:
             raise Ended(_CODE.UNIMPLEMENTED, f"Compression '{encoding}' is not supported.")
         try:
-            messages = await _read_messages(MessageReader(self._max_message_bytes), receive)
+            messages = await _read_messages(
+                MessageReader(self._max_message_bytes, encoding), receive
+            )
         except MessageTooLong as error:
             raise Ended(_CODE.RESOURCE_EXHAUSTED, str(error)) from None
-        except (MessageCompressed, FrameError) as error:
+        except FrameError as error:
             raise Ended(_CODE.INTERNAL, str(error)) from None
         if len(messages) != 1:
             text = f"A request has one message, not {len(messages)}."

@@ -1,4 +1,7 @@
+import gzip
 import itertools
+import zlib
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -6,7 +9,6 @@ from hypothesis import strategies as st
 
 from adapters.rpc.framing import (
     FrameError,
-    MessageCompressed,
     MessageReader,
     MessageTooLong,
     encode_message,
@@ -47,8 +49,31 @@ def test_a_long_message_is_refused_before_it_is_read() -> None:
     assert MessageReader(LIMIT).feed(encode_message(b"x" * LIMIT)) == [b"x" * LIMIT]
 
 
-def test_a_compressed_message_is_refused() -> None:
-    with pytest.raises(MessageCompressed):
+@pytest.mark.parametrize(
+    ("encoding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress)]
+)
+def test_a_compressed_message_is_read(encoding: str, compress: Callable[[bytes], bytes]) -> None:
+    plain = b"x" * 100
+    packed = compress(plain)
+    data = compressed(packed) + encode_message(b"y")
+    assert MessageReader(100, encoding).feed(data) == [plain, b"y"]
+    for part in (packed[:-1], b"", b"no such thing", packed[:-1] + b"!"):
+        with pytest.raises(FrameError, match=encoding):
+            MessageReader(100, encoding).feed(compressed(part))
+
+
+def test_a_compressed_message_may_not_be_longer_than_any_other() -> None:
+    bomb = gzip.compress(b"\0" * 100_000_000)
+    with pytest.raises(MessageTooLong, match="longer than 1000000"):
+        MessageReader(1_000_000, "gzip").feed(compressed(bomb))
+
+
+def compressed(content: bytes) -> bytes:
+    return b"\1" + len(content).to_bytes(4, "big") + content
+
+
+def test_a_compressed_message_that_does_not_say_how_is_refused() -> None:
+    with pytest.raises(FrameError, match="compressed"):
         MessageReader(LIMIT).feed(b"\1" + encode_message(b"x")[1:])
 
 

@@ -125,7 +125,7 @@ async def test_a_bug_tells_the_request_id_and_nothing_else(
     ("path", "extra", "parts", "status", "text"),
     [
         ("/nowhere/None", {}, (BODY,), "12", "no method /nowhere/None"),
-        (PATH, {"grpc_encoding": "gzip"}, (BODY,), "12", "'gzip' is not supported"),
+        (PATH, {"grpc_encoding": "br"}, (BODY,), "12", "'br' is not supported"),
         (PATH, {}, (b"\1" + BODY[1:],), "13", "compressed"),
         (PATH, {}, (BODY + BODY,), "12", "one message, not 2"),
         (PATH, {}, (b"",), "12", "one message, not 0"),
