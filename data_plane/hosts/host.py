@@ -19,13 +19,13 @@ from uuid import uuid4
 from adapters.providers.types import JsonObject
 from adapters.rpc.metadata import REQUEST_ID, Metadata
 from adapters.rpc.status import trailing_metadata
+from adapters.rpc.varint import encode_varint
 from adapters.telemetry import log_fields
 from data_plane.errors import STATUS_TABLE, Refusal, refusal_of
 
 _log = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
-_SEVEN_BITS = 0x7F
 _LENGTH_DELIMITED = 2
 
 
@@ -191,13 +191,4 @@ def refusal_trailers(refusal: Refusal, request_id: str) -> Metadata:
 
 def encode_field(number: int, value: bytes) -> bytes:
     """Return a field of a message that holds bytes, text, a message or packed numbers."""
-    return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(len(value)) + value
-
-
-def _varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > _SEVEN_BITS:
-        encoded.append(value & _SEVEN_BITS | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
+    return encode_varint(number << 3 | _LENGTH_DELIMITED) + encode_varint(len(value)) + value

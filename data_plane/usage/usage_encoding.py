@@ -11,12 +11,11 @@ from typing import NamedTuple
 
 from modelserving.snapshot.v1.usage_service_pb2 import UsageAttempt, UsageEntry, UsageOutcome
 
+from adapters.rpc.varint import MORE, SEVEN_BITS, encode_varint
 from data_plane.accounting import Attempt, Record
 from data_plane.usage.usage_labels import NO_LABELS
 
 _VARINT, _FIXED64, _BYTES = 0, 1, 2
-_SEVEN_BITS = 0x7F
-_MORE = 0x80
 _MS = 1000.0
 _REMEMBERED = 10_000
 
@@ -49,7 +48,6 @@ _FIRST_CHUNK = _tag(UsageOutcome.FIRST_CHUNK_MS_FIELD_NUMBER, _FIXED64)
 _ATTEMPTS = _tag(UsageOutcome.ATTEMPTS_FIELD_NUMBER, _BYTES)
 _ATTEMPT_LATENCY = _tag(UsageAttempt.LATENCY_MS_FIELD_NUMBER, _FIXED64)
 _DOUBLE = Struct("<d")
-_SMALL = tuple(bytes((value,)) for value in range(_MORE))
 
 
 class Tokens(NamedTuple):
@@ -169,7 +167,7 @@ def _encode_attempt(entity: str, error: str) -> bytes:
 
 
 def _encode_time(time_ms: int) -> bytes:
-    low = time_ms & _SEVEN_BITS | _MORE, time_ms >> 7 & _SEVEN_BITS | _MORE
+    low = time_ms & SEVEN_BITS | MORE, time_ms >> 7 & SEVEN_BITS | MORE
     return bytes(low) + _encode_high(time_ms >> 14)
 
 
@@ -177,17 +175,3 @@ def _encode_time(time_ms: int) -> bytes:
 def _encode_high(value: int) -> bytes:
     """Return the part of a time's number that changes only each quarter of a minute."""
     return encode_varint(value)
-
-
-def encode_varint(value: int) -> bytes:
-    """Return a number that is not negative as messages hold it."""
-    if value <= _SEVEN_BITS:
-        return _SMALL[value]
-    if value >> 14 == 0:
-        return bytes((value & _SEVEN_BITS | _MORE, value >> 7))
-    encoded = bytearray()
-    while value > _SEVEN_BITS:
-        encoded.append(value & _SEVEN_BITS | _MORE)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)

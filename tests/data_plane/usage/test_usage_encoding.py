@@ -10,7 +10,6 @@ from data_plane.usage.usage_encoding import (
     encode_intent,
     encode_origin,
     encode_outcome,
-    encode_varint,
 )
 from data_plane.usage.usage_labels import Labels
 
@@ -94,9 +93,3 @@ def test_an_outcome_completes_an_entry(
     begun = UsageEntry(key=KEY).SerializeToString()
     entry = UsageEntry.FromString(begun + encode_outcome(record, tokens, 2.5, attempts))
     assert entry == UsageEntry(key=KEY, outcome=expected)
-
-
-def test_a_number_is_encoded_as_messages_have_it() -> None:
-    for value in (0, 1, 127, 128, 300, 16_383, 16_384, 1 << 40, (1 << 63) - 1):
-        message = UsageEntry(time_ms=value).SerializeToString()
-        assert message == (b"(" + encode_varint(value) if value else b"")
