@@ -3,6 +3,7 @@
 Those that name a served entity are transcoded, which is all that sets the two paths apart.
 """
 
+import asyncio
 import contextlib
 import json
 import random
@@ -21,10 +22,12 @@ from deploy.up.ports import free_port
 from tests.deploy.envoy.envoys import loopback, running_config
 from tests.deploy.envoy.test_embedded import toy_envoy
 from tests.deploy.envoy.toy_planes import ToyPlane
-from tests.deploy.envoy.toy_worker import NASTY
+from tests.deploy.envoy.toy_worker import NASTY, PART
 
 AS_IT_IS = "/serving-endpoints/toy/invocations"
 TRANSCODED = "/serving-endpoints/toy/served-models/one/invocations"
+# Parts of an answer that no buffer on its way holds.
+PARTS = 1000
 # How the length of a body is told depends on the way.
 FRAMING = ("content-length", "transfer-encoding", "date")
 
@@ -136,3 +139,22 @@ async def test_a_body_in_chunks_is_taken_whole(rest: httpx.AsyncClient) -> None:
 
     answer = await rest.post(AS_IT_IS, content=parts())
     assert answer.json() == {"mode": "whole"}
+
+
+@pytest.mark.parametrize("path", [AS_IT_IS, TRANSCODED])
+async def test_a_caller_who_does_not_read_holds_the_worker_up(
+    rest: httpx.AsyncClient, path: str
+) -> None:
+    async def sent() -> int:
+        models = await rest.get("/serving-endpoints/models")
+        return int(models.json()["parts"])
+
+    body = {"mode": "parts", "parts": PARTS}
+    async with rest.stream("POST", path, json=body) as answer:
+        held = -1
+        while held != (held := await sent()) or not held:
+            await asyncio.sleep(0.1)
+        assert held < PARTS // 2
+        size = sum([len(part) async for part in answer.aiter_raw()])
+    assert size == PARTS * len(PART)
+    assert await sent() == PARTS

@@ -35,11 +35,15 @@ class ToyService:
     def __init__(self) -> None:
         self.started = 0
         self.left = 0
+        # Parts of the last answer that were sent.
+        self.parts = 0
 
     async def answer(self, call: Call, reply: Reply) -> None:
         if call.method is Method.LIST_MODELS:
             await reply.start("application/json", ())
-            await reply.send(orjson.dumps({"started": self.started, "left": self.left}))
+            await reply.send(
+                orjson.dumps({"started": self.started, "left": self.left, "parts": self.parts})
+            )
             return
         body = orjson.loads(call.body)
         # How the call has come: the transcoder tells of the path that it replaced.
@@ -59,8 +63,9 @@ class ToyService:
         if mode == "echo":
             told = {"deadline": call.deadline_seconds, "bytes": len(call.body), "to": call.name}
             await reply.send(orjson.dumps(told))
-        for _ in range(body.get("parts", 0)):
+        for number in range(body.get("parts", 0)):
             await reply.send(PART)
+            self.parts = number + 1
         if mode == "refuse-late":
             await reply.send(b"{}")
             raise Refused(_REFUSAL)
