@@ -27,7 +27,7 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             fields = {**fields, "exception": self.formatException(record.exc_info)}
         message = record.getMessage()
-        return _encode(record.created, record.levelname, record.name, message, fields).decode()
+        return _encode(record.created, record.levelname, record.name, message, fields)
 
 
 class LineBuffer:
@@ -38,7 +38,7 @@ class LineBuffer:
     """
 
     def __init__(self) -> None:
-        self._lines: list[bytes] = []
+        self._lines: list[str] = []
         self._lock = threading.Lock()
         self.append = self._lines.append
         threading.Thread(target=self._flush_forever, name="log", daemon=True).start()
@@ -50,7 +50,7 @@ class LineBuffer:
             lines = self._lines[:]
             del self._lines[: len(lines)]
             if lines:
-                sys.stderr.write(b"\n".join(lines).decode() + "\n")
+                sys.stderr.write("\n".join(lines) + "\n")
                 sys.stderr.flush()
 
     def _flush_forever(self) -> None:
@@ -69,7 +69,7 @@ class BufferedHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Keep the line."""
         try:
-            self._buffer.append(self.format(record).encode())
+            self._buffer.append(self.format(record))
         except Exception:  # noqa: BLE001 - as every handler: a log line must not break a request
             self.handleError(record)
         if record.levelno >= logging.WARNING:
@@ -114,7 +114,7 @@ _buffer: LineBuffer | None = None
 
 def _encode(
     seconds: float, level: str, logger: str, message: str, fields: dict[str, object]
-) -> bytes:
+) -> str:
     second = int(seconds)
     line = {
         "time": f"{_date_and_time(second)}.{int((seconds - second) * 1000):03d}+00:00",
@@ -123,7 +123,8 @@ def _encode(
         "message": message,
         **fields,
     }
-    return orjson.dumps(line, default=str)
+    # The bytes themselves would keep some kilobytes of the room in which they were made.
+    return orjson.dumps(line, default=str).decode()
 
 
 def configure_logging(level: str) -> None:
