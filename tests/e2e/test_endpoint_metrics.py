@@ -69,7 +69,8 @@ def exported(system: System) -> str:
     contents: Any = (
         WorkspaceClient(config=config).serving_endpoints.export_metrics("metered").contents
     )
-    return str(contents.read().decode())
+    with contents:
+        return str(contents.read().decode())
 
 
 def test_openmetrics_and_errors(rest: Rest, provider: OpenAiEmulator) -> None:
