@@ -8,6 +8,7 @@ import json
 
 from deploy.envoy.clusters import CONTROL_PLANE, WORKERS, Block, build_address, build_cluster
 from deploy.envoy.listener import build_listener
+from deploy.envoy.memory import build_memory
 from deploy.envoy.options import EnvoyOptions, Tls
 from deploy.envoy.public_tls import build_secret
 
@@ -27,6 +28,7 @@ def build_bootstrap(options: EnvoyOptions) -> Block:
                 build_cluster(WORKERS, options.workers),
             ],
         },
+        "memory_allocator_manager": build_memory(),
         "overload_manager": {"resource_monitors": [_connection_limit()]},
     }
     if options.admin:

@@ -8,6 +8,7 @@ import json
 
 from deploy.envoy.clusters import Block, build_address
 from deploy.envoy.embedded import build_drain_filter, build_replica_filter
+from deploy.envoy.memory import build_memory
 from deploy.envoy.options import Address
 
 _HTTP_CONNECTIONS = (
@@ -45,6 +46,7 @@ def _build(listen: Address, admin: Address) -> Block:
     }
     return {
         "static_resources": {"listeners": [listener]},
+        "memory_allocator_manager": build_memory(),
         "admin": {"address": build_address(admin)},
     }
 
