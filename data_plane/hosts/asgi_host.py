@@ -28,7 +28,13 @@ from adapters.rpc.server import MAX_MESSAGE_BYTES
 from adapters.rpc.status import shorten
 from data_plane.errors import Refusal
 from data_plane.hosts.asgi_sender import Event, Headers, Receive, Send, Sender
-from data_plane.hosts.asgi_service import AsgiService, HeaderMetadata, encode_headers
+from data_plane.hosts.asgi_service import (
+    AsgiService,
+    CallerGone,
+    HeaderMetadata,
+    encode_headers,
+    receive_part,
+)
 from data_plane.hosts.host import Rpc, make_call, refusal_trailers, refuse, request_id_of
 
 Unary: TypeAlias = Callable[[bytes], bytes]
@@ -38,10 +44,6 @@ _CONTENT_TYPE = (b"content-type", b"application/grpc")
 _OK = (b"grpc-status", b"0")
 _ENCODINGS = (b"grpc-accept-encoding", ",".join(ENCODINGS).encode())
 _UNSUPPORTED_MEDIA_TYPE = 415
-
-
-class _Gone(Exception):
-    """The caller went away before the request was there."""
 
 
 class Ended(Exception):
@@ -146,7 +148,7 @@ class AsgiHost:
         outlet = AsgiOutlet(sender, request_id_of(metadata))
         try:
             await self._carry(scope["path"], metadata, receive, outlet)
-        except _Gone:
+        except CallerGone:
             return
         except asyncio.CancelledError:
             if sender.left:
@@ -204,13 +206,10 @@ async def _read_messages(reader: MessageReader, receive: Receive) -> list[bytes]
     messages: list[bytes] = []
     more = True
     while more:
-        event = await receive()
-        if event["type"] == "http.disconnect":
-            raise _Gone
-        messages += reader.feed(event.get("body", b""))
+        part, more = await receive_part(receive)
+        messages += reader.feed(part)
         if len(messages) > 1:
             # What follows is not read: who calls is not known yet, and it may never end.
             return messages
-        more = event.get("more_body", False)
     reader.finish()
     return messages

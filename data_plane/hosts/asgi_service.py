@@ -15,6 +15,22 @@ from data_plane.hosts.host import Call, Reply, Service
 _Default = TypeVar("_Default")
 
 
+class CallerGone(Exception):
+    """The caller went away before the request was there."""
+
+
+async def receive_part(receive: Receive) -> tuple[bytes, bool]:
+    """Return the next part of a request's body, and whether more may follow.
+
+    Raises:
+        CallerGone: There is nobody to answer.
+    """
+    event = await receive()
+    if event["type"] == "http.disconnect":
+        raise CallerGone
+    return event.get("body", b""), event.get("more_body", False)
+
+
 class AsgiService:
     """Answers calls that come over ASGI."""
 

@@ -17,7 +17,13 @@ from adapters.rpc.metadata import ERROR_CODE, HTTP_STATUS, RETRY_AFTER, Metadata
 from adapters.rpc.status import shorten
 from data_plane.errors import MalformedRequest, Refusal
 from data_plane.hosts.asgi_sender import Event, Headers, Receive, Send, Sender
-from data_plane.hosts.asgi_service import AsgiService, HeaderMetadata, encode_headers
+from data_plane.hosts.asgi_service import (
+    AsgiService,
+    CallerGone,
+    HeaderMetadata,
+    encode_headers,
+    receive_part,
+)
 from data_plane.hosts.host import Call, Method, refusal_trailers, refuse, request_id_of
 from data_plane.upstreams.streaming import encode_error_line
 
@@ -35,10 +41,6 @@ _UNAVAILABLE = 503
 _RETRY_SOON = (RETRY_AFTER, "1")
 # For Envoy's filters, which these answers do not pass.
 _INTERNAL = (ERROR_CODE, HTTP_STATUS)
-
-
-class _Gone(Exception):
-    """The caller went away before the request was there."""
 
 
 class RestReply:
@@ -72,12 +74,17 @@ class RestReply:
 
     async def fail(self, refusal: Refusal) -> None:
         """Send the line that ends a stream which broke off."""
-        await self.send(encode_error_line(refusal.status.error_code, refusal.message))
+        await self.send(_error_line(refusal))
 
     async def refuse(self, refusal: Refusal) -> None:
-        """Say why there is no answer."""
+        """Say why there is no answer, or no more of it.
+
+        Raises:
+            OSError: The caller is gone.
+        """
         if self._started:
-            await self.fail(refusal)
+            self._ended = True
+            await self._sender.end(_error_line(refusal))
             return
         trailers = refusal_trailers(refusal, self._request_id)
         metadata = tuple(pair for pair in trailers if pair[0] not in _INTERNAL)
@@ -122,7 +129,7 @@ class RestHost:
             body = await _read(metadata, receive)
             call = Call(method, name, "", body, metadata, request_id)
             await self._service.answer(call, reply, receive, sender)
-        except _Gone:
+        except CallerGone:
             return
         except asyncio.CancelledError:
             if sender.left:
@@ -133,6 +140,10 @@ class RestHost:
                 await reply.refuse(refuse(error, request_id))
         with contextlib.suppress(OSError):
             await reply.end()
+
+
+def _error_line(refusal: Refusal) -> bytes:
+    return encode_error_line(refusal.status.error_code, refusal.message)
 
 
 def _parse_path(path: str) -> tuple[Method, str]:
@@ -152,15 +163,11 @@ async def _read(metadata: HeaderMetadata, receive: Receive) -> bytes:
     length = _parse_length(metadata.get("content-length"))
     parts: list[bytes] = []
     size = 0
-    while size <= _MAX_BODY_BYTES and size != length:
-        event = await receive()
-        if event["type"] == "http.disconnect":
-            raise _Gone
-        part = event.get("body", b"")
+    more = True
+    while more and size <= _MAX_BODY_BYTES and size != length:
+        part, more = await receive_part(receive)
         parts.append(part)
         size += len(part)
-        if not event.get("more_body", False):
-            break
     if size > _MAX_BODY_BYTES:
         raise MalformedRequest("The request body is too large: at most 16 MiB are accepted.")
     return parts[0] if len(parts) == 1 else b"".join(parts)

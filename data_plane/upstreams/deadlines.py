@@ -35,16 +35,12 @@ class Deadlines:
         # Not after the earliest deadline; before it, where that one was met or moved on.
         self._wakes_at = inf
 
-    def at(self, when: float) -> "Deadline":
+    def within(self, seconds: float) -> "Deadline":
         """Return a deadline for the body of a `with` statement in the current task.
 
         Args:
-            when: Time of the loop's clock, in seconds; `inf` for none yet.
+            seconds: Time from now; `inf` for none yet.
         """
-        return Deadline(self, when)
-
-    def within(self, seconds: float) -> "Deadline":
-        """Return a deadline that many seconds from now; see `at`."""
         return Deadline(self, self._loop.time() + seconds)
 
     def add(self, deadline: "Deadline") -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -172,6 +173,26 @@ async def test_a_bug_tells_the_request_id_and_nothing_else(
     assert answer.status == 500
     assert "r-1" in answer.body.decode()
     assert "prompt" not in answer.body.decode() + caplog.text
+
+
+async def test_a_failure_after_the_caller_has_left_ends_quietly() -> None:
+    service = Answering(parts=(b"data: 1\n\n",), error=KeyError("late"), pause=asyncio.Event())
+
+    def send(event: dict[str, Any]) -> "asyncio.Future[None]":
+        taken = asyncio.get_running_loop().create_future()
+        if event.get("more_body"):
+            taken.set_exception(ConnectionResetError())
+            assert service.pause
+            service.pause.set()
+        else:
+            taken.set_result(None)
+        return taken
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": BODY, "more_body": False}
+
+    await host(service)({"path": INVOCATIONS, "headers": []}, receive, send)
+    assert len(service.calls) == 1
 
 
 async def test_a_caller_who_leaves_cancels_the_query() -> None:

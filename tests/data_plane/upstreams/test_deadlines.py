@@ -101,7 +101,7 @@ async def test_one_that_is_moved_ends_at_its_new_time() -> None:
 
 async def test_none_is_none() -> None:
     setup = Setup()
-    with setup.deadlines.at(inf) as deadline:
+    with setup.deadlines.within(inf) as deadline:
         assert not setup.time.timers
         deadline.move(setup.time.now + 1)
         deadline.move(inf)
