@@ -14,8 +14,8 @@ import orjson
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from modelserving.snapshot.v1.snapshot_pb2 import VerificationKey
 
-from adapters.jwt.keys import KeyRefused, PublicKey, algorithm_of, encode_key
-from adapters.jwt.tokens import TokenRefused, decode
+from modelplane.adapters.jwt.keys import KeyRefused, PublicKey, algorithm_of, encode_key
+from modelplane.adapters.jwt.tokens import TokenRefused, decode
 
 _MAX_BYTES = 1024 * 1024
 _MAX_KEYS = 100

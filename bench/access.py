@@ -20,10 +20,10 @@ from modelserving.snapshot.v1.snapshot_pb2 import (
 )
 from modelserving.snapshot.v1.snapshot_service_pb2 import ConfigDelta
 
-from adapters.rpc.authorization import digest
 from bench.report import Row, Table, table_of
-from data_plane.access import authenticate, authorize
-from data_plane.snapshots.snapshot import Snapshot, SnapshotBuilder
+from modelplane.adapters.rpc.authorization import digest
+from modelplane.data_plane.access import authenticate, authorize
+from modelplane.data_plane.snapshots.snapshot import Snapshot, SnapshotBuilder
 from tests.adapters.jwt.issuers import NOW, KeyPair, all_keys, claims, issuer_resource
 
 _TOKENS = 10_000

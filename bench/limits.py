@@ -18,16 +18,16 @@ from modelserving.snapshot.v1.quota_service_pb2 import (
 from modelserving.snapshot.v1.snapshot_pb2 import EndpointResource
 from prometheus_client import CollectorRegistry
 
-from adapters.providers.types import Query, Usage
 from bench.report import Row, Table, table_of
-from data_plane.limits.admission import Ending
-from data_plane.limits.limiter import LimitGate
-from data_plane.limits.quota_contact import Contact, WhenAway
-from data_plane.limits.quota_leases import QuotaLeases
-from data_plane.snapshots.callers import Principal
-from data_plane.snapshots.snapshot import Endpoint, compile_endpoint
-from data_plane.snapshots.snapshot_watcher import Clocks
-from data_plane.telemetry.metrics import QuotaMetrics
+from modelplane.adapters.providers.types import Query, Usage
+from modelplane.data_plane.limits.admission import Ending
+from modelplane.data_plane.limits.limiter import LimitGate
+from modelplane.data_plane.limits.quota_contact import Contact, WhenAway
+from modelplane.data_plane.limits.quota_leases import QuotaLeases
+from modelplane.data_plane.snapshots.callers import Principal
+from modelplane.data_plane.snapshots.snapshot import Endpoint, compile_endpoint
+from modelplane.data_plane.snapshots.snapshot_watcher import Clocks
+from modelplane.data_plane.telemetry.metrics import QuotaMetrics
 
 _LIMIT = 1_000_000_000
 _QUERY = Query(

@@ -156,5 +156,5 @@ def short_name(command_line: str) -> str:
     """Return the program that a command line runs, and its command, without folders or options."""
     words = [word.rpartition("/")[2] for word in command_line.split()]
     if words[0].startswith("python"):
-        words = [word for word in words[1:] if word != "-m"]
+        words = [word for word in words[1:] if word not in {"-P", "-m"}]
     return " ".join(takewhile(lambda word: not word.startswith("-"), words))

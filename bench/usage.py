@@ -11,20 +11,20 @@ from modelserving.snapshot.v1.usage_service_pb2 import RecordUsageRequest
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig, UsageTrackingConfig
 from prometheus_client import CollectorRegistry
 
-from adapters.providers.types import Query, Usage
 from bench.report import Row, Table, table_of
-from control_plane.clock import system_clock
-from control_plane.store.database import Database
-from control_plane.store.migrate import migrate
-from control_plane.usage.usage_intake import UsageIntake
-from data_plane.accounting import Attempt, Record
-from data_plane.process import new_clocks, wall_ms
-from data_plane.snapshots.callers import Principal
-from data_plane.snapshots.snapshot import Endpoint, compile_endpoint
-from data_plane.usage.journal import Journal
-from data_plane.usage.journal_metrics import JournalMetrics
-from data_plane.usage.usage_ledger import UsageLedger
-from data_plane.usage.usage_shipper import UsageShipper
+from modelplane.adapters.providers.types import Query, Usage
+from modelplane.control_plane.clock import system_clock
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.migrate import migrate
+from modelplane.control_plane.usage.usage_intake import UsageIntake
+from modelplane.data_plane.accounting import Attempt, Record
+from modelplane.data_plane.process import new_clocks, wall_ms
+from modelplane.data_plane.snapshots.callers import Principal
+from modelplane.data_plane.snapshots.snapshot import Endpoint, compile_endpoint
+from modelplane.data_plane.usage.journal import Journal
+from modelplane.data_plane.usage.journal_metrics import JournalMetrics
+from modelplane.data_plane.usage.usage_ledger import UsageLedger
+from modelplane.data_plane.usage.usage_shipper import UsageShipper
 from tests.data_plane.messages import endpoint, endpoint_config, external_entity
 
 _JOURNAL_GOAL = "9"

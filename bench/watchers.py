@@ -18,7 +18,7 @@ from modelserving.snapshot.v1.snapshot_service_pb2 import (
 )
 from modelserving.snapshot.v1.snapshot_service_pb2_grpc import SnapshotServiceStub
 
-from adapters.rpc.server import MAX_MESSAGE_BYTES
+from modelplane.adapters.rpc.server import MAX_MESSAGE_BYTES
 
 _Stream = grpc.aio.StreamStreamCall[WatchConfigRequest, WatchConfigResponse]
 MESSAGE_OPTIONS = (("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),)

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 import uvloop
 from prometheus_client import CollectorRegistry
 
-from adapters.telemetry import configure_logging, log_fields, serve_metrics
-from control_plane.errors import StoreUnavailable
-from control_plane.secrets.keyring import opened_keyring
-from control_plane.server import serving
-from control_plane.settings import Settings, load_settings
+from modelplane.adapters.telemetry import configure_logging, log_fields, serve_metrics
+from modelplane.control_plane.errors import StoreUnavailable
+from modelplane.control_plane.secrets.keyring import opened_keyring
+from modelplane.control_plane.server import serving
+from modelplane.control_plane.settings import Settings, load_settings
 
-_log = logging.getLogger("control_plane")
+_log = logging.getLogger("modelplane.control_plane")
 
 
 def main(argv: Sequence[str]) -> int:

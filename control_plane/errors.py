@@ -21,7 +21,7 @@ ControlPlaneError
 
 import grpc
 
-from adapters.rpc.status import Status, StatusTable
+from modelplane.adapters.rpc.status import Status, StatusTable
 
 
 class ControlPlaneError(Exception):

@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 import grpc
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from adapters.rpc.metadata import AUTHORIZATION, REQUEST_ID, as_mapping
-from adapters.rpc.status import INTERNAL, Status, shorten, trailing_metadata
-from adapters.telemetry import log_fields
-from control_plane.audit.audit_call import AuditedCall
-from control_plane.audit.audit_log import AuditLog
-from control_plane.errors import STATUS_TABLE, StoreUnavailable
-from control_plane.identity.authentication import Authenticator, current_principal
-from control_plane.principal import Principal
+from modelplane.adapters.rpc.metadata import AUTHORIZATION, REQUEST_ID, as_mapping
+from modelplane.adapters.rpc.status import INTERNAL, Status, shorten, trailing_metadata
+from modelplane.adapters.telemetry import log_fields
+from modelplane.control_plane.audit.audit_call import AuditedCall
+from modelplane.control_plane.audit.audit_log import AuditLog
+from modelplane.control_plane.errors import STATUS_TABLE, StoreUnavailable
+from modelplane.control_plane.identity.authentication import Authenticator, current_principal
+from modelplane.control_plane.principal import Principal
 
 _log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ decide in the same way (`data_plane/access.py`). Before: `endpoint_lookup`, `sec
 
 from collections.abc import Mapping
 
-from control_plane.errors import NotFound, PermissionDenied
-from control_plane.principal import Level, Principal
+from modelplane.control_plane.errors import NotFound, PermissionDenied
+from modelplane.control_plane.principal import Level, Principal
 
 
 def level_of(principal: Principal, grants: Mapping[str, Level]) -> Level:

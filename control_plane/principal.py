@@ -6,7 +6,7 @@ Used by `authentication`, `permissions` and the stores.
 from dataclasses import dataclass
 from enum import IntEnum
 
-from control_plane.store.tables import PrincipalKind
+from modelplane.control_plane.store.tables import PrincipalKind
 
 # Groups that every deployment has.
 ADMINS_ID = "1"

@@ -32,62 +32,62 @@ from modelserving.v1.token_service_pb2_grpc import add_TokenServiceServicer_to_s
 from modelserving.v1.usage_service_pb2_grpc import add_UsageServiceServicer_to_server
 from prometheus_client import CollectorRegistry, Gauge
 
-from adapters.egress import parse_policy
-from adapters.rpc.server import Health, new_server, running
-from adapters.rpc.tls import server_credentials
-from adapters.settings import environment
-from control_plane.audit.audit_log import AuditLog
-from control_plane.audit.audit_servicer import AuditServicer
-from control_plane.audit.audit_trail import AuditTrail
-from control_plane.clock import system_clock
-from control_plane.endpoints.config_history import ConfigHistory
-from control_plane.endpoints.endpoint_metrics import EndpointMetrics
-from control_plane.endpoints.endpoint_permissions import EndpointPermissions
-from control_plane.endpoints.endpoint_servicer import EndpointServicer
-from control_plane.endpoints.endpoint_settings import EndpointSettings
-from control_plane.endpoints.endpoints import Endpoints
-from control_plane.endpoints.metrics_servicer import MetricsServicer
-from control_plane.endpoints.permission_servicer import PermissionServicer
-from control_plane.identity.authentication import Authenticator
-from control_plane.identity.client_secret_servicer import ClientSecretServicer
-from control_plane.identity.client_secrets import ClientSecrets
-from control_plane.identity.groups import Groups
-from control_plane.identity.identities import Identities
-from control_plane.identity.identity_servicer import IdentityServicer
-from control_plane.identity.issuers import KnownIssuers
-from control_plane.identity.oauth import OAuth
-from control_plane.identity.oauth_servicer import OAuthServicer
-from control_plane.identity.outside_issuers import OutsideIssuers, parse_issuers
-from control_plane.identity.signing import Signer, ensure_signing_key
-from control_plane.identity.token_servicer import TokenServicer
-from control_plane.identity.tokens import Tokens
-from control_plane.interceptor import Interceptor
-from control_plane.limits.quota import Quota
-from control_plane.limits.quota_servicer import QuotaServicer
-from control_plane.secrets.credentials import CredentialResolver
-from control_plane.secrets.encryption import Keyring, Sealer
-from control_plane.secrets.scope_acls import ScopeAcls
-from control_plane.secrets.secret_servicer import SecretServicer
-from control_plane.secrets.secret_stores.declarations import opened_stores
-from control_plane.secrets.secret_stores.store import SecretStore
-from control_plane.secrets.secret_sync import SecretSync
-from control_plane.secrets.secrets import Secrets
-from control_plane.settings import Settings
-from control_plane.snapshots.builder import ResourceBuilder
-from control_plane.snapshots.cache import SnapshotCache
-from control_plane.snapshots.feed import Feed
-from control_plane.snapshots.peers import NoPeers, PostgresqlPeers
-from control_plane.snapshots.rollout import RolloutDriver
-from control_plane.snapshots.snapshot_servicer import SnapshotServicer
-from control_plane.snapshots.watchers import Watchers
-from control_plane.store.database import Database
-from control_plane.store.migrate import migrate
-from control_plane.store.notifications import listen
-from control_plane.store.token_store import ensure_admin_token
-from control_plane.usage.usage import Usage
-from control_plane.usage.usage_intake import UsageIntake
-from control_plane.usage.usage_intake_servicer import UsageIntakeServicer
-from control_plane.usage.usage_servicer import UsageServicer
+from modelplane.adapters.egress import parse_policy
+from modelplane.adapters.rpc.server import Health, new_server, running
+from modelplane.adapters.rpc.tls import server_credentials
+from modelplane.adapters.settings import environment
+from modelplane.control_plane.audit.audit_log import AuditLog
+from modelplane.control_plane.audit.audit_servicer import AuditServicer
+from modelplane.control_plane.audit.audit_trail import AuditTrail
+from modelplane.control_plane.clock import system_clock
+from modelplane.control_plane.endpoints.config_history import ConfigHistory
+from modelplane.control_plane.endpoints.endpoint_metrics import EndpointMetrics
+from modelplane.control_plane.endpoints.endpoint_permissions import EndpointPermissions
+from modelplane.control_plane.endpoints.endpoint_servicer import EndpointServicer
+from modelplane.control_plane.endpoints.endpoint_settings import EndpointSettings
+from modelplane.control_plane.endpoints.endpoints import Endpoints
+from modelplane.control_plane.endpoints.metrics_servicer import MetricsServicer
+from modelplane.control_plane.endpoints.permission_servicer import PermissionServicer
+from modelplane.control_plane.identity.authentication import Authenticator
+from modelplane.control_plane.identity.client_secret_servicer import ClientSecretServicer
+from modelplane.control_plane.identity.client_secrets import ClientSecrets
+from modelplane.control_plane.identity.groups import Groups
+from modelplane.control_plane.identity.identities import Identities
+from modelplane.control_plane.identity.identity_servicer import IdentityServicer
+from modelplane.control_plane.identity.issuers import KnownIssuers
+from modelplane.control_plane.identity.oauth import OAuth
+from modelplane.control_plane.identity.oauth_servicer import OAuthServicer
+from modelplane.control_plane.identity.outside_issuers import OutsideIssuers, parse_issuers
+from modelplane.control_plane.identity.signing import Signer, ensure_signing_key
+from modelplane.control_plane.identity.token_servicer import TokenServicer
+from modelplane.control_plane.identity.tokens import Tokens
+from modelplane.control_plane.interceptor import Interceptor
+from modelplane.control_plane.limits.quota import Quota
+from modelplane.control_plane.limits.quota_servicer import QuotaServicer
+from modelplane.control_plane.secrets.credentials import CredentialResolver
+from modelplane.control_plane.secrets.encryption import Keyring, Sealer
+from modelplane.control_plane.secrets.scope_acls import ScopeAcls
+from modelplane.control_plane.secrets.secret_servicer import SecretServicer
+from modelplane.control_plane.secrets.secret_stores.declarations import opened_stores
+from modelplane.control_plane.secrets.secret_stores.store import SecretStore
+from modelplane.control_plane.secrets.secret_sync import SecretSync
+from modelplane.control_plane.secrets.secrets import Secrets
+from modelplane.control_plane.settings import Settings
+from modelplane.control_plane.snapshots.builder import ResourceBuilder
+from modelplane.control_plane.snapshots.cache import SnapshotCache
+from modelplane.control_plane.snapshots.feed import Feed
+from modelplane.control_plane.snapshots.peers import NoPeers, PostgresqlPeers
+from modelplane.control_plane.snapshots.rollout import RolloutDriver
+from modelplane.control_plane.snapshots.snapshot_servicer import SnapshotServicer
+from modelplane.control_plane.snapshots.watchers import Watchers
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.migrate import migrate
+from modelplane.control_plane.store.notifications import listen
+from modelplane.control_plane.store.token_store import ensure_admin_token
+from modelplane.control_plane.usage.usage import Usage
+from modelplane.control_plane.usage.usage_intake import UsageIntake
+from modelplane.control_plane.usage.usage_intake_servicer import UsageIntakeServicer
+from modelplane.control_plane.usage.usage_servicer import UsageServicer
 
 API_SERVICES = (
     "modelserving.v1.AuditService",

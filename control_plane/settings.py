@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.rpc.tls import TlsFiles, check_loopback, tls_files
-from adapters.settings import environment, load, setting
+from modelplane.adapters.rpc.tls import TlsFiles, check_loopback, tls_files
+from modelplane.adapters.settings import environment, load, setting
 
 
 @dataclass(frozen=True)

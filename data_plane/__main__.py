@@ -12,12 +12,12 @@ from collections.abc import Sequence
 import uvloop
 from prometheus_client import REGISTRY
 
-from adapters.telemetry import configure_logging, log_fields, serve_metrics
-from data_plane.process import new_clocks, tune_garbage_collection, wall_ms
-from data_plane.server import running_worker
-from data_plane.settings import Settings, load_settings
+from modelplane.adapters.telemetry import configure_logging, log_fields, serve_metrics
+from modelplane.data_plane.process import new_clocks, tune_garbage_collection, wall_ms
+from modelplane.data_plane.server import running_worker
+from modelplane.data_plane.settings import Settings, load_settings
 
-_log = logging.getLogger("data_plane")
+_log = logging.getLogger("modelplane.data_plane")
 
 
 def main(argv: Sequence[str]) -> int:

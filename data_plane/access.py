@@ -6,12 +6,17 @@ Used by `invocation.py`. The control plane decides in the same way
 
 from collections.abc import Mapping
 
-from adapters.jwt.tokens import TokenRefused, looks_like_jwt
-from adapters.rpc.authorization import digest, parse_token
-from adapters.rpc.metadata import AUTHORIZATION
-from data_plane.errors import EndpointNotFound, PermissionDenied, Unauthenticated, WorkerNotReady
-from data_plane.snapshots.callers import Callers, Principal
-from data_plane.snapshots.snapshot import CAN_QUERY, Endpoint, Snapshot
+from modelplane.adapters.jwt.tokens import TokenRefused, looks_like_jwt
+from modelplane.adapters.rpc.authorization import digest, parse_token
+from modelplane.adapters.rpc.metadata import AUTHORIZATION
+from modelplane.data_plane.errors import (
+    EndpointNotFound,
+    PermissionDenied,
+    Unauthenticated,
+    WorkerNotReady,
+)
+from modelplane.data_plane.snapshots.callers import Callers, Principal
+from modelplane.data_plane.snapshots.snapshot import CAN_QUERY, Endpoint, Snapshot
 
 
 def authenticate(snapshot: Snapshot, metadata: Mapping[str, str], now_ms: float) -> Principal:

@@ -7,18 +7,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from adapters.providers.errors import AdapterError
-from adapters.providers.types import Query, Usage
-from adapters.rpc.metadata import ATTEMPT_ERRORS, ATTEMPTS, Metadata
-from adapters.telemetry import RequestLog
-from data_plane.snapshots.callers import Principal
-from data_plane.snapshots.snapshot import Config, Endpoint, ServedEntity
-from data_plane.telemetry.meters import Meters
-from data_plane.telemetry.metrics import Metrics
-from data_plane.usage.journal import Ticket
-from data_plane.usage.usage_labels import NO_LABELS, Labels
+from modelplane.adapters.providers.errors import AdapterError
+from modelplane.adapters.providers.types import Query, Usage
+from modelplane.adapters.rpc.metadata import ATTEMPT_ERRORS, ATTEMPTS, Metadata
+from modelplane.adapters.telemetry import RequestLog
+from modelplane.data_plane.snapshots.callers import Principal
+from modelplane.data_plane.snapshots.snapshot import Config, Endpoint, ServedEntity
+from modelplane.data_plane.telemetry.meters import Meters
+from modelplane.data_plane.telemetry.metrics import Metrics
+from modelplane.data_plane.usage.journal import Ticket
+from modelplane.data_plane.usage.usage_labels import NO_LABELS, Labels
 
-_log = RequestLog("data_plane.access")
+_log = RequestLog("modelplane.data_plane.access")
 OK = 200
 CLIENT_CLOSED = 499
 

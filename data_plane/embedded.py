@@ -12,19 +12,19 @@ from contextlib import AsyncExitStack
 import orjson
 from prometheus_client import REGISTRY
 
-from adapters.telemetry import configure_logging, log_fields, serve_metrics
-from data_plane.hosts.asgi_host import AsgiHost
-from data_plane.hosts.asgi_sender import Event, Receive, Send
-from data_plane.hosts.asgi_service import AsgiService
-from data_plane.hosts.departures import Lookout
-from data_plane.hosts.health_check import health_check
-from data_plane.hosts.rest_host import PREFIX, RestHost
-from data_plane.process import new_clocks, tune_garbage_collection, wall_ms
-from data_plane.settings import environment_settings
-from data_plane.snapshots.readiness import Readiness
-from data_plane.worker import RPCS, assembled, following
+from modelplane.adapters.telemetry import configure_logging, log_fields, serve_metrics
+from modelplane.data_plane.hosts.asgi_host import AsgiHost
+from modelplane.data_plane.hosts.asgi_sender import Event, Receive, Send
+from modelplane.data_plane.hosts.asgi_service import AsgiService
+from modelplane.data_plane.hosts.departures import Lookout
+from modelplane.data_plane.hosts.health_check import health_check
+from modelplane.data_plane.hosts.rest_host import PREFIX, RestHost
+from modelplane.data_plane.process import new_clocks, tune_garbage_collection, wall_ms
+from modelplane.data_plane.settings import environment_settings
+from modelplane.data_plane.snapshots.readiness import Readiness
+from modelplane.data_plane.worker import RPCS, assembled, following
 
-_log = logging.getLogger("data_plane")
+_log = logging.getLogger("modelplane.data_plane")
 _OK = 200
 _UNAVAILABLE = 503
 

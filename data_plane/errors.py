@@ -23,9 +23,9 @@ from dataclasses import dataclass
 import grpc
 import orjson
 
-from adapters.providers import errors as provider_errors
-from adapters.rpc.metadata import Metadata
-from adapters.rpc.status import INTERNAL, Status, StatusTable, shorten
+from modelplane.adapters.providers import errors as provider_errors
+from modelplane.adapters.rpc.metadata import Metadata
+from modelplane.adapters.rpc.status import INTERNAL, Status, StatusTable, shorten
 
 _RETRY_SOON_SECONDS = 1
 _RETRY_LATER = frozenset({429, 503})

@@ -8,27 +8,33 @@ half.
 import asyncio
 from collections.abc import Callable, Mapping
 
-from adapters.providers.types import JsonObject, Task
-from adapters.rpc.metadata import REQUEST_ID
-from adapters.rpc.status import INTERNAL
-from data_plane.access import authenticate, authorize, level_of
-from data_plane.accounting import CLIENT_CLOSED, Accountant, Record, attempt_headers
-from data_plane.errors import (
+from modelplane.adapters.providers.types import JsonObject, Task
+from modelplane.adapters.rpc.metadata import REQUEST_ID
+from modelplane.adapters.rpc.status import INTERNAL
+from modelplane.data_plane.access import authenticate, authorize, level_of
+from modelplane.data_plane.accounting import CLIENT_CLOSED, Accountant, Record, attempt_headers
+from modelplane.data_plane.errors import (
     STATUS_TABLE,
     EndpointNotFound,
     EndpointNotReady,
     InvalidParameter,
 )
-from data_plane.hosts.host import Call, Method, Refused, Reply, refuse
-from data_plane.limits.admission import Ending, Gate
-from data_plane.query import build_query, parse_body
-from data_plane.snapshots.callers import Principal
-from data_plane.snapshots.snapshot import CAN_QUERY, Config, Endpoint, Snapshot, Snapshots
-from data_plane.upstreams.attempts import Attempts
-from data_plane.upstreams.choice import choose
-from data_plane.upstreams.hops import count_hops
-from data_plane.upstreams.relay import JSON, Exchange
-from data_plane.usage.usage_labels import parse_labels
+from modelplane.data_plane.hosts.host import Call, Method, Refused, Reply, refuse
+from modelplane.data_plane.limits.admission import Ending, Gate
+from modelplane.data_plane.query import build_query, parse_body
+from modelplane.data_plane.snapshots.callers import Principal
+from modelplane.data_plane.snapshots.snapshot import (
+    CAN_QUERY,
+    Config,
+    Endpoint,
+    Snapshot,
+    Snapshots,
+)
+from modelplane.data_plane.upstreams.attempts import Attempts
+from modelplane.data_plane.upstreams.choice import choose
+from modelplane.data_plane.upstreams.hops import count_hops
+from modelplane.data_plane.upstreams.relay import JSON, Exchange
+from modelplane.data_plane.usage.usage_labels import parse_labels
 
 _TASK_OF: Mapping[Method, Task] = {
     Method.CREATE_CHAT_COMPLETION: Task.CHAT,

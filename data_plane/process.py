@@ -8,7 +8,7 @@ import gc
 import time
 from random import Random
 
-from data_plane.snapshots.snapshot_watcher import Clocks
+from modelplane.data_plane.snapshots.snapshot_watcher import Clocks
 
 _COLLECT_AFTER_ALLOCATIONS = 50_000
 

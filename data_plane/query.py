@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 
 import orjson
 
-from adapters.providers.types import JsonObject, Query, Task
-from data_plane.errors import InvalidParameter, MalformedRequest
+from modelplane.adapters.providers.types import JsonObject, Query, Task
+from modelplane.data_plane.errors import InvalidParameter, MalformedRequest
 
 # Fields of the gateway's own API; a strict provider would refuse them.
 _OWN_FIELDS = ("extra_params", "client_request_id", "usage_context", "databricks_options")

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
-from adapters.rpc.server import new_server, running
-from data_plane.hosts.grpc_host import rpc_handlers
-from data_plane.hosts.health_servicer import HealthServicer
-from data_plane.settings import Settings
-from data_plane.snapshots.readiness import Readiness
-from data_plane.snapshots.snapshot import Snapshots
-from data_plane.snapshots.snapshot_watcher import Clocks
-from data_plane.worker import RPCS, assembled, following
+from modelplane.adapters.rpc.server import new_server, running
+from modelplane.data_plane.hosts.grpc_host import rpc_handlers
+from modelplane.data_plane.hosts.health_servicer import HealthServicer
+from modelplane.data_plane.settings import Settings
+from modelplane.data_plane.snapshots.readiness import Readiness
+from modelplane.data_plane.snapshots.snapshot import Snapshots
+from modelplane.data_plane.snapshots.snapshot_watcher import Clocks
+from modelplane.data_plane.worker import RPCS, assembled, following
 
 
 @dataclass(frozen=True, slots=True)

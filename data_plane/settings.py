@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass, replace
 
-from adapters.rpc.tls import TlsFiles, check_loopback, tls_files
-from adapters.settings import environment, load, setting
+from modelplane.adapters.rpc.tls import TlsFiles, check_loopback, tls_files
+from modelplane.adapters.settings import environment, load, setting
 
 
 @dataclass(frozen=True)

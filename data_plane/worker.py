@@ -12,32 +12,32 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from adapters.egress import parse_policy
-from adapters.providers.http1.client import Http1Transport
-from adapters.telemetry import log_fields
-from data_plane.accounting import Accountant, Telemetry
-from data_plane.hosts.http_body import HTTP_BODY_RPCS
-from data_plane.hosts.typed_rpcs import TYPED_RPCS
-from data_plane.invocation import Inference
-from data_plane.limits.limiter import LimitGate
-from data_plane.limits.quota_contact import Contact, WhenAway
-from data_plane.limits.quota_leases import QuotaLeases
-from data_plane.limits.quota_source import GrpcQuotaSource
-from data_plane.settings import Settings
-from data_plane.snapshots.readiness import TICK_SECONDS, Readiness
-from data_plane.snapshots.snapshot import Snapshots
-from data_plane.snapshots.snapshot_watcher import Clocks, SnapshotWatcher, Source
-from data_plane.telemetry.meters import Meters
-from data_plane.telemetry.metrics import ConfigMetrics, Metrics, QuotaMetrics
-from data_plane.telemetry.metrics_reporter import GrpcSink, MetricsReporter
-from data_plane.upstreams.attempts import Attempts
-from data_plane.upstreams.circuit import Circuits
-from data_plane.upstreams.relay import Relay, Timeouts
-from data_plane.upstreams.upstream import Upstream
-from data_plane.usage.journal import Journal
-from data_plane.usage.journal_metrics import JournalMetrics
-from data_plane.usage.usage_ledger import UsageLedger
-from data_plane.usage.usage_shipper import GrpcUsageSink, UsageShipper
+from modelplane.adapters.egress import parse_policy
+from modelplane.adapters.providers.http1.client import Http1Transport
+from modelplane.adapters.telemetry import log_fields
+from modelplane.data_plane.accounting import Accountant, Telemetry
+from modelplane.data_plane.hosts.http_body import HTTP_BODY_RPCS
+from modelplane.data_plane.hosts.typed_rpcs import TYPED_RPCS
+from modelplane.data_plane.invocation import Inference
+from modelplane.data_plane.limits.limiter import LimitGate
+from modelplane.data_plane.limits.quota_contact import Contact, WhenAway
+from modelplane.data_plane.limits.quota_leases import QuotaLeases
+from modelplane.data_plane.limits.quota_source import GrpcQuotaSource
+from modelplane.data_plane.settings import Settings
+from modelplane.data_plane.snapshots.readiness import TICK_SECONDS, Readiness
+from modelplane.data_plane.snapshots.snapshot import Snapshots
+from modelplane.data_plane.snapshots.snapshot_watcher import Clocks, SnapshotWatcher, Source
+from modelplane.data_plane.telemetry.meters import Meters
+from modelplane.data_plane.telemetry.metrics import ConfigMetrics, Metrics, QuotaMetrics
+from modelplane.data_plane.telemetry.metrics_reporter import GrpcSink, MetricsReporter
+from modelplane.data_plane.upstreams.attempts import Attempts
+from modelplane.data_plane.upstreams.circuit import Circuits
+from modelplane.data_plane.upstreams.relay import Relay, Timeouts
+from modelplane.data_plane.upstreams.upstream import Upstream
+from modelplane.data_plane.usage.journal import Journal
+from modelplane.data_plane.usage.journal_metrics import JournalMetrics
+from modelplane.data_plane.usage.usage_ledger import UsageLedger
+from modelplane.data_plane.usage.usage_shipper import GrpcUsageSink, UsageShipper
 
 _log = logging.getLogger(__name__)
 BUILD = "0.1.0"
@@ -172,7 +172,7 @@ async def _telling(
         yield None
         return
     try:
-        from data_plane.telemetry.open_telemetry import Collector, exporting  # noqa: PLC0415 - see the module
+        from modelplane.data_plane.telemetry.open_telemetry import Collector, exporting  # noqa: PLC0415 - see the module
     except ImportError as error:
         raise ValueError(
             "MODELPLANE_OTLP_ENDPOINT needs OpenTelemetry: pip install 'modelplane[otel]'."

@@ -92,6 +92,23 @@ class Child:
         return await self._process.wait()
 
 
+def python_command(module: str) -> list[str]:
+    """Return the command that runs a module, for an environment of `python_variables`.
+
+    Python itself would look into the working directory first, where a user may have anything.
+    """
+    return [sys.executable, "-P", "-m", module]
+
+
+def python_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without the entries of PYTHONPATH that mean the working directory."""
+    variables = dict(environment)
+    path = variables.pop("PYTHONPATH", "").split(os.pathsep)
+    if absolute := [entry for entry in path if Path(entry).is_absolute()]:
+        variables["PYTHONPATH"] = os.pathsep.join(absolute)
+    return variables
+
+
 async def start(
     command: Sequence[str], environment: Mapping[str, str], log: IO[bytes] | None = None
 ) -> asyncio.subprocess.Process:

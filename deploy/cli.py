@@ -8,10 +8,16 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from adapters.settings import environment
-from deploy.envoy.options import Address, EnvoyOptions, parse_addresses, public_tls, public_url
-from deploy.up.options import UpError, UpOptions
-from deploy.worker.host import EMBEDDED, GRPC, is_embedded
+from modelplane.adapters.settings import environment
+from modelplane.deploy.envoy.options import (
+    Address,
+    EnvoyOptions,
+    parse_addresses,
+    public_tls,
+    public_url,
+)
+from modelplane.deploy.up.options import UpError, UpOptions
+from modelplane.deploy.worker.host import EMBEDDED, GRPC, is_embedded
 
 _USAGE_ERROR = 2
 
@@ -22,15 +28,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     # The parts read their own flags, from the same table as their environment variables.
     match arguments[:1]:
         case ["control-plane"]:
-            from control_plane.__main__ import main as run  # noqa: PLC0415 - one part per process
+            from modelplane.control_plane.__main__ import main as run  # noqa: PLC0415 - one part per process
         case ["worker"]:
-            from deploy.worker.__main__ import main as run  # noqa: PLC0415 - one part per process
+            from modelplane.deploy.worker.__main__ import main as run  # noqa: PLC0415 - one part per process
         case ["keys"]:
-            from control_plane.secrets.keys import main as run  # noqa: PLC0415 - one part per process
+            from modelplane.control_plane.secrets.keys import main as run  # noqa: PLC0415 - one part per process
         case ["usage"]:
-            from deploy.usage.__main__ import main as run  # noqa: PLC0415 - one part per process
+            from modelplane.deploy.usage.__main__ import main as run  # noqa: PLC0415 - one part per process
         case ["local-model"]:
-            from deploy.local_model import main as run  # noqa: PLC0415 - one part per process
+            from modelplane.deploy.local_model import main as run  # noqa: PLC0415 - one part per process
         case _:
             return _run(_parser().parse_args(arguments))
     return run(arguments[1:])
@@ -57,7 +63,7 @@ def _run(parsed: argparse.Namespace) -> int:
 
 
 def _up(parsed: argparse.Namespace) -> None:
-    from deploy.up.supervisor import run  # noqa: PLC0415 - the other commands start faster
+    from modelplane.deploy.up.supervisor import run  # noqa: PLC0415 - the other commands start faster
 
     environ = environment()
     options = UpOptions(
@@ -93,7 +99,7 @@ def _first(group: BaseExceptionGroup[UpError]) -> UpError:
 
 
 def _envoy_config(parsed: argparse.Namespace) -> None:
-    from deploy.envoy.config import render  # noqa: PLC0415 - the other commands start faster
+    from modelplane.deploy.envoy.config import render  # noqa: PLC0415 - the other commands start faster
 
     options = EnvoyOptions(
         listen=Address.parse(parsed.listen),
@@ -108,7 +114,7 @@ def _envoy_config(parsed: argparse.Namespace) -> None:
 
 
 def _certs(parsed: argparse.Namespace) -> None:
-    from deploy.certificates import CertificateDir  # noqa: PLC0415 - the other commands start faster
+    from modelplane.deploy.certificates import CertificateDir  # noqa: PLC0415 - the other commands start faster
 
     hosts = [host.strip() for host in parsed.hosts.split(",") if host.strip()]
     try:

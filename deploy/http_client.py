@@ -11,7 +11,7 @@ import ssl
 from dataclasses import dataclass, field
 from typing import Any
 
-from deploy.envoy.options import Address
+from modelplane.deploy.envoy.options import Address
 
 _TIMEOUT_SECONDS = 30.0
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from adapters.settings import environment, load, setting
-from deploy.envoy.options import Address
+from modelplane.adapters.settings import environment, load, setting
+from modelplane.deploy.envoy.options import Address
 
 MODEL = "smollm2"
 _CONTEXT_TOKENS = 8192

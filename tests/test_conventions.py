@@ -23,15 +23,15 @@ from modelserving.v1 import (
     usage_service_pb2,
 )
 
-from adapters.providers.base import Adapter
-from adapters.providers.errors import RequestRefused
-from adapters.providers.registry import FACTORIES, build_adapter
-from adapters.providers.types import Image, JsonObject, Query, Task
-from adapters.settings import variable_name
-from control_plane import errors as control_plane_errors
-from control_plane.settings import Settings as ControlPlaneSettings
-from data_plane import errors as data_plane_errors
-from data_plane.settings import Settings as WorkerSettings
+from modelplane.adapters.providers.base import Adapter
+from modelplane.adapters.providers.errors import RequestRefused
+from modelplane.adapters.providers.registry import FACTORIES, build_adapter
+from modelplane.adapters.providers.types import Image, JsonObject, Query, Task
+from modelplane.adapters.settings import variable_name
+from modelplane.control_plane import errors as control_plane_errors
+from modelplane.control_plane.settings import Settings as ControlPlaneSettings
+from modelplane.data_plane import errors as data_plane_errors
+from modelplane.data_plane.settings import Settings as WorkerSettings
 from tests.adapters.providers.conformance import cases_of
 
 ROOT = Path(__file__).parent.parent

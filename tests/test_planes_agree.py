@@ -3,12 +3,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.permissions import level_of as level_by_control_plane
-from control_plane.principal import Level
-from control_plane.principal import Principal as ControlPlanePrincipal
-from data_plane.access import level_of as level_by_worker
-from data_plane.snapshots.callers import Principal as WorkerPrincipal
-from data_plane.snapshots.snapshot import CAN_QUERY, Endpoint
+from modelplane.control_plane.permissions import level_of as level_by_control_plane
+from modelplane.control_plane.principal import Level
+from modelplane.control_plane.principal import Principal as ControlPlanePrincipal
+from modelplane.data_plane.access import level_of as level_by_worker
+from modelplane.data_plane.snapshots.callers import Principal as WorkerPrincipal
+from modelplane.data_plane.snapshots.snapshot import CAN_QUERY, Endpoint
 
 IDS = st.sampled_from(["1", "2", "ann", "team", "other"])
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from modelserving.snapshot.v1.snapshot_pb2 import IssuerResource
 
-from adapters.jwt.keys import KeyRefused, VerificationKey, load_key
-from adapters.jwt.tokens import Jws, TokenRefused, UnknownKey, parse
+from modelplane.adapters.jwt.keys import KeyRefused, VerificationKey, load_key
+from modelplane.adapters.jwt.tokens import Jws, TokenRefused, UnknownKey, parse
 
 # Clocks of issuers, control planes and workers may differ by this.
 LEEWAY_SECONDS = 60

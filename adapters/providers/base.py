@@ -9,9 +9,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from adapters.providers.credentials import Credential, CredentialSource
-from adapters.providers.errors import AdapterError
-from adapters.providers.types import HttpAnswer, HttpRequest, Image, JsonObject, Plan, Query, Usage
+from modelplane.adapters.providers.credentials import Credential, CredentialSource
+from modelplane.adapters.providers.errors import AdapterError
+from modelplane.adapters.providers.types import (
+    HttpAnswer,
+    HttpRequest,
+    Image,
+    JsonObject,
+    Plan,
+    Query,
+    Usage,
+)
 
 _UNAUTHENTICATED = 401
 

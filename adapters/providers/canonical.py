@@ -16,8 +16,8 @@ from urllib.parse import unquote_to_bytes
 
 import orjson
 
-from adapters.providers.errors import RequestRefused
-from adapters.providers.types import Image, JsonObject
+from modelplane.adapters.providers.errors import RequestRefused
+from modelplane.adapters.providers.types import Image, JsonObject
 
 _DATA = "data:"
 _SYSTEM_ROLES = frozenset({"system", "developer"})

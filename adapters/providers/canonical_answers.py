@@ -9,9 +9,9 @@ from typing import TypeAlias
 
 import orjson
 
-from adapters.providers.errors import MalformedAnswer
-from adapters.providers.types import HttpAnswer, JsonObject
-from adapters.providers.wire import as_text
+from modelplane.adapters.providers.errors import MalformedAnswer
+from modelplane.adapters.providers.types import HttpAnswer, JsonObject
+from modelplane.adapters.providers.wire import as_text
 
 Clock: TypeAlias = Callable[[], float]
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Protocol
 
-from adapters.providers.errors import AdapterError
-from adapters.telemetry import log_fields
+from modelplane.adapters.providers.errors import AdapterError
+from modelplane.adapters.telemetry import log_fields
 
 if TYPE_CHECKING:
-    from adapters.providers.http import HttpTransport
+    from modelplane.adapters.providers.http import HttpTransport
 
 _log = logging.getLogger(__name__)
 

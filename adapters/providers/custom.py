@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 from modelserving.v1.external_model_pb2 import CustomProviderConfig, ExternalModel
 
-from adapters.providers.errors import ConfigRefused
-from adapters.providers.keyed import check_key
-from adapters.providers.openai import OpenAiAdapter
-from adapters.providers.types import Task
+from modelplane.adapters.providers.errors import ConfigRefused
+from modelplane.adapters.providers.keyed import check_key
+from modelplane.adapters.providers.openai import OpenAiAdapter
+from modelplane.adapters.providers.types import Task
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 # Headers that frame the message or name its receiver: a credential there would break the request.

@@ -15,10 +15,10 @@ from urllib.parse import quote, urlsplit
 
 from modelserving.v1.external_model_pb2 import ExternalModel
 
-from adapters.providers.errors import ConfigRefused, MalformedAnswer
-from adapters.providers.keyed import check_key
-from adapters.providers.openai import OpenAiAdapter, OpenAiStreamParser
-from adapters.providers.types import HttpAnswer, JsonObject, Query, Task
+from modelplane.adapters.providers.errors import ConfigRefused, MalformedAnswer
+from modelplane.adapters.providers.keyed import check_key
+from modelplane.adapters.providers.openai import OpenAiAdapter, OpenAiStreamParser
+from modelplane.adapters.providers.types import HttpAnswer, JsonObject, Query, Task
 
 
 class DatabricksAdapter(OpenAiAdapter):

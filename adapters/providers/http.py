@@ -8,7 +8,7 @@ a response that is not at its end closes its connection, so cancellation does to
 from collections.abc import Mapping
 from typing import Protocol
 
-from adapters.providers.types import HttpRequest
+from modelplane.adapters.providers.types import HttpRequest
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 

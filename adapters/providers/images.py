@@ -6,9 +6,9 @@ Called by `data_plane/upstreams/upstream.py` with the URLs that an adapter named
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from adapters.providers.errors import AdapterError, RequestRefused
-from adapters.providers.http import HttpTransport
-from adapters.providers.types import HttpRequest, Image
+from modelplane.adapters.providers.errors import AdapterError, RequestRefused
+from modelplane.adapters.providers.http import HttpTransport
+from modelplane.adapters.providers.types import HttpRequest, Image
 
 _OK = 200
 _FETCH_SECONDS = 20.0

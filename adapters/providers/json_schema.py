@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from adapters.providers.types import JsonObject
+from modelplane.adapters.providers.types import JsonObject
 
 _MAPS = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 _LISTS = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})

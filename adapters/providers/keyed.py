@@ -8,11 +8,20 @@ from typing import ClassVar
 
 from modelserving.v1.external_model_pb2 import ExternalModel
 
-from adapters.providers.base import Adapter
-from adapters.providers.canonical_answers import Clock, encode_reported, parse_error_detail
-from adapters.providers.errors import AdapterError, ConfigRefused, classify, parse_retry_after
-from adapters.providers.parameters import encode_body
-from adapters.providers.types import HttpAnswer, HttpRequest, JsonObject
+from modelplane.adapters.providers.base import Adapter
+from modelplane.adapters.providers.canonical_answers import (
+    Clock,
+    encode_reported,
+    parse_error_detail,
+)
+from modelplane.adapters.providers.errors import (
+    AdapterError,
+    ConfigRefused,
+    classify,
+    parse_retry_after,
+)
+from modelplane.adapters.providers.parameters import encode_body
+from modelplane.adapters.providers.types import HttpAnswer, HttpRequest, JsonObject
 
 
 class KeyedAdapter(Adapter):

@@ -7,9 +7,9 @@ Source: Microsoft identity platform, "OAuth 2.0 client credentials flow". Used b
 import hashlib
 from urllib.parse import quote
 
-from adapters.providers.credentials import Credential
-from adapters.providers.http import HttpTransport
-from adapters.providers.oauth import fetch_token
+from modelplane.adapters.providers.credentials import Credential
+from modelplane.adapters.providers.http import HttpTransport
+from modelplane.adapters.providers.oauth import fetch_token
 
 _AUTHORITY = "https://login.microsoftonline.com"
 _SCOPE = "https://cognitiveservices.azure.com/.default"

@@ -8,16 +8,16 @@ from urllib.parse import urlencode
 
 import orjson
 
-from adapters.providers.credentials import Credential
-from adapters.providers.errors import (
+from modelplane.adapters.providers.credentials import Credential
+from modelplane.adapters.providers.errors import (
     AdapterError,
     CredentialRefused,
     MalformedAnswer,
     classify,
     parse_retry_after,
 )
-from adapters.providers.http import HttpTransport
-from adapters.providers.types import HttpRequest
+from modelplane.adapters.providers.http import HttpTransport
+from modelplane.adapters.providers.types import HttpRequest
 
 _OK = 200
 _TOO_MANY_REQUESTS = 429

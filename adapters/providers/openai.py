@@ -18,14 +18,14 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 import orjson
 from modelserving.v1.external_model_pb2 import ExternalModel, OpenAiConfig
 
-from adapters.providers.base import Adapter
-from adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.base import Adapter
+from modelplane.adapters.providers.canonical_answers import (
     encode_reported,
     parse_error_detail,
     parse_json_object,
 )
-from adapters.providers.credentials import Credential
-from adapters.providers.errors import (
+from modelplane.adapters.providers.credentials import Credential
+from modelplane.adapters.providers.errors import (
     AdapterError,
     ConfigRefused,
     MalformedAnswer,
@@ -35,10 +35,10 @@ from adapters.providers.errors import (
     classify,
     parse_retry_after,
 )
-from adapters.providers.keyed import check_key
-from adapters.providers.microsoft_entra import EntraTokens
-from adapters.providers.sse import SseParser
-from adapters.providers.types import (
+from modelplane.adapters.providers.keyed import check_key
+from modelplane.adapters.providers.microsoft_entra import EntraTokens
+from modelplane.adapters.providers.sse import SseParser
+from modelplane.adapters.providers.types import (
     HttpAnswer,
     HttpRequest,
     Image,

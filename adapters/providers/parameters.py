@@ -7,9 +7,9 @@ is encoded here.
 
 import orjson
 
-from adapters.providers.canonical import read_stop, refuse
-from adapters.providers.errors import RequestRefused
-from adapters.providers.types import JsonObject, Query
+from modelplane.adapters.providers.canonical import read_stop, refuse
+from modelplane.adapters.providers.errors import RequestRefused
+from modelplane.adapters.providers.types import JsonObject, Query
 
 # OpenAI's parameters that change no answer, so that a provider without them loses nothing.
 HARMLESS = (

@@ -5,11 +5,11 @@ Used by the adapters of `anthropic` and `amazon_bedrock`.
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from adapters.providers.base import StreamParser
-from adapters.providers.canonical import read_prompt, refuse_unsupported
-from adapters.providers.canonical_answers import build_completion_choice
-from adapters.providers.types import JsonObject, Query, Usage
-from adapters.providers.wire import as_object, as_objects, as_text
+from modelplane.adapters.providers.base import StreamParser
+from modelplane.adapters.providers.canonical import read_prompt, refuse_unsupported
+from modelplane.adapters.providers.canonical_answers import build_completion_choice
+from modelplane.adapters.providers.types import JsonObject, Query, Usage
+from modelplane.adapters.providers.wire import as_object, as_objects, as_text
 
 _UNSUPPORTED: Mapping[str, Sequence[object]] = {
     "echo": (False,),

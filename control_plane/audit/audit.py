@@ -12,8 +12,8 @@ from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 
-from control_plane.principal import Principal
-from control_plane.store.audit_store import AuditEvent
+from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.store.audit_store import AuditEvent
 
 # Longer texts are cut: a refused caller does not fill the log.
 MAX_TEXT = 256

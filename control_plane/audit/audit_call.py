@@ -8,12 +8,12 @@ from dataclasses import replace
 
 from google.protobuf.message import Message
 
-from adapters.rpc.status import Status
-from control_plane.audit.audit import build_event, find_method, is_change
-from control_plane.audit.audit_log import AuditLog, Change
-from control_plane.principal import Principal
-from control_plane.store.audit_store import AuditEvent
-from control_plane.store.database import current_companion
+from modelplane.adapters.rpc.status import Status
+from modelplane.control_plane.audit.audit import build_event, find_method, is_change
+from modelplane.control_plane.audit.audit_log import AuditLog, Change
+from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.store.audit_store import AuditEvent
+from modelplane.control_plane.store.database import current_companion
 
 _DENIED = (401, 403)
 

@@ -13,19 +13,19 @@ from dataclasses import asdict, replace
 
 from prometheus_client import CollectorRegistry, Counter
 
-from adapters.telemetry import log_fields
-from control_plane.clock import Clock
-from control_plane.errors import StoreUnavailable
-from control_plane.store.audit_store import (
+from modelplane.adapters.telemetry import log_fields
+from modelplane.control_plane.clock import Clock
+from modelplane.control_plane.errors import StoreUnavailable
+from modelplane.control_plane.store.audit_store import (
     AuditEvent,
     delete_event,
     delete_events_before,
     delete_refusals_beyond,
     insert_event,
 )
-from control_plane.store.database import Database, Transaction
+from modelplane.control_plane.store.database import Database, Transaction
 
-_log = logging.getLogger("control_plane.audit")
+_log = logging.getLogger("modelplane.control_plane.audit")
 
 # Refusals of this time become rows together.
 WINDOW_SECONDS = 5.0

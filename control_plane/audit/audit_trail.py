@@ -5,11 +5,11 @@ Before: `audit_servicer`. After: `store.audit_store`. What writes it is `audit_l
 
 from dataclasses import replace
 
-from control_plane.errors import InvalidParameter
-from control_plane.permissions import require_admin
-from control_plane.principal import Principal
-from control_plane.store.audit_store import AuditEvent, AuditFilter, list_events
-from control_plane.store.database import Database, is_storable
+from modelplane.control_plane.errors import InvalidParameter
+from modelplane.control_plane.permissions import require_admin
+from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.store.audit_store import AuditEvent, AuditFilter, list_events
+from modelplane.control_plane.store.database import Database, is_storable
 
 MAX_RESULTS = 1000
 DEFAULT_RESULTS = 100

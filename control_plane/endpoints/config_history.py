@@ -10,12 +10,12 @@ from google.protobuf import json_format
 from modelserving.v1.endpoint_pb2 import EndpointConfig
 from modelserving.v1.endpoint_service_pb2 import ConfigDifference
 
-from control_plane.endpoints.endpoint_lookup import find_endpoint
-from control_plane.errors import NotFound
-from control_plane.principal import Principal
-from control_plane.store import endpoint_store
-from control_plane.store.database import Database
-from control_plane.store.endpoint_store import StoredVersion
+from modelplane.control_plane.endpoints.endpoint_lookup import find_endpoint
+from modelplane.control_plane.errors import NotFound
+from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.store import endpoint_store
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.endpoint_store import StoredVersion
 
 # Names the items of a list in a path.
 _ITEM_NAMES = ("name", "served_entity_name")

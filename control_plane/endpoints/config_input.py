@@ -14,7 +14,7 @@ from modelserving.v1.endpoint_pb2 import (
     TrafficConfig,
 )
 
-from control_plane.errors import InvalidParameter
+from modelplane.control_plane.errors import InvalidParameter
 
 MAX_ENTITY_NAME = 128
 

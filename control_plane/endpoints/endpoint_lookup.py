@@ -6,12 +6,12 @@ Before: `endpoints`, `endpoint_settings`, `config_history`, `endpoint_permission
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from control_plane.errors import NotFound
-from control_plane.permissions import endpoint_not_found, level_of, require_level
-from control_plane.principal import Level, Principal
-from control_plane.store import endpoint_store
-from control_plane.store.database import Database, Transaction
-from control_plane.store.endpoint_store import EndpointRecord
+from modelplane.control_plane.errors import NotFound
+from modelplane.control_plane.permissions import endpoint_not_found, level_of, require_level
+from modelplane.control_plane.principal import Level, Principal
+from modelplane.control_plane.store import endpoint_store
+from modelplane.control_plane.store.database import Database, Transaction
+from modelplane.control_plane.store.endpoint_store import EndpointRecord
 
 
 async def read_endpoint(database: Database, principal: Principal, name: str) -> EndpointRecord:

@@ -10,12 +10,16 @@ from dataclasses import dataclass
 
 from modelserving.snapshot.v1.metrics_service_pb2 import EndpointCounts
 
-from control_plane.clock import Clock
-from control_plane.endpoints.endpoint_lookup import find_endpoint
-from control_plane.endpoints.endpoint_totals import EntityTotals, Recent, Totals
-from control_plane.principal import Principal
-from control_plane.store.database import Database
-from control_plane.store.endpoint_metrics_store import lock_totals, read_totals, save_totals
+from modelplane.control_plane.clock import Clock
+from modelplane.control_plane.endpoints.endpoint_lookup import find_endpoint
+from modelplane.control_plane.endpoints.endpoint_totals import EntityTotals, Recent, Totals
+from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.endpoint_metrics_store import (
+    lock_totals,
+    read_totals,
+    save_totals,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,15 +13,18 @@ from dataclasses import dataclass
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from control_plane.endpoints.endpoint_lookup import find_endpoint_by_id, lock_endpoint_by_id
-from control_plane.endpoints.endpoints import Rollout
-from control_plane.errors import InvalidParameter
-from control_plane.permissions import level_of
-from control_plane.principal import ADMINS_ID, Level, Principal
-from control_plane.store import endpoint_changes
-from control_plane.store.database import Database, Transaction
-from control_plane.store.endpoint_store import EndpointRecord
-from control_plane.store.grantee_store import (
+from modelplane.control_plane.endpoints.endpoint_lookup import (
+    find_endpoint_by_id,
+    lock_endpoint_by_id,
+)
+from modelplane.control_plane.endpoints.endpoints import Rollout
+from modelplane.control_plane.errors import InvalidParameter
+from modelplane.control_plane.permissions import level_of
+from modelplane.control_plane.principal import ADMINS_ID, Level, Principal
+from modelplane.control_plane.store import endpoint_changes
+from modelplane.control_plane.store.database import Database, Transaction
+from modelplane.control_plane.store.endpoint_store import EndpointRecord
+from modelplane.control_plane.store.grantee_store import (
     Grantee,
     GranteeKind,
     find_grantees,

@@ -14,16 +14,20 @@ from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
 from modelserving.v1.endpoint_pb2 import ServingEndpoint
 from modelserving.v1.endpoint_service_pb2_grpc import EndpointServiceServicer
 
-from adapters.rpc.metadata import as_mapping
-from control_plane.endpoints.config_history import ConfigHistory
-from control_plane.endpoints.endpoint_metrics import EndpointMetrics
-from control_plane.endpoints.endpoint_settings import EndpointSettings
-from control_plane.endpoints.endpoint_views import build_endpoint, build_summary, build_version
-from control_plane.endpoints.endpoints import Endpoints
-from control_plane.endpoints.metrics_text import build_metrics_text
-from control_plane.endpoints.openapi import build_openapi
-from control_plane.identity.authentication import current_principal
-from control_plane.store.endpoint_store import EndpointRecord
+from modelplane.adapters.rpc.metadata import as_mapping
+from modelplane.control_plane.endpoints.config_history import ConfigHistory
+from modelplane.control_plane.endpoints.endpoint_metrics import EndpointMetrics
+from modelplane.control_plane.endpoints.endpoint_settings import EndpointSettings
+from modelplane.control_plane.endpoints.endpoint_views import (
+    build_endpoint,
+    build_summary,
+    build_version,
+)
+from modelplane.control_plane.endpoints.endpoints import Endpoints
+from modelplane.control_plane.endpoints.metrics_text import build_metrics_text
+from modelplane.control_plane.endpoints.openapi import build_openapi
+from modelplane.control_plane.identity.authentication import current_principal
+from modelplane.control_plane.store.endpoint_store import EndpointRecord
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -8,20 +8,20 @@ from collections.abc import Collection, Iterable, Sequence
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
 from modelserving.v1.endpoint_pb2 import EmailNotifications, EndpointTag, RateLimit
 
-from control_plane.endpoints.endpoint_lookup import lock_endpoint, read_endpoint
-from control_plane.endpoints.endpoints import Rollout
-from control_plane.endpoints.usage_rules import (
+from modelplane.control_plane.endpoints.endpoint_lookup import lock_endpoint, read_endpoint
+from modelplane.control_plane.endpoints.endpoints import Rollout
+from modelplane.control_plane.endpoints.usage_rules import (
     build_ai_gateway,
     build_notifications,
     build_rate_limits,
     check_gateway_change,
 )
-from control_plane.endpoints.validation import check_tags
-from control_plane.errors import InvalidParameter
-from control_plane.principal import Principal
-from control_plane.store import endpoint_changes
-from control_plane.store.database import Database
-from control_plane.store.endpoint_store import EndpointRecord
+from modelplane.control_plane.endpoints.validation import check_tags
+from modelplane.control_plane.errors import InvalidParameter
+from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.store import endpoint_changes
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.endpoint_store import EndpointRecord
 
 
 class EndpointSettings:

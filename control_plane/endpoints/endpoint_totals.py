@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 import orjson
 from modelserving.snapshot.v1.metrics_service_pb2 import EndpointCounts, EntityCounts
 
-from adapters.latency import BUCKETS
+from modelplane.adapters.latency import BUCKETS
 
 _SLOT_MS = 5_000
 _SLOTS = 12

@@ -13,11 +13,11 @@ from modelserving.v1.endpoint_pb2 import (
 )
 from modelserving.v1.endpoint_service_pb2 import ServingEndpointConfigVersion
 
-from control_plane.endpoints.validation import is_external
-from control_plane.permissions import level_of
-from control_plane.principal import Principal
-from control_plane.store.endpoint_store import EndpointRecord, StoredVersion
-from control_plane.store.tables import Outcome, Phase
+from modelplane.control_plane.endpoints.validation import is_external
+from modelplane.control_plane.permissions import level_of
+from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.store.endpoint_store import EndpointRecord, StoredVersion
+from modelplane.control_plane.store.tables import Outcome, Phase
 
 EXTERNAL_MODEL = "EXTERNAL_MODEL"
 

@@ -16,17 +16,17 @@ from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
 from modelserving.v1.endpoint_pb2 import EndpointConfig, EndpointConfigInput
 from modelserving.v1.endpoint_service_pb2 import CreateServingEndpointRequest
 
-from adapters.egress import EgressPolicy
-from control_plane.clock import Clock
-from control_plane.endpoints.config_input import build_config, build_traffic
-from control_plane.endpoints.endpoint_lookup import lock_endpoint, read_endpoint
-from control_plane.endpoints.endpoint_views import EXTERNAL_MODEL
-from control_plane.endpoints.usage_rules import (
+from modelplane.adapters.egress import EgressPolicy
+from modelplane.control_plane.clock import Clock
+from modelplane.control_plane.endpoints.config_input import build_config, build_traffic
+from modelplane.control_plane.endpoints.endpoint_lookup import lock_endpoint, read_endpoint
+from modelplane.control_plane.endpoints.endpoint_views import EXTERNAL_MODEL
+from modelplane.control_plane.endpoints.usage_rules import (
     build_ai_gateway,
     build_notifications,
     build_rate_limits,
 )
-from control_plane.endpoints.validation import (
+from modelplane.control_plane.endpoints.validation import (
     check_change,
     check_config,
     check_endpoint_name,
@@ -37,17 +37,17 @@ from control_plane.endpoints.validation import (
     check_traffic,
     check_upstreams,
 )
-from control_plane.errors import Conflict, InvalidParameter, NotFound
-from control_plane.permissions import level_of
-from control_plane.principal import Level, Principal
-from control_plane.secrets.credentials import CredentialVault, take_plaintexts
-from control_plane.secrets.encryption import SealBroken, Sealer
-from control_plane.secrets.references import require_secrets
-from control_plane.store import endpoint_changes, endpoint_store
-from control_plane.store.database import Database, Transaction
-from control_plane.store.endpoint_changes import NewEndpoint, NewVersion
-from control_plane.store.endpoint_store import EndpointRecord, StoredVersion
-from control_plane.store.tables import EventKind, Phase
+from modelplane.control_plane.errors import Conflict, InvalidParameter, NotFound
+from modelplane.control_plane.permissions import level_of
+from modelplane.control_plane.principal import Level, Principal
+from modelplane.control_plane.secrets.credentials import CredentialVault, take_plaintexts
+from modelplane.control_plane.secrets.encryption import SealBroken, Sealer
+from modelplane.control_plane.secrets.references import require_secrets
+from modelplane.control_plane.store import endpoint_changes, endpoint_store
+from modelplane.control_plane.store.database import Database, Transaction
+from modelplane.control_plane.store.endpoint_changes import NewEndpoint, NewVersion
+from modelplane.control_plane.store.endpoint_store import EndpointRecord, StoredVersion
+from modelplane.control_plane.store.tables import EventKind, Phase
 
 
 class Rollout(Protocol):

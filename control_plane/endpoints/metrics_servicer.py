@@ -10,8 +10,8 @@ from modelserving.snapshot.v1.metrics_service_pb2 import (
     ReportMetricsResponse,
 )
 
-from control_plane.endpoints.endpoint_metrics import EndpointMetrics
-from control_plane.errors import StoreUnavailable
+from modelplane.control_plane.endpoints.endpoint_metrics import EndpointMetrics
+from modelplane.control_plane.errors import StoreUnavailable
 
 _Context = grpc.aio.ServicerContext[ReportMetricsRequest, ReportMetricsResponse]
 

@@ -17,9 +17,9 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from adapters.latency import LATENCY_BOUNDS_MS
-from control_plane.endpoints.endpoint_metrics import MetricsView
-from control_plane.endpoints.endpoint_totals import EntityTotals, Recent
+from modelplane.adapters.latency import LATENCY_BOUNDS_MS
+from modelplane.control_plane.endpoints.endpoint_metrics import MetricsView
+from modelplane.control_plane.endpoints.endpoint_totals import EntityTotals, Recent
 
 _LABELS = ("endpoint_name", "served_model_name")
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import orjson
 
-from control_plane.endpoints.endpoint_views import task_of
-from control_plane.errors import InvalidParameter
-from control_plane.store.endpoint_store import EndpointRecord, StoredVersion
+from modelplane.control_plane.endpoints.endpoint_views import task_of
+from modelplane.control_plane.errors import InvalidParameter
+from modelplane.control_plane.store.endpoint_store import EndpointRecord, StoredVersion
 
 Schema = Mapping[str, object]
 

@@ -7,11 +7,15 @@ import grpc
 from modelserving.v1 import permission_service_pb2 as pb
 from modelserving.v1.permission_service_pb2_grpc import PermissionServiceServicer
 
-from control_plane.endpoints.endpoint_permissions import Access, EndpointPermissions, GrantInput
-from control_plane.errors import InvalidParameter
-from control_plane.identity.authentication import current_principal
-from control_plane.principal import Level
-from control_plane.store.grantee_store import GranteeKind
+from modelplane.control_plane.endpoints.endpoint_permissions import (
+    Access,
+    EndpointPermissions,
+    GrantInput,
+)
+from modelplane.control_plane.errors import InvalidParameter
+from modelplane.control_plane.identity.authentication import current_principal
+from modelplane.control_plane.principal import Level
+from modelplane.control_plane.store.grantee_store import GranteeKind
 
 OBJECT_TYPE = "serving-endpoints"
 

@@ -20,8 +20,8 @@ from modelserving.v1.rules_pb2 import (
     provider_rules,
 )
 
-from control_plane.errors import InvalidParameter
-from control_plane.secrets.credentials import PLAINTEXT, credential_fields
+from modelplane.control_plane.errors import InvalidParameter
+from modelplane.control_plane.secrets.credentials import PLAINTEXT, credential_fields
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from modelserving.v1.ai_gateway_pb2 import (
 )
 from modelserving.v1.endpoint_pb2 import EmailNotifications, RateLimit
 
-from control_plane.errors import InvalidParameter
+from modelplane.control_plane.errors import InvalidParameter
 
 # Every worker holds the settings.
 MAX_GATEWAY_BYTES = 64 * 1024

@@ -15,10 +15,10 @@ from modelserving.v1.endpoint_pb2 import (
     ServedEntity,
 )
 
-from adapters.egress import SETTING, EgressPolicy
-from control_plane.endpoints.config_input import MAX_ENTITY_NAME
-from control_plane.endpoints.provider_rules import check_external_model, find_urls
-from control_plane.errors import Conflict, InvalidParameter, NotSupported
+from modelplane.adapters.egress import SETTING, EgressPolicy
+from modelplane.control_plane.endpoints.config_input import MAX_ENTITY_NAME
+from modelplane.control_plane.endpoints.provider_rules import check_external_model, find_urls
+from modelplane.control_plane.errors import Conflict, InvalidParameter, NotSupported
 
 MAX_ENTITIES = 15
 MAX_TEXT = 4096

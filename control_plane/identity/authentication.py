@@ -5,16 +5,16 @@ Before: `interceptor`. After: `issuers`, `store.token_store`, `store.principal_s
 
 from contextvars import ContextVar
 
-from adapters.jwt.tokens import TokenRefused, looks_like_jwt
-from adapters.jwt.verifier import VerifiedToken
-from adapters.rpc.authorization import digest, parse_token
-from control_plane.clock import Clock
-from control_plane.errors import Unauthenticated
-from control_plane.identity.issuers import KnownIssuers
-from control_plane.principal import Principal
-from control_plane.store.database import Database
-from control_plane.store.principal_store import find_principal, load_principals
-from control_plane.store.token_store import find_token
+from modelplane.adapters.jwt.tokens import TokenRefused, looks_like_jwt
+from modelplane.adapters.jwt.verifier import VerifiedToken
+from modelplane.adapters.rpc.authorization import digest, parse_token
+from modelplane.control_plane.clock import Clock
+from modelplane.control_plane.errors import Unauthenticated
+from modelplane.control_plane.identity.issuers import KnownIssuers
+from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.principal_store import find_principal, load_principals
+from modelplane.control_plane.store.token_store import find_token
 
 # Principal of the RPC that runs in this context; set by the interceptor.
 current_principal: ContextVar[Principal] = ContextVar("current_principal")

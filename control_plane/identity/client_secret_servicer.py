@@ -7,10 +7,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from modelserving.v1 import client_secret_service_pb2 as pb
 from modelserving.v1.client_secret_service_pb2_grpc import ClientSecretServiceServicer
 
-from control_plane.clock import Clock
-from control_plane.identity.authentication import current_principal
-from control_plane.identity.client_secrets import ClientSecrets
-from control_plane.store.client_secret_store import StoredClientSecret
+from modelplane.control_plane.clock import Clock
+from modelplane.control_plane.identity.authentication import current_principal
+from modelplane.control_plane.identity.client_secrets import ClientSecrets
+from modelplane.control_plane.store.client_secret_store import StoredClientSecret
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -12,25 +12,25 @@ from dataclasses import dataclass, field
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from adapters.rpc.authorization import digest
-from control_plane.clock import Clock
-from control_plane.endpoints.endpoints import Rollout
-from control_plane.errors import InvalidParameter, NotFound, QuotaExceeded
-from control_plane.permissions import require_admin
-from control_plane.principal import Principal
-from control_plane.store.client_secret_store import (
+from modelplane.adapters.rpc.authorization import digest
+from modelplane.control_plane.clock import Clock
+from modelplane.control_plane.endpoints.endpoints import Rollout
+from modelplane.control_plane.errors import InvalidParameter, NotFound, QuotaExceeded
+from modelplane.control_plane.permissions import require_admin
+from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.store.client_secret_store import (
     StoredClientSecret,
     insert_client_secret,
     list_client_secrets,
     remove_client_secret,
 )
-from control_plane.store.database import Database, is_storable
-from control_plane.store.principal_store import (
+from modelplane.control_plane.store.database import Database, is_storable
+from modelplane.control_plane.store.principal_store import (
     StoredPrincipal,
     load_principals,
     update_principal,
 )
-from control_plane.store.tables import PrincipalKind
+from modelplane.control_plane.store.tables import PrincipalKind
 
 MAX_SECRETS = 5
 MAX_LIFETIME_SECONDS = 730 * 86_400

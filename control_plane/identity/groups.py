@@ -8,17 +8,22 @@ from dataclasses import replace
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from control_plane.clock import Clock
-from control_plane.endpoints.endpoints import Rollout
-from control_plane.errors import InvalidParameter, NotFound
-from control_plane.identity.identities import check_name
-from control_plane.identity.scim import GroupState
-from control_plane.permissions import require_admin
-from control_plane.principal import ADMINS_ID, USERS_ID, Principal
-from control_plane.store import group_store
-from control_plane.store.database import Database, Transaction, is_storable
-from control_plane.store.group_store import StoredGroup
-from control_plane.store.principal_store import Page, find_principal, load_principals, new_id
+from modelplane.control_plane.clock import Clock
+from modelplane.control_plane.endpoints.endpoints import Rollout
+from modelplane.control_plane.errors import InvalidParameter, NotFound
+from modelplane.control_plane.identity.identities import check_name
+from modelplane.control_plane.identity.scim import GroupState
+from modelplane.control_plane.permissions import require_admin
+from modelplane.control_plane.principal import ADMINS_ID, USERS_ID, Principal
+from modelplane.control_plane.store import group_store
+from modelplane.control_plane.store.database import Database, Transaction, is_storable
+from modelplane.control_plane.store.group_store import StoredGroup
+from modelplane.control_plane.store.principal_store import (
+    Page,
+    find_principal,
+    load_principals,
+    new_id,
+)
 
 _BUILT_IN = (ADMINS_ID, USERS_ID)
 

@@ -11,14 +11,14 @@ from dataclasses import replace
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from control_plane.clock import Clock
-from control_plane.endpoints.endpoints import Rollout
-from control_plane.errors import InvalidParameter, NotFound
-from control_plane.identity.scim import PrincipalState
-from control_plane.permissions import require_admin
-from control_plane.principal import USERS, USERS_ID, Principal
-from control_plane.store.database import Database, is_storable
-from control_plane.store.principal_store import (
+from modelplane.control_plane.clock import Clock
+from modelplane.control_plane.endpoints.endpoints import Rollout
+from modelplane.control_plane.errors import InvalidParameter, NotFound
+from modelplane.control_plane.identity.scim import PrincipalState
+from modelplane.control_plane.permissions import require_admin
+from modelplane.control_plane.principal import USERS, USERS_ID, Principal
+from modelplane.control_plane.store.database import Database, is_storable
+from modelplane.control_plane.store.principal_store import (
     Page,
     StoredPrincipal,
     insert_principal,
@@ -28,7 +28,7 @@ from control_plane.store.principal_store import (
     remove_principal,
     update_principal,
 )
-from control_plane.store.tables import PrincipalKind
+from modelplane.control_plane.store.tables import PrincipalKind
 
 MAX_NAME = 256
 

@@ -12,21 +12,21 @@ from modelserving.v1 import identity_service_pb2 as pb
 from modelserving.v1.identity_pb2 import Group, Patch, ServicePrincipal, User
 from modelserving.v1.identity_service_pb2_grpc import IdentityServiceServicer
 
-from control_plane.errors import InvalidParameter
-from control_plane.identity import scim
-from control_plane.identity.authentication import current_principal
-from control_plane.identity.groups import Groups
-from control_plane.identity.identities import Identities
-from control_plane.identity.identity_views import (
+from modelplane.control_plane.errors import InvalidParameter
+from modelplane.control_plane.identity import scim
+from modelplane.control_plane.identity.authentication import current_principal
+from modelplane.control_plane.identity.groups import Groups
+from modelplane.control_plane.identity.identities import Identities
+from modelplane.control_plane.identity.identity_views import (
     LIST_SCHEMA,
     build_group,
     build_service_principal,
     build_user,
     parse_display_name,
 )
-from control_plane.identity.scim import GroupState, PrincipalState
-from control_plane.store.principal_store import Attribute, Page
-from control_plane.store.tables import PrincipalKind
+from modelplane.control_plane.identity.scim import GroupState, PrincipalState
+from modelplane.control_plane.store.principal_store import Attribute, Page
+from modelplane.control_plane.store.tables import PrincipalKind
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 _ListRequest = pb.ListUsersRequest | pb.ListServicePrincipalsRequest | pb.ListGroupsRequest

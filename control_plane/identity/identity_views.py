@@ -12,9 +12,9 @@ from modelserving.v1.identity_pb2 import (
     User,
 )
 
-from control_plane.store.group_store import Member, StoredGroup
-from control_plane.store.principal_store import StoredPrincipal
-from control_plane.store.tables import PrincipalKind
+from modelplane.control_plane.store.group_store import Member, StoredGroup
+from modelplane.control_plane.store.principal_store import StoredPrincipal
+from modelplane.control_plane.store.tables import PrincipalKind
 
 LIST_SCHEMA = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 _CORE = "urn:ietf:params:scim:schemas:core:2.0"

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 from modelserving.snapshot.v1.snapshot_pb2 import IssuerResource
 
-from adapters.jwt.tokens import UnknownKey
-from adapters.jwt.verifier import Issuer, TokenVerifier, VerifiedToken, compile_issuer
-from control_plane.clock import Clock
-from control_plane.snapshots.cache import SnapshotCache
+from modelplane.adapters.jwt.tokens import UnknownKey
+from modelplane.adapters.jwt.verifier import Issuer, TokenVerifier, VerifiedToken, compile_issuer
+from modelplane.control_plane.clock import Clock
+from modelplane.control_plane.snapshots.cache import SnapshotCache
 
 
 class KnownIssuers:

@@ -11,15 +11,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
-from adapters.rpc.authorization import digest
-from control_plane.clock import Clock
-from control_plane.errors import InvalidClient, InvalidLogin, InvalidScope, UnsupportedGrant
-from control_plane.identity.signing import TOKEN_SECONDS, Signer
-from control_plane.store.client_secret_store import StoredClientSecret, list_client_secrets
-from control_plane.store.database import Database
-from control_plane.store.issuer_store import SUBJECT, load_own_issuer, load_signing_keys, own_name
-from control_plane.store.principal_store import find_principal
-from control_plane.store.tables import PrincipalKind
+from modelplane.adapters.rpc.authorization import digest
+from modelplane.control_plane.clock import Clock
+from modelplane.control_plane.errors import (
+    InvalidClient,
+    InvalidLogin,
+    InvalidScope,
+    UnsupportedGrant,
+)
+from modelplane.control_plane.identity.signing import TOKEN_SECONDS, Signer
+from modelplane.control_plane.store.client_secret_store import (
+    StoredClientSecret,
+    list_client_secrets,
+)
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.issuer_store import (
+    SUBJECT,
+    load_own_issuer,
+    load_signing_keys,
+    own_name,
+)
+from modelplane.control_plane.store.principal_store import find_principal
+from modelplane.control_plane.store.tables import PrincipalKind
 
 CLIENT_CREDENTIALS = "client_credentials"
 SCOPE = "all-apis"

@@ -11,12 +11,12 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from modelserving.v1 import oauth_service_pb2 as pb
 from modelserving.v1.oauth_service_pb2_grpc import OAuthServiceServicer
 
-from adapters.jwt.keys import EDDSA
-from adapters.jwt.tokens import encode
-from adapters.rpc.metadata import AUTHORIZATION, ORIGIN, as_mapping
-from control_plane.errors import LoginUnavailable, StoreUnavailable
-from control_plane.identity.oauth import CLIENT_CREDENTIALS, SCOPE, OAuth, parse_login
-from control_plane.identity.signing import TOKEN_SECONDS
+from modelplane.adapters.jwt.keys import EDDSA
+from modelplane.adapters.jwt.tokens import encode
+from modelplane.adapters.rpc.metadata import AUTHORIZATION, ORIGIN, as_mapping
+from modelplane.control_plane.errors import LoginUnavailable, StoreUnavailable
+from modelplane.control_plane.identity.oauth import CLIENT_CREDENTIALS, SCOPE, OAuth, parse_login
+from modelplane.control_plane.identity.signing import TOKEN_SECONDS
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -10,12 +10,16 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 import orjson
 from modelserving.snapshot.v1.snapshot_pb2 import IssuerResource, VerificationKey
 
-from adapters.oidc import IssuerUnavailable, fetch_keys, is_trustworthy
-from adapters.telemetry import log_fields
-from control_plane.clock import Clock, Signal, wait_for
-from control_plane.errors import StoreUnavailable
-from control_plane.store.database import Database
-from control_plane.store.issuer_store import SUBJECT, set_issuer_keys, set_outside_issuers
+from modelplane.adapters.oidc import IssuerUnavailable, fetch_keys, is_trustworthy
+from modelplane.adapters.telemetry import log_fields
+from modelplane.control_plane.clock import Clock, Signal, wait_for
+from modelplane.control_plane.errors import StoreUnavailable
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.issuer_store import (
+    SUBJECT,
+    set_issuer_keys,
+    set_outside_issuers,
+)
 
 _log = logging.getLogger(__name__)
 

@@ -10,13 +10,13 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from adapters.jwt.keys import encode_key
-from adapters.jwt.tokens import sign
-from adapters.jwt.verifier import LEEWAY_SECONDS
-from control_plane.clock import Clock
-from control_plane.secrets.encryption import Sealer
-from control_plane.store.database import Database
-from control_plane.store.issuer_store import (
+from modelplane.adapters.jwt.keys import encode_key
+from modelplane.adapters.jwt.tokens import sign
+from modelplane.adapters.jwt.verifier import LEEWAY_SECONDS
+from modelplane.control_plane.clock import Clock
+from modelplane.control_plane.secrets.encryption import Sealer
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.issuer_store import (
     SigningKey,
     insert_signing_key,
     load_signing_keys,

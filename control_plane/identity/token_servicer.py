@@ -6,10 +6,10 @@ import grpc
 from modelserving.v1 import token_service_pb2 as pb
 from modelserving.v1.token_service_pb2_grpc import TokenServiceServicer
 
-from control_plane.errors import NotSupported
-from control_plane.identity.authentication import current_principal
-from control_plane.identity.tokens import NewToken, OwnedToken, Tokens
-from control_plane.store.token_store import StoredToken
+from modelplane.control_plane.errors import NotSupported
+from modelplane.control_plane.identity.authentication import current_principal
+from modelplane.control_plane.identity.tokens import NewToken, OwnedToken, Tokens
+from modelplane.control_plane.store.token_store import StoredToken
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 

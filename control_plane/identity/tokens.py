@@ -7,15 +7,15 @@ import secrets
 import uuid
 from dataclasses import dataclass, field
 
-from adapters.rpc.authorization import digest
-from control_plane.clock import Clock
-from control_plane.endpoints.endpoints import Rollout
-from control_plane.errors import InvalidParameter, NotFound, QuotaExceeded
-from control_plane.permissions import require_admin
-from control_plane.principal import Principal
-from control_plane.store.database import Database, Transaction, is_storable
-from control_plane.store.principal_store import find_principal, load_principals
-from control_plane.store.token_store import (
+from modelplane.adapters.rpc.authorization import digest
+from modelplane.control_plane.clock import Clock
+from modelplane.control_plane.endpoints.endpoints import Rollout
+from modelplane.control_plane.errors import InvalidParameter, NotFound, QuotaExceeded
+from modelplane.control_plane.permissions import require_admin
+from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.store.database import Database, Transaction, is_storable
+from modelplane.control_plane.store.principal_store import find_principal, load_principals
+from modelplane.control_plane.store.token_store import (
     ADMIN_TOKEN_ID,
     StoredToken,
     find_expired,

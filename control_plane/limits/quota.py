@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from control_plane.clock import Clock
-from control_plane.errors import StoreUnavailable
-from control_plane.store.database import Database, Transaction
-from control_plane.store.quota_store import (
+from modelplane.control_plane.clock import Clock
+from modelplane.control_plane.errors import StoreUnavailable
+from modelplane.control_plane.store.database import Database, Transaction
+from modelplane.control_plane.store.quota_store import (
     Counter,
     lock_counters,
     read_time,

@@ -14,8 +14,8 @@ from modelserving.snapshot.v1.quota_service_pb2 import (
     QuotaGrant,
 )
 
-from control_plane.errors import StoreUnavailable
-from control_plane.limits.quota import Demand, Quota
+from modelplane.control_plane.errors import StoreUnavailable
+from modelplane.control_plane.limits.quota import Demand, Quota
 
 _Context = grpc.aio.ServicerContext[LeaseQuotaRequest, LeaseQuotaResponse]
 

@@ -19,12 +19,12 @@ from google.protobuf.message import Message
 from modelserving.v1.endpoint_pb2 import EndpointConfig
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from adapters.telemetry import log_fields
-from control_plane.errors import InvalidParameter
-from control_plane.secrets.encryption import SealBroken, Sealer
-from control_plane.store import secret_store
-from control_plane.store.sealed_store import credential_place, secret_place
-from control_plane.store.secret_store import SecretName
+from modelplane.adapters.telemetry import log_fields
+from modelplane.control_plane.errors import InvalidParameter
+from modelplane.control_plane.secrets.encryption import SealBroken, Sealer
+from modelplane.control_plane.store import secret_store
+from modelplane.control_plane.store.sealed_store import credential_place, secret_place
+from modelplane.control_plane.store.secret_store import SecretName
 
 _log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from control_plane.secrets.encryption import KEY_BYTES
+from modelplane.control_plane.secrets.encryption import KEY_BYTES
 
 _MAX_BYTES = 64 * 1024
 

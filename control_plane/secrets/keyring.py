@@ -14,10 +14,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from adapters.telemetry import log_fields
-from control_plane.secrets.encryption import LocalKey, MasterKey
-from control_plane.secrets.key_file import KeyFile
-from control_plane.settings import Settings
+from modelplane.adapters.telemetry import log_fields
+from modelplane.control_plane.secrets.encryption import LocalKey, MasterKey
+from modelplane.control_plane.secrets.key_file import KeyFile
+from modelplane.control_plane.settings import Settings
 
 _log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ async def opened_keyring(settings: Settings) -> AsyncIterator[DeploymentKeys]:
 
 
 def _opened_kms(arn: str) -> AbstractAsyncContextManager[MasterKey]:
-    from control_plane.secrets.kms import opened_kms  # noqa: PLC0415 - slow to load, and rarely needed
+    from modelplane.control_plane.secrets.kms import opened_kms  # noqa: PLC0415 - slow to load, and rarely needed
 
     return opened_kms(arn)
 

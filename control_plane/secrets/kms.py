@@ -17,8 +17,8 @@ import aioboto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from control_plane.errors import StoreUnavailable
-from control_plane.secrets.encryption import SealBroken
+from modelplane.control_plane.errors import StoreUnavailable
+from modelplane.control_plane.secrets.encryption import SealBroken
 
 # Calls at a time: KMS limits their rate for a whole account.
 _MAX_CALLS = 32

@@ -6,11 +6,11 @@ Before: `endpoints`. After: `credentials`, `scope_permissions`, `store.secret_st
 from modelserving.v1.endpoint_pb2 import EndpointConfig
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from control_plane.errors import InvalidParameter
-from control_plane.principal import Permission, Principal
-from control_plane.secrets.credentials import find_references, reference_to
-from control_plane.secrets.scope_permissions import permission_of
-from control_plane.store import secret_store
+from modelplane.control_plane.errors import InvalidParameter
+from modelplane.control_plane.principal import Permission, Principal
+from modelplane.control_plane.secrets.credentials import find_references, reference_to
+from modelplane.control_plane.secrets.scope_permissions import permission_of
+from modelplane.control_plane.store import secret_store
 
 
 async def require_secrets(

@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
-from control_plane.secrets.encryption import SealBroken, Sealer, wrapped_by
-from control_plane.store.database import Database
-from control_plane.store.sealed_store import (
+from modelplane.control_plane.secrets.encryption import SealBroken, Sealer, wrapped_by
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.sealed_store import (
     SEALED,
     SealedTable,
     SealedValue,

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from control_plane.errors import InvalidParameter, LimitExceeded, NotFound
-from control_plane.principal import Permission, Principal
-from control_plane.secrets.scope_permissions import require_permission
-from control_plane.store import secret_store
-from control_plane.store.database import Database
-from control_plane.store.grantee_store import Grantee, find_grantees, load_grantees
-from control_plane.store.secret_store import StoredScope
+from modelplane.control_plane.errors import InvalidParameter, LimitExceeded, NotFound
+from modelplane.control_plane.principal import Permission, Principal
+from modelplane.control_plane.secrets.scope_permissions import require_permission
+from modelplane.control_plane.store import secret_store
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.grantee_store import Grantee, find_grantees, load_grantees
+from modelplane.control_plane.store.secret_store import StoredScope
 
 MAX_ENTRIES = 1_000
 

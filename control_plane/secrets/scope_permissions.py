@@ -6,9 +6,9 @@ As with endpoints, what a principal may not see does not exist for it. Before: `
 
 from collections.abc import Mapping
 
-from control_plane.errors import NotFound, PermissionDenied
-from control_plane.principal import Permission, Principal
-from control_plane.store.secret_store import StoredScope
+from modelplane.control_plane.errors import NotFound, PermissionDenied
+from modelplane.control_plane.principal import Permission, Principal
+from modelplane.control_plane.store.secret_store import StoredScope
 
 
 def permission_of(principal: Principal, acl: Mapping[str, Permission]) -> Permission:

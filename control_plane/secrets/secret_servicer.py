@@ -6,10 +6,10 @@ import grpc
 from modelserving.v1 import secret_service_pb2 as pb
 from modelserving.v1.secret_service_pb2_grpc import SecretServiceServicer
 
-from control_plane.errors import InvalidParameter
-from control_plane.identity.authentication import current_principal
-from control_plane.secrets.scope_acls import AclEntry, ScopeAcls
-from control_plane.secrets.secrets import Secrets
+from modelplane.control_plane.errors import InvalidParameter
+from modelplane.control_plane.identity.authentication import current_principal
+from modelplane.control_plane.secrets.scope_acls import AclEntry, ScopeAcls
+from modelplane.control_plane.secrets.secrets import Secrets
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 

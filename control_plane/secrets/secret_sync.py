@@ -14,20 +14,20 @@ from collections.abc import Collection, Iterable, Mapping
 
 from modelserving.v1.endpoint_pb2 import EndpointConfig
 
-from adapters.telemetry import log_fields
-from control_plane.clock import Clock
-from control_plane.errors import AlreadyExists, InvalidParameter, StoreUnavailable
-from control_plane.principal import Principal
-from control_plane.secrets.credentials import find_references
-from control_plane.secrets.encryption import Sealer
-from control_plane.secrets.scope_permissions import permission_of
-from control_plane.secrets.secret_stores.store import SecretStore, StoreAway
-from control_plane.secrets.secret_users import require_unused, revise_users
-from control_plane.secrets.secrets import MAX_VALUE_BYTES
-from control_plane.store import secret_store
-from control_plane.store.database import Database
-from control_plane.store.sealed_store import secret_place
-from control_plane.store.secret_store import OWN_BACKEND, SecretName
+from modelplane.adapters.telemetry import log_fields
+from modelplane.control_plane.clock import Clock
+from modelplane.control_plane.errors import AlreadyExists, InvalidParameter, StoreUnavailable
+from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.secrets.credentials import find_references
+from modelplane.control_plane.secrets.encryption import Sealer
+from modelplane.control_plane.secrets.scope_permissions import permission_of
+from modelplane.control_plane.secrets.secret_stores.store import SecretStore, StoreAway
+from modelplane.control_plane.secrets.secret_users import require_unused, revise_users
+from modelplane.control_plane.secrets.secrets import MAX_VALUE_BYTES
+from modelplane.control_plane.store import secret_store
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.sealed_store import secret_place
+from modelplane.control_plane.store.secret_store import OWN_BACKEND, SecretName
 
 _log = logging.getLogger(__name__)
 

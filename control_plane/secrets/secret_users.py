@@ -3,12 +3,12 @@
 Before: `secrets`, `secret_sync`. After: `credentials`, `store.endpoint_store`.
 """
 
-from control_plane.errors import InvalidParameter
-from control_plane.secrets.credentials import find_references, reference_to
-from control_plane.store import endpoint_store
-from control_plane.store.database import Transaction
-from control_plane.store.endpoint_store import StoredEndpoint
-from control_plane.store.tables import EventKind
+from modelplane.control_plane.errors import InvalidParameter
+from modelplane.control_plane.secrets.credentials import find_references, reference_to
+from modelplane.control_plane.store import endpoint_store
+from modelplane.control_plane.store.database import Transaction
+from modelplane.control_plane.store.endpoint_store import StoredEndpoint
+from modelplane.control_plane.store.tables import EventKind
 
 
 async def revise_users(transaction: Transaction, scope: str, key: str | None) -> int | None:

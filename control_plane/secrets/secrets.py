@@ -10,24 +10,24 @@ from collections.abc import Mapping
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from control_plane.clock import Clock
-from control_plane.endpoints.endpoints import Rollout
-from control_plane.errors import (
+from modelplane.control_plane.clock import Clock
+from modelplane.control_plane.endpoints.endpoints import Rollout
+from modelplane.control_plane.errors import (
     InvalidParameter,
     LimitExceeded,
     NotFound,
     PermissionDenied,
     StoreUnavailable,
 )
-from control_plane.principal import USERS, USERS_ID, Permission, Principal
-from control_plane.secrets.encryption import Sealer
-from control_plane.secrets.scope_permissions import permission_of, require_permission
-from control_plane.secrets.secret_stores.store import SecretStore, StoreAway
-from control_plane.secrets.secret_users import require_unused, revise_users
-from control_plane.store import secret_store
-from control_plane.store.database import Database, Transaction
-from control_plane.store.sealed_store import secret_place
-from control_plane.store.secret_store import (
+from modelplane.control_plane.principal import USERS, USERS_ID, Permission, Principal
+from modelplane.control_plane.secrets.encryption import Sealer
+from modelplane.control_plane.secrets.scope_permissions import permission_of, require_permission
+from modelplane.control_plane.secrets.secret_stores.store import SecretStore, StoreAway
+from modelplane.control_plane.secrets.secret_users import require_unused, revise_users
+from modelplane.control_plane.store import secret_store
+from modelplane.control_plane.store.database import Database, Transaction
+from modelplane.control_plane.store.sealed_store import secret_place
+from modelplane.control_plane.store.secret_store import (
     OWN_BACKEND,
     SecretName,
     StoredScope,

@@ -17,13 +17,13 @@ from modelserving.snapshot.v1.snapshot_pb2 import (
 from modelserving.v1.endpoint_pb2 import EndpointConfig
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from control_plane.principal import ADMINS_ID
-from control_plane.secrets.credentials import CredentialResolver
-from control_plane.store.endpoint_store import StoredEndpoint, load_endpoints
-from control_plane.store.issuer_store import load_issuers
-from control_plane.store.principal_store import StoredPrincipal, load_principals
-from control_plane.store.tables import EventKind, Phase, PrincipalKind
-from control_plane.store.token_store import StoredToken, load_tokens
+from modelplane.control_plane.principal import ADMINS_ID
+from modelplane.control_plane.secrets.credentials import CredentialResolver
+from modelplane.control_plane.store.endpoint_store import StoredEndpoint, load_endpoints
+from modelplane.control_plane.store.issuer_store import load_issuers
+from modelplane.control_plane.store.principal_store import StoredPrincipal, load_principals
+from modelplane.control_plane.store.tables import EventKind, Phase, PrincipalKind
+from modelplane.control_plane.store.token_store import StoredToken, load_tokens
 
 Resource: TypeAlias = EndpointResource | PrincipalResource | TokenResource | IssuerResource
 

@@ -13,10 +13,10 @@ from modelserving.snapshot.v1.snapshot_pb2 import IssuerResource
 from modelserving.snapshot.v1.snapshot_service_pb2 import ConfigDelta, SnapshotChunk
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from control_plane.snapshots.builder import Resource, ResourceBuilder
-from control_plane.store.database import Database
-from control_plane.store.event_store import Event, Head, read_events, read_head
-from control_plane.store.tables import EventKind
+from modelplane.control_plane.snapshots.builder import Resource, ResourceBuilder
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.event_store import Event, Head, read_events, read_head
+from modelplane.control_plane.store.tables import EventKind
 
 # A part of a full snapshot holds at most this many resources, and this many bytes unless a single
 # one has more: far below gRPC's message limit.

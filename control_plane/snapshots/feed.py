@@ -6,12 +6,12 @@ Before: `store.database` (commits), `store.notifications` (hints). After: `snaps
 import asyncio
 import logging
 
-from adapters.telemetry import log_fields
-from control_plane.clock import wait_for
-from control_plane.errors import StoreUnavailable
-from control_plane.snapshots.cache import SnapshotCache
-from control_plane.store.database import Database
-from control_plane.store.event_store import compact
+from modelplane.adapters.telemetry import log_fields
+from modelplane.control_plane.clock import wait_for
+from modelplane.control_plane.errors import StoreUnavailable
+from modelplane.control_plane.snapshots.cache import SnapshotCache
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.event_store import compact
 
 _log = logging.getLogger(__name__)
 

@@ -6,14 +6,14 @@ SQLite has one replica, so there is nobody to tell. Before: `watchers`. After: `
 import asyncio
 import logging
 
-from adapters.telemetry import log_fields
-from control_plane.clock import wait_for
-from control_plane.errors import StoreUnavailable
-from control_plane.snapshots.cache import SnapshotCache
-from control_plane.snapshots.watchers import Watchers
-from control_plane.store import replica_store
-from control_plane.store.database import Database
-from control_plane.store.replica_store import WorkerProgress
+from modelplane.adapters.telemetry import log_fields
+from modelplane.control_plane.clock import wait_for
+from modelplane.control_plane.errors import StoreUnavailable
+from modelplane.control_plane.snapshots.cache import SnapshotCache
+from modelplane.control_plane.snapshots.watchers import Watchers
+from modelplane.control_plane.store import replica_store
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.replica_store import WorkerProgress
 
 _log = logging.getLogger(__name__)
 

@@ -13,15 +13,15 @@ from typing import Protocol
 
 from modelserving.snapshot.v1.snapshot_service_pb2 import Nack
 
-from adapters.telemetry import log_fields
-from control_plane.clock import Clock, Signal, wait_for
-from control_plane.errors import StoreUnavailable
-from control_plane.snapshots.watchers import Watchers
-from control_plane.store import rollout_store
-from control_plane.store.database import Database
-from control_plane.store.replica_store import WorkerProgress
-from control_plane.store.rollout_store import RolloutState
-from control_plane.store.tables import Phase
+from modelplane.adapters.telemetry import log_fields
+from modelplane.control_plane.clock import Clock, Signal, wait_for
+from modelplane.control_plane.errors import StoreUnavailable
+from modelplane.control_plane.snapshots.watchers import Watchers
+from modelplane.control_plane.store import rollout_store
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.replica_store import WorkerProgress
+from modelplane.control_plane.store.rollout_store import RolloutState
+from modelplane.control_plane.store.tables import Phase
 
 _log = logging.getLogger(__name__)
 

@@ -20,11 +20,11 @@ from modelserving.snapshot.v1.snapshot_service_pb2 import (
     WatchConfigResponse,
 )
 
-from adapters.telemetry import log_fields
-from control_plane.clock import wait_for
-from control_plane.errors import StoreUnavailable
-from control_plane.snapshots.cache import SnapshotCache
-from control_plane.snapshots.watchers import Watcher, Watchers
+from modelplane.adapters.telemetry import log_fields
+from modelplane.control_plane.clock import wait_for
+from modelplane.control_plane.errors import StoreUnavailable
+from modelplane.control_plane.snapshots.cache import SnapshotCache
+from modelplane.control_plane.snapshots.watchers import Watcher, Watchers
 
 _log = logging.getLogger(__name__)
 

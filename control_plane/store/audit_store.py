@@ -11,8 +11,8 @@ import orjson
 from sqlmodel import col, delete, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from control_plane.store.database import Transaction
-from control_plane.store.tables import AuditEventRow
+from modelplane.control_plane.store.database import Transaction
+from modelplane.control_plane.store.tables import AuditEventRow
 
 OK = "OK"
 # Stands for every outcome but OK.

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from control_plane.store.database import Transaction
-from control_plane.store.tables import ClientSecretRow
+from modelplane.control_plane.store.database import Transaction
+from modelplane.control_plane.store.tables import ClientSecretRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from control_plane.errors import StoreUnavailable
-from control_plane.store.tables import EventKind, EventRow, RevisionRow
+from modelplane.control_plane.errors import StoreUnavailable
+from modelplane.control_plane.store.tables import EventKind, EventRow, RevisionRow
 
 # PostgreSQL channel on which a commit hints at new events.
 CHANNEL = "modelplane_events"

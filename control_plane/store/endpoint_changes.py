@@ -17,12 +17,12 @@ from modelserving.v1.endpoint_pb2 import (
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, delete, update
 
-from control_plane.errors import AlreadyExists
-from control_plane.principal import Level
-from control_plane.store import codec
-from control_plane.store.database import Transaction
-from control_plane.store.endpoint_store import EndpointRecord
-from control_plane.store.tables import (
+from modelplane.control_plane.errors import AlreadyExists
+from modelplane.control_plane.principal import Level
+from modelplane.control_plane.store import codec
+from modelplane.control_plane.store.database import Transaction
+from modelplane.control_plane.store.endpoint_store import EndpointRecord
+from modelplane.control_plane.store.tables import (
     CredentialRow,
     EndpointConfigRow,
     EndpointRow,

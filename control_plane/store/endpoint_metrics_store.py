@@ -11,8 +11,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from control_plane.store.database import Transaction
-from control_plane.store.tables import EndpointMetricsRow, EndpointRow
+from modelplane.control_plane.store.database import Transaction
+from modelplane.control_plane.store.tables import EndpointMetricsRow, EndpointRow
 
 _BATCH = 500
 

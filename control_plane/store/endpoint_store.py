@@ -19,10 +19,10 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import Select
 
-from control_plane.principal import Level
-from control_plane.store import codec
-from control_plane.store.database import is_storable
-from control_plane.store.tables import (
+from modelplane.control_plane.principal import Level
+from modelplane.control_plane.store import codec
+from modelplane.control_plane.store.database import is_storable
+from modelplane.control_plane.store.tables import (
     EndpointConfigRow,
     EndpointRow,
     LastUpdate,

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from control_plane.store.database import Transaction
-from control_plane.store.tables import EventKind, EventRow, RevisionRow
+from modelplane.control_plane.store.database import Transaction
+from modelplane.control_plane.store.tables import EventKind, EventRow, RevisionRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Mapped
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from control_plane.store.database import is_storable
-from control_plane.store.tables import GroupRow, PrincipalRow
+from modelplane.control_plane.store.database import is_storable
+from modelplane.control_plane.store.tables import GroupRow, PrincipalRow
 
 # Drivers limit the number of parameters of a statement.
 _AT_A_TIME = 500

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from control_plane.errors import AlreadyExists
-from control_plane.principal import USERS_ID
-from control_plane.store.database import Transaction, is_storable
-from control_plane.store.principal_store import Attribute, Page, equals
-from control_plane.store.tables import (
+from modelplane.control_plane.errors import AlreadyExists
+from modelplane.control_plane.principal import USERS_ID
+from modelplane.control_plane.store.database import Transaction, is_storable
+from modelplane.control_plane.store.principal_store import Attribute, Page, equals
+from modelplane.control_plane.store.tables import (
     EventKind,
     GroupMemberRow,
     GroupRow,

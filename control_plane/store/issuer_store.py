@@ -10,11 +10,11 @@ from modelserving.snapshot.v1.snapshot_pb2 import IssuerResource, VerificationKe
 from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from adapters.jwt.keys import EDDSA
-from control_plane.store.codec import decode, decode_all, encode, encode_all
-from control_plane.store.database import Transaction
-from control_plane.store.event_store import read_head
-from control_plane.store.tables import EventKind, IssuerRow, SigningKeyRow
+from modelplane.adapters.jwt.keys import EDDSA
+from modelplane.control_plane.store.codec import decode, decode_all, encode, encode_all
+from modelplane.control_plane.store.database import Transaction
+from modelplane.control_plane.store.event_store import read_head
+from modelplane.control_plane.store.tables import EventKind, IssuerRow, SigningKeyRow
 
 # Claim that names the principal in the deployment's own tokens.
 SUBJECT = "sub"

@@ -6,7 +6,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
 
-from control_plane.store.database import Database
+from modelplane.control_plane.store.database import Database
 
 # Any number will do, as long as no other program locks it in the same database.
 _ADVISORY_LOCK = 0x6D6F64656C

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 
 import asyncpg
 
-from adapters.telemetry import log_fields
-from control_plane.store.database import CHANNEL
+from modelplane.adapters.telemetry import log_fields
+from modelplane.control_plane.store.database import CHANNEL
 
 _log = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ from sqlalchemy.orm import Mapped
 from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from control_plane.errors import AlreadyExists
-from control_plane.principal import ADMINS, ADMINS_ID, USERS, USERS_ID, Principal
-from control_plane.store.database import Transaction, is_storable
-from control_plane.store.tables import (
+from modelplane.control_plane.errors import AlreadyExists
+from modelplane.control_plane.principal import ADMINS, ADMINS_ID, USERS, USERS_ID, Principal
+from modelplane.control_plane.store.database import Transaction, is_storable
+from modelplane.control_plane.store.tables import (
     AccessTokenRow,
     EventKind,
     GroupMemberRow,

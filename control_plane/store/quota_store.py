@@ -11,8 +11,8 @@ from sqlalchemy import bindparam, func
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col, delete, select, update
 
-from control_plane.store.database import Transaction
-from control_plane.store.tables import QuotaRow
+from modelplane.control_plane.store.database import Transaction
+from modelplane.control_plane.store.tables import QuotaRow
 
 _NOW_MS = func.floor(func.extract("epoch", func.clock_timestamp()) * 1000)
 # Drivers limit the number of parameters of a statement.

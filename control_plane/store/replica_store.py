@@ -7,8 +7,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from control_plane.store.database import Transaction
-from control_plane.store.tables import ReplicaRow
+from modelplane.control_plane.store.database import Transaction
+from modelplane.control_plane.store.tables import ReplicaRow
 
 # The database's clock, so that replicas whose clocks disagree still see each other alive.
 _NOW_MS = func.floor(func.extract("epoch", func.clock_timestamp()) * 1000)

@@ -10,8 +10,8 @@ from sqlalchemy import ColumnElement, CursorResult
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from control_plane.store.database import Transaction
-from control_plane.store.tables import (
+from modelplane.control_plane.store.database import Transaction
+from modelplane.control_plane.store.tables import (
     EndpointConfigRow,
     EndpointRow,
     EventKind,

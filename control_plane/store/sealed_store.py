@@ -12,9 +12,9 @@ from sqlalchemy import and_, select, tuple_, update
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from control_plane.store.database import Database, Transaction
-from control_plane.store.issuer_store import signing_key_place
-from control_plane.store.tables import CredentialRow, SecretRow, SigningKeyRow
+from modelplane.control_plane.store.database import Database, Transaction
+from modelplane.control_plane.store.issuer_store import signing_key_place
+from modelplane.control_plane.store.tables import CredentialRow, SecretRow, SigningKeyRow
 
 # Primary key of a row.
 _Key = tuple[str | int, ...]

@@ -11,11 +11,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from control_plane.errors import AlreadyExists
-from control_plane.principal import Permission
-from control_plane.store.codec import decode_levels, encode_levels
-from control_plane.store.database import Transaction, is_storable
-from control_plane.store.tables import (
+from modelplane.control_plane.errors import AlreadyExists
+from modelplane.control_plane.principal import Permission
+from modelplane.control_plane.store.codec import decode_levels, encode_levels
+from modelplane.control_plane.store.database import Transaction, is_storable
+from modelplane.control_plane.store.tables import (
     CredentialRow,
     EndpointRow,
     SecretRow,

@@ -10,11 +10,11 @@ from sqlalchemy import or_
 from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from adapters.rpc.authorization import digest
-from control_plane.clock import Clock
-from control_plane.store.database import Database, Transaction
-from control_plane.store.principal_store import ensure_admin
-from control_plane.store.tables import AccessTokenRow, EventKind
+from modelplane.adapters.rpc.authorization import digest
+from modelplane.control_plane.clock import Clock
+from modelplane.control_plane.store.database import Database, Transaction
+from modelplane.control_plane.store.principal_store import ensure_admin
+from modelplane.control_plane.store.tables import AccessTokenRow, EventKind
 
 # The token that the deployment's settings give.
 ADMIN_TOKEN_ID = "admin"  # noqa: S105 - an identifier

@@ -13,9 +13,9 @@ from sqlalchemy import ColumnElement, case, func
 from sqlmodel import and_, col, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from control_plane.store import codec
-from control_plane.store.tables import EndpointConfigRow, EndpointRow, Outcome
-from control_plane.store.usage_tables import UsageOriginRow, UsageRow, UsageState
+from modelplane.control_plane.store import codec
+from modelplane.control_plane.store.tables import EndpointConfigRow, EndpointRow, Outcome
+from modelplane.control_plane.store.usage_tables import UsageOriginRow, UsageRow, UsageState
 
 _HOUR_MS = 3_600_000
 _DAY_MS = 86_400_000

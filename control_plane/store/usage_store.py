@@ -11,9 +11,9 @@ from sqlalchemy import ColumnClause, CursorResult, Dialect, bindparam, func, lit
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col, delete, or_, select, update
 
-from control_plane.store.database import Transaction
-from control_plane.store.tables import EndpointRow
-from control_plane.store.usage_tables import (
+from modelplane.control_plane.store.database import Transaction
+from modelplane.control_plane.store.tables import EndpointRow
+from modelplane.control_plane.store.usage_tables import (
     UsageJournalRow,
     UsageOriginRow,
     UsageRow,

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from control_plane.endpoints.endpoint_lookup import find_endpoint
-from control_plane.errors import InvalidParameter
-from control_plane.permissions import require_admin
-from control_plane.principal import Level, Principal
-from control_plane.store.database import Database, is_storable
-from control_plane.store.usage_queries import (
+from modelplane.control_plane.endpoints.endpoint_lookup import find_endpoint
+from modelplane.control_plane.errors import InvalidParameter
+from modelplane.control_plane.permissions import require_admin
+from modelplane.control_plane.principal import Level, Principal
+from modelplane.control_plane.store.database import Database, is_storable
+from modelplane.control_plane.store.usage_queries import (
     DIMENSIONS,
     Query,
     ServedVersion,

@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from modelserving.snapshot.v1.usage_service_pb2 import UsageEntry
 
-from adapters.telemetry import log_fields
-from control_plane.clock import Clock
-from control_plane.errors import StoreUnavailable
-from control_plane.store.database import Database
-from control_plane.store.usage_store import (
+from modelplane.adapters.telemetry import log_fields
+from modelplane.control_plane.clock import Clock
+from modelplane.control_plane.errors import StoreUnavailable
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.usage_store import (
     close_lost,
     delete_origins_before,
     delete_rows_before,
@@ -22,7 +22,7 @@ from control_plane.store.usage_store import (
     note_journal,
     put_rows,
 )
-from control_plane.usage.usage_rows import build_rows
+from modelplane.control_plane.usage.usage_rows import build_rows
 
 _log = logging.getLogger(__name__)
 KEY_BYTES = 16

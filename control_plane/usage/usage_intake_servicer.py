@@ -7,8 +7,8 @@ import grpc
 from modelserving.snapshot.v1 import usage_service_pb2_grpc
 from modelserving.snapshot.v1.usage_service_pb2 import RecordUsageRequest, RecordUsageResponse
 
-from control_plane.errors import StoreUnavailable
-from control_plane.usage.usage_intake import JOURNAL_ID_BYTES, UsageIntake
+from modelplane.control_plane.errors import StoreUnavailable
+from modelplane.control_plane.usage.usage_intake import JOURNAL_ID_BYTES, UsageIntake
 
 _Context = grpc.aio.ServicerContext[RecordUsageRequest, RecordUsageResponse]
 

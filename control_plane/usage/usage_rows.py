@@ -12,8 +12,8 @@ from uuid import NAMESPACE_OID, uuid5
 import orjson
 from modelserving.snapshot.v1.usage_service_pb2 import UsageAttempt, UsageEntry, UsageOutcome
 
-from control_plane.store.usage_store import UsageValues
-from control_plane.store.usage_tables import UsageState
+from modelplane.control_plane.store.usage_store import UsageValues
+from modelplane.control_plane.store.usage_tables import UsageState
 
 _ORIGIN_BYTES = 16
 _DAY_MS = 86_400_000

@@ -7,12 +7,12 @@ from google.api.httpbody_pb2 import HttpBody
 from modelserving.v1 import usage_service_pb2 as pb
 from modelserving.v1.usage_service_pb2_grpc import UsageServiceServicer
 
-from adapters.rpc.metadata import as_mapping
-from control_plane.errors import InvalidParameter
-from control_plane.identity.authentication import current_principal
-from control_plane.store.usage_queries import UsageFilter
-from control_plane.usage.usage import MAX_RESULTS, Usage
-from control_plane.usage.usage_views import (
+from modelplane.adapters.rpc.metadata import as_mapping
+from modelplane.control_plane.errors import InvalidParameter
+from modelplane.control_plane.identity.authentication import current_principal
+from modelplane.control_plane.store.usage_queries import UsageFilter
+from modelplane.control_plane.usage.usage import MAX_RESULTS, Usage
+from modelplane.control_plane.usage.usage_views import (
     Table,
     build_rows,
     build_served_entities,

@@ -13,9 +13,9 @@ from typing import Any
 import orjson
 from modelserving.v1.endpoint_pb2 import ServedEntity
 
-from control_plane.store.usage_queries import Query, ServedVersion
-from control_plane.usage.usage import Total
-from control_plane.usage.usage_rows import served_entity_id
+from modelplane.control_plane.store.usage_queries import Query, ServedVersion
+from modelplane.control_plane.usage.usage import Total
+from modelplane.control_plane.usage.usage_rows import served_entity_id
 
 _TIMES = frozenset({"request_time", "change_time", "endpoint_delete_time", "day", "hour"})
 # The deployment is one account with one workspace.

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import grpc
 from google.protobuf.message import DecodeError
 
-from adapters.rpc.framing import (
+from modelplane.adapters.rpc.framing import (
     ENCODINGS,
     IDENTITY,
     FrameError,
@@ -23,19 +23,19 @@ from adapters.rpc.framing import (
     encode_status_message,
     parse_timeout,
 )
-from adapters.rpc.metadata import Metadata
-from adapters.rpc.server import MAX_MESSAGE_BYTES
-from adapters.rpc.status import shorten
-from data_plane.errors import Refusal
-from data_plane.hosts.asgi_sender import Event, Headers, Receive, Send, Sender
-from data_plane.hosts.asgi_service import (
+from modelplane.adapters.rpc.metadata import Metadata
+from modelplane.adapters.rpc.server import MAX_MESSAGE_BYTES
+from modelplane.adapters.rpc.status import shorten
+from modelplane.data_plane.errors import Refusal
+from modelplane.data_plane.hosts.asgi_sender import Event, Headers, Receive, Send, Sender
+from modelplane.data_plane.hosts.asgi_service import (
     AsgiService,
     CallerGone,
     HeaderMetadata,
     encode_headers,
     receive_part,
 )
-from data_plane.hosts.host import Rpc, make_call, refusal_trailers, refuse, request_id_of
+from modelplane.data_plane.hosts.host import Rpc, make_call, refusal_trailers, refuse, request_id_of
 
 Unary: TypeAlias = Callable[[bytes], bytes]
 

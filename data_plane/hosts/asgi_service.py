@@ -6,11 +6,11 @@ Used by `asgi_host.py` for gRPC calls and by `rest_host.py` for requests of the 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar, overload
 
-from adapters.rpc.metadata import Metadata
-from data_plane.errors import WorkerNotReady
-from data_plane.hosts.asgi_sender import Headers, Receive, Sender
-from data_plane.hosts.departures import Lookout
-from data_plane.hosts.host import Call, Reply, Service
+from modelplane.adapters.rpc.metadata import Metadata
+from modelplane.data_plane.errors import WorkerNotReady
+from modelplane.data_plane.hosts.asgi_sender import Headers, Receive, Sender
+from modelplane.data_plane.hosts.departures import Lookout
+from modelplane.data_plane.hosts.host import Call, Reply, Service
 
 _Default = TypeVar("_Default")
 

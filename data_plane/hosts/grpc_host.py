@@ -12,10 +12,10 @@ from typing import Any, NoReturn, TypeAlias
 import grpc
 from google.protobuf.message import DecodeError
 
-from adapters.rpc.metadata import Metadata, as_mapping
-from adapters.rpc.status import shorten
-from data_plane.errors import Refusal
-from data_plane.hosts.host import (
+from modelplane.adapters.rpc.metadata import Metadata, as_mapping
+from modelplane.adapters.rpc.status import shorten
+from modelplane.data_plane.errors import Refusal
+from modelplane.data_plane.hosts.host import (
     Rpc,
     Service,
     make_call,

@@ -7,9 +7,9 @@ protocol allows (https://github.com/grpc/grpc/blob/master/doc/health-checking.md
 import grpc
 from grpc_health.v1 import health_pb2
 
-from data_plane.hosts.asgi_host import Ended, Unary
-from data_plane.hosts.health_servicer import KNOWN_SERVICES, status_of
-from data_plane.snapshots.readiness import Readiness
+from modelplane.data_plane.hosts.asgi_host import Ended, Unary
+from modelplane.data_plane.hosts.health_servicer import KNOWN_SERVICES, status_of
+from modelplane.data_plane.snapshots.readiness import Readiness
 
 CHECK = "/grpc.health.v1.Health/Check"
 

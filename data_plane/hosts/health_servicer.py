@@ -7,8 +7,8 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from data_plane.hosts import http_body, typed_rpcs
-from data_plane.snapshots.readiness import TICK_SECONDS, Readiness
+from modelplane.data_plane.hosts import http_body, typed_rpcs
+from modelplane.data_plane.snapshots.readiness import TICK_SECONDS, Readiness
 
 _STATUS = health_pb2.HealthCheckResponse.ServingStatus
 KNOWN_SERVICES = ("", http_body.SERVICE_NAME, typed_rpcs.SERVICE_NAME)

@@ -16,12 +16,12 @@ from enum import StrEnum
 from typing import Protocol
 from uuid import uuid4
 
-from adapters.providers.types import JsonObject
-from adapters.rpc.metadata import REQUEST_ID, Metadata
-from adapters.rpc.status import trailing_metadata
-from adapters.rpc.varint import encode_varint
-from adapters.telemetry import log_fields
-from data_plane.errors import STATUS_TABLE, Refusal, refusal_of
+from modelplane.adapters.providers.types import JsonObject
+from modelplane.adapters.rpc.metadata import REQUEST_ID, Metadata
+from modelplane.adapters.rpc.status import trailing_metadata
+from modelplane.adapters.rpc.varint import encode_varint
+from modelplane.adapters.telemetry import log_fields
+from modelplane.data_plane.errors import STATUS_TABLE, Refusal, refusal_of
 
 _log = logging.getLogger(__name__)
 

@@ -8,11 +8,11 @@ from functools import lru_cache, partial
 import orjson
 from modelserving.v1 import inference_service_pb2 as pb
 
-from adapters.providers.types import JsonObject
-from adapters.rpc.metadata import Metadata
-from data_plane.errors import Refusal
-from data_plane.hosts.host import Method, Outlet, Request, Rpc, encode_field
-from data_plane.upstreams.streaming import encode_error_line
+from modelplane.adapters.providers.types import JsonObject
+from modelplane.adapters.rpc.metadata import Metadata
+from modelplane.data_plane.errors import Refusal
+from modelplane.data_plane.hosts.host import Method, Outlet, Request, Rpc, encode_field
+from modelplane.data_plane.upstreams.streaming import encode_error_line
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["InferenceService"].full_name
 

@@ -12,20 +12,20 @@ from collections.abc import Mapping
 
 import orjson
 
-from adapters.providers.types import JsonObject
-from adapters.rpc.metadata import ERROR_CODE, HTTP_STATUS, RETRY_AFTER, Metadata
-from adapters.rpc.status import shorten
-from data_plane.errors import MalformedRequest, Refusal
-from data_plane.hosts.asgi_sender import Event, Headers, Receive, Send, Sender
-from data_plane.hosts.asgi_service import (
+from modelplane.adapters.providers.types import JsonObject
+from modelplane.adapters.rpc.metadata import ERROR_CODE, HTTP_STATUS, RETRY_AFTER, Metadata
+from modelplane.adapters.rpc.status import shorten
+from modelplane.data_plane.errors import MalformedRequest, Refusal
+from modelplane.data_plane.hosts.asgi_sender import Event, Headers, Receive, Send, Sender
+from modelplane.data_plane.hosts.asgi_service import (
     AsgiService,
     CallerGone,
     HeaderMetadata,
     encode_headers,
     receive_part,
 )
-from data_plane.hosts.host import Call, Method, refusal_trailers, refuse, request_id_of
-from data_plane.upstreams.streaming import encode_error_line
+from modelplane.data_plane.hosts.host import Call, Method, refusal_trailers, refuse, request_id_of
+from modelplane.data_plane.upstreams.streaming import encode_error_line
 
 # What the paths of its requests begin with.
 PREFIX = "/serving-endpoints/"

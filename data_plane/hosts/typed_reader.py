@@ -15,9 +15,16 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.struct_pb2 import Struct
 
-from adapters.providers.types import JsonObject
-from data_plane.hosts.host import encode_field
-from data_plane.hosts.typed_fields import EXTRA, ITEMS, Item, is_bare, json_key, map_value
+from modelplane.adapters.providers.types import JsonObject
+from modelplane.data_plane.hosts.host import encode_field
+from modelplane.data_plane.hosts.typed_fields import (
+    EXTRA,
+    ITEMS,
+    Item,
+    is_bare,
+    json_key,
+    map_value,
+)
 
 _MISMATCHES = (TypeError, ValueError, OverflowError, struct.error)
 _FLOAT_BYTES = 4

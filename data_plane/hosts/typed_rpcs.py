@@ -15,13 +15,13 @@ from modelserving.v1.chat_pb2 import ChatCompletion, ChatCompletionChunk, ChatRe
 from modelserving.v1.completion_pb2 import Completion, CompletionRequest
 from modelserving.v1.embedding_pb2 import EmbeddingList, EmbeddingRequest
 
-from adapters.providers.types import JsonObject
-from adapters.rpc.metadata import Metadata
-from data_plane.errors import MalformedRequest, Refusal
-from data_plane.hosts.host import Method, Outlet, Reply, Request, Rpc
-from data_plane.hosts.typed_reader import read
-from data_plane.hosts.typed_writer import write
-from data_plane.upstreams.streaming import split_events
+from modelplane.adapters.providers.types import JsonObject
+from modelplane.adapters.rpc.metadata import Metadata
+from modelplane.data_plane.errors import MalformedRequest, Refusal
+from modelplane.data_plane.hosts.host import Method, Outlet, Reply, Request, Rpc
+from modelplane.data_plane.hosts.typed_reader import read
+from modelplane.data_plane.hosts.typed_writer import write
+from modelplane.data_plane.upstreams.streaming import split_events
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["ModelService"].full_name
 

@@ -12,8 +12,8 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct, Value
 
-from adapters.providers.types import JsonObject
-from data_plane.hosts.typed_fields import (
+from modelplane.adapters.providers.types import JsonObject
+from modelplane.data_plane.hosts.typed_fields import (
     EXTRA,
     ITEMS,
     JSON_TEXT,

@@ -6,10 +6,10 @@
 from enum import Enum, auto
 from typing import Protocol
 
-from adapters.providers.types import Query, Usage
-from adapters.rpc.metadata import Metadata
-from data_plane.snapshots.callers import Principal
-from data_plane.snapshots.snapshot import Endpoint
+from modelplane.adapters.providers.types import Query, Usage
+from modelplane.adapters.rpc.metadata import Metadata
+from modelplane.data_plane.snapshots.callers import Principal
+from modelplane.data_plane.snapshots.snapshot import Endpoint
 
 
 class Ending(Enum):

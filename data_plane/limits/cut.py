@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import orjson
 
-from adapters.providers.types import JsonObject
+from modelplane.adapters.providers.types import JsonObject
 
 REASON = "token limit: the tokens of this minute are used up"
 _FRAME = ("id", "object", "created", "model", "system_fingerprint")

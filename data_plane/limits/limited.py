@@ -7,14 +7,18 @@ tokens.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from adapters.providers.types import Query, Usage
-from adapters.rpc.metadata import Metadata
-from data_plane.limits.admission import Ending
-from data_plane.limits.limits import Rule, Unit
-from data_plane.limits.quota import Counter
-from data_plane.limits.quota_contact import Contact
-from data_plane.limits.quota_leases import QuotaLeases
-from data_plane.limits.reservation import DEFAULT_OUTPUT_TOKENS, estimate_prompt, output_bound
+from modelplane.adapters.providers.types import Query, Usage
+from modelplane.adapters.rpc.metadata import Metadata
+from modelplane.data_plane.limits.admission import Ending
+from modelplane.data_plane.limits.limits import Rule, Unit
+from modelplane.data_plane.limits.quota import Counter
+from modelplane.data_plane.limits.quota_contact import Contact
+from modelplane.data_plane.limits.quota_leases import QuotaLeases
+from modelplane.data_plane.limits.reservation import (
+    DEFAULT_OUTPUT_TOKENS,
+    estimate_prompt,
+    output_bound,
+)
 
 # A stream that outgrows what was reserved takes more in steps, and early enough that the control
 # plane can be asked for a step.

@@ -7,17 +7,17 @@ The gate of `admission.py` for `invocation.py`. `limits.py` says which limits a 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from adapters.providers.types import Query
-from data_plane.errors import LimitExceeded
-from data_plane.limits.admission import Admission, Unlimited
-from data_plane.limits.limited import LimitedAdmission, rate_limit_headers
-from data_plane.limits.limits import Limits, Rule, Unit
-from data_plane.limits.quota import WINDOW_SECONDS, Counter, Verdict
-from data_plane.limits.quota_contact import Contact
-from data_plane.limits.quota_leases import QuotaLeases
-from data_plane.snapshots.callers import Principal
-from data_plane.snapshots.snapshot import Endpoint
-from data_plane.telemetry.metrics import QuotaMetrics
+from modelplane.adapters.providers.types import Query
+from modelplane.data_plane.errors import LimitExceeded
+from modelplane.data_plane.limits.admission import Admission, Unlimited
+from modelplane.data_plane.limits.limited import LimitedAdmission, rate_limit_headers
+from modelplane.data_plane.limits.limits import Limits, Rule, Unit
+from modelplane.data_plane.limits.quota import WINDOW_SECONDS, Counter, Verdict
+from modelplane.data_plane.limits.quota_contact import Contact
+from modelplane.data_plane.limits.quota_leases import QuotaLeases
+from modelplane.data_plane.snapshots.callers import Principal
+from modelplane.data_plane.snapshots.snapshot import Endpoint
+from modelplane.data_plane.telemetry.metrics import QuotaMetrics
 
 _UNLIMITED = Unlimited()
 _PLANS_FORGOTTEN_AT_ONCE = 4

@@ -10,7 +10,7 @@ from hashlib import sha256
 
 from modelserving.snapshot.v1.snapshot_pb2 import EndpointResource
 
-from data_plane.snapshots.callers import Principal
+from modelplane.data_plane.snapshots.callers import Principal
 
 _KEY_BYTES = 16
 

@@ -10,9 +10,9 @@ from math import ceil, inf
 
 from modelserving.snapshot.v1.quota_service_pb2 import LeaseQuotaResponse
 
-from adapters.telemetry import log_fields
-from data_plane.errors import LimitsUnavailable
-from data_plane.limits.quota import WINDOW_SECONDS, Counter, Verdict
+from modelplane.adapters.telemetry import log_fields
+from modelplane.data_plane.errors import LimitsUnavailable
+from modelplane.data_plane.limits.quota import WINDOW_SECONDS, Counter, Verdict
 
 _log = logging.getLogger(__name__)
 

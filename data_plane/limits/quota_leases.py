@@ -20,13 +20,13 @@ from modelserving.snapshot.v1.quota_service_pb2 import (
     QuotaGrant,
 )
 
-from data_plane.errors import LimitsUnavailable
-from data_plane.limits.limits import Rule
-from data_plane.limits.quota import Counter, Verdict, Waiter
-from data_plane.limits.quota_contact import Contact, Window
-from data_plane.limits.quota_source import LeaseFailed, QuotaSource
-from data_plane.snapshots.snapshot_watcher import Clocks
-from data_plane.telemetry.metrics import QuotaMetrics
+from modelplane.data_plane.errors import LimitsUnavailable
+from modelplane.data_plane.limits.limits import Rule
+from modelplane.data_plane.limits.quota import Counter, Verdict, Waiter
+from modelplane.data_plane.limits.quota_contact import Contact, Window
+from modelplane.data_plane.limits.quota_source import LeaseFailed, QuotaSource
+from modelplane.data_plane.snapshots.snapshot_watcher import Clocks
+from modelplane.data_plane.telemetry.metrics import QuotaMetrics
 
 _BATCH = 1_000
 _IDLE_SECONDS = 2.0

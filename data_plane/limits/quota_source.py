@@ -11,8 +11,8 @@ import grpc
 from modelserving.snapshot.v1.quota_service_pb2 import LeaseQuotaRequest, LeaseQuotaResponse
 from modelserving.snapshot.v1.quota_service_pb2_grpc import QuotaServiceStub
 
-from adapters.rpc.tls import TlsFiles, open_channel
-from data_plane.snapshots.snapshot_watcher import CHANNEL_OPTIONS
+from modelplane.adapters.rpc.tls import TlsFiles, open_channel
+from modelplane.data_plane.snapshots.snapshot_watcher import CHANNEL_OPTIONS
 
 if TYPE_CHECKING:
     from modelserving.snapshot.v1.quota_service_pb2_grpc import QuotaServiceAsyncStub

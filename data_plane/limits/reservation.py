@@ -3,7 +3,7 @@
 Used by `limiter.py`, which settles on the real usage afterwards.
 """
 
-from adapters.providers.types import JsonObject, Query
+from modelplane.adapters.providers.types import JsonObject, Query
 
 # An answer without a bound of its own is taken to be no longer than this; a stream that gets longer
 # takes more as it goes.

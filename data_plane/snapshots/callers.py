@@ -9,7 +9,7 @@ from sys import intern
 
 from modelserving.snapshot.v1 import snapshot_pb2, snapshot_service_pb2
 
-from adapters.jwt.verifier import Issuer, TokenVerifier, compile_issuer
+from modelplane.adapters.jwt.verifier import Issuer, TokenVerifier, compile_issuer
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,15 +14,15 @@ from sys import intern
 from modelserving.snapshot.v1 import snapshot_pb2, snapshot_service_pb2
 from modelserving.v1 import endpoint_pb2
 
-from adapters.providers.base import Adapter
-from adapters.providers.errors import ConfigRefused
-from adapters.providers.registry import build_adapter
-from adapters.providers.unavailable import UnavailableAdapter
-from adapters.rpc.metadata import CONFIG_VERSION, SERVED_MODEL, Metadata
-from data_plane.limits.limits import Limits, compile_limits
-from data_plane.snapshots.callers import Callers, CallersBuilder
-from data_plane.snapshots.policy import DEFAULT_POLICY, Policy, compile_policy
-from data_plane.snapshots.routing import Deck
+from modelplane.adapters.providers.base import Adapter
+from modelplane.adapters.providers.errors import ConfigRefused
+from modelplane.adapters.providers.registry import build_adapter
+from modelplane.adapters.providers.unavailable import UnavailableAdapter
+from modelplane.adapters.rpc.metadata import CONFIG_VERSION, SERVED_MODEL, Metadata
+from modelplane.data_plane.limits.limits import Limits, compile_limits
+from modelplane.data_plane.snapshots.callers import Callers, CallersBuilder
+from modelplane.data_plane.snapshots.policy import DEFAULT_POLICY, Policy, compile_policy
+from modelplane.data_plane.snapshots.routing import Deck
 
 CAN_QUERY = int(snapshot_pb2.PERMISSION_LEVEL_CAN_QUERY)
 

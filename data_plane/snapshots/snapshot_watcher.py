@@ -16,12 +16,12 @@ import grpc
 from modelserving.snapshot.v1 import snapshot_service_pb2 as pb
 from modelserving.snapshot.v1 import snapshot_service_pb2_grpc as pb_grpc
 
-from adapters.rpc.server import MAX_MESSAGE_BYTES
-from adapters.rpc.tls import TlsFiles, open_channel
-from adapters.telemetry import log_fields
-from data_plane.snapshots.readiness import Readiness
-from data_plane.snapshots.snapshot import SnapshotBuilder, Snapshots
-from data_plane.telemetry.metrics import ConfigMetrics
+from modelplane.adapters.rpc.server import MAX_MESSAGE_BYTES
+from modelplane.adapters.rpc.tls import TlsFiles, open_channel
+from modelplane.adapters.telemetry import log_fields
+from modelplane.data_plane.snapshots.readiness import Readiness
+from modelplane.data_plane.snapshots.snapshot import SnapshotBuilder, Snapshots
+from modelplane.data_plane.telemetry.metrics import ConfigMetrics
 
 _log = logging.getLogger(__name__)
 _Stream: TypeAlias = "grpc.aio.StreamStreamCall[pb.WatchConfigRequest, pb.WatchConfigResponse]"

@@ -13,11 +13,11 @@ from opentelemetry.metrics import Histogram, Meter
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
 from opentelemetry.util.types import AttributeValue
 
-from adapters.providers.registry import SEMANTIC_NAMES
-from adapters.providers.types import Task, Usage
-from data_plane.accounting import Attempt, Record
-from data_plane.errors import UpstreamResting
-from data_plane.snapshots.snapshot import ServedEntity
+from modelplane.adapters.providers.registry import SEMANTIC_NAMES
+from modelplane.adapters.providers.types import Task, Usage
+from modelplane.data_plane.accounting import Attempt, Record
+from modelplane.data_plane.errors import UpstreamResting
+from modelplane.data_plane.snapshots.snapshot import ServedEntity
 
 _OPERATIONS: Mapping[str, str] = {
     Task.CHAT: "chat",

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from modelserving.snapshot.v1.metrics_service_pb2 import EndpointCounts, EntityCounts
 
-from adapters.latency import BUCKETS, LATENCY_BOUNDS_MS
-from adapters.providers.types import Usage
+from modelplane.adapters.latency import BUCKETS, LATENCY_BOUNDS_MS
+from modelplane.adapters.providers.types import Usage
 
 
 @dataclass(slots=True)

@@ -13,10 +13,10 @@ import grpc
 from modelserving.snapshot.v1.metrics_service_pb2 import ReportMetricsRequest
 from modelserving.snapshot.v1.metrics_service_pb2_grpc import MetricsServiceStub
 
-from adapters.rpc.tls import TlsFiles, open_channel
-from adapters.telemetry import log_fields
-from data_plane.snapshots.snapshot_watcher import CHANNEL_OPTIONS
-from data_plane.telemetry.meters import Meters
+from modelplane.adapters.rpc.tls import TlsFiles, open_channel
+from modelplane.adapters.telemetry import log_fields
+from modelplane.data_plane.snapshots.snapshot_watcher import CHANNEL_OPTIONS
+from modelplane.data_plane.telemetry.meters import Meters
 
 _log = logging.getLogger(__name__)
 INTERVAL_SECONDS = 5.0

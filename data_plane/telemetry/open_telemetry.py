@@ -22,8 +22,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from data_plane.accounting import Record
-from data_plane.telemetry.gen_ai import CallMetrics, CallTracer, Times
+from modelplane.data_plane.accounting import Record
+from modelplane.data_plane.telemetry.gen_ai import CallMetrics, CallTracer, Times
 
 _EXPORT_SECONDS = 5
 _QUEUED_SPANS = 4096

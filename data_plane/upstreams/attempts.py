@@ -11,15 +11,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from math import ceil
 from random import Random
 
-from adapters.providers.errors import AdapterError, RateLimited, RequestRefused
-from adapters.telemetry import log_fields
-from data_plane.accounting import Attempt, Record
-from data_plane.errors import DeadlineExceeded, UpstreamResting
-from data_plane.hosts.host import Call
-from data_plane.snapshots.snapshot import Endpoint, ServedEntity
-from data_plane.telemetry.metrics import Metrics
-from data_plane.upstreams.circuit import Circuit, Circuits
-from data_plane.upstreams.relay import Exchange, Relay
+from modelplane.adapters.providers.errors import AdapterError, RateLimited, RequestRefused
+from modelplane.adapters.telemetry import log_fields
+from modelplane.data_plane.accounting import Attempt, Record
+from modelplane.data_plane.errors import DeadlineExceeded, UpstreamResting
+from modelplane.data_plane.hosts.host import Call
+from modelplane.data_plane.snapshots.snapshot import Endpoint, ServedEntity
+from modelplane.data_plane.telemetry.metrics import Metrics
+from modelplane.data_plane.upstreams.circuit import Circuit, Circuits
+from modelplane.data_plane.upstreams.relay import Exchange, Relay
 
 _log = logging.getLogger(__name__)
 _FIRST_BACKOFF_SECONDS = 0.1

@@ -5,10 +5,10 @@ Called by `invocation.py`; `routing.py` divides the traffic, `attempts.py` asks 
 
 from collections.abc import Mapping
 
-from adapters.rpc.metadata import ROUTING_KEY
-from data_plane.errors import ServedEntityNotFound
-from data_plane.snapshots.routing import pick_by_key
-from data_plane.snapshots.snapshot import Config, Endpoint, ServedEntity
+from modelplane.adapters.rpc.metadata import ROUTING_KEY
+from modelplane.data_plane.errors import ServedEntityNotFound
+from modelplane.data_plane.snapshots.routing import pick_by_key
+from modelplane.data_plane.snapshots.snapshot import Config, Endpoint, ServedEntity
 
 # As many as the mirrored API tries after the entity that was picked.
 _MAX_FALLBACKS = 2

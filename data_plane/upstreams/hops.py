@@ -9,9 +9,9 @@ whoever sends it can only get its own call refused.
 import re
 from collections.abc import Mapping
 
-from adapters.providers.types import HttpRequest, Plan
-from adapters.rpc.metadata import HOPS
-from data_plane.errors import TooManyHops
+from modelplane.adapters.providers.types import HttpRequest, Plan
+from modelplane.adapters.rpc.metadata import HOPS
+from modelplane.data_plane.errors import TooManyHops
 
 # A team's gateway before a company's before another region's is meant; longer chains are mistakes.
 MAX_HOPS = 3

@@ -11,22 +11,29 @@ from dataclasses import dataclass
 from math import inf
 from urllib.parse import urlsplit
 
-from adapters.providers.errors import AdapterError, MalformedAnswer
-from adapters.providers.http import HttpResponse
-from adapters.providers.types import HttpAnswer, JsonObject, Plan, Query, Task, parse_usage
-from adapters.rpc.metadata import ADAPTED_PARAMS, REQUEST_ID, Metadata
-from data_plane.accounting import Accountant, Record, attempt_headers
-from data_plane.errors import DeadlineExceeded, refusal_of
-from data_plane.hosts.host import Call, Reply
-from data_plane.limits.admission import Admission
-from data_plane.limits.cut import encode_cut
-from data_plane.query import wants_usage
-from data_plane.snapshots.snapshot import Endpoint, ServedEntity
-from data_plane.upstreams.deadlines import Deadline, Deadlines
-from data_plane.upstreams.hops import mark_hop
-from data_plane.upstreams.streaming import DONE, ChunkShaper, encode_answer
-from data_plane.upstreams.upstream import SUCCESS, Upstream
-from data_plane.usage.characters import answer_characters, estimate_tokens
+from modelplane.adapters.providers.errors import AdapterError, MalformedAnswer
+from modelplane.adapters.providers.http import HttpResponse
+from modelplane.adapters.providers.types import (
+    HttpAnswer,
+    JsonObject,
+    Plan,
+    Query,
+    Task,
+    parse_usage,
+)
+from modelplane.adapters.rpc.metadata import ADAPTED_PARAMS, REQUEST_ID, Metadata
+from modelplane.data_plane.accounting import Accountant, Record, attempt_headers
+from modelplane.data_plane.errors import DeadlineExceeded, refusal_of
+from modelplane.data_plane.hosts.host import Call, Reply
+from modelplane.data_plane.limits.admission import Admission
+from modelplane.data_plane.limits.cut import encode_cut
+from modelplane.data_plane.query import wants_usage
+from modelplane.data_plane.snapshots.snapshot import Endpoint, ServedEntity
+from modelplane.data_plane.upstreams.deadlines import Deadline, Deadlines
+from modelplane.data_plane.upstreams.hops import mark_hop
+from modelplane.data_plane.upstreams.streaming import DONE, ChunkShaper, encode_answer
+from modelplane.data_plane.upstreams.upstream import SUCCESS, Upstream
+from modelplane.data_plane.usage.characters import answer_characters, estimate_tokens
 
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream; charset=utf-8"

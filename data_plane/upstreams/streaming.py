@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 
 import orjson
 
-from adapters.providers.errors import MalformedAnswer
-from adapters.providers.types import JsonObject, Task, Usage, parse_usage
-from data_plane.usage.characters import answer_characters
+from modelplane.adapters.providers.errors import MalformedAnswer
+from modelplane.adapters.providers.types import JsonObject, Task, Usage, parse_usage
+from modelplane.data_plane.usage.characters import answer_characters
 
 DONE = b"data: [DONE]\n\n"
 _DONE_LINE = DONE.strip()

@@ -6,13 +6,13 @@ Called by `relay.py`; translation is the adapter's, HTTP is `adapters/providers/
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
-from adapters.providers.base import Adapter
-from adapters.providers.credentials import NO_CREDENTIAL, CredentialCache
-from adapters.providers.errors import AdapterError
-from adapters.providers.http import HttpResponse, HttpTransport
-from adapters.providers.images import fetch_images
-from adapters.providers.types import HttpAnswer, HttpRequest, Image, Plan, Query
-from data_plane.snapshots.snapshot import ServedEntity
+from modelplane.adapters.providers.base import Adapter
+from modelplane.adapters.providers.credentials import NO_CREDENTIAL, CredentialCache
+from modelplane.adapters.providers.errors import AdapterError
+from modelplane.adapters.providers.http import HttpResponse, HttpTransport
+from modelplane.adapters.providers.images import fetch_images
+from modelplane.adapters.providers.types import HttpAnswer, HttpRequest, Image, Plan, Query
+from modelplane.data_plane.snapshots.snapshot import ServedEntity
 
 SUCCESS = range(200, 300)
 # Requests that one query may have at a provider at a time.

@@ -3,7 +3,7 @@
 Used by `usage_ledger.py` for prompts, by `relay.py` and `streaming.py` for answers.
 """
 
-from adapters.providers.types import JsonObject
+from modelplane.adapters.providers.types import JsonObject
 
 _PROMPT_FIELDS = ("prompt", "input")
 

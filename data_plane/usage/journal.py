@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from adapters.telemetry import log_fields
-from data_plane.usage.journal_metrics import JournalMetrics
-from data_plane.usage.journal_room import keeps_room
-from data_plane.usage.journal_segment import INTENT_BYTES, KEY_BYTES, Segment
+from modelplane.adapters.telemetry import log_fields
+from modelplane.data_plane.usage.journal_metrics import JournalMetrics
+from modelplane.data_plane.usage.journal_room import keeps_room
+from modelplane.data_plane.usage.journal_segment import INTENT_BYTES, KEY_BYTES, Segment
 
 _log = logging.getLogger(__name__)
 ID_BYTES = 8

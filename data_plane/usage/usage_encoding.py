@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from modelserving.snapshot.v1.usage_service_pb2 import UsageAttempt, UsageEntry, UsageOutcome
 
-from adapters.rpc.varint import MORE, SEVEN_BITS, encode_varint
-from data_plane.accounting import Attempt, Record
-from data_plane.usage.usage_labels import NO_LABELS
+from modelplane.adapters.rpc.varint import MORE, SEVEN_BITS, encode_varint
+from modelplane.data_plane.accounting import Attempt, Record
+from modelplane.data_plane.usage.usage_labels import NO_LABELS
 
 _VARINT, _FIXED64, _BYTES = 0, 1, 2
 _MS = 1000.0

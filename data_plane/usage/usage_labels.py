@@ -6,8 +6,8 @@ Used by `invocation.py`, before `query.py` takes these fields out of the body.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from adapters.providers.types import JsonObject
-from data_plane.errors import InvalidParameter
+from modelplane.adapters.providers.types import JsonObject
+from modelplane.data_plane.errors import InvalidParameter
 
 MAX_PAIRS = 50
 MAX_KEY_CHARACTERS = 128

@@ -7,12 +7,17 @@ lost, and what was answered is known to have been.
 
 from collections.abc import Callable
 
-from adapters.providers.types import Query, Task, Usage
-from data_plane.accounting import OK, Record
-from data_plane.usage.characters import estimate_tokens, prompt_characters
-from data_plane.usage.journal import Journal
-from data_plane.usage.journal_segment import OUTCOME_BYTES
-from data_plane.usage.usage_encoding import Tokens, encode_intent, encode_origin, encode_outcome
+from modelplane.adapters.providers.types import Query, Task, Usage
+from modelplane.data_plane.accounting import OK, Record
+from modelplane.data_plane.usage.characters import estimate_tokens, prompt_characters
+from modelplane.data_plane.usage.journal import Journal
+from modelplane.data_plane.usage.journal_segment import OUTCOME_BYTES
+from modelplane.data_plane.usage.usage_encoding import (
+    Tokens,
+    encode_intent,
+    encode_origin,
+    encode_outcome,
+)
 
 # A provider's count beyond this is none.
 _MAX_COUNT = 1 << 40

@@ -22,13 +22,13 @@ from modelserving.snapshot.v1.usage_service_pb2 import (
     UsageOutcome,
 )
 
-from adapters.rpc.tls import TlsFiles, open_channel
-from adapters.rpc.varint import encode_varint
-from adapters.telemetry import log_fields
-from data_plane.snapshots.snapshot_watcher import CHANNEL_OPTIONS, Clocks
-from data_plane.usage.journal import DeadJournal, Journal, take_over
-from data_plane.usage.journal_metrics import JournalMetrics
-from data_plane.usage.journal_segment import Entry, Segment, SegmentReader
+from modelplane.adapters.rpc.tls import TlsFiles, open_channel
+from modelplane.adapters.rpc.varint import encode_varint
+from modelplane.adapters.telemetry import log_fields
+from modelplane.data_plane.snapshots.snapshot_watcher import CHANNEL_OPTIONS, Clocks
+from modelplane.data_plane.usage.journal import DeadJournal, Journal, take_over
+from modelplane.data_plane.usage.journal_metrics import JournalMetrics
+from modelplane.data_plane.usage.journal_segment import Entry, Segment, SegmentReader
 
 _log = logging.getLogger(__name__)
 INTERVAL_SECONDS = 1.0

@@ -6,7 +6,7 @@ Used by `config.py`; `routes.py` says which request goes to which group.
 import ipaddress
 from collections.abc import Sequence
 
-from deploy.envoy.options import Address
+from modelplane.deploy.envoy.options import Address
 
 CONTROL_PLANE = "control_plane"
 WORKERS = "workers"

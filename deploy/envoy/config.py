@@ -6,11 +6,17 @@ public port, `clusters.py` for what is behind it.
 
 import json
 
-from deploy.envoy.clusters import CONTROL_PLANE, WORKERS, Block, build_address, build_cluster
-from deploy.envoy.listener import build_listener
-from deploy.envoy.memory import build_memory
-from deploy.envoy.options import EnvoyOptions, Tls
-from deploy.envoy.public_tls import build_secret
+from modelplane.deploy.envoy.clusters import (
+    CONTROL_PLANE,
+    WORKERS,
+    Block,
+    build_address,
+    build_cluster,
+)
+from modelplane.deploy.envoy.listener import build_listener
+from modelplane.deploy.envoy.memory import build_memory
+from modelplane.deploy.envoy.options import EnvoyOptions, Tls
+from modelplane.deploy.envoy.public_tls import build_secret
 
 # Far above what one machine serves, and below what would exhaust its memory.
 _MAX_CONNECTIONS = 50_000

@@ -6,7 +6,7 @@ Used by `up/supervisor.py` and `worker/envoy_process.py`.
 import asyncio
 import contextlib
 
-from deploy.http_client import HttpClient
+from modelplane.deploy.http_client import HttpClient
 
 _POLL_SECONDS = 0.05
 

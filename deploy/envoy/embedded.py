@@ -13,10 +13,10 @@ from pathlib import Path
 
 from find_libpython import candidate_paths
 
-from deploy.envoy.clusters import Block
+from modelplane.deploy.envoy.clusters import Block
 
-_ALONE = "data_plane.embedded:app"
-_REPLICA = "data_plane.embedded:replica"
+_ALONE = "modelplane.data_plane.embedded:app"
+_REPLICA = "modelplane.data_plane.embedded:replica"
 _CALLS = r"/modelserving[.]v1[.](InferenceService|ModelService)/.*"
 # Queries that a worker takes as they are. The others are transcoded, and so are those that name
 # an endpoint with letters that need an escape, as no endpoint has them.

@@ -7,9 +7,9 @@ its shape, and the last one removes what only concerns gRPC. Used by `listener.p
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.envoy.clusters import CONTROL_PLANE, WORKERS, Block
-from deploy.envoy.descriptors import path_parameters, public_descriptors
-from deploy.envoy.embedded import build_drain_filter, build_worker_filter
+from modelplane.deploy.envoy.clusters import CONTROL_PLANE, WORKERS, Block
+from modelplane.deploy.envoy.descriptors import path_parameters, public_descriptors
+from modelplane.deploy.envoy.embedded import build_drain_filter, build_worker_filter
 
 _TRANSCODER = "envoy.filters.http.grpc_json_transcoder"
 _RESHAPE = "reshape"

@@ -3,13 +3,13 @@
 Used by `config.py`; neighbours: `filters.py`, `routes.py`, `local_replies.py`.
 """
 
-from adapters.rpc.metadata import HOPS
-from deploy.envoy.clusters import Block, build_address
-from deploy.envoy.filters import build_filters, remove, remove_all_but
-from deploy.envoy.local_replies import build_local_replies
-from deploy.envoy.options import EnvoyOptions
-from deploy.envoy.public_tls import build_public_tls
-from deploy.envoy.routes import build_route_config
+from modelplane.adapters.rpc.metadata import HOPS
+from modelplane.deploy.envoy.clusters import Block, build_address
+from modelplane.deploy.envoy.filters import build_filters, remove, remove_all_but
+from modelplane.deploy.envoy.local_replies import build_local_replies
+from modelplane.deploy.envoy.options import EnvoyOptions
+from modelplane.deploy.envoy.public_tls import build_public_tls
+from modelplane.deploy.envoy.routes import build_route_config
 
 # gRPC servers take 64 KiB of metadata (`adapters/rpc/server.py`), of which Envoy adds some.
 _MAX_HEADERS_KIB = 48

@@ -6,8 +6,8 @@ What the planes refuse is shaped by `reshape.lua`, which leaves these as they ar
 
 from dataclasses import dataclass, field
 
-from adapters.rpc.metadata import ERROR_CODE, HTTP_STATUS, REQUEST_ID, RETRY_AFTER
-from deploy.envoy.clusters import Block
+from modelplane.adapters.rpc.metadata import ERROR_CODE, HTTP_STATUS, REQUEST_ID, RETRY_AFTER
+from modelplane.deploy.envoy.clusters import Block
 
 _CEL = "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
 _RETRY_SOON = {RETRY_AFTER: "1"}

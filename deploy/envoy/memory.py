@@ -1,6 +1,6 @@
 """How an Envoy gives memory back that it does not use; used by `config.py` and `replica.py`."""
 
-from deploy.envoy.clusters import Block
+from modelplane.deploy.envoy.clusters import Block
 
 # A second: what a burst has taken is back within minutes, and steady load does not notice.
 _RELEASED_BYTES = 1024 * 1024

@@ -3,8 +3,8 @@
 import ssl
 from pathlib import Path
 
-from deploy.envoy.clusters import Block
-from deploy.envoy.options import Tls
+from modelplane.deploy.envoy.clusters import Block
+from modelplane.deploy.envoy.options import Tls
 
 _TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3"
 _SECRET = "public"  # noqa: S105 - its name

@@ -6,10 +6,10 @@ The Envoy in front transcodes, shapes errors and logs (`config.py`); what is in 
 
 import json
 
-from deploy.envoy.clusters import Block, build_address
-from deploy.envoy.embedded import build_drain_filter, build_replica_filter
-from deploy.envoy.memory import build_memory
-from deploy.envoy.options import Address
+from modelplane.deploy.envoy.clusters import Block, build_address
+from modelplane.deploy.envoy.embedded import build_drain_filter, build_replica_filter
+from modelplane.deploy.envoy.memory import build_memory
+from modelplane.deploy.envoy.options import Address
 
 _HTTP_CONNECTIONS = (
     "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3"

@@ -6,10 +6,10 @@ REST paths pass the transcoder, gRPC methods go as they are, and all else is a 4
 
 from collections.abc import Sequence
 
-from adapters.rpc.metadata import ORIGIN
-from deploy.envoy.clusters import CONTROL_PLANE, WORKERS, Block
-from deploy.envoy.embedded import QUERY_PATH
-from deploy.envoy.filters import HEADERS, REST_FILTERS, oauth_overrides, scim_overrides
+from modelplane.adapters.rpc.metadata import ORIGIN
+from modelplane.deploy.envoy.clusters import CONTROL_PLANE, WORKERS, Block
+from modelplane.deploy.envoy.embedded import QUERY_PATH
+from modelplane.deploy.envoy.filters import HEADERS, REST_FILTERS, oauth_overrides, scim_overrides
 
 _GRPC_CONTENT = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
 # Longer than the longest request timeout of a worker, which is the one that is meant to end a call.

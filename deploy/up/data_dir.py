@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deploy.certificates import CertificateDir
-from deploy.up.options import UpError
+from modelplane.deploy.certificates import CertificateDir
+from modelplane.deploy.up.options import UpError
 
 _OWNER_ONLY = 0o600
 

@@ -7,9 +7,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from deploy.envoy.options import Address
-from deploy.local_model import MODEL
-from deploy.up.plan import CONTROL_PLANE, ENVOY, LOCAL_MODEL, Plan
+from modelplane.deploy.envoy.options import Address
+from modelplane.deploy.local_model import MODEL
+from modelplane.deploy.up.plan import CONTROL_PLANE, ENVOY, LOCAL_MODEL, Plan
 
 
 def url(plan: Plan, public: Address) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deploy.envoy.options import Tls
+from modelplane.deploy.envoy.options import Tls
 
 
 class UpError(Exception):

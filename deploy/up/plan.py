@@ -4,22 +4,21 @@ Pure: `supervisor.py` starts what this module describes.
 """
 
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from deploy import certificates
-from deploy.child import ChildSpec
-from deploy.envoy.command import envoy_command
-from deploy.envoy.config import render
-from deploy.envoy.embedded import python_environment
-from deploy.envoy.options import Address, EnvoyOptions
-from deploy.envoy.replica import render_replica
-from deploy.up.data_dir import DataDir
-from deploy.up.options import UpOptions
-from deploy.up.ports import LOOPBACK
-from deploy.up.secret_variables import for_control_plane
-from deploy.worker.host import GRPC
+from modelplane.deploy import certificates
+from modelplane.deploy.child import ChildSpec, python_command, python_variables
+from modelplane.deploy.envoy.command import envoy_command
+from modelplane.deploy.envoy.config import render
+from modelplane.deploy.envoy.embedded import python_environment
+from modelplane.deploy.envoy.options import Address, EnvoyOptions
+from modelplane.deploy.envoy.replica import render_replica
+from modelplane.deploy.up.data_dir import DataDir
+from modelplane.deploy.up.options import UpOptions
+from modelplane.deploy.up.ports import LOOPBACK
+from modelplane.deploy.up.secret_variables import for_control_plane
+from modelplane.deploy.worker.host import GRPC
 
 CONTROL_PLANE = "control-plane"
 ENVOY = "envoy"
@@ -154,8 +153,8 @@ class Plan:
                 del environment[variable]
         return ChildSpec(
             name,
-            [sys.executable, "-m", "deploy", command],
-            environment | settings,
+            [*python_command("modelplane"), command],
+            python_variables(environment) | settings,
             self.data_dir.log_file(name),
         )
 

@@ -4,7 +4,7 @@ import random
 import socket
 from collections.abc import Collection, Mapping, Sequence
 
-from deploy.up.options import UpError
+from modelplane.deploy.up.options import UpError
 
 LOOPBACK = "127.0.0.1"
 # Below the range from which systems take the ports of outgoing connections: one of those could

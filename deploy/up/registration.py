@@ -8,10 +8,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from deploy.http_client import Answer, HttpClient
-from deploy.local_model import MODEL
-from deploy.up.data_dir import DataDir
-from deploy.up.options import UpError
+from modelplane.deploy.http_client import Answer, HttpClient
+from modelplane.deploy.local_model import MODEL
+from modelplane.deploy.up.data_dir import DataDir
+from modelplane.deploy.up.options import UpError
 
 _PATH = "/api/2.0/serving-endpoints"
 _NOT_FOUND = 404

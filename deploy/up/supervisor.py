@@ -13,16 +13,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from deploy.child import Child
-from deploy.envoy.config import render_secret
-from deploy.envoy.drain import drain_envoy
-from deploy.envoy.options import Address
-from deploy.envoy.public_tls import checked
-from deploy.http_client import HttpClient
-from deploy.up import greeting
-from deploy.up.data_dir import DataDir, opened
-from deploy.up.options import UpError, UpOptions
-from deploy.up.plan import (
+from modelplane.deploy.child import Child
+from modelplane.deploy.envoy.config import render_secret
+from modelplane.deploy.envoy.drain import drain_envoy
+from modelplane.deploy.envoy.options import Address
+from modelplane.deploy.envoy.public_tls import checked
+from modelplane.deploy.http_client import HttpClient
+from modelplane.deploy.up import greeting
+from modelplane.deploy.up.data_dir import DataDir, opened
+from modelplane.deploy.up.options import UpError, UpOptions
+from modelplane.deploy.up.plan import (
     CONTROL_PLANE,
     LOCAL_MODEL,
     LOCAL_MODEL_ORIGIN,
@@ -30,8 +30,8 @@ from deploy.up.plan import (
     Tokens,
     port_names,
 )
-from deploy.up.ports import LOOPBACK, check_free, free_port, pick_ports
-from deploy.up.registration import register
+from modelplane.deploy.up.ports import LOOPBACK, check_free, free_port, pick_ports
+from modelplane.deploy.up.registration import register
 
 Say = Callable[[str], None]
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from adapters.settings import environment
-from deploy.usage.client import UsageClient, UsageError
-from deploy.usage.report import format_table
+from modelplane.adapters.settings import environment
+from modelplane.deploy.usage.client import UsageClient, UsageError
+from modelplane.deploy.usage.report import format_table
 
 _DESCRIPTION = """\
 Without --group-by: queries, the newest first. With it: totals, for example
@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         client = UsageClient(parsed.url, _token(parsed, environ))
         if parsed.action == "export":
-            from deploy.usage.parquet import export  # noqa: PLC0415 - an optional library
+            from modelplane.deploy.usage.parquet import export  # noqa: PLC0415 - an optional library
 
             count = export(client.pages(_filters(parsed)), Path(parsed.parquet))
             print(f"{count} rows in {parsed.parquet}")

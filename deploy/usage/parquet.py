@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deploy.usage.client import UsageError
+from modelplane.deploy.usage.client import UsageError
 
 try:
     import pyarrow as pa

@@ -7,14 +7,14 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from adapters.telemetry import configure_logging, log_fields
-from data_plane.settings import identified
-from deploy.worker.envoy_process import EnvoyProcess
-from deploy.worker.host import is_embedded
-from deploy.worker.options import WorkerOptions, load_options
+from modelplane.adapters.telemetry import configure_logging, log_fields
+from modelplane.data_plane.settings import identified
+from modelplane.deploy.worker.envoy_process import EnvoyProcess
+from modelplane.deploy.worker.host import is_embedded
+from modelplane.deploy.worker.options import WorkerOptions, load_options
 
 _USAGE_ERROR = 2
-_log = logging.getLogger("deploy.worker")
+_log = logging.getLogger("modelplane.deploy.worker")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -31,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
         return _USAGE_ERROR
     if obstacle:
         sys.stderr.write(f"the worker runs beside Envoy, not inside it: {obstacle}\n")
-    from data_plane.__main__ import run  # noqa: PLC0415 - the process around Envoy stays small
+    from modelplane.data_plane.__main__ import run  # noqa: PLC0415 - the process around Envoy stays small
 
     return run(identified(options))
 

@@ -12,19 +12,19 @@ from asyncio.subprocess import Process
 from dataclasses import replace
 from pathlib import Path
 
-from adapters.settings import environment
-from adapters.telemetry import log_fields
-from deploy.child import describe, end, start
-from deploy.envoy.command import envoy_command
-from deploy.envoy.drain import drain_envoy
-from deploy.envoy.embedded import python_environment
-from deploy.envoy.options import Address
-from deploy.envoy.public_tls import checked
-from deploy.envoy.replica import render_replica
-from deploy.http_client import HttpClient
-from deploy.worker.options import WorkerOptions
+from modelplane.adapters.settings import environment
+from modelplane.adapters.telemetry import log_fields
+from modelplane.deploy.child import describe, end, start
+from modelplane.deploy.envoy.command import envoy_command
+from modelplane.deploy.envoy.drain import drain_envoy
+from modelplane.deploy.envoy.embedded import python_environment
+from modelplane.deploy.envoy.options import Address
+from modelplane.deploy.envoy.public_tls import checked
+from modelplane.deploy.envoy.replica import render_replica
+from modelplane.deploy.http_client import HttpClient
+from modelplane.deploy.worker.options import WorkerOptions
 
-_log = logging.getLogger("deploy.worker")
+_log = logging.getLogger("modelplane.deploy.worker")
 _POLL_SECONDS = 0.05
 # An Envoy in front looks at the health each half second, and then sends nothing more.
 _NOTICE_SECONDS = 1.0
@@ -117,7 +117,7 @@ def _bootstrap(options: WorkerOptions, sds: Path) -> str:
     admin = Address.parse(options.envoy_admin_listen)
     if (public := options.public) is None:
         return render_replica(Address.parse(options.worker_listen), admin)
-    from deploy.envoy.config import render, render_secret  # noqa: PLC0415 - brings all protos
+    from modelplane.deploy.envoy.config import render, render_secret  # noqa: PLC0415 - brings all protos
 
     if public.tls:
         tls = checked(public.tls)

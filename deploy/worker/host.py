@@ -4,7 +4,7 @@ Used by `up` (through `cli.py`) and `worker/__main__.py`; `envoy/embedded.py` sa
 the way.
 """
 
-from deploy.envoy.embedded import obstacle
+from modelplane.deploy.envoy.embedded import obstacle
 
 EMBEDDED = "embedded"
 GRPC = "grpc"

@@ -3,10 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from adapters.settings import environment, load, setting, variable_name
-from data_plane.settings import Settings
-from deploy.envoy.options import Address, EnvoyOptions, parse_addresses, public_tls, public_url
-from deploy.worker.host import EMBEDDED
+from modelplane.adapters.settings import environment, load, setting, variable_name
+from modelplane.data_plane.settings import Settings
+from modelplane.deploy.envoy.options import (
+    Address,
+    EnvoyOptions,
+    parse_addresses,
+    public_tls,
+    public_url,
+)
+from modelplane.deploy.worker.host import EMBEDDED
 
 
 @dataclass(frozen=True)

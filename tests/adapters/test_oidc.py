@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.oidc import IssuerUnavailable, fetch_keys, is_trustworthy, parse_keys
+from modelplane.adapters.oidc import IssuerUnavailable, fetch_keys, is_trustworthy, parse_keys
 from tests.adapters.jwt.issuers import KeyPair, all_keys
 from tests.emulators.oidc import OidcEmulator, jwk
 

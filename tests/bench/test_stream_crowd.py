@@ -16,7 +16,7 @@ def test_gaps_are_those_within_each_stream() -> None:
     ("command_line", "name"),
     [
         ("/x/bin/python bin/modelplane up --port 1", "modelplane up"),
-        ("/x/bin/python3 -m deploy control-plane", "deploy control-plane"),
+        ("/x/bin/python3 -P -m modelplane control-plane", "modelplane control-plane"),
         ("/x/envoy --config-path /y/worker-1.json", "envoy"),
     ],
 )

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.endpoints.endpoint_settings import EndpointSettings
-from control_plane.endpoints.endpoints import Endpoints
-from control_plane.principal import Level, Principal
-from control_plane.secrets.encryption import Sealer
-from control_plane.secrets.keyring import FixedKeys
-from control_plane.secrets.secrets import Secrets
-from control_plane.store import endpoint_changes, endpoint_store
-from control_plane.store.database import Database
-from control_plane.store.migrate import migrate
+from modelplane.control_plane.endpoints.endpoint_settings import EndpointSettings
+from modelplane.control_plane.endpoints.endpoints import Endpoints
+from modelplane.control_plane.principal import Level, Principal
+from modelplane.control_plane.secrets.encryption import Sealer
+from modelplane.control_plane.secrets.keyring import FixedKeys
+from modelplane.control_plane.secrets.secrets import Secrets
+from modelplane.control_plane.store import endpoint_changes, endpoint_store
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.migrate import migrate
 from tests.control_plane.rollouts import FakeRollout
 
 ALICE = Principal("alice-id", "alice", admin=True)

@@ -2,10 +2,10 @@
 
 from sqlmodel import col, select
 
-from control_plane.clock import Clock
-from control_plane.store import rollout_store
-from control_plane.store.database import Database
-from control_plane.store.tables import EndpointRow, Phase
+from modelplane.control_plane.clock import Clock
+from modelplane.control_plane.store import rollout_store
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.tables import EndpointRow, Phase
 
 
 class FakeRollout:

@@ -24,26 +24,26 @@ from modelserving.v1.secret_service_pb2_grpc import (
 )
 from prometheus_client import CollectorRegistry
 
-from adapters.rpc.metadata import as_mapping
-from adapters.rpc.server import Health, new_server, running
-from adapters.telemetry import JsonFormatter
-from control_plane.audit.audit_log import AuditLog
-from control_plane.endpoints.config_history import ConfigHistory
-from control_plane.endpoints.endpoint_metrics import EndpointMetrics
-from control_plane.endpoints.endpoint_servicer import EndpointServicer
-from control_plane.endpoints.endpoint_settings import EndpointSettings
-from control_plane.endpoints.endpoints import Endpoints
-from control_plane.errors import StoreUnavailable
-from control_plane.identity.authentication import Authenticator
-from control_plane.interceptor import Interceptor
-from control_plane.principal import Principal
-from control_plane.secrets.encryption import Sealer
-from control_plane.secrets.scope_acls import ScopeAcls
-from control_plane.secrets.secret_servicer import SecretServicer
-from control_plane.secrets.secrets import Secrets
-from control_plane.store.database import Database
-from control_plane.store.endpoint_store import EndpointRecord
-from control_plane.store.token_store import ensure_admin_token
+from modelplane.adapters.rpc.metadata import as_mapping
+from modelplane.adapters.rpc.server import Health, new_server, running
+from modelplane.adapters.telemetry import JsonFormatter
+from modelplane.control_plane.audit.audit_log import AuditLog
+from modelplane.control_plane.endpoints.config_history import ConfigHistory
+from modelplane.control_plane.endpoints.endpoint_metrics import EndpointMetrics
+from modelplane.control_plane.endpoints.endpoint_servicer import EndpointServicer
+from modelplane.control_plane.endpoints.endpoint_settings import EndpointSettings
+from modelplane.control_plane.endpoints.endpoints import Endpoints
+from modelplane.control_plane.errors import StoreUnavailable
+from modelplane.control_plane.identity.authentication import Authenticator
+from modelplane.control_plane.interceptor import Interceptor
+from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.secrets.encryption import Sealer
+from modelplane.control_plane.secrets.scope_acls import ScopeAcls
+from modelplane.control_plane.secrets.secret_servicer import SecretServicer
+from modelplane.control_plane.secrets.secrets import Secrets
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.endpoint_store import EndpointRecord
+from modelplane.control_plane.store.token_store import ensure_admin_token
 from tests.control_plane.configs import config_input, openai_entity
 from tests.control_plane.conftest import FakeClock
 from tests.control_plane.endpoints.test_endpoints import KEY, with_model

@@ -1,8 +1,8 @@
 import pytest
 
-from control_plane.errors import NotFound, PermissionDenied
-from control_plane.permissions import level_of, require_admin, require_level
-from control_plane.principal import USERS_ID, Level, Principal
+from modelplane.control_plane.errors import NotFound, PermissionDenied
+from modelplane.control_plane.permissions import level_of, require_admin, require_level
+from modelplane.control_plane.principal import USERS_ID, Level, Principal
 
 ADMIN = Principal("root-id", "root", admin=True)
 ANN = Principal("ann-id", "ann", group_ids=frozenset({USERS_ID, "team"}))

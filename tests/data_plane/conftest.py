@@ -20,15 +20,15 @@ from modelserving.v1 import inference_service_pb2 as pb
 from modelserving.v1 import inference_service_pb2_grpc as pb_grpc
 from prometheus_client import CollectorRegistry
 
-from adapters.rpc.metadata import ERROR_CODE, HTTP_STATUS, as_mapping
-from data_plane.hosts.asgi_host import AsgiHost
-from data_plane.hosts.asgi_service import AsgiService
-from data_plane.hosts.departures import Lookout
-from data_plane.hosts.health_check import health_check
-from data_plane.server import running_worker
-from data_plane.settings import Settings
-from data_plane.snapshots.snapshot_watcher import Clocks
-from data_plane.worker import RPCS, assembled, following
+from modelplane.adapters.rpc.metadata import ERROR_CODE, HTTP_STATUS, as_mapping
+from modelplane.data_plane.hosts.asgi_host import AsgiHost
+from modelplane.data_plane.hosts.asgi_service import AsgiService
+from modelplane.data_plane.hosts.departures import Lookout
+from modelplane.data_plane.hosts.health_check import health_check
+from modelplane.data_plane.server import running_worker
+from modelplane.data_plane.settings import Settings
+from modelplane.data_plane.snapshots.snapshot_watcher import Clocks
+from modelplane.data_plane.worker import RPCS, assembled, following
 from tests.adapters.providers.upstream import Upstream
 from tests.data_plane.asgi_server import serving
 from tests.data_plane.fakes import FakeClock, FakeControlPlane, MovableClock

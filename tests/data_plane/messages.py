@@ -7,7 +7,7 @@ from modelserving.snapshot.v1.snapshot_pb2 import EndpointResource, PrincipalRes
 from modelserving.v1.endpoint_pb2 import EndpointConfig, Route, ServedEntity, TrafficConfig
 from modelserving.v1.external_model_pb2 import ExternalModel, OpenAiConfig
 
-from adapters.rpc.authorization import digest
+from modelplane.adapters.rpc.authorization import digest
 
 TOKEN = "dapi-test-token-0123456789"
 CHAT = "llm/v1/chat"

@@ -5,11 +5,11 @@ from random import Random
 import pytest
 from modelserving.snapshot.v1 import snapshot_pb2, snapshot_service_pb2
 
-from adapters.jwt.verifier import LEEWAY_SECONDS
-from data_plane.access import authenticate
-from data_plane.errors import Unauthenticated
-from data_plane.snapshots.callers import Principal
-from data_plane.snapshots.snapshot import Snapshot, SnapshotBuilder
+from modelplane.adapters.jwt.verifier import LEEWAY_SECONDS
+from modelplane.data_plane.access import authenticate
+from modelplane.data_plane.errors import Unauthenticated
+from modelplane.data_plane.snapshots.callers import Principal
+from modelplane.data_plane.snapshots.snapshot import Snapshot, SnapshotBuilder
 from tests.adapters.jwt import forgeries
 from tests.adapters.jwt.issuers import (
     ISSUER,

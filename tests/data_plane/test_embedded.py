@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from data_plane.embedded import EmbeddedWorker
+from modelplane.data_plane.embedded import EmbeddedWorker
 from tests.adapters.rpc.asgi import Exchange
 
 

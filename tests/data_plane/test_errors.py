@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from adapters.providers import errors as provider_errors
-from adapters.rpc.status import shorten
-from data_plane import errors
-from data_plane.errors import STATUS_TABLE, refusal_of
+from modelplane.adapters.providers import errors as provider_errors
+from modelplane.adapters.rpc.status import shorten
+from modelplane.data_plane import errors
+from modelplane.data_plane.errors import STATUS_TABLE, refusal_of
 
 
 def subclasses(base: type[Exception]) -> list[type[Exception]]:

@@ -254,7 +254,9 @@ async def test_one_log_line_without_prompt_or_secret(
 ) -> None:
     with caplog.at_level(logging.INFO):
         await served.query("chat", HELLO | {"stream": True}, x_request_id="req-2")
-    [record] = [record for record in caplog.records if record.name == "data_plane.access"]
+    [record] = [
+        record for record in caplog.records if record.name == "modelplane.data_plane.access"
+    ]
     fields = record.__dict__["fields"]
     assert fields["request_id"] == "req-2"
     assert fields["endpoint"] == "chat"

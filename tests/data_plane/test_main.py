@@ -1,7 +1,6 @@
 import asyncio
 import json
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from tempfile import TemporaryDirectory
@@ -13,7 +12,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from modelserving.v1 import inference_service_pb2 as pb
 from modelserving.v1 import inference_service_pb2_grpc as pb_grpc
 
-from data_plane.settings import load_settings
+from modelplane.data_plane.settings import load_settings
+from modelplane.deploy.child import python_command
 from tests.data_plane.conftest import collect, metadata, payload
 from tests.data_plane.fakes import FakeControlPlane
 from tests.data_plane.messages import endpoint, endpoint_config, external_entity, snapshot
@@ -44,7 +44,7 @@ async def started(*flags: str) -> AsyncIterator[asyncio.subprocess.Process]:
     with TemporaryDirectory() as journal:
         flags = (*own, "--journal-dir", journal, *flags)
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "data_plane", *flags, stderr=asyncio.subprocess.PIPE
+            *python_command("modelplane.data_plane"), *flags, stderr=asyncio.subprocess.PIPE
         )
         try:
             yield process

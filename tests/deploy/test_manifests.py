@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-import deploy
-from adapters.settings import variable_name
-from control_plane.settings import Settings as ControlPlaneSettings
-from deploy.worker.envoy_process import GRACE_SECONDS
-from deploy.worker.options import WorkerOptions
+from modelplane.adapters.settings import variable_name
+from modelplane.control_plane.settings import Settings as ControlPlaneSettings
+from modelplane.deploy.worker.envoy_process import GRACE_SECONDS
+from modelplane.deploy.worker.options import WorkerOptions
 
-DEPLOY = Path(deploy.__file__).parent
+DEPLOY = Path(__file__).parents[2] / "deploy"
 MANIFESTS = [DEPLOY / "compose.yaml", *sorted((DEPLOY / "kubernetes").glob("*.yaml"))]
 KNOWN = {
     variable_name(setting.name)

@@ -14,8 +14,8 @@ from modelserving.snapshot.v1.snapshot_service_pb2 import (
 )
 from modelserving.snapshot.v1.snapshot_service_pb2_grpc import SnapshotServiceStub
 
-from adapters.rpc.tls import TlsFiles, open_channel
-from deploy.certificates import WORKER, CertificateDir
+from modelplane.adapters.rpc.tls import TlsFiles, open_channel
+from modelplane.deploy.certificates import WORKER, CertificateDir
 from tests.adapters.rpc.certificates import files, wrong_ones
 from tests.adapters.rpc.test_tls import OPTIONS, STRANGERS
 from tests.e2e.system import System

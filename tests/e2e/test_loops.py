@@ -6,7 +6,7 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from data_plane.upstreams.hops import MAX_HOPS
+from modelplane.data_plane.upstreams.hops import MAX_HOPS
 from tests.e2e.rest import CHAT, Json, Rest, endpoint, entity
 from tests.e2e.system import System
 from tests.emulators.openai import OpenAiEmulator

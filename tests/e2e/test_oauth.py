@@ -19,7 +19,7 @@ from modelserving.v1 import chat_pb2, endpoint_service_pb2
 from modelserving.v1.endpoint_service_pb2_grpc import EndpointServiceStub
 from modelserving.v1.model_service_pb2_grpc import ModelServiceStub
 
-from adapters.jwt.tokens import encode
+from modelplane.adapters.jwt.tokens import encode
 from tests.adapters.jwt import forgeries
 from tests.adapters.jwt.issuers import AUDIENCE, claims, key_pair
 from tests.e2e.rest import Rest, endpoint, entity

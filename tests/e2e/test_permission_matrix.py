@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from google.protobuf.descriptor import MethodDescriptor
 
-from deploy.envoy.routes import build_route_config
+from modelplane.deploy.envoy.routes import build_route_config
 from tests.e2e.permission_routes import (
     Answer,
     Caller,

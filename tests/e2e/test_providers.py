@@ -14,8 +14,8 @@ import pytest
 import requests
 from openai import OpenAI
 
-from adapters.providers.registry import FACTORIES
-from adapters.providers.types import Task
+from modelplane.adapters.providers.registry import FACTORIES
+from modelplane.adapters.providers.types import Task
 from tests.adapters.providers.conformance import CASES, ProviderCase, read_choices, reassemble
 from tests.e2e.references import create_by_reference
 from tests.e2e.rest import ENDPOINTS, Json, Rest, check_shape

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from adapters.providers.registry import FACTORIES
+from modelplane.adapters.providers.registry import FACTORIES
 from tests.adapters.providers.conformance import cases_of
 from tests.emulators.emulator import Emulator, running_in_thread
 

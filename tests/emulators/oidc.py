@@ -9,7 +9,7 @@ from typing import Any, Self
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from adapters.jwt.tokens import encode
+from modelplane.adapters.jwt.tokens import encode
 from tests.adapters.jwt.issuers import KeyPair, key_pair
 
 

@@ -15,8 +15,8 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from modelserving.v1.inference_service_pb2 import QueryRequest
 from modelserving.v1.inference_service_pb2_grpc import InferenceServiceStub
 
-from adapters.rpc.metadata import AUTHORIZATION, CONFIG_VERSION, as_mapping
 from bench.system import ADMIN_TOKEN, Part, RestAnswer, System, chat_config
+from modelplane.adapters.rpc.metadata import AUTHORIZATION, CONFIG_VERSION, as_mapping
 from tests.faults.traffic import MODEL, Traffic
 
 PATH = "/api/2.0/serving-endpoints"

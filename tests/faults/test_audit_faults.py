@@ -11,11 +11,11 @@ from modelserving.v1.secret_service_pb2 import CreateScopeRequest, DeleteScopeRe
 from modelserving.v1.secret_service_pb2_grpc import SecretServiceStub
 from sqlmodel import col, select
 
-from adapters.rpc.metadata import AUTHORIZATION
 from bench.children import child, free_address, python, wait_until_serving
 from bench.system import ADMIN_TOKEN
-from control_plane.store.database import Database
-from control_plane.store.tables import AuditEventRow, SecretScopeRow
+from modelplane.adapters.rpc.metadata import AUTHORIZATION
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.tables import AuditEventRow, SecretScopeRow
 
 KILLS = 4
 _ADMIN = ((AUTHORIZATION, f"Bearer {ADMIN_TOKEN}"),)
@@ -62,7 +62,9 @@ async def _change_until_killed(url: str, directory: Path, round_number: int) -> 
         "MODELPLANE_CONTROL_PLANE_METRICS_LISTEN": free_address(),
     }
     answered: set[str] = set()
-    async with child(*python("control_plane"), settings=settings, directory=directory) as started:
+    async with child(
+        *python("modelplane.control_plane"), settings=settings, directory=directory
+    ) as started:
         await wait_until_serving(api, started)
         async with grpc.aio.insecure_channel(api) as channel:
             stub = SecretServiceStub(channel)

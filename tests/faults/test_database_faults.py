@@ -13,9 +13,9 @@ from modelserving.v1.endpoint_service_pb2 import (
 )
 from modelserving.v1.endpoint_service_pb2_grpc import EndpointServiceStub
 
-from adapters.rpc.metadata import AUTHORIZATION
 from bench.children import child, free_address, python, wait_until_serving
 from bench.system import ADMIN_TOKEN, chat_config, running_system
+from modelplane.adapters.rpc.metadata import AUTHORIZATION
 from tests.faults.deployment import (
     PATH,
     constant_creation,
@@ -100,7 +100,7 @@ async def _start_control_plane(stack: AsyncExitStack, url: str, directory: Path)
         "MODELPLANE_CONTROL_PLANE_METRICS_LISTEN": free_address(),
         "MODELPLANE_DRAIN_SECONDS": "1",
     }
-    command = python("control_plane")
+    command = python("modelplane.control_plane")
     started = await stack.enter_async_context(
         child(*command, settings=settings, directory=directory)
     )
@@ -119,7 +119,7 @@ async def _start_worker(
         "MODELPLANE_WORKER_METRICS_LISTEN": free_address(),
         "MODELPLANE_DRAIN_SECONDS": "1",
     }
-    command = (*python("deploy.worker"), "--worker-host", host)
+    command = (*python("modelplane.deploy.worker"), "--worker-host", host)
     started = await stack.enter_async_context(
         child(*command, settings=settings, directory=directory)
     )

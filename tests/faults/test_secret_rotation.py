@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,13 +13,14 @@ from aiohttp import web
 
 from bench.http_client import HttpAnswer, HttpConnection, build_request
 from bench.system import System, chat_config, running_system
-from control_plane.secrets.encryption import SealBroken, Sealer
-from control_plane.secrets.key_file import KeyFile
-from control_plane.secrets.keyring import FixedKeys, local_key
-from control_plane.secrets.rotation import count_by_key
-from control_plane.store.database import Database
-from control_plane.store.sealed_store import SEALED, read_sealed, secret_place
-from control_plane.store.secret_store import insert_scope, put_secret
+from modelplane.control_plane.secrets.encryption import SealBroken, Sealer
+from modelplane.control_plane.secrets.key_file import KeyFile
+from modelplane.control_plane.secrets.keyring import FixedKeys, local_key
+from modelplane.control_plane.secrets.rotation import count_by_key
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.sealed_store import SEALED, read_sealed, secret_place
+from modelplane.control_plane.store.secret_store import insert_scope, put_secret
+from modelplane.deploy.child import python_command
 from tests.faults import deployment
 from tests.faults.traffic import constant_traffic
 
@@ -145,8 +145,11 @@ async def _is_seen(clients: Clients) -> bool:
 async def keys_command(system: System, *arguments: str) -> asyncio.subprocess.Process:
     """Start `modelplane keys` beside the deployment."""
     return await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "deploy", "keys", *arguments, "--data-dir", str(system.directory)),
+        *python_command("modelplane"),
+        "keys",
+        *arguments,
+        "--data-dir",
+        str(system.directory),
         stdout=asyncio.subprocess.PIPE,
     )
 

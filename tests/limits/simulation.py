@@ -16,20 +16,20 @@ from modelserving.snapshot.v1.quota_service_pb2 import LeaseQuotaRequest, LeaseQ
 from modelserving.snapshot.v1.snapshot_pb2 import EndpointResource
 from prometheus_client import CollectorRegistry
 
-from adapters.providers.types import Query
-from control_plane.limits.quota import WINDOW_MS, Quota
-from control_plane.limits.quota_servicer import QuotaServicer
-from control_plane.store.database import Database
-from data_plane.errors import LimitExceeded, LimitsUnavailable
-from data_plane.limits.admission import Admission
-from data_plane.limits.limiter import LimitGate
-from data_plane.limits.quota_contact import Contact, WhenAway
-from data_plane.limits.quota_leases import QuotaLeases
-from data_plane.limits.quota_source import LeaseFailed
-from data_plane.snapshots.callers import Principal
-from data_plane.snapshots.snapshot import Endpoint, compile_endpoint
-from data_plane.snapshots.snapshot_watcher import Clocks
-from data_plane.telemetry.metrics import QuotaMetrics
+from modelplane.adapters.providers.types import Query
+from modelplane.control_plane.limits.quota import WINDOW_MS, Quota
+from modelplane.control_plane.limits.quota_servicer import QuotaServicer
+from modelplane.control_plane.store.database import Database
+from modelplane.data_plane.errors import LimitExceeded, LimitsUnavailable
+from modelplane.data_plane.limits.admission import Admission
+from modelplane.data_plane.limits.limiter import LimitGate
+from modelplane.data_plane.limits.quota_contact import Contact, WhenAway
+from modelplane.data_plane.limits.quota_leases import QuotaLeases
+from modelplane.data_plane.limits.quota_source import LeaseFailed
+from modelplane.data_plane.snapshots.callers import Principal
+from modelplane.data_plane.snapshots.snapshot import Endpoint, compile_endpoint
+from modelplane.data_plane.snapshots.snapshot_watcher import Clocks
+from modelplane.data_plane.telemetry.metrics import QuotaMetrics
 
 ALICE = Principal("id-alice", "alice")
 ASK = Query({"messages": [{"role": "user", "content": "hello there"}]}, stream=False)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from control_plane.store.database import Database
-from data_plane.snapshots.snapshot import Endpoint
+from modelplane.control_plane.store.database import Database
+from modelplane.data_plane.snapshots.snapshot import Endpoint
 from tests.limits.simulation import Simulation, endpoint, simulation
 
 sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from control_plane.store.database import Database
-from data_plane.errors import LimitExceeded, LimitsUnavailable
-from data_plane.limits.admission import Unlimited
-from data_plane.limits.quota_contact import WhenAway
+from modelplane.control_plane.store.database import Database
+from modelplane.data_plane.errors import LimitExceeded, LimitsUnavailable
+from modelplane.data_plane.limits.admission import Unlimited
+from modelplane.data_plane.limits.quota_contact import WhenAway
 from tests.limits.simulation import Simulation, endpoint, simulation
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -7,11 +7,11 @@ import pytest
 from sqlalchemy import func
 from sqlmodel import col, select
 
-from adapters.providers.types import Query, Usage
-from control_plane.store.database import Database
-from control_plane.store.tables import QuotaRow
-from data_plane.errors import LimitExceeded
-from data_plane.limits.admission import Ending
+from modelplane.adapters.providers.types import Query, Usage
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.tables import QuotaRow
+from modelplane.data_plane.errors import LimitExceeded
+from modelplane.data_plane.limits.admission import Ending
 from tests.limits.simulation import Simulation, Worker, endpoint, simulation
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

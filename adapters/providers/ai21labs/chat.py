@@ -6,16 +6,21 @@ be forced. Streams are `chat_stream.py`'s.
 
 from collections.abc import Sequence
 
-from adapters.providers.canonical import Message, TextPart, read_messages, refuse_unsupported
-from adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.canonical import (
+    Message,
+    TextPart,
+    read_messages,
+    refuse_unsupported,
+)
+from modelplane.adapters.providers.canonical_answers import (
     build_tool_call,
     build_usage,
     estimate_tokens,
 )
-from adapters.providers.errors import MalformedAnswer
-from adapters.providers.parameters import HARMLESS, Parameters
-from adapters.providers.types import JsonObject, Query
-from adapters.providers.wire import as_count, as_object, as_objects, as_text
+from modelplane.adapters.providers.errors import MalformedAnswer
+from modelplane.adapters.providers.parameters import HARMLESS, Parameters
+from modelplane.adapters.providers.types import JsonObject, Query
+from modelplane.adapters.providers.wire import as_count, as_object, as_objects, as_text
 
 _FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
 _UNSUPPORTED: dict[str, Sequence[object]] = {

@@ -6,12 +6,12 @@ the whole answer.
 
 from collections.abc import Callable, Iterator
 
-from adapters.providers.ai21labs.chat import read_finish, read_usage
-from adapters.providers.canonical_answers import build_tool_call
-from adapters.providers.errors import AdapterError, StreamTruncated
-from adapters.providers.sse_stream import SseStreamParser
-from adapters.providers.types import JsonObject, Query, parse_usage
-from adapters.providers.wire import as_count, as_object, as_objects, as_text
+from modelplane.adapters.providers.ai21labs.chat import read_finish, read_usage
+from modelplane.adapters.providers.canonical_answers import build_tool_call
+from modelplane.adapters.providers.errors import AdapterError, StreamTruncated
+from modelplane.adapters.providers.sse_stream import SseStreamParser
+from modelplane.adapters.providers.types import JsonObject, Query, parse_usage
+from modelplane.adapters.providers.wire import as_count, as_object, as_objects, as_text
 
 _DONE = b"[DONE]"
 

@@ -10,19 +10,24 @@ from urllib.parse import quote
 
 from modelserving.v1.external_model_pb2 import ExternalModel
 
-from adapters.providers.ai21labs.chat import build_chat_body, parse_chat
-from adapters.providers.ai21labs.chat_stream import JambaStreamParser
-from adapters.providers.ai21labs.complete import (
+from modelplane.adapters.providers.ai21labs.chat import build_chat_body, parse_chat
+from modelplane.adapters.providers.ai21labs.chat_stream import JambaStreamParser
+from modelplane.adapters.providers.ai21labs.complete import (
     build_complete_bodies,
     parse_completions,
     refuse_stream,
 )
-from adapters.providers.base import StreamParser
-from adapters.providers.canonical_answers import WALL_CLOCK, Clock, parse_json_object
-from adapters.providers.errors import AdapterError, ConfigRefused, ProviderFailed, QuotaExhausted
-from adapters.providers.keyed import KeyedAdapter, check_key
-from adapters.providers.parameters import Parameters
-from adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query, Task
+from modelplane.adapters.providers.base import StreamParser
+from modelplane.adapters.providers.canonical_answers import WALL_CLOCK, Clock, parse_json_object
+from modelplane.adapters.providers.errors import (
+    AdapterError,
+    ConfigRefused,
+    ProviderFailed,
+    QuotaExhausted,
+)
+from modelplane.adapters.providers.keyed import KeyedAdapter, check_key
+from modelplane.adapters.providers.parameters import Parameters
+from modelplane.adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query, Task
 
 _BASE = "https://api.ai21.com/studio/v1"
 

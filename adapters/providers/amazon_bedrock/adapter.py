@@ -6,15 +6,15 @@ Extended by one adapter for each task; `provider.py` chooses among them.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from adapters.providers.amazon_bedrock.errors import parse_http_error, refuses_key
-from adapters.providers.amazon_bedrock.models import base_model, build_url
-from adapters.providers.amazon_bedrock.signing import AwsKey, sign
-from adapters.providers.base import Adapter
-from adapters.providers.canonical_answers import Clock
-from adapters.providers.credentials import Credential, CredentialSource
-from adapters.providers.errors import AdapterError
-from adapters.providers.parameters import encode_body
-from adapters.providers.types import HttpAnswer, HttpRequest, JsonObject
+from modelplane.adapters.providers.amazon_bedrock.errors import parse_http_error, refuses_key
+from modelplane.adapters.providers.amazon_bedrock.models import base_model, build_url
+from modelplane.adapters.providers.amazon_bedrock.signing import AwsKey, sign
+from modelplane.adapters.providers.base import Adapter
+from modelplane.adapters.providers.canonical_answers import Clock
+from modelplane.adapters.providers.credentials import Credential, CredentialSource
+from modelplane.adapters.providers.errors import AdapterError
+from modelplane.adapters.providers.parameters import encode_body
+from modelplane.adapters.providers.types import HttpAnswer, HttpRequest, JsonObject
 
 REQUEST_ID = "x-amzn-requestid"
 _INPUT_TOKENS = "x-amzn-bedrock-input-token-count"

@@ -7,18 +7,21 @@ Built by `provider.py`; `converse.py` builds what is sent and
 from collections.abc import Mapping, Sequence
 from uuid import uuid4
 
-from adapters.providers.amazon_bedrock.adapter import REQUEST_ID, BedrockAdapter
-from adapters.providers.amazon_bedrock.converse import build_converse_body, tool_names
-from adapters.providers.amazon_bedrock.converse_answers import (
+from modelplane.adapters.providers.amazon_bedrock.adapter import REQUEST_ID, BedrockAdapter
+from modelplane.adapters.providers.amazon_bedrock.converse import build_converse_body, tool_names
+from modelplane.adapters.providers.amazon_bedrock.converse_answers import (
     ConverseStreamParser,
     Reading,
     parse_converse,
 )
-from adapters.providers.amazon_bedrock.converse_parameters import FORMAT_TOOL, wants_schema
-from adapters.providers.base import StreamParser
-from adapters.providers.canonical import read_image_urls
-from adapters.providers.canonical_answers import ChunkBuilder, parse_json_object
-from adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query
+from modelplane.adapters.providers.amazon_bedrock.converse_parameters import (
+    FORMAT_TOOL,
+    wants_schema,
+)
+from modelplane.adapters.providers.base import StreamParser
+from modelplane.adapters.providers.canonical import read_image_urls
+from modelplane.adapters.providers.canonical_answers import ChunkBuilder, parse_json_object
+from modelplane.adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query
 
 
 class ChatAdapter(BedrockAdapter):

@@ -17,47 +17,55 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from uuid import uuid4
 
-from adapters.providers.ai21labs.complete import build_complete_bodies, parse_completions
-from adapters.providers.amazon_bedrock.adapter import BedrockAdapter, Target, read_token_counts
-from adapters.providers.amazon_bedrock.chat import ChatAdapter
-from adapters.providers.amazon_bedrock.event_stream import (
+from modelplane.adapters.providers.ai21labs.complete import build_complete_bodies, parse_completions
+from modelplane.adapters.providers.amazon_bedrock.adapter import (
+    BedrockAdapter,
+    Target,
+    read_token_counts,
+)
+from modelplane.adapters.providers.amazon_bedrock.chat import ChatAdapter
+from modelplane.adapters.providers.amazon_bedrock.event_stream import (
     EventReader,
     EventStreamParser,
     read_model_event,
 )
-from adapters.providers.amazon_bedrock.text import TextFormat, TextReader, parse_texts
-from adapters.providers.anthropic.answers import MessagesStreamParser, parse_message
-from adapters.providers.anthropic.complete import (
+from modelplane.adapters.providers.amazon_bedrock.text import TextFormat, TextReader, parse_texts
+from modelplane.adapters.providers.anthropic.answers import MessagesStreamParser, parse_message
+from modelplane.adapters.providers.anthropic.complete import (
     CompleteStreamParser,
     build_complete_body,
     parse_complete,
 )
-from adapters.providers.anthropic.messages import (
+from modelplane.adapters.providers.anthropic.messages import (
     Dialect,
     MessagesBody,
     build_messages_body,
     tool_names,
 )
-from adapters.providers.anthropic.parameters import takes_budgets
-from adapters.providers.anthropic.provider import classify_error, error_type
-from adapters.providers.base import StreamParser
-from adapters.providers.canonical import refuse, refuse_unsupported
-from adapters.providers.canonical_answers import ChunkBuilder, build_usage, parse_json_object
-from adapters.providers.cohere.generate import (
+from modelplane.adapters.providers.anthropic.parameters import takes_budgets
+from modelplane.adapters.providers.anthropic.provider import classify_error, error_type
+from modelplane.adapters.providers.base import StreamParser
+from modelplane.adapters.providers.canonical import refuse, refuse_unsupported
+from modelplane.adapters.providers.canonical_answers import (
+    ChunkBuilder,
+    build_usage,
+    parse_json_object,
+)
+from modelplane.adapters.providers.cohere.generate import (
     GenerateStreamParser,
     build_generate_bodies,
     parse_generations,
 )
-from adapters.providers.errors import AdapterError, ProviderFailed
-from adapters.providers.parameters import Parameters
-from adapters.providers.prompts import (
+from modelplane.adapters.providers.errors import AdapterError, ProviderFailed
+from modelplane.adapters.providers.parameters import Parameters
+from modelplane.adapters.providers.prompts import (
     PromptStreamParser,
     build_chat_query,
     to_completion,
     to_completion_chunk,
 )
-from adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query, Usage
-from adapters.providers.wire import as_count, as_object
+from modelplane.adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query, Usage
+from modelplane.adapters.providers.wire import as_count, as_object
 
 _METRICS = "amazon-bedrock-invocationMetrics"
 _CLAUDE_VERSION = "bedrock-2023-05-31"

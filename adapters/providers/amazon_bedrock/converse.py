@@ -19,9 +19,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from adapters.providers.amazon_bedrock.converse_parameters import translate_parameters
-from adapters.providers.amazon_bedrock.converse_tools import translate_tools
-from adapters.providers.canonical import (
+from modelplane.adapters.providers.amazon_bedrock.converse_parameters import translate_parameters
+from modelplane.adapters.providers.amazon_bedrock.converse_tools import translate_tools
+from modelplane.adapters.providers.canonical import (
     ImagePart,
     Message,
     Part,
@@ -35,9 +35,9 @@ from adapters.providers.canonical import (
     refuse,
     split_system,
 )
-from adapters.providers.parameters import Parameters
-from adapters.providers.types import Image, JsonObject, Query
-from adapters.providers.wire import as_objects, as_text
+from modelplane.adapters.providers.parameters import Parameters
+from modelplane.adapters.providers.types import Image, JsonObject, Query
+from modelplane.adapters.providers.wire import as_objects, as_text
 
 _LEGAL = re.compile(r"[a-zA-Z0-9_-]")
 _WITHOUT_SYSTEM = re.compile(r"claude-v2$|claude-instant|titan-text|command-(light-)?text|j2-")

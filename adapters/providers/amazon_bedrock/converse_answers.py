@@ -12,9 +12,9 @@ API: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Convers
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from adapters.providers.amazon_bedrock.event_stream import EventStreamParser
-from adapters.providers.canonical import ToolNames
-from adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.amazon_bedrock.event_stream import EventStreamParser
+from modelplane.adapters.providers.canonical import ToolNames
+from modelplane.adapters.providers.canonical_answers import (
     ChunkBuilder,
     build_chat_answer,
     build_chat_choice,
@@ -25,9 +25,9 @@ from adapters.providers.canonical_answers import (
     build_usage,
     dump_arguments,
 )
-from adapters.providers.errors import MalformedAnswer, ProviderFailed, StreamTruncated
-from adapters.providers.types import JsonObject, parse_usage
-from adapters.providers.wire import as_count, as_object, as_objects, as_text
+from modelplane.adapters.providers.errors import MalformedAnswer, ProviderFailed, StreamTruncated
+from modelplane.adapters.providers.types import JsonObject, parse_usage
+from modelplane.adapters.providers.wire import as_count, as_object, as_objects, as_text
 
 _FINISH_REASONS = {
     "end_turn": "stop",

@@ -11,11 +11,11 @@ Called by `converse.py`.
 
 from collections.abc import Mapping, Sequence
 
-from adapters.providers.amazon_bedrock.converse_tools import build_tool, clean_schema
-from adapters.providers.canonical import read_stop, refuse_unsupported
-from adapters.providers.parameters import HARMLESS, Parameters
-from adapters.providers.types import JsonObject, Query
-from adapters.providers.wire import as_object, as_text
+from modelplane.adapters.providers.amazon_bedrock.converse_tools import build_tool, clean_schema
+from modelplane.adapters.providers.canonical import read_stop, refuse_unsupported
+from modelplane.adapters.providers.parameters import HARMLESS, Parameters
+from modelplane.adapters.providers.types import JsonObject, Query
+from modelplane.adapters.providers.wire import as_object, as_text
 
 # The tool that stands for a schema.
 FORMAT_TOOL = "json_response"

@@ -3,10 +3,10 @@
 Called by `converse.py`.
 """
 
-from adapters.providers.canonical import ToolNames, refuse_unsupported
-from adapters.providers.json_schema import map_schemas
-from adapters.providers.parameters import Parameters
-from adapters.providers.types import JsonObject
+from modelplane.adapters.providers.canonical import ToolNames, refuse_unsupported
+from modelplane.adapters.providers.json_schema import map_schemas
+from modelplane.adapters.providers.parameters import Parameters
+from modelplane.adapters.providers.types import JsonObject
 
 _NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
 _CACHE_POINT: JsonObject = {"cachePoint": {"type": "default"}}

@@ -9,19 +9,19 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
-from adapters.providers.amazon_bedrock.errors import build_reported_error
-from adapters.providers.amazon_bedrock.signing import AwsKey
-from adapters.providers.credentials import Credential
-from adapters.providers.errors import (
+from modelplane.adapters.providers.amazon_bedrock.errors import build_reported_error
+from modelplane.adapters.providers.amazon_bedrock.signing import AwsKey
+from modelplane.adapters.providers.credentials import Credential
+from modelplane.adapters.providers.errors import (
     AdapterError,
     ConfigRefused,
     CredentialRefused,
     ProviderUnavailable,
     RateLimited,
 )
-from adapters.providers.http import HttpTransport
-from adapters.providers.types import JsonObject
-from adapters.providers.wire import as_count, as_object, as_text
+from modelplane.adapters.providers.http import HttpTransport
+from modelplane.adapters.providers.types import JsonObject
+from modelplane.adapters.providers.wire import as_count, as_object, as_text
 
 if TYPE_CHECKING:
     import aioboto3

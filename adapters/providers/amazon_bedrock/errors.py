@@ -6,8 +6,8 @@ exception inside a stream, there with a small first letter.
 
 from collections.abc import Mapping
 
-from adapters.providers.canonical_answers import parse_error_detail
-from adapters.providers.errors import (
+from modelplane.adapters.providers.canonical_answers import parse_error_detail
+from modelplane.adapters.providers.errors import (
     AdapterError,
     CredentialRefused,
     ModelNotFound,
@@ -21,8 +21,8 @@ from adapters.providers.errors import (
     classify,
     parse_retry_after,
 )
-from adapters.providers.types import HttpAnswer
-from adapters.providers.wire import as_object, as_text
+from modelplane.adapters.providers.types import HttpAnswer
+from modelplane.adapters.providers.wire import as_object, as_text
 
 _TYPE_HEADER = "x-amzn-errortype"
 _BY_TYPE: Mapping[str, type[AdapterError]] = {

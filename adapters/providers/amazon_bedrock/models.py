@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from adapters.providers.errors import ConfigRefused
+from modelplane.adapters.providers.errors import ConfigRefused
 
 # Prefix of model ids by `bedrock_provider`.
 _VENDORS: Mapping[str, str] = {

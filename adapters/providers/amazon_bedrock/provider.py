@@ -16,9 +16,9 @@ from collections.abc import Mapping
 
 from modelserving.v1.external_model_pb2 import AmazonBedrockConfig, ExternalModel
 
-from adapters.providers.amazon_bedrock.adapter import BedrockAdapter, Target
-from adapters.providers.amazon_bedrock.chat import ChatAdapter
-from adapters.providers.amazon_bedrock.completions import (
+from modelplane.adapters.providers.amazon_bedrock.adapter import BedrockAdapter, Target
+from modelplane.adapters.providers.amazon_bedrock.chat import ChatAdapter
+from modelplane.adapters.providers.amazon_bedrock.completions import (
     ClaudeAdapter,
     CommandAdapter,
     InvokeAdapter,
@@ -27,15 +27,22 @@ from adapters.providers.amazon_bedrock.completions import (
     PromptAdapter,
     TextAdapter,
 )
-from adapters.providers.amazon_bedrock.credentials import RoleCredentials
-from adapters.providers.amazon_bedrock.embeddings import CohereEmbedAdapter, TitanEmbedAdapter
-from adapters.providers.amazon_bedrock.models import build_model_id, read_family, read_region
-from adapters.providers.amazon_bedrock.signing import AwsKey
-from adapters.providers.amazon_bedrock.text import LlamaFormat, TitanFormat
-from adapters.providers.anthropic.complete import is_legacy
-from adapters.providers.canonical_answers import WALL_CLOCK, Clock
-from adapters.providers.errors import ConfigRefused
-from adapters.providers.types import Task
+from modelplane.adapters.providers.amazon_bedrock.credentials import RoleCredentials
+from modelplane.adapters.providers.amazon_bedrock.embeddings import (
+    CohereEmbedAdapter,
+    TitanEmbedAdapter,
+)
+from modelplane.adapters.providers.amazon_bedrock.models import (
+    build_model_id,
+    read_family,
+    read_region,
+)
+from modelplane.adapters.providers.amazon_bedrock.signing import AwsKey
+from modelplane.adapters.providers.amazon_bedrock.text import LlamaFormat, TitanFormat
+from modelplane.adapters.providers.anthropic.complete import is_legacy
+from modelplane.adapters.providers.canonical_answers import WALL_CLOCK, Clock
+from modelplane.adapters.providers.errors import ConfigRefused
+from modelplane.adapters.providers.types import Task
 
 _COMPLETIONS: Mapping[str, type[InvokeAdapter]] = {
     "anthropic": ClaudeAdapter,

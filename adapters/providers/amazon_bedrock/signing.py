@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
-from adapters.providers.types import HttpRequest
+from modelplane.adapters.providers.types import HttpRequest
 
 SERVICE = "bedrock"
 _ALGORITHM = "AWS4-HMAC-SHA256"

@@ -11,18 +11,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from adapters.providers.canonical import refuse_unsupported
-from adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.canonical import refuse_unsupported
+from modelplane.adapters.providers.canonical_answers import (
     ChunkBuilder,
     build_completion_answer,
     build_completion_choice,
     build_usage,
     estimate_tokens,
 )
-from adapters.providers.errors import MalformedAnswer
-from adapters.providers.parameters import HARMLESS, Parameters
-from adapters.providers.types import JsonObject, Usage
-from adapters.providers.wire import as_count, as_object, as_objects, as_text
+from modelplane.adapters.providers.errors import MalformedAnswer
+from modelplane.adapters.providers.parameters import HARMLESS, Parameters
+from modelplane.adapters.providers.types import JsonObject, Usage
+from modelplane.adapters.providers.wire import as_count, as_object, as_objects, as_text
 
 _UNSUPPORTED: Mapping[str, Sequence[object]] = {
     "n": (1,),

@@ -13,8 +13,8 @@ API: https://docs.anthropic.com/en/api/messages and .../messages-streaming.
 
 from collections.abc import Callable, Iterator, Mapping
 
-from adapters.providers.canonical import ToolNames
-from adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.canonical import ToolNames
+from modelplane.adapters.providers.canonical_answers import (
     ChunkBuilder,
     build_chat_answer,
     build_chat_choice,
@@ -26,10 +26,10 @@ from adapters.providers.canonical_answers import (
     dump_arguments,
     parse_count,
 )
-from adapters.providers.errors import AdapterError, MalformedAnswer, StreamTruncated
-from adapters.providers.sse_stream import SseStreamParser
-from adapters.providers.types import JsonObject, Usage, parse_usage
-from adapters.providers.wire import as_object, as_objects, as_text
+from modelplane.adapters.providers.errors import AdapterError, MalformedAnswer, StreamTruncated
+from modelplane.adapters.providers.sse_stream import SseStreamParser
+from modelplane.adapters.providers.types import JsonObject, Usage, parse_usage
+from modelplane.adapters.providers.wire import as_object, as_objects, as_text
 
 ReportedError = Callable[[JsonObject], AdapterError]
 

@@ -10,27 +10,27 @@ Used by `provider.py`.
 import re
 from collections.abc import Iterator
 
-from adapters.providers.anthropic.answers import ReportedError
-from adapters.providers.anthropic.messages import Dialect, MessagesBody
-from adapters.providers.anthropic.parameters import (
+from modelplane.adapters.providers.anthropic.answers import ReportedError
+from modelplane.adapters.providers.anthropic.messages import Dialect, MessagesBody
+from modelplane.adapters.providers.anthropic.parameters import (
     UNSUPPORTED,
     drop_harmless,
     take_max_tokens,
     translate_sampling,
 )
-from adapters.providers.canonical import read_prompt, refuse_unsupported
-from adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.canonical import read_prompt, refuse_unsupported
+from modelplane.adapters.providers.canonical_answers import (
     ChunkBuilder,
     build_completion_answer,
     build_completion_choice,
     build_usage,
     estimate_tokens,
 )
-from adapters.providers.errors import MalformedAnswer
-from adapters.providers.parameters import Parameters
-from adapters.providers.sse_stream import SseStreamParser
-from adapters.providers.types import JsonObject, Query
-from adapters.providers.wire import as_text
+from modelplane.adapters.providers.errors import MalformedAnswer
+from modelplane.adapters.providers.parameters import Parameters
+from modelplane.adapters.providers.sse_stream import SseStreamParser
+from modelplane.adapters.providers.types import JsonObject, Query
+from modelplane.adapters.providers.wire import as_text
 
 # This list is closed: later models only chat.
 _LEGACY = re.compile(r"claude-(?:instant|v?[12](?:[-.:]|$))")

@@ -15,9 +15,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from adapters.providers.anthropic.parameters import translate_parameters
-from adapters.providers.anthropic.tools import translate_tools
-from adapters.providers.canonical import (
+from modelplane.adapters.providers.anthropic.parameters import translate_parameters
+from modelplane.adapters.providers.anthropic.tools import translate_tools
+from modelplane.adapters.providers.canonical import (
     ImagePart,
     Message,
     Part,
@@ -30,8 +30,8 @@ from adapters.providers.canonical import (
     refuse,
     split_system,
 )
-from adapters.providers.parameters import Parameters
-from adapters.providers.types import Image, JsonObject, Query
+from modelplane.adapters.providers.parameters import Parameters
+from modelplane.adapters.providers.types import Image, JsonObject, Query
 
 _LEGAL = re.compile(r"[a-zA-Z0-9_-]")
 # Another provider may have given an earlier call an id that the API refuses.

@@ -13,11 +13,11 @@ Called by `messages.py`; `complete.py` shares what both APIs have.
 import re
 from collections.abc import Mapping, Sequence
 
-from adapters.providers.anthropic.tools import drop_identifiers
-from adapters.providers.canonical import read_stop, refuse_unsupported
-from adapters.providers.json_schema import is_object, map_schemas
-from adapters.providers.parameters import HARMLESS, Parameters
-from adapters.providers.types import JsonObject
+from modelplane.adapters.providers.anthropic.tools import drop_identifiers
+from modelplane.adapters.providers.canonical import read_stop, refuse_unsupported
+from modelplane.adapters.providers.json_schema import is_object, map_schemas
+from modelplane.adapters.providers.parameters import HARMLESS, Parameters
+from modelplane.adapters.providers.types import JsonObject
 
 DEFAULT_MAX_TOKENS = 4096
 _MIN_BUDGET = 1024

@@ -13,29 +13,29 @@ from collections.abc import Mapping, Sequence
 
 from modelserving.v1.external_model_pb2 import ExternalModel
 
-from adapters.providers.anthropic.answers import MessagesStreamParser, parse_message
-from adapters.providers.anthropic.complete import (
+from modelplane.adapters.providers.anthropic.answers import MessagesStreamParser, parse_message
+from modelplane.adapters.providers.anthropic.complete import (
     CompleteStreamParser,
     build_complete_body,
     is_legacy,
     parse_complete,
 )
-from adapters.providers.anthropic.messages import (
+from modelplane.adapters.providers.anthropic.messages import (
     Dialect,
     MessagesBody,
     build_messages_body,
     tool_names,
 )
-from adapters.providers.anthropic.parameters import takes_budgets
-from adapters.providers.base import Adapter, StreamParser
-from adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.anthropic.parameters import takes_budgets
+from modelplane.adapters.providers.base import Adapter, StreamParser
+from modelplane.adapters.providers.canonical_answers import (
     WALL_CLOCK,
     Clock,
     encode_reported,
     parse_error_detail,
     parse_json_object,
 )
-from adapters.providers.errors import (
+from modelplane.adapters.providers.errors import (
     AdapterError,
     ConfigRefused,
     CredentialRefused,
@@ -50,10 +50,14 @@ from adapters.providers.errors import (
     classify,
     parse_retry_after,
 )
-from adapters.providers.keyed import check_key
-from adapters.providers.parameters import encode_body
-from adapters.providers.prompts import PromptStreamParser, build_chat_query, to_completion
-from adapters.providers.types import (
+from modelplane.adapters.providers.keyed import check_key
+from modelplane.adapters.providers.parameters import encode_body
+from modelplane.adapters.providers.prompts import (
+    PromptStreamParser,
+    build_chat_query,
+    to_completion,
+)
+from modelplane.adapters.providers.types import (
     HttpAnswer,
     HttpRequest,
     Image,

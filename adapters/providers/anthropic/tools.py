@@ -5,10 +5,10 @@ Called by `messages.py`.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from adapters.providers.canonical import Message, ToolNames, refuse_unsupported
-from adapters.providers.json_schema import map_schemas
-from adapters.providers.parameters import Parameters
-from adapters.providers.types import JsonObject
+from modelplane.adapters.providers.canonical import Message, ToolNames, refuse_unsupported
+from modelplane.adapters.providers.json_schema import map_schemas
+from modelplane.adapters.providers.parameters import Parameters
+from modelplane.adapters.providers.types import JsonObject
 
 _CHOICES = {"auto": "auto", "required": "any", "none": "none"}
 # What `tools` and `tool_choice` took the place of.

@@ -7,14 +7,14 @@ like its thinking: `reasoning_content` holds both, and goes back as the one that
 
 from collections.abc import Iterable, Sequence
 
-from adapters.providers.canonical import refuse_unsupported
-from adapters.providers.canonical_answers import build_chat_answer, build_tool_call
-from adapters.providers.cohere.messages import build_messages, build_tools
-from adapters.providers.cohere.terms import read_finish, read_sampling, read_usage
-from adapters.providers.errors import MalformedAnswer
-from adapters.providers.parameters import HARMLESS, Parameters
-from adapters.providers.types import JsonObject, Query
-from adapters.providers.wire import as_object, as_objects, as_text
+from modelplane.adapters.providers.canonical import refuse_unsupported
+from modelplane.adapters.providers.canonical_answers import build_chat_answer, build_tool_call
+from modelplane.adapters.providers.cohere.messages import build_messages, build_tools
+from modelplane.adapters.providers.cohere.terms import read_finish, read_sampling, read_usage
+from modelplane.adapters.providers.errors import MalformedAnswer
+from modelplane.adapters.providers.parameters import HARMLESS, Parameters
+from modelplane.adapters.providers.types import JsonObject, Query
+from modelplane.adapters.providers.wire import as_object, as_objects, as_text
 
 # Between thinking and plan, where an answer has both.
 REASONING_BREAK = "\n\n"

@@ -9,11 +9,11 @@ import base64
 import struct
 from collections.abc import Sequence
 
-from adapters.providers.cohere.terms import read_usage, sum_usage
-from adapters.providers.errors import MalformedAnswer
-from adapters.providers.parameters import HARMLESS, Parameters
-from adapters.providers.types import JsonObject, Query
-from adapters.providers.wire import as_object
+from modelplane.adapters.providers.cohere.terms import read_usage, sum_usage
+from modelplane.adapters.providers.errors import MalformedAnswer
+from modelplane.adapters.providers.parameters import HARMLESS, Parameters
+from modelplane.adapters.providers.types import JsonObject, Query
+from modelplane.adapters.providers.wire import as_object
 
 BATCH_SIZE = 96
 _INPUT_TYPE = "search_document"

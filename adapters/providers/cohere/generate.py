@@ -6,24 +6,24 @@ so do `end_sequences`, while Cohere's `stop_sequences` keep it. A stream is JSON
 
 from collections.abc import Callable, Iterator, Sequence
 
-from adapters.providers.canonical import refuse_unsupported
-from adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.canonical import refuse_unsupported
+from modelplane.adapters.providers.canonical_answers import (
     ChunkBuilder,
     build_completion_answer,
     build_completion_choice,
     parse_json_object,
 )
-from adapters.providers.cohere.terms import (
+from modelplane.adapters.providers.cohere.terms import (
     read_counts,
     read_finish,
     read_sampling,
     read_usage,
     sum_usage,
 )
-from adapters.providers.errors import AdapterError, MalformedAnswer, StreamTruncated
-from adapters.providers.parameters import HARMLESS, Parameters
-from adapters.providers.types import JsonObject, Usage
-from adapters.providers.wire import as_count, as_object, as_objects, as_text
+from modelplane.adapters.providers.errors import AdapterError, MalformedAnswer, StreamTruncated
+from modelplane.adapters.providers.parameters import HARMLESS, Parameters
+from modelplane.adapters.providers.types import JsonObject, Usage
+from modelplane.adapters.providers.wire import as_count, as_object, as_objects, as_text
 
 _UNSUPPORTED: dict[str, Sequence[object]] = {
     "echo": (False,),

@@ -6,11 +6,17 @@ reasoning. What the wire has no place for is refused by name.
 
 from collections.abc import Sequence
 
-from adapters.providers.canonical import ImagePart, Message, Part, TextPart, read_messages
-from adapters.providers.canonical_answers import build_tool_call
-from adapters.providers.parameters import Parameters
-from adapters.providers.types import JsonObject
-from adapters.providers.wire import as_object, as_text
+from modelplane.adapters.providers.canonical import (
+    ImagePart,
+    Message,
+    Part,
+    TextPart,
+    read_messages,
+)
+from modelplane.adapters.providers.canonical_answers import build_tool_call
+from modelplane.adapters.providers.parameters import Parameters
+from modelplane.adapters.providers.types import JsonObject
+from modelplane.adapters.providers.wire import as_object, as_text
 
 _NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
 

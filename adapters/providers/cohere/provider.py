@@ -11,31 +11,31 @@ from uuid import uuid4
 
 from modelserving.v1.external_model_pb2 import ExternalModel
 
-from adapters.providers.base import StreamParser
-from adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.base import StreamParser
+from modelplane.adapters.providers.canonical_answers import (
     WALL_CLOCK,
     ChunkBuilder,
     Clock,
     parse_json_object,
 )
-from adapters.providers.cohere.chat import build_chat_body, parse_chat
-from adapters.providers.cohere.chat_stream import CohereChatStreamParser
-from adapters.providers.cohere.embed import build_embed_bodies, parse_embeddings
-from adapters.providers.cohere.generate import (
+from modelplane.adapters.providers.cohere.chat import build_chat_body, parse_chat
+from modelplane.adapters.providers.cohere.chat_stream import CohereChatStreamParser
+from modelplane.adapters.providers.cohere.embed import build_embed_bodies, parse_embeddings
+from modelplane.adapters.providers.cohere.generate import (
     GenerateStreamParser,
     build_generate_bodies,
     parse_generations,
 )
-from adapters.providers.errors import (
+from modelplane.adapters.providers.errors import (
     AdapterError,
     ConfigRefused,
     ProviderUnavailable,
     QuotaExhausted,
     RequestRefused,
 )
-from adapters.providers.keyed import KeyedAdapter, check_key
-from adapters.providers.parameters import Parameters
-from adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query, Task
+from modelplane.adapters.providers.keyed import KeyedAdapter, check_key
+from modelplane.adapters.providers.parameters import Parameters
+from modelplane.adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query, Task
 
 _DEFAULT_BASE = "https://api.cohere.com"
 _VERSIONS = ("/v1", "/v2")

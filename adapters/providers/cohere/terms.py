@@ -6,16 +6,16 @@ are about; `billed_units`, the caller's text alone, only where there is nothing 
 
 from collections.abc import Iterable, Mapping
 
-from adapters.providers.canonical_answers import build_usage, estimate_tokens
-from adapters.providers.errors import (
+from modelplane.adapters.providers.canonical_answers import build_usage, estimate_tokens
+from modelplane.adapters.providers.errors import (
     AdapterError,
     ProviderFailed,
     ProviderTimeout,
     RequestRefused,
 )
-from adapters.providers.parameters import Parameters
-from adapters.providers.types import JsonObject, Usage
-from adapters.providers.wire import as_count, as_object
+from modelplane.adapters.providers.parameters import Parameters
+from modelplane.adapters.providers.types import JsonObject, Usage
+from modelplane.adapters.providers.wire import as_count, as_object
 
 _MIN_TOP_P = 0.01
 _MAX_TOP_P = 0.99

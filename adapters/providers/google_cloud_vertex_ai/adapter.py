@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import orjson
 
-from adapters.providers.base import Adapter
-from adapters.providers.canonical_answers import Clock
-from adapters.providers.credentials import Credential, CredentialSource
-from adapters.providers.errors import AdapterError, RequestRefused
-from adapters.providers.google_cloud_vertex_ai.errors import parse_failure
-from adapters.providers.types import HttpAnswer, HttpRequest, JsonObject
+from modelplane.adapters.providers.base import Adapter
+from modelplane.adapters.providers.canonical_answers import Clock
+from modelplane.adapters.providers.credentials import Credential, CredentialSource
+from modelplane.adapters.providers.errors import AdapterError, RequestRefused
+from modelplane.adapters.providers.google_cloud_vertex_ai.errors import parse_failure
+from modelplane.adapters.providers.types import HttpAnswer, HttpRequest, JsonObject
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from adapters.providers.credentials import Credential
-from adapters.providers.errors import (
+from modelplane.adapters.providers.credentials import Credential
+from modelplane.adapters.providers.errors import (
     ConfigRefused,
 )
-from adapters.providers.http import HttpTransport
-from adapters.providers.oauth import fetch_token
-from adapters.providers.types import JsonObject
+from modelplane.adapters.providers.http import HttpTransport
+from modelplane.adapters.providers.oauth import fetch_token
+from modelplane.adapters.providers.types import JsonObject
 
 DEFAULT_TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"

@@ -9,20 +9,31 @@ Built by `provider.py`; `anthropic/messages.py` and `anthropic/answers.py` trans
 
 from collections.abc import Mapping, Sequence
 
-from adapters.providers.anthropic.answers import MessagesStreamParser, parse_message
-from adapters.providers.anthropic.messages import Dialect, build_messages_body, tool_names
-from adapters.providers.anthropic.parameters import takes_budgets
-from adapters.providers.anthropic.provider import classify_error, error_type
-from adapters.providers.canonical import read_image_urls
-from adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.anthropic.answers import MessagesStreamParser, parse_message
+from modelplane.adapters.providers.anthropic.messages import (
+    Dialect,
+    build_messages_body,
+    tool_names,
+)
+from modelplane.adapters.providers.anthropic.parameters import takes_budgets
+from modelplane.adapters.providers.anthropic.provider import classify_error, error_type
+from modelplane.adapters.providers.canonical import read_image_urls
+from modelplane.adapters.providers.canonical_answers import (
     encode_reported,
     parse_error_detail,
     parse_json_object,
 )
-from adapters.providers.errors import AdapterError, parse_retry_after
-from adapters.providers.google_cloud_vertex_ai.adapter import Target, VertexAdapter
-from adapters.providers.google_cloud_vertex_ai.errors import build_error
-from adapters.providers.types import HttpAnswer, HttpRequest, Image, JsonObject, Plan, Query
+from modelplane.adapters.providers.errors import AdapterError, parse_retry_after
+from modelplane.adapters.providers.google_cloud_vertex_ai.adapter import Target, VertexAdapter
+from modelplane.adapters.providers.google_cloud_vertex_ai.errors import build_error
+from modelplane.adapters.providers.types import (
+    HttpAnswer,
+    HttpRequest,
+    Image,
+    JsonObject,
+    Plan,
+    Query,
+)
 
 _VERSION = "vertex-2023-10-16"
 

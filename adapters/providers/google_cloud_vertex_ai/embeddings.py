@@ -15,15 +15,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from adapters.providers.base import StreamParser
-from adapters.providers.canonical_answers import estimate_tokens
-from adapters.providers.errors import MalformedAnswer
-from adapters.providers.google_cloud_vertex_ai.adapter import VertexAdapter
-from adapters.providers.google_cloud_vertex_ai.batches import split_texts
-from adapters.providers.google_cloud_vertex_ai.errors import parse_object
-from adapters.providers.parameters import HARMLESS, Parameters
-from adapters.providers.types import HttpAnswer, HttpRequest, Image, JsonObject, Plan, Query
-from adapters.providers.wire import as_count, as_object, as_objects
+from modelplane.adapters.providers.base import StreamParser
+from modelplane.adapters.providers.canonical_answers import estimate_tokens
+from modelplane.adapters.providers.errors import MalformedAnswer
+from modelplane.adapters.providers.google_cloud_vertex_ai.adapter import VertexAdapter
+from modelplane.adapters.providers.google_cloud_vertex_ai.batches import split_texts
+from modelplane.adapters.providers.google_cloud_vertex_ai.errors import parse_object
+from modelplane.adapters.providers.parameters import HARMLESS, Parameters
+from modelplane.adapters.providers.types import (
+    HttpAnswer,
+    HttpRequest,
+    Image,
+    JsonObject,
+    Plan,
+    Query,
+)
+from modelplane.adapters.providers.wire import as_count, as_object, as_objects
 
 # Texts that one request may hold, by the beginning of the model's name.
 _TEXTS: Mapping[str, int] = {

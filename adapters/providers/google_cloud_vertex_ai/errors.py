@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 
 import orjson
 
-from adapters.providers.canonical_answers import parse_error_detail
-from adapters.providers.errors import (
+from modelplane.adapters.providers.canonical_answers import parse_error_detail
+from modelplane.adapters.providers.errors import (
     AdapterError,
     MalformedAnswer,
     ProviderUnavailable,
@@ -17,7 +17,7 @@ from adapters.providers.errors import (
     classify,
     parse_retry_after,
 )
-from adapters.providers.types import HttpAnswer, JsonObject
+from modelplane.adapters.providers.types import HttpAnswer, JsonObject
 
 _CANCELLED = 499
 _QUOTA_REASONS = frozenset({"BILLING_DISABLED", "BILLING_STATE_INACTIVE", "CREDITS_EXHAUSTED"})

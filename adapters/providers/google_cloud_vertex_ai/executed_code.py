@@ -6,8 +6,8 @@ canonical form has no place of its own for either. Used by `gemini_reader.py`.
 
 import re
 
-from adapters.providers.types import JsonObject
-from adapters.providers.wire import as_text
+from modelplane.adapters.providers.types import JsonObject
+from modelplane.adapters.providers.wire import as_text
 
 _FENCES = re.compile("`+")
 _SHORTEST_FENCE = 3

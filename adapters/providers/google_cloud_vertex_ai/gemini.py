@@ -12,16 +12,16 @@ the answers.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from adapters.providers.canonical import refuse_unsupported
-from adapters.providers.google_cloud_vertex_ai.gemini_contents import ContentsBuilder
-from adapters.providers.google_cloud_vertex_ai.tools import (
+from modelplane.adapters.providers.canonical import refuse_unsupported
+from modelplane.adapters.providers.google_cloud_vertex_ai.gemini_contents import ContentsBuilder
+from modelplane.adapters.providers.google_cloud_vertex_ai.tools import (
     put_tools,
     tool_names,
     translate_schema,
 )
-from adapters.providers.parameters import HARMLESS, Parameters
-from adapters.providers.types import Image, JsonObject, Query
-from adapters.providers.wire import as_object
+from modelplane.adapters.providers.parameters import HARMLESS, Parameters
+from modelplane.adapters.providers.types import Image, JsonObject, Query
+from modelplane.adapters.providers.wire import as_object
 
 _RENAMED: Mapping[str, str] = {
     "temperature": "temperature",

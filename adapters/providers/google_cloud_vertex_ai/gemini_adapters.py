@@ -6,28 +6,39 @@ Built by `provider.py`; `gemini.py` builds the requests and
 
 from collections.abc import Mapping, Sequence
 
-from adapters.providers.canonical import read_image_urls
-from adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.canonical import read_image_urls
+from modelplane.adapters.providers.canonical_answers import (
     build_chat_answer,
     build_completion_answer,
 )
-from adapters.providers.errors import MalformedAnswer
-from adapters.providers.google_cloud_vertex_ai.adapter import VertexAdapter
-from adapters.providers.google_cloud_vertex_ai.errors import parse_object
-from adapters.providers.google_cloud_vertex_ai.gemini import GeminiRequest, build_gemini_request
-from adapters.providers.google_cloud_vertex_ai.gemini_answers import (
+from modelplane.adapters.providers.errors import MalformedAnswer
+from modelplane.adapters.providers.google_cloud_vertex_ai.adapter import VertexAdapter
+from modelplane.adapters.providers.google_cloud_vertex_ai.errors import parse_object
+from modelplane.adapters.providers.google_cloud_vertex_ai.gemini import (
+    GeminiRequest,
+    build_gemini_request,
+)
+from modelplane.adapters.providers.google_cloud_vertex_ai.gemini_answers import (
     GeminiStreamParser,
     build_choices,
 )
-from adapters.providers.google_cloud_vertex_ai.gemini_contents import is_fetched
-from adapters.providers.google_cloud_vertex_ai.gemini_counts import (
+from modelplane.adapters.providers.google_cloud_vertex_ai.gemini_contents import is_fetched
+from modelplane.adapters.providers.google_cloud_vertex_ai.gemini_counts import (
     measure_messages,
     sum_usages,
 )
-from adapters.providers.google_cloud_vertex_ai.gemini_reader import GeminiReader
-from adapters.providers.google_cloud_vertex_ai.tools import tool_names
-from adapters.providers.parameters import Parameters
-from adapters.providers.types import HttpAnswer, HttpRequest, Image, JsonObject, Plan, Query, Task
+from modelplane.adapters.providers.google_cloud_vertex_ai.gemini_reader import GeminiReader
+from modelplane.adapters.providers.google_cloud_vertex_ai.tools import tool_names
+from modelplane.adapters.providers.parameters import Parameters
+from modelplane.adapters.providers.types import (
+    HttpAnswer,
+    HttpRequest,
+    Image,
+    JsonObject,
+    Plan,
+    Query,
+    Task,
+)
 
 
 class _GeminiAdapter(VertexAdapter):

@@ -7,12 +7,16 @@ Used by `gemini.py`; `gemini_reader.py` reads.
 
 from collections.abc import Iterator
 
-from adapters.providers.errors import MalformedAnswer, StreamTruncated
-from adapters.providers.google_cloud_vertex_ai.errors import parse_object
-from adapters.providers.google_cloud_vertex_ai.gemini_counts import build_logprobs
-from adapters.providers.google_cloud_vertex_ai.gemini_reader import Choice, Delta, GeminiReader
-from adapters.providers.sse import SseParser
-from adapters.providers.types import JsonObject, Task, Usage, parse_usage
+from modelplane.adapters.providers.errors import MalformedAnswer, StreamTruncated
+from modelplane.adapters.providers.google_cloud_vertex_ai.errors import parse_object
+from modelplane.adapters.providers.google_cloud_vertex_ai.gemini_counts import build_logprobs
+from modelplane.adapters.providers.google_cloud_vertex_ai.gemini_reader import (
+    Choice,
+    Delta,
+    GeminiReader,
+)
+from modelplane.adapters.providers.sse import SseParser
+from modelplane.adapters.providers.types import JsonObject, Task, Usage, parse_usage
 
 
 class GeminiStreamParser:

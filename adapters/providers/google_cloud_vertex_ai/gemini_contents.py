@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from adapters.providers.canonical import (
+from modelplane.adapters.providers.canonical import (
     ImagePart,
     Message,
     OtherPart,
@@ -31,9 +31,9 @@ from adapters.providers.canonical import (
     refuse,
     split_system,
 )
-from adapters.providers.parameters import Parameters
-from adapters.providers.types import Image, JsonObject
-from adapters.providers.wire import as_object, as_objects, as_text
+from modelplane.adapters.providers.parameters import Parameters
+from modelplane.adapters.providers.types import Image, JsonObject
+from modelplane.adapters.providers.wire import as_object, as_objects, as_text
 
 _CLOUD_STORAGE = "gs://"
 # Takes the place of a signature that the caller did not send back; Gemini 3 refuses its absence.

@@ -5,9 +5,9 @@ Used by `gemini_reader.py` and `gemini_answers.py`.
 
 from collections.abc import Sequence
 
-from adapters.providers.canonical_answers import build_usage, parse_count
-from adapters.providers.types import JsonObject, Query, Task
-from adapters.providers.wire import as_count, as_object
+from modelplane.adapters.providers.canonical_answers import build_usage, parse_count
+from modelplane.adapters.providers.types import JsonObject, Query, Task
+from modelplane.adapters.providers.wire import as_count, as_object
 
 
 def parse_usage(usage: JsonObject) -> JsonObject:

@@ -19,17 +19,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import uuid4
 
-from adapters.providers.canonical import ToolNames
-from adapters.providers.canonical_answers import Clock, dump_arguments
-from adapters.providers.errors import AdapterError, ProviderFailed, RequestRefused
-from adapters.providers.google_cloud_vertex_ai.executed_code import read_executed_code
-from adapters.providers.google_cloud_vertex_ai.gemini_counts import (
+from modelplane.adapters.providers.canonical import ToolNames
+from modelplane.adapters.providers.canonical_answers import Clock, dump_arguments
+from modelplane.adapters.providers.errors import AdapterError, ProviderFailed, RequestRefused
+from modelplane.adapters.providers.google_cloud_vertex_ai.executed_code import read_executed_code
+from modelplane.adapters.providers.google_cloud_vertex_ai.gemini_counts import (
     estimate_usage,
     parse_logprobs,
     parse_usage,
 )
-from adapters.providers.types import JsonObject
-from adapters.providers.wire import as_object, as_text
+from modelplane.adapters.providers.types import JsonObject
+from modelplane.adapters.providers.wire import as_object, as_text
 
 _FINISH_REASONS: Mapping[str, str] = {
     "STOP": "stop",

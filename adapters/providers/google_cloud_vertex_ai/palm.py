@@ -10,8 +10,8 @@ Built by `provider.py`.
 from collections.abc import Mapping, Sequence
 from uuid import uuid4
 
-from adapters.providers.base import StreamParser
-from adapters.providers.canonical import (
+from modelplane.adapters.providers.base import StreamParser
+from modelplane.adapters.providers.canonical import (
     Message,
     TextPart,
     group_turns,
@@ -19,24 +19,24 @@ from adapters.providers.canonical import (
     refuse_unsupported,
     split_system,
 )
-from adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.canonical_answers import (
     build_chat_answer,
     build_chat_choice,
     build_completion_answer,
     build_completion_choice,
     build_usage,
 )
-from adapters.providers.errors import MalformedAnswer
-from adapters.providers.google_cloud_vertex_ai.adapter import VertexAdapter
-from adapters.providers.google_cloud_vertex_ai.errors import parse_object
-from adapters.providers.google_cloud_vertex_ai.gemini_counts import (
+from modelplane.adapters.providers.errors import MalformedAnswer
+from modelplane.adapters.providers.google_cloud_vertex_ai.adapter import VertexAdapter
+from modelplane.adapters.providers.google_cloud_vertex_ai.errors import parse_object
+from modelplane.adapters.providers.google_cloud_vertex_ai.gemini_counts import (
     estimate_usage,
     measure_messages,
     sum_usages,
 )
-from adapters.providers.parameters import HARMLESS, Parameters
-from adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query
-from adapters.providers.wire import as_count, as_object, as_objects, as_text
+from modelplane.adapters.providers.parameters import HARMLESS, Parameters
+from modelplane.adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query
+from modelplane.adapters.providers.wire import as_count, as_object, as_objects, as_text
 
 PALM_CHAT_MODELS = ("chat-bison", "codechat-bison")
 PALM_TEXT_MODELS = ("text-bison", "text-unicorn", "code-bison", "code-gecko")

@@ -15,29 +15,29 @@ from urllib.parse import quote
 
 from modelserving.v1.external_model_pb2 import ExternalModel
 
-from adapters.providers.canonical_answers import WALL_CLOCK, Clock
-from adapters.providers.errors import ConfigRefused
-from adapters.providers.google_cloud_vertex_ai.adapter import Target, VertexAdapter
-from adapters.providers.google_cloud_vertex_ai.auth import (
+from modelplane.adapters.providers.canonical_answers import WALL_CLOCK, Clock
+from modelplane.adapters.providers.errors import ConfigRefused
+from modelplane.adapters.providers.google_cloud_vertex_ai.adapter import Target, VertexAdapter
+from modelplane.adapters.providers.google_cloud_vertex_ai.auth import (
     ServiceAccountTokens,
     parse_service_account,
 )
-from adapters.providers.google_cloud_vertex_ai.claude import ClaudeAdapter
-from adapters.providers.google_cloud_vertex_ai.embeddings import (
+from modelplane.adapters.providers.google_cloud_vertex_ai.claude import ClaudeAdapter
+from modelplane.adapters.providers.google_cloud_vertex_ai.embeddings import (
     EmbedContentAdapter,
     PredictEmbeddingAdapter,
 )
-from adapters.providers.google_cloud_vertex_ai.gemini_adapters import (
+from modelplane.adapters.providers.google_cloud_vertex_ai.gemini_adapters import (
     GeminiChatAdapter,
     GeminiCompletionAdapter,
 )
-from adapters.providers.google_cloud_vertex_ai.palm import (
+from modelplane.adapters.providers.google_cloud_vertex_ai.palm import (
     PALM_CHAT_MODELS,
     PALM_TEXT_MODELS,
     PalmChatAdapter,
     PalmTextAdapter,
 )
-from adapters.providers.types import Task
+from modelplane.adapters.providers.types import Task
 
 # Parts of a host name and of a path: nothing that could lead the access token elsewhere.
 _REGION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")

@@ -10,7 +10,7 @@ Used by `gemini.py`.
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
-from adapters.providers.types import JsonObject
+from modelplane.adapters.providers.types import JsonObject
 
 _KEPT = (
     "title",

@@ -7,11 +7,11 @@ API: https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/funct
 import re
 from collections.abc import Mapping, Sequence
 
-from adapters.providers.canonical import ToolNames, read_tool_names
-from adapters.providers.google_cloud_vertex_ai.schema import SchemaTooLarge, build_schema
-from adapters.providers.parameters import Parameters
-from adapters.providers.types import JsonObject, Query
-from adapters.providers.wire import as_object, as_objects
+from modelplane.adapters.providers.canonical import ToolNames, read_tool_names
+from modelplane.adapters.providers.google_cloud_vertex_ai.schema import SchemaTooLarge, build_schema
+from modelplane.adapters.providers.parameters import Parameters
+from modelplane.adapters.providers.types import JsonObject, Query
+from modelplane.adapters.providers.wire import as_object, as_objects
 
 # Of a function's name. Newer references allow colons and 128 characters too; these fit them all.
 _LEGAL = re.compile(r"[A-Za-z0-9_.-]")

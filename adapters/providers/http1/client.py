@@ -8,17 +8,17 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from adapters.providers.errors import MalformedAnswer, RequestRefused
-from adapters.providers.http import MAX_BODY_BYTES, HttpResponse
-from adapters.providers.http1.connection import Connection
-from adapters.providers.http1.pool import ConnectionPool, Leave, client_tls
-from adapters.providers.http1.request import (
+from modelplane.adapters.providers.errors import MalformedAnswer, RequestRefused
+from modelplane.adapters.providers.http import MAX_BODY_BYTES, HttpResponse
+from modelplane.adapters.providers.http1.connection import Connection
+from modelplane.adapters.providers.http1.pool import ConnectionPool, Leave, client_tls
+from modelplane.adapters.providers.http1.request import (
     RequestInvalid,
     encode_head,
     parse_origin,
     parse_target,
 )
-from adapters.providers.types import HttpRequest
+from modelplane.adapters.providers.types import HttpRequest
 
 
 class Http1Transport:

@@ -11,8 +11,8 @@ from typing import cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from adapters.providers.errors import AdapterError, MalformedAnswer, ProviderUnavailable
-from adapters.providers.http1.request import Origin
+from modelplane.adapters.providers.errors import AdapterError, MalformedAnswer, ProviderUnavailable
+from modelplane.adapters.providers.http1.request import Origin
 
 MAX_HEAD_BYTES = 32 * 1024
 # The buffer may exceed this by one read of the socket.

@@ -11,14 +11,14 @@ from typing import TypeAlias
 
 from aiohappyeyeballs import AddrInfoType, start_connection
 
-from adapters.providers.errors import (
+from modelplane.adapters.providers.errors import (
     AdapterError,
     ProviderTimeout,
     ProviderUnavailable,
     RequestRefused,
 )
-from adapters.providers.http1.connection import Connection
-from adapters.providers.http1.request import Origin
+from modelplane.adapters.providers.http1.connection import Connection
+from modelplane.adapters.providers.http1.request import Origin
 
 _CONNECT_SECONDS = 10.0
 # Pause before the next address of a host is tried beside the first (RFC 8305).

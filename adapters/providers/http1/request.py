@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
-from adapters.providers.types import HttpRequest
+from modelplane.adapters.providers.types import HttpRequest
 
 _PORTS = {"http": 80, "https": 443}
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})

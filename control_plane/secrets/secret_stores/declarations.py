@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from control_plane.secrets.secret_stores.environment import EnvironmentStore
-from control_plane.secrets.secret_stores.files import FileStore
-from control_plane.secrets.secret_stores.store import SecretStore
+from modelplane.control_plane.secrets.secret_stores.environment import EnvironmentStore
+from modelplane.control_plane.secrets.secret_stores.files import FileStore
+from modelplane.control_plane.secrets.secret_stores.store import SecretStore
 
 _SETTING = "MODELPLANE_SECRET_STORES"
 # Variables of this deployment, its master key among them.
@@ -111,7 +111,7 @@ async def _opened(declared: Declaration, environ: Mapping[str, str]) -> AsyncIte
             yield FileStore(Path(declared["directory"]))
         case "AWS_SECRETS_MANAGER":
             # The clients of other stores are slow to load, and rarely needed.
-            from control_plane.secrets.secret_stores import secrets_manager  # noqa: PLC0415
+            from modelplane.control_plane.secrets.secret_stores import secrets_manager  # noqa: PLC0415
 
             region, prefix = declared["region"], declared.get("prefix", "")
             async with secrets_manager.opened_secrets_manager(region, prefix) as store:
@@ -121,7 +121,7 @@ async def _opened(declared: Declaration, environ: Mapping[str, str]) -> AsyncIte
 
 
 def _vault(declared: Declaration) -> SecretStore:
-    from control_plane.secrets.secret_stores.vault import VaultPlace, VaultStore  # noqa: PLC0415
+    from modelplane.control_plane.secrets.secret_stores.vault import VaultPlace, VaultStore  # noqa: PLC0415
 
     place = VaultPlace(
         declared["address"],

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from control_plane.secrets.secret_stores.store import StoreAway
+from modelplane.control_plane.secrets.secret_stores.store import StoreAway
 
 
 class FileStore:

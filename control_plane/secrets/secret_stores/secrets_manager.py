@@ -12,7 +12,7 @@ import aioboto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from control_plane.secrets.secret_stores.store import StoreAway
+from modelplane.control_plane.secrets.secret_stores.store import StoreAway
 
 _MAX_CALLS = 8
 _CONFIG = Config(

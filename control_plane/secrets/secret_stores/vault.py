@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import hvac
 from hvac.exceptions import InvalidPath, VaultError
 
-from control_plane.secrets.secret_stores.store import StoreAway
+from modelplane.control_plane.secrets.secret_stores.store import StoreAway
 
 _TIMEOUT_SECONDS = 5
 

@@ -3,7 +3,7 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-from control_plane.store import tables, usage_tables
+from modelplane.control_plane.store import tables, usage_tables
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from adapters.jwt.keys import encode_key
-from adapters.jwt.tokens import encode
+from modelplane.adapters.jwt.keys import encode_key
+from modelplane.adapters.jwt.tokens import encode
 from tests.adapters.jwt.issuers import NOW, KeyPair, all_keys, claims, key_pair
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"

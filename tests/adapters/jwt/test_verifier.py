@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from modelserving.snapshot.v1.snapshot_pb2 import VerificationKey
 
-from adapters.jwt.keys import KeyRefused, algorithm_of, encode_key, load_key
-from adapters.jwt.tokens import TokenRefused, UnknownKey, encode, parse, sign
-from adapters.jwt.verifier import Issuer, TokenVerifier, VerifiedToken, compile_issuer
-from adapters.rpc.authorization import digest
+from modelplane.adapters.jwt.keys import KeyRefused, algorithm_of, encode_key, load_key
+from modelplane.adapters.jwt.tokens import TokenRefused, UnknownKey, encode, parse, sign
+from modelplane.adapters.jwt.verifier import Issuer, TokenVerifier, VerifiedToken, compile_issuer
+from modelplane.adapters.rpc.authorization import digest
 from tests.adapters.jwt import forgeries
 from tests.adapters.jwt.issuers import (
     ISSUER,

@@ -17,21 +17,21 @@ from typing import Any, Protocol
 from modelserving.v1.external_model_pb2 import ExternalModel
 from prometheus_client import CollectorRegistry
 
-from adapters.providers.errors import AdapterError
-from adapters.providers.http1.client import Http1Transport
-from adapters.providers.registry import FACTORIES, build_adapter
-from adapters.providers.types import JsonObject
-from adapters.rpc.metadata import Metadata
-from data_plane.accounting import Accountant, NoLedger
-from data_plane.errors import Refusal
-from data_plane.hosts.host import Call, Method
-from data_plane.limits.admission import Unlimited
-from data_plane.query import build_query
-from data_plane.snapshots.snapshot import Endpoint, ServedEntity
-from data_plane.telemetry.meters import Meters
-from data_plane.telemetry.metrics import Metrics
-from data_plane.upstreams.relay import Exchange, Relay, Timeouts
-from data_plane.upstreams.upstream import Upstream
+from modelplane.adapters.providers.errors import AdapterError
+from modelplane.adapters.providers.http1.client import Http1Transport
+from modelplane.adapters.providers.registry import FACTORIES, build_adapter
+from modelplane.adapters.providers.types import JsonObject
+from modelplane.adapters.rpc.metadata import Metadata
+from modelplane.data_plane.accounting import Accountant, NoLedger
+from modelplane.data_plane.errors import Refusal
+from modelplane.data_plane.hosts.host import Call, Method
+from modelplane.data_plane.limits.admission import Unlimited
+from modelplane.data_plane.query import build_query
+from modelplane.data_plane.snapshots.snapshot import Endpoint, ServedEntity
+from modelplane.data_plane.telemetry.meters import Meters
+from modelplane.data_plane.telemetry.metrics import Metrics
+from modelplane.data_plane.upstreams.relay import Exchange, Relay, Timeouts
+from modelplane.data_plane.upstreams.upstream import Upstream
 from tests.emulators.faults import ANY_MODEL, Kind
 
 ENDPOINT = "conformance"

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 import pytest
 import uvloop
 
-from adapters.providers.http1.client import Http1Transport
+from modelplane.adapters.providers.http1.client import Http1Transport
 from tests.adapters.providers.upstream import Upstream
 
 

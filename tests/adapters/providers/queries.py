@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from adapters.providers.types import Task
+from modelplane.adapters.providers.types import Task
 
 # Surrogates are no text, and JSON that has them never reaches an adapter.
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=30)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from adapters.providers.base import StreamParser
+from modelplane.adapters.providers.base import StreamParser
 
 Chunks = list[dict[str, Any]]
 

@@ -14,12 +14,12 @@ from typing import Any, TypeAlias
 
 from botocore.eventstream import EventStreamBuffer
 
-from adapters.providers.base import Adapter
-from adapters.providers.http1.client import Http1Transport
-from adapters.providers.registry import build_adapter
-from adapters.providers.types import HttpAnswer, Query
-from data_plane.query import build_query
-from data_plane.upstreams.upstream import Upstream
+from modelplane.adapters.providers.base import Adapter
+from modelplane.adapters.providers.http1.client import Http1Transport
+from modelplane.adapters.providers.registry import build_adapter
+from modelplane.adapters.providers.types import HttpAnswer, Query
+from modelplane.data_plane.query import build_query
+from modelplane.data_plane.upstreams.upstream import Upstream
 from tests.adapters.providers.conformance import CASES, ProviderCase
 from tests.emulators.amazon_bedrock.frames import frame
 

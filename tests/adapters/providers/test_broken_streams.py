@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from adapters.providers.types import Usage
-from data_plane.accounting import Accountant, NoLedger, Record
-from data_plane.telemetry.meters import Meters
-from data_plane.telemetry.metrics import Metrics
+from modelplane.adapters.providers.types import Usage
+from modelplane.data_plane.accounting import Accountant, NoLedger, Record
+from modelplane.data_plane.telemetry.meters import Meters
+from modelplane.data_plane.telemetry.metrics import Metrics
 from tests.adapters.providers.conformance import (
     CASES,
     CapturedReply,

@@ -8,7 +8,7 @@ import pytest
 from modelserving.v1.external_model_pb2 import ExternalModel
 from modelserving.v1.rules_pb2 import ProviderRules, provider_rules
 
-from adapters.providers.errors import (
+from modelplane.adapters.providers.errors import (
     AdapterError,
     MalformedAnswer,
     ProviderUnavailable,
@@ -17,9 +17,9 @@ from adapters.providers.errors import (
     StreamTruncated,
     classify,
 )
-from adapters.providers.registry import FACTORIES
-from adapters.providers.types import Task
-from data_plane.errors import DeadlineExceeded, refusal_of
+from modelplane.adapters.providers.registry import FACTORIES
+from modelplane.adapters.providers.types import Task
+from modelplane.data_plane.errors import DeadlineExceeded, refusal_of
 from tests.adapters.providers.conformance import (
     CASES,
     ENDPOINT,

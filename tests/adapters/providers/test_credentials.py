@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from adapters.providers.credentials import Credential, CredentialCache
-from adapters.providers.errors import ProviderUnavailable
-from adapters.providers.http import HttpTransport
-from adapters.providers.http1.client import Http1Transport
+from modelplane.adapters.providers.credentials import Credential, CredentialCache
+from modelplane.adapters.providers.errors import ProviderUnavailable
+from modelplane.adapters.providers.http import HttpTransport
+from modelplane.adapters.providers.http1.client import Http1Transport
 
 LIFE = 3600.0
 

@@ -10,10 +10,10 @@ from modelserving.v1.external_model_pb2 import (
     ExternalModel,
 )
 
-from adapters.providers.custom import build_custom_adapter
-from adapters.providers.errors import ConfigRefused
-from adapters.providers.openai import OpenAiAdapter
-from adapters.providers.types import HttpAnswer, Query
+from modelplane.adapters.providers.custom import build_custom_adapter
+from modelplane.adapters.providers.errors import ConfigRefused
+from modelplane.adapters.providers.openai import OpenAiAdapter
+from modelplane.adapters.providers.types import HttpAnswer, Query
 
 URL = "https://models.example.com/api/chat?tenant=a%2Fb"
 TOKEN = "very-secret"

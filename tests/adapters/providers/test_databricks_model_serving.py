@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 from modelserving.v1.external_model_pb2 import DatabricksModelServingConfig, ExternalModel
 
-from adapters.providers.databricks_model_serving import DatabricksAdapter, build_databricks_adapter
-from adapters.providers.errors import ConfigRefused, MalformedAnswer, RateLimited
-from adapters.providers.types import HttpAnswer, Query
+from modelplane.adapters.providers.databricks_model_serving import (
+    DatabricksAdapter,
+    build_databricks_adapter,
+)
+from modelplane.adapters.providers.errors import ConfigRefused, MalformedAnswer, RateLimited
+from modelplane.adapters.providers.types import HttpAnswer, Query
 
 QUERY = Query({"messages": [], "usage_context": 1}, stream=False)
 REASONING = {

@@ -1,6 +1,6 @@
 import pytest
 
-from adapters.providers import errors
+from modelplane.adapters.providers import errors
 
 
 @pytest.mark.parametrize(

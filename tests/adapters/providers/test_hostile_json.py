@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from adapters.providers.errors import AdapterError, MalformedAnswer, RequestRefused
-from adapters.providers.registry import build_adapter
-from adapters.providers.types import HttpAnswer, JsonObject, Query
+from modelplane.adapters.providers.errors import AdapterError, MalformedAnswer, RequestRefused
+from modelplane.adapters.providers.registry import build_adapter
+from modelplane.adapters.providers.types import HttpAnswer, JsonObject, Query
 from tests.adapters.providers.amazon_bedrock.chats import CLAUDE
 from tests.adapters.providers.conformance import CASES, ProviderCase
 from tests.emulators.amazon_bedrock import frames

@@ -3,10 +3,14 @@ import gzip
 
 import pytest
 
-from adapters.providers.errors import MalformedAnswer, ProviderTimeout, ProviderUnavailable
-from adapters.providers.http import MAX_BODY_BYTES, HttpResponse
-from adapters.providers.http1.client import Http1Transport
-from adapters.providers.types import HttpRequest
+from modelplane.adapters.providers.errors import (
+    MalformedAnswer,
+    ProviderTimeout,
+    ProviderUnavailable,
+)
+from modelplane.adapters.providers.http import MAX_BODY_BYTES, HttpResponse
+from modelplane.adapters.providers.http1.client import Http1Transport
+from modelplane.adapters.providers.types import HttpRequest
 from tests.adapters.providers.upstream import END, EVENT_STREAM, Upstream, chunk, document
 
 

@@ -6,11 +6,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from adapters.egress import EgressPolicy
-from adapters.providers.errors import RequestRefused
-from adapters.providers.http1.client import Http1Transport
-from adapters.providers.images import fetch_images
-from adapters.providers.types import Image
+from modelplane.adapters.egress import EgressPolicy
+from modelplane.adapters.providers.errors import RequestRefused
+from modelplane.adapters.providers.http1.client import Http1Transport
+from modelplane.adapters.providers.images import fetch_images
+from modelplane.adapters.providers.types import Image
 
 PNG = b"\x89PNG\r\n"
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from openai import AzureOpenAI
 
-from adapters.providers.errors import CredentialRefused
+from modelplane.adapters.providers.errors import CredentialRefused
 from tests.adapters.providers.conformance import CASES, open_gateway
 from tests.emulators.openai import OpenAiEmulator, entra, run_in_thread
 

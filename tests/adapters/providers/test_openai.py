@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from modelserving.v1.external_model_pb2 import ExternalModel, OpenAiConfig
 
-from adapters.providers import errors
-from adapters.providers.openai import OpenAiAdapter, build_openai_adapter
-from adapters.providers.types import HttpAnswer, JsonObject, Query
+from modelplane.adapters.providers import errors
+from modelplane.adapters.providers.openai import OpenAiAdapter, build_openai_adapter
+from modelplane.adapters.providers.types import HttpAnswer, JsonObject, Query
 
 KEY = "sk-very-secret"
 CHUNKS: list[JsonObject] = [

@@ -3,8 +3,8 @@
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from adapters.providers.http1.client import Http1Transport
-from adapters.providers.types import HttpRequest
+from modelplane.adapters.providers.http1.client import Http1Transport
+from modelplane.adapters.providers.types import HttpRequest
 
 
 async def test_a_request_goes_to_the_stand_in_under_its_own_host_name() -> None:

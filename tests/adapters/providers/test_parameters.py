@@ -1,8 +1,8 @@
 import pytest
 
-from adapters.providers.errors import RequestRefused
-from adapters.providers.parameters import Parameters
-from adapters.providers.types import JsonObject, Query
+from modelplane.adapters.providers.errors import RequestRefused
+from modelplane.adapters.providers.parameters import Parameters
+from modelplane.adapters.providers.types import JsonObject, Query
 
 
 def read(**body: object) -> Parameters:

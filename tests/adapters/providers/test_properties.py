@@ -16,10 +16,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.providers.errors import AdapterError, RequestRefused
-from adapters.providers.types import HttpAnswer, JsonObject, Plan, Query, Task, parse_usage
-from data_plane.errors import refusal_of
-from data_plane.upstreams.streaming import ChunkShaper, encode_answer
+from modelplane.adapters.providers.errors import AdapterError, RequestRefused
+from modelplane.adapters.providers.types import (
+    HttpAnswer,
+    JsonObject,
+    Plan,
+    Query,
+    Task,
+    parse_usage,
+)
+from modelplane.data_plane.errors import refusal_of
+from modelplane.data_plane.upstreams.streaming import ChunkShaper, encode_answer
 from tests.adapters.providers.conformance import (
     CASES,
     CapturedReply,

@@ -2,10 +2,10 @@ import pytest
 from modelserving.v1.external_model_pb2 import ExternalModel
 from modelserving.v1.rules_pb2 import provider_rules
 
-from adapters.providers.errors import ConfigRefused, ProviderNotImplemented
-from adapters.providers.registry import FACTORIES, build_adapter
-from adapters.providers.types import HttpAnswer, Query
-from adapters.providers.unavailable import UnavailableAdapter
+from modelplane.adapters.providers.errors import ConfigRefused, ProviderNotImplemented
+from modelplane.adapters.providers.registry import FACTORIES, build_adapter
+from modelplane.adapters.providers.types import HttpAnswer, Query
+from modelplane.adapters.providers.unavailable import UnavailableAdapter
 
 
 def test_each_provider_of_the_protos_has_a_row() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.providers.sse import SseParser
+from modelplane.adapters.providers.sse import SseParser
 
 BODY = (
     b": a comment\n"

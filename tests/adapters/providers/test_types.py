@@ -1,8 +1,8 @@
 import pytest
 
-from adapters.providers.types import MAX_COUNT, JsonObject, Usage, parse_usage
-from adapters.providers.wire import as_count
-from data_plane.telemetry.meters import Meters
+from modelplane.adapters.providers.types import MAX_COUNT, JsonObject, Usage, parse_usage
+from modelplane.adapters.providers.wire import as_count
+from modelplane.data_plane.telemetry.meters import Meters
 
 
 @pytest.mark.parametrize("count", [-1, MAX_COUNT + 1, 2**63, 2**64 - 1, True, 1.5, "1", None])

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 
-from adapters.rpc.tls import TlsFiles, tls_files
-from deploy.certificates import (
+from modelplane.adapters.rpc.tls import TlsFiles, tls_files
+from modelplane.deploy.certificates import (
     WORKER,
     CertificateDir,
     Identity,

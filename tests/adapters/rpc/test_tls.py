@@ -8,9 +8,15 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from adapters.rpc.server import Health, new_server, running
-from adapters.rpc.tls import TlsFiles, check_loopback, open_channel, server_credentials, tls_files
-from deploy.certificates import CONTROL_PLANE, WORKER, CertificateDir
+from modelplane.adapters.rpc.server import Health, new_server, running
+from modelplane.adapters.rpc.tls import (
+    TlsFiles,
+    check_loopback,
+    open_channel,
+    server_credentials,
+    tls_files,
+)
+from modelplane.deploy.certificates import CONTROL_PLANE, WORKER, CertificateDir
 from tests.adapters.rpc.certificates import files, made, wrong_ones
 
 # Else a connection that was made with other certificates would be shared.

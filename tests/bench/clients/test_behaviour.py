@@ -3,7 +3,7 @@
 import pytest
 
 from bench.clients.behaviour import answers_of
-from deploy.envoy.embedded import obstacle
+from modelplane.deploy.envoy.embedded import obstacle
 
 NEEDED = {
     "connection after a whole answer": "reused",

@@ -8,9 +8,9 @@ from modelserving.v1 import permission_service_pb2 as permissions_pb
 from modelserving.v1 import secret_service_pb2 as secrets_pb
 from modelserving.v1 import token_service_pb2 as tokens_pb
 
-from control_plane.audit.audit import MAX_TEXT, build_event, find_method, is_change
-from control_plane.principal import Principal
-from control_plane.store.audit_store import AuditEvent
+from modelplane.control_plane.audit.audit import MAX_TEXT, build_event, find_method, is_change
+from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.store.audit_store import AuditEvent
 from tests.control_plane.configs import config_input, openai_entity
 
 ALICE = Principal("7", "alice")

@@ -8,12 +8,23 @@ from dataclasses import replace
 import pytest
 from prometheus_client import CollectorRegistry
 
-from control_plane.audit import audit_log
-from control_plane.audit.audit_log import MAX_KNOWN, MAX_UNKNOWN, SUPPRESSED, AuditLog, Change
-from control_plane.errors import AlreadyExists, StoreUnavailable
-from control_plane.store.audit_store import AuditEvent, AuditFilter, insert_event, list_events
-from control_plane.store.database import Database, current_companion
-from control_plane.store.secret_store import find_scope, insert_scope
+from modelplane.control_plane.audit import audit_log
+from modelplane.control_plane.audit.audit_log import (
+    MAX_KNOWN,
+    MAX_UNKNOWN,
+    SUPPRESSED,
+    AuditLog,
+    Change,
+)
+from modelplane.control_plane.errors import AlreadyExists, StoreUnavailable
+from modelplane.control_plane.store.audit_store import (
+    AuditEvent,
+    AuditFilter,
+    insert_event,
+    list_events,
+)
+from modelplane.control_plane.store.database import Database, current_companion
+from modelplane.control_plane.store.secret_store import find_scope, insert_scope
 from tests.control_plane.conftest import FakeClock
 
 CHANGE = AuditEvent(
@@ -234,7 +245,7 @@ async def test_filters(database: Database, selected: AuditFilter, names: list[st
 async def test_each_event_is_a_log_line(
     database: Database, log: AuditLog, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "control_plane.audit")
+    caplog.set_level(logging.INFO, "modelplane.control_plane.audit")
     for name in ("s", "t"):
         async with database.write() as transaction:
             await insert_scope(transaction, name, "alice", 1)

@@ -8,8 +8,8 @@ from modelserving.v1.endpoint_pb2 import (
     TrafficConfig,
 )
 
-from control_plane.endpoints.config_input import build_config
-from control_plane.errors import InvalidParameter
+from modelplane.control_plane.endpoints.config_input import build_config
+from modelplane.control_plane.errors import InvalidParameter
 from tests.control_plane.configs import config_input, openai_entity
 
 

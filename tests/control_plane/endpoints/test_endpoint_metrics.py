@@ -5,11 +5,11 @@ import asyncio
 import pytest
 from modelserving.snapshot.v1.metrics_service_pb2 import EndpointCounts
 
-from control_plane.endpoints.endpoint_metrics import EndpointMetrics
-from control_plane.endpoints.endpoints import Endpoints
-from control_plane.errors import NotFound
-from control_plane.principal import Level, Principal
-from control_plane.store.database import Database
+from modelplane.control_plane.endpoints.endpoint_metrics import EndpointMetrics
+from modelplane.control_plane.endpoints.endpoints import Endpoints
+from modelplane.control_plane.errors import NotFound
+from modelplane.control_plane.principal import Level, Principal
+from modelplane.control_plane.store.database import Database
 from tests.control_plane.conftest import ALICE, FakeClock, share
 from tests.control_plane.endpoints.test_endpoint_totals import report
 from tests.control_plane.endpoints.test_endpoints import with_model

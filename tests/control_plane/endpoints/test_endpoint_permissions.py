@@ -2,19 +2,19 @@ from collections.abc import Sequence
 
 import pytest
 
-from control_plane.endpoints.endpoint_permissions import (
+from modelplane.control_plane.endpoints.endpoint_permissions import (
     MAX_GRANTS,
     Access,
     EndpointPermissions,
     GrantInput,
 )
-from control_plane.endpoints.endpoints import Endpoints
-from control_plane.errors import InvalidParameter, NotFound, PermissionDenied
-from control_plane.principal import ADMINS_ID, USERS_ID, Level, Principal
-from control_plane.store import endpoint_store
-from control_plane.store.database import Database
-from control_plane.store.grantee_store import GranteeKind
-from control_plane.store.tables import GroupRow, PrincipalKind, PrincipalRow
+from modelplane.control_plane.endpoints.endpoints import Endpoints
+from modelplane.control_plane.errors import InvalidParameter, NotFound, PermissionDenied
+from modelplane.control_plane.principal import ADMINS_ID, USERS_ID, Level, Principal
+from modelplane.control_plane.store import endpoint_store
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.grantee_store import GranteeKind
+from modelplane.control_plane.store.tables import GroupRow, PrincipalKind, PrincipalRow
 from tests.control_plane.conftest import share
 from tests.control_plane.endpoints.test_endpoints import with_model
 from tests.control_plane.rollouts import FakeRollout

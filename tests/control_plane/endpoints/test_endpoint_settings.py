@@ -3,14 +3,14 @@ from google.protobuf import json_format
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
 from modelserving.v1.endpoint_pb2 import EmailNotifications, EndpointTag, RateLimit
 
-from control_plane.endpoints.endpoint_settings import EndpointSettings
-from control_plane.endpoints.endpoints import Endpoints
-from control_plane.errors import InvalidParameter, NotFound, PermissionDenied
-from control_plane.principal import Level, Principal
-from control_plane.store.database import Database
-from control_plane.store.endpoint_store import load_endpoints
-from control_plane.store.event_store import read_head
-from control_plane.store.tables import Phase
+from modelplane.control_plane.endpoints.endpoint_settings import EndpointSettings
+from modelplane.control_plane.endpoints.endpoints import Endpoints
+from modelplane.control_plane.errors import InvalidParameter, NotFound, PermissionDenied
+from modelplane.control_plane.principal import Level, Principal
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.endpoint_store import load_endpoints
+from modelplane.control_plane.store.event_store import read_head
+from modelplane.control_plane.store.tables import Phase
 from tests.control_plane.configs import config_input, openai_entity
 from tests.control_plane.conftest import ALICE, share
 from tests.control_plane.endpoints.test_endpoints import KEY, with_model

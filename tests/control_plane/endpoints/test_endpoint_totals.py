@@ -1,7 +1,7 @@
 from modelserving.snapshot.v1.metrics_service_pb2 import EndpointCounts, EntityCounts
 
-from adapters.latency import BUCKETS
-from control_plane.endpoints.endpoint_totals import Recent, Totals
+from modelplane.adapters.latency import BUCKETS
+from modelplane.control_plane.endpoints.endpoint_totals import Recent, Totals
 
 NOW = 1_700_000_000_000
 MINUTE = 60_000

@@ -7,9 +7,9 @@ from modelserving.v1.endpoint_service_pb2 import CreateServingEndpointRequest
 from sqlalchemy import event
 from sqlmodel import select
 
-from control_plane.endpoints.endpoint_views import build_endpoint, build_summary
-from control_plane.endpoints.endpoints import Endpoints
-from control_plane.errors import (
+from modelplane.control_plane.endpoints.endpoint_views import build_endpoint, build_summary
+from modelplane.control_plane.endpoints.endpoints import Endpoints
+from modelplane.control_plane.errors import (
     AlreadyExists,
     Conflict,
     ControlPlaneError,
@@ -18,13 +18,13 @@ from control_plane.errors import (
     NotSupported,
     PermissionDenied,
 )
-from control_plane.principal import Level, Principal
-from control_plane.secrets.credentials import CredentialResolver
-from control_plane.secrets.encryption import Sealer
-from control_plane.store.database import Database
-from control_plane.store.endpoint_store import EndpointRecord, load_endpoints
-from control_plane.store.event_store import read_events
-from control_plane.store.tables import CredentialRow, EndpointConfigRow, Phase
+from modelplane.control_plane.principal import Level, Principal
+from modelplane.control_plane.secrets.credentials import CredentialResolver
+from modelplane.control_plane.secrets.encryption import Sealer
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.endpoint_store import EndpointRecord, load_endpoints
+from modelplane.control_plane.store.event_store import read_events
+from modelplane.control_plane.store.tables import CredentialRow, EndpointConfigRow, Phase
 from tests.control_plane.configs import config_input, openai_entity
 from tests.control_plane.conftest import ALICE, FakeClock, share
 from tests.control_plane.rollouts import FakeRollout

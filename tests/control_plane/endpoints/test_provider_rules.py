@@ -2,8 +2,8 @@ import pytest
 from google.protobuf import json_format
 from modelserving.v1.external_model_pb2 import ExternalModel
 
-from control_plane.endpoints.provider_rules import PROVIDERS, TASKS, check_external_model
-from control_plane.errors import InvalidParameter
+from modelplane.control_plane.endpoints.provider_rules import PROVIDERS, TASKS, check_external_model
+from modelplane.control_plane.errors import InvalidParameter
 
 REFERENCE = "{{secrets/scope/key}}"
 AZURE = {

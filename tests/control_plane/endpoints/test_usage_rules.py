@@ -3,14 +3,14 @@ from google.protobuf import json_format
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
 from modelserving.v1.endpoint_pb2 import EmailNotifications, RateLimit
 
-from control_plane.endpoints.usage_rules import (
+from modelplane.control_plane.endpoints.usage_rules import (
     MAX_GATEWAY_BYTES,
     build_ai_gateway,
     build_notifications,
     build_rate_limits,
     check_gateway_change,
 )
-from control_plane.errors import InvalidParameter
+from modelplane.control_plane.errors import InvalidParameter
 
 MINUTE: dict[str, object] = {"renewal_period": "minute"}
 

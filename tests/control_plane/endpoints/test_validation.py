@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from modelserving.v1.endpoint_pb2 import EndpointConfig, EndpointTag
 
-from control_plane.endpoints.config_input import build_config
-from control_plane.endpoints.validation import (
+from modelplane.control_plane.endpoints.config_input import build_config
+from modelplane.control_plane.endpoints.validation import (
     MAX_CONFIG_BYTES,
     check_change,
     check_config,
@@ -14,7 +14,7 @@ from control_plane.endpoints.validation import (
     check_supported,
     check_tags,
 )
-from control_plane.errors import Conflict, InvalidParameter, NotSupported
+from modelplane.control_plane.errors import Conflict, InvalidParameter, NotSupported
 from tests.control_plane.configs import config_input, openai_entity
 
 HOSTED: dict[str, object] = {"name": "hosted", "entity_name": "c.s.m", "entity_version": "1"}

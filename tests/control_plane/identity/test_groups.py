@@ -3,16 +3,21 @@ from dataclasses import replace
 
 import pytest
 
-from control_plane.errors import AlreadyExists, InvalidParameter, NotFound, PermissionDenied
-from control_plane.identity.groups import Groups
-from control_plane.identity.identities import Identities
-from control_plane.identity.scim import GroupState
-from control_plane.principal import ADMINS_ID, USERS_ID, Principal
-from control_plane.store.database import Database
-from control_plane.store.group_store import StoredGroup
-from control_plane.store.principal_store import Attribute, Page
-from control_plane.store.tables import EventKind, PrincipalKind
-from control_plane.store.token_store import ensure_admin_token
+from modelplane.control_plane.errors import (
+    AlreadyExists,
+    InvalidParameter,
+    NotFound,
+    PermissionDenied,
+)
+from modelplane.control_plane.identity.groups import Groups
+from modelplane.control_plane.identity.identities import Identities
+from modelplane.control_plane.identity.scim import GroupState
+from modelplane.control_plane.principal import ADMINS_ID, USERS_ID, Principal
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.group_store import StoredGroup
+from modelplane.control_plane.store.principal_store import Attribute, Page
+from modelplane.control_plane.store.tables import EventKind, PrincipalKind
+from modelplane.control_plane.store.token_store import ensure_admin_token
 from tests.control_plane.conftest import ALICE, FakeClock
 from tests.control_plane.identity.test_identities import events
 from tests.control_plane.rollouts import FakeRollout

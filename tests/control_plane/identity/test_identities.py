@@ -3,16 +3,26 @@ from dataclasses import replace
 
 import pytest
 
-from control_plane.errors import AlreadyExists, InvalidParameter, NotFound, PermissionDenied
-from control_plane.identity.identities import Identities
-from control_plane.identity.scim import PrincipalState
-from control_plane.identity.tokens import NewToken, Tokens
-from control_plane.principal import Principal
-from control_plane.store.database import Database
-from control_plane.store.event_store import read_events
-from control_plane.store.principal_store import Attribute, Page, StoredPrincipal, load_principals
-from control_plane.store.tables import EventKind, PrincipalKind
-from control_plane.store.token_store import ensure_admin_token, load_tokens
+from modelplane.control_plane.errors import (
+    AlreadyExists,
+    InvalidParameter,
+    NotFound,
+    PermissionDenied,
+)
+from modelplane.control_plane.identity.identities import Identities
+from modelplane.control_plane.identity.scim import PrincipalState
+from modelplane.control_plane.identity.tokens import NewToken, Tokens
+from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.event_store import read_events
+from modelplane.control_plane.store.principal_store import (
+    Attribute,
+    Page,
+    StoredPrincipal,
+    load_principals,
+)
+from modelplane.control_plane.store.tables import EventKind, PrincipalKind
+from modelplane.control_plane.store.token_store import ensure_admin_token, load_tokens
 from tests.control_plane.conftest import ALICE, FakeClock
 from tests.control_plane.rollouts import FakeRollout
 

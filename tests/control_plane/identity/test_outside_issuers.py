@@ -9,21 +9,21 @@ from typing import Any
 import pytest
 from modelserving.snapshot.v1.snapshot_pb2 import VerificationKey
 
-from adapters.oidc import IssuerUnavailable
-from control_plane.errors import StoreUnavailable, Unauthenticated
-from control_plane.identity.authentication import Authenticator
-from control_plane.identity.issuers import KnownIssuers
-from control_plane.identity.outside_issuers import OutsideIssuers, parse_issuers
-from control_plane.secrets.credentials import CredentialResolver
-from control_plane.secrets.encryption import Sealer
-from control_plane.snapshots.builder import ResourceBuilder
-from control_plane.snapshots.cache import SnapshotCache
-from control_plane.store.database import Database
-from control_plane.store.issuer_store import load_issuers
-from control_plane.store.tables import EventKind, PrincipalKind, PrincipalRow
-from data_plane import errors as data_plane_errors
-from data_plane.access import authenticate
-from data_plane.snapshots.snapshot import Snapshot, SnapshotBuilder
+from modelplane.adapters.oidc import IssuerUnavailable
+from modelplane.control_plane.errors import StoreUnavailable, Unauthenticated
+from modelplane.control_plane.identity.authentication import Authenticator
+from modelplane.control_plane.identity.issuers import KnownIssuers
+from modelplane.control_plane.identity.outside_issuers import OutsideIssuers, parse_issuers
+from modelplane.control_plane.secrets.credentials import CredentialResolver
+from modelplane.control_plane.secrets.encryption import Sealer
+from modelplane.control_plane.snapshots.builder import ResourceBuilder
+from modelplane.control_plane.snapshots.cache import SnapshotCache
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.issuer_store import load_issuers
+from modelplane.control_plane.store.tables import EventKind, PrincipalKind, PrincipalRow
+from modelplane.data_plane import errors as data_plane_errors
+from modelplane.data_plane.access import authenticate
+from modelplane.data_plane.snapshots.snapshot import Snapshot, SnapshotBuilder
 from tests.adapters.jwt import forgeries
 from tests.adapters.jwt.issuers import (
     AUDIENCE,

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from modelserving.v1.identity_pb2 import Patch, PatchOperation
 
-from control_plane.errors import InvalidParameter
-from control_plane.identity.scim import (
+from modelplane.control_plane.errors import InvalidParameter
+from modelplane.control_plane.identity.scim import (
     GROUP_COLUMNS,
     SERVICE_PRINCIPAL_COLUMNS,
     USER_COLUMNS,
@@ -20,7 +20,7 @@ from control_plane.identity.scim import (
     patch_group,
     patch_principal,
 )
-from control_plane.store.principal_store import Attribute, Page
+from modelplane.control_plane.store.principal_store import Attribute, Page
 
 ANN = PrincipalState(id="7", name="ann", display_name="Ann", active=True)
 TEAM = GroupState(id="8", name="team", member_ids=frozenset({"1", "2"}))

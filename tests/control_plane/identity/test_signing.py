@@ -4,15 +4,15 @@ import asyncio
 
 import pytest
 
-from adapters.jwt.tokens import UnknownKey, parse
-from adapters.jwt.verifier import TokenVerifier, compile_issuer
-from adapters.rpc.authorization import digest
-from control_plane.identity.signing import Signer, ensure_signing_key, rotate_signing_key
-from control_plane.secrets.encryption import Sealer
-from control_plane.store.database import Database
-from control_plane.store.event_store import read_events
-from control_plane.store.issuer_store import load_own_issuer, load_signing_keys
-from control_plane.store.tables import EventKind
+from modelplane.adapters.jwt.tokens import UnknownKey, parse
+from modelplane.adapters.jwt.verifier import TokenVerifier, compile_issuer
+from modelplane.adapters.rpc.authorization import digest
+from modelplane.control_plane.identity.signing import Signer, ensure_signing_key, rotate_signing_key
+from modelplane.control_plane.secrets.encryption import Sealer
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.event_store import read_events
+from modelplane.control_plane.store.issuer_store import load_own_issuer, load_signing_keys
+from modelplane.control_plane.store.tables import EventKind
 from tests.control_plane.conftest import FakeClock
 
 

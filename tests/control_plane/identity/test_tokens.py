@@ -2,20 +2,25 @@ import re
 
 import pytest
 
-from control_plane.errors import (
+from modelplane.control_plane.errors import (
     InvalidParameter,
     NotFound,
     PermissionDenied,
     QuotaExceeded,
     Unauthenticated,
 )
-from control_plane.identity.authentication import Authenticator
-from control_plane.identity.identities import Identities
-from control_plane.identity.tokens import MAX_LIFETIME_SECONDS, MAX_TOKENS, NewToken, Tokens
-from control_plane.principal import Principal
-from control_plane.store.database import Database
-from control_plane.store.tables import EventKind, PrincipalKind
-from control_plane.store.token_store import StoredToken, ensure_admin_token, insert_token
+from modelplane.control_plane.identity.authentication import Authenticator
+from modelplane.control_plane.identity.identities import Identities
+from modelplane.control_plane.identity.tokens import (
+    MAX_LIFETIME_SECONDS,
+    MAX_TOKENS,
+    NewToken,
+    Tokens,
+)
+from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.tables import EventKind, PrincipalKind
+from modelplane.control_plane.store.token_store import StoredToken, ensure_admin_token, insert_token
 from tests.control_plane.conftest import ALICE, FakeClock
 from tests.control_plane.identity.test_identities import events
 from tests.control_plane.rollouts import FakeRollout

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from control_plane.limits.quota import WINDOW_MS, Demand, Grant, Quota
-from control_plane.store.database import Database
-from control_plane.store.migrate import migrate
+from modelplane.control_plane.limits.quota import WINDOW_MS, Demand, Grant, Quota
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.migrate import migrate
 from tests.control_plane.conftest import FakeClock
 
 KEY = b"k" * 16

@@ -10,11 +10,11 @@ from modelserving.snapshot.v1.quota_service_pb2_grpc import (
     add_QuotaServiceServicer_to_server,
 )
 
-from adapters.rpc.server import Health, new_server, running
-from control_plane.errors import StoreUnavailable
-from control_plane.limits.quota import Demand, Lease, Quota
-from control_plane.limits.quota_servicer import QuotaServicer
-from control_plane.store.database import Database
+from modelplane.adapters.rpc.server import Health, new_server, running
+from modelplane.control_plane.errors import StoreUnavailable
+from modelplane.control_plane.limits.quota import Demand, Lease, Quota
+from modelplane.control_plane.limits.quota_servicer import QuotaServicer
+from modelplane.control_plane.store.database import Database
 from tests.control_plane.conftest import FakeClock
 
 KEY = b"k" * 16

@@ -1,8 +1,8 @@
 import pytest
 from google.protobuf import json_format
 
-from control_plane.errors import InvalidParameter
-from control_plane.secrets.credentials import (
+from modelplane.control_plane.errors import InvalidParameter
+from modelplane.control_plane.secrets.credentials import (
     CredentialResolver,
     CredentialVault,
     find_credentials,
@@ -10,13 +10,13 @@ from control_plane.secrets.credentials import (
     reference_to,
     take_plaintexts,
 )
-from control_plane.secrets.encryption import Sealer
-from control_plane.secrets.keyring import FixedKeys
-from control_plane.secrets.references import require_secrets
-from control_plane.store import endpoint_changes, secret_store
-from control_plane.store.database import Database
-from control_plane.store.endpoint_changes import NewEndpoint, NewVersion
-from control_plane.store.sealed_store import secret_place
+from modelplane.control_plane.secrets.encryption import Sealer
+from modelplane.control_plane.secrets.keyring import FixedKeys
+from modelplane.control_plane.secrets.references import require_secrets
+from modelplane.control_plane.store import endpoint_changes, secret_store
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.endpoint_changes import NewEndpoint, NewVersion
+from modelplane.control_plane.store.sealed_store import secret_place
 from tests.control_plane.configs import openai_entity, stored_config
 from tests.control_plane.conftest import ALICE
 

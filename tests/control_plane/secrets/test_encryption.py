@@ -1,7 +1,7 @@
 import pytest
 
-from control_plane.secrets.encryption import SealBroken, Sealer, wrapped_by
-from control_plane.secrets.keyring import FixedKeys
+from modelplane.control_plane.secrets.encryption import SealBroken, Sealer, wrapped_by
+from modelplane.control_plane.secrets.keyring import FixedKeys
 
 PLACE = b"secret/scope/key"
 OLD, NEW = b"o" * 32, b"n" * 32

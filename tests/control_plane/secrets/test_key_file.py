@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.secrets.key_file import KeyFile
+from modelplane.control_plane.secrets.key_file import KeyFile
 
 
 @pytest.fixture

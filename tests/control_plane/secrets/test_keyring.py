@@ -3,10 +3,15 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.secrets.encryption import Sealer
-from control_plane.secrets.key_file import KeyFile
-from control_plane.secrets.keyring import DeploymentKeys, local_key, opened_keyring, parse_keys
-from control_plane.settings import Settings
+from modelplane.control_plane.secrets.encryption import Sealer
+from modelplane.control_plane.secrets.key_file import KeyFile
+from modelplane.control_plane.secrets.keyring import (
+    DeploymentKeys,
+    local_key,
+    opened_keyring,
+    parse_keys,
+)
+from modelplane.control_plane.settings import Settings
 
 PLACE = b"secret/scope/key"
 A, B = b"a" * 32, b"b" * 32

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.secrets.encryption import Sealer
-from control_plane.secrets.key_file import KeyFile
-from control_plane.secrets.keyring import DeploymentKeys, opened_keyring
-from control_plane.secrets.keys import drop, list_keys, main, rotate, rotate_signing
-from control_plane.settings import Settings
-from control_plane.store.database import Database
-from control_plane.store.issuer_store import load_signing_keys
-from control_plane.store.migrate import migrate
+from modelplane.control_plane.secrets.encryption import Sealer
+from modelplane.control_plane.secrets.key_file import KeyFile
+from modelplane.control_plane.secrets.keyring import DeploymentKeys, opened_keyring
+from modelplane.control_plane.secrets.keys import drop, list_keys, main, rotate, rotate_signing
+from modelplane.control_plane.settings import Settings
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.issuer_store import load_signing_keys
+from modelplane.control_plane.store.migrate import migrate
 from tests.control_plane.secrets.test_credentials import put_secret
 
 

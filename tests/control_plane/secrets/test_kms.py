@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.errors import StoreUnavailable
-from control_plane.secrets.encryption import SealBroken, Sealer, wrapped_by
-from control_plane.secrets.keyring import DeploymentKeys, opened_keyring
-from control_plane.settings import Settings
+from modelplane.control_plane.errors import StoreUnavailable
+from modelplane.control_plane.secrets.encryption import SealBroken, Sealer, wrapped_by
+from modelplane.control_plane.secrets.keyring import DeploymentKeys, opened_keyring
+from modelplane.control_plane.settings import Settings
 from tests.emulators.amazon_bedrock.signature import KEY
 from tests.emulators.amazon_json import environment
 from tests.emulators.amazon_kms import ARN, OTHER_ARN, KmsEmulator

@@ -1,14 +1,14 @@
 import pytest
 from modelserving.v1.endpoint_pb2 import ServedEntity
 
-from control_plane.endpoints.endpoints import Endpoints
-from control_plane.errors import InvalidParameter
-from control_plane.principal import Level, Permission, Principal
-from control_plane.secrets.credentials import CredentialResolver
-from control_plane.secrets.encryption import Sealer
-from control_plane.secrets.references import require_secrets
-from control_plane.store import secret_store
-from control_plane.store.database import Database
+from modelplane.control_plane.endpoints.endpoints import Endpoints
+from modelplane.control_plane.errors import InvalidParameter
+from modelplane.control_plane.principal import Level, Permission, Principal
+from modelplane.control_plane.secrets.credentials import CredentialResolver
+from modelplane.control_plane.secrets.encryption import Sealer
+from modelplane.control_plane.secrets.references import require_secrets
+from modelplane.control_plane.store import secret_store
+from modelplane.control_plane.store.database import Database
 from tests.control_plane.configs import config_input, openai_entity, stored_config
 from tests.control_plane.conftest import ALICE, share
 from tests.control_plane.endpoints.test_endpoints import request

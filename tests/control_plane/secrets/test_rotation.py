@@ -1,12 +1,12 @@
 import pytest
 from sqlmodel import SQLModel
 
-from control_plane.secrets.encryption import Sealer, wrapped_by
-from control_plane.secrets.keyring import FixedKeys, local_key
-from control_plane.secrets.rotation import count_by_key, rewrap_all
-from control_plane.store import secret_store
-from control_plane.store.database import Database
-from control_plane.store.sealed_store import (
+from modelplane.control_plane.secrets.encryption import Sealer, wrapped_by
+from modelplane.control_plane.secrets.keyring import FixedKeys, local_key
+from modelplane.control_plane.secrets.rotation import count_by_key, rewrap_all
+from modelplane.control_plane.store import secret_store
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.sealed_store import (
     SEALED,
     SealedTable,
     SealedValue,

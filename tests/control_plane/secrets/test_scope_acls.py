@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from control_plane.errors import InvalidParameter, NotFound, PermissionDenied
-from control_plane.principal import USERS_ID, Permission, Principal
-from control_plane.secrets.scope_acls import AclEntry, ScopeAcls
-from control_plane.secrets.secrets import Secrets
-from control_plane.store.database import Database
-from control_plane.store.tables import GroupRow, PrincipalKind, PrincipalRow
+from modelplane.control_plane.errors import InvalidParameter, NotFound, PermissionDenied
+from modelplane.control_plane.principal import USERS_ID, Permission, Principal
+from modelplane.control_plane.secrets.scope_acls import AclEntry, ScopeAcls
+from modelplane.control_plane.secrets.secrets import Secrets
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.tables import GroupRow, PrincipalKind, PrincipalRow
 from tests.control_plane.conftest import ALICE
 
 BOB = Principal("bob-id", "bob")

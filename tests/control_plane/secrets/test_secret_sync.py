@@ -2,17 +2,22 @@ from collections.abc import Collection, Mapping
 
 import pytest
 
-from control_plane.endpoints.endpoints import Endpoints
-from control_plane.errors import AlreadyExists, InvalidParameter, NotFound, StoreUnavailable
-from control_plane.principal import USERS_ID, Permission, Principal
-from control_plane.secrets.encryption import Sealer
-from control_plane.secrets.keyring import FixedKeys
-from control_plane.secrets.secret_stores.store import SecretStore, StoreAway
-from control_plane.secrets.secret_sync import SecretSync
-from control_plane.secrets.secrets import MAX_VALUE_BYTES, Secrets
-from control_plane.store import secret_store
-from control_plane.store.database import Database
-from control_plane.store.secret_store import StoredSecret
+from modelplane.control_plane.endpoints.endpoints import Endpoints
+from modelplane.control_plane.errors import (
+    AlreadyExists,
+    InvalidParameter,
+    NotFound,
+    StoreUnavailable,
+)
+from modelplane.control_plane.principal import USERS_ID, Permission, Principal
+from modelplane.control_plane.secrets.encryption import Sealer
+from modelplane.control_plane.secrets.keyring import FixedKeys
+from modelplane.control_plane.secrets.secret_stores.store import SecretStore, StoreAway
+from modelplane.control_plane.secrets.secret_sync import SecretSync
+from modelplane.control_plane.secrets.secrets import MAX_VALUE_BYTES, Secrets
+from modelplane.control_plane.store import secret_store
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.secret_store import StoredSecret
 from tests.control_plane.configs import openai_entity
 from tests.control_plane.conftest import ALICE, FakeClock
 from tests.control_plane.endpoints.test_endpoints import request

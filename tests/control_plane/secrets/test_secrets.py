@@ -4,22 +4,22 @@ from pathlib import Path
 import pytest
 from sqlmodel import select
 
-from control_plane.endpoints.endpoints import Endpoints
-from control_plane.errors import AlreadyExists, InvalidParameter, LimitExceeded, NotFound
-from control_plane.principal import Principal
-from control_plane.secrets.credentials import CredentialResolver
-from control_plane.secrets.encryption import Sealer
-from control_plane.secrets.references import require_secrets
-from control_plane.secrets.secrets import Secrets
-from control_plane.store import endpoint_changes
-from control_plane.store.database import Database
-from control_plane.store.endpoint_changes import NewEndpoint, NewVersion
-from control_plane.store.endpoint_store import load_endpoints
-from control_plane.store.event_store import read_events
-from control_plane.store.migrate import migrate
-from control_plane.store.sealed_store import forget_replaced
-from control_plane.store.secret_store import StoredSecret
-from control_plane.store.tables import CredentialRow, Phase, SecretRow
+from modelplane.control_plane.endpoints.endpoints import Endpoints
+from modelplane.control_plane.errors import AlreadyExists, InvalidParameter, LimitExceeded, NotFound
+from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.secrets.credentials import CredentialResolver
+from modelplane.control_plane.secrets.encryption import Sealer
+from modelplane.control_plane.secrets.references import require_secrets
+from modelplane.control_plane.secrets.secrets import Secrets
+from modelplane.control_plane.store import endpoint_changes
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.endpoint_changes import NewEndpoint, NewVersion
+from modelplane.control_plane.store.endpoint_store import load_endpoints
+from modelplane.control_plane.store.event_store import read_events
+from modelplane.control_plane.store.migrate import migrate
+from modelplane.control_plane.store.sealed_store import forget_replaced
+from modelplane.control_plane.store.secret_store import StoredSecret
+from modelplane.control_plane.store.tables import CredentialRow, Phase, SecretRow
 from tests.control_plane.configs import config_input, openai_entity, stored_config
 from tests.control_plane.conftest import ALICE, FakeClock
 from tests.control_plane.endpoints.test_endpoints import KEY, request, with_model
@@ -193,8 +193,8 @@ async def test_an_endpoint_that_is_just_being_made_is_not_missed(
 
 
 async def test_how_many_there_may_be(secrets: Secrets, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("control_plane.secrets.secrets.MAX_SECRETS", 2)
-    monkeypatch.setattr("control_plane.secrets.secrets.MAX_SCOPES", 2)
+    monkeypatch.setattr("modelplane.control_plane.secrets.secrets.MAX_SECRETS", 2)
+    monkeypatch.setattr("modelplane.control_plane.secrets.secrets.MAX_SCOPES", 2)
     await create_scope(secrets)
     for key in ("a", "b", "a"):
         await secrets.put(ALICE, ("my_scope", key), b"v")

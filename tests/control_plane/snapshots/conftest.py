@@ -22,22 +22,22 @@ from modelserving.snapshot.v1.snapshot_service_pb2_grpc import (
 )
 from sqlmodel import col, select, update
 
-from adapters.rpc.server import Health, new_server, running
-from control_plane.clock import system_clock
-from control_plane.secrets.credentials import CredentialResolver
-from control_plane.secrets.encryption import Sealer
-from control_plane.secrets.keyring import FixedKeys
-from control_plane.snapshots.builder import ResourceBuilder
-from control_plane.snapshots.cache import SnapshotCache
-from control_plane.snapshots.feed import Feed
-from control_plane.snapshots.peers import NoPeers, PostgresqlPeers
-from control_plane.snapshots.rollout import RolloutDriver
-from control_plane.snapshots.snapshot_servicer import SnapshotServicer
-from control_plane.snapshots.watchers import Watchers
-from control_plane.store.database import Database
-from control_plane.store.migrate import migrate
-from control_plane.store.notifications import listen
-from control_plane.store.tables import (
+from modelplane.adapters.rpc.server import Health, new_server, running
+from modelplane.control_plane.clock import system_clock
+from modelplane.control_plane.secrets.credentials import CredentialResolver
+from modelplane.control_plane.secrets.encryption import Sealer
+from modelplane.control_plane.secrets.keyring import FixedKeys
+from modelplane.control_plane.snapshots.builder import ResourceBuilder
+from modelplane.control_plane.snapshots.cache import SnapshotCache
+from modelplane.control_plane.snapshots.feed import Feed
+from modelplane.control_plane.snapshots.peers import NoPeers, PostgresqlPeers
+from modelplane.control_plane.snapshots.rollout import RolloutDriver
+from modelplane.control_plane.snapshots.snapshot_servicer import SnapshotServicer
+from modelplane.control_plane.snapshots.watchers import Watchers
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.migrate import migrate
+from modelplane.control_plane.store.notifications import listen
+from modelplane.control_plane.store.tables import (
     EndpointConfigRow,
     EndpointRow,
     EventKind,

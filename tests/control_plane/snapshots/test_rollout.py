@@ -3,9 +3,9 @@
 import asyncio
 from pathlib import Path
 
-from control_plane.store.database import Database
-from control_plane.store.migrate import migrate
-from control_plane.store.tables import LastUpdate, Phase
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.migrate import migrate
+from modelplane.control_plane.store.tables import LastUpdate, Phase
 from tests.control_plane.snapshots.conftest import (
     PushSide,
     begin_rollout,

@@ -7,8 +7,8 @@ import pytest
 from modelserving.snapshot.v1.snapshot_service_pb2 import WatchConfigResponse
 from sqlmodel import text
 
-from control_plane.store.database import Database
-from control_plane.store.event_store import compact
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.event_store import compact
 from tests.control_plane.snapshots.conftest import (
     PushSide,
     begin_rollout,

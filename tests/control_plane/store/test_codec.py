@@ -1,6 +1,6 @@
 from modelserving.v1.endpoint_pb2 import EndpointConfig, EndpointTag, RateLimit
 
-from control_plane.store import codec
+from modelplane.control_plane.store import codec
 from tests.control_plane.configs import openai_entity, stored_config
 
 

@@ -4,8 +4,8 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from control_plane.errors import StoreUnavailable
-from control_plane.store.database import Database, is_outage
+from modelplane.control_plane.errors import StoreUnavailable
+from modelplane.control_plane.store.database import Database, is_outage
 from tests.postgres import PostgresServer
 
 

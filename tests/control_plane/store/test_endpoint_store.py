@@ -4,11 +4,11 @@ import pytest
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig, UsageTrackingConfig
 from modelserving.v1.endpoint_pb2 import EndpointTag, RateLimit
 
-from control_plane.principal import Level
-from control_plane.store import endpoint_changes, endpoint_store
-from control_plane.store.database import Database, Transaction
-from control_plane.store.endpoint_changes import NewEndpoint, NewVersion
-from control_plane.store.tables import EndpointRow, LastUpdate, Outcome, Phase
+from modelplane.control_plane.principal import Level
+from modelplane.control_plane.store import endpoint_changes, endpoint_store
+from modelplane.control_plane.store.database import Database, Transaction
+from modelplane.control_plane.store.endpoint_changes import NewEndpoint, NewVersion
+from modelplane.control_plane.store.tables import EndpointRow, LastUpdate, Outcome, Phase
 from tests.control_plane.configs import openai_entity, stored_config
 
 GATEWAY = AiGatewayConfig(usage_tracking_config=UsageTrackingConfig(enabled=True))

@@ -10,16 +10,16 @@ from modelserving.snapshot.v1.usage_service_pb2 import UsageAttempt, UsageEntry,
 from modelserving.v1.endpoint_pb2 import EndpointTag
 from sqlmodel import select
 
-from control_plane.endpoints.endpoint_settings import EndpointSettings
-from control_plane.endpoints.endpoints import Endpoints
-from control_plane.errors import InvalidParameter, NotFound, PermissionDenied
-from control_plane.principal import Level, Principal
-from control_plane.store.database import Database
-from control_plane.store.usage_queries import Query, UsageFilter
-from control_plane.store.usage_tables import UsageJournalRow, UsageOriginRow, UsageState
-from control_plane.usage.usage import MAX_RESULTS, Total, Usage
-from control_plane.usage.usage_intake import UsageIntake
-from control_plane.usage.usage_views import (
+from modelplane.control_plane.endpoints.endpoint_settings import EndpointSettings
+from modelplane.control_plane.endpoints.endpoints import Endpoints
+from modelplane.control_plane.errors import InvalidParameter, NotFound, PermissionDenied
+from modelplane.control_plane.principal import Level, Principal
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.usage_queries import Query, UsageFilter
+from modelplane.control_plane.store.usage_tables import UsageJournalRow, UsageOriginRow, UsageState
+from modelplane.control_plane.usage.usage import MAX_RESULTS, Total, Usage
+from modelplane.control_plane.usage.usage_intake import UsageIntake
+from modelplane.control_plane.usage.usage_views import (
     build_rows,
     build_served_entities,
     build_totals,

@@ -10,12 +10,12 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 from sqlmodel import SQLModel
 
-from control_plane.store import migrate as migrate_module
-from control_plane.store.database import Database
-from control_plane.store.migrate import migrate
-from control_plane.store.usage_queries import Query, UsageFilter
-from control_plane.store.usage_tables import UsageState
-from control_plane.usage.usage import Usage
+from modelplane.control_plane.store import migrate as migrate_module
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.migrate import migrate
+from modelplane.control_plane.store.usage_queries import Query, UsageFilter
+from modelplane.control_plane.store.usage_tables import UsageState
+from modelplane.control_plane.usage.usage import Usage
 from tests.control_plane.conftest import ALICE
 
 _OLD_ROW = {

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from adapters.rpc.framing import MessageReader, encode_message
-from data_plane.errors import EndpointNotFound
-from data_plane.hosts.asgi_host import AsgiHost
-from data_plane.hosts.asgi_service import AsgiService
-from data_plane.hosts.departures import Lookout
-from data_plane.hosts.host import Call, Method, Reply
-from data_plane.hosts.http_body import HTTP_BODY_RPCS, SERVICE_NAME
+from modelplane.adapters.rpc.framing import MessageReader, encode_message
+from modelplane.data_plane.errors import EndpointNotFound
+from modelplane.data_plane.hosts.asgi_host import AsgiHost
+from modelplane.data_plane.hosts.asgi_service import AsgiService
+from modelplane.data_plane.hosts.departures import Lookout
+from modelplane.data_plane.hosts.host import Call, Method, Reply
+from modelplane.data_plane.hosts.http_body import HTTP_BODY_RPCS, SERVICE_NAME
 from tests.adapters.rpc.asgi import Exchange, headers
 
 PATH = f"/{SERVICE_NAME}/ListModels"

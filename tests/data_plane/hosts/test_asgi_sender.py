@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from data_plane.hosts.asgi_sender import Sender
+from modelplane.data_plane.hosts.asgi_sender import Sender
 
 
 class SlowServer:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from data_plane.hosts.departures import Lookout
+from modelplane.data_plane.hosts.departures import Lookout
 
 PRESENT = {"type": "http.request", "body": b"", "more_body": False}
 GONE = {"type": "http.disconnect"}

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from modelserving.v1 import inference_service_pb2 as pb
 from modelserving.v1.inference_service_pb2 import DESCRIPTOR
 
-from data_plane.hosts.host import Method, make_call, request_id_of
-from data_plane.hosts.http_body import (
+from modelplane.data_plane.hosts.host import Method, make_call, request_id_of
+from modelplane.data_plane.hosts.http_body import (
     HTTP_BODY_RPCS,
     SERVICE_NAME,
     encode_content_type,

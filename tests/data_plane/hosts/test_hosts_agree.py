@@ -19,12 +19,12 @@ import pytest
 import pytest_asyncio
 from google.api.httpbody_pb2 import HttpBody
 
-from adapters.rpc.framing import encode_message
-from adapters.rpc.server import new_server, running
-from data_plane.hosts.grpc_host import rpc_handlers
-from data_plane.hosts.health_servicer import HealthServicer
-from data_plane.hosts.http_body import HTTP_BODY_RPCS
-from data_plane.snapshots.readiness import Readiness
+from modelplane.adapters.rpc.framing import encode_message
+from modelplane.adapters.rpc.server import new_server, running
+from modelplane.data_plane.hosts.grpc_host import rpc_handlers
+from modelplane.data_plane.hosts.health_servicer import HealthServicer
+from modelplane.data_plane.hosts.http_body import HTTP_BODY_RPCS
+from modelplane.data_plane.snapshots.readiness import Readiness
 from tests.deploy.envoy.test_embedded import SERVICE, UNLIMITED, query_request, toy_envoy
 from tests.deploy.envoy.toy_worker import NASTY, PART, ToyService
 

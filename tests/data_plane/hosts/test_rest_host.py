@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from data_plane.errors import EndpointNotFound, LimitExceeded, refusal_of
-from data_plane.hosts.asgi_service import AsgiService
-from data_plane.hosts.departures import Lookout
-from data_plane.hosts.host import Call, Method, Reply
-from data_plane.hosts.rest_host import RestHost
+from modelplane.data_plane.errors import EndpointNotFound, LimitExceeded, refusal_of
+from modelplane.data_plane.hosts.asgi_service import AsgiService
+from modelplane.data_plane.hosts.departures import Lookout
+from modelplane.data_plane.hosts.host import Call, Method, Reply
+from modelplane.data_plane.hosts.rest_host import RestHost
 from tests.adapters.rpc.asgi import Exchange
 
 INVOCATIONS = "/serving-endpoints/chat/invocations"

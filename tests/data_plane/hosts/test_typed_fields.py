@@ -2,7 +2,7 @@ import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from modelserving.v1 import chat_pb2, completion_pb2, embedding_pb2, usage_pb2
 
-from data_plane.hosts.typed_fields import EXTRA, JSON_TEXT, is_bare, json_key, map_value
+from modelplane.data_plane.hosts.typed_fields import EXTRA, JSON_TEXT, is_bare, json_key, map_value
 from tests.data_plane.typed import REQUESTS
 
 MESSAGES = [

@@ -20,8 +20,8 @@ from modelserving.v1.completion_pb2 import Completion, CompletionLogprobs
 from modelserving.v1.embedding_pb2 import Embedding, EmbeddingList
 from modelserving.v1.usage_pb2 import Usage
 
-from data_plane.hosts.typed_reader import read
-from data_plane.hosts.typed_writer import write
+from modelplane.data_plane.hosts.typed_reader import read
+from modelplane.data_plane.hosts.typed_writer import write
 
 ANSWERS = (ChatCompletion, ChatCompletionChunk, Completion, EmbeddingList)
 CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a": 1.0}'}}

@@ -18,12 +18,12 @@ from modelserving.v1.embedding_pb2 import EmbeddingRequest
 from modelserving.v1.model_service_pb2 import DESCRIPTOR
 from modelserving.v1.model_service_pb2_grpc import ModelServiceStub
 
-from adapters.providers.errors import MalformedAnswer
-from adapters.rpc.metadata import REQUEST_ID, SERVED_MODEL, Metadata, as_mapping
-from data_plane.errors import MalformedRequest, Refusal
-from data_plane.hosts.host import Method, Request, Rpc
-from data_plane.hosts.typed_rpcs import SERVICE_NAME, TYPED_RPCS
-from data_plane.upstreams.streaming import DONE, encode_answer
+from modelplane.adapters.providers.errors import MalformedAnswer
+from modelplane.adapters.rpc.metadata import REQUEST_ID, SERVED_MODEL, Metadata, as_mapping
+from modelplane.data_plane.errors import MalformedRequest, Refusal
+from modelplane.data_plane.hosts.host import Method, Request, Rpc
+from modelplane.data_plane.hosts.typed_rpcs import SERVICE_NAME, TYPED_RPCS
+from modelplane.data_plane.upstreams.streaming import DONE, encode_answer
 from tests.adapters.providers.upstream import END, EVENT_STREAM, Upstream, chunk, document
 from tests.data_plane.conftest import System, metadata
 from tests.data_plane.corpus import CASES

@@ -16,7 +16,7 @@ from modelserving.v1.chat_pb2 import (
 )
 from modelserving.v1.completion_pb2 import CompletionRequest, TextList, TokenList, TokenLists
 
-from data_plane.hosts.typed_writer import write
+from modelplane.data_plane.hosts.typed_writer import write
 
 
 def struct(**fields: Any) -> Struct:

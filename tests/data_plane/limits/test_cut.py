@@ -1,6 +1,6 @@
 import orjson
 
-from data_plane.limits.cut import REASON, encode_cut
+from modelplane.data_plane.limits.cut import REASON, encode_cut
 
 LAST = {"id": "c1", "object": "chat.completion.chunk", "created": 5, "model": "chat", "usage": None}
 

@@ -6,8 +6,8 @@ import pytest
 from google.protobuf import json_format
 from modelserving.snapshot.v1.snapshot_pb2 import EndpointResource
 
-from data_plane.limits.limits import Limits, compile_limits
-from data_plane.snapshots.callers import Principal
+from modelplane.data_plane.limits.limits import Limits, compile_limits
+from modelplane.data_plane.snapshots.callers import Principal
 
 ALICE = Principal("id-alice", "alice@example.com")
 BOB = Principal("id-bob", "bob@example.com", group_ids=("g1", "g2"), group_names=("red", "blue"))

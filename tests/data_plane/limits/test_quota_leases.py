@@ -13,14 +13,14 @@ from modelserving.snapshot.v1.quota_service_pb2 import (
 )
 from prometheus_client import CollectorRegistry
 
-from data_plane.errors import LimitsUnavailable
-from data_plane.limits.limits import Rule, Scope, Unit
-from data_plane.limits.quota import Counter, Verdict
-from data_plane.limits.quota_contact import Contact, WhenAway
-from data_plane.limits.quota_leases import QuotaLeases
-from data_plane.limits.quota_source import LeaseFailed
-from data_plane.snapshots.snapshot_watcher import Clocks
-from data_plane.telemetry.metrics import QuotaMetrics
+from modelplane.data_plane.errors import LimitsUnavailable
+from modelplane.data_plane.limits.limits import Rule, Scope, Unit
+from modelplane.data_plane.limits.quota import Counter, Verdict
+from modelplane.data_plane.limits.quota_contact import Contact, WhenAway
+from modelplane.data_plane.limits.quota_leases import QuotaLeases
+from modelplane.data_plane.limits.quota_source import LeaseFailed
+from modelplane.data_plane.snapshots.snapshot_watcher import Clocks
+from modelplane.data_plane.telemetry.metrics import QuotaMetrics
 from tests.data_plane.fakes import FakeClock
 
 Answer = Callable[[QuotaDemand], QuotaGrant]

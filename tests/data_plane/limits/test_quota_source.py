@@ -17,8 +17,8 @@ from modelserving.snapshot.v1.quota_service_pb2_grpc import (
     add_QuotaServiceServicer_to_server,
 )
 
-from adapters.rpc.server import Health, new_server, running
-from data_plane.limits.quota_source import GrpcQuotaSource, LeaseFailed
+from modelplane.adapters.rpc.server import Health, new_server, running
+from modelplane.data_plane.limits.quota_source import GrpcQuotaSource, LeaseFailed
 
 REQUEST = LeaseQuotaRequest(
     worker_id="worker-1",

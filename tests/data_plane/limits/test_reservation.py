@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from adapters.providers.types import Query
-from data_plane.limits.reservation import estimate_prompt, output_bound
+from modelplane.adapters.providers.types import Query
+from modelplane.data_plane.limits.reservation import estimate_prompt, output_bound
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from adapters.rpc.server import new_server, running
-from data_plane.hosts.health_servicer import HealthServicer
-from data_plane.snapshots.readiness import Readiness
+from modelplane.adapters.rpc.server import new_server, running
+from modelplane.data_plane.hosts.health_servicer import HealthServicer
+from modelplane.data_plane.snapshots.readiness import Readiness
 from tests.data_plane.fakes import FakeClock
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_plane.snapshots.routing import Deck, pick_by_key
+from modelplane.data_plane.snapshots.routing import Deck, pick_by_key
 
 
 @st.composite

@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 from modelserving.v1.endpoint_pb2 import EndpointConfig, ServedEntity
 
-from adapters.providers.errors import ConfigRefused
-from data_plane.snapshots.snapshot import (
+from modelplane.adapters.providers.errors import ConfigRefused
+from modelplane.data_plane.snapshots.snapshot import (
     Endpoint,
     Snapshot,
     SnapshotBuilder,

@@ -7,10 +7,10 @@ from modelserving.snapshot.v1 import snapshot_service_pb2 as pb
 from modelserving.v1.endpoint_pb2 import EndpointConfig
 from prometheus_client import CollectorRegistry
 
-from data_plane.snapshots.readiness import Readiness
-from data_plane.snapshots.snapshot import Snapshots
-from data_plane.snapshots.snapshot_watcher import Clocks, SnapshotWatcher, Source
-from data_plane.telemetry.metrics import ConfigMetrics
+from modelplane.data_plane.snapshots.readiness import Readiness
+from modelplane.data_plane.snapshots.snapshot import Snapshots
+from modelplane.data_plane.snapshots.snapshot_watcher import Clocks, SnapshotWatcher, Source
+from modelplane.data_plane.telemetry.metrics import ConfigMetrics
 from tests.data_plane.fakes import FakeClock, FakeControlPlane
 from tests.data_plane.messages import (
     delta,

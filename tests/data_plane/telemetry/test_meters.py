@@ -1,8 +1,8 @@
 from modelserving.snapshot.v1.metrics_service_pb2 import EndpointCounts
 
-from adapters.latency import BUCKETS, LATENCY_BOUNDS_MS
-from adapters.providers.types import Usage
-from data_plane.telemetry.meters import Meters
+from modelplane.adapters.latency import BUCKETS, LATENCY_BOUNDS_MS
+from modelplane.adapters.providers.types import Usage
+from modelplane.data_plane.telemetry.meters import Meters
 
 
 def by_endpoint(counts: list[EndpointCounts]) -> dict[str, EndpointCounts]:

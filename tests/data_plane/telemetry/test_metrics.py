@@ -1,6 +1,6 @@
 from prometheus_client import CollectorRegistry
 
-from data_plane.telemetry.metrics import Metrics
+from modelplane.data_plane.telemetry.metrics import Metrics
 
 
 def test_an_endpoint_that_is_gone_leaves_no_series() -> None:

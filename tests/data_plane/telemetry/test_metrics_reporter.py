@@ -15,10 +15,10 @@ from modelserving.snapshot.v1.metrics_service_pb2 import (
 )
 from prometheus_client import CollectorRegistry
 
-from data_plane.settings import Settings
-from data_plane.snapshots.snapshot_watcher import Clocks
-from data_plane.telemetry.meters import Meters
-from data_plane.telemetry.metrics_reporter import (
+from modelplane.data_plane.settings import Settings
+from modelplane.data_plane.snapshots.snapshot_watcher import Clocks
+from modelplane.data_plane.telemetry.meters import Meters
+from modelplane.data_plane.telemetry.metrics_reporter import (
     INTERVAL_SECONDS,
     GrpcSink,
     MetricsReporter,

@@ -15,8 +15,8 @@ from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig, FallbackConfig
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from prometheus_client import CollectorRegistry
 
-from data_plane.settings import Settings
-from data_plane.snapshots.snapshot_watcher import Clocks
+from modelplane.data_plane.settings import Settings
+from modelplane.data_plane.snapshots.snapshot_watcher import Clocks
 from tests.data_plane.conftest import Answer, System, on_grpc
 from tests.data_plane.fakes import FakeControlPlane, MovableClock
 from tests.data_plane.messages import endpoint, endpoint_config, snapshot, token
@@ -278,10 +278,10 @@ def test_without_a_collector_nothing_of_opentelemetry_is_loaded(tmp_path: Path) 
     program = """
 import asyncio, sys
 from prometheus_client import CollectorRegistry
-from data_plane.process import new_clocks, wall_ms
-from data_plane.settings import Settings
-from data_plane.worker import assembled
-import data_plane.embedded, data_plane.server
+from modelplane.data_plane.process import new_clocks, wall_ms
+from modelplane.data_plane.settings import Settings
+from modelplane.data_plane.worker import assembled
+import modelplane.data_plane.embedded, data_plane.server
 
 async def main():
     settings = Settings(journal_dir=sys.argv[1], worker_id="w")

@@ -14,18 +14,18 @@ from modelserving.v1.ai_gateway_pb2 import (
 )
 from prometheus_client import CollectorRegistry
 
-from adapters.providers.registry import build_adapter
-from adapters.providers.types import Query
-from data_plane.accounting import Record
-from data_plane.errors import DeadlineExceeded, UpstreamResting
-from data_plane.hosts.host import Call, Method
-from data_plane.limits.admission import Unlimited
-from data_plane.snapshots.snapshot import Endpoint, ServedEntity
-from data_plane.telemetry.metrics import Metrics
-from data_plane.upstreams.attempts import Attempts
-from data_plane.upstreams.circuit import Circuits
-from data_plane.upstreams.relay import Exchange, Relay, Timeouts
-from data_plane.upstreams.upstream import Upstream
+from modelplane.adapters.providers.registry import build_adapter
+from modelplane.adapters.providers.types import Query
+from modelplane.data_plane.accounting import Record
+from modelplane.data_plane.errors import DeadlineExceeded, UpstreamResting
+from modelplane.data_plane.hosts.host import Call, Method
+from modelplane.data_plane.limits.admission import Unlimited
+from modelplane.data_plane.snapshots.snapshot import Endpoint, ServedEntity
+from modelplane.data_plane.telemetry.metrics import Metrics
+from modelplane.data_plane.upstreams.attempts import Attempts
+from modelplane.data_plane.upstreams.circuit import Circuits
+from modelplane.data_plane.upstreams.relay import Exchange, Relay, Timeouts
+from modelplane.data_plane.upstreams.upstream import Upstream
 from tests.adapters.providers.conformance import CASES, CapturedReply
 from tests.data_plane.conftest import Answer, System
 from tests.data_plane.fakes import FakeClock

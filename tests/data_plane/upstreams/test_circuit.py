@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_plane.upstreams.circuit import Circuit, Circuits
+from modelplane.data_plane.upstreams.circuit import Circuit, Circuits
 from tests.data_plane.fakes import FakeClock
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from data_plane.upstreams.deadlines import Deadlines
+from modelplane.data_plane.upstreams.deadlines import Deadlines
 
 
 class MovableTime:

@@ -1,9 +1,9 @@
 import pytest
 
-from adapters.providers.types import HttpRequest, Plan
-from adapters.rpc.metadata import HOPS
-from data_plane.errors import TooManyHops
-from data_plane.upstreams.hops import MAX_HOPS, count_hops, mark_hop
+from modelplane.adapters.providers.types import HttpRequest, Plan
+from modelplane.adapters.rpc.metadata import HOPS
+from modelplane.data_plane.errors import TooManyHops
+from modelplane.data_plane.upstreams.hops import MAX_HOPS, count_hops, mark_hop
 from tests.data_plane.conftest import System
 from tests.data_plane.messages import endpoint, endpoint_config, snapshot, token
 

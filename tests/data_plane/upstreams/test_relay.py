@@ -5,7 +5,7 @@ from typing import Any
 import grpc
 import pytest
 
-from adapters.rpc.metadata import HTTP_STATUS, as_mapping
+from modelplane.adapters.rpc.metadata import HTTP_STATUS, as_mapping
 from tests.adapters.providers.upstream import END, EVENT_STREAM, Upstream, chunk
 from tests.data_plane.conftest import System, collect
 from tests.data_plane.messages import COMPLETIONS, endpoint, endpoint_config, snapshot
@@ -266,12 +266,14 @@ async def test_a_bug_shows_the_request_id_and_nothing_else(
     def broken(_body: bytes) -> object:
         raise KeyError(PROMPT)
 
-    monkeypatch.setattr("data_plane.invocation.parse_body", broken)
+    monkeypatch.setattr("modelplane.data_plane.invocation.parse_body", broken)
     answer = await served.query("chat", CHAT_BODY, x_request_id="req-9")
     assert (answer.status, answer.error_code) == (500, "INTERNAL_ERROR")
     assert "req-9" in answer.message
     assert "three" not in answer.message
-    [record] = [record for record in caplog.records if record.name == "data_plane.hosts.host"]
+    [record] = [
+        record for record in caplog.records if record.name == "modelplane.data_plane.hosts.host"
+    ]
     assert record.__dict__["fields"]["error"] == "KeyError"
     assert "three" not in repr([record.__dict__ for record in caplog.records])
 

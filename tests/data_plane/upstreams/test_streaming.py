@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from adapters.providers.errors import MalformedAnswer
-from adapters.providers.types import Usage
-from data_plane.upstreams.streaming import ChunkShaper, encode_answer, encode_error_line
+from modelplane.adapters.providers.errors import MalformedAnswer
+from modelplane.adapters.providers.types import Usage
+from modelplane.data_plane.upstreams.streaming import ChunkShaper, encode_answer, encode_error_line
 
 
 def shape(

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from data_plane.usage import journal as journal_module
-from data_plane.usage.journal import Journal, take_over
-from data_plane.usage.journal_metrics import JournalMetrics
-from data_plane.usage.journal_room import keeps_room
-from data_plane.usage.journal_segment import INTENT_BYTES, Segment
+from modelplane.data_plane.usage import journal as journal_module
+from modelplane.data_plane.usage.journal import Journal, take_over
+from modelplane.data_plane.usage.journal_metrics import JournalMetrics
+from modelplane.data_plane.usage.journal_room import keeps_room
+from modelplane.data_plane.usage.journal_segment import INTENT_BYTES, Segment
 from tests.data_plane.fakes import FakeClock
 
 SEGMENT = 1 << 16

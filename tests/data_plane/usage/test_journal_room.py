@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from data_plane.usage.journal_room import keeps_room
+from modelplane.data_plane.usage.journal_room import keeps_room
 
 
 def mounts(directory: Path, *kinds: str) -> Path:

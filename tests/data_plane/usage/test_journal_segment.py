@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_plane.usage.journal_segment import (
+from modelplane.data_plane.usage.journal_segment import (
     INTENT_BYTES,
     KEY_BYTES,
     OUTCOME_BYTES,

@@ -4,14 +4,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from modelserving.snapshot.v1.usage_service_pb2 import UsageAttempt, UsageEntry, UsageOutcome
 
-from data_plane.accounting import Attempt, Record
-from data_plane.usage.usage_encoding import (
+from modelplane.data_plane.accounting import Attempt, Record
+from modelplane.data_plane.usage.usage_encoding import (
     Tokens,
     encode_intent,
     encode_origin,
     encode_outcome,
 )
-from data_plane.usage.usage_labels import Labels
+from modelplane.data_plane.usage.usage_labels import Labels
 
 KEY = bytes(range(16))
 COUNTS = st.none() | st.integers(0, 1 << 40)

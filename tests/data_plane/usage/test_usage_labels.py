@@ -1,9 +1,13 @@
 import pytest
 
-from adapters.providers.types import JsonObject
-from data_plane.errors import InvalidParameter
-from data_plane.usage.characters import answer_characters, estimate_tokens, prompt_characters
-from data_plane.usage.usage_labels import NO_LABELS, Labels, parse_labels
+from modelplane.adapters.providers.types import JsonObject
+from modelplane.data_plane.errors import InvalidParameter
+from modelplane.data_plane.usage.characters import (
+    answer_characters,
+    estimate_tokens,
+    prompt_characters,
+)
+from modelplane.data_plane.usage.usage_labels import NO_LABELS, Labels, parse_labels
 
 
 def test_labels_are_read() -> None:

@@ -9,14 +9,14 @@ from modelserving.snapshot.v1.usage_service_pb2 import UsageEntry
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig, UsageTrackingConfig
 from prometheus_client import CollectorRegistry
 
-from adapters.providers.types import Query
-from data_plane.accounting import Record
-from data_plane.snapshots.callers import Principal
-from data_plane.snapshots.snapshot import compile_endpoint
-from data_plane.usage.journal import Journal
-from data_plane.usage.journal_metrics import JournalMetrics
-from data_plane.usage.journal_segment import SegmentReader
-from data_plane.usage.usage_ledger import UsageLedger
+from modelplane.adapters.providers.types import Query
+from modelplane.data_plane.accounting import Record
+from modelplane.data_plane.snapshots.callers import Principal
+from modelplane.data_plane.snapshots.snapshot import compile_endpoint
+from modelplane.data_plane.usage.journal import Journal
+from modelplane.data_plane.usage.journal_metrics import JournalMetrics
+from modelplane.data_plane.usage.journal_segment import SegmentReader
+from modelplane.data_plane.usage.usage_ledger import UsageLedger
 from tests.data_plane.conftest import WALL_MS, System
 from tests.data_plane.fakes import FakeClock
 from tests.data_plane.messages import (

@@ -13,10 +13,10 @@ from modelserving.snapshot.v1.usage_service_pb2 import (
 )
 from prometheus_client import CollectorRegistry
 
-from data_plane.snapshots.snapshot_watcher import Clocks
-from data_plane.usage.journal import Journal, Ticket
-from data_plane.usage.journal_metrics import JournalMetrics
-from data_plane.usage.usage_shipper import (
+from modelplane.data_plane.snapshots.snapshot_watcher import Clocks
+from modelplane.data_plane.usage.journal import Journal, Ticket
+from modelplane.data_plane.usage.journal_metrics import JournalMetrics
+from modelplane.data_plane.usage.usage_shipper import (
     BATCH,
     SIGN_OF_LIFE_SECONDS,
     TAKE_OVER_SECONDS,

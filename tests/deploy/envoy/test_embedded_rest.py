@@ -16,9 +16,9 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from deploy.envoy.config import build_bootstrap
-from deploy.envoy.options import Address, EnvoyOptions
-from deploy.up.ports import free_port
+from modelplane.deploy.envoy.config import build_bootstrap
+from modelplane.deploy.envoy.options import Address, EnvoyOptions
+from modelplane.deploy.up.ports import free_port
 from tests.deploy.envoy.envoys import loopback, running_config
 from tests.deploy.envoy.test_embedded import toy_envoy
 from tests.deploy.envoy.toy_planes import ToyPlane

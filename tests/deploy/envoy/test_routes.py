@@ -14,8 +14,8 @@ from modelserving.v1 import (
     inference_service_pb2_grpc,
 )
 
-from adapters.rpc.metadata import ERROR_CODE, HTTP_STATUS, as_mapping
-from deploy.envoy.descriptors import path_parameters
+from modelplane.adapters.rpc.metadata import ERROR_CODE, HTTP_STATUS, as_mapping
+from modelplane.deploy.envoy.descriptors import path_parameters
 from tests.deploy.envoy.conftest import Gateway
 from tests.deploy.envoy.toy_planes import NASTY
 

@@ -20,9 +20,9 @@ from modelserving.v1 import (
     inference_service_pb2_grpc,
 )
 
-from adapters.rpc.metadata import as_mapping
-from adapters.rpc.server import Health, new_server
-from adapters.rpc.status import Status, abort
+from modelplane.adapters.rpc.metadata import as_mapping
+from modelplane.adapters.rpc.server import Health, new_server
+from modelplane.adapters.rpc.status import Status, abort
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -10,16 +10,16 @@ from typing import Any
 import grpc
 import orjson
 
-from adapters.rpc.status import Status
-from data_plane.errors import Refusal
-from data_plane.hosts.asgi_host import AsgiHost
-from data_plane.hosts.asgi_service import AsgiService
-from data_plane.hosts.departures import Lookout
-from data_plane.hosts.health_check import health_check
-from data_plane.hosts.host import Call, Method, Refused, Reply
-from data_plane.hosts.http_body import HTTP_BODY_RPCS
-from data_plane.hosts.rest_host import PREFIX, RestHost
-from data_plane.snapshots.readiness import Readiness
+from modelplane.adapters.rpc.status import Status
+from modelplane.data_plane.errors import Refusal
+from modelplane.data_plane.hosts.asgi_host import AsgiHost
+from modelplane.data_plane.hosts.asgi_service import AsgiService
+from modelplane.data_plane.hosts.departures import Lookout
+from modelplane.data_plane.hosts.health_check import health_check
+from modelplane.data_plane.hosts.host import Call, Method, Refused, Reply
+from modelplane.data_plane.hosts.http_body import HTTP_BODY_RPCS
+from modelplane.data_plane.hosts.rest_host import PREFIX, RestHost
+from modelplane.data_plane.snapshots.readiness import Readiness
 
 APPLICATION = "tests.deploy.envoy.toy_worker:app"
 NASTY = 'He said "no",\n\\back\\ ünïcode 漢字 100% \t<tab>'

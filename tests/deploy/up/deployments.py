@@ -4,14 +4,14 @@ import asyncio
 import contextlib
 import json
 import signal
-import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from adapters.settings import environment
-from deploy.envoy.options import Address
-from deploy.http_client import HttpClient
+from modelplane.adapters.settings import environment
+from modelplane.deploy.child import python_command
+from modelplane.deploy.envoy.options import Address
+from modelplane.deploy.http_client import HttpClient
 
 
 class Deployment:
@@ -66,7 +66,7 @@ async def start(
     inherited = {
         name: value for name, value in environment().items() if not name.startswith("MODELPLANE_")
     }
-    command = [sys.executable, "-m", "deploy", "up", "--data-dir", str(data_dir)]
+    command = [*python_command("modelplane"), "up", "--data-dir", str(data_dir)]
     process = await asyncio.create_subprocess_exec(
         *command,
         *arguments,

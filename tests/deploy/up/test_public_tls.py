@@ -11,7 +11,7 @@ import pytest
 from modelserving.v1.endpoint_service_pb2 import ListServingEndpointsRequest
 from modelserving.v1.endpoint_service_pb2_grpc import EndpointServiceStub
 
-from deploy.certificates import CONTROL_PLANE, CertificateDir
+from modelplane.deploy.certificates import CONTROL_PLANE, CertificateDir
 from tests.deploy.up.deployments import Deployment, running, start
 
 ENDPOINTS = "/api/2.0/serving-endpoints"

@@ -1,6 +1,6 @@
 import json
 
-from deploy.up.secret_variables import for_control_plane
+from modelplane.deploy.up.secret_variables import for_control_plane
 
 STORES = json.dumps(
     {

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.usage.__main__ import main
-from deploy.usage.client import UsageClient, UsageError
-from deploy.usage.report import format_table
+from modelplane.deploy.usage.__main__ import main
+from modelplane.deploy.usage.client import UsageClient, UsageError
+from modelplane.deploy.usage.report import format_table
 
 
 @pytest.fixture(autouse=True)

@@ -11,9 +11,9 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from adapters.rpc.metadata import as_mapping
-from deploy.envoy.options import Address
-from deploy.http_client import HttpClient
+from modelplane.adapters.rpc.metadata import as_mapping
+from modelplane.deploy.envoy.options import Address
+from modelplane.deploy.http_client import HttpClient
 from tests.data_plane.conftest import collect
 from tests.data_plane.fakes import FakeControlPlane
 from tests.deploy.envoy.envoys import running_envoy

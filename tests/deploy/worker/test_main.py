@@ -10,13 +10,12 @@ from pathlib import Path
 import grpc
 import pytest
 
-import deploy
-from adapters.settings import variable_name
-from deploy.cli import main
-from deploy.worker import host
-from deploy.worker.__main__ import main as run_worker
-from deploy.worker.host import is_embedded
-from deploy.worker.options import WorkerOptions, load_options
+from modelplane.adapters.settings import variable_name
+from modelplane.deploy.cli import main
+from modelplane.deploy.worker import host
+from modelplane.deploy.worker.__main__ import main as run_worker
+from modelplane.deploy.worker.host import is_embedded
+from modelplane.deploy.worker.options import WorkerOptions, load_options
 from tests.data_plane.conftest import collect
 from tests.data_plane.fakes import FakeControlPlane
 from tests.deploy.worker.workers import STREAM, SlowUpstream, query, serving, started
@@ -43,7 +42,7 @@ def test_the_host_comes_from_flags_and_environment(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_readme_lists_every_setting() -> None:
-    readme = (Path(deploy.__file__).parent.parent / "README.md").read_text()
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
     for item in fields(WorkerOptions):
         assert f"| `{variable_name(item.name)}` |" in readme
 

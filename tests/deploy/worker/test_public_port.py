@@ -14,8 +14,8 @@ import pytest
 from modelserving.v1.endpoint_service_pb2 import GetServingEndpointRequest
 from modelserving.v1.endpoint_service_pb2_grpc import EndpointServiceStub
 
-from deploy.certificates import CONTROL_PLANE, CertificateDir
-from deploy.http_client import HttpClient
+from modelplane.deploy.certificates import CONTROL_PLANE, CertificateDir
+from modelplane.deploy.http_client import HttpClient
 from tests.data_plane.conftest import collect
 from tests.data_plane.messages import TOKEN
 from tests.deploy.envoy.toy_planes import ToyPlane

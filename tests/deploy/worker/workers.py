@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,9 @@ import grpc
 from modelserving.v1 import inference_service_pb2 as pb
 from modelserving.v1 import inference_service_pb2_grpc as pb_grpc
 
-from adapters.settings import environment
-from deploy.envoy.options import Address
+from modelplane.adapters.settings import environment
+from modelplane.deploy.child import python_command
+from modelplane.deploy.envoy.options import Address
 from tests.data_plane.conftest import metadata, payload
 from tests.data_plane.fakes import FakeControlPlane
 from tests.data_plane.messages import endpoint, endpoint_config, external_entity, snapshot
@@ -76,7 +76,10 @@ async def started(
         name: value for name, value in environment().items() if not name.startswith("MODELPLANE_")
     }
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "deploy", "worker", *given, *flags),
+        *python_command("modelplane"),
+        "worker",
+        *given,
+        *flags,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
         # What a killed one leaves behind goes with what the test leaves.

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from modelserving.v1.external_model_pb2 import Ai21LabsConfig, ExternalModel
 
-from adapters.providers.ai21labs.provider import Ai21LabsAdapter
-from adapters.providers.types import JsonObject, Task
+from modelplane.adapters.providers.ai21labs.provider import Ai21LabsAdapter
+from modelplane.adapters.providers.types import JsonObject, Task
 from tests.adapters.providers.conformance import ProviderCase
 from tests.emulators.ai21labs.server import API_KEY, Ai21LabsEmulator
 

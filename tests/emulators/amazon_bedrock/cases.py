@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from adapters.providers.types import JsonObject
+from modelplane.adapters.providers.types import JsonObject
 from tests.adapters.providers.conformance import ProviderCase
 from tests.emulators.amazon_bedrock.configs import external_model, origins
 from tests.emulators.amazon_bedrock.server import BedrockEmulator

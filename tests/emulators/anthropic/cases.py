@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from modelserving.v1.external_model_pb2 import AnthropicConfig, ExternalModel
 
-from adapters.providers.types import JsonObject, Task
+from modelplane.adapters.providers.types import JsonObject, Task
 from tests.adapters.providers.conformance import ProviderCase
 from tests.emulators.anthropic.server import API_KEY, AnthropicEmulator
 

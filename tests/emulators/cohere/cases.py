@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from modelserving.v1.external_model_pb2 import CohereConfig, ExternalModel
 
-from adapters.providers.cohere.provider import CohereAdapter
-from adapters.providers.types import JsonObject, Task
+from modelplane.adapters.providers.cohere.provider import CohereAdapter
+from modelplane.adapters.providers.types import JsonObject, Task
 from tests.adapters.providers.conformance import ProviderCase
 from tests.emulators.cohere.server import API_KEY, CohereEmulator
 

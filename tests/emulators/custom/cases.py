@@ -9,7 +9,7 @@ from modelserving.v1.external_model_pb2 import (
     ExternalModel,
 )
 
-from adapters.providers.types import JsonObject
+from modelplane.adapters.providers.types import JsonObject
 from tests.adapters.providers.conformance import ProviderCase
 from tests.emulators.openai.azure import DEPLOYMENTS
 from tests.emulators.openai.server import API_KEY, OpenAiEmulator

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from modelserving.v1.external_model_pb2 import DatabricksModelServingConfig, ExternalModel
 
-from adapters.providers.types import JsonObject
+from modelplane.adapters.providers.types import JsonObject
 from tests.adapters.providers.conformance import ProviderCase
 from tests.emulators.databricks_model_serving.server import TOKEN, DatabricksEmulator
 

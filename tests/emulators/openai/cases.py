@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from modelserving.v1.external_model_pb2 import ExternalModel, OpenAiConfig
 
-from adapters.providers.types import JsonObject
+from modelplane.adapters.providers.types import JsonObject
 from tests.adapters.providers.conformance import ProviderCase
 from tests.emulators.openai import entra
 from tests.emulators.openai.azure import DEPLOYMENTS

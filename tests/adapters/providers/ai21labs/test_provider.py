@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from modelserving.v1.external_model_pb2 import Ai21LabsConfig, ExternalModel
 from pydantic import TypeAdapter
 
-from adapters.providers import errors
-from adapters.providers.ai21labs.provider import Ai21LabsAdapter, build_ai21labs_adapter
-from adapters.providers.types import HttpAnswer, JsonObject, Query
+from modelplane.adapters.providers import errors
+from modelplane.adapters.providers.ai21labs.provider import Ai21LabsAdapter, build_ai21labs_adapter
+from modelplane.adapters.providers.types import HttpAnswer, JsonObject, Query
 from tests.adapters.providers.reassembly import Chunks, every_split, parse_stream, reassemble
 from tests.emulators.ai21labs import answers, schema
 

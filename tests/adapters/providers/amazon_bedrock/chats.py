@@ -1,8 +1,8 @@
 """What the tests of Bedrock's chats share: an adapter, tools, a schema."""
 
-from adapters.providers.amazon_bedrock.adapter import BedrockAdapter
-from adapters.providers.amazon_bedrock.provider import build_amazon_bedrock_adapter
-from adapters.providers.types import JsonObject
+from modelplane.adapters.providers.amazon_bedrock.adapter import BedrockAdapter
+from modelplane.adapters.providers.amazon_bedrock.provider import build_amazon_bedrock_adapter
+from modelplane.adapters.providers.types import JsonObject
 from tests.emulators.amazon_bedrock.configs import external_model
 
 NOW = 1_700_000_000.5

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from adapters.providers.amazon_bedrock.models import build_model_id
-from adapters.providers.errors import (
+from modelplane.adapters.providers.amazon_bedrock.models import build_model_id
+from modelplane.adapters.providers.errors import (
     RequestRefused,
 )
-from adapters.providers.types import Image, JsonObject, Query
+from modelplane.adapters.providers.types import Image, JsonObject, Query
 from tests.adapters.providers.amazon_bedrock.chats import (
     CLAUDE,
     CLOCK,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.providers.errors import (
+from modelplane.adapters.providers.errors import (
     AdapterError,
     MalformedAnswer,
     ProviderFailed,
@@ -19,7 +19,7 @@ from adapters.providers.errors import (
     RequestRefused,
     StreamTruncated,
 )
-from adapters.providers.types import HttpAnswer, JsonObject, Query
+from modelplane.adapters.providers.types import HttpAnswer, JsonObject, Query
 from tests.adapters.providers.amazon_bedrock.chats import (
     CLAUDE,
     CLAUDE_ID,

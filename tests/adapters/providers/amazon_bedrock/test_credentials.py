@@ -11,18 +11,18 @@ import pytest
 from aiohttp import web
 from modelserving.v1.external_model_pb2 import AmazonBedrockConfig, ExternalModel
 
-from adapters.providers.amazon_bedrock.credentials import RoleCredentials
-from adapters.providers.amazon_bedrock.signing import AwsKey
-from adapters.providers.credentials import Credential
-from adapters.providers.errors import (
+from modelplane.adapters.providers.amazon_bedrock.credentials import RoleCredentials
+from modelplane.adapters.providers.amazon_bedrock.signing import AwsKey
+from modelplane.adapters.providers.credentials import Credential
+from modelplane.adapters.providers.errors import (
     AdapterError,
     ConfigRefused,
     CredentialRefused,
     ProviderUnavailable,
     RateLimited,
 )
-from adapters.providers.http1.client import Http1Transport
-from adapters.providers.types import JsonObject
+from modelplane.adapters.providers.http1.client import Http1Transport
+from modelplane.adapters.providers.types import JsonObject
 from tests.adapters.providers.conformance import ProviderCase, open_gateway
 from tests.emulators.amazon_bedrock import KEY, REGION, BedrockEmulator
 from tests.emulators.amazon_bedrock.configs import origins

@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.providers.amazon_bedrock.adapter import BedrockAdapter
-from adapters.providers.amazon_bedrock.models import build_model_id
-from adapters.providers.amazon_bedrock.provider import build_amazon_bedrock_adapter
-from adapters.providers.errors import (
+from modelplane.adapters.providers.amazon_bedrock.adapter import BedrockAdapter
+from modelplane.adapters.providers.amazon_bedrock.models import build_model_id
+from modelplane.adapters.providers.amazon_bedrock.provider import build_amazon_bedrock_adapter
+from modelplane.adapters.providers.errors import (
     AdapterError,
     MalformedAnswer,
     RateLimited,
     RequestRefused,
     StreamTruncated,
 )
-from adapters.providers.types import HttpAnswer, JsonObject, Query
+from modelplane.adapters.providers.types import HttpAnswer, JsonObject, Query
 from tests.adapters.providers.conformance import read_choices, reassemble
 from tests.emulators.amazon_bedrock import frames, invoke
 from tests.emulators.amazon_bedrock.configs import external_model

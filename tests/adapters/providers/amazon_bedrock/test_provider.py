@@ -12,11 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from modelserving.v1.external_model_pb2 import AmazonBedrockConfig, ExternalModel
 
-from adapters.providers.amazon_bedrock.models import build_model_id, build_url, read_region
-from adapters.providers.amazon_bedrock.provider import build_amazon_bedrock_adapter
-from adapters.providers.amazon_bedrock.signing import AwsKey, sign
-from adapters.providers.credentials import NO_CREDENTIAL
-from adapters.providers.errors import (
+from modelplane.adapters.providers.amazon_bedrock.models import (
+    build_model_id,
+    build_url,
+    read_region,
+)
+from modelplane.adapters.providers.amazon_bedrock.provider import build_amazon_bedrock_adapter
+from modelplane.adapters.providers.amazon_bedrock.signing import AwsKey, sign
+from modelplane.adapters.providers.credentials import NO_CREDENTIAL
+from modelplane.adapters.providers.errors import (
     AdapterError,
     ConfigRefused,
     CredentialRefused,
@@ -28,7 +32,7 @@ from adapters.providers.errors import (
     RateLimited,
     RequestRefused,
 )
-from adapters.providers.types import HttpAnswer, HttpRequest, JsonObject, Query
+from modelplane.adapters.providers.types import HttpAnswer, HttpRequest, JsonObject, Query
 from tests.adapters.providers.amazon_bedrock.chats import CLAUDE, HOST, NOW, adapter, user
 from tests.adapters.providers.conformance import CASES, open_gateway, read_choices, reassemble
 from tests.emulators.amazon_bedrock import KEY, TEMPORARY_KEY

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.providers import errors
-from adapters.providers.anthropic.answers import MessagesStreamParser, parse_message
-from adapters.providers.anthropic.messages import tool_names
-from adapters.providers.types import JsonObject, Query
+from modelplane.adapters.providers import errors
+from modelplane.adapters.providers.anthropic.answers import MessagesStreamParser, parse_message
+from modelplane.adapters.providers.anthropic.messages import tool_names
+from modelplane.adapters.providers.types import JsonObject, Query
 from tests.adapters.providers.anthropic.test_provider import build
 from tests.emulators.anthropic import stream
 

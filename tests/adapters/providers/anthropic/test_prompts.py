@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from adapters.providers import errors
-from adapters.providers.types import HttpAnswer, JsonObject, Plan, Query
+from modelplane.adapters.providers import errors
+from modelplane.adapters.providers.types import HttpAnswer, JsonObject, Plan, Query
 from tests.adapters.providers.anthropic.test_provider import MODEL, build, message
 from tests.emulators.anthropic import schema, stream
 

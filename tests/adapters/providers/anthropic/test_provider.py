@@ -23,13 +23,13 @@ from anthropic.types.message_create_params import (
 from modelserving.v1.external_model_pb2 import AnthropicConfig, ExternalModel
 from pydantic import TypeAdapter, ValidationError
 
-from adapters.providers import errors
-from adapters.providers.anthropic.provider import (
+from modelplane.adapters.providers import errors
+from modelplane.adapters.providers.anthropic.provider import (
     AnthropicAdapter,
     build_anthropic_adapter,
     classify_error,
 )
-from adapters.providers.types import HttpAnswer, JsonObject, Plan, Query
+from modelplane.adapters.providers.types import HttpAnswer, JsonObject, Plan, Query
 from tests.emulators.anthropic import schema
 from tests.emulators.anthropic.blocks import sign
 

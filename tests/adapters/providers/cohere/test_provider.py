@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from modelserving.v1.external_model_pb2 import CohereConfig, ExternalModel
 from pydantic import TypeAdapter
 
-from adapters.providers import errors
-from adapters.providers.cohere.provider import CohereAdapter, build_cohere_adapter
-from adapters.providers.types import HttpAnswer, JsonObject, Query
+from modelplane.adapters.providers import errors
+from modelplane.adapters.providers.cohere.provider import CohereAdapter, build_cohere_adapter
+from modelplane.adapters.providers.types import HttpAnswer, JsonObject, Query
 from tests.adapters.providers.reassembly import Chunks, every_split, parse_stream, reassemble
 from tests.emulators.cohere import answers, schema
 

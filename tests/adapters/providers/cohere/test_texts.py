@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from adapters.providers import errors
-from adapters.providers.cohere.provider import CohereAdapter
-from adapters.providers.types import HttpAnswer, JsonObject, Query
+from modelplane.adapters.providers import errors
+from modelplane.adapters.providers.cohere.provider import CohereAdapter
+from modelplane.adapters.providers.types import HttpAnswer, JsonObject, Query
 from tests.adapters.providers.cohere.test_provider import FAILURES, FINISH_REASONS, KEY, build
 from tests.adapters.providers.conformance import open_gateway
 from tests.adapters.providers.reassembly import Chunks, every_split, parse_stream, reassemble

@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from adapters.providers.base import Adapter
-from adapters.providers.google_cloud_vertex_ai.provider import build_vertex_adapter
-from adapters.providers.types import HttpAnswer, Image, Query
+from modelplane.adapters.providers.base import Adapter
+from modelplane.adapters.providers.google_cloud_vertex_ai.provider import build_vertex_adapter
+from modelplane.adapters.providers.types import HttpAnswer, Image, Query
 from tests.emulators.google_cloud_vertex_ai.external_models import external_model
 from tests.emulators.google_cloud_vertex_ai.gemini_schema import check_request
 

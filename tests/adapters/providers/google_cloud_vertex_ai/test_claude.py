@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from adapters.providers import errors
-from adapters.providers.base import Adapter
-from adapters.providers.google_cloud_vertex_ai.provider import build_vertex_adapter
-from adapters.providers.types import HttpAnswer, HttpRequest, Image, Query
+from modelplane.adapters.providers import errors
+from modelplane.adapters.providers.base import Adapter
+from modelplane.adapters.providers.google_cloud_vertex_ai.provider import build_vertex_adapter
+from modelplane.adapters.providers.types import HttpAnswer, HttpRequest, Image, Query
 from tests.adapters.providers.conformance import read_choices, reassemble
 from tests.emulators.anthropic.stream import message_events
 from tests.emulators.google_cloud_vertex_ai import claude

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from adapters.providers import errors
-from adapters.providers.types import Image, Query
+from modelplane.adapters.providers import errors
+from modelplane.adapters.providers.types import Image, Query
 from tests.adapters.providers.google_cloud_vertex_ai.gemini import (
     NOTHING,
     PNG,

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.providers import errors
-from adapters.providers.base import Adapter
-from adapters.providers.types import HttpAnswer, Query
+from modelplane.adapters.providers import errors
+from modelplane.adapters.providers.base import Adapter
+from modelplane.adapters.providers.types import HttpAnswer, Query
 from tests.adapters.providers.conformance import read_choices, reassemble
 from tests.adapters.providers.google_cloud_vertex_ai.gemini import (
     MODEL,

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.providers import errors
-from adapters.providers.base import Adapter
-from adapters.providers.google_cloud_vertex_ai.provider import build_vertex_adapter
-from adapters.providers.types import HttpAnswer, Query
+from modelplane.adapters.providers import errors
+from modelplane.adapters.providers.base import Adapter
+from modelplane.adapters.providers.google_cloud_vertex_ai.provider import build_vertex_adapter
+from modelplane.adapters.providers.types import HttpAnswer, Query
 from tests.emulators.google_cloud_vertex_ai.embed_content import MODELS, embed_content
 from tests.emulators.google_cloud_vertex_ai.external_models import external_model
 from tests.emulators.google_cloud_vertex_ai.gemini_answers import tokens_of

@@ -10,13 +10,16 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 
-from adapters.providers import errors
-from adapters.providers.canonical_answers import WALL_CLOCK
-from adapters.providers.credentials import Credential, CredentialCache
-from adapters.providers.google_cloud_vertex_ai.auth import build_assertion, parse_service_account
-from adapters.providers.google_cloud_vertex_ai.provider import build_vertex_adapter
-from adapters.providers.http1.client import Http1Transport
-from adapters.providers.types import HttpAnswer, Query
+from modelplane.adapters.providers import errors
+from modelplane.adapters.providers.canonical_answers import WALL_CLOCK
+from modelplane.adapters.providers.credentials import Credential, CredentialCache
+from modelplane.adapters.providers.google_cloud_vertex_ai.auth import (
+    build_assertion,
+    parse_service_account,
+)
+from modelplane.adapters.providers.google_cloud_vertex_ai.provider import build_vertex_adapter
+from modelplane.adapters.providers.http1.client import Http1Transport
+from modelplane.adapters.providers.types import HttpAnswer, Query
 from tests.adapters.providers.conformance import CASES, open_gateway
 from tests.emulators.google_cloud_vertex_ai import KEY_FILE, PROJECT, VertexEmulator
 from tests.emulators.google_cloud_vertex_ai.external_models import PROVIDER, external_model

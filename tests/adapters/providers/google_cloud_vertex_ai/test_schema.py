@@ -7,7 +7,7 @@ from google.genai.types import Schema
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.providers.google_cloud_vertex_ai.schema import SchemaTooLarge, build_schema
+from modelplane.adapters.providers.google_cloud_vertex_ai.schema import SchemaTooLarge, build_schema
 from tests.emulators.google_cloud_vertex_ai.gemini_schema import check_schema
 
 STRING = {"type": "STRING"}

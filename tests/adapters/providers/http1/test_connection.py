@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.providers.errors import AdapterError, MalformedAnswer, ProviderUnavailable
-from adapters.providers.http1.connection import MAX_HEAD_BYTES, Connection
-from adapters.providers.http1.request import Origin
+from modelplane.adapters.providers.errors import AdapterError, MalformedAnswer, ProviderUnavailable
+from modelplane.adapters.providers.http1.connection import MAX_HEAD_BYTES, Connection
+from modelplane.adapters.providers.http1.request import Origin
 
 OK = b"HTTP/1.1 200 OK\r\n"
 LENGTH = b"content-length: 5\r\n\r\nhello"

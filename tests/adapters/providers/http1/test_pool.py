@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from adapters.providers.errors import ProviderTimeout, ProviderUnavailable, RequestRefused
-from adapters.providers.http import HttpTransport
-from adapters.providers.http1 import pool
-from adapters.providers.http1.client import Http1Transport
-from adapters.providers.http1.connection import Connection
-from adapters.providers.types import HttpRequest
+from modelplane.adapters.providers.errors import (
+    ProviderTimeout,
+    ProviderUnavailable,
+    RequestRefused,
+)
+from modelplane.adapters.providers.http import HttpTransport
+from modelplane.adapters.providers.http1 import pool
+from modelplane.adapters.providers.http1.client import Http1Transport
+from modelplane.adapters.providers.http1.connection import Connection
+from modelplane.adapters.providers.types import HttpRequest
 from tests.adapters.providers.authority import Authority
 from tests.adapters.providers.upstream import EVENT_STREAM, Upstream, chunk, document
 
@@ -98,7 +102,7 @@ async def test_a_request_that_may_have_been_acted_on_is_sent_once(
     transport: Http1Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As if the server had taken its time before it closed.
-    monkeypatch.setattr("adapters.providers.http1.connection._STALE_SECONDS", 0.0)
+    monkeypatch.setattr("modelplane.adapters.providers.http1.connection._STALE_SECONDS", 0.0)
     server = Fickle(answers=1)
     async with serving(server) as port:
         assert await fetch(transport, f"http://127.0.0.1:{port}/") == b"ok"

@@ -2,14 +2,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.providers.http1.request import (
+from modelplane.adapters.providers.http1.request import (
     Origin,
     RequestInvalid,
     encode_head,
     parse_origin,
     parse_target,
 )
-from adapters.providers.types import HttpRequest
+from modelplane.adapters.providers.types import HttpRequest
 
 
 def head_of(

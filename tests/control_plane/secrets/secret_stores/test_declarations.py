@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from control_plane.secrets.secret_stores.declarations import parse_declarations
+from modelplane.control_plane.secrets.secret_stores.declarations import parse_declarations
 
 VAULT = {"backend": "HASHICORP_VAULT", "address": "https://vault:8200", "path": "models"}
 

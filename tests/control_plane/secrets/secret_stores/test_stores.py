@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.secrets.secret_stores.declarations import opened_stores
-from control_plane.secrets.secret_stores.store import SecretStore, StoreAway
+from modelplane.control_plane.secrets.secret_stores.declarations import opened_stores
+from modelplane.control_plane.secrets.secret_stores.store import SecretStore, StoreAway
 from tests.emulators.amazon_bedrock.signature import KEY
 from tests.emulators.amazon_json import REGION, environment
 from tests.emulators.amazon_secrets_manager import SecretsManagerEmulator

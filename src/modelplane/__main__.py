@@ -1,0 +1,8 @@
+"""Makes `python -m modelplane` the same as the `modelplane` command."""
+
+import sys
+
+from modelplane.deploy.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
