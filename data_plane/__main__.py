@@ -1,7 +1,4 @@
-"""Composition root of a worker on a gRPC server of its own: runs until it is told to stop.
-
-`embedded.py` is that of a worker inside Envoy; `deploy/worker` chooses between the two.
-"""
+"""Composition root of a worker: runs until it is told to stop."""
 
 import asyncio
 import logging
@@ -13,7 +10,12 @@ import uvloop
 from prometheus_client import REGISTRY
 
 from modelplane.adapters.telemetry import configure_logging, log_fields, serve_metrics
-from modelplane.data_plane.process import new_clocks, tune_garbage_collection, wall_ms
+from modelplane.data_plane.process import (
+    new_clocks,
+    raise_file_limit,
+    tune_garbage_collection,
+    wall_ms,
+)
 from modelplane.data_plane.server import running_worker
 from modelplane.data_plane.settings import Settings, load_settings
 
@@ -44,9 +46,13 @@ async def _serve(settings: Settings) -> None:
     host, _, port = settings.worker_metrics_listen.rpartition(":")
     metrics_port = serve_metrics(host, int(port), REGISTRY)
     tune_garbage_collection()
+    raise_file_limit()
     async with running_worker(settings, REGISTRY, new_clocks(), wall_ms) as worker:
         fields = log_fields(
-            worker_id=settings.worker_id, port=worker.port, metrics_port=metrics_port
+            worker_id=settings.worker_id,
+            listen=settings.worker_listen,
+            port=worker.listener.port,
+            metrics_port=metrics_port,
         )
         _log.info("the worker serves", extra=fields)
         await stop.wait()

@@ -1,7 +1,7 @@
 """The story of a call: find the endpoint, check the caller, pick a served entity, answer.
 
 The steps are `access.py`, `query.py`, `choice.py`, `admission.py` and `attempts.py`; a host
-(`grpc_host.py`) brings the call. Everything is decided from one snapshot, so a change never shows
+(`hosts/`) brings the call. Everything is decided from one snapshot, so a change never shows
 half.
 """
 
@@ -98,9 +98,7 @@ class Inference:
         if call.method is Method.LIST_MODELS:
             await _list_models(snapshot, principal, call, reply)
             return
-        body = parse_body(call.body)
-        endpoint = record.endpoint = _find_endpoint(snapshot, call, body)
-        authorize(principal, endpoint)
+        endpoint, body = await _receive(snapshot, principal, call, record)
         hops = count_hops(call.metadata)
         config = record.config = _active_config(endpoint, call.method)
         record.labels = parse_labels(body)
@@ -123,17 +121,38 @@ class Inference:
             admission.settle(record.usage, ending)
 
 
-def _find_endpoint(snapshot: Snapshot, call: Call, body: JsonObject) -> Endpoint:
-    """Return the endpoint that the path or, in the manner of the OpenAI API, the body names."""
-    name: object = call.name
-    if call.method is not Method.QUERY:
-        name = body.get("model")
-        if not isinstance(name, str) or not name:
-            raise InvalidParameter("'model' must be the name of a serving endpoint.")
-    endpoint = snapshot.names.get(str(name))
+async def _receive(
+    snapshot: Snapshot, principal: Principal, call: Call, record: Record
+) -> tuple[Endpoint, JsonObject]:
+    """Return what is asked for and of whom; where the head names it, the body is read after."""
+    if call.name:
+        _find_endpoint(snapshot, principal, call.name, record)
+    if call.receive is not None:
+        await call.receive(call)
+    body = parse_body(call.body)
+    endpoint = record.endpoint
+    if endpoint is None:
+        endpoint = _find_endpoint(snapshot, principal, _name_of(call, body), record)
+    return endpoint, body
+
+
+def _find_endpoint(snapshot: Snapshot, principal: Principal, name: str, record: Record) -> Endpoint:
+    """Return the endpoint of a name that the principal may query."""
+    endpoint = record.endpoint = snapshot.names.get(name)
     if endpoint is None:
         raise EndpointNotFound
+    authorize(principal, endpoint)
     return endpoint
+
+
+def _name_of(call: Call, body: JsonObject) -> str:
+    """Return the endpoint that the request or, in the manner of the OpenAI API, the body names."""
+    if call.method is Method.QUERY:
+        return call.name
+    name = body.get("model")
+    if not isinstance(name, str) or not name:
+        raise InvalidParameter("'model' must be the name of a serving endpoint.")
+    return name
 
 
 def _active_config(endpoint: Endpoint, method: Method) -> Config:

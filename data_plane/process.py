@@ -1,10 +1,11 @@
-"""What a worker's process gives it: clocks, chance, and a garbage collector that keeps away.
+"""What a worker's process gives it: clocks, chance, files, and a garbage collector that keeps away.
 
-Used by the hosts' composition roots, `__main__.py` and `embedded.py`.
+Used by the composition root, `__main__.py`.
 """
 
 import asyncio
 import gc
+import resource
 import time
 from random import Random
 
@@ -30,3 +31,10 @@ def tune_garbage_collection() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER_ALLOCATIONS)
+
+
+def raise_file_limit() -> None:
+    """Allow as many open files as may be: each call under way takes two, most limits are 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,19 +1,24 @@
-"""Runs a worker on a grpc.aio server of its own.
+"""Runs a worker on a socket: HTTP/1.1 for queries of the REST API and for gRPC calls.
 
 `__main__.py` runs it; tests run it in their own event loop. `worker.py` puts the worker together.
 """
 
+import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
-from modelplane.adapters.rpc.server import new_server, running
-from modelplane.data_plane.hosts.grpc_host import rpc_handlers
-from modelplane.data_plane.hosts.health_servicer import HealthServicer
+from modelplane.adapters.rpc.tls import check_loopback, server_context
+from modelplane.data_plane.hosts.grpc_calls import GrpcCalls
+from modelplane.data_plane.hosts.health_check import health_check
+from modelplane.data_plane.hosts.http1.listener import UNIX, Listener
+from modelplane.data_plane.hosts.rest_calls import RestCalls
+from modelplane.data_plane.hosts.routes import Routes
 from modelplane.data_plane.settings import Settings
-from modelplane.data_plane.snapshots.readiness import Readiness
+from modelplane.data_plane.snapshots.readiness import TICK_SECONDS, Readiness
 from modelplane.data_plane.snapshots.snapshot import Snapshots
 from modelplane.data_plane.snapshots.snapshot_watcher import Clocks
 from modelplane.data_plane.worker import RPCS, assembled, following
@@ -24,12 +29,12 @@ class RunningWorker:
     """A running worker.
 
     Attributes:
-        port: Port of the inference service.
+        listener: Takes its requests.
         snapshots: What it serves from.
         readiness: Whether it may be sent traffic.
     """
 
-    port: int
+    listener: Listener
     snapshots: Snapshots
     readiness: Readiness
 
@@ -50,15 +55,43 @@ async def running_worker(
         wall_ms: Wall time, milliseconds since the epoch.
 
     Raises:
-        RuntimeError: The address cannot be bound.
+        OSError: The address cannot be had.
         ValueError: A setting is malformed.
     """
+    tls = _tls(settings)
     async with assembled(settings, registry, clocks, wall_ms) as worker:
-        health = HealthServicer(worker.readiness)
-        server = new_server(sorted({rpc.service for rpc in RPCS}), health)
-        server.add_generic_rpc_handlers(tuple(rpc_handlers(RPCS, worker.inference)))
-        async with (
-            running(server, settings.worker_listen, settings.drain_seconds) as port,
-            following(worker),
-        ):
-            yield RunningWorker(port, worker.snapshots, worker.readiness)
+        checks = health_check(worker.readiness)
+        grpc = GrpcCalls(RPCS, worker.inference, checks)
+        routes = Routes(RestCalls(worker.inference), grpc, worker.readiness.obstacle)
+        listener = Listener(routes)
+        async with listener.listening(settings.worker_listen, tls):
+            async with following(worker), _taking_over(listener, worker.readiness):
+                yield RunningWorker(listener, worker.snapshots, worker.readiness)
+            await clocks.sleep(settings.notice_seconds)
+            await listener.drain(settings.drain_seconds)
+
+
+@asynccontextmanager
+async def _taking_over(listener: Listener, readiness: Readiness) -> AsyncIterator[None]:
+    """Take the address over from another worker, if one has it, once this one is ready."""
+
+    async def wait() -> None:
+        while not readiness.serving():  # noqa: ASYNC110 - it depends on time
+            await asyncio.sleep(TICK_SECONDS)
+        listener.take_over()
+
+    waiting = asyncio.create_task(wait())
+    try:
+        yield
+    finally:
+        waiting.cancel()
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    """Return what connections are made with; None: in plaintext, on this machine."""
+    if settings.worker_listen.startswith(UNIX):
+        return None
+    if settings.tls is None:
+        check_loopback(settings.worker_listen, "MODELPLANE_WORKER_LISTEN")
+        return None
+    return server_context(settings.tls)

@@ -1,11 +1,9 @@
 """Settings of a worker, each with its default beside it."""
 
-import io
 import os
 import secrets
 import socket
 from collections.abc import Sequence
-from contextlib import redirect_stderr
 from dataclasses import dataclass, replace
 
 from modelplane.adapters.rpc.tls import TlsFiles, check_loopback, tls_files
@@ -19,7 +17,9 @@ class Settings:
     control_plane: str = setting(
         "127.0.0.1:9091", "gRPC target(s) of the watch service, comma separated"
     )
-    worker_listen: str = setting("127.0.0.1:9100", "host:port of the inference service over gRPC")
+    worker_listen: str = setting(
+        "127.0.0.1:9100", "unix:PATH or host:port on which Envoy reaches the worker (HTTP/1.1)"
+    )
     worker_metrics_listen: str = setting("127.0.0.1:9101", "host:port of the metrics page")
     tls_ca: str = setting(
         "", "CA of the certificates by which the planes know each other (PEM file)"
@@ -59,6 +59,9 @@ class Settings:
         1.0, "share of the traces that begin here which are told, from 0 to 1"
     )
     log_level: str = setting("info", "debug, info, warning or error")
+    notice_seconds: float = setting(
+        1.0, "seconds for which it still takes requests at a stop, until every Envoy has noticed"
+    )
     drain_seconds: float = setting(30.0, "seconds that calls in flight may take at a stop")
 
     @property
@@ -111,20 +114,6 @@ class Settings:
 def load_settings(argv: Sequence[str]) -> Settings:
     """Return the settings given by `argv` and the environment."""
     return identified(load(Settings, "modelplane worker", argv, environment()))
-
-
-def environment_settings() -> Settings:
-    """Return the settings given by the environment, in a process that is not the worker's own.
-
-    Raises:
-        ValueError: A setting is malformed.
-    """
-    said = io.StringIO()
-    try:
-        with redirect_stderr(said):
-            return load_settings(())
-    except SystemExit:
-        raise ValueError(said.getvalue().strip().splitlines()[-1]) from None
 
 
 def identified(settings: Settings) -> Settings:

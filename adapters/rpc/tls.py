@@ -5,6 +5,7 @@ Used by both planes for the watch streams; `modelplane certs` and `modelplane up
 
 import contextlib
 import ipaddress
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +91,19 @@ def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
     return grpc.dynamic_ssl_server_credentials(
         configuration, reload, require_client_authentication=True
     )
+
+
+def server_context(files: TlsFiles) -> ssl.SSLContext:
+    """Return what a server that does not speak gRPC by itself asks each client with, likewise.
+
+    Raises:
+        OSError: A file cannot be read, or holds no certificate or key (`ssl.SSLError`).
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(files.ca)
+    context.load_cert_chain(files.certificate, files.key)
+    return context
 
 
 def open_channel(

@@ -1,4 +1,4 @@
-"""The standard gRPC health check on the ASGI host; `health_servicer.py` is that of the other host.
+"""The standard gRPC health check of a worker.
 
 What watches health asks again and again, as Envoy does: `Watch` is not served here, which the
 protocol allows (https://github.com/grpc/grpc/blob/master/doc/health-checking.md).
@@ -7,11 +7,13 @@ protocol allows (https://github.com/grpc/grpc/blob/master/doc/health-checking.md
 import grpc
 from grpc_health.v1 import health_pb2
 
-from modelplane.data_plane.hosts.asgi_host import Ended, Unary
-from modelplane.data_plane.hosts.health_servicer import KNOWN_SERVICES, status_of
+from modelplane.data_plane.hosts import http_body, typed_rpcs
+from modelplane.data_plane.hosts.grpc_calls import Ended, Unary
 from modelplane.data_plane.snapshots.readiness import Readiness
 
 CHECK = "/grpc.health.v1.Health/Check"
+KNOWN_SERVICES = ("", http_body.SERVICE_NAME, typed_rpcs.SERVICE_NAME)
+_STATUS = health_pb2.HealthCheckResponse.ServingStatus
 
 
 def health_check(readiness: Readiness) -> dict[str, Unary]:
@@ -21,7 +23,8 @@ def health_check(readiness: Readiness) -> dict[str, Unary]:
         service = health_pb2.HealthCheckRequest.FromString(message).service
         if service not in KNOWN_SERVICES:
             raise Ended(grpc.StatusCode.NOT_FOUND, "unknown service")
-        answer = health_pb2.HealthCheckResponse(status=status_of(service, readiness))
+        status = _STATUS.SERVING if readiness.serving() else _STATUS.NOT_SERVING
+        answer = health_pb2.HealthCheckResponse(status=status)
         return bytes(answer.SerializeToString())
 
     return {CHECK: check}

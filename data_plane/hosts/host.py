@@ -1,16 +1,15 @@
 """The host interface: what the service knows of whoever carries its calls.
 
-The service is written against `Call` and `Reply`; a host (`grpc_host.py`, `asgi_host.py`) carries
-encoded messages and knows only `Rpc` and `Outlet`. What lies between is shared by all hosts, so
-that each answers byte for byte the same: `http_body.py` for HTTP bodies, `typed_rpcs.py` for typed
-messages.
+The service is written against `Call` and `Reply`. Queries of the REST API are carried as they are
+(`rest_calls.py`); gRPC calls (`grpc_calls.py`) carry encoded messages and know only `Rpc` and
+`Outlet`, with `http_body.py` for HTTP bodies and `typed_rpcs.py` for typed messages between.
 Cancellation is asyncio's: a caller who went away cancels the task that answers.
 """
 
 import logging
 import re
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
@@ -51,7 +50,6 @@ class Refused(Exception):
 class Request:
     """What an encoded request message asks for; the fields are those of `Call`."""
 
-    method: Method
     name: str = ""
     served_model_name: str = ""
     body: bytes = field(default=b"", repr=False)
@@ -69,6 +67,8 @@ class Call:
         metadata: Request metadata.
         request_id: Identifies the call in answers and logs.
         deadline_seconds: Time the caller grants; None: no limit of its own.
+        receive: Waits for the rest of the request, which fills in what the head does not say; who
+            calls is judged before. None: everything is here.
     """
 
     method: Method
@@ -78,6 +78,7 @@ class Call:
     metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
     request_id: str = ""
     deadline_seconds: float | None = None
+    receive: "Callable[[Call], Awaitable[None]] | None" = field(default=None, repr=False)
 
 
 class Reply(Protocol):
@@ -126,12 +127,14 @@ class Rpc:
     Attributes:
         service: Full name of its service.
         name: Its name there.
+        method: What it asks for.
         read: Returns what an encoded request message asks for.
         reply: Returns the reply that sends its answers as messages.
     """
 
     service: str
     name: str
+    method: Method
     read: Callable[[bytes], Request]
     reply: Callable[[Outlet], Reply]
 
@@ -151,17 +154,6 @@ def request_id_of(metadata: Mapping[str, str]) -> str:
     """Return the id that the caller gave the call, or a new one."""
     request_id = metadata.get(REQUEST_ID, "")
     return request_id if _REQUEST_ID.fullmatch(request_id) else str(uuid4())
-
-
-def make_call(
-    request: Request,
-    metadata: Mapping[str, str],
-    request_id: str,
-    deadline_seconds: float | None,
-) -> Call:
-    """Return the call that a request arrives with."""
-    name, served = request.name, request.served_model_name
-    return Call(request.method, name, served, request.body, metadata, request_id, deadline_seconds)
 
 
 def refuse(error: Exception, request_id: str, metadata: Metadata = ()) -> Refusal:

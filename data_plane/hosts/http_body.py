@@ -3,7 +3,7 @@
 `invocation.py` answers them; `typed_rpcs.py` holds their typed form.
 """
 
-from functools import lru_cache, partial
+from functools import lru_cache
 
 import orjson
 from modelserving.v1 import inference_service_pb2 as pb
@@ -64,19 +64,23 @@ def encode_data(data: bytes) -> bytes:
 
 def _read_query(message: bytes) -> Request:
     query = pb.QueryRequest.FromString(message)
-    return Request(Method.QUERY, query.name, query.served_model_name, query.payload.data)
+    return Request(query.name, query.served_model_name, query.payload.data)
 
 
-def _read_openai(method: Method, message: bytes) -> Request:
-    return Request(method, body=pb.OpenAiRequest.FromString(message).payload.data)
+def _read_openai(message: bytes) -> Request:
+    return Request(body=pb.OpenAiRequest.FromString(message).payload.data)
+
+
+def _read_nothing(_: bytes) -> Request:
+    return Request()
+
+
+_READERS = {Method.QUERY: _read_query, Method.LIST_MODELS: _read_nothing}
 
 
 def _rpc(method: Method) -> Rpc:
-    if method is Method.QUERY:
-        return Rpc(SERVICE_NAME, method.value, _read_query, HttpBodyReply)
-    if method is Method.LIST_MODELS:
-        return Rpc(SERVICE_NAME, method.value, lambda _: Request(method), HttpBodyReply)
-    return Rpc(SERVICE_NAME, method.value, partial(_read_openai, method), HttpBodyReply)
+    read = _READERS.get(method, _read_openai)
+    return Rpc(SERVICE_NAME, method.value, method, read, HttpBodyReply)
 
 
 HTTP_BODY_RPCS = tuple(map(_rpc, Method))

@@ -97,7 +97,7 @@ class _TypedRpc:
         # The RPC decides, so that an extra parameter does not.
         if streams or (isinstance(extra, dict) and "stream" in extra):
             body["stream"] = streams
-        return Request(self.method, "", served, orjson.dumps(body))
+        return Request("", served, orjson.dumps(body))
 
     def new_reply(self, outlet: Outlet) -> Reply:
         """Return the reply that sends answers as messages."""
@@ -113,5 +113,6 @@ _RPCS = {
     "Embed": _TypedRpc(Method.CREATE_EMBEDDING, EmbeddingRequest, EmbeddingList),
 }
 TYPED_RPCS = tuple(
-    Rpc(SERVICE_NAME, name, typed.read, typed.new_reply) for name, typed in _RPCS.items()
+    Rpc(SERVICE_NAME, name, typed.method, typed.read, typed.new_reply)
+    for name, typed in _RPCS.items()
 )

@@ -1,13 +1,10 @@
-"""A whole worker in the test's loop: a fake control plane before it, the emulator behind it.
-
-Every test that asks for `system` runs on both hosts: grpc.aio's server and the ASGI application.
-"""
+"""A worker in the loop of a test: Envoy and a fake control plane before, an emulator behind it."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -21,16 +18,11 @@ from modelserving.v1 import inference_service_pb2_grpc as pb_grpc
 from prometheus_client import CollectorRegistry
 
 from modelplane.adapters.rpc.metadata import ERROR_CODE, HTTP_STATUS, as_mapping
-from modelplane.data_plane.hosts.asgi_host import AsgiHost
-from modelplane.data_plane.hosts.asgi_service import AsgiService
-from modelplane.data_plane.hosts.departures import Lookout
-from modelplane.data_plane.hosts.health_check import health_check
 from modelplane.data_plane.server import running_worker
 from modelplane.data_plane.settings import Settings
 from modelplane.data_plane.snapshots.snapshot_watcher import Clocks
-from modelplane.data_plane.worker import RPCS, assembled, following
 from tests.adapters.providers.upstream import Upstream
-from tests.data_plane.asgi_server import serving
+from tests.data_plane.envoy import Bridge, bridging
 from tests.data_plane.fakes import FakeClock, FakeControlPlane, MovableClock
 from tests.data_plane.messages import TOKEN, external_entity
 from tests.emulators.openai import API_KEY, OpenAiEmulator
@@ -153,37 +145,34 @@ async def upstream() -> AsyncIterator[Upstream]:
         yield server
 
 
-@asynccontextmanager
-async def on_grpc(
-    settings: Settings, registry: CollectorRegistry, clocks: Clocks
-) -> AsyncIterator[int]:
-    """Run a worker on grpc.aio's server and yield its port."""
-    async with running_worker(settings, registry, clocks, lambda: WALL_MS) as worker:
-        yield worker.port
+@pytest.fixture(scope="session")
+def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
+    with bridging(tmp_path_factory.mktemp("bridge")) as made:
+        yield made
 
 
 @asynccontextmanager
-async def on_asgi(
-    settings: Settings, registry: CollectorRegistry, clocks: Clocks
-) -> AsyncIterator[int]:
-    """Run a worker as the ASGI application that Envoy calls, and yield its server's port."""
-    async with assembled(settings, registry, clocks, lambda: WALL_MS) as worker:
-        # Tests push configurations when they like: what is not ready yet answers all the same, as
-        # the other host does, which leaves that to health checks.
-        checks = health_check(worker.readiness)
-        host = AsgiHost(RPCS, AsgiService(worker.inference, lambda: True, Lookout()), checks)
-        async with serving(host) as port, following(worker):
-            yield port
+async def serving(
+    bridge: Bridge, settings: Settings, registry: CollectorRegistry, clocks: Clocks
+) -> AsyncIterator[grpc.aio.Channel]:
+    """Run a worker behind the Envoy, and yield a channel to it."""
+    placed = replace(settings, worker_listen=bridge.listen, notice_seconds=0.0)
+    async with (
+        running_worker(placed, registry, clocks, lambda: WALL_MS) as worker,
+        grpc.aio.insecure_channel(bridge.target) as channel,
+    ):
+        # Tests push configurations when they like: what is not ready yet answers all the same.
+        worker.listener.take_over()
+        yield channel
 
 
-@pytest.fixture(params=[on_grpc, on_asgi], ids=["grpc", "asgi"])
+@pytest.fixture
 async def system(
-    request: pytest.FixtureRequest, control_plane: FakeControlPlane, tmp_path: Path
+    bridge: Bridge, control_plane: FakeControlPlane, tmp_path: Path
 ) -> AsyncIterator[System]:
     registry = CollectorRegistry()
     settings = Settings(
         control_plane=control_plane.target,
-        worker_listen="127.0.0.1:0",
         worker_id="worker-1",
         journal_dir=str(tmp_path / "journal"),
         allowed_upstreams="127.0.0.1",
@@ -195,8 +184,7 @@ async def system(
     clocks = Clocks(clock, asyncio.sleep, Random(1))
     async with (
         OpenAiEmulator() as emulator,
-        request.param(settings, registry, clocks) as port,
-        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+        serving(bridge, settings, registry, clocks) as channel,
     ):
         assert (await control_plane.next()).HasField("hello")
         yield System(control_plane, emulator, registry, channel, clock)

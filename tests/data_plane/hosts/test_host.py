@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from modelserving.v1 import inference_service_pb2 as pb
 from modelserving.v1.inference_service_pb2 import DESCRIPTOR
 
-from modelplane.data_plane.hosts.host import Method, make_call, request_id_of
+from modelplane.data_plane.hosts.host import Call, Method, request_id_of
 from modelplane.data_plane.hosts.http_body import (
     HTTP_BODY_RPCS,
     SERVICE_NAME,
@@ -31,11 +31,12 @@ def test_a_query_names_endpoint_and_entity() -> None:
         name="chat", served_model_name="gpt", payload=HttpBody(data=b"{}")
     ).SerializeToString()
     query = next(rpc for rpc in HTTP_BODY_RPCS if rpc.name == "Query")
-    call = make_call(query.read(message), {"authorization": "t"}, "r-1", 2.5)
-    assert call.method is Method.QUERY
-    assert (call.name, call.served_model_name, call.body) == ("chat", "gpt", b"{}")
-    assert (call.request_id, call.deadline_seconds) == ("r-1", 2.5)
+    request = query.read(message)
+    assert query.method is Method.QUERY
+    assert (request.name, request.served_model_name, request.body) == ("chat", "gpt", b"{}")
+    call = Call(Method.QUERY, "chat", body=b"secret", metadata={"authorization": "t"})
     assert "authorization" not in repr(call)
+    assert "secret" not in repr(call)
 
 
 @pytest.mark.parametrize("given_id", ["", " ", "a b", "x" * 129, "ü"])

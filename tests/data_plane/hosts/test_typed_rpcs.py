@@ -76,7 +76,7 @@ def test_a_request_becomes_that_of_a_rest_caller(
     named = type(message)(model="chat", served_model_name="gpt")
     named.MergeFrom(message)
     request, sent = asked(name, named)
-    assert (request.method, request.name, request.served_model_name) == (method, "", "gpt")
+    assert (rpc(name).method, request.name, request.served_model_name) == (method, "", "gpt")
     assert sent == {"model": "chat", **body}
 
 

@@ -1,11 +1,5 @@
-from collections.abc import AsyncIterator
-
-import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from modelplane.adapters.rpc.server import new_server, running
-from modelplane.data_plane.hosts.health_servicer import HealthServicer
 from modelplane.data_plane.snapshots.readiness import Readiness
 from tests.data_plane.fakes import FakeClock
 
@@ -111,34 +105,3 @@ def test_draining_is_final(readiness: Readiness) -> None:
     readiness.applied(9)
     readiness.unreachable()
     assert not readiness.serving()
-
-
-@pytest.fixture
-async def health(readiness: Readiness) -> AsyncIterator[health_pb2_grpc.HealthStub]:
-    server = new_server([], HealthServicer(readiness))
-    async with (
-        running(server, "127.0.0.1:0", 1) as port,
-        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
-    ):
-        yield health_pb2_grpc.HealthStub(channel)
-
-
-async def test_health_checks_ask_at_the_moment(
-    readiness: Readiness, clock: FakeClock, health: health_pb2_grpc.HealthStub
-) -> None:
-    request = health_pb2.HealthCheckRequest(service="modelserving.v1.InferenceService")
-    status = health_pb2.HealthCheckResponse
-    assert (await health.Check(request)).status == status.SERVING
-    clock.now += 10
-    assert (await health.Check(request)).status == status.NOT_SERVING
-    watch = health.Watch(request)
-    assert (await watch.read()).status == status.NOT_SERVING
-    readiness.unreachable()
-    assert (await watch.read()).status == status.SERVING
-    watch.cancel()
-
-
-async def test_health_of_an_unknown_service(health: health_pb2_grpc.HealthStub) -> None:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await health.Check(health_pb2.HealthCheckRequest(service="nothing"))
-    assert caught.value.code() is grpc.StatusCode.NOT_FOUND

@@ -24,7 +24,9 @@ from modelplane.data_plane.telemetry.metrics_reporter import (
     MetricsReporter,
     ReportFailed,
 )
-from tests.data_plane.conftest import System, on_grpc
+from tests.data_plane.conftest import System
+from tests.data_plane.conftest import serving as serving_worker
+from tests.data_plane.envoy import Bridge
 from tests.data_plane.fakes import FakeControlPlane, MovableClock
 from tests.data_plane.messages import endpoint, endpoint_config, snapshot
 from tests.emulators.openai import OpenAiEmulator
@@ -176,14 +178,13 @@ async def test_the_control_plane_that_answers_gets_the_report() -> None:
 
 
 async def test_a_worker_that_stops_has_reported_everything(
-    control_plane: FakeControlPlane, tmp_path: Path
+    control_plane: FakeControlPlane, bridge: Bridge, tmp_path: Path
 ) -> None:
     servicer = Servicer()
     async with serving(servicer) as target:
         settings = Settings(
             # The first one has no service of this kind: the next one is asked.
             control_plane=f"{control_plane.target},{target}",
-            worker_listen="127.0.0.1:0",
             worker_id="worker-1",
             journal_dir=str(tmp_path),
             allowed_upstreams="127.0.0.1",
@@ -192,8 +193,7 @@ async def test_a_worker_that_stops_has_reported_everything(
         registry = CollectorRegistry()
         async with (
             OpenAiEmulator() as emulator,
-            on_grpc(settings, registry, clocks) as port,
-            grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+            serving_worker(bridge, settings, registry, clocks) as channel,
         ):
             system = System(control_plane, emulator, registry, channel, MovableClock())
             await control_plane.next()

@@ -9,7 +9,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import grpc
 import pytest
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig, FallbackConfig
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
@@ -17,7 +16,8 @@ from prometheus_client import CollectorRegistry
 
 from modelplane.data_plane.settings import Settings
 from modelplane.data_plane.snapshots.snapshot_watcher import Clocks
-from tests.data_plane.conftest import Answer, System, on_grpc
+from tests.data_plane.conftest import Answer, System, serving
+from tests.data_plane.envoy import Bridge
 from tests.data_plane.fakes import FakeControlPlane, MovableClock
 from tests.data_plane.messages import endpoint, endpoint_config, snapshot, token
 from tests.emulators.openai import API_KEY, OpenAiEmulator
@@ -38,13 +38,12 @@ def collector() -> Iterator[Collector]:
 
 
 @asynccontextmanager
-async def telling(tmp_path: Path, url: str, **fields: Any) -> AsyncIterator[System]:
+async def telling(bridge: Bridge, tmp_path: Path, url: str, **fields: Any) -> AsyncIterator[System]:
     """Run a worker that tells the collector at `url` of its calls."""
     control_plane, registry, clock = FakeControlPlane(), CollectorRegistry(), MovableClock()
     await control_plane.start()
     settings = Settings(
         control_plane=control_plane.target,
-        worker_listen="127.0.0.1:0",
         worker_id="worker-1",
         allowed_upstreams="127.0.0.1",
         journal_dir=str(tmp_path),
@@ -55,8 +54,7 @@ async def telling(tmp_path: Path, url: str, **fields: Any) -> AsyncIterator[Syst
     clocks = Clocks(clock, asyncio.sleep, Random(1))
     async with (
         OpenAiEmulator() as emulator,
-        on_grpc(settings, registry, clocks) as port,
-        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+        serving(bridge, settings, registry, clocks) as channel,
     ):
         system = System(control_plane, emulator, registry, channel, clock)
         await control_plane.next()
@@ -92,9 +90,9 @@ def sorted_spans(collector: Collector) -> tuple[Span, list[Span]]:
 
 
 async def test_a_query_is_a_span_and_its_attempt_one_below_it(
-    tmp_path: Path, collector: Collector
+    bridge: Bridge, tmp_path: Path, collector: Collector
 ) -> None:
-    async with telling(tmp_path, collector.url) as system:
+    async with telling(bridge, tmp_path, collector.url) as system:
         answer = await system.query("chat", HELLO, x_request_id="req-1", **SAMPLED)
         port = int(system.emulator.url.rpartition(":")[2].partition("/")[0])
     assert answer.status == 200
@@ -132,9 +130,9 @@ async def test_a_query_is_a_span_and_its_attempt_one_below_it(
 
 
 async def test_a_stream_is_told_of_with_its_first_chunk_and_its_usage(
-    tmp_path: Path, collector: Collector
+    bridge: Bridge, tmp_path: Path, collector: Collector
 ) -> None:
-    async with telling(tmp_path, collector.url) as system:
+    async with telling(bridge, tmp_path, collector.url) as system:
         answer = await system.query("chat", HELLO | {"stream": True})
         assert answer.events[-1] == "[DONE]"
     call, [attempt] = sorted_spans(collector)
@@ -149,9 +147,9 @@ async def test_a_stream_is_told_of_with_its_first_chunk_and_its_usage(
 
 
 async def test_each_attempt_has_its_span_and_says_what_failed(
-    tmp_path: Path, collector: Collector
+    bridge: Bridge, tmp_path: Path, collector: Collector
 ) -> None:
-    async with telling(tmp_path, collector.url) as system:
+    async with telling(bridge, tmp_path, collector.url) as system:
         system.emulator.fail(status=429, retry_after=1, times=1)
         answer = await system.query("pair", HELLO)
         assert answer.headers["served-model-name"] == "second"
@@ -168,9 +166,9 @@ async def test_each_attempt_has_its_span_and_says_what_failed(
 
 
 async def test_a_call_that_fails_is_an_error_and_one_that_is_refused_is_none(
-    tmp_path: Path, collector: Collector
+    bridge: Bridge, tmp_path: Path, collector: Collector
 ) -> None:
-    async with telling(tmp_path, collector.url) as system:
+    async with telling(bridge, tmp_path, collector.url) as system:
         system.emulator.fail(status=500)
         failed = await system.query("chat", HELLO)
         refused = await system.query("chat", {})
@@ -190,8 +188,10 @@ async def test_a_call_that_fails_is_an_error_and_one_that_is_refused_is_none(
     assert calls[2].name == "query"
 
 
-async def test_a_caller_who_goes_away_leaves_a_span(tmp_path: Path, collector: Collector) -> None:
-    async with telling(tmp_path, collector.url) as system:
+async def test_a_caller_who_goes_away_leaves_a_span(
+    bridge: Bridge, tmp_path: Path, collector: Collector
+) -> None:
+    async with telling(bridge, tmp_path, collector.url) as system:
         system.emulator.misbehave("stall_stream", after_events=1)
         call = system.start_query("chat", HELLO | {"stream": True})
         await call.read()
@@ -202,8 +202,10 @@ async def test_a_caller_who_goes_away_leaves_a_span(tmp_path: Path, collector: C
     assert attributes(attempt.attributes)["error.type"] == "CancelledError"
 
 
-async def test_metrics_measure_calls_and_attempts(tmp_path: Path, collector: Collector) -> None:
-    async with telling(tmp_path, collector.url) as system:
+async def test_metrics_measure_calls_and_attempts(
+    bridge: Bridge, tmp_path: Path, collector: Collector
+) -> None:
+    async with telling(bridge, tmp_path, collector.url) as system:
         usages = [(await system.query("chat", HELLO)).json["usage"] for _ in range(3)]
     [calls] = collector.points("gen_ai.server.request.duration")
     [attempts] = collector.points("gen_ai.client.operation.duration")
@@ -221,9 +223,9 @@ async def test_metrics_measure_calls_and_attempts(tmp_path: Path, collector: Col
 
 
 async def test_a_ratio_decides_on_own_traces_and_the_caller_on_its_own(
-    tmp_path: Path, collector: Collector
+    bridge: Bridge, tmp_path: Path, collector: Collector
 ) -> None:
-    async with telling(tmp_path, collector.url, otlp_sampling_ratio=0.0) as system:
+    async with telling(bridge, tmp_path, collector.url, otlp_sampling_ratio=0.0) as system:
         for extra in ({}, NOT_SAMPLED, SAMPLED):
             await system.query("chat", HELLO, **extra)
     call, _ = sorted_spans(collector)
@@ -233,9 +235,9 @@ async def test_a_ratio_decides_on_own_traces_and_the_caller_on_its_own(
 
 
 async def test_neither_prompts_nor_answers_nor_credentials_are_told(
-    tmp_path: Path, collector: Collector
+    bridge: Bridge, tmp_path: Path, collector: Collector
 ) -> None:
-    async with telling(tmp_path, collector.url) as system:
+    async with telling(bridge, tmp_path, collector.url) as system:
         answer = await system.query("chat", HELLO)
         bad = {"messages": [{"role": "user", "content": PROMPT}], "temperature": PROMPT}
         await system.query("chat", bad)
@@ -247,13 +249,13 @@ async def test_neither_prompts_nor_answers_nor_credentials_are_told(
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "stalled"])
 async def test_a_collector_that_is_away_costs_no_query_and_holds_up_no_stop(
-    tmp_path: Path, url: str
+    bridge: Bridge, tmp_path: Path, url: str
 ) -> None:
     stalled = Stalled()
     with running_collector(stalled) as collector:
         async with asyncio.timeout(30):
             target = collector.url if url == "stalled" else url
-            async with telling(tmp_path, target) as system:
+            async with telling(bridge, tmp_path, target) as system:
                 answers: list[Answer] = [await system.query("chat", HELLO) for _ in range(20)]
             assert [answer.status for answer in answers] == [200] * 20
         assert stalled.called.is_set() is (url == "stalled")
@@ -281,7 +283,7 @@ from prometheus_client import CollectorRegistry
 from modelplane.data_plane.process import new_clocks, wall_ms
 from modelplane.data_plane.settings import Settings
 from modelplane.data_plane.worker import assembled
-import modelplane.data_plane.embedded, data_plane.server
+import modelplane.data_plane.server
 
 async def main():
     settings = Settings(journal_dir=sys.argv[1], worker_id="w")

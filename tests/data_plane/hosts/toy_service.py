@@ -1,27 +1,17 @@
-"""A toy service inside Envoy: `test_embedded.py` has Envoy load `app` in place of a worker.
+"""A service that does what it is told: the `mode` in the body says what.
 
-The `mode` in the body says what to do. `ListModels` tells how often a caller has left.
+`ListModels` tells how often a caller has left.
 """
 
 import asyncio
-import time
-from typing import Any
 
 import grpc
 import orjson
 
 from modelplane.adapters.rpc.status import Status
 from modelplane.data_plane.errors import Refusal
-from modelplane.data_plane.hosts.asgi_host import AsgiHost
-from modelplane.data_plane.hosts.asgi_service import AsgiService
-from modelplane.data_plane.hosts.departures import Lookout
-from modelplane.data_plane.hosts.health_check import health_check
 from modelplane.data_plane.hosts.host import Call, Method, Refused, Reply
-from modelplane.data_plane.hosts.http_body import HTTP_BODY_RPCS
-from modelplane.data_plane.hosts.rest_host import PREFIX, RestHost
-from modelplane.data_plane.snapshots.readiness import Readiness
 
-APPLICATION = "tests.deploy.envoy.toy_worker:app"
 NASTY = 'He said "no",\n\\back\\ ünïcode 漢字 100% \t<tab>'
 PART = b"x" * 100_000
 _REFUSAL = Refusal(
@@ -45,6 +35,8 @@ class ToyService:
                 orjson.dumps({"started": self.started, "left": self.left, "parts": self.parts})
             )
             return
+        assert call.receive
+        await call.receive(call)
         body = orjson.loads(call.body)
         # How the call has come: the transcoder tells of the path that it replaced.
         transcoded = "x-envoy-original-path" in call.metadata
@@ -80,21 +72,3 @@ class ToyService:
         except asyncio.CancelledError:
             self.left += 1
             raise
-
-
-_checks = health_check(Readiness(time.monotonic))
-_service = AsgiService(ToyService(), lambda: True, Lookout())
-_grpc = AsgiHost(HTTP_BODY_RPCS, _service, _checks)
-_rest = RestHost(_service)
-
-
-async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Serve the toy for the lifespan of the application."""
-    if scope["type"] != "lifespan":
-        host = _rest if scope["path"].startswith(PREFIX) else _grpc
-        await host(scope, receive, send)
-        return
-    await receive()
-    await send({"type": "lifespan.startup.complete"})
-    await receive()
-    await send({"type": "lifespan.shutdown.complete"})

@@ -1,7 +1,7 @@
-"""Carries calls over grpc.aio: one host of the service, `host.py` says what a host is.
+"""Carries calls over grpcio's own server: the reference for what gRPC clients are to see.
 
-Messages stay bytes here: decoding requests and encoding answers is shared with other hosts. All
-RPCs are carried as streams: on the wire, a stream of one message is what a unary caller expects.
+Messages stay bytes here. All RPCs are carried as streams: on the wire, a stream of one message is
+what a unary caller expects.
 """
 
 import asyncio
@@ -16,9 +16,9 @@ from modelplane.adapters.rpc.metadata import Metadata, as_mapping
 from modelplane.adapters.rpc.status import shorten
 from modelplane.data_plane.errors import Refusal
 from modelplane.data_plane.hosts.host import (
+    Call,
     Rpc,
     Service,
-    make_call,
     refusal_trailers,
     refuse,
     request_id_of,
@@ -86,7 +86,14 @@ def _carrier(rpc: Rpc, service: Service) -> Callable[[object, _Context], Awaitab
         metadata = as_mapping(context.invocation_metadata())
         request_id = request_id_of(metadata)
         try:
-            call = make_call(rpc.read(message), metadata, request_id, _deadline(context))
+            read = rpc.read(message)
+
+            async def receive(call: Call) -> None:
+                call.name, call.served_model_name = read.name, read.served_model_name
+                call.body = read.body
+
+            deadline = _deadline(context)
+            call = Call(rpc.method, "", "", b"", metadata, request_id, deadline, receive)
             await service.answer(call, rpc.reply(GrpcOutlet(context, request_id)))
         except asyncio.CancelledError:
             raise
