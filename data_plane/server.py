@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
-from modelplane.adapters.rpc.tls import check_loopback, server_context
+from modelplane.adapters.rpc.tls import check_loopback, reload, server_context
 from modelplane.data_plane.hosts.grpc_calls import GrpcCalls
 from modelplane.data_plane.hosts.health_check import health_check
 from modelplane.data_plane.hosts.http1.listener import UNIX, Listener
@@ -58,8 +58,10 @@ async def running_worker(
         OSError: The address cannot be had.
         ValueError: A setting is malformed.
     """
-    tls = _tls(settings)
-    async with assembled(settings, registry, clocks, wall_ms) as worker:
+    async with (
+        _securing(settings) as tls,
+        assembled(settings, registry, clocks, wall_ms) as worker,
+    ):
         checks = health_check(worker.readiness)
         grpc = GrpcCalls(RPCS, worker.inference, checks)
         routes = Routes(RestCalls(worker.inference), grpc, worker.readiness.obstacle)
@@ -87,11 +89,19 @@ async def _taking_over(listener: Listener, readiness: Readiness) -> AsyncIterato
         waiting.cancel()
 
 
-def _tls(settings: Settings) -> ssl.SSLContext | None:
-    """Return what connections are made with; None: in plaintext, on this machine."""
+@asynccontextmanager
+async def _securing(settings: Settings) -> AsyncIterator[ssl.SSLContext | None]:
+    """Yield what connections are made with; None: in plaintext, on this machine."""
     if settings.worker_listen.startswith(UNIX):
-        return None
+        yield None
+        return
     if settings.tls is None:
         check_loopback(settings.worker_listen, "MODELPLANE_WORKER_LISTEN")
-        return None
-    return server_context(settings.tls)
+        yield None
+        return
+    context = server_context(settings.tls)
+    reloading = asyncio.create_task(reload(context, settings.tls))
+    try:
+        yield context
+    finally:
+        reloading.cancel()

@@ -3,6 +3,7 @@
 Used by both planes for the watch streams; `modelplane certs` and `modelplane up` make the files.
 """
 
+import asyncio
 import contextlib
 import ipaddress
 import ssl
@@ -94,16 +95,33 @@ def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
 
 
 def server_context(files: TlsFiles) -> ssl.SSLContext:
-    """Return what a server that does not speak gRPC by itself asks each client with, likewise.
+    """Return the same for a server that speaks TLS through Python; see `reload`.
 
     Raises:
         OSError: A file cannot be read, or holds no certificate or key (`ssl.SSLError`).
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(files.ca)
-    context.load_cert_chain(files.certificate, files.key)
+    _load(context, files)
     return context
+
+
+async def reload(context: ssl.SSLContext, files: TlsFiles, seconds: float = 10.0) -> None:
+    """Look at the files again and again, so that new ones hold without a restart.
+
+    Args:
+        context: What new connections are made with.
+        files: Where the certificates are.
+        seconds: Time between two looks.
+    """
+    current = files.read()
+    while True:
+        await asyncio.sleep(seconds)
+        # A file that is just being replaced may be missing, or not fit the other yet.
+        with contextlib.suppress(OSError):
+            if (found := files.read()) != current:
+                _load(context, files)
+                current = found
 
 
 def open_channel(
@@ -126,6 +144,11 @@ def open_channel(
     ca, certificate, key = files.read()
     credentials = grpc.ssl_channel_credentials(ca, key, certificate)
     return grpc.aio.secure_channel(target, credentials, options=options)
+
+
+def _load(context: ssl.SSLContext, files: TlsFiles) -> None:
+    context.load_verify_locations(files.ca)
+    context.load_cert_chain(files.certificate, files.key)
 
 
 def _configuration(material: tuple[bytes, bytes, bytes]) -> grpc.ServerCertificateConfiguration:

@@ -1,6 +1,7 @@
 """How many connections there are, for how long, and what becomes of them at a stop."""
 
 import asyncio
+import shutil
 import ssl
 import stat
 from datetime import UTC, datetime
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from modelplane.adapters.rpc.tls import TlsFiles, server_context
+from modelplane.adapters.rpc.tls import TlsFiles, reload, server_context
 from modelplane.data_plane.hosts.http1.connection import Connection
 from modelplane.data_plane.hosts.http1.listener import Bounds, Listener
 from modelplane.deploy.certificates import CertificateDir
@@ -155,3 +156,35 @@ async def test_over_tcp_only_those_with_a_certificate_are_heard(tmp_path: Path) 
                 writer.transport.abort()
             raise ConnectionResetError
     assert toy.held == 1
+
+
+async def test_new_certificates_hold_without_a_restart(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    for directory in (old, new):
+        CertificateDir(directory).ensure(["127.0.0.1"], datetime.now(UTC))
+    served = TlsFiles(old / "ca.crt", old / "control-plane.crt", old / "control-plane.key")
+    toy = Holding()
+    toy.go.set()
+    context = server_context(served)
+    listener = Listener(toy)
+    client = ssl.create_default_context(cafile=str(new / "ca.crt"))
+    client.load_cert_chain(new / "worker.crt", new / "worker.key")
+    async with listener.listening("127.0.0.1:0", context):
+        reloading = asyncio.create_task(reload(context, served, 0.01))
+        with pytest.raises(ssl.SSLError):
+            await asyncio.open_connection("127.0.0.1", listener.port, ssl=client)
+        for name in ("ca.crt", "control-plane.crt", "control-plane.key"):
+            shutil.copy(new / name, old / name)
+        async with asyncio.timeout(10):
+            while not await gets_in(listener.port, client):
+                await asyncio.sleep(0.02)
+        reloading.cancel()
+
+
+async def gets_in(port: int, context: ssl.SSLContext) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    except (ssl.SSLError, ConnectionError):
+        return False
+    writer.transport.abort()
+    return True
