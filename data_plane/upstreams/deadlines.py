@@ -7,6 +7,7 @@ set, and the loop is asked to wake when the earliest of them may have come.
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from math import inf
 from types import TracebackType
 from typing import Self
@@ -20,16 +21,17 @@ class Deadlines:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        current_task: "Callable[[], asyncio.Task[object] | None]" = asyncio.current_task,
+        current_task: "Callable[[], asyncio.Task[object] | None] | None" = None,
     ) -> None:
         """Start with none.
 
         Args:
             loop: Its clock is meant, and its timers are used.
-            current_task: Returns the task that runs now.
+            current_task: Returns the task that runs now; None: the loop's.
         """
         self._loop = loop
-        self.current_task = current_task
+        # Without its loop, Python would ask the kernel for the process's id each time.
+        self.current_task = current_task or partial(asyncio.current_task, loop)
         self._running: set[Deadline] = set()
         self._timer: asyncio.TimerHandle | None = None
         # Not after the earliest deadline; before it, where that one was met or moved on.
