@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import uvloop
 
 from bench import control_plane, data_plane, limits, stream_crowd
-from bench.load import find_wrk
+from bench.load import wrk_version
 from bench.report import Table, print_table, save
 
 _SECTIONS = (
@@ -91,7 +91,7 @@ def main() -> None:
     sections = arguments.sections or _SECTIONS
     if _LOADED & set(sections):
         try:
-            find_wrk()
+            print(f"load from {wrk_version()}")
         except RuntimeError as error:
             parser.error(str(error))
     uvloop.run(_run(sections, quick=arguments.quick))

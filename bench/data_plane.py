@@ -5,9 +5,10 @@ Envoy before an empty server (`bench/floor.py`) as well, so that the machine's o
 """
 
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
@@ -16,7 +17,7 @@ from bench.rounds import PROVIDER, Sample, alternate, sample, spread_of
 
 from bench.floor import running_floor
 from bench.governed import create_bare_endpoint, create_governed_endpoint
-from bench.load import Request, closed_loop, open_loop
+from bench.load import LoadResult, Request, closed_loop, open_loop
 from bench.mock_provider import StreamShape
 from bench.processes import peak_memory_mib
 from bench.report import Row, Table, table_of
@@ -70,18 +71,21 @@ class _Setup:
     effort: Effort
     alone: _Path
     gateway: Sequence[_Path]
+    # Requests that each path answered in closed loop, a second, at best.
+    most: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     async def closed(
         self, case: str, paths: Sequence[_Path], connections: int, content: str, *, stream: bool
     ) -> list[list[str | float]]:
         """Return a row for each path."""
 
-        async def measure(path: _Path) -> Sample:
+        def load(path: _Path) -> Awaitable[LoadResult]:
             request = path.request(content, stream=stream)
-            load = closed_loop(request, connections, self.effort.seconds)
-            return await sample(load, path.parts, self.provider)
+            return closed_loop(request, connections, self.effort.seconds)
 
-        samples = await alternate(paths, self.effort.rounds, measure)
+        samples = await self._alternate(paths, load)
+        for path, rounds in zip(paths, samples, strict=True):
+            self.most[path.name] = max(self.most[path.name], *(one.load.rate for one in rounds))
         many = "1 connection" if connections == 1 else f"{connections} connections"
         return [
             _row(f"{case}, {many}", path.name, "chunk" if stream else path.per, rounds)
@@ -89,23 +93,25 @@ class _Setup:
         ]
 
     async def open(self, share: float) -> list[list[str | float]]:
-        """Return a row for each path of the gateway."""
-        requests = [path.request(_SMALL, stream=False) for path in self.gateway]
-        most = max(self.effort.connections)
-        rates = [
-            (await closed_loop(request, most, self.effort.seconds)).rate * share
-            for request in requests
-        ]
+        """Return a row for each path of the gateway, at a share of the most that it answered."""
 
-        async def measure(number: int) -> Sample:
-            load = open_loop(requests[number], rates[number], self.effort.seconds)
-            return await sample(load, self.gateway[number].parts, self.provider)
+        def load(path: _Path) -> Awaitable[LoadResult]:
+            request = path.request(_SMALL, stream=False)
+            return open_loop(request, share * self.most[path.name], self.effort.seconds)
 
-        samples = await alternate(range(len(rates)), self.effort.rounds, measure)
+        samples = await self._alternate(self.gateway, load)
         return [
-            _row(f"small body, {rate:.0f} a second", path.name, path.per, rounds)
-            for path, rate, rounds in zip(self.gateway, rates, samples, strict=True)
+            _row(f"small body, {share:.0%} of the most", path.name, path.per, rounds)
+            for path, rounds in zip(self.gateway, samples, strict=True)
         ]
+
+    async def _alternate(
+        self, paths: Sequence[_Path], load: Callable[[_Path], Awaitable[LoadResult]]
+    ) -> list[list[Sample]]:
+        def measure(path: _Path) -> Awaitable[Sample]:
+            return sample(load(path), path.parts, self.provider)
+
+        return await alternate(paths, self.effort.rounds, measure)
 
 
 async def measure(effort: Effort, *, unary: bool, streams: bool) -> list[Table]:

@@ -7,12 +7,11 @@ measures what a load costs. https://github.com/wg/wrk
 
 import asyncio
 import json
-import shutil
+import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from subprocess import TimeoutExpired
 
 from bench.children import child
 from bench.http_client import build_request
@@ -20,7 +19,7 @@ from bench.http_client import build_request
 _SCRIPT = str(Path(__file__).with_suffix(".lua"))
 _INSTALL = "`wrk`, which makes the load, is not installed; apt, dnf and brew have it by that name"
 # So many that a rate is kept although some answers are late.
-_OPEN_CONNECTIONS = 128
+OPEN_CONNECTIONS = 128
 # wrk counts a request that takes longer as failed.
 _LONGEST_SECONDS = 10
 # A generator that takes longer by so much has stalled.
@@ -64,23 +63,24 @@ class LoadResult:
         return self.requests / self.seconds
 
 
-def find_wrk() -> str:
-    """Return the path of wrk.
+def wrk_version() -> str:
+    """Return what wrk calls itself.
 
     Raises:
         RuntimeError: It is not installed.
     """
-    path = shutil.which("wrk")
-    if path is None:
-        raise RuntimeError(_INSTALL)
-    return path
+    try:
+        told = subprocess.run(["wrk", "-v"], check=False, capture_output=True, text=True).stdout
+    except FileNotFoundError:
+        raise RuntimeError(_INSTALL) from None
+    return " ".join(told.split()[:2])
 
 
 async def closed_loop(request: Request, connections: int, seconds: int) -> LoadResult:
     """Send a request over and over on each of `connections` connections.
 
     Raises:
-        RuntimeError: wrk is not installed, or failed.
+        RuntimeError: wrk failed.
     """
     return await _run_wrk(request, connections, seconds)
 
@@ -89,9 +89,9 @@ async def open_loop(request: Request, rate: float, seconds: int) -> LoadResult:
     """Send a request `rate` times a second.
 
     Raises:
-        RuntimeError: wrk is not installed, or failed.
+        RuntimeError: wrk failed.
     """
-    return await _run_wrk(request, _OPEN_CONNECTIONS, seconds, str(rate))
+    return await _run_wrk(request, OPEN_CONNECTIONS, seconds, str(rate))
 
 
 async def run_generator(command: Sequence[str], seconds: int) -> LoadResult:
@@ -109,11 +109,12 @@ async def run_generator(command: Sequence[str], seconds: int) -> LoadResult:
             process, limit = generator.process, seconds + _SLACK_SECONDS
             try:
                 output, _ = await asyncio.to_thread(process.communicate, timeout=limit)
-            except TimeoutExpired:
+            except subprocess.TimeoutExpired:
                 raise RuntimeError(f"{command!r} did not end within {limit} s") from None
-            if process.returncode:
+            lines = output.splitlines()
+            if process.returncode or not lines:
                 generator.check()
-    return LoadResult(**json.loads(output.splitlines()[-1]))
+    return LoadResult(**json.loads(lines[-1]))
 
 
 async def _run_wrk(request: Request, connections: int, seconds: int, *arguments: str) -> LoadResult:
@@ -125,5 +126,5 @@ async def _run_wrk(request: Request, connections: int, seconds: int, *arguments:
     with tempfile.NamedTemporaryFile("w", prefix="modelplane-load-") as body:
         json.dump(request.body, body)
         body.flush()
-        command = (find_wrk(), *options, request.url, "--", body.name, *arguments)
+        command = ("wrk", *options, request.url, "--", body.name, *arguments)
         return await run_generator(command, seconds)

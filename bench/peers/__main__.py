@@ -6,7 +6,7 @@ from pathlib import Path
 
 import uvloop
 
-from bench.load import find_wrk
+from bench.load import wrk_version
 from bench.peers.gateway import Gateway
 from bench.peers.litellm import LITELLM
 from bench.peers.measurement import Effort, home_of, measure
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--install", action="store_true", help="install the peers and end")
     arguments = parser.parse_args()
     try:
-        find_wrk()
+        print(f"load from {wrk_version()}")
     except RuntimeError as error:
         parser.error(str(error))
     wanted = arguments.only.lower().split(",")

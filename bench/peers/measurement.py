@@ -14,7 +14,7 @@ from bench.rounds import Sample, alternate, sample
 
 from bench.grpc_load import call_loop
 from bench.http_client import HttpConnection
-from bench.load import LoadResult, closed_loop, open_loop
+from bench.load import OPEN_CONNECTIONS, LoadResult, closed_loop, open_loop
 from bench.mock_provider import StreamShape
 from bench.peers.gateway import Gateway, Place, Target
 from bench.processes import process_tree, tree_peak_memory_mib
@@ -41,7 +41,7 @@ class Case:
     # What is asked for, as the constants above name it.
     kind: str
     connections: int
-    # In open loop: how much of the most that the gateway answers over so many connections.
+    # In open loop: the rate, as a share of the most that the gateway answered in closed loop.
     share: float | None = None
 
     @property
@@ -98,7 +98,7 @@ class Effort:
             for kind in (SMALL, LARGE, STREAM)
             for connections in self.connections
         ]
-        opened = [Case(SMALL, max(self.connections), share) for share in _SHARES]
+        opened = [Case(SMALL, OPEN_CONNECTIONS, share) for share in _SHARES]
         return [*closed, *opened, Case(TYPED, _TYPED_CALLS)]
 
 
@@ -141,17 +141,21 @@ class _Crowd:
         self._effort = effort
         self._tell = tell
         self._targets: dict[Gateway, Target] = {}
+        # Small requests that they answered in closed loop, a second, at best.
+        self._most: dict[Gateway, float] = {}
 
     async def add(self, gateway: Gateway, place: Place, stack: AsyncExitStack) -> None:
         """Start a gateway, that ends with `stack`."""
         try:
             target = await stack.enter_async_context(gateway.start(place))
             await _check_stream(target)
-            await closed_loop(target.request(_SMALL_CONTENT, stream=False), *self._effort.warm_up)
+            request = target.request(_SMALL_CONTENT, stream=False)
+            warm_up = await closed_loop(request, *self._effort.warm_up)
         except (RuntimeError, OSError) as error:
             self._tell(f"{gateway.name} failed: {error!r}")
         else:
             self._targets[gateway] = target
+            self._most[gateway] = warm_up.rate
 
     async def measure(self, case: Case) -> list[Measured]:
         """Measure one case with every gateway that it suits."""
@@ -172,26 +176,28 @@ class _Crowd:
         target = self._targets.get(gateway)
         if target is None:
             return None
+        load = self._load(gateway, target, case)
         try:
-            load = await _load(target, case, self._effort.seconds)
-            return await sample(load, {_ALL: process_tree(target.pid)}, self._provider)
+            measured = await sample(load, {_ALL: process_tree(target.pid)}, self._provider)
         except (RuntimeError, OSError) as error:
             self._tell(f"{gateway.name} failed: {error!r}")
             del self._targets[gateway]
             return None
+        if case.kind == SMALL and case.share is None:
+            self._most[gateway] = max(self._most[gateway], measured.load.rate)
+        return measured
 
-
-async def _load(target: Target, case: Case, seconds: int) -> Awaitable[LoadResult]:
-    """Return what puts the load of a case on a gateway."""
-    if case.kind == TYPED:
-        assert target.typed
-        return call_loop(target.typed, case.connections, seconds)
-    content = _LARGE_CONTENT if case.kind == LARGE else _SMALL_CONTENT
-    request = target.request(content, stream=case.kind == STREAM)
-    if case.share is None:
-        return closed_loop(request, case.connections, seconds)
-    most = await closed_loop(request, case.connections, seconds)
-    return open_loop(request, most.rate * case.share, seconds)
+    def _load(self, gateway: Gateway, target: Target, case: Case) -> Awaitable[LoadResult]:
+        """Return what puts the load of a case on a gateway."""
+        seconds = self._effort.seconds
+        if case.kind == TYPED:
+            assert target.typed
+            return call_loop(target.typed, case.connections, seconds)
+        content = _LARGE_CONTENT if case.kind == LARGE else _SMALL_CONTENT
+        request = target.request(content, stream=case.kind == STREAM)
+        if case.share is None:
+            return closed_loop(request, case.connections, seconds)
+        return open_loop(request, self._most[gateway] * case.share, seconds)
 
 
 async def _check_stream(target: Target) -> None:

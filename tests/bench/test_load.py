@@ -14,7 +14,7 @@ from modelserving.v1 import model_service_pb2
 from modelserving.v1.chat_pb2 import ChatCompletion, ChatRequest
 
 from bench.grpc_load import TypedCall, call_loop
-from bench.load import LoadResult, Request, closed_loop, find_wrk, open_loop, run_generator
+from bench.load import LoadResult, Request, closed_loop, open_loop, run_generator, wrk_version
 
 _SERVICE = model_service_pb2.DESCRIPTOR.services_by_name["ModelService"]
 _Context: TypeAlias = "grpc.aio.ServicerContext[ChatRequest, ChatCompletion]"
@@ -51,6 +51,11 @@ async def test_a_closed_loop_has_connections_and_a_time(told: Callable[[], list[
     assert (url, dashes, json.loads(body)) == (REQUEST.url, "--", REQUEST.body)
 
 
+def test_wrk_tells_its_version(told: Callable[[], list[str]]) -> None:
+    assert wrk_version() == "Running 2s"
+    assert told() == ["-v"]
+
+
 async def test_an_open_loop_has_a_rate(told: Callable[[], list[str]]) -> None:
     await open_loop(REQUEST, 12.5, 2)
     *_, url, dashes, body, rate = told()
@@ -65,7 +70,7 @@ async def test_a_generator_that_fails_is_told_of_with_what_it_wrote() -> None:
 def test_wrk_has_to_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(RuntimeError, match="is not installed"):
-        find_wrk()
+        wrk_version()
 
 
 async def test_typed_calls_are_made_and_counted() -> None:
