@@ -3,6 +3,7 @@
 The gateways are described by `gateway.py`; `table.py` and `plot.py` show what this measures.
 """
 
+import asyncio
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -29,6 +30,7 @@ _TYPED_CALLS = 16
 _SHARES = (0.5, 0.8)
 _SMALL_CONTENT = "Say hello."
 _LARGE_CONTENT = "x" * 100_000
+_STREAM_SECONDS = 30.0
 _OK = 200
 # The one group of a gateway's processes.
 _ALL = "all"
@@ -201,10 +203,11 @@ class _Crowd:
 
 
 async def _check_stream(target: Target) -> None:
-    """Raise a RuntimeError unless every chunk of a stream comes through."""
+    """Raise a RuntimeError, or a TimeoutError, unless every chunk of a stream comes through."""
     connection = await HttpConnection.open(target.url)
     try:
-        answer = await connection.request(target.request(_SMALL_CONTENT, stream=True).message)
+        async with asyncio.timeout(_STREAM_SECONDS):
+            answer = await connection.request(target.request(_SMALL_CONTENT, stream=True).message)
     finally:
         await connection.aclose()
     chunks = answer.body.count(b"data: ")
