@@ -12,15 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from bench.provider import Provider, running_provider
-from bench.rounds import PROVIDER, Sample, alternate, sample, spread_of
-
 from bench.floor import running_floor
 from bench.governed import create_bare_endpoint, create_governed_endpoint
 from bench.load import LoadResult, Request, closed_loop, open_loop
 from bench.mock_provider import StreamShape
 from bench.processes import peak_memory_mib
+from bench.provider import Provider, running_provider
 from bench.report import Row, Table, table_of
+from bench.rounds import PROVIDER, Sample, alternate, sample, spread_of
 from bench.system import Part, System, running_system
 
 _COLUMNS = (

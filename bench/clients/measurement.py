@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from bench.provider import running_provider
-from bench.rounds import alternate
-
 from bench.clients.envoy import Running, running
 from bench.clients.with_nothing import CHUNKS, INTERVAL_SECONDS
 from bench.load import LoadResult, Request, closed_loop
 from bench.mock_provider import StreamShape
 from bench.processes import cpu_seconds
+from bench.provider import running_provider
 from bench.report import Table
+from bench.rounds import alternate
 
 FLOOR = "nothing"
 CLIENTS = ("own", "pyvoy", "pyqwest", "pyreqwest", "aiohttp")

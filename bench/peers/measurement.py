@@ -10,15 +10,14 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.provider import Provider, running_provider
-from bench.rounds import Sample, alternate, sample
-
 from bench.grpc_load import call_loop
 from bench.http_client import HttpConnection
 from bench.load import OPEN_CONNECTIONS, LoadResult, closed_loop, open_loop
 from bench.mock_provider import StreamShape
 from bench.peers.gateway import Gateway, Place, Target
 from bench.processes import process_tree, tree_peak_memory_mib
+from bench.provider import Provider, running_provider
+from bench.rounds import Sample, alternate, sample
 
 CHUNKS = 50
 SMALL = "small"

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from statistics import median
 
-from bench.rounds import spread_of
-
 from bench.peers.gateway import Gateway
 from bench.peers.measurement import CHUNKS, LARGE, SMALL, STREAM, Case, Measured
 from bench.report import Table
+from bench.rounds import spread_of
 
 # What the others are compared to, if it is there.
 REFERENCE = "TensorZero"
