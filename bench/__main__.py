@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import uvloop
 
 from bench import control_plane, data_plane, limits, stream_crowd
+from bench.load import wrk_version
 from bench.report import Table, print_table, save
 
 _SECTIONS = (
@@ -19,15 +20,17 @@ _SECTIONS = (
     "usage",
     "control-plane",
 )
+# Those that need a generator of load.
+_LOADED = {"requests", "streams", "clients"}
 
 
 async def _run(sections: Sequence[str], *, quick: bool) -> None:
     tables: list[Table] = []
     if {"requests", "streams"} & set(sections):
         effort = data_plane.Effort(
-            seconds=1.0 if quick else 5.0,
-            connections=(1, 16) if quick else (1, 16, 64),
-            stream_connections=(16,) if quick else (1, 16, 64),
+            rounds=1 if quick else 3,
+            seconds=1 if quick else 2,
+            connections=(16,) if quick else (1, 16, 128),
         )
         tables += await data_plane.measure(
             effort, unary="requests" in sections, streams="streams" in sections
@@ -85,7 +88,13 @@ def main() -> None:
     arguments = parser.parse_args()
     if unknown := set(arguments.sections) - set(_SECTIONS):
         parser.error(f"no section {', '.join(sorted(unknown))}")
-    uvloop.run(_run(arguments.sections or _SECTIONS, quick=arguments.quick))
+    sections = arguments.sections or _SECTIONS
+    if _LOADED & set(sections):
+        try:
+            print(f"load from {wrk_version()}")
+        except RuntimeError as error:
+            parser.error(str(error))
+    uvloop.run(_run(sections, quick=arguments.quick))
 
 
 if __name__ == "__main__":

@@ -16,10 +16,11 @@ from statistics import median
 
 import uvloop
 
-from bench.children import child, python
 from bench.governed import create_governed_endpoint
 from bench.http_client import HttpConnection, build_request
+from bench.mock_provider import StreamShape
 from bench.processes import cpu_seconds, memory_mib, process_name, process_tree
+from bench.provider import running_provider
 from bench.report import Table, print_table, save
 from bench.stream_crowd import short_name
 from bench.system import running_system
@@ -88,16 +89,13 @@ def change_of(name: str, samples: Sequence[float]) -> Change:
 
 async def soak(requests: int, host: str) -> tuple[list[Change], Table]:
     """Send the requests, and return how the memory of each process changed."""
-    command = (*python("bench.mock_provider"), "--chunks", str(_CHUNKS))
     with tempfile.TemporaryDirectory(prefix="modelplane-soak-") as name:
         directory = Path(name)
         async with (
-            child(*command, settings={}, directory=directory) as mock,
+            running_provider(directory, StreamShape(_CHUNKS)) as provider,
             running_system(directory, "--workers", "1", "--worker-host", host) as system,
         ):
-            assert mock.process.stdout is not None
-            provider = mock.process.stdout.readline().decode().strip()
-            headers = await create_governed_endpoint(system, _ENDPOINT, provider, "mock")
+            headers = await create_governed_endpoint(system, _ENDPOINT, provider.url, "mock")
             url = f"{system.url}/serving-endpoints/{_ENDPOINT}/invocations"
             progress = Progress(requests)
             start = time.perf_counter()

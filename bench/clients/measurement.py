@@ -5,19 +5,20 @@ within the same round, since the speed of a shared machine changes from minute t
 """
 
 import tempfile
-import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from bench.children import child, python
 from bench.clients.envoy import Running, running
 from bench.clients.with_nothing import CHUNKS, INTERVAL_SECONDS
-from bench.http_client import build_request
-from bench.load import LoadResult, run_load
+from bench.load import LoadResult, Request, closed_loop
+from bench.mock_provider import StreamShape
+from bench.processes import cpu_seconds
+from bench.provider import running_provider
 from bench.report import Table
+from bench.rounds import alternate
 
 FLOOR = "nothing"
 CLIENTS = ("own", "pyvoy", "pyqwest", "pyreqwest", "aiohttp")
@@ -25,7 +26,7 @@ _COLUMNS = (
     *("client", "case", "connections", "CPU µs", "per", "without floor", "least", "most"),
     *("requests/s", "p99 ms", "failures"),
 )
-_WARM_UP_SECONDS = 0.3
+_WARM_UP_SECONDS = 1
 _WARM_UP_CONNECTIONS = 16
 
 
@@ -35,12 +36,12 @@ class Effort:
 
     rounds: int
     # Of each case in each round.
-    seconds: float
+    seconds: int
     connections: tuple[int, ...]
 
 
-QUICK = Effort(rounds=1, seconds=0.3, connections=(16,))
-FULL = Effort(rounds=3, seconds=0.5, connections=(1, 16, 64))
+QUICK = Effort(rounds=1, seconds=1, connections=(16,))
+FULL = Effort(rounds=3, seconds=1, connections=(1, 16, 64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +57,13 @@ class Case:
         """What CPU time is counted for."""
         return "chunk" if self.path == "/stream" else "request"
 
-    def message(self, url: str, provider: str) -> bytes:
-        """Return the bytes of a request to an application."""
+    def request(self, url: str, provider: str) -> Request:
+        """Return a request to an application."""
         stream = self.path == "/stream"
         messages = [{"role": "user", "content": self.content}]
         body = {"model": "mock", "messages": messages, "stream": stream}
         target = {"x-target": f"{provider}/v1/chat/completions"}
-        return build_request("POST", f"{url}{self.path}", target, body)
+        return Request(f"{url}{self.path}", target, body)
 
 
 CASES = (
@@ -78,12 +79,18 @@ class Sample:
 
     # Of the whole process.
     cpu_seconds: float
+    connections: int
     load: LoadResult
 
     def micros(self, case: Case) -> float:
         """Return the CPU time for each request or chunk, in microseconds."""
-        count = self.load.events if case.per == "chunk" else self.load.requests
-        return self.cpu_seconds * 1e6 / count if count else float("nan")
+        if not self.load.requests:
+            return float("nan")
+        if case.per == "request":
+            return self.cpu_seconds * 1e6 / self.load.requests
+        # The load ends amid streams; each connection has had as many as there was time for.
+        streams = self.connections * self.load.seconds / self.load.p50
+        return self.cpu_seconds * 1e6 / (streams * CHUNKS)
 
 
 # The rounds of each client, by its name.
@@ -95,19 +102,21 @@ async def measure(effort: Effort) -> Table:
     rows: list[list[str | float]] = []
     with tempfile.TemporaryDirectory(prefix="modelplane-clients-") as name:
         directory = Path(name)
-        async with _provider(directory) as provider, AsyncExitStack() as stack:
+        shape = StreamShape(CHUNKS, INTERVAL_SECONDS)
+        async with running_provider(directory, shape) as provider, AsyncExitStack() as stack:
             envoys = [
                 await stack.enter_async_context(
-                    running(client, directory, "bench.clients.application", [provider])
+                    running(client, directory, "bench.clients.application", [provider.url])
                 )
                 for client in (FLOOR, *CLIENTS)
             ]
             for case in CASES:
                 for envoy in envoys:
-                    await _load(envoy, provider, case, _WARM_UP_CONNECTIONS, _WARM_UP_SECONDS)
+                    request = case.request(envoy.url, provider.url)
+                    await closed_loop(request, _WARM_UP_CONNECTIONS, _WARM_UP_SECONDS)
             for case in CASES:
                 for connections in effort.connections:
-                    samples = await _rounds(envoys, provider, case, connections, effort)
+                    samples = await _rounds(envoys, provider.url, case, connections, effort)
                     rows += rows_of(case, connections, samples)
     return Table("Clients inside Envoy, one process each", _COLUMNS, rows)
 
@@ -127,8 +136,8 @@ def _row(
     return [
         *(client, case.name, str(connections), median(used), case.per),
         *(median(own), min(own), max(own)),
-        median(load.requests / load.seconds for load in loads),
-        median(load.percentile(0.99) for load in loads) * 1000,
+        median(load.rate for load in loads),
+        median(load.p99 for load in loads) * 1000,
         str(sum(load.failures for load in loads)),
     ]
 
@@ -136,33 +145,11 @@ def _row(
 async def _rounds(
     envoys: Sequence[Running], provider: str, case: Case, connections: int, effort: Effort
 ) -> Samples:
-    samples: dict[str, list[Sample]] = {envoy.client: [] for envoy in envoys}
-    for number in range(effort.rounds):
-        # Another one begins each time, so that none is always behind the same neighbour.
-        first = number % len(envoys)
-        for envoy in (*envoys[first:], *envoys[:first]):
-            before = _cpu_seconds(envoy.pid)
-            load = await _load(envoy, provider, case, connections, effort.seconds)
-            samples[envoy.client].append(Sample(_cpu_seconds(envoy.pid) - before, load))
-    return samples
+    async def measure(envoy: Running) -> Sample:
+        before = cpu_seconds(envoy.pid)
+        request = case.request(envoy.url, provider)
+        load = await closed_loop(request, connections, effort.seconds)
+        return Sample(cpu_seconds(envoy.pid) - before, connections, load)
 
-
-async def _load(
-    envoy: Running, provider: str, case: Case, connections: int, seconds: float
-) -> LoadResult:
-    return await run_load(envoy.url, case.message(envoy.url, provider), connections, seconds)
-
-
-def _cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a process, more exactly than /proc has it: for short cases."""
-    # A process's clock in Linux: clock_getcpuclockid(3).
-    return time.clock_gettime((~pid << 3) | 2)
-
-
-@asynccontextmanager
-async def _provider(directory: Path) -> AsyncIterator[str]:
-    shape = ("--chunks", str(CHUNKS), "--chunk-interval-seconds", str(INTERVAL_SECONDS))
-    command = (*python("bench.mock_provider"), *shape)
-    async with child(*command, settings={}, directory=directory) as mock:
-        assert mock.process.stdout is not None
-        yield mock.process.stdout.readline().decode().strip()
+    samples = await alternate(envoys, effort.rounds, measure)
+    return {envoy.client: rounds for envoy, rounds in zip(envoys, samples, strict=True)}
