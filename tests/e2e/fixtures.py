@@ -31,7 +31,9 @@ SECRETS = [
 # several, each in an Envoy of its own.
 HOSTS = {"grpc": 2, "embedded": 1}
 # What no worker takes part in runs on the first host only.
-CONTROL_PLANE_ONLY = frozenset({"test_rules", "test_pending_updates", "test_secrets"})
+CONTROL_PLANE_ONLY = frozenset(
+    {"test_rules", "test_pending_updates", "test_secrets", "test_unknown_fields"}
+)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -218,7 +218,7 @@ def test_a_body_that_names_another_object_than_the_path_is_refused(
         rest.create(endpoint(name, entity(provider)))
     tags = {"add_tags": [{"key": "team"}]}
     answer = rest.send("PATCH", f"{ENDPOINTS}/meant/tags", {"name": "other", **tags})
-    check(Rule("", {}, ("meant", "other"), 400, "BAD_REQUEST"), answer.status_code, parsed(answer))
+    check(Rule("", {}, ("meant", "other")), answer.status_code, parsed(answer))
     for name in ("meant", "other"):
         assert not rest.call("GET", f"{ENDPOINTS}/{name}").get("tags")
     rest.call("PATCH", f"{ENDPOINTS}/meant/tags", {"name": "meant", **tags})
