@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import grpc
 from modelplane.control_plane.rest.rest_call import RestCall, RestMethod, find_rest_method
+from modelplane.control_plane.not_available import check_available
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from modelplane.adapters.rpc.metadata import AUTHORIZATION, REQUEST_ID, as_mapping
@@ -183,6 +184,7 @@ class _Call:
             request = call.request
             self._audited.know(principal, request)
             call.read()
+        check_available(request)
         self._audited.admit()
         return request
 

@@ -102,9 +102,9 @@ GATEWAYS: list[tuple[str, Json, tuple[str, ...]]] = [
         ("principal",),
     ),
     (
-        "bad behavior",
-        {"guardrails": {"input": {"pii": {"behavior": "EAT"}}}},
-        ("behavior", "BLOCK"),
+        "guardrails",
+        {"guardrails": {"input": {"pii": {"behavior": "BLOCK"}}}},
+        ("Guardrails are not available in this release", "`ai_gateway.guardrails`"),
     ),
 ]
 SETTINGS: list[tuple[str, str, Rule]] = [

@@ -46,16 +46,17 @@ def body_of(message: Any, *, camel: bool = False) -> dict[str, Any]:
         oneof = field.containing_oneof
         if oneof is not None and oneof.fields[0].name != field.name:
             continue
-        body[field.json_name if camel else field.name] = _value(field, camel=camel)
+        body[field.json_name if camel else field.name] = value_of(field, camel=camel)
     return body
 
 
-def _value(field: FieldDescriptor, *, camel: bool) -> object:
+def value_of(field: FieldDescriptor, *, camel: bool = False) -> object:
+    """Return some value of a field, with every field of its own."""
     kind = field.message_type
     if kind is None:
         value = _SCALARS[field.type]
     elif kind.GetOptions().map_entry:
-        return {"some name": _value(kind.fields_by_name["value"], camel=camel)}
+        return {"some name": value_of(kind.fields_by_name["value"], camel=camel)}
     else:
         value = _OPEN.get(kind.full_name) or body_of(kind, camel=camel)
     return [value, deepcopy(value)] if field.is_repeated else value
