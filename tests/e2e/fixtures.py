@@ -32,7 +32,13 @@ SECRETS = [
 HOSTS = {"grpc": 2, "embedded": 1}
 # What no worker takes part in runs on the first host only.
 CONTROL_PLANE_ONLY = frozenset(
-    {"test_rules", "test_pending_updates", "test_secrets", "test_unknown_fields"}
+    {
+        "test_rules",
+        "test_pending_updates",
+        "test_secrets",
+        "test_unknown_fields",
+        "test_every_field",
+    }
 )
 
 

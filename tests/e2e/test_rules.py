@@ -22,7 +22,7 @@ from tests.e2e.creation_rules import (
     two,
     without,
 )
-from tests.e2e.rest import ENDPOINTS, Json, Rest, endpoint, entity, parsed, split
+from tests.e2e.rest import CHAT, ENDPOINTS, Json, Rest, endpoint, entity, parsed, split
 from tests.emulators.openai import OpenAiEmulator
 
 
@@ -68,6 +68,13 @@ def test_accepted_neighbours_of_refused_creations(rest: Rest) -> None:
         made = rest.create(body)
         assert made["state"]["ready"] == "READY", body
         rest.call("DELETE", f"{ENDPOINTS}/{body['name']}")
+
+
+def test_models_in_the_deprecated_spelling_are_served(rest: Rest, provider: OpenAiEmulator) -> None:
+    config = endpoint("old", entity(provider, "spelled"))["config"]
+    rest.create({"name": "old", "config": {"served_models": config["served_entities"]}})
+    answer = rest.query("old", CHAT)
+    assert (answer.status_code, answer.headers["served-model-name"]) == (200, "spelled")
 
 
 UPDATES: list[Rule] = [

@@ -26,6 +26,7 @@ _SCALARS: Mapping[int, object] = {
     FieldDescriptor.TYPE_INT32: 7,
     FieldDescriptor.TYPE_INT64: 7,
     FieldDescriptor.TYPE_DOUBLE: 7.5,
+    FieldDescriptor.TYPE_FLOAT: 7.5,
     FieldDescriptor.TYPE_BYTES: "aGk=",
 }
 _OPEN: Mapping[str, object] = {
@@ -34,23 +35,26 @@ _OPEN: Mapping[str, object] = {
 }
 
 
-def body_of(message: Any, *, camel: bool = False) -> dict[str, Any]:
+def body_of(message: Any, *, camel: bool = False, above: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return a JSON object with each field of a message; of a oneof, its first one.
 
     Args:
         message: Descriptor of the message.
         camel: Whether names are spelled in camel case.
+        above: Messages that this one is a part of, which are not begun anew inside it.
     """
+    above = (*above, message.full_name)
     body = {}
     for field in message.fields:
         oneof = field.containing_oneof
-        if oneof is not None and oneof.fields[0].name != field.name:
-            continue
-        body[field.json_name if camel else field.name] = value_of(field, camel=camel)
+        first = oneof is None or oneof.fields[0].name == field.name
+        if first and not (field.message_type and field.message_type.full_name in above):
+            name = field.json_name if camel else field.name
+            body[name] = value_of(field, camel=camel, above=above)
     return body
 
 
-def value_of(field: FieldDescriptor, *, camel: bool = False) -> object:
+def value_of(field: FieldDescriptor, *, camel: bool = False, above: tuple[str, ...] = ()) -> object:
     """Return some value of a field, with every field of its own."""
     kind = field.message_type
     if kind is None:
@@ -58,7 +62,7 @@ def value_of(field: FieldDescriptor, *, camel: bool = False) -> object:
     elif kind.GetOptions().map_entry:
         return {"some name": value_of(kind.fields_by_name["value"], camel=camel)}
     else:
-        value = _OPEN.get(kind.full_name) or body_of(kind, camel=camel)
+        value = _OPEN.get(kind.full_name) or body_of(kind, camel=camel, above=above)
     return [value, deepcopy(value)] if field.is_repeated else value
 
 
