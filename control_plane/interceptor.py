@@ -10,8 +10,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import grpc
-from modelplane.control_plane.rest.rest_call import RestCall, RestMethod, find_rest_method
-from modelplane.control_plane.not_available import check_available
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from modelplane.adapters.rpc.metadata import AUTHORIZATION, REQUEST_ID, as_mapping
@@ -22,7 +20,9 @@ from modelplane.control_plane.audit.audit_call import AuditedCall
 from modelplane.control_plane.audit.audit_log import AuditLog
 from modelplane.control_plane.errors import STATUS_TABLE, StoreUnavailable
 from modelplane.control_plane.identity.authentication import Authenticator, current_principal
+from modelplane.control_plane.not_available import check_available
 from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.rest.rest_call import RestCall, RestMethod, find_rest_method
 
 _log = logging.getLogger(__name__)
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import grpc
-from modelplane.control_plane.identity.scim_query import M, check_order, select
 from modelserving.v1 import identity_service_pb2 as pb
 from modelserving.v1.identity_pb2 import Group, Patch, ServicePrincipal, User
 from modelserving.v1.identity_service_pb2_grpc import IdentityServiceServicer
@@ -26,6 +25,7 @@ from modelplane.control_plane.identity.identity_views import (
     parse_display_name,
 )
 from modelplane.control_plane.identity.scim import GroupState, PrincipalState
+from modelplane.control_plane.identity.scim_query import M, check_order, select
 from modelplane.control_plane.store.principal_store import Attribute, Page
 from modelplane.control_plane.store.tables import PrincipalKind
 

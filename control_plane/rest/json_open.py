@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 from google.protobuf.struct_pb2 import NullValue, Struct, Value
-from modelplane.control_plane.rest.json_scalars import read_number, read_text
-from modelplane.control_plane.rest.refusals import join, twice, wrong_type
 
 from modelplane.control_plane.errors import MalformedRequest
 from modelplane.control_plane.rest.json_document import Json, JsonObject
+from modelplane.control_plane.rest.json_scalars import read_number, read_text
+from modelplane.control_plane.rest.refusals import join, twice, wrong_type
 
 # Other fields are as deep as their messages are.
 MAX_DEPTH = 64

@@ -13,12 +13,12 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct, Value
-from modelplane.control_plane.rest.json_scalars import read_scalar
-from modelplane.control_plane.rest.refusals import join, twice, unknown, wrong_type
 
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.rest.json_document import Json, JsonObject
 from modelplane.control_plane.rest.json_open import read_struct, read_value
+from modelplane.control_plane.rest.json_scalars import read_scalar
+from modelplane.control_plane.rest.refusals import join, twice, unknown, wrong_type
 
 # Tells whether a member that no field has may be left out, by its name and the path of the object
 # that it is in, which is empty at the top.

@@ -9,10 +9,10 @@ import re
 from collections.abc import Callable, Mapping
 
 from google.protobuf.descriptor import FieldDescriptor
-from modelplane.control_plane.rest.refusals import wrong_type
 
 from modelplane.control_plane.errors import InvalidParameter, MalformedRequest
 from modelplane.control_plane.rest.json_document import Json
+from modelplane.control_plane.rest.refusals import wrong_type
 
 Scalar = bool | int | float | str | bytes
 

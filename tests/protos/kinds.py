@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from google.protobuf.descriptor import FieldDescriptor
 from modelserving.v1.endpoint_pb2 import ServedEntity, ServedModel
+
 from tests.protos.messages import answers, is_available, is_typed, name_of, requests
 
 _EVERY = "tests/e2e/test_every_field.py::"
