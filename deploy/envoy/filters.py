@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modelplane.adapters.rpc.over_rest import rest_service
-from modelplane.deploy.envoy.clusters import CONTROL_PLANE, WORKERS, Block
+from modelplane.deploy.envoy.clusters import WORKERS, Block
 from modelplane.deploy.envoy.descriptors import path_parameters, public_descriptors
-from modelplane.deploy.envoy.embedded import build_drain_filter, build_worker_filter
 
 _TRANSCODER = "envoy.filters.http.grpc_json_transcoder"
 _RESHAPE = "reshape"
@@ -40,15 +39,8 @@ _SERVICES = (
 _SCIM_SERVICES = (rest_service("modelserving.v1.IdentityService"),)
 
 
-def build_filters(*, embedded: bool) -> list[Block]:
-    """Return the chain of HTTP filters.
-
-    Args:
-        embedded: Whether the worker runs inside this Envoy.
-    """
-    if embedded:
-        health = build_drain_filter()
-        return [_headers(), health, _reshape(), _transcoder(), build_worker_filter(), _router()]
+def build_filters() -> list[Block]:
+    """Return the chain of HTTP filters."""
     return [_headers(), _health(), _reshape(), _transcoder(), _router()]
 
 
@@ -68,7 +60,7 @@ def remove_all_but(kept: str, *, prefix: str) -> Block:
 
 
 def _health() -> Block:
-    """Answer `/health`: are the control plane and at least one worker healthy?"""
+    """Answer `/health`: is a worker healthy? Queries go on while no control plane answers."""
     return _filter(
         "envoy.filters.http.health_check",
         "health_check.v3.HealthCheck",
@@ -77,10 +69,8 @@ def _health() -> Block:
             {"name": ":path", "string_match": {"safe_regex": {"regex": r"/health(\?.*)?"}}},
             {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}},
         ],
-        cluster_min_healthy_percentages={
-            CONTROL_PLANE: {"value": 1},
-            WORKERS: {"value": 1},
-        },
+        # Envoy drops what is behind the point: one of a hundred workers is enough.
+        cluster_min_healthy_percentages={WORKERS: {"value": 1}},
     )
 
 

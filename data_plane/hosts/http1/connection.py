@@ -160,9 +160,7 @@ class Connection(asyncio.Protocol):
             if self._phase is _Phase.WHOLE:
                 return b""
             await self._wait_for_body()
-        data = self._take_body()
-        self._read_on()
-        return data
+        return self._take_body()
 
     async def read_whole(self, limit: int) -> bytes:
         """Return the body.
@@ -393,7 +391,6 @@ class Connection(asyncio.Protocol):
         else:
             # Who is answered before the body was read may go on sending it.
             self._discards = True
-            self._read_on()
 
     def _close_field(self) -> bytes:
         """Return the header that says that the connection closes; empty: it stays."""
@@ -437,6 +434,8 @@ class Connection(asyncio.Protocol):
         if self._body:
             self._body = []
         self._body_bytes = 0
+        # Also what is whole may have stopped the reading, which the next request needs.
+        self._read_on()
 
     def _read_on(self) -> None:
         if self._stopped and self._transport is not None and self._body_bytes <= self._ahead_bytes:

@@ -95,6 +95,17 @@ async def test_requests_follow_each_other_on_a_connection(client: Client) -> Non
         assert (await client.answer()).body == b"body %d" % number
 
 
+@pytest.mark.parametrize("path", ["/echo", "/early"])
+async def test_so_do_those_with_more_than_is_read_ahead(client: Client, path: str) -> None:
+    body = bytes(100_000)
+    first = None
+    for _ in range(3):
+        client.post(path, body)
+        answer = await client.answer()
+        assert first in (None, answer)
+        first = answer
+
+
 async def test_a_request_may_come_byte_by_byte(client: Client) -> None:
     request = b"POST /echo HTTP/1.1\r\nhost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     for byte in request + b"3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nsome: trailer\r\n\r\n":
