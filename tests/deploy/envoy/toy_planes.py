@@ -120,7 +120,6 @@ class ToyControlPlane:
         self.health = Health()
         services = ("modelserving.v1.EndpointService", "modelserving.v1.InferenceService")
         self.server = new_server(services, self.health.servicer, [RestReader()])
-        self.server = new_server(["modelserving.v1.EndpointService"], self.health.servicer)
         endpoint_service_pb2_grpc.add_EndpointServiceServicer_to_server(self.endpoints, self.server)
         self.port = 0
 
