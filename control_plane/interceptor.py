@@ -177,10 +177,9 @@ class _Call:
         return response
 
     def _read(self, principal: Principal, request: Any) -> Any:  # noqa: ANN401 - any message
-        if self._rest is None:
-            self._audited.know(principal, request)
-        else:
-            call = RestCall(self._rest, self._metadata.get(ORIGINAL_PATH, ""), request)
+        self._audited.know(principal, None if self._rest else request)
+        if self._rest is not None:
+            call = RestCall(self._rest, self._metadata[ORIGINAL_PATH], request)
             request = call.request
             self._audited.know(principal, request)
             call.read()

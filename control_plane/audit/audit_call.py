@@ -40,7 +40,7 @@ class AuditedCall:
         self._request: Message | None = None
         self._is_change = self._method is not None and is_change(self._method)
 
-    def know(self, principal: Principal, request: Message) -> None:
+    def know(self, principal: Principal, request: Message | None) -> None:
         """Note who calls, and the request as far as it is read."""
         self._principal, self._request = principal, request
 

@@ -8,6 +8,8 @@ from modelplane.control_plane.rest.json_document import Json, JsonObject
 
 _MAX_NAME = 100
 _MAX_KNOWN = 20
+# Above this, one name is taken for a mistyped other one: `config` is no `traffic_config`.
+_LIKENESS = 0.7
 
 
 def unknown(name: str, path: str, known: Iterable[str], kind: str = "field") -> InvalidParameter:
@@ -21,7 +23,7 @@ def unknown(name: str, path: str, known: Iterable[str], kind: str = "field") -> 
     """
     where, names = join(path, name), sorted(known)
     by_lower = {item.lower(): item for item in names}
-    near = get_close_matches(name[:_MAX_NAME].lower(), by_lower, n=1)
+    near = get_close_matches(name[:_MAX_NAME].lower(), by_lower, n=1, cutoff=_LIKENESS)
     if near:
         return InvalidParameter(f"Unknown {kind} `{where}`; did you mean `{by_lower[near[0]]}`?")
     listed = ", ".join(f"`{item}`" for item in names[:_MAX_KNOWN])

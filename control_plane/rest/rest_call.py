@@ -7,7 +7,7 @@ Before: `interceptor`. After: `json_document`, `json_reader`.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -21,7 +21,7 @@ from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from modelplane.adapters.rpc.over_rest import BODY_NUMBER, public_service
-from modelplane.control_plane.errors import MalformedRequest
+from modelplane.control_plane.errors import InvalidParameter, MalformedRequest
 from modelplane.control_plane.identity.scim import may_ignore
 from modelplane.control_plane.rest.json_document import parse_document
 from modelplane.control_plane.rest.json_reader import JsonReader
@@ -144,9 +144,17 @@ class RestCall:
             given.add(field.name)
 
 
-def _parameter_names(query: str) -> Sequence[str]:
-    # As they stand: Envoy, which reads the values, resolves no escapes in names either.
-    return [part.partition("=")[0] for part in query.split("&") if part]
+def _parameter_names(query: str) -> Iterator[str]:
+    for part in filter(None, query.split("&")):
+        name, is_parameter, _ = part.partition("=")
+        if not is_parameter:
+            # It is not shown, since it may be a value, and that a credential.
+            raise InvalidParameter(
+                "The query string holds text that is no parameter; write it as name=value, or "
+                "leave it out."
+            )
+        # As it stands: Envoy, which reads the values, resolves no escapes in names either.
+        yield name
 
 
 def _find_body(request: Message) -> bytes:

@@ -59,6 +59,10 @@ CREATE = CreateServingEndpointRequest
         ),
         ({"ai_gateway": {"rate_limit": []}}, "`ai_gateway.rate_limit`; did you mean `rate_limits`"),
         ({"servedEntities": []}, "Unknown field `servedEntities`; known here: `ai_gateway`, "),
+        (
+            {"config": {"config": {}}},
+            "Unknown field `config.config`; known here: `auto_capture_con",
+        ),
         ({"Name": "x"}, "Unknown field `Name`; did you mean `name`?"),
         ({"": 1}, "Unknown field ``; known here"),
         ({"\ud800": 1}, r"Unknown field `\ud800`; known here"),

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from google.api import httpbody_pb2
+from google.api import annotations_pb2, httpbody_pb2
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -126,7 +126,8 @@ def test_known_parameters(query: str) -> None:
     [
         ("to_versoin=2", "Unknown query parameter `to_versoin`; did you mean `to_version`?"),
         ("to%5Fversion=2", "Unknown query parameter `to%5Fversion`; did you mean `to_version`?"),
-        ("x", "Unknown query parameter `x`; known here: `to_version`."),
+        ("x=", "Unknown query parameter `x`; known here: `to_version`."),
+        ("sk-secret", "text that is no parameter; write it as name=value"),
         ("=2", "Unknown query parameter ``"),
         ("to_version=2&toVersion=3", "Query parameter `toVersion` is given twice"),
         ("name=a", "Unknown query parameter `name`"),
@@ -135,7 +136,9 @@ def test_known_parameters(query: str) -> None:
 )
 def test_unknown_parameters(query: str, words: str) -> None:
     asked = pb.CompareServingEndpointConfigVersionsRequest(name="a", from_version=1, to_version=2)
-    assert words in refusal(COMPARE, asked, None, query)
+    message = refusal(COMPARE, asked, None, query)
+    assert words in message
+    assert "sk-secret" not in message
 
 
 @pytest.mark.parametrize("path", [CREATE, UPDATE, GATEWAY])
@@ -161,6 +164,7 @@ def test_every_rpc_of_management_has_one_route() -> None:
         rule = method_at(f"/{method.containing_service.full_name}OverRest/{method.name}")
         assert rule.path == f"/{method.containing_service.full_name}/{method.name}"
         assert set(rule.bound) <= set(method.input_type.fields_by_name)
+        assert not method.GetOptions().Extensions[annotations_pb2.http].additional_bindings
 
 
 def test_no_request_has_a_field_of_the_bodys_number() -> None:

@@ -13,7 +13,8 @@ from alembic import op
 revision = "0010"
 down_revision = "0009"
 
-_log = logging.getLogger(__name__)
+# Alembic loads this file under a name of its own.
+_log = logging.getLogger("modelplane.control_plane.store.migrations")
 _GATEWAY = ("guardrails", "inference_table_config")
 _COLUMNS = {
     "email_notifications_json": "email_notifications",
