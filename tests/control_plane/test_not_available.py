@@ -12,7 +12,7 @@ from modelserving.v1.rules_pb2 import not_available
 
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.not_available import check_available
-from tests.control_plane.rest.bodies import REQUESTS, value_of
+from tests.protos.bodies import REQUESTS, value_of
 
 Place = tuple[FieldDescriptor, ...]
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from google.protobuf.descriptor import MethodDescriptor
 
-from tests.control_plane.rest.bodies import METHODS, rule_of
 from tests.e2e.rest import CHAT, ENDPOINTS, Json, Rest, endpoint, entity, split
 from tests.e2e.system import System, wait_for
 from tests.emulators.openai import OpenAiEmulator
+from tests.protos.bodies import METHODS, rule_of
 
 SCIM = "/api/2.0/preview/scim/v2"
 SECRETS = "/api/2.0/secrets"

@@ -14,12 +14,12 @@ import pytest
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 
-from tests.control_plane.rest.bodies import METHODS, rule_of, value_of
 from tests.control_plane.test_not_available import PLACES, Place, nested, path_of
 from tests.e2e.field_world import ROBOT, SCIM, World, made
 from tests.e2e.rest import ENDPOINTS, Json, endpoint, entity
 from tests.e2e.system import System
 from tests.emulators.openai import OpenAiEmulator
+from tests.protos.bodies import METHODS, rule_of, value_of
 from tests.protos.kinds import ALWAYS_FALSE, HOSTED, TOLD_ELSEWHERE, UNTOLD, output_fields
 from tests.protos.messages import is_available, reads
 

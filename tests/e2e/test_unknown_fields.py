@@ -12,11 +12,11 @@ from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from modelserving.v1 import endpoint_service_pb2 as pb
 from modelserving.v1.endpoint_service_pb2_grpc import EndpointServiceStub
 
-from tests.control_plane.rest.bodies import METHODS, body_of, objects_in, rule_of
 from tests.e2e import raw
 from tests.e2e.rest import CHAT, ENDPOINTS, Json, Rest, endpoint, entity
 from tests.e2e.system import System
 from tests.emulators.openai import OpenAiEmulator
+from tests.protos.bodies import METHODS, body_of, objects_in, rule_of
 
 LIMITS: Json = {"rate_limits": [{"calls": 5, "key": "endpoint", "renewal_period": "minute"}]}
 

@@ -7,8 +7,8 @@ from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from modelserving.v1 import chat_pb2, completion_pb2, embedding_pb2, usage_pb2
 from modelserving.v1.rules_pb2 import not_available
 
-from tests.control_plane.rest.bodies import METHODS, rule_of
 from tests.e2e.permission_routes import public_methods
+from tests.protos.bodies import METHODS, rule_of
 
 _PACKAGE = "modelserving.v1."
 _TYPED_FILES = {

@@ -18,7 +18,7 @@ from modelplane.control_plane.errors import ControlPlaneError, InvalidParameter,
 from modelplane.control_plane.identity.scim import may_ignore
 from modelplane.control_plane.rest.json_document import parse_document
 from modelplane.control_plane.rest.json_reader import JsonReader
-from tests.control_plane.rest.bodies import REQUESTS, body_of
+from tests.protos.bodies import REQUESTS, body_of
 
 STRICT = JsonReader()
 SCIM = JsonReader(may_ignore, json_names=True)

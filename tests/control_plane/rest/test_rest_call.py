@@ -16,7 +16,7 @@ from modelserving.v1.usage_service_pb2 import ListUsageRequest
 from modelplane.adapters.rpc.over_rest import BODY_NUMBER
 from modelplane.control_plane.errors import ControlPlaneError, InvalidParameter, MalformedRequest
 from modelplane.control_plane.rest.rest_call import RestCall, RestMethod, find_rest_method
-from tests.control_plane.rest.bodies import METHODS, body_of, objects_in, rule_of
+from tests.protos.bodies import METHODS, body_of, objects_in, rule_of
 
 ENDPOINTS = "/modelserving.v1.EndpointServiceOverRest/"
 CREATE, UPDATE, GET, DELETE, COMPARE, RATES, GATEWAY = (

@@ -11,8 +11,8 @@ from modelserving.v1 import chat_pb2, completion_pb2, embedding_pb2, usage_pb2
 from modelplane.data_plane.hosts.typed_fields import EXTRA, JSON_TEXT, is_bare, json_key, map_value
 from modelplane.data_plane.hosts.typed_reader import read
 from modelplane.data_plane.hosts.typed_writer import write
-from tests.control_plane.rest.bodies import value_of
 from tests.data_plane.typed import REQUESTS
+from tests.protos.bodies import value_of
 
 MESSAGES = [
     descriptor
