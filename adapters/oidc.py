@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import orjson
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from modelplane.adapters.tls import client_context
 from modelserving.snapshot.v1.snapshot_pb2 import VerificationKey
 
 from modelplane.adapters.jwt.keys import KeyRefused, PublicKey, algorithm_of, encode_key
@@ -46,7 +47,10 @@ async def fetch_keys(issuer: str) -> list[VerificationKey]:
     Raises:
         IssuerUnavailable: It did not answer as it should, or has no such key.
     """
-    async with aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=True) as session:
+    connector = aiohttp.TCPConnector(ssl=client_context())
+    async with aiohttp.ClientSession(
+        connector=connector, timeout=_TIMEOUT, trust_env=True
+    ) as session:
         found = await _fetch(session, issuer.rstrip("/") + _DISCOVERY)
         if found.get("issuer") != issuer:
             raise IssuerUnavailable("its discovery document names another issuer")

@@ -15,13 +15,12 @@ _SECTIONS = (
     "crowd",
     "adapters",
     "access",
-    "clients",
     "limits",
     "usage",
     "control-plane",
 )
 # Those that need a generator of load.
-_LOADED = {"requests", "streams", "clients"}
+_LOADED = {"requests", "streams"}
 
 
 async def _run(sections: Sequence[str], *, quick: bool) -> None:
@@ -45,7 +44,6 @@ async def _run(sections: Sequence[str], *, quick: bool) -> None:
         from bench import access  # noqa: PLC0415 - it needs the issuers of the tests
 
         tables.append(access.measure(0.2 if quick else 1.0))
-    tables += await _compare_clients(sections, quick=quick)
     if "limits" in sections:
         tables.append(
             await limits.measure(10_000, 10_000) if quick else await limits.measure(100_000, 50_000)
@@ -62,14 +60,6 @@ async def _run(sections: Sequence[str], *, quick: bool) -> None:
         )
         tables.append(await control_plane.measure(scale))
     _show(tables)
-
-
-async def _compare_clients(sections: Sequence[str], *, quick: bool) -> list[Table]:
-    if "clients" not in sections:
-        return []
-    from bench.clients import section  # noqa: PLC0415 - it needs the authorities of the tests
-
-    return await section.measure(quick=quick)
 
 
 def _show(tables: Sequence[Table]) -> None:

@@ -157,8 +157,7 @@ async def _setup(directory: Path, effort: Effort, shape: StreamShape) -> AsyncIt
     place = Path(tempfile.mkdtemp(dir=directory))
     async with (
         running_provider(place, shape) as provider,
-        # The columns are an Envoy and a worker apart.
-        running_system(place, "--workers", "1", "--worker-host", "grpc") as system,
+        running_system(place, "--workers", "1") as system,
     ):
         alone = _Path("provider alone", f"{provider.url}/v1/chat/completions", {}, {})
         parts = {

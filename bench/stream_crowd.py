@@ -63,12 +63,12 @@ async def measure(*, quick: bool) -> list[Table]:
 
 
 async def _measure(crowd: Crowd) -> list[Table]:
-    """Return the gaps between chunks, and the peak memory of each process, of the embedded host."""
+    """Return the gaps between chunks, and the peak memory of each process."""
     with tempfile.TemporaryDirectory(prefix="modelplane-bench-") as name:
         directory = Path(name)
         async with (
             running_provider(directory, crowd.shape) as provider,
-            running_system(directory, "--workers", "1", "--worker-host", "embedded") as system,
+            running_system(directory, "--workers", "1") as system,
         ):
             headers = await create_governed_endpoint(system, _ENDPOINT, provider.url, "mock")
             body = {"messages": [{"role": "user", "content": "Say hello."}], "stream": True}
@@ -144,8 +144,8 @@ def _memory(pids: Sequence[int]) -> Table:
 
 
 def _goal(command_line: str) -> str:
-    """Return the most that a data-plane replica, an Envoy with a worker in it, may hold."""
-    return "300" if short_name(command_line) == "envoy" else ""
+    """Return the most that a worker may hold."""
+    return "300" if short_name(command_line) == "modelplane worker" else ""
 
 
 def short_name(command_line: str) -> str:

@@ -98,6 +98,7 @@ def _up(parsed: argparse.Namespace) -> None:
         workers=parsed.workers,
         database_url=parsed.database_url,
         local_model=parsed.local_model,
+        started_at=parsed.started_at or datetime.now(UTC).timestamp(),
         log_level=parsed.log_level,
         drain_seconds=parsed.drain_seconds,
         queries=Queries(parsed.queries),
@@ -188,9 +189,6 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="postgresql:// URL; empty: SQLite in the data directory",
     )
     up.add_argument(
-        "--local-model", action="store_true", help="also serve a small model as `smollm2`"
-    )
-    up.add_argument(
         "--log-level",
         default=setting("LOG_LEVEL", "info"),
         choices=("debug", "info", "warning", "error"),
@@ -202,7 +200,20 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="how long requests in flight may go on at a stop",
     )
     _add_queries(up)
+    _add_local_model(up)
     _add_public_tls(up)
+
+
+def _add_local_model(up: argparse.ArgumentParser) -> None:
+    up.add_argument(
+        "--local-model", action="store_true", help="also serve a small model as `smollm2`"
+    )
+    up.add_argument(
+        "--started-at",
+        type=float,
+        metavar="UNIX_TIME",
+        help="when what led to this start began: the time to the first answer counts from then",
+    )
 
 
 def _add_envoy_config(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

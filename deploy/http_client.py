@@ -12,6 +12,7 @@ import ssl
 from dataclasses import dataclass, field
 from typing import Any
 
+from modelplane.adapters.tls import client_context
 from modelplane.deploy.envoy.options import Address
 
 _TIMEOUT_SECONDS = 30.0
@@ -79,7 +80,7 @@ class HttpClient:
         if not self.certificate:
             return http.client.HTTPConnection(*where, timeout=_TIMEOUT_SECONDS)
         # The certificate is for a public name, not for this address: it is known by itself.
-        context = ssl.create_default_context(cafile=self.certificate)
+        context = client_context(self.certificate)
         context.check_hostname = False
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         return http.client.HTTPSConnection(*where, timeout=_TIMEOUT_SECONDS, context=context)

@@ -2,11 +2,15 @@
 
 Python modules land in `protos/gen/modelserving`; `protos/gen/modelserving.binpb` is the descriptor
 set that Envoy's transcoder and the proto linter read. Generated code is never committed.
+
+Where `mypy-protobuf` is installed, as it is for development, type stubs land beside the modules;
+to run modelplane needs none.
 """
 
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import PackageNotFoundError, files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -52,37 +56,40 @@ def _generate(out: Path) -> None:
     # A grpc module for a file without services would be empty, so only services get one.
     services = [str(path) for path in protos if path.stem.endswith("_service")]
     _protoc(
-        [
-            f"--python_out={out}",
-            f"--mypy_out={out}",
-            f"--descriptor_set_out={out / 'modelserving.binpb'}",
-            "--include_imports",
-            "--include_source_info",
-            *map(str, protos),
-        ]
+        f"--python_out={out}",
+        f"--descriptor_set_out={out / 'modelserving.binpb'}",
+        "--include_imports",
+        "--include_source_info",
+        *map(str, protos),
     )
-    _protoc([f"--grpc_python_out={out}", f"--mypy_grpc_out={out}", *services])
+    _protoc(f"--grpc_python_out={out}", *services)
+    stubs = _stub_plugins()
+    if stubs:
+        _protoc(*stubs, f"--mypy_out=quiet:{out}", *map(str, protos))
+        _protoc(*stubs, f"--mypy_grpc_out=quiet:{out}", *services)
     for package in [out / "modelserving", *(out / "modelserving").rglob("*/")]:
         if package.is_dir() and package.name != "__pycache__":
             (package / "__init__.py").touch()
             (package / "py.typed").touch()
 
 
-def _protoc(arguments: list[str]) -> None:
-    plugins = Path(sys.executable).parent
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "grpc_tools.protoc",
-            f"--proto_path={ROOT}",
-            f"--proto_path={google_api_root()}",
-            f"--plugin=protoc-gen-mypy={plugins / 'protoc-gen-mypy'}",
-            f"--plugin=protoc-gen-mypy_grpc={plugins / 'protoc-gen-mypy_grpc'}",
-            *arguments,
-        ],
-        check=True,
-    )
+def _stub_plugins() -> list[str]:
+    """Return the options that name the generators of type stubs; none where they are missing."""
+    try:
+        installed = files("mypy-protobuf") or []
+    except PackageNotFoundError:
+        return []
+    # Scripts are where the installer put them, which need not be where this Python is.
+    programs = {path.name: path.locate() for path in installed}
+    names = ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
+    return [f"--plugin={name}={programs[name]}" for name in names if name in programs]
+
+
+def _protoc(*arguments: str) -> None:
+    includes = (f"--proto_path={ROOT}", f"--proto_path={google_api_root()}")
+    command = (sys.executable, "-m", "grpc_tools.protoc", *includes, *arguments)
+    if subprocess.run(command, check=False).returncode:
+        sys.exit("protoc cannot compile the protos; what it says stands above")
 
 
 if __name__ == "__main__":

@@ -196,6 +196,12 @@ def test_every_domain_error_has_a_status(module: object) -> None:
 def test_nothing_committed_names_a_registry_or_a_machine() -> None:
     # Split, so that this file does not name them either.
     forbidden = ("py" + "pi.org", "python" + "hosted.org", "registry.npm" + "js", "/work" + "/")
-    for path in (*SOURCES, ROOT / "README.md", ROOT / "requirements.lock", ROOT / "Makefile"):
+    pins = [
+        *ROOT.glob("*.lock"),
+        *ROOT.glob("bench/*/requirements*"),
+        *ROOT.glob("bench/peers/*/*"),
+    ]
+    others = [ROOT / name for name in ("README.md", "Makefile", "install.py", ".ci/run")]
+    for path in (*SOURCES, *others, *(path for path in pins if path.is_file())):
         text = path.read_text()
         assert not [name for name in forbidden if name in text], relative(path)

@@ -144,16 +144,19 @@ class EntraOpenAiAdapter(OpenAiAdapter):
 
     __slots__ = ("credential_source",)
 
-    def __init__(self, provider: str, url: str, tokens: EntraTokens, secret: str) -> None:
+    def __init__(
+        self, provider: str, url: str, headers: Mapping[str, str], tokens: EntraTokens, secret: str
+    ) -> None:
         """Keep what every request needs.
 
         Args:
             provider: Name that errors carry.
             url: URL of the deployment's route.
+            headers: Headers beside the token.
             tokens: Where the tokens come from.
             secret: The client secret, to be removed from whatever the provider repeats.
         """
-        super().__init__(provider, url, _JSON, secret, None)
+        super().__init__(provider, url, headers, secret, None)
         self.credential_source = tokens
 
     def authorize(self, request: HttpRequest, credential: Credential, now: float) -> HttpRequest:
@@ -257,7 +260,7 @@ def build_openai_adapter(model: ExternalModel) -> OpenAiAdapter:
         case "azure":
             key = check_key("openai_api_key", config.openai_api_key_plaintext)
             url = _azure_url(config, path)
-            headers = {"api-key": key, **_JSON}
+            headers = {"api-key": key, **_JSON, **_organization(config)}
             return OpenAiAdapter(model.provider, url, headers, key, None)
         case "azuread":
             return _entra(model, config, _azure_url(config, path))
@@ -270,12 +273,15 @@ def build_openai_adapter(model: ExternalModel) -> OpenAiAdapter:
 
 def _openai(model: ExternalModel, config: OpenAiConfig, path: str) -> OpenAiAdapter:
     key = check_key("openai_api_key", config.openai_api_key_plaintext)
-    headers = {"authorization": f"Bearer {key}", **_JSON}
-    if config.openai_organization:
-        headers["openai-organization"] = config.openai_organization
+    headers = {"authorization": f"Bearer {key}", **_JSON, **_organization(config)}
     query = {"api-version": config.openai_api_version} if config.openai_api_version else {}
     url = _join(config.openai_api_base or _DEFAULT_BASE, path, query, default_path="/v1")
     return OpenAiAdapter(model.provider, url, headers, key, model.name)
+
+
+def _organization(config: OpenAiConfig) -> dict[str, str]:
+    name = config.openai_organization
+    return {"openai-organization": name} if name else {}
 
 
 def _entra(model: ExternalModel, config: OpenAiConfig, url: str) -> EntraOpenAiAdapter:
@@ -288,7 +294,8 @@ def _entra(model: ExternalModel, config: OpenAiConfig, url: str) -> EntraOpenAiA
     tokens = EntraTokens(
         model.provider, config.microsoft_entra_tenant_id, config.microsoft_entra_client_id, secret
     )
-    return EntraOpenAiAdapter(model.provider, url, tokens, secret)
+    headers = {**_JSON, **_organization(config)}
+    return EntraOpenAiAdapter(model.provider, url, headers, tokens, secret)
 
 
 def _azure_url(config: OpenAiConfig, path: str) -> str:

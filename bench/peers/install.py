@@ -1,4 +1,7 @@
-"""Installs each peer into an environment of its own, from the pins in `requirements/`."""
+"""Installs each peer into an environment of its own, from the pins in `requirements/`.
+
+`make lock` makes the pins of Python packages, `NAME.txt`, from what is wanted, `NAME.in`.
+"""
 
 import shutil
 import subprocess
@@ -22,8 +25,11 @@ def python_packages(pins: str) -> Callable[[Path], None]:
         if _is_installed(home, requirements):
             return
         _run(sys.executable, "-m", "venv", "--clear", str(home))
-        pip = (str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-deps")
-        _run(*pip, "--requirement", str(requirements))
+        pip = (str(home / "bin" / "python"), "-m", "pip")
+        options = ("--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:")
+        _run(*pip, "install", *options, "--requirement", str(requirements))
+        # Nothing was resolved: the pins themselves have to be complete.
+        _run(*pip, "check")
         _note_installed(home, requirements)
 
     return install
@@ -63,7 +69,8 @@ def _run(*command: str) -> None:
         command, check=False, timeout=_INSTALL_SECONDS, capture_output=True, text=True
     )
     if done.returncode:
-        raise RuntimeError(f"{_shown(command)} failed:\n{done.stderr[-2000:]}")
+        said = (done.stdout + done.stderr)[-2000:]
+        raise RuntimeError(f"{_shown(command)} failed:\n{said}")
 
 
 def _shown(command: Sequence[str]) -> str:

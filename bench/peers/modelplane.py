@@ -1,4 +1,4 @@
-"""modelplane itself: on both hosts of its workers, governed and bare, and with several workers.
+"""modelplane itself: governed and bare, and with several workers.
 
 Governed: a user's access token, a permission, limits far above the load, usage tracking. Bare:
 neither limits nor usage tracking; callers and their permissions are always checked. All processes
@@ -24,9 +24,8 @@ _KINDS: tuple[tuple[str, _Create], ...] = (
 
 
 @asynccontextmanager
-async def _start(host: str, workers: int, create: _Create, place: Place) -> AsyncIterator[Target]:
-    arguments = ("--workers", str(workers), "--worker-host", host)
-    async with running_system(place.directory, *arguments) as system:
+async def _start(workers: int, create: _Create, place: Place) -> AsyncIterator[Target]:
+    async with running_system(place.directory, "--workers", str(workers)) as system:
         headers = await create(system, _ENDPOINT, place.provider_url, MODEL)
         url = f"{system.url}/serving-endpoints/{_ENDPOINT}/invocations"
         address = system.url.removeprefix("http://")
@@ -34,19 +33,16 @@ async def _start(host: str, workers: int, create: _Create, place: Place) -> Asyn
         yield Target(url, system.up.pid, headers, typed=typed)
 
 
-def _gateway(host: str, workers: int, kind: str, create: _Create) -> Gateway:
+def _gateway(workers: int, kind: str, create: _Create) -> Gateway:
     several = f", {workers} workers" if workers > 1 else ""
     return Gateway(
-        name=f"modelplane {host}, {kind}{several}",
-        setting=f"`modelplane up --workers {workers} --worker-host {host}`, {kind}",
+        name=f"modelplane, {kind}{several}",
+        setting=f"`modelplane up --workers {workers}`, {kind}",
         documentation="",
         install=nothing,
-        start=partial(_start, host, workers, create),
+        start=partial(_start, workers, create),
         scaling=workers > 1,
     )
 
 
-MODELPLANE = (
-    *(_gateway(host, 1, *kind) for host in ("embedded", "grpc") for kind in _KINDS),
-    *(_gateway("embedded", workers, *kind) for workers in (2, 4) for kind in _KINDS),
-)
+MODELPLANE = tuple(_gateway(workers, *kind) for workers in (1, 2, 4) for kind in _KINDS)

@@ -72,6 +72,7 @@ def check_external_model(model: ExternalModel) -> None:
     for document in case.json_credentials:
         _check_json(config, prefix, document)
     _check_one_of(config, prefix, case)
+    _check_unused(config, prefix, case)
     _check_urls(config, prefix)
 
 
@@ -188,6 +189,16 @@ def find_urls(model: ExternalModel) -> Iterator[tuple[str, str]]:
     for name in config.DESCRIPTOR.fields_by_name:
         if name.endswith(("_base", "_url")) and (url := _text(config, name)):
             yield f"{which}.{name}", url
+
+
+def _check_unused(config: Message, prefix: str, case: ProviderCase) -> None:
+    for name in case.unused:
+        if _text(config, name):
+            kind = _text(config, case.field)
+            raise InvalidParameter(
+                f"{prefix}{name} has no effect with {case.field} '{kind}'; leave it out, or set "
+                f"another {case.field}."
+            )
 
 
 def _check_urls(config: Message, prefix: str) -> None:

@@ -7,6 +7,7 @@ its shape, and the last one removes what only concerns gRPC. Used by `listener.p
 from collections.abc import Sequence
 from pathlib import Path
 
+from modelplane.adapters.rpc.over_rest import rest_service
 from modelplane.deploy.envoy.clusters import WORKERS, Block
 from modelplane.deploy.envoy.descriptors import path_parameters, public_descriptors
 
@@ -21,18 +22,21 @@ MAX_REQUEST_BYTES = 16 * 1024 * 1024
 # A list of thousands of endpoints, several times as large in JSON as in its message.
 MAX_RESPONSE_BYTES = 128 * 1024 * 1024
 
-_SERVICES = (
+_MANAGEMENT = (
     "modelserving.v1.AuditService",
     "modelserving.v1.ClientSecretService",
     "modelserving.v1.EndpointService",
-    "modelserving.v1.OAuthService",
     "modelserving.v1.PermissionService",
     "modelserving.v1.SecretService",
     "modelserving.v1.TokenService",
     "modelserving.v1.UsageService",
+)
+_SERVICES = (
+    *map(rest_service, _MANAGEMENT),
+    "modelserving.v1.OAuthService",
     "modelserving.v1.InferenceService",
 )
-_SCIM_SERVICES = ("modelserving.v1.IdentityService",)
+_SCIM_SERVICES = (rest_service("modelserving.v1.IdentityService"),)
 
 
 def build_filters() -> list[Block]:
@@ -123,6 +127,7 @@ def _transcoding(services: Sequence[str], *, preserve_proto_field_names: bool) -
         # The route was chosen by the path of the caller; the gRPC path must not choose another.
         match_incoming_request_route=True,
         convert_grpc_status=True,
+        # The control plane refuses them by name.
         ignore_unknown_query_parameters=True,
         # As clients write a space, which filters hold.
         query_param_unescape_plus=True,

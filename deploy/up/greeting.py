@@ -25,8 +25,14 @@ def url(plan: Plan, public: Address) -> str:
     return f"{'https' if plan.options.tls else 'http'}://{public}"
 
 
-def lines(plan: Plan, public: Address) -> list[str]:
-    """Return what the user needs to make the first request."""
+def lines(plan: Plan, public: Address, seconds: float) -> list[str]:
+    """Return what the user needs to make the first request.
+
+    Args:
+        plan: The deployment.
+        public: Address under which the public port can be reached from here.
+        seconds: How long after the start the first answer came.
+    """
     origin = url(plan, public)
     file = plan.data_dir.token_file("admin-token")
     given = bool(plan.options.admin_token)
@@ -42,6 +48,7 @@ def lines(plan: Plan, public: Address) -> list[str]:
     if plan.options.local_model:
         body = '{"messages": [{"role": "user", "content": "What is a gateway?"}], "max_tokens": 64}'
         text.append(f"  {curl} {origin}/serving-endpoints/{MODEL}/invocations -d '{body}'")
+        text.append(f"{MODEL} gave its first answer {seconds:.1f} s after the start")
     return text
 
 

@@ -22,6 +22,7 @@ class UpOptions:
         workers: Number of data-plane workers.
         database_url: Database of the control plane; empty for SQLite in the data directory.
         local_model: Whether to run a small model and register it as an endpoint.
+        started_at: Unix time from which the time to the model's first answer is counted.
         log_level: `debug`, `info`, `warning` or `error`.
         drain_seconds: How long requests in flight may go on at a stop.
         queries: How the queries that are sent most reach a worker.
@@ -36,6 +37,7 @@ class UpOptions:
     workers: int
     database_url: str
     local_model: bool
+    started_at: float
     log_level: str
     drain_seconds: float
     queries: Queries

@@ -17,6 +17,7 @@ from modelplane.deploy.child import Child
 from modelplane.deploy.envoy.options import Address
 from modelplane.deploy.envoy.public_tls import checked
 from modelplane.deploy.http_client import HttpClient
+from modelplane.deploy.local_model import MODEL
 from modelplane.deploy.up import greeting
 from modelplane.deploy.up.data_dir import DataDir, opened
 from modelplane.deploy.up.options import UpError, UpOptions
@@ -160,12 +161,19 @@ class Supervisor:
                 await asyncio.wait_for(registering, _READY_SECONDS)
             except TimeoutError:
                 raise UpError("the local model was registered but is not served") from None
-        for line in greeting.lines(plan, self._public):
+            await self._wait_until(self._completes, "a query to the local model", parts)
+        seconds = datetime.now(UTC).timestamp() - plan.options.started_at
+        for line in greeting.lines(plan, self._public, seconds):
             self._say(line)
 
     async def _answers(self) -> bool:
         healthy = await self._client.call("GET", "/health")
         return healthy.ok and (await self._client.call("GET", "/api/2.0/serving-endpoints")).ok
+
+    async def _completes(self) -> bool:
+        question = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
+        path = f"/serving-endpoints/{MODEL}/invocations"
+        return (await self._client.call("POST", path, question)).ok
 
     async def _wait_until(
         self, condition: Callable[[], Awaitable[bool]], what: str, parts: Parts

@@ -1,5 +1,7 @@
 """`modelplane up --local-model`: a real completion, and no needless new version at a restart."""
 
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 from modelplane.deploy.local_model import MODEL, model_file
@@ -9,9 +11,14 @@ ENDPOINT = f"/api/2.0/serving-endpoints/{MODEL}"
 
 
 async def test_answers_and_survives_restarts(tmp_path: Path) -> None:
-    async with running(tmp_path / "d", "--local-model") as deployment:
+    an_hour_ago = str(datetime.now(UTC).timestamp() - 3600)
+    async with running(tmp_path / "d", "--local-model", "--started-at", an_hour_ago) as deployment:
         curl = await deployment.until_said(f"/serving-endpoints/{MODEL}/invocations")
         assert curl.strip().startswith("curl ")
+        first = await deployment.until_said("first answer")
+        assert re.fullmatch(
+            rf"{MODEL} gave its first answer 3[67]\d\d\.\d s after the start", first
+        )
         await check_completion(deployment)
         assert await config_version(deployment) == 1
     async with running(tmp_path / "d", "--local-model") as deployment:

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import boto3
@@ -310,9 +310,8 @@ def test_an_exception_inside_a_stream(client: Any, emulator: BedrockEmulator) ->
     body = {"__type": "ThrottlingException", "message": "slow down"}
     emulator.misbehave("error_event", after_events=3, body=body)
     answer = client.converse_stream(modelId=CLAUDE, messages=[user({"text": "a b c"})])
-    seen = []
-    with pytest.raises(EventStreamError) as refused:
-        seen.extend(answer["stream"])
+    with closing(answer["stream"]) as events, pytest.raises(EventStreamError) as refused:
+        list(events)
     assert code_of(refused.value) == "throttlingException"
     assert "slow down" in str(refused.value)
 

@@ -13,7 +13,7 @@ Used by `gemini.py`; `canonical.py` reads the messages.
 
 import base64
 import mimetypes
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import orjson
@@ -36,6 +36,8 @@ from modelplane.adapters.providers.types import Image, JsonObject
 from modelplane.adapters.providers.wire import as_object, as_objects, as_text
 
 _CLOUD_STORAGE = "gs://"
+# The encoder goes 254 levels deep, and a result lies in a few of the request's own.
+_MOST_LEVELS = 200
 # Takes the place of a signature that the caller did not send back; Gemini 3 refuses its absence.
 _NO_SIGNATURE = "skip_thought_signature_validator"
 
@@ -182,8 +184,8 @@ def build_result(text: str) -> JsonObject:
     """Return the object that tells the model a function's result."""
     try:
         value = orjson.loads(text)
-        plain = isinstance(value, dict) and not _has_reference(value)
-    except (orjson.JSONDecodeError, RecursionError):
+        plain = isinstance(value, dict) and _is_plain(value, _MOST_LEVELS)
+    except orjson.JSONDecodeError:
         plain = False
     return value if plain else {"output": text}
 
@@ -198,7 +200,14 @@ def _signature_of(source: JsonObject) -> str:
     return as_text(google.get("thought_signature"))
 
 
-def _has_reference(value: object) -> bool:
+def _is_plain(value: object, levels: int) -> bool:
+    """Tell whether no part is a reference, and none is nested more deeply than `levels`."""
     if isinstance(value, dict):
-        return "$ref" in value or any(map(_has_reference, value.values()))
-    return isinstance(value, list) and any(map(_has_reference, value))
+        parts: Iterable[object] = value.values()
+        if "$ref" in value:
+            return False
+    elif isinstance(value, list):
+        parts = value
+    else:
+        return True
+    return levels > 0 and all(_is_plain(part, levels - 1) for part in parts)

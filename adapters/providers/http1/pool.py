@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 from aiohappyeyeballs import AddrInfoType, start_connection
+from modelplane.adapters.tls import client_context
 
 from modelplane.adapters.providers.errors import (
     AdapterError,
@@ -167,7 +168,7 @@ class ConnectionPool:
 
 def client_tls() -> ssl.SSLContext:
     """Return what trusts the system's authorities, or those that SSL_CERT_FILE names."""
-    context = ssl.create_default_context()
+    context = client_context()
     context.set_alpn_protocols(["http/1.1"])
     return context
 

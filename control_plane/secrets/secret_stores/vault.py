@@ -5,11 +5,15 @@ The scope is one secret of Vault, and the keys are its fields. See `store`.
 
 import asyncio
 import json
+import ssl
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import hvac
+import requests
 from hvac.exceptions import InvalidPath, VaultError
+from requests.adapters import HTTPAdapter
 
 from modelplane.control_plane.secrets.secret_stores.store import StoreAway
 
@@ -68,8 +72,8 @@ class VaultStore:
                 token=self._read_token(),
                 namespace=place.namespace or None,
                 timeout=_TIMEOUT_SECONDS,
-                verify=place.ca_file or True,
                 allow_redirects=False,
+                session=_session(place.ca_file or True),
             )
             answer = client.secrets.kv.v2.read_secret_version(
                 path=place.path, mount_point=place.mount, raise_on_deleted_version=True
@@ -82,6 +86,22 @@ class VaultStore:
             raise StoreAway(type(error).__name__) from None
         found: dict[str, object] = answer["data"]["data"]
         return {key: _text(value).encode() for key, value in found.items()}
+
+
+class _TlsAdapter(HTTPAdapter):
+    """Accepts the same certificates on any Python, as `adapters.tls` does and says why."""
+
+    def init_poolmanager(self, *arguments: Any, **settings: Any) -> None:  # noqa: ANN401 - passed on
+        # It trusts nobody yet: the authorities come from `verify`.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        super().init_poolmanager(*arguments, ssl_context=context, **settings)
+
+
+def _session(verify: str | bool) -> requests.Session:  # noqa: FBT001 - as `requests` has it
+    session = requests.Session()
+    session.verify = verify
+    session.mount("https://", _TlsAdapter())
+    return session
 
 
 def _text(value: object) -> str:

@@ -21,6 +21,7 @@ AWS_KEYS = {"aws_access_key_id": REFERENCE, "aws_secret_access_key": REFERENCE}
 BEDROCK = {"aws_region": "us-east-1", "bedrock_provider": "Anthropic"}
 CUSTOM = {"custom_provider_url": "http://10.0.0.1:8000/v1/chat/completions"}
 CHAT = "llm/v1/chat"
+_ENTRA_SECRET = "microsoft_entra_client_secret_plaintext"
 
 # Provider, field of its configuration, and a complete configuration.
 COMPLETE: list[tuple[str, str, dict[str, object]]] = [
@@ -198,3 +199,19 @@ def test_exactly_one_of_the_ways_to_authenticate() -> None:
 )
 def test_the_chosen_way_to_authenticate_is_complete(auth: dict[str, object], words: str) -> None:
     assert words in refusal(model("custom", "custom_provider_config", {**CUSTOM, **auth}))
+
+
+@pytest.mark.parametrize(
+    ("config", "unused"),
+    [
+        ({"openai_api_key": REFERENCE}, "microsoft_entra_tenant_id"),
+        ({"openai_api_key": REFERENCE}, "openai_deployment_name"),
+        ({"openai_api_type": "azure", "openai_api_key": REFERENCE, **AZURE}, _ENTRA_SECRET),
+        ({**ENTRA, **AZURE}, "openai_api_key"),
+    ],
+)
+def test_what_only_another_type_uses_is_refused(config: dict[str, object], unused: str) -> None:
+    check_external_model(model("openai", "openai_config", config))
+    told = refusal(model("openai", "openai_config", {**config, unused: "x"}))
+    assert f"openai_config.{unused} has no effect" in told
+    assert "openai_api_type" in told

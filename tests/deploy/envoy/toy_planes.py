@@ -11,14 +11,46 @@ from google.protobuf import struct_pb2
 from modelserving.v1 import endpoint_pb2, endpoint_service_pb2, endpoint_service_pb2_grpc
 
 from modelplane.adapters.rpc.metadata import as_mapping
+from modelplane.adapters.rpc.over_rest import ORIGINAL_PATH, with_method
 from modelplane.adapters.rpc.server import Health, new_server
 from modelplane.adapters.rpc.status import Status, abort
+from modelplane.control_plane.errors import STATUS_TABLE, ControlPlaneError
+from modelplane.control_plane.rest.rest_call import RestCall, RestMethod, find_rest_method
 from modelplane.deploy.envoy.options import Address
 from tests.deploy.envoy.toy_worker import NASTY
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 STATUSES = {code.name: code for code in grpc.StatusCode}
+
+
+class RestReader(grpc.aio.ServerInterceptor):
+    """Reads what comes over REST as the control plane does, and lets all callers in."""
+
+    async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
+        method = find_rest_method(handler_call_details.method)
+        if method is None:
+            return await continuation(handler_call_details)
+        handler = await continuation(with_method(handler_call_details, method.path))
+        return grpc.unary_unary_rpc_method_handler(
+            _reading(method, handler.unary_unary),
+            response_serializer=handler.response_serializer,
+        )
+
+
+def _reading(method: RestMethod, behavior: Any) -> Any:
+    async def read(content: bytes, context: Context) -> Any:
+        metadata = as_mapping(context.invocation_metadata())
+        try:
+            call = RestCall(method, metadata[ORIGINAL_PATH], content)
+            call.read()
+        except ControlPlaneError as error:
+            status = STATUS_TABLE.status_of(error)
+            assert status is not None
+            await abort(context, status, str(error))
+        return await behavior(call.request, context)
+
+    return read
 
 
 class ToyEndpoints(endpoint_service_pb2_grpc.EndpointServiceServicer):
@@ -86,7 +118,8 @@ class ToyControlPlane:
     def __init__(self) -> None:
         self.endpoints = ToyEndpoints()  # type: ignore[abstract]
         self.health = Health()
-        self.server = new_server(["modelserving.v1.EndpointService"], self.health.servicer)
+        services = ("modelserving.v1.EndpointService", "modelserving.v1.InferenceService")
+        self.server = new_server(services, self.health.servicer, [RestReader()])
         endpoint_service_pb2_grpc.add_EndpointServiceServicer_to_server(self.endpoints, self.server)
         self.port = 0
 

@@ -259,8 +259,9 @@ def test_results_of_one_turn_stand_together() -> None:
     ]
 
 
-def test_a_result_nested_too_deeply_to_look_at_is_sent_as_text() -> None:
-    text = '{"a":' * 900 + "1" + "}" * 900
+@pytest.mark.parametrize("levels", [250, 300, 900, 2000])
+def test_a_result_nested_too_deeply_to_look_at_is_sent_as_text(levels: int) -> None:
+    text = '{"a":' * levels + "1" + "}" * levels
     said = {"role": "assistant", "tool_calls": [call("a", "{}", "1")]}
     result = {"role": "tool", "tool_call_id": "1", "content": text}
     body = ask(user(), said, result)

@@ -1,0 +1,1 @@
+"""How modelplane is installed: the locks, what is built, and the script that makes `.venv`."""
