@@ -6,6 +6,8 @@ be forced. Streams are `chat_stream.py`'s.
 
 from collections.abc import Sequence
 
+from modelplane.adapters.providers.history import order_messages
+
 from modelplane.adapters.providers.canonical import (
     Message,
     TextPart,
@@ -48,7 +50,8 @@ def build_chat_body(parameters: Parameters, *, stream: bool) -> JsonObject:
     refuse_unsupported(parameters.provider, parameters.rest, _UNSUPPORTED)
     messages = read_messages(parameters.provider, parameters.rest)
     parameters.take("messages")
-    body: JsonObject = {"messages": [_message(parameters, one) for one in messages]}
+    ordered = order_messages(parameters, messages)
+    body: JsonObject = {"messages": [_message(parameters, one) for one in ordered]}
     if any(message.source.get("name") for message in messages):
         parameters.note("messages.name=dropped")
     if tools := _tools(parameters):
@@ -134,8 +137,6 @@ def _message(parameters: Parameters, message: Message) -> JsonObject:
             raise parameters.refusal(
                 f"A part of type '{kind}' is not supported by {parameters.provider}: use text."
             )
-    if message.source.get("function_call"):
-        raise parameters.refusal("A message's 'function_call' is not supported: use 'tool_calls'.")
     if message.role == "tool":
         return {"role": "tool", "tool_call_id": message.tool_call_id, "content": message.text}
     built: JsonObject = {"role": message.role, "content": message.text}

@@ -6,6 +6,8 @@ reasoning. What the wire has no place for is refused by name.
 
 from collections.abc import Sequence
 
+from modelplane.adapters.providers.history import order_messages
+
 from modelplane.adapters.providers.canonical import (
     ImagePart,
     Message,
@@ -31,7 +33,10 @@ def build_messages(parameters: Parameters) -> list[JsonObject]:
     parameters.take("messages")
     if any(message.source.get("name") for message in messages):
         parameters.note("messages.name=dropped")
-    return [_build(parameters, message) for message in messages]
+    ordered = order_messages(parameters, messages)
+    if not ordered or ordered[-1].role == "assistant":
+        raise parameters.refusal("The last of 'messages' must be of the user or a tool.")
+    return [_build(parameters, message) for message in ordered]
 
 
 def build_tools(parameters: Parameters) -> tuple[list[JsonObject], str | None]:
@@ -87,8 +92,6 @@ def _build(parameters: Parameters, message: Message) -> JsonObject:
 
 
 def _assistant(parameters: Parameters, message: Message) -> JsonObject:
-    if message.source.get("function_call"):
-        raise parameters.refusal("A message's 'function_call' is not supported: use 'tool_calls'.")
     built: JsonObject = {"role": "assistant"}
     content = _content(parameters, message) or as_text(message.source.get("refusal"))
     reasoning = as_text(message.source.get("reasoning_content"))

@@ -10,14 +10,14 @@ Built by `provider.py`.
 from collections.abc import Mapping, Sequence
 from uuid import uuid4
 
+from modelplane.adapters.providers.history import arrange
+
 from modelplane.adapters.providers.base import StreamParser
 from modelplane.adapters.providers.canonical import (
     Message,
     TextPart,
-    group_turns,
     read_messages,
     refuse_unsupported,
-    split_system,
 )
 from modelplane.adapters.providers.canonical_answers import (
     build_chat_answer,
@@ -115,16 +115,14 @@ class PalmChatAdapter(_PalmAdapter):
         del images
         parameters = self._parameters(query)
         messages = read_messages(self._target.provider, {"messages": parameters.take("messages")})
-        system, rest = split_system(messages)
-        if messages[: len(system)] != system:
-            parameters.note("messages=system moved to the front")
+        system, turns = arrange(parameters, messages)
         instance: JsonObject = {
             "messages": [
                 {
                     "author": "bot" if turn.role == "assistant" else "user",
                     "content": "\n".join(self._text(message) for message in turn.messages),
                 }
-                for turn in group_turns(rest)
+                for turn in turns
             ]
         }
         if context := "\n".join(self._text(message) for message in system):

@@ -182,6 +182,11 @@ def check_for_model(body: Json, model: Model) -> None:
         raise refusal(f"max_tokens: {limit} > {model.max_output_tokens}")
     if model.one_sampler and "temperature" in body and "top_p" in body:
         raise refusal("`temperature` and `top_p` cannot both be specified for this model.")
+    if body["messages"][-1]["role"] == "assistant" and model.thinks == "adaptive":
+        raise refusal(
+            "This model does not support assistant message prefill. The conversation must end with "
+            "a user message."
+        )
     thinking = (body.get("thinking") or {}).get("type")
     if thinking in ("enabled", "adaptive"):
         if model.thinks != thinking:

@@ -63,9 +63,13 @@ def _check_type(name: str, value: object) -> None:
 
 def _check_turns(contents: list[Json], model: str) -> None:
     calls: list[str] = []
-    for turn in contents:
+    for index, turn in enumerate(contents):
         if turn.get("role") not in ("user", "model"):
             raise GoogleError("Please use a valid role: user, model.")
+        if turn["role"] != ("model" if index % 2 else "user"):
+            raise GoogleError(
+                "Please ensure that multiturn requests alternate between user and model."
+            )
         if not turn.get("parts"):
             raise GoogleError("Unable to submit request because it must have a parts field.")
         for part in turn["parts"]:
@@ -79,8 +83,11 @@ def _check_turns(contents: list[Json], model: str) -> None:
             raise GoogleError(message)
         calls = [_name(part) for part in turn["parts"] if "functionCall" in part]
         _check_signature(turn, model)
-    if calls or contents[0]["role"] != "user" or contents[-1]["role"] != "user":
-        raise GoogleError("Please ensure that multiturn requests begin and end with a user role.")
+    if calls or contents[-1]["role"] != "user":
+        message = (
+            "Please ensure that multiturn requests ends with a user role or a function response."
+        )
+        raise GoogleError(message)
 
 
 def _name(part: Json) -> str:

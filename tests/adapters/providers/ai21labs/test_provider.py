@@ -148,8 +148,8 @@ def test_a_long_conversation() -> None:
         {"role": "user", "content": "ab"},
         {"role": "system", "content": "be brief"},
         {"role": "assistant", "content": "both", "tool_calls": [call, call | {"id": "c2"}]},
-        {"role": "tool", "tool_call_id": "c2", "content": "not json"},
         {"role": "tool", "tool_call_id": "c1", "content": "{}"},
+        {"role": "tool", "tool_call_id": "c2", "content": "not json"},
         {"role": "assistant", "content": None, "tool_calls": [call | {"id": "c3"}]},
         {"role": "tool", "tool_call_id": "c3", "content": ""},
     ]

@@ -484,7 +484,7 @@ def test_unknown_parameters_pass() -> None:
         (chat(tools=[WEATHER], tool_choice="any"), "tool_choice"),
         (chat(tool_choice="required"), "tool_choice"),
         (chat(tools=[{"type": "function", "function": {}}]), "name"),
-        (chat(user(" ")), "messages"),
+        ({"messages": []}, "messages"),
         (chat(user({"a": 1})), "content"),
         (chat(user([{"type": "input_audio"}])), "input_audio"),
         (chat(user([{"type": "image_url"}])), "image_url"),

@@ -117,12 +117,12 @@ def test_system_messages_anywhere_come_first_and_turns_alternate() -> None:
     body = ask(*messages)
     assert body["systemInstruction"] == {"parts": [{"text": "s1"}, {"text": "s2"}]}
     assert body["contents"] == [
-        {"role": "user", "parts": [{"text": "a"}, {"text": "b"}]},
-        {"role": "user", "parts": [{"text": "c"}]},
+        {"role": "user", "parts": [{"text": "a"}, {"text": "b"}, {"text": "c"}]},
     ]
     assert adapted(*messages) == (
-        "messages=system moved to the front",
         "messages.name=dropped",
+        "messages=blank turn of the assistant left out",
+        "messages=system moved to the front",
     )
 
 
@@ -354,7 +354,7 @@ def test_a_signature_that_the_caller_lost_is_not_checked() -> None:
         {"stop": 1},
         {"generationConfig": []},
         {"messages": []},
-        {"messages": [{"role": "system", "content": "x"}]},
+        {"messages": [user(), {"role": "assistant", "content": "x"}]},
         {"messages": [{"role": "narrator", "content": "x"}]},
         {"messages": [{"role": "tool", "tool_call_id": "1", "content": "x"}]},
         {"messages": [user([{"type": "hologram"}])]},
