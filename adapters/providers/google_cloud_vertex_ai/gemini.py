@@ -165,7 +165,7 @@ def _put_response_format(config: JsonObject, parameters: Parameters) -> None:
         schema = as_object(as_object(wanted).get("json_schema")).get("schema")
         if not isinstance(schema, dict):
             raise parameters.refusal("'response_format.json_schema' must have a 'schema'.")
-        config["responseSchema"] = translate_schema(parameters, schema)
+        config["responseSchema"] = translate_schema(parameters, schema, "response_format")
 
 
 def _put_thinking(config: JsonObject, parameters: Parameters, *, levels: bool) -> None:

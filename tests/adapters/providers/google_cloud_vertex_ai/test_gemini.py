@@ -371,6 +371,52 @@ def test_what_gemini_cannot_take_is_refused_with_a_reason(rest: dict[str, Any]) 
     assert caught.value.detail["error"]["message"]
 
 
+def function(parameters: object) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": "f", "parameters": parameters}}
+
+
+def test_a_union_at_the_root_of_a_function_becomes_one_object() -> None:
+    by_id = {"type": "object", "properties": {"id": {"type": "string"}}}
+    by_name = {"type": "object", "properties": {"name": {"type": "string"}}}
+    union = function({"anyOf": [by_id, by_name]})
+    (tool,) = ask(user(), tools=[union])["tools"]
+    assert tool["functionDeclarations"] == [
+        {
+            "name": "f",
+            "parameters": {
+                "type": "OBJECT",
+                "description": "One of these forms: (id); (name).",
+                "properties": {"id": {"type": "STRING"}, "name": {"type": "STRING"}},
+            },
+        }
+    ]
+    assert adapted(user(), tools=[union]) == ("tools=union of arguments folded",)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sent"),
+    [
+        (None, None),
+        ({}, None),
+        ({"type": "object", "properties": {}, "additionalProperties": False}, None),
+        (
+            {"type": "object", "additionalProperties": {"type": "string"}},
+            {"type": "OBJECT", "description": '{additionalProperties: {"type": "string"}}'},
+        ),
+    ],
+)
+def test_only_a_function_without_arguments_has_none(parameters: object, sent: object) -> None:
+    (tool,) = ask(user(), tools=[function(parameters)])["tools"]
+    assert tool["functionDeclarations"][0].get("parameters") == sent
+
+
+def test_arguments_that_are_no_object_are_refused() -> None:
+    query = Query({"messages": [user()], "tools": [function({"type": "string"})]}, stream=False)
+    with pytest.raises(errors.RequestRefused) as refused:
+        adapter_of().plan(query, {})
+    assert "must describe an object" in str(refused.value.detail)
+
+
 def test_a_schema_nested_too_deeply_is_refused() -> None:
     schema: dict[str, Any] = {}
     for _ in range(2000):
