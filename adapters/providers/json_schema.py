@@ -109,15 +109,13 @@ class Words:
     """What schemas of one query say that their service does not take, told in their descriptions.
 
     Attributes:
-        told: Keywords that are told, in the order in which they were found.
-        lost: Keywords that are not, being too long.
+        changes: What became of a keyword, by its name.
     """
 
-    __slots__ = ("lost", "told")
+    __slots__ = ("changes",)
 
     def __init__(self) -> None:
-        self.told: dict[str, None] = {}
-        self.lost: dict[str, None] = {}
+        self.changes: dict[str, str] = {}
 
     def add(self, schema: JsonObject, keywords: JsonObject) -> JsonObject:
         """Return a schema whose description tells of keywords, so that the model may heed them.
@@ -126,10 +124,12 @@ class Words:
         """
         words = []
         for name, value in keywords.items():
-            if name in _MEANINGFUL and value is not None:
-                text = f"{name}: {json.dumps(value, ensure_ascii=False)}"
-                (self.told if len(text) <= _MOST_WORDS else self.lost)[name] = None
-                words += [text] if len(text) <= _MOST_WORDS else []
+            if name not in _MEANINGFUL or value is None:
+                continue
+            text = f"{name}: {json.dumps(value, ensure_ascii=False)}"
+            if len(text) <= _MOST_WORDS:
+                words.append(text)
+            self.changes[name] = "told in words" if text in words else "dropped"
         if not words:
             return schema
         own = schema.get("description")
@@ -138,5 +138,4 @@ class Words:
 
     def notes(self, where: str) -> Iterator[str]:
         """Yield what `Plan.adapted` says of it; `where` is the parameter that holds the schema."""
-        yield from (f"{where}.{name}=told in words" for name in self.told)
-        yield from (f"{where}.{name}=dropped" for name in self.lost)
+        yield from (f"{where}.{name}={change}" for name, change in self.changes.items())

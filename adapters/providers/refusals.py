@@ -51,6 +51,8 @@ CLAUDE_STRICT = SchemaRules(
     most_unions=16,
     most_optional=24,
 )
+# The same limitations of the API; its other limits are in the row above.
+CLAUDE_MOST_STRICT_TOOLS = 20
 # Tools of Amazon's own models.
 NOVA_TOOL = SchemaRules(
     source="https://docs.aws.amazon.com/nova/latest/userguide/tool-use-definition.html: at the top "
@@ -137,12 +139,12 @@ _CLAUDES: tuple[tuple[re.Pattern[str], ClaudeModel], ...] = (
     (re.compile("claude-"), ClaudeModel(budgets=False, prefill=False, samplers=0)),
 )
 # A name of the account's own, such as an inference profile's, says nothing.
-_NAMELESS = ClaudeModel(budgets=False, prefill=True, samplers=2)
+NAMELESS_CLAUDE = ClaudeModel(budgets=False, prefill=True, samplers=2)
 
 
 def claude_model(name: str) -> ClaudeModel:
     """Return what a Claude takes; the name may be that of a service that hosts it."""
-    return next((model for pattern, model in _CLAUDES if pattern.search(name)), _NAMELESS)
+    return next((model for pattern, model in _CLAUDES if pattern.search(name)), NAMELESS_CLAUDE)
 
 
 CLAUDE_RANGES: Ranges = {"temperature": (0, 1), "top_p": (0, 1)}
@@ -160,7 +162,14 @@ COHERE_RANGES: Ranges = {
     "frequency_penalty": (0, 1),
     "presence_penalty": (0, 1),
 }
+# Temperatures reach further there than in chats.
+COHERE_GENERATE_RANGES: Ranges = {**COHERE_RANGES, "temperature": (0, 5), "n": (1, 5)}
+TITAN_RANGES: Ranges = {"temperature": (0, 1), "top_p": (1e-9, 1)}
+J2_RANGES: Ranges = {"temperature": (0, 5), "top_p": (0, 1), "n": (1, 16)}
 JAMBA_RANGES: Ranges = {"temperature": (0, 2), "top_p": (0, 1), "n": (1, 16)}
 # Texts at which to stop.
 GEMINI_STOPS = 5
 COHERE_STOPS = 5
+COMMAND_STOPS = 4
+# The only ones of Titan's.
+TITAN_STOPS = frozenset({"|", "User:", "\n"})

@@ -13,7 +13,7 @@ from modelplane.adapters.providers.json_schema import (
     map_inner,
 )
 from modelplane.adapters.providers.types import JsonObject
-from modelplane.adapters.providers.wire import as_object, as_objects
+from modelplane.adapters.providers.wire import as_object, as_objects, as_texts
 
 _COMBINED = ("allOf", "anyOf", "oneOf")
 # References in place can multiply: a page of definitions may stand for millions of schemas.
@@ -63,7 +63,7 @@ def merge_schemas(first: JsonObject, second: JsonObject) -> JsonObject:
     for name, schema in as_object(second.get("properties")).items():
         known = properties.get(name, schema)
         properties[name] = schema if known == schema else {"allOf": [known, schema]}
-    required = dict.fromkeys([*_texts(first.get("required")), *_texts(second.get("required"))])
+    required = dict.fromkeys([*as_texts(first.get("required")), *as_texts(second.get("required"))])
     said = dict.fromkeys(
         str(one["description"]) for one in (first, second) if one.get("description")
     )
@@ -140,7 +140,7 @@ def _either(members: Sequence[JsonObject]) -> JsonObject:
         for name, schema in as_object(member.get("properties")).items():
             known = found.setdefault(name, [])
             known += [] if schema in known else [schema]
-    needed = [_texts(member.get("required")) for member in members]
+    needed = [as_texts(member.get("required")) for member in members]
     closed = all(member.get("additionalProperties") is False for member in members)
     forms = f"One of these forms: {'; '.join(map(_form, members))}."
     result: JsonObject = {
@@ -182,12 +182,8 @@ def _form(member: JsonObject) -> str:
     """Return a member of a union in words: its properties, with the values that tell it apart."""
     properties = as_object(member.get("properties"))
     shown = []
-    for name in properties or _texts(member.get("required")):
+    for name in properties or as_texts(member.get("required")):
         values = _listed(properties.get(name)) or []
         shown.append(f"{name}={values[0]}" if len(values) == 1 else name)
     said = member.get("description")
     return f"({', '.join(shown)}){f': {said}' if said else ''}"
-
-
-def _texts(value: object) -> list[str]:
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []

@@ -18,6 +18,11 @@ def as_text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
+def as_texts(value: object) -> list[str]:
+    """Return the texts of a list, none where there is no list."""
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
 def as_count(value: object) -> int | None:
     """Return a whole number, which some providers write as `3.0`; None where there is none."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_COUNT:

@@ -7,6 +7,7 @@ be forced. Streams are `chat_stream.py`'s.
 from collections.abc import Sequence
 
 from modelplane.adapters.providers.history import order_messages
+from modelplane.adapters.providers.tool_schemas import NO_ARGUMENTS
 
 from modelplane.adapters.providers.canonical import (
     Message,
@@ -21,6 +22,7 @@ from modelplane.adapters.providers.canonical_answers import (
 )
 from modelplane.adapters.providers.errors import MalformedAnswer
 from modelplane.adapters.providers.parameters import HARMLESS, Parameters
+from modelplane.adapters.providers.refusals import JAMBA_RANGES
 from modelplane.adapters.providers.types import JsonObject, Query
 from modelplane.adapters.providers.wire import as_count, as_object, as_objects, as_text
 
@@ -38,7 +40,6 @@ _UNSUPPORTED: dict[str, Sequence[object]] = {
     "web_search_options": (),
     "reasoning_effort": ("none",),
 }
-_NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
 
 
 def build_chat_body(parameters: Parameters, *, stream: bool) -> JsonObject:
@@ -61,6 +62,7 @@ def build_chat_body(parameters: Parameters, *, stream: bool) -> JsonObject:
     _check_response_format(parameters)
     if stream and parameters.rest.get("n") not in (None, 1):
         raise parameters.refusal(f"{parameters.provider} streams one answer: 'n' must be 1.")
+    parameters.fit(JAMBA_RANGES)
     parameters.rename_stop("stop")
     parameters.rename("max_completion_tokens", "max_tokens")
     parameters.drop(*HARMLESS, "seed", "verbosity")
@@ -175,7 +177,7 @@ def _tool(parameters: Parameters, tool: JsonObject) -> JsonObject:
     built = {
         name: function[name] for name in ("name", "description") if function.get(name) is not None
     }
-    built["parameters"] = function.get("parameters") or _NO_PARAMETERS
+    built["parameters"] = function.get("parameters") or NO_ARGUMENTS
     return {"type": "function", "function": built}
 
 

@@ -23,7 +23,6 @@ from modelplane.adapters.providers.history import Turn, arrange
 
 from modelplane.adapters.providers.amazon_bedrock.converse_parameters import translate_parameters
 from modelplane.adapters.providers.amazon_bedrock.converse_tools import translate_tools
-from modelplane.adapters.providers.anthropic.parameters import takes_budgets
 from modelplane.adapters.providers.canonical import (
     ImagePart,
     Message,
@@ -37,6 +36,7 @@ from modelplane.adapters.providers.canonical import (
     refuse,
 )
 from modelplane.adapters.providers.parameters import Parameters
+from modelplane.adapters.providers.refusals import claude_model
 from modelplane.adapters.providers.types import Image, JsonObject, Query
 from modelplane.adapters.providers.wire import as_objects, as_text
 
@@ -88,18 +88,23 @@ def _build(
     messages = read_messages(provider, query.body)
     parameters.take("messages")
     names = tool_names(query)
-    tools = translate_tools(parameters, names)
+    tools = translate_tools(parameters, names, family)
     writer = _Writer(provider, names, images, told=tools is None)
     _note_changes(parameters, messages, told=tools is None)
     if _WITHOUT_SYSTEM.match(model) and any(one.role == "system" for one in messages):
         parameters.note("messages=system told by the user")
         messages = _as_users(messages)
-    system, turns = arrange(parameters, messages, prefill=takes_budgets(model))
+    system, turns = arrange(parameters, messages, prefill=_goes_on(family, model))
     body: JsonObject = {"messages": writer.turns(turns)}
     if blocks := writer.system(system):
         body["system"] = blocks
-    translate_parameters(parameters, family, body, tools)
+    translate_parameters(parameters, family, model, body, tools)
     return ConverseBody(body, parameters.adapted)
+
+
+def _goes_on(family: str, model: str) -> bool:
+    """Tell whether a model goes on from what the assistant says last."""
+    return family == "anthropic" and claude_model(model).prefill
 
 
 def _note_changes(parameters: Parameters, messages: Sequence[Message], *, told: bool) -> None:

@@ -31,6 +31,7 @@ from modelplane.adapters.providers.canonical import (
     refuse,
 )
 from modelplane.adapters.providers.parameters import Parameters
+from modelplane.adapters.providers.refusals import NAMELESS_CLAUDE, ClaudeModel
 from modelplane.adapters.providers.types import Image, JsonObject, Query
 
 _LEGAL = re.compile(r"[a-zA-Z0-9_-]")
@@ -52,7 +53,7 @@ class Dialect:
         version: Value of `anthropic_version` in the body; None leaves it out.
         betas_in_body: Whether betas are named in the body, as `anthropic_beta`.
         stream_in_body: Whether the body says that the answer is to be streamed.
-        budgets: As in `parameters.takes_budgets`. The same models go on from an assistant's words.
+        takes: What the model takes.
     """
 
     provider: str
@@ -60,7 +61,7 @@ class Dialect:
     version: str | None = None
     betas_in_body: bool = False
     stream_in_body: bool = True
-    budgets: bool = False
+    takes: ClaudeModel = NAMELESS_CLAUDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +112,12 @@ def _build(query: Query, dialect: Dialect, images: Mapping[str, Image]) -> Messa
     head: JsonObject = {} if dialect.model is None else {"model": dialect.model}
     if dialect.version is not None:
         head["anthropic_version"] = dialect.version
-    system, turns = arrange(parameters, messages, prefill=dialect.budgets)
+    system, turns = arrange(parameters, messages, prefill=dialect.takes.prefill)
     body = head | {"messages": writer.turns(turns)}
     if blocks := [block for message in system for block in writer.content(message.parts)]:
         body["system"] = _plain(blocks)
     translate_tools(parameters, names, messages, body)
-    translate_parameters(parameters, body, budgets=dialect.budgets)
+    translate_parameters(parameters, body, dialect.takes)
     betas = _read_betas(parameters)
     if betas and dialect.betas_in_body:
         body["anthropic_beta"] = list(betas)

@@ -26,7 +26,6 @@ from modelplane.adapters.providers.anthropic.messages import (
     build_messages_body,
     tool_names,
 )
-from modelplane.adapters.providers.anthropic.parameters import takes_budgets
 from modelplane.adapters.providers.base import Adapter, StreamParser
 from modelplane.adapters.providers.canonical_answers import (
     WALL_CLOCK,
@@ -57,6 +56,7 @@ from modelplane.adapters.providers.prompts import (
     build_chat_query,
     to_completion,
 )
+from modelplane.adapters.providers.refusals import claude_model
 from modelplane.adapters.providers.types import (
     HttpAnswer,
     HttpRequest,
@@ -123,7 +123,7 @@ class AnthropicAdapter(Adapter):
             key: The API key.
             clock: Gives the time of answers, which carry none.
         """
-        self._dialect = Dialect(provider, model, budgets=takes_budgets(model))
+        self._dialect = Dialect(provider, model, takes=claude_model(model))
         self._secret = key
         self._clock = clock
         self._headers = {

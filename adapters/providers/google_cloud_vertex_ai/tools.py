@@ -8,11 +8,13 @@ import re
 from collections.abc import Mapping, Sequence
 
 from modelplane.adapters.providers.schema_folding import fold_root
+from modelplane.adapters.providers.tool_schemas import read_arguments
 
 from modelplane.adapters.providers.canonical import ToolNames, read_tool_names
 from modelplane.adapters.providers.google_cloud_vertex_ai.schema import build_schema
 from modelplane.adapters.providers.json_schema import SchemaTooLarge, Words
 from modelplane.adapters.providers.parameters import Parameters
+from modelplane.adapters.providers.refusals import GEMINI
 from modelplane.adapters.providers.types import JsonObject, Query
 from modelplane.adapters.providers.wire import as_object, as_objects
 
@@ -97,18 +99,9 @@ def _declaration(parameters: Parameters, names: ToolNames, tool: object) -> Json
 
 
 def _parameters(parameters: Parameters, schema: JsonObject) -> JsonObject:
-    """Return the schema of a function's arguments, which has to be one of an object."""
-    try:
-        folded = fold_root(schema)
-    except (SchemaTooLarge, RecursionError):
-        raise parameters.refusal("A schema in 'tools' is nested too deeply or too large.") from None
-    if folded is not schema:
-        parameters.note("tools=union of arguments folded")
-    translated = translate_schema(parameters, {"type": "object", **folded}, "tools")
-    if translated.get("type") != "OBJECT":
-        raise parameters.refusal("The 'parameters' of a function must describe an object.")
-    translated.pop("nullable", None)
-    return translated
+    """Return the schema of a function's arguments."""
+    arguments = read_arguments(parameters, schema, GEMINI)
+    return translate_schema(parameters, arguments, "tools")
 
 
 def _allow(

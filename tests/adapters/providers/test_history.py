@@ -220,7 +220,7 @@ def test_any_history_is_taken_and_each_result_is_with_its_call(case: ProviderCas
         @repeatable
         @given(messages=histories())
         def check(messages: list[dict[str, Any]]) -> None:
-            body = {"messages": messages, "tools": [TOOL], "n": 1, "reasoning_effort": None}
+            body = {"messages": messages, "tools": [TOOL], "n": 1}
             outcome = runner.run(gateway.outcome(stream=False, **deepcopy(body)))
             assert isinstance(outcome, CapturedReply), getattr(outcome, "detail", outcome)
             names = [one for message in messages for one in arguments(message)]

@@ -43,7 +43,7 @@ def sent(
     document = json.loads(request.body)
     model_id = build_model_id(name, family)
     check_body("Converse", model_id, document)
-    check_conversation(document, find(model_id))
+    check_conversation(document, model_id, find(model_id))
     return document, plan.adapted
 
 

@@ -289,6 +289,7 @@ def test_tools_in_other_forms() -> None:
             "input_schema": {
                 "type": "object",
                 "properties": {"$id": {"type": "string"}, "a": {}},
+                "additionalProperties": False,
             },
             "strict": True,
         },

@@ -93,6 +93,9 @@ def test_what_cannot_work_is_refused(config: dict[str, str], words: str) -> None
         build(**config)
 
 
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+
+
 def test_a_chat_with_every_parameter() -> None:
     body: JsonObject = {
         "model": "endpoint",
@@ -111,7 +114,7 @@ def test_a_chat_with_every_parameter() -> None:
         "reasoning_effort": "none",
         "response_format": {
             "type": "json_schema",
-            "json_schema": {"name": "x", "strict": True, "schema": {"type": "object"}},
+            "json_schema": {"name": "x", "strict": True, "schema": SCHEMA},
         },
         "stream_options": {"include_usage": True},
         "user": "me",
@@ -131,7 +134,7 @@ def test_a_chat_with_every_parameter() -> None:
             "frequency_penalty": 0.5,
             "logprobs": True,
             "thinking": {"type": "disabled"},
-            "response_format": {"type": "json_object", "json_schema": {"type": "object"}},
+            "response_format": {"type": "json_object", "json_schema": SCHEMA},
             "safety_mode": "STRICT",
         },
         ("top_p=clamped", "reasoning_effort=thinking disabled", "user=dropped"),
