@@ -29,9 +29,11 @@ from modelplane.adapters.providers.errors import (
     AdapterError,
     ConfigRefused,
     MalformedAnswer,
+    ProviderFailed,
     QuotaExhausted,
     RequestRefused,
     StreamTruncated,
+    UnusableAnswer,
     classify,
     parse_retry_after,
 )
@@ -49,6 +51,7 @@ from modelplane.adapters.providers.types import (
     Usage,
     parse_usage,
 )
+from modelplane.adapters.providers.wire import as_object
 
 _DEFAULT_BASE = "https://api.openai.com/v1"
 _JSON = {"content-type": "application/json"}
@@ -57,7 +60,9 @@ _PATHS = {
     Task.COMPLETIONS: "/completions",
     Task.EMBEDDINGS: "/embeddings",
 }
-_QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+_QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+# What the model wrote was no answer; the API is well.
+_MODEL_ERROR = "model_error"
 _CLIENT_ERRORS_AND_UP = 400
 _STATUS_LIMIT = 600
 _DONE = b"[DONE]"
@@ -129,6 +134,8 @@ class OpenAiAdapter(Adapter):
         cls = classify(answer.status)
         if cls.retryable and _error_code(detail) in _QUOTA_CODES:
             cls = QuotaExhausted
+        elif cls is ProviderFailed and _error_type(detail) == _MODEL_ERROR:
+            cls = UnusableAnswer
         return cls(self._provider, detail, parse_retry_after(answer.headers))
 
     def _reported(self, answer: JsonObject) -> AdapterError:
@@ -350,5 +357,10 @@ def _is_error(answer: JsonObject) -> bool:
 
 def _error_code(detail: object) -> object:
     """Return the code in an OpenAI error body, None where it has none."""
-    error = detail.get("error") if isinstance(detail, dict) else None
-    return error.get("code") or error.get("type") if isinstance(error, dict) else None
+    error = as_object(as_object(detail).get("error"))
+    return error.get("code") or error.get("type")
+
+
+def _error_type(detail: object) -> object:
+    """Return the type in an OpenAI error body, None where it has none."""
+    return as_object(as_object(detail).get("error")).get("type")

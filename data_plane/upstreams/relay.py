@@ -119,7 +119,11 @@ class Relay:
                 answers = await self._upstream.send_all(entity.adapter, plan.requests)
         except TimeoutError:
             raise _too_slow(limit, by_caller=self._is_cut_short(exchange)) from None
-        answer = entity.adapter.parse_answers(exchange.query, answers)
+        try:
+            answer = entity.adapter.parse_answers(exchange.query, answers)
+        except AdapterError as error:
+            exchange.record.usage = error.usage
+            raise
         exchange.record.usage = parse_usage(answer)
         if exchange.record.trace is not None:
             exchange.record.model = _model(answer)

@@ -85,7 +85,6 @@ _ERRORS: Mapping[str, type[AdapterError]] = {
 }
 # These say no more than the status does, where there is one.
 _GENERAL = frozenset({"invalid_request_error", "api_error"})
-_PAYMENT_REQUIRED = 402
 
 
 def classify_error(kind: object, status: int | None = None) -> type[AdapterError]:
@@ -98,8 +97,6 @@ def classify_error(kind: object, status: int | None = None) -> type[AdapterError
     known = _ERRORS.get(kind) if isinstance(kind, str) else None
     if known and (status is None or kind not in _GENERAL):
         return known
-    if status == _PAYMENT_REQUIRED:
-        return QuotaExhausted
     return ProviderFailed if status is None else classify(status)
 
 

@@ -30,7 +30,6 @@ from modelplane.adapters.providers.errors import (
     AdapterError,
     ConfigRefused,
     ProviderUnavailable,
-    QuotaExhausted,
     RequestRefused,
 )
 from modelplane.adapters.providers.keyed import KeyedAdapter, check_key
@@ -47,7 +46,6 @@ class CohereAdapter(KeyedAdapter):
     __slots__ = ()
 
     own_statuses: ClassVar[Mapping[int, type[AdapterError]]] = {
-        402: QuotaExhausted,
         # A text on Cohere's deny list.
         498: RequestRefused,
         499: ProviderUnavailable,

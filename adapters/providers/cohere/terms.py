@@ -12,6 +12,7 @@ from modelplane.adapters.providers.errors import (
     ProviderFailed,
     ProviderTimeout,
     RequestRefused,
+    UnusableAnswer,
 )
 from modelplane.adapters.providers.parameters import Parameters
 from modelplane.adapters.providers.refusals import Ranges
@@ -30,7 +31,7 @@ _FAILURES: Mapping[object, type[AdapterError]] = {
     "ERROR": ProviderFailed,
     "ERROR_LIMIT": RequestRefused,
     "TIMEOUT": ProviderTimeout,
-    "USER_CANCEL": ProviderFailed,
+    "USER_CANCEL": UnusableAnswer,
 }
 
 

@@ -11,7 +11,7 @@ from typing import cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from modelplane.adapters.providers.errors import AdapterError, MalformedAnswer, ProviderUnavailable
+from modelplane.adapters.providers.errors import AdapterError, ProviderFailed, ProviderUnavailable
 from modelplane.adapters.providers.http1.request import Origin
 
 MAX_HEAD_BYTES = 32 * 1024
@@ -275,7 +275,7 @@ class Connection(asyncio.Protocol):
     def _reject(self, detail: str) -> None:
         """Close on what is not HTTP; what came before it stays good when it was complete."""
         if self._phase is not _Phase.ENDED and self._error is None:
-            self._error = MalformedAnswer(self._provider, detail)
+            self._error = ProviderFailed(self._provider, detail)
         self.abort()
 
     async def _wait(self) -> None:

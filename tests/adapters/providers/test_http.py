@@ -5,6 +5,7 @@ import pytest
 
 from modelplane.adapters.providers.errors import (
     MalformedAnswer,
+    ProviderFailed,
     ProviderTimeout,
     ProviderUnavailable,
 )
@@ -138,7 +139,7 @@ async def test_a_compressed_answer_is_refused(
     transport: Http1Transport, upstream: Upstream
 ) -> None:
     upstream.say(document(gzip.compress(b"plain"), headers="content-encoding: gzip\r\n"))
-    with pytest.raises(MalformedAnswer):
+    with pytest.raises(ProviderFailed):
         await fetch(transport, upstream.url)
     assert "accept-encoding: identity" in upstream.requests[0][0].lower()
 
@@ -159,9 +160,9 @@ async def test_a_connection_that_breaks_is_unavailable(
         await fetch(transport, upstream.url)
 
 
-async def test_what_is_not_http_is_malformed(transport: Http1Transport, upstream: Upstream) -> None:
+async def test_what_is_not_http_is_a_failure(transport: Http1Transport, upstream: Upstream) -> None:
     upstream.say(b"hello\r\n\r\n", None)
-    with pytest.raises(MalformedAnswer):
+    with pytest.raises(ProviderFailed):
         await fetch(transport, upstream.url)
 
 

@@ -369,7 +369,7 @@ FAILURES: list[tuple[str, type[Exception]]] = [
     ("ERROR", errors.ProviderFailed),
     ("ERROR_LIMIT", errors.RequestRefused),
     ("TIMEOUT", errors.ProviderTimeout),
-    ("USER_CANCEL", errors.ProviderFailed),
+    ("USER_CANCEL", errors.UnusableAnswer),
 ]
 
 
