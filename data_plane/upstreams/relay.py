@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from math import inf
 from urllib.parse import urlsplit
 
-from modelplane.adapters.providers.errors import AdapterError, MalformedAnswer
+from modelplane.adapters.providers.base import StreamParser
+from modelplane.adapters.providers.errors import AdapterError
+from modelplane.adapters.providers.forms import choose_parser, parse_answers
 from modelplane.adapters.providers.http import HttpResponse
 from modelplane.adapters.providers.types import (
     HttpAnswer,
@@ -120,7 +122,7 @@ class Relay:
         except TimeoutError:
             raise _too_slow(limit, by_caller=self._is_cut_short(exchange)) from None
         try:
-            answer = entity.adapter.parse_answers(exchange.query, answers)
+            answer = parse_answers(entity.adapter, exchange.query, answers, entity.provider)
         except AdapterError as error:
             exchange.record.usage = error.usage
             raise
@@ -213,6 +215,7 @@ class _Stream:
         idle_seconds: float,
     ) -> None:
         self.started = False
+        self._begun = False
         # Whether the limits ended it, rather than the provider.
         self.is_cut = False
         self.plan = Plan(())
@@ -221,7 +224,7 @@ class _Stream:
         self._accountant = accountant
         self._now = now
         self._idle_seconds = idle_seconds
-        self._parser = entity.adapter.stream_parser(exchange.query)
+        self._parser: StreamParser = entity.adapter.stream_parser(exchange.query)
         self._shaper = ChunkShaper(
             entity.provider,
             exchange.endpoint.name,
@@ -249,12 +252,13 @@ class _Stream:
         Raises:
             AdapterError: The provider failed, or its stream broke off.
         """
-        await self._require_stream(response)
+        await self._require_success(response)
         if self._exchange.call.deadline_seconds is not None:
             self._end_at = self._now() + self._exchange.call.deadline_seconds
         ended = False
         while not ended:
             data = await response.read()
+            self._look(data)
             if self.started:
                 # A caller who reads slowly holds up the reads, not the provider's idle time.
                 deadline.move(self._end_at)
@@ -280,17 +284,18 @@ class _Stream:
         self._accountant.note_chunk(self._exchange.record)
         await self._exchange.reply.fail(refusal_of(error, self._exchange.call.request_id))
 
-    async def _require_stream(self, response: HttpResponse) -> None:
-        is_json = response.headers.get("content-type", "").startswith(JSON)
-        if response.status in SUCCESS and not is_json:
-            return
-        adapter = self._entity.adapter
-        answer = HttpAnswer(response.status, response.headers, await response.body())
-        if answer.status not in SUCCESS:
-            raise adapter.parse_error(answer)
-        # Raises when it is an error sent with status 200.
-        adapter.parse_answers(self._exchange.query, (answer,))
-        raise MalformedAnswer(self._entity.provider, "the provider did not answer with a stream")
+    async def _require_success(self, response: HttpResponse) -> None:
+        if response.status not in SUCCESS:
+            answer = HttpAnswer(response.status, response.headers, await response.body())
+            raise self._entity.adapter.parse_error(answer)
+
+    def _look(self, data: bytes) -> None:
+        """Look at how the body begins, which tells more of its form than its headers."""
+        if not self._begun and (beginning := data.lstrip()[:1]):
+            self._begun = True
+            query, provider = self._exchange.query, self._entity.provider
+            adapter = self._entity.adapter
+            self._parser = choose_parser(adapter, query, self._parser, beginning, provider)
 
     def _shape(self, data: bytes) -> tuple[bytes, AdapterError | None]:
         """Return the lines that `data` completes, and the error that followed them."""

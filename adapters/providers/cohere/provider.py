@@ -81,6 +81,7 @@ class CohereGenerateAdapter(CohereAdapter):
     """Translates for one external model with the task completions."""
 
     __slots__ = ()
+    streams_lines = True
 
     def plan(self, query: Query, images: Mapping[str, Image]) -> Plan:
         """Return the provider's requests, one for each prompt; see `Adapter`."""

@@ -241,7 +241,7 @@ async def test_a_conversation_that_the_model_fails_at_closes_nothing_to_others(
 
 async def test_an_answer_that_would_be_the_same_is_not_asked_for_again(system: System) -> None:
     await serve(system, "first", "second", retries=2)
-    system.emulator.faults.put("gpt-4", Fault("garbage"))
+    system.emulator.faults.put("gpt-4", Fault("status", status=200, body=cast("Any", [])))
     for _ in range(10):
         answer = await ask(system)
         assert answer.headers["served-model-name"] == "second"
