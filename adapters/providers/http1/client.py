@@ -1,12 +1,15 @@
 """Sends requests to providers over HTTP/1.1: `HttpTransport` for what a worker does all day.
 
 `request.py` builds heads, `connection.py` speaks, `pool.py` connects.
-It follows no redirect, keeps no cookie, unpacks nothing and reads no proxy from the environment.
+It follows no redirect, keeps no cookie and reads no proxy from the environment. It asks for answers
+as they are, and unpacks those that come compressed all the same (`coding.py`).
 """
 
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
+
+from modelplane.adapters.providers.http1.coding import CODINGS, Decoder
 
 from modelplane.adapters.providers.errors import MalformedAnswer, RequestRefused
 from modelplane.adapters.providers.http import MAX_BODY_BYTES, HttpResponse
@@ -92,7 +95,7 @@ class Http1Transport:
 
 
 class _Response:
-    __slots__ = ("_connection", "_pool", "_provider", "headers", "status")
+    __slots__ = ("_connection", "_decoder", "_pool", "_provider", "headers", "status")
 
     def __init__(self, provider: str, connection: Connection, pool: ConnectionPool) -> None:
         self.status = connection.status
@@ -100,11 +103,24 @@ class _Response:
         self._provider = provider
         self._pool = pool
         self._connection: Connection | None = connection
+        coding = self.headers.get("content-encoding", "").strip().lower()
+        self._decoder = Decoder(provider, coding) if coding in CODINGS else None
 
     async def read(self) -> bytes:
         if self._connection is None:
             raise RuntimeError("the response is closed")
+        if self._decoder is not None:
+            return await self._unpack(self._connection, self._decoder)
         return await self._connection.read()
+
+    async def _unpack(self, connection: Connection, decoder: Decoder) -> bytes:
+        while not (piece := decoder.pull()):
+            data = await connection.read()
+            if not data:
+                decoder.finish()
+                return b""
+            decoder.push(data)
+        return piece
 
     async def body(self) -> bytes:
         parts = []

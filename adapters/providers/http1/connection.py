@@ -11,7 +11,13 @@ from typing import cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from modelplane.adapters.providers.errors import AdapterError, ProviderFailed, ProviderUnavailable
+from modelplane.adapters.providers.errors import (
+    AdapterError,
+    MalformedAnswer,
+    ProviderFailed,
+    ProviderUnavailable,
+)
+from modelplane.adapters.providers.http1.coding import CODINGS
 from modelplane.adapters.providers.http1.request import Origin
 
 MAX_HEAD_BYTES = 32 * 1024
@@ -24,6 +30,7 @@ _STALE_SECONDS = 1.0
 _SWITCHING_PROTOCOLS = 101
 _FIRST_FINAL_STATUS = 200
 _BODILESS = frozenset({204, 304})
+_KNOWN_CODINGS = CODINGS | {"", "identity"}
 
 
 class _Phase(IntEnum):
@@ -245,8 +252,10 @@ class Connection(asyncio.Protocol):
         coding = headers.get("transfer-encoding")
         if coding is not None and coding.lower() != "chunked":
             raise HttpParserError
-        if headers.get("content-encoding", "identity").lower() not in ("identity", ""):
-            self._reject("the provider compressed its answer, which it was asked not to do")
+        if headers.get("content-encoding", "").strip().lower() not in _KNOWN_CODINGS:
+            self._error = MalformedAnswer(
+                self._provider, "the provider compressed its answer in a way that is not known"
+            )
             raise HttpParserError
         self.status = status
         self._keep = self._parser.should_keep_alive()
