@@ -84,6 +84,16 @@ class Adapter(ABC):
             AdapterError: The query cannot be put to this provider.
         """
 
+    def concedes(self, plan: Plan, error: AdapterError) -> bool:
+        """Return whether a stream's query is to be planned anew, without what was refused of it.
+
+        Args:
+            plan: How it was put.
+            error: What the provider answered.
+        """
+        del plan, error
+        return False
+
     def authorize(self, request: HttpRequest, credential: Credential, now: float) -> HttpRequest:
         """Return `request` with a credential of `credential_source`, or signed with it.
 

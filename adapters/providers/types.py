@@ -82,10 +82,12 @@ class Plan:
             are parsed together, in this order.
         adapted: Parameters of the query that the provider cannot take as they are: each names the
             parameter and says in a few words what was done, for example `temperature=clamped`.
+        asks_usage: Whether a stream is asked for its usage, which the caller may not have wanted.
     """
 
     requests: tuple[HttpRequest, ...]
     adapted: tuple[str, ...] = ()
+    asks_usage: bool = False
 
 
 @dataclass(frozen=True, slots=True)

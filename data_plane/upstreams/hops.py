@@ -46,4 +46,4 @@ def mark_hop(plan: Plan, hops: int) -> Plan:
         HttpRequest(one.provider, one.url, {**one.headers, **own}, one.body, one.method)
         for one in plan.requests
     ]
-    return Plan(tuple(requests), plan.adapted)
+    return Plan(tuple(requests), plan.adapted, plan.asks_usage)

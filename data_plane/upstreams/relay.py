@@ -153,8 +153,7 @@ class Relay:
         failure: AdapterError | DeadlineExceeded
         try:
             with self._deadlines.within(limit) as deadline:
-                stream.plan = await self._plan(exchange, entity)
-                response = await self._upstream.open(entity.adapter, stream.plan.requests[0])
+                response = await self._open(exchange, entity, stream)
                 try:
                     await stream.run(response, deadline)
                     deadline.move(inf)
@@ -176,6 +175,24 @@ class Relay:
             raise failure
         await stream.fail(failure)
         return failure
+
+    async def _open(
+        self, exchange: Exchange, entity: ServedEntity, stream: "_Stream"
+    ) -> HttpResponse:
+        """Return the successful response to a stream's request."""
+        adapter = entity.adapter
+        while True:
+            stream.plan = await self._plan(exchange, entity)
+            response = await self._upstream.open(adapter, stream.plan.requests[0])
+            if response.status in SUCCESS:
+                return response
+            try:
+                answer = HttpAnswer(response.status, response.headers, await response.body())
+            finally:
+                response.close()
+            error = adapter.parse_error(answer)
+            if not adapter.concedes(stream.plan, error):
+                raise error
 
     async def _settle(self, response: HttpResponse) -> None:
         """Read to the end of the body, if it is near, so that the connection can be used again."""
@@ -252,7 +269,6 @@ class _Stream:
         Raises:
             AdapterError: The provider failed, or its stream broke off.
         """
-        await self._require_success(response)
         if self._exchange.call.deadline_seconds is not None:
             self._end_at = self._now() + self._exchange.call.deadline_seconds
         ended = False
@@ -283,11 +299,6 @@ class _Stream:
         self._accountant.note_error(self._exchange.record, error)
         self._accountant.note_chunk(self._exchange.record)
         await self._exchange.reply.fail(refusal_of(error, self._exchange.call.request_id))
-
-    async def _require_success(self, response: HttpResponse) -> None:
-        if response.status not in SUCCESS:
-            answer = HttpAnswer(response.status, response.headers, await response.body())
-            raise self._entity.adapter.parse_error(answer)
 
     def _look(self, data: bytes) -> None:
         """Look at how the body begins, which tells more of its form than its headers."""
