@@ -17,7 +17,6 @@ from dataclasses import replace
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 import orjson
-from modelplane.adapters.providers.stream_options import UsageOption
 from modelserving.v1.external_model_pb2 import ExternalModel, OpenAiConfig
 
 from modelplane.adapters.providers.base import Adapter
@@ -42,6 +41,7 @@ from modelplane.adapters.providers.errors import (
 from modelplane.adapters.providers.keyed import check_key
 from modelplane.adapters.providers.microsoft_entra import EntraTokens
 from modelplane.adapters.providers.sse import SseParser
+from modelplane.adapters.providers.stream_options import UsageOption
 from modelplane.adapters.providers.types import (
     HttpAnswer,
     HttpRequest,

@@ -6,9 +6,6 @@ be forced. Streams are `chat_stream.py`'s.
 
 from collections.abc import Sequence
 
-from modelplane.adapters.providers.history import order_messages
-from modelplane.adapters.providers.tool_schemas import NO_ARGUMENTS
-
 from modelplane.adapters.providers.canonical import (
     Message,
     TextPart,
@@ -21,8 +18,10 @@ from modelplane.adapters.providers.canonical_answers import (
     estimate_tokens,
 )
 from modelplane.adapters.providers.errors import MalformedAnswer
+from modelplane.adapters.providers.history import order_messages
 from modelplane.adapters.providers.parameters import HARMLESS, Parameters
 from modelplane.adapters.providers.refusals import JAMBA_RANGES
+from modelplane.adapters.providers.tool_schemas import NO_ARGUMENTS
 from modelplane.adapters.providers.types import JsonObject, Query
 from modelplane.adapters.providers.wire import as_count, as_object, as_objects, as_text
 

@@ -19,8 +19,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from modelplane.adapters.providers.history import Turn, arrange
-
 from modelplane.adapters.providers.amazon_bedrock.converse_parameters import translate_parameters
 from modelplane.adapters.providers.amazon_bedrock.converse_tools import translate_tools
 from modelplane.adapters.providers.canonical import (
@@ -35,6 +33,7 @@ from modelplane.adapters.providers.canonical import (
     read_tool_names,
     refuse,
 )
+from modelplane.adapters.providers.history import Turn, arrange
 from modelplane.adapters.providers.parameters import Parameters
 from modelplane.adapters.providers.refusals import claude_model
 from modelplane.adapters.providers.types import Image, JsonObject, Query

@@ -3,12 +3,11 @@
 Called by `converse.py`.
 """
 
-from modelplane.adapters.providers.tool_schemas import read_arguments, split_root
-
 from modelplane.adapters.providers.canonical import ToolNames, refuse_unsupported
 from modelplane.adapters.providers.json_schema import Words
 from modelplane.adapters.providers.parameters import Parameters
 from modelplane.adapters.providers.refusals import CLAUDE_TOOL, CONVERSE_TOOL, NOVA_TOOL
+from modelplane.adapters.providers.tool_schemas import read_arguments, split_root
 from modelplane.adapters.providers.types import JsonObject
 
 _CACHE_POINT: JsonObject = {"cachePoint": {"type": "default"}}

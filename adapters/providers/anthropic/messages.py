@@ -15,8 +15,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from modelplane.adapters.providers.history import Turn, arrange
-
 from modelplane.adapters.providers.anthropic.parameters import translate_parameters
 from modelplane.adapters.providers.anthropic.tools import translate_tools
 from modelplane.adapters.providers.canonical import (
@@ -30,6 +28,7 @@ from modelplane.adapters.providers.canonical import (
     read_tool_names,
     refuse,
 )
+from modelplane.adapters.providers.history import Turn, arrange
 from modelplane.adapters.providers.parameters import Parameters
 from modelplane.adapters.providers.refusals import NAMELESS_CLAUDE, ClaudeModel
 from modelplane.adapters.providers.types import Image, JsonObject, Query

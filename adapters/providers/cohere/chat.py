@@ -7,8 +7,6 @@ like its thinking: `reasoning_content` holds both, and goes back as the one that
 
 from collections.abc import Iterable, Sequence
 
-from modelplane.adapters.providers.schema_fitting import SchemaUnfit, fit_schema
-
 from modelplane.adapters.providers.canonical import refuse_unsupported
 from modelplane.adapters.providers.canonical_answers import build_chat_answer, build_tool_call
 from modelplane.adapters.providers.cohere.messages import build_messages, build_tools
@@ -17,6 +15,7 @@ from modelplane.adapters.providers.errors import MalformedAnswer
 from modelplane.adapters.providers.json_schema import Words
 from modelplane.adapters.providers.parameters import HARMLESS, Parameters
 from modelplane.adapters.providers.refusals import COHERE_RANGES, COHERE_STOPS, COHERE_STRICT
+from modelplane.adapters.providers.schema_fitting import SchemaUnfit, fit_schema
 from modelplane.adapters.providers.types import JsonObject, Query
 from modelplane.adapters.providers.wire import as_object, as_objects, as_text
 

@@ -6,10 +6,6 @@ reasoning. What the wire has no place for is refused by name.
 
 from collections.abc import Sequence
 
-from modelplane.adapters.providers.history import order_messages
-from modelplane.adapters.providers.schema_fitting import SchemaUnfit, fit_schema
-from modelplane.adapters.providers.tool_schemas import NO_ARGUMENTS
-
 from modelplane.adapters.providers.canonical import (
     ImagePart,
     Message,
@@ -22,6 +18,8 @@ from modelplane.adapters.providers.history import arrange, order_messages
 from modelplane.adapters.providers.json_schema import Words
 from modelplane.adapters.providers.parameters import Parameters
 from modelplane.adapters.providers.refusals import COHERE_STRICT
+from modelplane.adapters.providers.schema_fitting import SchemaUnfit, fit_schema
+from modelplane.adapters.providers.tool_schemas import NO_ARGUMENTS
 from modelplane.adapters.providers.types import JsonObject
 from modelplane.adapters.providers.wire import as_object, as_text
 

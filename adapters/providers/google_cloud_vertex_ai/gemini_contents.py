@@ -17,7 +17,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import orjson
-from modelplane.adapters.providers.history import arrange
 
 from modelplane.adapters.providers.canonical import (
     ImagePart,
@@ -30,6 +29,7 @@ from modelplane.adapters.providers.canonical import (
     read_messages,
     refuse,
 )
+from modelplane.adapters.providers.history import arrange
 from modelplane.adapters.providers.parameters import Parameters
 from modelplane.adapters.providers.types import Image, JsonObject
 from modelplane.adapters.providers.wire import as_object, as_objects, as_text

@@ -10,8 +10,6 @@ Built by `provider.py`.
 from collections.abc import Mapping, Sequence
 from uuid import uuid4
 
-from modelplane.adapters.providers.history import arrange
-
 from modelplane.adapters.providers.base import StreamParser
 from modelplane.adapters.providers.canonical import (
     Message,
@@ -34,6 +32,7 @@ from modelplane.adapters.providers.google_cloud_vertex_ai.gemini_counts import (
     measure_messages,
     sum_usages,
 )
+from modelplane.adapters.providers.history import arrange
 from modelplane.adapters.providers.parameters import HARMLESS, Parameters
 from modelplane.adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query
 from modelplane.adapters.providers.wire import as_count, as_object, as_objects, as_text

@@ -11,9 +11,8 @@ Used by `gemini.py`.
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from modelplane.adapters.providers.schema_folding import References, merge_schemas
-
 from modelplane.adapters.providers.json_schema import SchemaTooLarge, Words
+from modelplane.adapters.providers.schema_folding import References, merge_schemas
 from modelplane.adapters.providers.types import JsonObject
 from modelplane.adapters.providers.wire import as_object, as_objects
 

@@ -7,14 +7,12 @@ API: https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/funct
 import re
 from collections.abc import Mapping, Sequence
 
-from modelplane.adapters.providers.schema_folding import fold_root
-from modelplane.adapters.providers.tool_schemas import read_arguments
-
 from modelplane.adapters.providers.canonical import ToolNames, read_tool_names
 from modelplane.adapters.providers.google_cloud_vertex_ai.schema import build_schema
 from modelplane.adapters.providers.json_schema import SchemaTooLarge, Words
 from modelplane.adapters.providers.parameters import Parameters
 from modelplane.adapters.providers.refusals import GEMINI
+from modelplane.adapters.providers.tool_schemas import read_arguments
 from modelplane.adapters.providers.types import JsonObject, Query
 from modelplane.adapters.providers.wire import as_object, as_objects
 

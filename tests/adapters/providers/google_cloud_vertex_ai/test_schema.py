@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from google.genai.types import Schema
 from hypothesis import given, settings
-from tests.adapters.providers.schemas import SCHEMAS
 
 from modelplane.adapters.providers.google_cloud_vertex_ai.schema import build_schema
 from modelplane.adapters.providers.json_schema import SchemaTooLarge, Words
+from tests.adapters.providers.schemas import SCHEMAS
 from tests.emulators.google_cloud_vertex_ai.gemini_schema import check_schema
 
 STRING = {"type": "STRING"}
