@@ -34,6 +34,7 @@ fmt: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# The load comes from `wrk`, a package of that name in Debian, Fedora and brew.
 bench: install
 	$(BIN)/python -m bench $(ARGS)
 

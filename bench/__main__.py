@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import uvloop
 
 from bench import control_plane, data_plane, limits, stream_crowd
+from bench.load import wrk_version
 from bench.report import Table, print_table, save
 
 _SECTIONS = (
@@ -14,20 +15,21 @@ _SECTIONS = (
     "crowd",
     "adapters",
     "access",
-    "clients",
     "limits",
     "usage",
     "control-plane",
 )
+# Those that need a generator of load.
+_LOADED = {"requests", "streams"}
 
 
 async def _run(sections: Sequence[str], *, quick: bool) -> None:
     tables: list[Table] = []
     if {"requests", "streams"} & set(sections):
         effort = data_plane.Effort(
-            seconds=1.0 if quick else 5.0,
-            connections=(1, 16) if quick else (1, 16, 64),
-            stream_connections=(16,) if quick else (1, 16, 64),
+            rounds=1 if quick else 3,
+            seconds=1 if quick else 2,
+            connections=(16,) if quick else (1, 16, 128),
         )
         tables += await data_plane.measure(
             effort, unary="requests" in sections, streams="streams" in sections
@@ -42,7 +44,6 @@ async def _run(sections: Sequence[str], *, quick: bool) -> None:
         from bench import access  # noqa: PLC0415 - it needs the issuers of the tests
 
         tables.append(access.measure(0.2 if quick else 1.0))
-    tables += await _compare_clients(sections, quick=quick)
     if "limits" in sections:
         tables.append(
             await limits.measure(10_000, 10_000) if quick else await limits.measure(100_000, 50_000)
@@ -61,14 +62,6 @@ async def _run(sections: Sequence[str], *, quick: bool) -> None:
     _show(tables)
 
 
-async def _compare_clients(sections: Sequence[str], *, quick: bool) -> list[Table]:
-    if "clients" not in sections:
-        return []
-    from bench.clients import section  # noqa: PLC0415 - it needs the authorities of the tests
-
-    return await section.measure(quick=quick)
-
-
 def _show(tables: Sequence[Table]) -> None:
     for table in tables:
         print_table(table)
@@ -85,7 +78,13 @@ def main() -> None:
     arguments = parser.parse_args()
     if unknown := set(arguments.sections) - set(_SECTIONS):
         parser.error(f"no section {', '.join(sorted(unknown))}")
-    uvloop.run(_run(arguments.sections or _SECTIONS, quick=arguments.quick))
+    sections = arguments.sections or _SECTIONS
+    if _LOADED & set(sections):
+        try:
+            print(f"load from {wrk_version()}")
+        except RuntimeError as error:
+            parser.error(str(error))
+    uvloop.run(_run(sections, quick=arguments.quick))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Starts the deployment's programs for a benchmark, and ends them.
+"""Starts programs for a benchmark, and ends them.
 
-Used by `bench/data_plane.py` and `bench/control_plane.py`.
+Used by `bench/system.py`, `bench/provider.py`, `bench/load.py` and others.
 """
 
 import asyncio

@@ -36,9 +36,8 @@ from modelserving.v1.secret_service_pb2_grpc import SecretServiceStub
 
 from bench.bulk import copy_endpoint
 from bench.children import child, free_address, python, wait_until_serving
-from bench.load import percentile
 from bench.processes import cpu_seconds, memory_mib, peak_memory_mib
-from bench.report import Row, Table, table_of
+from bench.report import Row, Table, percentile, table_of
 from bench.watchers import MESSAGE_OPTIONS, Watchers, watching
 from modelplane.adapters.rpc.metadata import AUTHORIZATION, Metadata
 

@@ -1,187 +1,207 @@
 """Measures the REST path: load, Envoy, worker, and a provider that costs next to nothing.
 
-Called by `python -m bench`. The same load goes to the provider directly, in the same run, so that
-the machine's own speed is known.
+Called by `python -m bench`. In each round the same load goes to the provider directly and to an
+Envoy before an empty server (`bench/floor.py`) as well, so that the machine's own speed is known.
 """
 
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
-from bench.children import child, python
-from bench.floor import Floor, running_floor
-from bench.http_client import build_request
-from bench.load import LoadResult, run_load
-from bench.processes import cpu_seconds, peak_memory_mib
+from bench.floor import running_floor
+from bench.governed import create_bare_endpoint, create_governed_endpoint
+from bench.load import LoadResult, Request, closed_loop, open_loop
+from bench.mock_provider import StreamShape
+from bench.processes import peak_memory_mib
+from bench.provider import Provider, running_provider
 from bench.report import Row, Table, table_of
-from bench.system import Part, System, chat_config, running_system
+from bench.rounds import PROVIDER, Sample, alternate, sample, spread_of
+from bench.system import Part, System, running_system
 
 _COLUMNS = (
-    *("case", "connections", "requests/s", "p50 ms", "p99 ms"),
-    *("Envoy µs", "worker µs", "Envoy+worker µs", "provider µs", "load µs", "failures"),
+    *("case", "path", "per", "Envoy+worker µs", "least", "most"),
+    *("Envoy µs", "worker µs", "control plane µs", "provider µs"),
+    *("requests/s", "p50 ms", "p99 ms", "p99.9 ms", "CPUs of others", "failures"),
 )
-_STREAM_COLUMNS = (
-    *("case", "connections", "chunks/s", "p50 ms", "p99 ms"),
-    *("Envoy µs/chunk", "worker µs/chunk", "Envoy+worker µs/chunk", "provider µs/chunk"),
-    *("load µs/chunk", "failures"),
-)
-_ENDPOINT = "bench"
-_FLOOR = "Envoy and an empty server"
+_PARTS = ("Envoy", "worker", "control plane")
 _CHUNKS = 50
-_WARM_UP_SECONDS = 0.5
-BUDGET = "budget: Envoy + worker at most 600 µs for a small chat request"
+_SMALL = "Say hello."
+_LARGE = "x" * 100_000
+# Of the most requests that a path answers in closed loop.
+_SHARES = (0.5, 0.8)
+_BUDGET = "budget: Envoy + worker at most 600 µs for a small chat request"
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How long, and with how many connections, each case runs."""
+    """How often, how long, and with how many connections, each case runs."""
 
-    seconds: float
+    rounds: int
+    seconds: int
     connections: tuple[int, ...]
-    stream_connections: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Path:
+    """A way to the provider."""
+
+    name: str
+    url: str
+    headers: Mapping[str, str]
+    # Process ids, by part.
+    parts: Mapping[str, Sequence[int]]
+    # What its CPU time is counted for, unless that is chunks.
+    per: str = "request"
+
+    def request(self, content: str, *, stream: bool) -> Request:
+        messages = [{"role": "user", "content": content}]
+        body = {"model": "mock", "messages": messages, "stream": stream}
+        return Request(self.url, self.headers, body)
 
 
 @dataclass(frozen=True)
 class _Setup:
     system: System
-    floor: Floor
-    provider_url: str
-    provider_pid: int
+    provider: Provider
+    effort: Effort
+    alone: _Path
+    gateway: Sequence[_Path]
+    # Requests that each path answered in closed loop, a second, at best.
+    most: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    async def closed(
+        self, case: str, paths: Sequence[_Path], connections: int, content: str, *, stream: bool
+    ) -> list[list[str | float]]:
+        """Return a row for each path."""
+
+        def load(path: _Path) -> Awaitable[LoadResult]:
+            request = path.request(content, stream=stream)
+            return closed_loop(request, connections, self.effort.seconds)
+
+        samples = await self._alternate(paths, load)
+        for path, rounds in zip(paths, samples, strict=True):
+            self.most[path.name] = max(self.most[path.name], *(one.load.rate for one in rounds))
+        many = "1 connection" if connections == 1 else f"{connections} connections"
+        return [
+            _row(f"{case}, {many}", path.name, "chunk" if stream else path.per, rounds)
+            for path, rounds in zip(paths, samples, strict=True)
+        ]
+
+    async def open(self, share: float) -> list[list[str | float]]:
+        """Return a row for each path of the gateway, at a share of the most that it answered."""
+
+        def load(path: _Path) -> Awaitable[LoadResult]:
+            request = path.request(_SMALL, stream=False)
+            return open_loop(request, share * self.most[path.name], self.effort.seconds)
+
+        samples = await self._alternate(self.gateway, load)
+        return [
+            _row(f"small body, {share:.0%} of the most", path.name, path.per, rounds)
+            for path, rounds in zip(self.gateway, samples, strict=True)
+        ]
+
+    async def _alternate(
+        self, paths: Sequence[_Path], load: Callable[[_Path], Awaitable[LoadResult]]
+    ) -> list[list[Sample]]:
+        def measure(path: _Path) -> Awaitable[Sample]:
+            return sample(load(path), path.parts, self.provider)
+
+        return await alternate(paths, self.effort.rounds, measure)
 
 
 async def measure(effort: Effort, *, unary: bool, streams: bool) -> list[Table]:
     """Return the tables of requests, of streams, and of memory."""
     tables = []
     with tempfile.TemporaryDirectory(prefix="modelplane-bench-") as name:
-        directory = Path(name)
-        async with (
-            # Its columns are an Envoy and a worker apart.
-            running_system(directory, "--workers", "1", "--worker-host", "grpc") as system,
-            running_floor(directory) as floor,
-        ):
-            if unary:
-                async with _provider(system, floor, directory, interval=0.0) as setup:
-                    tables.append(await _measure_unary(setup, effort))
-            if streams:
-                rows: list[list[str | float]] = []
-                for interval in (0.005, 0.0):
-                    async with _provider(system, floor, directory, interval=interval) as setup:
-                        rows += await _measure_streams(setup, effort, interval)
-                tables.append(Table(f"Streams of {_CHUNKS} chunks", _STREAM_COLUMNS, rows))
-            tables.append(_memory(system))
+        if unary:
+            tables += await _measure_unary(Path(name), effort)
+        if streams:
+            for interval in (0.005, 0.0):
+                tables += await _measure_streams(Path(name), effort, interval)
     return tables
 
 
-@asynccontextmanager
-async def _provider(
-    system: System, floor: Floor, directory: Path, interval: float
-) -> AsyncIterator[_Setup]:
-    options = ("--chunks", str(_CHUNKS), "--chunk-interval-seconds", str(interval))
-    command = (*python("bench.mock_provider"), *options)
-    async with child(*command, settings={}, directory=directory) as mock:
-        assert mock.process.stdout is not None
-        url = mock.process.stdout.readline().decode().strip()
-        body = {"name": _ENDPOINT, "config": chat_config(url, "mock")}
-        created = await system.call("POST", "/api/2.0/serving-endpoints", body)
-        if created.status != 200:
-            raise RuntimeError(f"cannot create the endpoint: {created}")
-        try:
-            yield _Setup(system, floor, url, mock.pid)
-        finally:
-            await system.call("DELETE", f"/api/2.0/serving-endpoints/{_ENDPOINT}")
-
-
-async def _measure_unary(setup: _Setup, effort: Effort) -> Table:
+async def _measure_unary(directory: Path, effort: Effort) -> list[Table]:
     rows = []
-    for size, content in (("small", "Say hello."), ("100 kB", "x" * 100_000)):
+    async with _setup(directory, effort, StreamShape()) as setup, running_floor(directory) as floor:
+        parts = {"Envoy": [floor.envoy_pid], "worker": [floor.server_pid]}
+        empty = _Path("Envoy and an empty server", floor.url, {}, parts, per="answer")
+        paths = (setup.alone, empty, *setup.gateway)
+        for size, content in (("small", _SMALL), ("100 kB", _LARGE)):
+            for connections in effort.connections:
+                case = f"{size} body"
+                rows += await setup.closed(case, paths, connections, content, stream=False)
+        for share in _SHARES:
+            rows += await setup.open(share)
+        memory = _memory(setup.system, "requests")
+    return [Table(f"Chat requests ({_BUDGET})", _COLUMNS, rows), memory]
+
+
+async def _measure_streams(directory: Path, effort: Effort, interval: float) -> list[Table]:
+    pace = f"a chunk each {interval * 1000:.0f} ms" if interval else "as fast as possible"
+    rows = []
+    async with _setup(directory, effort, StreamShape(_CHUNKS, interval)) as setup:
         for connections in effort.connections:
-            for path in ("provider alone", _FLOOR, "gateway"):
-                message, url = _message(setup, path, content, stream=False)
-                measured = await _measure(
-                    setup, url, message, connections, effort.seconds, floor=path == _FLOOR
-                )
-                case = f"{path}, {size} body"
-                rows.append(measured.row(case, connections, measured.result.requests))
-    return Table(f"Chat requests ({BUDGET})", _COLUMNS, rows)
+            paths = (setup.alone, *setup.gateway)
+            rows += await setup.closed(pace, paths, connections, _SMALL, stream=True)
+        memory = _memory(setup.system, f"streams, {pace}")
+    return [Table(f"Streams of {_CHUNKS} chunks, {pace}", _COLUMNS, rows), memory]
 
 
-async def _measure_streams(
-    setup: _Setup, effort: Effort, interval: float
-) -> list[list[str | float]]:
-    rows = []
-    for connections in effort.stream_connections:
-        for path in ("provider alone", "gateway"):
-            message, url = _message(setup, path, "Say hello.", stream=True)
-            measured = await _measure(setup, url, message, connections, effort.seconds)
-            pace = f"a chunk each {interval * 1000:.0f} ms" if interval else "as fast as possible"
-            rows.append(measured.row(f"{path}, {pace}", connections, measured.result.events))
-    return rows
-
-
-def _message(setup: _Setup, path: str, content: str, *, stream: bool) -> tuple[bytes, str]:
-    body = {"messages": [{"role": "user", "content": content}], "stream": stream}
-    if path == "gateway":
-        url = f"{setup.system.url}/serving-endpoints/{_ENDPOINT}/invocations"
-        return build_request("POST", url, setup.system.headers(), body), url
-    if path == _FLOOR:
-        return build_request("POST", setup.floor.url, setup.system.headers(), body), setup.floor.url
-    url = f"{setup.provider_url}/v1/chat/completions"
-    return build_request("POST", url, {}, {"model": "mock", **body}), url
-
-
-@dataclass(frozen=True)
-class _Measured:
-    result: LoadResult
-    envoy: float
-    worker: float
-    provider: float
-    load: float
-
-    def row(self, case: str, connections: int, count: int) -> list[str | float]:
-        """Return the columns, with CPU time in microseconds for each of `count`."""
-        result = self.result
-        each = 1e6 / max(count, 1)
-        return [
-            *(case, str(connections), count / result.seconds),
-            *(result.percentile(0.5) * 1000, result.percentile(0.99) * 1000),
-            *(self.envoy * each, self.worker * each, (self.envoy + self.worker) * each),
-            *(self.provider * each, self.load * each, str(result.failures)),
+@asynccontextmanager
+async def _setup(directory: Path, effort: Effort, shape: StreamShape) -> AsyncIterator[_Setup]:
+    place = Path(tempfile.mkdtemp(dir=directory))
+    async with (
+        running_provider(place, shape) as provider,
+        running_system(place, "--workers", "1") as system,
+    ):
+        alone = _Path("provider alone", f"{provider.url}/v1/chat/completions", {}, {})
+        parts = {
+            "Envoy": _pids([system.envoy]),
+            "worker": _pids(system.workers),
+            "control plane": _pids([system.control_plane]),
+        }
+        gateway = [
+            _Path(
+                f"gateway, {name}",
+                f"{system.url}/serving-endpoints/{name}/invocations",
+                await create(system, name, provider.url, "mock"),
+                parts,
+            )
+            for name, create in (
+                ("bare", create_bare_endpoint),
+                ("governed", create_governed_endpoint),
+            )
         ]
+        yield _Setup(system, provider, effort, alone, gateway)
 
 
-async def _measure(
-    setup: _Setup,
-    url: str,
-    message: bytes,
-    connections: int,
-    seconds: float,
-    *,
-    floor: bool = False,
-) -> _Measured:
-    await run_load(url, message, connections, min(_WARM_UP_SECONDS, seconds))
-    groups: list[Sequence[int | str]] = [
-        [setup.floor.envoy_pid] if floor else _pids([setup.system.envoy]),
-        [setup.floor.server_pid] if floor else _pids(setup.system.workers),
-        [setup.provider_pid],
-        ["self"],
+def _row(case: str, path: str, per: str, samples: Sequence[Sample]) -> list[str | float]:
+    def micros(*parts: str) -> list[float]:
+        return [one.micros(per, *parts) for one in samples]
+
+    both = spread_of(micros("Envoy", "worker"))
+    loads = [one.load for one in samples]
+    return [
+        *(case, path, per, both.median, both.least, both.most),
+        *(median(micros(part)) for part in (*_PARTS, PROVIDER)),
+        median(load.rate for load in loads),
+        *(median(load.p50 for load in loads) * 1000, median(load.p99 for load in loads) * 1000),
+        median(load.p99_9 for load in loads) * 1000,
+        median(one.others for one in samples),
+        str(sum(load.failures for load in loads)),
     ]
-    before = [_cpu(pids) for pids in groups]
-    result = await run_load(url, message, connections, seconds)
-    used = [_cpu(pids) - start for pids, start in zip(groups, before, strict=True)]
-    return _Measured(result, *used)
-
-
-def _cpu(pids: Sequence[int | str]) -> float:
-    return sum(cpu_seconds(pid) for pid in pids)
 
 
 def _pids(parts: Sequence[Part]) -> list[int]:
     return [part.pid for part in parts if part.pid is not None]
 
 
-def _memory(system: System) -> Table:
+def _memory(system: System, load: str) -> Table:
     parts = [system.envoy, system.control_plane, *system.workers]
     rows = [Row(part.name, peak_memory_mib(part.pid), "MiB") for part in parts if part.pid]
-    return table_of("Peak memory", rows)
+    return table_of(f"Peak memory, {load}", rows)

@@ -1,7 +1,7 @@
-"""A raw HTTP/1.1 client over one keep-alive connection, for load that costs little itself.
+"""A raw HTTP/1.1 client over one keep-alive connection, that costs little itself.
 
-`bench/load.py` and the fault tests drive it. It reads what servers here send: answers with a
-content length, and chunked ones.
+`bench/soak.py`, `bench/stream_crowd.py` and the fault tests drive it. It reads what servers here
+send: answers with a content length, and chunked ones.
 """
 
 import asyncio

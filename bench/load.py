@@ -1,71 +1,130 @@
-"""Closed-loop load: each connection sends its next request when the answer to the last is there.
+"""Load from wrk, a program of its own, in closed and in open loop.
 
-Built on `bench/http_client.py`; `bench/data_plane.py` decides what to send.
+Closed: each connection sends its next request once the answer to the last is there. Open: requests
+leave at a rate, whatever becomes of them. `bench/load.lua` tells wrk what to do; `bench/rounds.py`
+measures what a load costs. https://github.com/wg/wrk
 """
 
 import asyncio
-import time
+import json
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from bench.http_client import HttpConnection
+from bench.children import child
+from bench.http_client import build_request
+
+_SCRIPT = str(Path(__file__).with_suffix(".lua"))
+_INSTALL = "`wrk`, which makes the load, is not installed; apt, dnf and brew have it by that name"
+# So many that a rate is kept although some answers are late.
+OPEN_CONNECTIONS = 128
+# wrk counts a request that takes longer as failed.
+_LONGEST_SECONDS = 10
+# A generator that takes longer by so much has stalled.
+_SLACK_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A POST request of JSON, that is sent over and over."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: Mapping[str, object]
+
+    @property
+    def message(self) -> bytes:
+        """Its bytes, for `bench/http_client.py`."""
+        return build_request("POST", self.url, self.headers, self.body)
 
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What a run of closed-loop load measured. Latencies are in seconds, sorted."""
+    """What came of a load. Times are in seconds.
+
+    wrk corrects latencies for coordinated omission, as HdrHistogram does: an answer that took
+    longer than a connection has for each request counts for those that it held up, too.
+    """
 
     seconds: float
-    latencies: list[float]
+    # Answers, of any status.
+    requests: int
+    # Answers with an error's status, lost connections, and answers that took too long.
     failures: int
-    events: int
+    p50: float
+    p99: float
+    p99_9: float
 
     @property
-    def requests(self) -> int:
-        """Number of requests answered with 200."""
-        return len(self.latencies)
-
-    def percentile(self, share: float) -> float:
-        """Return the latency, in seconds, that `share` of the requests did not exceed."""
-        return percentile(self.latencies, share)
+    def rate(self) -> float:
+        """Answers a second."""
+        return self.requests / self.seconds
 
 
-def percentile(ordered: list[float], share: float) -> float:
-    """Return the value that `share` of the sorted values do not exceed; NaN for none."""
-    if not ordered:
-        return float("nan")
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+def wrk_version() -> str:
+    """Return what wrk calls itself.
 
-
-async def run_load(url: str, message: bytes, connections: int, seconds: float) -> LoadResult:
-    """Send `message` over and over for `seconds` on each of `connections` connections.
-
-    A connection that the server closes amid a request is a failure, and opened again.
+    Raises:
+        RuntimeError: It is not installed.
     """
-    opened = [await HttpConnection.open(url) for _ in range(connections)]
-    latencies: list[float] = []
-    failures = events = 0
-    start = time.perf_counter()
-    end = start + seconds
-
-    async def loop(number: int) -> None:
-        nonlocal failures, events
-        while (sent := time.perf_counter()) < end:
-            try:
-                answer = await opened[number].request(message)
-            except ConnectionError:
-                failures += 1
-                opened[number] = await HttpConnection.open(url)
-                continue
-            if answer.status == 200:
-                latencies.append(time.perf_counter() - sent)
-                events += answer.body.count(b"data: ")
-            else:
-                failures += 1
-
     try:
-        await asyncio.gather(*(loop(number) for number in range(connections)))
-    finally:
-        for connection in opened:
-            await connection.aclose()
-    elapsed = time.perf_counter() - start
-    return LoadResult(elapsed, sorted(latencies), failures, events)
+        told = subprocess.run(["wrk", "-v"], check=False, capture_output=True, text=True).stdout
+    except FileNotFoundError:
+        raise RuntimeError(_INSTALL) from None
+    return " ".join(told.split()[:2])
+
+
+async def closed_loop(request: Request, connections: int, seconds: int) -> LoadResult:
+    """Send a request over and over on each of `connections` connections.
+
+    Raises:
+        RuntimeError: wrk failed.
+    """
+    return await _run_wrk(request, connections, seconds)
+
+
+async def open_loop(request: Request, rate: float, seconds: int) -> LoadResult:
+    """Send a request `rate` times a second.
+
+    Raises:
+        RuntimeError: wrk failed.
+    """
+    return await _run_wrk(request, OPEN_CONNECTIONS, seconds, str(rate))
+
+
+async def run_generator(command: Sequence[str], seconds: int) -> LoadResult:
+    """Run a program that makes load, and whose last line of output is a `LoadResult` as JSON.
+
+    Args:
+        command: The program and its arguments.
+        seconds: How long it makes load.
+
+    Raises:
+        RuntimeError: It failed, or did not end.
+    """
+    with tempfile.TemporaryDirectory(prefix="modelplane-load-") as name:
+        async with child(*command, settings={}, directory=Path(name)) as generator:
+            process, limit = generator.process, seconds + _SLACK_SECONDS
+            try:
+                output, _ = await asyncio.to_thread(process.communicate, timeout=limit)
+            except subprocess.TimeoutExpired:
+                raise RuntimeError(f"{command!r} did not end within {limit} s") from None
+            lines = output.splitlines()
+            if process.returncode or not lines:
+                generator.check()
+    return LoadResult(**json.loads(lines[-1]))
+
+
+async def _run_wrk(request: Request, connections: int, seconds: int, *arguments: str) -> LoadResult:
+    headers = [f"--header={name}: {value}" for name, value in request.headers.items()]
+    options = (
+        *("--threads=1", f"--connections={connections}", f"--duration={seconds}s"),
+        *(f"--timeout={_LONGEST_SECONDS}s", f"--script={_SCRIPT}", *headers),
+    )
+    with tempfile.NamedTemporaryFile("w", prefix="modelplane-load-") as body:
+        json.dump(request.body, body)
+        body.flush()
+        command = ("wrk", *options, request.url, "--", body.name, *arguments)
+        return await run_generator(command, seconds)

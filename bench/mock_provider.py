@@ -1,14 +1,16 @@
 """A provider that costs next to nothing: canned OpenAI answers from a raw asyncio protocol.
 
-`python -m bench.mock_provider` runs it in a process of its own, so that its CPU time is counted
-apart; tests run it in their own loop. The strict emulator is `tests/emulators`.
+It never closes a connection, and counts what it answers. `bench/provider.py` runs it in a process
+of its own, so that its CPU time is counted apart; tests run it in their own loop. The strict
+emulator is `tests/emulators`.
 """
 
 import argparse
 import asyncio
+import json
 import re
 import socket
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Self, cast
 
 import uvloop
@@ -33,6 +35,8 @@ _CHUNK = (
     b"\n\n"
 )
 _DONE = b"data: [DONE]\n\n"
+COUNTS_PATH = "/counts"
+_COUNTS_START = f"GET {COUNTS_PATH} ".encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,24 @@ class StreamShape:
 
     chunks: int = 50
     interval_seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a provider has done."""
+
+    connections: int = 0
+    requests: int = 0
+    # Of streams, without `[DONE]`.
+    chunks: int = 0
+
+    def __sub__(self, earlier: "Counts") -> "Counts":
+        """Return what came between."""
+        return Counts(
+            self.connections - earlier.connections,
+            self.requests - earlier.requests,
+            self.chunks - earlier.chunks,
+        )
 
 
 class _ProviderConnection(asyncio.Protocol):
@@ -56,6 +78,7 @@ class _ProviderConnection(asyncio.Protocol):
         # uvloop's transports do not derive from asyncio's.
         self._transport = cast("asyncio.Transport", transport)
         self._provider.connections.add(self)
+        self._provider.counts.connections += 1
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._transport = None
@@ -73,29 +96,36 @@ class _ProviderConnection(asyncio.Protocol):
         body_end = head_end + len(_HEAD_END) + (int(length[1]) if length else 0)
         if len(self._received) < body_end:
             return
-        body = bytes(self._received[head_end + len(_HEAD_END) : body_end])
+        message = bytes(self._received[:body_end])
         del self._received[:body_end]
-        self._answer(body)
+        if message.startswith(_COUNTS_START):
+            self._write_json(json.dumps(asdict(self._provider.counts)).encode())
+        else:
+            self._answer(message[head_end:])
 
     def close(self) -> None:
         if self._transport:
             self._transport.close()
 
     def _answer(self, body: bytes) -> None:
+        self._provider.counts.requests += 1
         model = _MODEL.search(body)
         name = model[1] if model else b""
         if _STREAM.search(body):
             self._write(_STREAM_HEAD)
             self._stream(name, 0)
         else:
-            answer = _ANSWER % {b"model": name}
-            self._write(_JSON_HEAD % len(answer) + answer)
+            self._write_json(_ANSWER % {b"model": name})
+
+    def _write_json(self, answer: bytes) -> None:
+        self._write(_JSON_HEAD % len(answer) + answer)
 
     def _stream(self, model: bytes, index: int) -> None:
         last = index == self._shape.chunks - 1
         delta = b'{"content":"%s"}' % model if index else b'{"role":"assistant","content":""}'
         finish = b'"stop"' if last else b"null"
         event = _CHUNK % {b"model": model, b"delta": delta, b"finish": finish}
+        self._provider.counts.chunks += 1
         self._write(_chunked(event) + (_chunked(_DONE) + b"0\r\n\r\n" if last else b""))
         if not last:
             self._timer = asyncio.get_running_loop().call_later(
@@ -119,6 +149,7 @@ class MockProvider:
     def __init__(self, shape: StreamShape, port: int = 0) -> None:
         """Keep the shape of streams and the port, of which 0 picks a free one."""
         self.shape = shape
+        self.counts = Counts()
         self.connections: set[_ProviderConnection] = set()
         self.moved = asyncio.Event()
         self._port = port

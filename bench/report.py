@@ -35,6 +35,13 @@ def table_of(title: str, rows: Sequence[Row]) -> Table:
     return Table(title, columns, [(row.measurement, row.value, row.unit, row.goal) for row in rows])
 
 
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """Return the value that `share` of the sorted values do not exceed; NaN for none."""
+    if not ordered:
+        return float("nan")
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
 def print_table(table: Table) -> None:
     """Print a table."""
     lines = [list(table.columns), *([_text(cell) for cell in row] for row in table.rows)]

@@ -16,10 +16,11 @@ from statistics import median
 
 import uvloop
 
-from bench.children import child, python
 from bench.governed import create_governed_endpoint
 from bench.http_client import HttpConnection, build_request
+from bench.mock_provider import StreamShape
 from bench.processes import cpu_seconds, memory_mib, process_name, process_tree
+from bench.provider import running_provider
 from bench.report import Table, print_table, save
 from bench.stream_crowd import short_name
 from bench.system import running_system
@@ -86,18 +87,15 @@ def change_of(name: str, samples: Sequence[float]) -> Change:
     return Change(name, median(samples[:tenth]), median(samples[-tenth:]))
 
 
-async def soak(requests: int, host: str) -> tuple[list[Change], Table]:
+async def soak(requests: int) -> tuple[list[Change], Table]:
     """Send the requests, and return how the memory of each process changed."""
-    command = (*python("bench.mock_provider"), "--chunks", str(_CHUNKS))
     with tempfile.TemporaryDirectory(prefix="modelplane-soak-") as name:
         directory = Path(name)
         async with (
-            child(*command, settings={}, directory=directory) as mock,
-            running_system(directory, "--workers", "1", "--worker-host", host) as system,
+            running_provider(directory, StreamShape(_CHUNKS)) as provider,
+            running_system(directory, "--workers", "1") as system,
         ):
-            assert mock.process.stdout is not None
-            provider = mock.process.stdout.readline().decode().strip()
-            headers = await create_governed_endpoint(system, _ENDPOINT, provider, "mock")
+            headers = await create_governed_endpoint(system, _ENDPOINT, provider.url, "mock")
             url = f"{system.url}/serving-endpoints/{_ENDPOINT}/invocations"
             progress = Progress(requests)
             start = time.perf_counter()
@@ -110,7 +108,7 @@ async def soak(requests: int, host: str) -> tuple[list[Change], Table]:
             seconds = time.perf_counter() - start
             names = {pid: short_name(process_name(pid)) for pid in progress.memory}
     changes = [change_of(names[pid], samples) for pid, samples in progress.memory.items()]
-    return changes, _table(changes, progress, seconds, host)
+    return changes, _table(changes, progress, seconds)
 
 
 async def _send(url: str, message: bytes, progress: Progress, pid: int) -> None:
@@ -132,7 +130,7 @@ def _sample(progress: Progress, root: int) -> None:
         progress.cpu_seconds[pid] = cpu_seconds(pid)
 
 
-def _table(changes: Sequence[Change], progress: Progress, seconds: float, host: str) -> Table:
+def _table(changes: Sequence[Change], progress: Progress, seconds: float) -> Table:
     columns = (
         *("process", "first tenth MiB", "last tenth MiB", "change %", "flat within 5 %"),
         "CPU µs/request",
@@ -144,10 +142,7 @@ def _table(changes: Sequence[Change], progress: Progress, seconds: float, host: 
         ]
         for one, used in zip(changes, progress.cpu_seconds.values(), strict=True)
     ]
-    title = (
-        f"{progress.sent:,} requests in {seconds:.0f} s, {progress.failures} failed, "
-        f"worker on {host}"
-    )
+    title = f"{progress.sent:,} requests in {seconds:.0f} s, {progress.failures} failed"
     return Table(title, columns, rows)
 
 
@@ -155,11 +150,10 @@ def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
     parser.add_argument("--requests", type=int, default=1_000_000)
-    parser.add_argument("--worker-host", choices=("embedded", "grpc"), default="embedded")
     arguments = parser.parse_args()
     if arguments.requests < _SAMPLES:
         parser.error(f"--requests must be at least {_SAMPLES}")
-    changes, table = uvloop.run(soak(arguments.requests, arguments.worker_host))
+    changes, table = uvloop.run(soak(arguments.requests))
     print_table(table)
     print(f"\n{save([table])}")
     if grown := [one.name for one in changes if not one.flat]:

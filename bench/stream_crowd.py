@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from itertools import pairwise, takewhile
 from pathlib import Path
 
-from bench.children import child, python
 from bench.governed import create_governed_endpoint
 from bench.http_client import HttpConnection, build_request
-from bench.load import percentile
+from bench.mock_provider import StreamShape
 from bench.processes import peak_memory_mib, process_name, process_tree
-from bench.report import Row, Table, table_of
+from bench.provider import running_provider
+from bench.report import Row, Table, percentile, table_of
 from bench.system import running_system
 
 _ENDPOINT = "bench"
@@ -30,8 +30,7 @@ class Crowd:
     """How many streams run at once, and how their chunks arrive."""
 
     streams: int
-    chunks: int
-    interval_seconds: float
+    shape: StreamShape
 
 
 @dataclass(frozen=True)
@@ -60,25 +59,20 @@ class _TimedConnection(HttpConnection):
 
 async def measure(*, quick: bool) -> list[Table]:
     """Return the tables of a thousand streams."""
-    return await _measure(Crowd(1_000, chunks=10 if quick else 60, interval_seconds=0.5))
+    return await _measure(Crowd(1_000, StreamShape(10 if quick else 60, interval_seconds=0.5)))
 
 
 async def _measure(crowd: Crowd) -> list[Table]:
-    """Return the gaps between chunks, and the peak memory of each process, of the embedded host."""
-    options = ("--chunks", str(crowd.chunks))
-    pace = ("--chunk-interval-seconds", str(crowd.interval_seconds))
-    command = (*python("bench.mock_provider"), *options, *pace)
+    """Return the gaps between chunks, and the peak memory of each process."""
     with tempfile.TemporaryDirectory(prefix="modelplane-bench-") as name:
         directory = Path(name)
         async with (
-            child(*command, settings={}, directory=directory) as mock,
-            running_system(directory, "--workers", "1", "--worker-host", "embedded") as system,
+            running_provider(directory, crowd.shape) as provider,
+            running_system(directory, "--workers", "1") as system,
         ):
-            assert mock.process.stdout is not None
-            provider = mock.process.stdout.readline().decode().strip()
-            headers = await create_governed_endpoint(system, _ENDPOINT, provider, "mock")
+            headers = await create_governed_endpoint(system, _ENDPOINT, provider.url, "mock")
             body = {"messages": [{"role": "user", "content": "Say hello."}], "stream": True}
-            url = f"{provider}/v1/chat/completions"
+            url = f"{provider.url}/v1/chat/completions"
             alone = await _run(url, build_request("POST", url, {}, body), crowd)
             url = f"{system.url}/serving-endpoints/{_ENDPOINT}/invocations"
             through = await _run(url, build_request("POST", url, headers, body), crowd)
@@ -94,7 +88,9 @@ async def _run(url: str, message: bytes, crowd: Crowd) -> Gaps:
         for _ in range(crowd.streams)
     ]
     try:
-        async with asyncio.timeout(crowd.chunks * crowd.interval_seconds + _SLACK_SECONDS):
+        async with asyncio.timeout(
+            crowd.shape.chunks * crowd.shape.interval_seconds + _SLACK_SECONDS
+        ):
             ended = await asyncio.gather(*(_stream(one, message, crowd) for one in opened))
     finally:
         for connection in opened:
@@ -106,7 +102,7 @@ async def _stream(connection: HttpConnection, message: bytes, crowd: Crowd) -> b
     """Return whether the stream was whole."""
     with suppress(ConnectionError):
         answer = await connection.request(message)
-        return answer.status == 200 and answer.body.count(b"data: ") > crowd.chunks
+        return answer.status == 200 and answer.body.count(b"data: ") > crowd.shape.chunks
     return False
 
 
@@ -135,7 +131,7 @@ def _gap_table(crowd: Crowd, measured: dict[str, Gaps]) -> Table:
         ]
         for path, gaps in measured.items()
     ]
-    milliseconds = crowd.interval_seconds * 1000
+    milliseconds = crowd.shape.interval_seconds * 1000
     title = f"{crowd.streams:,} streams at once, a chunk each {milliseconds:.0f} ms: gaps"
     return Table(title, columns, rows)
 
@@ -148,8 +144,8 @@ def _memory(pids: Sequence[int]) -> Table:
 
 
 def _goal(command_line: str) -> str:
-    """Return the most that a data-plane replica, an Envoy with a worker in it, may hold."""
-    return "300" if short_name(command_line) == "envoy" else ""
+    """Return the most that a worker may hold."""
+    return "300" if short_name(command_line) == "modelplane worker" else ""
 
 
 def short_name(command_line: str) -> str:

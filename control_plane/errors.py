@@ -2,6 +2,7 @@
 
 ControlPlaneError
 ├── InvalidParameter        a value that the caller must change
+├── MalformedRequest        no JSON, or a value of the wrong type
 ├── Unauthenticated         no credential, or an unknown one
 ├── PermissionDenied        known, but not allowed
 ├── NotFound                no such object
@@ -30,6 +31,10 @@ class ControlPlaneError(Exception):
 
 class InvalidParameter(ControlPlaneError):
     """A value that the caller must change."""
+
+
+class MalformedRequest(ControlPlaneError):
+    """No JSON, or a value of the wrong type."""
 
 
 class Unauthenticated(ControlPlaneError):
@@ -97,6 +102,7 @@ _CODE = grpc.StatusCode
 STATUS_TABLE = StatusTable(
     {
         InvalidParameter: Status(_CODE.INVALID_ARGUMENT, 400, "INVALID_PARAMETER_VALUE"),
+        MalformedRequest: Status(_CODE.INVALID_ARGUMENT, 400, "BAD_REQUEST"),
         Unauthenticated: Status(_CODE.UNAUTHENTICATED, 401, "UNAUTHENTICATED"),
         PermissionDenied: Status(_CODE.PERMISSION_DENIED, 403, "PERMISSION_DENIED"),
         NotFound: Status(_CODE.NOT_FOUND, 404, "RESOURCE_DOES_NOT_EXIST"),

@@ -13,13 +13,16 @@ import grpc
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from modelplane.adapters.rpc.metadata import AUTHORIZATION, REQUEST_ID, as_mapping
+from modelplane.adapters.rpc.over_rest import ORIGINAL_PATH, with_method
 from modelplane.adapters.rpc.status import INTERNAL, Status, shorten, trailing_metadata
 from modelplane.adapters.telemetry import log_fields
 from modelplane.control_plane.audit.audit_call import AuditedCall
 from modelplane.control_plane.audit.audit_log import AuditLog
 from modelplane.control_plane.errors import STATUS_TABLE, StoreUnavailable
 from modelplane.control_plane.identity.authentication import Authenticator, current_principal
+from modelplane.control_plane.not_available import check_available
 from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.rest.rest_call import RestCall, RestMethod, find_rest_method
 
 _log = logging.getLogger(__name__)
 
@@ -78,8 +81,12 @@ class Interceptor(grpc.aio.ServerInterceptor):
         handler_call_details: _Details,
     ) -> "grpc.RpcMethodHandler[Q, A] | None":
         """Wrap the handler of the RPC."""
-        handler = await continuation(handler_call_details)
         method = str(handler_call_details.method)
+        rest = find_rest_method(method)
+        if rest is not None:
+            method = rest.path
+            handler_call_details = with_method(handler_call_details, method)
+        handler = await continuation(handler_call_details)
         service = method.split("/")[1]
         if handler is None or service in EXEMPT_SERVICES:
             return handler
@@ -89,15 +96,24 @@ class Interceptor(grpc.aio.ServerInterceptor):
             self._wrap(
                 method,
                 handler.unary_unary,
+                rest,
                 anonymous=service == ANONYMOUS_SERVICE,
             ),
-            request_deserializer=handler.request_deserializer,
+            # What came over REST is read once it is known who sent it.
+            request_deserializer=None if rest else handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
 
-    def _wrap(self, method: str, behavior: Any, *, anonymous: bool) -> Any:  # noqa: ANN401 - grpc's types know no coroutines
+    def _wrap(
+        self,
+        method: str,
+        behavior: Any,  # noqa: ANN401 - grpc's types know no coroutines
+        rest: RestMethod | None,
+        *,
+        anonymous: bool,
+    ) -> Any:  # noqa: ANN401 - the same
         async def guarded(request: Any, context: _Context) -> Any:  # noqa: ANN401 - any message
-            call = _Call(self, method, context, anonymous=anonymous)
+            call = _Call(self, method, context, rest, anonymous=anonymous)
             return await call.run(behavior, request)
 
         return guarded
@@ -118,9 +134,16 @@ class _Call:
     """One RPC under way."""
 
     def __init__(
-        self, interceptor: Interceptor, path: str, context: _Context, *, anonymous: bool
+        self,
+        interceptor: Interceptor,
+        path: str,
+        context: _Context,
+        rest: RestMethod | None,
+        *,
+        anonymous: bool,
     ) -> None:
         self._interceptor = interceptor
+        self._rest = rest
         self._anonymous = anonymous
         self._method = path.rpartition("/")[2]
         self._context = context
@@ -145,13 +168,24 @@ class _Call:
             if not self._anonymous:
                 principal = await self._interceptor.authenticate(authorization)
                 self._principal = principal.name
-                self._audited.admit(principal, request)
+                request = self._read(principal, request)
             response = await behavior(request, self._context)
         except Exception as error:  # noqa: BLE001 - the boundary: every error gets a status
             await self._refuse(error)
         self._status = grpc.StatusCode.OK
         await self._context.send_initial_metadata(((REQUEST_ID, self._request_id),))
         return response
+
+    def _read(self, principal: Principal, request: Any) -> Any:  # noqa: ANN401 - any message
+        self._audited.know(principal, None if self._rest else request)
+        if self._rest is not None:
+            call = RestCall(self._rest, self._metadata[ORIGINAL_PATH], request)
+            request = call.request
+            self._audited.know(principal, request)
+            call.read()
+        check_available(request)
+        self._audited.admit()
+        return request
 
     async def _refuse(self, error: Exception) -> None:
         status = STATUS_TABLE.status_of(error)

@@ -80,6 +80,7 @@ from modelplane.control_plane.snapshots.peers import NoPeers, PostgresqlPeers
 from modelplane.control_plane.snapshots.rollout import RolloutDriver
 from modelplane.control_plane.snapshots.snapshot_servicer import SnapshotServicer
 from modelplane.control_plane.snapshots.watchers import Watchers
+from modelplane.control_plane.snapshots.workers_only import WorkersOnly
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.migrate import migrate
 from modelplane.control_plane.store.notifications import listen
@@ -252,7 +253,7 @@ async def _start_servers(
     _add_identities(settings, database, push.rollout, api)
     _add_login(vault, push.rollout, api)
     add_AuditServiceServicer_to_server(AuditServicer(AuditTrail(database)), api)
-    internal = _new_internal_server(database, push, health)
+    internal = _new_internal_server(settings, database, push, health)
     await _start_usage(settings, database, api, internal, stack)
     snapshot_credentials = server_credentials(settings.tls) if settings.tls else None
     snapshot_port = await stack.enter_async_context(
@@ -310,9 +311,12 @@ async def _start_usage(
     stack.callback(tasks.create_task(intake.run()).cancel)
 
 
-def _new_internal_server(database: Database, push: _Push, health: Health) -> grpc.aio.Server:
+def _new_internal_server(
+    settings: Settings, database: Database, push: _Push, health: Health
+) -> grpc.aio.Server:
     """Return the server that workers alone reach."""
-    internal = new_server(INTERNAL_SERVICES, health.servicer)
+    guard = [WorkersOnly()] if settings.tls else []
+    internal = new_server(INTERNAL_SERVICES, health.servicer, guard)
     add_SnapshotServiceServicer_to_server(
         SnapshotServicer(push.cache, push.watchers, push.rollout), internal
     )

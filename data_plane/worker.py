@@ -1,6 +1,6 @@
 """Puts a worker together, but for the host that carries its calls.
 
-`server.py` gives it the grpc.aio host, `embedded.py` the one inside Envoy.
+`server.py` gives it that.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""The deployment's own CA, and the certificates by which its planes know each other.
+"""The deployment's own CA, and the certificates by which its parts know each other.
 
-`modelplane up` keeps them in its data directory; `modelplane certs` makes them for planes that run
-apart. `adapters/rpc/tls.py` uses them.
+`modelplane up` keeps them in its data directory; `modelplane certs` makes them for parts that run
+apart. `adapters/rpc/tls.py` and `envoy/clusters.py` use them.
 """
 
 import ipaddress
@@ -19,6 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 CONTROL_PLANE = "control-plane"
 WORKER = "worker"
+ENVOY = "envoy"
 
 _CA = "ca"
 _CA_LIFE = timedelta(days=3650)
@@ -28,9 +29,12 @@ _MARGIN = timedelta(days=90)
 # Clocks of two machines may differ.
 _SKEW = timedelta(hours=1)
 _OWNER_ONLY = 0o600
+_SERVER, _CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
 _USAGES = {
-    CONTROL_PLANE: ExtendedKeyUsageOID.SERVER_AUTH,
-    WORKER: ExtendedKeyUsageOID.CLIENT_AUTH,
+    CONTROL_PLANE: (_SERVER,),
+    # It calls control planes, and may be called by an Envoy on another machine.
+    WORKER: (_CLIENT, _SERVER),
+    ENVOY: (_CLIENT,),
 }
 
 
@@ -80,9 +84,9 @@ class CertificateDir:
         if authority is None or _expires(authority, now) or not _is_whole(authority):
             authority = make_authority(now)
             made.append(self._write(_CA, authority))
-        for name, names in ((CONTROL_PLANE, hosts), (WORKER, [WORKER])):
+        for name, names in ((CONTROL_PLANE, hosts), (WORKER, [WORKER]), (ENVOY, [ENVOY])):
             known = read_identity(self.path, name)
-            if known is None or _expires(known, now) or not _fits(known, authority, names):
+            if known is None or _expires(known, now) or not _fits(known, authority, name, names):
                 made.append(self._write(name, issue(authority, name, names, now)))
         return made
 
@@ -142,11 +146,11 @@ def make_authority(now: datetime) -> Identity:
 def issue(
     authority: Identity, name: str, hosts: Sequence[str], now: datetime, life: timedelta = _LIFE
 ) -> Identity:
-    """Return a certificate for a plane.
+    """Return a certificate for a part.
 
     Args:
         authority: The CA.
-        name: CONTROL_PLANE, for a server, or WORKER, for a client.
+        name: CONTROL_PLANE, WORKER or ENVOY.
         hosts: Names and IP addresses that it is for.
         now: Time from which it is valid.
         life: How long it is valid.
@@ -157,7 +161,7 @@ def issue(
     certificate = (
         _builder(_name(f"modelplane {name}"), issuer, key, now, life)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([_USAGES[name]]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(_USAGES[name]), critical=False)
         .add_extension(_alternative_names(hosts), critical=False)
         .add_extension(signer, critical=False)
         .sign(authority.key, hashes.SHA256())
@@ -202,13 +206,15 @@ def _expires(identity: Identity, now: datetime) -> bool:
     return identity.certificate.not_valid_after_utc - now.astimezone(UTC) < _MARGIN
 
 
-def _fits(identity: Identity, authority: Identity, hosts: Sequence[str]) -> bool:
+def _fits(identity: Identity, authority: Identity, name: str, hosts: Sequence[str]) -> bool:
     certificate = identity.certificate
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     return (
         _is_issued_by(certificate, authority.certificate)
         and _is_whole(identity)
         and names == _alternative_names(hosts)
+        and tuple(usages) == _USAGES[name]
     )
 
 

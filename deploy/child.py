@@ -1,7 +1,6 @@
 """Child processes that end with their parent; a `Child` is started again when it dies.
 
-`up/supervisor.py` keeps children, `up/plan.py` says which; `worker/envoy_process.py` has one
-process and ends with it.
+`up/supervisor.py` keeps children, `up/plan.py` says which.
 """
 
 import asyncio

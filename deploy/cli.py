@@ -12,25 +12,39 @@ from modelplane.adapters.settings import environment
 from modelplane.deploy.envoy.options import (
     Address,
     EnvoyOptions,
+    Queries,
     parse_addresses,
     public_tls,
     public_url,
+    worker_tls,
 )
 from modelplane.deploy.up.options import UpError, UpOptions
-from modelplane.deploy.worker.host import EMBEDDED, GRPC, is_embedded
 
 _USAGE_ERROR = 2
+# Settings of workers that had an Envoy around them. Whoever still gives one would miss what it did.
+_REMOVED = (
+    "WORKER_HOST",
+    "PUBLIC_LISTEN",
+    "CONTROL_PLANE_API",
+    "PUBLIC_TLS_CERT",
+    "PUBLIC_TLS_KEY",
+    "PUBLIC_URL",
+    "ENVOY_ADMIN_LISTEN",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] in (["up"], ["worker"]) and (removed := _removed()):
+        print(f"modelplane {arguments[0]}: {removed}", file=sys.stderr)
+        return _USAGE_ERROR
     # The parts read their own flags, from the same table as their environment variables.
     match arguments[:1]:
         case ["control-plane"]:
             from modelplane.control_plane.__main__ import main as run  # noqa: PLC0415 - one part per process
         case ["worker"]:
-            from modelplane.deploy.worker.__main__ import main as run  # noqa: PLC0415 - one part per process
+            from modelplane.data_plane.__main__ import main as run  # noqa: PLC0415 - one part per process
         case ["keys"]:
             from modelplane.control_plane.secrets.keys import main as run  # noqa: PLC0415 - one part per process
         case ["usage"]:
@@ -40,6 +54,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         case _:
             return _run(_parser().parse_args(arguments))
     return run(arguments[1:])
+
+
+def _removed() -> str:
+    """Return what to say of a setting that is gone but still given; empty: there is none."""
+    names = [f"MODELPLANE_{name}" for name in _REMOVED]
+    if not (given := [name for name in names if name in environment()]):
+        return ""
+    return (
+        f"{given[0]} is set, and no longer a setting: a worker is a process of its own, behind an "
+        "Envoy with the configuration that `modelplane envoy-config` prints"
+    )
 
 
 def _run(parsed: argparse.Namespace) -> int:
@@ -71,11 +96,11 @@ def _up(parsed: argparse.Namespace) -> None:
         host=parsed.host,
         port=parsed.port,
         workers=parsed.workers,
-        embedded=_embedded(parsed.worker_host),
         database_url=parsed.database_url,
         local_model=parsed.local_model,
         log_level=parsed.log_level,
         drain_seconds=parsed.drain_seconds,
+        queries=Queries(parsed.queries),
         tls=public_tls(parsed.public_tls_cert, parsed.public_tls_key),
         admin_token=environ.get("MODELPLANE_ADMIN_TOKEN", ""),
         environment=environ,
@@ -84,13 +109,6 @@ def _up(parsed: argparse.Namespace) -> None:
         asyncio.run(run(options, lambda line: print(line, flush=True)))
     except* UpError as group:
         raise _first(group) from None
-
-
-def _embedded(worker_host: str) -> bool:
-    embedded, obstacle = is_embedded(worker_host)
-    if obstacle:
-        print(f"workers run beside Envoy, not inside it: {obstacle}", file=sys.stderr)
-    return embedded
 
 
 def _first(group: BaseExceptionGroup[UpError]) -> UpError:
@@ -107,8 +125,9 @@ def _envoy_config(parsed: argparse.Namespace) -> None:
         workers=parse_addresses(parsed.workers),
         admin=Address.parse(parsed.admin) if parsed.admin else None,
         tls=public_tls(parsed.public_tls_cert, parsed.public_tls_key),
+        worker_tls=worker_tls(parsed.worker_tls_ca, parsed.worker_tls_cert, parsed.worker_tls_key),
+        queries=Queries(parsed.queries),
         public_url=public_url(parsed.public_url),
-        rest_workers=parsed.worker_host == EMBEDDED,
     )
     print(render(options))
 
@@ -164,12 +183,6 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     up.add_argument("--port", type=_port, default=8080, help="public port; 0 picks a free one")
     up.add_argument("--workers", type=_workers, default=1, help="number of data-plane workers")
     up.add_argument(
-        "--worker-host",
-        default=setting("WORKER_HOST", EMBEDDED),
-        choices=(EMBEDDED, GRPC),
-        help="whether workers run inside Envoys, where that can be had, or as servers of their own",
-    )
-    up.add_argument(
         "--database-url",
         default=setting("DATABASE_URL", ""),
         help="postgresql:// URL; empty: SQLite in the data directory",
@@ -188,6 +201,7 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         default=setting("DRAIN_SECONDS", "30"),
         help="how long requests in flight may go on at a stop",
     )
+    _add_queries(up)
     _add_public_tls(up)
 
 
@@ -202,20 +216,35 @@ def _add_envoy_config(commands: "argparse._SubParsersAction[argparse.ArgumentPar
         "--control-plane", default="127.0.0.1:9090", help="host:port of control planes, with commas"
     )
     envoy.add_argument(
-        "--workers", default="127.0.0.1:9100", help="host:port of workers, with commas"
+        "--workers",
+        default="127.0.0.1:9100",
+        help="host:port or unix:/path of workers, with commas",
     )
+    for name, what in (
+        ("ca", "CA of the workers' certificates"),
+        ("cert", "Envoy's own certificate for workers"),
+        ("key", "private key of that certificate"),
+    ):
+        envoy.add_argument(
+            f"--worker-tls-{name}", default="", help=f"{what} (PEM), as Envoy sees it"
+        )
     envoy.add_argument(
-        "--worker-host",
-        default=GRPC,
-        choices=(EMBEDDED, GRPC),
-        help="embedded: each worker runs inside an Envoy, and takes queries as they are; "
-        "grpc: of some it is not known",
+        "--admin", help="host:port or unix:/path of Envoy's own admin page; none without it"
     )
-    envoy.add_argument("--admin", help="host:port of Envoy's own admin page; none without it")
+    _add_queries(envoy)
     envoy.add_argument(
         "--public-url", default="", help="URL that clients use, if a proxy before Envoy ends TLS"
     )
     _add_public_tls(envoy)
+
+
+def _add_queries(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--queries",
+        default=Queries.DIRECT.value,
+        choices=[way.value for way in Queries],
+        help="whether workers get the queries that are sent most as they are, or all as gRPC calls",
+    )
 
 
 def _add_public_tls(parser: argparse.ArgumentParser) -> None:

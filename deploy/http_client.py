@@ -1,12 +1,13 @@
-"""Small HTTP calls to this machine: the public API and Envoy's admin page.
+"""Small HTTP calls to this machine: the public API, workers, and Envoy's admin page.
 
-Used by `up/` and `envoy/drain.py`; plain `http.client`, so that no proxy setting of the environment
+Used by `up/` and `envoy/admin.py`; plain `http.client`, so that no proxy setting of the environment
 comes between.
 """
 
 import asyncio
 import http.client
 import json
+import socket
 import ssl
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,6 +73,8 @@ class HttpClient:
             connection.close()
 
     def _connection(self) -> http.client.HTTPConnection:
+        if self.address.path:
+            return _UnixConnection(self.address.path)
         where = (self.address.host, self.address.port)
         if not self.certificate:
             return http.client.HTTPConnection(*where, timeout=_TIMEOUT_SECONDS)
@@ -80,3 +83,17 @@ class HttpClient:
         context.check_hostname = False
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         return http.client.HTTPSConnection(*where, timeout=_TIMEOUT_SECONDS, context=context)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """A connection to a Unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=_TIMEOUT_SECONDS)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the path in place of the host."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)

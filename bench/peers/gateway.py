@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.children import START_SECONDS, Child, child
-from bench.http_client import HttpConnection, build_request
+from bench.grpc_load import TypedCall
+from bench.http_client import HttpConnection
+from bench.load import Request
 
 PROVIDER_KEY = "sk-mock"
 MODEL = "mock"
@@ -28,12 +30,14 @@ class Target:
     headers: Mapping[str, str] = field(default_factory=dict)
     # What the request calls the model.
     model: str = MODEL
+    # The same over gRPC, where there is such a thing.
+    typed: TypedCall | None = None
 
-    def request(self, content: str, *, stream: bool) -> bytes:
-        """Return the bytes of a chat request with one message."""
+    def request(self, content: str, *, stream: bool) -> Request:
+        """Return a chat request with one message."""
         messages = [{"role": "user", "content": content}]
         body = {"model": self.model, "messages": messages, "stream": stream}
-        return build_request("POST", self.url, self.headers, body)
+        return Request(self.url, self.headers, body)
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,8 @@ class Gateway:
     # Fills the directory that it is given, once.
     install: Callable[[Path], None]
     start: Start
+    # Whether it is only here to show what more workers do.
+    scaling: bool = False
 
 
 @asynccontextmanager
@@ -93,7 +99,7 @@ async def wait_until_answering(target: Target, process: Child) -> None:
         RuntimeError: The program has ended.
         TimeoutError: It took too long.
     """
-    message = target.request("Say hello.", stream=False)
+    message = target.request("Say hello.", stream=False).message
     async with asyncio.timeout(START_SECONDS):
         while not await _answers(target.url, message):
             process.check()

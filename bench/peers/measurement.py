@@ -1,43 +1,67 @@
-"""Puts the same load on one gateway after the other, before the same provider.
+"""Puts the same load on the gateways in alternating rounds, before the same provider.
 
 The gateways are described by `gateway.py`; `table.py` and `plot.py` show what this measures.
 """
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.children import child, python
-from bench.load import LoadResult, run_load
+from bench.grpc_load import call_loop
+from bench.http_client import HttpConnection
+from bench.load import OPEN_CONNECTIONS, LoadResult, closed_loop, open_loop
+from bench.mock_provider import StreamShape
 from bench.peers.gateway import Gateway, Place, Target
-from bench.processes import tree_cpu_seconds, tree_peak_memory_mib
+from bench.processes import process_tree, tree_peak_memory_mib
+from bench.provider import Provider, running_provider
+from bench.rounds import Sample, alternate, sample
 
 CHUNKS = 50
-_WARM_UP_CONNECTIONS = 16
-# The longest that a request may take beyond the end of its case.
-_SLACK_SECONDS = 60.0
+SMALL = "small"
+LARGE = "100 kB"
+STREAM = f"stream of {CHUNKS}"
+TYPED = "gRPC, typed"
+_TYPED_CALLS = 16
+# Of the most requests that a gateway answers in closed loop.
+_SHARES = (0.5, 0.8)
+_SMALL_CONTENT = "Say hello."
+_LARGE_CONTENT = "x" * 100_000
+_STREAM_SECONDS = 30.0
+_OK = 200
+# The one group of a gateway's processes.
+_ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     """A form of load."""
 
-    stream: bool
-    body: str
+    # What is asked for, as the constants above name it.
+    kind: str
     connections: int
-
-    @property
-    def content(self) -> str:
-        """The message that is sent."""
-        return "x" * 100_000 if self.body == "100 kB" else "Say hello."
+    # In open loop: the rate, as a share of the most that the gateway answered in closed loop.
+    share: float | None = None
 
     @property
     def title(self) -> str:
         """What the table calls it."""
-        return f"{f'stream of {CHUNKS}' if self.stream else 'unary'}, {self.body} body"
+        if self.share:
+            return f"{self.kind}, at {self.share:.0%} of the most"
+        return f"{self.kind}, {self.connections} at once"
+
+    @property
+    def per(self) -> str:
+        """What CPU time is counted for."""
+        return "chunk" if self.kind == STREAM else "request"
+
+    def suits(self, gateway: Gateway, target: Target) -> bool:
+        """Return whether a gateway is measured in this case."""
+        if self.kind == TYPED:
+            return target.typed is not None and not gateway.scaling
+        return not gateway.scaling or (self.kind in {SMALL, STREAM} and self.share is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,43 +70,43 @@ class Measured:
 
     gateway: str
     case: Case
-    # CPU time of all its processes, in seconds.
-    cpu_seconds: float
-    load: LoadResult
+    # One for each round.
+    samples: Sequence[Sample]
     # Of all its processes, since they started.
     peak_memory_mib: float
 
     @property
-    def cpu_micros(self) -> float:
-        """CPU time for each request; for each chunk where the answers are streams."""
-        count = self.load.requests * (CHUNKS if self.case.stream else 1)
-        return self.cpu_seconds * 1e6 / count if count else float("nan")
+    def micros(self) -> list[float]:
+        """CPU time of all its processes by request or chunk, one for each round."""
+        return [one.micros(self.case.per, _ALL) for one in self.samples]
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
     """How much is measured."""
 
-    # Of each case.
-    seconds: float
-    # Before the first case of a gateway.
-    warm_up_seconds: float
+    rounds: int
+    # Of each case in each round.
+    seconds: int
     connections: tuple[int, ...]
+    # Before the first case of a gateway: connections and seconds.
+    warm_up: tuple[int, int] = (16, 1)
 
     def cases(self) -> list[Case]:
         """Return the cases in the order in which they run."""
-        kinds = ((False, "small"), (False, "100 kB"), (True, "small"), (True, "100 kB"))
-        return [
-            Case(stream, body, connections)
-            for stream, body in kinds
+        closed = [
+            Case(kind, connections)
+            for kind in (SMALL, LARGE, STREAM)
             for connections in self.connections
         ]
+        opened = [Case(SMALL, OPEN_CONNECTIONS, share) for share in _SHARES]
+        return [*closed, *opened, Case(TYPED, _TYPED_CALLS)]
 
 
 async def measure(
     gateways: Sequence[Gateway], homes: Path, effort: Effort, tell: Callable[[str], None]
 ) -> list[Measured]:
-    """Measure the gateways in turn; one that fails is told of and left out.
+    """Measure the gateways, case after case; one that fails is told of and left out from then on.
 
     Args:
         gateways: What to measure; installed.
@@ -91,12 +115,17 @@ async def measure(
         tell: Takes lines on the progress.
     """
     measured: list[Measured] = []
-    for gateway in gateways:
-        tell(f"{gateway.name} …")
-        try:
-            measured += await _measure_gateway(gateway, home_of(gateway, homes), effort)
-        except (RuntimeError, OSError) as error:
-            tell(f"{gateway.name} failed: {error!r}")
+    with tempfile.TemporaryDirectory(prefix="modelplane-peers-") as name:
+        shape = StreamShape(CHUNKS)
+        async with running_provider(Path(name), shape) as provider, AsyncExitStack() as stack:
+            crowd = _Crowd(provider, effort, tell)
+            for number, gateway in enumerate(gateways):
+                place = Place(home_of(gateway, homes), Path(name) / str(number), provider.url)
+                place.directory.mkdir()
+                await crowd.add(gateway, place, stack)
+            for case in effort.cases():
+                tell(f"{case.title} …")
+                measured += await crowd.measure(case)
     return measured
 
 
@@ -105,47 +134,81 @@ def home_of(gateway: Gateway, homes: Path) -> Path:
     return homes / gateway.name.replace(" ", "-").lower()
 
 
-async def _measure_gateway(gateway: Gateway, home: Path, effort: Effort) -> list[Measured]:
-    with tempfile.TemporaryDirectory(prefix="modelplane-peers-") as name:
-        async with _provider(Path(name)) as url:
-            place = Place(home, Path(name), url)
-            async with gateway.start(place) as target:
-                await _check_stream(target)
-                await _load(target, _warm_up_case(), effort.warm_up_seconds)
-                return [
-                    await _measure_case(gateway.name, target, case, effort.seconds)
-                    for case in effort.cases()
-                ]
+class _Crowd:
+    """Gateways that run, for as long as they do what they are asked."""
 
+    def __init__(self, provider: Provider, effort: Effort, tell: Callable[[str], None]) -> None:
+        self._provider = provider
+        self._effort = effort
+        self._tell = tell
+        self._targets: dict[Gateway, Target] = {}
+        # Small requests that they answered in closed loop, a second, at best.
+        self._most: dict[Gateway, float] = {}
 
-@asynccontextmanager
-async def _provider(directory: Path) -> AsyncIterator[str]:
-    command = (*python("bench.mock_provider"), "--chunks", str(CHUNKS))
-    async with child(*command, settings={}, directory=directory) as mock:
-        assert mock.process.stdout is not None
-        yield mock.process.stdout.readline().decode().strip()
+    async def add(self, gateway: Gateway, place: Place, stack: AsyncExitStack) -> None:
+        """Start a gateway, that ends with `stack`."""
+        try:
+            target = await stack.enter_async_context(gateway.start(place))
+            await _check_stream(target)
+            request = target.request(_SMALL_CONTENT, stream=False)
+            warm_up = await closed_loop(request, *self._effort.warm_up)
+        except (RuntimeError, OSError) as error:
+            self._tell(f"{gateway.name} failed: {error!r}")
+        else:
+            self._targets[gateway] = target
+            self._most[gateway] = warm_up.rate
+
+    async def measure(self, case: Case) -> list[Measured]:
+        """Measure one case with every gateway that it suits."""
+        gateways = [one for one, target in self._targets.items() if case.suits(one, target)]
+        samples = await alternate(
+            gateways, self._effort.rounds, lambda gateway: self._sample(gateway, case)
+        )
+        return [
+            Measured(gateway.name, case, [one for one in rounds if one], self._peak(gateway))
+            for gateway, rounds in zip(gateways, samples, strict=True)
+            if gateway in self._targets
+        ]
+
+    def _peak(self, gateway: Gateway) -> float:
+        return tree_peak_memory_mib(self._targets[gateway].pid)
+
+    async def _sample(self, gateway: Gateway, case: Case) -> Sample | None:
+        target = self._targets.get(gateway)
+        if target is None:
+            return None
+        load = self._load(gateway, target, case)
+        try:
+            measured = await sample(load, {_ALL: process_tree(target.pid)}, self._provider)
+        except (RuntimeError, OSError) as error:
+            self._tell(f"{gateway.name} failed: {error!r}")
+            del self._targets[gateway]
+            return None
+        if case.kind == SMALL and case.share is None:
+            self._most[gateway] = max(self._most[gateway], measured.load.rate)
+        return measured
+
+    def _load(self, gateway: Gateway, target: Target, case: Case) -> Awaitable[LoadResult]:
+        """Return what puts the load of a case on a gateway."""
+        seconds = self._effort.seconds
+        if case.kind == TYPED:
+            assert target.typed
+            return call_loop(target.typed, case.connections, seconds)
+        content = _LARGE_CONTENT if case.kind == LARGE else _SMALL_CONTENT
+        request = target.request(content, stream=case.kind == STREAM)
+        if case.share is None:
+            return closed_loop(request, case.connections, seconds)
+        return open_loop(request, self._most[gateway] * case.share, seconds)
 
 
 async def _check_stream(target: Target) -> None:
-    """Raise a RuntimeError unless every chunk of a stream comes through."""
-    result = await _load(target, Case(stream=True, body="small", connections=1), seconds=0.01)
-    if result.failures or result.events < CHUNKS * result.requests:
-        raise RuntimeError(f"a stream of {CHUNKS} chunks came as {result.events}")
-
-
-async def _measure_case(name: str, target: Target, case: Case, seconds: float) -> Measured:
-    await _load(target, case, min(0.5, seconds / 2))
-    before = tree_cpu_seconds(target.pid)
-    result = await _load(target, case, seconds)
-    used = tree_cpu_seconds(target.pid) - before
-    return Measured(name, case, used, result, tree_peak_memory_mib(target.pid))
-
-
-async def _load(target: Target, case: Case, seconds: float) -> LoadResult:
-    message = target.request(case.content, stream=case.stream)
-    async with asyncio.timeout(seconds + _SLACK_SECONDS):
-        return await run_load(target.url, message, case.connections, seconds)
-
-
-def _warm_up_case() -> Case:
-    return Case(stream=False, body="small", connections=_WARM_UP_CONNECTIONS)
+    """Raise a RuntimeError, or a TimeoutError, unless every chunk of a stream comes through."""
+    connection = await HttpConnection.open(target.url)
+    try:
+        async with asyncio.timeout(_STREAM_SECONDS):
+            answer = await connection.request(target.request(_SMALL_CONTENT, stream=True).message)
+    finally:
+        await connection.aclose()
+    chunks = answer.body.count(b"data: ")
+    if answer.status != _OK or chunks < CHUNKS:
+        raise RuntimeError(f"a stream of {CHUNKS} chunks came as {chunks}: {answer.status}")

@@ -1,8 +1,8 @@
-"""modelplane itself, on both hosts of its workers, governed and bare.
+"""modelplane itself: governed and bare, and with several workers.
 
 Governed: a user's access token, a permission, limits far above the load, usage tracking. Bare:
 neither limits nor usage tracking; callers and their permissions are always checked. All processes
-count: `modelplane up`, Envoy, the control plane and one worker.
+count: `modelplane up`, Envoy, the control plane and the workers.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,34 +10,39 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from bench.governed import create_bare_endpoint, create_governed_endpoint
+from bench.grpc_load import TypedCall
 from bench.peers.gateway import MODEL, Gateway, Place, Target
 from bench.peers.install import nothing
 from bench.system import System, running_system
 
 _ENDPOINT = "bench"
 _Create = Callable[[System, str, str, str], Awaitable[dict[str, str]]]
+_KINDS: tuple[tuple[str, _Create], ...] = (
+    ("governed", create_governed_endpoint),
+    ("bare", create_bare_endpoint),
+)
 
 
 @asynccontextmanager
-async def _start(host: str, create: _Create, place: Place) -> AsyncIterator[Target]:
-    async with running_system(place.directory, "--workers", "1", "--worker-host", host) as system:
+async def _start(workers: int, create: _Create, place: Place) -> AsyncIterator[Target]:
+    async with running_system(place.directory, "--workers", str(workers)) as system:
         headers = await create(system, _ENDPOINT, place.provider_url, MODEL)
         url = f"{system.url}/serving-endpoints/{_ENDPOINT}/invocations"
-        yield Target(url, system.up.pid, headers)
+        address = system.url.removeprefix("http://")
+        typed = TypedCall(address, _ENDPOINT, headers["authorization"])
+        yield Target(url, system.up.pid, headers, typed=typed)
 
 
-def _gateway(host: str, kind: str, create: _Create) -> Gateway:
+def _gateway(workers: int, kind: str, create: _Create) -> Gateway:
+    several = f", {workers} workers" if workers > 1 else ""
     return Gateway(
-        name=f"modelplane {host}, {kind}",
-        setting=f"`modelplane up --workers 1 --worker-host {host}`, {kind}",
+        name=f"modelplane, {kind}{several}",
+        setting=f"`modelplane up --workers {workers}`, {kind}",
         documentation="",
         install=nothing,
-        start=partial(_start, host, create),
+        start=partial(_start, workers, create),
+        scaling=workers > 1,
     )
 
 
-MODELPLANE = tuple(
-    _gateway(host, kind, create)
-    for host in ("embedded", "grpc")
-    for kind, create in (("governed", create_governed_endpoint), ("bare", create_bare_endpoint))
-)
+MODELPLANE = tuple(_gateway(workers, *kind) for workers in (1, 2, 4) for kind in _KINDS)

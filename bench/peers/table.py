@@ -1,29 +1,36 @@
 """The outcome of `measurement.py` as tables."""
 
 from collections.abc import Sequence
+from statistics import median
 
 from bench.peers.gateway import Gateway
-from bench.peers.measurement import CHUNKS, Measured
+from bench.peers.measurement import CHUNKS, LARGE, SMALL, STREAM, Case, Measured
 from bench.report import Table
+from bench.rounds import spread_of
 
+# What the others are compared to, if it is there.
+REFERENCE = "TensorZero"
+_RATIO = f"of {REFERENCE}'s"
 _COLUMNS = (
-    *("gateway", "case", "connections", "CPU µs", "per", "requests/s"),
-    *("p50 ms", "p95 ms", "p99 ms", "peak MiB", "failures"),
+    *("case", "gateway", "CPU µs", "least", "most", "per", _RATIO),
+    *("requests/s", "p50 ms", "p99 ms", "p99.9 ms", "CPUs of others", "failures"),
 )
 
 
 def measured_table(measured: Sequence[Measured]) -> Table:
-    """Return one row for each case of each gateway."""
-    return Table("Gateways in turn, all their processes", _COLUMNS, [_row(one) for one in measured])
+    """Return one row for each gateway in each case: medians of the rounds."""
+    rounds = max((len(one.samples) for one in measured), default=0)
+    title = f"All processes of each gateway, medians of {rounds} alternating rounds"
+    return Table(title, _COLUMNS, [_row(one, _reference(one.case, measured)) for one in measured])
 
 
 def summary_table(measured: Sequence[Measured], connections: int) -> Table:
     """Return one row for each gateway, with what it costs at a number of connections."""
     columns = (
-        "gateway",
-        *("µs/request", "requests/s", "p99 ms", "µs/request, 100 kB", "µs/chunk", "peak MiB"),
+        *("gateway", "µs/request", _RATIO, "requests/s", "p99 ms"),
+        *("µs/request, 100 kB", "µs/chunk", "peak MiB"),
     )
-    names = list(dict.fromkeys(one.gateway for one in measured))
+    names = list(dict.fromkeys(one.gateway for one in measured if one.case.kind == LARGE))
     rows = [_summary(name, measured, connections) for name in names]
     title = f"Summary: {connections} connections; streams of {CHUNKS} chunks; peak of the whole run"
     return Table(title, columns, rows)
@@ -35,24 +42,38 @@ def settings_table(gateways: Sequence[Gateway]) -> Table:
     return Table("Settings", ("gateway", "setting", "documentation"), rows)
 
 
-def _row(one: Measured) -> list[str | float]:
-    load = one.load
+def _reference(case: Case, measured: Sequence[Measured]) -> Measured | None:
+    found = (one for one in measured if one.case == case and one.gateway.startswith(REFERENCE))
+    return next(found, None)
+
+
+def _ratio(one: Measured, reference: Measured | None) -> str | float:
+    """Return the CPU time as a share of the reference's, the median of each round's."""
+    if reference is None:
+        return "-"
+    return median(own / other for own, other in zip(one.micros, reference.micros, strict=True))
+
+
+def _row(one: Measured, reference: Measured | None) -> list[str | float]:
+    micros = spread_of(one.micros)
+    loads = [sample.load for sample in one.samples]
     return [
-        *(one.gateway, one.case.title, str(one.case.connections), one.cpu_micros),
-        *("chunk" if one.case.stream else "request", load.requests / load.seconds),
-        *(load.percentile(share) * 1000 for share in (0.5, 0.95, 0.99)),
-        *(one.peak_memory_mib, str(load.failures)),
+        *(one.case.title, one.gateway, micros.median, micros.least, micros.most, one.case.per),
+        *(_ratio(one, reference), median(load.rate for load in loads)),
+        *(median(load.p50 for load in loads) * 1000, median(load.p99 for load in loads) * 1000),
+        median(load.p99_9 for load in loads) * 1000,
+        median(sample.others for sample in one.samples),
+        str(sum(load.failures for load in loads)),
     ]
 
 
 def _summary(name: str, measured: Sequence[Measured], connections: int) -> list[str | float]:
-    own = [one for one in measured if one.gateway == name]
-    found = {
-        (one.case.stream, one.case.body): one for one in own if one.case.connections == connections
-    }
-    small, large = found[False, "small"], found[False, "100 kB"]
+    own = {one.case: one for one in measured if one.gateway == name}
+    small, large, stream = (own[Case(kind, connections)] for kind in (SMALL, LARGE, STREAM))
+    loads = [sample.load for sample in small.samples]
     return [
-        *(name, small.cpu_micros, small.load.requests / small.load.seconds),
-        *(small.load.percentile(0.99) * 1000, large.cpu_micros, found[True, "small"].cpu_micros),
-        max(one.peak_memory_mib for one in own),
+        *(name, median(small.micros), _ratio(small, _reference(small.case, measured))),
+        *(median(load.rate for load in loads), median(load.p99 for load in loads) * 1000),
+        *(median(large.micros), median(stream.micros)),
+        max(one.peak_memory_mib for one in own.values()),
     ]

@@ -40,9 +40,12 @@ class AuditedCall:
         self._request: Message | None = None
         self._is_change = self._method is not None and is_change(self._method)
 
-    def admit(self, principal: Principal, request: Message) -> None:
-        """Note who calls; from here on, what the RPC changes is stored with its event."""
+    def know(self, principal: Principal, request: Message | None) -> None:
+        """Note who calls, and the request as far as it is read."""
         self._principal, self._request = principal, request
+
+    def admit(self) -> None:
+        """Begin: from here on, what the RPC changes is stored with its event."""
         if self._is_change and (event := self._event()):
             current_companion.set(Change(event))
 

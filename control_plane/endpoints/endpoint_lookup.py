@@ -14,14 +14,17 @@ from modelplane.control_plane.store.database import Database, Transaction
 from modelplane.control_plane.store.endpoint_store import EndpointRecord
 
 
-async def read_endpoint(database: Database, principal: Principal, name: str) -> EndpointRecord:
+async def read_endpoint(
+    database: Database, principal: Principal, name: str, needed: Level = Level.CAN_VIEW
+) -> EndpointRecord:
     """Return the endpoint called `name`.
 
     Raises:
         NotFound: There is none that the principal may see.
+        PermissionDenied: It may see it, but has a lower level than needed.
     """
     async with database.read() as session:
-        return await find_endpoint(session, principal, name)
+        return await find_endpoint(session, principal, name, needed)
 
 
 async def find_endpoint(

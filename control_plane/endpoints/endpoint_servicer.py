@@ -170,10 +170,9 @@ class EndpointServicer(EndpointServiceServicer):
     async def PatchServingEndpointNotifications(
         self, request: pb.PatchServingEndpointNotificationsRequest, context: _Context
     ) -> ServingEndpoint:
-        """Replace the addresses told about updates."""
-        given = request.email_notifications if request.HasField("email_notifications") else None
+        """Read an endpoint: that nobody is told about updates is all that can be asked for."""
         principal = current_principal.get()
-        return _pack(await self._settings.patch_notifications(principal, request.name, given))
+        return _pack(await self._endpoints.get_managed(principal, request.name))
 
     async def GetServingEndpointOpenApi(
         self, request: pb.GetServingEndpointOpenApiRequest, context: _Context

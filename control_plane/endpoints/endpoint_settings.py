@@ -1,4 +1,4 @@
-"""Use cases that change an endpoint without a new version: tags, limits, gateway, notifications.
+"""Use cases that change an endpoint without a new version: tags, limits, AI Gateway.
 
 Before: `endpoint_servicer`. After: `usage_rules`, `validation`, `store`. Beside: `endpoints`.
 """
@@ -6,22 +6,19 @@ Before: `endpoint_servicer`. After: `usage_rules`, `validation`, `store`. Beside
 from collections.abc import Collection, Iterable, Sequence
 
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
-from modelserving.v1.endpoint_pb2 import EmailNotifications, EndpointTag, RateLimit
+from modelserving.v1.endpoint_pb2 import EndpointTag, RateLimit
 
 from modelplane.control_plane.endpoints.endpoint_lookup import lock_endpoint, read_endpoint
 from modelplane.control_plane.endpoints.endpoints import Rollout
 from modelplane.control_plane.endpoints.usage_rules import (
     build_ai_gateway,
-    build_notifications,
     build_rate_limits,
-    check_gateway_change,
 )
 from modelplane.control_plane.endpoints.validation import check_tags
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.principal import Principal
 from modelplane.control_plane.store import endpoint_changes
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.endpoint_store import EndpointRecord
 
 
 class EndpointSettings:
@@ -93,29 +90,12 @@ class EndpointSettings:
             NotFound: There is no such endpoint.
             InvalidParameter: A setting is wrong.
         """
-        gateway = build_ai_gateway(given, name)
+        gateway = build_ai_gateway(given)
         async with self._database.write() as transaction:
             record = await lock_endpoint(transaction, principal, name)
-            check_gateway_change(record.ai_gateway, gateway)
             revision = await endpoint_changes.set_ai_gateway(transaction, record.id, gateway)
         await self._rollout.wait_applied(revision)
         return gateway or AiGatewayConfig()
-
-    async def patch_notifications(
-        self, principal: Principal, name: str, given: EmailNotifications | None
-    ) -> EndpointRecord:
-        """Replace the addresses told about updates; None leaves them as they are.
-
-        Raises:
-            NotFound: There is no such endpoint.
-            InvalidParameter: An address is empty.
-        """
-        async with self._database.write() as transaction:
-            record = await lock_endpoint(transaction, principal, name)
-            if given is not None:
-                addresses = build_notifications(given)
-                await endpoint_changes.set_email_notifications(transaction, record.id, addresses)
-        return await read_endpoint(self._database, principal, name)
 
 
 def _patch(

@@ -38,8 +38,6 @@ def build_endpoint(record: EndpointRecord, principal: Principal) -> ServingEndpo
         pending = _build_config(record.pending, _pending_state(record, record.pending))
         pending.start_time = record.pending.created_ms
         endpoint.pending_config.CopyFrom(pending)
-    if record.email_notifications:
-        endpoint.email_notifications.CopyFrom(record.email_notifications)
     return endpoint
 
 
@@ -86,7 +84,6 @@ def _build_base(record: EndpointRecord, principal: Principal) -> ServingEndpoint
         creator_kind="User",
         description=record.description,
         ai_gateway=record.ai_gateway,
-        effective_budget_policy_id=record.budget_policy_id,
     )
 
 

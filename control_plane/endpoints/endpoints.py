@@ -23,7 +23,6 @@ from modelplane.control_plane.endpoints.endpoint_lookup import lock_endpoint, re
 from modelplane.control_plane.endpoints.endpoint_views import EXTERNAL_MODEL
 from modelplane.control_plane.endpoints.usage_rules import (
     build_ai_gateway,
-    build_notifications,
     build_rate_limits,
 )
 from modelplane.control_plane.endpoints.validation import (
@@ -135,7 +134,7 @@ class Endpoints:
         new = self._build_new(principal, request)
         draft = self._draft(request.config) if request.HasField("config") else None
         if draft:
-            check_supported(request.config, draft.config)
+            check_supported(draft.config)
             await self._fetch_secrets(principal, draft)
         async with self._database.write() as transaction:
             await endpoint_changes.insert(transaction, new)
@@ -153,6 +152,15 @@ class Endpoints:
             NotFound: There is none of that name.
         """
         return await read_endpoint(self._database, principal, name)
+
+    async def get_managed(self, principal: Principal, name: str) -> EndpointRecord:
+        """Return an endpoint that the principal may change.
+
+        Raises:
+            NotFound: There is none of that name.
+            PermissionDenied: The principal may not change it.
+        """
+        return await read_endpoint(self._database, principal, name, Level.CAN_MANAGE)
 
     async def list_all(self, principal: Principal) -> list[EndpointRecord]:
         """Return all endpoints that the principal may see, ordered by name."""
@@ -185,7 +193,7 @@ class Endpoints:
                 draft = await self._draft_split(transaction, record, given)
             if record.newest:
                 check_change(record.newest.config, draft.config)
-            check_supported(given, draft.config)
+            check_supported(draft.config)
             _carry_over(record, draft.config)
             await self._begin(transaction, principal, record.id, record.last_version + 1, draft)
         return await self._settled(principal, record.id, name)
@@ -244,12 +252,7 @@ class Endpoints:
     ) -> NewEndpoint:
         check_endpoint_name(request.name)
         check_text("description", request.description)
-        check_text("budget_policy_id", request.budget_policy_id)
         check_tags(request.tags)
-        if request.route_optimized:
-            raise InvalidParameter(
-                "route_optimized is not available for external models; remove it."
-            )
         given_gateway = request.ai_gateway if request.HasField("ai_gateway") else AiGatewayConfig()
         return NewEndpoint(
             id=self._new_id(),
@@ -258,11 +261,9 @@ class Endpoints:
             creator_id=principal.id,
             created_ms=self._clock(),
             description=request.description,
-            budget_policy_id=request.budget_policy_id or None,
             tags=request.tags,
             rate_limits=build_rate_limits(request.rate_limits),
-            ai_gateway=build_ai_gateway(given_gateway, request.name),
-            email_notifications=build_notifications(request.email_notifications),
+            ai_gateway=build_ai_gateway(given_gateway),
         )
 
     def _draft(self, given: EndpointConfigInput) -> _Draft:

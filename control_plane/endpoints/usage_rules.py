@@ -1,4 +1,4 @@
-"""Pure rules for rate limits, the AI Gateway and notifications. Each fills in defaults.
+"""Pure rules for rate limits and the AI Gateway. Each fills in defaults.
 
 Before: `endpoint_settings`, `endpoints`. Beside: `validation`.
 """
@@ -6,13 +6,8 @@ Before: `endpoint_settings`, `endpoints`. Beside: `validation`.
 from collections import Counter
 from collections.abc import Iterable
 
-from modelserving.v1.ai_gateway_pb2 import (
-    AiGatewayConfig,
-    AiGatewayRateLimit,
-    Guardrails,
-    InferenceTableConfig,
-)
-from modelserving.v1.endpoint_pb2 import EmailNotifications, RateLimit
+from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig, AiGatewayRateLimit
+from modelserving.v1.endpoint_pb2 import RateLimit
 
 from modelplane.control_plane.errors import InvalidParameter
 
@@ -27,7 +22,6 @@ MAX_TIMEOUT_SECONDS = 3600.0
 _KEYS = ("endpoint", "user")
 _GATEWAY_KEYS = ("endpoint", "user", "user_group", "service_principal")
 _KEYS_WITH_PRINCIPAL = ("user_group", "service_principal")
-_PII_BEHAVIORS = ("NONE", "BLOCK", "MASK")
 
 
 def build_rate_limits(given: Iterable[RateLimit]) -> list[RateLimit]:
@@ -45,7 +39,7 @@ def build_rate_limits(given: Iterable[RateLimit]) -> list[RateLimit]:
     return limits
 
 
-def build_ai_gateway(given: AiGatewayConfig, endpoint_name: str) -> AiGatewayConfig | None:
+def build_ai_gateway(given: AiGatewayConfig) -> AiGatewayConfig | None:
     """Return the AI Gateway settings with their defaults, None where nothing is set.
 
     Raises:
@@ -60,44 +54,13 @@ def build_ai_gateway(given: AiGatewayConfig, endpoint_name: str) -> AiGatewayCon
         )
     gateway = AiGatewayConfig()
     gateway.CopyFrom(given)
-    if gateway.HasField("inference_table_config"):
-        _complete_inference_table(gateway.inference_table_config, endpoint_name)
     if gateway.HasField("fallback_config") and not gateway.fallback_config.HasField("enabled"):
         raise InvalidParameter("ai_gateway.fallback_config.enabled is required; set it.")
     _check_upstream_rules(gateway)
-    _check_guardrails(gateway.guardrails)
     for limit in gateway.rate_limits:
         _complete_gateway_limit(limit)
     _check_gateway_limits(gateway.rate_limits)
     return gateway
-
-
-def check_gateway_change(old: AiGatewayConfig | None, new: AiGatewayConfig | None) -> None:
-    """Check that the AI Gateway settings may be replaced.
-
-    Raises:
-        InvalidParameter: The inference table would move while it is enabled.
-    """
-    if old is None or new is None:
-        return
-    before, after = old.inference_table_config, new.inference_table_config
-    if before.enabled and after.enabled and _location(before) != _location(after):
-        raise InvalidParameter(
-            "ai_gateway.inference_table_config cannot move to another catalog, schema or prefix "
-            "while it is enabled; disable it first."
-        )
-
-
-def build_notifications(given: EmailNotifications) -> EmailNotifications | None:
-    """Return the addresses told about updates, None where there are none.
-
-    Raises:
-        InvalidParameter: An address is empty.
-    """
-    addresses = (*given.on_update_success, *given.on_update_failure)
-    if not all(address.strip() for address in addresses):
-        raise InvalidParameter("email_notifications has an empty address; remove it.")
-    return given if addresses else None
 
 
 def _build_rate_limit(given: RateLimit) -> RateLimit:
@@ -121,32 +84,6 @@ def _check_period(period: str, where: str) -> None:
     if period != "minute":
         found = f" '{period}' is unknown" if period else " is required"
         raise InvalidParameter(f"{where}: renewal_period{found}; use 'minute'.")
-
-
-def _complete_inference_table(table: InferenceTableConfig, endpoint_name: str) -> None:
-    if not table.enabled:
-        return
-    for name in ("catalog_name", "schema_name"):
-        if not getattr(table, name):
-            raise InvalidParameter(
-                f"ai_gateway.inference_table_config.{name} is required to enable it; set it."
-            )
-    if not table.table_name_prefix:
-        table.table_name_prefix = endpoint_name
-
-
-def _location(table: InferenceTableConfig) -> tuple[str, str, str]:
-    return table.catalog_name, table.schema_name, table.table_name_prefix
-
-
-def _check_guardrails(guardrails: Guardrails) -> None:
-    for name in ("input", "output"):
-        pii = getattr(guardrails, name).pii
-        if pii.HasField("behavior") and pii.behavior not in _PII_BEHAVIORS:
-            raise InvalidParameter(
-                f"ai_gateway.guardrails.{name}.pii.behavior '{pii.behavior}' is unknown; use one "
-                f"of {', '.join(_PII_BEHAVIORS)}."
-            )
 
 
 def _check_upstream_rules(gateway: AiGatewayConfig) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 
 from modelserving.v1.endpoint_pb2 import (
     EndpointConfig,
-    EndpointConfigInput,
     EndpointTag,
     ServedEntity,
 )
@@ -45,6 +44,7 @@ _HOSTING_FIELDS = (
     "min_provisioned_throughput",
     "max_provisioned_throughput",
     "provisioned_model_units",
+    "burst_scaling_enabled",
     "instance_profile_arn",
     "environment_vars",
 )
@@ -171,21 +171,15 @@ def check_upstreams(config: EndpointConfig, egress: EgressPolicy) -> None:
                 )
 
 
-def check_supported(given: EndpointConfigInput, config: EndpointConfig) -> None:
+def check_supported(config: EndpointConfig) -> None:
     """Check that this deployment can serve the configuration.
 
     Raises:
-        InvalidParameter: External models are combined with the legacy inference table.
         NotSupported: Its models would have to be hosted here.
     """
     if not is_external(config):
         raise NotSupported(
             "Hosted and custom models are not available in this release; serve an external_model."
-        )
-    if given.HasField("auto_capture_config"):
-        raise InvalidParameter(
-            "auto_capture_config is not allowed with external models; remove it, and use "
-            "ai_gateway.inference_table_config instead."
         )
 
 
@@ -300,11 +294,11 @@ def _check_hosted(entity: ServedEntity) -> None:
 
 
 def _given(entity: ServedEntity, names: Sequence[str]) -> list[str]:
-    # Some clients spell out false and "" for what their user did not set.
+    # Some clients spell out false, 0 and "" for what their user did not set.
     return [
         field.name
         for field, value in entity.ListFields()
-        if field.name in names and value is not False and value != ""
+        if field.name in names and value not in (False, 0, "")
     ]
 
 

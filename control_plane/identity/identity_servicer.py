@@ -1,6 +1,6 @@
 """RPC shell of identities: unpack, call `identities` and `groups`, pack.
 
-After: `scim` reads filters and patches; `identity_views` packs.
+After: `scim` and `scim_query` read filters, patches and choices; `identity_views` packs.
 """
 
 from collections.abc import Callable
@@ -25,11 +25,19 @@ from modelplane.control_plane.identity.identity_views import (
     parse_display_name,
 )
 from modelplane.control_plane.identity.scim import GroupState, PrincipalState
+from modelplane.control_plane.identity.scim_query import M, check_order, select
 from modelplane.control_plane.store.principal_store import Attribute, Page
 from modelplane.control_plane.store.tables import PrincipalKind
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 _ListRequest = pb.ListUsersRequest | pb.ListServicePrincipalsRequest | pb.ListGroupsRequest
+_Selecting = (
+    _ListRequest
+    | pb.GetMeRequest
+    | pb.GetUserRequest
+    | pb.GetServicePrincipalRequest
+    | pb.GetGroupRequest
+)
 
 _USER, _SERVICE_PRINCIPAL = PrincipalKind
 
@@ -43,25 +51,27 @@ class IdentityServicer(IdentityServiceServicer):
 
     async def GetMe(self, request: pb.GetMeRequest, context: _Context) -> User:
         """Read the caller."""
-        return build_user(await self._identities.me(current_principal.get()))
+        found = build_user(await self._identities.me(current_principal.get()))
+        return _selected(found, request)
 
     async def ListUsers(
         self, request: pb.ListUsersRequest, context: _Context
     ) -> pb.ListUsersResponse:
         """List users."""
-        page = _page(request, scim.USER_COLUMNS)
+        page = _page(request, scim.USER_COLUMNS, "userName")
         found, total = await self._identities.list(current_principal.get(), _USER, page)
         return pb.ListUsersResponse(
             schemas=[LIST_SCHEMA],
             total_results=total,
             start_index=page.offset + 1,
             items_per_page=len(found),
-            resources=map(build_user, found),
+            resources=[_selected(build_user(item), request) for item in found],
         )
 
     async def GetUser(self, request: pb.GetUserRequest, context: _Context) -> User:
         """Read a user."""
-        return build_user(await self._identities.get(current_principal.get(), _USER, request.id))
+        caller = current_principal.get()
+        return _selected(build_user(await self._identities.get(caller, _USER, request.id)), request)
 
     async def CreateUser(self, request: pb.CreateUserRequest, context: _Context) -> User:
         """Create a user."""
@@ -101,7 +111,7 @@ class IdentityServicer(IdentityServiceServicer):
         self, request: pb.ListServicePrincipalsRequest, context: _Context
     ) -> pb.ListServicePrincipalsResponse:
         """List service principals."""
-        page = _page(request, scim.SERVICE_PRINCIPAL_COLUMNS)
+        page = _page(request, scim.SERVICE_PRINCIPAL_COLUMNS, "applicationId")
         caller = current_principal.get()
         found, total = await self._identities.list(caller, _SERVICE_PRINCIPAL, page)
         return pb.ListServicePrincipalsResponse(
@@ -109,7 +119,7 @@ class IdentityServicer(IdentityServiceServicer):
             total_results=total,
             start_index=page.offset + 1,
             items_per_page=len(found),
-            resources=map(build_service_principal, found),
+            resources=[_selected(build_service_principal(item), request) for item in found],
         )
 
     async def GetServicePrincipal(
@@ -118,7 +128,7 @@ class IdentityServicer(IdentityServiceServicer):
         """Read a service principal."""
         caller = current_principal.get()
         found = await self._identities.get(caller, _SERVICE_PRINCIPAL, request.id)
-        return build_service_principal(found)
+        return _selected(build_service_principal(found), request)
 
     async def CreateServicePrincipal(
         self, request: pb.CreateServicePrincipalRequest, context: _Context
@@ -160,19 +170,20 @@ class IdentityServicer(IdentityServiceServicer):
         self, request: pb.ListGroupsRequest, context: _Context
     ) -> pb.ListGroupsResponse:
         """List groups."""
-        page = _page(request, scim.GROUP_COLUMNS)
+        page = _page(request, scim.GROUP_COLUMNS, "displayName")
         found, total = await self._groups.list(current_principal.get(), page)
         return pb.ListGroupsResponse(
             schemas=[LIST_SCHEMA],
             total_results=total,
             start_index=page.offset + 1,
             items_per_page=len(found),
-            resources=map(build_group, found),
+            resources=[_selected(build_group(item), request) for item in found],
         )
 
     async def GetGroup(self, request: pb.GetGroupRequest, context: _Context) -> Group:
         """Read a group."""
-        return build_group(await self._groups.get(current_principal.get(), request.id))
+        found = build_group(await self._groups.get(current_principal.get(), request.id))
+        return _selected(found, request)
 
     async def CreateGroup(self, request: pb.CreateGroupRequest, context: _Context) -> Group:
         """Create a group."""
@@ -216,9 +227,14 @@ class IdentityServicer(IdentityServiceServicer):
         )
 
 
-def _page(request: _ListRequest, columns: dict[str, Attribute]) -> Page:
+def _page(request: _ListRequest, columns: dict[str, Attribute], ordered_by: str) -> Page:
+    check_order(request.sort_by, request.sort_order, ordered_by)
     count = request.count if request.HasField("count") else None
     return scim.build_page(request.filter, request.start_index, count, columns)
+
+
+def _selected(resource: M, request: _Selecting) -> M:
+    return select(resource, request.attributes, request.excluded_attributes)
 
 
 def _active(given: User | ServicePrincipal, *, default: bool) -> bool:

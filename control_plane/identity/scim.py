@@ -2,7 +2,7 @@
 
 Attribute names are matched in upper and lower case alike, and what this deployment does not keep,
 such as entitlements, is let pass. Before: `identity_servicer`, which hands the results to
-`identities` and `groups`.
+`identities` and `groups`. Beside: `scim_query`, for other parameters of reads.
 """
 
 import re
@@ -44,6 +44,7 @@ _NOT_KEPT = frozenset(
         "emails",
         "entitlements",
         "externalid",
+        "ims",
         "locale",
         "meta",
         "name",
@@ -104,6 +105,18 @@ class GroupState:
     id: str
     name: str
     member_ids: frozenset[str]
+
+
+def may_ignore(name: str, path: str) -> bool:
+    """Tell whether an attribute that this deployment does not keep may be sent.
+
+    Args:
+        name: Its name.
+        path: Path of the attribute that it is a part of; empty: of none.
+    """
+    # `groups` is read-only (RFC 7643, section 4.1.2), and such attributes are to be ignored.
+    attribute = name.lower()
+    return bool(path) or attribute in {*_NOT_KEPT, "groups"} or attribute.startswith("urn:")
 
 
 def build_page(

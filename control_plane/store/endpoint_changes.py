@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
 from modelserving.v1.endpoint_pb2 import (
-    EmailNotifications,
     EndpointConfig,
     EndpointTag,
     RateLimit,
@@ -43,11 +42,9 @@ class NewEndpoint:
     creator_id: str
     created_ms: int
     description: str
-    budget_policy_id: str | None
     tags: Sequence[EndpointTag]
     rate_limits: Sequence[RateLimit]
     ai_gateway: AiGatewayConfig | None
-    email_notifications: EmailNotifications | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +76,9 @@ async def insert(transaction: Transaction, endpoint: NewEndpoint) -> None:
         created_ms=endpoint.created_ms,
         updated_ms=endpoint.created_ms,
         description=endpoint.description,
-        budget_policy_id=endpoint.budget_policy_id,
         tags_json=codec.encode_all(endpoint.tags),
         rate_limits_json=codec.encode_all(endpoint.rate_limits),
         ai_gateway_json=codec.encode_optional(endpoint.ai_gateway),
-        email_notifications_json=codec.encode_optional(endpoint.email_notifications),
     )
     transaction.session.add(row)
     try:
@@ -183,15 +178,6 @@ async def set_ai_gateway(
     """Replace the AI Gateway settings; return the revision."""
     await _update(transaction, endpoint_id, ai_gateway_json=codec.encode_optional(gateway))
     return await transaction.revise(EventKind.ENDPOINT, endpoint_id)
-
-
-async def set_email_notifications(
-    transaction: Transaction, endpoint_id: str, notifications: EmailNotifications | None
-) -> None:
-    """Replace the addresses told about updates."""
-    await _update(
-        transaction, endpoint_id, email_notifications_json=codec.encode_optional(notifications)
-    )
 
 
 async def _update(transaction: Transaction, endpoint_id: str, **values: object) -> None:

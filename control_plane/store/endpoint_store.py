@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
 from modelserving.v1.endpoint_pb2 import (
-    EmailNotifications,
     EndpointConfig,
     EndpointTag,
     RateLimit,
@@ -80,7 +79,6 @@ class EndpointRecord:
     created_ms: int
     updated_ms: int
     description: str
-    budget_policy_id: str | None
     last_version: int
     phase: Phase
     last_update: LastUpdate
@@ -92,7 +90,6 @@ class EndpointRecord:
     tags: list[EndpointTag]
     rate_limits: list[RateLimit]
     ai_gateway: AiGatewayConfig | None
-    email_notifications: EmailNotifications | None
 
     @property
     def newest(self) -> StoredVersion | None:
@@ -242,7 +239,6 @@ def _record(
         created_ms=row.created_ms,
         updated_ms=row.updated_ms,
         description=row.description,
-        budget_policy_id=row.budget_policy_id,
         last_version=row.last_version,
         phase=Phase(row.phase),
         last_update=LastUpdate(row.last_update),
@@ -253,7 +249,6 @@ def _record(
         tags=codec.decode_all(row.tags_json, EndpointTag),
         rate_limits=codec.decode_all(row.rate_limits_json, RateLimit),
         ai_gateway=codec.decode_optional(row.ai_gateway_json, AiGatewayConfig),
-        email_notifications=codec.decode_optional(row.email_notifications_json, EmailNotifications),
     )
 
 

@@ -86,6 +86,7 @@ class EndpointRow(SQLModel, table=True):
     created_ms: int = Field(sa_type=BigInteger)
     updated_ms: int = Field(sa_type=BigInteger)
     description: str = ""
+    # Nothing is here, as long as there are no budget policies.
     budget_policy_id: str | None = None
     # Highest version handed out; versions are never used twice.
     last_version: int = 0
@@ -107,6 +108,7 @@ class EndpointRow(SQLModel, table=True):
     tags_json: str = "[]"
     rate_limits_json: str = "[]"
     ai_gateway_json: str | None = None
+    # Nothing is here, as long as nobody is told about updates by email.
     email_notifications_json: str | None = None
 
 

@@ -37,7 +37,6 @@ from modelplane.data_plane.hosts.host import (
 )
 from modelplane.data_plane.hosts.http1.connection import Connection
 from modelplane.data_plane.hosts.http1.head import encode_fields
-from modelplane.data_plane.hosts.request_metadata import HeaderMetadata
 
 Unary: TypeAlias = Callable[[bytes], bytes]
 
@@ -131,10 +130,9 @@ class GrpcCalls:
 
     async def carry(self, connection: Connection) -> None:
         """Carry one call; it is answered whatever happens, unless its caller is gone."""
-        metadata = HeaderMetadata(connection.headers)
-        outlet = GrpcOutlet(connection, request_id_of(metadata))
+        outlet = GrpcOutlet(connection, request_id_of(connection.headers))
         try:
-            await self._answer(connection, metadata, outlet)
+            await self._answer(connection, outlet)
         except asyncio.CancelledError:
             # Of a caller who left; at a stop the connection is cut.
             return
@@ -146,10 +144,8 @@ class GrpcCalls:
             await outlet.fail(refuse(error, outlet.request_id))
         outlet.end()
 
-    async def _answer(
-        self, connection: Connection, metadata: HeaderMetadata, outlet: GrpcOutlet
-    ) -> None:
-        path = connection.target
+    async def _answer(self, connection: Connection, outlet: GrpcOutlet) -> None:
+        path, metadata = connection.target, connection.headers
         if unary := self._unary.get(path):
             await outlet.answer((), unary(await self._read(connection)))
             return
@@ -168,7 +164,7 @@ class GrpcCalls:
 
     async def _read(self, connection: Connection) -> bytes:
         """Return the request's one message."""
-        encoding = connection.headers.get(b"grpc-encoding", IDENTITY.encode()).decode("latin-1")
+        encoding = connection.headers.get("grpc-encoding", IDENTITY)
         if encoding not in ENCODINGS:
             raise Ended(_CODE.UNIMPLEMENTED, f"Compression '{encoding}' is not supported.")
         reader = MessageReader(self._max_message_bytes, encoding)

@@ -24,7 +24,6 @@ from modelplane.data_plane.hosts.host import (
 )
 from modelplane.data_plane.hosts.http1.connection import BodyTooLong, Connection
 from modelplane.data_plane.hosts.http1.head import encode_fields
-from modelplane.data_plane.hosts.request_metadata import HeaderMetadata
 from modelplane.data_plane.upstreams.streaming import encode_error_line
 
 # What the paths of its requests begin with, and how those end that name an endpoint.
@@ -123,7 +122,7 @@ class RestCalls:
             method: What is asked for.
             name: Endpoint named in the path.
         """
-        metadata = HeaderMetadata(connection.headers)
+        metadata = connection.headers
         request_id = request_id_of(metadata)
         reply = RestReply(connection, request_id)
 

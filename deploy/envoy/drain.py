@@ -1,10 +1,9 @@
 """Lets an Envoy finish the requests in flight before it is stopped.
 
-Used by `up/supervisor.py` and `worker/envoy_process.py`.
+Used by `up/supervisor.py`.
 """
 
 import asyncio
-import contextlib
 
 from modelplane.deploy.http_client import HttpClient
 
@@ -12,11 +11,7 @@ _POLL_SECONDS = 0.05
 
 
 async def drain_envoy(
-    admin: HttpClient,
-    listener: str,
-    seconds: float,
-    hurry: asyncio.Event,
-    notice_seconds: float = 0.0,
+    admin: HttpClient, listener: str, seconds: float, hurry: asyncio.Event
 ) -> None:
     """Report not ready, take no new connection, close idle ones after their next answer, wait.
 
@@ -25,15 +20,11 @@ async def drain_envoy(
         listener: Whose requests are waited for, by the `stat_prefix` of its connections.
         seconds: How long to wait.
         hurry: Ends the wait when set.
-        notice_seconds: For how long new connections are still taken, while whoever watches the
-            health finds out.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     # Answers on connections that stay open now tell their client to close them.
     await admin.call("POST", "/healthcheck/fail")
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(hurry.wait(), min(notice_seconds, seconds))
     await admin.call("POST", "/drain_listeners")
     while loop.time() < deadline and not hurry.is_set():
         if await _active_requests(admin, listener) == 0:

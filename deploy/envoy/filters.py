@@ -7,9 +7,9 @@ its shape, and the last one removes what only concerns gRPC. Used by `listener.p
 from collections.abc import Sequence
 from pathlib import Path
 
-from modelplane.deploy.envoy.clusters import CONTROL_PLANE, WORKERS, Block
+from modelplane.adapters.rpc.over_rest import rest_service
+from modelplane.deploy.envoy.clusters import WORKERS, Block
 from modelplane.deploy.envoy.descriptors import path_parameters, public_descriptors
-from modelplane.deploy.envoy.embedded import build_drain_filter, build_worker_filter
 
 _TRANSCODER = "envoy.filters.http.grpc_json_transcoder"
 _RESHAPE = "reshape"
@@ -22,29 +22,25 @@ MAX_REQUEST_BYTES = 16 * 1024 * 1024
 # A list of thousands of endpoints, several times as large in JSON as in its message.
 MAX_RESPONSE_BYTES = 128 * 1024 * 1024
 
-_SERVICES = (
+_MANAGEMENT = (
     "modelserving.v1.AuditService",
     "modelserving.v1.ClientSecretService",
     "modelserving.v1.EndpointService",
-    "modelserving.v1.OAuthService",
     "modelserving.v1.PermissionService",
     "modelserving.v1.SecretService",
     "modelserving.v1.TokenService",
     "modelserving.v1.UsageService",
+)
+_SERVICES = (
+    *map(rest_service, _MANAGEMENT),
+    "modelserving.v1.OAuthService",
     "modelserving.v1.InferenceService",
 )
-_SCIM_SERVICES = ("modelserving.v1.IdentityService",)
+_SCIM_SERVICES = (rest_service("modelserving.v1.IdentityService"),)
 
 
-def build_filters(*, embedded: bool) -> list[Block]:
-    """Return the chain of HTTP filters.
-
-    Args:
-        embedded: Whether the worker runs inside this Envoy.
-    """
-    if embedded:
-        health = build_drain_filter()
-        return [_headers(), health, _reshape(), _transcoder(), build_worker_filter(), _router()]
+def build_filters() -> list[Block]:
+    """Return the chain of HTTP filters."""
     return [_headers(), _health(), _reshape(), _transcoder(), _router()]
 
 
@@ -64,7 +60,7 @@ def remove_all_but(kept: str, *, prefix: str) -> Block:
 
 
 def _health() -> Block:
-    """Answer `/health`: are the control plane and at least one worker healthy?"""
+    """Answer `/health`: is a worker healthy? Queries go on while no control plane answers."""
     return _filter(
         "envoy.filters.http.health_check",
         "health_check.v3.HealthCheck",
@@ -73,10 +69,8 @@ def _health() -> Block:
             {"name": ":path", "string_match": {"safe_regex": {"regex": r"/health(\?.*)?"}}},
             {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}},
         ],
-        cluster_min_healthy_percentages={
-            CONTROL_PLANE: {"value": 1},
-            WORKERS: {"value": 1},
-        },
+        # Envoy drops what is behind the point: one of a hundred workers is enough.
+        cluster_min_healthy_percentages={WORKERS: {"value": 1}},
     )
 
 
@@ -133,6 +127,7 @@ def _transcoding(services: Sequence[str], *, preserve_proto_field_names: bool) -
         # The route was chosen by the path of the caller; the gRPC path must not choose another.
         match_incoming_request_route=True,
         convert_grpc_status=True,
+        # The control plane refuses them by name.
         ignore_unknown_query_parameters=True,
         # As clients write a space, which filters hold.
         query_param_unescape_plus=True,

@@ -62,10 +62,8 @@ def _http_connections(options: EnvoyOptions) -> Block:
     return {
         "stat_prefix": "public",
         "codec_type": "AUTO",
-        "route_config": build_route_config(
-            options.public_url, rest_workers=options.embedded or options.rest_workers
-        ),
-        "http_filters": build_filters(embedded=options.embedded),
+        "route_config": build_route_config(options.public_url, options.queries),
+        "http_filters": build_filters(),
         "local_reply_config": build_local_replies(),
         "access_log": [_access_log()],
         **_paths(),

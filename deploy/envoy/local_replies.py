@@ -75,7 +75,7 @@ _REPLIES = (
         "response.code_details.startsWith('health_check')",
         503,
         "TEMPORARILY_UNAVAILABLE",
-        "The control plane or all workers are not healthy.",
+        "No worker is healthy.",
         _RETRY_SOON,
     ),
     _Reply("response.code == 500", 500, "INTERNAL_ERROR", "The server failed unexpectedly."),

@@ -1,33 +1,58 @@
 """What one Envoy has to know of the deployment around it.
 
-`deploy.cli`, `deploy.up` and `deploy.worker` fill it in; `config.py` builds the bootstrap from it.
+`deploy.cli` and `deploy.up` fill it in; `config.py` builds the bootstrap from it.
 """
 
+import os
 from dataclasses import dataclass
+from enum import StrEnum
+
+_UNIX = "unix:"
+# What the kernel has room for, less the byte that ends it.
+MAX_PATH_BYTES = 107
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A host name or IP address with a port."""
+    """A host name or IP address with a port, or the path of a Unix socket."""
 
     host: str
     port: int
+    path: str = ""
 
     @classmethod
     def parse(cls, text: str) -> "Address":
-        """Return the address in `host:port`; an IPv6 address stands in brackets.
+        """Return the address in `host:port`, IPv6 in brackets, or in `unix:/path`.
 
         Raises:
             ValueError: The text is no such address.
         """
-        host, colon, port = text.strip().rpartition(":")
+        text = text.strip()
+        if text.startswith(_UNIX):
+            return cls.of_path(text.removeprefix(_UNIX))
+        host, colon, port = text.rpartition(":")
         host = host.removeprefix("[").removesuffix("]")
         if not (colon and host and port.isdecimal() and int(port) < 1 << 16):
-            raise ValueError(f"'{text}' is not of the form host:port")
+            raise ValueError(f"'{text}' is not of the form host:port or unix:/path")
         return cls(host, int(port))
 
+    @classmethod
+    def of_path(cls, path: str) -> "Address":
+        """Return the address of the Unix socket with this absolute path.
+
+        Raises:
+            ValueError: No socket can have it.
+        """
+        if not path.startswith("/"):
+            raise ValueError(f"'{_UNIX}{path}' does not name an absolute path")
+        if len(os.fsencode(path)) > MAX_PATH_BYTES:
+            raise ValueError(f"'{path}' is too long for a Unix socket: {MAX_PATH_BYTES} bytes fit")
+        return cls("", 0, path)
+
     def __str__(self) -> str:
-        """Return `host:port`, an IPv6 address in brackets."""
+        """Return the text that `parse` takes."""
+        if self.path:
+            return f"{_UNIX}{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
@@ -35,7 +60,7 @@ def parse_addresses(text: str) -> tuple[Address, ...]:
     """Return the addresses in a comma-separated list.
 
     Raises:
-        ValueError: The list is empty, or an item is no `host:port`.
+        ValueError: The list is empty, or an item is no address.
     """
     return tuple(Address.parse(item) for item in text.split(","))
 
@@ -48,6 +73,30 @@ class Tls:
     key: str
 
 
+@dataclass(frozen=True, slots=True)
+class MutualTls:
+    """Files by which Envoy and the workers know each other, as Envoy sees them.
+
+    Attributes:
+        ca: The CA that workers' certificates are of.
+        certificate: Envoy's own certificate chain.
+        key: Its private key.
+    """
+
+    ca: str
+    certificate: str
+    key: str
+
+
+class Queries(StrEnum):
+    """How the queries that all clients send most reach a worker."""
+
+    # As they are.
+    DIRECT = "direct"
+    # As the gRPC calls that all other requests become.
+    TRANSCODED = "transcoded"
+
+
 def public_tls(certificate: str, key: str) -> Tls | None:
     """Return the files that the user names; None: none.
 
@@ -57,6 +106,18 @@ def public_tls(certificate: str, key: str) -> Tls | None:
     if bool(certificate) != bool(key):
         raise ValueError("--public-tls-cert and --public-tls-key belong together")
     return Tls(certificate, key) if certificate else None
+
+
+def worker_tls(ca: str, certificate: str, key: str) -> MutualTls | None:
+    """Return the files that the user names; None: none.
+
+    Raises:
+        ValueError: Only some of them are named.
+    """
+    named = (ca, certificate, key)
+    if any(named) != all(named):
+        raise ValueError("--worker-tls-ca, --worker-tls-cert and --worker-tls-key belong together")
+    return MutualTls(ca, certificate, key) if ca else None
 
 
 def public_url(text: str) -> str:
@@ -83,9 +144,9 @@ class EnvoyOptions:
     tls: Tls | None = None
     # File with `render_secret`'s text: with it, new certificates hold without a restart.
     sds: str = ""
-    # Whether the only worker runs inside; `workers` is empty then.
-    embedded: bool = False
-    # Whether workers take queries of the REST API as they are, as all do that run inside Envoys.
-    rest_workers: bool = False
+    worker_tls: MutualTls | None = None
+    # File with `render_workers`'s text: with it, workers come and go without a restart.
+    eds: str = ""
+    queries: Queries = Queries.DIRECT
     # Scheme, host and port that clients use, where something before Envoy hides them from it.
     public_url: str = ""

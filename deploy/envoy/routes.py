@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from modelplane.adapters.rpc.metadata import ORIGIN
 from modelplane.deploy.envoy.clusters import CONTROL_PLANE, WORKERS, Block
-from modelplane.deploy.envoy.embedded import QUERY_PATH
 from modelplane.deploy.envoy.filters import HEADERS, REST_FILTERS, oauth_overrides, scim_overrides
+from modelplane.deploy.envoy.options import Queries
 
 _GRPC_CONTENT = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
 # Longer than the longest request timeout of a worker, which is the one that is meant to end a call.
@@ -19,14 +19,17 @@ _REST_TIMEOUT = "60s"
 _ORIGIN = "%REQ(:SCHEME)%://%REQ(:AUTHORITY)%"
 # That of a Databricks deployment with a single workspace.
 _WORKSPACE_ID = "0"
+# Queries that a worker takes as they are. The others are transcoded, and so are those that name
+# an endpoint with letters that need an escape, as no endpoint has them.
+_QUERY_PATH = "/serving-endpoints/([A-Za-z0-9_-]+/invocations|(chat/)?completions|embeddings)"
 
 
-def build_route_config(public_url: str = "", *, rest_workers: bool = False) -> Block:
+def build_route_config(public_url: str, queries: Queries) -> Block:
     """Return the route table of the public port.
 
     Args:
-        rest_workers: Whether workers take queries of the REST API as they are.
         public_url: Scheme, host and port that clients use; empty: as each of them says.
+        queries: How the queries that are sent most reach a worker.
     """
     origin = public_url.rstrip("/") or _ORIGIN
     return {
@@ -50,7 +53,7 @@ def build_route_config(public_url: str = "", *, rest_workers: bool = False) -> B
                     _grpc("/modelserving.v1.UsageService/", CONTROL_PLANE),
                     _grpc("/grpc.health.v1.Health/", CONTROL_PLANE),
                     _grpc("/grpc.reflection.", CONTROL_PLANE),
-                    *([_query()] if rest_workers else []),
+                    *([_query()] if queries is Queries.DIRECT else []),
                     _rest("/serving-endpoints", WORKERS, "0s"),
                     _scim(),
                     _rest("/api/2.0", CONTROL_PLANE, _REST_TIMEOUT),
@@ -110,16 +113,13 @@ def _query() -> Block:
     """Hand a query to the worker as it is: it needs no filter but that."""
     return {
         "match": {
-            "safe_regex": {"regex": QUERY_PATH},
+            "safe_regex": {"regex": _QUERY_PATH},
             "headers": [
                 {"name": ":method", "string_match": {"exact": "POST"}},
                 {**_GRPC_CONTENT, "invert_match": True, "treat_missing_header_as_empty": True},
             ],
         },
-        # Where the worker is inside this Envoy, the query does not get so far.
         "route": {"cluster": WORKERS, "timeout": "0s", "idle_timeout": _STREAM_IDLE},
-        # By which a worker that drains tells the Envoy in front of it.
-        "response_headers_to_remove": ["x-envoy-immediate-health-check-fail"],
         "typed_per_filter_config": _without((HEADERS, *REST_FILTERS)),
     }
 

@@ -24,17 +24,15 @@ class DataDir:
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self.state_file = self.path / "up.json"
+        self.envoy_file = self.path / "envoy.json"
         self.sds_file = self.path / "envoy-tls.json"
+        self.eds_file = self.path / "envoy-workers.json"
         self.certificates = CertificateDir(self.path / "tls")
         self._ports_file = self.path / "ports.json"
 
     def log_file(self, name: str) -> Path:
         """Return the log of the child process `name`."""
         return self.path / "logs" / f"{name}.log"
-
-    def envoy_file(self, name: str) -> Path:
-        """Return the configuration of the Envoy in the child process `name`."""
-        return self.path / f"{name}.json"
 
     def token_file(self, name: str) -> Path:
         """Return the file of the token `name`."""

@@ -7,9 +7,17 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from modelplane.deploy.child import Child
 from modelplane.deploy.envoy.options import Address
 from modelplane.deploy.local_model import MODEL
-from modelplane.deploy.up.plan import CONTROL_PLANE, ENVOY, LOCAL_MODEL, Plan
+from modelplane.deploy.up.plan import (
+    CONTROL_PLANE,
+    ENVOY,
+    LISTEN,
+    LOCAL_MODEL,
+    METRICS_LISTEN,
+    Plan,
+)
 
 
 def url(plan: Plan, public: Address) -> str:
@@ -37,31 +45,22 @@ def lines(plan: Plan, public: Address) -> list[str]:
     return text
 
 
-def state(plan: Plan, public: Address, pids: Mapping[str, int | None]) -> dict[str, Any]:
+def state(plan: Plan, public: Address, children: Mapping[str, Child]) -> dict[str, Any]:
     """Return process ids and addresses of all parts.
 
     Args:
         plan: The deployment.
         public: Address under which the public port can be reached from here.
-        pids: Process ids by name; None where a process is being restarted.
+        children: Its processes by name; one that is being restarted has no id.
     """
-    workers = [
-        {
-            "name": name,
-            "pid": pids[name],
-            "grpc": str(public) if name == plan.public_envoy else plan.address(name),
-            "metrics_url": f"http://{plan.address(f'{name}-metrics')}/metrics",
-        }
-        for name in plan.worker_names
-    ]
-    envoy = plan.public_envoy
+    workers = [_worker(children[name]) for name in plan.worker_names]
     found: dict[str, Any] = {
         "pid": os.getpid(),
         "url": url(plan, public),
         "admin_token_file": str(plan.data_dir.token_file("admin-token")),
-        ENVOY: {"pid": pids[envoy], "admin_url": f"http://{plan.admin_address(envoy)}"},
+        ENVOY: {"pid": children[ENVOY].pid, "admin": str(plan.admin)},
         "control_plane": {
-            "pid": pids[CONTROL_PLANE],
+            "pid": children[CONTROL_PLANE].pid,
             "grpc": plan.address(CONTROL_PLANE),
             "snapshot": plan.address("snapshot"),
             "metrics_url": f"http://{plan.address('control-plane-metrics')}/metrics",
@@ -71,5 +70,15 @@ def state(plan: Plan, public: Address, pids: Mapping[str, int | None]) -> dict[s
     }
     if plan.options.local_model:
         model_url = f"http://{plan.address(LOCAL_MODEL)}/v1"
-        found["local_model"] = {"pid": pids[LOCAL_MODEL], "url": model_url}
+        found["local_model"] = {"pid": children[LOCAL_MODEL].pid, "url": model_url}
     return found
+
+
+def _worker(child: Child) -> dict[str, Any]:
+    told = child.spec.environment
+    return {
+        "name": child.spec.name,
+        "pid": child.pid,
+        "listen": told[LISTEN],
+        "metrics_url": f"http://{told[METRICS_LISTEN]}/metrics",
+    }

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelplane.deploy.envoy.options import Tls
+from modelplane.deploy.envoy.options import Queries, Tls
 
 
 class UpError(Exception):
@@ -20,12 +20,11 @@ class UpOptions:
         host: Address of the public port.
         port: Public port; 0 picks a free one.
         workers: Number of data-plane workers.
-        embedded: Whether each worker runs inside an Envoy: the public one, if it is the only
-            worker, else one of its own.
         database_url: Database of the control plane; empty for SQLite in the data directory.
         local_model: Whether to run a small model and register it as an endpoint.
         log_level: `debug`, `info`, `warning` or `error`.
         drain_seconds: How long requests in flight may go on at a stop.
+        queries: How the queries that are sent most reach a worker.
         tls: Certificate of the public port; None for plaintext.
         admin_token: The administrator's token; empty to keep one in the data directory.
         environment: Variables that the child processes inherit.
@@ -35,11 +34,11 @@ class UpOptions:
     host: str
     port: int
     workers: int
-    embedded: bool
     database_url: str
     local_model: bool
     log_level: str
     drain_seconds: float
+    queries: Queries
     tls: Tls | None
     admin_token: str = field(repr=False)
     environment: Mapping[str, str] = field(repr=False)

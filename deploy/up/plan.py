@@ -4,28 +4,29 @@ Pure: `supervisor.py` starts what this module describes.
 """
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from modelplane.deploy import certificates
 from modelplane.deploy.child import ChildSpec, python_command, python_variables
 from modelplane.deploy.envoy.command import envoy_command
-from modelplane.deploy.envoy.config import render
-from modelplane.deploy.envoy.embedded import python_environment
 from modelplane.deploy.envoy.options import Address, EnvoyOptions
-from modelplane.deploy.envoy.replica import render_replica
 from modelplane.deploy.up.data_dir import DataDir
 from modelplane.deploy.up.options import UpOptions
 from modelplane.deploy.up.ports import LOOPBACK
 from modelplane.deploy.up.secret_variables import for_control_plane
-from modelplane.deploy.worker.host import GRPC
 
 CONTROL_PLANE = "control-plane"
 ENVOY = "envoy"
 LOCAL_MODEL = "local-model"
 # Stands for the local model's address in its endpoint's configuration, whatever the port.
 LOCAL_MODEL_ORIGIN = "http://local-model.modelplane"
+LISTEN = "MODELPLANE_WORKER_LISTEN"
+METRICS_LISTEN = "MODELPLANE_WORKER_METRICS_LISTEN"
 _ORIGINS = "MODELPLANE_UPSTREAM_ORIGINS"
+# A worker and the one that takes its place have each their own addresses.
+_TURNS = ("a", "b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Plan:
 
     options: UpOptions
     data_dir: DataDir
+    sockets: Path
     ports: Mapping[str, int]
     tokens: Tokens
 
@@ -50,51 +52,60 @@ class Plan:
         """Names of the workers."""
         return worker_names(self.options)
 
+    @property
+    def admin(self) -> Address:
+        """Where Envoy's own admin page is."""
+        return self._socket("envoy-admin")
+
     def address(self, name: str) -> str:
         """Return `host:port` of the internal listener `name`."""
         return f"{LOOPBACK}:{self.ports[name]}"
 
     def specs(self) -> list[ChildSpec]:
         """Return all child processes in the order of their start."""
-        specs = [self._control_plane(), *map(self._worker, self.worker_names)]
+        specs = [self._control_plane(), *map(self.worker, self.worker_names)]
         if self.options.local_model:
             specs.append(self._local_model())
-        return [*specs, self._envoy()] if self.public_envoy == ENVOY else specs
+        return [*specs, self._envoy()]
 
-    @property
-    def public_envoy(self) -> str:
-        """The process whose Envoy has the public port: in front of workers, or the only one."""
-        alone = self.options.embedded and self.options.workers == 1
-        return self.worker_names[0] if alone else ENVOY
-
-    def envoy_files(self) -> dict[str, str]:
-        """Return the configurations of all Envoys, by the names of their processes."""
-        public = self.public_envoy
-        files = {public: render(self._envoy_options(self.admin_address(public)))}
-        if self.options.embedded and public == ENVOY:
-            for name in self.worker_names:
-                files[name] = render_replica(
-                    Address.parse(self.address(name)), Address.parse(self.admin_address(name))
-                )
-        return files
-
-    def admin_address(self, name: str) -> str:
-        """Return `host:port` of the admin page of the Envoy in the process `name`."""
-        return self.address(f"{name}-admin")
-
-    def _envoy_options(self, admin: str) -> EnvoyOptions:
-        alone = self.public_envoy != ENVOY
-        apart = () if alone else self.worker_names
+    def envoy_options(self) -> EnvoyOptions:
+        """Return what Envoy has to know."""
         return EnvoyOptions(
             listen=Address(self.options.host, self.options.port),
             control_plane=(Address.parse(self.address(CONTROL_PLANE)),),
-            workers=tuple(Address.parse(self.address(name)) for name in apart),
-            admin=Address.parse(admin),
+            workers=(),
+            admin=self.admin,
             tls=self.options.tls,
             sds=str(self.data_dir.sds_file),
-            embedded=alone,
-            rest_workers=self.options.embedded,
+            eds=str(self.data_dir.eds_file),
+            queries=self.options.queries,
         )
+
+    def worker(self, name: str, turn: int = 0) -> ChildSpec:
+        """Return the process of a worker.
+
+        Args:
+            name: The worker.
+            turn: How often it was replaced.
+        """
+        origins = self.options.environment.get(_ORIGINS, "")
+        if self.options.local_model:
+            # Only this address of the machine is opened to workers, and only under this name.
+            own = f"{LOCAL_MODEL_ORIGIN}=http://{self.address(LOCAL_MODEL)}"
+            origins = ",".join(filter(None, (origins, own)))
+        place = f"{name}-{_TURNS[turn % len(_TURNS)]}"
+        return self._python(
+            name,
+            "worker",
+            **{LISTEN: str(self._socket(place)), METRICS_LISTEN: self.address(place)},
+            MODELPLANE_UPSTREAM_ORIGINS=origins,
+            MODELPLANE_CONTROL_PLANE=self.address("snapshot"),
+            MODELPLANE_JOURNAL_DIR=str(self.data_dir.path / "journal"),
+            **self.data_dir.certificates.settings(certificates.WORKER),
+        )
+
+    def _socket(self, name: str) -> Address:
+        return Address.of_path(str(self.sockets / f"{name}.sock"))
 
     def _control_plane(self) -> ChildSpec:
         return self._python(
@@ -108,29 +119,6 @@ class Plan:
             MODELPLANE_ADMIN_TOKEN=self.tokens.admin,
             **self.data_dir.certificates.settings(certificates.CONTROL_PLANE),
         )
-
-    def _worker(self, name: str) -> ChildSpec:
-        origins = self.options.environment.get(_ORIGINS, "")
-        if self.options.local_model:
-            # Only this address of the machine is opened to workers, and only under this name.
-            own = f"{LOCAL_MODEL_ORIGIN}=http://{self.address(LOCAL_MODEL)}"
-            origins = ",".join(filter(None, (origins, own)))
-        spec = self._python(
-            name,
-            "worker",
-            MODELPLANE_WORKER_HOST=GRPC,
-            MODELPLANE_UPSTREAM_ORIGINS=origins,
-            MODELPLANE_CONTROL_PLANE=self.address("snapshot"),
-            MODELPLANE_WORKER_LISTEN=self.address(name),
-            MODELPLANE_WORKER_METRICS_LISTEN=self.address(f"{name}-metrics"),
-            MODELPLANE_JOURNAL_DIR=str(self.data_dir.path / "journal"),
-            **self.data_dir.certificates.settings(certificates.WORKER),
-        )
-        if not self.options.embedded:
-            return spec
-        command = self._envoy_command(name, threads=1)
-        environment = {**spec.environment, **python_environment()}
-        return replace(spec, command=command, environment=environment)
 
     def _local_model(self) -> ChildSpec:
         return self._python(
@@ -158,11 +146,9 @@ class Plan:
             self.data_dir.log_file(name),
         )
 
-    def _envoy_command(self, name: str, threads: int) -> list[str]:
-        return envoy_command(self.data_dir.envoy_file(name), self.options.log_level, threads)
-
     def _envoy(self) -> ChildSpec:
-        command = self._envoy_command(ENVOY, _envoy_threads(self.options.workers))
+        threads = _envoy_threads(self.options.workers)
+        command = envoy_command(self.data_dir.envoy_file, self.options.log_level, threads)
         hidden = for_control_plane(self.options.environment)
         environment = {
             name: value
@@ -172,19 +158,10 @@ class Plan:
         return ChildSpec(ENVOY, command, environment, self.data_dir.log_file(ENVOY))
 
 
-def port_names(options: UpOptions) -> list[str]:
-    """Return the names of all internal listeners."""
-    workers = worker_names(options)
-    return [
-        CONTROL_PLANE,
-        "snapshot",
-        "control-plane-metrics",
-        "envoy-admin",
-        LOCAL_MODEL,
-        *workers,
-        *(f"{name}-metrics" for name in workers),
-        *(f"{name}-admin" for name in workers),
-    ]
+def port_names(options: UpOptions) -> Sequence[str]:
+    """Return the names of all internal listeners on ports."""
+    places = [f"{name}-{turn}" for name in worker_names(options) for turn in _TURNS]
+    return [CONTROL_PLANE, "snapshot", "control-plane-metrics", LOCAL_MODEL, *places]
 
 
 def worker_names(options: UpOptions) -> list[str]:

@@ -11,10 +11,11 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from modelplane.deploy.child import Child
-from modelplane.deploy.envoy.config import render_secret
+from modelplane.deploy.envoy.config import render, render_secret, render_workers
 from modelplane.deploy.envoy.drain import drain_envoy
 from modelplane.deploy.envoy.options import Address
 from modelplane.deploy.envoy.public_tls import checked
@@ -24,6 +25,8 @@ from modelplane.deploy.up.data_dir import DataDir, opened
 from modelplane.deploy.up.options import UpError, UpOptions
 from modelplane.deploy.up.plan import (
     CONTROL_PLANE,
+    ENVOY,
+    LISTEN,
     LOCAL_MODEL,
     LOCAL_MODEL_ORIGIN,
     Plan,
@@ -32,6 +35,7 @@ from modelplane.deploy.up.plan import (
 )
 from modelplane.deploy.up.ports import LOOPBACK, check_free, free_port, pick_ports
 from modelplane.deploy.up.registration import register
+from modelplane.deploy.up.sockets import socket_directory
 
 Say = Callable[[str], None]
 
@@ -41,8 +45,6 @@ _POLL_SECONDS = 0.1
 _HOPELESS_DEATHS = 3
 _ANYWHERE = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - compared with, not bound
 _RENEWAL_SECONDS = 24 * 3600.0
-_LAST_LINES = 10
-_REASON = "Application startup failed: "
 # Beyond the time that a part gives the calls in flight.
 _GRACE_SECONDS = 5.0
 
@@ -57,11 +59,11 @@ async def run(options: UpOptions, say: Say) -> None:
     Raises:
         UpError: It cannot be started; nothing is left running.
     """
-    with opened(options.data_dir) as data_dir:
-        await Supervisor(_plan(options, data_dir), say).run()
+    with opened(options.data_dir) as data_dir, socket_directory(data_dir) as sockets:
+        await Supervisor(_plan(options, data_dir, sockets), say).run()
 
 
-def _plan(options: UpOptions, data_dir: DataDir) -> Plan:
+def _plan(options: UpOptions, data_dir: DataDir, sockets: Path) -> Plan:
     rng = random.SystemRandom()
     previous = data_dir.read_ports()
     if options.port == 0:
@@ -78,7 +80,7 @@ def _plan(options: UpOptions, data_dir: DataDir) -> Plan:
         admin=options.admin_token or data_dir.token("admin-token", "dapi"),
         local_model=data_dir.token("local-model-key"),
     )
-    return Plan(options, data_dir, ports, tokens)
+    return Plan(options, data_dir, sockets, ports, tokens)
 
 
 class Supervisor:
@@ -92,18 +94,14 @@ class Supervisor:
         self._public = Address(_ANYWHERE.get(options.host, options.host), options.port)
         pinned = options.tls.certificate if options.tls else ""
         self._client = HttpClient(self._public, plan.tokens.admin, pinned)
-        self._admin = HttpClient(Address.parse(plan.admin_address(plan.public_envoy)))
+        self._admin = HttpClient(plan.admin)
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
 
     async def run(self) -> None:
         """Start everything, wait for a signal, stop everything."""
-        plan = self._plan
         self._certify()
-        for name, text in plan.envoy_files().items():
-            plan.data_dir.write(plan.data_dir.envoy_file(name), text)
-        if tls := plan.options.tls:
-            plan.data_dir.write(plan.data_dir.sds_file, render_secret(tls))
+        self._configure_envoy()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
@@ -123,6 +121,14 @@ class Supervisor:
             self._plan.data_dir.certificates.ensure([LOOPBACK], datetime.now(UTC))
         except (OSError, ValueError) as error:
             raise UpError(f"cannot make the certificates of the planes: {error}") from error
+
+    def _configure_envoy(self) -> None:
+        plan, data_dir = self._plan, self._plan.data_dir
+        data_dir.write(data_dir.envoy_file, render(plan.envoy_options()))
+        listens = [self._children[name].spec.environment[LISTEN] for name in plan.worker_names]
+        data_dir.write(data_dir.eds_file, render_workers(list(map(Address.parse, listens))))
+        if plan.options.tls:
+            data_dir.write(data_dir.sds_file, render_secret(plan.options.tls))
 
     async def _keep_certified(self) -> None:
         """Renew certificates in time; the planes read them again by themselves."""
@@ -201,8 +207,8 @@ class Supervisor:
             self._plan.data_dir.state_file.unlink()
 
     async def _drain(self) -> None:
-        """Let the requests in the public Envoy end, and stop it."""
-        child = self._children[self._plan.public_envoy]
+        """Let the requests in Envoy end, and stop it."""
+        child = self._children[ENVOY]
         if child.pid is not None:
             await drain_envoy(self._admin, "public", self._plan.options.drain_seconds, self._hurry)
         await child.stop(_GRACE_SECONDS)
@@ -211,13 +217,11 @@ class Supervisor:
         return 1.0 if self._hurry.is_set() else seconds
 
     def _publish_state(self) -> None:
-        pids = {name: child.pid for name, child in self._children.items()}
-        self._plan.data_dir.write_state(greeting.state(self._plan, self._public, pids))
+        state = greeting.state(self._plan, self._public, self._children)
+        self._plan.data_dir.write_state(state)
 
 
 def _last_words(child: Child) -> str:
     lines = child.spec.log_file.read_text(errors="replace").strip().splitlines()
-    # What Envoy says after the reason that a worker inside gives is of no use.
-    told = [line.partition(_REASON)[2] for line in lines[-_LAST_LINES:] if _REASON in line]
-    said = told or lines or ["it says nothing"]
-    return f"{said[-1]} (log: {child.spec.log_file})"
+    said = lines[-1] if lines else "it says nothing"
+    return f"{said} (log: {child.spec.log_file})"

@@ -2,9 +2,7 @@
 
 import pytest
 
-from bench.http_client import HttpConnection, build_request
-from bench.load import percentile, run_load
-from bench.mock_provider import MockProvider, StreamShape
+from bench.http_client import HttpConnection
 
 _FIXED = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nx-name: value\r\n\r\nhello"
 _CHUNKED = (
@@ -53,25 +51,3 @@ async def test_a_lost_connection_fails_the_request() -> None:
         await future
     with pytest.raises(ConnectionResetError):
         await connection.request(b"")
-
-
-async def test_load_counts_requests_and_chunks() -> None:
-    async with MockProvider(StreamShape(chunks=7)) as provider:
-        url = f"{provider.url}/v1/chat/completions"
-        body = {"model": "echoed", "stream": True}
-        connection = await HttpConnection.open(url)
-        answer = await connection.request(build_request("POST", url, body=body))
-        await connection.aclose()
-        result = await run_load(url, build_request("POST", url, body=body), 2, seconds=0.05)
-    assert answer.body.count(b'"content":"echoed"') == 6
-    assert answer.body.endswith(b"data: [DONE]\n\n")
-    assert result.requests > 0
-    assert result.failures == 0
-    assert result.events == result.requests * 8
-
-
-def test_percentiles() -> None:
-    ordered = [float(number) for number in range(1, 101)]
-    assert percentile(ordered, 0.5) == 51
-    assert percentile(ordered, 0.99) == 100
-    assert percentile([3.0], 0.99) == 3

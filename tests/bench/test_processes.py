@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 from bench.processes import (
+    busy_seconds,
     cpu_seconds,
     peak_memory_mib,
     process_tree,
@@ -64,3 +65,11 @@ def test_threads_that_end_while_they_are_looked_at_do_no_harm() -> None:
         busy.kill()
         busy.wait()
     assert process_tree(busy.pid) == [busy.pid]
+
+
+def test_the_machine_is_busy_with_what_runs_on_it() -> None:
+    program = "import time\nwhile time.process_time() < 0.3: pass"
+    before = busy_seconds()
+    subprocess.run([sys.executable, "-c", program], check=True)
+    # Linux counts in ticks.
+    assert busy_seconds() - before > 0.2

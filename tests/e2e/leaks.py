@@ -1,5 +1,6 @@
 """Finds marked texts wherever they may have got to, in every form that they may have there."""
 
+import asyncio
 import base64
 import json
 from collections.abc import Iterable, Iterator
@@ -7,6 +8,8 @@ from urllib.parse import quote, quote_plus
 
 import requests
 
+from modelplane.deploy.envoy.options import Address
+from modelplane.deploy.http_client import HttpClient
 from tests.e2e.system import System
 
 # Of base64 at an unknown place in a longer text, the first and last characters depend on it.
@@ -14,7 +17,7 @@ _BLUNT = 4
 _SHORTEST = 12
 # What must hold a secret, for its owner's eyes only: keys of the deployment itself.
 _KEY_FILES = {"master-key", "local-model-key", "tls/ca.key", "tls/control-plane.key"}
-_KEY_FILES |= {"tls/worker.key"}
+_KEY_FILES |= {"tls/worker.key", "tls/envoy.key"}
 
 
 def forms(marker: str) -> set[bytes]:
@@ -62,14 +65,17 @@ class Search:
         printed = directory.parent / f"{directory.name}.out"
         self.look("what `up` prints", printed.read_bytes())
 
-    def look_at_pages(self, system: System) -> None:
+    async def look_at_pages(self, system: System) -> None:
         """Look at the pages that processes serve to their operators."""
         state = json.loads((system.data_dir / "up.json").read_text())
         urls = [state["control_plane"]["metrics_url"]]
         urls += [worker["metrics_url"] for worker in state["workers"]]
-        admin = state["envoy"]["admin_url"]
-        urls += [f"{admin}/{page}" for page in ("stats", "config_dump", "clusters", "listeners")]
         for url in urls:
-            answer = requests.get(url, timeout=20)
+            answer = await asyncio.to_thread(requests.get, url, timeout=20)
             assert answer.ok, url
             self.look(url, answer.content)
+        admin = HttpClient(Address.parse(state["envoy"]["admin"]))
+        for page in ("/stats", "/config_dump", "/clusters", "/listeners"):
+            shown = await admin.call("GET", page)
+            assert shown.ok, page
+            self.look(f"Envoy's {page}", shown.body)

@@ -70,23 +70,17 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 @contextmanager
 def run_system(
-    data_dir: Path,
-    *,
-    workers: int = 2,
-    worker_host: str = "",
-    settings: Mapping[str, str] | None = None,
+    data_dir: Path, *arguments: str, workers: int = 2, settings: Mapping[str, str] | None = None
 ) -> Iterator[System]:
-    """Run `modelplane up`, with further settings in its environment, until the block ends."""
+    """Run `modelplane up`, with further arguments and settings, until the block ends."""
     port = free_port()
     system = System(f"http://127.0.0.1:{port}", f"127.0.0.1:{port}", TOKEN, data_dir)
     program = [str(Path(sys.executable).parent / "modelplane"), "up"]
     options = ["--data-dir", str(data_dir), "--port", str(port), "--workers", str(workers)]
-    if worker_host:
-        options += ["--worker-host", worker_host]
     output = data_dir.parent / f"{data_dir.name}.out"
     with output.open("wb") as log:
         process = subprocess.Popen(
-            [*program, *options],
+            [*program, *options, *arguments],
             env={**_SETTINGS, **(settings or {})},
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -93,6 +93,17 @@ def test_each_refusal_is_an_event(system: System, rest: Rest, start: float) -> N
     assert "dapi-of-nobody" not in str(events(rest, query))
 
 
+def test_a_change_that_cannot_be_read_is_an_event_of_its_caller(rest: Rest, start: float) -> None:
+    wrong = {"rate_limit": [{"principal": SECRET}]}
+    assert rest.send("PUT", f"{ENDPOINTS}/unread/ai-gateway", wrong).status_code == 400
+    query = f"start_time={start}&object_name=unread"
+    wait_for(lambda: len(events(rest, query)) == 1)
+    [unread] = events(rest, query)
+    assert (unread["action"], unread["principal_name"]) == ("PutServingEndpointAiGateway", "admin")
+    assert (unread["http_status"], unread["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+    assert SECRET not in str(unread)
+
+
 def test_workers_log_and_count_whom_they_refuse(
     system: System, rest: Rest, provider: OpenAiEmulator
 ) -> None:

@@ -135,9 +135,9 @@ CREATION: Json = {
     "ai_gateway": {
         "usage_tracking_config": {"enabled": True},
         "rate_limits": [{"calls": 1, "renewal_period": "minute"}],
-        "guardrails": {"input": {"pii": {"behavior": "NONE"}, "invalid_keywords": ["x"]}},
+        "guardrails": {"input": {"pii": {"behavior": "NONE"}, "invalid_keywords": []}},
     },
-    "email_notifications": {"on_update_success": ["a@example.com"]},
+    "email_notifications": {"on_update_success": []},
     "description": "d",
     "route_optimized": False,
 }

@@ -7,15 +7,21 @@ from pathlib import Path
 
 import grpc
 import pytest
+from modelserving.snapshot.v1.metrics_service_pb2 import ReportMetricsRequest
+from modelserving.snapshot.v1.metrics_service_pb2_grpc import MetricsServiceStub
+from modelserving.snapshot.v1.quota_service_pb2 import LeaseQuotaRequest
+from modelserving.snapshot.v1.quota_service_pb2_grpc import QuotaServiceStub
 from modelserving.snapshot.v1.snapshot_service_pb2 import (
     Hello,
     WatchConfigRequest,
     WatchConfigResponse,
 )
 from modelserving.snapshot.v1.snapshot_service_pb2_grpc import SnapshotServiceStub
+from modelserving.snapshot.v1.usage_service_pb2 import RecordUsageRequest
+from modelserving.snapshot.v1.usage_service_pb2_grpc import UsageLedgerServiceStub
 
 from modelplane.adapters.rpc.tls import TlsFiles, open_channel
-from modelplane.deploy.certificates import WORKER, CertificateDir
+from modelplane.deploy.certificates import ENVOY, WORKER, CertificateDir
 from tests.adapters.rpc.certificates import files, wrong_ones
 from tests.adapters.rpc.test_tls import OPTIONS, STRANGERS
 from tests.e2e.system import System
@@ -55,3 +61,21 @@ async def test_a_stranger_gets_nothing(
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await watch(system, wrong.get(stranger))
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_an_envoy_is_no_worker(system: System, certificates: CertificateDir) -> None:
+    tls = files(certificates, ENVOY)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await watch(system, tls)
+    assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    assert "not a worker's" in (caught.value.details() or "")
+    state = json.loads((system.data_dir / "up.json").read_text())
+    async with open_channel(state["control_plane"]["snapshot"], tls, OPTIONS) as channel:
+        for call in (
+            QuotaServiceStub(channel).LeaseQuota(LeaseQuotaRequest()),
+            UsageLedgerServiceStub(channel).RecordUsage(RecordUsageRequest()),
+            MetricsServiceStub(channel).ReportMetrics(ReportMetricsRequest()),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call
+            assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED

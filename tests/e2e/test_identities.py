@@ -140,6 +140,7 @@ def test_lists_come_in_pages(workspace: WorkspaceClient, rest: Rest) -> None:
     page = rest.call("GET", f"{SCIM}/Users?startIndex=3&count=2&attributes=id,userName")
     assert [user["userName"] for user in page["Resources"]] == names[1:3]
     assert (page["totalResults"], page["startIndex"], page["itemsPerPage"]) == (6, 3, 2)
+    assert not [user for user in page["Resources"] if user["groups"] or "displayName" in user]
     assert rest.call("GET", f"{SCIM}/Users?startIndex=7")["Resources"] == []
 
 
@@ -350,7 +351,7 @@ BAD = [
     ("POST", "/Users", {"userName": " x"}, 400, "no space at either end"),
     ("POST", "/Users", {"userName": "a\u0000b"}, 400, "control character"),
     ("POST", "/Users", {"userName": "x" * 257}, 400, "at most 256"),
-    ("POST", "/Users", {"userName": 7.5, "active": "maybe"}, 400, "does not fit"),
+    ("POST", "/Users", {"userName": 7.5, "active": "maybe"}, 400, "userName must be a"),
     ("POST", "/Users", {"userName": "admin"}, 409, "already"),
     ("POST", "/Groups", {"displayName": ""}, 400, "displayName is missing"),
     ("POST", "/Groups", {"displayName": "USERS"}, 409, "already"),
@@ -360,6 +361,9 @@ BAD = [
     ("GET", "/Users?filter=userName+sw+%22a%22", None, 400, "is not supported"),
     ("GET", "/Users?filter=nonsense", None, 400, "is not supported"),
     ("GET", "/Users?count=x", None, 400, "does not fit"),
+    ("GET", "/Users?sortBy=displayName", None, 400, "ordered by userName"),
+    ("GET", "/Groups?sortOrder=descending", None, 400, "results ascend"),
+    ("POST", "/Users", {"userName": "a", "activ": False}, 400, "did you mean `active`?"),
     ("GET", "/Users/7", None, 404, "no user with the id '7'"),
     ("GET", "/Nothing", None, 404, "No API found"),
     ("PATCH", "/Groups/2", {"Operations": []}, 400, "at least one operation"),

@@ -144,7 +144,7 @@ async def test_nothing_leaks(
         for place, content in marked.answers:
             credentials.look(place, content)
         for search in (credentials, prompts):
-            search.look_at_pages(system)
+            await search.look_at_pages(system)
             search.look_at_files(system)
     # Once more without the write-ahead log, whose content is now in the database.
     for search in (credentials, prompts):

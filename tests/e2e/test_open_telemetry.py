@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.e2e.rest import CHAT, Rest, endpoint, entity
@@ -14,16 +13,11 @@ TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT_ID = "00f067aa0ba902b7"
 
 
-@pytest.mark.parametrize("worker_host", ["grpc", "embedded"])
-def test_a_trace_of_the_caller_goes_on(
-    tmp_path: Path, provider: OpenAiEmulator, worker_host: str
-) -> None:
+def test_a_trace_of_the_caller_goes_on(tmp_path: Path, provider: OpenAiEmulator) -> None:
     with running_collector() as collector:
         settings = {"MODELPLANE_OTLP_ENDPOINT": collector.url}
         with (
-            run_system(
-                tmp_path / "data", workers=1, worker_host=worker_host, settings=settings
-            ) as system,
+            run_system(tmp_path / "data", workers=1, settings=settings) as system,
             Rest(system) as rest,
         ):
             served = entity(provider, openai_api_key_plaintext=API_KEY)

@@ -1,8 +1,4 @@
-"""A provider, a deployment of two workers that the tests share, and endpoints of their own.
-
-Every test that asks for `worker_host`, as `system` does, runs on both hosts of workers, one after
-the other.
-"""
+"""A provider, a deployment of two workers that the tests share, and endpoints of their own."""
 
 import asyncio
 import itertools
@@ -26,19 +22,11 @@ async def provider_url() -> AsyncIterator[str]:
         yield provider.url
 
 
-@pytest.fixture(scope="package", params=["grpc", "embedded"])
-def worker_host(request: pytest.FixtureRequest) -> str:
-    """What carries the workers of a deployment, as `modelplane up` takes it."""
-    return str(request.param)
-
-
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
-async def system(
-    worker_host: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[System]:
+async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     """Run a deployment of two workers, for all tests of this folder."""
     directory = tmp_path_factory.mktemp("deployment")
-    options = ("--workers", "2", "--worker-host", worker_host)
+    options = ("--workers", "2")
     async with running_system(directory, *options, settings=PREPARE_TIMEOUT) as running:
         yield running
 

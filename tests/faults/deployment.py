@@ -2,24 +2,25 @@
 
 import asyncio
 import itertools
+import json
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
-import grpc
-from google.api.httpbody_pb2 import HttpBody
-from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
-from grpc_health.v1.health_pb2_grpc import HealthStub
-from modelserving.v1.inference_service_pb2 import QueryRequest
-from modelserving.v1.inference_service_pb2_grpc import InferenceServiceStub
+import httpx
 
 from bench.system import ADMIN_TOKEN, Part, RestAnswer, System, chat_config
-from modelplane.adapters.rpc.metadata import AUTHORIZATION, CONFIG_VERSION, as_mapping
+from modelplane.adapters.rpc.metadata import AUTHORIZATION, CONFIG_VERSION
+from modelplane.deploy.envoy.options import Address
+from modelplane.deploy.http_client import HttpClient
+from tests.deploy.envoy.envoys import healthy_workers
 from tests.faults.traffic import MODEL, Traffic
 
 PATH = "/api/2.0/serving-endpoints"
+_CHAT = {"messages": [{"role": "user", "content": "Hi"}]}
 _WAIT_SECONDS = 40.0
 
 
@@ -53,14 +54,19 @@ async def done(system: System, name: str, version: int) -> bool:
 
 async def all_healthy(system: System) -> bool:
     """Tell whether Envoy sends requests to every worker."""
-    return await system.healthy_workers() == len(system.workers)
+    admin = HttpClient(Address.parse(_state(system)["envoy"]["admin"]))
+    return await healthy_workers(admin) == len(system.workers)
 
 
-async def is_serving(worker: Part) -> bool:
+def worker_address(system: System, name: str) -> Address:
+    """Return where a worker listens now."""
+    [found] = [each for each in _state(system)["workers"] if each["name"] == name]
+    return Address.parse(found["listen"])
+
+
+async def is_serving(worker: Address) -> bool:
     """Tell whether a worker itself says so; Envoy may not have noticed yet that it was killed."""
-    async with grpc.aio.insecure_channel(worker.grpc) as channel:
-        answer = await HealthStub(channel).Check(HealthCheckRequest(), timeout=5)
-    return bool(answer.status == HealthCheckResponse.SERVING)
+    return (await HttpClient(worker).call("GET", "/health")).ok
 
 
 def is_done(answer: RestAnswer, version: int) -> bool:
@@ -80,7 +86,7 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
             try:
                 if await condition():
                     return
-            except (OSError, grpc.aio.AioRpcError):
+            except OSError:
                 pass
             await asyncio.sleep(0.05)
 
@@ -141,20 +147,19 @@ def send(part: Part, number: signal.Signals) -> None:
     os.kill(part.pid, number)
 
 
-async def query_worker(address: str, endpoint: str) -> int:
-    """Query one worker directly, past Envoy; return the version that served."""
-    async with grpc.aio.insecure_channel(address) as channel:
-        request = QueryRequest(
-            name=endpoint,
-            payload=HttpBody(
-                content_type="application/json",
-                data=b'{"messages": [{"role": "user", "content": "Hi"}]}',
-            ),
-        )
-        call = InferenceServiceStub(channel).Query(
-            request, metadata=((AUTHORIZATION, f"Bearer {ADMIN_TOKEN}"),), timeout=10
-        )
-        headers = as_mapping(await call.initial_metadata())
-        async for _ in call:
-            pass
-        return int(headers.get(CONFIG_VERSION, 0))
+async def query_worker(address: Address, endpoint: str) -> int:
+    """Query one worker directly, past Envoy; return the version that served, 0 for none."""
+    transport = httpx.AsyncHTTPTransport(uds=address.path or None)
+    url = f"http://{'worker' if address.path else address}/serving-endpoints/{endpoint}/invocations"
+    headers = {AUTHORIZATION: f"Bearer {ADMIN_TOKEN}"}
+    async with httpx.AsyncClient(transport=transport, headers=headers, timeout=10) as client:
+        try:
+            answer = await client.post(url, json=_CHAT)
+        except httpx.TransportError:
+            return 0
+    return int(answer.headers.get(CONFIG_VERSION, 0))
+
+
+def _state(system: System) -> dict[str, Any]:
+    state: dict[str, Any] = json.loads((system.directory / "up.json").read_text())
+    return state

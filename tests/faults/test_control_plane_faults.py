@@ -7,6 +7,7 @@ from tests.faults.deployment import (
     kill,
     query_worker,
     update_and_wait,
+    worker_address,
 )
 from tests.faults.traffic import constant_traffic
 
@@ -24,8 +25,9 @@ async def test_killed_control_plane_costs_no_request_and_no_endpoint(
             await creation.wait_for(5)
         await update_and_wait(system, provider_url, traffic, 3)
         for worker in system.workers:
-            assert await query_worker(worker.grpc, endpoint) == 3
-            assert await query_worker(worker.grpc, creation.committed[-1]) == 1
+            address = worker_address(system, worker.name)
+            assert await query_worker(address, endpoint) == 3
+            assert await query_worker(address, creation.committed[-1]) == 1
         await traffic.wait_for(30)
     assert traffic.failures() == []
     assert traffic.stale() == []

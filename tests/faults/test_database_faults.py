@@ -16,11 +16,14 @@ from modelserving.v1.endpoint_service_pb2_grpc import EndpointServiceStub
 from bench.children import child, free_address, python, wait_until_serving
 from bench.system import ADMIN_TOKEN, chat_config, running_system
 from modelplane.adapters.rpc.metadata import AUTHORIZATION
+from modelplane.deploy.envoy.options import Address
 from tests.faults.deployment import (
     PATH,
     constant_creation,
     create,
+    is_serving,
     query_worker,
+    until,
     update_and_wait,
 )
 from tests.faults.traffic import MODEL, constant_traffic
@@ -30,11 +33,10 @@ _ADMIN = ((AUTHORIZATION, f"Bearer {ADMIN_TOKEN}"),)
 
 
 async def test_postgresql_restarts_under_load(
-    postgres_server: PostgresServer, provider_url: str, worker_host: str, tmp_path: Path
+    postgres_server: PostgresServer, provider_url: str, tmp_path: Path
 ) -> None:
-    options = ("--workers", "1", "--worker-host", worker_host)
-    database = ("--database-url", postgres_server.url())
-    async with running_system(tmp_path, *options, *database) as system:
+    options = ("--workers", "1", "--database-url", postgres_server.url())
+    async with running_system(tmp_path, *options) as system:
         assert (await create(system, provider_url, "endpoint")).status == 200
         async with constant_traffic(system, "endpoint", rate=40) as traffic:
             await update_and_wait(system, provider_url, traffic, 2)
@@ -67,12 +69,12 @@ class _Replica:
 
 
 async def test_two_control_planes_share_one_database(
-    postgres_url: str, provider_url: str, worker_host: str, tmp_path: Path
+    postgres_url: str, provider_url: str, tmp_path: Path
 ) -> None:
     async with AsyncExitStack() as stack:
         first = await _start_control_plane(stack, postgres_url, tmp_path)
         second = await _start_control_plane(stack, postgres_url, tmp_path)
-        worker = await _start_worker(stack, second, tmp_path, worker_host)
+        worker = await _start_worker(stack, second, tmp_path)
         config = ParseDict(chat_config(provider_url, f"{MODEL}1"), EndpointConfigInput())
         async with grpc.aio.insecure_channel(first.api) as channel:
             created = await EndpointServiceStub(channel).CreateServingEndpoint(
@@ -108,20 +110,16 @@ async def _start_control_plane(stack: AsyncExitStack, url: str, directory: Path)
     return replica
 
 
-async def _start_worker(
-    stack: AsyncExitStack, replica: _Replica, directory: Path, host: str
-) -> str:
-    address = free_address()
+async def _start_worker(stack: AsyncExitStack, replica: _Replica, directory: Path) -> Address:
+    address = Address.parse(free_address())
     settings = {
         "MODELPLANE_CONTROL_PLANE": replica.snapshots,
         "MODELPLANE_ALLOWED_UPSTREAMS": "127.0.0.1",
-        "MODELPLANE_WORKER_LISTEN": address,
+        "MODELPLANE_WORKER_LISTEN": str(address),
         "MODELPLANE_WORKER_METRICS_LISTEN": free_address(),
         "MODELPLANE_DRAIN_SECONDS": "1",
     }
-    command = (*python("modelplane.deploy.worker"), "--worker-host", host)
-    started = await stack.enter_async_context(
-        child(*command, settings=settings, directory=directory)
-    )
-    await wait_until_serving(address, started)
+    command = python("modelplane.data_plane")
+    await stack.enter_async_context(child(*command, settings=settings, directory=directory))
+    await until(lambda: is_serving(address))
     return address

@@ -7,7 +7,7 @@ from collections import Counter
 
 from bench.system import System
 from tests.faults import deployment
-from tests.faults.deployment import kill, send, until
+from tests.faults.deployment import is_serving, kill, send, until, worker_address
 
 _LIMIT = 60
 _LIMITS = {"rate_limits": [{"calls": _LIMIT, "renewal_period": "minute"}]}
@@ -27,7 +27,7 @@ async def test_a_limit_survives_its_workers_and_its_control_plane(
     statuses += await _send(system, endpoint, _LIMIT // 3)
     kill(killed)
     statuses += await _send(system, endpoint, _LIMIT // 3)
-    await until(lambda: deployment.is_serving(killed))
+    await until(lambda: is_serving(worker_address(system, killed.name)))
     await until(lambda: deployment.all_healthy(system))
     send(paused, signal.SIGSTOP)
     try:

@@ -163,10 +163,9 @@ async def output_of(system: System, *arguments: str) -> str:
 
 
 @pytest.fixture
-async def own_system(tmp_path: Path, worker_host: str) -> AsyncIterator[System]:
+async def own_system(tmp_path: Path) -> AsyncIterator[System]:
     """Run a deployment whose control plane the test may kill."""
-    options = ("--workers", "2", "--worker-host", worker_host)
-    async with running_system(tmp_path, *options) as running:
+    async with running_system(tmp_path, "--workers", "2") as running:
         yield running
 
 

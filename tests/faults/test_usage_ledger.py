@@ -86,12 +86,9 @@ async def provider() -> AsyncIterator[CountingProvider]:
 
 
 @pytest.fixture
-async def counted(
-    tmp_path: Path, worker_host: str, provider: CountingProvider
-) -> AsyncIterator[System]:
+async def counted(tmp_path: Path, provider: CountingProvider) -> AsyncIterator[System]:
     """Run a deployment of its own, with an endpoint that tracks usage."""
-    options = ("--workers", "3", "--worker-host", worker_host)
-    async with running_system(tmp_path, *options) as system:
+    async with running_system(tmp_path, "--workers", "3") as system:
         body = {
             "name": ENDPOINT,
             "config": chat_config(provider.url, "m"),

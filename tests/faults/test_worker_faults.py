@@ -6,7 +6,15 @@ import time
 
 from bench.system import System
 from tests.faults import deployment
-from tests.faults.deployment import kill, query_worker, send, until, update, update_and_wait
+from tests.faults.deployment import (
+    kill,
+    query_worker,
+    send,
+    until,
+    update,
+    update_and_wait,
+    worker_address,
+)
 from tests.faults.traffic import Traffic, constant_traffic
 
 
@@ -14,6 +22,7 @@ async def test_killed_worker_loses_only_what_it_was_answering(
     system: System, endpoint: str, provider_url: str
 ) -> None:
     victim = system.workers[0]
+    address = worker_address(system, victim.name)
     async with constant_traffic(system, endpoint, rate=60) as traffic:
         await traffic.wait_for(20)
         killed_at = time.monotonic()
@@ -24,11 +33,11 @@ async def test_killed_worker_loses_only_what_it_was_answering(
         await update_and_wait(system, provider_url, traffic, 2)
 
         async def has_caught_up() -> bool:
-            return await query_worker(victim.grpc, endpoint) == 2
+            return await query_worker(address, endpoint) == 2
 
         await until(has_caught_up)
         await update_and_wait(system, provider_url, traffic, 3)
-        assert await query_worker(victim.grpc, endpoint) == 3
+        assert await query_worker(address, endpoint) == 3
         await traffic.wait_for(30)
     assert system.workers[0].pid != victim.pid
     assert _failures_beyond(traffic, killed_at, gone_at) == []
@@ -39,6 +48,7 @@ async def test_stopped_worker_fails_the_update_and_never_answers_stale(
     system: System, endpoint: str, provider_url: str
 ) -> None:
     victim = system.workers[1]
+    address = worker_address(system, victim.name)
     async with constant_traffic(system, endpoint, rate=40) as traffic:
         send(victim, signal.SIGSTOP)
         try:
@@ -61,11 +71,11 @@ async def test_stopped_worker_fails_the_update_and_never_answers_stale(
             send(victim, signal.SIGCONT)
 
         async def has_caught_up() -> bool:
-            return await query_worker(victim.grpc, endpoint) == 3
+            return await query_worker(address, endpoint) == 3
 
         await until(has_caught_up)
         await update_and_wait(system, provider_url, traffic, 4)
-        assert await query_worker(victim.grpc, endpoint) == 4
+        assert await query_worker(address, endpoint) == 4
         await traffic.wait_for(30)
     # What the stopped worker had been sent was answered when it went on.
     assert traffic.failures() == []

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from modelserving.v1.external_model_pb2 import ExternalModel
+from modelserving.v1.rules_pb2 import not_available
 
 from tests.e2e.references import refer
 from tests.e2e.rest import ENDPOINTS, Json, Rest
@@ -29,7 +30,13 @@ def documented_fields() -> set[str]:
     configs = {case.config_name for case in CASES}
     fields = ExternalModel.DESCRIPTOR.fields_by_name
     messages = [fields[name].message_type for name in configs]
-    return {field.name for one in messages if one is not None for field in one.fields}
+    return {
+        field.name
+        for one in messages
+        if one is not None
+        for field in one.fields
+        if not field.GetOptions().Extensions[not_available]
+    }
 
 
 def test_each_field_has_a_case() -> None:

@@ -40,14 +40,14 @@ class Connection(asyncio.Protocol):
         origin: Where it leads.
         idle_since: Loop time since which no request is under way, in seconds.
         status: HTTP status of the response, once its head is there.
-        headers: Its headers by name in lower case; several of one name are joined by a comma.
+        headers: Its headers by name in lower case, as Latin-1; the last of several values wins.
     """
 
     __slots__ = (
         "_asked_at",
         "_chunks",
         "_error",
-        "_head_bytes",
+        "_fields",
         "_heard",
         "_keep",
         "_loop",
@@ -66,6 +66,7 @@ class Connection(asyncio.Protocol):
         "_waiter",
         "headers",
         "idle_since",
+        "on_header",
         "origin",
         "status",
     )
@@ -89,6 +90,10 @@ class Connection(asyncio.Protocol):
         self.headers: dict[str, str] = {}
         self._loop = loop
         self._lost = lost
+        # Of the head that arrives, and then of the trailers, which nobody reads.
+        self._fields: dict[bytes, bytes] = {}
+        # The parser calls it for each header: a method here would cost as much as all its work.
+        self.on_header = self._fields.__setitem__
         self._parser = HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._phase = _Phase.IDLE
@@ -97,7 +102,7 @@ class Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._chunks: list[bytes] = []
         self._size = 0
-        self._head_bytes = self._overhead = 0
+        self._overhead = 0
         self._asked_at = 0.0
         self._heard = self._reused = self._stale = self._paused = False
         self._keep = self._until_close = self._progressed = False
@@ -124,7 +129,7 @@ class Connection(asyncio.Protocol):
         self._phase = _Phase.HEAD
         self.headers = {}
         self._heard = self._keep = self._until_close = False
-        self._head_bytes = self._overhead = 0
+        self._overhead = 0
         self._asked_at = self._loop.time()
         transport = cast("asyncio.Transport", self._transport)
         if len(body) < _JOINED_BYTES:
@@ -223,25 +228,20 @@ class Connection(asyncio.Protocol):
         """Refuse a second response; this and what follows is called by the parser."""
         if self._phase is not _Phase.HEAD:
             raise HttpParserError
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header, but no trailer."""
-        if self._phase is not _Phase.HEAD:
-            return
-        self._head_bytes += len(name) + len(value)
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        known = self.headers.get(key)
-        self.headers[key] = text if known is None else f"{known}, {text}"
+        self._fields.clear()
 
     def on_headers_complete(self) -> None:
         """Skip an informational response; look how the body of a final one ends."""
         status = self._parser.get_status_code()
-        if status == _SWITCHING_PROTOCOLS or self._head_bytes > MAX_HEAD_BYTES:
+        fields = self._fields
+        # All at once: no name or value holds a line break.
+        names = b"\n".join(fields).decode("latin-1").lower()
+        values = b"\n".join(fields.values()).decode("latin-1")
+        if status == _SWITCHING_PROTOCOLS or len(names) + len(values) > MAX_HEAD_BYTES:
             raise HttpParserError
         if status < _FIRST_FINAL_STATUS:
-            self.headers = {}
             return
-        headers = self.headers
+        self.headers = headers = dict(zip(names.split("\n"), values.split("\n"), strict=True))
         coding = headers.get("transfer-encoding")
         if coding is not None and coding.lower() != "chunked":
             raise HttpParserError

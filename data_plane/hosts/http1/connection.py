@@ -24,6 +24,8 @@ _AHEAD_BYTES = 64 * 1024
 _HELD_BYTES = 64 * 1024
 # Below this, one copy costs less than a second buffer in the system call.
 _JOINED_BYTES = 16 * 1024
+# Of a header, beside its name and value.
+_FIELD_BYTES = len(": \r\n")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE = b"connection: close\r\n"
 _CHUNKED = b"transfer-encoding: chunked\r\n"
@@ -75,7 +77,7 @@ class Connection(asyncio.Protocol):
     Attributes:
         method: Method of the request.
         target: Its path and query.
-        headers: Its headers by name in lower case; the last of several values wins.
+        headers: Its headers by name in lower case, as Latin-1; the last of several values wins.
         idle_since: `Owner.tick` at which the last answer ended.
     """
 
@@ -115,7 +117,7 @@ class Connection(asyncio.Protocol):
     ) -> None:
         self.method = b""
         self.target = b""
-        self.headers: dict[bytes, bytes] = {}
+        self.headers: dict[str, str] = {}
         self.idle_since = owner.tick
         self._loop = loop
         self._application = application
@@ -158,9 +160,7 @@ class Connection(asyncio.Protocol):
             if self._phase is _Phase.WHOLE:
                 return b""
             await self._wait_for_body()
-        data = self._take_body()
-        self._read_on()
-        return data
+        return self._take_body()
 
     async def read_whole(self, limit: int) -> bytes:
         """Return the body.
@@ -313,11 +313,11 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """Read the head."""
         parser, fields = self._parser, self._fields
-        # As Envoy writes them, but RFC 9110 lets names be in any case.
-        if b"".join(fields).islower():
-            self.headers = headers = dict(fields)
-        else:
-            self.headers = headers = {name.lower(): value for name, value in fields.items()}
+        # All at once: no name or value holds a line break.
+        names = b"\n".join(fields).decode("latin-1").lower()
+        values = b"\n".join(fields.values()).decode("latin-1")
+        self.headers = headers = dict(zip(names.split("\n"), values.split("\n"), strict=True))
+        size = len(names) + len(values) + _FIELD_BYTES * len(fields)
         fields.clear()
         self.method = parser.get_method()
         self._keep = parser.should_keep_alive()
@@ -325,8 +325,8 @@ class Connection(asyncio.Protocol):
         self._phase = _Phase.BODY
         self._progressed = True
         self._ahead_bytes = _AHEAD_BYTES
-        self._check_head(headers)
-        self._expects = headers.get(b"expect", b"").lower() == b"100-continue"
+        self._check_head(headers, size)
+        self._expects = headers.get("expect", "").lower() == "100-continue"
         self._task = self._loop.create_task(self._application(self))
 
     def on_body(self, data: bytes) -> None:
@@ -350,12 +350,12 @@ class Connection(asyncio.Protocol):
         if self._discards:
             self._become_idle()
 
-    def _check_head(self, headers: dict[bytes, bytes]) -> None:
+    def _check_head(self, headers: dict[str, str], size: int) -> None:
         if self._parser.get_http_version() != "1.1":
             self._refusal = 505, "Only HTTP/1.1 is spoken here."
-        elif b"upgrade" in headers or self.method == b"CONNECT":
+        elif "upgrade" in headers or self.method == b"CONNECT":
             self._refusal = 400, "No other protocol is spoken here."
-        elif _size(headers) > MAX_HEAD_BYTES:
+        elif size > MAX_HEAD_BYTES:
             self._refusal = 431, "The request's headers are too large."
         else:
             return
@@ -391,7 +391,6 @@ class Connection(asyncio.Protocol):
         else:
             # Who is answered before the body was read may go on sending it.
             self._discards = True
-            self._read_on()
 
     def _close_field(self) -> bytes:
         """Return the header that says that the connection closes; empty: it stays."""
@@ -435,16 +434,13 @@ class Connection(asyncio.Protocol):
         if self._body:
             self._body = []
         self._body_bytes = 0
+        # Also what is whole may have stopped the reading, which the next request needs.
+        self._read_on()
 
     def _read_on(self) -> None:
         if self._stopped and self._transport is not None and self._body_bytes <= self._ahead_bytes:
             self._stopped = False
             self._transport.resume_reading()
-
-
-def _size(headers: dict[bytes, bytes]) -> int:
-    """Return how many bytes headers take on the wire."""
-    return sum(map(len, headers)) + sum(map(len, headers.values())) + 4 * len(headers)
 
 
 Application: TypeAlias = Callable[[Connection], Coroutine[Any, Any, None]]

@@ -1,7 +1,7 @@
 import pytest
 from google.protobuf import json_format
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
-from modelserving.v1.endpoint_pb2 import EmailNotifications, EndpointTag, RateLimit
+from modelserving.v1.endpoint_pb2 import EndpointTag, RateLimit
 
 from modelplane.control_plane.endpoints.endpoint_settings import EndpointSettings
 from modelplane.control_plane.endpoints.endpoints import Endpoints
@@ -100,24 +100,6 @@ async def test_a_refused_gateway_changes_nothing(settings: EndpointSettings) -> 
     assert await settings.get_ai_gateway(ALICE, "chat") == GATEWAY
 
 
-async def test_notifications_are_replaced_and_nothing_else(
-    settings: EndpointSettings, endpoints: Endpoints, database: Database
-) -> None:
-    before, old = await revision(database), await endpoints.get(ALICE, "chat")
-    given = EmailNotifications(on_update_failure=["a@example.com"])
-    record = await settings.patch_notifications(ALICE, "chat", given)
-    assert record.email_notifications == given
-    assert (record.tags, record.active, record.last_version) == (
-        old.tags,
-        old.active,
-        old.last_version,
-    )
-    assert (await settings.patch_notifications(ALICE, "chat", None)).email_notifications == given
-    cleared = await settings.patch_notifications(ALICE, "chat", EmailNotifications())
-    assert cleared.email_notifications is None
-    assert await revision(database) == before
-
-
 async def test_settings_may_change_during_an_update(
     settings: EndpointSettings, endpoints: Endpoints, rollout: FakeRollout
 ) -> None:
@@ -137,7 +119,6 @@ async def test_who_may_not_and_what_is_not(settings: EndpointSettings, database:
             settings.patch_tags(principal, name, [], []),
             settings.put_rate_limits(principal, name, [LIMIT]),
             settings.put_ai_gateway(principal, name, GATEWAY),
-            settings.patch_notifications(principal, name, None),
         )
         for call in calls:
             with pytest.raises(error):

@@ -185,18 +185,11 @@ async def test_a_name_is_taken_once(endpoints: Endpoints) -> None:
         ({"name": "a b"}, InvalidParameter, "letters, digits"),
         ({"config": {}}, InvalidParameter, "no served_entities"),
         ({"config": {"served_entities": []}}, InvalidParameter, "no served_entities"),
-        ({"route_optimized": True}, InvalidParameter, "route_optimized"),
         ({"description": "a\0"}, InvalidParameter, "no NUL"),
-        ({"budget_policy_id": "a\0"}, InvalidParameter, "budget_policy_id must have"),
         ({"description": "a" * 4097}, InvalidParameter, "at most 4096 characters"),
         ({"tags": [{"key": "a"}] * 21}, InvalidParameter, "at most 20"),
         ({"rate_limits": [{"renewal_period": "minute"}]}, InvalidParameter, "calls is required"),
         ({"ai_gateway": {"fallback_config": {}}}, InvalidParameter, "fallback_config.enabled"),
-        (
-            {"email_notifications": {"on_update_failure": [""]}},
-            InvalidParameter,
-            "email_notifications",
-        ),
         (
             {"config": {"served_entities": [{"entity_name": "c.s.m", "entity_version": "1"}]}},
             NotSupported,
@@ -206,16 +199,6 @@ async def test_a_name_is_taken_once(endpoints: Endpoints) -> None:
             {"config": {"served_entities": [openai_entity()]}},
             InvalidParameter,
             r"\{\{secrets/my_scope/my_openai_api_key\}\}, which does not exist",
-        ),
-        (
-            {
-                "config": {
-                    "served_entities": [openai_entity(**KEY)],
-                    "auto_capture_config": {"enabled": True},
-                }
-            },
-            InvalidParameter,
-            "auto_capture_config is not allowed",
         ),
     ],
 )

@@ -1,14 +1,12 @@
 import pytest
 from google.protobuf import json_format
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
-from modelserving.v1.endpoint_pb2 import EmailNotifications, RateLimit
+from modelserving.v1.endpoint_pb2 import RateLimit
 
 from modelplane.control_plane.endpoints.usage_rules import (
     MAX_GATEWAY_BYTES,
     build_ai_gateway,
-    build_notifications,
     build_rate_limits,
-    check_gateway_change,
 )
 from modelplane.control_plane.errors import InvalidParameter
 
@@ -48,26 +46,22 @@ def test_limits_that_are_refused(bad: list[dict[str, object]], message: str) -> 
 
 
 def test_an_empty_gateway_is_none() -> None:
-    assert build_ai_gateway(AiGatewayConfig(), "chat") is None
+    assert build_ai_gateway(AiGatewayConfig()) is None
 
 
 def test_a_gateway_gets_its_defaults() -> None:
     given = gateway(
         usage_tracking_config={"enabled": True},
-        inference_table_config={"enabled": True, "catalog_name": "c", "schema_name": "s"},
         rate_limits=[{"calls": 1, "tokens": 100, **MINUTE}],
-        guardrails={"input": {"safety": True, "pii": {"behavior": "MASK"}}},
         fallback_config={"enabled": False},
         retry_config={"max_retries": 0},
         timeout_config={"first_byte_seconds": 30, "idle_seconds": 0.5},
     )
     before = AiGatewayConfig()
     before.CopyFrom(given)
-    built = build_ai_gateway(given, "chat")
+    built = build_ai_gateway(given)
     assert built is not None
-    assert built.inference_table_config.table_name_prefix == "chat"
     assert built.rate_limits[0].key == "endpoint"
-    assert built.guardrails == given.guardrails
     assert given == before
 
 
@@ -106,46 +100,21 @@ LIMIT_CASES: list[tuple[list[dict[str, object]], str]] = [
         ({"timeout_config": {"first_byte_seconds": 0}}, "first_byte_seconds is 0; use 0.1 to"),
         ({"timeout_config": {"idle_seconds": 9999}}, "idle_seconds is 9999; use 0.1 to 3600"),
         ({"timeout_config": {"idle_seconds": "NaN"}}, "idle_seconds is nan"),
-        ({"inference_table_config": {"enabled": True, "schema_name": "s"}}, "catalog_name"),
-        ({"inference_table_config": {"enabled": True, "catalog_name": "c"}}, "schema_name"),
-        ({"guardrails": {"output": {"pii": {"behavior": "EAT"}}}}, "output.pii.behavior 'EAT'"),
     ],
 )
 def test_gateways_that_are_refused(fields: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidParameter, match=message):
-        build_ai_gateway(gateway(**fields), "chat")
+        build_ai_gateway(gateway(**fields))
 
 
 def test_calls_and_tokens_may_be_limited_apart() -> None:
     given = gateway(rate_limits=[{"calls": 1, **MINUTE}, {"tokens": 5, **MINUTE}])
-    built = build_ai_gateway(given, "chat")
+    built = build_ai_gateway(given)
     assert built is not None
     assert len(built.rate_limits) == 2
-
-
-def test_a_table_moves_only_while_it_is_disabled() -> None:
-    def table(**fields: object) -> AiGatewayConfig:
-        here = {"enabled": True, "catalog_name": "c", "schema_name": "s"}
-        return gateway(inference_table_config={**here, **fields})
-
-    with pytest.raises(InvalidParameter, match="disable it first"):
-        check_gateway_change(table(), table(catalog_name="d"))
-    check_gateway_change(table(), table())
-    check_gateway_change(table(enabled=False), table(catalog_name="d"))
-    check_gateway_change(table(), table(catalog_name="d", enabled=False))
-    check_gateway_change(None, table())
-    check_gateway_change(table(), None)
-
-
-def test_notifications_name_somebody() -> None:
-    given = EmailNotifications(on_update_success=["a@example.com"])
-    assert build_notifications(given) == given
-    assert build_notifications(EmailNotifications()) is None
-    with pytest.raises(InvalidParameter, match="empty address"):
-        build_notifications(EmailNotifications(on_update_failure=[" "]))
 
 
 def test_settings_are_no_longer_than_workers_can_be_sent() -> None:
     limit = {"key": "user", "principal": "x" * MAX_GATEWAY_BYTES, "calls": 1, **MINUTE}
     with pytest.raises(InvalidParameter, match=f"at most {MAX_GATEWAY_BYTES} are allowed"):
-        build_ai_gateway(gateway(rate_limits=[limit]), "chat")
+        build_ai_gateway(gateway(rate_limits=[limit]))

@@ -85,6 +85,7 @@ def test_only_safe_characters_pass(name: str) -> None:
         config({**HOSTED, "workload_size": "Small", "scale_to_zero_enabled": True}),
         config({**HOSTED, "min_provisioned_concurrency": 4, "max_provisioned_concurrency": 8}),
         config({**openai_entity(), "workload_size": "", "scale_to_zero_enabled": False}),
+        config({**openai_entity(), "min_provisioned_throughput": 0, "provisioned_model_units": 0}),
         config(
             *(openai_entity(f"e{n}") for n in range(15)),
             **{f"e{n}": 10 * (n < 10) for n in range(15)},
@@ -121,7 +122,8 @@ def test_configurations_that_pass(good: EndpointConfig) -> None:
         (config({**openai_entity(), "workload_size": "Small"}), "excludes workload_size"),
         (config({**openai_entity(), "workload_type": "CPU"}), "excludes workload_type"),
         (config({**openai_entity(), "scale_to_zero_enabled": True}), "excludes scale_to_zero"),
-        (config({**openai_entity(), "min_provisioned_throughput": 0}), "excludes min_provisioned"),
+        (config({**openai_entity(), "min_provisioned_throughput": 1}), "excludes min_provisioned"),
+        (config({**openai_entity(), "burst_scaling_enabled": True}), "excludes burst_scaling"),
         (config({**openai_entity(), "environment_vars": {"A": "b"}}), "excludes environment_vars"),
         (
             config({**HOSTED, "workload_size": "Small", "max_provisioned_concurrency": 4}),
@@ -161,15 +163,8 @@ def test_only_shares_that_add_up_to_100_pass(shares: list[int]) -> None:
 
 
 def test_hosted_models_wait_for_a_later_release() -> None:
-    given = config_input(HOSTED)
     with pytest.raises(NotSupported, match="serve an external_model"):
-        check_supported(given, build_config(given))
-
-
-def test_external_models_and_the_legacy_table_exclude_each_other() -> None:
-    given = config_input(openai_entity(), auto_capture_config={"enabled": True})
-    with pytest.raises(InvalidParameter, match="auto_capture_config is not allowed"):
-        check_supported(given, build_config(given))
+        check_supported(config(HOSTED))
 
 
 def test_an_endpoint_neither_gains_nor_loses_external_models() -> None:

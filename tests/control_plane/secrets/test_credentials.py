@@ -54,7 +54,7 @@ async def insert_endpoint(
     sealed = await CredentialVault(sealer).seal(endpoint_id, 1, plaintexts)
     async with database.write() as transaction:
         new = NewEndpoint(
-            endpoint_id, f"name-{endpoint_id}", "alice", "alice-id", 1, "", None, [], [], None, None
+            endpoint_id, f"name-{endpoint_id}", "alice", "alice-id", 1, "", [], [], None
         )
         await endpoint_changes.insert(transaction, new)
         version = NewVersion(1, config, "alice", 1, sealed, 10)

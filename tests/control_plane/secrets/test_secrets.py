@@ -182,7 +182,7 @@ async def test_an_endpoint_that_is_just_being_made_is_not_missed(
     await create_scope(secrets)
     await secrets.put(ALICE, NAME, b"sk-old")
     async with asyncio.TaskGroup() as tasks, database.write() as transaction:
-        new = NewEndpoint("id", "one", "alice", "alice-id", 1, "", None, [], [], None, None)
+        new = NewEndpoint("id", "one", "alice", "alice-id", 1, "", [], [], None)
         await endpoint_changes.insert(transaction, new)
         version = NewVersion(1, stored_config(openai_entity()), "alice", 1, {}, 1)
         created = await endpoint_changes.begin_rollout(transaction, "id", version)

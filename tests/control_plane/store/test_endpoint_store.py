@@ -26,11 +26,9 @@ async def insert(transaction: Transaction, endpoint_id: str) -> None:
         creator_id="alice-id",
         created_ms=1,
         description="what",
-        budget_policy_id=None,
         tags=[EndpointTag(key="team", value="gen-ai"), EndpointTag(key="bare")],
         rate_limits=[RateLimit(calls=0, key="user", renewal_period="minute")],
         ai_gateway=GATEWAY,
-        email_notifications=None,
     )
     await endpoint_changes.insert(transaction, new)
 
@@ -56,7 +54,6 @@ async def test_nothing_is_lost_between_message_and_row(database: Database) -> No
     assert record.tags == [EndpointTag(key="team", value="gen-ai"), EndpointTag(key="bare")]
     assert record.rate_limits == [RateLimit(calls=0, key="user", renewal_period="minute")]
     assert record.ai_gateway == GATEWAY
-    assert record.email_notifications is None
     assert (record.active, record.pending, record.newest) == (None, None, None)
     assert record.phase is Phase.SETTLED
 

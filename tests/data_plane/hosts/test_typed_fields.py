@@ -1,9 +1,18 @@
+import json
+
+import orjson
 import pytest
+from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 from modelserving.v1 import chat_pb2, completion_pb2, embedding_pb2, usage_pb2
 
 from modelplane.data_plane.hosts.typed_fields import EXTRA, JSON_TEXT, is_bare, json_key, map_value
+from modelplane.data_plane.hosts.typed_reader import read
+from modelplane.data_plane.hosts.typed_writer import write
 from tests.data_plane.typed import REQUESTS
+from tests.protos.bodies import value_of
 
 MESSAGES = [
     descriptor
@@ -51,3 +60,28 @@ def test_messages_keep_to_the_rules(message: Descriptor) -> None:
         assert "extra_params" in message.fields_by_name
     elif not is_bare(message):
         assert EXTRA in message.fields_by_name
+
+
+def one_field(field: FieldDescriptor) -> Message:
+    """Return a message with nothing but one field, whose values are neither zero nor empty."""
+    assert field.containing_type is not None
+    message = GetMessageClass(field.containing_type)()
+    return json_format.ParseDict({field.name: value_of(field)}, message)
+
+
+# The only field of a bare message has no name in JSON; it is in the fields that hold the message.
+FIELDS = [field for message in MESSAGES if not is_bare(message) for field in message.fields]
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.full_name)
+def test_every_field_goes_out_and_comes_in_as_json(field: FieldDescriptor) -> None:
+    """A request's fields reach the provider, an answer's fields the caller: this is all of both."""
+    message = one_field(field)
+    body = write(message)
+    if field.name == EXTRA:
+        assert body == value_of(field)
+    else:
+        assert list(body) == [json_key(field)]
+        assert body[json_key(field)]
+    answer = read(type(message), json.loads(orjson.dumps(body)))
+    assert [found.name for found, _ in answer.ListFields()] == [field.name]

@@ -9,8 +9,15 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from modelplane.deploy.envoy.options import Address
 from tests.deploy.envoy.envoys import running_envoy, until_health
-from tests.deploy.envoy.toy_planes import ToyPlane
+from tests.deploy.envoy.toy_planes import ToyControlPlane
+from tests.deploy.envoy.toy_worker import ToyService, ToyWorker
+
+# One way of a query each: the second names a served entity, and is therefore transcoded.
+AS_IT_IS = "/serving-endpoints/toy/invocations"
+TRANSCODED = "/serving-endpoints/toy/served-models/one/invocations"
+WAYS = pytest.mark.parametrize("path", [AS_IT_IS, TRANSCODED])
 
 
 @dataclass
@@ -22,11 +29,11 @@ class Gateway:
     port: int
     rest: httpx.AsyncClient
     channel: grpc.aio.Channel
-    control_plane: ToyPlane
-    worker: ToyPlane
+    control_plane: ToyControlPlane
+    worker: ToyService
 
-    async def query(self, body: Any, **options: Any) -> httpx.Response:
-        return await self.rest.post("/serving-endpoints/toy/invocations", json=body, **options)
+    async def query(self, body: Any, path: str = TRANSCODED, **options: Any) -> httpx.Response:
+        return await self.rest.post(path, json=body, **options)
 
     async def get(self, name: str) -> httpx.Response:
         return await self.rest.get(f"/api/2.0/serving-endpoints/{name}")
@@ -36,9 +43,9 @@ class Gateway:
 async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
     directory = tmp_path_factory.mktemp("envoy")
     async with (
-        ToyPlane() as control_plane,
-        ToyPlane() as worker,
-        running_envoy(directory, [control_plane.port], [worker.port]) as (public, _),
+        ToyControlPlane() as control_plane,
+        ToyWorker(Address.of_path(str(directory / "worker.sock"))) as worker,
+        running_envoy(directory, control_plane.address, worker.address) as (public, _),
     ):
         await until_health(public, 200)
         url = f"http://{public}"
@@ -46,4 +53,5 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gat
             httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as rest,
             grpc.aio.insecure_channel(str(public)) as channel,
         ):
-            yield Gateway(url, public.host, public.port, rest, channel, control_plane, worker)
+            where = (public.host, public.port)
+            yield Gateway(url, *where, rest, channel, control_plane, worker.service)

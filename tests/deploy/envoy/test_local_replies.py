@@ -15,23 +15,12 @@ CREATE = "/api/2.0/serving-endpoints"
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
-    [
-        (b'{"name": bad}', "Unexpected token"),
-        (b"{", "Unexpected end"),
-        (b'{"name": 3}', "name: invalid value 3"),
-        (b'{"name": "a", "config": {"served_entities": 7}}', "config.served_entities"),
-        (b"[]", "must be a message"),
-        (b'{"name": "\xff"}', "non UTF-8"),
-        (b"[" * 10_000, ""),
-        (b'{"a":' * 10_000, ""),
-    ],
+    "path", ["/a/config-versions/x", "/a/config-versions/1:compare?to_version=x"]
 )
-async def test_malformed_bodies_say_what_is_wrong(
-    gateway: Gateway, body: bytes, words: str
-) -> None:
-    response = await gateway.rest.post(CREATE, content=body)
-    assert words in check_error(response, 400, "BAD_REQUEST")
+async def test_malformed_values_in_the_url_say_what_is_wrong(gateway: Gateway, path: str) -> None:
+    message = check_error(await gateway.rest.get(CREATE + path), 400, "BAD_REQUEST")
+    assert message.startswith("The request does not fit this API: ")
+    assert 'invalid value "x"' in message
 
 
 @pytest.mark.parametrize(

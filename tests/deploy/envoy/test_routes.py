@@ -1,30 +1,20 @@
-"""gRPC clients on the public port: their calls pass untouched, trailers included."""
+"""gRPC clients on the public port: their calls pass untouched, trailers included.
 
-import asyncio
+Those of workers are in `test_grpc_calls.py`.
+"""
 
 import grpc
 import pytest
-from google.api import httpbody_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from modelserving.v1 import (
-    endpoint_service_pb2,
-    endpoint_service_pb2_grpc,
-    inference_service_pb2,
-    inference_service_pb2_grpc,
-)
+from modelserving.v1 import endpoint_service_pb2, endpoint_service_pb2_grpc
 
 from modelplane.adapters.rpc.metadata import ERROR_CODE, HTTP_STATUS, as_mapping
 from modelplane.deploy.envoy.descriptors import path_parameters
 from tests.deploy.envoy.conftest import Gateway
-from tests.deploy.envoy.toy_planes import NASTY
+from tests.deploy.envoy.toy_worker import NASTY
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-def query(mode: str) -> inference_service_pb2.QueryRequest:
-    payload = httpbody_pb2.HttpBody(data=b'{"mode":"%s"}' % mode.encode())
-    return inference_service_pb2.QueryRequest(name="toy", payload=payload)
 
 
 async def test_unary_call(gateway: Gateway) -> None:
@@ -43,27 +33,6 @@ async def test_refusal_keeps_its_trailers(gateway: Gateway) -> None:
     assert (caught.value.code(), caught.value.details()) == (grpc.StatusCode.ALREADY_EXISTS, NASTY)
     trailers = as_mapping(caught.value.trailing_metadata())
     assert (trailers[ERROR_CODE], trailers[HTTP_STATUS]) == ("RESOURCE_CONFLICT", "409")
-
-
-async def test_stream_and_cancellation(gateway: Gateway) -> None:
-    stub = inference_service_pb2_grpc.InferenceServiceStub(gateway.channel)
-    gateway.worker.inference.cancelled.clear()
-    call = stub.Query(query("hang-stream"))
-    chunks = aiter(call)
-    assert (await anext(chunks)).data == b"data: 0\n\n"
-    call.cancel()
-    await gateway.worker.inference.cancelled.wait()
-    with pytest.raises(asyncio.CancelledError):
-        await anext(chunks)
-
-
-async def test_deadline_reaches_the_worker(gateway: Gateway) -> None:
-    stub = inference_service_pb2_grpc.InferenceServiceStub(gateway.channel)
-    gateway.worker.inference.cancelled.clear()
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        [chunk async for chunk in stub.Query(query("hang"), timeout=0.2)]
-    assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-    await gateway.worker.inference.cancelled.wait()
 
 
 async def test_health_and_reflection(gateway: Gateway) -> None:

@@ -1,33 +1,56 @@
-"""Toy servers behind a real Envoy: the generated services with behaviour that a request chooses.
+"""A toy control plane behind a real Envoy: the endpoint's name says what to do.
 
-The endpoint's name (control plane) or the `mode` in the body (worker) says what to do.
+`toy_worker.py` is the other plane.
 """
 
 import asyncio
-import json
-from collections import Counter
-from collections.abc import AsyncIterator
 from typing import Any, Self
 
 import grpc
-from google.api import httpbody_pb2
 from google.protobuf import struct_pb2
-from modelserving.v1 import (
-    endpoint_pb2,
-    endpoint_service_pb2,
-    endpoint_service_pb2_grpc,
-    inference_service_pb2,
-    inference_service_pb2_grpc,
-)
+from modelserving.v1 import endpoint_pb2, endpoint_service_pb2, endpoint_service_pb2_grpc
 
 from modelplane.adapters.rpc.metadata import as_mapping
+from modelplane.adapters.rpc.over_rest import ORIGINAL_PATH, with_method
 from modelplane.adapters.rpc.server import Health, new_server
 from modelplane.adapters.rpc.status import Status, abort
+from modelplane.control_plane.errors import STATUS_TABLE, ControlPlaneError
+from modelplane.control_plane.rest.rest_call import RestCall, RestMethod, find_rest_method
+from modelplane.deploy.envoy.options import Address
+from tests.deploy.envoy.toy_worker import NASTY
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 STATUSES = {code.name: code for code in grpc.StatusCode}
-NASTY = 'He said "no",\n\\back\\ {"json":1} ünïcode 漢字 100% \t<tab>'
+
+
+class RestReader(grpc.aio.ServerInterceptor):
+    """Reads what comes over REST as the control plane does, and lets all callers in."""
+
+    async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
+        method = find_rest_method(handler_call_details.method)
+        if method is None:
+            return await continuation(handler_call_details)
+        handler = await continuation(with_method(handler_call_details, method.path))
+        return grpc.unary_unary_rpc_method_handler(
+            _reading(method, handler.unary_unary),
+            response_serializer=handler.response_serializer,
+        )
+
+
+def _reading(method: RestMethod, behavior: Any) -> Any:
+    async def read(content: bytes, context: Context) -> Any:
+        metadata = as_mapping(context.invocation_metadata())
+        try:
+            call = RestCall(method, metadata[ORIGINAL_PATH], content)
+            call.read()
+        except ControlPlaneError as error:
+            status = STATUS_TABLE.status_of(error)
+            assert status is not None
+            await abort(context, status, str(error))
+        return await behavior(call.request, context)
+
+    return read
 
 
 class ToyEndpoints(endpoint_service_pb2_grpc.EndpointServiceServicer):
@@ -89,93 +112,21 @@ def full_endpoint(name: str) -> endpoint_pb2.ServingEndpoint:
     return endpoint
 
 
-class ToyInference(inference_service_pb2_grpc.InferenceServiceServicer):
-    """Answers for a worker."""
+class ToyControlPlane:
+    """A toy control plane on a loopback port, with health and reflection."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.seen: Counter[str] = Counter()
-        self.started = asyncio.Event()
-        self.cancelled = asyncio.Event()
-        self.go_on = asyncio.Event()
-        self.last: inference_service_pb2.QueryRequest | None = None
-        self.metadata: dict[str, str] = {}
-
-    async def Query(  # noqa: N802 - the RPC's name
-        self, request: inference_service_pb2.QueryRequest, context: Context
-    ) -> AsyncIterator[httpbody_pb2.HttpBody]:
-        self.last = request
-        self.metadata = dict(as_mapping(context.invocation_metadata()))
-        self.seen[request.name] += 1
-        try:
-            body = json.loads(request.payload.data)
-        except ValueError as error:
-            status = Status(grpc.StatusCode.INVALID_ARGUMENT, 400, "BAD_REQUEST")
-            await abort(context, status, f"not JSON: {error}")
-        mode = body.get("mode", "echo") if isinstance(body, dict) else "echo"
-        await self._prepare(mode, context)
-        async for data in self._data(mode, request):
-            yield data
-
-    async def _prepare(self, mode: str, context: Context) -> None:
-        if mode == "refuse":
-            status = Status(grpc.StatusCode.RESOURCE_EXHAUSTED, 429, "REQUEST_LIMIT_EXCEEDED")
-            await abort(context, status, NASTY, retry_after=3)
-        if mode == "hang":
-            await self._hang()
-        await context.send_initial_metadata(
-            (
-                ("served-model-name", "toy"),
-                ("x-modelplane-config-version", "4"),
-                ("x-request-id", as_mapping(context.invocation_metadata())["x-request-id"]),
-            )
-        )
-        if mode == "refuse-late":
-            status = Status(grpc.StatusCode.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE")
-            await abort(context, status, "after the initial metadata")
-
-    async def _data(
-        self, mode: str, request: inference_service_pb2.QueryRequest
-    ) -> AsyncIterator[httpbody_pb2.HttpBody]:
-        if mode == "stream":
-            for index in range(3):
-                yield httpbody_pb2.HttpBody(
-                    content_type="text/event-stream; charset=utf-8",
-                    data=f"data: {index}\n\n".encode(),
-                )
-                self.started.set()
-                await self.go_on.wait()
-                self.go_on.clear()
-        elif mode == "hang-stream":
-            yield httpbody_pb2.HttpBody(content_type="text/event-stream", data=b"data: 0\n\n")
-            await self._hang()
-        elif mode == "large":
-            yield httpbody_pb2.HttpBody(content_type="application/json", data=b"x" * (12 << 20))
-        else:
-            yield httpbody_pb2.HttpBody(content_type="application/json", data=request.payload.data)
-
-    async def _hang(self) -> None:
-        self.started.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            self.cancelled.set()
-
-
-class ToyPlane:
-    """One toy server on a loopback port, with health and reflection."""
-
-    def __init__(self, name: str = "toy") -> None:
+    def __init__(self) -> None:
         self.endpoints = ToyEndpoints()  # type: ignore[abstract]
-        self.inference = ToyInference(name)  # type: ignore[abstract]
         self.health = Health()
         services = ("modelserving.v1.EndpointService", "modelserving.v1.InferenceService")
-        self.server = new_server(services, self.health.servicer)
+        self.server = new_server(services, self.health.servicer, [RestReader()])
         endpoint_service_pb2_grpc.add_EndpointServiceServicer_to_server(self.endpoints, self.server)
-        inference_service_pb2_grpc.add_InferenceServiceServicer_to_server(
-            self.inference, self.server
-        )
         self.port = 0
+
+    @property
+    def address(self) -> Address:
+        """Where it serves."""
+        return Address("127.0.0.1", self.port)
 
     async def __aenter__(self) -> Self:
         """Serve on a free port."""

@@ -35,7 +35,7 @@ async def test_files_are_for_their_owner_and_are_kept(tmp_path: Path) -> None:
         line = await deployment.until_said("admin token:")
         assert token.strip() in line
         assert stat.S_IMODE(deployment.data_dir.stat().st_mode) == 0o700
-        for name in ("admin-token", "tls/worker.key", "worker-1.json", "up.json", "master-key"):
+        for name in ("admin-token", "tls/worker.key", "envoy.json", "up.json", "master-key"):
             assert stat.S_IMODE((deployment.data_dir / name).stat().st_mode) == 0o600
         before = deployment.state
         assert await deployment.stop() == 0
@@ -87,24 +87,23 @@ async def test_a_part_that_cannot_start_is_named(tmp_path: Path) -> None:
         ("MODELPLANE_STREAM_IDLE_SECONDS", "MODELPLANE_STREAM_IDLE_SECONDS must be a float"),
     ],
 )
-async def test_a_wrong_setting_of_a_worker_inside_envoy_is_named(
+async def test_a_wrong_setting_of_a_worker_is_named(
     tmp_path: Path, variable: str, words: str
 ) -> None:
-    options = ("--port", "0", "--worker-host", "embedded")
-    deployment = await start(tmp_path / "d", *options, settings={variable: "bad"})
+    deployment = await start(tmp_path / "d", "--port", "0", settings={variable: "bad"})
     line = await deployment.until_said("worker-1 does not start")
     assert words in line
     assert await deployment.process.wait() == 1
 
 
-@pytest.mark.parametrize(("host", "workers"), [("grpc", 2), ("embedded", 1), ("embedded", 2)])
-async def test_stop_lets_requests_in_flight_end(tmp_path: Path, host: str, workers: int) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_stop_lets_requests_in_flight_end(tmp_path: Path, workers: int) -> None:
     arrived, answer = asyncio.Event(), asyncio.Event()
     upstream = await asyncio.start_server(
         lambda reader, writer: _answer_late(reader, writer, arrived, answer), "127.0.0.1", 0
     )
     base = f"http://127.0.0.1:{upstream.sockets[0].getsockname()[1]}/v1"
-    options = ("--workers", str(workers), "--worker-host", host)
+    options = ("--workers", str(workers))
     async with upstream, running(tmp_path / "d", *options) as deployment:
         created = await deployment.client.call("POST", ENDPOINTS, _endpoint(base))
         assert created.ok, created.body

@@ -1,1 +1,0 @@
-"""Benchmark of HTTP clients in a worker's place inside Envoy: `make bench ARGS=clients`."""

@@ -1,0 +1,1 @@
+"""REST calls of management, whose JSON the control plane reads itself."""

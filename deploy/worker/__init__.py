@@ -1,1 +1,0 @@
-"""`modelplane worker`: one worker as a process of its own, inside Envoy or beside it."""

@@ -1,0 +1,117 @@
+"""What kind of field each public field is: it has an effect, is refused, is told, or is ignored.
+
+`test_fields` sees that every field has a kind, and that the tests named here exist and speak of it.
+What can be read from the protos is not in a table.
+"""
+
+from collections.abc import Mapping
+
+from google.protobuf.descriptor import FieldDescriptor
+from modelserving.v1.endpoint_pb2 import ServedEntity, ServedModel
+
+from tests.protos.messages import answers, is_available, is_typed, name_of, requests
+
+_EVERY = "tests/e2e/test_every_field.py::"
+# Tests that show a kind for all fields that have it.
+SHOWN_AT_ONCE = (
+    f"{_EVERY}test_what_is_not_available_is_refused",
+    f"{_EVERY}test_what_is_for_hosted_models_is_refused",
+    f"{_EVERY}test_each_parameter_of_a_read_changes_its_answer",
+    f"{_EVERY}test_each_field_of_an_answer_is_told",
+    f"{_EVERY}test_what_is_output_only_is_ignored_in_what_clients_send_back",
+    f"{_EVERY}test_what_is_ignored_changes_nothing",
+    "tests/data_plane/hosts/test_typed_fields.py::test_every_field_goes_out_and_comes_in_as_json",
+)
+
+# Output only, in messages that requests hold too: told in answers, and ignored in requests, since
+# clients send back what they got.
+OUTPUT_ONLY = {
+    "ServedEntity": "state creator creation_timestamp type",
+    "ServedModel": "state creator creation_timestamp type",
+    "DeploymentState": "deployment deployment_state_message",
+    "User": "schemas id emails groups",
+    "Group": "schemas id meta",
+    "ServicePrincipal": "schemas id groups",
+    "ResourceMeta": "resource_type",
+    "Reference": "display ref type primary",
+}
+
+# Of answers, what takes a state that the world of `test_every_field` is not in, and who shows it.
+TOLD_ELSEWHERE: Mapping[str, str] = {
+    "ServingEndpoint.pending_config": "tests/e2e/test_pending_updates.py::"
+    "test_a_held_update_is_visible_exclusive_and_can_be_cancelled",
+    "EndpointConfig.start_time": "tests/e2e/test_pending_updates.py::"
+    "test_a_held_update_is_visible_exclusive_and_can_be_cancelled",
+    **dict.fromkeys(
+        ("EndpointState.config_update_message", "DeploymentState.deployment_state_message"),
+        "tests/control_plane/endpoints/test_endpoints.py::"
+        "test_a_failed_update_keeps_the_old_configuration_and_says_why",
+    ),
+    "ServingEndpointConfigVersion.outcome_message": "tests/control_plane/endpoints/"
+    "test_config_history.py::test_all_versions_are_listed_newest_first",
+    "AuditEvent.error_code": "tests/e2e/test_audit.py::test_each_refusal_is_an_event",
+    **dict.fromkeys(
+        (
+            *(
+                f"IssueTokenResponse.{name}"
+                for name in ("access_token", "token_type", "expires_in")
+            ),
+            "IssueTokenResponse.scope",
+        ),
+        "tests/control_plane/identity/test_oauth.py::"
+        "test_a_secret_is_exchanged_for_a_token_of_its_service_principal",
+    ),
+    **dict.fromkeys(
+        (
+            "AuthorizationServer.issuer",
+            "AuthorizationServer.token_endpoint",
+            "AuthorizationServer.jwks_uri",
+            "AuthorizationServer.grant_types_supported",
+            "AuthorizationServer.token_endpoint_auth_methods_supported",
+            "AuthorizationServer.scopes_supported",
+            "AuthorizationServer.response_types_supported",
+            "JsonWebKeySet.keys",
+            *(f"JsonWebKey.{name}" for name in ("kty", "crv", "x", "kid", "alg", "use")),
+        ),
+        "tests/e2e/test_oauth.py::test_discovery",
+    ),
+}
+
+# Of answers, what is always false: clients look at it, and there is nothing that could be true.
+ALWAYS_FALSE = {"ServingEndpoint.route_optimized", "EndpointState.system_update_failure"}
+
+# Never told, since the call is refused to everyone.
+UNTOLD: Mapping[str, str] = dict.fromkeys(
+    ("GetSecretResponse.key", "GetSecretResponse.value"),
+    "tests/e2e/test_secrets.py::test_values_are_not_returned_to_the_sdk",
+)
+
+
+def output_fields() -> set[str]:
+    """Return the fields that only answers hold, or that are output only."""
+    asked = requests()
+    told = {
+        name_of(field)
+        for name, message in answers().items()
+        if name not in asked
+        for field in message.fields
+        if not is_typed(field)
+    }
+    return told | {
+        f"{message}.{name}" for message, names in OUTPUT_ONLY.items() for name in names.split()
+    }
+
+
+def _hosted() -> Mapping[str, FieldDescriptor]:
+    """Return the fields of hosted models, of which there are none."""
+    other = {"name", "external_model", *OUTPUT_ONLY["ServedEntity"].split()}
+    fields: list[FieldDescriptor] = [
+        *ServedEntity.DESCRIPTOR.fields,
+        *ServedModel.DESCRIPTOR.fields,
+    ]
+    return {
+        name_of(field): field for field in fields if field.name not in other and is_available(field)
+    }
+
+
+HOSTED = _hosted()
