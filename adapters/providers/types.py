@@ -3,7 +3,8 @@
 The canonical form of a query and of an answer is OpenAI's JSON; it stays an open JSON object, so
 that parameters nobody listed pass through. Next: `base.py`, what an adapter does with them.
 
-What is made for each query is not frozen: that takes four times as long. Nobody changes it.
+What is made for each query is not frozen: that takes four times as long. Nobody changes it, but
+for the headers of a planned request, to which the gateway adds its own.
 """
 
 from collections.abc import Mapping
