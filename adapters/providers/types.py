@@ -134,6 +134,5 @@ def parse_usage(answer: JsonObject) -> Usage | None:
 
 
 def _count(value: object) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_COUNT:
-        return None
-    return value
+    # Not `isinstance`: a truth value is no count.
+    return value if type(value) is int and 0 <= value <= MAX_COUNT else None

@@ -112,6 +112,11 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         return self._phase == _IDLE and transport is not None and not transport.is_closing()
 
+    @property
+    def ended(self) -> bool:
+        """Whether the response has arrived to its end."""
+        return self._phase == _ENDED
+
     async def ask(self, provider: str, head: bytes, body: bytes) -> bool:
         """Send a request on a usable connection, and wait for the head of the response.
 
@@ -156,6 +161,10 @@ class Connection(asyncio.Protocol):
             if self._error is not None:
                 raise self._error
             await self._wait()
+        return self.take()
+
+    def take(self) -> bytes:
+        """Return what has arrived of the body and was not read yet."""
         chunks = self._chunks
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         self._forget_body()

@@ -161,6 +161,12 @@ class Connection(asyncio.Protocol):
         self._read_on()
         return data
 
+    def take_whole(self, limit: int) -> bytes | None:
+        """Return the body, if all of it is there and it has at most `limit` bytes."""
+        if self._phase != _WHOLE or self._body_bytes > limit:
+            return None
+        return self._take_body()
+
     async def read_whole(self, limit: int) -> bytes:
         """Return the body.
 
