@@ -206,7 +206,8 @@ class Relay:
         plan = await self._upstream.plan(entity, exchange.query)
         if exchange.record.trace is not None:
             exchange.record.address = _address(plan)
-        return mark_hop(plan, exchange.hops)
+        mark_hop(plan, exchange.hops)
+        return plan
 
     def _answer_limit(self, exchange: Exchange, others: int) -> float:
         own = exchange.endpoint.policy.first_byte_seconds or self._timeouts.answer_seconds

@@ -79,7 +79,9 @@ class Http1Transport:
             head = encode_head(target, request)
         except RequestInvalid as error:
             raise RequestRefused(request.provider, str(error)) from error
-        origin = self._origins.get(target.origin, target.origin)
+        origin = target.origin
+        if self._origins:
+            origin = self._origins.get(origin, origin)
         connection = pool.take(origin)
         while True:
             if connection is None:
@@ -122,6 +124,8 @@ class _Response:
         return piece
 
     async def body(self) -> bytes:
+        if self._connection is not None and self._connection.ended:
+            return self._connection.take()
         parts = []
         size = 0
         while part := await self.read():
