@@ -9,7 +9,8 @@ STARTED := $(shell date +%s)
 # newer versions.
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --no-header --no-annotate $(ARGS)
-OTHERS = $(shell sed -n 's/^\([^ ]*\)==.*/--no-emit-package \1/p' $(1)) $(addprefix --constraints ,$(1))
+# Asked of each lock when its turn comes: those before it have been made by then.
+OTHERS = $$(sed -n 's/^\([^ ]*\)==.*/--no-emit-package \1/p' $(1)) $(addprefix --constraints ,$(1))
 
 .PHONY: install install-dev run test check fmt bench bench-peers soak lock
 

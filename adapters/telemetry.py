@@ -27,7 +27,7 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             fields = {**fields, "exception": self.formatException(record.exc_info)}
         message = record.getMessage()
-        return _encode(record.created, record.levelname, record.name, message, fields)
+        return _encode(record.created, record.levelname.lower(), record.name, message, fields)
 
 
 class LineBuffer:
@@ -99,7 +99,7 @@ class RequestLog:
             self._logger.info(message, extra=log_fields(**fields))
         else:
             now = time.time()  # noqa: TID251 - a log has the clock that `logging` has
-            _buffer.append(_encode(now, "INFO", self._name, message, fields))
+            _buffer.append(_encode(now, "info", self._name, message, fields))
 
 
 @lru_cache(maxsize=2)
@@ -118,7 +118,7 @@ def _encode(
     second = int(seconds)
     line = {
         "time": f"{_date_and_time(second)}.{int((seconds - second) * 1000):03d}+00:00",
-        "level": level.lower(),
+        "level": level,
         "logger": logger,
         "message": message,
         **fields,

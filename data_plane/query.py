@@ -12,7 +12,9 @@ from modelplane.adapters.providers.types import JsonObject, Query, Task
 from modelplane.data_plane.errors import InvalidParameter, MalformedRequest
 
 # Fields of the gateway's own API; a strict provider would refuse them.
-_OWN_FIELDS = ("extra_params", "client_request_id", "usage_context", "databricks_options")
+_OWN_FIELDS = frozenset(
+    {"extra_params", "client_request_id", "usage_context", "databricks_options"}
+)
 # Texts, whatever they look like; other extra parameters that read as a number or a truth value
 # become one, since the clients can only send texts there.
 _TEXT_PARAMETERS = frozenset({"user", "stop", "suffix", "safety_identifier", "prompt_cache_key"})
@@ -45,9 +47,10 @@ def build_query(task: str, body: JsonObject) -> Query:
         InvalidParameter: A field that the task needs is missing, or has a value that cannot be
             right.
     """
-    _merge_extra_params(body)
-    for name in _OWN_FIELDS:
-        body.pop(name, None)
+    if not _OWN_FIELDS.isdisjoint(body):
+        _merge_extra_params(body)
+        for name in _OWN_FIELDS:
+            body.pop(name, None)
     stream = body.get("stream")
     if stream is not None and not isinstance(stream, bool):
         raise InvalidParameter("'stream' must be true or false.")
@@ -89,8 +92,11 @@ def _check_chat(body: JsonObject) -> None:
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         raise InvalidParameter("'messages' must be a list with at least one message.")
-    if not all(isinstance(message, dict) for message in messages):
-        raise InvalidParameter("Each of 'messages' must be an object with 'role' and 'content'.")
+    for message in messages:
+        if not isinstance(message, dict):
+            raise InvalidParameter(
+                "Each of 'messages' must be an object with 'role' and 'content'."
+            )
 
 
 def _check_completion(body: JsonObject) -> None:

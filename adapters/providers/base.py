@@ -7,7 +7,7 @@ provider.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from modelplane.adapters.providers.credentials import Credential, CredentialSource
 from modelplane.adapters.providers.errors import AdapterError
@@ -56,11 +56,13 @@ class Adapter(ABC):
     Attributes:
         credential_source: Where a short-lived credential comes from; None: the requests carry a
             lasting one already.
+        streams_lines: Whether its streams are lines of JSON, and so begin as whole answers do.
     """
 
     __slots__ = ()
 
     credential_source: CredentialSource | None = None
+    streams_lines: ClassVar[bool] = False
 
     def image_urls(self, query: Query) -> Sequence[str]:
         """Return the URLs of images that the provider does not fetch by itself.
@@ -81,6 +83,16 @@ class Adapter(ABC):
         Raises:
             AdapterError: The query cannot be put to this provider.
         """
+
+    def concedes(self, plan: Plan, error: AdapterError) -> bool:
+        """Return whether a stream's query is to be planned anew, without what was refused of it.
+
+        Args:
+            plan: How it was put.
+            error: What the provider answered.
+        """
+        del plan, error
+        return False
 
     def authorize(self, request: HttpRequest, credential: Credential, now: float) -> HttpRequest:
         """Return `request` with a credential of `credential_source`, or signed with it.

@@ -1,7 +1,8 @@
 """Reads canonical requests for adapters whose provider speaks another format than OpenAI's.
 
 A caller may send any JSON, so nothing here trusts a type: what cannot be read is refused with a
-text that says what to change. `canonical_answers.py` builds what goes the other way.
+text that says what to change. `history.py` brings messages into the order that providers demand,
+`canonical_answers.py` builds what goes the other way.
 """
 
 import base64
@@ -10,7 +11,6 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import TypeAlias
 from urllib.parse import unquote_to_bytes
 
@@ -106,14 +106,6 @@ class Message:
         return "".join(part.text for part in self.parts if isinstance(part, TextPart))
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """Consecutive messages of one side; `role` is `user` (tools included) or `assistant`."""
-
-    role: str
-    messages: Sequence[Message]
-
-
 def refuse(provider: str, message: str) -> RequestRefused:
     """Return the refusal of a request that this provider cannot take."""
     return RequestRefused(provider, {"error": {"message": message}})
@@ -123,34 +115,12 @@ def read_messages(provider: str, body: JsonObject) -> list[Message]:
     """Return the messages of a chat, in their order.
 
     Raises:
-        RequestRefused: One cannot be read, or a tool's message answers no earlier call.
+        RequestRefused: One cannot be read.
     """
     messages = body.get("messages")
     if not isinstance(messages, list):
         raise refuse(provider, "'messages' must be a list.")
-    read = [_read_message(provider, index, item) for index, item in enumerate(messages)]
-    called: set[str] = set()
-    for index, message in enumerate(read):
-        called.update(call.id for call in message.tool_calls)
-        if message.role == "tool" and message.tool_call_id not in called:
-            raise refuse(
-                provider,
-                f"messages[{index}] has a 'tool_call_id' that no earlier assistant message has in "
-                "its 'tool_calls'.",
-            )
-    return read
-
-
-def split_system(messages: Sequence[Message]) -> tuple[list[Message], list[Message]]:
-    """Return the system messages, wherever they stand, and the others."""
-    system = [message for message in messages if message.role == "system"]
-    return system, [message for message in messages if message.role != "system"]
-
-
-def group_turns(messages: Sequence[Message]) -> list[Turn]:
-    """Return messages, without system ones, as alternating turns; tools speak for the user."""
-    grouped = groupby(messages, key=lambda one: "assistant" if one.role == "assistant" else "user")
-    return [Turn(role, tuple(members)) for role, members in grouped]
+    return [_read_message(provider, index, item) for index, item in enumerate(messages)]
 
 
 def read_parts(provider: str, content: object) -> list[Part]:
@@ -345,6 +315,11 @@ def _read_message(provider: str, index: int, value: object) -> Message:
         )
     parts = read_parts(provider, value.get("content"))
     if role == "assistant":
+        if value.get("function_call"):
+            raise refuse(
+                provider,
+                f"messages[{index}] has a 'function_call', not supported: use 'tool_calls'.",
+            )
         calls = read_tool_calls(provider, value.get("tool_calls"))
         return Message(role, parts, calls, source=value)
     if role == "tool":

@@ -11,7 +11,7 @@ import orjson
 
 from modelplane.adapters.providers.errors import MalformedAnswer
 from modelplane.adapters.providers.types import HttpAnswer, JsonObject
-from modelplane.adapters.providers.wire import as_text
+from modelplane.adapters.providers.wire import as_text, load_json
 
 Clock: TypeAlias = Callable[[], float]
 
@@ -195,8 +195,8 @@ def parse_json_object(provider: str, data: bytes) -> JsonObject:
         MalformedAnswer: It is none.
     """
     try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
+        value = load_json(data)
+    except ValueError as error:
         raise MalformedAnswer(provider, "the provider's answer is not JSON") from error
     if not isinstance(value, dict):
         raise MalformedAnswer(provider, "the provider's answer is not a JSON object")

@@ -11,7 +11,11 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Protocol
 
-from modelplane.adapters.providers.errors import AdapterError
+from modelplane.adapters.providers.errors import (
+    AdapterError,
+    CredentialUnavailable,
+    MalformedAnswer,
+)
 from modelplane.adapters.telemetry import log_fields
 
 if TYPE_CHECKING:
@@ -122,6 +126,13 @@ class CredentialCache:
             now = self._wall_seconds()
             entry.credential = await source.fetch(self._transport, now)
             entry.fetched_at = now
+        except AdapterError as error:
+            # Whoever gives credentials out is not the provider, and answers none of its requests.
+            if error.outage or isinstance(error, MalformedAnswer):
+                detail = error.detail
+                raise CredentialUnavailable(error.provider, detail, error.retry_after) from error
+            raise
+        else:
             return entry.credential
         finally:
             entry.fetching = None

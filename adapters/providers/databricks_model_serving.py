@@ -39,7 +39,9 @@ class DatabricksAdapter(OpenAiAdapter):
     def stream_parser(self, query: Query) -> "DatabricksStreamParser":
         """Return a parser for one streamed answer."""
         del query
-        return DatabricksStreamParser(self._provider, self._reported)
+        return DatabricksStreamParser(
+            self._provider, self._reported, self._usage_option.note_stream
+        )
 
 
 class DatabricksStreamParser(OpenAiStreamParser):

@@ -1,25 +1,37 @@
-"""What can go wrong at a provider, classified by status and typed error body, never by wording.
+"""What can go wrong at a provider, and whose matter it is: upstream, account, request or answer.
 
-AdapterError                 a call to a provider failed
-├── RequestRefused           the provider refused the caller's request: final
-│   ├── ModelNotFound        it knows no such model or deployment
-│   └── RequestConflict      it says the request collides with another one
-├── CredentialRefused        it refused the endpoint's credential
-├── RateLimited              too many requests or tokens for now
-├── QuotaExhausted           the account is out of budget; waiting does not help
-├── ProviderFailed           it failed inside
-│   └── MalformedAnswer      it answered something that is not an answer
-├── ProviderUnavailable      it is overloaded, or cannot be reached
-│   └── StreamTruncated      its stream ended before the answer did
-├── ProviderTimeout          it did not answer in time
-└── ProviderNotImplemented   no adapter exists yet
-ConfigRefused                an adapter cannot be built from its configuration
+Classified by status and typed error body, never by wording; the one exception is Anthropic's, which
+gives an account's matters the type of a request's (`anthropic/provider.py`).
+
+| class                    | says                               | again | other | circuit | billed |
+|--------------------------|------------------------------------|-------|-------|---------|--------|
+| `ProviderUnavailable`    | overloaded, or cannot be reached   | yes   | yes   | yes     | no     |
+| └ `StreamTruncated`      | its stream ended before the answer | yes   | yes   | yes     | no     |
+| `ProviderTimeout`        | it did not answer in time          | yes   | yes   | yes     | no     |
+| `ProviderFailed`         | it failed inside                   | yes   | yes   | yes     | no     |
+| `RateLimited`            | too much for now                   | yes   | yes   | no      | no     |
+| `QuotaExhausted`         | the account is out of budget       | no    | yes   | no      | no     |
+| `CredentialRefused`      | it refused the endpoint's key      | no    | yes   | no      | no     |
+| `CredentialUnavailable`  | none can be had for it now         | yes   | yes   | no      | no     |
+| `RequestRefused`         | it refused the caller's request    | no    | no    | no      | no     |
+| ├ `ModelNotFound`        | it knows no such model             | no    | yes   | no      | no     |
+| └ `RequestConflict`      | it collides with another request   | yes   | yes   | no      | no     |
+| `UnusableAnswer`         | the model wrote what is no answer  | once  | yes   | no      | yes    |
+| └ `MalformedAnswer`      | the answer's form is not known     | no    | yes   | no      | yes    |
+| `ProviderNotImplemented` | no adapter exists yet              | no    | yes   | no      | no     |
+
+`again`: the same served entity is asked once more; `other`: another one may be; `circuit`: it
+counts for the upstream's circuit. An answer that would be the same the next time is not asked for
+again, and only what says something about the upstream counts for its circuit: one conversation must
+not close it to all others. `ConfigRefused` is apart: no adapter can be built of a configuration.
 """
 
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from math import ceil
 from typing import ClassVar
+
+from modelplane.adapters.providers.types import Usage
 
 _MAX_RETRY_AFTER_SECONDS = 3600
 
@@ -36,19 +48,25 @@ class AdapterError(Exception):
     Attributes:
         retryable: The same served entity may be tried again.
         fallback: Another served entity may be tried.
+        outage: It says something about the upstream, whatever was asked.
+        billed: The provider may charge for it, so that it is retried once at most.
         provider: Provider called.
         detail: What the provider said, JSON or text, without credentials.
         retry_after: Seconds after which the provider wants to be asked again, where it said so.
+        usage: What it counted all the same; None: nothing.
     """
 
     retryable: ClassVar[bool] = False
     fallback: ClassVar[bool] = False
+    outage: ClassVar[bool] = False
+    billed: ClassVar[bool] = False
 
     def __init__(self, provider: str, detail: object, retry_after: int | None = None) -> None:
         super().__init__(f"{provider}: {type(self).__name__}")
         self.provider = provider
         self.detail = detail
         self.retry_after = retry_after
+        self.usage: Usage | None = None
 
 
 class RequestRefused(AdapterError):
@@ -74,6 +92,13 @@ class CredentialRefused(AdapterError):
     fallback = True
 
 
+class CredentialUnavailable(AdapterError):
+    """No credential for the endpoint can be had now; that is not the provider's matter."""
+
+    retryable = True
+    fallback = True
+
+
 class RateLimited(AdapterError):
     """Too many requests or tokens for now."""
 
@@ -92,10 +117,21 @@ class ProviderFailed(AdapterError):
 
     retryable = True
     fallback = True
+    outage = True
 
 
-class MalformedAnswer(ProviderFailed):
-    """The provider answered something that is not an answer."""
+class UnusableAnswer(AdapterError):
+    """The model wrote what is no answer, such as half a tool call; the next time it may not."""
+
+    retryable = True
+    fallback = True
+    billed = True
+
+
+class MalformedAnswer(UnusableAnswer):
+    """The answer has no form that is known, and will have none the next time."""
+
+    retryable = False
 
 
 class ProviderUnavailable(AdapterError):
@@ -103,6 +139,7 @@ class ProviderUnavailable(AdapterError):
 
     retryable = True
     fallback = True
+    outage = True
 
 
 class StreamTruncated(ProviderUnavailable):
@@ -114,6 +151,7 @@ class ProviderTimeout(AdapterError):
 
     retryable = True
     fallback = True
+    outage = True
 
 
 class ProviderNotImplemented(AdapterError):
@@ -124,10 +162,13 @@ class ProviderNotImplemented(AdapterError):
 
 _BY_STATUS: Mapping[int, type[AdapterError]] = {
     401: CredentialRefused,
+    402: QuotaExhausted,
     403: CredentialRefused,
     404: ModelNotFound,
     408: ProviderTimeout,
     409: RequestConflict,
+    # Failed dependency: the model failed behind the API, at this request.
+    424: UnusableAnswer,
     429: RateLimited,
     502: ProviderUnavailable,
     503: ProviderUnavailable,

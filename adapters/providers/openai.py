@@ -4,7 +4,8 @@ API: https://platform.openai.com/docs/api-reference and, for Azure, its data-pla
 reference. The canonical form is this one, so bodies pass with few changes:
 
 - `model` becomes the external model's name; Azure takes the deployment from the URL instead.
-- A stream always asks for its usage; whoever relays it drops what the caller did not ask for.
+- A stream asks for its usage where the server takes that (`stream_options.py`); whoever relays it
+  drops what the caller did not ask for.
 - A base URL without a path gets `/v1`; one with a path is used as given (`/v1`, `/api/v3`, …).
 - Compatible servers may leave out `[DONE]`, or report an error with status 200.
 
@@ -29,15 +30,18 @@ from modelplane.adapters.providers.errors import (
     AdapterError,
     ConfigRefused,
     MalformedAnswer,
+    ProviderFailed,
     QuotaExhausted,
     RequestRefused,
     StreamTruncated,
+    UnusableAnswer,
     classify,
     parse_retry_after,
 )
 from modelplane.adapters.providers.keyed import check_key
 from modelplane.adapters.providers.microsoft_entra import EntraTokens
 from modelplane.adapters.providers.sse import SseParser
+from modelplane.adapters.providers.stream_options import UsageOption
 from modelplane.adapters.providers.types import (
     HttpAnswer,
     HttpRequest,
@@ -49,6 +53,7 @@ from modelplane.adapters.providers.types import (
     Usage,
     parse_usage,
 )
+from modelplane.adapters.providers.wire import as_object
 
 _DEFAULT_BASE = "https://api.openai.com/v1"
 _JSON = {"content-type": "application/json"}
@@ -57,7 +62,9 @@ _PATHS = {
     Task.COMPLETIONS: "/completions",
     Task.EMBEDDINGS: "/embeddings",
 }
-_QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+_QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+# What the model wrote was no answer; the API is well.
+_MODEL_ERROR = "model_error"
 _CLIENT_ERRORS_AND_UP = 400
 _STATUS_LIMIT = 600
 _DONE = b"[DONE]"
@@ -67,7 +74,7 @@ _IDLE_WITHOUT_TOOLS = {"tool_choice": ("auto", "none"), "parallel_tool_calls": (
 class OpenAiAdapter(Adapter):
     """Translates for one external model of the provider `openai`."""
 
-    __slots__ = ("_headers", "_model", "_provider", "_secret", "_token", "_url")
+    __slots__ = ("_headers", "_model", "_provider", "_secret", "_token", "_url", "_usage_option")
 
     def __init__(
         self, provider: str, url: str, headers: Mapping[str, str], secret: str, model: str | None
@@ -88,6 +95,7 @@ class OpenAiAdapter(Adapter):
         # A token in force beside the secret, where there is one.
         self._token = ""
         self._model = model
+        self._usage_option = UsageOption()
 
     def plan(self, query: Query, images: Mapping[str, Image]) -> Plan:
         """Return the provider's request; see `Adapter`."""
@@ -97,18 +105,21 @@ class OpenAiAdapter(Adapter):
         adapted = () if body.get("tools") else _drop_tool_options(body)
         if self._model is not None:
             body["model"] = self._model
+        asks_usage = False
         if query.stream:
-            options = body.get("stream_options")
-            body["stream_options"] = {
-                **(options if isinstance(options, dict) else {}),
-                "include_usage": True,
-            }
+            asks_usage, left_out = self._usage_option.put(body)
+            adapted += left_out
         try:
             encoded = orjson.dumps(body)
         except TypeError as error:
             # The parser accepts deeper nesting than the encoder.
             raise RequestRefused(self._provider, "the body is nested too deeply") from error
-        return Plan((HttpRequest(self._provider, self._url, self._headers, encoded),), adapted)
+        request = HttpRequest(self._provider, self._url, self._headers, encoded)
+        return Plan((request,), adapted, asks_usage)
+
+    def concedes(self, plan: Plan, error: AdapterError) -> bool:
+        """Return whether to ask once more, not for the usage; see `Adapter`."""
+        return self._usage_option.note_refusal(error, asked=plan.asks_usage)
 
     def parse_answers(self, query: Query, answers: Sequence[HttpAnswer]) -> JsonObject:
         """Return the answer in the response; see `Adapter`."""
@@ -121,7 +132,7 @@ class OpenAiAdapter(Adapter):
     def stream_parser(self, query: Query) -> "OpenAiStreamParser":
         """Return a parser for one streamed answer."""
         del query
-        return OpenAiStreamParser(self._provider, self._reported)
+        return OpenAiStreamParser(self._provider, self._reported, self._usage_option.note_stream)
 
     def parse_error(self, answer: HttpAnswer) -> AdapterError:
         """Return the error in a failed response; see `Adapter`."""
@@ -129,6 +140,8 @@ class OpenAiAdapter(Adapter):
         cls = classify(answer.status)
         if cls.retryable and _error_code(detail) in _QUOTA_CODES:
             cls = QuotaExhausted
+        elif cls is ProviderFailed and _error_type(detail) == _MODEL_ERROR:
+            cls = UnusableAnswer
         return cls(self._provider, detail, parse_retry_after(answer.headers))
 
     def _reported(self, answer: JsonObject) -> AdapterError:
@@ -172,6 +185,7 @@ class OpenAiStreamParser:
     """Parses one streamed chat or completion."""
 
     __slots__ = (
+        "_begun",
         "_open_choices",
         "_provider",
         "_reported",
@@ -181,17 +195,24 @@ class OpenAiStreamParser:
         "usage",
     )
 
-    def __init__(self, provider: str, reported: Callable[[JsonObject], AdapterError]) -> None:
+    def __init__(
+        self,
+        provider: str,
+        reported: Callable[[JsonObject], AdapterError],
+        begun: Callable[[], None],
+    ) -> None:
         """Start before the first byte.
 
         Args:
             provider: Name that errors carry.
             reported: Returns the error that a chunk reports.
+            begun: Called when the answer has begun.
         """
         self.ended = False
         self.usage: Usage | None = None
         self._provider = provider
         self._reported = reported
+        self._begun = begun
         self._sse = SseParser()
         self._open_choices: set[object] = set()
         self._seen_choice = False
@@ -236,7 +257,9 @@ class OpenAiStreamParser:
     def _note(self, choice: object) -> None:
         if not isinstance(choice, dict):
             return
-        self._seen_choice = True
+        if not self._seen_choice:
+            self._seen_choice = True
+            self._begun()
         index = choice.get("index", 0)
         if not isinstance(index, int):
             return
@@ -350,5 +373,10 @@ def _is_error(answer: JsonObject) -> bool:
 
 def _error_code(detail: object) -> object:
     """Return the code in an OpenAI error body, None where it has none."""
-    error = detail.get("error") if isinstance(detail, dict) else None
-    return error.get("code") or error.get("type") if isinstance(error, dict) else None
+    error = as_object(as_object(detail).get("error"))
+    return error.get("code") or error.get("type")
+
+
+def _error_type(detail: object) -> object:
+    """Return the type in an OpenAI error body, None where it has none."""
+    return as_object(as_object(detail).get("error")).get("type")

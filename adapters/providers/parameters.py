@@ -9,6 +9,7 @@ import orjson
 
 from modelplane.adapters.providers.canonical import read_stop, refuse
 from modelplane.adapters.providers.errors import RequestRefused
+from modelplane.adapters.providers.refusals import Ranges
 from modelplane.adapters.providers.types import JsonObject, Query
 
 # OpenAI's parameters that change no answer, so that a provider without them loses nothing.
@@ -23,9 +24,13 @@ HARMLESS = (
     "prediction",
 )
 _GATEWAYS_OWN = ("model", "stream", "stream_options")
-
-
-_HIGHEST_TEMPERATURE = 2
+# OpenAI's ranges; providers with narrower ones get the nearest value that they take.
+_OPENAI_RANGES: Ranges = {
+    "temperature": (0, 2),
+    "top_p": (0, 1),
+    "frequency_penalty": (-2, 2),
+    "presence_penalty": (-2, 2),
+}
 
 
 class Parameters:
@@ -72,13 +77,19 @@ class Parameters:
         if name in self.rest:
             self.rest.setdefault(own, self.rest.pop(name))
 
-    def rename_stop(self, own: str) -> None:
+    def rename_stop(self, own: str, most: int | None = None) -> None:
         """Pass `stop` as a list under the provider's `own` name.
 
+        Args:
+            own: The provider's name.
+            most: How many the provider takes; None: any number.
+
         Raises:
-            RequestRefused: It is neither a text nor a list of texts.
+            RequestRefused: It is neither a text nor a list of texts, or too long.
         """
         stops = read_stop(self.provider, self.rest)
+        if most is not None and len(stops) > most:
+            raise self.refusal(f"'stop' may hold {most} texts with {self.provider}.")
         self.take("stop")
         if stops:
             self.rest.setdefault(own, stops)
@@ -89,21 +100,28 @@ class Parameters:
             if self.take(name) is not None:
                 self.note(f"{name}=dropped")
 
-    def clamp(self, name: str, lowest: float, highest: float) -> None:
-        """Move a share, which OpenAI allows from 0 to 1, between the provider's limits."""
-        value = self.rest.get(name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-            return
-        if not lowest <= value <= highest:
+    def fit(self, ranges: Ranges) -> None:
+        """Move parameters into the ranges that a provider takes, where OpenAI's are wider.
+
+        Args:
+            ranges: Lowest and highest value of each parameter.
+
+        Raises:
+            RequestRefused: One is out of OpenAI's range, too, or cannot be moved.
+        """
+        for name, (lowest, highest) in ranges.items():
+            value = self.rest.get(name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                continue
+            if lowest <= value <= highest:
+                continue
+            own = _OPENAI_RANGES.get(name)
+            if own is None or not own[0] <= value <= own[1]:
+                raise self.refusal(
+                    f"'{name}' must be between {lowest:g} and {highest:g} with {self.provider}."
+                )
             self.rest[name] = min(max(value, lowest), highest)
             self.note(f"{name}=clamped")
-
-    def clamp_temperature(self) -> None:
-        """Lower a temperature that OpenAI allows to 1, where the provider's end."""
-        value = self.rest.get("temperature")
-        if isinstance(value, int | float) and 1 < value <= _HIGHEST_TEMPERATURE:
-            self.rest["temperature"] = 1
-            self.note("temperature=clamped")
 
     def take_texts(self, name: str) -> list[str]:
         """Remove a text or a list of texts and return it as a list.

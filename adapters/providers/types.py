@@ -3,7 +3,8 @@
 The canonical form of a query and of an answer is OpenAI's JSON; it stays an open JSON object, so
 that parameters nobody listed pass through. Next: `base.py`, what an adapter does with them.
 
-What is made for each query is not frozen: that takes four times as long. Nobody changes it.
+What is made for each query is not frozen: that takes four times as long. Nobody changes it, but
+for the headers of a planned request, to which the gateway adds its own.
 """
 
 from collections.abc import Mapping
@@ -82,10 +83,12 @@ class Plan:
             are parsed together, in this order.
         adapted: Parameters of the query that the provider cannot take as they are: each names the
             parameter and says in a few words what was done, for example `temperature=clamped`.
+        asks_usage: Whether a stream is asked for its usage, which the caller may not have wanted.
     """
 
     requests: tuple[HttpRequest, ...]
     adapted: tuple[str, ...] = ()
+    asks_usage: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,5 @@ def parse_usage(answer: JsonObject) -> Usage | None:
 
 
 def _count(value: object) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_COUNT:
-        return None
-    return value
+    # Not `isinstance`: a truth value is no count.
+    return value if type(value) is int and 0 <= value <= MAX_COUNT else None

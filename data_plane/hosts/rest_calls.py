@@ -7,6 +7,7 @@ other request of the REST API is transcoded; a caller cannot tell the difference
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 
 import orjson
 
@@ -126,15 +127,10 @@ class RestCalls:
         request_id = request_id_of(metadata)
         reply = RestReply(connection, request_id)
 
-        async def receive(call: Call) -> None:
-            try:
-                call.body = await connection.read_whole(_MAX_BODY_BYTES)
-            except BodyTooLong:
-                text = "The request body is too large: at most 16 MiB are accepted."
-                raise MalformedRequest(text) from None
-
+        body = connection.take_whole(_MAX_BODY_BYTES)
+        receive = None if body is not None else partial(_receive, connection)
         try:
-            call = Call(method, name, "", b"", metadata, request_id, None, receive)
+            call = Call(method, name, "", body or b"", metadata, request_id, None, receive)
             await self._service.answer(call, reply)
         except asyncio.CancelledError:
             # Of a caller who left; at a stop the connection is cut.
@@ -143,6 +139,14 @@ class RestCalls:
             reply.refuse(refuse(error, request_id))
         else:
             reply.end()
+
+
+async def _receive(connection: Connection, call: Call) -> None:
+    try:
+        call.body = await connection.read_whole(_MAX_BODY_BYTES)
+    except BodyTooLong:
+        text = "The request body is too large: at most 16 MiB are accepted."
+        raise MalformedRequest(text) from None
 
 
 def _error_line(refusal: Refusal) -> bytes:

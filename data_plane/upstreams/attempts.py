@@ -2,7 +2,10 @@
 
 Called by `invocation.py` with the candidates in order; `relay.py` makes one attempt, `circuit.py`
 says whether it is worth one. What failed is tried again only before the first byte of an answer,
-and never for a mistake of the caller's own.
+and never for a mistake of the caller's own: `adapters/providers/errors.py` has the table.
+
+A call is held against an upstream once, however often it was tried, and what took too long not at
+all when the upstream answered others meanwhile: one conversation must not close it to all others.
 """
 
 import asyncio
@@ -11,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from math import ceil
 from random import Random
 
-from modelplane.adapters.providers.errors import AdapterError, RateLimited, RequestRefused
+from modelplane.adapters.providers.errors import AdapterError, ProviderTimeout, RateLimited
 from modelplane.adapters.telemetry import log_fields
 from modelplane.data_plane.accounting import Attempt, Record
 from modelplane.data_plane.errors import DeadlineExceeded, UpstreamResting
@@ -26,6 +29,8 @@ _FIRST_BACKOFF_SECONDS = 0.1
 _LONGEST_BACKOFF_SECONDS = 2.0
 # A provider that asks for a longer pause is not asked again within the same call.
 _LONGEST_RETRY_AFTER_SECONDS = 10.0
+# What the provider charges for is tried again so often.
+_MOST_BILLED_RETRIES = 1
 # The caller went away.
 _CANCELLED = asyncio.CancelledError.__name__
 _Failure = AdapterError | DeadlineExceeded | UpstreamResting
@@ -90,10 +95,12 @@ class Attempts:
         exchange.record.entity = entity
         circuit = self._circuits.find(entity.upstream)
         retries = 0
+        blamed = False
         while True:
-            error = await self._ask_once(exchange, entity, circuit, others)
+            error = await self._ask_once(exchange, entity, _Blame(circuit, blamed=blamed), others)
             if error is None:
                 return
+            blamed = blamed or _is_outage(error)
             pause = self._pause(error, exchange, retries, others)
             if pause is None or not circuit.take_retry():
                 raise error
@@ -102,17 +109,17 @@ class Attempts:
             await self._sleep(pause)
 
     async def _ask_once(
-        self, exchange: Exchange, entity: ServedEntity, circuit: Circuit, others: int
+        self, exchange: Exchange, entity: ServedEntity, blame: "_Blame", others: int
     ) -> _Failure | None:
         """Make one attempt, and return what failed before an answer began."""
         started = self._now()
         failure: _Failure | None = None
-        rest = circuit.admit()
+        rest = blame.circuit.admit()
         if rest:
             failure = UpstreamResting(entity.name, ceil(rest))
         else:
             try:
-                failure = await self._ask(exchange, entity, circuit, others)
+                failure = await self._ask(exchange, entity, blame, others)
             except asyncio.CancelledError:
                 self._note_attempt(exchange.record, entity, _CANCELLED, started)
                 raise
@@ -121,19 +128,19 @@ class Attempts:
         return failure
 
     async def _ask(
-        self, exchange: Exchange, entity: ServedEntity, circuit: Circuit, others: int
+        self, exchange: Exchange, entity: ServedEntity, blame: "_Blame", others: int
     ) -> _Failure | None:
         ask = self._relay.stream if exchange.query.stream else self._relay.answer
         try:
             broken = await ask(exchange, entity, others)
         except (AdapterError, DeadlineExceeded) as error:
-            self._note(entity, circuit, error, failed=_is_outage(error))
+            self._note(entity, blame, error)
             return error
         except BaseException:
-            circuit.release()
+            blame.circuit.release()
             raise
         # A stream that failed after it began is answered all the same.
-        self._note(entity, circuit, broken, failed=broken is not None)
+        self._note(entity, blame, broken)
         return None
 
     def _note_attempt(
@@ -146,13 +153,13 @@ class Attempts:
         record.address = record.model = ""
 
     def _note(
-        self, entity: ServedEntity, circuit: Circuit, error: Exception | None, *, failed: bool
+        self, entity: ServedEntity, blame: "_Blame", error: AdapterError | DeadlineExceeded | None
     ) -> None:
-        if isinstance(error, DeadlineExceeded) and error.by_caller:
-            # Else a caller in a hurry would close the upstream to all others.
-            circuit.release()
+        failed = error is not None and _is_outage(error)
+        if blame.excuses(error):
+            blame.circuit.release()
             return
-        changed = circuit.fail() if failed else circuit.succeed()
+        changed = blame.circuit.fail() if failed else blame.circuit.succeed()
         if changed:
             self._metrics.circuit_changes.labels("open" if failed else "closed").inc()
             fields = log_fields(served_entity=entity.name, open=failed)
@@ -167,6 +174,8 @@ class Attempts:
         # Another entity can answer sooner than one that asks for a pause.
         if not error.retryable or (others and isinstance(error, RateLimited)):
             return None
+        if error.billed and retries >= _MOST_BILLED_RETRIES:
+            return None
         bound = min(_LONGEST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2**retries)
         pause = self._random.uniform(0, bound)
         if error.retry_after is not None:
@@ -180,8 +189,38 @@ def _may_fall_back(error: _Failure) -> bool:
     return error.fallback if isinstance(error, AdapterError) else True
 
 
-def _is_outage(error: AdapterError | DeadlineExceeded) -> bool:
+def _is_outage(error: _Failure) -> bool:
     """Tell whether an error is the upstream's own; a full quota or a bad request is not."""
-    if isinstance(error, DeadlineExceeded):
-        return True
-    return error.retryable and not isinstance(error, RateLimited | RequestRefused)
+    if isinstance(error, AdapterError):
+        return error.outage
+    return isinstance(error, DeadlineExceeded)
+
+
+class _Blame:
+    """What one attempt says against its upstream."""
+
+    __slots__ = ("_answered", "_blamed", "circuit")
+
+    def __init__(self, circuit: Circuit, *, blamed: bool) -> None:
+        """Start an attempt.
+
+        Args:
+            circuit: What is known of the upstream.
+            blamed: Whether an earlier attempt of the same call was held against it.
+        """
+        self.circuit = circuit
+        self._blamed = blamed
+        self._answered = circuit.answered
+
+    def excuses(self, error: AdapterError | DeadlineExceeded | None) -> bool:
+        """Tell whether an outcome says nothing of the upstream."""
+        if error is None or not _is_outage(error):
+            return False
+        if self._blamed:
+            return True
+        if isinstance(error, DeadlineExceeded) and error.by_caller:
+            # Else a caller in a hurry would close the upstream to all others.
+            return True
+        slow = isinstance(error, DeadlineExceeded | ProviderTimeout)
+        # It answered others meanwhile: what took so long is this query.
+        return slow and self.circuit.answered > self._answered

@@ -22,7 +22,11 @@ _MAX_CIRCUITS = 10_000
 
 
 class Circuit:
-    """What is known of one upstream."""
+    """What is known of one upstream.
+
+    Attributes:
+        answered: Number of calls that it has answered.
+    """
 
     __slots__ = (
         "_clock",
@@ -36,6 +40,7 @@ class Circuit:
         "_rest_seconds",
         "_rests_until",
         "_retries",
+        "answered",
     )
 
     def __init__(self, clock: Callable[[], float], random: Random, limit: int) -> None:
@@ -59,6 +64,7 @@ class Circuit:
         self._probing = False
         self._retries = _FIRST_RETRIES
         self._refilled = clock()
+        self.answered = 0
 
     @property
     def open(self) -> bool:
@@ -82,6 +88,7 @@ class Circuit:
     def succeed(self) -> bool:
         """Note a call that the upstream answered; tell whether that closed the circuit."""
         self._in_a_row = 0
+        self.answered += 1
         if self._rests_until is None:
             self._outcomes.append(True)
             return False

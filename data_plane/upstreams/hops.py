@@ -9,7 +9,7 @@ whoever sends it can only get its own call refused.
 import re
 from collections.abc import Mapping
 
-from modelplane.adapters.providers.types import HttpRequest, Plan
+from modelplane.adapters.providers.types import Plan
 from modelplane.adapters.rpc.metadata import HOPS
 from modelplane.data_plane.errors import TooManyHops
 
@@ -34,16 +34,13 @@ def count_hops(metadata: Mapping[str, str]) -> int:
     return hops
 
 
-def mark_hop(plan: Plan, hops: int) -> Plan:
-    """Return a plan whose requests say that they come from one gateway more.
+def mark_hop(plan: Plan, hops: int) -> None:
+    """Let the requests of a plan say that they come from one gateway more.
 
     Args:
         plan: How the query is put to the provider.
         hops: Number of gateways that the call had passed.
     """
-    own = {HOPS: str(hops + 1)}
-    requests = [
-        HttpRequest(one.provider, one.url, {**one.headers, **own}, one.body, one.method)
-        for one in plan.requests
-    ]
-    return Plan(tuple(requests), plan.adapted)
+    for request in plan.requests:
+        # The adapter's own headers are those of all its requests.
+        request.headers = {**request.headers, HOPS: str(hops + 1)}

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from math import inf
 from urllib.parse import urlsplit
 
-from modelplane.adapters.providers.errors import AdapterError, MalformedAnswer
+from modelplane.adapters.providers.base import StreamParser
+from modelplane.adapters.providers.errors import AdapterError
+from modelplane.adapters.providers.forms import choose_parser, parse_answers
 from modelplane.adapters.providers.http import HttpResponse
 from modelplane.adapters.providers.types import (
     HttpAnswer,
@@ -119,7 +121,11 @@ class Relay:
                 answers = await self._upstream.send_all(entity.adapter, plan.requests)
         except TimeoutError:
             raise _too_slow(limit, by_caller=self._is_cut_short(exchange)) from None
-        answer = entity.adapter.parse_answers(exchange.query, answers)
+        try:
+            answer = parse_answers(entity.adapter, exchange.query, answers, entity.provider)
+        except AdapterError as error:
+            exchange.record.usage = error.usage
+            raise
         exchange.record.usage = parse_usage(answer)
         if exchange.record.trace is not None:
             exchange.record.model = _model(answer)
@@ -147,8 +153,7 @@ class Relay:
         failure: AdapterError | DeadlineExceeded
         try:
             with self._deadlines.within(limit) as deadline:
-                stream.plan = await self._plan(exchange, entity)
-                response = await self._upstream.open(entity.adapter, stream.plan.requests[0])
+                response = await self._open(exchange, entity, stream)
                 try:
                     await stream.run(response, deadline)
                     deadline.move(inf)
@@ -171,6 +176,24 @@ class Relay:
         await stream.fail(failure)
         return failure
 
+    async def _open(
+        self, exchange: Exchange, entity: ServedEntity, stream: "_Stream"
+    ) -> HttpResponse:
+        """Return the successful response to a stream's request."""
+        adapter = entity.adapter
+        while True:
+            stream.plan = await self._plan(exchange, entity)
+            response = await self._upstream.open(adapter, stream.plan.requests[0])
+            if response.status in SUCCESS:
+                return response
+            try:
+                answer = HttpAnswer(response.status, response.headers, await response.body())
+            finally:
+                response.close()
+            error = adapter.parse_error(answer)
+            if not adapter.concedes(stream.plan, error):
+                raise error
+
     async def _settle(self, response: HttpResponse) -> None:
         """Read to the end of the body, if it is near, so that the connection can be used again."""
         try:
@@ -183,7 +206,8 @@ class Relay:
         plan = await self._upstream.plan(entity, exchange.query)
         if exchange.record.trace is not None:
             exchange.record.address = _address(plan)
-        return mark_hop(plan, exchange.hops)
+        mark_hop(plan, exchange.hops)
+        return plan
 
     def _answer_limit(self, exchange: Exchange, others: int) -> float:
         own = exchange.endpoint.policy.first_byte_seconds or self._timeouts.answer_seconds
@@ -209,6 +233,7 @@ class _Stream:
         idle_seconds: float,
     ) -> None:
         self.started = False
+        self._begun = False
         # Whether the limits ended it, rather than the provider.
         self.is_cut = False
         self.plan = Plan(())
@@ -217,7 +242,7 @@ class _Stream:
         self._accountant = accountant
         self._now = now
         self._idle_seconds = idle_seconds
-        self._parser = entity.adapter.stream_parser(exchange.query)
+        self._parser: StreamParser = entity.adapter.stream_parser(exchange.query)
         self._shaper = ChunkShaper(
             entity.provider,
             exchange.endpoint.name,
@@ -245,12 +270,12 @@ class _Stream:
         Raises:
             AdapterError: The provider failed, or its stream broke off.
         """
-        await self._require_stream(response)
         if self._exchange.call.deadline_seconds is not None:
             self._end_at = self._now() + self._exchange.call.deadline_seconds
         ended = False
         while not ended:
             data = await response.read()
+            self._look(data)
             if self.started:
                 # A caller who reads slowly holds up the reads, not the provider's idle time.
                 deadline.move(self._end_at)
@@ -276,17 +301,13 @@ class _Stream:
         self._accountant.note_chunk(self._exchange.record)
         await self._exchange.reply.fail(refusal_of(error, self._exchange.call.request_id))
 
-    async def _require_stream(self, response: HttpResponse) -> None:
-        is_json = response.headers.get("content-type", "").startswith(JSON)
-        if response.status in SUCCESS and not is_json:
-            return
-        adapter = self._entity.adapter
-        answer = HttpAnswer(response.status, response.headers, await response.body())
-        if answer.status not in SUCCESS:
-            raise adapter.parse_error(answer)
-        # Raises when it is an error sent with status 200.
-        adapter.parse_answers(self._exchange.query, (answer,))
-        raise MalformedAnswer(self._entity.provider, "the provider did not answer with a stream")
+    def _look(self, data: bytes) -> None:
+        """Look at how the body begins, which tells more of its form than its headers."""
+        if not self._begun and (beginning := data.lstrip()[:1]):
+            self._begun = True
+            query, provider = self._exchange.query, self._entity.provider
+            adapter = self._entity.adapter
+            self._parser = choose_parser(adapter, query, self._parser, beginning, provider)
 
     def _shape(self, data: bytes) -> tuple[bytes, AdapterError | None]:
         """Return the lines that `data` completes, and the error that followed them."""

@@ -4,10 +4,14 @@ Called by `relay.py`; translation is the adapter's, HTTP is `adapters/providers/
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from modelplane.adapters.providers.base import Adapter
-from modelplane.adapters.providers.credentials import NO_CREDENTIAL, CredentialCache
+from modelplane.adapters.providers.credentials import (
+    NO_CREDENTIAL,
+    CredentialCache,
+    CredentialSource,
+)
 from modelplane.adapters.providers.errors import AdapterError
 from modelplane.adapters.providers.http import HttpResponse, HttpTransport
 from modelplane.adapters.providers.images import fetch_images
@@ -78,7 +82,7 @@ class Upstream:
             raise failures[0]
         return [task.result() for task in tasks]
 
-    async def open(self, adapter: Adapter, request: HttpRequest) -> HttpResponse:
+    def open(self, adapter: Adapter, request: HttpRequest) -> Awaitable[HttpResponse]:
         """Return the response to a request; where its credential is refused, to a second try.
 
         Raises:
@@ -86,9 +90,12 @@ class Upstream:
         """
         source = adapter.credential_source
         if source is None:
-            return await self._transport.send(
-                adapter.authorize(request, NO_CREDENTIAL, self._now())
-            )
+            return self._transport.send(adapter.authorize(request, NO_CREDENTIAL, self._now()))
+        return self._open(adapter, request, source)
+
+    async def _open(
+        self, adapter: Adapter, request: HttpRequest, source: CredentialSource
+    ) -> HttpResponse:
         credential = await self._credentials.get(source)
         response = await self._transport.send(adapter.authorize(request, credential, self._now()))
         if not adapter.refuses_credential(response.status, response.headers):

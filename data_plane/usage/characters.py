@@ -34,7 +34,8 @@ def answer_characters(answer: JsonObject) -> int:
     for choice in choices:
         if isinstance(choice, dict):
             total += _content(choice.get("delta") or choice.get("message"))
-            total += _texts(choice.get("text"))
+            if "text" in choice:
+                total += _texts(choice["text"])
     return total
 
 

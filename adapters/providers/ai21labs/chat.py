@@ -18,7 +18,10 @@ from modelplane.adapters.providers.canonical_answers import (
     estimate_tokens,
 )
 from modelplane.adapters.providers.errors import MalformedAnswer
+from modelplane.adapters.providers.history import order_messages
 from modelplane.adapters.providers.parameters import HARMLESS, Parameters
+from modelplane.adapters.providers.refusals import JAMBA_RANGES
+from modelplane.adapters.providers.tool_schemas import NO_ARGUMENTS
 from modelplane.adapters.providers.types import JsonObject, Query
 from modelplane.adapters.providers.wire import as_count, as_object, as_objects, as_text
 
@@ -36,7 +39,6 @@ _UNSUPPORTED: dict[str, Sequence[object]] = {
     "web_search_options": (),
     "reasoning_effort": ("none",),
 }
-_NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
 
 
 def build_chat_body(parameters: Parameters, *, stream: bool) -> JsonObject:
@@ -48,7 +50,8 @@ def build_chat_body(parameters: Parameters, *, stream: bool) -> JsonObject:
     refuse_unsupported(parameters.provider, parameters.rest, _UNSUPPORTED)
     messages = read_messages(parameters.provider, parameters.rest)
     parameters.take("messages")
-    body: JsonObject = {"messages": [_message(parameters, one) for one in messages]}
+    ordered = order_messages(parameters, messages)
+    body: JsonObject = {"messages": [_message(parameters, one) for one in ordered]}
     if any(message.source.get("name") for message in messages):
         parameters.note("messages.name=dropped")
     if tools := _tools(parameters):
@@ -58,6 +61,7 @@ def build_chat_body(parameters: Parameters, *, stream: bool) -> JsonObject:
     _check_response_format(parameters)
     if stream and parameters.rest.get("n") not in (None, 1):
         raise parameters.refusal(f"{parameters.provider} streams one answer: 'n' must be 1.")
+    parameters.fit(JAMBA_RANGES)
     parameters.rename_stop("stop")
     parameters.rename("max_completion_tokens", "max_tokens")
     parameters.drop(*HARMLESS, "seed", "verbosity")
@@ -134,8 +138,6 @@ def _message(parameters: Parameters, message: Message) -> JsonObject:
             raise parameters.refusal(
                 f"A part of type '{kind}' is not supported by {parameters.provider}: use text."
             )
-    if message.source.get("function_call"):
-        raise parameters.refusal("A message's 'function_call' is not supported: use 'tool_calls'.")
     if message.role == "tool":
         return {"role": "tool", "tool_call_id": message.tool_call_id, "content": message.text}
     built: JsonObject = {"role": message.role, "content": message.text}
@@ -174,7 +176,7 @@ def _tool(parameters: Parameters, tool: JsonObject) -> JsonObject:
     built = {
         name: function[name] for name in ("name", "description") if function.get(name) is not None
     }
-    built["parameters"] = function.get("parameters") or _NO_PARAMETERS
+    built["parameters"] = function.get("parameters") or NO_ARGUMENTS
     return {"type": "function", "function": built}
 
 

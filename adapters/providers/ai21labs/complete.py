@@ -16,6 +16,7 @@ from modelplane.adapters.providers.canonical_answers import (
 )
 from modelplane.adapters.providers.errors import MalformedAnswer, RequestRefused
 from modelplane.adapters.providers.parameters import HARMLESS, Parameters
+from modelplane.adapters.providers.refusals import J2_RANGES
 from modelplane.adapters.providers.types import JsonObject
 from modelplane.adapters.providers.wire import as_count, as_object, as_objects, as_text
 
@@ -47,6 +48,7 @@ def build_complete_bodies(parameters: Parameters, *, stream: bool) -> list[JsonO
         raise refuse_stream(parameters.provider)
     refuse_unsupported(parameters.provider, parameters.rest, _UNSUPPORTED)
     prompts = parameters.take_texts("prompt")
+    parameters.fit(J2_RANGES)
     for name, own in _RENAMED.items():
         parameters.rename(name, own)
     parameters.rename_stop("stopSequences")

@@ -5,7 +5,6 @@ Bodies and answers are the business of `chat.py`, `chat_stream.py` and
 """
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
 from urllib.parse import quote
 
 from modelserving.v1.external_model_pb2 import ExternalModel
@@ -19,12 +18,7 @@ from modelplane.adapters.providers.ai21labs.complete import (
 )
 from modelplane.adapters.providers.base import StreamParser
 from modelplane.adapters.providers.canonical_answers import WALL_CLOCK, Clock, parse_json_object
-from modelplane.adapters.providers.errors import (
-    AdapterError,
-    ConfigRefused,
-    ProviderFailed,
-    QuotaExhausted,
-)
+from modelplane.adapters.providers.errors import ConfigRefused
 from modelplane.adapters.providers.keyed import KeyedAdapter, check_key
 from modelplane.adapters.providers.parameters import Parameters
 from modelplane.adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query, Task
@@ -32,19 +26,7 @@ from modelplane.adapters.providers.types import HttpAnswer, Image, JsonObject, P
 _BASE = "https://api.ai21.com/studio/v1"
 
 
-class Ai21LabsAdapter(KeyedAdapter):
-    """What both tasks share: the meaning of a status."""
-
-    __slots__ = ()
-
-    own_statuses: ClassVar[Mapping[int, type[AdapterError]]] = {
-        402: QuotaExhausted,
-        # The model failed behind the API.
-        424: ProviderFailed,
-    }
-
-
-class JambaAdapter(Ai21LabsAdapter):
+class JambaAdapter(KeyedAdapter):
     """Translates for one external model with the task chat."""
 
     __slots__ = ()
@@ -66,7 +48,7 @@ class JambaAdapter(Ai21LabsAdapter):
         return JambaStreamParser(self._provider, query, self._created(), self._reported)
 
 
-class J2Adapter(Ai21LabsAdapter):
+class J2Adapter(KeyedAdapter):
     """Translates for one external model with the task completions."""
 
     __slots__ = ()
@@ -97,7 +79,7 @@ class J2Adapter(Ai21LabsAdapter):
         raise refuse_stream(self._provider)
 
 
-def build_ai21labs_adapter(model: ExternalModel, clock: Clock = WALL_CLOCK) -> Ai21LabsAdapter:
+def build_ai21labs_adapter(model: ExternalModel, clock: Clock = WALL_CLOCK) -> KeyedAdapter:
     """Return the adapter of an external model.
 
     Args:

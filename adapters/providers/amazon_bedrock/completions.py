@@ -42,7 +42,6 @@ from modelplane.adapters.providers.anthropic.messages import (
     build_messages_body,
     tool_names,
 )
-from modelplane.adapters.providers.anthropic.parameters import takes_budgets
 from modelplane.adapters.providers.anthropic.provider import classify_error, error_type
 from modelplane.adapters.providers.base import StreamParser
 from modelplane.adapters.providers.canonical import refuse, refuse_unsupported
@@ -64,6 +63,7 @@ from modelplane.adapters.providers.prompts import (
     to_completion,
     to_completion_chunk,
 )
+from modelplane.adapters.providers.refusals import COMMAND_STOPS, claude_model
 from modelplane.adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query, Usage
 from modelplane.adapters.providers.wire import as_count, as_object
 
@@ -146,7 +146,7 @@ class ClaudeAdapter(InvokeAdapter):
             version=_CLAUDE_VERSION,
             betas_in_body=True,
             stream_in_body=False,
-            budgets=takes_budgets(self._target.model),
+            takes=claude_model(self._target.model),
         )
         chat = build_chat_query(provider, query)
         return _without_metadata(query, build_messages_body(chat, dialect, _NO_IMAGES))
@@ -192,7 +192,7 @@ class CommandAdapter(InvokeAdapter):
         parameters = Parameters(self._target.provider, query)
         refuse_unsupported(self._target.provider, parameters.rest, _COHERE_ONLY)
         parameters.drop("seed")
-        bodies = build_generate_bodies(parameters, stream=query.stream)
+        bodies = build_generate_bodies(parameters, stream=query.stream, stops=COMMAND_STOPS)
         return [_as_bedrock_has_it(body) for body in bodies], parameters.adapted
 
     def _parse(self, query: Query, answers: Sequence[JsonObject]) -> JsonObject:

@@ -2,7 +2,7 @@
 
 API: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html.
 
-- System messages move to the front; messages of one side are merged; tool results lead a turn.
+- System messages move to the front; `history.py` makes turns of the others.
 - The oldest models take no system messages: the user's first message begins with them.
 - Converse has no way to forbid tools, and refuses earlier calls where no tools are given: without
   tools, or with `tool_choice` none, no tool is sent and earlier calls are told in words.
@@ -28,14 +28,14 @@ from modelplane.adapters.providers.canonical import (
     TextPart,
     ToolCall,
     ToolNames,
-    group_turns,
     parse_data_uri,
     read_messages,
     read_tool_names,
     refuse,
-    split_system,
 )
+from modelplane.adapters.providers.history import Turn, arrange
 from modelplane.adapters.providers.parameters import Parameters
+from modelplane.adapters.providers.refusals import claude_model
 from modelplane.adapters.providers.types import Image, JsonObject, Query
 from modelplane.adapters.providers.wire import as_objects, as_text
 
@@ -87,26 +87,34 @@ def _build(
     messages = read_messages(provider, query.body)
     parameters.take("messages")
     names = tool_names(query)
-    tools = translate_tools(parameters, names)
+    tools = translate_tools(parameters, names, family)
     writer = _Writer(provider, names, images, told=tools is None)
-    system, others = split_system(messages)
     _note_changes(parameters, messages, told=tools is None)
-    if _WITHOUT_SYSTEM.match(model) and system:
+    if _WITHOUT_SYSTEM.match(model) and any(one.role == "system" for one in messages):
         parameters.note("messages=system told by the user")
-        system, others = [], [*(replace(one, role="user") for one in system), *others]
-    body: JsonObject = {"messages": writer.turns(others)}
+        messages = _as_users(messages)
+    system, turns = arrange(parameters, messages, prefill=_goes_on(family, model))
+    body: JsonObject = {"messages": writer.turns(turns)}
     if blocks := writer.system(system):
         body["system"] = blocks
-    translate_parameters(parameters, family, body, tools)
+    translate_parameters(parameters, family, model, body, tools)
     return ConverseBody(body, parameters.adapted)
 
 
+def _goes_on(family: str, model: str) -> bool:
+    """Tell whether a model goes on from what the assistant says last."""
+    return family == "anthropic" and claude_model(model).prefill
+
+
 def _note_changes(parameters: Parameters, messages: Sequence[Message], *, told: bool) -> None:
-    roles = [message.role == "system" for message in messages]
-    if roles != sorted(roles, reverse=True):
-        parameters.note("messages=system moved to the front")
     if told and any(message.tool_calls for message in messages):
         parameters.note("messages=tool calls told in words")
+
+
+def _as_users(messages: Sequence[Message]) -> list[Message]:
+    """Return messages with what the system says as the user's first words."""
+    system = [replace(one, role="user") for one in messages if one.role == "system"]
+    return [*system, *(one for one in messages if one.role != "system")]
 
 
 class _Writer:
@@ -122,17 +130,15 @@ class _Writer:
         self._told = told
         self._ids = ToolNames((), _LEGAL)
 
-    def turns(self, messages: Sequence[Message]) -> list[JsonObject]:
-        turns: list[JsonObject] = []
-        for turn in group_turns(messages):
+    def turns(self, turns: Sequence[Turn]) -> list[JsonObject]:
+        written: list[JsonObject] = []
+        for turn in turns:
             write = self._assistant if turn.role == "assistant" else self._user
-            if blocks := [block for message in turn.messages for block in write(message)]:
-                # Results of tools have to come before anything else that the user says.
-                blocks.sort(key=lambda block: "toolResult" not in block)
-                turns.append({"role": turn.role, "content": blocks})
-        if not turns:
-            raise refuse(self._provider, "'messages' must hold a text of the user.")
-        return turns
+            blocks = [block for message in turn.messages for block in write(message)]
+            # Results stand together, before the cache points behind them.
+            blocks.sort(key=lambda block: "toolResult" not in block)
+            written.append({"role": turn.role, "content": blocks})
+        return written
 
     def system(self, messages: Sequence[Message]) -> list[JsonObject]:
         blocks = [block for message in messages for block in self._content(message.parts)]
@@ -179,9 +185,7 @@ class _Writer:
 
     def _part(self, part: Part) -> Iterator[JsonObject]:
         if isinstance(part, TextPart):
-            # Converse refuses blocks of blanks only.
-            if part.text.strip():
-                yield {"text": part.text}
+            yield {"text": part.text}
         elif isinstance(part, ImagePart):
             yield {"image": self._image(part.url)}
         elif part.type in ("thinking", "redacted_thinking"):

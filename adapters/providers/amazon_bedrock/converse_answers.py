@@ -25,7 +25,7 @@ from modelplane.adapters.providers.canonical_answers import (
     build_usage,
     dump_arguments,
 )
-from modelplane.adapters.providers.errors import MalformedAnswer, ProviderFailed, StreamTruncated
+from modelplane.adapters.providers.errors import MalformedAnswer, StreamTruncated, UnusableAnswer
 from modelplane.adapters.providers.types import JsonObject, parse_usage
 from modelplane.adapters.providers.wire import as_count, as_object, as_objects, as_text
 
@@ -98,7 +98,7 @@ def parse_converse_usage(usage: object) -> JsonObject:
 def _read_reason(provider: str, reason: str, *, has_calls: bool) -> tuple[str, JsonObject]:
     """Return the finish reason, and what it does not cover."""
     if reason in _FAILURES:
-        raise ProviderFailed(provider, {"stopReason": reason})
+        raise UnusableAnswer(provider, {"stopReason": reason})
     finish = _FINISH_REASONS.get(reason, "stop")
     if reason == "tool_use" and not has_calls:
         finish = "stop"

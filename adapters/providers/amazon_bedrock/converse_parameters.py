@@ -11,11 +11,18 @@ Called by `converse.py`.
 
 from collections.abc import Mapping, Sequence
 
-from modelplane.adapters.providers.amazon_bedrock.converse_tools import build_tool, clean_schema
+from modelplane.adapters.providers.amazon_bedrock.converse_tools import build_tool
+from modelplane.adapters.providers.anthropic.parameters import (
+    FORCED,
+    LOST_THOUGHTS,
+    drop_beside_thinking,
+    fit_samplers,
+)
 from modelplane.adapters.providers.canonical import read_stop, refuse_unsupported
 from modelplane.adapters.providers.parameters import HARMLESS, Parameters
+from modelplane.adapters.providers.refusals import CONVERSE_RANGES, claude_model
 from modelplane.adapters.providers.types import JsonObject, Query
-from modelplane.adapters.providers.wire import as_object, as_text
+from modelplane.adapters.providers.wire import as_object, as_objects, as_text
 
 # The tool that stands for a schema.
 FORMAT_TOOL = "json_response"
@@ -48,13 +55,14 @@ _NO_THINKING = ("none", "minimal")
 
 
 def translate_parameters(
-    parameters: Parameters, family: str, body: JsonObject, tools: JsonObject | None
+    parameters: Parameters, family: str, model: str, body: JsonObject, tools: JsonObject | None
 ) -> None:
     """Move parameters into a body.
 
     Args:
         parameters: What is left of the query.
         family: The model's family.
+        model: The model's own name.
         body: The body, which is added to.
         tools: The `toolConfig`; None without tools.
 
@@ -62,13 +70,16 @@ def translate_parameters(
         RequestRefused: One of them cannot be put to the model.
     """
     _refuse(parameters, family)
-    config = _inference_config(parameters, family)
-    if config:
-        body["inferenceConfig"] = config
     config_of_tools = _format_tools(parameters, family, tools) or tools
     if config_of_tools:
         body["toolConfig"] = config_of_tools
     _read_effort(parameters)
+    if family == "anthropic":
+        fit_samplers(parameters, claude_model(model))
+        _settle_thinking(parameters, body)
+    config = _inference_config(parameters, family)
+    if config:
+        body["inferenceConfig"] = config
     for name in _OWN_FIELDS:
         if (value := parameters.take(name)) is not None:
             body[name] = value
@@ -92,7 +103,7 @@ def _refuse(parameters: Parameters, family: str) -> None:
 def _inference_config(parameters: Parameters, family: str) -> JsonObject:
     config = dict(as_object(parameters.take("inferenceConfig")))
     newer, older = parameters.take("max_completion_tokens"), parameters.take("max_tokens")
-    parameters.clamp_temperature()
+    parameters.fit(CONVERSE_RANGES)
     given = {
         "maxTokens": older if newer is None else newer,
         "temperature": parameters.take("temperature"),
@@ -136,7 +147,7 @@ def _format_tools(
         )
     parameters.note("response_format=emulated with a tool")
     description = as_text(described.get("description")) or _FORMAT_DESCRIPTION
-    tool = build_tool(FORMAT_TOOL, description, clean_schema(schema))
+    tool = build_tool(parameters, FORMAT_TOOL, description, schema, family)
     return {"tools": [tool], "toolChoice": {"tool": {"name": FORMAT_TOOL}}}
 
 
@@ -150,6 +161,33 @@ def _read_effort(parameters: Parameters) -> None:
             'example "thinking": {"type": "enabled", "budget_tokens": 4096} for Claude.'
         )
     parameters.note("reasoning_effort=dropped")
+
+
+def _settle_thinking(parameters: Parameters, body: JsonObject) -> None:
+    """Leave Claude's thinking out of a turn in which it would be refused."""
+    kind = as_object(parameters.rest.get("thinking")).get("type")
+    if kind not in ("enabled", "adaptive"):
+        return
+    choice = as_object(as_object(body.get("toolConfig")).get("toolChoice"))
+    reason = FORCED if choice.keys() & {"any", "tool"} else ""
+    if kind == "enabled" and _lost_thoughts(as_objects(body["messages"])):
+        reason = reason or LOST_THOUGHTS
+    if reason:
+        parameters.take("thinking")
+        parameters.note(f"thinking=dropped: {reason}")
+    else:
+        drop_beside_thinking(parameters)
+
+
+def _lost_thoughts(messages: Sequence[JsonObject]) -> bool:
+    """Tell whether the assistant's last turn that has to begin with thoughts has none."""
+    said = [index for index, one in enumerate(messages) if one["role"] == "assistant"]
+    if not said:
+        return False
+    blocks = as_objects(messages[said[-1]]["content"])
+    ends = said[-1] == len(messages) - 1
+    called = any("toolUse" in block for block in blocks)
+    return (called or ends) and "reasoningContent" not in blocks[0]
 
 
 def _additional(parameters: Parameters, family: str) -> JsonObject:

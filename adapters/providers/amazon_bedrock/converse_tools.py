@@ -4,17 +4,24 @@ Called by `converse.py`.
 """
 
 from modelplane.adapters.providers.canonical import ToolNames, refuse_unsupported
-from modelplane.adapters.providers.json_schema import map_schemas
+from modelplane.adapters.providers.json_schema import Words
 from modelplane.adapters.providers.parameters import Parameters
+from modelplane.adapters.providers.refusals import CLAUDE_TOOL, CONVERSE_TOOL, NOVA_TOOL
+from modelplane.adapters.providers.tool_schemas import read_arguments, split_root
 from modelplane.adapters.providers.types import JsonObject
 
-_NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
 _CACHE_POINT: JsonObject = {"cachePoint": {"type": "default"}}
 _CHOICES = {"auto": "auto", "required": "any"}
+_RULES = {"anthropic": CLAUDE_TOOL, "amazon": NOVA_TOOL}
 
 
-def translate_tools(parameters: Parameters, names: ToolNames) -> JsonObject | None:
+def translate_tools(parameters: Parameters, names: ToolNames, family: str) -> JsonObject | None:
     """Take the tools out of `parameters` and return a `toolConfig`; None: no tool may be called.
+
+    Args:
+        parameters: Parameters of the query.
+        names: Names of the tools.
+        family: The model's family, which decides what its schemas may hold.
 
     Raises:
         RequestRefused: They cannot be put to the model.
@@ -39,28 +46,35 @@ def translate_tools(parameters: Parameters, names: ToolNames) -> JsonObject | No
     if names.renamed:
         parameters.note("tools=renamed")
     config: JsonObject = {
-        "tools": [block for tool in tools for block in _tool(parameters, names, tool)]
+        "tools": [block for tool in tools for block in _tool(parameters, names, tool, family)]
     }
     if choice is not None:
         config["toolChoice"] = _choice(parameters, names, choice)
     return config
 
 
-def build_tool(name: str, description: object, schema: JsonObject) -> JsonObject:
-    """Return one tool; a description that is empty is left out, which Converse demands."""
+def build_tool(
+    parameters: Parameters, name: str, description: object, schema: object, family: str
+) -> JsonObject:
+    """Return one tool; a description that is empty is left out, which Converse demands.
+
+    Raises:
+        RequestRefused: The schema cannot be put to the model.
+    """
+    rules = _RULES.get(family, CONVERSE_TOOL)
+    words = Words()
+    arguments, more = split_root(read_arguments(parameters, schema, rules), rules, words)
+    for note in words.notes("tools"):
+        parameters.note(note)
+    said = [text for text in (description, more) if isinstance(text, str) and text.strip()]
     spec: JsonObject = {"name": name}
-    if isinstance(description, str) and description.strip():
-        spec["description"] = description
-    spec["inputSchema"] = {"json": schema}
+    if said:
+        spec["description"] = "\n\n".join(said)
+    spec["inputSchema"] = {"json": arguments}
     return {"toolSpec": spec}
 
 
-def clean_schema(schema: JsonObject) -> JsonObject:
-    """Return a schema without the keywords that name it, which some families refuse."""
-    return map_schemas(schema, _drop_identifiers)
-
-
-def _tool(parameters: Parameters, names: ToolNames, tool: object) -> list[JsonObject]:
+def _tool(parameters: Parameters, names: ToolNames, tool: object, family: str) -> list[JsonObject]:
     if not isinstance(tool, dict):
         raise parameters.refusal("Each of 'tools' must be an object.")
     if tool.get("type", "function") != "function":
@@ -69,11 +83,13 @@ def _tool(parameters: Parameters, names: ToolNames, tool: object) -> list[JsonOb
     function = tool.get("function")
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise parameters.refusal("Each of 'tools' must have a 'function' with a 'name'.")
-    schema = function.get("parameters") or _NO_PARAMETERS
-    if not isinstance(schema, dict):
-        raise parameters.refusal("The 'parameters' of a function must be a JSON schema.")
-    own = {"type": "object", **clean_schema(schema)}
-    built = build_tool(names.encode(function["name"]), function.get("description"), own)
+    built = build_tool(
+        parameters,
+        names.encode(function["name"]),
+        function.get("description"),
+        function.get("parameters"),
+        family,
+    )
     if function.get("strict"):
         parameters.note("strict=dropped")
     return [built, _CACHE_POINT] if isinstance(tool.get("cache_control"), dict) else [built]
@@ -90,7 +106,3 @@ def _choice(parameters: Parameters, names: ToolNames, choice: object) -> JsonObj
         "'tool_choice' must be none, auto, required, or name one function as "
         '{"type": "function", "function": {"name": …}}.'
     )
-
-
-def _drop_identifiers(schema: JsonObject) -> JsonObject:
-    return {name: value for name, value in schema.items() if name not in ("$schema", "$id")}

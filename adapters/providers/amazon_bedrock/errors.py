@@ -18,6 +18,7 @@ from modelplane.adapters.providers.errors import (
     RateLimited,
     RequestConflict,
     RequestRefused,
+    UnusableAnswer,
     classify,
     parse_retry_after,
 )
@@ -49,8 +50,8 @@ _BY_TYPE: Mapping[str, type[AdapterError]] = {
     "serviceunavailableexception": ProviderUnavailable,
     "serviceunavailable": ProviderUnavailable,
     "modeltimeoutexception": ProviderTimeout,
-    "modelerrorexception": ProviderFailed,
-    "modelstreamerrorexception": ProviderFailed,
+    "modelerrorexception": UnusableAnswer,
+    "modelstreamerrorexception": UnusableAnswer,
     "internalserverexception": ProviderFailed,
     "internalfailure": ProviderFailed,
 }
@@ -65,7 +66,6 @@ _KEY_REFUSED = frozenset(
         "unrecognizedclientexception",
     }
 )
-_FAILED_DEPENDENCY = 424
 
 
 def parse_http_error(provider: str, answer: HttpAnswer, *secrets: str) -> AdapterError:
@@ -78,7 +78,7 @@ def parse_http_error(provider: str, answer: HttpAnswer, *secrets: str) -> Adapte
     """
     detail = parse_error_detail(answer, *secrets)
     kind = answer.headers.get(_TYPE_HEADER) or _type_in(detail)
-    cls = _BY_TYPE.get(_plain(kind)) or _by_status(answer.status)
+    cls = _BY_TYPE.get(_plain(kind)) or classify(answer.status)
     if cls is CredentialRefused:
         detail = _first_line(detail)
     return cls(provider, detail, parse_retry_after(answer.headers))
@@ -101,10 +101,6 @@ def build_reported_error(provider: str, kind: str, detail: object, *secrets: str
     if isinstance(detail, bytes):
         detail = parse_error_detail(HttpAnswer(200, {}, detail), *secrets)
     return _BY_TYPE.get(_plain(kind), ProviderFailed)(provider, detail)
-
-
-def _by_status(status: int) -> type[AdapterError]:
-    return ProviderFailed if status == _FAILED_DEPENDENCY else classify(status)
 
 
 def _type_in(detail: object) -> str:

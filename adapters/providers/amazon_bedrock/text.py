@@ -1,8 +1,8 @@
 """Text completions with Amazon's Titan and Meta's Llama, whose formats only Bedrock has: pure.
 
 API: https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html. Both take one
-prompt for each request and answer it once. Titan's stop texts are restricted, which it says
-itself; Llama has none. Llama is asked in the template of its version, unless the prompt has one.
+prompt for each request and answer it once. Titan takes only some stop texts, Llama
+none. Llama is asked in the template of its version, unless the prompt has one.
 
 Used by `completions.py`.
 """
@@ -10,6 +10,7 @@ Used by `completions.py`.
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from modelplane.adapters.providers.canonical import refuse_unsupported
 from modelplane.adapters.providers.canonical_answers import (
@@ -21,8 +22,14 @@ from modelplane.adapters.providers.canonical_answers import (
 )
 from modelplane.adapters.providers.errors import MalformedAnswer
 from modelplane.adapters.providers.parameters import HARMLESS, Parameters
+from modelplane.adapters.providers.refusals import (
+    CONVERSE_RANGES,
+    TITAN_RANGES,
+    TITAN_STOPS,
+    Ranges,
+)
 from modelplane.adapters.providers.types import JsonObject, Usage
-from modelplane.adapters.providers.wire import as_count, as_object, as_objects, as_text
+from modelplane.adapters.providers.wire import as_count, as_object, as_objects, as_text, as_texts
 
 _UNSUPPORTED: Mapping[str, Sequence[object]] = {
     "n": (1,),
@@ -69,7 +76,13 @@ class Piece:
 
 
 class TextFormat(ABC):
-    """How one family writes prompts and answers."""
+    """How one family writes prompts and answers.
+
+    Attributes:
+        ranges: Ranges of its parameters.
+    """
+
+    ranges: ClassVar[Ranges]
 
     def build_bodies(self, parameters: Parameters) -> list[JsonObject]:
         """Return a body for each prompt.
@@ -79,7 +92,7 @@ class TextFormat(ABC):
         """
         refuse_unsupported(parameters.provider, parameters.rest, _UNSUPPORTED)
         prompts = parameters.take_texts("prompt")
-        parameters.clamp_temperature()
+        parameters.fit(self.ranges)
         parameters.drop(*HARMLESS, "seed")
         return self._bodies(parameters, prompts)
 
@@ -95,6 +108,8 @@ class TextFormat(ABC):
 class TitanFormat(TextFormat):
     """Amazon Titan Text."""
 
+    ranges = TITAN_RANGES
+
     _CONFIG: Mapping[str, str] = {
         "max_tokens": "maxTokenCount",
         "temperature": "temperature",
@@ -107,6 +122,10 @@ class TitanFormat(TextFormat):
             if (value := parameters.take(name)) is not None:
                 config[own] = value
         parameters.rename_stop("stopSequences")
+        stops = as_texts(parameters.rest.get("stopSequences"))
+        if not set(stops) <= TITAN_STOPS:
+            known = ", ".join(sorted(map(repr, TITAN_STOPS)))
+            raise parameters.refusal(f"'stop' may only hold {known} with this model.")
         if (stop := parameters.take("stopSequences")) is not None:
             config["stopSequences"] = stop
         shared = {"textGenerationConfig": config} if config else {}
@@ -127,6 +146,8 @@ class TitanFormat(TextFormat):
 
 class LlamaFormat(TextFormat):
     """Meta Llama."""
+
+    ranges = CONVERSE_RANGES
 
     def __init__(self, model: str) -> None:
         """Choose the template.

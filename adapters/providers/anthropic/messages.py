@@ -2,7 +2,7 @@
 
 API: https://docs.anthropic.com/en/api/messages. What services do differently is a `Dialect`.
 
-- System messages move to the front; messages of one side are merged; tool results lead a turn.
+- System messages move to the front; `history.py` makes turns of the others.
 - Thinking has to be sent back as it came: an assistant message takes it as `thinking_blocks`, as
   `answers.py` gives it, or as parts of type `thinking` and `redacted_thinking`.
 - `cache_control` on a message's parts and on tools stays where it is.
@@ -23,14 +23,14 @@ from modelplane.adapters.providers.canonical import (
     Part,
     TextPart,
     ToolNames,
-    group_turns,
     parse_data_uri,
     read_messages,
     read_tool_names,
     refuse,
-    split_system,
 )
+from modelplane.adapters.providers.history import Turn, arrange
 from modelplane.adapters.providers.parameters import Parameters
+from modelplane.adapters.providers.refusals import NAMELESS_CLAUDE, ClaudeModel
 from modelplane.adapters.providers.types import Image, JsonObject, Query
 
 _LEGAL = re.compile(r"[a-zA-Z0-9_-]")
@@ -52,7 +52,7 @@ class Dialect:
         version: Value of `anthropic_version` in the body; None leaves it out.
         betas_in_body: Whether betas are named in the body, as `anthropic_beta`.
         stream_in_body: Whether the body says that the answer is to be streamed.
-        budgets: As in `anthropic_parameters.takes_budgets`.
+        takes: What the model takes.
     """
 
     provider: str
@@ -60,7 +60,7 @@ class Dialect:
     version: str | None = None
     betas_in_body: bool = False
     stream_in_body: bool = True
-    budgets: bool = False
+    takes: ClaudeModel = NAMELESS_CLAUDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +111,12 @@ def _build(query: Query, dialect: Dialect, images: Mapping[str, Image]) -> Messa
     head: JsonObject = {} if dialect.model is None else {"model": dialect.model}
     if dialect.version is not None:
         head["anthropic_version"] = dialect.version
-    _note_order(messages, parameters)
-    system, others = split_system(messages)
-    body = head | {"messages": writer.turns(others)}
+    system, turns = arrange(parameters, messages, prefill=dialect.takes.prefill)
+    body = head | {"messages": writer.turns(turns)}
     if blocks := [block for message in system for block in writer.content(message.parts)]:
         body["system"] = _plain(blocks)
     translate_tools(parameters, names, messages, body)
-    translate_parameters(parameters, body, budgets=dialect.budgets)
+    translate_parameters(parameters, body, dialect.takes)
     betas = _read_betas(parameters)
     if betas and dialect.betas_in_body:
         body["anthropic_beta"] = list(betas)
@@ -134,17 +133,13 @@ class _Writer:
         self._names = names
         self._images = images
 
-    def turns(self, messages: Sequence[Message]) -> list[JsonObject]:
-        turns = []
-        for turn in group_turns(messages):
+    def turns(self, turns: Sequence[Turn]) -> list[JsonObject]:
+        written: list[JsonObject] = []
+        for turn in turns:
             write = self._assistant if turn.role == "assistant" else self._user
-            if blocks := [block for message in turn.messages for block in write(message)]:
-                # The API wants the results of tools before anything else that the user says.
-                blocks.sort(key=lambda block: block["type"] != "tool_result")
-                turns.append({"role": turn.role, "content": _plain(blocks)})
-        if not turns:
-            raise refuse(self._provider, "'messages' must hold a text of the user.")
-        return turns
+            blocks = [block for message in turn.messages for block in write(message)]
+            written.append({"role": turn.role, "content": _plain(blocks)})
+        return written
 
     def content(self, parts: Sequence[Part]) -> list[JsonObject]:
         return [block for part in parts for block in self._part(part)]
@@ -176,9 +171,7 @@ class _Writer:
 
     def _part(self, part: Part) -> Iterator[JsonObject]:
         if isinstance(part, TextPart):
-            # The API refuses blocks of blanks only.
-            if part.text.strip():
-                yield {"type": "text", "text": part.text, **_cache_control(part.source)}
+            yield {"type": "text", "text": part.text, **_cache_control(part.source)}
         elif isinstance(part, ImagePart):
             yield {
                 "type": "image",
@@ -198,12 +191,6 @@ class _Writer:
             return {"type": "url", "url": url}
         data = base64.b64encode(image.data).decode()
         return {"type": "base64", "media_type": image.media_type, "data": data}
-
-
-def _note_order(messages: Sequence[Message], parameters: Parameters) -> None:
-    roles = [message.role == "system" for message in messages]
-    if roles != sorted(roles, reverse=True):
-        parameters.note("messages=system moved to the front")
 
 
 def _thinking_blocks(message: Message) -> Iterator[JsonObject]:

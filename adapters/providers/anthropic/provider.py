@@ -26,7 +26,6 @@ from modelplane.adapters.providers.anthropic.messages import (
     build_messages_body,
     tool_names,
 )
-from modelplane.adapters.providers.anthropic.parameters import takes_budgets
 from modelplane.adapters.providers.base import Adapter, StreamParser
 from modelplane.adapters.providers.canonical_answers import (
     WALL_CLOCK,
@@ -57,6 +56,7 @@ from modelplane.adapters.providers.prompts import (
     build_chat_query,
     to_completion,
 )
+from modelplane.adapters.providers.refusals import claude_model
 from modelplane.adapters.providers.types import (
     HttpAnswer,
     HttpRequest,
@@ -85,7 +85,6 @@ _ERRORS: Mapping[str, type[AdapterError]] = {
 }
 # These say no more than the status does, where there is one.
 _GENERAL = frozenset({"invalid_request_error", "api_error"})
-_PAYMENT_REQUIRED = 402
 
 
 def classify_error(kind: object, status: int | None = None) -> type[AdapterError]:
@@ -98,8 +97,6 @@ def classify_error(kind: object, status: int | None = None) -> type[AdapterError
     known = _ERRORS.get(kind) if isinstance(kind, str) else None
     if known and (status is None or kind not in _GENERAL):
         return known
-    if status == _PAYMENT_REQUIRED:
-        return QuotaExhausted
     return ProviderFailed if status is None else classify(status)
 
 
@@ -123,7 +120,7 @@ class AnthropicAdapter(Adapter):
             key: The API key.
             clock: Gives the time of answers, which carry none.
         """
-        self._dialect = Dialect(provider, model, budgets=takes_budgets(model))
+        self._dialect = Dialect(provider, model, takes=claude_model(model))
         self._secret = key
         self._clock = clock
         self._headers = {

@@ -6,14 +6,21 @@ Called by `messages.py`.
 from collections.abc import Iterable, Mapping, Sequence
 
 from modelplane.adapters.providers.canonical import Message, ToolNames, refuse_unsupported
-from modelplane.adapters.providers.json_schema import map_schemas
+from modelplane.adapters.providers.json_schema import Words
 from modelplane.adapters.providers.parameters import Parameters
+from modelplane.adapters.providers.refusals import (
+    CLAUDE_MOST_STRICT_TOOLS,
+    CLAUDE_STRICT,
+    CLAUDE_TOOL,
+)
+from modelplane.adapters.providers.schema_fitting import SchemaUnfit, fit_schema, opens
+from modelplane.adapters.providers.schema_rules import count_optional, count_unions
+from modelplane.adapters.providers.tool_schemas import NO_ARGUMENTS, read_arguments
 from modelplane.adapters.providers.types import JsonObject
 
 _CHOICES = {"auto": "auto", "required": "any", "none": "none"}
 # What `tools` and `tool_choice` took the place of.
 _REPLACED: Mapping[str, Sequence[object]] = {"functions": ([],), "function_call": ()}
-_NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
 
 
 def translate_tools(
@@ -31,7 +38,8 @@ def translate_tools(
     if not isinstance(tools, list):
         raise parameters.refusal("'tools' must be a list.")
     if tools:
-        body["tools"] = [_tool(parameters, names, tool) for tool in tools]
+        strict = _StrictTools(parameters)
+        body["tools"] = [_tool(parameters, names, tool, strict) for tool in tools]
         if translated := _choice(parameters, names, choice, parallel):
             body["tool_choice"] = translated
         if names.renamed:
@@ -54,10 +62,47 @@ def _note_dropped(parameters: Parameters, choice: object, parallel: object) -> N
 
 
 def _placeholders(names: ToolNames, called: Iterable[str]) -> list[JsonObject]:
-    return [{"name": names.encode(name), "input_schema": _NO_PARAMETERS} for name in called]
+    return [{"name": names.encode(name), "input_schema": NO_ARGUMENTS} for name in called]
 
 
-def _tool(parameters: Parameters, names: ToolNames, tool: object) -> JsonObject:
+class _StrictTools:
+    """The strict tools of one query, of which the API takes only so many and so much."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        self._parameters = parameters
+        self._tools = 0
+        self._unions = 0
+        self._optional = 0
+
+    def fit(self, schema: JsonObject) -> JsonObject | None:
+        """Return the schema of one more strict tool; None where it cannot be strict."""
+        words = Words()
+        try:
+            fitted = fit_schema(schema, CLAUDE_STRICT, words)
+        except SchemaUnfit as reason:
+            self._parameters.note(f"tools.strict=dropped from one: {reason}")
+            return None
+        unions = self._unions + count_unions(fitted)
+        optional = self._optional + count_optional(fitted)
+        too_much = (
+            self._tools == CLAUDE_MOST_STRICT_TOOLS
+            or unions > (CLAUDE_STRICT.most_unions or 0)
+            or optional > (CLAUDE_STRICT.most_optional or 0)
+        )
+        if too_much:
+            self._parameters.note("tools.strict=dropped where it would be too much")
+            return None
+        self._tools, self._unions, self._optional = self._tools + 1, unions, optional
+        if opens(schema):
+            self._parameters.note("tools=additionalProperties set to false")
+        for note in words.notes("tools"):
+            self._parameters.note(note)
+        return fitted
+
+
+def _tool(
+    parameters: Parameters, names: ToolNames, tool: object, strict: _StrictTools
+) -> JsonObject:
     if not isinstance(tool, dict):
         raise parameters.refusal("Each of 'tools' must be an object.")
     if tool.get("type", "function") != "function":
@@ -69,25 +114,14 @@ def _tool(parameters: Parameters, names: ToolNames, tool: object) -> JsonObject:
     translated: JsonObject = {"name": names.encode(function["name"])}
     if function.get("description"):
         translated["description"] = function["description"]
-    translated["input_schema"] = _input_schema(parameters, function.get("parameters"))
-    if function.get("strict"):
+    schema = read_arguments(parameters, function.get("parameters"), CLAUDE_TOOL)
+    if function.get("strict") and (fitted := strict.fit(schema)):
+        schema = fitted
         translated["strict"] = True
+    translated["input_schema"] = schema
     if isinstance(tool.get("cache_control"), dict):
         translated["cache_control"] = tool["cache_control"]
     return translated
-
-
-def _input_schema(parameters: Parameters, schema: object) -> JsonObject:
-    if not schema:
-        return _NO_PARAMETERS
-    if not isinstance(schema, dict):
-        raise parameters.refusal("The 'parameters' of a function must be a JSON schema.")
-    return {"type": "object", **map_schemas(schema, drop_identifiers)}
-
-
-def drop_identifiers(schema: JsonObject) -> JsonObject:
-    """Return a schema without the keywords that name it, which the API refuses."""
-    return {name: value for name, value in schema.items() if name not in ("$schema", "$id")}
 
 
 def _choice(

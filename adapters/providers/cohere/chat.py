@@ -12,7 +12,10 @@ from modelplane.adapters.providers.canonical_answers import build_chat_answer, b
 from modelplane.adapters.providers.cohere.messages import build_messages, build_tools
 from modelplane.adapters.providers.cohere.terms import read_finish, read_sampling, read_usage
 from modelplane.adapters.providers.errors import MalformedAnswer
+from modelplane.adapters.providers.json_schema import Words
 from modelplane.adapters.providers.parameters import HARMLESS, Parameters
+from modelplane.adapters.providers.refusals import COHERE_RANGES, COHERE_STOPS, COHERE_STRICT
+from modelplane.adapters.providers.schema_fitting import SchemaUnfit, fit_schema
 from modelplane.adapters.providers.types import JsonObject, Query
 from modelplane.adapters.providers.wire import as_object, as_objects, as_text
 
@@ -38,10 +41,10 @@ def build_chat_body(parameters: Parameters, model: str, *, stream: bool) -> Json
     refuse_unsupported(parameters.provider, parameters.rest, _UNSUPPORTED)
     messages = build_messages(parameters)
     tools, choice = build_tools(parameters)
-    read_sampling(parameters)
-    parameters.rename_stop("stop_sequences")
+    read_sampling(parameters, COHERE_RANGES)
+    parameters.rename_stop("stop_sequences", COHERE_STOPS)
     parameters.rename("max_completion_tokens", "max_tokens")
-    _read_response_format(parameters)
+    _read_response_format(parameters, has_tools=bool(tools))
     _read_reasoning_effort(parameters)
     if parameters.take("parallel_tool_calls") is False and tools:
         parameters.note("parallel_tool_calls=dropped")
@@ -133,14 +136,35 @@ def _parse_message(message: JsonObject) -> tuple[JsonObject, str]:
     return built, said
 
 
-def _read_response_format(parameters: Parameters) -> None:
-    """Cohere takes the schema beside the type `json_object`."""
+def _read_response_format(parameters: Parameters, *, has_tools: bool) -> None:
+    """Cohere takes the schema beside the type `json_object`, and neither beside tools."""
     wanted = as_object(parameters.rest.get("response_format"))
+    if has_tools and wanted.get("type", "text") != "text":
+        raise parameters.refusal("'response_format' is not supported with 'tools' by Cohere.")
     if wanted.get("type") == "json_schema":
         schema = as_object(wanted.get("json_schema")).get("schema")
         if not isinstance(schema, dict):
             raise parameters.refusal("'response_format.json_schema' needs a 'schema'.")
-        parameters.rest["response_format"] = {"type": "json_object", "json_schema": schema}
+        parameters.rest["response_format"] = {"type": "json_object"}
+        # A schema of any object, which Cohere does not take, says no more than the type does.
+        if schema.keys() - {"type", "additionalProperties"}:
+            fitted = _fit_schema(parameters, schema)
+            parameters.rest["response_format"] = {"type": "json_object", "json_schema": fitted}
+
+
+def _fit_schema(parameters: Parameters, schema: JsonObject) -> JsonObject:
+    words = Words()
+    try:
+        fitted = fit_schema(schema, COHERE_STRICT, words)
+    except SchemaUnfit as reason:
+        raise parameters.refusal(
+            f"Cohere does not take the schema in 'response_format': {reason}."
+        ) from None
+    except RecursionError:
+        raise parameters.refusal("A JSON schema is nested too deeply.") from None
+    for note in words.notes("response_format"):
+        parameters.note(note)
+    return fitted
 
 
 def _read_reasoning_effort(parameters: Parameters) -> None:

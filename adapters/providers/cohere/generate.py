@@ -22,6 +22,7 @@ from modelplane.adapters.providers.cohere.terms import (
 )
 from modelplane.adapters.providers.errors import AdapterError, MalformedAnswer, StreamTruncated
 from modelplane.adapters.providers.parameters import HARMLESS, Parameters
+from modelplane.adapters.providers.refusals import COHERE_GENERATE_RANGES
 from modelplane.adapters.providers.types import JsonObject, Usage
 from modelplane.adapters.providers.wire import as_count, as_object, as_objects, as_text
 
@@ -35,8 +36,15 @@ _UNSUPPORTED: dict[str, Sequence[object]] = {
 _MAX_LINE_BYTES = 16 * 1024 * 1024
 
 
-def build_generate_bodies(parameters: Parameters, *, stream: bool) -> list[JsonObject]:
+def build_generate_bodies(
+    parameters: Parameters, *, stream: bool, stops: int | None = None
+) -> list[JsonObject]:
     """Return a body of `POST /v1/generate` for each prompt, without `model`.
+
+    Args:
+        parameters: Parameters of the query.
+        stream: Whether the answer is to be streamed.
+        stops: How many texts to stop at the service takes; None: any number.
 
     Raises:
         RequestRefused: Cohere has no counterpart for something in the query.
@@ -45,8 +53,8 @@ def build_generate_bodies(parameters: Parameters, *, stream: bool) -> list[JsonO
     prompts = parameters.take_texts("prompt")
     if stream and len(prompts) > 1:
         raise parameters.refusal("Several prompts cannot be streamed together: send them apart.")
-    read_sampling(parameters)
-    parameters.rename_stop("end_sequences")
+    read_sampling(parameters, COHERE_GENERATE_RANGES)
+    parameters.rename_stop("end_sequences", stops)
     parameters.rename("n", "num_generations")
     _read_logprobs(parameters)
     parameters.drop(*HARMLESS)

@@ -14,11 +14,14 @@ from modelplane.adapters.providers.canonical import (
     read_messages,
 )
 from modelplane.adapters.providers.canonical_answers import build_tool_call
+from modelplane.adapters.providers.history import arrange, order_messages
+from modelplane.adapters.providers.json_schema import Words
 from modelplane.adapters.providers.parameters import Parameters
+from modelplane.adapters.providers.refusals import COHERE_STRICT
+from modelplane.adapters.providers.schema_fitting import SchemaUnfit, fit_schema
+from modelplane.adapters.providers.tool_schemas import NO_ARGUMENTS
 from modelplane.adapters.providers.types import JsonObject
 from modelplane.adapters.providers.wire import as_object, as_text
-
-_NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
 
 
 def build_messages(parameters: Parameters) -> list[JsonObject]:
@@ -31,7 +34,12 @@ def build_messages(parameters: Parameters) -> list[JsonObject]:
     parameters.take("messages")
     if any(message.source.get("name") for message in messages):
         parameters.note("messages.name=dropped")
-    return [_build(parameters, message) for message in messages]
+    ordered = order_messages(parameters, messages)
+    if not ordered or ordered[-1].role in ("assistant", "system"):
+        # The user or a tool has to speak last.
+        system, turns = arrange(parameters, messages)
+        ordered = [*system, *(one for turn in turns for one in turn.messages)]
+    return [_build(parameters, message) for message in ordered]
 
 
 def build_tools(parameters: Parameters) -> tuple[list[JsonObject], str | None]:
@@ -44,6 +52,7 @@ def build_tools(parameters: Parameters) -> tuple[list[JsonObject], str | None]:
     """
     choice = parameters.take("tool_choice")
     tools = [_tool(parameters, tool) for tool in parameters.take_objects("tools")]
+    _settle_strictness(parameters, tools)
     if not tools:
         if choice not in (None, "none", "auto"):
             raise parameters.refusal("'tool_choice' needs 'tools'.")
@@ -62,6 +71,31 @@ def build_tools(parameters: Parameters) -> tuple[list[JsonObject], str | None]:
     return chosen[:1], "REQUIRED"
 
 
+def _settle_strictness(parameters: Parameters, tools: list[JsonObject]) -> None:
+    """Fit all tools into what Cohere takes of strict ones, or leave strictness out."""
+    if not parameters.rest.get("strict_tools"):
+        return
+    words = Words()
+    functions = [as_object(tool["function"]) for tool in tools]
+    try:
+        fitted = [_fit_arguments(as_object(one["parameters"]), words) for one in functions]
+    except SchemaUnfit as reason:
+        del parameters.rest["strict_tools"]
+        parameters.note(f"strict_tools=dropped: {reason}")
+        return
+    for function, schema in zip(functions, fitted, strict=True):
+        function["parameters"] = schema
+    for note in words.notes("tools"):
+        parameters.note(note)
+
+
+def _fit_arguments(schema: JsonObject, words: Words) -> JsonObject:
+    # A function without arguments is taken, an object without properties elsewhere is not.
+    if not schema.get("properties") and not schema.keys() & {"anyOf", "oneOf", "allOf"}:
+        return NO_ARGUMENTS
+    return fit_schema(schema, COHERE_STRICT, words)
+
+
 def _tool(parameters: Parameters, tool: JsonObject) -> JsonObject:
     function = as_object(tool.get("function"))
     name = function.get("name")
@@ -73,7 +107,7 @@ def _tool(parameters: Parameters, tool: JsonObject) -> JsonObject:
     built: JsonObject = {"name": name}
     if function.get("description") is not None:
         built["description"] = function["description"]
-    built["parameters"] = function.get("parameters") or _NO_PARAMETERS
+    built["parameters"] = function.get("parameters") or NO_ARGUMENTS
     return {"type": "function", "function": built}
 
 
@@ -87,8 +121,6 @@ def _build(parameters: Parameters, message: Message) -> JsonObject:
 
 
 def _assistant(parameters: Parameters, message: Message) -> JsonObject:
-    if message.source.get("function_call"):
-        raise parameters.refusal("A message's 'function_call' is not supported: use 'tool_calls'.")
     built: JsonObject = {"role": "assistant"}
     content = _content(parameters, message) or as_text(message.source.get("refusal"))
     reasoning = as_text(message.source.get("reasoning_content"))

@@ -30,7 +30,6 @@ from modelplane.adapters.providers.errors import (
     AdapterError,
     ConfigRefused,
     ProviderUnavailable,
-    QuotaExhausted,
     RequestRefused,
 )
 from modelplane.adapters.providers.keyed import KeyedAdapter, check_key
@@ -47,7 +46,6 @@ class CohereAdapter(KeyedAdapter):
     __slots__ = ()
 
     own_statuses: ClassVar[Mapping[int, type[AdapterError]]] = {
-        402: QuotaExhausted,
         # A text on Cohere's deny list.
         498: RequestRefused,
         499: ProviderUnavailable,
@@ -83,6 +81,7 @@ class CohereGenerateAdapter(CohereAdapter):
     """Translates for one external model with the task completions."""
 
     __slots__ = ()
+    streams_lines = True
 
     def plan(self, query: Query, images: Mapping[str, Image]) -> Plan:
         """Return the provider's requests, one for each prompt; see `Adapter`."""

@@ -12,13 +12,13 @@ from modelplane.adapters.providers.errors import (
     ProviderFailed,
     ProviderTimeout,
     RequestRefused,
+    UnusableAnswer,
 )
 from modelplane.adapters.providers.parameters import Parameters
+from modelplane.adapters.providers.refusals import Ranges
 from modelplane.adapters.providers.types import JsonObject, Usage
 from modelplane.adapters.providers.wire import as_count, as_object
 
-_MIN_TOP_P = 0.01
-_MAX_TOP_P = 0.99
 _FINISH_REASONS: Mapping[object, str] = {
     None: "stop",
     "COMPLETE": "stop",
@@ -31,13 +31,13 @@ _FAILURES: Mapping[object, type[AdapterError]] = {
     "ERROR": ProviderFailed,
     "ERROR_LIMIT": RequestRefused,
     "TIMEOUT": ProviderTimeout,
-    "USER_CANCEL": ProviderFailed,
+    "USER_CANCEL": UnusableAnswer,
 }
 
 
-def read_sampling(parameters: Parameters) -> None:
-    """Give `top_p` and `top_k` Cohere's names and limits; OpenAI's 1 means all."""
-    parameters.clamp("top_p", _MIN_TOP_P, _MAX_TOP_P)
+def read_sampling(parameters: Parameters, ranges: Ranges) -> None:
+    """Give the sampling parameters Cohere's names and limits; OpenAI's `top_p` of 1 means all."""
+    parameters.fit(ranges)
     parameters.rename("top_p", "p")
     parameters.rename("top_k", "k")
 

@@ -15,7 +15,6 @@ from modelplane.adapters.providers.anthropic.messages import (
     build_messages_body,
     tool_names,
 )
-from modelplane.adapters.providers.anthropic.parameters import takes_budgets
 from modelplane.adapters.providers.anthropic.provider import classify_error, error_type
 from modelplane.adapters.providers.canonical import read_image_urls
 from modelplane.adapters.providers.canonical_answers import (
@@ -26,6 +25,7 @@ from modelplane.adapters.providers.canonical_answers import (
 from modelplane.adapters.providers.errors import AdapterError, parse_retry_after
 from modelplane.adapters.providers.google_cloud_vertex_ai.adapter import Target, VertexAdapter
 from modelplane.adapters.providers.google_cloud_vertex_ai.errors import build_error
+from modelplane.adapters.providers.refusals import claude_model
 from modelplane.adapters.providers.types import (
     HttpAnswer,
     HttpRequest,
@@ -45,9 +45,7 @@ class ClaudeAdapter(VertexAdapter):
 
     def __init__(self, target: Target) -> None:
         super().__init__(target)
-        self._dialect = Dialect(
-            target.provider, version=_VERSION, budgets=takes_budgets(target.model)
-        )
+        self._dialect = Dialect(target.provider, version=_VERSION, takes=claude_model(target.model))
 
     def image_urls(self, query: Query) -> Sequence[str]:
         """Return the URLs of all images; see `Adapter`."""

@@ -6,8 +6,6 @@ failed ones with it, wrap the object in a list. Used by `provider.py` and its pa
 
 from collections.abc import Iterator, Mapping
 
-import orjson
-
 from modelplane.adapters.providers.canonical_answers import parse_error_detail
 from modelplane.adapters.providers.errors import (
     AdapterError,
@@ -18,6 +16,7 @@ from modelplane.adapters.providers.errors import (
     parse_retry_after,
 )
 from modelplane.adapters.providers.types import HttpAnswer, JsonObject
+from modelplane.adapters.providers.wire import load_json
 
 _CANCELLED = 499
 _QUOTA_REASONS = frozenset({"BILLING_DISABLED", "BILLING_STATE_INACTIVE", "CREDITS_EXHAUSTED"})
@@ -49,8 +48,8 @@ def parse_object(provider: str, data: bytes) -> JsonObject:
         AdapterError: It is none, or it reports an error.
     """
     try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError:
+        value = load_json(data)
+    except ValueError:
         raise MalformedAnswer(provider, "the provider's answer is not JSON") from None
     if _error(value) is not None:
         raise build_error(provider, value)

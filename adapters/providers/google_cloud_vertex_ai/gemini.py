@@ -20,6 +20,7 @@ from modelplane.adapters.providers.google_cloud_vertex_ai.tools import (
     translate_schema,
 )
 from modelplane.adapters.providers.parameters import HARMLESS, Parameters
+from modelplane.adapters.providers.refusals import GEMINI_RANGES, GEMINI_STOPS
 from modelplane.adapters.providers.types import Image, JsonObject, Query
 from modelplane.adapters.providers.wire import as_object
 
@@ -126,11 +127,12 @@ def _generation_config(parameters: Parameters, *, levels: bool) -> JsonObject:
     given = parameters.take("generationConfig")
     if given is not None and not isinstance(given, dict):
         raise parameters.refusal("'generationConfig' must be an object.")
+    parameters.fit(GEMINI_RANGES)
     config: JsonObject = {}
     for name, native in _RENAMED.items():
         if (value := parameters.take(name)) is not None:
             config[native] = value
-    parameters.rename_stop("stopSequences")
+    parameters.rename_stop("stopSequences", GEMINI_STOPS)
     _put_logprobs(config, parameters)
     _put_response_format(config, parameters)
     _put_thinking(config, parameters, levels=levels)
@@ -165,7 +167,7 @@ def _put_response_format(config: JsonObject, parameters: Parameters) -> None:
         schema = as_object(as_object(wanted).get("json_schema")).get("schema")
         if not isinstance(schema, dict):
             raise parameters.refusal("'response_format.json_schema' must have a 'schema'.")
-        config["responseSchema"] = translate_schema(parameters, schema)
+        config["responseSchema"] = translate_schema(parameters, schema, "response_format")
 
 
 def _put_thinking(config: JsonObject, parameters: Parameters, *, levels: bool) -> None:

@@ -3,12 +3,12 @@
 API: https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference. Its quirks:
 
 - Turns alternate between `user` and `model`; system messages stand apart, before all turns.
-- Vertex AI refuses ids in calls and results: a result names its function, and the results of one
-  turn stand together, in one turn.
+- Vertex AI refuses ids in calls and results: the results of one turn stand together, in one turn
+  and in the order of the calls, since their places alone say to which call each belongs.
 - A result is an object, and a `$ref` in it would be interpreted: such a one is sent as text.
 - Images are sent inline, or named where they are in Cloud Storage.
 
-Used by `gemini.py`; `canonical.py` reads the messages.
+Used by `gemini.py`; `canonical.py` reads the messages, `history.py` puts them in order.
 """
 
 import base64
@@ -25,12 +25,11 @@ from modelplane.adapters.providers.canonical import (
     Part,
     TextPart,
     ToolNames,
-    group_turns,
     parse_data_uri,
     read_messages,
     refuse,
-    split_system,
 )
+from modelplane.adapters.providers.history import arrange
 from modelplane.adapters.providers.parameters import Parameters
 from modelplane.adapters.providers.types import Image, JsonObject
 from modelplane.adapters.providers.wire import as_object, as_objects, as_text
@@ -93,19 +92,14 @@ class ContentsBuilder:
             RequestRefused: A message cannot be put into it.
         """
         messages = read_messages(self._provider, body)
-        system, rest = split_system(messages)
-        if messages[: len(system)] != system:
-            self._parameters.note("messages=system moved to the front")
         if any("name" in message.source for message in messages):
             self._parameters.note("messages.name=dropped")
+        system, turns = arrange(self._parameters, messages)
         contents = Contents(system=[self._text(part) for one in system for part in one.parts])
-        for turn in group_turns(rest):
+        for turn in turns:
             parts = [part for message in turn.messages for part in self._parts(message)]
-            if parts:
-                role = "model" if turn.role == "assistant" else "user"
-                contents.turns.append({"role": role, "parts": parts})
-        if not contents.turns:
-            raise refuse(self._provider, "'messages' must hold at least one user message.")
+            role = "model" if turn.role == "assistant" else "user"
+            contents.turns.append({"role": role, "parts": parts})
         contents.text_length = sum(len(message.text) for message in messages)
         return contents
 

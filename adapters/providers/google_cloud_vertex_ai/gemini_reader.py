@@ -21,7 +21,7 @@ from uuid import uuid4
 
 from modelplane.adapters.providers.canonical import ToolNames
 from modelplane.adapters.providers.canonical_answers import Clock, dump_arguments
-from modelplane.adapters.providers.errors import AdapterError, ProviderFailed, RequestRefused
+from modelplane.adapters.providers.errors import AdapterError, RequestRefused, UnusableAnswer
 from modelplane.adapters.providers.google_cloud_vertex_ai.executed_code import read_executed_code
 from modelplane.adapters.providers.google_cloud_vertex_ai.gemini_counts import (
     estimate_usage,
@@ -29,6 +29,7 @@ from modelplane.adapters.providers.google_cloud_vertex_ai.gemini_counts import (
     parse_usage,
 )
 from modelplane.adapters.providers.types import JsonObject
+from modelplane.adapters.providers.types import parse_usage as read_usage
 from modelplane.adapters.providers.wire import as_object, as_text
 
 _FINISH_REASONS: Mapping[str, str] = {
@@ -47,14 +48,14 @@ _FINISH_REASONS: Mapping[str, str] = {
 }
 # The model broke off: a caller who took these for an end would act on half an answer.
 _FAILURES: Mapping[str, type[AdapterError]] = {
-    "MALFORMED_FUNCTION_CALL": ProviderFailed,
-    "UNEXPECTED_TOOL_CALL": ProviderFailed,
-    "TOO_MANY_TOOL_CALLS": ProviderFailed,
-    "MALFORMED_RESPONSE": ProviderFailed,
-    "FINISH_REASON_UNSPECIFIED": ProviderFailed,
-    "OTHER": ProviderFailed,
-    "IMAGE_OTHER": ProviderFailed,
-    "NO_IMAGE": ProviderFailed,
+    "MALFORMED_FUNCTION_CALL": UnusableAnswer,
+    "UNEXPECTED_TOOL_CALL": UnusableAnswer,
+    "TOO_MANY_TOOL_CALLS": UnusableAnswer,
+    "MALFORMED_RESPONSE": UnusableAnswer,
+    "FINISH_REASON_UNSPECIFIED": UnusableAnswer,
+    "OTHER": UnusableAnswer,
+    "IMAGE_OTHER": UnusableAnswer,
+    "NO_IMAGE": UnusableAnswer,
     "MISSING_THOUGHT_SIGNATURE": RequestRefused,
 }
 
@@ -206,7 +207,9 @@ class GeminiReader:
     def _end(self, choice: Choice, reason: str, candidate: JsonObject) -> None:
         if failure := _FAILURES.get(reason):
             detail = {"finishReason": reason, "finishMessage": candidate.get("finishMessage")}
-            raise failure(self._provider, detail)
+            error = failure(self._provider, detail)
+            error.usage = read_usage({"usage": self.usage})
+            raise error
         known = _FINISH_REASONS.get(reason)
         choice.finish_reason = known or "stop"
         choice.raw_reason = "" if known else reason

@@ -14,10 +14,8 @@ from modelplane.adapters.providers.base import StreamParser
 from modelplane.adapters.providers.canonical import (
     Message,
     TextPart,
-    group_turns,
     read_messages,
     refuse_unsupported,
-    split_system,
 )
 from modelplane.adapters.providers.canonical_answers import (
     build_chat_answer,
@@ -34,6 +32,7 @@ from modelplane.adapters.providers.google_cloud_vertex_ai.gemini_counts import (
     measure_messages,
     sum_usages,
 )
+from modelplane.adapters.providers.history import arrange
 from modelplane.adapters.providers.parameters import HARMLESS, Parameters
 from modelplane.adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query
 from modelplane.adapters.providers.wire import as_count, as_object, as_objects, as_text
@@ -115,16 +114,14 @@ class PalmChatAdapter(_PalmAdapter):
         del images
         parameters = self._parameters(query)
         messages = read_messages(self._target.provider, {"messages": parameters.take("messages")})
-        system, rest = split_system(messages)
-        if messages[: len(system)] != system:
-            parameters.note("messages=system moved to the front")
+        system, turns = arrange(parameters, messages)
         instance: JsonObject = {
             "messages": [
                 {
                     "author": "bot" if turn.role == "assistant" else "user",
                     "content": "\n".join(self._text(message) for message in turn.messages),
                 }
-                for turn in group_turns(rest)
+                for turn in turns
             ]
         }
         if context := "\n".join(self._text(message) for message in system):

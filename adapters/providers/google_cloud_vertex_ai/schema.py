@@ -1,55 +1,54 @@
 """From JSON Schema to the part of OpenAPI 3.0 that Gemini takes for functions and answers.
 
-API: https://cloud.google.com/vertex-ai/docs/reference/rest/v1/Schema. References are put in place,
-`oneOf` and several types become `anyOf`, null becomes `nullable`, `allOf` is merged; keywords that
-it does not have are left out, since one of them makes it refuse the whole request.
+API: https://cloud.google.com/vertex-ai/docs/reference/rest/v1/Schema. `refusals.GEMINI` has what it
+refuses. References are put in place and `allOf` is merged; null becomes `nullable`. A union stands
+alone there, so that what is said beside it is said in each of its members. Keywords that the
+dialect does not have are told in the description, since one of them makes it refuse the request.
 
 Used by `gemini.py`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
+from modelplane.adapters.providers.json_schema import SchemaTooLarge, Words
+from modelplane.adapters.providers.schema_folding import References, merge_schemas
 from modelplane.adapters.providers.types import JsonObject
+from modelplane.adapters.providers.wire import as_object, as_objects
 
-_KEPT = (
-    "title",
-    "description",
-    "format",
-    "default",
-    "pattern",
-    "minimum",
-    "maximum",
-    "minLength",
-    "maxLength",
-    "minItems",
-    "maxItems",
-    "minProperties",
-    "maxProperties",
-    "nullable",
-    "propertyOrdering",
-)
-_TYPES = frozenset({"string", "number", "integer", "boolean", "array", "object"})
+_ANNOTATIONS = ("title", "description", "default", "nullable")
+_BY_TYPE: Mapping[str, tuple[str, ...]] = {
+    "string": ("format", "pattern", "minLength", "maxLength"),
+    "number": ("format", "minimum", "maximum"),
+    "integer": ("format", "minimum", "maximum"),
+    "boolean": (),
+    "array": ("minItems", "maxItems"),
+    "object": ("minProperties", "maxProperties", "propertyOrdering"),
+}
+_TYPED_KEYWORDS = {
+    *(name for names in _BY_TYPE.values() for name in names),
+    *("items", "properties", "required", "enum", "additionalProperties"),
+}
 _NULL = "null"
-_BOUND_TO_TYPE = ("type", "enum", "items", "properties", "required")
-# References in place can multiply: a page of definitions may stand for millions of schemas.
-_MOST_SCHEMAS = 10_000
+# Each schema needs a type: one without takes any of these.
+_ANY_TYPE = ["string", "number", "boolean", "object"]
+_UNIONS = ("anyOf", "oneOf")
 # References that lead to a schema.
 _Seen: TypeAlias = tuple[str, ...]
 
 
-class SchemaTooLarge(Exception):
-    """A schema is nested too deeply, or too large once its references are in place."""
-
-
-def build_schema(schema: JsonObject) -> JsonObject:
+def build_schema(schema: JsonObject, words: Words | None = None) -> JsonObject:
     """Return a JSON Schema in Gemini's dialect.
 
+    Args:
+        schema: The schema.
+        words: Told of what the dialect cannot say.
+
     Raises:
-        SchemaTooLarge: It is.
+        SchemaTooLarge: It is nested too deeply, or too large once its references are in place.
     """
     try:
-        return _Converter(schema).convert(schema, ())
+        return _Converter(schema, words or Words()).convert(schema, ())
     except RecursionError:
         raise SchemaTooLarge from None
 
@@ -57,136 +56,136 @@ def build_schema(schema: JsonObject) -> JsonObject:
 class _Converter:
     """Converts the parts of one schema, whose definitions references name."""
 
-    def __init__(self, root: JsonObject) -> None:
-        self._root = root
-        self._schemas = 0
+    def __init__(self, root: JsonObject, words: Words) -> None:
+        self._references = References(root)
+        self._words = words
 
     def convert(self, schema: JsonObject, seen: _Seen) -> JsonObject:
-        self._count()
-        schema, seen = self._merge(*self._resolve(schema, seen))
-        result: JsonObject = {name: schema[name] for name in _KEPT if schema.get(name) is not None}
-        self._put_enum(result, schema)
-        properties = schema.get("properties")
-        if isinstance(properties, dict) and properties:
-            result["properties"] = {
-                name: self.convert(_object(value), seen) for name, value in properties.items()
-            }
-            _put_required(result, schema.get("required"), properties)
-        if "items" in schema:
-            result["items"] = self.convert(_object(schema["items"]), seen)
-        self._put_types(result, schema)
-        self._put_alternatives(result, schema, seen)
-        return result
-
-    def _resolve(self, schema: JsonObject, seen: _Seen) -> tuple[JsonObject, _Seen]:
-        while isinstance(reference := schema.get("$ref"), str):
-            beside = {name: value for name, value in schema.items() if name != "$ref"}
-            if reference in seen:
-                # The dialect has no recursion: below this depth anything goes.
-                return {"type": "object", **beside}, seen
-            seen = (*seen, reference)
-            schema = {**self._definition(reference), **beside}
-        return schema, seen
-
-    def _definition(self, reference: str) -> JsonObject:
-        value: object = self._root
-        for part in reference.removeprefix("#").split("/")[1:]:
-            name = part.replace("~1", "/").replace("~0", "~")
-            value = value.get(name) if isinstance(value, dict) else None
-        return _object(value)
+        self._references.count()
+        schema, seen = self._merge(schema, seen)
+        for name in _UNIONS:
+            if options := as_objects(schema.get(name)):
+                rest = {key: value for key, value in schema.items() if key != name}
+                return self._union(rest, options, seen)
+        types = _types(schema)
+        kinds = [kind for kind in types if kind != _NULL]
+        if len(kinds) < len(types):
+            schema = {**schema, "nullable": True}
+        if len(kinds) == 1:
+            return self._plain(schema, kinds[0], seen)
+        options = [{"type": kind} for kind in kinds or ["string"]]
+        return self._union({**schema, "type": None}, options, seen)
 
     def _merge(self, schema: JsonObject, seen: _Seen) -> tuple[JsonObject, _Seen]:
+        """Return a schema without reference and `allOf`."""
+        schema, seen = self._references.resolve(schema, seen)
         parts = schema.get("allOf")
         if not isinstance(parts, list):
             return schema, seen
         merged: JsonObject = {}
-        properties: JsonObject = {}
-        required: list[object] = []
+        led = dict.fromkeys(seen)
         rest = {name: value for name, value in schema.items() if name != "allOf"}
-        for item in (*map(_object, parts), rest):
-            self._count()
-            part, seen = self._merge(*self._resolve(item, seen))
-            merged.update(part)
-            properties.update(_object(part.get("properties")))
-            required.extend(_items(part.get("required")))
-        combined = {"properties": properties, "required": required}
-        return merged | {name: value for name, value in combined.items() if value}, seen
+        for item in (*map(as_object, parts), rest):
+            part, own = self._merge(item, seen)
+            led |= dict.fromkeys(own)
+            merged = merge_schemas(merged, part)
+        return merged, tuple(led)
 
-    def _count(self) -> None:
-        self._schemas += 1
-        if self._schemas > _MOST_SCHEMAS:
-            raise SchemaTooLarge
+    def _union(self, rest: JsonObject, options: Sequence[JsonObject], seen: _Seen) -> JsonObject:
+        """Return a schema that takes what one of the options does, and the rest as well."""
+        members: list[JsonObject] = []
+        nullable = bool(rest.get("nullable"))
+        for option in options:
+            if option.get("type") == _NULL:
+                nullable = True
+                continue
+            converted = self.convert({"allOf": [rest, option]}, seen)
+            # A union in a union is one.
+            for member in as_objects(converted.get("anyOf")) or [converted]:
+                if member not in members:
+                    members.append(member)
+        if nullable:
+            members = [{**member, "nullable": True} for member in members]
+        if not members:
+            return self.convert({**rest, "type": "string", "nullable": True}, seen)
+        return members[0] if len(members) == 1 else {"anyOf": members}
 
-    def _put_enum(self, result: JsonObject, schema: JsonObject) -> None:
-        values = [schema["const"]] if "const" in schema else list(_items(schema.get("enum")))
+    def _plain(self, schema: JsonObject, kind: str, seen: _Seen) -> JsonObject:
+        """Return a schema of one type."""
+        result: JsonObject = {"type": kind.upper()}
+        kept = (*_ANNOTATIONS, *_BY_TYPE[kind])
+        result |= {name: schema[name] for name in kept if schema.get(name) is not None}
+        if "default" in result and not _is(result["default"], kind):
+            del result["default"]
+        beyond = {name: value for name, value in schema.items() if name not in _TYPED_KEYWORDS}
+        for name in (*_ANNOTATIONS, "type", *_UNIONS):
+            beyond.pop(name, None)
+        result = self._put_values(result, schema, kind, beyond)
+        if kind == "array":
+            result["items"] = self.convert(as_object(schema.get("items")), seen)
+        if kind == "object":
+            self._put_properties(result, schema, seen)
+            # That no other properties may be there says nothing to a model; what they may be does.
+            if isinstance(others := schema.get("additionalProperties"), dict) and others:
+                beyond["additionalProperties"] = others
+        return self._words.add(result, beyond)
+
+    def _put_values(
+        self, result: JsonObject, schema: JsonObject, kind: str, beyond: JsonObject
+    ) -> JsonObject:
+        """Return a schema with the values that are listed; only texts can be, others are told."""
+        values = [schema["const"]] if "const" in schema else _items(schema.get("enum"))
+        beyond.pop("const", None)
         named = [value for value in values if value is not None]
         if len(named) < len(values):
-            result["nullable"] = True
-        if named and all(isinstance(value, str) for value in named):
-            result["enum"] = named
-            result["type"] = "STRING"
-        elif named:
-            # Only texts can be listed; the model is told of other values in words.
-            allowed = "One of: " + ", ".join(str(value) for value in named)
-            result["description"] = ". ".join(
-                filter(None, (str(schema.get("description") or ""), allowed))
-            )
+            result = {**result, "nullable": True}
+        own = [value for value in named if _is(value, kind)]
+        if kind == "string" and own:
+            return {**result, "enum": own}
+        return self._words.add(result, {"enum": own} if own else {})
 
-    def _put_types(self, result: JsonObject, schema: JsonObject) -> None:
-        declared = schema.get("type")
-        names = [str(name).lower() for name in _items(declared)] or [str(declared).lower()]
-        if _NULL in names:
-            result["nullable"] = True
-        if "enum" in result:
+    def _put_properties(self, result: JsonObject, schema: JsonObject, seen: _Seen) -> None:
+        properties = as_object(schema.get("properties"))
+        if not properties:
             return
-        types = [name.upper() for name in names if name in _TYPES]
-        if len(types) == 1:
-            result["type"] = types[0]
-        elif types:
-            result["anyOf"] = [
-                {"type": name, **({"items": {}} if name == "ARRAY" else {})} for name in types
-            ]
-            for name in ("items", "properties", "required"):
-                result.pop(name, None)
-        elif "properties" in result:
-            result["type"] = "OBJECT"
-        if result.get("type") == "ARRAY":
-            result.setdefault("items", {})
-
-    def _put_alternatives(self, result: JsonObject, schema: JsonObject, seen: _Seen) -> None:
-        converted = [
-            self.convert(option, seen)
-            for option in _alternatives(schema)
-            if option.get("type") != _NULL
-        ]
-        if len(converted) < len(list(_alternatives(schema))):
-            result["nullable"] = True
-        if len(converted) == 1:
-            (only,) = converted
-            if "type" in only:
-                for name in _BOUND_TO_TYPE:
-                    result.pop(name, None)
-            for name, value in only.items():
-                result.setdefault(name, value)
-        elif converted:
-            result["anyOf"] = converted
+        result["properties"] = {
+            name: self.convert(as_object(value), seen) for name, value in properties.items()
+        }
+        if names := [name for name in _items(schema.get("required")) if name in properties]:
+            result["required"] = names
 
 
-def _alternatives(schema: Mapping[str, object]) -> Iterator[JsonObject]:
-    for name in ("anyOf", "oneOf"):
-        yield from map(_object, _items(schema.get(name)))
+def _types(schema: JsonObject) -> list[str]:
+    """Return the types that a schema takes, in small letters; what it implies if it says none."""
+    declared = schema.get("type")
+    listed = declared if isinstance(declared, list) else [declared]
+    named = [str(name).lower() for name in listed]
+    if known := [name for name in named if name in _BY_TYPE or name == _NULL]:
+        return list(dict.fromkeys(known))
+    if "properties" in schema:
+        return ["object"]
+    if "items" in schema:
+        return ["array"]
+    values = [schema["const"]] if "const" in schema else _items(schema.get("enum"))
+    return list(dict.fromkeys(map(_type_of, values))) or _ANY_TYPE
 
 
-def _put_required(result: JsonObject, required: object, properties: JsonObject) -> None:
-    names = [name for name in _items(required) if name in properties]
-    if names:
-        result["required"] = names
+def _type_of(value: object) -> str:
+    if value is None:
+        return _NULL
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int | float):
+        return "integer" if isinstance(value, int) else "number"
+    if isinstance(value, str):
+        return "string"
+    return "array" if isinstance(value, list) else "object"
 
 
-def _object(value: object) -> JsonObject:
-    # `true` and `false` are schemas too; both say nothing that the dialect could.
-    return value if isinstance(value, dict) else {}
+def _is(value: object, kind: str) -> bool:
+    own = _type_of(value)
+    return own == kind or (kind == "number" and own == "integer")
 
 
 def _items(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
+    return list(value) if isinstance(value, list) else []

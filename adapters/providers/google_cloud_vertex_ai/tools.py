@@ -8,8 +8,11 @@ import re
 from collections.abc import Mapping, Sequence
 
 from modelplane.adapters.providers.canonical import ToolNames, read_tool_names
-from modelplane.adapters.providers.google_cloud_vertex_ai.schema import SchemaTooLarge, build_schema
+from modelplane.adapters.providers.google_cloud_vertex_ai.schema import build_schema
+from modelplane.adapters.providers.json_schema import SchemaTooLarge, Words
 from modelplane.adapters.providers.parameters import Parameters
+from modelplane.adapters.providers.refusals import GEMINI
+from modelplane.adapters.providers.tool_schemas import read_arguments
 from modelplane.adapters.providers.types import JsonObject, Query
 from modelplane.adapters.providers.wire import as_object, as_objects
 
@@ -53,16 +56,27 @@ def put_tools(body: JsonObject, parameters: Parameters, names: ToolNames) -> Non
         parameters.note("parallel_tool_calls=dropped")
 
 
-def translate_schema(parameters: Parameters, schema: JsonObject) -> JsonObject:
+def translate_schema(parameters: Parameters, schema: JsonObject, where: str) -> JsonObject:
     """Return a JSON Schema in Gemini's dialect.
+
+    Args:
+        parameters: Told of what the dialect cannot say.
+        schema: The schema.
+        where: The parameter that holds it.
 
     Raises:
         RequestRefused: It is nested too deeply, or too large.
     """
+    words = Words()
     try:
-        return build_schema(schema)
+        translated = build_schema(schema, words)
     except SchemaTooLarge:
-        raise parameters.refusal("A schema is nested too deeply or too large.") from None
+        raise parameters.refusal(
+            f"A schema in '{where}' is nested too deeply or too large."
+        ) from None
+    for note in words.notes(where):
+        parameters.note(note)
+    return translated
 
 
 def _declaration(parameters: Parameters, names: ToolNames, tool: object) -> JsonObject:
@@ -73,13 +87,19 @@ def _declaration(parameters: Parameters, names: ToolNames, tool: object) -> Json
     declaration: JsonObject = {"name": names.encode(name)}
     if function.get("description"):
         declaration["description"] = function["description"]
-    schema = translate_schema(parameters, as_object(function.get("parameters")))
-    # An object without properties is refused; a function without parameters is not.
-    if schema.get("properties"):
-        declaration["parameters"] = {**schema, "type": "OBJECT"}
+    if schema := as_object(function.get("parameters")):
+        declaration["parameters"] = _parameters(parameters, schema)
+        if declaration["parameters"] == {"type": "OBJECT"}:
+            del declaration["parameters"]
     if function.get("strict"):
         parameters.note("tools.strict=dropped")
     return declaration
+
+
+def _parameters(parameters: Parameters, schema: JsonObject) -> JsonObject:
+    """Return the schema of a function's arguments."""
+    arguments = read_arguments(parameters, schema, GEMINI)
+    return translate_schema(parameters, arguments, "tools")
 
 
 def _allow(

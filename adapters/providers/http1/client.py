@@ -1,7 +1,8 @@
 """Sends requests to providers over HTTP/1.1: `HttpTransport` for what a worker does all day.
 
 `request.py` builds heads, `connection.py` speaks, `pool.py` connects.
-It follows no redirect, keeps no cookie, unpacks nothing and reads no proxy from the environment.
+It follows no redirect, keeps no cookie and reads no proxy from the environment. It asks for answers
+as they are, and unpacks those that come compressed all the same (`coding.py`).
 """
 
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import Self
 
 from modelplane.adapters.providers.errors import MalformedAnswer, RequestRefused
 from modelplane.adapters.providers.http import MAX_BODY_BYTES, HttpResponse
+from modelplane.adapters.providers.http1.coding import CODINGS, Decoder
 from modelplane.adapters.providers.http1.connection import Connection
 from modelplane.adapters.providers.http1.pool import ConnectionPool, Leave, client_tls
 from modelplane.adapters.providers.http1.request import (
@@ -77,7 +79,9 @@ class Http1Transport:
             head = encode_head(target, request)
         except RequestInvalid as error:
             raise RequestRefused(request.provider, str(error)) from error
-        origin = self._origins.get(target.origin, target.origin)
+        origin = target.origin
+        if self._origins:
+            origin = self._origins.get(origin, origin)
         connection = pool.take(origin)
         while True:
             if connection is None:
@@ -92,7 +96,7 @@ class Http1Transport:
 
 
 class _Response:
-    __slots__ = ("_connection", "_pool", "_provider", "headers", "status")
+    __slots__ = ("_connection", "_decoder", "_pool", "_provider", "headers", "status")
 
     def __init__(self, provider: str, connection: Connection, pool: ConnectionPool) -> None:
         self.status = connection.status
@@ -100,13 +104,28 @@ class _Response:
         self._provider = provider
         self._pool = pool
         self._connection: Connection | None = connection
+        coding = self.headers.get("content-encoding", "").strip().lower()
+        self._decoder = Decoder(provider, coding) if coding in CODINGS else None
 
     async def read(self) -> bytes:
         if self._connection is None:
             raise RuntimeError("the response is closed")
+        if self._decoder is not None:
+            return await self._unpack(self._connection, self._decoder)
         return await self._connection.read()
 
+    async def _unpack(self, connection: Connection, decoder: Decoder) -> bytes:
+        while not (piece := decoder.pull()):
+            data = await connection.read()
+            if not data:
+                decoder.finish()
+                return b""
+            decoder.push(data)
+        return piece
+
     async def body(self) -> bytes:
+        if self._connection is not None and self._connection.ended:
+            return self._connection.take()
         parts = []
         size = 0
         while part := await self.read():

@@ -6,12 +6,17 @@ waits in a small buffer until it is read; when that is full, the socket is read 
 
 import asyncio
 from collections.abc import Callable
-from enum import IntEnum
 from typing import cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from modelplane.adapters.providers.errors import AdapterError, MalformedAnswer, ProviderUnavailable
+from modelplane.adapters.providers.errors import (
+    AdapterError,
+    MalformedAnswer,
+    ProviderFailed,
+    ProviderUnavailable,
+)
+from modelplane.adapters.providers.http1.coding import CODINGS
 from modelplane.adapters.providers.http1.request import Origin
 
 MAX_HEAD_BYTES = 32 * 1024
@@ -24,13 +29,9 @@ _STALE_SECONDS = 1.0
 _SWITCHING_PROTOCOLS = 101
 _FIRST_FINAL_STATUS = 200
 _BODILESS = frozenset({204, 304})
-
-
-class _Phase(IntEnum):
-    IDLE = 0
-    HEAD = 1
-    BODY = 2
-    ENDED = 3
+_KNOWN_CODINGS = CODINGS | {"", "identity"}
+# How far an exchange is. Plain numbers: a member of an enum takes longer to look up.
+_IDLE, _HEAD, _BODY, _ENDED = range(4)
 
 
 class Connection(asyncio.Protocol):
@@ -52,6 +53,8 @@ class Connection(asyncio.Protocol):
         "_keep",
         "_loop",
         "_lost",
+        "_names",
+        "_names_sent",
         "_overhead",
         "_parser",
         "_paused",
@@ -94,9 +97,12 @@ class Connection(asyncio.Protocol):
         self._fields: dict[bytes, bytes] = {}
         # The parser calls it for each header: a method here would cost as much as all its work.
         self.on_header = self._fields.__setitem__
+        # The names in the last head, as they were sent and as they are read: mostly the same again.
+        self._names_sent = b""
+        self._names = [""]
         self._parser = HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
-        self._phase = _Phase.IDLE
+        self._phase = _IDLE
         self._provider = ""
         self._error: AdapterError | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -111,7 +117,12 @@ class Connection(asyncio.Protocol):
     def usable(self) -> bool:
         """Whether it is open and nothing is under way on it."""
         transport = self._transport
-        return self._phase is _Phase.IDLE and transport is not None and not transport.is_closing()
+        return self._phase == _IDLE and transport is not None and not transport.is_closing()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the response has arrived to its end."""
+        return self._phase == _ENDED
 
     async def ask(self, provider: str, head: bytes, body: bytes) -> bool:
         """Send a request on a usable connection, and wait for the head of the response.
@@ -126,7 +137,7 @@ class Connection(asyncio.Protocol):
             AdapterError: The server did not answer, or not in HTTP.
         """
         self._provider = provider
-        self._phase = _Phase.HEAD
+        self._phase = _HEAD
         self.headers = {}
         self._heard = self._keep = self._until_close = False
         self._overhead = 0
@@ -137,7 +148,7 @@ class Connection(asyncio.Protocol):
         else:
             transport.writelines((head, body))
         await self._wait()
-        if self._phase is _Phase.HEAD and self._error is not None:
+        if self._phase == _HEAD and self._error is not None:
             if self._stale:
                 return False
             raise self._error
@@ -152,11 +163,15 @@ class Connection(asyncio.Protocol):
             AdapterError: The body broke off.
         """
         while not self._chunks:
-            if self._phase is _Phase.ENDED:
+            if self._phase == _ENDED:
                 return b""
             if self._error is not None:
                 raise self._error
             await self._wait()
+        return self.take()
+
+    def take(self) -> bytes:
+        """Return what has arrived of the body and was not read yet."""
         chunks = self._chunks
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         self._forget_body()
@@ -168,8 +183,8 @@ class Connection(asyncio.Protocol):
         It cannot, and is closed, unless the response has arrived to its very end.
         """
         self._forget_body()
-        if self._phase is _Phase.ENDED and self._keep:
-            self._phase = _Phase.IDLE
+        if self._phase == _ENDED and self._keep:
+            self._phase = _IDLE
             self._reused = True
             self.idle_since = self._loop.time()
             if self.usable:
@@ -194,9 +209,9 @@ class Connection(asyncio.Protocol):
         # The parser refers back to this object.
         del self._parser
         self._keep = False
-        if self._phase is _Phase.BODY and self._until_close and exc is None and not self._error:
-            self._phase = _Phase.ENDED
-        elif self._phase in (_Phase.HEAD, _Phase.BODY) and self._error is None:
+        if self._phase == _BODY and self._until_close and exc is None and not self._error:
+            self._phase = _ENDED
+        elif self._phase in (_HEAD, _BODY) and self._error is None:
             self._stale = self._reused and not self._heard and self._was_just_asked()
             self._error = ProviderUnavailable(
                 self._provider, "the provider closed the connection before it answered"
@@ -206,7 +221,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse, then tell whoever waits."""
-        if self._phase is _Phase.IDLE or self._error is not None:
+        if self._phase == _IDLE or self._error is not None:
             # Nobody asked for it, so it could be taken for the answer to the next request.
             self.abort()
             return
@@ -218,15 +233,15 @@ class Connection(asyncio.Protocol):
             self._reject("the provider did not answer in valid HTTP")
         else:
             self._limit(len(data))
-        if self._phase is not _Phase.HEAD or self._error is not None:
+        if self._phase != _HEAD or self._error is not None:
             self._wake()
-        if self._size > _BUFFER_BYTES and self._phase is _Phase.BODY and self._transport:
+        if self._size > _BUFFER_BYTES and self._phase == _BODY and self._transport:
             self._paused = True
             self._transport.pause_reading()
 
     def on_message_begin(self) -> None:
         """Refuse a second response; this and what follows is called by the parser."""
-        if self._phase is not _Phase.HEAD:
+        if self._phase != _HEAD:
             raise HttpParserError
         self._fields.clear()
 
@@ -235,24 +250,29 @@ class Connection(asyncio.Protocol):
         status = self._parser.get_status_code()
         fields = self._fields
         # All at once: no name or value holds a line break.
-        names = b"\n".join(fields).decode("latin-1").lower()
+        names = b"\n".join(fields)
+        if names != self._names_sent:
+            self._names_sent = names
+            self._names = names.decode("latin-1").lower().split("\n")
         values = b"\n".join(fields.values()).decode("latin-1")
         if status == _SWITCHING_PROTOCOLS or len(names) + len(values) > MAX_HEAD_BYTES:
             raise HttpParserError
         if status < _FIRST_FINAL_STATUS:
             return
-        self.headers = headers = dict(zip(names.split("\n"), values.split("\n"), strict=True))
+        self.headers = headers = dict(zip(self._names, values.split("\n"), strict=True))
         coding = headers.get("transfer-encoding")
         if coding is not None and coding.lower() != "chunked":
             raise HttpParserError
-        if headers.get("content-encoding", "identity").lower() not in ("identity", ""):
-            self._reject("the provider compressed its answer, which it was asked not to do")
+        if headers.get("content-encoding", "").strip().lower() not in _KNOWN_CODINGS:
+            self._error = MalformedAnswer(
+                self._provider, "the provider compressed its answer in a way that is not known"
+            )
             raise HttpParserError
         self.status = status
         self._keep = self._parser.should_keep_alive()
         framed = coding is not None or "content-length" in headers or status in _BODILESS
         self._until_close = not framed
-        self._phase = _Phase.BODY
+        self._phase = _BODY
         self._progressed = True
 
     def on_body(self, data: bytes) -> None:
@@ -263,8 +283,8 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Note the end of the response, unless it was an informational one."""
-        if self._phase is _Phase.BODY:
-            self._phase = _Phase.ENDED
+        if self._phase == _BODY:
+            self._phase = _ENDED
 
     def _limit(self, received: int) -> None:
         """Bound what is neither a whole head nor body: an endless head, endless trailers."""
@@ -274,8 +294,8 @@ class Connection(asyncio.Protocol):
 
     def _reject(self, detail: str) -> None:
         """Close on what is not HTTP; what came before it stays good when it was complete."""
-        if self._phase is not _Phase.ENDED and self._error is None:
-            self._error = MalformedAnswer(self._provider, detail)
+        if self._phase != _ENDED and self._error is None:
+            self._error = ProviderFailed(self._provider, detail)
         self.abort()
 
     async def _wait(self) -> None:

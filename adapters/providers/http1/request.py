@@ -51,12 +51,19 @@ class Origin(NamedTuple):
     trusted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Target:
-    """Where a URL leads, and what it contributes to the head; the URL may hold a credential."""
+    """Where a URL leads, and what it contributes to the head; the URL may hold a credential.
+
+    The last head is kept as well, as far as it does not depend on the body: most requests to a URL
+    differ in nothing else.
+    """
 
     origin: Origin
     head: str = field(repr=False)
+    method: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    encoded: bytes = field(default=b"", repr=False)
 
 
 @lru_cache(maxsize=1024)
@@ -88,15 +95,23 @@ def encode_head(target: Target, request: HttpRequest) -> bytes:
     Raises:
         RequestInvalid: They would not be one head, or contradict the transport's own headers.
     """
+    if request.headers != target.headers or request.method != target.method:
+        target.encoded = _encode_start(target, request)
+        target.method, target.headers = request.method, request.headers
+    length = len(request.body)
+    if not length and request.method == "GET":
+        return target.encoded + b"\r\n"
+    return b"%bcontent-length: %d\r\n\r\n" % (target.encoded, length)
+
+
+def _encode_start(target: Target, request: HttpRequest) -> bytes:
+    """Return the head up to the length of the body."""
     fields = _encode_fields(request.headers)
     if request.method not in _METHODS:
         raise RequestInvalid("the method is not supported")
     accept = "" if "accept" in request.headers else "accept: */*\r\n"
-    length = ""
-    if request.body or request.method != "GET":
-        length = f"content-length: {len(request.body)}\r\n"
     try:
-        return f"{request.method}{target.head}{accept}{fields}{length}\r\n".encode()
+        return f"{request.method}{target.head}{accept}{fields}".encode()
     except UnicodeEncodeError:
         # Without its cause, which would repeat the value.
         raise RequestInvalid("a header's value is not text") from None

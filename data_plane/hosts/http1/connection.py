@@ -8,7 +8,6 @@ that comes in one piece, as almost all do, costs one read, one task and one writ
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from enum import IntEnum
 from typing import Any, Protocol, TypeAlias, cast
 
 import orjson
@@ -32,19 +31,12 @@ _CHUNKED = b"transfer-encoding: chunked\r\n"
 _JSON = encode_fields((("content-type", "application/json"),))
 _OK = 200
 _TOO_SLOW = 408
+# How much of a request has arrived. Plain numbers: a member of an enum takes longer to look up.
+_IDLE, _HEAD, _BODY, _WHOLE = range(4)
 
 
 class BodyTooLong(Exception):
     """A request's body is longer than whoever reads it takes."""
-
-
-class _Phase(IntEnum):
-    """How much of a request has arrived."""
-
-    IDLE = 0
-    HEAD = 1
-    BODY = 2
-    WHOLE = 3
 
 
 class Owner(Protocol):
@@ -94,6 +86,8 @@ class Connection(asyncio.Protocol):
         "_head_bytes",
         "_keep",
         "_loop",
+        "_names",
+        "_names_sent",
         "_owner",
         "_parser",
         "_phase",
@@ -126,10 +120,13 @@ class Connection(asyncio.Protocol):
         self._fields: dict[bytes, bytes] = {}
         # The parser calls it for each header: a method here would cost as much as all its work.
         self.on_header = self._fields.__setitem__
+        # The names in the last head, as they were sent and as they are read: mostly the same again.
+        self._names_sent = b""
+        self._names = [""]
         self._parser = HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._task: asyncio.Task[None] | None = None
-        self._phase = _Phase.IDLE
+        self._phase = _IDLE
         self._body: list[bytes] = []
         self._body_bytes = self._head_bytes = 0
         self._ahead_bytes = _AHEAD_BYTES
@@ -150,16 +147,22 @@ class Connection(asyncio.Protocol):
     @property
     def idle(self) -> bool:
         """Whether no request has begun."""
-        return self._phase is _Phase.IDLE and self._task is None
+        return self._phase == _IDLE and self._task is None
 
     # What the application calls.
 
     async def read(self) -> bytes:
         """Return what has arrived of the body, waiting for some; empty at its end."""
         while not self._body:
-            if self._phase is _Phase.WHOLE:
+            if self._phase == _WHOLE:
                 return b""
             await self._wait_for_body()
+        return self._take_body()
+
+    def take_whole(self, limit: int) -> bytes | None:
+        """Return the body, if all of it is there and it has at most `limit` bytes."""
+        if self._phase != _WHOLE or self._body_bytes > limit:
+            return None
         return self._take_body()
 
     async def read_whole(self, limit: int) -> bytes:
@@ -168,10 +171,10 @@ class Connection(asyncio.Protocol):
         Raises:
             BodyTooLong: It has more than `limit` bytes.
         """
-        if self._phase is not _Phase.WHOLE:
+        if self._phase != _WHOLE:
             self._ahead_bytes = limit
             self._read_on()
-        while self._phase is not _Phase.WHOLE and self._body_bytes <= limit:
+        while self._phase != _WHOLE and self._body_bytes <= limit:
             await self._wait_for_body()
         if self._body_bytes > limit:
             raise BodyTooLong
@@ -275,7 +278,7 @@ class Connection(asyncio.Protocol):
             self._refusal = 431, "The request's headers are too large."
             self._reject()
             return
-        if not self._waits and self._phase in (_Phase.HEAD, _Phase.BODY):
+        if not self._waits and self._phase in (_HEAD, _BODY):
             self._waits = True
             self._owner.await_rest(self)
         if self._reader is not None and not self._reader.done():
@@ -299,10 +302,10 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """Take the next request, but none before the last one is answered."""
-        if self._phase is not _Phase.IDLE or self._task is not None:
+        if self._phase != _IDLE or self._task is not None:
             self._refusal = 400, "A request came before the last one was answered."
             raise HttpParserError
-        self._phase = _Phase.HEAD
+        self._phase = _HEAD
         self._fields.clear()
         self.target = b""
 
@@ -314,15 +317,18 @@ class Connection(asyncio.Protocol):
         """Read the head."""
         parser, fields = self._parser, self._fields
         # All at once: no name or value holds a line break.
-        names = b"\n".join(fields).decode("latin-1").lower()
+        names = b"\n".join(fields)
+        if names != self._names_sent:
+            self._names_sent = names
+            self._names = names.decode("latin-1").lower().split("\n")
         values = b"\n".join(fields.values()).decode("latin-1")
-        self.headers = headers = dict(zip(names.split("\n"), values.split("\n"), strict=True))
+        self.headers = headers = dict(zip(self._names, values.split("\n"), strict=True))
         size = len(names) + len(values) + _FIELD_BYTES * len(fields)
         fields.clear()
         self.method = parser.get_method()
         self._keep = parser.should_keep_alive()
         self._begun = False
-        self._phase = _Phase.BODY
+        self._phase = _BODY
         self._progressed = True
         self._ahead_bytes = _AHEAD_BYTES
         self._check_head(headers, size)
@@ -343,7 +349,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """Note that the request is whole."""
         self._progressed = True
-        self._phase = _Phase.WHOLE
+        self._phase = _WHOLE
         if self._waits:
             self._waits = False
             self._owner.got_rest(self)
@@ -365,7 +371,7 @@ class Connection(asyncio.Protocol):
         """Close on what is no request; an answer under way goes out first."""
         status, message = self._refusal = self._refusal or (400, "The request is not valid HTTP.")
         self._keep = False
-        if self._task is not None and self._phase is _Phase.WHOLE:
+        if self._task is not None and self._phase == _WHOLE:
             # What came is no part of the request that is being answered.
             return
         task, self._task = self._task, None
@@ -386,7 +392,7 @@ class Connection(asyncio.Protocol):
             return
         if self._close_field():
             transport.close()
-        elif self._phase is _Phase.WHOLE:
+        elif self._phase == _WHOLE:
             self._become_idle()
         else:
             # Who is answered before the body was read may go on sending it.
@@ -395,12 +401,12 @@ class Connection(asyncio.Protocol):
     def _close_field(self) -> bytes:
         """Return the header that says that the connection closes; empty: it stays."""
         # Who was not told to send the body may not send it.
-        waits_for_leave = self._expects and self._phase is not _Phase.WHOLE
+        waits_for_leave = self._expects and self._phase != _WHOLE
         keep = self._keep and not waits_for_leave and not self._owner.draining
         return b"" if keep else _CLOSE
 
     def _become_idle(self) -> None:
-        self._phase = _Phase.IDLE
+        self._phase = _IDLE
         self._discards = False
         self._head_bytes = 0
         self.idle_since = self._owner.tick

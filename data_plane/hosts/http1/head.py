@@ -1,6 +1,6 @@
 """Turns statuses, headers and trailers of answers into bytes; pure. Used by `connection.py`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 _STATUS_LINES: Mapping[int, bytes] = {
@@ -17,16 +17,16 @@ def status_line(status: int) -> bytes:
     return b"HTTP/1.1 %d \r\n" % status if known is None else known
 
 
-def encode_fields(fields: Iterable[tuple[str, str]]) -> bytes:
+def encode_fields(fields: Sequence[tuple[str, str]]) -> bytes:
     """Return headers or trailers as lines.
 
     Args:
         fields: Names, which are this program's own, and values, which may repeat what a caller or
             a provider said: no line break of theirs begins another header.
     """
-    lines = [f"{name}: {value}\r\n" for name, value in fields]
-    text = "".join(lines)
+    text = "\r\n".join(map(": ".join, fields))
     # Counted over all of them at once: a line break inside a value shows as one too many.
-    if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text:
-        text = "".join([f"{name}: {value.translate(_BREAKS)}\r\n" for name, value in fields])
-    return text.encode("latin-1", "replace")
+    breaks = len(fields) - 1
+    if text.count("\n") != breaks or text.count("\r") != breaks or "\0" in text:
+        text = "\r\n".join([f"{name}: {value.translate(_BREAKS)}" for name, value in fields])
+    return f"{text}\r\n".encode("latin-1", "replace") if fields else b""

@@ -10,7 +10,7 @@ from modelserving.v1.rules_pb2 import ProviderRules, provider_rules
 
 from modelplane.adapters.providers.errors import (
     AdapterError,
-    MalformedAnswer,
+    ProviderFailed,
     ProviderUnavailable,
     RateLimited,
     RequestRefused,
@@ -158,7 +158,7 @@ async def test_garbage_is_no_answer(case: ProviderCase, *, stream: bool) -> None
     async with open_gateway(case) as gateway:
         gateway.emulator.misbehave("garbage")
         outcome = await gateway.outcome(stream=stream)
-        assert isinstance(outcome, MalformedAnswer | StreamTruncated)
+        assert isinstance(outcome, ProviderFailed | StreamTruncated)
 
 
 @each_mode

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from modelplane.adapters.providers.credentials import Credential, CredentialCache
-from modelplane.adapters.providers.errors import ProviderUnavailable
+from modelplane.adapters.providers.errors import CredentialUnavailable, ProviderUnavailable
 from modelplane.adapters.providers.http import HttpTransport
 from modelplane.adapters.providers.http1.client import Http1Transport
 
@@ -101,7 +101,7 @@ async def test_a_refused_one_is_fetched_again_once(cache: CredentialCache) -> No
 async def test_a_failure_reaches_who_waits_and_is_not_kept(cache: CredentialCache) -> None:
     source = Source()
     source.failing = True
-    with pytest.raises(ProviderUnavailable):
+    with pytest.raises(CredentialUnavailable):
         await cache.get(source)
     source.failing = False
     assert (await cache.get(source)).values == ("2",)

@@ -9,7 +9,9 @@ from modelplane.adapters.providers import errors
         (302, errors.MalformedAnswer),
         (400, errors.RequestRefused),
         (401, errors.CredentialRefused),
+        (402, errors.QuotaExhausted),
         (418, errors.RequestRefused),
+        (424, errors.UnusableAnswer),
         (429, errors.RateLimited),
         (500, errors.ProviderFailed),
         (501, errors.ProviderFailed),
@@ -52,19 +54,26 @@ def test_an_error_shows_no_detail_by_itself() -> None:
     assert "secret" not in str(error) + repr(error)
 
 
-@pytest.mark.parametrize(
-    ("cls", "retryable", "fallback"),
-    [
-        (errors.RequestRefused, False, False),
-        (errors.ModelNotFound, False, True),
-        (errors.CredentialRefused, False, True),
-        (errors.QuotaExhausted, False, True),
-        (errors.RateLimited, True, True),
-        (errors.ProviderUnavailable, True, True),
-        (errors.ProviderTimeout, True, True),
-    ],
-)
-def test_what_may_be_tried_again(
-    cls: type[errors.AdapterError], *, retryable: bool, fallback: bool
-) -> None:
-    assert (cls.retryable, cls.fallback) == (retryable, fallback)
+def rows() -> dict[str, list[str]]:
+    """Return the table at the head of the module, by class."""
+    lines = [line for line in (errors.__doc__ or "").splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    return {name.split("`")[1]: answers for name, _, *answers in cells}
+
+
+def test_the_table_lists_every_error() -> None:
+    found = [
+        name
+        for name, cls in vars(errors).items()
+        if isinstance(cls, type) and issubclass(cls, errors.AdapterError)
+    ]
+    assert sorted(rows()) == sorted(set(found) - {"AdapterError"})
+
+
+@pytest.mark.parametrize(("name", "answers"), rows().items())
+def test_the_table_is_what_is_done(name: str, answers: list[str]) -> None:
+    cls = getattr(errors, name)
+    again, other, circuit, billed = (answer != "no" for answer in answers)
+    assert (cls.retryable, cls.fallback, cls.outage, cls.billed) == (again, other, circuit, billed)
+    # What is billed is tried again once at most, what is an outage more often.
+    assert (answers[0] == "once") is (cls.retryable and cls.billed)

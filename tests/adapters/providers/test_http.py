@@ -1,17 +1,19 @@
 import asyncio
 import gzip
+import zlib
 
 import pytest
 
 from modelplane.adapters.providers.errors import (
     MalformedAnswer,
+    ProviderFailed,
     ProviderTimeout,
     ProviderUnavailable,
 )
 from modelplane.adapters.providers.http import MAX_BODY_BYTES, HttpResponse
 from modelplane.adapters.providers.http1.client import Http1Transport
 from modelplane.adapters.providers.types import HttpRequest
-from tests.adapters.providers.upstream import END, EVENT_STREAM, Upstream, chunk, document
+from tests.adapters.providers.upstream import END, EVENT_STREAM, HEAD, Upstream, chunk, document
 
 
 def request_to(url: str) -> HttpRequest:
@@ -134,13 +136,63 @@ async def test_redirects_cookies_and_proxies_are_ignored(
     assert "cookie" not in upstream.requests[1][0].lower()
 
 
-async def test_a_compressed_answer_is_refused(
-    transport: Http1Transport, upstream: Upstream
+def _raw(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(data) + packer.flush()
+
+
+PLAIN = b"plain " * 100_000
+
+
+@pytest.mark.parametrize(
+    ("coding", "packed"),
+    [
+        ("gzip", gzip.compress(PLAIN)),
+        ("X-GZip", gzip.compress(PLAIN[:6]) + gzip.compress(PLAIN[6:])),
+        ("deflate", zlib.compress(PLAIN)),
+        ("deflate", _raw(PLAIN)),
+        ("identity", PLAIN),
+    ],
+)
+@pytest.mark.parametrize("size", [7, 1 << 20])
+async def test_a_compressed_answer_is_unpacked(
+    transport: Http1Transport, upstream: Upstream, coding: str, packed: bytes, size: int
 ) -> None:
-    upstream.say(document(gzip.compress(b"plain"), headers="content-encoding: gzip\r\n"))
+    head = HEAD % f"application/json\r\ncontent-encoding: {coding}".encode()
+    pieces = [packed[at : at + size] for at in range(0, len(packed), size)]
+    upstream.say(head, *map(chunk, pieces), END)
+    assert (await fetch(transport, upstream.url))[1] == PLAIN
+    assert "accept-encoding: identity" in upstream.requests[0][0].lower()
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        ("gzip", b"plain"),
+        ("gzip", gzip.compress(PLAIN)[:-9]),
+        ("deflate", b"\x78\x01plain"),
+        ("br", b"plain"),
+        ("gzip, gzip", gzip.compress(gzip.compress(b"plain"))),
+        # A small body that stands for a very large one.
+        ("gzip", gzip.compress(b"\0" * (MAX_BODY_BYTES + 1))),
+    ],
+    ids=range(6),
+)
+async def test_what_cannot_be_unpacked_is_no_answer(
+    transport: Http1Transport, upstream: Upstream, coding: str, body: bytes
+) -> None:
+    upstream.say(document(body, headers=f"content-encoding: {coding}\r\n"))
     with pytest.raises(MalformedAnswer):
         await fetch(transport, upstream.url)
-    assert "accept-encoding: identity" in upstream.requests[0][0].lower()
+
+
+async def test_no_more_is_unpacked_than_is_asked_for(
+    transport: Http1Transport, upstream: Upstream
+) -> None:
+    upstream.say(document(gzip.compress(b"\0" * (1 << 26)), headers="content-encoding: gzip\r\n"))
+    response = await transport.send(request_to(upstream.url))
+    assert 0 < len(await response.read()) <= 64 * 1024
+    response.close()
 
 
 @pytest.mark.parametrize(
@@ -159,9 +211,9 @@ async def test_a_connection_that_breaks_is_unavailable(
         await fetch(transport, upstream.url)
 
 
-async def test_what_is_not_http_is_malformed(transport: Http1Transport, upstream: Upstream) -> None:
+async def test_what_is_not_http_is_a_failure(transport: Http1Transport, upstream: Upstream) -> None:
     upstream.say(b"hello\r\n\r\n", None)
-    with pytest.raises(MalformedAnswer):
+    with pytest.raises(ProviderFailed):
         await fetch(transport, upstream.url)
 
 

@@ -44,20 +44,32 @@ def test_what_is_dropped_is_told_once() -> None:
 @pytest.mark.parametrize(
     ("value", "expected", "adapted"),
     [
-        (1, 0.99, ("p=clamped",)),
-        (0, 0.01, ("p=clamped",)),
+        (1, 0.99, ("top_p=clamped",)),
+        (0, 0.01, ("top_p=clamped",)),
         (0.5, 0.5, ()),
-        # No share at all: the provider is to say so.
-        (7, 7, ()),
-        (-1, -1, ()),
+        # No number at all: the provider is to say so.
         ("1", "1", ()),
         (True, True, ()),
     ],
 )
-def test_only_a_share_is_clamped(value: object, expected: object, adapted: object) -> None:
-    parameters = read(p=value)
-    parameters.clamp("p", 0.01, 0.99)
-    assert (parameters.rest["p"], parameters.adapted) == (expected, adapted)
+def test_what_openai_allows_is_moved(value: object, expected: object, adapted: object) -> None:
+    parameters = read(top_p=value)
+    parameters.fit({"top_p": (0.01, 0.99)})
+    assert (parameters.rest["top_p"], parameters.adapted) == (expected, adapted)
+
+
+@pytest.mark.parametrize(("name", "value"), [("top_p", 7), ("temperature", -1), ("n", 9)])
+def test_what_nobody_allows_is_refused(name: str, value: object) -> None:
+    with pytest.raises(RequestRefused) as caught:
+        read(**{name: value}).fit({"top_p": (0, 1), "temperature": (0, 1), "n": (1, 8)})
+    assert f"'{name}' must be between" in str(caught.value.detail)
+
+
+def test_a_provider_takes_only_so_many_stops() -> None:
+    read(stop=["a", "b"]).rename_stop("s", 2)
+    with pytest.raises(RequestRefused) as caught:
+        read(stop=["a", "b", "c"]).rename_stop("s", 2)
+    assert "'stop' may hold 2 texts" in str(caught.value.detail)
 
 
 @pytest.mark.parametrize("value", [[1], ["a", 1], [], {}, 3, None, [["a"]]])

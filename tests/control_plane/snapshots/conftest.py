@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import grpc
 import pytest
@@ -35,7 +34,6 @@ from modelplane.control_plane.snapshots.rollout import RolloutDriver
 from modelplane.control_plane.snapshots.snapshot_servicer import SnapshotServicer
 from modelplane.control_plane.snapshots.watchers import Watchers
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.migrate import migrate
 from modelplane.control_plane.store.notifications import listen
 from modelplane.control_plane.store.tables import (
     EndpointConfigRow,
@@ -44,23 +42,6 @@ from modelplane.control_plane.store.tables import (
     LastUpdate,
     Phase,
 )
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """URL of an empty database of each kind."""
-    if request.param == "postgresql":
-        return str(request.getfixturevalue("postgres_url"))
-    return f"sqlite:///{tmp_path / 'test.db'}"
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    """A migrated database of each kind."""
-    database = Database(database_url)
-    await migrate(database)
-    yield database
-    await database.aclose()
 
 
 async def begin_rollout(database: Database, name: str, *, deadline_ms: int | None = None) -> int:

@@ -14,6 +14,7 @@ from modelserving.v1.ai_gateway_pb2 import (
 )
 from prometheus_client import CollectorRegistry
 
+from modelplane.adapters.providers.errors import UnusableAnswer
 from modelplane.adapters.providers.registry import build_adapter
 from modelplane.adapters.providers.types import Query
 from modelplane.data_plane.accounting import Record
@@ -23,7 +24,7 @@ from modelplane.data_plane.limits.admission import Unlimited
 from modelplane.data_plane.snapshots.snapshot import Endpoint, ServedEntity
 from modelplane.data_plane.telemetry.metrics import Metrics
 from modelplane.data_plane.upstreams.attempts import Attempts
-from modelplane.data_plane.upstreams.circuit import Circuits
+from modelplane.data_plane.upstreams.circuit import Circuit, Circuits
 from modelplane.data_plane.upstreams.relay import Exchange, Relay, Timeouts
 from modelplane.data_plane.upstreams.upstream import Upstream
 from tests.adapters.providers.conformance import CASES, CapturedReply
@@ -84,10 +85,12 @@ async def test_a_callers_mistake_is_no_reason_to_ask_another(
     system: System, *, stream: bool
 ) -> None:
     await serve(system, "first", "second", retries=2)
+    # It has taken what the gateway itself asks for.
+    assert (await ask(system, stream=stream)).status == 200
     system.emulator.faults.put("gpt-4", Fault("status", status=400))
     answer = await ask(system, stream=stream)
     assert (answer.status, answer.error_code) == (400, "BAD_REQUEST")
-    assert asked(system) == ["gpt-4"]
+    assert asked(system) == ["gpt-4"] * 2
 
 
 @MODES
@@ -218,6 +221,86 @@ async def test_refusals_do_not_break_an_upstream(system: System, status: int) ->
         assert (await ask(system)).status == status
     system.emulator.faults.clear()
     assert (await ask(system)).status == 200
+
+
+MODEL_ERROR = {"error": {"message": "invalid content", "type": "model_error", "code": None}}
+
+
+@MODES
+async def test_a_conversation_that_the_model_fails_at_closes_nothing_to_others(
+    system: System, *, stream: bool
+) -> None:
+    await serve(system, "first", retries=2)
+    system.emulator.faults.put("gpt-4", Fault("status", status=500, body=MODEL_ERROR))
+    for _ in range(5):
+        answer = await ask(system, stream=stream)
+        assert answer.status == 500
+        # Each is billed: one more try may help, a third hardly.
+        assert int(answer.headers["x-modelplane-attempts"]) <= 2
+    system.emulator.faults.clear()
+    assert (await ask(system, stream=stream)).status == 200
+
+
+async def test_an_answer_that_would_be_the_same_is_not_asked_for_again(system: System) -> None:
+    await serve(system, "first", "second", retries=2)
+    system.emulator.faults.put("gpt-4", Fault("status", status=200, body=cast("Any", [])))
+    for _ in range(10):
+        answer = await ask(system)
+        assert answer.headers["served-model-name"] == "second"
+        assert answer.headers["x-modelplane-attempt-errors"] == "first=MalformedAnswer"
+    assert asked(system) == ["gpt-4", "gpt-4o"] * 10
+
+
+async def test_a_call_is_held_against_an_upstream_once(system: System) -> None:
+    await serve(system, "first", retries=2)
+    system.emulator.faults.put("gpt-4", Fault("status", status=500))
+    for _ in range(4):
+        assert (await ask(system)).status == 500
+    system.emulator.faults.clear()
+    assert (await ask(system)).status == 200
+
+
+async def test_an_error_of_one_conversation_in_mid_stream_is_no_outage() -> None:
+    circuits = Circuits(FakeClock(), Random(1))
+    attempts = Attempts(BrokenRelay(), circuits, Metrics(CollectorRegistry()), Random(1))
+    for _ in range(10):
+        await attempts.answer(exchange_of(Call(Method.QUERY), stream=True), (ENTITY,))
+    assert not circuits.find(ENTITY.upstream).open
+
+
+@pytest.mark.parametrize("answers_others", [True, False])
+async def test_slowness_is_the_upstreams_unless_it_answers_others(*, answers_others: bool) -> None:
+    circuits = Circuits(FakeClock(), Random(1))
+    circuit = circuits.find(ENTITY.upstream)
+    relay = SlowRelay(circuit if answers_others else None)
+    attempts = Attempts(relay, circuits, Metrics(CollectorRegistry()), Random(1))
+    for _ in range(10):
+        with pytest.raises((DeadlineExceeded, UpstreamResting)):
+            await attempts.answer(exchange_of(Call(Method.QUERY)), (ENTITY,))
+    assert circuit.open is not answers_others
+
+
+class BrokenRelay(Relay):
+    """Its streams begin, then the model breaks off."""
+
+    def __init__(self) -> None:
+        self.now = FakeClock()
+
+    async def stream(self, *_: Any) -> UnusableAnswer:
+        return UnusableAnswer("p", "broke off")
+
+
+class SlowRelay(Relay):
+    """Takes too long, while the upstream may answer others."""
+
+    def __init__(self, circuit: Circuit | None) -> None:
+        self.now = FakeClock()
+        self._circuit = circuit
+
+    async def answer(self, *_: Any) -> None:
+        if self._circuit is not None:
+            self._circuit.succeed()
+        raise DeadlineExceeded("too slow")
 
 
 ENDPOINT = Endpoint("id", "chat", None, None)

@@ -31,7 +31,8 @@ def test_a_call_that_has_passed_too_many_gateways_is_refused(hops: int) -> None:
 def test_each_request_of_a_plan_is_marked_and_nothing_else_is_changed() -> None:
     headers = {"authorization": "Bearer key", HOPS: "a credential may not take its place"}
     plain = HttpRequest("custom", "http://a/b", headers, b"{}", "PUT")
-    marked = mark_hop(Plan((plain, plain), ("n=1",)), 2)
+    marked = Plan((plain, plain), ("n=1",))
+    mark_hop(marked, 2)
     assert marked.adapted == ("n=1",)
     for request in marked.requests:
         assert request.headers == {"authorization": "Bearer key", HOPS: "3"}

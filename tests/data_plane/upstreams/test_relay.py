@@ -77,7 +77,7 @@ async def test_a_trickling_provider_makes_no_difference(served: System) -> None:
     [
         (400, 400, "BAD_REQUEST"),
         (401, 403, "PERMISSION_DENIED"),
-        (402, 400, "BAD_REQUEST"),
+        (402, 429, "RESOURCE_EXHAUSTED"),
         (403, 403, "PERMISSION_DENIED"),
         (404, 404, "NOT_FOUND"),
         (408, 504, "DEADLINE_EXCEEDED"),

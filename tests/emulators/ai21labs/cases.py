@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 from modelserving.v1.external_model_pb2 import Ai21LabsConfig, ExternalModel
 
-from modelplane.adapters.providers.ai21labs.provider import Ai21LabsAdapter
 from modelplane.adapters.providers.types import JsonObject, Task
 from tests.adapters.providers.conformance import ProviderCase
 from tests.emulators.ai21labs.server import API_KEY, Ai21LabsEmulator
@@ -42,7 +41,6 @@ def _case(task: str, name: str, body: JsonObject, variant: str = "") -> Provider
         body=body,
         origins=origins,
         variant=variant,
-        statuses=Ai21LabsAdapter.own_statuses,
         secret=API_KEY,
     )
 

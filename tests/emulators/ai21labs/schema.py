@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from modelplane.adapters.providers.refusals import J2_RANGES, JAMBA_RANGES
 from tests.emulators.emulator import Json, Refusal
 from tests.emulators.openai.checks import (
     Check,
@@ -74,8 +75,8 @@ _CHAT: dict[str, Check] = {
     "documents": array(anything),
     "response_format": mapping({"type": choice("text", "json_object")}, ["type"]),
     "max_tokens": integer(0, 4096),
-    "temperature": number(0, 2),
-    "top_p": number(0, 1),
+    "temperature": number(*JAMBA_RANGES["temperature"]),
+    "top_p": number(*JAMBA_RANGES["top_p"]),
     "stop": _STOP,
     "n": integer(1, 16),
     "stream": boolean,
@@ -97,7 +98,7 @@ _COMPLETE: dict[str, Check] = {
     "numResults": integer(1, 16),
     "maxTokens": integer(0, 8191),
     "minTokens": integer(0),
-    "temperature": number(0, 5),
+    "temperature": number(*J2_RANGES["temperature"]),
     "topP": number(0, 1),
     "topKReturn": integer(0, 64),
     "stopSequences": array(string),

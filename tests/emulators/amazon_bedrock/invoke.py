@@ -7,6 +7,7 @@ differently.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from modelplane.adapters.providers.refusals import COMMAND_STOPS, TITAN_RANGES, TITAN_STOPS
 from tests.emulators.ai21labs import answers as ai21
 from tests.emulators.ai21labs import schema as ai21_schema
 from tests.emulators.amazon_bedrock.errors import refusal
@@ -104,8 +105,8 @@ _TITAN_CONFIG = mapping(
     {
         "maxTokenCount": integer(0, 8192),
         "temperature": _SHARE,
-        "topP": number(1e-9, 1),
-        "stopSequences": array(choice("|", "User:", "\n")),
+        "topP": number(*TITAN_RANGES["top_p"]),
+        "stopSequences": array(choice(*TITAN_STOPS)),
     }
 )
 _FIELDS: Mapping[str, tuple[Mapping[str, Check], list[str]]] = {
@@ -128,7 +129,7 @@ _FIELDS: Mapping[str, tuple[Mapping[str, Check], list[str]]] = {
             "p": _SHARE,
             "k": integer(0, 500),
             "max_tokens": integer(1, 4096),
-            "stop_sequences": array(string, 0, 4),
+            "stop_sequences": array(string, 0, COMMAND_STOPS),
             "return_likelihoods": choice("GENERATION", "ALL", "NONE"),
             "stream": boolean,
             "num_generations": integer(1, 5),

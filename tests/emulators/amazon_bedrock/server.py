@@ -107,7 +107,7 @@ class BedrockEmulator(Emulator):
         model = models.find(model_id)
         if not model.converses:
             raise refusal("This action doesn't support the model that you provided.")
-        check_conversation(body, model)
+        check_conversation(body, model_id, model)
         if stream:
             return await self.send_stream(request, model_id, converse.events(model_id, body))
         return await self.send_document(request, model_id, converse.answer(model_id, body))

@@ -147,10 +147,24 @@ def check_messages(path: str, value: object) -> None:
         if message["role"] != ("assistant" if index % 2 else "user"):
             raise refusal(f"messages.{index}: roles must alternate, beginning with user")
     _check_results(value)
+    _check_ends(value)
+
+
+def _check_ends(messages: list[Json]) -> None:
+    for index, message in enumerate(messages):
+        last = blocks_of(message)[-1]
+        if message["role"] == "assistant" and last["type"] in ("thinking", "redacted_thinking"):
+            raise refusal(
+                f"messages.{index}: The final block in an assistant message cannot be `thinking`."
+            )
+    said = last.get("text", "")
+    if messages[-1]["role"] == "assistant" and said != said.rstrip():
+        raise refusal("messages: final assistant content cannot end with trailing whitespace")
 
 
 def _check_results(messages: list[Json]) -> None:
     waiting: list[str] = []
+    used: set[str] = set()
     for index, message in enumerate(messages):
         blocks = blocks_of(message)
         results = [block["tool_use_id"] for block in blocks if block["type"] == "tool_result"]
@@ -161,7 +175,8 @@ def _check_results(messages: list[Json]) -> None:
                 "the beginning of the next message"
             )
         waiting = [block["id"] for block in blocks if block["type"] == "tool_use"]
-        if len(set(waiting)) < len(waiting):
+        if used & set(waiting) or len(set(waiting)) < len(waiting):
             raise refusal(f"messages.{index}: `tool_use` ids must be unique")
+        used |= set(waiting)
     if waiting:
         raise refusal("`tool_use` ids were found without `tool_result` blocks")

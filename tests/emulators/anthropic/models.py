@@ -14,13 +14,11 @@ class Model:
         max_output_tokens: Largest `max_tokens`.
         legacy: Whether it is served by the text completions API, and by no other.
         thinks: Type of `thinking` that it takes, if any; `adaptive` models take an effort too.
-        one_sampler: Whether it refuses `temperature` beside `top_p`.
     """
 
     max_output_tokens: int = 4096
     legacy: bool = False
     thinks: Literal["enabled", "adaptive"] | None = None
-    one_sampler: bool = False
 
 
 CATALOG = {
@@ -30,8 +28,8 @@ CATALOG = {
     "claude-3-5-sonnet-20240620": Model(8192),
     "claude-sonnet-4-20250514": Model(64000, thinks="enabled"),
     "claude-sonnet-4-5": Model(64000, thinks="enabled"),
-    "claude-opus-4-1-20250805": Model(32000, thinks="enabled", one_sampler=True),
-    "claude-opus-4-8": Model(32000, thinks="adaptive", one_sampler=True),
+    "claude-opus-4-1-20250805": Model(32000, thinks="enabled"),
+    "claude-opus-4-8": Model(32000, thinks="adaptive"),
     "claude-2": Model(legacy=True),
     "claude-2.0": Model(legacy=True),
     "claude-2.1": Model(legacy=True),

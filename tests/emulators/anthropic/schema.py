@@ -5,6 +5,19 @@ Fields are tables, so that an unknown one is an error, as it is at the real API.
 
 import re
 
+from modelplane.adapters.providers.refusals import (
+    CLAUDE_MOST_STRICT_TOOLS,
+    CLAUDE_RANGES,
+    CLAUDE_STRICT,
+    CLAUDE_TOOL,
+    claude_model,
+)
+from modelplane.adapters.providers.schema_rules import (
+    SchemaRules,
+    count_optional,
+    count_unions,
+    find_faults,
+)
 from tests.emulators.anthropic.blocks import TEXT, blocks_of, check_messages
 from tests.emulators.anthropic.errors import refusal, shaped
 from tests.emulators.anthropic.models import Model
@@ -44,32 +57,18 @@ def _input_schema(path: str, value: object) -> None:
     if not isinstance(value, dict):
         raise wrong_type(path, "an object", value)
     choice("object")(f"{path}.type", value.get("type"))
-    _no_identifiers(path, value)
+    _check_rules(path, value, CLAUDE_TOOL)
 
 
-def _no_identifiers(path: str, value: object) -> None:
-    for name, item in value.items() if isinstance(value, dict) else ():
-        if name in ("$schema", "$id"):
-            raise invalid(f"{path}.{name}", "is not permitted")
-        _no_identifiers(f"{path}.{name}", item)
-
-
-def _closed(path: str, value: object) -> None:
-    either({dict: anything}, "an object")(path, value)
-    _no_identifiers(path, value)
-    _check_closed(path, value)
-
-
-def _check_closed(path: str, value: object) -> None:
-    if isinstance(value, list):
-        for index, item in enumerate(value):
-            _check_closed(f"{path}.{index}", item)
+def _output_schema(path: str, value: object) -> None:
     if not isinstance(value, dict):
-        return
-    if value.get("type") == "object" and value.get("additionalProperties") is not False:
-        raise invalid(path, "For 'object' type, 'additionalProperties' must be set to false")
-    for name, item in value.items():
-        _check_closed(f"{path}.{name}", item)
+        raise wrong_type(path, "an object", value)
+    _check_rules(path, value, CLAUDE_STRICT)
+
+
+def _check_rules(path: str, schema: Json, rules: SchemaRules) -> None:
+    for fault in find_faults(schema, rules):
+        raise invalid(f"{path}{fault.path.replace('/', '.')}", fault.reason)
 
 
 _CACHE = mapping({"type": choice("ephemeral"), "ttl": choice("5m", "1h")}, ["type"])
@@ -91,7 +90,7 @@ _CHOICE_FIELDS: dict[str, dict[str, Check]] = {
     "none": {"type": anything},
 }
 _USER_ID = mapping({"user_id": string})
-_FORMAT = mapping({"type": choice("json_schema"), "schema": _closed}, ["type", "schema"])
+_FORMAT = mapping({"type": choice("json_schema"), "schema": _output_schema}, ["type", "schema"])
 
 
 def _tool_choice(path: str, value: object) -> None:
@@ -111,8 +110,8 @@ def _thinking(path: str, value: object) -> None:
 
 
 _SAMPLING: dict[str, Check] = {
-    "temperature": number(0, 1),
-    "top_p": number(0, 1),
+    "temperature": number(*CLAUDE_RANGES["temperature"]),
+    "top_p": number(*CLAUDE_RANGES["top_p"]),
     "top_k": integer(0),
 }
 _MESSAGES: dict[str, Check] = {
@@ -155,6 +154,7 @@ def check_messages_body(body: Json, *, sampling: bool) -> None:
     fields = _MESSAGES | _SAMPLING if sampling else _MESSAGES
     _check(body, fields, ("model", "messages", "max_tokens"))
     _check_tools(body)
+    _check_strict(body)
 
 
 def check_complete_body(body: Json) -> None:
@@ -180,8 +180,13 @@ def check_for_model(body: Json, model: Model) -> None:
     limit = body["max_tokens"]
     if limit > model.max_output_tokens:
         raise refusal(f"max_tokens: {limit} > {model.max_output_tokens}")
-    if model.one_sampler and "temperature" in body and "top_p" in body:
-        raise refusal("`temperature` and `top_p` cannot both be specified for this model.")
+    takes = claude_model(body["model"])
+    _check_samplers(body, takes.samplers)
+    if body["messages"][-1]["role"] == "assistant" and not takes.prefill:
+        raise refusal(
+            "This model does not support assistant message prefill. The conversation must end with "
+            "a user message."
+        )
     thinking = (body.get("thinking") or {}).get("type")
     if thinking in ("enabled", "adaptive"):
         if model.thinks != thinking:
@@ -189,6 +194,14 @@ def check_for_model(body: Json, model: Model) -> None:
         _check_thinking(body)
     if "effort" in (body.get("output_config") or {}) and model.thinks != "adaptive":
         raise refusal("output_config.effort is not supported by this model")
+
+
+def _check_samplers(body: Json, samplers: int) -> None:
+    given = [name for name in ("temperature", "top_p", "top_k") if name in body]
+    if given and not samplers:
+        raise refusal(f"`{given[0]}` is not supported by this model.")
+    if samplers == 1 and {"temperature", "top_p"} <= set(given):
+        raise refusal("`temperature` and `top_p` cannot both be specified for this model.")
 
 
 def _check(body: Json, fields: dict[str, Check], required: tuple[str, ...]) -> None:
@@ -216,6 +229,24 @@ def _check_tools(body: Json) -> None:
         raise refusal("Requests which include `tool_use` or `tool_result` must define tools")
 
 
+def _check_strict(body: Json) -> None:
+    tools = [tool["input_schema"] for tool in body.get("tools", []) if tool.get("strict")]
+    for schema in tools:
+        with shaped():
+            _check_rules("tools", schema, CLAUDE_STRICT)
+    if len(tools) > CLAUDE_MOST_STRICT_TOOLS:
+        raise refusal(f"Too many strict tools: {len(tools)}, limit: {CLAUDE_MOST_STRICT_TOOLS}")
+    wanted = (body.get("output_config") or {}).get("format")
+    schemas = [*tools, *([wanted["schema"]] if wanted else [])]
+    for count, limit, what in (
+        (count_unions, CLAUDE_STRICT.most_unions, "parameters with union types"),
+        (count_optional, CLAUDE_STRICT.most_optional, "optional parameters"),
+    ):
+        found = sum(map(count, schemas))
+        if limit is not None and found > limit:
+            raise refusal(f"Schemas contains too many {what} ({found}), limit: {limit}")
+
+
 def _check_thinking(body: Json) -> None:
     if body["thinking"].get("budget_tokens", 0) >= body["max_tokens"]:
         raise refusal("`max_tokens` must be greater than `thinking.budget_tokens`")
@@ -223,8 +254,14 @@ def _check_thinking(body: Json) -> None:
         raise refusal("`temperature` may only be set to 1 when thinking is enabled, no `top_k`")
     if (body.get("tool_choice") or {}).get("type") in ("any", "tool"):
         raise refusal("Thinking may not be enabled when tool_choice forces tool use.")
-    last = [blocks_of(one) for one in body["messages"] if one["role"] == "assistant"][-1:]
-    for blocks in last:
-        called = any(block["type"] == "tool_use" for block in blocks)
-        if called and not blocks[0]["type"].endswith("thinking"):
-            raise refusal("messages: Expected `thinking` or `redacted_thinking` first")
+    if body.get("top_p", 1) < 0.95:
+        raise refusal("`top_p` must be greater than or equal to 0.95 when thinking is enabled")
+    # With adaptive thinking, earlier turns need not begin with thoughts.
+    said = [at for at, one in enumerate(body["messages"]) if one["role"] == "assistant"]
+    if body["thinking"]["type"] != "enabled" or not said:
+        return
+    blocks = blocks_of(body["messages"][said[-1]])
+    ends = said[-1] == len(body["messages"]) - 1
+    called = any(block["type"] == "tool_use" for block in blocks)
+    if (called or ends) and not blocks[0]["type"].endswith("thinking"):
+        raise refusal("messages: Expected `thinking` or `redacted_thinking` first")

@@ -2,6 +2,13 @@
 
 from collections.abc import Mapping
 
+from modelplane.adapters.providers.refusals import (
+    COHERE_GENERATE_RANGES,
+    COHERE_RANGES,
+    COHERE_STOPS,
+    COHERE_STRICT,
+)
+from modelplane.adapters.providers.schema_rules import find_faults
 from tests.emulators.emulator import Json, Refusal
 from tests.emulators.openai.checks import (
     Check,
@@ -140,10 +147,10 @@ _SAMPLING: dict[str, Check] = {
     "stream": boolean,
     "max_tokens": integer(0),
     "seed": integer(0),
-    "frequency_penalty": number(0, 1),
-    "presence_penalty": number(0, 1),
+    "frequency_penalty": number(*COHERE_RANGES["frequency_penalty"]),
+    "presence_penalty": number(*COHERE_RANGES["presence_penalty"]),
     "k": integer(0, 500),
-    "p": number(0.01, 0.99),
+    "p": number(*COHERE_RANGES["top_p"]),
 }
 _CHAT = _SAMPLING | {
     "messages": array(_message, 1),
@@ -160,8 +167,8 @@ _CHAT = _SAMPLING | {
         }
     ),
     "safety_mode": choice("CONTEXTUAL", "STRICT", "OFF"),
-    "stop_sequences": array(string, 0, 5),
-    "temperature": number(0, 1),
+    "stop_sequences": array(string, 0, COHERE_STOPS),
+    "temperature": number(*COHERE_RANGES["temperature"]),
     "logprobs": boolean,
     "tool_choice": choice("REQUIRED", "NONE"),
     "thinking": mapping(
@@ -173,7 +180,7 @@ _GENERATE = _SAMPLING | {
     "prompt": string,
     "num_generations": integer(1, 5),
     "truncate": choice("NONE", "START", "END"),
-    "temperature": number(0, 5),
+    "temperature": number(*COHERE_GENERATE_RANGES["temperature"]),
     "preset": string,
     "end_sequences": array(string),
     "stop_sequences": array(string),
@@ -200,6 +207,7 @@ def check_chat(body: Json) -> None:
         raise refuse("tool_choice may only be specified with tools.")
     if "tools" in body and body.get("response_format", {}).get("type") == "json_object":
         raise refuse("response_format is not supported with tools.")
+    _check_schemas(body)
     if "reasoning" not in body["model"] and body.get("thinking", {}).get("type") == "enabled":
         raise refuse(f"thinking is not supported by model '{body['model']}'.")
     _check_history(body["messages"])
@@ -211,6 +219,17 @@ def check_chat(body: Json) -> None:
     )
     if images and "vision" not in body["model"]:
         raise refuse(f"image content is not supported by model '{body['model']}'.")
+
+
+def _check_schemas(body: Json) -> None:
+    schemas = [body.get("response_format", {}).get("json_schema")]
+    if body.get("strict_tools"):
+        given = [tool["function"]["parameters"] for tool in body.get("tools", [])]
+        # A function without arguments is taken.
+        schemas += [one for one in given if one != {"type": "object", "properties": {}}]
+    for schema in filter(None, schemas):
+        for fault in find_faults(schema, COHERE_STRICT):
+            raise refuse(f"invalid request: schema{fault.path}: {fault.reason}")
 
 
 def check_generate(body: Json) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 from google.genai import types
 from pydantic import BaseModel, ValidationError
 
+from modelplane.adapters.providers.refusals import GEMINI, GEMINI_RANGES, GEMINI_STOPS
+from modelplane.adapters.providers.schema_rules import find_faults
 from tests.emulators.emulator import Json
 from tests.emulators.google_cloud_vertex_ai.errors import GoogleError
 
@@ -63,9 +65,13 @@ def _check_type(name: str, value: object) -> None:
 
 def _check_turns(contents: list[Json], model: str) -> None:
     calls: list[str] = []
-    for turn in contents:
+    for index, turn in enumerate(contents):
         if turn.get("role") not in ("user", "model"):
             raise GoogleError("Please use a valid role: user, model.")
+        if turn["role"] != ("model" if index % 2 else "user"):
+            raise GoogleError(
+                "Please ensure that multiturn requests alternate between user and model."
+            )
         if not turn.get("parts"):
             raise GoogleError("Unable to submit request because it must have a parts field.")
         for part in turn["parts"]:
@@ -79,8 +85,11 @@ def _check_turns(contents: list[Json], model: str) -> None:
             raise GoogleError(message)
         calls = [_name(part) for part in turn["parts"] if "functionCall" in part]
         _check_signature(turn, model)
-    if calls or contents[0]["role"] != "user" or contents[-1]["role"] != "user":
-        raise GoogleError("Please ensure that multiturn requests begin and end with a user role.")
+    if calls or contents[-1]["role"] != "user":
+        message = (
+            "Please ensure that multiturn requests ends with a user role or a function response."
+        )
+        raise GoogleError(message)
 
 
 def _name(part: Json) -> str:
@@ -132,17 +141,17 @@ def _check_signature(turn: Json, model: str) -> None:
 
 def _check_config(config: Json) -> None:
     ranges: Mapping[str, tuple[float, float]] = {
-        "temperature": (0, 2),
-        "topP": (0, 1),
-        "candidateCount": (1, 8),
+        "temperature": GEMINI_RANGES["temperature"],
+        "topP": GEMINI_RANGES["top_p"],
+        "candidateCount": GEMINI_RANGES["n"],
         "maxOutputTokens": (1, 65536),
-        "logprobs": (0, 20),
+        "logprobs": GEMINI_RANGES["top_logprobs"],
     }
     for name, (lowest, highest) in ranges.items():
         if name in config and not lowest <= config[name] <= highest:
             raise GoogleError(f"Unable to submit request because {name} is out of range.")
-    if len(config.get("stopSequences", [])) > 5:
-        raise GoogleError("Unable to submit request because there are more than 5 stop sequences.")
+    if len(config.get("stopSequences", [])) > GEMINI_STOPS:
+        raise GoogleError("Unable to submit request because there are too many stop sequences.")
     if "logprobs" in config and not config.get("responseLogprobs"):
         raise GoogleError("logprobs requires response_logprobs to be true.")
     if "responseSchema" in config:
@@ -179,18 +188,5 @@ def check_schema(schema: dict[str, Any]) -> None:
     Raises:
         GoogleError: It is one.
     """
-    for name in ("additionalProperties", "$ref", "ref", "defs", "$defs", "oneOf", "const"):
-        if name in schema:
-            raise GoogleError(f'Unknown name "{name}" at schema: Cannot find field.')
-    kind = schema.get("type")
-    if kind not in ("STRING", "NUMBER", "INTEGER", "BOOLEAN", "ARRAY", "OBJECT", None):
-        raise GoogleError(f"Invalid value at schema.type: {kind}")
-    if "enum" in schema and kind != "STRING":
-        raise GoogleError("schema.enum: only allowed for STRING type")
-    if kind == "ARRAY" and "items" not in schema:
-        raise GoogleError("schema.items: missing field")
-    if not set(schema.get("required", [])) <= set(schema.get("properties", {})):
-        raise GoogleError("schema.required: property is not defined")
-    inner = [*schema.get("properties", {}).values(), *schema.get("anyOf", [])]
-    for item in [*inner, *([schema["items"]] if "items" in schema else [])]:
-        check_schema(item)
+    for fault in find_faults(schema, GEMINI):
+        raise GoogleError(f"Unable to submit request because schema{fault.path}: {fault.reason}.")

@@ -26,7 +26,11 @@ _Answer = Callable[[web.Request, Task, Json], Awaitable[web.StreamResponse]]
 
 
 class OpenAiEmulator(Emulator):
-    """A strict OpenAI server for tests."""
+    """A strict OpenAI server for tests.
+
+    Attributes:
+        knows_stream_options: Whether it takes `stream_options`; older and compatible ones do not.
+    """
 
     answer_headers: Mapping[str, str] = {
         "x-request-id": "req_emulated",
@@ -36,6 +40,7 @@ class OpenAiEmulator(Emulator):
     def __init__(self, api_key: str = API_KEY, port: int = 0) -> None:
         super().__init__(port)
         self.api_key = api_key
+        self.knows_stream_options = True
         self.deployments: dict[str, str] = dict(azure.DEPLOYMENTS)
         self.entra = Entra()
 
@@ -114,6 +119,8 @@ class OpenAiEmulator(Emulator):
     async def _answer(
         self, request: web.Request, task: Task, body: Json, model: Model
     ) -> web.StreamResponse:
+        if "stream_options" in body and not self.knows_stream_options:
+            raise ApiError("Unrecognized request argument supplied: stream_options")
         schema.check_for_model(body, model)
         if body.get("stream") and task != "embeddings":
             return await self.send_stream(request, body["model"], stream.events(task, body, model))

@@ -12,7 +12,8 @@ from modelserving.v1.external_model_pb2 import Ai21LabsConfig, ExternalModel
 from pydantic import TypeAdapter
 
 from modelplane.adapters.providers import errors
-from modelplane.adapters.providers.ai21labs.provider import Ai21LabsAdapter, build_ai21labs_adapter
+from modelplane.adapters.providers.ai21labs.provider import build_ai21labs_adapter
+from modelplane.adapters.providers.keyed import KeyedAdapter
 from modelplane.adapters.providers.types import HttpAnswer, JsonObject, Query
 from tests.adapters.providers.reassembly import Chunks, every_split, parse_stream, reassemble
 from tests.emulators.ai21labs import answers, schema
@@ -33,24 +34,24 @@ NO_PARAMETERS = {"type": "object", "properties": {}}
 ASKED: JsonObject = {"prompt": "a b é"}
 
 
-def build(task: str = "llm/v1/chat", name: str = "jamba-mini", key: str = KEY) -> Ai21LabsAdapter:
+def build(task: str = "llm/v1/chat", name: str = "jamba-mini", key: str = KEY) -> KeyedAdapter:
     config = Ai21LabsConfig(ai21labs_api_key_plaintext=key)
     model = ExternalModel(name=name, provider="ai21labs", task=task, ai21labs_config=config)
     return build_ai21labs_adapter(model, clock=lambda: 1_700_000_000.9)
 
 
-def completions() -> Ai21LabsAdapter:
+def completions() -> KeyedAdapter:
     return build("llm/v1/completions", "j2-mid")
 
 
 def plan(
-    body: JsonObject, adapter: Ai21LabsAdapter | None = None, *, stream: bool = False
+    body: JsonObject, adapter: KeyedAdapter | None = None, *, stream: bool = False
 ) -> tuple[Any, Any]:
     planned = (adapter or build()).plan(Query(body, stream=stream), {})
     return [json.loads(request.body) for request in planned.requests], planned.adapted
 
 
-def parse(body: JsonObject, *found: object, adapter: Ai21LabsAdapter | None = None) -> Any:
+def parse(body: JsonObject, *found: object, adapter: KeyedAdapter | None = None) -> Any:
     raw = [HttpAnswer(200, {}, json.dumps(one).encode()) for one in found]
     parsed = (adapter or build()).parse_answers(Query(body, stream=False), raw)
     return json.loads(json.dumps(parsed))
@@ -148,8 +149,8 @@ def test_a_long_conversation() -> None:
         {"role": "user", "content": "ab"},
         {"role": "system", "content": "be brief"},
         {"role": "assistant", "content": "both", "tool_calls": [call, call | {"id": "c2"}]},
-        {"role": "tool", "tool_call_id": "c2", "content": "not json"},
         {"role": "tool", "tool_call_id": "c1", "content": "{}"},
+        {"role": "tool", "tool_call_id": "c2", "content": "not json"},
         {"role": "assistant", "content": None, "tool_calls": [call | {"id": "c3"}]},
         {"role": "tool", "tool_call_id": "c3", "content": ""},
     ]
@@ -280,7 +281,7 @@ def test_what_is_no_answer(body: bytes) -> None:
         (403, errors.CredentialRefused),
         (404, errors.ModelNotFound),
         (422, errors.RequestRefused),
-        (424, errors.ProviderFailed),
+        (424, errors.UnusableAnswer),
         (429, errors.RateLimited),
         (500, errors.ProviderFailed),
         (503, errors.ProviderUnavailable),

@@ -18,6 +18,7 @@ from modelplane.adapters.providers.errors import (
     RateLimited,
     RequestRefused,
     StreamTruncated,
+    UnusableAnswer,
 )
 from modelplane.adapters.providers.types import HttpAnswer, JsonObject, Query
 from tests.adapters.providers.amazon_bedrock.chats import (
@@ -189,7 +190,7 @@ def test_stop_reasons(reason: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        (b'{"stopReason": "malformed_model_output"}', ProviderFailed),
+        (b'{"stopReason": "malformed_model_output"}', UnusableAnswer),
         (b'{"Output": {"__type": "UnknownOperationException"}}', MalformedAnswer),
         (b"[]", MalformedAnswer),
         (b"<html>", MalformedAnswer),
@@ -250,7 +251,7 @@ def test_a_damaged_frame_is_an_error() -> None:
         ("throttlingException", RateLimited),
         ("serviceUnavailableException", ProviderUnavailable),
         ("modelTimeoutException", ProviderTimeout),
-        ("modelStreamErrorException", ProviderFailed),
+        ("modelStreamErrorException", UnusableAnswer),
         ("internalServerException", ProviderFailed),
         ("validationException", RequestRefused),
         ("unheardOf", ProviderFailed),

@@ -31,6 +31,7 @@ from modelplane.adapters.providers.errors import (
     QuotaExhausted,
     RateLimited,
     RequestRefused,
+    UnusableAnswer,
 )
 from modelplane.adapters.providers.types import HttpAnswer, HttpRequest, JsonObject, Query
 from tests.adapters.providers.amazon_bedrock.chats import CLAUDE, HOST, NOW, adapter, user
@@ -54,8 +55,8 @@ def shown(kind: str) -> dict[str, str]:
         (403, shown("UnrecognizedClientException"), {}, CredentialRefused),
         (404, shown("ResourceNotFoundException"), {}, ModelNotFound),
         (408, shown("ModelTimeoutException"), {}, ProviderTimeout),
-        (424, shown("ModelErrorException"), {}, ProviderFailed),
-        (424, {}, {}, ProviderFailed),
+        (424, shown("ModelErrorException"), {}, UnusableAnswer),
+        (424, {}, {}, UnusableAnswer),
         (429, shown("ThrottlingException"), {}, RateLimited),
         (429, shown("ModelNotReadyException"), {}, ProviderUnavailable),
         (500, shown("InternalServerException"), {}, ProviderFailed),

@@ -89,7 +89,6 @@ def test_what_is_changed_is_named() -> None:
     [
         ({"prompt": ["a", "b"]}, "prompt"),
         ({"prompt": [1, 2]}, "prompt"),
-        ({"prompt": " "}, "text"),
         ({"n": 2}, "'n'"),
         ({"best_of": 2}, "best_of"),
         ({"echo": True}, "echo"),

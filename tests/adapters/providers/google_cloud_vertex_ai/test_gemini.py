@@ -117,12 +117,12 @@ def test_system_messages_anywhere_come_first_and_turns_alternate() -> None:
     body = ask(*messages)
     assert body["systemInstruction"] == {"parts": [{"text": "s1"}, {"text": "s2"}]}
     assert body["contents"] == [
-        {"role": "user", "parts": [{"text": "a"}, {"text": "b"}]},
-        {"role": "user", "parts": [{"text": "c"}]},
+        {"role": "user", "parts": [{"text": "a"}, {"text": "b"}, {"text": "c"}]},
     ]
     assert adapted(*messages) == (
-        "messages=system moved to the front",
         "messages.name=dropped",
+        "messages=blank turn of the assistant left out",
+        "messages=system moved to the front",
     )
 
 
@@ -354,7 +354,7 @@ def test_a_signature_that_the_caller_lost_is_not_checked() -> None:
         {"stop": 1},
         {"generationConfig": []},
         {"messages": []},
-        {"messages": [{"role": "system", "content": "x"}]},
+        {"messages": [user(), {"role": "assistant", "content": "x"}]},
         {"messages": [{"role": "narrator", "content": "x"}]},
         {"messages": [{"role": "tool", "tool_call_id": "1", "content": "x"}]},
         {"messages": [user([{"type": "hologram"}])]},
@@ -369,6 +369,52 @@ def test_what_gemini_cannot_take_is_refused_with_a_reason(rest: dict[str, Any]) 
         adapter_of().plan(query, {})
     assert isinstance(caught.value.detail, dict)
     assert caught.value.detail["error"]["message"]
+
+
+def function(parameters: object) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": "f", "parameters": parameters}}
+
+
+def test_a_union_at_the_root_of_a_function_becomes_one_object() -> None:
+    by_id = {"type": "object", "properties": {"id": {"type": "string"}}}
+    by_name = {"type": "object", "properties": {"name": {"type": "string"}}}
+    union = function({"anyOf": [by_id, by_name]})
+    (tool,) = ask(user(), tools=[union])["tools"]
+    assert tool["functionDeclarations"] == [
+        {
+            "name": "f",
+            "parameters": {
+                "type": "OBJECT",
+                "description": "One of these forms: (id); (name).",
+                "properties": {"id": {"type": "STRING"}, "name": {"type": "STRING"}},
+            },
+        }
+    ]
+    assert adapted(user(), tools=[union]) == ("tools=union of arguments folded",)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sent"),
+    [
+        (None, None),
+        ({}, None),
+        ({"type": "object", "properties": {}, "additionalProperties": False}, None),
+        (
+            {"type": "object", "additionalProperties": {"type": "string"}},
+            {"type": "OBJECT", "description": '{additionalProperties: {"type": "string"}}'},
+        ),
+    ],
+)
+def test_only_a_function_without_arguments_has_none(parameters: object, sent: object) -> None:
+    (tool,) = ask(user(), tools=[function(parameters)])["tools"]
+    assert tool["functionDeclarations"][0].get("parameters") == sent
+
+
+def test_arguments_that_are_no_object_are_refused() -> None:
+    query = Query({"messages": [user()], "tools": [function({"type": "string"})]}, stream=False)
+    with pytest.raises(errors.RequestRefused) as refused:
+        adapter_of().plan(query, {})
+    assert "must describe an object" in str(refused.value.detail)
 
 
 def test_a_schema_nested_too_deeply_is_refused() -> None:

@@ -127,9 +127,9 @@ def test_finish_reasons(reason: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("reason", "expected"),
     [
-        ("MALFORMED_FUNCTION_CALL", errors.ProviderFailed),
-        ("UNEXPECTED_TOOL_CALL", errors.ProviderFailed),
-        ("OTHER", errors.ProviderFailed),
+        ("MALFORMED_FUNCTION_CALL", errors.UnusableAnswer),
+        ("UNEXPECTED_TOOL_CALL", errors.UnusableAnswer),
+        ("OTHER", errors.UnusableAnswer),
         ("MISSING_THOUGHT_SIGNATURE", errors.RequestRefused),
     ],
 )

@@ -29,6 +29,17 @@ def test_a_head_is_what_the_request_says() -> None:
     )
 
 
+def test_each_head_is_its_own_requests_though_most_are_alike() -> None:
+    headers = {"authorization": "Bearer a"}
+    first = head_of("http://same/", headers)
+    assert head_of("http://same/", dict(headers)) == first
+    assert b"Bearer b" in head_of("http://same/", {"authorization": "Bearer b"})
+    assert head_of("http://same/", headers, "PUT").startswith(b"PUT / ")
+    with pytest.raises(RequestInvalid):
+        head_of("http://same/", {"authorization": "Bearer a\r\nx: y"})
+    assert head_of("http://same/", headers) == first
+
+
 def test_a_request_may_say_what_it_accepts() -> None:
     assert head_of(headers={"accept": "a/b"}).count(b"accept: ") == 1
 

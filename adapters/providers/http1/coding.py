@@ -1,0 +1,68 @@
+"""Unpacks bodies that a server compressed although it was asked not to, in pieces of bounded size.
+
+Used by `client.py`. A small body may stand for a very large one: nothing is unpacked before it is
+asked for, and who asks counts what comes out.
+"""
+
+import zlib
+
+from modelplane.adapters.providers.errors import MalformedAnswer
+
+CODINGS = frozenset({"gzip", "x-gzip", "deflate"})
+_PIECE_BYTES = 64 * 1024
+# Finds gzip's and zlib's own head; what is called deflate comes without one from some servers.
+_WITH_HEAD, _WITHOUT_HEAD = zlib.MAX_WBITS | 32, -zlib.MAX_WBITS
+_ZLIB_METHOD = 8
+
+
+class Decoder:
+    """Unpacks one body."""
+
+    def __init__(self, provider: str, coding: str) -> None:
+        """Start before the first byte.
+
+        Args:
+            provider: Name that errors carry.
+            coding: One of `CODINGS`.
+        """
+        self._provider = provider
+        self._coding = coding
+        self._packed = b""
+        self._inflater = zlib.decompressobj(_WITH_HEAD)
+        self._begun = False
+
+    def push(self, data: bytes) -> None:
+        """Take the next bytes of the body."""
+        if not self._begun:
+            self._begun = True
+            if self._coding == "deflate" and data[0] & 0x0F != _ZLIB_METHOD:
+                self._inflater = zlib.decompressobj(_WITHOUT_HEAD)
+        self._packed += data
+
+    def pull(self) -> bytes:
+        """Return the next bytes of what was packed; empty when more of the body is needed first.
+
+        Raises:
+            MalformedAnswer: The body is not packed as its header says.
+        """
+        while self._packed:
+            if self._inflater.eof:
+                # Another one follows, which gzip allows.
+                self._inflater = zlib.decompressobj(_WITH_HEAD)
+            try:
+                piece = self._inflater.decompress(self._packed, _PIECE_BYTES)
+            except zlib.error as error:
+                raise MalformedAnswer(self._provider, "a compressed answer is broken") from error
+            self._packed = self._inflater.unconsumed_tail or self._inflater.unused_data
+            if piece:
+                return piece
+        return b""
+
+    def finish(self) -> None:
+        """Note the end of the body.
+
+        Raises:
+            MalformedAnswer: What was packed is not complete.
+        """
+        if self._begun and not self._inflater.eof:
+            raise MalformedAnswer(self._provider, "a compressed answer is not complete")

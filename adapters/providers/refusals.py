@@ -1,0 +1,175 @@
+"""What services are known to refuse, in schemas, in histories and in options: one table.
+
+Adapters adapt what is listed here and report it, or refuse it themselves with the reason; the
+emulators that tests run against refuse it as the services do. What is not listed is sent as it is,
+and the service has its say. Each row names who says so: the service's documents, its own SDK, or
+the error that its users report.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from modelplane.adapters.providers.schema_rules import SchemaRules
+
+# Lowest and highest value of a parameter, by OpenAI's name of it.
+Ranges: TypeAlias = Mapping[str, tuple[float, float]]
+
+_PLAIN = frozenset(
+    {
+        *("type", "title", "description", "enum", "const", "properties", "required", "items"),
+        *("$ref", "$defs", "definitions", "additionalProperties", "anyOf", "allOf"),
+    }
+)
+_UNION = frozenset({"anyOf", "oneOf", "allOf"})
+
+
+# Tools of Claude, wherever it is hosted.
+CLAUDE_TOOL = SchemaRules(
+    source="API: 'input_schema does not support oneOf, allOf, or anyOf at the top level'; nested "
+    "ones it takes. anthropics/claude-code#5319, mobile-next/mobile-mcp#344",
+    refused=frozenset({"$schema", "$id"}),
+    refused_at_root=_UNION,
+)
+# The answers of Claude, and its tools that are strict.
+CLAUDE_STRICT = SchemaRules(
+    source="https://platform.claude.com/docs/en/build-with-claude/structured-outputs, JSON Schema "
+    "limitations; the Anthropic SDK's transform_schema keeps these keywords and puts others in "
+    "words; API: 'Schemas contains too many parameters with union types'",
+    keywords=_PLAIN | {"format", "minItems"},
+    formats=frozenset(
+        {
+            *("date-time", "time", "date", "duration", "email", "hostname", "uri"),
+            *("ipv4", "ipv6", "uuid"),
+        }
+    ),
+    most_min_items=1,
+    closed=True,
+    plain_enums=True,
+    recursive=False,
+    most_unions=16,
+    most_optional=24,
+)
+# The same limitations of the API; its other limits are in the row above.
+CLAUDE_MOST_STRICT_TOOLS = 20
+# Tools of Amazon's own models.
+NOVA_TOOL = SchemaRules(
+    source="https://docs.aws.amazon.com/nova/latest/userguide/tool-use-definition.html: at the top "
+    "level only type, properties and required; pydantic/pydantic-ai#1623",
+    root_keywords=frozenset({"type", "properties", "required"}),
+    refused=frozenset({"$schema", "$id", "$ref"}),
+)
+# Tools of all other families at Bedrock.
+CONVERSE_TOOL = SchemaRules(
+    source="API: the value at inputSchema.json.type must be object",
+    refused=frozenset({"$schema", "$id"}),
+)
+# Functions and answers of Gemini.
+GEMINI = SchemaRules(
+    source="https://cloud.google.com/vertex-ai/docs/reference/rest/v1/Schema; API: 'specified "
+    "other fields alongside any_of. When using any_of, it must be the only field set', and 'schema "
+    "didn't specify the schema type field', of functions and of answers; BerriAI/litellm#11164, "
+    "anomalyco/opencode#15795, googleapis/python-genai#1807",
+    keywords=frozenset(
+        {
+            *("type", "format", "title", "description", "nullable", "default", "enum", "example"),
+            *("items", "minItems", "maxItems", "properties", "required", "propertyOrdering"),
+            *("minProperties", "maxProperties", "minimum", "maximum", "minLength", "maxLength"),
+            *("pattern", "anyOf"),
+        }
+    ),
+    alone=frozenset({"anyOf"}),
+    typed=True,
+    types=frozenset({"STRING", "NUMBER", "INTEGER", "BOOLEAN", "ARRAY", "OBJECT"}),
+    texts_only=True,
+)
+# The answers of Cohere, and its tools that are strict.
+COHERE_STRICT = SchemaRules(
+    source="https://docs.cohere.com/docs/structured-outputs, schema constraints and unsupported "
+    "schema features",
+    refused=frozenset(
+        {
+            *("anyOf", "allOf", "oneOf", "not", "minimum", "maximum", "minItems", "maxItems"),
+            *("minLength", "maxLength", "uniqueItems", "additionalProperties"),
+        }
+    ),
+    formats=frozenset({"date-time", "uuid", "date", "time"}),
+    refused_patterns=re.compile(r"\^|\$|\?=|\?!"),
+    needs_required=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaudeModel:
+    """What depends on the generation of a Claude.
+
+    Attributes:
+        budgets: Whether it thinks within a budget of tokens; newer ones take an effort.
+        prefill: Whether it goes on from what the assistant says last.
+        samplers: How many of temperature and top_p it takes at once.
+    """
+
+    budgets: bool
+    prefill: bool
+    samplers: int
+
+
+# The lists of names are closed; all later models are like the newest.
+_CLAUDES: tuple[tuple[re.Pattern[str], ClaudeModel], ...] = (
+    # Both samplers: up to Opus 4 and Sonnet 4.
+    (
+        re.compile(
+            r"claude-(?:instant|v?[12](?:[-.:]|$)|3-|(?:opus|sonnet)-4(?:-0)?(?:[-@]20\d{6}|[-@:]v\d|$))"
+        ),
+        ClaudeModel(budgets=True, prefill=True, samplers=2),
+    ),
+    # API: '`temperature` and `top_p` cannot both be specified for this model', from Opus 4.1 on.
+    (
+        re.compile(r"claude-(?:opus|sonnet|haiku)-4-[15](?:[-@]20\d{6}|[-@:]v\d|$)"),
+        ClaudeModel(budgets=True, prefill=True, samplers=1),
+    ),
+    # API: 'This model does not support assistant message prefill', from Opus 4.6 on.
+    (
+        re.compile(r"claude-(?:opus|sonnet|haiku)-4-6(?:[-@]20\d{6}|[-@:]v\d|$)"),
+        ClaudeModel(budgets=False, prefill=False, samplers=1),
+    ),
+    # Migration guide: 'Starting with Claude Opus 4.7, setting temperature, top_p, or top_k to any
+    # non-default value will return a 400 error'; budgets are gone, too.
+    (re.compile("claude-"), ClaudeModel(budgets=False, prefill=False, samplers=0)),
+)
+# A name of the account's own, such as an inference profile's, says nothing.
+NAMELESS_CLAUDE = ClaudeModel(budgets=False, prefill=True, samplers=2)
+
+
+def claude_model(name: str) -> ClaudeModel:
+    """Return what a Claude takes; the name may be that of a service that hosts it."""
+    return next((model for pattern, model in _CLAUDES if pattern.search(name)), NAMELESS_CLAUDE)
+
+
+CLAUDE_RANGES: Ranges = {"temperature": (0, 1), "top_p": (0, 1)}
+CONVERSE_RANGES: Ranges = {"temperature": (0, 1), "top_p": (0, 1)}
+GEMINI_RANGES: Ranges = {
+    "temperature": (0, 2),
+    "top_p": (0, 1),
+    "n": (1, 8),
+    "top_logprobs": (0, 20),
+}
+COHERE_RANGES: Ranges = {
+    "temperature": (0, 1),
+    "top_p": (0.01, 0.99),
+    "top_k": (0, 500),
+    "frequency_penalty": (0, 1),
+    "presence_penalty": (0, 1),
+}
+# Temperatures reach further there than in chats.
+COHERE_GENERATE_RANGES: Ranges = {**COHERE_RANGES, "temperature": (0, 5), "n": (1, 5)}
+TITAN_RANGES: Ranges = {"temperature": (0, 1), "top_p": (1e-9, 1)}
+J2_RANGES: Ranges = {"temperature": (0, 5), "top_p": (0, 1), "n": (1, 16)}
+JAMBA_RANGES: Ranges = {"temperature": (0, 2), "top_p": (0, 1), "n": (1, 16)}
+# Texts at which to stop.
+GEMINI_STOPS = 5
+COHERE_STOPS = 5
+COMMAND_STOPS = 4
+# The only ones of Titan's.
+TITAN_STOPS = frozenset({"|", "User:", "\n"})
