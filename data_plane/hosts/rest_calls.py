@@ -23,8 +23,9 @@ from modelplane.data_plane.hosts.host import (
     refuse,
     request_id_of,
 )
-from modelplane.data_plane.hosts.http1.connection import BodyTooLong, Connection
+from modelplane.data_plane.hosts.http1.connection import Connection
 from modelplane.data_plane.hosts.http1.head import encode_fields
+from modelplane.data_plane.hosts.http1.incoming import BodyTooLong
 from modelplane.data_plane.upstreams.streaming import encode_error_line
 
 # What the paths of its requests begin with, and how those end that name an endpoint.
