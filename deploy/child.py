@@ -1,6 +1,6 @@
-"""Child processes that end with their parent; a `Child` is started again when it dies.
+"""Child processes that end with their parent, and are started again when they die.
 
-`up/supervisor.py` keeps children, `up/plan.py` says which.
+`up/parts.py` keeps them, `up/plan.py` says which.
 """
 
 import asyncio
@@ -50,6 +50,7 @@ class Child:
         self._say = say
         self._on_start = on_start
         self._stopping = asyncio.Event()
+        self._told = False
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -78,12 +79,31 @@ class Child:
     async def stop(self, grace_seconds: float) -> None:
         """End the process: politely first, by force after `grace_seconds`."""
         self._stopping.set()
+        process = self._process
+        if process is None:
+            return
+        if not self._told:
+            # A second time it would not end its calls.
+            self._told = True
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), grace_seconds)
+        except TimeoutError:
+            self._say(f"{self.spec.name} did not stop in {grace_seconds:g} s and is killed")
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+    async def let_end(self) -> None:
+        """Wait for the end of the process, which something else tells it to; the last one."""
+        self._stopping.set()
         if self._process is not None:
-            await end(self.spec.name, self._process, grace_seconds, self._say)
+            await self._process.wait()
 
     async def _run(self) -> int:
         with self.spec.log_file.open("ab") as log:
-            self._process = await start(self.spec.command, self.spec.environment, log)
+            self._process = await _start(self.spec, log)
         if self._stopping.is_set():
             # `stop` came while the process was being made and could not see it.
             self._process.kill()
@@ -108,46 +128,18 @@ def python_variables(environment: Mapping[str, str]) -> dict[str, str]:
     return variables
 
 
-async def start(
-    command: Sequence[str], environment: Mapping[str, str], log: IO[bytes] | None = None
-) -> asyncio.subprocess.Process:
-    """Start a process, which is killed when this one dies.
-
-    Args:
-        command: Program and arguments.
-        environment: All its variables.
-        log: Where its output goes; None: where that of this process goes.
-    """
+async def _start(spec: ChildSpec, log: IO[bytes]) -> asyncio.subprocess.Process:
+    """Start a process, which is killed when this one dies."""
     return await asyncio.create_subprocess_exec(
-        *command,
+        *spec.command,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=log,
         stderr=log,
-        env=dict(environment),
+        env=dict(spec.environment),
         # Ctrl-C is for this process, which stops its children in order.
         start_new_session=True,
         preexec_fn=_die_with(os.getpid()),
     )
-
-
-async def end(
-    name: str,
-    process: asyncio.subprocess.Process,
-    grace_seconds: float,
-    say: Callable[[str], None],
-) -> None:
-    """End a process: politely first, by force after `grace_seconds`."""
-    if process.returncode is not None:
-        return
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        await asyncio.wait_for(process.wait(), grace_seconds)
-    except TimeoutError:
-        say(f"{name} did not stop in {grace_seconds:g} s and is killed")
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
 
 
 def describe(status: int) -> str:

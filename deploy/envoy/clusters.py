@@ -14,9 +14,11 @@ WORKERS = "workers"
 
 Block = dict[str, object]
 
-# The planes limit their own work; Envoy must not refuse what they would take. A call of a worker
-# takes a connection of its own, so that it is file descriptors that are the end of it.
+# The planes limit their own work; Envoy must not refuse what they would take.
 _UNLIMITED = 1_000_000
+# Each call of a worker takes a connection; as many as one worker has
+# (`data_plane/hosts/http1/listener.py`). What is beyond that is refused instead of waiting.
+_MAX_CALLS = 20_000
 # Little room lets back-pressure from a slow reader of a stream reach the worker.
 _BUFFER_BYTES = 256 * 1024
 _CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024
@@ -47,8 +49,8 @@ def build_control_plane(addresses: Sequence[Address]) -> Block:
         ValueError: Names and paths are mixed.
     """
     protocol: Block = {"explicit_http_config": {"http2_protocol_options": _http2()}}
-    place = _place(CONTROL_PLANE, addresses)
-    return _cluster(CONTROL_PLANE, place, protocol, {"grpc_health_check": {}})
+    cluster = _cluster(CONTROL_PLANE, protocol, {"grpc_health_check": {}}, _UNLIMITED)
+    return {**cluster, **_place(CONTROL_PLANE, addresses)}
 
 
 def build_workers(
@@ -70,8 +72,8 @@ def build_workers(
         "common_http_protocol_options": {"idle_timeout": _IDLE},
     }
     health_check: Block = {"http_health_check": {"path": "/health"}}
-    place = _watched(eds) if eds else _place(WORKERS, addresses)
-    cluster = _cluster(WORKERS, place, protocol, health_check)
+    cluster = _cluster(WORKERS, protocol, health_check, _MAX_CALLS)
+    cluster |= _watched(eds) if eds else _place(WORKERS, addresses)
     cluster["per_connection_buffer_limit_bytes"] = _BUFFER_BYTES
     if not any(address.path for address in addresses):
         # Finds a worker that vanished without closing its connections.
@@ -96,11 +98,10 @@ def build_assignment(name: str, addresses: Sequence[Address]) -> Block:
     return {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]}
 
 
-def _cluster(name: str, place: Block, protocol: Block, health_check: Block) -> Block:
+def _cluster(name: str, protocol: Block, health_check: Block, most: int) -> Block:
     protocol_type = f"{_EXTENSIONS}.upstreams.http.v3.HttpProtocolOptions"
     return {
         "name": name,
-        **place,
         "connect_timeout": "1s",
         "lb_policy": "LEAST_REQUEST",
         "common_lb_config": {
@@ -111,7 +112,7 @@ def _cluster(name: str, place: Block, protocol: Block, health_check: Block) -> B
         },
         "ignore_health_on_host_removal": True,
         "health_checks": [{**health_check, **_health_timing()}],
-        "circuit_breakers": {"thresholds": [_thresholds()]},
+        "circuit_breakers": {"thresholds": [_thresholds(most)]},
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": protocol_type,
@@ -156,11 +157,11 @@ def _health_timing() -> Block:
     }
 
 
-def _thresholds() -> Block:
+def _thresholds(most: int) -> Block:
     return {
-        "max_connections": _UNLIMITED,
-        "max_pending_requests": _UNLIMITED,
-        "max_requests": _UNLIMITED,
+        "max_connections": most,
+        "max_pending_requests": most,
+        "max_requests": most,
         "max_retries": _UNLIMITED,
     }
 

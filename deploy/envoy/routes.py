@@ -22,6 +22,25 @@ _WORKSPACE_ID = "0"
 # Queries that a worker takes as they are. The others are transcoded, and so are those that name
 # an endpoint with letters that need an escape, as no endpoint has them.
 _QUERY_PATH = "/serving-endpoints/([A-Za-z0-9_-]+/invocations|(chat/)?completions|embeddings)"
+# What comes with queries and no worker reads. To leave it out costs Envoy nothing that can be
+# measured, and saves a worker some 5 µs for a request of OpenAI's SDK.
+_UNREAD = (
+    "accept",
+    "accept-encoding",
+    "user-agent",
+    "x-envoy-external-address",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-stainless-arch",
+    "x-stainless-async",
+    "x-stainless-lang",
+    "x-stainless-os",
+    "x-stainless-package-version",
+    "x-stainless-read-timeout",
+    "x-stainless-retry-count",
+    "x-stainless-runtime",
+    "x-stainless-runtime-version",
+)
 
 
 def build_route_config(public_url: str, queries: Queries) -> Block:
@@ -120,6 +139,7 @@ def _query() -> Block:
             ],
         },
         "route": {"cluster": WORKERS, "timeout": "0s", "idle_timeout": _STREAM_IDLE},
+        "request_headers_to_remove": _UNREAD,
         "typed_per_filter_config": _without((HEADERS, *REST_FILTERS)),
     }
 

@@ -1,6 +1,6 @@
 """What a running deployment tells about itself: lines for a person, `up.json` for programs.
 
-Pure; used by `supervisor.py`.
+Pure; used by `supervisor.py` and `parts.py`.
 """
 
 import os
@@ -13,10 +13,10 @@ from modelplane.deploy.local_model import MODEL
 from modelplane.deploy.up.plan import (
     CONTROL_PLANE,
     ENVOY,
-    LISTEN,
     LOCAL_MODEL,
-    METRICS_LISTEN,
     Plan,
+    listen_of,
+    metrics_url_of,
 )
 
 
@@ -82,10 +82,9 @@ def state(plan: Plan, public: Address, children: Mapping[str, Child]) -> dict[st
 
 
 def _worker(child: Child) -> dict[str, Any]:
-    told = child.spec.environment
     return {
         "name": child.spec.name,
         "pid": child.pid,
-        "listen": told[LISTEN],
-        "metrics_url": f"http://{told[METRICS_LISTEN]}/metrics",
+        "listen": str(listen_of(child.spec)),
+        "metrics_url": metrics_url_of(child.spec),
     }

@@ -3,14 +3,16 @@
 Pure: `supervisor.py` starts what this module describes.
 """
 
+import math
 import os
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelplane.deploy import certificates
 from modelplane.deploy.child import ChildSpec, python_command, python_variables
-from modelplane.deploy.envoy.command import envoy_command
+from modelplane.deploy.envoy.command import HotRestart, envoy_command, has_shared_memory
 from modelplane.deploy.envoy.options import Address, EnvoyOptions
 from modelplane.deploy.up.data_dir import DataDir
 from modelplane.deploy.up.options import UpOptions
@@ -22,9 +24,13 @@ ENVOY = "envoy"
 LOCAL_MODEL = "local-model"
 # Stands for the local model's address in its endpoint's configuration, whatever the port.
 LOCAL_MODEL_ORIGIN = "http://local-model.modelplane"
-LISTEN = "MODELPLANE_WORKER_LISTEN"
-METRICS_LISTEN = "MODELPLANE_WORKER_METRICS_LISTEN"
+_LISTEN = "MODELPLANE_WORKER_LISTEN"
+_METRICS_LISTEN = "MODELPLANE_WORKER_METRICS_LISTEN"
 _ORIGINS = "MODELPLANE_UPSTREAM_ORIGINS"
+# Envoy multiplies it by ten, and keeps it in 32 bits.
+_MAX_BASE_ID = (1 << 27) - 1
+# How many times the time for calls in flight an Envoy that was replaced has.
+_LIVES_ON = 10
 # A worker and the one that takes its place have each their own addresses.
 _TURNS = ("a", "b")
 
@@ -66,7 +72,7 @@ class Plan:
         specs = [self._control_plane(), *map(self.worker, self.worker_names)]
         if self.options.local_model:
             specs.append(self._local_model())
-        return [*specs, self._envoy()]
+        return [*specs, self.envoy()]
 
     def envoy_options(self) -> EnvoyOptions:
         """Return what Envoy has to know."""
@@ -97,12 +103,41 @@ class Plan:
         return self._python(
             name,
             "worker",
-            **{LISTEN: str(self._socket(place)), METRICS_LISTEN: self.address(place)},
+            **{_LISTEN: str(self._socket(place)), _METRICS_LISTEN: self.address(place)},
             MODELPLANE_UPSTREAM_ORIGINS=origins,
             MODELPLANE_CONTROL_PLANE=self.address("snapshot"),
             MODELPLANE_JOURNAL_DIR=str(self.data_dir.path / "journal"),
             **self.data_dir.certificates.settings(certificates.WORKER),
         )
+
+    def envoy(self, epoch: int = 0) -> ChildSpec:
+        """Return the process of Envoy.
+
+        Args:
+            epoch: How often it was replaced.
+        """
+        command = envoy_command(
+            self.data_dir.envoy_file,
+            self.options.log_level,
+            _envoy_threads(self.options.workers),
+            self.hot_restart(epoch),
+        )
+        hidden = for_control_plane(self.options.environment)
+        environment = {
+            name: value
+            for name, value in self.options.environment.items()
+            if not name.startswith("MODELPLANE_") and name not in hidden
+        }
+        return ChildSpec(ENVOY, command, environment, self.data_dir.log_file(ENVOY))
+
+    def hot_restart(self, epoch: int) -> HotRestart | None:
+        """Return how Envoy takes the place of the one before it; None: it cannot."""
+        if not has_shared_memory():
+            return None
+        # The same for each run in this directory, and another one in others.
+        base_id = zlib.crc32(os.fsencode(self.data_dir.path)) & _MAX_BASE_ID
+        seconds = max(1, math.ceil(_LIVES_ON * self.options.drain_seconds))
+        return HotRestart(base_id, epoch, self.sockets / "envoy", seconds)
 
     def _socket(self, name: str) -> Address:
         return Address.of_path(str(self.sockets / f"{name}.sock"))
@@ -146,16 +181,15 @@ class Plan:
             self.data_dir.log_file(name),
         )
 
-    def _envoy(self) -> ChildSpec:
-        threads = _envoy_threads(self.options.workers)
-        command = envoy_command(self.data_dir.envoy_file, self.options.log_level, threads)
-        hidden = for_control_plane(self.options.environment)
-        environment = {
-            name: value
-            for name, value in self.options.environment.items()
-            if not name.startswith("MODELPLANE_") and name not in hidden
-        }
-        return ChildSpec(ENVOY, command, environment, self.data_dir.log_file(ENVOY))
+
+def listen_of(worker: ChildSpec) -> Address:
+    """Return where a worker takes requests."""
+    return Address.parse(worker.environment[_LISTEN])
+
+
+def metrics_url_of(worker: ChildSpec) -> str:
+    """Return where a worker serves its metrics."""
+    return f"http://{worker.environment[_METRICS_LISTEN]}/metrics"
 
 
 def port_names(options: UpOptions) -> Sequence[str]:

@@ -1,11 +1,10 @@
 """Starts all parts in order, keeps them running, and stops them without losing a request.
 
-`run` opens the data directory, builds the `plan`, starts a `Child` for each part, waits until a
-request through Envoy works, greets the user, and drains at the end.
+`run` opens the data directory, builds the `plan`, starts the `parts`, waits until a request through
+Envoy works, greets the user, and drains at the end. On SIGUSR1 it runs a `renewal`.
 """
 
 import asyncio
-import contextlib
 import random
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
@@ -15,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from modelplane.deploy.child import Child
-from modelplane.deploy.envoy.config import render, render_secret, render_workers
-from modelplane.deploy.envoy.drain import drain_envoy
 from modelplane.deploy.envoy.options import Address
 from modelplane.deploy.envoy.public_tls import checked
 from modelplane.deploy.http_client import HttpClient
@@ -24,18 +21,11 @@ from modelplane.deploy.local_model import MODEL
 from modelplane.deploy.up import greeting
 from modelplane.deploy.up.data_dir import DataDir, opened
 from modelplane.deploy.up.options import UpError, UpOptions
-from modelplane.deploy.up.plan import (
-    CONTROL_PLANE,
-    ENVOY,
-    LISTEN,
-    LOCAL_MODEL,
-    LOCAL_MODEL_ORIGIN,
-    Plan,
-    Tokens,
-    port_names,
-)
+from modelplane.deploy.up.parts import Parts
+from modelplane.deploy.up.plan import LOCAL_MODEL, LOCAL_MODEL_ORIGIN, Plan, Tokens, port_names
 from modelplane.deploy.up.ports import LOOPBACK, check_free, free_port, pick_ports
 from modelplane.deploy.up.registration import register
+from modelplane.deploy.up.renewal import Renewal
 from modelplane.deploy.up.sockets import socket_directory
 
 Say = Callable[[str], None]
@@ -46,8 +36,6 @@ _POLL_SECONDS = 0.1
 _HOPELESS_DEATHS = 3
 _ANYWHERE = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - compared with, not bound
 _RENEWAL_SECONDS = 24 * 3600.0
-# Beyond the time that a part gives the calls in flight.
-_GRACE_SECONDS = 5.0
 
 
 async def run(options: UpOptions, say: Say) -> None:
@@ -90,46 +78,44 @@ class Supervisor:
     def __init__(self, plan: Plan, say: Say) -> None:
         self._plan = plan
         self._say = say
-        self._children = {spec.name: Child(spec, say, self._publish_state) for spec in plan.specs()}
         options = plan.options
         self._public = Address(_ANYWHERE.get(options.host, options.host), options.port)
         pinned = options.tls.certificate if options.tls else ""
         self._client = HttpClient(self._public, plan.tokens.admin, pinned)
-        self._admin = HttpClient(plan.admin)
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._renew = asyncio.Event()
 
     async def run(self) -> None:
         """Start everything, wait for a signal, stop everything."""
         self._certify()
-        self._configure_envoy()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
+        loop.add_signal_handler(signal.SIGUSR1, self._renew.set)
         async with asyncio.TaskGroup() as tasks:
-            for child in self._children.values():
-                tasks.create_task(child.supervise())
+            parts = Parts(self._plan, self._public, tasks, self._say, self._hurry)
+            parts.start_all()
             renewing = tasks.create_task(self._keep_certified())
             try:
-                if await self._until_stop(self._get_ready()):
-                    await self._stop.wait()
+                await self._until_stop(self._serve(parts))
             finally:
                 renewing.cancel()
-                await self._shut_down()
+                await parts.shut_down()
+
+    async def _serve(self, parts: Parts) -> None:
+        await self._get_ready(parts)
+        renewal = Renewal(self._plan, parts, self._say)
+        while True:
+            await self._renew.wait()
+            self._renew.clear()
+            await renewal.renew()
 
     def _certify(self) -> None:
         try:
             self._plan.data_dir.certificates.ensure([LOOPBACK], datetime.now(UTC))
         except (OSError, ValueError) as error:
             raise UpError(f"cannot make the certificates of the planes: {error}") from error
-
-    def _configure_envoy(self) -> None:
-        plan, data_dir = self._plan, self._plan.data_dir
-        data_dir.write(data_dir.envoy_file, render(plan.envoy_options()))
-        listens = [self._children[name].spec.environment[LISTEN] for name in plan.worker_names]
-        data_dir.write(data_dir.eds_file, render_workers(list(map(Address.parse, listens))))
-        if plan.options.tls:
-            data_dir.write(data_dir.sds_file, render_secret(plan.options.tls))
 
     async def _keep_certified(self) -> None:
         """Renew certificates in time; the planes read them again by themselves."""
@@ -145,8 +131,8 @@ class Supervisor:
             self._hurry.set()
         self._stop.set()
 
-    async def _until_stop(self, work: Coroutine[None, None, None]) -> bool:
-        """Return whether `work` came to its end before the user asked to stop."""
+    async def _until_stop(self, work: Coroutine[None, None, None]) -> None:
+        """Do `work` until the user asks to stop."""
         task: asyncio.Future[None] = asyncio.ensure_future(work)
         stopped = asyncio.ensure_future(self._stop.wait())
         try:
@@ -154,14 +140,13 @@ class Supervisor:
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             if task.done():
                 task.result()
-            return task.done()
         finally:
             task.cancel()
             stopped.cancel()
             await asyncio.gather(task, stopped, return_exceptions=True)
 
-    async def _get_ready(self) -> None:
-        await self._wait_until(self._answers, "a request through Envoy")
+    async def _get_ready(self, parts: Parts) -> None:
+        await self._wait_until(self._answers, "a request through Envoy", parts)
         plan = self._plan
         if plan.options.local_model:
             model = HttpClient(Address.parse(plan.address(LOCAL_MODEL)))
@@ -169,14 +154,14 @@ class Supervisor:
             async def loaded() -> bool:
                 return (await model.call("GET", "/health")).ok
 
-            await self._wait_until(loaded, "the local model")
+            await self._wait_until(loaded, "the local model", parts)
             key = plan.tokens.local_model
             registering = register(self._client, f"{LOCAL_MODEL_ORIGIN}/v1", key, plan.data_dir)
             try:
                 await asyncio.wait_for(registering, _READY_SECONDS)
             except TimeoutError:
                 raise UpError("the local model was registered but is not served") from None
-            await self._wait_until(self._completes, "a query to the local model")
+            await self._wait_until(self._completes, "a query to the local model", parts)
         seconds = datetime.now(UTC).timestamp() - plan.options.started_at
         for line in greeting.lines(plan, self._public, seconds):
             self._say(line)
@@ -190,43 +175,18 @@ class Supervisor:
         path = f"/serving-endpoints/{MODEL}/invocations"
         return (await self._client.call("POST", path, question)).ok
 
-    async def _wait_until(self, condition: Callable[[], Awaitable[bool]], what: str) -> None:
+    async def _wait_until(
+        self, condition: Callable[[], Awaitable[bool]], what: str, parts: Parts
+    ) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _READY_SECONDS
         while not await condition():
-            for child in self._children.values():
+            for child in parts.children.values():
                 if child.deaths >= _HOPELESS_DEATHS:
                     raise UpError(f"{child.spec.name} does not start: {_last_words(child)}")
             if loop.time() > deadline:
                 raise UpError(f"{what} does not work after {_READY_SECONDS:g} s; see the logs")
             await asyncio.sleep(_POLL_SECONDS)
-
-    async def _shut_down(self) -> None:
-        options = self._plan.options
-        children = self._children
-        grace = options.drain_seconds + _GRACE_SECONDS
-        await self._drain()
-        await asyncio.gather(
-            *(children[name].stop(self._patience(grace)) for name in self._plan.worker_names)
-        )
-        rest = [CONTROL_PLANE, *([LOCAL_MODEL] if options.local_model else [])]
-        await asyncio.gather(*(children[name].stop(self._patience(grace)) for name in rest))
-        with contextlib.suppress(FileNotFoundError):
-            self._plan.data_dir.state_file.unlink()
-
-    async def _drain(self) -> None:
-        """Let the requests in Envoy end, and stop it."""
-        child = self._children[ENVOY]
-        if child.pid is not None:
-            await drain_envoy(self._admin, "public", self._plan.options.drain_seconds, self._hurry)
-        await child.stop(_GRACE_SECONDS)
-
-    def _patience(self, seconds: float) -> float:
-        return 1.0 if self._hurry.is_set() else seconds
-
-    def _publish_state(self) -> None:
-        state = greeting.state(self._plan, self._public, self._children)
-        self._plan.data_dir.write_state(state)
 
 
 def _last_words(child: Child) -> str:

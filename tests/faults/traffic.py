@@ -119,7 +119,10 @@ class Traffic:
         try:
             connection = await self._connection(url)
             answer = await connection.request(message)
-            self._idle.append(connection)
+            if answer.header("connection") == "close":
+                await connection.aclose()
+            else:
+                self._idle.append(connection)
         except OSError as reason:
             error = repr(reason)
         self.outcomes.append(Outcome(sent, time.monotonic(), streamed, floor, answer, error))

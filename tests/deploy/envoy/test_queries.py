@@ -118,3 +118,18 @@ async def test_a_caller_who_does_not_read_holds_the_worker_up(gateway: Gateway, 
         size = sum([len(part) async for part in answer.aiter_raw()])
     assert size == PARTS * len(PART)
     assert worker.parts == PARTS
+
+
+async def test_only_what_a_worker_reads_reaches_it(gateway: Gateway) -> None:
+    sent = {
+        "authorization": "Bearer t",
+        "x-routing-key": "k",
+        "x-modelplane-hops": "1",
+        "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "x-request-id": "r",
+    }
+    unread = {"x-stainless-lang": "python", "user-agent": "OpenAI/Python", "accept": "*/*"}
+    await gateway.query({}, AS_IT_IS, headers={**sent, **unread})
+    seen = gateway.worker.metadata
+    assert sent.items() <= seen.items()
+    assert set(seen) - set(sent) == {"host", "content-type", "content-length"}
