@@ -4,9 +4,9 @@
 It follows no redirect, keeps no cookie, unpacks nothing and reads no proxy from the environment.
 """
 
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from modelplane.adapters.providers.errors import MalformedAnswer, RequestRefused
 from modelplane.adapters.providers.http import MAX_BODY_BYTES, HttpResponse
@@ -103,10 +103,10 @@ class _Response:
         self._pool = pool
         self._connection: Connection | None = connection
 
-    async def read(self) -> bytes:
+    def read(self) -> Coroutine[Any, Any, bytes]:
         if self._connection is None:
             raise RuntimeError("the response is closed")
-        return await self._connection.read()
+        return self._connection.read()
 
     async def body(self) -> bytes:
         if self._connection is not None and self._connection.ended:
