@@ -116,15 +116,17 @@ def _encode(
     seconds: float, level: str, logger: str, message: str, fields: dict[str, object]
 ) -> str:
     second = int(seconds)
-    line = {
-        "time": f"{_date_and_time(second)}.{int((seconds - second) * 1000):03d}+00:00",
-        "level": level,
-        "logger": logger,
-        "message": message,
-        **fields,
-    }
+    time_text = f"{_date_and_time(second)}.{int((seconds - second) * 1000):03d}+00:00"
     # The bytes themselves would keep some kilobytes of the room in which they were made.
-    return orjson.dumps(line, default=str).decode()
+    line = orjson.dumps(fields, default=str).decode()
+    separator = "," if fields else ""
+    return f'{{"time":"{time_text}",{_encode_source(level, logger, message)}{separator}{line[1:]}'
+
+
+@lru_cache(maxsize=64)
+def _encode_source(level: str, logger: str, message: str) -> str:
+    """Return the fields that many lines share, without braces."""
+    return orjson.dumps({"level": level, "logger": logger, "message": message}).decode()[1:-1]
 
 
 def configure_logging(level: str) -> None:

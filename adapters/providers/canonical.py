@@ -8,8 +8,7 @@ text that says what to change. `history.py` brings messages into the order that 
 import base64
 import binascii
 import hashlib
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 from urllib.parse import unquote_to_bytes
@@ -17,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 import orjson
 
 from modelplane.adapters.providers.errors import RequestRefused
+from modelplane.adapters.providers.refusals import NameRules
 from modelplane.adapters.providers.types import Image, JsonObject
 
 _DATA = "data:"
@@ -250,26 +250,16 @@ class ToolNames:
     at its end, so that two names never meet, and the same name is always written the same way.
     """
 
-    __slots__ = ("_first", "_legal", "_limit", "_original")
+    __slots__ = ("_original", "_rules")
 
-    def __init__(
-        self,
-        names: Iterator[str] | Sequence[str],
-        legal: re.Pattern[str],
-        limit: int = 64,
-        first: re.Pattern[str] | None = None,
-    ) -> None:
+    def __init__(self, names: Iterable[str], rules: NameRules) -> None:
         """Prepare for the tools of one query.
 
         Args:
             names: Names of the tools that an answer may call.
-            legal: Matches one character that the provider accepts.
-            limit: Longest name that it accepts.
-            first: Matches a first character that it accepts; None: any legal one. Must match `_`.
+            rules: Which names the provider takes.
         """
-        self._legal = legal
-        self._limit = limit
-        self._first = first
+        self._rules = rules
         self._original = {self.encode(name): name for name in names}
 
     @property
@@ -279,13 +269,14 @@ class ToolNames:
 
     def encode(self, name: str) -> str:
         """Return the provider's form of a name."""
-        cleaned = "".join(char if self._legal.fullmatch(char) else "_" for char in name)
-        if self._first and not self._first.match(cleaned):
-            cleaned = f"_{cleaned}"
-        if cleaned == name and 0 < len(name) <= self._limit:
+        rules = self._rules
+        if rules.take(name):
             return name
+        cleaned = "".join(char if rules.legal.fullmatch(char) else "_" for char in name)
+        if rules.first and not rules.first.match(cleaned):
+            cleaned = f"_{cleaned}"
         digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8]
-        return f"{cleaned[: self._limit - 9]}_{digest}"
+        return f"{cleaned[: rules.longest - 9]}_{digest}"
 
     def decode(self, name: str) -> str:
         """Return the caller's form of a name that the provider sent."""

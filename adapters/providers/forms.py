@@ -10,7 +10,7 @@ Called by `data_plane/upstreams/relay.py`.
 from collections.abc import Iterable, Iterator, Sequence
 
 from modelplane.adapters.providers.base import Adapter, StreamParser
-from modelplane.adapters.providers.errors import MalformedAnswer, ProviderFailed
+from modelplane.adapters.providers.errors import MalformedAnswer, ProviderFailed, RequestRefused
 from modelplane.adapters.providers.http import MAX_BODY_BYTES
 from modelplane.adapters.providers.types import HttpAnswer, JsonObject, Query, Usage, parse_usage
 from modelplane.adapters.providers.wire import as_object, as_objects
@@ -40,7 +40,10 @@ def parse_answers(
         raise page_error(provider)
     if len(answers) > 1 or not body.startswith(_EVENTS):
         return adapter.parse_answers(query, answers)
-    parser = adapter.stream_parser(query)
+    try:
+        parser = adapter.stream_parser(query)
+    except RequestRefused:
+        raise MalformedAnswer(provider, "the provider's answer is not JSON") from None
     return add_up(provider, (*parser.feed(answers[0].body), *parser.finish()))
 
 

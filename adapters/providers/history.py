@@ -3,7 +3,19 @@
 OpenAI's API finds the result of a call by its id, wherever it stands, and takes blank turns and
 several turns of one side in a row. Other providers find it by its place, refuse what is blank, and
 want the sides to take turns. What a message becomes thus depends on all the others, which is why
-this comes before any of them is translated.
+this comes before any of them is translated. Who says what is refused:
+
+- turns that do not alternate, or do not begin with the user's: Anthropic, Bedrock ("A conversation
+  must start with a user message"), Gemini ("ensure that multiturn requests alternate");
+- calls without their results in the next turn, or with others': all of them; Gemini counts them
+  ("number of function response parts is equal to") and pairs them by their places;
+- ids of calls that repeat: Anthropic ("`tool_use` ids must be unique");
+- blank texts, empty turns: Anthropic ("must contain non-whitespace text"), Bedrock, Gemini;
+- thoughts at the end of a turn: Anthropic ("The final block in an assistant message cannot be
+  `thinking`");
+- blanks at the end of what the model is to go on from: Anthropic ("final assistant content cannot
+  end with trailing whitespace");
+- the assistant speaking last: Gemini, Cohere, Bedrock but for Claude, Claude from 4.6 on.
 
 `canonical.py` reads the messages; the adapters of providers write what is arranged here.
 """

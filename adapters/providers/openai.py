@@ -338,9 +338,9 @@ def _drop_tool_options(body: JsonObject) -> tuple[str, ...]:
 
     Clients send it all the same; OpenAI refuses it. Returns what was changed.
     """
-    idle = [name for name, values in _IDLE_WITHOUT_TOOLS.items() if body.get(name) in values]
-    if not idle:
+    if _IDLE_WITHOUT_TOOLS.keys().isdisjoint(body):
         return ()
+    idle = [name for name, values in _IDLE_WITHOUT_TOOLS.items() if body.get(name) in values]
     for name in idle:
         del body[name]
     return tuple(f"{name}=dropped" for name in idle)

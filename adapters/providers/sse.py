@@ -6,6 +6,9 @@ event without its blank line. Field names other than `data` carry nothing we nee
 
 from collections.abc import Iterator
 
+_DATA = b"data: "
+_END = b"\n\n"
+
 
 class SseParser:
     """Collects bytes, however they are split, into events.
@@ -22,6 +25,9 @@ class SseParser:
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield the data of each event that `data` completes."""
+        if not self._rest and not self._data and _is_one_event(data, self._max_event_bytes):
+            yield data[len(_DATA) : -len(_END)]
+            return
         self._rest += data
         # A long line arrives in many parts: looking at all of it each time would be quadratic.
         complete = b"\n" in data or b"\r" in self._rest[-len(data) - 1 :]
@@ -62,6 +68,18 @@ class SseParser:
             if self._size > self._max_event_bytes:
                 raise ValueError("event too large")
         return b""
+
+
+def _is_one_event(data: bytes, limit: int) -> bool:
+    """Tell whether bytes are one event of one line: what most providers send at a time."""
+    end = len(data) - len(_END)
+    return (
+        len(_DATA) < end < limit
+        and data.startswith(_DATA)
+        and data.find(b"\n") == end
+        and data.endswith(_END)
+        and b"\r" not in data
+    )
 
 
 def _split(text: bytes) -> list[bytes]:

@@ -7,10 +7,17 @@ import base64
 import binascii
 import hashlib
 
+_BEARER = "Bearer "
+
 
 def parse_token(authorization: str | None) -> str | None:
     """Return the token in an `Authorization` header, None where there is none that can be read."""
-    scheme, _, credentials = (authorization or "").strip().partition(" ")
+    if authorization is None:
+        return None
+    if authorization.startswith(_BEARER):
+        # As all clients write it.
+        return authorization[len(_BEARER) :].strip() or None
+    scheme, _, credentials = authorization.strip().partition(" ")
     credentials = credentials.strip()
     match scheme.lower():
         case "bearer":

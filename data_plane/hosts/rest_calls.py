@@ -6,8 +6,9 @@ other request of the REST API is transcoded; a caller cannot tell the difference
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from functools import partial
+from typing import Any
 
 import orjson
 
@@ -23,17 +24,18 @@ from modelplane.data_plane.hosts.host import (
     refuse,
     request_id_of,
 )
-from modelplane.data_plane.hosts.http1.connection import BodyTooLong, Connection
+from modelplane.data_plane.hosts.http1.connection import Connection
 from modelplane.data_plane.hosts.http1.head import encode_fields
+from modelplane.data_plane.hosts.http1.incoming import BodyTooLong
 from modelplane.data_plane.upstreams.streaming import encode_error_line
 
 # What the paths of its requests begin with, and how those end that name an endpoint.
 PREFIX = b"/serving-endpoints/"
 _INVOCATIONS = b"/invocations"
 _METHODS: Mapping[bytes, Method] = {
-    b"chat/completions": Method.CREATE_CHAT_COMPLETION,
-    b"completions": Method.CREATE_COMPLETION,
-    b"embeddings": Method.CREATE_EMBEDDING,
+    PREFIX + b"chat/completions": Method.CREATE_CHAT_COMPLETION,
+    PREFIX + b"completions": Method.CREATE_COMPLETION,
+    PREFIX + b"embeddings": Method.CREATE_EMBEDDING,
 }
 _CONTENT_TYPE = "content-type"
 _JSON = (_CONTENT_TYPE, "application/json")
@@ -65,9 +67,9 @@ class RestReply:
         """Return the document as JSON."""
         return orjson.dumps(document)
 
-    async def send(self, data: bytes) -> None:
+    def send(self, data: bytes) -> Coroutine[Any, Any, None]:
         """Send a part of the body."""
-        await self._connection.write(data)
+        return self._connection.write(data)
 
     async def answer(self, content_type: str, metadata: Metadata, data: bytes) -> None:
         """Send the headers and the whole body."""
@@ -107,13 +109,11 @@ class RestCalls:
 
     def find(self, path: bytes) -> tuple[Method, str] | None:
         """Return the method that a path stands for and the endpoint that it names, if any does."""
-        rest = path[len(PREFIX) :]
-        if method := _METHODS.get(rest):
-            return method, ""
-        name = rest[: -len(_INVOCATIONS)]
-        if not name or b"/" in name or not rest.endswith(_INVOCATIONS):
-            return None
-        return Method.QUERY, name.decode("latin-1")
+        if path.endswith(_INVOCATIONS):
+            name = path[len(PREFIX) : -len(_INVOCATIONS)]
+            return (Method.QUERY, name.decode("latin-1")) if name and b"/" not in name else None
+        method = _METHODS.get(path)
+        return None if method is None else (method, "")
 
     async def carry(self, connection: Connection, method: Method, name: str) -> None:
         """Carry one request; it is answered whatever happens, unless its caller is gone.
@@ -126,7 +126,6 @@ class RestCalls:
         metadata = connection.headers
         request_id = request_id_of(metadata)
         reply = RestReply(connection, request_id)
-
         body = connection.take_whole(_MAX_BODY_BYTES)
         receive = None if body is not None else partial(_receive, connection)
         try:

@@ -195,15 +195,13 @@ def rate_limit_headers(
         found = tightest.get(unit)
         if found is None or _left(item[1]) < _left(found[1]):
             tightest[unit] = item
-    headers: Metadata = ()
+    headers = []
     for unit, (rule, counter) in tightest.items():
         limit, remaining, reset = _HEADERS[unit]
-        headers += (
-            (limit, str(rule.limit)),
-            (remaining, str(_left(counter))),
-            (reset, f"{seconds_left(counter, now)}s"),
-        )
-    return headers
+        headers.append((limit, str(rule.limit)))
+        headers.append((remaining, str(_left(counter))))
+        headers.append((reset, f"{seconds_left(counter, now)}s"))
+    return tuple(headers)
 
 
 def _left(counter: Counter) -> int:

@@ -16,7 +16,7 @@ _TOKENS_PER_MEDIUM = 1_000
 _MAX_DEPTH = 50
 _OTHER_FIELDS = ("prompt", "input", "tools", "functions")
 _PLAIN_FIELDS = 2
-_BOUNDS = ("max_completion_tokens", "max_tokens")
+_BOUNDS = frozenset({"max_completion_tokens", "max_tokens"})
 _MEDIA = frozenset({"image_url", "input_audio", "file"})
 
 
@@ -39,6 +39,8 @@ def estimate_prompt(query: Query) -> int:
 
 def output_bound(body: JsonObject) -> int | None:
     """Return the greatest number of tokens that the caller wants, None where they did not say."""
+    if _BOUNDS.isdisjoint(body):
+        return None
     given = [body.get(name) for name in _BOUNDS]
     bounds = [value for value in given if isinstance(value, int) and not isinstance(value, bool)]
     # Of two, providers differ in which they heed; one below zero bounds nothing.

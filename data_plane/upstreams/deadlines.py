@@ -94,8 +94,9 @@ class Deadline:
 
     def move(self, when: float) -> None:
         """Set another time; `inf` for none."""
+        if when < self.when:
+            self._deadlines.wake_at(when)
         self.when = when
-        self._deadlines.wake_at(when)
 
     def expire(self) -> None:
         """Cancel the task: the time has come."""

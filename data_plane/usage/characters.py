@@ -40,9 +40,7 @@ def answer_characters(answer: JsonObject) -> int:
 
 
 def _content(message: object) -> int:
-    if not isinstance(message, dict):
-        return 0
-    content = message.get("content")
+    content = message.get("content") if isinstance(message, dict) else None
     if isinstance(content, str):
         return len(content)
     if isinstance(content, list):

@@ -87,6 +87,38 @@ def test_thoughts_go_back_signed(
     assert signature not in json.dumps(first.body)
 
 
+@pytest.mark.parametrize(
+    ("model", "wanted"),
+    [
+        (anthropic("claude-sonnet-4-5", CHAT), {"reasoning_effort": "low"}),
+        (
+            bedrock("claude-sonnet-4-20250514-v1:0", "anthropic", "chat"),
+            {"thinking": {"type": "enabled", "budget_tokens": 1024}},
+        ),
+        (vertex("claude-sonnet-4@20250514", CHAT), {"reasoning_effort": "low"}),
+        (vertex("gemini-3-pro-preview", CHAT), {"reasoning_effort": "low"}),
+    ],
+    ids=lambda one: one.name if isinstance(one, ExternalModel) else "",
+)
+def test_a_client_that_keeps_only_openais_fields_gets_a_second_turn(
+    rest: Rest, model: ExternalModel, wanted: Json
+) -> None:
+    create_by_reference(rest, "forgetful", "thinker", model)
+    asked = {"tools": TOOLS, **wanted}
+    messages: list[Json] = [{"role": "user", "content": "weather in Bern"}]
+    said = rest.query("forgetful", {"messages": messages, **asked}).json()["choices"][0]["message"]
+    kept = {name: said[name] for name in ("role", "content", "tool_calls")}
+    for call in kept["tool_calls"]:
+        call.pop("extra_content", None)
+    result = {"role": "tool", "tool_call_id": kept["tool_calls"][0]["id"], "content": "rain"}
+    answer = rest.query("forgetful", {"messages": [*messages, kept, result], **asked})
+    assert answer.status_code == 200, answer.text
+    assert "rain" in answer.text
+    assert "not in the messages" in answer.headers["x-modelplane-adapted-params"] or (
+        "thought_signature=missing" in answer.headers["x-modelplane-adapted-params"]
+    )
+
+
 def find_signature(thought: Json) -> str:
     signature = thought.get("signature") or thought["reasoningText"]["signature"]
     assert isinstance(signature, str)

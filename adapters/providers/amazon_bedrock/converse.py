@@ -35,11 +35,10 @@ from modelplane.adapters.providers.canonical import (
 )
 from modelplane.adapters.providers.history import Turn, arrange
 from modelplane.adapters.providers.parameters import Parameters
-from modelplane.adapters.providers.refusals import claude_model
+from modelplane.adapters.providers.refusals import CONVERSE_NAMES, claude_model
 from modelplane.adapters.providers.types import Image, JsonObject, Query
 from modelplane.adapters.providers.wire import as_objects, as_text
 
-_LEGAL = re.compile(r"[a-zA-Z0-9_-]")
 _WITHOUT_SYSTEM = re.compile(r"claude-v2$|claude-instant|titan-text|command-(light-)?text|j2-")
 _FORMATS = {"image/png": "png", "image/jpeg": "jpeg", "image/gif": "gif", "image/webp": "webp"}
 _OWN_PARTS = frozenset({"document", "video", "guardContent", "cachePoint"})
@@ -56,7 +55,7 @@ class ConverseBody:
 
 def tool_names(query: Query) -> ToolNames:
     """Return the names of a query's tools as Converse accepts them, and back again."""
-    return ToolNames(read_tool_names(query.body), _LEGAL)
+    return ToolNames(read_tool_names(query.body), CONVERSE_NAMES)
 
 
 def build_converse_body(
@@ -128,7 +127,7 @@ class _Writer:
         self._images = images
         # Whether calls and results are told in words.
         self._told = told
-        self._ids = ToolNames((), _LEGAL)
+        self._ids = ToolNames((), CONVERSE_NAMES)
 
     def turns(self, turns: Sequence[Turn]) -> list[JsonObject]:
         written: list[JsonObject] = []

@@ -11,7 +11,6 @@ Next: `parameters.py` translates the other parameters.
 """
 
 import base64
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -30,12 +29,16 @@ from modelplane.adapters.providers.canonical import (
 )
 from modelplane.adapters.providers.history import Turn, arrange
 from modelplane.adapters.providers.parameters import Parameters
-from modelplane.adapters.providers.refusals import NAMELESS_CLAUDE, ClaudeModel
+from modelplane.adapters.providers.refusals import (
+    CLAUDE_CALL_IDS,
+    CLAUDE_NAMES,
+    NAMELESS_CLAUDE,
+    ClaudeModel,
+)
 from modelplane.adapters.providers.types import Image, JsonObject, Query
 
-_LEGAL = re.compile(r"[a-zA-Z0-9_-]")
 # Another provider may have given an earlier call an id that the API refuses.
-_CALL_IDS = ToolNames((), _LEGAL, 256)
+_CALL_IDS = ToolNames((), CLAUDE_CALL_IDS)
 _THINKING = ("thinking", "redacted_thinking")
 # Parts of OpenAI's API that Claude does not take; any other type passes, for example `document`.
 _REFUSED_PARTS = frozenset({"input_audio", "file", "input_file", "input_image"})
@@ -80,7 +83,7 @@ class MessagesBody:
 
 def tool_names(query: Query) -> ToolNames:
     """Return the names of a query's tools as the API accepts them, and back again."""
-    return ToolNames(read_tool_names(query.body), _LEGAL)
+    return ToolNames(read_tool_names(query.body), CLAUDE_NAMES)
 
 
 def build_messages_body(

@@ -66,6 +66,7 @@ from modelplane.adapters.providers.types import (
     Query,
     Task,
 )
+from modelplane.adapters.providers.wire import as_object, as_text
 
 _BASE = "https://api.anthropic.com/v1"
 # The later version, 2026-10-21, has lost `temperature`, `top_p` and `top_k`.
@@ -85,6 +86,15 @@ _ERRORS: Mapping[str, type[AdapterError]] = {
 }
 # These say no more than the status does, where there is one.
 _GENERAL = frozenset({"invalid_request_error", "api_error"})
+# What concerns the account has a request's type and status, so that the caller would be blamed and
+# no other entity asked. Only the wording tells, and only from its first word on: what a message
+# repeats of the prompt stands further back.
+_ACCOUNT: Mapping[str, type[AdapterError]] = {
+    "Your credit balance is too low": QuotaExhausted,
+    "You have reached your specified API usage limits": QuotaExhausted,
+    "You have reached your specified workspace API usage limits": QuotaExhausted,
+    "This organization has been disabled": CredentialRefused,
+}
 
 
 def classify_error(kind: object, status: int | None = None) -> type[AdapterError]:
@@ -98,6 +108,22 @@ def classify_error(kind: object, status: int | None = None) -> type[AdapterError
     if known and (status is None or kind not in _GENERAL):
         return known
     return ProviderFailed if status is None else classify(status)
+
+
+def classify_body(detail: object, status: int | None = None) -> type[AdapterError]:
+    """Return the class of an error by its body.
+
+    Args:
+        detail: The body.
+        status: HTTP status; None for an error inside a stream.
+    """
+    kind = error_type(detail)
+    if kind == "invalid_request_error":
+        message = as_text(as_object(as_object(detail).get("error")).get("message"))
+        for beginning, cls in _ACCOUNT.items():
+            if message.startswith(beginning):
+                return cls
+    return classify_error(kind, status)
 
 
 def error_type(detail: object) -> object:
@@ -132,7 +158,7 @@ class AnthropicAdapter(Adapter):
     def parse_error(self, answer: HttpAnswer) -> AdapterError:
         """Return the error in a failed response; see `Adapter`."""
         detail = parse_error_detail(answer, self._secret)
-        cls = classify_error(error_type(detail), answer.status)
+        cls = classify_body(detail, answer.status)
         return cls(self._dialect.provider, detail, parse_retry_after(answer.headers))
 
     def _plan(self, path: str, built: MessagesBody) -> Plan:
@@ -152,7 +178,7 @@ class AnthropicAdapter(Adapter):
     def _reported(self, body: JsonObject) -> AdapterError:
         """Return the error that an event, or an answer with status 200, carries."""
         answer = HttpAnswer(200, {}, encode_reported(body))
-        cls = classify_error(error_type(body))
+        cls = classify_body(body)
         return cls(self._dialect.provider, parse_error_detail(answer, self._secret))
 
     def _now(self) -> int:

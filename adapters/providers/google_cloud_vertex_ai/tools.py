@@ -4,28 +4,23 @@ API: https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/funct
 `gemini.py`; `schema.py` translates schemas.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 
 from modelplane.adapters.providers.canonical import ToolNames, read_tool_names
 from modelplane.adapters.providers.google_cloud_vertex_ai.schema import build_schema
 from modelplane.adapters.providers.json_schema import SchemaTooLarge, Words
 from modelplane.adapters.providers.parameters import Parameters
-from modelplane.adapters.providers.refusals import GEMINI
+from modelplane.adapters.providers.refusals import GEMINI, GEMINI_NAMES
 from modelplane.adapters.providers.tool_schemas import read_arguments
 from modelplane.adapters.providers.types import JsonObject, Query
 from modelplane.adapters.providers.wire import as_object, as_objects
 
-# Of a function's name. Newer references allow colons and 128 characters too; these fit them all.
-_LEGAL = re.compile(r"[A-Za-z0-9_.-]")
-_FIRST = re.compile(r"[A-Za-z_]")
-_LONGEST = 64
 _MODES: Mapping[str, str] = {"none": "NONE", "auto": "AUTO", "required": "ANY"}
 
 
 def tool_names(query: Query) -> ToolNames:
     """Return the names of a query's tools, as Gemini accepts them."""
-    return ToolNames(read_tool_names(query.body), _LEGAL, _LONGEST, _FIRST)
+    return ToolNames(read_tool_names(query.body), GEMINI_NAMES)
 
 
 def put_tools(body: JsonObject, parameters: Parameters, names: ToolNames) -> None:

@@ -5,9 +5,9 @@ It follows no redirect, keeps no cookie and reads no proxy from the environment.
 as they are, and unpacks those that come compressed all the same (`coding.py`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from modelplane.adapters.providers.errors import MalformedAnswer, RequestRefused
 from modelplane.adapters.providers.http import MAX_BODY_BYTES, HttpResponse
@@ -107,12 +107,12 @@ class _Response:
         coding = self.headers.get("content-encoding", "").strip().lower()
         self._decoder = Decoder(provider, coding) if coding in CODINGS else None
 
-    async def read(self) -> bytes:
+    def read(self) -> Coroutine[Any, Any, bytes]:
         if self._connection is None:
             raise RuntimeError("the response is closed")
         if self._decoder is not None:
-            return await self._unpack(self._connection, self._decoder)
-        return await self._connection.read()
+            return self._unpack(self._connection, self._decoder)
+        return self._connection.read()
 
     async def _unpack(self, connection: Connection, decoder: Decoder) -> bytes:
         while not (piece := decoder.pull()):
@@ -124,8 +124,9 @@ class _Response:
         return piece
 
     async def body(self) -> bytes:
-        if self._connection is not None and self._connection.ended:
-            return self._connection.take()
+        connection = self._connection
+        if connection is not None and connection.ended and self._decoder is None:
+            return connection.take()
         parts = []
         size = 0
         while part := await self.read():

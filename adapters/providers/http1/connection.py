@@ -147,7 +147,11 @@ class Connection(asyncio.Protocol):
             transport.write(head + body)
         else:
             transport.writelines((head, body))
-        await self._wait()
+        try:
+            await self._arrival()
+        except BaseException:
+            self.abort()
+            raise
         if self._phase == _HEAD and self._error is not None:
             if self._stale:
                 return False
@@ -167,7 +171,11 @@ class Connection(asyncio.Protocol):
                 return b""
             if self._error is not None:
                 raise self._error
-            await self._wait()
+            try:
+                await self._arrival()
+            except BaseException:
+                self.abort()
+                raise
         return self.take()
 
     def take(self) -> bytes:
@@ -298,14 +306,10 @@ class Connection(asyncio.Protocol):
             self._error = ProviderFailed(self._provider, detail)
         self.abort()
 
-    async def _wait(self) -> None:
+    def _arrival(self) -> asyncio.Future[None]:
+        """Return what is done when something has arrived, or will not."""
         self._waiter = waiter = self._loop.create_future()
-        try:
-            await waiter
-        except BaseException:
-            self._waiter = None
-            self.abort()
-            raise
+        return waiter
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None

@@ -1,1 +1,1 @@
-"""A server of HTTP/1.1 for one service, behind Envoy: `connection.py`, `listener.py`, `head.py`."""
+"""A server of HTTP/1.1 for one service, behind Envoy: see `connection.py` and its neighbours."""

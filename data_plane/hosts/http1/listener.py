@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelplane.data_plane.hosts.http1.connection import Application, Connection
+from modelplane.data_plane.hosts.http1.incoming import Incoming
 
 UNIX = "unix:"
 _SWEEP_SECONDS = 1.0
@@ -38,7 +39,7 @@ class Bounds:
 
 
 class Listener:
-    """The connections of one server; see `connection.Owner`.
+    """The connections of one server; see `incoming.Owner`.
 
     Attributes:
         tick: Counts seconds.
@@ -59,9 +60,9 @@ class Listener:
         self._application = application
         self._bounds = bounds
         self._loop = asyncio.get_running_loop()
-        self._connections: set[Connection] = set()
+        self._connections: set[Incoming] = set()
         # Those whose request has not arrived whole, and the tick at which it must have.
-        self._receiving: dict[Connection, float] = {}
+        self._receiving: dict[Incoming, float] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._server: asyncio.Server | None = None
         # Set when it drains and nothing is under way any longer.
@@ -69,25 +70,25 @@ class Listener:
         # Where the socket waits that is to have a path, and that path; None: it has it.
         self._beside: tuple[Path, Path] | None = None
 
-    def opened(self, connection: Connection) -> bool:
+    def opened(self, connection: Incoming) -> bool:
         """Note a new connection; return whether there is room for it."""
         if len(self._connections) >= self._bounds.connections:
             return False
         self._connections.add(connection)
         return True
 
-    def closed(self, connection: Connection) -> None:
+    def closed(self, connection: Incoming) -> None:
         """Forget a connection."""
         self._connections.discard(connection)
         self._receiving.pop(connection, None)
         if self.draining:
             self._note_calm()
 
-    def await_rest(self, connection: Connection) -> None:
+    def await_rest(self, connection: Incoming) -> None:
         """Bound the time until the whole request is there."""
         self._receiving[connection] = self.tick + self._bounds.request_seconds
 
-    def got_rest(self, connection: Connection) -> None:
+    def got_rest(self, connection: Incoming) -> None:
         """Note that it is."""
         self._receiving.pop(connection, None)
 

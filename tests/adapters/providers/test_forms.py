@@ -13,6 +13,7 @@ from modelplane.adapters.providers.errors import (
     MalformedAnswer,
     ProviderFailed,
     RateLimited,
+    StreamTruncated,
 )
 from modelplane.adapters.providers.forms import (
     WholeAnswerParser,
@@ -109,6 +110,16 @@ def test_lines_of_json_are_a_stream_where_they_are_meant() -> None:
 OPENAI = next(case for case in CASES if case.name == "openai/chat")
 ADAPTER = build_adapter(OPENAI.model("http://127.0.0.1:1"))
 QUERY = Query({"messages": []}, stream=True)
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.task == Task.EMBEDDINGS], ids=lambda case: case.name
+)
+def test_embeddings_are_no_stream(case: ProviderCase) -> None:
+    whole = record(case.name, stream=False)
+    answers = (HttpAnswer(200, {}, b"data: {}\n\n"),) * len(whole.answers)
+    with pytest.raises((MalformedAnswer, StreamTruncated)):
+        parse_answers(whole.adapter, whole.query, answers, case.provider)
 
 
 def test_a_page_is_the_upstreams_failure() -> None:

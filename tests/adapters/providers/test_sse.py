@@ -55,3 +55,12 @@ def test_an_event_has_a_bound(part: bytes) -> None:
     parser = SseParser(max_event_bytes=4)
     with pytest.raises(ValueError, match="too large"):
         list(parser.feed(part))
+
+
+@pytest.mark.parametrize(
+    "data", [b"data: one\n\n", b"data: \n\n", b"data: a\ndata: b\n\n", b"data: a\rb\n\n"]
+)
+def test_an_event_that_comes_by_itself_is_what_it_is_in_pieces(data: bytes) -> None:
+    assert parse(data, data) == parse(*(bytes([byte]) for byte in data * 2))
+    # A line that has begun goes on.
+    assert parse(b"data: x", data) == parse(b"data: x" + data)

@@ -6,7 +6,6 @@ service checks beyond that is in `converse_rules`.
 
 import base64
 import binascii
-import re
 from functools import lru_cache
 from typing import Any
 
@@ -14,10 +13,9 @@ from botocore.model import ServiceModel
 from botocore.session import Session
 from botocore.validate import ParamValidator
 
+from modelplane.adapters.providers.refusals import CONVERSE_NAMES
 from tests.emulators.amazon_bedrock.errors import refusal
 from tests.emulators.emulator import Json
-
-_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
 @lru_cache(maxsize=1)
@@ -72,10 +70,9 @@ def _check_limits(path: str, shape: Any, value: Any) -> None:
         raise refusal(f"Value '{value}' at '{path}' must be less than or equal to {highest}")
     elif isinstance(value, str | list) and len(value) > highest:
         raise refusal(f"Value at '{path}' must have length less than or equal to {highest}")
-    if path.endswith(("toolUseId", "toolUse.name", "toolSpec.name")) and not _NAME.fullmatch(
-        str(value)
-    ):
-        raise refusal(f"Value '{value}' at '{path}' failed to satisfy pattern {_NAME.pattern}")
+    is_name = path.endswith(("toolUseId", "toolUse.name", "toolSpec.name"))
+    if is_name and not CONVERSE_NAMES.take(str(value)):
+        raise refusal(f"Value '{value}' at '{path}' failed to satisfy pattern [a-zA-Z0-9_-]+")
 
 
 def _decode(path: str, value: Any) -> Any:

@@ -3,8 +3,8 @@
 import base64
 import binascii
 import hashlib
-import re
 
+from modelplane.adapters.providers.refusals import CLAUDE_CALL_IDS
 from tests.emulators.anthropic.errors import refusal
 from tests.emulators.emulator import Json
 from tests.emulators.openai.checks import (
@@ -20,7 +20,6 @@ from tests.emulators.openai.checks import (
     wrong_type,
 )
 
-_ID = re.compile(r"[a-zA-Z0-9_-]+")
 _MEDIA_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 
 
@@ -37,8 +36,8 @@ def _filled(path: str, value: object) -> None:
 
 def _identifier(path: str, value: object) -> None:
     string(path, value)
-    if not _ID.fullmatch(str(value)):
-        raise invalid(path, f"String should match pattern '^{_ID.pattern}$'")
+    if not CLAUDE_CALL_IDS.take(str(value)):
+        raise invalid(path, CLAUDE_CALL_IDS.source)
 
 
 def _base64(path: str, value: object) -> None:

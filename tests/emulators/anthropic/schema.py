@@ -3,10 +3,9 @@
 Fields are tables, so that an unknown one is an error, as it is at the real API.
 """
 
-import re
-
 from modelplane.adapters.providers.refusals import (
     CLAUDE_MOST_STRICT_TOOLS,
+    CLAUDE_NAMES,
     CLAUDE_RANGES,
     CLAUDE_STRICT,
     CLAUDE_TOOL,
@@ -37,7 +36,6 @@ from tests.emulators.openai.checks import (
     wrong_type,
 )
 
-_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _MIN_BUDGET = 1024
 
 
@@ -49,8 +47,8 @@ def _stop(path: str, value: object) -> None:
 
 def _name(path: str, value: object) -> None:
     string(path, value)
-    if not _NAME.fullmatch(str(value)):
-        raise invalid(path, f"String should match pattern '^{_NAME.pattern}$'")
+    if not CLAUDE_NAMES.take(str(value)):
+        raise invalid(path, CLAUDE_NAMES.source)
 
 
 def _input_schema(path: str, value: object) -> None:

@@ -2,14 +2,13 @@
 
 import base64
 import binascii
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from google.genai import types
 from pydantic import BaseModel, ValidationError
 
-from modelplane.adapters.providers.refusals import GEMINI, GEMINI_RANGES, GEMINI_STOPS
+from modelplane.adapters.providers.refusals import GEMINI, GEMINI_NAMES, GEMINI_RANGES, GEMINI_STOPS
 from modelplane.adapters.providers.schema_rules import find_faults
 from tests.emulators.emulator import Json
 from tests.emulators.google_cloud_vertex_ai.errors import GoogleError
@@ -26,7 +25,6 @@ _UNTYPED = {"labels", "cachedContent", "modelArmorConfig"}
 _LISTS = {"contents", "tools", "safetySettings"}
 _KINDS = ("text", "inlineData", "fileData", "functionCall", "functionResponse")
 _IMAGES = ("image/png", "image/jpeg", "image/webp", "image/heic", "image/heif")
-_FUNCTION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _MEDIA = (*_IMAGES, "audio/wav", "audio/mp3", "application/pdf")
 
 
@@ -97,7 +95,7 @@ def _name(part: Json) -> str:
 
 
 def _check_name(name: str) -> None:
-    if not _FUNCTION_NAME.fullmatch(name):
+    if not GEMINI_NAMES.take(name):
         message = (
             "Invalid function name. Must start with a letter or an underscore. Must be "
             "alphanumeric, underscores, dots or dashes, with a maximum length of 64."

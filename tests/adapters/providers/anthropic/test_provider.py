@@ -664,6 +664,31 @@ def test_errors(kind: object, status: int | None, expected: type[errors.AdapterE
     assert classify_error(kind, status) is expected
 
 
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("Your credit balance is too low to access the Anthropic API.", errors.QuotaExhausted),
+        (
+            "You have reached your specified API usage limits. Ask again in May.",
+            errors.QuotaExhausted,
+        ),
+        ("This organization has been disabled.", errors.CredentialRefused),
+        ("messages.0: the text 'Your credit balance is too low' is odd", errors.RequestRefused),
+    ],
+)
+def test_what_concerns_the_account_is_not_the_callers_mistake(
+    message: str, expected: type[errors.AdapterError]
+) -> None:
+    body: JsonObject = {
+        "type": "error",
+        "error": {"type": "invalid_request_error", "message": message},
+    }
+    error = build().parse_error(HttpAnswer(400, {}, json.dumps(body).encode()))
+    assert type(error) is expected
+    with pytest.raises(expected):
+        parse(body)
+
+
 def test_an_error_keeps_what_was_said_but_the_key() -> None:
     body = {"type": "error", "error": {"type": "billing_error", "message": f"for {KEY}"}}
     failed = HttpAnswer(400, {"retry-after": "3"}, json.dumps(body).encode())

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modelplane.data_plane.hosts.http1.connection import BodyTooLong, Connection
+from modelplane.data_plane.hosts.http1.connection import Connection
 from modelplane.data_plane.hosts.http1.head import encode_fields
+from modelplane.data_plane.hosts.http1.incoming import BodyTooLong
 from modelplane.data_plane.hosts.http1.listener import Bounds
 from tests.data_plane.hosts.raw_http import Client, Server, listening
 
@@ -219,11 +220,48 @@ async def test_a_client_that_is_not_asked_for_its_body_must_not_send_it(client: 
     assert await client.at_end()
 
 
-async def test_who_is_answered_early_may_go_on_sending(client: Client) -> None:
-    client.post("/early", bytes(300_000), content_length="400000")
+@pytest.mark.parametrize("length", [2 * LIMIT, 50 * LIMIT])
+async def test_who_is_answered_early_may_go_on_sending(client: Client, length: int) -> None:
+    client.post("/early", bytes(LIMIT), content_length=str(length))
     assert (await client.answer()).status == 403
-    client.send(bytes(100_000) + GET)
+    client.send(bytes(length - LIMIT) + GET)
     assert (await client.answer()).status == 200
+
+
+@pytest.mark.parametrize("is_chunked", [True, False])
+async def test_an_early_answer_waits_for_a_short_body(
+    client: Client, toy: Toy, *, is_chunked: bool
+) -> None:
+    body = b"%x\r\n%b\r\n0\r\n\r\n" % (300_000, bytes(300_000)) if is_chunked else bytes(300_000)
+    if is_chunked:
+        client.send(CHUNKED.replace(b"/echo", b"/early"))
+    else:
+        client.post("/early", content_length="300000")
+    client.send(body[:100_000])
+    while not toy.started:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
+    # Who is cut off while they send would not read why.
+    assert client.reader.at_eof() is False
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await client.reader.readexactly(1)
+    client.send(body[100_000:])
+    assert (await client.answer()).status == 403
+    client.send(GET)
+    assert (await client.answer()).status == 200
+
+
+async def test_an_early_answer_waits_no_longer_than_for_any_request(
+    toy: Toy, tmp_path: Path
+) -> None:
+    async with (
+        listening(toy, tmp_path, Bounds(request_seconds=1)) as server,
+        server.connected() as client,
+    ):
+        client.post("/early", b"a", content_length="2")
+        assert (await client.answer()).status == 403
+        assert await client.at_end()
 
 
 async def test_a_body_that_is_too_long_is_let_go(client: Client) -> None:
