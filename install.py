@@ -271,8 +271,12 @@ def _entries(lock: Path) -> list[str]:
 
 def _sources() -> list[Path]:
     """Return the files that the generated code and the package's metadata come from."""
-    protos = sorted((ROOT / "protos" / "modelserving").rglob("*.proto"))
-    return [ROOT / "pyproject.toml", ROOT / "protos" / "build.py", *protos]
+    protos = ROOT / "protos"
+    return [
+        ROOT / "pyproject.toml",
+        *sorted(protos.glob("*.py")),
+        *sorted((protos / "modelserving").rglob("*.proto")),
+    ]
 
 
 def _digest(*files: Path) -> str:
