@@ -70,7 +70,7 @@ CAUSES = {
     ),
     r"No matching distribution found for (?P<package>\S+)": (
         "The package index has no {package} for Python {python} on {machine}. modelplane runs on "
-        "Linux with glibc, on x86-64 and ARM64."
+        "Linux with glibc 2.31 or newer, on x86-64 and ARM64."
     ),
 }
 _POLL_SECONDS = 0.1
