@@ -51,14 +51,6 @@ _OLD_ROW = {
 }
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """URL of a database of each kind without a table."""
-    if request.param == "postgresql":
-        return str(request.getfixturevalue("postgres_url"))
-    return f"sqlite:///{tmp_path / 'test.db'}"
-
-
 @pytest.fixture
 async def old(empty_url: str) -> Database:
     """A database as it was before the migration."""
