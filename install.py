@@ -70,7 +70,7 @@ CAUSES = {
     ),
     r"No matching distribution found for (?P<package>\S+)": (
         "The package index has no {package} for Python {python} on {machine}. modelplane runs on "
-        "Linux with glibc, on x86-64 and ARM64."
+        "Linux with glibc 2.31 or newer, on x86-64 and ARM64."
     ),
 }
 _POLL_SECONDS = 0.1
@@ -271,8 +271,12 @@ def _entries(lock: Path) -> list[str]:
 
 def _sources() -> list[Path]:
     """Return the files that the generated code and the package's metadata come from."""
-    protos = sorted((ROOT / "protos" / "modelserving").rglob("*.proto"))
-    return [ROOT / "pyproject.toml", ROOT / "protos" / "build.py", *protos]
+    protos = ROOT / "protos"
+    return [
+        ROOT / "pyproject.toml",
+        *sorted(protos.glob("*.py")),
+        *sorted((protos / "modelserving").rglob("*.proto")),
+    ]
 
 
 def _digest(*files: Path) -> str:

@@ -61,14 +61,6 @@ class System:
         """The workers as they run now."""
         return self._parts("workers")
 
-    async def healthy_workers(self) -> int:
-        """Return how many workers Envoy sends requests to."""
-        url = json.loads((self.directory / "up.json").read_text())["envoy"]["admin_url"]
-        name = "cluster.workers.membership_healthy"
-        answer = await _exchange(f"{url}/stats?format=json&filter=^{name}$", "GET", {})
-        found = {stat["name"]: stat["value"] for stat in json.loads(answer.body)["stats"]}
-        return int(found[name])
-
     def _parts(self, kind: str) -> list[Part]:
         found = json.loads((self.directory / "up.json").read_text())[kind]
         parts = found if isinstance(found, list) else [found]

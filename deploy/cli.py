@@ -106,10 +106,14 @@ def _up(parsed: argparse.Namespace) -> None:
         admin_token=environ.get("MODELPLANE_ADMIN_TOKEN", ""),
         environment=environ,
     )
+    failures: list[UpError] = []
     try:
         asyncio.run(run(options, lambda line: print(line, flush=True)))
     except* UpError as group:
-        raise _first(group) from None
+        # Raised here, Python 3.11.2 would put it into a group again.
+        failures.append(_first(group))
+    if failures:
+        raise failures[0]
 
 
 def _first(group: BaseExceptionGroup[UpError]) -> UpError:

@@ -52,7 +52,6 @@ class Project:
         (root / "protos" / "modelserving").mkdir(parents=True)
         shutil.copy(ROOT / "install.py", root)
         shutil.copy(ROOT / "Makefile", root)
-        (root / "protos" / "build.py").touch()
         self.proto = root / "protos" / "modelserving" / "a.proto"
         self.proto.write_text("fine")
         (root / "pyproject.toml").write_text(_PYPROJECT)

@@ -13,7 +13,8 @@ from packaging.requirements import Requirement
 
 from tests.install.locks import PYPROJECT, ROOT
 
-BUILD = "import hatchling.build, sys; print(hatchling.build.build_wheel(sys.argv[1]))"
+# As a frontend of PEP 517 does it.
+BUILD = "import sys; sys.path.insert(0, 'protos'); import backend; backend.build_wheel(sys.argv[1])"
 
 
 def needed_by(names: list[str]) -> set[str]:
@@ -76,3 +77,20 @@ def test_the_wheel_says_what_its_generated_code_needs(wheel: zipfile.ZipFile) ->
     generated = wheel.read("modelserving/v1/endpoint_service_pb2_grpc.py").decode()
     assert f"'{next(iter(needed['grpcio'].specifier)).version}'" in generated
     assert metadata["Requires-Python"] == ">=3.11"
+
+
+def test_a_python_that_is_too_old_is_told_so_before_anything_is_downloaded(python: Path) -> None:
+    old = "import sys; sys.version_info = (3, 10, 13, 'final', 0); "
+    refused = subprocess.run(
+        [str(python), "-I", "-c", old + BUILD],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert refused.returncode == 1
+    [line] = refused.stderr.splitlines()
+    assert line == "modelplane needs Python 3.11 or newer, and this is Python 3.10"
+    there = {"python_version": "3.10"}
+    required = map(Requirement, PYPROJECT["build-system"]["requires"])
+    assert not [one.name for one in required if not one.marker or one.marker.evaluate(there)]
