@@ -67,6 +67,26 @@ async def test_stop_ends_in_force(tmp_path: Path) -> None:
     assert not is_alive(pid)
 
 
+async def test_what_ends_already_is_not_told_again(tmp_path: Path) -> None:
+    code = (
+        "import signal, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: print('told', flush=True))\n"
+        "print('up', flush=True)\n"
+        "time.sleep(60)"
+    )
+    said: list[str] = []
+    toy = child(tmp_path, code, said, [])
+    task = asyncio.ensure_future(toy.supervise())
+    await until_logged(tmp_path, "up")
+    first = asyncio.ensure_future(toy.stop(30))
+    await until_logged(tmp_path, "told")
+    first.cancel()
+    await toy.stop(0.1)
+    await task
+    assert (tmp_path / "log").read_text().splitlines() == ["up", "told"]
+    assert said == ["toy did not stop in 0.1 s and is killed"]
+
+
 async def test_stop_during_the_start_leaves_nothing(tmp_path: Path) -> None:
     started: list[None] = []
     toy = child(tmp_path, "import time; time.sleep(60)", [], started)

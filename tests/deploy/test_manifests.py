@@ -1,10 +1,12 @@
 """Container manifests name only settings and commands that exist."""
 
+import asyncio
 import re
 import shlex
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -15,6 +17,11 @@ from modelplane.control_plane.settings import Settings as ControlPlaneSettings
 from modelplane.data_plane.settings import Settings as WorkerSettings
 from modelplane.deploy.certificates import CertificateDir
 from modelplane.deploy.cli import main
+from modelplane.deploy.envoy.options import Address
+from modelplane.deploy.up.ports import free_port
+from tests.deploy.envoy.envoys import running_envoy, until_health
+from tests.deploy.envoy.toy_planes import ToyControlPlane
+from tests.deploy.envoy.toy_worker import ToyWorker
 from tests.deploy.test_cli import validate
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -49,6 +56,22 @@ def test_a_pod_has_time_to_drain() -> None:
     assert worker["restartPolicy"] == "Always"
     pause = float(envoy["lifecycle"]["preStop"]["exec"]["command"][-1].split()[-1])
     assert pod["terminationGracePeriodSeconds"] > pause + stop_seconds(environment_of(worker))
+
+
+async def test_the_pause_of_a_pod_begins_with_a_health_that_fails(tmp_path: Path) -> None:
+    [envoy] = replica()["containers"]
+    *shell, script = envoy["lifecycle"]["preStop"]["exec"]["command"]
+    admin = Address("127.0.0.1", free_port(Random()))
+    script = script.replace("9901", str(admin.port)).replace("sleep 30", "sleep 0")
+    async with (
+        ToyControlPlane() as control_plane,
+        ToyWorker() as worker,
+        running_envoy(tmp_path, control_plane.address, worker.address, admin=admin) as (public, _),
+    ):
+        await until_health(public, 200)
+        process = await asyncio.create_subprocess_exec(*shell, script)
+        assert await process.wait() == 0
+        await until_health(public, 503)
 
 
 def test_envoy_and_worker_of_a_pod_share_a_socket(

@@ -11,8 +11,12 @@ from bench.mock_provider import MockProvider, StreamShape
 from bench.system import System, running_system
 from tests.faults import deployment
 
-# Short, so that a worker that is stopped fails an update soon.
-PREPARE_TIMEOUT = {"MODELPLANE_PREPARE_TIMEOUT_SECONDS": "3"}
+SETTINGS = {
+    # Short, so that a worker that is stopped fails an update soon.
+    "MODELPLANE_PREPARE_TIMEOUT_SECONDS": "3",
+    # Long, so that Envoy notices on a busy machine, too.
+    "MODELPLANE_NOTICE_SECONDS": "3",
+}
 
 
 @pytest.fixture
@@ -27,7 +31,7 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Syst
     """Run a deployment of two workers, for all tests of this folder."""
     directory = tmp_path_factory.mktemp("deployment")
     options = ("--workers", "2")
-    async with running_system(directory, *options, settings=PREPARE_TIMEOUT) as running:
+    async with running_system(directory, *options, settings=SETTINGS) as running:
         yield running
 
 

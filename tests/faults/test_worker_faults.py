@@ -44,6 +44,20 @@ async def test_killed_worker_loses_only_what_it_was_answering(
     assert traffic.stale() == []
 
 
+async def test_a_worker_that_is_told_to_stop_costs_no_request(
+    system: System, endpoint: str
+) -> None:
+    victim = system.workers[0]
+    async with constant_traffic(system, endpoint, rate=60) as traffic:
+        await traffic.wait_for(20)
+        send(victim, signal.SIGTERM)
+        await until(lambda: _is_gone(victim.pid))
+        await until(lambda: deployment.all_healthy(system))
+        await traffic.wait_for(20)
+    assert system.workers[0].pid != victim.pid
+    assert traffic.failures() == []
+
+
 async def test_stopped_worker_fails_the_update_and_never_answers_stale(
     system: System, endpoint: str, provider_url: str
 ) -> None:

@@ -17,7 +17,11 @@ from modelplane.deploy.up.ports import free_port
 
 @contextlib.asynccontextmanager
 async def running_envoy(
-    directory: Path, control_plane: Address, *workers: Address, **options: Any
+    directory: Path,
+    control_plane: Address,
+    *workers: Address,
+    admin: Address | None = None,
+    **options: Any,
 ) -> AsyncIterator[tuple[Address, HttpClient]]:
     """Run an Envoy; yield its public address and its admin page once it accepts requests.
 
@@ -25,10 +29,11 @@ async def running_envoy(
         directory: Where its files go.
         control_plane: The server behind the API.
         workers: Those behind queries.
+        admin: Where its admin page is; None: a socket in the directory.
         options: Others of its options.
     """
     public = Address("127.0.0.1", free_port(random.Random()))
-    admin = Address.of_path(str(directory / "admin.sock"))
+    admin = admin or Address.of_path(str(directory / "admin.sock"))
     text = render(EnvoyOptions(public, (control_plane,), workers, admin, **options))
     config, log = directory / "envoy.json", directory / "envoy.log"
     config.write_text(text)

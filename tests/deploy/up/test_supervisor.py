@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import stat
 from pathlib import Path
@@ -40,7 +41,11 @@ async def test_files_are_for_their_owner_and_are_kept(tmp_path: Path) -> None:
         before = deployment.state
         assert await deployment.stop() == 0
     assert not (tmp_path / "d" / "up.json").exists()
-    async with running(tmp_path / "d") as deployment:
+    queries = re.escape('"/serving-endpoints/([A-Za-z0-9_-]+/invocations')
+    envoy = tmp_path / "d" / "envoy.json"
+    assert re.search(queries, envoy.read_text())
+    async with running(tmp_path / "d", "--queries", "transcoded") as deployment:
+        assert not re.search(queries, envoy.read_text())
         after = deployment.state
         assert (deployment.data_dir / "admin-token").read_text() == token
         assert after["control_plane"]["grpc"] == before["control_plane"]["grpc"]
