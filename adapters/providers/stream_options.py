@@ -1,8 +1,8 @@
 """Whether a server of OpenAI's kind tells the usage of a stream when asked for it: found by asking.
 
 The gateway asks every stream for its usage, by `stream_options`, though the caller may not have.
-Servers that do not know the parameter refuse the request. Then it is put once more without it; if
-that is answered, the server is not asked again.
+Servers that do not know the parameter refuse the request and name it. Then it is put once more
+without it; if that is answered, the server is not asked again.
 """
 
 from enum import Enum, auto
@@ -51,6 +51,9 @@ class UsageOption:
             asked: Whether the usage was asked for.
         """
         if type(error) is not RequestRefused or self._state is _State.TAKEN:
+            return False
+        if asked and _NAME not in str(error.detail):
+            # It would be refused for the same reason again.
             return False
         if not asked:
             if self._state is _State.TRIED_WITHOUT:
