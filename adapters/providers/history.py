@@ -87,7 +87,8 @@ def order_messages(parameters: Parameters, messages: Sequence[Message]) -> list[
         RequestRefused: A call and its result do not find each other.
     """
     kept = [_without_blanks(parameters, message) for message in messages]
-    paired = _pair(parameters.provider, kept)
+    calls = any(message.role == "tool" or message.tool_calls for message in kept)
+    paired = _pair(parameters.provider, kept) if calls else kept
     return _fill(parameters, paired) if any(map(_is_blank, paired)) else paired
 
 
@@ -107,11 +108,20 @@ def _pair(provider: str, messages: Sequence[Message]) -> list[Message]:
         if not message.tool_calls:
             paired.append(message)
             continue
-        renamed = [replace(call, id=_unused(call.id, used)) for call in message.tool_calls]
-        paired.append(replace(message, tool_calls=renamed))
-        for call, own in zip(message.tool_calls, renamed, strict=True):
-            paired.append(replace(results[call.id].popleft(), tool_call_id=own.id))
+        own = [_unused(call.id, used) for call in message.tool_calls]
+        found = [results[call.id].popleft() for call in message.tool_calls]
+        paired += _rename(message, found, own)
     return paired
+
+
+def _rename(message: Message, results: Sequence[Message], names: Sequence[str]) -> list[Message]:
+    """Return a message with calls, and the calls' results, under other ids."""
+    calls = message.tool_calls
+    if [call.id for call in calls] == names:
+        return [message, *results]
+    renamed = [replace(call, id=name) for call, name in zip(calls, names, strict=True)]
+    told = [replace(one, tool_call_id=name) for one, name in zip(results, names, strict=True)]
+    return [replace(message, tool_calls=renamed), *told]
 
 
 def _refuse_lonely(provider: str, calls: Counter[str], results: Counter[str]) -> None:

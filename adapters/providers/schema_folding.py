@@ -82,16 +82,6 @@ class References:
         self._root = root
         self._schemas = 0
 
-    def count(self) -> None:
-        """Count a schema that is about to be written.
-
-        Raises:
-            SchemaTooLarge: There have been too many.
-        """
-        self._schemas += 1
-        if self._schemas > _MOST_SCHEMAS:
-            raise SchemaTooLarge
-
     def resolve(
         self, schema: JsonObject, seen: tuple[str, ...]
     ) -> tuple[JsonObject, tuple[str, ...]]:
@@ -104,7 +94,9 @@ class References:
         Raises:
             SchemaTooLarge: There have been too many.
         """
-        self.count()
+        self._schemas += 1
+        if self._schemas > _MOST_SCHEMAS:
+            raise SchemaTooLarge
         while isinstance(reference := schema.get("$ref"), str):
             beside = {name: value for name, value in schema.items() if name != "$ref"}
             if reference in seen:

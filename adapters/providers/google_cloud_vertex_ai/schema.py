@@ -25,14 +25,16 @@ _BY_TYPE: Mapping[str, tuple[str, ...]] = {
     "array": ("minItems", "maxItems"),
     "object": ("minProperties", "maxProperties", "propertyOrdering"),
 }
-_TYPED_KEYWORDS = {
-    *(name for names in _BY_TYPE.values() for name in names),
-    *("items", "properties", "required", "enum", "additionalProperties"),
-}
 _NULL = "null"
 # Each schema needs a type: one without takes any of these.
 _ANY_TYPE = ["string", "number", "boolean", "object"]
 _UNIONS = ("anyOf", "oneOf")
+# What is dealt with elsewhere, or means nothing beside the type.
+_KNOWN = {
+    *(name for names in _BY_TYPE.values() for name in names),
+    *("type", "enum", "const", "items", "properties", "required", "additionalProperties"),
+    *(*_ANNOTATIONS, *_UNIONS),
+}
 # References that lead to a schema.
 _Seen: TypeAlias = tuple[str, ...]
 
@@ -61,7 +63,6 @@ class _Converter:
         self._words = words
 
     def convert(self, schema: JsonObject, seen: _Seen) -> JsonObject:
-        self._references.count()
         schema, seen = self._merge(schema, seen)
         for name in _UNIONS:
             if options := as_objects(schema.get(name)):
@@ -99,7 +100,8 @@ class _Converter:
             if option.get("type") == _NULL:
                 nullable = True
                 continue
-            converted = self.convert({"allOf": [rest, option]}, seen)
+            own, led = self._merge(option, seen)
+            converted = self.convert(merge_schemas(rest, own), led)
             # A union in a union is one.
             for member in as_objects(converted.get("anyOf")) or [converted]:
                 if member not in members:
@@ -117,10 +119,9 @@ class _Converter:
         result |= {name: schema[name] for name in kept if schema.get(name) is not None}
         if "default" in result and not _is(result["default"], kind):
             del result["default"]
-        beyond = {name: value for name, value in schema.items() if name not in _TYPED_KEYWORDS}
-        for name in (*_ANNOTATIONS, "type", *_UNIONS):
-            beyond.pop(name, None)
-        result = self._put_values(result, schema, kind, beyond)
+        beyond = {name: value for name, value in schema.items() if name not in _KNOWN}
+        if "enum" in schema or "const" in schema:
+            result = self._put_values(result, schema, kind)
         if kind == "array":
             result["items"] = self.convert(as_object(schema.get("items")), seen)
         if kind == "object":
@@ -128,14 +129,11 @@ class _Converter:
             # That no other properties may be there says nothing to a model; what they may be does.
             if isinstance(others := schema.get("additionalProperties"), dict) and others:
                 beyond["additionalProperties"] = others
-        return self._words.add(result, beyond)
+        return self._words.add(result, beyond) if beyond else result
 
-    def _put_values(
-        self, result: JsonObject, schema: JsonObject, kind: str, beyond: JsonObject
-    ) -> JsonObject:
+    def _put_values(self, result: JsonObject, schema: JsonObject, kind: str) -> JsonObject:
         """Return a schema with the values that are listed; only texts can be, others are told."""
         values = [schema["const"]] if "const" in schema else _items(schema.get("enum"))
-        beyond.pop("const", None)
         named = [value for value in values if value is not None]
         if len(named) < len(values):
             result = {**result, "nullable": True}
