@@ -8,10 +8,14 @@ from modelplane.adapters.providers.json_schema import (
     inner_schemas,
     is_object,
     map_schemas,
-    refers_to_itself,
 )
 from modelplane.adapters.providers.schema_folding import merge_schemas
-from modelplane.adapters.providers.schema_rules import SchemaRules, count_optional, count_unions
+from modelplane.adapters.providers.schema_rules import (
+    SchemaRules,
+    count_optional,
+    count_unions,
+    find_faults,
+)
 from modelplane.adapters.providers.types import JsonObject
 from modelplane.adapters.providers.wire import as_object, as_objects
 
@@ -19,7 +23,7 @@ _UNIONS = ("anyOf", "oneOf")
 
 
 class SchemaUnfit(Exception):
-    """A schema cannot be made to fit; the text says why."""
+    """A schema cannot be made to fit; the text says why, and may repeat the schema's own words."""
 
 
 def fit_schema(schema: JsonObject, rules: SchemaRules, words: Words) -> JsonObject:
@@ -33,9 +37,9 @@ def fit_schema(schema: JsonObject, rules: SchemaRules, words: Words) -> JsonObje
     Raises:
         SchemaUnfit: There is none that would mean the same.
     """
-    if not rules.recursive and refers_to_itself(schema):
-        raise SchemaUnfit("it refers to itself")
     fitted = map_schemas(schema, lambda one: _fit(one, rules, words))
+    for fault in find_faults(fitted, rules):
+        raise SchemaUnfit(f"{fault.reason} (at '{fault.path or '/'}')")
     if rules.most_unions is not None and count_unions(fitted) > rules.most_unions:
         raise SchemaUnfit(f"more than {rules.most_unions} of its values have several types")
     if rules.most_optional is not None and count_optional(fitted) > rules.most_optional:

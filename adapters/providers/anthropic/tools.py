@@ -79,8 +79,8 @@ class _StrictTools:
         words = Words()
         try:
             fitted = fit_schema(schema, CLAUDE_STRICT, words)
-        except SchemaUnfit as reason:
-            self._parameters.note(f"tools.strict=dropped from one: {reason}")
+        except SchemaUnfit:
+            self._parameters.note("tools.strict=dropped where the schema cannot be followed")
             return None
         unions = self._unions + count_unions(fitted)
         optional = self._optional + count_optional(fitted)

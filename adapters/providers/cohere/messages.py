@@ -79,9 +79,9 @@ def _settle_strictness(parameters: Parameters, tools: list[JsonObject]) -> None:
     functions = [as_object(tool["function"]) for tool in tools]
     try:
         fitted = [_fit_arguments(as_object(one["parameters"]), words) for one in functions]
-    except SchemaUnfit as reason:
+    except SchemaUnfit:
         del parameters.rest["strict_tools"]
-        parameters.note(f"strict_tools=dropped: {reason}")
+        parameters.note("strict_tools=dropped: a schema cannot be followed")
         return
     for function, schema in zip(functions, fitted, strict=True):
         function["parameters"] = schema

@@ -76,6 +76,29 @@ def argument_names(schema: Mapping[str, Any]) -> set[str]:
 
 
 @each_chat
+def test_what_is_reported_repeats_nothing_of_a_schema(case: ProviderCase) -> None:
+    odd = "\nX-Odd: é"
+    schema = {
+        "type": "object",
+        odd: odd,
+        "properties": {odd: {"type": "string", "format": odd, "pattern": odd, "enum": [odd, 1]}},
+        "patternProperties": {odd: {}},
+        "anyOf": [{"required": [odd]}, {odd: 1}],
+    }
+    adapter = build_adapter(case.model("http://127.0.0.1:1"))
+    for body in (
+        {"tools": [tool(schema, strict=True)]},
+        {"tools": [tool({"$ref": odd, "$defs": {odd: schema}}, strict=True)]},
+        {"response_format": answer_format(schema), "tools": None},
+    ):
+        try:
+            adapted = adapter.plan(Query({**ASKED, **body}, stream=False), {}).adapted
+        except RequestRefused:
+            continue
+        assert all(note.isascii() and note.isprintable() for note in adapted)
+
+
+@each_chat
 def test_any_schema_of_an_answer_is_taken_or_refused_before_it_is_sent(case: ProviderCase) -> None:
     with running(case) as (gateway, runner):
 
@@ -242,7 +265,7 @@ def test_strict_tools_are_strict_as_far_as_claude_goes() -> None:
     assert [one.get("strict") for one in body["tools"]] == [True] * 20 + [None] * 2
     assert [note for note in adapted if "strict" in note] == [
         "tools.strict=dropped where it would be too much",
-        "tools.strict=dropped from one: it refers to itself",
+        "tools.strict=dropped where the schema cannot be followed",
     ]
 
 

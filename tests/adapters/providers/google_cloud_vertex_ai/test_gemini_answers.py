@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from modelplane.adapters.providers import errors
 from modelplane.adapters.providers.base import Adapter
-from modelplane.adapters.providers.types import HttpAnswer, Query
+from modelplane.adapters.providers.types import HttpAnswer, Query, Usage
 from tests.adapters.providers.conformance import read_choices, reassemble
 from tests.adapters.providers.google_cloud_vertex_ai.gemini import (
     MODEL,
@@ -134,8 +134,12 @@ def test_finish_reasons(reason: str, expected: str) -> None:
     ],
 )
 def test_a_model_that_broke_off_did_not_stop(reason: str, expected: type[Exception]) -> None:
-    with pytest.raises(expected):
-        parse(candidate(reason))
+    counted = {"usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 2}}
+    with pytest.raises(expected) as broken:
+        parse(candidate(reason) | counted)
+    # It is billed all the same.
+    assert isinstance(broken.value, errors.AdapterError)
+    assert broken.value.usage == Usage(3, 2)
     with pytest.raises(expected):
         list(stream(event(candidate(reason))))
 
