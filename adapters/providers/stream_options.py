@@ -1,7 +1,7 @@
 """Whether a server of OpenAI's kind tells the usage of a stream when asked for it: found by asking.
 
 The gateway asks every stream for its usage, by `stream_options`, though the caller may not have.
-Servers that do not know the parameter refuse the request and name it. Then it is put once more
+Servers that do not know the parameter refuse the request, and name it. Then it is put once more
 without it; if that is answered, the server is not asked again.
 """
 
@@ -50,18 +50,15 @@ class UsageOption:
             error: The refusal.
             asked: Whether the usage was asked for.
         """
-        if type(error) is not RequestRefused or self._state is _State.TAKEN:
-            return False
-        if asked and _NAME not in str(error.detail):
-            # It would be refused for the same reason again.
-            return False
         if not asked:
             if self._state is _State.TRIED_WITHOUT:
-                # It was refused for another reason.
+                # It was refused for another reason, and may have repeated the caller's own words.
                 self._state = _State.UNKNOWN
             return False
-        if self._state is _State.UNKNOWN:
-            self._state = _State.TRIED_WITHOUT
+        named = type(error) is RequestRefused and _NAME in str(error.detail)
+        if not named or self._state is _State.TAKEN:
+            return False
+        self._state = _State.TRIED_WITHOUT
         return True
 
     def note_stream(self) -> None:

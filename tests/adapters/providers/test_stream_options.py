@@ -56,10 +56,14 @@ async def test_a_server_that_takes_them_is_asked_each_time(case: ProviderCase) -
 async def test_what_is_refused_for_another_reason_says_nothing_of_them() -> None:
     async with open_gateway(STREAMS[0]) as gateway:
         assert isinstance(await gateway.outcome(stream=True, temperature="hot"), RequestRefused)
-        # It would be refused for the same reason again.
         assert asked(gateway) == [True]
-        assert (await gateway.ask(stream=True)).done
-        assert asked(gateway)[1:] == [True]
+        # Nor does a refusal that repeats the caller's own words.
+        odd = {"messages": [{"role": "stream_options", "content": "x"}]}
+        assert isinstance(await gateway.outcome(stream=True, **odd), RequestRefused)
+        gateway.emulator.fail(status=400, body={"error": {"message": "no stream_options"}}, times=2)
+        assert isinstance(await gateway.outcome(stream=True), RequestRefused)
+        assert asked(gateway)[-2:] == [True, False]
+        assert (await gateway.ask(stream=True)).chunks[-1]["usage"]
 
 
 async def test_other_failures_are_not_asked_about() -> None:
@@ -84,7 +88,7 @@ def test_the_callers_other_options_stay() -> None:
 
 def test_streams_that_are_refused_at_the_same_time_are_all_tried_without() -> None:
     option = UsageOption()
-    refusal = RequestRefused("p", {"loc": ["body", "stream_options"], "msg": "Extra inputs"})
+    refusal = RequestRefused("p", {"detail": [{"loc": ["body", "stream_options"]}]})
     assert option.note_refusal(refusal, asked=True)
     assert option.note_refusal(refusal, asked=True)
     assert put(option)[0] == {}
@@ -95,4 +99,4 @@ def test_streams_that_are_refused_at_the_same_time_are_all_tried_without() -> No
 
 
 def test_a_missing_model_is_no_reason_to_ask_again() -> None:
-    assert not UsageOption().note_refusal(ModelNotFound("p", "no"), asked=True)
+    assert not UsageOption().note_refusal(ModelNotFound("p", "no stream_options"), asked=True)
