@@ -141,11 +141,13 @@ class ClaudeModel:
 
     Attributes:
         budgets: Whether it thinks within a budget of tokens; newer ones take an effort.
+        manual: Whether it takes a budget at all, if the caller gives one.
         prefill: Whether it goes on from what the assistant says last.
         samplers: How many of temperature and top_p it takes at once.
     """
 
     budgets: bool
+    manual: bool
     prefill: bool
     samplers: int
 
@@ -157,24 +159,27 @@ _CLAUDES: tuple[tuple[re.Pattern[str], ClaudeModel], ...] = (
         re.compile(
             r"claude-(?:instant|v?[12](?:[-.:]|$)|3-|(?:opus|sonnet)-4(?:-0)?(?:[-@]20\d{6}|[-@:]v\d|$))"
         ),
-        ClaudeModel(budgets=True, prefill=True, samplers=2),
+        ClaudeModel(budgets=True, manual=True, prefill=True, samplers=2),
     ),
     # API: '`temperature` and `top_p` cannot both be specified for this model', from Opus 4.1 on.
     (
         re.compile(r"claude-(?:opus|sonnet|haiku)-4-[15](?:[-@]20\d{6}|[-@:]v\d|$)"),
-        ClaudeModel(budgets=True, prefill=True, samplers=1),
+        ClaudeModel(budgets=True, manual=True, prefill=True, samplers=1),
     ),
     # API: 'This model does not support assistant message prefill', from Opus 4.6 on.
     (
         re.compile(r"claude-(?:opus|sonnet|haiku)-4-6(?:[-@]20\d{6}|[-@:]v\d|$)"),
-        ClaudeModel(budgets=False, prefill=False, samplers=1),
+        ClaudeModel(budgets=False, manual=True, prefill=False, samplers=1),
     ),
     # Migration guide: 'Starting with Claude Opus 4.7, setting temperature, top_p, or top_k to any
     # non-default value will return a 400 error'; budgets are gone, too.
-    (re.compile("claude-"), ClaudeModel(budgets=False, prefill=False, samplers=0)),
+    (
+        re.compile("claude-"),
+        ClaudeModel(budgets=False, manual=False, prefill=False, samplers=0),
+    ),
 )
 # A name of the account's own, such as an inference profile's, says nothing.
-NAMELESS_CLAUDE = ClaudeModel(budgets=False, prefill=True, samplers=2)
+NAMELESS_CLAUDE = ClaudeModel(budgets=False, manual=True, prefill=True, samplers=2)
 
 
 def claude_model(name: str) -> ClaudeModel:

@@ -17,10 +17,11 @@ from modelplane.adapters.providers.anthropic.parameters import (
     LOST_THOUGHTS,
     drop_beside_thinking,
     fit_samplers,
+    read_thinking,
 )
 from modelplane.adapters.providers.canonical import read_stop, refuse_unsupported
 from modelplane.adapters.providers.parameters import HARMLESS, Parameters
-from modelplane.adapters.providers.refusals import CONVERSE_RANGES, claude_model
+from modelplane.adapters.providers.refusals import CONVERSE_RANGES, ClaudeModel, claude_model
 from modelplane.adapters.providers.types import JsonObject, Query
 from modelplane.adapters.providers.wire import as_object, as_objects, as_text
 
@@ -75,8 +76,9 @@ def translate_parameters(
         body["toolConfig"] = config_of_tools
     _read_effort(parameters)
     if family == "anthropic":
-        fit_samplers(parameters, claude_model(model))
-        _settle_thinking(parameters, body)
+        takes = claude_model(model)
+        fit_samplers(parameters, takes)
+        _settle_thinking(parameters, body, takes)
     config = _inference_config(parameters, family)
     if config:
         body["inferenceConfig"] = config
@@ -163,9 +165,9 @@ def _read_effort(parameters: Parameters) -> None:
     parameters.note("reasoning_effort=dropped")
 
 
-def _settle_thinking(parameters: Parameters, body: JsonObject) -> None:
+def _settle_thinking(parameters: Parameters, body: JsonObject, takes: ClaudeModel) -> None:
     """Leave Claude's thinking out of a turn in which it would be refused."""
-    kind = as_object(parameters.rest.get("thinking")).get("type")
+    kind = read_thinking(parameters, takes)
     if kind not in ("enabled", "adaptive"):
         return
     choice = as_object(as_object(body.get("toolConfig")).get("toolChoice"))

@@ -124,6 +124,16 @@ def fit_samplers(parameters: Parameters, model: ClaudeModel) -> None:
         parameters.drop("top_p")
 
 
+def read_thinking(parameters: Parameters, model: ClaudeModel) -> object:
+    """Return the type of the caller's own `thinking`, made one that the model takes."""
+    kind = as_object(parameters.rest.get("thinking")).get("type")
+    if kind != "enabled" or model.manual:
+        return kind
+    parameters.rest["thinking"] = {"type": "adaptive"}
+    parameters.note("thinking=adaptive instead of a budget")
+    return "adaptive"
+
+
 def drop_beside_thinking(parameters: Parameters) -> None:
     """Drop the sampling parameters with which no Claude thinks."""
     if parameters.rest.get("temperature") != 1:
@@ -136,7 +146,7 @@ def drop_beside_thinking(parameters: Parameters) -> None:
 
 def _translate_thinking(parameters: Parameters, body: JsonObject, model: ClaudeModel) -> None:
     effort = _take_effort(parameters)
-    kind = as_object(parameters.rest.get("thinking")).get("type")
+    kind = read_thinking(parameters, model)
     if effort:
         kind = "enabled" if model.budgets else "adaptive"
     if kind not in _THINKS:

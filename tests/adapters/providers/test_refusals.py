@@ -337,6 +337,13 @@ def test_adaptive_thinking_needs_no_thoughts_before() -> None:
     assert body["thinking"] == {"type": "adaptive"}
 
 
+def test_a_model_without_budgets_thinks_as_it_can() -> None:
+    thinking = {"type": "enabled", "budget_tokens": 2000}
+    body, adapted = claude("claude-opus-4-8", thinking=thinking)
+    assert body["thinking"] == {"type": "adaptive"}
+    assert adapted == ("thinking=adaptive instead of a budget",)
+
+
 def test_a_limit_that_nobody_set_leaves_room_for_the_callers_own_budget() -> None:
     thinking = {"type": "enabled", "budget_tokens": 8000}
     body, _ = claude("claude-sonnet-4-5", max_tokens=None, thinking=thinking)
