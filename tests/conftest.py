@@ -1,3 +1,3 @@
 """Fixtures for every test: see the plugins."""
 
-pytest_plugins = ["tests.e2e.fixtures", "tests.postgres", "tests.migrated"]
+pytest_plugins = ["tests.effort", "tests.e2e.fixtures", "tests.postgres", "tests.migrated"]

@@ -1,7 +1,7 @@
 """A migrated database of each kind, made once and given to every test as if it were new.
 
-To migrate costs more than most tests do. A test of the migrations themselves, or one that stops its
-server, takes an empty database from `tests/postgres.py` instead.
+To migrate costs more than most tests do. A test of the migrations themselves takes an empty
+database, one that stops its server takes a server from `tests/postgres.py`.
 """
 
 import asyncio
@@ -101,6 +101,14 @@ def migrated_sqlite_url(migrated_file: Path, tmp_path: Path) -> str:
 def database_url(request: pytest.FixtureRequest) -> str:
     """URL of a migrated database; every test with it runs on SQLite and on PostgreSQL."""
     return str(request.getfixturevalue(f"migrated_{request.param}_url"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of an empty database of each kind."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgres_url"))
+    return f"sqlite:///{tmp_path / 'empty.db'}"
 
 
 @pytest.fixture

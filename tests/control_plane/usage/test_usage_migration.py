@@ -51,18 +51,10 @@ _OLD_ROW = {
 }
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """URL of a database of each kind without a table."""
-    if request.param == "postgresql":
-        return str(request.getfixturevalue("postgres_url"))
-    return f"sqlite:///{tmp_path / 'test.db'}"
-
-
 @pytest.fixture
-async def old(empty_url: str) -> Database:
+async def old(empty_database_url: str) -> Database:
     """A database as it was before the migration."""
-    database = Database(empty_url)
+    database = Database(empty_database_url)
     async with database.engine.begin() as connection:
         await connection.run_sync(_upgrade_to_0008)
         columns = ", ".join(_OLD_ROW)
