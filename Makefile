@@ -12,7 +12,7 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
 # Asked of each lock when its turn comes: those before it have been made by then.
 OTHERS = $$(sed -n 's/^\([^ ]*\)==.*/--no-emit-package \1/p' $(1)) $(addprefix --constraints ,$(1))
 
-.PHONY: install install-dev run test check fmt bench bench-peers soak lock
+.PHONY: install install-dev run test test-long check fmt bench bench-peers soak lock
 
 install:
 	@$(PYTHON) install.py run
@@ -25,6 +25,10 @@ run: install
 
 test: install-dev
 	$(BIN)/python -m pytest $(ARGS)
+
+# The same with many examples and rounds, other ones each time.
+test-long: install-dev
+	$(BIN)/python -m pytest --hypothesis-profile=long $(ARGS)
 
 check: install-dev
 	$(BIN)/ruff format --check .

@@ -1,7 +1,7 @@
 """A migrated database of each kind, made once and given to every test as if it were new.
 
-To migrate costs more than most tests do. A test of the migrations themselves, or one that stops its
-server, takes an empty database from `tests/postgres.py` instead.
+To migrate costs more than most tests do. A test of the migrations themselves takes an empty
+database, one that stops its server takes a server from `tests/postgres.py`.
 """
 
 import asyncio
@@ -104,11 +104,11 @@ def database_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """URL of a database of each kind without a table, for tests of migrations."""
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of an empty database of each kind."""
     if request.param == "postgresql":
         return str(request.getfixturevalue("postgres_url"))
-    return f"sqlite:///{tmp_path / 'test.db'}"
+    return f"sqlite:///{tmp_path / 'empty.db'}"
 
 
 @pytest.fixture

@@ -21,11 +21,14 @@ from modelplane.adapters.rpc.metadata import ERROR_CODE, HTTP_STATUS, as_mapping
 from modelplane.data_plane.server import running_worker
 from modelplane.data_plane.settings import Settings
 from modelplane.data_plane.snapshots.snapshot_watcher import Clocks
+from tests.adapters.providers.authority import authority_file, one_authority
 from tests.adapters.providers.upstream import Upstream
 from tests.data_plane.envoy import Bridge, bridging
 from tests.data_plane.fakes import FakeClock, FakeControlPlane, MovableClock
 from tests.data_plane.messages import TOKEN, external_entity
 from tests.emulators.openai import API_KEY, OpenAiEmulator
+
+__all__ = ["authority_file", "one_authority"]
 
 WALL_MS = 1_700_000_000_000.0
 

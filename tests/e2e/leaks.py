@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import requests
@@ -44,12 +45,12 @@ class Search:
 
     def __init__(self, markers: Iterable[str]) -> None:
         self._needles = {form: marker for marker in markers for form in forms(marker)}
+        self._longest = max(map(len, self._needles), default=0)
+        self._looked_at: dict[Path, int] = {}
         self.found: list[tuple[str, str]] = []
-        self.bytes_seen = 0
 
     def look(self, place: str, content: bytes) -> None:
         """Note the markers in a content."""
-        self.bytes_seen += len(content)
         for needle, marker in self._needles.items():
             if needle in content:
                 start = max(0, content.index(needle) - 60)
@@ -57,11 +58,15 @@ class Search:
                 self.found.append((place, f"{marker}: …{excerpt}…"))
 
     def look_at_files(self, system: System) -> None:
-        """Look into each file of a deployment, and what it prints."""
+        """Look into each file of a deployment, and what it prints; once into each part of a log."""
         directory = system.data_dir
         for path in directory.rglob("*"):
             if path.is_file() and str(path.relative_to(directory)) not in _KEY_FILES:
-                self.look(str(path.relative_to(directory)), path.read_bytes())
+                content = path.read_bytes()
+                if path.parent.name == "logs":
+                    seen, self._looked_at[path] = self._looked_at.get(path, 0), len(content)
+                    content = content[max(0, seen - self._longest) :]
+                self.look(str(path.relative_to(directory)), content)
         printed = directory.parent / f"{directory.name}.out"
         self.look("what `up` prints", printed.read_bytes())
 

@@ -1,6 +1,6 @@
 """Bad input of every kind: each gets a 4xx with `error_code` and `message`, none a 5xx or a hang.
 
-Random requests come from hypothesis, always the same ones; the known nasty ones are named.
+Random requests come from hypothesis; the known nasty ones are named.
 """
 
 import json
@@ -15,15 +15,10 @@ from hypothesis import strategies as st
 from tests.e2e import nasty, raw
 from tests.e2e.rest import CHAT, ENDPOINTS, Json, Rest, endpoint, entity, split
 from tests.e2e.system import System
+from tests.effort import times
 from tests.emulators.openai import OpenAiEmulator
 
-thorough = settings(
-    max_examples=300,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+lenient = settings(suppress_health_check=list(HealthCheck))
 
 NAMES = ["changing", "talk", "vectors", "words"]
 targets = st.builds(
@@ -62,7 +57,7 @@ def inhabited(running_system: System, provider: OpenAiEmulator) -> Iterator[Syst
             rest.call("DELETE", f"{ENDPOINTS}/{made['name']}")
 
 
-@thorough
+@settings(lenient, max_examples=times(60, 500))
 @given(st.sampled_from(nasty.METHODS), targets, bodies)
 def test_any_request(inhabited: System, method: bytes, target: str, body: bytes) -> None:
     assume(method != b"DELETE" or not any(name in target for name in NAMES))
@@ -149,7 +144,7 @@ def post(system: System, method: bytes, path: str, body: object) -> raw.RawAnswe
     return answer
 
 
-@thorough
+@settings(lenient, max_examples=times(60, 500))
 @given(mutations(CREATION))
 def test_mutated_creations(inhabited: System, body: Any) -> None:
     answer = post(inhabited, b"POST", ENDPOINTS, body)
@@ -176,7 +171,7 @@ SETTINGS: list[tuple[bytes, str, Json]] = [
 @pytest.mark.parametrize(
     ("method", "path", "body"), SETTINGS, ids=[path.rsplit("/")[-1] for _, path, _ in SETTINGS]
 )
-@settings(thorough, max_examples=25)
+@lenient
 @given(data=st.data())
 def test_mutated_settings(
     inhabited: System, data: st.DataObject, method: bytes, path: str, body: Json
@@ -201,7 +196,7 @@ QUERY: list[tuple[str, Json]] = [
 
 
 @pytest.mark.parametrize(("path", "body"), QUERY)
-@settings(thorough, max_examples=40)
+@lenient
 @given(data=st.data())
 def test_mutated_queries(inhabited: System, data: st.DataObject, path: str, body: Json) -> None:
     post(inhabited, b"POST", path, data.draw(mutations(body)))

@@ -18,7 +18,7 @@ from tests.deploy.envoy.envoys import running_envoy, until_healthy
 from tests.e2e import nasty
 from tests.e2e.rest import CHAT, ENDPOINTS, Json, Rest, endpoint, entity
 from tests.e2e.system import System
-from tests.emulators.faults import Kind
+from tests.emulators.faults import LONG_PAUSE, Kind
 from tests.emulators.fleet import Fleet
 from tests.emulators.openai import OpenAiEmulator
 
@@ -152,7 +152,7 @@ async def test_refusals(
 async def test_failures_of_the_provider(
     ways: Ways, provider: OpenAiEmulator, status: int, body: Json
 ) -> None:
-    provider.fail(status=status, retry_after=0)
+    provider.fail(status=status, retry_after=LONG_PAUSE)
     assert (await ways.agree("talk/invocations", body)).status >= 400
 
 

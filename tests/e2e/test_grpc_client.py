@@ -23,6 +23,7 @@ from modelserving.v1 import (
 
 from tests.e2e.rest import CHAT, Json, Rest, endpoint, entity
 from tests.e2e.system import System, wait_for
+from tests.emulators.faults import LONG_PAUSE
 from tests.emulators.openai import OpenAiEmulator
 
 _SECONDS = 20.0
@@ -231,13 +232,13 @@ def test_provider_errors_have_a_grpc_status(
     provider: OpenAiEmulator,
 ) -> None:
     rest.create(endpoint("failing", entity(provider)))
-    provider.fail("gpt-4", status=429, retry_after=9)
+    provider.fail("gpt-4", status=429, retry_after=LONG_PAUSE)
     code, trailing, details = refusal(
         lambda: list(inference.Query(query("failing", CHAT), metadata=metadata))
     )
     assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert trailing["x-modelplane-error-code"] == "REQUEST_LIMIT_EXCEEDED"
-    assert trailing["retry-after"] == "9"
+    assert trailing["retry-after"] == str(LONG_PAUSE)
     assert "emulated failure 429" in details
 
 

@@ -20,13 +20,13 @@ from databricks.sdk.service.serving import (
     ServingEndpointAccessControlRequest,
     ServingEndpointPermissionLevel,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from modelserving.v1 import identity_service_pb2, identity_service_pb2_grpc
 
 from tests.e2e.rest import CHAT, Json, Rest, endpoint, entity
 from tests.e2e.system import System
-from tests.e2e.test_bad_input import mutations, post, thorough
+from tests.e2e.test_bad_input import lenient, mutations, post
 from tests.emulators.openai import OpenAiEmulator
 
 SCIM = "/api/2.0/preview/scim/v2"
@@ -410,7 +410,7 @@ MUTABLE = [
 
 
 @pytest.mark.parametrize(("verb", "path", "body"), MUTABLE)
-@settings(thorough, max_examples=60)
+@lenient
 @given(data=st.data())
 def test_mutated_bodies(
     workspace: WorkspaceClient,

@@ -14,6 +14,7 @@ from openai.types.chat import (
 
 from tests.e2e.rest import CHAT, Json, Rest, endpoint, entity
 from tests.e2e.system import System, wait_for
+from tests.emulators.faults import LONG_PAUSE
 from tests.emulators.openai import OpenAiEmulator, server
 
 WEATHER: ChatCompletionToolParam = {
@@ -191,11 +192,11 @@ def test_errors_of_the_provider(
     *,
     streamed: bool,
 ) -> None:
-    provider.fail("gpt-4", status=status, retry_after=7)
+    provider.fail("gpt-4", status=status, retry_after=LONG_PAUSE)
     with pytest.raises(kind, match=f"emulated failure {status}") as failed:
         client.chat.completions.create(model="talk", messages=CHAT["messages"], stream=streamed)
     if status in (429, 503):
-        assert failed.value.response.headers["retry-after"] == "7"
+        assert failed.value.response.headers["retry-after"] == str(LONG_PAUSE)
     assert "openai" in str(failed.value)
 
 

@@ -20,6 +20,7 @@ from tests.adapters.providers.conformance import CASES, ProviderCase, read_choic
 from tests.e2e.references import create_by_reference
 from tests.e2e.rest import ENDPOINTS, Json, Rest, check_shape
 from tests.e2e.system import System
+from tests.emulators.faults import LONG_PAUSE
 from tests.emulators.fleet import Fleet
 
 SERVED = "entity"
@@ -170,9 +171,9 @@ def test_an_error_in_mid_stream_is_an_event(
 def test_a_refusal_of_the_provider_keeps_its_status(
     case: ProviderCase, client: OpenAI, fleet: Fleet
 ) -> None:
-    fleet.emulators[case.provider].fail(status=429, retry_after=3600)
+    fleet.emulators[case.provider].fail(status=429, retry_after=LONG_PAUSE)
     with pytest.raises(openai.RateLimitError) as refused:
         resource(client, case).create(model=name_of(case), **case.body)
-    assert refused.value.response.headers["retry-after"] == "3600"
+    assert refused.value.response.headers["retry-after"] == str(LONG_PAUSE)
     assert case.provider in refused.value.message
     assert case.secret not in refused.value.message

@@ -24,6 +24,7 @@ from modelserving.v1.usage_pb2 import StreamOptions
 
 from tests.e2e.rest import CHAT, Rest, endpoint, entity
 from tests.e2e.system import System, wait_for
+from tests.emulators.faults import LONG_PAUSE
 from tests.emulators.openai import OpenAiEmulator
 
 _SECONDS = 20.0
@@ -186,14 +187,14 @@ def test_refusals(
     assert code == grpc.StatusCode.NOT_FOUND
     assert trailing["x-modelplane-error-code"] == "ENDPOINT_NOT_FOUND"
 
-    provider.fail("gpt-4", status=429, retry_after=9)
+    provider.fail("gpt-4", status=429, retry_after=LONG_PAUSE)
     code, trailing, details = refusal(
         lambda: list(models.StreamChat(say(), metadata=metadata, timeout=_SECONDS))
     )
     over_rest = rest.query("talk", CHAT)
     assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert trailing["x-modelplane-http-status"] == str(over_rest.status_code) == "429"
-    assert trailing["retry-after"] == over_rest.headers["retry-after"] == "9"
+    assert trailing["retry-after"] == over_rest.headers["retry-after"] == str(LONG_PAUSE)
     assert details == over_rest.json()["message"]
 
 

@@ -19,6 +19,8 @@ Kind = Literal[
     "drop",  # Cut the connection before the first byte.
 ]
 ANY_MODEL = "*"
+# Seconds of `Retry-After` that are longer than a worker waits: it hands the error on at once.
+LONG_PAUSE = 3600
 
 
 @dataclass(frozen=True, slots=True)

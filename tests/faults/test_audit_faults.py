@@ -6,7 +6,6 @@ import signal
 from pathlib import Path
 
 import grpc
-import pytest
 from modelserving.v1.secret_service_pb2 import CreateScopeRequest, DeleteScopeRequest
 from modelserving.v1.secret_service_pb2_grpc import SecretServiceStub
 from sqlmodel import col, select
@@ -16,19 +15,16 @@ from bench.system import ADMIN_TOKEN
 from modelplane.adapters.rpc.metadata import AUTHORIZATION
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.tables import AuditEventRow, SecretScopeRow
+from tests.effort import times
 
-KILLS = 4
+KILLS = times(2, 10)
 _ADMIN = ((AUTHORIZATION, f"Bearer {ADMIN_TOKEN}"),)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "postgresql":
-        return str(request.getfixturevalue("postgres_url"))
-    return f"sqlite:///{tmp_path / 'modelplane.db'}"
-
-
-async def test_a_kill_separates_no_change_from_its_event(url: str, tmp_path: Path) -> None:
+async def test_a_kill_separates_no_change_from_its_event(
+    empty_database_url: str, tmp_path: Path
+) -> None:
+    url = empty_database_url
     answered: set[str] = set()
     for round_number in range(KILLS):
         answered |= await _change_until_killed(url, tmp_path, round_number)

@@ -2,7 +2,10 @@
 
 import datetime as dt
 import ipaddress
+from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -66,3 +69,19 @@ def _general_name(host: str) -> x509.GeneralName:
 
 def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+@pytest.fixture(scope="session")
+def authority_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the certificate of an authority that signs nothing."""
+    file = tmp_path_factory.mktemp("authority") / "ca.pem"
+    file.write_bytes(Authority().certificate)
+    return file
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_authority(authority_file: Path) -> Iterator[None]:
+    """Trust one authority: to read all those of the machine takes longer than most tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(authority_file))
+        yield

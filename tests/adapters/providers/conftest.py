@@ -7,7 +7,10 @@ import pytest
 import uvloop
 
 from modelplane.adapters.providers.http1.client import Http1Transport
+from tests.adapters.providers.authority import authority_file, one_authority
 from tests.adapters.providers.upstream import Upstream
+
+__all__ = ["authority_file", "one_authority"]
 
 
 def pytest_asyncio_loop_factories(

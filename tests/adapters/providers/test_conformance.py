@@ -148,7 +148,7 @@ async def test_an_error_does_not_repeat_the_credential(case: ProviderCase, *, st
 
 @each_mode
 async def test_silence_is_bounded(case: ProviderCase, *, stream: bool) -> None:
-    async with open_gateway(case, answer_seconds=0.2) as gateway:
+    async with open_gateway(case, answer_seconds=0.05) as gateway:
         gateway.emulator.misbehave("stall")
         assert isinstance(await gateway.outcome(stream=stream), DeadlineExceeded)
 

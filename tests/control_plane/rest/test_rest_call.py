@@ -8,7 +8,7 @@ from google.api import annotations_pb2, httpbody_pb2
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from modelserving.v1 import endpoint_service_pb2 as pb
 from modelserving.v1.usage_service_pb2 import ListUsageRequest
@@ -197,7 +197,6 @@ def mistyped(data: st.DataObject, name: str) -> str:
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
-@settings(max_examples=30, deadline=None, derandomize=True, database=None)
 @given(data=st.data())
 def test_a_mistyped_name_is_refused_or_known(method: MethodDescriptor, data: st.DataObject) -> None:
     rest, request, body = sample(method)

@@ -43,9 +43,9 @@ def _upgrade_to_0009(connection: Connection) -> None:
 
 
 @pytest.fixture
-async def old(empty_url: str) -> Database:
+async def old(empty_database_url: str) -> Database:
     """A database as it was before the migration."""
-    database = Database(empty_url)
+    database = Database(empty_database_url)
     async with database.engine.begin() as connection:
         await connection.run_sync(_upgrade_to_0009)
         for name, settings in _OLD.items():

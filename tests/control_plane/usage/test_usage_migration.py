@@ -52,9 +52,9 @@ _OLD_ROW = {
 
 
 @pytest.fixture
-async def old(empty_url: str) -> Database:
+async def old(empty_database_url: str) -> Database:
     """A database as it was before the migration."""
-    database = Database(empty_url)
+    database = Database(empty_database_url)
     async with database.engine.begin() as connection:
         await connection.run_sync(_upgrade_to_0008)
         columns = ", ".join(_OLD_ROW)

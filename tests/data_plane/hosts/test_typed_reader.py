@@ -221,8 +221,7 @@ JSON = st.recursive(
 )
 
 
-# How long that takes says how busy the machine is.
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(ANSWERS), st.dictionaries(NAMES, JSON, max_size=6))
 def test_nothing_of_an_answer_is_lost(message_class: type[Message], body: dict[str, Any]) -> None:
     message = read(message_class, body)

@@ -58,9 +58,7 @@ def recover(path: Path, data: bytes) -> tuple[list[Entry], dict[bytes, bytes]]:
         return found, reader.unfinished
 
 
-@settings(
-    derandomize=True, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     payloads=st.lists(st.tuples(PAYLOADS, PAYLOADS), max_size=8),
     limit=st.integers(1, 5),

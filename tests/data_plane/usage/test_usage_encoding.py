@@ -1,6 +1,6 @@
 """What is encoded piece by piece is what the messages say."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from modelserving.snapshot.v1.usage_service_pb2 import UsageAttempt, UsageEntry, UsageOutcome
 
@@ -19,7 +19,6 @@ TEXTS = st.text(max_size=200)
 SECONDS = st.floats(0, 1e6)
 
 
-@settings(derandomize=True)
 @given(
     request_id=TEXTS,
     time_ms=st.integers(0, 1 << 50),
@@ -52,7 +51,6 @@ def test_an_intent_is_an_entry(
     )
 
 
-@settings(derandomize=True)
 @given(
     status=st.integers(0, 599),
     error=TEXTS,

@@ -253,7 +253,7 @@ def completion_answer(body: Json, model: Model) -> Json:
 def vector(text: str, name: str, length: int) -> list[float]:
     """Return the embedding of a text: a unit vector of single-precision numbers."""
     source = random.Random(f"{name} {text}")
-    raw = [source.gauss(0, 1) for _ in range(length)]
+    raw = [source.random() - 0.5 for _ in range(length)]
     norm = math.sqrt(sum(value * value for value in raw))
     packed = struct.pack(f"<{length}f", *(value / norm for value in raw))
     return list(struct.unpack(f"<{length}f", packed))

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelplane.adapters.providers import errors
@@ -204,7 +204,6 @@ messages = st.builds(
 
 
 @given(messages, st.data())
-@settings(max_examples=60, deadline=None)
 def test_a_stream_adds_up_to_the_whole_answer(answer: JsonObject, data: st.DataObject) -> None:
     raw = b"".join(stream.message_events(answer))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=6)))

@@ -356,9 +356,7 @@ REQUESTS = st.sampled_from(
 )
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     requests=st.lists(REQUESTS, min_size=1, max_size=4),
     place=st.integers(0, 400),
