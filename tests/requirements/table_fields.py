@@ -27,11 +27,12 @@ _AZURE = {
     "openai_api_base": "https://my-azure-openai-endpoint.openai.azure.com",
     "openai_api_version": "2024-10-21",
     "openai_deployment_name": "my-embeddings-deployment",
-    # Azure has no organisations: accepted, as documented, and of no effect.
+    # Documented for Azure, too, and so it is sent there.
     "openai_organization": "org-emulated",
 }
 _AZURE_HOST = "my-azure-openai-endpoint.openai.azure.com"
 _AZURE_PATH = "/openai/deployments/my-embeddings-deployment/embeddings"
+_ORGANIZATION = {"openai-organization": "org-emulated"}
 _AZURE_QUERY = {"api-version": "2024-10-21"}
 
 
@@ -99,7 +100,7 @@ CASES: Sequence[Case] = (
             "openai",
             "",
             "/v1/chat/completions",
-            {**_bearer(openai.API_KEY), "openai-organization": "org-emulated"},
+            {**_bearer(openai.API_KEY), **_ORGANIZATION},
             {"model": "gpt-4o-mini", **CHAT},
         ),
     ),
@@ -128,7 +129,7 @@ CASES: Sequence[Case] = (
             "openai",
             _AZURE_HOST,
             _AZURE_PATH,
-            {"api-key": openai.API_KEY},
+            {"api-key": openai.API_KEY, **_ORGANIZATION},
             EMBEDDING,
             _AZURE_QUERY,
         ),
@@ -149,7 +150,7 @@ CASES: Sequence[Case] = (
             "openai",
             _AZURE_HOST,
             _AZURE_PATH,
-            _bearer("entra-token-[0-9]+"),
+            {**_bearer("entra-token-[0-9]+"), **_ORGANIZATION},
             EMBEDDING,
             _AZURE_QUERY,
         ),
