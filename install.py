@@ -53,7 +53,7 @@ PIP_SETTINGS = {
 }
 # What a failed program says, and what to do about it; the first that fits.
 CAUSES = {
-    r"No space left on device": "The disk is full: the environment needs 1 GB.",
+    r"No space left on device": "The disk is full: `make run` needs 1 GB, `make test` 2 GB.",
     r"Permission denied|Read-only file system": "These files cannot be written: whose are they?",
     r"(?i)do not match the hashes": (
         "What came is not what was locked: the package index, or a cache on the way, gives out "
