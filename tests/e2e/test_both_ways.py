@@ -6,7 +6,7 @@ does: whoever names no endpoint in the path and sends no JSON learns of the one 
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -95,10 +95,11 @@ async def both(
 
 
 @pytest.fixture
-def ways(both: Ways, fleet: Fleet) -> Ways:
-    """Give both ways, and providers without faults."""
+def ways(both: Ways, fleet: Fleet) -> Iterator[Ways]:
+    """Give both ways; providers begin and end without faults."""
     fleet.forget()
-    return both
+    yield both
+    fleet.forget()
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ READS: Mapping[str, Read] = {
             "object_name": "first",
             "outcome": "REFUSED",
             "max_results": 1,
-            "page_token": next_page("/api/2.0/audit-events?max_results=1"),
+            "page_token": next_page("/api/2.0/audit-events?max_results=5&outcome=OK"),
         },
         {"max_results": 5, "outcome": "OK"},
     ),
