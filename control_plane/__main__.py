@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import uvloop
 from prometheus_client import CollectorRegistry
 
-from modelplane.adapters.telemetry import configure_logging, log_fields, serve_metrics
+from modelplane.adapters.shared.telemetry import configure_logging, log_fields, serve_metrics
 from modelplane.control_plane.errors import StoreUnavailable
 from modelplane.control_plane.secrets.keyring import opened_keyring
 from modelplane.control_plane.server import serving

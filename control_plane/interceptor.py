@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 import grpc
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from modelplane.adapters.rpc.metadata import AUTHORIZATION, REQUEST_ID, as_mapping
-from modelplane.adapters.rpc.over_rest import ORIGINAL_PATH, with_method
-from modelplane.adapters.rpc.status import INTERNAL, Status, shorten, trailing_metadata
-from modelplane.adapters.telemetry import log_fields
+from modelplane.adapters.shared.rpc.metadata import AUTHORIZATION, REQUEST_ID, as_mapping
+from modelplane.adapters.shared.rpc.over_rest import ORIGINAL_PATH, with_method
+from modelplane.adapters.shared.rpc.status import INTERNAL, Status, shorten, trailing_metadata
+from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.audit.audit_call import AuditedCall
 from modelplane.control_plane.audit.audit_log import AuditLog
 from modelplane.control_plane.errors import STATUS_TABLE, StoreUnavailable

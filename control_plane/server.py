@@ -10,14 +10,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import grpc
-from modelserving.snapshot.v1.metrics_service_pb2_grpc import add_MetricsServiceServicer_to_server
-from modelserving.snapshot.v1.quota_service_pb2_grpc import add_QuotaServiceServicer_to_server
-from modelserving.snapshot.v1.snapshot_service_pb2_grpc import (
-    add_SnapshotServiceServicer_to_server,
-)
-from modelserving.snapshot.v1.usage_service_pb2_grpc import (
-    add_UsageLedgerServiceServicer_to_server,
-)
 from modelserving.v1 import inference_service_pb2, model_service_pb2
 from modelserving.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
 from modelserving.v1.client_secret_service_pb2_grpc import (
@@ -30,12 +22,20 @@ from modelserving.v1.permission_service_pb2_grpc import add_PermissionServiceSer
 from modelserving.v1.secret_service_pb2_grpc import add_SecretServiceServicer_to_server
 from modelserving.v1.token_service_pb2_grpc import add_TokenServiceServicer_to_server
 from modelserving.v1.usage_service_pb2_grpc import add_UsageServiceServicer_to_server
+from modelserving.worker.v1.metrics_service_pb2_grpc import add_MetricsServiceServicer_to_server
+from modelserving.worker.v1.quota_service_pb2_grpc import add_QuotaServiceServicer_to_server
+from modelserving.worker.v1.snapshot_service_pb2_grpc import (
+    add_SnapshotServiceServicer_to_server,
+)
+from modelserving.worker.v1.usage_service_pb2_grpc import (
+    add_UsageLedgerServiceServicer_to_server,
+)
 from prometheus_client import CollectorRegistry, Gauge
 
-from modelplane.adapters.egress import parse_policy
-from modelplane.adapters.rpc.server import Health, new_server, running
-from modelplane.adapters.rpc.tls import server_credentials
-from modelplane.adapters.settings import environment
+from modelplane.adapters.shared.egress import parse_policy
+from modelplane.adapters.shared.rpc.server import Health, new_server, running
+from modelplane.adapters.shared.rpc.tls import server_credentials
+from modelplane.adapters.shared.settings import environment
 from modelplane.control_plane.audit.audit_log import AuditLog
 from modelplane.control_plane.audit.audit_servicer import AuditServicer
 from modelplane.control_plane.audit.audit_trail import AuditTrail
@@ -102,10 +102,10 @@ API_SERVICES = (
     "modelserving.v1.UsageService",
 )
 INTERNAL_SERVICES = (
-    "modelserving.snapshot.v1.MetricsService",
-    "modelserving.snapshot.v1.QuotaService",
-    "modelserving.snapshot.v1.SnapshotService",
-    "modelserving.snapshot.v1.UsageLedgerService",
+    "modelserving.worker.v1.MetricsService",
+    "modelserving.worker.v1.QuotaService",
+    "modelserving.worker.v1.SnapshotService",
+    "modelserving.worker.v1.UsageLedgerService",
 )
 # Reflection through Envoy's port is answered here, so it also describes the workers' services.
 REFLECTED_SERVICES = (

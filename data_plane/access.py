@@ -6,9 +6,9 @@ Used by `invocation.py`. The control plane decides in the same way
 
 from collections.abc import Mapping
 
-from modelplane.adapters.jwt.tokens import TokenRefused, looks_like_jwt
-from modelplane.adapters.rpc.authorization import digest, parse_token
-from modelplane.adapters.rpc.metadata import AUTHORIZATION
+from modelplane.adapters.shared.jwt.tokens import TokenRefused, looks_like_jwt
+from modelplane.adapters.shared.rpc.authorization import digest, parse_token
+from modelplane.adapters.shared.rpc.metadata import AUTHORIZATION
 from modelplane.data_plane.errors import (
     EndpointNotFound,
     PermissionDenied,

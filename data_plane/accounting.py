@@ -9,8 +9,8 @@ from typing import Protocol
 
 from modelplane.adapters.providers.errors import AdapterError
 from modelplane.adapters.providers.types import Query, Usage
-from modelplane.adapters.rpc.metadata import ATTEMPT_ERRORS, ATTEMPTS, Metadata
-from modelplane.adapters.telemetry import RequestLog
+from modelplane.adapters.shared.rpc.metadata import ATTEMPT_ERRORS, ATTEMPTS, Metadata
+from modelplane.adapters.shared.telemetry import RequestLog
 from modelplane.data_plane.snapshots.callers import Principal
 from modelplane.data_plane.snapshots.snapshot import Config, Endpoint, ServedEntity
 from modelplane.data_plane.telemetry.meters import Meters

@@ -9,8 +9,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from modelplane.adapters.providers.types import JsonObject, Task
-from modelplane.adapters.rpc.metadata import REQUEST_ID
-from modelplane.adapters.rpc.status import INTERNAL
+from modelplane.adapters.shared.rpc.metadata import REQUEST_ID
+from modelplane.adapters.shared.rpc.status import INTERNAL
 from modelplane.data_plane.access import authenticate, authorize, level_of
 from modelplane.data_plane.accounting import CLIENT_CLOSED, Accountant, Record, attempt_headers
 from modelplane.data_plane.errors import (

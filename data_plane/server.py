@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
-from modelplane.adapters.rpc.tls import check_loopback, reload, server_context
+from modelplane.adapters.shared.rpc.tls import check_loopback, reload, server_context
 from modelplane.data_plane.hosts.grpc_calls import GrpcCalls
 from modelplane.data_plane.hosts.health_check import health_check
 from modelplane.data_plane.hosts.http1.listener import UNIX, Listener

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from modelplane.adapters.egress import parse_policy
 from modelplane.adapters.providers.http1.client import Http1Transport
-from modelplane.adapters.telemetry import log_fields
+from modelplane.adapters.shared.egress import parse_policy
+from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.data_plane.accounting import Accountant, Telemetry
 from modelplane.data_plane.hosts.http_body import HTTP_BODY_RPCS
 from modelplane.data_plane.hosts.typed_rpcs import TYPED_RPCS

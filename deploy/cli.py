@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from modelplane.adapters.settings import environment
+from modelplane.adapters.shared.settings import environment
 from modelplane.deploy.envoy.options import (
     Address,
     EnvoyOptions,

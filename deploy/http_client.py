@@ -12,7 +12,7 @@ import ssl
 from dataclasses import dataclass, field
 from typing import Any
 
-from modelplane.adapters.tls import client_context
+from modelplane.adapters.shared.tls import client_context
 from modelplane.deploy.envoy.options import Address
 
 _TIMEOUT_SECONDS = 30.0

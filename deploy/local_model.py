@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from modelplane.adapters.settings import environment, load, setting
+from modelplane.adapters.shared.settings import environment, load, setting
 from modelplane.deploy.envoy.options import Address
 
 MODEL = "smollm2"

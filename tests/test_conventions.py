@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from google.api import annotations_pb2
 from google.protobuf.descriptor import ServiceDescriptor
-from modelserving.snapshot.v1 import snapshot_service_pb2
 from modelserving.v1 import (
     audit_service_pb2,
     client_secret_service_pb2,
@@ -22,12 +21,13 @@ from modelserving.v1 import (
     token_service_pb2,
     usage_service_pb2,
 )
+from modelserving.worker.v1 import snapshot_service_pb2
 
 from modelplane.adapters.providers.base import Adapter
 from modelplane.adapters.providers.errors import RequestRefused
 from modelplane.adapters.providers.registry import FACTORIES, build_adapter
 from modelplane.adapters.providers.types import Image, JsonObject, Query, Task
-from modelplane.adapters.settings import variable_name
+from modelplane.adapters.shared.settings import variable_name
 from modelplane.control_plane import errors as control_plane_errors
 from modelplane.control_plane.settings import Settings as ControlPlaneSettings
 from modelplane.data_plane import errors as data_plane_errors

@@ -16,7 +16,7 @@ from modelplane.adapters.providers.errors import (
     CredentialUnavailable,
     MalformedAnswer,
 )
-from modelplane.adapters.telemetry import log_fields
+from modelplane.adapters.shared.telemetry import log_fields
 
 if TYPE_CHECKING:
     from modelplane.adapters.providers.http import HttpTransport

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from google.protobuf.message import Message
 
-from modelplane.adapters.rpc.status import Status
+from modelplane.adapters.shared.rpc.status import Status
 from modelplane.control_plane.audit.audit import build_event, find_method, is_change
 from modelplane.control_plane.audit.audit_log import AuditLog, Change
 from modelplane.control_plane.principal import Principal

@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 
 from prometheus_client import CollectorRegistry, Counter
 
-from modelplane.adapters.telemetry import log_fields
+from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.errors import StoreUnavailable
 from modelplane.control_plane.store.audit_store import (

@@ -8,7 +8,7 @@ outlive workers and control planes.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from modelserving.snapshot.v1.metrics_service_pb2 import EndpointCounts
+from modelserving.worker.v1.metrics_service_pb2 import EndpointCounts
 
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.endpoints.endpoint_lookup import find_endpoint

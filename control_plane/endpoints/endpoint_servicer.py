@@ -14,7 +14,7 @@ from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
 from modelserving.v1.endpoint_pb2 import ServingEndpoint
 from modelserving.v1.endpoint_service_pb2_grpc import EndpointServiceServicer
 
-from modelplane.adapters.rpc.metadata import as_mapping
+from modelplane.adapters.shared.rpc.metadata import as_mapping
 from modelplane.control_plane.endpoints.config_history import ConfigHistory
 from modelplane.control_plane.endpoints.endpoint_metrics import EndpointMetrics
 from modelplane.control_plane.endpoints.endpoint_settings import EndpointSettings

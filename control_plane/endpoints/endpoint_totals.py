@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
 import orjson
-from modelserving.snapshot.v1.metrics_service_pb2 import EndpointCounts, EntityCounts
+from modelserving.worker.v1.metrics_service_pb2 import EndpointCounts, EntityCounts
 
-from modelplane.adapters.latency import BUCKETS
+from modelplane.adapters.shared.latency import BUCKETS
 
 _SLOT_MS = 5_000
 _SLOTS = 12

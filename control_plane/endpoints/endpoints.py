@@ -16,7 +16,7 @@ from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
 from modelserving.v1.endpoint_pb2 import EndpointConfig, EndpointConfigInput
 from modelserving.v1.endpoint_service_pb2 import CreateServingEndpointRequest
 
-from modelplane.adapters.egress import EgressPolicy
+from modelplane.adapters.shared.egress import EgressPolicy
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.endpoints.config_input import build_config, build_traffic
 from modelplane.control_plane.endpoints.endpoint_lookup import lock_endpoint, read_endpoint

@@ -4,8 +4,8 @@ Whoever connects is a worker, as with `snapshot_servicer`. After: `endpoint_metr
 """
 
 import grpc
-from modelserving.snapshot.v1 import metrics_service_pb2_grpc
-from modelserving.snapshot.v1.metrics_service_pb2 import (
+from modelserving.worker.v1 import metrics_service_pb2_grpc
+from modelserving.worker.v1.metrics_service_pb2 import (
     ReportMetricsRequest,
     ReportMetricsResponse,
 )

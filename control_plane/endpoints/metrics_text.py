@@ -17,7 +17,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from modelplane.adapters.latency import LATENCY_BOUNDS_MS
+from modelplane.adapters.shared.latency import LATENCY_BOUNDS_MS
 from modelplane.control_plane.endpoints.endpoint_metrics import MetricsView
 from modelplane.control_plane.endpoints.endpoint_totals import EntityTotals, Recent
 

@@ -14,7 +14,7 @@ from modelserving.v1.endpoint_pb2 import (
     ServedEntity,
 )
 
-from modelplane.adapters.egress import SETTING, EgressPolicy
+from modelplane.adapters.shared.egress import SETTING, EgressPolicy
 from modelplane.control_plane.endpoints.config_input import MAX_ENTITY_NAME
 from modelplane.control_plane.endpoints.provider_rules import check_external_model, find_urls
 from modelplane.control_plane.errors import Conflict, InvalidParameter, NotSupported

@@ -5,9 +5,9 @@ Before: `interceptor`. After: `issuers`, `store.token_store`, `store.principal_s
 
 from contextvars import ContextVar
 
-from modelplane.adapters.jwt.tokens import TokenRefused, looks_like_jwt
-from modelplane.adapters.jwt.verifier import VerifiedToken
-from modelplane.adapters.rpc.authorization import digest, parse_token
+from modelplane.adapters.shared.jwt.tokens import TokenRefused, looks_like_jwt
+from modelplane.adapters.shared.jwt.verifier import VerifiedToken
+from modelplane.adapters.shared.rpc.authorization import digest, parse_token
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.errors import Unauthenticated
 from modelplane.control_plane.identity.issuers import KnownIssuers

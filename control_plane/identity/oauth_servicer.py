@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from modelserving.v1 import oauth_service_pb2 as pb
 from modelserving.v1.oauth_service_pb2_grpc import OAuthServiceServicer
 
-from modelplane.adapters.jwt.keys import EDDSA
-from modelplane.adapters.jwt.tokens import encode
-from modelplane.adapters.rpc.metadata import AUTHORIZATION, ORIGIN, as_mapping
+from modelplane.adapters.shared.jwt.keys import EDDSA
+from modelplane.adapters.shared.jwt.tokens import encode
+from modelplane.adapters.shared.rpc.metadata import AUTHORIZATION, ORIGIN, as_mapping
 from modelplane.control_plane.errors import LoginUnavailable, StoreUnavailable
 from modelplane.control_plane.identity.oauth import CLIENT_CREDENTIALS, SCOPE, OAuth, parse_login
 from modelplane.control_plane.identity.signing import TOKEN_SECONDS

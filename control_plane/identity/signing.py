@@ -10,9 +10,9 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from modelplane.adapters.jwt.keys import encode_key
-from modelplane.adapters.jwt.tokens import sign
-from modelplane.adapters.jwt.verifier import LEEWAY_SECONDS
+from modelplane.adapters.shared.jwt.keys import encode_key
+from modelplane.adapters.shared.jwt.tokens import sign
+from modelplane.adapters.shared.jwt.verifier import LEEWAY_SECONDS
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.store.database import Database

@@ -7,7 +7,7 @@ import secrets
 import uuid
 from dataclasses import dataclass, field
 
-from modelplane.adapters.rpc.authorization import digest
+from modelplane.adapters.shared.rpc.authorization import digest
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.endpoints.endpoints import Rollout
 from modelplane.control_plane.errors import InvalidParameter, NotFound, QuotaExceeded

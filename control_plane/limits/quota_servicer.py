@@ -6,8 +6,8 @@ Whoever connects is a worker, as with `snapshot_servicer`. After: `quota`.
 from typing import Any
 
 import grpc
-from modelserving.snapshot.v1 import quota_service_pb2_grpc
-from modelserving.snapshot.v1.quota_service_pb2 import (
+from modelserving.worker.v1 import quota_service_pb2_grpc
+from modelserving.worker.v1.quota_service_pb2 import (
     LeaseQuotaRequest,
     LeaseQuotaResponse,
     QuotaDemand,

@@ -20,7 +20,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from modelplane.adapters.rpc.over_rest import BODY_NUMBER, public_service
+from modelplane.adapters.shared.rpc.over_rest import BODY_NUMBER, public_service
 from modelplane.control_plane.errors import InvalidParameter, MalformedRequest
 from modelplane.control_plane.identity.scim import may_ignore
 from modelplane.control_plane.rest.json_document import parse_document

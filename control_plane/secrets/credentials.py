@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 from modelserving.v1.endpoint_pb2 import EndpointConfig
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from modelplane.adapters.telemetry import log_fields
+from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.secrets.encryption import SealBroken, Sealer
 from modelplane.control_plane.store import secret_store

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from modelserving.v1.endpoint_pb2 import EndpointConfig
 
-from modelplane.adapters.telemetry import log_fields
+from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.errors import AlreadyExists, InvalidParameter, StoreUnavailable
 from modelplane.control_plane.principal import Principal

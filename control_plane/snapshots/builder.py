@@ -6,7 +6,8 @@ Before: `store.endpoint_store`, `credentials`. After: `snapshots.cache`.
 from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias
 
-from modelserving.snapshot.v1.snapshot_pb2 import (
+from modelserving.v1.endpoint_pb2 import EndpointConfig
+from modelserving.worker.v1.snapshot_pb2 import (
     EndpointResource,
     Grant,
     IssuerResource,
@@ -14,7 +15,6 @@ from modelserving.snapshot.v1.snapshot_pb2 import (
     PrincipalResource,
     TokenResource,
 )
-from modelserving.v1.endpoint_pb2 import EndpointConfig
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from modelplane.control_plane.principal import ADMINS_ID

@@ -9,8 +9,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from modelserving.snapshot.v1.snapshot_pb2 import IssuerResource
-from modelserving.snapshot.v1.snapshot_service_pb2 import ConfigDelta, SnapshotChunk
+from modelserving.worker.v1.snapshot_pb2 import IssuerResource
+from modelserving.worker.v1.snapshot_service_pb2 import ConfigDelta, SnapshotChunk
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from modelplane.control_plane.snapshots.builder import Resource, ResourceBuilder

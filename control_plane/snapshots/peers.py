@@ -6,7 +6,7 @@ SQLite has one replica, so there is nobody to tell. Before: `watchers`. After: `
 import asyncio
 import logging
 
-from modelplane.adapters.telemetry import log_fields
+from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.clock import wait_for
 from modelplane.control_plane.errors import StoreUnavailable
 from modelplane.control_plane.snapshots.cache import SnapshotCache

@@ -11,9 +11,9 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from modelserving.snapshot.v1.snapshot_service_pb2 import Nack
+from modelserving.worker.v1.snapshot_service_pb2 import Nack
 
-from modelplane.adapters.telemetry import log_fields
+from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.clock import Clock, Signal, wait_for
 from modelplane.control_plane.errors import StoreUnavailable
 from modelplane.control_plane.snapshots.watchers import Watchers

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 import grpc
-from modelserving.snapshot.v1 import snapshot_service_pb2_grpc
-from modelserving.snapshot.v1.snapshot_service_pb2 import (
+from modelserving.worker.v1 import snapshot_service_pb2_grpc
+from modelserving.worker.v1.snapshot_service_pb2 import (
     Heartbeat,
     Hello,
     Nack,
@@ -20,7 +20,7 @@ from modelserving.snapshot.v1.snapshot_service_pb2 import (
     WatchConfigResponse,
 )
 
-from modelplane.adapters.telemetry import log_fields
+from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.clock import wait_for
 from modelplane.control_plane.errors import StoreUnavailable
 from modelplane.control_plane.snapshots.cache import SnapshotCache

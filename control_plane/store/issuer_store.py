@@ -6,11 +6,11 @@ Before: `snapshots.builder`, `signing`, `outside_issuers`. After: `tables`.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from modelserving.snapshot.v1.snapshot_pb2 import IssuerResource, VerificationKey
+from modelserving.worker.v1.snapshot_pb2 import IssuerResource, VerificationKey
 from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from modelplane.adapters.jwt.keys import EDDSA
+from modelplane.adapters.shared.jwt.keys import EDDSA
 from modelplane.control_plane.store.codec import decode, decode_all, encode, encode_all
 from modelplane.control_plane.store.database import Transaction
 from modelplane.control_plane.store.event_store import read_head

@@ -10,7 +10,7 @@ from sqlalchemy import or_
 from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from modelplane.adapters.rpc.authorization import digest
+from modelplane.adapters.shared.rpc.authorization import digest
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.store.database import Database, Transaction
 from modelplane.control_plane.store.principal_store import ensure_admin

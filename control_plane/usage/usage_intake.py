@@ -8,9 +8,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-from modelserving.snapshot.v1.usage_service_pb2 import UsageEntry
+from modelserving.worker.v1.usage_service_pb2 import UsageEntry
 
-from modelplane.adapters.telemetry import log_fields
+from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.errors import StoreUnavailable
 from modelplane.control_plane.store.database import Database

@@ -4,8 +4,8 @@ Whoever connects is a worker, as with `snapshot_servicer`. After: `usage_intake`
 """
 
 import grpc
-from modelserving.snapshot.v1 import usage_service_pb2_grpc
-from modelserving.snapshot.v1.usage_service_pb2 import RecordUsageRequest, RecordUsageResponse
+from modelserving.worker.v1 import usage_service_pb2_grpc
+from modelserving.worker.v1.usage_service_pb2 import RecordUsageRequest, RecordUsageResponse
 
 from modelplane.control_plane.errors import StoreUnavailable
 from modelplane.control_plane.usage.usage_intake import JOURNAL_ID_BYTES, UsageIntake

@@ -10,7 +10,7 @@ from hashlib import blake2b
 from uuid import NAMESPACE_OID, uuid5
 
 import orjson
-from modelserving.snapshot.v1.usage_service_pb2 import UsageAttempt, UsageEntry, UsageOutcome
+from modelserving.worker.v1.usage_service_pb2 import UsageAttempt, UsageEntry, UsageOutcome
 
 from modelplane.control_plane.store.usage_store import UsageValues
 from modelplane.control_plane.store.usage_tables import UsageState

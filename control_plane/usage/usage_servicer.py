@@ -7,7 +7,7 @@ from google.api.httpbody_pb2 import HttpBody
 from modelserving.v1 import usage_service_pb2 as pb
 from modelserving.v1.usage_service_pb2_grpc import UsageServiceServicer
 
-from modelplane.adapters.rpc.metadata import as_mapping
+from modelplane.adapters.shared.rpc.metadata import as_mapping
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.identity.authentication import current_principal
 from modelplane.control_plane.store.usage_queries import UsageFilter

@@ -1,7 +1,7 @@
 """Carries gRPC calls to the service: `host.py` says what that is.
 
 Envoy hands a call over as a chunked request of HTTP/1.1, and takes an answer with trailers for it;
-the gRPC protocol itself is `adapters/rpc/framing.py`'s. Requests are of one message, as all RPCs of
+the gRPC protocol itself is `adapters/shared/rpc/framing.py`'s. Requests are of one message, as all RPCs of
 the service are.
 """
 
@@ -13,7 +13,7 @@ from typing import TypeAlias
 import grpc
 from google.protobuf.message import DecodeError
 
-from modelplane.adapters.rpc.framing import (
+from modelplane.adapters.shared.rpc.framing import (
     ENCODINGS,
     IDENTITY,
     FrameError,
@@ -23,9 +23,9 @@ from modelplane.adapters.rpc.framing import (
     encode_status_message,
     parse_timeout,
 )
-from modelplane.adapters.rpc.metadata import Metadata
-from modelplane.adapters.rpc.server import MAX_MESSAGE_BYTES
-from modelplane.adapters.rpc.status import shorten
+from modelplane.adapters.shared.rpc.metadata import Metadata
+from modelplane.adapters.shared.rpc.server import MAX_MESSAGE_BYTES
+from modelplane.adapters.shared.rpc.status import shorten
 from modelplane.data_plane.errors import Refusal
 from modelplane.data_plane.hosts.host import (
     Call,

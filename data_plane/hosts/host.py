@@ -16,10 +16,10 @@ from typing import Protocol
 from uuid import uuid4
 
 from modelplane.adapters.providers.types import JsonObject
-from modelplane.adapters.rpc.metadata import REQUEST_ID, Metadata
-from modelplane.adapters.rpc.status import trailing_metadata
-from modelplane.adapters.rpc.varint import encode_varint
-from modelplane.adapters.telemetry import log_fields
+from modelplane.adapters.shared.rpc.metadata import REQUEST_ID, Metadata
+from modelplane.adapters.shared.rpc.status import trailing_metadata
+from modelplane.adapters.shared.rpc.varint import encode_varint
+from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.data_plane.errors import STATUS_TABLE, Refusal, refusal_of
 
 _log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import orjson
 from modelserving.v1 import inference_service_pb2 as pb
 
 from modelplane.adapters.providers.types import JsonObject
-from modelplane.adapters.rpc.metadata import Metadata
+from modelplane.adapters.shared.rpc.metadata import Metadata
 from modelplane.data_plane.errors import Refusal
 from modelplane.data_plane.hosts.host import Method, Outlet, Request, Rpc, encode_field
 from modelplane.data_plane.upstreams.streaming import encode_error_line

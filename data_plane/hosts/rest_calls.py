@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 
 from modelplane.adapters.providers.types import JsonObject
-from modelplane.adapters.rpc.metadata import ERROR_CODE, HTTP_STATUS, RETRY_AFTER, Metadata
-from modelplane.adapters.rpc.status import shorten
+from modelplane.adapters.shared.rpc.metadata import ERROR_CODE, HTTP_STATUS, RETRY_AFTER, Metadata
+from modelplane.adapters.shared.rpc.status import shorten
 from modelplane.data_plane.errors import MalformedRequest, Refusal
 from modelplane.data_plane.hosts.host import (
     Call,

@@ -16,7 +16,7 @@ from modelserving.v1.completion_pb2 import Completion, CompletionRequest
 from modelserving.v1.embedding_pb2 import EmbeddingList, EmbeddingRequest
 
 from modelplane.adapters.providers.types import JsonObject
-from modelplane.adapters.rpc.metadata import Metadata
+from modelplane.adapters.shared.rpc.metadata import Metadata
 from modelplane.data_plane.errors import MalformedRequest, Refusal
 from modelplane.data_plane.hosts.host import Method, Outlet, Reply, Request, Rpc
 from modelplane.data_plane.hosts.typed_reader import read

@@ -7,7 +7,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from modelplane.adapters.providers.types import Query, Usage
-from modelplane.adapters.rpc.metadata import Metadata
+from modelplane.adapters.shared.rpc.metadata import Metadata
 from modelplane.data_plane.snapshots.callers import Principal
 from modelplane.data_plane.snapshots.snapshot import Endpoint
 

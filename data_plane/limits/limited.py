@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from modelplane.adapters.providers.types import Query, Usage
-from modelplane.adapters.rpc.metadata import Metadata
+from modelplane.adapters.shared.rpc.metadata import Metadata
 from modelplane.data_plane.limits.admission import Ending
 from modelplane.data_plane.limits.limits import Rule, Unit
 from modelplane.data_plane.limits.quota import Counter

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
 
-from modelserving.snapshot.v1.snapshot_pb2 import EndpointResource
+from modelserving.worker.v1.snapshot_pb2 import EndpointResource
 
 from modelplane.data_plane.snapshots.callers import Principal
 

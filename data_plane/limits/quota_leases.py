@@ -14,7 +14,7 @@ from itertools import islice
 from math import inf
 from weakref import WeakValueDictionary
 
-from modelserving.snapshot.v1.quota_service_pb2 import (
+from modelserving.worker.v1.quota_service_pb2 import (
     LeaseQuotaRequest,
     QuotaDemand,
     QuotaGrant,

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import grpc
-from modelserving.snapshot.v1.quota_service_pb2 import LeaseQuotaRequest, LeaseQuotaResponse
-from modelserving.snapshot.v1.quota_service_pb2_grpc import QuotaServiceStub
+from modelserving.worker.v1.quota_service_pb2 import LeaseQuotaRequest, LeaseQuotaResponse
+from modelserving.worker.v1.quota_service_pb2_grpc import QuotaServiceStub
 
-from modelplane.adapters.rpc.tls import TlsFiles, open_channel
+from modelplane.adapters.shared.rpc.tls import TlsFiles, open_channel
 from modelplane.data_plane.snapshots.snapshot_watcher import CHANNEL_OPTIONS
 
 if TYPE_CHECKING:
-    from modelserving.snapshot.v1.quota_service_pb2_grpc import QuotaServiceAsyncStub
+    from modelserving.worker.v1.quota_service_pb2_grpc import QuotaServiceAsyncStub
 
 # All control planes together have so long to answer: queries wait for it.
 _SECONDS = 2.0

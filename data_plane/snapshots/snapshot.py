@@ -11,14 +11,14 @@ from hashlib import sha256
 from random import Random
 from sys import intern
 
-from modelserving.snapshot.v1 import snapshot_pb2, snapshot_service_pb2
 from modelserving.v1 import endpoint_pb2
+from modelserving.worker.v1 import snapshot_pb2, snapshot_service_pb2
 
 from modelplane.adapters.providers.base import Adapter
 from modelplane.adapters.providers.errors import ConfigRefused
 from modelplane.adapters.providers.registry import build_adapter
 from modelplane.adapters.providers.unavailable import UnavailableAdapter
-from modelplane.adapters.rpc.metadata import CONFIG_VERSION, SERVED_MODEL, Metadata
+from modelplane.adapters.shared.rpc.metadata import CONFIG_VERSION, SERVED_MODEL, Metadata
 from modelplane.data_plane.limits.limits import Limits, compile_limits
 from modelplane.data_plane.snapshots.callers import Callers, CallersBuilder
 from modelplane.data_plane.snapshots.policy import DEFAULT_POLICY, Policy, compile_policy

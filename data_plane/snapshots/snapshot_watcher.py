@@ -13,12 +13,12 @@ from random import Random
 from typing import TypeAlias
 
 import grpc
-from modelserving.snapshot.v1 import snapshot_service_pb2 as pb
-from modelserving.snapshot.v1 import snapshot_service_pb2_grpc as pb_grpc
+from modelserving.worker.v1 import snapshot_service_pb2 as pb
+from modelserving.worker.v1 import snapshot_service_pb2_grpc as pb_grpc
 
-from modelplane.adapters.rpc.server import MAX_MESSAGE_BYTES
-from modelplane.adapters.rpc.tls import TlsFiles, open_channel
-from modelplane.adapters.telemetry import log_fields
+from modelplane.adapters.shared.rpc.server import MAX_MESSAGE_BYTES
+from modelplane.adapters.shared.rpc.tls import TlsFiles, open_channel
+from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.data_plane.snapshots.readiness import Readiness
 from modelplane.data_plane.snapshots.snapshot import SnapshotBuilder, Snapshots
 from modelplane.data_plane.telemetry.metrics import ConfigMetrics

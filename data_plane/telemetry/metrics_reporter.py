@@ -10,11 +10,11 @@ from random import Random
 from typing import Protocol
 
 import grpc
-from modelserving.snapshot.v1.metrics_service_pb2 import ReportMetricsRequest
-from modelserving.snapshot.v1.metrics_service_pb2_grpc import MetricsServiceStub
+from modelserving.worker.v1.metrics_service_pb2 import ReportMetricsRequest
+from modelserving.worker.v1.metrics_service_pb2_grpc import MetricsServiceStub
 
-from modelplane.adapters.rpc.tls import TlsFiles, open_channel
-from modelplane.adapters.telemetry import log_fields
+from modelplane.adapters.shared.rpc.tls import TlsFiles, open_channel
+from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.data_plane.snapshots.snapshot_watcher import CHANNEL_OPTIONS
 from modelplane.data_plane.telemetry.meters import Meters
 

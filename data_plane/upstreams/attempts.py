@@ -15,7 +15,7 @@ from math import ceil
 from random import Random
 
 from modelplane.adapters.providers.errors import AdapterError, ProviderTimeout, RateLimited
-from modelplane.adapters.telemetry import log_fields
+from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.data_plane.accounting import Attempt, Record
 from modelplane.data_plane.errors import DeadlineExceeded, UpstreamResting
 from modelplane.data_plane.hosts.host import Call

@@ -23,7 +23,7 @@ from modelplane.adapters.providers.types import (
     Task,
     parse_usage,
 )
-from modelplane.adapters.rpc.metadata import ADAPTED_PARAMS, REQUEST_ID, Metadata
+from modelplane.adapters.shared.rpc.metadata import ADAPTED_PARAMS, REQUEST_ID, Metadata
 from modelplane.data_plane.accounting import Accountant, Record, attempt_headers
 from modelplane.data_plane.errors import DeadlineExceeded, refusal_of
 from modelplane.data_plane.hosts.host import Call, Reply

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from modelplane.adapters.telemetry import log_fields
+from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.data_plane.usage.journal_metrics import JournalMetrics
 from modelplane.data_plane.usage.journal_room import keeps_room
 from modelplane.data_plane.usage.journal_segment import INTENT_BYTES, KEY_BYTES, Segment

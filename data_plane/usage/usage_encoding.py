@@ -9,9 +9,9 @@ from functools import lru_cache
 from struct import Struct
 from typing import NamedTuple
 
-from modelserving.snapshot.v1.usage_service_pb2 import UsageAttempt, UsageEntry, UsageOutcome
+from modelserving.worker.v1.usage_service_pb2 import UsageAttempt, UsageEntry, UsageOutcome
 
-from modelplane.adapters.rpc.varint import MORE, SEVEN_BITS, encode_varint
+from modelplane.adapters.shared.rpc.varint import MORE, SEVEN_BITS, encode_varint
 from modelplane.data_plane.accounting import Attempt, Record
 from modelplane.data_plane.usage.usage_labels import NO_LABELS
 

@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Protocol
 
 import grpc
-from modelserving.snapshot.v1 import usage_service_pb2
-from modelserving.snapshot.v1.usage_service_pb2 import (
+from modelserving.worker.v1 import usage_service_pb2
+from modelserving.worker.v1.usage_service_pb2 import (
     RecordUsageRequest,
     UsageEntry,
     UsageOutcome,
 )
 
-from modelplane.adapters.rpc.tls import TlsFiles, open_channel
-from modelplane.adapters.rpc.varint import encode_varint
-from modelplane.adapters.telemetry import log_fields
+from modelplane.adapters.shared.rpc.tls import TlsFiles, open_channel
+from modelplane.adapters.shared.rpc.varint import encode_varint
+from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.data_plane.snapshots.snapshot_watcher import CHANNEL_OPTIONS, Clocks
 from modelplane.data_plane.usage.journal import DeadJournal, Journal, take_over
 from modelplane.data_plane.usage.journal_metrics import JournalMetrics

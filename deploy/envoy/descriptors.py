@@ -30,7 +30,7 @@ from modelserving.v1 import (
     usage_service_pb2,
 )
 
-from modelplane.adapters.rpc.over_rest import BODY_FIELD, BODY_NUMBER, rest_service
+from modelplane.adapters.shared.rpc.over_rest import BODY_FIELD, BODY_NUMBER, rest_service
 
 _BODY = httpbody_pb2.HttpBody.DESCRIPTOR
 _MANAGEMENT = "/api/2.0/"
@@ -51,7 +51,7 @@ _SERVICE_MODULES = (
 def public_descriptors() -> str:
     """Return the descriptor set of the public services as base64.
 
-    Those of management have the names and the requests of `adapters/rpc/over_rest.py`.
+    Those of management have the names and the requests of `adapters/shared/rpc/over_rest.py`.
     """
     files = _public_files()
     requests = {

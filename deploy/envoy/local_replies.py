@@ -6,7 +6,7 @@ What the planes refuse is shaped by `reshape.lua`, which leaves these as they ar
 
 from dataclasses import dataclass, field
 
-from modelplane.adapters.rpc.metadata import ERROR_CODE, HTTP_STATUS, REQUEST_ID, RETRY_AFTER
+from modelplane.adapters.shared.rpc.metadata import ERROR_CODE, HTTP_STATUS, REQUEST_ID, RETRY_AFTER
 from modelplane.deploy.envoy.clusters import Block
 
 _CEL = "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"

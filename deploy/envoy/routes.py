@@ -6,7 +6,7 @@ REST paths pass the transcoder, gRPC methods go as they are, and all else is a 4
 
 from collections.abc import Sequence
 
-from modelplane.adapters.rpc.metadata import ORIGIN
+from modelplane.adapters.shared.rpc.metadata import ORIGIN
 from modelplane.deploy.envoy.clusters import CONTROL_PLANE, WORKERS, Block
 from modelplane.deploy.envoy.filters import HEADERS, REST_FILTERS, oauth_overrides, scim_overrides
 from modelplane.deploy.envoy.options import Queries

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from modelplane.adapters.settings import environment
+from modelplane.adapters.shared.settings import environment
 from modelplane.deploy.usage.client import UsageClient, UsageError
 from modelplane.deploy.usage.report import format_table
 

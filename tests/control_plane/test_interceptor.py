@@ -25,9 +25,9 @@ from modelserving.v1.secret_service_pb2_grpc import (
 )
 from prometheus_client import CollectorRegistry
 
-from modelplane.adapters.rpc.metadata import as_mapping
-from modelplane.adapters.rpc.server import Health, new_server, running
-from modelplane.adapters.telemetry import JsonFormatter
+from modelplane.adapters.shared.rpc.metadata import as_mapping
+from modelplane.adapters.shared.rpc.server import Health, new_server, running
+from modelplane.adapters.shared.telemetry import JsonFormatter
 from modelplane.control_plane.audit.audit_log import AuditLog
 from modelplane.control_plane.endpoints.config_history import ConfigHistory
 from modelplane.control_plane.endpoints.endpoint_metrics import EndpointMetrics

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
-from modelserving.snapshot.v1 import snapshot_service_pb2 as pb
-from modelserving.snapshot.v1 import snapshot_service_pb2_grpc as pb_grpc
-from modelserving.snapshot.v1 import usage_service_pb2_grpc as usage_grpc
-from modelserving.snapshot.v1.usage_service_pb2 import RecordUsageRequest, RecordUsageResponse
+from modelserving.worker.v1 import snapshot_service_pb2 as pb
+from modelserving.worker.v1 import snapshot_service_pb2_grpc as pb_grpc
+from modelserving.worker.v1 import usage_service_pb2_grpc as usage_grpc
+from modelserving.worker.v1.usage_service_pb2 import RecordUsageRequest, RecordUsageResponse
 
 
 class FakeClock:

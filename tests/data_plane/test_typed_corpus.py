@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from modelplane.adapters.rpc.metadata import CONFIG_VERSION, REQUEST_ID, SERVED_MODEL
+from modelplane.adapters.shared.rpc.metadata import CONFIG_VERSION, REQUEST_ID, SERVED_MODEL
 from tests.data_plane.conftest import Answer, System, metadata
 from tests.data_plane.corpus import CASES, REFUSED, Case
 from tests.data_plane.messages import (

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from modelplane.adapters.settings import variable_name
+from modelplane.adapters.shared.settings import variable_name
 from modelplane.control_plane.settings import Settings as ControlPlaneSettings
 from modelplane.data_plane.settings import Settings as WorkerSettings
 from modelplane.deploy.certificates import CertificateDir

@@ -9,7 +9,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from modelplane.adapters.settings import environment
+from modelplane.adapters.shared.settings import environment
 from modelplane.deploy.child import python_variables
 from tests.deploy.up.deployments import running
 

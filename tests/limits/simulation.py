@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from modelserving.snapshot.v1.quota_service_pb2 import LeaseQuotaRequest, LeaseQuotaResponse
-from modelserving.snapshot.v1.snapshot_pb2 import EndpointResource
+from modelserving.worker.v1.quota_service_pb2 import LeaseQuotaRequest, LeaseQuotaResponse
+from modelserving.worker.v1.snapshot_pb2 import EndpointResource
 from prometheus_client import CollectorRegistry
 
 from modelplane.adapters.providers.types import Query

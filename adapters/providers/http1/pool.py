@@ -19,7 +19,7 @@ from modelplane.adapters.providers.errors import (
 )
 from modelplane.adapters.providers.http1.connection import Connection
 from modelplane.adapters.providers.http1.request import Origin
-from modelplane.adapters.tls import client_context
+from modelplane.adapters.shared.tls import client_context
 
 _CONNECT_SECONDS = 10.0
 # Pause before the next address of a host is tried beside the first (RFC 8305).

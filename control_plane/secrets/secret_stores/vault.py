@@ -89,7 +89,7 @@ class VaultStore:
 
 
 class _TlsAdapter(HTTPAdapter):
-    """Accepts the same certificates on any Python, as `adapters.tls` does and says why."""
+    """Accepts the same certificates on any Python, as `adapters.shared.tls` does and says why."""
 
     def init_poolmanager(self, *arguments: Any, **settings: Any) -> None:  # noqa: ANN401 - passed on
         # It trusts nobody yet: the authorities come from `verify`.

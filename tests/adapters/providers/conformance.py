@@ -21,7 +21,7 @@ from modelplane.adapters.providers.errors import AdapterError
 from modelplane.adapters.providers.http1.client import Http1Transport
 from modelplane.adapters.providers.registry import FACTORIES, build_adapter
 from modelplane.adapters.providers.types import JsonObject
-from modelplane.adapters.rpc.metadata import Metadata
+from modelplane.adapters.shared.rpc.metadata import Metadata
 from modelplane.data_plane.accounting import Accountant, NoLedger
 from modelplane.data_plane.errors import Refusal
 from modelplane.data_plane.hosts.host import Call, Method

@@ -6,11 +6,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from modelplane.adapters.egress import EgressPolicy
 from modelplane.adapters.providers.errors import RequestRefused
 from modelplane.adapters.providers.http1.client import Http1Transport
 from modelplane.adapters.providers.images import fetch_images
 from modelplane.adapters.providers.types import Image
+from modelplane.adapters.shared.egress import EgressPolicy
 
 PNG = b"\x89PNG\r\n"
 

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from modelserving.snapshot.v1.metrics_service_pb2 import EndpointCounts
+from modelserving.worker.v1.metrics_service_pb2 import EndpointCounts
 
 from modelplane.control_plane.endpoints.endpoint_metrics import EndpointMetrics
 from modelplane.control_plane.endpoints.endpoints import Endpoints

@@ -1,6 +1,6 @@
-from modelserving.snapshot.v1.metrics_service_pb2 import EndpointCounts, EntityCounts
+from modelserving.worker.v1.metrics_service_pb2 import EndpointCounts, EntityCounts
 
-from modelplane.adapters.latency import BUCKETS
+from modelplane.adapters.shared.latency import BUCKETS
 from modelplane.control_plane.endpoints.endpoint_totals import Recent, Totals
 
 NOW = 1_700_000_000_000

@@ -2,7 +2,7 @@ import base64
 
 import pytest
 
-from modelplane.adapters.rpc.authorization import digest
+from modelplane.adapters.shared.rpc.authorization import digest
 from modelplane.control_plane.errors import Unauthenticated
 from modelplane.control_plane.identity.authentication import Authenticator
 from modelplane.control_plane.identity.issuers import KnownIssuers

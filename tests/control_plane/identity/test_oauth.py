@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelplane.adapters.jwt.tokens import parse
+from modelplane.adapters.shared.jwt.tokens import parse
 from modelplane.control_plane.errors import (
     InvalidClient,
     InvalidLogin,

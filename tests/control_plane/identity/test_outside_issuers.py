@@ -7,9 +7,9 @@ from random import Random
 from typing import Any
 
 import pytest
-from modelserving.snapshot.v1.snapshot_pb2 import VerificationKey
+from modelserving.worker.v1.snapshot_pb2 import VerificationKey
 
-from modelplane.adapters.oidc import IssuerUnavailable
+from modelplane.adapters.shared.oidc import IssuerUnavailable
 from modelplane.control_plane.errors import StoreUnavailable, Unauthenticated
 from modelplane.control_plane.identity.authentication import Authenticator
 from modelplane.control_plane.identity.issuers import KnownIssuers
@@ -24,8 +24,8 @@ from modelplane.control_plane.store.tables import EventKind, PrincipalKind, Prin
 from modelplane.data_plane import errors as data_plane_errors
 from modelplane.data_plane.access import authenticate
 from modelplane.data_plane.snapshots.snapshot import Snapshot, SnapshotBuilder
-from tests.adapters.jwt import forgeries
-from tests.adapters.jwt.issuers import (
+from tests.adapters.shared.jwt import forgeries
+from tests.adapters.shared.jwt.issuers import (
     AUDIENCE,
     ISSUER,
     NOW,

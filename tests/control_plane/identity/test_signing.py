@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from modelplane.adapters.jwt.tokens import UnknownKey, parse
-from modelplane.adapters.jwt.verifier import TokenVerifier, compile_issuer
-from modelplane.adapters.rpc.authorization import digest
+from modelplane.adapters.shared.jwt.tokens import UnknownKey, parse
+from modelplane.adapters.shared.jwt.verifier import TokenVerifier, compile_issuer
+from modelplane.adapters.shared.rpc.authorization import digest
 from modelplane.control_plane.identity.signing import Signer, ensure_signing_key, rotate_signing_key
 from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.store.database import Database

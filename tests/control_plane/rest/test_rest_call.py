@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from modelserving.v1 import endpoint_service_pb2 as pb
 from modelserving.v1.usage_service_pb2 import ListUsageRequest
 
-from modelplane.adapters.rpc.over_rest import BODY_NUMBER
+from modelplane.adapters.shared.rpc.over_rest import BODY_NUMBER
 from modelplane.control_plane.errors import ControlPlaneError, InvalidParameter, MalformedRequest
 from modelplane.control_plane.rest.rest_call import RestCall, RestMethod, find_rest_method
 from tests.protos.bodies import METHODS, body_of, objects_in, rule_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import grpc
 import pytest
-from modelserving.snapshot.v1.snapshot_service_pb2 import (
+from modelserving.worker.v1.snapshot_service_pb2 import (
     Ack,
     Hello,
     Nack,
@@ -15,13 +15,13 @@ from modelserving.snapshot.v1.snapshot_service_pb2 import (
     WatchConfigRequest,
     WatchConfigResponse,
 )
-from modelserving.snapshot.v1.snapshot_service_pb2_grpc import (
+from modelserving.worker.v1.snapshot_service_pb2_grpc import (
     SnapshotServiceStub,
     add_SnapshotServiceServicer_to_server,
 )
 from sqlmodel import col, select, update
 
-from modelplane.adapters.rpc.server import Health, new_server, running
+from modelplane.adapters.shared.rpc.server import Health, new_server, running
 from modelplane.control_plane.clock import system_clock
 from modelplane.control_plane.secrets.credentials import CredentialResolver
 from modelplane.control_plane.secrets.encryption import Sealer

@@ -4,7 +4,7 @@ import asyncio
 
 import grpc
 import pytest
-from modelserving.snapshot.v1.snapshot_service_pb2 import WatchConfigResponse
+from modelserving.worker.v1.snapshot_service_pb2 import WatchConfigResponse
 from sqlmodel import text
 
 from modelplane.control_plane.store.database import Database

@@ -7,12 +7,12 @@ from typing import Any
 import grpc
 import pytest
 
-from modelplane.adapters.rpc.server import Health, new_server, running
-from modelplane.adapters.rpc.tls import open_channel, server_credentials
+from modelplane.adapters.shared.rpc.server import Health, new_server, running
+from modelplane.adapters.shared.rpc.tls import open_channel, server_credentials
 from modelplane.control_plane.snapshots.workers_only import WorkersOnly
 from modelplane.deploy.certificates import CONTROL_PLANE, ENVOY, WORKER, CertificateDir
-from tests.adapters.rpc.certificates import files, made
-from tests.adapters.rpc.test_tls import OPTIONS, check
+from tests.adapters.shared.rpc.certificates import files, made
+from tests.adapters.shared.rpc.test_tls import OPTIONS, check
 
 SERVICE = "toy.Service"
 

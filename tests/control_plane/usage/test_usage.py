@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 import pytest
-from modelserving.snapshot.v1.usage_service_pb2 import UsageAttempt, UsageEntry, UsageOutcome
 from modelserving.v1.endpoint_pb2 import EndpointTag
+from modelserving.worker.v1.usage_service_pb2 import UsageAttempt, UsageEntry, UsageOutcome
 from sqlmodel import select
 
 from modelplane.control_plane.endpoints.endpoint_settings import EndpointSettings

@@ -12,8 +12,8 @@ from typing import Any, NoReturn, TypeAlias
 import grpc
 from google.protobuf.message import DecodeError
 
-from modelplane.adapters.rpc.metadata import Metadata, as_mapping
-from modelplane.adapters.rpc.status import shorten
+from modelplane.adapters.shared.rpc.metadata import Metadata, as_mapping
+from modelplane.adapters.shared.rpc.status import shorten
 from modelplane.data_plane.errors import Refusal
 from modelplane.data_plane.hosts.host import (
     Call,

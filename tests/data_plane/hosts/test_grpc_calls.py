@@ -18,8 +18,8 @@ import pytest_asyncio
 from google.api.httpbody_pb2 import HttpBody
 from modelserving.v1 import inference_service_pb2 as pb
 
-from modelplane.adapters.rpc.framing import encode_message
-from modelplane.adapters.rpc.server import Health, new_server, running
+from modelplane.adapters.shared.rpc.framing import encode_message
+from modelplane.adapters.shared.rpc.server import Health, new_server, running
 from modelplane.data_plane.hosts.grpc_calls import GrpcCalls
 from modelplane.data_plane.hosts.http1.listener import Listener
 from modelplane.data_plane.hosts.http_body import HTTP_BODY_RPCS

@@ -19,7 +19,7 @@ from modelserving.v1.model_service_pb2 import DESCRIPTOR
 from modelserving.v1.model_service_pb2_grpc import ModelServiceStub
 
 from modelplane.adapters.providers.errors import MalformedAnswer
-from modelplane.adapters.rpc.metadata import REQUEST_ID, SERVED_MODEL, Metadata, as_mapping
+from modelplane.adapters.shared.rpc.metadata import REQUEST_ID, SERVED_MODEL, Metadata, as_mapping
 from modelplane.data_plane.errors import MalformedRequest, Refusal
 from modelplane.data_plane.hosts.host import Method, Request, Rpc
 from modelplane.data_plane.hosts.typed_rpcs import SERVICE_NAME, TYPED_RPCS

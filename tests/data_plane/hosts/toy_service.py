@@ -8,7 +8,7 @@ import asyncio
 import grpc
 import orjson
 
-from modelplane.adapters.rpc.status import Status
+from modelplane.adapters.shared.rpc.status import Status
 from modelplane.data_plane.errors import Refusal
 from modelplane.data_plane.hosts.host import Call, Method, Refused, Reply
 

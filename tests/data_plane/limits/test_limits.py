@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from google.protobuf import json_format
-from modelserving.snapshot.v1.snapshot_pb2 import EndpointResource
+from modelserving.worker.v1.snapshot_pb2 import EndpointResource
 
 from modelplane.data_plane.limits.limits import Limits, compile_limits
 from modelplane.data_plane.snapshots.callers import Principal

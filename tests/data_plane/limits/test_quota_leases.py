@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from random import Random
 
 import pytest
-from modelserving.snapshot.v1.quota_service_pb2 import (
+from modelserving.worker.v1.quota_service_pb2 import (
     LeaseQuotaRequest,
     LeaseQuotaResponse,
     QuotaDemand,

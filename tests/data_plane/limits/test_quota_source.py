@@ -6,18 +6,18 @@ from typing import Any
 
 import grpc
 import pytest
-from modelserving.snapshot.v1.quota_service_pb2 import (
+from modelserving.worker.v1.quota_service_pb2 import (
     LeaseQuotaRequest,
     LeaseQuotaResponse,
     QuotaDemand,
     QuotaGrant,
 )
-from modelserving.snapshot.v1.quota_service_pb2_grpc import (
+from modelserving.worker.v1.quota_service_pb2_grpc import (
     QuotaServiceServicer,
     add_QuotaServiceServicer_to_server,
 )
 
-from modelplane.adapters.rpc.server import Health, new_server, running
+from modelplane.adapters.shared.rpc.server import Health, new_server, running
 from modelplane.data_plane.limits.quota_source import GrpcQuotaSource, LeaseFailed
 
 REQUEST = LeaseQuotaRequest(

@@ -3,8 +3,8 @@ from collections.abc import AsyncIterator
 from random import Random
 
 import pytest
-from modelserving.snapshot.v1 import snapshot_service_pb2 as pb
 from modelserving.v1.endpoint_pb2 import EndpointConfig
+from modelserving.worker.v1 import snapshot_service_pb2 as pb
 from prometheus_client import CollectorRegistry
 
 from modelplane.data_plane.snapshots.readiness import Readiness

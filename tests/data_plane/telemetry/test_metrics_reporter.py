@@ -8,8 +8,8 @@ from typing import Any
 
 import grpc
 import pytest
-from modelserving.snapshot.v1 import metrics_service_pb2_grpc as pb_grpc
-from modelserving.snapshot.v1.metrics_service_pb2 import (
+from modelserving.worker.v1 import metrics_service_pb2_grpc as pb_grpc
+from modelserving.worker.v1.metrics_service_pb2 import (
     ReportMetricsRequest,
     ReportMetricsResponse,
 )

@@ -5,7 +5,7 @@ from typing import Any
 import grpc
 import pytest
 
-from modelplane.adapters.rpc.metadata import HTTP_STATUS, as_mapping
+from modelplane.adapters.shared.rpc.metadata import HTTP_STATUS, as_mapping
 from tests.adapters.providers.upstream import END, EVENT_STREAM, Upstream, chunk
 from tests.data_plane.conftest import System, collect
 from tests.data_plane.messages import COMPLETIONS, endpoint, endpoint_config, snapshot

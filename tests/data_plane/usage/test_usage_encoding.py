@@ -2,7 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from modelserving.snapshot.v1.usage_service_pb2 import UsageAttempt, UsageEntry, UsageOutcome
+from modelserving.worker.v1.usage_service_pb2 import UsageAttempt, UsageEntry, UsageOutcome
 
 from modelplane.data_plane.accounting import Attempt, Record
 from modelplane.data_plane.usage.usage_encoding import (

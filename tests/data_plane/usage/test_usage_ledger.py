@@ -5,8 +5,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from modelserving.snapshot.v1.usage_service_pb2 import UsageEntry
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig, UsageTrackingConfig
+from modelserving.worker.v1.usage_service_pb2 import UsageEntry
 from prometheus_client import CollectorRegistry
 
 from modelplane.adapters.providers.types import Query

@@ -6,7 +6,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from modelserving.snapshot.v1.usage_service_pb2 import (
+from modelserving.worker.v1.usage_service_pb2 import (
     RecordUsageRequest,
     UsageEntry,
     UsageOutcome,

@@ -13,7 +13,7 @@ from google.api.httpbody_pb2 import HttpBody
 from modelserving.v1 import inference_service_pb2 as pb
 from modelserving.v1.inference_service_pb2_grpc import InferenceServiceStub
 
-from modelplane.adapters.rpc.metadata import as_mapping
+from modelplane.adapters.shared.rpc.metadata import as_mapping
 from tests.deploy.envoy.conftest import Gateway
 from tests.deploy.envoy.toy_worker import NASTY, PART
 

@@ -10,11 +10,11 @@ import httpx
 import pytest
 from grpc.aio import insecure_channel
 
-from modelplane.adapters.rpc.tls import server_context
+from modelplane.adapters.shared.rpc.tls import server_context
 from modelplane.deploy.certificates import CONTROL_PLANE, ENVOY, WORKER, CertificateDir
 from modelplane.deploy.envoy.options import Address, MutualTls
 from modelplane.deploy.http_client import HttpClient
-from tests.adapters.rpc.certificates import files, made
+from tests.adapters.shared.rpc.certificates import files, made
 from tests.deploy.envoy.conftest import AS_IT_IS, TRANSCODED
 from tests.deploy.envoy.envoys import running_envoy, until_healthy
 from tests.deploy.envoy.test_filters import check_error

@@ -13,7 +13,7 @@ from typing import Any, Self
 import grpc
 import orjson
 
-from modelplane.adapters.rpc.status import Status
+from modelplane.adapters.shared.rpc.status import Status
 from modelplane.data_plane.errors import MalformedRequest, Refusal
 from modelplane.data_plane.hosts.grpc_calls import GrpcCalls
 from modelplane.data_plane.hosts.host import Call, Refused, Reply

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from modelplane.adapters.settings import environment
+from modelplane.adapters.shared.settings import environment
 from modelplane.deploy.child import python_command
 from modelplane.deploy.envoy.options import Address
 from modelplane.deploy.http_client import HttpClient

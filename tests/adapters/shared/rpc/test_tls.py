@@ -8,8 +8,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from modelplane.adapters.rpc.server import Health, new_server, running
-from modelplane.adapters.rpc.tls import (
+from modelplane.adapters.shared.rpc.server import Health, new_server, running
+from modelplane.adapters.shared.rpc.tls import (
     TlsFiles,
     check_loopback,
     open_channel,
@@ -17,7 +17,7 @@ from modelplane.adapters.rpc.tls import (
     tls_files,
 )
 from modelplane.deploy.certificates import CONTROL_PLANE, WORKER, CertificateDir
-from tests.adapters.rpc.certificates import files, made, wrong_ones
+from tests.adapters.shared.rpc.certificates import files, made, wrong_ones
 
 # Else a connection that was made with other certificates would be shared.
 OPTIONS = (("grpc.use_local_subchannel_pool", 1),)

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import orjson
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from modelplane.adapters.jwt.keys import EDDSA
+from modelplane.adapters.shared.jwt.keys import EDDSA
 
 # Far above what issuers make, and far below what a request's headers may hold.
 MAX_CHARACTERS = 16 * 1024

@@ -8,10 +8,10 @@ import orjson
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
-from modelserving.snapshot.v1.snapshot_pb2 import IssuerResource, VerificationKey
+from modelserving.worker.v1.snapshot_pb2 import IssuerResource, VerificationKey
 
-from modelplane.adapters.jwt.keys import EDDSA, ES256, RS256, PublicKey, encode_key
-from modelplane.adapters.jwt.tokens import encode
+from modelplane.adapters.shared.jwt.keys import EDDSA, ES256, RS256, PublicKey, encode_key
+from modelplane.adapters.shared.jwt.tokens import encode
 
 ISSUER = "https://login.example.com"
 AUDIENCE = "modelplane"

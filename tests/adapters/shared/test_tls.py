@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from modelplane.adapters.oidc import IssuerUnavailable, fetch_keys
+from modelplane.adapters.shared.oidc import IssuerUnavailable, fetch_keys
 from modelplane.control_plane.secrets.secret_stores.store import StoreAway
 from modelplane.control_plane.secrets.secret_stores.vault import VaultPlace, VaultStore
 from modelplane.deploy.envoy.options import Address

@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelplane.adapters.egress import EgressPolicy, parse_policy
+from modelplane.adapters.shared.egress import EgressPolicy, parse_policy
 
 INSIDE = [
     "127.0.0.1",

@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from modelplane.adapters.jwt.keys import encode_key
-from modelplane.adapters.jwt.tokens import encode
-from tests.adapters.jwt.issuers import NOW, KeyPair, all_keys, claims, key_pair
+from modelplane.adapters.shared.jwt.keys import encode_key
+from modelplane.adapters.shared.jwt.tokens import encode
+from tests.adapters.shared.jwt.issuers import NOW, KeyPair, all_keys, claims, key_pair
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 

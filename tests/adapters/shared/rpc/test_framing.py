@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelplane.adapters.rpc.framing import (
+from modelplane.adapters.shared.rpc.framing import (
     FrameError,
     MessageReader,
     MessageTooLong,

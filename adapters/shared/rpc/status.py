@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import grpc
 
-from modelplane.adapters.rpc.metadata import ERROR_CODE, HTTP_STATUS, RETRY_AFTER
+from modelplane.adapters.shared.rpc.metadata import ERROR_CODE, HTTP_STATUS, RETRY_AFTER
 
 # grpc-message travels percent-encoded in a header; gRPC's own limit for all metadata is 8 KiB.
 _MAX_ENCODED_MESSAGE = 6000

@@ -1,7 +1,7 @@
 import pytest
-from modelserving.snapshot.v1.usage_service_pb2 import UsageEntry
+from modelserving.worker.v1.usage_service_pb2 import UsageEntry
 
-from modelplane.adapters.rpc.varint import encode_varint
+from modelplane.adapters.shared.rpc.varint import encode_varint
 
 
 @pytest.mark.parametrize("value", [1, 127, 128, 300, 16_383, 16_384, 1 << 40, (1 << 63) - 1])

@@ -7,14 +7,19 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, rsa
 from hypothesis import given
 from hypothesis import strategies as st
-from modelserving.snapshot.v1.snapshot_pb2 import VerificationKey
+from modelserving.worker.v1.snapshot_pb2 import VerificationKey
 
-from modelplane.adapters.jwt.keys import KeyRefused, algorithm_of, encode_key, load_key
-from modelplane.adapters.jwt.tokens import TokenRefused, UnknownKey, encode, parse, sign
-from modelplane.adapters.jwt.verifier import Issuer, TokenVerifier, VerifiedToken, compile_issuer
-from modelplane.adapters.rpc.authorization import digest
-from tests.adapters.jwt import forgeries
-from tests.adapters.jwt.issuers import (
+from modelplane.adapters.shared.jwt.keys import KeyRefused, algorithm_of, encode_key, load_key
+from modelplane.adapters.shared.jwt.tokens import TokenRefused, UnknownKey, encode, parse, sign
+from modelplane.adapters.shared.jwt.verifier import (
+    Issuer,
+    TokenVerifier,
+    VerifiedToken,
+    compile_issuer,
+)
+from modelplane.adapters.shared.rpc.authorization import digest
+from tests.adapters.shared.jwt import forgeries
+from tests.adapters.shared.jwt.issuers import (
     ISSUER,
     NOW,
     KeyPair,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 
-from modelplane.adapters.rpc.tls import TlsFiles, tls_files
+from modelplane.adapters.shared.rpc.tls import TlsFiles, tls_files
 from modelplane.deploy.certificates import (
     WORKER,
     CertificateDir,

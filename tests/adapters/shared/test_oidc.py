@@ -9,8 +9,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelplane.adapters.oidc import IssuerUnavailable, fetch_keys, is_trustworthy, parse_keys
-from tests.adapters.jwt.issuers import KeyPair, all_keys
+from modelplane.adapters.shared.oidc import (
+    IssuerUnavailable,
+    fetch_keys,
+    is_trustworthy,
+    parse_keys,
+)
+from tests.adapters.shared.jwt.issuers import KeyPair, all_keys
 from tests.emulators.oidc import OidcEmulator, jwk
 
 DISCOVERY = "/.well-known/openid-configuration"

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from modelserving.snapshot.v1.snapshot_pb2 import IssuerResource
+from modelserving.worker.v1.snapshot_pb2 import IssuerResource
 
-from modelplane.adapters.jwt.keys import KeyRefused, VerificationKey, load_key
-from modelplane.adapters.jwt.tokens import Jws, TokenRefused, UnknownKey, parse
+from modelplane.adapters.shared.jwt.keys import KeyRefused, VerificationKey, load_key
+from modelplane.adapters.shared.jwt.tokens import Jws, TokenRefused, UnknownKey, parse
 
 # Clocks of issuers, control planes and workers may differ by this.
 LEEWAY_SECONDS = 60

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 import aiohttp
 import orjson
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from modelserving.snapshot.v1.snapshot_pb2 import VerificationKey
+from modelserving.worker.v1.snapshot_pb2 import VerificationKey
 
-from modelplane.adapters.jwt.keys import KeyRefused, PublicKey, algorithm_of, encode_key
-from modelplane.adapters.jwt.tokens import TokenRefused, decode
-from modelplane.adapters.tls import client_context
+from modelplane.adapters.shared.jwt.keys import KeyRefused, PublicKey, algorithm_of, encode_key
+from modelplane.adapters.shared.jwt.tokens import TokenRefused, decode
+from modelplane.adapters.shared.tls import client_context
 
 _MAX_BYTES = 1024 * 1024
 _MAX_KEYS = 100

@@ -7,7 +7,12 @@ import sys
 
 import pytest
 
-from modelplane.adapters.telemetry import BufferedHandler, JsonFormatter, LineBuffer, log_fields
+from modelplane.adapters.shared.telemetry import (
+    BufferedHandler,
+    JsonFormatter,
+    LineBuffer,
+    log_fields,
+)
 
 
 def test_a_line_is_json_with_its_fields() -> None:
@@ -29,7 +34,7 @@ def test_a_warning_takes_what_waits_with_it(capsys: pytest.CaptureFixture[str]) 
 def test_the_line_of_a_request_is_what_a_logger_writes() -> None:
     program = (
         "import logging;"
-        "from modelplane.adapters.telemetry import RequestLog, configure_logging, log_fields;"
+        "from modelplane.adapters.shared.telemetry import RequestLog, configure_logging, log_fields;"
         "configure_logging('info'); fields = {'status': 200, 'id': 'é'};"
         "RequestLog('a.b').write('m', fields); logging.getLogger('a.b').info('m',"
         " extra=log_fields(**fields)); configure_logging('warning');"
@@ -43,7 +48,7 @@ def test_the_line_of_a_request_is_what_a_logger_writes() -> None:
 
 def test_the_end_of_the_process_writes_what_waits() -> None:
     program = (
-        "import logging; from modelplane.adapters.telemetry import configure_logging;"
+        "import logging; from modelplane.adapters.shared.telemetry import configure_logging;"
         "configure_logging('info'); logging.info('last')"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)

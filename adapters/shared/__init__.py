@@ -1,0 +1,1 @@
+"""What both planes use of outside technology, and no provider knows: gRPC, TLS, tokens, telemetry."""
