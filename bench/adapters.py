@@ -15,7 +15,7 @@ from modelplane.adapters.providers.errors import AdapterError
 from modelplane.adapters.providers.http1.client import Http1Transport
 from modelplane.adapters.providers.registry import build_adapter
 from modelplane.adapters.providers.types import Image, Query, Task
-from modelplane.data_plane.query import build_query
+from modelplane.data_plane.calls.query import build_query
 from modelplane.data_plane.upstreams.upstream import Upstream
 from tests.adapters.providers.conformance import CASES, ProviderCase
 

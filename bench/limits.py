@@ -21,12 +21,12 @@ from prometheus_client import CollectorRegistry
 from bench.report import Row, Table, table_of
 from modelplane.adapters.providers.types import Query, Usage
 from modelplane.data_plane.limits.admission import Ending
-from modelplane.data_plane.limits.limiter import LimitGate
+from modelplane.data_plane.limits.gate import LimitGate
 from modelplane.data_plane.limits.quota_contact import Contact, WhenAway
 from modelplane.data_plane.limits.quota_leases import QuotaLeases
 from modelplane.data_plane.snapshots.callers import Principal
 from modelplane.data_plane.snapshots.snapshot import Endpoint, compile_endpoint
-from modelplane.data_plane.snapshots.snapshot_watcher import Clocks
+from modelplane.data_plane.snapshots.watcher import Clocks
 from modelplane.data_plane.telemetry.metrics import QuotaMetrics
 
 _LIMIT = 1_000_000_000

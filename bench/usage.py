@@ -23,8 +23,8 @@ from modelplane.data_plane.snapshots.callers import Principal
 from modelplane.data_plane.snapshots.snapshot import Endpoint, compile_endpoint
 from modelplane.data_plane.usage.journal import Journal
 from modelplane.data_plane.usage.journal_metrics import JournalMetrics
-from modelplane.data_plane.usage.usage_ledger import UsageLedger
-from modelplane.data_plane.usage.usage_shipper import UsageShipper
+from modelplane.data_plane.usage.ledger import UsageLedger
+from modelplane.data_plane.usage.shipper import UsageShipper
 from tests.data_plane.messages import endpoint, endpoint_config, external_entity
 
 _JOURNAL_GOAL = "9"

@@ -11,12 +11,12 @@ from modelplane.adapters.providers.errors import AdapterError
 from modelplane.adapters.providers.types import Query, Usage
 from modelplane.adapters.shared.rpc.metadata import ATTEMPT_ERRORS, ATTEMPTS, Metadata
 from modelplane.adapters.shared.telemetry import RequestLog
+from modelplane.data_plane.calls.labels import NO_LABELS, Labels
 from modelplane.data_plane.snapshots.callers import Principal
 from modelplane.data_plane.snapshots.snapshot import Config, Endpoint, ServedEntity
 from modelplane.data_plane.telemetry.meters import Meters
 from modelplane.data_plane.telemetry.metrics import Metrics
 from modelplane.data_plane.usage.journal import Ticket
-from modelplane.data_plane.usage.usage_labels import NO_LABELS, Labels
 
 _log = RequestLog("modelplane.data_plane.access")
 OK = 200

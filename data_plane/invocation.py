@@ -13,6 +13,8 @@ from modelplane.adapters.shared.rpc.metadata import REQUEST_ID
 from modelplane.adapters.shared.rpc.status import INTERNAL
 from modelplane.data_plane.access import authenticate, authorize, level_of
 from modelplane.data_plane.accounting import CLIENT_CLOSED, Accountant, Record, attempt_headers
+from modelplane.data_plane.calls.labels import parse_labels
+from modelplane.data_plane.calls.query import build_query, parse_body
 from modelplane.data_plane.errors import (
     STATUS_TABLE,
     EndpointNotFound,
@@ -21,7 +23,6 @@ from modelplane.data_plane.errors import (
 )
 from modelplane.data_plane.hosts.host import Call, Method, Refused, Reply, refuse
 from modelplane.data_plane.limits.admission import Ending, Gate
-from modelplane.data_plane.query import build_query, parse_body
 from modelplane.data_plane.snapshots.callers import Principal
 from modelplane.data_plane.snapshots.snapshot import (
     CAN_QUERY,
@@ -34,7 +35,6 @@ from modelplane.data_plane.upstreams.attempts import Attempts
 from modelplane.data_plane.upstreams.choice import choose
 from modelplane.data_plane.upstreams.hops import count_hops
 from modelplane.data_plane.upstreams.relay import JSON, Exchange
-from modelplane.data_plane.usage.usage_labels import parse_labels
 
 _TASK_OF: Mapping[Method, Task] = {
     Method.CREATE_CHAT_COMPLETION: Task.CHAT,

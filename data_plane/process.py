@@ -9,7 +9,7 @@ import resource
 import time
 from random import Random
 
-from modelplane.data_plane.snapshots.snapshot_watcher import Clocks
+from modelplane.data_plane.snapshots.watcher import Clocks
 
 _COLLECT_AFTER_ALLOCATIONS = 50_000
 

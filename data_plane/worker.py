@@ -16,17 +16,17 @@ from modelplane.adapters.providers.http1.client import Http1Transport
 from modelplane.adapters.shared.egress import parse_policy
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.data_plane.accounting import Accountant, Telemetry
-from modelplane.data_plane.hosts.http_body import HTTP_BODY_RPCS
-from modelplane.data_plane.hosts.typed_rpcs import TYPED_RPCS
+from modelplane.data_plane.hosts.grpc.http_body import HTTP_BODY_RPCS
+from modelplane.data_plane.hosts.typed.rpcs import TYPED_RPCS
 from modelplane.data_plane.invocation import Inference
-from modelplane.data_plane.limits.limiter import LimitGate
+from modelplane.data_plane.limits.gate import LimitGate
 from modelplane.data_plane.limits.quota_contact import Contact, WhenAway
 from modelplane.data_plane.limits.quota_leases import QuotaLeases
 from modelplane.data_plane.limits.quota_source import GrpcQuotaSource
 from modelplane.data_plane.settings import Settings
 from modelplane.data_plane.snapshots.readiness import TICK_SECONDS, Readiness
 from modelplane.data_plane.snapshots.snapshot import Snapshots
-from modelplane.data_plane.snapshots.snapshot_watcher import Clocks, SnapshotWatcher, Source
+from modelplane.data_plane.snapshots.watcher import Clocks, SnapshotWatcher, Source
 from modelplane.data_plane.telemetry.meters import Meters
 from modelplane.data_plane.telemetry.metrics import ConfigMetrics, Metrics, QuotaMetrics
 from modelplane.data_plane.telemetry.metrics_reporter import GrpcSink, MetricsReporter
@@ -36,8 +36,8 @@ from modelplane.data_plane.upstreams.relay import Relay, Timeouts
 from modelplane.data_plane.upstreams.upstream import Upstream
 from modelplane.data_plane.usage.journal import Journal
 from modelplane.data_plane.usage.journal_metrics import JournalMetrics
-from modelplane.data_plane.usage.usage_ledger import UsageLedger
-from modelplane.data_plane.usage.usage_shipper import GrpcUsageSink, UsageShipper
+from modelplane.data_plane.usage.ledger import UsageLedger
+from modelplane.data_plane.usage.shipper import GrpcUsageSink, UsageShipper
 
 _log = logging.getLogger(__name__)
 BUILD = "0.1.0"

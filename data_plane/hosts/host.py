@@ -1,8 +1,8 @@
 """The host interface: what the service knows of whoever carries its calls.
 
 The service is written against `Call` and `Reply`. Queries of the REST API are carried as they are
-(`rest_calls.py`); gRPC calls (`grpc_calls.py`) carry encoded messages and know only `Rpc` and
-`Outlet`, with `http_body.py` for HTTP bodies and `typed_rpcs.py` for typed messages between.
+(`rest.py`); gRPC calls (`grpc/calls.py`) carry encoded messages and know only `Rpc` and
+`Outlet`, with `grpc/http_body.py` for HTTP bodies and `typed/rpcs.py` for typed messages between.
 Cancellation is asyncio's: a caller who went away cancels the task that answers.
 """
 

@@ -1,6 +1,6 @@
 """Keeps this worker's slices of limits filled: asks ahead of need, returns what lies idle.
 
-`limiter.py` asks it for counters and quota; `quota.py` is one counter, `quota_source.py` the way
+`gate.py` asks it for counters and quota; `quota.py` is one counter, `quota_source.py` the way
 to the control plane, `quota_contact.py` knows what holds while there is none. One call is under
 way at a time; what is needed meanwhile goes into the next, so that a call is as large as the
 control plane is slow.
@@ -21,11 +21,11 @@ from modelserving.worker.v1.quota_service_pb2 import (
 )
 
 from modelplane.data_plane.errors import LimitsUnavailable
-from modelplane.data_plane.limits.limits import Rule
 from modelplane.data_plane.limits.quota import Counter, Verdict, Waiter
 from modelplane.data_plane.limits.quota_contact import Contact, Window
 from modelplane.data_plane.limits.quota_source import LeaseFailed, QuotaSource
-from modelplane.data_plane.snapshots.snapshot_watcher import Clocks
+from modelplane.data_plane.snapshots.limits import Rule
+from modelplane.data_plane.snapshots.watcher import Clocks
 from modelplane.data_plane.telemetry.metrics import QuotaMetrics
 
 _BATCH = 1_000

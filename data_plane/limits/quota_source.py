@@ -12,7 +12,7 @@ from modelserving.worker.v1.quota_service_pb2 import LeaseQuotaRequest, LeaseQuo
 from modelserving.worker.v1.quota_service_pb2_grpc import QuotaServiceStub
 
 from modelplane.adapters.shared.rpc.tls import TlsFiles, open_channel
-from modelplane.data_plane.snapshots.snapshot_watcher import CHANNEL_OPTIONS
+from modelplane.data_plane.snapshots.watcher import CHANNEL_OPTIONS
 
 if TYPE_CHECKING:
     from modelserving.worker.v1.quota_service_pb2_grpc import QuotaServiceAsyncStub

@@ -1,6 +1,6 @@
 """How many tokens a query may use, before it is known: cheap estimates.
 
-Used by `limiter.py`, which settles on the real usage afterwards.
+Used by `gate.py`, which settles on the real usage afterwards.
 """
 
 from modelplane.adapters.providers.types import JsonObject, Query

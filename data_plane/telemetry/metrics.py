@@ -1,6 +1,6 @@
 """The worker's Prometheus metrics.
 
-`accounting.py` counts calls, `snapshot_watcher.py` reports on the configuration.
+`accounting.py` counts calls, `watcher.py` reports on the configuration.
 """
 
 from bisect import bisect_left

@@ -15,7 +15,7 @@ from modelserving.worker.v1.metrics_service_pb2_grpc import MetricsServiceStub
 
 from modelplane.adapters.shared.rpc.tls import TlsFiles, open_channel
 from modelplane.adapters.shared.telemetry import log_fields
-from modelplane.data_plane.snapshots.snapshot_watcher import CHANNEL_OPTIONS
+from modelplane.data_plane.snapshots.watcher import CHANNEL_OPTIONS
 from modelplane.data_plane.telemetry.meters import Meters
 
 _log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ import orjson
 
 from modelplane.adapters.providers.errors import MalformedAnswer
 from modelplane.adapters.providers.types import JsonObject, Task, Usage, parse_usage
-from modelplane.data_plane.usage.characters import answer_characters
+from modelplane.data_plane.calls.characters import answer_characters
 
 DONE = b"data: [DONE]\n\n"
 _DONE_LINE = DONE.strip()

@@ -1,6 +1,6 @@
 """The worker's journal of admitted queries: written here before and after each provider call.
 
-`usage_ledger.py` writes it and `usage_shipper.py` sends it to the control plane and forgets it;
+`ledger.py` writes it and `shipper.py` sends it to the control plane and forgets it;
 `journal_segment.py` is one file of it. Each process has a directory of its own, which it locks. A
 directory whose lock is free belonged to a process that is dead: whoever finds it takes it over.
 """

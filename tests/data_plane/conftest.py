@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry
 from modelplane.adapters.shared.rpc.metadata import ERROR_CODE, HTTP_STATUS, as_mapping
 from modelplane.data_plane.server import running_worker
 from modelplane.data_plane.settings import Settings
-from modelplane.data_plane.snapshots.snapshot_watcher import Clocks
+from modelplane.data_plane.snapshots.watcher import Clocks
 from tests.adapters.providers.authority import authority_file, one_authority
 from tests.adapters.providers.upstream import Upstream
 from tests.data_plane.envoy import Bridge, bridging

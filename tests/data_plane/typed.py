@@ -16,8 +16,8 @@ from modelserving.v1.completion_pb2 import CompletionRequest
 from modelserving.v1.embedding_pb2 import EmbeddingRequest
 
 from modelplane.adapters.shared.rpc.metadata import ERROR_CODE, HTTP_STATUS, as_mapping
-from modelplane.data_plane.hosts.typed_reader import read
-from modelplane.data_plane.hosts.typed_writer import write
+from modelplane.data_plane.hosts.typed.reader import read
+from modelplane.data_plane.hosts.typed.writer import write
 from tests.data_plane.corpus import Case, Json
 
 REQUESTS: dict[str, type[Message]] = {

@@ -22,13 +22,13 @@ from modelplane.control_plane.limits.quota_servicer import QuotaServicer
 from modelplane.control_plane.store.database import Database
 from modelplane.data_plane.errors import LimitExceeded, LimitsUnavailable
 from modelplane.data_plane.limits.admission import Admission
-from modelplane.data_plane.limits.limiter import LimitGate
+from modelplane.data_plane.limits.gate import LimitGate
 from modelplane.data_plane.limits.quota_contact import Contact, WhenAway
 from modelplane.data_plane.limits.quota_leases import QuotaLeases
 from modelplane.data_plane.limits.quota_source import LeaseFailed
 from modelplane.data_plane.snapshots.callers import Principal
 from modelplane.data_plane.snapshots.snapshot import Endpoint, compile_endpoint
-from modelplane.data_plane.snapshots.snapshot_watcher import Clocks
+from modelplane.data_plane.snapshots.watcher import Clocks
 from modelplane.data_plane.telemetry.metrics import QuotaMetrics
 
 ALICE = Principal("id-alice", "alice")

@@ -99,7 +99,7 @@ EFFECTS: Mapping[str, Mapping[str, str]] = {
     f"{_E2E}/test_limits.py::test_a_stream_that_uses_up_the_tokens_ends_with_its_reason": {
         "AiGatewayRateLimit": "tokens"
     },
-    "tests/data_plane/limits/test_limits.py::"
+    "tests/data_plane/snapshots/test_limits.py::"
     "test_the_deprecated_limits_count_together_with_those_of_the_gateway": {"RateLimit": "key"},
     f"{_E2E}/test_rules.py::test_refused_settings": {
         "AiGatewayRateLimit": "renewal_period",

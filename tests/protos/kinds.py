@@ -20,7 +20,7 @@ SHOWN_AT_ONCE = (
     f"{_EVERY}test_each_field_of_an_answer_is_told",
     f"{_EVERY}test_what_is_output_only_is_ignored_in_what_clients_send_back",
     f"{_EVERY}test_what_is_ignored_changes_nothing",
-    "tests/data_plane/hosts/test_typed_fields.py::test_every_field_goes_out_and_comes_in_as_json",
+    "tests/data_plane/hosts/typed/test_fields.py::test_every_field_goes_out_and_comes_in_as_json",
 )
 
 # Output only, in messages that requests hold too: told in answers, and ignored in requests, since

@@ -23,10 +23,10 @@ from modelplane.adapters.providers.registry import FACTORIES, build_adapter
 from modelplane.adapters.providers.types import JsonObject
 from modelplane.adapters.shared.rpc.metadata import Metadata
 from modelplane.data_plane.accounting import Accountant, NoLedger
+from modelplane.data_plane.calls.query import build_query
 from modelplane.data_plane.errors import Refusal
 from modelplane.data_plane.hosts.host import Call, Method
 from modelplane.data_plane.limits.admission import Unlimited
-from modelplane.data_plane.query import build_query
 from modelplane.data_plane.snapshots.snapshot import Endpoint, ServedEntity
 from modelplane.data_plane.telemetry.meters import Meters
 from modelplane.data_plane.telemetry.metrics import Metrics

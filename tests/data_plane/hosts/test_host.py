@@ -5,13 +5,13 @@ from hypothesis import strategies as st
 from modelserving.v1 import inference_service_pb2 as pb
 from modelserving.v1.inference_service_pb2 import DESCRIPTOR
 
-from modelplane.data_plane.hosts.host import Call, Method, request_id_of
-from modelplane.data_plane.hosts.http_body import (
+from modelplane.data_plane.hosts.grpc.http_body import (
     HTTP_BODY_RPCS,
     SERVICE_NAME,
     encode_content_type,
     encode_data,
 )
+from modelplane.data_plane.hosts.host import Call, Method, request_id_of
 
 
 def test_every_rpc_of_the_service_is_carried() -> None:

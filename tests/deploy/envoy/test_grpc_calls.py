@@ -1,6 +1,6 @@
 """gRPC calls of a worker, whose own socket speaks HTTP/1.1, as grpcio's client sees them.
 
-`tests/data_plane/hosts/test_grpc_calls.py` has what is not Envoy's.
+`tests/data_plane/hosts/grpc/test_calls.py` has what is not Envoy's.
 """
 
 import asyncio

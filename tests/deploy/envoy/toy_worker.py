@@ -15,10 +15,10 @@ import orjson
 
 from modelplane.adapters.shared.rpc.status import Status
 from modelplane.data_plane.errors import MalformedRequest, Refusal
-from modelplane.data_plane.hosts.grpc_calls import GrpcCalls
+from modelplane.data_plane.hosts.grpc.calls import GrpcCalls
 from modelplane.data_plane.hosts.host import Call, Refused, Reply
 from modelplane.data_plane.hosts.http1.listener import Listener
-from modelplane.data_plane.hosts.rest_calls import RestCalls
+from modelplane.data_plane.hosts.rest import RestCalls
 from modelplane.data_plane.hosts.routes import Routes
 from modelplane.data_plane.worker import RPCS
 from modelplane.deploy.envoy.options import Address

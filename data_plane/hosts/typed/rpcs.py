@@ -1,0 +1,118 @@
+"""The typed RPCs: each is a call with an HTTP body, in and out of typed messages.
+
+A request becomes the JSON that a REST caller would send, and takes the same way through
+`invocation.py`; only its answer becomes messages again. `writer.py` and `reader.py`
+convert, `../grpc/http_body.py` holds the RPCs of the REST form.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import orjson
+from google.protobuf.message import DecodeError, Message
+from modelserving.v1 import model_service_pb2 as pb
+from modelserving.v1.chat_pb2 import ChatCompletion, ChatCompletionChunk, ChatRequest
+from modelserving.v1.completion_pb2 import Completion, CompletionRequest
+from modelserving.v1.embedding_pb2 import EmbeddingList, EmbeddingRequest
+
+from modelplane.adapters.providers.types import JsonObject
+from modelplane.adapters.shared.rpc.metadata import Metadata
+from modelplane.data_plane.errors import MalformedRequest, Refusal
+from modelplane.data_plane.hosts.host import Method, Outlet, Reply, Request, Rpc
+from modelplane.data_plane.hosts.typed.reader import read
+from modelplane.data_plane.hosts.typed.writer import write
+from modelplane.data_plane.upstreams.streaming import split_events
+
+SERVICE_NAME = pb.DESCRIPTOR.services_by_name["ModelService"].full_name
+
+
+class AnswerReply:
+    """Answers a call with one typed message; see `host.Reply`."""
+
+    __slots__ = ("_message_class", "_outlet")
+
+    def __init__(self, outlet: Outlet, message_class: type[Message]) -> None:
+        self._outlet = outlet
+        self._message_class = message_class
+
+    async def start(self, content_type: str, metadata: Metadata) -> None:  # noqa: ARG002 - by RPC
+        """Send the metadata."""
+        await self._outlet.start(metadata)
+
+    def encode(self, document: JsonObject) -> bytes:
+        """Return the encoded message that a JSON document stands for."""
+        try:
+            return read(self._message_class, document).SerializeToString()
+        except RecursionError:
+            raise TypeError("nested too deeply") from None
+
+    async def send(self, data: bytes) -> None:
+        """Send an encoded message."""
+        await self._outlet.send(data)
+
+    async def answer(self, content_type: str, metadata: Metadata, data: bytes) -> None:  # noqa: ARG002 - by RPC
+        """Send the only message."""
+        await self._outlet.answer(metadata, data)
+
+    async def fail(self, refusal: Refusal) -> None:
+        """End the call with the status of a refusal."""
+        await self._outlet.fail(refusal)
+
+
+class StreamReply(AnswerReply):
+    """Answers a call with a typed message for each chunk; see `host.Reply`."""
+
+    __slots__ = ()
+
+    async def send(self, data: bytes) -> None:
+        """Send the messages that events stand for; the end of the call stands for their end."""
+        for chunk in split_events(data):
+            await self._outlet.send(self.encode(orjson.loads(chunk)))
+
+
+@dataclass(frozen=True, slots=True)
+class _TypedRpc:
+    """What becomes of a typed RPC's messages."""
+
+    method: Method
+    request: type[Message]
+    answer: type[Message]
+    reply: Callable[[Outlet, type[Message]], Reply] = AnswerReply
+
+    def read(self, message: bytes) -> Request:
+        """Return what an encoded request message asks for.
+
+        Raises:
+            MalformedRequest: It cannot be decoded.
+        """
+        try:
+            body = write(self.request.FromString(message))
+        except DecodeError:
+            raise MalformedRequest(
+                f"The request is no {self.request.DESCRIPTOR.name}, or is nested too deeply."
+            ) from None
+        served = str(body.pop("served_model_name", ""))
+        extra = body.get("extra_params")
+        streams = self.reply is StreamReply
+        # The RPC decides, so that an extra parameter does not.
+        if streams or (isinstance(extra, dict) and "stream" in extra):
+            body["stream"] = streams
+        return Request("", served, orjson.dumps(body))
+
+    def new_reply(self, outlet: Outlet) -> Reply:
+        """Return the reply that sends answers as messages."""
+        return self.reply(outlet, self.answer)
+
+
+_CHAT, _COMPLETION = Method.CREATE_CHAT_COMPLETION, Method.CREATE_COMPLETION
+_RPCS = {
+    "Chat": _TypedRpc(_CHAT, ChatRequest, ChatCompletion),
+    "StreamChat": _TypedRpc(_CHAT, ChatRequest, ChatCompletionChunk, StreamReply),
+    "Complete": _TypedRpc(_COMPLETION, CompletionRequest, Completion),
+    "StreamComplete": _TypedRpc(_COMPLETION, CompletionRequest, Completion, StreamReply),
+    "Embed": _TypedRpc(Method.CREATE_EMBEDDING, EmbeddingRequest, EmbeddingList),
+}
+TYPED_RPCS = tuple(
+    Rpc(SERVICE_NAME, name, typed.method, typed.read, typed.new_reply)
+    for name, typed in _RPCS.items()
+)
