@@ -24,10 +24,10 @@ from modelplane.data_plane.limits.admission import Ending
 from modelplane.data_plane.limits.gate import LimitGate
 from modelplane.data_plane.limits.quota_contact import Contact, WhenAway
 from modelplane.data_plane.limits.quota_leases import QuotaLeases
+from modelplane.data_plane.limits.quota_metrics import QuotaMetrics
+from modelplane.data_plane.process import Clocks
 from modelplane.data_plane.snapshots.callers import Principal
 from modelplane.data_plane.snapshots.snapshot import Endpoint, compile_endpoint
-from modelplane.data_plane.snapshots.watcher import Clocks
-from modelplane.data_plane.telemetry.metrics import QuotaMetrics
 
 _LIMIT = 1_000_000_000
 _QUERY = Query(

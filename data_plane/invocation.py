@@ -12,16 +12,18 @@ from modelplane.adapters.providers.types import JsonObject, Task
 from modelplane.adapters.shared.rpc.metadata import REQUEST_ID
 from modelplane.adapters.shared.rpc.status import INTERNAL
 from modelplane.data_plane.access import authenticate, authorize, level_of
-from modelplane.data_plane.accounting import CLIENT_CLOSED, Accountant, Record, attempt_headers
+from modelplane.data_plane.accounting import Accountant
+from modelplane.data_plane.calls.call import Call, Method, Reply
 from modelplane.data_plane.calls.labels import parse_labels
 from modelplane.data_plane.calls.query import build_query, parse_body
+from modelplane.data_plane.calls.record import CLIENT_CLOSED, Record, attempt_headers
+from modelplane.data_plane.calls.refusals import Refused, settle
 from modelplane.data_plane.errors import (
     STATUS_TABLE,
     EndpointNotFound,
     EndpointNotReady,
     InvalidParameter,
 )
-from modelplane.data_plane.hosts.host import Call, Method, Refused, Reply, refuse
 from modelplane.data_plane.limits.admission import Ending, Gate
 from modelplane.data_plane.snapshots.callers import Principal
 from modelplane.data_plane.snapshots.snapshot import (
@@ -75,7 +77,7 @@ class Inference:
         self._wall_ms = wall_ms
 
     async def answer(self, call: Call, reply: Reply) -> None:
-        """Answer a call and account for it; see `host.Service`."""
+        """Answer a call and account for it; see `call.Service`."""
         record = self._accountant.open(call.request_id, call.metadata)
         try:
             await self._answer(call, reply, record)
@@ -86,7 +88,7 @@ class Inference:
             record.status = (STATUS_TABLE.status_of(error) or INTERNAL).http
             self._accountant.note_error(record, error)
             if headers := attempt_headers(record):
-                raise Refused(refuse(error, call.request_id, headers)) from error
+                raise Refused(settle(error, call.request_id, headers)) from error
             raise
         finally:
             self._accountant.close(record)

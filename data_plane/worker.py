@@ -22,14 +22,18 @@ from modelplane.data_plane.invocation import Inference
 from modelplane.data_plane.limits.gate import LimitGate
 from modelplane.data_plane.limits.quota_contact import Contact, WhenAway
 from modelplane.data_plane.limits.quota_leases import QuotaLeases
+from modelplane.data_plane.limits.quota_metrics import QuotaMetrics
 from modelplane.data_plane.limits.quota_source import GrpcQuotaSource
+from modelplane.data_plane.process import Clocks
 from modelplane.data_plane.settings import Settings
+from modelplane.data_plane.snapshots.config_metrics import ConfigMetrics
 from modelplane.data_plane.snapshots.readiness import TICK_SECONDS, Readiness
 from modelplane.data_plane.snapshots.snapshot import Snapshots
-from modelplane.data_plane.snapshots.watcher import Clocks, SnapshotWatcher, Source
+from modelplane.data_plane.snapshots.watcher import SnapshotWatcher, Source
 from modelplane.data_plane.telemetry.meters import Meters
-from modelplane.data_plane.telemetry.metrics import ConfigMetrics, Metrics, QuotaMetrics
+from modelplane.data_plane.telemetry.metrics import Metrics
 from modelplane.data_plane.telemetry.metrics_reporter import GrpcSink, MetricsReporter
+from modelplane.data_plane.upstreams.attempt_metrics import AttemptMetrics
 from modelplane.data_plane.upstreams.attempts import Attempts
 from modelplane.data_plane.upstreams.circuit import Circuits
 from modelplane.data_plane.upstreams.relay import Relay, Timeouts
@@ -100,7 +104,7 @@ async def assembled(
         async with aclosing(upstream), _limiting(settings, registry, clocks) as gate:
             relay = Relay(upstream, accountant, timeouts)
             circuits = Circuits(clocks.monotonic, clocks.random, settings.circuit_failures)
-            attempts = Attempts(relay, circuits, metrics, clocks.random)
+            attempts = Attempts(relay, circuits, AttemptMetrics(registry), clocks.random)
             inference = Inference(snapshots, attempts, gate, accountant, wall_ms)
             yield Worker(inference, snapshots, readiness, watcher)
 

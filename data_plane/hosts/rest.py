@@ -15,19 +15,14 @@ import orjson
 from modelplane.adapters.providers.types import JsonObject
 from modelplane.adapters.shared.rpc.metadata import ERROR_CODE, HTTP_STATUS, RETRY_AFTER, Metadata
 from modelplane.adapters.shared.rpc.status import shorten
+from modelplane.data_plane.calls.call import Call, Method, Service
+from modelplane.data_plane.calls.events import encode_error_line
+from modelplane.data_plane.calls.refusals import settle
 from modelplane.data_plane.errors import MalformedRequest, Refusal
-from modelplane.data_plane.hosts.host import (
-    Call,
-    Method,
-    Service,
-    refusal_trailers,
-    refuse,
-    request_id_of,
-)
+from modelplane.data_plane.hosts.carrying import refusal_trailers, request_id_of
 from modelplane.data_plane.hosts.http1.connection import Connection
 from modelplane.data_plane.hosts.http1.head import encode_fields
 from modelplane.data_plane.hosts.http1.incoming import BodyTooLong
-from modelplane.data_plane.upstreams.streaming import encode_error_line
 
 # What the paths of its requests begin with, and how those end that name an endpoint.
 PREFIX = b"/serving-endpoints/"
@@ -49,7 +44,7 @@ _INTERNAL = (ERROR_CODE, HTTP_STATUS)
 
 
 class RestReply:
-    """Answers a request of the REST API; see `host.Reply`."""
+    """Answers a request of the REST API; see `call.Reply`."""
 
     __slots__ = ("_connection", "_ended", "_request_id", "_started")
 
@@ -135,7 +130,7 @@ class RestCalls:
             # Of a caller who left; at a stop the connection is cut.
             return
         except Exception as error:  # noqa: BLE001 - a bug must reach the caller as one, too
-            reply.refuse(refuse(error, request_id))
+            reply.refuse(settle(error, request_id))
         else:
             reply.end()
 

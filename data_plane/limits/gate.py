@@ -14,10 +14,10 @@ from modelplane.data_plane.limits.admitted import LimitedAdmission, rate_limit_h
 from modelplane.data_plane.limits.quota import WINDOW_SECONDS, Counter, Verdict
 from modelplane.data_plane.limits.quota_contact import Contact
 from modelplane.data_plane.limits.quota_leases import QuotaLeases
+from modelplane.data_plane.limits.quota_metrics import QuotaMetrics
 from modelplane.data_plane.snapshots.callers import Principal
 from modelplane.data_plane.snapshots.limits import Limits, Rule, Unit
 from modelplane.data_plane.snapshots.snapshot import Endpoint
-from modelplane.data_plane.telemetry.metrics import QuotaMetrics
 
 _UNLIMITED = Unlimited()
 _PLANS_FORGOTTEN_AT_ONCE = 4

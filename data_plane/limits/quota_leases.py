@@ -23,10 +23,10 @@ from modelserving.worker.v1.quota_service_pb2 import (
 from modelplane.data_plane.errors import LimitsUnavailable
 from modelplane.data_plane.limits.quota import Counter, Verdict, Waiter
 from modelplane.data_plane.limits.quota_contact import Contact, Window
+from modelplane.data_plane.limits.quota_metrics import QuotaMetrics
 from modelplane.data_plane.limits.quota_source import LeaseFailed, QuotaSource
+from modelplane.data_plane.process import Clocks
 from modelplane.data_plane.snapshots.limits import Rule
-from modelplane.data_plane.snapshots.watcher import Clocks
-from modelplane.data_plane.telemetry.metrics import QuotaMetrics
 
 _BATCH = 1_000
 _IDLE_SECONDS = 2.0

@@ -7,9 +7,8 @@ the last snapshot and tries again, with growing, random pauses.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from random import Random
 from typing import TypeAlias
 
 import grpc
@@ -19,9 +18,10 @@ from modelserving.worker.v1 import snapshot_service_pb2_grpc as pb_grpc
 from modelplane.adapters.shared.rpc.server import MAX_MESSAGE_BYTES
 from modelplane.adapters.shared.rpc.tls import TlsFiles, open_channel
 from modelplane.adapters.shared.telemetry import log_fields
+from modelplane.data_plane.process import Clocks
+from modelplane.data_plane.snapshots.config_metrics import ConfigMetrics
 from modelplane.data_plane.snapshots.readiness import Readiness
 from modelplane.data_plane.snapshots.snapshot import SnapshotBuilder, Snapshots
-from modelplane.data_plane.telemetry.metrics import ConfigMetrics
 
 _log = logging.getLogger(__name__)
 _Stream: TypeAlias = "grpc.aio.StreamStreamCall[pb.WatchConfigRequest, pb.WatchConfigResponse]"
@@ -59,21 +59,6 @@ class Source:
     worker_id: str
     build: str
     tls: TlsFiles | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Clocks:
-    """Time and chance.
-
-    Attributes:
-        monotonic: Monotonic time, seconds.
-        sleep: Waits for seconds.
-        random: Source of randomness.
-    """
-
-    monotonic: Callable[[], float]
-    sleep: Callable[[float], Awaitable[None]]
-    random: Random
 
 
 class SnapshotWatcher:

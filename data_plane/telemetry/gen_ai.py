@@ -15,7 +15,7 @@ from opentelemetry.util.types import AttributeValue
 
 from modelplane.adapters.providers.registry import SEMANTIC_NAMES
 from modelplane.adapters.providers.types import Task, Usage
-from modelplane.data_plane.accounting import Attempt, Record
+from modelplane.data_plane.calls.record import Attempt, Record
 from modelplane.data_plane.errors import UpstreamResting
 from modelplane.data_plane.snapshots.snapshot import ServedEntity
 

@@ -16,11 +16,11 @@ from random import Random
 
 from modelplane.adapters.providers.errors import AdapterError, ProviderTimeout, RateLimited
 from modelplane.adapters.shared.telemetry import log_fields
-from modelplane.data_plane.accounting import Attempt, Record
+from modelplane.data_plane.calls.call import Call
+from modelplane.data_plane.calls.record import Attempt, Record
 from modelplane.data_plane.errors import DeadlineExceeded, UpstreamResting
-from modelplane.data_plane.hosts.host import Call
 from modelplane.data_plane.snapshots.snapshot import Endpoint, ServedEntity
-from modelplane.data_plane.telemetry.metrics import Metrics
+from modelplane.data_plane.upstreams.attempt_metrics import AttemptMetrics
 from modelplane.data_plane.upstreams.circuit import Circuit, Circuits
 from modelplane.data_plane.upstreams.relay import Exchange, Relay
 
@@ -43,7 +43,7 @@ class Attempts:
         self,
         relay: Relay,
         circuits: Circuits,
-        metrics: Metrics,
+        metrics: AttemptMetrics,
         random: Random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:

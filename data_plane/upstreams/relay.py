@@ -24,16 +24,18 @@ from modelplane.adapters.providers.types import (
     parse_usage,
 )
 from modelplane.adapters.shared.rpc.metadata import ADAPTED_PARAMS, REQUEST_ID, Metadata
-from modelplane.data_plane.accounting import Accountant, Record, attempt_headers
+from modelplane.data_plane.accounting import Accountant
+from modelplane.data_plane.calls.call import Call, Reply
 from modelplane.data_plane.calls.characters import answer_characters, estimate_tokens
+from modelplane.data_plane.calls.events import DONE
 from modelplane.data_plane.calls.query import wants_usage
+from modelplane.data_plane.calls.record import Record, attempt_headers
 from modelplane.data_plane.errors import DeadlineExceeded, refusal_of
-from modelplane.data_plane.hosts.host import Call, Reply
 from modelplane.data_plane.limits.admission import Admission
 from modelplane.data_plane.snapshots.snapshot import Endpoint, ServedEntity
 from modelplane.data_plane.upstreams.deadlines import Deadline, Deadlines
 from modelplane.data_plane.upstreams.hops import mark_hop
-from modelplane.data_plane.upstreams.streaming import DONE, ChunkShaper, encode_answer
+from modelplane.data_plane.upstreams.streaming import ChunkShaper, encode_answer
 from modelplane.data_plane.upstreams.truncation import encode_cut
 from modelplane.data_plane.upstreams.upstream import SUCCESS, Upstream
 

@@ -4,16 +4,13 @@ Used by `relay.py`. The caller knows the model under the endpoint's name, gets u
 only when it asked for it, and the role only in the first delta of a choice.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import orjson
 
 from modelplane.adapters.providers.errors import MalformedAnswer
 from modelplane.adapters.providers.types import JsonObject, Task, Usage, parse_usage
 from modelplane.data_plane.calls.characters import answer_characters
-
-DONE = b"data: [DONE]\n\n"
-_DONE_LINE = DONE.strip()
 
 
 def encode_answer(
@@ -32,18 +29,6 @@ def encode_answer(
         return encode(answer)
     except TypeError:
         raise MalformedAnswer(provider, "the provider's answer is nested too deeply") from None
-
-
-def encode_error_line(code: str, message: str) -> bytes:
-    """Return the line that ends a stream that failed after it began."""
-    return b"data: " + orjson.dumps({"error": {"message": message, "code": code}}) + b"\n\n"
-
-
-def split_events(lines: bytes) -> Iterator[bytes]:
-    """Yield the chunks, as JSON, in lines that `ChunkShaper` made; the end marker is none."""
-    for line in lines.split(b"\n\n"):
-        if line and line != _DONE_LINE:
-            yield line.removeprefix(b"data: ")
 
 
 class ChunkShaper:

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from modelserving.worker.v1.usage_service_pb2 import UsageAttempt, UsageEntry, UsageOutcome
 
 from modelplane.adapters.shared.rpc.varint import MORE, SEVEN_BITS, encode_varint
-from modelplane.data_plane.accounting import Attempt, Record
 from modelplane.data_plane.calls.labels import NO_LABELS
+from modelplane.data_plane.calls.record import Attempt, Record
 
 _VARINT, _FIXED64, _BYTES = 0, 1, 2
 _MS = 1000.0

@@ -8,15 +8,15 @@ lost, and what was answered is known to have been.
 from collections.abc import Callable
 
 from modelplane.adapters.providers.types import Query, Task, Usage
-from modelplane.data_plane.accounting import OK, Record
 from modelplane.data_plane.calls.characters import estimate_tokens, prompt_characters
+from modelplane.data_plane.calls.record import OK, Record
 from modelplane.data_plane.usage.encoding import (
     Tokens,
     encode_intent,
     encode_origin,
     encode_outcome,
 )
-from modelplane.data_plane.usage.journal import Journal
+from modelplane.data_plane.usage.journal import Journal, Ticket
 from modelplane.data_plane.usage.journal_segment import OUTCOME_BYTES
 
 # A provider's count beyond this is none.
@@ -63,7 +63,7 @@ class UsageLedger:
 
     def end(self, record: Record) -> None:
         """Write down how the call ended."""
-        if record.ticket is not None:
+        if isinstance(record.ticket, Ticket):
             self._journal.end(record.ticket, _outcome(record, self._clock()))
 
 

@@ -25,7 +25,8 @@ from modelserving.worker.v1.usage_service_pb2 import (
 from modelplane.adapters.shared.rpc.tls import TlsFiles, open_channel
 from modelplane.adapters.shared.rpc.varint import encode_varint
 from modelplane.adapters.shared.telemetry import log_fields
-from modelplane.data_plane.snapshots.watcher import CHANNEL_OPTIONS, Clocks
+from modelplane.data_plane.process import Clocks
+from modelplane.data_plane.snapshots.watcher import CHANNEL_OPTIONS
 from modelplane.data_plane.usage.journal import DeadJournal, Journal, take_over
 from modelplane.data_plane.usage.journal_metrics import JournalMetrics
 from modelplane.data_plane.usage.journal_segment import Entry, Segment, SegmentReader

@@ -18,9 +18,9 @@ from modelserving.worker.v1 import snapshot_service_pb2 as watch_pb
 from prometheus_client import CollectorRegistry
 
 from modelplane.adapters.shared.rpc.metadata import ERROR_CODE, HTTP_STATUS, as_mapping
+from modelplane.data_plane.process import Clocks
 from modelplane.data_plane.server import running_worker
 from modelplane.data_plane.settings import Settings
-from modelplane.data_plane.snapshots.watcher import Clocks
 from tests.adapters.providers.authority import authority_file, one_authority
 from tests.adapters.providers.upstream import Upstream
 from tests.data_plane.envoy import Bridge, bridging

@@ -11,6 +11,9 @@ from modelserving.worker.v1 import snapshot_service_pb2_grpc as pb_grpc
 from modelserving.worker.v1 import usage_service_pb2_grpc as usage_grpc
 from modelserving.worker.v1.usage_service_pb2 import RecordUsageRequest, RecordUsageResponse
 
+from modelplane.adapters.providers.types import Query
+from modelplane.data_plane.calls.record import Record
+
 
 class FakeClock:
     """Monotonic time that moves when told to."""
@@ -30,6 +33,16 @@ class MovableClock:
 
     def __call__(self) -> float:
         return time.monotonic() + self.ahead
+
+
+class NoLedger:
+    """Keeps nothing."""
+
+    def begin(self, record: Record, query: Query) -> None:
+        """Write nothing."""
+
+    def end(self, record: Record) -> None:
+        """Write nothing."""
 
 
 class FakeUsageLedger(usage_grpc.UsageLedgerServiceServicer):

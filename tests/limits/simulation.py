@@ -25,11 +25,11 @@ from modelplane.data_plane.limits.admission import Admission
 from modelplane.data_plane.limits.gate import LimitGate
 from modelplane.data_plane.limits.quota_contact import Contact, WhenAway
 from modelplane.data_plane.limits.quota_leases import QuotaLeases
+from modelplane.data_plane.limits.quota_metrics import QuotaMetrics
 from modelplane.data_plane.limits.quota_source import LeaseFailed
+from modelplane.data_plane.process import Clocks
 from modelplane.data_plane.snapshots.callers import Principal
 from modelplane.data_plane.snapshots.snapshot import Endpoint, compile_endpoint
-from modelplane.data_plane.snapshots.watcher import Clocks
-from modelplane.data_plane.telemetry.metrics import QuotaMetrics
 
 ALICE = Principal("id-alice", "alice")
 ASK = Query({"messages": [{"role": "user", "content": "hello there"}]}, stream=False)

@@ -1,4 +1,4 @@
-"""Carries gRPC calls to the service: `host.py` says what that is.
+"""Carries gRPC calls to the service: `calls/call.py` says what that is.
 
 Envoy hands a call over as a chunked request of HTTP/1.1, and takes an answer with trailers for it;
 the gRPC protocol itself is `adapters/shared/rpc/framing.py`'s. Requests are of one message, as all
@@ -26,15 +26,11 @@ from modelplane.adapters.shared.rpc.framing import (
 from modelplane.adapters.shared.rpc.metadata import Metadata
 from modelplane.adapters.shared.rpc.server import MAX_MESSAGE_BYTES
 from modelplane.adapters.shared.rpc.status import shorten
+from modelplane.data_plane.calls.call import Call, Service
+from modelplane.data_plane.calls.refusals import settle
 from modelplane.data_plane.errors import Refusal
-from modelplane.data_plane.hosts.host import (
-    Call,
-    Rpc,
-    Service,
-    refusal_trailers,
-    refuse,
-    request_id_of,
-)
+from modelplane.data_plane.hosts.carrying import refusal_trailers, request_id_of
+from modelplane.data_plane.hosts.grpc.rpc import Rpc
 from modelplane.data_plane.hosts.http1.connection import Connection
 from modelplane.data_plane.hosts.http1.head import encode_fields
 
@@ -56,7 +52,7 @@ class Ended(Exception):
 
 
 class GrpcOutlet:
-    """Takes the messages of one call; see `host.Outlet`."""
+    """Takes the messages of one call; see `rpc.Outlet`."""
 
     __slots__ = ("_connection", "_ended", "_started", "_trailers", "request_id")
 
@@ -141,7 +137,7 @@ class GrpcCalls:
         except Ended as ended:
             outlet.end_with(ended.code, str(ended), (_ENCODINGS,))
         except Exception as error:  # noqa: BLE001 - a bug must reach the caller as one, too
-            await outlet.fail(refuse(error, outlet.request_id))
+            await outlet.fail(settle(error, outlet.request_id))
         outlet.end()
 
     async def _answer(self, connection: Connection, outlet: GrpcOutlet) -> None:

@@ -10,15 +10,16 @@ from modelserving.v1 import inference_service_pb2 as pb
 
 from modelplane.adapters.providers.types import JsonObject
 from modelplane.adapters.shared.rpc.metadata import Metadata
+from modelplane.data_plane.calls.call import Method, Request
+from modelplane.data_plane.calls.events import encode_error_line
 from modelplane.data_plane.errors import Refusal
-from modelplane.data_plane.hosts.host import Method, Outlet, Request, Rpc, encode_field
-from modelplane.data_plane.upstreams.streaming import encode_error_line
+from modelplane.data_plane.hosts.grpc.rpc import Outlet, Rpc, encode_field
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["InferenceService"].full_name
 
 
 class HttpBodyReply:
-    """Answers a call with messages of type `google.api.HttpBody`; see `host.Reply`."""
+    """Answers a call with messages of type `google.api.HttpBody`; see `call.Reply`."""
 
     __slots__ = ("_outlet", "_prefix")
 

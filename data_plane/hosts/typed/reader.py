@@ -16,7 +16,7 @@ from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.struct_pb2 import Struct
 
 from modelplane.adapters.providers.types import JsonObject
-from modelplane.data_plane.hosts.host import encode_field
+from modelplane.data_plane.hosts.grpc.rpc import encode_field
 from modelplane.data_plane.hosts.typed.fields import (
     EXTRA,
     ITEMS,

@@ -17,17 +17,18 @@ from modelserving.v1.embedding_pb2 import EmbeddingList, EmbeddingRequest
 
 from modelplane.adapters.providers.types import JsonObject
 from modelplane.adapters.shared.rpc.metadata import Metadata
+from modelplane.data_plane.calls.call import Method, Reply, Request
+from modelplane.data_plane.calls.events import split_events
 from modelplane.data_plane.errors import MalformedRequest, Refusal
-from modelplane.data_plane.hosts.host import Method, Outlet, Reply, Request, Rpc
+from modelplane.data_plane.hosts.grpc.rpc import Outlet, Rpc
 from modelplane.data_plane.hosts.typed.reader import read
 from modelplane.data_plane.hosts.typed.writer import write
-from modelplane.data_plane.upstreams.streaming import split_events
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["ModelService"].full_name
 
 
 class AnswerReply:
-    """Answers a call with one typed message; see `host.Reply`."""
+    """Answers a call with one typed message; see `call.Reply`."""
 
     __slots__ = ("_message_class", "_outlet")
 
@@ -60,7 +61,7 @@ class AnswerReply:
 
 
 class StreamReply(AnswerReply):
-    """Answers a call with a typed message for each chunk; see `host.Reply`."""
+    """Answers a call with a typed message for each chunk; see `call.Reply`."""
 
     __slots__ = ()
 

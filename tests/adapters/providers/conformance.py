@@ -22,16 +22,17 @@ from modelplane.adapters.providers.http1.client import Http1Transport
 from modelplane.adapters.providers.registry import FACTORIES, build_adapter
 from modelplane.adapters.providers.types import JsonObject
 from modelplane.adapters.shared.rpc.metadata import Metadata
-from modelplane.data_plane.accounting import Accountant, NoLedger
+from modelplane.data_plane.accounting import Accountant
+from modelplane.data_plane.calls.call import Call, Method
 from modelplane.data_plane.calls.query import build_query
 from modelplane.data_plane.errors import Refusal
-from modelplane.data_plane.hosts.host import Call, Method
 from modelplane.data_plane.limits.admission import Unlimited
 from modelplane.data_plane.snapshots.snapshot import Endpoint, ServedEntity
 from modelplane.data_plane.telemetry.meters import Meters
 from modelplane.data_plane.telemetry.metrics import Metrics
 from modelplane.data_plane.upstreams.relay import Exchange, Relay, Timeouts
 from modelplane.data_plane.upstreams.upstream import Upstream
+from tests.data_plane.fakes import NoLedger
 from tests.emulators.faults import ANY_MODEL, Kind
 
 ENDPOINT = "conformance"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from modelplane.data_plane.calls.call import Call, Method, Reply
 from modelplane.data_plane.errors import EndpointNotFound, LimitExceeded, refusal_of
 from modelplane.data_plane.hosts.grpc.calls import GrpcCalls
 from modelplane.data_plane.hosts.grpc.http_body import HTTP_BODY_RPCS
-from modelplane.data_plane.hosts.host import Call, Method, Reply
 from modelplane.data_plane.hosts.rest import RestCalls
 from modelplane.data_plane.hosts.routes import Routes
 from tests.data_plane.hosts.raw_http import Answer, listening

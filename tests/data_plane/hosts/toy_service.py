@@ -9,8 +9,9 @@ import grpc
 import orjson
 
 from modelplane.adapters.shared.rpc.status import Status
+from modelplane.data_plane.calls.call import Call, Method, Reply
+from modelplane.data_plane.calls.refusals import Refused
 from modelplane.data_plane.errors import Refusal
-from modelplane.data_plane.hosts.host import Call, Method, Refused, Reply
 
 NASTY = 'He said "no",\n\\back\\ ünïcode 漢字 100% \t<tab>'
 PART = b"x" * 100_000

@@ -17,10 +17,10 @@ from modelplane.data_plane.errors import LimitsUnavailable
 from modelplane.data_plane.limits.quota import Counter, Verdict
 from modelplane.data_plane.limits.quota_contact import Contact, WhenAway
 from modelplane.data_plane.limits.quota_leases import QuotaLeases
+from modelplane.data_plane.limits.quota_metrics import QuotaMetrics
 from modelplane.data_plane.limits.quota_source import LeaseFailed
+from modelplane.data_plane.process import Clocks
 from modelplane.data_plane.snapshots.limits import Rule, Scope, Unit
-from modelplane.data_plane.snapshots.watcher import Clocks
-from modelplane.data_plane.telemetry.metrics import QuotaMetrics
 from tests.data_plane.fakes import FakeClock
 
 Answer = Callable[[QuotaDemand], QuotaGrant]

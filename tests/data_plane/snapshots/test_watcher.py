@@ -7,10 +7,11 @@ from modelserving.v1.endpoint_pb2 import EndpointConfig
 from modelserving.worker.v1 import snapshot_service_pb2 as pb
 from prometheus_client import CollectorRegistry
 
+from modelplane.data_plane.process import Clocks
+from modelplane.data_plane.snapshots.config_metrics import ConfigMetrics
 from modelplane.data_plane.snapshots.readiness import Readiness
 from modelplane.data_plane.snapshots.snapshot import Snapshots
-from modelplane.data_plane.snapshots.watcher import Clocks, SnapshotWatcher, Source
-from modelplane.data_plane.telemetry.metrics import ConfigMetrics
+from modelplane.data_plane.snapshots.watcher import SnapshotWatcher, Source
 from tests.data_plane.fakes import FakeClock, FakeControlPlane
 from tests.data_plane.messages import (
     delta,

@@ -15,8 +15,8 @@ from modelserving.worker.v1.metrics_service_pb2 import (
 )
 from prometheus_client import CollectorRegistry
 
+from modelplane.data_plane.process import Clocks
 from modelplane.data_plane.settings import Settings
-from modelplane.data_plane.snapshots.watcher import Clocks
 from modelplane.data_plane.telemetry.meters import Meters
 from modelplane.data_plane.telemetry.metrics_reporter import (
     INTERVAL_SECONDS,

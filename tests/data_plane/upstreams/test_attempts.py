@@ -17,12 +17,12 @@ from prometheus_client import CollectorRegistry
 from modelplane.adapters.providers.errors import UnusableAnswer
 from modelplane.adapters.providers.registry import build_adapter
 from modelplane.adapters.providers.types import Query
-from modelplane.data_plane.accounting import Record
+from modelplane.data_plane.calls.call import Call, Method
+from modelplane.data_plane.calls.record import Record
 from modelplane.data_plane.errors import DeadlineExceeded, UpstreamResting
-from modelplane.data_plane.hosts.host import Call, Method
 from modelplane.data_plane.limits.admission import Unlimited
 from modelplane.data_plane.snapshots.snapshot import Endpoint, ServedEntity
-from modelplane.data_plane.telemetry.metrics import Metrics
+from modelplane.data_plane.upstreams.attempt_metrics import AttemptMetrics
 from modelplane.data_plane.upstreams.attempts import Attempts
 from modelplane.data_plane.upstreams.circuit import Circuit, Circuits
 from modelplane.data_plane.upstreams.relay import Exchange, Relay, Timeouts
@@ -260,7 +260,7 @@ async def test_a_call_is_held_against_an_upstream_once(system: System) -> None:
 
 async def test_an_error_of_one_conversation_in_mid_stream_is_no_outage() -> None:
     circuits = Circuits(FakeClock(), Random(1))
-    attempts = Attempts(BrokenRelay(), circuits, Metrics(CollectorRegistry()), Random(1))
+    attempts = Attempts(BrokenRelay(), circuits, AttemptMetrics(CollectorRegistry()), Random(1))
     for _ in range(10):
         await attempts.answer(exchange_of(Call(Method.QUERY), stream=True), (ENTITY,))
     assert not circuits.find(ENTITY.upstream).open
@@ -271,7 +271,7 @@ async def test_slowness_is_the_upstreams_unless_it_answers_others(*, answers_oth
     circuits = Circuits(FakeClock(), Random(1))
     circuit = circuits.find(ENTITY.upstream)
     relay = SlowRelay(circuit if answers_others else None)
-    attempts = Attempts(relay, circuits, Metrics(CollectorRegistry()), Random(1))
+    attempts = Attempts(relay, circuits, AttemptMetrics(CollectorRegistry()), Random(1))
     for _ in range(10):
         with pytest.raises((DeadlineExceeded, UpstreamResting)):
             await attempts.answer(exchange_of(Call(Method.QUERY)), (ENTITY,))
@@ -335,7 +335,7 @@ async def test_a_caller_who_leaves_while_probing_lets_the_next_probe() -> None:
     while not circuit.open:
         circuit.fail()
     clock.now += 10
-    attempts = Attempts(LeavingRelay(), circuits, Metrics(CollectorRegistry()), Random(1))
+    attempts = Attempts(LeavingRelay(), circuits, AttemptMetrics(CollectorRegistry()), Random(1))
     with pytest.raises(asyncio.CancelledError):
         await attempts.answer(exchange_of(Call(Method.QUERY)), (ENTITY,))
     assert circuit.admit() == 0
@@ -365,7 +365,7 @@ async def test_a_caller_in_a_hurry_does_not_break_an_upstream_for_others(
 ) -> None:
     circuits = Circuits(FakeClock(), Random(1))
     relay = Relay(cast("Upstream", StalledUpstream()), cast("Any", None), Timeouts(0.002, 0.002))
-    attempts = Attempts(relay, circuits, Metrics(CollectorRegistry()), Random(1))
+    attempts = Attempts(relay, circuits, AttemptMetrics(CollectorRegistry()), Random(1))
     for _ in range(10):
         call = Call(Method.QUERY, deadline_seconds=deadline)
         exchange = exchange_of(call, stream=stream, expires=attempts.expiry(call, ENDPOINT))
@@ -376,7 +376,7 @@ async def test_a_caller_in_a_hurry_does_not_break_an_upstream_for_others(
 
 async def test_nor_does_one_whose_deadline_passes_in_the_middle_of_a_stream() -> None:
     circuits = Circuits(FakeClock(), Random(1))
-    attempts = Attempts(CutRelay(), circuits, Metrics(CollectorRegistry()), Random(1))
+    attempts = Attempts(CutRelay(), circuits, AttemptMetrics(CollectorRegistry()), Random(1))
     for _ in range(10):
         await attempts.answer(exchange_of(Call(Method.QUERY), stream=True), (ENTITY,))
     assert not circuits.find(ENTITY.upstream).open

@@ -272,7 +272,7 @@ async def test_a_bug_shows_the_request_id_and_nothing_else(
     assert "req-9" in answer.message
     assert "three" not in answer.message
     [record] = [
-        record for record in caplog.records if record.name == "modelplane.data_plane.hosts.host"
+        record for record in caplog.records if record.name == "modelplane.data_plane.calls.refusals"
     ]
     assert record.__dict__["fields"]["error"] == "KeyError"
     assert "three" not in repr([record.__dict__ for record in caplog.records])

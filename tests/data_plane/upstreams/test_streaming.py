@@ -5,7 +5,8 @@ import pytest
 
 from modelplane.adapters.providers.errors import MalformedAnswer
 from modelplane.adapters.providers.types import Usage
-from modelplane.data_plane.upstreams.streaming import ChunkShaper, encode_answer, encode_error_line
+from modelplane.data_plane.calls.events import encode_error_line
+from modelplane.data_plane.upstreams.streaming import ChunkShaper, encode_answer
 
 
 def shape(

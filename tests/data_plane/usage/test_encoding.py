@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from modelserving.worker.v1.usage_service_pb2 import UsageAttempt, UsageEntry, UsageOutcome
 
-from modelplane.data_plane.accounting import Attempt, Record
 from modelplane.data_plane.calls.labels import Labels
+from modelplane.data_plane.calls.record import Attempt, Record
 from modelplane.data_plane.usage.encoding import (
     Tokens,
     encode_intent,

@@ -10,7 +10,7 @@ from modelserving.worker.v1.usage_service_pb2 import UsageEntry
 from prometheus_client import CollectorRegistry
 
 from modelplane.adapters.providers.types import Query
-from modelplane.data_plane.accounting import Record
+from modelplane.data_plane.calls.record import Record
 from modelplane.data_plane.snapshots.callers import Principal
 from modelplane.data_plane.snapshots.snapshot import compile_endpoint
 from modelplane.data_plane.usage.journal import Journal

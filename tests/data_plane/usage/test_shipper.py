@@ -13,7 +13,7 @@ from modelserving.worker.v1.usage_service_pb2 import (
 )
 from prometheus_client import CollectorRegistry
 
-from modelplane.data_plane.snapshots.watcher import Clocks
+from modelplane.data_plane.process import Clocks
 from modelplane.data_plane.usage.journal import Journal, Ticket
 from modelplane.data_plane.usage.journal_metrics import JournalMetrics
 from modelplane.data_plane.usage.shipper import (

@@ -14,9 +14,10 @@ import grpc
 import orjson
 
 from modelplane.adapters.shared.rpc.status import Status
+from modelplane.data_plane.calls.call import Call, Reply
+from modelplane.data_plane.calls.refusals import Refused
 from modelplane.data_plane.errors import MalformedRequest, Refusal
 from modelplane.data_plane.hosts.grpc.calls import GrpcCalls
-from modelplane.data_plane.hosts.host import Call, Refused, Reply
 from modelplane.data_plane.hosts.http1.listener import Listener
 from modelplane.data_plane.hosts.rest import RestCalls
 from modelplane.data_plane.hosts.routes import Routes

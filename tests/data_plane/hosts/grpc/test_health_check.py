@@ -9,15 +9,17 @@ from modelplane.data_plane.hosts.grpc.health_check import CHECK, health_check
 from modelplane.data_plane.snapshots.readiness import Readiness
 from tests.data_plane.fakes import FakeClock
 
+SERVICE = "modelserving.v1.InferenceService"
 STATUS = health_pb2.HealthCheckResponse
 
 
 def ask(readiness: Readiness, service: str) -> int:
     request = health_pb2.HealthCheckRequest(service=service).SerializeToString()
-    return int(STATUS.FromString(health_check(readiness)[CHECK](request)).status)
+    checks = health_check(readiness, {SERVICE})
+    return int(STATUS.FromString(checks[CHECK](request)).status)
 
 
-@pytest.mark.parametrize("service", ["", "modelserving.v1.InferenceService"])
+@pytest.mark.parametrize("service", ["", SERVICE])
 def test_it_asks_at_the_moment(clock: FakeClock, service: str) -> None:
     readiness = Readiness(clock)
     assert ask(readiness, service) == STATUS.NOT_SERVING

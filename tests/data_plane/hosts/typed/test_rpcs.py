@@ -20,10 +20,12 @@ from modelserving.v1.model_service_pb2_grpc import ModelServiceStub
 
 from modelplane.adapters.providers.errors import MalformedAnswer
 from modelplane.adapters.shared.rpc.metadata import REQUEST_ID, SERVED_MODEL, Metadata, as_mapping
+from modelplane.data_plane.calls.call import Method, Request
+from modelplane.data_plane.calls.events import DONE
 from modelplane.data_plane.errors import MalformedRequest, Refusal
-from modelplane.data_plane.hosts.host import Method, Request, Rpc
+from modelplane.data_plane.hosts.grpc.rpc import Rpc
 from modelplane.data_plane.hosts.typed.rpcs import SERVICE_NAME, TYPED_RPCS
-from modelplane.data_plane.upstreams.streaming import DONE, encode_answer
+from modelplane.data_plane.upstreams.streaming import encode_answer
 from tests.adapters.providers.upstream import END, EVENT_STREAM, Upstream, chunk, document
 from tests.data_plane.conftest import System, metadata
 from tests.data_plane.corpus import CASES

@@ -1,17 +1,16 @@
-import pytest
 from google.api.httpbody_pb2 import HttpBody
 from hypothesis import given
 from hypothesis import strategies as st
 from modelserving.v1 import inference_service_pb2 as pb
 from modelserving.v1.inference_service_pb2 import DESCRIPTOR
 
+from modelplane.data_plane.calls.call import Call, Method
 from modelplane.data_plane.hosts.grpc.http_body import (
     HTTP_BODY_RPCS,
     SERVICE_NAME,
     encode_content_type,
     encode_data,
 )
-from modelplane.data_plane.hosts.host import Call, Method, request_id_of
 
 
 def test_every_rpc_of_the_service_is_carried() -> None:
@@ -37,12 +36,3 @@ def test_a_query_names_endpoint_and_entity() -> None:
     call = Call(Method.QUERY, "chat", body=b"secret", metadata={"authorization": "t"})
     assert "authorization" not in repr(call)
     assert "secret" not in repr(call)
-
-
-@pytest.mark.parametrize("given_id", ["", " ", "a b", "x" * 129, "ü"])
-def test_an_unfit_request_id_is_replaced(given_id: str) -> None:
-    metadata = {"x-request-id": given_id}
-    first = request_id_of(metadata)
-    second = request_id_of(metadata)
-    assert first
-    assert first not in (given_id, second)

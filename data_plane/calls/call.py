@@ -1,0 +1,93 @@
+"""A call and its reply: what the service knows of whoever asks, and of the host that carries it.
+
+A host (`hosts/`) makes the call, `invocation.py` answers it. Cancellation is asyncio's: a caller
+who went away cancels the task that answers.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from modelplane.adapters.providers.types import JsonObject
+from modelplane.adapters.shared.rpc.metadata import Metadata
+from modelplane.data_plane.errors import Refusal
+
+
+class Method(StrEnum):
+    """What the service does, by the names of the RPCs of `InferenceService`."""
+
+    QUERY = "Query"
+    CREATE_CHAT_COMPLETION = "CreateChatCompletion"
+    CREATE_COMPLETION = "CreateCompletion"
+    CREATE_EMBEDDING = "CreateEmbedding"
+    LIST_MODELS = "ListModels"
+
+
+@dataclass(slots=True)
+class Request:
+    """What an encoded request message asks for; the fields are those of `Call`."""
+
+    name: str = ""
+    served_model_name: str = ""
+    body: bytes = field(default=b"", repr=False)
+
+
+@dataclass(slots=True)
+class Call:
+    """One call to the service. Its repr shows neither credentials nor the prompt.
+
+    Attributes:
+        method: What is asked for.
+        name: Endpoint named in the path; empty where the body names it.
+        served_model_name: Served entity named in the path; empty: the traffic split decides.
+        body: The caller's JSON.
+        metadata: Request metadata.
+        request_id: Identifies the call in answers and logs.
+        deadline_seconds: Time the caller grants; None: no limit of its own.
+        receive: Waits for the rest of the request, which fills in what the head does not say; who
+            calls is judged before. None: everything is here.
+    """
+
+    method: Method
+    name: str = ""
+    served_model_name: str = ""
+    body: bytes = field(default=b"", repr=False)
+    metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
+    request_id: str = ""
+    deadline_seconds: float | None = None
+    receive: "Callable[[Call], Awaitable[None]] | None" = field(default=None, repr=False)
+
+
+class Reply(Protocol):
+    """Takes the answer to one call: metadata once, then JSON or events, then perhaps a failure."""
+
+    async def start(self, content_type: str, metadata: Metadata) -> None:
+        """Send the metadata, and say what follows."""
+
+    def encode(self, document: JsonObject) -> bytes:
+        """Return a JSON document as `send` takes it.
+
+        Raises:
+            TypeError: It cannot be encoded.
+        """
+
+    async def send(self, data: bytes) -> None:
+        """Send an encoded document or whole events; returns when the transport takes more."""
+
+    async def answer(self, content_type: str, metadata: Metadata, data: bytes) -> None:
+        """Send the metadata and an encoded document, which is the whole answer."""
+
+    async def fail(self, refusal: Refusal) -> None:
+        """End a stream that has begun: say why it broke off."""
+
+
+class Service(Protocol):
+    """What a host serves."""
+
+    async def answer(self, call: Call, reply: Reply) -> None:
+        """Answer a call.
+
+        Raises:
+            Exception: The call is refused; `errors.refusal_of` says how.
+        """
