@@ -48,9 +48,6 @@ class _Generous:
         await asyncio.sleep(0)
         return LeaseQuotaResponse(window=1, remaining_ms=60_000, grants=grants)
 
-    async def aclose(self) -> None:
-        pass
-
 
 async def measure(users: int, queries: int) -> Table:
     """Return CPU time for each admission, settled, in microseconds, and memory.

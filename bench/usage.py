@@ -46,9 +46,6 @@ class _Sink:
     async def send(self, request: bytes) -> None:
         self.requests.append(request)
 
-    async def aclose(self) -> None:
-        pass
-
 
 async def measure(queries: int) -> Table:
     """Return the costs of so many queries."""

@@ -16,6 +16,7 @@ from modelplane.adapters.providers.http1.client import Http1Transport
 from modelplane.adapters.shared.egress import parse_policy
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.data_plane.accounting import Accountant, Telemetry
+from modelplane.data_plane.control_link import ControlLink
 from modelplane.data_plane.hosts.grpc.http_body import HTTP_BODY_RPCS
 from modelplane.data_plane.hosts.typed.rpcs import TYPED_RPCS
 from modelplane.data_plane.invocation import Inference
@@ -87,7 +88,7 @@ async def assembled(
     metrics = Metrics(registry)
     snapshots = Snapshots()
     readiness = Readiness(clocks.monotonic)
-    source = Source(settings.targets, settings.worker_id, BUILD, settings.tls)
+    source = Source(_link(settings), settings.worker_id, BUILD)
     watcher = SnapshotWatcher(
         source, snapshots, readiness, ConfigMetrics(registry), clocks, metrics.forget
     )
@@ -109,6 +110,10 @@ async def assembled(
             yield Worker(inference, snapshots, readiness, watcher)
 
 
+def _link(settings: Settings) -> ControlLink:
+    return ControlLink(settings.targets, settings.tls)
+
+
 @asynccontextmanager
 async def _limiting(
     settings: Settings, registry: CollectorRegistry, clocks: Clocks
@@ -116,16 +121,17 @@ async def _limiting(
     """Yield the gate; on leaving, when no call is in flight any longer, return what it holds."""
     metrics = QuotaMetrics(registry)
     contact = Contact(WhenAway(settings.limits_when_away), settings.limits_away_seconds)
-    source = GrpcQuotaSource(settings.targets, settings.tls)
-    leases = QuotaLeases(settings.worker_id, source, contact, metrics, clocks)
-    background = [asyncio.create_task(leases.run()), asyncio.create_task(leases.tick())]
-    try:
-        yield LimitGate(leases, contact, metrics, clocks.monotonic)
-    finally:
-        for task in background:
-            task.cancel()
-        await asyncio.wait(background)
-        await leases.aclose()
+    async with aclosing(_link(settings)) as link:
+        source = GrpcQuotaSource(link)
+        leases = QuotaLeases(settings.worker_id, source, contact, metrics, clocks)
+        background = [asyncio.create_task(leases.run()), asyncio.create_task(leases.tick())]
+        try:
+            yield LimitGate(leases, contact, metrics, clocks.monotonic)
+        finally:
+            for task in background:
+                task.cancel()
+            await asyncio.wait(background)
+            await leases.aclose()
 
 
 @asynccontextmanager
@@ -140,31 +146,31 @@ async def _recording(
     root = Path(settings.journal_dir)
     max_bytes = settings.journal_max_mib << 20
     journal = Journal(root, metrics, clocks.monotonic, max_bytes=max_bytes)
-    sink = GrpcUsageSink(settings.targets, settings.tls)
-    shipper = UsageShipper(journal, root, sink, clocks, metrics)
-    background = asyncio.create_task(shipper.run())
-    try:
-        yield UsageLedger(journal, clocks.monotonic, wall_ms)
-    finally:
-        background.cancel()
-        await asyncio.wait([background])
-        await shipper.finish()
-        journal.close()
+    async with aclosing(_link(settings)) as link:
+        shipper = UsageShipper(journal, root, GrpcUsageSink(link), clocks, metrics)
+        background = asyncio.create_task(shipper.run())
+        try:
+            yield UsageLedger(journal, clocks.monotonic, wall_ms)
+        finally:
+            background.cancel()
+            await asyncio.wait([background])
+            await shipper.finish()
+            journal.close()
 
 
 @asynccontextmanager
 async def _metering(settings: Settings, clocks: Clocks) -> AsyncIterator[Meters]:
     """Yield what counts; on leaving, when no call is in flight any longer, report the rest."""
     meters = Meters()
-    sink = GrpcSink(settings.targets, settings.tls)
-    reporter = MetricsReporter(meters, sink, clocks.random, clocks.sleep)
-    background = asyncio.create_task(reporter.run())
-    try:
-        yield meters
-    finally:
-        background.cancel()
-        await asyncio.wait([background])
-        await reporter.report()
+    async with aclosing(_link(settings)) as link:
+        reporter = MetricsReporter(meters, GrpcSink(link), clocks.random, clocks.sleep)
+        background = asyncio.create_task(reporter.run())
+        try:
+            yield meters
+        finally:
+            background.cancel()
+            await asyncio.wait([background])
+            await reporter.report()
 
 
 @asynccontextmanager

@@ -20,11 +20,12 @@ from modelserving.worker.v1.quota_service_pb2 import (
     QuotaGrant,
 )
 
+from modelplane.data_plane.control_link import LinkDown
 from modelplane.data_plane.errors import LimitsUnavailable
 from modelplane.data_plane.limits.quota import Counter, Verdict, Waiter
 from modelplane.data_plane.limits.quota_contact import Contact, Window
 from modelplane.data_plane.limits.quota_metrics import QuotaMetrics
-from modelplane.data_plane.limits.quota_source import LeaseFailed, QuotaSource
+from modelplane.data_plane.limits.quota_source import QuotaSource
 from modelplane.data_plane.process import Clocks
 from modelplane.data_plane.snapshots.limits import Rule
 
@@ -172,7 +173,6 @@ class QuotaLeases:
                 self._asking[counter] = None
         while self._asking and await self._lease():
             pass
-        await self._source.aclose()
 
     async def _lease(self) -> bool:
         """Make one call; return whether it was answered."""
@@ -184,7 +184,7 @@ class QuotaLeases:
         request = LeaseQuotaRequest(worker_id=self._worker_id, demands=demands)
         try:
             response = await self._source.lease(request)
-        except LeaseFailed as error:
+        except LinkDown as error:
             self._note_failure(batch, demands, str(error))
             return False
         now = self._answered_at = self._clocks.monotonic()

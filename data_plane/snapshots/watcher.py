@@ -7,7 +7,7 @@ the last snapshot and tries again, with growing, random pauses.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -15,9 +15,8 @@ import grpc
 from modelserving.worker.v1 import snapshot_service_pb2 as pb
 from modelserving.worker.v1 import snapshot_service_pb2_grpc as pb_grpc
 
-from modelplane.adapters.shared.rpc.server import MAX_MESSAGE_BYTES
-from modelplane.adapters.shared.rpc.tls import TlsFiles, open_channel
 from modelplane.adapters.shared.telemetry import log_fields
+from modelplane.data_plane.control_link import ControlLink
 from modelplane.data_plane.process import Clocks
 from modelplane.data_plane.snapshots.config_metrics import ConfigMetrics
 from modelplane.data_plane.snapshots.readiness import Readiness
@@ -32,16 +31,6 @@ _LONGEST_PAUSE_SECONDS = 1.0
 _MAX_DOUBLINGS = 8
 # Compiling thousands of endpoints in one go would hold up the requests in flight.
 _BATCH = 200
-CHANNEL_OPTIONS = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.keepalive_time_ms", 5_000),
-    ("grpc.keepalive_timeout_ms", 3_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),
-    # A shared connection would bring its own, longer pauses between attempts.
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.enable_http_proxy", 0),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +38,14 @@ class Source:
     """Where the configuration comes from, and as whom the worker asks for it.
 
     Attributes:
-        targets: gRPC targets of watch services; after a failure the next one is tried.
+        link: The way to the control planes.
         worker_id: Identifier of this worker.
         build: Version of its software.
-        tls: Files that identify it; None for plaintext.
     """
 
-    targets: Sequence[str]
+    link: ControlLink
     worker_id: str
     build: str
-    tls: TlsFiles | None = None
 
 
 class SnapshotWatcher:
@@ -98,12 +85,10 @@ class SnapshotWatcher:
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        attempt = 0
         while True:
-            target = self._source.targets[attempt % len(self._source.targets)]
-            attempt += 1
+            target = self._source.link.target
             try:
-                await self._watch(target)
+                await self._watch()
                 reason = "the stream ended"
             except grpc.aio.AioRpcError as error:
                 reason = f"{error.code().name}: {error.details()}"
@@ -118,14 +103,14 @@ class SnapshotWatcher:
 
     def _pause(self) -> float:
         """Return a random pause under a bound that doubles with each round of failures."""
-        rounds = min(self._failures // len(self._source.targets), _MAX_DOUBLINGS)
+        rounds = min(self._failures // len(self._source.link), _MAX_DOUBLINGS)
         bound = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2**rounds)
         return self._clocks.random.uniform(0, bound)
 
-    async def _watch(self, target: str) -> None:
+    async def _watch(self) -> None:
         """Watch one control plane until the stream breaks."""
         self._heard = False
-        async with open_channel(target, self._source.tls, CHANNEL_OPTIONS) as channel:
+        async with self._source.link.stream() as channel:
             stream: _Stream = pb_grpc.SnapshotServiceStub(channel).WatchConfig()
             try:
                 await stream.write(self._hello())
@@ -155,7 +140,7 @@ class SnapshotWatcher:
             self._failures = 0
             return
         self._failures += 1
-        if self._failures >= len(self._source.targets):
+        if self._failures >= len(self._source.link):
             self._readiness.unreachable()
 
     def _note_alive(self) -> None:

@@ -8,7 +8,7 @@ without an outcome are closed as unknown. Everything may be sent more than once:
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,11 +22,10 @@ from modelserving.worker.v1.usage_service_pb2 import (
     UsageOutcome,
 )
 
-from modelplane.adapters.shared.rpc.tls import TlsFiles, open_channel
 from modelplane.adapters.shared.rpc.varint import encode_varint
 from modelplane.adapters.shared.telemetry import log_fields
+from modelplane.data_plane.control_link import ControlLink, LinkDown
 from modelplane.data_plane.process import Clocks
-from modelplane.data_plane.snapshots.watcher import CHANNEL_OPTIONS
 from modelplane.data_plane.usage.journal import DeadJournal, Journal, take_over
 from modelplane.data_plane.usage.journal_metrics import JournalMetrics
 from modelplane.data_plane.usage.journal_segment import Entry, Segment, SegmentReader
@@ -43,6 +42,7 @@ _REQUEST_BYTES = 1 << 20
 
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
+# Of all control planes together.
 _CALL_SECONDS = 10.0
 # At a stop, what is not sent by then is left to the next worker on this disk.
 _FAREWELL_SECONDS = 3.0
@@ -60,46 +60,25 @@ class UsageSink(Protocol):
         """Deliver an encoded `RecordUsageRequest`; returns when it is committed.
 
         Raises:
-            grpc.aio.AioRpcError: It is not known to be.
-            OSError: A TLS file cannot be read.
+            LinkDown: It is not known to be.
         """
-
-    async def aclose(self) -> None:
-        """Close what is open; the next call opens it anew."""
 
 
 class GrpcUsageSink:
-    """Sends to one control plane after the other until one answers, and stays with it."""
+    """Hands batches to a control plane."""
 
-    def __init__(self, targets: Sequence[str], tls: TlsFiles | None) -> None:
-        """Send to `targets`.
-
-        Args:
-            targets: gRPC targets of control planes.
-            tls: Files that identify the worker; None for plaintext.
-        """
-        self._targets = list(targets)
-        self._tls = tls
-        self._channel: grpc.aio.Channel | None = None
+    def __init__(self, link: ControlLink) -> None:
+        self._link = link
 
     async def send(self, request: bytes) -> None:
         """Deliver a request; see `UsageSink`."""
-        if self._channel is None:
-            self._channel = open_channel(self._targets[0], self._tls, CHANNEL_OPTIONS)
-        # The messages are encoded already.
-        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(_METHOD)
-        try:
-            await call(request, timeout=_CALL_SECONDS)
-        except grpc.aio.AioRpcError:
-            await self.aclose()
-            self._targets.append(self._targets.pop(0))
-            raise
 
-    async def aclose(self) -> None:
-        """Close the channel."""
-        channel, self._channel = self._channel, None
-        if channel is not None:
-            await channel.close()
+        def deliver(channel: grpc.aio.Channel, seconds: float) -> Awaitable[bytes]:
+            # The messages are encoded already.
+            call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(_METHOD)
+            return call(request, timeout=seconds)
+
+        await self._link.ask(deliver, _CALL_SECONDS)
 
 
 @dataclass(slots=True)
@@ -183,7 +162,6 @@ class UsageShipper:
         with suppress(TimeoutError, OSError):
             async with asyncio.timeout(_FAREWELL_SECONDS):
                 await self.ship()
-        await self._sink.aclose()
 
     async def sync(self) -> None:
         """Bring what was written since the last time to the disk.
@@ -278,10 +256,9 @@ class UsageShipper:
             try:
                 await self._sink.send(request)
                 break
-            except (grpc.aio.AioRpcError, OSError) as error:
+            except LinkDown as error:
                 self._metrics.failures.inc()
-                reason = error.details() if isinstance(error, grpc.aio.AioRpcError) else str(error)
-                _log.warning("usage waits in the journal", extra=log_fields(reason=reason))
+                _log.warning("usage waits in the journal", extra=log_fields(reason=str(error)))
             await self._clocks.sleep(self._clocks.random.uniform(0, bound))
             bound = min(_LONGEST_PAUSE_SECONDS, bound * 2)
         self._sent_at = self._clocks.monotonic()

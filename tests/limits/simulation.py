@@ -20,13 +20,13 @@ from modelplane.adapters.providers.types import Query
 from modelplane.control_plane.limits.quota import WINDOW_MS, Quota
 from modelplane.control_plane.limits.quota_servicer import QuotaServicer
 from modelplane.control_plane.store.database import Database
+from modelplane.data_plane.control_link import LinkDown
 from modelplane.data_plane.errors import LimitExceeded, LimitsUnavailable
 from modelplane.data_plane.limits.admission import Admission
 from modelplane.data_plane.limits.gate import LimitGate
 from modelplane.data_plane.limits.quota_contact import Contact, WhenAway
 from modelplane.data_plane.limits.quota_leases import QuotaLeases
 from modelplane.data_plane.limits.quota_metrics import QuotaMetrics
-from modelplane.data_plane.limits.quota_source import LeaseFailed
 from modelplane.data_plane.process import Clocks
 from modelplane.data_plane.snapshots.callers import Principal
 from modelplane.data_plane.snapshots.snapshot import Endpoint, compile_endpoint
@@ -102,12 +102,12 @@ class Network:
                 self.calls -= 1
             await self._travel()
             return response
-        raise LeaseFailed("all are down")
+        raise LinkDown("all are down")
 
     async def _travel(self) -> None:
         if self.random.random() < self.loss:
             await self.time.sleep(2.0)
-            raise LeaseFailed("lost")
+            raise LinkDown("lost")
         await self.time.sleep(self.random.uniform(0, self.delay))
 
 
@@ -123,9 +123,6 @@ class Source:
         response = await self._network.call(request)
         await self.running.wait()
         return response
-
-    async def aclose(self) -> None:
-        pass
 
 
 class Worker:

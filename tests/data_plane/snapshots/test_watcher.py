@@ -7,6 +7,7 @@ from modelserving.v1.endpoint_pb2 import EndpointConfig
 from modelserving.worker.v1 import snapshot_service_pb2 as pb
 from prometheus_client import CollectorRegistry
 
+from modelplane.data_plane.control_link import ControlLink
 from modelplane.data_plane.process import Clocks
 from modelplane.data_plane.snapshots.config_metrics import ConfigMetrics
 from modelplane.data_plane.snapshots.readiness import Readiness
@@ -35,7 +36,7 @@ class Watching:
         self.paused = asyncio.Event()
         self._go = asyncio.Event()
         self.watcher = SnapshotWatcher(
-            Source(targets, "worker-1", "test"),
+            Source(ControlLink(targets, None), "worker-1", "test"),
             self.snapshots,
             self.readiness,
             ConfigMetrics(self.registry),

@@ -13,6 +13,7 @@ from modelserving.worker.v1.usage_service_pb2 import (
 )
 from prometheus_client import CollectorRegistry
 
+from modelplane.data_plane.control_link import LinkDown
 from modelplane.data_plane.process import Clocks
 from modelplane.data_plane.usage.journal import Journal, Ticket
 from modelplane.data_plane.usage.journal_metrics import JournalMetrics
@@ -44,10 +45,7 @@ class FakeSink:
             raise ZeroDivisionError
         if self.failures:
             self.failures -= 1
-            raise OSError("away")
-
-    async def aclose(self) -> None:
-        pass
+            raise LinkDown("away")
 
     @property
     def entries(self) -> list[UsageEntry]:
