@@ -6,11 +6,12 @@ half.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from modelplane.adapters.providers.types import JsonObject, Task
+from modelplane.adapters.providers.types import JsonObject
 from modelplane.adapters.shared.rpc.metadata import REQUEST_ID
 from modelplane.adapters.shared.rpc.status import INTERNAL
+from modelplane.adapters.shared.rpc.tasks import PATHS
 from modelplane.data_plane.access import authenticate, authorize, level_of
 from modelplane.data_plane.accounting import Accountant
 from modelplane.data_plane.calls.call import Call, Method, Reply
@@ -37,17 +38,6 @@ from modelplane.data_plane.upstreams.attempts import Attempts
 from modelplane.data_plane.upstreams.choice import choose
 from modelplane.data_plane.upstreams.hops import count_hops
 from modelplane.data_plane.upstreams.relay import JSON, Exchange
-
-_TASK_OF: Mapping[Method, Task] = {
-    Method.CREATE_CHAT_COMPLETION: Task.CHAT,
-    Method.CREATE_COMPLETION: Task.COMPLETIONS,
-    Method.CREATE_EMBEDDING: Task.EMBEDDINGS,
-}
-_ROUTE_OF: Mapping[str, str] = {
-    Task.CHAT: "/serving-endpoints/chat/completions",
-    Task.COMPLETIONS: "/serving-endpoints/completions",
-    Task.EMBEDDINGS: "/serving-endpoints/embeddings",
-}
 
 
 class Inference:
@@ -102,7 +92,7 @@ class Inference:
             return
         endpoint, body = await _receive(snapshot, principal, call, record)
         hops = count_hops(call.metadata)
-        config = record.config = _active_config(endpoint, call.method)
+        config = record.config = _active_config(endpoint, call.task)
         record.labels = parse_labels(body)
         query = build_query(config.task, body)
         record.stream = query.stream
@@ -149,7 +139,7 @@ def _find_endpoint(snapshot: Snapshot, principal: Principal, name: str, record: 
 
 def _name_of(call: Call, body: JsonObject) -> str:
     """Return the endpoint that the request or, in the manner of the OpenAI API, the body names."""
-    if call.method is Method.QUERY:
+    if not call.task:
         return call.name
     name = body.get("model")
     if not isinstance(name, str) or not name:
@@ -157,13 +147,13 @@ def _name_of(call: Call, body: JsonObject) -> str:
     return name
 
 
-def _active_config(endpoint: Endpoint, method: Method) -> Config:
+def _active_config(endpoint: Endpoint, task: str) -> Config:
+    """Return the configuration that serves, which must be for `task` if that is not empty."""
     config = endpoint.active
     if config is None:
         raise EndpointNotReady(f"Endpoint '{endpoint.name}' has no active configuration yet.")
-    task = _TASK_OF.get(method)
-    if task is not None and task != config.task:
-        route = _ROUTE_OF.get(config.task, f"/serving-endpoints/{endpoint.name}/invocations")
+    if task and task != config.task:
+        route = PATHS.get(config.task, f"/serving-endpoints/{endpoint.name}/invocations")
         raise InvalidParameter(
             f"Endpoint '{endpoint.name}' serves {config.task or 'no language model task'}: "
             f"send the request to {route}."

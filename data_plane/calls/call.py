@@ -6,7 +6,7 @@ who went away cancels the task that answers.
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum, auto
 from typing import Protocol
 
 from modelplane.adapters.providers.types import JsonObject
@@ -14,14 +14,13 @@ from modelplane.adapters.shared.rpc.metadata import Metadata
 from modelplane.data_plane.errors import Refusal
 
 
-class Method(StrEnum):
-    """What the service does, by the names of the RPCs of `InferenceService`."""
+class Method(Enum):
+    """What the service does."""
 
-    QUERY = "Query"
-    CREATE_CHAT_COMPLETION = "CreateChatCompletion"
-    CREATE_COMPLETION = "CreateCompletion"
-    CREATE_EMBEDDING = "CreateEmbedding"
-    LIST_MODELS = "ListModels"
+    # Answers a query.
+    QUERY = auto()
+    # Lists the endpoints that the caller may query.
+    LIST_MODELS = auto()
 
 
 @dataclass(slots=True)
@@ -39,7 +38,9 @@ class Call:
 
     Attributes:
         method: What is asked for.
-        name: Endpoint named in the path; empty where the body names it.
+        task: Task that a query is for, whose body then names the endpoint in the manner of the
+            OpenAI API; empty: that of the endpoint which the path names.
+        name: Endpoint named in the path.
         served_model_name: Served entity named in the path; empty: the traffic split decides.
         body: The caller's JSON.
         metadata: Request metadata.
@@ -50,6 +51,7 @@ class Call:
     """
 
     method: Method
+    task: str = ""
     name: str = ""
     served_model_name: str = ""
     body: bytes = field(default=b"", repr=False)

@@ -3,9 +3,9 @@
 Used by `ledger.py` for prompts, by `relay.py` and `streaming.py` for answers.
 """
 
-from modelplane.adapters.providers.types import JsonObject
+from collections.abc import Sequence
 
-_PROMPT_FIELDS = ("prompt", "input")
+from modelplane.adapters.providers.types import JsonObject
 
 
 def estimate_tokens(characters: int) -> int:
@@ -13,16 +13,23 @@ def estimate_tokens(characters: int) -> int:
     return (characters + 1) // 4
 
 
-def prompt_characters(body: JsonObject) -> int:
-    """Return the number of characters in the texts of a canonical query."""
-    messages = body.get("messages")
-    if isinstance(messages, list):
-        # Not a generator: each query comes here.
-        total = 0
-        for message in messages:
-            total += _content(message)
-        return total
-    return sum(_texts(body.get(name)) for name in _PROMPT_FIELDS)
+def prompt_characters(body: JsonObject, fields: Sequence[str]) -> int:
+    """Return the number of characters in the texts of a canonical query.
+
+    Args:
+        body: The query.
+        fields: Those that hold the prompt: a text, or a list of texts or of messages.
+    """
+    total = 0
+    # Not a generator: each query comes here.
+    for name in fields:
+        value = body.get(name)
+        if isinstance(value, list):
+            for item in value:
+                total += len(item) if isinstance(item, str) else _content(item)
+        elif isinstance(value, str):
+            total += len(value)
+    return total
 
 
 def answer_characters(answer: JsonObject) -> int:

@@ -1,14 +1,13 @@
 """From the bytes of a request to a validated query: pure, and the only place that parses them.
 
-Used by `invocation.py`. Only what would make the gateway itself misbehave is checked; every other
-field passes to the provider unchanged, which knows better what it accepts.
+Used by `invocation.py`. Only what would make the gateway itself misbehave is checked, by task in
+`tasks.py`; every other field passes to the provider unchanged, which knows better what it accepts.
 """
-
-from collections.abc import Callable, Mapping
 
 import orjson
 
-from modelplane.adapters.providers.types import JsonObject, Query, Task
+from modelplane.adapters.providers.types import JsonObject, Query
+from modelplane.data_plane.calls.tasks import spec_of
 from modelplane.data_plane.errors import InvalidParameter, MalformedRequest
 
 # Fields of the gateway's own API; a strict provider would refuse them.
@@ -57,8 +56,7 @@ def build_query(task: str, body: JsonObject) -> Query:
     options = body.get("stream_options")
     if options is not None and not isinstance(options, dict):
         raise InvalidParameter("'stream_options' must be an object.")
-    if check := _CHECKS.get(task):
-        check(body)
+    spec_of(task).check(body)
     return Query(body, bool(stream))
 
 
@@ -86,34 +84,3 @@ def _typed(name: str, value: object) -> object:
         return orjson.loads(value)
     except orjson.JSONDecodeError:
         return value
-
-
-def _check_chat(body: JsonObject) -> None:
-    messages = body.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise InvalidParameter("'messages' must be a list with at least one message.")
-    for message in messages:
-        if not isinstance(message, dict):
-            raise InvalidParameter(
-                "Each of 'messages' must be an object with 'role' and 'content'."
-            )
-
-
-def _check_completion(body: JsonObject) -> None:
-    if not isinstance(body.get("prompt"), str | list):
-        raise InvalidParameter("'prompt' must be a text or a list.")
-
-
-def _check_embedding(body: JsonObject) -> None:
-    if not isinstance(body.get("input"), str | list):
-        raise InvalidParameter("'input' must be a text or a list.")
-    if body.get("stream"):
-        raise InvalidParameter("Embeddings cannot be streamed: leave out 'stream'.")
-    body.pop("stream", None)
-
-
-_CHECKS: Mapping[str, Callable[[JsonObject], None]] = {
-    Task.CHAT: _check_chat,
-    Task.COMPLETIONS: _check_completion,
-    Task.EMBEDDINGS: _check_embedding,
-}

@@ -15,6 +15,7 @@ import orjson
 from modelplane.adapters.providers.types import JsonObject
 from modelplane.adapters.shared.rpc.metadata import ERROR_CODE, HTTP_STATUS, RETRY_AFTER, Metadata
 from modelplane.adapters.shared.rpc.status import shorten
+from modelplane.adapters.shared.rpc.tasks import PATHS
 from modelplane.data_plane.calls.call import Call, Method, Service
 from modelplane.data_plane.calls.events import encode_error_line
 from modelplane.data_plane.calls.refusals import settle
@@ -27,11 +28,8 @@ from modelplane.data_plane.hosts.http1.incoming import BodyTooLong
 # What the paths of its requests begin with, and how those end that name an endpoint.
 PREFIX = b"/serving-endpoints/"
 _INVOCATIONS = b"/invocations"
-_METHODS: Mapping[bytes, Method] = {
-    PREFIX + b"chat/completions": Method.CREATE_CHAT_COMPLETION,
-    PREFIX + b"completions": Method.CREATE_COMPLETION,
-    PREFIX + b"embeddings": Method.CREATE_EMBEDDING,
-}
+# The other ones name a task.
+_TASKS: Mapping[bytes, str] = {path.encode(): task for task, path in PATHS.items()}
 _CONTENT_TYPE = "content-type"
 _JSON = (_CONTENT_TYPE, "application/json")
 _OK = 200
@@ -102,21 +100,21 @@ class RestCalls:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    def find(self, path: bytes) -> tuple[Method, str] | None:
-        """Return the method that a path stands for and the endpoint that it names, if any does."""
+    def find(self, path: bytes) -> tuple[str, str] | None:
+        """Return the task and the endpoint that a path names, one of them; None: no such path."""
         if path.endswith(_INVOCATIONS):
             name = path[len(PREFIX) : -len(_INVOCATIONS)]
-            return (Method.QUERY, name.decode("latin-1")) if name and b"/" not in name else None
-        method = _METHODS.get(path)
-        return None if method is None else (method, "")
+            return ("", name.decode("latin-1")) if name and b"/" not in name else None
+        task = _TASKS.get(path)
+        return None if task is None else (task, "")
 
-    async def carry(self, connection: Connection, method: Method, name: str) -> None:
+    async def carry(self, connection: Connection, task: str, name: str) -> None:
         """Carry one request; it is answered whatever happens, unless its caller is gone.
 
         Args:
             connection: Has the request, and takes the answer.
-            method: What is asked for.
-            name: Endpoint named in the path.
+            task: Task that the path names.
+            name: Endpoint that it names.
         """
         metadata = connection.headers
         request_id = request_id_of(metadata)
@@ -124,7 +122,15 @@ class RestCalls:
         body = connection.take_whole(_MAX_BODY_BYTES)
         receive = None if body is not None else partial(_receive, connection)
         try:
-            call = Call(method, name, "", body or b"", metadata, request_id, None, receive)
+            call = Call(
+                Method.QUERY,
+                task=task,
+                name=name,
+                body=body or b"",
+                metadata=metadata,
+                request_id=request_id,
+                receive=receive,
+            )
             await self._service.answer(call, reply)
         except asyncio.CancelledError:
             # Of a caller who left; at a stop the connection is cut.

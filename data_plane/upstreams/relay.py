@@ -20,7 +20,6 @@ from modelplane.adapters.providers.types import (
     JsonObject,
     Plan,
     Query,
-    Task,
     parse_usage,
 )
 from modelplane.adapters.shared.rpc.metadata import ADAPTED_PARAMS, REQUEST_ID, Metadata
@@ -30,6 +29,7 @@ from modelplane.data_plane.calls.characters import answer_characters, estimate_t
 from modelplane.data_plane.calls.events import DONE
 from modelplane.data_plane.calls.query import wants_usage
 from modelplane.data_plane.calls.record import Record, attempt_headers
+from modelplane.data_plane.calls.tasks import spec_of
 from modelplane.data_plane.errors import DeadlineExceeded, refusal_of
 from modelplane.data_plane.limits.admission import Admission
 from modelplane.data_plane.snapshots.snapshot import Endpoint, ServedEntity
@@ -332,8 +332,8 @@ class _Stream:
         if self.is_cut:
             choices = self._exchange.query.body.get("n")
             count = min(choices, _MAX_CHOICES) if isinstance(choices, int) else 1
-            is_chat = self._entity.task == Task.CHAT
-            lines += encode_cut(self._last, is_chat=is_chat, choices=range(count))
+            deltas = spec_of(self._entity.task).deltas
+            lines += encode_cut(self._last, deltas=deltas, choices=range(count))
         ended = ended or self.is_cut
         return (lines + DONE if ended else lines), ended
 

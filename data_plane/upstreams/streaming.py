@@ -9,8 +9,9 @@ from collections.abc import Callable
 import orjson
 
 from modelplane.adapters.providers.errors import MalformedAnswer
-from modelplane.adapters.providers.types import JsonObject, Task, Usage, parse_usage
+from modelplane.adapters.providers.types import JsonObject, Usage, parse_usage
 from modelplane.data_plane.calls.characters import answer_characters
+from modelplane.data_plane.calls.tasks import spec_of
 
 
 def encode_answer(
@@ -41,7 +42,7 @@ class ChunkShaper:
 
     __slots__ = (
         "_count_characters",
-        "_is_chat",
+        "_deltas",
         "_keep_usage",
         "_model",
         "_provider",
@@ -73,7 +74,7 @@ class ChunkShaper:
         self._count_characters = count_characters
         self._provider = provider
         self._model = model
-        self._is_chat = task == Task.CHAT
+        self._deltas = spec_of(task).deltas
         self._keep_usage = keep_usage
         self._started: set[object] = set()
 
@@ -90,7 +91,7 @@ class ChunkShaper:
             usage = chunk.pop("usage", None)
             if usage is not None and not chunk.get("choices"):
                 return b""
-        if self._is_chat:
+        if self._deltas:
             self._place_role(chunk)
         return b"data: " + encode_answer(self._provider, chunk, self._model) + b"\n\n"
 

@@ -13,15 +13,15 @@ REASON = "token limit: the tokens of this minute are used up"
 _FRAME = ("id", "object", "created", "model", "system_fingerprint")
 
 
-def encode_cut(last: JsonObject, *, is_chat: bool, choices: Iterable[int]) -> bytes:
+def encode_cut(last: JsonObject, *, deltas: bool, choices: Iterable[int]) -> bytes:
     """Return the line that ends a stream as one whose `max_tokens` are used up.
 
     Args:
         last: The last chunk.
-        is_chat: Whether it is one of a chat.
+        deltas: Whether it is a part of messages.
         choices: Indexes of the choices that end.
     """
-    content: JsonObject = {"delta": {}} if is_chat else {"text": "", "logprobs": None}
+    content: JsonObject = {"delta": {}} if deltas else {"text": "", "logprobs": None}
     chunk: JsonObject = {name: last[name] for name in _FRAME if name in last}
     chunk["choices"] = [{"index": index, **content, "finish_reason": "length"} for index in choices]
     chunk["modelplane_reason"] = REASON

@@ -7,9 +7,10 @@ lost, and what was answered is known to have been.
 
 from collections.abc import Callable
 
-from modelplane.adapters.providers.types import Query, Task, Usage
+from modelplane.adapters.providers.types import Query, Usage
 from modelplane.data_plane.calls.characters import estimate_tokens, prompt_characters
 from modelplane.data_plane.calls.record import OK, Record
+from modelplane.data_plane.calls.tasks import spec_of
 from modelplane.data_plane.usage.encoding import (
     Tokens,
     encode_intent,
@@ -22,7 +23,6 @@ from modelplane.data_plane.usage.journal_segment import OUTCOME_BYTES
 # A provider's count beyond this is none.
 _MAX_COUNT = 1 << 40
 _MS = 1000.0
-_GENERATING = frozenset({Task.CHAT, Task.COMPLETIONS})
 _NO_USAGE = Usage()
 
 
@@ -51,7 +51,7 @@ class UsageLedger:
         endpoint, config, principal = record.endpoint, record.config, record.principal
         if endpoint is None or config is None or principal is None or not endpoint.tracks_usage:
             return
-        record.input_characters = prompt_characters(query.body)
+        record.input_characters = prompt_characters(query.body, spec_of(config.task).prompt)
         key = self._journal.new_key()
         origin = encode_origin(
             (endpoint.id, endpoint.name, config.version, config.task),
@@ -83,7 +83,7 @@ def _tokens(record: Record) -> Tokens:
     if record.status == OK or record.chunks:
         if given is None and record.input_characters:
             given, estimated = estimate_tokens(record.input_characters), True
-        if made is None and record.config and record.config.task in _GENERATING:
+        if made is None and record.config and spec_of(record.config.task).generates:
             made, estimated = estimate_tokens(record.output_characters), True
     return Tokens(
         given, made, _count(usage.cached_tokens), _count(usage.reasoning_tokens), estimated

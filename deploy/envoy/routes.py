@@ -7,6 +7,7 @@ REST paths pass the transcoder, gRPC methods go as they are, and all else is a 4
 from collections.abc import Sequence
 
 from modelplane.adapters.shared.rpc.metadata import ORIGIN
+from modelplane.adapters.shared.rpc.tasks import PATHS
 from modelplane.deploy.envoy.clusters import CONTROL_PLANE, WORKERS, Block
 from modelplane.deploy.envoy.filters import HEADERS, REST_FILTERS, oauth_overrides, scim_overrides
 from modelplane.deploy.envoy.options import Queries
@@ -21,7 +22,7 @@ _ORIGIN = "%REQ(:SCHEME)%://%REQ(:AUTHORITY)%"
 _WORKSPACE_ID = "0"
 # Queries that a worker takes as they are. The others are transcoded, and so are those that name
 # an endpoint with letters that need an escape, as no endpoint has them.
-_QUERY_PATH = "/serving-endpoints/([A-Za-z0-9_-]+/invocations|(chat/)?completions|embeddings)"
+QUERY_PATH = "|".join(("/serving-endpoints/[A-Za-z0-9_-]+/invocations", *PATHS.values()))
 # What comes with queries and no worker reads. To leave it out costs Envoy nothing that can be
 # measured, and saves a worker some 5 µs for a request of OpenAI's SDK.
 _UNREAD = (
@@ -132,7 +133,7 @@ def _query() -> Block:
     """Hand a query to the worker as it is: it needs no filter but that."""
     return {
         "match": {
-            "safe_regex": {"regex": _QUERY_PATH},
+            "safe_regex": {"regex": QUERY_PATH},
             "headers": [
                 {"name": ":method", "string_match": {"exact": "POST"}},
                 {**_GRPC_CONTENT, "invert_match": True, "treat_missing_header_as_empty": True},

@@ -155,7 +155,14 @@ class GrpcCalls:
             call.body = request.body
 
         deadline = parse_timeout(metadata.get("grpc-timeout", ""))
-        call = Call(rpc.method, "", "", b"", metadata, outlet.request_id, deadline, receive)
+        call = Call(
+            rpc.method,
+            task=rpc.task,
+            metadata=metadata,
+            request_id=outlet.request_id,
+            deadline_seconds=deadline,
+            receive=receive,
+        )
         await self._service.answer(call, rpc.reply(outlet))
 
     async def _read(self, connection: Connection) -> bytes:

@@ -3,19 +3,22 @@
 `invocation.py` answers them; `../typed/rpcs.py` holds their typed form.
 """
 
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import orjson
+from google.protobuf.descriptor import MethodDescriptor
 from modelserving.v1 import inference_service_pb2 as pb
 
 from modelplane.adapters.providers.types import JsonObject
 from modelplane.adapters.shared.rpc.metadata import Metadata
+from modelplane.adapters.shared.rpc.tasks import INFERENCE, task_of
 from modelplane.data_plane.calls.call import Method, Request
 from modelplane.data_plane.calls.events import encode_error_line
 from modelplane.data_plane.errors import Refusal
 from modelplane.data_plane.hosts.grpc.rpc import Outlet, Rpc, encode_field
 
-SERVICE_NAME = pb.DESCRIPTOR.services_by_name["InferenceService"].full_name
+SERVICE_NAME = INFERENCE.full_name
 
 
 class HttpBodyReply:
@@ -76,12 +79,17 @@ def _read_nothing(_: bytes) -> Request:
     return Request()
 
 
-_READERS = {Method.QUERY: _read_query, Method.LIST_MODELS: _read_nothing}
+# By what is sent: what is asked for, and who reads it.
+_READERS: Mapping[str, tuple[Method, Callable[[bytes], Request]]] = {
+    pb.QueryRequest.DESCRIPTOR.full_name: (Method.QUERY, _read_query),
+    pb.OpenAiRequest.DESCRIPTOR.full_name: (Method.QUERY, _read_openai),
+    pb.ListModelsRequest.DESCRIPTOR.full_name: (Method.LIST_MODELS, _read_nothing),
+}
 
 
-def _rpc(method: Method) -> Rpc:
-    read = _READERS.get(method, _read_openai)
-    return Rpc(SERVICE_NAME, method.value, method, read, HttpBodyReply)
+def _rpc(rpc: MethodDescriptor) -> Rpc:
+    method, read = _READERS[rpc.input_type.full_name]
+    return Rpc(SERVICE_NAME, rpc.name, method, task_of(rpc), read, HttpBodyReply)
 
 
-HTTP_BODY_RPCS = tuple(map(_rpc, Method))
+HTTP_BODY_RPCS = tuple(map(_rpc, INFERENCE.methods))

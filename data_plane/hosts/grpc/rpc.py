@@ -40,6 +40,7 @@ class Rpc:
         service: Full name of its service.
         name: Its name there.
         method: What it asks for.
+        task: Task that its queries are for, in the manner of the OpenAI API; empty: none.
         read: Returns what an encoded request message asks for.
         reply: Returns the reply that sends its answers as messages.
     """
@@ -47,6 +48,7 @@ class Rpc:
     service: str
     name: str
     method: Method
+    task: str
     read: Callable[[bytes], Request]
     reply: Callable[[Outlet], Reply]
 

@@ -5,26 +5,22 @@ A request becomes the JSON that a REST caller would send, and takes the same way
 convert, `../grpc/http_body.py` holds the RPCs of the REST form.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import orjson
+from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import DecodeError, Message
-from modelserving.v1 import model_service_pb2 as pb
-from modelserving.v1.chat_pb2 import ChatCompletion, ChatCompletionChunk, ChatRequest
-from modelserving.v1.completion_pb2 import Completion, CompletionRequest
-from modelserving.v1.embedding_pb2 import EmbeddingList, EmbeddingRequest
+from google.protobuf.message_factory import GetMessageClass
 
 from modelplane.adapters.providers.types import JsonObject
 from modelplane.adapters.shared.rpc.metadata import Metadata
+from modelplane.adapters.shared.rpc.tasks import MODELS, task_of
 from modelplane.data_plane.calls.call import Method, Reply, Request
 from modelplane.data_plane.calls.events import split_events
 from modelplane.data_plane.errors import MalformedRequest, Refusal
 from modelplane.data_plane.hosts.grpc.rpc import Outlet, Rpc
 from modelplane.data_plane.hosts.typed.reader import read
 from modelplane.data_plane.hosts.typed.writer import write
-
-SERVICE_NAME = pb.DESCRIPTOR.services_by_name["ModelService"].full_name
 
 
 class AnswerReply:
@@ -75,10 +71,9 @@ class StreamReply(AnswerReply):
 class _TypedRpc:
     """What becomes of a typed RPC's messages."""
 
-    method: Method
     request: type[Message]
     answer: type[Message]
-    reply: Callable[[Outlet, type[Message]], Reply] = AnswerReply
+    streams: bool
 
     def read(self, message: bytes) -> Request:
         """Return what an encoded request message asks for.
@@ -94,26 +89,20 @@ class _TypedRpc:
             ) from None
         served = str(body.pop("served_model_name", ""))
         extra = body.get("extra_params")
-        streams = self.reply is StreamReply
         # The RPC decides, so that an extra parameter does not.
-        if streams or (isinstance(extra, dict) and "stream" in extra):
-            body["stream"] = streams
+        if self.streams or (isinstance(extra, dict) and "stream" in extra):
+            body["stream"] = self.streams
         return Request("", served, orjson.dumps(body))
 
     def new_reply(self, outlet: Outlet) -> Reply:
         """Return the reply that sends answers as messages."""
-        return self.reply(outlet, self.answer)
+        return (StreamReply if self.streams else AnswerReply)(outlet, self.answer)
 
 
-_CHAT, _COMPLETION = Method.CREATE_CHAT_COMPLETION, Method.CREATE_COMPLETION
-_RPCS = {
-    "Chat": _TypedRpc(_CHAT, ChatRequest, ChatCompletion),
-    "StreamChat": _TypedRpc(_CHAT, ChatRequest, ChatCompletionChunk, StreamReply),
-    "Complete": _TypedRpc(_COMPLETION, CompletionRequest, Completion),
-    "StreamComplete": _TypedRpc(_COMPLETION, CompletionRequest, Completion, StreamReply),
-    "Embed": _TypedRpc(Method.CREATE_EMBEDDING, EmbeddingRequest, EmbeddingList),
-}
-TYPED_RPCS = tuple(
-    Rpc(SERVICE_NAME, name, typed.method, typed.read, typed.new_reply)
-    for name, typed in _RPCS.items()
-)
+def _rpc(rpc: MethodDescriptor) -> Rpc:
+    request, answer = GetMessageClass(rpc.input_type), GetMessageClass(rpc.output_type)
+    typed = _TypedRpc(request, answer, rpc.server_streaming)
+    return Rpc(MODELS.full_name, rpc.name, Method.QUERY, task_of(rpc), typed.read, typed.new_reply)
+
+
+TYPED_RPCS = tuple(map(_rpc, MODELS.methods))

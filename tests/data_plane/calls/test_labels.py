@@ -7,6 +7,7 @@ from modelplane.data_plane.calls.characters import (
     prompt_characters,
 )
 from modelplane.data_plane.calls.labels import NO_LABELS, Labels, parse_labels
+from modelplane.data_plane.calls.tasks import SPECS
 from modelplane.data_plane.errors import InvalidParameter
 
 
@@ -52,7 +53,8 @@ def test_labels_of_another_form_are_refused(name: str, value: object) -> None:
     ],
 )
 def test_characters_of_prompts_are_counted(body: JsonObject, count: int) -> None:
-    assert prompt_characters(body) == count
+    fields = next((spec.prompt for spec in SPECS.values() if spec.prompt[0] in body), ())
+    assert prompt_characters(body, fields) == count
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,14 @@ def _carrier(rpc: Rpc, service: Service) -> Callable[[object, _Context], Awaitab
                 call.body = read.body
 
             deadline = _deadline(context)
-            call = Call(rpc.method, "", "", b"", metadata, request_id, deadline, receive)
+            call = Call(
+                rpc.method,
+                task=rpc.task,
+                metadata=metadata,
+                request_id=request_id,
+                deadline_seconds=deadline,
+                receive=receive,
+            )
             await service.answer(call, rpc.reply(GrpcOutlet(context, request_id)))
         except asyncio.CancelledError:
             raise

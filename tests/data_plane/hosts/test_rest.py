@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from modelplane.adapters.providers.types import Task
 from modelplane.data_plane.calls.call import Call, Method, Reply
 from modelplane.data_plane.errors import EndpointNotFound, LimitExceeded, refusal_of
 from modelplane.data_plane.hosts.grpc.calls import GrpcCalls
@@ -88,22 +89,22 @@ async def test_a_whole_answer_says_how_long_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "method", "name"),
+    ("path", "task", "name"),
     [
-        ("/serving-endpoints/a_B-1/invocations", Method.QUERY, "a_B-1"),
-        ("/serving-endpoints/a/invocations?x=/b/invocations", Method.QUERY, "a"),
-        ("/serving-endpoints/invocations/invocations", Method.QUERY, "invocations"),
-        ("/serving-endpoints/chat/completions", Method.CREATE_CHAT_COMPLETION, ""),
-        ("/serving-endpoints/completions", Method.CREATE_COMPLETION, ""),
-        ("/serving-endpoints/embeddings", Method.CREATE_EMBEDDING, ""),
+        ("/serving-endpoints/a_B-1/invocations", "", "a_B-1"),
+        ("/serving-endpoints/a/invocations?x=/b/invocations", "", "a"),
+        ("/serving-endpoints/invocations/invocations", "", "invocations"),
+        ("/serving-endpoints/chat/completions", Task.CHAT, ""),
+        ("/serving-endpoints/completions", Task.COMPLETIONS, ""),
+        ("/serving-endpoints/embeddings", Task.EMBEDDINGS, ""),
     ],
 )
 async def test_the_path_says_what_is_asked_of_whom(
-    tmp_path: Path, path: str, method: Method, name: str
+    tmp_path: Path, path: str, task: str, name: str
 ) -> None:
     service = Answering(whole=b"{}")
     await put(service, tmp_path, path)
-    assert [(call.method, call.name) for call in service.calls] == [(method, name)]
+    assert [(call.task, call.name) for call in service.calls] == [(task, name)]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ LAST = {"id": "c1", "object": "chat.completion.chunk", "created": 5, "model": "c
 
 
 def test_a_chat_ends_as_one_whose_tokens_are_used_up() -> None:
-    line = encode_cut({**LAST, "choices": [{"index": 0}]}, is_chat=True, choices=range(2))
+    line = encode_cut({**LAST, "choices": [{"index": 0}]}, deltas=True, choices=range(2))
     assert line.startswith(b"data: ")
     assert line.endswith(b"\n\n")
     assert orjson.loads(line.removeprefix(b"data: ")) == {
@@ -23,6 +23,6 @@ def test_a_chat_ends_as_one_whose_tokens_are_used_up() -> None:
 
 
 def test_a_completion_ends_in_its_own_form() -> None:
-    line = encode_cut({}, is_chat=False, choices=[0])
+    line = encode_cut({}, deltas=False, choices=[0])
     (choice,) = orjson.loads(line.removeprefix(b"data: "))["choices"]
     assert choice == {"index": 0, "text": "", "logprobs": None, "finish_reason": "length"}

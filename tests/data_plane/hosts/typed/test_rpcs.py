@@ -19,12 +19,13 @@ from modelserving.v1.model_service_pb2 import DESCRIPTOR
 from modelserving.v1.model_service_pb2_grpc import ModelServiceStub
 
 from modelplane.adapters.providers.errors import MalformedAnswer
+from modelplane.adapters.providers.types import Task
 from modelplane.adapters.shared.rpc.metadata import REQUEST_ID, SERVED_MODEL, Metadata, as_mapping
-from modelplane.data_plane.calls.call import Method, Request
+from modelplane.data_plane.calls.call import Request
 from modelplane.data_plane.calls.events import DONE
 from modelplane.data_plane.errors import MalformedRequest, Refusal
 from modelplane.data_plane.hosts.grpc.rpc import Rpc
-from modelplane.data_plane.hosts.typed.rpcs import SERVICE_NAME, TYPED_RPCS
+from modelplane.data_plane.hosts.typed.rpcs import TYPED_RPCS
 from modelplane.data_plane.upstreams.streaming import encode_answer
 from tests.adapters.providers.upstream import END, EVENT_STREAM, Upstream, chunk, document
 from tests.data_plane.conftest import System, metadata
@@ -35,6 +36,7 @@ from tests.emulators.openai import API_KEY
 
 HELLO = ChatRequest(model="chat", messages=[ChatMessage(role="user", text="hello there")])
 DELTA = b'data: {"id":"1","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}\n\n'
+SERVICE_NAME = "modelserving.v1.ModelService"
 PLAIN = CASES["plain"]
 
 
@@ -55,30 +57,30 @@ def extra(**fields: Any) -> Struct:
 
 def test_every_rpc_of_the_service_is_carried() -> None:
     service = DESCRIPTOR.services_by_name["ModelService"]
-    assert service.full_name == SERVICE_NAME
+    assert {rpc.service for rpc in TYPED_RPCS} == {service.full_name} == {SERVICE_NAME}
     assert {method.name for method in service.methods} == {rpc.name for rpc in TYPED_RPCS}
 
 
 @pytest.mark.parametrize(
-    ("name", "message", "method", "body"),
+    ("name", "message", "task", "body"),
     [
         (
             "Chat",
             HELLO,
-            Method.CREATE_CHAT_COMPLETION,
+            Task.CHAT,
             {"messages": [{"role": "user", "content": "hello there"}]},
         ),
-        ("Complete", CompletionRequest(text="a"), Method.CREATE_COMPLETION, {"prompt": "a"}),
-        ("Embed", EmbeddingRequest(text="a"), Method.CREATE_EMBEDDING, {"input": "a"}),
+        ("Complete", CompletionRequest(text="a"), Task.COMPLETIONS, {"prompt": "a"}),
+        ("Embed", EmbeddingRequest(text="a"), Task.EMBEDDINGS, {"input": "a"}),
     ],
 )
 def test_a_request_becomes_that_of_a_rest_caller(
-    name: str, message: Any, method: Method, body: Any
+    name: str, message: Any, task: Task, body: Any
 ) -> None:
     named = type(message)(model="chat", served_model_name="gpt")
     named.MergeFrom(message)
     request, sent = asked(name, named)
-    assert (rpc(name).method, request.name, request.served_model_name) == (method, "", "gpt")
+    assert (rpc(name).task, request.name, request.served_model_name) == (task, "", "gpt")
     assert sent == {"model": "chat", **body}
 
 
