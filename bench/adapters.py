@@ -16,6 +16,7 @@ from modelplane.adapters.providers.http1.client import Http1Transport
 from modelplane.adapters.providers.registry import build_adapter
 from modelplane.adapters.providers.types import Image, Query, Task
 from modelplane.data_plane.calls.query import build_query
+from modelplane.data_plane.calls.tasks import spec_of
 from modelplane.data_plane.upstreams.upstream import Upstream
 from tests.adapters.providers.conformance import CASES, ProviderCase
 
@@ -34,9 +35,9 @@ async def measure(seconds: float) -> Table:
 
 
 async def _measure_case(case: ProviderCase, seconds: float) -> list[str | float]:
-    whole = build_query(case.task, dict(case.body))
+    whole = build_query(spec_of(case.task), dict(case.body))
     streams = case.streams and case.task != Task.EMBEDDINGS
-    streamed = build_query(case.task, {**case.body, "stream": True}) if streams else None
+    streamed = build_query(spec_of(case.task), {**case.body, "stream": True}) if streams else None
     async with _upstream(case) as (adapter, upstream):
         plan = adapter.plan(whole, _NO_IMAGES)
         answers = await upstream.send_all(adapter, plan.requests)

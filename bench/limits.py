@@ -19,7 +19,8 @@ from modelserving.worker.v1.snapshot_pb2 import EndpointResource
 from prometheus_client import CollectorRegistry
 
 from bench.report import Row, Table, table_of
-from modelplane.adapters.providers.types import Query, Usage
+from modelplane.adapters.providers.types import Query, Task, Usage
+from modelplane.data_plane.calls.tasks import spec_of
 from modelplane.data_plane.limits.admission import Ending
 from modelplane.data_plane.limits.gate import LimitGate
 from modelplane.data_plane.limits.quota_contact import Contact, WhenAway
@@ -30,6 +31,7 @@ from modelplane.data_plane.snapshots.callers import Principal
 from modelplane.data_plane.snapshots.snapshot import Endpoint, compile_endpoint
 
 _LIMIT = 1_000_000_000
+_SPEC = spec_of(Task.CHAT)
 _QUERY = Query(
     {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 20}, stream=False
 )
@@ -93,13 +95,13 @@ async def _cost(
         # Everyone has a lease by the time that it is measured.
         for start in range(0, len(callers), 1_000):
             batch = callers[start : start + 1_000]
-            await asyncio.gather(*(gate.admit(endpoint, caller, _QUERY) for caller in batch))
+            await asyncio.gather(*(gate.admit(endpoint, caller, _QUERY, _SPEC) for caller in batch))
         background.cancel()
         gc.collect()
         order = Random(2).choices(callers, k=queries)
         used = time.process_time()
         for caller in order:
-            admission = await gate.admit(endpoint, caller, _QUERY)
+            admission = await gate.admit(endpoint, caller, _QUERY, _SPEC)
             _ = admission.headers
             admission.settle(_USAGE, Ending.ANSWERED)
         return (time.process_time() - used) / queries * 1e6

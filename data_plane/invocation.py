@@ -19,6 +19,7 @@ from modelplane.data_plane.calls.labels import parse_labels
 from modelplane.data_plane.calls.query import build_query, parse_body
 from modelplane.data_plane.calls.record import CLIENT_CLOSED, Record, attempt_headers
 from modelplane.data_plane.calls.refusals import Refused, settle
+from modelplane.data_plane.calls.tasks import spec_of
 from modelplane.data_plane.errors import (
     STATUS_TABLE,
     EndpointNotFound,
@@ -94,10 +95,11 @@ class Inference:
         hops = count_hops(call.metadata)
         config = record.config = _active_config(endpoint, call.task)
         record.labels = parse_labels(body)
-        query = build_query(config.task, body)
+        spec = spec_of(config.task)
+        query = build_query(spec, body)
         record.stream = query.stream
         candidates = choose(endpoint, config, call.served_model_name, call.metadata)
-        admission = await self._gate.admit(endpoint, principal, query)
+        admission = await self._gate.admit(endpoint, principal, query, spec)
         record.entity = candidates[0]
         ending = Ending.CANCELLED
         try:

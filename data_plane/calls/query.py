@@ -7,7 +7,7 @@ Used by `invocation.py`. Only what would make the gateway itself misbehave is ch
 import orjson
 
 from modelplane.adapters.providers.types import JsonObject, Query
-from modelplane.data_plane.calls.tasks import spec_of
+from modelplane.data_plane.calls.tasks import TaskSpec
 from modelplane.data_plane.errors import InvalidParameter, MalformedRequest
 
 # Fields of the gateway's own API; a strict provider would refuse them.
@@ -37,8 +37,8 @@ def parse_body(body: bytes) -> JsonObject:
     return value
 
 
-def build_query(task: str, body: JsonObject) -> Query:
-    """Return the query in `body`, which it takes over.
+def build_query(spec: TaskSpec, body: JsonObject) -> Query:
+    """Return the query of a task in `body`, which it takes over.
 
     `extra_params` are merged into the body; a field of the body itself wins over one of them.
 
@@ -56,7 +56,7 @@ def build_query(task: str, body: JsonObject) -> Query:
     options = body.get("stream_options")
     if options is not None and not isinstance(options, dict):
         raise InvalidParameter("'stream_options' must be an object.")
-    spec_of(task).check(body)
+    spec.check(body)
     return Query(body, bool(stream))
 
 

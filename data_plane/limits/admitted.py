@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from modelplane.adapters.providers.types import Query, Usage
 from modelplane.adapters.shared.rpc.metadata import Metadata
+from modelplane.data_plane.calls.tasks import TaskSpec
 from modelplane.data_plane.limits.admission import Ending
 from modelplane.data_plane.limits.quota import Counter
 from modelplane.data_plane.limits.quota_contact import Contact
@@ -98,17 +99,18 @@ class LimitedAdmission:
         """Whether tokens are limited."""
         return self.reserved > 0
 
-    def reserve(self, query: Query, limit: int) -> None:
+    def reserve(self, query: Query, spec: TaskSpec, limit: int) -> None:
         """Decide how many tokens to take: prompt and answer, but no more than a window has.
 
         Args:
             query: What they are for.
+            spec: What there is to know of its task.
             limit: Smallest limit on tokens.
         """
         body = query.body
-        self.prompt = estimate_prompt(query)
+        self.prompt = estimate_prompt(query, spec.prompt)
         bound = output_bound(body)
-        output = 0 if "messages" not in body and "prompt" not in body else DEFAULT_OUTPUT_TOKENS
+        output = DEFAULT_OUTPUT_TOKENS if spec.generates else 0
         wanted = self.prompt + (output if bound is None else bound)
         self._bounded = bound is not None and wanted <= limit
         self.reserved = max(self.prompt, min(wanted, limit))

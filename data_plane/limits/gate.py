@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from modelplane.adapters.providers.types import Query
+from modelplane.data_plane.calls.tasks import TaskSpec
 from modelplane.data_plane.errors import LimitExceeded
 from modelplane.data_plane.limits.admission import Admission, Unlimited
 from modelplane.data_plane.limits.admitted import LimitedAdmission, rate_limit_headers
@@ -75,7 +76,9 @@ class LimitGate:
         self._forgotten: dict[_PlanKey, _Plan] = {}
         self._aged_at = clock()
 
-    async def admit(self, endpoint: Endpoint, principal: Principal, query: Query) -> Admission:
+    async def admit(
+        self, endpoint: Endpoint, principal: Principal, query: Query, spec: TaskSpec
+    ) -> Admission:
         """Admit a query; see `admission.Gate`.
 
         Raises:
@@ -91,7 +94,7 @@ class LimitGate:
         now = self._clock()
         admission = LimitedAdmission(self._leases, self._contact, self._clock)
         if plan.tokens is not None:
-            admission.reserve(query, plan.tokens)
+            admission.reserve(query, spec, plan.tokens)
         for alternatives in plan.requirements:
             rule, counter = alternatives[0]
             amount = 1 if rule.unit is Unit.REQUESTS else admission.reserved

@@ -16,10 +16,11 @@ from modelserving.worker.v1.quota_service_pb2 import LeaseQuotaRequest, LeaseQuo
 from modelserving.worker.v1.snapshot_pb2 import EndpointResource
 from prometheus_client import CollectorRegistry
 
-from modelplane.adapters.providers.types import Query
+from modelplane.adapters.providers.types import Query, Task
 from modelplane.control_plane.limits.quota import WINDOW_MS, Quota
 from modelplane.control_plane.limits.quota_servicer import QuotaServicer
 from modelplane.control_plane.store.database import Database
+from modelplane.data_plane.calls.tasks import TaskSpec, spec_of
 from modelplane.data_plane.control_link import LinkDown
 from modelplane.data_plane.errors import LimitExceeded, LimitsUnavailable
 from modelplane.data_plane.limits.admission import Admission
@@ -45,6 +46,10 @@ def endpoint(**limits: Any) -> Endpoint:
         for item in items:
             target.add(**{"key": "endpoint", **minute, **item})
     return compile_endpoint(resource, None, Random(1))[0]
+
+
+def spec_for(query: Query) -> TaskSpec:
+    return spec_of(Task.EMBEDDINGS if "input" in query.body else Task.CHAT)
 
 
 class Time:
@@ -210,7 +215,7 @@ class Simulation:
         self, worker: Worker, endpoint: Endpoint, principal: Principal = ALICE, query: Query = ASK
     ) -> Any:
         """Send a query and return the admission or the error."""
-        task = asyncio.ensure_future(worker.gate.admit(endpoint, principal, query))
+        task = asyncio.ensure_future(worker.gate.admit(endpoint, principal, query, spec_for(query)))
         for _ in range(1_000):
             if task.done():
                 break
@@ -249,7 +254,7 @@ class Simulation:
         self, worker: Worker, endpoint: Endpoint, principal: Principal, query: Query
     ) -> Admission | None:
         try:
-            admission = await worker.gate.admit(endpoint, principal, query)
+            admission = await worker.gate.admit(endpoint, principal, query, spec_for(query))
         except LimitExceeded:
             self.refused[self.window] += 1
             self.early[self.window] += self.admitted[self.window] < self.limit

@@ -25,6 +25,7 @@ from modelplane.adapters.shared.rpc.metadata import Metadata
 from modelplane.data_plane.accounting import Accountant
 from modelplane.data_plane.calls.call import Call, Method
 from modelplane.data_plane.calls.query import build_query
+from modelplane.data_plane.calls.tasks import spec_of
 from modelplane.data_plane.errors import Refusal
 from modelplane.data_plane.limits.admission import Unlimited
 from modelplane.data_plane.snapshots.snapshot import Endpoint, ServedEntity
@@ -200,7 +201,7 @@ class Gateway:
         """
         options = {"include_usage": True}
         mode = {"stream": True, "stream_options": options} if stream else {}
-        query = build_query(self.case.task, {**self.case.body, **body, **mode})
+        query = build_query(spec_of(self.case.task), {**self.case.body, **body, **mode})
         record = self.accountant.open("request-1", {})
         endpoint = Endpoint("id", ENDPOINT, None, None)
         call = Call(Method.QUERY, ENDPOINT, request_id="request-1")

@@ -2,10 +2,12 @@ from typing import Any
 
 import pytest
 
+from modelplane.adapters.providers.types import Task
 from modelplane.data_plane.calls.query import build_query, parse_body, wants_usage
+from modelplane.data_plane.calls.tasks import spec_of
 from modelplane.data_plane.errors import InvalidParameter, MalformedRequest
 
-CHAT = "llm/v1/chat"
+CHAT = spec_of(Task.CHAT)
 MESSAGES: dict[str, Any] = {"messages": [{"role": "user", "content": "secret prompt"}]}
 
 
@@ -68,22 +70,22 @@ def test_extra_parameters_win_over_nothing() -> None:
 
 def test_extra_parameters_cannot_slip_past_the_checks() -> None:
     with pytest.raises(InvalidParameter, match="streamed"):
-        build_query("llm/v1/embeddings", {"input": "a", "extra_params": {"stream": "true"}})
+        build_query(spec_of(Task.EMBEDDINGS), {"input": "a", "extra_params": {"stream": "true"}})
 
 
 @pytest.mark.parametrize(
     ("task", "body", "words"),
     [
-        ("llm/v1/completions", {}, "'prompt'"),
-        ("llm/v1/completions", {"prompt": 3}, "'prompt'"),
-        ("llm/v1/embeddings", {"input": None}, "'input'"),
-        ("llm/v1/embeddings", {"input": {}}, "'input'"),
-        (CHAT, {"messages": [None]}, "'messages'"),
-        (CHAT, MESSAGES | {"stream": 1}, "'stream'"),
-        (CHAT, MESSAGES | {"stream_options": []}, "'stream_options'"),
-        (CHAT, MESSAGES | {"extra_params": "x"}, "'extra_params'"),
+        (Task.COMPLETIONS, {}, "'prompt'"),
+        (Task.COMPLETIONS, {"prompt": 3}, "'prompt'"),
+        (Task.EMBEDDINGS, {"input": None}, "'input'"),
+        (Task.EMBEDDINGS, {"input": {}}, "'input'"),
+        (Task.CHAT, {"messages": [None]}, "'messages'"),
+        (Task.CHAT, MESSAGES | {"stream": 1}, "'stream'"),
+        (Task.CHAT, MESSAGES | {"stream_options": []}, "'stream_options'"),
+        (Task.CHAT, MESSAGES | {"extra_params": "x"}, "'extra_params'"),
     ],
 )
-def test_what_cannot_be_right_names_the_field(task: str, body: Any, words: str) -> None:
+def test_what_cannot_be_right_names_the_field(task: Task, body: Any, words: str) -> None:
     with pytest.raises(InvalidParameter, match=words):
-        build_query(task, body)
+        build_query(spec_of(task), body)

@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from modelplane.adapters.providers.types import Query
+from modelplane.data_plane.calls.tasks import SPECS
 from modelplane.data_plane.limits.reservation import estimate_prompt, output_bound
 
 
@@ -35,14 +36,15 @@ from modelplane.data_plane.limits.reservation import estimate_prompt, output_bou
     ],
 )
 def test_prompts_are_estimated(body: dict[str, Any], tokens: int) -> None:
-    assert estimate_prompt(Query(body, stream=False)) == tokens
+    fields = next((spec.prompt for spec in SPECS.values() if spec.prompt[0] in body), ())
+    assert estimate_prompt(Query(body, stream=False), fields) == tokens
 
 
 def test_a_deep_prompt_is_no_trouble() -> None:
     deep: Any = "x"
     for _ in range(2_000):
         deep = [deep]
-    assert estimate_prompt(Query({"input": deep}, stream=False)) == 0
+    assert estimate_prompt(Query({"input": deep}, stream=False), ("input",)) == 0
 
 
 @pytest.mark.parametrize(
