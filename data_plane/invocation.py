@@ -38,7 +38,7 @@ from modelplane.data_plane.snapshots.snapshot import (
 from modelplane.data_plane.upstreams.attempts import Attempts
 from modelplane.data_plane.upstreams.choice import choose
 from modelplane.data_plane.upstreams.hops import count_hops
-from modelplane.data_plane.upstreams.relay import JSON, Exchange
+from modelplane.data_plane.upstreams.relay import Exchange
 
 
 class Inference:
@@ -174,5 +174,5 @@ async def _list_models(snapshot: Snapshot, principal: Principal, call: Call, rep
         for endpoint in sorted(snapshot.names.values(), key=lambda item: item.name)
         if endpoint.active and level_of(principal, endpoint) >= CAN_QUERY
     ]
-    data = reply.encode({"object": "list", "data": models})
-    await reply.answer(JSON, ((REQUEST_ID, call.request_id),), data)
+    document = reply.encode({"object": "list", "data": models})
+    await reply.answer(((REQUEST_ID, call.request_id),), document)

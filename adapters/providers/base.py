@@ -33,7 +33,10 @@ class StreamParser(Protocol):
 
     @property
     def usage(self) -> Usage | None:
-        """What the provider has counted so far, should the stream break; None: nothing yet."""
+        """What the provider has counted so far and no chunk has said; None: nothing.
+
+        It counts where the stream breaks before a chunk says it.
+        """
 
     def feed(self, data: bytes) -> Iterator[JsonObject]:
         """Yield the chunks that `data` completes.

@@ -51,7 +51,6 @@ from modelplane.adapters.providers.types import (
     Query,
     Task,
     Usage,
-    parse_usage,
 )
 from modelplane.adapters.providers.wire import as_object
 
@@ -209,6 +208,7 @@ class OpenAiStreamParser:
             begun: Called when the answer has begun.
         """
         self.ended = False
+        # The chunks say it.
         self.usage: Usage | None = None
         self._provider = provider
         self._reported = reported
@@ -247,8 +247,6 @@ class OpenAiStreamParser:
         chunk = parse_json_object(self._provider, event)
         if _is_error(chunk):
             raise self._reported(chunk)
-        if chunk.get("usage"):
-            self.usage = parse_usage(chunk)
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else ():
             self._note(choice)

@@ -4,7 +4,7 @@ A host (`hosts/`) makes the call, `invocation.py` answers it. Cancellation is as
 who went away cancels the task that answers.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Protocol
@@ -24,15 +24,6 @@ class Method(Enum):
 
 
 @dataclass(slots=True)
-class Request:
-    """What an encoded request message asks for; the fields are those of `Call`."""
-
-    name: str = ""
-    served_model_name: str = ""
-    body: bytes = field(default=b"", repr=False)
-
-
-@dataclass(slots=True)
 class Call:
     """One call to the service. Its repr shows neither credentials nor the prompt.
 
@@ -42,7 +33,7 @@ class Call:
             OpenAI API; empty: that of the endpoint which the path names.
         name: Endpoint named in the path.
         served_model_name: Served entity named in the path; empty: the traffic split decides.
-        body: The caller's JSON.
+        body: The caller's JSON object, encoded or not.
         metadata: Request metadata.
         request_id: Identifies the call in answers and logs.
         deadline_seconds: Time the caller grants; None: no limit of its own.
@@ -54,7 +45,7 @@ class Call:
     task: str = ""
     name: str = ""
     served_model_name: str = ""
-    body: bytes = field(default=b"", repr=False)
+    body: bytes | JsonObject = field(default=b"", repr=False)
     metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
     request_id: str = ""
     deadline_seconds: float | None = None
@@ -62,23 +53,28 @@ class Call:
 
 
 class Reply(Protocol):
-    """Takes the answer to one call: metadata once, then JSON or events, then perhaps a failure."""
-
-    async def start(self, content_type: str, metadata: Metadata) -> None:
-        """Send the metadata, and say what follows."""
+    """Takes the answer to one call: one document, or a stream of chunks that may break off."""
 
     def encode(self, document: JsonObject) -> bytes:
-        """Return a JSON document as `send` takes it.
+        """Return a document, or a chunk of a stream, as it is sent.
 
         Raises:
             TypeError: It cannot be encoded.
         """
 
-    async def send(self, data: bytes) -> None:
-        """Send an encoded document or whole events; returns when the transport takes more."""
-
-    async def answer(self, content_type: str, metadata: Metadata, data: bytes) -> None:
+    async def answer(self, metadata: Metadata, document: bytes) -> None:
         """Send the metadata and an encoded document, which is the whole answer."""
+
+    async def start(self, metadata: Metadata) -> None:
+        """Send the metadata of a stream."""
+
+    async def send(self, chunks: Sequence[bytes], *, ended: bool) -> None:
+        """Send encoded chunks of a stream; returns when the transport takes more.
+
+        Args:
+            chunks: The chunks, perhaps none.
+            ended: Whether they are the last ones.
+        """
 
     async def fail(self, refusal: Refusal) -> None:
         """End a stream that has begun: say why it broke off."""

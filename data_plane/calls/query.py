@@ -20,12 +20,14 @@ _TEXT_PARAMETERS = frozenset({"user", "stop", "suffix", "safety_identifier", "pr
 _LITERALS = "-0123456789tf"
 
 
-def parse_body(body: bytes) -> JsonObject:
-    """Return the JSON object in `body`.
+def parse_body(body: bytes | JsonObject) -> JsonObject:
+    """Return the JSON object in `body`, which may be one already.
 
     Raises:
         MalformedRequest: It is no JSON, is nested too deeply, or is not an object.
     """
+    if isinstance(body, dict):
+        return body
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -5,8 +5,7 @@ a message, and it again in the framing of gRPC, cost a third of what Envoy spend
 other request of the REST API is transcoded; a caller cannot tell the difference.
 """
 
-import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,10 +16,10 @@ from modelplane.adapters.shared.rpc.metadata import ERROR_CODE, HTTP_STATUS, RET
 from modelplane.adapters.shared.rpc.status import shorten
 from modelplane.adapters.shared.rpc.tasks import PATHS
 from modelplane.data_plane.calls.call import Call, Method, Service
-from modelplane.data_plane.calls.events import encode_error_line
 from modelplane.data_plane.calls.refusals import settle
 from modelplane.data_plane.errors import MalformedRequest, Refusal
-from modelplane.data_plane.hosts.carrying import refusal_trailers, request_id_of
+from modelplane.data_plane.hosts.carrying import JSON, carry, refusal_trailers, request_id_of
+from modelplane.data_plane.hosts.events import EVENT_STREAM, encode_error, encode_events
 from modelplane.data_plane.hosts.http1.connection import Connection
 from modelplane.data_plane.hosts.http1.head import encode_fields
 from modelplane.data_plane.hosts.http1.incoming import BodyTooLong
@@ -30,8 +29,8 @@ PREFIX = b"/serving-endpoints/"
 _INVOCATIONS = b"/invocations"
 # The other ones name a task.
 _TASKS: Mapping[bytes, str] = {path.encode(): task for task, path in PATHS.items()}
-_CONTENT_TYPE = "content-type"
-_JSON = (_CONTENT_TYPE, "application/json")
+_JSON = ("content-type", JSON)
+_EVENT_STREAM = ("content-type", EVENT_STREAM)
 _OK = 200
 # As the transcoder takes (`deploy/envoy/filters.py`).
 _MAX_BODY_BYTES = 16 * 1024 * 1024
@@ -42,45 +41,45 @@ _INTERNAL = (ERROR_CODE, HTTP_STATUS)
 
 
 class RestReply:
-    """Answers a request of the REST API; see `call.Reply`."""
+    """Answers a request of the REST API; see `call.Reply` and `carrying.Outcome`."""
 
-    __slots__ = ("_connection", "_ended", "_request_id", "_started")
+    __slots__ = ("_connection", "_ended", "_started", "request_id")
 
-    def __init__(self, connection: Connection, request_id: str) -> None:
+    def __init__(self, connection: Connection) -> None:
+        self.request_id = request_id_of(connection.headers)
         self._connection = connection
-        self._request_id = request_id
         self._started = self._ended = False
 
-    async def start(self, content_type: str, metadata: Metadata) -> None:
-        """Send the headers."""
-        self._started = True
-        self._connection.begin(encode_fields(((_CONTENT_TYPE, content_type), *metadata)))
-
     def encode(self, document: JsonObject) -> bytes:
-        """Return the document as JSON."""
+        """Return a document as JSON."""
         return orjson.dumps(document)
 
-    def send(self, data: bytes) -> Coroutine[Any, Any, None]:
-        """Send a part of the body."""
-        return self._connection.write(data)
-
-    async def answer(self, content_type: str, metadata: Metadata, data: bytes) -> None:
+    async def answer(self, metadata: Metadata, document: bytes) -> None:
         """Send the headers and the whole body."""
         self._ended = True
-        fields = encode_fields(((_CONTENT_TYPE, content_type), *metadata))
-        self._connection.respond(_OK, fields, data)
+        self._connection.respond(_OK, encode_fields((_JSON, *metadata)), document)
+
+    async def start(self, metadata: Metadata) -> None:
+        """Send the headers."""
+        self._started = True
+        self._connection.begin(encode_fields((_EVENT_STREAM, *metadata)))
+
+    def send(self, chunks: Sequence[bytes], *, ended: bool) -> Coroutine[Any, Any, None]:
+        """Send chunks as events."""
+        return self._connection.write(encode_events(chunks, ended=ended))
 
     async def fail(self, refusal: Refusal) -> None:
-        """Send the line that ends a stream which broke off."""
-        await self.send(_error_line(refusal))
+        """Send the event that ends a stream which broke off."""
+        await self._connection.write(_error_event(refusal))
 
-    def refuse(self, refusal: Refusal) -> None:
+    def refuse(self, error: Exception) -> None:
         """Say why there is no answer, or no more of it."""
         self._ended = True
+        refusal = settle(error, self.request_id)
         if self._started:
-            self._connection.end(_error_line(refusal))
+            self._connection.end(_error_event(refusal))
             return
-        trailers = refusal_trailers(refusal, self._request_id)
+        trailers = refusal_trailers(refusal, self.request_id)
         metadata = [_JSON, *(pair for pair in trailers if pair[0] not in _INTERNAL)]
         status = refusal.status.http
         if status == _UNAVAILABLE and refusal.retry_after is None:
@@ -108,37 +107,31 @@ class RestCalls:
         task = _TASKS.get(path)
         return None if task is None else (task, "")
 
-    async def carry(self, connection: Connection, task: str, name: str) -> None:
-        """Carry one request; it is answered whatever happens, unless its caller is gone.
+    def carry(self, connection: Connection, task: str, name: str) -> Coroutine[Any, Any, None]:
+        """Return what carries one request; see `carrying.carry`.
 
         Args:
             connection: Has the request, and takes the answer.
             task: Task that the path names.
             name: Endpoint that it names.
         """
-        metadata = connection.headers
-        request_id = request_id_of(metadata)
-        reply = RestReply(connection, request_id)
+        reply = RestReply(connection)
+        return carry(partial(self._answer, connection, reply, task, name), reply)
+
+    def _answer(
+        self, connection: Connection, reply: RestReply, task: str, name: str
+    ) -> Awaitable[None]:
         body = connection.take_whole(_MAX_BODY_BYTES)
-        receive = None if body is not None else partial(_receive, connection)
-        try:
-            call = Call(
-                Method.QUERY,
-                task=task,
-                name=name,
-                body=body or b"",
-                metadata=metadata,
-                request_id=request_id,
-                receive=receive,
-            )
-            await self._service.answer(call, reply)
-        except asyncio.CancelledError:
-            # Of a caller who left; at a stop the connection is cut.
-            return
-        except Exception as error:  # noqa: BLE001 - a bug must reach the caller as one, too
-            reply.refuse(settle(error, request_id))
-        else:
-            reply.end()
+        call = Call(
+            Method.QUERY,
+            task=task,
+            name=name,
+            body=body or b"",
+            metadata=connection.headers,
+            request_id=reply.request_id,
+            receive=None if body is not None else partial(_receive, connection),
+        )
+        return self._service.answer(call, reply)
 
 
 async def _receive(connection: Connection, call: Call) -> None:
@@ -149,5 +142,5 @@ async def _receive(connection: Connection, call: Call) -> None:
         raise MalformedRequest(text) from None
 
 
-def _error_line(refusal: Refusal) -> bytes:
-    return encode_error_line(refusal.status.error_code, refusal.message)
+def _error_event(refusal: Refusal) -> bytes:
+    return encode_error(refusal.status.error_code, refusal.message)

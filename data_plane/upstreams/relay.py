@@ -6,7 +6,7 @@ before is a refusal with its own status. What fails later ends the stream, as th
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 from urllib.parse import urlsplit
@@ -26,7 +26,6 @@ from modelplane.adapters.shared.rpc.metadata import ADAPTED_PARAMS, REQUEST_ID, 
 from modelplane.data_plane.accounting import Accountant
 from modelplane.data_plane.calls.call import Call, Reply
 from modelplane.data_plane.calls.characters import answer_characters, estimate_tokens
-from modelplane.data_plane.calls.events import DONE
 from modelplane.data_plane.calls.query import wants_usage
 from modelplane.data_plane.calls.record import Record, attempt_headers
 from modelplane.data_plane.calls.tasks import spec_of
@@ -36,11 +35,9 @@ from modelplane.data_plane.snapshots.snapshot import Endpoint, ServedEntity
 from modelplane.data_plane.upstreams.deadlines import Deadline, Deadlines
 from modelplane.data_plane.upstreams.hops import mark_hop
 from modelplane.data_plane.upstreams.streaming import ChunkShaper, encode_answer
-from modelplane.data_plane.upstreams.truncation import encode_cut
+from modelplane.data_plane.upstreams.truncation import last_chunk
 from modelplane.data_plane.upstreams.upstream import SUCCESS, Upstream
 
-JSON = "application/json"
-EVENT_STREAM = "text/event-stream; charset=utf-8"
 # A provider ends its body right after its last event; waiting for that keeps the connection.
 _SETTLE_SECONDS = 0.1
 _MAX_CHOICES = 128
@@ -134,8 +131,8 @@ class Relay:
         if exchange.record.ticket:
             exchange.record.output_characters = answer_characters(answer)
         reply, name = exchange.reply, exchange.endpoint.name
-        data = encode_answer(entity.provider, answer, name, reply.encode)
-        await reply.answer(JSON, exchange.metadata(entity, plan), data)
+        document = encode_answer(entity.provider, answer, name, reply.encode)
+        await reply.answer(exchange.metadata(entity, plan), document)
 
     async def stream(
         self, exchange: Exchange, entity: ServedEntity, others: int = 0
@@ -246,8 +243,6 @@ class _Stream:
         self._idle_seconds = idle_seconds
         self._parser: StreamParser = entity.adapter.stream_parser(exchange.query)
         self._shaper = ChunkShaper(
-            entity.provider,
-            exchange.endpoint.name,
             entity.task,
             keep_usage=wants_usage(exchange.query),
             count_characters=exchange.record.ticket is not None or exchange.admission.counts_output,
@@ -281,14 +276,14 @@ class _Stream:
             if self.started:
                 # A caller who reads slowly holds up the reads, not the provider's idle time.
                 deadline.move(self._end_at)
-            lines, error = self._shape(data)
-            ended = self._parser.ended or not data
-            if error is None:
-                lines, ended = self._end(lines, ended=ended)
-            if lines and (error is None or self.started):
-                await self._send(lines)
-            if error:
+            chunks, error = self._shape(data)
+            if error is not None:
+                if chunks and self.started:
+                    await self._send(chunks, ended=False)
                 raise error
+            ended = self._cut(chunks, ended=self._parser.ended or not data)
+            if chunks or ended:
+                await self._send(chunks, ended=ended)
             if self.started:
                 deadline.move(min(self._end_at, self._now() + self._idle_seconds))
 
@@ -311,21 +306,26 @@ class _Stream:
             adapter = self._entity.adapter
             self._parser = choose_parser(adapter, query, self._parser, beginning, provider)
 
-    def _shape(self, data: bytes) -> tuple[bytes, AdapterError | None]:
-        """Return the lines that `data` completes, and the error that followed them."""
-        lines: list[bytes] = []
+    def _shape(self, data: bytes) -> tuple[list[bytes], AdapterError | None]:
+        """Return the chunks that `data` completes, and the error that followed them."""
+        chunks: list[bytes] = []
         try:
             for chunk in self._parser.feed(data) if data else self._parser.finish():
                 self._last = chunk
                 if self._traced and not self.started:
                     self._exchange.record.model = _model(chunk)
-                lines.append(self._shaper.shape(chunk))
+                if self._shaper.shape(chunk):
+                    chunks.append(self._encode(chunk))
         except AdapterError as error:
-            return b"".join(lines), error
-        return b"".join(lines), None
+            return chunks, error
+        return chunks, None
 
-    def _end(self, lines: bytes, *, ended: bool) -> tuple[bytes, bool]:
-        """Return the lines with the end of the stream, if it has ended or has to, and whether."""
+    def _encode(self, chunk: JsonObject) -> bytes:
+        name, encode = self._exchange.endpoint.name, self._exchange.reply.encode
+        return encode_answer(self._entity.provider, chunk, name, encode)
+
+    def _cut(self, chunks: list[bytes], *, ended: bool) -> bool:
+        """Add the chunk that ends the stream where it has to; return whether it has ended."""
         admission = self._exchange.admission
         if not ended and self._last and admission.counts_output:
             self.is_cut = not admission.allows(estimate_tokens(self._shaper.characters))
@@ -333,18 +333,16 @@ class _Stream:
             choices = self._exchange.query.body.get("n")
             count = min(choices, _MAX_CHOICES) if isinstance(choices, int) else 1
             deltas = spec_of(self._entity.task).deltas
-            lines += encode_cut(self._last, deltas=deltas, choices=range(count))
-        ended = ended or self.is_cut
-        return (lines + DONE if ended else lines), ended
+            chunks.append(self._encode(last_chunk(self._last, deltas=deltas, choices=range(count))))
+        return ended or self.is_cut
 
-    async def _send(self, lines: bytes) -> None:
+    async def _send(self, chunks: Sequence[bytes], *, ended: bool) -> None:
+        reply = self._exchange.reply
         if not self.started:
             self.started = True
-            await self._exchange.reply.start(
-                EVENT_STREAM, self._exchange.metadata(self._entity, self.plan)
-            )
+            await reply.start(self._exchange.metadata(self._entity, self.plan))
         self._accountant.note_chunk(self._exchange.record)
-        await self._exchange.reply.send(lines)
+        await reply.send(chunks, ended=ended)
 
 
 def _address(plan: Plan) -> str:

@@ -20,7 +20,13 @@ def encode_answer(
     model: str,
     encode: Callable[[JsonObject], bytes] = orjson.dumps,
 ) -> bytes:
-    """Return a whole answer, encoded, under the model name that the caller knows.
+    """Return an answer or a chunk, encoded, under the model name that the caller knows.
+
+    Args:
+        provider: Provider that errors name.
+        answer: The answer, which gets the name.
+        model: The name.
+        encode: Encodes it; may raise `TypeError`.
 
     Raises:
         MalformedAnswer: The answer cannot be encoded.
@@ -44,8 +50,6 @@ class ChunkShaper:
         "_count_characters",
         "_deltas",
         "_keep_usage",
-        "_model",
-        "_provider",
         "_started",
         "characters",
         "usage",
@@ -53,8 +57,6 @@ class ChunkShaper:
 
     def __init__(
         self,
-        provider: str,
-        model: str,
         task: str,
         *,
         keep_usage: bool,
@@ -63,8 +65,6 @@ class ChunkShaper:
         """Start before the first chunk.
 
         Args:
-            provider: Provider that errors name.
-            model: Model name that the caller knows.
             task: Task of the endpoint.
             keep_usage: Whether the caller asked for usage.
             count_characters: Whether to count the characters of the texts.
@@ -72,28 +72,22 @@ class ChunkShaper:
         self.usage: Usage | None = None
         self.characters = 0
         self._count_characters = count_characters
-        self._provider = provider
-        self._model = model
         self._deltas = spec_of(task).deltas
         self._keep_usage = keep_usage
         self._started: set[object] = set()
 
-    def shape(self, chunk: JsonObject) -> bytes:
-        """Return the line for `chunk`; empty when nothing of it is for the caller.
-
-        Raises:
-            MalformedAnswer: The chunk cannot be encoded.
-        """
+    def shape(self, chunk: JsonObject) -> bool:
+        """Make of `chunk` what the caller gets; return False where nothing of it is for them."""
         self.usage = parse_usage(chunk) or self.usage
         if self._count_characters:
             self.characters += answer_characters(chunk)
         if not self._keep_usage:
             usage = chunk.pop("usage", None)
             if usage is not None and not chunk.get("choices"):
-                return b""
+                return False
         if self._deltas:
             self._place_role(chunk)
-        return b"data: " + encode_answer(self._provider, chunk, self._model) + b"\n\n"
+        return True
 
     def _place_role(self, chunk: JsonObject) -> None:
         choices = chunk.get("choices")

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
-import orjson
 from google.protobuf.message import Message
 from modelserving.v1 import model_service_pb2_grpc
 from modelserving.v1.chat_pb2 import ChatRequest
@@ -115,7 +114,7 @@ def canonical(value: Any) -> Any:
         }
     if isinstance(value, list):
         return [canonical(item) for item in value]
-    return None if isinstance(value, orjson.Fragment) else value
+    return value
 
 
 def _floats(value: Any) -> list[float]:

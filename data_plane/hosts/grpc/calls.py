@@ -5,10 +5,10 @@ the gRPC protocol itself is `adapters/shared/rpc/framing.py`'s. Requests are of 
 RPCs of the service are.
 """
 
-import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from functools import partial
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -29,7 +29,7 @@ from modelplane.adapters.shared.rpc.status import shorten
 from modelplane.data_plane.calls.call import Call, Service
 from modelplane.data_plane.calls.refusals import settle
 from modelplane.data_plane.errors import Refusal
-from modelplane.data_plane.hosts.carrying import refusal_trailers, request_id_of
+from modelplane.data_plane.hosts.carrying import carry, refusal_trailers, request_id_of
 from modelplane.data_plane.hosts.grpc.rpc import Rpc
 from modelplane.data_plane.hosts.http1.connection import Connection
 from modelplane.data_plane.hosts.http1.head import encode_fields
@@ -52,12 +52,12 @@ class Ended(Exception):
 
 
 class GrpcOutlet:
-    """Takes the messages of one call; see `rpc.Outlet`."""
+    """Takes the messages of one call; see `rpc.Outlet` and `carrying.Outcome`."""
 
     __slots__ = ("_connection", "_ended", "_started", "_trailers", "request_id")
 
-    def __init__(self, connection: Connection, request_id: str) -> None:
-        self.request_id = request_id
+    def __init__(self, connection: Connection) -> None:
+        self.request_id = request_id_of(connection.headers)
         self._connection = connection
         self._started = self._ended = False
         # What the call ends with once it has been answered.
@@ -80,14 +80,17 @@ class GrpcOutlet:
 
     async def fail(self, refusal: Refusal) -> None:
         """Let the call end with the status of a refusal."""
-        trailers = refusal_trailers(refusal, self.request_id)
-        self.end_with(refusal.status.code, refusal.message, trailers)
+        self._end_with_refusal(refusal)
 
-    def end_with(self, code: grpc.StatusCode, message: str, trailers: Metadata = ()) -> None:
-        """Let the call end with a status."""
-        status = ("grpc-status", str(code.value[0]))
-        text = ("grpc-message", encode_status_message(shorten(message)))
-        self._trailers = encode_fields((status, text, *trailers))
+    def refuse(self, error: Exception) -> None:
+        """End the call with the status of an error."""
+        if isinstance(error, DecodeError):
+            self._end_with(_CODE.INTERNAL, "The request is no such message.")
+        elif isinstance(error, Ended):
+            self._end_with(error.code, str(error), (_ENCODINGS,))
+        else:
+            self._end_with_refusal(settle(error, self.request_id))
+        self.end()
 
     def end(self) -> None:
         """End the call, unless it has ended."""
@@ -99,6 +102,16 @@ class GrpcOutlet:
         # The shape that gRPC calls "Trailers-Only".
         fields = encode_fields((_CONTENT_TYPE,)) + self._trailers
         self._connection.respond(_HTTP_OK, fields, b"")
+
+    def _end_with_refusal(self, refusal: Refusal) -> None:
+        trailers = refusal_trailers(refusal, self.request_id)
+        self._end_with(refusal.status.code, refusal.message, trailers)
+
+    def _end_with(self, code: grpc.StatusCode, message: str, trailers: Metadata = ()) -> None:
+        """Let the call end with a status."""
+        status = ("grpc-status", str(code.value[0]))
+        text = ("grpc-message", encode_status_message(shorten(message)))
+        self._trailers = encode_fields((status, text, *trailers))
 
 
 class GrpcCalls:
@@ -124,21 +137,10 @@ class GrpcCalls:
         self._service = service
         self._max_message_bytes = max_message_bytes
 
-    async def carry(self, connection: Connection) -> None:
-        """Carry one call; it is answered whatever happens, unless its caller is gone."""
-        outlet = GrpcOutlet(connection, request_id_of(connection.headers))
-        try:
-            await self._answer(connection, outlet)
-        except asyncio.CancelledError:
-            # Of a caller who left; at a stop the connection is cut.
-            return
-        except DecodeError:
-            outlet.end_with(_CODE.INTERNAL, "The request is no such message.")
-        except Ended as ended:
-            outlet.end_with(ended.code, str(ended), (_ENCODINGS,))
-        except Exception as error:  # noqa: BLE001 - a bug must reach the caller as one, too
-            await outlet.fail(settle(error, outlet.request_id))
-        outlet.end()
+    def carry(self, connection: Connection) -> Coroutine[Any, Any, None]:
+        """Return what carries one call; see `carrying.carry`."""
+        outlet = GrpcOutlet(connection)
+        return carry(partial(self._answer, connection, outlet), outlet)
 
     async def _answer(self, connection: Connection, outlet: GrpcOutlet) -> None:
         path, metadata = connection.target, connection.headers
@@ -150,17 +152,14 @@ class GrpcCalls:
             raise Ended(_CODE.UNIMPLEMENTED, f"There is no method {path.decode('latin-1')}.")
 
         async def receive(call: Call) -> None:
-            request = rpc.read(await self._read(connection))
-            call.name, call.served_model_name = request.name, request.served_model_name
-            call.body = request.body
+            rpc.read(await self._read(connection), call)
 
-        deadline = parse_timeout(metadata.get("grpc-timeout", ""))
         call = Call(
             rpc.method,
             task=rpc.task,
             metadata=metadata,
             request_id=outlet.request_id,
-            deadline_seconds=deadline,
+            deadline_seconds=parse_timeout(metadata.get("grpc-timeout", "")),
             receive=receive,
         )
         await self._service.answer(call, rpc.reply(outlet))

@@ -3,8 +3,7 @@
 `invocation.py` answers them; `../typed/rpcs.py` holds their typed form.
 """
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
 
 import orjson
 from google.protobuf.descriptor import MethodDescriptor
@@ -13,9 +12,10 @@ from modelserving.v1 import inference_service_pb2 as pb
 from modelplane.adapters.providers.types import JsonObject
 from modelplane.adapters.shared.rpc.metadata import Metadata
 from modelplane.adapters.shared.rpc.tasks import INFERENCE, task_of
-from modelplane.data_plane.calls.call import Method, Request
-from modelplane.data_plane.calls.events import encode_error_line
+from modelplane.data_plane.calls.call import Call, Method
 from modelplane.data_plane.errors import Refusal
+from modelplane.data_plane.hosts.carrying import JSON
+from modelplane.data_plane.hosts.events import EVENT_STREAM, encode_error, encode_events
 from modelplane.data_plane.hosts.grpc.rpc import Outlet, Rpc, encode_field
 
 SERVICE_NAME = INFERENCE.full_name
@@ -28,34 +28,35 @@ class HttpBodyReply:
 
     def __init__(self, outlet: Outlet) -> None:
         self._outlet = outlet
-        self._prefix = b""
-
-    async def start(self, content_type: str, metadata: Metadata) -> None:
-        """Send the metadata; the content type goes with the first message."""
-        self._prefix = encode_content_type(content_type)
-        await self._outlet.start(metadata)
+        # The content type goes with the first message.
+        self._prefix = _EVENT_STREAM
 
     def encode(self, document: JsonObject) -> bytes:
-        """Return the document as JSON."""
+        """Return a document as JSON."""
         return orjson.dumps(document)
 
-    async def send(self, data: bytes) -> None:
-        """Send one message."""
+    async def answer(self, metadata: Metadata, document: bytes) -> None:
+        """Send the only message."""
+        await self._outlet.answer(metadata, _JSON + encode_data(document))
+
+    async def start(self, metadata: Metadata) -> None:
+        """Send the metadata."""
+        await self._outlet.start(metadata)
+
+    async def send(self, chunks: Sequence[bytes], *, ended: bool) -> None:
+        """Send chunks as one message of events."""
+        await self._send(encode_events(chunks, ended=ended))
+
+    async def fail(self, refusal: Refusal) -> None:
+        """Send the event that ends the stream: a REST caller never sees the status of a call."""
+        await self._send(encode_error(refusal.status.error_code, refusal.message))
+
+    async def _send(self, data: bytes) -> None:
         message = self._prefix + encode_data(data)
         self._prefix = b""
         await self._outlet.send(message)
 
-    async def answer(self, content_type: str, metadata: Metadata, data: bytes) -> None:
-        """Send the only message."""
-        message = encode_content_type(content_type) + encode_data(data)
-        await self._outlet.answer(metadata, message)
 
-    async def fail(self, refusal: Refusal) -> None:
-        """Send the line that ends the stream: a REST caller never sees the status of a call."""
-        await self.send(encode_error_line(refusal.status.error_code, refusal.message))
-
-
-@lru_cache(maxsize=16)
 def encode_content_type(content_type: str) -> bytes:
     """Return field 1 of `google.api.HttpBody`."""
     return encode_field(1, content_type.encode())
@@ -66,21 +67,25 @@ def encode_data(data: bytes) -> bytes:
     return encode_field(2, data)
 
 
-def _read_query(message: bytes) -> Request:
+_JSON, _EVENT_STREAM = encode_content_type(JSON), encode_content_type(EVENT_STREAM)
+
+
+def _read_query(message: bytes, call: Call) -> None:
     query = pb.QueryRequest.FromString(message)
-    return Request(query.name, query.served_model_name, query.payload.data)
+    call.name, call.served_model_name = query.name, query.served_model_name
+    call.body = query.payload.data
 
 
-def _read_openai(message: bytes) -> Request:
-    return Request(body=pb.OpenAiRequest.FromString(message).payload.data)
+def _read_openai(message: bytes, call: Call) -> None:
+    call.body = pb.OpenAiRequest.FromString(message).payload.data
 
 
-def _read_nothing(_: bytes) -> Request:
-    return Request()
+def _read_nothing(message: bytes, call: Call) -> None:
+    del message, call
 
 
 # By what is sent: what is asked for, and who reads it.
-_READERS: Mapping[str, tuple[Method, Callable[[bytes], Request]]] = {
+_READERS: Mapping[str, tuple[Method, Callable[[bytes, Call], None]]] = {
     pb.QueryRequest.DESCRIPTOR.full_name: (Method.QUERY, _read_query),
     pb.OpenAiRequest.DESCRIPTOR.full_name: (Method.QUERY, _read_openai),
     pb.ListModelsRequest.DESCRIPTOR.full_name: (Method.LIST_MODELS, _read_nothing),

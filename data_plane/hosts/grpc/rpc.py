@@ -10,7 +10,7 @@ from typing import Protocol
 
 from modelplane.adapters.shared.rpc.metadata import Metadata
 from modelplane.adapters.shared.rpc.varint import encode_varint
-from modelplane.data_plane.calls.call import Method, Reply, Request
+from modelplane.data_plane.calls.call import Call, Method, Reply
 from modelplane.data_plane.errors import Refusal
 
 _LENGTH_DELIMITED = 2
@@ -41,7 +41,8 @@ class Rpc:
         name: Its name there.
         method: What it asks for.
         task: Task that its queries are for, in the manner of the OpenAI API; empty: none.
-        read: Returns what an encoded request message asks for.
+        read: Fills a call in with what an encoded request message asks for; may raise
+            `DecodeError`.
         reply: Returns the reply that sends its answers as messages.
     """
 
@@ -49,7 +50,7 @@ class Rpc:
     name: str
     method: Method
     task: str
-    read: Callable[[bytes], Request]
+    read: Callable[[bytes, Call], None]
     reply: Callable[[Outlet], Reply]
 
 

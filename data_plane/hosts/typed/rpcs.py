@@ -1,13 +1,13 @@
 """The typed RPCs: each is a call with an HTTP body, in and out of typed messages.
 
-A request becomes the JSON that a REST caller would send, and takes the same way through
+A request becomes the JSON object that a REST caller would send, and takes the same way through
 `invocation.py`; only its answer becomes messages again. `writer.py` and `reader.py`
 convert, `../grpc/http_body.py` holds the RPCs of the REST form.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import orjson
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
@@ -15,16 +15,15 @@ from google.protobuf.message_factory import GetMessageClass
 from modelplane.adapters.providers.types import JsonObject
 from modelplane.adapters.shared.rpc.metadata import Metadata
 from modelplane.adapters.shared.rpc.tasks import MODELS, task_of
-from modelplane.data_plane.calls.call import Method, Reply, Request
-from modelplane.data_plane.calls.events import split_events
+from modelplane.data_plane.calls.call import Call, Method, Reply
 from modelplane.data_plane.errors import MalformedRequest, Refusal
 from modelplane.data_plane.hosts.grpc.rpc import Outlet, Rpc
 from modelplane.data_plane.hosts.typed.reader import read
 from modelplane.data_plane.hosts.typed.writer import write
 
 
-class AnswerReply:
-    """Answers a call with one typed message; see `call.Reply`."""
+class TypedReply:
+    """Answers a call with one typed message, or with one for each chunk; see `call.Reply`."""
 
     __slots__ = ("_message_class", "_outlet")
 
@@ -32,39 +31,30 @@ class AnswerReply:
         self._outlet = outlet
         self._message_class = message_class
 
-    async def start(self, content_type: str, metadata: Metadata) -> None:  # noqa: ARG002 - by RPC
-        """Send the metadata."""
-        await self._outlet.start(metadata)
-
     def encode(self, document: JsonObject) -> bytes:
-        """Return the encoded message that a JSON document stands for."""
+        """Return the encoded message that a document stands for."""
         try:
             return read(self._message_class, document).SerializeToString()
         except RecursionError:
             raise TypeError("nested too deeply") from None
 
-    async def send(self, data: bytes) -> None:
-        """Send an encoded message."""
-        await self._outlet.send(data)
-
-    async def answer(self, content_type: str, metadata: Metadata, data: bytes) -> None:  # noqa: ARG002 - by RPC
+    async def answer(self, metadata: Metadata, document: bytes) -> None:
         """Send the only message."""
-        await self._outlet.answer(metadata, data)
+        await self._outlet.answer(metadata, document)
+
+    async def start(self, metadata: Metadata) -> None:
+        """Send the metadata."""
+        await self._outlet.start(metadata)
+
+    async def send(self, chunks: Sequence[bytes], *, ended: bool) -> None:
+        """Send the messages; the end of the call stands for their end."""
+        del ended
+        for chunk in chunks:
+            await self._outlet.send(chunk)
 
     async def fail(self, refusal: Refusal) -> None:
         """End the call with the status of a refusal."""
         await self._outlet.fail(refusal)
-
-
-class StreamReply(AnswerReply):
-    """Answers a call with a typed message for each chunk; see `call.Reply`."""
-
-    __slots__ = ()
-
-    async def send(self, data: bytes) -> None:
-        """Send the messages that events stand for; the end of the call stands for their end."""
-        for chunk in split_events(data):
-            await self._outlet.send(self.encode(orjson.loads(chunk)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +65,11 @@ class _TypedRpc:
     answer: type[Message]
     streams: bool
 
-    def read(self, message: bytes) -> Request:
-        """Return what an encoded request message asks for.
+    def read(self, message: bytes, call: Call) -> None:
+        """Fill a call in with what an encoded request message asks for.
 
         Raises:
-            MalformedRequest: It cannot be decoded.
+            MalformedRequest: It cannot be decoded, or holds what no JSON can.
         """
         try:
             body = write(self.request.FromString(message))
@@ -87,16 +77,16 @@ class _TypedRpc:
             raise MalformedRequest(
                 f"The request is no {self.request.DESCRIPTOR.name}, or is nested too deeply."
             ) from None
-        served = str(body.pop("served_model_name", ""))
+        call.served_model_name = str(body.pop("served_model_name", ""))
         extra = body.get("extra_params")
         # The RPC decides, so that an extra parameter does not.
         if self.streams or (isinstance(extra, dict) and "stream" in extra):
             body["stream"] = self.streams
-        return Request("", served, orjson.dumps(body))
+        call.body = body
 
     def new_reply(self, outlet: Outlet) -> Reply:
         """Return the reply that sends answers as messages."""
-        return (StreamReply if self.streams else AnswerReply)(outlet, self.answer)
+        return TypedReply(outlet, self.answer)
 
 
 def _rpc(rpc: MethodDescriptor) -> Rpc:

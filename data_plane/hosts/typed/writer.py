@@ -5,7 +5,7 @@ Used by `rpcs.py` for requests; `reader.py` is the way back.
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from math import isfinite
+from math import isfinite, isnan
 
 import orjson
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct, Value
 
 from modelplane.adapters.providers.types import JsonObject
+from modelplane.data_plane.errors import MalformedRequest
 from modelplane.data_plane.hosts.typed.fields import (
     EXTRA,
     ITEMS,
@@ -23,13 +24,15 @@ from modelplane.data_plane.hosts.typed.fields import (
     map_value,
 )
 
-# Whoever parses a number that is none refuses it, as it is refused from a REST caller.
-NO_NUMBER = orjson.Fragment(b"NaN")
 _LARGEST_EXACT = 2**53
 
 
 def write(message: Message) -> JsonObject:
-    """Return the JSON object that a message stands for, as `orjson` encodes it."""
+    """Return the JSON object that a message stands for.
+
+    Raises:
+        MalformedRequest: A number in it is none.
+    """
     writers = _writers_of(message.DESCRIPTOR)
     value: JsonObject = {}
     extra: JsonObject = {}
@@ -60,6 +63,9 @@ def _writer(field: FieldDescriptor) -> Callable[[Item], Item]:
 def _item_writer(field: FieldDescriptor) -> Callable[[Item], Item]:
     if field.message_type is not None:
         return _message_writer(field.message_type)
+    if field.type == FieldDescriptor.TYPE_DOUBLE and field.is_repeated:
+        # As it is read: null has no other form in a list of numbers.
+        return lambda number: None if isnan(number) else _write_number(number)
     if field.type in (FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FLOAT):
         return _write_number
     if field.type == FieldDescriptor.TYPE_BYTES:
@@ -84,7 +90,7 @@ def _unchanged(item: Item) -> Item:
 
 def _write_number(number: float) -> object:
     if not isfinite(number):
-        return NO_NUMBER
+        raise MalformedRequest(f"The request holds {number}, which is no number in JSON.")
     # Doubles carry JSON's integers, too, and not every provider takes 1.0 for 1.
     return int(number) if number.is_integer() and abs(number) <= _LARGEST_EXACT else number
 

@@ -132,55 +132,44 @@ class CapturedReply:
     """Keeps what a caller would get.
 
     Attributes:
-        metadata: Metadata of the answer.
-        data: The answer's JSON or events.
+        begun: Whether the answer has begun.
+        metadata: Its metadata.
+        document: The whole answer.
+        chunks: The stream's chunks.
+        done: Whether the stream ended as a complete one does.
         refusal: Why the stream broke off, where it did.
     """
 
     def __init__(self) -> None:
-        self.content_type = ""
+        self.begun = False
         self.metadata: Mapping[str, str] = {}
-        self.data = b""
+        self.document: Any = None
+        self.chunks: list[Any] = []
+        self.done = False
         self.refusal: Refusal | None = None
-
-    async def start(self, content_type: str, metadata: Metadata) -> None:
-        assert not self.content_type
-        self.content_type = content_type
-        self.metadata = dict(metadata)
 
     def encode(self, document: JsonObject) -> bytes:
         return json.dumps(document).encode()
 
-    async def send(self, data: bytes) -> None:
-        assert self.content_type
-        assert self.refusal is None
-        self.data += data
+    async def answer(self, metadata: Metadata, document: bytes) -> None:
+        await self.start(metadata)
+        self.document = json.loads(document)
 
-    async def answer(self, content_type: str, metadata: Metadata, data: bytes) -> None:
-        await self.start(content_type, metadata)
-        await self.send(data)
+    async def start(self, metadata: Metadata) -> None:
+        assert not self.begun
+        self.begun = True
+        self.metadata = dict(metadata)
+
+    async def send(self, chunks: Sequence[bytes], *, ended: bool) -> None:
+        assert self.begun
+        assert not self.done
+        assert self.refusal is None
+        self.chunks += map(json.loads, chunks)
+        self.done = ended
 
     async def fail(self, refusal: Refusal) -> None:
         assert self.refusal is None
         self.refusal = refusal
-
-    @property
-    def document(self) -> Any:
-        """The whole answer."""
-        return json.loads(self.data)
-
-    @property
-    def done(self) -> bool:
-        """Whether the stream ended as a complete one does."""
-        return self.data.endswith(b"data: [DONE]\n\n")
-
-    @property
-    def chunks(self) -> list[Any]:
-        """The stream's chunks without its end marker."""
-        blocks = self.data.decode().split("\n\n")
-        assert blocks.pop() == ""
-        assert all(block.startswith("data: {") for block in blocks if block != "data: [DONE]")
-        return [json.loads(block[6:]) for block in blocks if block != "data: [DONE]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +193,7 @@ class Gateway:
         query = build_query(spec_of(self.case.task), {**self.case.body, **body, **mode})
         record = self.accountant.open("request-1", {})
         endpoint = Endpoint("id", ENDPOINT, None, None)
-        call = Call(Method.QUERY, ENDPOINT, request_id="request-1")
+        call = Call(Method.QUERY, name=ENDPOINT, request_id="request-1")
         exchange = Exchange(call, reply, record, endpoint, query, Unlimited())
         await (self.relay.stream if stream else self.relay.answer)(exchange, self.entity)
 

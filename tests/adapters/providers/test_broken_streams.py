@@ -107,7 +107,7 @@ async def test_a_caller_who_leaves_has_used_the_prompt() -> None:
         reply = CapturedReply()
         call = asyncio.create_task(gateway.put(reply, stream=True))
         async with asyncio.timeout(5):
-            while not reply.data:
+            while not reply.chunks:
                 await asyncio.sleep(0)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):

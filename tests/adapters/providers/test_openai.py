@@ -7,7 +7,7 @@ from modelserving.v1.external_model_pb2 import ExternalModel, OpenAiConfig
 
 from modelplane.adapters.providers import errors
 from modelplane.adapters.providers.openai import OpenAiAdapter, build_openai_adapter
-from modelplane.adapters.providers.types import HttpAnswer, JsonObject, Query, Usage
+from modelplane.adapters.providers.types import HttpAnswer, JsonObject, Query
 
 KEY = "sk-very-secret"
 CHUNKS: list[JsonObject] = [
@@ -176,7 +176,7 @@ def test_what_follows_the_end_marker_is_ignored() -> None:
 
 
 @pytest.mark.parametrize("places", [(0,), (1,), (0, 1, 2), (2,)])
-def test_usage_is_read_in_any_chunk_and_the_last_one_counts(places: tuple[int, ...]) -> None:
+def test_usage_stays_in_whichever_chunk_has_it(places: tuple[int, ...]) -> None:
     chunks: list[JsonObject] = [
         {"choices": [{"index": 0, "delta": {"content": "a"}}], "usage": None},
         {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
@@ -186,8 +186,8 @@ def test_usage_is_read_in_any_chunk_and_the_last_one_counts(places: tuple[int, .
         chunks[place]["usage"] = {"prompt_tokens": 7, "completion_tokens": count}
     parser = build().stream_parser(Query({}, stream=True))
     lines = [b"data: " + json.dumps(one).encode() + b"\n\n" for one in chunks]
-    assert len([*parser.feed(b"".join(lines)), *parser.finish()]) == len(chunks)
-    assert parser.usage == Usage(7, len(places))
+    assert [*parser.feed(b"".join(lines)), *parser.finish()] == chunks
+    assert parser.usage is None
 
 
 def test_odd_chunks_pass() -> None:

@@ -82,11 +82,9 @@ def _carrier(rpc: Rpc, service: Service) -> Callable[[object, _Context], Awaitab
         metadata = as_mapping(context.invocation_metadata())
         request_id = request_id_of(metadata)
         try:
-            read = rpc.read(message)
 
             async def receive(call: Call) -> None:
-                call.name, call.served_model_name = read.name, read.served_model_name
-                call.body = read.body
+                rpc.read(message, call)
 
             deadline = _deadline(context)
             call = Call(

@@ -27,6 +27,7 @@ class Answering:
 
     whole: bytes | None = None
     parts: Sequence[bytes] = ()
+    last: bytes | None = None
     error: Exception | None = None
     fails: bool = False
     pause: asyncio.Event | None = None
@@ -37,11 +38,11 @@ class Answering:
         self.calls.append(call)
         await receive(call)
         if self.whole is not None:
-            await reply.answer("application/json", (("served-model-name", "one"),), self.whole)
+            await reply.answer((("served-model-name", "one"),), self.whole)
         elif self.parts:
-            await reply.start("text/event-stream", (("served-model-name", "one"),))
+            await reply.start((("served-model-name", "one"),))
             for part in self.parts:
-                await reply.send(part)
+                await reply.send((part,), ended=part == self.last)
         try:
             if self.pause:
                 await self.pause.wait()
@@ -167,19 +168,19 @@ async def test_the_longest_body_is_taken(tmp_path: Path) -> None:
 
 
 async def test_a_stream_is_sent_part_by_part(tmp_path: Path) -> None:
-    answer = await put(Answering(parts=(b"data: 1\n\n", b"data: [DONE]\n\n")), tmp_path)
+    answer = await put(Answering(parts=(b"1", b"2"), last=b"2"), tmp_path)
     assert answer.headers == {
-        "content-type": "text/event-stream",
+        "content-type": "text/event-stream; charset=utf-8",
         "served-model-name": "one",
         "transfer-encoding": "chunked",
     }
-    assert answer.body == b"data: 1\n\ndata: [DONE]\n\n"
+    assert answer.body == b"data: 1\n\ndata: 2\n\ndata: [DONE]\n\n"
 
 
 @pytest.mark.parametrize("bug", [False, True])
 async def test_a_stream_that_breaks_off_says_why(tmp_path: Path, *, bug: bool) -> None:
     error = EndpointNotFound() if bug else None
-    answer = await put(Answering(parts=(b"data: 1\n\n",), fails=not bug, error=error), tmp_path)
+    answer = await put(Answering(parts=(b"1",), fails=not bug, error=error), tmp_path)
     first, last = answer.body.decode().split("\n\n")[:2]
     assert first == "data: 1"
     assert json.loads(last.removeprefix("data: "))["error"]["code"] == "ENDPOINT_NOT_FOUND"
@@ -211,7 +212,7 @@ async def test_a_bug_tells_the_request_id_and_nothing_else(
     assert "prompt" not in answer.body.decode() + caplog.text
 
 
-@pytest.mark.parametrize("parts", [(), (b"data: 1\n\n",)])
+@pytest.mark.parametrize("parts", [(), (b"1",)])
 async def test_a_caller_who_leaves_cancels_the_query(
     tmp_path: Path, parts: tuple[bytes, ...]
 ) -> None:

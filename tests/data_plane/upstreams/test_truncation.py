@@ -1,15 +1,10 @@
-import orjson
-
-from modelplane.data_plane.upstreams.truncation import REASON, encode_cut
+from modelplane.data_plane.upstreams.truncation import REASON, last_chunk
 
 LAST = {"id": "c1", "object": "chat.completion.chunk", "created": 5, "model": "chat", "usage": None}
 
 
 def test_a_chat_ends_as_one_whose_tokens_are_used_up() -> None:
-    line = encode_cut({**LAST, "choices": [{"index": 0}]}, deltas=True, choices=range(2))
-    assert line.startswith(b"data: ")
-    assert line.endswith(b"\n\n")
-    assert orjson.loads(line.removeprefix(b"data: ")) == {
+    assert last_chunk({**LAST, "choices": [{"index": 0}]}, deltas=True, choices=range(2)) == {
         "id": "c1",
         "object": "chat.completion.chunk",
         "created": 5,
@@ -23,6 +18,5 @@ def test_a_chat_ends_as_one_whose_tokens_are_used_up() -> None:
 
 
 def test_a_completion_ends_in_its_own_form() -> None:
-    line = encode_cut({}, deltas=False, choices=[0])
-    (choice,) = orjson.loads(line.removeprefix(b"data: "))["choices"]
-    assert choice == {"index": 0, "text": "", "logprobs": None, "finish_reason": "length"}
+    choice = {"index": 0, "text": "", "logprobs": None, "finish_reason": "length"}
+    assert last_chunk({}, deltas=False, choices=[0])["choices"] == [choice]

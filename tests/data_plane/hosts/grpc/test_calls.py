@@ -230,7 +230,7 @@ async def test_streams_beside_each_other_are_whole_and_each_can_be_cancelled(hos
 async def _hear(call: Any, parts: int) -> bool:
     """Tell whether a hanging call sent its parts, and what comes after them."""
     heard = [HttpBody.FromString(await call.read()).data for _ in range(parts + 1)]
-    return heard == [*([PART] * parts), b"{}"]
+    return heard == [*([b"data: %b\n\n" % PART] * parts), b"data: {}\n\n"]
 
 
 @pytest.mark.parametrize("given", ["", "two words", "x" * 129])

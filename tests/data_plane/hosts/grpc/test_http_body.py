@@ -30,9 +30,10 @@ def test_a_query_names_endpoint_and_entity() -> None:
         name="chat", served_model_name="gpt", payload=HttpBody(data=b"{}")
     ).SerializeToString()
     query = next(rpc for rpc in HTTP_BODY_RPCS if rpc.name == "Query")
-    request = query.read(message)
-    assert query.method is Method.QUERY
+    request = Call(Method.QUERY)
+    query.read(message, request)
+    assert (query.method, query.task) == (Method.QUERY, "")
     assert (request.name, request.served_model_name, request.body) == ("chat", "gpt", b"{}")
-    call = Call(Method.QUERY, "chat", body=b"secret", metadata={"authorization": "t"})
+    call = Call(Method.QUERY, name="chat", body=b"secret", metadata={"authorization": "t"})
     assert "authorization" not in repr(call)
     assert "secret" not in repr(call)

@@ -21,8 +21,7 @@ from modelserving.v1.model_service_pb2_grpc import ModelServiceStub
 from modelplane.adapters.providers.errors import MalformedAnswer
 from modelplane.adapters.providers.types import Task
 from modelplane.adapters.shared.rpc.metadata import REQUEST_ID, SERVED_MODEL, Metadata, as_mapping
-from modelplane.data_plane.calls.call import Request
-from modelplane.data_plane.calls.events import DONE
+from modelplane.data_plane.calls.call import Call, Method
 from modelplane.data_plane.errors import MalformedRequest, Refusal
 from modelplane.data_plane.hosts.grpc.rpc import Rpc
 from modelplane.data_plane.hosts.typed.rpcs import TYPED_RPCS
@@ -44,9 +43,10 @@ def rpc(name: str) -> Rpc:
     return next(rpc for rpc in TYPED_RPCS if rpc.name == name)
 
 
-def asked(name: str, message: Any) -> tuple[Request, Any]:
-    request = rpc(name).read(message.SerializeToString())
-    return request, orjson.loads(request.body)
+def asked(name: str, message: Any) -> tuple[Call, Any]:
+    call = Call(Method.QUERY)
+    rpc(name).read(message.SerializeToString(), call)
+    return call, call.body
 
 
 def extra(**fields: Any) -> Struct:
@@ -97,7 +97,7 @@ def test_the_rpc_decides_whether_the_answer_streams(
 
 def test_a_message_that_cannot_be_read_is_refused() -> None:
     with pytest.raises(MalformedRequest, match="ChatRequest"):
-        rpc("Chat").read(b"\xff")
+        rpc("Chat").read(b"\xff", Call(Method.QUERY))
 
 
 class FakeOutlet:
@@ -120,13 +120,13 @@ class FakeOutlet:
         self.refusal = refusal
 
 
-async def test_each_event_is_a_message_and_the_end_marker_none() -> None:
+async def test_each_chunk_is_a_message_and_their_end_none() -> None:
     outlet = FakeOutlet()
-    lines = b'data: {"id":"a\\n\\ndata: [DONE]"}\n\ndata: {}\n\n' + DONE
-    await rpc("StreamChat").reply(outlet).send(lines)
+    reply = rpc("StreamChat").reply(outlet)
+    await reply.send([reply.encode({"id": "a"}), reply.encode({})], ended=True)
     chunks = [ChatCompletionChunk.FromString(message) for message in outlet.sent]
-    assert chunks == [ChatCompletionChunk(id="a\n\ndata: [DONE]"), ChatCompletionChunk()]
-    await rpc("StreamChat").reply(outlet).send(DONE)
+    assert chunks == [ChatCompletionChunk(id="a"), ChatCompletionChunk()]
+    await reply.send((), ended=True)
     assert len(outlet.sent) == 2
 
 

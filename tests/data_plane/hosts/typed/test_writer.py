@@ -14,8 +14,15 @@ from modelserving.v1.chat_pb2 import (
     NamedTool,
     TokenLogprob,
 )
-from modelserving.v1.completion_pb2 import CompletionRequest, TextList, TokenList, TokenLists
+from modelserving.v1.completion_pb2 import (
+    CompletionLogprobs,
+    CompletionRequest,
+    TextList,
+    TokenList,
+    TokenLists,
+)
 
+from modelplane.data_plane.errors import MalformedRequest
 from modelplane.data_plane.hosts.typed.writer import write
 
 
@@ -71,11 +78,14 @@ def test_integers_stay_integers() -> None:
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
-def test_what_is_no_number_is_left_for_the_parser_to_refuse(number: float) -> None:
-    body = orjson.dumps(write(ChatRequest(top_p=number)))
-    assert body == b'{"top_p":NaN}'
-    with pytest.raises(orjson.JSONDecodeError):
-        orjson.loads(body)
+def test_what_is_no_number_in_json_is_refused(number: float) -> None:
+    with pytest.raises(MalformedRequest, match=f"holds {number}, which is no number"):
+        write(ChatRequest(top_p=number))
+
+
+def test_a_number_that_is_missing_in_a_list_is_null() -> None:
+    probabilities = CompletionLogprobs(token_logprobs=[math.nan, -0.5])
+    assert write(probabilities) == {"token_logprobs": [None, -0.5]}
 
 
 def test_extra_fields_lie_beside_the_others_which_win() -> None:
