@@ -19,6 +19,7 @@ from modelplane.data_plane.calls.query import build_query
 from modelplane.data_plane.calls.tasks import spec_of
 from modelplane.data_plane.upstreams.upstream import Upstream
 from tests.adapters.providers.conformance import CASES, ProviderCase
+from tests.data_plane.fakes import Repeats
 
 _COLUMNS = ("case", "request µs", "answer µs", "stream µs/chunk", "chunks")
 _NO_IMAGES: Mapping[str, Image] = {}
@@ -40,7 +41,7 @@ async def _measure_case(case: ProviderCase, seconds: float) -> list[str | float]
     streamed = build_query(spec_of(case.task), {**case.body, "stream": True}) if streams else None
     async with _upstream(case) as (adapter, upstream):
         plan = adapter.plan(whole, _NO_IMAGES)
-        answers = await upstream.send_all(adapter, plan.requests)
+        answers = await upstream.send_all(adapter, plan.requests, Repeats())
         data = await _stream(adapter, upstream, streamed) if streamed else b""
     row: list[str | float] = [
         case.name,
@@ -67,7 +68,7 @@ async def _upstream(case: ProviderCase) -> AsyncIterator[tuple[Adapter, Upstream
 
 
 async def _stream(adapter: Adapter, upstream: Upstream, query: Query) -> bytes:
-    response = await upstream.open(adapter, adapter.plan(query, _NO_IMAGES).requests[0])
+    response = await upstream.open(adapter, adapter.plan(query, _NO_IMAGES).requests[0], Repeats())
     try:
         return await response.body()
     finally:

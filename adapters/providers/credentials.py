@@ -102,11 +102,15 @@ class CredentialCache:
             self._fetching(source, entry)
         return credential
 
+    def holds(self, source: CredentialSource, credential: Credential) -> bool:
+        """Return whether a credential is what it gives out; False: another call has replaced it."""
+        entry = self._entries.get(source.key)
+        return entry is not None and entry.credential is credential
+
     def forget(self, source: CredentialSource, credential: Credential) -> None:
         """Drop a credential that the provider refused, unless it was replaced meanwhile."""
-        entry = self._entries.get(source.key)
-        if entry and entry.credential is credential:
-            entry.credential = None
+        if self.holds(source, credential):
+            self._entries[source.key].credential = None
 
     async def aclose(self) -> None:
         """End what is being fetched."""

@@ -5,7 +5,7 @@ a response that is not at its end closes its connection, so cancellation does to
 `http1/client.py` is the one implementation.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from modelplane.adapters.providers.types import HttpRequest
@@ -42,11 +42,22 @@ class HttpResponse(Protocol):
         """Give the connection back when the body was read to its end, else close it."""
 
 
+def tell_nobody() -> None:
+    """Do nothing."""
+
+
 class HttpTransport(Protocol):
     """Sends requests to providers."""
 
-    async def send(self, request: HttpRequest) -> HttpResponse:
+    async def send(
+        self, request: HttpRequest, stale: Callable[[], None] = tell_nobody
+    ) -> HttpResponse:
         """Return the response once its headers are there; the caller closes it.
+
+        Args:
+            request: The request.
+            stale: Called where it is sent once more, since the server had given up the connection
+                that was kept for it.
 
         Raises:
             AdapterError: No response could be had.

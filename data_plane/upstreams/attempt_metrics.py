@@ -9,7 +9,10 @@ class AttemptMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         """Register with `registry`."""
         self.retries = Counter(
-            "modelplane_retries", "Times that a served entity was asked again.", registry=registry
+            "modelplane_retries",
+            "Times that a served entity was asked again, by the error that was the reason.",
+            ("error",),
+            registry=registry,
         )
         self.fallbacks = Counter(
             "modelplane_fallbacks", "Times that another served entity was asked.", registry=registry

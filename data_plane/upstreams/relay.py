@@ -36,7 +36,7 @@ from modelplane.data_plane.upstreams.deadlines import Deadline, Deadlines
 from modelplane.data_plane.upstreams.hops import mark_hop
 from modelplane.data_plane.upstreams.streaming import ChunkShaper, encode_answer
 from modelplane.data_plane.upstreams.truncation import last_chunk
-from modelplane.data_plane.upstreams.upstream import SUCCESS, Upstream
+from modelplane.data_plane.upstreams.upstream import SUCCESS, Resends, Upstream
 
 # A provider ends its body right after its last event; waiting for that keeps the connection.
 _SETTLE_SECONDS = 0.1
@@ -101,12 +101,15 @@ class Relay:
             limit = min(limit, call.deadline_seconds)
         return self.now() + limit
 
-    async def answer(self, exchange: Exchange, entity: ServedEntity, others: int = 0) -> None:
+    async def answer(
+        self, exchange: Exchange, entity: ServedEntity, resends: Resends, others: int = 0
+    ) -> None:
         """Answer with one JSON document.
 
         Args:
             exchange: The query and its caller.
             entity: Served entity to ask.
+            resends: Told where a request is sent once more.
             others: Number of entities that may be asked when this one does not answer in time.
 
         Raises:
@@ -117,7 +120,7 @@ class Relay:
         try:
             with self._deadlines.within(limit):
                 plan = await self._plan(exchange, entity)
-                answers = await self._upstream.send_all(entity.adapter, plan.requests)
+                answers = await self._upstream.send_all(entity.adapter, plan.requests, resends)
         except TimeoutError:
             raise _too_slow(limit, by_caller=self._is_cut_short(exchange)) from None
         try:
@@ -135,9 +138,9 @@ class Relay:
         await reply.answer(exchange.metadata(entity, plan), document)
 
     async def stream(
-        self, exchange: Exchange, entity: ServedEntity, others: int = 0
+        self, exchange: Exchange, entity: ServedEntity, resends: Resends, others: int = 0
     ) -> AdapterError | DeadlineExceeded | None:
-        """Answer with server-sent events; arguments as of `answer`.
+        """Answer with a stream of chunks; arguments as of `answer`.
 
         Returns:
             What broke the stream off after it began, if anything did.
@@ -152,7 +155,7 @@ class Relay:
         failure: AdapterError | DeadlineExceeded
         try:
             with self._deadlines.within(limit) as deadline:
-                response = await self._open(exchange, entity, stream)
+                response = await self._open(exchange, entity, stream, resends)
                 try:
                     await stream.run(response, deadline)
                     deadline.move(inf)
@@ -176,13 +179,13 @@ class Relay:
         return failure
 
     async def _open(
-        self, exchange: Exchange, entity: ServedEntity, stream: "_Stream"
+        self, exchange: Exchange, entity: ServedEntity, stream: "_Stream", resends: Resends
     ) -> HttpResponse:
         """Return the successful response to a stream's request."""
         adapter = entity.adapter
         while True:
             stream.plan = await self._plan(exchange, entity)
-            response = await self._upstream.open(adapter, stream.plan.requests[0])
+            response = await self._upstream.open(adapter, stream.plan.requests[0], resends)
             if response.status in SUCCESS:
                 return response
             try:
@@ -190,7 +193,8 @@ class Relay:
             finally:
                 response.close()
             error = adapter.parse_error(answer)
-            if not adapter.concedes(stream.plan, error):
+            conceded = adapter.concedes(stream.plan, error)
+            if not conceded or not resends.may_repeat(type(error).__name__):
                 raise error
 
     async def _settle(self, response: HttpResponse) -> None:

@@ -45,6 +45,25 @@ class NoLedger:
         """Write nothing."""
 
 
+class Repeats:
+    """Lets every request be sent once more; see `upstream.Resends`.
+
+    Attributes:
+        told: Classes of the errors that were reasons.
+    """
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def stale(self) -> None:
+        self.told.append("StaleConnection")
+
+    def may_repeat(self, error: str, *, in_passing: bool = False) -> bool:
+        del in_passing
+        self.told.append(error)
+        return True
+
+
 class FakeUsageLedger(usage_grpc.UsageLedgerServiceServicer):
     """Takes what workers report.
 

@@ -5,12 +5,12 @@ It follows no redirect, keeps no cookie and reads no proxy from the environment.
 as they are, and unpacks those that come compressed all the same (`coding.py`).
 """
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 from modelplane.adapters.providers.errors import MalformedAnswer, RequestRefused
-from modelplane.adapters.providers.http import MAX_BODY_BYTES, HttpResponse
+from modelplane.adapters.providers.http import MAX_BODY_BYTES, HttpResponse, tell_nobody
 from modelplane.adapters.providers.http1.coding import CODINGS, Decoder
 from modelplane.adapters.providers.http1.connection import Connection
 from modelplane.adapters.providers.http1.pool import ConnectionPool, Leave, client_tls
@@ -63,13 +63,16 @@ class Http1Transport:
             pool, self._pool = self._pool, None
             await pool.aclose()
 
-    async def send(self, request: HttpRequest) -> HttpResponse:
+    async def send(
+        self, request: HttpRequest, stale: Callable[[], None] = tell_nobody
+    ) -> HttpResponse:
         """Send; see `HttpTransport`.
 
         A kept connection may have been given up by the server while the request was on its way.
         Such a request is sent once more, over a new connection, also when it is a POST: the
         connection closed right after the write and without a byte, which is what RFC 9112, 9.3.1
-        lets a client take for a request that was not acted on. Anything else is not repeated.
+        lets a client take for a request that was not acted on. Anything else is not repeated, and
+        nothing is more than once: a new connection cannot have been kept too long.
         """
         pool = self._pool
         if pool is None:
@@ -93,6 +96,7 @@ class Http1Transport:
                 connection.abort()
                 raise
             connection = None
+            stale()
 
 
 class _Response:

@@ -33,7 +33,7 @@ from modelplane.data_plane.telemetry.meters import Meters
 from modelplane.data_plane.telemetry.metrics import Metrics
 from modelplane.data_plane.upstreams.relay import Exchange, Relay, Timeouts
 from modelplane.data_plane.upstreams.upstream import Upstream
-from tests.data_plane.fakes import NoLedger
+from tests.data_plane.fakes import NoLedger, Repeats
 from tests.emulators.faults import ANY_MODEL, Kind
 
 ENDPOINT = "conformance"
@@ -195,7 +195,7 @@ class Gateway:
         endpoint = Endpoint("id", ENDPOINT, None, None)
         call = Call(Method.QUERY, name=ENDPOINT, request_id="request-1")
         exchange = Exchange(call, reply, record, endpoint, query, Unlimited())
-        await (self.relay.stream if stream else self.relay.answer)(exchange, self.entity)
+        await (self.relay.stream if stream else self.relay.answer)(exchange, self.entity, Repeats())
 
     async def ask(self, *, stream: bool, **body: object) -> CapturedReply:
         """Return the answer to the case's query."""

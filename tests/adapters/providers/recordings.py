@@ -22,6 +22,7 @@ from modelplane.data_plane.calls.query import build_query
 from modelplane.data_plane.calls.tasks import spec_of
 from modelplane.data_plane.upstreams.upstream import Upstream
 from tests.adapters.providers.conformance import CASES, ProviderCase
+from tests.data_plane.fakes import Repeats
 from tests.emulators.amazon_bedrock.frames import frame
 
 Change: TypeAlias = Callable[[Any], Any]
@@ -63,7 +64,9 @@ async def _record(case: ProviderCase, *, stream: bool) -> Recording:
         async with Http1Transport(case.origins(emulator.origin)) as transport:
             upstream = Upstream(transport, time.time)  # noqa: TID251 - tokens have real lifetimes
             try:
-                answers = await upstream.send_all(adapter, adapter.plan(query, {}).requests)
+                answers = await upstream.send_all(
+                    adapter, adapter.plan(query, {}).requests, Repeats()
+                )
             finally:
                 await upstream.aclose()
     if case.task == Task.EMBEDDINGS:
