@@ -57,7 +57,12 @@ def build_usage(
 
 def estimate_tokens(text: str) -> int:
     """Return about how many tokens a text has, where the provider does not say."""
-    return (len(text) + 1) // 4
+    return estimate_by_length(len(text))
+
+
+def estimate_by_length(characters: int) -> int:
+    """Return about how many tokens texts of so many characters have."""
+    return (characters + 1) // 4
 
 
 def build_tool_call(call_id: str, name: str, arguments: str) -> JsonObject:

@@ -8,11 +8,6 @@ from collections.abc import Sequence
 from modelplane.adapters.providers.types import JsonObject
 
 
-def estimate_tokens(characters: int) -> int:
-    """Return about how many tokens a text has, as the mirrored API estimates it."""
-    return (characters + 1) // 4
-
-
 def prompt_characters(body: JsonObject, fields: Sequence[str]) -> int:
     """Return the number of characters in the texts of a canonical query.
 

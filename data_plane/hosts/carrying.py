@@ -1,17 +1,14 @@
 """What carriers of calls have in common: `rest.py` and `grpc/calls.py`."""
 
 import asyncio
-import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Protocol
-from uuid import uuid4
 
 from modelplane.adapters.shared.rpc.metadata import REQUEST_ID, Metadata
 from modelplane.adapters.shared.rpc.status import trailing_metadata
 from modelplane.data_plane.errors import Refusal
 
 JSON = "application/json"
-_REQUEST_ID = re.compile(r"[!-~]{1,128}")
 
 
 class Outcome(Protocol):
@@ -40,12 +37,6 @@ async def carry(answer: Callable[[], Awaitable[None]], outcome: Outcome) -> None
         outcome.refuse(error)
     else:
         outcome.end()
-
-
-def request_id_of(metadata: Mapping[str, str]) -> str:
-    """Return the id that the caller gave the call, or a new one."""
-    request_id = metadata.get(REQUEST_ID, "")
-    return request_id if _REQUEST_ID.fullmatch(request_id) else str(uuid4())
 
 
 def refusal_trailers(refusal: Refusal, request_id: str) -> Metadata:

@@ -12,13 +12,20 @@ from typing import Any
 import orjson
 
 from modelplane.adapters.providers.types import JsonObject
-from modelplane.adapters.shared.rpc.metadata import ERROR_CODE, HTTP_STATUS, RETRY_AFTER, Metadata
+from modelplane.adapters.shared.rpc.bodies import MAX_REQUEST_BYTES, TOO_LARGE
+from modelplane.adapters.shared.rpc.metadata import (
+    ERROR_CODE,
+    HTTP_STATUS,
+    RETRY_AFTER,
+    Metadata,
+    request_id_of,
+)
 from modelplane.adapters.shared.rpc.status import shorten
 from modelplane.adapters.shared.rpc.tasks import PATHS
 from modelplane.data_plane.calls.call import Call, Method, Service
 from modelplane.data_plane.calls.refusals import settle
 from modelplane.data_plane.errors import MalformedRequest, Refusal
-from modelplane.data_plane.hosts.carrying import JSON, carry, refusal_trailers, request_id_of
+from modelplane.data_plane.hosts.carrying import JSON, carry, refusal_trailers
 from modelplane.data_plane.hosts.events import EVENT_STREAM, encode_error, encode_events
 from modelplane.data_plane.hosts.http1.connection import Connection
 from modelplane.data_plane.hosts.http1.head import encode_fields
@@ -32,8 +39,6 @@ _TASKS: Mapping[bytes, str] = {path.encode(): task for task, path in PATHS.items
 _JSON = ("content-type", JSON)
 _EVENT_STREAM = ("content-type", EVENT_STREAM)
 _OK = 200
-# As the transcoder takes (`deploy/envoy/filters.py`).
-_MAX_BODY_BYTES = 16 * 1024 * 1024
 _UNAVAILABLE = 503
 _RETRY_SOON = (RETRY_AFTER, "1")
 # For Envoy's filters, which these answers do not pass.
@@ -121,7 +126,7 @@ class RestCalls:
     def _answer(
         self, connection: Connection, reply: RestReply, task: str, name: str
     ) -> Awaitable[None]:
-        body = connection.take_whole(_MAX_BODY_BYTES)
+        body = connection.take_whole(MAX_REQUEST_BYTES)
         call = Call(
             Method.QUERY,
             task=task,
@@ -136,10 +141,9 @@ class RestCalls:
 
 async def _receive(connection: Connection, call: Call) -> None:
     try:
-        call.body = await connection.read_whole(_MAX_BODY_BYTES)
+        call.body = await connection.read_whole(MAX_REQUEST_BYTES)
     except BodyTooLong:
-        text = "The request body is too large: at most 16 MiB are accepted."
-        raise MalformedRequest(text) from None
+        raise MalformedRequest(TOO_LARGE) from None
 
 
 def _error_event(refusal: Refusal) -> bytes:

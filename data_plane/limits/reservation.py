@@ -5,12 +5,12 @@ Used by `gate.py`, which settles on the real usage afterwards.
 
 from collections.abc import Sequence
 
+from modelplane.adapters.providers.canonical_answers import estimate_by_length
 from modelplane.adapters.providers.types import JsonObject, Query
 
 # An answer without a bound of its own is taken to be no longer than this; a stream that gets longer
 # takes more as it goes.
 DEFAULT_OUTPUT_TOKENS = 512
-_CHARACTERS_PER_TOKEN = 4
 # What a provider counts for the frame around a text, and for a picture or a sound.
 _TOKENS_PER_ITEM = 4
 _TOKENS_PER_MEDIUM = 1_000
@@ -59,23 +59,18 @@ def output_bound(body: JsonObject) -> int | None:
     return max(bounds) * answers
 
 
-def tokens_of(characters: int) -> int:
-    """Return about how many tokens a text has."""
-    return (characters + _CHARACTERS_PER_TOKEN - 1) // _CHARACTERS_PER_TOKEN
-
-
 def _message_tokens(message: object) -> int:
     if isinstance(message, dict) and len(message) <= _PLAIN_FIELDS:
         content = message.get("content")
         if isinstance(content, str):
             # The usual case, `role` and `content`, costs least.
-            return _TOKENS_PER_ITEM + tokens_of(len(content))
+            return _TOKENS_PER_ITEM + estimate_by_length(len(content))
     return _tokens(message)
 
 
 def _tokens(value: object, depth: int = 0) -> int:
     if isinstance(value, str):
-        return tokens_of(len(value))
+        return estimate_by_length(len(value))
     if depth >= _MAX_DEPTH:
         return 0
     if isinstance(value, list):

@@ -12,6 +12,7 @@ from math import inf
 from urllib.parse import urlsplit
 
 from modelplane.adapters.providers.base import StreamParser
+from modelplane.adapters.providers.canonical_answers import estimate_by_length
 from modelplane.adapters.providers.errors import AdapterError
 from modelplane.adapters.providers.forms import choose_parser, parse_answers
 from modelplane.adapters.providers.http import HttpResponse
@@ -25,7 +26,7 @@ from modelplane.adapters.providers.types import (
 from modelplane.adapters.shared.rpc.metadata import ADAPTED_PARAMS, REQUEST_ID, Metadata
 from modelplane.data_plane.accounting import Accountant
 from modelplane.data_plane.calls.call import Call, Reply
-from modelplane.data_plane.calls.characters import answer_characters, estimate_tokens
+from modelplane.data_plane.calls.characters import answer_characters
 from modelplane.data_plane.calls.query import wants_usage
 from modelplane.data_plane.calls.record import Record, attempt_headers
 from modelplane.data_plane.calls.tasks import spec_of
@@ -332,7 +333,7 @@ class _Stream:
         """Add the chunk that ends the stream where it has to; return whether it has ended."""
         admission = self._exchange.admission
         if not ended and self._last and admission.counts_output:
-            self.is_cut = not admission.allows(estimate_tokens(self._shaper.characters))
+            self.is_cut = not admission.allows(estimate_by_length(self._shaper.characters))
         if self.is_cut:
             choices = self._exchange.query.body.get("n")
             count = min(choices, _MAX_CHOICES) if isinstance(choices, int) else 1

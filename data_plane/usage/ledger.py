@@ -7,8 +7,9 @@ lost, and what was answered is known to have been.
 
 from collections.abc import Callable
 
+from modelplane.adapters.providers.canonical_answers import estimate_by_length
 from modelplane.adapters.providers.types import Query, Usage
-from modelplane.data_plane.calls.characters import estimate_tokens, prompt_characters
+from modelplane.data_plane.calls.characters import prompt_characters
 from modelplane.data_plane.calls.record import OK, Record
 from modelplane.data_plane.calls.tasks import spec_of
 from modelplane.data_plane.usage.encoding import (
@@ -20,8 +21,6 @@ from modelplane.data_plane.usage.encoding import (
 from modelplane.data_plane.usage.journal import Journal, Ticket
 from modelplane.data_plane.usage.journal_segment import OUTCOME_BYTES
 
-# A provider's count beyond this is none.
-_MAX_COUNT = 1 << 40
 _MS = 1000.0
 _NO_USAGE = Usage()
 
@@ -78,17 +77,11 @@ def _outcome(record: Record, now: float) -> bytes:
 
 def _tokens(record: Record) -> Tokens:
     usage = record.usage or _NO_USAGE
-    given, made = _count(usage.input_tokens), _count(usage.output_tokens)
+    given, made = usage.input_tokens, usage.output_tokens
     estimated = False
     if record.status == OK or record.chunks:
         if given is None and record.input_characters:
-            given, estimated = estimate_tokens(record.input_characters), True
+            given, estimated = estimate_by_length(record.input_characters), True
         if made is None and record.config and spec_of(record.config.task).generates:
-            made, estimated = estimate_tokens(record.output_characters), True
-    return Tokens(
-        given, made, _count(usage.cached_tokens), _count(usage.reasoning_tokens), estimated
-    )
-
-
-def _count(count: int | None) -> int | None:
-    return count if count is not None and 0 <= count <= _MAX_COUNT else None
+            made, estimated = estimate_by_length(record.output_characters), True
+    return Tokens(given, made, usage.cached_tokens, usage.reasoning_tokens, estimated)

@@ -23,13 +23,13 @@ from modelplane.adapters.shared.rpc.framing import (
     encode_status_message,
     parse_timeout,
 )
-from modelplane.adapters.shared.rpc.metadata import Metadata
+from modelplane.adapters.shared.rpc.metadata import Metadata, request_id_of
 from modelplane.adapters.shared.rpc.server import MAX_MESSAGE_BYTES
 from modelplane.adapters.shared.rpc.status import shorten
 from modelplane.data_plane.calls.call import Call, Service
 from modelplane.data_plane.calls.refusals import settle
 from modelplane.data_plane.errors import Refusal
-from modelplane.data_plane.hosts.carrying import carry, refusal_trailers, request_id_of
+from modelplane.data_plane.hosts.carrying import carry, refusal_trailers
 from modelplane.data_plane.hosts.grpc.rpc import Rpc
 from modelplane.data_plane.hosts.http1.connection import Connection
 from modelplane.data_plane.hosts.http1.head import encode_fields

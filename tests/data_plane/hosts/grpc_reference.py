@@ -12,12 +12,12 @@ from typing import Any, NoReturn, TypeAlias
 import grpc
 from google.protobuf.message import DecodeError
 
-from modelplane.adapters.shared.rpc.metadata import Metadata, as_mapping
+from modelplane.adapters.shared.rpc.metadata import Metadata, as_mapping, request_id_of
 from modelplane.adapters.shared.rpc.status import shorten
 from modelplane.data_plane.calls.call import Call, Service
 from modelplane.data_plane.calls.refusals import settle
 from modelplane.data_plane.errors import Refusal
-from modelplane.data_plane.hosts.carrying import refusal_trailers, request_id_of
+from modelplane.data_plane.hosts.carrying import refusal_trailers
 from modelplane.data_plane.hosts.grpc.rpc import Rpc
 
 # Sending to a caller who left may fail before the cancellation arrives.

@@ -12,7 +12,7 @@ from modelplane.data_plane.limits.reservation import estimate_prompt, output_bou
     [
         ({"messages": [{"role": "user", "content": "x" * 400}]}, 104),
         ({"messages": [{"role": "user", "content": ""}] * 3}, 12),
-        ({"prompt": "x" * 41}, 11),
+        ({"prompt": "x" * 41}, 10),
         ({"prompt": [1, 2, 3]}, 3),
         ({"input": ["x" * 8, "y" * 8]}, 4),
         (
@@ -28,10 +28,10 @@ from modelplane.data_plane.limits.reservation import estimate_prompt, output_bou
                 ]
             },
             # role 1, three frames, `type` twice, the text, and the picture whatever its size.
-            1 + 3 * 4 + 1 + 10 + 3 + 1_000,
+            1 + 3 * 4 + 1 + 10 + 2 + 1_000,
         ),
-        ({"messages": [{"role": "user", "content": "hi"}], "tools": [{"name": "x" * 80}]}, 29),
-        ({"messages": ["no message"]}, 3),
+        ({"messages": [{"role": "user", "content": "hi"}], "tools": [{"name": "x" * 80}]}, 28),
+        ({"messages": ["no message"]}, 2),
         ({"temperature": 0.5}, 0),
     ],
 )
