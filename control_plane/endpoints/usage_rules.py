@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig, AiGatewayRateLimit
 from modelserving.v1.endpoint_pb2 import RateLimit
 
+from modelplane.adapters.shared.rpc.limit_keys import LIMIT_KEYS, OLD_LIMIT_KEYS
 from modelplane.control_plane.errors import InvalidParameter
 
 # Every worker holds the settings.
@@ -19,8 +20,6 @@ MAX_RETRIES = 5
 MIN_TIMEOUT_SECONDS = 0.1
 MAX_TIMEOUT_SECONDS = 3600.0
 
-_KEYS = ("endpoint", "user")
-_GATEWAY_KEYS = ("endpoint", "user", "user_group", "service_principal")
 _KEYS_WITH_PRINCIPAL = ("user_group", "service_principal")
 
 
@@ -71,7 +70,7 @@ def _build_rate_limit(given: RateLimit) -> RateLimit:
             f"rate_limits: calls is {given.calls}; it must be 0 or more (0 refuses all requests)."
         )
     key = given.key or "endpoint"
-    if key not in _KEYS:
+    if key not in OLD_LIMIT_KEYS:
         raise InvalidParameter(
             f"rate_limits: key '{key}' is unknown; use 'endpoint' or 'user', or set limits of "
             "other kinds in ai_gateway."
@@ -106,9 +105,9 @@ def _check_upstream_rules(gateway: AiGatewayConfig) -> None:
 def _complete_gateway_limit(limit: AiGatewayRateLimit) -> None:
     where = "ai_gateway.rate_limits"
     limit.key = limit.key or "endpoint"
-    if limit.key not in _GATEWAY_KEYS:
+    if limit.key not in LIMIT_KEYS:
         raise InvalidParameter(
-            f"{where}: key '{limit.key}' is unknown; use one of {', '.join(_GATEWAY_KEYS)}."
+            f"{where}: key '{limit.key}' is unknown; use one of {', '.join(LIMIT_KEYS)}."
         )
     _check_period(limit.renewal_period, where)
     _check_amounts(limit, where)

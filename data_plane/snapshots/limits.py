@@ -10,6 +10,7 @@ from hashlib import sha256
 
 from modelserving.worker.v1.snapshot_pb2 import EndpointResource
 
+from modelplane.adapters.shared.rpc.limit_keys import LIMIT_KEYS, OLD_LIMIT_KEYS
 from modelplane.data_plane.snapshots.callers import Principal
 
 _KEY_BYTES = 16
@@ -29,6 +30,11 @@ class Scope(StrEnum):
     USER = "user"
     USER_GROUP = "user_group"
     SERVICE_PRINCIPAL = "service_principal"
+
+
+if odd := set(Scope) ^ {*LIMIT_KEYS, *OLD_LIMIT_KEYS}:
+    # As a limit for everybody, it would only be noticed by those whom it refuses.
+    raise RuntimeError(f"limits and protos have different keys: {', '.join(sorted(odd))}")
 
 
 @dataclass(frozen=True, slots=True)

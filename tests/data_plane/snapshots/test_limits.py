@@ -6,8 +6,9 @@ import pytest
 from google.protobuf import json_format
 from modelserving.worker.v1.snapshot_pb2 import EndpointResource
 
+from modelplane.adapters.shared.rpc.limit_keys import LIMIT_KEYS, OLD_LIMIT_KEYS
 from modelplane.data_plane.snapshots.callers import Principal
-from modelplane.data_plane.snapshots.limits import Limits, compile_limits
+from modelplane.data_plane.snapshots.limits import Limits, Scope, compile_limits
 
 ALICE = Principal("id-alice", "alice@example.com")
 BOB = Principal("id-bob", "bob@example.com", group_ids=("g1", "g2"), group_names=("red", "blue"))
@@ -112,3 +113,8 @@ def test_counters_are_told_apart_and_kept_whatever_the_limit() -> None:
     # The members of a group share its counter.
     group = {"key": "user_group", "principal": "red", "calls": 1}
     assert keys(BOB, group) == keys(ROBOT, group)
+
+
+def test_every_key_that_the_api_accepts_is_a_scope() -> None:
+    assert set(Scope) == set(LIMIT_KEYS)
+    assert set(OLD_LIMIT_KEYS) < set(LIMIT_KEYS)
