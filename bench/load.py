@@ -26,6 +26,10 @@ _LONGEST_SECONDS = 10
 _SLACK_SECONDS = 30.0
 
 
+class GeneratorStalled(RuntimeError):
+    """The generator did not end in time, which says nothing of who was under load: wrk can hang."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A POST request of JSON, that is sent over and over."""
@@ -102,7 +106,8 @@ async def run_generator(command: Sequence[str], seconds: int) -> LoadResult:
         seconds: How long it makes load.
 
     Raises:
-        RuntimeError: It failed, or did not end.
+        GeneratorStalled: It did not end.
+        RuntimeError: It failed.
     """
     with tempfile.TemporaryDirectory(prefix="modelplane-load-") as name:
         async with child(*command, settings={}, directory=Path(name)) as generator:
@@ -110,7 +115,7 @@ async def run_generator(command: Sequence[str], seconds: int) -> LoadResult:
             try:
                 output, _ = await asyncio.to_thread(process.communicate, timeout=limit)
             except subprocess.TimeoutExpired:
-                raise RuntimeError(f"{command!r} did not end within {limit} s") from None
+                raise GeneratorStalled(f"{command!r} did not end within {limit} s") from None
             lines = output.splitlines()
             if process.returncode or not lines:
                 generator.check()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.grpc_load import call_loop
 from bench.http_client import HttpConnection
-from bench.load import OPEN_CONNECTIONS, LoadResult, closed_loop, open_loop
+from bench.load import OPEN_CONNECTIONS, GeneratorStalled, LoadResult, closed_loop, open_loop
 from bench.mock_provider import StreamShape
 from bench.peers.gateway import Gateway, Place, Target
 from bench.processes import process_tree, tree_peak_memory_mib
@@ -177,9 +177,8 @@ class _Crowd:
         target = self._targets.get(gateway)
         if target is None:
             return None
-        load = self._load(gateway, target, case)
         try:
-            measured = await sample(load, {_ALL: process_tree(target.pid)}, self._provider)
+            measured = await self._measured(gateway, target, case)
         except (RuntimeError, OSError) as error:
             self._tell(f"{gateway.name} failed: {error!r}")
             del self._targets[gateway]
@@ -187,6 +186,15 @@ class _Crowd:
         if case.kind == SMALL and case.share is None:
             self._most[gateway] = max(self._most[gateway], measured.load.rate)
         return measured
+
+    async def _measured(self, gateway: Gateway, target: Target, case: Case) -> Sample:
+        """Return what a load costs, made again where the generator stalled."""
+        groups = {_ALL: process_tree(target.pid)}
+        try:
+            return await sample(self._load(gateway, target, case), groups, self._provider)
+        except GeneratorStalled as error:
+            self._tell(f"made again: {error}")
+            return await sample(self._load(gateway, target, case), groups, self._provider)
 
     def _load(self, gateway: Gateway, target: Target, case: Case) -> Awaitable[LoadResult]:
         """Return what puts the load of a case on a gateway."""

@@ -25,12 +25,17 @@ def measured_table(measured: Sequence[Measured]) -> Table:
 
 
 def summary_table(measured: Sequence[Measured], connections: int) -> Table:
-    """Return one row for each gateway, with what it costs at a number of connections."""
+    """Return what each gateway that got through costs at a number of connections."""
     columns = (
         *("gateway", "µs/request", _RATIO, "requests/s", "p99 ms"),
         *("µs/request, 100 kB", "µs/chunk", "peak MiB"),
     )
-    names = list(dict.fromkeys(one.gateway for one in measured if one.case.kind == LARGE))
+    needed = {Case(kind, connections) for kind in (SMALL, LARGE, STREAM)}
+    names = [
+        name
+        for name in dict.fromkeys(one.gateway for one in measured)
+        if needed <= {one.case for one in measured if one.gateway == name}
+    ]
     rows = [_summary(name, measured, connections) for name in names]
     title = f"Summary: {connections} connections; streams of {CHUNKS} chunks; peak of the whole run"
     return Table(title, columns, rows)

@@ -88,7 +88,9 @@ def test_a_gateway_is_compared_to_the_reference_within_each_round() -> None:
 def test_the_summary_has_a_row_for_each_gateway_that_is_measured_in_every_case() -> None:
     names = ("one", _OTHER)
     all_measured = [measured(name, case) for name in names for case in _EFFORT.cases()]
-    table = summary_table([*all_measured, measured("several workers", Case(SMALL, 16))], 16)
+    failed = [measured("failed", Case(kind, 16)) for kind in (SMALL, LARGE)]
+    several = measured("several workers", Case(SMALL, 16))
+    table = summary_table([*all_measured, several, *failed], 16)
     assert [row[0] for row in table.rows] == list(names)
     assert [len(row) for row in table.rows] == [len(table.columns)] * 2
     assert table.rows[0][1:5] == [pytest.approx(500), pytest.approx(1), 50.0, 2.0]
