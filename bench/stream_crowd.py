@@ -58,8 +58,10 @@ class _TimedConnection(HttpConnection):
 
 
 async def measure(*, quick: bool) -> list[Table]:
-    """Return the tables of a thousand streams."""
-    return await _measure(Crowd(1_000, StreamShape(10 if quick else 60, interval_seconds=0.5)))
+    """Return the tables of a thousand streams, and of three thousand."""
+    shape = StreamShape(10 if quick else 60, interval_seconds=0.5)
+    crowds = [Crowd(streams, shape) for streams in ((1_000,) if quick else (1_000, 3_000))]
+    return [table for crowd in crowds for table in await _measure(crowd)]
 
 
 async def _measure(crowd: Crowd) -> list[Table]:
