@@ -9,7 +9,10 @@ from tests.docs.blocks import ROOT
 PAGE = ROOT / "docs" / "operating" / "troubleshooting.md"
 CODE = ("adapters", "control_plane", "data_plane", "deploy", "install.py")
 # Said by others: the system, and the library that migrates.
-FOREIGN = ("Can't locate revision identified by '…'",)
+FOREIGN = (
+    "Can't locate revision identified by '…'",
+    "control-plane does not start: modelplane control-plane: [Errno 111] Connection refused",
+)
 _QUOTED = re.compile(r"``(.+?)``")
 # Less of a text says nothing of where it is from.
 _LEAST = 12
