@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from tests.docs.blocks import Block
@@ -82,7 +83,8 @@ class Interpreter:
 
     def _read(self, deadline: float) -> bytes:
         assert self._process.stdout
-        readable, _, _ = select.select([self._process.stdout], [], [], deadline - time.monotonic())
+        seconds = max(0.0, deadline - time.monotonic())
+        readable, _, _ = select.select([self._process.stdout], [], [], seconds)
         return os.read(self._process.stdout.fileno(), 65536) if readable else b""
 
 
@@ -150,7 +152,7 @@ class Session:
         # The last line of its greeting.
         said = self._deployment.wait_for(block, "/api/2.0/serving-endpoints")
         url, token = re.findall(r"(?:ready at|admin token:) (\S+)", said)
-        self._run_shell(block_of(block, f"export URL={url} TOKEN={token}\n"))
+        self._run_shell(replace(block, text=f"export URL={url} TOKEN={token}\n"))
 
     def wait_for(self, block: Block) -> None:
         """Wait until the deployment has said what the block has."""
@@ -237,8 +239,3 @@ def running_deployment(
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(_SECONDS)
-
-
-def block_of(block: Block, text: str) -> Block:
-    """Return a block of shell in the place of another one."""
-    return Block(block.page, block.line, "sh", text, block.kind, "")

@@ -73,7 +73,7 @@ class World:
         """Give a session for a page, with everything as it is after the quick start.
 
         Args:
-            page: The page; the quick start itself is the README's.
+            page: The page.
             directory: Where the reader works; made here.
             variables: Further variables of the reader's environment.
         """
@@ -89,7 +89,8 @@ class World:
             **self.settings,
             **variables,
         }
-        self._start_anew(quick_start=page == README)
+        # The quick start itself puts the secret.
+        self._start_anew(with_secret=page != README)
         if page != README:
             environment |= {"URL": self.system.url, "TOKEN": self.system.token}
         with closing(Session(directory, environment, address, _NAMES)) as session:
@@ -119,14 +120,14 @@ class World:
                 path = f"/serving-endpoints/{body['name']}/served-models/{entity['name']}"
                 rest.call("POST", f"{path}/invocations", _QUERIES[task])
 
-    def _start_anew(self, *, quick_start: bool) -> None:
+    def _start_anew(self, *, with_secret: bool) -> None:
         with Rest(self.system) as rest:
             for endpoint in rest.call("GET", ENDPOINTS)["endpoints"]:
                 rest.call("DELETE", f"{ENDPOINTS}/{endpoint['name']}")
             for scope in rest.call("GET", f"{SCOPES}/list")["scopes"]:
                 rest.call("POST", f"{SCOPES}/delete", {"scope": scope["name"]})
             rest.call("POST", ENDPOINTS, self.local_model)
-            if not quick_start:
+            if with_secret:
                 rest.call("POST", f"{SCOPES}/create", {"scope": "openai"})
                 secret = {"scope": "openai", "key": "key", "string_value": openai.API_KEY}
                 rest.call("POST", "/api/2.0/secrets/put", secret)
