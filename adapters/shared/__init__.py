@@ -1,1 +1,1 @@
-"""What both planes use of outside technology, and no provider knows: gRPC, TLS, tokens, telemetry."""
+"""What both planes use of outside technology, whoever the provider: gRPC, TLS, tokens, logs."""

@@ -1,8 +1,8 @@
 """Carries gRPC calls to the service: `host.py` says what that is.
 
 Envoy hands a call over as a chunked request of HTTP/1.1, and takes an answer with trailers for it;
-the gRPC protocol itself is `adapters/shared/rpc/framing.py`'s. Requests are of one message, as all RPCs of
-the service are.
+the gRPC protocol itself is `adapters/shared/rpc/framing.py`'s. Requests are of one message, as all
+RPCs of the service are.
 """
 
 import asyncio

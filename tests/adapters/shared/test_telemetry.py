@@ -34,7 +34,8 @@ def test_a_warning_takes_what_waits_with_it(capsys: pytest.CaptureFixture[str]) 
 def test_the_line_of_a_request_is_what_a_logger_writes() -> None:
     program = (
         "import logging;"
-        "from modelplane.adapters.shared.telemetry import RequestLog, configure_logging, log_fields;"
+        "from modelplane.adapters.shared.telemetry import RequestLog, log_fields;"
+        "from modelplane.adapters.shared.telemetry import configure_logging;"
         "configure_logging('info'); fields = {'status': 200, 'id': 'é'};"
         "RequestLog('a.b').write('m', fields); logging.getLogger('a.b').info('m',"
         " extra=log_fields(**fields)); configure_logging('warning');"
