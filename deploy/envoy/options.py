@@ -1,6 +1,6 @@
 """What one Envoy has to know of the deployment around it.
 
-`deploy.cli` and `deploy.up` fill it in; `config.py` builds the bootstrap from it.
+`deploy.command.cli` and `deploy.local` fill it in; `config.py` builds the bootstrap from it.
 """
 
 import os

@@ -20,7 +20,7 @@ from modelplane.control_plane.secrets.rotation import count_by_key
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.sealed_store import SEALED, read_sealed, secret_place
 from modelplane.control_plane.store.secret_store import insert_scope, put_secret
-from modelplane.deploy.child import python_command
+from modelplane.deploy.local.child import python_command
 from tests.faults import deployment
 from tests.faults.traffic import constant_traffic
 

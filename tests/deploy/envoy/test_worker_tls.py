@@ -13,7 +13,7 @@ from grpc.aio import insecure_channel
 from modelplane.adapters.shared.rpc.tls import server_context
 from modelplane.deploy.certificates import CONTROL_PLANE, ENVOY, WORKER, CertificateDir
 from modelplane.deploy.envoy.options import Address, MutualTls
-from modelplane.deploy.http_client import HttpClient
+from modelplane.deploy.local.http_client import HttpClient
 from tests.adapters.shared.rpc.certificates import files, made
 from tests.deploy.envoy.conftest import AS_IT_IS, TRANSCODED
 from tests.deploy.envoy.envoys import running_envoy, until_healthy
