@@ -1,15 +1,15 @@
 """What an adapter is: pure translation between the canonical form and one provider's wire format.
 
-An adapter is built once per served entity and does no I/O; `http.py` does it, `credentials.py`
-keeps the short-lived credentials that some providers need, `registry.py` finds the adapter of a
-provider.
+An adapter is built once per served entity and does no I/O; `http/transport.py` does it,
+`credentials/cache.py` keeps the short-lived credentials that some providers need, `registry.py`
+finds the adapter of a provider.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Protocol
 
-from modelplane.adapters.providers.credentials import Credential, CredentialSource
+from modelplane.adapters.providers.credentials.cache import Credential, CredentialSource
 from modelplane.adapters.providers.errors import AdapterError
 from modelplane.adapters.providers.types import (
     HttpAnswer,

@@ -1,6 +1,7 @@
 """Adapters whose every request carries one lasting API key as a bearer token.
 
-Each such provider's adapters extend `KeyedAdapter`; `parameters.py` reads the query for them.
+Each such provider's adapters extend `KeyedAdapter`; `canonical/parameters.py` reads the query for
+them.
 """
 
 from collections.abc import Mapping
@@ -9,18 +10,18 @@ from typing import ClassVar
 from modelserving.v1.external_model_pb2 import ExternalModel
 
 from modelplane.adapters.providers.base import Adapter
-from modelplane.adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.canonical.answers import (
     Clock,
     encode_reported,
     parse_error_detail,
 )
+from modelplane.adapters.providers.canonical.parameters import encode_body
 from modelplane.adapters.providers.errors import (
     AdapterError,
     ConfigRefused,
     classify,
     parse_retry_after,
 )
-from modelplane.adapters.providers.parameters import encode_body
 from modelplane.adapters.providers.types import HttpAnswer, HttpRequest, JsonObject
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from modelplane.adapters.providers.schema_rules import SchemaRules
+from modelplane.adapters.providers.schemas.rules import SchemaRules
 
 # Lowest and highest value of a parameter, by OpenAI's name of it.
 Ranges: TypeAlias = Mapping[str, tuple[float, float]]

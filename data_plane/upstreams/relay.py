@@ -12,9 +12,9 @@ from math import inf
 from urllib.parse import urlsplit
 
 from modelplane.adapters.providers.base import StreamParser
+from modelplane.adapters.providers.canonical.forms import choose_parser, parse_answers
 from modelplane.adapters.providers.errors import AdapterError
-from modelplane.adapters.providers.forms import choose_parser, parse_answers
-from modelplane.adapters.providers.http import HttpResponse
+from modelplane.adapters.providers.http.transport import HttpResponse
 from modelplane.adapters.providers.types import (
     HttpAnswer,
     JsonObject,

@@ -1,20 +1,20 @@
 """Calls a provider for one served entity: images, credential, requests.
 
-Called by `relay.py`; translation is the adapter's, HTTP is `adapters/providers/http.py`'s.
+Called by `relay.py`; translation is the adapter's, HTTP is `adapters/providers/http/`'s.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from modelplane.adapters.providers.base import Adapter
-from modelplane.adapters.providers.credentials import (
+from modelplane.adapters.providers.credentials.cache import (
     NO_CREDENTIAL,
     CredentialCache,
     CredentialSource,
 )
 from modelplane.adapters.providers.errors import AdapterError
-from modelplane.adapters.providers.http import HttpResponse, HttpTransport
-from modelplane.adapters.providers.images import fetch_images
+from modelplane.adapters.providers.http.images import fetch_images
+from modelplane.adapters.providers.http.transport import HttpResponse, HttpTransport
 from modelplane.adapters.providers.types import HttpAnswer, HttpRequest, Image, Plan, Query
 from modelplane.data_plane.snapshots.snapshot import ServedEntity
 

@@ -7,18 +7,23 @@ counted: the tokens of prompt and answers are listed instead.
 from collections.abc import Sequence
 
 from modelplane.adapters.providers.ai21labs.chat import read_finish
-from modelplane.adapters.providers.canonical import refuse, refuse_unsupported
-from modelplane.adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.canonical.answers import (
     build_completion_answer,
     build_completion_choice,
     build_usage,
     estimate_tokens,
 )
+from modelplane.adapters.providers.canonical.json_values import (
+    as_count,
+    as_object,
+    as_objects,
+    as_text,
+)
+from modelplane.adapters.providers.canonical.messages import refuse, refuse_unsupported
+from modelplane.adapters.providers.canonical.parameters import HARMLESS, Parameters
 from modelplane.adapters.providers.errors import MalformedAnswer, RequestRefused
-from modelplane.adapters.providers.parameters import HARMLESS, Parameters
 from modelplane.adapters.providers.refusals import J2_RANGES
 from modelplane.adapters.providers.types import JsonObject
-from modelplane.adapters.providers.wire import as_count, as_object, as_objects, as_text
 
 _UNSUPPORTED: dict[str, Sequence[object]] = {
     "echo": (False,),

@@ -17,10 +17,10 @@ from modelplane.adapters.providers.ai21labs.complete import (
     refuse_stream,
 )
 from modelplane.adapters.providers.base import StreamParser
-from modelplane.adapters.providers.canonical_answers import WALL_CLOCK, Clock, parse_json_object
+from modelplane.adapters.providers.canonical.answers import WALL_CLOCK, Clock, parse_json_object
+from modelplane.adapters.providers.canonical.parameters import Parameters
 from modelplane.adapters.providers.errors import ConfigRefused
 from modelplane.adapters.providers.keyed import KeyedAdapter, check_key
-from modelplane.adapters.providers.parameters import Parameters
 from modelplane.adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query, Task
 
 _BASE = "https://api.ai21.com/studio/v1"

@@ -10,10 +10,10 @@ from modelplane.adapters.providers.amazon_bedrock.errors import parse_http_error
 from modelplane.adapters.providers.amazon_bedrock.models import base_model, build_url
 from modelplane.adapters.providers.amazon_bedrock.signing import AwsKey, sign
 from modelplane.adapters.providers.base import Adapter
-from modelplane.adapters.providers.canonical_answers import Clock
-from modelplane.adapters.providers.credentials import Credential, CredentialSource
+from modelplane.adapters.providers.canonical.answers import Clock
+from modelplane.adapters.providers.canonical.parameters import encode_body
+from modelplane.adapters.providers.credentials.cache import Credential, CredentialSource
 from modelplane.adapters.providers.errors import AdapterError
-from modelplane.adapters.providers.parameters import encode_body
 from modelplane.adapters.providers.types import HttpAnswer, HttpRequest, JsonObject
 
 REQUEST_ID = "x-amzn-requestid"

@@ -6,7 +6,7 @@
 | Claude 3 and later        | Anthropic's Messages, the prompt as one message      |
 | Command                   | Cohere's generate                                    |
 | J2                        | AI21's complete                                      |
-| Titan Text, Llama         | their own, `text.py`                  |
+| Titan Text, Llama         | their own, `text.py`                                 |
 | others: Nova, Command R … | Converse, which every model that chats understands   |
 
 Usage comes from the body; else from headers, or a stream's invocation metrics; else it is
@@ -44,11 +44,19 @@ from modelplane.adapters.providers.anthropic.messages import (
 )
 from modelplane.adapters.providers.anthropic.provider import classify_error, error_type
 from modelplane.adapters.providers.base import StreamParser
-from modelplane.adapters.providers.canonical import refuse, refuse_unsupported
-from modelplane.adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.canonical.answers import (
     ChunkBuilder,
     build_usage,
     parse_json_object,
+)
+from modelplane.adapters.providers.canonical.json_values import as_count, as_object
+from modelplane.adapters.providers.canonical.messages import refuse, refuse_unsupported
+from modelplane.adapters.providers.canonical.parameters import Parameters
+from modelplane.adapters.providers.canonical.prompts import (
+    PromptStreamParser,
+    build_chat_query,
+    to_completion,
+    to_completion_chunk,
 )
 from modelplane.adapters.providers.cohere.generate import (
     GenerateStreamParser,
@@ -56,16 +64,8 @@ from modelplane.adapters.providers.cohere.generate import (
     parse_generations,
 )
 from modelplane.adapters.providers.errors import AdapterError, ProviderFailed
-from modelplane.adapters.providers.parameters import Parameters
-from modelplane.adapters.providers.prompts import (
-    PromptStreamParser,
-    build_chat_query,
-    to_completion,
-    to_completion_chunk,
-)
 from modelplane.adapters.providers.refusals import COMMAND_STOPS, claude_model
 from modelplane.adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query, Usage
-from modelplane.adapters.providers.wire import as_count, as_object
 
 _METRICS = "amazon-bedrock-invocationMetrics"
 _CLAUDE_VERSION = "bedrock-2023-05-31"

@@ -6,7 +6,8 @@ exception inside a stream, there with a small first letter.
 
 from collections.abc import Mapping
 
-from modelplane.adapters.providers.canonical_answers import parse_error_detail
+from modelplane.adapters.providers.canonical.answers import parse_error_detail
+from modelplane.adapters.providers.canonical.json_values import as_object, as_text
 from modelplane.adapters.providers.errors import (
     AdapterError,
     CredentialRefused,
@@ -23,7 +24,6 @@ from modelplane.adapters.providers.errors import (
     parse_retry_after,
 )
 from modelplane.adapters.providers.types import HttpAnswer
-from modelplane.adapters.providers.wire import as_object, as_text
 
 _TYPE_HEADER = "x-amzn-errortype"
 _BY_TYPE: Mapping[str, type[AdapterError]] = {

@@ -3,11 +3,11 @@
 API: https://docs.aws.amazon.com/bedrock/latest/APIReference. Requests go over the gateway's own
 transport and are signed here; AWS's own client only fetches the credentials of roles.
 
-| task        | operation                     | module                          |
-|-------------|-------------------------------|---------------------------------|
-| chat        | Converse, ConverseStream      | `chat.py`        |
-| completions | InvokeModel (and its stream)  | `completions.py` |
-| embeddings  | InvokeModel                   | `embeddings.py`  |
+| task        | operation                    | module           |
+|-------------|------------------------------|------------------|
+| chat        | Converse, ConverseStream     | `chat.py`        |
+| completions | InvokeModel (and its stream) | `completions.py` |
+| embeddings  | InvokeModel                  | `embeddings.py`  |
 
 Built by `registry.py`.
 """
@@ -40,7 +40,7 @@ from modelplane.adapters.providers.amazon_bedrock.models import (
 from modelplane.adapters.providers.amazon_bedrock.signing import AwsKey
 from modelplane.adapters.providers.amazon_bedrock.text import LlamaFormat, TitanFormat
 from modelplane.adapters.providers.anthropic.complete import is_legacy
-from modelplane.adapters.providers.canonical_answers import WALL_CLOCK, Clock
+from modelplane.adapters.providers.canonical.answers import WALL_CLOCK, Clock
 from modelplane.adapters.providers.errors import ConfigRefused
 from modelplane.adapters.providers.types import Task
 

@@ -13,8 +13,7 @@ API: https://docs.anthropic.com/en/api/messages and .../messages-streaming.
 
 from collections.abc import Callable, Iterator, Mapping
 
-from modelplane.adapters.providers.canonical import ToolNames
-from modelplane.adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.canonical.answers import (
     ChunkBuilder,
     build_chat_answer,
     build_chat_choice,
@@ -26,10 +25,11 @@ from modelplane.adapters.providers.canonical_answers import (
     dump_arguments,
     parse_count,
 )
+from modelplane.adapters.providers.canonical.json_values import as_object, as_objects, as_text
+from modelplane.adapters.providers.canonical.messages import ToolNames
+from modelplane.adapters.providers.canonical.sse_stream import SseStreamParser
 from modelplane.adapters.providers.errors import AdapterError, MalformedAnswer, StreamTruncated
-from modelplane.adapters.providers.sse_stream import SseStreamParser
 from modelplane.adapters.providers.types import JsonObject, Usage, parse_usage
-from modelplane.adapters.providers.wire import as_object, as_objects, as_text
 
 ReportedError = Callable[[JsonObject], AdapterError]
 

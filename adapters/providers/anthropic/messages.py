@@ -2,7 +2,7 @@
 
 API: https://docs.anthropic.com/en/api/messages. What services do differently is a `Dialect`.
 
-- System messages move to the front; `history.py` makes turns of the others.
+- System messages move to the front; `canonical/history.py` makes turns of the others.
 - Thinking has to be sent back as it came: an assistant message takes it as `thinking_blocks`, as
   `answers.py` gives it, or as parts of type `thinking` and `redacted_thinking`.
 - `cache_control` on a message's parts and on tools stays where it is.
@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 
 from modelplane.adapters.providers.anthropic.parameters import translate_parameters
 from modelplane.adapters.providers.anthropic.tools import translate_tools
-from modelplane.adapters.providers.canonical import (
+from modelplane.adapters.providers.canonical.history import Turn, arrange
+from modelplane.adapters.providers.canonical.messages import (
     ImagePart,
     Message,
     Part,
@@ -27,8 +28,7 @@ from modelplane.adapters.providers.canonical import (
     read_tool_names,
     refuse,
 )
-from modelplane.adapters.providers.history import Turn, arrange
-from modelplane.adapters.providers.parameters import Parameters
+from modelplane.adapters.providers.canonical.parameters import Parameters
 from modelplane.adapters.providers.refusals import (
     CLAUDE_CALL_IDS,
     CLAUDE_NAMES,

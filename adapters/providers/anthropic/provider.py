@@ -2,11 +2,11 @@
 
 Models that the legacy API does not have get a completion's prompt as one message.
 
-API: https://docs.anthropic.com/en/api. Bodies are built by `messages.py` and
-`complete.py`, answers parsed by `answers.py`; other services that host Claude
-use those too. Images with a URL are fetched by Anthropic itself.
+API: https://docs.anthropic.com/en/api. Bodies are built by `messages.py` and `complete.py`, answers
+parsed by `answers.py`; other services that host Claude use those too. Images with a URL are
+fetched by Anthropic itself.
 
-Built by `registry.py`; sent by `http.py`.
+Built by `registry.py`; sent by `http/transport.py`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,12 +27,19 @@ from modelplane.adapters.providers.anthropic.messages import (
     tool_names,
 )
 from modelplane.adapters.providers.base import Adapter, StreamParser
-from modelplane.adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.canonical.answers import (
     WALL_CLOCK,
     Clock,
     encode_reported,
     parse_error_detail,
     parse_json_object,
+)
+from modelplane.adapters.providers.canonical.json_values import as_object, as_text
+from modelplane.adapters.providers.canonical.parameters import encode_body
+from modelplane.adapters.providers.canonical.prompts import (
+    PromptStreamParser,
+    build_chat_query,
+    to_completion,
 )
 from modelplane.adapters.providers.errors import (
     AdapterError,
@@ -50,12 +57,6 @@ from modelplane.adapters.providers.errors import (
     parse_retry_after,
 )
 from modelplane.adapters.providers.keyed import check_key
-from modelplane.adapters.providers.parameters import encode_body
-from modelplane.adapters.providers.prompts import (
-    PromptStreamParser,
-    build_chat_query,
-    to_completion,
-)
 from modelplane.adapters.providers.refusals import claude_model
 from modelplane.adapters.providers.types import (
     HttpAnswer,
@@ -66,7 +67,6 @@ from modelplane.adapters.providers.types import (
     Query,
     Task,
 )
-from modelplane.adapters.providers.wire import as_object, as_text
 
 _BASE = "https://api.anthropic.com/v1"
 # The later version, 2026-10-21, has lost `temperature`, `top_p` and `top_k`.

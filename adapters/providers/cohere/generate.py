@@ -6,14 +6,21 @@ so do `end_sequences`, while Cohere's `stop_sequences` keep it. A stream is JSON
 
 from collections.abc import Callable, Iterator, Sequence
 
-from modelplane.adapters.providers.canonical import refuse_unsupported
-from modelplane.adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.canonical.answers import (
     ChunkBuilder,
     build_completion_answer,
     build_completion_choice,
     parse_json_object,
 )
-from modelplane.adapters.providers.cohere.terms import (
+from modelplane.adapters.providers.canonical.json_values import (
+    as_count,
+    as_object,
+    as_objects,
+    as_text,
+)
+from modelplane.adapters.providers.canonical.messages import refuse_unsupported
+from modelplane.adapters.providers.canonical.parameters import HARMLESS, Parameters
+from modelplane.adapters.providers.cohere.conventions import (
     read_counts,
     read_finish,
     read_sampling,
@@ -21,10 +28,8 @@ from modelplane.adapters.providers.cohere.terms import (
     sum_usage,
 )
 from modelplane.adapters.providers.errors import AdapterError, MalformedAnswer, StreamTruncated
-from modelplane.adapters.providers.parameters import HARMLESS, Parameters
 from modelplane.adapters.providers.refusals import COHERE_GENERATE_RANGES
 from modelplane.adapters.providers.types import JsonObject, Usage
-from modelplane.adapters.providers.wire import as_count, as_object, as_objects, as_text
 
 _UNSUPPORTED: dict[str, Sequence[object]] = {
     "echo": (False,),

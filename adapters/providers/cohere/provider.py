@@ -12,12 +12,13 @@ from uuid import uuid4
 from modelserving.v1.external_model_pb2 import ExternalModel
 
 from modelplane.adapters.providers.base import StreamParser
-from modelplane.adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.canonical.answers import (
     WALL_CLOCK,
     ChunkBuilder,
     Clock,
     parse_json_object,
 )
+from modelplane.adapters.providers.canonical.parameters import Parameters
 from modelplane.adapters.providers.cohere.chat import build_chat_body, parse_chat
 from modelplane.adapters.providers.cohere.chat_stream import CohereChatStreamParser
 from modelplane.adapters.providers.cohere.embed import build_embed_bodies, parse_embeddings
@@ -33,7 +34,6 @@ from modelplane.adapters.providers.errors import (
     RequestRefused,
 )
 from modelplane.adapters.providers.keyed import KeyedAdapter, check_key
-from modelplane.adapters.providers.parameters import Parameters
 from modelplane.adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query, Task
 
 _DEFAULT_BASE = "https://api.cohere.com"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import orjson
 
 from modelplane.adapters.providers.base import Adapter
-from modelplane.adapters.providers.canonical_answers import Clock
-from modelplane.adapters.providers.credentials import Credential, CredentialSource
+from modelplane.adapters.providers.canonical.answers import Clock
+from modelplane.adapters.providers.credentials.cache import Credential, CredentialSource
 from modelplane.adapters.providers.errors import AdapterError, RequestRefused
 from modelplane.adapters.providers.google_cloud_vertex_ai.errors import parse_failure
 from modelplane.adapters.providers.types import HttpAnswer, HttpRequest, JsonObject

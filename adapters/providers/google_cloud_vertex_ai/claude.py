@@ -16,12 +16,12 @@ from modelplane.adapters.providers.anthropic.messages import (
     tool_names,
 )
 from modelplane.adapters.providers.anthropic.provider import classify_error, error_type
-from modelplane.adapters.providers.canonical import read_image_urls
-from modelplane.adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.canonical.answers import (
     encode_reported,
     parse_error_detail,
     parse_json_object,
 )
+from modelplane.adapters.providers.canonical.messages import read_image_urls
 from modelplane.adapters.providers.errors import AdapterError, parse_retry_after
 from modelplane.adapters.providers.google_cloud_vertex_ai.adapter import Target, VertexAdapter
 from modelplane.adapters.providers.google_cloud_vertex_ai.errors import build_error

@@ -6,7 +6,8 @@ failed ones with it, wrap the object in a list. Used by `provider.py` and its pa
 
 from collections.abc import Iterator, Mapping
 
-from modelplane.adapters.providers.canonical_answers import parse_error_detail
+from modelplane.adapters.providers.canonical.answers import parse_error_detail
+from modelplane.adapters.providers.canonical.json_values import load_json
 from modelplane.adapters.providers.errors import (
     AdapterError,
     MalformedAnswer,
@@ -16,7 +17,6 @@ from modelplane.adapters.providers.errors import (
     parse_retry_after,
 )
 from modelplane.adapters.providers.types import HttpAnswer, JsonObject
-from modelplane.adapters.providers.wire import load_json
 
 _CANCELLED = 499
 _QUOTA_REASONS = frozenset({"BILLING_DISABLED", "BILLING_STATE_INACTIVE", "CREDITS_EXHAUSTED"})

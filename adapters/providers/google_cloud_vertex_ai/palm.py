@@ -11,31 +11,36 @@ from collections.abc import Mapping, Sequence
 from uuid import uuid4
 
 from modelplane.adapters.providers.base import StreamParser
-from modelplane.adapters.providers.canonical import (
-    Message,
-    TextPart,
-    read_messages,
-    refuse_unsupported,
-)
-from modelplane.adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.canonical.answers import (
     build_chat_answer,
     build_chat_choice,
     build_completion_answer,
     build_completion_choice,
     build_usage,
 )
+from modelplane.adapters.providers.canonical.history import arrange
+from modelplane.adapters.providers.canonical.json_values import (
+    as_count,
+    as_object,
+    as_objects,
+    as_text,
+)
+from modelplane.adapters.providers.canonical.messages import (
+    Message,
+    TextPart,
+    read_messages,
+    refuse_unsupported,
+)
+from modelplane.adapters.providers.canonical.parameters import HARMLESS, Parameters
 from modelplane.adapters.providers.errors import MalformedAnswer
 from modelplane.adapters.providers.google_cloud_vertex_ai.adapter import VertexAdapter
 from modelplane.adapters.providers.google_cloud_vertex_ai.errors import parse_object
-from modelplane.adapters.providers.google_cloud_vertex_ai.gemini_counts import (
+from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.counts import (
     estimate_usage,
     measure_messages,
     sum_usages,
 )
-from modelplane.adapters.providers.history import arrange
-from modelplane.adapters.providers.parameters import HARMLESS, Parameters
 from modelplane.adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query
-from modelplane.adapters.providers.wire import as_count, as_object, as_objects, as_text
 
 PALM_CHAT_MODELS = ("chat-bison", "codechat-bison")
 PALM_TEXT_MODELS = ("text-bison", "text-unicorn", "code-bison", "code-gecko")

@@ -15,19 +15,15 @@ from urllib.parse import quote
 
 from modelserving.v1.external_model_pb2 import ExternalModel
 
-from modelplane.adapters.providers.canonical_answers import WALL_CLOCK, Clock
+from modelplane.adapters.providers.canonical.answers import WALL_CLOCK, Clock
 from modelplane.adapters.providers.errors import ConfigRefused
 from modelplane.adapters.providers.google_cloud_vertex_ai.adapter import Target, VertexAdapter
-from modelplane.adapters.providers.google_cloud_vertex_ai.auth import (
-    ServiceAccountTokens,
-    parse_service_account,
-)
 from modelplane.adapters.providers.google_cloud_vertex_ai.claude import ClaudeAdapter
 from modelplane.adapters.providers.google_cloud_vertex_ai.embeddings import (
     EmbedContentAdapter,
     PredictEmbeddingAdapter,
 )
-from modelplane.adapters.providers.google_cloud_vertex_ai.gemini_adapters import (
+from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.adapters import (
     GeminiChatAdapter,
     GeminiCompletionAdapter,
 )
@@ -36,6 +32,10 @@ from modelplane.adapters.providers.google_cloud_vertex_ai.palm import (
     PALM_TEXT_MODELS,
     PalmChatAdapter,
     PalmTextAdapter,
+)
+from modelplane.adapters.providers.google_cloud_vertex_ai.service_account import (
+    ServiceAccountTokens,
+    parse_service_account,
 )
 from modelplane.adapters.providers.types import Task
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from modelplane.adapters.providers.errors import MalformedAnswer, RequestRefused
-from modelplane.adapters.providers.http import MAX_BODY_BYTES, HttpResponse
+from modelplane.adapters.providers.http.transport import MAX_BODY_BYTES, HttpResponse
 from modelplane.adapters.providers.http1.coding import CODINGS, Decoder
 from modelplane.adapters.providers.http1.connection import Connection
 from modelplane.adapters.providers.http1.pool import ConnectionPool, Leave, client_tls

@@ -1,7 +1,7 @@
 import pytest
 
+from modelplane.adapters.providers.canonical.json_values import as_count
 from modelplane.adapters.providers.types import MAX_COUNT, JsonObject, Usage, parse_usage
-from modelplane.adapters.providers.wire import as_count
 from modelplane.data_plane.telemetry.meters import Meters
 
 

@@ -13,7 +13,7 @@ from modelserving.v1.external_model_pb2 import AmazonBedrockConfig, ExternalMode
 
 from modelplane.adapters.providers.amazon_bedrock.credentials import RoleCredentials
 from modelplane.adapters.providers.amazon_bedrock.signing import AwsKey
-from modelplane.adapters.providers.credentials import Credential
+from modelplane.adapters.providers.credentials.cache import Credential
 from modelplane.adapters.providers.errors import (
     AdapterError,
     ConfigRefused,

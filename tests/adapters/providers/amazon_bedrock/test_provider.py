@@ -19,7 +19,7 @@ from modelplane.adapters.providers.amazon_bedrock.models import (
 )
 from modelplane.adapters.providers.amazon_bedrock.provider import build_amazon_bedrock_adapter
 from modelplane.adapters.providers.amazon_bedrock.signing import AwsKey, sign
-from modelplane.adapters.providers.credentials import NO_CREDENTIAL
+from modelplane.adapters.providers.credentials.cache import NO_CREDENTIAL
 from modelplane.adapters.providers.errors import (
     AdapterError,
     ConfigRefused,

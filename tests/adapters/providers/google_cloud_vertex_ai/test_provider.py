@@ -11,13 +11,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 
 from modelplane.adapters.providers import errors
-from modelplane.adapters.providers.canonical_answers import WALL_CLOCK
-from modelplane.adapters.providers.credentials import Credential, CredentialCache
-from modelplane.adapters.providers.google_cloud_vertex_ai.auth import (
+from modelplane.adapters.providers.canonical.answers import WALL_CLOCK
+from modelplane.adapters.providers.credentials.cache import Credential, CredentialCache
+from modelplane.adapters.providers.google_cloud_vertex_ai.provider import build_vertex_adapter
+from modelplane.adapters.providers.google_cloud_vertex_ai.service_account import (
     build_assertion,
     parse_service_account,
 )
-from modelplane.adapters.providers.google_cloud_vertex_ai.provider import build_vertex_adapter
 from modelplane.adapters.providers.http1.client import Http1Transport
 from modelplane.adapters.providers.types import HttpAnswer, Query
 from tests.adapters.providers.conformance import CASES, open_gateway

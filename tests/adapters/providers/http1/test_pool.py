@@ -12,7 +12,7 @@ from modelplane.adapters.providers.errors import (
     ProviderUnavailable,
     RequestRefused,
 )
-from modelplane.adapters.providers.http import HttpTransport
+from modelplane.adapters.providers.http.transport import HttpTransport
 from modelplane.adapters.providers.http1 import pool
 from modelplane.adapters.providers.http1.client import Http1Transport
 from modelplane.adapters.providers.http1.connection import Connection
