@@ -160,6 +160,11 @@ class ProviderNotImplemented(AdapterError):
     fallback = True
 
 
+def refusal(provider: str, message: str) -> RequestRefused:
+    """Return the refusal of what a provider cannot take; `message` says what to change."""
+    return RequestRefused(provider, {"error": {"message": message}})
+
+
 _BY_STATUS: Mapping[int, type[AdapterError]] = {
     401: CredentialRefused,
     402: QuotaExhausted,

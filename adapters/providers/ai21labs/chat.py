@@ -18,13 +18,12 @@ from modelplane.adapters.providers.canonical.json_values import (
     as_objects,
     as_text,
 )
-from modelplane.adapters.providers.canonical.messages import (
-    Message,
-    TextPart,
-    read_messages,
+from modelplane.adapters.providers.canonical.messages import Message, TextPart, read_messages
+from modelplane.adapters.providers.canonical.parameters import (
+    HARMLESS,
+    Parameters,
     refuse_unsupported,
 )
-from modelplane.adapters.providers.canonical.parameters import HARMLESS, Parameters
 from modelplane.adapters.providers.errors import MalformedAnswer
 from modelplane.adapters.providers.refusals import JAMBA_RANGES
 from modelplane.adapters.providers.schemas.arguments import NO_ARGUMENTS

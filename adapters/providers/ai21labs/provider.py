@@ -14,7 +14,7 @@ from modelplane.adapters.providers.ai21labs.chat_stream import JambaStreamParser
 from modelplane.adapters.providers.ai21labs.complete import (
     build_complete_bodies,
     parse_completions,
-    refuse_stream,
+    stream_refusal,
 )
 from modelplane.adapters.providers.base import StreamParser
 from modelplane.adapters.providers.canonical.answers import WALL_CLOCK, Clock, parse_json_object
@@ -76,7 +76,7 @@ class J2Adapter(KeyedAdapter):
     def stream_parser(self, query: Query) -> StreamParser:
         """Refuse: these models do not stream; see `Adapter`."""
         del query
-        raise refuse_stream(self._provider)
+        raise stream_refusal(self._provider)
 
 
 def build_ai21labs_adapter(model: ExternalModel, clock: Clock = WALL_CLOCK) -> KeyedAdapter:

@@ -50,8 +50,7 @@ from modelplane.adapters.providers.canonical.answers import (
     parse_json_object,
 )
 from modelplane.adapters.providers.canonical.json_values import as_count, as_object
-from modelplane.adapters.providers.canonical.messages import refuse, refuse_unsupported
-from modelplane.adapters.providers.canonical.parameters import Parameters
+from modelplane.adapters.providers.canonical.parameters import Parameters, refuse_unsupported
 from modelplane.adapters.providers.canonical.prompts import (
     PromptStreamParser,
     build_chat_query,
@@ -63,7 +62,7 @@ from modelplane.adapters.providers.cohere.generate import (
     build_generate_bodies,
     parse_generations,
 )
-from modelplane.adapters.providers.errors import AdapterError, ProviderFailed
+from modelplane.adapters.providers.errors import AdapterError, ProviderFailed, refusal
 from modelplane.adapters.providers.refusals import COMMAND_STOPS, claude_model
 from modelplane.adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query, Usage
 
@@ -89,7 +88,7 @@ class InvokeAdapter(BedrockAdapter, ABC):
         del images
         bodies, adapted = self._build(query)
         if query.stream and len(bodies) > 1:
-            raise refuse(
+            raise refusal(
                 self._target.provider,
                 "Several prompts cannot be streamed together: send them apart.",
             )
@@ -225,7 +224,7 @@ class J2Adapter(InvokeAdapter):
 
     def _reader(self, query: Query) -> EventReader:
         del query
-        raise refuse(self._target.provider, "J2 models cannot be streamed: leave out 'stream'.")
+        raise refusal(self._target.provider, "J2 models cannot be streamed: leave out 'stream'.")
 
 
 class TextAdapter(InvokeAdapter):

@@ -26,15 +26,14 @@ from modelplane.adapters.providers.canonical.json_values import (
     as_text,
     as_texts,
 )
-from modelplane.adapters.providers.canonical.messages import refuse_unsupported
-from modelplane.adapters.providers.canonical.parameters import HARMLESS, Parameters
-from modelplane.adapters.providers.errors import MalformedAnswer
-from modelplane.adapters.providers.refusals import (
-    CONVERSE_RANGES,
-    TITAN_RANGES,
-    TITAN_STOPS,
+from modelplane.adapters.providers.canonical.parameters import (
+    HARMLESS,
+    Parameters,
     Ranges,
+    refuse_unsupported,
 )
+from modelplane.adapters.providers.errors import MalformedAnswer
+from modelplane.adapters.providers.refusals import CONVERSE_RANGES, TITAN_RANGES, TITAN_STOPS
 from modelplane.adapters.providers.types import JsonObject, Usage
 
 _UNSUPPORTED: Mapping[str, Sequence[object]] = {

@@ -26,8 +26,8 @@ from modelplane.adapters.providers.canonical.answers import (
     parse_count,
 )
 from modelplane.adapters.providers.canonical.json_values import as_object, as_objects, as_text
-from modelplane.adapters.providers.canonical.messages import ToolNames
 from modelplane.adapters.providers.canonical.sse_stream import SseStreamParser
+from modelplane.adapters.providers.canonical.tool_names import ToolNames
 from modelplane.adapters.providers.errors import AdapterError, MalformedAnswer, StreamTruncated
 from modelplane.adapters.providers.types import JsonObject, Usage, parse_usage
 

@@ -26,8 +26,11 @@ from modelplane.adapters.providers.canonical.answers import (
     estimate_tokens,
 )
 from modelplane.adapters.providers.canonical.json_values import as_text
-from modelplane.adapters.providers.canonical.messages import read_prompt, refuse_unsupported
-from modelplane.adapters.providers.canonical.parameters import Parameters
+from modelplane.adapters.providers.canonical.parameters import (
+    Parameters,
+    read_prompt,
+    refuse_unsupported,
+)
 from modelplane.adapters.providers.canonical.sse_stream import SseStreamParser
 from modelplane.adapters.providers.errors import MalformedAnswer
 from modelplane.adapters.providers.types import JsonObject, Query

@@ -22,13 +22,12 @@ from modelplane.adapters.providers.canonical.messages import (
     Message,
     Part,
     TextPart,
-    ToolNames,
     parse_data_uri,
     read_messages,
-    read_tool_names,
-    refuse,
 )
 from modelplane.adapters.providers.canonical.parameters import Parameters
+from modelplane.adapters.providers.canonical.tool_names import ToolNames, read_tool_names
+from modelplane.adapters.providers.errors import refusal
 from modelplane.adapters.providers.refusals import (
     CLAUDE_CALL_IDS,
     CLAUDE_NAMES,
@@ -102,7 +101,7 @@ def build_messages_body(
     try:
         return _build(query, dialect, images)
     except RecursionError:
-        raise refuse(dialect.provider, "A JSON schema is nested too deeply.") from None
+        raise refusal(dialect.provider, "A JSON schema is nested too deeply.") from None
 
 
 def _build(query: Query, dialect: Dialect, images: Mapping[str, Image]) -> MessagesBody:
@@ -182,7 +181,7 @@ class _Writer:
                 **_cache_control(part.source),
             }
         elif part.type in _REFUSED_PARTS:
-            raise refuse(
+            raise refusal(
                 self._provider, f"{self._provider} takes no content of type '{part.type}'."
             )
         else:

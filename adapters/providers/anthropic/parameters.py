@@ -16,8 +16,12 @@ Called by `messages.py`; `complete.py` shares what both APIs have.
 from collections.abc import Mapping, Sequence
 
 from modelplane.adapters.providers.canonical.json_values import as_object, as_objects
-from modelplane.adapters.providers.canonical.messages import read_stop, refuse_unsupported
-from modelplane.adapters.providers.canonical.parameters import HARMLESS, Parameters
+from modelplane.adapters.providers.canonical.parameters import (
+    HARMLESS,
+    Parameters,
+    read_stop,
+    refuse_unsupported,
+)
 from modelplane.adapters.providers.refusals import CLAUDE_RANGES, CLAUDE_STRICT, ClaudeModel
 from modelplane.adapters.providers.schemas.fitting import SchemaUnfit, fit_schema, opens
 from modelplane.adapters.providers.schemas.json_schema import Words

@@ -5,8 +5,9 @@ Called by `messages.py`.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from modelplane.adapters.providers.canonical.messages import Message, ToolNames, refuse_unsupported
-from modelplane.adapters.providers.canonical.parameters import Parameters
+from modelplane.adapters.providers.canonical.messages import Message
+from modelplane.adapters.providers.canonical.parameters import Parameters, refuse_unsupported
+from modelplane.adapters.providers.canonical.tool_names import ToolNames
 from modelplane.adapters.providers.refusals import (
     CLAUDE_MOST_STRICT_TOOLS,
     CLAUDE_STRICT,

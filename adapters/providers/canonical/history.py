@@ -25,14 +25,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from modelplane.adapters.providers.canonical.messages import (
-    Message,
-    OtherPart,
-    Part,
-    TextPart,
-    refuse,
-)
+from modelplane.adapters.providers.canonical.messages import Message, OtherPart, Part, TextPart
 from modelplane.adapters.providers.canonical.parameters import Parameters
+from modelplane.adapters.providers.errors import refusal
 
 # Says for a turn that has to be there that there is nothing in it.
 NOTHING_SAID = "(no text)"
@@ -134,13 +129,13 @@ def _refuse_lonely(provider: str, calls: Counter[str], results: Counter[str]) ->
     if calls == results:
         return
     for name in calls - results:
-        raise refuse(
+        raise refusal(
             provider,
             f"'messages' hold no result of the call '{name}': send a message of role 'tool' with "
             f"the 'tool_call_id' '{name}'.",
         )
     for name in results - calls:
-        raise refuse(
+        raise refusal(
             provider,
             f"'messages' hold a result with the 'tool_call_id' '{name}' that no assistant message "
             "has in its 'tool_calls', or one result too many of it.",

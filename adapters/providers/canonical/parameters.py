@@ -1,16 +1,20 @@
 """The parameters of one query on their way into a provider's body: pure.
 
-An adapter takes, renames or drops those that it knows, `canonical.refuse_unsupported` refuses
-those that the provider cannot take, and what is left in `rest` passes unchanged. The finished body
-is encoded here.
+An adapter takes, renames or drops those that it knows, `refuse_unsupported` refuses those that the
+provider cannot take, and what is left in `rest` passes unchanged. The finished body is encoded
+here.
 """
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import orjson
 
-from modelplane.adapters.providers.canonical.messages import read_stop, refuse
-from modelplane.adapters.providers.errors import RequestRefused
-from modelplane.adapters.providers.refusals import Ranges
+from modelplane.adapters.providers.errors import RequestRefused, refusal
 from modelplane.adapters.providers.types import JsonObject, Query
+
+# Lowest and highest value of a parameter, by OpenAI's name of it.
+Ranges: TypeAlias = Mapping[str, tuple[float, float]]
 
 # OpenAI's parameters that change no answer, so that a provider without them loses nothing.
 HARMLESS = (
@@ -152,7 +156,7 @@ class Parameters:
 
     def refusal(self, message: str) -> RequestRefused:
         """Return the refusal of the query."""
-        return refuse(self.provider, message)
+        return refusal(self.provider, message)
 
 
 def encode_body(provider: str, body: JsonObject) -> bytes:
@@ -164,4 +168,60 @@ def encode_body(provider: str, body: JsonObject) -> bytes:
     try:
         return orjson.dumps(body)
     except TypeError as error:
-        raise refuse(provider, "the body is nested too deeply") from error
+        raise refusal(provider, "the body is nested too deeply") from error
+
+
+def read_stop(provider: str, body: JsonObject) -> list[str]:
+    """Return the stop texts: `stop` may be absent, one text or a list.
+
+    Raises:
+        RequestRefused: It is something else.
+    """
+    stop = body.get("stop")
+    if stop is None:
+        return []
+    listed = stop if isinstance(stop, list) else [stop]
+    texts = [item for item in listed if isinstance(item, str)]
+    if len(texts) != len(listed):
+        raise refusal(provider, "'stop' must be a text or a list of texts.")
+    return [item for item in texts if item]
+
+
+def read_prompt(provider: str, body: JsonObject) -> str:
+    """Return the prompt of a completion, for a provider that takes one text at a time.
+
+    Raises:
+        RequestRefused: It holds several texts, or tokens.
+    """
+    prompt = body.get("prompt")
+    if isinstance(prompt, list) and len(prompt) == 1:
+        prompt = prompt[0]
+    if not isinstance(prompt, str):
+        raise refusal(
+            provider, f"{provider} takes one text as 'prompt': send one request for each text."
+        )
+    return prompt
+
+
+def refuse_unsupported(
+    provider: str, body: JsonObject, neutral: Mapping[str, Sequence[object]]
+) -> None:
+    """Refuse parameters that the provider does not have; take out those that ask for nothing.
+
+    Args:
+        provider: Name that the refusal carries.
+        body: Body to look at; parameters with a neutral value are removed from it.
+        neutral: Values, beside null, that ask for nothing, by parameter; for example 1 for `n`.
+
+    Raises:
+        RequestRefused: One of the parameters asks for something.
+    """
+    for name, values in neutral.items():
+        if name not in body:
+            continue
+        value = body.pop(name)
+        # `False == 0`, and a parameter of the wrong type is to be refused, not ignored.
+        if value is not None and not any(
+            value == one and type(value) is type(one) for one in values
+        ):
+            raise refusal(provider, f"{provider} does not support '{name}': leave it out.")

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from modelplane.adapters.providers.base import StreamParser
 from modelplane.adapters.providers.canonical.answers import build_completion_choice
 from modelplane.adapters.providers.canonical.json_values import as_object, as_objects, as_text
-from modelplane.adapters.providers.canonical.messages import read_prompt, refuse_unsupported
+from modelplane.adapters.providers.canonical.parameters import read_prompt, refuse_unsupported
 from modelplane.adapters.providers.types import JsonObject, Query, Usage
 
 _UNSUPPORTED: Mapping[str, Sequence[object]] = {

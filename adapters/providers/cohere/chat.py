@@ -9,8 +9,11 @@ from collections.abc import Iterable, Sequence
 
 from modelplane.adapters.providers.canonical.answers import build_chat_answer, build_tool_call
 from modelplane.adapters.providers.canonical.json_values import as_object, as_objects, as_text
-from modelplane.adapters.providers.canonical.messages import refuse_unsupported
-from modelplane.adapters.providers.canonical.parameters import HARMLESS, Parameters
+from modelplane.adapters.providers.canonical.parameters import (
+    HARMLESS,
+    Parameters,
+    refuse_unsupported,
+)
 from modelplane.adapters.providers.cohere.conventions import read_finish, read_sampling, read_usage
 from modelplane.adapters.providers.cohere.messages import build_messages, build_tools
 from modelplane.adapters.providers.errors import MalformedAnswer

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from modelplane.adapters.providers.canonical.answers import build_usage, estimate_tokens
 from modelplane.adapters.providers.canonical.json_values import as_count, as_object
-from modelplane.adapters.providers.canonical.parameters import Parameters
+from modelplane.adapters.providers.canonical.parameters import Parameters, Ranges
 from modelplane.adapters.providers.errors import (
     AdapterError,
     ProviderFailed,
@@ -16,7 +16,6 @@ from modelplane.adapters.providers.errors import (
     RequestRefused,
     UnusableAnswer,
 )
-from modelplane.adapters.providers.refusals import Ranges
 from modelplane.adapters.providers.types import JsonObject, Usage
 
 _FINISH_REASONS: Mapping[object, str] = {

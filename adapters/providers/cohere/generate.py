@@ -18,8 +18,11 @@ from modelplane.adapters.providers.canonical.json_values import (
     as_objects,
     as_text,
 )
-from modelplane.adapters.providers.canonical.messages import refuse_unsupported
-from modelplane.adapters.providers.canonical.parameters import HARMLESS, Parameters
+from modelplane.adapters.providers.canonical.parameters import (
+    HARMLESS,
+    Parameters,
+    refuse_unsupported,
+)
 from modelplane.adapters.providers.cohere.conventions import (
     read_counts,
     read_finish,

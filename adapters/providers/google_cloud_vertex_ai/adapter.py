@@ -66,12 +66,12 @@ class VertexAdapter(Adapter):
             encoded = orjson.dumps(body)
         except TypeError as error:
             # The parser accepts deeper nesting than the encoder.
-            raise self.refuse("the body is nested too deeply") from error
+            raise self.refusal("the body is nested too deeply") from error
         url = f"{self._target.url}:{verb}"
         return HttpRequest(
             self._target.provider, url, {"content-type": "application/json"}, encoded
         )
 
-    def refuse(self, reason: str) -> RequestRefused:
+    def refusal(self, reason: str) -> RequestRefused:
         """Return the refusal of a request that the model cannot take."""
         return RequestRefused(self._target.provider, {"error": {"message": reason}})

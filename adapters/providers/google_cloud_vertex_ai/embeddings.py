@@ -73,7 +73,7 @@ class EmbeddingAdapter(VertexAdapter):
         parameters.drop(*HARMLESS)
         encoding = parameters.take("encoding_format")
         if encoding not in (None, "float", "base64"):
-            raise self.refuse("'encoding_format' must be float or base64")
+            raise self.refusal("'encoding_format' must be float or base64")
         if encoding == "base64":
             parameters.note("encoding_format=emulated")
         parameters.rename("dimensions", "outputDimensionality")
@@ -107,7 +107,7 @@ class EmbeddingAdapter(VertexAdapter):
     def stream_parser(self, query: Query) -> StreamParser:
         """Refuse: embeddings are not streamed."""
         del query
-        raise self.refuse("embeddings cannot be streamed")
+        raise self.refusal("embeddings cannot be streamed")
 
     def _vector(self, values: object, *, encode: bool) -> object:
         if not isinstance(values, list) or not all(map(_is_number, values)):

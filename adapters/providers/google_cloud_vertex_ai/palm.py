@@ -25,13 +25,12 @@ from modelplane.adapters.providers.canonical.json_values import (
     as_objects,
     as_text,
 )
-from modelplane.adapters.providers.canonical.messages import (
-    Message,
-    TextPart,
-    read_messages,
+from modelplane.adapters.providers.canonical.messages import Message, TextPart, read_messages
+from modelplane.adapters.providers.canonical.parameters import (
+    HARMLESS,
+    Parameters,
     refuse_unsupported,
 )
-from modelplane.adapters.providers.canonical.parameters import HARMLESS, Parameters
 from modelplane.adapters.providers.errors import MalformedAnswer
 from modelplane.adapters.providers.google_cloud_vertex_ai.adapter import VertexAdapter
 from modelplane.adapters.providers.google_cloud_vertex_ai.errors import parse_object
@@ -78,11 +77,11 @@ class _PalmAdapter(VertexAdapter):
     def stream_parser(self, query: Query) -> StreamParser:
         """Refuse: see the module."""
         del query
-        raise self.refuse(f"{self._target.model} does not support 'stream': leave it out")
+        raise self.refusal(f"{self._target.model} does not support 'stream': leave it out")
 
     def _parameters(self, query: Query) -> Parameters:
         if query.stream:
-            raise self.refuse(f"{self._target.model} does not support 'stream': leave it out")
+            raise self.refusal(f"{self._target.model} does not support 'stream': leave it out")
         parameters = Parameters(self._target.provider, query)
         refuse_unsupported(self._target.provider, parameters.rest, _UNSUPPORTED)
         for name in ("tool_choice", "parallel_tool_calls"):
@@ -155,9 +154,9 @@ class PalmChatAdapter(_PalmAdapter):
 
     def _text(self, message: Message) -> str:
         if message.role == "tool" or message.tool_calls:
-            raise self.refuse(f"{self._target.model} does not support tools")
+            raise self.refusal(f"{self._target.model} does not support tools")
         if not all(isinstance(part, TextPart) for part in message.parts):
-            raise self.refuse(f"{self._target.model} takes texts only")
+            raise self.refusal(f"{self._target.model} takes texts only")
         return message.text
 
 
@@ -174,7 +173,7 @@ class PalmTextAdapter(_PalmAdapter):
         suffix = parameters.take("suffix")
         is_code = self._target.model.startswith(_CODE_MODELS)
         if suffix is not None and not is_code:
-            raise self.refuse("'suffix' is supported by code models only: leave it out")
+            raise self.refusal("'suffix' is supported by code models only: leave it out")
         name = "prefix" if is_code else "prompt"
         tail = {} if suffix is None else {"suffix": suffix}
         requests = tuple(

@@ -30,7 +30,7 @@ from modelplane.adapters.providers.canonical.json_values import (
     as_objects,
     as_text,
 )
-from modelplane.adapters.providers.canonical.messages import ToolNames
+from modelplane.adapters.providers.canonical.tool_names import ToolNames
 from modelplane.adapters.providers.errors import MalformedAnswer, StreamTruncated, UnusableAnswer
 from modelplane.adapters.providers.types import JsonObject, parse_usage
 

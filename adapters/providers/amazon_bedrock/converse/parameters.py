@@ -20,8 +20,12 @@ from modelplane.adapters.providers.anthropic.parameters import (
     read_thinking,
 )
 from modelplane.adapters.providers.canonical.json_values import as_object, as_objects, as_text
-from modelplane.adapters.providers.canonical.messages import read_stop, refuse_unsupported
-from modelplane.adapters.providers.canonical.parameters import HARMLESS, Parameters
+from modelplane.adapters.providers.canonical.parameters import (
+    HARMLESS,
+    Parameters,
+    read_stop,
+    refuse_unsupported,
+)
 from modelplane.adapters.providers.refusals import CONVERSE_RANGES, ClaudeModel, claude_model
 from modelplane.adapters.providers.types import JsonObject, Query
 

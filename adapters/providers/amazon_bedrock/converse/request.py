@@ -29,13 +29,12 @@ from modelplane.adapters.providers.canonical.messages import (
     Part,
     TextPart,
     ToolCall,
-    ToolNames,
     parse_data_uri,
     read_messages,
-    read_tool_names,
-    refuse,
 )
 from modelplane.adapters.providers.canonical.parameters import Parameters
+from modelplane.adapters.providers.canonical.tool_names import ToolNames, read_tool_names
+from modelplane.adapters.providers.errors import refusal
 from modelplane.adapters.providers.refusals import CONVERSE_NAMES, claude_model
 from modelplane.adapters.providers.types import Image, JsonObject, Query
 
@@ -76,7 +75,7 @@ def build_converse_body(
     try:
         return _build(provider, family, model, query, images)
     except RecursionError:
-        raise refuse(provider, "A JSON schema is nested too deeply.") from None
+        raise refusal(provider, "A JSON schema is nested too deeply.") from None
 
 
 def _build(
@@ -142,7 +141,7 @@ class _Writer:
     def system(self, messages: Sequence[Message]) -> list[JsonObject]:
         blocks = [block for message in messages for block in self._content(message.parts)]
         if any(not block.keys() & {"text", "cachePoint", "guardContent"} for block in blocks):
-            raise refuse(self._provider, "A system message must hold texts only.")
+            raise refusal(self._provider, "A system message must hold texts only.")
         return blocks
 
     def _content(self, parts: Sequence[Part]) -> list[JsonObject]:
@@ -192,7 +191,7 @@ class _Writer:
         elif part.type in _OWN_PARTS and part.type in part.source:
             yield {part.type: part.source[part.type]}
         else:
-            raise refuse(
+            raise refusal(
                 self._provider, f"{self._provider} takes no content of type '{part.type}'."
             )
         if isinstance(part.source.get("cache_control"), dict):
@@ -201,10 +200,10 @@ class _Writer:
     def _image(self, url: str) -> JsonObject:
         image = self._images.get(url) or parse_data_uri(self._provider, url)
         if image is None:
-            raise refuse(self._provider, "An 'image_url' must be a data, http or https URL.")
+            raise refusal(self._provider, "An 'image_url' must be a data, http or https URL.")
         form = _FORMATS.get(image.media_type)
         if form is None:
-            raise refuse(
+            raise refusal(
                 self._provider,
                 f"{self._provider} takes images as PNG, JPEG, GIF or WebP, not "
                 f"'{image.media_type}'.",

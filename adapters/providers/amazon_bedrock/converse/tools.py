@@ -3,8 +3,8 @@
 Called by `request.py`.
 """
 
-from modelplane.adapters.providers.canonical.messages import ToolNames, refuse_unsupported
-from modelplane.adapters.providers.canonical.parameters import Parameters
+from modelplane.adapters.providers.canonical.parameters import Parameters, refuse_unsupported
+from modelplane.adapters.providers.canonical.tool_names import ToolNames
 from modelplane.adapters.providers.refusals import CLAUDE_TOOL, CONVERSE_TOOL, NOVA_TOOL
 from modelplane.adapters.providers.schemas.arguments import read_arguments, split_root
 from modelplane.adapters.providers.schemas.json_schema import Words

@@ -105,7 +105,7 @@ class GeminiCompletionAdapter(_GeminiAdapter):
         """Return the requests; see `Adapter`."""
         prompts = self._prompts(query)
         if query.stream and len(prompts) > 1:
-            raise self.refuse("'prompt' must be a single text when 'stream' is true")
+            raise self.refusal("'prompt' must be a single text when 'stream' is true")
         rest = {name: value for name, value in query.body.items() if name != "prompt"}
         built = [
             self._build(Query({**rest, "messages": [_user(text)]}, query.stream), images)

@@ -27,12 +27,12 @@ from modelplane.adapters.providers.canonical.messages import (
     OtherPart,
     Part,
     TextPart,
-    ToolNames,
     parse_data_uri,
     read_messages,
-    refuse,
 )
 from modelplane.adapters.providers.canonical.parameters import Parameters
+from modelplane.adapters.providers.canonical.tool_names import ToolNames
+from modelplane.adapters.providers.errors import refusal
 from modelplane.adapters.providers.types import Image, JsonObject
 
 _CLOUD_STORAGE = "gs://"
@@ -143,7 +143,7 @@ class ContentsBuilder:
 
     def _text(self, part: Part) -> JsonObject:
         if not isinstance(part, TextPart):
-            raise refuse(
+            raise refusal(
                 self._provider, "Messages of system, assistant and tool may only hold texts."
             )
         return {"text": part.text}
@@ -154,7 +154,7 @@ class ContentsBuilder:
         if part.url.startswith(_CLOUD_STORAGE):
             media_type = mimetypes.guess_type(part.url)[0]
             if media_type is None:
-                raise refuse(self._provider, "A gs:// URL needs an extension such as '.png'.")
+                raise refusal(self._provider, "A gs:// URL needs an extension such as '.png'.")
             return {"fileData": {"mimeType": media_type, "fileUri": part.url}}
         return self._inline(self._images.get(part.url), part.url)
 
@@ -165,12 +165,12 @@ class ContentsBuilder:
             return self._inline(None, url)
         if part.type == "file" and inner.get("file_data"):
             return self._inline(None, as_text(inner["file_data"]))
-        raise refuse(self._provider, f"Content of the type '{part.type}' is not supported.")
+        raise refusal(self._provider, f"Content of the type '{part.type}' is not supported.")
 
     def _inline(self, known: Image | None, url: str) -> JsonObject:
         image = known or parse_data_uri(self._provider, url)
         if image is None:
-            raise refuse(self._provider, "An image needs an https:, gs:// or data: URL.")
+            raise refusal(self._provider, "An image needs an https:, gs:// or data: URL.")
         data = base64.b64encode(image.data).decode()
         return {"inlineData": {"mimeType": image.media_type, "data": data}}
 

@@ -12,8 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from modelplane.adapters.providers.canonical.json_values import as_object
-from modelplane.adapters.providers.canonical.messages import refuse_unsupported
-from modelplane.adapters.providers.canonical.parameters import HARMLESS, Parameters
+from modelplane.adapters.providers.canonical.parameters import (
+    HARMLESS,
+    Parameters,
+    refuse_unsupported,
+)
 from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.contents import ContentsBuilder
 from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.tools import (
     put_tools,

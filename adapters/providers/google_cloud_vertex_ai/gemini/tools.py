@@ -7,8 +7,8 @@ API: https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/funct
 from collections.abc import Mapping, Sequence
 
 from modelplane.adapters.providers.canonical.json_values import as_object, as_objects
-from modelplane.adapters.providers.canonical.messages import ToolNames, read_tool_names
 from modelplane.adapters.providers.canonical.parameters import Parameters
+from modelplane.adapters.providers.canonical.tool_names import ToolNames, read_tool_names
 from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.schema import build_schema
 from modelplane.adapters.providers.refusals import GEMINI, GEMINI_NAMES
 from modelplane.adapters.providers.schemas.arguments import read_arguments
