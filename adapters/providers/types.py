@@ -50,6 +50,7 @@ class HttpRequest:
         headers: All headers, credentials among them.
         body: The encoded body.
         method: HTTP method.
+        secrets: What it is signed with, and no answer may repeat.
     """
 
     provider: str
@@ -57,6 +58,7 @@ class HttpRequest:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     method: str = "POST"
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(slots=True)
@@ -67,11 +69,13 @@ class HttpAnswer:
         status: HTTP status.
         headers: Headers, looked up in lower case.
         body: The body, decoded from any transfer encoding.
+        secrets: Those of its request.
     """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(slots=True)

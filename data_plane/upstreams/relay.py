@@ -12,7 +12,11 @@ from math import inf
 from urllib.parse import urlsplit
 
 from modelplane.adapters.providers.base import StreamParser
-from modelplane.adapters.providers.canonical.forms import choose_parser, parse_answers
+from modelplane.adapters.providers.canonical.forms import (
+    choose_parser,
+    parse_answers,
+    parse_error,
+)
 from modelplane.adapters.providers.errors import AdapterError
 from modelplane.adapters.providers.http.transport import HttpResponse
 from modelplane.adapters.providers.types import (
@@ -187,10 +191,11 @@ class Relay:
             if response.status in SUCCESS:
                 return response
             try:
-                answer = HttpAnswer(response.status, response.headers, await response.body())
+                body = await response.body()
+                answer = HttpAnswer(response.status, response.headers, body, response.secrets)
             finally:
                 response.close()
-            error = adapter.parse_error(answer)
+            error = parse_error(adapter, answer)
             if not adapter.concedes(stream.plan, error):
                 raise error
 
@@ -286,7 +291,7 @@ class _Stream:
             if lines and (error is None or self.started):
                 await self._send(lines)
             if error:
-                raise error
+                raise error.conceal(response.secrets)
             if self.started:
                 deadline.move(min(self._end_at, self._now() + self._idle_seconds))
 

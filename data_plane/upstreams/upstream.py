@@ -7,11 +7,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from modelplane.adapters.providers.base import Adapter
+from modelplane.adapters.providers.canonical.forms import parse_error
 from modelplane.adapters.providers.credentials.cache import (
     NO_CREDENTIAL,
     CredentialCache,
     CredentialSource,
 )
+from modelplane.adapters.providers.credentials.signers import Signer
 from modelplane.adapters.providers.errors import AdapterError
 from modelplane.adapters.providers.http.images import fetch_images
 from modelplane.adapters.providers.http.transport import HttpResponse, HttpTransport
@@ -88,29 +90,30 @@ class Upstream:
         Raises:
             AdapterError: No response could be had.
         """
-        source = adapter.credential_source
-        if source is None:
-            return self._transport.send(adapter.authorize(request, NO_CREDENTIAL, self._now()))
-        return self._open(adapter, request, source)
+        signer = adapter.signer
+        if signer.source is None:
+            return self._transport.send(signer.sign(request, NO_CREDENTIAL, self._now()))
+        return self._open(signer, request, signer.source)
 
     async def _open(
-        self, adapter: Adapter, request: HttpRequest, source: CredentialSource
+        self, signer: Signer, request: HttpRequest, source: CredentialSource
     ) -> HttpResponse:
         credential = await self._credentials.get(source)
-        response = await self._transport.send(adapter.authorize(request, credential, self._now()))
-        if not adapter.refuses_credential(response.status, response.headers):
+        response = await self._transport.send(signer.sign(request, credential, self._now()))
+        if not signer.refuses(response.status, response.headers):
             return response
         response.close()
         self._credentials.forget(source, credential)
         credential = await self._credentials.get(source)
-        return await self._transport.send(adapter.authorize(request, credential, self._now()))
+        return await self._transport.send(signer.sign(request, credential, self._now()))
 
     async def _send(self, adapter: Adapter, request: HttpRequest) -> HttpAnswer:
         response = await self.open(adapter, request)
         try:
-            answer = HttpAnswer(response.status, response.headers, await response.body())
+            body = await response.body()
+            answer = HttpAnswer(response.status, response.headers, body, response.secrets)
         finally:
             response.close()
         if answer.status not in SUCCESS:
-            raise adapter.parse_error(answer)
+            raise parse_error(adapter, answer)
         return answer

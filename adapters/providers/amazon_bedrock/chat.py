@@ -53,7 +53,7 @@ class ChatAdapter(BedrockAdapter):
     def stream_parser(self, query: Query) -> StreamParser:
         """Return a parser for one streamed answer."""
         chunks = ChunkBuilder(f"chatcmpl-{uuid4().hex}", self._created())
-        return ConverseStreamParser(self._reading(query), chunks, self._secrets)
+        return ConverseStreamParser(self._reading(query), chunks)
 
     def _reading(self, query: Query) -> Reading:
         format_tool = FORMAT_TOOL if wants_schema(query) else None

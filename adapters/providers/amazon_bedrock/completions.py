@@ -103,7 +103,7 @@ class InvokeAdapter(BedrockAdapter, ABC):
 
     def stream_parser(self, query: Query) -> StreamParser:
         """Return a parser for one streamed answer."""
-        return _InvokeStreamParser(self._target.provider, self._reader(query), self._secrets)
+        return _InvokeStreamParser(self._target.provider, self._reader(query))
 
     @abstractmethod
     def _build(self, query: Query) -> tuple[Sequence[JsonObject], tuple[str, ...]]:
@@ -280,8 +280,8 @@ class PromptAdapter(ChatAdapter):
 class _InvokeStreamParser(EventStreamParser):
     """Unpacks the model's own events, and puts in usage that only Bedrock knows."""
 
-    def __init__(self, provider: str, reader: EventReader, secrets: tuple[str, ...]) -> None:
-        super().__init__(provider, secrets)
+    def __init__(self, provider: str, reader: EventReader) -> None:
+        super().__init__(provider)
         self._reader = reader
 
     def take(self, kind: str, event: JsonObject) -> Iterator[JsonObject]:

@@ -216,19 +216,9 @@ def dump_arguments(provider: str, arguments: object) -> str:
         raise MalformedAnswer(provider, "a tool's arguments are nested too deeply") from error
 
 
-def encode_reported(event: JsonObject) -> bytes:
-    """Return an error that came as an event, encoded, as `parse_error_detail` takes it."""
-    try:
-        return orjson.dumps(event)
-    except TypeError:
-        return b"the provider's error is nested too deeply"
-
-
-def parse_error_detail(answer: HttpAnswer, *secrets: str) -> object:
-    """Return what a failed response says, JSON or text, without the endpoint's secrets."""
+def parse_error_detail(answer: HttpAnswer) -> object:
+    """Return what a failed response says, JSON or text."""
     text = answer.body.decode(errors="replace")
-    for secret in filter(None, secrets):
-        text = text.replace(secret, "[redacted]")
     try:
         detail: object = orjson.loads(text)
     except orjson.JSONDecodeError:

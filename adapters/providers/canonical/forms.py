@@ -11,7 +11,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from modelplane.adapters.providers.base import Adapter, StreamParser
 from modelplane.adapters.providers.canonical.json_values import as_object, as_objects
-from modelplane.adapters.providers.errors import MalformedAnswer, ProviderFailed, RequestRefused
+from modelplane.adapters.providers.errors import (
+    AdapterError,
+    MalformedAnswer,
+    ProviderFailed,
+    RequestRefused,
+)
 from modelplane.adapters.providers.http.transport import MAX_BODY_BYTES
 from modelplane.adapters.providers.types import HttpAnswer, JsonObject, Query, Usage, parse_usage
 
@@ -38,13 +43,18 @@ def parse_answers(
     body = answers[0].body.lstrip()
     if body[:1] == b"<":
         raise page_error(provider)
-    if len(answers) > 1 or not body.startswith(_EVENTS):
-        return adapter.parse_answers(query, answers)
     try:
-        parser = adapter.stream_parser(query)
-    except RequestRefused:
-        raise MalformedAnswer(provider, "the provider's answer is not JSON") from None
-    return add_up(provider, (*parser.feed(answers[0].body), *parser.finish()))
+        if len(answers) > 1 or not body.startswith(_EVENTS):
+            return adapter.parse_answers(query, answers)
+        return _parse_events(adapter, query, answers[0], provider)
+    except AdapterError as error:
+        error.conceal(secret for answer in answers for secret in answer.secrets)
+        raise
+
+
+def parse_error(adapter: Adapter, answer: HttpAnswer) -> AdapterError:
+    """Return the error in a failed response, without the secrets of its request."""
+    return adapter.parse_error(answer).conceal(answer.secrets)
 
 
 def choose_parser(
@@ -136,6 +146,14 @@ def add_up(provider: str, chunks: Iterable[JsonObject]) -> JsonObject:
     if answer.get("object") == _CHUNK:
         answer["object"] = _WHOLE
     return {**answer, "choices": [choices[key] for key in sorted(choices)]}
+
+
+def _parse_events(adapter: Adapter, query: Query, answer: HttpAnswer, provider: str) -> JsonObject:
+    try:
+        parser = adapter.stream_parser(query)
+    except RequestRefused:
+        raise MalformedAnswer(provider, "the provider's answer is not JSON") from None
+    return add_up(provider, (*parser.feed(answer.body), *parser.finish()))
 
 
 def _add_choice(choice: JsonObject, part: JsonObject) -> JsonObject:

@@ -26,7 +26,12 @@ _DEFAULT_LIFE_SECONDS = 3600.0
 
 
 async def fetch_token(
-    transport: HttpTransport, provider: str, url: str, form: Mapping[str, str], now: float
+    transport: HttpTransport,
+    provider: str,
+    url: str,
+    form: Mapping[str, str],
+    proof: str,
+    now: float,
 ) -> Credential:
     """Return the access token that a token endpoint gives for `form`.
 
@@ -34,7 +39,8 @@ async def fetch_token(
         transport: Sends the request.
         provider: Name that errors carry.
         url: URL of the token endpoint.
-        form: Grant and what proves the right to it.
+        form: Grant, and what proves the right to it.
+        proof: Field of the form that is a secret.
         now: Seconds since the epoch.
 
     Raises:
@@ -43,13 +49,15 @@ async def fetch_token(
     """
     headers = {"content-type": "application/x-www-form-urlencoded"}
     request = HttpRequest(provider, url, headers, urlencode(form).encode())
+    request.secrets = (form[proof],)
     response = await transport.send(request)
     try:
         body = await response.body()
     finally:
         response.close()
     if response.status != _OK:
-        raise _refused(provider, response.status, body, parse_retry_after(response.headers))
+        error = _refused(provider, response.status, body, parse_retry_after(response.headers))
+        raise error.conceal(request.secrets)
     return _parse_token(provider, body, now)
 
 

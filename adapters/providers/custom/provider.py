@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 
 from modelserving.v1.external_model_pb2 import CustomProviderConfig, ExternalModel
 
+from modelplane.adapters.providers.credentials.signers import KeySigner, check_key
 from modelplane.adapters.providers.errors import ConfigRefused
-from modelplane.adapters.providers.keyed import check_key
 from modelplane.adapters.providers.openai.provider import OpenAiAdapter
+from modelplane.adapters.providers.route import Route
 from modelplane.adapters.providers.types import Task
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
@@ -45,16 +46,13 @@ def build_custom_adapter(model: ExternalModel) -> OpenAiAdapter:
     config = model.custom_provider_config
     if model.task not in set(Task):
         raise ConfigRefused(f"task '{model.task}' is not served by a custom provider")
-    header, value, secret = _credential(config)
-    headers = {header: value, "content-type": "application/json"}
-    return OpenAiAdapter(model.provider, _url(config), headers, secret, model.name)
+    return OpenAiAdapter(Route(model.provider, model.name, _url(config), _signer(config)))
 
 
-def _credential(config: CustomProviderConfig) -> tuple[str, str, str]:
-    """Return name and value of the header that carries the credential, and the credential."""
+def _signer(config: CustomProviderConfig) -> KeySigner:
     if config.HasField("bearer_token_auth"):
         token = check_key("bearer_token_auth.token", config.bearer_token_auth.token_plaintext)
-        return "authorization", f"Bearer {token}", token
+        return KeySigner(token)
     auth = config.api_key_auth
     name = auth.key.strip().lower()
     if not _HEADER_NAME.fullmatch(name) or name in _RESERVED_HEADERS:
@@ -62,8 +60,7 @@ def _credential(config: CustomProviderConfig) -> tuple[str, str, str]:
             f"api_key_auth.key '{auth.key}' cannot carry a key: give the name of a header, for "
             "example x-api-key"
         )
-    value = check_key("api_key_auth.value", auth.value_plaintext)
-    return name, value, value
+    return KeySigner(check_key("api_key_auth.value", auth.value_plaintext), name, "")
 
 
 def _url(config: CustomProviderConfig) -> str:

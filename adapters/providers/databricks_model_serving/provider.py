@@ -15,9 +15,10 @@ from urllib.parse import quote, urlsplit
 
 from modelserving.v1.external_model_pb2 import ExternalModel
 
+from modelplane.adapters.providers.credentials.signers import KeySigner, check_key
 from modelplane.adapters.providers.errors import ConfigRefused, MalformedAnswer
-from modelplane.adapters.providers.keyed import check_key
 from modelplane.adapters.providers.openai.provider import OpenAiAdapter, OpenAiStreamParser
+from modelplane.adapters.providers.route import Route
 from modelplane.adapters.providers.types import HttpAnswer, JsonObject, Query, Task
 
 
@@ -72,8 +73,7 @@ def build_databricks_adapter(model: ExternalModel) -> DatabricksAdapter:
     token = check_key("databricks_api_token", config.databricks_api_token_plaintext)
     workspace = _workspace(config.databricks_workspace_url)
     url = f"{workspace}/serving-endpoints/{quote(model.name, safe='')}/invocations"
-    headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
-    return DatabricksAdapter(model.provider, url, headers, token, None)
+    return DatabricksAdapter(Route(model.provider, "", url, KeySigner(token)))
 
 
 def _workspace(given: str) -> str:

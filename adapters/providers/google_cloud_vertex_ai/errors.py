@@ -58,15 +58,9 @@ def parse_object(provider: str, data: bytes) -> JsonObject:
     return value
 
 
-def parse_failure(provider: str, answer: HttpAnswer, secret: str) -> AdapterError:
-    """Return the error in a failed response.
-
-    Args:
-        provider: Name that the error carries.
-        answer: The response.
-        secret: To be removed from what the provider says; may be empty.
-    """
-    return build_error(provider, parse_error_detail(answer, secret), answer)
+def parse_failure(provider: str, answer: HttpAnswer) -> AdapterError:
+    """Return the error in a failed response; `provider` is the name that it carries."""
+    return build_error(provider, parse_error_detail(answer), answer)
 
 
 def build_error(provider: str, detail: object, answer: HttpAnswer | None = None) -> AdapterError:

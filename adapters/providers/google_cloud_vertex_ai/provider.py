@@ -16,6 +16,7 @@ from urllib.parse import quote
 from modelserving.v1.external_model_pb2 import ExternalModel
 
 from modelplane.adapters.providers.canonical.answers import WALL_CLOCK, Clock
+from modelplane.adapters.providers.credentials.signers import TokenSigner
 from modelplane.adapters.providers.errors import ConfigRefused
 from modelplane.adapters.providers.google_cloud_vertex_ai.adapter import Target, VertexAdapter
 from modelplane.adapters.providers.google_cloud_vertex_ai.claude import ClaudeAdapter
@@ -89,7 +90,7 @@ def build_vertex_adapter(model: ExternalModel, clock: Clock = WALL_CLOCK) -> Ver
         provider=model.provider,
         model=name,
         url=f"https://{_host(config.region)}/v1/{path}",
-        tokens=ServiceAccountTokens(model.provider, account),
+        signer=TokenSigner(ServiceAccountTokens(model.provider, account)),
         clock=clock,
     )
     return _choose(model.task, name)(target)

@@ -96,7 +96,9 @@ class ServiceAccountTokens:
     async def fetch(self, transport: HttpTransport, now: float) -> Credential:
         """Return a new access token; see `CredentialSource`."""
         form = {"grant_type": _GRANT, "assertion": build_assertion(self._account, now)}
-        return await fetch_token(transport, self._provider, self._account.token_uri, form, now)
+        return await fetch_token(
+            transport, self._provider, self._account.token_uri, form, "assertion", now
+        )
 
 
 def build_assertion(account: ServiceAccount, now: float) -> str:

@@ -24,6 +24,10 @@ class HttpResponse(Protocol):
     def headers(self) -> Mapping[str, str]:
         """Headers, named in lower case."""
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Those of its request, which what the provider says may repeat."""
+
     async def read(self) -> bytes:
         """Return the next bytes of the body as they arrived; empty at its end.
 

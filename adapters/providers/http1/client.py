@@ -88,7 +88,7 @@ class Http1Transport:
                 connection = await pool.open(origin, request.provider)
             try:
                 if await connection.ask(request.provider, head, request.body):
-                    return _Response(request.provider, connection, pool)
+                    return _Response(request, connection, pool)
             except BaseException:
                 connection.abort()
                 raise
@@ -96,16 +96,17 @@ class Http1Transport:
 
 
 class _Response:
-    __slots__ = ("_connection", "_decoder", "_pool", "_provider", "headers", "status")
+    __slots__ = ("_connection", "_decoder", "_pool", "_provider", "headers", "secrets", "status")
 
-    def __init__(self, provider: str, connection: Connection, pool: ConnectionPool) -> None:
+    def __init__(self, request: HttpRequest, connection: Connection, pool: ConnectionPool) -> None:
         self.status = connection.status
         self.headers: Mapping[str, str] = connection.headers
-        self._provider = provider
+        self.secrets = request.secrets
+        self._provider = request.provider
         self._pool = pool
         self._connection: Connection | None = connection
         coding = self.headers.get("content-encoding", "").strip().lower()
-        self._decoder = Decoder(provider, coding) if coding in CODINGS else None
+        self._decoder = Decoder(request.provider, coding) if coding in CODINGS else None
 
     def read(self) -> Coroutine[Any, Any, bytes]:
         if self._connection is None:

@@ -45,4 +45,4 @@ class EntraTokens:
             "scope": _SCOPE,
         }
         url = f"{_AUTHORITY}/{quote(self._tenant, safe='')}/oauth2/v2.0/token"
-        return await fetch_token(transport, self._provider, url, form, now)
+        return await fetch_token(transport, self._provider, url, form, "client_secret", now)

@@ -13,39 +13,35 @@ Built by `registry.py`; sent by `http/transport.py`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
-import orjson
 from modelserving.v1.external_model_pb2 import ExternalModel, OpenAiConfig
 
-from modelplane.adapters.providers.base import Adapter
 from modelplane.adapters.providers.canonical.answers import (
-    encode_reported,
-    parse_error_detail,
     parse_json_object,
 )
 from modelplane.adapters.providers.canonical.json_values import as_object
-from modelplane.adapters.providers.credentials.cache import Credential
+from modelplane.adapters.providers.credentials.signers import (
+    KeySigner,
+    Signer,
+    TokenSigner,
+    check_key,
+)
 from modelplane.adapters.providers.errors import (
     AdapterError,
     ConfigRefused,
     MalformedAnswer,
     ProviderFailed,
     QuotaExhausted,
-    RequestRefused,
     StreamTruncated,
     UnusableAnswer,
-    classify,
-    parse_retry_after,
 )
 from modelplane.adapters.providers.http.sse import SseParser
-from modelplane.adapters.providers.keyed import check_key
 from modelplane.adapters.providers.openai.microsoft_entra import EntraTokens
 from modelplane.adapters.providers.openai.stream_options import UsageOption
+from modelplane.adapters.providers.route import Route, RouteAdapter
 from modelplane.adapters.providers.types import (
     HttpAnswer,
-    HttpRequest,
     Image,
     JsonObject,
     Plan,
@@ -56,7 +52,6 @@ from modelplane.adapters.providers.types import (
 )
 
 _DEFAULT_BASE = "https://api.openai.com/v1"
-_JSON = {"content-type": "application/json"}
 _PATHS = {
     Task.CHAT: "/chat/completions",
     Task.COMPLETIONS: "/completions",
@@ -71,30 +66,13 @@ _DONE = b"[DONE]"
 _IDLE_WITHOUT_TOOLS = {"tool_choice": ("auto", "none"), "parallel_tool_calls": (True, False)}
 
 
-class OpenAiAdapter(Adapter):
-    """Translates for one external model of the provider `openai`."""
+class OpenAiAdapter(RouteAdapter):
+    """Translates for one model, deployment or endpoint."""
 
-    __slots__ = ("_headers", "_model", "_provider", "_secret", "_token", "_url", "_usage_option")
+    __slots__ = ("_usage_option",)
 
-    def __init__(
-        self, provider: str, url: str, headers: Mapping[str, str], secret: str, model: str | None
-    ) -> None:
-        """Keep what every request needs.
-
-        Args:
-            provider: Name that errors carry.
-            url: URL of the task's route.
-            headers: Headers of every request, the credential among them.
-            secret: The credential, to be removed from whatever the provider repeats.
-            model: Value of `model`; None leaves it out.
-        """
-        self._provider = provider
-        self._url = url
-        self._headers = headers
-        self._secret = secret
-        # A token in force beside the secret, where there is one.
-        self._token = ""
-        self._model = model
+    def __init__(self, route: Route) -> None:
+        super().__init__(route)
         self._usage_option = UsageOption()
 
     def plan(self, query: Query, images: Mapping[str, Image]) -> Plan:
@@ -103,19 +81,13 @@ class OpenAiAdapter(Adapter):
         body = dict(query.body)
         body.pop("model", None)
         adapted = () if body.get("tools") else _drop_tool_options(body)
-        if self._model is not None:
+        if self._model:
             body["model"] = self._model
         asks_usage = False
         if query.stream:
             asks_usage, left_out = self._usage_option.put(body)
             adapted += left_out
-        try:
-            encoded = orjson.dumps(body)
-        except TypeError as error:
-            # The parser accepts deeper nesting than the encoder.
-            raise RequestRefused(self._provider, "the body is nested too deeply") from error
-        request = HttpRequest(self._provider, self._url, self._headers, encoded)
-        return Plan((request,), adapted, asks_usage)
+        return Plan((self._request(body),), adapted, asks_usage)
 
     def concedes(self, plan: Plan, error: AdapterError) -> bool:
         """Return whether to ask once more, not for the usage; see `Adapter`."""
@@ -134,51 +106,20 @@ class OpenAiAdapter(Adapter):
         del query
         return OpenAiStreamParser(self._provider, self._reported, self._usage_option.note_stream)
 
-    def parse_error(self, answer: HttpAnswer) -> AdapterError:
-        """Return the error in a failed response; see `Adapter`."""
-        detail = parse_error_detail(answer, self._secret, self._token)
-        cls = classify(answer.status)
+    def _classify(self, status: int, detail: object) -> type[AdapterError]:
+        cls = super()._classify(status, detail)
         if cls.retryable and _error_code(detail) in _QUOTA_CODES:
-            cls = QuotaExhausted
-        elif cls is ProviderFailed and _error_type(detail) == _MODEL_ERROR:
-            cls = UnusableAnswer
-        return cls(self._provider, detail, parse_retry_after(answer.headers))
+            return QuotaExhausted
+        if cls is ProviderFailed and _error_type(detail) == _MODEL_ERROR:
+            return UnusableAnswer
+        return cls
 
-    def _reported(self, answer: JsonObject) -> AdapterError:
-        """Return the error that an answer with status 200 carries."""
-        code = _error_code(answer)
+    def _reported(self, body: JsonObject) -> AdapterError:
+        """Return the error that an answer with status 200 carries, which may tell its own."""
+        code = _error_code(body)
         known = isinstance(code, int) and _CLIENT_ERRORS_AND_UP <= code < _STATUS_LIMIT
         status = code if known and isinstance(code, int) else 500
-        return self.parse_error(HttpAnswer(status, {}, encode_reported(answer)))
-
-
-class EntraOpenAiAdapter(OpenAiAdapter):
-    """Translates for an Azure deployment that is opened by tokens of Microsoft Entra ID."""
-
-    __slots__ = ("credential_source",)
-
-    def __init__(
-        self, provider: str, url: str, headers: Mapping[str, str], tokens: EntraTokens, secret: str
-    ) -> None:
-        """Keep what every request needs.
-
-        Args:
-            provider: Name that errors carry.
-            url: URL of the deployment's route.
-            headers: Headers beside the token.
-            tokens: Where the tokens come from.
-            secret: The client secret, to be removed from whatever the provider repeats.
-        """
-        super().__init__(provider, url, headers, secret, None)
-        self.credential_source = tokens
-
-    def authorize(self, request: HttpRequest, credential: Credential, now: float) -> HttpRequest:
-        """Return `request` with the token in force; see `Adapter`."""
-        del now
-        # Remembered only to be removed from whatever the provider repeats.
-        self._token = credential.values[0]
-        headers = {**request.headers, "authorization": f"Bearer {self._token}"}
-        return replace(request, headers=headers)
+        return self._classify(status, body)(self._provider, body)
 
 
 class OpenAiStreamParser:
@@ -276,17 +217,14 @@ def build_openai_adapter(model: ExternalModel) -> OpenAiAdapter:
         ConfigRefused: The configuration cannot work; the text says what to change.
     """
     config = model.openai_config
-    path = _path_of(model.task)
     match config.openai_api_type.lower():
         case "" | "openai":
-            return _openai(model, config, path)
+            return _openai(model, config)
         case "azure":
             key = check_key("openai_api_key", config.openai_api_key_plaintext)
-            url = _azure_url(config, path)
-            headers = {"api-key": key, **_JSON, **_organization(config)}
-            return OpenAiAdapter(model.provider, url, headers, key, None)
+            return _azure(model, config, KeySigner(key, "api-key", ""))
         case "azuread":
-            return _entra(model, config, _azure_url(config, path))
+            return _azure(model, config, TokenSigner(_entra_tokens(model, config)))
         case _:
             raise ConfigRefused(
                 f"openai_api_type '{config.openai_api_type}' is unknown: use openai, azure or "
@@ -294,12 +232,18 @@ def build_openai_adapter(model: ExternalModel) -> OpenAiAdapter:
             )
 
 
-def _openai(model: ExternalModel, config: OpenAiConfig, path: str) -> OpenAiAdapter:
+def _openai(model: ExternalModel, config: OpenAiConfig) -> OpenAiAdapter:
     key = check_key("openai_api_key", config.openai_api_key_plaintext)
-    headers = {"authorization": f"Bearer {key}", **_JSON, **_organization(config)}
     query = {"api-version": config.openai_api_version} if config.openai_api_version else {}
-    url = _join(config.openai_api_base or _DEFAULT_BASE, path, query, default_path="/v1")
-    return OpenAiAdapter(model.provider, url, headers, key, model.name)
+    base = config.openai_api_base or _DEFAULT_BASE
+    url = _join(base, _path_of(model.task), query, default_path="/v1")
+    headers = _organization(config)
+    return OpenAiAdapter(Route(model.provider, model.name, url, KeySigner(key), headers))
+
+
+def _azure(model: ExternalModel, config: OpenAiConfig, signer: Signer) -> OpenAiAdapter:
+    url = _azure_url(config, _path_of(model.task))
+    return OpenAiAdapter(Route(model.provider, "", url, signer, _organization(config)))
 
 
 def _organization(config: OpenAiConfig) -> dict[str, str]:
@@ -307,18 +251,16 @@ def _organization(config: OpenAiConfig) -> dict[str, str]:
     return {"openai-organization": name} if name else {}
 
 
-def _entra(model: ExternalModel, config: OpenAiConfig, url: str) -> EntraOpenAiAdapter:
+def _entra_tokens(model: ExternalModel, config: OpenAiConfig) -> EntraTokens:
     for field in ("microsoft_entra_tenant_id", "microsoft_entra_client_id"):
         if not getattr(config, field):
             raise ConfigRefused(f"{field} is required with openai_api_type azuread")
     secret = config.microsoft_entra_client_secret_plaintext
     if not secret:
         raise ConfigRefused("microsoft_entra_client_secret has no value")
-    tokens = EntraTokens(
+    return EntraTokens(
         model.provider, config.microsoft_entra_tenant_id, config.microsoft_entra_client_id, secret
     )
-    headers = {**_JSON, **_organization(config)}
-    return EntraOpenAiAdapter(model.provider, url, headers, tokens, secret)
 
 
 def _azure_url(config: OpenAiConfig, path: str) -> str:

@@ -142,17 +142,14 @@ def _thinking_block(content: JsonObject) -> JsonObject:
 class ConverseStreamParser(EventStreamParser):
     """Parses one streamed chat."""
 
-    def __init__(
-        self, reading: Reading, chunks: ChunkBuilder, secrets: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, reading: Reading, chunks: ChunkBuilder) -> None:
         """Start before the first byte.
 
         Args:
             reading: How to read it.
             chunks: Builds the chunks.
-            secrets: What errors must not repeat.
         """
-        super().__init__(reading.provider, secrets)
+        super().__init__(reading.provider)
         self._reading = reading
         self._chunks = chunks
         self._started = False

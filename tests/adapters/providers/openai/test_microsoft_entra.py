@@ -36,7 +36,7 @@ async def test_a_revoked_token_is_replaced(*, stream: bool) -> None:
 
 async def test_a_refused_secret_is_the_endpoints_matter() -> None:
     async with open_gateway(CASE) as gateway:
-        source = gateway.entity.adapter.credential_source
+        source = gateway.entity.adapter.signer.source
         object.__setattr__(source, "_secret", "wrong")
         with pytest.raises(CredentialRefused) as caught:
             await gateway.ask(stream=False)

@@ -246,11 +246,9 @@ def test_an_answer_passes_unchanged() -> None:
         (b"upstream connect error", "upstream connect error"),
         (b"\xff\xfe", "\ufffd\ufffd"),
         (b"", "HTTP status 500 with an empty body"),
-        (b'{"key":"sk-very-secret!"}', {"key": "[redacted]!"}),
-        (b"sk-very-secret", "[redacted]"),
     ],
 )
-def test_an_error_keeps_what_was_said_but_the_credential(body: bytes, detail: object) -> None:
+def test_an_error_keeps_what_was_said(body: bytes, detail: object) -> None:
     assert build().parse_error(HttpAnswer(500, {}, body)).detail == detail
 
 
