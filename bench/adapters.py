@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from bench.report import Table
 from modelplane.adapters.providers.base import Adapter
 from modelplane.adapters.providers.errors import AdapterError
-from modelplane.adapters.providers.http1.client import Http1Transport
+from modelplane.adapters.providers.http.client import Http1Transport
 from modelplane.adapters.providers.registry import build_adapter
 from modelplane.adapters.providers.types import Image, Query, Task
 from modelplane.data_plane.query import build_query

@@ -2,7 +2,7 @@
 
 Bodies are read when the caller asks for more, so back-pressure reaches the provider, and closing
 a response that is not at its end closes its connection, so cancellation does too.
-`http1/client.py` is the one implementation.
+`client.py` is the one implementation.
 """
 
 from collections.abc import Mapping

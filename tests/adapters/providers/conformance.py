@@ -18,7 +18,7 @@ from modelserving.v1.external_model_pb2 import ExternalModel
 from prometheus_client import CollectorRegistry
 
 from modelplane.adapters.providers.errors import AdapterError
-from modelplane.adapters.providers.http1.client import Http1Transport
+from modelplane.adapters.providers.http.client import Http1Transport
 from modelplane.adapters.providers.registry import FACTORIES, build_adapter
 from modelplane.adapters.providers.types import JsonObject
 from modelplane.adapters.shared.rpc.metadata import Metadata

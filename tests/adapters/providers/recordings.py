@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from botocore.eventstream import EventStreamBuffer
 
 from modelplane.adapters.providers.base import Adapter
-from modelplane.adapters.providers.http1.client import Http1Transport
+from modelplane.adapters.providers.http.client import Http1Transport
 from modelplane.adapters.providers.registry import build_adapter
 from modelplane.adapters.providers.types import HttpAnswer, Query, Task
 from modelplane.data_plane.query import build_query

@@ -21,7 +21,7 @@ from modelplane.adapters.providers.errors import (
     ProviderUnavailable,
     RateLimited,
 )
-from modelplane.adapters.providers.http1.client import Http1Transport
+from modelplane.adapters.providers.http.client import Http1Transport
 from modelplane.adapters.providers.types import JsonObject
 from tests.adapters.providers.conformance import ProviderCase, open_gateway
 from tests.emulators.amazon_bedrock import KEY, REGION, BedrockEmulator

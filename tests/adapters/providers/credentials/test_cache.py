@@ -7,8 +7,8 @@ import pytest
 
 from modelplane.adapters.providers.credentials.cache import Credential, CredentialCache
 from modelplane.adapters.providers.errors import CredentialUnavailable, ProviderUnavailable
+from modelplane.adapters.providers.http.client import Http1Transport
 from modelplane.adapters.providers.http.transport import HttpTransport
-from modelplane.adapters.providers.http1.client import Http1Transport
 
 LIFE = 3600.0
 

@@ -18,7 +18,7 @@ from modelplane.adapters.providers.google_cloud_vertex_ai.service_account import
     build_assertion,
     parse_service_account,
 )
-from modelplane.adapters.providers.http1.client import Http1Transport
+from modelplane.adapters.providers.http.client import Http1Transport
 from modelplane.adapters.providers.types import HttpAnswer, Query
 from tests.adapters.providers.conformance import CASES, open_gateway
 from tests.emulators.google_cloud_vertex_ai import KEY_FILE, PROJECT, VertexEmulator

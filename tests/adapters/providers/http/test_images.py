@@ -7,8 +7,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from modelplane.adapters.providers.errors import RequestRefused
+from modelplane.adapters.providers.http.client import Http1Transport
 from modelplane.adapters.providers.http.images import fetch_images
-from modelplane.adapters.providers.http1.client import Http1Transport
 from modelplane.adapters.providers.types import Image
 from modelplane.adapters.shared.egress import EgressPolicy
 
@@ -75,7 +75,7 @@ async def test_an_image_server_that_fails_is_the_callers_matter(transport: Http1
 
 
 async def test_an_inside_address_is_not_fetched_from(images: Images, origin: str) -> None:
-    async with Http1Transport(leave=EgressPolicy().allows) as guarded:
+    async with Http1Transport(allows=EgressPolicy().allows) as guarded:
         with pytest.raises(RequestRefused):
             await fetch_images(guarded, "p", [f"{origin}/a.png"])
     assert not images.seen

@@ -1,6 +1,7 @@
 import asyncio
 import gzip
 import zlib
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,8 +11,9 @@ from modelplane.adapters.providers.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
+from modelplane.adapters.providers.http.client import FAILURES, Http1Transport
 from modelplane.adapters.providers.http.transport import MAX_BODY_BYTES, HttpResponse
-from modelplane.adapters.providers.http1.client import Http1Transport
+from modelplane.adapters.providers.http1.errors import HttpError, RequestInvalid
 from modelplane.adapters.providers.types import HttpRequest
 from tests.adapters.providers.upstream import END, EVENT_STREAM, HEAD, Upstream, chunk, document
 
@@ -56,9 +58,11 @@ async def test_the_body_is_read_as_it_arrives(
     assert upstream.connections == 1
 
 
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\n"])
 async def test_cancelling_before_the_headers_closes_the_connection(
-    transport: Http1Transport, upstream: Upstream
+    transport: Http1Transport, upstream: Upstream, said: bytes
 ) -> None:
+    upstream.say(said)
     task = asyncio.create_task(transport.send(request_to(upstream.url)))
     await asyncio.wait_for(upstream.seen_request.wait(), 5)
     task.cancel()
@@ -241,3 +245,14 @@ def test_a_request_shows_no_secret() -> None:
     text = repr(request_to("https://host/v1?key=sk-query"))
     assert "sk-" not in text
     assert '{"a"' not in text
+
+
+def subclasses(cls: type[HttpError]) -> Iterator[type[HttpError]]:
+    for one in cls.__subclasses__():
+        yield one
+        yield from subclasses(one)
+
+
+def test_each_failure_of_the_protocol_means_something_for_a_call() -> None:
+    # What cannot be sent says itself what is wrong with it.
+    assert set(subclasses(HttpError)) - {RequestInvalid} == set(FAILURES)
