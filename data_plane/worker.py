@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from modelplane.adapters.providers.http.client import Http1Transport
 from modelplane.adapters.shared.egress import parse_policy
+from modelplane.adapters.shared.release import VERSION
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.data_plane.accounting import Accountant, Telemetry
 from modelplane.data_plane.hosts.http_body import HTTP_BODY_RPCS
@@ -40,7 +41,6 @@ from modelplane.data_plane.usage.usage_ledger import UsageLedger
 from modelplane.data_plane.usage.usage_shipper import GrpcUsageSink, UsageShipper
 
 _log = logging.getLogger(__name__)
-BUILD = "0.1.0"
 RPCS = (*HTTP_BODY_RPCS, *TYPED_RPCS)
 
 
@@ -83,7 +83,7 @@ async def assembled(
     metrics = Metrics(registry)
     snapshots = Snapshots()
     readiness = Readiness(clocks.monotonic)
-    source = Source(settings.targets, settings.worker_id, BUILD, settings.tls)
+    source = Source(settings.targets, settings.worker_id, VERSION, settings.tls)
     watcher = SnapshotWatcher(
         source, snapshots, readiness, ConfigMetrics(registry), clocks, metrics.forget
     )
@@ -177,7 +177,7 @@ async def _telling(
         raise ValueError(
             "MODELPLANE_OTLP_ENDPOINT needs OpenTelemetry: pip install 'modelplane[otel]'."
         ) from error
-    collector = Collector(*settings.collector, settings.worker_id, BUILD)
+    collector = Collector(*settings.collector, settings.worker_id, VERSION)
     async with exporting(collector, wall_ms) as telemetry:
         yield telemetry
 

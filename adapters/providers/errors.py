@@ -33,7 +33,7 @@ from typing import ClassVar, Self
 
 import orjson
 
-from modelplane.adapters.providers.types import Usage
+from modelplane.adapters.providers.types import NestedTooDeeply, Usage
 
 _MAX_RETRY_AFTER_SECONDS = 3600
 _CONCEALED = "[redacted]"
@@ -251,6 +251,5 @@ def _bounded(seconds: float) -> int:
 def _encode(said: object) -> str:
     try:
         return orjson.dumps(said).decode()
-    except TypeError:
-        # The parser accepts deeper nesting than the encoder.
+    except NestedTooDeeply:
         return orjson.dumps("the provider's error is nested too deeply").decode()

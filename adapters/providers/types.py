@@ -12,7 +12,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
+import orjson
+
 JsonObject: TypeAlias = dict[str, object]
+# What was parsed can be encoded again, with this one exception: the parser goes deeper than the
+# encoder, which ends at 254 levels.
+NestedTooDeeply = orjson.JSONEncodeError
 
 # Far above what any model takes, and so far below what counters hold that sums stay below it too:
 # a provider that counts more, or below zero, has not counted.
@@ -132,13 +137,18 @@ def parse_usage(answer: JsonObject) -> Usage | None:
         return None
     prompt, answered = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
     return Usage(
-        _count(usage.get("prompt_tokens")),
-        _count(usage.get("completion_tokens")),
-        _count(prompt.get("cached_tokens")) if isinstance(prompt, dict) else None,
-        _count(answered.get("reasoning_tokens")) if isinstance(answered, dict) else None,
+        as_count(usage.get("prompt_tokens")),
+        as_count(usage.get("completion_tokens")),
+        as_count(prompt.get("cached_tokens")) if isinstance(prompt, dict) else None,
+        as_count(answered.get("reasoning_tokens")) if isinstance(answered, dict) else None,
     )
 
 
-def _count(value: object) -> int | None:
+def as_count(value: object) -> int | None:
+    """Return a whole number, which some providers write as `3.0`; None where there is none."""
     # Not `isinstance`: a truth value is no count.
-    return value if type(value) is int and 0 <= value <= MAX_COUNT else None
+    if type(value) is int:
+        return value if 0 <= value <= MAX_COUNT else None
+    if type(value) is float and 0 <= value <= MAX_COUNT and value.is_integer():
+        return int(value)
+    return None

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from modelplane.adapters.providers.types import JsonObject
+from modelplane.adapters.shared.rpc.bodies import MAX_REQUEST_BYTES, TOO_LARGE
 from modelplane.adapters.shared.rpc.metadata import ERROR_CODE, HTTP_STATUS, RETRY_AFTER, Metadata
 from modelplane.adapters.shared.rpc.status import shorten
 from modelplane.data_plane.errors import MalformedRequest, Refusal
@@ -40,8 +41,6 @@ _METHODS: Mapping[bytes, Method] = {
 _CONTENT_TYPE = "content-type"
 _JSON = (_CONTENT_TYPE, "application/json")
 _OK = 200
-# As the transcoder takes (`deploy/envoy/filters.py`).
-_MAX_BODY_BYTES = 16 * 1024 * 1024
 _UNAVAILABLE = 503
 _RETRY_SOON = (RETRY_AFTER, "1")
 # For Envoy's filters, which these answers do not pass.
@@ -126,7 +125,7 @@ class RestCalls:
         metadata = connection.headers
         request_id = request_id_of(metadata)
         reply = RestReply(connection, request_id)
-        body = connection.take_whole(_MAX_BODY_BYTES)
+        body = connection.take_whole(MAX_REQUEST_BYTES)
         receive = None if body is not None else partial(_receive, connection)
         try:
             call = Call(method, name, "", body or b"", metadata, request_id, None, receive)
@@ -142,10 +141,9 @@ class RestCalls:
 
 async def _receive(connection: Connection, call: Call) -> None:
     try:
-        call.body = await connection.read_whole(_MAX_BODY_BYTES)
+        call.body = await connection.read_whole(MAX_REQUEST_BYTES)
     except BodyTooLong:
-        text = "The request body is too large: at most 16 MiB are accepted."
-        raise MalformedRequest(text) from None
+        raise MalformedRequest(TOO_LARGE) from None
 
 
 def _error_line(refusal: Refusal) -> bytes:

@@ -9,7 +9,13 @@ from collections.abc import Callable, Iterator
 import orjson
 
 from modelplane.adapters.providers.errors import MalformedAnswer
-from modelplane.adapters.providers.types import JsonObject, Task, Usage, parse_usage
+from modelplane.adapters.providers.types import (
+    JsonObject,
+    NestedTooDeeply,
+    Task,
+    Usage,
+    parse_usage,
+)
 from modelplane.data_plane.usage.characters import answer_characters
 
 DONE = b"data: [DONE]\n\n"
@@ -30,7 +36,7 @@ def encode_answer(
     answer["model"] = model
     try:
         return encode(answer)
-    except TypeError:
+    except NestedTooDeeply:
         raise MalformedAnswer(provider, "the provider's answer is nested too deeply") from None
 
 

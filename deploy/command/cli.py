@@ -5,9 +5,9 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
+from modelplane.adapters.shared.release import VERSION
 from modelplane.adapters.shared.settings import environment
 from modelplane.deploy.envoy.options import (
     Address,
@@ -77,7 +77,7 @@ def _run(parsed: argparse.Namespace) -> int:
             case "certs":
                 _certs(parsed)
             case _:
-                print(f"modelplane {version('modelplane')}")
+                print(f"modelplane {VERSION}")
     except UpError as error:
         print(f"modelplane {parsed.command}: {error}", file=sys.stderr)
         return 1

@@ -7,6 +7,7 @@ its shape, and the last one removes what only concerns gRPC. Used by `listener.p
 from collections.abc import Sequence
 from pathlib import Path
 
+from modelplane.adapters.shared.rpc.bodies import MAX_REQUEST_BYTES
 from modelplane.adapters.shared.rpc.over_rest import rest_service
 from modelplane.deploy.envoy.clusters import WORKERS, Block
 from modelplane.deploy.envoy.descriptors import path_parameters, public_descriptors
@@ -17,8 +18,6 @@ _RESHAPE = "reshape"
 HEADERS = "headers"
 REST_FILTERS = (_RESHAPE, _TRANSCODER)
 
-# `adapters/shared/rpc/server.py` admits a little more: the framing of the message.
-MAX_REQUEST_BYTES = 16 * 1024 * 1024
 # A list of thousands of endpoints, several times as large in JSON as in its message.
 MAX_RESPONSE_BYTES = 128 * 1024 * 1024
 

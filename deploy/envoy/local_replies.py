@@ -6,6 +6,7 @@ What the planes refuse is shaped by `reshape.lua`, which leaves these as they ar
 
 from dataclasses import dataclass, field
 
+from modelplane.adapters.shared.rpc.bodies import TOO_LARGE
 from modelplane.adapters.shared.rpc.metadata import ERROR_CODE, HTTP_STATUS, REQUEST_ID, RETRY_AFTER
 from modelplane.deploy.envoy.clusters import Block
 
@@ -41,7 +42,7 @@ _REPLIES = (
         "response.code == 413 || response.code_details.contains('request_buffer_size_limit')",
         400,
         "BAD_REQUEST",
-        "The request body is too large: at most 16 MiB are accepted.",
+        TOO_LARGE,
     ),
     _Reply(
         "response.code_details.contains('grpc_json_transcode')",

@@ -12,12 +12,7 @@ from modelplane.adapters.providers.canonical.answers import (
     estimate_tokens,
 )
 from modelplane.adapters.providers.canonical.history import order_messages
-from modelplane.adapters.providers.canonical.json_values import (
-    as_count,
-    as_object,
-    as_objects,
-    as_text,
-)
+from modelplane.adapters.providers.canonical.json_values import as_object, as_objects, as_text
 from modelplane.adapters.providers.canonical.messages import Message, TextPart, read_messages
 from modelplane.adapters.providers.canonical.parameters import (
     HARMLESS,
@@ -27,7 +22,7 @@ from modelplane.adapters.providers.canonical.parameters import (
 from modelplane.adapters.providers.errors import MalformedAnswer
 from modelplane.adapters.providers.refusals import JAMBA_RANGES
 from modelplane.adapters.providers.schemas.arguments import NO_ARGUMENTS
-from modelplane.adapters.providers.types import JsonObject, Query
+from modelplane.adapters.providers.types import JsonObject, Query, as_count
 
 _FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
 _UNSUPPORTED: dict[str, Sequence[object]] = {

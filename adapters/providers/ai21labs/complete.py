@@ -13,12 +13,7 @@ from modelplane.adapters.providers.canonical.answers import (
     build_usage,
     estimate_tokens,
 )
-from modelplane.adapters.providers.canonical.json_values import (
-    as_count,
-    as_object,
-    as_objects,
-    as_text,
-)
+from modelplane.adapters.providers.canonical.json_values import as_object, as_objects, as_text
 from modelplane.adapters.providers.canonical.parameters import (
     HARMLESS,
     Parameters,
@@ -26,7 +21,7 @@ from modelplane.adapters.providers.canonical.parameters import (
 )
 from modelplane.adapters.providers.errors import MalformedAnswer, RequestRefused, refusal
 from modelplane.adapters.providers.refusals import J2_RANGES
-from modelplane.adapters.providers.types import JsonObject
+from modelplane.adapters.providers.types import JsonObject, as_count
 
 _UNSUPPORTED: dict[str, Sequence[object]] = {
     "echo": (False,),

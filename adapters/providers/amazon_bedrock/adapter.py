@@ -12,7 +12,7 @@ from modelplane.adapters.providers.canonical.answers import Clock
 from modelplane.adapters.providers.canonical.parameters import encode_body
 from modelplane.adapters.providers.credentials.signers import Signer
 from modelplane.adapters.providers.errors import AdapterError
-from modelplane.adapters.providers.types import HttpAnswer, HttpRequest, JsonObject
+from modelplane.adapters.providers.types import HttpAnswer, HttpRequest, JsonObject, as_count
 
 REQUEST_ID = "x-amzn-requestid"
 _INPUT_TOKENS = "x-amzn-bedrock-input-token-count"
@@ -90,4 +90,4 @@ def read_token_counts(answer: HttpAnswer) -> tuple[int | None, int | None]:
 
 def _count(answer: HttpAnswer, name: str) -> int | None:
     value = answer.headers.get(name, "")
-    return int(value) if value.isascii() and value.isdigit() else None
+    return as_count(int(value)) if value.isascii() and value.isdigit() else None

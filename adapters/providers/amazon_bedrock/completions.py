@@ -49,7 +49,7 @@ from modelplane.adapters.providers.canonical.answers import (
     build_usage,
     parse_json_object,
 )
-from modelplane.adapters.providers.canonical.json_values import as_count, as_object
+from modelplane.adapters.providers.canonical.json_values import as_object
 from modelplane.adapters.providers.canonical.parameters import Parameters, refuse_unsupported
 from modelplane.adapters.providers.canonical.prompts import (
     PromptStreamParser,
@@ -64,7 +64,15 @@ from modelplane.adapters.providers.cohere.generate import (
 )
 from modelplane.adapters.providers.errors import AdapterError, ProviderFailed, refusal
 from modelplane.adapters.providers.refusals import COMMAND_STOPS, claude_model
-from modelplane.adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query, Usage
+from modelplane.adapters.providers.types import (
+    HttpAnswer,
+    Image,
+    JsonObject,
+    Plan,
+    Query,
+    Usage,
+    as_count,
+)
 
 _METRICS = "amazon-bedrock-invocationMetrics"
 _CLAUDE_VERSION = "bedrock-2023-05-31"

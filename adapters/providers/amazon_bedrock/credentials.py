@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from modelplane.adapters.providers.amazon_bedrock.errors import build_reported_error
 from modelplane.adapters.providers.amazon_bedrock.signing import AwsKey
-from modelplane.adapters.providers.canonical.json_values import as_count, as_object, as_text
+from modelplane.adapters.providers.canonical.json_values import as_object, as_text
 from modelplane.adapters.providers.credentials.cache import Credential
 from modelplane.adapters.providers.errors import (
     AdapterError,
@@ -21,7 +21,7 @@ from modelplane.adapters.providers.errors import (
     RateLimited,
 )
 from modelplane.adapters.providers.http.transport import HttpTransport
-from modelplane.adapters.providers.types import JsonObject
+from modelplane.adapters.providers.types import JsonObject, as_count
 
 if TYPE_CHECKING:
     import aioboto3

@@ -20,7 +20,6 @@ from modelplane.adapters.providers.canonical.answers import (
     estimate_tokens,
 )
 from modelplane.adapters.providers.canonical.json_values import (
-    as_count,
     as_object,
     as_objects,
     as_text,
@@ -34,7 +33,7 @@ from modelplane.adapters.providers.canonical.parameters import (
 )
 from modelplane.adapters.providers.errors import MalformedAnswer
 from modelplane.adapters.providers.refusals import CONVERSE_RANGES, TITAN_RANGES, TITAN_STOPS
-from modelplane.adapters.providers.types import JsonObject, Usage
+from modelplane.adapters.providers.types import JsonObject, Usage, as_count
 
 _UNSUPPORTED: Mapping[str, Sequence[object]] = {
     "n": (1,),

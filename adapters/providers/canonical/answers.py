@@ -11,7 +11,7 @@ import orjson
 
 from modelplane.adapters.providers.canonical.json_values import as_text, load_json
 from modelplane.adapters.providers.errors import MalformedAnswer
-from modelplane.adapters.providers.types import HttpAnswer, JsonObject
+from modelplane.adapters.providers.types import HttpAnswer, JsonObject, NestedTooDeeply
 
 Clock: TypeAlias = Callable[[], float]
 
@@ -57,7 +57,12 @@ def build_usage(
 
 def estimate_tokens(text: str) -> int:
     """Return about how many tokens a text has, where the provider does not say."""
-    return (len(text) + 1) // 4
+    return estimate_by_length(len(text))
+
+
+def estimate_by_length(characters: int) -> int:
+    """Return about how many tokens texts of so many characters have."""
+    return (characters + 1) // 4
 
 
 def build_tool_call(call_id: str, name: str, arguments: str) -> JsonObject:
@@ -211,8 +216,7 @@ def dump_arguments(provider: str, arguments: object) -> str:
     """
     try:
         return orjson.dumps(arguments or {}).decode()
-    except TypeError as error:
-        # The parser accepts deeper nesting than the encoder.
+    except NestedTooDeeply as error:
         raise MalformedAnswer(provider, "a tool's arguments are nested too deeply") from error
 
 
@@ -224,8 +228,3 @@ def parse_error_detail(answer: HttpAnswer) -> object:
     except orjson.JSONDecodeError:
         detail = text.strip()
     return detail or f"HTTP status {answer.status} with an empty body"
-
-
-def parse_count(value: object) -> int:
-    """Return a number of tokens that a provider reported; 0 for what is no such number."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

@@ -4,7 +4,7 @@ import re
 
 import orjson
 
-from modelplane.adapters.providers.types import MAX_COUNT, JsonObject
+from modelplane.adapters.providers.types import JsonObject
 
 _MARK = b"\xef\xbb\xbf"
 # An escape: a pair of surrogates, one alone, or any other.
@@ -53,10 +53,3 @@ def as_text(value: object) -> str:
 def as_texts(value: object) -> list[str]:
     """Return the texts of a list, none where there is no list."""
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
-
-
-def as_count(value: object) -> int | None:
-    """Return a whole number, which some providers write as `3.0`; None where there is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_COUNT:
-        return None
-    return int(value)

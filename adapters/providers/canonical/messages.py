@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 import orjson
 
 from modelplane.adapters.providers.errors import refusal
-from modelplane.adapters.providers.types import Image, JsonObject
+from modelplane.adapters.providers.types import Image, JsonObject, NestedTooDeeply
 
 _DATA = "data:"
 _SYSTEM_ROLES = frozenset({"system", "developer"})
@@ -244,6 +244,5 @@ def _arguments_text(provider: str, arguments: object) -> str:
         return arguments
     try:
         return orjson.dumps(arguments).decode()
-    except TypeError as error:
-        # The parser accepts deeper nesting than the encoder.
+    except NestedTooDeeply as error:
         raise refusal(provider, "The 'arguments' of a call are nested too deeply.") from error

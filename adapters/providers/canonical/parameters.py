@@ -11,7 +11,7 @@ from typing import TypeAlias
 import orjson
 
 from modelplane.adapters.providers.errors import RequestRefused, refusal
-from modelplane.adapters.providers.types import JsonObject, Query
+from modelplane.adapters.providers.types import JsonObject, NestedTooDeeply, Query
 
 # Lowest and highest value of a parameter, by OpenAI's name of it.
 Ranges: TypeAlias = Mapping[str, tuple[float, float]]
@@ -163,11 +163,11 @@ def encode_body(provider: str, body: JsonObject) -> bytes:
     """Return the body of a request to a provider.
 
     Raises:
-        RequestRefused: It is nested more deeply than the encoder goes; the parser goes deeper.
+        RequestRefused: It is nested too deeply.
     """
     try:
         return orjson.dumps(body)
-    except TypeError as error:
+    except NestedTooDeeply as error:
         raise refusal(provider, "the body is nested too deeply") from error
 
 

@@ -7,7 +7,7 @@ are about; `billed_units`, the caller's text alone, only where there is nothing 
 from collections.abc import Iterable, Mapping
 
 from modelplane.adapters.providers.canonical.answers import build_usage, estimate_tokens
-from modelplane.adapters.providers.canonical.json_values import as_count, as_object
+from modelplane.adapters.providers.canonical.json_values import as_object
 from modelplane.adapters.providers.canonical.parameters import Parameters, Ranges
 from modelplane.adapters.providers.errors import (
     AdapterError,
@@ -16,7 +16,7 @@ from modelplane.adapters.providers.errors import (
     RequestRefused,
     UnusableAnswer,
 )
-from modelplane.adapters.providers.types import JsonObject, Usage
+from modelplane.adapters.providers.types import JsonObject, Usage, as_count
 
 _FINISH_REASONS: Mapping[object, str] = {
     None: "stop",

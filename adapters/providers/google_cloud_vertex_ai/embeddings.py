@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from modelplane.adapters.providers.base import StreamParser
 from modelplane.adapters.providers.canonical.answers import estimate_tokens
-from modelplane.adapters.providers.canonical.json_values import as_count, as_object, as_objects
+from modelplane.adapters.providers.canonical.json_values import as_object, as_objects
 from modelplane.adapters.providers.canonical.parameters import HARMLESS, Parameters
 from modelplane.adapters.providers.errors import MalformedAnswer
 from modelplane.adapters.providers.google_cloud_vertex_ai.adapter import VertexAdapter
@@ -30,6 +30,7 @@ from modelplane.adapters.providers.types import (
     JsonObject,
     Plan,
     Query,
+    as_count,
 )
 
 # Texts that one request may hold, by the beginning of the model's name.

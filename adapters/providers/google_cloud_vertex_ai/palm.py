@@ -19,12 +19,7 @@ from modelplane.adapters.providers.canonical.answers import (
     build_usage,
 )
 from modelplane.adapters.providers.canonical.history import arrange
-from modelplane.adapters.providers.canonical.json_values import (
-    as_count,
-    as_object,
-    as_objects,
-    as_text,
-)
+from modelplane.adapters.providers.canonical.json_values import as_object, as_objects, as_text
 from modelplane.adapters.providers.canonical.messages import Message, TextPart, read_messages
 from modelplane.adapters.providers.canonical.parameters import (
     HARMLESS,
@@ -39,7 +34,7 @@ from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.counts import (
     measure_messages,
     sum_usages,
 )
-from modelplane.adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query
+from modelplane.adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query, as_count
 
 PALM_CHAT_MODELS = ("chat-bison", "codechat-bison")
 PALM_TEXT_MODELS = ("text-bison", "text-unicorn", "code-bison", "code-gecko")

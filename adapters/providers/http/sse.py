@@ -6,6 +6,8 @@ event without its blank line. Field names other than `data` carry nothing we nee
 
 from collections.abc import Iterator
 
+from modelplane.adapters.providers.http.transport import MAX_BODY_BYTES
+
 _DATA = b"data: "
 _END = b"\n\n"
 
@@ -17,7 +19,7 @@ class SseParser:
         ValueError: From `feed`, when an event grows beyond `max_event_bytes`.
     """
 
-    def __init__(self, max_event_bytes: int = 16 * 1024 * 1024) -> None:
+    def __init__(self, max_event_bytes: int = MAX_BODY_BYTES) -> None:
         self._max_event_bytes = max_event_bytes
         self._rest = bytearray()
         self._data: list[bytes] = []

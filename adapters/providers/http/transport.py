@@ -10,6 +10,7 @@ from typing import Protocol
 
 from modelplane.adapters.providers.types import HttpRequest
 
+# Of a whole answer, unpacked, and of one event or line of a stream.
 MAX_BODY_BYTES = 16 * 1024 * 1024
 
 

@@ -7,8 +7,10 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-# Envoy admits bodies of 16 MiB (deploy/envoy); a message adds its own framing.
-MAX_MESSAGE_BYTES = 17 * 1024 * 1024
+from modelplane.adapters.shared.rpc.bodies import MAX_REQUEST_BYTES
+
+# A message has room for its own framing beside the largest body.
+MAX_MESSAGE_BYTES = MAX_REQUEST_BYTES + 1024 * 1024
 
 OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),

@@ -24,15 +24,10 @@ from modelplane.adapters.providers.canonical.answers import (
     build_usage,
     dump_arguments,
 )
-from modelplane.adapters.providers.canonical.json_values import (
-    as_count,
-    as_object,
-    as_objects,
-    as_text,
-)
+from modelplane.adapters.providers.canonical.json_values import as_object, as_objects, as_text
 from modelplane.adapters.providers.canonical.tool_names import ToolNames
 from modelplane.adapters.providers.errors import MalformedAnswer, StreamTruncated, UnusableAnswer
-from modelplane.adapters.providers.types import JsonObject, parse_usage
+from modelplane.adapters.providers.types import JsonObject, as_count, parse_usage
 
 _FINISH_REASONS = {
     "end_turn": "stop",

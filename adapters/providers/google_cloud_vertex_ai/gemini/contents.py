@@ -36,7 +36,7 @@ from modelplane.adapters.providers.errors import refusal
 from modelplane.adapters.providers.types import Image, JsonObject
 
 _CLOUD_STORAGE = "gs://"
-# The encoder goes 254 levels deep, and a result lies in a few of the request's own.
+# Less than the encoder takes (`NestedTooDeeply`): a result lies in a few levels of the request.
 _MOST_LEVELS = 200
 # Takes the place of a signature that the caller did not send back; Gemini 3 refuses its absence.
 _NO_SIGNATURE = "skip_thought_signature_validator"

@@ -5,9 +5,9 @@ Used by `reader.py` and `answers.py`.
 
 from collections.abc import Sequence
 
-from modelplane.adapters.providers.canonical.answers import build_usage, parse_count
-from modelplane.adapters.providers.canonical.json_values import as_count, as_object
-from modelplane.adapters.providers.types import JsonObject, Query, Task
+from modelplane.adapters.providers.canonical.answers import build_usage, estimate_by_length
+from modelplane.adapters.providers.canonical.json_values import as_object
+from modelplane.adapters.providers.types import JsonObject, Query, Task, as_count
 
 
 def parse_usage(usage: JsonObject) -> JsonObject:
@@ -15,19 +15,20 @@ def parse_usage(usage: JsonObject) -> JsonObject:
 
     The prompt's count includes what was cached, not what tools added to the prompt.
     """
-    thoughts = parse_count(usage.get("thoughtsTokenCount"))
+    thoughts = as_count(usage.get("thoughtsTokenCount")) or 0
     return build_usage(
-        parse_count(usage.get("promptTokenCount"))
-        + parse_count(usage.get("toolUsePromptTokenCount")),
-        parse_count(usage.get("candidatesTokenCount")) + thoughts,
-        cached=parse_count(usage.get("cachedContentTokenCount")),
+        (as_count(usage.get("promptTokenCount")) or 0)
+        + (as_count(usage.get("toolUsePromptTokenCount")) or 0),
+        (as_count(usage.get("candidatesTokenCount")) or 0) + thoughts,
+        cached=as_count(usage.get("cachedContentTokenCount")) or 0,
         reasoning=thoughts,
     )
 
 
 def estimate_usage(prompt_length: int, answer_length: int) -> JsonObject:
     """Return the usage of an answer that reports none, by characters, marked as an estimate."""
-    return build_usage((prompt_length + 1) // 4, (answer_length + 1) // 4, estimated=True)
+    prompt, answer = map(estimate_by_length, (prompt_length, answer_length))
+    return build_usage(prompt, answer, estimated=True)
 
 
 def measure_messages(query: Query) -> int:

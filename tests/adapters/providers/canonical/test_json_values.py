@@ -8,14 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelplane.adapters.providers.canonical.json_values import (
-    as_count,
     as_object,
     as_objects,
     as_text,
     as_texts,
     load_json,
 )
-from modelplane.adapters.providers.types import HttpAnswer, Task
+from modelplane.adapters.providers.types import HttpAnswer, Task, as_count
 from tests.adapters.providers.conformance import CASES, ProviderCase, reassemble
 from tests.adapters.providers.recordings import record, rewrite
 
