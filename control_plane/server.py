@@ -82,9 +82,9 @@ from modelplane.control_plane.snapshots.snapshot_servicer import SnapshotService
 from modelplane.control_plane.snapshots.watchers import Watchers
 from modelplane.control_plane.snapshots.workers_only import WorkersOnly
 from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.identity.tokens import ensure_admin_token
 from modelplane.control_plane.store.migrate import migrate
 from modelplane.control_plane.store.notifications import listen
-from modelplane.control_plane.store.token_store import ensure_admin_token
 from modelplane.control_plane.usage.usage import Usage
 from modelplane.control_plane.usage.usage_intake import UsageIntake
 from modelplane.control_plane.usage.usage_intake_servicer import UsageIntakeServicer

@@ -1,6 +1,6 @@
 """What an audit event says of an RPC: pure.
 
-Before: `interceptor`. After: `store.audit_store`. Beside: `audit_log`, which decides when an event
+Before: `interceptor`. After: `store.audit`. Beside: `audit_log`, which decides when an event
 is stored. A credential never gets into an event: of texts, only those of the fields named here do.
 """
 
@@ -13,7 +13,7 @@ from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 
 from modelplane.control_plane.principal import Principal
-from modelplane.control_plane.store.audit_store import AuditEvent
+from modelplane.control_plane.store.audit import AuditEvent
 
 # Longer texts are cut: a refused caller does not fill the log.
 MAX_TEXT = 256

@@ -12,7 +12,7 @@ from modelplane.adapters.shared.rpc.status import Status
 from modelplane.control_plane.audit.audit import build_event, find_method, is_change
 from modelplane.control_plane.audit.audit_log import AuditLog, Change
 from modelplane.control_plane.principal import Principal
-from modelplane.control_plane.store.audit_store import AuditEvent
+from modelplane.control_plane.store.audit import AuditEvent
 from modelplane.control_plane.store.database import current_companion
 
 _DENIED = (401, 403)

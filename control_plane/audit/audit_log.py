@@ -1,6 +1,6 @@
 """Stores audit events: a change's with the change itself, refusals a little later and not all.
 
-Before: `interceptor`. After: `store.audit_store`. Beside: `audit`, which builds the events. A flood
+Before: `interceptor`. After: `store.audit`. Beside: `audit`, which builds the events. A flood
 of refusals costs a few rows: those that are alike become one, and of very many only the number
 is kept. Each stored event is also a log line.
 """
@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Counter
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.errors import StoreUnavailable
-from modelplane.control_plane.store.audit_store import (
+from modelplane.control_plane.store.audit import (
     AuditEvent,
     delete_event,
     delete_events_before,

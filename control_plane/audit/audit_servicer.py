@@ -8,7 +8,7 @@ from modelserving.v1.audit_service_pb2_grpc import AuditServiceServicer
 
 from modelplane.control_plane.audit.audit_trail import DEFAULT_RESULTS, AuditTrail
 from modelplane.control_plane.identity.authentication import current_principal
-from modelplane.control_plane.store.audit_store import AuditEvent, AuditFilter
+from modelplane.control_plane.store.audit import AuditEvent, AuditFilter
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 

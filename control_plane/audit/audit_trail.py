@@ -1,6 +1,6 @@
 """Reads the audit log for administrators.
 
-Before: `audit_servicer`. After: `store.audit_store`. What writes it is `audit_log`.
+Before: `audit_servicer`. After: `store.audit`. What writes it is `audit_log`.
 """
 
 from dataclasses import replace
@@ -8,7 +8,7 @@ from dataclasses import replace
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.permissions import require_admin
 from modelplane.control_plane.principal import Principal
-from modelplane.control_plane.store.audit_store import AuditEvent, AuditFilter, list_events
+from modelplane.control_plane.store.audit import AuditEvent, AuditFilter, list_events
 from modelplane.control_plane.store.database import Database, is_storable
 
 MAX_RESULTS = 1000

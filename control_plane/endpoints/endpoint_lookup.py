@@ -1,7 +1,7 @@
 """Find an endpoint by name or identifier, to read it or to change it.
 
 Before: `endpoints`, `endpoint_settings`, `config_history`, `endpoint_permissions`. After:
-`permissions`, `store.endpoint_store`.
+`permissions`, `store.endpoints.records`.
 """
 
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -9,9 +9,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from modelplane.control_plane.errors import NotFound
 from modelplane.control_plane.permissions import endpoint_not_found, level_of, require_level
 from modelplane.control_plane.principal import Level, Principal
-from modelplane.control_plane.store import endpoint_store
 from modelplane.control_plane.store.database import Database, Transaction
-from modelplane.control_plane.store.endpoint_store import EndpointRecord
+from modelplane.control_plane.store.endpoints import records
+from modelplane.control_plane.store.endpoints.records import EndpointRecord
 
 
 async def read_endpoint(
@@ -36,7 +36,7 @@ async def find_endpoint(
         NotFound: There is none that the principal may see.
         PermissionDenied: It may see it, but has a lower level than needed.
     """
-    record = await endpoint_store.find(session, name)
+    record = await records.find(session, name)
     if record is None:
         raise endpoint_not_found(name)
     require_level(principal, name, record.grants, needed)
@@ -52,7 +52,7 @@ async def lock_endpoint(
         NotFound: There is none that the principal may see.
         PermissionDenied: The principal may not change it.
     """
-    await endpoint_store.lock(transaction.session, name)
+    await records.lock(transaction.session, name)
     return await find_endpoint(transaction.session, principal, name, Level.CAN_MANAGE)
 
 
@@ -65,7 +65,7 @@ async def find_endpoint_by_id(
         NotFound: There is none that the principal may see.
         PermissionDenied: It may see it, but has a lower level than needed.
     """
-    record = await endpoint_store.find_by_id(session, endpoint_id)
+    record = await records.find_by_id(session, endpoint_id)
     # The error of `require_level` names the endpoint, which is not for those who may not see it.
     if record is None or level_of(principal, record.grants) is Level.NONE:
         raise NotFound(f"Endpoint with id '{endpoint_id[:100]}' does not exist.")
@@ -82,5 +82,5 @@ async def lock_endpoint_by_id(
         NotFound: There is none that the principal may see.
         PermissionDenied: The principal may not change it.
     """
-    await endpoint_store.lock_by_id(transaction.session, endpoint_id)
+    await records.lock_by_id(transaction.session, endpoint_id)
     return await find_endpoint_by_id(transaction.session, principal, endpoint_id, Level.CAN_MANAGE)

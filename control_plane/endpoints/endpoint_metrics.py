@@ -1,7 +1,7 @@
 """Sums up what workers count for each endpoint, and reads it for those who may see the endpoint.
 
 Before: `metrics_servicer` (workers), `endpoint_servicer` (callers). After: `endpoint_totals`,
-`store.endpoint_metrics_store`. The sums are in SQL, so each replica adds to the same ones and they
+`store.endpoints.metrics`. The sums are in SQL, so each replica adds to the same ones and they
 outlive workers and control planes.
 """
 
@@ -15,7 +15,7 @@ from modelplane.control_plane.endpoints.endpoint_lookup import find_endpoint
 from modelplane.control_plane.endpoints.endpoint_totals import EntityTotals, Recent, Totals
 from modelplane.control_plane.principal import Principal
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.endpoint_metrics_store import (
+from modelplane.control_plane.store.endpoints.metrics import (
     lock_totals,
     read_totals,
     save_totals,

@@ -3,8 +3,8 @@
 Only those who manage an endpoint read or change its permissions, as they alone need to know who
 else uses it. The creator and the administrators always manage it.
 
-Before: `permission_servicer`. After: `endpoint_lookup`, `store.grantee_store`,
-`store.endpoint_changes`. `permissions` decides with what is granted here.
+Before: `permission_servicer`. After: `endpoint_lookup`, `store.identity.grantees`,
+`store.endpoints.changes`. `permissions` decides with what is granted here.
 """
 
 from collections import Counter
@@ -21,10 +21,10 @@ from modelplane.control_plane.endpoints.endpoints import Rollout
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.permissions import level_of
 from modelplane.control_plane.principal import ADMINS_ID, Level, Principal
-from modelplane.control_plane.store import endpoint_changes
 from modelplane.control_plane.store.database import Database, Transaction
-from modelplane.control_plane.store.endpoint_store import EndpointRecord
-from modelplane.control_plane.store.grantee_store import (
+from modelplane.control_plane.store.endpoints import changes
+from modelplane.control_plane.store.endpoints.records import EndpointRecord
+from modelplane.control_plane.store.identity.grantees import (
     Grantee,
     GranteeKind,
     find_grantees,
@@ -126,7 +126,7 @@ class EndpointPermissions:
             grants = {**base, **new, record.creator_id: Level.CAN_MANAGE}
             _check_count(len(grants))
             _check_caller(principal, grants)
-            revision = await endpoint_changes.set_grants(transaction, record.id, grants)
+            revision = await changes.set_grants(transaction, record.id, grants)
             access = await _list_access(transaction.session, grants)
         await self._rollout.wait_applied(revision)
         return access

@@ -27,7 +27,7 @@ from modelplane.control_plane.endpoints.endpoints import Endpoints
 from modelplane.control_plane.endpoints.metrics_text import build_metrics_text
 from modelplane.control_plane.endpoints.openapi import build_openapi
 from modelplane.control_plane.identity.authentication import current_principal
-from modelplane.control_plane.store.endpoint_store import EndpointRecord
+from modelplane.control_plane.store.endpoints.records import EndpointRecord
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -17,8 +17,8 @@ from modelplane.control_plane.endpoints.usage_rules import (
 from modelplane.control_plane.endpoints.validation import check_tags
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.principal import Principal
-from modelplane.control_plane.store import endpoint_changes
 from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.endpoints import changes
 
 
 class EndpointSettings:
@@ -44,7 +44,7 @@ class EndpointSettings:
         async with self._database.write() as transaction:
             record = await lock_endpoint(transaction, principal, name)
             tags = _patch(record.tags, added, deleted)
-            await endpoint_changes.set_tags(transaction, record.id, tags)
+            await changes.set_tags(transaction, record.id, tags)
         return tags
 
     async def get_rate_limits(self, principal: Principal, name: str) -> list[RateLimit]:
@@ -67,7 +67,7 @@ class EndpointSettings:
         limits = build_rate_limits(given)
         async with self._database.write() as transaction:
             record = await lock_endpoint(transaction, principal, name)
-            revision = await endpoint_changes.set_rate_limits(transaction, record.id, limits)
+            revision = await changes.set_rate_limits(transaction, record.id, limits)
         await self._rollout.wait_applied(revision)
         return limits
 
@@ -93,7 +93,7 @@ class EndpointSettings:
         gateway = build_ai_gateway(given)
         async with self._database.write() as transaction:
             record = await lock_endpoint(transaction, principal, name)
-            revision = await endpoint_changes.set_ai_gateway(transaction, record.id, gateway)
+            revision = await changes.set_ai_gateway(transaction, record.id, gateway)
         await self._rollout.wait_applied(revision)
         return gateway or AiGatewayConfig()
 

@@ -1,6 +1,6 @@
 """From what is stored to the endpoint object that the API prints.
 
-Before: `endpoint_servicer`. After: `store.endpoint_store` (what is stored).
+Before: `endpoint_servicer`. After: `store.endpoints.records` (what is stored).
 """
 
 from modelserving.v1.endpoint_pb2 import (
@@ -16,7 +16,7 @@ from modelserving.v1.endpoint_service_pb2 import ServingEndpointConfigVersion
 from modelplane.control_plane.endpoints.validation import is_external
 from modelplane.control_plane.permissions import level_of
 from modelplane.control_plane.principal import Principal
-from modelplane.control_plane.store.endpoint_store import EndpointRecord, StoredVersion
+from modelplane.control_plane.store.endpoints.records import EndpointRecord, StoredVersion
 from modelplane.control_plane.store.tables import Outcome, Phase
 
 EXTERNAL_MODEL = "EXTERNAL_MODEL"

@@ -42,10 +42,10 @@ from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.secrets.credentials import CredentialVault, take_plaintexts
 from modelplane.control_plane.secrets.encryption import SealBroken, Sealer
 from modelplane.control_plane.secrets.references import require_secrets
-from modelplane.control_plane.store import endpoint_changes, endpoint_store
 from modelplane.control_plane.store.database import Database, Transaction
-from modelplane.control_plane.store.endpoint_changes import NewEndpoint, NewVersion
-from modelplane.control_plane.store.endpoint_store import EndpointRecord, StoredVersion
+from modelplane.control_plane.store.endpoints import changes, records
+from modelplane.control_plane.store.endpoints.changes import NewEndpoint, NewVersion
+from modelplane.control_plane.store.endpoints.records import EndpointRecord, StoredVersion
 from modelplane.control_plane.store.tables import EventKind, Phase
 
 
@@ -137,7 +137,7 @@ class Endpoints:
             check_supported(draft.config)
             await self._fetch_secrets(principal, draft)
         async with self._database.write() as transaction:
-            await endpoint_changes.insert(transaction, new)
+            await changes.insert(transaction, new)
             if draft:
                 await self._begin(transaction, principal, new.id, 1, draft)
             else:
@@ -169,7 +169,7 @@ class Endpoints:
             return level_of(principal, grants) > Level.NONE
 
         async with self._database.read() as session:
-            return await endpoint_store.list_all(session, visible)
+            return await records.list_all(session, visible)
 
     async def update_config(
         self, principal: Principal, name: str, given: EndpointConfigInput
@@ -209,7 +209,7 @@ class Endpoints:
         """
         async with self._database.write() as transaction:
             record = await self._lock_settled(transaction, principal, name)
-            past = await endpoint_store.find_version(transaction.session, record.id, version)
+            past = await records.find_version(transaction.session, record.id, version)
             if past is None:
                 raise NotFound(f"Endpoint '{name}' has no configuration version {version}.")
             draft = await self._draft_again(transaction, record.id, past)
@@ -233,7 +233,7 @@ class Endpoints:
                     f"The update of endpoint '{name}' is already being activated and can no longer "
                     "be cancelled; roll back to the old version instead."
                 )
-            await endpoint_changes.cancel_rollout(transaction, record)
+            await changes.cancel_rollout(transaction, record)
         return await self.get(principal, name)
 
     async def delete(self, principal: Principal, name: str) -> None:
@@ -244,7 +244,7 @@ class Endpoints:
         """
         async with self._database.write() as transaction:
             record = await lock_endpoint(transaction, principal, name)
-            revision = await endpoint_changes.remove(transaction, record.id)
+            revision = await changes.remove(transaction, record.id)
         await self._rollout.wait_applied(revision)
 
     def _build_new(
@@ -337,7 +337,7 @@ class Endpoints:
             credentials=await self._vault.seal(endpoint_id, version, draft.plaintexts),
             deadline_ms=now_ms + self._prepare_timeout_ms,
         )
-        await endpoint_changes.begin_rollout(transaction, endpoint_id, new)
+        await changes.begin_rollout(transaction, endpoint_id, new)
 
     async def _settled(self, principal: Principal, endpoint_id: str, name: str) -> EndpointRecord:
         await self._rollout.wait_settled(endpoint_id)

@@ -1,6 +1,6 @@
 """The OpenAPI 3.1 description of how to query an endpoint.
 
-Before: `endpoint_servicer`. After: `store.endpoint_store` (what is described).
+Before: `endpoint_servicer`. After: `store.endpoints.records` (what is described).
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import orjson
 
 from modelplane.control_plane.endpoints.endpoint_views import task_of
 from modelplane.control_plane.errors import InvalidParameter
-from modelplane.control_plane.store.endpoint_store import EndpointRecord, StoredVersion
+from modelplane.control_plane.store.endpoints.records import EndpointRecord, StoredVersion
 
 Schema = Mapping[str, object]
 

@@ -15,7 +15,7 @@ from modelplane.control_plane.endpoints.endpoint_permissions import (
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.identity.authentication import current_principal
 from modelplane.control_plane.principal import Level
-from modelplane.control_plane.store.grantee_store import GranteeKind
+from modelplane.control_plane.store.identity.grantees import GranteeKind
 
 OBJECT_TYPE = "serving-endpoints"
 

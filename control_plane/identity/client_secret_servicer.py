@@ -10,7 +10,7 @@ from modelserving.v1.client_secret_service_pb2_grpc import ClientSecretServiceSe
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.identity.authentication import current_principal
 from modelplane.control_plane.identity.client_secrets import ClientSecrets
-from modelplane.control_plane.store.client_secret_store import StoredClientSecret
+from modelplane.control_plane.store.identity.client_secrets import StoredClientSecret
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -1,6 +1,6 @@
 """Use cases for the secrets that service principals log in with.
 
-Before: `client_secret_servicer`. After: `permissions`, `store.client_secret_store`. Beside:
+Before: `client_secret_servicer`. After: `permissions`, `store.identity.client_secrets`. Beside:
 `oauth`, which they are shown to.
 """
 
@@ -18,14 +18,14 @@ from modelplane.control_plane.endpoints.endpoints import Rollout
 from modelplane.control_plane.errors import InvalidParameter, NotFound, QuotaExceeded
 from modelplane.control_plane.permissions import require_admin
 from modelplane.control_plane.principal import Principal
-from modelplane.control_plane.store.client_secret_store import (
+from modelplane.control_plane.store.database import Database, is_storable
+from modelplane.control_plane.store.identity.client_secrets import (
     StoredClientSecret,
     insert_client_secret,
     list_client_secrets,
     remove_client_secret,
 )
-from modelplane.control_plane.store.database import Database, is_storable
-from modelplane.control_plane.store.principal_store import (
+from modelplane.control_plane.store.identity.principals import (
     StoredPrincipal,
     load_principals,
     update_principal,

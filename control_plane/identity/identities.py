@@ -1,6 +1,6 @@
 """Use cases for users and service principals.
 
-Before: `identity_servicer`. After: `permissions`, `store.principal_store`. Beside: `groups`.
+Before: `identity_servicer`. After: `permissions`, `store.identity.principals`. Beside: `groups`.
 """
 
 import re
@@ -18,7 +18,7 @@ from modelplane.control_plane.identity.scim import PrincipalState
 from modelplane.control_plane.permissions import require_admin
 from modelplane.control_plane.principal import USERS, USERS_ID, Principal
 from modelplane.control_plane.store.database import Database, is_storable
-from modelplane.control_plane.store.principal_store import (
+from modelplane.control_plane.store.identity.principals import (
     Page,
     StoredPrincipal,
     insert_principal,

@@ -26,7 +26,7 @@ from modelplane.control_plane.identity.identity_views import (
 )
 from modelplane.control_plane.identity.scim import GroupState, PrincipalState
 from modelplane.control_plane.identity.scim_query import M, check_order, select
-from modelplane.control_plane.store.principal_store import Attribute, Page
+from modelplane.control_plane.store.identity.principals import Attribute, Page
 from modelplane.control_plane.store.tables import PrincipalKind
 
 _Context = grpc.aio.ServicerContext[Any, Any]

@@ -1,6 +1,7 @@
 """Logging in with a client secret: from the form of RFC 6749, section 4.4, to a token.
 
-Before: `oauth_servicer`. After: `signing`, `store.client_secret_store`. Beside: `client_secrets`.
+Before: `oauth_servicer`. After: `signing`, `store.identity.client_secrets`. Beside:
+`client_secrets`.
 """
 
 import base64
@@ -20,18 +21,18 @@ from modelplane.control_plane.errors import (
     UnsupportedGrant,
 )
 from modelplane.control_plane.identity.signing import TOKEN_SECONDS, Signer
-from modelplane.control_plane.store.client_secret_store import (
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.identity.client_secrets import (
     StoredClientSecret,
     list_client_secrets,
 )
-from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.issuer_store import (
+from modelplane.control_plane.store.identity.issuers import (
     SUBJECT,
     load_own_issuer,
     load_signing_keys,
     own_name,
 )
-from modelplane.control_plane.store.principal_store import find_principal
+from modelplane.control_plane.store.identity.principals import find_principal
 from modelplane.control_plane.store.tables import PrincipalKind
 
 CLIENT_CREDENTIALS = "client_credentials"

@@ -1,7 +1,7 @@
 """Outside issuers of JWTs: which the settings name, and their keys, fetched and kept fresh.
 
 The keys are stored, so that a restart and the other replicas have them without the network. Before:
-`server`. After: `adapters.shared.oidc`, `store.issuer_store`.
+`server`. After: `adapters.shared.oidc`, `store.identity.issuers`.
 """
 
 import logging
@@ -15,7 +15,7 @@ from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.clock import Clock, Signal, wait_for
 from modelplane.control_plane.errors import StoreUnavailable
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.issuer_store import (
+from modelplane.control_plane.store.identity.issuers import (
     SUBJECT,
     set_issuer_keys,
     set_outside_issuers,

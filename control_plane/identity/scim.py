@@ -16,7 +16,7 @@ from google.protobuf.struct_pb2 import Value
 from modelserving.v1.identity_pb2 import Patch, PatchOperation
 
 from modelplane.control_plane.errors import InvalidParameter
-from modelplane.control_plane.store.principal_store import Attribute, Page
+from modelplane.control_plane.store.identity.principals import Attribute, Page
 
 Json: TypeAlias = bool | float | str | list["Json"] | dict[str, "Json"] | None
 

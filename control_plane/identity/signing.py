@@ -1,6 +1,6 @@
 """The key pairs that this deployment signs tokens with: made, shared by all replicas, replaced.
 
-Before: `oauth`. After: `encryption`, `store.issuer_store`.
+Before: `oauth`. After: `encryption`, `store.identity.issuers`.
 """
 
 import secrets
@@ -16,7 +16,7 @@ from modelplane.adapters.shared.jwt.verifier import LEEWAY_SECONDS
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.issuer_store import (
+from modelplane.control_plane.store.identity.issuers import (
     SigningKey,
     insert_signing_key,
     load_signing_keys,

@@ -1,6 +1,6 @@
 """Use cases for access tokens: their owners' own, and those that administrators look after.
 
-Before: `token_servicer`. After: `permissions`, `store.token_store`.
+Before: `token_servicer`. After: `permissions`, `store.identity.tokens`.
 """
 
 import secrets
@@ -14,8 +14,8 @@ from modelplane.control_plane.errors import InvalidParameter, NotFound, QuotaExc
 from modelplane.control_plane.permissions import require_admin
 from modelplane.control_plane.principal import Principal
 from modelplane.control_plane.store.database import Database, Transaction, is_storable
-from modelplane.control_plane.store.principal_store import find_principal, load_principals
-from modelplane.control_plane.store.token_store import (
+from modelplane.control_plane.store.identity.principals import find_principal, load_principals
+from modelplane.control_plane.store.identity.tokens import (
     ADMIN_TOKEN_ID,
     StoredToken,
     find_expired,

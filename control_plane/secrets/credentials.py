@@ -4,7 +4,7 @@ A credential is a pair of string fields F and F_plaintext anywhere inside an ext
 refers to a stored secret; F_plaintext is the value, which is taken out of the configuration before
 it is stored and sealed beside it. An environment variable of a hosted model may be a reference too.
 
-Before: `endpoints`, `references`, `snapshots.builder`. After: `encryption`, `store.secret_store`.
+Before: `endpoints`, `references`, `snapshots.builder`. After: `encryption`, `store.secrets.scopes`.
 """
 
 import logging
@@ -22,9 +22,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.secrets.encryption import SealBroken, Sealer
-from modelplane.control_plane.store import secret_store
-from modelplane.control_plane.store.sealed_store import credential_place, secret_place
-from modelplane.control_plane.store.secret_store import SecretName
+from modelplane.control_plane.store.secrets.scopes import SecretName, load_credentials, load_secrets
+from modelplane.control_plane.store.secrets.sealed import credential_place, secret_place
 
 _log = logging.getLogger(__name__)
 
@@ -189,7 +188,7 @@ class CredentialVault:
         Raises:
             SealBroken: They were sealed with another master key.
         """
-        found = await secret_store.load_credentials(session, [(endpoint_id, version)])
+        found = await load_credentials(session, [(endpoint_id, version)])
         return {
             path: (
                 await self._sealer.open(sealed, credential_place(endpoint_id, version, path))
@@ -238,7 +237,7 @@ class CredentialResolver:
     ) -> dict[SecretName, str | None]:
         references = {slot.reference for of_config in slots for slot in of_config}
         names = {name for text in references if (name := parse_reference(text))}
-        stored = await secret_store.load_secrets(session, names)
+        stored = await load_secrets(session, names)
         known = list(names & stored.keys())
         values = await self._open([(stored[name], secret_place(name)) for name in known])
         return dict(zip(known, values, strict=True))
@@ -247,7 +246,7 @@ class CredentialResolver:
         self, session: AsyncSession, configs: Sequence[tuple[str, int, EndpointConfig]]
     ) -> dict[tuple[str, int], dict[str, str | None]]:
         versions = {(endpoint_id, version) for endpoint_id, version, _ in configs}
-        stored = await secret_store.load_credentials(session, versions)
+        stored = await load_credentials(session, versions)
         rows = [
             (version, path, sealed)
             for version in versions & stored.keys()

@@ -5,7 +5,7 @@ secret's place, so a sealed value moved to another row cannot be opened. A seale
 master key that wrapped it; with a new master key only the wrapping is done again.
 
 Neighbours: `secrets` and `credentials` seal and open; `keyring` holds the master keys;
-`store.secret_store` keeps what is sealed; `rotation` wraps it again.
+`store.secrets.scopes` keeps what is sealed; `rotation` wraps it again.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """May a configuration use the secrets that it refers to?
 
-Before: `endpoints`. After: `credentials`, `scope_permissions`, `store.secret_store`.
+Before: `endpoints`. After: `credentials`, `scope_permissions`, `store.secrets.scopes`.
 """
 
 from modelserving.v1.endpoint_pb2 import EndpointConfig
@@ -10,7 +10,7 @@ from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.principal import Permission, Principal
 from modelplane.control_plane.secrets.credentials import find_references, reference_to
 from modelplane.control_plane.secrets.scope_permissions import permission_of
-from modelplane.control_plane.store import secret_store
+from modelplane.control_plane.store.secrets.scopes import load_scopes, load_secrets
 
 
 async def require_secrets(
@@ -30,8 +30,8 @@ async def require_secrets(
     """
     references = find_references(config)
     names = {scope for scope, _ in references}
-    scopes = await secret_store.load_scopes(session, names, lock=True) if names else []
-    stored = await secret_store.load_secrets(session, references)
+    scopes = await load_scopes(session, names, lock=True) if names else []
+    stored = await load_secrets(session, references)
     readable = {
         scope.name
         for scope in scopes

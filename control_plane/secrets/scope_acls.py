@@ -1,7 +1,7 @@
 """Use cases for the access control lists of secret scopes: who may read, write and manage.
 
 Only those who manage a scope see and change its list. Before: `secret_servicer`. After:
-`scope_permissions`, `store.grantee_store`, `store.secret_store`.
+`scope_permissions`, `store.identity.grantees`, `store.secrets.scopes`.
 """
 
 from collections.abc import Collection
@@ -12,10 +12,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from modelplane.control_plane.errors import InvalidParameter, LimitExceeded, NotFound
 from modelplane.control_plane.principal import Permission, Principal
 from modelplane.control_plane.secrets.scope_permissions import require_permission
-from modelplane.control_plane.store import secret_store
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.grantee_store import Grantee, find_grantees, load_grantees
-from modelplane.control_plane.store.secret_store import StoredScope
+from modelplane.control_plane.store.identity.grantees import Grantee, find_grantees, load_grantees
+from modelplane.control_plane.store.secrets.scopes import StoredScope, find_scope, set_acl
 
 MAX_ENTRIES = 1_000
 
@@ -64,7 +63,7 @@ class ScopeAcls:
                     f"The access control list would have {len(acl)} entries; at most "
                     f"{MAX_ENTRIES} are allowed. Use a group instead."
                 )
-            await secret_store.set_acl(transaction, scope, acl)
+            await set_acl(transaction, scope, acl)
 
     async def get(self, principal: Principal, scope: str, grantee: str) -> AclEntry:
         """Return what a grantee may do with a scope by its list.
@@ -103,13 +102,13 @@ class ScopeAcls:
             stored = await _find(session, principal, scope, lock=True)
             gone = (await _find_entry(session, stored, grantee)).id
             acl = {key: level for key, level in stored.acl.items() if key != gone}
-            await secret_store.set_acl(transaction, scope, acl)
+            await set_acl(transaction, scope, acl)
 
 
 async def _find(
     session: AsyncSession, principal: Principal, name: str, *, lock: bool = False
 ) -> StoredScope:
-    scope = await secret_store.find_scope(session, name, lock=lock)
+    scope = await find_scope(session, name, lock=lock)
     return require_permission(principal, name, scope, Permission.MANAGE)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from modelplane.control_plane.errors import NotFound, PermissionDenied
 from modelplane.control_plane.principal import Permission, Principal
-from modelplane.control_plane.store.secret_store import StoredScope
+from modelplane.control_plane.store.secrets.scopes import StoredScope
 
 
 def permission_of(principal: Principal, acl: Mapping[str, Permission]) -> Permission:

@@ -4,7 +4,7 @@ A secret is read when a configuration first refers to it, and again at every int
 on it is like any other: a new value is a new revision of the endpoints that use it, and while its
 store is away, the value read last stays in force, also over a restart.
 
-Before: `endpoints`, `server`. After: `secret_stores`, `secret_users`, `store.secret_store`.
+Before: `endpoints`, `server`. After: `secret_stores`, `secret_users`, `store.secrets.scopes`.
 """
 
 import asyncio
@@ -24,10 +24,20 @@ from modelplane.control_plane.secrets.scope_permissions import permission_of
 from modelplane.control_plane.secrets.secret_stores.store import SecretStore, StoreAway
 from modelplane.control_plane.secrets.secret_users import require_unused, revise_users
 from modelplane.control_plane.secrets.secrets import MAX_VALUE_BYTES
-from modelplane.control_plane.store import secret_store
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.sealed_store import secret_place
-from modelplane.control_plane.store.secret_store import OWN_BACKEND, SecretName
+from modelplane.control_plane.store.secrets.scopes import (
+    OWN_BACKEND,
+    SecretName,
+    find_scope,
+    insert_scope,
+    list_secrets,
+    load_scopes,
+    load_secrets,
+    put_secret,
+    remove_secret,
+    set_backend,
+)
+from modelplane.control_plane.store.secrets.sealed import secret_place
 
 _log = logging.getLogger(__name__)
 
@@ -62,9 +72,7 @@ class SecretSync:
             try:
                 async with self._database.write() as transaction:
                     now_ms = self._clock()
-                    await secret_store.insert_scope(
-                        transaction, scope, _OPERATOR, now_ms, backend=store.backend
-                    )
+                    await insert_scope(transaction, scope, _OPERATOR, now_ms, backend=store.backend)
                     await require_unused(transaction, scope)
             except AlreadyExists:
                 await self._declare_again(scope, store)
@@ -82,8 +90,8 @@ class SecretSync:
         if not names:
             return
         async with self._database.read() as session:
-            found = await secret_store.load_scopes(session, {scope for scope, _ in names})
-            known = await secret_store.load_secrets(session, names)
+            found = await load_scopes(session, {scope for scope, _ in names})
+            known = await load_secrets(session, names)
         readable = {item.name for item in found if permission_of(principal, item.acl)}
         for scope, keys in _by_scope(name for name in names if name[0] in readable).items():
             if not await self._take(scope, keys) and any((scope, k) not in known for k in keys):
@@ -95,7 +103,7 @@ class SecretSync:
         """Read all secrets again that were ever used."""
         for scope in self._stores:
             async with self._database.read() as session:
-                stored = await secret_store.list_secrets(session, scope)
+                stored = await list_secrets(session, scope)
             if stored:
                 await self._take(scope, [secret.key for secret in stored])
 
@@ -133,18 +141,18 @@ class SecretSync:
         # Before the transaction, since the master key may be at a service that is slow to answer.
         sealed = None if value is None else await self._sealer.seal(value, secret_place(name))
         async with self._database.write() as transaction:
-            if await secret_store.find_scope(transaction.session, name[0], lock=True) is None:
+            if await find_scope(transaction.session, name[0], lock=True) is None:
                 return
             if sealed is None:
-                await secret_store.remove_secret(transaction, name)
+                await remove_secret(transaction, name)
             else:
-                await secret_store.put_secret(transaction, name, sealed, self._clock())
+                await put_secret(transaction, name, sealed, self._clock())
             await revise_users(transaction, *name)
         _log.info("a secret changed in its store", extra=log_fields(scope=name[0], key=name[1]))
 
     async def _stored_value(self, name: SecretName) -> bytes | None:
         async with self._database.read() as session:
-            sealed = (await secret_store.load_secrets(session, [name])).get(name)
+            sealed = (await load_secrets(session, [name])).get(name)
         if sealed is None:
             return None
         (value,) = await self._sealer.open_all([(sealed, secret_place(name))])
@@ -153,13 +161,13 @@ class SecretSync:
 
     async def _declare_again(self, scope: str, store: SecretStore) -> None:
         async with self._database.write() as transaction:
-            found = await secret_store.find_scope(transaction.session, scope, lock=True)
+            found = await find_scope(transaction.session, scope, lock=True)
             if found is not None and found.backend == OWN_BACKEND:
                 raise ValueError(
                     f"MODELPLANE_SECRET_STORES: scope '{scope}' exists and keeps secrets of its "
                     "own; choose another name, or delete it first."
                 )
-            await secret_store.set_backend(transaction, scope, store.backend)
+            await set_backend(transaction, scope, store.backend)
 
 
 def _by_scope(names: Iterable[SecretName]) -> dict[str, list[str]]:

@@ -1,13 +1,13 @@
 """Which endpoints use a secret, telling their workers of a change, and guarding new scopes.
 
-Before: `secrets`, `secret_sync`. After: `credentials`, `store.endpoint_store`.
+Before: `secrets`, `secret_sync`. After: `credentials`, `store.endpoints.records`.
 """
 
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.secrets.credentials import find_references, reference_to
-from modelplane.control_plane.store import endpoint_store
 from modelplane.control_plane.store.database import Transaction
-from modelplane.control_plane.store.endpoint_store import StoredEndpoint
+from modelplane.control_plane.store.endpoints import records
+from modelplane.control_plane.store.endpoints.records import StoredEndpoint
 from modelplane.control_plane.store.tables import EventKind
 
 
@@ -46,7 +46,7 @@ async def _find_users(
     transaction: Transaction, scope: str, key: str | None
 ) -> list[StoredEndpoint]:
     start = reference_to((scope, key or "")).removesuffix("" if key else "}}")
-    found = await endpoint_store.find_users_of(transaction.session, start)
+    found = await records.find_users_of(transaction.session, start)
     return [endpoint for endpoint in found if _uses(endpoint, scope, key)]
 
 

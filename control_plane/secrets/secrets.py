@@ -1,7 +1,7 @@
 """Use cases for secrets: named values in scopes, sealed at rest and never returned.
 
 Before: `secret_servicer`. After: `scope_permissions`, `encryption`, `secret_users`,
-`store.secret_store`. Beside: `scope_acls`. A configuration refers to a secret (`credentials`), so
+`store.secrets.scopes`. Beside: `scope_acls`. A configuration refers to a secret (`credentials`), so
 its users are told when the value changes.
 """
 
@@ -24,15 +24,24 @@ from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.secrets.scope_permissions import permission_of, require_permission
 from modelplane.control_plane.secrets.secret_stores.store import SecretStore, StoreAway
 from modelplane.control_plane.secrets.secret_users import require_unused, revise_users
-from modelplane.control_plane.store import secret_store
 from modelplane.control_plane.store.database import Database, Transaction
-from modelplane.control_plane.store.sealed_store import secret_place
-from modelplane.control_plane.store.secret_store import (
+from modelplane.control_plane.store.secrets.scopes import (
     OWN_BACKEND,
     SecretName,
     StoredScope,
     StoredSecret,
+    count_scopes,
+    count_secrets,
+    find_scope,
+    insert_scope,
+    list_secrets,
+    load_scopes,
+    load_secrets,
+    put_secret,
+    remove_scope,
+    remove_secret,
 )
+from modelplane.control_plane.store.secrets.sealed import secret_place
 
 MAX_VALUE_BYTES = 128 * 1024
 MAX_SCOPES = 1_000
@@ -94,8 +103,8 @@ class Secrets:
             acl[USERS_ID] = Permission.MANAGE
         now_ms = self._clock()
         async with self._database.write() as transaction:
-            count = await secret_store.count_scopes(transaction.session)
-            await secret_store.insert_scope(transaction, scope, principal.name, now_ms, acl=acl)
+            count = await count_scopes(transaction.session)
+            await insert_scope(transaction, scope, principal.name, now_ms, acl=acl)
             if count >= MAX_SCOPES:
                 raise LimitExceeded(
                     f"There are {count} scopes, and no more than {MAX_SCOPES} are allowed; delete "
@@ -106,7 +115,7 @@ class Secrets:
     async def list_scopes(self, principal: Principal) -> list[StoredScope]:
         """Return the scopes that the principal may see, ordered by name."""
         async with self._database.read() as session:
-            scopes = await secret_store.load_scopes(session)
+            scopes = await load_scopes(session)
         return [scope for scope in scopes if permission_of(principal, scope.acl)]
 
     async def delete_scope(self, principal: Principal, name: str) -> None:
@@ -124,7 +133,7 @@ class Secrets:
                     f"Scope '{name}' is declared by the operator in MODELPLANE_SECRET_STORES; it "
                     "can be deleted once it no longer is."
                 )
-            await secret_store.remove_scope(transaction, name)
+            await remove_scope(transaction, name)
             revision = await revise_users(transaction, name, None)
         await self._applied(revision)
 
@@ -151,8 +160,8 @@ class Secrets:
             if not self._sealer.is_current(sealed):
                 # A key that was replaced just now may be dropped soon.
                 sealed = await self._sealer.seal(value, secret_place(name))
-            await secret_store.put_secret(transaction, name, sealed, self._clock())
-            count = await secret_store.count_secrets(transaction.session, scope)
+            await put_secret(transaction, name, sealed, self._clock())
+            count = await count_secrets(transaction.session, scope)
             if count > MAX_SECRETS:
                 raise LimitExceeded(
                     f"Scope '{scope}' holds {MAX_SECRETS} secrets, the most that are allowed; "
@@ -185,7 +194,7 @@ class Secrets:
         """
         async with self._database.read() as session:
             await _require(session, principal, name, Permission.READ)
-            stored = await secret_store.list_secrets(session, name)
+            stored = await list_secrets(session, name)
         if name not in self._stores:
             return stored
         try:
@@ -207,7 +216,7 @@ class Secrets:
         async with self._database.write() as transaction:
             _check_own(await _lock_scope(transaction, principal, scope, Permission.WRITE))
             await _require_secret(transaction.session, name)
-            await secret_store.remove_secret(transaction, name)
+            await remove_secret(transaction, name)
             revision = await revise_users(transaction, scope, key)
         await self._applied(revision)
 
@@ -219,19 +228,19 @@ class Secrets:
 async def _require(
     session: AsyncSession, principal: Principal, name: str, needed: Permission
 ) -> StoredScope:
-    scope = await secret_store.find_scope(session, name)
+    scope = await find_scope(session, name)
     return require_permission(principal, name, scope, needed)
 
 
 async def _lock_scope(
     transaction: Transaction, principal: Principal, name: str, needed: Permission
 ) -> StoredScope:
-    scope = await secret_store.find_scope(transaction.session, name, lock=True)
+    scope = await find_scope(transaction.session, name, lock=True)
     return require_permission(principal, name, scope, needed)
 
 
 async def _require_secret(session: AsyncSession, name: SecretName) -> None:
-    if not await secret_store.load_secrets(session, [name]):
+    if not await load_secrets(session, [name]):
         raise NotFound(f"Scope '{name[0]}' has no secret with the key '{name[1][:200]}'.")
 
 

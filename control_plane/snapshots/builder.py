@@ -1,6 +1,6 @@
 """From stored endpoints, principals and tokens to the resources that workers hold.
 
-Before: `store.endpoint_store`, `credentials`. After: `snapshots.cache`.
+Before: `store.endpoints.records`, `credentials`. After: `snapshots.cache`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -19,11 +19,11 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from modelplane.control_plane.principal import ADMINS_ID
 from modelplane.control_plane.secrets.credentials import CredentialResolver
-from modelplane.control_plane.store.endpoint_store import StoredEndpoint, load_endpoints
-from modelplane.control_plane.store.issuer_store import load_issuers
-from modelplane.control_plane.store.principal_store import StoredPrincipal, load_principals
+from modelplane.control_plane.store.endpoints.records import StoredEndpoint, load_endpoints
+from modelplane.control_plane.store.identity.issuers import load_issuers
+from modelplane.control_plane.store.identity.principals import StoredPrincipal, load_principals
+from modelplane.control_plane.store.identity.tokens import StoredToken, load_tokens
 from modelplane.control_plane.store.tables import EventKind, Phase, PrincipalKind
-from modelplane.control_plane.store.token_store import StoredToken, load_tokens
 
 Resource: TypeAlias = EndpointResource | PrincipalResource | TokenResource | IssuerResource
 

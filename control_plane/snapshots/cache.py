@@ -15,7 +15,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from modelplane.control_plane.snapshots.builder import Resource, ResourceBuilder
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.event_store import Event, Head, read_events, read_head
+from modelplane.control_plane.store.events import Event, Head, read_events, read_head
 from modelplane.control_plane.store.tables import EventKind
 
 # A part of a full snapshot holds at most this many resources, and this many bytes unless a single

@@ -3,7 +3,7 @@
 A version is PREPARING until every connected worker has compiled it, then ACTIVATING until every
 one serves it; only then does the API report it. Each phase waits for a revision to be
 acknowledged. Any replica may take any step, since a step names the phase that it starts from
-(`store.rollout_store`), so a replica that dies leaves nothing undone.
+(`store.endpoints.rollouts`), so a replica that dies leaves nothing undone.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.clock import Clock, Signal, wait_for
 from modelplane.control_plane.errors import StoreUnavailable
 from modelplane.control_plane.snapshots.watchers import Watchers
-from modelplane.control_plane.store import rollout_store
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.replica_store import WorkerProgress
-from modelplane.control_plane.store.rollout_store import RolloutState
+from modelplane.control_plane.store.endpoints import rollouts
+from modelplane.control_plane.store.endpoints.rollouts import RolloutState
+from modelplane.control_plane.store.replicas import WorkerProgress
 from modelplane.control_plane.store.tables import Phase
 
 _log = logging.getLogger(__name__)
@@ -98,15 +98,15 @@ class RolloutDriver:
             return True
         fastest = self._watchers.fastest()
         async with self._database.read() as session:
-            rollouts = await rollout_store.read_rollouts(session)
-            unready = await rollout_store.has_unready(session, fastest)
+            pending = await rollouts.read_rollouts(session)
+            unready = await rollouts.has_unready(session, fastest)
         if unready:
             async with self._database.write() as transaction:
-                await rollout_store.mark_ready(transaction, fastest)
-        others = await self.peers.others() if rollouts else []
-        for rollout in rollouts:
+                await rollouts.mark_ready(transaction, fastest)
+        others = await self.peers.others() if pending else []
+        for rollout in pending:
             await self._step_one(rollout, others)
-        return bool(rollouts)
+        return bool(pending)
 
     async def refuse(self, worker_id: str, nack: Nack) -> None:
         """Fail the rollout that a worker refused, if it is still being prepared."""
@@ -121,7 +121,7 @@ class RolloutDriver:
         """Return when the endpoint has no rollout in progress, at the latest after two seconds."""
         async for _ in _looks(self._stepped):
             async with self._database.read() as session:
-                if await rollout_store.is_settled(session, endpoint_id):
+                if await rollouts.is_settled(session, endpoint_id):
                     return
 
     async def wait_applied(self, revision: int) -> None:
@@ -146,9 +146,7 @@ class RolloutDriver:
         if acknowledged:
             ready = len(self._watchers) + sum(other.workers for other in others) > 0
             async with self._database.write() as transaction:
-                await rollout_store.complete(
-                    transaction, rollout, ready=ready, now_ms=self._clock()
-                )
+                await rollouts.complete(transaction, rollout, ready=ready, now_ms=self._clock())
             self._stepped.send()
 
     async def _step_preparing(
@@ -157,7 +155,7 @@ class RolloutDriver:
         if acknowledged:
             deadline_ms = self._clock() + self._activate_timeout_ms
             async with self._database.write() as transaction:
-                await rollout_store.begin_activation(transaction, rollout, deadline_ms)
+                await rollouts.begin_activation(transaction, rollout, deadline_ms)
         elif late:
             laggards = self._watchers.behind(rollout.revision)
             names = ", ".join(worker.worker_id for worker in laggards) or "of another replica"
@@ -166,7 +164,7 @@ class RolloutDriver:
 
     async def _fail(self, rollout: RolloutState, reason: str) -> None:
         async with self._database.write() as transaction:
-            await rollout_store.fail(transaction, rollout, reason)
+            await rollouts.fail(transaction, rollout, reason)
         self._stepped.send()
 
 

@@ -1,6 +1,6 @@
 """Between the `*_json` columns and proto messages.
 
-Neighbours: `tables` (the columns), `endpoint_store` (the statements).
+Neighbours: `tables` (the columns), `records` (the statements).
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,6 +1,6 @@
 """Reads the usage ledger, for administrators and for those who manage an endpoint.
 
-Before: `usage_servicer`. After: `store.usage_queries`. What writes it is `usage_intake`.
+Before: `usage_servicer`. After: `store.usage.queries`. What writes it is `usage_intake`.
 """
 
 import re
@@ -13,7 +13,7 @@ from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.permissions import require_admin
 from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.store.database import Database, is_storable
-from modelplane.control_plane.store.usage_queries import (
+from modelplane.control_plane.store.usage.queries import (
     DIMENSIONS,
     Query,
     ServedVersion,

@@ -1,6 +1,6 @@
 """Takes what workers report of queries into the usage ledger, and keeps the ledger in order.
 
-Before: `usage_intake_servicer`. After: `usage_rows`, `store.usage_store`. Beside: `usage`, which
+Before: `usage_intake_servicer`. After: `usage_rows`, `store.usage.ledger`. Beside: `usage`, which
 reads it.
 """
 
@@ -14,7 +14,7 @@ from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.errors import StoreUnavailable
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.usage_store import (
+from modelplane.control_plane.store.usage.ledger import (
     close_lost,
     delete_origins_before,
     delete_rows_before,

@@ -1,6 +1,6 @@
 """Makes rows of the ledger of what workers report: pure.
 
-Used by `usage_intake`. After: `store.usage_tables`, whose columns these are, in their order. Every
+Used by `usage_intake`. After: `store.usage.tables`, whose columns these are, in their order. Every
 query of every worker comes here, so nothing is done twice that can be done once.
 """
 
@@ -12,8 +12,8 @@ from uuid import NAMESPACE_OID, uuid5
 import orjson
 from modelserving.worker.v1.usage_service_pb2 import UsageAttempt, UsageEntry, UsageOutcome
 
-from modelplane.control_plane.store.usage_store import UsageValues
-from modelplane.control_plane.store.usage_tables import UsageState
+from modelplane.control_plane.store.usage.ledger import UsageValues
+from modelplane.control_plane.store.usage.tables import UsageState
 
 _ORIGIN_BYTES = 16
 _DAY_MS = 86_400_000

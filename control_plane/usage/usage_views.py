@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from modelserving.v1.endpoint_pb2 import ServedEntity
 
-from modelplane.control_plane.store.usage_queries import Query, ServedVersion
+from modelplane.control_plane.store.usage.queries import Query, ServedVersion
 from modelplane.control_plane.usage.usage import Total
 from modelplane.control_plane.usage.usage_rows import served_entity_id
 

@@ -43,8 +43,8 @@ from modelplane.control_plane.secrets.scope_acls import ScopeAcls
 from modelplane.control_plane.secrets.secret_servicer import SecretServicer
 from modelplane.control_plane.secrets.secrets import Secrets
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.endpoint_store import EndpointRecord
-from modelplane.control_plane.store.token_store import ensure_admin_token
+from modelplane.control_plane.store.endpoints.records import EndpointRecord
+from modelplane.control_plane.store.identity.tokens import ensure_admin_token
 from tests.control_plane.configs import config_input, openai_entity
 from tests.control_plane.conftest import FakeClock
 from tests.control_plane.endpoints.test_endpoints import KEY, with_model

@@ -3,7 +3,8 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-from modelplane.control_plane.store import tables, usage_tables
+from modelplane.control_plane.store import tables
+from modelplane.control_plane.store.usage import tables as usage_tables
 
 context.configure(
     connection=context.config.attributes["connection"],

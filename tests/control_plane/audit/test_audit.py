@@ -10,7 +10,7 @@ from modelserving.v1 import token_service_pb2 as tokens_pb
 
 from modelplane.control_plane.audit.audit import MAX_TEXT, build_event, find_method, is_change
 from modelplane.control_plane.principal import Principal
-from modelplane.control_plane.store.audit_store import AuditEvent
+from modelplane.control_plane.store.audit import AuditEvent
 from tests.control_plane.configs import config_input, openai_entity
 
 ALICE = Principal("7", "alice")

@@ -17,14 +17,14 @@ from modelplane.control_plane.audit.audit_log import (
     Change,
 )
 from modelplane.control_plane.errors import AlreadyExists, StoreUnavailable
-from modelplane.control_plane.store.audit_store import (
+from modelplane.control_plane.store.audit import (
     AuditEvent,
     AuditFilter,
     insert_event,
     list_events,
 )
 from modelplane.control_plane.store.database import Database, current_companion
-from modelplane.control_plane.store.secret_store import find_scope, insert_scope
+from modelplane.control_plane.store.secrets.scopes import find_scope, insert_scope
 from tests.control_plane.conftest import FakeClock
 
 CHANGE = AuditEvent(

@@ -11,9 +11,9 @@ from modelplane.control_plane.endpoints.endpoint_permissions import (
 from modelplane.control_plane.endpoints.endpoints import Endpoints
 from modelplane.control_plane.errors import InvalidParameter, NotFound, PermissionDenied
 from modelplane.control_plane.principal import ADMINS_ID, USERS_ID, Level, Principal
-from modelplane.control_plane.store import endpoint_store
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.grantee_store import GranteeKind
+from modelplane.control_plane.store.endpoints import records
+from modelplane.control_plane.store.identity.grantees import GranteeKind
 from modelplane.control_plane.store.tables import GroupRow, PrincipalKind, PrincipalRow
 from tests.control_plane.conftest import share
 from tests.control_plane.endpoints.test_endpoints import with_model
@@ -79,7 +79,7 @@ async def chat(database: Database, endpoints: Endpoints) -> None:
 
 async def grants(database: Database) -> dict[str, Level]:
     async with database.read() as session:
-        record = await endpoint_store.find_by_id(session, ENDPOINT)
+        record = await records.find_by_id(session, ENDPOINT)
     assert record is not None
     return dict(record.grants)
 

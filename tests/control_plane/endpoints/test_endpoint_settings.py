@@ -8,8 +8,8 @@ from modelplane.control_plane.endpoints.endpoints import Endpoints
 from modelplane.control_plane.errors import InvalidParameter, NotFound, PermissionDenied
 from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.endpoint_store import load_endpoints
-from modelplane.control_plane.store.event_store import read_head
+from modelplane.control_plane.store.endpoints.records import load_endpoints
+from modelplane.control_plane.store.events import read_head
 from modelplane.control_plane.store.tables import Phase
 from tests.control_plane.configs import config_input, openai_entity
 from tests.control_plane.conftest import ALICE, share

@@ -22,8 +22,8 @@ from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.secrets.credentials import CredentialResolver
 from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.endpoint_store import EndpointRecord, load_endpoints
-from modelplane.control_plane.store.event_store import read_events
+from modelplane.control_plane.store.endpoints.records import EndpointRecord, load_endpoints
+from modelplane.control_plane.store.events import read_events
 from modelplane.control_plane.store.tables import CredentialRow, EndpointConfigRow, Phase
 from tests.control_plane.configs import config_input, openai_entity
 from tests.control_plane.conftest import ALICE, FakeClock, share

@@ -12,10 +12,10 @@ from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.snapshots.builder import ResourceBuilder
 from modelplane.control_plane.snapshots.cache import SnapshotCache
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.event_store import read_events
-from modelplane.control_plane.store.principal_store import find_principal
+from modelplane.control_plane.store.events import read_events
+from modelplane.control_plane.store.identity.principals import find_principal
+from modelplane.control_plane.store.identity.tokens import ensure_admin_token, load_tokens
 from modelplane.control_plane.store.tables import AccessTokenRow, PrincipalKind, PrincipalRow
-from modelplane.control_plane.store.token_store import ensure_admin_token, load_tokens
 from tests.control_plane.conftest import FakeClock
 
 

@@ -19,7 +19,7 @@ from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.snapshots.builder import ResourceBuilder
 from modelplane.control_plane.snapshots.cache import SnapshotCache
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.issuer_store import load_issuers
+from modelplane.control_plane.store.identity.issuers import load_issuers
 from modelplane.control_plane.store.tables import EventKind, PrincipalKind, PrincipalRow
 from modelplane.data_plane import errors as data_plane_errors
 from modelplane.data_plane.access import authenticate

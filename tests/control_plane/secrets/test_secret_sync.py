@@ -15,9 +15,8 @@ from modelplane.control_plane.secrets.keyring import FixedKeys
 from modelplane.control_plane.secrets.secret_stores.store import SecretStore, StoreAway
 from modelplane.control_plane.secrets.secret_sync import SecretSync
 from modelplane.control_plane.secrets.secrets import MAX_VALUE_BYTES, Secrets
-from modelplane.control_plane.store import secret_store
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.secret_store import StoredSecret
+from modelplane.control_plane.store.secrets.scopes import StoredSecret, insert_scope, set_acl
 from tests.control_plane.configs import openai_entity
 from tests.control_plane.conftest import ALICE, FakeClock
 from tests.control_plane.endpoints.test_endpoints import request
@@ -86,7 +85,7 @@ async def create(endpoints: Endpoints, name: str, who: Principal = ALICE, **key:
 
 async def allow(database: Database, permission: Permission) -> None:
     async with database.write() as transaction:
-        await secret_store.set_acl(transaction, "vault", {USERS_ID: permission})
+        await set_acl(transaction, "vault", {USERS_ID: permission})
 
 
 async def test_a_secret_is_read_when_it_is_first_used_and_followed_after(
@@ -208,7 +207,7 @@ async def test_declaring_is_repeated_at_each_start_and_takes_no_scope_over(
 ) -> None:
     await sync.declare()
     async with database.write() as transaction:
-        await secret_store.insert_scope(transaction, "own", "alice", 1)
+        await insert_scope(transaction, "own", "alice", 1)
     with pytest.raises(ValueError, match="scope 'own' exists and keeps secrets of its own"):
         await SecretSync(database, sealer, {"own": store}, clock).declare()
 

@@ -11,14 +11,14 @@ from modelplane.control_plane.secrets.credentials import CredentialResolver
 from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.secrets.references import require_secrets
 from modelplane.control_plane.secrets.secrets import Secrets
-from modelplane.control_plane.store import endpoint_changes
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.endpoint_changes import NewEndpoint, NewVersion
-from modelplane.control_plane.store.endpoint_store import load_endpoints
-from modelplane.control_plane.store.event_store import read_events
+from modelplane.control_plane.store.endpoints import changes
+from modelplane.control_plane.store.endpoints.changes import NewEndpoint, NewVersion
+from modelplane.control_plane.store.endpoints.records import load_endpoints
+from modelplane.control_plane.store.events import read_events
 from modelplane.control_plane.store.migrate import migrate
-from modelplane.control_plane.store.sealed_store import forget_replaced
-from modelplane.control_plane.store.secret_store import StoredSecret
+from modelplane.control_plane.store.secrets.scopes import StoredSecret
+from modelplane.control_plane.store.secrets.sealed import forget_replaced
 from modelplane.control_plane.store.tables import CredentialRow, Phase, SecretRow
 from tests.control_plane.configs import config_input, openai_entity, stored_config
 from tests.control_plane.conftest import ALICE, FakeClock
@@ -183,9 +183,9 @@ async def test_an_endpoint_that_is_just_being_made_is_not_missed(
     await secrets.put(ALICE, NAME, b"sk-old")
     async with asyncio.TaskGroup() as tasks, database.write() as transaction:
         new = NewEndpoint("id", "one", "alice", "alice-id", 1, "", [], [], None)
-        await endpoint_changes.insert(transaction, new)
+        await changes.insert(transaction, new)
         version = NewVersion(1, stored_config(openai_entity()), "alice", 1, {}, 1)
-        created = await endpoint_changes.begin_rollout(transaction, "id", version)
+        created = await changes.begin_rollout(transaction, "id", version)
         put = tasks.create_task(secrets.put(ALICE, NAME, b"sk-new"))
         # Time to look for users too early; it must wait for this transaction instead.
         await asyncio.wait({put}, timeout=0.3)

@@ -8,7 +8,7 @@ from modelserving.worker.v1.snapshot_service_pb2 import WatchConfigResponse
 from sqlmodel import text
 
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.event_store import compact, read_head
+from modelplane.control_plane.store.events import compact, read_head
 from tests.control_plane.snapshots.conftest import (
     PushSide,
     begin_rollout,

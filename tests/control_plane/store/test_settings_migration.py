@@ -10,10 +10,10 @@ from alembic.config import Config
 from sqlalchemy import Connection, text
 from sqlmodel import select
 
-from modelplane.control_plane.store import endpoint_store
 from modelplane.control_plane.store import migrate as migrate_module
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.endpoint_store import EndpointRecord
+from modelplane.control_plane.store.endpoints import records
+from modelplane.control_plane.store.endpoints.records import EndpointRecord
 from modelplane.control_plane.store.migrate import migrate
 from modelplane.control_plane.store.tables import EndpointRow
 
@@ -79,24 +79,24 @@ async def old(empty_database_url: str) -> Database:
 async def test_they_go_and_the_log_says_so(old: Database, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     await migrate(old)
-    records: dict[str, EndpointRecord] = {}
+    found: dict[str, EndpointRecord] = {}
     async with old.read() as session:
         for name in _OLD:
-            record = await endpoint_store.find(session, name)
+            record = await records.find(session, name)
             assert record is not None
-            records[name] = record
+            found[name] = record
         query = select(EndpointRow.email_notifications_json, EndpointRow.budget_policy_id)
         rows = (await session.exec(query)).all()
     await old.aclose()
     assert set(rows) == {(None, None)}
     for name in ("all", "plain"):
-        gateway = records[name].ai_gateway
+        gateway = found[name].ai_gateway
         assert gateway is not None
         assert [limit.calls for limit in gateway.rate_limits] == [3]
         assert not gateway.HasField("guardrails")
         assert not gateway.HasField("inference_table_config")
-    assert records["guarded"].ai_gateway is None
-    assert records["bare"].ai_gateway is None
+    assert found["guarded"].ai_gateway is None
+    assert found["bare"].ai_gateway is None
     said = [item.getMessage() for item in caplog.records if "settings of" in item.getMessage()]
     gone = {
         "all": "ai_gateway.guardrails, ai_gateway.inference_table_config, email_notifications, "

@@ -15,8 +15,8 @@ from modelplane.control_plane.endpoints.endpoints import Endpoints
 from modelplane.control_plane.errors import InvalidParameter, NotFound, PermissionDenied
 from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.usage_queries import Query, UsageFilter
-from modelplane.control_plane.store.usage_tables import UsageJournalRow, UsageOriginRow, UsageState
+from modelplane.control_plane.store.usage.queries import Query, UsageFilter
+from modelplane.control_plane.store.usage.tables import UsageJournalRow, UsageOriginRow, UsageState
 from modelplane.control_plane.usage.usage import MAX_RESULTS, Total, Usage
 from modelplane.control_plane.usage.usage_intake import UsageIntake
 from modelplane.control_plane.usage.usage_views import (

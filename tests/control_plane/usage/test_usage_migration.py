@@ -13,8 +13,8 @@ from sqlmodel import SQLModel
 from modelplane.control_plane.store import migrate as migrate_module
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.migrate import migrate
-from modelplane.control_plane.store.usage_queries import Query, UsageFilter
-from modelplane.control_plane.store.usage_tables import UsageState
+from modelplane.control_plane.store.usage.queries import Query, UsageFilter
+from modelplane.control_plane.store.usage.tables import UsageState
 from modelplane.control_plane.usage.usage import Usage
 from tests.control_plane.conftest import ALICE
 

@@ -5,9 +5,9 @@ from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig, UsageTrackingConfig
 from modelserving.v1.endpoint_pb2 import EndpointTag, RateLimit
 
 from modelplane.control_plane.principal import Level
-from modelplane.control_plane.store import endpoint_changes, endpoint_store
 from modelplane.control_plane.store.database import Database, Transaction
-from modelplane.control_plane.store.endpoint_changes import NewEndpoint, NewVersion
+from modelplane.control_plane.store.endpoints import changes, records
+from modelplane.control_plane.store.endpoints.changes import NewEndpoint, NewVersion
 from modelplane.control_plane.store.tables import EndpointRow, LastUpdate, Outcome, Phase
 from tests.control_plane.configs import openai_entity, stored_config
 
@@ -30,13 +30,13 @@ async def insert(transaction: Transaction, endpoint_id: str) -> None:
         rate_limits=[RateLimit(calls=0, key="user", renewal_period="minute")],
         ai_gateway=GATEWAY,
     )
-    await endpoint_changes.insert(transaction, new)
+    await changes.insert(transaction, new)
 
 
 async def begin(transaction: Transaction, endpoint_id: str, version: int) -> int:
     config = stored_config(openai_entity(f"v{version}"))
     new = NewVersion(version, config, "alice", version, {}, 100)
-    return await endpoint_changes.begin_rollout(transaction, endpoint_id, new)
+    return await changes.begin_rollout(transaction, endpoint_id, new)
 
 
 async def settle(database: Database, endpoint_id: str, version: int) -> None:
@@ -49,7 +49,7 @@ async def test_nothing_is_lost_between_message_and_row(database: Database) -> No
     async with database.write() as transaction:
         await insert(transaction, "a")
     async with database.read() as session:
-        record = await endpoint_store.find(session, "name-a")
+        record = await records.find(session, "name-a")
     assert record is not None
     assert record.tags == [EndpointTag(key="team", value="gen-ai"), EndpointTag(key="bare")]
     assert record.rate_limits == [RateLimit(calls=0, key="user", renewal_period="minute")]
@@ -63,7 +63,7 @@ async def test_a_version_in_rollout_is_loaded_beside_the_active_one(database: Da
         await insert(transaction, "a")
         revision = await begin(transaction, "a", 1)
     async with database.read() as session:
-        (stored,) = await endpoint_store.load_endpoints(session, None)
+        (stored,) = await records.load_endpoints(session, None)
     assert revision == 1
     assert (stored.id, stored.name, stored.phase) == ("a", "name-a", Phase.PREPARING)
     assert stored.active is None
@@ -74,7 +74,7 @@ async def test_a_version_in_rollout_is_loaded_beside_the_active_one(database: Da
     async with database.write() as transaction:
         await begin(transaction, "a", 2)
     async with database.read() as session:
-        (stored,) = await endpoint_store.load_endpoints(session, ["a", "unknown"])
+        (stored,) = await records.load_endpoints(session, ["a", "unknown"])
     assert stored.active == (1, stored_config(openai_entity("v1"), version=1))
     assert stored.pending == (2, stored_config(openai_entity("v2"), version=2))
 
@@ -86,8 +86,8 @@ async def test_a_failed_version_is_no_business_of_the_workers(database: Database
         row = await transaction.session.get_one(EndpointRow, "a")
         row.phase, row.last_update = Phase.SETTLED, LastUpdate.FAILED
     async with database.read() as session:
-        (stored,) = await endpoint_store.load_endpoints(session, ["a"])
-        record = await endpoint_store.find(session, "name-a")
+        (stored,) = await records.load_endpoints(session, ["a"])
+        record = await records.find(session, "name-a")
     assert (stored.active, stored.pending) == (None, None)
     assert record is not None
     assert record.pending is not None
@@ -100,8 +100,8 @@ async def test_many_ids_are_one_query(database: Database) -> None:
             await insert(transaction, name)
     ids = ["a", "c", *(f"unknown{n}" for n in range(1000))]
     async with database.read() as session:
-        stored = await endpoint_store.load_endpoints(session, ids)
-        assert await endpoint_store.load_endpoints(session, []) == []
+        stored = await records.load_endpoints(session, ids)
+        assert await records.load_endpoints(session, []) == []
     assert sorted(endpoint.id for endpoint in stored) == ["a", "c"]
 
 
@@ -116,7 +116,7 @@ async def test_the_users_of_a_text_are_found_in_active_and_in_rollout_versions(
 
     async def users(text: str) -> list[str]:
         async with database.read() as session:
-            found = await endpoint_store.find_users_of(session, text)
+            found = await records.find_users_of(session, text)
         return sorted(endpoint.id for endpoint in found)
 
     assert await users("{{secrets/my_scope/my_openai_api_key}}") == ["a", "b"]
@@ -129,36 +129,36 @@ async def test_deleting_leaves_nothing_behind(database: Database) -> None:
         await insert(transaction, "a")
         await begin(transaction, "a", 1)
     async with database.write() as transaction:
-        assert await endpoint_changes.remove(transaction, "a") == 2
+        assert await changes.remove(transaction, "a") == 2
     async with database.read() as session:
-        assert await endpoint_store.list_all(session, anyone) == []
-        assert await endpoint_store.list_versions(session, "a") == []
+        assert await records.list_all(session, anyone) == []
+        assert await records.list_versions(session, "a") == []
 
 
 async def test_a_list_over_several_pages_is_complete(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoint_store, "_PAGE", 3)
+    monkeypatch.setattr(records, "_PAGE", 3)
     names = [f"e{number}" for number in range(7)]
     async with database.write() as transaction:
         for name in names:
             await insert(transaction, name)
     async with database.read() as session:
-        listed = await endpoint_store.list_all(session, anyone)
+        listed = await records.list_all(session, anyone)
     assert [record.id for record in listed] == names
 
 
 async def test_a_list_holds_only_endpoints_whose_grants_are_wanted(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoint_store, "_PAGE", 2)
+    monkeypatch.setattr(records, "_PAGE", 2)
     async with database.write() as transaction:
         for number in range(9):
             await insert(transaction, f"e{number}")
             if number % 2:
                 grants = {"team": Level.CAN_VIEW}
-                await endpoint_changes.set_grants(transaction, f"e{number}", grants)
+                await changes.set_grants(transaction, f"e{number}", grants)
     async with database.read() as session:
-        listed = await endpoint_store.list_all(session, lambda grants: "team" in grants)
+        listed = await records.list_all(session, lambda grants: "team" in grants)
     assert [record.id for record in listed] == ["e1", "e3", "e5", "e7"]
     assert all(record.grants == {"team": Level.CAN_VIEW} for record in listed)

@@ -1,6 +1,6 @@
 """Statements on groups and their members.
 
-Before: `groups`. After: `tables`. Beside: `principal_store`.
+Before: `groups`. After: `tables`. Beside: `principals`.
 """
 
 from collections import defaultdict
@@ -13,7 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from modelplane.control_plane.errors import AlreadyExists
 from modelplane.control_plane.principal import USERS_ID
 from modelplane.control_plane.store.database import Transaction, is_storable
-from modelplane.control_plane.store.principal_store import Attribute, Page, equals
+from modelplane.control_plane.store.identity.principals import Attribute, Page, equals
 from modelplane.control_plane.store.tables import (
     EventKind,
     GroupMemberRow,

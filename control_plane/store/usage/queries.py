@@ -1,6 +1,6 @@
 """Queries on the usage ledger: rows, totals, and the history of served entities.
 
-Before: `usage`. After: `usage_tables`, `tables`. Beside: `usage_store`, which writes it.
+Before: `usage`. After: `usage.tables`, `tables`. Beside: `ledger`, which writes it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from modelplane.control_plane.store import codec
 from modelplane.control_plane.store.tables import EndpointConfigRow, EndpointRow, Outcome
-from modelplane.control_plane.store.usage_tables import UsageOriginRow, UsageRow, UsageState
+from modelplane.control_plane.store.usage.tables import UsageOriginRow, UsageRow, UsageState
 
 _HOUR_MS = 3_600_000
 _DAY_MS = 86_400_000

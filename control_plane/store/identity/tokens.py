@@ -13,7 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from modelplane.adapters.shared.rpc.authorization import digest
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.store.database import Database, Transaction
-from modelplane.control_plane.store.principal_store import ensure_admin
+from modelplane.control_plane.store.identity.principals import ensure_admin
 from modelplane.control_plane.store.tables import AccessTokenRow, EventKind
 
 # The token that the deployment's settings give.

@@ -1,7 +1,7 @@
 """Statements that change endpoints.
 
-Before: `endpoints`. After: `tables`, `codec`. Beside: `endpoint_store`, which reads them, and
-`rollout_store`, which moves a rollout on.
+Before: `endpoints`. After: `tables`, `codec`. Beside: `records`, which reads them, and
+`rollouts`, which moves a rollout on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from modelplane.control_plane.errors import AlreadyExists
 from modelplane.control_plane.principal import Level
 from modelplane.control_plane.store import codec
 from modelplane.control_plane.store.database import Transaction
-from modelplane.control_plane.store.endpoint_store import EndpointRecord
+from modelplane.control_plane.store.endpoints.records import EndpointRecord
 from modelplane.control_plane.store.tables import (
     CredentialRow,
     EndpointConfigRow,

@@ -1,6 +1,6 @@
 """Statements on the usage ledger: what workers report, and what becomes of it.
 
-Before: `usage_intake`. After: `usage_tables`. Beside: `usage_queries`, which reads it.
+Before: `usage_intake`. After: `usage.tables`. Beside: `queries`, which reads it.
 """
 
 from collections.abc import Collection
@@ -13,7 +13,7 @@ from sqlmodel import col, delete, or_, select, update
 
 from modelplane.control_plane.store.database import Transaction
 from modelplane.control_plane.store.tables import EndpointRow
-from modelplane.control_plane.store.usage_tables import (
+from modelplane.control_plane.store.usage.tables import (
     UsageJournalRow,
     UsageOriginRow,
     UsageRow,

@@ -13,7 +13,7 @@ from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from modelplane.control_plane.store.database import Database, Transaction
-from modelplane.control_plane.store.issuer_store import signing_key_place
+from modelplane.control_plane.store.identity.issuers import signing_key_place
 from modelplane.control_plane.store.tables import CredentialRow, SecretRow, SigningKeyRow
 
 # Primary key of a row.

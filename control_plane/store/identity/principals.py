@@ -1,6 +1,6 @@
 """Statements on principals and the groups that they are in.
 
-Before: `authentication`, `identities`, `snapshots.builder`. After: `tables`. Beside: `group_store`.
+Before: `authentication`, `identities`, `snapshots.builder`. After: `tables`. Beside: `groups`.
 """
 
 import secrets

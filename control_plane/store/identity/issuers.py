@@ -13,7 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from modelplane.adapters.shared.jwt.keys import EDDSA
 from modelplane.control_plane.store.codec import decode, decode_all, encode, encode_all
 from modelplane.control_plane.store.database import Transaction
-from modelplane.control_plane.store.event_store import read_head
+from modelplane.control_plane.store.events import read_head
 from modelplane.control_plane.store.tables import EventKind, IssuerRow, SigningKeyRow
 
 # Claim that names the principal in the deployment's own tokens.
