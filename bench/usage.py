@@ -16,7 +16,7 @@ from modelplane.adapters.providers.types import Query, Usage
 from modelplane.control_plane.clock import system_clock
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.migrate import migrate
-from modelplane.control_plane.usage.usage_intake import UsageIntake
+from modelplane.control_plane.usage.intake import UsageIntake
 from modelplane.data_plane.accounting import Attempt, Record
 from modelplane.data_plane.process import new_clocks, wall_ms
 from modelplane.data_plane.snapshots.callers import Principal

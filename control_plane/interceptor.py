@@ -1,6 +1,6 @@
 """What happens around every public RPC: authentication, error mapping, request id, log, metrics.
 
-Before: the gRPC server. After: the servicers. Beside: `authentication`, `audit_call`, `errors`.
+Before: the gRPC server. After: the servicers. Beside: `authentication`, `audit.call`, `errors`.
 """
 
 import logging
@@ -16,13 +16,13 @@ from modelplane.adapters.shared.rpc.metadata import AUTHORIZATION, REQUEST_ID, a
 from modelplane.adapters.shared.rpc.over_rest import ORIGINAL_PATH, with_method
 from modelplane.adapters.shared.rpc.status import INTERNAL, Status, shorten, trailing_metadata
 from modelplane.adapters.shared.telemetry import log_fields
-from modelplane.control_plane.audit.audit_call import AuditedCall
-from modelplane.control_plane.audit.audit_log import AuditLog
+from modelplane.control_plane.audit.call import AuditedCall
+from modelplane.control_plane.audit.log import AuditLog
 from modelplane.control_plane.errors import STATUS_TABLE, StoreUnavailable
 from modelplane.control_plane.identity.authentication import Authenticator, current_principal
 from modelplane.control_plane.not_available import check_available
 from modelplane.control_plane.principal import Principal
-from modelplane.control_plane.rest.rest_call import RestCall, RestMethod, find_rest_method
+from modelplane.control_plane.rest.call import RestCall, RestMethod, find_rest_method
 
 _log = logging.getLogger(__name__)
 

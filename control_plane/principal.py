@@ -1,6 +1,6 @@
 """Who calls, and what may be granted to them: plain values.
 
-Used by `authentication`, `permissions` and the stores.
+Used by `authentication`, `access` and the stores.
 """
 
 from dataclasses import dataclass

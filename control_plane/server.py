@@ -36,29 +36,28 @@ from modelplane.adapters.shared.egress import parse_policy
 from modelplane.adapters.shared.rpc.server import Health, new_server, running
 from modelplane.adapters.shared.rpc.tls import server_credentials
 from modelplane.adapters.shared.settings import environment
-from modelplane.control_plane.audit.audit_log import AuditLog
-from modelplane.control_plane.audit.audit_servicer import AuditServicer
-from modelplane.control_plane.audit.audit_trail import AuditTrail
+from modelplane.control_plane.audit.log import AuditLog
+from modelplane.control_plane.audit.reader import AuditTrail
+from modelplane.control_plane.audit.servicer import AuditServicer
 from modelplane.control_plane.clock import system_clock
 from modelplane.control_plane.endpoints.config_history import ConfigHistory
-from modelplane.control_plane.endpoints.endpoint_metrics import EndpointMetrics
-from modelplane.control_plane.endpoints.endpoint_permissions import EndpointPermissions
-from modelplane.control_plane.endpoints.endpoint_servicer import EndpointServicer
-from modelplane.control_plane.endpoints.endpoint_settings import EndpointSettings
-from modelplane.control_plane.endpoints.endpoints import Endpoints
+from modelplane.control_plane.endpoints.lifecycle import Endpoints
+from modelplane.control_plane.endpoints.metrics import EndpointMetrics
 from modelplane.control_plane.endpoints.metrics_servicer import MetricsServicer
 from modelplane.control_plane.endpoints.permission_servicer import PermissionServicer
+from modelplane.control_plane.endpoints.permissions import EndpointPermissions
+from modelplane.control_plane.endpoints.servicer import EndpointServicer
+from modelplane.control_plane.endpoints.setting_changes import EndpointSettings
 from modelplane.control_plane.identity.authentication import Authenticator
 from modelplane.control_plane.identity.client_secret_servicer import ClientSecretServicer
 from modelplane.control_plane.identity.client_secrets import ClientSecrets
 from modelplane.control_plane.identity.groups import Groups
 from modelplane.control_plane.identity.identities import Identities
-from modelplane.control_plane.identity.identity_servicer import IdentityServicer
 from modelplane.control_plane.identity.issuers import KnownIssuers
 from modelplane.control_plane.identity.oauth import OAuth
 from modelplane.control_plane.identity.oauth_servicer import OAuthServicer
 from modelplane.control_plane.identity.outside_issuers import OutsideIssuers, parse_issuers
-from modelplane.control_plane.identity.signing import Signer, ensure_signing_key
+from modelplane.control_plane.identity.scim_servicer import IdentityServicer
 from modelplane.control_plane.identity.token_servicer import TokenServicer
 from modelplane.control_plane.identity.tokens import Tokens
 from modelplane.control_plane.interceptor import Interceptor
@@ -67,28 +66,29 @@ from modelplane.control_plane.limits.quota_servicer import QuotaServicer
 from modelplane.control_plane.secrets.credentials import CredentialResolver
 from modelplane.control_plane.secrets.encryption import Keyring, Sealer
 from modelplane.control_plane.secrets.scope_acls import ScopeAcls
-from modelplane.control_plane.secrets.secret_servicer import SecretServicer
-from modelplane.control_plane.secrets.secret_stores.declarations import opened_stores
-from modelplane.control_plane.secrets.secret_stores.store import SecretStore
-from modelplane.control_plane.secrets.secret_sync import SecretSync
-from modelplane.control_plane.secrets.secrets import Secrets
+from modelplane.control_plane.secrets.scopes import Secrets
+from modelplane.control_plane.secrets.servicer import SecretServicer
+from modelplane.control_plane.secrets.signing import Signer, ensure_signing_key
+from modelplane.control_plane.secrets.stores.base import SecretStore
+from modelplane.control_plane.secrets.stores.declarations import opened_stores
+from modelplane.control_plane.secrets.sync import SecretSync
 from modelplane.control_plane.settings import Settings
 from modelplane.control_plane.snapshots.builder import ResourceBuilder
 from modelplane.control_plane.snapshots.cache import SnapshotCache
 from modelplane.control_plane.snapshots.feed import Feed
 from modelplane.control_plane.snapshots.peers import NoPeers, PostgresqlPeers
-from modelplane.control_plane.snapshots.rollout import RolloutDriver
-from modelplane.control_plane.snapshots.snapshot_servicer import SnapshotServicer
+from modelplane.control_plane.snapshots.rollout_driver import RolloutDriver
+from modelplane.control_plane.snapshots.servicer import SnapshotServicer
 from modelplane.control_plane.snapshots.watchers import Watchers
 from modelplane.control_plane.snapshots.workers_only import WorkersOnly
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.identity.tokens import ensure_admin_token
 from modelplane.control_plane.store.migrate import migrate
 from modelplane.control_plane.store.notifications import listen
-from modelplane.control_plane.usage.usage import Usage
-from modelplane.control_plane.usage.usage_intake import UsageIntake
-from modelplane.control_plane.usage.usage_intake_servicer import UsageIntakeServicer
-from modelplane.control_plane.usage.usage_servicer import UsageServicer
+from modelplane.control_plane.usage.intake import UsageIntake
+from modelplane.control_plane.usage.intake_servicer import UsageIntakeServicer
+from modelplane.control_plane.usage.reader import Usage
+from modelplane.control_plane.usage.servicer import UsageServicer
 
 API_SERVICES = (
     "modelserving.v1.AuditService",

@@ -1,7 +1,7 @@
 """Who calls, and may they? Answered from the snapshot alone, without a remote call.
 
 Used by `invocation.py`. The control plane decides in the same way
-(`control_plane/permissions.py`).
+(`control_plane/access.py`).
 """
 
 from collections.abc import Mapping

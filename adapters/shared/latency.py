@@ -1,7 +1,7 @@
 """The buckets in which both planes count durations of calls.
 
 Workers fill them (`data_plane/telemetry/meters.py`), the control plane stores and prints them
-(`control_plane/endpoints/endpoint_metrics.py`).
+(`control_plane/endpoints/metrics.py`).
 """
 
 # Upper bounds, milliseconds. Counts are stored by their place here: append only, never change.

@@ -1,7 +1,6 @@
 """Past versions of an endpoint's configuration: list, read, compare.
 
-Before: `endpoint_servicer`. After: `store.endpoints.records`. Beside: `endpoints`, which rolls
-back.
+Before: `servicer`. After: `store.endpoints.records`. Beside: `lifecycle`, which rolls back.
 """
 
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from google.protobuf import json_format
 from modelserving.v1.endpoint_pb2 import EndpointConfig
 from modelserving.v1.endpoint_service_pb2 import ConfigDifference
 
-from modelplane.control_plane.endpoints.endpoint_lookup import find_endpoint
+from modelplane.control_plane.endpoints.lookup import find_endpoint
 from modelplane.control_plane.errors import NotFound
 from modelplane.control_plane.principal import Principal
 from modelplane.control_plane.store.database import Database

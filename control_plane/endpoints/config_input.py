@@ -1,6 +1,6 @@
 """From what a caller sends to a complete configuration: one spelling, every default filled in.
 
-Before: `endpoints`. After: `validation`, which judges the result.
+Before: `lifecycle`. After: `validation`, which judges the result.
 """
 
 import re

@@ -1,6 +1,6 @@
 """The metrics service: takes what workers have counted.
 
-Whoever connects is a worker, as with `snapshot_servicer`. After: `endpoint_metrics`.
+Whoever connects is a worker, as with `snapshots.servicer`. After: `metrics`.
 """
 
 import grpc
@@ -10,7 +10,7 @@ from modelserving.worker.v1.metrics_service_pb2 import (
     ReportMetricsResponse,
 )
 
-from modelplane.control_plane.endpoints.endpoint_metrics import EndpointMetrics
+from modelplane.control_plane.endpoints.metrics import EndpointMetrics
 from modelplane.control_plane.errors import StoreUnavailable
 
 _Context = grpc.aio.ServicerContext[ReportMetricsRequest, ReportMetricsResponse]

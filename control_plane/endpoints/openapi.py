@@ -1,13 +1,13 @@
 """The OpenAPI 3.1 description of how to query an endpoint.
 
-Before: `endpoint_servicer`. After: `store.endpoints.records` (what is described).
+Before: `servicer`. After: `store.endpoints.records` (what is described).
 """
 
 from collections.abc import Mapping
 
 import orjson
 
-from modelplane.control_plane.endpoints.endpoint_views import task_of
+from modelplane.control_plane.endpoints.views import task_of
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.store.endpoints.records import EndpointRecord, StoredVersion
 

@@ -1,4 +1,4 @@
-"""RPC shell of permissions: unpack, call `endpoint_permissions`, pack."""
+"""RPC shell of permissions: unpack, call `permissions`, pack."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import grpc
 from modelserving.v1 import permission_service_pb2 as pb
 from modelserving.v1.permission_service_pb2_grpc import PermissionServiceServicer
 
-from modelplane.control_plane.endpoints.endpoint_permissions import (
+from modelplane.control_plane.endpoints.permissions import (
     Access,
     EndpointPermissions,
     GrantInput,

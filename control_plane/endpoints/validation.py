@@ -1,7 +1,7 @@
 """Pure rules for names, configurations, changes of a configuration, and tags.
 
-Each refusal tells the user what to change. Before: `endpoints`. After: `provider_rules`. Beside:
-`usage_rules`, for limits and the AI Gateway.
+Each refusal tells the user what to change. Before: `lifecycle`. After: `provider_rules`. Beside:
+`gateway_rules`, for limits and the AI Gateway.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Use cases for the secrets that service principals log in with.
 
-Before: `client_secret_servicer`. After: `permissions`, `store.identity.client_secrets`. Beside:
+Before: `client_secret_servicer`. After: `access`, `store.identity.client_secrets`. Beside:
 `oauth`, which they are shown to.
 """
 
@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from modelplane.adapters.shared.rpc.authorization import digest
+from modelplane.control_plane.access import require_admin
 from modelplane.control_plane.clock import Clock
-from modelplane.control_plane.endpoints.endpoints import Rollout
+from modelplane.control_plane.endpoints.lifecycle import Rollout
 from modelplane.control_plane.errors import InvalidParameter, NotFound, QuotaExceeded
-from modelplane.control_plane.permissions import require_admin
 from modelplane.control_plane.principal import Principal
 from modelplane.control_plane.store.database import Database, is_storable
 from modelplane.control_plane.store.identity.client_secrets import (

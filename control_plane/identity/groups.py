@@ -1,6 +1,6 @@
 """Use cases for groups.
 
-Before: `identity_servicer`. After: `permissions`, `store.identity.groups`. Beside: `identities`.
+Before: `scim_servicer`. After: `access`, `store.identity.groups`. Beside: `identities`.
 """
 
 from collections.abc import Callable, Collection
@@ -8,12 +8,12 @@ from dataclasses import replace
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from modelplane.control_plane.access import require_admin
 from modelplane.control_plane.clock import Clock
-from modelplane.control_plane.endpoints.endpoints import Rollout
+from modelplane.control_plane.endpoints.lifecycle import Rollout
 from modelplane.control_plane.errors import InvalidParameter, NotFound
 from modelplane.control_plane.identity.identities import check_name
 from modelplane.control_plane.identity.scim import GroupState
-from modelplane.control_plane.permissions import require_admin
 from modelplane.control_plane.principal import ADMINS_ID, USERS_ID, Principal
 from modelplane.control_plane.store.database import Database, Transaction, is_storable
 from modelplane.control_plane.store.identity import groups

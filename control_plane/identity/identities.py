@@ -1,6 +1,6 @@
 """Use cases for users and service principals.
 
-Before: `identity_servicer`. After: `permissions`, `store.identity.principals`. Beside: `groups`.
+Before: `scim_servicer`. After: `access`, `store.identity.principals`. Beside: `groups`.
 """
 
 import re
@@ -11,11 +11,11 @@ from dataclasses import replace
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from modelplane.control_plane.access import require_admin
 from modelplane.control_plane.clock import Clock
-from modelplane.control_plane.endpoints.endpoints import Rollout
+from modelplane.control_plane.endpoints.lifecycle import Rollout
 from modelplane.control_plane.errors import InvalidParameter, NotFound
 from modelplane.control_plane.identity.scim import PrincipalState
-from modelplane.control_plane.permissions import require_admin
 from modelplane.control_plane.principal import USERS, USERS_ID, Principal
 from modelplane.control_plane.store.database import Database, is_storable
 from modelplane.control_plane.store.identity.principals import (

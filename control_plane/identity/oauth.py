@@ -1,6 +1,6 @@
 """Logging in with a client secret: from the form of RFC 6749, section 4.4, to a token.
 
-Before: `oauth_servicer`. After: `signing`, `store.identity.client_secrets`. Beside:
+Before: `oauth_servicer`. After: `secrets.signing`, `store.identity.client_secrets`. Beside:
 `client_secrets`.
 """
 
@@ -20,7 +20,7 @@ from modelplane.control_plane.errors import (
     InvalidScope,
     UnsupportedGrant,
 )
-from modelplane.control_plane.identity.signing import TOKEN_SECONDS, Signer
+from modelplane.control_plane.secrets.signing import TOKEN_SECONDS, Signer
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.identity.client_secrets import (
     StoredClientSecret,

@@ -1,7 +1,7 @@
 """The part of SCIM 2.0 (RFC 7644) that clients send: filters, pages and patches.
 
 Attribute names are matched in upper and lower case alike, and what this deployment does not keep,
-such as entitlements, is let pass. Before: `identity_servicer`, which hands the results to
+such as entitlements, is let pass. Before: `scim_servicer`, which hands the results to
 `identities` and `groups`. Beside: `scim_query`, for other parameters of reads.
 """
 

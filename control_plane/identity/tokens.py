@@ -1,6 +1,6 @@
 """Use cases for access tokens: their owners' own, and those that administrators look after.
 
-Before: `token_servicer`. After: `permissions`, `store.identity.tokens`.
+Before: `token_servicer`. After: `access`, `store.identity.tokens`.
 """
 
 import secrets
@@ -8,10 +8,10 @@ import uuid
 from dataclasses import dataclass, field
 
 from modelplane.adapters.shared.rpc.authorization import digest
+from modelplane.control_plane.access import require_admin
 from modelplane.control_plane.clock import Clock
-from modelplane.control_plane.endpoints.endpoints import Rollout
+from modelplane.control_plane.endpoints.lifecycle import Rollout
 from modelplane.control_plane.errors import InvalidParameter, NotFound, QuotaExceeded
-from modelplane.control_plane.permissions import require_admin
 from modelplane.control_plane.principal import Principal
 from modelplane.control_plane.store.database import Database, Transaction, is_storable
 from modelplane.control_plane.store.identity.principals import find_principal, load_principals

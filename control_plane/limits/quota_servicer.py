@@ -1,6 +1,6 @@
 """The quota service: unpacks what workers need, and packs what they get.
 
-Whoever connects is a worker, as with `snapshot_servicer`. After: `quota`.
+Whoever connects is a worker, as with `snapshots.servicer`. After: `quota`.
 """
 
 from typing import Any

@@ -4,7 +4,8 @@ A credential is a pair of string fields F and F_plaintext anywhere inside an ext
 refers to a stored secret; F_plaintext is the value, which is taken out of the configuration before
 it is stored and sealed beside it. An environment variable of a hosted model may be a reference too.
 
-Before: `endpoints`, `references`, `snapshots.builder`. After: `encryption`, `store.secrets.scopes`.
+Before: `endpoints.lifecycle`, `references`, `snapshots.builder`. After: `encryption`,
+`store.secrets.scopes`.
 """
 
 import logging

@@ -4,7 +4,7 @@ Each secret is sealed with a fresh data key, which a master key wraps. Both step
 secret's place, so a sealed value moved to another row cannot be opened. A sealed value names the
 master key that wrapped it; with a new master key only the wrapping is done again.
 
-Neighbours: `secrets` and `credentials` seal and open; `keyring` holds the master keys;
+Neighbours: `scopes` and `credentials` seal and open; `keyring` holds the master keys;
 `store.secrets.scopes` keeps what is sealed; `rotation` wraps it again.
 """
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from modelplane.control_plane.clock import system_clock
 from modelplane.control_plane.errors import StoreUnavailable
-from modelplane.control_plane.identity.signing import rotate_signing_key
 from modelplane.control_plane.secrets.encryption import KEY_BYTES, Sealer
 from modelplane.control_plane.secrets.key_file import KeyFile
 from modelplane.control_plane.secrets.keyring import DeploymentKeys, local_key, opened_keyring
 from modelplane.control_plane.secrets.rotation import count_by_key, rewrap_all
+from modelplane.control_plane.secrets.signing import rotate_signing_key
 from modelplane.control_plane.settings import Settings, load_settings
 from modelplane.control_plane.store.database import Database
 

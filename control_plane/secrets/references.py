@@ -1,6 +1,6 @@
 """May a configuration use the secrets that it refers to?
 
-Before: `endpoints`. After: `credentials`, `scope_permissions`, `store.secrets.scopes`.
+Before: `endpoints.lifecycle`. After: `credentials`, `scope_permissions`, `store.secrets.scopes`.
 """
 
 from modelserving.v1.endpoint_pb2 import EndpointConfig

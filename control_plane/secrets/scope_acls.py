@@ -1,6 +1,6 @@
 """Use cases for the access control lists of secret scopes: who may read, write and manage.
 
-Only those who manage a scope see and change its list. Before: `secret_servicer`. After:
+Only those who manage a scope see and change its list. Before: `servicer`. After:
 `scope_permissions`, `store.identity.grantees`, `store.secrets.scopes`.
 """
 

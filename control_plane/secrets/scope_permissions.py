@@ -1,6 +1,6 @@
 """Who may do what with a secret scope: decided from its access control list.
 
-As with endpoints, what a principal may not see does not exist for it. Before: `secrets`,
+As with endpoints, what a principal may not see does not exist for it. Before: `scopes`,
 `scope_acls`, `references`. After: `principal`.
 """
 

@@ -1,6 +1,6 @@
 """Which endpoints use a secret, telling their workers of a change, and guarding new scopes.
 
-Before: `secrets`, `secret_sync`. After: `credentials`, `store.endpoints.records`.
+Before: `scopes`, `sync`. After: `credentials`, `store.endpoints.records`.
 """
 
 from modelplane.control_plane.errors import InvalidParameter

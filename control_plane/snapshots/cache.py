@@ -2,7 +2,7 @@
 
 A watcher asks for what changed since the revision that it sent last and gets one message per
 resource in its newest state: a slow watcher skips intermediate states and never builds a queue.
-Before: `builder`. After: `snapshot_servicer`.
+Before: `builder`. After: `servicer`.
 """
 
 from collections import OrderedDict

@@ -1,6 +1,6 @@
 """The other control-plane replicas: tells them how far this one's workers are, and asks them.
 
-SQLite has one replica, so there is nobody to tell. Before: `watchers`. After: `rollout`.
+SQLite has one replica, so there is nobody to tell. Before: `watchers`. After: `rollout_driver`.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Statements on the audit log.
 
-Before: `audit_log`, `audit_trail`. After: `tables`.
+Before: `audit.log`, `audit.reader`. After: `tables`.
 """
 
 from collections.abc import Mapping

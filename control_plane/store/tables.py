@@ -298,7 +298,7 @@ class EndpointMetricsRow(SQLModel, table=True):
     __tablename__ = "endpoint_metrics"
 
     endpoint_id: str = Field(primary_key=True, foreign_key="endpoint.id", ondelete="CASCADE")
-    # As `control_plane.endpoints.endpoint_totals` writes it.
+    # As `control_plane.endpoints.totals` writes it.
     totals_json: str = "{}"
 
 

@@ -2,7 +2,7 @@
 
 Before: `journal.py`. Also sends the journals of workers that died on this disk; their queries
 without an outcome are closed as unknown. Everything may be sent more than once: the control plane
-(`control_plane/usage/usage_intake.py`) keeps one row for each key.
+(`control_plane/usage/intake.py`) keeps one row for each key.
 """
 
 import asyncio

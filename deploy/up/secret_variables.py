@@ -5,7 +5,7 @@ Before: `plan`.
 
 from collections.abc import Mapping
 
-from modelplane.control_plane.secrets.secret_stores.declarations import parse_declarations
+from modelplane.control_plane.secrets.stores.declarations import parse_declarations
 
 _STORES = "MODELPLANE_SECRET_STORES"
 _OWN = (

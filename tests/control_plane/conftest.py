@@ -2,12 +2,12 @@
 
 import pytest
 
-from modelplane.control_plane.endpoints.endpoint_settings import EndpointSettings
-from modelplane.control_plane.endpoints.endpoints import Endpoints
+from modelplane.control_plane.endpoints.lifecycle import Endpoints
+from modelplane.control_plane.endpoints.setting_changes import EndpointSettings
 from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.secrets.keyring import FixedKeys
-from modelplane.control_plane.secrets.secrets import Secrets
+from modelplane.control_plane.secrets.scopes import Secrets
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints import changes, records
 from tests.control_plane.rollouts import FakeRollout

@@ -25,7 +25,7 @@ EFFECTS: Mapping[str, Mapping[str, str]] = {
         "AiGatewayConfig": "usage_tracking_config",
         "UsageTrackingConfig": "enabled",
     },
-    f"{_CONTROL_PLANE}/usage/test_usage.py::test_rows_keep_the_tags_of_their_time": {
+    f"{_CONTROL_PLANE}/usage/test_reader.py::test_rows_keep_the_tags_of_their_time": {
         "EndpointTag": "key value"
     },
     f"{_E2E}/test_rules.py::test_an_unknown_endpoint": {

@@ -44,7 +44,7 @@ TOLD_ELSEWHERE: Mapping[str, str] = {
     "test_a_held_update_is_visible_exclusive_and_can_be_cancelled",
     **dict.fromkeys(
         ("EndpointState.config_update_message", "DeploymentState.deployment_state_message"),
-        "tests/control_plane/endpoints/test_endpoints.py::"
+        "tests/control_plane/endpoints/test_lifecycle.py::"
         "test_a_failed_update_keeps_the_old_configuration_and_says_why",
     ),
     "ServingEndpointConfigVersion.outcome_message": "tests/control_plane/endpoints/"

@@ -1,6 +1,6 @@
 """Statements that change endpoints.
 
-Before: `endpoints`. After: `tables`, `codec`. Beside: `records`, which reads them, and
+Before: `endpoints.lifecycle`. After: `tables`, `codec`. Beside: `records`, which reads them, and
 `rollouts`, which moves a rollout on.
 """
 

@@ -1,6 +1,6 @@
 """What workers have counted for each endpoint.
 
-Before: `endpoint_metrics`. Neighbours: `database`, `tables`.
+Before: `endpoints.metrics`. Neighbours: `database`, `tables`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
 """Queries for endpoints and the versions of their configuration.
 
-Before: `endpoints`, `snapshots.builder`. After: `tables`, `codec`. Beside: `changes`.
+Before: `endpoints.lookup`, `snapshots.builder`. After: `tables`, `codec`. Beside: `changes`.
 """
 
 from collections.abc import Callable, Collection, Mapping

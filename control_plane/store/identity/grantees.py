@@ -1,6 +1,6 @@
 """Queries for those to whom something can be granted: principals and groups alike.
 
-Before: `endpoint_permissions`. After: `tables`. Beside: `principals`.
+Before: `endpoints.permissions`. After: `tables`. Beside: `principals`.
 """
 
 from collections.abc import Collection, Iterator, Sequence

@@ -1,6 +1,6 @@
 """Statements on the issuers of JWTs: this deployment itself, and those outside.
 
-Before: `snapshots.builder`, `signing`, `outside_issuers`. After: `tables`.
+Before: `snapshots.builder`, `secrets.signing`, `outside_issuers`. After: `tables`.
 """
 
 from collections.abc import Collection, Mapping

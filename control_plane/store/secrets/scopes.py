@@ -1,6 +1,6 @@
 """Statements on secrets, and on the credentials given with a configuration. All stay sealed here.
 
-Before: `secrets`, `credentials`. After: `tables`.
+Before: `secrets.scopes`, `secrets.credentials`. After: `tables`.
 """
 
 from collections.abc import Collection, Mapping

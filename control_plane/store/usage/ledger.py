@@ -1,6 +1,6 @@
 """Statements on the usage ledger: what workers report, and what becomes of it.
 
-Before: `usage_intake`. After: `usage.tables`. Beside: `queries`, which reads it.
+Before: `usage.intake`. After: `tables`. Beside: `queries`, which reads it.
 """
 
 from collections.abc import Collection

@@ -1,6 +1,6 @@
 """Queries on the usage ledger: rows, totals, and the history of served entities.
 
-Before: `usage`. After: `usage.tables`, `tables`. Beside: `ledger`, which writes it.
+Before: `usage.reader`. After: `tables`. Beside: `ledger`, which writes it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from modelplane.adapters.shared.oidc import IssuerUnavailable, fetch_keys
-from modelplane.control_plane.secrets.secret_stores.store import StoreAway
-from modelplane.control_plane.secrets.secret_stores.vault import VaultPlace, VaultStore
+from modelplane.control_plane.secrets.stores.base import StoreAway
+from modelplane.control_plane.secrets.stores.vault import VaultPlace, VaultStore
 from modelplane.deploy.envoy.options import Address
 from modelplane.deploy.http_client import HttpClient
 from tests.adapters.providers.authority import Authority

@@ -1,7 +1,7 @@
 import pytest
 from modelserving.v1.endpoint_pb2 import ServedEntity
 
-from modelplane.control_plane.endpoints.endpoints import Endpoints
+from modelplane.control_plane.endpoints.lifecycle import Endpoints
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.principal import Level, Permission, Principal
 from modelplane.control_plane.secrets.credentials import CredentialResolver
@@ -11,7 +11,7 @@ from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.secrets.scopes import remove_scope, set_acl
 from tests.control_plane.configs import config_input, openai_entity, stored_config
 from tests.control_plane.conftest import ALICE, share
-from tests.control_plane.endpoints.test_endpoints import request
+from tests.control_plane.endpoints.test_lifecycle import request
 from tests.control_plane.secrets.test_credentials import keep_secret
 
 BOB = Principal("bob-id", "bob")

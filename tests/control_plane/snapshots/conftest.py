@@ -30,8 +30,8 @@ from modelplane.control_plane.snapshots.builder import ResourceBuilder
 from modelplane.control_plane.snapshots.cache import SnapshotCache
 from modelplane.control_plane.snapshots.feed import Feed
 from modelplane.control_plane.snapshots.peers import NoPeers, PostgresqlPeers
-from modelplane.control_plane.snapshots.rollout import RolloutDriver
-from modelplane.control_plane.snapshots.snapshot_servicer import SnapshotServicer
+from modelplane.control_plane.snapshots.rollout_driver import RolloutDriver
+from modelplane.control_plane.snapshots.servicer import SnapshotServicer
 from modelplane.control_plane.snapshots.watchers import Watchers
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.notifications import listen

@@ -15,7 +15,7 @@ from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.migrate import migrate
 from modelplane.control_plane.store.usage.queries import Query, UsageFilter
 from modelplane.control_plane.store.usage.tables import UsageState
-from modelplane.control_plane.usage.usage import Usage
+from modelplane.control_plane.usage.reader import Usage
 from tests.control_plane.conftest import ALICE
 
 _OLD_ROW = {

@@ -15,7 +15,7 @@ from modelplane.adapters.shared.rpc.over_rest import ORIGINAL_PATH, with_method
 from modelplane.adapters.shared.rpc.server import Health, new_server
 from modelplane.adapters.shared.rpc.status import Status, abort
 from modelplane.control_plane.errors import STATUS_TABLE, ControlPlaneError
-from modelplane.control_plane.rest.rest_call import RestCall, RestMethod, find_rest_method
+from modelplane.control_plane.rest.call import RestCall, RestMethod, find_rest_method
 from modelplane.deploy.envoy.options import Address
 from tests.deploy.envoy.toy_worker import NASTY
 
