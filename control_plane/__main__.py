@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from modelplane.adapters.shared.telemetry import configure_logging, log_fields, serve_metrics
 from modelplane.control_plane.errors import StoreUnavailable
 from modelplane.control_plane.secrets.keyring import opened_keyring
-from modelplane.control_plane.server import serving
+from modelplane.control_plane.server.serving import serving
 from modelplane.control_plane.settings import Settings, load_settings
 
 _log = logging.getLogger("modelplane.control_plane")

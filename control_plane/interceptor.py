@@ -19,9 +19,9 @@ from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.audit.call import AuditedCall
 from modelplane.control_plane.audit.log import AuditLog
 from modelplane.control_plane.errors import STATUS_TABLE, StoreUnavailable
-from modelplane.control_plane.identity.authentication import Authenticator, current_principal
+from modelplane.control_plane.identity.authentication import Authenticator
 from modelplane.control_plane.not_available import check_available
-from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.principal import Principal, current_principal
 from modelplane.control_plane.rest.call import RestCall, RestMethod, find_rest_method
 
 _log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ DEFAULT_RESULTS = 100
 _MAX_ID = 2**63 - 1
 
 
-class AuditTrail:
+class AuditReader:
     """The audit log as it can be read."""
 
     def __init__(self, database: Database) -> None:

@@ -6,8 +6,8 @@ import grpc
 from modelserving.v1 import audit_service_pb2 as pb
 from modelserving.v1.audit_service_pb2_grpc import AuditServiceServicer
 
-from modelplane.control_plane.audit.reader import DEFAULT_RESULTS, AuditTrail
-from modelplane.control_plane.identity.authentication import current_principal
+from modelplane.control_plane.audit.reader import DEFAULT_RESULTS, AuditReader
+from modelplane.control_plane.principal import current_principal
 from modelplane.control_plane.store.audit import AuditEvent, AuditFilter
 
 _Context = grpc.aio.ServicerContext[Any, Any]
@@ -16,7 +16,7 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 class AuditServicer(AuditServiceServicer):
     """Answers `/api/2.0/audit-events`."""
 
-    def __init__(self, trail: AuditTrail) -> None:
+    def __init__(self, trail: AuditReader) -> None:
         self._trail = trail
 
     async def ListAuditEvents(

@@ -39,6 +39,7 @@ from modelplane.control_plane.endpoints.validation import (
 from modelplane.control_plane.endpoints.views import EXTERNAL_MODEL
 from modelplane.control_plane.errors import Conflict, InvalidParameter, NotFound
 from modelplane.control_plane.principal import Level, Principal
+from modelplane.control_plane.rollout import Rollout
 from modelplane.control_plane.secrets.credentials import CredentialVault, take_plaintexts
 from modelplane.control_plane.secrets.encryption import SealBroken, Sealer
 from modelplane.control_plane.secrets.references import require_secrets
@@ -47,16 +48,6 @@ from modelplane.control_plane.store.endpoints import changes, records
 from modelplane.control_plane.store.endpoints.changes import NewEndpoint, NewVersion
 from modelplane.control_plane.store.endpoints.records import EndpointRecord, StoredVersion
 from modelplane.control_plane.store.tables import EventKind, Phase
-
-
-class Rollout(Protocol):
-    """Waits for the workers."""
-
-    async def wait_settled(self, endpoint_id: str) -> None:
-        """Return when no rollout of the endpoint is in progress, at the latest after 2 s."""
-
-    async def wait_applied(self, revision: int) -> None:
-        """Return when every connected worker has acked `revision`, at the latest after 2 s."""
 
 
 class SecretSource(Protocol):

@@ -4,12 +4,10 @@ Before: `lifecycle`, `setting_changes`, `config_history`, `permissions`. After: 
 `store.endpoints.records`.
 """
 
-from sqlmodel.ext.asyncio.session import AsyncSession
-
 from modelplane.control_plane.access import endpoint_not_found, level_of, require_level
 from modelplane.control_plane.errors import NotFound
 from modelplane.control_plane.principal import Level, Principal
-from modelplane.control_plane.store.database import Database, Transaction
+from modelplane.control_plane.store.database import Database, Session, Transaction
 from modelplane.control_plane.store.endpoints import records
 from modelplane.control_plane.store.endpoints.records import EndpointRecord
 
@@ -28,7 +26,7 @@ async def read_endpoint(
 
 
 async def find_endpoint(
-    session: AsyncSession, principal: Principal, name: str, needed: Level = Level.CAN_VIEW
+    session: Session, principal: Principal, name: str, needed: Level = Level.CAN_VIEW
 ) -> EndpointRecord:
     """Return the endpoint called `name`.
 
@@ -57,7 +55,7 @@ async def lock_endpoint(
 
 
 async def find_endpoint_by_id(
-    session: AsyncSession, principal: Principal, endpoint_id: str, needed: Level = Level.CAN_VIEW
+    session: Session, principal: Principal, endpoint_id: str, needed: Level = Level.CAN_VIEW
 ) -> EndpointRecord:
     """Return the endpoint with an identifier.
 

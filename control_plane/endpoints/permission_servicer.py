@@ -13,8 +13,7 @@ from modelplane.control_plane.endpoints.permissions import (
     GrantInput,
 )
 from modelplane.control_plane.errors import InvalidParameter
-from modelplane.control_plane.identity.authentication import current_principal
-from modelplane.control_plane.principal import Level
+from modelplane.control_plane.principal import Level, current_principal
 from modelplane.control_plane.store.identity.grantees import GranteeKind
 
 OBJECT_TYPE = "serving-endpoints"

@@ -11,17 +11,15 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlmodel.ext.asyncio.session import AsyncSession
-
 from modelplane.control_plane.access import level_of
-from modelplane.control_plane.endpoints.lifecycle import Rollout
 from modelplane.control_plane.endpoints.lookup import (
     find_endpoint_by_id,
     lock_endpoint_by_id,
 )
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.principal import ADMINS_ID, Level, Principal
-from modelplane.control_plane.store.database import Database, Transaction
+from modelplane.control_plane.rollout import Rollout
+from modelplane.control_plane.store.database import Database, Session, Transaction
 from modelplane.control_plane.store.endpoints import changes
 from modelplane.control_plane.store.endpoints.records import EndpointRecord
 from modelplane.control_plane.store.identity.grantees import (
@@ -132,7 +130,7 @@ class EndpointPermissions:
         return access
 
 
-async def _existing(session: AsyncSession, grants: Mapping[str, Level]) -> dict[str, Level]:
+async def _existing(session: Session, grants: Mapping[str, Level]) -> dict[str, Level]:
     # Those that are gone would fill the list up over the years.
     return {grantee.id: grants[grantee.id] for grantee in await load_grantees(session, grants)}
 
@@ -183,7 +181,7 @@ def _list_names(names: Collection[tuple[GranteeKind, str]]) -> str:
     return ", ".join([*shown, *([f"and {rest} more"] if rest else [])])
 
 
-async def _list_access(session: AsyncSession, grants: Mapping[str, Level]) -> list[Access]:
+async def _list_access(session: Session, grants: Mapping[str, Level]) -> list[Access]:
     order = list(WORDS)
     return [
         Access(

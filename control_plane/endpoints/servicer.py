@@ -20,14 +20,13 @@ from modelplane.control_plane.endpoints.lifecycle import Endpoints
 from modelplane.control_plane.endpoints.metrics import EndpointMetrics
 from modelplane.control_plane.endpoints.metrics_text import build_metrics_text
 from modelplane.control_plane.endpoints.openapi import build_openapi
-from modelplane.control_plane.endpoints.setting_changes import EndpointSettings
+from modelplane.control_plane.endpoints.setting_changes import SettingChanges
 from modelplane.control_plane.endpoints.views import (
     build_endpoint,
     build_summary,
     build_version,
 )
-from modelplane.control_plane.identity.authentication import current_principal
-from modelplane.control_plane.store.endpoints.records import EndpointRecord
+from modelplane.control_plane.principal import current_principal
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -40,7 +39,7 @@ class EndpointServicer(EndpointServiceServicer):
     def __init__(
         self,
         endpoints: Endpoints,
-        settings: EndpointSettings,
+        settings: SettingChanges,
         history: ConfigHistory,
         metrics: EndpointMetrics,
     ) -> None:
@@ -53,13 +52,15 @@ class EndpointServicer(EndpointServiceServicer):
         self, request: pb.CreateServingEndpointRequest, context: _Context
     ) -> ServingEndpoint:
         """Create an endpoint."""
-        return _pack(await self._endpoints.create(current_principal.get(), request))
+        principal = current_principal.get()
+        return build_endpoint(await self._endpoints.create(principal, request), principal)
 
     async def GetServingEndpoint(
         self, request: pb.GetServingEndpointRequest, context: _Context
     ) -> ServingEndpoint:
         """Read an endpoint."""
-        return _pack(await self._endpoints.get(current_principal.get(), request.name))
+        principal = current_principal.get()
+        return build_endpoint(await self._endpoints.get(principal, request.name), principal)
 
     async def ListServingEndpoints(
         self, request: pb.ListServingEndpointsRequest, context: _Context
@@ -86,22 +87,24 @@ class EndpointServicer(EndpointServiceServicer):
     ) -> ServingEndpoint:
         """Roll out a new configuration."""
         principal = current_principal.get()
-        return _pack(await self._endpoints.update_config(principal, request.name, request.config))
+        record = await self._endpoints.update_config(principal, request.name, request.config)
+        return build_endpoint(record, principal)
 
     async def CancelServingEndpointUpdate(
         self, request: pb.CancelServingEndpointUpdateRequest, context: _Context
     ) -> ServingEndpoint:
         """Cancel the update in progress."""
-        return _pack(await self._endpoints.cancel_update(current_principal.get(), request.name))
+        principal = current_principal.get()
+        record = await self._endpoints.cancel_update(principal, request.name)
+        return build_endpoint(record, principal)
 
     async def RollbackServingEndpointConfig(
         self, request: pb.RollbackServingEndpointConfigRequest, context: _Context
     ) -> ServingEndpoint:
         """Roll out the content of a past version."""
         principal = current_principal.get()
-        return _pack(
-            await self._endpoints.rollback(principal, request.name, request.config_version)
-        )
+        record = await self._endpoints.rollback(principal, request.name, request.config_version)
+        return build_endpoint(record, principal)
 
     async def ListServingEndpointConfigVersions(
         self, request: pb.ListServingEndpointConfigVersionsRequest, context: _Context
@@ -172,7 +175,8 @@ class EndpointServicer(EndpointServiceServicer):
     ) -> ServingEndpoint:
         """Read an endpoint: that nobody is told about updates is all that can be asked for."""
         principal = current_principal.get()
-        return _pack(await self._endpoints.get_managed(principal, request.name))
+        record = await self._endpoints.get_managed(principal, request.name)
+        return build_endpoint(record, principal)
 
     async def GetServingEndpointOpenApi(
         self, request: pb.GetServingEndpointOpenApiRequest, context: _Context
@@ -189,7 +193,3 @@ class EndpointServicer(EndpointServiceServicer):
         accept = as_mapping(context.invocation_metadata()).get("accept", "")
         content_type, text = build_metrics_text(view, accept)
         return HttpBody(content_type=content_type, data=text)
-
-
-def _pack(record: EndpointRecord) -> ServingEndpoint:
-    return build_endpoint(record, current_principal.get())

@@ -12,16 +12,16 @@ from modelplane.control_plane.endpoints.gateway_rules import (
     build_ai_gateway,
     build_rate_limits,
 )
-from modelplane.control_plane.endpoints.lifecycle import Rollout
 from modelplane.control_plane.endpoints.lookup import lock_endpoint, read_endpoint
 from modelplane.control_plane.endpoints.validation import check_tags
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.rollout import Rollout
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints import changes
 
 
-class EndpointSettings:
+class SettingChanges:
     """Reads and replaces the settings of endpoints, also during an update."""
 
     def __init__(self, database: Database, rollout: Rollout) -> None:

@@ -3,8 +3,6 @@
 Before: `interceptor`. After: `issuers`, `store.identity.tokens`, `store.identity.principals`.
 """
 
-from contextvars import ContextVar
-
 from modelplane.adapters.shared.jwt.tokens import TokenRefused, looks_like_jwt
 from modelplane.adapters.shared.jwt.verifier import VerifiedToken
 from modelplane.adapters.shared.rpc.authorization import digest, parse_token
@@ -15,9 +13,6 @@ from modelplane.control_plane.principal import Principal
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.identity.principals import find_principal, load_principals
 from modelplane.control_plane.store.identity.tokens import find_token
-
-# Principal of the RPC that runs in this context; set by the interceptor.
-current_principal: ContextVar[Principal] = ContextVar("current_principal")
 
 
 class Authenticator:

@@ -6,16 +6,14 @@ Before: `scim_servicer`. After: `access`, `store.identity.groups`. Beside: `iden
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
-from sqlmodel.ext.asyncio.session import AsyncSession
-
 from modelplane.control_plane.access import require_admin
 from modelplane.control_plane.clock import Clock
-from modelplane.control_plane.endpoints.lifecycle import Rollout
 from modelplane.control_plane.errors import InvalidParameter, NotFound
 from modelplane.control_plane.identity.identities import check_name
 from modelplane.control_plane.identity.scim import GroupState
 from modelplane.control_plane.principal import ADMINS_ID, USERS_ID, Principal
-from modelplane.control_plane.store.database import Database, Transaction, is_storable
+from modelplane.control_plane.rollout import Rollout
+from modelplane.control_plane.store.database import Database, Session, Transaction, is_storable
 from modelplane.control_plane.store.identity import groups
 from modelplane.control_plane.store.identity.groups import StoredGroup
 from modelplane.control_plane.store.identity.principals import (
@@ -157,7 +155,7 @@ class Groups:
             await self._rollout.wait_applied(revision)
 
 
-async def _find(session: AsyncSession, group_id: str) -> StoredGroup:
+async def _find(session: Session, group_id: str) -> StoredGroup:
     found = await groups.find_group(session, group_id)
     if found is None:
         raise NotFound(f"There is no group with the id '{group_id[:100]}'.")

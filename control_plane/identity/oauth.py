@@ -20,6 +20,7 @@ from modelplane.control_plane.errors import (
     InvalidScope,
     UnsupportedGrant,
 )
+from modelplane.control_plane.principal import PrincipalKind
 from modelplane.control_plane.secrets.signing import TOKEN_SECONDS, Signer
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.identity.client_secrets import (
@@ -33,7 +34,6 @@ from modelplane.control_plane.store.identity.issuers import (
     own_name,
 )
 from modelplane.control_plane.store.identity.principals import find_principal
-from modelplane.control_plane.store.tables import PrincipalKind
 
 CLIENT_CREDENTIALS = "client_credentials"
 SCOPE = "all-apis"

@@ -14,7 +14,6 @@ from modelserving.v1.identity_service_pb2_grpc import IdentityServiceServicer
 
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.identity import scim
-from modelplane.control_plane.identity.authentication import current_principal
 from modelplane.control_plane.identity.groups import Groups
 from modelplane.control_plane.identity.identities import Identities
 from modelplane.control_plane.identity.scim import GroupState, PrincipalState
@@ -26,8 +25,8 @@ from modelplane.control_plane.identity.scim_views import (
     build_user,
     parse_display_name,
 )
+from modelplane.control_plane.principal import PrincipalKind, current_principal
 from modelplane.control_plane.store.identity.principals import Attribute, Page
-from modelplane.control_plane.store.tables import PrincipalKind
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 _ListRequest = pb.ListUsersRequest | pb.ListServicePrincipalsRequest | pb.ListGroupsRequest

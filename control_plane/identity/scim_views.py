@@ -12,9 +12,9 @@ from modelserving.v1.identity_pb2 import (
     User,
 )
 
+from modelplane.control_plane.principal import PrincipalKind
 from modelplane.control_plane.store.identity.groups import Member, StoredGroup
 from modelplane.control_plane.store.identity.principals import StoredPrincipal
-from modelplane.control_plane.store.tables import PrincipalKind
 
 LIST_SCHEMA = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 _CORE = "urn:ietf:params:scim:schemas:core:2.0"

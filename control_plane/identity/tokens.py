@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from modelplane.adapters.shared.rpc.authorization import digest
 from modelplane.control_plane.access import require_admin
 from modelplane.control_plane.clock import Clock
-from modelplane.control_plane.endpoints.lifecycle import Rollout
 from modelplane.control_plane.errors import InvalidParameter, NotFound, QuotaExceeded
 from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.rollout import Rollout
 from modelplane.control_plane.store.database import Database, Transaction, is_storable
 from modelplane.control_plane.store.identity.principals import find_principal, load_principals
 from modelplane.control_plane.store.identity.tokens import (

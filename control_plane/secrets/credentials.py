@@ -18,12 +18,13 @@ from typing import TypeAlias
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from modelserving.v1.endpoint_pb2 import EndpointConfig
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.secrets.encryption import SealBroken, Sealer
-from modelplane.control_plane.store.secrets.scopes import SecretName, load_credentials, load_secrets
+from modelplane.control_plane.store.database import Session
+from modelplane.control_plane.store.secrets.credentials import load_credentials
+from modelplane.control_plane.store.secrets.scopes import SecretName, load_secrets
 from modelplane.control_plane.store.secrets.sealed import credential_place, secret_place
 
 _log = logging.getLogger(__name__)
@@ -183,7 +184,7 @@ class CredentialVault:
             for path, value in plaintexts.items()
         }
 
-    async def open(self, session: AsyncSession, endpoint_id: str, version: int) -> dict[str, str]:
+    async def open(self, session: Session, endpoint_id: str, version: int) -> dict[str, str]:
         """Return the credentials of a stored version by path.
 
         Raises:
@@ -205,7 +206,7 @@ class CredentialResolver:
         self._sealer = sealer
 
     async def resolve(
-        self, session: AsyncSession, endpoint_id: str, version: int, config: EndpointConfig
+        self, session: Session, endpoint_id: str, version: int, config: EndpointConfig
     ) -> EndpointConfig:
         """Return a copy of `config` with every credential in its plaintext field.
 
@@ -214,7 +215,7 @@ class CredentialResolver:
         return (await self.resolve_all(session, [(endpoint_id, version, config)]))[0]
 
     async def resolve_all(
-        self, session: AsyncSession, configs: Sequence[tuple[str, int, EndpointConfig]]
+        self, session: Session, configs: Sequence[tuple[str, int, EndpointConfig]]
     ) -> list[EndpointConfig]:
         """Resolve many configurations with two queries, opening each secret once."""
         copies = [_copy(config) for _, _, config in configs]
@@ -234,7 +235,7 @@ class CredentialResolver:
         return copies
 
     async def _open_secrets(
-        self, session: AsyncSession, slots: Sequence[Sequence[Slot]]
+        self, session: Session, slots: Sequence[Sequence[Slot]]
     ) -> dict[SecretName, str | None]:
         references = {slot.reference for of_config in slots for slot in of_config}
         names = {name for text in references if (name := parse_reference(text))}
@@ -244,7 +245,7 @@ class CredentialResolver:
         return dict(zip(known, values, strict=True))
 
     async def _open_credentials(
-        self, session: AsyncSession, configs: Sequence[tuple[str, int, EndpointConfig]]
+        self, session: Session, configs: Sequence[tuple[str, int, EndpointConfig]]
     ) -> dict[tuple[str, int], dict[str, str | None]]:
         versions = {(endpoint_id, version) for endpoint_id, version, _ in configs}
         stored = await load_credentials(session, versions)

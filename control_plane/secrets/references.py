@@ -1,20 +1,24 @@
-"""May a configuration use the secrets that it refers to?
+"""Between configurations and secrets: may one use another, and which endpoints do?
 
-Before: `endpoints.lifecycle`. After: `credentials`, `scope_permissions`, `store.secrets.scopes`.
+Before: `endpoints.lifecycle` writes configurations, `scopes` and `sync` change secrets. After:
+`access`, `credentials`, `store`.
 """
 
 from modelserving.v1.endpoint_pb2 import EndpointConfig
-from sqlmodel.ext.asyncio.session import AsyncSession
 
+from modelplane.control_plane.access import permission_of
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.principal import Permission, Principal
 from modelplane.control_plane.secrets.credentials import find_references, reference_to
-from modelplane.control_plane.secrets.scope_permissions import permission_of
+from modelplane.control_plane.store.database import Session, Transaction
+from modelplane.control_plane.store.endpoints import records
+from modelplane.control_plane.store.endpoints.records import StoredEndpoint
 from modelplane.control_plane.store.secrets.scopes import load_scopes, load_secrets
+from modelplane.control_plane.store.tables import EventKind
 
 
 async def require_secrets(
-    session: AsyncSession, principal: Principal | None, config: EndpointConfig
+    session: Session, principal: Principal | None, config: EndpointConfig
 ) -> None:
     """Check that every secret that `config` refers to exists, and that the principal may read it.
 
@@ -44,3 +48,51 @@ async def require_secrets(
                 "which does not exist or which you may not read; create the scope and put the "
                 "secret first, or ask for READ on the scope."
             )
+
+
+async def revise_users(transaction: Transaction, scope: str, key: str | None) -> int | None:
+    """Record a change of every endpoint that uses the secret (None: any of the scope).
+
+    Returns the last revision; None when no endpoint uses it.
+    """
+    # An endpoint whose transaction read the old value has committed by now, or will read the new.
+    await transaction.hold_revisions()
+    revision = None
+    for endpoint in await _find_users(transaction, scope, key):
+        revision = await transaction.revise(EventKind.ENDPOINT, endpoint.id)
+    return revision
+
+
+async def require_unused(transaction: Transaction, scope: str) -> None:
+    """Check that no endpoint refers to a scope which is being made.
+
+    What does was checked against the list of a scope that was called the same and is gone. With
+    the secrets of the new one, its maker could have them sent to any address.
+
+    Raises:
+        InvalidParameter: One does.
+    """
+    await transaction.hold_revisions()
+    if await _find_users(transaction, scope, None):
+        raise InvalidParameter(
+            f"An endpoint still refers to scope '{scope}', which was deleted, and would get the "
+            "secrets of the new one; delete the endpoint or take the reference out of its "
+            "configuration first, or choose another name."
+        )
+
+
+async def _find_users(
+    transaction: Transaction, scope: str, key: str | None
+) -> list[StoredEndpoint]:
+    start = reference_to((scope, key or "")).removesuffix("" if key else "}}")
+    found = await records.find_users_of(transaction.session, start)
+    return [endpoint for endpoint in found if _uses(endpoint, scope, key)]
+
+
+def _uses(endpoint: StoredEndpoint, scope: str, key: str | None) -> bool:
+    return any(
+        used[0] == scope and key in (None, used[1])
+        for version in (endpoint.active, endpoint.pending)
+        if version is not None
+        for used in find_references(version[1])
+    )

@@ -1,17 +1,15 @@
 """Use cases for secrets: named values in scopes, sealed at rest and never returned.
 
-Before: `servicer`. After: `scope_permissions`, `encryption`, `secret_users`,
-`store.secrets.scopes`. Beside: `scope_acls`. A configuration refers to a secret (`credentials`), so
-its users are told when the value changes.
+Before: `servicer`. After: `lookup`, `encryption`, `references`, `store.secrets.scopes`.
+Beside: `scope_acls`. A configuration refers to a secret (`credentials`), so its users are told when
+the value changes.
 """
 
 import re
 from collections.abc import Mapping
 
-from sqlmodel.ext.asyncio.session import AsyncSession
-
+from modelplane.control_plane.access import permission_of
 from modelplane.control_plane.clock import Clock
-from modelplane.control_plane.endpoints.lifecycle import Rollout
 from modelplane.control_plane.errors import (
     InvalidParameter,
     LimitExceeded,
@@ -20,11 +18,12 @@ from modelplane.control_plane.errors import (
     StoreUnavailable,
 )
 from modelplane.control_plane.principal import USERS, USERS_ID, Permission, Principal
+from modelplane.control_plane.rollout import Rollout
 from modelplane.control_plane.secrets.encryption import Sealer
-from modelplane.control_plane.secrets.scope_permissions import permission_of, require_permission
-from modelplane.control_plane.secrets.secret_users import require_unused, revise_users
+from modelplane.control_plane.secrets.lookup import find_scope, lock_scope
+from modelplane.control_plane.secrets.references import require_unused, revise_users
 from modelplane.control_plane.secrets.stores.base import SecretStore, StoreAway
-from modelplane.control_plane.store.database import Database, Transaction
+from modelplane.control_plane.store.database import Database, Session
 from modelplane.control_plane.store.secrets.scopes import (
     OWN_BACKEND,
     SecretName,
@@ -32,7 +31,6 @@ from modelplane.control_plane.store.secrets.scopes import (
     StoredSecret,
     count_scopes,
     count_secrets,
-    find_scope,
     insert_scope,
     list_secrets,
     load_scopes,
@@ -127,7 +125,7 @@ class Secrets:
             InvalidParameter: The operator has declared it.
         """
         async with self._database.write() as transaction:
-            await _lock_scope(transaction, principal, name, Permission.MANAGE)
+            await lock_scope(transaction, principal, name, Permission.MANAGE)
             if name in self._stores:
                 raise InvalidParameter(
                     f"Scope '{name}' is declared by the operator in MODELPLANE_SECRET_STORES; it "
@@ -156,7 +154,7 @@ class Secrets:
         # Before the transaction, since the master key may be at a service that is slow to answer.
         sealed = await self._sealer.seal(value, secret_place(name))
         async with self._database.write() as transaction:
-            _check_own(await _lock_scope(transaction, principal, scope, Permission.WRITE))
+            _check_own(await lock_scope(transaction, principal, scope, Permission.WRITE))
             if not self._sealer.is_current(sealed):
                 # A key that was replaced just now may be dropped soon.
                 sealed = await self._sealer.seal(value, secret_place(name))
@@ -178,7 +176,7 @@ class Secrets:
             PermissionDenied: There is one.
         """
         async with self._database.read() as session:
-            await _require(session, principal, name[0], Permission.READ)
+            await find_scope(session, principal, name[0], Permission.READ)
             await _require_secret(session, name)
         raise PermissionDenied(
             "The values of secrets are not returned to anyone; refer to this one as "
@@ -193,7 +191,7 @@ class Secrets:
             StoreUnavailable: Another store keeps its secrets and does not answer.
         """
         async with self._database.read() as session:
-            await _require(session, principal, name, Permission.READ)
+            await find_scope(session, principal, name, Permission.READ)
             stored = await list_secrets(session, name)
         if name not in self._stores:
             return stored
@@ -214,7 +212,7 @@ class Secrets:
         """
         scope, key = name
         async with self._database.write() as transaction:
-            _check_own(await _lock_scope(transaction, principal, scope, Permission.WRITE))
+            _check_own(await lock_scope(transaction, principal, scope, Permission.WRITE))
             await _require_secret(transaction.session, name)
             await remove_secret(transaction, name)
             revision = await revise_users(transaction, scope, key)
@@ -225,21 +223,7 @@ class Secrets:
             await self._rollout.wait_applied(revision)
 
 
-async def _require(
-    session: AsyncSession, principal: Principal, name: str, needed: Permission
-) -> StoredScope:
-    scope = await find_scope(session, name)
-    return require_permission(principal, name, scope, needed)
-
-
-async def _lock_scope(
-    transaction: Transaction, principal: Principal, name: str, needed: Permission
-) -> StoredScope:
-    scope = await find_scope(transaction.session, name, lock=True)
-    return require_permission(principal, name, scope, needed)
-
-
-async def _require_secret(session: AsyncSession, name: SecretName) -> None:
+async def _require_secret(session: Session, name: SecretName) -> None:
     if not await load_secrets(session, [name]):
         raise NotFound(f"Scope '{name[0]}' has no secret with the key '{name[1][:200]}'.")
 

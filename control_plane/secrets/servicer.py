@@ -7,7 +7,7 @@ from modelserving.v1 import secret_service_pb2 as pb
 from modelserving.v1.secret_service_pb2_grpc import SecretServiceServicer
 
 from modelplane.control_plane.errors import InvalidParameter
-from modelplane.control_plane.identity.authentication import current_principal
+from modelplane.control_plane.principal import current_principal
 from modelplane.control_plane.secrets.scope_acls import AclEntry, ScopeAcls
 from modelplane.control_plane.secrets.scopes import Secrets
 

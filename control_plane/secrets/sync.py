@@ -4,7 +4,7 @@ A secret is read when a configuration first refers to it, and again at every int
 on it is like any other: a new value is a new revision of the endpoints that use it, and while its
 store is away, the value read last stays in force, also over a restart.
 
-Before: `endpoints.lifecycle`, `server`. After: `stores`, `secret_users`, `store.secrets.scopes`.
+Before: `endpoints.lifecycle`, `server`. After: `stores`, `references`, `store.secrets.scopes`.
 """
 
 import asyncio
@@ -15,14 +15,14 @@ from collections.abc import Collection, Iterable, Mapping
 from modelserving.v1.endpoint_pb2 import EndpointConfig
 
 from modelplane.adapters.shared.telemetry import log_fields
+from modelplane.control_plane.access import permission_of
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.errors import AlreadyExists, InvalidParameter, StoreUnavailable
 from modelplane.control_plane.principal import Principal
 from modelplane.control_plane.secrets.credentials import find_references
 from modelplane.control_plane.secrets.encryption import Sealer
-from modelplane.control_plane.secrets.scope_permissions import permission_of
+from modelplane.control_plane.secrets.references import require_unused, revise_users
 from modelplane.control_plane.secrets.scopes import MAX_VALUE_BYTES
-from modelplane.control_plane.secrets.secret_users import require_unused, revise_users
 from modelplane.control_plane.secrets.stores.base import SecretStore, StoreAway
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.secrets.scopes import (

@@ -15,15 +15,15 @@ from modelserving.worker.v1.snapshot_pb2 import (
     PrincipalResource,
     TokenResource,
 )
-from sqlmodel.ext.asyncio.session import AsyncSession
 
-from modelplane.control_plane.principal import ADMINS_ID
+from modelplane.control_plane.principal import ADMINS_ID, PrincipalKind
 from modelplane.control_plane.secrets.credentials import CredentialResolver
+from modelplane.control_plane.store.database import Session
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint, load_endpoints
 from modelplane.control_plane.store.identity.issuers import load_issuers
 from modelplane.control_plane.store.identity.principals import StoredPrincipal, load_principals
 from modelplane.control_plane.store.identity.tokens import StoredToken, load_tokens
-from modelplane.control_plane.store.tables import EventKind, Phase, PrincipalKind
+from modelplane.control_plane.store.tables import EventKind, Phase
 
 Resource: TypeAlias = EndpointResource | PrincipalResource | TokenResource | IssuerResource
 
@@ -35,7 +35,7 @@ class ResourceBuilder:
         self._resolver = resolver
 
     async def load(
-        self, session: AsyncSession, kind: EventKind, keys: Collection[str] | None
+        self, session: Session, kind: EventKind, keys: Collection[str] | None
     ) -> Mapping[str, Resource]:
         """Return the resources `keys` of a kind that exist, by key; None: all of the kind."""
         match kind:
@@ -51,7 +51,7 @@ class ResourceBuilder:
                 return await load_issuers(session, keys)
 
     async def _endpoints(
-        self, session: AsyncSession, ids: Collection[str] | None
+        self, session: Session, ids: Collection[str] | None
     ) -> list[EndpointResource]:
         stored = await load_endpoints(session, ids)
         versions = [version for endpoint in stored for version in _versions_to_push(endpoint)]

@@ -11,10 +11,9 @@ from typing import NamedTuple
 
 from modelserving.worker.v1.snapshot_pb2 import IssuerResource
 from modelserving.worker.v1.snapshot_service_pb2 import ConfigDelta, SnapshotChunk
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from modelplane.control_plane.snapshots.builder import Resource, ResourceBuilder
-from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.database import Database, Session
 from modelplane.control_plane.store.events import Event, Head, read_events, read_head
 from modelplane.control_plane.store.tables import EventKind
 
@@ -137,7 +136,7 @@ class SnapshotCache:
                 yield chunk
         yield SnapshotChunk(revision=head.revision, store_id=head.store_id, last=True)
 
-    async def _apply(self, session: AsyncSession, events: list[Event]) -> None:
+    async def _apply(self, session: Session, events: list[Event]) -> None:
         for kind in EventKind:
             keys = {event.key for event in events if event.kind is kind}
             if keys:

@@ -1,8 +1,7 @@
 """The watch stream: sends the snapshot, then what changes; takes acks and nacks.
 
-Whoever connects is a worker: `server.py` lets in none but those with a certificate. Before:
-`cache`. Beside: `watchers`, `rollout_driver`. After: the worker's
-`snapshot_watcher`.
+Whoever connects is a worker: `server.workers_only` lets in none but those with a certificate.
+Before: `cache`. Beside: `watchers`, `rollout_driver`. After: the worker's `snapshot_watcher`.
 """
 
 import asyncio

@@ -9,9 +9,8 @@ from typing import Any
 
 import orjson
 from sqlmodel import col, delete, or_, select
-from sqlmodel.ext.asyncio.session import AsyncSession
 
-from modelplane.control_plane.store.database import Transaction
+from modelplane.control_plane.store.database import Session, Transaction
 from modelplane.control_plane.store.tables import AuditEventRow
 
 OK = "OK"
@@ -98,7 +97,7 @@ async def delete_event(transaction: Transaction, event_id: int) -> None:
     await transaction.session.exec(delete(AuditEventRow).where(col(AuditEventRow.id) == event_id))
 
 
-async def list_events(session: AsyncSession, selected: AuditFilter, limit: int) -> list[AuditEvent]:
+async def list_events(session: Session, selected: AuditFilter, limit: int) -> list[AuditEvent]:
     """Return the newest `limit` events that a filter selects."""
     query = (
         select(AuditEventRow)

@@ -27,10 +27,18 @@ CHANNEL = "modelplane_events"
 _OUTAGE_STATES = ("08", "53", "57P")
 
 
-class Transaction:
-    """A write: statements through `session`, and revisions for what workers must learn of."""
+class Session(AsyncSession):
+    """What statements run in; only the modules of `store` know which."""
 
-    def __init__(self, session: AsyncSession) -> None:
+
+class Transaction:
+    """A write: statements through `session`, and revisions for what workers must learn of.
+
+    In an RPC, the transaction has a companion beside the code that asked for it: the RPC's event in
+    the audit log, which is committed with the change or not at all (`current_companion`).
+    """
+
+    def __init__(self, session: Session) -> None:
         self.session = session
         # Whether the commit is worth a hint to the other replicas.
         self.hint = False
@@ -89,14 +97,14 @@ class Database:
         self._listeners.append(listener)
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncSession]:
+    async def read(self) -> AsyncIterator[Session]:
         """Yield a session for reading.
 
         Raises:
             StoreUnavailable: The database does not answer.
         """
         with _translated_errors():
-            async with AsyncSession(self.engine, expire_on_commit=False) as session:
+            async with Session(self.engine, expire_on_commit=False) as session:
                 yield session
 
     @asynccontextmanager
@@ -137,10 +145,10 @@ class Database:
                 yield
 
     @asynccontextmanager
-    async def _session(self) -> AsyncIterator[AsyncSession]:
+    async def _session(self) -> AsyncIterator[Session]:
         async with self.engine.connect() as connection:
             writing = await connection.execution_options(modelplane_writes=True)
-            async with AsyncSession(writing, expire_on_commit=False) as session:
+            async with Session(writing, expire_on_commit=False) as session:
                 yield session
 
 

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 from sqlmodel import col, delete, select, update
-from sqlmodel.ext.asyncio.session import AsyncSession
 
-from modelplane.control_plane.store.database import Transaction
+from modelplane.control_plane.store.database import Session, Transaction
 from modelplane.control_plane.store.tables import EventKind, EventRow, RevisionRow
 
 
@@ -28,13 +27,13 @@ class Event:
     key: str
 
 
-async def read_head(session: AsyncSession) -> Head:
+async def read_head(session: Session) -> Head:
     """Return where the log stands."""
     row = (await session.exec(select(RevisionRow))).one()
     return Head(row.revision, row.compacted, row.store_id)
 
 
-async def read_events(session: AsyncSession, after: int, until: int) -> list[Event]:
+async def read_events(session: Session, after: int, until: int) -> list[Event]:
     """Return the events with `after` < revision <= `until`, in order."""
     query = (
         select(EventRow)

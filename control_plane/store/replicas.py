@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, delete, select
-from sqlmodel.ext.asyncio.session import AsyncSession
 
-from modelplane.control_plane.store.database import Transaction
+from modelplane.control_plane.store.database import Session, Transaction
 from modelplane.control_plane.store.tables import ReplicaRow
 
 # The database's clock, so that replicas whose clocks disagree still see each other alive.
@@ -39,7 +38,7 @@ async def publish_progress(
 
 
 async def read_progress_of_others(
-    session: AsyncSession, replica_id: str, alive_ms: int
+    session: Session, replica_id: str, alive_ms: int
 ) -> list[WorkerProgress]:
     """Return the progress of all other replicas that gave a sign of life in the last `alive_ms`."""
     query = select(ReplicaRow).where(

@@ -164,13 +164,6 @@ class SecretRow(SQLModel, table=True):
     updated_ms: int = Field(sa_type=BigInteger)
 
 
-class PrincipalKind(StrEnum):
-    """What a principal is."""
-
-    USER = "user"
-    SERVICE_PRINCIPAL = "service_principal"
-
-
 class PrincipalRow(SQLModel, table=True):
     """A user or a service principal."""
 

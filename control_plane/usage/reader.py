@@ -15,8 +15,8 @@ from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.store.database import Database, is_storable
 from modelplane.control_plane.store.usage.queries import (
     DIMENSIONS,
-    Query,
     ServedVersion,
+    StoredQuery,
     UsageFilter,
     decode_tags,
     list_queries,
@@ -44,7 +44,7 @@ class Total:
     sums: dict[str, float | None]
 
 
-class Usage:
+class UsageReader:
     """The usage ledger as it can be read."""
 
     def __init__(self, database: Database) -> None:
@@ -63,7 +63,7 @@ class Usage:
 
     async def queries(
         self, principal: Principal, selected: UsageFilter, limit: int, page_token: str
-    ) -> tuple[list[Query], str]:
+    ) -> tuple[list[StoredQuery], str]:
         """Return the newest queries that a filter selects, and the token of the next page.
 
         Args:

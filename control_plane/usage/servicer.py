@@ -9,9 +9,9 @@ from modelserving.v1.usage_service_pb2_grpc import UsageServiceServicer
 
 from modelplane.adapters.shared.rpc.metadata import as_mapping
 from modelplane.control_plane.errors import InvalidParameter
-from modelplane.control_plane.identity.authentication import current_principal
+from modelplane.control_plane.principal import current_principal
 from modelplane.control_plane.store.usage.queries import UsageFilter
-from modelplane.control_plane.usage.reader import MAX_RESULTS, Usage
+from modelplane.control_plane.usage.reader import MAX_RESULTS, UsageReader
 from modelplane.control_plane.usage.views import (
     Table,
     build_rows,
@@ -31,7 +31,7 @@ _CSV = "text/csv"
 class UsageServicer(UsageServiceServicer):
     """Answers `/api/2.0/usage` and what belongs to it."""
 
-    def __init__(self, usage: Usage) -> None:
+    def __init__(self, usage: UsageReader) -> None:
         self._usage = usage
 
     async def ListUsage(self, request: pb.ListUsageRequest, context: _Context) -> HttpBody:

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from modelserving.v1.endpoint_pb2 import ServedEntity
 
-from modelplane.control_plane.store.usage.queries import Query, ServedVersion
+from modelplane.control_plane.store.usage.queries import ServedVersion, StoredQuery
 from modelplane.control_plane.usage.reader import Total
 from modelplane.control_plane.usage.rows import served_entity_id
 
@@ -39,7 +39,7 @@ class Table:
     token_columns: Sequence[str] = ()
 
 
-def build_rows(queries: Sequence[Query], next_page_token: str) -> Table:
+def build_rows(queries: Sequence[StoredQuery], next_page_token: str) -> Table:
     """Return a table of queries."""
     rows = [_build_row(query) for query in queries]
     return Table("usage", rows, next_page_token, ("request_time", "entry_id"))
@@ -105,7 +105,7 @@ def _cell(name: str, value: Any) -> object:  # noqa: ANN401 - a cell has any typ
     return value if isinstance(value, int | float | str) else orjson.dumps(value).decode()
 
 
-def _build_row(query: Query) -> dict[str, Any]:
+def _build_row(query: StoredQuery) -> dict[str, Any]:
     return _ACCOUNT | {
         "client_request_id": query.client_request_id or None,
         "databricks_request_id": query.request_id,

@@ -3,7 +3,7 @@
 import pytest
 
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
-from modelplane.control_plane.endpoints.setting_changes import EndpointSettings
+from modelplane.control_plane.endpoints.setting_changes import SettingChanges
 from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.secrets.keyring import FixedKeys
@@ -57,8 +57,8 @@ def endpoints(
 
 
 @pytest.fixture
-def settings(database: Database, rollout: FakeRollout) -> EndpointSettings:
-    return EndpointSettings(database, rollout)
+def settings(database: Database, rollout: FakeRollout) -> SettingChanges:
+    return SettingChanges(database, rollout)
 
 
 @pytest.fixture

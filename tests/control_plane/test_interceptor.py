@@ -33,7 +33,7 @@ from modelplane.control_plane.endpoints.config_history import ConfigHistory
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
 from modelplane.control_plane.endpoints.metrics import EndpointMetrics
 from modelplane.control_plane.endpoints.servicer import EndpointServicer
-from modelplane.control_plane.endpoints.setting_changes import EndpointSettings
+from modelplane.control_plane.endpoints.setting_changes import SettingChanges
 from modelplane.control_plane.errors import StoreUnavailable
 from modelplane.control_plane.identity.authentication import Authenticator
 from modelplane.control_plane.interceptor import Interceptor
@@ -85,7 +85,7 @@ async def api(
     database: Database,
     sealer: Sealer,
     rollout: FakeRollout,
-    settings: EndpointSettings,
+    settings: SettingChanges,
     secrets: Secrets,
     clock: FakeClock,
 ) -> AsyncIterator[Api]:

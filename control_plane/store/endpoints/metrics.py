@@ -9,15 +9,14 @@ from typing import Any
 from sqlalchemy import bindparam
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col, select, update
-from sqlmodel.ext.asyncio.session import AsyncSession
 
-from modelplane.control_plane.store.database import Transaction
+from modelplane.control_plane.store.database import Session, Transaction
 from modelplane.control_plane.store.tables import EndpointMetricsRow, EndpointRow
 
 _BATCH = 500
 
 
-async def read_totals(session: AsyncSession, endpoint_id: str) -> str:
+async def read_totals(session: Session, endpoint_id: str) -> str:
     """Return the totals of an endpoint, JSON."""
     row = await session.get(EndpointMetricsRow, endpoint_id)
     return row.totals_json if row else "{}"
@@ -51,7 +50,7 @@ async def save_totals(transaction: Transaction, totals: Mapping[str, str]) -> No
 
 
 async def _lock_batch(
-    session: AsyncSession, batch: Sequence[str], *, is_postgresql: bool
+    session: Session, batch: Sequence[str], *, is_postgresql: bool
 ) -> dict[str, str]:
     # An endpoint must not be deleted before its row is there.
     known = select(EndpointRow.id).where(col(EndpointRow.id).in_(batch))

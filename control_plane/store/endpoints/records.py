@@ -15,12 +15,11 @@ from modelserving.v1.endpoint_pb2 import (
 from sqlalchemy import ColumnElement, and_
 from sqlalchemy.orm import Mapped, aliased
 from sqlmodel import col, select
-from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import Select
 
 from modelplane.control_plane.principal import Level
 from modelplane.control_plane.store import codec
-from modelplane.control_plane.store.database import is_storable
+from modelplane.control_plane.store.database import Session, is_storable
 from modelplane.control_plane.store.tables import (
     EndpointConfigRow,
     EndpointRow,
@@ -97,9 +96,7 @@ class EndpointRecord:
         return self.active or self.pending
 
 
-async def load_endpoints(
-    session: AsyncSession, ids: Collection[str] | None
-) -> list[StoredEndpoint]:
+async def load_endpoints(session: Session, ids: Collection[str] | None) -> list[StoredEndpoint]:
     """Return what workers need of the endpoints `ids` that exist; None: of all."""
     query = _joined()
     if ids is not None and len(ids) <= _MAX_IDS:
@@ -109,7 +106,7 @@ async def load_endpoints(
     return [_stored(*row) for row in rows if wanted is None or row[0].id in wanted]
 
 
-async def find(session: AsyncSession, name: str) -> EndpointRecord | None:
+async def find(session: Session, name: str) -> EndpointRecord | None:
     """Return the endpoint called `name`, if there is one."""
     if not is_storable(name):
         return None
@@ -117,7 +114,7 @@ async def find(session: AsyncSession, name: str) -> EndpointRecord | None:
     return _record(*row) if row else None
 
 
-async def find_by_id(session: AsyncSession, endpoint_id: str) -> EndpointRecord | None:
+async def find_by_id(session: Session, endpoint_id: str) -> EndpointRecord | None:
     """Return the endpoint with an identifier, if there is one."""
     if not is_storable(endpoint_id):
         return None
@@ -125,7 +122,7 @@ async def find_by_id(session: AsyncSession, endpoint_id: str) -> EndpointRecord 
     return _record(*row) if row else None
 
 
-async def lock(session: AsyncSession, name: str) -> None:
+async def lock(session: Session, name: str) -> None:
     """Keep other transactions from changing the endpoint until this one ends.
 
     Read it afterwards, in a statement of its own: that sees what those before have committed.
@@ -133,18 +130,18 @@ async def lock(session: AsyncSession, name: str) -> None:
     await _lock(session, col(EndpointRow.name), name)
 
 
-async def lock_by_id(session: AsyncSession, endpoint_id: str) -> None:
+async def lock_by_id(session: Session, endpoint_id: str) -> None:
     """Lock an endpoint, as `lock` does, by its identifier."""
     await _lock(session, col(EndpointRow.id), endpoint_id)
 
 
-async def _lock(session: AsyncSession, column: Mapped[str], value: str) -> None:
+async def _lock(session: Session, column: Mapped[str], value: str) -> None:
     if is_storable(value):
         await session.exec(select(EndpointRow.id).where(column == value).with_for_update())
 
 
 async def list_all(
-    session: AsyncSession, wanted: Callable[[Mapping[str, Level]], bool]
+    session: Session, wanted: Callable[[Mapping[str, Level]], bool]
 ) -> list[EndpointRecord]:
     """Return all endpoints whose grants are `wanted`, ordered by name.
 
@@ -166,7 +163,7 @@ async def list_all(
     )
 
 
-async def list_versions(session: AsyncSession, endpoint_id: str) -> list[StoredVersion]:
+async def list_versions(session: Session, endpoint_id: str) -> list[StoredVersion]:
     """Return all versions of an endpoint, newest first."""
     query = (
         select(EndpointConfigRow)
@@ -176,15 +173,13 @@ async def list_versions(session: AsyncSession, endpoint_id: str) -> list[StoredV
     return [_version(row) for row in (await session.exec(query)).all()]
 
 
-async def find_version(
-    session: AsyncSession, endpoint_id: str, version: int
-) -> StoredVersion | None:
+async def find_version(session: Session, endpoint_id: str, version: int) -> StoredVersion | None:
     """Return one version of an endpoint, if there is one."""
     row = await session.get(EndpointConfigRow, (endpoint_id, version))
     return _version(row) if row else None
 
 
-async def find_users_of(session: AsyncSession, text: str) -> list[StoredEndpoint]:
+async def find_users_of(session: Session, text: str) -> list[StoredEndpoint]:
     """Return the endpoints whose active or in-rollout configuration may contain `text`.
 
     The search is in the stored JSON, so the caller checks what it got.

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, CursorResult
 from sqlmodel import col, select, update
-from sqlmodel.ext.asyncio.session import AsyncSession
 
-from modelplane.control_plane.store.database import Transaction
+from modelplane.control_plane.store.database import Session, Transaction
 from modelplane.control_plane.store.tables import (
     EndpointConfigRow,
     EndpointRow,
@@ -33,7 +32,7 @@ class RolloutState:
     deadline_ms: int
 
 
-async def read_rollouts(session: AsyncSession) -> list[RolloutState]:
+async def read_rollouts(session: Session) -> list[RolloutState]:
     """Return all rollouts in progress, oldest first."""
     query = (
         select(EndpointRow)
@@ -53,7 +52,7 @@ async def read_rollouts(session: AsyncSession) -> list[RolloutState]:
     ]
 
 
-async def is_settled(session: AsyncSession, endpoint_id: str) -> bool:
+async def is_settled(session: Session, endpoint_id: str) -> bool:
     """Tell whether no rollout of the endpoint is in progress; true for an unknown endpoint."""
     query = select(EndpointRow.phase).where(col(EndpointRow.id) == endpoint_id)
     return (await session.exec(query)).first() in (None, Phase.SETTLED)
@@ -110,7 +109,7 @@ async def fail(transaction: Transaction, rollout: RolloutState, reason: str) -> 
     return True
 
 
-async def has_unready(session: AsyncSession, acked_revision: int) -> bool:
+async def has_unready(session: Session, acked_revision: int) -> bool:
     """Tell whether `mark_ready` would find an endpoint."""
     query = select(EndpointRow.id).where(*_applied_but_unready(acked_revision)).limit(1)
     return (await session.exec(query)).first() is not None

@@ -6,9 +6,8 @@ Before: `client_secrets`, `oauth`. After: `tables`.
 from dataclasses import dataclass, field
 
 from sqlmodel import col, delete, select
-from sqlmodel.ext.asyncio.session import AsyncSession
 
-from modelplane.control_plane.store.database import Transaction
+from modelplane.control_plane.store.database import Session, Transaction
 from modelplane.control_plane.store.tables import ClientSecretRow
 
 
@@ -23,7 +22,7 @@ class StoredClientSecret:
     expiry_ms: int
 
 
-async def list_client_secrets(session: AsyncSession, principal_id: str) -> list[StoredClientSecret]:
+async def list_client_secrets(session: Session, principal_id: str) -> list[StoredClientSecret]:
     """Return the secrets of a service principal, oldest first."""
     query = (
         select(ClientSecretRow)

@@ -9,9 +9,8 @@ from enum import StrEnum
 
 from sqlalchemy.orm import Mapped
 from sqlmodel import col, select
-from sqlmodel.ext.asyncio.session import AsyncSession
 
-from modelplane.control_plane.store.database import is_storable
+from modelplane.control_plane.store.database import Session, is_storable
 from modelplane.control_plane.store.tables import GroupRow, PrincipalRow
 
 # Drivers limit the number of parameters of a statement.
@@ -43,18 +42,18 @@ class Grantee:
     display_name: str
 
 
-async def load_grantees(session: AsyncSession, ids: Collection[str]) -> list[Grantee]:
+async def load_grantees(session: Session, ids: Collection[str]) -> list[Grantee]:
     """Return those of `ids` that exist."""
     return await _select(session, col(PrincipalRow.id), col(GroupRow.id), ids)
 
 
-async def find_grantees(session: AsyncSession, names: Collection[str]) -> list[Grantee]:
+async def find_grantees(session: Session, names: Collection[str]) -> list[Grantee]:
     """Return those called by one of `names`; a principal and a group may share one."""
     return await _select(session, col(PrincipalRow.name), col(GroupRow.name), names)
 
 
 async def _select(
-    session: AsyncSession,
+    session: Session,
     of_principal: Mapped[str],
     of_group: Mapped[str],
     values: Collection[str],

@@ -8,19 +8,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sqlmodel import col, delete, select
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from modelplane.control_plane.errors import AlreadyExists
-from modelplane.control_plane.principal import USERS_ID
-from modelplane.control_plane.store.database import Transaction, is_storable
+from modelplane.control_plane.principal import USERS_ID, PrincipalKind
+from modelplane.control_plane.store.database import Session, Transaction, is_storable
 from modelplane.control_plane.store.identity.principals import Attribute, Page, equals
-from modelplane.control_plane.store.tables import (
-    EventKind,
-    GroupMemberRow,
-    GroupRow,
-    PrincipalKind,
-    PrincipalRow,
-)
+from modelplane.control_plane.store.tables import EventKind, GroupMemberRow, GroupRow, PrincipalRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +34,7 @@ class StoredGroup:
     members: Mapping[str, Member]
 
 
-async def list_groups(session: AsyncSession, page: Page) -> tuple[list[StoredGroup], int]:
+async def list_groups(session: Session, page: Page) -> tuple[list[StoredGroup], int]:
     """Return the groups of a page, ordered by name, and the number without regard to paging."""
     if not is_storable(page.value):
         return [], 0
@@ -54,7 +47,7 @@ async def list_groups(session: AsyncSession, page: Page) -> tuple[list[StoredGro
     return await _with_members(session, rows[page.offset : end]), len(rows)
 
 
-async def find_group(session: AsyncSession, group_id: str) -> StoredGroup | None:
+async def find_group(session: Session, group_id: str) -> StoredGroup | None:
     """Return the group with this identifier, if there is one."""
     row = await session.get(GroupRow, group_id) if is_storable(group_id) else None
     return (await _with_members(session, [row]))[0] if row else None
@@ -120,7 +113,7 @@ async def _check_free(transaction: Transaction, group: StoredGroup) -> None:
         raise AlreadyExists(f"There is a group called '{group.name}' already.")
 
 
-async def _with_members(session: AsyncSession, rows: Collection[GroupRow]) -> list[StoredGroup]:
+async def _with_members(session: Session, rows: Collection[GroupRow]) -> list[StoredGroup]:
     members: dict[str, dict[str, Member]] = defaultdict(dict)
     query = (
         select(

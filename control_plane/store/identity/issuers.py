@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 
 from modelserving.worker.v1.snapshot_pb2 import IssuerResource, VerificationKey
 from sqlmodel import col, delete, select
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from modelplane.adapters.shared.jwt.keys import EDDSA
 from modelplane.control_plane.store.codec import decode, decode_all, encode, encode_all
-from modelplane.control_plane.store.database import Transaction
+from modelplane.control_plane.store.database import Session, Transaction
 from modelplane.control_plane.store.events import read_head
 from modelplane.control_plane.store.tables import EventKind, IssuerRow, SigningKeyRow
 
@@ -37,7 +36,7 @@ def signing_key_place(key_id: str) -> bytes:
 
 
 async def load_issuers(
-    session: AsyncSession, names: Collection[str] | None
+    session: Session, names: Collection[str] | None
 ) -> Mapping[str, IssuerResource]:
     """Return the issuers `names` that exist, this deployment among them; None: all."""
     own = await load_own_issuer(session)
@@ -49,7 +48,7 @@ async def load_issuers(
     return {item.issuer: item for item in found if names is None or item.issuer in names}
 
 
-async def load_own_issuer(session: AsyncSession) -> IssuerResource:
+async def load_own_issuer(session: Session) -> IssuerResource:
     """Return this deployment as an issuer; without keys when it has none yet."""
     name = await own_name(session)
     keys = [
@@ -59,12 +58,12 @@ async def load_own_issuer(session: AsyncSession) -> IssuerResource:
     return IssuerResource(issuer=name, audiences=[name], principal_claim=SUBJECT, keys=keys)
 
 
-async def own_name(session: AsyncSession) -> str:
+async def own_name(session: Session) -> str:
     """Return what stands in the claims `iss` and `aud` of the deployment's own tokens."""
     return f"urn:modelplane:{(await read_head(session)).store_id}"
 
 
-async def load_signing_keys(session: AsyncSession) -> list[SigningKey]:
+async def load_signing_keys(session: Session) -> list[SigningKey]:
     """Return the deployment's own key pairs, newest first."""
     order = (col(SigningKeyRow.created_ms).desc(), col(SigningKeyRow.id))
     rows = (await session.exec(select(SigningKeyRow).order_by(*order))).all()

@@ -12,17 +12,22 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, func
 from sqlalchemy.orm import Mapped
 from sqlmodel import col, delete, select
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from modelplane.control_plane.errors import AlreadyExists
-from modelplane.control_plane.principal import ADMINS, ADMINS_ID, USERS, USERS_ID, Principal
-from modelplane.control_plane.store.database import Transaction, is_storable
+from modelplane.control_plane.principal import (
+    ADMINS,
+    ADMINS_ID,
+    USERS,
+    USERS_ID,
+    Principal,
+    PrincipalKind,
+)
+from modelplane.control_plane.store.database import Session, Transaction, is_storable
 from modelplane.control_plane.store.tables import (
     AccessTokenRow,
     EventKind,
     GroupMemberRow,
     GroupRow,
-    PrincipalKind,
     PrincipalRow,
 )
 
@@ -106,9 +111,7 @@ def new_id() -> str:
     return str(secrets.randbits(_ID_BITS))
 
 
-async def load_principals(
-    session: AsyncSession, ids: Collection[str] | None
-) -> list[StoredPrincipal]:
+async def load_principals(session: Session, ids: Collection[str] | None) -> list[StoredPrincipal]:
     """Return the principals `ids` that exist; None: all."""
     query = select(PrincipalRow)
     members = select(GroupMemberRow.principal_id, GroupRow.id, GroupRow.name).join(GroupRow)
@@ -122,7 +125,7 @@ async def load_principals(
     return [_stored(row, groups.get(row.id, {})) for row in rows if ids is None or row.id in ids]
 
 
-async def find_principal(session: AsyncSession, name: str) -> StoredPrincipal | None:
+async def find_principal(session: Session, name: str) -> StoredPrincipal | None:
     """Return the principal called `name`, if there is one."""
     if not is_storable(name):
         return None
@@ -132,7 +135,7 @@ async def find_principal(session: AsyncSession, name: str) -> StoredPrincipal | 
 
 
 async def list_principals(
-    session: AsyncSession, kind: PrincipalKind, page: Page
+    session: Session, kind: PrincipalKind, page: Page
 ) -> tuple[list[StoredPrincipal], int]:
     """Return the principals of a page, ordered by name, and the number without regard to paging."""
     if not is_storable(page.value):

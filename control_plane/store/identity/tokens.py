@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import or_
 from sqlmodel import col, delete, select
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from modelplane.adapters.shared.rpc.authorization import digest
 from modelplane.control_plane.clock import Clock
-from modelplane.control_plane.store.database import Database, Transaction
+from modelplane.control_plane.store.database import Database, Session, Transaction
 from modelplane.control_plane.store.identity.principals import ensure_admin
 from modelplane.control_plane.store.tables import AccessTokenRow, EventKind
 
@@ -44,7 +43,7 @@ class StoredToken:
     expiry_ms: int | None
 
 
-async def load_tokens(session: AsyncSession, ids: Collection[str] | None) -> list[StoredToken]:
+async def load_tokens(session: Session, ids: Collection[str] | None) -> list[StoredToken]:
     """Return the tokens `ids` that exist; None: all."""
     query = select(AccessTokenRow)
     if ids is not None and len(ids) <= _MAX_IDS:
@@ -53,14 +52,14 @@ async def load_tokens(session: AsyncSession, ids: Collection[str] | None) -> lis
     return [_stored(row) for row in rows if ids is None or row.id in ids]
 
 
-async def find_token(session: AsyncSession, token_digest: bytes) -> StoredToken | None:
+async def find_token(session: Session, token_digest: bytes) -> StoredToken | None:
     """Return the token with this digest, if there is one."""
     query = select(AccessTokenRow).where(col(AccessTokenRow.digest) == token_digest)
     row = (await session.exec(query)).first()
     return _stored(row) if row else None
 
 
-async def list_tokens(session: AsyncSession, principal_id: str | None) -> list[StoredToken]:
+async def list_tokens(session: Session, principal_id: str | None) -> list[StoredToken]:
     """Return the tokens of a principal, oldest first; None: of all."""
     query = select(AccessTokenRow).order_by(col(AccessTokenRow.created_ms), col(AccessTokenRow.id))
     if principal_id is not None:
@@ -90,7 +89,7 @@ async def remove_token(transaction: Transaction, token_id: str) -> int:
     return await transaction.revise(EventKind.TOKEN, token_id)
 
 
-async def find_expired(session: AsyncSession, now_ms: int) -> list[str]:
+async def find_expired(session: Session, now_ms: int) -> list[str]:
     """Return the identifiers of the tokens that have expired."""
     query = select(AccessTokenRow.id).where(col(AccessTokenRow.expiry_ms) <= now_ms)
     return list((await session.exec(query)).all())
@@ -124,7 +123,7 @@ async def ensure_admin_token(database: Database, token: str, principal: str, clo
         await insert_token(transaction, new)
 
 
-async def _find_rows(session: AsyncSession, token: str) -> list[AccessTokenRow]:
+async def _find_rows(session: Session, token: str) -> list[AccessTokenRow]:
     # A digest is unique, so this token must go too if it was handed out in another way before.
     query = select(AccessTokenRow).where(
         or_(

@@ -1,6 +1,6 @@
-"""Statements on secrets, and on the credentials given with a configuration. All stay sealed here.
+"""Statements on scopes and the secrets in them, which stay sealed here.
 
-Before: `secrets.scopes`, `secrets.credentials`. After: `tables`.
+Before: `secrets`. After: `tables`.
 """
 
 from collections.abc import Collection, Mapping
@@ -9,18 +9,12 @@ from dataclasses import dataclass
 from sqlalchemy import func, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, delete, select, update
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from modelplane.control_plane.errors import AlreadyExists
 from modelplane.control_plane.principal import Permission
 from modelplane.control_plane.store.codec import decode_levels, encode_levels
-from modelplane.control_plane.store.database import Transaction, is_storable
-from modelplane.control_plane.store.tables import (
-    CredentialRow,
-    EndpointRow,
-    SecretRow,
-    SecretScopeRow,
-)
+from modelplane.control_plane.store.database import Session, Transaction, is_storable
+from modelplane.control_plane.store.tables import SecretRow, SecretScopeRow
 
 # Backend of the scopes whose secrets this deployment itself keeps; the mirrored API calls it so.
 OWN_BACKEND = "DATABRICKS"
@@ -82,7 +76,7 @@ async def insert_scope(
         raise AlreadyExists(f"Scope {name} already exists; choose another name.") from error
 
 
-async def find_scope(session: AsyncSession, name: str, *, lock: bool = False) -> StoredScope | None:
+async def find_scope(session: Session, name: str, *, lock: bool = False) -> StoredScope | None:
     """Return the scope called `name`; locked, nobody else changes it or its secrets."""
     if not is_storable(name):
         return None
@@ -92,7 +86,7 @@ async def find_scope(session: AsyncSession, name: str, *, lock: bool = False) ->
 
 
 async def load_scopes(
-    session: AsyncSession, names: Collection[str] | None = None, *, lock: bool = False
+    session: Session, names: Collection[str] | None = None, *, lock: bool = False
 ) -> list[StoredScope]:
     """Return the scopes `names` that exist, ordered by name; None: all.
 
@@ -110,12 +104,12 @@ async def load_scopes(
     )
 
 
-async def count_scopes(session: AsyncSession) -> int:
+async def count_scopes(session: Session) -> int:
     """Return the number of scopes."""
     return (await session.exec(select(func.count()).select_from(SecretScopeRow))).one()
 
 
-async def count_secrets(session: AsyncSession, scope: str) -> int:
+async def count_secrets(session: Session, scope: str) -> int:
     """Return the number of secrets in a scope."""
     query = select(func.count()).select_from(SecretRow)
     return (await session.exec(query.where(col(SecretRow.scope) == scope))).one()
@@ -157,7 +151,7 @@ async def remove_secret(transaction: Transaction, name: SecretName) -> None:
     )
 
 
-async def list_secrets(session: AsyncSession, scope: str) -> list[StoredSecret]:
+async def list_secrets(session: Session, scope: str) -> list[StoredSecret]:
     """Return the keys of a scope, in order."""
     query = select(SecretRow.key, SecretRow.updated_ms).where(col(SecretRow.scope) == scope)
     return sorted(
@@ -167,7 +161,7 @@ async def list_secrets(session: AsyncSession, scope: str) -> list[StoredSecret]:
 
 
 async def load_secrets(
-    session: AsyncSession, names: Collection[SecretName]
+    session: Session, names: Collection[SecretName]
 ) -> Mapping[SecretName, bytes]:
     """Return the sealed values of those secrets `names` that exist."""
     names = [(scope, key) for scope, key in names if is_storable(scope + key)]
@@ -178,26 +172,6 @@ async def load_secrets(
         query = query.where(tuple_(col(SecretRow.scope), col(SecretRow.key)).in_(names))
     rows = (await session.exec(query)).all()
     return {(row.scope, row.key): row.sealed for row in rows}
-
-
-async def load_credentials(
-    session: AsyncSession, versions: Collection[tuple[str, int]]
-) -> Mapping[tuple[str, int], dict[str, bytes]]:
-    """Return the sealed credentials, by path, of (endpoint id, version) pairs.
-
-    Many pairs at once must be active or pending versions, as a snapshot's are.
-    """
-    query = select(CredentialRow)
-    if len(versions) <= _MAX_KEYS:
-        pair = tuple_(col(CredentialRow.endpoint_id), col(CredentialRow.version))
-        query = query.where(pair.in_(versions))
-    else:
-        current = (EndpointRow.active_version, EndpointRow.pending_version)
-        query = query.join(EndpointRow).where(col(CredentialRow.version).in_(current))
-    found: dict[tuple[str, int], dict[str, bytes]] = {}
-    for row in (await session.exec(query)).all():
-        found.setdefault((row.endpoint_id, row.version), {})[row.path] = row.sealed
-    return found
 
 
 def _scope(row: SecretScopeRow) -> StoredScope:

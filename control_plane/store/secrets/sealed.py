@@ -10,9 +10,8 @@ from typing import Any
 
 from sqlalchemy import and_, select, tuple_, update
 from sqlmodel import col
-from sqlmodel.ext.asyncio.session import AsyncSession
 
-from modelplane.control_plane.store.database import Database, Transaction
+from modelplane.control_plane.store.database import Database, Session, Transaction
 from modelplane.control_plane.store.identity.issuers import signing_key_place
 from modelplane.control_plane.store.tables import CredentialRow, SecretRow, SigningKeyRow
 
@@ -67,7 +66,7 @@ class SealedValue:
 
 
 async def read_sealed(
-    session: AsyncSession, table: SealedTable, after: _Key | None, limit: int
+    session: Session, table: SealedTable, after: _Key | None, limit: int
 ) -> list[SealedValue]:
     """Return up to `limit` sealed values of a table whose keys follow `after`, in order."""
     columns = [col(getattr(table.table, name)) for name in table.key]

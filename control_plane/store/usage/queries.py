@@ -11,9 +11,9 @@ import orjson
 from modelserving.v1.endpoint_pb2 import EndpointConfig
 from sqlalchemy import ColumnElement, case, func
 from sqlmodel import and_, col, or_, select
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from modelplane.control_plane.store import codec
+from modelplane.control_plane.store.database import Session
 from modelplane.control_plane.store.tables import EndpointConfigRow, EndpointRow, Outcome
 from modelplane.control_plane.store.usage.tables import UsageOriginRow, UsageRow, UsageState
 
@@ -49,7 +49,7 @@ class UsageFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class StoredQuery:
     """One admitted query; the fields are those of its row, decoded."""
 
     id: str
@@ -124,8 +124,8 @@ _OF_ORIGINS = frozenset({"endpoint", "served_entity", "requester", "task", "tags
 
 
 async def list_queries(
-    session: AsyncSession, selected: UsageFilter, limit: int, *, is_postgresql: bool
-) -> list[Query]:
+    session: Session, selected: UsageFilter, limit: int, *, is_postgresql: bool
+) -> list[StoredQuery]:
     """Return the newest `limit` queries that a filter selects."""
     query = (
         select(UsageRow, UsageOriginRow)
@@ -140,7 +140,7 @@ async def list_queries(
 
 
 async def sum_queries(
-    session: AsyncSession,
+    session: Session,
     selected: UsageFilter,
     dimensions: Sequence[str],
     limit: int,
@@ -172,7 +172,7 @@ async def sum_queries(
 
 
 async def list_served_versions(
-    session: AsyncSession, endpoint: str | None, after: tuple[str, int] | None, limit: int
+    session: Session, endpoint: str | None, after: tuple[str, int] | None, limit: int
 ) -> list[ServedVersion]:
     """Return up to `limit` versions that have served, by endpoint and version.
 
@@ -213,9 +213,7 @@ def decode_tags(text: str) -> dict[str, str]:
     return {tag["key"]: tag.get("value", "") for tag in orjson.loads(text)}
 
 
-async def _conditions(
-    session: AsyncSession, selected: UsageFilter, *, is_postgresql: bool
-) -> list[Any]:
+async def _conditions(session: Session, selected: UsageFilter, *, is_postgresql: bool) -> list[Any]:
     row = UsageRow
     conditions: list[Any] = []
     if selected.endpoint_id is not None:
@@ -240,7 +238,7 @@ async def _conditions(
     return conditions
 
 
-async def _find_endpoint_ids(session: AsyncSession, name: str) -> Sequence[str]:
+async def _find_endpoint_ids(session: Session, name: str) -> Sequence[str]:
     """Return the identifiers of the endpoints that have had a name, one after the other."""
     query = (
         select(UsageOriginRow.endpoint_id)
@@ -275,7 +273,7 @@ def _tag_texts(key: str, value: str | None) -> Iterable[str]:
     return (orjson.dumps({"key": key, "value": value}).decode(),)
 
 
-def _query(row: UsageRow, origin: UsageOriginRow) -> Query:
+def _query(row: UsageRow, origin: UsageOriginRow) -> StoredQuery:
     values = row.model_dump(exclude={"origin_id"})
     values |= origin.model_dump(exclude={"id", "stored_ms"})
     values["state"] = UsageState(row.state)
@@ -285,7 +283,7 @@ def _query(row: UsageRow, origin: UsageOriginRow) -> Query:
         _attempt(found, origin.served_entity_name)
         for found in orjson.loads(values.pop("attempts_json"))
     ]
-    return Query(**values)
+    return StoredQuery(**values)
 
 
 def _attempt(found: Any, served_entity_name: str) -> Mapping[str, Any]:  # noqa: ANN401 - JSON

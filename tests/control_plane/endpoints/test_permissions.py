@@ -10,11 +10,11 @@ from modelplane.control_plane.endpoints.permissions import (
     GrantInput,
 )
 from modelplane.control_plane.errors import InvalidParameter, NotFound, PermissionDenied
-from modelplane.control_plane.principal import ADMINS_ID, USERS_ID, Level, Principal
+from modelplane.control_plane.principal import ADMINS_ID, USERS_ID, Level, Principal, PrincipalKind
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints import records
 from modelplane.control_plane.store.identity.grantees import GranteeKind
-from modelplane.control_plane.store.tables import GroupRow, PrincipalKind, PrincipalRow
+from modelplane.control_plane.store.tables import GroupRow, PrincipalRow
 from tests.control_plane.conftest import share
 from tests.control_plane.endpoints.test_lifecycle import with_model
 from tests.control_plane.rollouts import FakeRollout

@@ -4,7 +4,7 @@ from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
 from modelserving.v1.endpoint_pb2 import EndpointTag, RateLimit
 
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
-from modelplane.control_plane.endpoints.setting_changes import EndpointSettings
+from modelplane.control_plane.endpoints.setting_changes import SettingChanges
 from modelplane.control_plane.errors import InvalidParameter, NotFound, PermissionDenied
 from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.store.database import Database
@@ -36,7 +36,7 @@ async def revision(database: Database) -> int:
 
 
 async def test_tags_are_added_overwritten_and_deleted(
-    settings: EndpointSettings, endpoints: Endpoints, database: Database
+    settings: SettingChanges, endpoints: Endpoints, database: Database
 ) -> None:
     before = await revision(database)
     first = [EndpointTag(key="a", value="1"), EndpointTag(key="b"), EndpointTag(key="c")]
@@ -50,7 +50,7 @@ async def test_tags_are_added_overwritten_and_deleted(
 
 
 async def test_tags_that_are_refused_change_nothing(
-    settings: EndpointSettings, endpoints: Endpoints
+    settings: SettingChanges, endpoints: Endpoints
 ) -> None:
     with pytest.raises(InvalidParameter, match="both added and deleted: a"):
         await settings.patch_tags(ALICE, "chat", [EndpointTag(key="a")], ["a"])
@@ -63,7 +63,7 @@ async def test_tags_that_are_refused_change_nothing(
 
 
 async def test_rate_limits_are_replaced_and_pushed(
-    settings: EndpointSettings, database: Database, rollout: FakeRollout
+    settings: SettingChanges, database: Database, rollout: FakeRollout
 ) -> None:
     before = await revision(database)
     assert await settings.put_rate_limits(ALICE, "chat", [LIMIT]) == [LIMIT]
@@ -77,7 +77,7 @@ async def test_rate_limits_are_replaced_and_pushed(
 
 
 async def test_the_gateway_is_replaced_and_pushed(
-    settings: EndpointSettings, endpoints: Endpoints, database: Database, rollout: FakeRollout
+    settings: SettingChanges, endpoints: Endpoints, database: Database, rollout: FakeRollout
 ) -> None:
     before = await revision(database)
     assert await settings.get_ai_gateway(ALICE, "chat") == AiGatewayConfig()
@@ -92,7 +92,7 @@ async def test_the_gateway_is_replaced_and_pushed(
     assert (await endpoints.get(ALICE, "chat")).ai_gateway is None
 
 
-async def test_a_refused_gateway_changes_nothing(settings: EndpointSettings) -> None:
+async def test_a_refused_gateway_changes_nothing(settings: SettingChanges) -> None:
     await settings.put_ai_gateway(ALICE, "chat", GATEWAY)
     bad = json_format.ParseDict({"rate_limits": [{"calls": 1}]}, AiGatewayConfig())
     with pytest.raises(InvalidParameter, match="renewal_period"):
@@ -101,7 +101,7 @@ async def test_a_refused_gateway_changes_nothing(settings: EndpointSettings) -> 
 
 
 async def test_settings_may_change_during_an_update(
-    settings: EndpointSettings, endpoints: Endpoints, rollout: FakeRollout
+    settings: SettingChanges, endpoints: Endpoints, rollout: FakeRollout
 ) -> None:
     rollout.stop_at = Phase.PREPARING
     await endpoints.update_config(ALICE, "chat", config_input(openai_entity(**KEY)))
@@ -111,7 +111,7 @@ async def test_settings_may_change_during_an_update(
     assert (record.phase, record.rate_limits) == (Phase.PREPARING, [LIMIT])
 
 
-async def test_who_may_not_and_what_is_not(settings: EndpointSettings, database: Database) -> None:
+async def test_who_may_not_and_what_is_not(settings: SettingChanges, database: Database) -> None:
     cases = ((BOB, "chat", NotFound), (CAROL, "chat", PermissionDenied), (ALICE, "none", NotFound))
     await share(database, "chat", CAROL, Level.CAN_QUERY)
     for principal, name, error in cases:

@@ -14,13 +14,14 @@ from modelplane.control_plane.errors import StoreUnavailable, Unauthenticated
 from modelplane.control_plane.identity.authentication import Authenticator
 from modelplane.control_plane.identity.issuers import KnownIssuers
 from modelplane.control_plane.identity.outside_issuers import OutsideIssuers, parse_issuers
+from modelplane.control_plane.principal import PrincipalKind
 from modelplane.control_plane.secrets.credentials import CredentialResolver
 from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.snapshots.builder import ResourceBuilder
 from modelplane.control_plane.snapshots.cache import SnapshotCache
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.identity.issuers import load_issuers
-from modelplane.control_plane.store.tables import EventKind, PrincipalKind, PrincipalRow
+from modelplane.control_plane.store.tables import EventKind, PrincipalRow
 from modelplane.data_plane import errors as data_plane_errors
 from modelplane.data_plane.access import authenticate
 from modelplane.data_plane.snapshots.snapshot import Snapshot, SnapshotBuilder

@@ -11,14 +11,14 @@ from modelserving.worker.v1.usage_service_pb2 import UsageAttempt, UsageEntry, U
 from sqlmodel import select
 
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
-from modelplane.control_plane.endpoints.setting_changes import EndpointSettings
+from modelplane.control_plane.endpoints.setting_changes import SettingChanges
 from modelplane.control_plane.errors import InvalidParameter, NotFound, PermissionDenied
 from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.usage.queries import Query, UsageFilter
+from modelplane.control_plane.store.usage.queries import StoredQuery, UsageFilter
 from modelplane.control_plane.store.usage.tables import UsageJournalRow, UsageOriginRow, UsageState
 from modelplane.control_plane.usage.intake import UsageIntake
-from modelplane.control_plane.usage.reader import MAX_RESULTS, Total, Usage
+from modelplane.control_plane.usage.reader import MAX_RESULTS, Total, UsageReader
 from modelplane.control_plane.usage.views import (
     build_rows,
     build_served_entities,
@@ -42,8 +42,8 @@ def intake(database: Database, clock: FakeClock) -> UsageIntake:
 
 
 @pytest.fixture
-def usage(database: Database) -> Usage:
-    return Usage(database)
+def usage(database: Database) -> UsageReader:
+    return UsageReader(database)
 
 
 def key(number: int, journal: bytes = JOURNAL) -> bytes:
@@ -95,7 +95,7 @@ def unknown(number: int = 1) -> UsageEntry:
     return entry
 
 
-async def rows(usage: Usage, selected: UsageFilter = EVERYTHING) -> list[Query]:
+async def rows(usage: UsageReader, selected: UsageFilter = EVERYTHING) -> list[StoredQuery]:
     return (await usage.queries(ALICE, selected, MAX_RESULTS, ""))[0]
 
 
@@ -109,7 +109,7 @@ async def seen_ms(database: Database) -> int:
         return (await session.exec(select(UsageJournalRow.seen_ms))).one()
 
 
-async def test_a_query_has_all_columns(intake: UsageIntake, usage: Usage) -> None:
+async def test_a_query_has_all_columns(intake: UsageIntake, usage: UsageReader) -> None:
     await intake.record(JOURNAL, [ended()])
     [row] = await rows(usage)
     [printed] = build_rows([row], "").rows
@@ -152,7 +152,7 @@ async def test_a_query_has_all_columns(intake: UsageIntake, usage: Usage) -> Non
 
 @pytest.mark.parametrize("order", [*permutations((begun(), ended(), unknown()))])
 async def test_an_outcome_wins_whatever_comes_when(
-    intake: UsageIntake, usage: Usage, order: tuple[UsageEntry, ...]
+    intake: UsageIntake, usage: UsageReader, order: tuple[UsageEntry, ...]
 ) -> None:
     for entry in (*order, *order):
         await intake.record(JOURNAL, [entry])
@@ -161,21 +161,23 @@ async def test_an_outcome_wins_whatever_comes_when(
     assert (row.output_tokens, row.served_entity_name) == (20, "second")
 
 
-async def test_what_comes_twice_in_one_batch_is_one_row(intake: UsageIntake, usage: Usage) -> None:
+async def test_what_comes_twice_in_one_batch_is_one_row(
+    intake: UsageIntake, usage: UsageReader
+) -> None:
     await intake.record(JOURNAL, [begun(), ended(), ended(), unknown(), begun()])
     [row] = await rows(usage)
     assert row.state is UsageState.ENDED
 
 
 async def test_queries_with_one_request_id_are_rows_of_their_own(
-    intake: UsageIntake, usage: Usage
+    intake: UsageIntake, usage: UsageReader
 ) -> None:
     await intake.record(JOURNAL, [ended(1), ended(2)])
     assert [row.id for row in await rows(usage)] == [key(2).hex(), key(1).hex()]
 
 
 async def test_replicas_that_store_the_same_at_once_store_it_once(
-    intake: UsageIntake, usage: Usage
+    intake: UsageIntake, usage: UsageReader
 ) -> None:
     entries = [ended(number) for number in range(100)]
     batches = [entries, entries[::-1], entries[50:] + entries[:50]]
@@ -183,13 +185,15 @@ async def test_replicas_that_store_the_same_at_once_store_it_once(
     assert len(await rows(usage)) == 100
 
 
-async def test_an_entry_that_is_none_holds_up_no_other(intake: UsageIntake, usage: Usage) -> None:
+async def test_an_entry_that_is_none_holds_up_no_other(
+    intake: UsageIntake, usage: UsageReader
+) -> None:
     await intake.record(JOURNAL, [ended(1, requester="b\0b"), UsageEntry(key=b"short"), ended(2)])
     assert [row.requester for row in await rows(usage)] == ["bob", "bb"]
 
 
 async def test_a_worker_that_is_away_for_long_has_its_queries_closed(
-    intake: UsageIntake, usage: Usage, clock: FakeClock
+    intake: UsageIntake, usage: UsageReader, clock: FakeClock
 ) -> None:
     await intake.record(JOURNAL, [begun(1), ended(2)])
     await intake.record(b"journal2", [begun(3, key=key(3, b"journal2"))])
@@ -206,7 +210,7 @@ async def test_a_worker_that_is_away_for_long_has_its_queries_closed(
 
 
 async def test_a_control_plane_that_was_away_itself_is_patient(
-    database: Database, usage: Usage, clock: FakeClock, intake: UsageIntake
+    database: Database, usage: UsageReader, clock: FakeClock, intake: UsageIntake
 ) -> None:
     await intake.record(JOURNAL, [begun()])
     clock.now_ms += 3_600_000
@@ -216,7 +220,9 @@ async def test_a_control_plane_that_was_away_itself_is_patient(
     assert [row.state for row in await rows(usage)] == ["RUNNING"]
 
 
-async def test_old_rows_are_deleted(intake: UsageIntake, usage: Usage, clock: FakeClock) -> None:
+async def test_old_rows_are_deleted(
+    intake: UsageIntake, usage: UsageReader, clock: FakeClock
+) -> None:
     horizon = clock.now_ms - 90 * DAY_MS
     await intake.record(JOURNAL, [ended(1, time_ms=horizon - 1), ended(2, time_ms=horizon)])
     await intake.sweep()
@@ -224,7 +230,7 @@ async def test_old_rows_are_deleted(intake: UsageIntake, usage: Usage, clock: Fa
 
 
 async def test_what_old_rows_had_in_common_goes_with_them(
-    intake: UsageIntake, usage: Usage, database: Database, clock: FakeClock
+    intake: UsageIntake, usage: UsageReader, database: Database, clock: FakeClock
 ) -> None:
     await intake.record(JOURNAL, [ended(1, time_ms=clock.now_ms)])
     clock.now_ms += 2 * DAY_MS
@@ -247,7 +253,7 @@ async def test_what_old_rows_had_in_common_goes_with_them(
     assert await origins(database) == 0
 
 
-async def test_attempts_are_told_as_they_were(intake: UsageIntake, usage: Usage) -> None:
+async def test_attempts_are_told_as_they_were(intake: UsageIntake, usage: UsageReader) -> None:
     cases: list[list[UsageAttempt]] = [
         [],
         [UsageAttempt(served_entity_name="second", latency_ms=1.2345)],
@@ -287,7 +293,7 @@ async def test_a_sign_of_life_is_stored_now_and_then(
 
 
 async def test_pages_follow_each_other_without_gap_or_repetition(
-    intake: UsageIntake, usage: Usage
+    intake: UsageIntake, usage: UsageReader
 ) -> None:
     # Times that are equal are the hard case.
     entries = [ended(number, time_ms=number // 3) for number in range(10)]
@@ -315,7 +321,7 @@ async def test_pages_follow_each_other_without_gap_or_repetition(
     ],
 )
 async def test_filters_select(
-    intake: UsageIntake, usage: Usage, selected: UsageFilter, numbers: list[int]
+    intake: UsageIntake, usage: UsageReader, selected: UsageFilter, numbers: list[int]
 ) -> None:
     entries = [
         ended(1, time_ms=1000),
@@ -327,7 +333,7 @@ async def test_filters_select(
 
 
 async def test_a_served_entity_is_found_by_its_identifier(
-    intake: UsageIntake, usage: Usage
+    intake: UsageIntake, usage: UsageReader
 ) -> None:
     await intake.record(JOURNAL, [ended(1), ended(2, config_version=4)])
     [_, first] = await rows(usage)
@@ -336,7 +342,7 @@ async def test_a_served_entity_is_found_by_its_identifier(
 
 
 async def test_rows_keep_the_tags_of_their_time(
-    intake: UsageIntake, usage: Usage, endpoints: Endpoints, settings: EndpointSettings
+    intake: UsageIntake, usage: UsageReader, endpoints: Endpoints, settings: SettingChanges
 ) -> None:
     created = await endpoints.create(ALICE, with_model())
     first = [EndpointTag(key="team", value='a"b'), EndpointTag(key="flag")]
@@ -359,7 +365,7 @@ async def test_rows_keep_the_tags_of_their_time(
     assert {total.values for total in totals} == {(None, "B"), ("", 'a"b')}
 
 
-async def test_totals_are_by_what_is_asked_for(intake: UsageIntake, usage: Usage) -> None:
+async def test_totals_are_by_what_is_asked_for(intake: UsageIntake, usage: UsageReader) -> None:
     entries = [
         ended(1, time_ms=DAY_MS + 1),
         ended(2, status=429, time_ms=DAY_MS + HOUR_MS),
@@ -388,7 +394,7 @@ async def test_totals_are_by_what_is_asked_for(intake: UsageIntake, usage: Usage
     assert [total.values for total in hours] == [(DAY_MS,), (DAY_MS + HOUR_MS,)]
 
 
-async def test_wrong_questions_are_told_what_to_change(usage: Usage) -> None:
+async def test_wrong_questions_are_told_what_to_change(usage: UsageReader) -> None:
     with pytest.raises(InvalidParameter, match="use endpoint, served_entity, requester"):
         await usage.totals(ALICE, EVERYTHING, ["colour"])
     with pytest.raises(InvalidParameter, match="max_results"):
@@ -400,7 +406,7 @@ async def test_wrong_questions_are_told_what_to_change(usage: Usage) -> None:
 
 
 async def test_only_administrators_and_those_who_manage_may_read(
-    usage: Usage, endpoints: Endpoints, database: Database, intake: UsageIntake
+    usage: UsageReader, endpoints: Endpoints, database: Database, intake: UsageIntake
 ) -> None:
     created = await endpoints.create(ALICE, with_model())
     await intake.record(JOURNAL, [ended(1, endpoint_id=created.id), ended(2)])
@@ -422,7 +428,7 @@ async def test_only_administrators_and_those_who_manage_may_read(
 
 
 async def test_csv_has_a_header_times_that_can_be_read_and_objects_as_json(
-    intake: UsageIntake, usage: Usage
+    intake: UsageIntake, usage: UsageReader
 ) -> None:
     await intake.record(JOURNAL, [ended(1, requester='b,"b')])
     header, row, _ = encode_csv(build_rows(await rows(usage), "")).decode().split("\r\n")
@@ -441,7 +447,7 @@ def test_totals_give_the_average_latency_of_what_has_ended() -> None:
 
 
 async def test_served_entities_are_told_version_by_version(
-    usage: Usage, endpoints: Endpoints
+    usage: UsageReader, endpoints: Endpoints
 ) -> None:
     created = await endpoints.create(ALICE, with_model())
     assert created.active

@@ -13,9 +13,9 @@ from sqlmodel import SQLModel
 from modelplane.control_plane.store import migrate as migrate_module
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.migrate import migrate
-from modelplane.control_plane.store.usage.queries import Query, UsageFilter
+from modelplane.control_plane.store.usage.queries import StoredQuery, UsageFilter
 from modelplane.control_plane.store.usage.tables import UsageState
-from modelplane.control_plane.usage.reader import Usage
+from modelplane.control_plane.usage.reader import UsageReader
 from tests.control_plane.conftest import ALICE
 
 _OLD_ROW = {
@@ -79,8 +79,8 @@ def _upgrade_to_0008(connection: Connection) -> None:
 
 async def test_rows_are_kept(old: Database) -> None:
     await migrate(old)
-    queries, _ = await Usage(old).queries(ALICE, UsageFilter(), 10, "")
-    by_bob, _ = await Usage(old).queries(ALICE, UsageFilter(requester="bob"), 10, "")
+    queries, _ = await UsageReader(old).queries(ALICE, UsageFilter(), 10, "")
+    by_bob, _ = await UsageReader(old).queries(ALICE, UsageFilter(requester="bob"), 10, "")
     await old.aclose()
     assert [(query.state, query.requester) for query in queries] == [
         (UsageState.RUNNING, "bob"),
@@ -88,7 +88,7 @@ async def test_rows_are_kept(old: Database) -> None:
         (UsageState.ENDED, "bob"),
     ]
     assert by_bob == [queries[0], queries[2]]
-    assert queries[2] == Query(
+    assert queries[2] == StoredQuery(
         id=f"{0:032}",
         state=UsageState.ENDED,
         request_id="r",

@@ -9,7 +9,7 @@ import pytest
 
 from modelplane.adapters.shared.rpc.server import Health, new_server, running
 from modelplane.adapters.shared.rpc.tls import open_channel, server_credentials
-from modelplane.control_plane.snapshots.workers_only import WorkersOnly
+from modelplane.control_plane.server.workers_only import WorkersOnly
 from modelplane.deploy.certificates import CONTROL_PLANE, ENVOY, WORKER, CertificateDir
 from tests.adapters.shared.rpc.certificates import files, made
 from tests.adapters.shared.rpc.test_tls import OPTIONS, check

@@ -1,7 +1,7 @@
 """Lets none but workers use the services that only they reach.
 
 The deployment's CA certifies others, too: whoever holds the certificate of an Envoy must not get
-the credentials that workers are sent. Before: the gRPC server of `server.py`, where it speaks TLS.
+the credentials that workers are sent. Before: the gRPC server of `internal`, where it speaks TLS.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
