@@ -27,6 +27,8 @@ def main(argv: Sequence[str]) -> int:
             raise ValueError("MODELPLANE_ADMIN_TOKEN must be set.")  # noqa: TRY301 - told like all others
         uvloop.run(_run(settings))
     except (ValueError, OSError, RuntimeError, StoreUnavailable) as error:
+        # `modelplane up` shows the last line: what the log still holds back goes before it.
+        logging.shutdown()
         print(f"modelplane control-plane: {error}", file=sys.stderr)  # noqa: T201 - for a person
         return 1
     return 0

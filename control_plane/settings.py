@@ -82,6 +82,6 @@ class Settings:
         return files
 
 
-def load_settings(argv: Sequence[str]) -> Settings:
-    """Return the settings given by `argv` and the environment."""
-    return load(Settings, "modelplane control-plane", argv, environment())
+def load_settings(argv: Sequence[str], program: str = "modelplane control-plane") -> Settings:
+    """Return the settings given by `argv` and the environment; `program` is what help is of."""
+    return load(Settings, program, argv, environment())

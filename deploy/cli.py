@@ -47,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             from modelplane.data_plane.__main__ import main as run  # noqa: PLC0415 - one part per process
         case ["keys"]:
             from modelplane.control_plane.secrets.keys import main as run  # noqa: PLC0415 - one part per process
+        case ["carry-over"]:
+            from modelplane.control_plane.carry_over import main as run  # noqa: PLC0415 - one part per process
         case ["usage"]:
             from modelplane.deploy.usage.__main__ import main as run  # noqa: PLC0415 - one part per process
         case ["local-model"]:
@@ -160,6 +162,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("control-plane", help="run a control plane", add_help=False)
     commands.add_parser("worker", help="run a data-plane worker", add_help=False)
     commands.add_parser("keys", help="list, replace and drop master keys", add_help=False)
+    commands.add_parser(
+        "carry-over", help="make a database of before the first release one of it", add_help=False
+    )
     commands.add_parser("local-model", help="run the small local model", add_help=False)
     commands.add_parser("usage", help="show or export what was used, by whom", add_help=False)
     _add_envoy_config(commands)

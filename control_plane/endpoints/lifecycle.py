@@ -4,7 +4,8 @@ A change of configuration is stored as a new version that begins a rollout;
 `snapshots.rollout_driver` moves it on as the workers prepare and activate it. Beside:
 `setting_changes`, for what needs no rollout, and `config_history`.
 
-Before: `servicer`. After: `config_input`, `validation`, `secrets.credentials`, `store.endpoints`.
+Before: `servicer`. After: `config_input`, `settings`, `validation`, `secrets.credentials`,
+`store.endpoints`.
 """
 
 import uuid
@@ -12,7 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
 from modelserving.v1.endpoint_pb2 import EndpointConfig, EndpointConfigInput
 from modelserving.v1.endpoint_service_pb2 import CreateServingEndpointRequest
 
@@ -20,19 +20,14 @@ from modelplane.adapters.shared.egress import EgressPolicy
 from modelplane.control_plane.access import level_of
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.endpoints.config_input import build_config, build_traffic
-from modelplane.control_plane.endpoints.gateway_rules import (
-    build_ai_gateway,
-    build_rate_limits,
-)
 from modelplane.control_plane.endpoints.lookup import lock_endpoint, read_endpoint
+from modelplane.control_plane.endpoints.settings import build_settings
 from modelplane.control_plane.endpoints.validation import (
     check_change,
     check_config,
     check_endpoint_name,
     check_settled,
     check_supported,
-    check_tags,
-    check_text,
     check_traffic,
     check_upstreams,
 )
@@ -46,7 +41,7 @@ from modelplane.control_plane.secrets.references import require_secrets
 from modelplane.control_plane.store.database import Database, Transaction
 from modelplane.control_plane.store.endpoints import changes, records
 from modelplane.control_plane.store.endpoints.changes import NewEndpoint, NewVersion
-from modelplane.control_plane.store.endpoints.records import EndpointRecord, StoredVersion
+from modelplane.control_plane.store.endpoints.records import StoredEndpoint, StoredVersion
 from modelplane.control_plane.store.tables import EventKind, Phase
 
 
@@ -114,7 +109,7 @@ class Endpoints:
 
     async def create(
         self, principal: Principal, request: CreateServingEndpointRequest
-    ) -> EndpointRecord:
+    ) -> StoredEndpoint:
         """Create an endpoint and roll out its configuration, if it has one.
 
         Raises:
@@ -136,7 +131,7 @@ class Endpoints:
                 await transaction.revise(EventKind.ENDPOINT, new.id)
         return await self._settled(principal, new.id, new.name)
 
-    async def get(self, principal: Principal, name: str) -> EndpointRecord:
+    async def get(self, principal: Principal, name: str) -> StoredEndpoint:
         """Return an endpoint.
 
         Raises:
@@ -144,7 +139,7 @@ class Endpoints:
         """
         return await read_endpoint(self._database, principal, name)
 
-    async def get_managed(self, principal: Principal, name: str) -> EndpointRecord:
+    async def get_managed(self, principal: Principal, name: str) -> StoredEndpoint:
         """Return an endpoint that the principal may change.
 
         Raises:
@@ -153,7 +148,7 @@ class Endpoints:
         """
         return await read_endpoint(self._database, principal, name, Level.CAN_MANAGE)
 
-    async def list_all(self, principal: Principal) -> list[EndpointRecord]:
+    async def list_all(self, principal: Principal) -> list[StoredEndpoint]:
         """Return all endpoints that the principal may see, ordered by name."""
 
         def visible(grants: Mapping[str, Level]) -> bool:
@@ -164,7 +159,7 @@ class Endpoints:
 
     async def update_config(
         self, principal: Principal, name: str, given: EndpointConfigInput
-    ) -> EndpointRecord:
+    ) -> StoredEndpoint:
         """Roll out a new configuration; with a traffic split alone, the present one with that.
 
         Raises:
@@ -189,7 +184,7 @@ class Endpoints:
             await self._begin(transaction, principal, record.id, record.last_version + 1, draft)
         return await self._settled(principal, record.id, name)
 
-    async def rollback(self, principal: Principal, name: str, version: int) -> EndpointRecord:
+    async def rollback(self, principal: Principal, name: str, version: int) -> StoredEndpoint:
         """Roll out the content of a past version as a new one.
 
         Raises:
@@ -208,7 +203,7 @@ class Endpoints:
             await self._begin(transaction, principal, record.id, record.last_version + 1, draft)
         return await self._settled(principal, record.id, name)
 
-    async def cancel_update(self, principal: Principal, name: str) -> EndpointRecord:
+    async def cancel_update(self, principal: Principal, name: str) -> StoredEndpoint:
         """Cancel the update in progress.
 
         Raises:
@@ -242,19 +237,13 @@ class Endpoints:
         self, principal: Principal, request: CreateServingEndpointRequest
     ) -> NewEndpoint:
         check_endpoint_name(request.name)
-        check_text("description", request.description)
-        check_tags(request.tags)
-        given_gateway = request.ai_gateway if request.HasField("ai_gateway") else AiGatewayConfig()
         return NewEndpoint(
             id=self._new_id(),
             name=request.name,
             creator=principal.name,
             creator_id=principal.id,
             created_ms=self._clock(),
-            description=request.description,
-            tags=request.tags,
-            rate_limits=build_rate_limits(request.rate_limits),
-            ai_gateway=build_ai_gateway(given_gateway),
+            settings=build_settings(request),
         )
 
     def _draft(self, given: EndpointConfigInput) -> _Draft:
@@ -270,13 +259,13 @@ class Endpoints:
 
     async def _lock_settled(
         self, transaction: Transaction, principal: Principal, name: str
-    ) -> EndpointRecord:
+    ) -> StoredEndpoint:
         record = await lock_endpoint(transaction, principal, name)
         check_settled(name, updating=record.phase is not Phase.SETTLED)
         return record
 
     async def _draft_split(
-        self, transaction: Transaction, record: EndpointRecord, given: EndpointConfigInput
+        self, transaction: Transaction, record: StoredEndpoint, given: EndpointConfigInput
     ) -> _Draft:
         if record.active is None:
             raise InvalidParameter(
@@ -312,7 +301,7 @@ class Endpoints:
         draft: _Draft,
     ) -> None:
         writer = None if draft.known else principal
-        await require_secrets(transaction.session, writer, draft.config)
+        references = await require_secrets(transaction.session, writer, draft.config)
         now_ms = self._clock()
         draft.config.config_version = version
         for entity in draft.config.served_entities:
@@ -321,21 +310,21 @@ class Endpoints:
                 entity.creator = principal.name
                 entity.creation_timestamp = now_ms
         new = NewVersion(
-            version=version,
             config=draft.config,
             creator=principal.name,
             created_ms=now_ms,
             credentials=await self._vault.seal(endpoint_id, version, draft.plaintexts),
+            references=references,
             deadline_ms=now_ms + self._prepare_timeout_ms,
         )
         await changes.begin_rollout(transaction, endpoint_id, new)
 
-    async def _settled(self, principal: Principal, endpoint_id: str, name: str) -> EndpointRecord:
+    async def _settled(self, principal: Principal, endpoint_id: str, name: str) -> StoredEndpoint:
         await self._rollout.wait_settled(endpoint_id)
         return await self.get(principal, name)
 
 
-def _is_served(record: EndpointRecord, config: EndpointConfig) -> bool:
+def _is_served(record: StoredEndpoint, config: EndpointConfig) -> bool:
     """Tell whether every entity of `config` is served now, as far as it may hold references."""
     if record.active is None:
         return False
@@ -348,7 +337,7 @@ def _is_served(record: EndpointRecord, config: EndpointConfig) -> bool:
     )
 
 
-def _carry_over(record: EndpointRecord, config: EndpointConfig) -> None:
+def _carry_over(record: StoredEndpoint, config: EndpointConfig) -> None:
     """Let entities that an update leaves alone keep their creator and creation time."""
     if record.newest is None:
         return

@@ -9,12 +9,12 @@ from modelplane.control_plane.errors import NotFound
 from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.store.database import Database, Session, Transaction
 from modelplane.control_plane.store.endpoints import records
-from modelplane.control_plane.store.endpoints.records import EndpointRecord
+from modelplane.control_plane.store.endpoints.records import StoredEndpoint
 
 
 async def read_endpoint(
     database: Database, principal: Principal, name: str, needed: Level = Level.CAN_VIEW
-) -> EndpointRecord:
+) -> StoredEndpoint:
     """Return the endpoint called `name`.
 
     Raises:
@@ -27,7 +27,7 @@ async def read_endpoint(
 
 async def find_endpoint(
     session: Session, principal: Principal, name: str, needed: Level = Level.CAN_VIEW
-) -> EndpointRecord:
+) -> StoredEndpoint:
     """Return the endpoint called `name`.
 
     Raises:
@@ -43,7 +43,7 @@ async def find_endpoint(
 
 async def lock_endpoint(
     transaction: Transaction, principal: Principal, name: str
-) -> EndpointRecord:
+) -> StoredEndpoint:
     """Return the endpoint called `name`, which nobody else changes until the transaction ends.
 
     Raises:
@@ -56,7 +56,7 @@ async def lock_endpoint(
 
 async def find_endpoint_by_id(
     session: Session, principal: Principal, endpoint_id: str, needed: Level = Level.CAN_VIEW
-) -> EndpointRecord:
+) -> StoredEndpoint:
     """Return the endpoint with an identifier.
 
     Raises:
@@ -73,7 +73,7 @@ async def find_endpoint_by_id(
 
 async def lock_endpoint_by_id(
     transaction: Transaction, principal: Principal, endpoint_id: str
-) -> EndpointRecord:
+) -> StoredEndpoint:
     """Return the endpoint with an identifier; nobody else changes it until the transaction ends.
 
     Raises:

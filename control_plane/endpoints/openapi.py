@@ -9,7 +9,7 @@ import orjson
 
 from modelplane.control_plane.endpoints.views import task_of
 from modelplane.control_plane.errors import InvalidParameter
-from modelplane.control_plane.store.endpoints.records import EndpointRecord, StoredVersion
+from modelplane.control_plane.store.endpoints.records import StoredEndpoint, StoredVersion
 
 Schema = Mapping[str, object]
 
@@ -70,7 +70,7 @@ _SCHEMAS: Mapping[str, tuple[Schema, Schema]] = {
 }
 
 
-def build_openapi(record: EndpointRecord) -> bytes:
+def build_openapi(record: StoredEndpoint) -> bytes:
     """Return the description as JSON.
 
     Raises:

@@ -21,7 +21,7 @@ from modelplane.control_plane.principal import ADMINS_ID, Level, Principal
 from modelplane.control_plane.rollout import Rollout
 from modelplane.control_plane.store.database import Database, Session, Transaction
 from modelplane.control_plane.store.endpoints import changes
-from modelplane.control_plane.store.endpoints.records import EndpointRecord
+from modelplane.control_plane.store.endpoints.records import StoredEndpoint
 from modelplane.control_plane.store.identity.grantees import (
     Grantee,
     GranteeKind,
@@ -159,7 +159,7 @@ def _check_count(count: int) -> None:
         )
 
 
-def _check_creator(record: EndpointRecord, new: Mapping[str, Level]) -> None:
+def _check_creator(record: StoredEndpoint, new: Mapping[str, Level]) -> None:
     if new.get(record.creator_id, Level.CAN_MANAGE) < Level.CAN_MANAGE:
         raise InvalidParameter(
             f"'{record.creator}' has created the endpoint and keeps CAN_MANAGE; leave this entry "

@@ -1,24 +1,28 @@
 """Use cases that change an endpoint without a new version: tags, limits, AI Gateway.
 
-Before: `servicer`. After: `gateway_rules`, `validation`, `store`. Beside: `lifecycle`.
+Before: `servicer`. After: `gateway_rules`, `validation`, `store`. Beside: `lifecycle`,
+and `settings`, which makes those of a new endpoint.
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from typing import Literal
 
+from modelserving.store.v1.settings_pb2 import EndpointSettings
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
 from modelserving.v1.endpoint_pb2 import EndpointTag, RateLimit
 
-from modelplane.control_plane.endpoints.gateway_rules import (
-    build_ai_gateway,
-    build_rate_limits,
-)
+from modelplane.control_plane.endpoints.gateway_rules import build_ai_gateway, build_rate_limits
 from modelplane.control_plane.endpoints.lookup import lock_endpoint, read_endpoint
 from modelplane.control_plane.endpoints.validation import check_tags
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.principal import Principal
 from modelplane.control_plane.rollout import Rollout
-from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.database import Database, Transaction
 from modelplane.control_plane.store.endpoints import changes
+from modelplane.control_plane.store.endpoints.records import StoredEndpoint
+from modelplane.control_plane.store.tables import EventKind
+
+_Field = Literal["tags", "rate_limits", "ai_gateway"]
 
 
 class SettingChanges:
@@ -34,7 +38,7 @@ class SettingChanges:
         name: str,
         added: Sequence[EndpointTag],
         deleted: Collection[str],
-    ) -> list[EndpointTag]:
+    ) -> Sequence[EndpointTag]:
         """Delete and add tags, and return all of them.
 
         Raises:
@@ -43,21 +47,21 @@ class SettingChanges:
         """
         async with self._database.write() as transaction:
             record = await lock_endpoint(transaction, principal, name)
-            tags = _patch(record.tags, added, deleted)
-            await changes.set_tags(transaction, record.id, tags)
-        return tags
+            new = EndpointSettings(tags=_patch(record.settings.tags, added, deleted))
+            await _replace(transaction, record, "tags", new)
+        return new.tags
 
-    async def get_rate_limits(self, principal: Principal, name: str) -> list[RateLimit]:
+    async def get_rate_limits(self, principal: Principal, name: str) -> Sequence[RateLimit]:
         """Return the deprecated rate limits.
 
         Raises:
             NotFound: There is no such endpoint.
         """
-        return (await read_endpoint(self._database, principal, name)).rate_limits
+        return (await read_endpoint(self._database, principal, name)).settings.rate_limits
 
     async def put_rate_limits(
         self, principal: Principal, name: str, given: Iterable[RateLimit]
-    ) -> list[RateLimit]:
+    ) -> Sequence[RateLimit]:
         """Replace the deprecated rate limits and return them.
 
         Raises:
@@ -65,10 +69,7 @@ class SettingChanges:
             InvalidParameter: A limit is wrong.
         """
         limits = build_rate_limits(given)
-        async with self._database.write() as transaction:
-            record = await lock_endpoint(transaction, principal, name)
-            revision = await changes.set_rate_limits(transaction, record.id, limits)
-        await self._rollout.wait_applied(revision)
+        await self._push(principal, name, "rate_limits", EndpointSettings(rate_limits=limits))
         return limits
 
     async def get_ai_gateway(self, principal: Principal, name: str) -> AiGatewayConfig:
@@ -77,9 +78,7 @@ class SettingChanges:
         Raises:
             NotFound: There is no such endpoint.
         """
-        return (
-            await read_endpoint(self._database, principal, name)
-        ).ai_gateway or AiGatewayConfig()
+        return (await read_endpoint(self._database, principal, name)).settings.ai_gateway
 
     async def put_ai_gateway(
         self, principal: Principal, name: str, given: AiGatewayConfig
@@ -91,11 +90,29 @@ class SettingChanges:
             InvalidParameter: A setting is wrong.
         """
         gateway = build_ai_gateway(given)
+        await self._push(principal, name, "ai_gateway", EndpointSettings(ai_gateway=gateway))
+        return gateway or AiGatewayConfig()
+
+    async def _push(
+        self, principal: Principal, name: str, field: _Field, new: EndpointSettings
+    ) -> None:
+        """Replace a setting that workers hold, and wait for them."""
         async with self._database.write() as transaction:
             record = await lock_endpoint(transaction, principal, name)
-            revision = await changes.set_ai_gateway(transaction, record.id, gateway)
+            await _replace(transaction, record, field, new)
+            revision = await transaction.revise(EventKind.ENDPOINT, record.id)
         await self._rollout.wait_applied(revision)
-        return gateway or AiGatewayConfig()
+
+
+async def _replace(
+    transaction: Transaction, record: StoredEndpoint, field: _Field, new: EndpointSettings
+) -> None:
+    """Store the settings of `record`, in one field those of `new`, which has no other."""
+    settings = EndpointSettings()
+    settings.CopyFrom(record.settings)
+    settings.ClearField(field)
+    settings.MergeFrom(new)
+    await changes.set_settings(transaction, record.id, settings)
 
 
 def _patch(

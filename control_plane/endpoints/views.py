@@ -14,9 +14,10 @@ from modelserving.v1.endpoint_pb2 import (
 from modelserving.v1.endpoint_service_pb2 import ServingEndpointConfigVersion
 
 from modelplane.control_plane.access import level_of
+from modelplane.control_plane.endpoints.settings import show_settings
 from modelplane.control_plane.endpoints.validation import is_external
 from modelplane.control_plane.principal import Principal
-from modelplane.control_plane.store.endpoints.records import EndpointRecord, StoredVersion
+from modelplane.control_plane.store.endpoints.records import StoredEndpoint, StoredVersion
 from modelplane.control_plane.store.tables import Outcome, Phase
 
 EXTERNAL_MODEL = "EXTERNAL_MODEL"
@@ -28,7 +29,7 @@ _CREATING = DeploymentState(
 )
 
 
-def build_endpoint(record: EndpointRecord, principal: Principal) -> ServingEndpoint:
+def build_endpoint(record: StoredEndpoint, principal: Principal) -> ServingEndpoint:
     """Return the whole endpoint as `principal` sees it."""
     endpoint = _build_base(record, principal)
     if record.active:
@@ -41,7 +42,7 @@ def build_endpoint(record: EndpointRecord, principal: Principal) -> ServingEndpo
     return endpoint
 
 
-def build_summary(record: EndpointRecord, principal: Principal) -> ServingEndpoint:
+def build_summary(record: StoredEndpoint, principal: Principal) -> ServingEndpoint:
     """Return the endpoint as a list shows it: what it serves, without traffic and states."""
     endpoint = _build_base(record, principal)
     if record.active:
@@ -66,25 +67,24 @@ def build_version(version: StoredVersion) -> ServingEndpointConfigVersion:
     )
 
 
-def _build_base(record: EndpointRecord, principal: Principal) -> ServingEndpoint:
+def _build_base(record: StoredEndpoint, principal: Principal) -> ServingEndpoint:
     newest = record.newest
     external = newest is not None and is_external(newest.config)
-    return ServingEndpoint(
+    endpoint = ServingEndpoint(
         name=record.name,
         creator=record.creator,
         creation_timestamp=record.created_ms,
         last_updated_timestamp=record.updated_ms,
         state=_build_state(record),
-        tags=record.tags,
         id=record.id,
         permission_level=level_of(principal, record.grants).name,
         task=task_of(newest.config) if newest else None,
         endpoint_type=EXTERNAL_MODEL if external else None,
         creator_display_name=record.creator,
         creator_kind="User",
-        description=record.description,
-        ai_gateway=record.ai_gateway,
     )
+    show_settings(record.settings, endpoint)
+    return endpoint
 
 
 def task_of(config: EndpointConfig) -> str | None:
@@ -95,7 +95,7 @@ def task_of(config: EndpointConfig) -> str | None:
     return None
 
 
-def _build_state(record: EndpointRecord) -> EndpointState:
+def _build_state(record: StoredEndpoint) -> EndpointState:
     updating = record.phase is not Phase.SETTLED
     return EndpointState(
         ready="READY" if record.ready else "NOT_READY",
@@ -105,7 +105,7 @@ def _build_state(record: EndpointRecord) -> EndpointState:
     )
 
 
-def _pending_state(record: EndpointRecord, pending: StoredVersion) -> DeploymentState | None:
+def _pending_state(record: StoredEndpoint, pending: StoredVersion) -> DeploymentState | None:
     if record.phase is not Phase.SETTLED:
         return _CREATING
     return _state_after(pending.outcome, pending.outcome_message)

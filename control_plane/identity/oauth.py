@@ -21,19 +21,15 @@ from modelplane.control_plane.errors import (
     UnsupportedGrant,
 )
 from modelplane.control_plane.principal import PrincipalKind
-from modelplane.control_plane.secrets.signing import TOKEN_SECONDS, Signer
+from modelplane.control_plane.secrets.signing import SUBJECT, TOKEN_SECONDS, Signer
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.identity.client_secrets import (
     StoredClientSecret,
     list_client_secrets,
 )
-from modelplane.control_plane.store.identity.issuers import (
-    SUBJECT,
-    load_own_issuer,
-    load_signing_keys,
-    own_name,
-)
+from modelplane.control_plane.store.identity.issuers import own_name
 from modelplane.control_plane.store.identity.principals import find_principal
+from modelplane.control_plane.store.secrets.signing_keys import load_signing_keys
 
 CLIENT_CREDENTIALS = "client_credentials"
 SCOPE = "all-apis"
@@ -115,8 +111,9 @@ class OAuth:
             StoreUnavailable: The database does not answer.
         """
         async with self._database.read() as session:
-            own = await load_own_issuer(session)
-        return PublicKeys(own.issuer, {key.key_id: key.public_key for key in own.keys})
+            name = await own_name(session)
+            keys = await load_signing_keys(session)
+        return PublicKeys(name, {key.id: key.public_key for key in keys})
 
     def _knows(self, held: Sequence[StoredClientSecret], secret: str) -> bool:
         given, now_ms = digest(secret), self._clock()

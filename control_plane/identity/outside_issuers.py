@@ -14,12 +14,9 @@ from modelplane.adapters.shared.oidc import IssuerUnavailable, fetch_keys, is_tr
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.clock import Clock, Signal, wait_for
 from modelplane.control_plane.errors import StoreUnavailable
+from modelplane.control_plane.secrets.signing import SUBJECT
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.identity.issuers import (
-    SUBJECT,
-    set_issuer_keys,
-    set_outside_issuers,
-)
+from modelplane.control_plane.store.identity.issuers import set_issuer_keys, set_outside_issuers
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ Before: `endpoints.lifecycle`, `references`, `snapshots.builder`. After: `encryp
 
 import logging
 import re
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeAlias
@@ -163,6 +163,12 @@ def find_references(config: EndpointConfig) -> dict[SecretName, Slot]:
     return references
 
 
+def references_in(config: EndpointConfig) -> set[SecretName]:
+    """Return the secrets that a stored configuration refers to; what is no reference is let be."""
+    names = (parse_reference(slot.reference) for slot in find_slots(config))
+    return {name for name in names if name}
+
+
 class CredentialVault:
     """Seals the credentials of a version, and opens them again to copy them to another."""
 
@@ -206,24 +212,28 @@ class CredentialResolver:
         self._sealer = sealer
 
     async def resolve(
-        self, session: Session, endpoint_id: str, version: int, config: EndpointConfig
+        self, session: Session, endpoint_id: str, config: EndpointConfig
     ) -> EndpointConfig:
         """Return a copy of `config` with every credential in its plaintext field.
 
         A reference whose secret is gone is left as it is.
         """
-        return (await self.resolve_all(session, [(endpoint_id, version, config)]))[0]
+        return (await self.resolve_all(session, [(endpoint_id, config)]))[0]
 
     async def resolve_all(
-        self, session: Session, configs: Sequence[tuple[str, int, EndpointConfig]]
+        self, session: Session, configs: Sequence[tuple[str, EndpointConfig]]
     ) -> list[EndpointConfig]:
-        """Resolve many configurations with two queries, opening each secret once."""
-        copies = [_copy(config) for _, _, config in configs]
+        """Resolve many configurations, each of an endpoint, with two queries.
+
+        Each secret is opened once.
+        """
+        copies = [_copy(config) for _, config in configs]
         slots = [list(find_slots(config)) for config in copies]
         secrets = await self._open_secrets(session, slots)
-        credentials = await self._open_credentials(session, configs)
-        for (endpoint_id, version, _), of_config in zip(configs, slots, strict=True):
-            given = credentials.get((endpoint_id, version), {})
+        versions = [(endpoint_id, config.config_version) for endpoint_id, config in configs]
+        credentials = await self._open_credentials(session, versions)
+        for version, of_config in zip(versions, slots, strict=True):
+            given = credentials.get(version, {})
             for slot in of_config:
                 if slot.path in given:
                     value = given[slot.path]
@@ -245,13 +255,12 @@ class CredentialResolver:
         return dict(zip(known, values, strict=True))
 
     async def _open_credentials(
-        self, session: Session, configs: Sequence[tuple[str, int, EndpointConfig]]
+        self, session: Session, versions: Collection[tuple[str, int]]
     ) -> dict[tuple[str, int], dict[str, str | None]]:
-        versions = {(endpoint_id, version) for endpoint_id, version, _ in configs}
         stored = await load_credentials(session, versions)
         rows = [
             (version, path, sealed)
-            for version in versions & stored.keys()
+            for version in stored.keys() & versions
             for path, sealed in stored[version].items()
         ]
         values = await self._open(

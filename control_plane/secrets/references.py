@@ -4,6 +4,8 @@ Before: `endpoints.lifecycle` writes configurations, `scopes` and `sync` change 
 `access`, `credentials`, `store`.
 """
 
+from collections.abc import Collection
+
 from modelserving.v1.endpoint_pb2 import EndpointConfig
 
 from modelplane.control_plane.access import permission_of
@@ -11,16 +13,15 @@ from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.principal import Permission, Principal
 from modelplane.control_plane.secrets.credentials import find_references, reference_to
 from modelplane.control_plane.store.database import Session, Transaction
-from modelplane.control_plane.store.endpoints import records
-from modelplane.control_plane.store.endpoints.records import StoredEndpoint
-from modelplane.control_plane.store.secrets.scopes import load_scopes, load_secrets
+from modelplane.control_plane.store.endpoints.references import find_users
+from modelplane.control_plane.store.secrets.scopes import SecretName, load_scopes, load_secrets
 from modelplane.control_plane.store.tables import EventKind
 
 
 async def require_secrets(
     session: Session, principal: Principal | None, config: EndpointConfig
-) -> None:
-    """Check that every secret that `config` refers to exists, and that the principal may read it.
+) -> Collection[SecretName]:
+    """Return the secrets that `config` refers to: all exist, and the principal may read them.
 
     Their scopes are locked, so that this is still true when the transaction commits.
 
@@ -48,6 +49,7 @@ async def require_secrets(
                 "which does not exist or which you may not read; create the scope and put the "
                 "secret first, or ask for READ on the scope."
             )
+    return references.keys()
 
 
 async def revise_users(transaction: Transaction, scope: str, key: str | None) -> int | None:
@@ -58,8 +60,8 @@ async def revise_users(transaction: Transaction, scope: str, key: str | None) ->
     # An endpoint whose transaction read the old value has committed by now, or will read the new.
     await transaction.hold_revisions()
     revision = None
-    for endpoint in await _find_users(transaction, scope, key):
-        revision = await transaction.revise(EventKind.ENDPOINT, endpoint.id)
+    for endpoint_id in await find_users(transaction.session, scope, key):
+        revision = await transaction.revise(EventKind.ENDPOINT, endpoint_id)
     return revision
 
 
@@ -73,26 +75,9 @@ async def require_unused(transaction: Transaction, scope: str) -> None:
         InvalidParameter: One does.
     """
     await transaction.hold_revisions()
-    if await _find_users(transaction, scope, None):
+    if await find_users(transaction.session, scope, None):
         raise InvalidParameter(
             f"An endpoint still refers to scope '{scope}', which was deleted, and would get the "
             "secrets of the new one; delete the endpoint or take the reference out of its "
             "configuration first, or choose another name."
         )
-
-
-async def _find_users(
-    transaction: Transaction, scope: str, key: str | None
-) -> list[StoredEndpoint]:
-    start = reference_to((scope, key or "")).removesuffix("" if key else "}}")
-    found = await records.find_users_of(transaction.session, start)
-    return [endpoint for endpoint in found if _uses(endpoint, scope, key)]
-
-
-def _uses(endpoint: StoredEndpoint, scope: str, key: str | None) -> bool:
-    return any(
-        used[0] == scope and key in (None, used[1])
-        for version in (endpoint.active, endpoint.pending)
-        if version is not None
-        for used in find_references(version[1])
-    )

@@ -1,6 +1,7 @@
 """The key pairs that this deployment signs tokens with: made, shared by all replicas, replaced.
 
-Before: `oauth`. After: `encryption`, `store.identity.issuers`.
+Before: `identity.oauth`. After: `encryption`,
+`store.secrets.signing_keys`.
 """
 
 import secrets
@@ -16,15 +17,17 @@ from modelplane.adapters.shared.jwt.verifier import LEEWAY_SECONDS
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.identity.issuers import (
+from modelplane.control_plane.store.identity.issuers import revise_own_issuer
+from modelplane.control_plane.store.secrets.signing_keys import (
     SigningKey,
     insert_signing_key,
     load_signing_keys,
     remove_signing_keys,
-    revise_own_issuer,
     signing_key_place,
 )
 
+# Claim that names the principal.
+SUBJECT = "sub"
 TOKEN_SECONDS = 3600
 # A new key signs once every worker must know it; until then, the one before it does.
 _SETTLE_MS = 30_000

@@ -18,11 +18,11 @@ from modelplane.control_plane.store.usage.queries import (
     ServedVersion,
     StoredQuery,
     UsageFilter,
-    decode_tags,
     list_queries,
     list_served_versions,
     sum_queries,
 )
+from modelplane.control_plane.store.usage.tags import decode_tags
 
 MAX_RESULTS = 1_000
 MAX_GROUPS = 10_000

@@ -43,7 +43,7 @@ from modelplane.control_plane.secrets.scope_acls import ScopeAcls
 from modelplane.control_plane.secrets.scopes import Secrets
 from modelplane.control_plane.secrets.servicer import SecretServicer
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.endpoints.records import EndpointRecord
+from modelplane.control_plane.store.endpoints.records import StoredEndpoint
 from modelplane.control_plane.store.identity.tokens import ensure_admin_token
 from tests.control_plane.configs import config_input, openai_entity
 from tests.control_plane.conftest import FakeClock
@@ -63,7 +63,7 @@ class FailingEndpoints(Endpoints):
 
     error: Exception | None = None
 
-    async def get(self, principal: Principal, name: str) -> EndpointRecord:
+    async def get(self, principal: Principal, name: str) -> StoredEndpoint:
         if self.error:
             raise self.error
         return await super().get(principal, name)

@@ -4,15 +4,11 @@ Before: `endpoints.lifecycle`. After: `tables`, `codec`. Beside: `records`, whic
 `rollouts`, which moves a rollout on.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
-from modelserving.v1.endpoint_pb2 import (
-    EndpointConfig,
-    EndpointTag,
-    RateLimit,
-)
+from modelserving.store.v1.settings_pb2 import EndpointSettings
+from modelserving.v1.endpoint_pb2 import EndpointConfig
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, delete, update
 
@@ -20,7 +16,8 @@ from modelplane.control_plane.errors import AlreadyExists
 from modelplane.control_plane.principal import Level
 from modelplane.control_plane.store import codec
 from modelplane.control_plane.store.database import Transaction
-from modelplane.control_plane.store.endpoints.records import EndpointRecord
+from modelplane.control_plane.store.endpoints.records import StoredEndpoint
+from modelplane.control_plane.store.secrets.scopes import SecretName
 from modelplane.control_plane.store.tables import (
     CredentialRow,
     EndpointConfigRow,
@@ -29,6 +26,7 @@ from modelplane.control_plane.store.tables import (
     LastUpdate,
     Outcome,
     Phase,
+    SecretReferenceRow,
 )
 
 
@@ -41,23 +39,27 @@ class NewEndpoint:
     creator: str
     creator_id: str
     created_ms: int
-    description: str
-    tags: Sequence[EndpointTag]
-    rate_limits: Sequence[RateLimit]
-    ai_gateway: AiGatewayConfig | None
+    settings: EndpointSettings
 
 
 @dataclass(frozen=True, slots=True)
 class NewVersion:
-    """A version to store and roll out."""
+    """A version to store and roll out.
 
-    version: int
+    Attributes:
+        config: The configuration, its version included.
+        creator: Name of who made it.
+        created_ms: Time of creation, milliseconds since the epoch.
+        credentials: Sealed credentials by path.
+        references: Secrets that the configuration refers to.
+        deadline_ms: Time by which the workers must have prepared it.
+    """
+
     config: EndpointConfig
     creator: str
     created_ms: int
-    # Sealed credentials by path.
-    credentials: dict[str, bytes]
-    # Time by which the workers must have prepared it.
+    credentials: Mapping[str, bytes]
+    references: Collection[SecretName]
     deadline_ms: int
 
 
@@ -75,10 +77,7 @@ async def insert(transaction: Transaction, endpoint: NewEndpoint) -> None:
         grants_json=codec.encode_levels({endpoint.creator_id: Level.CAN_MANAGE}),
         created_ms=endpoint.created_ms,
         updated_ms=endpoint.created_ms,
-        description=endpoint.description,
-        tags_json=codec.encode_all(endpoint.tags),
-        rate_limits_json=codec.encode_all(endpoint.rate_limits),
-        ai_gateway_json=codec.encode_optional(endpoint.ai_gateway),
+        settings=endpoint.settings.SerializeToString(),
     )
     transaction.session.add(row)
     try:
@@ -91,27 +90,32 @@ async def insert(transaction: Transaction, endpoint: NewEndpoint) -> None:
 
 async def begin_rollout(transaction: Transaction, endpoint_id: str, new: NewVersion) -> int:
     """Store a version and begin to roll it out; return the revision."""
-    session = transaction.session
+    session, version = transaction.session, new.config.config_version
     session.add(
         EndpointConfigRow(
             endpoint_id=endpoint_id,
-            version=new.version,
-            config_json=codec.encode(new.config),
+            version=version,
+            config=new.config.SerializeToString(),
             creator=new.creator,
             created_ms=new.created_ms,
         )
     )
+    await session.flush()
     session.add_all(
-        CredentialRow(endpoint_id=endpoint_id, version=new.version, path=path, sealed=sealed)
+        CredentialRow(endpoint_id=endpoint_id, version=version, path=path, sealed=sealed)
         for path, sealed in new.credentials.items()
+    )
+    session.add_all(
+        SecretReferenceRow(endpoint_id=endpoint_id, version=version, scope=scope, key=key)
+        for scope, key in new.references
     )
     await session.flush()
     revision = await transaction.revise(EventKind.ENDPOINT, endpoint_id)
     await _update(
         transaction,
         endpoint_id,
-        last_version=new.version,
-        pending_version=new.version,
+        last_version=version,
+        pending_version=version,
         phase=Phase.PREPARING,
         phase_revision=revision,
         phase_deadline_ms=new.deadline_ms,
@@ -122,7 +126,7 @@ async def begin_rollout(transaction: Transaction, endpoint_id: str, new: NewVers
     return revision
 
 
-async def cancel_rollout(transaction: Transaction, record: EndpointRecord) -> int:
+async def cancel_rollout(transaction: Transaction, record: StoredEndpoint) -> int:
     """End the rollout of `record`, whose row is locked, without success; return the revision."""
     version = record.pending.version if record.pending else 0
     await transaction.session.exec(
@@ -150,11 +154,6 @@ async def remove(transaction: Transaction, endpoint_id: str) -> int:
     return await transaction.revise(EventKind.ENDPOINT, endpoint_id)
 
 
-async def set_tags(transaction: Transaction, endpoint_id: str, tags: Sequence[EndpointTag]) -> None:
-    """Replace the tags."""
-    await _update(transaction, endpoint_id, tags_json=codec.encode_all(tags))
-
-
 async def set_grants(
     transaction: Transaction, endpoint_id: str, grants: Mapping[str, Level]
 ) -> int:
@@ -164,20 +163,11 @@ async def set_grants(
     return await transaction.revise(EventKind.ENDPOINT, endpoint_id)
 
 
-async def set_rate_limits(
-    transaction: Transaction, endpoint_id: str, limits: Sequence[RateLimit]
-) -> int:
-    """Replace the deprecated rate limits; return the revision."""
-    await _update(transaction, endpoint_id, rate_limits_json=codec.encode_all(limits))
-    return await transaction.revise(EventKind.ENDPOINT, endpoint_id)
-
-
-async def set_ai_gateway(
-    transaction: Transaction, endpoint_id: str, gateway: AiGatewayConfig | None
-) -> int:
-    """Replace the AI Gateway settings; return the revision."""
-    await _update(transaction, endpoint_id, ai_gateway_json=codec.encode_optional(gateway))
-    return await transaction.revise(EventKind.ENDPOINT, endpoint_id)
+async def set_settings(
+    transaction: Transaction, endpoint_id: str, settings: EndpointSettings
+) -> None:
+    """Replace the settings; where workers hold what changed, it takes a revision, too."""
+    await _update(transaction, endpoint_id, settings=settings.SerializeToString())
 
 
 async def _update(transaction: Transaction, endpoint_id: str, **values: object) -> None:

@@ -6,12 +6,8 @@ Before: `endpoints.lookup`, `snapshots.builder`. After: `tables`, `codec`. Besid
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
-from modelserving.v1.endpoint_pb2 import (
-    EndpointConfig,
-    EndpointTag,
-    RateLimit,
-)
+from modelserving.store.v1.settings_pb2 import EndpointSettings
+from modelserving.v1.endpoint_pb2 import EndpointConfig
 from sqlalchemy import ColumnElement, and_
 from sqlalchemy.orm import Mapped, aliased
 from sqlmodel import col, select
@@ -38,35 +34,23 @@ _Pending = aliased(EndpointConfigRow)
 
 
 @dataclass(frozen=True, slots=True)
-class StoredEndpoint:
-    """What workers need of an endpoint; each configuration comes with its version."""
-
-    id: str
-    name: str
-    phase: Phase
-    active: tuple[int, EndpointConfig] | None
-    # The version being rolled out; None while the phase is settled.
-    pending: tuple[int, EndpointConfig] | None
-    rate_limits: list[RateLimit]
-    ai_gateway: AiGatewayConfig | None
-    # Levels by identifiers of principals and groups.
-    grants: Mapping[str, Level]
-
-
-@dataclass(frozen=True, slots=True)
 class StoredVersion:
     """One version of an endpoint's configuration."""
 
-    version: int
     config: EndpointConfig
     creator: str
     created_ms: int
     outcome: Outcome
     outcome_message: str
 
+    @property
+    def version(self) -> int:
+        """Number of the version."""
+        return self.config.config_version
+
 
 @dataclass(frozen=True, slots=True)
-class EndpointRecord:
+class StoredEndpoint:
     """Everything about an endpoint but its past versions."""
 
     id: str
@@ -77,7 +61,7 @@ class EndpointRecord:
     grants: Mapping[str, Level]
     created_ms: int
     updated_ms: int
-    description: str
+    settings: EndpointSettings
     last_version: int
     phase: Phase
     last_update: LastUpdate
@@ -86,9 +70,6 @@ class EndpointRecord:
     active: StoredVersion | None
     # Being rolled out; with the phase settled, the version whose rollout failed last.
     pending: StoredVersion | None
-    tags: list[EndpointTag]
-    rate_limits: list[RateLimit]
-    ai_gateway: AiGatewayConfig | None
 
     @property
     def newest(self) -> StoredVersion | None:
@@ -97,7 +78,7 @@ class EndpointRecord:
 
 
 async def load_endpoints(session: Session, ids: Collection[str] | None) -> list[StoredEndpoint]:
-    """Return what workers need of the endpoints `ids` that exist; None: of all."""
+    """Return the endpoints `ids` that exist; None: all."""
     query = _joined()
     if ids is not None and len(ids) <= _MAX_IDS:
         query = query.where(col(EndpointRow.id).in_(ids))
@@ -106,20 +87,20 @@ async def load_endpoints(session: Session, ids: Collection[str] | None) -> list[
     return [_stored(*row) for row in rows if wanted is None or row[0].id in wanted]
 
 
-async def find(session: Session, name: str) -> EndpointRecord | None:
+async def find(session: Session, name: str) -> StoredEndpoint | None:
     """Return the endpoint called `name`, if there is one."""
     if not is_storable(name):
         return None
     row = (await session.exec(_joined().where(col(EndpointRow.name) == name))).first()
-    return _record(*row) if row else None
+    return _stored(*row) if row else None
 
 
-async def find_by_id(session: Session, endpoint_id: str) -> EndpointRecord | None:
+async def find_by_id(session: Session, endpoint_id: str) -> StoredEndpoint | None:
     """Return the endpoint with an identifier, if there is one."""
     if not is_storable(endpoint_id):
         return None
     row = (await session.exec(_joined().where(col(EndpointRow.id) == endpoint_id))).first()
-    return _record(*row) if row else None
+    return _stored(*row) if row else None
 
 
 async def lock(session: Session, name: str) -> None:
@@ -142,7 +123,7 @@ async def _lock(session: Session, column: Mapped[str], value: str) -> None:
 
 async def list_all(
     session: Session, wanted: Callable[[Mapping[str, Level]], bool]
-) -> list[EndpointRecord]:
+) -> list[StoredEndpoint]:
     """Return all endpoints whose grants are `wanted`, ordered by name.
 
     They are read in pages, since thousands of rows at once would hold up every other call.
@@ -153,14 +134,12 @@ async def list_all(
         text: wanted(codec.decode_levels(text, Level)) for text in {text for _, text in rows}
     }
     ids = [endpoint_id for endpoint_id, text in rows if choices[text]]
-    records: list[EndpointRecord] = []
+    found: list[StoredEndpoint] = []
     for start in range(0, len(ids), _PAGE):
         page = _joined().where(col(EndpointRow.id).in_(ids[start : start + _PAGE]))
-        records += [_record(*row) for row in (await session.exec(page)).all()]
+        found += [_stored(*row) for row in (await session.exec(page)).all()]
     # What is read first may have changed by the time of the page.
-    return sorted(
-        (record for record in records if wanted(record.grants)), key=lambda record: record.name
-    )
+    return sorted((item for item in found if wanted(item.grants)), key=lambda item: item.name)
 
 
 async def list_versions(session: Session, endpoint_id: str) -> list[StoredVersion]:
@@ -179,19 +158,6 @@ async def find_version(session: Session, endpoint_id: str, version: int) -> Stor
     return _version(row) if row else None
 
 
-async def find_users_of(session: Session, text: str) -> list[StoredEndpoint]:
-    """Return the endpoints whose active or in-rollout configuration may contain `text`.
-
-    The search is in the stored JSON, so the caller checks what it got.
-    """
-    in_rollout = col(EndpointRow.phase) != Phase.SETTLED
-    query = _joined().where(
-        col(_Active.config_json).contains(text, autoescape=True)
-        | (in_rollout & col(_Pending.config_json).contains(text, autoescape=True))
-    )
-    return [_stored(*row) for row in (await session.exec(query)).all()]
-
-
 def _joined() -> Select[EndpointRow, EndpointConfigRow, EndpointConfigRow]:
     # One statement, so that an endpoint and its versions are of the same moment.
     return (
@@ -208,24 +174,7 @@ def _is_version(alias: type[EndpointConfigRow], version: Mapped[int | None]) -> 
 def _stored(
     row: EndpointRow, active: EndpointConfigRow | None, pending: EndpointConfigRow | None
 ) -> StoredEndpoint:
-    phase = Phase(row.phase)
-    in_rollout = pending if phase is not Phase.SETTLED else None
     return StoredEndpoint(
-        id=row.id,
-        name=row.name,
-        phase=phase,
-        active=_numbered(active),
-        pending=_numbered(in_rollout),
-        rate_limits=codec.decode_all(row.rate_limits_json, RateLimit),
-        ai_gateway=codec.decode_optional(row.ai_gateway_json, AiGatewayConfig),
-        grants=codec.decode_levels(row.grants_json, Level),
-    )
-
-
-def _record(
-    row: EndpointRow, active: EndpointConfigRow | None, pending: EndpointConfigRow | None
-) -> EndpointRecord:
-    return EndpointRecord(
         id=row.id,
         name=row.name,
         creator=row.creator,
@@ -233,7 +182,7 @@ def _record(
         grants=codec.decode_levels(row.grants_json, Level),
         created_ms=row.created_ms,
         updated_ms=row.updated_ms,
-        description=row.description,
+        settings=EndpointSettings.FromString(row.settings),
         last_version=row.last_version,
         phase=Phase(row.phase),
         last_update=LastUpdate(row.last_update),
@@ -241,28 +190,14 @@ def _record(
         ready=row.ready,
         active=_version(active) if active else None,
         pending=_version(pending) if pending else None,
-        tags=codec.decode_all(row.tags_json, EndpointTag),
-        rate_limits=codec.decode_all(row.rate_limits_json, RateLimit),
-        ai_gateway=codec.decode_optional(row.ai_gateway_json, AiGatewayConfig),
     )
-
-
-def _numbered(row: EndpointConfigRow | None) -> tuple[int, EndpointConfig] | None:
-    return (row.version, _config(row)) if row else None
 
 
 def _version(row: EndpointConfigRow) -> StoredVersion:
     return StoredVersion(
-        version=row.version,
-        config=_config(row),
+        config=EndpointConfig.FromString(row.config),
         creator=row.creator,
         created_ms=row.created_ms,
         outcome=Outcome(row.outcome),
         outcome_message=row.outcome_message,
     )
-
-
-def _config(row: EndpointConfigRow) -> EndpointConfig:
-    config = codec.decode_config(row.config_json)
-    config.config_version = row.version
-    return config

@@ -12,7 +12,7 @@ from sqlalchemy import and_, select, tuple_, update
 from sqlmodel import col
 
 from modelplane.control_plane.store.database import Database, Session, Transaction
-from modelplane.control_plane.store.identity.issuers import signing_key_place
+from modelplane.control_plane.store.secrets.signing_keys import signing_key_place
 from modelplane.control_plane.store.tables import CredentialRow, SecretRow, SigningKeyRow
 
 # Primary key of a row.

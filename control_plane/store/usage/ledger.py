@@ -19,6 +19,7 @@ from modelplane.control_plane.store.usage.tables import (
     UsageRow,
     UsageState,
 )
+from modelplane.control_plane.store.usage.tags import encode_tags
 
 # The values of a row in the order of the columns: anything else costs far more.
 UsageValues: TypeAlias = tuple[object, ...]
@@ -43,13 +44,13 @@ _JOURNAL_DIGITS = 16
 
 
 async def find_tags(transaction: Transaction, endpoint_ids: Collection[str]) -> dict[str, str]:
-    """Return the tags of endpoints, as they are stored, by identifier."""
-    query = select(EndpointRow.id, EndpointRow.tags_json).where(
+    """Return the column of tags for each endpoint that exists, by identifier."""
+    query = select(EndpointRow.id, EndpointRow.settings).where(
         col(EndpointRow.id).in_(endpoint_ids)
     )
     # Through the connection, here as below: the session's own ways cost more than the statement.
     connection = await transaction.session.connection()
-    return {row[0]: row[1] for row in await connection.execute(query)}
+    return {row[0]: encode_tags(row[1]) for row in await connection.execute(query)}
 
 
 async def put_rows(

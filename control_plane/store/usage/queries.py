@@ -3,7 +3,7 @@
 Before: `usage.reader`. After: `tables`. Beside: `ledger`, which writes it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,10 @@ from modelserving.v1.endpoint_pb2 import EndpointConfig
 from sqlalchemy import ColumnElement, case, func
 from sqlmodel import and_, col, or_, select
 
-from modelplane.control_plane.store import codec
 from modelplane.control_plane.store.database import Session
 from modelplane.control_plane.store.tables import EndpointConfigRow, EndpointRow, Outcome
 from modelplane.control_plane.store.usage.tables import UsageOriginRow, UsageRow, UsageState
+from modelplane.control_plane.store.usage.tags import decode_tags, find_texts
 
 _HOUR_MS = 3_600_000
 _DAY_MS = 86_400_000
@@ -88,10 +88,14 @@ class ServedVersion:
 
     endpoint_id: str
     endpoint_name: str
-    version: int
     creator: str
     created_ms: int
     config: EndpointConfig
+
+    @property
+    def version(self) -> int:
+        """Number of the version."""
+        return self.config.config_version
 
 
 # What totals add up, by name.
@@ -199,18 +203,12 @@ async def list_served_versions(
         ServedVersion(
             row.id,
             row.name,
-            config.version,
             config.creator,
             config.created_ms,
-            codec.decode_config(config.config_json),
+            EndpointConfig.FromString(config.config),
         )
         for row, config in (await session.exec(query)).all()
     ]
-
-
-def decode_tags(text: str) -> dict[str, str]:
-    """Return the tags in a column."""
-    return {tag["key"]: tag.get("value", "") for tag in orjson.loads(text)}
 
 
 async def _conditions(session: Session, selected: UsageFilter, *, is_postgresql: bool) -> list[Any]:
@@ -258,19 +256,9 @@ def _origin_conditions(selected: UsageFilter, *, is_postgresql: bool) -> list[An
         conditions.append(or_(*(one == selected.served_entity for one in known)))
     if selected.tag is not None:
         find = func.strpos if is_postgresql else func.instr
-        texts = _tag_texts(*selected.tag)
+        texts = find_texts(*selected.tag)
         conditions.append(or_(*(find(col(row.tags_json), text) > 0 for text in texts)))
     return conditions
-
-
-def _tag_texts(key: str, value: str | None) -> Iterable[str]:
-    """Return what a column of tags holds, as `codec.encode_all` writes it, if it has a tag."""
-    head = orjson.dumps({"key": key}).decode()[:-1]
-    if value is None:
-        return head + ",", head + "}"
-    if not value:
-        return (head + "}",)
-    return (orjson.dumps({"key": key, "value": value}).decode(),)
 
 
 def _query(row: UsageRow, origin: UsageOriginRow) -> StoredQuery:

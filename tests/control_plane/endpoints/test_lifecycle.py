@@ -22,7 +22,7 @@ from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.secrets.credentials import CredentialResolver
 from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.endpoints.records import EndpointRecord, load_endpoints
+from modelplane.control_plane.store.endpoints.records import StoredEndpoint, load_endpoints
 from modelplane.control_plane.store.events import read_events
 from modelplane.control_plane.store.tables import CredentialRow, EndpointConfigRow, Phase
 from tests.control_plane.configs import config_input, openai_entity
@@ -41,11 +41,11 @@ def with_model(name: str = "chat", **fields: object) -> CreateServingEndpointReq
     return request(name, config={"served_entities": [openai_entity(**KEY)]}, **fields)
 
 
-def view(record: EndpointRecord) -> ServingEndpoint:
+def view(record: StoredEndpoint) -> ServingEndpoint:
     return build_endpoint(record, ALICE)
 
 
-def states(record: EndpointRecord) -> tuple[str, str]:
+def states(record: StoredEndpoint) -> tuple[str, str]:
     state = view(record).state
     return state.ready, state.config_update
 
@@ -60,10 +60,10 @@ async def key_of(database: Database, sealer: Sealer, version: int) -> str:
     async with database.read() as session:
         (stored,) = await load_endpoints(session, None)
         row = await session.get_one(EndpointConfigRow, (stored.id, version))
-        assert "sk-" not in row.config_json
+        assert b"sk-" not in row.config
         assert stored.active is not None
         resolved = await CredentialResolver(sealer).resolve(
-            session, stored.id, version, stored.active[1]
+            session, stored.id, stored.active.config
         )
     model = resolved.served_entities[0].external_model
     return model.openai_config.openai_api_key_plaintext
@@ -458,7 +458,7 @@ async def test_a_nul_character_does_no_harm(endpoints: Endpoints) -> None:
         await endpoints.delete(ALICE, "a\0")
     tags = [{"key": "a\0", "value": "\0"}]
     record = await endpoints.create(ALICE, with_model(tags=tags))
-    assert record.tags[0].key == "a\0"
+    assert record.settings.tags[0].key == "a\0"
 
 
 async def test_of_two_updates_at_once_one_is_made(
@@ -470,7 +470,7 @@ async def test_of_two_updates_at_once_one_is_made(
     results = await asyncio.gather(
         *(endpoints.update_config(ALICE, "chat", given) for _ in range(4)), return_exceptions=True
     )
-    assert sum(isinstance(result, EndpointRecord) for result in results) == 1
+    assert sum(isinstance(result, StoredEndpoint) for result in results) == 1
     assert sum(isinstance(result, Conflict) for result in results) == 3
     record = await endpoints.get(ALICE, "chat")
     assert (record.last_version, record.phase) == (2, Phase.PREPARING)
@@ -480,7 +480,7 @@ async def test_of_two_creations_at_once_one_is_made(endpoints: Endpoints) -> Non
     results = await asyncio.gather(
         *(endpoints.create(ALICE, with_model()) for _ in range(4)), return_exceptions=True
     )
-    assert sum(isinstance(result, EndpointRecord) for result in results) == 1
+    assert sum(isinstance(result, StoredEndpoint) for result in results) == 1
     assert sum(isinstance(result, AlreadyExists) for result in results) == 3
 
 

@@ -44,7 +44,7 @@ async def test_tags_are_added_overwritten_and_deleted(
     changed = [EndpointTag(key="d"), EndpointTag(key="a", value="2")]
     tags = await settings.patch_tags(ALICE, "chat", changed, ["b", "unknown"])
     assert tags == [EndpointTag(key="a", value="2"), EndpointTag(key="c"), EndpointTag(key="d")]
-    assert (await endpoints.get(ALICE, "chat")).tags == tags
+    assert (await endpoints.get(ALICE, "chat")).settings.tags == tags
     assert await settings.patch_tags(ALICE, "chat", [], []) == tags
     assert await revision(database) == before
 
@@ -59,7 +59,7 @@ async def test_tags_that_are_refused_change_nothing(
     with pytest.raises(InvalidParameter, match="would have 21 tags"):
         more = [EndpointTag(key=f"more{n}") for n in range(6)]
         await settings.patch_tags(ALICE, "chat", more, [])
-    assert (await endpoints.get(ALICE, "chat")).tags == many
+    assert (await endpoints.get(ALICE, "chat")).settings.tags == many
 
 
 async def test_rate_limits_are_replaced_and_pushed(
@@ -70,7 +70,7 @@ async def test_rate_limits_are_replaced_and_pushed(
     assert await settings.get_rate_limits(ALICE, "chat") == [LIMIT]
     async with database.read() as session:
         (stored,) = await load_endpoints(session, None)
-    assert stored.rate_limits == [LIMIT]
+    assert stored.settings.rate_limits == [LIMIT]
     assert rollout.applied == [before + 1] == [await revision(database)]
     assert await settings.put_rate_limits(ALICE, "chat", []) == []
     assert await settings.get_rate_limits(ALICE, "chat") == []
@@ -83,13 +83,13 @@ async def test_the_gateway_is_replaced_and_pushed(
     assert await settings.get_ai_gateway(ALICE, "chat") == AiGatewayConfig()
     assert await settings.put_ai_gateway(ALICE, "chat", GATEWAY) == GATEWAY
     assert await settings.get_ai_gateway(ALICE, "chat") == GATEWAY
-    assert (await endpoints.get(ALICE, "chat")).ai_gateway == GATEWAY
+    assert (await endpoints.get(ALICE, "chat")).settings.ai_gateway == GATEWAY
     async with database.read() as session:
         (stored,) = await load_endpoints(session, None)
-    assert stored.ai_gateway == GATEWAY
+    assert stored.settings.ai_gateway == GATEWAY
     assert rollout.applied == [before + 1]
     assert await settings.put_ai_gateway(ALICE, "chat", AiGatewayConfig()) == AiGatewayConfig()
-    assert (await endpoints.get(ALICE, "chat")).ai_gateway is None
+    assert not (await endpoints.get(ALICE, "chat")).settings.HasField("ai_gateway")
 
 
 async def test_a_refused_gateway_changes_nothing(settings: SettingChanges) -> None:
@@ -108,7 +108,8 @@ async def test_settings_may_change_during_an_update(
     await settings.put_rate_limits(ALICE, "chat", [LIMIT])
     await settings.patch_tags(ALICE, "chat", [EndpointTag(key="a")], [])
     record = await endpoints.get(ALICE, "chat")
-    assert (record.phase, record.rate_limits) == (Phase.PREPARING, [LIMIT])
+    assert record.phase is Phase.PREPARING
+    assert record.settings.rate_limits == [LIMIT]
 
 
 async def test_who_may_not_and_what_is_not(settings: SettingChanges, database: Database) -> None:

@@ -20,7 +20,7 @@ from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.snapshots.builder import ResourceBuilder
 from modelplane.control_plane.snapshots.cache import SnapshotCache
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.identity.issuers import load_issuers
+from modelplane.control_plane.store.identity.issuers import load_outside_issuers
 from modelplane.control_plane.store.tables import EventKind, PrincipalRow
 from modelplane.data_plane import errors as data_plane_errors
 from modelplane.data_plane.access import authenticate
@@ -195,7 +195,7 @@ async def test_an_issuer_that_the_settings_drop_is_dropped_and_a_restart_needs_n
     await planes.follow()
     assert await planes.admits(token)
     async with database.read() as session:
-        assert provider.url in await load_issuers(session, None)
+        assert [item.issuer for item in await load_outside_issuers(session)] == [provider.url]
     await OutsideIssuers(database, [], clock).store()
     await planes.follow()
     assert not await planes.admits(token)

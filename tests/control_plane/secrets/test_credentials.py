@@ -15,10 +15,9 @@ from modelplane.control_plane.secrets.keyring import FixedKeys
 from modelplane.control_plane.secrets.references import require_secrets
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints import changes
-from modelplane.control_plane.store.endpoints.changes import NewEndpoint, NewVersion
 from modelplane.control_plane.store.secrets.scopes import find_scope, insert_scope, put_secret
 from modelplane.control_plane.store.secrets.sealed import secret_place
-from tests.control_plane.configs import openai_entity, stored_config
+from tests.control_plane.configs import new_endpoint, new_version, openai_entity, stored_config
 from tests.control_plane.conftest import ALICE
 
 
@@ -54,12 +53,8 @@ async def insert_endpoint(
     plaintexts = take_plaintexts(config)
     sealed = await CredentialVault(sealer).seal(endpoint_id, 1, plaintexts)
     async with database.write() as transaction:
-        new = NewEndpoint(
-            endpoint_id, f"name-{endpoint_id}", "alice", "alice-id", 1, "", [], [], None
-        )
-        await changes.insert(transaction, new)
-        version = NewVersion(1, config, "alice", 1, sealed, 10)
-        await changes.begin_rollout(transaction, endpoint_id, version)
+        await changes.insert(transaction, new_endpoint(endpoint_id))
+        await changes.begin_rollout(transaction, endpoint_id, new_version(config, sealed))
 
 
 def test_plaintexts_are_taken_out_by_path() -> None:
@@ -111,11 +106,11 @@ async def test_references_and_plaintexts_are_resolved(database: Database, sealer
     await keep_secret(database, sealer, "my_scope", "my_openai_api_key", b"sk-stored")
     entities = (openai_entity(), openai_entity("two", openai_api_key_plaintext="sk-given"))
     await insert_endpoint(database, sealer, "a", *entities)
-    config = stored_config(*entities)
+    config = stored_config(*entities, version=1)
     take_plaintexts(config)
     async with database.read() as session:
         await require_secrets(session, ALICE, config)
-        resolved = await CredentialResolver(sealer).resolve(session, "a", 1, config)
+        resolved = await CredentialResolver(sealer).resolve(session, "a", config)
     keys = [entity.external_model.openai_config for entity in resolved.served_entities]
     assert [key.openai_api_key_plaintext for key in keys] == ["sk-stored", "sk-given"]
     assert not any(key.HasField("openai_api_key") for key in keys)
@@ -125,7 +120,7 @@ async def test_references_and_plaintexts_are_resolved(database: Database, sealer
 async def test_a_reference_to_a_deleted_secret_is_left(database: Database, sealer: Sealer) -> None:
     config = stored_config(openai_entity())
     async with database.read() as session:
-        assert await CredentialResolver(sealer).resolve(session, "a", 1, config) == config
+        assert await CredentialResolver(sealer).resolve(session, "a", config) == config
 
 
 async def test_a_secret_that_cannot_be_opened_is_left_and_the_others_are_not(
@@ -138,9 +133,7 @@ async def test_a_secret_that_cannot_be_opened_is_left_and_the_others_are_not(
     bad = stored_config(openai_entity())
     good = stored_config(openai_entity(openai_api_key="{{secrets/my_scope/good}}"))
     async with database.read() as session:
-        resolved = await CredentialResolver(sealer).resolve_all(
-            session, [("a", 1, bad), ("b", 1, good)]
-        )
+        resolved = await CredentialResolver(sealer).resolve_all(session, [("a", bad), ("b", good)])
     assert resolved[0] == bad
     model = resolved[1].served_entities[0].external_model
     assert model.openai_config.openai_api_key_plaintext == "sk-good"
@@ -150,10 +143,10 @@ async def test_a_secret_that_cannot_be_opened_is_left_and_the_others_are_not(
 async def test_many_configurations_at_once(database: Database, sealer: Sealer) -> None:
     await keep_secret(database, sealer, "my_scope", "my_openai_api_key", b"sk-stored")
     await insert_endpoint(database, sealer, "a", openai_entity(openai_api_key_plaintext="sk-a"))
-    config = stored_config(openai_entity("chat"))
-    given = stored_config(openai_entity())
+    config = stored_config(openai_entity("chat"), version=1)
+    given = stored_config(openai_entity(), version=1)
     given.served_entities[0].external_model.openai_config.ClearField("openai_api_key")
-    configs = [("a", 1, given), *((f"id{n}", 1, config) for n in range(600))]
+    configs = [("a", given), *((f"id{n}", config) for n in range(600))]
     async with database.read() as session:
         resolved = await CredentialResolver(sealer).resolve_all(session, configs)
     keys = [

@@ -11,8 +11,8 @@ from modelplane.control_plane.secrets.keyring import DeploymentKeys, opened_keyr
 from modelplane.control_plane.secrets.keys import drop, list_keys, main, rotate, rotate_signing
 from modelplane.control_plane.settings import Settings
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.identity.issuers import load_signing_keys
 from modelplane.control_plane.store.migrate import migrate
+from modelplane.control_plane.store.secrets.signing_keys import load_signing_keys
 from tests.control_plane.secrets.test_credentials import keep_secret
 
 

@@ -67,7 +67,7 @@ async def test_environment_variables_may_refer_to_secrets(
     variables = {"KEY": "{{secrets/my_scope/my_openai_api_key}}", "PLAIN": "text"}
     config.served_entities.append(ServedEntity(name="hosted", environment_vars=variables))
     async with database.read() as session:
-        resolved = await CredentialResolver(sealer).resolve(session, "id", 1, config)
+        resolved = await CredentialResolver(sealer).resolve(session, "id", config)
         with pytest.raises(InvalidParameter, match=r"environment_vars\.KEY refers to"):
             await require_secrets(session, BOB, config)
     assert resolved.served_entities[0].environment_vars == {"KEY": "sk-stored", "PLAIN": "text"}

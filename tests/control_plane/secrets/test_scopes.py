@@ -13,14 +13,19 @@ from modelplane.control_plane.secrets.references import require_secrets
 from modelplane.control_plane.secrets.scopes import Secrets
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints import changes
-from modelplane.control_plane.store.endpoints.changes import NewEndpoint, NewVersion
 from modelplane.control_plane.store.endpoints.records import load_endpoints
 from modelplane.control_plane.store.events import read_events
 from modelplane.control_plane.store.migrate import migrate
 from modelplane.control_plane.store.secrets.scopes import StoredSecret
 from modelplane.control_plane.store.secrets.sealed import forget_replaced
 from modelplane.control_plane.store.tables import CredentialRow, Phase, SecretRow
-from tests.control_plane.configs import config_input, openai_entity, stored_config
+from tests.control_plane.configs import (
+    config_input,
+    new_endpoint,
+    new_version,
+    openai_entity,
+    stored_config,
+)
 from tests.control_plane.conftest import ALICE, FakeClock
 from tests.control_plane.endpoints.test_lifecycle import KEY, request, with_model
 from tests.control_plane.rollouts import FakeRollout
@@ -51,7 +56,7 @@ async def pushed_keys(database: Database, sealer: Sealer) -> list[str]:
     """Return the API keys that workers have to use."""
     async with database.read() as session:
         stored = await load_endpoints(session, None)
-        configs = [(item.id, *item.active) for item in stored if item.active]
+        configs = [(item.id, item.active.config) for item in stored if item.active]
         resolved = await CredentialResolver(sealer).resolve_all(session, configs)
     models = [config.served_entities[0].external_model for config in resolved]
     return [model.openai_config.openai_api_key_plaintext for model in models]
@@ -182,9 +187,8 @@ async def test_an_endpoint_that_is_just_being_made_is_not_missed(
     await create_scope(secrets)
     await secrets.put(ALICE, NAME, b"sk-old")
     async with asyncio.TaskGroup() as tasks, database.write() as transaction:
-        new = NewEndpoint("id", "one", "alice", "alice-id", 1, "", [], [], None)
-        await changes.insert(transaction, new)
-        version = NewVersion(1, stored_config(openai_entity()), "alice", 1, {}, 1)
+        await changes.insert(transaction, new_endpoint("id", "one"))
+        version = new_version(stored_config(openai_entity()))
         created = await changes.begin_rollout(transaction, "id", version)
         put = tasks.create_task(secrets.put(ALICE, NAME, b"sk-new"))
         # Time to look for users too early; it must wait for this transaction instead.

@@ -9,9 +9,10 @@ from modelplane.adapters.shared.jwt.verifier import TokenVerifier, compile_issue
 from modelplane.adapters.shared.rpc.authorization import digest
 from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.secrets.signing import Signer, ensure_signing_key, rotate_signing_key
+from modelplane.control_plane.snapshots.builder import load_own_issuer
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.events import read_events
-from modelplane.control_plane.store.identity.issuers import load_own_issuer, load_signing_keys
+from modelplane.control_plane.store.secrets.signing_keys import load_signing_keys
 from modelplane.control_plane.store.tables import EventKind
 from tests.control_plane.conftest import FakeClock
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import grpc
 import pytest
+from modelserving.v1.endpoint_pb2 import EndpointConfig
 from modelserving.worker.v1.snapshot_service_pb2 import (
     Ack,
     Hello,
@@ -58,6 +59,7 @@ async def begin_rollout(database: Database, name: str, *, deadline_ms: int | Non
                 creator_id="1",
                 created_ms=1,
                 updated_ms=1,
+                settings=b"",
             )
             session.add(row)
             await session.flush()
@@ -70,7 +72,7 @@ async def begin_rollout(database: Database, name: str, *, deadline_ms: int | Non
             EndpointConfigRow(
                 endpoint_id=row.id,
                 version=row.last_version,
-                config_json=f'{{"config_version": {row.last_version}}}',
+                config=EndpointConfig(config_version=row.last_version).SerializeToString(),
                 creator="a",
                 created_ms=1,
             )

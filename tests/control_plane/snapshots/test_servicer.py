@@ -5,10 +5,10 @@ import asyncio
 import grpc
 import pytest
 from modelserving.worker.v1.snapshot_service_pb2 import WatchConfigResponse
-from sqlmodel import text
 
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.events import compact, read_head
+from modelplane.control_plane.store.tables import EndpointRow
 from tests.control_plane.snapshots.conftest import (
     PushSide,
     begin_rollout,
@@ -33,13 +33,17 @@ async def test_a_new_worker_gets_everything(side: PushSide) -> None:
 
 async def test_a_large_snapshot_comes_in_parts(side: PushSide) -> None:
     async with side.database.write() as transaction:
-        await transaction.session.exec(  # type: ignore[call-overload]
-            text(
-                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1200) "
-                "INSERT INTO endpoint SELECT 'id' || i, 'e' || i, 'a', 1, 1, '', NULL, 0, NULL, "
-                "NULL, '', 0, 0, 'NOT_UPDATING', '', false, 0, '[]', '[]', NULL, NULL, '{}', '' "
-                "FROM n"
+        transaction.session.add_all(
+            EndpointRow(
+                id=f"id{number}",
+                name=f"e{number}",
+                creator="a",
+                creator_id="1",
+                created_ms=1,
+                updated_ms=1,
+                settings=b"",
             )
+            for number in range(1200)
         )
     await side.cache.load()
     worker = await side.connect("w1")
