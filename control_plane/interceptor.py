@@ -1,6 +1,7 @@
 """What happens around every public RPC: authentication, error mapping, request id, log, metrics.
 
-Before: the gRPC server. After: the servicers. Beside: `authentication`, `audit.call`, `errors`.
+Before: the gRPC server. After: the servicers. Beside: `authentication`, `audit.call`, `errors`,
+`not_available`, `output_only`.
 """
 
 import logging
@@ -21,6 +22,7 @@ from modelplane.control_plane.audit.log import AuditLog
 from modelplane.control_plane.errors import STATUS_TABLE, StoreUnavailable
 from modelplane.control_plane.identity.authentication import Authenticator
 from modelplane.control_plane.not_available import check_available
+from modelplane.control_plane.output_only import clear_output_only
 from modelplane.control_plane.principal import Principal, current_principal
 from modelplane.control_plane.rest.call import RestCall, RestMethod, find_rest_method
 
@@ -184,6 +186,7 @@ class _Call:
             self._audited.know(principal, request)
             call.read()
         check_available(request)
+        clear_output_only(request)
         self._audited.admit()
         return request
 
