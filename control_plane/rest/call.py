@@ -21,6 +21,7 @@ from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from modelplane.adapters.shared.rpc.over_rest import BODY_NUMBER, public_service
+from modelplane.adapters.shared.rpc.services import rules_of
 from modelplane.control_plane.errors import InvalidParameter, MalformedRequest
 from modelplane.control_plane.identity.scim import may_ignore
 from modelplane.control_plane.rest.json_document import parse_document
@@ -28,7 +29,6 @@ from modelplane.control_plane.rest.json_reader import JsonReader
 from modelplane.control_plane.rest.refusals import twice, unknown
 
 _WHOLE = "*"
-_SCIM = "modelserving.v1.IdentityService"
 _READER = JsonReader()
 # Attributes of SCIM are an open set, and their names have no case (RFC 7643, section 2.1).
 _SCIM_READER = JsonReader(may_ignore, json_names=True)
@@ -66,8 +66,7 @@ class RestMethod:
     @property
     def reader(self) -> JsonReader:
         """What reads its bodies."""
-        scim = self.method.containing_service.full_name == _SCIM
-        return _SCIM_READER if scim else _READER
+        return _SCIM_READER if rules_of(self.method.containing_service).scim else _READER
 
 
 @lru_cache(maxsize=1024)

@@ -4,7 +4,6 @@ Before: `serving`. After: `interceptor`, which is around each call, and the serv
 """
 
 import grpc
-from modelserving.v1 import inference_service_pb2, model_service_pb2
 from modelserving.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
 from modelserving.v1.endpoint_service_pb2_grpc import add_EndpointServiceServicer_to_server
 from modelserving.v1.permission_service_pb2_grpc import add_PermissionServiceServicer_to_server
@@ -14,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from modelplane.adapters.shared.egress import parse_policy
 from modelplane.adapters.shared.rpc.server import Health, new_server
+from modelplane.adapters.shared.rpc.services import PUBLIC_SERVICES
 from modelplane.control_plane.audit.log import AuditLog
 from modelplane.control_plane.audit.reader import AuditReader
 from modelplane.control_plane.audit.servicer import AuditServicer
@@ -36,27 +36,6 @@ from modelplane.control_plane.server.vault import Vault
 from modelplane.control_plane.settings import Settings
 from modelplane.control_plane.usage.reader import UsageReader
 from modelplane.control_plane.usage.servicer import UsageServicer
-
-SERVICES = (
-    "modelserving.v1.AuditService",
-    "modelserving.v1.ClientSecretService",
-    "modelserving.v1.EndpointService",
-    "modelserving.v1.IdentityService",
-    "modelserving.v1.OAuthService",
-    "modelserving.v1.PermissionService",
-    "modelserving.v1.SecretService",
-    "modelserving.v1.TokenService",
-    "modelserving.v1.UsageService",
-)
-# Reflection through Envoy's port is answered here, so it also describes the workers' services.
-REFLECTED_SERVICES = (
-    *SERVICES,
-    *(
-        service.full_name
-        for module in (inference_service_pb2, model_service_pb2)
-        for service in module.DESCRIPTOR.services_by_name.values()
-    ),
-)
 
 
 async def start_api(
@@ -84,7 +63,9 @@ async def start_api(
     authenticator = await start_authenticator(settings, vault, push, background)
     audit_log = _start_audit_log(settings, vault, registry, background)
     interceptor = Interceptor(authenticator, audit_log, registry)
-    api = new_server(REFLECTED_SERVICES, health.servicer, [interceptor])
+    # Reflection through Envoy's port is answered here, so it also describes the workers' services.
+    names = [service.full_name for service in PUBLIC_SERVICES]
+    api = new_server(names, health.servicer, [interceptor])
     _add_endpoints(settings, vault, push, api)
     add_identities(settings, vault, push, api)
     secrets = Secrets(vault.database, vault.sealer, push.rollout, system_clock, vault.stores)

@@ -14,6 +14,7 @@ from modelserving.worker.v1.usage_service_pb2_grpc import (
 )
 
 from modelplane.adapters.shared.rpc.server import Health, new_server
+from modelplane.adapters.shared.rpc.services import INTERNAL_SERVICES
 from modelplane.control_plane.clock import system_clock
 from modelplane.control_plane.endpoints.metrics import EndpointMetrics
 from modelplane.control_plane.endpoints.metrics_servicer import MetricsServicer
@@ -28,13 +29,6 @@ from modelplane.control_plane.snapshots.servicer import SnapshotServicer
 from modelplane.control_plane.usage.intake import UsageIntake
 from modelplane.control_plane.usage.intake_servicer import UsageIntakeServicer
 
-SERVICES = (
-    "modelserving.worker.v1.MetricsService",
-    "modelserving.worker.v1.QuotaService",
-    "modelserving.worker.v1.SnapshotService",
-    "modelserving.worker.v1.UsageLedgerService",
-)
-
 
 def build_internal(
     settings: Settings, vault: Vault, push: Push, health: Health, background: Background
@@ -42,7 +36,8 @@ def build_internal(
     """Return the server; what it takes in is kept in order by a loop of `background`."""
     database = vault.database
     guard = [WorkersOnly()] if settings.tls else []
-    server = new_server(SERVICES, health.servicer, guard)
+    names = [service.full_name for service in INTERNAL_SERVICES]
+    server = new_server(names, health.servicer, guard)
     add_SnapshotServiceServicer_to_server(
         SnapshotServicer(push.cache, push.watchers, push.rollout), server
     )

@@ -8,8 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modelplane.adapters.shared.rpc.over_rest import rest_service
+from modelplane.adapters.shared.rpc.services import is_management, rules_of
 from modelplane.deploy.envoy.clusters import WORKERS, Block
-from modelplane.deploy.envoy.descriptors import path_parameters, public_descriptors
+from modelplane.deploy.envoy.descriptors import (
+    REST_SERVICES,
+    path_parameters,
+    public_descriptors,
+)
 
 _TRANSCODER = "envoy.filters.http.grpc_json_transcoder"
 _RESHAPE = "reshape"
@@ -22,21 +27,15 @@ MAX_REQUEST_BYTES = 16 * 1024 * 1024
 # A list of thousands of endpoints, several times as large in JSON as in its message.
 MAX_RESPONSE_BYTES = 128 * 1024 * 1024
 
-_MANAGEMENT = (
-    "modelserving.v1.AuditService",
-    "modelserving.v1.ClientSecretService",
-    "modelserving.v1.EndpointService",
-    "modelserving.v1.PermissionService",
-    "modelserving.v1.SecretService",
-    "modelserving.v1.TokenService",
-    "modelserving.v1.UsageService",
+# As Envoy calls them: those of management by names of their own.
+_SERVICES, _SCIM_SERVICES = (
+    [
+        rest_service(service.full_name) if is_management(service) else str(service.full_name)
+        for service in REST_SERVICES
+        if rules_of(service).scim is scim
+    ]
+    for scim in (False, True)
 )
-_SERVICES = (
-    *map(rest_service, _MANAGEMENT),
-    "modelserving.v1.OAuthService",
-    "modelserving.v1.InferenceService",
-)
-_SCIM_SERVICES = (rest_service("modelserving.v1.IdentityService"),)
 
 
 def build_filters() -> list[Block]:

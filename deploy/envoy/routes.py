@@ -6,7 +6,10 @@ REST paths pass the transcoder, gRPC methods go as they are, and all else is a 4
 
 from collections.abc import Sequence
 
+from google.protobuf.descriptor import ServiceDescriptor
+
 from modelplane.adapters.shared.rpc.metadata import ORIGIN
+from modelplane.adapters.shared.rpc.services import PUBLIC_SERVICES, rules_of
 from modelplane.deploy.envoy.clusters import CONTROL_PLANE, WORKERS, Block
 from modelplane.deploy.envoy.filters import HEADERS, REST_FILTERS, oauth_overrides, scim_overrides
 from modelplane.deploy.envoy.options import Queries
@@ -59,17 +62,7 @@ def build_route_config(public_url: str, queries: Queries) -> Block:
                 "domains": ["*"],
                 "retry_policy": _retry_policy(),
                 "routes": [
-                    _grpc("/modelserving.v1.InferenceService/", WORKERS),
-                    _grpc("/modelserving.v1.ModelService/", WORKERS),
-                    _grpc("/modelserving.v1.ClientSecretService/", CONTROL_PLANE),
-                    _grpc("/modelserving.v1.AuditService/", CONTROL_PLANE),
-                    _grpc("/modelserving.v1.EndpointService/", CONTROL_PLANE),
-                    _grpc("/modelserving.v1.IdentityService/", CONTROL_PLANE),
-                    _grpc("/modelserving.v1.OAuthService/", CONTROL_PLANE),
-                    _grpc("/modelserving.v1.PermissionService/", CONTROL_PLANE),
-                    _grpc("/modelserving.v1.SecretService/", CONTROL_PLANE),
-                    _grpc("/modelserving.v1.TokenService/", CONTROL_PLANE),
-                    _grpc("/modelserving.v1.UsageService/", CONTROL_PLANE),
+                    *map(_service, PUBLIC_SERVICES),
                     _grpc("/grpc.health.v1.Health/", CONTROL_PLANE),
                     _grpc("/grpc.reflection.", CONTROL_PLANE),
                     *([_query()] if queries is Queries.DIRECT else []),
@@ -105,6 +98,11 @@ def _retry_policy() -> Block:
         # flight: of two it is picked three times in four, so a few attempts are too few.
         "host_selection_retry_max_attempts": 100,
     }
+
+
+def _service(service: ServiceDescriptor) -> Block:
+    workers = rules_of(service).answered_by_workers
+    return _grpc(f"/{service.full_name}/", WORKERS if workers else CONTROL_PLANE)
 
 
 def _grpc(prefix: str, cluster: str) -> Block:

@@ -172,6 +172,10 @@ async def test_every_answer_carries_the_request_id(api: Api) -> None:
     metadata = (*TOKEN, ("x-request-id", "r-2"))
     _, trailing = await refused(api.endpoints.GetServingEndpoint(GET, metadata=metadata))
     assert trailing["x-request-id"] == "r-2"
+    # What is none is no part of one either.
+    metadata = (*TOKEN, ("x-request-id", "x" * 129))
+    _, trailing = await refused(api.endpoints.GetServingEndpoint(GET, metadata=metadata))
+    assert len(trailing["x-request-id"]) == 36
 
 
 async def test_a_call_over_rest_is_read_once_its_caller_is_known(api: Api) -> None:

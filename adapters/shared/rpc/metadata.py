@@ -4,7 +4,9 @@ Envoy turns initial and trailing metadata into response headers; its Lua filter 
 reads ERROR_CODE and HTTP_STATUS to shape the body of a refusal, and removes both.
 """
 
+import re
 from collections.abc import Iterable, Mapping
+from uuid import uuid4
 
 AUTHORIZATION = "authorization"
 REQUEST_ID = "x-request-id"
@@ -22,6 +24,19 @@ ERROR_CODE = "x-modelplane-error-code"
 HTTP_STATUS = "x-modelplane-http-status"
 
 Metadata = tuple[tuple[str, str], ...]
+
+# What can stand in a header and a log as it is.
+_REQUEST_ID = re.compile(r"[!-~]{1,128}")
+
+
+def request_id_of(metadata: Mapping[str, str]) -> str:
+    """Return the id that the caller gave the call, or a new one where they gave none that is fit.
+
+    Args:
+        metadata: The call's; text only.
+    """
+    request_id = metadata.get(REQUEST_ID, "")
+    return request_id if _REQUEST_ID.fullmatch(request_id) else str(uuid4())
 
 
 def as_mapping(metadata: Iterable[tuple[str, str | bytes]] | None) -> Mapping[str, str]:
