@@ -35,10 +35,19 @@ class Background:
 
 @asynccontextmanager
 async def background() -> AsyncIterator[Background]:
-    """Yield an empty background; on leaving, end its loops and wait for them."""
+    """Yield an empty background; on leaving, end its loops and wait for them.
+
+    Raises:
+        ExceptionGroup: A loop failed. What fails beside the loops is raised as it is.
+    """
+    failure: Exception | None = None
     async with AsyncExitStack() as endings, asyncio.TaskGroup() as group:
         running = Background(group, endings)
         try:
             yield running
+        except Exception as error:  # noqa: BLE001 - the group would put it into one of its own
+            failure = error
         finally:
             running.cancel()
+    if failure is not None:
+        raise failure

@@ -41,7 +41,9 @@ async def serving(
 
     Raises:
         StoreUnavailable: The database does not answer.
+        DatabaseUnusable: It is of another release, or damaged.
         ValueError: A setting is wrong.
+        RuntimeError: An address cannot be listened on.
     """
     async with AsyncExitStack() as stack:
         vault = await stack.enter_async_context(opened_vault(settings, keyring))

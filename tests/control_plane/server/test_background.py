@@ -45,3 +45,20 @@ async def test_an_error_of_a_loop_ends_all_and_is_raised() -> None:
             await asyncio.Event().wait()
     assert [type(error) for error in raised.value.exceptions] == [KeyError]
     assert said == ["done"]
+
+
+async def test_an_error_beside_the_loops_is_raised_as_it_is() -> None:
+    said: list[str] = []
+
+    async def loop() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            said.append("ended")
+
+    with pytest.raises(ValueError, match="a setting is wrong"):
+        async with background() as running:
+            running.begin(loop())
+            await asyncio.sleep(0)
+            raise ValueError("a setting is wrong")
+    assert said == ["ended"]
