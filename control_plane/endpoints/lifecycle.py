@@ -42,7 +42,7 @@ from modelplane.control_plane.store.database import Database, Transaction
 from modelplane.control_plane.store.endpoints import changes, records
 from modelplane.control_plane.store.endpoints.changes import NewEndpoint, NewVersion
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint, StoredVersion
-from modelplane.control_plane.store.tables import EventKind, Phase
+from modelplane.control_plane.store.states import EventKind, Phase
 
 
 class SecretSource(Protocol):

@@ -20,7 +20,7 @@ from modelplane.control_plane.rollout import Rollout
 from modelplane.control_plane.store.database import Database, Transaction
 from modelplane.control_plane.store.endpoints import changes
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint
-from modelplane.control_plane.store.tables import EventKind
+from modelplane.control_plane.store.states import EventKind
 
 _Field = Literal["tags", "rate_limits", "ai_gateway"]
 

@@ -18,7 +18,7 @@ from modelplane.control_plane.endpoints.settings import show_settings
 from modelplane.control_plane.endpoints.validation import is_external
 from modelplane.control_plane.principal import Principal
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint, StoredVersion
-from modelplane.control_plane.store.tables import Outcome, Phase
+from modelplane.control_plane.store.states import Outcome, Phase
 
 EXTERNAL_MODEL = "EXTERNAL_MODEL"
 

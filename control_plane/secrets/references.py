@@ -15,7 +15,7 @@ from modelplane.control_plane.secrets.credentials import find_references, refere
 from modelplane.control_plane.store.database import Session, Transaction
 from modelplane.control_plane.store.endpoints.references import find_users
 from modelplane.control_plane.store.secrets.scopes import SecretName, load_scopes, load_secrets
-from modelplane.control_plane.store.tables import EventKind
+from modelplane.control_plane.store.states import EventKind
 
 
 async def require_secrets(

@@ -31,7 +31,7 @@ from modelplane.control_plane.store.identity.issuers import load_outside_issuers
 from modelplane.control_plane.store.identity.principals import StoredPrincipal, load_principals
 from modelplane.control_plane.store.identity.tokens import StoredToken, load_tokens
 from modelplane.control_plane.store.secrets.signing_keys import load_signing_keys
-from modelplane.control_plane.store.tables import EventKind, Phase
+from modelplane.control_plane.store.states import EventKind, Phase
 
 Resource: TypeAlias = EndpointResource | PrincipalResource | TokenResource | IssuerResource
 

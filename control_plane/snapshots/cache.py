@@ -15,7 +15,7 @@ from modelserving.worker.v1.snapshot_service_pb2 import ConfigDelta, SnapshotChu
 from modelplane.control_plane.snapshots.builder import Resource, ResourceBuilder
 from modelplane.control_plane.store.database import Database, Session
 from modelplane.control_plane.store.events import Event, Head, read_events, read_head
-from modelplane.control_plane.store.tables import EventKind
+from modelplane.control_plane.store.states import EventKind
 
 # A part of a full snapshot holds at most this many resources, and this many bytes unless a single
 # one has more: far below gRPC's message limit.

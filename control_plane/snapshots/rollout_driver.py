@@ -21,7 +21,7 @@ from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints import rollouts
 from modelplane.control_plane.store.endpoints.rollouts import RolloutState
 from modelplane.control_plane.store.replicas import WorkerProgress
-from modelplane.control_plane.store.tables import Phase
+from modelplane.control_plane.store.states import Phase
 
 _log = logging.getLogger(__name__)
 

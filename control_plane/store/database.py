@@ -19,7 +19,8 @@ from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from modelplane.control_plane.errors import StoreUnavailable
-from modelplane.control_plane.store.tables import EventKind, EventRow, RevisionRow
+from modelplane.control_plane.store.states import EventKind
+from modelplane.control_plane.store.tables import EventRow, RevisionRow
 
 # PostgreSQL channel on which a commit hints at new events.
 CHANNEL = "modelplane_events"

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from sqlmodel import col, delete, select, update
 
 from modelplane.control_plane.store.database import Session, Transaction
-from modelplane.control_plane.store.tables import EventKind, EventRow, RevisionRow
+from modelplane.control_plane.store.states import EventKind
+from modelplane.control_plane.store.tables import EventRow, RevisionRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,6 @@ add a field to that is no change of a table. Changes to this file need a migrati
 `migrations/versions`.
 """
 
-from enum import StrEnum
-
 from sqlalchemy import (
     BigInteger,
     ForeignKeyConstraint,
@@ -17,40 +15,7 @@ from sqlalchemy import (
 )
 from sqlmodel import Field, SQLModel
 
-
-class EventKind(StrEnum):
-    """What an event row is about."""
-
-    ENDPOINT = "endpoint"
-    TOKEN = "token"  # noqa: S105 - the word, not a credential
-    PRINCIPAL = "principal"
-    ISSUER = "issuer"
-
-
-class Phase(StrEnum):
-    """Where the rollout of an endpoint's pending version stands (design: prepare, activate)."""
-
-    SETTLED = ""
-    PREPARING = "preparing"
-    ACTIVATING = "activating"
-
-
-class Outcome(StrEnum):
-    """What became of a version."""
-
-    PENDING = "PENDING"
-    ACTIVE = "ACTIVE"
-    SUPERSEDED = "SUPERSEDED"
-    FAILED = "FAILED"
-    CANCELED = "CANCELED"
-
-
-class LastUpdate(StrEnum):
-    """How the last update of an endpoint ended; while a phase runs, it is in progress."""
-
-    NOT_UPDATING = "NOT_UPDATING"
-    FAILED = "UPDATE_FAILED"
-    CANCELED = "UPDATE_CANCELED"
+from modelplane.control_plane.store.states import LastUpdate, Outcome, Phase
 
 
 class RevisionRow(SQLModel, table=True):

@@ -12,8 +12,8 @@ from uuid import NAMESPACE_OID, uuid5
 import orjson
 from modelserving.worker.v1.usage_service_pb2 import UsageAttempt, UsageEntry, UsageOutcome
 
+from modelplane.control_plane.store.states import UsageState
 from modelplane.control_plane.store.usage.ledger import UsageValues
-from modelplane.control_plane.store.usage.tables import UsageState
 
 _ORIGIN_BYTES = 16
 _DAY_MS = 86_400_000

@@ -5,7 +5,8 @@ from sqlmodel import col, select
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints import rollouts
-from modelplane.control_plane.store.tables import EndpointRow, Phase
+from modelplane.control_plane.store.states import Phase
+from modelplane.control_plane.store.tables import EndpointRow
 
 
 class FakeRollout:

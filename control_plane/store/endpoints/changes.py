@@ -18,14 +18,11 @@ from modelplane.control_plane.store import codec
 from modelplane.control_plane.store.database import Transaction
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint
 from modelplane.control_plane.store.secrets.scopes import SecretName
+from modelplane.control_plane.store.states import EventKind, LastUpdate, Outcome, Phase
 from modelplane.control_plane.store.tables import (
     CredentialRow,
     EndpointConfigRow,
     EndpointRow,
-    EventKind,
-    LastUpdate,
-    Outcome,
-    Phase,
     SecretReferenceRow,
 )
 

@@ -16,13 +16,8 @@ from sqlmodel.sql.expression import Select
 from modelplane.control_plane.principal import Level
 from modelplane.control_plane.store import codec
 from modelplane.control_plane.store.database import Session, is_storable
-from modelplane.control_plane.store.tables import (
-    EndpointConfigRow,
-    EndpointRow,
-    LastUpdate,
-    Outcome,
-    Phase,
-)
+from modelplane.control_plane.store.states import LastUpdate, Outcome, Phase
+from modelplane.control_plane.store.tables import EndpointConfigRow, EndpointRow
 
 # Above this, a query reads all rows: drivers limit the number of parameters.
 _MAX_IDS = 500

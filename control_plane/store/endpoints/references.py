@@ -6,7 +6,8 @@ Before: `secrets.references`. After: `tables`. What writes them is `changes`.
 from sqlmodel import and_, col, or_, select
 
 from modelplane.control_plane.store.database import Session
-from modelplane.control_plane.store.tables import EndpointRow, Phase, SecretReferenceRow
+from modelplane.control_plane.store.states import Phase
+from modelplane.control_plane.store.tables import EndpointRow, SecretReferenceRow
 
 
 async def find_users(session: Session, scope: str, key: str | None) -> list[str]:

@@ -10,14 +10,8 @@ from sqlalchemy import ColumnElement, CursorResult
 from sqlmodel import col, select, update
 
 from modelplane.control_plane.store.database import Session, Transaction
-from modelplane.control_plane.store.tables import (
-    EndpointConfigRow,
-    EndpointRow,
-    EventKind,
-    LastUpdate,
-    Outcome,
-    Phase,
-)
+from modelplane.control_plane.store.states import EventKind, LastUpdate, Outcome, Phase
+from modelplane.control_plane.store.tables import EndpointConfigRow, EndpointRow
 
 
 @dataclass(frozen=True, slots=True)

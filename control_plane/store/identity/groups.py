@@ -13,7 +13,8 @@ from modelplane.control_plane.errors import AlreadyExists
 from modelplane.control_plane.principal import USERS_ID, PrincipalKind
 from modelplane.control_plane.store.database import Session, Transaction, is_storable
 from modelplane.control_plane.store.identity.principals import Attribute, Page, equals
-from modelplane.control_plane.store.tables import EventKind, GroupMemberRow, GroupRow, PrincipalRow
+from modelplane.control_plane.store.states import EventKind
+from modelplane.control_plane.store.tables import GroupMemberRow, GroupRow, PrincipalRow
 
 
 @dataclass(frozen=True, slots=True)

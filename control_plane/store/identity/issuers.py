@@ -11,7 +11,8 @@ from sqlmodel import select
 
 from modelplane.control_plane.store.database import Session, Transaction
 from modelplane.control_plane.store.events import read_head
-from modelplane.control_plane.store.tables import EventKind, IssuerRow
+from modelplane.control_plane.store.states import EventKind
+from modelplane.control_plane.store.tables import IssuerRow
 
 
 async def own_name(session: Session) -> str:

@@ -23,9 +23,9 @@ from modelplane.control_plane.principal import (
     PrincipalKind,
 )
 from modelplane.control_plane.store.database import Session, Transaction, is_storable
+from modelplane.control_plane.store.states import EventKind
 from modelplane.control_plane.store.tables import (
     AccessTokenRow,
-    EventKind,
     GroupMemberRow,
     GroupRow,
     PrincipalRow,

@@ -13,7 +13,8 @@ from modelplane.adapters.shared.rpc.authorization import digest
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.store.database import Database, Session, Transaction
 from modelplane.control_plane.store.identity.principals import ensure_admin
-from modelplane.control_plane.store.tables import AccessTokenRow, EventKind
+from modelplane.control_plane.store.states import EventKind
+from modelplane.control_plane.store.tables import AccessTokenRow
 
 # The token that the deployment's settings give.
 ADMIN_TOKEN_ID = "admin"  # noqa: S105 - an identifier

@@ -12,13 +12,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col, delete, or_, select, update
 
 from modelplane.control_plane.store.database import Transaction
+from modelplane.control_plane.store.states import UsageState
 from modelplane.control_plane.store.tables import EndpointRow
-from modelplane.control_plane.store.usage.tables import (
-    UsageJournalRow,
-    UsageOriginRow,
-    UsageRow,
-    UsageState,
-)
+from modelplane.control_plane.store.usage.tables import UsageJournalRow, UsageOriginRow, UsageRow
 from modelplane.control_plane.store.usage.tags import encode_tags
 
 # The values of a row in the order of the columns: anything else costs far more.

@@ -13,8 +13,9 @@ from sqlalchemy import ColumnElement, case, func
 from sqlmodel import and_, col, or_, select
 
 from modelplane.control_plane.store.database import Session
-from modelplane.control_plane.store.tables import EndpointConfigRow, EndpointRow, Outcome
-from modelplane.control_plane.store.usage.tables import UsageOriginRow, UsageRow, UsageState
+from modelplane.control_plane.store.states import Outcome, UsageState
+from modelplane.control_plane.store.tables import EndpointConfigRow, EndpointRow
+from modelplane.control_plane.store.usage.tables import UsageOriginRow, UsageRow
 from modelplane.control_plane.store.usage.tags import decode_tags, find_texts
 
 _HOUR_MS = 3_600_000

@@ -3,20 +3,8 @@
 Beside: `tables`. Changes to this file need a migration in `migrations/versions`.
 """
 
-from enum import StrEnum
-
 from sqlalchemy import BigInteger, Index, text
 from sqlmodel import Field, SQLModel
-
-
-class UsageState(StrEnum):
-    """What is known of a query."""
-
-    RUNNING = "RUNNING"
-    ENDED = "ENDED"
-    # The worker died before it could say how it ended.
-    UNKNOWN = "UNKNOWN"
-
 
 _IS_RUNNING = text("state = 'RUNNING'")
 

@@ -24,7 +24,8 @@ from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint, load_endpoints
 from modelplane.control_plane.store.events import read_events
-from modelplane.control_plane.store.tables import CredentialRow, EndpointConfigRow, Phase
+from modelplane.control_plane.store.states import Phase
+from modelplane.control_plane.store.tables import CredentialRow, EndpointConfigRow
 from tests.control_plane.configs import config_input, openai_entity
 from tests.control_plane.conftest import ALICE, FakeClock, share
 from tests.control_plane.rollouts import FakeRollout

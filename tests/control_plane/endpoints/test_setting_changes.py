@@ -10,7 +10,7 @@ from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints.records import load_endpoints
 from modelplane.control_plane.store.events import read_head
-from modelplane.control_plane.store.tables import Phase
+from modelplane.control_plane.store.states import Phase
 from tests.control_plane.configs import config_input, openai_entity
 from tests.control_plane.conftest import ALICE, share
 from tests.control_plane.endpoints.test_lifecycle import KEY, with_model

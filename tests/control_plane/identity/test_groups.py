@@ -17,7 +17,7 @@ from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.identity.groups import StoredGroup
 from modelplane.control_plane.store.identity.principals import Attribute, Page
 from modelplane.control_plane.store.identity.tokens import ensure_admin_token
-from modelplane.control_plane.store.tables import EventKind
+from modelplane.control_plane.store.states import EventKind
 from tests.control_plane.conftest import ALICE, FakeClock
 from tests.control_plane.identity.test_identities import events
 from tests.control_plane.rollouts import FakeRollout

@@ -22,7 +22,7 @@ from modelplane.control_plane.store.identity.principals import (
     load_principals,
 )
 from modelplane.control_plane.store.identity.tokens import ensure_admin_token, load_tokens
-from modelplane.control_plane.store.tables import EventKind
+from modelplane.control_plane.store.states import EventKind
 from tests.control_plane.conftest import ALICE, FakeClock
 from tests.control_plane.rollouts import FakeRollout
 

@@ -21,7 +21,8 @@ from modelplane.control_plane.snapshots.builder import ResourceBuilder
 from modelplane.control_plane.snapshots.cache import SnapshotCache
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.identity.issuers import load_outside_issuers
-from modelplane.control_plane.store.tables import EventKind, PrincipalRow
+from modelplane.control_plane.store.states import EventKind
+from modelplane.control_plane.store.tables import PrincipalRow
 from modelplane.data_plane import errors as data_plane_errors
 from modelplane.data_plane.access import authenticate
 from modelplane.data_plane.snapshots.snapshot import Snapshot, SnapshotBuilder

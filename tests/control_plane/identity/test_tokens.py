@@ -24,7 +24,7 @@ from modelplane.control_plane.store.identity.tokens import (
     ensure_admin_token,
     insert_token,
 )
-from modelplane.control_plane.store.tables import EventKind
+from modelplane.control_plane.store.states import EventKind
 from tests.control_plane.conftest import ALICE, FakeClock
 from tests.control_plane.identity.test_identities import events
 from tests.control_plane.rollouts import FakeRollout

@@ -18,7 +18,8 @@ from modelplane.control_plane.store.events import read_events
 from modelplane.control_plane.store.migrate import migrate
 from modelplane.control_plane.store.secrets.scopes import StoredSecret
 from modelplane.control_plane.store.secrets.sealed import forget_replaced
-from modelplane.control_plane.store.tables import CredentialRow, Phase, SecretRow
+from modelplane.control_plane.store.states import Phase
+from modelplane.control_plane.store.tables import CredentialRow, SecretRow
 from tests.control_plane.configs import (
     config_input,
     new_endpoint,

@@ -13,7 +13,7 @@ from modelplane.control_plane.snapshots.builder import load_own_issuer
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.events import read_events
 from modelplane.control_plane.store.secrets.signing_keys import load_signing_keys
-from modelplane.control_plane.store.tables import EventKind
+from modelplane.control_plane.store.states import EventKind
 from tests.control_plane.conftest import FakeClock
 
 

@@ -36,13 +36,8 @@ from modelplane.control_plane.snapshots.servicer import SnapshotServicer
 from modelplane.control_plane.snapshots.watchers import Watchers
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.notifications import listen
-from modelplane.control_plane.store.tables import (
-    EndpointConfigRow,
-    EndpointRow,
-    EventKind,
-    LastUpdate,
-    Phase,
-)
+from modelplane.control_plane.store.states import EventKind, LastUpdate, Phase
+from modelplane.control_plane.store.tables import EndpointConfigRow, EndpointRow
 
 
 async def begin_rollout(database: Database, name: str, *, deadline_ms: int | None = None) -> int:

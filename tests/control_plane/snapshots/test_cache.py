@@ -8,7 +8,7 @@ from modelplane.adapters.shared.rpc.server import MAX_MESSAGE_BYTES
 from modelplane.control_plane.snapshots.builder import Resource, ResourceBuilder
 from modelplane.control_plane.snapshots.cache import SnapshotCache
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.tables import EventKind
+from modelplane.control_plane.store.states import EventKind
 
 KIB = 1024
 

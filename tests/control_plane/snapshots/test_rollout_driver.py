@@ -5,7 +5,7 @@ from pathlib import Path
 
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.migrate import migrate
-from modelplane.control_plane.store.tables import LastUpdate, Phase
+from modelplane.control_plane.store.states import LastUpdate, Phase
 from tests.control_plane.snapshots.conftest import (
     PushSide,
     begin_rollout,

@@ -10,13 +10,8 @@ from modelplane.control_plane.principal import Level
 from modelplane.control_plane.store.database import Database, Transaction
 from modelplane.control_plane.store.endpoints import changes, records
 from modelplane.control_plane.store.endpoints.records import StoredVersion
-from modelplane.control_plane.store.tables import (
-    EndpointRow,
-    LastUpdate,
-    Outcome,
-    Phase,
-    SecretReferenceRow,
-)
+from modelplane.control_plane.store.states import LastUpdate, Outcome, Phase
+from modelplane.control_plane.store.tables import EndpointRow, SecretReferenceRow
 from tests.control_plane.configs import new_endpoint, new_version, openai_entity, stored_config
 
 SETTINGS = EndpointSettings(

@@ -1,7 +1,8 @@
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints import changes
 from modelplane.control_plane.store.endpoints.references import find_users
-from modelplane.control_plane.store.tables import EndpointRow, Phase
+from modelplane.control_plane.store.states import Phase
+from modelplane.control_plane.store.tables import EndpointRow
 from tests.control_plane.configs import new_endpoint, new_version, openai_entity, stored_config
 
 
