@@ -1,1 +1,1 @@
-"""Outside technology: providers, the gRPC harness, telemetry. No business rules."""
+"""Outside technology: providers, and what both planes share. No business rules."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from random import Random
 
-from modelserving.snapshot.v1.snapshot_pb2 import (
+from modelserving.worker.v1.snapshot_pb2 import (
     EndpointResource,
     Grant,
     Membership,
@@ -18,13 +18,13 @@ from modelserving.snapshot.v1.snapshot_pb2 import (
     PrincipalResource,
     TokenResource,
 )
-from modelserving.snapshot.v1.snapshot_service_pb2 import ConfigDelta
+from modelserving.worker.v1.snapshot_service_pb2 import ConfigDelta
 
 from bench.report import Row, Table, table_of
-from modelplane.adapters.rpc.authorization import digest
+from modelplane.adapters.shared.rpc.authorization import digest
 from modelplane.data_plane.access import authenticate, authorize
 from modelplane.data_plane.snapshots.snapshot import Snapshot, SnapshotBuilder
-from tests.adapters.jwt.issuers import NOW, KeyPair, all_keys, claims, issuer_resource
+from tests.adapters.shared.jwt.issuers import NOW, KeyPair, all_keys, claims, issuer_resource
 
 _TOKENS = 10_000
 # Fresh ones; all are signed before the clock starts.

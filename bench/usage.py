@@ -7,8 +7,8 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
-from modelserving.snapshot.v1.usage_service_pb2 import RecordUsageRequest
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig, UsageTrackingConfig
+from modelserving.worker.v1.usage_service_pb2 import RecordUsageRequest
 from prometheus_client import CollectorRegistry
 
 from bench.report import Row, Table, table_of
@@ -16,15 +16,15 @@ from modelplane.adapters.providers.types import Query, Usage
 from modelplane.control_plane.clock import system_clock
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.migrate import migrate
-from modelplane.control_plane.usage.usage_intake import UsageIntake
-from modelplane.data_plane.accounting import Attempt, Record
+from modelplane.control_plane.usage.intake import UsageIntake
+from modelplane.data_plane.calls.record import Attempt, Record
 from modelplane.data_plane.process import new_clocks, wall_ms
 from modelplane.data_plane.snapshots.callers import Principal
 from modelplane.data_plane.snapshots.snapshot import Endpoint, compile_endpoint
 from modelplane.data_plane.usage.journal import Journal
 from modelplane.data_plane.usage.journal_metrics import JournalMetrics
-from modelplane.data_plane.usage.usage_ledger import UsageLedger
-from modelplane.data_plane.usage.usage_shipper import UsageShipper
+from modelplane.data_plane.usage.ledger import UsageLedger
+from modelplane.data_plane.usage.shipper import UsageShipper
 from tests.data_plane.messages import endpoint, endpoint_config, external_entity
 
 _JOURNAL_GOAL = "9"
@@ -45,9 +45,6 @@ class _Sink:
 
     async def send(self, request: bytes) -> None:
         self.requests.append(request)
-
-    async def aclose(self) -> None:
-        pass
 
 
 async def measure(queries: int) -> Table:

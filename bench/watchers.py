@@ -1,6 +1,6 @@
 """Many watching workers in one process, that note when each configuration reached them.
 
-They speak the real watch stream (`protos/modelserving/snapshot/v1`) and compile nothing.
+They speak the real watch stream (`protos/modelserving/worker/v1`) and compile nothing.
 """
 
 import asyncio
@@ -10,15 +10,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import grpc
-from modelserving.snapshot.v1.snapshot_service_pb2 import (
+from modelserving.worker.v1.snapshot_service_pb2 import (
     Ack,
     Hello,
     WatchConfigRequest,
     WatchConfigResponse,
 )
-from modelserving.snapshot.v1.snapshot_service_pb2_grpc import SnapshotServiceStub
+from modelserving.worker.v1.snapshot_service_pb2_grpc import SnapshotServiceStub
 
-from modelplane.adapters.rpc.server import MAX_MESSAGE_BYTES
+from modelplane.adapters.shared.rpc.sizes import MAX_MESSAGE_BYTES
 
 _Stream = grpc.aio.StreamStreamCall[WatchConfigRequest, WatchConfigResponse]
 MESSAGE_OPTIONS = (("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),)

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import uvloop
 from prometheus_client import CollectorRegistry
 
-from modelplane.adapters.telemetry import configure_logging, log_fields, serve_metrics
+from modelplane.adapters.shared.telemetry import configure_logging, log_fields, serve_metrics
 from modelplane.control_plane.errors import StoreUnavailable
 from modelplane.control_plane.secrets.keyring import opened_keyring
-from modelplane.control_plane.server import serving
+from modelplane.control_plane.server.serving import serving
 from modelplane.control_plane.settings import Settings, load_settings
 
 _log = logging.getLogger("modelplane.control_plane")
@@ -27,6 +27,8 @@ def main(argv: Sequence[str]) -> int:
             raise ValueError("MODELPLANE_ADMIN_TOKEN must be set.")  # noqa: TRY301 - told like all others
         uvloop.run(_run(settings))
     except (ValueError, OSError, RuntimeError, StoreUnavailable) as error:
+        # `modelplane up` shows the last line: what the log still holds back goes before it.
+        logging.shutdown()
         print(f"modelplane control-plane: {error}", file=sys.stderr)  # noqa: T201 - for a person
         return 1
     return 0

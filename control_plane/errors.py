@@ -22,7 +22,7 @@ ControlPlaneError
 
 import grpc
 
-from modelplane.adapters.rpc.status import Status, StatusTable
+from modelplane.adapters.shared.rpc.status import Status, StatusTable
 
 
 class ControlPlaneError(Exception):

@@ -1,33 +1,40 @@
 """What happens around every public RPC: authentication, error mapping, request id, log, metrics.
 
-Before: the gRPC server. After: the servicers. Beside: `authentication`, `audit_call`, `errors`.
+Before: the gRPC server. After: the servicers. Beside: `authentication`, `audit.call`, `errors`,
+`not_available`, `output_only`.
 """
 
 import logging
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import grpc
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from modelplane.adapters.rpc.metadata import AUTHORIZATION, REQUEST_ID, as_mapping
-from modelplane.adapters.rpc.over_rest import ORIGINAL_PATH, with_method
-from modelplane.adapters.rpc.status import INTERNAL, Status, shorten, trailing_metadata
-from modelplane.adapters.telemetry import log_fields
-from modelplane.control_plane.audit.audit_call import AuditedCall
-from modelplane.control_plane.audit.audit_log import AuditLog
+from modelplane.adapters.shared.rpc.metadata import (
+    AUTHORIZATION,
+    REQUEST_ID,
+    as_mapping,
+    request_id_of,
+)
+from modelplane.adapters.shared.rpc.over_rest import ORIGINAL_PATH, with_method
+from modelplane.adapters.shared.rpc.services import PUBLIC_SERVICES, rules_of
+from modelplane.adapters.shared.rpc.status import INTERNAL, Status, shorten, trailing_metadata
+from modelplane.adapters.shared.telemetry import log_fields
+from modelplane.control_plane.audit.call import AuditedCall
+from modelplane.control_plane.audit.log import AuditLog
 from modelplane.control_plane.errors import STATUS_TABLE, StoreUnavailable
-from modelplane.control_plane.identity.authentication import Authenticator, current_principal
+from modelplane.control_plane.identity.authentication import Authenticator
 from modelplane.control_plane.not_available import check_available
-from modelplane.control_plane.principal import Principal
-from modelplane.control_plane.rest.rest_call import RestCall, RestMethod, find_rest_method
+from modelplane.control_plane.output_only import clear_output_only
+from modelplane.control_plane.principal import Principal, current_principal
+from modelplane.control_plane.rest.call import RestCall, RestMethod, find_rest_method
 
 _log = logging.getLogger(__name__)
 
-# Service whose calls carry no access token; the rest of the guard holds for it too.
-ANONYMOUS_SERVICE = "modelserving.v1.OAuthService"
+# Services whose calls carry no access token; the rest of the guard holds for them too.
+_ANONYMOUS = {str(service.full_name) for service in PUBLIC_SERVICES if rules_of(service).anonymous}
 # Services that are not guarded.
 EXEMPT_SERVICES = (
     "grpc.health.v1.Health",
@@ -36,7 +43,6 @@ EXEMPT_SERVICES = (
 )
 
 _RETRY_AFTER_SECONDS = 1
-_MAX_REQUEST_ID = 128
 
 # Messages of an RPC: query and answer.
 Q = TypeVar("Q")
@@ -97,7 +103,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
                 method,
                 handler.unary_unary,
                 rest,
-                anonymous=service == ANONYMOUS_SERVICE,
+                anonymous=service in _ANONYMOUS,
             ),
             # What came over REST is read once it is known who sent it.
             request_deserializer=None if rest else handler.request_deserializer,
@@ -148,8 +154,7 @@ class _Call:
         self._method = path.rpartition("/")[2]
         self._context = context
         self._metadata = as_mapping(context.invocation_metadata())
-        given = self._metadata.get(REQUEST_ID, "")
-        self._request_id = given[:_MAX_REQUEST_ID] or str(uuid.uuid4())
+        self._request_id = request_id_of(self._metadata)
         self._principal = ""
         self._audited = AuditedCall(interceptor.audit_log, path, self._metadata, self._request_id)
         # What is logged when the client goes away.
@@ -184,6 +189,7 @@ class _Call:
             self._audited.know(principal, request)
             call.read()
         check_available(request)
+        clear_output_only(request)
         self._audited.admit()
         return request
 

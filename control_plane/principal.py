@@ -1,18 +1,24 @@
 """Who calls, and what may be granted to them: plain values.
 
-Used by `authentication`, `permissions` and the stores.
+Used by `identity.authentication`, `access`, the servicers and the store.
 """
 
+from contextvars import ContextVar
 from dataclasses import dataclass
-from enum import IntEnum
-
-from modelplane.control_plane.store.tables import PrincipalKind
+from enum import IntEnum, StrEnum
 
 # Groups that every deployment has.
 ADMINS_ID = "1"
 ADMINS = "admins"
 USERS_ID = "2"
 USERS = "users"
+
+
+class PrincipalKind(StrEnum):
+    """What a principal is."""
+
+    USER = "user"
+    SERVICE_PRINCIPAL = "service_principal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,11 @@ class Principal:
     admin: bool = False
     kind: PrincipalKind = PrincipalKind.USER
     group_ids: frozenset[str] = frozenset({USERS_ID})
+
+
+# Principal of the RPC that runs in this context. The interceptor sets it, and the servicers, which
+# gRPC calls with nothing but the request, hand it on; nobody else reads it.
+current_principal: ContextVar[Principal] = ContextVar("current_principal")
 
 
 class Level(IntEnum):

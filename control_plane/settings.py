@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelplane.adapters.rpc.tls import TlsFiles, check_loopback, tls_files
-from modelplane.adapters.settings import environment, load, setting
+from modelplane.adapters.shared.rpc.tls import TlsFiles, check_loopback, tls_files
+from modelplane.adapters.shared.settings import environment, load, setting
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,6 @@ class Settings:
         return files
 
 
-def load_settings(argv: Sequence[str]) -> Settings:
-    """Return the settings given by `argv` and the environment."""
-    return load(Settings, "modelplane control-plane", argv, environment())
+def load_settings(argv: Sequence[str], program: str = "modelplane control-plane") -> Settings:
+    """Return the settings given by `argv` and the environment; `program` is what help is of."""
+    return load(Settings, program, argv, environment())

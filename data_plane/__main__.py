@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import uvloop
 from prometheus_client import REGISTRY
 
-from modelplane.adapters.telemetry import configure_logging, log_fields, serve_metrics
+from modelplane.adapters.shared.telemetry import configure_logging, log_fields, serve_metrics
 from modelplane.data_plane.process import (
     new_clocks,
     raise_file_limit,

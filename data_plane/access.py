@@ -1,14 +1,14 @@
 """Who calls, and may they? Answered from the snapshot alone, without a remote call.
 
 Used by `invocation.py`. The control plane decides in the same way
-(`control_plane/permissions.py`).
+(`control_plane/access.py`).
 """
 
 from collections.abc import Mapping
 
-from modelplane.adapters.jwt.tokens import TokenRefused, looks_like_jwt
-from modelplane.adapters.rpc.authorization import digest, parse_token
-from modelplane.adapters.rpc.metadata import AUTHORIZATION
+from modelplane.adapters.shared.jwt.tokens import TokenRefused, looks_like_jwt
+from modelplane.adapters.shared.rpc.authorization import digest, parse_token
+from modelplane.adapters.shared.rpc.metadata import AUTHORIZATION
 from modelplane.data_plane.errors import (
     EndpointNotFound,
     PermissionDenied,

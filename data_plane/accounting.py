@@ -1,106 +1,19 @@
-"""What is known of a call: metrics, one log line, and the ledger's entries.
+"""Accounts for calls: metrics, one log line, and the ledger's entries.
 
-`invocation.py` fills the record while it answers.
+`invocation.py` opens a call's record (`calls/record.py`), fills it and closes it.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from modelplane.adapters.providers.errors import AdapterError
-from modelplane.adapters.providers.types import Query, Usage
-from modelplane.adapters.rpc.metadata import ATTEMPT_ERRORS, ATTEMPTS, Metadata
-from modelplane.adapters.telemetry import RequestLog
-from modelplane.data_plane.snapshots.callers import Principal
-from modelplane.data_plane.snapshots.snapshot import Config, Endpoint, ServedEntity
+from modelplane.adapters.providers.types import Query
+from modelplane.adapters.shared.telemetry import RequestLog
+from modelplane.data_plane.calls.record import Record
 from modelplane.data_plane.telemetry.meters import Meters
 from modelplane.data_plane.telemetry.metrics import Metrics
-from modelplane.data_plane.usage.journal import Ticket
-from modelplane.data_plane.usage.usage_labels import NO_LABELS, Labels
 
 _log = RequestLog("modelplane.data_plane.access")
-OK = 200
-CLIENT_CLOSED = 499
-
-
-@dataclass(slots=True)
-class Attempt:
-    """One attempt to have a query answered.
-
-    Attributes:
-        entity: Name of the served entity asked.
-        error: Class of the error; empty for a success.
-        seconds: Time that it took.
-        started: Its start, seconds of the event loop's clock.
-        served: The served entity.
-        address: `host:port` of the provider; noted only for telemetry.
-        model: Model that the provider says has answered; noted only for telemetry.
-    """
-
-    entity: str
-    error: str
-    seconds: float
-    started: float = 0.0
-    served: ServedEntity | None = None
-    address: str = ""
-    model: str = ""
-
-
-@dataclass(slots=True)
-class Record:
-    """One call. Never holds a prompt, an answer or a credential.
-
-    Attributes:
-        started: Start of the call, seconds of the monotonic clock.
-        status: HTTP status that the caller saw.
-        error: Class of the error; also set when a stream failed after it began.
-        first_chunk: Time of the first chunk, seconds of the monotonic clock.
-        chunks: Messages sent in a stream.
-        admitted: Whether a provider was to be called.
-        attempts: Attempts made, in order.
-        labels: What the caller noted on it.
-        input_characters: Length of the prompt; counted only where usage is tracked.
-        output_characters: Length of the answer.
-        ticket: The ledger's; None where usage is not tracked.
-        trace: The telemetry's; None where there is none.
-        address: `host:port` of the provider that is being asked.
-        model: Model that it says answers.
-    """
-
-    request_id: str
-    started: float
-    principal: Principal | None = None
-    endpoint: Endpoint | None = None
-    config: Config | None = None
-    entity: ServedEntity | None = None
-    status: int = OK
-    error: str = ""
-    stream: bool = False
-    first_chunk: float = 0.0
-    chunks: int = 0
-    usage: Usage | None = None
-    admitted: bool = False
-    attempts: list[Attempt] = field(default_factory=list)
-    labels: Labels = NO_LABELS
-    input_characters: int = 0
-    output_characters: int = 0
-    ticket: Ticket | None = None
-    trace: object = None
-    address: str = ""
-    model: str = ""
-
-
-def attempt_headers(record: Record, under_way: int = 0) -> Metadata:
-    """Return the metadata that tells of attempts that failed; empty where none did.
-
-    Args:
-        record: Holds the attempts that have ended.
-        under_way: 1 while one that has not ended is being answered.
-    """
-    failed = [f"{attempt.entity}={attempt.error}" for attempt in record.attempts if attempt.error]
-    if not failed:
-        return ()
-    return ((ATTEMPTS, str(len(record.attempts) + under_way)), (ATTEMPT_ERRORS, ", ".join(failed)))
 
 
 class Ledger(Protocol):
@@ -111,16 +24,6 @@ class Ledger(Protocol):
 
     def end(self, record: Record) -> None:
         """Write down how the call ended."""
-
-
-class NoLedger:
-    """Keeps nothing."""
-
-    def begin(self, record: Record, query: Query) -> None:
-        """Write nothing."""
-
-    def end(self, record: Record) -> None:
-        """Write nothing."""
 
 
 class Telemetry(Protocol):

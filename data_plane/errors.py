@@ -24,8 +24,8 @@ import grpc
 import orjson
 
 from modelplane.adapters.providers import errors as provider_errors
-from modelplane.adapters.rpc.metadata import Metadata
-from modelplane.adapters.rpc.status import INTERNAL, Status, StatusTable, shorten
+from modelplane.adapters.shared.rpc.metadata import Metadata
+from modelplane.adapters.shared.rpc.status import INTERNAL, Status, StatusTable, shorten
 
 _RETRY_SOON_SECONDS = 1
 _RETRY_LATER = frozenset({429, 503})

@@ -6,22 +6,27 @@ half.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from modelplane.adapters.providers.types import JsonObject, Task
-from modelplane.adapters.rpc.metadata import REQUEST_ID
-from modelplane.adapters.rpc.status import INTERNAL
+from modelplane.adapters.providers.types import JsonObject
+from modelplane.adapters.shared.rpc.metadata import REQUEST_ID
+from modelplane.adapters.shared.rpc.status import INTERNAL
+from modelplane.adapters.shared.tasks import PATHS
 from modelplane.data_plane.access import authenticate, authorize, level_of
-from modelplane.data_plane.accounting import CLIENT_CLOSED, Accountant, Record, attempt_headers
+from modelplane.data_plane.accounting import Accountant
+from modelplane.data_plane.calls.call import Call, Method, Reply
+from modelplane.data_plane.calls.labels import parse_labels
+from modelplane.data_plane.calls.query import build_query, parse_body
+from modelplane.data_plane.calls.record import CLIENT_CLOSED, Record, attempt_headers
+from modelplane.data_plane.calls.refusals import Refused, settle
+from modelplane.data_plane.calls.tasks import spec_of
 from modelplane.data_plane.errors import (
     STATUS_TABLE,
     EndpointNotFound,
     EndpointNotReady,
     InvalidParameter,
 )
-from modelplane.data_plane.hosts.host import Call, Method, Refused, Reply, refuse
 from modelplane.data_plane.limits.admission import Ending, Gate
-from modelplane.data_plane.query import build_query, parse_body
 from modelplane.data_plane.snapshots.callers import Principal
 from modelplane.data_plane.snapshots.snapshot import (
     CAN_QUERY,
@@ -33,19 +38,7 @@ from modelplane.data_plane.snapshots.snapshot import (
 from modelplane.data_plane.upstreams.attempts import Attempts
 from modelplane.data_plane.upstreams.choice import choose
 from modelplane.data_plane.upstreams.hops import count_hops
-from modelplane.data_plane.upstreams.relay import JSON, Exchange
-from modelplane.data_plane.usage.usage_labels import parse_labels
-
-_TASK_OF: Mapping[Method, Task] = {
-    Method.CREATE_CHAT_COMPLETION: Task.CHAT,
-    Method.CREATE_COMPLETION: Task.COMPLETIONS,
-    Method.CREATE_EMBEDDING: Task.EMBEDDINGS,
-}
-_ROUTE_OF: Mapping[str, str] = {
-    Task.CHAT: "/serving-endpoints/chat/completions",
-    Task.COMPLETIONS: "/serving-endpoints/completions",
-    Task.EMBEDDINGS: "/serving-endpoints/embeddings",
-}
+from modelplane.data_plane.upstreams.relay import Exchange
 
 
 class Inference:
@@ -75,7 +68,7 @@ class Inference:
         self._wall_ms = wall_ms
 
     async def answer(self, call: Call, reply: Reply) -> None:
-        """Answer a call and account for it; see `host.Service`."""
+        """Answer a call and account for it; see `call.Service`."""
         record = self._accountant.open(call.request_id, call.metadata)
         try:
             await self._answer(call, reply, record)
@@ -86,7 +79,7 @@ class Inference:
             record.status = (STATUS_TABLE.status_of(error) or INTERNAL).http
             self._accountant.note_error(record, error)
             if headers := attempt_headers(record):
-                raise Refused(refuse(error, call.request_id, headers)) from error
+                raise Refused(settle(error, call.request_id, headers)) from error
             raise
         finally:
             self._accountant.close(record)
@@ -100,12 +93,13 @@ class Inference:
             return
         endpoint, body = await _receive(snapshot, principal, call, record)
         hops = count_hops(call.metadata)
-        config = record.config = _active_config(endpoint, call.method)
+        config = record.config = _active_config(endpoint, call.task)
         record.labels = parse_labels(body)
-        query = build_query(config.task, body)
+        spec = spec_of(config.task)
+        query = build_query(spec, body)
         record.stream = query.stream
         candidates = choose(endpoint, config, call.served_model_name, call.metadata)
-        admission = await self._gate.admit(endpoint, principal, query)
+        admission = await self._gate.admit(endpoint, principal, query, spec)
         record.entity = candidates[0]
         ending = Ending.CANCELLED
         try:
@@ -147,7 +141,7 @@ def _find_endpoint(snapshot: Snapshot, principal: Principal, name: str, record: 
 
 def _name_of(call: Call, body: JsonObject) -> str:
     """Return the endpoint that the request or, in the manner of the OpenAI API, the body names."""
-    if call.method is Method.QUERY:
+    if not call.task:
         return call.name
     name = body.get("model")
     if not isinstance(name, str) or not name:
@@ -155,13 +149,13 @@ def _name_of(call: Call, body: JsonObject) -> str:
     return name
 
 
-def _active_config(endpoint: Endpoint, method: Method) -> Config:
+def _active_config(endpoint: Endpoint, task: str) -> Config:
+    """Return the configuration that serves, which must be for `task` if that is not empty."""
     config = endpoint.active
     if config is None:
         raise EndpointNotReady(f"Endpoint '{endpoint.name}' has no active configuration yet.")
-    task = _TASK_OF.get(method)
-    if task is not None and task != config.task:
-        route = _ROUTE_OF.get(config.task, f"/serving-endpoints/{endpoint.name}/invocations")
+    if task and task != config.task:
+        route = PATHS.get(config.task, f"/serving-endpoints/{endpoint.name}/invocations")
         raise InvalidParameter(
             f"Endpoint '{endpoint.name}' serves {config.task or 'no language model task'}: "
             f"send the request to {route}."
@@ -180,5 +174,5 @@ async def _list_models(snapshot: Snapshot, principal: Principal, call: Call, rep
         for endpoint in sorted(snapshot.names.values(), key=lambda item: item.name)
         if endpoint.active and level_of(principal, endpoint) >= CAN_QUERY
     ]
-    data = reply.encode({"object": "list", "data": models})
-    await reply.answer(JSON, ((REQUEST_ID, call.request_id),), data)
+    document = reply.encode({"object": "list", "data": models})
+    await reply.answer(((REQUEST_ID, call.request_id),), document)

@@ -1,17 +1,32 @@
 """What a worker's process gives it: clocks, chance, files, and a garbage collector that keeps away.
 
-Used by the composition root, `__main__.py`.
+Used by the composition root, `__main__.py`; who waits, measures or draws lots is given `Clocks`.
 """
 
 import asyncio
 import gc
 import resource
 import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from random import Random
 
-from modelplane.data_plane.snapshots.snapshot_watcher import Clocks
-
 _COLLECT_AFTER_ALLOCATIONS = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Time and chance.
+
+    Attributes:
+        monotonic: Monotonic time, seconds.
+        sleep: Waits for seconds.
+        random: Source of randomness.
+    """
+
+    monotonic: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]]
+    random: Random
 
 
 def new_clocks() -> Clocks:

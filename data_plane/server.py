@@ -11,16 +11,16 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
-from modelplane.adapters.rpc.tls import check_loopback, reload, server_context
-from modelplane.data_plane.hosts.grpc_calls import GrpcCalls
-from modelplane.data_plane.hosts.health_check import health_check
+from modelplane.adapters.shared.rpc.tls import check_loopback, reload, server_context
+from modelplane.data_plane.hosts.grpc.calls import GrpcCalls
+from modelplane.data_plane.hosts.grpc.health_check import health_check
 from modelplane.data_plane.hosts.http1.listener import UNIX, Listener
-from modelplane.data_plane.hosts.rest_calls import RestCalls
+from modelplane.data_plane.hosts.rest import RestCalls
 from modelplane.data_plane.hosts.routes import Routes
+from modelplane.data_plane.process import Clocks
 from modelplane.data_plane.settings import Settings
 from modelplane.data_plane.snapshots.readiness import TICK_SECONDS, Readiness
 from modelplane.data_plane.snapshots.snapshot import Snapshots
-from modelplane.data_plane.snapshots.snapshot_watcher import Clocks
 from modelplane.data_plane.worker import RPCS, assembled, following
 
 
@@ -62,7 +62,7 @@ async def running_worker(
         _securing(settings) as tls,
         assembled(settings, registry, clocks, wall_ms) as worker,
     ):
-        checks = health_check(worker.readiness)
+        checks = health_check(worker.readiness, {rpc.service for rpc in RPCS})
         grpc = GrpcCalls(RPCS, worker.inference, checks)
         routes = Routes(RestCalls(worker.inference), grpc, worker.readiness.obstacle)
         listener = Listener(routes)

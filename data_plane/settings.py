@@ -6,8 +6,8 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from modelplane.adapters.rpc.tls import TlsFiles, check_loopback, tls_files
-from modelplane.adapters.settings import environment, load, setting
+from modelplane.adapters.shared.rpc.tls import TlsFiles, check_loopback, tls_files
+from modelplane.adapters.shared.settings import environment, load, setting
 
 
 @dataclass(frozen=True)

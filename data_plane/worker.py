@@ -12,35 +12,40 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from modelplane.adapters.egress import parse_policy
-from modelplane.adapters.providers.http1.client import Http1Transport
-from modelplane.adapters.telemetry import log_fields
+from modelplane.adapters.providers.http.client import Http1Transport
+from modelplane.adapters.shared.egress import parse_policy
+from modelplane.adapters.shared.release import VERSION
+from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.data_plane.accounting import Accountant, Telemetry
-from modelplane.data_plane.hosts.http_body import HTTP_BODY_RPCS
-from modelplane.data_plane.hosts.typed_rpcs import TYPED_RPCS
+from modelplane.data_plane.control_link import ControlLink
+from modelplane.data_plane.hosts.grpc.http_body import HTTP_BODY_RPCS
+from modelplane.data_plane.hosts.typed.rpcs import TYPED_RPCS
 from modelplane.data_plane.invocation import Inference
-from modelplane.data_plane.limits.limiter import LimitGate
+from modelplane.data_plane.limits.gate import LimitGate
 from modelplane.data_plane.limits.quota_contact import Contact, WhenAway
 from modelplane.data_plane.limits.quota_leases import QuotaLeases
+from modelplane.data_plane.limits.quota_metrics import QuotaMetrics
 from modelplane.data_plane.limits.quota_source import GrpcQuotaSource
+from modelplane.data_plane.process import Clocks
 from modelplane.data_plane.settings import Settings
+from modelplane.data_plane.snapshots.config_metrics import ConfigMetrics
 from modelplane.data_plane.snapshots.readiness import TICK_SECONDS, Readiness
 from modelplane.data_plane.snapshots.snapshot import Snapshots
-from modelplane.data_plane.snapshots.snapshot_watcher import Clocks, SnapshotWatcher, Source
+from modelplane.data_plane.snapshots.watcher import SnapshotWatcher, Source
 from modelplane.data_plane.telemetry.meters import Meters
-from modelplane.data_plane.telemetry.metrics import ConfigMetrics, Metrics, QuotaMetrics
+from modelplane.data_plane.telemetry.metrics import Metrics
 from modelplane.data_plane.telemetry.metrics_reporter import GrpcSink, MetricsReporter
+from modelplane.data_plane.upstreams.attempt_metrics import AttemptMetrics
 from modelplane.data_plane.upstreams.attempts import Attempts
 from modelplane.data_plane.upstreams.circuit import Circuits
 from modelplane.data_plane.upstreams.relay import Relay, Timeouts
 from modelplane.data_plane.upstreams.upstream import Upstream
 from modelplane.data_plane.usage.journal import Journal
 from modelplane.data_plane.usage.journal_metrics import JournalMetrics
-from modelplane.data_plane.usage.usage_ledger import UsageLedger
-from modelplane.data_plane.usage.usage_shipper import GrpcUsageSink, UsageShipper
+from modelplane.data_plane.usage.ledger import UsageLedger
+from modelplane.data_plane.usage.shipper import GrpcUsageSink, UsageShipper
 
 _log = logging.getLogger(__name__)
-BUILD = "0.1.0"
 RPCS = (*HTTP_BODY_RPCS, *TYPED_RPCS)
 
 
@@ -83,7 +88,7 @@ async def assembled(
     metrics = Metrics(registry)
     snapshots = Snapshots()
     readiness = Readiness(clocks.monotonic)
-    source = Source(settings.targets, settings.worker_id, BUILD, settings.tls)
+    source = Source(_link(settings), settings.worker_id, VERSION)
     watcher = SnapshotWatcher(
         source, snapshots, readiness, ConfigMetrics(registry), clocks, metrics.forget
     )
@@ -100,9 +105,13 @@ async def assembled(
         async with aclosing(upstream), _limiting(settings, registry, clocks) as gate:
             relay = Relay(upstream, accountant, timeouts)
             circuits = Circuits(clocks.monotonic, clocks.random, settings.circuit_failures)
-            attempts = Attempts(relay, circuits, metrics, clocks.random)
+            attempts = Attempts(relay, circuits, AttemptMetrics(registry), clocks.random)
             inference = Inference(snapshots, attempts, gate, accountant, wall_ms)
             yield Worker(inference, snapshots, readiness, watcher)
+
+
+def _link(settings: Settings) -> ControlLink:
+    return ControlLink(settings.targets, settings.tls)
 
 
 @asynccontextmanager
@@ -112,16 +121,17 @@ async def _limiting(
     """Yield the gate; on leaving, when no call is in flight any longer, return what it holds."""
     metrics = QuotaMetrics(registry)
     contact = Contact(WhenAway(settings.limits_when_away), settings.limits_away_seconds)
-    source = GrpcQuotaSource(settings.targets, settings.tls)
-    leases = QuotaLeases(settings.worker_id, source, contact, metrics, clocks)
-    background = [asyncio.create_task(leases.run()), asyncio.create_task(leases.tick())]
-    try:
-        yield LimitGate(leases, contact, metrics, clocks.monotonic)
-    finally:
-        for task in background:
-            task.cancel()
-        await asyncio.wait(background)
-        await leases.aclose()
+    async with aclosing(_link(settings)) as link:
+        source = GrpcQuotaSource(link)
+        leases = QuotaLeases(settings.worker_id, source, contact, metrics, clocks)
+        background = [asyncio.create_task(leases.run()), asyncio.create_task(leases.tick())]
+        try:
+            yield LimitGate(leases, contact, metrics, clocks.monotonic)
+        finally:
+            for task in background:
+                task.cancel()
+            await asyncio.wait(background)
+            await leases.aclose()
 
 
 @asynccontextmanager
@@ -136,31 +146,31 @@ async def _recording(
     root = Path(settings.journal_dir)
     max_bytes = settings.journal_max_mib << 20
     journal = Journal(root, metrics, clocks.monotonic, max_bytes=max_bytes)
-    sink = GrpcUsageSink(settings.targets, settings.tls)
-    shipper = UsageShipper(journal, root, sink, clocks, metrics)
-    background = asyncio.create_task(shipper.run())
-    try:
-        yield UsageLedger(journal, clocks.monotonic, wall_ms)
-    finally:
-        background.cancel()
-        await asyncio.wait([background])
-        await shipper.finish()
-        journal.close()
+    async with aclosing(_link(settings)) as link:
+        shipper = UsageShipper(journal, root, GrpcUsageSink(link), clocks, metrics)
+        background = asyncio.create_task(shipper.run())
+        try:
+            yield UsageLedger(journal, clocks.monotonic, wall_ms)
+        finally:
+            background.cancel()
+            await asyncio.wait([background])
+            await shipper.finish()
+            journal.close()
 
 
 @asynccontextmanager
 async def _metering(settings: Settings, clocks: Clocks) -> AsyncIterator[Meters]:
     """Yield what counts; on leaving, when no call is in flight any longer, report the rest."""
     meters = Meters()
-    sink = GrpcSink(settings.targets, settings.tls)
-    reporter = MetricsReporter(meters, sink, clocks.random, clocks.sleep)
-    background = asyncio.create_task(reporter.run())
-    try:
-        yield meters
-    finally:
-        background.cancel()
-        await asyncio.wait([background])
-        await reporter.report()
+    async with aclosing(_link(settings)) as link:
+        reporter = MetricsReporter(meters, GrpcSink(link), clocks.random, clocks.sleep)
+        background = asyncio.create_task(reporter.run())
+        try:
+            yield meters
+        finally:
+            background.cancel()
+            await asyncio.wait([background])
+            await reporter.report()
 
 
 @asynccontextmanager
@@ -177,7 +187,7 @@ async def _telling(
         raise ValueError(
             "MODELPLANE_OTLP_ENDPOINT needs OpenTelemetry: pip install 'modelplane[otel]'."
         ) from error
-    collector = Collector(*settings.collector, settings.worker_id, BUILD)
+    collector = Collector(*settings.collector, settings.worker_id, VERSION)
     async with exporting(collector, wall_ms) as telemetry:
         yield telemetry
 

@@ -1,7 +1,7 @@
 """The deployment's own CA, and the certificates by which its parts know each other.
 
 `modelplane up` keeps them in its data directory; `modelplane certs` makes them for parts that run
-apart. `adapters/rpc/tls.py` and `envoy/clusters.py` use them.
+apart. `adapters/shared/rpc/tls.py` and `envoy/clusters.py` use them.
 """
 
 import ipaddress

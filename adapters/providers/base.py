@@ -1,7 +1,7 @@
 """What an adapter is: pure translation between the canonical form and one provider's wire format.
 
-An adapter is built once per served entity and does no I/O; `http.py` does it, `credentials.py`
-keeps the short-lived credentials that some providers need, `registry.py` finds the adapter of a
+An adapter is built once per served entity, does no I/O and keeps nothing of a call. Its `signer`
+proves whose the requests are, `http/transport.py` sends them, `registry.py` finds the adapter of a
 provider.
 """
 
@@ -9,19 +9,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Protocol
 
-from modelplane.adapters.providers.credentials import Credential, CredentialSource
+from modelplane.adapters.providers.credentials.signers import Signer
 from modelplane.adapters.providers.errors import AdapterError
 from modelplane.adapters.providers.types import (
     HttpAnswer,
-    HttpRequest,
     Image,
     JsonObject,
     Plan,
     Query,
     Usage,
 )
-
-_UNAUTHENTICATED = 401
 
 
 class StreamParser(Protocol):
@@ -33,7 +30,10 @@ class StreamParser(Protocol):
 
     @property
     def usage(self) -> Usage | None:
-        """What the provider has counted so far, should the stream break; None: nothing yet."""
+        """What the provider has counted so far and no chunk has said; None: nothing.
+
+        It counts where the stream breaks before a chunk says it.
+        """
 
     def feed(self, data: bytes) -> Iterator[JsonObject]:
         """Yield the chunks that `data` completes.
@@ -54,14 +54,13 @@ class Adapter(ABC):
     """Translates the queries of one served entity.
 
     Attributes:
-        credential_source: Where a short-lived credential comes from; None: the requests carry a
-            lasting one already.
+        signer: Signs its requests.
         streams_lines: Whether its streams are lines of JSON, and so begin as whole answers do.
     """
 
     __slots__ = ()
 
-    credential_source: CredentialSource | None = None
+    signer: Signer = Signer()
     streams_lines: ClassVar[bool] = False
 
     def image_urls(self, query: Query) -> Sequence[str]:
@@ -94,29 +93,6 @@ class Adapter(ABC):
         del plan, error
         return False
 
-    def authorize(self, request: HttpRequest, credential: Credential, now: float) -> HttpRequest:
-        """Return `request` with a credential of `credential_source`, or signed with it.
-
-        Args:
-            request: A request of `plan`.
-            credential: The credential in force.
-            now: Seconds since the epoch.
-        """
-        del credential, now
-        return request
-
-    def refuses_credential(self, status: int, headers: Mapping[str, str]) -> bool:
-        """Return whether a response says that its request's credential is not in force.
-
-        A short-lived one that was revoked early is then replaced, and the request sent once more.
-
-        Args:
-            status: HTTP status.
-            headers: Headers, looked up in lower case.
-        """
-        del headers
-        return status == _UNAUTHENTICATED
-
     @abstractmethod
     def parse_answers(self, query: Query, answers: Sequence[HttpAnswer]) -> JsonObject:
         """Return the canonical answer in the successful responses to a plan's requests.
@@ -131,4 +107,4 @@ class Adapter(ABC):
 
     @abstractmethod
     def parse_error(self, answer: HttpAnswer) -> AdapterError:
-        """Return the error in a failed response, freed from the endpoint's credential."""
+        """Return the error in a failed response."""

@@ -26,14 +26,17 @@ again, and only what says something about the upstream counts for its circuit: o
 not close it to all others. `ConfigRefused` is apart: no adapter can be built of a configuration.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
 from math import ceil
-from typing import ClassVar
+from typing import ClassVar, Self
 
-from modelplane.adapters.providers.types import Usage
+import orjson
+
+from modelplane.adapters.providers.types import NestedTooDeeply, Usage
 
 _MAX_RETRY_AFTER_SECONDS = 3600
+_CONCEALED = "[redacted]"
 
 
 class ConfigRefused(Exception):
@@ -51,7 +54,7 @@ class AdapterError(Exception):
         outage: It says something about the upstream, whatever was asked.
         billed: The provider may charge for it, so that it is retried once at most.
         provider: Provider called.
-        detail: What the provider said, JSON or text, without credentials.
+        detail: What the provider said, JSON or text; see `conceal`.
         retry_after: Seconds after which the provider wants to be asked again, where it said so.
         usage: What it counted all the same; None: nothing.
     """
@@ -67,6 +70,25 @@ class AdapterError(Exception):
         self.detail = detail
         self.retry_after = retry_after
         self.usage: Usage | None = None
+
+    def conceal(self, secrets: Iterable[str]) -> Self:
+        """Take secrets out of what the provider said, wherever it repeats them.
+
+        Args:
+            secrets: Those of the request that it answered.
+        """
+        text = self.detail if isinstance(self.detail, str) else _encode(self.detail)
+        for secret in secrets:
+            # In JSON, as its encoder writes it.
+            text = text.replace(_encode(secret)[1:-1], _CONCEALED).replace(secret, _CONCEALED)
+        if isinstance(self.detail, str):
+            self.detail = text
+            return self
+        try:
+            self.detail = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            self.detail = text
+        return self
 
 
 class RequestRefused(AdapterError):
@@ -160,6 +182,11 @@ class ProviderNotImplemented(AdapterError):
     fallback = True
 
 
+def refusal(provider: str, message: str) -> RequestRefused:
+    """Return the refusal of what a provider cannot take; `message` says what to change."""
+    return RequestRefused(provider, {"error": {"message": message}})
+
+
 _BY_STATUS: Mapping[int, type[AdapterError]] = {
     401: CredentialRefused,
     402: QuotaExhausted,
@@ -219,3 +246,10 @@ def _number(value: str | None) -> float | None:
 def _bounded(seconds: float) -> int:
     # The comparison is written so that NaN falls to the lower bound.
     return ceil(min(seconds, _MAX_RETRY_AFTER_SECONDS)) if seconds > 1 else 1
+
+
+def _encode(said: object) -> str:
+    try:
+        return orjson.dumps(said).decode()
+    except NestedTooDeeply:
+        return orjson.dumps("the provider's error is nested too deeply").decode()

@@ -7,37 +7,11 @@ the error that its users report.
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
 
-from modelplane.adapters.providers.schema_rules import SchemaRules
-
-# Lowest and highest value of a parameter, by OpenAI's name of it.
-Ranges: TypeAlias = Mapping[str, tuple[float, float]]
-
-
-@dataclass(frozen=True, slots=True)
-class NameRules:
-    """Which names of tools, or ids of their calls, a service takes.
-
-    Attributes:
-        source: Who says so.
-        legal: Matches one character that it takes.
-        longest: Length of the longest.
-        first: Matches a first character that it takes; None: any legal one. Must match `_`.
-    """
-
-    source: str
-    legal: re.Pattern[str]
-    longest: int = 64
-    first: re.Pattern[str] | None = None
-
-    def take(self, name: str) -> bool:
-        """Return whether the service takes a name."""
-        begins = self.first is None or self.first.match(name) is not None
-        return 0 < len(name) <= self.longest and begins and all(map(self.legal.fullmatch, name))
-
+from modelplane.adapters.providers.canonical.parameters import Ranges
+from modelplane.adapters.providers.canonical.tool_names import NameRules
+from modelplane.adapters.providers.schemas.rules import SchemaRules
 
 _WORD = re.compile(r"[a-zA-Z0-9_-]")
 CLAUDE_NAMES = NameRules("API: String should match pattern '^[a-zA-Z0-9_-]{1,64}$'", _WORD)

@@ -9,11 +9,11 @@ from modelplane.adapters.providers.amazon_bedrock.provider import build_amazon_b
 from modelplane.adapters.providers.anthropic.provider import build_anthropic_adapter
 from modelplane.adapters.providers.base import Adapter
 from modelplane.adapters.providers.cohere.provider import build_cohere_adapter
-from modelplane.adapters.providers.custom import build_custom_adapter
-from modelplane.adapters.providers.databricks_model_serving import build_databricks_adapter
+from modelplane.adapters.providers.custom.provider import build_custom_adapter
+from modelplane.adapters.providers.databricks_model_serving.provider import build_databricks_adapter
 from modelplane.adapters.providers.errors import ConfigRefused
 from modelplane.adapters.providers.google_cloud_vertex_ai.provider import build_vertex_adapter
-from modelplane.adapters.providers.openai import build_openai_adapter
+from modelplane.adapters.providers.openai.provider import build_openai_adapter
 
 AdapterFactory = Callable[[ExternalModel], Adapter]
 

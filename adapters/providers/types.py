@@ -12,7 +12,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
+import orjson
+
 JsonObject: TypeAlias = dict[str, object]
+# What was parsed can be encoded again, with this one exception: the parser goes deeper than the
+# encoder, which ends at 254 levels.
+NestedTooDeeply = orjson.JSONEncodeError
 
 # Far above what any model takes, and so far below what counters hold that sums stay below it too:
 # a provider that counts more, or below zero, has not counted.
@@ -50,6 +55,7 @@ class HttpRequest:
         headers: All headers, credentials among them.
         body: The encoded body.
         method: HTTP method.
+        secrets: What it is signed with, and no answer may repeat.
     """
 
     provider: str
@@ -57,6 +63,7 @@ class HttpRequest:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     method: str = "POST"
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(slots=True)
@@ -67,11 +74,13 @@ class HttpAnswer:
         status: HTTP status.
         headers: Headers, looked up in lower case.
         body: The body, decoded from any transfer encoding.
+        secrets: Those of its request.
     """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(slots=True)
@@ -121,6 +130,15 @@ class Usage:
     reasoning_tokens: int | None = None
 
 
+def tokens_of(characters: int) -> int:
+    """Return about how many tokens a text of so many characters has.
+
+    It is what the mirrored API takes where a provider does not count, so that one estimate serves
+    for answers, for the ledger and for limits.
+    """
+    return (characters + 1) // 4
+
+
 def parse_usage(answer: JsonObject) -> Usage | None:
     """Return the usage that a canonical answer or chunk reports, None where it reports none."""
     usage = answer.get("usage")
@@ -128,13 +146,18 @@ def parse_usage(answer: JsonObject) -> Usage | None:
         return None
     prompt, answered = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
     return Usage(
-        _count(usage.get("prompt_tokens")),
-        _count(usage.get("completion_tokens")),
-        _count(prompt.get("cached_tokens")) if isinstance(prompt, dict) else None,
-        _count(answered.get("reasoning_tokens")) if isinstance(answered, dict) else None,
+        as_count(usage.get("prompt_tokens")),
+        as_count(usage.get("completion_tokens")),
+        as_count(prompt.get("cached_tokens")) if isinstance(prompt, dict) else None,
+        as_count(answered.get("reasoning_tokens")) if isinstance(answered, dict) else None,
     )
 
 
-def _count(value: object) -> int | None:
+def as_count(value: object) -> int | None:
+    """Return a whole number, which some providers write as `3.0`; None where there is none."""
     # Not `isinstance`: a truth value is no count.
-    return value if type(value) is int and 0 <= value <= MAX_COUNT else None
+    if type(value) is int:
+        return value if 0 <= value <= MAX_COUNT else None
+    if type(value) is float and 0 <= value <= MAX_COUNT and value.is_integer():
+        return int(value)
+    return None

@@ -1,6 +1,6 @@
 """Past versions of an endpoint's configuration: list, read, compare.
 
-Before: `endpoint_servicer`. After: `store.endpoint_store`. Beside: `endpoints`, which rolls back.
+Before: `servicer`. After: `store.endpoints.records`. Beside: `lifecycle`, which rolls back.
 """
 
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ from google.protobuf import json_format
 from modelserving.v1.endpoint_pb2 import EndpointConfig
 from modelserving.v1.endpoint_service_pb2 import ConfigDifference
 
-from modelplane.control_plane.endpoints.endpoint_lookup import find_endpoint
+from modelplane.control_plane.endpoints.lookup import find_endpoint
 from modelplane.control_plane.errors import NotFound
 from modelplane.control_plane.principal import Principal
-from modelplane.control_plane.store import endpoint_store
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.endpoint_store import StoredVersion
+from modelplane.control_plane.store.endpoints import records
+from modelplane.control_plane.store.endpoints.records import StoredVersion
 
 # Names the items of a list in a path.
 _ITEM_NAMES = ("name", "served_entity_name")
@@ -35,7 +35,7 @@ class ConfigHistory:
         """
         async with self._database.read() as session:
             record = await find_endpoint(session, principal, name)
-            return await endpoint_store.list_versions(session, record.id)
+            return await records.list_versions(session, record.id)
 
     async def get(self, principal: Principal, name: str, version: int) -> StoredVersion:
         """Return one version.
@@ -45,7 +45,7 @@ class ConfigHistory:
         """
         async with self._database.read() as session:
             record = await find_endpoint(session, principal, name)
-            found = await endpoint_store.find_version(session, record.id, version)
+            found = await records.find_version(session, record.id, version)
         if found is None:
             raise NotFound(f"Endpoint '{name}' has no configuration version {version}.")
         return found

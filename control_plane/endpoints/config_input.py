@@ -1,6 +1,6 @@
 """From what a caller sends to a complete configuration: one spelling, every default filled in.
 
-Before: `endpoints`. After: `validation`, which judges the result.
+Before: `lifecycle`. After: `validation`, which judges the result.
 """
 
 import re
@@ -66,11 +66,6 @@ def _given_entities(given: EndpointConfigInput) -> Sequence[ServedEntity]:
 def _build_entity(given: ServedEntity) -> ServedEntity:
     entity = ServedEntity()
     entity.CopyFrom(given)
-    # Output only: clients send back what they got.
-    entity.ClearField("state")
-    entity.ClearField("creator")
-    entity.ClearField("creation_timestamp")
-    entity.ClearField("type")
     if entity.HasField("entity_version"):
         version = _version_text(given)
         entity.ClearField("entity_version")

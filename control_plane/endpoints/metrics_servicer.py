@@ -1,16 +1,16 @@
 """The metrics service: takes what workers have counted.
 
-Whoever connects is a worker, as with `snapshot_servicer`. After: `endpoint_metrics`.
+Whoever connects is a worker, as with `snapshots.servicer`. After: `metrics`.
 """
 
 import grpc
-from modelserving.snapshot.v1 import metrics_service_pb2_grpc
-from modelserving.snapshot.v1.metrics_service_pb2 import (
+from modelserving.worker.v1 import metrics_service_pb2_grpc
+from modelserving.worker.v1.metrics_service_pb2 import (
     ReportMetricsRequest,
     ReportMetricsResponse,
 )
 
-from modelplane.control_plane.endpoints.endpoint_metrics import EndpointMetrics
+from modelplane.control_plane.endpoints.metrics import EndpointMetrics
 from modelplane.control_plane.errors import StoreUnavailable
 
 _Context = grpc.aio.ServicerContext[ReportMetricsRequest, ReportMetricsResponse]

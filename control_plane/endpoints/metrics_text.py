@@ -1,6 +1,6 @@
 """The metrics of an endpoint as Prometheus or OpenMetrics text.
 
-Before: `endpoint_servicer`. After: `endpoint_metrics` (what is printed). Names without `modelplane`
+Before: `servicer`. After: `metrics` (what is printed). Names without `modelplane`
 are those of the mirrored API, with its meaning: what ends in `_total` is of the last minute.
 """
 
@@ -17,9 +17,9 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from modelplane.adapters.latency import LATENCY_BOUNDS_MS
-from modelplane.control_plane.endpoints.endpoint_metrics import MetricsView
-from modelplane.control_plane.endpoints.endpoint_totals import EntityTotals, Recent
+from modelplane.adapters.shared.latency import LATENCY_BOUNDS_MS
+from modelplane.control_plane.endpoints.metrics import MetricsView
+from modelplane.control_plane.endpoints.totals import EntityTotals, Recent
 
 _LABELS = ("endpoint_name", "served_model_name")
 

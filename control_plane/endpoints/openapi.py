@@ -1,15 +1,16 @@
 """The OpenAPI 3.1 description of how to query an endpoint.
 
-Before: `endpoint_servicer`. After: `store.endpoint_store` (what is described).
+Before: `servicer`. After: `store.endpoints.records` (what is described).
 """
 
 from collections.abc import Mapping
 
 import orjson
 
-from modelplane.control_plane.endpoints.endpoint_views import task_of
+from modelplane.adapters.shared.tasks import PATHS
+from modelplane.control_plane.endpoints.views import task_of
 from modelplane.control_plane.errors import InvalidParameter
-from modelplane.control_plane.store.endpoint_store import EndpointRecord, StoredVersion
+from modelplane.control_plane.store.endpoints.records import StoredEndpoint, StoredVersion
 
 Schema = Mapping[str, object]
 
@@ -47,7 +48,7 @@ _EMBEDDING = _object(
 )
 
 # Request and response of each task.
-_SCHEMAS: Mapping[str, tuple[Schema, Schema]] = {
+SCHEMAS: Mapping[str, tuple[Schema, Schema]] = {
     "llm/v1/chat": (
         _object(
             {"messages": {**_array(_MESSAGE), "minItems": 1}, "tools": _array({}), **_SAMPLING},
@@ -68,9 +69,11 @@ _SCHEMAS: Mapping[str, tuple[Schema, Schema]] = {
         _object({"model": _STRING, "data": _array(_EMBEDDING), "usage": _USAGE}),
     ),
 }
+if SCHEMAS.keys() != PATHS.keys():
+    raise RuntimeError(f"tasks and schemas differ: {', '.join(SCHEMAS.keys() ^ PATHS.keys())}")
 
 
-def build_openapi(record: EndpointRecord) -> bytes:
+def build_openapi(record: StoredEndpoint) -> bytes:
     """Return the description as JSON.
 
     Raises:
@@ -85,7 +88,7 @@ def build_openapi(record: EndpointRecord) -> bytes:
 
 
 def _build_document(name: str, active: StoredVersion) -> Schema:
-    operation = _build_operation(*_SCHEMAS[task_of(active.config) or ""])
+    operation = _build_operation(*SCHEMAS[task_of(active.config) or ""])
     entities = [entity.name for entity in active.config.served_entities]
     paths = {"/invocations": operation} | {
         f"/served-models/{entity}/invocations": operation for entity in entities

@@ -1,4 +1,4 @@
-"""RPC shell of permissions: unpack, call `endpoint_permissions`, pack."""
+"""RPC shell of permissions: unpack, call `permissions`, pack."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -7,15 +7,14 @@ import grpc
 from modelserving.v1 import permission_service_pb2 as pb
 from modelserving.v1.permission_service_pb2_grpc import PermissionServiceServicer
 
-from modelplane.control_plane.endpoints.endpoint_permissions import (
+from modelplane.control_plane.endpoints.permissions import (
     Access,
     EndpointPermissions,
     GrantInput,
 )
 from modelplane.control_plane.errors import InvalidParameter
-from modelplane.control_plane.identity.authentication import current_principal
-from modelplane.control_plane.principal import Level
-from modelplane.control_plane.store.grantee_store import GranteeKind
+from modelplane.control_plane.principal import Level, current_principal
+from modelplane.control_plane.store.identity.grantees import GranteeKind
 
 OBJECT_TYPE = "serving-endpoints"
 

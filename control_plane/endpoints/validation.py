@@ -1,7 +1,7 @@
 """Pure rules for names, configurations, changes of a configuration, and tags.
 
-Each refusal tells the user what to change. Before: `endpoints`. After: `provider_rules`. Beside:
-`usage_rules`, for limits and the AI Gateway.
+Each refusal tells the user what to change. Before: `lifecycle`. After: `provider_rules`. Beside:
+`gateway_rules`, for limits and the AI Gateway.
 """
 
 import re
@@ -14,7 +14,7 @@ from modelserving.v1.endpoint_pb2 import (
     ServedEntity,
 )
 
-from modelplane.adapters.egress import SETTING, EgressPolicy
+from modelplane.adapters.shared.egress import SETTING, EgressPolicy
 from modelplane.control_plane.endpoints.config_input import MAX_ENTITY_NAME
 from modelplane.control_plane.endpoints.provider_rules import check_external_model, find_urls
 from modelplane.control_plane.errors import Conflict, InvalidParameter, NotSupported

@@ -1,23 +1,18 @@
 """Who is calling? From the `authorization` metadata to a principal.
 
-Before: `interceptor`. After: `issuers`, `store.token_store`, `store.principal_store`.
+Before: `interceptor`. After: `issuers`, `store.identity.tokens`, `store.identity.principals`.
 """
 
-from contextvars import ContextVar
-
-from modelplane.adapters.jwt.tokens import TokenRefused, looks_like_jwt
-from modelplane.adapters.jwt.verifier import VerifiedToken
-from modelplane.adapters.rpc.authorization import digest, parse_token
+from modelplane.adapters.shared.jwt.tokens import TokenRefused, looks_like_jwt
+from modelplane.adapters.shared.jwt.verifier import VerifiedToken
+from modelplane.adapters.shared.rpc.authorization import digest, parse_token
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.errors import Unauthenticated
 from modelplane.control_plane.identity.issuers import KnownIssuers
 from modelplane.control_plane.principal import Principal
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.principal_store import find_principal, load_principals
-from modelplane.control_plane.store.token_store import find_token
-
-# Principal of the RPC that runs in this context; set by the interceptor.
-current_principal: ContextVar[Principal] = ContextVar("current_principal")
+from modelplane.control_plane.store.identity.principals import find_principal, load_principals
+from modelplane.control_plane.store.identity.tokens import find_token
 
 
 class Authenticator:

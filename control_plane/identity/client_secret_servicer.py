@@ -8,9 +8,9 @@ from modelserving.v1 import client_secret_service_pb2 as pb
 from modelserving.v1.client_secret_service_pb2_grpc import ClientSecretServiceServicer
 
 from modelplane.control_plane.clock import Clock
-from modelplane.control_plane.identity.authentication import current_principal
 from modelplane.control_plane.identity.client_secrets import ClientSecrets
-from modelplane.control_plane.store.client_secret_store import StoredClientSecret
+from modelplane.control_plane.principal import current_principal
+from modelplane.control_plane.store.identity.client_secrets import StoredClientSecret
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -1,6 +1,6 @@
 """Use cases for the secrets that service principals log in with.
 
-Before: `client_secret_servicer`. After: `permissions`, `store.client_secret_store`. Beside:
+Before: `client_secret_servicer`. After: `access`, `store.identity.client_secrets`. Beside:
 `oauth`, which they are shown to.
 """
 
@@ -10,27 +10,24 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sqlmodel.ext.asyncio.session import AsyncSession
-
-from modelplane.adapters.rpc.authorization import digest
+from modelplane.adapters.shared.rpc.authorization import digest
+from modelplane.control_plane.access import require_admin
 from modelplane.control_plane.clock import Clock
-from modelplane.control_plane.endpoints.endpoints import Rollout
 from modelplane.control_plane.errors import InvalidParameter, NotFound, QuotaExceeded
-from modelplane.control_plane.permissions import require_admin
-from modelplane.control_plane.principal import Principal
-from modelplane.control_plane.store.client_secret_store import (
+from modelplane.control_plane.principal import Principal, PrincipalKind
+from modelplane.control_plane.rollout import Rollout
+from modelplane.control_plane.store.database import Database, Session, is_storable
+from modelplane.control_plane.store.identity.client_secrets import (
     StoredClientSecret,
     insert_client_secret,
     list_client_secrets,
     remove_client_secret,
 )
-from modelplane.control_plane.store.database import Database, is_storable
-from modelplane.control_plane.store.principal_store import (
+from modelplane.control_plane.store.identity.principals import (
     StoredPrincipal,
     load_principals,
     update_principal,
 )
-from modelplane.control_plane.store.tables import PrincipalKind
 
 MAX_SECRETS = 5
 MAX_LIFETIME_SECONDS = 730 * 86_400
@@ -154,7 +151,7 @@ def _parse_lifetime(lifetime: str | None) -> int:
     return seconds
 
 
-async def _find(session: AsyncSession, principal_id: str) -> StoredPrincipal:
+async def _find(session: Session, principal_id: str) -> StoredPrincipal:
     found = await load_principals(session, [principal_id] if is_storable(principal_id) else [])
     if not found or found[0].kind is not PrincipalKind.SERVICE_PRINCIPAL:
         raise NotFound(f"There is no service principal with the id '{principal_id[:100]}'.")

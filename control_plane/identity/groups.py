@@ -1,24 +1,22 @@
 """Use cases for groups.
 
-Before: `identity_servicer`. After: `permissions`, `store.group_store`. Beside: `identities`.
+Before: `scim_servicer`. After: `access`, `store.identity.groups`. Beside: `identities`.
 """
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
-from sqlmodel.ext.asyncio.session import AsyncSession
-
+from modelplane.control_plane.access import require_admin
 from modelplane.control_plane.clock import Clock
-from modelplane.control_plane.endpoints.endpoints import Rollout
 from modelplane.control_plane.errors import InvalidParameter, NotFound
 from modelplane.control_plane.identity.identities import check_name
 from modelplane.control_plane.identity.scim import GroupState
-from modelplane.control_plane.permissions import require_admin
 from modelplane.control_plane.principal import ADMINS_ID, USERS_ID, Principal
-from modelplane.control_plane.store import group_store
-from modelplane.control_plane.store.database import Database, Transaction, is_storable
-from modelplane.control_plane.store.group_store import StoredGroup
-from modelplane.control_plane.store.principal_store import (
+from modelplane.control_plane.rollout import Rollout
+from modelplane.control_plane.store.database import Database, Session, Transaction, is_storable
+from modelplane.control_plane.store.identity import groups
+from modelplane.control_plane.store.identity.groups import StoredGroup
+from modelplane.control_plane.store.identity.principals import (
     Page,
     find_principal,
     load_principals,
@@ -66,7 +64,7 @@ class Groups:
         """
         require_admin(caller)
         async with self._database.read() as session:
-            return await group_store.list_groups(session, page)
+            return await groups.list_groups(session, page)
 
     async def create(
         self, caller: Principal, name: str, member_ids: Collection[str]
@@ -84,9 +82,9 @@ class Groups:
         async with self._database.write() as transaction:
             # Changes of identities take turns, so that what one has checked holds when it commits.
             await transaction.hold_revisions()
-            await group_store.insert_group(transaction, new, self._clock())
+            await groups.insert_group(transaction, new, self._clock())
             await _add(transaction, new, frozenset(member_ids))
-            revision = await group_store.revise_members(transaction, member_ids)
+            revision = await groups.revise_members(transaction, member_ids)
             created = await _find(transaction.session, new.id)
         await self._applied(revision)
         return created
@@ -114,7 +112,7 @@ class Groups:
             await _add(transaction, old, added)
             await self._remove(transaction, old, removed)
             affected = old.members.keys() | added if renamed else added | removed
-            revision = await group_store.revise_members(transaction, affected)
+            revision = await groups.revise_members(transaction, affected)
             changed = await _find(transaction.session, group_id)
         await self._applied(revision)
         return changed
@@ -133,8 +131,8 @@ class Groups:
             group = await _find(transaction.session, group_id)
             if group_id in _BUILT_IN:
                 raise InvalidParameter(f"The group '{group.name}' is built in; it must stay.")
-            await group_store.remove_group(transaction, group_id)
-            revision = await group_store.revise_members(transaction, group.members)
+            await groups.remove_group(transaction, group_id)
+            revision = await groups.revise_members(transaction, group.members)
         await self._applied(revision)
 
     async def _remove(
@@ -150,15 +148,15 @@ class Groups:
                     f"'{own.name}' is the deployment's own administrator (MODELPLANE_ADMIN_USER) "
                     f"and must stay in the group '{group.name}'."
                 )
-        await group_store.remove_members(transaction, group.id, ids)
+        await groups.remove_members(transaction, group.id, ids)
 
     async def _applied(self, revision: int | None) -> None:
         if revision is not None:
             await self._rollout.wait_applied(revision)
 
 
-async def _find(session: AsyncSession, group_id: str) -> StoredGroup:
-    found = await group_store.find_group(session, group_id)
+async def _find(session: Session, group_id: str) -> StoredGroup:
+    found = await groups.find_group(session, group_id)
     if found is None:
         raise NotFound(f"There is no group with the id '{group_id[:100]}'.")
     return found
@@ -168,7 +166,7 @@ async def _rename(transaction: Transaction, group: StoredGroup, name: str) -> No
     if group.id in _BUILT_IN:
         raise InvalidParameter(f"The group '{group.name}' is built in and keeps its name.")
     check_name("displayName", name)
-    await group_store.rename_group(transaction, replace(group, name=name))
+    await groups.rename_group(transaction, replace(group, name=name))
 
 
 async def _add(transaction: Transaction, group: StoredGroup, ids: Collection[str]) -> None:
@@ -177,14 +175,14 @@ async def _add(transaction: Transaction, group: StoredGroup, ids: Collection[str
     known = [member_id for member_id in ids if is_storable(member_id)]
     found = {item.id for item in await load_principals(transaction.session, known)}
     for missing in sorted(set(ids) - found):
-        if await group_store.find_group(transaction.session, missing):
+        if await groups.find_group(transaction.session, missing):
             raise InvalidParameter(
                 f"'{missing}' is a group; groups cannot be nested, so add its members."
             )
         raise InvalidParameter(
             f"There is no user or service principal with the id '{missing[:100]}'."
         )
-    await group_store.add_members(transaction, group.id, ids)
+    await groups.add_members(transaction, group.id, ids)
 
 
 def _everyone() -> InvalidParameter:

@@ -1,6 +1,6 @@
 """Use cases for users and service principals.
 
-Before: `identity_servicer`. After: `permissions`, `store.principal_store`. Beside: `groups`.
+Before: `scim_servicer`. After: `access`, `store.identity.principals`. Beside: `groups`.
 """
 
 import re
@@ -9,16 +9,14 @@ import uuid
 from collections.abc import Callable
 from dataclasses import replace
 
-from sqlmodel.ext.asyncio.session import AsyncSession
-
+from modelplane.control_plane.access import require_admin
 from modelplane.control_plane.clock import Clock
-from modelplane.control_plane.endpoints.endpoints import Rollout
 from modelplane.control_plane.errors import InvalidParameter, NotFound
 from modelplane.control_plane.identity.scim import PrincipalState
-from modelplane.control_plane.permissions import require_admin
-from modelplane.control_plane.principal import USERS, USERS_ID, Principal
-from modelplane.control_plane.store.database import Database, is_storable
-from modelplane.control_plane.store.principal_store import (
+from modelplane.control_plane.principal import USERS, USERS_ID, Principal, PrincipalKind
+from modelplane.control_plane.rollout import Rollout
+from modelplane.control_plane.store.database import Database, Session, is_storable
+from modelplane.control_plane.store.identity.principals import (
     Page,
     StoredPrincipal,
     insert_principal,
@@ -28,7 +26,6 @@ from modelplane.control_plane.store.principal_store import (
     remove_principal,
     update_principal,
 )
-from modelplane.control_plane.store.tables import PrincipalKind
 
 MAX_NAME = 256
 
@@ -200,7 +197,7 @@ def _application_id(given: str) -> str:
     return given.lower() or str(uuid.uuid4())
 
 
-async def _find(session: AsyncSession, kind: PrincipalKind, principal_id: str) -> StoredPrincipal:
+async def _find(session: Session, kind: PrincipalKind, principal_id: str) -> StoredPrincipal:
     found = await load_principals(session, [principal_id] if is_storable(principal_id) else [])
     if not found or found[0].kind is not kind:
         raise NotFound(f"There is no {_WORDS[kind]} with the id '{principal_id[:100]}'.")

@@ -6,10 +6,15 @@ when a token names a key that is not known.
 
 from collections.abc import Callable
 
-from modelserving.snapshot.v1.snapshot_pb2 import IssuerResource
+from modelserving.worker.v1.snapshot_pb2 import IssuerResource
 
-from modelplane.adapters.jwt.tokens import UnknownKey
-from modelplane.adapters.jwt.verifier import Issuer, TokenVerifier, VerifiedToken, compile_issuer
+from modelplane.adapters.shared.jwt.tokens import UnknownKey
+from modelplane.adapters.shared.jwt.verifier import (
+    Issuer,
+    TokenVerifier,
+    VerifiedToken,
+    compile_issuer,
+)
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.snapshots.cache import SnapshotCache
 

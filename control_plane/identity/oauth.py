@@ -1,6 +1,7 @@
 """Logging in with a client secret: from the form of RFC 6749, section 4.4, to a token.
 
-Before: `oauth_servicer`. After: `signing`, `store.client_secret_store`. Beside: `client_secrets`.
+Before: `oauth_servicer`. After: `secrets.signing`, `store.identity.client_secrets`. Beside:
+`client_secrets`.
 """
 
 import base64
@@ -11,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
-from modelplane.adapters.rpc.authorization import digest
+from modelplane.adapters.shared.rpc.authorization import digest
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.errors import (
     InvalidClient,
@@ -19,20 +20,16 @@ from modelplane.control_plane.errors import (
     InvalidScope,
     UnsupportedGrant,
 )
-from modelplane.control_plane.identity.signing import TOKEN_SECONDS, Signer
-from modelplane.control_plane.store.client_secret_store import (
+from modelplane.control_plane.principal import PrincipalKind
+from modelplane.control_plane.secrets.signing import SUBJECT, TOKEN_SECONDS, Signer
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.identity.client_secrets import (
     StoredClientSecret,
     list_client_secrets,
 )
-from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.issuer_store import (
-    SUBJECT,
-    load_own_issuer,
-    load_signing_keys,
-    own_name,
-)
-from modelplane.control_plane.store.principal_store import find_principal
-from modelplane.control_plane.store.tables import PrincipalKind
+from modelplane.control_plane.store.identity.issuers import own_name
+from modelplane.control_plane.store.identity.principals import find_principal
+from modelplane.control_plane.store.secrets.signing_keys import load_signing_keys
 
 CLIENT_CREDENTIALS = "client_credentials"
 SCOPE = "all-apis"
@@ -114,8 +111,9 @@ class OAuth:
             StoreUnavailable: The database does not answer.
         """
         async with self._database.read() as session:
-            own = await load_own_issuer(session)
-        return PublicKeys(own.issuer, {key.key_id: key.public_key for key in own.keys})
+            name = await own_name(session)
+            keys = await load_signing_keys(session)
+        return PublicKeys(name, {key.id: key.public_key for key in keys})
 
     def _knows(self, held: Sequence[StoredClientSecret], secret: str) -> bool:
         given, now_ms = digest(secret), self._clock()

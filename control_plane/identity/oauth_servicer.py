@@ -11,12 +11,12 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from modelserving.v1 import oauth_service_pb2 as pb
 from modelserving.v1.oauth_service_pb2_grpc import OAuthServiceServicer
 
-from modelplane.adapters.jwt.keys import EDDSA
-from modelplane.adapters.jwt.tokens import encode
-from modelplane.adapters.rpc.metadata import AUTHORIZATION, ORIGIN, as_mapping
+from modelplane.adapters.shared.jwt.keys import EDDSA
+from modelplane.adapters.shared.jwt.tokens import encode
+from modelplane.adapters.shared.rpc.metadata import AUTHORIZATION, ORIGIN, as_mapping
 from modelplane.control_plane.errors import LoginUnavailable, StoreUnavailable
 from modelplane.control_plane.identity.oauth import CLIENT_CREDENTIALS, SCOPE, OAuth, parse_login
-from modelplane.control_plane.identity.signing import TOKEN_SECONDS
+from modelplane.control_plane.secrets.signing import TOKEN_SECONDS
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -69,6 +69,6 @@ class OAuthServicer(OAuthServiceServicer):
 
 def _key(key_id: str, der: bytes) -> pb.JsonWebKey:
     public = load_der_public_key(der)
-    assert isinstance(public, ed25519.Ed25519PublicKey)  # noqa: S101 - made by `signing`
+    assert isinstance(public, ed25519.Ed25519PublicKey)  # noqa: S101 - made by `secrets.signing`
     x = encode(public.public_bytes_raw())
     return pb.JsonWebKey(kty="OKP", crv="Ed25519", x=x, kid=key_id, alg=EDDSA, use="sig")

@@ -1,25 +1,22 @@
 """Outside issuers of JWTs: which the settings name, and their keys, fetched and kept fresh.
 
 The keys are stored, so that a restart and the other replicas have them without the network. Before:
-`server`. After: `adapters.oidc`, `store.issuer_store`.
+`server`. After: `adapters.shared.oidc`, `store.identity.issuers`.
 """
 
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import orjson
-from modelserving.snapshot.v1.snapshot_pb2 import IssuerResource, VerificationKey
+from modelserving.worker.v1.snapshot_pb2 import IssuerResource, VerificationKey
 
-from modelplane.adapters.oidc import IssuerUnavailable, fetch_keys, is_trustworthy
-from modelplane.adapters.telemetry import log_fields
+from modelplane.adapters.shared.oidc import IssuerUnavailable, fetch_keys, is_trustworthy
+from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.clock import Clock, Signal, wait_for
 from modelplane.control_plane.errors import StoreUnavailable
+from modelplane.control_plane.secrets.signing import SUBJECT
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.issuer_store import (
-    SUBJECT,
-    set_issuer_keys,
-    set_outside_issuers,
-)
+from modelplane.control_plane.store.identity.issuers import set_issuer_keys, set_outside_issuers
 
 _log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """The part of SCIM 2.0 (RFC 7644) that clients send: filters, pages and patches.
 
 Attribute names are matched in upper and lower case alike, and what this deployment does not keep,
-such as entitlements, is let pass. Before: `identity_servicer`, which hands the results to
+such as entitlements, is let pass. Before: `scim_servicer`, which hands the results to
 `identities` and `groups`. Beside: `scim_query`, for other parameters of reads.
 """
 
@@ -16,7 +16,7 @@ from google.protobuf.struct_pb2 import Value
 from modelserving.v1.identity_pb2 import Patch, PatchOperation
 
 from modelplane.control_plane.errors import InvalidParameter
-from modelplane.control_plane.store.principal_store import Attribute, Page
+from modelplane.control_plane.store.identity.principals import Attribute, Page
 
 Json: TypeAlias = bool | float | str | list["Json"] | dict[str, "Json"] | None
 

@@ -1,6 +1,6 @@
 """What parameters of SCIM beside a filter ask for: a choice of attributes, and an order.
 
-Before: `identity_servicer`. Beside: `scim`, for filters and pages. Source: RFC 7644, sections 3.9
+Before: `scim_servicer`. Beside: `scim`, for filters and pages. Source: RFC 7644, sections 3.9
 and 3.4.2.3.
 """
 

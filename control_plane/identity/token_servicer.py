@@ -7,9 +7,9 @@ from modelserving.v1 import token_service_pb2 as pb
 from modelserving.v1.token_service_pb2_grpc import TokenServiceServicer
 
 from modelplane.control_plane.errors import NotSupported
-from modelplane.control_plane.identity.authentication import current_principal
 from modelplane.control_plane.identity.tokens import NewToken, OwnedToken, Tokens
-from modelplane.control_plane.store.token_store import StoredToken
+from modelplane.control_plane.principal import current_principal
+from modelplane.control_plane.store.identity.tokens import StoredToken
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -1,21 +1,21 @@
 """Use cases for access tokens: their owners' own, and those that administrators look after.
 
-Before: `token_servicer`. After: `permissions`, `store.token_store`.
+Before: `token_servicer`. After: `access`, `store.identity.tokens`.
 """
 
 import secrets
 import uuid
 from dataclasses import dataclass, field
 
-from modelplane.adapters.rpc.authorization import digest
+from modelplane.adapters.shared.rpc.authorization import digest
+from modelplane.control_plane.access import require_admin
 from modelplane.control_plane.clock import Clock
-from modelplane.control_plane.endpoints.endpoints import Rollout
 from modelplane.control_plane.errors import InvalidParameter, NotFound, QuotaExceeded
-from modelplane.control_plane.permissions import require_admin
 from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.rollout import Rollout
 from modelplane.control_plane.store.database import Database, Transaction, is_storable
-from modelplane.control_plane.store.principal_store import find_principal, load_principals
-from modelplane.control_plane.store.token_store import (
+from modelplane.control_plane.store.identity.principals import find_principal, load_principals
+from modelplane.control_plane.store.identity.tokens import (
     ADMIN_TOKEN_ID,
     StoredToken,
     find_expired,

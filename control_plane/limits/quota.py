@@ -1,6 +1,6 @@
 """Grants workers slices of limits, so that all slices of a window together stay within them.
 
-Before: `quota_servicer`. After: `store.quota_store`. The worker's side is its `quota`.
+Before: `quota_servicer`. After: `store.quota`. The worker's side is its `quota`.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.errors import StoreUnavailable
 from modelplane.control_plane.store.database import Database, Transaction
-from modelplane.control_plane.store.quota_store import (
+from modelplane.control_plane.store.quota import (
     Counter,
     lock_counters,
     read_time,

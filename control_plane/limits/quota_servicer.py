@@ -1,13 +1,13 @@
 """The quota service: unpacks what workers need, and packs what they get.
 
-Whoever connects is a worker, as with `snapshot_servicer`. After: `quota`.
+Whoever connects is a worker, as with `snapshots.servicer`. After: `quota`.
 """
 
 from typing import Any
 
 import grpc
-from modelserving.snapshot.v1 import quota_service_pb2_grpc
-from modelserving.snapshot.v1.quota_service_pb2 import (
+from modelserving.worker.v1 import quota_service_pb2_grpc
+from modelserving.worker.v1.quota_service_pb2 import (
     LeaseQuotaRequest,
     LeaseQuotaResponse,
     QuotaDemand,

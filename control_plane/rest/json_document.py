@@ -1,6 +1,6 @@
 """From the bytes of a body to JSON values that hide nothing: an object keeps each member it has.
 
-Before: `rest_call`. After: `json_reader`, which reads messages from the values.
+Before: `call`. After: `json_reader`, which reads messages from the values.
 """
 
 import json

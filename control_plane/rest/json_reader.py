@@ -3,7 +3,7 @@
 Both spellings of a field's name are read, `served_entities` and `servedEntities`; numbers and
 booleans also as text, as some clients send them. What is refused is named by its path.
 
-Before: `rest_call`, `json_document`. After: `json_scalars`, `json_open`.
+Before: `call`, `json_document`. After: `json_scalars`, `json_open`.
 """
 
 from collections.abc import Callable, Collection, Mapping

@@ -4,12 +4,13 @@ A credential is a pair of string fields F and F_plaintext anywhere inside an ext
 refers to a stored secret; F_plaintext is the value, which is taken out of the configuration before
 it is stored and sealed beside it. An environment variable of a hosted model may be a reference too.
 
-Before: `endpoints`, `references`, `snapshots.builder`. After: `encryption`, `store.secret_store`.
+Before: `endpoints.lifecycle`, `references`, `snapshots.builder`. After: `encryption`,
+`store.secrets.scopes`.
 """
 
 import logging
 import re
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeAlias
@@ -17,14 +18,14 @@ from typing import TypeAlias
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from modelserving.v1.endpoint_pb2 import EndpointConfig
-from sqlmodel.ext.asyncio.session import AsyncSession
 
-from modelplane.adapters.telemetry import log_fields
+from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.secrets.encryption import SealBroken, Sealer
-from modelplane.control_plane.store import secret_store
-from modelplane.control_plane.store.sealed_store import credential_place, secret_place
-from modelplane.control_plane.store.secret_store import SecretName
+from modelplane.control_plane.store.database import Session
+from modelplane.control_plane.store.secrets.credentials import load_credentials
+from modelplane.control_plane.store.secrets.scopes import SecretName, load_secrets
+from modelplane.control_plane.store.secrets.sealed import credential_place, secret_place
 
 _log = logging.getLogger(__name__)
 
@@ -162,6 +163,12 @@ def find_references(config: EndpointConfig) -> dict[SecretName, Slot]:
     return references
 
 
+def references_in(config: EndpointConfig) -> set[SecretName]:
+    """Return the secrets that a stored configuration refers to; what is no reference is let be."""
+    names = (parse_reference(slot.reference) for slot in find_slots(config))
+    return {name for name in names if name}
+
+
 class CredentialVault:
     """Seals the credentials of a version, and opens them again to copy them to another."""
 
@@ -183,13 +190,13 @@ class CredentialVault:
             for path, value in plaintexts.items()
         }
 
-    async def open(self, session: AsyncSession, endpoint_id: str, version: int) -> dict[str, str]:
+    async def open(self, session: Session, endpoint_id: str, version: int) -> dict[str, str]:
         """Return the credentials of a stored version by path.
 
         Raises:
             SealBroken: They were sealed with another master key.
         """
-        found = await secret_store.load_credentials(session, [(endpoint_id, version)])
+        found = await load_credentials(session, [(endpoint_id, version)])
         return {
             path: (
                 await self._sealer.open(sealed, credential_place(endpoint_id, version, path))
@@ -205,24 +212,28 @@ class CredentialResolver:
         self._sealer = sealer
 
     async def resolve(
-        self, session: AsyncSession, endpoint_id: str, version: int, config: EndpointConfig
+        self, session: Session, endpoint_id: str, config: EndpointConfig
     ) -> EndpointConfig:
         """Return a copy of `config` with every credential in its plaintext field.
 
         A reference whose secret is gone is left as it is.
         """
-        return (await self.resolve_all(session, [(endpoint_id, version, config)]))[0]
+        return (await self.resolve_all(session, [(endpoint_id, config)]))[0]
 
     async def resolve_all(
-        self, session: AsyncSession, configs: Sequence[tuple[str, int, EndpointConfig]]
+        self, session: Session, configs: Sequence[tuple[str, EndpointConfig]]
     ) -> list[EndpointConfig]:
-        """Resolve many configurations with two queries, opening each secret once."""
-        copies = [_copy(config) for _, _, config in configs]
+        """Resolve many configurations, each of an endpoint, with two queries.
+
+        Each secret is opened once.
+        """
+        copies = [_copy(config) for _, config in configs]
         slots = [list(find_slots(config)) for config in copies]
         secrets = await self._open_secrets(session, slots)
-        credentials = await self._open_credentials(session, configs)
-        for (endpoint_id, version, _), of_config in zip(configs, slots, strict=True):
-            given = credentials.get((endpoint_id, version), {})
+        versions = [(endpoint_id, config.config_version) for endpoint_id, config in configs]
+        credentials = await self._open_credentials(session, versions)
+        for version, of_config in zip(versions, slots, strict=True):
+            given = credentials.get(version, {})
             for slot in of_config:
                 if slot.path in given:
                     value = given[slot.path]
@@ -234,23 +245,22 @@ class CredentialResolver:
         return copies
 
     async def _open_secrets(
-        self, session: AsyncSession, slots: Sequence[Sequence[Slot]]
+        self, session: Session, slots: Sequence[Sequence[Slot]]
     ) -> dict[SecretName, str | None]:
         references = {slot.reference for of_config in slots for slot in of_config}
         names = {name for text in references if (name := parse_reference(text))}
-        stored = await secret_store.load_secrets(session, names)
+        stored = await load_secrets(session, names)
         known = list(names & stored.keys())
         values = await self._open([(stored[name], secret_place(name)) for name in known])
         return dict(zip(known, values, strict=True))
 
     async def _open_credentials(
-        self, session: AsyncSession, configs: Sequence[tuple[str, int, EndpointConfig]]
+        self, session: Session, versions: Collection[tuple[str, int]]
     ) -> dict[tuple[str, int], dict[str, str | None]]:
-        versions = {(endpoint_id, version) for endpoint_id, version, _ in configs}
-        stored = await secret_store.load_credentials(session, versions)
+        stored = await load_credentials(session, versions)
         rows = [
             (version, path, sealed)
-            for version in versions & stored.keys()
+            for version in stored.keys() & versions
             for path, sealed in stored[version].items()
         ]
         values = await self._open(

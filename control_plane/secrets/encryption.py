@@ -4,8 +4,8 @@ Each secret is sealed with a fresh data key, which a master key wraps. Both step
 secret's place, so a sealed value moved to another row cannot be opened. A sealed value names the
 master key that wrapped it; with a new master key only the wrapping is done again.
 
-Neighbours: `secrets` and `credentials` seal and open; `keyring` holds the master keys;
-`store.secret_store` keeps what is sealed; `rotation` wraps it again.
+Neighbours: `scopes` and `credentials` seal and open; `keyring` holds the master keys;
+`store.secrets.scopes` keeps what is sealed; `rotation` wraps it again.
 """
 
 import asyncio

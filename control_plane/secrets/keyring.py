@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from modelplane.adapters.telemetry import log_fields
+from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.secrets.encryption import LocalKey, MasterKey
 from modelplane.control_plane.secrets.key_file import KeyFile
 from modelplane.control_plane.settings import Settings

@@ -7,19 +7,18 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 from modelplane.control_plane.clock import system_clock
 from modelplane.control_plane.errors import StoreUnavailable
-from modelplane.control_plane.identity.signing import rotate_signing_key
 from modelplane.control_plane.secrets.encryption import KEY_BYTES, Sealer
 from modelplane.control_plane.secrets.key_file import KeyFile
 from modelplane.control_plane.secrets.keyring import DeploymentKeys, local_key, opened_keyring
 from modelplane.control_plane.secrets.rotation import count_by_key, rewrap_all
+from modelplane.control_plane.secrets.signing import rotate_signing_key
 from modelplane.control_plane.settings import Settings, load_settings
-from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.database import Database, existing_database
+from modelplane.control_plane.store.migrate import require_schema
 
 Say = Callable[[str], None]
 
@@ -50,15 +49,16 @@ def main(argv: Sequence[str]) -> int:
     signing.add_argument("--revoke", action="store_true")
     parsed, rest = parser.parse_known_args(argv)
     try:
-        asyncio.run(_run(parsed, load_settings(rest), _print))
-    except (ValueError, OSError, StoreUnavailable) as error:
+        asyncio.run(_run(parsed, load_settings(rest, "modelplane keys"), _print))
+    except (ValueError, OSError, RuntimeError, StoreUnavailable) as error:
         print(f"modelplane keys: {error}", file=sys.stderr)  # noqa: T201 - for a person
         return 1
     return 0
 
 
 async def _run(parsed: argparse.Namespace, settings: Settings, say: Say) -> None:
-    async with _opened(settings) as (keyring, database):
+    async with existing_database(settings.url) as database, opened_keyring(settings) as keyring:
+        await require_schema(database)
         match parsed.command:
             case "list":
                 await list_keys(keyring, database, say)
@@ -155,19 +155,6 @@ def _add_key(file: KeyFile) -> str:
         new = os.urandom(KEY_BYTES)
         file.write([new, *file.read()])
     return local_key(new).id
-
-
-@asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[tuple[DeploymentKeys, Database]]:
-    database = Database(settings.url)
-    file = database.engine.url.database or ""
-    if not database.is_postgresql and not Path(file).exists():  # noqa: ASYNC240 - nothing else runs
-        raise ValueError(f"there is no database {file}; is --data-dir right?")
-    try:
-        async with opened_keyring(settings) as keyring:
-            yield keyring, database
-    finally:
-        await database.aclose()
 
 
 def _print(line: str) -> None:

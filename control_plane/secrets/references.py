@@ -1,22 +1,27 @@
-"""May a configuration use the secrets that it refers to?
+"""Between configurations and secrets: may one use another, and which endpoints do?
 
-Before: `endpoints`. After: `credentials`, `scope_permissions`, `store.secret_store`.
+Before: `endpoints.lifecycle` writes configurations, `scopes` and `sync` change secrets. After:
+`access`, `credentials`, `store`.
 """
 
-from modelserving.v1.endpoint_pb2 import EndpointConfig
-from sqlmodel.ext.asyncio.session import AsyncSession
+from collections.abc import Collection
 
+from modelserving.v1.endpoint_pb2 import EndpointConfig
+
+from modelplane.control_plane.access import permission_of
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.principal import Permission, Principal
 from modelplane.control_plane.secrets.credentials import find_references, reference_to
-from modelplane.control_plane.secrets.scope_permissions import permission_of
-from modelplane.control_plane.store import secret_store
+from modelplane.control_plane.store.database import Session, Transaction
+from modelplane.control_plane.store.endpoints.references import find_users
+from modelplane.control_plane.store.secrets.scopes import SecretName, load_scopes, load_secrets
+from modelplane.control_plane.store.states import EventKind
 
 
 async def require_secrets(
-    session: AsyncSession, principal: Principal | None, config: EndpointConfig
-) -> None:
-    """Check that every secret that `config` refers to exists, and that the principal may read it.
+    session: Session, principal: Principal | None, config: EndpointConfig
+) -> Collection[SecretName]:
+    """Return the secrets that `config` refers to: all exist, and the principal may read them.
 
     Their scopes are locked, so that this is still true when the transaction commits.
 
@@ -30,8 +35,8 @@ async def require_secrets(
     """
     references = find_references(config)
     names = {scope for scope, _ in references}
-    scopes = await secret_store.load_scopes(session, names, lock=True) if names else []
-    stored = await secret_store.load_secrets(session, references)
+    scopes = await load_scopes(session, names, lock=True) if names else []
+    stored = await load_secrets(session, references)
     readable = {
         scope.name
         for scope in scopes
@@ -44,3 +49,35 @@ async def require_secrets(
                 "which does not exist or which you may not read; create the scope and put the "
                 "secret first, or ask for READ on the scope."
             )
+    return references.keys()
+
+
+async def revise_users(transaction: Transaction, scope: str, key: str | None) -> int | None:
+    """Record a change of every endpoint that uses the secret (None: any of the scope).
+
+    Returns the last revision; None when no endpoint uses it.
+    """
+    # An endpoint whose transaction read the old value has committed by now, or will read the new.
+    await transaction.hold_revisions()
+    revision = None
+    for endpoint_id in await find_users(transaction.session, scope, key):
+        revision = await transaction.revise(EventKind.ENDPOINT, endpoint_id)
+    return revision
+
+
+async def require_unused(transaction: Transaction, scope: str) -> None:
+    """Check that no endpoint refers to a scope which is being made.
+
+    What does was checked against the list of a scope that was called the same and is gone. With
+    the secrets of the new one, its maker could have them sent to any address.
+
+    Raises:
+        InvalidParameter: One does.
+    """
+    await transaction.hold_revisions()
+    if await find_users(transaction.session, scope, None):
+        raise InvalidParameter(
+            f"An endpoint still refers to scope '{scope}', which was deleted, and would get the "
+            "secrets of the new one; delete the endpoint or take the reference out of its "
+            "configuration first, or choose another name."
+        )

@@ -2,7 +2,7 @@
 
 Each value is replaced only if it is still the one that was read, so nothing that is written at the
 same time is lost, and a rotation that was killed is finished by the next. Before: `keys`. After:
-`encryption`, `store.sealed_store`.
+`encryption`, `store.secrets.sealed`.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from modelplane.control_plane.secrets.encryption import SealBroken, Sealer, wrapped_by
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.sealed_store import (
+from modelplane.control_plane.store.secrets.sealed import (
     SEALED,
     SealedTable,
     SealedValue,

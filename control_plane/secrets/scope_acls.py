@@ -1,21 +1,18 @@
 """Use cases for the access control lists of secret scopes: who may read, write and manage.
 
-Only those who manage a scope see and change its list. Before: `secret_servicer`. After:
-`scope_permissions`, `store.grantee_store`, `store.secret_store`.
+Only those who manage a scope see and change its list. Before: `servicer`. After: `lookup`,
+`store.identity.grantees`, `store.secrets.scopes`.
 """
 
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlmodel.ext.asyncio.session import AsyncSession
-
 from modelplane.control_plane.errors import InvalidParameter, LimitExceeded, NotFound
 from modelplane.control_plane.principal import Permission, Principal
-from modelplane.control_plane.secrets.scope_permissions import require_permission
-from modelplane.control_plane.store import secret_store
-from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.grantee_store import Grantee, find_grantees, load_grantees
-from modelplane.control_plane.store.secret_store import StoredScope
+from modelplane.control_plane.secrets.lookup import find_scope, lock_scope
+from modelplane.control_plane.store.database import Database, Session
+from modelplane.control_plane.store.identity.grantees import Grantee, find_grantees, load_grantees
+from modelplane.control_plane.store.secrets.scopes import StoredScope, set_acl
 
 MAX_ENTRIES = 1_000
 
@@ -49,7 +46,7 @@ class ScopeAcls:
         given = _PERMISSIONS.get(permission)
         async with self._database.write() as transaction:
             session = transaction.session
-            stored = await _find(session, principal, scope, lock=True)
+            stored = await lock_scope(transaction, principal, scope, Permission.MANAGE)
             if given is None:
                 raise InvalidParameter(
                     f"permission '{permission[:100]}' is unknown; use {', '.join(_PERMISSIONS)}."
@@ -64,7 +61,7 @@ class ScopeAcls:
                     f"The access control list would have {len(acl)} entries; at most "
                     f"{MAX_ENTRIES} are allowed. Use a group instead."
                 )
-            await secret_store.set_acl(transaction, scope, acl)
+            await set_acl(transaction, scope, acl)
 
     async def get(self, principal: Principal, scope: str, grantee: str) -> AclEntry:
         """Return what a grantee may do with a scope by its list.
@@ -74,7 +71,7 @@ class ScopeAcls:
             PermissionDenied: The principal does not manage it.
         """
         async with self._database.read() as session:
-            stored = await _find(session, principal, scope)
+            stored = await find_scope(session, principal, scope, Permission.MANAGE)
             found = await _find_entry(session, stored, grantee)
         return AclEntry(found.name, stored.acl[found.id])
 
@@ -86,7 +83,7 @@ class ScopeAcls:
             PermissionDenied: The principal does not manage it.
         """
         async with self._database.read() as session:
-            stored = await _find(session, principal, scope)
+            stored = await find_scope(session, principal, scope, Permission.MANAGE)
             grantees = await load_grantees(session, stored.acl)
         entries = [AclEntry(item.name, stored.acl[item.id]) for item in grantees]
         return sorted(entries, key=lambda entry: entry.grantee)
@@ -100,20 +97,13 @@ class ScopeAcls:
         """
         async with self._database.write() as transaction:
             session = transaction.session
-            stored = await _find(session, principal, scope, lock=True)
+            stored = await lock_scope(transaction, principal, scope, Permission.MANAGE)
             gone = (await _find_entry(session, stored, grantee)).id
             acl = {key: level for key, level in stored.acl.items() if key != gone}
-            await secret_store.set_acl(transaction, scope, acl)
+            await set_acl(transaction, scope, acl)
 
 
-async def _find(
-    session: AsyncSession, principal: Principal, name: str, *, lock: bool = False
-) -> StoredScope:
-    scope = await secret_store.find_scope(session, name, lock=lock)
-    return require_permission(principal, name, scope, Permission.MANAGE)
-
-
-async def _find_entry(session: AsyncSession, scope: StoredScope, name: str) -> Grantee:
+async def _find_entry(session: Session, scope: StoredScope, name: str) -> Grantee:
     for grantee in await find_grantees(session, [name]):
         if grantee.id in scope.acl:
             return grantee

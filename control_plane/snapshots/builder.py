@@ -1,29 +1,37 @@
 """From stored endpoints, principals and tokens to the resources that workers hold.
 
-Before: `store.endpoint_store`, `credentials`. After: `snapshots.cache`.
+Before: `store.endpoints.records`, `credentials`. After: `snapshots.cache`.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import TypeAlias
 
-from modelserving.snapshot.v1.snapshot_pb2 import (
+from modelserving.v1.endpoint_pb2 import EndpointConfig
+from modelserving.worker.v1.snapshot_pb2 import (
     EndpointResource,
     Grant,
     IssuerResource,
     Membership,
     PrincipalResource,
     TokenResource,
+    VerificationKey,
 )
-from modelserving.v1.endpoint_pb2 import EndpointConfig
-from sqlmodel.ext.asyncio.session import AsyncSession
 
-from modelplane.control_plane.principal import ADMINS_ID
+from modelplane.adapters.shared.jwt.keys import EDDSA
+from modelplane.control_plane.principal import ADMINS_ID, PrincipalKind
 from modelplane.control_plane.secrets.credentials import CredentialResolver
-from modelplane.control_plane.store.endpoint_store import StoredEndpoint, load_endpoints
-from modelplane.control_plane.store.issuer_store import load_issuers
-from modelplane.control_plane.store.principal_store import StoredPrincipal, load_principals
-from modelplane.control_plane.store.tables import EventKind, Phase, PrincipalKind
-from modelplane.control_plane.store.token_store import StoredToken, load_tokens
+from modelplane.control_plane.secrets.signing import SUBJECT
+from modelplane.control_plane.store.database import Session
+from modelplane.control_plane.store.endpoints.records import (
+    StoredEndpoint,
+    StoredVersion,
+    load_endpoints,
+)
+from modelplane.control_plane.store.identity.issuers import load_outside_issuers, own_name
+from modelplane.control_plane.store.identity.principals import StoredPrincipal, load_principals
+from modelplane.control_plane.store.identity.tokens import StoredToken, load_tokens
+from modelplane.control_plane.store.secrets.signing_keys import load_signing_keys
+from modelplane.control_plane.store.states import EventKind, Phase
 
 Resource: TypeAlias = EndpointResource | PrincipalResource | TokenResource | IssuerResource
 
@@ -35,7 +43,7 @@ class ResourceBuilder:
         self._resolver = resolver
 
     async def load(
-        self, session: AsyncSession, kind: EventKind, keys: Collection[str] | None
+        self, session: Session, kind: EventKind, keys: Collection[str] | None
     ) -> Mapping[str, Resource]:
         """Return the resources `keys` of a kind that exist, by key; None: all of the kind."""
         match kind:
@@ -48,50 +56,76 @@ class ResourceBuilder:
                 tokens = await load_tokens(session, keys)
                 return {item.id: _build_token(item) for item in tokens}
             case EventKind.ISSUER:
-                return await load_issuers(session, keys)
+                issuers = await _load_issuers(session)
+                wanted = issuers.keys() if keys is None else issuers.keys() & keys
+                return {name: issuers[name] for name in wanted}
 
     async def _endpoints(
-        self, session: AsyncSession, ids: Collection[str] | None
+        self, session: Session, ids: Collection[str] | None
     ) -> list[EndpointResource]:
         stored = await load_endpoints(session, ids)
-        versions = [version for endpoint in stored for version in _versions_to_push(endpoint)]
-        resolved = await self._resolver.resolve_all(session, versions)
+        pushed = [
+            (endpoint.id, version.config)
+            for endpoint in stored
+            for version in _versions_to_push(endpoint)
+            if version is not None
+        ]
+        resolved = await self._resolver.resolve_all(session, pushed)
         configs = {
-            (endpoint_id, version): config
-            for (endpoint_id, version, _), config in zip(versions, resolved, strict=True)
+            (endpoint_id, config.config_version): config
+            for (endpoint_id, _), config in zip(pushed, resolved, strict=True)
         }
         return [_build_endpoint(endpoint, configs) for endpoint in stored]
 
 
-def _versions_to_push(endpoint: StoredEndpoint) -> Sequence[tuple[str, int, EndpointConfig]]:
-    rolling_out = endpoint.pending if endpoint.phase is not Phase.SETTLED else None
-    replaced = endpoint.phase is Phase.ACTIVATING
-    pushed = (None if replaced else endpoint.active, rolling_out)
-    return [(endpoint.id, *version) for version in pushed if version is not None]
+def _versions_to_push(endpoint: StoredEndpoint) -> tuple[StoredVersion | None, ...]:
+    """Return the version to serve, and the one to prepare beside it."""
+    match endpoint.phase:
+        case Phase.PREPARING:
+            return endpoint.active, endpoint.pending
+        case Phase.ACTIVATING:
+            return endpoint.pending, None
+        case Phase.SETTLED:
+            return endpoint.active, None
 
 
 def _build_endpoint(
-    endpoint: StoredEndpoint, configs: dict[tuple[str, int], EndpointConfig]
+    endpoint: StoredEndpoint, configs: Mapping[tuple[str, int], EndpointConfig]
 ) -> EndpointResource:
-    active, prepared = endpoint.active, None
-    match endpoint.phase:
-        case Phase.PREPARING:
-            prepared = endpoint.pending
-        case Phase.ACTIVATING:
-            active = endpoint.pending
+    active, prepared = (
+        configs[endpoint.id, version.version] if version else None
+        for version in _versions_to_push(endpoint)
+    )
+    settings = endpoint.settings
     return EndpointResource(
         id=endpoint.id,
         name=endpoint.name,
-        active=configs[endpoint.id, active[0]] if active else None,
-        prepared=configs[endpoint.id, prepared[0]] if prepared else None,
-        rate_limits=endpoint.rate_limits,
-        ai_gateway=endpoint.ai_gateway,
+        active=active,
+        prepared=prepared,
+        rate_limits=settings.rate_limits,
+        ai_gateway=settings.ai_gateway if settings.HasField("ai_gateway") else None,
         grants=[
             # The numbers of the levels are the same in both.
             Grant(grantee_id=grantee, level=int(level))  # type: ignore[arg-type]
             for grantee, level in endpoint.grants.items()
         ],
     )
+
+
+async def load_own_issuer(session: Session) -> IssuerResource:
+    """Return this deployment as an issuer of JWTs; without keys when it has none yet."""
+    name = await own_name(session)
+    keys = [
+        VerificationKey(key_id=key.id, algorithm=EDDSA, public_key=key.public_key)
+        for key in await load_signing_keys(session)
+    ]
+    return IssuerResource(issuer=name, audiences=[name], principal_claim=SUBJECT, keys=keys)
+
+
+async def _load_issuers(session: Session) -> Mapping[str, IssuerResource]:
+    own = await load_own_issuer(session)
+    found = [*([own] if own.keys else []), *await load_outside_issuers(session)]
+    return {item.issuer: item for item in found}
 
 
 def _build_token(token: StoredToken) -> TokenResource:

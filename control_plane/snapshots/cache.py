@@ -2,21 +2,20 @@
 
 A watcher asks for what changed since the revision that it sent last and gets one message per
 resource in its newest state: a slow watcher skips intermediate states and never builds a queue.
-Before: `builder`. After: `snapshot_servicer`.
+Before: `builder`. After: `servicer`.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from modelserving.snapshot.v1.snapshot_pb2 import IssuerResource
-from modelserving.snapshot.v1.snapshot_service_pb2 import ConfigDelta, SnapshotChunk
-from sqlmodel.ext.asyncio.session import AsyncSession
+from modelserving.worker.v1.snapshot_pb2 import IssuerResource
+from modelserving.worker.v1.snapshot_service_pb2 import ConfigDelta, SnapshotChunk
 
 from modelplane.control_plane.snapshots.builder import Resource, ResourceBuilder
-from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.event_store import Event, Head, read_events, read_head
-from modelplane.control_plane.store.tables import EventKind
+from modelplane.control_plane.store.database import Database, Session
+from modelplane.control_plane.store.events import Event, Head, read_events, read_head
+from modelplane.control_plane.store.states import EventKind
 
 # A part of a full snapshot holds at most this many resources, and this many bytes unless a single
 # one has more: far below gRPC's message limit.
@@ -137,7 +136,7 @@ class SnapshotCache:
                 yield chunk
         yield SnapshotChunk(revision=head.revision, store_id=head.store_id, last=True)
 
-    async def _apply(self, session: AsyncSession, events: list[Event]) -> None:
+    async def _apply(self, session: Session, events: list[Event]) -> None:
         for kind in EventKind:
             keys = {event.key for event in events if event.kind is kind}
             if keys:

@@ -6,12 +6,12 @@ Before: `store.database` (commits), `store.notifications` (hints). After: `snaps
 import asyncio
 import logging
 
-from modelplane.adapters.telemetry import log_fields
+from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.clock import wait_for
 from modelplane.control_plane.errors import StoreUnavailable
 from modelplane.control_plane.snapshots.cache import SnapshotCache
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.event_store import compact
+from modelplane.control_plane.store.events import compact
 
 _log = logging.getLogger(__name__)
 

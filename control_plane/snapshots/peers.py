@@ -1,19 +1,19 @@
 """The other control-plane replicas: tells them how far this one's workers are, and asks them.
 
-SQLite has one replica, so there is nobody to tell. Before: `watchers`. After: `rollout`.
+SQLite has one replica, so there is nobody to tell. Before: `watchers`. After: `rollout_driver`.
 """
 
 import asyncio
 import logging
 
-from modelplane.adapters.telemetry import log_fields
+from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.clock import wait_for
 from modelplane.control_plane.errors import StoreUnavailable
 from modelplane.control_plane.snapshots.cache import SnapshotCache
 from modelplane.control_plane.snapshots.watchers import Watchers
-from modelplane.control_plane.store import replica_store
+from modelplane.control_plane.store import replicas
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.replica_store import WorkerProgress
+from modelplane.control_plane.store.replicas import WorkerProgress
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class PostgresqlPeers:
             StoreUnavailable: The database does not answer.
         """
         async with self._database.read() as session:
-            return await replica_store.read_progress_of_others(session, self._replica_id, _ALIVE_MS)
+            return await replicas.read_progress_of_others(session, self._replica_id, _ALIVE_MS)
 
     async def run(self) -> None:
         """Publish each progress, and a sign of life every second, until cancelled."""
@@ -73,7 +73,7 @@ class PostgresqlPeers:
     async def leave(self) -> None:
         """Let the others go on without this replica."""
         async with self._database.write() as transaction:
-            await replica_store.remove_replica(transaction, self._replica_id)
+            await replicas.remove_replica(transaction, self._replica_id)
 
     def _progress(self) -> WorkerProgress:
         acked = self._watchers.slowest(default=self._cache.revision)
@@ -81,5 +81,5 @@ class PostgresqlPeers:
 
     async def _publish(self, progress: WorkerProgress) -> None:
         async with self._database.write() as transaction:
-            await replica_store.publish_progress(transaction, self._replica_id, progress)
+            await replicas.publish_progress(transaction, self._replica_id, progress)
             transaction.hint = True

@@ -1,6 +1,6 @@
 """The workers connected to this replica, and how far each has come.
 
-Written by `snapshot_servicer`, read by `rollout`.
+Written by `servicer`, read by `rollout_driver`.
 """
 
 import asyncio

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import asyncpg
 
-from modelplane.adapters.telemetry import log_fields
+from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.store.database import CHANNEL
 
 _log = logging.getLogger(__name__)

@@ -1,48 +1,21 @@
 """The SQL tables. Rows never leave `control_plane.store`.
 
-Times are milliseconds since the epoch. Columns named `*_json` hold canonical proto JSON. Changes
-to this file need a migration in `migrations/versions`.
+Times are milliseconds since the epoch. A column of bytes holds one message, as it is serialized: to
+add a field to that is no change of a table. Changes to this file need a migration in
+`migrations/versions`.
 """
 
-from enum import StrEnum
-
-from sqlalchemy import BigInteger, Integer, LargeBinary, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    UniqueConstraint,
+)
 from sqlmodel import Field, SQLModel
 
-
-class EventKind(StrEnum):
-    """What an event row is about."""
-
-    ENDPOINT = "endpoint"
-    TOKEN = "token"  # noqa: S105 - the word, not a credential
-    PRINCIPAL = "principal"
-    ISSUER = "issuer"
-
-
-class Phase(StrEnum):
-    """Where the rollout of an endpoint's pending version stands (design: prepare, activate)."""
-
-    SETTLED = ""
-    PREPARING = "preparing"
-    ACTIVATING = "activating"
-
-
-class Outcome(StrEnum):
-    """What became of a version."""
-
-    PENDING = "PENDING"
-    ACTIVE = "ACTIVE"
-    SUPERSEDED = "SUPERSEDED"
-    FAILED = "FAILED"
-    CANCELED = "CANCELED"
-
-
-class LastUpdate(StrEnum):
-    """How the last update of an endpoint ended; while a phase runs, it is in progress."""
-
-    NOT_UPDATING = "NOT_UPDATING"
-    FAILED = "UPDATE_FAILED"
-    CANCELED = "UPDATE_CANCELED"
+from modelplane.control_plane.store.states import LastUpdate, Outcome, Phase
 
 
 class RevisionRow(SQLModel, table=True):
@@ -85,16 +58,15 @@ class EndpointRow(SQLModel, table=True):
     grants_json: str = "{}"
     created_ms: int = Field(sa_type=BigInteger)
     updated_ms: int = Field(sa_type=BigInteger)
-    description: str = ""
-    # Nothing is here, as long as there are no budget policies.
-    budget_policy_id: str | None = None
+    # EndpointSettings.
+    settings: bytes = Field(sa_type=LargeBinary)
     # Highest version handed out; versions are never used twice.
     last_version: int = 0
     # Version that serves traffic.
     active_version: int | None = None
     # Version being rolled out; with the phase settled, the one whose rollout failed last.
     pending_version: int | None = None
-    phase: str = Phase.SETTLED
+    phase: str = Field(default=Phase.SETTLED, index=True)
     # Revision that the workers must have acknowledged for the phase to end.
     phase_revision: int = Field(default=0, sa_type=BigInteger)
     # Time by which they must have.
@@ -102,14 +74,9 @@ class EndpointRow(SQLModel, table=True):
     last_update: str = LastUpdate.NOT_UPDATING
     last_update_message: str = ""
     # Whether at least one worker has applied the active version.
-    ready: bool = False
+    ready: bool = Field(default=False, index=True)
     # Revision at which the active version became active.
     activated_revision: int = Field(default=0, sa_type=BigInteger)
-    tags_json: str = "[]"
-    rate_limits_json: str = "[]"
-    ai_gateway_json: str | None = None
-    # Nothing is here, as long as nobody is told about updates by email.
-    email_notifications_json: str | None = None
 
 
 class EndpointConfigRow(SQLModel, table=True):
@@ -119,8 +86,8 @@ class EndpointConfigRow(SQLModel, table=True):
 
     endpoint_id: str = Field(primary_key=True, foreign_key="endpoint.id", ondelete="CASCADE")
     version: int = Field(primary_key=True)
-    # EndpointConfig without any plaintext credential.
-    config_json: str
+    # EndpointConfig without any plaintext credential, else as it is pushed.
+    config: bytes = Field(sa_type=LargeBinary)
     creator: str
     created_ms: int = Field(sa_type=BigInteger)
     outcome: str = Outcome.PENDING
@@ -137,6 +104,25 @@ class CredentialRow(SQLModel, table=True):
     # Served entity and field, for example `chat/openai_config.openai_api_key_plaintext`.
     path: str = Field(primary_key=True)
     sealed: bytes = Field(sa_type=LargeBinary)
+
+
+class SecretReferenceRow(SQLModel, table=True):
+    """A secret that a version refers to, whether or not it exists; written with the version."""
+
+    __tablename__ = "secret_reference"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["endpoint_id", "version"],
+            ["endpoint_config.endpoint_id", "endpoint_config.version"],
+            ondelete="CASCADE",
+        ),
+        Index("secret_reference_secret", "scope", "key"),
+    )
+
+    endpoint_id: str = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    scope: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
 
 
 class SecretScopeRow(SQLModel, table=True):
@@ -162,13 +148,6 @@ class SecretRow(SQLModel, table=True):
     key: str = Field(primary_key=True)
     sealed: bytes = Field(sa_type=LargeBinary)
     updated_ms: int = Field(sa_type=BigInteger)
-
-
-class PrincipalKind(StrEnum):
-    """What a principal is."""
-
-    USER = "user"
-    SERVICE_PRINCIPAL = "service_principal"
 
 
 class PrincipalRow(SQLModel, table=True):
@@ -255,9 +234,8 @@ class IssuerRow(SQLModel, table=True):
     __tablename__ = "issuer"
 
     issuer: str = Field(primary_key=True)
-    # IssuerResource without its keys; then the keys.
-    settings_json: str
-    keys_json: str = "[]"
+    # IssuerResource, as it is pushed.
+    resource: bytes = Field(sa_type=LargeBinary)
 
 
 class AuditEventRow(SQLModel, table=True):
@@ -298,7 +276,7 @@ class EndpointMetricsRow(SQLModel, table=True):
     __tablename__ = "endpoint_metrics"
 
     endpoint_id: str = Field(primary_key=True, foreign_key="endpoint.id", ondelete="CASCADE")
-    # As `control_plane.endpoints.endpoint_totals` writes it.
+    # As `control_plane.endpoints.totals` writes it.
     totals_json: str = "{}"
 
 

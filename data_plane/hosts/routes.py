@@ -1,6 +1,6 @@
 """Which request of a connection is carried by whom; used by `../server.py`.
 
-Before: `http1/connection.py`. After: `rest_calls.py`, `grpc_calls.py`.
+Before: `http1/connection.py`. After: `rest.py`, `grpc/calls.py`.
 """
 
 from collections.abc import Callable, Coroutine
@@ -8,10 +8,10 @@ from typing import Any
 
 import orjson
 
-from modelplane.data_plane.hosts.grpc_calls import GrpcCalls
+from modelplane.data_plane.hosts.grpc.calls import GrpcCalls
 from modelplane.data_plane.hosts.http1.connection import Connection
 from modelplane.data_plane.hosts.http1.head import encode_fields
-from modelplane.data_plane.hosts.rest_calls import PREFIX, RestCalls
+from modelplane.data_plane.hosts.rest import PREFIX, RestCalls
 
 HEALTH = b"/health"
 _JSON = ("content-type", "application/json")

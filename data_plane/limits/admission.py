@@ -7,7 +7,8 @@ from enum import Enum, auto
 from typing import Protocol
 
 from modelplane.adapters.providers.types import Query, Usage
-from modelplane.adapters.rpc.metadata import Metadata
+from modelplane.adapters.shared.rpc.metadata import Metadata
+from modelplane.data_plane.calls.tasks import TaskSpec
 from modelplane.data_plane.snapshots.callers import Principal
 from modelplane.data_plane.snapshots.snapshot import Endpoint
 
@@ -43,8 +44,16 @@ class Admission(Protocol):
 class Gate(Protocol):
     """Admits queries."""
 
-    async def admit(self, endpoint: Endpoint, principal: Principal, query: Query) -> Admission:
+    async def admit(
+        self, endpoint: Endpoint, principal: Principal, query: Query, spec: TaskSpec
+    ) -> Admission:
         """Admit a query.
+
+        Args:
+            endpoint: Endpoint asked.
+            principal: Who asks.
+            query: The query.
+            spec: What there is to know of its task.
 
         Raises:
             LimitExceeded: A limit of the endpoint does not allow it now.
@@ -57,7 +66,13 @@ class Unlimited:
     headers: Metadata = ()
     counts_output = False
 
-    async def admit(self, endpoint: Endpoint, principal: Principal, query: Query) -> Admission:  # noqa: ARG002 - by protocol
+    async def admit(
+        self,
+        endpoint: Endpoint,  # noqa: ARG002 - by protocol
+        principal: Principal,  # noqa: ARG002
+        query: Query,  # noqa: ARG002
+        spec: TaskSpec,  # noqa: ARG002
+    ) -> Admission:
         """Admit a query."""
         return self
 

@@ -1,6 +1,6 @@
 """The slice of one limit that this worker holds: arithmetic alone.
 
-`limiter.py` takes from it, `quota_leases.py` fills it. Times are seconds of the monotonic clock.
+`gate.py` takes from it, `quota_leases.py` fills it. Times are seconds of the monotonic clock.
 """
 
 import asyncio

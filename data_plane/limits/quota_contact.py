@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil, inf
 
-from modelserving.snapshot.v1.quota_service_pb2 import LeaseQuotaResponse
+from modelserving.worker.v1.quota_service_pb2 import LeaseQuotaResponse
 
-from modelplane.adapters.telemetry import log_fields
+from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.data_plane.errors import LimitsUnavailable
 from modelplane.data_plane.limits.quota import WINDOW_SECONDS, Counter, Verdict
 

@@ -1,6 +1,6 @@
 """Keeps this worker's slices of limits filled: asks ahead of need, returns what lies idle.
 
-`limiter.py` asks it for counters and quota; `quota.py` is one counter, `quota_source.py` the way
+`gate.py` asks it for counters and quota; `quota.py` is one counter, `quota_source.py` the way
 to the control plane, `quota_contact.py` knows what holds while there is none. One call is under
 way at a time; what is needed meanwhile goes into the next, so that a call is as large as the
 control plane is slow.
@@ -14,19 +14,20 @@ from itertools import islice
 from math import inf
 from weakref import WeakValueDictionary
 
-from modelserving.snapshot.v1.quota_service_pb2 import (
+from modelserving.worker.v1.quota_service_pb2 import (
     LeaseQuotaRequest,
     QuotaDemand,
     QuotaGrant,
 )
 
+from modelplane.data_plane.control_link import LinkDown
 from modelplane.data_plane.errors import LimitsUnavailable
-from modelplane.data_plane.limits.limits import Rule
 from modelplane.data_plane.limits.quota import Counter, Verdict, Waiter
 from modelplane.data_plane.limits.quota_contact import Contact, Window
-from modelplane.data_plane.limits.quota_source import LeaseFailed, QuotaSource
-from modelplane.data_plane.snapshots.snapshot_watcher import Clocks
-from modelplane.data_plane.telemetry.metrics import QuotaMetrics
+from modelplane.data_plane.limits.quota_metrics import QuotaMetrics
+from modelplane.data_plane.limits.quota_source import QuotaSource
+from modelplane.data_plane.process import Clocks
+from modelplane.data_plane.snapshots.limits import Rule
 
 _BATCH = 1_000
 _IDLE_SECONDS = 2.0
@@ -172,7 +173,6 @@ class QuotaLeases:
                 self._asking[counter] = None
         while self._asking and await self._lease():
             pass
-        await self._source.aclose()
 
     async def _lease(self) -> bool:
         """Make one call; return whether it was answered."""
@@ -184,7 +184,7 @@ class QuotaLeases:
         request = LeaseQuotaRequest(worker_id=self._worker_id, demands=demands)
         try:
             response = await self._source.lease(request)
-        except LeaseFailed as error:
+        except LinkDown as error:
             self._note_failure(batch, demands, str(error))
             return False
         now = self._answered_at = self._clocks.monotonic()

@@ -1,37 +1,42 @@
 """How many tokens a query may use, before it is known: cheap estimates.
 
-Used by `limiter.py`, which settles on the real usage afterwards.
+Used by `gate.py`, which settles on the real usage afterwards.
 """
 
-from modelplane.adapters.providers.types import JsonObject, Query
+from collections.abc import Sequence
+
+from modelplane.adapters.providers.types import JsonObject, Query, tokens_of
 
 # An answer without a bound of its own is taken to be no longer than this; a stream that gets longer
 # takes more as it goes.
 DEFAULT_OUTPUT_TOKENS = 512
-_CHARACTERS_PER_TOKEN = 4
 # What a provider counts for the frame around a text, and for a picture or a sound.
 _TOKENS_PER_ITEM = 4
 _TOKENS_PER_MEDIUM = 1_000
 # Deeper than any provider's schema.
 _MAX_DEPTH = 50
-_OTHER_FIELDS = ("prompt", "input", "tools", "functions")
+# What a model reads beside the prompt.
+_TOOL_FIELDS = ("tools", "functions")
 _PLAIN_FIELDS = 2
 _BOUNDS = frozenset({"max_completion_tokens", "max_tokens"})
 _MEDIA = frozenset({"image_url", "input_audio", "file"})
 
 
-def estimate_prompt(query: Query) -> int:
-    """Return about how many tokens the prompt of a query has."""
+def estimate_prompt(query: Query, fields: Sequence[str]) -> int:
+    """Return about how many tokens the prompt of a query has.
+
+    Args:
+        query: The query.
+        fields: Fields of its body that hold the prompt.
+    """
     body, total = query.body, 0
-    messages = body.get("messages")
-    for message in messages if isinstance(messages, list) else ():
-        content = message.get("content") if isinstance(message, dict) else None
-        if isinstance(content, str) and len(message) <= _PLAIN_FIELDS:
-            # The usual case, `role` and `content`, costs least.
-            total += _TOKENS_PER_ITEM + tokens_of(len(content))
+    for name in fields:
+        value = body.get(name)
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            total += sum(map(_message_tokens, value))
         else:
-            total += _tokens(message)
-    for name in _OTHER_FIELDS:
+            total += _tokens(value)
+    for name in _TOOL_FIELDS:
         if name in body:
             total += _tokens(body[name])
     return total
@@ -53,9 +58,13 @@ def output_bound(body: JsonObject) -> int | None:
     return max(bounds) * answers
 
 
-def tokens_of(characters: int) -> int:
-    """Return about how many tokens a text has."""
-    return (characters + _CHARACTERS_PER_TOKEN - 1) // _CHARACTERS_PER_TOKEN
+def _message_tokens(message: object) -> int:
+    if isinstance(message, dict) and len(message) <= _PLAIN_FIELDS:
+        content = message.get("content")
+        if isinstance(content, str):
+            # The usual case, `role` and `content`, costs least.
+            return _TOKENS_PER_ITEM + tokens_of(len(content))
+    return _tokens(message)
 
 
 def _tokens(value: object, depth: int = 0) -> int:

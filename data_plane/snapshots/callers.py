@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from sys import intern
 
-from modelserving.snapshot.v1 import snapshot_pb2, snapshot_service_pb2
+from modelserving.worker.v1 import snapshot_pb2, snapshot_service_pb2
 
-from modelplane.adapters.jwt.verifier import Issuer, TokenVerifier, compile_issuer
+from modelplane.adapters.shared.jwt.verifier import Issuer, TokenVerifier, compile_issuer
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What a worker serves from: messages compiled to frozen objects, swapped as a whole.
 
-`snapshot_watcher.py` applies what the control plane pushes; `invocation.py` reads `current` once
+`watcher.py` applies what the control plane pushes; `invocation.py` reads `current` once
 per call and never sees a half-applied change. A configuration that did not change keeps its
 compiled form, so activating what was prepared costs nothing. Who may call is `callers.py`'s.
 """
@@ -11,16 +11,16 @@ from hashlib import sha256
 from random import Random
 from sys import intern
 
-from modelserving.snapshot.v1 import snapshot_pb2, snapshot_service_pb2
 from modelserving.v1 import endpoint_pb2
+from modelserving.worker.v1 import snapshot_pb2, snapshot_service_pb2
 
 from modelplane.adapters.providers.base import Adapter
 from modelplane.adapters.providers.errors import ConfigRefused
 from modelplane.adapters.providers.registry import build_adapter
 from modelplane.adapters.providers.unavailable import UnavailableAdapter
-from modelplane.adapters.rpc.metadata import CONFIG_VERSION, SERVED_MODEL, Metadata
-from modelplane.data_plane.limits.limits import Limits, compile_limits
+from modelplane.adapters.shared.rpc.metadata import CONFIG_VERSION, SERVED_MODEL, Metadata
 from modelplane.data_plane.snapshots.callers import Callers, CallersBuilder
+from modelplane.data_plane.snapshots.limits import Limits, compile_limits
 from modelplane.data_plane.snapshots.policy import DEFAULT_POLICY, Policy, compile_policy
 from modelplane.data_plane.snapshots.routing import Deck
 

@@ -5,7 +5,6 @@ the kind client below it. Neither prompts nor answers, nor who called, are told.
 https://opentelemetry.io/docs/specs/semconv/gen-ai/
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from opentelemetry.context import Context
@@ -14,16 +13,12 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_
 from opentelemetry.util.types import AttributeValue
 
 from modelplane.adapters.providers.registry import SEMANTIC_NAMES
-from modelplane.adapters.providers.types import Task, Usage
-from modelplane.data_plane.accounting import Attempt, Record
+from modelplane.adapters.providers.types import Usage
+from modelplane.data_plane.calls.record import Attempt, Record
+from modelplane.data_plane.calls.tasks import spec_of
 from modelplane.data_plane.errors import UpstreamResting
 from modelplane.data_plane.snapshots.snapshot import ServedEntity
 
-_OPERATIONS: Mapping[str, str] = {
-    Task.CHAT: "chat",
-    Task.COMPLETIONS: "text_completion",
-    Task.EMBEDDINGS: "embeddings",
-}
 _SERVER_ERROR = 500
 _CLIENT_ERROR = 400
 _NOT_ASKED = UpstreamResting.__name__
@@ -214,7 +209,7 @@ def _token_attributes(usage: Usage) -> _Attributes:
 
 
 def _operation(record: Record) -> str:
-    return _OPERATIONS.get(record.config.task if record.config else "", "query")
+    return spec_of(record.config.task if record.config else "").operation
 
 
 def _provider(entity: ServedEntity) -> str:

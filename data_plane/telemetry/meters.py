@@ -6,10 +6,10 @@
 from bisect import bisect_left
 from dataclasses import dataclass, field
 
-from modelserving.snapshot.v1.metrics_service_pb2 import EndpointCounts, EntityCounts
+from modelserving.worker.v1.metrics_service_pb2 import EndpointCounts, EntityCounts
 
-from modelplane.adapters.latency import BUCKETS, LATENCY_BOUNDS_MS
 from modelplane.adapters.providers.types import Usage
+from modelplane.adapters.shared.latency import BUCKETS, LATENCY_BOUNDS_MS
 
 
 @dataclass(slots=True)

@@ -1,13 +1,13 @@
-"""The worker's Prometheus metrics.
+"""Prometheus metrics of calls: `accounting.py` counts them.
 
-`accounting.py` counts calls, `snapshot_watcher.py` reports on the configuration.
+What else a worker counts stands beside who counts it, in modules that end in `metrics`.
 """
 
 from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -55,18 +55,6 @@ class Metrics(Collector):
         self._first_chunk = _Times()
         self._chunks = 0
         registry.register(self)
-        self.retries = Counter(
-            "modelplane_retries", "Times that a served entity was asked again.", registry=registry
-        )
-        self.fallbacks = Counter(
-            "modelplane_fallbacks", "Times that another served entity was asked.", registry=registry
-        )
-        self.circuit_changes = Counter(
-            "modelplane_circuit_changes",
-            "Circuits of upstreams that opened or closed.",
-            ("state",),
-            registry=registry,
-        )
         self.upstream_errors = Counter(
             "modelplane_upstream_errors",
             "Errors at providers, by class.",
@@ -123,56 +111,4 @@ class Metrics(Collector):
         )
         yield GaugeMetricFamily(
             "modelplane_requests_in_flight", "Calls being answered.", value=self.in_flight
-        )
-
-
-class ConfigMetrics:
-    """Metrics of the configuration and of the watch stream."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        """Register with `registry`."""
-        self.revision = Gauge(
-            "modelplane_applied_revision", "Revision that the worker serves.", registry=registry
-        )
-        self.nacks = Counter(
-            "modelplane_config_nacks", "Configurations that the worker refused.", registry=registry
-        )
-        self.connected = Gauge(
-            "modelplane_control_plane_connected",
-            "1 while a watch stream is open.",
-            registry=registry,
-        )
-        self.silence = Gauge(
-            "modelplane_control_plane_silence_seconds",
-            "Time since the last message of the control plane.",
-            registry=registry,
-        )
-        self.config_age = Gauge(
-            "modelplane_config_age_seconds",
-            "Time since the worker last applied a change.",
-            registry=registry,
-        )
-
-
-class QuotaMetrics:
-    """Metrics of limits."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        """Register with `registry`."""
-        self.away = Gauge(
-            "modelplane_limits_away",
-            "1 while no control plane leases quota and the policy for that holds.",
-            registry=registry,
-        )
-        self.leases = Counter(
-            "modelplane_quota_leases",
-            "Calls to the control plane for quota, by what came of them.",
-            ("outcome",),
-            registry=registry,
-        )
-        self.refusals = Counter(
-            "modelplane_limit_refusals",
-            "Queries refused because a limit was exceeded, by the kind of limit.",
-            ("unit", "scope"),
-            registry=registry,
         )

@@ -5,26 +5,21 @@ port of the watch streams. What a report holds is counted once, however often it
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Protocol
 
-import grpc
-from modelserving.snapshot.v1.metrics_service_pb2 import ReportMetricsRequest
-from modelserving.snapshot.v1.metrics_service_pb2_grpc import MetricsServiceStub
+from modelserving.worker.v1.metrics_service_pb2 import ReportMetricsRequest
+from modelserving.worker.v1.metrics_service_pb2_grpc import MetricsServiceStub
 
-from modelplane.adapters.rpc.tls import TlsFiles, open_channel
-from modelplane.adapters.telemetry import log_fields
-from modelplane.data_plane.snapshots.snapshot_watcher import CHANNEL_OPTIONS
+from modelplane.adapters.shared.telemetry import log_fields
+from modelplane.data_plane.control_link import ControlLink, LinkDown
 from modelplane.data_plane.telemetry.meters import Meters
 
 _log = logging.getLogger(__name__)
 INTERVAL_SECONDS = 5.0
+# Of all control planes together.
 _CALL_SECONDS = 2.0
-
-
-class ReportFailed(Exception):
-    """No control plane took the report, or its answer was lost."""
 
 
 class Sink(Protocol):
@@ -34,43 +29,24 @@ class Sink(Protocol):
         """Hand over a report.
 
         Raises:
-            ReportFailed: Whether it arrived is not known.
+            LinkDown: Whether it arrived is not known.
         """
 
 
 class GrpcSink:
-    """Hands reports to the first control plane that answers."""
+    """Hands reports to a control plane."""
 
-    def __init__(self, targets: Sequence[str], tls: TlsFiles | None) -> None:
-        """Report to `targets`.
-
-        Args:
-            targets: gRPC targets of control planes.
-            tls: Files that identify the worker; None for plaintext.
-        """
-        self._targets = list(targets)
-        self._tls = tls
+    def __init__(self, link: ControlLink) -> None:
+        self._link = link
 
     async def report(self, request: ReportMetricsRequest) -> None:
         """Hand over a report; see `Sink`."""
-        reason = ""
-        for _ in range(len(self._targets)):
-            try:
-                await self._call(request)
-            except grpc.aio.AioRpcError as error:
-                reason = f"{error.code().name}: {error.details()}"
-            except OSError as error:
-                reason = str(error)
-            else:
-                return
-            self._targets.append(self._targets.pop(0))
-        raise ReportFailed(reason)
-
-    async def _call(self, request: ReportMetricsRequest) -> None:
-        # A channel for each report: one that is kept would have to be watched for new files.
-        async with open_channel(self._targets[0], self._tls, CHANNEL_OPTIONS) as channel:
-            timeout = _CALL_SECONDS / len(self._targets)
-            await MetricsServiceStub(channel).ReportMetrics(request, timeout=timeout)
+        await self._link.ask(
+            lambda channel, seconds: MetricsServiceStub(channel).ReportMetrics(
+                request, timeout=seconds
+            ),
+            _CALL_SECONDS,
+        )
 
 
 class MetricsReporter:
@@ -112,7 +88,7 @@ class MetricsReporter:
             await self._send()
             if self._prepare():
                 await self._send()
-        except ReportFailed as error:
+        except LinkDown as error:
             if not self._failing:
                 _log.warning("metrics cannot be reported", extra=log_fields(reason=str(error)))
             self._failing = True

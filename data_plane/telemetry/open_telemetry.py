@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from modelplane.data_plane.accounting import Record
+from modelplane.data_plane.calls.record import Record
 from modelplane.data_plane.telemetry.gen_ai import CallMetrics, CallTracer, Times
 
 _EXPORT_SECONDS = 5

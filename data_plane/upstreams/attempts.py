@@ -15,12 +15,12 @@ from math import ceil
 from random import Random
 
 from modelplane.adapters.providers.errors import AdapterError, ProviderTimeout, RateLimited
-from modelplane.adapters.telemetry import log_fields
-from modelplane.data_plane.accounting import Attempt, Record
+from modelplane.adapters.shared.telemetry import log_fields
+from modelplane.data_plane.calls.call import Call
+from modelplane.data_plane.calls.record import Attempt, Record
 from modelplane.data_plane.errors import DeadlineExceeded, UpstreamResting
-from modelplane.data_plane.hosts.host import Call
 from modelplane.data_plane.snapshots.snapshot import Endpoint, ServedEntity
-from modelplane.data_plane.telemetry.metrics import Metrics
+from modelplane.data_plane.upstreams.attempt_metrics import AttemptMetrics
 from modelplane.data_plane.upstreams.circuit import Circuit, Circuits
 from modelplane.data_plane.upstreams.relay import Exchange, Relay
 
@@ -33,6 +33,8 @@ _LONGEST_RETRY_AFTER_SECONDS = 10.0
 _MOST_BILLED_RETRIES = 1
 # The caller went away.
 _CANCELLED = asyncio.CancelledError.__name__
+# The server had given up the connection that was kept for the request.
+_STALE = "StaleConnection"
 _Failure = AdapterError | DeadlineExceeded | UpstreamResting
 
 
@@ -43,7 +45,7 @@ class Attempts:
         self,
         relay: Relay,
         circuits: Circuits,
-        metrics: Metrics,
+        metrics: AttemptMetrics,
         random: Random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -97,7 +99,8 @@ class Attempts:
         retries = 0
         blamed = False
         while True:
-            error = await self._ask_once(exchange, entity, _Blame(circuit, blamed=blamed), others)
+            attempt = _Try(exchange.record, entity, circuit, self._metrics, self._now)
+            error = await self._ask_once(exchange, attempt, others, blamed=blamed)
             if error is None:
                 return
             blamed = blamed or _is_outage(error)
@@ -105,64 +108,60 @@ class Attempts:
             if pause is None or not circuit.take_retry():
                 raise error
             retries += 1
-            self._metrics.retries.inc()
+            self._metrics.retries.labels(type(error).__name__).inc()
             await self._sleep(pause)
 
     async def _ask_once(
-        self, exchange: Exchange, entity: ServedEntity, blame: "_Blame", others: int
+        self, exchange: Exchange, attempt: "_Try", others: int, *, blamed: bool
     ) -> _Failure | None:
         """Make one attempt, and return what failed before an answer began."""
-        started = self._now()
         failure: _Failure | None = None
-        rest = blame.circuit.admit()
+        rest = attempt.circuit.admit()
         if rest:
-            failure = UpstreamResting(entity.name, ceil(rest))
+            failure = UpstreamResting(attempt.entity.name, ceil(rest))
         else:
             try:
-                failure = await self._ask(exchange, entity, blame, others)
+                failure = await self._ask(exchange, attempt, others, blamed=blamed)
             except asyncio.CancelledError:
-                self._note_attempt(exchange.record, entity, _CANCELLED, started)
+                attempt.note(_CANCELLED)
                 raise
-        error = type(failure).__name__ if failure else exchange.record.error
-        self._note_attempt(exchange.record, entity, error, started)
+        attempt.note(type(failure).__name__ if failure else exchange.record.error)
         return failure
 
     async def _ask(
-        self, exchange: Exchange, entity: ServedEntity, blame: "_Blame", others: int
+        self, exchange: Exchange, attempt: "_Try", others: int, *, blamed: bool
     ) -> _Failure | None:
         ask = self._relay.stream if exchange.query.stream else self._relay.answer
         try:
-            broken = await ask(exchange, entity, others)
+            broken = await ask(exchange, attempt.entity, attempt, others)
         except (AdapterError, DeadlineExceeded) as error:
-            self._note(entity, blame, error)
+            self._judge(attempt, error, blamed=blamed)
             return error
         except BaseException:
-            blame.circuit.release()
+            attempt.circuit.release()
             raise
         # A stream that failed after it began is answered all the same.
-        self._note(entity, blame, broken)
+        self._judge(attempt, broken, blamed=blamed)
         return None
 
-    def _note_attempt(
-        self, record: Record, entity: ServedEntity, error: str, started: float
+    def _judge(
+        self, attempt: "_Try", error: AdapterError | DeadlineExceeded | None, *, blamed: bool
     ) -> None:
-        seconds = self._now() - started
-        record.attempts.append(
-            Attempt(entity.name, error, seconds, started, entity, record.address, record.model)
-        )
-        record.address = record.model = ""
+        """Tell the circuit of an upstream what came of an attempt.
 
-    def _note(
-        self, entity: ServedEntity, blame: "_Blame", error: AdapterError | DeadlineExceeded | None
-    ) -> None:
+        Args:
+            attempt: The attempt.
+            error: What failed, if anything did.
+            blamed: Whether an earlier attempt of the same call was held against the upstream.
+        """
         failed = error is not None and _is_outage(error)
-        if blame.excuses(error):
-            blame.circuit.release()
+        if failed and (blamed or attempt.excuses(error)):
+            attempt.circuit.release()
             return
-        changed = blame.circuit.fail() if failed else blame.circuit.succeed()
+        changed = attempt.circuit.fail() if failed else attempt.circuit.succeed()
         if changed:
             self._metrics.circuit_changes.labels("open" if failed else "closed").inc()
-            fields = log_fields(served_entity=entity.name, open=failed)
+            fields = log_fields(served_entity=attempt.entity.name, open=failed)
             _log.warning("the circuit of an upstream changed", extra=fields)
 
     def _pause(
@@ -196,31 +195,77 @@ def _is_outage(error: _Failure) -> bool:
     return isinstance(error, DeadlineExceeded)
 
 
-class _Blame:
-    """What one attempt says against its upstream."""
+class _Try:
+    """One attempt at a served entity; also what is told where its request is sent once more.
 
-    __slots__ = ("_answered", "_blamed", "circuit")
+    Of all that is sent again within a call, a retry is another attempt, with a pause before it and
+    a bound that the endpoint sets. The rest is a matter of one attempt: the upstream has said, or
+    has shown by hanging up, that it has not acted on the request. Yet all of it is counted and told
+    in the same way, and what would burden an upstream that fails comes out of one budget.
+    """
 
-    def __init__(self, circuit: Circuit, *, blamed: bool) -> None:
-        """Start an attempt.
+    __slots__ = ("_answered", "_metrics", "_now", "_record", "_started", "circuit", "entity")
+
+    def __init__(
+        self,
+        record: Record,
+        entity: ServedEntity,
+        circuit: Circuit,
+        metrics: AttemptMetrics,
+        now: Callable[[], float],
+    ) -> None:
+        """Start now.
 
         Args:
-            circuit: What is known of the upstream.
-            blamed: Whether an earlier attempt of the same call was held against it.
+            record: The call's.
+            entity: Served entity to ask.
+            circuit: What is known of its upstream.
+            metrics: Counts what is sent again.
+            now: The clock of the event loop.
         """
+        self.entity = entity
         self.circuit = circuit
-        self._blamed = blamed
+        self._record = record
+        self._metrics = metrics
+        self._now = now
         self._answered = circuit.answered
+        self._started = now()
+        record.address = record.model = ""
+
+    def stale(self) -> None:
+        """Note that the request is sent once more; see `upstream.Resends`."""
+        self._note_repeated(_STALE)
+
+    def may_repeat(self, error: str, *, in_passing: bool = False) -> bool:
+        """Tell whether the request may be sent once more; see `upstream.Resends`."""
+        if not in_passing and not self.circuit.take_retry():
+            return False
+        self._note_repeated(error)
+        return True
+
+    def note(self, error: str) -> None:
+        """Note in the record what came of it.
+
+        Args:
+            error: Class of the error; empty for a success.
+        """
+        record, entity, started = self._record, self.entity, self._started
+        self._started = now = self._now()
+        record.attempts.append(
+            Attempt(
+                entity.name, error, now - started, started, entity, record.address, record.model
+            )
+        )
 
     def excuses(self, error: AdapterError | DeadlineExceeded | None) -> bool:
-        """Tell whether an outcome says nothing of the upstream."""
-        if error is None or not _is_outage(error):
-            return False
-        if self._blamed:
-            return True
+        """Tell whether an outage says nothing of the upstream."""
         if isinstance(error, DeadlineExceeded) and error.by_caller:
             # Else a caller in a hurry would close the upstream to all others.
             return True
         slow = isinstance(error, DeadlineExceeded | ProviderTimeout)
         # It answered others meanwhile: what took so long is this query.
         return slow and self.circuit.answered > self._answered
+
+    def _note_repeated(self, error: str) -> None:
+        self.note(error)
+        self._metrics.retries.labels(error).inc()

@@ -5,7 +5,7 @@ Called by `invocation.py`; `routing.py` divides the traffic, `attempts.py` asks 
 
 from collections.abc import Mapping
 
-from modelplane.adapters.rpc.metadata import ROUTING_KEY
+from modelplane.adapters.shared.rpc.metadata import ROUTING_KEY
 from modelplane.data_plane.errors import ServedEntityNotFound
 from modelplane.data_plane.snapshots.routing import pick_by_key
 from modelplane.data_plane.snapshots.snapshot import Config, Endpoint, ServedEntity

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 
 from modelplane.adapters.providers.types import Plan
-from modelplane.adapters.rpc.metadata import HOPS
+from modelplane.adapters.shared.rpc.metadata import HOPS
 from modelplane.data_plane.errors import TooManyHops
 
 # A team's gateway before a company's before another region's is meant; longer chains are mistakes.

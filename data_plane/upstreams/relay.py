@@ -6,39 +6,43 @@ before is a refusal with its own status. What fails later ends the stream, as th
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 from urllib.parse import urlsplit
 
 from modelplane.adapters.providers.base import StreamParser
+from modelplane.adapters.providers.canonical.forms import (
+    choose_parser,
+    parse_answers,
+    parse_error,
+)
 from modelplane.adapters.providers.errors import AdapterError
-from modelplane.adapters.providers.forms import choose_parser, parse_answers
-from modelplane.adapters.providers.http import HttpResponse
+from modelplane.adapters.providers.http.transport import HttpResponse
 from modelplane.adapters.providers.types import (
     HttpAnswer,
     JsonObject,
     Plan,
     Query,
-    Task,
     parse_usage,
+    tokens_of,
 )
-from modelplane.adapters.rpc.metadata import ADAPTED_PARAMS, REQUEST_ID, Metadata
-from modelplane.data_plane.accounting import Accountant, Record, attempt_headers
+from modelplane.adapters.shared.rpc.metadata import ADAPTED_PARAMS, REQUEST_ID, Metadata
+from modelplane.data_plane.accounting import Accountant
+from modelplane.data_plane.calls.call import Call, Reply
+from modelplane.data_plane.calls.characters import answer_characters
+from modelplane.data_plane.calls.query import wants_usage
+from modelplane.data_plane.calls.record import Record, attempt_headers
+from modelplane.data_plane.calls.tasks import spec_of
 from modelplane.data_plane.errors import DeadlineExceeded, refusal_of
-from modelplane.data_plane.hosts.host import Call, Reply
 from modelplane.data_plane.limits.admission import Admission
-from modelplane.data_plane.limits.cut import encode_cut
-from modelplane.data_plane.query import wants_usage
 from modelplane.data_plane.snapshots.snapshot import Endpoint, ServedEntity
 from modelplane.data_plane.upstreams.deadlines import Deadline, Deadlines
 from modelplane.data_plane.upstreams.hops import mark_hop
-from modelplane.data_plane.upstreams.streaming import DONE, ChunkShaper, encode_answer
-from modelplane.data_plane.upstreams.upstream import SUCCESS, Upstream
-from modelplane.data_plane.usage.characters import answer_characters, estimate_tokens
+from modelplane.data_plane.upstreams.streaming import ChunkShaper, encode_answer
+from modelplane.data_plane.upstreams.truncation import last_chunk
+from modelplane.data_plane.upstreams.upstream import SUCCESS, Resends, Upstream
 
-JSON = "application/json"
-EVENT_STREAM = "text/event-stream; charset=utf-8"
 # A provider ends its body right after its last event; waiting for that keeps the connection.
 _SETTLE_SECONDS = 0.1
 _MAX_CHOICES = 128
@@ -102,12 +106,15 @@ class Relay:
             limit = min(limit, call.deadline_seconds)
         return self.now() + limit
 
-    async def answer(self, exchange: Exchange, entity: ServedEntity, others: int = 0) -> None:
+    async def answer(
+        self, exchange: Exchange, entity: ServedEntity, resends: Resends, others: int = 0
+    ) -> None:
         """Answer with one JSON document.
 
         Args:
             exchange: The query and its caller.
             entity: Served entity to ask.
+            resends: Told where a request is sent once more.
             others: Number of entities that may be asked when this one does not answer in time.
 
         Raises:
@@ -118,7 +125,7 @@ class Relay:
         try:
             with self._deadlines.within(limit):
                 plan = await self._plan(exchange, entity)
-                answers = await self._upstream.send_all(entity.adapter, plan.requests)
+                answers = await self._upstream.send_all(entity.adapter, plan.requests, resends)
         except TimeoutError:
             raise _too_slow(limit, by_caller=self._is_cut_short(exchange)) from None
         try:
@@ -132,13 +139,13 @@ class Relay:
         if exchange.record.ticket:
             exchange.record.output_characters = answer_characters(answer)
         reply, name = exchange.reply, exchange.endpoint.name
-        data = encode_answer(entity.provider, answer, name, reply.encode)
-        await reply.answer(JSON, exchange.metadata(entity, plan), data)
+        document = encode_answer(entity.provider, answer, name, reply.encode)
+        await reply.answer(exchange.metadata(entity, plan), document)
 
     async def stream(
-        self, exchange: Exchange, entity: ServedEntity, others: int = 0
+        self, exchange: Exchange, entity: ServedEntity, resends: Resends, others: int = 0
     ) -> AdapterError | DeadlineExceeded | None:
-        """Answer with server-sent events; arguments as of `answer`.
+        """Answer with a stream of chunks; arguments as of `answer`.
 
         Returns:
             What broke the stream off after it began, if anything did.
@@ -153,7 +160,7 @@ class Relay:
         failure: AdapterError | DeadlineExceeded
         try:
             with self._deadlines.within(limit) as deadline:
-                response = await self._open(exchange, entity, stream)
+                response = await self._open(exchange, entity, stream, resends)
                 try:
                     await stream.run(response, deadline)
                     deadline.move(inf)
@@ -177,21 +184,23 @@ class Relay:
         return failure
 
     async def _open(
-        self, exchange: Exchange, entity: ServedEntity, stream: "_Stream"
+        self, exchange: Exchange, entity: ServedEntity, stream: "_Stream", resends: Resends
     ) -> HttpResponse:
         """Return the successful response to a stream's request."""
         adapter = entity.adapter
         while True:
             stream.plan = await self._plan(exchange, entity)
-            response = await self._upstream.open(adapter, stream.plan.requests[0])
+            response = await self._upstream.open(adapter, stream.plan.requests[0], resends)
             if response.status in SUCCESS:
                 return response
             try:
-                answer = HttpAnswer(response.status, response.headers, await response.body())
+                body = await response.body()
+                answer = HttpAnswer(response.status, response.headers, body, response.secrets)
             finally:
                 response.close()
-            error = adapter.parse_error(answer)
-            if not adapter.concedes(stream.plan, error):
+            error = parse_error(adapter, answer)
+            conceded = adapter.concedes(stream.plan, error)
+            if not conceded or not resends.may_repeat(type(error).__name__):
                 raise error
 
     async def _settle(self, response: HttpResponse) -> None:
@@ -244,8 +253,6 @@ class _Stream:
         self._idle_seconds = idle_seconds
         self._parser: StreamParser = entity.adapter.stream_parser(exchange.query)
         self._shaper = ChunkShaper(
-            entity.provider,
-            exchange.endpoint.name,
             entity.task,
             keep_usage=wants_usage(exchange.query),
             count_characters=exchange.record.ticket is not None or exchange.admission.counts_output,
@@ -279,14 +286,14 @@ class _Stream:
             if self.started:
                 # A caller who reads slowly holds up the reads, not the provider's idle time.
                 deadline.move(self._end_at)
-            lines, error = self._shape(data)
-            ended = self._parser.ended or not data
-            if error is None:
-                lines, ended = self._end(lines, ended=ended)
-            if lines and (error is None or self.started):
-                await self._send(lines)
-            if error:
-                raise error
+            chunks, error = self._shape(data)
+            if error is not None:
+                if chunks and self.started:
+                    await self._send(chunks, ended=False)
+                raise error.conceal(response.secrets)
+            ended = self._cut(chunks, ended=self._parser.ended or not data)
+            if chunks or ended:
+                await self._send(chunks, ended=ended)
             if self.started:
                 deadline.move(min(self._end_at, self._now() + self._idle_seconds))
 
@@ -309,40 +316,43 @@ class _Stream:
             adapter = self._entity.adapter
             self._parser = choose_parser(adapter, query, self._parser, beginning, provider)
 
-    def _shape(self, data: bytes) -> tuple[bytes, AdapterError | None]:
-        """Return the lines that `data` completes, and the error that followed them."""
-        lines: list[bytes] = []
+    def _shape(self, data: bytes) -> tuple[list[bytes], AdapterError | None]:
+        """Return the chunks that `data` completes, and the error that followed them."""
+        chunks: list[bytes] = []
         try:
             for chunk in self._parser.feed(data) if data else self._parser.finish():
                 self._last = chunk
                 if self._traced and not self.started:
                     self._exchange.record.model = _model(chunk)
-                lines.append(self._shaper.shape(chunk))
+                if self._shaper.shape(chunk):
+                    chunks.append(self._encode(chunk))
         except AdapterError as error:
-            return b"".join(lines), error
-        return b"".join(lines), None
+            return chunks, error
+        return chunks, None
 
-    def _end(self, lines: bytes, *, ended: bool) -> tuple[bytes, bool]:
-        """Return the lines with the end of the stream, if it has ended or has to, and whether."""
+    def _encode(self, chunk: JsonObject) -> bytes:
+        name, encode = self._exchange.endpoint.name, self._exchange.reply.encode
+        return encode_answer(self._entity.provider, chunk, name, encode)
+
+    def _cut(self, chunks: list[bytes], *, ended: bool) -> bool:
+        """Add the chunk that ends the stream where it has to; return whether it has ended."""
         admission = self._exchange.admission
         if not ended and self._last and admission.counts_output:
-            self.is_cut = not admission.allows(estimate_tokens(self._shaper.characters))
+            self.is_cut = not admission.allows(tokens_of(self._shaper.characters))
         if self.is_cut:
             choices = self._exchange.query.body.get("n")
             count = min(choices, _MAX_CHOICES) if isinstance(choices, int) else 1
-            is_chat = self._entity.task == Task.CHAT
-            lines += encode_cut(self._last, is_chat=is_chat, choices=range(count))
-        ended = ended or self.is_cut
-        return (lines + DONE if ended else lines), ended
+            deltas = spec_of(self._entity.task).deltas
+            chunks.append(self._encode(last_chunk(self._last, deltas=deltas, choices=range(count))))
+        return ended or self.is_cut
 
-    async def _send(self, lines: bytes) -> None:
+    async def _send(self, chunks: Sequence[bytes], *, ended: bool) -> None:
+        reply = self._exchange.reply
         if not self.started:
             self.started = True
-            await self._exchange.reply.start(
-                EVENT_STREAM, self._exchange.metadata(self._entity, self.plan)
-            )
+            await reply.start(self._exchange.metadata(self._entity, self.plan))
         self._accountant.note_chunk(self._exchange.record)
-        await self._exchange.reply.send(lines)
+        await reply.send(chunks, ended=ended)
 
 
 def _address(plan: Plan) -> str:

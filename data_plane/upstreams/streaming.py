@@ -4,16 +4,19 @@ Used by `relay.py`. The caller knows the model under the endpoint's name, gets u
 only when it asked for it, and the role only in the first delta of a choice.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import orjson
 
 from modelplane.adapters.providers.errors import MalformedAnswer
-from modelplane.adapters.providers.types import JsonObject, Task, Usage, parse_usage
-from modelplane.data_plane.usage.characters import answer_characters
-
-DONE = b"data: [DONE]\n\n"
-_DONE_LINE = DONE.strip()
+from modelplane.adapters.providers.types import (
+    JsonObject,
+    NestedTooDeeply,
+    Usage,
+    parse_usage,
+)
+from modelplane.data_plane.calls.characters import answer_characters
+from modelplane.data_plane.calls.tasks import spec_of
 
 
 def encode_answer(
@@ -22,7 +25,13 @@ def encode_answer(
     model: str,
     encode: Callable[[JsonObject], bytes] = orjson.dumps,
 ) -> bytes:
-    """Return a whole answer, encoded, under the model name that the caller knows.
+    """Return an answer or a chunk, encoded, under the model name that the caller knows.
+
+    Args:
+        provider: Provider that errors name.
+        answer: The answer, which gets the name.
+        model: The name.
+        encode: Encodes it; may raise `TypeError`.
 
     Raises:
         MalformedAnswer: The answer cannot be encoded.
@@ -30,20 +39,8 @@ def encode_answer(
     answer["model"] = model
     try:
         return encode(answer)
-    except TypeError:
+    except NestedTooDeeply:
         raise MalformedAnswer(provider, "the provider's answer is nested too deeply") from None
-
-
-def encode_error_line(code: str, message: str) -> bytes:
-    """Return the line that ends a stream that failed after it began."""
-    return b"data: " + orjson.dumps({"error": {"message": message, "code": code}}) + b"\n\n"
-
-
-def split_events(lines: bytes) -> Iterator[bytes]:
-    """Yield the chunks, as JSON, in lines that `ChunkShaper` made; the end marker is none."""
-    for line in lines.split(b"\n\n"):
-        if line and line != _DONE_LINE:
-            yield line.removeprefix(b"data: ")
 
 
 class ChunkShaper:
@@ -56,10 +53,8 @@ class ChunkShaper:
 
     __slots__ = (
         "_count_characters",
-        "_is_chat",
+        "_deltas",
         "_keep_usage",
-        "_model",
-        "_provider",
         "_started",
         "characters",
         "usage",
@@ -67,8 +62,6 @@ class ChunkShaper:
 
     def __init__(
         self,
-        provider: str,
-        model: str,
         task: str,
         *,
         keep_usage: bool,
@@ -77,8 +70,6 @@ class ChunkShaper:
         """Start before the first chunk.
 
         Args:
-            provider: Provider that errors name.
-            model: Model name that the caller knows.
             task: Task of the endpoint.
             keep_usage: Whether the caller asked for usage.
             count_characters: Whether to count the characters of the texts.
@@ -86,28 +77,22 @@ class ChunkShaper:
         self.usage: Usage | None = None
         self.characters = 0
         self._count_characters = count_characters
-        self._provider = provider
-        self._model = model
-        self._is_chat = task == Task.CHAT
+        self._deltas = spec_of(task).deltas
         self._keep_usage = keep_usage
         self._started: set[object] = set()
 
-    def shape(self, chunk: JsonObject) -> bytes:
-        """Return the line for `chunk`; empty when nothing of it is for the caller.
-
-        Raises:
-            MalformedAnswer: The chunk cannot be encoded.
-        """
+    def shape(self, chunk: JsonObject) -> bool:
+        """Make of `chunk` what the caller gets; return False where nothing of it is for them."""
         self.usage = parse_usage(chunk) or self.usage
         if self._count_characters:
             self.characters += answer_characters(chunk)
         if not self._keep_usage:
             usage = chunk.pop("usage", None)
             if usage is not None and not chunk.get("choices"):
-                return b""
-        if self._is_chat:
+                return False
+        if self._deltas:
             self._place_role(chunk)
-        return b"data: " + encode_answer(self._provider, chunk, self._model) + b"\n\n"
+        return True
 
     def _place_role(self, chunk: JsonObject) -> None:
         choices = chunk.get("choices")

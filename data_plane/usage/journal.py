@@ -1,6 +1,6 @@
 """The worker's journal of admitted queries: written here before and after each provider call.
 
-`usage_ledger.py` writes it and `usage_shipper.py` sends it to the control plane and forgets it;
+`ledger.py` writes it and `shipper.py` sends it to the control plane and forgets it;
 `journal_segment.py` is one file of it. Each process has a directory of its own, which it locks. A
 directory whose lock is free belonged to a process that is dead: whoever finds it takes it over.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from modelplane.adapters.telemetry import log_fields
+from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.data_plane.usage.journal_metrics import JournalMetrics
 from modelplane.data_plane.usage.journal_room import keeps_room
 from modelplane.data_plane.usage.journal_segment import INTENT_BYTES, KEY_BYTES, Segment

@@ -1,4 +1,4 @@
-"""Metrics of the journal of admitted queries: `journal.py` and `usage_shipper.py` report here."""
+"""Metrics of the journal of admitted queries: `journal.py` and `shipper.py` report here."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 

@@ -17,41 +17,19 @@ from google.protobuf.descriptor_pb2 import (
     MethodDescriptorProto,
     ServiceDescriptorProto,
 )
-from modelserving.v1 import (
-    audit_service_pb2,
-    client_secret_service_pb2,
-    endpoint_service_pb2,
-    identity_service_pb2,
-    inference_service_pb2,
-    oauth_service_pb2,
-    permission_service_pb2,
-    secret_service_pb2,
-    token_service_pb2,
-    usage_service_pb2,
-)
 
-from modelplane.adapters.rpc.over_rest import BODY_FIELD, BODY_NUMBER, rest_service
+from modelplane.adapters.shared.rpc.over_rest import BODY_FIELD, BODY_NUMBER, rest_service
+from modelplane.adapters.shared.rpc.services import PUBLIC_SERVICES, has_rest_routes, is_management
+
+REST_SERVICES = [service for service in PUBLIC_SERVICES if has_rest_routes(service)]
 
 _BODY = httpbody_pb2.HttpBody.DESCRIPTOR
-_MANAGEMENT = "/api/2.0/"
-_SERVICE_MODULES = (
-    audit_service_pb2,
-    client_secret_service_pb2,
-    endpoint_service_pb2,
-    identity_service_pb2,
-    inference_service_pb2,
-    oauth_service_pb2,
-    permission_service_pb2,
-    secret_service_pb2,
-    token_service_pb2,
-    usage_service_pb2,
-)
 
 
 def public_descriptors() -> str:
     """Return the descriptor set of the public services as base64.
 
-    Those of management have the names and the requests of `adapters/rpc/over_rest.py`.
+    Those of management have the names and the requests of `adapters/shared/rpc/over_rest.py`.
     """
     files = _public_files()
     requests = {
@@ -59,9 +37,10 @@ def public_descriptors() -> str:
         for file in files.file
         for message in file.message_type
     }
+    management = {service.full_name for service in REST_SERVICES if is_management(service)}
     for file in files.file:
         for service in file.service:
-            if all(_paths(_rule(method)).startswith(_MANAGEMENT) for method in service.method):
+            if f"{file.package}.{service.name}" in management:
                 _leave_bodies_alone(service, requests)
                 if _BODY.file.name not in file.dependency:
                     file.dependency.append(_BODY.file.name)
@@ -109,8 +88,8 @@ def _paths(rule: http_pb2.HttpRule) -> str:
 def _public_files() -> FileDescriptorSet:
     files: dict[str, FileDescriptorProto] = {}
     _collect(_BODY.file, files)
-    for module in _SERVICE_MODULES:
-        _collect(module.DESCRIPTOR, files)
+    for service in REST_SERVICES:
+        _collect(service.file, files)
     return FileDescriptorSet(file=files.values())
 
 

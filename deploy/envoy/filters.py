@@ -7,9 +7,15 @@ its shape, and the last one removes what only concerns gRPC. Used by `listener.p
 from collections.abc import Sequence
 from pathlib import Path
 
-from modelplane.adapters.rpc.over_rest import rest_service
+from modelplane.adapters.shared.rpc.over_rest import rest_service
+from modelplane.adapters.shared.rpc.services import is_management, rules_of
+from modelplane.adapters.shared.rpc.sizes import MAX_BODY_BYTES
 from modelplane.deploy.envoy.clusters import WORKERS, Block
-from modelplane.deploy.envoy.descriptors import path_parameters, public_descriptors
+from modelplane.deploy.envoy.descriptors import (
+    REST_SERVICES,
+    path_parameters,
+    public_descriptors,
+)
 
 _TRANSCODER = "envoy.filters.http.grpc_json_transcoder"
 _RESHAPE = "reshape"
@@ -17,26 +23,18 @@ _RESHAPE = "reshape"
 HEADERS = "headers"
 REST_FILTERS = (_RESHAPE, _TRANSCODER)
 
-# `adapters/rpc/server.py` admits a little more: the framing of the message.
-MAX_REQUEST_BYTES = 16 * 1024 * 1024
 # A list of thousands of endpoints, several times as large in JSON as in its message.
 MAX_RESPONSE_BYTES = 128 * 1024 * 1024
 
-_MANAGEMENT = (
-    "modelserving.v1.AuditService",
-    "modelserving.v1.ClientSecretService",
-    "modelserving.v1.EndpointService",
-    "modelserving.v1.PermissionService",
-    "modelserving.v1.SecretService",
-    "modelserving.v1.TokenService",
-    "modelserving.v1.UsageService",
+# As Envoy calls them: those of management by names of their own.
+_SERVICES, _SCIM_SERVICES = (
+    [
+        rest_service(service.full_name) if is_management(service) else str(service.full_name)
+        for service in REST_SERVICES
+        if rules_of(service).scim is scim
+    ]
+    for scim in (False, True)
 )
-_SERVICES = (
-    *map(rest_service, _MANAGEMENT),
-    "modelserving.v1.OAuthService",
-    "modelserving.v1.InferenceService",
-)
-_SCIM_SERVICES = (rest_service("modelserving.v1.IdentityService"),)
 
 
 def build_filters() -> list[Block]:
@@ -139,7 +137,7 @@ def _transcoding(services: Sequence[str], *, preserve_proto_field_names: bool) -
             "reject_unknown_method": True,
             "reject_binding_body_field_collisions": True,
         },
-        max_request_body_size=MAX_REQUEST_BYTES,
+        max_request_body_size=MAX_BODY_BYTES,
         max_response_body_size=MAX_RESPONSE_BYTES,
     )
 

@@ -3,7 +3,7 @@
 Used by `config.py`; neighbours: `filters.py`, `routes.py`, `local_replies.py`.
 """
 
-from modelplane.adapters.rpc.metadata import HOPS
+from modelplane.adapters.shared.rpc.metadata import HOPS
 from modelplane.deploy.envoy.clusters import Block, build_address
 from modelplane.deploy.envoy.filters import build_filters, remove, remove_all_but
 from modelplane.deploy.envoy.local_replies import build_local_replies
@@ -11,7 +11,7 @@ from modelplane.deploy.envoy.options import EnvoyOptions
 from modelplane.deploy.envoy.public_tls import build_public_tls
 from modelplane.deploy.envoy.routes import build_route_config
 
-# gRPC servers take 64 KiB of metadata (`adapters/rpc/server.py`), of which Envoy adds some.
+# gRPC servers take 64 KiB of metadata (`adapters/shared/rpc/server.py`), of which Envoy adds some.
 _MAX_HEADERS_KIB = 48
 
 # What proxies tell of callers, and credentials that are not for this deployment: nothing behind

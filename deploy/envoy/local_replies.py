@@ -6,7 +6,8 @@ What the planes refuse is shaped by `reshape.lua`, which leaves these as they ar
 
 from dataclasses import dataclass, field
 
-from modelplane.adapters.rpc.metadata import ERROR_CODE, HTTP_STATUS, REQUEST_ID, RETRY_AFTER
+from modelplane.adapters.shared.rpc.metadata import ERROR_CODE, HTTP_STATUS, REQUEST_ID, RETRY_AFTER
+from modelplane.adapters.shared.rpc.sizes import BODY_TOO_LARGE
 from modelplane.deploy.envoy.clusters import Block
 
 _CEL = "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
@@ -41,7 +42,7 @@ _REPLIES = (
         "response.code == 413 || response.code_details.contains('request_buffer_size_limit')",
         400,
         "BAD_REQUEST",
-        "The request body is too large: at most 16 MiB are accepted.",
+        BODY_TOO_LARGE,
     ),
     _Reply(
         "response.code_details.contains('grpc_json_transcode')",

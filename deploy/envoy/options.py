@@ -1,11 +1,13 @@
 """What one Envoy has to know of the deployment around it.
 
-`deploy.cli` and `deploy.up` fill it in; `config.py` builds the bootstrap from it.
+`modelplane envoy-config` and `deploy.local` fill it in; `config.py` builds the bootstrap from it.
 """
 
 import os
 from dataclasses import dataclass
 from enum import StrEnum
+
+from modelplane.adapters.shared.settings import setting
 
 _UNIX = "unix:"
 # What the kernel has room for, less the byte that ends it.
@@ -97,6 +99,12 @@ class Queries(StrEnum):
     TRANSCODED = "transcoded"
 
 
+QUERIES_HELP = (
+    "whether workers get the queries that are sent most as they are (direct), or all as gRPC calls "
+    "(transcoded)"
+)
+
+
 def public_tls(certificate: str, key: str) -> Tls | None:
     """Return the files that the user names; None: none.
 
@@ -120,7 +128,7 @@ def worker_tls(ca: str, certificate: str, key: str) -> MutualTls | None:
     return MutualTls(ca, certificate, key) if ca else None
 
 
-def public_url(text: str) -> str:
+def parse_public_url(text: str) -> str:
     """Return the URL that the user names; empty: none.
 
     Raises:
@@ -129,24 +137,76 @@ def public_url(text: str) -> str:
     scheme, _, rest = text.partition("://")
     # Envoy would take what stands between two `%` for a command.
     if text and (scheme not in ("http", "https") or not rest or set(rest) & set("%/?# ")):
-        raise ValueError(f"--public-url must be https://host or https://host:port, not {text}")
+        raise ValueError(f"'{text}' is not https://host or https://host:port")
     return text
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EnvoyOptions:
-    """Where Envoy listens, what it balances over, and what clients call it."""
+    """Print the configuration of an Envoy in front of the planes."""
 
-    listen: Address
-    control_plane: tuple[Address, ...]
-    workers: tuple[Address, ...]
-    admin: Address | None = None
-    tls: Tls | None = None
+    listen: Address = setting(
+        Address.parse("0.0.0.0:8080"),
+        "host:port of the public port",
+        variable=False,
+        parse=Address.parse,
+    )
+    control_plane: tuple[Address, ...] = setting(
+        parse_addresses("127.0.0.1:9090"),
+        "host:port of control planes, with commas",
+        variable=False,
+        parse=parse_addresses,
+    )
+    workers: tuple[Address, ...] = setting(
+        parse_addresses("127.0.0.1:9100"),
+        "host:port or unix:/path of workers, with commas",
+        variable=False,
+        parse=parse_addresses,
+    )
+    admin: Address | None = setting(
+        None,
+        "host:port or unix:/path of Envoy's own admin page",
+        variable=False,
+        parse=Address.parse,
+    )
+    worker_tls_ca: str = setting(
+        "", "CA of the workers' certificates (PEM), as Envoy sees it", variable=False
+    )
+    worker_tls_cert: str = setting(
+        "", "Envoy's own certificate for workers (PEM), as Envoy sees it", variable=False
+    )
+    worker_tls_key: str = setting(
+        "", "private key of that certificate (PEM), as Envoy sees it", variable=False
+    )
+    queries: Queries = setting(Queries.DIRECT, QUERIES_HELP, variable=False)
+    public_url: str = setting(
+        "",
+        "URL that clients use, if a proxy before Envoy ends TLS",
+        variable=False,
+        parse=parse_public_url,
+    )
+    public_tls_cert: str = setting("", "certificate chain of the public port (PEM)", variable=False)
+    public_tls_key: str = setting("", "private key of the public port (PEM)", variable=False)
     # File with `render_secret`'s text: with it, new certificates hold without a restart.
     sds: str = ""
-    worker_tls: MutualTls | None = None
     # File with `render_workers`'s text: with it, workers come and go without a restart.
     eds: str = ""
-    queries: Queries = Queries.DIRECT
-    # Scheme, host and port that clients use, where something before Envoy hides them from it.
-    public_url: str = ""
+
+    def __post_init__(self) -> None:
+        """Check that files are given that belong together.
+
+        Raises:
+            ValueError: Some are missing.
+        """
+        public_tls(self.public_tls_cert, self.public_tls_key)
+        worker_tls(self.worker_tls_ca, self.worker_tls_cert, self.worker_tls_key)
+
+    @property
+    def tls(self) -> Tls | None:
+        """Files of the public port; None: it speaks plaintext."""
+        return public_tls(self.public_tls_cert, self.public_tls_key)
+
+    @property
+    def worker_tls(self) -> MutualTls | None:
+        """Files by which Envoy and the workers know each other; None: by being on one machine."""
+        return worker_tls(self.worker_tls_ca, self.worker_tls_cert, self.worker_tls_key)

@@ -1,7 +1,7 @@
 -- Gives a refusal by one of the planes the shape of all errors: {"error_code", "message"}.
 --
 -- The transcoder has already made {"code": N, "message": "…", "details": […]} of the gRPC status;
--- its message is an escaped JSON string and is moved over as it stands. `adapters/rpc/status.py`
+-- its message is an escaped JSON string and is moved over as it stands. `adapters/shared/rpc/status.py`
 -- sends the error code and the HTTP status as trailing metadata; a status without them comes from
 -- gRPC itself or from Envoy, and the tables below say what it means.
 

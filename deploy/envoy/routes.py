@@ -6,7 +6,11 @@ REST paths pass the transcoder, gRPC methods go as they are, and all else is a 4
 
 from collections.abc import Sequence
 
-from modelplane.adapters.rpc.metadata import ORIGIN
+from google.protobuf.descriptor import ServiceDescriptor
+
+from modelplane.adapters.shared.rpc.metadata import ORIGIN
+from modelplane.adapters.shared.rpc.services import PUBLIC_SERVICES, rules_of
+from modelplane.adapters.shared.tasks import PATHS
 from modelplane.deploy.envoy.clusters import CONTROL_PLANE, WORKERS, Block
 from modelplane.deploy.envoy.filters import HEADERS, REST_FILTERS, oauth_overrides, scim_overrides
 from modelplane.deploy.envoy.options import Queries
@@ -21,7 +25,7 @@ _ORIGIN = "%REQ(:SCHEME)%://%REQ(:AUTHORITY)%"
 _WORKSPACE_ID = "0"
 # Queries that a worker takes as they are. The others are transcoded, and so are those that name
 # an endpoint with letters that need an escape, as no endpoint has them.
-_QUERY_PATH = "/serving-endpoints/([A-Za-z0-9_-]+/invocations|(chat/)?completions|embeddings)"
+QUERY_PATH = "|".join(("/serving-endpoints/[A-Za-z0-9_-]+/invocations", *PATHS.values()))
 # What comes with queries and no worker reads. To leave it out costs Envoy nothing that can be
 # measured, and saves a worker some 5 µs for a request of OpenAI's SDK.
 _UNREAD = (
@@ -59,17 +63,7 @@ def build_route_config(public_url: str, queries: Queries) -> Block:
                 "domains": ["*"],
                 "retry_policy": _retry_policy(),
                 "routes": [
-                    _grpc("/modelserving.v1.InferenceService/", WORKERS),
-                    _grpc("/modelserving.v1.ModelService/", WORKERS),
-                    _grpc("/modelserving.v1.ClientSecretService/", CONTROL_PLANE),
-                    _grpc("/modelserving.v1.AuditService/", CONTROL_PLANE),
-                    _grpc("/modelserving.v1.EndpointService/", CONTROL_PLANE),
-                    _grpc("/modelserving.v1.IdentityService/", CONTROL_PLANE),
-                    _grpc("/modelserving.v1.OAuthService/", CONTROL_PLANE),
-                    _grpc("/modelserving.v1.PermissionService/", CONTROL_PLANE),
-                    _grpc("/modelserving.v1.SecretService/", CONTROL_PLANE),
-                    _grpc("/modelserving.v1.TokenService/", CONTROL_PLANE),
-                    _grpc("/modelserving.v1.UsageService/", CONTROL_PLANE),
+                    *map(_service, PUBLIC_SERVICES),
                     _grpc("/grpc.health.v1.Health/", CONTROL_PLANE),
                     _grpc("/grpc.reflection.", CONTROL_PLANE),
                     *([_query()] if queries is Queries.DIRECT else []),
@@ -107,6 +101,11 @@ def _retry_policy() -> Block:
     }
 
 
+def _service(service: ServiceDescriptor) -> Block:
+    workers = rules_of(service).answered_by_workers
+    return _grpc(f"/{service.full_name}/", WORKERS if workers else CONTROL_PLANE)
+
+
 def _grpc(prefix: str, cluster: str) -> Block:
     return {
         "match": {"prefix": prefix, "headers": [_GRPC_CONTENT]},
@@ -132,7 +131,7 @@ def _query() -> Block:
     """Hand a query to the worker as it is: it needs no filter but that."""
     return {
         "match": {
-            "safe_regex": {"regex": _QUERY_PATH},
+            "safe_regex": {"regex": QUERY_PATH},
             "headers": [
                 {"name": ":method", "string_match": {"exact": "POST"}},
                 {**_GRPC_CONTENT, "invert_match": True, "treat_missing_header_as_empty": True},

@@ -2,7 +2,7 @@
 
 import sys
 
-from modelplane.deploy.cli import main
+from modelplane.deploy.command.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

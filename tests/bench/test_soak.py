@@ -6,11 +6,10 @@ from bench.soak import Progress, change_of
 
 
 def test_memory_that_settles_after_the_start_is_flat() -> None:
-    change = change_of("worker", [60.0, *[100.0] * 18, 104.9])
-    assert change.first == 80.0
-    flat = change_of("worker", [100.0] * 90 + [104.9] * 10)
-    assert (flat.first, flat.last) == (100.0, 104.9)
-    assert flat.flat
+    settled = change_of("worker", [*[60.0] * 10, *[100.0] * 80, *[104.9] * 10])
+    assert (settled.early, settled.last) == (100.0, 104.9)
+    assert settled.flat
+    assert not change_of("worker", [*[60.0] * 16, *[100.0] * 84]).flat
 
 
 @pytest.mark.parametrize("last", [105.1, 94.9])

@@ -2,14 +2,14 @@
 
 import pytest
 
-from modelplane.control_plane.endpoints.endpoint_settings import EndpointSettings
-from modelplane.control_plane.endpoints.endpoints import Endpoints
+from modelplane.control_plane.endpoints.lifecycle import Endpoints
+from modelplane.control_plane.endpoints.setting_changes import SettingChanges
 from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.secrets.keyring import FixedKeys
-from modelplane.control_plane.secrets.secrets import Secrets
-from modelplane.control_plane.store import endpoint_changes, endpoint_store
+from modelplane.control_plane.secrets.scopes import Secrets
 from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.endpoints import changes, records
 from tests.control_plane.rollouts import FakeRollout
 
 ALICE = Principal("alice-id", "alice", admin=True)
@@ -18,10 +18,10 @@ ALICE = Principal("alice-id", "alice", admin=True)
 async def share(database: Database, name: str, grantee: Principal, level: Level) -> None:
     """Give a principal a level on an endpoint beside its creator's."""
     async with database.write() as transaction:
-        record = await endpoint_store.find(transaction.session, name)
+        record = await records.find(transaction.session, name)
         assert record is not None
         grants = {**record.grants, grantee.id: level}
-        await endpoint_changes.set_grants(transaction, record.id, grants)
+        await changes.set_grants(transaction, record.id, grants)
 
 
 class FakeClock:
@@ -57,8 +57,8 @@ def endpoints(
 
 
 @pytest.fixture
-def settings(database: Database, rollout: FakeRollout) -> EndpointSettings:
-    return EndpointSettings(database, rollout)
+def settings(database: Database, rollout: FakeRollout) -> SettingChanges:
+    return SettingChanges(database, rollout)
 
 
 @pytest.fixture

@@ -3,9 +3,10 @@
 from sqlmodel import col, select
 
 from modelplane.control_plane.clock import Clock
-from modelplane.control_plane.store import rollout_store
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.tables import EndpointRow, Phase
+from modelplane.control_plane.store.endpoints import rollouts
+from modelplane.control_plane.store.states import Phase
+from modelplane.control_plane.store.tables import EndpointRow
 
 
 class FakeRollout:
@@ -36,13 +37,13 @@ class FakeRollout:
                 return False
             (rollout,) = [
                 item
-                for item in await rollout_store.read_rollouts(transaction.session)
+                for item in await rollouts.read_rollouts(transaction.session)
                 if item.endpoint_id == endpoint_id
             ]
             if self.refusal:
-                await rollout_store.fail(transaction, rollout, self.refusal)
+                await rollouts.fail(transaction, rollout, self.refusal)
             elif rollout.phase is Phase.PREPARING:
-                await rollout_store.begin_activation(transaction, rollout, 0)
+                await rollouts.begin_activation(transaction, rollout, 0)
             else:
-                await rollout_store.complete(transaction, rollout, ready=True, now_ms=self._clock())
+                await rollouts.complete(transaction, rollout, ready=True, now_ms=self._clock())
         return True

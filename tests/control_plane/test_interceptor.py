@@ -25,30 +25,30 @@ from modelserving.v1.secret_service_pb2_grpc import (
 )
 from prometheus_client import CollectorRegistry
 
-from modelplane.adapters.rpc.metadata import as_mapping
-from modelplane.adapters.rpc.server import Health, new_server, running
-from modelplane.adapters.telemetry import JsonFormatter
-from modelplane.control_plane.audit.audit_log import AuditLog
+from modelplane.adapters.shared.rpc.metadata import as_mapping
+from modelplane.adapters.shared.rpc.server import Health, new_server, running
+from modelplane.adapters.shared.telemetry import JsonFormatter
+from modelplane.control_plane.audit.log import AuditLog
 from modelplane.control_plane.endpoints.config_history import ConfigHistory
-from modelplane.control_plane.endpoints.endpoint_metrics import EndpointMetrics
-from modelplane.control_plane.endpoints.endpoint_servicer import EndpointServicer
-from modelplane.control_plane.endpoints.endpoint_settings import EndpointSettings
-from modelplane.control_plane.endpoints.endpoints import Endpoints
+from modelplane.control_plane.endpoints.lifecycle import Endpoints
+from modelplane.control_plane.endpoints.metrics import EndpointMetrics
+from modelplane.control_plane.endpoints.servicer import EndpointServicer
+from modelplane.control_plane.endpoints.setting_changes import SettingChanges
 from modelplane.control_plane.errors import StoreUnavailable
 from modelplane.control_plane.identity.authentication import Authenticator
 from modelplane.control_plane.interceptor import Interceptor
 from modelplane.control_plane.principal import Principal
 from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.secrets.scope_acls import ScopeAcls
-from modelplane.control_plane.secrets.secret_servicer import SecretServicer
-from modelplane.control_plane.secrets.secrets import Secrets
+from modelplane.control_plane.secrets.scopes import Secrets
+from modelplane.control_plane.secrets.servicer import SecretServicer
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.endpoint_store import EndpointRecord
-from modelplane.control_plane.store.token_store import ensure_admin_token
+from modelplane.control_plane.store.endpoints.records import StoredEndpoint
+from modelplane.control_plane.store.identity.tokens import ensure_admin_token
 from tests.control_plane.configs import config_input, openai_entity
 from tests.control_plane.conftest import FakeClock
-from tests.control_plane.endpoints.test_endpoints import KEY, with_model
-from tests.control_plane.rest.test_rest_call import envoys
+from tests.control_plane.endpoints.test_lifecycle import KEY, with_model
+from tests.control_plane.rest.test_call import envoys
 from tests.control_plane.rollouts import FakeRollout
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class FailingEndpoints(Endpoints):
 
     error: Exception | None = None
 
-    async def get(self, principal: Principal, name: str) -> EndpointRecord:
+    async def get(self, principal: Principal, name: str) -> StoredEndpoint:
         if self.error:
             raise self.error
         return await super().get(principal, name)
@@ -85,7 +85,7 @@ async def api(
     database: Database,
     sealer: Sealer,
     rollout: FakeRollout,
-    settings: EndpointSettings,
+    settings: SettingChanges,
     secrets: Secrets,
     clock: FakeClock,
 ) -> AsyncIterator[Api]:
@@ -172,6 +172,10 @@ async def test_every_answer_carries_the_request_id(api: Api) -> None:
     metadata = (*TOKEN, ("x-request-id", "r-2"))
     _, trailing = await refused(api.endpoints.GetServingEndpoint(GET, metadata=metadata))
     assert trailing["x-request-id"] == "r-2"
+    # What is none is no part of one either.
+    metadata = (*TOKEN, ("x-request-id", "x" * 129))
+    _, trailing = await refused(api.endpoints.GetServingEndpoint(GET, metadata=metadata))
+    assert len(trailing["x-request-id"]) == 36
 
 
 async def test_a_call_over_rest_is_read_once_its_caller_is_known(api: Api) -> None:

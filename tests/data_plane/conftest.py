@@ -12,15 +12,15 @@ from typing import Any
 import grpc
 import pytest
 from google.api.httpbody_pb2 import HttpBody
-from modelserving.snapshot.v1 import snapshot_service_pb2 as watch_pb
 from modelserving.v1 import inference_service_pb2 as pb
 from modelserving.v1 import inference_service_pb2_grpc as pb_grpc
+from modelserving.worker.v1 import snapshot_service_pb2 as watch_pb
 from prometheus_client import CollectorRegistry
 
-from modelplane.adapters.rpc.metadata import ERROR_CODE, HTTP_STATUS, as_mapping
+from modelplane.adapters.shared.rpc.metadata import ERROR_CODE, HTTP_STATUS, as_mapping
+from modelplane.data_plane.process import Clocks
 from modelplane.data_plane.server import running_worker
 from modelplane.data_plane.settings import Settings
-from modelplane.data_plane.snapshots.snapshot_watcher import Clocks
 from tests.adapters.providers.authority import authority_file, one_authority
 from tests.adapters.providers.upstream import Upstream
 from tests.data_plane.envoy import Bridge, bridging

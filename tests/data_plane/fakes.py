@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
-from modelserving.snapshot.v1 import snapshot_service_pb2 as pb
-from modelserving.snapshot.v1 import snapshot_service_pb2_grpc as pb_grpc
-from modelserving.snapshot.v1 import usage_service_pb2_grpc as usage_grpc
-from modelserving.snapshot.v1.usage_service_pb2 import RecordUsageRequest, RecordUsageResponse
+from modelserving.worker.v1 import snapshot_service_pb2 as pb
+from modelserving.worker.v1 import snapshot_service_pb2_grpc as pb_grpc
+from modelserving.worker.v1 import usage_service_pb2_grpc as usage_grpc
+from modelserving.worker.v1.usage_service_pb2 import RecordUsageRequest, RecordUsageResponse
+
+from modelplane.adapters.providers.types import Query
+from modelplane.data_plane.calls.record import Record
 
 
 class FakeClock:
@@ -30,6 +33,35 @@ class MovableClock:
 
     def __call__(self) -> float:
         return time.monotonic() + self.ahead
+
+
+class NoLedger:
+    """Keeps nothing."""
+
+    def begin(self, record: Record, query: Query) -> None:
+        """Write nothing."""
+
+    def end(self, record: Record) -> None:
+        """Write nothing."""
+
+
+class Repeats:
+    """Lets every request be sent once more; see `upstream.Resends`.
+
+    Attributes:
+        told: Classes of the errors that were reasons.
+    """
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def stale(self) -> None:
+        self.told.append("StaleConnection")
+
+    def may_repeat(self, error: str, *, in_passing: bool = False) -> bool:
+        del in_passing
+        self.told.append(error)
+        return True
 
 
 class FakeUsageLedger(usage_grpc.UsageLedgerServiceServicer):

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from modelserving.snapshot.v1 import snapshot_service_pb2 as watch_pb
-from modelserving.snapshot.v1.snapshot_pb2 import EndpointResource, PrincipalResource, TokenResource
 from modelserving.v1.endpoint_pb2 import EndpointConfig, Route, ServedEntity, TrafficConfig
 from modelserving.v1.external_model_pb2 import ExternalModel, OpenAiConfig
+from modelserving.worker.v1 import snapshot_service_pb2 as watch_pb
+from modelserving.worker.v1.snapshot_pb2 import EndpointResource, PrincipalResource, TokenResource
 
-from modelplane.adapters.rpc.authorization import digest
+from modelplane.adapters.shared.rpc.authorization import digest
 
 TOKEN = "dapi-test-token-0123456789"
 CHAT = "llm/v1/chat"

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from modelplane.adapters.providers import errors as provider_errors
-from modelplane.adapters.rpc.status import shorten
+from modelplane.adapters.shared.rpc.status import shorten
 from modelplane.data_plane import errors
 from modelplane.data_plane.errors import STATUS_TABLE, refusal_of
 

@@ -2,8 +2,8 @@ import json
 import logging
 
 import pytest
-from modelserving.snapshot.v1.snapshot_pb2 import PERMISSION_LEVEL_CAN_VIEW, Grant
 from modelserving.v1.endpoint_pb2 import ServedEntity
+from modelserving.worker.v1.snapshot_pb2 import PERMISSION_LEVEL_CAN_VIEW, Grant
 
 from tests.data_plane.conftest import WALL_MS, System
 from tests.data_plane.messages import (

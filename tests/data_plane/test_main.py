@@ -13,7 +13,7 @@ from modelserving.v1 import inference_service_pb2 as pb
 from modelserving.v1 import inference_service_pb2_grpc as pb_grpc
 
 from modelplane.data_plane.settings import load_settings
-from modelplane.deploy.child import python_command
+from modelplane.deploy.local.child import python_command
 from tests.data_plane.conftest import collect, metadata, payload
 from tests.data_plane.envoy import Bridge
 from tests.data_plane.fakes import FakeControlPlane

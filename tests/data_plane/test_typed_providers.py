@@ -10,9 +10,9 @@ from modelserving.v1.completion_pb2 import Completion
 from modelserving.v1.embedding_pb2 import EmbeddingList
 
 from modelplane.adapters.providers.types import Task
-from modelplane.data_plane.hosts.typed_fields import EXTRA
-from modelplane.data_plane.hosts.typed_reader import read
-from modelplane.data_plane.hosts.typed_writer import write
+from modelplane.data_plane.hosts.typed.fields import EXTRA
+from modelplane.data_plane.hosts.typed.reader import read
+from modelplane.data_plane.hosts.typed.writer import write
 from tests.adapters.providers.conformance import CASES, ProviderCase, open_gateway
 from tests.data_plane.typed import as_json, canonical
 

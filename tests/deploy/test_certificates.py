@@ -15,7 +15,7 @@ from modelplane.deploy.certificates import (
     CertificateDir,
     read_identity,
 )
-from modelplane.deploy.cli import main
+from modelplane.deploy.command.cli import main
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HOSTS = ["127.0.0.1", "control-plane"]

@@ -12,20 +12,21 @@ from typing import Any
 import pytest
 import yaml
 
-from modelplane.adapters.settings import variable_name
+from modelplane.adapters.shared.settings import variable_name
 from modelplane.control_plane.settings import Settings as ControlPlaneSettings
 from modelplane.data_plane.settings import Settings as WorkerSettings
 from modelplane.deploy.certificates import CertificateDir
-from modelplane.deploy.cli import main
+from modelplane.deploy.command.cli import main
 from modelplane.deploy.envoy.options import Address
-from modelplane.deploy.up.ports import free_port
+from modelplane.deploy.local.ports import free_port
+from tests.deploy.command.test_cli import validate
 from tests.deploy.envoy.envoys import running_envoy, until_health
 from tests.deploy.envoy.toy_planes import ToyControlPlane
 from tests.deploy.envoy.toy_worker import ToyWorker
-from tests.deploy.test_cli import validate
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
-MANIFESTS = [DEPLOY / "compose.yaml", *sorted((DEPLOY / "kubernetes").glob("*.yaml"))]
+ROOT = Path(__file__).parents[2]
+MANIFESTS = ROOT / "deploy" / "manifests"
+FILES = [MANIFESTS / "compose.yaml", *sorted((MANIFESTS / "kubernetes").glob("*.yaml"))]
 KNOWN = {
     variable_name(setting.name)
     for settings in (ControlPlaneSettings, WorkerSettings)
@@ -35,7 +36,7 @@ KNOWN = {
 NOTICE_SECONDS, GRACE_SECONDS = 1.0, 5.0
 
 
-@pytest.mark.parametrize("file", MANIFESTS, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_manifest(file: Path) -> None:
     text = file.read_text()
     documents = list(yaml.safe_load_all(text))
@@ -44,7 +45,7 @@ def test_manifest(file: Path) -> None:
 
 
 def replica() -> dict[str, Any]:
-    text = (DEPLOY / "kubernetes" / "replica.yaml").read_text()
+    text = (MANIFESTS / "kubernetes" / "replica.yaml").read_text()
     found: dict[str, Any] = next(yaml.safe_load_all(text))["spec"]["template"]["spec"]
     return found
 
@@ -79,7 +80,7 @@ def test_envoy_and_worker_of_a_pod_share_a_socket(
 ) -> None:
     pod = replica()
     [worker], [envoy] = pod["initContainers"], pod["containers"]
-    config = configured(capsys, (DEPLOY / "kubernetes" / "replica.yaml").read_text())
+    config = configured(capsys, (MANIFESTS / "kubernetes" / "replica.yaml").read_text())
     validate(config, tmp_path)
     socket = environment_of(worker)["MODELPLANE_WORKER_LISTEN"].removeprefix("unix:")
     assert f'"path": "{socket}"' in config
@@ -119,7 +120,7 @@ def test_a_composed_envoy_and_its_workers_know_each_other(
 
 
 def composed() -> Any:
-    return yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    return yaml.safe_load((MANIFESTS / "compose.yaml").read_text())["services"]
 
 
 def configured(capsys: pytest.CaptureFixture[str], text: str) -> str:
@@ -139,7 +140,7 @@ def stop_seconds(settings: dict[str, str]) -> float:
 
 
 def test_dockerfile() -> None:
-    text = (DEPLOY / "Dockerfile").read_text()
+    text = (MANIFESTS / "Dockerfile").read_text()
     assert set(re.findall(r"MODELPLANE_\w+", text)) <= KNOWN
     for source in re.findall(r"^COPY (\w\S*)", text, re.MULTILINE):
-        assert (DEPLOY.parent / source).exists(), source
+        assert (ROOT / source).exists(), source

@@ -9,9 +9,9 @@ from zipfile import ZipFile
 
 import pytest
 
-from modelplane.adapters.settings import environment
-from modelplane.deploy.child import python_variables
-from tests.deploy.up.deployments import running
+from modelplane.adapters.shared.settings import environment
+from modelplane.deploy.local.child import python_variables
+from tests.deploy.local.deployments import running
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("adapters", "control_plane", "data_plane", "deploy")
@@ -68,7 +68,9 @@ def test_everything_lies_below_one_package(wheel: Path) -> None:
 def test_commands_run_beside_packages_of_the_same_names(
     installed: Mapping[str, str], tmp_path: Path, command: str
 ) -> None:
-    program = "import sys, modelplane.deploy.cli as c; print(c.__file__); sys.exit(c.main())"
+    program = (
+        "import sys, modelplane.deploy.command.cli as c; print(c.__file__); sys.exit(c.main())"
+    )
     ended = subprocess.run(
         [sys.executable, "-P", "-c", program, *command.split()],
         env=python_variables({**environment(), **installed}),

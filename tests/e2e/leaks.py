@@ -10,7 +10,7 @@ from urllib.parse import quote, quote_plus
 import requests
 
 from modelplane.deploy.envoy.options import Address
-from modelplane.deploy.http_client import HttpClient
+from modelplane.deploy.local.http_client import HttpClient
 from tests.e2e.system import System
 
 # Of base64 at an unknown place in a longer text, the first and last characters depend on it.

@@ -7,23 +7,23 @@ from pathlib import Path
 
 import grpc
 import pytest
-from modelserving.snapshot.v1.metrics_service_pb2 import ReportMetricsRequest
-from modelserving.snapshot.v1.metrics_service_pb2_grpc import MetricsServiceStub
-from modelserving.snapshot.v1.quota_service_pb2 import LeaseQuotaRequest
-from modelserving.snapshot.v1.quota_service_pb2_grpc import QuotaServiceStub
-from modelserving.snapshot.v1.snapshot_service_pb2 import (
+from modelserving.worker.v1.metrics_service_pb2 import ReportMetricsRequest
+from modelserving.worker.v1.metrics_service_pb2_grpc import MetricsServiceStub
+from modelserving.worker.v1.quota_service_pb2 import LeaseQuotaRequest
+from modelserving.worker.v1.quota_service_pb2_grpc import QuotaServiceStub
+from modelserving.worker.v1.snapshot_service_pb2 import (
     Hello,
     WatchConfigRequest,
     WatchConfigResponse,
 )
-from modelserving.snapshot.v1.snapshot_service_pb2_grpc import SnapshotServiceStub
-from modelserving.snapshot.v1.usage_service_pb2 import RecordUsageRequest
-from modelserving.snapshot.v1.usage_service_pb2_grpc import UsageLedgerServiceStub
+from modelserving.worker.v1.snapshot_service_pb2_grpc import SnapshotServiceStub
+from modelserving.worker.v1.usage_service_pb2 import RecordUsageRequest
+from modelserving.worker.v1.usage_service_pb2_grpc import UsageLedgerServiceStub
 
-from modelplane.adapters.rpc.tls import TlsFiles, open_channel
+from modelplane.adapters.shared.rpc.tls import TlsFiles, open_channel
 from modelplane.deploy.certificates import ENVOY, WORKER, CertificateDir
-from tests.adapters.rpc.certificates import files, wrong_ones
-from tests.adapters.rpc.test_tls import OPTIONS, STRANGERS
+from tests.adapters.shared.rpc.certificates import files, wrong_ones
+from tests.adapters.shared.rpc.test_tls import OPTIONS, STRANGERS
 from tests.e2e.system import System
 
 

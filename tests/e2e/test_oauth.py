@@ -19,9 +19,9 @@ from modelserving.v1 import chat_pb2, endpoint_service_pb2
 from modelserving.v1.endpoint_service_pb2_grpc import EndpointServiceStub
 from modelserving.v1.model_service_pb2_grpc import ModelServiceStub
 
-from modelplane.adapters.jwt.tokens import encode
-from tests.adapters.jwt import forgeries
-from tests.adapters.jwt.issuers import AUDIENCE, claims, key_pair
+from modelplane.adapters.shared.jwt.tokens import encode
+from tests.adapters.shared.jwt import forgeries
+from tests.adapters.shared.jwt.issuers import AUDIENCE, claims, key_pair
 from tests.e2e.rest import Rest, endpoint, entity
 from tests.e2e.system import System, run_system, wait_for
 from tests.effort import times

@@ -1,15 +1,14 @@
-"""Models that think and call tools: the README's example at each such provider."""
+"""Models that think and call tools: the documentation's example at each such provider."""
 
 import json
-import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from modelserving.v1.external_model_pb2 import ExternalModel
 from openai import OpenAI
 
+from tests.docs.blocks import ROOT, find_blocks
 from tests.e2e.references import create_by_reference
 from tests.e2e.rest import Json, Rest
 from tests.e2e.system import System
@@ -20,16 +19,15 @@ from tests.emulators.fleet import Fleet
 from tests.emulators.google_cloud_vertex_ai.external_models import external_model as vertex
 
 CHAT = "llm/v1/chat"
-README = Path(__file__).parents[2] / "README.md"
+PAGE = ROOT / "docs" / "providers.md"
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 # The emulators call a tool that the prompt names by its name.
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": CITY}}]
 
 
 def example() -> str:
-    """Return the example in the README."""
-    blocks: list[str] = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    (code,) = (block for block in blocks if "reasoning_content" in block)
+    """Return the example of the page."""
+    (code,) = (block.text for block in find_blocks(PAGE) if "reasoning_content" in block.text)
     return code
 
 
@@ -76,7 +74,7 @@ def test_thoughts_go_back_signed(
         assert EFFORT in code
         if model.provider == "amazon-bedrock":
             code = code.replace(EFFORT, THINKING)
-        exec(compile(code, "README.md", "exec"), names)
+        exec(compile(code, PAGE.name, "exec"), names)
     assert "rain" in capsys.readouterr().out
     first, second = fleet.emulators[model.provider].requests[-2:]
     said = names["said"].model_dump()

@@ -9,8 +9,8 @@ from typing import Any, Self
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from modelplane.adapters.jwt.tokens import encode
-from tests.adapters.jwt.issuers import KeyPair, key_pair
+from modelplane.adapters.shared.jwt.tokens import encode
+from tests.adapters.shared.jwt.issuers import KeyPair, key_pair
 
 
 def jwk(key: KeyPair) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 
 from bench.system import ADMIN_TOKEN, Part, RestAnswer, System, chat_config
-from modelplane.adapters.rpc.metadata import AUTHORIZATION, CONFIG_VERSION
+from modelplane.adapters.shared.rpc.metadata import AUTHORIZATION, CONFIG_VERSION
 from modelplane.deploy.envoy.options import Address
-from modelplane.deploy.http_client import HttpClient
+from modelplane.deploy.local.http_client import HttpClient
 from tests.deploy.envoy.envoys import healthy_workers
 from tests.faults.traffic import MODEL, Traffic
 

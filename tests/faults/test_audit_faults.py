@@ -12,7 +12,7 @@ from sqlmodel import col, select
 
 from bench.children import child, free_address, python, wait_until_serving
 from bench.system import ADMIN_TOKEN
-from modelplane.adapters.rpc.metadata import AUTHORIZATION
+from modelplane.adapters.shared.rpc.metadata import AUTHORIZATION
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.tables import AuditEventRow, SecretScopeRow
 from tests.effort import times

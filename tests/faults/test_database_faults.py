@@ -15,7 +15,7 @@ from modelserving.v1.endpoint_service_pb2_grpc import EndpointServiceStub
 
 from bench.children import child, free_address, python, wait_until_serving
 from bench.system import ADMIN_TOKEN, chat_config, running_system
-from modelplane.adapters.rpc.metadata import AUTHORIZATION
+from modelplane.adapters.shared.rpc.metadata import AUTHORIZATION
 from modelplane.deploy.envoy.options import Address
 from tests.faults.deployment import (
     PATH,

@@ -18,9 +18,9 @@ from modelplane.control_plane.secrets.key_file import KeyFile
 from modelplane.control_plane.secrets.keyring import FixedKeys, local_key
 from modelplane.control_plane.secrets.rotation import count_by_key
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.sealed_store import SEALED, read_sealed, secret_place
-from modelplane.control_plane.store.secret_store import insert_scope, put_secret
-from modelplane.deploy.child import python_command
+from modelplane.control_plane.store.secrets.scopes import insert_scope, put_secret
+from modelplane.control_plane.store.secrets.sealed import SEALED, read_sealed, secret_place
+from modelplane.deploy.local.child import python_command
 from tests.faults import deployment
 from tests.faults.traffic import constant_traffic
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from modelplane.adapters.settings import environment
+from modelplane.adapters.shared.settings import environment
 from tests.install import wheels
 from tests.install.locks import ROOT
 from tests.install.wheels import write_wheel

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from modelplane.adapters.settings import environment
+from modelplane.adapters.shared.settings import environment
 from tests.install.locks import ROOT
 from tests.install.project import Project
 

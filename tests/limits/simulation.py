@@ -12,24 +12,25 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from modelserving.snapshot.v1.quota_service_pb2 import LeaseQuotaRequest, LeaseQuotaResponse
-from modelserving.snapshot.v1.snapshot_pb2 import EndpointResource
+from modelserving.worker.v1.quota_service_pb2 import LeaseQuotaRequest, LeaseQuotaResponse
+from modelserving.worker.v1.snapshot_pb2 import EndpointResource
 from prometheus_client import CollectorRegistry
 
-from modelplane.adapters.providers.types import Query
+from modelplane.adapters.providers.types import Query, Task
 from modelplane.control_plane.limits.quota import WINDOW_MS, Quota
 from modelplane.control_plane.limits.quota_servicer import QuotaServicer
 from modelplane.control_plane.store.database import Database
+from modelplane.data_plane.calls.tasks import TaskSpec, spec_of
+from modelplane.data_plane.control_link import LinkDown
 from modelplane.data_plane.errors import LimitExceeded, LimitsUnavailable
 from modelplane.data_plane.limits.admission import Admission
-from modelplane.data_plane.limits.limiter import LimitGate
+from modelplane.data_plane.limits.gate import LimitGate
 from modelplane.data_plane.limits.quota_contact import Contact, WhenAway
 from modelplane.data_plane.limits.quota_leases import QuotaLeases
-from modelplane.data_plane.limits.quota_source import LeaseFailed
+from modelplane.data_plane.limits.quota_metrics import QuotaMetrics
+from modelplane.data_plane.process import Clocks
 from modelplane.data_plane.snapshots.callers import Principal
 from modelplane.data_plane.snapshots.snapshot import Endpoint, compile_endpoint
-from modelplane.data_plane.snapshots.snapshot_watcher import Clocks
-from modelplane.data_plane.telemetry.metrics import QuotaMetrics
 
 ALICE = Principal("id-alice", "alice")
 ASK = Query({"messages": [{"role": "user", "content": "hello there"}]}, stream=False)
@@ -45,6 +46,10 @@ def endpoint(**limits: Any) -> Endpoint:
         for item in items:
             target.add(**{"key": "endpoint", **minute, **item})
     return compile_endpoint(resource, None, Random(1))[0]
+
+
+def spec_for(query: Query) -> TaskSpec:
+    return spec_of(Task.EMBEDDINGS if "input" in query.body else Task.CHAT)
 
 
 class Time:
@@ -102,12 +107,12 @@ class Network:
                 self.calls -= 1
             await self._travel()
             return response
-        raise LeaseFailed("all are down")
+        raise LinkDown("all are down")
 
     async def _travel(self) -> None:
         if self.random.random() < self.loss:
             await self.time.sleep(2.0)
-            raise LeaseFailed("lost")
+            raise LinkDown("lost")
         await self.time.sleep(self.random.uniform(0, self.delay))
 
 
@@ -123,9 +128,6 @@ class Source:
         response = await self._network.call(request)
         await self.running.wait()
         return response
-
-    async def aclose(self) -> None:
-        pass
 
 
 class Worker:
@@ -213,7 +215,7 @@ class Simulation:
         self, worker: Worker, endpoint: Endpoint, principal: Principal = ALICE, query: Query = ASK
     ) -> Any:
         """Send a query and return the admission or the error."""
-        task = asyncio.ensure_future(worker.gate.admit(endpoint, principal, query))
+        task = asyncio.ensure_future(worker.gate.admit(endpoint, principal, query, spec_for(query)))
         for _ in range(1_000):
             if task.done():
                 break
@@ -252,7 +254,7 @@ class Simulation:
         self, worker: Worker, endpoint: Endpoint, principal: Principal, query: Query
     ) -> Admission | None:
         try:
-            admission = await worker.gate.admit(endpoint, principal, query)
+            admission = await worker.gate.admit(endpoint, principal, query, spec_for(query))
         except LimitExceeded:
             self.refused[self.window] += 1
             self.early[self.window] += self.admitted[self.window] < self.limit

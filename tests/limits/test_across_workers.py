@@ -14,7 +14,7 @@ sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def report(capsys: Any, world: Simulation, what: str) -> None:
-    """Print what became of the queries, and check what the README promises."""
+    """Print what became of the queries, and check what the documentation promises."""
     windows = sorted(world.admitted)
     admitted = [world.admitted[window] for window in windows]
     assert max(admitted) <= world.limit

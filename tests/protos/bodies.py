@@ -9,14 +9,11 @@ from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from tests.test_conventions import PUBLIC_SERVICES
+from tests.e2e.permission_routes import public_methods
 
 _NOT_MANAGEMENT = {"InferenceService", "ModelService", "OAuthService"}
 METHODS: list[MethodDescriptor] = [
-    method
-    for service in PUBLIC_SERVICES
-    if service.name not in _NOT_MANAGEMENT
-    for method in service.methods
+    method for method in public_methods() if method.containing_service.name not in _NOT_MANAGEMENT
 ]
 REQUESTS: list[type[Message]] = [GetMessageClass(method.input_type) for method in METHODS]
 

@@ -25,7 +25,7 @@ EFFECTS: Mapping[str, Mapping[str, str]] = {
         "AiGatewayConfig": "usage_tracking_config",
         "UsageTrackingConfig": "enabled",
     },
-    f"{_CONTROL_PLANE}/usage/test_usage.py::test_rows_keep_the_tags_of_their_time": {
+    f"{_CONTROL_PLANE}/usage/test_reader.py::test_rows_keep_the_tags_of_their_time": {
         "EndpointTag": "key value"
     },
     f"{_E2E}/test_rules.py::test_an_unknown_endpoint": {
@@ -99,7 +99,7 @@ EFFECTS: Mapping[str, Mapping[str, str]] = {
     f"{_E2E}/test_limits.py::test_a_stream_that_uses_up_the_tokens_ends_with_its_reason": {
         "AiGatewayRateLimit": "tokens"
     },
-    "tests/data_plane/limits/test_limits.py::"
+    "tests/data_plane/snapshots/test_limits.py::"
     "test_the_deprecated_limits_count_together_with_those_of_the_gateway": {"RateLimit": "key"},
     f"{_E2E}/test_rules.py::test_refused_settings": {
         "AiGatewayRateLimit": "renewal_period",

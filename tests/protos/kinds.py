@@ -6,6 +6,8 @@ What can be read from the protos is not in a table.
 
 from collections.abc import Mapping
 
+from google.api import field_behavior_pb2
+from google.api.field_behavior_pb2 import field_behavior
 from google.protobuf.descriptor import FieldDescriptor
 from modelserving.v1.endpoint_pb2 import ServedEntity, ServedModel
 
@@ -20,20 +22,16 @@ SHOWN_AT_ONCE = (
     f"{_EVERY}test_each_field_of_an_answer_is_told",
     f"{_EVERY}test_what_is_output_only_is_ignored_in_what_clients_send_back",
     f"{_EVERY}test_what_is_ignored_changes_nothing",
-    "tests/data_plane/hosts/test_typed_fields.py::test_every_field_goes_out_and_comes_in_as_json",
+    "tests/data_plane/hosts/typed/test_fields.py::test_every_field_goes_out_and_comes_in_as_json",
 )
 
 # Output only, in messages that requests hold too: told in answers, and ignored in requests, since
 # clients send back what they got.
 OUTPUT_ONLY = {
-    "ServedEntity": "state creator creation_timestamp type",
-    "ServedModel": "state creator creation_timestamp type",
-    "DeploymentState": "deployment deployment_state_message",
-    "User": "schemas id emails groups",
-    "Group": "schemas id meta",
-    "ServicePrincipal": "schemas id groups",
-    "ResourceMeta": "resource_type",
-    "Reference": "display ref type primary",
+    name_of(field)
+    for message in requests().values()
+    for field in message.fields
+    if field_behavior_pb2.OUTPUT_ONLY in field.GetOptions().Extensions[field_behavior]
 }
 
 # Of answers, what takes a state that the world of `test_every_field` is not in, and who shows it.
@@ -44,7 +42,7 @@ TOLD_ELSEWHERE: Mapping[str, str] = {
     "test_a_held_update_is_visible_exclusive_and_can_be_cancelled",
     **dict.fromkeys(
         ("EndpointState.config_update_message", "DeploymentState.deployment_state_message"),
-        "tests/control_plane/endpoints/test_endpoints.py::"
+        "tests/control_plane/endpoints/test_lifecycle.py::"
         "test_a_failed_update_keeps_the_old_configuration_and_says_why",
     ),
     "ServingEndpointConfigVersion.outcome_message": "tests/control_plane/endpoints/"
@@ -97,20 +95,20 @@ def output_fields() -> set[str]:
         for field in message.fields
         if not is_typed(field)
     }
-    return told | {
-        f"{message}.{name}" for message, names in OUTPUT_ONLY.items() for name in names.split()
-    }
+    return told | OUTPUT_ONLY
 
 
 def _hosted() -> Mapping[str, FieldDescriptor]:
     """Return the fields of hosted models, of which there are none."""
-    other = {"name", "external_model", *OUTPUT_ONLY["ServedEntity"].split()}
+    other = {"name", "external_model"}
     fields: list[FieldDescriptor] = [
         *ServedEntity.DESCRIPTOR.fields,
         *ServedModel.DESCRIPTOR.fields,
     ]
     return {
-        name_of(field): field for field in fields if field.name not in other and is_available(field)
+        name_of(field): field
+        for field in fields
+        if field.name not in other and is_available(field) and name_of(field) not in OUTPUT_ONLY
     }
 
 

@@ -6,24 +6,23 @@ be forced. Streams are `chat_stream.py`'s.
 
 from collections.abc import Sequence
 
-from modelplane.adapters.providers.canonical import (
-    Message,
-    TextPart,
-    read_messages,
-    refuse_unsupported,
-)
-from modelplane.adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.canonical.answers import (
     build_tool_call,
     build_usage,
     estimate_tokens,
 )
+from modelplane.adapters.providers.canonical.history import order_messages
+from modelplane.adapters.providers.canonical.json_values import as_object, as_objects, as_text
+from modelplane.adapters.providers.canonical.messages import Message, TextPart, read_messages
+from modelplane.adapters.providers.canonical.parameters import (
+    HARMLESS,
+    Parameters,
+    refuse_unsupported,
+)
 from modelplane.adapters.providers.errors import MalformedAnswer
-from modelplane.adapters.providers.history import order_messages
-from modelplane.adapters.providers.parameters import HARMLESS, Parameters
 from modelplane.adapters.providers.refusals import JAMBA_RANGES
-from modelplane.adapters.providers.tool_schemas import NO_ARGUMENTS
-from modelplane.adapters.providers.types import JsonObject, Query
-from modelplane.adapters.providers.wire import as_count, as_object, as_objects, as_text
+from modelplane.adapters.providers.schemas.arguments import NO_ARGUMENTS
+from modelplane.adapters.providers.types import JsonObject, Query, as_count
 
 _FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
 _UNSUPPORTED: dict[str, Sequence[object]] = {

@@ -7,11 +7,11 @@ the whole answer.
 from collections.abc import Callable, Iterator
 
 from modelplane.adapters.providers.ai21labs.chat import read_finish, read_usage
-from modelplane.adapters.providers.canonical_answers import build_tool_call
+from modelplane.adapters.providers.canonical.answers import build_tool_call
+from modelplane.adapters.providers.canonical.json_values import as_object, as_objects, as_text
+from modelplane.adapters.providers.canonical.sse_stream import SseStreamParser
 from modelplane.adapters.providers.errors import AdapterError, StreamTruncated
-from modelplane.adapters.providers.sse_stream import SseStreamParser
-from modelplane.adapters.providers.types import JsonObject, Query, parse_usage
-from modelplane.adapters.providers.wire import as_count, as_object, as_objects, as_text
+from modelplane.adapters.providers.types import JsonObject, Query, as_count, parse_usage
 
 _DONE = b"[DONE]"
 

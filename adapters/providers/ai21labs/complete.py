@@ -7,18 +7,21 @@ counted: the tokens of prompt and answers are listed instead.
 from collections.abc import Sequence
 
 from modelplane.adapters.providers.ai21labs.chat import read_finish
-from modelplane.adapters.providers.canonical import refuse, refuse_unsupported
-from modelplane.adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.canonical.answers import (
     build_completion_answer,
     build_completion_choice,
     build_usage,
     estimate_tokens,
 )
-from modelplane.adapters.providers.errors import MalformedAnswer, RequestRefused
-from modelplane.adapters.providers.parameters import HARMLESS, Parameters
+from modelplane.adapters.providers.canonical.json_values import as_object, as_objects, as_text
+from modelplane.adapters.providers.canonical.parameters import (
+    HARMLESS,
+    Parameters,
+    refuse_unsupported,
+)
+from modelplane.adapters.providers.errors import MalformedAnswer, RequestRefused, refusal
 from modelplane.adapters.providers.refusals import J2_RANGES
-from modelplane.adapters.providers.types import JsonObject
-from modelplane.adapters.providers.wire import as_count, as_object, as_objects, as_text
+from modelplane.adapters.providers.types import JsonObject, as_count
 
 _UNSUPPORTED: dict[str, Sequence[object]] = {
     "echo": (False,),
@@ -45,7 +48,7 @@ def build_complete_bodies(parameters: Parameters, *, stream: bool) -> list[JsonO
         RequestRefused: J2 has no counterpart for something in the query.
     """
     if stream:
-        raise refuse_stream(parameters.provider)
+        raise stream_refusal(parameters.provider)
     refuse_unsupported(parameters.provider, parameters.rest, _UNSUPPORTED)
     prompts = parameters.take_texts("prompt")
     parameters.fit(J2_RANGES)
@@ -63,9 +66,9 @@ def build_complete_bodies(parameters: Parameters, *, stream: bool) -> list[JsonO
     return [{"prompt": prompt, **parameters.rest} for prompt in prompts]
 
 
-def refuse_stream(provider: str) -> RequestRefused:
+def stream_refusal(provider: str) -> RequestRefused:
     """Return the refusal of a stream, which J2 does not have."""
-    return refuse(provider, f"Completions of {provider} cannot be streamed: leave out 'stream'.")
+    return refusal(provider, f"Completions of {provider} cannot be streamed: leave out 'stream'.")
 
 
 def parse_completions(

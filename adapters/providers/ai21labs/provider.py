@@ -14,19 +14,20 @@ from modelplane.adapters.providers.ai21labs.chat_stream import JambaStreamParser
 from modelplane.adapters.providers.ai21labs.complete import (
     build_complete_bodies,
     parse_completions,
-    refuse_stream,
+    stream_refusal,
 )
 from modelplane.adapters.providers.base import StreamParser
-from modelplane.adapters.providers.canonical_answers import WALL_CLOCK, Clock, parse_json_object
+from modelplane.adapters.providers.canonical.answers import WALL_CLOCK, Clock, parse_json_object
+from modelplane.adapters.providers.canonical.parameters import Parameters
+from modelplane.adapters.providers.credentials.signers import KeySigner, check_key
 from modelplane.adapters.providers.errors import ConfigRefused
-from modelplane.adapters.providers.keyed import KeyedAdapter, check_key
-from modelplane.adapters.providers.parameters import Parameters
+from modelplane.adapters.providers.route import Route, RouteAdapter
 from modelplane.adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query, Task
 
 _BASE = "https://api.ai21.com/studio/v1"
 
 
-class JambaAdapter(KeyedAdapter):
+class JambaAdapter(RouteAdapter):
     """Translates for one external model with the task chat."""
 
     __slots__ = ()
@@ -48,7 +49,7 @@ class JambaAdapter(KeyedAdapter):
         return JambaStreamParser(self._provider, query, self._created(), self._reported)
 
 
-class J2Adapter(KeyedAdapter):
+class J2Adapter(RouteAdapter):
     """Translates for one external model with the task completions."""
 
     __slots__ = ()
@@ -76,10 +77,10 @@ class J2Adapter(KeyedAdapter):
     def stream_parser(self, query: Query) -> StreamParser:
         """Refuse: these models do not stream; see `Adapter`."""
         del query
-        raise refuse_stream(self._provider)
+        raise stream_refusal(self._provider)
 
 
-def build_ai21labs_adapter(model: ExternalModel, clock: Clock = WALL_CLOCK) -> KeyedAdapter:
+def build_ai21labs_adapter(model: ExternalModel, clock: Clock = WALL_CLOCK) -> RouteAdapter:
     """Return the adapter of an external model.
 
     Args:
@@ -90,10 +91,12 @@ def build_ai21labs_adapter(model: ExternalModel, clock: Clock = WALL_CLOCK) -> K
         ConfigRefused: The configuration cannot work; the text says what to change.
     """
     config = model.ai21labs_config
-    key = check_key("ai21labs_api_key", config.ai21labs_api_key_plaintext)
+    signer = KeySigner(check_key("ai21labs_api_key", config.ai21labs_api_key_plaintext))
+    adapter: type[RouteAdapter]
     if model.task == Task.CHAT:
-        return JambaAdapter(model, f"{_BASE}/chat/completions", key, clock)
-    if model.task == Task.COMPLETIONS:
-        url = f"{_BASE}/{quote(model.name, safe='')}/complete"
-        return J2Adapter(model, url, key, clock)
-    raise ConfigRefused(f"task '{model.task}' is not served by ai21labs")
+        adapter, url = JambaAdapter, f"{_BASE}/chat/completions"
+    elif model.task == Task.COMPLETIONS:
+        adapter, url = J2Adapter, f"{_BASE}/{quote(model.name, safe='')}/complete"
+    else:
+        raise ConfigRefused(f"task '{model.task}' is not served by ai21labs")
+    return adapter(Route(model.provider, model.name, url, signer, clock=clock))

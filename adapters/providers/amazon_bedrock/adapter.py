@@ -1,20 +1,18 @@
-"""What all adapters of Bedrock share: where a model is, signatures, errors.
+"""What all adapters of Bedrock share: where a model is, and errors.
 
 Extended by one adapter for each task; `provider.py` chooses among them.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from modelplane.adapters.providers.amazon_bedrock.errors import parse_http_error, refuses_key
+from modelplane.adapters.providers.amazon_bedrock.errors import parse_http_error
 from modelplane.adapters.providers.amazon_bedrock.models import base_model, build_url
-from modelplane.adapters.providers.amazon_bedrock.signing import AwsKey, sign
 from modelplane.adapters.providers.base import Adapter
-from modelplane.adapters.providers.canonical_answers import Clock
-from modelplane.adapters.providers.credentials import Credential, CredentialSource
+from modelplane.adapters.providers.canonical.answers import Clock
+from modelplane.adapters.providers.canonical.parameters import encode_body
+from modelplane.adapters.providers.credentials.signers import Signer
 from modelplane.adapters.providers.errors import AdapterError
-from modelplane.adapters.providers.parameters import encode_body
-from modelplane.adapters.providers.types import HttpAnswer, HttpRequest, JsonObject
+from modelplane.adapters.providers.types import HttpAnswer, HttpRequest, JsonObject, as_count
 
 REQUEST_ID = "x-amzn-requestid"
 _INPUT_TOKENS = "x-amzn-bedrock-input-token-count"
@@ -30,8 +28,7 @@ class Target:
         family: The model's family, for example `anthropic`.
         model_id: The model's id, inference profile or ARN.
         region: AWS region.
-        key: Lasting key pair; None with `source`.
-        source: Where short-lived keys come from; None with `key`.
+        signer: Signs the requests.
         clock: Wall time, for answers that do not say theirs.
     """
 
@@ -39,8 +36,7 @@ class Target:
     family: str
     model_id: str
     region: str
-    key: AwsKey | None = field(repr=False)
-    source: CredentialSource | None
+    signer: Signer
     clock: Clock
 
     @property
@@ -52,28 +48,15 @@ class Target:
 class BedrockAdapter(Adapter):
     """Translates for one model."""
 
-    __slots__ = ("_secrets", "_target", "credential_source")
+    __slots__ = ("_target", "signer")
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self.credential_source = target.source
-        key = target.key
-        self._secrets = (key.secret_access_key, key.session_token) if key else ()
-
-    def authorize(self, request: HttpRequest, credential: Credential, now: float) -> HttpRequest:
-        """Return the request with its signature; see `Adapter`."""
-        key = self._target.key or AwsKey(*credential.values)
-        # Remembered only to be removed from whatever the provider repeats.
-        self._secrets = (key.secret_access_key, key.session_token)
-        return sign(request, key, self._target.region, now)
-
-    def refuses_credential(self, status: int, headers: Mapping[str, str]) -> bool:
-        """Return whether the key was refused, which AWS says with a status 403; see `Adapter`."""
-        return super().refuses_credential(status, headers) or refuses_key(headers)
+        self.signer = target.signer
 
     def parse_error(self, answer: HttpAnswer) -> AdapterError:
         """Return the error in a failed response; see `Adapter`."""
-        return parse_http_error(self._target.provider, answer, *self._secrets)
+        return parse_http_error(self._target.provider, answer)
 
     def _request(self, operation: str, body: JsonObject) -> HttpRequest:
         """Return a request that is not signed yet.
@@ -107,4 +90,4 @@ def read_token_counts(answer: HttpAnswer) -> tuple[int | None, int | None]:
 
 def _count(answer: HttpAnswer, name: str) -> int | None:
     value = answer.headers.get(name, "")
-    return int(value) if value.isascii() and value.isdigit() else None
+    return as_count(int(value)) if value.isascii() and value.isdigit() else None

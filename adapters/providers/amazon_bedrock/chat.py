@@ -1,26 +1,29 @@
 """Chat with every family of models at Bedrock, through Converse and ConverseStream.
 
-Built by `provider.py`; `converse.py` builds what is sent and
-`converse_answers.py` reads what comes back.
+Built by `provider.py`; `converse/request.py` builds what is sent, `converse/answers.py` reads what
+comes back.
 """
 
 from collections.abc import Mapping, Sequence
 from uuid import uuid4
 
 from modelplane.adapters.providers.amazon_bedrock.adapter import REQUEST_ID, BedrockAdapter
-from modelplane.adapters.providers.amazon_bedrock.converse import build_converse_body, tool_names
-from modelplane.adapters.providers.amazon_bedrock.converse_answers import (
+from modelplane.adapters.providers.amazon_bedrock.converse.answers import (
     ConverseStreamParser,
     Reading,
     parse_converse,
 )
-from modelplane.adapters.providers.amazon_bedrock.converse_parameters import (
+from modelplane.adapters.providers.amazon_bedrock.converse.parameters import (
     FORMAT_TOOL,
     wants_schema,
 )
+from modelplane.adapters.providers.amazon_bedrock.converse.request import (
+    build_converse_body,
+    tool_names,
+)
 from modelplane.adapters.providers.base import StreamParser
-from modelplane.adapters.providers.canonical import read_image_urls
-from modelplane.adapters.providers.canonical_answers import ChunkBuilder, parse_json_object
+from modelplane.adapters.providers.canonical.answers import ChunkBuilder, parse_json_object
+from modelplane.adapters.providers.canonical.messages import read_image_urls
 from modelplane.adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query
 
 
@@ -50,7 +53,7 @@ class ChatAdapter(BedrockAdapter):
     def stream_parser(self, query: Query) -> StreamParser:
         """Return a parser for one streamed answer."""
         chunks = ChunkBuilder(f"chatcmpl-{uuid4().hex}", self._created())
-        return ConverseStreamParser(self._reading(query), chunks, self._secrets)
+        return ConverseStreamParser(self._reading(query), chunks)
 
     def _reading(self, query: Query) -> Reading:
         format_tool = FORMAT_TOOL if wants_schema(query) else None

@@ -6,7 +6,7 @@
 | Claude 3 and later        | Anthropic's Messages, the prompt as one message      |
 | Command                   | Cohere's generate                                    |
 | J2                        | AI21's complete                                      |
-| Titan Text, Llama         | their own, `text.py`                  |
+| Titan Text, Llama         | their own, `text.py`                                 |
 | others: Nova, Command R … | Converse, which every model that chats understands   |
 
 Usage comes from the body; else from headers, or a stream's invocation metrics; else it is
@@ -44,28 +44,35 @@ from modelplane.adapters.providers.anthropic.messages import (
 )
 from modelplane.adapters.providers.anthropic.provider import classify_error, error_type
 from modelplane.adapters.providers.base import StreamParser
-from modelplane.adapters.providers.canonical import refuse, refuse_unsupported
-from modelplane.adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.canonical.answers import (
     ChunkBuilder,
     build_usage,
     parse_json_object,
+)
+from modelplane.adapters.providers.canonical.json_values import as_object
+from modelplane.adapters.providers.canonical.parameters import Parameters, refuse_unsupported
+from modelplane.adapters.providers.canonical.prompts import (
+    PromptStreamParser,
+    build_chat_query,
+    to_completion,
+    to_completion_chunk,
 )
 from modelplane.adapters.providers.cohere.generate import (
     GenerateStreamParser,
     build_generate_bodies,
     parse_generations,
 )
-from modelplane.adapters.providers.errors import AdapterError, ProviderFailed
-from modelplane.adapters.providers.parameters import Parameters
-from modelplane.adapters.providers.prompts import (
-    PromptStreamParser,
-    build_chat_query,
-    to_completion,
-    to_completion_chunk,
-)
+from modelplane.adapters.providers.errors import AdapterError, ProviderFailed, refusal
 from modelplane.adapters.providers.refusals import COMMAND_STOPS, claude_model
-from modelplane.adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query, Usage
-from modelplane.adapters.providers.wire import as_count, as_object
+from modelplane.adapters.providers.types import (
+    HttpAnswer,
+    Image,
+    JsonObject,
+    Plan,
+    Query,
+    Usage,
+    as_count,
+)
 
 _METRICS = "amazon-bedrock-invocationMetrics"
 _CLAUDE_VERSION = "bedrock-2023-05-31"
@@ -89,7 +96,7 @@ class InvokeAdapter(BedrockAdapter, ABC):
         del images
         bodies, adapted = self._build(query)
         if query.stream and len(bodies) > 1:
-            raise refuse(
+            raise refusal(
                 self._target.provider,
                 "Several prompts cannot be streamed together: send them apart.",
             )
@@ -104,7 +111,7 @@ class InvokeAdapter(BedrockAdapter, ABC):
 
     def stream_parser(self, query: Query) -> StreamParser:
         """Return a parser for one streamed answer."""
-        return _InvokeStreamParser(self._target.provider, self._reader(query), self._secrets)
+        return _InvokeStreamParser(self._target.provider, self._reader(query))
 
     @abstractmethod
     def _build(self, query: Query) -> tuple[Sequence[JsonObject], tuple[str, ...]]:
@@ -225,7 +232,7 @@ class J2Adapter(InvokeAdapter):
 
     def _reader(self, query: Query) -> EventReader:
         del query
-        raise refuse(self._target.provider, "J2 models cannot be streamed: leave out 'stream'.")
+        raise refusal(self._target.provider, "J2 models cannot be streamed: leave out 'stream'.")
 
 
 class TextAdapter(InvokeAdapter):
@@ -281,8 +288,8 @@ class PromptAdapter(ChatAdapter):
 class _InvokeStreamParser(EventStreamParser):
     """Unpacks the model's own events, and puts in usage that only Bedrock knows."""
 
-    def __init__(self, provider: str, reader: EventReader, secrets: tuple[str, ...]) -> None:
-        super().__init__(provider, secrets)
+    def __init__(self, provider: str, reader: EventReader) -> None:
+        super().__init__(provider)
         self._reader = reader
 
     def take(self, kind: str, event: JsonObject) -> Iterator[JsonObject]:

@@ -1,7 +1,7 @@
 """Short-lived AWS credentials of a role, or of the machine that the worker runs on.
 
-Used by `provider.py`; `credentials.py` caches what is fetched here. AWS's own client knows
-where a machine keeps its credentials: environment, files, web identity, container, instance.
+Used by `provider.py`; `credentials/cache.py` keeps what is fetched here. AWS's own client
+knows where a machine keeps its credentials: environment, files, web identity, container, instance.
 """
 
 import asyncio
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from modelplane.adapters.providers.amazon_bedrock.errors import build_reported_error
 from modelplane.adapters.providers.amazon_bedrock.signing import AwsKey
-from modelplane.adapters.providers.credentials import Credential
+from modelplane.adapters.providers.canonical.json_values import as_object, as_text
+from modelplane.adapters.providers.credentials.cache import Credential
 from modelplane.adapters.providers.errors import (
     AdapterError,
     ConfigRefused,
@@ -19,9 +20,8 @@ from modelplane.adapters.providers.errors import (
     ProviderUnavailable,
     RateLimited,
 )
-from modelplane.adapters.providers.http import HttpTransport
-from modelplane.adapters.providers.types import JsonObject
-from modelplane.adapters.providers.wire import as_count, as_object, as_text
+from modelplane.adapters.providers.http.transport import HttpTransport
+from modelplane.adapters.providers.types import JsonObject, as_count
 
 if TYPE_CHECKING:
     import aioboto3

@@ -10,13 +10,12 @@ from collections.abc import Mapping, Sequence
 
 from modelplane.adapters.providers.amazon_bedrock.adapter import BedrockAdapter, read_token_counts
 from modelplane.adapters.providers.base import StreamParser
-from modelplane.adapters.providers.canonical import refuse
-from modelplane.adapters.providers.canonical_answers import estimate_tokens, parse_json_object
+from modelplane.adapters.providers.canonical.answers import estimate_tokens, parse_json_object
+from modelplane.adapters.providers.canonical.json_values import as_object
+from modelplane.adapters.providers.canonical.parameters import HARMLESS, Parameters
 from modelplane.adapters.providers.cohere.embed import build_embed_bodies, parse_embeddings
-from modelplane.adapters.providers.errors import MalformedAnswer
-from modelplane.adapters.providers.parameters import HARMLESS, Parameters
-from modelplane.adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query
-from modelplane.adapters.providers.wire import as_count, as_object
+from modelplane.adapters.providers.errors import MalformedAnswer, refusal
+from modelplane.adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query, as_count
 
 
 class EmbeddingAdapter(BedrockAdapter):
@@ -27,7 +26,7 @@ class EmbeddingAdapter(BedrockAdapter):
     def stream_parser(self, query: Query) -> StreamParser:
         """Refuse: embeddings are not streamed; see `Adapter`."""
         del query
-        raise refuse(self._target.provider, "Embeddings cannot be streamed: leave out 'stream'.")
+        raise refusal(self._target.provider, "Embeddings cannot be streamed: leave out 'stream'.")
 
     def _plan(self, bodies: Sequence[JsonObject], parameters: Parameters) -> Plan:
         requests = tuple(self._request("invoke", body) for body in bodies)

@@ -6,7 +6,8 @@ exception inside a stream, there with a small first letter.
 
 from collections.abc import Mapping
 
-from modelplane.adapters.providers.canonical_answers import parse_error_detail
+from modelplane.adapters.providers.canonical.answers import parse_error_detail
+from modelplane.adapters.providers.canonical.json_values import as_object, as_text
 from modelplane.adapters.providers.errors import (
     AdapterError,
     CredentialRefused,
@@ -23,7 +24,6 @@ from modelplane.adapters.providers.errors import (
     parse_retry_after,
 )
 from modelplane.adapters.providers.types import HttpAnswer
-from modelplane.adapters.providers.wire import as_object, as_text
 
 _TYPE_HEADER = "x-amzn-errortype"
 _BY_TYPE: Mapping[str, type[AdapterError]] = {
@@ -68,15 +68,9 @@ _KEY_REFUSED = frozenset(
 )
 
 
-def parse_http_error(provider: str, answer: HttpAnswer, *secrets: str) -> AdapterError:
-    """Return the error in a failed response.
-
-    Args:
-        provider: Name that errors carry.
-        answer: The response.
-        secrets: What the detail must not repeat.
-    """
-    detail = parse_error_detail(answer, *secrets)
+def parse_http_error(provider: str, answer: HttpAnswer) -> AdapterError:
+    """Return the error in a failed response; `provider` is the name that it carries."""
+    detail = parse_error_detail(answer)
     kind = answer.headers.get(_TYPE_HEADER) or _type_in(detail)
     cls = _BY_TYPE.get(_plain(kind)) or classify(answer.status)
     if cls is CredentialRefused:
@@ -89,17 +83,16 @@ def refuses_key(headers: Mapping[str, str]) -> bool:
     return _plain(headers.get(_TYPE_HEADER, "")) in _KEY_REFUSED
 
 
-def build_reported_error(provider: str, kind: str, detail: object, *secrets: str) -> AdapterError:
+def build_reported_error(provider: str, kind: str, detail: object) -> AdapterError:
     """Return the error that an exception inside a stream reports.
 
     Args:
         provider: Name that errors carry.
         kind: Type of the exception.
         detail: What it says.
-        secrets: What the detail must not repeat.
     """
     if isinstance(detail, bytes):
-        detail = parse_error_detail(HttpAnswer(200, {}, detail), *secrets)
+        detail = parse_error_detail(HttpAnswer(200, {}, detail))
     return _BY_TYPE.get(_plain(kind), ProviderFailed)(provider, detail)
 
 

@@ -12,10 +12,10 @@ from typing import Protocol
 from botocore.eventstream import EventStreamBuffer, EventStreamMessage, ParserError
 
 from modelplane.adapters.providers.amazon_bedrock.errors import build_reported_error
-from modelplane.adapters.providers.canonical_answers import parse_json_object
+from modelplane.adapters.providers.canonical.answers import parse_json_object
+from modelplane.adapters.providers.canonical.json_values import as_text
 from modelplane.adapters.providers.errors import MalformedAnswer, StreamTruncated
 from modelplane.adapters.providers.types import JsonObject, Usage
-from modelplane.adapters.providers.wire import as_text
 
 
 class EventReader(Protocol):
@@ -36,17 +36,15 @@ class EventReader(Protocol):
 class EventStreamParser(ABC):
     """Parses one streamed answer; see `StreamParser`. Subclasses read the events."""
 
-    def __init__(self, provider: str, secrets: tuple[str, ...] = ()) -> None:
+    def __init__(self, provider: str) -> None:
         """Start before the first byte.
 
         Args:
             provider: Name that errors carry.
-            secrets: What errors must not repeat.
         """
         self.ended = False
         self.usage: Usage | None = None
         self._provider = provider
-        self._secrets = secrets
         self._frames = EventStreamBuffer()
 
     @abstractmethod
@@ -81,10 +79,10 @@ class EventStreamParser(ABC):
         kind = headers.get(":message-type")
         if kind == "exception":
             name = headers.get(":exception-type", "")
-            raise build_reported_error(self._provider, name, frame.payload, *self._secrets)
+            raise build_reported_error(self._provider, name, frame.payload)
         if kind == "error":
             name, text = headers.get(":error-code", ""), headers.get(":error-message", "")
-            raise build_reported_error(self._provider, name, text.encode(), *self._secrets)
+            raise build_reported_error(self._provider, name, text.encode())
         if kind == "event":
             event = parse_json_object(self._provider, frame.payload)
             yield from self.take(headers.get(":event-type", ""), event)

@@ -3,11 +3,11 @@
 API: https://docs.aws.amazon.com/bedrock/latest/APIReference. Requests go over the gateway's own
 transport and are signed here; AWS's own client only fetches the credentials of roles.
 
-| task        | operation                     | module                          |
-|-------------|-------------------------------|---------------------------------|
-| chat        | Converse, ConverseStream      | `chat.py`        |
-| completions | InvokeModel (and its stream)  | `completions.py` |
-| embeddings  | InvokeModel                   | `embeddings.py`  |
+| task        | operation                    | module           |
+|-------------|------------------------------|------------------|
+| chat        | Converse, ConverseStream     | `chat.py`        |
+| completions | InvokeModel (and its stream) | `completions.py` |
+| embeddings  | InvokeModel                  | `embeddings.py`  |
 
 Built by `registry.py`.
 """
@@ -37,10 +37,10 @@ from modelplane.adapters.providers.amazon_bedrock.models import (
     read_family,
     read_region,
 )
-from modelplane.adapters.providers.amazon_bedrock.signing import AwsKey
+from modelplane.adapters.providers.amazon_bedrock.signing import AwsKey, AwsSigner
 from modelplane.adapters.providers.amazon_bedrock.text import LlamaFormat, TitanFormat
 from modelplane.adapters.providers.anthropic.complete import is_legacy
-from modelplane.adapters.providers.canonical_answers import WALL_CLOCK, Clock
+from modelplane.adapters.providers.canonical.answers import WALL_CLOCK, Clock
 from modelplane.adapters.providers.errors import ConfigRefused
 from modelplane.adapters.providers.types import Task
 
@@ -69,14 +69,15 @@ def build_amazon_bedrock_adapter(model: ExternalModel, clock: Clock = WALL_CLOCK
     family = read_family(config.bedrock_provider)
     region = read_region(config.aws_region)
     key = _read_key(config)
-    source = None
     if config.instance_profile_arn:
         source = RoleCredentials(model.provider, config.instance_profile_arn, region, key)
-        key = None
-    elif key is None:
+        signer = AwsSigner(region, None, source)
+    elif key is not None:
+        signer = AwsSigner(region, key)
+    else:
         raise ConfigRefused("aws_access_key_id and aws_secret_access_key have no value")
     model_id = build_model_id(model.name, family)
-    target = Target(model.provider, family, model_id, region, key, source, clock)
+    target = Target(model.provider, family, model_id, region, signer, clock)
     if model.task == Task.CHAT:
         return ChatAdapter(target)
     if model.task == Task.COMPLETIONS:

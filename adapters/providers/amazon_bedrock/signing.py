@@ -1,7 +1,7 @@
 """Signature Version 4 of AWS for requests with a JSON body: pure.
 
-Algorithm: https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html. Used by
-`adapter.py`.
+Algorithm: https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html. Built by
+`provider.py`.
 """
 
 import hashlib
@@ -12,6 +12,9 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
+from modelplane.adapters.providers.amazon_bedrock.errors import refuses_key
+from modelplane.adapters.providers.credentials.cache import Credential, CredentialSource
+from modelplane.adapters.providers.credentials.signers import Signer
 from modelplane.adapters.providers.types import HttpRequest
 
 SERVICE = "bedrock"
@@ -26,6 +29,35 @@ class AwsKey:
     access_key_id: str = field(repr=False)
     secret_access_key: str = field(repr=False)
     session_token: str = field(default="", repr=False)
+
+
+class AwsSigner(Signer):
+    """Signs with a lasting key, or with the short-lived one in force."""
+
+    __slots__ = ("_key", "_region", "source")
+
+    def __init__(
+        self, region: str, key: AwsKey | None, source: CredentialSource | None = None
+    ) -> None:
+        """Sign for one region.
+
+        Args:
+            region: AWS region that is called.
+            key: The lasting key; None with `source`.
+            source: Where short-lived keys come from; None with `key`.
+        """
+        self._region = region
+        self._key = key
+        self.source = source
+
+    def sign(self, request: HttpRequest, credential: Credential, now: float) -> HttpRequest:
+        """Return the request with its signature; see `Signer`."""
+        key = self._key or AwsKey(*credential.values)
+        return sign(request, key, self._region, now)
+
+    def refuses(self, status: int, headers: Mapping[str, str]) -> bool:
+        """Return whether the key was refused, which AWS says with a status 403; see `Signer`."""
+        return super().refuses(status, headers) or refuses_key(headers)
 
 
 def sign(request: HttpRequest, key: AwsKey, region: str, now: float) -> HttpRequest:
@@ -51,7 +83,10 @@ def sign(request: HttpRequest, key: AwsKey, region: str, now: float) -> HttpRequ
         f"{_ALGORITHM} Credential={key.access_key_id}/{scope}, "
         f"SignedHeaders={names}, Signature={signature}"
     )
-    return HttpRequest(request.provider, request.url, headers, request.body, request.method)
+    secrets = tuple(filter(None, (key.secret_access_key, key.session_token)))
+    return HttpRequest(
+        request.provider, request.url, headers, request.body, request.method, secrets
+    )
 
 
 def _canonical_request(request: HttpRequest, headers: Mapping[str, str]) -> tuple[str, str]:

@@ -12,24 +12,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from modelplane.adapters.providers.canonical import refuse_unsupported
-from modelplane.adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.canonical.answers import (
     ChunkBuilder,
     build_completion_answer,
     build_completion_choice,
     build_usage,
     estimate_tokens,
 )
-from modelplane.adapters.providers.errors import MalformedAnswer
-from modelplane.adapters.providers.parameters import HARMLESS, Parameters
-from modelplane.adapters.providers.refusals import (
-    CONVERSE_RANGES,
-    TITAN_RANGES,
-    TITAN_STOPS,
-    Ranges,
+from modelplane.adapters.providers.canonical.json_values import (
+    as_object,
+    as_objects,
+    as_text,
+    as_texts,
 )
-from modelplane.adapters.providers.types import JsonObject, Usage
-from modelplane.adapters.providers.wire import as_count, as_object, as_objects, as_text, as_texts
+from modelplane.adapters.providers.canonical.parameters import (
+    HARMLESS,
+    Parameters,
+    Ranges,
+    refuse_unsupported,
+)
+from modelplane.adapters.providers.errors import MalformedAnswer
+from modelplane.adapters.providers.refusals import CONVERSE_RANGES, TITAN_RANGES, TITAN_STOPS
+from modelplane.adapters.providers.types import JsonObject, Usage, as_count
 
 _UNSUPPORTED: Mapping[str, Sequence[object]] = {
     "n": (1,),

@@ -13,8 +13,7 @@ API: https://docs.anthropic.com/en/api/messages and .../messages-streaming.
 
 from collections.abc import Callable, Iterator, Mapping
 
-from modelplane.adapters.providers.canonical import ToolNames
-from modelplane.adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.canonical.answers import (
     ChunkBuilder,
     build_chat_answer,
     build_chat_choice,
@@ -24,12 +23,12 @@ from modelplane.adapters.providers.canonical_answers import (
     build_tool_start,
     build_usage,
     dump_arguments,
-    parse_count,
 )
+from modelplane.adapters.providers.canonical.json_values import as_object, as_objects, as_text
+from modelplane.adapters.providers.canonical.sse_stream import SseStreamParser
+from modelplane.adapters.providers.canonical.tool_names import ToolNames
 from modelplane.adapters.providers.errors import AdapterError, MalformedAnswer, StreamTruncated
-from modelplane.adapters.providers.sse_stream import SseStreamParser
-from modelplane.adapters.providers.types import JsonObject, Usage, parse_usage
-from modelplane.adapters.providers.wire import as_object, as_objects, as_text
+from modelplane.adapters.providers.types import JsonObject, Usage, as_count, parse_usage
 
 ReportedError = Callable[[JsonObject], AdapterError]
 
@@ -80,15 +79,15 @@ def finish_reason_of(stop_reason: object) -> str:
 def parse_message_usage(usage: object) -> JsonObject:
     """Return the canonical usage; counts that are missing are 0."""
     counts = as_object(usage)
-    cached = parse_count(counts.get("cache_read_input_tokens"))
-    written = parse_count(counts.get("cache_creation_input_tokens"))
+    cached = as_count(counts.get("cache_read_input_tokens")) or 0
+    written = as_count(counts.get("cache_creation_input_tokens")) or 0
     thinking = as_object(counts.get("output_tokens_details")).get("thinking_tokens")
     return build_usage(
-        parse_count(counts.get("input_tokens")) + cached + written,
-        parse_count(counts.get("output_tokens")),
+        (as_count(counts.get("input_tokens")) or 0) + cached + written,
+        as_count(counts.get("output_tokens")) or 0,
         cached=cached,
         written=written,
-        reasoning=parse_count(thinking),
+        reasoning=as_count(thinking) or 0,
     )
 
 

@@ -18,19 +18,22 @@ from modelplane.adapters.providers.anthropic.parameters import (
     take_max_tokens,
     translate_sampling,
 )
-from modelplane.adapters.providers.canonical import read_prompt, refuse_unsupported
-from modelplane.adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.canonical.answers import (
     ChunkBuilder,
     build_completion_answer,
     build_completion_choice,
     build_usage,
     estimate_tokens,
 )
+from modelplane.adapters.providers.canonical.json_values import as_text
+from modelplane.adapters.providers.canonical.parameters import (
+    Parameters,
+    read_prompt,
+    refuse_unsupported,
+)
+from modelplane.adapters.providers.canonical.sse_stream import SseStreamParser
 from modelplane.adapters.providers.errors import MalformedAnswer
-from modelplane.adapters.providers.parameters import Parameters
-from modelplane.adapters.providers.sse_stream import SseStreamParser
 from modelplane.adapters.providers.types import JsonObject, Query
-from modelplane.adapters.providers.wire import as_text
 
 # This list is closed: later models only chat.
 _LEGACY = re.compile(r"claude-(?:instant|v?[12](?:[-.:]|$))")

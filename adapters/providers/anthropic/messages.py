@@ -2,7 +2,7 @@
 
 API: https://docs.anthropic.com/en/api/messages. What services do differently is a `Dialect`.
 
-- System messages move to the front; `history.py` makes turns of the others.
+- System messages move to the front; `canonical/history.py` makes turns of the others.
 - Thinking has to be sent back as it came: an assistant message takes it as `thinking_blocks`, as
   `answers.py` gives it, or as parts of type `thinking` and `redacted_thinking`.
 - `cache_control` on a message's parts and on tools stays where it is.
@@ -16,19 +16,18 @@ from dataclasses import dataclass, field
 
 from modelplane.adapters.providers.anthropic.parameters import translate_parameters
 from modelplane.adapters.providers.anthropic.tools import translate_tools
-from modelplane.adapters.providers.canonical import (
+from modelplane.adapters.providers.canonical.history import Turn, arrange
+from modelplane.adapters.providers.canonical.messages import (
     ImagePart,
     Message,
     Part,
     TextPart,
-    ToolNames,
     parse_data_uri,
     read_messages,
-    read_tool_names,
-    refuse,
 )
-from modelplane.adapters.providers.history import Turn, arrange
-from modelplane.adapters.providers.parameters import Parameters
+from modelplane.adapters.providers.canonical.parameters import Parameters
+from modelplane.adapters.providers.canonical.tool_names import ToolNames, read_tool_names
+from modelplane.adapters.providers.errors import refusal
 from modelplane.adapters.providers.refusals import (
     CLAUDE_CALL_IDS,
     CLAUDE_NAMES,
@@ -102,7 +101,7 @@ def build_messages_body(
     try:
         return _build(query, dialect, images)
     except RecursionError:
-        raise refuse(dialect.provider, "A JSON schema is nested too deeply.") from None
+        raise refusal(dialect.provider, "A JSON schema is nested too deeply.") from None
 
 
 def _build(query: Query, dialect: Dialect, images: Mapping[str, Image]) -> MessagesBody:
@@ -182,7 +181,7 @@ class _Writer:
                 **_cache_control(part.source),
             }
         elif part.type in _REFUSED_PARTS:
-            raise refuse(
+            raise refusal(
                 self._provider, f"{self._provider} takes no content of type '{part.type}'."
             )
         else:

@@ -15,13 +15,17 @@ Called by `messages.py`; `complete.py` shares what both APIs have.
 
 from collections.abc import Mapping, Sequence
 
-from modelplane.adapters.providers.canonical import read_stop, refuse_unsupported
-from modelplane.adapters.providers.json_schema import Words
-from modelplane.adapters.providers.parameters import HARMLESS, Parameters
+from modelplane.adapters.providers.canonical.json_values import as_object, as_objects
+from modelplane.adapters.providers.canonical.parameters import (
+    HARMLESS,
+    Parameters,
+    read_stop,
+    refuse_unsupported,
+)
 from modelplane.adapters.providers.refusals import CLAUDE_RANGES, CLAUDE_STRICT, ClaudeModel
-from modelplane.adapters.providers.schema_fitting import SchemaUnfit, fit_schema, opens
+from modelplane.adapters.providers.schemas.fitting import SchemaUnfit, fit_schema, opens
+from modelplane.adapters.providers.schemas.json_schema import Words
 from modelplane.adapters.providers.types import JsonObject
-from modelplane.adapters.providers.wire import as_object, as_objects
 
 DEFAULT_MAX_TOKENS = 4096
 _DEFAULTED = f"max_tokens=defaulted to {DEFAULT_MAX_TOKENS}"

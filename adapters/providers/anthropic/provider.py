@@ -2,11 +2,11 @@
 
 Models that the legacy API does not have get a completion's prompt as one message.
 
-API: https://docs.anthropic.com/en/api. Bodies are built by `messages.py` and
-`complete.py`, answers parsed by `answers.py`; other services that host Claude
-use those too. Images with a URL are fetched by Anthropic itself.
+API: https://docs.anthropic.com/en/api. Bodies are built by `messages.py` and `complete.py`, answers
+parsed by `answers.py`; other services that host Claude use those too. Images with a URL are
+fetched by Anthropic itself.
 
-Built by `registry.py`; sent by `http.py`.
+Built by `registry.py`; sent by `http/transport.py`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,14 +26,19 @@ from modelplane.adapters.providers.anthropic.messages import (
     build_messages_body,
     tool_names,
 )
-from modelplane.adapters.providers.base import Adapter, StreamParser
-from modelplane.adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.base import StreamParser
+from modelplane.adapters.providers.canonical.answers import (
     WALL_CLOCK,
     Clock,
-    encode_reported,
-    parse_error_detail,
     parse_json_object,
 )
+from modelplane.adapters.providers.canonical.json_values import as_object, as_text
+from modelplane.adapters.providers.canonical.prompts import (
+    PromptStreamParser,
+    build_chat_query,
+    to_completion,
+)
+from modelplane.adapters.providers.credentials.signers import KeySigner, check_key
 from modelplane.adapters.providers.errors import (
     AdapterError,
     ConfigRefused,
@@ -47,26 +52,17 @@ from modelplane.adapters.providers.errors import (
     RequestConflict,
     RequestRefused,
     classify,
-    parse_retry_after,
-)
-from modelplane.adapters.providers.keyed import check_key
-from modelplane.adapters.providers.parameters import encode_body
-from modelplane.adapters.providers.prompts import (
-    PromptStreamParser,
-    build_chat_query,
-    to_completion,
 )
 from modelplane.adapters.providers.refusals import claude_model
+from modelplane.adapters.providers.route import Route, RouteAdapter
 from modelplane.adapters.providers.types import (
     HttpAnswer,
-    HttpRequest,
     Image,
     JsonObject,
     Plan,
     Query,
     Task,
 )
-from modelplane.adapters.providers.wire import as_object, as_text
 
 _BASE = "https://api.anthropic.com/v1"
 # The later version, 2026-10-21, has lost `temperature`, `top_p` and `top_k`.
@@ -132,57 +128,32 @@ def error_type(detail: object) -> object:
     return error.get("type") if isinstance(error, dict) else None
 
 
-class AnthropicAdapter(Adapter):
-    """What both tasks share: headers, encoding and errors."""
+class AnthropicAdapter(RouteAdapter):
+    """What both tasks share: headers and errors."""
 
-    __slots__ = ("_clock", "_dialect", "_headers", "_secret")
+    __slots__ = ("_dialect",)
 
-    def __init__(self, provider: str, model: str, key: str, clock: Clock) -> None:
-        """Keep what every request needs.
+    def __init__(self, route: Route) -> None:
+        super().__init__(route)
+        self._dialect = Dialect(route.provider, route.model, takes=claude_model(route.model))
 
-        Args:
-            provider: Name that errors carry.
-            model: The model's name.
-            key: The API key.
-            clock: Gives the time of answers, which carry none.
-        """
-        self._dialect = Dialect(provider, model, takes=claude_model(model))
-        self._secret = key
-        self._clock = clock
-        self._headers = {
-            "x-api-key": key,
-            "anthropic-version": _VERSION,
-            "content-type": "application/json",
-        }
-
-    def parse_error(self, answer: HttpAnswer) -> AdapterError:
-        """Return the error in a failed response; see `Adapter`."""
-        detail = parse_error_detail(answer, self._secret)
-        cls = classify_body(detail, answer.status)
-        return cls(self._dialect.provider, detail, parse_retry_after(answer.headers))
-
-    def _plan(self, path: str, built: MessagesBody) -> Plan:
-        headers = self._headers
+    def _plan(self, built: MessagesBody) -> Plan:
+        request = self._request(built.body)
         if built.betas:
-            headers = headers | {"anthropic-beta": ",".join(built.betas)}
-        encoded = encode_body(self._dialect.provider, built.body)
-        request = HttpRequest(self._dialect.provider, _BASE + path, headers, encoded)
+            request.headers = {**request.headers, "anthropic-beta": ",".join(built.betas)}
         return Plan((request,), built.adapted)
 
     def _parse_object(self, answer: HttpAnswer) -> JsonObject:
-        parsed = parse_json_object(self._dialect.provider, answer.body)
+        parsed = parse_json_object(self._provider, answer.body)
         if "error" in parsed:
             raise self._reported(parsed)
         return parsed
 
-    def _reported(self, body: JsonObject) -> AdapterError:
-        """Return the error that an event, or an answer with status 200, carries."""
-        answer = HttpAnswer(200, {}, encode_reported(body))
-        cls = classify_body(body)
-        return cls(self._dialect.provider, parse_error_detail(answer, self._secret))
+    def _classify(self, status: int, detail: object) -> type[AdapterError]:
+        return classify_body(detail, status)
 
-    def _now(self) -> int:
-        return int(self._clock())
+    def _reported(self, body: JsonObject) -> AdapterError:
+        return classify_body(body)(self._provider, body)
 
 
 class AnthropicChat(AnthropicAdapter):
@@ -192,17 +163,17 @@ class AnthropicChat(AnthropicAdapter):
 
     def plan(self, query: Query, images: Mapping[str, Image]) -> Plan:
         """Return the provider's request; see `Adapter`."""
-        return self._plan("/messages", build_messages_body(query, self._dialect, images))
+        return self._plan(build_messages_body(query, self._dialect, images))
 
     def parse_answers(self, query: Query, answers: Sequence[HttpAnswer]) -> JsonObject:
         """Return the answer in the response; see `Adapter`."""
         message = self._parse_object(answers[0])
-        return parse_message(self._dialect.provider, message, tool_names(query), self._now())
+        return parse_message(self._provider, message, tool_names(query), self._created())
 
     def stream_parser(self, query: Query) -> StreamParser:
         """Return a parser for one streamed answer."""
         return MessagesStreamParser(
-            self._dialect.provider, tool_names(query), self._now(), self._reported
+            self._provider, tool_names(query), self._created(), self._reported
         )
 
 
@@ -213,7 +184,7 @@ class AnthropicPrompts(AnthropicChat):
 
     def plan(self, query: Query, images: Mapping[str, Image]) -> Plan:
         """Return the provider's request; see `Adapter`."""
-        return super().plan(build_chat_query(self._dialect.provider, query), images)
+        return super().plan(build_chat_query(self._provider, query), images)
 
     def parse_answers(self, query: Query, answers: Sequence[HttpAnswer]) -> JsonObject:
         """Return the answer in the response; see `Adapter`."""
@@ -232,16 +203,16 @@ class AnthropicCompletions(AnthropicAdapter):
     def plan(self, query: Query, images: Mapping[str, Image]) -> Plan:
         """Return the provider's request; see `Adapter`."""
         del images
-        return self._plan("/complete", build_complete_body(query, self._dialect))
+        return self._plan(build_complete_body(query, self._dialect))
 
     def parse_answers(self, query: Query, answers: Sequence[HttpAnswer]) -> JsonObject:
         """Return the answer in the response; see `Adapter`."""
         answer = self._parse_object(answers[0])
-        return parse_complete(self._dialect.provider, query, answer, self._now())
+        return parse_complete(self._provider, query, answer, self._created())
 
     def stream_parser(self, query: Query) -> StreamParser:
         """Return a parser for one streamed answer."""
-        return CompleteStreamParser(self._dialect.provider, query, self._now(), self._reported)
+        return CompleteStreamParser(self._provider, query, self._created(), self._reported)
 
 
 def build_anthropic_adapter(model: ExternalModel, clock: Clock = WALL_CLOCK) -> AnthropicAdapter:
@@ -257,9 +228,13 @@ def build_anthropic_adapter(model: ExternalModel, clock: Clock = WALL_CLOCK) -> 
     key = check_key("anthropic_api_key", model.anthropic_config.anthropic_api_key_plaintext)
     adapter: type[AnthropicAdapter]
     if model.task == Task.CHAT:
-        adapter = AnthropicChat
+        adapter, path = AnthropicChat, "/messages"
+    elif model.task == Task.COMPLETIONS and is_legacy(model.name):
+        adapter, path = AnthropicCompletions, "/complete"
     elif model.task == Task.COMPLETIONS:
-        adapter = AnthropicCompletions if is_legacy(model.name) else AnthropicPrompts
+        adapter, path = AnthropicPrompts, "/messages"
     else:
         raise ConfigRefused(f"task '{model.task}' is not served by anthropic")
-    return adapter(model.provider, model.name, key, clock)
+    signer = KeySigner(key, "x-api-key", "")
+    headers = {"anthropic-version": _VERSION}
+    return adapter(Route(model.provider, model.name, _BASE + path, signer, headers, clock))

@@ -5,17 +5,18 @@ Called by `messages.py`.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from modelplane.adapters.providers.canonical import Message, ToolNames, refuse_unsupported
-from modelplane.adapters.providers.json_schema import Words
-from modelplane.adapters.providers.parameters import Parameters
+from modelplane.adapters.providers.canonical.messages import Message
+from modelplane.adapters.providers.canonical.parameters import Parameters, refuse_unsupported
+from modelplane.adapters.providers.canonical.tool_names import ToolNames
 from modelplane.adapters.providers.refusals import (
     CLAUDE_MOST_STRICT_TOOLS,
     CLAUDE_STRICT,
     CLAUDE_TOOL,
 )
-from modelplane.adapters.providers.schema_fitting import SchemaUnfit, fit_schema, opens
-from modelplane.adapters.providers.schema_rules import count_optional, count_unions
-from modelplane.adapters.providers.tool_schemas import NO_ARGUMENTS, read_arguments
+from modelplane.adapters.providers.schemas.arguments import NO_ARGUMENTS, read_arguments
+from modelplane.adapters.providers.schemas.fitting import SchemaUnfit, fit_schema, opens
+from modelplane.adapters.providers.schemas.json_schema import Words
+from modelplane.adapters.providers.schemas.rules import count_optional, count_unions
 from modelplane.adapters.providers.types import JsonObject
 
 _CHOICES = {"auto": "auto", "required": "any", "none": "none"}

@@ -7,17 +7,20 @@ like its thinking: `reasoning_content` holds both, and goes back as the one that
 
 from collections.abc import Iterable, Sequence
 
-from modelplane.adapters.providers.canonical import refuse_unsupported
-from modelplane.adapters.providers.canonical_answers import build_chat_answer, build_tool_call
+from modelplane.adapters.providers.canonical.answers import build_chat_answer, build_tool_call
+from modelplane.adapters.providers.canonical.json_values import as_object, as_objects, as_text
+from modelplane.adapters.providers.canonical.parameters import (
+    HARMLESS,
+    Parameters,
+    refuse_unsupported,
+)
+from modelplane.adapters.providers.cohere.conventions import read_finish, read_sampling, read_usage
 from modelplane.adapters.providers.cohere.messages import build_messages, build_tools
-from modelplane.adapters.providers.cohere.terms import read_finish, read_sampling, read_usage
 from modelplane.adapters.providers.errors import MalformedAnswer
-from modelplane.adapters.providers.json_schema import Words
-from modelplane.adapters.providers.parameters import HARMLESS, Parameters
 from modelplane.adapters.providers.refusals import COHERE_RANGES, COHERE_STOPS, COHERE_STRICT
-from modelplane.adapters.providers.schema_fitting import SchemaUnfit, fit_schema
+from modelplane.adapters.providers.schemas.fitting import SchemaUnfit, fit_schema
+from modelplane.adapters.providers.schemas.json_schema import Words
 from modelplane.adapters.providers.types import JsonObject, Query
-from modelplane.adapters.providers.wire import as_object, as_objects, as_text
 
 # Between thinking and plan, where an answer has both.
 REASONING_BREAK = "\n\n"

@@ -5,17 +5,17 @@ Adds up to what `chat.py` makes of the whole answer.
 
 from collections.abc import Callable, Iterator
 
-from modelplane.adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.canonical.answers import (
     ChunkBuilder,
     build_tool_fragment,
     build_tool_start,
 )
+from modelplane.adapters.providers.canonical.json_values import as_object, as_objects, as_text
+from modelplane.adapters.providers.canonical.sse_stream import SseStreamParser
 from modelplane.adapters.providers.cohere.chat import REASONING_BREAK, prompt_texts, read_logprobs
-from modelplane.adapters.providers.cohere.terms import read_counts, read_finish, read_usage
+from modelplane.adapters.providers.cohere.conventions import read_counts, read_finish, read_usage
 from modelplane.adapters.providers.errors import AdapterError, ProviderFailed
-from modelplane.adapters.providers.sse_stream import SseStreamParser
 from modelplane.adapters.providers.types import JsonObject, Query
-from modelplane.adapters.providers.wire import as_object, as_objects, as_text
 
 _DONE = b"[DONE]"
 

@@ -9,11 +9,11 @@ import base64
 import struct
 from collections.abc import Sequence
 
-from modelplane.adapters.providers.cohere.terms import read_usage, sum_usage
+from modelplane.adapters.providers.canonical.json_values import as_object
+from modelplane.adapters.providers.canonical.parameters import HARMLESS, Parameters
+from modelplane.adapters.providers.cohere.conventions import read_usage, sum_usage
 from modelplane.adapters.providers.errors import MalformedAnswer
-from modelplane.adapters.providers.parameters import HARMLESS, Parameters
 from modelplane.adapters.providers.types import JsonObject, Query
-from modelplane.adapters.providers.wire import as_object
 
 BATCH_SIZE = 96
 _INPUT_TYPE = "search_document"

@@ -6,14 +6,19 @@ so do `end_sequences`, while Cohere's `stop_sequences` keep it. A stream is JSON
 
 from collections.abc import Callable, Iterator, Sequence
 
-from modelplane.adapters.providers.canonical import refuse_unsupported
-from modelplane.adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.canonical.answers import (
     ChunkBuilder,
     build_completion_answer,
     build_completion_choice,
     parse_json_object,
 )
-from modelplane.adapters.providers.cohere.terms import (
+from modelplane.adapters.providers.canonical.json_values import as_object, as_objects, as_text
+from modelplane.adapters.providers.canonical.parameters import (
+    HARMLESS,
+    Parameters,
+    refuse_unsupported,
+)
+from modelplane.adapters.providers.cohere.conventions import (
     read_counts,
     read_finish,
     read_sampling,
@@ -21,10 +26,9 @@ from modelplane.adapters.providers.cohere.terms import (
     sum_usage,
 )
 from modelplane.adapters.providers.errors import AdapterError, MalformedAnswer, StreamTruncated
-from modelplane.adapters.providers.parameters import HARMLESS, Parameters
+from modelplane.adapters.providers.http.transport import MAX_BODY_BYTES
 from modelplane.adapters.providers.refusals import COHERE_GENERATE_RANGES
-from modelplane.adapters.providers.types import JsonObject, Usage
-from modelplane.adapters.providers.wire import as_count, as_object, as_objects, as_text
+from modelplane.adapters.providers.types import JsonObject, Usage, as_count
 
 _UNSUPPORTED: dict[str, Sequence[object]] = {
     "echo": (False,),
@@ -33,7 +37,6 @@ _UNSUPPORTED: dict[str, Sequence[object]] = {
     "error_behavior": ("error",),
     "use_raw_prompt": (False,),
 }
-_MAX_LINE_BYTES = 16 * 1024 * 1024
 
 
 def build_generate_bodies(
@@ -127,7 +130,7 @@ class GenerateStreamParser:
     def feed(self, data: bytes) -> Iterator[JsonObject]:
         """Yield the chunks that `data` completes; see `StreamParser`."""
         self._rest += data
-        if len(self._rest) > _MAX_LINE_BYTES:
+        if len(self._rest) > MAX_BODY_BYTES:
             raise MalformedAnswer(self._provider, "line too large")
         if b"\n" not in data:
             return

@@ -6,22 +6,22 @@ reasoning. What the wire has no place for is refused by name.
 
 from collections.abc import Sequence
 
-from modelplane.adapters.providers.canonical import (
+from modelplane.adapters.providers.canonical.answers import build_tool_call
+from modelplane.adapters.providers.canonical.history import arrange, order_messages
+from modelplane.adapters.providers.canonical.json_values import as_object, as_text
+from modelplane.adapters.providers.canonical.messages import (
     ImagePart,
     Message,
     Part,
     TextPart,
     read_messages,
 )
-from modelplane.adapters.providers.canonical_answers import build_tool_call
-from modelplane.adapters.providers.history import arrange, order_messages
-from modelplane.adapters.providers.json_schema import Words
-from modelplane.adapters.providers.parameters import Parameters
+from modelplane.adapters.providers.canonical.parameters import Parameters
 from modelplane.adapters.providers.refusals import COHERE_STRICT
-from modelplane.adapters.providers.schema_fitting import SchemaUnfit, fit_schema
-from modelplane.adapters.providers.tool_schemas import NO_ARGUMENTS
+from modelplane.adapters.providers.schemas.arguments import NO_ARGUMENTS
+from modelplane.adapters.providers.schemas.fitting import SchemaUnfit, fit_schema
+from modelplane.adapters.providers.schemas.json_schema import Words
 from modelplane.adapters.providers.types import JsonObject
-from modelplane.adapters.providers.wire import as_object, as_text
 
 
 def build_messages(parameters: Parameters) -> list[JsonObject]:

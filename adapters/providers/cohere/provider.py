@@ -12,12 +12,13 @@ from uuid import uuid4
 from modelserving.v1.external_model_pb2 import ExternalModel
 
 from modelplane.adapters.providers.base import StreamParser
-from modelplane.adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.canonical.answers import (
     WALL_CLOCK,
     ChunkBuilder,
     Clock,
     parse_json_object,
 )
+from modelplane.adapters.providers.canonical.parameters import Parameters
 from modelplane.adapters.providers.cohere.chat import build_chat_body, parse_chat
 from modelplane.adapters.providers.cohere.chat_stream import CohereChatStreamParser
 from modelplane.adapters.providers.cohere.embed import build_embed_bodies, parse_embeddings
@@ -26,21 +27,21 @@ from modelplane.adapters.providers.cohere.generate import (
     build_generate_bodies,
     parse_generations,
 )
+from modelplane.adapters.providers.credentials.signers import KeySigner, check_key
 from modelplane.adapters.providers.errors import (
     AdapterError,
     ConfigRefused,
     ProviderUnavailable,
     RequestRefused,
 )
-from modelplane.adapters.providers.keyed import KeyedAdapter, check_key
-from modelplane.adapters.providers.parameters import Parameters
+from modelplane.adapters.providers.route import Route, RouteAdapter
 from modelplane.adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query, Task
 
 _DEFAULT_BASE = "https://api.cohere.com"
 _VERSIONS = ("/v1", "/v2")
 
 
-class CohereAdapter(KeyedAdapter):
+class CohereAdapter(RouteAdapter):
     """What all tasks share: the meaning of a status."""
 
     __slots__ = ()
@@ -144,12 +145,13 @@ def build_cohere_adapter(model: ExternalModel, clock: Clock = WALL_CLOCK) -> Coh
         ConfigRefused: The configuration cannot work; the text says what to change.
     """
     config = model.cohere_config
-    key = check_key("cohere_api_key", config.cohere_api_key_plaintext)
+    signer = KeySigner(check_key("cohere_api_key", config.cohere_api_key_plaintext))
     try:
         path, adapter = _ROUTES[Task(model.task)]
     except ValueError:
         raise ConfigRefused(f"task '{model.task}' is not served by cohere") from None
-    return adapter(model, _join(config.cohere_api_base or _DEFAULT_BASE, path), key, clock)
+    url = _join(config.cohere_api_base or _DEFAULT_BASE, path)
+    return adapter(Route(model.provider, model.name, url, signer, clock=clock))
 
 
 def _join(base: str, path: str) -> str:

@@ -1,16 +1,15 @@
-"""What all adapters of Vertex AI share: where a model is, its bearer token, its errors.
+"""What all adapters of Vertex AI share: where a model is, and its errors.
 
 Extended by one adapter for each family of models; `provider.py` chooses among them.
 """
 
 from dataclasses import dataclass
 
-import orjson
-
 from modelplane.adapters.providers.base import Adapter
-from modelplane.adapters.providers.canonical_answers import Clock
-from modelplane.adapters.providers.credentials import Credential, CredentialSource
-from modelplane.adapters.providers.errors import AdapterError, RequestRefused
+from modelplane.adapters.providers.canonical.answers import Clock
+from modelplane.adapters.providers.canonical.parameters import encode_body
+from modelplane.adapters.providers.credentials.signers import Signer
+from modelplane.adapters.providers.errors import AdapterError, RequestRefused, refusal
 from modelplane.adapters.providers.google_cloud_vertex_ai.errors import parse_failure
 from modelplane.adapters.providers.types import HttpAnswer, HttpRequest, JsonObject
 
@@ -23,38 +22,29 @@ class Target:
         provider: Name that errors carry.
         model: Name of the model, without publisher.
         url: URL of the model, without a verb.
-        tokens: Where access tokens come from.
+        signer: Signs the requests.
         clock: Wall time, for answers that do not say theirs.
     """
 
     provider: str
     model: str
     url: str
-    tokens: CredentialSource
+    signer: Signer
     clock: Clock
 
 
 class VertexAdapter(Adapter):
     """Translates for one model."""
 
-    __slots__ = ("_target", "_token", "credential_source")
+    __slots__ = ("_target", "signer")
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._token = ""
-        self.credential_source = target.tokens
-
-    def authorize(self, request: HttpRequest, credential: Credential, now: float) -> HttpRequest:
-        """Return the request with the access token; see `Adapter`."""
-        del now
-        # Remembered only to be removed from whatever the provider repeats.
-        self._token = credential.values[0]
-        headers = {**request.headers, "authorization": f"Bearer {self._token}"}
-        return HttpRequest(request.provider, request.url, headers, request.body)
+        self.signer = target.signer
 
     def parse_error(self, answer: HttpAnswer) -> AdapterError:
         """Return the error in a failed response; see `Adapter`."""
-        return parse_failure(self._target.provider, answer, self._token)
+        return parse_failure(self._target.provider, answer)
 
     def build_request(self, verb: str, body: JsonObject) -> HttpRequest:
         """Return a request without its credential.
@@ -62,16 +52,12 @@ class VertexAdapter(Adapter):
         Raises:
             RequestRefused: The body cannot be encoded.
         """
-        try:
-            encoded = orjson.dumps(body)
-        except TypeError as error:
-            # The parser accepts deeper nesting than the encoder.
-            raise self.refuse("the body is nested too deeply") from error
+        encoded = encode_body(self._target.provider, body)
         url = f"{self._target.url}:{verb}"
         return HttpRequest(
             self._target.provider, url, {"content-type": "application/json"}, encoded
         )
 
-    def refuse(self, reason: str) -> RequestRefused:
+    def refusal(self, reason: str) -> RequestRefused:
         """Return the refusal of a request that the model cannot take."""
-        return RequestRefused(self._target.provider, {"error": {"message": reason}})
+        return refusal(self._target.provider, reason)

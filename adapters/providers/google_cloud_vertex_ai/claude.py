@@ -16,12 +16,11 @@ from modelplane.adapters.providers.anthropic.messages import (
     tool_names,
 )
 from modelplane.adapters.providers.anthropic.provider import classify_error, error_type
-from modelplane.adapters.providers.canonical import read_image_urls
-from modelplane.adapters.providers.canonical_answers import (
-    encode_reported,
+from modelplane.adapters.providers.canonical.answers import (
     parse_error_detail,
     parse_json_object,
 )
+from modelplane.adapters.providers.canonical.messages import read_image_urls
 from modelplane.adapters.providers.errors import AdapterError, parse_retry_after
 from modelplane.adapters.providers.google_cloud_vertex_ai.adapter import Target, VertexAdapter
 from modelplane.adapters.providers.google_cloud_vertex_ai.errors import build_error
@@ -76,7 +75,7 @@ class ClaudeAdapter(VertexAdapter):
 
     def parse_error(self, answer: HttpAnswer) -> AdapterError:
         """Return the error in a failed response; see `Adapter`."""
-        detail = parse_error_detail(answer, self._token)
+        detail = parse_error_detail(answer)
         kind = error_type(detail)
         if kind is None:
             return build_error(self._target.provider, detail, answer)
@@ -85,11 +84,10 @@ class ClaudeAdapter(VertexAdapter):
 
     def _reported(self, body: JsonObject) -> AdapterError:
         """Return the error that an event, or an answer with status 200, carries."""
-        detail = parse_error_detail(HttpAnswer(200, {}, encode_reported(body)), self._token)
-        kind = error_type(detail)
+        kind = error_type(body)
         if kind is None:
-            return build_error(self._target.provider, detail)
-        return classify_error(kind)(self._target.provider, detail)
+            return build_error(self._target.provider, body)
+        return classify_error(kind)(self._target.provider, body)
 
     def _now(self) -> int:
         return int(self._target.clock())

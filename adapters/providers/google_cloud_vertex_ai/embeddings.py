@@ -5,7 +5,7 @@ for Gemini Embedding 2 the request of the method `embedContent`. How much one re
 depends on the model, so a query may become several requests. Parameters that nobody listed go
 where the model's own are.
 
-Built by `provider.py`; `batches.py` splits the texts.
+Built by `provider.py`; `embedding_batches.py` splits the texts.
 """
 
 import base64
@@ -16,12 +16,13 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from modelplane.adapters.providers.base import StreamParser
-from modelplane.adapters.providers.canonical_answers import estimate_tokens
+from modelplane.adapters.providers.canonical.answers import estimate_tokens
+from modelplane.adapters.providers.canonical.json_values import as_object, as_objects
+from modelplane.adapters.providers.canonical.parameters import HARMLESS, Parameters
 from modelplane.adapters.providers.errors import MalformedAnswer
 from modelplane.adapters.providers.google_cloud_vertex_ai.adapter import VertexAdapter
-from modelplane.adapters.providers.google_cloud_vertex_ai.batches import split_texts
+from modelplane.adapters.providers.google_cloud_vertex_ai.embedding_batches import split_texts
 from modelplane.adapters.providers.google_cloud_vertex_ai.errors import parse_object
-from modelplane.adapters.providers.parameters import HARMLESS, Parameters
 from modelplane.adapters.providers.types import (
     HttpAnswer,
     HttpRequest,
@@ -29,8 +30,8 @@ from modelplane.adapters.providers.types import (
     JsonObject,
     Plan,
     Query,
+    as_count,
 )
-from modelplane.adapters.providers.wire import as_count, as_object, as_objects
 
 # Texts that one request may hold, by the beginning of the model's name.
 _TEXTS: Mapping[str, int] = {
@@ -73,7 +74,7 @@ class EmbeddingAdapter(VertexAdapter):
         parameters.drop(*HARMLESS)
         encoding = parameters.take("encoding_format")
         if encoding not in (None, "float", "base64"):
-            raise self.refuse("'encoding_format' must be float or base64")
+            raise self.refusal("'encoding_format' must be float or base64")
         if encoding == "base64":
             parameters.note("encoding_format=emulated")
         parameters.rename("dimensions", "outputDimensionality")
@@ -107,7 +108,7 @@ class EmbeddingAdapter(VertexAdapter):
     def stream_parser(self, query: Query) -> StreamParser:
         """Refuse: embeddings are not streamed."""
         del query
-        raise self.refuse("embeddings cannot be streamed")
+        raise self.refusal("embeddings cannot be streamed")
 
     def _vector(self, values: object, *, encode: bool) -> object:
         if not isinstance(values, list) or not all(map(_is_number, values)):

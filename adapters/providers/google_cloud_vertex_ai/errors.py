@@ -6,7 +6,8 @@ failed ones with it, wrap the object in a list. Used by `provider.py` and its pa
 
 from collections.abc import Iterator, Mapping
 
-from modelplane.adapters.providers.canonical_answers import parse_error_detail
+from modelplane.adapters.providers.canonical.answers import parse_error_detail
+from modelplane.adapters.providers.canonical.json_values import load_json
 from modelplane.adapters.providers.errors import (
     AdapterError,
     MalformedAnswer,
@@ -16,7 +17,6 @@ from modelplane.adapters.providers.errors import (
     parse_retry_after,
 )
 from modelplane.adapters.providers.types import HttpAnswer, JsonObject
-from modelplane.adapters.providers.wire import load_json
 
 _CANCELLED = 499
 _QUOTA_REASONS = frozenset({"BILLING_DISABLED", "BILLING_STATE_INACTIVE", "CREDITS_EXHAUSTED"})
@@ -58,15 +58,9 @@ def parse_object(provider: str, data: bytes) -> JsonObject:
     return value
 
 
-def parse_failure(provider: str, answer: HttpAnswer, secret: str) -> AdapterError:
-    """Return the error in a failed response.
-
-    Args:
-        provider: Name that the error carries.
-        answer: The response.
-        secret: To be removed from what the provider says; may be empty.
-    """
-    return build_error(provider, parse_error_detail(answer, secret), answer)
+def parse_failure(provider: str, answer: HttpAnswer) -> AdapterError:
+    """Return the error in a failed response; `provider` is the name that it carries."""
+    return build_error(provider, parse_error_detail(answer), answer)
 
 
 def build_error(provider: str, detail: object, answer: HttpAnswer | None = None) -> AdapterError:

@@ -11,31 +11,30 @@ from collections.abc import Mapping, Sequence
 from uuid import uuid4
 
 from modelplane.adapters.providers.base import StreamParser
-from modelplane.adapters.providers.canonical import (
-    Message,
-    TextPart,
-    read_messages,
-    refuse_unsupported,
-)
-from modelplane.adapters.providers.canonical_answers import (
+from modelplane.adapters.providers.canonical.answers import (
     build_chat_answer,
     build_chat_choice,
     build_completion_answer,
     build_completion_choice,
     build_usage,
 )
+from modelplane.adapters.providers.canonical.history import arrange
+from modelplane.adapters.providers.canonical.json_values import as_object, as_objects, as_text
+from modelplane.adapters.providers.canonical.messages import Message, TextPart, read_messages
+from modelplane.adapters.providers.canonical.parameters import (
+    HARMLESS,
+    Parameters,
+    refuse_unsupported,
+)
 from modelplane.adapters.providers.errors import MalformedAnswer
 from modelplane.adapters.providers.google_cloud_vertex_ai.adapter import VertexAdapter
 from modelplane.adapters.providers.google_cloud_vertex_ai.errors import parse_object
-from modelplane.adapters.providers.google_cloud_vertex_ai.gemini_counts import (
+from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.counts import (
     estimate_usage,
     measure_messages,
     sum_usages,
 )
-from modelplane.adapters.providers.history import arrange
-from modelplane.adapters.providers.parameters import HARMLESS, Parameters
-from modelplane.adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query
-from modelplane.adapters.providers.wire import as_count, as_object, as_objects, as_text
+from modelplane.adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query, as_count
 
 PALM_CHAT_MODELS = ("chat-bison", "codechat-bison")
 PALM_TEXT_MODELS = ("text-bison", "text-unicorn", "code-bison", "code-gecko")
@@ -73,11 +72,11 @@ class _PalmAdapter(VertexAdapter):
     def stream_parser(self, query: Query) -> StreamParser:
         """Refuse: see the module."""
         del query
-        raise self.refuse(f"{self._target.model} does not support 'stream': leave it out")
+        raise self.refusal(f"{self._target.model} does not support 'stream': leave it out")
 
     def _parameters(self, query: Query) -> Parameters:
         if query.stream:
-            raise self.refuse(f"{self._target.model} does not support 'stream': leave it out")
+            raise self.refusal(f"{self._target.model} does not support 'stream': leave it out")
         parameters = Parameters(self._target.provider, query)
         refuse_unsupported(self._target.provider, parameters.rest, _UNSUPPORTED)
         for name in ("tool_choice", "parallel_tool_calls"):
@@ -150,9 +149,9 @@ class PalmChatAdapter(_PalmAdapter):
 
     def _text(self, message: Message) -> str:
         if message.role == "tool" or message.tool_calls:
-            raise self.refuse(f"{self._target.model} does not support tools")
+            raise self.refusal(f"{self._target.model} does not support tools")
         if not all(isinstance(part, TextPart) for part in message.parts):
-            raise self.refuse(f"{self._target.model} takes texts only")
+            raise self.refusal(f"{self._target.model} takes texts only")
         return message.text
 
 
@@ -169,7 +168,7 @@ class PalmTextAdapter(_PalmAdapter):
         suffix = parameters.take("suffix")
         is_code = self._target.model.startswith(_CODE_MODELS)
         if suffix is not None and not is_code:
-            raise self.refuse("'suffix' is supported by code models only: leave it out")
+            raise self.refusal("'suffix' is supported by code models only: leave it out")
         name = "prefix" if is_code else "prompt"
         tail = {} if suffix is None else {"suffix": suffix}
         requests = tuple(

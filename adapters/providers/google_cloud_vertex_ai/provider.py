@@ -15,19 +15,16 @@ from urllib.parse import quote
 
 from modelserving.v1.external_model_pb2 import ExternalModel
 
-from modelplane.adapters.providers.canonical_answers import WALL_CLOCK, Clock
+from modelplane.adapters.providers.canonical.answers import WALL_CLOCK, Clock
+from modelplane.adapters.providers.credentials.signers import TokenSigner
 from modelplane.adapters.providers.errors import ConfigRefused
 from modelplane.adapters.providers.google_cloud_vertex_ai.adapter import Target, VertexAdapter
-from modelplane.adapters.providers.google_cloud_vertex_ai.auth import (
-    ServiceAccountTokens,
-    parse_service_account,
-)
 from modelplane.adapters.providers.google_cloud_vertex_ai.claude import ClaudeAdapter
 from modelplane.adapters.providers.google_cloud_vertex_ai.embeddings import (
     EmbedContentAdapter,
     PredictEmbeddingAdapter,
 )
-from modelplane.adapters.providers.google_cloud_vertex_ai.gemini_adapters import (
+from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.adapters import (
     GeminiChatAdapter,
     GeminiCompletionAdapter,
 )
@@ -36,6 +33,10 @@ from modelplane.adapters.providers.google_cloud_vertex_ai.palm import (
     PALM_TEXT_MODELS,
     PalmChatAdapter,
     PalmTextAdapter,
+)
+from modelplane.adapters.providers.google_cloud_vertex_ai.service_account import (
+    ServiceAccountTokens,
+    parse_service_account,
 )
 from modelplane.adapters.providers.types import Task
 
@@ -89,7 +90,7 @@ def build_vertex_adapter(model: ExternalModel, clock: Clock = WALL_CLOCK) -> Ver
         provider=model.provider,
         model=name,
         url=f"https://{_host(config.region)}/v1/{path}",
-        tokens=ServiceAccountTokens(model.provider, account),
+        signer=TokenSigner(ServiceAccountTokens(model.provider, account)),
         clock=clock,
     )
     return _choose(model.task, name)(target)

@@ -1,1 +1,1 @@
-"""The HTTP/1.1 client of the data plane: pooled, guarded, streamed."""
+"""HTTP/1.1 as a client speaks it, to any server: pooled, guarded, streamed."""

@@ -1,31 +1,41 @@
 """Unpacks bodies that a server compressed although it was asked not to, in pieces of bounded size.
 
-Used by `client.py`. A small body may stand for a very large one: nothing is unpacked before it is
-asked for, and who asks counts what comes out.
+Used by `http/client.py`. A small body may stand for a very large one: nothing is unpacked before it
+is asked for, and who asks counts what comes out.
 """
 
 import zlib
 
-from modelplane.adapters.providers.errors import MalformedAnswer
+from modelplane.adapters.providers.http1.errors import CodingBroken, CodingIncomplete
 
-CODINGS = frozenset({"gzip", "x-gzip", "deflate"})
+_CODINGS = frozenset({"gzip", "x-gzip", "deflate"})
+_KNOWN = _CODINGS | {"", "identity"}
 _PIECE_BYTES = 64 * 1024
 # Finds gzip's and zlib's own head; what is called deflate comes without one from some servers.
 _WITH_HEAD, _WITHOUT_HEAD = zlib.MAX_WBITS | 32, -zlib.MAX_WBITS
 _ZLIB_METHOD = 8
 
 
+def is_known(coding: str) -> bool:
+    """Return whether a body with this `content-encoding` can be read."""
+    return coding.strip().lower() in _KNOWN
+
+
+def find_decoder(coding: str) -> "Decoder | None":
+    """Return what unpacks a body with this `content-encoding`; None: nothing has to."""
+    name = coding.strip().lower()
+    return Decoder(name) if name in _CODINGS else None
+
+
 class Decoder:
     """Unpacks one body."""
 
-    def __init__(self, provider: str, coding: str) -> None:
+    def __init__(self, coding: str) -> None:
         """Start before the first byte.
 
         Args:
-            provider: Name that errors carry.
-            coding: One of `CODINGS`.
+            coding: `gzip`, `x-gzip` or `deflate`.
         """
-        self._provider = provider
         self._coding = coding
         self._packed = b""
         self._inflater = zlib.decompressobj(_WITH_HEAD)
@@ -43,7 +53,7 @@ class Decoder:
         """Return the next bytes of what was packed; empty when more of the body is needed first.
 
         Raises:
-            MalformedAnswer: The body is not packed as its header says.
+            CodingBroken: The body is not packed as its header says.
         """
         while self._packed:
             if self._inflater.eof:
@@ -52,7 +62,7 @@ class Decoder:
             try:
                 piece = self._inflater.decompress(self._packed, _PIECE_BYTES)
             except zlib.error as error:
-                raise MalformedAnswer(self._provider, "a compressed answer is broken") from error
+                raise CodingBroken from error
             self._packed = self._inflater.unconsumed_tail or self._inflater.unused_data
             if piece:
                 return piece
@@ -62,7 +72,7 @@ class Decoder:
         """Note the end of the body.
 
         Raises:
-            MalformedAnswer: What was packed is not complete.
+            CodingIncomplete: What was packed is not complete.
         """
         if self._begun and not self._inflater.eof:
-            raise MalformedAnswer(self._provider, "a compressed answer is not complete")
+            raise CodingIncomplete

@@ -1,7 +1,7 @@
 """One connection that speaks HTTP/1.1 as a client: a request out, its response in, then the next.
 
-`client.py` sends over it, `pool.py` keeps it between requests. httptools parses. The body
-waits in a small buffer until it is read; when that is full, the socket is read no further.
+`pool.py` asks over it, and keeps it between requests. httptools parses. The body waits in a small
+buffer until it is read; when that is full, the socket is read no further.
 """
 
 import asyncio
@@ -10,13 +10,13 @@ from typing import cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from modelplane.adapters.providers.errors import (
-    AdapterError,
-    MalformedAnswer,
-    ProviderFailed,
-    ProviderUnavailable,
+from modelplane.adapters.providers.http1.coding import is_known
+from modelplane.adapters.providers.http1.errors import (
+    CodingUnknown,
+    ConnectionLost,
+    HttpError,
+    ResponseInvalid,
 )
-from modelplane.adapters.providers.http1.coding import CODINGS
 from modelplane.adapters.providers.http1.request import Origin
 
 MAX_HEAD_BYTES = 32 * 1024
@@ -29,7 +29,6 @@ _STALE_SECONDS = 1.0
 _SWITCHING_PROTOCOLS = 101
 _FIRST_FINAL_STATUS = 200
 _BODILESS = frozenset({204, 304})
-_KNOWN_CODINGS = CODINGS | {"", "identity"}
 # How far an exchange is. Plain numbers: a member of an enum takes longer to look up.
 _IDLE, _HEAD, _BODY, _ENDED = range(4)
 
@@ -42,6 +41,7 @@ class Connection(asyncio.Protocol):
         idle_since: Loop time since which no request is under way, in seconds.
         status: HTTP status of the response, once its head is there.
         headers: Its headers by name in lower case, as Latin-1; the last of several values wins.
+        buffered: How many bytes have arrived of the body and were not taken yet.
     """
 
     __slots__ = (
@@ -60,13 +60,12 @@ class Connection(asyncio.Protocol):
         "_paused",
         "_phase",
         "_progressed",
-        "_provider",
         "_reused",
-        "_size",
         "_stale",
         "_transport",
         "_until_close",
         "_waiter",
+        "buffered",
         "headers",
         "idle_since",
         "on_header",
@@ -103,11 +102,10 @@ class Connection(asyncio.Protocol):
         self._parser = HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._phase = _IDLE
-        self._provider = ""
-        self._error: AdapterError | None = None
+        self._error: HttpError | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._chunks: list[bytes] = []
-        self._size = 0
+        self.buffered = 0
         self._overhead = 0
         self._asked_at = 0.0
         self._heard = self._reused = self._stale = self._paused = False
@@ -124,19 +122,13 @@ class Connection(asyncio.Protocol):
         """Whether the response has arrived to its end."""
         return self._phase == _ENDED
 
-    async def ask(self, provider: str, head: bytes, body: bytes) -> bool:
-        """Send a request on a usable connection, and wait for the head of the response.
-
-        Cancelling it closes the connection.
+    def send(self, head: bytes, body: bytes) -> asyncio.Future[None]:
+        """Send a request on a usable connection.
 
         Returns:
-            Whether the head is there. It is not when the server had given up a reused connection
-            before the request came, so that it cannot have acted on it.
-
-        Raises:
-            AdapterError: The server did not answer, or not in HTTP.
+            What is done when the head of the response is there, or will not come: `answered` tells.
+            Whoever stops waiting for it closes the connection.
         """
-        self._provider = provider
         self._phase = _HEAD
         self.headers = {}
         self._heard = self._keep = self._until_close = False
@@ -147,36 +139,42 @@ class Connection(asyncio.Protocol):
             transport.write(head + body)
         else:
             transport.writelines((head, body))
-        try:
-            await self._arrival()
-        except BaseException:
-            self.abort()
-            raise
+        return self.arrival()
+
+    def answered(self) -> bool:
+        """Return whether the head of the response is there.
+
+        It is not when the server had given up a reused connection before the request came, so that
+        it cannot have acted on it.
+
+        Raises:
+            HttpError: The server did not answer, or not in HTTP.
+        """
         if self._phase == _HEAD and self._error is not None:
             if self._stale:
                 return False
             raise self._error
         return True
 
-    async def read(self) -> bytes:
-        """Return what has arrived of the body, waiting for some; empty at its end.
-
-        Cancelling it closes the connection.
+    def at_end(self) -> bool:
+        """Return whether no more of the body will arrive than what is buffered.
 
         Raises:
-            AdapterError: The body broke off.
+            HttpError: The body broke off.
         """
-        while not self._chunks:
-            if self._phase == _ENDED:
-                return b""
-            if self._error is not None:
-                raise self._error
-            try:
-                await self._arrival()
-            except BaseException:
-                self.abort()
-                raise
-        return self.take()
+        if self._phase == _ENDED:
+            return True
+        if self._error is not None:
+            raise self._error
+        return False
+
+    def arrival(self) -> asyncio.Future[None]:
+        """Return what is done when something has arrived, or will not.
+
+        Whoever stops waiting for it closes the connection.
+        """
+        self._waiter = waiter = self._loop.create_future()
+        return waiter
 
     def take(self) -> bytes:
         """Return what has arrived of the body and was not read yet."""
@@ -221,9 +219,7 @@ class Connection(asyncio.Protocol):
             self._phase = _ENDED
         elif self._phase in (_HEAD, _BODY) and self._error is None:
             self._stale = self._reused and not self._heard and self._was_just_asked()
-            self._error = ProviderUnavailable(
-                self._provider, "the provider closed the connection before it answered"
-            )
+            self._error = ConnectionLost()
         self._wake()
         self._lost(self)
 
@@ -238,12 +234,12 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade):
-            self._reject("the provider did not answer in valid HTTP")
+            self._reject()
         else:
             self._limit(len(data))
         if self._phase != _HEAD or self._error is not None:
             self._wake()
-        if self._size > _BUFFER_BYTES and self._phase == _BODY and self._transport:
+        if self.buffered > _BUFFER_BYTES and self._phase == _BODY and self._transport:
             self._paused = True
             self._transport.pause_reading()
 
@@ -268,17 +264,16 @@ class Connection(asyncio.Protocol):
         if status < _FIRST_FINAL_STATUS:
             return
         self.headers = headers = dict(zip(self._names, values.split("\n"), strict=True))
-        coding = headers.get("transfer-encoding")
-        if coding is not None and coding.lower() != "chunked":
+        transfer = headers.get("transfer-encoding")
+        if transfer is not None and transfer.lower() != "chunked":
             raise HttpParserError
-        if headers.get("content-encoding", "").strip().lower() not in _KNOWN_CODINGS:
-            self._error = MalformedAnswer(
-                self._provider, "the provider compressed its answer in a way that is not known"
-            )
+        coding = headers.get("content-encoding")
+        if coding is not None and not is_known(coding):
+            self._error = CodingUnknown()
             raise HttpParserError
         self.status = status
         self._keep = self._parser.should_keep_alive()
-        framed = coding is not None or "content-length" in headers or status in _BODILESS
+        framed = transfer is not None or "content-length" in headers or status in _BODILESS
         self._until_close = not framed
         self._phase = _BODY
         self._progressed = True
@@ -287,7 +282,7 @@ class Connection(asyncio.Protocol):
         """Keep a part of the body."""
         self._progressed = True
         self._chunks.append(data)
-        self._size += len(data)
+        self.buffered += len(data)
 
     def on_message_complete(self) -> None:
         """Note the end of the response, unless it was an informational one."""
@@ -298,18 +293,13 @@ class Connection(asyncio.Protocol):
         """Bound what is neither a whole head nor body: an endless head, endless trailers."""
         self._overhead = 0 if self._progressed else self._overhead + received
         if self._overhead > MAX_HEAD_BYTES:
-            self._reject("the provider did not answer in valid HTTP")
+            self._reject()
 
-    def _reject(self, detail: str) -> None:
+    def _reject(self) -> None:
         """Close on what is not HTTP; what came before it stays good when it was complete."""
         if self._phase != _ENDED and self._error is None:
-            self._error = ProviderFailed(self._provider, detail)
+            self._error = ResponseInvalid()
         self.abort()
-
-    def _arrival(self) -> asyncio.Future[None]:
-        """Return what is done when something has arrived, or will not."""
-        self._waiter = waiter = self._loop.create_future()
-        return waiter
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None
@@ -321,7 +311,7 @@ class Connection(asyncio.Protocol):
 
     def _forget_body(self) -> None:
         self._chunks = []
-        self._size = 0
+        self.buffered = 0
         if self._paused:
             self._paused = False
             if self._transport is not None:

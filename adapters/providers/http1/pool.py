@@ -1,6 +1,6 @@
-"""Opens connections to providers and keeps them between requests.
+"""Asks servers over connections that it opens, and keeps between requests.
 
-Used by `client.py`. The connection used last is reused first, so that the others can expire.
+Used by `http/client.py`. The connection used last is reused first, so that the others can expire.
 """
 
 import asyncio
@@ -11,15 +11,17 @@ from typing import TypeAlias
 
 from aiohappyeyeballs import AddrInfoType, start_connection
 
-from modelplane.adapters.providers.errors import (
-    AdapterError,
-    ProviderTimeout,
-    ProviderUnavailable,
-    RequestRefused,
-)
 from modelplane.adapters.providers.http1.connection import Connection
+from modelplane.adapters.providers.http1.errors import (
+    AddressRefused,
+    CertificateRefused,
+    ConnectFailed,
+    ConnectTimedOut,
+    NameUnresolved,
+    TlsFailed,
+)
 from modelplane.adapters.providers.http1.request import Origin
-from modelplane.adapters.tls import client_context
+from modelplane.adapters.shared.tls import client_context
 
 _CONNECT_SECONDS = 10.0
 # Pause before the next address of a host is tried beside the first (RFC 8305).
@@ -27,21 +29,21 @@ _NEXT_ADDRESS_SECONDS = 0.25
 # Long enough to be reused under steady load, shorter than what most servers keep.
 _IDLE_SECONDS = 15.0
 # Whether a connection to a host may be opened at one of its addresses.
-Leave: TypeAlias = Callable[[str, str], bool]
+AddressFilter: TypeAlias = Callable[[str, str], bool]
 
 
 class ConnectionPool:
     """Connections by origin. It belongs to the event loop in which it was made."""
 
-    def __init__(self, tls: ssl.SSLContext, leave: Leave | None) -> None:
+    def __init__(self, tls: ssl.SSLContext, allows: AddressFilter | None) -> None:
         """Start empty.
 
         Args:
             tls: Whom to trust.
-            leave: Asked about every address of an origin that is not trusted; None allows all.
+            allows: Asked about every address of an origin that is not trusted; None: all are.
         """
         self._tls = tls
-        self._leave = leave
+        self._allows = allows
         self._loop = asyncio.get_running_loop()
         self._idle: dict[Origin, list[Connection]] = {}
         self._open: set[Connection] = set()
@@ -49,15 +51,39 @@ class ConnectionPool:
         self._closed = False
         self._emptied = asyncio.Event()
 
-    def take(self, origin: Origin) -> Connection | None:
-        """Return an idle connection, the caller's from now on; None where there is none."""
-        idle = self._idle.get(origin)
-        while idle:
-            connection = idle.pop()
-            if connection.usable and self._loop.time() - connection.idle_since < _IDLE_SECONDS:
-                return connection
-            connection.abort()
-        return None
+    async def ask(
+        self, origin: Origin, head: bytes, body: bytes, stale: Callable[[], None]
+    ) -> Connection:
+        """Send a request; return the connection on which the head of its response has arrived.
+
+        A kept connection may have been given up by the server while the request was on its way.
+        Such a request is sent once more, over a new connection, also when it is a POST: the
+        connection closed right after the write and without a byte, which is what RFC 9112, 9.3.1
+        lets a client take for a request that was not acted on. Anything else is not repeated, and
+        nothing is more than once: a new connection cannot have been kept too long.
+
+        Args:
+            origin: Whom to send it to.
+            head: Its head.
+            body: Its body.
+            stale: Called where it is sent once more.
+
+        Raises:
+            HttpError: There is no response.
+        """
+        connection = self._take(origin)
+        while True:
+            if connection is None:
+                connection = await self._connect(origin)
+            try:
+                await connection.send(head, body)
+                if connection.answered():
+                    return connection
+            except BaseException:
+                connection.abort()
+                raise
+            connection = None
+            stale()
 
     def give_back(self, connection: Connection) -> None:
         """Keep a connection after an exchange, when it is still good for another."""
@@ -70,18 +96,6 @@ class ConnectionPool:
         if self._expiry is None:
             self._expiry = self._loop.call_later(_IDLE_SECONDS, self._expire)
 
-    async def open(self, origin: Origin, provider: str) -> Connection:
-        """Return a new connection.
-
-        Raises:
-            AdapterError: `provider` cannot be reached.
-        """
-        try:
-            async with asyncio.timeout(_CONNECT_SECONDS):
-                return await self._connect(origin, provider)
-        except TimeoutError:
-            raise ProviderTimeout(provider, "the provider could not be reached in time") from None
-
     async def aclose(self) -> None:
         """Close every connection, those in use too."""
         self._closed = True
@@ -93,8 +107,25 @@ class ConnectionPool:
             self._emptied.clear()
             await self._emptied.wait()
 
-    async def _connect(self, origin: Origin, provider: str) -> Connection:
-        addresses = await self._resolve(origin, provider)
+    def _take(self, origin: Origin) -> Connection | None:
+        """Return an idle connection, the caller's from now on; None where there is none."""
+        idle = self._idle.get(origin)
+        while idle:
+            connection = idle.pop()
+            if connection.usable and self._loop.time() - connection.idle_since < _IDLE_SECONDS:
+                return connection
+            connection.abort()
+        return None
+
+    async def _connect(self, origin: Origin) -> Connection:
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                return await self._reach(origin)
+        except TimeoutError:
+            raise ConnectTimedOut from None
+
+    async def _reach(self, origin: Origin) -> Connection:
+        addresses = await self._resolve(origin)
         try:
             # It connects to the addresses that were checked: a name is not resolved again.
             connected = await start_connection(
@@ -102,26 +133,21 @@ class ConnectionPool:
             )
             return await self._attach(connected, origin)
         except OSError as error:
-            raise _unreachable(provider, error) from error
+            raise _unreachable(error) from error
 
-    async def _resolve(self, origin: Origin, provider: str) -> Sequence[AddrInfoType]:
+    async def _resolve(self, origin: Origin) -> Sequence[AddrInfoType]:
         try:
             addresses = await self._loop.getaddrinfo(
                 origin.host, origin.port, type=socket.SOCK_STREAM
             )
         except OSError as error:
-            raise ProviderUnavailable(
-                provider, "the provider's host name could not be resolved"
-            ) from error
-        if self._leave is None or origin.trusted:
+            raise NameUnresolved from error
+        if self._allows is None or origin.trusted:
             return addresses
         for *_, address in addresses:
             # One bad address among good ones is how a name is made to lead inside.
-            if not self._leave(origin.host, str(address[0])):
-                raise RequestRefused(
-                    provider,
-                    "the gateway may not connect to this host: see MODELPLANE_ALLOWED_UPSTREAMS",
-                )
+            if not self._allows(origin.host, str(address[0])):
+                raise AddressRefused
         return addresses
 
     async def _attach(self, connected: socket.socket, origin: Origin) -> Connection:
@@ -173,9 +199,7 @@ def client_tls() -> ssl.SSLContext:
     return context
 
 
-def _unreachable(provider: str, error: OSError) -> AdapterError:
+def _unreachable(error: OSError) -> ConnectFailed:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return ProviderUnavailable(provider, "the provider's TLS certificate was not accepted")
-    if isinstance(error, ssl.SSLError):
-        return ProviderUnavailable(provider, "no TLS connection to the provider could be made")
-    return ProviderUnavailable(provider, "the provider could not be reached")
+        return CertificateRefused()
+    return TlsFailed() if isinstance(error, ssl.SSLError) else ConnectFailed()

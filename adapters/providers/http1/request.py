@@ -1,16 +1,16 @@
 """Turns a request into the bytes of its head, so that no URL or header can add lines of its own.
 
-Used by `client.py`; where a request goes is read once per URL.
+Used by `http/client.py`; where a request goes is read once per URL.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from urllib.parse import SplitResult, urlsplit
 
-from modelplane.adapters.providers.types import HttpRequest
+from modelplane.adapters.providers.http1.errors import RequestInvalid
 
 _PORTS = {"http": 80, "https": 443}
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
@@ -31,8 +31,20 @@ _RESERVED = frozenset(
 _CONSTANT = "user-agent: modelplane\r\naccept-encoding: identity\r\n"
 
 
-class RequestInvalid(ValueError):
-    """A request cannot be sent as it is. The text repeats nothing of it."""
+class Request(Protocol):
+    """What a head is made of."""
+
+    @property
+    def method(self) -> str:
+        """HTTP method."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """All headers but the transport's own."""
+
+    @property
+    def body(self) -> bytes:
+        """The encoded body."""
 
 
 class Origin(NamedTuple):
@@ -42,7 +54,7 @@ class Origin(NamedTuple):
         scheme: `http` or `https`.
         host: Name or address, in lower case, without brackets.
         port: TCP port.
-        trusted: The operator named it, so that its addresses need no leave.
+        trusted: The operator named it, so that its addresses are not looked at.
     """
 
     scheme: str
@@ -89,7 +101,7 @@ def parse_origin(url: str) -> Origin:
     return _origin(_split(url))
 
 
-def encode_head(target: Target, request: HttpRequest) -> bytes:
+def encode_head(target: Target, request: Request) -> bytes:
     """Return the request line and all headers.
 
     Raises:
@@ -104,7 +116,7 @@ def encode_head(target: Target, request: HttpRequest) -> bytes:
     return b"%bcontent-length: %d\r\n\r\n" % (target.encoded, length)
 
 
-def _encode_start(target: Target, request: HttpRequest) -> bytes:
+def _encode_start(target: Target, request: Request) -> bytes:
     """Return the head up to the length of the body."""
     fields = _encode_fields(request.headers)
     if request.method not in _METHODS:

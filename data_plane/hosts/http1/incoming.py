@@ -10,8 +10,8 @@ from typing import Protocol, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-# As the gRPC servers take (`adapters/rpc/server.py`): Envoy admits 48 KiB and adds some.
-MAX_HEAD_BYTES = 64 * 1024
+from modelplane.adapters.shared.rpc.sizes import MAX_HEAD_BYTES
+
 # Of a body that nobody has asked for yet; it may be exceeded by one read of the socket.
 _AHEAD_BYTES = 64 * 1024
 # What the kernel has not taken: above, whoever writes waits.

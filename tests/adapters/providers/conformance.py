@@ -18,20 +18,22 @@ from modelserving.v1.external_model_pb2 import ExternalModel
 from prometheus_client import CollectorRegistry
 
 from modelplane.adapters.providers.errors import AdapterError
-from modelplane.adapters.providers.http1.client import Http1Transport
+from modelplane.adapters.providers.http.client import Http1Transport
 from modelplane.adapters.providers.registry import FACTORIES, build_adapter
 from modelplane.adapters.providers.types import JsonObject
-from modelplane.adapters.rpc.metadata import Metadata
-from modelplane.data_plane.accounting import Accountant, NoLedger
+from modelplane.adapters.shared.rpc.metadata import Metadata
+from modelplane.data_plane.accounting import Accountant
+from modelplane.data_plane.calls.call import Call, Method
+from modelplane.data_plane.calls.query import build_query
+from modelplane.data_plane.calls.tasks import spec_of
 from modelplane.data_plane.errors import Refusal
-from modelplane.data_plane.hosts.host import Call, Method
 from modelplane.data_plane.limits.admission import Unlimited
-from modelplane.data_plane.query import build_query
 from modelplane.data_plane.snapshots.snapshot import Endpoint, ServedEntity
 from modelplane.data_plane.telemetry.meters import Meters
 from modelplane.data_plane.telemetry.metrics import Metrics
 from modelplane.data_plane.upstreams.relay import Exchange, Relay, Timeouts
 from modelplane.data_plane.upstreams.upstream import Upstream
+from tests.data_plane.fakes import NoLedger, Repeats
 from tests.emulators.faults import ANY_MODEL, Kind
 
 ENDPOINT = "conformance"
@@ -130,55 +132,44 @@ class CapturedReply:
     """Keeps what a caller would get.
 
     Attributes:
-        metadata: Metadata of the answer.
-        data: The answer's JSON or events.
+        begun: Whether the answer has begun.
+        metadata: Its metadata.
+        document: The whole answer.
+        chunks: The stream's chunks.
+        done: Whether the stream ended as a complete one does.
         refusal: Why the stream broke off, where it did.
     """
 
     def __init__(self) -> None:
-        self.content_type = ""
+        self.begun = False
         self.metadata: Mapping[str, str] = {}
-        self.data = b""
+        self.document: Any = None
+        self.chunks: list[Any] = []
+        self.done = False
         self.refusal: Refusal | None = None
-
-    async def start(self, content_type: str, metadata: Metadata) -> None:
-        assert not self.content_type
-        self.content_type = content_type
-        self.metadata = dict(metadata)
 
     def encode(self, document: JsonObject) -> bytes:
         return json.dumps(document).encode()
 
-    async def send(self, data: bytes) -> None:
-        assert self.content_type
-        assert self.refusal is None
-        self.data += data
+    async def answer(self, metadata: Metadata, document: bytes) -> None:
+        await self.start(metadata)
+        self.document = json.loads(document)
 
-    async def answer(self, content_type: str, metadata: Metadata, data: bytes) -> None:
-        await self.start(content_type, metadata)
-        await self.send(data)
+    async def start(self, metadata: Metadata) -> None:
+        assert not self.begun
+        self.begun = True
+        self.metadata = dict(metadata)
+
+    async def send(self, chunks: Sequence[bytes], *, ended: bool) -> None:
+        assert self.begun
+        assert not self.done
+        assert self.refusal is None
+        self.chunks += map(json.loads, chunks)
+        self.done = ended
 
     async def fail(self, refusal: Refusal) -> None:
         assert self.refusal is None
         self.refusal = refusal
-
-    @property
-    def document(self) -> Any:
-        """The whole answer."""
-        return json.loads(self.data)
-
-    @property
-    def done(self) -> bool:
-        """Whether the stream ended as a complete one does."""
-        return self.data.endswith(b"data: [DONE]\n\n")
-
-    @property
-    def chunks(self) -> list[Any]:
-        """The stream's chunks without its end marker."""
-        blocks = self.data.decode().split("\n\n")
-        assert blocks.pop() == ""
-        assert all(block.startswith("data: {") for block in blocks if block != "data: [DONE]")
-        return [json.loads(block[6:]) for block in blocks if block != "data: [DONE]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +190,12 @@ class Gateway:
         """
         options = {"include_usage": True}
         mode = {"stream": True, "stream_options": options} if stream else {}
-        query = build_query(self.case.task, {**self.case.body, **body, **mode})
+        query = build_query(spec_of(self.case.task), {**self.case.body, **body, **mode})
         record = self.accountant.open("request-1", {})
         endpoint = Endpoint("id", ENDPOINT, None, None)
-        call = Call(Method.QUERY, ENDPOINT, request_id="request-1")
+        call = Call(Method.QUERY, name=ENDPOINT, request_id="request-1")
         exchange = Exchange(call, reply, record, endpoint, query, Unlimited())
-        await (self.relay.stream if stream else self.relay.answer)(exchange, self.entity)
+        await (self.relay.stream if stream else self.relay.answer)(exchange, self.entity, Repeats())
 
     async def ask(self, *, stream: bool, **body: object) -> CapturedReply:
         """Return the answer to the case's query."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 import pytest
 import uvloop
 
-from modelplane.adapters.providers.http1.client import Http1Transport
+from modelplane.adapters.providers.http.client import Http1Transport
 from tests.adapters.providers.authority import authority_file, one_authority
 from tests.adapters.providers.upstream import Upstream
 

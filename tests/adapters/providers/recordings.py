@@ -15,12 +15,14 @@ from typing import Any, TypeAlias
 from botocore.eventstream import EventStreamBuffer
 
 from modelplane.adapters.providers.base import Adapter
-from modelplane.adapters.providers.http1.client import Http1Transport
+from modelplane.adapters.providers.http.client import Http1Transport
 from modelplane.adapters.providers.registry import build_adapter
 from modelplane.adapters.providers.types import HttpAnswer, Query, Task
-from modelplane.data_plane.query import build_query
+from modelplane.data_plane.calls.query import build_query
+from modelplane.data_plane.calls.tasks import spec_of
 from modelplane.data_plane.upstreams.upstream import Upstream
 from tests.adapters.providers.conformance import CASES, ProviderCase
+from tests.data_plane.fakes import Repeats
 from tests.emulators.amazon_bedrock.frames import frame
 
 Change: TypeAlias = Callable[[Any], Any]
@@ -56,11 +58,15 @@ def record(name: str, *, stream: bool) -> Recording:
 async def _record(case: ProviderCase, *, stream: bool) -> Recording:
     async with case.emulator() as emulator:
         adapter = build_adapter(case.model(emulator.origin))
-        query = build_query(case.task, {**case.body, **({"stream": True} if stream else {})})
+        query = build_query(
+            spec_of(case.task), {**case.body, **({"stream": True} if stream else {})}
+        )
         async with Http1Transport(case.origins(emulator.origin)) as transport:
             upstream = Upstream(transport, time.time)  # noqa: TID251 - tokens have real lifetimes
             try:
-                answers = await upstream.send_all(adapter, adapter.plan(query, {}).requests)
+                answers = await upstream.send_all(
+                    adapter, adapter.plan(query, {}).requests, Repeats()
+                )
             finally:
                 await upstream.aclose()
     if case.task == Task.EMBEDDINGS:

@@ -9,7 +9,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from modelplane.adapters.providers.types import Usage
-from modelplane.data_plane.accounting import Accountant, NoLedger, Record
+from modelplane.data_plane.accounting import Accountant
+from modelplane.data_plane.calls.record import Record
 from modelplane.data_plane.telemetry.meters import Meters
 from modelplane.data_plane.telemetry.metrics import Metrics
 from tests.adapters.providers.conformance import (
@@ -19,6 +20,7 @@ from tests.adapters.providers.conformance import (
     ProviderCase,
     open_gateway,
 )
+from tests.data_plane.fakes import NoLedger
 
 STREAMS = [case for case in CASES if case.streams and case.task != "llm/v1/embeddings"]
 # Those who count the prompt at the beginning, and the events after which they have.
@@ -105,7 +107,7 @@ async def test_a_caller_who_leaves_has_used_the_prompt() -> None:
         reply = CapturedReply()
         call = asyncio.create_task(gateway.put(reply, stream=True))
         async with asyncio.timeout(5):
-            while not reply.data:
+            while not reply.chunks:
                 await asyncio.sleep(0)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -146,6 +146,26 @@ async def test_an_error_does_not_repeat_the_credential(case: ProviderCase, *, st
         assert case.secret not in f"{outcome.detail!r} {refusal_of(outcome, 'r').message}"
 
 
+@each_stream
+async def test_an_error_inside_a_stream_does_not_repeat_the_credential(case: ProviderCase) -> None:
+    if not case.secret or not case.error_event:
+        return
+    text = f"no: {case.secret}"
+    said = {"message": text, "error": {"type": "api_error", "message": text}}
+    async with open_gateway(case) as gateway:
+        for count in range(3):
+            gateway.emulator.misbehave("error_event", body=said, after_events=count)
+            outcome = await gateway.outcome(stream=True)
+            if isinstance(outcome, CapturedReply):
+                assert outcome.refusal is not None
+                told = f"{outcome.refusal.message} {outcome.chunks!r}"
+            else:
+                assert isinstance(outcome, AdapterError)
+                told = f"{outcome.detail!r} {refusal_of(outcome, 'r').message}"
+            assert case.secret not in told
+            assert "no: [redacted]" in told
+
+
 @each_mode
 async def test_silence_is_bounded(case: ProviderCase, *, stream: bool) -> None:
     async with open_gateway(case, answer_seconds=0.05) as gateway:

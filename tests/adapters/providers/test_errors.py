@@ -1,3 +1,4 @@
+import orjson
 import pytest
 
 from modelplane.adapters.providers import errors
@@ -52,6 +53,37 @@ def test_the_wait_that_a_provider_asks_for(headers: dict[str, str], expected: in
 def test_an_error_shows_no_detail_by_itself() -> None:
     error = errors.RequestRefused("openai", {"error": "the prompt was: secret"})
     assert "secret" not in str(error) + repr(error)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("no sk-1", "no [redacted]"),
+        (
+            {"error": {"message": "no sk-1, sk-2!"}},
+            {"error": {"message": "no [redacted], [redacted]!"}},
+        ),
+        ({"sk-1": ["sk-1", 1, None]}, {"[redacted]": ["[redacted]", 1, None]}),
+        (orjson.loads(b'{"key":"a\\/b"}'), {"key": "[redacted]"}),
+        ({"key": 'say "x"'}, {"key": "[redacted]"}),
+        ('say "x"', "[redacted]"),
+        (12345, "[redacted]"),
+        ([], []),
+        ("", ""),
+    ],
+)
+def test_what_a_provider_repeats_of_a_secret_is_taken_out(said: object, shown: object) -> None:
+    error = errors.ProviderFailed("p", said)
+    assert error.conceal(("sk-1", "sk-2", "a/b", 'say "x"', "12345")) is error
+    assert error.detail == shown
+
+
+def test_an_error_that_is_nested_without_end_can_be_told() -> None:
+    said: object = "sk-1"
+    for _ in range(1000):
+        said = [said]
+    error = errors.ProviderFailed("p", said).conceal(("sk-1",))
+    assert error.detail == "the provider's error is nested too deeply"
 
 
 def rows() -> dict[str, list[str]]:

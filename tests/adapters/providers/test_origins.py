@@ -3,7 +3,7 @@
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from modelplane.adapters.providers.http1.client import Http1Transport
+from modelplane.adapters.providers.http.client import Http1Transport
 from modelplane.adapters.providers.types import HttpRequest
 
 

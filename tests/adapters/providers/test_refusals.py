@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, TypeAdapter
 
 from modelplane.adapters.providers.errors import RequestRefused
-from modelplane.adapters.providers.json_schema import Words, inner_schemas
 from modelplane.adapters.providers.refusals import (
     CLAUDE_STRICT,
     CLAUDE_TOOL,
@@ -22,12 +21,13 @@ from modelplane.adapters.providers.refusals import (
     claude_model,
 )
 from modelplane.adapters.providers.registry import build_adapter
-from modelplane.adapters.providers.schema_fitting import SchemaUnfit, fit_schema
-from modelplane.adapters.providers.schema_rules import SchemaRules, find_faults
+from modelplane.adapters.providers.schemas.fitting import SchemaUnfit, fit_schema
+from modelplane.adapters.providers.schemas.json_schema import Words, inner_schemas
+from modelplane.adapters.providers.schemas.rules import SchemaRules, find_faults
 from modelplane.adapters.providers.types import Query, Task
+from tests.adapters.providers.canonical.test_history import CHATS
 from tests.adapters.providers.conformance import CASES, CapturedReply, ProviderCase
-from tests.adapters.providers.schemas import ARGUMENTS, SCHEMAS
-from tests.adapters.providers.test_history import CHATS
+from tests.adapters.providers.schemas.examples import ARGUMENTS, SCHEMAS
 from tests.adapters.providers.test_properties import put_query, running
 from tests.emulators.amazon_bedrock.cases import CASES as BEDROCK_CASES
 from tests.emulators.anthropic.cases import external_model

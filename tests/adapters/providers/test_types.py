@@ -1,7 +1,13 @@
 import pytest
 
-from modelplane.adapters.providers.types import MAX_COUNT, JsonObject, Usage, parse_usage
-from modelplane.adapters.providers.wire import as_count
+from modelplane.adapters.providers.types import (
+    MAX_COUNT,
+    JsonObject,
+    Usage,
+    as_count,
+    parse_usage,
+    tokens_of,
+)
 from modelplane.data_plane.telemetry.meters import Meters
 
 
@@ -18,9 +24,13 @@ def test_a_count_that_cannot_be_one_is_none(count: object) -> None:
     assert parse_usage(answer) == Usage(None, 1, None, None)
 
 
-@pytest.mark.parametrize("count", [-1, MAX_COUNT + 1, 2.0**53, 1e300, float("nan"), True, "1"])
+@pytest.mark.parametrize("count", [-1, MAX_COUNT + 1, 2.0**53, 1e300, 1.5, float("nan"), True, "1"])
 def test_nor_one_of_a_provider_of_another_schema(count: object) -> None:
     assert as_count(count) is None
+
+
+def test_a_whole_number_may_be_written_as_a_fraction() -> None:
+    assert (as_count(3.0), type(as_count(3.0))) == (3, int)
 
 
 def test_as_many_as_a_provider_may_say_can_be_reported() -> None:
@@ -31,3 +41,7 @@ def test_as_many_as_a_provider_may_say_can_be_reported() -> None:
         meters.observe("id", "chat", 200, 1.0, usage)
     (counts,) = meters.take()
     assert counts.entities[0].input_tokens == 10_000 * MAX_COUNT
+
+
+def test_tokens_are_estimated_as_the_mirrored_product_does() -> None:
+    assert [tokens_of(count) for count in (0, 3, 7, 8)] == [0, 1, 2, 2]

@@ -1,13 +1,13 @@
 import pytest
 
 from modelplane.control_plane.endpoints.config_history import ConfigHistory, compare_configs
-from modelplane.control_plane.endpoints.endpoint_views import build_version
-from modelplane.control_plane.endpoints.endpoints import Endpoints
+from modelplane.control_plane.endpoints.lifecycle import Endpoints
+from modelplane.control_plane.endpoints.views import build_version
 from modelplane.control_plane.errors import NotFound
 from modelplane.control_plane.store.database import Database
 from tests.control_plane.configs import config_input, openai_entity, stored_config
 from tests.control_plane.conftest import ALICE, FakeClock
-from tests.control_plane.endpoints.test_endpoints import KEY, with_model
+from tests.control_plane.endpoints.test_lifecycle import KEY, with_model
 from tests.control_plane.rollouts import FakeRollout
 
 

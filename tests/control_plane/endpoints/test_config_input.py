@@ -75,17 +75,6 @@ def test_what_is_no_version(version: object) -> None:
         build_config(config_input(entity))
 
 
-def test_what_clients_send_back_of_an_answer_is_dropped() -> None:
-    answered = {
-        "state": {"deployment": "DEPLOYMENT_READY"},
-        "creator": "mallory",
-        "creation_timestamp": 1,
-        "type": "FOUNDATION_MODEL",
-    }
-    given = openai_entity()
-    assert build_config(config_input({**given, **answered})) == build_config(config_input(given))
-
-
 def test_both_spellings_of_the_models_are_one_too_many() -> None:
     given = config_input(openai_entity(), served_models=[{"name": "m"}])
     with pytest.raises(InvalidParameter, match="keep only served_entities"):

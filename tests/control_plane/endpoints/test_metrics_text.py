@@ -5,10 +5,10 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from modelplane.control_plane.endpoints.endpoint_metrics import MetricsView
-from modelplane.control_plane.endpoints.endpoint_totals import Totals
+from modelplane.control_plane.endpoints.metrics import MetricsView
 from modelplane.control_plane.endpoints.metrics_text import build_metrics_text
-from tests.control_plane.endpoints.test_endpoint_totals import NOW, report
+from modelplane.control_plane.endpoints.totals import Totals
+from tests.control_plane.endpoints.test_totals import NOW, report
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 

@@ -1,12 +1,12 @@
 import orjson
 import pytest
 
-from modelplane.control_plane.endpoints.endpoints import Endpoints
+from modelplane.control_plane.endpoints.lifecycle import Endpoints
 from modelplane.control_plane.endpoints.openapi import build_openapi
 from modelplane.control_plane.errors import InvalidParameter
 from tests.control_plane.configs import openai_entity
 from tests.control_plane.conftest import ALICE
-from tests.control_plane.endpoints.test_endpoints import KEY, request, with_model
+from tests.control_plane.endpoints.test_lifecycle import KEY, request, with_model
 from tests.control_plane.rollouts import FakeRollout
 
 

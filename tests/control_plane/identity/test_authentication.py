@@ -2,20 +2,20 @@ import base64
 
 import pytest
 
-from modelplane.adapters.rpc.authorization import digest
+from modelplane.adapters.shared.rpc.authorization import digest
 from modelplane.control_plane.errors import Unauthenticated
 from modelplane.control_plane.identity.authentication import Authenticator
 from modelplane.control_plane.identity.issuers import KnownIssuers
-from modelplane.control_plane.principal import ADMINS_ID, USERS_ID, Principal
+from modelplane.control_plane.principal import ADMINS_ID, USERS_ID, Principal, PrincipalKind
 from modelplane.control_plane.secrets.credentials import CredentialResolver
 from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.snapshots.builder import ResourceBuilder
 from modelplane.control_plane.snapshots.cache import SnapshotCache
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.event_store import read_events
-from modelplane.control_plane.store.principal_store import find_principal
-from modelplane.control_plane.store.tables import AccessTokenRow, PrincipalKind, PrincipalRow
-from modelplane.control_plane.store.token_store import ensure_admin_token, load_tokens
+from modelplane.control_plane.store.events import read_events
+from modelplane.control_plane.store.identity.principals import find_principal
+from modelplane.control_plane.store.identity.tokens import ensure_admin_token, load_tokens
+from modelplane.control_plane.store.tables import AccessTokenRow, PrincipalRow
 from tests.control_plane.conftest import FakeClock
 
 

@@ -12,12 +12,12 @@ from modelplane.control_plane.errors import (
 from modelplane.control_plane.identity.groups import Groups
 from modelplane.control_plane.identity.identities import Identities
 from modelplane.control_plane.identity.scim import GroupState
-from modelplane.control_plane.principal import ADMINS_ID, USERS_ID, Principal
+from modelplane.control_plane.principal import ADMINS_ID, USERS_ID, Principal, PrincipalKind
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.group_store import StoredGroup
-from modelplane.control_plane.store.principal_store import Attribute, Page
-from modelplane.control_plane.store.tables import EventKind, PrincipalKind
-from modelplane.control_plane.store.token_store import ensure_admin_token
+from modelplane.control_plane.store.identity.groups import StoredGroup
+from modelplane.control_plane.store.identity.principals import Attribute, Page
+from modelplane.control_plane.store.identity.tokens import ensure_admin_token
+from modelplane.control_plane.store.states import EventKind
 from tests.control_plane.conftest import ALICE, FakeClock
 from tests.control_plane.identity.test_identities import events
 from tests.control_plane.rollouts import FakeRollout

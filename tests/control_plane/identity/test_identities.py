@@ -12,17 +12,17 @@ from modelplane.control_plane.errors import (
 from modelplane.control_plane.identity.identities import Identities
 from modelplane.control_plane.identity.scim import PrincipalState
 from modelplane.control_plane.identity.tokens import NewToken, Tokens
-from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.principal import Principal, PrincipalKind
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.event_store import read_events
-from modelplane.control_plane.store.principal_store import (
+from modelplane.control_plane.store.events import read_events
+from modelplane.control_plane.store.identity.principals import (
     Attribute,
     Page,
     StoredPrincipal,
     load_principals,
 )
-from modelplane.control_plane.store.tables import EventKind, PrincipalKind
-from modelplane.control_plane.store.token_store import ensure_admin_token, load_tokens
+from modelplane.control_plane.store.identity.tokens import ensure_admin_token, load_tokens
+from modelplane.control_plane.store.states import EventKind
 from tests.control_plane.conftest import ALICE, FakeClock
 from tests.control_plane.rollouts import FakeRollout
 

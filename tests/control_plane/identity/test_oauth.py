@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelplane.adapters.jwt.tokens import parse
+from modelplane.adapters.shared.jwt.tokens import parse
 from modelplane.control_plane.errors import (
     InvalidClient,
     InvalidLogin,
@@ -32,14 +32,13 @@ from modelplane.control_plane.identity.client_secrets import (
 from modelplane.control_plane.identity.identities import Identities
 from modelplane.control_plane.identity.issuers import KnownIssuers
 from modelplane.control_plane.identity.oauth import Login, OAuth, parse_login
-from modelplane.control_plane.identity.signing import Signer, ensure_signing_key
-from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.principal import Principal, PrincipalKind
 from modelplane.control_plane.secrets.credentials import CredentialResolver
 from modelplane.control_plane.secrets.encryption import Sealer
+from modelplane.control_plane.secrets.signing import Signer, ensure_signing_key
 from modelplane.control_plane.snapshots.builder import ResourceBuilder
 from modelplane.control_plane.snapshots.cache import SnapshotCache
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.tables import PrincipalKind
 from tests.control_plane.conftest import ALICE, FakeClock
 from tests.control_plane.rollouts import FakeRollout
 

@@ -7,25 +7,27 @@ from random import Random
 from typing import Any
 
 import pytest
-from modelserving.snapshot.v1.snapshot_pb2 import VerificationKey
+from modelserving.worker.v1.snapshot_pb2 import VerificationKey
 
-from modelplane.adapters.oidc import IssuerUnavailable
+from modelplane.adapters.shared.oidc import IssuerUnavailable
 from modelplane.control_plane.errors import StoreUnavailable, Unauthenticated
 from modelplane.control_plane.identity.authentication import Authenticator
 from modelplane.control_plane.identity.issuers import KnownIssuers
 from modelplane.control_plane.identity.outside_issuers import OutsideIssuers, parse_issuers
+from modelplane.control_plane.principal import PrincipalKind
 from modelplane.control_plane.secrets.credentials import CredentialResolver
 from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.snapshots.builder import ResourceBuilder
 from modelplane.control_plane.snapshots.cache import SnapshotCache
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.issuer_store import load_issuers
-from modelplane.control_plane.store.tables import EventKind, PrincipalKind, PrincipalRow
+from modelplane.control_plane.store.identity.issuers import load_outside_issuers
+from modelplane.control_plane.store.states import EventKind
+from modelplane.control_plane.store.tables import PrincipalRow
 from modelplane.data_plane import errors as data_plane_errors
 from modelplane.data_plane.access import authenticate
 from modelplane.data_plane.snapshots.snapshot import Snapshot, SnapshotBuilder
-from tests.adapters.jwt import forgeries
-from tests.adapters.jwt.issuers import (
+from tests.adapters.shared.jwt import forgeries
+from tests.adapters.shared.jwt.issuers import (
     AUDIENCE,
     ISSUER,
     NOW,
@@ -194,7 +196,7 @@ async def test_an_issuer_that_the_settings_drop_is_dropped_and_a_restart_needs_n
     await planes.follow()
     assert await planes.admits(token)
     async with database.read() as session:
-        assert provider.url in await load_issuers(session, None)
+        assert [item.issuer for item in await load_outside_issuers(session)] == [provider.url]
     await OutsideIssuers(database, [], clock).store()
     await planes.follow()
     assert not await planes.admits(token)

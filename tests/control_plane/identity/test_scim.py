@@ -20,7 +20,7 @@ from modelplane.control_plane.identity.scim import (
     patch_group,
     patch_principal,
 )
-from modelplane.control_plane.store.principal_store import Attribute, Page
+from modelplane.control_plane.store.identity.principals import Attribute, Page
 
 ANN = PrincipalState(id="7", name="ann", display_name="Ann", active=True)
 TEAM = GroupState(id="8", name="team", member_ids=frozenset({"1", "2"}))

@@ -17,10 +17,14 @@ from modelplane.control_plane.identity.tokens import (
     NewToken,
     Tokens,
 )
-from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.principal import Principal, PrincipalKind
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.tables import EventKind, PrincipalKind
-from modelplane.control_plane.store.token_store import StoredToken, ensure_admin_token, insert_token
+from modelplane.control_plane.store.identity.tokens import (
+    StoredToken,
+    ensure_admin_token,
+    insert_token,
+)
+from modelplane.control_plane.store.states import EventKind
 from tests.control_plane.conftest import ALICE, FakeClock
 from tests.control_plane.identity.test_identities import events
 from tests.control_plane.rollouts import FakeRollout

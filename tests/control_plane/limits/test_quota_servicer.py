@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator, Sequence
 
 import grpc
 import pytest
-from modelserving.snapshot.v1.quota_service_pb2 import LeaseQuotaRequest, QuotaDemand
-from modelserving.snapshot.v1.quota_service_pb2_grpc import (
+from modelserving.worker.v1.quota_service_pb2 import LeaseQuotaRequest, QuotaDemand
+from modelserving.worker.v1.quota_service_pb2_grpc import (
     QuotaServiceStub,
     add_QuotaServiceServicer_to_server,
 )
 
-from modelplane.adapters.rpc.server import Health, new_server, running
+from modelplane.adapters.shared.rpc.server import Health, new_server, running
 from modelplane.control_plane.errors import StoreUnavailable
 from modelplane.control_plane.limits.quota import Demand, Lease, Quota
 from modelplane.control_plane.limits.quota_servicer import QuotaServicer

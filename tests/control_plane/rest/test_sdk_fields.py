@@ -10,9 +10,9 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
 from modelplane.control_plane.errors import InvalidParameter
-from modelplane.control_plane.rest.rest_call import RestCall, RestMethod
+from modelplane.control_plane.rest.call import RestCall, RestMethod
 from tests.control_plane.rest.sdk_calls import SdkCall, one_by_one, sdk_calls
-from tests.control_plane.rest.test_rest_call import envoys, method_at
+from tests.control_plane.rest.test_call import envoys, method_at
 from tests.protos.bodies import METHODS, rule_of
 
 # The extensions of the mirrored API, which the SDK does not have.

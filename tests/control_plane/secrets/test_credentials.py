@@ -13,11 +13,11 @@ from modelplane.control_plane.secrets.credentials import (
 from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.secrets.keyring import FixedKeys
 from modelplane.control_plane.secrets.references import require_secrets
-from modelplane.control_plane.store import endpoint_changes, secret_store
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.endpoint_changes import NewEndpoint, NewVersion
-from modelplane.control_plane.store.sealed_store import secret_place
-from tests.control_plane.configs import openai_entity, stored_config
+from modelplane.control_plane.store.endpoints import changes
+from modelplane.control_plane.store.secrets.scopes import find_scope, insert_scope, put_secret
+from modelplane.control_plane.store.secrets.sealed import secret_place
+from tests.control_plane.configs import new_endpoint, new_version, openai_entity, stored_config
 from tests.control_plane.conftest import ALICE
 
 
@@ -36,14 +36,14 @@ def custom_entity() -> dict[str, object]:
     }
 
 
-async def put_secret(
+async def keep_secret(
     database: Database, sealer: Sealer, scope: str, key: str, value: bytes
 ) -> None:
     async with database.write() as transaction:
-        if await secret_store.find_scope(transaction.session, scope) is None:
-            await secret_store.insert_scope(transaction, scope, "alice", 1)
+        if await find_scope(transaction.session, scope) is None:
+            await insert_scope(transaction, scope, "alice", 1)
         sealed = await sealer.seal(value, secret_place((scope, key)))
-        await secret_store.put_secret(transaction, (scope, key), sealed, 1)
+        await put_secret(transaction, (scope, key), sealed, 1)
 
 
 async def insert_endpoint(
@@ -53,12 +53,8 @@ async def insert_endpoint(
     plaintexts = take_plaintexts(config)
     sealed = await CredentialVault(sealer).seal(endpoint_id, 1, plaintexts)
     async with database.write() as transaction:
-        new = NewEndpoint(
-            endpoint_id, f"name-{endpoint_id}", "alice", "alice-id", 1, "", [], [], None
-        )
-        await endpoint_changes.insert(transaction, new)
-        version = NewVersion(1, config, "alice", 1, sealed, 10)
-        await endpoint_changes.begin_rollout(transaction, endpoint_id, version)
+        await changes.insert(transaction, new_endpoint(endpoint_id))
+        await changes.begin_rollout(transaction, endpoint_id, new_version(config, sealed))
 
 
 def test_plaintexts_are_taken_out_by_path() -> None:
@@ -107,14 +103,14 @@ async def test_a_key_in_place_of_a_reference_is_not_repeated(database: Database)
 
 
 async def test_references_and_plaintexts_are_resolved(database: Database, sealer: Sealer) -> None:
-    await put_secret(database, sealer, "my_scope", "my_openai_api_key", b"sk-stored")
+    await keep_secret(database, sealer, "my_scope", "my_openai_api_key", b"sk-stored")
     entities = (openai_entity(), openai_entity("two", openai_api_key_plaintext="sk-given"))
     await insert_endpoint(database, sealer, "a", *entities)
-    config = stored_config(*entities)
+    config = stored_config(*entities, version=1)
     take_plaintexts(config)
     async with database.read() as session:
         await require_secrets(session, ALICE, config)
-        resolved = await CredentialResolver(sealer).resolve(session, "a", 1, config)
+        resolved = await CredentialResolver(sealer).resolve(session, "a", config)
     keys = [entity.external_model.openai_config for entity in resolved.served_entities]
     assert [key.openai_api_key_plaintext for key in keys] == ["sk-stored", "sk-given"]
     assert not any(key.HasField("openai_api_key") for key in keys)
@@ -124,22 +120,20 @@ async def test_references_and_plaintexts_are_resolved(database: Database, sealer
 async def test_a_reference_to_a_deleted_secret_is_left(database: Database, sealer: Sealer) -> None:
     config = stored_config(openai_entity())
     async with database.read() as session:
-        assert await CredentialResolver(sealer).resolve(session, "a", 1, config) == config
+        assert await CredentialResolver(sealer).resolve(session, "a", config) == config
 
 
 async def test_a_secret_that_cannot_be_opened_is_left_and_the_others_are_not(
     database: Database, sealer: Sealer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await put_secret(
+    await keep_secret(
         database, Sealer(FixedKeys(b"x" * 32)), "my_scope", "my_openai_api_key", b"sk-other"
     )
-    await put_secret(database, sealer, "my_scope", "good", b"sk-good")
+    await keep_secret(database, sealer, "my_scope", "good", b"sk-good")
     bad = stored_config(openai_entity())
     good = stored_config(openai_entity(openai_api_key="{{secrets/my_scope/good}}"))
     async with database.read() as session:
-        resolved = await CredentialResolver(sealer).resolve_all(
-            session, [("a", 1, bad), ("b", 1, good)]
-        )
+        resolved = await CredentialResolver(sealer).resolve_all(session, [("a", bad), ("b", good)])
     assert resolved[0] == bad
     model = resolved[1].served_entities[0].external_model
     assert model.openai_config.openai_api_key_plaintext == "sk-good"
@@ -147,12 +141,12 @@ async def test_a_secret_that_cannot_be_opened_is_left_and_the_others_are_not(
 
 
 async def test_many_configurations_at_once(database: Database, sealer: Sealer) -> None:
-    await put_secret(database, sealer, "my_scope", "my_openai_api_key", b"sk-stored")
+    await keep_secret(database, sealer, "my_scope", "my_openai_api_key", b"sk-stored")
     await insert_endpoint(database, sealer, "a", openai_entity(openai_api_key_plaintext="sk-a"))
-    config = stored_config(openai_entity("chat"))
-    given = stored_config(openai_entity())
+    config = stored_config(openai_entity("chat"), version=1)
+    given = stored_config(openai_entity(), version=1)
     given.served_entities[0].external_model.openai_config.ClearField("openai_api_key")
-    configs = [("a", 1, given), *((f"id{n}", 1, config) for n in range(600))]
+    configs = [("a", given), *((f"id{n}", config) for n in range(600))]
     async with database.read() as session:
         resolved = await CredentialResolver(sealer).resolve_all(session, configs)
     keys = [

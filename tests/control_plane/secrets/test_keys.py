@@ -11,9 +11,9 @@ from modelplane.control_plane.secrets.keyring import DeploymentKeys, opened_keyr
 from modelplane.control_plane.secrets.keys import drop, list_keys, main, rotate, rotate_signing
 from modelplane.control_plane.settings import Settings
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.issuer_store import load_signing_keys
 from modelplane.control_plane.store.migrate import migrate
-from tests.control_plane.secrets.test_credentials import put_secret
+from modelplane.control_plane.store.secrets.signing_keys import load_signing_keys
+from tests.control_plane.secrets.test_credentials import keep_secret
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ async def keyring(tmp_path: Path) -> AsyncIterator[DeploymentKeys]:
 
 @pytest.fixture
 async def used(database: Database, keyring: DeploymentKeys) -> Database:
-    await put_secret(database, Sealer(keyring), "scope", "key", b"value")
+    await keep_secret(database, Sealer(keyring), "scope", "key", b"value")
     return database
 
 

@@ -1,18 +1,18 @@
 import pytest
 from modelserving.v1.endpoint_pb2 import ServedEntity
 
-from modelplane.control_plane.endpoints.endpoints import Endpoints
+from modelplane.control_plane.endpoints.lifecycle import Endpoints
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.principal import Level, Permission, Principal
 from modelplane.control_plane.secrets.credentials import CredentialResolver
 from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.secrets.references import require_secrets
-from modelplane.control_plane.store import secret_store
 from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.secrets.scopes import remove_scope, set_acl
 from tests.control_plane.configs import config_input, openai_entity, stored_config
 from tests.control_plane.conftest import ALICE, share
-from tests.control_plane.endpoints.test_endpoints import request
-from tests.control_plane.secrets.test_credentials import put_secret
+from tests.control_plane.endpoints.test_lifecycle import request
+from tests.control_plane.secrets.test_credentials import keep_secret
 
 BOB = Principal("bob-id", "bob")
 REFERENCE = r"\{\{secrets/my_scope/my_openai_api_key\}\}"
@@ -20,12 +20,12 @@ REFERENCE = r"\{\{secrets/my_scope/my_openai_api_key\}\}"
 
 async def allow(database: Database, permission: Permission) -> None:
     async with database.write() as transaction:
-        await secret_store.set_acl(transaction, "my_scope", {BOB.id: permission})
+        await set_acl(transaction, "my_scope", {BOB.id: permission})
 
 
 @pytest.fixture(autouse=True)
 async def secret(database: Database, sealer: Sealer) -> None:
-    await put_secret(database, sealer, "my_scope", "my_openai_api_key", b"sk-stored")
+    await keep_secret(database, sealer, "my_scope", "my_openai_api_key", b"sk-stored")
 
 
 async def test_one_that_the_caller_may_not_read_is_refused_like_a_missing_one(
@@ -37,7 +37,7 @@ async def test_one_that_the_caller_may_not_read_is_refused_like_a_missing_one(
     await allow(database, Permission.READ)
     await endpoints.create(BOB, asked)
     async with database.write() as transaction:
-        await secret_store.remove_scope(transaction, "my_scope")
+        await remove_scope(transaction, "my_scope")
     with pytest.raises(InvalidParameter) as missing:
         await endpoints.update_config(BOB, "one", config_input(openai_entity()))
     assert str(missing.value) == str(unreadable.value)
@@ -67,7 +67,7 @@ async def test_environment_variables_may_refer_to_secrets(
     variables = {"KEY": "{{secrets/my_scope/my_openai_api_key}}", "PLAIN": "text"}
     config.served_entities.append(ServedEntity(name="hosted", environment_vars=variables))
     async with database.read() as session:
-        resolved = await CredentialResolver(sealer).resolve(session, "id", 1, config)
+        resolved = await CredentialResolver(sealer).resolve(session, "id", config)
         with pytest.raises(InvalidParameter, match=r"environment_vars\.KEY refers to"):
             await require_secrets(session, BOB, config)
     assert resolved.served_entities[0].environment_vars == {"KEY": "sk-stored", "PLAIN": "text"}

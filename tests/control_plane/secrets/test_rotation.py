@@ -4,9 +4,9 @@ from sqlmodel import SQLModel
 from modelplane.control_plane.secrets.encryption import Sealer, wrapped_by
 from modelplane.control_plane.secrets.keyring import FixedKeys, local_key
 from modelplane.control_plane.secrets.rotation import count_by_key, rewrap_all
-from modelplane.control_plane.store import secret_store
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.sealed_store import (
+from modelplane.control_plane.store.secrets.scopes import insert_scope, put_secret
+from modelplane.control_plane.store.secrets.sealed import (
     SEALED,
     SealedTable,
     SealedValue,
@@ -15,7 +15,7 @@ from modelplane.control_plane.store.sealed_store import (
     secret_place,
 )
 from tests.control_plane.configs import openai_entity
-from tests.control_plane.secrets.test_credentials import insert_endpoint, put_secret
+from tests.control_plane.secrets.test_credentials import insert_endpoint, keep_secret
 
 OLD, NEW = b"k" * 32, b"n" * 32
 OLD_ID, NEW_ID = local_key(OLD).id, local_key(NEW).id
@@ -27,11 +27,11 @@ COUNT = 250
 async def filled(database: Database, sealer: Sealer) -> Database:
     """A database with secrets, and credentials of an endpoint, all wrapped with the old key."""
     async with database.write() as transaction:
-        await secret_store.insert_scope(transaction, "many", "alice", 1)
+        await insert_scope(transaction, "many", "alice", 1)
         for number in range(COUNT):
             name = ("many", f"key-{number}")
             sealed = await sealer.seal(f"value-{number}".encode(), secret_place(name))
-            await secret_store.put_secret(transaction, name, sealed, 1)
+            await put_secret(transaction, name, sealed, 1)
     await insert_endpoint(database, sealer, "a", openai_entity(openai_api_key_plaintext="sk-a"))
     return database
 
@@ -76,7 +76,7 @@ async def test_one_that_stopped_half_way_is_finished(filled: Database) -> None:
 
 
 async def test_what_no_key_opens_is_named_and_left(filled: Database) -> None:
-    await put_secret(filled, Sealer(FixedKeys(b"x" * 32)), "many", "lost", b"value")
+    await keep_secret(filled, Sealer(FixedKeys(b"x" * 32)), "many", "lost", b"value")
     rotation = await rewrap_all(filled, Sealer(FixedKeys(NEW, OLD)), lambda _: None)
     assert rotation.rewrapped == COUNT + 1
     assert rotation.broken == {"secret/many/lost"}
@@ -87,7 +87,7 @@ async def test_a_value_written_meanwhile_is_kept(filled: Database, sealer: Seale
     table: SealedTable = SEALED[0]
     async with filled.read() as session:
         (value,) = await read_sealed(session, table, None, 1)
-    await put_secret(filled, sealer, "many", str(value.key[1]), b"newer")
+    await keep_secret(filled, sealer, "many", str(value.key[1]), b"newer")
     async with filled.write() as transaction:
         assert not await replace_sealed(transaction, table, value, b"older")
     await rewrap_all(filled, Sealer(FixedKeys(NEW, OLD)), lambda _: None)

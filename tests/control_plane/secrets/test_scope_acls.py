@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from modelplane.control_plane.errors import InvalidParameter, NotFound, PermissionDenied
-from modelplane.control_plane.principal import USERS_ID, Permission, Principal
+from modelplane.control_plane.principal import USERS_ID, Permission, Principal, PrincipalKind
 from modelplane.control_plane.secrets.scope_acls import AclEntry, ScopeAcls
-from modelplane.control_plane.secrets.secrets import Secrets
+from modelplane.control_plane.secrets.scopes import Secrets
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.tables import GroupRow, PrincipalKind, PrincipalRow
+from modelplane.control_plane.store.tables import GroupRow, PrincipalRow
 from tests.control_plane.conftest import ALICE
 
 BOB = Principal("bob-id", "bob")

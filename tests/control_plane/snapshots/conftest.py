@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import grpc
 import pytest
-from modelserving.snapshot.v1.snapshot_service_pb2 import (
+from modelserving.v1.endpoint_pb2 import EndpointConfig
+from modelserving.worker.v1.snapshot_service_pb2 import (
     Ack,
     Hello,
     Nack,
@@ -15,13 +16,13 @@ from modelserving.snapshot.v1.snapshot_service_pb2 import (
     WatchConfigRequest,
     WatchConfigResponse,
 )
-from modelserving.snapshot.v1.snapshot_service_pb2_grpc import (
+from modelserving.worker.v1.snapshot_service_pb2_grpc import (
     SnapshotServiceStub,
     add_SnapshotServiceServicer_to_server,
 )
 from sqlmodel import col, select, update
 
-from modelplane.adapters.rpc.server import Health, new_server, running
+from modelplane.adapters.shared.rpc.server import Health, new_server, running
 from modelplane.control_plane.clock import system_clock
 from modelplane.control_plane.secrets.credentials import CredentialResolver
 from modelplane.control_plane.secrets.encryption import Sealer
@@ -30,18 +31,13 @@ from modelplane.control_plane.snapshots.builder import ResourceBuilder
 from modelplane.control_plane.snapshots.cache import SnapshotCache
 from modelplane.control_plane.snapshots.feed import Feed
 from modelplane.control_plane.snapshots.peers import NoPeers, PostgresqlPeers
-from modelplane.control_plane.snapshots.rollout import RolloutDriver
-from modelplane.control_plane.snapshots.snapshot_servicer import SnapshotServicer
+from modelplane.control_plane.snapshots.rollout_driver import RolloutDriver
+from modelplane.control_plane.snapshots.servicer import SnapshotServicer
 from modelplane.control_plane.snapshots.watchers import Watchers
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.notifications import listen
-from modelplane.control_plane.store.tables import (
-    EndpointConfigRow,
-    EndpointRow,
-    EventKind,
-    LastUpdate,
-    Phase,
-)
+from modelplane.control_plane.store.states import EventKind, LastUpdate, Phase
+from modelplane.control_plane.store.tables import EndpointConfigRow, EndpointRow
 
 
 async def begin_rollout(database: Database, name: str, *, deadline_ms: int | None = None) -> int:
@@ -58,6 +54,7 @@ async def begin_rollout(database: Database, name: str, *, deadline_ms: int | Non
                 creator_id="1",
                 created_ms=1,
                 updated_ms=1,
+                settings=b"",
             )
             session.add(row)
             await session.flush()
@@ -70,7 +67,7 @@ async def begin_rollout(database: Database, name: str, *, deadline_ms: int | Non
             EndpointConfigRow(
                 endpoint_id=row.id,
                 version=row.last_version,
-                config_json=f'{{"config_version": {row.last_version}}}',
+                config=EndpointConfig(config_version=row.last_version).SerializeToString(),
                 creator="a",
                 created_ms=1,
             )

@@ -1,14 +1,14 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
-from modelserving.snapshot.v1.snapshot_pb2 import EndpointResource
 from modelserving.v1.endpoint_pb2 import EndpointConfig, ServedEntity
+from modelserving.worker.v1.snapshot_pb2 import EndpointResource
 
-from modelplane.adapters.rpc.server import MAX_MESSAGE_BYTES
+from modelplane.adapters.shared.rpc.sizes import MAX_MESSAGE_BYTES
 from modelplane.control_plane.snapshots.builder import Resource, ResourceBuilder
 from modelplane.control_plane.snapshots.cache import SnapshotCache
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.tables import EventKind
+from modelplane.control_plane.store.states import EventKind
 
 KIB = 1024
 

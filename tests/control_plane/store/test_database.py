@@ -36,6 +36,12 @@ def test_an_unreachable_server_is_an_outage() -> None:
     assert not is_outage(ValueError())
 
 
+async def test_a_wrong_statement_is_no_outage(database: Database) -> None:
+    with pytest.raises(DBAPIError, match="nothing_like_this"):
+        async with database.read() as session:
+            await (await session.connection()).execute(text("SELECT 1 FROM nothing_like_this"))
+
+
 async def test_sessions_fail_clearly_while_the_server_is_away_and_work_again_after(
     postgres_server: PostgresServer,
 ) -> None:

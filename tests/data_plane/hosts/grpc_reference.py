@@ -12,17 +12,13 @@ from typing import Any, NoReturn, TypeAlias
 import grpc
 from google.protobuf.message import DecodeError
 
-from modelplane.adapters.rpc.metadata import Metadata, as_mapping
-from modelplane.adapters.rpc.status import shorten
+from modelplane.adapters.shared.rpc.metadata import Metadata, as_mapping, request_id_of
+from modelplane.adapters.shared.rpc.status import shorten
+from modelplane.data_plane.calls.call import Call, Service
+from modelplane.data_plane.calls.refusals import settle
 from modelplane.data_plane.errors import Refusal
-from modelplane.data_plane.hosts.host import (
-    Call,
-    Rpc,
-    Service,
-    refusal_trailers,
-    refuse,
-    request_id_of,
-)
+from modelplane.data_plane.hosts.carrying import refusal_trailers
+from modelplane.data_plane.hosts.grpc.rpc import Rpc
 
 # Sending to a caller who left may fail before the cancellation arrives.
 _CALLER_GONE = (grpc.aio.InternalError, grpc.aio.UsageError)
@@ -42,7 +38,7 @@ def rpc_handlers(rpcs: Iterable[Rpc], service: Service) -> list[grpc.GenericRpcH
 
 
 class GrpcOutlet:
-    """Takes the messages of one gRPC call; see `host.Outlet`."""
+    """Takes the messages of one gRPC call; see `rpc.Outlet`."""
 
     __slots__ = ("_context", "_request_id")
 
@@ -86,14 +82,19 @@ def _carrier(rpc: Rpc, service: Service) -> Callable[[object, _Context], Awaitab
         metadata = as_mapping(context.invocation_metadata())
         request_id = request_id_of(metadata)
         try:
-            read = rpc.read(message)
 
             async def receive(call: Call) -> None:
-                call.name, call.served_model_name = read.name, read.served_model_name
-                call.body = read.body
+                rpc.read(message, call)
 
             deadline = _deadline(context)
-            call = Call(rpc.method, "", "", b"", metadata, request_id, deadline, receive)
+            call = Call(
+                rpc.method,
+                task=rpc.task,
+                metadata=metadata,
+                request_id=request_id,
+                deadline_seconds=deadline,
+                receive=receive,
+            )
             await service.answer(call, rpc.reply(GrpcOutlet(context, request_id)))
         except asyncio.CancelledError:
             raise
@@ -111,7 +112,7 @@ def _deadline(context: _Context) -> float | None:
 
 
 async def _refuse(context: _Context, error: Exception, request_id: str) -> NoReturn:
-    refusal = refuse(error, request_id)
+    refusal = settle(error, request_id)
     context.set_trailing_metadata(refusal_trailers(refusal, request_id))
     await context.abort(refusal.status.code, shorten(refusal.message))
     raise AssertionError("abort returned")

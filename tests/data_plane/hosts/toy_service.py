@@ -8,9 +8,11 @@ import asyncio
 import grpc
 import orjson
 
-from modelplane.adapters.rpc.status import Status
+from modelplane.adapters.providers.types import JsonObject
+from modelplane.adapters.shared.rpc.status import Status
+from modelplane.data_plane.calls.call import Call, Method, Reply
+from modelplane.data_plane.calls.refusals import Refused
 from modelplane.data_plane.errors import Refusal
-from modelplane.data_plane.hosts.host import Call, Method, Refused, Reply
 
 NASTY = 'He said "no",\n\\back\\ ünïcode 漢字 100% \t<tab>'
 PART = b"x" * 100_000
@@ -30,13 +32,12 @@ class ToyService:
 
     async def answer(self, call: Call, reply: Reply) -> None:
         if call.method is Method.LIST_MODELS:
-            await reply.start("application/json", ())
-            await reply.send(
-                orjson.dumps({"started": self.started, "left": self.left, "parts": self.parts})
-            )
+            counts: JsonObject = {"started": self.started, "left": self.left, "parts": self.parts}
+            await reply.answer((), reply.encode(counts))
             return
         assert call.receive
         await call.receive(call)
+        assert isinstance(call.body, bytes)
         body = orjson.loads(call.body)
         # How the call has come: the transcoder tells of the path that it replaced.
         transcoded = "x-envoy-original-path" in call.metadata
@@ -49,24 +50,29 @@ class ToyService:
             ("x-transcoded", str(transcoded)),
         )
         if mode == "whole":
-            await reply.answer("application/json", initial, call.body)
+            await reply.answer(initial, call.body)
             return
-        await reply.start("application/json", initial)
         if mode == "echo":
-            told = {"deadline": call.deadline_seconds, "bytes": len(call.body), "to": call.name}
-            await reply.send(orjson.dumps(told))
+            told: JsonObject = {
+                "deadline": call.deadline_seconds,
+                "bytes": len(call.body),
+                "to": call.name,
+            }
+            await reply.answer(initial, reply.encode(told))
+            return
+        await reply.start(initial)
         for number in range(body.get("parts", 0)):
-            await reply.send(PART)
+            await reply.send((PART,), ended=False)
             self.parts = number + 1
         if mode == "refuse-late":
-            await reply.send(b"{}")
+            await reply.send((b"{}",), ended=False)
             raise Refused(_REFUSAL)
         if mode == "hang":
             await self._hang(reply)
 
     async def _hang(self, reply: Reply) -> None:
         self.started += 1
-        await reply.send(b"{}")
+        await reply.send((b"{}",), ended=False)
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:

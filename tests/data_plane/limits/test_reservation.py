@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from modelplane.adapters.providers.types import Query
+from modelplane.data_plane.calls.tasks import SPECS
 from modelplane.data_plane.limits.reservation import estimate_prompt, output_bound
 
 
@@ -11,7 +12,7 @@ from modelplane.data_plane.limits.reservation import estimate_prompt, output_bou
     [
         ({"messages": [{"role": "user", "content": "x" * 400}]}, 104),
         ({"messages": [{"role": "user", "content": ""}] * 3}, 12),
-        ({"prompt": "x" * 41}, 11),
+        ({"prompt": "x" * 41}, 10),
         ({"prompt": [1, 2, 3]}, 3),
         ({"input": ["x" * 8, "y" * 8]}, 4),
         (
@@ -27,22 +28,23 @@ from modelplane.data_plane.limits.reservation import estimate_prompt, output_bou
                 ]
             },
             # role 1, three frames, `type` twice, the text, and the picture whatever its size.
-            1 + 3 * 4 + 1 + 10 + 3 + 1_000,
+            1 + 3 * 4 + 1 + 10 + 2 + 1_000,
         ),
-        ({"messages": [{"role": "user", "content": "hi"}], "tools": [{"name": "x" * 80}]}, 29),
-        ({"messages": ["no message"]}, 3),
+        ({"messages": [{"role": "user", "content": "hi"}], "tools": [{"name": "x" * 80}]}, 28),
+        ({"messages": ["no message"]}, 2),
         ({"temperature": 0.5}, 0),
     ],
 )
 def test_prompts_are_estimated(body: dict[str, Any], tokens: int) -> None:
-    assert estimate_prompt(Query(body, stream=False)) == tokens
+    fields = next((spec.prompt for spec in SPECS.values() if spec.prompt[0] in body), ())
+    assert estimate_prompt(Query(body, stream=False), fields) == tokens
 
 
 def test_a_deep_prompt_is_no_trouble() -> None:
     deep: Any = "x"
     for _ in range(2_000):
         deep = [deep]
-    assert estimate_prompt(Query({"input": deep}, stream=False)) == 0
+    assert estimate_prompt(Query({"input": deep}, stream=False), ("input",)) == 0
 
 
 @pytest.mark.parametrize(

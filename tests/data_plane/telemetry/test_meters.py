@@ -1,7 +1,7 @@
-from modelserving.snapshot.v1.metrics_service_pb2 import EndpointCounts
+from modelserving.worker.v1.metrics_service_pb2 import EndpointCounts
 
-from modelplane.adapters.latency import BUCKETS, LATENCY_BOUNDS_MS
 from modelplane.adapters.providers.types import Usage
+from modelplane.adapters.shared.latency import BUCKETS, LATENCY_BOUNDS_MS
 from modelplane.data_plane.telemetry.meters import Meters
 
 

@@ -1,28 +1,28 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import grpc
 import pytest
-from modelserving.snapshot.v1 import metrics_service_pb2_grpc as pb_grpc
-from modelserving.snapshot.v1.metrics_service_pb2 import (
+from modelserving.worker.v1 import metrics_service_pb2_grpc as pb_grpc
+from modelserving.worker.v1.metrics_service_pb2 import (
     ReportMetricsRequest,
     ReportMetricsResponse,
 )
 from prometheus_client import CollectorRegistry
 
+from modelplane.data_plane.control_link import ControlLink, LinkDown
+from modelplane.data_plane.process import Clocks
 from modelplane.data_plane.settings import Settings
-from modelplane.data_plane.snapshots.snapshot_watcher import Clocks
 from modelplane.data_plane.telemetry.meters import Meters
 from modelplane.data_plane.telemetry.metrics_reporter import (
     INTERVAL_SECONDS,
     GrpcSink,
     MetricsReporter,
-    ReportFailed,
 )
 from tests.data_plane.conftest import System
 from tests.data_plane.conftest import serving as serving_worker
@@ -42,7 +42,7 @@ class FakeSink:
     async def report(self, request: ReportMetricsRequest) -> None:
         self.received.append(request)
         if self.away:
-            raise ReportFailed("away")
+            raise LinkDown("away")
 
     def numbers(self) -> list[tuple[int, int]]:
         """Number and calls of each report."""
@@ -169,12 +169,9 @@ async def test_the_control_plane_that_answers_gets_the_report() -> None:
     servicer = Servicer()
     async with serving(servicer) as target:
         request = ReportMetricsRequest(reporter_id="r", sequence=1)
-        sink = GrpcSink(["127.0.0.1:1", target], None)
-        await sink.report(request)
-        await sink.report(request)
-    assert servicer.received == [request, request]
-    with pytest.raises(ReportFailed, match="UNAVAILABLE"):
-        await sink.report(request)
+        async with aclosing(ControlLink(["127.0.0.1:1", target], None)) as link:
+            await GrpcSink(link).report(request)
+    assert servicer.received == [request]
 
 
 async def test_a_worker_that_stops_has_reported_everything(

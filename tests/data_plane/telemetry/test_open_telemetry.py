@@ -14,8 +14,8 @@ from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig, FallbackConfig
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from prometheus_client import CollectorRegistry
 
+from modelplane.data_plane.process import Clocks
 from modelplane.data_plane.settings import Settings
-from modelplane.data_plane.snapshots.snapshot_watcher import Clocks
 from tests.data_plane.conftest import Answer, System, serving
 from tests.data_plane.envoy import Bridge
 from tests.data_plane.fakes import FakeControlPlane, MovableClock

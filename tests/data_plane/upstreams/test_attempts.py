@@ -1,6 +1,7 @@
 """What happens when upstreams fail, through a whole worker with the emulator behind it."""
 
 import asyncio
+from contextlib import suppress
 from math import inf
 from random import Random
 from typing import Any, cast
@@ -17,17 +18,18 @@ from prometheus_client import CollectorRegistry
 from modelplane.adapters.providers.errors import UnusableAnswer
 from modelplane.adapters.providers.registry import build_adapter
 from modelplane.adapters.providers.types import Query
-from modelplane.data_plane.accounting import Record
+from modelplane.data_plane.calls.call import Call, Method
+from modelplane.data_plane.calls.record import Record
 from modelplane.data_plane.errors import DeadlineExceeded, UpstreamResting
-from modelplane.data_plane.hosts.host import Call, Method
 from modelplane.data_plane.limits.admission import Unlimited
 from modelplane.data_plane.snapshots.snapshot import Endpoint, ServedEntity
-from modelplane.data_plane.telemetry.metrics import Metrics
+from modelplane.data_plane.upstreams.attempt_metrics import AttemptMetrics
 from modelplane.data_plane.upstreams.attempts import Attempts
 from modelplane.data_plane.upstreams.circuit import Circuit, Circuits
 from modelplane.data_plane.upstreams.relay import Exchange, Relay, Timeouts
-from modelplane.data_plane.upstreams.upstream import Upstream
+from modelplane.data_plane.upstreams.upstream import Resends, Upstream
 from tests.adapters.providers.conformance import CASES, CapturedReply
+from tests.adapters.providers.upstream import document
 from tests.data_plane.conftest import Answer, System
 from tests.data_plane.fakes import FakeClock
 from tests.data_plane.messages import endpoint, endpoint_config, snapshot
@@ -63,6 +65,10 @@ async def ask(system: System, *, stream: bool = False, **options: Any) -> Answer
 
 def asked(system: System) -> list[str]:
     return [str(request.body["model"]) for request in system.emulator.requests]
+
+
+def retries(system: System, error: str) -> float | None:
+    return system.registry.get_sample_value("modelplane_retries_total", {"error": error})
 
 
 @MODES
@@ -135,7 +141,81 @@ async def test_the_same_entity_is_asked_again(system: System, *, stream: bool) -
     assert answer.headers["x-modelplane-attempts"] == "3"
     expected = "first=ProviderFailed, first=ProviderFailed"
     assert answer.headers["x-modelplane-attempt-errors"] == expected
-    assert system.registry.get_sample_value("modelplane_retries_total") == 2
+    assert retries(system, "ProviderFailed") == 2
+
+
+class Fickle:
+    """Answers one request on each connection, and hangs up on the next."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self.requests = 0
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        with suppress(asyncio.IncompleteReadError):
+            await self._hear(reader)
+            writer.write(document(b'{"choices": [{"index": 0, "message": {"content": "hi"}}]}'))
+            await self._hear(reader)
+        writer.close()
+
+    async def _hear(self, reader: asyncio.StreamReader) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        await reader.readexactly(int(head.partition(b"content-length:")[2].split()[0]))
+        self.requests += 1
+
+
+async def test_a_request_on_a_connection_given_up_meanwhile_is_sent_again_and_told(
+    system: System,
+) -> None:
+    fickle = Fickle()
+    server = await asyncio.start_server(fickle, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    never = AiGatewayConfig(retry_config=RetryConfig(max_retries=0))
+    config = endpoint_config(system.entity("first", openai_api_base=url))
+    await system.apply(snapshot(1, endpoint("chat", config, ai_gateway=never)))
+    async with server:
+        assert "x-modelplane-attempts" not in (await ask(system)).headers
+        answer = await ask(system)
+    assert answer.status == 200
+    assert answer.headers["x-modelplane-attempts"] == "2"
+    assert answer.headers["x-modelplane-attempt-errors"] == "first=StaleConnection"
+    assert retries(system, "StaleConnection") == 1
+    assert (fickle.requests, fickle.connections) == (3, 2)
+
+
+class RefusingRelay(Relay):
+    """Asks at each attempt whether it may send the request once more."""
+
+    def __init__(self) -> None:
+        self.now = FakeClock()
+        self.repeated = 0
+
+    async def answer(self, exchange: Exchange, entity: ServedEntity, *rest: Any) -> None:
+        del exchange, entity
+        resends: Resends = rest[0]
+        resends.stale()
+        if resends.may_repeat("CredentialRefused"):
+            self.repeated += 1
+        assert resends.may_repeat("CredentialRefused", in_passing=True)
+
+
+async def test_what_is_sent_again_within_an_attempt_has_the_budget_of_all_retries() -> None:
+    circuits, registry = Circuits(FakeClock(), Random(1)), CollectorRegistry()
+    circuit, relay = circuits.find(ENTITY.upstream), RefusingRelay()
+    attempts = Attempts(relay, circuits, AttemptMetrics(registry), Random(1))
+    for _ in range(20):
+        exchange = exchange_of(Call(Method.QUERY))
+        await attempts.answer(exchange, (ENTITY,))
+        told = [attempt.error for attempt in exchange.record.attempts]
+        assert told[0] == "StaleConnection"
+        assert told[-2:] == ["CredentialRefused", ""]
+    # Three to begin with, and one for every ten calls.
+    assert relay.repeated == 5
+    assert not circuit.take_retry()
+    value = registry.get_sample_value
+    assert value("modelplane_retries_total", {"error": "StaleConnection"}) == 20
+    assert value("modelplane_retries_total", {"error": "CredentialRefused"}) == 25
 
 
 async def test_a_connection_that_drops_is_tried_again(system: System) -> None:
@@ -260,7 +340,7 @@ async def test_a_call_is_held_against_an_upstream_once(system: System) -> None:
 
 async def test_an_error_of_one_conversation_in_mid_stream_is_no_outage() -> None:
     circuits = Circuits(FakeClock(), Random(1))
-    attempts = Attempts(BrokenRelay(), circuits, Metrics(CollectorRegistry()), Random(1))
+    attempts = Attempts(BrokenRelay(), circuits, AttemptMetrics(CollectorRegistry()), Random(1))
     for _ in range(10):
         await attempts.answer(exchange_of(Call(Method.QUERY), stream=True), (ENTITY,))
     assert not circuits.find(ENTITY.upstream).open
@@ -271,7 +351,7 @@ async def test_slowness_is_the_upstreams_unless_it_answers_others(*, answers_oth
     circuits = Circuits(FakeClock(), Random(1))
     circuit = circuits.find(ENTITY.upstream)
     relay = SlowRelay(circuit if answers_others else None)
-    attempts = Attempts(relay, circuits, Metrics(CollectorRegistry()), Random(1))
+    attempts = Attempts(relay, circuits, AttemptMetrics(CollectorRegistry()), Random(1))
     for _ in range(10):
         with pytest.raises((DeadlineExceeded, UpstreamResting)):
             await attempts.answer(exchange_of(Call(Method.QUERY)), (ENTITY,))
@@ -335,7 +415,7 @@ async def test_a_caller_who_leaves_while_probing_lets_the_next_probe() -> None:
     while not circuit.open:
         circuit.fail()
     clock.now += 10
-    attempts = Attempts(LeavingRelay(), circuits, Metrics(CollectorRegistry()), Random(1))
+    attempts = Attempts(LeavingRelay(), circuits, AttemptMetrics(CollectorRegistry()), Random(1))
     with pytest.raises(asyncio.CancelledError):
         await attempts.answer(exchange_of(Call(Method.QUERY)), (ENTITY,))
     assert circuit.admit() == 0
@@ -365,7 +445,7 @@ async def test_a_caller_in_a_hurry_does_not_break_an_upstream_for_others(
 ) -> None:
     circuits = Circuits(FakeClock(), Random(1))
     relay = Relay(cast("Upstream", StalledUpstream()), cast("Any", None), Timeouts(0.002, 0.002))
-    attempts = Attempts(relay, circuits, Metrics(CollectorRegistry()), Random(1))
+    attempts = Attempts(relay, circuits, AttemptMetrics(CollectorRegistry()), Random(1))
     for _ in range(10):
         call = Call(Method.QUERY, deadline_seconds=deadline)
         exchange = exchange_of(call, stream=stream, expires=attempts.expiry(call, ENDPOINT))
@@ -376,7 +456,7 @@ async def test_a_caller_in_a_hurry_does_not_break_an_upstream_for_others(
 
 async def test_nor_does_one_whose_deadline_passes_in_the_middle_of_a_stream() -> None:
     circuits = Circuits(FakeClock(), Random(1))
-    attempts = Attempts(CutRelay(), circuits, Metrics(CollectorRegistry()), Random(1))
+    attempts = Attempts(CutRelay(), circuits, AttemptMetrics(CollectorRegistry()), Random(1))
     for _ in range(10):
         await attempts.answer(exchange_of(Call(Method.QUERY), stream=True), (ENTITY,))
     assert not circuits.find(ENTITY.upstream).open

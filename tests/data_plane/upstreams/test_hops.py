@@ -1,7 +1,7 @@
 import pytest
 
 from modelplane.adapters.providers.types import HttpRequest, Plan
-from modelplane.adapters.rpc.metadata import HOPS
+from modelplane.adapters.shared.rpc.metadata import HOPS
 from modelplane.data_plane.errors import TooManyHops
 from modelplane.data_plane.upstreams.hops import MAX_HOPS, count_hops, mark_hop
 from tests.data_plane.conftest import System

@@ -5,7 +5,7 @@ from typing import Any
 import grpc
 import pytest
 
-from modelplane.adapters.rpc.metadata import HTTP_STATUS, as_mapping
+from modelplane.adapters.shared.rpc.metadata import HTTP_STATUS, as_mapping
 from tests.adapters.providers.upstream import END, EVENT_STREAM, Upstream, chunk
 from tests.data_plane.conftest import System, collect
 from tests.data_plane.messages import COMPLETIONS, endpoint, endpoint_config, snapshot
@@ -272,7 +272,7 @@ async def test_a_bug_shows_the_request_id_and_nothing_else(
     assert "req-9" in answer.message
     assert "three" not in answer.message
     [record] = [
-        record for record in caplog.records if record.name == "modelplane.data_plane.hosts.host"
+        record for record in caplog.records if record.name == "modelplane.data_plane.calls.refusals"
     ]
     assert record.__dict__["fields"]["error"] == "KeyError"
     assert "three" not in repr([record.__dict__ for record in caplog.records])

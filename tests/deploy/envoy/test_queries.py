@@ -15,7 +15,7 @@ from modelplane.deploy.envoy.options import Queries
 from tests.deploy.envoy.conftest import AS_IT_IS, TRANSCODED, WAYS, Gateway
 from tests.deploy.envoy.envoys import running_envoy, until_healthy
 from tests.deploy.envoy.toy_planes import ToyControlPlane
-from tests.deploy.envoy.toy_worker import NASTY, PART, ToyWorker
+from tests.deploy.envoy.toy_worker import EVENT, NASTY, ToyWorker
 
 # Parts of an answer that no buffer on its way holds.
 PARTS = 1000
@@ -116,7 +116,7 @@ async def test_a_caller_who_does_not_read_holds_the_worker_up(gateway: Gateway, 
             await asyncio.sleep(0.1)
         assert held < PARTS // 2
         size = sum([len(part) async for part in answer.aiter_raw()])
-    assert size == PARTS * len(PART)
+    assert size == PARTS * len(EVENT)
     assert worker.parts == PARTS
 
 

@@ -9,7 +9,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from modelserving.v1 import endpoint_service_pb2, endpoint_service_pb2_grpc
 
-from modelplane.adapters.rpc.metadata import ERROR_CODE, HTTP_STATUS, as_mapping
+from modelplane.adapters.shared.rpc.metadata import ERROR_CODE, HTTP_STATUS, as_mapping
 from modelplane.deploy.envoy.descriptors import path_parameters
 from tests.deploy.envoy.conftest import Gateway
 from tests.deploy.envoy.toy_worker import NASTY
@@ -47,7 +47,7 @@ async def test_health_and_reflection(gateway: Gateway) -> None:
 
 
 async def test_unknown_method_is_a_grpc_error(gateway: Gateway) -> None:
-    for method in ("/foo.Bar/Baz", "/modelserving.snapshot.v1.SnapshotService/WatchConfig"):
+    for method in ("/foo.Bar/Baz", "/modelserving.worker.v1.SnapshotService/WatchConfig"):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await gateway.channel.unary_unary(method, bytes, bytes)(b"")
         assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED

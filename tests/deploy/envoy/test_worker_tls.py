@@ -5,16 +5,17 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from grpc.aio import insecure_channel
 
-from modelplane.adapters.rpc.tls import server_context
+from modelplane.adapters.shared.rpc.tls import server_context
 from modelplane.deploy.certificates import CONTROL_PLANE, ENVOY, WORKER, CertificateDir
-from modelplane.deploy.envoy.options import Address, MutualTls
-from modelplane.deploy.http_client import HttpClient
-from tests.adapters.rpc.certificates import files, made
+from modelplane.deploy.envoy.options import Address
+from modelplane.deploy.local.http_client import HttpClient
+from tests.adapters.shared.rpc.certificates import files, made
 from tests.deploy.envoy.conftest import AS_IT_IS, TRANSCODED
 from tests.deploy.envoy.envoys import running_envoy, until_healthy
 from tests.deploy.envoy.test_filters import check_error
@@ -28,21 +29,22 @@ def certificates(tmp_path: Path) -> CertificateDir:
     return made(tmp_path / "tls")
 
 
-def of_envoy(directory: CertificateDir, ca: CertificateDir) -> MutualTls:
-    certificate, key = (str(directory.path / f"{ENVOY}.{suffix}") for suffix in ("crt", "key"))
-    return MutualTls(str(ca.path / "ca.crt"), certificate, key)
+def of_envoy(directory: CertificateDir, ca: CertificateDir) -> dict[str, Any]:
+    return {
+        "worker_tls_ca": str(ca.path / "ca.crt"),
+        "worker_tls_cert": str(directory.path / f"{ENVOY}.crt"),
+        "worker_tls_key": str(directory.path / f"{ENVOY}.key"),
+    }
 
 
 @contextlib.asynccontextmanager
 async def deployment(
-    directory: Path, server: ssl.SSLContext, envoy: MutualTls | None
+    directory: Path, server: ssl.SSLContext, envoy: dict[str, Any]
 ) -> AsyncIterator[tuple[Address, HttpClient]]:
     async with (
         ToyControlPlane() as control_plane,
         ToyWorker(tls=server) as worker,
-        running_envoy(
-            directory, control_plane.address, worker.address, worker_tls=envoy
-        ) as running,
+        running_envoy(directory, control_plane.address, worker.address, **envoy) as running,
     ):
         yield running
 
@@ -69,7 +71,7 @@ async def test_strangers_are_not_spoken_to(
     name = CONTROL_PLANE if stranger == "server" else WORKER
     server = server_context(files(other if stranger == "worker" else certificates, name))
     envoy = of_envoy(other if stranger == "envoy" else certificates, certificates)
-    chosen = None if stranger == "plaintext" else envoy
+    chosen = {} if stranger == "plaintext" else envoy
     async with deployment(tmp_path, server, chosen) as (public, admin):
         failures = "cluster.workers.health_check.failure"
         while True:

@@ -10,12 +10,12 @@ import grpc
 from google.protobuf import struct_pb2
 from modelserving.v1 import endpoint_pb2, endpoint_service_pb2, endpoint_service_pb2_grpc
 
-from modelplane.adapters.rpc.metadata import as_mapping
-from modelplane.adapters.rpc.over_rest import ORIGINAL_PATH, with_method
-from modelplane.adapters.rpc.server import Health, new_server
-from modelplane.adapters.rpc.status import Status, abort
+from modelplane.adapters.shared.rpc.metadata import as_mapping
+from modelplane.adapters.shared.rpc.over_rest import ORIGINAL_PATH, with_method
+from modelplane.adapters.shared.rpc.server import Health, new_server
+from modelplane.adapters.shared.rpc.status import Status, abort
 from modelplane.control_plane.errors import STATUS_TABLE, ControlPlaneError
-from modelplane.control_plane.rest.rest_call import RestCall, RestMethod, find_rest_method
+from modelplane.control_plane.rest.call import RestCall, RestMethod, find_rest_method
 from modelplane.deploy.envoy.options import Address
 from tests.deploy.envoy.toy_worker import NASTY
 

@@ -13,18 +13,21 @@ from typing import Any, Self
 import grpc
 import orjson
 
-from modelplane.adapters.rpc.status import Status
+from modelplane.adapters.shared.rpc.status import Status
+from modelplane.data_plane.calls.call import Call, Reply
+from modelplane.data_plane.calls.refusals import Refused
 from modelplane.data_plane.errors import MalformedRequest, Refusal
-from modelplane.data_plane.hosts.grpc_calls import GrpcCalls
-from modelplane.data_plane.hosts.host import Call, Refused, Reply
+from modelplane.data_plane.hosts.grpc.calls import GrpcCalls
 from modelplane.data_plane.hosts.http1.listener import Listener
-from modelplane.data_plane.hosts.rest_calls import RestCalls
+from modelplane.data_plane.hosts.rest import RestCalls
 from modelplane.data_plane.hosts.routes import Routes
 from modelplane.data_plane.worker import RPCS
 from modelplane.deploy.envoy.options import Address
 
 NASTY = 'He said "no",\n\\back\\ {"json":1} ünïcode 漢字 100% \t<tab>'
 PART = b"x" * 100_000
+# As it is sent.
+EVENT = b"data: %b\n\n" % PART
 # Envoy tells of the path that the transcoder has replaced.
 _ORIGINAL_PATH = "x-envoy-original-path"
 _CODE = grpc.StatusCode
@@ -55,6 +58,7 @@ class ToyService:
         self.metadata = dict(call.metadata)
         self.seen[call.name] += 1
         try:
+            assert isinstance(call.body, bytes)
             body = orjson.loads(call.body or b"{}")
         except ValueError as error:
             raise MalformedRequest(f"not JSON: {error}") from error
@@ -70,30 +74,30 @@ class ToyService:
             ("x-transcoded", str(_ORIGINAL_PATH in call.metadata)),
         )
         if mode == "echo":
-            await reply.answer("application/json", metadata, call.body or b"{}")
+            await reply.answer(metadata, call.body or b"{}")
         elif mode == "large":
-            await reply.answer("application/json", metadata, b"x" * (12 << 20))
+            await reply.answer(metadata, b"x" * (12 << 20))
         else:
             await self._stream(mode, body, reply, metadata)
 
     async def _stream(self, mode: str, body: Any, reply: Reply, metadata: Any) -> None:
-        await reply.start("text/event-stream; charset=utf-8", metadata)
+        await reply.start(metadata)
         if mode == "refuse-at-once":
             raise Refused(_UNAVAILABLE)
         for number in range(body.get("parts", 0)):
-            await reply.send(PART)
+            await reply.send((PART,), ended=False)
             self.parts = number + 1
         if mode == "stream":
             for index in range(3):
-                await reply.send(f"data: {index}\n\n".encode())
+                await reply.send((str(index).encode(),), ended=False)
                 self.started.set()
                 await self.go_on.wait()
                 self.go_on.clear()
         elif mode == "refuse-late":
-            await reply.send(b"data: 0\n\n")
+            await reply.send((b"0",), ended=False)
             raise Refused(_UNAVAILABLE)
         elif mode == "hang-stream":
-            await reply.send(b"data: 0\n\n")
+            await reply.send((b"0",), ended=False)
             await self._hang()
 
     async def _hang(self) -> None:

@@ -9,7 +9,7 @@ from modelplane.adapters.providers.refusals import (
     ClaudeModel,
     claude_model,
 )
-from modelplane.adapters.providers.schema_rules import SchemaRules, find_faults
+from modelplane.adapters.providers.schemas.rules import SchemaRules, find_faults
 from tests.emulators.amazon_bedrock.errors import refusal
 from tests.emulators.amazon_bedrock.models import Model
 from tests.emulators.emulator import Json

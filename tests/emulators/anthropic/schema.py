@@ -11,7 +11,7 @@ from modelplane.adapters.providers.refusals import (
     CLAUDE_TOOL,
     claude_model,
 )
-from modelplane.adapters.providers.schema_rules import (
+from modelplane.adapters.providers.schemas.rules import (
     SchemaRules,
     count_optional,
     count_unions,

@@ -8,7 +8,7 @@ from modelplane.adapters.providers.refusals import (
     COHERE_STOPS,
     COHERE_STRICT,
 )
-from modelplane.adapters.providers.schema_rules import find_faults
+from modelplane.adapters.providers.schemas.rules import find_faults
 from tests.emulators.emulator import Json, Refusal
 from tests.emulators.openai.checks import (
     Check,

@@ -9,7 +9,7 @@ from google.genai import types
 from pydantic import BaseModel, ValidationError
 
 from modelplane.adapters.providers.refusals import GEMINI, GEMINI_NAMES, GEMINI_RANGES, GEMINI_STOPS
-from modelplane.adapters.providers.schema_rules import find_faults
+from modelplane.adapters.providers.schemas.rules import find_faults
 from tests.emulators.emulator import Json
 from tests.emulators.google_cloud_vertex_ai.errors import GoogleError
 

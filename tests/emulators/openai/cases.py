@@ -78,7 +78,7 @@ def _entra() -> ProviderCase:
         body=body,
         origins=lambda origin: {"https://login.microsoftonline.com": origin},
         variant="entra",
-        secret=entra.CLIENT_SECRET,
+        secret=entra.FIRST_TOKEN,
     )
 
 

@@ -11,6 +11,8 @@ TENANT = "my-tenant"
 CLIENT_ID = "my-application"
 CLIENT_SECRET = "entra/secret~0123456789"
 SCOPE = "https://cognitiveservices.azure.com/.default"
+_TOKEN = "entra-token-"
+FIRST_TOKEN = f"{_TOKEN}1"
 _LIFE_SECONDS = 3599
 
 
@@ -34,7 +36,7 @@ class Entra:
         if (form.get("client_id"), form.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
             raise _refusal("invalid_client", "AADSTS7000215: Invalid client secret provided.")
         self.given += 1
-        token = f"entra-token-{self.given}"
+        token = f"{_TOKEN}{self.given}"
         self.valid.add(token)
         return {"token_type": "Bearer", "expires_in": _LIFE_SECONDS, "access_token": token}
 

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from modelplane.adapters.providers import errors
 from modelplane.adapters.providers.ai21labs.provider import build_ai21labs_adapter
-from modelplane.adapters.providers.keyed import KeyedAdapter
+from modelplane.adapters.providers.route import RouteAdapter
 from modelplane.adapters.providers.types import HttpAnswer, JsonObject, Query
 from tests.adapters.providers.reassembly import Chunks, every_split, parse_stream, reassemble
 from tests.emulators.ai21labs import answers, schema
@@ -34,24 +34,24 @@ NO_PARAMETERS = {"type": "object", "properties": {}}
 ASKED: JsonObject = {"prompt": "a b é"}
 
 
-def build(task: str = "llm/v1/chat", name: str = "jamba-mini", key: str = KEY) -> KeyedAdapter:
+def build(task: str = "llm/v1/chat", name: str = "jamba-mini", key: str = KEY) -> RouteAdapter:
     config = Ai21LabsConfig(ai21labs_api_key_plaintext=key)
     model = ExternalModel(name=name, provider="ai21labs", task=task, ai21labs_config=config)
     return build_ai21labs_adapter(model, clock=lambda: 1_700_000_000.9)
 
 
-def completions() -> KeyedAdapter:
+def completions() -> RouteAdapter:
     return build("llm/v1/completions", "j2-mid")
 
 
 def plan(
-    body: JsonObject, adapter: KeyedAdapter | None = None, *, stream: bool = False
+    body: JsonObject, adapter: RouteAdapter | None = None, *, stream: bool = False
 ) -> tuple[Any, Any]:
     planned = (adapter or build()).plan(Query(body, stream=stream), {})
     return [json.loads(request.body) for request in planned.requests], planned.adapted
 
 
-def parse(body: JsonObject, *found: object, adapter: KeyedAdapter | None = None) -> Any:
+def parse(body: JsonObject, *found: object, adapter: RouteAdapter | None = None) -> Any:
     raw = [HttpAnswer(200, {}, json.dumps(one).encode()) for one in found]
     parsed = (adapter or build()).parse_answers(Query(body, stream=False), raw)
     return json.loads(json.dumps(parsed))
@@ -289,10 +289,10 @@ def test_what_is_no_answer(body: bytes) -> None:
     ],
 )
 def test_statuses(status: int, expected: type[Exception], detail: object) -> None:
-    body = json.dumps({"detail": detail, "key": KEY}).encode()
+    body = json.dumps({"detail": detail}).encode()
     error = build().parse_error(HttpAnswer(status, {"retry-after": "7"}, body))
     assert type(error) is expected
-    assert error.detail == {"detail": detail, "key": "[redacted]"}
+    assert error.detail == {"detail": detail}
     assert error.retry_after == 7
 
 

@@ -19,7 +19,7 @@ from modelplane.adapters.providers.amazon_bedrock.models import (
 )
 from modelplane.adapters.providers.amazon_bedrock.provider import build_amazon_bedrock_adapter
 from modelplane.adapters.providers.amazon_bedrock.signing import AwsKey, sign
-from modelplane.adapters.providers.credentials import NO_CREDENTIAL
+from modelplane.adapters.providers.credentials.cache import NO_CREDENTIAL
 from modelplane.adapters.providers.errors import (
     AdapterError,
     ConfigRefused,
@@ -118,7 +118,7 @@ def test_signatures_equal_botocores(model: str, body: bytes, now: float, token: 
 def test_a_signed_request_is_accepted(name: str) -> None:
     own = adapter(name)
     (request,) = own.plan(Query({"messages": [user("x")]}, stream=False), {}).requests
-    signed = own.authorize(request, NO_CREDENTIAL, NOW)
+    signed = own.signer.sign(request, NO_CREDENTIAL, NOW)
     headers = {**signed.headers, "host": HOST}
     check_signature({KEY.key_id: KEY}, "us-east-1", signed.url, headers, signed.body, NOW)
     assert KEY.secret not in repr(signed) + str(signed.headers)
@@ -195,7 +195,7 @@ def test_a_session_token_is_sent() -> None:
 
     own = build_amazon_bedrock_adapter(configured(change))
     (request,) = own.plan(Query({"messages": [user("x")]}, stream=False), {}).requests
-    signed = own.authorize(request, NO_CREDENTIAL, NOW)
+    signed = own.signer.sign(request, NO_CREDENTIAL, NOW)
     keys = {TEMPORARY_KEY.key_id: TEMPORARY_KEY}
     headers = {**signed.headers, "host": HOST}
     check_signature(keys, "us-east-1", signed.url, headers, signed.body, NOW)

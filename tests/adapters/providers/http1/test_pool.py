@@ -12,9 +12,9 @@ from modelplane.adapters.providers.errors import (
     ProviderUnavailable,
     RequestRefused,
 )
-from modelplane.adapters.providers.http import HttpTransport
+from modelplane.adapters.providers.http.client import Http1Transport
+from modelplane.adapters.providers.http.transport import HttpTransport
 from modelplane.adapters.providers.http1 import pool
-from modelplane.adapters.providers.http1.client import Http1Transport
 from modelplane.adapters.providers.http1.connection import Connection
 from modelplane.adapters.providers.types import HttpRequest
 from tests.adapters.providers.authority import Authority

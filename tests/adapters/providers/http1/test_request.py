@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelplane.adapters.providers.http1.errors import RequestInvalid
 from modelplane.adapters.providers.http1.request import (
     Origin,
-    RequestInvalid,
     encode_head,
     parse_origin,
     parse_target,

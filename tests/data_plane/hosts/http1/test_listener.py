@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from modelplane.adapters.rpc.tls import TlsFiles, reload, server_context
+from modelplane.adapters.shared.rpc.tls import TlsFiles, reload, server_context
 from modelplane.data_plane.hosts.http1.connection import Connection
 from modelplane.data_plane.hosts.http1.listener import Bounds, Listener
 from modelplane.deploy.certificates import CertificateDir

@@ -1,0 +1,1 @@
+"""Serving endpoints of another deployment."""

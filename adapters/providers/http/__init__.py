@@ -1,0 +1,1 @@
+"""Calls to providers: what goes over the wire, and who sends it."""

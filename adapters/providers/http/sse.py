@@ -1,0 +1,90 @@
+"""Incremental parser of server-sent events: bytes in, the data of complete events out.
+
+It follows the event stream format of the HTML standard where providers do, and tolerates a last
+event without its blank line. Field names other than `data` carry nothing we need.
+"""
+
+from collections.abc import Iterator
+
+from modelplane.adapters.providers.http.transport import MAX_BODY_BYTES
+
+_DATA = b"data: "
+_END = b"\n\n"
+
+
+class SseParser:
+    """Collects bytes, however they are split, into events.
+
+    Raises:
+        ValueError: From `feed`, when an event grows beyond `max_event_bytes`.
+    """
+
+    def __init__(self, max_event_bytes: int = MAX_BODY_BYTES) -> None:
+        self._max_event_bytes = max_event_bytes
+        self._rest = bytearray()
+        self._data: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield the data of each event that `data` completes."""
+        if not self._rest and not self._data and _is_one_event(data, self._max_event_bytes):
+            yield data[len(_DATA) : -len(_END)]
+            return
+        self._rest += data
+        # A long line arrives in many parts: looking at all of it each time would be quadratic.
+        complete = b"\n" in data or b"\r" in self._rest[-len(data) - 1 :]
+        lines = self._lines() if complete else []
+        if self._size + len(self._rest) > self._max_event_bytes:
+            raise ValueError("event too large")
+        for line in lines:
+            if event := self._take(line):
+                yield event
+
+    def finish(self) -> Iterator[bytes]:
+        """Yield the last event when the body ended without its blank line."""
+        line = bytes(self._rest).rstrip(b"\r")
+        self._rest.clear()
+        for last in (line, b""):
+            if event := self._take(last):
+                yield event
+
+    def _lines(self) -> list[bytes]:
+        """Return the complete lines, and keep the rest."""
+        text = bytes(self._rest)
+        # A trailing `\r` may be half of `\r\n`, so it waits for the next byte.
+        held = text.endswith(b"\r")
+        lines = _split(text[:-1] if held else text)
+        self._rest = bytearray(lines.pop() + (b"\r" if held else b""))
+        return lines
+
+    def _take(self, line: bytes) -> bytes:
+        if not line:
+            event = b"\n".join(self._data)
+            self._data.clear()
+            self._size = 0
+            return event
+        if line.startswith(b"data:"):
+            value = line[6:] if line[5:6] == b" " else line[5:]
+            self._data.append(value)
+            self._size += len(value)
+            if self._size > self._max_event_bytes:
+                raise ValueError("event too large")
+        return b""
+
+
+def _is_one_event(data: bytes, limit: int) -> bool:
+    """Tell whether bytes are one event of one line: what most providers send at a time."""
+    end = len(data) - len(_END)
+    return (
+        len(_DATA) < end < limit
+        and data.startswith(_DATA)
+        and data.find(b"\n") == end
+        and data.endswith(_END)
+        and b"\r" not in data
+    )
+
+
+def _split(text: bytes) -> list[bytes]:
+    if b"\r" in text:
+        text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return text.split(b"\n")

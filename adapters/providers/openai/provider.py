@@ -1,0 +1,322 @@
+"""OpenAI, every server that speaks its API, and Azure OpenAI with a key or with Entra ID.
+
+API: https://platform.openai.com/docs/api-reference and, for Azure, its data-plane inference
+reference. The canonical form is this one, so bodies pass with few changes:
+
+- `model` becomes the external model's name; Azure takes the deployment from the URL instead.
+- A stream asks for its usage where the server takes that (`stream_options.py`); whoever relays it
+  drops what the caller did not ask for.
+- A base URL without a path gets `/v1`; one with a path is used as given (`/v1`, `/api/v3`, …).
+- Compatible servers may leave out `[DONE]`, or report an error with status 200.
+
+Built by `registry.py`; sent by `http/transport.py`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+
+from modelserving.v1.external_model_pb2 import ExternalModel, OpenAiConfig
+
+from modelplane.adapters.providers.canonical.answers import (
+    parse_json_object,
+)
+from modelplane.adapters.providers.canonical.json_values import as_object
+from modelplane.adapters.providers.credentials.signers import (
+    KeySigner,
+    Signer,
+    TokenSigner,
+    check_key,
+)
+from modelplane.adapters.providers.errors import (
+    AdapterError,
+    ConfigRefused,
+    MalformedAnswer,
+    ProviderFailed,
+    QuotaExhausted,
+    StreamTruncated,
+    UnusableAnswer,
+)
+from modelplane.adapters.providers.http.sse import SseParser
+from modelplane.adapters.providers.openai.microsoft_entra import EntraTokens
+from modelplane.adapters.providers.openai.stream_options import UsageOption
+from modelplane.adapters.providers.route import Route, RouteAdapter
+from modelplane.adapters.providers.types import (
+    HttpAnswer,
+    Image,
+    JsonObject,
+    Plan,
+    Query,
+    Task,
+    Usage,
+)
+
+_DEFAULT_BASE = "https://api.openai.com/v1"
+_PATHS = {
+    Task.CHAT: "/chat/completions",
+    Task.COMPLETIONS: "/completions",
+    Task.EMBEDDINGS: "/embeddings",
+}
+_QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+# What the model wrote was no answer; the API is well.
+_MODEL_ERROR = "model_error"
+_CLIENT_ERRORS_AND_UP = 400
+_STATUS_LIMIT = 600
+_DONE = b"[DONE]"
+_IDLE_WITHOUT_TOOLS = {"tool_choice": ("auto", "none"), "parallel_tool_calls": (True, False)}
+
+
+class OpenAiAdapter(RouteAdapter):
+    """Translates for one model, deployment or endpoint."""
+
+    __slots__ = ("_usage_option",)
+
+    def __init__(self, route: Route) -> None:
+        super().__init__(route)
+        self._usage_option = UsageOption()
+
+    def plan(self, query: Query, images: Mapping[str, Image]) -> Plan:
+        """Return the provider's request; see `Adapter`."""
+        del images
+        body = dict(query.body)
+        body.pop("model", None)
+        adapted = () if body.get("tools") else _drop_tool_options(body)
+        if self._model:
+            body["model"] = self._model
+        asks_usage = False
+        if query.stream:
+            asks_usage, left_out = self._usage_option.put(body)
+            adapted += left_out
+        return Plan((self._request(body),), adapted, asks_usage)
+
+    def concedes(self, plan: Plan, error: AdapterError) -> bool:
+        """Return whether to ask once more, not for the usage; see `Adapter`."""
+        return self._usage_option.note_refusal(error, asked=plan.asks_usage)
+
+    def parse_answers(self, query: Query, answers: Sequence[HttpAnswer]) -> JsonObject:
+        """Return the answer in the response; see `Adapter`."""
+        del query
+        answer = parse_json_object(self._provider, answers[0].body)
+        if _is_error(answer):
+            raise self._reported(answer)
+        return answer
+
+    def stream_parser(self, query: Query) -> "OpenAiStreamParser":
+        """Return a parser for one streamed answer."""
+        del query
+        return OpenAiStreamParser(self._provider, self._reported, self._usage_option.note_stream)
+
+    def _classify(self, status: int, detail: object) -> type[AdapterError]:
+        cls = super()._classify(status, detail)
+        if cls.retryable and _error_code(detail) in _QUOTA_CODES:
+            return QuotaExhausted
+        if cls is ProviderFailed and _error_type(detail) == _MODEL_ERROR:
+            return UnusableAnswer
+        return cls
+
+    def _reported(self, body: JsonObject) -> AdapterError:
+        """Return the error that an answer with status 200 carries, which may tell its own."""
+        code = _error_code(body)
+        known = isinstance(code, int) and _CLIENT_ERRORS_AND_UP <= code < _STATUS_LIMIT
+        status = code if known and isinstance(code, int) else 500
+        return self._classify(status, body)(self._provider, body)
+
+
+class OpenAiStreamParser:
+    """Parses one streamed chat or completion."""
+
+    __slots__ = (
+        "_begun",
+        "_open_choices",
+        "_provider",
+        "_reported",
+        "_seen_choice",
+        "_sse",
+        "ended",
+        "usage",
+    )
+
+    def __init__(
+        self,
+        provider: str,
+        reported: Callable[[JsonObject], AdapterError],
+        begun: Callable[[], None],
+    ) -> None:
+        """Start before the first byte.
+
+        Args:
+            provider: Name that errors carry.
+            reported: Returns the error that a chunk reports.
+            begun: Called when the answer has begun.
+        """
+        self.ended = False
+        # The chunks say it.
+        self.usage: Usage | None = None
+        self._provider = provider
+        self._reported = reported
+        self._begun = begun
+        self._sse = SseParser()
+        self._open_choices: set[object] = set()
+        self._seen_choice = False
+
+    def feed(self, data: bytes) -> Iterator[JsonObject]:
+        """Yield the chunks that `data` completes; see `StreamParser`."""
+        try:
+            for event in self._sse.feed(data):
+                if chunk := self._chunk(event):
+                    yield chunk
+        except ValueError as error:
+            raise MalformedAnswer(self._provider, str(error)) from error
+
+    def finish(self) -> Iterator[JsonObject]:
+        """Yield what is left; see `StreamParser`."""
+        for event in self._sse.finish():
+            if chunk := self._chunk(event):
+                yield chunk
+        complete = self._seen_choice and not self._open_choices
+        if not self.ended and not complete:
+            raise StreamTruncated(
+                self._provider,
+                "the stream ended before the answer was complete",
+            )
+
+    def _chunk(self, event: bytes) -> JsonObject | None:
+        if self.ended:
+            return None
+        if event == _DONE:
+            self.ended = True
+            return None
+        chunk = parse_json_object(self._provider, event)
+        if _is_error(chunk):
+            raise self._reported(chunk)
+        choices = chunk.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            self._note(choice)
+        return chunk
+
+    def _note(self, choice: object) -> None:
+        if not isinstance(choice, dict):
+            return
+        if not self._seen_choice:
+            self._seen_choice = True
+            self._begun()
+        index = choice.get("index", 0)
+        if not isinstance(index, int):
+            return
+        if choice.get("finish_reason"):
+            self._open_choices.discard(index)
+        else:
+            self._open_choices.add(index)
+
+
+def build_openai_adapter(model: ExternalModel) -> OpenAiAdapter:
+    """Return the adapter of an external model.
+
+    Raises:
+        ConfigRefused: The configuration cannot work; the text says what to change.
+    """
+    config = model.openai_config
+    match config.openai_api_type.lower():
+        case "" | "openai":
+            return _openai(model, config)
+        case "azure":
+            key = check_key("openai_api_key", config.openai_api_key_plaintext)
+            return _azure(model, config, KeySigner(key, "api-key", ""))
+        case "azuread":
+            return _azure(model, config, TokenSigner(_entra_tokens(model, config)))
+        case _:
+            raise ConfigRefused(
+                f"openai_api_type '{config.openai_api_type}' is unknown: use openai, azure or "
+                "azuread"
+            )
+
+
+def _openai(model: ExternalModel, config: OpenAiConfig) -> OpenAiAdapter:
+    key = check_key("openai_api_key", config.openai_api_key_plaintext)
+    query = {"api-version": config.openai_api_version} if config.openai_api_version else {}
+    base = config.openai_api_base or _DEFAULT_BASE
+    url = _join(base, _path_of(model.task), query, default_path="/v1")
+    headers = _organization(config)
+    return OpenAiAdapter(Route(model.provider, model.name, url, KeySigner(key), headers))
+
+
+def _azure(model: ExternalModel, config: OpenAiConfig, signer: Signer) -> OpenAiAdapter:
+    url = _azure_url(config, _path_of(model.task))
+    return OpenAiAdapter(Route(model.provider, "", url, signer, _organization(config)))
+
+
+def _organization(config: OpenAiConfig) -> dict[str, str]:
+    name = config.openai_organization
+    return {"openai-organization": name} if name else {}
+
+
+def _entra_tokens(model: ExternalModel, config: OpenAiConfig) -> EntraTokens:
+    for field in ("microsoft_entra_tenant_id", "microsoft_entra_client_id"):
+        if not getattr(config, field):
+            raise ConfigRefused(f"{field} is required with openai_api_type azuread")
+    secret = config.microsoft_entra_client_secret_plaintext
+    if not secret:
+        raise ConfigRefused("microsoft_entra_client_secret has no value")
+    return EntraTokens(
+        model.provider, config.microsoft_entra_tenant_id, config.microsoft_entra_client_id, secret
+    )
+
+
+def _azure_url(config: OpenAiConfig, path: str) -> str:
+    for field in ("openai_api_base", "openai_api_version", "openai_deployment_name"):
+        if not getattr(config, field):
+            raise ConfigRefused(f"{field} is required with openai_api_type azure and azuread")
+    deployment = quote(config.openai_deployment_name, safe="")
+    return _join(
+        config.openai_api_base,
+        f"/openai/deployments/{deployment}{path}",
+        {"api-version": config.openai_api_version},
+    )
+
+
+def _drop_tool_options(body: JsonObject) -> tuple[str, ...]:
+    """Remove what says how to call tools, and asks for no call, from a body without tools.
+
+    Clients send it all the same; OpenAI refuses it. Returns what was changed.
+    """
+    if _IDLE_WITHOUT_TOOLS.keys().isdisjoint(body):
+        return ()
+    idle = [name for name, values in _IDLE_WITHOUT_TOOLS.items() if body.get(name) in values]
+    for name in idle:
+        del body[name]
+    return tuple(f"{name}=dropped" for name in idle)
+
+
+def _path_of(task: str) -> str:
+    try:
+        return _PATHS[Task(task)]
+    except ValueError:
+        raise ConfigRefused(f"task '{task}' is not served by openai") from None
+
+
+def _join(base: str, path: str, query: Mapping[str, str], default_path: str = "") -> str:
+    try:
+        parts = urlsplit(base.strip())
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ConfigRefused("openai_api_base must be an http or https URL")
+    root = parts.path.rstrip("/") or default_path
+    queries = "&".join(filter(None, (parts.query, urlencode(query))))
+    return urlunsplit((parts.scheme, parts.netloc, root + path, queries, ""))
+
+
+def _is_error(answer: JsonObject) -> bool:
+    """Return whether it reports an error: OpenAI's, or a Databricks-style endpoint's."""
+    return bool(answer.get("error") or answer.get("error_code"))
+
+
+def _error_code(detail: object) -> object:
+    """Return the code in an OpenAI error body, None where it has none."""
+    error = as_object(as_object(detail).get("error"))
+    return error.get("code") or error.get("type")
+
+
+def _error_type(detail: object) -> object:
+    """Return the type in an OpenAI error body, None where it has none."""
+    return as_object(as_object(detail).get("error")).get("type")

@@ -1,0 +1,1 @@
+"""JSON Schemas, made what a stricter service takes: pure."""

@@ -1,0 +1,1 @@
+"""What both planes use of outside technology, whoever the provider: gRPC, TLS, tokens, logs."""

@@ -1,0 +1,146 @@
+"""What an OpenID provider publishes: its discovery document, and the keys that it signs with.
+
+Used by the control plane's `outside_issuers`. Nothing of what is fetched is believed beyond the
+keys of the issuer that was asked for.
+"""
+
+import ipaddress
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import orjson
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from modelserving.worker.v1.snapshot_pb2 import VerificationKey
+
+from modelplane.adapters.shared.jwt.keys import KeyRefused, PublicKey, algorithm_of, encode_key
+from modelplane.adapters.shared.jwt.tokens import TokenRefused, decode
+from modelplane.adapters.shared.tls import client_context
+
+_MAX_BYTES = 1024 * 1024
+_MAX_KEYS = 100
+_TIMEOUT = aiohttp.ClientTimeout(total=10)
+_OK = 200
+_DISCOVERY = "/.well-known/openid-configuration"
+
+
+class IssuerUnavailable(Exception):
+    """An issuer did not answer as it should; the message says how."""
+
+
+def is_trustworthy(url: str) -> bool:
+    """Tell whether what a URL gives cannot be changed on its way: https, or this machine."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    if not host or parts.query or parts.fragment or parts.username is not None:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
+
+
+async def fetch_keys(issuer: str) -> list[VerificationKey]:
+    """Return the keys of an issuer that can be used.
+
+    Raises:
+        IssuerUnavailable: It did not answer as it should, or has no such key.
+    """
+    connector = aiohttp.TCPConnector(ssl=client_context())
+    async with aiohttp.ClientSession(
+        connector=connector, timeout=_TIMEOUT, trust_env=True
+    ) as session:
+        found = await _fetch(session, issuer.rstrip("/") + _DISCOVERY)
+        if found.get("issuer") != issuer:
+            raise IssuerUnavailable("its discovery document names another issuer")
+        url = found.get("jwks_uri")
+        if not isinstance(url, str) or not is_trustworthy(url):
+            raise IssuerUnavailable("its discovery document names no https address of its keys")
+        keys = parse_keys(await _fetch(session, url))
+    if not keys:
+        raise IssuerUnavailable("it publishes no key that can be used")
+    return keys
+
+
+def parse_keys(document: Mapping[str, Any]) -> list[VerificationKey]:
+    """Return those keys of a JWK set (RFC 7517) that can verify signatures; the rest is skipped."""
+    listed = document.get("keys")
+    parsed = {}
+    for item in listed[:_MAX_KEYS] if isinstance(listed, list) else ():
+        key = _parse_key(item) if isinstance(item, dict) else None
+        if key:
+            parsed[key.key_id] = key
+    return list(parsed.values())
+
+
+async def _fetch(session: aiohttp.ClientSession, url: str) -> Mapping[str, Any]:
+    try:
+        # A redirect could lead away from what `is_trustworthy` has seen.
+        async with session.get(url, allow_redirects=False) as response:
+            body = await response.content.read(_MAX_BYTES + 1)
+            while len(body) <= _MAX_BYTES and (more := await response.content.read(_MAX_BYTES)):
+                body += more
+            status = response.status
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        raise IssuerUnavailable(f"{url} cannot be read: {type(error).__name__}") from error
+    if status != _OK or len(body) > _MAX_BYTES:
+        raise IssuerUnavailable(f"{url} answered status {status} with {len(body)} bytes")
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        document = None
+    if not isinstance(document, dict):
+        raise IssuerUnavailable(f"{url} answered with no JSON object")
+    return document
+
+
+def _parse_key(key: Mapping[str, Any]) -> VerificationKey | None:
+    key_id, build = key.get("kid"), _BUILDERS.get(str(key.get("kty")))
+    if not isinstance(key_id, str) or not key_id or build is None:
+        return None
+    if key.get("use", "sig") != "sig":
+        return None
+    try:
+        public = build(key)
+        algorithm = algorithm_of(public)
+    except (KeyRefused, TokenRefused, ValueError, TypeError):
+        return None
+    if key.get("alg", algorithm) != algorithm:
+        return None
+    return VerificationKey(key_id=key_id, algorithm=algorithm, public_key=encode_key(public))
+
+
+def _rsa(key: Mapping[str, Any]) -> PublicKey:
+    return rsa.RSAPublicNumbers(_number(key, "e"), _number(key, "n")).public_key()
+
+
+def _ec(key: Mapping[str, Any]) -> PublicKey:
+    if key.get("crv") != "P-256":
+        raise KeyRefused("another curve")
+    curve = ec.SECP256R1()
+    return ec.EllipticCurvePublicNumbers(_number(key, "x"), _number(key, "y"), curve).public_key()
+
+
+def _okp(key: Mapping[str, Any]) -> PublicKey:
+    if key.get("crv") != "Ed25519":
+        raise KeyRefused("another curve")
+    return ed25519.Ed25519PublicKey.from_public_bytes(decode(str(key.get("x"))))
+
+
+def _number(key: Mapping[str, Any], name: str) -> int:
+    return int.from_bytes(decode(str(key.get(name))))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+_BUILDERS: Mapping[str, Callable[[Mapping[str, Any]], PublicKey]] = {
+    "RSA": _rsa,
+    "EC": _ec,
+    "OKP": _okp,
+}

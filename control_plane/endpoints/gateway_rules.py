@@ -1,0 +1,154 @@
+"""Pure rules for rate limits and the AI Gateway. Each fills in defaults.
+
+Before: `setting_changes`, `lifecycle`. Beside: `validation`.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig, AiGatewayRateLimit
+from modelserving.v1.endpoint_pb2 import RateLimit
+
+from modelplane.adapters.shared.limit_keys import LIMIT_KEYS, OLD_LIMIT_KEYS
+from modelplane.control_plane.errors import InvalidParameter
+
+# Every worker holds the settings.
+MAX_GATEWAY_BYTES = 64 * 1024
+MAX_LIMITS = 20
+MAX_GROUP_LIMITS = 5
+MAX_RETRIES = 5
+MIN_TIMEOUT_SECONDS = 0.1
+MAX_TIMEOUT_SECONDS = 3600.0
+
+_KEYS_WITH_PRINCIPAL = ("user_group", "service_principal")
+
+
+def build_rate_limits(given: Iterable[RateLimit]) -> list[RateLimit]:
+    """Return the deprecated rate limits with their defaults.
+
+    Raises:
+        InvalidParameter: One is incomplete or wrong, or two have the same key.
+    """
+    limits = [_build_rate_limit(limit) for limit in given]
+    for key, count in Counter(limit.key for limit in limits).items():
+        if count > 1:
+            raise InvalidParameter(
+                f"rate_limits has {count} limits with the key '{key}'; keep one of them."
+            )
+    return limits
+
+
+def build_ai_gateway(given: AiGatewayConfig) -> AiGatewayConfig | None:
+    """Return the AI Gateway settings with their defaults, None where nothing is set.
+
+    Raises:
+        InvalidParameter: They break a rule.
+    """
+    if given == AiGatewayConfig():
+        return None
+    if (size := given.ByteSize()) > MAX_GATEWAY_BYTES:
+        raise InvalidParameter(
+            f"ai_gateway has {size} bytes; at most {MAX_GATEWAY_BYTES} are allowed. Shorten its "
+            "texts."
+        )
+    gateway = AiGatewayConfig()
+    gateway.CopyFrom(given)
+    if gateway.HasField("fallback_config") and not gateway.fallback_config.HasField("enabled"):
+        raise InvalidParameter("ai_gateway.fallback_config.enabled is required; set it.")
+    _check_upstream_rules(gateway)
+    for limit in gateway.rate_limits:
+        _complete_gateway_limit(limit)
+    _check_gateway_limits(gateway.rate_limits)
+    return gateway
+
+
+def _build_rate_limit(given: RateLimit) -> RateLimit:
+    if not given.HasField("calls"):
+        raise InvalidParameter("rate_limits: calls is required; set the number of requests.")
+    if given.calls < 0:
+        raise InvalidParameter(
+            f"rate_limits: calls is {given.calls}; it must be 0 or more (0 refuses all requests)."
+        )
+    key = given.key or "endpoint"
+    if key not in OLD_LIMIT_KEYS:
+        raise InvalidParameter(
+            f"rate_limits: key '{key}' is unknown; use 'endpoint' or 'user', or set limits of "
+            "other kinds in ai_gateway."
+        )
+    _check_period(given.renewal_period, "rate_limits")
+    return RateLimit(calls=given.calls, key=key, renewal_period=given.renewal_period)
+
+
+def _check_period(period: str, where: str) -> None:
+    if period != "minute":
+        found = f" '{period}' is unknown" if period else " is required"
+        raise InvalidParameter(f"{where}: renewal_period{found}; use 'minute'.")
+
+
+def _check_upstream_rules(gateway: AiGatewayConfig) -> None:
+    retries = gateway.retry_config.max_retries
+    if not 0 <= retries <= MAX_RETRIES:
+        raise InvalidParameter(
+            f"ai_gateway.retry_config.max_retries is {retries}; use 0 to {MAX_RETRIES}."
+        )
+    timeout = gateway.timeout_config
+    for name in ("first_byte_seconds", "idle_seconds"):
+        seconds = getattr(timeout, name)
+        # The comparison is written so that NaN is refused.
+        if timeout.HasField(name) and not MIN_TIMEOUT_SECONDS <= seconds <= MAX_TIMEOUT_SECONDS:
+            raise InvalidParameter(
+                f"ai_gateway.timeout_config.{name} is {seconds:g}; use "
+                f"{MIN_TIMEOUT_SECONDS:g} to {MAX_TIMEOUT_SECONDS:g} seconds."
+            )
+
+
+def _complete_gateway_limit(limit: AiGatewayRateLimit) -> None:
+    where = "ai_gateway.rate_limits"
+    limit.key = limit.key or "endpoint"
+    if limit.key not in LIMIT_KEYS:
+        raise InvalidParameter(
+            f"{where}: key '{limit.key}' is unknown; use one of {', '.join(LIMIT_KEYS)}."
+        )
+    _check_period(limit.renewal_period, where)
+    _check_amounts(limit, where)
+    if limit.key in _KEYS_WITH_PRINCIPAL and not limit.principal:
+        raise InvalidParameter(
+            f"{where}: a limit with the key '{limit.key}' needs a principal; set it."
+        )
+    if limit.key == "endpoint" and limit.principal:
+        raise InvalidParameter(
+            f"{where}: a limit with the key 'endpoint' is for all callers; remove the principal "
+            "or change the key."
+        )
+
+
+def _check_amounts(limit: AiGatewayRateLimit, where: str) -> None:
+    amounts = [name for name in ("calls", "tokens") if limit.HasField(name)]
+    if not amounts:
+        raise InvalidParameter(f"{where}: a limit needs calls, tokens or both; set one.")
+    for name in amounts:
+        if getattr(limit, name) < 0:
+            raise InvalidParameter(
+                f"{where}: {name} is {getattr(limit, name)}; it must be 0 or more."
+            )
+
+
+def _check_gateway_limits(limits: Iterable[AiGatewayRateLimit]) -> None:
+    counted = Counter(
+        (limit.key, limit.principal, name)
+        for limit in limits
+        for name in ("calls", "tokens")
+        if limit.HasField(name)
+    )
+    for (key, principal, name), count in counted.items():
+        if count > 1:
+            whose = f"{key} {principal}" if principal else key
+            raise InvalidParameter(
+                f"ai_gateway.rate_limits limits {name} {count} times for {whose}; keep one of them."
+            )
+    keys = [limit.key for limit in limits]
+    if len(keys) > MAX_LIMITS or keys.count("user_group") > MAX_GROUP_LIMITS:
+        raise InvalidParameter(
+            f"ai_gateway.rate_limits has too many limits; at most {MAX_LIMITS}, and at most "
+            f"{MAX_GROUP_LIMITS} of them with the key 'user_group', are allowed."
+        )

@@ -1,0 +1,349 @@
+"""Use cases that make, roll out, and delete endpoints.
+
+A change of configuration is stored as a new version that begins a rollout;
+`snapshots.rollout_driver` moves it on as the workers prepare and activate it. Beside:
+`setting_changes`, for what needs no rollout, and `config_history`.
+
+Before: `servicer`. After: `config_input`, `settings`, `validation`, `secrets.credentials`,
+`store.endpoints`.
+"""
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from modelserving.v1.endpoint_pb2 import EndpointConfig, EndpointConfigInput
+from modelserving.v1.endpoint_service_pb2 import CreateServingEndpointRequest
+
+from modelplane.adapters.shared.egress import EgressPolicy
+from modelplane.control_plane.access import level_of
+from modelplane.control_plane.clock import Clock
+from modelplane.control_plane.endpoints.config_input import build_config, build_traffic
+from modelplane.control_plane.endpoints.lookup import lock_endpoint, read_endpoint
+from modelplane.control_plane.endpoints.settings import build_settings
+from modelplane.control_plane.endpoints.validation import (
+    check_change,
+    check_config,
+    check_endpoint_name,
+    check_settled,
+    check_supported,
+    check_traffic,
+    check_upstreams,
+)
+from modelplane.control_plane.endpoints.views import EXTERNAL_MODEL
+from modelplane.control_plane.errors import Conflict, InvalidParameter, NotFound
+from modelplane.control_plane.principal import Level, Principal
+from modelplane.control_plane.rollout import Rollout
+from modelplane.control_plane.secrets.credentials import CredentialVault, take_plaintexts
+from modelplane.control_plane.secrets.encryption import SealBroken, Sealer
+from modelplane.control_plane.secrets.references import require_secrets
+from modelplane.control_plane.store.database import Database, Transaction
+from modelplane.control_plane.store.endpoints import changes, records
+from modelplane.control_plane.store.endpoints.changes import NewEndpoint, NewVersion
+from modelplane.control_plane.store.endpoints.records import StoredEndpoint, StoredVersion
+from modelplane.control_plane.store.states import EventKind, Phase
+
+
+class SecretSource(Protocol):
+    """Reads secrets that another store keeps."""
+
+    async def fetch(self, principal: Principal, config: EndpointConfig) -> None:
+        """Take over the secrets that `config` refers to, as far as the principal may read them.
+
+        Raises:
+            InvalidParameter: A reference is malformed.
+            StoreUnavailable: A store does not answer, and its secret was never read before.
+        """
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Draft:
+    """A checked configuration, and the credentials that were given in it."""
+
+    config: EndpointConfig
+    plaintexts: Mapping[str, str]
+    # Whether the endpoint serves all of this now, so that its references were checked before.
+    known: bool = False
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex
+
+
+class Endpoints:
+    """Creates, reads, updates and deletes endpoints."""
+
+    def __init__(  # noqa: PLR0913 - what they are is said once, where all is put together
+        self,
+        database: Database,
+        sealer: Sealer,
+        rollout: Rollout,
+        clock: Clock,
+        *,
+        egress: EgressPolicy | None = None,
+        source: SecretSource | None = None,
+        prepare_timeout_ms: int = 10_000,
+        new_id: Callable[[], str] = _new_id,
+    ) -> None:
+        """Keep the collaborators.
+
+        Args:
+            database: Where endpoints are stored.
+            sealer: Seals the credentials given with a configuration.
+            rollout: Tells when the workers have followed.
+            clock: The time.
+            egress: Where providers may be; by default at public addresses only.
+            source: Reads secrets of other stores; None: there are none.
+            prepare_timeout_ms: How long workers may take to prepare a configuration.
+            new_id: Returns a new identifier: 32 hexadecimal digits.
+        """
+        self._database = database
+        self._vault = CredentialVault(sealer)
+        self._rollout = rollout
+        self._clock = clock
+        self._egress = egress or EgressPolicy()
+        self._source = source
+        self._prepare_timeout_ms = prepare_timeout_ms
+        self._new_id = new_id
+
+    async def create(
+        self, principal: Principal, request: CreateServingEndpointRequest
+    ) -> StoredEndpoint:
+        """Create an endpoint and roll out its configuration, if it has one.
+
+        Raises:
+            InvalidParameter: The request breaks a rule.
+            NotSupported: It asks for hosted models.
+            AlreadyExists: The name is taken.
+        """
+        new = self._build_new(principal, request)
+        draft = self._draft(request.config) if request.HasField("config") else None
+        if draft:
+            check_supported(draft.config)
+            await self._fetch_secrets(principal, draft)
+        async with self._database.write() as transaction:
+            await changes.insert(transaction, new)
+            if draft:
+                await self._begin(transaction, principal, new.id, 1, draft)
+            else:
+                # Workers tell an endpoint that is not ready from one that does not exist.
+                await transaction.revise(EventKind.ENDPOINT, new.id)
+        return await self._settled(principal, new.id, new.name)
+
+    async def get(self, principal: Principal, name: str) -> StoredEndpoint:
+        """Return an endpoint.
+
+        Raises:
+            NotFound: There is none of that name.
+        """
+        return await read_endpoint(self._database, principal, name)
+
+    async def get_managed(self, principal: Principal, name: str) -> StoredEndpoint:
+        """Return an endpoint that the principal may change.
+
+        Raises:
+            NotFound: There is none of that name.
+            PermissionDenied: The principal may not change it.
+        """
+        return await read_endpoint(self._database, principal, name, Level.CAN_MANAGE)
+
+    async def list_all(self, principal: Principal) -> list[StoredEndpoint]:
+        """Return all endpoints that the principal may see, ordered by name."""
+
+        def visible(grants: Mapping[str, Level]) -> bool:
+            return level_of(principal, grants) > Level.NONE
+
+        async with self._database.read() as session:
+            return await records.list_all(session, visible)
+
+    async def update_config(
+        self, principal: Principal, name: str, given: EndpointConfigInput
+    ) -> StoredEndpoint:
+        """Roll out a new configuration; with a traffic split alone, the present one with that.
+
+        Raises:
+            NotFound: There is no such endpoint.
+            InvalidParameter: The configuration breaks a rule.
+            Conflict: An update is in progress.
+        """
+        split_only = bool(given.traffic_config.routes) and not (
+            given.served_entities or given.served_models
+        )
+        draft = None if split_only else self._draft(given)
+        if draft:
+            await self._fetch_secrets(principal, draft)
+        async with self._database.write() as transaction:
+            record = await self._lock_settled(transaction, principal, name)
+            if draft is None:
+                draft = await self._draft_split(transaction, record, given)
+            if record.newest:
+                check_change(record.newest.config, draft.config)
+            check_supported(draft.config)
+            _carry_over(record, draft.config)
+            await self._begin(transaction, principal, record.id, record.last_version + 1, draft)
+        return await self._settled(principal, record.id, name)
+
+    async def rollback(self, principal: Principal, name: str, version: int) -> StoredEndpoint:
+        """Roll out the content of a past version as a new one.
+
+        Raises:
+            NotFound: There is no such endpoint or version.
+            InvalidParameter: A secret that the version refers to is gone, or is not served now and
+                the principal may not read it.
+            Conflict: An update is in progress.
+        """
+        async with self._database.write() as transaction:
+            record = await self._lock_settled(transaction, principal, name)
+            past = await records.find_version(transaction.session, record.id, version)
+            if past is None:
+                raise NotFound(f"Endpoint '{name}' has no configuration version {version}.")
+            draft = await self._draft_again(transaction, record.id, past)
+            draft = replace(draft, known=_is_served(record, draft.config))
+            await self._begin(transaction, principal, record.id, record.last_version + 1, draft)
+        return await self._settled(principal, record.id, name)
+
+    async def cancel_update(self, principal: Principal, name: str) -> StoredEndpoint:
+        """Cancel the update in progress.
+
+        Raises:
+            NotFound: There is no such endpoint.
+            Conflict: No update is in progress, or the workers are already switching over.
+        """
+        async with self._database.write() as transaction:
+            record = await lock_endpoint(transaction, principal, name)
+            if record.phase is Phase.SETTLED:
+                raise Conflict(f"Endpoint '{name}' has no update in progress to cancel.")
+            if record.phase is Phase.ACTIVATING:
+                raise Conflict(
+                    f"The update of endpoint '{name}' is already being activated and can no longer "
+                    "be cancelled; roll back to the old version instead."
+                )
+            await changes.cancel_rollout(transaction, record)
+        return await self.get(principal, name)
+
+    async def delete(self, principal: Principal, name: str) -> None:
+        """Delete an endpoint with its versions and credentials.
+
+        Raises:
+            NotFound: There is no such endpoint.
+        """
+        async with self._database.write() as transaction:
+            record = await lock_endpoint(transaction, principal, name)
+            revision = await changes.remove(transaction, record.id)
+        await self._rollout.wait_applied(revision)
+
+    def _build_new(
+        self, principal: Principal, request: CreateServingEndpointRequest
+    ) -> NewEndpoint:
+        check_endpoint_name(request.name)
+        return NewEndpoint(
+            id=self._new_id(),
+            name=request.name,
+            creator=principal.name,
+            creator_id=principal.id,
+            created_ms=self._clock(),
+            settings=build_settings(request),
+        )
+
+    def _draft(self, given: EndpointConfigInput) -> _Draft:
+        config = build_config(given)
+        check_config(config)
+        check_upstreams(config, self._egress)
+        return _Draft(config, take_plaintexts(config))
+
+    async def _fetch_secrets(self, principal: Principal, draft: _Draft) -> None:
+        # Before the transaction, which must not wait for another store.
+        if self._source is not None:
+            await self._source.fetch(principal, draft.config)
+
+    async def _lock_settled(
+        self, transaction: Transaction, principal: Principal, name: str
+    ) -> StoredEndpoint:
+        record = await lock_endpoint(transaction, principal, name)
+        check_settled(name, updating=record.phase is not Phase.SETTLED)
+        return record
+
+    async def _draft_split(
+        self, transaction: Transaction, record: StoredEndpoint, given: EndpointConfigInput
+    ) -> _Draft:
+        if record.active is None:
+            raise InvalidParameter(
+                f"Endpoint '{record.name}' serves nothing yet; send served_entities together with "
+                "traffic_config."
+            )
+        draft = await self._draft_again(transaction, record.id, record.active)
+        names = [entity.name for entity in draft.config.served_entities]
+        draft.config.traffic_config.CopyFrom(build_traffic(given.traffic_config, names))
+        check_traffic(draft.config)
+        return draft
+
+    async def _draft_again(
+        self, transaction: Transaction, endpoint_id: str, past: StoredVersion
+    ) -> _Draft:
+        try:
+            plaintexts = await self._vault.open(transaction.session, endpoint_id, past.version)
+        except SealBroken as error:
+            raise Conflict(
+                f"The credentials of version {past.version} cannot be opened with this "
+                "deployment's master key; send a new configuration with its credentials."
+            ) from error
+        config = EndpointConfig()
+        config.CopyFrom(past.config)
+        return _Draft(config, plaintexts, known=True)
+
+    async def _begin(
+        self,
+        transaction: Transaction,
+        principal: Principal,
+        endpoint_id: str,
+        version: int,
+        draft: _Draft,
+    ) -> None:
+        writer = None if draft.known else principal
+        references = await require_secrets(transaction.session, writer, draft.config)
+        now_ms = self._clock()
+        draft.config.config_version = version
+        for entity in draft.config.served_entities:
+            entity.type = EXTERNAL_MODEL
+            if not entity.HasField("creator"):
+                entity.creator = principal.name
+                entity.creation_timestamp = now_ms
+        new = NewVersion(
+            config=draft.config,
+            creator=principal.name,
+            created_ms=now_ms,
+            credentials=await self._vault.seal(endpoint_id, version, draft.plaintexts),
+            references=references,
+            deadline_ms=now_ms + self._prepare_timeout_ms,
+        )
+        await changes.begin_rollout(transaction, endpoint_id, new)
+
+    async def _settled(self, principal: Principal, endpoint_id: str, name: str) -> StoredEndpoint:
+        await self._rollout.wait_settled(endpoint_id)
+        return await self.get(principal, name)
+
+
+def _is_served(record: StoredEndpoint, config: EndpointConfig) -> bool:
+    """Tell whether every entity of `config` is served now, as far as it may hold references."""
+    if record.active is None:
+        return False
+    served = {entity.name: entity for entity in record.active.config.served_entities}
+    return all(
+        (same := served.get(entity.name)) is not None
+        and same.external_model == entity.external_model
+        and same.environment_vars == entity.environment_vars
+        for entity in config.served_entities
+    )
+
+
+def _carry_over(record: StoredEndpoint, config: EndpointConfig) -> None:
+    """Let entities that an update leaves alone keep their creator and creation time."""
+    if record.newest is None:
+        return
+    old = {entity.name: entity for entity in record.newest.config.served_entities}
+    for entity in config.served_entities:
+        same = old.get(entity.name)
+        if same is not None and same.external_model == entity.external_model:
+            entity.creator = same.creator
+            entity.creation_timestamp = same.creation_timestamp

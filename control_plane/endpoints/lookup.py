@@ -1,0 +1,84 @@
+"""Find an endpoint by name or identifier, to read it or to change it.
+
+Before: `lifecycle`, `setting_changes`, `config_history`, `permissions`. After: `access`,
+`store.endpoints.records`.
+"""
+
+from modelplane.control_plane.access import endpoint_not_found, level_of, require_level
+from modelplane.control_plane.errors import NotFound
+from modelplane.control_plane.principal import Level, Principal
+from modelplane.control_plane.store.database import Database, Session, Transaction
+from modelplane.control_plane.store.endpoints import records
+from modelplane.control_plane.store.endpoints.records import StoredEndpoint
+
+
+async def read_endpoint(
+    database: Database, principal: Principal, name: str, needed: Level = Level.CAN_VIEW
+) -> StoredEndpoint:
+    """Return the endpoint called `name`.
+
+    Raises:
+        NotFound: There is none that the principal may see.
+        PermissionDenied: It may see it, but has a lower level than needed.
+    """
+    async with database.read() as session:
+        return await find_endpoint(session, principal, name, needed)
+
+
+async def find_endpoint(
+    session: Session, principal: Principal, name: str, needed: Level = Level.CAN_VIEW
+) -> StoredEndpoint:
+    """Return the endpoint called `name`.
+
+    Raises:
+        NotFound: There is none that the principal may see.
+        PermissionDenied: It may see it, but has a lower level than needed.
+    """
+    record = await records.find(session, name)
+    if record is None:
+        raise endpoint_not_found(name)
+    require_level(principal, name, record.grants, needed)
+    return record
+
+
+async def lock_endpoint(
+    transaction: Transaction, principal: Principal, name: str
+) -> StoredEndpoint:
+    """Return the endpoint called `name`, which nobody else changes until the transaction ends.
+
+    Raises:
+        NotFound: There is none that the principal may see.
+        PermissionDenied: The principal may not change it.
+    """
+    await records.lock(transaction.session, name)
+    return await find_endpoint(transaction.session, principal, name, Level.CAN_MANAGE)
+
+
+async def find_endpoint_by_id(
+    session: Session, principal: Principal, endpoint_id: str, needed: Level = Level.CAN_VIEW
+) -> StoredEndpoint:
+    """Return the endpoint with an identifier.
+
+    Raises:
+        NotFound: There is none that the principal may see.
+        PermissionDenied: It may see it, but has a lower level than needed.
+    """
+    record = await records.find_by_id(session, endpoint_id)
+    # The error of `require_level` names the endpoint, which is not for those who may not see it.
+    if record is None or level_of(principal, record.grants) is Level.NONE:
+        raise NotFound(f"Endpoint with id '{endpoint_id[:100]}' does not exist.")
+    require_level(principal, record.name, record.grants, needed)
+    return record
+
+
+async def lock_endpoint_by_id(
+    transaction: Transaction, principal: Principal, endpoint_id: str
+) -> StoredEndpoint:
+    """Return the endpoint with an identifier; nobody else changes it until the transaction ends.
+
+    Raises:
+        NotFound: There is none that the principal may see.
+        PermissionDenied: The principal may not change it.
+    """
+    await records.lock_by_id(transaction.session, endpoint_id)
+    return await find_endpoint_by_id(transaction.session, principal, endpoint_id, Level.CAN_MANAGE)

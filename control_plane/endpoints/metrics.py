@@ -1,0 +1,81 @@
+"""Sums up what workers count for each endpoint, and reads it for those who may see the endpoint.
+
+Before: `metrics_servicer` (workers), `servicer` (callers). After: `totals`,
+`store.endpoints.metrics`. The sums are in SQL, so each replica adds to the same ones and they
+outlive workers and control planes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from modelserving.worker.v1.metrics_service_pb2 import EndpointCounts
+
+from modelplane.control_plane.clock import Clock
+from modelplane.control_plane.endpoints.lookup import find_endpoint
+from modelplane.control_plane.endpoints.totals import EntityTotals, Recent, Totals
+from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.endpoints.metrics import (
+    lock_totals,
+    read_totals,
+    save_totals,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsView:
+    """The metrics of one endpoint at one time.
+
+    Attributes:
+        endpoint: Name of the endpoint.
+        entities: Counts by served entity; those of the active configuration are always there.
+        last_minute: Calls of the last minute by served entity.
+        in_flight: Queries being answered.
+    """
+
+    endpoint: str
+    entities: Mapping[str, EntityTotals]
+    last_minute: Mapping[str, Recent]
+    in_flight: int
+
+
+class EndpointMetrics:
+    """Keeps the metrics of endpoints."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def add(self, reporter_id: str, sequence: int, counts: Sequence[EndpointCounts]) -> None:
+        """Add a worker's report, once; what it counted for endpoints that are gone is dropped.
+
+        Raises:
+            StoreUnavailable: The database does not answer.
+        """
+        by_id = {item.endpoint_id: item for item in counts}
+        async with self._database.write() as transaction:
+            stored = await lock_totals(
+                transaction, list(by_id), is_postgresql=self._database.is_postgresql
+            )
+            now_ms = self._clock()
+            for endpoint_id, text in stored.items():
+                totals = Totals.parse(text)
+                totals.add(reporter_id, sequence, by_id[endpoint_id], now_ms)
+                stored[endpoint_id] = totals.encode()
+            await save_totals(transaction, stored)
+
+    async def read(self, principal: Principal, name: str) -> MetricsView:
+        """Return the metrics of an endpoint.
+
+        Raises:
+            NotFound: There is none that the principal may see.
+        """
+        async with self._database.read() as session:
+            record = await find_endpoint(session, principal, name)
+            totals = Totals.parse(await read_totals(session, record.id))
+        served = record.active.config.served_entities if record.active else ()
+        entities = {entity.name: EntityTotals() for entity in served} | totals.entities
+        now_ms = self._clock()
+        return MetricsView(
+            record.name, entities, totals.last_minute(now_ms), totals.in_flight(now_ms)
+        )

@@ -1,0 +1,195 @@
+"""RPC shell of endpoints: unpack, call the use cases, pack.
+
+After: `lifecycle`, `setting_changes`, `config_history`, `metrics`; `views`,
+`openapi` and `metrics_text` pack.
+"""
+
+import asyncio
+from typing import Any
+
+import grpc
+from google.api.httpbody_pb2 import HttpBody
+from modelserving.v1 import endpoint_service_pb2 as pb
+from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
+from modelserving.v1.endpoint_pb2 import ServingEndpoint
+from modelserving.v1.endpoint_service_pb2_grpc import EndpointServiceServicer
+
+from modelplane.adapters.shared.rpc.metadata import as_mapping
+from modelplane.control_plane.endpoints.config_history import ConfigHistory
+from modelplane.control_plane.endpoints.lifecycle import Endpoints
+from modelplane.control_plane.endpoints.metrics import EndpointMetrics
+from modelplane.control_plane.endpoints.metrics_text import build_metrics_text
+from modelplane.control_plane.endpoints.openapi import build_openapi
+from modelplane.control_plane.endpoints.setting_changes import SettingChanges
+from modelplane.control_plane.endpoints.views import (
+    build_endpoint,
+    build_summary,
+    build_version,
+)
+from modelplane.control_plane.principal import current_principal
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+_PAUSE_AFTER = 200
+
+
+class EndpointServicer(EndpointServiceServicer):
+    """Answers the calls under `/api/2.0/serving-endpoints`."""
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        settings: SettingChanges,
+        history: ConfigHistory,
+        metrics: EndpointMetrics,
+    ) -> None:
+        self._endpoints = endpoints
+        self._settings = settings
+        self._history = history
+        self._metrics = metrics
+
+    async def CreateServingEndpoint(
+        self, request: pb.CreateServingEndpointRequest, context: _Context
+    ) -> ServingEndpoint:
+        """Create an endpoint."""
+        principal = current_principal.get()
+        return build_endpoint(await self._endpoints.create(principal, request), principal)
+
+    async def GetServingEndpoint(
+        self, request: pb.GetServingEndpointRequest, context: _Context
+    ) -> ServingEndpoint:
+        """Read an endpoint."""
+        principal = current_principal.get()
+        return build_endpoint(await self._endpoints.get(principal, request.name), principal)
+
+    async def ListServingEndpoints(
+        self, request: pb.ListServingEndpointsRequest, context: _Context
+    ) -> pb.ListServingEndpointsResponse:
+        """List the endpoints that the caller may see."""
+        principal = current_principal.get()
+        response = pb.ListServingEndpointsResponse()
+        for index, record in enumerate(await self._endpoints.list_all(principal)):
+            response.endpoints.append(build_summary(record, principal))
+            if index % _PAUSE_AFTER == 0:
+                # Thousands of summaries at once would hold up every other call.
+                await asyncio.sleep(0)
+        return response
+
+    async def DeleteServingEndpoint(
+        self, request: pb.DeleteServingEndpointRequest, context: _Context
+    ) -> pb.DeleteServingEndpointResponse:
+        """Delete an endpoint."""
+        await self._endpoints.delete(current_principal.get(), request.name)
+        return pb.DeleteServingEndpointResponse()
+
+    async def UpdateServingEndpointConfig(
+        self, request: pb.UpdateServingEndpointConfigRequest, context: _Context
+    ) -> ServingEndpoint:
+        """Roll out a new configuration."""
+        principal = current_principal.get()
+        record = await self._endpoints.update_config(principal, request.name, request.config)
+        return build_endpoint(record, principal)
+
+    async def CancelServingEndpointUpdate(
+        self, request: pb.CancelServingEndpointUpdateRequest, context: _Context
+    ) -> ServingEndpoint:
+        """Cancel the update in progress."""
+        principal = current_principal.get()
+        record = await self._endpoints.cancel_update(principal, request.name)
+        return build_endpoint(record, principal)
+
+    async def RollbackServingEndpointConfig(
+        self, request: pb.RollbackServingEndpointConfigRequest, context: _Context
+    ) -> ServingEndpoint:
+        """Roll out the content of a past version."""
+        principal = current_principal.get()
+        record = await self._endpoints.rollback(principal, request.name, request.config_version)
+        return build_endpoint(record, principal)
+
+    async def ListServingEndpointConfigVersions(
+        self, request: pb.ListServingEndpointConfigVersionsRequest, context: _Context
+    ) -> pb.ListServingEndpointConfigVersionsResponse:
+        """List all versions of an endpoint's configuration."""
+        versions = await self._history.list_all(current_principal.get(), request.name)
+        return pb.ListServingEndpointConfigVersionsResponse(
+            config_versions=[build_version(version) for version in versions]
+        )
+
+    async def GetServingEndpointConfigVersion(
+        self, request: pb.GetServingEndpointConfigVersionRequest, context: _Context
+    ) -> pb.ServingEndpointConfigVersion:
+        """Read one version of an endpoint's configuration."""
+        return build_version(
+            await self._history.get(current_principal.get(), request.name, request.config_version)
+        )
+
+    async def CompareServingEndpointConfigVersions(
+        self, request: pb.CompareServingEndpointConfigVersionsRequest, context: _Context
+    ) -> pb.CompareServingEndpointConfigVersionsResponse:
+        """Compare two versions of an endpoint's configuration."""
+        differences = await self._history.compare(
+            current_principal.get(), request.name, request.from_version, request.to_version
+        )
+        return pb.CompareServingEndpointConfigVersionsResponse(differences=differences)
+
+    async def PatchServingEndpointTags(
+        self, request: pb.PatchServingEndpointTagsRequest, context: _Context
+    ) -> pb.PatchServingEndpointTagsResponse:
+        """Add and delete tags."""
+        tags = await self._settings.patch_tags(
+            current_principal.get(), request.name, request.add_tags, request.delete_tags
+        )
+        return pb.PatchServingEndpointTagsResponse(tags=tags)
+
+    async def PutServingEndpointRateLimits(
+        self, request: pb.PutServingEndpointRateLimitsRequest, context: _Context
+    ) -> pb.ServingEndpointRateLimits:
+        """Replace the deprecated rate limits."""
+        limits = await self._settings.put_rate_limits(
+            current_principal.get(), request.name, request.rate_limits
+        )
+        return pb.ServingEndpointRateLimits(rate_limits=limits)
+
+    async def GetServingEndpointRateLimits(
+        self, request: pb.GetServingEndpointRateLimitsRequest, context: _Context
+    ) -> pb.ServingEndpointRateLimits:
+        """Read the deprecated rate limits."""
+        limits = await self._settings.get_rate_limits(current_principal.get(), request.name)
+        return pb.ServingEndpointRateLimits(rate_limits=limits)
+
+    async def PutServingEndpointAiGateway(
+        self, request: pb.PutServingEndpointAiGatewayRequest, context: _Context
+    ) -> AiGatewayConfig:
+        """Replace the AI Gateway settings."""
+        principal = current_principal.get()
+        return await self._settings.put_ai_gateway(principal, request.name, request.ai_gateway)
+
+    async def GetServingEndpointAiGateway(
+        self, request: pb.GetServingEndpointAiGatewayRequest, context: _Context
+    ) -> AiGatewayConfig:
+        """Read the AI Gateway settings."""
+        return await self._settings.get_ai_gateway(current_principal.get(), request.name)
+
+    async def PatchServingEndpointNotifications(
+        self, request: pb.PatchServingEndpointNotificationsRequest, context: _Context
+    ) -> ServingEndpoint:
+        """Read an endpoint: that nobody is told about updates is all that can be asked for."""
+        principal = current_principal.get()
+        record = await self._endpoints.get_managed(principal, request.name)
+        return build_endpoint(record, principal)
+
+    async def GetServingEndpointOpenApi(
+        self, request: pb.GetServingEndpointOpenApiRequest, context: _Context
+    ) -> HttpBody:
+        """Read an OpenAPI description of how to query the endpoint."""
+        record = await self._endpoints.get(current_principal.get(), request.name)
+        return HttpBody(content_type="application/json", data=build_openapi(record))
+
+    async def GetServingEndpointMetrics(
+        self, request: pb.GetServingEndpointMetricsRequest, context: _Context
+    ) -> HttpBody:
+        """Read the metrics of an endpoint."""
+        view = await self._metrics.read(current_principal.get(), request.name)
+        accept = as_mapping(context.invocation_metadata()).get("accept", "")
+        content_type, text = build_metrics_text(view, accept)
+        return HttpBody(content_type=content_type, data=text)

@@ -1,0 +1,129 @@
+"""Use cases that change an endpoint without a new version: tags, limits, AI Gateway.
+
+Before: `servicer`. After: `gateway_rules`, `validation`, `store`. Beside: `lifecycle`,
+and `settings`, which makes those of a new endpoint.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Literal
+
+from modelserving.store.v1.settings_pb2 import EndpointSettings
+from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
+from modelserving.v1.endpoint_pb2 import EndpointTag, RateLimit
+
+from modelplane.control_plane.endpoints.gateway_rules import build_ai_gateway, build_rate_limits
+from modelplane.control_plane.endpoints.lookup import lock_endpoint, read_endpoint
+from modelplane.control_plane.endpoints.validation import check_tags
+from modelplane.control_plane.errors import InvalidParameter
+from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.rollout import Rollout
+from modelplane.control_plane.store.database import Database, Transaction
+from modelplane.control_plane.store.endpoints import changes
+from modelplane.control_plane.store.endpoints.records import StoredEndpoint
+from modelplane.control_plane.store.states import EventKind
+
+_Field = Literal["tags", "rate_limits", "ai_gateway"]
+
+
+class SettingChanges:
+    """Reads and replaces the settings of endpoints, also during an update."""
+
+    def __init__(self, database: Database, rollout: Rollout) -> None:
+        self._database = database
+        self._rollout = rollout
+
+    async def patch_tags(
+        self,
+        principal: Principal,
+        name: str,
+        added: Sequence[EndpointTag],
+        deleted: Collection[str],
+    ) -> Sequence[EndpointTag]:
+        """Delete and add tags, and return all of them.
+
+        Raises:
+            NotFound: There is no such endpoint.
+            InvalidParameter: A tag is malformed, or there would be too many.
+        """
+        async with self._database.write() as transaction:
+            record = await lock_endpoint(transaction, principal, name)
+            new = EndpointSettings(tags=_patch(record.settings.tags, added, deleted))
+            await _replace(transaction, record, "tags", new)
+        return new.tags
+
+    async def get_rate_limits(self, principal: Principal, name: str) -> Sequence[RateLimit]:
+        """Return the deprecated rate limits.
+
+        Raises:
+            NotFound: There is no such endpoint.
+        """
+        return (await read_endpoint(self._database, principal, name)).settings.rate_limits
+
+    async def put_rate_limits(
+        self, principal: Principal, name: str, given: Iterable[RateLimit]
+    ) -> Sequence[RateLimit]:
+        """Replace the deprecated rate limits and return them.
+
+        Raises:
+            NotFound: There is no such endpoint.
+            InvalidParameter: A limit is wrong.
+        """
+        limits = build_rate_limits(given)
+        await self._push(principal, name, "rate_limits", EndpointSettings(rate_limits=limits))
+        return limits
+
+    async def get_ai_gateway(self, principal: Principal, name: str) -> AiGatewayConfig:
+        """Return the AI Gateway settings.
+
+        Raises:
+            NotFound: There is no such endpoint.
+        """
+        return (await read_endpoint(self._database, principal, name)).settings.ai_gateway
+
+    async def put_ai_gateway(
+        self, principal: Principal, name: str, given: AiGatewayConfig
+    ) -> AiGatewayConfig:
+        """Replace the AI Gateway settings and return them.
+
+        Raises:
+            NotFound: There is no such endpoint.
+            InvalidParameter: A setting is wrong.
+        """
+        gateway = build_ai_gateway(given)
+        await self._push(principal, name, "ai_gateway", EndpointSettings(ai_gateway=gateway))
+        return gateway or AiGatewayConfig()
+
+    async def _push(
+        self, principal: Principal, name: str, field: _Field, new: EndpointSettings
+    ) -> None:
+        """Replace a setting that workers hold, and wait for them."""
+        async with self._database.write() as transaction:
+            record = await lock_endpoint(transaction, principal, name)
+            await _replace(transaction, record, field, new)
+            revision = await transaction.revise(EventKind.ENDPOINT, record.id)
+        await self._rollout.wait_applied(revision)
+
+
+async def _replace(
+    transaction: Transaction, record: StoredEndpoint, field: _Field, new: EndpointSettings
+) -> None:
+    """Store the settings of `record`, in one field those of `new`, which has no other."""
+    settings = EndpointSettings()
+    settings.CopyFrom(record.settings)
+    settings.ClearField(field)
+    settings.MergeFrom(new)
+    await changes.set_settings(transaction, record.id, settings)
+
+
+def _patch(
+    tags: Iterable[EndpointTag], added: Sequence[EndpointTag], deleted: Collection[str]
+) -> list[EndpointTag]:
+    check_tags(added)
+    if both := [tag.key for tag in added if tag.key in deleted]:
+        raise InvalidParameter(
+            f"Tags are both added and deleted: {', '.join(both)}; name each in one list only."
+        )
+    kept = {tag.key: tag for tag in tags if tag.key not in deleted}
+    patched = list((kept | {tag.key: tag for tag in added}).values())
+    check_tags(patched)
+    return patched

@@ -1,0 +1,147 @@
+"""The sum of what all workers have counted for one endpoint: pure.
+
+Before: `metrics`. Counts only ever grow; beside them are kept the calls of the last minute
+and who reported last, by which a report that comes twice is known.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+
+import orjson
+from modelserving.worker.v1.metrics_service_pb2 import EndpointCounts, EntityCounts
+
+from modelplane.adapters.shared.latency import BUCKETS
+
+_SLOT_MS = 5_000
+_SLOTS = 12
+# A worker reports every five seconds while it answers queries.
+_GONE_MS = 15_000
+# A worker sends a report again sooner than this; one that comes later would count twice.
+_FORGET_MS = 24 * 3600 * 1000
+
+
+@dataclass(slots=True)
+class EntityTotals:
+    """Counts of one served entity.
+
+    Attributes:
+        requests: Calls by HTTP status.
+        latency: Calls by duration, for each bound of `LATENCY_BOUNDS_MS` and beyond.
+        latency_sum_ms: Sum of the durations.
+        input_tokens: Tokens of the prompts.
+        output_tokens: Tokens of the answers.
+    """
+
+    requests: dict[str, int] = field(default_factory=dict)
+    latency: list[int] = field(default_factory=lambda: [0] * BUCKETS)
+    latency_sum_ms: float = 0.0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def add(self, counts: EntityCounts) -> None:
+        """Add what a worker counted."""
+        for status, calls in counts.requests.items():
+            self.requests[str(status)] = self.requests.get(str(status), 0) + calls
+        for place, calls in enumerate(counts.latency_buckets[:BUCKETS]):
+            self.latency[place] += calls
+        self.latency_sum_ms += counts.latency_sum_ms
+        self.input_tokens += counts.input_tokens
+        self.output_tokens += counts.output_tokens
+
+
+@dataclass(slots=True)
+class Reporter:
+    """What is known of one worker's process."""
+
+    sequence: int
+    in_flight: int
+    seen_ms: int
+
+
+@dataclass(slots=True)
+class Recent:
+    """Calls within a short time."""
+
+    requests: int = 0
+    client_errors: int = 0
+    server_errors: int = 0
+
+    def count(self, status: int, calls: int) -> None:
+        """Count calls by the class of their status."""
+        self.requests += calls
+        self.client_errors += calls * (status // 100 == 4)  # noqa: PLR2004 - 4xx
+        self.server_errors += calls * (status // 100 == 5)  # noqa: PLR2004 - 5xx
+
+
+@dataclass(slots=True)
+class Totals:
+    """Counts of one endpoint.
+
+    Attributes:
+        entities: Counts by served entity.
+        slots: Recent calls by the time of the report, in steps of five seconds, and served entity.
+        reporters: Workers' processes that have reported.
+    """
+
+    entities: dict[str, EntityTotals] = field(default_factory=dict)
+    slots: dict[str, dict[str, Recent]] = field(default_factory=dict)
+    reporters: dict[str, Reporter] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> "Totals":
+        """Return the totals that `encode` wrote."""
+        value = orjson.loads(text)
+        return cls(
+            {name: EntityTotals(**item) for name, item in value.get("entities", {}).items()},
+            {
+                slot: {name: Recent(**item) for name, item in recent.items()}
+                for slot, recent in value.get("slots", {}).items()
+            },
+            {name: Reporter(**item) for name, item in value.get("reporters", {}).items()},
+        )
+
+    def encode(self) -> str:
+        """Return the totals as JSON."""
+        return orjson.dumps(asdict(self)).decode()
+
+    def add(self, reporter_id: str, sequence: int, counts: EndpointCounts, now_ms: int) -> None:
+        """Add what a worker counted, unless that was done before."""
+        known = self.reporters.get(reporter_id)
+        if known and sequence <= known.sequence:
+            return
+        self.reporters[reporter_id] = Reporter(sequence, counts.in_flight, now_ms)
+        recent = self.slots.setdefault(str(now_ms // _SLOT_MS), {})
+        for entity in counts.entities:
+            name = entity.served_entity_name
+            self.entities.setdefault(name, EntityTotals()).add(entity)
+            for status, calls in entity.requests.items():
+                recent.setdefault(name, Recent()).count(status, calls)
+        self._prune(now_ms)
+
+    def in_flight(self, now_ms: int) -> int:
+        """Return how many queries are being answered."""
+        alive = (item for item in self.reporters.values() if now_ms - item.seen_ms < _GONE_MS)
+        return sum(item.in_flight for item in alive)
+
+    def last_minute(self, now_ms: int) -> dict[str, Recent]:
+        """Return the calls reported within the last minute, by served entity."""
+        total: dict[str, Recent] = {}
+        for slot in self._fresh(now_ms):
+            for name, recent in self.slots[slot].items():
+                sums = total.setdefault(name, Recent())
+                sums.requests += recent.requests
+                sums.client_errors += recent.client_errors
+                sums.server_errors += recent.server_errors
+        return total
+
+    def _fresh(self, now_ms: int) -> Iterator[str]:
+        oldest = now_ms // _SLOT_MS - _SLOTS
+        return (slot for slot in self.slots if int(slot) > oldest)
+
+    def _prune(self, now_ms: int) -> None:
+        self.slots = {slot: self.slots[slot] for slot in self._fresh(now_ms)}
+        self.reporters = {
+            name: item
+            for name, item in self.reporters.items()
+            if now_ms - item.seen_ms < _FORGET_MS
+        }

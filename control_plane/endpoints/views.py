@@ -1,0 +1,152 @@
+"""From what is stored to the endpoint object that the API prints.
+
+Before: `servicer`. After: `store.endpoints.records` (what is stored).
+"""
+
+from modelserving.v1.endpoint_pb2 import (
+    DeploymentState,
+    EndpointConfig,
+    EndpointState,
+    ServedEntity,
+    ServedModel,
+    ServingEndpoint,
+)
+from modelserving.v1.endpoint_service_pb2 import ServingEndpointConfigVersion
+
+from modelplane.control_plane.access import level_of
+from modelplane.control_plane.endpoints.settings import show_settings
+from modelplane.control_plane.endpoints.validation import is_external
+from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.store.endpoints.records import StoredEndpoint, StoredVersion
+from modelplane.control_plane.store.states import Outcome, Phase
+
+EXTERNAL_MODEL = "EXTERNAL_MODEL"
+
+_READY = DeploymentState(deployment="DEPLOYMENT_READY")
+_CREATING = DeploymentState(
+    deployment="DEPLOYMENT_CREATING",
+    deployment_state_message="Waiting for the workers to apply the configuration.",
+)
+
+
+def build_endpoint(record: StoredEndpoint, principal: Principal) -> ServingEndpoint:
+    """Return the whole endpoint as `principal` sees it."""
+    endpoint = _build_base(record, principal)
+    if record.active:
+        state = _READY if record.ready else _CREATING
+        endpoint.config.CopyFrom(_build_config(record.active, state))
+    if record.pending:
+        pending = _build_config(record.pending, _pending_state(record, record.pending))
+        pending.start_time = record.pending.created_ms
+        endpoint.pending_config.CopyFrom(pending)
+    return endpoint
+
+
+def build_summary(record: StoredEndpoint, principal: Principal) -> ServingEndpoint:
+    """Return the endpoint as a list shows it: what it serves, without traffic and states."""
+    endpoint = _build_base(record, principal)
+    if record.active:
+        entities = [_summarise(entity) for entity in record.active.config.served_entities]
+        config = EndpointConfig(
+            served_entities=entities, config_version=record.active.config.config_version
+        )
+        _add_twins(config)
+        endpoint.config.CopyFrom(config)
+    return endpoint
+
+
+def build_version(version: StoredVersion) -> ServingEndpointConfigVersion:
+    """Return one version with its history."""
+    return ServingEndpointConfigVersion(
+        config_version=version.version,
+        config=_build_config(version, _state_after(version.outcome, version.outcome_message)),
+        outcome=version.outcome,
+        outcome_message=version.outcome_message,
+        creator=version.creator,
+        creation_timestamp=version.created_ms,
+    )
+
+
+def _build_base(record: StoredEndpoint, principal: Principal) -> ServingEndpoint:
+    newest = record.newest
+    external = newest is not None and is_external(newest.config)
+    endpoint = ServingEndpoint(
+        name=record.name,
+        creator=record.creator,
+        creation_timestamp=record.created_ms,
+        last_updated_timestamp=record.updated_ms,
+        state=_build_state(record),
+        id=record.id,
+        permission_level=level_of(principal, record.grants).name,
+        task=task_of(newest.config) if newest else None,
+        endpoint_type=EXTERNAL_MODEL if external else None,
+        creator_display_name=record.creator,
+        creator_kind="User",
+    )
+    show_settings(record.settings, endpoint)
+    return endpoint
+
+
+def task_of(config: EndpointConfig) -> str | None:
+    """Return the task of the endpoint, which all its external models share."""
+    for entity in config.served_entities:
+        if entity.HasField("external_model"):
+            return entity.external_model.task
+    return None
+
+
+def _build_state(record: StoredEndpoint) -> EndpointState:
+    updating = record.phase is not Phase.SETTLED
+    return EndpointState(
+        ready="READY" if record.ready else "NOT_READY",
+        config_update="IN_PROGRESS" if updating else record.last_update,
+        suspend="NOT_SUSPENDED",
+        config_update_message=None if updating else record.last_update_message or None,
+    )
+
+
+def _pending_state(record: StoredEndpoint, pending: StoredVersion) -> DeploymentState | None:
+    if record.phase is not Phase.SETTLED:
+        return _CREATING
+    return _state_after(pending.outcome, pending.outcome_message)
+
+
+def _state_after(outcome: Outcome, message: str) -> DeploymentState | None:
+    match outcome:
+        case Outcome.ACTIVE:
+            return _READY
+        case Outcome.PENDING:
+            return _CREATING
+        case Outcome.FAILED:
+            return DeploymentState(deployment="DEPLOYMENT_FAILED", deployment_state_message=message)
+        case Outcome.CANCELED:
+            return DeploymentState(deployment="DEPLOYMENT_ABORTED")
+        case Outcome.SUPERSEDED:
+            return None
+
+
+def _build_config(version: StoredVersion, state: DeploymentState | None) -> EndpointConfig:
+    config = EndpointConfig()
+    config.CopyFrom(version.config)
+    if state is not None:
+        for entity in config.served_entities:
+            entity.state.CopyFrom(state)
+    _add_twins(config)
+    return config
+
+
+def _add_twins(config: EndpointConfig) -> None:
+    # The two messages differ in the names of their fields, not in the numbers.
+    config.served_models.extend(
+        ServedModel.FromString(entity.SerializeToString()) for entity in config.served_entities
+    )
+
+
+def _summarise(entity: ServedEntity) -> ServedEntity:
+    summary = ServedEntity(name=entity.name, type=entity.type)
+    if entity.HasField("external_model"):
+        model = entity.external_model
+        summary.external_model.name = model.name
+        summary.external_model.provider = model.provider
+        summary.external_model.task = model.task
+    return summary

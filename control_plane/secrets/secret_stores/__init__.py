@@ -1,1 +1,0 @@
-"""Other places where secrets are kept, behind one interface: `store`."""

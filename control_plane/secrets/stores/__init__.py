@@ -1,0 +1,1 @@
+"""Other places where secrets are kept, behind one interface: `base`."""

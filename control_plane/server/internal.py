@@ -1,0 +1,57 @@
+"""The server that workers alone reach: their watch streams, quota, metrics and usage.
+
+Before: `serving`. After: `snapshots`, `limits`, `endpoints.metrics`, `usage.intake`.
+"""
+
+import grpc
+from modelserving.worker.v1.metrics_service_pb2_grpc import add_MetricsServiceServicer_to_server
+from modelserving.worker.v1.quota_service_pb2_grpc import add_QuotaServiceServicer_to_server
+from modelserving.worker.v1.snapshot_service_pb2_grpc import (
+    add_SnapshotServiceServicer_to_server,
+)
+from modelserving.worker.v1.usage_service_pb2_grpc import (
+    add_UsageLedgerServiceServicer_to_server,
+)
+
+from modelplane.adapters.shared.rpc.server import Health, new_server
+from modelplane.adapters.shared.rpc.services import INTERNAL_SERVICES
+from modelplane.control_plane.clock import system_clock
+from modelplane.control_plane.endpoints.metrics import EndpointMetrics
+from modelplane.control_plane.endpoints.metrics_servicer import MetricsServicer
+from modelplane.control_plane.limits.quota import Quota
+from modelplane.control_plane.limits.quota_servicer import QuotaServicer
+from modelplane.control_plane.server.background import Background
+from modelplane.control_plane.server.push import Push
+from modelplane.control_plane.server.vault import Vault
+from modelplane.control_plane.server.workers_only import WorkersOnly
+from modelplane.control_plane.settings import Settings
+from modelplane.control_plane.snapshots.servicer import SnapshotServicer
+from modelplane.control_plane.usage.intake import UsageIntake
+from modelplane.control_plane.usage.intake_servicer import UsageIntakeServicer
+
+
+def build_internal(
+    settings: Settings, vault: Vault, push: Push, health: Health, background: Background
+) -> grpc.aio.Server:
+    """Return the server; what it takes in is kept in order by a loop of `background`."""
+    database = vault.database
+    guard = [WorkersOnly()] if settings.tls else []
+    names = [service.full_name for service in INTERNAL_SERVICES]
+    server = new_server(names, health.servicer, guard)
+    add_SnapshotServiceServicer_to_server(
+        SnapshotServicer(push.cache, push.watchers, push.rollout), server
+    )
+    # A process alone has its own time; replicas have that of the database that they share.
+    quota = Quota(database, None if database.is_postgresql else system_clock)
+    add_QuotaServiceServicer_to_server(QuotaServicer(quota), server)
+    metrics = EndpointMetrics(database, system_clock)
+    add_MetricsServiceServicer_to_server(MetricsServicer(metrics), server)
+    intake = UsageIntake(
+        database,
+        system_clock,
+        retention_days=settings.usage_retention_days,
+        lost_seconds=settings.usage_lost_seconds,
+    )
+    background.begin(intake.run())
+    add_UsageLedgerServiceServicer_to_server(UsageIntakeServicer(intake), server)
+    return server

@@ -1,0 +1,88 @@
+"""The parts that bring configuration to the workers.
+
+Before: `serving`. After: `snapshots`, `store.notifications`.
+"""
+
+import uuid
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Gauge
+
+from modelplane.control_plane.clock import system_clock
+from modelplane.control_plane.secrets.credentials import CredentialResolver
+from modelplane.control_plane.server.background import Background
+from modelplane.control_plane.server.vault import Vault
+from modelplane.control_plane.settings import Settings
+from modelplane.control_plane.snapshots.builder import ResourceBuilder
+from modelplane.control_plane.snapshots.cache import SnapshotCache
+from modelplane.control_plane.snapshots.feed import Feed
+from modelplane.control_plane.snapshots.peers import NoPeers, PostgresqlPeers
+from modelplane.control_plane.snapshots.rollout_driver import RolloutDriver
+from modelplane.control_plane.snapshots.watchers import Watchers
+from modelplane.control_plane.store.notifications import listen
+
+
+@dataclass(frozen=True)
+class Push:
+    """What the workers hold, which of them are connected, and what is being rolled out."""
+
+    cache: SnapshotCache
+    watchers: Watchers
+    rollout: RolloutDriver
+
+
+async def start_push(
+    settings: Settings, vault: Vault, registry: CollectorRegistry, background: Background
+) -> Push:
+    """Load what the workers are to hold, and keep it and the rollouts going.
+
+    Args:
+        settings: Settings in force.
+        vault: Where everything is kept.
+        registry: Where the metrics go.
+        background: Runs the loops.
+
+    Raises:
+        StoreUnavailable: The database does not answer.
+    """
+    database = vault.database
+    cache = SnapshotCache(database, ResourceBuilder(CredentialResolver(vault.sealer)))
+    await cache.load()
+    watchers = Watchers()
+    peers = (
+        PostgresqlPeers(uuid.uuid4().hex, database, cache, watchers)
+        if database.is_postgresql
+        else NoPeers()
+    )
+    # Where there are endpoints there may be workers, which need a moment to reconnect.
+    grace_ms = int(settings.reconnect_grace_seconds * 1000) if cache.holds_endpoints else 0
+    rollout = RolloutDriver(
+        database, watchers, peers, system_clock, hold_until_ms=system_clock() + grace_ms
+    )
+    feed = Feed(database, cache, settings.keep_events)
+    _publish_gauges(cache, watchers, registry)
+
+    database.on_commit(feed.hint)
+    for hint in (rollout.hint, watchers.wake_all):
+        cache.on_change(hint)
+    watchers.on_move(rollout.hint)
+    background.begin(feed.run(), rollout.run())
+    if isinstance(peers, PostgresqlPeers):
+        cache.on_change(peers.hint)
+        watchers.on_move(peers.hint)
+        background.begin(peers.run(), listen(database.url, [feed.hint, rollout.hint]))
+        background.at_end(peers.leave)
+    return Push(cache, watchers, rollout)
+
+
+def _publish_gauges(cache: SnapshotCache, watchers: Watchers, registry: CollectorRegistry) -> None:
+    values = {
+        "modelplane_revision": ("Newest revision pushed to workers.", lambda: cache.revision),
+        "modelplane_workers": ("Workers connected to this replica.", lambda: len(watchers)),
+        "modelplane_slowest_worker_revision": (
+            "Revision that all connected workers have acknowledged.",
+            lambda: watchers.slowest(default=cache.revision),
+        ),
+    }
+    for name, (description, value) in values.items():
+        Gauge(name, description, registry=registry).set_function(value)

@@ -1,0 +1,183 @@
+"""Drives rollouts: prepare on every worker, then activate on every worker, then done.
+
+A version is PREPARING until every connected worker has compiled it, then ACTIVATING until every
+one serves it; only then does the API report it. Each phase waits for a revision to be
+acknowledged. Any replica may take any step, since a step names the phase that it starts from
+(`store.endpoints.rollouts`), so a replica that dies leaves nothing undone.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from modelserving.worker.v1.snapshot_service_pb2 import Nack
+
+from modelplane.adapters.shared.telemetry import log_fields
+from modelplane.control_plane.clock import Clock, Signal, wait_for
+from modelplane.control_plane.errors import StoreUnavailable
+from modelplane.control_plane.snapshots.watchers import Watchers
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.endpoints import rollouts
+from modelplane.control_plane.store.endpoints.rollouts import RolloutState
+from modelplane.control_plane.store.replicas import WorkerProgress
+from modelplane.control_plane.store.states import Phase
+
+_log = logging.getLogger(__name__)
+
+# How long an API call waits for the workers before it answers with the state as it is.
+ANSWER_SECONDS = 2.0
+# Steps that other replicas took are seen by looking; this is how often.
+_LOOK_SECONDS = 0.1
+_IDLE_SECONDS = 1.0
+# Extra time for another replica to drop its laggards before its word no longer counts.
+_OTHERS_GRACE_MS = 3_000
+
+
+class Peers(Protocol):
+    """What the other replicas say of their workers."""
+
+    async def others(self) -> list[WorkerProgress]:
+        """Return the progress of each other live replica."""
+
+
+class RolloutDriver:
+    """Moves rollouts on as workers acknowledge, refuse, or stay silent."""
+
+    def __init__(
+        self,
+        database: Database,
+        watchers: Watchers,
+        peers: Peers,
+        clock: Clock,
+        *,
+        activate_timeout_ms: int = 10_000,
+        hold_until_ms: int = 0,
+    ) -> None:
+        """Keep the collaborators.
+
+        Args:
+            database: Where the rollouts are.
+            watchers: Workers connected to this replica.
+            peers: The other replicas.
+            clock: The time.
+            activate_timeout_ms: After this, a worker that has not activated is dropped.
+            hold_until_ms: Take no step before this time: after a restart, the workers are there
+                but not connected yet.
+        """
+        self._database = database
+        self._watchers = watchers
+        self.peers = peers
+        self._clock = clock
+        self._activate_timeout_ms = activate_timeout_ms
+        self._hold_until_ms = hold_until_ms
+        self._hinted = asyncio.Event()
+        # A step was taken; a worker moved.
+        self._stepped = Signal()
+        self._moved = Signal()
+
+    def hint(self) -> None:
+        """Look now: something was committed, or a worker moved."""
+        self._hinted.set()
+        self._moved.send()
+
+    async def run(self) -> None:
+        """Drive rollouts until cancelled."""
+        while True:
+            self._hinted.clear()
+            seconds = _LOOK_SECONDS
+            try:
+                seconds = _LOOK_SECONDS if await self.step() else _IDLE_SECONDS
+            except StoreUnavailable as error:
+                _log.warning("rollouts wait for the database", extra=log_fields(error=str(error)))
+            await wait_for(self._hinted, seconds)
+
+    async def step(self) -> bool:
+        """Take every step that can be taken now; return whether a rollout is in progress."""
+        if self._clock() < self._hold_until_ms:
+            return True
+        fastest = self._watchers.fastest()
+        async with self._database.read() as session:
+            pending = await rollouts.read_rollouts(session)
+            unready = await rollouts.has_unready(session, fastest)
+        if unready:
+            async with self._database.write() as transaction:
+                await rollouts.mark_ready(transaction, fastest)
+        others = await self.peers.others() if pending else []
+        for rollout in pending:
+            await self._step_one(rollout, others)
+        return bool(pending)
+
+    async def refuse(self, worker_id: str, nack: Nack) -> None:
+        """Fail the rollout that a worker refused, if it is still being prepared."""
+        fields = {"worker": worker_id, "endpoint_id": nack.endpoint_id, "reason": nack.reason}
+        _log.warning("worker refused a configuration", extra=log_fields(**fields))
+        rollout = RolloutState(
+            nack.endpoint_id, nack.config_version, Phase.PREPARING, nack.revision, 0
+        )
+        await self._fail(rollout, f"Worker {worker_id} refused the configuration: {nack.reason}")
+
+    async def wait_settled(self, endpoint_id: str) -> None:
+        """Return when the endpoint has no rollout in progress, at the latest after two seconds."""
+        async for _ in _looks(self._stepped):
+            async with self._database.read() as session:
+                if await rollouts.is_settled(session, endpoint_id):
+                    return
+
+    async def wait_applied(self, revision: int) -> None:
+        """Return when every worker has acknowledged `revision`, at the latest after two seconds."""
+        async for _ in _looks(self._moved):
+            if self._watchers.behind(revision):
+                continue
+            if _all_at(await self.peers.others(), revision):
+                return
+
+    async def _step_one(self, rollout: RolloutState, others: list[WorkerProgress]) -> None:
+        late_ms = self._clock() - rollout.deadline_ms
+        acknowledged = not self._watchers.behind(rollout.revision) and (
+            _all_at(others, rollout.revision)
+        )
+        if rollout.phase is Phase.PREPARING:
+            await self._step_preparing(rollout, acknowledged=acknowledged, late=late_ms > 0)
+            return
+        if not acknowledged and late_ms > 0:
+            self._watchers.drop(self._watchers.behind(rollout.revision))
+            acknowledged = _all_at(others, rollout.revision) or late_ms > _OTHERS_GRACE_MS
+        if acknowledged:
+            ready = len(self._watchers) + sum(other.workers for other in others) > 0
+            async with self._database.write() as transaction:
+                await rollouts.complete(transaction, rollout, ready=ready, now_ms=self._clock())
+            self._stepped.send()
+
+    async def _step_preparing(
+        self, rollout: RolloutState, *, acknowledged: bool, late: bool
+    ) -> None:
+        if acknowledged:
+            deadline_ms = self._clock() + self._activate_timeout_ms
+            async with self._database.write() as transaction:
+                await rollouts.begin_activation(transaction, rollout, deadline_ms)
+        elif late:
+            laggards = self._watchers.behind(rollout.revision)
+            names = ", ".join(worker.worker_id for worker in laggards) or "of another replica"
+            await self._fail(rollout, f"No acknowledgement in time from worker {names}.")
+            self._watchers.drop(laggards)
+
+    async def _fail(self, rollout: RolloutState, reason: str) -> None:
+        async with self._database.write() as transaction:
+            await rollouts.fail(transaction, rollout, reason)
+        self._stepped.send()
+
+
+def _all_at(others: list[WorkerProgress], revision: int) -> bool:
+    return all(other.acked_revision >= revision for other in others)
+
+
+async def _looks(signal: Signal) -> AsyncIterator[None]:
+    """Yield at once, at each signal, and now and then, until an answer is due."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + ANSWER_SECONDS
+    while loop.time() < deadline:
+        # Taken before looking, so that what happens meanwhile is not slept through.
+        event = signal.event
+        yield
+        await wait_for(event, _LOOK_SECONDS)

@@ -1,0 +1,121 @@
+"""The watch stream: sends the snapshot, then what changes; takes acks and nacks.
+
+Whoever connects is a worker: `server.workers_only` lets in none but those with a certificate.
+Before: `cache`. Beside: `watchers`, `rollout_driver`. After: the worker's `snapshot_watcher`.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+import grpc
+from modelserving.worker.v1 import snapshot_service_pb2_grpc
+from modelserving.worker.v1.snapshot_service_pb2 import (
+    Heartbeat,
+    Hello,
+    Nack,
+    WatchConfigRequest,
+    WatchConfigResponse,
+)
+
+from modelplane.adapters.shared.telemetry import log_fields
+from modelplane.control_plane.clock import wait_for
+from modelplane.control_plane.errors import StoreUnavailable
+from modelplane.control_plane.snapshots.cache import SnapshotCache
+from modelplane.control_plane.snapshots.watchers import Watcher, Watchers
+
+_log = logging.getLogger(__name__)
+
+_Context = grpc.aio.ServicerContext[WatchConfigRequest, WatchConfigResponse]
+
+
+class NackSink(Protocol):
+    """Takes what workers refuse."""
+
+    async def refuse(self, worker_id: str, nack: Nack) -> None:
+        """Note that a worker could not apply a configuration."""
+
+
+class SnapshotServicer(snapshot_service_pb2_grpc.SnapshotServiceServicer):
+    """Serves `SnapshotService` to workers."""
+
+    def __init__(
+        self,
+        cache: SnapshotCache,
+        watchers: Watchers,
+        nacks: NackSink,
+        heartbeat_seconds: float = 1.0,
+    ) -> None:
+        self._cache = cache
+        self._watchers = watchers
+        self._nacks = nacks
+        self._heartbeat_seconds = heartbeat_seconds
+
+    async def WatchConfig(
+        self, request_iterator: AsyncIterator[WatchConfigRequest], context: _Context
+    ) -> AsyncIterator[WatchConfigResponse]:
+        """Stream the configuration until the worker leaves or is dropped."""
+        hello = await self._read_hello(request_iterator, context)
+        resume = self._cache.retains(hello.store_id, hello.last_revision)
+        watcher = Watcher(hello.worker_id, hello.build, hello.last_revision if resume else 0)
+        self._watchers.add(watcher)
+        fields = {"worker": watcher.worker_id, "revision": hello.last_revision, "resume": resume}
+        _log.info("worker connected", extra=log_fields(**fields))
+        reader = asyncio.create_task(self._read(request_iterator, watcher))
+        try:
+            async for response in self._responses(watcher, resume=resume):
+                yield response
+        finally:
+            reader.cancel()
+            self._watchers.remove(watcher)
+            _log.info("worker disconnected", extra=log_fields(worker=watcher.worker_id))
+        await context.abort(
+            grpc.StatusCode.ABORTED, "The stream was dropped: stale or replaced; reconnect."
+        )
+
+    async def _read_hello(
+        self, requests: AsyncIterator[WatchConfigRequest], context: _Context
+    ) -> Hello:
+        async for request in requests:
+            if request.HasField("hello") and request.hello.worker_id:
+                return request.hello
+            break
+        await context.abort(
+            grpc.StatusCode.INVALID_ARGUMENT, "The first message must be a Hello with a worker id."
+        )
+        raise AssertionError("abort returned")
+
+    async def _read(self, requests: AsyncIterator[WatchConfigRequest], watcher: Watcher) -> None:
+        try:
+            async for request in requests:
+                match request.WhichOneof("message"):
+                    case "ack":
+                        self._watchers.acknowledge(watcher, request.ack.revision)
+                    case "nack":
+                        # Before the ack that follows: else the version would look accepted.
+                        await self._nacks.refuse(watcher.worker_id, request.nack)
+        except StoreUnavailable as error:
+            fields = {"worker": watcher.worker_id, "error": str(error)}
+            _log.warning("refusal not stored; worker must reconnect", extra=log_fields(**fields))
+        finally:
+            # The worker is leaving, or has to come back and say it again.
+            watcher.drop()
+
+    async def _responses(
+        self, watcher: Watcher, *, resume: bool
+    ) -> AsyncIterator[WatchConfigResponse]:
+        store_id, sent = (self._cache.store_id, watcher.acked_revision) if resume else ("", 0)
+        while not watcher.dropped:
+            # Cleared before reading, so that a change in between is not slept through.
+            watcher.wake.clear()
+            if not self._cache.retains(store_id, sent):
+                for chunk in self._cache.chunks():
+                    store_id, sent = chunk.store_id, chunk.revision
+                    yield WatchConfigResponse(snapshot=chunk)
+            for delta in self._cache.changes_since(sent):
+                sent = delta.revision
+                yield WatchConfigResponse(delta=delta)
+            if not await wait_for(watcher.wake, self._heartbeat_seconds):
+                heartbeat = Heartbeat(newest_revision=self._cache.revision)
+                yield WatchConfigResponse(heartbeat=heartbeat)

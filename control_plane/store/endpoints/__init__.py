@@ -1,0 +1,1 @@
+"""Statements on endpoints: their versions, changes, rollouts and metrics."""

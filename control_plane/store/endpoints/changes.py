@@ -1,0 +1,173 @@
+"""Statements that change endpoints.
+
+Before: `endpoints.lifecycle`. After: `tables`, `codec`. Beside: `records`, which reads them, and
+`rollouts`, which moves a rollout on.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from modelserving.store.v1.settings_pb2 import EndpointSettings
+from modelserving.v1.endpoint_pb2 import EndpointConfig
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import col, delete, update
+
+from modelplane.control_plane.errors import AlreadyExists
+from modelplane.control_plane.principal import Level
+from modelplane.control_plane.store import codec
+from modelplane.control_plane.store.database import Transaction
+from modelplane.control_plane.store.endpoints.records import StoredEndpoint
+from modelplane.control_plane.store.secrets.scopes import SecretName
+from modelplane.control_plane.store.states import EventKind, LastUpdate, Outcome, Phase
+from modelplane.control_plane.store.tables import (
+    CredentialRow,
+    EndpointConfigRow,
+    EndpointRow,
+    SecretReferenceRow,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewEndpoint:
+    """An endpoint to store."""
+
+    id: str
+    name: str
+    creator: str
+    creator_id: str
+    created_ms: int
+    settings: EndpointSettings
+
+
+@dataclass(frozen=True, slots=True)
+class NewVersion:
+    """A version to store and roll out.
+
+    Attributes:
+        config: The configuration, its version included.
+        creator: Name of who made it.
+        created_ms: Time of creation, milliseconds since the epoch.
+        credentials: Sealed credentials by path.
+        references: Secrets that the configuration refers to.
+        deadline_ms: Time by which the workers must have prepared it.
+    """
+
+    config: EndpointConfig
+    creator: str
+    created_ms: int
+    credentials: Mapping[str, bytes]
+    references: Collection[SecretName]
+    deadline_ms: int
+
+
+async def insert(transaction: Transaction, endpoint: NewEndpoint) -> None:
+    """Store a new endpoint without a configuration.
+
+    Raises:
+        AlreadyExists: The name is taken.
+    """
+    row = EndpointRow(
+        id=endpoint.id,
+        name=endpoint.name,
+        creator=endpoint.creator,
+        creator_id=endpoint.creator_id,
+        grants_json=codec.encode_levels({endpoint.creator_id: Level.CAN_MANAGE}),
+        created_ms=endpoint.created_ms,
+        updated_ms=endpoint.created_ms,
+        settings=endpoint.settings.SerializeToString(),
+    )
+    transaction.session.add(row)
+    try:
+        await transaction.session.flush()
+    except IntegrityError as error:
+        raise AlreadyExists(
+            f"Endpoint with name '{endpoint.name}' already exists; choose another name."
+        ) from error
+
+
+async def begin_rollout(transaction: Transaction, endpoint_id: str, new: NewVersion) -> int:
+    """Store a version and begin to roll it out; return the revision."""
+    session, version = transaction.session, new.config.config_version
+    session.add(
+        EndpointConfigRow(
+            endpoint_id=endpoint_id,
+            version=version,
+            config=new.config.SerializeToString(),
+            creator=new.creator,
+            created_ms=new.created_ms,
+        )
+    )
+    await session.flush()
+    session.add_all(
+        CredentialRow(endpoint_id=endpoint_id, version=version, path=path, sealed=sealed)
+        for path, sealed in new.credentials.items()
+    )
+    session.add_all(
+        SecretReferenceRow(endpoint_id=endpoint_id, version=version, scope=scope, key=key)
+        for scope, key in new.references
+    )
+    await session.flush()
+    revision = await transaction.revise(EventKind.ENDPOINT, endpoint_id)
+    await _update(
+        transaction,
+        endpoint_id,
+        last_version=version,
+        pending_version=version,
+        phase=Phase.PREPARING,
+        phase_revision=revision,
+        phase_deadline_ms=new.deadline_ms,
+        last_update=LastUpdate.NOT_UPDATING,
+        last_update_message="",
+        updated_ms=new.created_ms,
+    )
+    return revision
+
+
+async def cancel_rollout(transaction: Transaction, record: StoredEndpoint) -> int:
+    """End the rollout of `record`, whose row is locked, without success; return the revision."""
+    version = record.pending.version if record.pending else 0
+    await transaction.session.exec(
+        update(EndpointConfigRow)
+        .where(
+            col(EndpointConfigRow.endpoint_id) == record.id,
+            col(EndpointConfigRow.version) == version,
+        )
+        .values(outcome=Outcome.CANCELED)
+    )
+    await _update(
+        transaction,
+        record.id,
+        phase=Phase.SETTLED,
+        pending_version=None,
+        last_update=LastUpdate.CANCELED,
+        last_update_message="",
+    )
+    return await transaction.revise(EventKind.ENDPOINT, record.id)
+
+
+async def remove(transaction: Transaction, endpoint_id: str) -> int:
+    """Delete an endpoint with its versions and credentials; return the revision."""
+    await transaction.session.exec(delete(EndpointRow).where(col(EndpointRow.id) == endpoint_id))
+    return await transaction.revise(EventKind.ENDPOINT, endpoint_id)
+
+
+async def set_grants(
+    transaction: Transaction, endpoint_id: str, grants: Mapping[str, Level]
+) -> int:
+    """Replace who may do what, by identifiers of principals and groups; return the revision."""
+    text = codec.encode_levels(grants)
+    await _update(transaction, endpoint_id, grants_json=text)
+    return await transaction.revise(EventKind.ENDPOINT, endpoint_id)
+
+
+async def set_settings(
+    transaction: Transaction, endpoint_id: str, settings: EndpointSettings
+) -> None:
+    """Replace the settings; where workers hold what changed, it takes a revision, too."""
+    await _update(transaction, endpoint_id, settings=settings.SerializeToString())
+
+
+async def _update(transaction: Transaction, endpoint_id: str, **values: object) -> None:
+    await transaction.session.exec(
+        update(EndpointRow).where(col(EndpointRow.id) == endpoint_id).values(**values)
+    )

@@ -1,0 +1,198 @@
+"""Queries for endpoints and the versions of their configuration.
+
+Before: `endpoints.lookup`, `snapshots.builder`. After: `tables`, `codec`. Beside: `changes`.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from modelserving.store.v1.settings_pb2 import EndpointSettings
+from modelserving.v1.endpoint_pb2 import EndpointConfig
+from sqlalchemy import ColumnElement, and_
+from sqlalchemy.orm import Mapped, aliased
+from sqlmodel import col, select
+from sqlmodel.sql.expression import Select
+
+from modelplane.control_plane.principal import Level
+from modelplane.control_plane.store import codec
+from modelplane.control_plane.store.database import Session, is_storable
+from modelplane.control_plane.store.states import LastUpdate, Outcome, Phase
+from modelplane.control_plane.store.tables import EndpointConfigRow, EndpointRow
+
+# Above this, a query reads all rows: drivers limit the number of parameters.
+_MAX_IDS = 500
+# Endpoints that a list reads at a time.
+_PAGE = 500
+
+_Active = aliased(EndpointConfigRow)
+_Pending = aliased(EndpointConfigRow)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVersion:
+    """One version of an endpoint's configuration."""
+
+    config: EndpointConfig
+    creator: str
+    created_ms: int
+    outcome: Outcome
+    outcome_message: str
+
+    @property
+    def version(self) -> int:
+        """Number of the version."""
+        return self.config.config_version
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEndpoint:
+    """Everything about an endpoint but its past versions."""
+
+    id: str
+    name: str
+    creator: str
+    creator_id: str
+    # Levels by identifiers of principals and groups.
+    grants: Mapping[str, Level]
+    created_ms: int
+    updated_ms: int
+    settings: EndpointSettings
+    last_version: int
+    phase: Phase
+    last_update: LastUpdate
+    last_update_message: str
+    ready: bool
+    active: StoredVersion | None
+    # Being rolled out; with the phase settled, the version whose rollout failed last.
+    pending: StoredVersion | None
+
+    @property
+    def newest(self) -> StoredVersion | None:
+        """The configuration that describes the endpoint best: the active one, else the pending."""
+        return self.active or self.pending
+
+
+async def load_endpoints(session: Session, ids: Collection[str] | None) -> list[StoredEndpoint]:
+    """Return the endpoints `ids` that exist; None: all."""
+    query = _joined()
+    if ids is not None and len(ids) <= _MAX_IDS:
+        query = query.where(col(EndpointRow.id).in_(ids))
+    rows = (await session.exec(query)).all()
+    wanted = None if ids is None else set(ids)
+    return [_stored(*row) for row in rows if wanted is None or row[0].id in wanted]
+
+
+async def find(session: Session, name: str) -> StoredEndpoint | None:
+    """Return the endpoint called `name`, if there is one."""
+    if not is_storable(name):
+        return None
+    row = (await session.exec(_joined().where(col(EndpointRow.name) == name))).first()
+    return _stored(*row) if row else None
+
+
+async def find_by_id(session: Session, endpoint_id: str) -> StoredEndpoint | None:
+    """Return the endpoint with an identifier, if there is one."""
+    if not is_storable(endpoint_id):
+        return None
+    row = (await session.exec(_joined().where(col(EndpointRow.id) == endpoint_id))).first()
+    return _stored(*row) if row else None
+
+
+async def lock(session: Session, name: str) -> None:
+    """Keep other transactions from changing the endpoint until this one ends.
+
+    Read it afterwards, in a statement of its own: that sees what those before have committed.
+    """
+    await _lock(session, col(EndpointRow.name), name)
+
+
+async def lock_by_id(session: Session, endpoint_id: str) -> None:
+    """Lock an endpoint, as `lock` does, by its identifier."""
+    await _lock(session, col(EndpointRow.id), endpoint_id)
+
+
+async def _lock(session: Session, column: Mapped[str], value: str) -> None:
+    if is_storable(value):
+        await session.exec(select(EndpointRow.id).where(column == value).with_for_update())
+
+
+async def list_all(
+    session: Session, wanted: Callable[[Mapping[str, Level]], bool]
+) -> list[StoredEndpoint]:
+    """Return all endpoints whose grants are `wanted`, ordered by name.
+
+    They are read in pages, since thousands of rows at once would hold up every other call.
+    """
+    rows = (await session.exec(select(EndpointRow.id, EndpointRow.grants_json))).all()
+    # Many endpoints are granted to the same teams.
+    choices = {
+        text: wanted(codec.decode_levels(text, Level)) for text in {text for _, text in rows}
+    }
+    ids = [endpoint_id for endpoint_id, text in rows if choices[text]]
+    found: list[StoredEndpoint] = []
+    for start in range(0, len(ids), _PAGE):
+        page = _joined().where(col(EndpointRow.id).in_(ids[start : start + _PAGE]))
+        found += [_stored(*row) for row in (await session.exec(page)).all()]
+    # What is read first may have changed by the time of the page.
+    return sorted((item for item in found if wanted(item.grants)), key=lambda item: item.name)
+
+
+async def list_versions(session: Session, endpoint_id: str) -> list[StoredVersion]:
+    """Return all versions of an endpoint, newest first."""
+    query = (
+        select(EndpointConfigRow)
+        .where(col(EndpointConfigRow.endpoint_id) == endpoint_id)
+        .order_by(col(EndpointConfigRow.version).desc())
+    )
+    return [_version(row) for row in (await session.exec(query)).all()]
+
+
+async def find_version(session: Session, endpoint_id: str, version: int) -> StoredVersion | None:
+    """Return one version of an endpoint, if there is one."""
+    row = await session.get(EndpointConfigRow, (endpoint_id, version))
+    return _version(row) if row else None
+
+
+def _joined() -> Select[EndpointRow, EndpointConfigRow, EndpointConfigRow]:
+    # One statement, so that an endpoint and its versions are of the same moment.
+    return (
+        select(EndpointRow, _Active, _Pending)
+        .outerjoin(_Active, _is_version(_Active, col(EndpointRow.active_version)))
+        .outerjoin(_Pending, _is_version(_Pending, col(EndpointRow.pending_version)))
+    )
+
+
+def _is_version(alias: type[EndpointConfigRow], version: Mapped[int | None]) -> ColumnElement[bool]:
+    return and_(col(alias.endpoint_id) == col(EndpointRow.id), col(alias.version) == version)
+
+
+def _stored(
+    row: EndpointRow, active: EndpointConfigRow | None, pending: EndpointConfigRow | None
+) -> StoredEndpoint:
+    return StoredEndpoint(
+        id=row.id,
+        name=row.name,
+        creator=row.creator,
+        creator_id=row.creator_id,
+        grants=codec.decode_levels(row.grants_json, Level),
+        created_ms=row.created_ms,
+        updated_ms=row.updated_ms,
+        settings=EndpointSettings.FromString(row.settings),
+        last_version=row.last_version,
+        phase=Phase(row.phase),
+        last_update=LastUpdate(row.last_update),
+        last_update_message=row.last_update_message,
+        ready=row.ready,
+        active=_version(active) if active else None,
+        pending=_version(pending) if pending else None,
+    )
+
+
+def _version(row: EndpointConfigRow) -> StoredVersion:
+    return StoredVersion(
+        config=EndpointConfig.FromString(row.config),
+        creator=row.creator,
+        created_ms=row.created_ms,
+        outcome=Outcome(row.outcome),
+        outcome_message=row.outcome_message,
+    )

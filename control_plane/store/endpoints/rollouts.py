@@ -1,0 +1,165 @@
+"""Statements that move a rollout from phase to phase.
+
+Each transition names the phase and version that it starts from and does nothing when another
+replica was faster, so any number of replicas may drive the same rollout.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, CursorResult
+from sqlmodel import col, select, update
+
+from modelplane.control_plane.store.database import Session, Transaction
+from modelplane.control_plane.store.states import EventKind, LastUpdate, Outcome, Phase
+from modelplane.control_plane.store.tables import EndpointConfigRow, EndpointRow
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutState:
+    """A rollout in progress."""
+
+    endpoint_id: str
+    version: int
+    phase: Phase
+    # Revision that the workers must have acknowledged for the phase to end.
+    revision: int
+    deadline_ms: int
+
+
+async def read_rollouts(session: Session) -> list[RolloutState]:
+    """Return all rollouts in progress, oldest first."""
+    query = (
+        select(EndpointRow)
+        .where(col(EndpointRow.phase) != Phase.SETTLED)
+        .order_by(col(EndpointRow.phase_revision))
+    )
+    rows = (await session.exec(query)).all()
+    return [
+        RolloutState(
+            row.id,
+            row.pending_version or 0,
+            Phase(row.phase),
+            row.phase_revision,
+            row.phase_deadline_ms,
+        )
+        for row in rows
+    ]
+
+
+async def is_settled(session: Session, endpoint_id: str) -> bool:
+    """Tell whether no rollout of the endpoint is in progress; true for an unknown endpoint."""
+    query = select(EndpointRow.phase).where(col(EndpointRow.id) == endpoint_id)
+    return (await session.exec(query)).first() in (None, Phase.SETTLED)
+
+
+async def begin_activation(
+    transaction: Transaction, rollout: RolloutState, deadline_ms: int
+) -> bool:
+    """Let the prepared version serve: PREPARING to ACTIVATING. Return whether it happened here."""
+    if not await _transition(transaction, rollout, phase=Phase.ACTIVATING):
+        return False
+    revision = await transaction.revise(EventKind.ENDPOINT, rollout.endpoint_id)
+    await transaction.session.exec(
+        update(EndpointRow)
+        .where(col(EndpointRow.id) == rollout.endpoint_id)
+        .values(phase_revision=revision, phase_deadline_ms=deadline_ms)
+    )
+    return True
+
+
+async def complete(
+    transaction: Transaction, rollout: RolloutState, *, ready: bool, now_ms: int
+) -> bool:
+    """End a rollout in success: ACTIVATING to SETTLED. Return whether it happened here.
+
+    What the workers hold does not change, so there is no event.
+    """
+    return await _transition(
+        transaction,
+        rollout,
+        phase=Phase.SETTLED,
+        active_version=rollout.version,
+        pending_version=None,
+        activated_revision=rollout.revision,
+        ready=ready,
+        updated_ms=now_ms,
+        last_update=LastUpdate.NOT_UPDATING,
+        last_update_message="",
+    ) and await _record_success(transaction, rollout)
+
+
+async def fail(transaction: Transaction, rollout: RolloutState, reason: str) -> bool:
+    """End a rollout in failure: PREPARING to SETTLED. Return whether it happened here."""
+    if not await _transition(
+        transaction,
+        rollout,
+        phase=Phase.SETTLED,
+        last_update=LastUpdate.FAILED,
+        last_update_message=reason,
+    ):
+        return False
+    await _set_outcome(transaction, rollout, Outcome.FAILED, reason)
+    await transaction.revise(EventKind.ENDPOINT, rollout.endpoint_id)
+    return True
+
+
+async def has_unready(session: Session, acked_revision: int) -> bool:
+    """Tell whether `mark_ready` would find an endpoint."""
+    query = select(EndpointRow.id).where(*_applied_but_unready(acked_revision)).limit(1)
+    return (await session.exec(query)).first() is not None
+
+
+async def mark_ready(transaction: Transaction, acked_revision: int) -> None:
+    """Mark the endpoints whose active version is part of a revision that a worker has applied."""
+    await transaction.session.exec(
+        update(EndpointRow).where(*_applied_but_unready(acked_revision)).values(ready=True)
+    )
+
+
+def _applied_but_unready(acked_revision: int) -> tuple[ColumnElement[bool], ...]:
+    return (
+        col(EndpointRow.ready).is_(False),
+        col(EndpointRow.active_version).is_not(None),
+        col(EndpointRow.phase) == Phase.SETTLED,
+        col(EndpointRow.activated_revision) <= acked_revision,
+    )
+
+
+async def _transition(transaction: Transaction, rollout: RolloutState, **values: object) -> bool:
+    statement = (
+        update(EndpointRow)
+        .where(
+            col(EndpointRow.id) == rollout.endpoint_id,
+            col(EndpointRow.phase) == rollout.phase,
+            col(EndpointRow.pending_version) == rollout.version,
+        )
+        .values(**values)
+    )
+    result = await transaction.session.exec(statement)
+    return isinstance(result, CursorResult) and result.rowcount == 1
+
+
+async def _record_success(transaction: Transaction, rollout: RolloutState) -> bool:
+    await transaction.session.exec(
+        update(EndpointConfigRow)
+        .where(
+            col(EndpointConfigRow.endpoint_id) == rollout.endpoint_id,
+            col(EndpointConfigRow.outcome) == Outcome.ACTIVE,
+        )
+        .values(outcome=Outcome.SUPERSEDED)
+    )
+    await _set_outcome(transaction, rollout, Outcome.ACTIVE, "")
+    return True
+
+
+async def _set_outcome(
+    transaction: Transaction, rollout: RolloutState, outcome: Outcome, message: str
+) -> None:
+    await transaction.session.exec(
+        update(EndpointConfigRow)
+        .where(
+            col(EndpointConfigRow.endpoint_id) == rollout.endpoint_id,
+            col(EndpointConfigRow.version) == rollout.version,
+        )
+        .values(outcome=outcome, outcome_message=message)
+    )

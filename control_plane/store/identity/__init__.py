@@ -1,0 +1,1 @@
+"""Statements on identities, and on what they prove themselves with."""

@@ -1,0 +1,75 @@
+"""Queries for those to whom something can be granted: principals and groups alike.
+
+Before: `endpoints.permissions`. After: `tables`. Beside: `principals`.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy.orm import Mapped
+from sqlmodel import col, select
+
+from modelplane.control_plane.store.database import Session, is_storable
+from modelplane.control_plane.store.tables import GroupRow, PrincipalRow
+
+# Drivers limit the number of parameters of a statement.
+_AT_A_TIME = 500
+
+
+class GranteeKind(StrEnum):
+    """What a grantee is; those of `PrincipalKind`, and groups."""
+
+    USER = "user"
+    SERVICE_PRINCIPAL = "service_principal"
+    GROUP = "group"
+
+
+@dataclass(frozen=True, slots=True)
+class Grantee:
+    """A user, a service principal or a group.
+
+    Attributes:
+        id: Identifier, which no two of them share.
+        kind: What it is.
+        name: User name, application id or name of the group.
+        display_name: How people call it; empty for a group.
+    """
+
+    id: str
+    kind: GranteeKind
+    name: str
+    display_name: str
+
+
+async def load_grantees(session: Session, ids: Collection[str]) -> list[Grantee]:
+    """Return those of `ids` that exist."""
+    return await _select(session, col(PrincipalRow.id), col(GroupRow.id), ids)
+
+
+async def find_grantees(session: Session, names: Collection[str]) -> list[Grantee]:
+    """Return those called by one of `names`; a principal and a group may share one."""
+    return await _select(session, col(PrincipalRow.name), col(GroupRow.name), names)
+
+
+async def _select(
+    session: Session,
+    of_principal: Mapped[str],
+    of_group: Mapped[str],
+    values: Collection[str],
+) -> list[Grantee]:
+    found: list[Grantee] = []
+    for some in _pieces([value for value in values if is_storable(value)]):
+        principals = await session.exec(select(PrincipalRow).where(of_principal.in_(some)))
+        found += [
+            Grantee(row.id, GranteeKind(row.kind), row.name, row.display_name)
+            for row in principals.all()
+        ]
+        groups = await session.exec(select(GroupRow).where(of_group.in_(some)))
+        found += [Grantee(row.id, GranteeKind.GROUP, row.name, "") for row in groups.all()]
+    return found
+
+
+def _pieces(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(values), _AT_A_TIME):
+        yield values[start : start + _AT_A_TIME]

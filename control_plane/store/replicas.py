@@ -1,0 +1,53 @@
+"""Statements by which control-plane replicas on one PostgreSQL learn of each other's workers."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import func
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col, delete, select
+
+from modelplane.control_plane.store.database import Session, Transaction
+from modelplane.control_plane.store.tables import ReplicaRow
+
+# The database's clock, so that replicas whose clocks disagree still see each other alive.
+_NOW_MS = func.floor(func.extract("epoch", func.clock_timestamp()) * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerProgress:
+    """How far a replica's workers are."""
+
+    workers: int
+    # Revision that all of them have acknowledged; without workers, the replica's own revision.
+    acked_revision: int
+
+
+async def publish_progress(
+    transaction: Transaction, replica_id: str, progress: WorkerProgress
+) -> None:
+    """Store the progress of a replica's workers, as a sign of life too."""
+    values = {
+        "seen_ms": _NOW_MS,
+        "workers": progress.workers,
+        "acked_revision": progress.acked_revision,
+    }
+    statement = insert(ReplicaRow).values(id=replica_id, **values)
+    await transaction.session.exec(
+        statement.on_conflict_do_update(index_elements=["id"], set_=values)
+    )
+
+
+async def read_progress_of_others(
+    session: Session, replica_id: str, alive_ms: int
+) -> list[WorkerProgress]:
+    """Return the progress of all other replicas that gave a sign of life in the last `alive_ms`."""
+    query = select(ReplicaRow).where(
+        col(ReplicaRow.id) != replica_id, col(ReplicaRow.seen_ms) > _NOW_MS - alive_ms
+    )
+    rows = (await session.exec(query)).all()
+    return [WorkerProgress(row.workers, row.acked_revision) for row in rows]
+
+
+async def remove_replica(transaction: Transaction, replica_id: str) -> None:
+    """Forget a replica that stops."""
+    await transaction.session.exec(delete(ReplicaRow).where(col(ReplicaRow.id) == replica_id))

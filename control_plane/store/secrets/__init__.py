@@ -1,0 +1,1 @@
+"""Statements on secrets and on everything else that is sealed."""

@@ -1,0 +1,35 @@
+"""Statements on the credentials given with a configuration, which stay sealed here.
+
+Before: `secrets.credentials`. After: `tables`. What writes them is `endpoints.changes`.
+"""
+
+from collections.abc import Collection, Mapping
+
+from sqlalchemy import tuple_
+from sqlmodel import col, select
+
+from modelplane.control_plane.store.database import Session
+from modelplane.control_plane.store.tables import CredentialRow, EndpointRow
+
+# Above this, a query reads all rows: drivers limit the number of parameters.
+_MAX_KEYS = 500
+
+
+async def load_credentials(
+    session: Session, versions: Collection[tuple[str, int]]
+) -> Mapping[tuple[str, int], dict[str, bytes]]:
+    """Return the sealed credentials, by path, of (endpoint id, version) pairs.
+
+    Many pairs at once must be active or pending versions, as a snapshot's are.
+    """
+    query = select(CredentialRow)
+    if len(versions) <= _MAX_KEYS:
+        pair = tuple_(col(CredentialRow.endpoint_id), col(CredentialRow.version))
+        query = query.where(pair.in_(versions))
+    else:
+        current = (EndpointRow.active_version, EndpointRow.pending_version)
+        query = query.join(EndpointRow).where(col(CredentialRow.version).in_(current))
+    found: dict[tuple[str, int], dict[str, bytes]] = {}
+    for row in (await session.exec(query)).all():
+        found.setdefault((row.endpoint_id, row.version), {})[row.path] = row.sealed
+    return found

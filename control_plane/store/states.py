@@ -1,0 +1,50 @@
+"""The words that columns hold, and that the rest of the control plane knows.
+
+Used by `tables` and by whoever asks the store.
+"""
+
+from enum import StrEnum
+
+
+class EventKind(StrEnum):
+    """What an event row is about."""
+
+    ENDPOINT = "endpoint"
+    TOKEN = "token"  # noqa: S105 - the word, not a credential
+    PRINCIPAL = "principal"
+    ISSUER = "issuer"
+
+
+class Phase(StrEnum):
+    """Where the rollout of an endpoint's pending version stands (design: prepare, activate)."""
+
+    SETTLED = ""
+    PREPARING = "preparing"
+    ACTIVATING = "activating"
+
+
+class Outcome(StrEnum):
+    """What became of a version."""
+
+    PENDING = "PENDING"
+    ACTIVE = "ACTIVE"
+    SUPERSEDED = "SUPERSEDED"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+
+
+class LastUpdate(StrEnum):
+    """How the last update of an endpoint ended; while a phase runs, it is in progress."""
+
+    NOT_UPDATING = "NOT_UPDATING"
+    FAILED = "UPDATE_FAILED"
+    CANCELED = "UPDATE_CANCELED"
+
+
+class UsageState(StrEnum):
+    """What is known of a query."""
+
+    RUNNING = "RUNNING"
+    ENDED = "ENDED"
+    # The worker died before it could say how it ended.
+    UNKNOWN = "UNKNOWN"

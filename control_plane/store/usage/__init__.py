@@ -1,0 +1,1 @@
+"""The usage ledger's tables and statements."""

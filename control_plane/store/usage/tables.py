@@ -1,0 +1,81 @@
+"""The tables of the usage ledger. Rows never leave `control_plane.store`.
+
+Beside: `tables`. Changes to this file need a migration in `migrations/versions`.
+"""
+
+from sqlalchemy import BigInteger, Index, text
+from sqlmodel import Field, SQLModel
+
+_IS_RUNNING = text("state = 'RUNNING'")
+
+
+class UsageRow(SQLModel, table=True):
+    """One admitted query. Holds no prompt and no answer.
+
+    Every index costs each query: these are what the queries on the ledger need.
+    """
+
+    __tablename__ = "usage_query"
+    __table_args__ = (
+        Index("usage_query_time", "time_ms"),
+        Index("usage_query_endpoint", "endpoint_id", "time_ms"),
+        Index("usage_query_origin", "origin_id"),
+        Index("usage_query_running", "id", sqlite_where=_IS_RUNNING, postgresql_where=_IS_RUNNING),
+    )
+
+    # Key that the worker made, hexadecimal: request ids are given by clients and may repeat. It
+    # begins with the identifier of the journal.
+    id: str = Field(primary_key=True)
+    # Not declared as a foreign key: to check that would cost each query.
+    origin_id: bytes
+    endpoint_id: str
+    time_ms: int = Field(sa_type=BigInteger)
+    state: str
+    request_id: str
+    client_request_id: str
+    usage_context_json: str
+    streaming: bool
+    input_characters: int = Field(sa_type=BigInteger)
+    status_code: int | None = None
+    error: str = ""
+    input_tokens: int | None = Field(default=None, sa_type=BigInteger)
+    output_tokens: int | None = Field(default=None, sa_type=BigInteger)
+    cached_tokens: int | None = Field(default=None, sa_type=BigInteger)
+    reasoning_tokens: int | None = Field(default=None, sa_type=BigInteger)
+    estimated: bool = False
+    output_characters: int = Field(default=0, sa_type=BigInteger)
+    latency_ms: float | None = None
+    first_chunk_ms: float | None = None
+    # Of one that succeeded at once only the latency.
+    attempts_json: str = "[]"
+
+
+class UsageOriginRow(SQLModel, table=True):
+    """What many queries of one day have in common. Rows are never changed."""
+
+    __tablename__ = "usage_origin"
+
+    # Made of all that follows, so that every replica makes the same.
+    id: bytes = Field(primary_key=True)
+    # Start of the day on which its queries were stored, which tells when it may go with them.
+    stored_ms: int = Field(sa_type=BigInteger, index=True)
+    endpoint_id: str
+    endpoint_name: str = Field(index=True)
+    # Of the endpoint when the queries were stored.
+    tags_json: str
+    config_version: int
+    served_entity_id: str
+    served_entity_name: str
+    task: str
+    requester_id: str
+    requester: str = Field(index=True)
+
+
+class UsageJournalRow(SQLModel, table=True):
+    """A worker's journal, from which rows come."""
+
+    __tablename__ = "usage_journal"
+
+    id: str = Field(primary_key=True)
+    # Last sign of life.
+    seen_ms: int = Field(sa_type=BigInteger, index=True)

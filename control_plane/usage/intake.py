@@ -1,0 +1,116 @@
+"""Takes what workers report of queries into the usage ledger, and keeps the ledger in order.
+
+Before: `intake_servicer`. After: `rows`, `store.usage.ledger`. Beside: `reader`, which
+reads it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from modelserving.worker.v1.usage_service_pb2 import UsageEntry
+
+from modelplane.adapters.shared.telemetry import log_fields
+from modelplane.control_plane.clock import Clock
+from modelplane.control_plane.errors import StoreUnavailable
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.usage.ledger import (
+    close_lost,
+    delete_origins_before,
+    delete_rows_before,
+    find_tags,
+    note_journal,
+    put_rows,
+)
+from modelplane.control_plane.usage.rows import build_rows
+
+_log = logging.getLogger(__name__)
+KEY_BYTES = 16
+JOURNAL_ID_BYTES = 8
+_DAY_MS = 86_400_000
+# Of a worker's signs of life, which come with every batch, those in between are not stored.
+_NOTE_MS = 5_000
+_SWEEP_SECONDS = 60.0
+_SWEEP_ROWS = 1_000
+
+
+class UsageIntake:
+    """Writes the ledger; any number of replicas on one PostgreSQL write it together."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        retention_days: int,
+        lost_seconds: float,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Write to `database`.
+
+        Args:
+            database: Where the ledger is.
+            clock: Time.
+            retention_days: Days that rows are kept.
+            lost_seconds: Time without a sign of a worker after which its queries are given up.
+            sleep: Waits for seconds.
+        """
+        self._database = database
+        self._clock = clock
+        self._retention_days = retention_days
+        self._lost_ms = int(lost_seconds * 1000)
+        self._sleep = sleep
+        # Until then a worker may be silent because nobody listened.
+        self._patient_until_ms = clock() + self._lost_ms
+        # When the sign of life of each journal was last stored.
+        self._noted: dict[bytes, int] = {}
+
+    async def record(self, journal_id: bytes, entries: Sequence[UsageEntry]) -> None:
+        """Store entries; what is stored already is left as it is.
+
+        Raises:
+            StoreUnavailable: The database does not answer; nothing was stored, or all was.
+        """
+        now_ms = self._clock()
+        known = [entry for entry in entries if len(entry.key) == KEY_BYTES]
+        is_news = now_ms - self._noted.get(journal_id, 0) >= _NOTE_MS
+        async with self._database.write() as transaction:
+            if known:
+                tags = await find_tags(transaction, {entry.endpoint_id for entry in known})
+                await put_rows(transaction, *build_rows(known, tags, now_ms))
+            if is_news:
+                await note_journal(transaction, journal_id.hex(), now_ms)
+        if is_news:
+            self._noted[journal_id] = now_ms
+
+    async def run(self) -> None:
+        """Keep the ledger in order until cancelled."""
+        while True:
+            try:
+                await self.sweep()
+            except StoreUnavailable as error:
+                _log.warning("old usage stays for now", extra=log_fields(error=str(error)))
+            await self._sleep(_SWEEP_SECONDS)
+
+    async def sweep(self) -> None:
+        """Close the queries of workers that are gone for good, and delete what is too old.
+
+        Raises:
+            StoreUnavailable: The database does not answer.
+        """
+        now_ms = self._clock()
+        self._noted = {
+            journal: noted for journal, noted in self._noted.items() if now_ms - noted < _NOTE_MS
+        }
+        if now_ms >= self._patient_until_ms:
+            async with self._database.write() as transaction:
+                closed = await close_lost(transaction, now_ms - self._lost_ms)
+            if closed:
+                _log.warning("queries of lost workers are closed", extra=log_fields(count=closed))
+        horizon = now_ms - self._retention_days * _DAY_MS
+        deleted = _SWEEP_ROWS
+        while deleted == _SWEEP_ROWS:
+            async with self._database.write() as transaction:
+                deleted = await delete_rows_before(transaction, horizon, _SWEEP_ROWS)
+        async with self._database.write() as transaction:
+            await delete_origins_before(transaction, horizon - _DAY_MS)

@@ -1,0 +1,190 @@
+"""Reads the usage ledger, for administrators and for those who manage an endpoint.
+
+Before: `servicer`. After: `store.usage.queries`. What writes it is `intake`.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from modelplane.control_plane.access import require_admin
+from modelplane.control_plane.endpoints.lookup import find_endpoint
+from modelplane.control_plane.errors import InvalidParameter
+from modelplane.control_plane.principal import Level, Principal
+from modelplane.control_plane.store.database import Database, is_storable
+from modelplane.control_plane.store.usage.queries import (
+    DIMENSIONS,
+    ServedVersion,
+    StoredQuery,
+    UsageFilter,
+    list_queries,
+    list_served_versions,
+    sum_queries,
+)
+from modelplane.control_plane.store.usage.tags import decode_tags
+
+MAX_RESULTS = 1_000
+MAX_GROUPS = 10_000
+_TAG = "tag:"
+_TOKEN = re.compile(r"(\d{1,15})-([0-9a-f]{32})")
+_VERSION_TOKEN = re.compile(r"(\d{1,9})-([0-9A-Za-z-]{1,64})")
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """What the queries of one group used together.
+
+    Attributes:
+        values: Values of the dimensions.
+        sums: Sums by name; None where no query of the group said.
+    """
+
+    values: tuple[Any, ...]
+    sums: dict[str, float | None]
+
+
+class UsageReader:
+    """The usage ledger as it can be read."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def narrow(self, principal: Principal, name: str, selected: UsageFilter) -> UsageFilter:
+        """Return a filter that selects of one endpoint only.
+
+        Raises:
+            NotFound: There is none that the principal may see.
+            PermissionDenied: The principal may not manage it.
+        """
+        async with self._database.read() as session:
+            record = await find_endpoint(session, principal, name, Level.CAN_MANAGE)
+        return replace(selected, endpoint_id=record.id)
+
+    async def queries(
+        self, principal: Principal, selected: UsageFilter, limit: int, page_token: str
+    ) -> tuple[list[StoredQuery], str]:
+        """Return the newest queries that a filter selects, and the token of the next page.
+
+        Args:
+            principal: Who asks.
+            selected: Which queries.
+            limit: Most queries to return.
+            page_token: Token of the page; empty for the first.
+
+        Raises:
+            PermissionDenied: The principal may not ask that.
+            InvalidParameter: The limit, the token or a filter is none.
+        """
+        _check(principal, selected)
+        if not 1 <= limit <= MAX_RESULTS:
+            raise InvalidParameter(f"'max_results' must be from 1 to {MAX_RESULTS}.")
+        if page_token:
+            time_ms, query_id = _parse_token(_TOKEN, page_token)
+            selected = replace(selected, before=(time_ms, query_id))
+        async with self._database.read() as session:
+            queries = await list_queries(
+                session, selected, limit + 1, is_postgresql=self._database.is_postgresql
+            )
+        if len(queries) <= limit:
+            return queries, ""
+        last = queries[limit - 1]
+        return queries[:limit], f"{last.time_ms}-{last.id}"
+
+    async def totals(
+        self, principal: Principal, selected: UsageFilter, group_by: Sequence[str]
+    ) -> list[Total]:
+        """Return the totals of each group that a filter selects from.
+
+        Args:
+            principal: Who asks.
+            selected: Which queries.
+            group_by: Names of dimensions.
+
+        Raises:
+            PermissionDenied: The principal may not ask that.
+            InvalidParameter: A dimension or a filter is none, or there are too many groups.
+        """
+        _check(principal, selected)
+        dimensions = [_dimension(name) for name in group_by]
+        async with self._database.read() as session:
+            groups = await sum_queries(
+                session,
+                selected,
+                dimensions,
+                MAX_GROUPS + 1,
+                is_postgresql=self._database.is_postgresql,
+            )
+        if len(groups) > MAX_GROUPS:
+            raise InvalidParameter(
+                f"There are more than {MAX_GROUPS} groups; select a shorter time or group by less."
+            )
+        return _fold(group_by, groups)
+
+    async def served_entities(
+        self, principal: Principal, endpoint: str | None, page_token: str
+    ) -> tuple[list[ServedVersion], str]:
+        """Return the versions that have served, and the token of the next page.
+
+        Raises:
+            PermissionDenied: The principal is no administrator.
+            InvalidParameter: The token is none.
+        """
+        require_admin(principal)
+        _check_texts(endpoint)
+        after = None
+        if page_token:
+            version, endpoint_id = _parse_token(_VERSION_TOKEN, page_token)
+            after = endpoint_id, version
+        async with self._database.read() as session:
+            versions = await list_served_versions(session, endpoint, after, MAX_RESULTS + 1)
+        if len(versions) <= MAX_RESULTS:
+            return versions, ""
+        last = versions[MAX_RESULTS - 1]
+        return versions[:MAX_RESULTS], f"{last.version}-{last.endpoint_id}"
+
+
+def _check(principal: Principal, selected: UsageFilter) -> None:
+    if selected.endpoint_id is None:
+        require_admin(principal)
+    _check_texts(
+        selected.endpoint, selected.served_entity, selected.requester, *(selected.tag or ())
+    )
+
+
+def _check_texts(*texts: str | None) -> None:
+    if not all(is_storable(text or "") for text in texts):
+        raise InvalidParameter("Filters must not hold the NUL character.")
+
+
+def _dimension(name: str) -> str:
+    if name.startswith(_TAG) and len(name) > len(_TAG):
+        return "tags"
+    if name not in DIMENSIONS or name == "tags":
+        known = ", ".join(key for key in DIMENSIONS if key != "tags")
+        raise InvalidParameter(f"'group_by' {name[:100]!r} is unknown; use {known} or tag:KEY.")
+    return name
+
+
+def _fold(
+    group_by: Sequence[str], groups: Sequence[tuple[tuple[Any, ...], dict[str, float | None]]]
+) -> list[Total]:
+    """Return totals by the tags that were asked for, where the groups are by all tags."""
+    totals: dict[tuple[Any, ...], Total] = {}
+    for values, sums in groups:
+        key = tuple(
+            decode_tags(value).get(name.removeprefix(_TAG)) if name.startswith(_TAG) else value
+            for name, value in zip(group_by, values, strict=True)
+        )
+        total = totals.setdefault(key, Total(key, dict.fromkeys(sums)))
+        for name, value in sums.items():
+            if value is not None:
+                total.sums[name] = (total.sums[name] or 0) + value
+    return list(totals.values())
+
+
+def _parse_token(form: re.Pattern[str], page_token: str) -> tuple[int, str]:
+    found = form.fullmatch(page_token)
+    if not found:
+        raise InvalidParameter("'page_token' must be the 'next_page_token' of another page.")
+    return int(found[1]), found[2]

@@ -1,0 +1,58 @@
+"""Counts the characters of prompts and answers, where providers count no tokens: pure.
+
+Used by `ledger.py` for prompts, by `relay.py` and `streaming.py` for answers.
+"""
+
+from collections.abc import Sequence
+
+from modelplane.adapters.providers.types import JsonObject
+
+
+def prompt_characters(body: JsonObject, fields: Sequence[str]) -> int:
+    """Return the number of characters in the texts of a canonical query.
+
+    Args:
+        body: The query.
+        fields: Those that hold the prompt: a text, or a list of texts or of messages.
+    """
+    total = 0
+    # Not a generator: each query comes here.
+    for name in fields:
+        value = body.get(name)
+        if isinstance(value, list):
+            for item in value:
+                total += len(item) if isinstance(item, str) else _content(item)
+        elif isinstance(value, str):
+            total += len(value)
+    return total
+
+
+def answer_characters(answer: JsonObject) -> int:
+    """Return the number of characters in the texts of a canonical answer or chunk."""
+    choices = answer.get("choices")
+    if not isinstance(choices, list):
+        return 0
+    total = 0
+    for choice in choices:
+        if isinstance(choice, dict):
+            total += _content(choice.get("delta") or choice.get("message"))
+            if "text" in choice:
+                total += _texts(choice["text"])
+    return total
+
+
+def _content(message: object) -> int:
+    content = message.get("content") if isinstance(message, dict) else None
+    if isinstance(content, str):
+        return len(content)
+    if isinstance(content, list):
+        return sum(_texts(part.get("text")) for part in content if isinstance(part, dict))
+    return _texts(content)
+
+
+def _texts(value: object) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, list):
+        return sum(len(item) for item in value if isinstance(item, str))
+    return 0

@@ -1,0 +1,1 @@
+"""Carries gRPC calls, and the RPCs whose messages hold HTTP bodies."""

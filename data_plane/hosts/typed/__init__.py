@@ -1,0 +1,1 @@
+"""The typed RPCs: messages in the place of JSON."""

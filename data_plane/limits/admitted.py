@@ -1,0 +1,210 @@
+"""A query that was admitted within limits: what was taken for it, and what of that it used.
+
+Made by `gate.py`; `relay.py` asks it whether a stream may go on. `reservation.py` estimates
+tokens.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from modelplane.adapters.providers.types import Query, Usage
+from modelplane.adapters.shared.rpc.metadata import Metadata
+from modelplane.data_plane.calls.tasks import TaskSpec
+from modelplane.data_plane.limits.admission import Ending
+from modelplane.data_plane.limits.quota import Counter
+from modelplane.data_plane.limits.quota_contact import Contact
+from modelplane.data_plane.limits.quota_leases import QuotaLeases
+from modelplane.data_plane.limits.reservation import (
+    DEFAULT_OUTPUT_TOKENS,
+    estimate_prompt,
+    output_bound,
+)
+from modelplane.data_plane.snapshots.limits import Rule, Unit
+
+# A stream that outgrows what was reserved takes more in steps, and early enough that the control
+# plane can be asked for a step.
+_STEP_TOKENS = 256
+_MARGIN_TOKENS = 128
+_HEADERS = {
+    unit: tuple(f"x-ratelimit-{what}-{unit.value}" for what in ("limit", "remaining", "reset"))
+    for unit in Unit
+}
+
+
+@dataclass(slots=True)
+class _Take:
+    """What was taken of one counter: `amount` in `window`, `before` in windows before it."""
+
+    rule: Rule
+    counter: Counter
+    window: int
+    amount: int
+    before: int = 0
+
+    def add(self, amount: int) -> None:
+        """Note that more was taken now."""
+        if self.window != self.counter.window:
+            self.before += self.amount
+            self.window, self.amount = self.counter.window, 0
+        self.amount += amount
+
+
+class LimitedAdmission:
+    """One admitted query.
+
+    Attributes:
+        prompt: Tokens that its prompt is estimated to have.
+        reserved: Tokens that are reserved for it.
+    """
+
+    __slots__ = (
+        "_bounded",
+        "_clock",
+        "_contact",
+        "_leases",
+        "_output",
+        "_takes",
+        "prompt",
+        "reserved",
+    )
+
+    def __init__(self, leases: QuotaLeases, contact: Contact, clock: Callable[[], float]) -> None:
+        """Start with nothing taken.
+
+        Args:
+            leases: Takes back what was not used.
+            contact: Knows the windows.
+            clock: Monotonic time, seconds.
+        """
+        self.prompt = self.reserved = 0
+        self._leases = leases
+        self._contact = contact
+        self._clock = clock
+        self._takes: list[_Take] = []
+        self._bounded = True
+        self._output = 0
+
+    @property
+    def headers(self) -> Metadata:
+        """What is left, in the manner of the OpenAI API."""
+        return rate_limit_headers(self.counters, self._clock(), self._contact.seconds_left)
+
+    @property
+    def counters(self) -> Sequence[tuple[Rule, Counter]]:
+        """What was taken from."""
+        return [(take.rule, take.counter) for take in self._takes]
+
+    @property
+    def counts_output(self) -> bool:
+        """Whether tokens are limited."""
+        return self.reserved > 0
+
+    def reserve(self, query: Query, spec: TaskSpec, limit: int) -> None:
+        """Decide how many tokens to take: prompt and answer, but no more than a window has.
+
+        Args:
+            query: What they are for.
+            spec: What there is to know of its task.
+            limit: Smallest limit on tokens.
+        """
+        body = query.body
+        self.prompt = estimate_prompt(query, spec.prompt)
+        bound = output_bound(body)
+        output = DEFAULT_OUTPUT_TOKENS if spec.generates else 0
+        wanted = self.prompt + (output if bound is None else bound)
+        self._bounded = bound is not None and wanted <= limit
+        self.reserved = max(self.prompt, min(wanted, limit))
+
+    def note(self, rule: Rule, counter: Counter, amount: int) -> None:
+        """Note what was taken of a counter."""
+        self._takes.append(_Take(rule, counter, counter.window, amount))
+
+    def revoke(self) -> None:
+        """Give everything back: the query is not admitted after all."""
+        for take in self._takes:
+            self._leases.give_back(take.counter, take.amount, take.window)
+
+    def allows(self, output_tokens: int) -> bool:
+        """Tell whether a stream that has had this many tokens may go on; take more if need be."""
+        self._output = output_tokens
+        while not self._bounded and self.prompt + output_tokens + _MARGIN_TOKENS > self.reserved:
+            if not self._extend():
+                return self.prompt + output_tokens < self.reserved
+        return True
+
+    def settle(self, usage: Usage | None, ending: Ending) -> None:
+        """Give back tokens that were not used, and note those that were used beyond.
+
+        The request itself stays counted, whatever became of it.
+        """
+        if not self.reserved:
+            return
+        used = self._used(usage, ending)
+        for take in self._takes:
+            if take.rule.unit is Unit.REQUESTS:
+                continue
+            surplus = take.before + take.amount - used
+            if surplus > 0:
+                self._leases.give_back(take.counter, min(surplus, take.amount), take.window)
+            elif surplus < 0:
+                self._leases.owe(take.counter, -surplus)
+
+    def _used(self, usage: Usage | None, ending: Ending) -> int:
+        """Return the tokens that were used, as far as it is known."""
+        if usage is None and ending is Ending.FAILED:
+            return 0
+        output = self._output
+        if not output and ending is Ending.ANSWERED:
+            # A whole answer of a provider that does not count.
+            output = self.reserved - self.prompt
+        if usage is None:
+            return self.prompt + output
+        known_input, known_output = usage.input_tokens, usage.output_tokens
+        return (self.prompt if known_input is None else known_input) + (
+            output if known_output is None else known_output
+        )
+
+    def _extend(self) -> bool:
+        if self._contact.is_uncounted:
+            self._bounded = True
+            return True
+        now = self._clock()
+        takes = [take for take in self._takes if take.rule.unit is Unit.TOKENS]
+        taken = [self._leases.take_up_to(take.counter, _STEP_TOKENS, now) for take in takes]
+        step = min(taken, default=_STEP_TOKENS)
+        for take, amount in zip(takes, taken, strict=True):
+            take.add(step)
+            self._leases.give_back(take.counter, amount - step, take.window)
+        self.reserved += step
+        return step > 0
+
+
+def rate_limit_headers(
+    counters: Iterable[tuple[Rule, Counter]],
+    now: float,
+    seconds_left: Callable[[Counter, float], int],
+) -> Metadata:
+    """Return metadata on the counter of each unit that has least left.
+
+    Args:
+        counters: Counters that a query touched.
+        now: Monotonic time, seconds.
+        seconds_left: Returns the seconds until a counter's window is over.
+    """
+    tightest: dict[Unit, tuple[Rule, Counter]] = {}
+    for item in counters:
+        unit = item[0].unit
+        found = tightest.get(unit)
+        if found is None or _left(item[1]) < _left(found[1]):
+            tightest[unit] = item
+    headers = []
+    for unit, (rule, counter) in tightest.items():
+        limit, remaining, reset = _HEADERS[unit]
+        headers.append((limit, str(rule.limit)))
+        headers.append((remaining, str(_left(counter))))
+        headers.append((reset, f"{seconds_left(counter, now)}s"))
+    return tuple(headers)
+
+
+def _left(counter: Counter) -> int:
+    return counter.available + counter.remaining

@@ -1,0 +1,1 @@
+"""The `modelplane` command and what its subcommands do."""

@@ -1,0 +1,90 @@
+"""What a running deployment tells about itself: lines for a person, `up.json` for programs.
+
+Pure; used by `supervisor.py` and `parts.py`.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from modelplane.deploy.envoy.options import Address
+from modelplane.deploy.local.child import Child
+from modelplane.deploy.local.model import MODEL
+from modelplane.deploy.local.plan import (
+    CONTROL_PLANE,
+    ENVOY,
+    LOCAL_MODEL,
+    Plan,
+    listen_of,
+    metrics_url_of,
+)
+
+
+def url(plan: Plan, public: Address) -> str:
+    """Return the URL of the public port."""
+    return f"{'https' if plan.options.tls else 'http'}://{public}"
+
+
+def lines(plan: Plan, public: Address, seconds: float) -> list[str]:
+    """Return what the user needs to make the first request.
+
+    Args:
+        plan: The deployment.
+        public: Address under which the public port can be reached from here.
+        seconds: How long after the start the first answer came.
+    """
+    origin = url(plan, public)
+    file = plan.data_dir.token_file("admin-token")
+    given = bool(plan.options.admin_token)
+    bearer = "$MODELPLANE_ADMIN_TOKEN" if given else plan.tokens.admin
+    token = "the value of MODELPLANE_ADMIN_TOKEN" if given else f"{bearer}  (kept in {file})"
+    curl = f"curl -s -H 'Authorization: Bearer {bearer}'".replace("'", '"')
+    text = [
+        f"modelplane is ready at {origin}",
+        f"admin token: {token}",
+        "try:",
+        f"  {curl} {origin}/api/2.0/serving-endpoints",
+    ]
+    if plan.options.local_model:
+        body = '{"messages": [{"role": "user", "content": "What is a gateway?"}], "max_tokens": 64}'
+        text.append(f"  {curl} {origin}/serving-endpoints/{MODEL}/invocations -d '{body}'")
+        text.append(f"{MODEL} gave its first answer {seconds:.1f} s after the start")
+    return text
+
+
+def state(plan: Plan, public: Address, children: Mapping[str, Child]) -> dict[str, Any]:
+    """Return process ids and addresses of all parts.
+
+    Args:
+        plan: The deployment.
+        public: Address under which the public port can be reached from here.
+        children: Its processes by name; one that is being restarted has no id.
+    """
+    workers = [_worker(children[name]) for name in plan.worker_names]
+    found: dict[str, Any] = {
+        "pid": os.getpid(),
+        "url": url(plan, public),
+        "admin_token_file": str(plan.data_dir.token_file("admin-token")),
+        ENVOY: {"pid": children[ENVOY].pid, "admin": str(plan.admin)},
+        "control_plane": {
+            "pid": children[CONTROL_PLANE].pid,
+            "grpc": plan.address(CONTROL_PLANE),
+            "snapshot": plan.address("snapshot"),
+            "metrics_url": f"http://{plan.address('control-plane-metrics')}/metrics",
+        },
+        "workers": workers,
+        "logs": str(plan.data_dir.log_file(ENVOY).parent),
+    }
+    if plan.options.local_model:
+        model_url = f"http://{plan.address(LOCAL_MODEL)}/v1"
+        found["local_model"] = {"pid": children[LOCAL_MODEL].pid, "url": model_url}
+    return found
+
+
+def _worker(child: Child) -> dict[str, Any]:
+    return {
+        "name": child.spec.name,
+        "pid": child.pid,
+        "listen": str(listen_of(child.spec)),
+        "metrics_url": metrics_url_of(child.spec),
+    }

@@ -1,0 +1,62 @@
+"""What the user may choose for `modelplane up`; `deploy.command.up` reads it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelplane.adapters.shared.settings import setting
+from modelplane.deploy.envoy.options import QUERIES_HELP, Queries, Tls, public_tls
+
+_MAX_PORT = 0xFFFF
+
+
+class UpError(Exception):
+    """The deployment cannot be started; the text is one line for the user."""
+
+
+@dataclass(frozen=True)
+class UpOptions:
+    """Run everything on this machine."""
+
+    data_dir: Path = setting(
+        Path(".modelplane"), "directory of database, keys, tokens, logs and state"
+    )
+    host: str = setting("127.0.0.1", "address of the public port", variable=False)
+    port: int = setting(8080, "public port; 0 picks a free one", variable=False)
+    workers: int = setting(1, "number of data-plane workers", variable=False)
+    database_url: str = setting("", "postgresql:// URL; empty: SQLite in the data directory")
+    log_level: str = setting(
+        "info",
+        "debug, info, warning or error",
+        choices=("debug", "info", "warning", "error"),
+    )
+    drain_seconds: float = setting(30.0, "seconds that requests in flight may go on at a stop")
+    queries: Queries = setting(Queries.DIRECT, QUERIES_HELP, variable=False)
+    local_model: bool = setting(False, "also serve a small model as `smollm2`")  # noqa: FBT003 - like field()
+    started_at: float = setting(
+        0.0,
+        "Unix time at which what led to this start began: the time to the first answer counts from "
+        "then; 0: now",
+        variable=False,
+    )
+    public_tls_cert: str = setting("", "certificate chain of the public port (PEM)", variable=False)
+    public_tls_key: str = setting("", "private key of the public port (PEM)", variable=False)
+    admin_token: str = setting(
+        "", "token of the administrator; empty: one is kept in the data directory", secret=True
+    )
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ValueError: One cannot be meant.
+        """
+        if not 0 <= self.port <= _MAX_PORT:
+            raise ValueError(f"--port {self.port} is not a port")
+        if self.workers < 1:
+            raise ValueError("--workers must be 1 or more")
+        public_tls(self.public_tls_cert, self.public_tls_key)
+
+    @property
+    def tls(self) -> Tls | None:
+        """Certificate of the public port; None: it speaks plaintext."""
+        return public_tls(self.public_tls_cert, self.public_tls_key)

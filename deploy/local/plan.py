@@ -1,0 +1,211 @@
+"""Which child processes a deployment has, and how each is told where the others are.
+
+Pure: `supervisor.py` starts what this module describes.
+"""
+
+import math
+import os
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from modelplane.deploy import certificates
+from modelplane.deploy.envoy.options import Address, EnvoyOptions
+from modelplane.deploy.local.child import ChildSpec, python_command, python_variables
+from modelplane.deploy.local.data_dir import DataDir
+from modelplane.deploy.local.envoy_command import HotRestart, envoy_command, has_shared_memory
+from modelplane.deploy.local.options import UpOptions
+from modelplane.deploy.local.ports import LOOPBACK
+from modelplane.deploy.local.secret_variables import for_control_plane
+
+CONTROL_PLANE = "control-plane"
+ENVOY = "envoy"
+LOCAL_MODEL = "local-model"
+# Stands for the local model's address in its endpoint's configuration, whatever the port.
+LOCAL_MODEL_ORIGIN = "http://local-model.modelplane"
+_LISTEN = "MODELPLANE_WORKER_LISTEN"
+_METRICS_LISTEN = "MODELPLANE_WORKER_METRICS_LISTEN"
+_ORIGINS = "MODELPLANE_UPSTREAM_ORIGINS"
+# Envoy multiplies it by ten, and keeps it in 32 bits.
+_MAX_BASE_ID = (1 << 27) - 1
+# How many times the time for calls in flight an Envoy that was replaced has.
+_LIVES_ON = 10
+# A worker and the one that takes its place have each their own addresses.
+_TURNS = ("a", "b")
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The secrets of one deployment."""
+
+    admin: str = field(repr=False)
+    local_model: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Builds the description of each child process."""
+
+    options: UpOptions
+    data_dir: DataDir
+    sockets: Path
+    ports: Mapping[str, int]
+    tokens: Tokens
+    # Variables that the processes inherit.
+    environment: Mapping[str, str] = field(repr=False)
+
+    @property
+    def worker_names(self) -> list[str]:
+        """Names of the workers."""
+        return worker_names(self.options)
+
+    @property
+    def admin(self) -> Address:
+        """Where Envoy's own admin page is."""
+        return self._socket("envoy-admin")
+
+    def address(self, name: str) -> str:
+        """Return `host:port` of the internal listener `name`."""
+        return f"{LOOPBACK}:{self.ports[name]}"
+
+    def specs(self) -> list[ChildSpec]:
+        """Return all child processes in the order of their start."""
+        specs = [self._control_plane(), *map(self.worker, self.worker_names)]
+        if self.options.local_model:
+            specs.append(self._local_model())
+        return [*specs, self.envoy()]
+
+    def envoy_options(self) -> EnvoyOptions:
+        """Return what Envoy has to know."""
+        return EnvoyOptions(
+            listen=Address(self.options.host, self.options.port),
+            control_plane=(Address.parse(self.address(CONTROL_PLANE)),),
+            workers=(),
+            admin=self.admin,
+            public_tls_cert=self.options.public_tls_cert,
+            public_tls_key=self.options.public_tls_key,
+            sds=str(self.data_dir.sds_file),
+            eds=str(self.data_dir.eds_file),
+            queries=self.options.queries,
+        )
+
+    def worker(self, name: str, turn: int = 0) -> ChildSpec:
+        """Return the process of a worker.
+
+        Args:
+            name: The worker.
+            turn: How often it was replaced.
+        """
+        origins = self.environment.get(_ORIGINS, "")
+        if self.options.local_model:
+            # Only this address of the machine is opened to workers, and only under this name.
+            own = f"{LOCAL_MODEL_ORIGIN}=http://{self.address(LOCAL_MODEL)}"
+            origins = ",".join(filter(None, (origins, own)))
+        place = f"{name}-{_TURNS[turn % len(_TURNS)]}"
+        return self._python(
+            name,
+            "worker",
+            **{_LISTEN: str(self._socket(place)), _METRICS_LISTEN: self.address(place)},
+            MODELPLANE_UPSTREAM_ORIGINS=origins,
+            MODELPLANE_CONTROL_PLANE=self.address("snapshot"),
+            MODELPLANE_JOURNAL_DIR=str(self.data_dir.path / "journal"),
+            **self.data_dir.certificates.settings(certificates.WORKER),
+        )
+
+    def envoy(self, epoch: int = 0) -> ChildSpec:
+        """Return the process of Envoy.
+
+        Args:
+            epoch: How often it was replaced.
+        """
+        command = envoy_command(
+            self.data_dir.envoy_file,
+            self.options.log_level,
+            _envoy_threads(self.options.workers),
+            self.hot_restart(epoch),
+        )
+        hidden = for_control_plane(self.environment)
+        environment = {
+            name: value
+            for name, value in self.environment.items()
+            if not name.startswith("MODELPLANE_") and name not in hidden
+        }
+        return ChildSpec(ENVOY, command, environment, self.data_dir.log_file(ENVOY))
+
+    def hot_restart(self, epoch: int) -> HotRestart | None:
+        """Return how Envoy takes the place of the one before it; None: it cannot."""
+        if not has_shared_memory():
+            return None
+        # The same for each run in this directory, and another one in others.
+        base_id = zlib.crc32(os.fsencode(self.data_dir.path)) & _MAX_BASE_ID
+        seconds = max(1, math.ceil(_LIVES_ON * self.options.drain_seconds))
+        return HotRestart(base_id, epoch, self.sockets / "envoy", seconds)
+
+    def _socket(self, name: str) -> Address:
+        return Address.of_path(str(self.sockets / f"{name}.sock"))
+
+    def _control_plane(self) -> ChildSpec:
+        return self._python(
+            CONTROL_PLANE,
+            CONTROL_PLANE,
+            MODELPLANE_DATA_DIR=str(self.data_dir.path),
+            MODELPLANE_DATABASE_URL=self.options.database_url,
+            MODELPLANE_CONTROL_PLANE_LISTEN=self.address(CONTROL_PLANE),
+            MODELPLANE_SNAPSHOT_LISTEN=self.address("snapshot"),
+            MODELPLANE_CONTROL_PLANE_METRICS_LISTEN=self.address("control-plane-metrics"),
+            MODELPLANE_ADMIN_TOKEN=self.tokens.admin,
+            **self.data_dir.certificates.settings(certificates.CONTROL_PLANE),
+        )
+
+    def _local_model(self) -> ChildSpec:
+        return self._python(
+            LOCAL_MODEL,
+            LOCAL_MODEL,
+            MODELPLANE_LOCAL_MODEL_LISTEN=self.address(LOCAL_MODEL),
+            MODELPLANE_LOCAL_MODEL_KEY=self.tokens.local_model,
+        )
+
+    def _python(self, name: str, command: str, **settings: str) -> ChildSpec:
+        environment = {
+            **self.environment,
+            "MODELPLANE_LOG_LEVEL": self.options.log_level,
+            "MODELPLANE_DRAIN_SECONDS": str(self.options.drain_seconds),
+        }
+        # Each process gets its own secrets only.
+        environment.pop("MODELPLANE_ADMIN_TOKEN", None)
+        if command != CONTROL_PLANE:
+            for variable in for_control_plane(environment):
+                del environment[variable]
+        return ChildSpec(
+            name,
+            [*python_command("modelplane"), command],
+            python_variables(environment) | settings,
+            self.data_dir.log_file(name),
+        )
+
+
+def listen_of(worker: ChildSpec) -> Address:
+    """Return where a worker takes requests."""
+    return Address.parse(worker.environment[_LISTEN])
+
+
+def metrics_url_of(worker: ChildSpec) -> str:
+    """Return where a worker serves its metrics."""
+    return f"http://{worker.environment[_METRICS_LISTEN]}/metrics"
+
+
+def port_names(options: UpOptions) -> Sequence[str]:
+    """Return the names of all internal listeners on ports."""
+    places = [f"{name}-{turn}" for name in worker_names(options) for turn in _TURNS]
+    return [CONTROL_PLANE, "snapshot", "control-plane-metrics", LOCAL_MODEL, *places]
+
+
+def worker_names(options: UpOptions) -> list[str]:
+    """Return the names of the workers."""
+    return [f"worker-{number}" for number in range(1, options.workers + 1)]
+
+
+def _envoy_threads(workers: int) -> int:
+    # One thread of Envoy keeps more than two workers busy; idle ones only cost switches.
+    return max(1, min(os.cpu_count() or 1, (workers + 1) // 2))

@@ -1,0 +1,129 @@
+import pytest
+from google.protobuf import json_format
+from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
+from modelserving.v1.endpoint_pb2 import EndpointTag, RateLimit
+
+from modelplane.control_plane.endpoints.lifecycle import Endpoints
+from modelplane.control_plane.endpoints.setting_changes import SettingChanges
+from modelplane.control_plane.errors import InvalidParameter, NotFound, PermissionDenied
+from modelplane.control_plane.principal import Level, Principal
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.endpoints.records import load_endpoints
+from modelplane.control_plane.store.events import read_head
+from modelplane.control_plane.store.states import Phase
+from tests.control_plane.configs import config_input, openai_entity
+from tests.control_plane.conftest import ALICE, share
+from tests.control_plane.endpoints.test_lifecycle import KEY, with_model
+from tests.control_plane.rollouts import FakeRollout
+
+LIMIT = RateLimit(calls=10, key="user", renewal_period="minute")
+GATEWAY = json_format.ParseDict(
+    {"rate_limits": [{"calls": 1, "key": "endpoint", "renewal_period": "minute"}]},
+    AiGatewayConfig(),
+)
+BOB = Principal("bob-id", "bob")
+CAROL = Principal("carol-id", "carol")
+
+
+@pytest.fixture(autouse=True)
+async def chat(endpoints: Endpoints) -> None:
+    await endpoints.create(ALICE, with_model())
+
+
+async def revision(database: Database) -> int:
+    async with database.read() as session:
+        return (await read_head(session)).revision
+
+
+async def test_tags_are_added_overwritten_and_deleted(
+    settings: SettingChanges, endpoints: Endpoints, database: Database
+) -> None:
+    before = await revision(database)
+    first = [EndpointTag(key="a", value="1"), EndpointTag(key="b"), EndpointTag(key="c")]
+    assert await settings.patch_tags(ALICE, "chat", first, []) == first
+    changed = [EndpointTag(key="d"), EndpointTag(key="a", value="2")]
+    tags = await settings.patch_tags(ALICE, "chat", changed, ["b", "unknown"])
+    assert tags == [EndpointTag(key="a", value="2"), EndpointTag(key="c"), EndpointTag(key="d")]
+    assert (await endpoints.get(ALICE, "chat")).settings.tags == tags
+    assert await settings.patch_tags(ALICE, "chat", [], []) == tags
+    assert await revision(database) == before
+
+
+async def test_tags_that_are_refused_change_nothing(
+    settings: SettingChanges, endpoints: Endpoints
+) -> None:
+    with pytest.raises(InvalidParameter, match="both added and deleted: a"):
+        await settings.patch_tags(ALICE, "chat", [EndpointTag(key="a")], ["a"])
+    many = [EndpointTag(key=f"k{n}") for n in range(15)]
+    await settings.patch_tags(ALICE, "chat", many, [])
+    with pytest.raises(InvalidParameter, match="would have 21 tags"):
+        more = [EndpointTag(key=f"more{n}") for n in range(6)]
+        await settings.patch_tags(ALICE, "chat", more, [])
+    assert (await endpoints.get(ALICE, "chat")).settings.tags == many
+
+
+async def test_rate_limits_are_replaced_and_pushed(
+    settings: SettingChanges, database: Database, rollout: FakeRollout
+) -> None:
+    before = await revision(database)
+    assert await settings.put_rate_limits(ALICE, "chat", [LIMIT]) == [LIMIT]
+    assert await settings.get_rate_limits(ALICE, "chat") == [LIMIT]
+    async with database.read() as session:
+        (stored,) = await load_endpoints(session, None)
+    assert stored.settings.rate_limits == [LIMIT]
+    assert rollout.applied == [before + 1] == [await revision(database)]
+    assert await settings.put_rate_limits(ALICE, "chat", []) == []
+    assert await settings.get_rate_limits(ALICE, "chat") == []
+
+
+async def test_the_gateway_is_replaced_and_pushed(
+    settings: SettingChanges, endpoints: Endpoints, database: Database, rollout: FakeRollout
+) -> None:
+    before = await revision(database)
+    assert await settings.get_ai_gateway(ALICE, "chat") == AiGatewayConfig()
+    assert await settings.put_ai_gateway(ALICE, "chat", GATEWAY) == GATEWAY
+    assert await settings.get_ai_gateway(ALICE, "chat") == GATEWAY
+    assert (await endpoints.get(ALICE, "chat")).settings.ai_gateway == GATEWAY
+    async with database.read() as session:
+        (stored,) = await load_endpoints(session, None)
+    assert stored.settings.ai_gateway == GATEWAY
+    assert rollout.applied == [before + 1]
+    assert await settings.put_ai_gateway(ALICE, "chat", AiGatewayConfig()) == AiGatewayConfig()
+    assert not (await endpoints.get(ALICE, "chat")).settings.HasField("ai_gateway")
+
+
+async def test_a_refused_gateway_changes_nothing(settings: SettingChanges) -> None:
+    await settings.put_ai_gateway(ALICE, "chat", GATEWAY)
+    bad = json_format.ParseDict({"rate_limits": [{"calls": 1}]}, AiGatewayConfig())
+    with pytest.raises(InvalidParameter, match="renewal_period"):
+        await settings.put_ai_gateway(ALICE, "chat", bad)
+    assert await settings.get_ai_gateway(ALICE, "chat") == GATEWAY
+
+
+async def test_settings_may_change_during_an_update(
+    settings: SettingChanges, endpoints: Endpoints, rollout: FakeRollout
+) -> None:
+    rollout.stop_at = Phase.PREPARING
+    await endpoints.update_config(ALICE, "chat", config_input(openai_entity(**KEY)))
+    await settings.put_rate_limits(ALICE, "chat", [LIMIT])
+    await settings.patch_tags(ALICE, "chat", [EndpointTag(key="a")], [])
+    record = await endpoints.get(ALICE, "chat")
+    assert record.phase is Phase.PREPARING
+    assert record.settings.rate_limits == [LIMIT]
+
+
+async def test_who_may_not_and_what_is_not(settings: SettingChanges, database: Database) -> None:
+    cases = ((BOB, "chat", NotFound), (CAROL, "chat", PermissionDenied), (ALICE, "none", NotFound))
+    await share(database, "chat", CAROL, Level.CAN_QUERY)
+    for principal, name, error in cases:
+        calls = (
+            settings.patch_tags(principal, name, [], []),
+            settings.put_rate_limits(principal, name, [LIMIT]),
+            settings.put_ai_gateway(principal, name, GATEWAY),
+        )
+        for call in calls:
+            with pytest.raises(error):
+                await call
+    for read in (settings.get_rate_limits(ALICE, "none"), settings.get_ai_gateway(ALICE, "none")):
+        with pytest.raises(NotFound):
+            await read

@@ -1,0 +1,462 @@
+"""The usage ledger: one row for each query, whatever comes how often and in which order."""
+
+import asyncio
+from itertools import permutations
+from typing import Any
+
+import orjson
+import pytest
+from modelserving.v1.endpoint_pb2 import EndpointTag
+from modelserving.worker.v1.usage_service_pb2 import UsageAttempt, UsageEntry, UsageOutcome
+from sqlmodel import select
+
+from modelplane.control_plane.endpoints.lifecycle import Endpoints
+from modelplane.control_plane.endpoints.setting_changes import SettingChanges
+from modelplane.control_plane.errors import InvalidParameter, NotFound, PermissionDenied
+from modelplane.control_plane.principal import Level, Principal
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.states import UsageState
+from modelplane.control_plane.store.usage.queries import StoredQuery, UsageFilter
+from modelplane.control_plane.store.usage.tables import UsageJournalRow, UsageOriginRow
+from modelplane.control_plane.usage.intake import UsageIntake
+from modelplane.control_plane.usage.reader import MAX_RESULTS, Total, UsageReader
+from modelplane.control_plane.usage.views import (
+    build_rows,
+    build_served_entities,
+    build_totals,
+    encode_csv,
+    encode_json,
+)
+from tests.control_plane.conftest import ALICE, FakeClock, share
+from tests.control_plane.endpoints.test_lifecycle import with_model
+
+BOB = Principal("bob-id", "bob")
+JOURNAL = b"journal1"
+EVERYTHING = UsageFilter()
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+
+@pytest.fixture
+def intake(database: Database, clock: FakeClock) -> UsageIntake:
+    return UsageIntake(database, clock, retention_days=90, lost_seconds=600)
+
+
+@pytest.fixture
+def usage(database: Database) -> UsageReader:
+    return UsageReader(database)
+
+
+def key(number: int, journal: bytes = JOURNAL) -> bytes:
+    return journal + number.to_bytes(8, "big")
+
+
+def begun(number: int = 1, **changes: Any) -> UsageEntry:
+    fields: dict[str, Any] = {
+        "key": key(number),
+        "request_id": "req-1",
+        "client_request_id": "c-1",
+        "usage_context": {"team": "a"},
+        "time_ms": 1_699_617_500_000 + number,
+        "endpoint_id": "e-1",
+        "endpoint_name": "chat",
+        "config_version": 3,
+        "task": "llm/v1/chat",
+        "requester_id": "bob-id",
+        "requester": "bob",
+        "input_characters": 5,
+        "served_entity_name": "first",
+    }
+    return UsageEntry(**fields | changes)
+
+
+def ended(number: int = 1, status: int = 200, **changes: Any) -> UsageEntry:
+    entry = begun(number, **changes)
+    entry.outcome.MergeFrom(
+        UsageOutcome(
+            status_code=status,
+            served_entity_name="second",
+            input_tokens=10,
+            output_tokens=20,
+            cached_tokens=4,
+            output_characters=80,
+            latency_ms=12.5,
+            attempts=[
+                UsageAttempt(served_entity_name="first", error="RateLimited", latency_ms=1),
+                UsageAttempt(served_entity_name="second", latency_ms=11),
+            ],
+        )
+    )
+    return entry
+
+
+def unknown(number: int = 1) -> UsageEntry:
+    entry = begun(number)
+    entry.outcome.unknown = True
+    return entry
+
+
+async def rows(usage: UsageReader, selected: UsageFilter = EVERYTHING) -> list[StoredQuery]:
+    return (await usage.queries(ALICE, selected, MAX_RESULTS, ""))[0]
+
+
+async def origins(database: Database) -> int:
+    async with database.read() as session:
+        return len((await session.exec(select(UsageOriginRow))).all())
+
+
+async def seen_ms(database: Database) -> int:
+    async with database.read() as session:
+        return (await session.exec(select(UsageJournalRow.seen_ms))).one()
+
+
+async def test_a_query_has_all_columns(intake: UsageIntake, usage: UsageReader) -> None:
+    await intake.record(JOURNAL, [ended()])
+    [row] = await rows(usage)
+    [printed] = build_rows([row], "").rows
+    assert dict(printed) == {
+        "account_id": "",
+        "workspace_id": "0",
+        "client_request_id": "c-1",
+        "databricks_request_id": "req-1",
+        "requester": "bob",
+        "status_code": 200,
+        "request_time": 1_699_617_500_001,
+        "input_token_count": 10,
+        "output_token_count": 20,
+        "input_character_count": 5,
+        "output_character_count": 80,
+        "usage_context": {"team": "a"},
+        "request_streaming": False,
+        "served_entity_id": row.served_entity_id,
+        "entry_id": key(1).hex(),
+        "state": "ENDED",
+        "error": None,
+        "endpoint_id": "e-1",
+        "endpoint_name": "chat",
+        "endpoint_config_version": 3,
+        "endpoint_tags": {},
+        "served_entity_name": "second",
+        "task": "llm/v1/chat",
+        "requester_id": "bob-id",
+        "cached_token_count": 4,
+        "reasoning_token_count": None,
+        "token_counts_estimated": False,
+        "latency_ms": 12.5,
+        "first_chunk_ms": None,
+        "attempts": [
+            {"served_entity_name": "first", "error": "RateLimited", "latency_ms": 1.0},
+            {"served_entity_name": "second", "error": "", "latency_ms": 11.0},
+        ],
+    }
+
+
+@pytest.mark.parametrize("order", [*permutations((begun(), ended(), unknown()))])
+async def test_an_outcome_wins_whatever_comes_when(
+    intake: UsageIntake, usage: UsageReader, order: tuple[UsageEntry, ...]
+) -> None:
+    for entry in (*order, *order):
+        await intake.record(JOURNAL, [entry])
+    [row] = await rows(usage)
+    assert row.state is UsageState.ENDED
+    assert (row.output_tokens, row.served_entity_name) == (20, "second")
+
+
+async def test_what_comes_twice_in_one_batch_is_one_row(
+    intake: UsageIntake, usage: UsageReader
+) -> None:
+    await intake.record(JOURNAL, [begun(), ended(), ended(), unknown(), begun()])
+    [row] = await rows(usage)
+    assert row.state is UsageState.ENDED
+
+
+async def test_queries_with_one_request_id_are_rows_of_their_own(
+    intake: UsageIntake, usage: UsageReader
+) -> None:
+    await intake.record(JOURNAL, [ended(1), ended(2)])
+    assert [row.id for row in await rows(usage)] == [key(2).hex(), key(1).hex()]
+
+
+async def test_replicas_that_store_the_same_at_once_store_it_once(
+    intake: UsageIntake, usage: UsageReader
+) -> None:
+    entries = [ended(number) for number in range(100)]
+    batches = [entries, entries[::-1], entries[50:] + entries[:50]]
+    await asyncio.gather(*(intake.record(JOURNAL, batch) for batch in batches))
+    assert len(await rows(usage)) == 100
+
+
+async def test_an_entry_that_is_none_holds_up_no_other(
+    intake: UsageIntake, usage: UsageReader
+) -> None:
+    await intake.record(JOURNAL, [ended(1, requester="b\0b"), UsageEntry(key=b"short"), ended(2)])
+    assert [row.requester for row in await rows(usage)] == ["bob", "bb"]
+
+
+async def test_a_worker_that_is_away_for_long_has_its_queries_closed(
+    intake: UsageIntake, usage: UsageReader, clock: FakeClock
+) -> None:
+    await intake.record(JOURNAL, [begun(1), ended(2)])
+    await intake.record(b"journal2", [begun(3, key=key(3, b"journal2"))])
+    clock.now_ms += 599_000
+    await intake.record(b"journal2", [])
+    await intake.sweep()
+    assert [row.state for row in await rows(usage)] == ["RUNNING", "ENDED", "RUNNING"]
+    clock.now_ms += 2_000
+    await intake.sweep()
+    assert [row.state for row in await rows(usage)] == ["RUNNING", "ENDED", "UNKNOWN"]
+    # It was not dead after all.
+    await intake.record(JOURNAL, [ended(1)])
+    assert [row.state for row in await rows(usage)] == ["RUNNING", "ENDED", "ENDED"]
+
+
+async def test_a_control_plane_that_was_away_itself_is_patient(
+    database: Database, usage: UsageReader, clock: FakeClock, intake: UsageIntake
+) -> None:
+    await intake.record(JOURNAL, [begun()])
+    clock.now_ms += 3_600_000
+    restarted = UsageIntake(database, clock, retention_days=90, lost_seconds=600)
+    clock.now_ms += 599_000
+    await restarted.sweep()
+    assert [row.state for row in await rows(usage)] == ["RUNNING"]
+
+
+async def test_old_rows_are_deleted(
+    intake: UsageIntake, usage: UsageReader, clock: FakeClock
+) -> None:
+    horizon = clock.now_ms - 90 * DAY_MS
+    await intake.record(JOURNAL, [ended(1, time_ms=horizon - 1), ended(2, time_ms=horizon)])
+    await intake.sweep()
+    assert [row.id for row in await rows(usage)] == [key(2).hex()]
+
+
+async def test_what_old_rows_had_in_common_goes_with_them(
+    intake: UsageIntake, usage: UsageReader, database: Database, clock: FakeClock
+) -> None:
+    await intake.record(JOURNAL, [ended(1, time_ms=clock.now_ms)])
+    clock.now_ms += 2 * DAY_MS
+    # A day later, what is alike is stored anew.
+    await intake.record(JOURNAL, [ended(2, time_ms=clock.now_ms), ended(3, time_ms=clock.now_ms)])
+    assert await origins(database) == 2
+    clock.now_ms += 90 * DAY_MS - 1
+    await intake.sweep()
+    assert [row.id for row in await rows(usage)] == [key(3).hex(), key(2).hex()]
+    assert await origins(database) == 1
+    # A worker's clock is ahead: its row stays, and so does what it needs.
+    await intake.record(JOURNAL, [ended(4, requester="carol", time_ms=clock.now_ms + 9 * DAY_MS)])
+    clock.now_ms += 95 * DAY_MS
+    await intake.sweep()
+    assert [row.requester for row in await rows(usage)] == ["carol"]
+    assert await origins(database) == 1
+    clock.now_ms += 5 * DAY_MS
+    await intake.sweep()
+    assert await rows(usage) == []
+    assert await origins(database) == 0
+
+
+async def test_attempts_are_told_as_they_were(intake: UsageIntake, usage: UsageReader) -> None:
+    cases: list[list[UsageAttempt]] = [
+        [],
+        [UsageAttempt(served_entity_name="second", latency_ms=1.2345)],
+        [UsageAttempt(served_entity_name="second", error="Timeout", latency_ms=1)],
+        [UsageAttempt(served_entity_name="first", latency_ms=1)],
+        [UsageAttempt(served_entity_name="second", latency_ms=1)] * 2,
+    ]
+    for number, attempts in enumerate(cases):
+        entry = ended(number)
+        del entry.outcome.attempts[:]
+        entry.outcome.attempts.extend(attempts)
+        await intake.record(JOURNAL, [entry])
+    found = [row.attempts for row in reversed(await rows(usage))]
+    assert found == [
+        [
+            {
+                "served_entity_name": attempt.served_entity_name,
+                "error": attempt.error,
+                "latency_ms": round(attempt.latency_ms, 3),
+            }
+            for attempt in attempts
+        ]
+        for attempts in cases
+    ]
+
+
+async def test_a_sign_of_life_is_stored_now_and_then(
+    intake: UsageIntake, database: Database, clock: FakeClock
+) -> None:
+    seen = []
+    for _ in range(4):
+        await intake.record(JOURNAL, [])
+        seen.append(await seen_ms(database))
+        clock.now_ms += 2_500
+    begin = clock.now_ms - 10_000
+    assert seen == [begin, begin, begin + 5_000, begin + 5_000]
+
+
+async def test_pages_follow_each_other_without_gap_or_repetition(
+    intake: UsageIntake, usage: UsageReader
+) -> None:
+    # Times that are equal are the hard case.
+    entries = [ended(number, time_ms=number // 3) for number in range(10)]
+    await intake.record(JOURNAL, entries)
+    found, token = [], ""
+    while True:
+        page, token = await usage.queries(ALICE, EVERYTHING, 4, token)
+        found += page
+        if not token:
+            break
+    assert [row.id for row in found] == [key(number).hex() for number in range(9, -1, -1)]
+
+
+@pytest.mark.parametrize(
+    ("selected", "numbers"),
+    [
+        (UsageFilter(endpoint="chat"), [3, 1]),
+        (UsageFilter(endpoint_id="e-2"), [2]),
+        (UsageFilter(served_entity="second"), [3, 2, 1]),
+        (UsageFilter(served_entity="first"), []),
+        (UsageFilter(requester="carol"), [3]),
+        (UsageFilter(start_ms=2000), [3, 2]),
+        (UsageFilter(end_ms=2000), [1]),
+        (UsageFilter(endpoint="chat", requester="bob"), [1]),
+    ],
+)
+async def test_filters_select(
+    intake: UsageIntake, usage: UsageReader, selected: UsageFilter, numbers: list[int]
+) -> None:
+    entries = [
+        ended(1, time_ms=1000),
+        ended(2, time_ms=2000, endpoint_id="e-2", endpoint_name="other"),
+        ended(3, time_ms=3000, requester="carol"),
+    ]
+    await intake.record(JOURNAL, entries)
+    assert [row.id for row in await rows(usage, selected)] == [key(one).hex() for one in numbers]
+
+
+async def test_a_served_entity_is_found_by_its_identifier(
+    intake: UsageIntake, usage: UsageReader
+) -> None:
+    await intake.record(JOURNAL, [ended(1), ended(2, config_version=4)])
+    [_, first] = await rows(usage)
+    found = await rows(usage, UsageFilter(served_entity=first.served_entity_id))
+    assert [row.id for row in found] == [key(1).hex()]
+
+
+async def test_rows_keep_the_tags_of_their_time(
+    intake: UsageIntake, usage: UsageReader, endpoints: Endpoints, settings: SettingChanges
+) -> None:
+    created = await endpoints.create(ALICE, with_model())
+    first = [EndpointTag(key="team", value='a"b'), EndpointTag(key="flag")]
+    await settings.patch_tags(ALICE, created.name, first, [])
+    await intake.record(JOURNAL, [ended(1, endpoint_id=created.id)])
+    await settings.patch_tags(ALICE, created.name, [EndpointTag(key="team", value="B")], ["flag"])
+    await intake.record(JOURNAL, [ended(2, endpoint_id=created.id)])
+    assert [row.tags for row in await rows(usage)] == [{"team": "B"}, {"team": 'a"b', "flag": ""}]
+    for tag, numbers in (
+        (("team", None), [2, 1]),
+        (("team", 'a"b'), [1]),
+        (("team", "b"), []),
+        (("tea", None), []),
+        (("flag", None), [1]),
+        (("flag", ""), [1]),
+    ):
+        found = await rows(usage, UsageFilter(tag=tag))
+        assert [row.id for row in found] == [key(number).hex() for number in numbers], tag
+    totals = await usage.totals(ALICE, EVERYTHING, ["tag:flag", "tag:team"])
+    assert {total.values for total in totals} == {(None, "B"), ("", 'a"b')}
+
+
+async def test_totals_are_by_what_is_asked_for(intake: UsageIntake, usage: UsageReader) -> None:
+    entries = [
+        ended(1, time_ms=DAY_MS + 1),
+        ended(2, status=429, time_ms=DAY_MS + HOUR_MS),
+        ended(3, time_ms=2 * DAY_MS, requester="carol"),
+        unknown(4),
+        begun(5),
+    ]
+    await intake.record(JOURNAL, entries)
+    [total] = await usage.totals(ALICE, EVERYTHING, ["endpoint"])
+    assert total.values == ("chat",)
+    assert total.sums == {
+        "requests": 5,
+        "failed_requests": 1,
+        "unknown_requests": 1,
+        "input_token_count": 30,
+        "output_token_count": 60,
+        "cached_token_count": 12,
+        "reasoning_token_count": None,
+        "input_character_count": 25,
+        "output_character_count": 240,
+        "latency_ms": 37.5,
+    }
+    totals = await usage.totals(ALICE, UsageFilter(end_ms=3 * DAY_MS), ["day", "requester"])
+    assert [total.values for total in totals] == [(DAY_MS, "bob"), (2 * DAY_MS, "carol")]
+    hours = await usage.totals(ALICE, UsageFilter(end_ms=2 * DAY_MS), ["hour"])
+    assert [total.values for total in hours] == [(DAY_MS,), (DAY_MS + HOUR_MS,)]
+
+
+async def test_wrong_questions_are_told_what_to_change(usage: UsageReader) -> None:
+    with pytest.raises(InvalidParameter, match="use endpoint, served_entity, requester"):
+        await usage.totals(ALICE, EVERYTHING, ["colour"])
+    with pytest.raises(InvalidParameter, match="max_results"):
+        await usage.queries(ALICE, EVERYTHING, 0, "")
+    with pytest.raises(InvalidParameter, match="page_token"):
+        await usage.queries(ALICE, EVERYTHING, 1, "1-x")
+    with pytest.raises(InvalidParameter, match="NUL"):
+        await usage.queries(ALICE, UsageFilter(requester="\0"), 1, "")
+
+
+async def test_only_administrators_and_those_who_manage_may_read(
+    usage: UsageReader, endpoints: Endpoints, database: Database, intake: UsageIntake
+) -> None:
+    created = await endpoints.create(ALICE, with_model())
+    await intake.record(JOURNAL, [ended(1, endpoint_id=created.id), ended(2)])
+    with pytest.raises(PermissionDenied):
+        await usage.queries(BOB, EVERYTHING, 1, "")
+    with pytest.raises(PermissionDenied):
+        await usage.totals(BOB, EVERYTHING, ["endpoint"])
+    with pytest.raises(PermissionDenied):
+        await usage.served_entities(BOB, None, "")
+    with pytest.raises(NotFound):
+        await usage.narrow(BOB, created.name, EVERYTHING)
+    await share(database, created.name, BOB, Level.CAN_QUERY)
+    with pytest.raises(PermissionDenied):
+        await usage.narrow(BOB, created.name, EVERYTHING)
+    await share(database, created.name, BOB, Level.CAN_MANAGE)
+    own = await usage.narrow(BOB, created.name, EVERYTHING)
+    found, _ = await usage.queries(BOB, own, 10, "")
+    assert [row.id for row in found] == [key(1).hex()]
+
+
+async def test_csv_has_a_header_times_that_can_be_read_and_objects_as_json(
+    intake: UsageIntake, usage: UsageReader
+) -> None:
+    await intake.record(JOURNAL, [ended(1, requester='b,"b')])
+    header, row, _ = encode_csv(build_rows(await rows(usage), "")).decode().split("\r\n")
+    assert header.startswith("account_id,workspace_id,client_request_id,databricks_request_id,")
+    assert row.startswith(',0,c-1,req-1,"b,""b",200,2023-11-10T11:58:20.001+00:00,10,20,5,80,')
+    assert '"{""team"":""a""}",false,' in row
+
+
+def test_totals_give_the_average_latency_of_what_has_ended() -> None:
+    sums: dict[str, float | None] = {"requests": 3, "unknown_requests": 1, "latency_ms": 10.0}
+    table = build_totals(["day"], [Total((DAY_MS,), sums)])
+    assert orjson.loads(encode_json(table)) == {
+        "totals": [{"day": DAY_MS, "requests": 3, "unknown_requests": 1, "average_latency_ms": 5.0}]
+    }
+    assert b"1970-01-02T00:00:00.000+00:00,3,1,5.0" in encode_csv(table)
+
+
+async def test_served_entities_are_told_version_by_version(
+    usage: UsageReader, endpoints: Endpoints
+) -> None:
+    created = await endpoints.create(ALICE, with_model())
+    assert created.active
+    [version], token = await usage.served_entities(ALICE, None, "")
+    assert token == ""
+    assert (version.endpoint_name, version.version) == (created.name, created.active.version)
+    [row] = build_served_entities([version], "").rows
+    assert row["entity_type"] == "EXTERNAL_MODEL"
+    assert row["external_model_config"] == {"provider": "openai"}
+    assert (row["task"], row["entity_name"]) == ("llm/v1/chat", "gpt-4")
+    assert (await usage.served_entities(ALICE, "none", ""))[0] == []
