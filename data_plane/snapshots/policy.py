@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
 
-_MAX_RETRIES = 2
+_USUAL_RETRIES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Policy:
     """
 
     fallback: bool = False
-    max_retries: int = _MAX_RETRIES
+    max_retries: int = _USUAL_RETRIES
     first_byte_seconds: float | None = None
     idle_seconds: float | None = None
 
@@ -35,7 +35,7 @@ def compile_policy(gateway: AiGatewayConfig) -> Policy:
     retry, timeout = gateway.retry_config, gateway.timeout_config
     return Policy(
         fallback=gateway.fallback_config.enabled,
-        max_retries=retry.max_retries if retry.HasField("max_retries") else _MAX_RETRIES,
+        max_retries=retry.max_retries if retry.HasField("max_retries") else _USUAL_RETRIES,
         first_byte_seconds=timeout.first_byte_seconds or None,
         idle_seconds=timeout.idle_seconds or None,
     )
