@@ -8,9 +8,8 @@ from tests.docs.blocks import ROOT
 
 PAGE = ROOT / "docs" / "operating" / "troubleshooting.md"
 CODE = ("adapters", "control_plane", "data_plane", "deploy", "install.py")
-# Said by others: the system, and the library that migrates.
+# Said by others: the system.
 FOREIGN = (
-    "Can't locate revision identified by '…'",
     "control-plane does not start: modelplane control-plane: [Errno 111] Connection refused",
 )
 _QUOTED = re.compile(r"``(.+?)``")
