@@ -5,17 +5,15 @@ keys of the issuer that was asked for.
 """
 
 import ipaddress
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from modelserving.worker.v1.snapshot_pb2 import VerificationKey
 
-from modelplane.adapters.shared.jwt.keys import KeyRefused, PublicKey, algorithm_of, encode_key
-from modelplane.adapters.shared.jwt.tokens import TokenRefused, decode
+from modelplane.adapters.shared.jwt.keys import KeyRefused, algorithm_of, encode_key, parse_jwk
 from modelplane.adapters.shared.tls import client_context
 
 _MAX_BYTES = 1024 * 1024
@@ -96,40 +94,17 @@ async def _fetch(session: aiohttp.ClientSession, url: str) -> Mapping[str, Any]:
 
 
 def _parse_key(key: Mapping[str, Any]) -> VerificationKey | None:
-    key_id, build = key.get("kid"), _BUILDERS.get(str(key.get("kty")))
-    if not isinstance(key_id, str) or not key_id or build is None:
-        return None
-    if key.get("use", "sig") != "sig":
+    key_id = key.get("kid")
+    if not isinstance(key_id, str) or not key_id or key.get("use", "sig") != "sig":
         return None
     try:
-        public = build(key)
+        public = parse_jwk(key)
         algorithm = algorithm_of(public)
-    except (KeyRefused, TokenRefused, ValueError, TypeError):
+    except KeyRefused:
         return None
     if key.get("alg", algorithm) != algorithm:
         return None
     return VerificationKey(key_id=key_id, algorithm=algorithm, public_key=encode_key(public))
-
-
-def _rsa(key: Mapping[str, Any]) -> PublicKey:
-    return rsa.RSAPublicNumbers(_number(key, "e"), _number(key, "n")).public_key()
-
-
-def _ec(key: Mapping[str, Any]) -> PublicKey:
-    if key.get("crv") != "P-256":
-        raise KeyRefused("another curve")
-    curve = ec.SECP256R1()
-    return ec.EllipticCurvePublicNumbers(_number(key, "x"), _number(key, "y"), curve).public_key()
-
-
-def _okp(key: Mapping[str, Any]) -> PublicKey:
-    if key.get("crv") != "Ed25519":
-        raise KeyRefused("another curve")
-    return ed25519.Ed25519PublicKey.from_public_bytes(decode(str(key.get("x"))))
-
-
-def _number(key: Mapping[str, Any], name: str) -> int:
-    return int.from_bytes(decode(str(key.get(name))))
 
 
 def _is_loopback(host: str) -> bool:
@@ -137,10 +112,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-_BUILDERS: Mapping[str, Callable[[Mapping[str, Any]], PublicKey]] = {
-    "RSA": _rsa,
-    "EC": _ec,
-    "OKP": _okp,
-}

@@ -4,7 +4,6 @@ API: https://developers.google.com/identity/protocols/oauth2/service-account. Us
 `provider.py`; `credentials/cache.py` keeps what is fetched here.
 """
 
-import base64
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -12,9 +11,10 @@ from urllib.parse import urlsplit
 
 import orjson
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from joserfc.jwk import RSAKey
+from joserfc.jws import serialize_compact
 
 from modelplane.adapters.providers.credentials.cache import Credential
 from modelplane.adapters.providers.credentials.oauth import fetch_token
@@ -118,9 +118,7 @@ def build_assertion(account: ServiceAccount, now: float) -> str:
         "iat": int(now),
         "exp": int(now) + _ASSERTION_SECONDS,
     }
-    signed = f"{_base64url(orjson.dumps(header))}.{_base64url(orjson.dumps(claims))}"
-    signature = account.private_key.sign(signed.encode(), PKCS1v15(), hashes.SHA256())
-    return f"{signed}.{_base64url(signature)}"
+    return serialize_compact(header, orjson.dumps(claims), RSAKey.import_key(account.private_key))
 
 
 def _parse_object(text: str) -> JsonObject:
@@ -166,7 +164,3 @@ def _is_https(url: str) -> bool:
     except ValueError:
         return False
     return parts.scheme == "https" and bool(parts.hostname)
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -3,22 +3,20 @@
 `verifier` decides whether what was read may be believed.
 """
 
-import base64
-import binascii
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-import orjson
 from cryptography.hazmat.primitives.asymmetric import ed25519
+from joserfc.errors import JoseError
+from joserfc.jws import JWSRegistry, extract_compact
+from joserfc.util import json_b64encode, urlsafe_b64decode, urlsafe_b64encode
 
 from modelplane.adapters.shared.jwt.keys import EDDSA
 
 # Far above what issuers make, and far below what a request's headers may hold.
 MAX_CHARACTERS = 16 * 1024
-_PART = re.compile(r"[A-Za-z0-9_-]+")
 _TYPES = {"jwt", "at+jwt", "application/at+jwt"}
 
 
@@ -58,6 +56,16 @@ def looks_like_jwt(token: str) -> bool:
     return token.count(".") == 2  # noqa: PLR2004 - between three parts
 
 
+class _Sizes(JWSRegistry):
+    """Bounds of the parts, for the library: those of the whole, which is bounded already."""
+
+    max_header_length = MAX_CHARACTERS
+    max_signature_length = MAX_CHARACTERS
+
+
+_SIZES = _Sizes()
+
+
 def parse(token: str) -> Jws:
     """Return the parts of a compact JWS.
 
@@ -66,10 +74,14 @@ def parse(token: str) -> Jws:
     """
     if len(token) > MAX_CHARACTERS:
         raise TokenRefused("it is too long")
-    parts = token.split(".")
-    if len(parts) != 3:  # noqa: PLR2004 - header, claims, signature
-        raise TokenRefused("it has not three parts")
-    header = _parse_object(decode(parts[0]))
+    try:
+        read = extract_compact(token.encode(), registry=_SIZES)
+        signature = urlsafe_b64decode(read.segments["signature"])
+    except (JoseError, ValueError, RecursionError):
+        raise TokenRefused("it is not three parts of base64url with a header in JSON") from None
+    header: object = read.protected
+    if not isinstance(header, dict):
+        raise TokenRefused("its header is not a JSON object")
     algorithm, key_id = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str) or not isinstance(key_id, str):
         raise TokenRefused("its header does not name one algorithm and one key")
@@ -77,49 +89,30 @@ def parse(token: str) -> Jws:
     # `crit` names extensions that must be understood; none is.
     if "crit" in header or not isinstance(kind, str) or kind.lower() not in _TYPES:
         raise TokenRefused("its header asks for an unknown extension or type")
-    claims = _parse_object(decode(parts[1]))
-    signed = f"{parts[0]}.{parts[1]}".encode()
-    return Jws(algorithm, key_id, claims, signed, decode(parts[2]))
+    signed = read.segments["header"] + b"." + read.segments["payload"]
+    return Jws(algorithm, key_id, _parse_object(read.payload), signed, signature)
 
 
 def sign(claims: Mapping[str, Any], key_id: str, private: ed25519.Ed25519PrivateKey) -> str:
     """Return a token with these claims."""
     header = {"alg": EDDSA, "kid": key_id, "typ": "JWT"}
-    signed = f"{encode(orjson.dumps(header))}.{encode(orjson.dumps(dict(claims)))}"
-    return f"{signed}.{encode(private.sign(signed.encode()))}"
+    signed = json_b64encode(header) + b"." + json_b64encode(dict(claims))
+    return f"{signed.decode()}.{encode(private.sign(signed))}"
 
 
 def encode(data: bytes) -> str:
     """Return base64url without padding."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def decode(part: str) -> bytes:
-    """Return what base64url without padding stands for.
-
-    Raises:
-        TokenRefused: It is none.
-    """
-    if not _PART.fullmatch(part):
-        raise TokenRefused("a part of it is not base64url")
-    try:
-        data = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
-    except binascii.Error:
-        raise TokenRefused("a part of it is not base64url") from None
-    # Else one token could be written in several ways.
-    if encode(data) != part:
-        raise TokenRefused("a part of it is not base64url")
-    return data
+    return urlsafe_b64encode(data).decode()
 
 
 def _parse_object(data: bytes) -> dict[str, Any]:
     try:
-        # Not orjson, which keeps the last of two members of the same name.
+        # Not the library, which keeps the last of two members of the same name.
         found = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_refuse)
     except (ValueError, RecursionError):
-        raise TokenRefused("a part of it is not the JSON that it should be") from None
+        raise TokenRefused("its claims are not the JSON that they should be") from None
     if not isinstance(found, dict):
-        raise TokenRefused("a part of it is not a JSON object")
+        raise TokenRefused("its claims are no JSON object")
     return found
 
 

@@ -162,17 +162,17 @@ class Checks:
         self.count = 0
         good = ISSUERS[ISSUER]
         keys = {
-            key_id: type(key)(key.key_id, key.algorithm, self._counted(key.check))
+            key_id: type(key)(key.key_id, key.algorithm, self._counted(key.verifies))
             for key_id, key in good.keys.items()
         }
         self.issuers = {
             ISSUER: Issuer(good.name, good.audiences, good.principal_claim, keys),
         }
 
-    def _counted(self, check: Any) -> Any:
-        def counted(signature: bytes, signed: bytes) -> None:
+    def _counted(self, verifies: Any) -> Any:
+        def counted(signature: bytes, signed: bytes) -> Any:
             self.count += 1
-            check(signature, signed)
+            return verifies(signature, signed)
 
         return counted
 
