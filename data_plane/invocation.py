@@ -1,8 +1,8 @@
 """The story of a call: find the endpoint, check the caller, pick a served entity, answer.
 
-The steps are `access.py`, `query.py`, `choice.py`, `admission.py` and `attempts.py`; a host
-(`hosts/`) brings the call. Everything is decided from one snapshot, so a change never shows
-half.
+The steps are `access.py`, `calls/query.py`, `upstreams/choice.py`, `limits/admission.py` and
+`upstreams/attempts.py`; a host (`hosts/`) brings the call. Everything is decided from one
+snapshot, so a change never shows half.
 """
 
 import asyncio

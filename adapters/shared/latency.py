@@ -1,7 +1,7 @@
 """The buckets in which both planes count durations of calls.
 
-Workers fill them (`data_plane/telemetry/meters.py`), the control plane stores and prints them
-(`control_plane/endpoints/metrics.py`).
+Workers fill them (`data_plane/telemetry/meters.py`), the control plane adds them up
+(`control_plane/endpoints/totals.py`) and prints them (`control_plane/endpoints/metrics_text.py`).
 """
 
 # Upper bounds, milliseconds. Counts are stored by their place here: append only, never change.

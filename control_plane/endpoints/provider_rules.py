@@ -1,7 +1,7 @@
 """Checks an external model against the rules that its provider's message declares.
 
-The rules are the option `provider_rules` of each configuration message (`rules.proto`); nothing
-here knows a provider by name.
+The rules are the option `provider_rules` of each configuration message
+(`protos/modelserving/v1/rules.proto`); nothing here knows a provider by name.
 
 Before: `validation`. Beside: `credentials`, which finds the credential fields.
 """

@@ -29,7 +29,7 @@ _SPLIT = 2
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a worker needs of one counter; see `quota_service.proto`."""
+    """What a worker needs of one counter; see `QuotaDemand` of the protos."""
 
     key: bytes
     limit: int

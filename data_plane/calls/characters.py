@@ -1,6 +1,7 @@
 """Counts the characters of prompts and answers, where providers count no tokens: pure.
 
-Used by `ledger.py` for prompts, by `relay.py` and `streaming.py` for answers.
+Used by `usage/ledger.py` for prompts, by `upstreams/relay.py` and `upstreams/streaming.py` for
+answers.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,7 @@
 """What admits a query before a provider is called, and learns afterwards what it used.
 
-`invocation.py` asks the gate; `relay.py` sends the headers and asks whether a stream may go on.
+`invocation.py` asks the gate; `upstreams/relay.py` sends the headers and asks whether a stream may
+go on.
 """
 
 from enum import Enum, auto

@@ -1,7 +1,7 @@
 """A query that was admitted within limits: what was taken for it, and what of that it used.
 
-Made by `gate.py`; `relay.py` asks it whether a stream may go on. `reservation.py` estimates
-tokens.
+Made by `gate.py`; `upstreams/relay.py` asks it whether a stream may go on. `reservation.py`
+estimates tokens.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -1,7 +1,7 @@
 """Admits queries within the limits of their endpoint, from memory wherever there is quota.
 
-The gate of `admission.py` for `invocation.py`. `limits.py` says which limits a query falls under,
-`quota_leases.py` has the quota, `admitted.py` is what was admitted.
+The gate of `admission.py` for `invocation.py`. `snapshots/limits.py` says which limits a query
+falls under, `quota_leases.py` has the quota, `admitted.py` is what was admitted.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """Which limits a query falls under: compiled from an endpoint's settings, and pure.
 
-Part of the snapshot (`snapshot.py`); `gate.py` asks it once for each endpoint and caller.
+Part of the snapshot (`snapshot.py`); `limits/gate.py` asks it once for each endpoint and caller.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """What an endpoint wants when an upstream fails or is slow: compiled from its AI Gateway settings.
 
-Part of the snapshot (`snapshot.py`); `choice.py`, `attempts.py` and `relay.py` follow it.
+Part of the snapshot (`snapshot.py`); `upstreams/` does what it says.
 """
 
 from dataclasses import dataclass

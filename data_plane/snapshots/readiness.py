@@ -1,9 +1,9 @@
 """May this worker be sent traffic? Decided from what the control plane said, and when.
 
 `watcher.py` reports what it hears, a ticker reports that the process runs, and
-`health_check.py` asks at the moment a health check arrives. A worker that cannot reach the
-control plane goes on with what it has; one that knows itself to be behind, or was stopped and has
-not heard anything since, does not.
+`hosts/grpc/health_check.py` asks at the moment a health check arrives. A worker that cannot reach
+the control plane goes on with what it has; one that knows itself to be behind, or was stopped and
+has not heard anything since, does not.
 """
 
 from collections.abc import Callable

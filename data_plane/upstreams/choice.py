@@ -1,6 +1,7 @@
 """Which served entities may answer a query, in order: by the path, a routing key or the split.
 
-Called by `invocation.py`; `routing.py` divides the traffic, `attempts.py` asks who was chosen.
+Called by `invocation.py`; `snapshots/routing.py` divides the traffic, `attempts.py` asks who was
+chosen.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,6 @@
 """What an Envoy is asked, and told, on its admin page.
 
-https://www.envoyproxy.io/docs/envoy/latest/operations/admin. Used by `parts.py` and
-`renewal.py`.
+https://www.envoyproxy.io/docs/envoy/latest/operations/admin. Used by `parts.py`.
 """
 
 import asyncio
@@ -12,7 +11,7 @@ from modelplane.deploy.envoy.options import Address
 from modelplane.deploy.local.http_client import HttpClient
 
 _POLL_SECONDS = 0.05
-# What the public port counts under, as `listener.py` names it.
+# What the public port counts under, as `deploy/envoy/listener.py` names it.
 _ACTIVE = "http.public.downstream_rq_active"
 
 

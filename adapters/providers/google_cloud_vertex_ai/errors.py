@@ -1,7 +1,7 @@
 """Google's error bodies, classified by status, code and typed details.
 
 API: https://cloud.google.com/apis/design/errors. A failed stream without `alt=sse`, and some
-failed ones with it, wrap the object in a list. Used by `provider.py` and its parts.
+failed ones with it, wrap the object in a list. Used by all adapters of this folder.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,6 +1,6 @@
 """What a typed message's fields are called in the REST API's JSON: pure, from its descriptor.
 
-`chat.proto` states the rules; `writer.py` and `reader.py` convert by them.
+`protos/modelserving/v1/chat.proto` states the rules; `writer.py` and `reader.py` convert by them.
 """
 
 from typing import Any, TypeAlias
