@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from modelplane.adapters.providers.base import Adapter
-from modelplane.adapters.providers.canonical.answers import WALL_CLOCK, Clock, parse_error_detail
+from modelplane.adapters.providers.canonical.answers import WALL_CLOCK, Clock
+from modelplane.adapters.providers.canonical.json_values import parse_error_detail
 from modelplane.adapters.providers.canonical.parameters import encode_body
 from modelplane.adapters.providers.credentials.signers import Signer
 from modelplane.adapters.providers.errors import AdapterError, classify, parse_retry_after

@@ -17,7 +17,8 @@ from modelplane.adapters.providers.ai21labs.complete import (
     stream_refusal,
 )
 from modelplane.adapters.providers.base import StreamParser
-from modelplane.adapters.providers.canonical.answers import WALL_CLOCK, Clock, parse_json_object
+from modelplane.adapters.providers.canonical.answers import WALL_CLOCK, Clock
+from modelplane.adapters.providers.canonical.json_values import parse_json_object
 from modelplane.adapters.providers.canonical.parameters import Parameters
 from modelplane.adapters.providers.credentials.signers import KeySigner, check_key
 from modelplane.adapters.providers.errors import ConfigRefused

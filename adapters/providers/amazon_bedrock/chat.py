@@ -22,7 +22,8 @@ from modelplane.adapters.providers.amazon_bedrock.converse.request import (
     tool_names,
 )
 from modelplane.adapters.providers.base import StreamParser
-from modelplane.adapters.providers.canonical.answers import ChunkBuilder, parse_json_object
+from modelplane.adapters.providers.canonical.answers import ChunkBuilder
+from modelplane.adapters.providers.canonical.json_values import parse_json_object
 from modelplane.adapters.providers.canonical.messages import read_image_urls
 from modelplane.adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 
 from modelplane.adapters.providers.amazon_bedrock.adapter import BedrockAdapter, read_token_counts
 from modelplane.adapters.providers.base import StreamParser
-from modelplane.adapters.providers.canonical.answers import estimate_tokens, parse_json_object
-from modelplane.adapters.providers.canonical.json_values import as_object
+from modelplane.adapters.providers.canonical.answers import estimate_tokens
+from modelplane.adapters.providers.canonical.json_values import as_object, parse_json_object
 from modelplane.adapters.providers.canonical.parameters import HARMLESS, Parameters
 from modelplane.adapters.providers.cohere.embed import build_embed_bodies, parse_embeddings
 from modelplane.adapters.providers.errors import MalformedAnswer, refusal

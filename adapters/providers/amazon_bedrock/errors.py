@@ -6,8 +6,11 @@ exception inside a stream, there with a small first letter.
 
 from collections.abc import Mapping
 
-from modelplane.adapters.providers.canonical.answers import parse_error_detail
-from modelplane.adapters.providers.canonical.json_values import as_object, as_text
+from modelplane.adapters.providers.canonical.json_values import (
+    as_object,
+    as_text,
+    parse_error_detail,
+)
 from modelplane.adapters.providers.errors import (
     AdapterError,
     CredentialRefused,

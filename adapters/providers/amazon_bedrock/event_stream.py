@@ -12,8 +12,7 @@ from typing import Protocol
 from botocore.eventstream import EventStreamBuffer, EventStreamMessage, ParserError
 
 from modelplane.adapters.providers.amazon_bedrock.errors import build_reported_error
-from modelplane.adapters.providers.canonical.answers import parse_json_object
-from modelplane.adapters.providers.canonical.json_values import as_text
+from modelplane.adapters.providers.canonical.json_values import as_text, parse_json_object
 from modelplane.adapters.providers.errors import MalformedAnswer, StreamTruncated
 from modelplane.adapters.providers.types import JsonObject, Usage
 

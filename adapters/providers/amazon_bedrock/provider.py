@@ -21,7 +21,6 @@ from modelplane.adapters.providers.amazon_bedrock.chat import ChatAdapter
 from modelplane.adapters.providers.amazon_bedrock.completions import (
     ClaudeAdapter,
     CommandAdapter,
-    InvokeAdapter,
     J2Adapter,
     LegacyClaudeAdapter,
     PromptAdapter,
@@ -32,6 +31,7 @@ from modelplane.adapters.providers.amazon_bedrock.embeddings import (
     CohereEmbedAdapter,
     TitanEmbedAdapter,
 )
+from modelplane.adapters.providers.amazon_bedrock.invoke import InvokeAdapter
 from modelplane.adapters.providers.amazon_bedrock.models import (
     build_model_id,
     read_family,

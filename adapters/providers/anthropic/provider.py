@@ -27,12 +27,12 @@ from modelplane.adapters.providers.anthropic.messages import (
     tool_names,
 )
 from modelplane.adapters.providers.base import StreamParser
-from modelplane.adapters.providers.canonical.answers import (
-    WALL_CLOCK,
-    Clock,
+from modelplane.adapters.providers.canonical.answers import WALL_CLOCK, Clock
+from modelplane.adapters.providers.canonical.json_values import (
+    as_object,
+    as_text,
     parse_json_object,
 )
-from modelplane.adapters.providers.canonical.json_values import as_object, as_text
 from modelplane.adapters.providers.canonical.prompts import (
     PromptStreamParser,
     build_chat_query,

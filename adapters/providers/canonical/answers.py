@@ -7,14 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-import orjson
-
-from modelplane.adapters.providers.canonical.json_values import as_text, load_json
-from modelplane.adapters.providers.errors import MalformedAnswer
+from modelplane.adapters.providers.canonical.json_values import as_text
 from modelplane.adapters.providers.types import (
-    HttpAnswer,
     JsonObject,
-    NestedTooDeeply,
     tokens_of,
 )
 
@@ -191,40 +186,3 @@ def build_tool_start(index: int, call_id: str, name: str) -> JsonObject:
 def build_tool_fragment(index: int, arguments: str) -> JsonObject:
     """Return a delta with the next piece of a tool call's arguments."""
     return {"tool_calls": [{"index": index, "function": {"arguments": arguments}}]}
-
-
-def parse_json_object(provider: str, data: bytes) -> JsonObject:
-    """Return the JSON object that a provider sent.
-
-    Raises:
-        MalformedAnswer: It is none.
-    """
-    try:
-        value = load_json(data)
-    except ValueError as error:
-        raise MalformedAnswer(provider, "the provider's answer is not JSON") from error
-    if not isinstance(value, dict):
-        raise MalformedAnswer(provider, "the provider's answer is not a JSON object")
-    return value
-
-
-def dump_arguments(provider: str, arguments: object) -> str:
-    """Return the arguments of a tool call, which a provider sent as JSON, as text.
-
-    Raises:
-        MalformedAnswer: They cannot be encoded.
-    """
-    try:
-        return orjson.dumps(arguments or {}).decode()
-    except NestedTooDeeply as error:
-        raise MalformedAnswer(provider, "a tool's arguments are nested too deeply") from error
-
-
-def parse_error_detail(answer: HttpAnswer) -> object:
-    """Return what a failed response says, JSON or text."""
-    text = answer.body.decode(errors="replace")
-    try:
-        detail: object = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        detail = text.strip()
-    return detail or f"HTTP status {answer.status} with an empty body"

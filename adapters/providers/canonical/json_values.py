@@ -4,7 +4,8 @@ import re
 
 import orjson
 
-from modelplane.adapters.providers.types import JsonObject
+from modelplane.adapters.providers.errors import MalformedAnswer
+from modelplane.adapters.providers.types import HttpAnswer, JsonObject, NestedTooDeeply
 
 _MARK = b"\xef\xbb\xbf"
 # An escape: a pair of surrogates, one alone, or any other.
@@ -33,6 +34,43 @@ def load_json(data: bytes) -> object:
 
 def _mend(escape: re.Match[str]) -> str:
     return "\\ufffd" if escape["lone"] else escape[0]
+
+
+def parse_json_object(provider: str, data: bytes) -> JsonObject:
+    """Return the JSON object that a provider sent.
+
+    Raises:
+        MalformedAnswer: It is none.
+    """
+    try:
+        value = load_json(data)
+    except ValueError as error:
+        raise MalformedAnswer(provider, "the provider's answer is not JSON") from error
+    if not isinstance(value, dict):
+        raise MalformedAnswer(provider, "the provider's answer is not a JSON object")
+    return value
+
+
+def dump_arguments(provider: str, arguments: object) -> str:
+    """Return the arguments of a tool call, which a provider sent as JSON, as text.
+
+    Raises:
+        MalformedAnswer: They cannot be encoded.
+    """
+    try:
+        return orjson.dumps(arguments or {}).decode()
+    except NestedTooDeeply as error:
+        raise MalformedAnswer(provider, "a tool's arguments are nested too deeply") from error
+
+
+def parse_error_detail(answer: HttpAnswer) -> object:
+    """Return what a failed response says, JSON or text."""
+    text = answer.body.decode(errors="replace")
+    try:
+        detail: object = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        detail = text.strip()
+    return detail or f"HTTP status {answer.status} with an empty body"
 
 
 def as_object(value: object) -> JsonObject:

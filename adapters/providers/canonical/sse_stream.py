@@ -6,7 +6,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
-from modelplane.adapters.providers.canonical.answers import parse_json_object
+from modelplane.adapters.providers.canonical.json_values import parse_json_object
 from modelplane.adapters.providers.errors import MalformedAnswer, StreamTruncated
 from modelplane.adapters.providers.http.sse import SseParser
 from modelplane.adapters.providers.types import JsonObject, Usage

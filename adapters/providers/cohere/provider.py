@@ -12,12 +12,8 @@ from uuid import uuid4
 from modelserving.v1.external_model_pb2 import ExternalModel
 
 from modelplane.adapters.providers.base import StreamParser
-from modelplane.adapters.providers.canonical.answers import (
-    WALL_CLOCK,
-    ChunkBuilder,
-    Clock,
-    parse_json_object,
-)
+from modelplane.adapters.providers.canonical.answers import WALL_CLOCK, ChunkBuilder, Clock
+from modelplane.adapters.providers.canonical.json_values import parse_json_object
 from modelplane.adapters.providers.canonical.parameters import Parameters
 from modelplane.adapters.providers.cohere.chat import build_chat_body, parse_chat
 from modelplane.adapters.providers.cohere.chat_stream import CohereChatStreamParser

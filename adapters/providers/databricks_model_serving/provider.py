@@ -17,7 +17,8 @@ from modelserving.v1.external_model_pb2 import ExternalModel
 
 from modelplane.adapters.providers.credentials.signers import KeySigner, check_key
 from modelplane.adapters.providers.errors import ConfigRefused, MalformedAnswer
-from modelplane.adapters.providers.openai.provider import OpenAiAdapter, OpenAiStreamParser
+from modelplane.adapters.providers.openai.provider import OpenAiAdapter
+from modelplane.adapters.providers.openai.stream import OpenAiStreamParser
 from modelplane.adapters.providers.route import Route
 from modelplane.adapters.providers.types import HttpAnswer, JsonObject, Query, Task
 

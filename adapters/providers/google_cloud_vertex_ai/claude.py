@@ -16,7 +16,7 @@ from modelplane.adapters.providers.anthropic.messages import (
     tool_names,
 )
 from modelplane.adapters.providers.anthropic.provider import classify_error, error_type
-from modelplane.adapters.providers.canonical.answers import (
+from modelplane.adapters.providers.canonical.json_values import (
     parse_error_detail,
     parse_json_object,
 )

@@ -6,8 +6,7 @@ failed ones with it, wrap the object in a list. Used by all adapters of this fol
 
 from collections.abc import Iterator, Mapping
 
-from modelplane.adapters.providers.canonical.answers import parse_error_detail
-from modelplane.adapters.providers.canonical.json_values import load_json
+from modelplane.adapters.providers.canonical.json_values import load_json, parse_error_detail
 from modelplane.adapters.providers.errors import (
     AdapterError,
     MalformedAnswer,

@@ -12,15 +12,12 @@ reference. The canonical form is this one, so bodies pass with few changes:
 Built by `registry.py`; sent by `http/transport.py`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from modelserving.v1.external_model_pb2 import ExternalModel, OpenAiConfig
 
-from modelplane.adapters.providers.canonical.answers import (
-    parse_json_object,
-)
-from modelplane.adapters.providers.canonical.json_values import as_object
+from modelplane.adapters.providers.canonical.json_values import as_object, parse_json_object
 from modelplane.adapters.providers.credentials.signers import (
     KeySigner,
     Signer,
@@ -30,14 +27,12 @@ from modelplane.adapters.providers.credentials.signers import (
 from modelplane.adapters.providers.errors import (
     AdapterError,
     ConfigRefused,
-    MalformedAnswer,
     ProviderFailed,
     QuotaExhausted,
-    StreamTruncated,
     UnusableAnswer,
 )
-from modelplane.adapters.providers.http.sse import SseParser
 from modelplane.adapters.providers.openai.microsoft_entra import EntraTokens
+from modelplane.adapters.providers.openai.stream import OpenAiStreamParser, reports_error
 from modelplane.adapters.providers.openai.stream_options import UsageOption
 from modelplane.adapters.providers.route import Route, RouteAdapter
 from modelplane.adapters.providers.types import (
@@ -47,7 +42,6 @@ from modelplane.adapters.providers.types import (
     Plan,
     Query,
     Task,
-    Usage,
 )
 
 _DEFAULT_BASE = "https://api.openai.com/v1"
@@ -61,7 +55,6 @@ _QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "b
 _MODEL_ERROR = "model_error"
 _CLIENT_ERRORS_AND_UP = 400
 _STATUS_LIMIT = 600
-_DONE = b"[DONE]"
 _IDLE_WITHOUT_TOOLS = {"tool_choice": ("auto", "none"), "parallel_tool_calls": (True, False)}
 
 
@@ -96,11 +89,11 @@ class OpenAiAdapter(RouteAdapter):
         """Return the answer in the response; see `Adapter`."""
         del query
         answer = parse_json_object(self._provider, answers[0].body)
-        if _is_error(answer):
+        if reports_error(answer):
             raise self._reported(answer)
         return answer
 
-    def stream_parser(self, query: Query) -> "OpenAiStreamParser":
+    def stream_parser(self, query: Query) -> OpenAiStreamParser:
         """Return a parser for one streamed answer."""
         del query
         return OpenAiStreamParser(self._provider, self._reported, self._usage_option.note_stream)
@@ -119,93 +112,6 @@ class OpenAiAdapter(RouteAdapter):
         known = isinstance(code, int) and _CLIENT_ERRORS_AND_UP <= code < _STATUS_LIMIT
         status = code if known and isinstance(code, int) else 500
         return self._classify(status, body)(self._provider, body)
-
-
-class OpenAiStreamParser:
-    """Parses one streamed chat or completion."""
-
-    __slots__ = (
-        "_begun",
-        "_open_choices",
-        "_provider",
-        "_reported",
-        "_seen_choice",
-        "_sse",
-        "ended",
-        "usage",
-    )
-
-    def __init__(
-        self,
-        provider: str,
-        reported: Callable[[JsonObject], AdapterError],
-        begun: Callable[[], None],
-    ) -> None:
-        """Start before the first byte.
-
-        Args:
-            provider: Name that errors carry.
-            reported: Returns the error that a chunk reports.
-            begun: Called when the answer has begun.
-        """
-        self.ended = False
-        # The chunks say it.
-        self.usage: Usage | None = None
-        self._provider = provider
-        self._reported = reported
-        self._begun = begun
-        self._sse = SseParser()
-        self._open_choices: set[object] = set()
-        self._seen_choice = False
-
-    def feed(self, data: bytes) -> Iterator[JsonObject]:
-        """Yield the chunks that `data` completes; see `StreamParser`."""
-        try:
-            for event in self._sse.feed(data):
-                if chunk := self._chunk(event):
-                    yield chunk
-        except ValueError as error:
-            raise MalformedAnswer(self._provider, str(error)) from error
-
-    def finish(self) -> Iterator[JsonObject]:
-        """Yield what is left; see `StreamParser`."""
-        for event in self._sse.finish():
-            if chunk := self._chunk(event):
-                yield chunk
-        complete = self._seen_choice and not self._open_choices
-        if not self.ended and not complete:
-            raise StreamTruncated(
-                self._provider,
-                "the stream ended before the answer was complete",
-            )
-
-    def _chunk(self, event: bytes) -> JsonObject | None:
-        if self.ended:
-            return None
-        if event == _DONE:
-            self.ended = True
-            return None
-        chunk = parse_json_object(self._provider, event)
-        if _is_error(chunk):
-            raise self._reported(chunk)
-        choices = chunk.get("choices")
-        for choice in choices if isinstance(choices, list) else ():
-            self._note(choice)
-        return chunk
-
-    def _note(self, choice: object) -> None:
-        if not isinstance(choice, dict):
-            return
-        if not self._seen_choice:
-            self._seen_choice = True
-            self._begun()
-        index = choice.get("index", 0)
-        if not isinstance(index, int):
-            return
-        if choice.get("finish_reason"):
-            self._open_choices.discard(index)
-        else:
-            self._open_choices.add(index)
 
 
 def build_openai_adapter(model: ExternalModel) -> OpenAiAdapter:
@@ -304,11 +210,6 @@ def _join(base: str, path: str, query: Mapping[str, str], default_path: str = ""
     root = parts.path.rstrip("/") or default_path
     queries = "&".join(filter(None, (parts.query, urlencode(query))))
     return urlunsplit((parts.scheme, parts.netloc, root + path, queries, ""))
-
-
-def _is_error(answer: JsonObject) -> bool:
-    """Return whether it reports an error: OpenAI's, or a Databricks-style endpoint's."""
-    return bool(answer.get("error") or answer.get("error_code"))
 
 
 def _error_code(detail: object) -> object:

@@ -22,9 +22,13 @@ from modelplane.adapters.providers.canonical.answers import (
     build_tool_fragment,
     build_tool_start,
     build_usage,
+)
+from modelplane.adapters.providers.canonical.json_values import (
+    as_object,
+    as_objects,
+    as_text,
     dump_arguments,
 )
-from modelplane.adapters.providers.canonical.json_values import as_object, as_objects, as_text
 from modelplane.adapters.providers.canonical.tool_names import ToolNames
 from modelplane.adapters.providers.errors import MalformedAnswer, StreamTruncated, UnusableAnswer
 from modelplane.adapters.providers.types import JsonObject, as_count, parse_usage

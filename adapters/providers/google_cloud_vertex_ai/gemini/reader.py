@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import uuid4
 
-from modelplane.adapters.providers.canonical.answers import Clock, dump_arguments
-from modelplane.adapters.providers.canonical.json_values import as_object, as_text
+from modelplane.adapters.providers.canonical.answers import Clock
+from modelplane.adapters.providers.canonical.json_values import as_object, as_text, dump_arguments
 from modelplane.adapters.providers.canonical.tool_names import ToolNames
 from modelplane.adapters.providers.errors import AdapterError, RequestRefused, UnusableAnswer
 from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.counts import (
