@@ -104,8 +104,7 @@ class Inference:
         ending = Ending.CANCELLED
         try:
             self._accountant.begin(record, query)
-            expires = self._attempts.expiry(call, endpoint)
-            exchange = Exchange(call, reply, record, endpoint, query, admission, hops, expires)
+            exchange = Exchange(call, reply, record, endpoint, query, admission, hops)
             await self._attempts.answer(exchange, candidates)
             ending = Ending.ANSWERED
         except Exception:

@@ -98,7 +98,7 @@ async def assembled(
         Http1Transport(settings.origins, egress.allows) as transport,
         _recording(settings, registry, clocks, wall_ms) as ledger,
         _metering(settings, clocks) as meters,
-        _telling(settings, wall_ms) as telemetry,
+        _exporting(settings, wall_ms) as telemetry,
     ):
         accountant = Accountant(metrics, meters, ledger, clocks.monotonic, telemetry)
         upstream = Upstream(transport, lambda: wall_ms() / 1000)
@@ -174,10 +174,10 @@ async def _metering(settings: Settings, clocks: Clocks) -> AsyncIterator[Meters]
 
 
 @asynccontextmanager
-async def _telling(
+async def _exporting(
     settings: Settings, wall_ms: Callable[[], float]
 ) -> AsyncIterator[Telemetry | None]:
-    """Yield what tells a collector of calls; None where there is no collector."""
+    """Yield what exports calls to a collector; None where there is no collector."""
     if settings.collector is None:
         yield None
         return

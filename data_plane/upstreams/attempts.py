@@ -16,10 +16,9 @@ from random import Random
 
 from modelplane.adapters.providers.errors import AdapterError, ProviderTimeout, RateLimited
 from modelplane.adapters.shared.telemetry import log_fields
-from modelplane.data_plane.calls.call import Call
 from modelplane.data_plane.calls.record import Attempt, Record
 from modelplane.data_plane.errors import DeadlineExceeded, UpstreamResting
-from modelplane.data_plane.snapshots.snapshot import Endpoint, ServedEntity
+from modelplane.data_plane.snapshots.snapshot import ServedEntity
 from modelplane.data_plane.upstreams.attempt_metrics import AttemptMetrics
 from modelplane.data_plane.upstreams.circuit import Circuit, Circuits
 from modelplane.data_plane.upstreams.relay import Exchange, Relay
@@ -65,10 +64,6 @@ class Attempts:
         self._random = random
         self._sleep = sleep
 
-    def expiry(self, call: Call, endpoint: Endpoint) -> float:
-        """Return when the answer to a call must have begun, on the clock of the event loop."""
-        return self._relay.expiry(call, endpoint)
-
     async def answer(self, exchange: Exchange, candidates: Sequence[ServedEntity]) -> None:
         """Answer a query.
 
@@ -81,6 +76,7 @@ class Attempts:
             DeadlineExceeded: No answer came in time.
             UpstreamResting: The upstream has failed too often to be called now.
         """
+        exchange.expires = self._relay.expiry(exchange.call, exchange.endpoint)
         last = len(candidates) - 1
         for place, entity in enumerate(candidates):
             try:

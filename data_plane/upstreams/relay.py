@@ -67,7 +67,8 @@ class Exchange:
 
     Attributes:
         hops: Gateways that the call has passed; see `hops.py`.
-        expires: When the answer must have begun, on the clock of the event loop.
+        expires: When the answer must have begun, on the clock of the event loop; set by
+            `attempts.py`.
     """
 
     call: Call

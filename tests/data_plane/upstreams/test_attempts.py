@@ -184,11 +184,22 @@ async def test_a_request_on_a_connection_given_up_meanwhile_is_sent_again_and_to
     assert (fickle.requests, fickle.connections) == (3, 2)
 
 
-class RefusingRelay(Relay):
-    """Asks at each attempt whether it may send the request once more."""
+class FakeRelay(Relay):
+    """Has all the time in the world."""
 
     def __init__(self) -> None:
         self.now = FakeClock()
+
+    def expiry(self, call: Call, endpoint: Endpoint) -> float:
+        del call, endpoint
+        return inf
+
+
+class RefusingRelay(FakeRelay):
+    """Asks at each attempt whether it may send the request once more."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self.repeated = 0
 
     async def answer(self, exchange: Exchange, entity: ServedEntity, *rest: Any) -> None:
@@ -358,21 +369,18 @@ async def test_slowness_is_the_upstreams_unless_it_answers_others(*, answers_oth
     assert circuit.open is not answers_others
 
 
-class BrokenRelay(Relay):
+class BrokenRelay(FakeRelay):
     """Its streams begin, then the model breaks off."""
-
-    def __init__(self) -> None:
-        self.now = FakeClock()
 
     async def stream(self, *_: Any) -> UnusableAnswer:
         return UnusableAnswer("p", "broke off")
 
 
-class SlowRelay(Relay):
+class SlowRelay(FakeRelay):
     """Takes too long, while the upstream may answer others."""
 
     def __init__(self, circuit: Circuit | None) -> None:
-        self.now = FakeClock()
+        super().__init__()
         self._circuit = circuit
 
     async def answer(self, *_: Any) -> None:
@@ -386,7 +394,7 @@ ADAPTER = build_adapter(CASES[0].model("http://127.0.0.1:1"))
 ENTITY = ServedEntity("first", "openai", "llm/v1/chat", ADAPTER, ())
 
 
-def exchange_of(call: Call, *, stream: bool = False, expires: float = inf) -> Exchange:
+def exchange_of(call: Call, *, stream: bool = False) -> Exchange:
     return Exchange(
         call,
         CapturedReply(),
@@ -394,15 +402,11 @@ def exchange_of(call: Call, *, stream: bool = False, expires: float = inf) -> Ex
         ENDPOINT,
         Query({}, stream=stream),
         Unlimited(),
-        expires=expires,
     )
 
 
-class LeavingRelay(Relay):
+class LeavingRelay(FakeRelay):
     """Its caller goes away."""
-
-    def __init__(self) -> None:
-        self.now = FakeClock()
 
     async def answer(self, *_: Any) -> None:
         raise asyncio.CancelledError
@@ -428,11 +432,8 @@ class StalledUpstream:
         await asyncio.Event().wait()
 
 
-class CutRelay(Relay):
+class CutRelay(FakeRelay):
     """Its caller's deadline passes while the stream goes on."""
-
-    def __init__(self) -> None:
-        self.now = FakeClock()
 
     async def stream(self, *_: Any) -> DeadlineExceeded:
         return DeadlineExceeded("too slow", by_caller=True)
@@ -448,7 +449,7 @@ async def test_a_caller_in_a_hurry_does_not_break_an_upstream_for_others(
     attempts = Attempts(relay, circuits, AttemptMetrics(CollectorRegistry()), Random(1))
     for _ in range(10):
         call = Call(Method.QUERY, deadline_seconds=deadline)
-        exchange = exchange_of(call, stream=stream, expires=attempts.expiry(call, ENDPOINT))
+        exchange = exchange_of(call, stream=stream)
         with pytest.raises((DeadlineExceeded, UpstreamResting)):
             await attempts.answer(exchange, (ENTITY,))
     assert circuits.find(ENTITY.upstream).open is opens
