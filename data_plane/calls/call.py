@@ -29,27 +29,27 @@ class Call:
 
     Attributes:
         method: What is asked for.
+        metadata: Request metadata.
+        request_id: Identifies the call in answers and logs.
         task: Task that a query is for, whose body then names the endpoint in the manner of the
             OpenAI API; empty: that of the endpoint which the path names.
         name: Endpoint named in the path.
-        served_model_name: Served entity named in the path; empty: the traffic split decides.
         body: The caller's JSON object, encoded or not.
-        metadata: Request metadata.
-        request_id: Identifies the call in answers and logs.
-        deadline_seconds: Time the caller grants; None: no limit of its own.
         receive: Waits for the rest of the request, which fills in what the head does not say; who
             calls is judged before. None: everything is here.
+        served_model_name: Served entity named in the path; empty: the traffic split decides.
+        deadline_seconds: Time the caller grants; None: no limit of its own.
     """
 
     method: Method
-    task: str = ""
-    name: str = ""
-    served_model_name: str = ""
-    body: bytes | JsonObject = field(default=b"", repr=False)
     metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
     request_id: str = ""
-    deadline_seconds: float | None = None
+    task: str = ""
+    name: str = ""
+    body: bytes | JsonObject = field(default=b"", repr=False)
     receive: "Callable[[Call], Awaitable[None]] | None" = field(default=None, repr=False)
+    served_model_name: str = ""
+    deadline_seconds: float | None = None
 
 
 class Reply(Protocol):

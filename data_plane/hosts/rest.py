@@ -11,7 +11,6 @@ from typing import Any
 
 import orjson
 
-from modelplane.adapters.providers.types import JsonObject
 from modelplane.adapters.shared.rpc.metadata import (
     ERROR_CODE,
     HTTP_STATUS,
@@ -48,16 +47,15 @@ _INTERNAL = (ERROR_CODE, HTTP_STATUS)
 class RestReply:
     """Answers a request of the REST API; see `call.Reply` and `carrying.Outcome`."""
 
+    # Without a frame of its own: each chunk comes here.
+    encode = staticmethod(orjson.dumps)
+
     __slots__ = ("_connection", "_ended", "_started", "request_id")
 
     def __init__(self, connection: Connection) -> None:
         self.request_id = request_id_of(connection.headers)
         self._connection = connection
         self._started = self._ended = False
-
-    def encode(self, document: JsonObject) -> bytes:
-        """Return a document as JSON."""
-        return orjson.dumps(document)
 
     async def answer(self, metadata: Metadata, document: bytes) -> None:
         """Send the headers and the whole body."""
@@ -127,15 +125,10 @@ class RestCalls:
         self, connection: Connection, reply: RestReply, task: str, name: str
     ) -> Awaitable[None]:
         body = connection.take_whole(MAX_BODY_BYTES)
-        call = Call(
-            Method.QUERY,
-            task=task,
-            name=name,
-            body=body or b"",
-            metadata=connection.headers,
-            request_id=reply.request_id,
-            receive=None if body is not None else partial(_receive, connection),
-        )
+        receive = None if body is not None else partial(_receive, connection)
+        metadata, request_id = connection.headers, reply.request_id
+        # By position: by name would take twice as long.
+        call = Call(Method.QUERY, metadata, request_id, task, name, body or b"", receive)
         return self._service.answer(call, reply)
 
 

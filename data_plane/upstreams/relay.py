@@ -8,6 +8,7 @@ before is a refusal with its own status. What fails later ends the stream, as th
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from urllib.parse import urlsplit
 
@@ -140,7 +141,7 @@ class Relay:
         if exchange.record.ticket:
             exchange.record.output_characters = answer_characters(answer)
         reply, name = exchange.reply, exchange.endpoint.name
-        document = encode_answer(entity.provider, answer, name, reply.encode)
+        document = encode_answer(entity.provider, name, reply.encode, answer)
         await reply.answer(exchange.metadata(entity, plan), document)
 
     async def stream(
@@ -258,6 +259,8 @@ class _Stream:
             keep_usage=wants_usage(exchange.query),
             count_characters=exchange.record.ticket is not None or exchange.admission.counts_output,
         )
+        name, reply = exchange.endpoint.name, exchange.reply
+        self._encode = partial(encode_answer, entity.provider, name, reply.encode)
         self._last: JsonObject = {}
         self._traced = exchange.record.trace is not None
         # When the caller will wait no longer, on the clock of the event loop.
@@ -330,10 +333,6 @@ class _Stream:
         except AdapterError as error:
             return chunks, error
         return chunks, None
-
-    def _encode(self, chunk: JsonObject) -> bytes:
-        name, encode = self._exchange.endpoint.name, self._exchange.reply.encode
-        return encode_answer(self._entity.provider, chunk, name, encode)
 
     def _cut(self, chunks: list[bytes], *, ended: bool) -> bool:
         """Add the chunk that ends the stream where it has to; return whether it has ended."""

@@ -6,8 +6,6 @@ only when it asked for it, and the role only in the first delta of a choice.
 
 from collections.abc import Callable
 
-import orjson
-
 from modelplane.adapters.providers.errors import MalformedAnswer
 from modelplane.adapters.providers.types import (
     JsonObject,
@@ -20,18 +18,15 @@ from modelplane.data_plane.calls.tasks import spec_of
 
 
 def encode_answer(
-    provider: str,
-    answer: JsonObject,
-    model: str,
-    encode: Callable[[JsonObject], bytes] = orjson.dumps,
+    provider: str, model: str, encode: Callable[[JsonObject], bytes], answer: JsonObject
 ) -> bytes:
     """Return an answer or a chunk, encoded, under the model name that the caller knows.
 
     Args:
         provider: Provider that errors name.
-        answer: The answer, which gets the name.
         model: The name.
         encode: Encodes it; may raise `TypeError`.
+        answer: The answer, which gets the name.
 
     Raises:
         MalformedAnswer: The answer cannot be encoded.

@@ -156,9 +156,9 @@ class GrpcCalls:
 
         call = Call(
             rpc.method,
-            task=rpc.task,
-            metadata=metadata,
-            request_id=outlet.request_id,
+            metadata,
+            outlet.request_id,
+            rpc.task,
             deadline_seconds=parse_timeout(metadata.get("grpc-timeout", "")),
             receive=receive,
         )

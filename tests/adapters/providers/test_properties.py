@@ -12,6 +12,7 @@ from copy import deepcopy
 from itertools import pairwise
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -118,7 +119,7 @@ def test_any_value_in_an_answer_is_read_or_an_error(case: ProviderCase) -> None:
         known = answers[which]
         answers[which] = HttpAnswer(200, known.headers, spoil(known.body, 0, path, value))
         answer = recording.adapter.parse_answers(recording.query, answers)
-        encode_answer(case.provider, answer, "model")
+        encode_answer(case.provider, "model", orjson.dumps, answer)
         parse_usage(answer)
 
     check_any_value([documents(answer.body)[0] for answer in recording.answers], read)
@@ -133,7 +134,7 @@ def test_any_value_in_a_stream_is_read_or_an_error(case: ProviderCase) -> None:
         parser = recording.adapter.stream_parser(recording.query)
         for chunk in (*parser.feed(spoil(recording.stream, which, path, value)), *parser.finish()):
             if shaper.shape(chunk):
-                encode_answer(case.provider, chunk, "model")
+                encode_answer(case.provider, "model", orjson.dumps, chunk)
 
     check_any_value(documents(recording.stream), read)
 

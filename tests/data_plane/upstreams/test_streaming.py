@@ -1,6 +1,7 @@
 import json
 from typing import Any
 
+import orjson
 import pytest
 
 from modelplane.adapters.providers.errors import MalformedAnswer
@@ -76,9 +77,10 @@ def test_what_cannot_be_encoded_is_malformed() -> None:
     for _ in range(300):
         deep = [deep]
     with pytest.raises(MalformedAnswer):
-        encode_answer("openai", {"x": deep}, "endpoint")
+        encode_answer("openai", "endpoint", orjson.dumps, {"x": deep})
 
 
 def test_the_caller_knows_the_model_by_the_name_of_the_endpoint() -> None:
     answer = {"model": "gpt-4", "choices": [delta(content="a")]}
-    assert json.loads(encode_answer("openai", dict(answer), "chat")) == {**answer, "model": "chat"}
+    encoded = encode_answer("openai", "chat", orjson.dumps, dict(answer))
+    assert json.loads(encoded) == {**answer, "model": "chat"}

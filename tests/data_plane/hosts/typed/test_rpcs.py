@@ -136,7 +136,7 @@ def test_an_answer_nested_too_deeply_is_malformed() -> None:
         deep = {"a": deep}
     encode = rpc("Chat").reply(FakeOutlet()).encode
     with pytest.raises(MalformedAnswer):
-        encode_answer("openai", {"deep": deep}, "chat", encode)
+        encode_answer("openai", "chat", encode, {"deep": deep})
 
 
 @pytest.fixture
