@@ -11,6 +11,9 @@ ControlPlaneError
 ├── QuotaExceeded           more than the caller may have
 ├── LimitExceeded           more than this deployment holds of something
 ├── NotSupported            part of the mirrored API that this deployment does not offer
+├── TooManyCalls            more at a time than one may have; soon again
+├── Overloaded              more at a time than this process takes; soon again
+├── ReportTooLong           would read for too long
 ├── StoreUnavailable        the database does not answer
 └── LoginRefused            no token is issued (RFC 6749, section 5.2)
     ├── InvalidClient       unknown client, or a wrong secret
@@ -69,6 +72,18 @@ class NotSupported(ControlPlaneError):
     """Part of the mirrored API that this deployment does not offer."""
 
 
+class TooManyCalls(ControlPlaneError):
+    """More of something at a time than one caller, or one kind of call, may have."""
+
+
+class Overloaded(ControlPlaneError):
+    """More calls at a time than this process takes."""
+
+
+class ReportTooLong(ControlPlaneError):
+    """Whoever asked must select less."""
+
+
 class StoreUnavailable(ControlPlaneError):
     """The database does not answer; the caller may try again."""
 
@@ -97,6 +112,9 @@ class LoginUnavailable(LoginRefused):
     """The database does not answer; the client may try again."""
 
 
+# What passes by itself: whoever meets one is told when to try again.
+PASSING = (TooManyCalls, Overloaded, StoreUnavailable)
+
 _CODE = grpc.StatusCode
 
 STATUS_TABLE = StatusTable(
@@ -112,6 +130,9 @@ STATUS_TABLE = StatusTable(
         QuotaExceeded: Status(_CODE.RESOURCE_EXHAUSTED, 400, "QUOTA_EXCEEDED"),
         LimitExceeded: Status(_CODE.RESOURCE_EXHAUSTED, 400, "RESOURCE_LIMIT_EXCEEDED"),
         NotSupported: Status(_CODE.UNIMPLEMENTED, 501, "NOT_IMPLEMENTED"),
+        TooManyCalls: Status(_CODE.RESOURCE_EXHAUSTED, 429, "REQUEST_LIMIT_EXCEEDED"),
+        Overloaded: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
+        ReportTooLong: Status(_CODE.DEADLINE_EXCEEDED, 504, "DEADLINE_EXCEEDED"),
         StoreUnavailable: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
         # Codes in small letters are those of OAuth.
         LoginRefused: Status(_CODE.INVALID_ARGUMENT, 400, "invalid_request"),

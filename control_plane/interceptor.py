@@ -24,7 +24,7 @@ from modelplane.adapters.shared.rpc.status import INTERNAL, Status, shorten, tra
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.audit.call import AuditedCall
 from modelplane.control_plane.audit.log import AuditLog
-from modelplane.control_plane.errors import STATUS_TABLE, StoreUnavailable
+from modelplane.control_plane.errors import PASSING, STATUS_TABLE
 from modelplane.control_plane.identity.authentication import Authenticator
 from modelplane.control_plane.not_available import check_available
 from modelplane.control_plane.output_only import clear_output_only
@@ -206,7 +206,7 @@ class _Call:
 
     async def _abort(self, status: Status, message: str, error: Exception) -> None:
         self._status = status.code
-        retry_after = _RETRY_AFTER_SECONDS if isinstance(error, StoreUnavailable) else None
+        retry_after = _RETRY_AFTER_SECONDS if isinstance(error, PASSING) else None
         trailing = (*trailing_metadata(status, retry_after), (REQUEST_ID, self._request_id))
         await self._context.abort(status.code, shorten(message), trailing)
 

@@ -98,6 +98,21 @@ class PostgresServer:
         self._process.wait(_START_SECONDS)
         self._process = None
 
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let none of the server's processes do anything: connections stay, and say nothing."""
+        assert self._process is not None
+        # Before those that it started, so that it starts no more.
+        os.kill(self._process.pid, signal.SIGSTOP)
+        frozen = [self._process.pid, *_children(self._process.pid)]
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in frozen:
+                os.kill(pid, signal.SIGCONT)
+
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         ask: list[str | Path] = [self._programs / "pg_isready", "--quiet", f"--dbname={self.url()}"]
         deadline = time.monotonic() + _START_SECONDS
@@ -118,6 +133,14 @@ class PostgresServer:
             stdout=subprocess.DEVNULL,
             cwd=self._home,
         )
+
+
+def _children(parent: int) -> list[int]:
+    listed = subprocess.run(
+        ("ps", "-A", "-o", "pid=,ppid="), check=True, capture_output=True, text=True
+    )
+    pairs = (map(int, line.split()) for line in listed.stdout.splitlines())
+    return [pid for pid, ppid in pairs if ppid == parent]
 
 
 @contextlib.contextmanager

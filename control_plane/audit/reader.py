@@ -44,7 +44,7 @@ class AuditReader:
         if not all(is_storable(text or "") for text in (*texts, selected.outcome)):
             raise InvalidParameter("Filters must not hold the NUL character.")
         page = replace(selected, before_id=_parse(page_token))
-        async with self._database.read() as session:
+        async with self._database.report() as session:
             events = await list_events(session, page, limit + 1)
         more = len(events) > limit
         return events[:limit], str(events[limit - 1].id) if more else ""

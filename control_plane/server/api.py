@@ -80,7 +80,7 @@ def _start_audit_log(
 ) -> AuditLog:
     days = settings.audit_retention_days
     audit_log = AuditLog(vault.database, system_clock, registry, retention_days=days)
-    background.begin(audit_log.run(), audit_log.sweep())
+    background.begin(audit_log.run, audit_log.sweep)
     background.at_end(audit_log.close)
     return audit_log
 

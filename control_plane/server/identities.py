@@ -43,7 +43,7 @@ async def start_authenticator(
     issuers = parse_issuers(settings.oidc_issuers)
     outside = OutsideIssuers(vault.database, issuers, system_clock)
     await outside.store()
-    background.begin(outside.run())
+    background.begin(outside.run)
     known = KnownIssuers(push.cache, system_clock, outside.want)
     return Authenticator(vault.database, system_clock, known)
 

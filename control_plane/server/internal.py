@@ -52,6 +52,6 @@ def build_internal(
         retention_days=settings.usage_retention_days,
         lost_seconds=settings.usage_lost_seconds,
     )
-    background.begin(intake.run())
+    background.begin(intake.run)
     add_UsageLedgerServiceServicer_to_server(UsageIntakeServicer(intake), server)
     return server

@@ -5,6 +5,7 @@ Before: `serving`. After: `snapshots`, `store.notifications`.
 
 import uuid
 from dataclasses import dataclass
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -66,11 +67,11 @@ async def start_push(
     for hint in (rollout.hint, watchers.wake_all):
         cache.on_change(hint)
     watchers.on_move(rollout.hint)
-    background.begin(feed.run(), rollout.run())
+    background.begin(feed.run, rollout.run)
     if isinstance(peers, PostgresqlPeers):
         cache.on_change(peers.hint)
         watchers.on_move(peers.hint)
-        background.begin(peers.run(), listen(database.url, [feed.hint, rollout.hint]))
+        background.begin(peers.run, partial(listen, database.url, [feed.hint, rollout.hint]))
         background.at_end(peers.leave)
     return Push(cache, watchers, rollout)
 

@@ -6,6 +6,7 @@ Two ports: the public API behind Envoy, and the workers' watch streams, which En
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 
@@ -49,7 +50,7 @@ async def serving(
         vault = await stack.enter_async_context(opened_vault(settings, keyring))
         loops = await stack.enter_async_context(background())
         push = await start_push(settings, vault, registry, loops)
-        loops.begin(vault.sync.run(settings.secret_poll_seconds))
+        loops.begin(partial(vault.sync.run, settings.secret_poll_seconds))
         health = Health()
         api = await start_api(settings, vault, push, health, registry, loops)
         internal = build_internal(settings, vault, push, health, loops)

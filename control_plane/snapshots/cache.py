@@ -13,7 +13,7 @@ from modelserving.worker.v1.snapshot_pb2 import IssuerResource
 from modelserving.worker.v1.snapshot_service_pb2 import ConfigDelta, SnapshotChunk
 
 from modelplane.control_plane.snapshots.builder import Resource, ResourceBuilder
-from modelplane.control_plane.store.database import Database, Session
+from modelplane.control_plane.store.database import BULK_SECONDS, Database, Session
 from modelplane.control_plane.store.events import Event, Head, read_events, read_head
 from modelplane.control_plane.store.states import EventKind
 
@@ -82,7 +82,7 @@ class SnapshotCache:
         Raises:
             StoreUnavailable: The database does not answer.
         """
-        async with self._database.read() as session:
+        async with self._database.read(BULK_SECONDS) as session:
             head = await read_head(session)
             events = await read_events(session, head.compacted, head.revision)
             self._held = {
@@ -98,7 +98,7 @@ class SnapshotCache:
         Raises:
             StoreUnavailable: The database does not answer; the cache stays as it is.
         """
-        async with self._database.read() as session:
+        async with self._database.read(BULK_SECONDS) as session:
             head = await read_head(session)
             if head.revision == self.revision and head.store_id == self.store_id:
                 return

@@ -1,6 +1,7 @@
 """One database: SQLite or PostgreSQL, its transactions, and revisions ordered by commit.
 
-Neighbours: `tables` (what is stored), `migrate` (how it came to be), `*_store` (the statements).
+Neighbours: `tables` (what is stored), `migrate` (how it came to be), `engine` (the connections),
+`faults` (what their errors mean).
 """
 
 import asyncio
@@ -8,32 +9,35 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from sqlite3 import SQLITE_CORRUPT, SQLITE_ERROR, SQLITE_NOTADB
-from typing import Any, Protocol
+from typing import Protocol
 
-from sqlalchemy import event, text
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from modelplane.control_plane.errors import StoreUnavailable
+from modelplane.control_plane.errors import ReportTooLong, StoreUnavailable, TooManyCalls
+from modelplane.control_plane.store.engine import async_url, create_engine, create_report_engine
+from modelplane.control_plane.store.faults import is_outage, is_overdue, remedy_for
 from modelplane.control_plane.store.states import EventKind
 from modelplane.control_plane.store.tables import EventRow, RevisionRow
 
 # PostgreSQL channel on which a commit hints at new events.
 CHANNEL = "modelplane_events"
 
-# The lower bits of SQLite's error codes; the others say more.
-_PRIMARY_CODE = 0xFF
-# SQLSTATE: damaged data or indexes.
-_DAMAGE_STATES = ("XX001", "XX002")
-# Classes of SQLSTATE: no such user or a wrong password, and no such database.
-_ACCESS_STATES = ("28", "3D")
-# Classes of SQLSTATE: connection lost, out of resources (connections among them), and the operator
-# or a crash ending the server, which is also what one that starts up says.
-_OUTAGE_STATES = ("08", "53", "57P")
+# A transaction that takes longer is given up, whatever it waits for: a connection, a lock, a server
+# that is there but says nothing. Each is a few statements on a few rows.
+SECONDS = 10.0
+# One that goes over everything that is stored.
+BULK_SECONDS = 120.0
+# Reports that are made at a time, how long one may take, and how long one waits for its turn.
+MAX_REPORTS = 3
+REPORT_SECONDS = 30.0
+_REPORT_WAIT_SECONDS = 5.0
+# Beyond the time that the database gives a report: it did not even say that it gave it up.
+_REPORT_GRACE_SECONDS = 5.0
 
 
 class DatabaseUnusable(RuntimeError):
@@ -97,10 +101,24 @@ current_companion: ContextVar[Companion | None] = ContextVar("current_companion"
 class Database:
     """Gives out sessions and tells listeners about commits."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, seconds: float = SECONDS) -> None:
+        """Make no connection yet.
+
+        Args:
+            url: Where the database is.
+            seconds: When a transaction is given up that was given no other time.
+        """
+        self._seconds = seconds
         self.url = async_url(url)
         self.is_postgresql = self.url.startswith("postgresql")
-        self.engine = _create_engine(self.url, is_postgresql=self.is_postgresql)
+        self.engine = create_engine(self.url, is_postgresql=self.is_postgresql)
+        self._report_engine = create_report_engine(
+            self.url,
+            is_postgresql=self.is_postgresql,
+            connections=MAX_REPORTS,
+            seconds=REPORT_SECONDS,
+        )
+        self._reports = asyncio.Semaphore(MAX_REPORTS)
         # SQLite has one writer at a time: waiting here is cheaper than its busy loop.
         self._writer = asyncio.Lock()
         self._listeners: list[Callable[[], None]] = []
@@ -118,29 +136,62 @@ class Database:
         self._listeners.append(listener)
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[Session]:
-        """Yield a session for reading.
+    async def read(self, seconds: float | None = None) -> AsyncIterator[Session]:
+        """Yield a session for reading, for at most `seconds`.
 
         Raises:
             StoreUnavailable: The database does not answer.
             DatabaseUnusable: It is damaged.
         """
         with self._translated_errors():
-            async with Session(self.engine, expire_on_commit=False) as session:
+            async with (
+                asyncio.timeout(seconds or self._seconds),
+                Session(self.engine, expire_on_commit=False) as session,
+            ):
                 yield session
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[Transaction]:
+    async def report(self) -> AsyncIterator[Session]:
+        """Yield a session for reading much: a few at a time, on connections of their own.
+
+        Raises:
+            TooManyCalls: Others are being made, and none was done in time.
+            ReportTooLong: The database gave it up.
+            StoreUnavailable: The database does not answer.
+        """
+        try:
+            async with asyncio.timeout(_REPORT_WAIT_SECONDS):
+                await self._reports.acquire()
+        except TimeoutError:
+            raise TooManyCalls(
+                f"{MAX_REPORTS} reports are being made already; please retry."
+            ) from None
+        try:
+            with self._translated_errors(), _told_if_overdue():
+                async with (
+                    asyncio.timeout(REPORT_SECONDS + _REPORT_GRACE_SECONDS),
+                    Session(self._report_engine, expire_on_commit=False) as session,
+                ):
+                    yield session
+        finally:
+            self._reports.release()
+
+    @asynccontextmanager
+    async def write(self, seconds: float | None = None) -> AsyncIterator[Transaction]:
         """Yield a transaction that is committed at the end, or rolled back by an error.
 
         Raises:
-            StoreUnavailable: The database does not answer; nothing was changed unless the
-                connection broke during the commit itself.
+            StoreUnavailable: The database does not answer, or it took longer than `seconds`;
+                nothing was changed unless the connection broke during the commit itself.
             DatabaseUnusable: The database is damaged.
         """
         companion = current_companion.get()
         with self._translated_errors():
-            async with self._exclusive(), self._session() as session:
+            async with (
+                asyncio.timeout(seconds or self._seconds),
+                self._exclusive(),
+                self._session() as session,
+            ):
                 transaction = Transaction(session)
                 async with session.begin():
                     yield transaction
@@ -172,12 +223,13 @@ class Database:
     async def aclose(self) -> None:
         """Close all connections."""
         await self.engine.dispose()
+        await self._report_engine.dispose()
 
     @contextmanager
     def _translated_errors(self) -> Iterator[None]:
         try:
             yield
-        except (DBAPIError, OSError) as error:
+        except (DBAPIError, PoolTimeoutError, OSError) as error:
             if remedy := remedy_for(error):
                 reason = getattr(error, "orig", error)
                 raise DatabaseUnusable(
@@ -203,6 +255,18 @@ class Database:
                 yield session
 
 
+@contextmanager
+def _told_if_overdue() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        if not is_overdue(error):
+            raise
+        raise ReportTooLong(
+            f"This takes longer than {REPORT_SECONDS:.0f} s; select a shorter time or one endpoint."
+        ) from error
+
+
 @asynccontextmanager
 async def existing_database(url: str) -> AsyncIterator[Database]:
     """Yield a database that is there; on leaving, close it.
@@ -216,81 +280,6 @@ async def existing_database(url: str) -> AsyncIterator[Database]:
         yield database
 
 
-def async_url(url: str) -> str:
-    """Return `url` with the asynchronous driver that this project uses.
-
-    Raises:
-        ValueError: The URL names another kind of database.
-    """
-    scheme, separator, rest = url.partition("://")
-    match scheme.partition("+")[0]:
-        case "sqlite":
-            return f"sqlite+aiosqlite{separator}{rest}"
-        case "postgresql" | "postgres":
-            return f"postgresql+asyncpg{separator}{rest}"
-        case _:
-            raise ValueError(
-                f"database URL must begin with sqlite:// or postgresql://, not {scheme}://"
-            )
-
-
-def _create_engine(url: str, *, is_postgresql: bool) -> AsyncEngine:
-    if is_postgresql:
-        return create_async_engine(
-            make_url(url), pool_pre_ping=True, pool_size=10, connect_args={"timeout": 5}
-        )
-    engine = create_async_engine(url)
-    event.listen(engine.sync_engine, "connect", _configure_sqlite)
-    event.listen(engine.sync_engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _configure_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - driver's own type
-    # The driver's own transactions begin too late for BEGIN IMMEDIATE; `_begin_sqlite` begins them.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-        "busy_timeout=5000",
-        # What was deleted is overwritten.
-        "secure_delete=ON",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Any) -> None:  # noqa: ANN401 - SQLAlchemy's event signature
-    writes = connection.get_execution_options().get("modelplane_writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
 def is_storable(text: str) -> bool:
     """Tell whether `text` may be in a statement: PostgreSQL knows no NUL character."""
     return "\0" not in text
-
-
-def remedy_for(error: BaseException) -> str:
-    """Return what the operator can do about `error`, which no waiting mends; empty: nothing."""
-    original = getattr(error, "orig", None)
-    code = getattr(original, "sqlite_errorcode", 0) & _PRIMARY_CODE
-    state = getattr(original, "sqlstate", None) or ""
-    if code in (SQLITE_CORRUPT, SQLITE_NOTADB) or state in _DAMAGE_STATES:
-        return "Put back a copy of it."
-    return "Check MODELPLANE_DATABASE_URL." if state.startswith(_ACCESS_STATES) else ""
-
-
-def is_outage(error: BaseException) -> bool:
-    """Tell whether `error` means that the database is away, not that a statement is wrong."""
-    if isinstance(error, DBAPIError):
-        if getattr(error.orig, "sqlite_errorcode", None) == SQLITE_ERROR:
-            return False
-        # The driver has no class of its own for what a server says that is about to go or to come.
-        state = getattr(error.orig, "sqlstate", None) or ""
-        return (
-            isinstance(error, OperationalError | InterfaceError)
-            or error.connection_invalidated
-            or state.startswith(_OUTAGE_STATES)
-        )
-    return isinstance(error, OSError)

@@ -82,7 +82,7 @@ class UsageReader:
         if page_token:
             time_ms, query_id = _parse_token(_TOKEN, page_token)
             selected = replace(selected, before=(time_ms, query_id))
-        async with self._database.read() as session:
+        async with self._database.report() as session:
             queries = await list_queries(
                 session, selected, limit + 1, is_postgresql=self._database.is_postgresql
             )
@@ -107,7 +107,7 @@ class UsageReader:
         """
         _check(principal, selected)
         dimensions = [_dimension(name) for name in group_by]
-        async with self._database.read() as session:
+        async with self._database.report() as session:
             groups = await sum_queries(
                 session,
                 selected,
@@ -136,7 +136,7 @@ class UsageReader:
         if page_token:
             version, endpoint_id = _parse_token(_VERSION_TOKEN, page_token)
             after = endpoint_id, version
-        async with self._database.read() as session:
+        async with self._database.report() as session:
             versions = await list_served_versions(session, endpoint, after, MAX_RESULTS + 1)
         if len(versions) <= MAX_RESULTS:
             return versions, ""

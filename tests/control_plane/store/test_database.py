@@ -1,11 +1,17 @@
+import asyncio
+from contextlib import AsyncExitStack, aclosing
+
 import asyncpg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from modelplane.control_plane.errors import StoreUnavailable
-from modelplane.control_plane.store.database import Database, is_outage
+from modelplane.control_plane.errors import ReportTooLong, StoreUnavailable, TooManyCalls
+from modelplane.control_plane.store import database as database_module
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.faults import is_outage
 from tests.postgres import PostgresServer
 
 
@@ -33,6 +39,7 @@ def test_what_the_server_says_tells_an_outage_from_a_bug(
 def test_an_unreachable_server_is_an_outage() -> None:
     assert is_outage(ConnectionRefusedError())
     assert is_outage(OperationalError("SELECT 1", {}, Exception("no such host")))
+    assert is_outage(PoolTimeoutError("QueuePool limit of size 10 overflow 10 reached"))
     assert not is_outage(ValueError())
 
 
@@ -57,6 +64,79 @@ async def test_sessions_fail_clearly_while_the_server_is_away_and_work_again_aft
         await database.aclose()
 
 
-async def _ask(database: Database) -> None:
+async def test_a_rush_for_connections_is_refused_as_an_outage(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database.engine.pool, "_timeout", 0.05)
+    hold = asyncio.Event()
+    asked = [asyncio.create_task(_ask(database, hold)) for _ in range(30)]
+    done, holding = await asyncio.wait(asked, return_when=asyncio.FIRST_EXCEPTION)
+    assert {type(task.exception()) for task in done} == {StoreUnavailable}
+    hold.set()
+    await asyncio.wait(holding)
+    await _ask(database)
+
+
+async def test_a_transaction_that_waits_for_too_long_is_given_up(database: Database) -> None:
+    async with database.write() as transaction:
+        await transaction.hold_revisions()
+        with pytest.raises(StoreUnavailable):
+            async with database.write(seconds=0.1) as other:
+                await other.hold_revisions()
+    async with database.write() as transaction:
+        await transaction.hold_revisions()
+
+
+async def test_reports_wait_for_each_other_and_nothing_waits_for_them(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "_REPORT_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(database.engine.pool, "_timeout", 0.05)
+    async with AsyncExitStack() as stack:
+        for _ in range(database_module.MAX_REPORTS):
+            session = await stack.enter_async_context(database.report())
+            await (await session.connection()).execute(text("SELECT 1"))
+        with pytest.raises(TooManyCalls, match="reports are being made"):
+            async with database.report():
+                raise AssertionError("a report too many")
+        async with database.write() as transaction:
+            await transaction.hold_revisions()
+        await _ask(database)
+    async with database.report() as session:
+        await (await session.connection()).execute(text("SELECT 1"))
+
+
+async def test_a_report_that_takes_too_long_is_given_up_in_the_database(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "REPORT_SECONDS", 0.2)
+    endless = text(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i FROM n) SELECT max(i) FROM n"
+    )
+    async with aclosing(Database(database_url)) as database:
+        for _ in range(2):
+            with pytest.raises(ReportTooLong, match="select a shorter time"):
+                async with database.report() as session:
+                    await (await session.connection()).execute(endless)
+        async with database.report() as session:
+            await (await session.connection()).execute(text("SELECT 1"))
+
+
+async def test_a_server_that_says_nothing_is_away_and_is_back_when_it_speaks(
+    postgres_server: PostgresServer,
+) -> None:
+    async with aclosing(Database(postgres_server.url(), seconds=0.5)) as database:
+        await _ask(database)
+        with postgres_server.frozen():
+            asked = await asyncio.gather(
+                *(_ask(database) for _ in range(40)), return_exceptions=True
+            )
+            assert {type(error) for error in asked} == {StoreUnavailable}
+        await _ask(database)
+
+
+async def _ask(database: Database, hold: asyncio.Event | None = None) -> None:
     async with database.read() as session:
         await (await session.connection()).execute(text("SELECT 1"))
+        if hold:
+            await hold.wait()
