@@ -59,10 +59,8 @@ async def revise_users(transaction: Transaction, scope: str, key: str | None) ->
     """
     # An endpoint whose transaction read the old value has committed by now, or will read the new.
     await transaction.hold_revisions()
-    revision = None
-    for endpoint_id in await find_users(transaction.session, scope, key):
-        revision = await transaction.revise(EventKind.ENDPOINT, endpoint_id)
-    return revision
+    users = await find_users(transaction.session, scope, key)
+    return await transaction.revise_all(EventKind.ENDPOINT, users) if users else None
 
 
 async def require_unused(transaction: Transaction, scope: str) -> None:

@@ -1,13 +1,15 @@
 """The newest snapshot in memory, and what changed since any revision.
 
-A watcher asks for what changed since the revision that it sent last and gets one message per
-resource in its newest state: a slow watcher skips intermediate states and never builds a queue.
+A watcher asks for what changed since the revision that it sent last and gets each resource in its
+newest state, many in a message: a slow watcher skips intermediate states and never builds a queue.
+What takes access away does not wait behind the rest: `urgent_since` gives it by itself.
 Before: `builder`. After: `servicer`.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from itertools import takewhile
+from typing import NamedTuple, TypeVar
 
 from modelserving.worker.v1.snapshot_pb2 import IssuerResource
 from modelserving.worker.v1.snapshot_service_pb2 import ConfigDelta, SnapshotChunk
@@ -17,12 +19,15 @@ from modelplane.control_plane.store.database import BULK_SECONDS, Database, Sess
 from modelplane.control_plane.store.events import Event, Head, read_events, read_head
 from modelplane.control_plane.store.states import EventKind
 
-# A part of a full snapshot holds at most this many resources, and this many bytes unless a single
-# one has more: far below gRPC's message limit.
+# A message holds at most this many resources, and this many bytes unless a single one has more: far
+# below gRPC's message limit.
 _CHUNK_RESOURCES = 500
 _CHUNK_BYTES = 4 * 1024 * 1024
 
+T = TypeVar("T")
 _Key = tuple[EventKind, str]
+# Of what goes, this takes access away.
+_URGENT = (EventKind.TOKEN, EventKind.PRINCIPAL)
 
 
 class _Fields(NamedTuple):
@@ -49,6 +54,8 @@ class SnapshotCache:
         self._held: dict[EventKind, dict[str, Resource]] = {kind: {} for kind in EventKind}
         # Newest revision of each resource that changed, removed ones included, oldest first.
         self._changes: OrderedDict[_Key, int] = OrderedDict()
+        # The tokens and principals among them that are gone.
+        self._urgent: OrderedDict[_Key, int] = OrderedDict()
         self._head = Head(revision=0, compacted=0, store_id="")
         self._listeners: list[Callable[[], None]] = []
 
@@ -89,6 +96,7 @@ class SnapshotCache:
                 kind: dict(await self._builder.load(session, kind, None)) for kind in EventKind
             }
         self._changes.clear()
+        self._urgent.clear()
         self._note(events)
         self._advance(head)
 
@@ -116,21 +124,42 @@ class SnapshotCache:
         """Tell whether `changes_since(revision)` is complete for a worker of that store."""
         return store_id == self.store_id and self._head.compacted <= revision <= self.revision
 
-    def changes_since(self, revision: int) -> list[ConfigDelta]:
-        """Return one message per resource that changed after `revision`, oldest change first."""
-        newer: list[tuple[_Key, int]] = []
-        for key, changed_at in reversed(self._changes.items()):
-            if changed_at <= revision:
-                break
-            newer.append((key, changed_at))
-        return [self._delta(*key, changed_at) for key, changed_at in reversed(newer)]
+    def changes_since(self, revision: int) -> Iterator[ConfigDelta]:
+        """Return the resources that changed after `revision`, oldest change first, in messages.
+
+        Each message holds as many as fit, and brings the worker to the revision of its last one.
+        """
+        newer = ((at, self._resource(*key)) for at, key in _newer(self._changes, revision))
+        for part in _parts(newer, lambda item: _size(item[1])):
+            delta = ConfigDelta(revision=part[-1][0])
+            for _, (kind, key, resource) in part:
+                _put(delta, kind, key, resource)
+            yield delta
+
+    def urgent_since(self, revision: int, worker_revision: int) -> tuple[ConfigDelta | None, int]:
+        """Return the tokens and principals that went after `revision`, ahead of all other changes.
+
+        Args:
+            revision: Newest revision that this was asked for.
+            worker_revision: Where the worker is, and stays: what lies between is yet to come.
+
+        Returns:
+            The message, if any went, and the revision to ask for next time.
+        """
+        if self.revision <= revision:
+            return None, revision
+        delta = ConfigDelta(revision=worker_revision)
+        gone = list(_newer(self._urgent, revision))
+        for _, (kind, key) in gone:
+            _put(delta, kind, key, None)
+        return (delta if gone else None), self.revision
 
     def chunks(self) -> Iterator[SnapshotChunk]:
         """Return the full snapshot in parts, as it is now."""
         head = self._head
         held = {kind: list(resources.values()) for kind, resources in self._held.items()}
         for kind, resources in held.items():
-            for part in _parts(resources):
+            for part in _parts(resources, lambda item: item.ByteSize()):
                 chunk = SnapshotChunk(revision=head.revision, store_id=head.store_id)
                 getattr(chunk, _FIELDS[kind].held).extend(part)
                 yield chunk
@@ -151,33 +180,49 @@ class SnapshotCache:
             key = (event.kind, event.key)
             self._changes[key] = event.revision
             self._changes.move_to_end(key)
+            self._urgent.pop(key, None)
+            if event.kind in _URGENT and event.key not in self._held[event.kind]:
+                self._urgent[key] = event.revision
 
     def _advance(self, head: Head) -> None:
         self._head = head
-        while self._changes and next(iter(self._changes.values())) <= head.compacted:
-            self._changes.popitem(last=False)
+        for changes in (self._changes, self._urgent):
+            while changes and next(iter(changes.values())) <= head.compacted:
+                changes.popitem(last=False)
         for listener in self._listeners:
             listener()
 
-    def _delta(self, kind: EventKind, key: str, revision: int) -> ConfigDelta:
-        delta = ConfigDelta(revision=revision)
-        resource = self._held[kind].get(key)
-        if resource is None:
-            getattr(delta, _FIELDS[kind].removed).append(key)
-        else:
-            getattr(delta, _FIELDS[kind].held).append(resource)
-        return delta
+    def _resource(self, kind: EventKind, key: str) -> tuple[EventKind, str, Resource | None]:
+        return kind, key, self._held[kind].get(key)
 
 
-def _parts(resources: Iterable[Resource]) -> Iterator[Sequence[Resource]]:
-    part: list[Resource] = []
+def _newer(changes: OrderedDict[_Key, int], revision: int) -> Iterator[tuple[int, _Key]]:
+    """Yield what changed after `revision`, oldest change first."""
+    newer = list(takewhile(lambda item: item[1] > revision, reversed(changes.items())))
+    return ((changed_at, key) for key, changed_at in reversed(newer))
+
+
+def _put(delta: ConfigDelta, kind: EventKind, key: str, resource: Resource | None) -> None:
+    if resource is None:
+        getattr(delta, _FIELDS[kind].removed).append(key)
+    else:
+        getattr(delta, _FIELDS[kind].held).append(resource)
+
+
+def _size(item: tuple[EventKind, str, Resource | None]) -> int:
+    _, key, resource = item
+    return len(key) if resource is None else resource.ByteSize()
+
+
+def _parts(items: Iterable[T], size_of: Callable[[T], int]) -> Iterator[Sequence[T]]:
+    part: list[T] = []
     size = 0
-    for resource in resources:
-        own = resource.ByteSize()
+    for item in items:
+        own = size_of(item)
         if part and (len(part) == _CHUNK_RESOURCES or size + own > _CHUNK_BYTES):
             yield part
             part, size = [], 0
-        part.append(resource)
+        part.append(item)
         size += own
     if part:
         yield part

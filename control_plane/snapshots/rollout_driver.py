@@ -125,12 +125,18 @@ class RolloutDriver:
                     return
 
     async def wait_applied(self, revision: int) -> None:
-        """Return when every worker has acknowledged `revision`, at the latest after two seconds."""
+        """Return when every worker has acknowledged `revision`, at the latest after two seconds.
+
+        The log says which have not by then: a revoked token may still be good there.
+        """
         async for _ in _looks(self._moved):
             if self._watchers.behind(revision):
                 continue
             if _all_at(await self.peers.others(), revision):
                 return
+        late = [worker.worker_id for worker in self._watchers.behind(revision)]
+        fields = {"revision": revision, "workers": late or "of another replica"}
+        _log.warning("answered before all workers followed", extra=log_fields(**fields))
 
     async def _step_one(self, rollout: RolloutState, others: list[WorkerProgress]) -> None:
         late_ms = self._clock() - rollout.deadline_ms

@@ -106,6 +106,7 @@ class SnapshotServicer(snapshot_service_pb2_grpc.SnapshotServiceServicer):
         self, watcher: Watcher, *, resume: bool
     ) -> AsyncIterator[WatchConfigResponse]:
         store_id, sent = (self._cache.store_id, watcher.acked_revision) if resume else ("", 0)
+        urgent_sent = sent
         while not watcher.dropped:
             # Cleared before reading, so that a change in between is not slept through.
             watcher.wake.clear()
@@ -113,9 +114,15 @@ class SnapshotServicer(snapshot_service_pb2_grpc.SnapshotServiceServicer):
                 for chunk in self._cache.chunks():
                     store_id, sent = chunk.store_id, chunk.revision
                     yield WatchConfigResponse(snapshot=chunk)
-            for delta in self._cache.changes_since(sent):
+                urgent_sent = sent
+            # One message at a time: what becomes urgent meanwhile goes before the next one.
+            urgent, urgent_sent = self._cache.urgent_since(urgent_sent, sent)
+            if urgent:
+                yield WatchConfigResponse(delta=urgent)
+            if delta := next(self._cache.changes_since(sent), None):
                 sent = delta.revision
                 yield WatchConfigResponse(delta=delta)
+                continue
             if not await wait_for(watcher.wake, self._heartbeat_seconds):
                 heartbeat = Heartbeat(newest_revision=self._cache.revision)
                 yield WatchConfigResponse(heartbeat=heartbeat)

@@ -5,7 +5,7 @@ Neighbours: `tables` (what is stored), `migrate` (how it came to be), `engine` (
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlmodel import col, select, update
+from sqlmodel import col, insert, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from modelplane.control_plane.errors import ReportTooLong, StoreUnavailable, TooManyCalls
@@ -23,6 +23,9 @@ from modelplane.control_plane.store.engine import async_url, create_engine, crea
 from modelplane.control_plane.store.faults import is_outage, is_overdue, remedy_for
 from modelplane.control_plane.store.states import EventKind
 from modelplane.control_plane.store.tables import EventRow, RevisionRow
+
+# Drivers limit the number of parameters of a statement.
+_PARAMETERS = 500
 
 # PostgreSQL channel on which a commit hints at new events.
 CHANNEL = "modelplane_events"
@@ -61,20 +64,33 @@ class Transaction:
         self.hint = False
 
     async def revise(self, kind: EventKind, key: str) -> int:
-        """Record a change of `key` and return its revision.
+        """Record a change of `key` and return its revision: see `revise_all`."""
+        return await self.revise_all(kind, [key])
+
+    async def revise_all(self, kind: EventKind, keys: Sequence[str]) -> int:
+        """Record a change of each of `keys` (at least one), in order; return the last revision.
 
         The counter's row stays locked until the commit, so a reader that has seen revision n has
         seen every revision below it. Call it late: other writers wait from here on.
         """
+        # The events refer to what the session may not have written yet.
+        await self.session.flush()
         counter = (
             update(RevisionRow)
-            .values(revision=col(RevisionRow.revision) + 1)
+            .values(revision=col(RevisionRow.revision) + len(keys))
             .returning(col(RevisionRow.revision))
         )
-        revision = int((await self.session.exec(counter)).scalar_one())
-        self.session.add(EventRow(revision=revision, kind=kind, key=key))
+        last = int((await self.session.exec(counter)).scalar_one())
+        revisions = range(last - len(keys) + 1, last + 1)
+        await self.session.exec(
+            insert(EventRow),
+            params=[
+                {"revision": revision, "kind": kind, "key": key}
+                for revision, key in zip(revisions, keys, strict=True)
+            ],
+        )
         self.hint = True
-        return revision
+        return last
 
     async def hold_revisions(self) -> None:
         """Keep others from making a revision until this transaction ends.
@@ -278,6 +294,13 @@ async def existing_database(url: str) -> AsyncIterator[Database]:
         if not database.is_postgresql and not Path(database.place).exists():  # noqa: ASYNC240 - nothing else runs
             raise ValueError(f"there is no database {database.place}; is --data-dir right?")
         yield database
+
+
+def in_parts(values: Collection[str]) -> Iterator[Sequence[str]]:
+    """Yield `values` in parts that fit into a statement."""
+    listed = list(values)
+    for start in range(0, len(listed), _PARAMETERS):
+        yield listed[start : start + _PARAMETERS]
 
 
 def is_storable(text: str) -> bool:

@@ -10,6 +10,7 @@ from sys import intern
 from modelserving.worker.v1 import snapshot_pb2, snapshot_service_pb2
 
 from modelplane.adapters.shared.jwt.verifier import Issuer, TokenVerifier, compile_issuer
+from modelplane.data_plane.snapshots.draft import Draft
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +71,21 @@ class CallersBuilder:
     """Makes the next `Callers` out of the current ones and what the control plane pushed."""
 
     def __init__(self, base: Callers) -> None:
-        self._principals = dict(base.principals)
-        self._names = dict(base.names)
-        self._tokens = dict(base.tokens)
-        self._digests = dict(base.digests)
-        self._issuers = dict(base.issuers)
+        self._principals = Draft(base.principals)
+        self._names = Draft(base.names)
+        self._tokens = Draft(base.tokens)
+        self._digests = Draft(base.digests)
+        self._issuers = Draft(base.issuers)
         self._verifier = base.verifier
 
-    def apply(self, delta: snapshot_service_pb2.ConfigDelta) -> None:
-        """Apply a change."""
+    def remove(self, delta: snapshot_service_pb2.ConfigDelta) -> None:
+        """Take out those who are gone."""
         for principal_id in delta.removed_principal_ids:
             self._remove_principal(principal_id)
         for token_id in delta.removed_token_ids:
             self._remove_token(token_id)
         for issuer in delta.removed_issuers:
-            self._issuers.pop(issuer, None)
-        self.put(delta)
+            self._issuers.pop(issuer)
 
     def put(
         self, message: snapshot_service_pb2.ConfigDelta | snapshot_service_pb2.SnapshotChunk
@@ -94,16 +94,16 @@ class CallersBuilder:
         self._put_principals(message.principals)
         self._put_tokens(message.tokens)
         for issuer in message.issuers:
-            self._issuers[issuer.issuer] = compile_issuer(issuer)
+            self._issuers.write[issuer.issuer] = compile_issuer(issuer)
 
     def build(self) -> Callers:
         """Return the callers."""
         return Callers(
-            self._principals,
-            self._names,
-            self._tokens,
-            self._digests,
-            self._issuers,
+            self._principals.read,
+            self._names.read,
+            self._tokens.read,
+            self._digests.read,
+            self._issuers.read,
             self._verifier,
         )
 
@@ -119,20 +119,21 @@ class CallersBuilder:
                 group_names=tuple(intern(group.group_name) for group in item.memberships),
                 tokens_valid_from=item.tokens_valid_from,
             )
-            self._principals[principal.id] = self._names[principal.name] = principal
+            self._principals.write[principal.id] = principal
+            self._names.write[principal.name] = principal
 
     def _remove_principal(self, principal_id: str) -> None:
-        principal = self._principals.pop(principal_id, None)
+        principal = self._principals.pop(principal_id)
         # The name may already belong to a principal that came after this one was deleted.
-        if principal and self._names.get(principal.name) is principal:
-            del self._names[principal.name]
+        if principal and self._names.read.get(principal.name) is principal:
+            self._names.pop(principal.name)
 
     def _put_tokens(self, resources: Iterable[snapshot_pb2.TokenResource]) -> None:
         for item in resources:
             self._remove_token(item.id)
             token = Token(item.id, item.digest, intern(item.principal_id), item.expiry_ms)
-            self._tokens[token.id] = self._digests[token.digest] = token
+            self._tokens.write[token.id] = self._digests.write[token.digest] = token
 
     def _remove_token(self, token_id: str) -> None:
-        if token := self._tokens.pop(token_id, None):
-            self._digests.pop(token.digest, None)
+        if token := self._tokens.pop(token_id):
+            self._digests.pop(token.digest)

@@ -20,6 +20,7 @@ from modelplane.adapters.providers.registry import build_adapter
 from modelplane.adapters.providers.unavailable import UnavailableAdapter
 from modelplane.adapters.shared.rpc.metadata import CONFIG_VERSION, SERVED_MODEL, Metadata
 from modelplane.data_plane.snapshots.callers import Callers, CallersBuilder
+from modelplane.data_plane.snapshots.draft import Draft
 from modelplane.data_plane.snapshots.limits import Limits, compile_limits
 from modelplane.data_plane.snapshots.policy import DEFAULT_POLICY, Policy, compile_policy
 from modelplane.data_plane.snapshots.routing import Deck
@@ -145,16 +146,21 @@ class SnapshotBuilder:
         self._random = random
         start = Snapshot() if empty else base
         self._removed = list(base.names) if empty else []
-        self._endpoints = dict(start.endpoints)
-        self._names = dict(start.names)
+        self._endpoints = Draft(start.endpoints)
+        self._names = Draft(start.names)
         self._callers = CallersBuilder(start.callers)
 
     def apply(self, delta: snapshot_service_pb2.ConfigDelta) -> None:
-        """Apply a change."""
+        """Apply changes."""
+        self.remove(delta)
+        self.put_endpoints(delta.endpoints)
+        self.put_callers(delta)
+
+    def remove(self, delta: snapshot_service_pb2.ConfigDelta) -> None:
+        """Take out what is gone, which comes before what is new: that may have its name."""
         for endpoint_id in delta.removed_endpoint_ids:
             self._remove_endpoint(endpoint_id)
-        self.put_endpoints(delta.endpoints)
-        self._callers.apply(delta)
+        self._callers.remove(delta)
 
     def put_endpoints(self, resources: Iterable[snapshot_pb2.EndpointResource]) -> None:
         """Compile endpoints; what fails is noted in `failures`."""
@@ -162,27 +168,30 @@ class SnapshotBuilder:
             endpoint, failure = compile_endpoint(
                 resource, self._base.endpoints.get(resource.id), self._random
             )
-            self._endpoints[endpoint.id] = self._names[endpoint.name] = endpoint
+            self._endpoints.write[endpoint.id] = self._names.write[endpoint.name] = endpoint
             if failure:
                 self.failures.append(failure)
 
-    def put_callers(self, chunk: snapshot_service_pb2.SnapshotChunk) -> None:
+    def put_callers(
+        self, message: snapshot_service_pb2.ConfigDelta | snapshot_service_pb2.SnapshotChunk
+    ) -> None:
         """Add those who may call."""
-        self._callers.put(chunk)
+        self._callers.put(message)
 
     def build(self, revision: int, store_id: str) -> Snapshot:
         """Return the snapshot."""
-        return Snapshot(revision, store_id, self._endpoints, self._names, self._callers.build())
+        endpoints, names = self._endpoints.read, self._names.read
+        return Snapshot(revision, store_id, endpoints, names, self._callers.build())
 
     def gone(self) -> list[str]:
         """Return the names that no endpoint has any longer."""
-        return [name for name in self._removed if name not in self._names]
+        return [name for name in self._removed if name not in self._names.read]
 
     def _remove_endpoint(self, endpoint_id: str) -> None:
-        endpoint = self._endpoints.pop(endpoint_id, None)
+        endpoint = self._endpoints.pop(endpoint_id)
         # The name may already belong to an endpoint that was created after this one was deleted.
-        if endpoint and self._names.get(endpoint.name) is endpoint:
-            del self._names[endpoint.name]
+        if endpoint and self._names.read.get(endpoint.name) is endpoint:
+            self._names.pop(endpoint.name)
             self._removed.append(endpoint.name)
 
 

@@ -7,13 +7,14 @@ the last snapshot and tries again, with growing, random pauses.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import grpc
 from modelserving.worker.v1 import snapshot_service_pb2 as pb
 from modelserving.worker.v1 import snapshot_service_pb2_grpc as pb_grpc
+from modelserving.worker.v1.snapshot_pb2 import EndpointResource
 
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.data_plane.control_link import ControlLink
@@ -165,9 +166,7 @@ class SnapshotWatcher:
             current = self._snapshots.current
             builder = SnapshotBuilder(current, self._clocks.random, empty=True)
             self._full = builder
-        for start in range(0, len(chunk.endpoints), _BATCH):
-            builder.put_endpoints(chunk.endpoints[start : start + _BATCH])
-            await asyncio.sleep(0)
+        await _put_endpoints(builder, chunk.endpoints)
         builder.put_callers(chunk)
         self._readiness.heard(0)
         if chunk.last:
@@ -179,7 +178,9 @@ class SnapshotWatcher:
     async def _receive_delta(self, stream: _Stream, delta: pb.ConfigDelta) -> None:
         current = self._snapshots.current
         builder = SnapshotBuilder(current, self._clocks.random)
-        builder.apply(delta)
+        builder.remove(delta)
+        await _put_endpoints(builder, delta.endpoints)
+        builder.put_callers(delta)
         self._swap(builder, delta.revision, current.store_id)
         self._readiness.heard(delta.revision)
         self._readiness.applied(delta.revision)
@@ -206,6 +207,13 @@ class SnapshotWatcher:
             await stream.write(pb.WatchConfigRequest(nack=nack))
         await stream.write(pb.WatchConfigRequest(ack=pb.Ack(revision=revision)))
         _log.debug("applied", extra=log_fields(revision=revision))
+
+
+async def _put_endpoints(builder: SnapshotBuilder, resources: Sequence[EndpointResource]) -> None:
+    for start in range(0, len(resources), _BATCH):
+        if start:
+            await asyncio.sleep(0)
+        builder.put_endpoints(resources[start : start + _BATCH])
 
 
 async def _raise_status(stream: _Stream) -> None:

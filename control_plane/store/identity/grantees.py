@@ -3,18 +3,15 @@
 Before: `endpoints.permissions`. After: `tables`. Beside: `principals`.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
 from sqlalchemy.orm import Mapped
 from sqlmodel import col, select
 
-from modelplane.control_plane.store.database import Session, is_storable
+from modelplane.control_plane.store.database import Session, in_parts, is_storable
 from modelplane.control_plane.store.tables import GroupRow, PrincipalRow
-
-# Drivers limit the number of parameters of a statement.
-_AT_A_TIME = 500
 
 
 class GranteeKind(StrEnum):
@@ -59,7 +56,7 @@ async def _select(
     values: Collection[str],
 ) -> list[Grantee]:
     found: list[Grantee] = []
-    for some in _pieces([value for value in values if is_storable(value)]):
+    for some in in_parts([value for value in values if is_storable(value)]):
         principals = await session.exec(select(PrincipalRow).where(of_principal.in_(some)))
         found += [
             Grantee(row.id, GranteeKind(row.kind), row.name, row.display_name)
@@ -68,8 +65,3 @@ async def _select(
         groups = await session.exec(select(GroupRow).where(of_group.in_(some)))
         found += [Grantee(row.id, GranteeKind.GROUP, row.name, "") for row in groups.all()]
     return found
-
-
-def _pieces(values: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(values), _AT_A_TIME):
-        yield values[start : start + _AT_A_TIME]

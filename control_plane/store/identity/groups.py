@@ -7,11 +7,12 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from sqlmodel import col, delete, select
+from sqlalchemy import func
+from sqlmodel import col, delete, insert, select
 
 from modelplane.control_plane.errors import AlreadyExists
 from modelplane.control_plane.principal import USERS_ID, PrincipalKind
-from modelplane.control_plane.store.database import Session, Transaction, is_storable
+from modelplane.control_plane.store.database import Session, Transaction, in_parts, is_storable
 from modelplane.control_plane.store.identity.principals import Attribute, Page, equals
 from modelplane.control_plane.store.states import EventKind
 from modelplane.control_plane.store.tables import GroupMemberRow, GroupRow, PrincipalRow
@@ -39,13 +40,14 @@ async def list_groups(session: Session, page: Page) -> tuple[list[StoredGroup], 
     """Return the groups of a page, ordered by name, and the number without regard to paging."""
     if not is_storable(page.value):
         return [], 0
-    query = select(GroupRow)
+    query, count = select(GroupRow), select(func.count()).select_from(GroupRow)
     if page.attribute is not None:
         column = col(GroupRow.id if page.attribute is Attribute.ID else GroupRow.name)
-        query = query.where(equals(column, page.value))
-    rows = (await session.exec(query.order_by(col(GroupRow.name)))).all()
-    end = None if page.limit is None else page.offset + page.limit
-    return await _with_members(session, rows[page.offset : end]), len(rows)
+        selected = equals(column, page.value)
+        query, count = query.where(selected), count.where(selected)
+    query = query.order_by(col(GroupRow.name)).offset(page.offset).limit(page.limit)
+    rows = (await session.exec(query)).all()
+    return await _with_members(session, rows), (await session.exec(count)).one()
 
 
 async def find_group(session: Session, group_id: str) -> StoredGroup | None:
@@ -80,17 +82,18 @@ async def rename_group(transaction: Transaction, group: StoredGroup) -> None:
 
 async def add_members(transaction: Transaction, group_id: str, ids: Collection[str]) -> None:
     """Add principals that are not in the group yet."""
-    rows = [GroupMemberRow(group_id=group_id, principal_id=principal_id) for principal_id in ids]
-    transaction.session.add_all(rows)
-    await transaction.session.flush()
+    rows = [{"group_id": group_id, "principal_id": principal_id} for principal_id in ids]
+    if rows:
+        await transaction.session.exec(insert(GroupMemberRow), params=rows)
 
 
 async def remove_members(transaction: Transaction, group_id: str, ids: Collection[str]) -> None:
     """Take members out of a group."""
-    for principal_id in ids:
-        row = await transaction.session.get_one(GroupMemberRow, (group_id, principal_id))
-        await transaction.session.delete(row)
-    await transaction.session.flush()
+    for part in in_parts(ids):
+        statement = delete(GroupMemberRow).where(
+            col(GroupMemberRow.group_id) == group_id, col(GroupMemberRow.principal_id).in_(part)
+        )
+        await transaction.session.exec(statement)
 
 
 async def remove_group(transaction: Transaction, group_id: str) -> None:
@@ -100,10 +103,7 @@ async def remove_group(transaction: Transaction, group_id: str) -> None:
 
 async def revise_members(transaction: Transaction, ids: Collection[str]) -> int | None:
     """Record a change of each of these principals; return the newest revision."""
-    revision = None
-    for principal_id in sorted(ids):
-        revision = await transaction.revise(EventKind.PRINCIPAL, principal_id)
-    return revision
+    return await transaction.revise_all(EventKind.PRINCIPAL, sorted(ids)) if ids else None
 
 
 async def _check_free(transaction: Transaction, group: StoredGroup) -> None:
@@ -123,10 +123,10 @@ async def _with_members(session: Session, rows: Collection[GroupRow]) -> list[St
         .join(PrincipalRow)
         .order_by(col(PrincipalRow.name))
     )
-    if len(rows) == 1:
-        query = query.where(col(GroupMemberRow.group_id).in_([row.id for row in rows]))
-    for group_id, principal_id, kind, display_name in (await session.exec(query)).all():
-        members[group_id][principal_id] = Member(principal_id, PrincipalKind(kind), display_name)
+    for part in in_parts([row.id for row in rows]):
+        of_part = query.where(col(GroupMemberRow.group_id).in_(part))
+        for group_id, principal_id, kind, name in (await session.exec(of_part)).all():
+            members[group_id][principal_id] = Member(principal_id, PrincipalKind(kind), name)
     if any(row.id == USERS_ID for row in rows):
         everyone = await session.exec(select(PrincipalRow).order_by(col(PrincipalRow.name)))
         members[USERS_ID] = {

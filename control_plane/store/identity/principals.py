@@ -140,13 +140,14 @@ async def list_principals(
     """Return the principals of a page, ordered by name, and the number without regard to paging."""
     if not is_storable(page.value):
         return [], 0
-    query = select(PrincipalRow.id).where(col(PrincipalRow.kind) == kind)
+    selected = [col(PrincipalRow.kind) == kind]
     if page.attribute is not None:
-        query = query.where(equals(_COLUMNS[page.attribute], page.value))
-    ids = (await session.exec(query.order_by(col(PrincipalRow.name)))).all()
-    end = None if page.limit is None else page.offset + page.limit
-    found = await load_principals(session, set(ids[page.offset : end]))
-    return sorted(found, key=lambda item: item.name), len(ids)
+        selected.append(equals(_COLUMNS[page.attribute], page.value))
+    query = select(PrincipalRow.id).where(*selected).order_by(col(PrincipalRow.name))
+    ids = (await session.exec(query.offset(page.offset).limit(page.limit))).all()
+    count = select(func.count()).select_from(PrincipalRow).where(*selected)
+    found = await load_principals(session, set(ids))
+    return sorted(found, key=lambda item: item.name), (await session.exec(count)).one()
 
 
 def equals(column: Mapped[str], value: str) -> ColumnElement[bool]:
@@ -193,8 +194,8 @@ async def remove_principal(transaction: Transaction, principal_id: str) -> int:
     of_it = col(AccessTokenRow.principal_id) == principal_id
     tokens = (await session.exec(select(AccessTokenRow.id).where(of_it))).all()
     await session.exec(delete(PrincipalRow).where(col(PrincipalRow.id) == principal_id))
-    for token_id in tokens:
-        await transaction.revise(EventKind.TOKEN, token_id)
+    if tokens:
+        await transaction.revise_all(EventKind.TOKEN, tokens)
     return await transaction.revise(EventKind.PRINCIPAL, principal_id)
 
 

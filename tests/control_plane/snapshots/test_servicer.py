@@ -8,7 +8,13 @@ from modelserving.worker.v1.snapshot_service_pb2 import WatchConfigResponse
 
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.events import compact, read_head
-from modelplane.control_plane.store.tables import EndpointRow
+from modelplane.control_plane.store.identity.principals import ensure_admin
+from modelplane.control_plane.store.identity.tokens import (
+    StoredToken,
+    insert_token,
+    remove_token,
+)
+from modelplane.control_plane.store.tables import EndpointRow, EventKind
 from tests.control_plane.snapshots.conftest import (
     PushSide,
     begin_rollout,
@@ -123,7 +129,7 @@ async def test_a_restarted_replica_still_resumes(database: Database, side: PushS
     await delete_endpoint(database, "a")
     await side.cache.load()
     changes = side.cache.changes_since(1)
-    assert [list(item.removed_endpoint_ids) for item in changes] == [[], ["id-a"]]
+    assert [list(item.removed_endpoint_ids) for item in changes] == [["id-a"]]
 
 
 async def test_a_slow_worker_gets_the_newest_state_only(side: PushSide) -> None:
@@ -179,3 +185,29 @@ async def test_a_worker_that_leaves_is_forgotten(side: PushSide) -> None:
     await worker.snapshot()
     worker.call.cancel()
     await eventually(lambda: len(side.watchers) == 0)
+
+
+async def test_a_token_that_is_gone_goes_ahead_of_what_changed_before(side: PushSide) -> None:
+    async with side.database.write() as transaction:
+        owner = await ensure_admin(transaction, "admin", 1)
+        token = StoredToken("t1", bytes(32), owner, "", 1, None)
+        at = await insert_token(transaction, token)
+    await eventually(lambda: side.cache.revision == at)
+    worker = await side.connect("w1")
+    await worker.hello()
+    await worker.snapshot()
+    async with side.database.write() as transaction:
+        await transaction.revise(EventKind.PRINCIPAL, owner)
+        endpoints = [f"endpoint{number}" for number in range(1200)]
+        await transaction.revise_all(EventKind.ENDPOINT, endpoints)
+        newest = await remove_token(transaction, "t1")
+    first = (await worker.next()).delta
+    assert "t1" in first.removed_token_ids
+    assert not first.principals
+    assert not first.removed_endpoint_ids
+    assert first.revision == at
+    revisions: list[int] = []
+    while not revisions or revisions[-1] < newest:
+        revisions.append((await worker.next()).delta.revision)
+    assert len(revisions) == 3
+    assert revisions == sorted(revisions)

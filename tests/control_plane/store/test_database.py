@@ -11,7 +11,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from modelplane.control_plane.errors import ReportTooLong, StoreUnavailable, TooManyCalls
 from modelplane.control_plane.store import database as database_module
 from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.events import read_events
 from modelplane.control_plane.store.faults import is_outage
+from modelplane.control_plane.store.tables import EventKind
 from tests.postgres import PostgresServer
 
 
@@ -85,6 +87,19 @@ async def test_a_transaction_that_waits_for_too_long_is_given_up(database: Datab
                 await other.hold_revisions()
     async with database.write() as transaction:
         await transaction.hold_revisions()
+
+
+async def test_many_changes_get_revisions_in_order_with_one_step_of_the_counter(
+    database: Database,
+) -> None:
+    async with database.write() as transaction:
+        first = await transaction.revise(EventKind.TOKEN, "a")
+        last = await transaction.revise_all(EventKind.PRINCIPAL, ["b", "c", "d"])
+        after = await transaction.revise(EventKind.TOKEN, "e")
+    async with database.read() as session:
+        events = await read_events(session, first - 1, after)
+    assert [(event.revision - first, event.key) for event in events] == list(enumerate("abcde"))
+    assert last == after - 1
 
 
 async def test_reports_wait_for_each_other_and_nothing_waits_for_them(

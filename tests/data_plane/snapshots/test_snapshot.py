@@ -182,3 +182,21 @@ def test_nothing_compiled_shows_a_secret() -> None:
     for value in (compiled, entity, entity.adapter, build(Snapshot(), tokens=[token()])):
         assert "sk-secret" not in repr(value)
     assert "digest" not in repr(build(Snapshot(), tokens=[token()]).callers.tokens["token-1"])
+
+
+def test_only_the_maps_that_change_are_copied() -> None:
+    first = build(Snapshot(), endpoint("chat", config(1)), tokens=[token()])
+    revoked = build(first, removed_token_ids=[token().id], revision=2)
+    assert not revoked.callers.digests
+    assert first.callers.digests
+    assert revoked.endpoints is first.endpoints
+    assert revoked.names is first.names
+    assert revoked.callers.principals is first.callers.principals
+    renewed = build(revoked, endpoint("other", config(1)), revision=3)
+    assert set(renewed.names) == {"chat", "other"}
+    assert set(revoked.names) == {"chat"}
+    assert renewed.callers.tokens is revoked.callers.tokens
+    # What was never there takes nothing out.
+    assert build(renewed, removed_token_ids=["?"], revision=4).callers.tokens is (
+        renewed.callers.tokens
+    )
