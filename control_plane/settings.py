@@ -30,6 +30,11 @@ class Settings:
     master_key_kms: str = setting(
         "", "ARN of a key in AWS KMS that is the master key; several with commas, current one first"
     )
+    lost_master_keys: str = setting(
+        "",
+        "identifiers of master keys that are lost for good, with commas; what they sealed must be "
+        "put again",
+    )
     secret_stores: str = setting(
         "", "JSON of the scopes that other stores keep: scope -> {backend, ...}", secret=True
     )

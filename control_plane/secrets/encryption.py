@@ -64,6 +64,9 @@ class Keyring(Protocol):
     def master_keys(self) -> Sequence[MasterKey]:
         """Return all keys; the first is the current one, which wraps what is new."""
 
+    def make(self) -> None:
+        """Make the first key, where there is none."""
+
 
 class LocalKey:
     """A master key in this process's memory: AES-256-GCM."""

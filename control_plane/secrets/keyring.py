@@ -40,6 +40,9 @@ class FixedKeys:
         """Return all keys."""
         return self._keys
 
+    def make(self) -> None:
+        """Leave it at the keys that were given."""
+
 
 class DeploymentKeys:
     """All master keys of a deployment: those in KMS, those in settings, those in the file."""
@@ -58,7 +61,8 @@ class DeploymentKeys:
         self._file = file
         self._in_file: list[MasterKey] = []
         self._mark: object = None
-        self._read_file()
+        if file is not None and file.exists():
+            self._read_file()
 
     def master_keys(self) -> Sequence[MasterKey]:
         """Return all keys, the current one first."""
@@ -75,6 +79,16 @@ class DeploymentKeys:
         """The file that holds the current key; None: it is elsewhere."""
         return None if self._before else self._file
 
+    def make(self) -> None:
+        """Make the key file with one new key, unless it is there.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        if self._file is not None:
+            self._file.create()
+            self._read_file()
+
     def _read_file(self) -> None:
         if self._file is None:
             return
@@ -86,7 +100,7 @@ class DeploymentKeys:
 
 @asynccontextmanager
 async def opened_keyring(settings: Settings) -> AsyncIterator[DeploymentKeys]:
-    """Yield the master keys that the settings name; without any, a key file is made.
+    """Yield the master keys that the settings name and the key file holds: perhaps none yet.
 
     Raises:
         ValueError: A setting or the file holds no key.
@@ -97,10 +111,10 @@ async def opened_keyring(settings: Settings) -> AsyncIterator[DeploymentKeys]:
         arns = [arn.strip() for arn in settings.master_key_kms.split(",") if arn.strip()]
         kms = [await stack.enter_async_context(_opened_kms(arn)) for arn in arns]
         file = KeyFile(Path(settings.data_dir) / FILE_NAME)
-        if not (fixed or kms):
-            file.create()
-        # A key file that is there still opens what it has sealed.
-        yield DeploymentKeys(kms, fixed, file if file.exists() else None)
+        # A key file that is there still opens what it has sealed; else none is to be made beside
+        # the keys that the settings name.
+        needless = (fixed or kms) and not file.exists()
+        yield DeploymentKeys(kms, fixed, None if needless else file)
 
 
 def _opened_kms(arn: str) -> AbstractAsyncContextManager[MasterKey]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from modelplane.control_plane.clock import system_clock
 from modelplane.control_plane.errors import StoreUnavailable
+from modelplane.control_plane.secrets.custody import ensure_master_key
 from modelplane.control_plane.secrets.encryption import KEY_BYTES, Sealer
 from modelplane.control_plane.secrets.key_file import KeyFile
 from modelplane.control_plane.secrets.keyring import DeploymentKeys, local_key, opened_keyring
@@ -59,6 +60,8 @@ def main(argv: Sequence[str]) -> int:
 async def _run(parsed: argparse.Namespace, settings: Settings, say: Say) -> None:
     async with existing_database(settings.url) as database, opened_keyring(settings) as keyring:
         await require_schema(database)
+        if parsed.command != "list":
+            await ensure_master_key(database, keyring)
         match parsed.command:
             case "list":
                 await list_keys(keyring, database, say)

@@ -5,7 +5,7 @@ Before: `identity.oauth`. After: `encryption`,
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +15,7 @@ from modelplane.adapters.shared.jwt.keys import encode_key
 from modelplane.adapters.shared.jwt.tokens import sign
 from modelplane.adapters.shared.jwt.verifier import LEEWAY_SECONDS
 from modelplane.control_plane.clock import Clock
-from modelplane.control_plane.secrets.encryption import Sealer
+from modelplane.control_plane.secrets.encryption import Sealer, wrapped_by
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.identity.issuers import revise_own_issuer
 from modelplane.control_plane.store.secrets.signing_keys import (
@@ -66,19 +66,31 @@ class Signer:
         return sign(claims, key.id, private)
 
 
-async def ensure_signing_key(database: Database, sealer: Sealer, clock: Clock) -> None:
-    """Make the deployment's first key, unless there is one.
+async def ensure_signing_key(
+    database: Database, sealer: Sealer, clock: Clock, lost: Collection[str] = ()
+) -> None:
+    """Make the deployment's first key, or one in place of what can be opened no more.
 
     Every replica may call it at each start.
+
+    Args:
+        database: Where keys are stored.
+        sealer: Seals the private key.
+        clock: The time.
+        lost: Identifiers of master keys that are lost.
     """
     async with database.read() as session:
-        if await load_signing_keys(session):
-            return
+        keys = await load_signing_keys(session)
+    if keys and not _sealed_with(keys, lost):
+        return
     new = await _new_key(sealer, clock)
     async with database.write() as transaction:
         # Replicas that start at the same time take turns.
         await transaction.hold_revisions()
-        if not await load_signing_keys(transaction.session):
+        keys = await load_signing_keys(transaction.session)
+        gone = _sealed_with(keys, lost)
+        if gone or not keys:
+            await remove_signing_keys(transaction, gone)
             await insert_signing_key(transaction, new)
             await revise_own_issuer(transaction)
 
@@ -103,6 +115,10 @@ async def rotate_signing_key(
         await remove_signing_keys(transaction, gone)
         await insert_signing_key(transaction, new)
         return await revise_own_issuer(transaction)
+
+
+def _sealed_with(keys: Sequence[SigningKey], lost: Collection[str]) -> list[str]:
+    return [key.id for key in keys if wrapped_by(key.sealed) in lost]
 
 
 def _outlived(keys: Sequence[SigningKey], now_ms: int) -> list[str]:

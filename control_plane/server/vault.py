@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from modelplane.adapters.shared.settings import environment
 from modelplane.control_plane.clock import system_clock
+from modelplane.control_plane.secrets.custody import ensure_master_key
 from modelplane.control_plane.secrets.encryption import Keyring, Sealer
 from modelplane.control_plane.secrets.signing import ensure_signing_key
 from modelplane.control_plane.secrets.stores.base import SecretStore
@@ -47,16 +48,18 @@ async def opened_vault(settings: Settings, keyring: Keyring) -> AsyncIterator[Va
 
     Raises:
         StoreUnavailable: The database does not answer.
-        ValueError: A setting is wrong.
+        ValueError: A setting is wrong, or a master key is not here that sealed something.
     """
     async with (
         aclosing(Database(settings.url)) as database,
         opened_stores(settings.secret_stores, environment()) as stores,
     ):
         await migrate(database)
+        lost = [key_id.strip() for key_id in settings.lost_master_keys.split(",")]
+        await ensure_master_key(database, keyring, lost)
         sealer = Sealer(keyring)
         await ensure_admin_token(database, settings.admin_token, settings.admin_user, system_clock)
-        await ensure_signing_key(database, sealer, system_clock)
+        await ensure_signing_key(database, sealer, system_clock, lost)
         sync = SecretSync(database, sealer, stores, system_clock)
         await sync.declare()
         yield Vault(database, sealer, stores, sync)

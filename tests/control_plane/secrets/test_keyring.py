@@ -25,9 +25,11 @@ def ids(keyring: DeploymentKeys) -> list[str]:
     return [key.id for key in keyring.master_keys()]
 
 
-async def test_without_a_setting_a_file_is_made(tmp_path: Path) -> None:
+async def test_without_a_setting_a_file_is_made_when_one_is_wanted(tmp_path: Path) -> None:
     settings = Settings(data_dir=str(tmp_path / "new"))
     async with opened_keyring(settings) as first, opened_keyring(settings) as second:
+        assert ids(first) == []
+        first.make()
         assert len(ids(first)) == 1
         assert ids(first) == ids(second)
 

@@ -19,6 +19,7 @@ from tests.control_plane.secrets.test_credentials import keep_secret
 @pytest.fixture
 async def keyring(tmp_path: Path) -> AsyncIterator[DeploymentKeys]:
     async with opened_keyring(Settings(data_dir=str(tmp_path))) as opened:
+        opened.make()
         yield opened
 
 
@@ -117,6 +118,7 @@ def test_the_command_lists_keys_and_refuses_a_directory_without_a_database(
         await database.aclose()
 
     asyncio.run(make_database())
+    KeyFile(tmp_path / "master-key").create()
     assert main(["list", "--data-dir", str(tmp_path)]) == 0
     assert "current  wraps 0" in capsys.readouterr().out
 
