@@ -55,6 +55,13 @@ class Settings:
     allowed_upstreams: str = setting(
         "", "networks, addresses and host names inside your network that may serve models"
     )
+    max_endpoints: int = setting(10_000, "number of endpoints that there may be")
+    max_endpoints_per_creator: int = setting(
+        200, "number of endpoints that somebody who is no administrator may have made"
+    )
+    keep_versions: int = setting(
+        200, "number of versions of an endpoint's configuration that are kept"
+    )
     keep_events: int = setting(10_000, "number of changes that a worker may be behind and resume")
     oidc_issuers: str = setting(
         "[]",

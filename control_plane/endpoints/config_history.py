@@ -3,7 +3,7 @@
 Before: `servicer`. After: `store.endpoints.records`. Beside: `lifecycle`, which rolls back.
 """
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import orjson
 from google.protobuf import json_format
@@ -11,12 +11,15 @@ from modelserving.v1.endpoint_pb2 import EndpointConfig
 from modelserving.v1.endpoint_service_pb2 import ConfigDifference
 
 from modelplane.control_plane.endpoints.lookup import find_endpoint
+from modelplane.control_plane.endpoints.pages import bad_token
 from modelplane.control_plane.errors import NotFound
 from modelplane.control_plane.principal import Principal
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints import records
 from modelplane.control_plane.store.endpoints.records import StoredVersion
 
+_AT_A_TIME = 20
+_MAX_DIGITS = 9
 # Names the items of a list in a path.
 _ITEM_NAMES = ("name", "served_entity_name")
 
@@ -27,15 +30,27 @@ class ConfigHistory:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def list_all(self, principal: Principal, name: str) -> list[StoredVersion]:
-        """Return all versions, newest first.
+    async def list_all(
+        self, principal: Principal, name: str, page_token: str = ""
+    ) -> AsyncIterator[StoredVersion]:
+        """Yield the versions after those of a page, newest first.
+
+        They are read a few at a time: each may be long, and not all may be wanted.
 
         Raises:
             NotFound: There is no such endpoint.
+            InvalidParameter: The token is none.
         """
-        async with self._database.read() as session:
-            record = await find_endpoint(session, principal, name)
-            return await records.list_versions(session, record.id)
+        before = _parse_token(page_token)
+        while True:
+            async with self._database.read() as session:
+                record = await find_endpoint(session, principal, name)
+                found = await records.list_versions(session, record.id, before, _AT_A_TIME)
+            for version in found:
+                yield version
+            if len(found) < _AT_A_TIME:
+                return
+            before = found[-1].version
 
     async def get(self, principal: Principal, name: str, version: int) -> StoredVersion:
         """Return one version.
@@ -74,6 +89,14 @@ def compare_configs(old: EndpointConfig, new: EndpointConfig) -> list[ConfigDiff
         for path in sorted(before.keys() | after.keys())
         if before.get(path) != after.get(path)
     ]
+
+
+def _parse_token(page_token: str) -> int | None:
+    if not page_token:
+        return None
+    if len(page_token) > _MAX_DIGITS or not (page_token.isascii() and page_token.isdecimal()):
+        raise bad_token()
+    return int(page_token)
 
 
 def _values(config: EndpointConfig) -> dict[str, str]:

@@ -21,6 +21,7 @@ from modelplane.control_plane.access import level_of
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.endpoints.config_input import build_config, build_traffic
 from modelplane.control_plane.endpoints.lookup import lock_endpoint, read_endpoint
+from modelplane.control_plane.endpoints.quotas import Quotas
 from modelplane.control_plane.endpoints.settings import build_settings
 from modelplane.control_plane.endpoints.validation import (
     check_change,
@@ -83,6 +84,7 @@ class Endpoints:
         *,
         egress: EgressPolicy | None = None,
         source: SecretSource | None = None,
+        quotas: Quotas | None = None,
         prepare_timeout_ms: int = 10_000,
         new_id: Callable[[], str] = _new_id,
     ) -> None:
@@ -94,6 +96,7 @@ class Endpoints:
             rollout: Tells when the workers have followed.
             clock: The time.
             egress: Where providers may be; by default at public addresses only.
+            quotas: How many endpoints and versions there may be.
             source: Reads secrets of other stores; None: there are none.
             prepare_timeout_ms: How long workers may take to prepare a configuration.
             new_id: Returns a new identifier: 32 hexadecimal digits.
@@ -104,6 +107,7 @@ class Endpoints:
         self._clock = clock
         self._egress = egress or EgressPolicy()
         self._source = source
+        self._quotas = quotas or Quotas()
         self._prepare_timeout_ms = prepare_timeout_ms
         self._new_id = new_id
 
@@ -116,6 +120,7 @@ class Endpoints:
             InvalidParameter: The request breaks a rule.
             NotSupported: It asks for hosted models.
             AlreadyExists: The name is taken.
+            QuotaExceeded: The principal, or the deployment, has as many as it may.
         """
         new = self._build_new(principal, request)
         draft = self._draft(request.config) if request.HasField("config") else None
@@ -123,6 +128,7 @@ class Endpoints:
             check_supported(draft.config)
             await self._fetch_secrets(principal, draft)
         async with self._database.write() as transaction:
+            await self._quotas.check(transaction.session, principal)
             await changes.insert(transaction, new)
             if draft:
                 await self._begin(transaction, principal, new.id, 1, draft)
@@ -148,14 +154,23 @@ class Endpoints:
         """
         return await read_endpoint(self._database, principal, name, Level.CAN_MANAGE)
 
-    async def list_all(self, principal: Principal) -> list[StoredEndpoint]:
-        """Return all endpoints that the principal may see, ordered by name."""
+    async def list_all(
+        self, principal: Principal, after: str = "", limit: int | None = None
+    ) -> list[StoredEndpoint]:
+        """Return the endpoints that the principal may see, ordered by name.
+
+        Args:
+            principal: Who asks.
+            after: Only those whose names come after this.
+            limit: How many are wanted; one more tells that there are more. None: all.
+        """
 
         def visible(grants: Mapping[str, Level]) -> bool:
             return level_of(principal, grants) > Level.NONE
 
         async with self._database.read() as session:
-            return await records.list_all(session, visible)
+            most = None if limit is None else limit + 1
+            return await records.list_all(session, visible, after=after, most=most)
 
     async def update_config(
         self, principal: Principal, name: str, given: EndpointConfigInput
@@ -318,6 +333,7 @@ class Endpoints:
             deadline_ms=now_ms + self._prepare_timeout_ms,
         )
         await changes.begin_rollout(transaction, endpoint_id, new)
+        await changes.prune_versions(transaction, endpoint_id, self._quotas.versions)
 
     async def _settled(self, principal: Principal, endpoint_id: str, name: str) -> StoredEndpoint:
         await self._rollout.wait_settled(endpoint_id)

@@ -20,6 +20,7 @@ from modelplane.control_plane.endpoints.lifecycle import Endpoints
 from modelplane.control_plane.endpoints.metrics import EndpointMetrics
 from modelplane.control_plane.endpoints.metrics_text import build_metrics_text
 from modelplane.control_plane.endpoints.openapi import build_openapi
+from modelplane.control_plane.endpoints.pages import Page, limit_of
 from modelplane.control_plane.endpoints.setting_changes import SettingChanges
 from modelplane.control_plane.endpoints.views import (
     build_endpoint,
@@ -67,13 +68,18 @@ class EndpointServicer(EndpointServiceServicer):
     ) -> pb.ListServingEndpointsResponse:
         """List the endpoints that the caller may see."""
         principal = current_principal.get()
-        response = pb.ListServingEndpointsResponse()
-        for index, record in enumerate(await self._endpoints.list_all(principal)):
-            response.endpoints.append(build_summary(record, principal))
+        limit, after = limit_of(request), request.page_token
+        page = Page[ServingEndpoint](limit, lambda last: last.name)
+        found = await self._endpoints.list_all(principal, after, limit)
+        for index, record in enumerate(found):
+            if not page.add(build_summary(record, principal)):
+                break
             if index % _PAUSE_AFTER == 0:
                 # Thousands of summaries at once would hold up every other call.
                 await asyncio.sleep(0)
-        return response
+        return pb.ListServingEndpointsResponse(
+            endpoints=page.items, next_page_token=page.next_token
+        )
 
     async def DeleteServingEndpoint(
         self, request: pb.DeleteServingEndpointRequest, context: _Context
@@ -109,10 +115,16 @@ class EndpointServicer(EndpointServiceServicer):
     async def ListServingEndpointConfigVersions(
         self, request: pb.ListServingEndpointConfigVersionsRequest, context: _Context
     ) -> pb.ListServingEndpointConfigVersionsResponse:
-        """List all versions of an endpoint's configuration."""
-        versions = await self._history.list_all(current_principal.get(), request.name)
+        """List the versions of an endpoint's configuration, newest first."""
+        page = Page[pb.ServingEndpointConfigVersion](
+            limit_of(request), lambda last: str(last.config_version)
+        )
+        principal, token = current_principal.get(), request.page_token
+        async for version in self._history.list_all(principal, request.name, token):
+            if not page.add(build_version(version)):
+                break
         return pb.ListServingEndpointConfigVersionsResponse(
-            config_versions=[build_version(version) for version in versions]
+            config_versions=page.items, next_page_token=page.next_token
         )
 
     async def GetServingEndpointConfigVersion(

@@ -17,6 +17,7 @@ from modelserving.v1.endpoint_pb2 import (
 from modelplane.adapters.shared.egress import SETTING, EgressPolicy
 from modelplane.control_plane.endpoints.config_input import MAX_ENTITY_NAME
 from modelplane.control_plane.endpoints.provider_rules import check_external_model, find_urls
+from modelplane.control_plane.endpoints.text_lengths import check_lengths
 from modelplane.control_plane.errors import Conflict, InvalidParameter, NotSupported
 
 MAX_ENTITIES = 15
@@ -265,6 +266,7 @@ def _require_unique(names: Iterable[str]) -> None:
 
 def _check_entity(entity: ServedEntity) -> None:
     try:
+        check_lengths(entity)
         if entity.HasField("external_model"):
             _check_not_hosted(entity)
             check_external_model(entity.external_model)

@@ -21,6 +21,8 @@ from modelplane.control_plane.store.endpoints.records import StoredEndpoint, Sto
 from modelplane.control_plane.store.states import Outcome, Phase
 
 EXTERNAL_MODEL = "EXTERNAL_MODEL"
+# Settings that are longer are no part of a summary.
+_LONG_BYTES = 4 * 1024
 
 _READY = DeploymentState(deployment="DEPLOYMENT_READY")
 _CREATING = DeploymentState(
@@ -43,8 +45,13 @@ def build_endpoint(record: StoredEndpoint, principal: Principal) -> ServingEndpo
 
 
 def build_summary(record: StoredEndpoint, principal: Principal) -> ServingEndpoint:
-    """Return the endpoint as a list shows it: what it serves, without traffic and states."""
+    """Return the endpoint as a list shows it: what it serves, without traffic and states.
+
+    Nor does it have AI Gateway settings that are long, so that a list of many fits.
+    """
     endpoint = _build_base(record, principal)
+    if endpoint.ai_gateway.ByteSize() > _LONG_BYTES:
+        endpoint.ClearField("ai_gateway")
     if record.active:
         entities = [_summarise(entity) for entity in record.active.config.served_entities]
         config = EndpointConfig(

@@ -23,6 +23,7 @@ from modelplane.control_plane.endpoints.lifecycle import Endpoints
 from modelplane.control_plane.endpoints.metrics import EndpointMetrics
 from modelplane.control_plane.endpoints.permission_servicer import PermissionServicer
 from modelplane.control_plane.endpoints.permissions import EndpointPermissions
+from modelplane.control_plane.endpoints.quotas import Quotas
 from modelplane.control_plane.endpoints.servicer import EndpointServicer
 from modelplane.control_plane.endpoints.setting_changes import SettingChanges
 from modelplane.control_plane.interceptor import Interceptor
@@ -94,6 +95,9 @@ def _add_endpoints(settings: Settings, vault: Vault, push: Push, api: grpc.aio.S
         system_clock,
         egress=parse_policy(settings.allowed_upstreams),
         source=vault.sync,
+        quotas=Quotas(
+            settings.max_endpoints, settings.max_endpoints_per_creator, settings.keep_versions
+        ),
         prepare_timeout_ms=int(settings.prepare_timeout_seconds * 1000),
     )
     changes, history = SettingChanges(database, rollout), ConfigHistory(database)

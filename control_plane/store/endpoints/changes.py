@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 from modelserving.store.v1.settings_pb2 import EndpointSettings
 from modelserving.v1.endpoint_pb2 import EndpointConfig
+from sqlalchemy import func
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import col, delete, update
+from sqlmodel import col, delete, select, update
 
 from modelplane.control_plane.errors import AlreadyExists
 from modelplane.control_plane.principal import Level
 from modelplane.control_plane.store import codec
-from modelplane.control_plane.store.database import Transaction
+from modelplane.control_plane.store.database import Session, Transaction
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint
 from modelplane.control_plane.store.secrets.scopes import SecretName
 from modelplane.control_plane.store.states import EventKind, LastUpdate, Outcome, Phase
@@ -83,6 +84,34 @@ async def insert(transaction: Transaction, endpoint: NewEndpoint) -> None:
         raise AlreadyExists(
             f"Endpoint with name '{endpoint.name}' already exists; choose another name."
         ) from error
+
+
+async def count(session: Session, creator_id: str | None) -> int:
+    """Return how many endpoints a principal has made; None: how many there are."""
+    query = select(func.count()).select_from(EndpointRow)
+    if creator_id is not None:
+        query = query.where(col(EndpointRow.creator_id) == creator_id)
+    return (await session.exec(query)).one()
+
+
+async def prune_versions(transaction: Transaction, endpoint_id: str, keep: int) -> None:
+    """Delete the oldest versions of an endpoint beyond `keep`, but for those that it serves.
+
+    Their credentials go with them.
+    """
+    endpoint = await transaction.session.get_one(EndpointRow, endpoint_id, populate_existing=True)
+    serving = (endpoint.active_version, endpoint.pending_version)
+    used = [number for number in serving if number is not None]
+    oldest = endpoint.last_version - keep
+    for table in (CredentialRow, EndpointConfigRow):
+        numbered = col(table.version)
+        await transaction.session.exec(
+            delete(table).where(
+                col(table.endpoint_id) == endpoint_id,
+                numbered <= oldest,
+                numbered.not_in(used),
+            )
+        )
 
 
 async def begin_rollout(transaction: Transaction, endpoint_id: str, new: NewVersion) -> int:

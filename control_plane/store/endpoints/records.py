@@ -117,18 +117,31 @@ async def _lock(session: Session, column: Mapped[str], value: str) -> None:
 
 
 async def list_all(
-    session: Session, wanted: Callable[[Mapping[str, Level]], bool]
+    session: Session,
+    wanted: Callable[[Mapping[str, Level]], bool],
+    *,
+    after: str = "",
+    most: int | None = None,
 ) -> list[StoredEndpoint]:
-    """Return all endpoints whose grants are `wanted`, ordered by name.
+    """Return the endpoints whose grants are `wanted`, ordered by name.
 
     They are read in pages, since thousands of rows at once would hold up every other call.
+
+    Args:
+        session: Where to read.
+        wanted: Tells by the grants of an endpoint whether it is.
+        after: Only those whose names come after this.
+        most: How many at most; None: all.
     """
-    rows = (await session.exec(select(EndpointRow.id, EndpointRow.grants_json))).all()
+    query = select(EndpointRow.name, EndpointRow.id, EndpointRow.grants_json)
+    # Here, since databases order names in different ways.
+    named = sorted((await session.exec(query)).all())
+    rows = [(endpoint_id, text) for name, endpoint_id, text in named if name > after]
     # Many endpoints are granted to the same teams.
     choices = {
         text: wanted(codec.decode_levels(text, Level)) for text in {text for _, text in rows}
     }
-    ids = [endpoint_id for endpoint_id, text in rows if choices[text]]
+    ids = [endpoint_id for endpoint_id, text in rows if choices[text]][:most]
     found: list[StoredEndpoint] = []
     for start in range(0, len(ids), _PAGE):
         page = _joined().where(col(EndpointRow.id).in_(ids[start : start + _PAGE]))
@@ -137,13 +150,22 @@ async def list_all(
     return sorted((item for item in found if wanted(item.grants)), key=lambda item: item.name)
 
 
-async def list_versions(session: Session, endpoint_id: str) -> list[StoredVersion]:
-    """Return all versions of an endpoint, newest first."""
-    query = (
-        select(EndpointConfigRow)
-        .where(col(EndpointConfigRow.endpoint_id) == endpoint_id)
-        .order_by(col(EndpointConfigRow.version).desc())
-    )
+async def list_versions(
+    session: Session, endpoint_id: str, before: int | None = None, most: int | None = None
+) -> list[StoredVersion]:
+    """Return the versions of an endpoint, newest first.
+
+    Args:
+        session: Where to read.
+        endpoint_id: Identifier of the endpoint.
+        before: Only those that are older than this one.
+        most: How many at most; None: all.
+    """
+    version = col(EndpointConfigRow.version)
+    query = select(EndpointConfigRow).where(col(EndpointConfigRow.endpoint_id) == endpoint_id)
+    if before is not None:
+        query = query.where(version < before)
+    query = query.order_by(version.desc()).limit(most)
     return [_version(row) for row in (await session.exec(query)).all()]
 
 

@@ -1,9 +1,10 @@
 import pytest
 
+from modelplane.control_plane.endpoints import config_history
 from modelplane.control_plane.endpoints.config_history import ConfigHistory, compare_configs
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
 from modelplane.control_plane.endpoints.views import build_version
-from modelplane.control_plane.errors import NotFound
+from modelplane.control_plane.errors import InvalidParameter, NotFound
 from modelplane.control_plane.store.database import Database
 from tests.control_plane.configs import config_input, openai_entity, stored_config
 from tests.control_plane.conftest import ALICE, FakeClock
@@ -29,7 +30,7 @@ async def history(
 async def test_all_versions_are_listed_newest_first(
     history: ConfigHistory, clock: FakeClock
 ) -> None:
-    versions = [build_version(version) for version in await history.list_all(ALICE, "chat")]
+    versions = [build_version(version) async for version in history.list_all(ALICE, "chat")]
     assert [
         (version.config_version, version.outcome, version.outcome_message) for version in versions
     ] == [(3, "ACTIVE", ""), (2, "FAILED", "no"), (1, "SUPERSEDED", "")]
@@ -41,6 +42,18 @@ async def test_all_versions_are_listed_newest_first(
     states = [version.config.served_entities[0].state.deployment for version in versions]
     assert states == ["DEPLOYMENT_READY", "DEPLOYMENT_FAILED", ""]
     assert {version.creator for version in versions} == {"alice"}
+
+
+async def test_versions_are_read_a_few_at_a_time_and_after_a_page(
+    history: ConfigHistory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config_history, "_AT_A_TIME", 2)
+    for token, listed in (("", [3, 2, 1]), ("3", [2, 1]), ("1", [])):
+        found = [item.version async for item in history.list_all(ALICE, "chat", token)]
+        assert found == listed
+    for wrong in ("?", "²", "1" * 30):
+        with pytest.raises(InvalidParameter, match="'page_token' must be"):
+            await anext(history.list_all(ALICE, "chat", wrong))
 
 
 async def test_a_version_can_be_read(history: ConfigHistory) -> None:
@@ -63,7 +76,7 @@ async def test_what_is_not_there(history: ConfigHistory) -> None:
     with pytest.raises(NotFound, match="no configuration version 9"):
         await history.compare(ALICE, "chat", 1, 9)
     for call in (
-        history.list_all(ALICE, "none"),
+        anext(history.list_all(ALICE, "none")),
         history.get(ALICE, "none", 1),
         history.compare(ALICE, "none", 1, 2),
     ):

@@ -147,6 +147,11 @@ async def test_endpoints_are_listed_by_name(endpoints: Endpoints) -> None:
     for name in ("b", "C", "a"):
         await endpoints.create(ALICE, request(name))
     assert [record.name for record in await endpoints.list_all(ALICE)] == ["C", "a", "b"]
+    # One more than a page has tells that there are more.
+    first = await endpoints.list_all(ALICE, "", 1)
+    assert [record.name for record in first] == ["C", "a"]
+    rest = await endpoints.list_all(ALICE, "C", 5)
+    assert [record.name for record in rest] == ["a", "b"]
 
 
 async def test_the_given_key_reaches_the_workers_and_nobody_else(

@@ -2,7 +2,7 @@ import pytest
 from google.protobuf import json_format
 from hypothesis import given
 from hypothesis import strategies as st
-from modelserving.v1.endpoint_pb2 import EndpointConfig, EndpointTag
+from modelserving.v1.endpoint_pb2 import EndpointConfig, EndpointTag, ServedEntity
 
 from modelplane.control_plane.endpoints.config_input import build_config
 from modelplane.control_plane.endpoints.validation import (
@@ -208,11 +208,8 @@ def test_tags_that_do_not(bad: list[dict[str, str]], message: str) -> None:
         check_tags(tags(*bad))
 
 
-@pytest.mark.parametrize(
-    "field", ["openai_api_key_plaintext", "openai_organization", "openai_api_version"]
-)
-def test_a_configuration_is_no_longer_than_workers_can_be_sent(field: str) -> None:
-    given = {"openai_api_key_plaintext": "sk"}
-    check_config(config(openai_entity(**given | {field: "x" * (MAX_CONFIG_BYTES // 2)}), chat=100))
+def test_a_configuration_is_no_longer_than_workers_can_be_sent() -> None:
+    variables = {f"VARIABLE_{number}": "x" * 500 for number in range(MAX_CONFIG_BYTES // 500)}
+    entity = ServedEntity(name="chat", entity_name="model", environment_vars=variables)
     with pytest.raises(InvalidParameter, match=f"at most {MAX_CONFIG_BYTES} are allowed"):
-        check_config(config(openai_entity(**given | {field: "x" * MAX_CONFIG_BYTES}), chat=100))
+        check_config(EndpointConfig(served_entities=[entity]))
