@@ -8,10 +8,12 @@ is kept. Each stored event is also a log line.
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, replace
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
+from prometheus_client import Counter as CounterMetric
 
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.clock import Clock
@@ -29,11 +31,13 @@ _log = logging.getLogger("modelplane.control_plane.audit")
 
 # Refusals of this time become rows together.
 WINDOW_SECONDS = 5.0
-# Rows of one window; one more says how many refusals have none. Callers that are not known get few,
-# so that they cannot crowd out those that are.
-MAX_KNOWN = 50
+# Rows of one window: of each caller that is known, and of all that are not together. One more row
+# per caller says how many refusals have none, so that nobody's hide another's.
+MAX_OF_ONE = 20
 MAX_UNKNOWN = 10
 SUPPRESSED = "(further refusals)"
+# Callers that have rows of their own in one window; those beyond are told by their number.
+MAX_CALLERS = 100
 # Refusals are kept up to this number, whatever their age: a row takes about 500 bytes.
 KEEP_REFUSALS = 100_000
 
@@ -43,6 +47,9 @@ _SWEEP_ROWS = 1_000
 _DAY_MS = 24 * 3600 * 1000
 
 _Key = tuple[str, ...]
+# Identifier and name.
+_Caller = tuple[str, str]
+_NOBODY = ("", "")
 
 
 class Change:
@@ -92,10 +99,11 @@ class AuditLog:
         self._retention_days = retention_days
         self._sleep = sleep
         self._waiting: dict[_Key, AuditEvent] = {}
-        self._unknown = 0
-        self._suppressed = 0
+        # Rows that wait, and refusals without one, by caller; of those not known, by none.
+        self._rows: Counter[str] = Counter()
+        self._suppressed: Counter[_Caller] = Counter()
         self._arrived = asyncio.Event()
-        self._count = Counter(
+        self._refusals = CounterMetric(
             "modelplane_audit_refusals",
             "Refusals by whether the audit log has a row for them.",
             ("recorded",),
@@ -108,22 +116,31 @@ class AuditLog:
 
     def refuse(self, event: AuditEvent) -> None:
         """Take a refusal; it is stored soon, together with those that are like it."""
-        known = bool(event.principal_id)
         key = _key(event)
         before = self._waiting.get(key)
         if before:
             self._waiting[key] = replace(before, count=before.count + event.count)
-        elif known and len(self._waiting) - self._unknown < MAX_KNOWN:
+        elif self._has_room(event.principal_id):
             self._waiting[key] = event
-        elif not known and self._unknown < MAX_UNKNOWN:
-            self._waiting[key] = event
-            self._unknown += 1
+            self._rows[event.principal_id] += 1
         else:
-            self._suppressed += event.count
-            self._count.labels("no").inc(event.count)
+            self._suppress(event)
             return
-        self._count.labels("yes").inc(event.count)
+        self._refusals.labels("yes").inc(event.count)
         self._arrived.set()
+
+    def _has_room(self, principal_id: str) -> bool:
+        own = self._rows[principal_id]
+        if not principal_id:
+            return own < MAX_UNKNOWN
+        return own < MAX_OF_ONE and (bool(own) or len(self._rows) < MAX_CALLERS)
+
+    def _suppress(self, event: AuditEvent) -> None:
+        caller = event.principal_id, event.principal_name
+        if caller not in self._suppressed and len(self._suppressed) >= MAX_CALLERS:
+            caller = _NOBODY
+        self._suppressed[caller] += event.count
+        self._refusals.labels("no").inc(event.count)
 
     async def run(self) -> None:
         """Store what arrives, until cancelled."""
@@ -142,12 +159,11 @@ class AuditLog:
             StoreUnavailable: The database does not answer; what has arrived is kept.
         """
         waiting, suppressed = list(self._waiting.values()), self._suppressed
-        if suppressed:
-            waiting.append(self._summary(suppressed))
+        waiting += [self._summary(caller, count) for caller, count in suppressed.items()]
         if not waiting:
             return
         # What arrives meanwhile is of the next window, unless this one fails.
-        self._waiting, self._unknown, self._suppressed = {}, 0, 0
+        self._waiting, self._rows, self._suppressed = {}, Counter(), Counter()
         self._arrived.clear()
         try:
             async with self._database.write() as transaction:
@@ -189,14 +205,14 @@ class AuditLog:
                 async with self._database.write() as transaction:
                     deleted = await delete(transaction, bound, _SWEEP_ROWS)
 
-    def _summary(self, suppressed: int) -> AuditEvent:
-        nobody = AuditEvent(self._clock(), "", "", SUPPRESSED, "", "", "", "")
-        return replace(nobody, outcome="UNKNOWN", http_status=0, count=suppressed)
+    def _summary(self, caller: _Caller, suppressed: int) -> AuditEvent:
+        refused = AuditEvent(self._clock(), *caller, SUPPRESSED, "", "", "", "")
+        return replace(refused, outcome="UNKNOWN", http_status=0, count=suppressed)
 
-    def _take_back(self, events: list[AuditEvent], suppressed: int) -> None:
+    def _take_back(self, events: list[AuditEvent], suppressed: Counter[_Caller]) -> None:
         later = list(self._waiting.values())
         self._waiting = {_key(event): event for event in events if event.action != SUPPRESSED}
-        self._unknown = sum(not event.principal_id for event in self._waiting.values())
+        self._rows = Counter(event.principal_id for event in self._waiting.values())
         self._suppressed += suppressed
         for event in later:
             self.refuse(event)

@@ -10,7 +10,8 @@ from prometheus_client import CollectorRegistry
 
 from modelplane.control_plane.audit import log as audit_log
 from modelplane.control_plane.audit.log import (
-    MAX_KNOWN,
+    MAX_CALLERS,
+    MAX_OF_ONE,
     MAX_UNKNOWN,
     SUPPRESSED,
     AuditLog,
@@ -122,16 +123,32 @@ async def test_alike_refusals_are_one_event(database: Database, log: AuditLog) -
 
 
 async def test_of_very_many_refusals_the_number_is_kept(database: Database, log: AuditLog) -> None:
-    for number in range(MAX_KNOWN + 7):
+    for number in range(MAX_OF_ONE + 7):
         log.refuse(replace(REFUSAL, object_name=f"n{number}"))
     for number in range(MAX_UNKNOWN + 5):
         log.refuse(replace(UNKNOWN, source_address=f"10.0.0.{number}"))
     await log.flush()
     events = await stored(database)
-    assert len(events) == MAX_KNOWN + MAX_UNKNOWN + 1
-    [rest] = [event for event in events if event.action == SUPPRESSED]
-    assert rest.count == 12
+    assert len(events) == MAX_OF_ONE + MAX_UNKNOWN + 2
+    rest = {event.principal_name: event.count for event in events if event.action == SUPPRESSED}
+    assert rest == {"alice": 7, "": 5}
     assert await stored(database, AuditFilter(outcome="OK")) == []
+
+
+async def test_nobody_hides_the_refusals_of_another(database: Database, log: AuditLog) -> None:
+    for number in range(1000):
+        log.refuse(replace(REFUSAL, object_name=f"n{number}"))
+    log.refuse(replace(REFUSAL, principal_id="8", principal_name="bob"))
+    await log.flush()
+    events = await stored(database)
+    assert [event.principal_name for event in events].count("bob") == 1
+    # A crowd of callers costs rows for so many of them, and the number of the others.
+    for number in range(3 * MAX_CALLERS):
+        log.refuse(replace(REFUSAL, principal_id=f"c{number}", principal_name=f"c{number}"))
+    await log.flush()
+    new = [event for event in await stored(database) if event not in events]
+    assert len(new) == 2 * MAX_CALLERS + 1
+    assert sum(event.count for event in new) == 3 * MAX_CALLERS
 
 
 async def test_refusals_wait_for_a_database_that_is_away(
