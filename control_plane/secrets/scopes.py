@@ -15,6 +15,7 @@ from modelplane.control_plane.errors import (
     LimitExceeded,
     NotFound,
     PermissionDenied,
+    QuotaExceeded,
     StoreUnavailable,
 )
 from modelplane.control_plane.principal import USERS, USERS_ID, Permission, Principal
@@ -43,6 +44,8 @@ from modelplane.control_plane.store.secrets.sealed import secret_place
 
 MAX_VALUE_BYTES = 128 * 1024
 MAX_SCOPES = 1_000
+# Of whoever is no administrator.
+MAX_SCOPES_OF_ONE = 100
 MAX_SECRETS = 1_000
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
@@ -83,6 +86,7 @@ class Secrets:
             InvalidParameter: The name is malformed, or an endpoint refers to it, or the scope would
                 be of another kind.
             AlreadyExists: The name is taken.
+            QuotaExceeded: The principal has created too many scopes.
             LimitExceeded: There are too many scopes.
         """
         _check_name("scope", scope)
@@ -102,7 +106,13 @@ class Secrets:
         now_ms = self._clock()
         async with self._database.write() as transaction:
             count = await count_scopes(transaction.session)
+            own = await count_scopes(transaction.session, principal.name)
             await insert_scope(transaction, scope, principal.name, now_ms, acl=acl)
+            if own >= MAX_SCOPES_OF_ONE and not principal.admin:
+                raise QuotaExceeded(
+                    f"You have created {own} scopes, and may create {MAX_SCOPES_OF_ONE}; delete "
+                    "one first, or let an administrator create it."
+                )
             if count >= MAX_SCOPES:
                 raise LimitExceeded(
                     f"There are {count} scopes, and no more than {MAX_SCOPES} are allowed; delete "

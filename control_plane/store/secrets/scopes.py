@@ -104,9 +104,12 @@ async def load_scopes(
     )
 
 
-async def count_scopes(session: Session) -> int:
-    """Return the number of scopes."""
-    return (await session.exec(select(func.count()).select_from(SecretScopeRow))).one()
+async def count_scopes(session: Session, creator: str | None = None) -> int:
+    """Return the number of scopes, or of those that somebody has created."""
+    query = select(func.count()).select_from(SecretScopeRow)
+    if creator is not None:
+        query = query.where(col(SecretScopeRow.creator) == creator)
+    return (await session.exec(query)).one()
 
 
 async def count_secrets(session: Session, scope: str) -> int:

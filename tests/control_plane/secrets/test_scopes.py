@@ -5,7 +5,13 @@ import pytest
 from sqlmodel import select
 
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
-from modelplane.control_plane.errors import AlreadyExists, InvalidParameter, LimitExceeded, NotFound
+from modelplane.control_plane.errors import (
+    AlreadyExists,
+    InvalidParameter,
+    LimitExceeded,
+    NotFound,
+    QuotaExceeded,
+)
 from modelplane.control_plane.principal import Principal
 from modelplane.control_plane.secrets.credentials import CredentialResolver
 from modelplane.control_plane.secrets.encryption import Sealer
@@ -210,6 +216,20 @@ async def test_how_many_there_may_be(secrets: Secrets, monkeypatch: pytest.Monke
     with pytest.raises(LimitExceeded, match="There are 2 scopes"):
         await create_scope(secrets, "third")
     assert await scope_names(secrets) == ["my_scope", "second"]
+
+
+async def test_one_user_does_not_take_all_scopes(
+    secrets: Secrets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelplane.control_plane.secrets.scopes.MAX_SCOPES_OF_ONE", 2)
+    for name in ("b1", "b2"):
+        await secrets.create_scope(BOB, name, backend="", manager="")
+    with pytest.raises(QuotaExceeded, match="You have created 2 scopes, and may create 2"):
+        await secrets.create_scope(BOB, "b3", backend="", manager="")
+    for name in ("a1", "a2", "a3"):
+        await create_scope(secrets, name)
+    await secrets.delete_scope(BOB, "b1")
+    await secrets.create_scope(BOB, "b3", backend="", manager="")
 
 
 def everything_in(directory: Path) -> bytes:
