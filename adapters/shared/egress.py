@@ -80,6 +80,11 @@ def parse_policy(text: str) -> EgressPolicy:
         try:
             networks.append(ip_network(item, strict=False))
         except ValueError:
+            if not item.strip("*."):
+                raise ValueError(
+                    f"{SETTING}: {item!r} would allow every host by name; to allow all addresses, "
+                    "write '0.0.0.0/0,::/0'."
+                ) from None
             if "/" in item or ":" in item:
                 raise ValueError(
                     f"{SETTING}: {item!r} is no network, address or host name."

@@ -97,3 +97,10 @@ def test_the_operator_allows_networks_addresses_and_names() -> None:
 def test_what_cannot_be_read_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="MODELPLANE_ALLOWED_UPSTREAMS"):
         parse_policy(text)
+
+
+@pytest.mark.parametrize("text", ["*", "10.0.0.0/8,*", "*.", "."])
+def test_everything_is_allowed_by_its_addresses_only(text: str) -> None:
+    with pytest.raises(ValueError, match=r"would allow every host.*0\.0\.0\.0/0,::/0"):
+        parse_policy(text)
+    assert parse_policy("0.0.0.0/0,::/0").allows_url("http://127.0.0.1:8000/v1")
