@@ -22,6 +22,7 @@ from modelplane.adapters.shared.rpc.over_rest import ORIGINAL_PATH, with_method
 from modelplane.adapters.shared.rpc.services import PUBLIC_SERVICES, rules_of
 from modelplane.adapters.shared.rpc.status import INTERNAL, Status, shorten, trailing_metadata
 from modelplane.adapters.shared.telemetry import log_fields
+from modelplane.control_plane.admission import Admission
 from modelplane.control_plane.audit.call import AuditedCall
 from modelplane.control_plane.audit.log import AuditLog
 from modelplane.control_plane.errors import PASSING, STATUS_TABLE
@@ -68,6 +69,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
         """
         self._authenticator = authenticator
         self.audit_log = audit_log
+        self.admission = Admission(registry)
         self._count = Counter(
             "modelplane_control_plane_requests",
             "Calls of the public API.",
@@ -168,18 +170,22 @@ class _Call:
             self._record(time.perf_counter() - started)
 
     async def _answer(self, behavior: _Behavior, request: Any) -> Any:  # noqa: ANN401 - any message
-        authorization = self._metadata.get(AUTHORIZATION)
         try:
-            if not self._anonymous:
-                principal = await self._interceptor.authenticate(authorization)
-                self._principal = principal.name
-                request = self._read(principal, request)
-            response = await behavior(request, self._context)
+            with self._interceptor.admission.one():
+                response = await self._admitted(behavior, request)
         except Exception as error:  # noqa: BLE001 - the boundary: every error gets a status
             await self._refuse(error)
         self._status = grpc.StatusCode.OK
         await self._context.send_initial_metadata(((REQUEST_ID, self._request_id),))
         return response
+
+    async def _admitted(self, behavior: _Behavior, request: Any) -> Any:  # noqa: ANN401 - any message
+        if self._anonymous:
+            return await behavior(request, self._context)
+        principal = await self._interceptor.authenticate(self._metadata.get(AUTHORIZATION))
+        self._principal = principal.name
+        with self._interceptor.admission.of(principal):
+            return await behavior(self._read(principal, request), self._context)
 
     def _read(self, principal: Principal, request: Any) -> Any:  # noqa: ANN401 - any message
         self._audited.know(principal, None if self._rest else request)

@@ -1,6 +1,7 @@
 """Who is calling? From the `authorization` metadata to a principal.
 
-Before: `interceptor`. After: `issuers`, `store.identity.tokens`, `store.identity.principals`.
+Before: `interceptor`. After: `issuers`, `known_tokens`, `store.identity.tokens`,
+`store.identity.principals`.
 """
 
 from modelplane.adapters.shared.jwt.tokens import TokenRefused, looks_like_jwt
@@ -9,6 +10,7 @@ from modelplane.adapters.shared.rpc.authorization import digest, parse_token
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.errors import Unauthenticated
 from modelplane.control_plane.identity.issuers import KnownIssuers
+from modelplane.control_plane.identity.known_tokens import KnownTokens
 from modelplane.control_plane.principal import Principal
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.identity.principals import find_principal, load_principals
@@ -19,7 +21,11 @@ class Authenticator:
     """Knows principals by their tokens."""
 
     def __init__(
-        self, database: Database, clock: Clock, issuers: KnownIssuers | None = None
+        self,
+        database: Database,
+        clock: Clock,
+        issuers: KnownIssuers | None = None,
+        tokens: KnownTokens | None = None,
     ) -> None:
         """Keep the collaborators.
 
@@ -27,10 +33,12 @@ class Authenticator:
             database: Where principals and access tokens are.
             clock: The time.
             issuers: Verifies JWTs; None: none is accepted.
+            tokens: Says of most unknown tokens that they are; None: the database is asked.
         """
         self._database = database
         self._clock = clock
         self._issuers = issuers
+        self._tokens = tokens
 
     async def authenticate(self, authorization: str | None) -> Principal:
         """Return the principal that an `Authorization` header stands for.
@@ -61,6 +69,8 @@ class Authenticator:
         return found.principal
 
     async def _owner(self, token_digest: bytes, unknown: str) -> Principal:
+        if self._tokens is not None and not await self._tokens.has(token_digest):
+            raise Unauthenticated(unknown)
         async with self._database.read() as session:
             stored = await find_token(session, token_digest)
             owners = await load_principals(session, [stored.principal_id] if stored else [])

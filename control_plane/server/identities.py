@@ -18,6 +18,7 @@ from modelplane.control_plane.identity.client_secrets import ClientSecrets
 from modelplane.control_plane.identity.groups import Groups
 from modelplane.control_plane.identity.identities import Identities
 from modelplane.control_plane.identity.issuers import KnownIssuers
+from modelplane.control_plane.identity.known_tokens import KnownTokens
 from modelplane.control_plane.identity.oauth import OAuth
 from modelplane.control_plane.identity.oauth_servicer import OAuthServicer
 from modelplane.control_plane.identity.outside_issuers import OutsideIssuers, parse_issuers
@@ -45,7 +46,8 @@ async def start_authenticator(
     await outside.store()
     background.begin(outside.run)
     known = KnownIssuers(push.cache, system_clock, outside.want)
-    return Authenticator(vault.database, system_clock, known)
+    tokens = KnownTokens(push.cache, push.feed)
+    return Authenticator(vault.database, system_clock, known, tokens)
 
 
 def add_identities(settings: Settings, vault: Vault, push: Push, api: grpc.aio.Server) -> None:

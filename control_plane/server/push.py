@@ -28,6 +28,7 @@ class Push:
     """What the workers hold, which of them are connected, and what is being rolled out."""
 
     cache: SnapshotCache
+    feed: Feed
     watchers: Watchers
     rollout: RolloutDriver
 
@@ -73,7 +74,7 @@ async def start_push(
         watchers.on_move(peers.hint)
         background.begin(peers.run, partial(listen, database.url, [feed.hint, rollout.hint]))
         background.at_end(peers.leave)
-    return Push(cache, watchers, rollout)
+    return Push(cache, feed, watchers, rollout)
 
 
 def _publish_gauges(cache: SnapshotCache, watchers: Watchers, registry: CollectorRegistry) -> None:

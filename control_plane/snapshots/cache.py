@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import NamedTuple, TypeVar
 
-from modelserving.worker.v1.snapshot_pb2 import IssuerResource
+from modelserving.worker.v1.snapshot_pb2 import IssuerResource, TokenResource
 from modelserving.worker.v1.snapshot_service_pb2 import ConfigDelta, SnapshotChunk
 
 from modelplane.control_plane.snapshots.builder import Resource, ResourceBuilder
@@ -52,6 +52,8 @@ class SnapshotCache:
         self._database = database
         self._builder = builder
         self._held: dict[EventKind, dict[str, Resource]] = {kind: {} for kind in EventKind}
+        # Of the tokens among them.
+        self._digests: set[bytes] = set()
         # Newest revision of each resource that changed, removed ones included, oldest first.
         self._changes: OrderedDict[_Key, int] = OrderedDict()
         # The tokens and principals among them that are gone.
@@ -79,6 +81,10 @@ class SnapshotCache:
         held = self._held[EventKind.ISSUER]
         return {key: item for key, item in held.items() if isinstance(item, IssuerResource)}
 
+    def knows_token(self, digest: bytes) -> bool:
+        """Tell whether an access token with this digest was there at the cache's revision."""
+        return digest in self._digests
+
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call `listener` after each change."""
         self._listeners.append(listener)
@@ -95,6 +101,7 @@ class SnapshotCache:
             self._held = {
                 kind: dict(await self._builder.load(session, kind, None)) for kind in EventKind
             }
+        self._digests = _digests(self._held[EventKind.TOKEN].values())
         self._changes.clear()
         self._urgent.clear()
         self._note(events)
@@ -171,9 +178,11 @@ class SnapshotCache:
             if keys:
                 found = await self._builder.load(session, kind, keys)
                 held = self._held[kind]
-                for key in keys:
-                    held.pop(key, None)
+                gone = [held.pop(key) for key in keys if key in held]
                 held.update(found)
+                if kind is EventKind.TOKEN:
+                    self._digests -= _digests(gone)
+                    self._digests |= _digests(found.values())
 
     def _note(self, events: list[Event]) -> None:
         for event in events:
@@ -194,6 +203,10 @@ class SnapshotCache:
 
     def _resource(self, kind: EventKind, key: str) -> tuple[EventKind, str, Resource | None]:
         return kind, key, self._held[kind].get(key)
+
+
+def _digests(resources: Iterable[Resource]) -> set[bytes]:
+    return {item.digest for item in resources if isinstance(item, TokenResource)}
 
 
 def _newer(changes: OrderedDict[_Key, int], revision: int) -> Iterator[tuple[int, _Key]]:

@@ -28,6 +28,7 @@ from prometheus_client import CollectorRegistry
 from modelplane.adapters.shared.rpc.metadata import as_mapping
 from modelplane.adapters.shared.rpc.server import Health, new_server, running
 from modelplane.adapters.shared.telemetry import JsonFormatter
+from modelplane.control_plane import admission
 from modelplane.control_plane.audit.log import AuditLog
 from modelplane.control_plane.endpoints.config_history import ConfigHistory
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
@@ -176,6 +177,16 @@ async def test_every_answer_carries_the_request_id(api: Api) -> None:
     metadata = (*TOKEN, ("x-request-id", "x" * 129))
     _, trailing = await refused(api.endpoints.GetServingEndpoint(GET, metadata=metadata))
     assert len(trailing["x-request-id"]) == 36
+
+
+async def test_a_rush_of_calls_is_told_to_come_back(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "MAX_CALLS", 0)
+    error, metadata = await refused(api.endpoints.GetServingEndpoint(GET, metadata=TOKEN))
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert metadata["x-modelplane-http-status"] == "503"
+    assert metadata["retry-after"] == "1"
 
 
 async def test_a_call_over_rest_is_read_once_its_caller_is_known(api: Api) -> None:
