@@ -20,6 +20,7 @@ ControlPlaneError
     ├── InvalidLogin        malformed form
     ├── InvalidScope        a scope that is not offered
     ├── UnsupportedGrant    a grant that is not offered
+    ├── LoginThrottled      too many have failed
     └── LoginUnavailable    the database does not answer
 """
 
@@ -108,12 +109,16 @@ class UnsupportedGrant(LoginRefused):
     """A grant that is not offered."""
 
 
+class LoginThrottled(LoginRefused):
+    """Too many logins from the address have failed; the client may try again."""
+
+
 class LoginUnavailable(LoginRefused):
     """The database does not answer; the client may try again."""
 
 
 # What passes by itself: whoever meets one is told when to try again.
-PASSING = (TooManyCalls, Overloaded, StoreUnavailable)
+PASSING = (TooManyCalls, Overloaded, StoreUnavailable, LoginThrottled, LoginUnavailable)
 
 _CODE = grpc.StatusCode
 
@@ -139,6 +144,7 @@ STATUS_TABLE = StatusTable(
         InvalidClient: Status(_CODE.UNAUTHENTICATED, 401, "invalid_client"),
         InvalidScope: Status(_CODE.INVALID_ARGUMENT, 400, "invalid_scope"),
         UnsupportedGrant: Status(_CODE.INVALID_ARGUMENT, 400, "unsupported_grant_type"),
+        LoginThrottled: Status(_CODE.RESOURCE_EXHAUSTED, 429, "temporarily_unavailable"),
         LoginUnavailable: Status(_CODE.UNAVAILABLE, 503, "temporarily_unavailable"),
     }
 )

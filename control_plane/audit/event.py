@@ -12,13 +12,13 @@ from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 
+from modelplane.adapters.shared.rpc.metadata import caller_address
 from modelplane.control_plane.principal import Principal
 from modelplane.control_plane.store.audit import AuditEvent
 
 # Longer texts are cut: a refused caller does not fill the log.
 MAX_TEXT = 256
 _MAX_FIELDS = 200
-_FORWARDED_FOR = "x-forwarded-for"
 
 # Fields of text whose values are names, levels and the like.
 _RECORDED = frozenset(
@@ -123,7 +123,7 @@ def build_event(
         object_name=_clean(name),
         request_id=_clean(request_id),
         # Envoy drops what callers send under this name, and adds the address it sees.
-        source_address=_clean(metadata.get(_FORWARDED_FOR, "").rpartition(",")[2].strip()),
+        source_address=_clean(caller_address(metadata)),
         details=_details(request) if request else {},
     )
 

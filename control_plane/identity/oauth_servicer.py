@@ -13,8 +13,14 @@ from modelserving.v1.oauth_service_pb2_grpc import OAuthServiceServicer
 
 from modelplane.adapters.shared.jwt.keys import EDDSA
 from modelplane.adapters.shared.jwt.tokens import encode
-from modelplane.adapters.shared.rpc.metadata import AUTHORIZATION, ORIGIN, as_mapping
-from modelplane.control_plane.errors import LoginUnavailable, StoreUnavailable
+from modelplane.adapters.shared.rpc.metadata import (
+    AUTHORIZATION,
+    ORIGIN,
+    as_mapping,
+    caller_address,
+)
+from modelplane.control_plane.errors import InvalidClient, LoginUnavailable, StoreUnavailable
+from modelplane.control_plane.identity.failed_logins import FailedLogins
 from modelplane.control_plane.identity.oauth import CLIENT_CREDENTIALS, SCOPE, OAuth, parse_login
 from modelplane.control_plane.secrets.signing import TOKEN_SECONDS
 
@@ -24,17 +30,24 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 class OAuthServicer(OAuthServiceServicer):
     """Answers the calls under `/oidc`."""
 
-    def __init__(self, oauth: OAuth) -> None:
+    def __init__(self, oauth: OAuth, failed: FailedLogins) -> None:
         self._oauth = oauth
+        self._failed = failed
 
     async def IssueToken(
         self, request: pb.IssueTokenRequest, context: _Context
     ) -> pb.IssueTokenResponse:
         """Issue a token."""
-        authorization = as_mapping(context.invocation_metadata()).get(AUTHORIZATION)
-        login = parse_login(request.form.content_type, request.form.data, authorization)
+        metadata = as_mapping(context.invocation_metadata())
+        address = caller_address(metadata)
+        self._failed.check(address)
+        form = request.form
+        login = parse_login(form.content_type, form.data, metadata.get(AUTHORIZATION))
         try:
             token = await self._oauth.issue(login)
+        except InvalidClient:
+            self._failed.note(address)
+            raise
         except StoreUnavailable as error:
             raise LoginUnavailable(str(error)) from error
         return pb.IssueTokenResponse(

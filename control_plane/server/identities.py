@@ -10,11 +10,13 @@ from modelserving.v1.client_secret_service_pb2_grpc import (
 from modelserving.v1.identity_service_pb2_grpc import add_IdentityServiceServicer_to_server
 from modelserving.v1.oauth_service_pb2_grpc import add_OAuthServiceServicer_to_server
 from modelserving.v1.token_service_pb2_grpc import add_TokenServiceServicer_to_server
+from prometheus_client import CollectorRegistry
 
 from modelplane.control_plane.clock import system_clock
 from modelplane.control_plane.identity.authentication import Authenticator
 from modelplane.control_plane.identity.client_secret_servicer import ClientSecretServicer
 from modelplane.control_plane.identity.client_secrets import ClientSecrets
+from modelplane.control_plane.identity.failed_logins import FailedLogins
 from modelplane.control_plane.identity.groups import Groups
 from modelplane.control_plane.identity.identities import Identities
 from modelplane.control_plane.identity.issuers import KnownIssuers
@@ -50,7 +52,9 @@ async def start_authenticator(
     return Authenticator(vault.database, system_clock, known, tokens)
 
 
-def add_identities(settings: Settings, vault: Vault, push: Push, api: grpc.aio.Server) -> None:
+def add_identities(
+    settings: Settings, vault: Vault, push: Push, api: grpc.aio.Server, registry: CollectorRegistry
+) -> None:
     """Add the services that administer identities, and the one that logs them in."""
     database, rollout, admin = vault.database, push.rollout, settings.admin_user
     identities = Identities(database, rollout, system_clock, admin_user=admin)
@@ -61,4 +65,6 @@ def add_identities(settings: Settings, vault: Vault, push: Push, api: grpc.aio.S
     secrets = ClientSecrets(database, rollout, system_clock)
     add_ClientSecretServiceServicer_to_server(ClientSecretServicer(secrets, system_clock), api)
     oauth = OAuth(database, Signer(vault.sealer, system_clock), system_clock)
-    add_OAuthServiceServicer_to_server(OAuthServicer(oauth), api)
+    add_OAuthServiceServicer_to_server(
+        OAuthServicer(oauth, FailedLogins(system_clock, registry)), api
+    )

@@ -252,3 +252,17 @@ def test_the_system_is_well_after_all_that(inhabited: System) -> None:
     with Rest(inhabited) as rest:
         assert [item["name"] for item in rest.call("GET", ENDPOINTS)["endpoints"]] == NAMES
         assert rest.query("talk", CHAT).status_code == 200
+
+
+@pytest.mark.parametrize("request_id", [b"\xc3\xa9", b"\xff", b"a\tb", b"a b", b"x" * 200])
+def test_a_request_id_that_cannot_be_one_takes_nothing_from_a_change(
+    inhabited: System, request_id: bytes
+) -> None:
+    name = f"id-{request_id.hex()[:12]}"
+    header = (b"x-request-id: " + request_id,)
+    body = json.dumps({"name": name}).encode()
+    created = raw.send(inhabited, b"POST", ENDPOINTS.encode(), body, header)
+    assert created.status == 200
+    assert created.json()["name"] == name
+    gone = raw.send(inhabited, b"DELETE", f"{ENDPOINTS}/{name}".encode(), b"", header)
+    assert gone.status == 200

@@ -23,6 +23,9 @@ RETRY_AFTER = "retry-after"
 ERROR_CODE = "x-modelplane-error-code"
 HTTP_STATUS = "x-modelplane-http-status"
 
+# Addresses that the call came by; Envoy adds the last one.
+FORWARDED_FOR = "x-forwarded-for"
+
 Metadata = tuple[tuple[str, str], ...]
 
 # What can stand in a header and a log as it is.
@@ -37,6 +40,11 @@ def request_id_of(metadata: Mapping[str, str]) -> str:
     """
     request_id = metadata.get(REQUEST_ID, "")
     return request_id if _REQUEST_ID.fullmatch(request_id) else str(uuid4())
+
+
+def caller_address(metadata: Mapping[str, str]) -> str:
+    """Return the address that Envoy took the call from, as it says; empty: it came another way."""
+    return metadata.get(FORWARDED_FOR, "").rpartition(",")[2].strip()
 
 
 def as_mapping(metadata: Iterable[tuple[str, str | bytes]] | None) -> Mapping[str, str]:
