@@ -16,10 +16,19 @@ from modelplane.control_plane.endpoints.totals import EntityTotals, Recent, Tota
 from modelplane.control_plane.principal import Principal
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints.metrics import (
+    Reporter,
+    forget_reporters,
     lock_totals,
+    note_reporter,
     read_totals,
     save_totals,
+    sum_in_flight,
 )
+
+# A worker reports every five seconds while it answers queries.
+_GONE_MS = 15_000
+# A worker sends a report again sooner than this; one that comes later would count twice.
+_FORGET_MS = 24 * 3600 * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +62,19 @@ class EndpointMetrics:
             StoreUnavailable: The database does not answer.
         """
         by_id = {item.endpoint_id: item for item in counts}
+        in_flight = {item.endpoint_id: item.in_flight for item in counts if item.in_flight}
         async with self._database.write() as transaction:
-            stored = await lock_totals(
-                transaction, list(by_id), is_postgresql=self._database.is_postgresql
-            )
             now_ms = self._clock()
+            reporter = Reporter(reporter_id, sequence, in_flight, now_ms)
+            is_postgresql = self._database.is_postgresql
+            if not await note_reporter(transaction, reporter, is_postgresql=is_postgresql):
+                return
+            if sequence == 1:
+                await forget_reporters(transaction, now_ms - _FORGET_MS)
+            stored = await lock_totals(transaction, list(by_id), is_postgresql=is_postgresql)
             for endpoint_id, text in stored.items():
                 totals = Totals.parse(text)
-                totals.add(reporter_id, sequence, by_id[endpoint_id], now_ms)
+                totals.add(by_id[endpoint_id], now_ms)
                 stored[endpoint_id] = totals.encode()
             await save_totals(transaction, stored)
 
@@ -72,10 +86,9 @@ class EndpointMetrics:
         """
         async with self._database.read() as session:
             record = await find_endpoint(session, principal, name)
+            now_ms = self._clock()
             totals = Totals.parse(await read_totals(session, record.id))
+            in_flight = await sum_in_flight(session, record.id, now_ms - _GONE_MS)
         served = record.active.config.served_entities if record.active else ()
         entities = {entity.name: EntityTotals() for entity in served} | totals.entities
-        now_ms = self._clock()
-        return MetricsView(
-            record.name, entities, totals.last_minute(now_ms), totals.in_flight(now_ms)
-        )
+        return MetricsView(record.name, entities, totals.last_minute(now_ms), in_flight)

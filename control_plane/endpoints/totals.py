@@ -1,7 +1,7 @@
 """The sum of what all workers have counted for one endpoint: pure.
 
-Before: `metrics`. Counts only ever grow; beside them are kept the calls of the last minute
-and who reported last, by which a report that comes twice is known.
+Before: `metrics`, which knows a report that comes twice. Counts only ever grow; beside them are
+kept the calls of the last minute.
 """
 
 from collections.abc import Iterator
@@ -14,10 +14,6 @@ from modelplane.adapters.shared.latency import BUCKETS
 
 _SLOT_MS = 5_000
 _SLOTS = 12
-# A worker reports every five seconds while it answers queries.
-_GONE_MS = 15_000
-# A worker sends a report again sooner than this; one that comes later would count twice.
-_FORGET_MS = 24 * 3600 * 1000
 
 
 @dataclass(slots=True)
@@ -50,15 +46,6 @@ class EntityTotals:
 
 
 @dataclass(slots=True)
-class Reporter:
-    """What is known of one worker's process."""
-
-    sequence: int
-    in_flight: int
-    seen_ms: int
-
-
-@dataclass(slots=True)
 class Recent:
     """Calls within a short time."""
 
@@ -80,12 +67,10 @@ class Totals:
     Attributes:
         entities: Counts by served entity.
         slots: Recent calls by the time of the report, in steps of five seconds, and served entity.
-        reporters: Workers' processes that have reported.
     """
 
     entities: dict[str, EntityTotals] = field(default_factory=dict)
     slots: dict[str, dict[str, Recent]] = field(default_factory=dict)
-    reporters: dict[str, Reporter] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str) -> "Totals":
@@ -97,19 +82,14 @@ class Totals:
                 slot: {name: Recent(**item) for name, item in recent.items()}
                 for slot, recent in value.get("slots", {}).items()
             },
-            {name: Reporter(**item) for name, item in value.get("reporters", {}).items()},
         )
 
     def encode(self) -> str:
         """Return the totals as JSON."""
         return orjson.dumps(asdict(self)).decode()
 
-    def add(self, reporter_id: str, sequence: int, counts: EndpointCounts, now_ms: int) -> None:
-        """Add what a worker counted, unless that was done before."""
-        known = self.reporters.get(reporter_id)
-        if known and sequence <= known.sequence:
-            return
-        self.reporters[reporter_id] = Reporter(sequence, counts.in_flight, now_ms)
+    def add(self, counts: EndpointCounts, now_ms: int) -> None:
+        """Add what a worker counted."""
         recent = self.slots.setdefault(str(now_ms // _SLOT_MS), {})
         for entity in counts.entities:
             name = entity.served_entity_name
@@ -117,11 +97,6 @@ class Totals:
             for status, calls in entity.requests.items():
                 recent.setdefault(name, Recent()).count(status, calls)
         self._prune(now_ms)
-
-    def in_flight(self, now_ms: int) -> int:
-        """Return how many queries are being answered."""
-        alive = (item for item in self.reporters.values() if now_ms - item.seen_ms < _GONE_MS)
-        return sum(item.in_flight for item in alive)
 
     def last_minute(self, now_ms: int) -> dict[str, Recent]:
         """Return the calls reported within the last minute, by served entity."""
@@ -140,8 +115,3 @@ class Totals:
 
     def _prune(self, now_ms: int) -> None:
         self.slots = {slot: self.slots[slot] for slot in self._fresh(now_ms)}
-        self.reporters = {
-            name: item
-            for name, item in self.reporters.items()
-            if now_ms - item.seen_ms < _FORGET_MS
-        }

@@ -280,6 +280,19 @@ class EndpointMetricsRow(SQLModel, table=True):
     totals_json: str = "{}"
 
 
+class MetricsReporterRow(SQLModel, table=True):
+    """A worker's process that reports metrics."""
+
+    __tablename__ = "metrics_reporter"
+
+    id: str = Field(primary_key=True)
+    # Number of its last report: one that comes again is known by it.
+    sequence: int = Field(sa_type=BigInteger)
+    # Queries that it was answering then, by identifier of the endpoint.
+    in_flight_json: str = "{}"
+    seen_ms: int = Field(sa_type=BigInteger)
+
+
 class ReplicaRow(SQLModel, table=True):
     """What a control-plane replica says of the workers connected to it."""
 

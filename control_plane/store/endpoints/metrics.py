@@ -4,16 +4,74 @@ Before: `endpoints.metrics`. Neighbours: `database`, `tables`.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from sqlalchemy import bindparam
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import col, select, update
+from sqlmodel import col, delete, select, update
 
 from modelplane.control_plane.store.database import Session, Transaction
-from modelplane.control_plane.store.tables import EndpointMetricsRow, EndpointRow
+from modelplane.control_plane.store.tables import (
+    EndpointMetricsRow,
+    EndpointRow,
+    MetricsReporterRow,
+)
 
 _BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """A worker's process and its report.
+
+    Attributes:
+        id: Identifier of the process.
+        sequence: Number of the report.
+        in_flight: Queries that it is answering, by identifier of the endpoint.
+        seen_ms: Time of the report, milliseconds since the epoch.
+    """
+
+    id: str
+    sequence: int
+    in_flight: Mapping[str, int]
+    seen_ms: int
+
+
+async def note_reporter(
+    transaction: Transaction, reporter: Reporter, *, is_postgresql: bool
+) -> bool:
+    """Store a report's number and what is in flight; return False when it was there before."""
+    values = {
+        "sequence": reporter.sequence,
+        "in_flight_json": orjson.dumps(reporter.in_flight).decode(),
+        "seen_ms": reporter.seen_ms,
+    }
+    dialect: Any = postgresql if is_postgresql else sqlite
+    insert = dialect.insert(MetricsReporterRow).values(id=reporter.id, **values)
+    # One statement, so that of two replicas that are told at the same time one finds it done.
+    statement = insert.on_conflict_do_update(
+        index_elements=["id"],
+        set_=values,
+        where=col(MetricsReporterRow.sequence) < reporter.sequence,
+    )
+    return bool((await transaction.session.exec(statement)).rowcount)
+
+
+async def forget_reporters(transaction: Transaction, before_ms: int) -> None:
+    """Delete processes that have not reported since a time."""
+    statement = delete(MetricsReporterRow).where(col(MetricsReporterRow.seen_ms) < before_ms)
+    await transaction.session.exec(statement)
+
+
+async def sum_in_flight(session: Session, endpoint_id: str, since_ms: int) -> int:
+    """Return how many queries of an endpoint are being answered by those heard of since a time."""
+    query = select(MetricsReporterRow.in_flight_json).where(
+        col(MetricsReporterRow.seen_ms) > since_ms
+    )
+    reports = (await session.exec(query)).all()
+    return sum(orjson.loads(report).get(endpoint_id, 0) for report in reports)
 
 
 async def read_totals(session: Session, endpoint_id: str) -> str:

@@ -16,8 +16,8 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 @pytest.fixture
 def view() -> MetricsView:
     totals = Totals()
-    totals.add("a", 1, report(4, _200=3, _429=2, _502=1), NOW)
-    return MetricsView("chat", totals.entities, totals.last_minute(NOW), totals.in_flight(NOW))
+    totals.add(report(_200=3, _429=2, _502=1), NOW)
+    return MetricsView("chat", totals.entities, totals.last_minute(NOW), 4)
 
 
 def parse(text: bytes) -> dict[str, Metric]:

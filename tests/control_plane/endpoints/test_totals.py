@@ -24,8 +24,8 @@ def report(in_flight: int = 0, entity: str = "gpt", **requests: int) -> Endpoint
 
 def test_reports_of_all_workers_add_up() -> None:
     totals = Totals()
-    totals.add("a", 1, report(_200=3, _429=1), NOW)
-    totals.add("b", 1, report(_200=2, _503=1), NOW)
+    totals.add(report(_200=3, _429=1), NOW)
+    totals.add(report(_200=2, _503=1), NOW)
     gpt = totals.entities["gpt"]
     assert gpt.requests == {"200": 5, "429": 1, "503": 1}
     assert (gpt.latency[1], gpt.latency_sum_ms) == (7, 49.0)
@@ -33,49 +33,21 @@ def test_reports_of_all_workers_add_up() -> None:
     assert totals.last_minute(NOW) == {"gpt": Recent(7, 1, 1)}
 
 
-def test_a_report_that_comes_twice_counts_once() -> None:
-    totals = Totals()
-    for sequence in (1, 1, 2, 1, 2):
-        totals.add("a", sequence, report(_200=1), NOW)
-    assert totals.entities["gpt"].requests == {"200": 2}
-    # A process that was started again counts from one.
-    totals.add("a-restarted", 1, report(_200=1), NOW)
-    assert totals.entities["gpt"].requests == {"200": 3}
-
-
 def test_totals_survive_storage() -> None:
     totals = Totals()
-    totals.add("a", 1, report(2, _200=3), NOW)
-    totals.add("a", 2, report(1, entity="", _404=3), NOW + 5_000)
+    totals.add(report(2, _200=3), NOW)
+    totals.add(report(1, entity="", _404=3), NOW + 5_000)
     assert Totals.parse(totals.encode()) == totals
     assert Totals.parse("{}") == Totals()
 
 
 def test_the_last_minute_passes_and_the_totals_stay() -> None:
     totals = Totals()
-    totals.add("a", 1, report(_200=1), NOW)
-    totals.add("a", 2, report(_200=1), NOW + MINUTE // 2)
+    totals.add(report(_200=1), NOW)
+    totals.add(report(_200=1), NOW + MINUTE // 2)
     assert totals.last_minute(NOW + MINUTE // 2) == {"gpt": Recent(2)}
     assert totals.last_minute(NOW + MINUTE) == {"gpt": Recent(1)}
     assert totals.last_minute(NOW + 2 * MINUTE) == {}
-    totals.add("a", 3, report(_200=1), NOW + 2 * MINUTE)
+    totals.add(report(_200=1), NOW + 2 * MINUTE)
     assert totals.entities["gpt"].requests == {"200": 3}
     assert len(totals.slots) == 1
-
-
-def test_what_a_dead_worker_was_answering_is_not_in_flight_for_ever() -> None:
-    totals = Totals()
-    totals.add("a", 1, report(3), NOW)
-    totals.add("b", 1, report(2), NOW + 10_000)
-    assert totals.in_flight(NOW + 10_000) == 5
-    assert totals.in_flight(NOW + 16_000) == 2
-    totals.add("b", 2, report(0), NOW + 16_000)
-    assert totals.in_flight(NOW + 16_000) == 0
-
-
-def test_processes_that_are_long_gone_are_forgotten() -> None:
-    totals = Totals()
-    totals.add("a", 1, report(_200=1), NOW)
-    totals.add("b", 1, report(_200=1), NOW + 25 * 60 * MINUTE)
-    assert list(totals.reporters) == ["b"]
-    assert totals.entities["gpt"].requests == {"200": 2}
