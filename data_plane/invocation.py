@@ -37,8 +37,8 @@ from modelplane.data_plane.snapshots.snapshot import (
 )
 from modelplane.data_plane.upstreams.attempts import Attempts
 from modelplane.data_plane.upstreams.choice import choose
+from modelplane.data_plane.upstreams.exchange import Exchange
 from modelplane.data_plane.upstreams.hops import count_hops
-from modelplane.data_plane.upstreams.relay import Exchange
 
 
 class Inference:

@@ -21,7 +21,8 @@ from modelplane.data_plane.errors import DeadlineExceeded, UpstreamResting
 from modelplane.data_plane.snapshots.snapshot import ServedEntity
 from modelplane.data_plane.upstreams.attempt_metrics import AttemptMetrics
 from modelplane.data_plane.upstreams.circuit import Circuit, Circuits
-from modelplane.data_plane.upstreams.relay import Exchange, Relay
+from modelplane.data_plane.upstreams.exchange import Exchange
+from modelplane.data_plane.upstreams.relay import Relay
 
 _log = logging.getLogger(__name__)
 _FIRST_BACKOFF_SECONDS = 0.1

@@ -6,15 +6,11 @@ before is a refusal with its own status. What fails later ends the stream, as th
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from math import inf
 from urllib.parse import urlsplit
 
-from modelplane.adapters.providers.base import StreamParser
 from modelplane.adapters.providers.canonical.forms import (
-    choose_parser,
     parse_answers,
     parse_error,
 )
@@ -22,31 +18,23 @@ from modelplane.adapters.providers.errors import AdapterError
 from modelplane.adapters.providers.http.transport import HttpResponse
 from modelplane.adapters.providers.types import (
     HttpAnswer,
-    JsonObject,
     Plan,
-    Query,
     parse_usage,
-    tokens_of,
 )
-from modelplane.adapters.shared.rpc.metadata import ADAPTED_PARAMS, REQUEST_ID, Metadata
 from modelplane.data_plane.accounting import Accountant
-from modelplane.data_plane.calls.call import Call, Reply
+from modelplane.data_plane.calls.call import Call
 from modelplane.data_plane.calls.characters import answer_characters
-from modelplane.data_plane.calls.query import wants_usage
-from modelplane.data_plane.calls.record import Record, attempt_headers
-from modelplane.data_plane.calls.tasks import spec_of
-from modelplane.data_plane.errors import DeadlineExceeded, refusal_of
-from modelplane.data_plane.limits.admission import Admission
+from modelplane.data_plane.errors import DeadlineExceeded
 from modelplane.data_plane.snapshots.snapshot import Endpoint, ServedEntity
-from modelplane.data_plane.upstreams.deadlines import Deadline, Deadlines
+from modelplane.data_plane.upstreams.deadlines import Deadlines
+from modelplane.data_plane.upstreams.exchange import Exchange, model_of
 from modelplane.data_plane.upstreams.hops import mark_hop
-from modelplane.data_plane.upstreams.streaming import ChunkShaper, encode_answer
-from modelplane.data_plane.upstreams.truncation import last_chunk
+from modelplane.data_plane.upstreams.relayed_stream import RelayedStream
+from modelplane.data_plane.upstreams.streaming import encode_answer
 from modelplane.data_plane.upstreams.upstream import SUCCESS, Resends, Upstream
 
 # A provider ends its body right after its last event; waiting for that keeps the connection.
 _SETTLE_SECONDS = 0.1
-_MAX_CHOICES = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,34 +48,6 @@ class Timeouts:
 
     answer_seconds: float
     idle_seconds: float
-
-
-@dataclass(slots=True)
-class Exchange:
-    """What it takes to answer one call.
-
-    Attributes:
-        hops: Gateways that the call has passed; see `hops.py`.
-        expires: When the answer must have begun, on the clock of the event loop; set by
-            `attempts.py`.
-    """
-
-    call: Call
-    reply: Reply
-    record: Record
-    endpoint: Endpoint
-    query: Query
-    admission: Admission
-    hops: int = 0
-    expires: float = inf
-
-    def metadata(self, entity: ServedEntity, plan: Plan) -> Metadata:
-        """Return the metadata of the answer that an entity gave to a plan."""
-        request_id = (REQUEST_ID, self.call.request_id)
-        own = (*entity.headers, request_id, *self.admission.headers)
-        if self.record.attempts:
-            own += attempt_headers(self.record, under_way=1)
-        return (*own, (ADAPTED_PARAMS, ", ".join(plan.adapted))) if plan.adapted else own
 
 
 class Relay:
@@ -137,7 +97,7 @@ class Relay:
             raise
         exchange.record.usage = parse_usage(answer)
         if exchange.record.trace is not None:
-            exchange.record.model = _model(answer)
+            exchange.record.model = model_of(answer)
         if exchange.record.ticket:
             exchange.record.output_characters = answer_characters(answer)
         reply, name = exchange.reply, exchange.endpoint.name
@@ -157,7 +117,10 @@ class Relay:
             DeadlineExceeded: The first chunk did not come in time.
         """
         idle_seconds = exchange.endpoint.policy.idle_seconds or self._timeouts.idle_seconds
-        stream = _Stream(exchange, entity, self._accountant, self.now, idle_seconds)
+        own_seconds = self._own_limit(exchange)
+        stream = RelayedStream(
+            exchange, entity, self._accountant, self.now, idle_seconds, own_seconds
+        )
         limit = self._answer_limit(exchange, others)
         failure: AdapterError | DeadlineExceeded
         try:
@@ -186,7 +149,7 @@ class Relay:
         return failure
 
     async def _open(
-        self, exchange: Exchange, entity: ServedEntity, stream: "_Stream", resends: Resends
+        self, exchange: Exchange, entity: ServedEntity, stream: RelayedStream, resends: Resends
     ) -> HttpResponse:
         """Return the successful response to a stream's request."""
         adapter = entity.adapter
@@ -221,149 +184,23 @@ class Relay:
         return plan
 
     def _answer_limit(self, exchange: Exchange, others: int) -> float:
-        own = exchange.endpoint.policy.first_byte_seconds or self._timeouts.answer_seconds
         remaining = exchange.expires - self.now()
-        return min(own, remaining / 2 if others else remaining)
+        return min(self._own_limit(exchange), remaining / 2 if others else remaining)
+
+    def _own_limit(self, exchange: Exchange) -> float:
+        """Return the seconds until an answer must have begun, whoever asks."""
+        return exchange.endpoint.policy.first_byte_seconds or self._timeouts.answer_seconds
 
     def _is_cut_short(self, exchange: Exchange) -> bool:
         """Tell whether the caller grants less than the deployment does until an answer begins."""
         deadline = exchange.call.deadline_seconds
-        own = exchange.endpoint.policy.first_byte_seconds or self._timeouts.answer_seconds
-        return deadline is not None and deadline < own
-
-
-class _Stream:
-    """One stream on its way from the provider to the caller."""
-
-    def __init__(
-        self,
-        exchange: Exchange,
-        entity: ServedEntity,
-        accountant: Accountant,
-        now: Callable[[], float],
-        idle_seconds: float,
-    ) -> None:
-        self.started = False
-        self._begun = False
-        # Whether the limits ended it, rather than the provider.
-        self.is_cut = False
-        self.plan = Plan(())
-        self._exchange = exchange
-        self._entity = entity
-        self._accountant = accountant
-        self._now = now
-        self._idle_seconds = idle_seconds
-        self._parser: StreamParser = entity.adapter.stream_parser(exchange.query)
-        self._shaper = ChunkShaper(
-            entity.task,
-            keep_usage=wants_usage(exchange.query),
-            count_characters=exchange.record.ticket is not None or exchange.admission.counts_output,
-        )
-        name, reply = exchange.endpoint.name, exchange.reply
-        self._encode = partial(encode_answer, entity.provider, name, reply.encode)
-        self._last: JsonObject = {}
-        self._traced = exchange.record.trace is not None
-        # When the caller will wait no longer, on the clock of the event loop.
-        self._end_at = inf
-
-    @property
-    def is_cut_short(self) -> bool:
-        """Whether the caller's own deadline has passed."""
-        return self._now() >= self._end_at
-
-    async def run(self, response: HttpResponse, deadline: Deadline) -> None:
-        """Relay until the provider's stream has ended.
-
-        Args:
-            response: The provider's response.
-            deadline: Bounds the time to the first chunk; moved on for every later one.
-
-        Raises:
-            AdapterError: The provider failed, or its stream broke off.
-        """
-        if self._exchange.call.deadline_seconds is not None:
-            self._end_at = self._now() + self._exchange.call.deadline_seconds
-        ended = False
-        while not ended:
-            data = await response.read()
-            self._look(data)
-            if self.started:
-                # A caller who reads slowly holds up the reads, not the provider's idle time.
-                deadline.move(self._end_at)
-            chunks, error = self._shape(data)
-            if error is not None:
-                if chunks and self.started:
-                    await self._send(chunks, ended=False)
-                raise error.conceal(response.secrets)
-            ended = self._cut(chunks, ended=self._parser.ended or not data)
-            if chunks or ended:
-                await self._send(chunks, ended=ended)
-            if self.started:
-                deadline.move(min(self._end_at, self._now() + self._idle_seconds))
-
-    def note_usage(self) -> None:
-        """Note what was used, as far as the provider has said, however the stream ended."""
-        self._exchange.record.usage = self._shaper.usage or self._parser.usage
-        self._exchange.record.output_characters = self._shaper.characters
-
-    async def fail(self, error: Exception) -> None:
-        """End a stream that began: say what happened where the caller will read it."""
-        self._accountant.note_error(self._exchange.record, error)
-        self._accountant.note_chunk(self._exchange.record)
-        await self._exchange.reply.fail(refusal_of(error, self._exchange.call.request_id))
-
-    def _look(self, data: bytes) -> None:
-        """Look at how the body begins, which tells more of its form than its headers."""
-        if not self._begun and (beginning := data.lstrip()[:1]):
-            self._begun = True
-            query, provider = self._exchange.query, self._entity.provider
-            adapter = self._entity.adapter
-            self._parser = choose_parser(adapter, query, self._parser, beginning, provider)
-
-    def _shape(self, data: bytes) -> tuple[list[bytes], AdapterError | None]:
-        """Return the chunks that `data` completes, and the error that followed them."""
-        chunks: list[bytes] = []
-        try:
-            for chunk in self._parser.feed(data) if data else self._parser.finish():
-                self._last = chunk
-                if self._traced and not self.started:
-                    self._exchange.record.model = _model(chunk)
-                if self._shaper.shape(chunk):
-                    chunks.append(self._encode(chunk))
-        except AdapterError as error:
-            return chunks, error
-        return chunks, None
-
-    def _cut(self, chunks: list[bytes], *, ended: bool) -> bool:
-        """Add the chunk that ends the stream where it has to; return whether it has ended."""
-        admission = self._exchange.admission
-        if not ended and self._last and admission.counts_output:
-            self.is_cut = not admission.allows(tokens_of(self._shaper.characters))
-        if self.is_cut:
-            choices = self._exchange.query.body.get("n")
-            count = min(choices, _MAX_CHOICES) if isinstance(choices, int) else 1
-            deltas = spec_of(self._entity.task).deltas
-            chunks.append(self._encode(last_chunk(self._last, deltas=deltas, choices=range(count))))
-        return ended or self.is_cut
-
-    async def _send(self, chunks: Sequence[bytes], *, ended: bool) -> None:
-        reply = self._exchange.reply
-        if not self.started:
-            self.started = True
-            await reply.start(self._exchange.metadata(self._entity, self.plan))
-        self._accountant.note_chunk(self._exchange.record)
-        await reply.send(chunks, ended=ended)
+        return deadline is not None and deadline < self._own_limit(exchange)
 
 
 def _address(plan: Plan) -> str:
     """Return `host:port` of the provider; the rest of a URL may hold a credential."""
     url = urlsplit(plan.requests[0].url)
     return f"{url.hostname}:{url.port or (443 if url.scheme == 'https' else 80)}"
-
-
-def _model(answer: JsonObject) -> str:
-    model = answer.get("model")
-    return model if isinstance(model, str) else ""
 
 
 def _too_slow(seconds: float, *, by_caller: bool) -> DeadlineExceeded:

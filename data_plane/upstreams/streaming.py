@@ -6,6 +6,7 @@ only when it asked for it, and the role only in the first delta of a choice.
 
 from collections.abc import Callable
 
+from modelplane.adapters.providers.canonical.bounds import MAX_CHOICES
 from modelplane.adapters.providers.errors import MalformedAnswer
 from modelplane.adapters.providers.types import (
     JsonObject,
@@ -99,6 +100,6 @@ class ChunkShaper:
             index = index if isinstance(index, int) else 0
             if index in self._started:
                 delta.pop("role", None)
-            else:
+            elif len(self._started) < MAX_CHOICES:
                 self._started.add(index)
                 delta["role"] = delta.get("role") or "assistant"

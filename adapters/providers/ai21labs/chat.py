@@ -22,7 +22,7 @@ from modelplane.adapters.providers.canonical.parameters import (
 from modelplane.adapters.providers.errors import MalformedAnswer
 from modelplane.adapters.providers.refusals import JAMBA_RANGES
 from modelplane.adapters.providers.schemas.arguments import NO_ARGUMENTS
-from modelplane.adapters.providers.types import JsonObject, Query, as_count
+from modelplane.adapters.providers.types import JsonObject, Query, as_count, tokens_of
 
 _FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
 _UNSUPPORTED: dict[str, Sequence[object]] = {
@@ -100,7 +100,7 @@ def parse_chat(provider: str, query: Query, answer: JsonObject, created: int) ->
         "object": "chat.completion",
         "created": created,
         "choices": built,
-        "usage": read_usage(query, as_object(answer.get("usage")), said),
+        "usage": read_usage(query, as_object(answer.get("usage")), len(said)),
     }
 
 
@@ -114,20 +114,20 @@ def read_finish(reason: object) -> JsonObject:
     return {"finish_reason": "stop", "provider_finish_reason": named}
 
 
-def read_usage(query: Query, counts: JsonObject, said: str) -> JsonObject:
+def read_usage(query: Query, counts: JsonObject, said: int) -> JsonObject:
     """Return canonical usage.
 
     Args:
         query: The query that was answered, to estimate what was not counted.
         counts: Jamba's usage.
-        said: All of the answer.
+        said: Characters of the answer.
     """
     prompt = as_count(counts.get("prompt_tokens"))
     completion = as_count(counts.get("completion_tokens"))
     if prompt is not None and completion is not None:
         return build_usage(prompt, completion)
     texts = (as_text(one.get("content")) for one in as_objects(query.body.get("messages")))
-    return build_usage(sum(map(estimate_tokens, texts)), estimate_tokens(said), estimated=True)
+    return build_usage(sum(map(estimate_tokens, texts)), tokens_of(said), estimated=True)
 
 
 def _message(parameters: Parameters, message: Message) -> JsonObject:

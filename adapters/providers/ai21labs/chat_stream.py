@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 from modelplane.adapters.providers.ai21labs.chat import read_finish, read_usage
 from modelplane.adapters.providers.canonical.answers import build_tool_call
+from modelplane.adapters.providers.canonical.bounds import MAX_CALLS, MAX_CHOICES, check_count
 from modelplane.adapters.providers.canonical.json_values import as_object, as_objects, as_text
 from modelplane.adapters.providers.canonical.sse_stream import SseStreamParser
 from modelplane.adapters.providers.errors import AdapterError, StreamTruncated
@@ -47,7 +48,8 @@ class JambaStreamParser(SseStreamParser):
         self._seen_choice = False
         self._empty_calls: set[tuple[int, int]] = set()
         self._counts: JsonObject = {}
-        self._said: list[str] = []
+        # Characters so far.
+        self._said = 0
 
     def take(self, event: JsonObject) -> Iterator[JsonObject]:
         """Yield the chunks that one event gives; see `SseStreamParser`."""
@@ -70,7 +72,7 @@ class JambaStreamParser(SseStreamParser):
         if self._open or not self._seen_choice:
             raise StreamTruncated(self._provider, "the stream ended before the answer was complete")
         self.ended = True
-        usage = read_usage(self._query, self._counts, "".join(self._said))
+        usage = read_usage(self._query, self._counts, self._said)
         return {**self._shared, "choices": [], "usage": usage}
 
     def _choice(self, choice: JsonObject) -> JsonObject:
@@ -82,7 +84,7 @@ class JambaStreamParser(SseStreamParser):
             read["role"] = "assistant"
         if text := as_text(delta.get("content")):
             read["content"] = text
-            self._said.append(text)
+            self._said += len(text)
         calls = [self._call(index, call) for call in as_objects(delta.get("tool_calls"))]
         ending: JsonObject = {"finish_reason": None}
         if reason := choice.get("finish_reason"):
@@ -91,6 +93,7 @@ class JambaStreamParser(SseStreamParser):
             self._open.discard(index)
         else:
             self._open.add(index)
+            check_count(self._provider, len(self._open), MAX_CHOICES, "choices")
         if calls:
             read["tool_calls"] = calls
         return {"index": index, "delta": read, "logprobs": None, **ending}
@@ -98,12 +101,14 @@ class JambaStreamParser(SseStreamParser):
     def _call(self, choice: int, call: JsonObject) -> JsonObject:
         """Return the delta of a call; one without an index is known by its id."""
         known = self._calls.setdefault(choice, [])
+        check_count(self._provider, len(self._calls), MAX_CHOICES, "choices")
         call_id = as_text(call.get("id"))
         function = as_object(call.get("function"))
         arguments = as_text(function.get("arguments"))
-        self._said.append(arguments)
+        self._said += len(arguments)
         if call_id and call_id not in known:
             known.append(call_id)
+            check_count(self._provider, len(known), MAX_CALLS, "tool calls")
             index = len(known) - 1
             read = build_tool_call(call_id, as_text(function.get("name")), arguments)
             self._empty_calls.add((choice, index))
@@ -117,5 +122,5 @@ class JambaStreamParser(SseStreamParser):
     def _fill_empty_calls(self, choice: int) -> list[JsonObject]:
         """Return an empty object for each call without arguments, as in a whole answer."""
         indexes = sorted(index for owner, index in self._empty_calls if owner == choice)
-        self._said += ["{}"] * len(indexes)
+        self._said += len("{}") * len(indexes)
         return [{"index": index, "function": {"arguments": "{}"}} for index in indexes]

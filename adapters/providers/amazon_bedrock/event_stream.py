@@ -14,7 +14,12 @@ from botocore.eventstream import EventStreamBuffer, EventStreamMessage, ParserEr
 from modelplane.adapters.providers.amazon_bedrock.errors import build_reported_error
 from modelplane.adapters.providers.canonical.json_values import as_text, parse_json_object
 from modelplane.adapters.providers.errors import MalformedAnswer, StreamTruncated
+from modelplane.adapters.providers.http.transport import MAX_BODY_BYTES
 from modelplane.adapters.providers.types import JsonObject, Usage
+
+# A frame begins with its length, and has at least that, its headers' length and two checksums.
+_LENGTH_BYTES = 4
+_MIN_FRAME_BYTES = 16
 
 
 class EventReader(Protocol):
@@ -44,6 +49,7 @@ class EventStreamParser(ABC):
         self.ended = False
         self.usage: Usage | None = None
         self._provider = provider
+        self._rest = bytearray()
         self._frames = EventStreamBuffer()
 
     @abstractmethod
@@ -57,10 +63,10 @@ class EventStreamParser(ABC):
 
     def feed(self, data: bytes) -> Iterator[JsonObject]:
         """Yield the chunks that `data` completes; see `StreamParser`."""
-        self._frames.add_data(data)
+        self._rest += data
         while not self.ended:
             try:
-                frame = next(self._frames, None)
+                frame = self._next()
             except (ParserError, ValueError, KeyError) as error:
                 raise MalformedAnswer(self._provider, "the stream's framing is broken") from error
             if frame is None:
@@ -72,6 +78,24 @@ class EventStreamParser(ABC):
         if not self.ended:
             raise StreamTruncated(self._provider, "the stream ended before the answer was complete")
         yield from ()
+
+    def _next(self) -> EventStreamMessage | None:
+        """Return the next frame that is whole; None: there is none yet.
+
+        Raises:
+            ValueError: It is too large, or broken.
+        """
+        if len(self._rest) < _LENGTH_BYTES:
+            return None
+        length = int.from_bytes(self._rest[:_LENGTH_BYTES])
+        if not _MIN_FRAME_BYTES <= length <= MAX_BODY_BYTES:
+            raise ValueError("no frame has this length")
+        if len(self._rest) < length:
+            return None
+        # By the frame: the library copies all that it holds for each part that it is given.
+        self._frames.add_data(bytes(self._rest[:length]))
+        del self._rest[:length]
+        return next(self._frames, None)
 
     def _read(self, frame: EventStreamMessage) -> Iterator[JsonObject]:
         headers = {name: str(value) for name, value in frame.headers.items()}

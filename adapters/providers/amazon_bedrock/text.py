@@ -33,7 +33,7 @@ from modelplane.adapters.providers.canonical.parameters import (
 )
 from modelplane.adapters.providers.errors import MalformedAnswer
 from modelplane.adapters.providers.refusals import CONVERSE_RANGES, TITAN_RANGES, TITAN_STOPS
-from modelplane.adapters.providers.types import JsonObject, Usage, as_count
+from modelplane.adapters.providers.types import JsonObject, Usage, as_count, tokens_of
 
 _UNSUPPORTED: Mapping[str, Sequence[object]] = {
     "n": (1,),
@@ -201,7 +201,7 @@ def parse_texts(
             raise MalformedAnswer(provider, "the provider's answer is no completion")
         choice = build_completion_choice(piece.text, _finish_reason(piece.reason), index)
         choices.append(choice | _more(piece.reason))
-        totals.add(piece, piece.text)
+        totals.add(piece, len(piece.text))
     return build_completion_answer(answer_id, created, choices, totals.usage())
 
 
@@ -220,7 +220,8 @@ class TextReader:
         self._form = form
         self._prompt = prompt
         self._chunks = chunks
-        self._said: list[str] = []
+        # Characters so far.
+        self._said = 0
         self.usage: Usage | None = None
 
     def take(self, event: JsonObject) -> Iterator[JsonObject]:
@@ -230,7 +231,7 @@ class TextReader:
             return
         self._count(piece)
         if piece.text:
-            self._said.append(piece.text)
+            self._said += len(piece.text)
             yield self._chunks.text(piece.text)
         if piece.reason is not None:
             yield from self._end(piece.reason)
@@ -249,7 +250,7 @@ class TextReader:
         totals = _Totals([self._prompt])
         seen = self.usage or Usage()
         counted = Piece("", None, seen.input_tokens, seen.output_tokens)
-        totals.add(counted, "".join(self._said))
+        totals.add(counted, self._said)
         self.ended = True
         yield self._chunks.usage(totals.usage())
 
@@ -263,11 +264,11 @@ class _Totals:
         self._completion = 0
         self._estimated = False
 
-    def add(self, piece: Piece, said: str) -> None:
+    def add(self, piece: Piece, said: int) -> None:
         prompt, completion = piece.prompt_tokens, piece.completion_tokens
         asked = next(self._prompts)
         self._prompt += estimate_tokens(asked) if prompt is None else prompt
-        self._completion += estimate_tokens(said) if completion is None else completion
+        self._completion += tokens_of(said) if completion is None else completion
         self._estimated |= prompt is None or completion is None
 
     def usage(self) -> JsonObject:

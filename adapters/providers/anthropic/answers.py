@@ -29,6 +29,7 @@ from modelplane.adapters.providers.canonical.json_values import (
     as_text,
     dump_arguments,
 )
+from modelplane.adapters.providers.canonical.bounds import GrowingText
 from modelplane.adapters.providers.canonical.sse_stream import SseStreamParser
 from modelplane.adapters.providers.canonical.tool_names import ToolNames
 from modelplane.adapters.providers.errors import AdapterError, MalformedAnswer, StreamTruncated
@@ -139,6 +140,7 @@ class MessagesStreamParser(SseStreamParser):
         self._thoughts = 0
         # The block that is open: its fields, grown by its deltas.
         self._block: JsonObject = {}
+        self._thought = GrowingText(provider)
         self._arguments_seen = False
 
     def take(self, event: JsonObject) -> Iterator[JsonObject]:
@@ -187,7 +189,7 @@ class MessagesStreamParser(SseStreamParser):
                 yield from self._delta(build_tool_fragment(self._calls, fragment))
         elif kind == "thinking_delta":
             text = as_text(delta.get("thinking"))
-            self._block["thinking"] = as_text(self._block.get("thinking")) + text
+            self._thought.add(text)
             yield from self._delta({"reasoning_content": text})
         elif kind == "signature_delta":
             self._block["signature"] = delta.get("signature")
@@ -201,6 +203,8 @@ class MessagesStreamParser(SseStreamParser):
                 yield from self._delta(build_tool_fragment(self._calls, arguments))
             self._calls += 1
         elif block.get("type") in _THINKING:
+            if grown := self._thought.take():
+                block["thinking"] = as_text(block.get("thinking")) + grown
             numbered = {"index": self._thoughts, **block}
             self._thoughts += 1
             yield from self._delta({"thinking_blocks": [numbered]})

@@ -33,7 +33,7 @@ from modelplane.adapters.providers.canonical.parameters import (
 )
 from modelplane.adapters.providers.canonical.sse_stream import SseStreamParser
 from modelplane.adapters.providers.errors import MalformedAnswer
-from modelplane.adapters.providers.types import JsonObject, Query
+from modelplane.adapters.providers.types import JsonObject, Query, tokens_of
 
 # This list is closed: later models only chat.
 _LEGACY = re.compile(r"claude-(?:instant|v?[12](?:[-.:]|$))")
@@ -91,7 +91,7 @@ def parse_complete(provider: str, query: Query, answer: JsonObject, created: int
     if not isinstance(text, str) or not isinstance(reason, str):
         raise MalformedAnswer(provider, "the provider's answer is no completion")
     choice = build_completion_choice(text, _finish_reason(reason)) | _more(reason)
-    usage = _estimate_usage(provider, query, text)
+    usage = _estimate_usage(provider, query, len(text))
     return build_completion_answer(as_text(answer.get("id")), created, [choice], usage)
 
 
@@ -120,7 +120,8 @@ class CompleteStreamParser(SseStreamParser):
         self._created = created
         self._reported = reported
         self._answer_id = answer_id
-        self._texts: list[str] = []
+        # Characters so far.
+        self._said = 0
 
     def take(self, event: JsonObject) -> Iterator[JsonObject]:
         """Yield the chunks that one event gives; see `SseStreamParser`."""
@@ -132,13 +133,13 @@ class CompleteStreamParser(SseStreamParser):
         answer_id = as_text(event.get("id")) or self._answer_id
         chunks = ChunkBuilder(answer_id, self._created, "text_completion")
         reason = event.get("stop_reason")
-        self._texts.append(text)
+        self._said += len(text)
         if reason is None:
             yield chunks.text(text)
         else:
             self.ended = True
             yield chunks.text(text, _finish_reason(reason), more=_more(reason))
-            yield chunks.usage(_estimate_usage(self._provider, self._query, "".join(self._texts)))
+            yield chunks.usage(_estimate_usage(self._provider, self._query, self._said))
 
 
 def _finish_reason(reason: object) -> str:
@@ -149,6 +150,6 @@ def _more(reason: object) -> JsonObject:
     return {} if str(reason) in _FINISH_REASONS else {"provider_finish_reason": reason}
 
 
-def _estimate_usage(provider: str, query: Query, text: str) -> JsonObject:
+def _estimate_usage(provider: str, query: Query, said: int) -> JsonObject:
     prompt = estimate_tokens(read_prompt(provider, query.body))
-    return build_usage(prompt, estimate_tokens(text), estimated=True)
+    return build_usage(prompt, tokens_of(said), estimated=True)

@@ -82,7 +82,7 @@ def parse_chat(provider: str, query: Query, answer: JsonObject, created: int) ->
         "logprobs": read_logprobs(as_objects(answer.get("logprobs"))),
         **read_finish(provider, answer.get("finish_reason")),
     }
-    usage = read_usage(as_object(answer.get("usage")), prompt_texts(query), [said])
+    usage = read_usage(as_object(answer.get("usage")), prompt_texts(query), [len(said)])
     return build_chat_answer(as_text(answer.get("id")), created, [choice], usage)
 
 

@@ -46,7 +46,8 @@ class CohereChatStreamParser(SseStreamParser):
         self._call = -1
         self._call_is_empty = False
         self._thought = False
-        self._said: list[str] = []
+        # Characters so far.
+        self._said = 0
 
     def take(self, event: JsonObject) -> Iterator[JsonObject]:
         """Yield the chunks that one event gives; see `SseStreamParser`."""
@@ -103,7 +104,7 @@ class CohereChatStreamParser(SseStreamParser):
             arguments = "{}"
         if arguments:
             self._call_is_empty = False
-            self._said.append(arguments)
+            self._said += len(arguments)
             yield self._chunks.delta(build_tool_fragment(self._call, arguments))
 
     def _end(self, delta: JsonObject) -> Iterator[JsonObject]:
@@ -117,13 +118,12 @@ class CohereChatStreamParser(SseStreamParser):
             raise ProviderFailed(self._provider, detail)
         ending = read_finish(self._provider, reason, detail)
         yield self._with_choice(self._chunks.delta({}), ending)
-        said = ["".join(self._said)]
-        usage = read_usage(counts, prompt_texts(self._query), said)
+        usage = read_usage(counts, prompt_texts(self._query), [self._said])
         self.ended = True
         yield self._chunks.usage(usage)
 
     def _say(self, field: str, text: str, **fields: object) -> JsonObject:
-        self._said.append(text)
+        self._said += len(text)
         return self._with_choice(self._chunks.delta({field: text}), fields)
 
     def _with_choice(self, chunk: JsonObject, fields: JsonObject) -> JsonObject:

@@ -16,7 +16,7 @@ from modelplane.adapters.providers.errors import (
     RequestRefused,
     UnusableAnswer,
 )
-from modelplane.adapters.providers.types import JsonObject, Usage, as_count
+from modelplane.adapters.providers.types import JsonObject, Usage, as_count, tokens_of
 
 _FINISH_REASONS: Mapping[object, str] = {
     None: "stop",
@@ -69,14 +69,14 @@ def read_counts(counts: JsonObject) -> Usage | None:
 
 
 def read_usage(
-    counts: JsonObject, prompts: Iterable[str], answers: Iterable[str] | None
+    counts: JsonObject, prompts: Iterable[str], answers: Iterable[int] | None
 ) -> JsonObject:
     """Return canonical usage.
 
     Args:
         counts: Cohere's `usage` or `meta`.
         prompts: Texts to estimate from, where Cohere did not count.
-        answers: The same for the answer; None: no text is generated.
+        answers: Characters of each text of the answer, for the same; None: no text is generated.
     """
     counted = read_counts(counts) or Usage()
     prompt = counted.input_tokens
@@ -85,7 +85,7 @@ def read_usage(
     if prompt is None:
         prompt = sum(estimate_tokens(text) for text in prompts)
     if completion is None:
-        completion = sum(estimate_tokens(text) for text in answers or ())
+        completion = sum(map(tokens_of, answers or ()))
     cached = as_count(counts.get("cached_tokens")) or 0
     return build_usage(prompt, completion, cached=min(cached, prompt), estimated=estimated)
 

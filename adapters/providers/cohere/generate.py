@@ -17,6 +17,7 @@ from modelplane.adapters.providers.canonical.json_values import (
     as_text,
     parse_json_object,
 )
+from modelplane.adapters.providers.canonical.bounds import MAX_CHOICES, check_count
 from modelplane.adapters.providers.canonical.parameters import (
     HARMLESS,
     Parameters,
@@ -80,8 +81,8 @@ def parse_generations(
     usages = []
     for prompt, answer in zip(prompts, answers, strict=True):
         found = parse_generation_choices(provider, answer, len(choices))
-        texts = [as_text(choice["text"]) for choice in found]
-        usages.append(read_usage(as_object(answer.get("meta")), [prompt], texts))
+        said = [len(as_text(choice["text"])) for choice in found]
+        usages.append(read_usage(as_object(answer.get("meta")), [prompt], said))
         choices += found
     answer_id = as_text(answers[0].get("id"))
     return build_completion_answer(answer_id, created, choices, sum_usage(usages))
@@ -129,7 +130,8 @@ class GenerateStreamParser:
         self._chunks = chunks
         self._reported = reported
         self._rest = bytearray()
-        self._said: dict[int, list[str]] = {}
+        # Characters so far, of each completion.
+        self._said: dict[int, int] = {}
 
     def feed(self, data: bytes) -> Iterator[JsonObject]:
         """Yield the chunks that `data` completes; see `StreamParser`."""
@@ -175,7 +177,8 @@ class GenerateStreamParser:
             yield from self._end(event)
         elif text := as_text(event.get("text")):
             index = as_count(event.get("index")) or 0
-            self._said.setdefault(index, []).append(text)
+            self._said[index] = self._said.get(index, 0) + len(text)
+            check_count(self._provider, len(self._said), MAX_CHOICES, "choices")
             yield self._chunks.text(text, None, index)
 
     def _end(self, event: JsonObject) -> Iterator[JsonObject]:
@@ -191,9 +194,8 @@ class GenerateStreamParser:
             chunk = self._chunks.text("", None, index)
             as_objects(chunk["choices"])[0].update(read_finish(self._provider, reason))
             yield chunk
-        said = ["".join(texts) for texts in self._said.values()]
         self.ended = True
-        yield self._chunks.usage(read_usage(counts, [self._prompt], said))
+        yield self._chunks.usage(read_usage(counts, [self._prompt], self._said.values()))
 
 
 def _read_logprobs(parameters: Parameters) -> None:

@@ -5,6 +5,7 @@ here, once. It follows no redirect, keeps no cookie and reads no proxy from the 
 for answers as they are, and unpacks those that come compressed all the same.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
@@ -154,14 +155,13 @@ class _Response:
         connection = self._connection
         if connection is not None and connection.ended and self._decoder is None:
             return connection.take()
-        parts = []
-        size = 0
+        # One buffer: a list of parts would take more for each of them than small ones have.
+        body = bytearray(await self.read())
         while part := await self.read():
-            parts.append(part)
-            size += len(part)
-            if size > MAX_BODY_BYTES:
+            body += part
+            if len(body) > MAX_BODY_BYTES:
                 raise MalformedAnswer(self._provider, "the provider's answer is too large")
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return bytes(body)
 
     def close(self) -> None:
         if self._connection is not None:
@@ -170,6 +170,9 @@ class _Response:
 
 
 async def _unpack(connection: Connection, decoder: Decoder) -> bytes:
+    # What is still packed may be a thousand times as large: the others get their turn between.
+    if decoder.pending:
+        await asyncio.sleep(0)
     while not (piece := decoder.pull()):
         while not connection.buffered and not connection.at_end():
             await connection.arrival()

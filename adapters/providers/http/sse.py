@@ -22,8 +22,8 @@ class SseParser:
     def __init__(self, max_event_bytes: int = MAX_BODY_BYTES) -> None:
         self._max_event_bytes = max_event_bytes
         self._rest = bytearray()
-        self._data: list[bytes] = []
-        self._size = 0
+        # One buffer: a list would take a place for each line, which no count of bytes tells of.
+        self._data = bytearray()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield the data of each event that `data` completes."""
@@ -34,7 +34,7 @@ class SseParser:
         # A long line arrives in many parts: looking at all of it each time would be quadratic.
         complete = b"\n" in data or b"\r" in self._rest[-len(data) - 1 :]
         lines = self._lines() if complete else []
-        if self._size + len(self._rest) > self._max_event_bytes:
+        if len(self._data) + len(self._rest) > self._max_event_bytes:
             raise ValueError("event too large")
         for line in lines:
             if event := self._take(line):
@@ -59,15 +59,13 @@ class SseParser:
 
     def _take(self, line: bytes) -> bytes:
         if not line:
-            event = b"\n".join(self._data)
+            event = bytes(self._data[:-1])
             self._data.clear()
-            self._size = 0
             return event
         if line.startswith(b"data:"):
-            value = line[6:] if line[5:6] == b" " else line[5:]
-            self._data.append(value)
-            self._size += len(value)
-            if self._size > self._max_event_bytes:
+            self._data += line[6:] if line[5:6] == b" " else line[5:]
+            self._data += b"\n"
+            if len(self._data) > self._max_event_bytes:
                 raise ValueError("event too large")
         return b""
 

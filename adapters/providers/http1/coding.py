@@ -14,6 +14,8 @@ _PIECE_BYTES = 64 * 1024
 # Finds gzip's and zlib's own head; what is called deflate comes without one from some servers.
 _WITH_HEAD, _WITHOUT_HEAD = zlib.MAX_WBITS | 32, -zlib.MAX_WBITS
 _ZLIB_METHOD = 8
+# Of one body: servers send one, or one for each part that they flush.
+_MAX_MEMBERS = 10_000
 
 
 def is_known(coding: str) -> bool:
@@ -40,6 +42,12 @@ class Decoder:
         self._packed = b""
         self._inflater = zlib.decompressobj(_WITH_HEAD)
         self._begun = False
+        self._members = 1
+
+    @property
+    def pending(self) -> bool:
+        """Whether some of what it was given is still packed."""
+        return bool(self._packed)
 
     def push(self, data: bytes) -> None:
         """Take the next bytes of the body."""
@@ -57,7 +65,10 @@ class Decoder:
         """
         while self._packed:
             if self._inflater.eof:
-                # Another one follows, which gzip allows.
+                # Another one follows, which gzip allows. Each costs a copy of all that is packed.
+                self._members += 1
+                if self._members > _MAX_MEMBERS:
+                    raise CodingBroken
                 self._inflater = zlib.decompressobj(_WITH_HEAD)
             try:
                 piece = self._inflater.decompress(self._packed, _PIECE_BYTES)

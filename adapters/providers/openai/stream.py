@@ -5,6 +5,7 @@ Used by `provider.py`, and by every provider whose wire is OpenAI's.
 
 from collections.abc import Callable, Iterator
 
+from modelplane.adapters.providers.canonical.bounds import MAX_CHOICES, check_count
 from modelplane.adapters.providers.canonical.json_values import parse_json_object
 from modelplane.adapters.providers.errors import AdapterError, MalformedAnswer, StreamTruncated
 from modelplane.adapters.providers.http.sse import SseParser
@@ -98,6 +99,7 @@ class OpenAiStreamParser:
             self._open_choices.discard(index)
         else:
             self._open_choices.add(index)
+            check_count(self._provider, len(self._open_choices), MAX_CHOICES, "choices")
 
 
 def reports_error(answer: JsonObject) -> bool:

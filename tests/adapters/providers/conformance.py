@@ -31,7 +31,8 @@ from modelplane.data_plane.limits.admission import Unlimited
 from modelplane.data_plane.snapshots.snapshot import Endpoint, ServedEntity
 from modelplane.data_plane.telemetry.meters import Meters
 from modelplane.data_plane.telemetry.metrics import Metrics
-from modelplane.data_plane.upstreams.relay import Exchange, Relay, Timeouts
+from modelplane.data_plane.upstreams.exchange import Exchange
+from modelplane.data_plane.upstreams.relay import Relay, Timeouts
 from modelplane.data_plane.upstreams.upstream import Upstream
 from tests.data_plane.fakes import NoLedger, Repeats
 from tests.emulators.faults import ANY_MODEL, Kind

@@ -26,7 +26,8 @@ from modelplane.data_plane.snapshots.snapshot import Endpoint, ServedEntity
 from modelplane.data_plane.upstreams.attempt_metrics import AttemptMetrics
 from modelplane.data_plane.upstreams.attempts import Attempts
 from modelplane.data_plane.upstreams.circuit import Circuit, Circuits
-from modelplane.data_plane.upstreams.relay import Exchange, Relay, Timeouts
+from modelplane.data_plane.upstreams.exchange import Exchange
+from modelplane.data_plane.upstreams.relay import Relay, Timeouts
 from modelplane.data_plane.upstreams.upstream import Resends, Upstream
 from tests.adapters.providers.conformance import CASES, CapturedReply
 from tests.adapters.providers.upstream import document

@@ -5,6 +5,7 @@ from typing import Any
 import grpc
 import pytest
 
+from modelplane.adapters.providers.http.transport import MAX_BODY_BYTES
 from modelplane.adapters.shared.rpc.metadata import HTTP_STATUS, as_mapping
 from tests.adapters.providers.upstream import END, EVENT_STREAM, Upstream, chunk
 from tests.data_plane.conftest import System, collect
@@ -212,6 +213,38 @@ async def test_a_missing_end_marker_is_put_in(system: System, upstream: Upstream
     answer = await system.query("chat", STREAM)
     assert answer.events[-1] == "[DONE]"
     assert len(answer.events) == 3
+
+
+async def test_comments_keep_a_stream_open_as_long_as_a_first_chunk_may_take(
+    system: System, upstream: Upstream
+) -> None:
+    config = endpoint_config(system.entity(openai_api_base=upstream.url))
+    governed = endpoint("chat", config)
+    governed.ai_gateway.timeout_config.first_byte_seconds = 1
+    await system.apply(snapshot(1, governed))
+    upstream.say(EVENT_STREAM + chunk(DELTA))
+    asking = asyncio.create_task(system.query("chat", STREAM))
+    while not asking.done():
+        upstream.say(chunk(b": thinking\n\n"))
+        await asyncio.sleep(0.05)
+    assert (await asking).events[-1]["error"]["code"] == "DEADLINE_EXCEEDED"
+
+
+@pytest.mark.parametrize("nothing", [b": nothing\n", b"data:\n", b"event: a\ndata:\n\n"])
+@pytest.mark.parametrize("first", [b"", DELTA], ids=["before", "after"])
+async def test_what_says_nothing_without_end_is_no_answer(
+    system: System, upstream: Upstream, nothing: bytes, first: bytes
+) -> None:
+    entity = system.entity(openai_api_base=upstream.url)
+    await system.apply(snapshot(1, endpoint("chat", endpoint_config(entity))))
+    part = nothing * (MAX_BODY_BYTES // 8 // len(nothing))
+    upstream.say(EVENT_STREAM + chunk(first or b"\n"), *[chunk(part)] * 10)
+    answer = await system.query("chat", STREAM)
+    if first:
+        assert answer.events[-1]["error"]["code"] == "INTERNAL_ERROR"
+    else:
+        assert answer.error_code == "INTERNAL_ERROR"
+    await asyncio.wait_for(upstream.seen_close.wait(), 5)
 
 
 async def test_an_error_as_the_first_event_is_a_refusal(served: System) -> None:

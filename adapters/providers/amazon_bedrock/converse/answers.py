@@ -29,6 +29,7 @@ from modelplane.adapters.providers.canonical.json_values import (
     as_text,
     dump_arguments,
 )
+from modelplane.adapters.providers.canonical.bounds import GrowingText
 from modelplane.adapters.providers.canonical.tool_names import ToolNames
 from modelplane.adapters.providers.errors import MalformedAnswer, StreamTruncated, UnusableAnswer
 from modelplane.adapters.providers.types import JsonObject, as_count, parse_usage
@@ -159,6 +160,7 @@ class ConverseStreamParser(EventStreamParser):
         self._tool: str | None = None
         self._arguments_seen = False
         self._thought: JsonObject = {}
+        self._thinking = GrowingText(reading.provider)
 
     def take(self, kind: str, event: JsonObject) -> Iterator[JsonObject]:
         """Yield the chunks that one event gives; see `EventStreamParser`."""
@@ -207,7 +209,7 @@ class ConverseStreamParser(EventStreamParser):
             return
         block = self._thought or {"type": "thinking", "thinking": ""}
         text = as_text(content.get("text"))
-        block["thinking"] = as_text(block.get("thinking")) + text
+        self._thinking.add(text)
         if content.get("signature"):
             block["signature"] = content["signature"]
         self._thought = block
@@ -221,6 +223,8 @@ class ConverseStreamParser(EventStreamParser):
             self._calls += self._tool != self._reading.format_tool
             self._tool = None
         if self._thought:
+            if thinking := self._thinking.take():
+                self._thought["thinking"] = thinking
             block = {"index": self._thoughts, **self._thought}
             self._thought = {}
             self._thoughts += 1

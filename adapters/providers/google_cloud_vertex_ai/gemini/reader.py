@@ -20,6 +20,7 @@ from datetime import datetime
 from uuid import uuid4
 
 from modelplane.adapters.providers.canonical.answers import Clock
+from modelplane.adapters.providers.canonical.bounds import MAX_CHOICES, check_count
 from modelplane.adapters.providers.canonical.json_values import as_object, as_text, dump_arguments
 from modelplane.adapters.providers.canonical.tool_names import ToolNames
 from modelplane.adapters.providers.errors import AdapterError, RequestRefused, UnusableAnswer
@@ -165,6 +166,7 @@ class GeminiReader:
         index = candidate.get("index")
         number = index if isinstance(index, int) else 0
         choice = self.choices.setdefault(number, Choice())
+        check_count(self._provider, len(self.choices), MAX_CHOICES, "choices")
         delta = Delta(logprobs=parse_logprobs(candidate.get("logprobsResult")))
         parts = as_object(candidate.get("content")).get("parts")
         for part in parts if isinstance(parts, list) else ():

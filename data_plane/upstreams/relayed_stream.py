@@ -1,0 +1,180 @@
+"""One stream on its way from the provider to the caller.
+
+`relay.py` opens it, `streaming.py` shapes its chunks, `truncation.py` ends it where limits do.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from math import inf
+
+from modelplane.adapters.providers.base import StreamParser
+from modelplane.adapters.providers.canonical.bounds import MAX_CHOICES
+from modelplane.adapters.providers.canonical.forms import choose_parser
+from modelplane.adapters.providers.errors import AdapterError, MalformedAnswer
+from modelplane.adapters.providers.http.transport import MAX_BODY_BYTES, HttpResponse
+from modelplane.adapters.providers.types import JsonObject, Plan, tokens_of
+from modelplane.data_plane.accounting import Accountant
+from modelplane.data_plane.calls.query import wants_usage
+from modelplane.data_plane.calls.tasks import spec_of
+from modelplane.data_plane.errors import refusal_of
+from modelplane.data_plane.snapshots.snapshot import ServedEntity
+from modelplane.data_plane.upstreams.deadlines import Deadline
+from modelplane.data_plane.upstreams.exchange import Exchange, model_of
+from modelplane.data_plane.upstreams.streaming import ChunkShaper, encode_answer
+from modelplane.data_plane.upstreams.truncation import last_chunk
+
+# Of what arrives at once, so much is looked at before other calls get their turn.
+_PIECE_BYTES = 16 * 1024
+
+
+class RelayedStream:
+    """One stream on its way from the provider to the caller."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        entity: ServedEntity,
+        accountant: Accountant,
+        now: Callable[[], float],
+        idle_seconds: float,
+        first_seconds: float,
+    ) -> None:
+        self.started = False
+        self._begun = False
+        # Whether the limits ended it, rather than the provider.
+        self.is_cut = False
+        self.plan = Plan(())
+        self._exchange = exchange
+        self._entity = entity
+        self._accountant = accountant
+        self._now = now
+        self._idle_seconds = idle_seconds
+        self._first_seconds = first_seconds
+        self._parser: StreamParser = entity.adapter.stream_parser(exchange.query)
+        self._shaper = ChunkShaper(
+            entity.task,
+            keep_usage=wants_usage(exchange.query),
+            count_characters=exchange.record.ticket is not None or exchange.admission.counts_output,
+        )
+        name, reply = exchange.endpoint.name, exchange.reply
+        self._encode = partial(encode_answer, entity.provider, name, reply.encode)
+        self._last: JsonObject = {}
+        # Bytes since the last chunk.
+        self._silent = 0
+        self._traced = exchange.record.trace is not None
+        # When the caller will wait no longer, and when the next chunk must be there: on the clock
+        # of the event loop.
+        self._end_at = self._speaks_by = inf
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether the caller's own deadline has passed."""
+        return self._now() >= self._end_at
+
+    async def run(self, response: HttpResponse, deadline: Deadline) -> None:
+        """Relay until the provider's stream has ended.
+
+        Args:
+            response: The provider's response.
+            deadline: Bounds the time to the first chunk; moved on for every later one.
+
+        Raises:
+            AdapterError: The provider failed, or its stream broke off.
+        """
+        if self._exchange.call.deadline_seconds is not None:
+            self._end_at = self._now() + self._exchange.call.deadline_seconds
+        ended = False
+        rest = b""
+        while not ended:
+            data = rest or await response.read()
+            rest = data[_PIECE_BYTES:]
+            if rest:
+                data = data[:_PIECE_BYTES]
+                await asyncio.sleep(0)
+            self._look(data)
+            if self.started:
+                # A caller who reads slowly holds up the reads, not the provider's idle time.
+                deadline.move(self._end_at)
+            chunks, error = self._shape(data)
+            if error is not None:
+                if chunks and self.started:
+                    await self._send(chunks, ended=False)
+                raise error.conceal(response.secrets)
+            ended = self._cut(chunks, ended=self._parser.ended or not data)
+            if chunks or ended:
+                await self._send(chunks, ended=ended)
+            self._bound(deadline, 0 if chunks else len(data))
+
+    def _bound(self, deadline: Deadline, silent: int) -> None:
+        """Bound what comes next, in time and in bytes that say nothing.
+
+        Args:
+            deadline: The stream's; before the first chunk it stays as it is.
+            silent: Bytes that have come and made no chunk; 0: they made one.
+
+        Raises:
+            MalformedAnswer: They are too many.
+        """
+        self._silent = self._silent + silent if silent else 0
+        if self._silent > MAX_BODY_BYTES:
+            raise MalformedAnswer(self._entity.provider, "the provider sends no answer")
+        if self.started:
+            now = self._now()
+            if not silent:
+                # Comments that keep a stream alive do so no longer than a provider may think first.
+                self._speaks_by = now + max(self._idle_seconds, self._first_seconds)
+            deadline.move(min(self._end_at, now + self._idle_seconds, self._speaks_by))
+
+    def note_usage(self) -> None:
+        """Note what was used, as far as the provider has said, however the stream ended."""
+        self._exchange.record.usage = self._shaper.usage or self._parser.usage
+        self._exchange.record.output_characters = self._shaper.characters
+
+    async def fail(self, error: Exception) -> None:
+        """End a stream that began: say what happened where the caller will read it."""
+        self._accountant.note_error(self._exchange.record, error)
+        self._accountant.note_chunk(self._exchange.record)
+        await self._exchange.reply.fail(refusal_of(error, self._exchange.call.request_id))
+
+    def _look(self, data: bytes) -> None:
+        """Look at how the body begins, which tells more of its form than its headers."""
+        if not self._begun and (beginning := data.lstrip()[:1]):
+            self._begun = True
+            query, provider = self._exchange.query, self._entity.provider
+            adapter = self._entity.adapter
+            self._parser = choose_parser(adapter, query, self._parser, beginning, provider)
+
+    def _shape(self, data: bytes) -> tuple[list[bytes], AdapterError | None]:
+        """Return the chunks that `data` completes, and the error that followed them."""
+        chunks: list[bytes] = []
+        try:
+            for chunk in self._parser.feed(data) if data else self._parser.finish():
+                self._last = chunk
+                if self._traced and not self.started:
+                    self._exchange.record.model = model_of(chunk)
+                if self._shaper.shape(chunk):
+                    chunks.append(self._encode(chunk))
+        except AdapterError as error:
+            return chunks, error
+        return chunks, None
+
+    def _cut(self, chunks: list[bytes], *, ended: bool) -> bool:
+        """Add the chunk that ends the stream where it has to; return whether it has ended."""
+        admission = self._exchange.admission
+        if not ended and self._last and admission.counts_output:
+            self.is_cut = not admission.allows(tokens_of(self._shaper.characters))
+        if self.is_cut:
+            choices = self._exchange.query.body.get("n")
+            count = min(choices, MAX_CHOICES) if isinstance(choices, int) else 1
+            deltas = spec_of(self._entity.task).deltas
+            chunks.append(self._encode(last_chunk(self._last, deltas=deltas, choices=range(count))))
+        return ended or self.is_cut
+
+    async def _send(self, chunks: Sequence[bytes], *, ended: bool) -> None:
+        reply = self._exchange.reply
+        if not self.started:
+            self.started = True
+            await reply.start(self._exchange.metadata(self._entity, self.plan))
+        self._accountant.note_chunk(self._exchange.record)
+        await reply.send(chunks, ended=ended)
