@@ -6,6 +6,7 @@ gives an account's matters the type of a request's (`anthropic/provider.py`).
 | class                    | says                               | again | other | circuit | billed |
 |--------------------------|------------------------------------|-------|-------|---------|--------|
 | `ProviderUnavailable`    | overloaded, or cannot be reached   | yes   | yes   | yes     | no     |
+| ├ `HostUnresolved`       | its name has no address            | no    | yes   | no      | no     |
 | └ `StreamTruncated`      | its stream ended before the answer | yes   | yes   | yes     | no     |
 | `ProviderTimeout`        | it did not answer in time          | yes   | yes   | yes     | no     |
 | `ProviderFailed`         | it failed inside                   | yes   | yes   | yes     | no     |
@@ -166,6 +167,14 @@ class ProviderUnavailable(AdapterError):
 
 class StreamTruncated(ProviderUnavailable):
     """The provider's stream ended before the answer did."""
+
+
+class HostUnresolved(ProviderUnavailable):
+    """The provider's host name has no address, as far as the gateway knows."""
+
+    # Asked again within the call it would fail again; and the name servers are not the provider.
+    retryable = False
+    outage = False
 
 
 class ProviderTimeout(AdapterError):

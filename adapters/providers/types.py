@@ -56,6 +56,7 @@ class HttpRequest:
         body: The encoded body.
         method: HTTP method.
         secrets: What it is signed with, and no answer may repeat.
+        owner: For whom a host name is looked up, so that no one takes all lookups; empty: nobody.
     """
 
     provider: str
@@ -64,6 +65,7 @@ class HttpRequest:
     body: bytes = field(repr=False)
     method: str = "POST"
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    owner: str = ""
 
 
 @dataclass(slots=True)

@@ -181,6 +181,8 @@ class Relay:
         if exchange.record.trace is not None:
             exchange.record.address = _address(plan)
         mark_hop(plan, exchange.hops)
+        for request in plan.requests:
+            request.owner = exchange.endpoint.id
         return plan
 
     def _answer_limit(self, exchange: Exchange, others: int) -> float:

@@ -85,7 +85,13 @@ def sign(request: HttpRequest, key: AwsKey, region: str, now: float) -> HttpRequ
     )
     secrets = tuple(filter(None, (key.secret_access_key, key.session_token)))
     return HttpRequest(
-        request.provider, request.url, headers, request.body, request.method, secrets
+        request.provider,
+        request.url,
+        headers,
+        request.body,
+        request.method,
+        secrets,
+        request.owner,
     )
 
 

@@ -95,7 +95,13 @@ class TokenSigner(Signer):
         (token,) = credential.values
         headers = {**request.headers, "authorization": f"Bearer {token}"}
         return HttpRequest(
-            request.provider, request.url, headers, request.body, request.method, (token,)
+            request.provider,
+            request.url,
+            headers,
+            request.body,
+            request.method,
+            (token,),
+            request.owner,
         )
 
 

@@ -12,6 +12,7 @@ from typing import Self
 
 from modelplane.adapters.providers.errors import (
     AdapterError,
+    HostUnresolved,
     MalformedAnswer,
     ProviderFailed,
     ProviderTimeout,
@@ -28,6 +29,7 @@ from modelplane.adapters.providers.http1.request import (
     parse_origin,
     parse_target,
 )
+from modelplane.adapters.providers.http1.resolver import Lookup, Resolver
 from modelplane.adapters.providers.types import HttpRequest
 
 # What the failures of `http1/` mean, and what the caller is told.
@@ -37,8 +39,12 @@ FAILURES: Mapping[type[errors.HttpError], tuple[type[AdapterError], str]] = {
         "the gateway may not connect to this host: see MODELPLANE_ALLOWED_UPSTREAMS",
     ),
     errors.NameUnresolved: (
-        ProviderUnavailable,
+        HostUnresolved,
         "the provider's host name could not be resolved",
+    ),
+    errors.TooManyLookups: (
+        HostUnresolved,
+        "too many host names are being resolved for this endpoint, or for all",
     ),
     errors.ConnectTimedOut: (ProviderTimeout, "the provider could not be reached in time"),
     errors.ConnectFailed: (ProviderUnavailable, "the provider could not be reached"),
@@ -68,6 +74,7 @@ class Http1Transport:
         self,
         origins: Mapping[str, str] | None = None,
         allows: AddressFilter | None = None,
+        lookup: Lookup | None = None,
     ) -> None:
         """Send to providers, or to what stands in their place.
 
@@ -77,17 +84,19 @@ class Http1Transport:
                 signatures stay valid.
             allows: Whether a host may be connected to at one of its addresses; asked at each
                 connect about each address, but not about what stands in. None: all may.
+            lookup: Looks up host names in place of the machine's name servers.
         """
         self._origins = {
             parse_origin(old): parse_origin(new)._replace(trusted=True)
             for old, new in (origins or {}).items()
         }
         self._allows = allows
+        self._lookup = lookup
         self._pool: ConnectionPool | None = None
 
     async def __aenter__(self) -> Self:
         """Open the pool."""
-        self._pool = ConnectionPool(client_tls(), self._allows)
+        self._pool = ConnectionPool(client_tls(), self._allows, Resolver(self._lookup))
         return self
 
     async def __aexit__(
@@ -113,7 +122,8 @@ class Http1Transport:
             origin = target.origin
             if self._origins:
                 origin = self._origins.get(origin, origin)
-            connection = await pool.ask(origin, encode_head(target, request), request.body, stale)
+            head = encode_head(target, request)
+            connection = await pool.ask(origin, head, request.body, stale, request.owner)
         except errors.HttpError as error:
             raise _translate(request.provider, error) from error
         return _Response(request, connection, pool)

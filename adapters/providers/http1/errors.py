@@ -4,6 +4,7 @@ HttpError
 ├ RequestInvalid      it cannot be sent as it is
 ├ AddressRefused      its host may not be connected to
 ├ NameUnresolved      its host has no address
+│ └ TooManyLookups    whoever asks has too many names looked up
 ├ ConnectTimedOut     no connection in time
 ├ ConnectFailed       no connection
 │ ├ CertificateRefused
@@ -32,6 +33,10 @@ class AddressRefused(HttpError):
 
 class NameUnresolved(HttpError):
     """The host's name has no address."""
+
+
+class TooManyLookups(NameUnresolved):
+    """Too many host names are being looked up, for the same owner or for all."""
 
 
 class ConnectTimedOut(HttpError):

@@ -17,10 +17,10 @@ from modelplane.adapters.providers.http1.errors import (
     CertificateRefused,
     ConnectFailed,
     ConnectTimedOut,
-    NameUnresolved,
     TlsFailed,
 )
 from modelplane.adapters.providers.http1.request import Origin
+from modelplane.adapters.providers.http1.resolver import Resolver
 from modelplane.adapters.shared.tls import client_context
 
 _CONNECT_SECONDS = 10.0
@@ -35,12 +35,15 @@ AddressFilter: TypeAlias = Callable[[str, str], bool]
 class ConnectionPool:
     """Connections by origin. It belongs to the event loop in which it was made."""
 
-    def __init__(self, tls: ssl.SSLContext, allows: AddressFilter | None) -> None:
+    def __init__(
+        self, tls: ssl.SSLContext, allows: AddressFilter | None, resolver: Resolver
+    ) -> None:
         """Start empty.
 
         Args:
             tls: Whom to trust.
             allows: Asked about every address of an origin that is not trusted; None: all are.
+            resolver: Looks up host names.
         """
         self._tls = tls
         self._allows = allows
@@ -50,9 +53,15 @@ class ConnectionPool:
         self._expiry: asyncio.TimerHandle | None = None
         self._closed = False
         self._emptied = asyncio.Event()
+        self._resolver = resolver
 
     async def ask(
-        self, origin: Origin, head: bytes, body: bytes, stale: Callable[[], None]
+        self,
+        origin: Origin,
+        head: bytes,
+        body: bytes,
+        stale: Callable[[], None],
+        owner: str = "",
     ) -> Connection:
         """Send a request; return the connection on which the head of its response has arrived.
 
@@ -67,6 +76,7 @@ class ConnectionPool:
             head: Its head.
             body: Its body.
             stale: Called where it is sent once more.
+            owner: For whom a host name is looked up; see `Resolver`.
 
         Raises:
             HttpError: There is no response.
@@ -74,7 +84,7 @@ class ConnectionPool:
         connection = self._take(origin)
         while True:
             if connection is None:
-                connection = await self._connect(origin)
+                connection = await self._connect(origin, owner)
             try:
                 await connection.send(head, body)
                 if connection.answered():
@@ -106,6 +116,7 @@ class ConnectionPool:
         while self._open:
             self._emptied.clear()
             await self._emptied.wait()
+        await self._resolver.aclose()
 
     def _take(self, origin: Origin) -> Connection | None:
         """Return an idle connection, the caller's from now on; None where there is none."""
@@ -117,15 +128,15 @@ class ConnectionPool:
             connection.abort()
         return None
 
-    async def _connect(self, origin: Origin) -> Connection:
+    async def _connect(self, origin: Origin, owner: str) -> Connection:
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
-                return await self._reach(origin)
+                return await self._reach(origin, owner)
         except TimeoutError:
             raise ConnectTimedOut from None
 
-    async def _reach(self, origin: Origin) -> Connection:
-        addresses = await self._resolve(origin)
+    async def _reach(self, origin: Origin, owner: str) -> Connection:
+        addresses = await self._resolve(origin, owner)
         try:
             # It connects to the addresses that were checked: a name is not resolved again.
             connected = await start_connection(
@@ -135,13 +146,8 @@ class ConnectionPool:
         except OSError as error:
             raise _unreachable(error) from error
 
-    async def _resolve(self, origin: Origin) -> Sequence[AddrInfoType]:
-        try:
-            addresses = await self._loop.getaddrinfo(
-                origin.host, origin.port, type=socket.SOCK_STREAM
-            )
-        except OSError as error:
-            raise NameUnresolved from error
+    async def _resolve(self, origin: Origin, owner: str) -> Sequence[AddrInfoType]:
+        addresses = await self._resolver.resolve(origin.host, origin.port, owner)
         if self._allows is None or origin.trusted:
             return addresses
         for *_, address in addresses:
