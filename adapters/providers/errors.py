@@ -15,6 +15,7 @@ gives an account's matters the type of a request's (`anthropic/provider.py`).
 | `CredentialRefused`      | it refused the endpoint's key      | no    | yes   | no      | no     |
 | `CredentialUnavailable`  | none can be had for it now         | yes   | yes   | no      | no     |
 | `RequestRefused`         | it refused the caller's request    | no    | no    | no      | no     |
+| ├ `ImageRefused`         | an image's URL does not do         | no    | no    | no      | no     |
 | ├ `ModelNotFound`        | it knows no such model             | no    | yes   | no      | no     |
 | └ `RequestConflict`      | it collides with another request   | yes   | yes   | no      | no     |
 | `UnusableAnswer`         | the model wrote what is no answer  | once  | yes   | no      | yes    |
@@ -53,6 +54,7 @@ class AdapterError(Exception):
         retryable: The same served entity may be tried again.
         fallback: Another served entity may be tried.
         outage: It says something about the upstream, whatever was asked.
+        answered: The upstream has answered; False: it may not even have been asked.
         billed: The provider may charge for it, so that it is retried once at most.
         provider: Provider called.
         detail: What the provider said, JSON or text; see `conceal`.
@@ -63,6 +65,7 @@ class AdapterError(Exception):
     retryable: ClassVar[bool] = False
     fallback: ClassVar[bool] = False
     outage: ClassVar[bool] = False
+    answered: bool = True
     billed: ClassVar[bool] = False
 
     def __init__(self, provider: str, detail: object, retry_after: int | None = None) -> None:
@@ -96,6 +99,12 @@ class RequestRefused(AdapterError):
     """The provider refused the caller's request."""
 
 
+class ImageRefused(RequestRefused):
+    """An image that the request names cannot be had, or may not be sent."""
+
+    answered = False
+
+
 class ModelNotFound(RequestRefused):
     """The provider knows no such model or deployment."""
 
@@ -118,6 +127,7 @@ class CredentialRefused(AdapterError):
 class CredentialUnavailable(AdapterError):
     """No credential for the endpoint can be had now; that is not the provider's matter."""
 
+    answered = False
     retryable = True
     fallback = True
 
@@ -175,6 +185,7 @@ class HostUnresolved(ProviderUnavailable):
     # Asked again within the call it would fail again; and the name servers are not the provider.
     retryable = False
     outage = False
+    answered = False
 
 
 class ProviderTimeout(AdapterError):

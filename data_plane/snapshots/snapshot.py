@@ -38,7 +38,8 @@ class ServedEntity:
         task: What it does, for example `llm/v1/chat`.
         adapter: Translates its queries.
         headers: Metadata of each of its answers.
-        upstream: Digest of where and how it is called: the same for the same external model.
+        upstream: Digest of where and how its endpoint calls it: the same for the same external
+            model.
         model: Name of the model at the provider.
     """
 
@@ -224,7 +225,7 @@ def _try_compile(
     endpoint_id: str, message: endpoint_pb2.EndpointConfig, known: Sequence[Config], random: Random
 ) -> tuple[Config | None, Failure | None]:
     try:
-        return compile_config(message, known, random), None
+        return compile_config(message, known, random, endpoint_id), None
     except ConfigRefused as error:
         reason = str(error)
     except Exception as error:  # noqa: BLE001 - a bug in one adapter must not stop the others
@@ -233,9 +234,18 @@ def _try_compile(
 
 
 def compile_config(
-    message: endpoint_pb2.EndpointConfig, known: Sequence[Config], random: Random
+    message: endpoint_pb2.EndpointConfig,
+    known: Sequence[Config],
+    random: Random,
+    endpoint_id: str = "",
 ) -> Config:
     """Return the compiled form of a configuration, one of `known` where nothing changed.
+
+    Args:
+        message: The configuration.
+        known: What the endpoint has had before.
+        random: Source of the order in which traffic is dealt.
+        endpoint_id: The endpoint.
 
     Raises:
         ConfigRefused: It cannot be served; the text is for its author.
@@ -244,7 +254,9 @@ def compile_config(
     for config in known:
         if config.fingerprint == fingerprint:
             return config
-    entities = tuple(_compile_entity(item, message) for item in message.served_entities)
+    entities = tuple(
+        _compile_entity(item, message, endpoint_id) for item in message.served_entities
+    )
     if not entities:
         raise ConfigRefused("the configuration has no served entity")
     created = min(int(item.creation_timestamp / 1000) for item in message.served_entities)
@@ -262,7 +274,7 @@ def compile_config(
 
 
 def _compile_entity(
-    item: endpoint_pb2.ServedEntity, config: endpoint_pb2.EndpointConfig
+    item: endpoint_pb2.ServedEntity, config: endpoint_pb2.EndpointConfig, endpoint_id: str
 ) -> ServedEntity:
     headers = ((SERVED_MODEL, item.name), (CONFIG_VERSION, str(config.config_version)))
     if not item.HasField("external_model"):
@@ -274,8 +286,9 @@ def _compile_entity(
     except ConfigRefused as error:
         raise ConfigRefused(f"served entity '{item.name}': {error}") from None
     provider, task = intern(model.provider), intern(model.task)
-    upstream = sha256(model.SerializeToString(deterministic=True)).digest()
-    return ServedEntity(item.name, provider, task, adapter, headers, upstream, model.name)
+    # Of the endpoint too: who may break it, by a short deadline for one, must depend on it.
+    upstream = sha256(endpoint_id.encode() + b"\0" + model.SerializeToString(deterministic=True))
+    return ServedEntity(item.name, provider, task, adapter, headers, upstream.digest(), model.name)
 
 
 def _weights(message: endpoint_pb2.EndpointConfig) -> list[int]:

@@ -130,6 +130,8 @@ class Attempts:
     ) -> _Failure | None:
         ask = self._relay.stream if exchange.query.stream else self._relay.answer
         try:
+            if urls := self._relay.missing_images(exchange, attempt.entity):
+                await self._relay.fetch_images(exchange, attempt.entity, urls)
             broken = await ask(exchange, attempt.entity, attempt, others)
         except (AdapterError, DeadlineExceeded) as error:
             self._judge(attempt, error, blamed=blamed)
@@ -152,7 +154,8 @@ class Attempts:
             blamed: Whether an earlier attempt of the same call was held against the upstream.
         """
         failed = error is not None and _is_outage(error)
-        if failed and (blamed or attempt.excuses(error)):
+        unasked = isinstance(error, AdapterError) and not error.answered
+        if unasked or (failed and (blamed or attempt.excuses(error))):
             attempt.circuit.release()
             return
         changed = attempt.circuit.fail() if failed else attempt.circuit.succeed()

@@ -3,10 +3,11 @@
 `invocation.py` makes it, `attempts.py` and `relay.py` answer it.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import inf
 
-from modelplane.adapters.providers.types import JsonObject, Plan, Query
+from modelplane.adapters.providers.types import Image, JsonObject, Plan, Query
 from modelplane.adapters.shared.rpc.metadata import ADAPTED_PARAMS, REQUEST_ID, Metadata
 from modelplane.data_plane.calls.call import Call, Reply
 from modelplane.data_plane.calls.record import Record, attempt_headers
@@ -22,6 +23,7 @@ class Exchange:
         hops: Gateways that the call has passed; see `hops.py`.
         expires: When the answer must have begun, on the clock of the event loop; set by
             `attempts.py`.
+        images: Content of the images that the query names and a provider does not fetch, by URL.
     """
 
     call: Call
@@ -32,6 +34,7 @@ class Exchange:
     admission: Admission
     hops: int = 0
     expires: float = inf
+    images: Mapping[str, Image] = field(default_factory=dict)
 
     def metadata(self, entity: ServedEntity, plan: Plan) -> Metadata:
         """Return the metadata of the answer that an entity gave to a plan."""

@@ -6,6 +6,7 @@ before is a refusal with its own status. What fails later ends the stream, as th
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 from urllib.parse import urlsplit
@@ -68,6 +69,44 @@ class Relay:
             limit = min(limit, call.deadline_seconds)
         return self.now() + limit
 
+    def missing_images(self, exchange: Exchange, entity: ServedEntity) -> Sequence[str]:
+        """Return the URLs of images that must be fetched before an entity is asked.
+
+        Raises:
+            AdapterError: The query cannot be put to its provider.
+        """
+        try:
+            urls = entity.adapter.image_urls(exchange.query)
+        except AdapterError as error:
+            error.answered = False
+            raise
+        return [url for url in urls if url not in exchange.images] if urls else urls
+
+    async def fetch_images(
+        self, exchange: Exchange, entity: ServedEntity, urls: Sequence[str]
+    ) -> None:
+        """Fetch what the provider takes only as content, once for all attempts of a call.
+
+        The time that it takes is none of the provider's, whose deadline begins after it.
+
+        Args:
+            exchange: The query, which gets the images.
+            entity: Served entity that is to be asked.
+            urls: What `missing_images` has said.
+
+        Raises:
+            AdapterError: One cannot be had.
+            DeadlineExceeded: It cannot be had in time.
+        """
+        provider, owner = entity.provider, exchange.endpoint.id
+        remaining = exchange.expires - self.now()
+        try:
+            with self._deadlines.within(remaining):
+                fetched = await self._upstream.fetch_images(provider, urls, owner)
+        except TimeoutError:
+            raise _too_slow(remaining, by_caller=True) from None
+        exchange.images = {**exchange.images, **fetched}
+
     async def answer(
         self, exchange: Exchange, entity: ServedEntity, resends: Resends, others: int = 0
     ) -> None:
@@ -86,7 +125,7 @@ class Relay:
         limit = self._answer_limit(exchange, others)
         try:
             with self._deadlines.within(limit):
-                plan = await self._plan(exchange, entity)
+                plan = self._plan(exchange, entity)
                 answers = await self._upstream.send_all(entity.adapter, plan.requests, resends)
         except TimeoutError:
             raise _too_slow(limit, by_caller=self._is_cut_short(exchange)) from None
@@ -154,7 +193,7 @@ class Relay:
         """Return the successful response to a stream's request."""
         adapter = entity.adapter
         while True:
-            stream.plan = await self._plan(exchange, entity)
+            stream.plan = self._plan(exchange, entity)
             response = await self._upstream.open(adapter, stream.plan.requests[0], resends)
             if response.status in SUCCESS:
                 return response
@@ -176,8 +215,12 @@ class Relay:
         except (TimeoutError, AdapterError):
             return
 
-    async def _plan(self, exchange: Exchange, entity: ServedEntity) -> Plan:
-        plan = await self._upstream.plan(entity, exchange.query)
+    def _plan(self, exchange: Exchange, entity: ServedEntity) -> Plan:
+        try:
+            plan = entity.adapter.plan(exchange.query, exchange.images)
+        except AdapterError as error:
+            error.answered = False
+            raise
         if exchange.record.trace is not None:
             exchange.record.address = _address(plan)
         mark_hop(plan, exchange.hops)

@@ -18,14 +18,12 @@ from modelplane.adapters.providers.credentials.signers import Signer
 from modelplane.adapters.providers.errors import AdapterError, CredentialRefused
 from modelplane.adapters.providers.http.images import fetch_images
 from modelplane.adapters.providers.http.transport import HttpResponse, HttpTransport
-from modelplane.adapters.providers.types import HttpAnswer, HttpRequest, Image, Plan, Query
-from modelplane.data_plane.snapshots.snapshot import ServedEntity
+from modelplane.adapters.providers.types import HttpAnswer, HttpRequest, Image
 
 SUCCESS = range(200, 300)
 _CREDENTIAL_REFUSED = CredentialRefused.__name__
 # Requests that one query may have at a provider at a time.
 _CONCURRENT_REQUESTS = 8
-_NO_IMAGES: Mapping[str, Image] = {}
 
 
 class Resends(Protocol):
@@ -66,16 +64,21 @@ class Upstream:
         """End what runs in the background."""
         await self._credentials.aclose()
 
-    async def plan(self, entity: ServedEntity, query: Query) -> Plan:
-        """Return how to put the query to the provider.
+    async def fetch_images(
+        self, provider: str, urls: Sequence[str], owner: str
+    ) -> Mapping[str, Image]:
+        """Return the images behind URLs.
+
+        Args:
+            provider: Name that errors carry.
+            urls: What the caller's query names.
+            owner: Endpoint that it is for.
 
         Raises:
-            AdapterError: It cannot be, or an image cannot be fetched.
+            ImageRefused: One cannot be had.
         """
-        images = _NO_IMAGES
-        if urls := entity.adapter.image_urls(query):
-            images = await fetch_images(self._transport, entity.provider, urls)
-        return entity.adapter.plan(query, images)
+        # Apart from the endpoint's own lookups, which callers must not use up.
+        return await fetch_images(self._transport, provider, urls, f"images of {owner}")
 
     async def send_all(
         self, adapter: Adapter, requests: Sequence[HttpRequest], resends: Resends

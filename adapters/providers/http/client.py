@@ -196,6 +196,10 @@ async def _unpack(connection: Connection, decoder: Decoder) -> bytes:
 
 def _translate(provider: str, error: errors.HttpError) -> AdapterError:
     if isinstance(error, errors.RequestInvalid):
-        return RequestRefused(provider, str(error))
-    cls, detail = FAILURES[type(error)]
-    return cls(provider, detail)
+        refused: AdapterError = RequestRefused(provider, str(error))
+    else:
+        cls, detail = FAILURES[type(error)]
+        refused = cls(provider, detail)
+    if isinstance(error, errors.RequestInvalid | errors.AddressRefused):
+        refused.answered = False
+    return refused

@@ -116,6 +116,21 @@ def test_a_hosted_model_is_accepted_and_has_no_task() -> None:
     assert compiled.task == ""
 
 
+def test_endpoints_with_the_same_model_share_no_circuit() -> None:
+    snapshot = build(Snapshot(), endpoint("a", config()), endpoint("b", config()))
+    upstreams = {
+        entity.upstream
+        for one in snapshot.endpoints.values()
+        if one.active
+        for entity in one.active.entities
+    }
+    assert len(upstreams) == 2
+    later = build(snapshot, endpoint("a", config(2)))
+    active = later.names["a"].active
+    assert active is not None
+    assert active.entities[0].upstream in upstreams
+
+
 def test_entities_are_found_by_name_and_picked_by_share() -> None:
     entities = [external_entity("a"), external_entity("b"), external_entity("c")]
     compiled = compile_config(

@@ -1,6 +1,7 @@
 """What happens when upstreams fail, through a whole worker with the emulator behind it."""
 
 import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from math import inf
 from random import Random
@@ -15,13 +16,21 @@ from modelserving.v1.ai_gateway_pb2 import (
 )
 from prometheus_client import CollectorRegistry
 
-from modelplane.adapters.providers.errors import UnusableAnswer
+from modelplane.adapters.providers.errors import (
+    AdapterError,
+    CredentialUnavailable,
+    HostUnresolved,
+    ImageRefused,
+    ProviderFailed,
+    UnusableAnswer,
+)
 from modelplane.adapters.providers.registry import build_adapter
-from modelplane.adapters.providers.types import Query
+from modelplane.adapters.providers.types import Image, Query
 from modelplane.data_plane.calls.call import Call, Method
 from modelplane.data_plane.calls.record import Record
 from modelplane.data_plane.errors import DeadlineExceeded, UpstreamResting
 from modelplane.data_plane.limits.admission import Unlimited
+from modelplane.data_plane.snapshots.policy import Policy
 from modelplane.data_plane.snapshots.snapshot import Endpoint, ServedEntity
 from modelplane.data_plane.upstreams.attempt_metrics import AttemptMetrics
 from modelplane.data_plane.upstreams.attempts import Attempts
@@ -429,8 +438,11 @@ async def test_a_caller_who_leaves_while_probing_lets_the_next_probe() -> None:
 class StalledUpstream:
     """Never answers."""
 
-    async def plan(self, *_: object) -> None:
+    async def send_all(self, *_: object) -> None:
         await asyncio.Event().wait()
+
+    def open(self, *_: object) -> Awaitable[None]:
+        return self.send_all()
 
 
 class CutRelay(FakeRelay):
@@ -438,6 +450,74 @@ class CutRelay(FakeRelay):
 
     async def stream(self, *_: Any) -> DeadlineExceeded:
         return DeadlineExceeded("too slow", by_caller=True)
+
+
+class FailingRelay(Relay):
+    """Fails with what it was given, before the upstream is asked."""
+
+    def __init__(self, error: AdapterError) -> None:
+        self.now = FakeClock()
+        self._error = error
+
+    async def answer(self, *_: Any) -> None:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    "cls", [HostUnresolved, CredentialUnavailable, ImageRefused], ids=lambda cls: cls.__name__
+)
+async def test_what_never_reached_an_upstream_says_nothing_of_it(cls: type[AdapterError]) -> None:
+    circuits = Circuits(FakeClock(), Random(1))
+    circuit = circuits.find(ENTITY.upstream)
+    relay = FailingRelay(cls("openai", "no"))
+    attempts = Attempts(relay, circuits, AttemptMetrics(CollectorRegistry()), Random(1))
+    for _ in range(10):
+        with pytest.raises(cls):
+            await attempts.answer(exchange_of(Call(Method.QUERY)), (ENTITY,))
+    assert (circuit.open, circuit.answered) == (False, 0)
+
+
+class SlowImages(StalledUpstream):
+    """Fetches images that take longer than the provider may; then the provider stalls."""
+
+    def __init__(self) -> None:
+        self.fetched: list[str] = []
+
+    async def fetch_images(
+        self, provider: str, urls: Sequence[str], owner: str
+    ) -> Mapping[str, Image]:
+        del provider, owner
+        self.fetched += urls
+        await asyncio.sleep(0.01)
+        return {url: Image("image/png", b"a") for url in urls}
+
+    async def send_all(self, *_: object) -> None:
+        if len(self.fetched):
+            raise ProviderFailed("amazon-bedrock", "no")
+
+
+async def test_images_take_no_time_of_the_provider_and_are_fetched_once() -> None:
+    case = next(case for case in CASES if case.name.startswith("amazon-bedrock/claude-3-sonnet"))
+    adapter = build_adapter(case.model("http://127.0.0.1:1"))
+    entity = ServedEntity("a", "amazon-bedrock", case.task, adapter, (), b"bedrock")
+    circuits = Circuits(FakeClock(), Random(1))
+    upstream = SlowImages()
+    relay = Relay(cast("Upstream", upstream), cast("Any", None), Timeouts(0.005, 0.005))
+    metrics = AttemptMetrics(CollectorRegistry())
+    attempts = Attempts(relay, circuits, metrics, Random(1), sleep=_no_pause)
+    image = {"type": "image_url", "image_url": {"url": "http://images.test/a.png"}}
+    messages = [{"role": "user", "content": [image, {"type": "text", "text": "what is it?"}]}]
+    exchange = exchange_of(Call(Method.QUERY))
+    exchange.query = Query({"messages": messages}, stream=False)
+    exchange.endpoint = Endpoint("id", "chat", None, None, policy=Policy(max_retries=2))
+    with pytest.raises(ProviderFailed):
+        await attempts.answer(exchange, (entity,))
+    assert len(exchange.record.attempts) == 3
+    assert upstream.fetched == ["http://images.test/a.png"]
+
+
+async def _no_pause(_seconds: float) -> None:
+    return
 
 
 @pytest.mark.parametrize(("deadline", "opens"), [(0.001, False), (5, True), (None, True)])

@@ -1,14 +1,15 @@
 """Images behind URLs: fetched together, once each, and only what is one."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from modelplane.adapters.providers.errors import RequestRefused
+from modelplane.adapters.providers.errors import ImageRefused, RequestRefused
 from modelplane.adapters.providers.http.client import Http1Transport
-from modelplane.adapters.providers.http.images import fetch_images
+from modelplane.adapters.providers.http.images import MAX_IMAGES, fetch_images
 from modelplane.adapters.providers.types import Image
 from modelplane.adapters.shared.egress import EgressPolicy
 
@@ -20,9 +21,17 @@ class Images:
 
     def __init__(self) -> None:
         self.seen: list[str] = []
+        self.most = 0
+        self._now = 0
 
     async def answer(self, request: web.Request) -> web.Response:
         self.seen.append(request.path)
+        self._now += 1
+        self.most = max(self.most, self._now)
+        await asyncio.sleep(0.01)
+        self._now -= 1
+        if request.path.startswith("/large"):
+            return web.Response(body=bytes(8 * 1024 * 1024), content_type="image/png")
         match request.path:
             case "/missing.png":
                 return web.Response(status=404, content_type="image/png")
@@ -60,6 +69,29 @@ async def test_each_url_is_fetched_once(
     assert sorted(images.seen) == ["/a.png", "/b.png"]
 
 
+async def test_a_few_are_fetched_at_a_time(
+    transport: Http1Transport, images: Images, origin: str
+) -> None:
+    await fetch_images(transport, "p", [f"{origin}/{at}.png" for at in range(MAX_IMAGES)])
+    assert len(images.seen) == MAX_IMAGES
+    assert images.most == 4
+
+
+async def test_more_are_refused_before_any_is_fetched(
+    transport: Http1Transport, images: Images, origin: str
+) -> None:
+    with pytest.raises(ImageRefused) as caught:
+        await fetch_images(transport, "p", [f"{origin}/{at}.png" for at in range(MAX_IMAGES + 1)])
+    assert "at most 20 images" in str(caught.value.detail)
+    assert not images.seen
+
+
+async def test_images_have_a_bound_together(transport: Http1Transport, origin: str) -> None:
+    with pytest.raises(ImageRefused) as caught:
+        await fetch_images(transport, "p", [f"{origin}/large-{at}.png" for at in range(3)])
+    assert "20 MiB together" in str(caught.value.detail)
+
+
 @pytest.mark.parametrize("path", ["/missing.png", "/moved.png", "/page", "/huge.png"])
 async def test_what_is_no_image_is_refused(
     transport: Http1Transport, origin: str, path: str
@@ -70,7 +102,7 @@ async def test_what_is_no_image_is_refused(
 
 
 async def test_an_image_server_that_fails_is_the_callers_matter(transport: Http1Transport) -> None:
-    with pytest.raises(RequestRefused, match="RequestRefused"):
+    with pytest.raises(RequestRefused, match="ImageRefused"):
         await fetch_images(transport, "p", ["http://127.0.0.1:1/a.png"])
 
 
