@@ -4,7 +4,7 @@ What else a worker counts stands beside who counts it, in modules that end in `m
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter
@@ -16,6 +16,8 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
+# Counts of calls that one endpoint may have, by its entities and their statuses.
+_MAX_SERIES = 500
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _BOUNDS = (*(str(float(bound)) for bound in _SECONDS), "+Inf")
 
@@ -47,10 +49,19 @@ class Metrics(Collector):
     the library's own take a lock for each number.
     """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        """Register with `registry`."""
+    def __init__(
+        self, registry: CollectorRegistry, known: Callable[[str], bool] = lambda _: True
+    ) -> None:
+        """Register with `registry`.
+
+        Args:
+            registry: Shows the metrics.
+            known: Tells whether there is an endpoint of that name.
+        """
         self.in_flight = 0
+        self._known = known
         self._requests: dict[tuple[str, str, str, int], int] = {}
+        self._series: dict[str, int] = {}
         self._durations: dict[str, _Times] = {}
         self._first_chunk = _Times()
         self._chunks = 0
@@ -65,7 +76,11 @@ class Metrics(Collector):
     def observe(self, endpoint: str, entity: str, task: str, status: int, seconds: float) -> None:
         """Count a call that ended."""
         key = (endpoint, entity, task, status)
-        self._requests[key] = self._requests.get(key, 0) + 1
+        count = self._requests.get(key)
+        if count is None:
+            key = self._admit(key)
+            endpoint, count = key[0], self._requests.get(key, 0)
+        self._requests[key] = count + 1
         durations = self._durations.get(endpoint)
         if durations is None:
             durations = self._durations[endpoint] = _Times()
@@ -81,6 +96,22 @@ class Metrics(Collector):
         for key in [key for key in self._requests if key[0] == endpoint]:
             del self._requests[key]
         self._durations.pop(endpoint, None)
+        self._series.pop(endpoint, None)
+
+    def _admit(self, key: tuple[str, str, str, int]) -> tuple[str, str, str, int]:
+        """Return under which labels a call counts that is the first with these.
+
+        An endpoint may be gone when its last call ends, and its series would stay for ever; one
+        whose entities get new names again and again has so many series and no more.
+        """
+        endpoint, entity, task, status = key
+        if endpoint and not self._known(endpoint):
+            return ("", "", "", status)
+        series = self._series.get(endpoint, 0)
+        if entity and series >= _MAX_SERIES:
+            return (endpoint, "", task, status)
+        self._series[endpoint] = series + 1
+        return key
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics of calls; in the thread of whoever asks, hence the copies."""

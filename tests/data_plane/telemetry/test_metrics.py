@@ -1,6 +1,6 @@
 from prometheus_client import CollectorRegistry
 
-from modelplane.data_plane.telemetry.metrics import Metrics
+from modelplane.data_plane.telemetry.metrics import _MAX_SERIES, Metrics
 
 
 def test_an_endpoint_that_is_gone_leaves_no_series() -> None:
@@ -43,3 +43,38 @@ def test_times_are_counted_in_the_buckets_that_hold_them() -> None:
     assert value("first_chunk_seconds_count") == 1
     assert value("streamed_chunks_total") == 7
     assert value("requests_in_flight") == 1
+
+
+def test_the_last_call_of_an_endpoint_that_is_gone_leaves_no_series() -> None:
+    registry = CollectorRegistry()
+    names = {"a"}
+    metrics = Metrics(registry, names.__contains__)
+    metrics.observe("a", "e", "llm/v1/chat", 200, 0.1)
+    names.clear()
+    metrics.forget("a")
+    for _ in range(2):
+        metrics.observe("a", "e", "llm/v1/chat", 200, 0.1)
+    labelled = [
+        sample.labels["endpoint"]
+        for metric in registry.collect()
+        for sample in metric.samples
+        if sample.labels.get("endpoint")
+    ]
+    assert labelled == []
+    labels = {"endpoint": "", "served_entity": "", "task": "", "status": "200"}
+    assert registry.get_sample_value("modelplane_requests_total", labels) == 2
+
+
+def test_an_endpoint_has_no_more_series_however_its_entities_are_named() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    for number in range(2000):
+        metrics.observe("a", f"e{number}", "llm/v1/chat", 200, 0.1)
+    counts = [
+        sample.value
+        for metric in registry.collect()
+        if metric.name == "modelplane_requests"
+        for sample in metric.samples
+    ]
+    assert len(counts) <= _MAX_SERIES + 1
+    assert sum(counts) == 2000
