@@ -39,6 +39,11 @@ def wall_ms() -> float:
     return time.time_ns() / 1e6
 
 
+def cpu_seconds() -> float:
+    """Return for how long this thread has had a processor, seconds."""
+    return time.thread_time()
+
+
 def tune_garbage_collection() -> None:
     """Collect rarely, and never what exists by now."""
     # A request leaves no cycles behind, so collecting after every 700 allocations finds nothing

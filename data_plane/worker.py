@@ -26,7 +26,7 @@ from modelplane.data_plane.limits.quota_contact import Contact, WhenAway
 from modelplane.data_plane.limits.quota_leases import QuotaLeases
 from modelplane.data_plane.limits.quota_metrics import QuotaMetrics
 from modelplane.data_plane.limits.quota_source import GrpcQuotaSource
-from modelplane.data_plane.process import Clocks
+from modelplane.data_plane.process import Clocks, cpu_seconds
 from modelplane.data_plane.settings import Settings
 from modelplane.data_plane.snapshots.config_metrics import ConfigMetrics
 from modelplane.data_plane.snapshots.readiness import TICK_SECONDS, Readiness
@@ -85,9 +85,9 @@ async def assembled(
         ValueError: A setting is malformed.
         OSError: A TLS file cannot be read, or the journal cannot be made.
     """
-    metrics = Metrics(registry)
     snapshots = Snapshots()
-    readiness = Readiness(clocks.monotonic)
+    metrics = Metrics(registry, lambda name: name in snapshots.current.names)
+    readiness = Readiness(clocks.monotonic, cpu_seconds)
     source = Source(_link(settings), settings.worker_id, VERSION)
     watcher = SnapshotWatcher(
         source, snapshots, readiness, ConfigMetrics(registry), clocks, metrics.forget

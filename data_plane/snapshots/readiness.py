@@ -11,6 +11,8 @@ from collections.abc import Callable
 TICK_SECONDS = 0.25
 _BEHIND_SECONDS = 2.0
 _STALL_SECONDS = 1.0
+# A process that had the processor for so much of a gap was busy; one that was stopped had it not.
+_BUSY_SHARE = 0.1
 # What arrives sooner, after a stop or on a new stream, is a backlog whose end is not in sight.
 _BUFFERED_SECONDS = 0.1
 
@@ -21,14 +23,19 @@ class Readiness:
     All state is touched from one event loop only.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, clock: Callable[[], float], cpu_seconds: Callable[[], float] = lambda: 0.0
+    ) -> None:
         """Start not ready.
 
         Args:
             clock: Monotonic time, seconds.
+            cpu_seconds: Time for which the event loop's thread has had a processor.
         """
         self._clock = clock
+        self._cpu_seconds = cpu_seconds
         self._last_tick = clock()
+        self._last_cpu = cpu_seconds()
         self._applied: int | None = None
         self._newest = 0
         self._behind_since: float | None = None
@@ -55,11 +62,15 @@ class Readiness:
         return ""
 
     def tick(self) -> None:
-        """Note that the process runs; a long gap since the last time means it was stopped."""
-        now = self._clock()
-        if now - self._last_tick > _STALL_SECONDS:
+        """Note that the process runs; a long gap in which it did nothing means it was stopped.
+
+        One that was busy instead is slow: to send its callers away would make that an outage.
+        """
+        now, cpu = self._clock(), self._cpu_seconds()
+        gap = now - self._last_tick
+        if gap > _STALL_SECONDS and cpu - self._last_cpu < gap * _BUSY_SHARE:
             self._stalled_at = now
-        self._last_tick = now
+        self._last_tick, self._last_cpu = now, cpu
 
     def connected(self) -> None:
         """Note that a new watch stream is there: what it brings first may be one change of many."""

@@ -7,6 +7,10 @@ import orjson
 from modelplane.adapters.providers.errors import MalformedAnswer
 from modelplane.adapters.providers.types import HttpAnswer, JsonObject, NestedTooDeeply
 
+# Objects and lists that an answer may have: to parse more takes long, and nothing else runs
+# meanwhile. Numbers are not counted: embeddings have very many.
+MAX_CONTAINERS = 500_000
+_LARGE_BYTES = 128 * 1024
 _MARK = b"\xef\xbb\xbf"
 # An escape: a pair of surrogates, one alone, or any other.
 _ESCAPE = re.compile(
@@ -23,8 +27,10 @@ def load_json(data: bytes) -> object:
     U+FFFD, as most clients read it.
 
     Raises:
-        ValueError: It is no JSON all the same.
+        ValueError: It is no JSON all the same, or has too many objects and lists.
     """
+    if len(data) > _LARGE_BYTES and len(data) - len(data.translate(None, b"[{")) > MAX_CONTAINERS:
+        raise ValueError("too many objects and lists")
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:

@@ -8,7 +8,9 @@ import pytest
 
 from modelplane.adapters.providers.amazon_bedrock.event_stream import EventStreamParser
 from modelplane.adapters.providers.base import StreamParser
+from modelplane.adapters.providers.canonical.answers import parse_json_object
 from modelplane.adapters.providers.canonical.bounds import MAX_CHOICES, GrowingText
+from modelplane.adapters.providers.canonical.json_values import MAX_CONTAINERS
 from modelplane.adapters.providers.errors import MalformedAnswer
 from modelplane.adapters.providers.http.sse import SseParser
 from modelplane.adapters.providers.http.transport import MAX_BODY_BYTES
@@ -114,3 +116,11 @@ def test_a_text_that_grows_has_a_bound() -> None:
         text.add("a")
     assert len(text.take()) == MAX_BODY_BYTES
     assert text.take() == ""
+
+
+def test_an_answer_has_a_bound_of_objects_and_lists() -> None:
+    many = b'{"x":[' + b"{}," * MAX_CONTAINERS + b"0]}"
+    with pytest.raises(MalformedAnswer):
+        parse_json_object("p", many)
+    numbers = b'{"x":[' + b"0.5," * MAX_CONTAINERS + b"0]}"
+    assert len(parse_json_object("p", numbers)) == 1

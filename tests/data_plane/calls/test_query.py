@@ -1,9 +1,10 @@
 from typing import Any
 
+import orjson
 import pytest
 
 from modelplane.adapters.providers.types import Task
-from modelplane.data_plane.calls.query import build_query, parse_body, wants_usage
+from modelplane.data_plane.calls.query import MAX_VALUES, build_query, parse_body, wants_usage
 from modelplane.data_plane.calls.tasks import spec_of
 from modelplane.data_plane.errors import InvalidParameter, MalformedRequest
 
@@ -16,6 +17,22 @@ def test_an_error_points_at_the_place_and_quotes_nothing(body: bytes) -> None:
     with pytest.raises(MalformedRequest, match=r"line 1 column \d+") as caught:
         parse_body(body)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [b"{}", b"[]", b"1", b"[[[]]]", b'{"a":{}}'])
+def test_a_body_has_a_bound_of_values(value: bytes) -> None:
+    many = MAX_VALUES // (1 + value.count(b"[") + value.count(b"{"))
+    with pytest.raises(MalformedRequest, match="too many values"):
+        parse_body(b'{"x":[' + (value + b",") * (many + 1) + b"0]}")
+    few = parse_body(b'{"x":[' + (value + b",") * (many - 10) + b"0]}")
+    values = few["x"]
+    assert isinstance(values, list)
+    assert len(values) == many - 9
+
+
+def test_a_long_text_has_one_value() -> None:
+    text = "It is a long text, and has commas here and there. " * 310_000
+    assert parse_body(orjson.dumps({"x": text[: 15 << 20]}))["x"]
 
 
 def test_unknown_fields_pass() -> None:

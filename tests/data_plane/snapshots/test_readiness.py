@@ -105,3 +105,17 @@ def test_draining_is_final(readiness: Readiness) -> None:
     readiness.applied(9)
     readiness.unreachable()
     assert not readiness.serving()
+
+
+@pytest.mark.parametrize(("busy", "serving"), [(3.0, True), (0.5, True), (0.01, False)])
+def test_a_worker_that_was_busy_is_slow_and_not_stopped(
+    clock: FakeClock, busy: float, *, serving: bool
+) -> None:
+    cpu = FakeClock()
+    ready = Readiness(clock, cpu)
+    ready.applied(5)
+    clock.now += 3
+    cpu.now += busy
+    assert ready.serving() is serving
+    clock.now += 3
+    assert not ready.serving()
