@@ -159,6 +159,7 @@ STATUS_TABLE = StatusTable(
         provider_errors.QuotaExhausted: Status(_CODE.RESOURCE_EXHAUSTED, 429, "RESOURCE_EXHAUSTED"),
         provider_errors.ProviderFailed: INTERNAL,
         provider_errors.UnusableAnswer: INTERNAL,
+        provider_errors.NoAnswer: Status(_CODE.INTERNAL, 502, "BAD_GATEWAY"),
         provider_errors.CredentialUnavailable: Status(
             _CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"
         ),

@@ -19,7 +19,8 @@ gives an account's matters the type of a request's (`anthropic/provider.py`).
 | ├ `ModelNotFound`        | it knows no such model             | no    | yes   | no      | no     |
 | └ `RequestConflict`      | it collides with another request   | yes   | yes   | no      | no     |
 | `UnusableAnswer`         | the model wrote what is no answer  | once  | yes   | no      | yes    |
-| └ `MalformedAnswer`      | the answer's form is not known     | no    | yes   | no      | yes    |
+| ├ `MalformedAnswer`      | the answer's form is not known     | no    | yes   | no      | yes    |
+| └ `NoAnswer`             | what came is no answer to the task | no    | yes   | no      | yes    |
 | `ProviderNotImplemented` | no adapter exists yet              | no    | yes   | no      | no     |
 
 `again`: the same served entity is asked once more; `other`: another one may be; `circuit`: it
@@ -165,6 +166,10 @@ class MalformedAnswer(UnusableAnswer):
     """The answer has no form that is known, and will have none the next time."""
 
     retryable = False
+
+
+class NoAnswer(MalformedAnswer):
+    """What came is none of the task's: it may be another server's, so nothing of it is told."""
 
 
 class ProviderUnavailable(AdapterError):

@@ -23,6 +23,7 @@ class TaskSpec:
         prompt: Fields of the body whose texts a model reads.
         generates: Whether a model writes the answer, so that it has tokens of its own.
         deltas: Whether the chunks of a stream are parts of messages, of which the first has a role.
+        answer: Field of a whole answer that holds the list of what was asked for; empty: none.
         operation: Its name in OpenTelemetry's conventions for generative AI.
     """
 
@@ -30,6 +31,7 @@ class TaskSpec:
     prompt: tuple[str, ...]
     generates: bool
     deltas: bool
+    answer: str
     operation: str
 
 
@@ -63,6 +65,7 @@ SPECS: Mapping[str, TaskSpec] = {
         prompt=("messages",),
         generates=True,
         deltas=True,
+        answer="choices",
         operation="chat",
     ),
     Task.COMPLETIONS: TaskSpec(
@@ -70,6 +73,7 @@ SPECS: Mapping[str, TaskSpec] = {
         prompt=("prompt",),
         generates=True,
         deltas=False,
+        answer="choices",
         operation="text_completion",
     ),
     Task.EMBEDDINGS: TaskSpec(
@@ -77,6 +81,7 @@ SPECS: Mapping[str, TaskSpec] = {
         prompt=("input",),
         generates=False,
         deltas=False,
+        answer="data",
         operation="embeddings",
     ),
 }
@@ -86,6 +91,7 @@ _NONE = TaskSpec(
     prompt=(),
     generates=False,
     deltas=False,
+    answer="",
     operation="query",
 )
 

@@ -15,7 +15,7 @@ from modelplane.adapters.providers.canonical.forms import (
     parse_answers,
     parse_error,
 )
-from modelplane.adapters.providers.errors import AdapterError
+from modelplane.adapters.providers.errors import AdapterError, NoAnswer
 from modelplane.adapters.providers.http.transport import HttpResponse
 from modelplane.adapters.providers.types import (
     HttpAnswer,
@@ -25,6 +25,7 @@ from modelplane.adapters.providers.types import (
 from modelplane.data_plane.accounting import Accountant
 from modelplane.data_plane.calls.call import Call
 from modelplane.data_plane.calls.characters import answer_characters
+from modelplane.data_plane.calls.tasks import spec_of
 from modelplane.data_plane.errors import DeadlineExceeded
 from modelplane.data_plane.snapshots.snapshot import Endpoint, ServedEntity
 from modelplane.data_plane.upstreams.deadlines import Deadlines
@@ -134,6 +135,9 @@ class Relay:
         except AdapterError as error:
             exchange.record.usage = error.usage
             raise
+        holds = spec_of(entity.task).answer
+        if holds and not isinstance(answer.get(holds), list):
+            raise NoAnswer(entity.provider, f"the server's answer has no '{holds}'")
         exchange.record.usage = parse_usage(answer)
         if exchange.record.trace is not None:
             exchange.record.model = model_of(answer)

@@ -14,6 +14,7 @@ from modelplane.adapters.providers.canonical.json_values import as_object, as_ob
 from modelplane.adapters.providers.errors import (
     AdapterError,
     MalformedAnswer,
+    NoAnswer,
     ProviderFailed,
     RequestRefused,
 )
@@ -106,6 +107,8 @@ class WholeAnswerParser:
         """Yield the answer as chunks."""
         answers = (HttpAnswer(200, {}, bytes(self._body)),)
         answer = self._adapter.parse_answers(self._query, answers)
+        if not isinstance(answer.get("choices"), list):
+            raise NoAnswer(self._provider, "the server's answer has no 'choices'")
         self.usage = parse_usage(answer)
         self.ended = True
         yield from cut_up(answer)

@@ -82,7 +82,10 @@ class OpenAiStreamParser:
         if reports_error(chunk):
             raise self._reported(chunk)
         choices = chunk.get("choices")
-        for choice in choices if isinstance(choices, list) else ():
+        if not isinstance(choices, list):
+            # Of a chunk, only the usage may come by itself; what else there is may be anything.
+            return chunk if isinstance(chunk.get("usage"), dict) else None
+        for choice in choices:
             self._note(choice)
         return chunk
 

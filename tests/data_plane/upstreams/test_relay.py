@@ -7,7 +7,7 @@ import pytest
 
 from modelplane.adapters.providers.http.transport import MAX_BODY_BYTES
 from modelplane.adapters.shared.rpc.metadata import HTTP_STATUS, as_mapping
-from tests.adapters.providers.upstream import END, EVENT_STREAM, Upstream, chunk
+from tests.adapters.providers.upstream import END, EVENT_STREAM, Upstream, chunk, document
 from tests.data_plane.conftest import System, collect
 from tests.data_plane.messages import COMPLETIONS, endpoint, endpoint_config, snapshot
 from tests.emulators.openai import API_KEY, Fault
@@ -245,6 +245,32 @@ async def test_what_says_nothing_without_end_is_no_answer(
     else:
         assert answer.error_code == "INTERNAL_ERROR"
     await asyncio.wait_for(upstream.seen_close.wait(), 5)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("said", [b'{"version": "inside"}', b'{"choices": {"key": "inside"}}'])
+async def test_what_is_no_answer_to_the_task_is_not_handed_on(
+    system: System, upstream: Upstream, said: bytes, *, stream: bool
+) -> None:
+    entity = system.entity(openai_api_base=upstream.url)
+    await system.apply(snapshot(1, endpoint("chat", endpoint_config(entity))))
+    upstream.say(document(said, headers="content-type: application/json\r\n"))
+    answer = await system.query("chat", CHAT_BODY | {"stream": stream})
+    assert (answer.status, answer.error_code) == (502, "BAD_GATEWAY")
+    assert "inside" not in answer.message
+
+
+async def test_events_that_are_no_chunks_are_not_handed_on(
+    system: System, upstream: Upstream
+) -> None:
+    entity = system.entity(openai_api_base=upstream.url)
+    await system.apply(snapshot(1, endpoint("chat", endpoint_config(entity))))
+    finish = DELTA.replace(b'"finish_reason":null', b'"finish_reason":"stop"')
+    inside = b'data: {"version": "inside"}\n\n'
+    upstream.say(EVENT_STREAM + chunk(inside + DELTA + inside + finish + b"data: [DONE]\n\n") + END)
+    answer = await system.query("chat", STREAM)
+    assert len(answer.events) == 3
+    assert "inside" not in json.dumps(answer.events)
 
 
 async def test_an_error_as_the_first_event_is_a_refusal(served: System) -> None:
