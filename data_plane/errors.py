@@ -77,6 +77,23 @@ class InvalidParameter(DataPlaneError):
     """A field is missing, or has a value that cannot be right."""
 
 
+class CallerFull(DataPlaneError):
+    """The caller has too many bytes of requests under way."""
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(
+            f"Your requests under way are larger than {max_bytes >> 20} MiB together; send this "
+            "one again when some of them are answered."
+        )
+
+
+class WorkerFull(DataPlaneError):
+    """The requests of all callers under way take all the memory that there is for them."""
+
+    def __init__(self) -> None:
+        super().__init__("This worker has no room for a request of this size now; try again.")
+
+
 class TooManyHops(DataPlaneError):
     """The call has come through so many gateways that it goes in circles."""
 
@@ -142,6 +159,8 @@ STATUS_TABLE = StatusTable(
         InvalidParameter: Status(_CODE.INVALID_ARGUMENT, 400, "INVALID_PARAMETER_VALUE"),
         # HTTP has 508 for this, which clients would retry as they do every status from 500 on.
         TooManyHops: Status(_CODE.INVALID_ARGUMENT, 400, "BAD_REQUEST"),
+        CallerFull: Status(_CODE.RESOURCE_EXHAUSTED, 429, "REQUEST_LIMIT_EXCEEDED"),
+        WorkerFull: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
         UpstreamResting: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
         LimitExceeded: Status(_CODE.RESOURCE_EXHAUSTED, 429, "REQUEST_LIMIT_EXCEEDED"),
         LimitsUnavailable: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),

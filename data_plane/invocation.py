@@ -7,6 +7,7 @@ snapshot, so a change never shows half.
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from modelplane.adapters.providers.types import JsonObject
 from modelplane.adapters.shared.rpc.metadata import REQUEST_ID
@@ -14,6 +15,7 @@ from modelplane.adapters.shared.rpc.status import INTERNAL
 from modelplane.adapters.shared.tasks import PATHS
 from modelplane.data_plane.access import authenticate, authorize, level_of
 from modelplane.data_plane.accounting import Accountant
+from modelplane.data_plane.bodies import SMALL_BYTES, Bodies
 from modelplane.data_plane.calls.call import Call, Method, Reply
 from modelplane.data_plane.calls.labels import parse_labels
 from modelplane.data_plane.calls.query import build_query, parse_body
@@ -51,6 +53,7 @@ class Inference:
         gate: Gate,
         accountant: Accountant,
         wall_ms: Callable[[], float],
+        bodies: Bodies,
     ) -> None:
         """Answer from `snapshots`.
 
@@ -60,7 +63,9 @@ class Inference:
             gate: Admits queries.
             accountant: Told of every call.
             wall_ms: Wall time, milliseconds since the epoch.
+            bodies: Bounds what bodies take.
         """
+        self._bodies = bodies
         self._snapshots = snapshots
         self._attempts = attempts
         self._gate = gate
@@ -82,6 +87,8 @@ class Inference:
                 raise Refused(settle(error, call.request_id, headers)) from error
             raise
         finally:
+            if record.held_bytes:
+                self._bodies.give_back(record)
             self._accountant.close(record)
 
     async def _answer(self, call: Call, reply: Reply, record: Record) -> None:
@@ -91,7 +98,7 @@ class Inference:
         if call.method is Method.LIST_MODELS:
             await _list_models(snapshot, principal, call, reply)
             return
-        endpoint, body = await _receive(snapshot, principal, call, record)
+        endpoint, body = await self._receive(snapshot, principal, call, record)
         hops = count_hops(call.metadata)
         config = record.config = _active_config(endpoint, call.task)
         record.labels = parse_labels(body)
@@ -113,20 +120,24 @@ class Inference:
         finally:
             admission.settle(record.usage, ending)
 
-
-async def _receive(
-    snapshot: Snapshot, principal: Principal, call: Call, record: Record
-) -> tuple[Endpoint, JsonObject]:
-    """Return what is asked for and of whom; where the head names it, the body is read after."""
-    if call.name:
-        _find_endpoint(snapshot, principal, call.name, record)
-    if call.receive is not None:
-        await call.receive(call)
-    body = parse_body(call.body)
-    endpoint = record.endpoint
-    if endpoint is None:
-        endpoint = _find_endpoint(snapshot, principal, _name_of(call, body), record)
-    return endpoint, body
+    async def _receive(
+        self, snapshot: Snapshot, principal: Principal, call: Call, record: Record
+    ) -> tuple[Endpoint, JsonObject]:
+        """Return what is asked for and of whom; where the head names it, the body is read after."""
+        if call.name:
+            _find_endpoint(snapshot, principal, call.name, record)
+        if call.receive is not None:
+            call.arriving = partial(self._bodies.hold, record)
+            await call.receive(call)
+        elif len(call.body) > SMALL_BYTES:
+            self._bodies.hold(record, len(call.body))
+        body = parse_body(call.body)
+        # It has been read, and would be held until the answer.
+        call.body = b""
+        endpoint = record.endpoint
+        if endpoint is None:
+            endpoint = _find_endpoint(snapshot, principal, _name_of(call, body), record)
+        return endpoint, body
 
 
 def _find_endpoint(snapshot: Snapshot, principal: Principal, name: str, record: Record) -> Endpoint:

@@ -31,6 +31,9 @@ class Settings:
         300.0, "seconds until an answer, or the first chunk of a stream, must be there"
     )
     stream_idle_seconds: float = setting(120.0, "seconds between two chunks of a stream")
+    bodies_max_mib: int = setting(
+        512, "MiB that large requests under way may take, of which one caller has half at most"
+    )
     circuit_failures: int = setting(
         5, "failures in a row after which an upstream is left alone for some seconds; 0: never"
     )

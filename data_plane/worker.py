@@ -17,6 +17,7 @@ from modelplane.adapters.shared.egress import parse_policy
 from modelplane.adapters.shared.release import VERSION
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.data_plane.accounting import Accountant, Telemetry
+from modelplane.data_plane.bodies import Bodies
 from modelplane.data_plane.control_link import ControlLink
 from modelplane.data_plane.hosts.grpc.http_body import HTTP_BODY_RPCS
 from modelplane.data_plane.hosts.typed.rpcs import TYPED_RPCS
@@ -106,7 +107,9 @@ async def assembled(
             relay = Relay(upstream, accountant, timeouts)
             circuits = Circuits(clocks.monotonic, clocks.random, settings.circuit_failures)
             attempts = Attempts(relay, circuits, AttemptMetrics(registry), clocks.random)
-            inference = Inference(snapshots, attempts, gate, accountant, wall_ms)
+            bodies = Bodies(settings.bodies_max_mib << 20)
+            metrics.bodies = lambda: bodies.held_bytes
+            inference = Inference(snapshots, attempts, gate, accountant, wall_ms, bodies)
             yield Worker(inference, snapshots, readiness, watcher)
 
 

@@ -23,6 +23,10 @@ class Method(Enum):
     LIST_MODELS = auto()
 
 
+def allow(_size: int) -> None:
+    """Take a body of any size."""
+
+
 @dataclass(slots=True)
 class Call:
     """One call to the service. Its repr shows neither credentials nor the prompt.
@@ -39,6 +43,8 @@ class Call:
             calls is judged before. None: everything is here.
         served_model_name: Served entity named in the path; empty: the traffic split decides.
         deadline_seconds: Time the caller grants; None: no limit of its own.
+        arriving: Told how many bytes of the body have arrived while the rest is waited for; raises
+            where there is no room for them.
     """
 
     method: Method
@@ -50,6 +56,7 @@ class Call:
     receive: "Callable[[Call], Awaitable[None]] | None" = field(default=None, repr=False)
     served_model_name: str = ""
     deadline_seconds: float | None = None
+    arriving: Callable[[int], None] = field(default=allow, repr=False)
 
 
 class Reply(Protocol):

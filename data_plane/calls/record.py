@@ -57,6 +57,7 @@ class Record:
         trace: The telemetry's; None where there is none.
         address: `host:port` of the provider that is being asked.
         model: Model that it says answers.
+        held_bytes: Those of its body that `bodies.py` counts.
     """
 
     request_id: str
@@ -80,6 +81,7 @@ class Record:
     trace: object = None
     address: str = ""
     model: str = ""
+    held_bytes: int = 0
 
 
 def attempt_headers(record: Record, under_way: int = 0) -> Metadata:

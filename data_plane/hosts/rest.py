@@ -134,7 +134,7 @@ class RestCalls:
 
 async def _receive(connection: Connection, call: Call) -> None:
     try:
-        call.body = await connection.read_whole(MAX_BODY_BYTES)
+        call.body = await connection.read_whole(MAX_BODY_BYTES, call.arriving)
     except BodyTooLong:
         raise MalformedRequest(BODY_TOO_LARGE) from None
 

@@ -59,6 +59,8 @@ class Metrics(Collector):
             known: Tells whether there is an endpoint of that name.
         """
         self.in_flight = 0
+        # Bytes of large requests under way.
+        self.bodies: Callable[[], int] = int
         self._known = known
         self._requests: dict[tuple[str, str, str, int], int] = {}
         self._series: dict[str, int] = {}
@@ -142,4 +144,9 @@ class Metrics(Collector):
         )
         yield GaugeMetricFamily(
             "modelplane_requests_in_flight", "Calls being answered.", value=self.in_flight
+        )
+        yield GaugeMetricFamily(
+            "modelplane_request_body_bytes",
+            "Bytes of large requests under way.",
+            value=self.bodies(),
         )

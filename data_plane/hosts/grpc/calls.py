@@ -26,7 +26,7 @@ from modelplane.adapters.shared.rpc.framing import (
 from modelplane.adapters.shared.rpc.metadata import Metadata, request_id_of
 from modelplane.adapters.shared.rpc.sizes import MAX_MESSAGE_BYTES
 from modelplane.adapters.shared.rpc.status import shorten
-from modelplane.data_plane.calls.call import Call, Service
+from modelplane.data_plane.calls.call import Call, Service, allow
 from modelplane.data_plane.calls.refusals import settle
 from modelplane.data_plane.errors import Refusal
 from modelplane.data_plane.hosts.carrying import carry, refusal_trailers
@@ -152,7 +152,7 @@ class GrpcCalls:
             raise Ended(_CODE.UNIMPLEMENTED, f"There is no method {path.decode('latin-1')}.")
 
         async def receive(call: Call) -> None:
-            rpc.read(await self._read(connection), call)
+            rpc.read(await self._read(connection, call.arriving), call)
 
         call = Call(
             rpc.method,
@@ -164,14 +164,14 @@ class GrpcCalls:
         )
         await self._service.answer(call, rpc.reply(outlet))
 
-    async def _read(self, connection: Connection) -> bytes:
+    async def _read(self, connection: Connection, arriving: Callable[[int], None] = allow) -> bytes:
         """Return the request's one message."""
         encoding = connection.headers.get("grpc-encoding", IDENTITY)
         if encoding not in ENCODINGS:
             raise Ended(_CODE.UNIMPLEMENTED, f"Compression '{encoding}' is not supported.")
         reader = MessageReader(self._max_message_bytes, encoding)
         try:
-            messages = await _read_messages(reader, connection)
+            messages = await _read_messages(reader, connection, arriving)
         except MessageTooLong as error:
             raise Ended(_CODE.RESOURCE_EXHAUSTED, str(error)) from None
         except FrameError as error:
@@ -182,10 +182,15 @@ class GrpcCalls:
         return messages[0]
 
 
-async def _read_messages(reader: MessageReader, connection: Connection) -> list[bytes]:
+async def _read_messages(
+    reader: MessageReader, connection: Connection, arriving: Callable[[int], None]
+) -> list[bytes]:
     """Return the messages of a request, or the first few of many."""
     messages: list[bytes] = []
+    size = 0
     while data := await connection.read():
+        size += len(data)
+        arriving(size)
         messages += reader.feed(data)
         if len(messages) > 1:
             # What follows is not read: it may never end.

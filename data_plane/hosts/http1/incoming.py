@@ -6,6 +6,7 @@ known before what they send; its body waits in pieces until somebody reads it.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -140,8 +141,12 @@ class Incoming(asyncio.Protocol):
             return None
         return self._take_body()
 
-    async def read_whole(self, limit: int) -> bytes:
+    async def read_whole(self, limit: int, arriving: Callable[[int], None]) -> bytes:
         """Return the body.
+
+        Args:
+            limit: Its longest length.
+            arriving: Told how many bytes of it are there by now, whenever some have come.
 
         Raises:
             BodyTooLong: It has more than `limit` bytes.
@@ -151,6 +156,7 @@ class Incoming(asyncio.Protocol):
             self._read_on()
         while self._phase != WHOLE and self._body_bytes <= limit:
             await self._wait_for_body()
+            arriving(self._body_bytes)
         if self._body_bytes > limit:
             raise BodyTooLong
         return self._take_body()

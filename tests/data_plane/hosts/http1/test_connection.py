@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from modelplane.data_plane.calls.call import allow
 from modelplane.data_plane.hosts.http1.connection import Connection
 from modelplane.data_plane.hosts.http1.head import encode_fields
 from modelplane.data_plane.hosts.http1.incoming import BodyTooLong
@@ -40,7 +41,7 @@ class Toy:
         match connection.target:
             case b"/echo":
                 try:
-                    body = await connection.read_whole(LIMIT)
+                    body = await connection.read_whole(LIMIT, allow)
                 except BodyTooLong:
                     connection.respond(400, PLAIN, b"too long")
                     return
@@ -63,7 +64,7 @@ class Toy:
                 connection.end(b"last", b"grpc-status: 0\r\n")
             case b"/hold":
                 await self.go.wait()
-                connection.respond(200, PLAIN, await connection.read_whole(LIMIT))
+                connection.respond(200, PLAIN, await connection.read_whole(LIMIT, allow))
             case b"/headers":
                 connection.respond(200, PLAIN, repr(sorted(connection.headers.items())).encode())
 
