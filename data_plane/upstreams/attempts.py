@@ -153,11 +153,13 @@ class Attempts:
             error: What failed, if anything did.
             blamed: Whether an earlier attempt of the same call was held against the upstream.
         """
-        failed = error is not None and _is_outage(error)
-        unasked = isinstance(error, AdapterError) and not error.answered
-        if unasked or (failed and (blamed or attempt.excuses(error))):
-            attempt.circuit.release()
-            return
+        failed = False
+        if error is not None:
+            failed = _is_outage(error)
+            unasked = isinstance(error, AdapterError) and not error.answered
+            if unasked or (failed and (blamed or attempt.excuses(error))):
+                attempt.circuit.release()
+                return
         changed = attempt.circuit.fail() if failed else attempt.circuit.succeed()
         if changed:
             self._metrics.circuit_changes.labels("open" if failed else "closed").inc()

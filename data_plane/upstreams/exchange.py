@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf
 
 from modelplane.adapters.providers.types import Image, JsonObject, Plan, Query
@@ -23,7 +23,8 @@ class Exchange:
         hops: Gateways that the call has passed; see `hops.py`.
         expires: When the answer must have begun, on the clock of the event loop; set by
             `attempts.py`.
-        images: Content of the images that the query names and a provider does not fetch, by URL.
+        images: Content of the images that the query names and a provider does not fetch, by URL;
+            None: none is needed.
     """
 
     call: Call
@@ -34,7 +35,7 @@ class Exchange:
     admission: Admission
     hops: int = 0
     expires: float = inf
-    images: Mapping[str, Image] = field(default_factory=dict)
+    images: Mapping[str, Image] | None = None
 
     def metadata(self, entity: ServedEntity, plan: Plan) -> Metadata:
         """Return the metadata of the answer that an entity gave to a plan."""

@@ -34,13 +34,15 @@ def count_hops(metadata: Mapping[str, str]) -> int:
     return hops
 
 
-def mark_hop(plan: Plan, hops: int) -> None:
+def mark_hop(plan: Plan, hops: int, owner: str = "") -> None:
     """Let the requests of a plan say that they come from one gateway more.
 
     Args:
         plan: How the query is put to the provider.
         hops: Number of gateways that the call had passed.
+        owner: Endpoint that they are for.
     """
     for request in plan.requests:
         # The adapter's own headers are those of all its requests.
         request.headers = {**request.headers, HOPS: str(hops + 1)}
+        request.owner = owner

@@ -6,7 +6,7 @@ before is a refusal with its own status. What fails later ends the stream, as th
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from urllib.parse import urlsplit
@@ -19,6 +19,7 @@ from modelplane.adapters.providers.errors import AdapterError, NoAnswer
 from modelplane.adapters.providers.http.transport import HttpResponse
 from modelplane.adapters.providers.types import (
     HttpAnswer,
+    Image,
     Plan,
     parse_usage,
 )
@@ -37,6 +38,7 @@ from modelplane.data_plane.upstreams.upstream import SUCCESS, Resends, Upstream
 
 # A provider ends its body right after its last event; waiting for that keeps the connection.
 _SETTLE_SECONDS = 0.1
+_NO_IMAGES: Mapping[str, Image] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class Relay:
         except AdapterError as error:
             error.answered = False
             raise
-        return [url for url in urls if url not in exchange.images] if urls else urls
+        return [url for url in urls if url not in (exchange.images or ())] if urls else urls
 
     async def fetch_images(
         self, exchange: Exchange, entity: ServedEntity, urls: Sequence[str]
@@ -106,7 +108,7 @@ class Relay:
                 fetched = await self._upstream.fetch_images(provider, urls, owner)
         except TimeoutError:
             raise _too_slow(remaining, by_caller=True) from None
-        exchange.images = {**exchange.images, **fetched}
+        exchange.images = {**(exchange.images or {}), **fetched}
 
     async def answer(
         self, exchange: Exchange, entity: ServedEntity, resends: Resends, others: int = 0
@@ -221,15 +223,13 @@ class Relay:
 
     def _plan(self, exchange: Exchange, entity: ServedEntity) -> Plan:
         try:
-            plan = entity.adapter.plan(exchange.query, exchange.images)
+            plan = entity.adapter.plan(exchange.query, exchange.images or _NO_IMAGES)
         except AdapterError as error:
             error.answered = False
             raise
         if exchange.record.trace is not None:
             exchange.record.address = _address(plan)
-        mark_hop(plan, exchange.hops)
-        for request in plan.requests:
-            request.owner = exchange.endpoint.id
+        mark_hop(plan, exchange.hops, exchange.endpoint.id)
         return plan
 
     def _answer_limit(self, exchange: Exchange, others: int) -> float:

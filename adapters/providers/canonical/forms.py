@@ -8,6 +8,7 @@ Called by `data_plane/upstreams/relay.py`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from modelplane.adapters.providers.base import Adapter, StreamParser
 from modelplane.adapters.providers.canonical.json_values import as_object, as_objects
@@ -22,6 +23,8 @@ from modelplane.adapters.providers.http.transport import MAX_BODY_BYTES
 from modelplane.adapters.providers.types import HttpAnswer, JsonObject, Query, Usage, parse_usage
 
 _EVENTS = (b"data:", b"event:", b"id:", b"retry:", b":")
+# Of a stream that came instead of a whole answer: nothing else runs while it is added up.
+_MAX_EVENTS_BYTES = 4 * 1024 * 1024
 _CHUNK, _WHOLE = "chat.completion.chunk", "chat.completion"
 # Of a message and a delta: what is not added up but replaced.
 _REPLACED = frozenset({"role", "extra_content", "audio"})
@@ -129,7 +132,7 @@ def cut_up(answer: JsonObject) -> Iterator[JsonObject]:
 
 
 def add_up(provider: str, chunks: Iterable[JsonObject]) -> JsonObject:
-    """Return the whole answer that chunks add up to.
+    """Return the whole answer that chunks add up to, which become part of it.
 
     Raises:
         MalformedAnswer: They are no answer.
@@ -143,81 +146,111 @@ def add_up(provider: str, chunks: Iterable[JsonObject]) -> JsonObject:
         for part in as_objects(chunk.get("choices")):
             index = part.get("index", 0)
             key = index if isinstance(index, int) else 0
-            choices[key] = _add_choice(choices.get(key, {}), part)
+            _add_choice(choices.setdefault(key, {}), part)
     if not choices:
         raise MalformedAnswer(provider, "the provider's stream has no choices")
     if answer.get("object") == _CHUNK:
         answer["object"] = _WHOLE
-    return {**answer, "choices": [choices[key] for key in sorted(choices)]}
+    return {**answer, "choices": [_finish_choice(choices[key]) for key in sorted(choices)]}
 
 
 def _parse_events(adapter: Adapter, query: Query, answer: HttpAnswer, provider: str) -> JsonObject:
+    if len(answer.body) > _MAX_EVENTS_BYTES:
+        raise MalformedAnswer(provider, "the provider answered with a stream that is too long")
     try:
         parser = adapter.stream_parser(query)
     except RequestRefused:
         raise MalformedAnswer(provider, "the provider's answer is not JSON") from None
-    return add_up(provider, (*parser.feed(answer.body), *parser.finish()))
+    return add_up(provider, chain(parser.feed(answer.body), parser.finish()))
 
 
-def _add_choice(choice: JsonObject, part: JsonObject) -> JsonObject:
-    added = {**choice}
+class _Text:
+    """A text that grows; to add to a `str` would copy all of it for each piece."""
+
+    __slots__ = ("parts",)
+
+    def __init__(self, *parts: str) -> None:
+        self.parts = [*parts]
+
+
+def _add_choice(choice: JsonObject, part: JsonObject) -> None:
     for name, value in part.items():
         if name == "delta":
-            message = as_object(added.setdefault("message", {"role": "assistant", "content": None}))
-            added["message"] = _add_fields(message, as_object(value))
+            message = choice.setdefault("message", {"role": "assistant", "content": None})
+            _add_fields(as_object(message), as_object(value))
         elif name == "text":
-            added["text"] = f"{added.get('text', '')}{value or ''}"
+            _add_text(choice, name, value if isinstance(value, str) else "")
         elif name == "logprobs":
-            added["logprobs"] = _add_logprobs(added.get("logprobs"), value)
-        elif value is not None or name not in added:
-            added[name] = value
-    return added
+            choice["logprobs"] = _add_logprobs(choice.get("logprobs"), value)
+        elif value is not None or name not in choice:
+            choice[name] = value
 
 
-def _add_fields(message: JsonObject, delta: JsonObject) -> JsonObject:
-    added = {**message}
+def _add_fields(message: JsonObject, delta: JsonObject) -> None:
     for name, value in delta.items():
-        known = added.get(name)
+        known = message.get(name)
         if value is None:
             continue
         if name == "tool_calls":
-            added[name] = _add_calls(as_objects(known), as_objects(value))
+            if not isinstance(known, list):
+                message[name] = known = []
+            _add_calls(known, as_objects(value))
         elif isinstance(value, list):
             plain = [_without_index(item) for item in value]
-            added[name] = [*(known if isinstance(known, list) else []), *plain]
-        elif isinstance(value, str) and isinstance(known, str) and name not in _REPLACED:
-            added[name] = known + value
+            if isinstance(known, list):
+                known += plain
+            else:
+                message[name] = plain
+        elif isinstance(value, str) and name not in _REPLACED:
+            _add_text(message, name, value)
         else:
-            added[name] = value
-    return added
+            message[name] = value
 
 
-def _add_calls(calls: list[JsonObject], deltas: list[JsonObject]) -> list[JsonObject]:
-    added = [*calls]
+def _add_text(holder: JsonObject, name: str, text: str) -> None:
+    known = holder.get(name)
+    if isinstance(known, _Text):
+        known.parts.append(text)
+    else:
+        holder[name] = _Text(known, text) if isinstance(known, str) else _Text(text)
+
+
+def _add_calls(calls: list[JsonObject], deltas: list[JsonObject]) -> None:
     for delta in deltas:
         index = delta.get("index")
-        place = index if isinstance(index, int) and 0 <= index < len(added) else len(added)
-        fields = {name: value for name, value in delta.items() if name not in ("index", "function")}
-        function = as_object(delta.get("function"))
-        if place == len(added):
-            added.append({"type": "function", **fields, "function": {"arguments": "", **function}})
-            continue
-        known = added[place]
-        own = {name: value for name, value in fields.items() if value and name not in known}
-        added[place] = {
-            **known,
-            **own,
-            "function": _add_fields(as_object(known["function"]), function),
-        }
-    return added
+        place = index if isinstance(index, int) and 0 <= index < len(calls) else len(calls)
+        if place == len(calls):
+            calls.append({"type": "function", "function": {"arguments": ""}})
+        known = calls[place]
+        for name, value in delta.items():
+            if name == "function":
+                _add_fields(as_object(known["function"]), as_object(value))
+            elif name != "index" and value and (name not in known or name == "type"):
+                known[name] = value
 
 
 def _add_logprobs(known: object, value: object) -> object:
     if not isinstance(value, dict):
         return known
-    before = as_object(known)
-    content = [*as_objects(before.get("content")), *as_objects(value.get("content"))]
-    return {**before, **value, **({"content": content} if content else {})}
+    sums = known if isinstance(known, dict) else {}
+    content = sums.get("content")
+    content = content if isinstance(content, list) else []
+    content += as_objects(value.get("content"))
+    sums.update(value)
+    if content:
+        sums["content"] = content
+    return sums
+
+
+def _finish_choice(choice: JsonObject) -> JsonObject:
+    """Return a choice with all its texts whole."""
+    message = as_object(choice.get("message"))
+    calls = as_objects(message.get("tool_calls"))
+    for holder in (choice, message, *(as_object(call["function"]) for call in calls)):
+        for name, value in holder.items():
+            if isinstance(value, _Text):
+                holder[name] = "".join(value.parts)
+    return choice
 
 
 def _number(name: str, value: object) -> object:

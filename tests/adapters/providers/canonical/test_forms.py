@@ -48,6 +48,42 @@ each_event_stream = pytest.mark.parametrize(
 )
 
 
+def _stream_of(event: dict[str, Any], count: int) -> bytes:
+    last = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    lines = [b"data: %b\n\n" % json.dumps(one).encode() for one in (event, last)]
+    return lines[0] * count + lines[1] + b"data: [DONE]\n\n"
+
+
+@pytest.mark.parametrize(
+    "delta", [{"content": "ab"}, {"tool_calls": [{"function": {"arguments": "ab"}}]}, {"x": [1]}]
+)
+def test_a_long_stream_adds_up_to_all_of_its_pieces(delta: dict[str, Any]) -> None:
+    case = next(case for case in CASES if case.name == "openai/chat")
+    adapter = build_adapter(case.model("http://127.0.0.1:1"))
+    count = 25_000
+    event = {"choices": [{"index": 0, "delta": delta, "logprobs": {"content": [{}]}}]}
+    answers = (HttpAnswer(200, {}, _stream_of(event, count)),)
+    whole: Any = parse_answers(adapter, Query({}, stream=False), answers, "openai")
+    (choice,) = whole["choices"]
+    assert len(choice["logprobs"]["content"]) == count
+    message = choice["message"]
+    if "content" in delta:
+        assert message["content"] == "ab" * count
+    elif "x" in delta:
+        assert message["x"] == [1] * count
+    else:
+        assert len(message["tool_calls"]) == count
+
+
+def test_a_stream_instead_of_an_answer_has_a_bound() -> None:
+    case = next(case for case in CASES if case.name == "openai/chat")
+    adapter = build_adapter(case.model("http://127.0.0.1:1"))
+    event = {"choices": [{"index": 0, "delta": {"content": "a" * 1000}}]}
+    answers = (HttpAnswer(200, {}, _stream_of(event, 4200)),)
+    with pytest.raises(MalformedAnswer):
+        parse_answers(adapter, Query({}, stream=False), answers, "openai")
+
+
 @each_stream
 def test_chunks_add_up_to_the_whole_answer(case: ProviderCase) -> None:
     streamed, whole = record(case.name, stream=True), record(case.name, stream=False)
