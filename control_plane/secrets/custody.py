@@ -13,8 +13,10 @@ from modelplane.control_plane.store.database import Database
 
 async def ensure_master_key(
     database: Database, keyring: Keyring, lost: Collection[str] = ()
-) -> None:
-    """Make the first master key of a database in which nothing is sealed yet.
+) -> bool:
+    """Make the first master key of a database in which nothing is sealed yet; tell whether it was.
+
+    Another replica may be making another one at the same time: once something is sealed, ask again.
 
     Args:
         database: Where the sealed values are.
@@ -32,8 +34,10 @@ async def ensure_master_key(
     for key_id, count in sorted(counts.items()):
         if key_id not in known and key_id not in lost:
             raise ValueError(_missing(key_id, count))
-    if not known:
-        keyring.make()
+    if known:
+        return False
+    keyring.make()
+    return True
 
 
 def _missing(key_id: str, count: int) -> str:

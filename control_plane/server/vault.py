@@ -56,10 +56,12 @@ async def opened_vault(settings: Settings, keyring: Keyring) -> AsyncIterator[Va
     ):
         await migrate(database)
         lost = [key_id.strip() for key_id in settings.lost_master_keys.split(",")]
-        await ensure_master_key(database, keyring, lost)
+        is_new = await ensure_master_key(database, keyring, lost)
         sealer = Sealer(keyring)
         await ensure_admin_token(database, settings.admin_token, settings.admin_user, system_clock)
         await ensure_signing_key(database, sealer, system_clock, lost)
+        if is_new:
+            await ensure_master_key(database, keyring, lost)
         sync = SecretSync(database, sealer, stores, system_clock)
         await sync.declare()
         yield Vault(database, sealer, stores, sync)

@@ -52,6 +52,33 @@ def test_history_compare_and_rollback(rest: Rest, provider: OpenAiEmulator) -> N
     assert rest.query("past", CHAT).headers["served-model-name"] == "first"
 
 
+def test_lists_come_in_pages(rest: Rest, provider: OpenAiEmulator) -> None:
+    for name in ("page-1", "page-2", "page-3"):
+        rest.create(endpoint(name, entity(provider)))
+    whole = [item["name"] for item in rest.call("GET", ENDPOINTS)["endpoints"]]
+    path, found = f"{ENDPOINTS}?max_results=2", list[str]()
+    while path:
+        answer = rest.call("GET", path)
+        names = [item["name"] for item in answer["endpoints"]]
+        assert 0 < len(names) <= 2
+        found += names
+        token = answer.get("next_page_token")
+        path = f"{ENDPOINTS}?max_results=2&page_token={token}" if token else ""
+    assert found == whole
+    config = endpoint("x", entity(provider, "v2"))["config"]
+    rest.call("PUT", f"{ENDPOINTS}/page-1/config", config)
+    path = f"{ENDPOINTS}/page-1/config-versions?max_results=1"
+    newest = rest.call("GET", path)
+    assert [item["config_version"] for item in newest["config_versions"]] == [2]
+    oldest = rest.call("GET", f"{path}&page_token={newest['next_page_token']}")
+    assert [item["config_version"] for item in oldest["config_versions"]] == [1]
+    assert "next_page_token" not in oldest
+    refused = rest.send("GET", f"{ENDPOINTS}?max_results=0x")
+    assert refused.status_code == 400
+    refused = rest.send("GET", f"{ENDPOINTS}?max_results=1001")
+    assert (refused.status_code, refused.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+
+
 def test_updates_at_the_same_time(rest: Rest, system: System, provider: OpenAiEmulator) -> None:
     rest.create(endpoint("busy", entity(provider)))
 

@@ -1,5 +1,6 @@
 """PostgreSQL restarts under load, and two control planes share one PostgreSQL."""
 
+import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from modelserving.v1.endpoint_service_pb2_grpc import EndpointServiceStub
 
 from bench.children import child, free_address, python, wait_until_serving
 from bench.system import ADMIN_TOKEN, chat_config, running_system
-from modelplane.adapters.shared.rpc.metadata import AUTHORIZATION
+from modelplane.adapters.shared.rpc.metadata import AUTHORIZATION, as_mapping
 from modelplane.deploy.envoy.options import Address
 from tests.faults.deployment import (
     PATH,
@@ -88,6 +89,29 @@ async def test_two_control_planes_share_one_database(
                 ListServingEndpointsRequest(), metadata=_ADMIN
             )
         assert [item.name for item in listed.endpoints] == ["shared"]
+
+
+async def test_a_database_that_says_nothing_ends_no_control_plane(
+    postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    async with AsyncExitStack() as stack:
+        replica = await _start_control_plane(stack, postgres_server.url(), tmp_path)
+        channel = await stack.enter_async_context(grpc.aio.insecure_channel(replica.api))
+        stub = EndpointServiceStub(channel)
+
+        async def answer() -> tuple[grpc.StatusCode, bool]:
+            try:
+                await stub.ListServingEndpoints(ListServingEndpointsRequest(), metadata=_ADMIN)
+            except grpc.aio.AioRpcError as error:
+                trailing = error.trailing_metadata()
+                return error.code(), "retry-after" in as_mapping(trailing)
+            return grpc.StatusCode.OK, False
+
+        with postgres_server.frozen():
+            answers = await asyncio.gather(*(answer() for _ in range(40)))
+        assert set(answers) == {(grpc.StatusCode.UNAVAILABLE, True)}
+        # The same process goes on where it was.
+        assert await answer() == (grpc.StatusCode.OK, False)
 
 
 async def _start_control_plane(stack: AsyncExitStack, url: str, directory: Path) -> _Replica:
