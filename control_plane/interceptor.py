@@ -6,10 +6,11 @@ Before: the gRPC server. After: the servicers. Beside: `authentication`, `audit.
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 import grpc
+from google.protobuf.message import DecodeError, Message
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from modelplane.adapters.shared.rpc.metadata import (
@@ -25,7 +26,7 @@ from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.admission import Admission
 from modelplane.control_plane.audit.call import AuditedCall
 from modelplane.control_plane.audit.log import AuditLog
-from modelplane.control_plane.errors import PASSING, STATUS_TABLE
+from modelplane.control_plane.errors import PASSING, STATUS_TABLE, MalformedRequest
 from modelplane.control_plane.identity.authentication import Authenticator
 from modelplane.control_plane.not_available import check_available
 from modelplane.control_plane.output_only import clear_output_only
@@ -36,12 +37,11 @@ _log = logging.getLogger(__name__)
 
 # Services whose calls carry no access token; the rest of the guard holds for them too.
 _ANONYMOUS = {str(service.full_name) for service in PUBLIC_SERVICES if rules_of(service).anonymous}
-# Services that are not guarded.
-EXEMPT_SERVICES = (
-    "grpc.health.v1.Health",
-    "grpc.reflection.v1.ServerReflection",
-    "grpc.reflection.v1alpha.ServerReflection",
-)
+# Not guarded: Envoy asks it all the time.
+_HEALTH = "grpc.health.v1.Health"
+# Streams of descriptions, for whoever is known.
+_REFLECTION = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
+EXEMPT_SERVICES = (_HEALTH, *_REFLECTION)
 
 _RETRY_AFTER_SECONDS = 1
 
@@ -96,35 +96,50 @@ class Interceptor(grpc.aio.ServerInterceptor):
             handler_call_details = with_method(handler_call_details, method)
         handler = await continuation(handler_call_details)
         service = method.split("/")[1]
-        if handler is None or service in EXEMPT_SERVICES:
+        if handler is None or service == _HEALTH:
             return handler
+        if service in _REFLECTION:
+            return await self._known(handler, handler_call_details)
         if handler.unary_unary is None:
             raise TypeError(f"{method} is a stream, which this interceptor does not guard")
-        return grpc.unary_unary_rpc_method_handler(
-            self._wrap(
-                method,
-                handler.unary_unary,
-                rest,
-                anonymous=service in _ANONYMOUS,
-            ),
-            # What came over REST is read once it is known who sent it.
-            request_deserializer=None if rest else handler.request_deserializer,
-            response_serializer=handler.response_serializer,
+        guarded = self._wrap(method, handler, rest, anonymous=service in _ANONYMOUS)
+        # As a stream, of one message, so that it arrives once it is known who sends it: gRPC would
+        # have read a call of one message before it tells of it.
+        return grpc.stream_unary_rpc_method_handler(
+            guarded, response_serializer=handler.response_serializer
         )
 
     def _wrap(
         self,
         method: str,
-        behavior: Any,  # noqa: ANN401 - grpc's types know no coroutines
+        handler: Any,  # noqa: ANN401 - grpc's types know no coroutines
         rest: RestMethod | None,
         *,
         anonymous: bool,
     ) -> Any:  # noqa: ANN401 - the same
-        async def guarded(request: Any, context: _Context) -> Any:  # noqa: ANN401 - any message
+        async def guarded(messages: AsyncIterator[bytes], context: _Context) -> Any:  # noqa: ANN401 - any message
+            # What came over REST is parsed by other rules.
+            receive = _Receiver(messages, None if rest else handler.request_deserializer)
             call = _Call(self, method, context, rest, anonymous=anonymous)
-            return await call.run(behavior, request)
+            return await call.run(handler.unary_unary, receive)
 
         return guarded
+
+    async def _known(
+        self, handler: "grpc.RpcMethodHandler[Q, A]", details: _Details
+    ) -> "grpc.RpcMethodHandler[Q, A]":
+        """Return the handler of a stream if its caller is known, else one that refuses."""
+        metadata = as_mapping(details.invocation_metadata)
+        try:
+            await self._authenticator.authenticate(metadata.get(AUTHORIZATION))
+        except Exception as error:  # noqa: BLE001 - the boundary: every error gets a status
+            status, message = STATUS_TABLE.status_of(error) or INTERNAL, shorten(str(error))
+
+            async def refuse(_: object, context: _Context) -> None:
+                await context.abort(status.code, message, trailing_metadata(status, None))
+
+            return grpc.stream_stream_rpc_method_handler(refuse)
+        return handler
 
     async def authenticate(self, authorization: str | None) -> Principal:
         """Find out who calls, for the rest of the RPC."""
@@ -136,6 +151,30 @@ class Interceptor(grpc.aio.ServerInterceptor):
         """Count a finished RPC."""
         self._count.labels(method, status).inc()
         self._seconds.labels(method, status).observe(seconds)
+
+
+class _Receiver:
+    """Reads the only message of a call."""
+
+    def __init__(
+        self, messages: AsyncIterator[bytes], parse: Callable[[bytes], Message] | None
+    ) -> None:
+        self._messages = messages
+        self._parse = parse
+
+    async def __call__(self) -> Any:  # noqa: ANN401 - any message
+        """Return the message.
+
+        Raises:
+            MalformedRequest: There is none, or it is none of its type.
+        """
+        raw = await anext(self._messages, None)
+        if raw is None:
+            raise MalformedRequest("The call has no request message.")
+        try:
+            return self._parse(raw) if self._parse else raw
+        except DecodeError:
+            raise MalformedRequest("The request is no message of this call's type.") from None
 
 
 class _Call:
@@ -162,30 +201,36 @@ class _Call:
         # What is logged when the client goes away.
         self._status = grpc.StatusCode.CANCELLED
 
-    async def run(self, behavior: _Behavior, request: Any) -> Any:  # noqa: ANN401 - any message
+    async def run(self, behavior: _Behavior, receive: _Receiver) -> Any:  # noqa: ANN401 - any message
         started = time.perf_counter()
         try:
-            return await self._answer(behavior, request)
+            return await self._answer(behavior, receive)
         finally:
             self._record(time.perf_counter() - started)
 
-    async def _answer(self, behavior: _Behavior, request: Any) -> Any:  # noqa: ANN401 - any message
+    async def _answer(self, behavior: _Behavior, receive: _Receiver) -> Any:  # noqa: ANN401 - any message
         try:
-            with self._interceptor.admission.one():
-                response = await self._admitted(behavior, request)
+            response = await self._admitted(behavior, receive)
         except Exception as error:  # noqa: BLE001 - the boundary: every error gets a status
             await self._refuse(error)
         self._status = grpc.StatusCode.OK
         await self._context.send_initial_metadata(((REQUEST_ID, self._request_id),))
         return response
 
-    async def _admitted(self, behavior: _Behavior, request: Any) -> Any:  # noqa: ANN401 - any message
+    async def _admitted(self, behavior: _Behavior, receive: _Receiver) -> Any:  # noqa: ANN401 - any message
+        """Answer, in one of the places for calls; none is held for a message that is on its way."""
+        admission = self._interceptor.admission
         if self._anonymous:
-            return await behavior(request, self._context)
-        principal = await self._interceptor.authenticate(self._metadata.get(AUTHORIZATION))
+            request = await receive()
+            with admission.one():
+                return await behavior(request, self._context)
+        with admission.one():
+            principal = await self._interceptor.authenticate(self._metadata.get(AUTHORIZATION))
         self._principal = principal.name
-        with self._interceptor.admission.of(principal):
-            return await behavior(self._read(principal, request), self._context)
+        with admission.of(principal):
+            request = await receive()
+            with admission.one():
+                return await behavior(self._read(principal, request), self._context)
 
     def _read(self, principal: Principal, request: Any) -> Any:  # noqa: ANN401 - any message
         self._audited.know(principal, None if self._rest else request)

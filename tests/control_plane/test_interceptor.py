@@ -12,6 +12,7 @@ from google.api.httpbody_pb2 import HttpBody
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from modelserving.v1 import endpoint_service_pb2 as pb
 from modelserving.v1 import secret_service_pb2 as secrets_pb
 from modelserving.v1.endpoint_pb2 import ServingEndpoint
@@ -131,6 +132,29 @@ async def test_a_call_without_a_token_is_refused_and_health_is_not(api: Api) -> 
     health = health_pb2_grpc.HealthStub(api.channel)
     answer = await health.Check(health_pb2.HealthCheckRequest())
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_reflection_is_for_those_who_are_known(api: Api) -> None:
+    stub = reflection_pb2_grpc.ServerReflectionStub(api.channel)
+    question = reflection_pb2.ServerReflectionRequest(list_services="")
+    for metadata in ((), (("authorization", "Bearer unknown"),)):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await anext(aiter(stub.ServerReflectionInfo(iter([question]), metadata=metadata)))
+        assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    known = stub.ServerReflectionInfo(iter([question]), metadata=TOKEN)
+    assert (await anext(aiter(known))).list_services_response.service
+
+
+async def test_a_message_is_read_once_its_sender_is_known(api: Api) -> None:
+    method = "/modelserving.v1.EndpointService/GetServingEndpoint"
+    for metadata, code in ((), "UNAUTHENTICATED"), (TOKEN, "INVALID_ARGUMENT"):
+        call = api.channel.stream_unary(method, bytes, bytes)(metadata=metadata)
+        if metadata:
+            await call.write(b"\xff")
+            await call.done_writing()
+        # Without a token there is nothing to wait for.
+        error, _ = await refused(call)
+        assert error.code() is grpc.StatusCode[code]
 
 
 async def test_a_domain_error_keeps_its_message_and_gets_its_status(api: Api) -> None:

@@ -7,9 +7,6 @@ import grpc
 import pytest
 from google.api import httpbody_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
-    ProtoReflectionDescriptorDatabase,
-)
 from modelserving.v1 import (
     endpoint_pb2,
     endpoint_service_pb2,
@@ -21,6 +18,7 @@ from modelserving.v1 import (
     secret_service_pb2_grpc,
 )
 
+from tests.e2e.reflection import reflected
 from tests.e2e.rest import CHAT, Json, Rest, endpoint, entity
 from tests.e2e.system import System, wait_for
 from tests.emulators.faults import LONG_PAUSE
@@ -255,11 +253,17 @@ def test_secrets(channel: grpc.Channel, metadata: Metadata) -> None:
     secrets.DeleteScope(gone, metadata=metadata, timeout=_SECONDS)
 
 
-def test_health_and_reflection_need_no_token(channel: grpc.Channel) -> None:
+def test_health_needs_no_token_and_reflection_one(
+    channel: grpc.Channel, metadata: Metadata
+) -> None:
     health = health_pb2_grpc.HealthStub(channel)
     answer = health.Check(health_pb2.HealthCheckRequest(), timeout=_SECONDS)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
-    database = ProtoReflectionDescriptorDatabase(channel)
+    for token in ((), (("authorization", "Bearer unknown"),)):
+        with pytest.raises(grpc.RpcError) as caught:
+            reflected(channel, token).get_services()
+        assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED
+    database = reflected(channel, metadata)
     assert "modelserving.v1.EndpointService" in database.get_services()
     described = database.FindFileContainingSymbol("modelserving.v1.EndpointService")
     assert "CreateServingEndpoint" in [item.name for item in described.service[0].method]

@@ -26,8 +26,8 @@ from tests.e2e.system import System
 from tests.emulators.openai import OpenAiEmulator
 
 METHODS: Mapping[str, MethodDescriptor] = {name_of(method): method for method in public_methods()}
-# Services of gRPC itself, which need no token.
-OPEN_SERVICES = {"grpc.health.v1.Health", "grpc.reflection."}
+# Of gRPC itself: reflection needs a token and no right, the health check nothing.
+OPEN_SERVICES = {"grpc.reflection."}
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,6 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.struct_pb2 import Struct
-from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
-    ProtoReflectionDescriptorDatabase,
-)
 from modelserving.v1.chat_pb2 import (
     ChatMessage,
     ChatRequest,
@@ -22,6 +19,7 @@ from modelserving.v1.embedding_pb2 import EmbeddingRequest
 from modelserving.v1.model_service_pb2_grpc import ModelServiceStub
 from modelserving.v1.usage_pb2 import StreamOptions
 
+from tests.e2e.reflection import reflected
 from tests.e2e.rest import CHAT, Rest, endpoint, entity
 from tests.e2e.system import System, wait_for
 from tests.emulators.faults import LONG_PAUSE
@@ -228,8 +226,10 @@ def test_cancellation_and_deadline_reach_the_provider(
     wait_for(lambda: provider.cancelled == before + 2)
 
 
-def test_reflection_describes_the_inference_services(channel: grpc.Channel) -> None:
-    database = ProtoReflectionDescriptorDatabase(channel)
+def test_reflection_describes_the_inference_services(
+    channel: grpc.Channel, metadata: Metadata
+) -> None:
+    database = reflected(channel, metadata)
     for name, rpc in (("InferenceService", "Query"), ("ModelService", "StreamChat")):
         assert f"modelserving.v1.{name}" in database.get_services()
         described = database.FindFileContainingSymbol(f"modelserving.v1.{name}")
