@@ -6,7 +6,7 @@ Before: `interceptor`. After: `issuers`, `known_tokens`, `store.identity.tokens`
 
 from modelplane.adapters.shared.jwt.tokens import TokenRefused, looks_like_jwt
 from modelplane.adapters.shared.jwt.verifier import VerifiedToken
-from modelplane.adapters.shared.rpc.authorization import digest, parse_token
+from modelplane.adapters.shared.rpc.authorization import NO_TOKEN, digest, parse_token
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.errors import Unauthenticated
 from modelplane.control_plane.identity.issuers import KnownIssuers
@@ -49,7 +49,7 @@ class Authenticator:
         """
         token = parse_token(authorization)
         if token is None:
-            raise Unauthenticated("No access token; send it as 'Authorization: Bearer <token>'.")
+            raise Unauthenticated(NO_TOKEN)
         unknown = "The access token is unknown; check it or ask for a new one."
         if self._issuers is not None and looks_like_jwt(token):
             try:

@@ -14,11 +14,14 @@ WORKERS = "workers"
 
 Block = dict[str, object]
 
-# The planes limit their own work; Envoy must not refuse what they would take.
+# Retries are bounded by what they are of.
 _UNLIMITED = 1_000_000
+# About what a control plane answers in a second. Its gRPC server would cancel calls beyond 1,000
+# that it has not begun with, as if their callers had gone; here they are refused as overload.
+MAX_MANAGEMENT_CALLS = 900
 # Each call of a worker takes a connection; as many as one worker has
 # (`data_plane/hosts/http1/listener.py`). What is beyond that is refused instead of waiting.
-_MAX_CALLS = 20_000
+MAX_CALLS = 20_000
 # Little room lets back-pressure from a slow reader of a stream reach the worker.
 _BUFFER_BYTES = 256 * 1024
 _CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024
@@ -49,7 +52,7 @@ def build_control_plane(addresses: Sequence[Address]) -> Block:
         ValueError: Names and paths are mixed.
     """
     protocol: Block = {"explicit_http_config": {"http2_protocol_options": _http2()}}
-    cluster = _cluster(CONTROL_PLANE, protocol, {"grpc_health_check": {}}, _UNLIMITED)
+    cluster = _cluster(CONTROL_PLANE, protocol, {"grpc_health_check": {}}, MAX_MANAGEMENT_CALLS)
     return {**cluster, **_place(CONTROL_PLANE, addresses)}
 
 
@@ -72,7 +75,7 @@ def build_workers(
         "common_http_protocol_options": {"idle_timeout": _IDLE},
     }
     health_check: Block = {"http_health_check": {"path": "/health"}}
-    cluster = _cluster(WORKERS, protocol, health_check, _MAX_CALLS)
+    cluster = _cluster(WORKERS, protocol, health_check, MAX_CALLS)
     cluster |= _watched(eds) if eds else _place(WORKERS, addresses)
     cluster["per_connection_buffer_limit_bytes"] = _BUFFER_BYTES
     if not any(address.path for address in addresses):

@@ -17,10 +17,9 @@ from modelplane.deploy.envoy.clusters import (
 )
 from modelplane.deploy.envoy.listener import build_listener
 from modelplane.deploy.envoy.options import Address, EnvoyOptions, Tls
+from modelplane.deploy.envoy.overload import build_overload
 from modelplane.deploy.envoy.public_tls import build_secret
 
-# Far above what one machine serves, and below what would exhaust its memory.
-_MAX_CONNECTIONS = 50_000
 # A second: what a burst has taken is given back within minutes, and steady load does not notice.
 _RELEASED_BYTES = 1024 * 1024
 _ASSIGNMENT = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
@@ -46,22 +45,11 @@ def build_bootstrap(options: EnvoyOptions) -> Block:
             "bytes_to_release": _RELEASED_BYTES,
             "memory_release_interval": "1s",
         },
-        "overload_manager": {"resource_monitors": [_connection_limit()]},
+        **build_overload(options.max_connections, options.max_heap_mib),
     }
     if options.admin:
         bootstrap["admin"] = {"address": build_address(options.admin)}
     return bootstrap
-
-
-def _connection_limit() -> Block:
-    return {
-        "name": "envoy.resource_monitors.global_downstream_max_connections",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.resource_monitors"
-            ".downstream_connections.v3.DownstreamConnectionsConfig",
-            "max_active_downstream_connections": _MAX_CONNECTIONS,
-        },
-    }
 
 
 def render(options: EnvoyOptions) -> str:

@@ -7,9 +7,10 @@ its shape, and the last one removes what only concerns gRPC. Used by `listener.p
 from collections.abc import Sequence
 from pathlib import Path
 
+from modelplane.adapters.shared.rpc.authorization import NO_TOKEN
 from modelplane.adapters.shared.rpc.over_rest import rest_service
 from modelplane.adapters.shared.rpc.services import is_management, rules_of
-from modelplane.adapters.shared.rpc.sizes import MAX_BODY_BYTES
+from modelplane.adapters.shared.rpc.sizes import MAX_ANONYMOUS_BODY_BYTES, MAX_BODY_BYTES
 from modelplane.deploy.envoy.clusters import WORKERS, Block
 from modelplane.deploy.envoy.descriptors import (
     REST_SERVICES,
@@ -19,9 +20,18 @@ from modelplane.deploy.envoy.descriptors import (
 
 _TRANSCODER = "envoy.filters.http.grpc_json_transcoder"
 _RESHAPE = "reshape"
+_BUFFER = "envoy.filters.http.buffer"
+STRANGERS = "strangers"
 # Filters that a gRPC call must not pass, nor what Envoy answers by itself but for the first.
 HEADERS = "headers"
 REST_FILTERS = (_RESHAPE, _TRANSCODER)
+
+# What Envoy holds of a body before it is known who sends it.
+SMALL_BODY_BYTES = 64 * 1024
+# Calls of the control plane by callers that it has not lately accepted, for each thread of Envoy:
+# of some 1,200 that it answers.
+STRANGERS_PER_SECOND = 200
+STRANGERS_AT_ONCE = 600
 
 # A list of thousands of endpoints, several times as large in JSON as in its message.
 MAX_RESPONSE_BYTES = 128 * 1024 * 1024
@@ -39,7 +49,15 @@ _SERVICES, _SCIM_SERVICES = (
 
 def build_filters() -> list[Block]:
     """Return the chain of HTTP filters."""
-    return [_headers(), _health(), _reshape(), _transcoder(), _router()]
+    return [
+        _headers(),
+        _health(),
+        _buffer(),
+        _strangers(),
+        _reshape(),
+        _transcoder(),
+        _router(),
+    ]
 
 
 def remove(*, prefix: str = "", suffix: str = "") -> Block:
@@ -89,6 +107,18 @@ def _headers() -> Block:
     )
 
 
+def _buffer() -> Block:
+    """Refuse bodies that are too large where a route says so; elsewhere it does nothing."""
+    limit = {"max_request_bytes": MAX_ANONYMOUS_BODY_BYTES}
+    return {**_filter(_BUFFER, "buffer.v3.Buffer", **limit), "disabled": True}
+
+
+def _strangers() -> Block:
+    text = Path(__file__).with_name("strangers.lua").read_text(encoding="utf-8")
+    values = (NO_TOKEN, SMALL_BODY_BYTES, STRANGERS_PER_SECOND, STRANGERS_AT_ONCE)
+    return _filter(STRANGERS, "lua.v3.Lua", default_source_code={"inline_string": text % values})
+
+
 def _reshape() -> Block:
     script = Path(__file__).with_name("reshape.lua").read_text(encoding="utf-8")
     return _filter(_RESHAPE, "lua.v3.Lua", default_source_code={"inline_string": script})
@@ -102,8 +132,25 @@ def scim_overrides() -> Block:
 
 
 def oauth_overrides() -> Block:
-    """Return what differs on the routes of OAuth: the form of errors."""
-    return {_RESHAPE: _typed("lua.v3.LuaPerRoute", filter_context={"oauth": True})}
+    """Return what differs on the routes of OAuth: the form of errors, and small bodies."""
+    oauth = _typed("lua.v3.LuaPerRoute", filter_context={"oauth": True})
+    return {_RESHAPE: oauth, **login_overrides()}
+
+
+def login_overrides() -> Block:
+    """Return what differs where callers come to get a credential: they send little, and seldom."""
+    limit = {"max_request_bytes": MAX_ANONYMOUS_BODY_BYTES}
+    return {_BUFFER: _typed("buffer.v3.BufferPerRoute", buffer=limit), **strangers("login")}
+
+
+def strangers(kind: str) -> Block:
+    """Return how `strangers.lua` treats a route.
+
+    Args:
+        kind: `rest` or `grpc`: a call of the control plane; `query`: one that a worker answers;
+            `login`: one without a credential.
+    """
+    return {STRANGERS: _typed("lua.v3.LuaPerRoute", filter_context={"kind": kind})}
 
 
 def _transcoder() -> Block:

@@ -14,6 +14,18 @@ from modelplane.deploy.envoy.routes import build_route_config
 # gRPC servers take 64 KiB of metadata (`adapters/shared/rpc/server.py`), of which Envoy adds some.
 _MAX_HEADERS_KIB = 48
 
+# A request has so long to arrive whole: 16 MiB in it are 2.2 Mbit/s.
+REQUEST_SECONDS = 60
+# Until the first byte of a connection, or of its TLS; then until the headers are whole.
+FIRST_BYTE_SECONDS = 10
+HEADERS_SECONDS = 10
+# Between two requests; proxies and pools that keep connections keep them for less.
+IDLE_SECONDS = 600
+# Of one HTTP/2 connection: RFC 9113, 5.1.2 recommends no fewer than 100.
+MAX_STREAMS = 128
+# Of one value in the log: what says more is the attacker's.
+LOGGED_BYTES = 256
+
 # What proxies tell of callers, and credentials that are not for this deployment: nothing behind
 # Envoy may come to rely on them, or pass them on.
 _FOREIGN = (
@@ -43,11 +55,15 @@ def build_listener(options: EnvoyOptions) -> Block:
     }
     if options.tls:
         chain["transport_socket"] = build_public_tls(options.tls, options.sds)
+        chain["transport_socket_connect_timeout"] = f"{FIRST_BYTE_SECONDS}s"
     return {
         "name": "public",
         "address": build_address(options.listen),
         # Two deployments would share the port silently.
         "enable_reuse_port": False,
+        # Closes a connection that says nothing; `idle_timeout` is for those that have spoken.
+        "listener_filters": [_first_bytes(tls=options.tls is not None)],
+        "listener_filters_timeout": f"{FIRST_BYTE_SECONDS}s",
         "filter_chains": [chain],
     }
 
@@ -56,6 +72,15 @@ _EXTENSIONS = "type.googleapis.com/envoy.extensions"
 _HTTP_CONNECTIONS = (
     f"{_EXTENSIONS}.filters.network.http_connection_manager.v3.HttpConnectionManager"
 )
+
+
+def _first_bytes(*, tls: bool) -> Block:
+    kind = "tls_inspector" if tls else "http_inspector"
+    message = "TlsInspector" if tls else "HttpInspector"
+    return {
+        "name": f"envoy.filters.listener.{kind}",
+        "typed_config": {"@type": f"{_EXTENSIONS}.filters.listener.{kind}.v3.{message}"},
+    }
 
 
 def _http_connections(options: EnvoyOptions) -> Block:
@@ -69,16 +94,17 @@ def _http_connections(options: EnvoyOptions) -> Block:
         **_paths(),
         **_client_headers(),
         "max_request_headers_kb": _MAX_HEADERS_KIB,
-        "request_headers_timeout": "10s",
+        "request_headers_timeout": f"{HEADERS_SECONDS}s",
+        "request_timeout": f"{REQUEST_SECONDS}s",
         # Time without a byte while a request arrives; routes set their own for what follows.
         "stream_idle_timeout": "60s",
         "common_http_protocol_options": {
-            "idle_timeout": "3600s",
+            "idle_timeout": f"{IDLE_SECONDS}s",
             "headers_with_underscores_action": "ALLOW",
         },
         "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": "modelplane"},
         "http2_protocol_options": {
-            "max_concurrent_streams": 1000,
+            "max_concurrent_streams": MAX_STREAMS,
             "initial_stream_window_size": 1024 * 1024,
             "initial_connection_window_size": 16 * 1024 * 1024,
             "override_stream_error_on_invalid_http_message": True,
@@ -139,13 +165,13 @@ def _access_log() -> Block:
             "log_format": {
                 "json_format": {
                     "time": "%START_TIME%",
-                    "method": "%REQ(:METHOD)%",
-                    "path": "%PATH(NQ:ORIG_OR_PATH)%",
+                    "method": f"%REQ(:METHOD):{LOGGED_BYTES}%",
+                    "path": f"%PATH(NQ:ORIG_OR_PATH):{LOGGED_BYTES}%",
                     "status": "%RESPONSE_CODE%",
                     "details": "%RESPONSE_CODE_DETAILS%",
                     "flags": "%RESPONSE_FLAGS%",
                     "grpc_status": "%GRPC_STATUS_NUMBER%",
-                    "request_id": "%REQ(X-REQUEST-ID)%",
+                    "request_id": f"%REQ(X-REQUEST-ID):{LOGGED_BYTES}%",
                     "bytes_received": "%BYTES_RECEIVED%",
                     "bytes_sent": "%BYTES_SENT%",
                     "duration_ms": "%DURATION%",

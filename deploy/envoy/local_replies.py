@@ -6,8 +6,10 @@ What the planes refuse is shaped by `reshape.lua`, which leaves these as they ar
 
 from dataclasses import dataclass, field
 
+from modelplane.adapters.shared.rpc.authorization import NO_TOKEN
 from modelplane.adapters.shared.rpc.metadata import ERROR_CODE, HTTP_STATUS, REQUEST_ID, RETRY_AFTER
-from modelplane.adapters.shared.rpc.sizes import BODY_TOO_LARGE
+from modelplane.adapters.shared.rpc.services import PUBLIC_SERVICES, rules_of
+from modelplane.adapters.shared.rpc.sizes import ANONYMOUS_BODY_TOO_LARGE, BODY_TOO_LARGE
 from modelplane.deploy.envoy.clusters import Block
 
 _CEL = "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
@@ -16,6 +18,15 @@ _RETRY_SOON = {RETRY_AFTER: "1"}
 _IS_GRPC = (
     "request.headers['content-type'].startsWith('application/grpc')"
     " && !('x-envoy-original-path' in request.headers)"
+)
+
+# Where `filters.login_overrides` holds.
+_IS_ANONYMOUS = " || ".join(
+    f"request.path.startsWith('{prefix}')"
+    for prefix in (
+        "/oidc/",
+        *(f"/{service.full_name}/" for service in PUBLIC_SERVICES if rules_of(service).anonymous),
+    )
 )
 
 
@@ -39,6 +50,9 @@ _REPLIES = (
         "No API found for '%REQ(:METHOD)% %PATH(NQ)%'.",
     ),
     _Reply(
+        f"response.code == 413 && ({_IS_ANONYMOUS})", 400, "BAD_REQUEST", ANONYMOUS_BODY_TOO_LARGE
+    ),
+    _Reply(
         "response.code == 413 || response.code_details.contains('request_buffer_size_limit')",
         400,
         "BAD_REQUEST",
@@ -60,7 +74,19 @@ _REPLIES = (
     _Reply(
         "response.code == 408", 400, "BAD_REQUEST", "The request did not arrive completely in time."
     ),
-    _Reply("response.code == 401", 401, "UNAUTHENTICATED", "The request carries no credential."),
+    _Reply(
+        # What `strangers.lua` was told by the plane that knows callers.
+        "response.code == 401 && response.code_details == 'lua_response'",
+        401,
+        "UNAUTHENTICATED",
+        "%LOCAL_REPLY_BODY%",
+    ),
+    _Reply(
+        "response.code == 401",
+        401,
+        "UNAUTHENTICATED",
+        NO_TOKEN,
+    ),
     _Reply("response.code == 403", 403, "PERMISSION_DENIED", "The request is not allowed."),
     _Reply(
         "response.code == 429", 429, "REQUEST_LIMIT_EXCEEDED", "Too many requests.", _RETRY_SOON

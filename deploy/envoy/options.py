@@ -10,6 +10,10 @@ from enum import StrEnum
 from modelplane.adapters.shared.settings import setting
 
 _UNIX = "unix:"
+# Far above what one machine serves.
+MAX_CONNECTIONS = 50_000
+# Some 40 kB for each connection that has a stream.
+MAX_HEAP_MIB = 2048
 # What the kernel has room for, less the byte that ends it.
 MAX_PATH_BYTES = 107
 
@@ -187,6 +191,12 @@ class EnvoyOptions:
     )
     public_tls_cert: str = setting("", "certificate chain of the public port (PEM)", variable=False)
     public_tls_key: str = setting("", "private key of the public port (PEM)", variable=False)
+    max_connections: int = setting(
+        MAX_CONNECTIONS, "connections of clients at most; others are refused", variable=False
+    )
+    max_heap_mib: int = setting(
+        MAX_HEAP_MIB, "memory of Envoy, in MiB, near which it sheds requests", variable=False
+    )
     # File with `render_secret`'s text: with it, new certificates hold without a restart.
     sds: str = ""
     # File with `render_workers`'s text: with it, workers come and go without a restart.

@@ -9,7 +9,8 @@ local HTTP_STATUS = "x-modelplane-http-status"
 local ERROR_CODE = "x-modelplane-error-code"
 
 local GRPC = {
-  [1] = { 499, "CANCELLED" },
+  -- Nobody sees the answer to a call that they cancelled themselves: a server that is full says this.
+  [1] = { 503, "TEMPORARILY_UNAVAILABLE" },
   [3] = { 400, "INVALID_PARAMETER_VALUE" },
   [4] = { 504, "DEADLINE_EXCEEDED" },
   [5] = { 404, "RESOURCE_DOES_NOT_EXIST" },

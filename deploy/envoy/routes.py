@@ -12,13 +12,23 @@ from modelplane.adapters.shared.rpc.metadata import ORIGIN
 from modelplane.adapters.shared.rpc.services import PUBLIC_SERVICES, rules_of
 from modelplane.adapters.shared.tasks import PATHS
 from modelplane.deploy.envoy.clusters import CONTROL_PLANE, WORKERS, Block
-from modelplane.deploy.envoy.filters import HEADERS, REST_FILTERS, oauth_overrides, scim_overrides
+from modelplane.deploy.envoy.filters import (
+    HEADERS,
+    REST_FILTERS,
+    STRANGERS,
+    login_overrides,
+    oauth_overrides,
+    scim_overrides,
+    strangers,
+)
 from modelplane.deploy.envoy.options import Queries
 
 _GRPC_CONTENT = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
 # Longer than the longest request timeout of a worker, which is the one that is meant to end a call.
 _STREAM_IDLE = "900s"
 _REST_TIMEOUT = "60s"
+# Of health checks and reflection, which are no calls of the API and are guarded by nothing else.
+OPEN_STREAM_SECONDS = 10
 # What the client has connected to, as far as it can be seen here.
 _ORIGIN = "%REQ(:SCHEME)%://%REQ(:AUTHORITY)%"
 # That of a Databricks deployment with a single workspace.
@@ -64,8 +74,8 @@ def build_route_config(public_url: str, queries: Queries) -> Block:
                 "retry_policy": _retry_policy(),
                 "routes": [
                     *map(_service, PUBLIC_SERVICES),
-                    _grpc("/grpc.health.v1.Health/", CONTROL_PLANE),
-                    _grpc("/grpc.reflection.", CONTROL_PLANE),
+                    _health_check(),
+                    _reflection(),
                     *([_query()] if queries is Queries.DIRECT else []),
                     _rest("/serving-endpoints", WORKERS, "0s"),
                     _scim(),
@@ -102,16 +112,45 @@ def _retry_policy() -> Block:
 
 
 def _service(service: ServiceDescriptor) -> Block:
-    workers = rules_of(service).answered_by_workers
-    return _grpc(f"/{service.full_name}/", WORKERS if workers else CONTROL_PLANE)
+    rules = rules_of(service)
+    route = _grpc(f"/{service.full_name}/", WORKERS if rules.answered_by_workers else CONTROL_PLANE)
+    if rules.anonymous:
+        route["typed_per_filter_config"] = _native() | login_overrides()
+    return route
 
 
 def _grpc(prefix: str, cluster: str) -> Block:
     return {
         "match": {"prefix": prefix, "headers": [_GRPC_CONTENT]},
         "route": {"cluster": cluster, "timeout": "0s", "idle_timeout": _STREAM_IDLE},
-        "typed_per_filter_config": _without((HEADERS, *REST_FILTERS)),
+        "typed_per_filter_config": _native()
+        | (_without((STRANGERS,)) if cluster == WORKERS else strangers("grpc")),
     }
+
+
+def _native() -> Block:
+    """Switch off what a gRPC call must not pass."""
+    return _without((HEADERS, *REST_FILTERS))
+
+
+def _health_check() -> Block:
+    """Let anybody ask for the health; to watch it would hold a stream of the control plane."""
+    return {
+        "match": {"path": "/grpc.health.v1.Health/Check", "headers": [_GRPC_CONTENT]},
+        "route": _short(),
+        "typed_per_filter_config": _native() | _without((STRANGERS,)),
+    }
+
+
+def _reflection() -> Block:
+    """Let callers reflect for a while, if the control plane knows them."""
+    return _grpc("/grpc.reflection.", CONTROL_PLANE) | {"route": _short()}
+
+
+def _short() -> Block:
+    """Return a route to the control plane on which no stream lasts."""
+    most = {"max_stream_duration": f"{OPEN_STREAM_SECONDS}s"}
+    return {"cluster": CONTROL_PLANE, "timeout": "0s", "max_stream_duration": most}
 
 
 def _rest(prefix: str, cluster: str, timeout: str) -> Block:
@@ -124,6 +163,7 @@ def _rest(prefix: str, cluster: str, timeout: str) -> Block:
             ],
         },
         "route": {"cluster": cluster, "timeout": timeout, "idle_timeout": _STREAM_IDLE},
+        "typed_per_filter_config": strangers("query" if cluster == WORKERS else "rest"),
     }
 
 
@@ -139,14 +179,14 @@ def _query() -> Block:
         },
         "route": {"cluster": WORKERS, "timeout": "0s", "idle_timeout": _STREAM_IDLE},
         "request_headers_to_remove": _UNREAD,
-        "typed_per_filter_config": _without((HEADERS, *REST_FILTERS)),
+        "typed_per_filter_config": _native() | _without((STRANGERS,)),
     }
 
 
 def _scim() -> Block:
     """Speak SCIM's dialect; the header is what clients read the workspace's id from."""
     return _rest("/api/2.0/preview/scim/v2", CONTROL_PLANE, _REST_TIMEOUT) | {
-        "typed_per_filter_config": scim_overrides(),
+        "typed_per_filter_config": scim_overrides() | strangers("rest"),
         "response_headers_to_add": [
             {"header": {"key": "x-databricks-org-id", "value": _WORKSPACE_ID}}
         ],
@@ -175,7 +215,7 @@ def _databricks_config(origin: str) -> Block:
             "body_format": {"json_format": {"oidc_endpoint": f"{origin}/oidc"}},
         },
         "response_headers_to_add": [_header("content-type", "application/json")],
-        "typed_per_filter_config": _without(REST_FILTERS),
+        "typed_per_filter_config": _without((STRANGERS, *REST_FILTERS)),
     }
 
 
@@ -190,7 +230,7 @@ def _unknown_grpc_method() -> Block:
     return {
         "match": {"prefix": "/", "headers": [_GRPC_CONTENT]},
         "direct_response": {"status": 404},
-        "typed_per_filter_config": _without((HEADERS, *REST_FILTERS)),
+        "typed_per_filter_config": _native() | _without((STRANGERS,)),
     }
 
 
@@ -198,7 +238,7 @@ def _not_found() -> Block:
     return {
         "match": {"prefix": "/"},
         "direct_response": {"status": 404},
-        "typed_per_filter_config": _without(REST_FILTERS),
+        "typed_per_filter_config": _without((STRANGERS, *REST_FILTERS)),
     }
 
 

@@ -7,6 +7,7 @@ import base64
 import binascii
 import hashlib
 
+NO_TOKEN = "No access token; send it as 'Authorization: Bearer <token>'."  # noqa: S105 - a text
 _BEARER = "Bearer "
 
 

@@ -50,7 +50,9 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gat
         await until_health(public, 200)
         url = f"http://{public}"
         async with (
-            httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as rest,
+            httpx.AsyncClient(
+                base_url=url, timeout=20, trust_env=False, headers={"authorization": "Bearer known"}
+            ) as rest,
             grpc.aio.insecure_channel(str(public)) as channel,
         ):
             where = (public.host, public.port)

@@ -106,7 +106,7 @@ async def test_long_message_arrives_shortened(gateway: Gateway) -> None:
 @pytest.mark.parametrize(
     ("name", "status", "error_code"),
     [
-        ("CANCELLED", 499, "CANCELLED"),
+        ("CANCELLED", 503, "TEMPORARILY_UNAVAILABLE"),
         ("UNKNOWN", 500, "INTERNAL_ERROR"),
         ("INVALID_ARGUMENT", 400, "INVALID_PARAMETER_VALUE"),
         ("DEADLINE_EXCEEDED", 504, "DEADLINE_EXCEEDED"),

@@ -81,6 +81,7 @@ async def test_http_2(gateway: Gateway, path: str) -> None:
         *command,
         "--http2-prior-knowledge",
         *("-H", "kept: yes"),
+        *("-H", "authorization: Bearer known"),
         *sent,
         *body,
         gateway.url + path,

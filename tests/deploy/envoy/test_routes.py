@@ -46,6 +46,13 @@ async def test_health_and_reflection(gateway: Gateway) -> None:
         assert "modelserving.v1.EndpointService" in names
 
 
+async def test_nobody_watches_the_health(gateway: Gateway) -> None:
+    health = health_pb2_grpc.HealthStub(gateway.channel)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await anext(aiter(health.Watch(health_pb2.HealthCheckRequest())))
+    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
 async def test_unknown_method_is_a_grpc_error(gateway: Gateway) -> None:
     for method in ("/foo.Bar/Baz", "/modelserving.worker.v1.SnapshotService/WatchConfig"):
         with pytest.raises(grpc.aio.AioRpcError) as caught:

@@ -1,0 +1,1 @@
+"""What strangers and tenants may try, with honest callers beside them."""
