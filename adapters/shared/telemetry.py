@@ -4,6 +4,7 @@ A log line is one JSON object on standard error. Prompts, answers and credential
 fields of one.
 """
 
+import contextlib
 import logging
 import sys
 import threading
@@ -44,8 +45,8 @@ class LineBuffer:
         threading.Thread(target=self._flush_forever, name="log", daemon=True).start()
 
     def flush(self) -> None:
-        """Write what waits."""
-        with self._lock:
+        """Write what waits; what a full disk does not take is lost, and nothing else."""
+        with self._lock, contextlib.suppress(OSError):
             # Other threads append meanwhile, so exactly what is taken is removed.
             lines = self._lines[:]
             del self._lines[: len(lines)]

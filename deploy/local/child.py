@@ -65,13 +65,17 @@ class Child:
         delay = _FIRST_DELAY_SECONDS
         while not self._stopping.is_set():
             started = loop.time()
-            status = await self._run()
+            try:
+                ended = describe(await self._run())
+            except OSError as error:
+                # Without room for one more process, or for its log.
+                ended = f"cannot be started: {error.strerror}"
             if self._stopping.is_set():
                 return
             self.deaths += 1
             if loop.time() - started > _STEADY_SECONDS:
                 delay = _FIRST_DELAY_SECONDS
-            self._say(f"{self.spec.name} {describe(status)}; starting it again in {delay:g} s")
+            self._say(f"{self.spec.name} {ended}; starting it again in {delay:g} s")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), delay)
             delay = min(2 * delay, _LONGEST_DELAY_SECONDS)

@@ -30,9 +30,14 @@ class DataDir:
         self.certificates = CertificateDir(self.path / "tls")
         self._ports_file = self.path / "ports.json"
 
+    @property
+    def logs(self) -> Path:
+        """The folder of the logs."""
+        return self.path / "logs"
+
     def log_file(self, name: str) -> Path:
         """Return the log of the child process `name`."""
-        return self.path / "logs" / f"{name}.log"
+        return self.logs / f"{name}.log"
 
     def token_file(self, name: str) -> Path:
         """Return the file of the token `name`."""

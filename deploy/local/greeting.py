@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from modelplane.deploy.envoy.options import Address
+from modelplane.deploy.envoy.options import MAX_CONNECTIONS, Address
 from modelplane.deploy.local.child import Child
 from modelplane.deploy.local.model import MODEL
 from modelplane.deploy.local.plan import (
@@ -17,6 +17,7 @@ from modelplane.deploy.local.plan import (
     Plan,
     listen_of,
     metrics_url_of,
+    most_connections,
 )
 
 
@@ -45,6 +46,10 @@ def lines(plan: Plan, public: Address, seconds: float) -> list[str]:
         "try:",
         f"  {curl} {origin}/api/2.0/serving-endpoints",
     ]
+    if (most := most_connections()) < MAX_CONNECTIONS:
+        text.append(
+            f"at most {most} connections at once, as the limit of open files (ulimit -Hn) is low"
+        )
     if plan.options.local_model:
         body = '{"messages": [{"role": "user", "content": "What is a gateway?"}], "max_tokens": 64}'
         text.append(f"  {curl} {origin}/serving-endpoints/{MODEL}/invocations -d '{body}'")

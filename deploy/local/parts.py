@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 
 from modelplane.deploy.envoy.config import render, render_secret, render_workers
@@ -16,6 +17,7 @@ from modelplane.deploy.local.plan import CONTROL_PLANE, ENVOY, LOCAL_MODEL, Plan
 # Beyond the time that a part gives the calls in flight.
 _GRACE_SECONDS = 5.0
 _HURRIED_SECONDS = 1.0
+_PUBLISH_SECONDS = 1.0
 
 
 class Parts:
@@ -50,21 +52,23 @@ class Parts:
         self._public = public
         self._tasks = tasks
         self._say = say
+        self._is_unpublished = False
         # Those that were replaced, until they have ended.
         self._replaced: dict[Child, asyncio.Task[None]] = {}
 
     def start_all(self) -> None:
-        """Start each part, and write what Envoy reads."""
-        plan, data_dir = self._plan, self._plan.data_dir
-        specs = plan.specs()
-        data_dir.write(data_dir.envoy_file, render(plan.envoy_options()))
-        if plan.options.tls:
-            data_dir.write(data_dir.sds_file, render_secret(plan.options.tls))
-        self.tell_envoy(spec for spec in specs if spec.name in plan.worker_names)
+        """Start each part; `write_files` has written what Envoy reads."""
         # Each tells of its start, which names all.
-        self.children = {spec.name: self._new_child(spec) for spec in specs}
+        self.children = {spec.name: self._new_child(spec) for spec in self._plan.specs()}
         for child in self.children.values():
             self._tasks.create_task(child.supervise())
+
+    async def keep_published(self) -> None:
+        """Publish again what a full disk did not take, until cancelled."""
+        while True:
+            await asyncio.sleep(_PUBLISH_SECONDS)
+            if self._is_unpublished:
+                self._publish()
 
     def start(self, spec: ChildSpec) -> Child:
         """Start a process that does not serve yet."""
@@ -87,8 +91,7 @@ class Parts:
 
     def tell_envoy(self, workers: Iterable[ChildSpec]) -> None:
         """Let Envoy send requests to these workers, and to no others."""
-        data_dir = self._plan.data_dir
-        data_dir.write(data_dir.eds_file, render_workers([listen_of(spec) for spec in workers]))
+        _tell_envoy(self._plan, workers)
 
     def workers(self) -> list[ChildSpec]:
         """Return the workers that serve."""
@@ -111,7 +114,8 @@ class Parts:
         await asyncio.gather(*map(self.stop, workers))
         rest = [CONTROL_PLANE, *([LOCAL_MODEL] if plan.options.local_model else [])]
         await asyncio.gather(*(self.stop(children[name]) for name in rest))
-        plan.data_dir.state_file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            plan.data_dir.state_file.unlink(missing_ok=True)
         if hot_restart := plan.hot_restart(0):
             hot_restart.shared_memory.unlink(missing_ok=True)
 
@@ -133,5 +137,31 @@ class Parts:
         return Child(spec, self._say, self._publish)
 
     def _publish(self) -> None:
-        state = greeting.state(self._plan, self._public, self.children)
-        self._plan.data_dir.write_state(state)
+        data_dir = self._plan.data_dir
+        try:
+            data_dir.write_state(greeting.state(self._plan, self._public, self.children))
+        except OSError as error:
+            # A full disk must not end what still serves.
+            if not self._is_unpublished:
+                self._say(f"{data_dir.state_file} is out of date: {error.strerror}")
+            self._is_unpublished = True
+        else:
+            self._is_unpublished = False
+
+
+def write_files(plan: Plan) -> None:
+    """Write what Envoy reads at its start.
+
+    Raises:
+        OSError: The disk does not take it.
+    """
+    data_dir = plan.data_dir
+    data_dir.write(data_dir.envoy_file, render(plan.envoy_options()))
+    if plan.options.tls:
+        data_dir.write(data_dir.sds_file, render_secret(plan.options.tls))
+    _tell_envoy(plan, map(plan.worker, plan.worker_names))
+
+
+def _tell_envoy(plan: Plan, workers: Iterable[ChildSpec]) -> None:
+    data_dir = plan.data_dir
+    data_dir.write(data_dir.eds_file, render_workers([listen_of(spec) for spec in workers]))

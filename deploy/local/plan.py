@@ -5,13 +5,14 @@ Pure: `supervisor.py` starts what this module describes.
 
 import math
 import os
+import resource
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelplane.deploy import certificates
-from modelplane.deploy.envoy.options import Address, EnvoyOptions
+from modelplane.deploy.envoy.options import MAX_CONNECTIONS, Address, EnvoyOptions
 from modelplane.deploy.local.child import ChildSpec, python_command, python_variables
 from modelplane.deploy.local.data_dir import DataDir
 from modelplane.deploy.local.envoy_command import HotRestart, envoy_command, has_shared_memory
@@ -88,6 +89,7 @@ class Plan:
             sds=str(self.data_dir.sds_file),
             eds=str(self.data_dir.eds_file),
             queries=self.options.queries,
+            max_connections=most_connections(),
         )
 
     def worker(self, name: str, turn: int = 0) -> ChildSpec:
@@ -204,6 +206,13 @@ def port_names(options: UpOptions) -> Sequence[str]:
 def worker_names(options: UpOptions) -> list[str]:
     """Return the names of the workers."""
     return [f"worker-{number}" for number in range(1, options.workers + 1)]
+
+
+def most_connections() -> int:
+    """Return how many connections of clients Envoy takes, which leaves as many to the planes."""
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    unlimited = descriptors == resource.RLIM_INFINITY
+    return MAX_CONNECTIONS if unlimited else min(MAX_CONNECTIONS, descriptors // 2)
 
 
 def _envoy_threads(workers: int) -> int:

@@ -19,9 +19,10 @@ from modelplane.deploy.local import greeting
 from modelplane.deploy.local.child import Child
 from modelplane.deploy.local.data_dir import DataDir, opened
 from modelplane.deploy.local.http_client import HttpClient
+from modelplane.deploy.local.logs import Logs
 from modelplane.deploy.local.model import MODEL
 from modelplane.deploy.local.options import UpError, UpOptions
-from modelplane.deploy.local.parts import Parts
+from modelplane.deploy.local.parts import Parts, write_files
 from modelplane.deploy.local.plan import LOCAL_MODEL, LOCAL_MODEL_ORIGIN, Plan, Tokens, port_names
 from modelplane.deploy.local.ports import LOOPBACK, check_free, free_port, pick_ports
 from modelplane.deploy.local.registration import register
@@ -35,6 +36,8 @@ _POLL_SECONDS = 0.1
 # A part that dies this often before anything worked will not work.
 _HOPELESS_DEATHS = 3
 _ANYWHERE = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - compared with, not bound
+# Who the administrator is.
+_WHO = "/api/2.0/preview/scim/v2/Me"
 _RENEWAL_SECONDS = 24 * 3600.0
 
 
@@ -49,8 +52,14 @@ async def run(options: UpOptions, environ: Mapping[str, str], say: Say) -> None:
     Raises:
         UpError: It cannot be started; nothing is left running.
     """
-    with opened(options.data_dir) as data_dir, socket_directory(data_dir) as sockets:
-        await Supervisor(_plan(options, environ, data_dir, sockets), say).run()
+    try:
+        with opened(options.data_dir) as data_dir, socket_directory(data_dir) as sockets:
+            plan = _plan(options, environ, data_dir, sockets)
+            write_files(plan)
+            await Supervisor(plan, say).run()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UpError(f"cannot use the data directory {options.data_dir}: {reason}") from error
 
 
 def _plan(options: UpOptions, environ: Mapping[str, str], data_dir: DataDir, sockets: Path) -> Plan:
@@ -98,11 +107,14 @@ class Supervisor:
         async with asyncio.TaskGroup() as tasks:
             parts = Parts(self._plan, self._public, tasks, self._say, self._hurry)
             parts.start_all()
-            renewing = tasks.create_task(self._keep_certified())
+            logs = Logs(self._plan.data_dir.logs, self._say)
+            loops = (self._keep_certified(), logs.run(), parts.keep_published())
+            beside = [tasks.create_task(work) for work in loops]
             try:
                 await self._until_stop(self._serve(parts))
             finally:
-                renewing.cancel()
+                for task in beside:
+                    task.cancel()
                 await parts.shut_down()
 
     async def _serve(self, parts: Parts) -> None:
@@ -170,7 +182,8 @@ class Supervisor:
 
     async def _answers(self) -> bool:
         healthy = await self._client.call("GET", "/health")
-        return healthy.ok and (await self._client.call("GET", "/api/2.0/serving-endpoints")).ok
+        # Not a list: what tenants have stored may make those large, slow or refused.
+        return healthy.ok and (await self._client.call("GET", _WHO)).ok
 
     async def _completes(self) -> bool:
         question = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}

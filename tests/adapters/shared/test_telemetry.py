@@ -1,5 +1,7 @@
 """Log lines: JSON, complete, and written many at a time."""
 
+import errno
+import io
 import json
 import logging
 import subprocess
@@ -29,6 +31,25 @@ def test_a_warning_takes_what_waits_with_it(capsys: pytest.CaptureFixture[str]) 
     handler.handle(logging.makeLogRecord({"msg": "first", "levelno": logging.INFO}))
     handler.handle(logging.makeLogRecord({"msg": "second", "levelno": logging.WARNING}))
     assert capsys.readouterr().err == "first\nsecond\n"
+
+
+class FullDisk(io.StringIO):
+    """Takes nothing."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, f"No space left for {len(text)} characters")
+
+
+def test_a_full_disk_costs_lines_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handler = BufferedHandler(LineBuffer())
+    record = logging.LogRecord("x", logging.WARNING, "f.py", 1, "lost", (), None)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", FullDisk())
+        handler.emit(record)
+    handler.emit(logging.LogRecord("x", logging.WARNING, "f.py", 1, "kept", (), None))
+    assert capsys.readouterr().err == "kept\n"
 
 
 def test_the_line_of_a_request_is_what_a_logger_writes() -> None:

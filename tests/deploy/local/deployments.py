@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +60,19 @@ class Deployment:
 
 
 async def start(
-    data_dir: Path, *arguments: str, settings: Mapping[str, str] | None = None
+    data_dir: Path,
+    *arguments: str,
+    settings: Mapping[str, str] | None = None,
+    before: Callable[[], None] | None = None,
 ) -> Deployment:
-    """Start `modelplane up`, with further settings in its environment; the caller ends it."""
+    """Start `modelplane up`; the caller ends it.
+
+    Args:
+        data_dir: Its data directory.
+        arguments: Its options.
+        settings: Further settings in its environment.
+        before: Called in its process before it starts.
+    """
     inherited = {
         name: value for name, value in environment().items() if not name.startswith("MODELPLANE_")
     }
@@ -73,6 +83,7 @@ async def start(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         # The tests' providers are on this machine.
+        preexec_fn=before,
         env={**inherited, "MODELPLANE_ALLOWED_UPSTREAMS": "127.0.0.1", **(settings or {})},
     )
     return Deployment(data_dir, process)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import resource
 import signal
 import stat
 from pathlib import Path
@@ -74,6 +75,41 @@ async def test_nothing_outlives_a_killed_supervisor(tmp_path: Path) -> None:
         await deployment.process.wait()
         for pid in pids:
             await until_dead(pid)
+
+
+async def test_a_full_disk_ends_nothing_that_serves(tmp_path: Path) -> None:
+    async with running(tmp_path / "d") as deployment:
+        pid, worker = deployment.process.pid, deployment.pids[2]
+        hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
+        # As a full disk does: what the supervisor writes from now on fails.
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, hard))
+        os.kill(worker, signal.SIGKILL)
+        assert "File too large" in await deployment.until_said("up.json is out of date")
+        assert (await deployment.client.call("GET", ENDPOINTS)).ok
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
+        while deployment.pids[2] in (None, worker):
+            await asyncio.sleep(0.02)
+        # The worker that was started meanwhile still cannot write; the next one can.
+        os.kill(deployment.pids[2], signal.SIGKILL)
+        while not (await deployment.client.call("GET", "/health")).ok:
+            await asyncio.sleep(0.02)
+        assert await deployment.stop() == 0
+
+
+async def test_a_disk_that_takes_nothing_is_told_in_one_line(tmp_path: Path) -> None:
+    async with running(tmp_path / "d") as deployment:
+        assert await deployment.stop() == 0
+
+    def full() -> None:
+        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+
+    again = await start(tmp_path / "d", "--port", "0", before=full)
+    line = await again.until_said("modelplane up:")
+    assert "cannot use the data directory" in line
+    assert "File too large" in line
+    assert await again.process.wait() == 1
+    assert again.lines == [line]
 
 
 async def test_a_part_that_cannot_start_is_named(tmp_path: Path) -> None:
