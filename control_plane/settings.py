@@ -52,6 +52,11 @@ class Settings:
     reconnect_grace_seconds: float = setting(
         3.0, "seconds after a restart in which workers may reconnect before an update goes on"
     )
+    own_addresses: str = setting(
+        "",
+        "host:port of the parts of this deployment, with commas, which are never upstreams; "
+        "`modelplane up` tells its own",
+    )
     allowed_upstreams: str = setting(
         "", "networks, addresses and host names inside your network that may serve models"
     )

@@ -37,6 +37,11 @@ class Settings:
     circuit_failures: int = setting(
         5, "failures in a row after which an upstream is left alone for some seconds; 0: never"
     )
+    own_addresses: str = setting(
+        "",
+        "host:port of the parts of this deployment, with commas, which are never upstreams; "
+        "`modelplane up` tells its own",
+    )
     allowed_upstreams: str = setting(
         "", "networks, addresses and host names inside your network that may serve models"
     )

@@ -94,7 +94,7 @@ async def assembled(
         source, snapshots, readiness, ConfigMetrics(registry), clocks, metrics.forget
     )
     timeouts = Timeouts(settings.request_timeout_seconds, settings.stream_idle_seconds)
-    egress = parse_policy(settings.allowed_upstreams)
+    egress = parse_policy(settings.allowed_upstreams, settings.own_addresses)
     async with (
         Http1Transport(settings.origins, egress.allows) as transport,
         _recording(settings, registry, clocks, wall_ms) as ledger,

@@ -6,7 +6,8 @@ control plane checks addresses written in a URL; a worker checks every address t
 resolves to, when it connects.
 """
 
-from collections.abc import Sequence
+import socket
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import (
     IPv4Address,
@@ -35,62 +36,111 @@ _LOCAL_NAMES = ("localhost", "localhost.localdomain")
 
 @dataclass(frozen=True, slots=True)
 class EgressPolicy:
-    """Public addresses, and what the operator allows beside them.
+    """Public addresses, and what the operator allows beside them; never the deployment itself.
 
     Attributes:
-        networks: Allowed networks.
-        hosts: Allowed host names, in lower case; one that begins with `.` allows what ends so.
+        networks: Allowed networks, each with a port; 0: every port.
+        hosts: Allowed host names, in lower case, likewise; one that begins with `.` allows what
+            ends so.
+        own: Hosts and ports of the deployment's own parts, which nothing allows.
     """
 
-    networks: Sequence[_Network] = ()
-    hosts: Sequence[str] = ()
+    networks: Sequence[tuple[_Network, int]] = ()
+    hosts: Sequence[tuple[str, int]] = ()
+    own: Sequence[tuple[str, int]] = ()
 
-    def allows(self, host: str, address: str) -> bool:
-        """Tell whether a connection to `host` may be opened at `address`."""
-        if self._names(host):
-            return True
+    def allows(self, host: str, address: str, port: int) -> bool:
+        """Tell whether a connection to `host` may be opened at `address` and `port`."""
+        name = host.lower().rstrip(".")
         try:
             parsed = _unwrap(ip_address(address.partition("%")[0]))
         except ValueError:
             return False
-        return _is_public(parsed) or any(parsed in network for network in self.networks)
+        if any(port == each and _is_same(own, name, parsed) for own, each in self.own):
+            return False
+        return (
+            _is_public(parsed)
+            or any(port in (each, each or port) and _names(one, name) for one, each in self.hosts)
+            or any(port in (each, each or port) and parsed in one for one, each in self.networks)
+        )
 
     def allows_url(self, url: str) -> bool:
         """Tell whether a URL may be allowed; a name is judged only when it is resolved."""
-        host = (urlsplit(url).hostname or "").rstrip(".")
+        parts = urlsplit(url)
+        host = (parts.hostname or "").rstrip(".")
+        port = parts.port or (80 if parts.scheme == "http" else 443)
         if host in _LOCAL_NAMES or host.endswith(".localhost"):
-            return self.allows(host, "127.0.0.1")
+            return self.allows(host, "127.0.0.1", port)
         address = _literal(host)
-        return address is None or self.allows(host, address)
-
-    def _names(self, host: str) -> bool:
-        name = host.lower().rstrip(".")
-        return any(name == one or (one[0] == "." and name.endswith(one)) for one in self.hosts)
+        return address is None or self.allows(host, address, port)
 
 
-def parse_policy(text: str) -> EgressPolicy:
-    """Return the policy in the setting: networks, addresses and host names, comma separated.
+def parse_policy(text: str, own: str = "") -> EgressPolicy:
+    """Return the policy in the settings.
+
+    Args:
+        text: Networks, addresses and host names, each with a port or without one, with commas.
+        own: `host:port` of the deployment's own parts, with commas.
 
     Raises:
         ValueError: An item is none of them.
     """
-    networks: list[_Network] = []
-    hosts: list[str] = []
-    for item in filter(None, (part.strip().lower() for part in text.split(","))):
+    networks: list[tuple[_Network, int]] = []
+    hosts: list[tuple[str, int]] = []
+    for item in _items(text):
+        place, port = _split_port(item)
         try:
-            networks.append(ip_network(item, strict=False))
+            networks.append((ip_network(place, strict=False), port))
         except ValueError:
-            if not item.strip("*."):
+            if not place.strip("*."):
                 raise ValueError(
                     f"{SETTING}: {item!r} would allow every host by name; to allow all addresses, "
                     "write '0.0.0.0/0,::/0'."
                 ) from None
-            if "/" in item or ":" in item:
+            name = place.removeprefix("*")
+            if set("/:*") & set(name):
                 raise ValueError(
-                    f"{SETTING}: {item!r} is no network, address or host name."
+                    f"{SETTING}: {item!r} is no network, address or host name, "
+                    "nor one of these with a port."
                 ) from None
-            hosts.append(item.removeprefix("*"))
-    return EgressPolicy(networks, hosts)
+            hosts.append((name, port))
+    return EgressPolicy(networks, hosts, [_split_port(item) for item in _items(own)])
+
+
+def _items(text: str) -> Iterable[str]:
+    return filter(None, (part.strip().lower() for part in text.split(",")))
+
+
+def _split_port(item: str) -> tuple[str, int]:
+    """Return host or network, and port; 0 where there is none. IPv6 with a port has brackets."""
+    place, colon, port = item.rpartition(":")
+    if not (colon and port.isdecimal()) or (":" in place and not place.endswith("]")):
+        place, port = item, "0"
+    return place.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _names(one: str, name: str) -> bool:
+    return name == one or (one[0] == "." and name.endswith(one))
+
+
+def _is_same(own: str, name: str, address: _Address) -> bool:
+    """Tell whether a host and its address are where a part of the deployment listens."""
+    if own in (name, str(address)):
+        return True
+    return (own in _LOCAL_NAMES or own.startswith("127.")) and _is_this_machine(address)
+
+
+def _is_this_machine(address: _Address) -> bool:
+    if address.is_loopback or address.is_unspecified:
+        return True
+    family = socket.AF_INET if isinstance(address, IPv4Address) else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            # Only a machine's own addresses can be bound.
+            probe.bind((str(address), 0))
+        except OSError:
+            return False
+    return True
 
 
 def _literal(host: str) -> str | None:

@@ -93,7 +93,7 @@ def _add_endpoints(settings: Settings, vault: Vault, push: Push, api: grpc.aio.S
         vault.sealer,
         rollout,
         system_clock,
-        egress=parse_policy(settings.allowed_upstreams),
+        egress=parse_policy(settings.allowed_upstreams, settings.own_addresses),
         source=vault.sync,
         quotas=Quotas(
             settings.max_endpoints, settings.max_endpoints_per_creator, settings.keep_versions

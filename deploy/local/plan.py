@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from modelplane.deploy import certificates
 from modelplane.deploy.envoy.options import MAX_CONNECTIONS, Address, EnvoyOptions
@@ -28,6 +29,8 @@ LOCAL_MODEL_ORIGIN = "http://local-model.modelplane"
 _LISTEN = "MODELPLANE_WORKER_LISTEN"
 _METRICS_LISTEN = "MODELPLANE_WORKER_METRICS_LISTEN"
 _ORIGINS = "MODELPLANE_UPSTREAM_ORIGINS"
+_OWN = "MODELPLANE_OWN_ADDRESSES"
+_POSTGRESQL_PORT = 5432
 # Envoy multiplies it by ten, and keeps it in 32 bits.
 _MAX_BASE_ID = (1 << 27) - 1
 # How many times the time for calls in flight an Envoy that was replaced has.
@@ -168,9 +171,18 @@ class Plan:
             MODELPLANE_LOCAL_MODEL_KEY=self.tokens.local_model,
         )
 
+    def _own_addresses(self) -> list[str]:
+        """Return what no endpoint may lead to, whatever else is allowed."""
+        database = urlsplit(self.options.database_url)
+        found = [self.environment.get(_OWN, ""), *map(self.address, self.ports)]
+        if database.hostname:
+            found.append(f"{database.hostname}:{database.port or _POSTGRESQL_PORT}")
+        return list(filter(None, found))
+
     def _python(self, name: str, command: str, **settings: str) -> ChildSpec:
         environment = {
             **self.environment,
+            _OWN: ",".join(self._own_addresses()),
             "MODELPLANE_LOG_LEVEL": self.options.log_level,
             "MODELPLANE_DRAIN_SECONDS": str(self.options.drain_seconds),
         }

@@ -150,3 +150,48 @@ async def test_a_flood_of_unknown_tokens(stage: Stage, honest: Tenant) -> None:
     # Refused, or shed; nobody is told that they have gone away themselves.
     assert statuses <= {"16", "14", "8"}, statuses
     assert stage.pids() == pids
+
+
+async def test_connections_that_say_nothing(stage: Stage, honest: Tenant) -> None:
+    writers: list[asyncio.StreamWriter] = []
+    async with honest_calls(honest, HONEST, "connections that say nothing"):
+
+        async def idle() -> bytes:
+            reader, writer = await asyncio.open_connection(stage.host, stage.port)
+            writers.append(writer)
+            return await reader.read()
+
+        async with asyncio.timeout(60):
+            answers = await asyncio.gather(*(idle() for _ in range(times(300, 3000))))
+    # All are cut off, without a word.
+    assert set(answers) == {b""}
+    for writer in writers:
+        writer.close()
+
+
+async def test_long_lines_in_the_log(stage: Stage, honest: Tenant) -> None:
+    before, count = stage.log_bytes(), times(300, 3000)
+    request = (
+        b"GET /"
+        + b"a" * 40_000
+        + b" HTTP/1.1\r\nhost: a\r\nx-request-id: "
+        + b"r" * 6_000
+        + b"\r\n\r\n"
+    )
+    async with honest_calls(honest, HONEST, "long lines in the log") as calls:
+        reader, writer = await asyncio.open_connection(stage.host, stage.port)
+        for _ in range(count):
+            writer.write(request)
+            await writer.drain()
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 404")
+            length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+            await reader.readexactly(length)
+        writer.close()
+        # Lines are written some time after the requests.
+        await until(lambda: _has_grown(stage, before + 100 * count))
+    assert stage.log_bytes() - before < (2_000 * (count + 2 * calls.calls))
+
+
+async def _has_grown(stage: Stage, size: int) -> bool:
+    return stage.log_bytes() > size

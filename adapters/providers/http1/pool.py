@@ -29,7 +29,7 @@ _NEXT_ADDRESS_SECONDS = 0.25
 # Long enough to be reused under steady load, shorter than what most servers keep.
 _IDLE_SECONDS = 15.0
 # Whether a connection to a host may be opened at one of its addresses.
-AddressFilter: TypeAlias = Callable[[str, str], bool]
+AddressFilter: TypeAlias = Callable[[str, str, int], bool]
 
 
 class ConnectionPool:
@@ -152,7 +152,7 @@ class ConnectionPool:
             return addresses
         for *_, address in addresses:
             # One bad address among good ones is how a name is made to lead inside.
-            if not self._allows(origin.host, str(address[0])):
+            if not self._allows(origin.host, str(address[0]), int(address[1])):
                 raise AddressRefused
         return addresses
 

@@ -1,5 +1,7 @@
 """What may be connected to: public addresses, and what the operator allows."""
 
+import socket
+
 import pytest
 
 from modelplane.adapters.shared.egress import EgressPolicy, parse_policy
@@ -37,16 +39,16 @@ PUBLIC = ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::8
 
 @pytest.mark.parametrize("address", INSIDE)
 def test_inside_addresses_are_not_connected_to(address: str) -> None:
-    assert not EgressPolicy().allows("api.example.com", address)
+    assert not EgressPolicy().allows("api.example.com", address, 443)
 
 
 @pytest.mark.parametrize("address", PUBLIC)
 def test_public_addresses_are(address: str) -> None:
-    assert EgressPolicy().allows("api.example.com", address)
+    assert EgressPolicy().allows("api.example.com", address, 443)
 
 
 def test_what_is_no_address_is_not() -> None:
-    assert not EgressPolicy().allows("api.example.com", "nonsense")
+    assert not EgressPolicy().allows("api.example.com", "nonsense", 443)
 
 
 @pytest.mark.parametrize(
@@ -80,20 +82,22 @@ def test_a_name_is_judged_when_it_is_resolved(url: str) -> None:
 
 def test_the_operator_allows_networks_addresses_and_names() -> None:
     policy = parse_policy("10.1.0.0/16, 127.0.0.1,vllm.Internal,*.svc.cluster.local, fd00::/8")
-    assert policy.allows("a", "10.1.2.3")
-    assert not policy.allows("a", "10.2.0.1")
-    assert policy.allows("a", "::ffff:10.1.0.9")
-    assert policy.allows("a", "fd00::5")
-    assert policy.allows("VLLM.internal.", "10.9.9.9")
-    assert policy.allows("x.svc.cluster.local", "192.168.0.1")
-    assert not policy.allows("svc.cluster.local", "192.168.0.1")
-    assert not policy.allows("evil-vllm.internal", "192.168.0.1")
+    assert policy.allows("a", "10.1.2.3", 443)
+    assert not policy.allows("a", "10.2.0.1", 443)
+    assert policy.allows("a", "::ffff:10.1.0.9", 443)
+    assert policy.allows("a", "fd00::5", 443)
+    assert policy.allows("VLLM.internal.", "10.9.9.9", 443)
+    assert policy.allows("x.svc.cluster.local", "192.168.0.1", 443)
+    assert not policy.allows("svc.cluster.local", "192.168.0.1", 443)
+    assert not policy.allows("evil-vllm.internal", "192.168.0.1", 443)
     assert policy.allows_url("http://127.0.0.1:8000/v1")
     assert policy.allows_url("http://localhost:8000/v1")
     assert not policy.allows_url("http://127.0.0.2/")
 
 
-@pytest.mark.parametrize("text", ["10.0.0.0/99", "http://x", "::1::2"])
+@pytest.mark.parametrize(
+    "text", ["10.0.0.0/99", "http://x", "::1::2", "*", ".", "10.0.0.1:x", "a:1:2", "*.*"]
+)
 def test_what_cannot_be_read_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="MODELPLANE_ALLOWED_UPSTREAMS"):
         parse_policy(text)
@@ -104,3 +108,59 @@ def test_everything_is_allowed_by_its_addresses_only(text: str) -> None:
     with pytest.raises(ValueError, match=r"would allow every host.*0\.0\.0\.0/0,::/0"):
         parse_policy(text)
     assert parse_policy("0.0.0.0/0,::/0").allows_url("http://127.0.0.1:8000/v1")
+
+
+def test_an_entry_may_name_the_port() -> None:
+    policy = parse_policy("127.0.0.1:8000,10.0.0.0/8:8001,[fd00::/8]:8002,[::1]:8003,vllm:8004")
+    for host, address, port in (
+        ("localhost", "127.0.0.1", 8000),
+        ("a", "10.1.1.1", 8001),
+        ("a", "fd00::5", 8002),
+        ("a", "::1", 8003),
+        ("vllm", "192.168.0.1", 8004),
+    ):
+        assert policy.allows(host, address, port)
+        assert not policy.allows(host, address, 9901)
+    assert policy.allows_url("http://127.0.0.1:8000/v1")
+    assert not policy.allows_url("http://127.0.0.1/v1")
+
+
+OWN = "127.0.0.1:9901,db.internal:5432,10.0.0.7:9090"
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "port"),
+    [
+        ("127.0.0.1", "127.0.0.1", 9901),
+        ("a.example.com", "127.0.0.1", 9901),
+        ("a.example.com", "127.9.9.9", 9901),
+        ("a.example.com", "::1", 9901),
+        ("a.example.com", "::ffff:127.0.0.1", 9901),
+        ("a.example.com", "0.0.0.0", 9901),
+        ("DB.internal.", "10.5.5.5", 5432),
+        ("a.example.com", "10.0.0.7", 9090),
+    ],
+)
+def test_nothing_allows_the_deployments_own_parts(host: str, address: str, port: int) -> None:
+    everything = "0.0.0.0/0,::/0,db.internal,.example.com,127.0.0.1:9901"
+    policy = parse_policy(everything, OWN)
+    assert parse_policy(everything).allows(host, address, port)
+    assert not policy.allows(host, address, port)
+    assert policy.allows(host, address, 8000)
+
+
+def test_a_machines_other_addresses_are_its_own_too() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        # Sends nothing, but chooses the address that would be sent from.
+        probe.connect(("192.0.2.1", 9))
+        address = str(probe.getsockname()[0])
+    policy = parse_policy("0.0.0.0/0", OWN)
+    assert not policy.allows("a", address, 9901)
+    assert policy.allows("a", "192.0.2.1", 9901)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "2130706433", "0"])
+def test_the_control_plane_refuses_them_by_url(host: str) -> None:
+    policy = parse_policy("127.0.0.0/8,::1,0.0.0.0", OWN)
+    assert policy.allows_url(f"http://{host}:8000/v1")
+    assert not policy.allows_url(f"http://{host}:9901/v1")

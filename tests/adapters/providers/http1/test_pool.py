@@ -176,8 +176,8 @@ async def test_leaving_the_transport_closes_connections_in_use(upstream: Upstrea
 async def test_no_address_without_leave_is_connected_to(upstream: Upstream) -> None:
     asked = []
 
-    def refuse(host: str, address: str) -> bool:
-        asked.append((host, address))
+    def refuse(host: str, address: str, port: int) -> bool:
+        asked.append((host, address, port))
         return False
 
     port = upstream.url.rpartition(":")[2]
@@ -189,8 +189,8 @@ async def test_no_address_without_leave_is_connected_to(upstream: Upstream) -> N
         for url in (upstream.url, f"http://localhost:{port}"):
             with pytest.raises(RequestRefused):
                 await fetch(transport, url)
-    assert ("127.0.0.1", "127.0.0.1") in asked
-    assert {host for host, _ in asked} == {"127.0.0.1", "localhost"}
+    assert ("127.0.0.1", "127.0.0.1", int(port)) in asked
+    assert {host for host, *_ in asked} == {"127.0.0.1", "localhost"}
     assert upstream.connections == 1
 
 
