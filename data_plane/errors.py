@@ -6,7 +6,8 @@ DataPlaneError          a call is refused
 ├── PermissionDenied    the principal may not query the endpoint
 ├── EndpointNotFound    no such endpoint
 ├── ServedEntityNotFound the endpoint has no such served entity
-├── EndpointNotReady    no configuration of the endpoint is active
+├── EndpointNotReady    the first configuration of the endpoint is being rolled out
+├── EndpointUnserved    no configuration of the endpoint is active, nor will one be by itself
 ├── MalformedRequest    the body is not a JSON object
 ├── InvalidParameter    a field is missing, or has a value that cannot be right
 ├── TooManyHops         the call has come through so many gateways that it goes in circles
@@ -66,7 +67,11 @@ class ServedEntityNotFound(DataPlaneError):
 
 
 class EndpointNotReady(DataPlaneError):
-    """No configuration of the endpoint is active."""
+    """The first configuration of the endpoint is being rolled out."""
+
+
+class EndpointUnserved(DataPlaneError):
+    """No configuration of the endpoint is active, nor will one be by itself."""
 
 
 class MalformedRequest(DataPlaneError):
@@ -155,6 +160,8 @@ STATUS_TABLE = StatusTable(
         EndpointNotFound: Status(_CODE.NOT_FOUND, 404, "ENDPOINT_NOT_FOUND"),
         ServedEntityNotFound: Status(_CODE.NOT_FOUND, 404, "RESOURCE_DOES_NOT_EXIST"),
         EndpointNotReady: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
+        # Nothing that clients try again: they would wait for minutes and hide the reason.
+        EndpointUnserved: Status(_CODE.FAILED_PRECONDITION, 400, "INVALID_STATE"),
         MalformedRequest: Status(_CODE.INVALID_ARGUMENT, 400, "BAD_REQUEST"),
         InvalidParameter: Status(_CODE.INVALID_ARGUMENT, 400, "INVALID_PARAMETER_VALUE"),
         # HTTP has 508 for this, which clients would retry as they do every status from 500 on.

@@ -26,6 +26,7 @@ from modelplane.data_plane.errors import (
     STATUS_TABLE,
     EndpointNotFound,
     EndpointNotReady,
+    EndpointUnserved,
     InvalidParameter,
 )
 from modelplane.data_plane.limits.admission import Ending, Gate
@@ -163,7 +164,13 @@ def _active_config(endpoint: Endpoint, task: str) -> Config:
     """Return the configuration that serves, which must be for `task` if that is not empty."""
     config = endpoint.active
     if config is None:
-        raise EndpointNotReady(f"Endpoint '{endpoint.name}' has no active configuration yet.")
+        if endpoint.obstacle:
+            raise EndpointUnserved(
+                f"Endpoint '{endpoint.name}' serves nothing: {endpoint.obstacle}."
+            )
+        raise EndpointNotReady(
+            f"The first configuration of endpoint '{endpoint.name}' is not active yet; try again."
+        )
     if task and task != config.task:
         route = PATHS.get(config.task, f"/serving-endpoints/{endpoint.name}/invocations")
         raise InvalidParameter(

@@ -35,7 +35,7 @@ def build_endpoint(record: StoredEndpoint, principal: Principal) -> ServingEndpo
     """Return the whole endpoint as `principal` sees it."""
     endpoint = _build_base(record, principal)
     if record.active:
-        state = _READY if record.ready else _CREATING
+        state = _active_state(record)
         endpoint.config.CopyFrom(_build_config(record.active, state))
     if record.pending:
         pending = _build_config(record.pending, _pending_state(record, record.pending))
@@ -104,12 +104,21 @@ def task_of(config: EndpointConfig) -> str | None:
 
 def _build_state(record: StoredEndpoint) -> EndpointState:
     updating = record.phase is not Phase.SETTLED
+    # An update that failed is what its author looks for first.
+    message = "" if updating else record.last_update_message or record.refusal
     return EndpointState(
         ready="READY" if record.ready else "NOT_READY",
         config_update="IN_PROGRESS" if updating else record.last_update,
         suspend="NOT_SUSPENDED",
-        config_update_message=None if updating else record.last_update_message or None,
+        config_update_message=message or None,
     )
+
+
+def _active_state(record: StoredEndpoint) -> DeploymentState:
+    if record.refusal:
+        deployment = _READY.deployment if record.ready else "DEPLOYMENT_FAILED"
+        return DeploymentState(deployment=deployment, deployment_state_message=record.refusal)
+    return _READY if record.ready else _CREATING
 
 
 def _pending_state(record: StoredEndpoint, pending: StoredVersion) -> DeploymentState | None:

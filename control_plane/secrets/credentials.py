@@ -67,9 +67,13 @@ class CredentialSlot:
         return value
 
     def resolve(self, value: str) -> None:
-        """Put the value in, in place of a reference."""
+        """Put the value in, in place of a reference.
+
+        Without the line end that files and shells leave behind: no credential has one, and no
+        header could carry it.
+        """
         self.message.ClearField(self.field_name)
-        setattr(self.message, self.field_name + PLAINTEXT, value)
+        setattr(self.message, self.field_name + PLAINTEXT, value.strip())
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,17 @@ from collections.abc import Collection
 
 from modelserving.v1.endpoint_pb2 import EndpointConfig
 
-from modelplane.control_plane.access import permission_of
-from modelplane.control_plane.errors import InvalidParameter
+from modelplane.control_plane.access import level_of, permission_of
+from modelplane.control_plane.errors import Conflict, InvalidParameter
 from modelplane.control_plane.principal import Permission, Principal
 from modelplane.control_plane.secrets.credentials import find_references, reference_to
 from modelplane.control_plane.store.database import Session, Transaction
-from modelplane.control_plane.store.endpoints.references import find_users
+from modelplane.control_plane.store.endpoints.references import find_named_users, find_users
 from modelplane.control_plane.store.secrets.scopes import SecretName, load_scopes, load_secrets
 from modelplane.control_plane.store.states import EventKind
+
+# Endpoints that a message names.
+_NAMED = 10
 
 
 async def require_secrets(
@@ -50,6 +53,31 @@ async def require_secrets(
                 "secret first, or ask for READ on the scope."
             )
     return references.keys()
+
+
+async def require_no_users(
+    transaction: Transaction, principal: Principal, scope: str, key: str | None
+) -> None:
+    """Check that no endpoint uses a secret (None: any of the scope) that is to be deleted.
+
+    Workers would go on with it until they are restarted, and could not serve the endpoint then.
+
+    Raises:
+        Conflict: One does; those that the principal may see are named.
+    """
+    users = await find_named_users(transaction.session, scope, key)
+    if not users:
+        return
+    seen = sorted(name for name, grants in users.items() if level_of(principal, grants))
+    told = [f"'{name}'" for name in seen[:_NAMED]]
+    if others := len(users) - len(told):
+        told.append(f"{others} {'others' if told else 'that you may not see'}")
+    what = f"Secret '{key}' of scope '{scope}' is" if key else f"Secrets of scope '{scope}' are"
+    raise Conflict(
+        f"{what} used by endpoints: {', '.join(told)}. Delete them or take the reference out of "
+        "their configurations first; to take a value out of use at once, put another one in its "
+        "place."
+    )
 
 
 async def revise_users(transaction: Transaction, scope: str, key: str | None) -> int | None:

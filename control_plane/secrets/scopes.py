@@ -22,7 +22,11 @@ from modelplane.control_plane.principal import USERS, USERS_ID, Permission, Prin
 from modelplane.control_plane.rollout import Rollout
 from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.secrets.lookup import find_scope, lock_scope
-from modelplane.control_plane.secrets.references import require_unused, revise_users
+from modelplane.control_plane.secrets.references import (
+    require_no_users,
+    require_unused,
+    revise_users,
+)
 from modelplane.control_plane.secrets.stores.base import SecretStore, StoreAway
 from modelplane.control_plane.store.database import Database, Session
 from modelplane.control_plane.store.secrets.scopes import (
@@ -133,6 +137,7 @@ class Secrets:
             NotFound: There is no such scope.
             PermissionDenied: The principal does not manage it.
             InvalidParameter: The operator has declared it.
+            Conflict: An endpoint uses a secret in it.
         """
         async with self._database.write() as transaction:
             await lock_scope(transaction, principal, name, Permission.MANAGE)
@@ -141,9 +146,8 @@ class Secrets:
                     f"Scope '{name}' is declared by the operator in MODELPLANE_SECRET_STORES; it "
                     "can be deleted once it no longer is."
                 )
+            await require_no_users(transaction, principal, name, None)
             await remove_scope(transaction, name)
-            revision = await revise_users(transaction, name, None)
-        await self._applied(revision)
 
     async def put(self, principal: Principal, name: SecretName, value: bytes) -> None:
         """Store a secret, overwriting one with the same key; endpoints use the new value at once.
@@ -176,7 +180,8 @@ class Secrets:
                     "delete one first, or use another scope."
                 )
             revision = await revise_users(transaction, scope, key)
-        await self._applied(revision)
+        if revision is not None:
+            await self._rollout.wait_applied(revision)
 
     async def check_get(self, principal: Principal, name: SecretName) -> None:
         """Refuse to return a secret, for a reason that fits.
@@ -219,18 +224,14 @@ class Secrets:
             InvalidParameter: The scope is of another store.
             NotFound: There is no such scope or secret.
             PermissionDenied: The principal may not write to the scope.
+            Conflict: An endpoint uses it.
         """
         scope, key = name
         async with self._database.write() as transaction:
             _check_own(await lock_scope(transaction, principal, scope, Permission.WRITE))
             await _require_secret(transaction.session, name)
+            await require_no_users(transaction, principal, scope, key)
             await remove_secret(transaction, name)
-            revision = await revise_users(transaction, scope, key)
-        await self._applied(revision)
-
-    async def _applied(self, revision: int | None) -> None:
-        if revision is not None:
-            await self._rollout.wait_applied(revision)
 
 
 async def _require_secret(session: Session, name: SecretName) -> None:

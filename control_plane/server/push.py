@@ -59,7 +59,12 @@ async def start_push(
     # Where there are endpoints there may be workers, which need a moment to reconnect.
     grace_ms = int(settings.reconnect_grace_seconds * 1000) if cache.holds_endpoints else 0
     rollout = RolloutDriver(
-        database, watchers, peers, system_clock, hold_until_ms=system_clock() + grace_ms
+        database,
+        watchers,
+        peers,
+        system_clock,
+        cache.changed_at,
+        hold_until_ms=system_clock() + grace_ms,
     )
     feed = Feed(database, cache, settings.keep_events)
     _publish_gauges(cache, watchers, registry)

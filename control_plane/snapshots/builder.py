@@ -31,7 +31,7 @@ from modelplane.control_plane.store.identity.issuers import load_outside_issuers
 from modelplane.control_plane.store.identity.principals import StoredPrincipal, load_principals
 from modelplane.control_plane.store.identity.tokens import StoredToken, load_tokens
 from modelplane.control_plane.store.secrets.signing_keys import load_signing_keys
-from modelplane.control_plane.store.states import EventKind, Phase
+from modelplane.control_plane.store.states import EventKind, LastUpdate, Phase
 
 Resource: TypeAlias = EndpointResource | PrincipalResource | TokenResource | IssuerResource
 
@@ -97,6 +97,7 @@ def _build_endpoint(
         for version in _versions_to_push(endpoint)
     )
     settings = endpoint.settings
+    failed = endpoint.active is None and endpoint.last_update is LastUpdate.FAILED
     return EndpointResource(
         id=endpoint.id,
         name=endpoint.name,
@@ -109,6 +110,7 @@ def _build_endpoint(
             Grant(grantee_id=grantee, level=int(level))  # type: ignore[arg-type]
             for grantee, level in endpoint.grants.items()
         ],
+        failure=endpoint.last_update_message if failed else "",
     )
 
 

@@ -76,6 +76,10 @@ class SnapshotCache:
         """Whether there is any endpoint."""
         return bool(self._held[EventKind.ENDPOINT])
 
+    def changed_at(self, endpoint_id: str) -> int:
+        """Return the newest revision of an endpoint; 0: it has not changed for long."""
+        return self._changes.get((EventKind.ENDPOINT, endpoint_id), 0)
+
     def issuers(self) -> dict[str, IssuerResource]:
         """Return the issuers of JWTs by their `iss` claim."""
         held = self._held[EventKind.ISSUER]

@@ -8,17 +8,18 @@ acknowledged. Any replica may take any step, since a step names the phase that i
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from modelserving.worker.v1.snapshot_service_pb2 import Nack
 
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.clock import Clock, Signal, wait_for
 from modelplane.control_plane.errors import StoreUnavailable
+from modelplane.control_plane.snapshots.readiness import Peers, Readiness, all_at
 from modelplane.control_plane.snapshots.watchers import Watchers
-from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.endpoints import rollouts
+from modelplane.control_plane.store.database import Database, Transaction
+from modelplane.control_plane.store.endpoints import refusals, rollouts
+from modelplane.control_plane.store.endpoints.refusals import NewRefusal
 from modelplane.control_plane.store.endpoints.rollouts import RolloutState
 from modelplane.control_plane.store.replicas import WorkerProgress
 from modelplane.control_plane.store.states import Phase
@@ -34,13 +35,6 @@ _IDLE_SECONDS = 1.0
 _OTHERS_GRACE_MS = 3_000
 
 
-class Peers(Protocol):
-    """What the other replicas say of their workers."""
-
-    async def others(self) -> list[WorkerProgress]:
-        """Return the progress of each other live replica."""
-
-
 class RolloutDriver:
     """Moves rollouts on as workers acknowledge, refuse, or stay silent."""
 
@@ -50,6 +44,7 @@ class RolloutDriver:
         watchers: Watchers,
         peers: Peers,
         clock: Clock,
+        changed_at: Callable[[str], int],
         *,
         activate_timeout_ms: int = 10_000,
         hold_until_ms: int = 0,
@@ -61,6 +56,7 @@ class RolloutDriver:
             watchers: Workers connected to this replica.
             peers: The other replicas.
             clock: The time.
+            changed_at: Returns the newest revision of an endpoint.
             activate_timeout_ms: After this, a worker that has not activated is dropped.
             hold_until_ms: Take no step before this time: after a restart, the workers are there
                 but not connected yet.
@@ -69,6 +65,7 @@ class RolloutDriver:
         self._watchers = watchers
         self.peers = peers
         self._clock = clock
+        self._readiness = Readiness(database, watchers, peers, clock, changed_at)
         self._activate_timeout_ms = activate_timeout_ms
         self._hold_until_ms = hold_until_ms
         self._hinted = asyncio.Event()
@@ -96,26 +93,28 @@ class RolloutDriver:
         """Take every step that can be taken now; return whether a rollout is in progress."""
         if self._clock() < self._hold_until_ms:
             return True
-        fastest = self._watchers.fastest()
+        await self._readiness.step()
         async with self._database.read() as session:
             pending = await rollouts.read_rollouts(session)
-            unready = await rollouts.has_unready(session, fastest)
-        if unready:
-            async with self._database.write() as transaction:
-                await rollouts.mark_ready(transaction, fastest)
         others = await self.peers.others() if pending else []
         for rollout in pending:
             await self._step_one(rollout, others)
         return bool(pending)
 
-    async def refuse(self, worker_id: str, nack: Nack) -> None:
-        """Fail the rollout that a worker refused, if it is still being prepared."""
-        fields = {"worker": worker_id, "endpoint_id": nack.endpoint_id, "reason": nack.reason}
-        _log.warning("worker refused a configuration", extra=log_fields(**fields))
-        rollout = RolloutState(
-            nack.endpoint_id, nack.config_version, Phase.PREPARING, nack.revision, 0
-        )
-        await self._fail(rollout, f"Worker {worker_id} refused the configuration: {nack.reason}")
+    async def refuse(self, worker_id: str, nacks: Sequence[Nack]) -> None:
+        """Note what a worker refused of one revision.
+
+        It fails a rollout that is still being prepared, and is told in the state of an endpoint
+        that is to serve what was refused.
+        """
+        async with self._database.write() as transaction:
+            for nack in nacks:
+                fields = {"worker": worker_id, "endpoint_id": nack.endpoint_id}
+                extra = log_fields(**fields, reason=nack.reason)
+                _log.warning("worker refused a configuration", extra=extra)
+                reason = f"Worker {worker_id} refused the configuration: {nack.reason}"
+                await _refuse(transaction, nack, reason)
+        self._stepped.send()
 
     async def wait_settled(self, endpoint_id: str) -> None:
         """Return when the endpoint has no rollout in progress, at the latest after two seconds."""
@@ -132,7 +131,7 @@ class RolloutDriver:
         async for _ in _looks(self._moved):
             if self._watchers.behind(revision):
                 continue
-            if _all_at(await self.peers.others(), revision):
+            if all_at(await self.peers.others(), revision):
                 return
         late = [worker.worker_id for worker in self._watchers.behind(revision)]
         fields = {"revision": revision, "workers": late or "of another replica"}
@@ -141,14 +140,14 @@ class RolloutDriver:
     async def _step_one(self, rollout: RolloutState, others: list[WorkerProgress]) -> None:
         late_ms = self._clock() - rollout.deadline_ms
         acknowledged = not self._watchers.behind(rollout.revision) and (
-            _all_at(others, rollout.revision)
+            all_at(others, rollout.revision)
         )
         if rollout.phase is Phase.PREPARING:
             await self._step_preparing(rollout, acknowledged=acknowledged, late=late_ms > 0)
             return
         if not acknowledged and late_ms > 0:
             self._watchers.drop(self._watchers.behind(rollout.revision))
-            acknowledged = _all_at(others, rollout.revision) or late_ms > _OTHERS_GRACE_MS
+            acknowledged = all_at(others, rollout.revision) or late_ms > _OTHERS_GRACE_MS
         if acknowledged:
             ready = len(self._watchers) + sum(other.workers for other in others) > 0
             async with self._database.write() as transaction:
@@ -174,8 +173,16 @@ class RolloutDriver:
         self._stepped.send()
 
 
-def _all_at(others: list[WorkerProgress], revision: int) -> bool:
-    return all(other.acked_revision >= revision for other in others)
+async def _refuse(transaction: Transaction, nack: Nack, reason: str) -> None:
+    rollout = RolloutState(nack.endpoint_id, nack.config_version, Phase.PREPARING, nack.revision, 0)
+    if await rollouts.fail(transaction, rollout, reason):
+        return
+    if nack.serving:
+        reason += " It goes on serving what it had before."
+    refusal = NewRefusal(
+        nack.endpoint_id, nack.config_version, nack.revision, serving=nack.serving, message=reason
+    )
+    await refusals.note(transaction, refusal)
 
 
 async def _looks(signal: Signal) -> AsyncIterator[None]:

@@ -6,7 +6,7 @@ Before: `cache`. Beside: `watchers`, `rollout_driver`. After: the worker's `snap
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 import grpc
@@ -33,8 +33,8 @@ _Context = grpc.aio.ServicerContext[WatchConfigRequest, WatchConfigResponse]
 class NackSink(Protocol):
     """Takes what workers refuse."""
 
-    async def refuse(self, worker_id: str, nack: Nack) -> None:
-        """Note that a worker could not apply a configuration."""
+    async def refuse(self, worker_id: str, nacks: Sequence[Nack]) -> None:
+        """Note that a worker could not apply some configurations of one revision."""
 
 
 class SnapshotServicer(snapshot_service_pb2_grpc.SnapshotServiceServicer):
@@ -87,14 +87,18 @@ class SnapshotServicer(snapshot_service_pb2_grpc.SnapshotServiceServicer):
         raise AssertionError("abort returned")
 
     async def _read(self, requests: AsyncIterator[WatchConfigRequest], watcher: Watcher) -> None:
+        nacks: list[Nack] = []
         try:
             async for request in requests:
                 match request.WhichOneof("message"):
                     case "ack":
+                        if nacks:
+                            # Before the ack: else the versions would look accepted.
+                            await self._nacks.refuse(watcher.worker_id, nacks)
+                            nacks = []
                         self._watchers.acknowledge(watcher, request.ack.revision)
                     case "nack":
-                        # Before the ack that follows: else the version would look accepted.
-                        await self._nacks.refuse(watcher.worker_id, request.nack)
+                        nacks.append(request.nack)
         except StoreUnavailable as error:
             fields = {"worker": watcher.worker_id, "error": str(error)}
             _log.warning("refusal not stored; worker must reconnect", extra=log_fields(**fields))

@@ -79,6 +79,19 @@ class EndpointRow(SQLModel, table=True):
     activated_revision: int = Field(default=0, sa_type=BigInteger)
 
 
+class RefusalRow(SQLModel, table=True):
+    """What a worker said last against the configuration that an endpoint is to serve."""
+
+    __tablename__ = "refusal"
+
+    endpoint_id: str = Field(primary_key=True, foreign_key="endpoint.id", ondelete="CASCADE")
+    # Revision that was refused.
+    revision: int = Field(sa_type=BigInteger)
+    # Whether every worker that refused goes on serving what it had.
+    serving: bool
+    message: str
+
+
 class EndpointConfigRow(SQLModel, table=True):
     """One version of an endpoint's configuration; the content never changes."""
 

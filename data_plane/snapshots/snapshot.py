@@ -6,7 +6,7 @@ compiled form, so activating what was prepared costs nothing. Who may call is `c
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from random import Random
 from sys import intern
@@ -87,6 +87,7 @@ class Endpoint:
         id: Identifier.
         name: Name that callers query.
         active: Configuration that serves.
+        obstacle: Why none does, for callers; empty while that passes by itself.
         prepared: Configuration that is ready to.
         grants: Permission levels by identifiers of principals and groups.
         policy: What happens when an upstream fails or is slow.
@@ -102,6 +103,7 @@ class Endpoint:
     policy: Policy = DEFAULT_POLICY
     limits: Limits | None = None
     tracks_usage: bool = False
+    obstacle: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +119,19 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A configuration that did not compile; the endpoint keeps what it had."""
+    """A configuration that did not compile; the endpoint keeps what it had.
+
+    Attributes:
+        endpoint_id: Endpoint.
+        config_version: Version of the configuration.
+        reason: Why, for its author.
+        serving: Whether the endpoint had something to keep, or lacks only what was to be prepared.
+    """
 
     endpoint_id: str
     config_version: int
     reason: str
+    serving: bool = False
 
 
 class Snapshots:
@@ -211,14 +221,28 @@ def compile_endpoint(
         active, refused = _try_compile(resource.id, resource.active, known, random)
         if refused:
             active, failure = (old.active if old else None), refused
+    if failure:
+        failure = replace(failure, serving=active is not None)
     grants = {intern(grant.grantee_id): int(grant.level) for grant in resource.grants}
     policy = compile_policy(resource.ai_gateway)
     limits = compile_limits(resource)
     tracks_usage = resource.ai_gateway.usage_tracking_config.enabled
+    obstacle = "" if active else _obstacle(resource, failure)
     endpoint = Endpoint(
-        resource.id, resource.name, active, prepared, grants, policy, limits, tracks_usage
+        resource.id, resource.name, active, prepared, grants, policy, limits, tracks_usage, obstacle
     )
     return endpoint, failure
+
+
+def _obstacle(resource: snapshot_pb2.EndpointResource, failure: Failure | None) -> str:
+    """Return why an endpoint serves nothing, unless that passes with the rollout under way."""
+    if resource.HasField("prepared"):
+        return ""
+    if failure:
+        return f"its configuration cannot be served: {failure.reason}"
+    if resource.failure:
+        return f"its configuration could not be rolled out: {resource.failure}"
+    return "it has no configuration; update it with one"
 
 
 def _try_compile(

@@ -201,6 +201,7 @@ class SnapshotWatcher:
                 endpoint_id=failure.endpoint_id,
                 config_version=failure.config_version,
                 reason=failure.reason,
+                serving=failure.serving,
             )
             fields = log_fields(endpoint_id=failure.endpoint_id, reason=failure.reason)
             _log.warning("a configuration was refused", extra=fields)

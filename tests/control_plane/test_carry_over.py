@@ -36,7 +36,14 @@ from tests.emulators import openai
 
 ADMIN = Principal("1", "admin", admin=True)
 ENDPOINTS = "/api/2.0/serving-endpoints"
-CHANGED = {"alembic_version", "endpoint", "endpoint_config", "issuer", "secret_reference"}
+CHANGED = {
+    "alembic_version",
+    "endpoint",
+    "endpoint_config",
+    "issuer",
+    "refusal",
+    "secret_reference",
+}
 
 
 @pytest.fixture

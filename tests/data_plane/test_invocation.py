@@ -191,10 +191,32 @@ async def test_a_principal_without_permission_is_refused(
     assert not served.emulator.requests
 
 
-async def test_an_endpoint_without_configuration_asks_to_come_back(served: System) -> None:
-    answer = await served.query("new", HELLO)
+async def test_an_endpoint_whose_first_configuration_is_being_rolled_out_asks_to_come_back(
+    system: System,
+) -> None:
+    prepared = endpoint_config(system.entity("served-gpt"))
+    await system.apply(snapshot(1, endpoint("new", prepared=prepared)))
+    answer = await system.query("new", HELLO)
     assert (answer.status, answer.error_code) == (503, "TEMPORARILY_UNAVAILABLE")
     assert answer.headers["retry-after"] == "1"
+
+
+async def test_an_endpoint_that_serves_nothing_says_why_and_not_to_come_back(
+    system: System,
+) -> None:
+    refused = endpoint_config(system.entity("served-gpt", openai_api_key_plaintext=""))
+    resources = {
+        "bare": (endpoint("bare"), "it has no configuration"),
+        "failed": (endpoint("failed", failure="the key cannot be parsed"), "key cannot be parsed"),
+        "refused": (endpoint("refused", refused), "openai_api_key has no value"),
+    }
+    await system.apply(snapshot(1, *(resource for resource, _ in resources.values())))
+    for name, (_, reason) in resources.items():
+        answer = await system.query(name, HELLO)
+        assert (answer.status, answer.error_code) == (400, "INVALID_STATE")
+        assert "retry-after" not in answer.headers
+        assert f"Endpoint '{name}' serves nothing" in answer.message
+        assert reason in answer.message
 
 
 async def test_the_path_may_name_a_served_entity(system: System) -> None:

@@ -17,7 +17,7 @@ from modelplane.control_plane.principal import Level
 from modelplane.control_plane.store import codec
 from modelplane.control_plane.store.database import Session, is_storable
 from modelplane.control_plane.store.states import LastUpdate, Outcome, Phase
-from modelplane.control_plane.store.tables import EndpointConfigRow, EndpointRow
+from modelplane.control_plane.store.tables import EndpointConfigRow, EndpointRow, RefusalRow
 
 # Above this, a query reads all rows: drivers limit the number of parameters.
 _MAX_IDS = 500
@@ -65,6 +65,8 @@ class StoredEndpoint:
     active: StoredVersion | None
     # Being rolled out; with the phase settled, the version whose rollout failed last.
     pending: StoredVersion | None
+    # Why a worker does not serve the active version as it is; empty: all do.
+    refusal: str
 
     @property
     def newest(self) -> StoredVersion | None:
@@ -175,10 +177,11 @@ async def find_version(session: Session, endpoint_id: str, version: int) -> Stor
     return _version(row) if row else None
 
 
-def _joined() -> Select[EndpointRow, EndpointConfigRow, EndpointConfigRow]:
+def _joined() -> Select[EndpointRow, EndpointConfigRow, EndpointConfigRow, str]:
     # One statement, so that an endpoint and its versions are of the same moment.
     return (
-        select(EndpointRow, _Active, _Pending)
+        select(EndpointRow, _Active, _Pending, RefusalRow.message)
+        .outerjoin(RefusalRow, col(RefusalRow.endpoint_id) == col(EndpointRow.id))
         .outerjoin(_Active, _is_version(_Active, col(EndpointRow.active_version)))
         .outerjoin(_Pending, _is_version(_Pending, col(EndpointRow.pending_version)))
     )
@@ -189,7 +192,10 @@ def _is_version(alias: type[EndpointConfigRow], version: Mapped[int | None]) -> 
 
 
 def _stored(
-    row: EndpointRow, active: EndpointConfigRow | None, pending: EndpointConfigRow | None
+    row: EndpointRow,
+    active: EndpointConfigRow | None,
+    pending: EndpointConfigRow | None,
+    refusal: str | None,
 ) -> StoredEndpoint:
     return StoredEndpoint(
         id=row.id,
@@ -207,6 +213,7 @@ def _stored(
         ready=row.ready,
         active=_version(active) if active else None,
         pending=_version(pending) if pending else None,
+        refusal=refusal or "",
     )
 
 

@@ -3,11 +3,18 @@
 Before: `secrets.references`. After: `tables`. What writes them is `changes`.
 """
 
+from collections.abc import Mapping
+
 from sqlmodel import and_, col, or_, select
 
+from modelplane.control_plane.principal import Level
+from modelplane.control_plane.store import codec
 from modelplane.control_plane.store.database import Session
 from modelplane.control_plane.store.states import Phase
 from modelplane.control_plane.store.tables import EndpointRow, SecretReferenceRow
+
+# Drivers limit the number of parameters.
+_BATCH = 500
 
 
 async def find_users(session: Session, scope: str, key: str | None) -> list[str]:
@@ -38,3 +45,17 @@ async def find_users(session: Session, scope: str, key: str | None) -> list[str]
     if key is not None:
         query = query.where(col(SecretReferenceRow.key) == key)
     return list((await session.exec(query)).all())
+
+
+async def find_named_users(
+    session: Session, scope: str, key: str | None
+) -> dict[str, Mapping[str, Level]]:
+    """Return the grants of the endpoints that use a secret, by name; see `find_users`."""
+    ids = await find_users(session, scope, key)
+    found: dict[str, Mapping[str, Level]] = {}
+    for start in range(0, len(ids), _BATCH):
+        batch = ids[start : start + _BATCH]
+        query = select(EndpointRow.name, EndpointRow.grants_json)
+        rows = await session.exec(query.where(col(EndpointRow.id).in_(batch)))
+        found |= {name: codec.decode_levels(text, Level) for name, text in rows.all()}
+    return found

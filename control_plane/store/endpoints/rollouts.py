@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, CursorResult
 from sqlmodel import col, select, update
 
 from modelplane.control_plane.store.database import Session, Transaction
+from modelplane.control_plane.store.endpoints import refusals
 from modelplane.control_plane.store.states import EventKind, LastUpdate, Outcome, Phase
 from modelplane.control_plane.store.tables import EndpointConfigRow, EndpointRow
 
@@ -75,7 +76,7 @@ async def complete(
 
     What the workers hold does not change, so there is no event.
     """
-    return await _transition(
+    if not await _transition(
         transaction,
         rollout,
         phase=Phase.SETTLED,
@@ -86,7 +87,12 @@ async def complete(
         updated_ms=now_ms,
         last_update=LastUpdate.NOT_UPDATING,
         last_update_message="",
-    ) and await _record_success(transaction, rollout)
+    ):
+        return False
+    await refusals.remove_before(transaction, rollout.endpoint_id, rollout.revision)
+    await refusals.keep_unready(transaction, rollout.endpoint_id)
+    await _record_success(transaction, rollout)
+    return True
 
 
 async def fail(transaction: Transaction, rollout: RolloutState, reason: str) -> bool:
@@ -117,12 +123,26 @@ async def mark_ready(transaction: Transaction, acked_revision: int) -> None:
     )
 
 
+async def has_ready(session: Session) -> bool:
+    """Tell whether any endpoint is marked as ready."""
+    query = select(EndpointRow.id).where(col(EndpointRow.ready).is_(True)).limit(1)
+    return (await session.exec(query)).first() is not None
+
+
+async def mark_unserved(transaction: Transaction) -> None:
+    """Mark all endpoints as not ready: there is no worker that serves them."""
+    await transaction.session.exec(
+        update(EndpointRow).where(col(EndpointRow.ready).is_(True)).values(ready=False)
+    )
+
+
 def _applied_but_unready(acked_revision: int) -> tuple[ColumnElement[bool], ...]:
     return (
         col(EndpointRow.ready).is_(False),
         col(EndpointRow.active_version).is_not(None),
         col(EndpointRow.phase) == Phase.SETTLED,
         col(EndpointRow.activated_revision) <= acked_revision,
+        ~refusals.unserved(),
     )
 
 
@@ -140,7 +160,7 @@ async def _transition(transaction: Transaction, rollout: RolloutState, **values:
     return isinstance(result, CursorResult) and result.rowcount == 1
 
 
-async def _record_success(transaction: Transaction, rollout: RolloutState) -> bool:
+async def _record_success(transaction: Transaction, rollout: RolloutState) -> None:
     await transaction.session.exec(
         update(EndpointConfigRow)
         .where(
@@ -150,7 +170,6 @@ async def _record_success(transaction: Transaction, rollout: RolloutState) -> bo
         .values(outcome=Outcome.SUPERSEDED)
     )
     await _set_outcome(transaction, rollout, Outcome.ACTIVE, "")
-    return True
 
 
 async def _set_outcome(

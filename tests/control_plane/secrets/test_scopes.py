@@ -7,12 +7,13 @@ from sqlmodel import select
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
 from modelplane.control_plane.errors import (
     AlreadyExists,
+    Conflict,
     InvalidParameter,
     LimitExceeded,
     NotFound,
     QuotaExceeded,
 )
-from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.secrets.credentials import CredentialResolver
 from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.secrets.references import require_secrets
@@ -22,7 +23,7 @@ from modelplane.control_plane.store.endpoints import changes
 from modelplane.control_plane.store.endpoints.records import load_endpoints
 from modelplane.control_plane.store.events import read_events
 from modelplane.control_plane.store.migrate import migrate
-from modelplane.control_plane.store.secrets.scopes import StoredSecret
+from modelplane.control_plane.store.secrets.scopes import StoredSecret, remove_scope
 from modelplane.control_plane.store.secrets.sealed import forget_replaced
 from modelplane.control_plane.store.states import Phase
 from modelplane.control_plane.store.tables import CredentialRow, SecretRow
@@ -33,7 +34,7 @@ from tests.control_plane.configs import (
     openai_entity,
     stored_config,
 )
-from tests.control_plane.conftest import ALICE, FakeClock
+from tests.control_plane.conftest import ALICE, FakeClock, share
 from tests.control_plane.endpoints.test_lifecycle import KEY, request, with_model
 from tests.control_plane.rollouts import FakeRollout
 
@@ -175,17 +176,47 @@ async def test_versions_that_no_longer_serve_do_not_count(
     assert await newest_events(database, before) == []
 
 
-async def test_deleting_a_secret_or_its_scope_is_told_to_its_users(
-    secrets: Secrets, endpoints: Endpoints, database: Database
+async def test_a_secret_in_use_is_not_deleted_and_the_answer_names_its_users(
+    secrets: Secrets, endpoints: Endpoints
 ) -> None:
     await create_scope(secrets)
     await secrets.put(ALICE, NAME, b"sk")
-    user = await with_reference(endpoints, "one")
-    before = len(await newest_events(database, 0))
+    await secrets.put(ALICE, ("my_scope", "unused"), b"sk")
+    await with_reference(endpoints, "one")
+    await with_reference(endpoints, "two")
+    with pytest.raises(Conflict, match=r"'my_openai_api_key' of scope .* 'one', 'two'\. Delete"):
+        await secrets.delete(ALICE, NAME)
+    with pytest.raises(Conflict, match=r"Secrets of scope 'my_scope' are used .* 'one', 'two'"):
+        await secrets.delete_scope(ALICE, "my_scope")
+    await secrets.delete(ALICE, ("my_scope", "unused"))
+    await endpoints.update_config(ALICE, "one", config_input(openai_entity(**KEY)))
+    await endpoints.delete(ALICE, "two")
     await secrets.delete(ALICE, NAME)
-    assert await newest_events(database, before) == [user]
     await secrets.delete_scope(ALICE, "my_scope")
-    assert await newest_events(database, before) == [user, user]
+
+
+async def test_endpoints_that_one_may_not_see_are_counted_but_not_named(
+    secrets: Secrets, endpoints: Endpoints, database: Database
+) -> None:
+    await secrets.create_scope(BOB, "my_scope", backend="", manager="")
+    await secrets.put(BOB, NAME, b"sk")
+    await with_reference(endpoints, "hidden")
+    with pytest.raises(Conflict, match="endpoints: 1 that you may not see") as raised:
+        await secrets.delete(BOB, NAME)
+    assert "hidden" not in str(raised.value)
+    await with_reference(endpoints, "shared")
+    await share(database, "shared", BOB, Level.CAN_VIEW)
+    with pytest.raises(Conflict, match="endpoints: 'shared', 1 others"):
+        await secrets.delete(BOB, NAME)
+
+
+async def test_a_line_end_is_no_part_of_a_key(
+    secrets: Secrets, endpoints: Endpoints, database: Database, sealer: Sealer
+) -> None:
+    await create_scope(secrets)
+    await secrets.put(ALICE, NAME, b"sk-new\r\n")
+    await with_reference(endpoints, "one")
+    assert await pushed_keys(database, sealer) == ["sk-new"]
 
 
 async def test_an_endpoint_that_is_just_being_made_is_not_missed(
@@ -263,7 +294,8 @@ async def test_what_referred_to_a_deleted_scope_gets_nothing_of_a_new_one(
     await create_scope(secrets)
     await secrets.put(ALICE, NAME, b"sk-of-the-first")
     await with_reference(endpoints, "one")
-    await secrets.delete_scope(ALICE, "my_scope")
+    async with database.write() as transaction:
+        await remove_scope(transaction, "my_scope")
     # The endpoint was checked against the list of another scope.
     with pytest.raises(InvalidParameter, match="still refers to scope 'my_scope'"):
         await secrets.create_scope(BOB, "my_scope", backend="", manager="")

@@ -5,6 +5,7 @@ import pytest
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
 from modelplane.control_plane.errors import (
     AlreadyExists,
+    Conflict,
     InvalidParameter,
     NotFound,
     StoreUnavailable,
@@ -198,8 +199,10 @@ async def test_a_scope_that_is_no_longer_declared_keeps_serving_until_it_is_dele
     undeclared = Secrets(database, sealer, rollout, clock)
     await SecretSync(database, sealer, {}, clock).refresh()
     assert await pushed_keys(database, sealer) == ["sk-1"]
+    with pytest.raises(Conflict, match="used by endpoints: 'one'"):
+        await undeclared.delete_scope(ALICE, "vault")
+    await endpoints.delete(ALICE, "one")
     await undeclared.delete_scope(ALICE, "vault")
-    assert await pushed_keys(database, sealer) == [""]
 
 
 async def test_declaring_is_repeated_at_each_start_and_takes_no_scope_over(

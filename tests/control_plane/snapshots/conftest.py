@@ -35,6 +35,8 @@ from modelplane.control_plane.snapshots.rollout_driver import RolloutDriver
 from modelplane.control_plane.snapshots.servicer import SnapshotServicer
 from modelplane.control_plane.snapshots.watchers import Watchers
 from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.endpoints import records
+from modelplane.control_plane.store.endpoints.records import StoredEndpoint
 from modelplane.control_plane.store.notifications import listen
 from modelplane.control_plane.store.states import EventKind, LastUpdate, Phase
 from modelplane.control_plane.store.tables import EndpointConfigRow, EndpointRow
@@ -96,6 +98,14 @@ async def read_endpoint(database: Database, name: str) -> EndpointRow:
         return (await session.exec(query)).one()
 
 
+async def read_record(database: Database, name: str) -> StoredEndpoint:
+    """Return the endpoint as the API reads it."""
+    async with database.read() as session:
+        record = await records.find(session, name)
+    assert record is not None
+    return record
+
+
 async def settle(database: Database, name: str) -> None:
     """Make the pending version active without any worker, as if rolled out long ago."""
     async with database.write() as transaction:
@@ -148,10 +158,16 @@ class FakeWorker:
         """Acknowledge a revision."""
         await self.call.write(WatchConfigRequest(ack=Ack(revision=revision)))
 
-    async def nack(self, revision: int, name: str, version: int, reason: str) -> None:
+    async def nack(
+        self, revision: int, name: str, version: int, reason: str, *, serving: bool = False
+    ) -> None:
         """Refuse a version of an endpoint."""
         nack = Nack(
-            revision=revision, endpoint_id=f"id-{name}", config_version=version, reason=reason
+            revision=revision,
+            endpoint_id=f"id-{name}",
+            config_version=version,
+            reason=reason,
+            serving=serving,
         )
         await self.call.write(WatchConfigRequest(nack=nack))
 
@@ -223,7 +239,12 @@ async def push_side(
             else NoPeers()
         )
         rollout = RolloutDriver(
-            database, watchers, peers, system_clock, activate_timeout_ms=activate_timeout_ms
+            database,
+            watchers,
+            peers,
+            system_clock,
+            cache.changed_at,
+            activate_timeout_ms=activate_timeout_ms,
         )
         feed = Feed(database, cache, keep_events=10_000)
         database.on_commit(feed.hint)

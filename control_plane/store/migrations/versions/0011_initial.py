@@ -90,7 +90,7 @@ def create_endpoints() -> None:
         sa.Column("path", sa.String(), primary_key=True),
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
     )
-    _create_references()
+    _create_references_and_refusals()
     op.create_table(
         "endpoint_metrics",
         _reference("endpoint", primary_key=True),
@@ -98,7 +98,7 @@ def create_endpoints() -> None:
     )
 
 
-def _create_references() -> None:
+def _create_references_and_refusals() -> None:
     op.create_table(
         "secret_reference",
         sa.Column("endpoint_id", sa.String(), primary_key=True),
@@ -112,6 +112,13 @@ def _create_references() -> None:
         ),
     )
     op.create_index("secret_reference_secret", "secret_reference", ["scope", "key"])
+    op.create_table(
+        "refusal",
+        _reference("endpoint", primary_key=True),
+        sa.Column("revision", sa.BigInteger(), nullable=False),
+        sa.Column("serving", sa.Boolean(), nullable=False),
+        sa.Column("message", sa.String(), nullable=False),
+    )
 
 
 def _create_secrets() -> None:
@@ -279,13 +286,8 @@ def _create_queries() -> None:
     op.create_index("usage_query_endpoint", "usage_query", ["endpoint_id", "time_ms"])
     op.create_index("usage_query_origin", "usage_query", ["origin_id"])
     is_running = sa.text("state = 'RUNNING'")
-    op.create_index(
-        "usage_query_running",
-        "usage_query",
-        ["id"],
-        sqlite_where=is_running,
-        postgresql_where=is_running,
-    )
+    only = {"sqlite_where": is_running, "postgresql_where": is_running}
+    op.create_index("usage_query_running", "usage_query", ["id"], **only)  # type: ignore[arg-type]
 
 
 def _reference(

@@ -1,0 +1,130 @@
+"""Keeps what endpoints say of themselves true between rollouts: ready means that workers serve it.
+
+A worker may refuse a configuration long after it was rolled out, because a secret changed or
+because it has just started. The refusal is stored, and taken back when every worker has applied a
+newer revision of the endpoint without one. Before: `rollout_driver`, with each of its steps. After:
+`watchers`, `store.endpoints.refusals`.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from modelplane.control_plane.clock import Clock
+from modelplane.control_plane.snapshots.watchers import Watchers
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.endpoints import refusals, rollouts
+from modelplane.control_plane.store.endpoints.refusals import StoredRefusal
+from modelplane.control_plane.store.replicas import WorkerProgress
+
+# A worker that was cut off or restarts is back by then.
+_ABSENCE_MS = 5_000
+# What was refused is pushed again at most so often, however many workers come and go.
+_ASK_EVERY_MS = 10_000
+
+
+class Peers(Protocol):
+    """What the other replicas say of their workers."""
+
+    async def others(self) -> list[WorkerProgress]:
+        """Return the progress of each other live replica."""
+
+
+class Readiness:
+    """Judges by what the workers have acknowledged and refused."""
+
+    def __init__(
+        self,
+        database: Database,
+        watchers: Watchers,
+        peers: Peers,
+        clock: Clock,
+        changed_at: Callable[[str], int],
+    ) -> None:
+        """Keep the collaborators.
+
+        Args:
+            database: Where the endpoints are.
+            watchers: Workers connected to this replica.
+            peers: The other replicas.
+            clock: The time.
+            changed_at: Returns the newest revision of an endpoint.
+        """
+        self._database = database
+        self._watchers = watchers
+        self._peers = peers
+        self._clock = clock
+        self._changed_at = changed_at
+        self._asked: frozenset[str] = frozenset()
+        self._asked_ms = 0
+        # Since when this replica has no worker; None: it has one.
+        self._alone_since_ms: int | None = None
+
+    async def step(self) -> None:
+        """Correct what is no longer true."""
+        fastest = self._watchers.fastest()
+        async with self._database.read() as session:
+            unready = await rollouts.has_unready(session, fastest)
+            refused = await refusals.read_all(session)
+        if unready:
+            async with self._database.write() as transaction:
+                await rollouts.mark_ready(transaction, fastest)
+        await self._take_back(refused)
+        await self._ask_again(refused)
+        await self._note_absence()
+
+    async def _take_back(self, refused: list[StoredRefusal]) -> None:
+        others = await self._peers.others() if refused else []
+        mended = [item for item in refused if self._is_mended(item, others)]
+        if mended:
+            async with self._database.write() as transaction:
+                await refusals.remove(transaction, mended)
+
+    async def _ask_again(self, refused: list[StoredRefusal]) -> None:
+        """Push once more what was refused when other workers are there than before.
+
+        The one that refused may be gone, and one that has come may do better.
+        """
+        workers = frozenset(watcher.worker_id for watcher in self._watchers)
+        if workers == self._asked:
+            return
+        if refused:
+            now_ms = self._clock()
+            if now_ms - self._asked_ms < _ASK_EVERY_MS:
+                return
+            self._asked_ms = now_ms
+            async with self._database.write() as transaction:
+                await refusals.ask_again(transaction, refused)
+        self._asked = workers
+
+    def _is_mended(self, refusal: StoredRefusal, others: Iterable[WorkerProgress]) -> bool:
+        """Tell whether every worker has applied a newer revision of the endpoint.
+
+        One that refuses that revision has said so before it acknowledges it.
+        """
+        changed_at = self._changed_at(refusal.endpoint_id)
+        return (
+            changed_at > refusal.revision
+            and len(self._watchers) > 0
+            and not self._watchers.behind(changed_at)
+            and all_at(others, changed_at)
+        )
+
+    async def _note_absence(self) -> None:
+        """Mark all endpoints as not ready once no worker has been there for a while."""
+        if len(self._watchers):
+            self._alone_since_ms = None
+            return
+        if self._alone_since_ms is None:
+            self._alone_since_ms = self._clock()
+        if self._clock() - self._alone_since_ms < _ABSENCE_MS:
+            return
+        async with self._database.read() as session:
+            has_ready = await rollouts.has_ready(session)
+        if has_ready and not any(other.workers for other in await self._peers.others()):
+            async with self._database.write() as transaction:
+                await rollouts.mark_unserved(transaction)
+
+
+def all_at(others: Iterable[WorkerProgress], revision: int) -> bool:
+    """Tell whether the workers of all other replicas have acknowledged a revision."""
+    return all(other.acked_revision >= revision for other in others)
