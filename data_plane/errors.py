@@ -25,8 +25,16 @@ import grpc
 import orjson
 
 from modelplane.adapters.providers import errors as provider_errors
+from modelplane.adapters.providers.canonical.error_texts import read_error
+from modelplane.adapters.providers.types import JsonObject, NestedTooDeeply
 from modelplane.adapters.shared.rpc.metadata import Metadata
-from modelplane.adapters.shared.rpc.status import INTERNAL, Status, StatusTable, shorten
+from modelplane.adapters.shared.rpc.status import (
+    INTERNAL,
+    Status,
+    StatusTable,
+    error_type,
+    shorten,
+)
 
 _RETRY_SOON_SECONDS = 1
 _RETRY_LATER = frozenset({429, 503})
@@ -207,12 +215,27 @@ class Refusal:
         message: Text for the caller; may repeat the prompt, so it is not for logs.
         retry_after: Seconds after which the caller may try again, where that makes sense.
         metadata: What else the caller is told.
+        text: What is to be shown to a person, where `message` is no text.
+        kind: Type of the error in OpenAI's API, where the status does not say it.
+        param: Parameter that it is about, where it is known.
     """
 
     status: Status
     message: str
     retry_after: int | None = None
     metadata: Metadata = ()
+    text: str = ""
+    kind: str = ""
+    param: str = ""
+
+    def error(self) -> JsonObject:
+        """Return the error as OpenAI's API has it, which most clients can show."""
+        return {
+            "message": shorten(self.text or self.message),
+            "type": self.kind or error_type(self.status.http),
+            "code": self.status.error_code,
+            "param": self.param or None,
+        }
 
 
 def refusal_of(error: Exception, request_id: str) -> Refusal:
@@ -227,8 +250,23 @@ def refusal_of(error: Exception, request_id: str) -> Refusal:
     if isinstance(error, UpstreamResting):
         return Refusal(status, str(error), error.retry_after)
     if isinstance(error, provider_errors.AdapterError):
-        return Refusal(status, _provider_message(error), error.retry_after or retry_after)
+        return _refusal_of_provider(error, status, error.retry_after or retry_after)
     return Refusal(status, str(error), retry_after)
+
+
+def _refusal_of_provider(
+    error: provider_errors.AdapterError, status: Status, retry_after: int | None
+) -> Refusal:
+    said = read_error(error.detail)
+    if isinstance(error, provider_errors.CredentialRefused):
+        message = (
+            f"Provider '{error.provider}' refused the credential of this endpoint, not yours; ask "
+            f"who manages the endpoint to replace it. The provider says: {said.message}"
+        )
+        return Refusal(status, message, retry_after, kind="provider_credential_error")
+    code = f" ({said.code})" if said.code else ""
+    text = f"{error.provider}: {said.message}{code}"
+    return Refusal(status, _provider_message(error), retry_after, text=text, param=said.param)
 
 
 def _provider_message(error: provider_errors.AdapterError) -> str:
@@ -252,6 +290,5 @@ def _envelope(provider: str, detail: object) -> str:
 def _text(value: object) -> str:
     try:
         return orjson.dumps(value).decode()
-    except TypeError:
-        # Nested more deeply than the encoder goes.
+    except NestedTooDeeply:
         return orjson.dumps(repr(value)[:_DETAIL_CHARACTERS]).decode()

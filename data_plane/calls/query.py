@@ -76,10 +76,11 @@ def build_query(spec: TaskSpec, body: JsonObject) -> Query:
     return Query(body, bool(stream))
 
 
-def wants_usage(query: Query) -> bool:
-    """Return whether the caller of a stream asked for its usage."""
+def wants_usage(query: Query) -> bool | None:
+    """Return whether the caller of a stream wants its usage; None: they do not say."""
     options = query.body.get("stream_options")
-    return isinstance(options, dict) and options.get("include_usage") is True
+    wanted = options.get("include_usage") if isinstance(options, dict) else None
+    return wanted if isinstance(wanted, bool) else None
 
 
 def _merge_extra_params(body: JsonObject) -> None:

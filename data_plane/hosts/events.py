@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import orjson
 
+from modelplane.data_plane.errors import Refusal
+
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 _DONE = b"data: [DONE]\n\n"
 
@@ -24,7 +26,11 @@ def encode_events(chunks: Sequence[bytes], *, ended: bool) -> bytes:
     return events + _DONE if ended else events
 
 
-def encode_error(code: str, message: str) -> bytes:
-    """Return the event that ends a stream which failed after it began."""
-    error = orjson.dumps({"error": {"message": message, "code": code}})
+def encode_error(refusal: Refusal) -> bytes:
+    """Return the event that ends a stream which failed after it began.
+
+    It has the form of a chunk without choices: clients read those before they look for an error,
+    and one that finds none takes the caller's request for the reason.
+    """
+    error = orjson.dumps({"error": refusal.error(), "choices": []})
     return encode_events((error,), ended=False)

@@ -40,6 +40,8 @@ _EVENT_STREAM = ("content-type", EVENT_STREAM)
 _OK = 200
 _UNAVAILABLE = 503
 _RETRY_SOON = (RETRY_AFTER, "1")
+# It takes a member `error` for the message, as it was in an API before; in Go it must be a text.
+_DATABRICKS_SDK = "databricks-sdk-"
 # For Envoy's filters, which these answers do not pass.
 _INTERNAL = (ERROR_CODE, HTTP_STATUS)
 
@@ -73,21 +75,26 @@ class RestReply:
 
     async def fail(self, refusal: Refusal) -> None:
         """Send the event that ends a stream which broke off."""
-        await self._connection.write(_error_event(refusal))
+        await self._connection.write(encode_error(refusal))
 
     def refuse(self, error: Exception) -> None:
         """Say why there is no answer, or no more of it."""
         self._ended = True
         refusal = settle(error, self.request_id)
         if self._started:
-            self._connection.end(_error_event(refusal))
+            self._connection.end(encode_error(refusal))
             return
         trailers = refusal_trailers(refusal, self.request_id)
         metadata = [_JSON, *(pair for pair in trailers if pair[0] not in _INTERNAL)]
         status = refusal.status.http
         if status == _UNAVAILABLE and refusal.retry_after is None:
             metadata.append(_RETRY_SOON)
-        text = {"error_code": refusal.status.error_code, "message": shorten(refusal.message)}
+        text: JsonObject = {
+            "error_code": refusal.status.error_code,
+            "message": shorten(refusal.message),
+        }
+        if not self._connection.headers.get("user-agent", "").startswith(_DATABRICKS_SDK):
+            text["error"] = refusal.error()
         self._connection.respond(status, encode_fields(metadata), orjson.dumps(text))
 
     def end(self) -> None:
@@ -137,7 +144,3 @@ async def _receive(connection: Connection, call: Call) -> None:
         call.body = await connection.read_whole(MAX_BODY_BYTES, call.arriving)
     except BodyTooLong:
         raise MalformedRequest(BODY_TOO_LARGE) from None
-
-
-def _error_event(refusal: Refusal) -> bytes:
-    return encode_error(refusal.status.error_code, refusal.message)

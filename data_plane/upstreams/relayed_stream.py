@@ -54,7 +54,7 @@ class RelayedStream:
         self._parser: StreamParser = entity.adapter.stream_parser(exchange.query)
         self._shaper = ChunkShaper(
             entity.task,
-            keep_usage=wants_usage(exchange.query),
+            wanted=wants_usage(exchange.query),
             count_characters=exchange.record.ticket is not None or exchange.admission.counts_output,
         )
         name, reply = exchange.endpoint.name, exchange.reply
@@ -153,9 +153,9 @@ class RelayedStream:
                 self._last = chunk
                 if self._traced and not self.started:
                     self._exchange.record.model = model_of(chunk)
-                if self._shaper.shape(chunk):
-                    chunks.append(self._encode(chunk))
+                chunks += map(self._encode, self._shaper.shape(chunk))
         except AdapterError as error:
+            chunks += map(self._encode, self._shaper.finish())
             return chunks, error
         return chunks, None
 
@@ -164,6 +164,8 @@ class RelayedStream:
         admission = self._exchange.admission
         if not ended and self._last and admission.counts_output:
             self.is_cut = not admission.allows(tokens_of(self._shaper.characters))
+        if ended or self.is_cut:
+            chunks += map(self._encode, self._shaper.finish())
         if self.is_cut:
             choices = self._exchange.query.body.get("n")
             count = min(choices, MAX_CHOICES) if isinstance(choices, int) else 1

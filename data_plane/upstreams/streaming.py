@@ -1,10 +1,11 @@
 """Shapes canonical answers for the caller, whole or chunk by chunk: pure.
 
-Used by `relay.py`. The caller knows the model under the endpoint's name, gets usage in a stream
-only when it asked for it, and the role only in the first delta of a choice.
+Used by `relay.py`. The caller knows the model under the endpoint's name, gets the role only in the
+first delta of a choice, and the usage of a stream where it looks for it: in a chunk of its own when
+it has asked for that, in none when it wants none, else in the last chunk that has choices.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from modelplane.adapters.providers.canonical.bounds import MAX_CHOICES
 from modelplane.adapters.providers.errors import MalformedAnswer
@@ -50,8 +51,10 @@ class ChunkShaper:
     __slots__ = (
         "_count_characters",
         "_deltas",
-        "_keep_usage",
+        "_held",
         "_started",
+        "_told",
+        "_wanted",
         "characters",
         "usage",
     )
@@ -60,35 +63,57 @@ class ChunkShaper:
         self,
         task: str,
         *,
-        keep_usage: bool,
+        wanted: bool | None,
         count_characters: bool = False,
     ) -> None:
         """Start before the first chunk.
 
         Args:
             task: Task of the endpoint.
-            keep_usage: Whether the caller asked for usage.
+            wanted: Whether the caller wants the usage; None: nothing is said of it.
             count_characters: Whether to count the characters of the texts.
         """
         self.usage: Usage | None = None
         self.characters = 0
         self._count_characters = count_characters
         self._deltas = spec_of(task).deltas
-        self._keep_usage = keep_usage
+        self._wanted = wanted
+        # The chunk that seems to be the last one with choices, until the usage is told after it.
+        self._held: JsonObject | None = None
+        self._told: object = None
         self._started: set[object] = set()
 
-    def shape(self, chunk: JsonObject) -> bool:
-        """Make of `chunk` what the caller gets; return False where nothing of it is for them."""
+    def shape(self, chunk: JsonObject) -> Sequence[JsonObject]:
+        """Return what the caller gets now that `chunk` has come, which it takes over."""
         self.usage = parse_usage(chunk) or self.usage
         if self._count_characters:
             self.characters += answer_characters(chunk)
-        if not self._keep_usage:
-            usage = chunk.pop("usage", None)
-            if usage is not None and not chunk.get("choices"):
-                return False
+        if not self._wanted and not self._take_usage(chunk):
+            return ()
         if self._deltas:
             self._place_role(chunk)
-        return True
+        if self._wanted is not None or not chunk.get("choices"):
+            return (chunk,)
+        held, self._held = self._held, chunk if _finishes(chunk) else None
+        shaped = () if self._held else (chunk,)
+        return shaped if held is None else (held, *shaped)
+
+    def finish(self) -> Sequence[JsonObject]:
+        """Return what is left for the caller when no more chunks come."""
+        held, self._held = self._held, None
+        if held is None:
+            return ()
+        if self._told is not None:
+            held["usage"] = self._told
+        return (held,)
+
+    def _take_usage(self, chunk: JsonObject) -> bool:
+        """Take the usage out of a chunk; return whether anything is left for the caller."""
+        usage = chunk.pop("usage", None)
+        if usage is None:
+            return True
+        self._told = usage
+        return bool(chunk.get("choices"))
 
     def _place_role(self, chunk: JsonObject) -> None:
         choices = chunk.get("choices")
@@ -103,3 +128,11 @@ class ChunkShaper:
             elif len(self._started) < MAX_CHOICES:
                 self._started.add(index)
                 delta["role"] = delta.get("role") or "assistant"
+
+
+def _finishes(chunk: JsonObject) -> bool:
+    """Tell whether a chunk ends one of the choices, as the last one that has any does."""
+    choices = chunk.get("choices")
+    return isinstance(choices, list) and any(
+        isinstance(choice, dict) and choice.get("finish_reason") for choice in choices
+    )

@@ -131,6 +131,11 @@ def scim_overrides() -> Block:
     return {_TRANSCODER: transcoder, _RESHAPE: scim}
 
 
+def inference_overrides() -> Block:
+    """Return what differs on the routes of queries: the form of errors."""
+    return {_RESHAPE: _typed("lua.v3.LuaPerRoute", filter_context={"inference": True})}
+
+
 def oauth_overrides() -> Block:
     """Return what differs on the routes of OAuth: the form of errors, and small bodies."""
     oauth = _typed("lua.v3.LuaPerRoute", filter_context={"oauth": True})

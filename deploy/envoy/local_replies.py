@@ -10,6 +10,8 @@ from modelplane.adapters.shared.rpc.authorization import NO_TOKEN
 from modelplane.adapters.shared.rpc.metadata import ERROR_CODE, HTTP_STATUS, REQUEST_ID, RETRY_AFTER
 from modelplane.adapters.shared.rpc.services import PUBLIC_SERVICES, rules_of
 from modelplane.adapters.shared.rpc.sizes import ANONYMOUS_BODY_TOO_LARGE, BODY_TOO_LARGE
+from modelplane.adapters.shared.rpc.status import error_type
+from modelplane.adapters.shared.tasks import PATHS
 from modelplane.deploy.envoy.clusters import Block
 
 _CEL = "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
@@ -19,6 +21,17 @@ _IS_GRPC = (
     "request.headers['content-type'].startsWith('application/grpc')"
     " && !('x-envoy-original-path' in request.headers)"
 )
+# After the transcoder, `reshape.lua` does what is to be done for queries.
+_ROUTES = ", ".join(
+    (
+        "POST /serving-endpoints/{name}/invocations",
+        "POST /serving-endpoints/{name}/served-models/{served_model_name}/invocations",
+        *(f"POST {path}" for path in PATHS.values()),
+        "GET /serving-endpoints/models",
+        "GET /serving-endpoints/models/{name}",
+    )
+)
+_IS_QUERY = "request.path.startsWith('/serving-endpoints/')"
 
 # Where `filters.login_overrides` holds.
 _IS_ANONYMOUS = " || ".join(
@@ -43,6 +56,12 @@ class _Reply:
 
 _BAD = ("BAD_REQUEST", "The request is malformed: %RESPONSE_CODE_DETAILS%.")
 _REPLIES = (
+    _Reply(
+        f"(response.code == 404 || response.code == 405) && {_IS_QUERY}",
+        404,
+        "ENDPOINT_NOT_FOUND",
+        f"No API found for '%REQ(:METHOD)% %PATH(NQ)%'. There are: {_ROUTES}.",
+    ),
     _Reply(
         "response.code == 404 || response.code == 405",
         404,
@@ -118,7 +137,11 @@ _REPLIES = (
 
 def build_local_replies() -> Block:
     """Return Envoy's local reply configuration; answers below 400 keep their body."""
-    mappers = [mapper for reply in _REPLIES for mapper in (_for_grpc(reply), _for_rest(reply))]
+    mappers = [
+        mapper
+        for reply in _REPLIES
+        for mapper in (_for_grpc(reply), _for_queries(reply), _for_rest(reply))
+    ]
     return {
         "mappers": [_health_ok(), *mappers],
         "body_format": {"text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"}},
@@ -139,13 +162,24 @@ def _for_grpc(reply: _Reply) -> Block:
     }
 
 
-def _for_rest(reply: _Reply) -> Block:
+def _for_queries(reply: _Reply) -> Block:
+    """Answer as clients of OpenAI's API read it, too."""
+    error = {
+        "message": reply.message,
+        "type": error_type(reply.status),
+        "code": reply.error_code,
+        "param": None,
+    }
+    return _for_rest(reply, f"{_IS_QUERY} && {_is_error(reply)}", error=error)
+
+
+def _for_rest(reply: _Reply, condition: str = "", **more: object) -> Block:
     # Requests refused before they were read have no id yet.
     headers = {REQUEST_ID: "%UNIQUE_ID%", **reply.headers}
-    return _when(_is_error(reply)) | {
+    return _when(condition or _is_error(reply)) | {
         "status_code": reply.status,
         "body_format_override": {
-            "json_format": {"error_code": reply.error_code, "message": reply.message}
+            "json_format": {"error_code": reply.error_code, "message": reply.message, **more}
         },
         "headers_to_add": _add(headers),
     }

@@ -49,6 +49,19 @@ local OAUTH = {
   TEMPORARILY_UNAVAILABLE = "temporarily_unavailable",
 }
 
+-- Types of errors in OpenAI's API, as `data_plane/errors.py` has them.
+local ERROR_TYPES = {
+  ["401"] = "authentication_error",
+  ["403"] = "permission_error",
+  ["404"] = "not_found_error",
+  ["429"] = "rate_limit_error",
+}
+
+local function error_type(http_status)
+  return ERROR_TYPES[http_status]
+    or (http_status >= "500" and "server_error" or "invalid_request_error")
+end
+
 -- Replaces the body; on the routes of SCIM, whose context says so, it also gets the members that
 -- clients of SCIM read (RFC 7644, 3.12), and on those of OAuth only those of RFC 6749, 5.2.
 local function answer(handle, http_status, error_code, message)
@@ -62,6 +75,9 @@ local function answer(handle, http_status, error_code, message)
     local kind = SCIM_TYPES[error_code]
     text = text .. ',"schemas":["' .. SCIM_SCHEMA .. '"],"status":"' .. http_status
       .. '","detail":' .. message .. (kind and ',"scimType":"' .. kind .. '"' or "")
+  elseif handle:filterContext():get("inference") then
+    text = text .. ',"error":{"message":' .. message .. ',"type":"' .. error_type(http_status)
+      .. '","code":"' .. error_code .. '","param":null}'
   end
   handle:headers():replace("content-length", tostring(handle:body():setBytes(text .. "}")))
 end

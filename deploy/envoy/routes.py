@@ -16,6 +16,7 @@ from modelplane.deploy.envoy.filters import (
     HEADERS,
     REST_FILTERS,
     STRANGERS,
+    inference_overrides,
     login_overrides,
     oauth_overrides,
     scim_overrides,
@@ -41,7 +42,6 @@ QUERY_PATH = "|".join(("/serving-endpoints/[A-Za-z0-9_-]+/invocations", *PATHS.v
 _UNREAD = (
     "accept",
     "accept-encoding",
-    "user-agent",
     "x-envoy-external-address",
     "x-forwarded-for",
     "x-forwarded-proto",
@@ -77,7 +77,7 @@ def build_route_config(public_url: str, queries: Queries) -> Block:
                     _health_check(),
                     _reflection(),
                     *([_query()] if queries is Queries.DIRECT else []),
-                    _rest("/serving-endpoints", WORKERS, "0s"),
+                    _inference(),
                     _scim(),
                     _rest("/api/2.0", CONTROL_PLANE, _REST_TIMEOUT),
                     _oidc(origin),
@@ -180,6 +180,13 @@ def _query() -> Block:
         "route": {"cluster": WORKERS, "timeout": "0s", "idle_timeout": _STREAM_IDLE},
         "request_headers_to_remove": _UNREAD,
         "typed_per_filter_config": _native() | _without((STRANGERS,)),
+    }
+
+
+def _inference() -> Block:
+    """Answer as clients of OpenAI's API read it."""
+    return _rest("/serving-endpoints", WORKERS, "0s") | {
+        "typed_per_filter_config": inference_overrides()
     }
 
 

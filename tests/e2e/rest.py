@@ -97,7 +97,11 @@ def check_shape(answer: requests.Response) -> None:
         assert answer.headers["Content-Type"].startswith("application/json"), answer.headers
         body = parsed(answer)
         scim = {"schemas", "status", "detail", "scimType"} if "schemas" in body else set()
-        assert set(body) <= {"error_code", "message", "details"} | scim
+        assert set(body) <= {"error_code", "message", "details", "error"} | scim
+        if "error" in body:
+            # For clients of OpenAI's API.
+            assert "/serving-endpoints" in answer.url
+            assert set(body["error"]) == {"message", "type", "code", "param"}
         assert isinstance(body["error_code"], str)
         assert isinstance(body["message"], str)
         assert body["error_code"].replace("_", "").isupper()

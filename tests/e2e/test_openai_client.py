@@ -96,12 +96,14 @@ def test_chat_stream(client: OpenAI) -> None:
     assert stream.response.headers["content-type"].startswith("text/event-stream")
 
 
-def test_usage_is_streamed_only_when_asked_for(client: OpenAI) -> None:
+def test_usage_comes_with_the_last_content_unless_it_is_asked_for(client: OpenAI) -> None:
     chunks = list(
         client.chat.completions.create(model="talk", messages=CHAT["messages"], stream=True)
     )
     assert all(chunk.choices for chunk in chunks)
     assert chunks[-1].choices[0].finish_reason == "stop"
+    assert [chunk.usage is not None for chunk in chunks[:-1]] == [False] * (len(chunks) - 1)
+    assert chunks[-1].usage is not None
 
 
 def test_tools(client: OpenAI) -> None:
@@ -158,7 +160,8 @@ def test_errors_become_the_exceptions_of_the_client(client: OpenAI) -> None:
         with pytest.raises(kind) as failed:
             client.chat.completions.create(**({"model": "talk", **CHAT} | fields))
         assert isinstance(failed.value.body, dict)
-        return str(failed.value.body["error_code"])
+        assert failed.value.body["message"] in str(failed.value)
+        return str(failed.value.code)
 
     assert refused(openai.NotFoundError, model="nowhere") == "ENDPOINT_NOT_FOUND"
     assert refused(openai.BadRequestError, messages=[]) in (

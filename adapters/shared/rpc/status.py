@@ -14,6 +14,14 @@ from modelplane.adapters.shared.rpc.metadata import ERROR_CODE, HTTP_STATUS, RET
 
 # grpc-message travels percent-encoded in a header; gRPC's own limit for all metadata is 8 KiB.
 _MAX_ENCODED_MESSAGE = 6000
+# Types of errors in OpenAI's API by HTTP status; `deploy/envoy/reshape.lua` has the same.
+_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+_FIRST_SERVER_ERROR = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,13 @@ class StatusTable:
             if issubclass(cls, Exception) and (status := self._statuses.get(cls)):
                 return status
         return None
+
+
+def error_type(http: int) -> str:
+    """Return the type that errors of an HTTP status have in OpenAI's API."""
+    if http in _TYPES:
+        return _TYPES[http]
+    return "server_error" if http >= _FIRST_SERVER_ERROR else "invalid_request_error"
 
 
 def shorten(message: str) -> str:

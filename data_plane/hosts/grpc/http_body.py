@@ -47,7 +47,7 @@ class HttpBodyReply:
 
     async def fail(self, refusal: Refusal) -> None:
         """Send the event that ends the stream: a REST caller never sees the status of a call."""
-        await self._send(encode_error(refusal.status.error_code, refusal.message))
+        await self._send(encode_error(refusal))
 
     async def _send(self, data: bytes) -> None:
         message = self._prefix + encode_data(data)

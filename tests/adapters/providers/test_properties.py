@@ -130,7 +130,7 @@ def test_any_value_in_a_stream_is_read_or_an_error(case: ProviderCase) -> None:
     recording = record(case.name, stream=True)
 
     def read(which: int, path: Path, value: Any) -> None:
-        shaper = ChunkShaper(case.task, keep_usage=True)
+        shaper = ChunkShaper(case.task, wanted=True)
         parser = recording.adapter.stream_parser(recording.query)
         for chunk in (*parser.feed(spoil(recording.stream, which, path, value)), *parser.finish()):
             if shaper.shape(chunk):

@@ -48,13 +48,14 @@ def test_stream(value: object, *, stream: bool) -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (None, False),
-        ({}, False),
+        (None, None),
+        ({}, None),
+        ({"include_usage": None}, None),
         ({"include_usage": False}, False),
         ({"include_usage": True}, True),
     ],
 )
-def test_usage_is_for_who_asks(options: object, *, expected: bool) -> None:
+def test_who_wants_usage(options: object, *, expected: bool | None) -> None:
     body = MESSAGES | {"stream": True, "stream_options": options}
     assert wants_usage(build_query(CHAT, body)) is expected
 

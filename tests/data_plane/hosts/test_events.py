@@ -2,6 +2,8 @@ import json
 
 import pytest
 
+from modelplane.adapters.shared.rpc.status import INTERNAL
+from modelplane.data_plane.errors import Refusal
 from modelplane.data_plane.hosts.events import encode_error, encode_events
 
 
@@ -20,7 +22,14 @@ def test_each_chunk_is_an_event(chunks: list[bytes], text: bytes, *, ended: bool
 
 
 def test_an_error_is_what_clients_look_for() -> None:
-    event = encode_error("CODE", 'say "no"\n\n')
+    event = encode_error(Refusal(INTERNAL, 'say "no"\n\n'))
     assert event.startswith(b"data: ")
     assert event.endswith(b"}\n\n")
-    assert json.loads(event[6:]) == {"error": {"message": 'say "no"\n\n', "code": "CODE"}}
+    error = {
+        "message": 'say "no"\n\n',
+        "type": "server_error",
+        "code": "INTERNAL_ERROR",
+        "param": None,
+    }
+    # Without the choices, LiteLLM takes the caller's request for the reason.
+    assert json.loads(event[6:]) == {"error": error, "choices": []}

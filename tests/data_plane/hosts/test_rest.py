@@ -193,6 +193,12 @@ async def test_a_refusal_has_the_shape_of_all_errors(tmp_path: Path) -> None:
     assert json.loads(answer.body) == {
         "error_code": "REQUEST_LIMIT_EXCEEDED",
         "message": "Too many.",
+        "error": {
+            "message": "Too many.",
+            "type": "rate_limit_error",
+            "code": "REQUEST_LIMIT_EXCEEDED",
+            "param": None,
+        },
     }
     assert answer.headers == {
         "content-type": "application/json",
@@ -201,6 +207,16 @@ async def test_a_refusal_has_the_shape_of_all_errors(tmp_path: Path) -> None:
         "x-request-id": "r-1",
         "x-ratelimit-limit-requests": "5",
     }
+
+
+async def test_databricks_sdks_get_no_member_that_they_take_for_the_message(
+    tmp_path: Path,
+) -> None:
+    service = Answering(error=EndpointNotFound())
+    async with listening(routes(service), tmp_path) as server, server.connected() as client:
+        client.post(INVOCATIONS, BODY, user_agent="databricks-sdk-go/0.1 os/linux")
+        answer = await client.answer()
+    assert set(json.loads(answer.body)) == {"error_code", "message"}
 
 
 async def test_a_bug_tells_the_request_id_and_nothing_else(

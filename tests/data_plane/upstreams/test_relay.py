@@ -48,9 +48,18 @@ async def test_the_stream_equals_the_whole_answer(served: System) -> None:
     assert {chunk["model"] for chunk in [*chunks, usage]} == {"chat"}
 
 
-async def test_usage_is_asked_for_and_kept_from_who_did_not_ask(served: System) -> None:
+async def test_usage_comes_with_the_last_content_for_who_did_not_ask(served: System) -> None:
+    whole = json.loads((await served.query("chat", CHAT_BODY)).messages[0])
     answer = await served.query("chat", STREAM)
     assert served.emulator.requests[-1].body["stream_options"] == {"include_usage": True}
+    *chunks, last, _done = answer.events
+    assert not any("usage" in chunk for chunk in chunks)
+    assert last["choices"][0]["finish_reason"] == "stop"
+    assert last["usage"] == whole["usage"]
+
+
+async def test_usage_is_kept_from_who_wants_none(served: System) -> None:
+    answer = await served.query("chat", STREAM | {"stream_options": {"include_usage": False}})
     assert all("usage" not in event for event in answer.events[:-1])
     assert all(event["choices"] for event in answer.events[:-1])
 
@@ -100,9 +109,14 @@ async def test_an_upstream_error_keeps_its_class_and_its_text(
     served.emulator.fail(status=upstream, body=said, retry_after=7)
     answer = await served.query("chat", body)
     assert (answer.status, answer.error_code) == (status, error_code)
-    message = json.loads(answer.message)
-    assert message["external_model_provider"] == "openai"
-    assert message["external_model_error"]["error"]["message"] == "no: [redacted]"
+    if upstream in (401, 403):
+        # No matter of the caller's own permission, so it does not read as one.
+        assert answer.message.startswith("Provider 'openai' refused the credential of this endp")
+        assert answer.message.endswith("The provider says: no: [redacted]")
+    else:
+        message = json.loads(answer.message)
+        assert message["external_model_provider"] == "openai"
+        assert message["external_model_error"]["error"]["message"] == "no: [redacted]"
     assert answer.headers["retry-after"] == "7"
 
 

@@ -5,6 +5,7 @@ import asyncio
 import httpx
 import pytest
 
+from modelplane.adapters.shared.rpc.status import error_type
 from tests.deploy.envoy.conftest import TRANSCODED, WAYS, Gateway
 from tests.deploy.envoy.toy_worker import NASTY
 
@@ -17,6 +18,15 @@ def check_error(response: httpx.Response, status: int, error_code: str) -> str:
     """Check the shape that all errors have; return the message."""
     assert response.headers["content-type"] == "application/json"
     body = response.json()
+    error = body.pop("error", None)
+    assert (error is not None) is response.request.url.path.startswith("/serving-endpoints/")
+    if error is not None:
+        assert error == {
+            "message": body["message"],
+            "type": error_type(status),
+            "code": error_code,
+            "param": None,
+        }
     assert set(body) == {"error_code", "message"}
     assert (response.status_code, body["error_code"]) == (status, error_code)
     assert response.headers["x-request-id"]
