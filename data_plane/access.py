@@ -7,7 +7,16 @@ Used by `invocation.py`. The control plane decides in the same way
 from collections.abc import Mapping
 
 from modelplane.adapters.shared.jwt.tokens import TokenRefused, looks_like_jwt
-from modelplane.adapters.shared.rpc.authorization import digest, parse_token
+from modelplane.adapters.shared.rpc.authorization import (
+    EXPIRED,
+    INACTIVE_OWNER,
+    NOT_SENT,
+    REVOKED,
+    UNKNOWN,
+    digest,
+    invalid_token,
+    parse_token,
+)
 from modelplane.adapters.shared.rpc.metadata import AUTHORIZATION
 from modelplane.data_plane.errors import (
     EndpointNotFound,
@@ -36,7 +45,7 @@ def authenticate(snapshot: Snapshot, metadata: Mapping[str, str], now_ms: float)
         raise WorkerNotReady
     token = parse_token(metadata.get(AUTHORIZATION))
     if token is None:
-        raise Unauthenticated("Send a token as `Authorization: Bearer <token>`.")
+        raise Unauthenticated(NOT_SENT)
     return _owner(snapshot.callers, token, now_ms)
 
 
@@ -73,12 +82,12 @@ def _owner(callers: Callers, token: str, now_ms: float) -> Principal:
     if known is None:
         if looks_like_jwt(token):
             return _bearer(callers, token, token_digest, now_ms)
-        raise Unauthenticated("The token is not valid.")
+        raise Unauthenticated(UNKNOWN)
     if known.expiry_ms and known.expiry_ms <= now_ms:
-        raise Unauthenticated("The token has expired.")
+        raise Unauthenticated(EXPIRED)
     principal = callers.principals.get(known.principal_id)
     if principal is None:
-        raise Unauthenticated("The token's owner is not active.")
+        raise Unauthenticated(INACTIVE_OWNER)
     return principal
 
 
@@ -86,10 +95,10 @@ def _bearer(callers: Callers, token: str, token_digest: bytes, now_ms: float) ->
     try:
         verified = callers.verifier.verify(token, token_digest, callers.issuers, now_ms / 1000)
     except TokenRefused as error:
-        raise Unauthenticated(f"The token is not valid: {error}.") from None
+        raise Unauthenticated(invalid_token(str(error))) from None
     principal = callers.names.get(verified.principal_name)
     if principal is None:
-        raise Unauthenticated("The token's owner is not active.")
+        raise Unauthenticated(INACTIVE_OWNER)
     if verified.issued_at < principal.tokens_valid_from:
-        raise Unauthenticated("The token has been revoked.")
+        raise Unauthenticated(REVOKED)
     return principal

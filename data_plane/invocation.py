@@ -99,6 +99,9 @@ class Inference:
         if call.method is Method.LIST_MODELS:
             await _list_models(snapshot, principal, call, reply)
             return
+        if call.method is Method.GET_MODEL:
+            await _get_model(snapshot, principal, call, reply)
+            return
         endpoint, body = await self._receive(snapshot, principal, call, record)
         hops = count_hops(call.metadata)
         config = record.config = _active_config(endpoint, call.task)
@@ -182,14 +185,29 @@ def _active_config(endpoint: Endpoint, task: str) -> Config:
 
 async def _list_models(snapshot: Snapshot, principal: Principal, call: Call, reply: Reply) -> None:
     models = [
-        {
-            "id": endpoint.name,
-            "object": "model",
-            "created": endpoint.active.created,
-            "owned_by": endpoint.active.entities[0].provider or "modelplane",
-        }
+        _model(endpoint, endpoint.active)
         for endpoint in sorted(snapshot.names.values(), key=lambda item: item.name)
         if endpoint.active and level_of(principal, endpoint) >= CAN_QUERY
     ]
     document = reply.encode({"object": "list", "data": models})
     await reply.answer(((REQUEST_ID, call.request_id),), document)
+
+
+async def _get_model(snapshot: Snapshot, principal: Principal, call: Call, reply: Reply) -> None:
+    if call.receive is not None:
+        await call.receive(call)
+    endpoint = snapshot.names.get(call.name)
+    if endpoint is None:
+        raise EndpointNotFound
+    authorize(principal, endpoint)
+    document = reply.encode(_model(endpoint, _active_config(endpoint, "")))
+    await reply.answer(((REQUEST_ID, call.request_id),), document)
+
+
+def _model(endpoint: Endpoint, config: Config) -> JsonObject:
+    return {
+        "id": endpoint.name,
+        "object": "model",
+        "created": config.created,
+        "owned_by": config.entities[0].provider or "modelplane",
+    }

@@ -4,12 +4,17 @@ Before: `lifecycle`, `setting_changes`, `config_history`, `permissions`. After: 
 `store.endpoints.records`.
 """
 
+import re
+
 from modelplane.control_plane.access import endpoint_not_found, level_of, require_level
 from modelplane.control_plane.errors import NotFound
 from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.store.database import Database, Session, Transaction
 from modelplane.control_plane.store.endpoints import records
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint
+
+# As `lifecycle` makes them.
+_ID = re.compile(r"[0-9a-f]{32}")
 
 
 async def read_endpoint(
@@ -54,16 +59,20 @@ async def lock_endpoint(
     return await find_endpoint(transaction.session, principal, name, Level.CAN_MANAGE)
 
 
-async def find_endpoint_by_id(
+async def find_object(
     session: Session, principal: Principal, endpoint_id: str, needed: Level = Level.CAN_VIEW
 ) -> StoredEndpoint:
-    """Return the endpoint with an identifier.
+    """Return the endpoint with an identifier, or the one of that name.
+
+    What has the form of an identifier is no name: when an endpoint is deleted, another must not
+    come in its place for those who still have its identifier.
 
     Raises:
         NotFound: There is none that the principal may see.
         PermissionDenied: It may see it, but has a lower level than needed.
     """
-    record = await records.find_by_id(session, endpoint_id)
+    find = records.find_by_id if _is_id(endpoint_id) else records.find
+    record = await find(session, endpoint_id)
     # The error of `require_level` names the endpoint, which is not for those who may not see it.
     if record is None or level_of(principal, record.grants) is Level.NONE:
         raise NotFound(f"Endpoint with id '{endpoint_id[:100]}' does not exist.")
@@ -71,14 +80,19 @@ async def find_endpoint_by_id(
     return record
 
 
-async def lock_endpoint_by_id(
+async def lock_object(
     transaction: Transaction, principal: Principal, endpoint_id: str
 ) -> StoredEndpoint:
-    """Return the endpoint with an identifier; nobody else changes it until the transaction ends.
+    """Return what `find_object` does; nobody else changes it until the transaction ends.
 
     Raises:
         NotFound: There is none that the principal may see.
         PermissionDenied: The principal may not change it.
     """
-    await records.lock_by_id(transaction.session, endpoint_id)
-    return await find_endpoint_by_id(transaction.session, principal, endpoint_id, Level.CAN_MANAGE)
+    lock = records.lock_by_id if _is_id(endpoint_id) else records.lock
+    await lock(transaction.session, endpoint_id)
+    return await find_object(transaction.session, principal, endpoint_id, Level.CAN_MANAGE)
+
+
+def _is_id(text: str) -> bool:
+    return bool(_ID.fullmatch(text))

@@ -1,6 +1,6 @@
 """RPC shell of permissions: unpack, call `permissions`, pack."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import grpc
@@ -11,6 +11,7 @@ from modelplane.control_plane.endpoints.permissions import (
     Access,
     EndpointPermissions,
     GrantInput,
+    Permissions,
 )
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.principal import Level, current_principal
@@ -44,7 +45,7 @@ class PermissionServicer(PermissionServiceServicer):
         """Read who may do what."""
         _check_type(request.request_object_type)
         endpoint_id = request.request_object_id
-        return _pack(endpoint_id, await self._permissions.get(current_principal.get(), endpoint_id))
+        return _pack(await self._permissions.get(current_principal.get(), endpoint_id))
 
     async def SetPermissions(
         self, request: pb.SetPermissionsRequest, context: _Context
@@ -52,8 +53,8 @@ class PermissionServicer(PermissionServiceServicer):
         """Replace the direct permissions."""
         _check_type(request.request_object_type)
         endpoint_id, given = request.request_object_id, _unpack(request.access_control_list)
-        access = await self._permissions.replace(current_principal.get(), endpoint_id, given)
-        return _pack(endpoint_id, access)
+        permissions = await self._permissions.replace(current_principal.get(), endpoint_id, given)
+        return _pack(permissions)
 
     async def UpdatePermissions(
         self, request: pb.UpdatePermissionsRequest, context: _Context
@@ -61,8 +62,8 @@ class PermissionServicer(PermissionServiceServicer):
         """Grant permissions."""
         _check_type(request.request_object_type)
         endpoint_id, given = request.request_object_id, _unpack(request.access_control_list)
-        access = await self._permissions.merge(current_principal.get(), endpoint_id, given)
-        return _pack(endpoint_id, access)
+        permissions = await self._permissions.merge(current_principal.get(), endpoint_id, given)
+        return _pack(permissions)
 
     async def GetPermissionLevels(
         self, request: pb.GetPermissionLevelsRequest, context: _Context
@@ -107,11 +108,11 @@ def _unpack_one(place: int, entry: pb.AccessControlRequest) -> GrantInput:
     return GrantInput(kind, name, Level[entry.permission_level])
 
 
-def _pack(endpoint_id: str, access: Sequence[Access]) -> pb.ObjectPermissions:
+def _pack(permissions: Permissions) -> pb.ObjectPermissions:
     return pb.ObjectPermissions(
-        object_id=f"/{OBJECT_TYPE}/{endpoint_id}",
+        object_id=f"/{OBJECT_TYPE}/{permissions.endpoint_id}",
         object_type="serving-endpoint",
-        access_control_list=[_pack_one(item) for item in access],
+        access_control_list=[_pack_one(item) for item in permissions.access],
     )
 
 

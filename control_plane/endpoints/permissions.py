@@ -12,10 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from modelplane.control_plane.access import level_of
-from modelplane.control_plane.endpoints.lookup import (
-    find_endpoint_by_id,
-    lock_endpoint_by_id,
-)
+from modelplane.control_plane.endpoints.lookup import find_object, lock_object
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.principal import ADMINS_ID, Level, Principal
 from modelplane.control_plane.rollout import Rollout
@@ -60,23 +57,31 @@ class Access:
     inherited: Level
 
 
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """Who may do what with an endpoint, ordered by kind and name."""
+
+    endpoint_id: str
+    access: Sequence[Access]
+
+
 class EndpointPermissions:
-    """Reads and changes who may do what with endpoints, which are known by their identifiers."""
+    """Reads and changes who may do what with endpoints, which are known by identifier or name."""
 
     def __init__(self, database: Database, rollout: Rollout) -> None:
         self._database = database
         self._rollout = rollout
 
-    async def get(self, principal: Principal, endpoint_id: str) -> list[Access]:
-        """Return who may do what, ordered by kind and name.
+    async def get(self, principal: Principal, endpoint_id: str) -> Permissions:
+        """Return who may do what.
 
         Raises:
             NotFound: There is no such endpoint.
             PermissionDenied: The principal does not manage it.
         """
         async with self._database.read() as session:
-            record = await find_endpoint_by_id(session, principal, endpoint_id, Level.CAN_MANAGE)
-            return await _list_access(session, record.grants)
+            record = await find_object(session, principal, endpoint_id, Level.CAN_MANAGE)
+            return Permissions(record.id, await _list_access(session, record.grants))
 
     async def check_visible(self, principal: Principal, endpoint_id: str) -> None:
         """Check that the principal may see the endpoint.
@@ -85,11 +90,11 @@ class EndpointPermissions:
             NotFound: There is no such endpoint.
         """
         async with self._database.read() as session:
-            await find_endpoint_by_id(session, principal, endpoint_id)
+            await find_object(session, principal, endpoint_id)
 
     async def replace(
         self, principal: Principal, endpoint_id: str, given: Sequence[GrantInput]
-    ) -> list[Access]:
+    ) -> Permissions:
         """Replace all grants but the creator's, and return who may do what.
 
         Raises:
@@ -102,7 +107,7 @@ class EndpointPermissions:
 
     async def merge(
         self, principal: Principal, endpoint_id: str, given: Sequence[GrantInput]
-    ) -> list[Access]:
+    ) -> Permissions:
         """Grant levels beside those of other grantees, and return who may do what.
 
         Raises:
@@ -115,9 +120,9 @@ class EndpointPermissions:
 
     async def _change(
         self, principal: Principal, endpoint_id: str, given: Sequence[GrantInput], *, keep: bool
-    ) -> list[Access]:
+    ) -> Permissions:
         async with self._database.write() as transaction:
-            record = await lock_endpoint_by_id(transaction, principal, endpoint_id)
+            record = await lock_object(transaction, principal, endpoint_id)
             base = await _existing(transaction.session, record.grants) if keep else {}
             new = await _resolve(transaction, given)
             _check_creator(record, new)
@@ -127,7 +132,7 @@ class EndpointPermissions:
             revision = await changes.set_grants(transaction, record.id, grants)
             access = await _list_access(transaction.session, grants)
         await self._rollout.wait_applied(revision)
-        return access
+        return Permissions(record.id, access)
 
 
 async def _existing(session: Session, grants: Mapping[str, Level]) -> dict[str, Level]:

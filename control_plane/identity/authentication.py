@@ -6,7 +6,16 @@ Before: `interceptor`. After: `issuers`, `known_tokens`, `store.identity.tokens`
 
 from modelplane.adapters.shared.jwt.tokens import TokenRefused, looks_like_jwt
 from modelplane.adapters.shared.jwt.verifier import VerifiedToken
-from modelplane.adapters.shared.rpc.authorization import NO_TOKEN, digest, parse_token
+from modelplane.adapters.shared.rpc.authorization import (
+    EXPIRED,
+    INACTIVE_OWNER,
+    NOT_SENT,
+    REVOKED,
+    UNKNOWN,
+    digest,
+    invalid_token,
+    parse_token,
+)
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.errors import Unauthenticated
 from modelplane.control_plane.identity.issuers import KnownIssuers
@@ -49,23 +58,23 @@ class Authenticator:
         """
         token = parse_token(authorization)
         if token is None:
-            raise Unauthenticated(NO_TOKEN)
-        unknown = "The access token is unknown; check it or ask for a new one."
+            raise Unauthenticated(NOT_SENT)
+        unknown = UNKNOWN
         if self._issuers is not None and looks_like_jwt(token):
             try:
                 return await self._bearer(self._issuers.verify(token, digest(token)))
             except TokenRefused as error:
                 # An admin token may hold points too.
-                unknown = f"The token is not valid: {error}."
+                unknown = invalid_token(str(error))
         return await self._owner(digest(token), unknown)
 
     async def _bearer(self, verified: VerifiedToken) -> Principal:
         async with self._database.read() as session:
             found = await find_principal(session, verified.principal_name)
         if found is None or not found.active:
-            raise Unauthenticated("The token's owner is not active; ask an administrator.")
+            raise Unauthenticated(INACTIVE_OWNER)
         if verified.issued_at < found.tokens_valid_from:
-            raise Unauthenticated("The token has been revoked; log in again.")
+            raise Unauthenticated(REVOKED)
         return found.principal
 
     async def _owner(self, token_digest: bytes, unknown: str) -> Principal:
@@ -77,7 +86,7 @@ class Authenticator:
         if stored is None:
             raise Unauthenticated(unknown)
         if stored.expiry_ms is not None and stored.expiry_ms <= self._clock():
-            raise Unauthenticated("The access token has expired; ask for a new one.")
+            raise Unauthenticated(EXPIRED)
         if not owners or not owners[0].active:
-            raise Unauthenticated("The access token's owner is not active; ask an administrator.")
+            raise Unauthenticated(INACTIVE_OWNER)
         return owners[0].principal

@@ -21,6 +21,8 @@ class Method(Enum):
     QUERY = auto()
     # Lists the endpoints that the caller may query.
     LIST_MODELS = auto()
+    # Tells of one of them.
+    GET_MODEL = auto()
 
 
 def allow(_size: int) -> None:

@@ -7,11 +7,12 @@ its shape, and the last one removes what only concerns gRPC. Used by `listener.p
 from collections.abc import Sequence
 from pathlib import Path
 
-from modelplane.adapters.shared.rpc.authorization import NO_TOKEN
+from modelplane.adapters.shared.rpc.authorization import NOT_SENT
 from modelplane.adapters.shared.rpc.over_rest import rest_service
 from modelplane.adapters.shared.rpc.services import is_management, rules_of
 from modelplane.adapters.shared.rpc.sizes import MAX_ANONYMOUS_BODY_BYTES, MAX_BODY_BYTES
 from modelplane.deploy.envoy.clusters import WORKERS, Block
+from modelplane.deploy.envoy.cors import build_cors
 from modelplane.deploy.envoy.descriptors import (
     REST_SERVICES,
     path_parameters,
@@ -47,9 +48,15 @@ _SERVICES, _SCIM_SERVICES = (
 )
 
 
-def build_filters() -> list[Block]:
-    """Return the chain of HTTP filters."""
+def build_filters(*, cors: bool) -> list[Block]:
+    """Return the chain of HTTP filters.
+
+    Args:
+        cors: Whether pages of the web may call.
+    """
+    own = [build_cors()] if cors else []
     return [
+        *own,
         _headers(),
         _health(),
         _buffer(),
@@ -115,7 +122,7 @@ def _buffer() -> Block:
 
 def _strangers() -> Block:
     text = Path(__file__).with_name("strangers.lua").read_text(encoding="utf-8")
-    values = (NO_TOKEN, SMALL_BODY_BYTES, STRANGERS_PER_SECOND, STRANGERS_AT_ONCE)
+    values = (NOT_SENT, SMALL_BODY_BYTES, STRANGERS_PER_SECOND, STRANGERS_AT_ONCE)
     return _filter(STRANGERS, "lua.v3.Lua", default_source_code={"inline_string": text % values})
 
 

@@ -87,8 +87,8 @@ def _http_connections(options: EnvoyOptions) -> Block:
     return {
         "stat_prefix": "public",
         "codec_type": "AUTO",
-        "route_config": build_route_config(options.public_url, options.queries),
-        "http_filters": build_filters(),
+        "route_config": build_route_config(options),
+        "http_filters": build_filters(cors=bool(options.cors_origins)),
         "local_reply_config": build_local_replies(),
         "access_log": [_access_log()],
         **_paths(),

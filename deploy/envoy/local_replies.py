@@ -6,7 +6,7 @@ What the planes refuse is shaped by `reshape.lua`, which leaves these as they ar
 
 from dataclasses import dataclass, field
 
-from modelplane.adapters.shared.rpc.authorization import NO_TOKEN
+from modelplane.adapters.shared.rpc.authorization import NOT_SENT
 from modelplane.adapters.shared.rpc.metadata import ERROR_CODE, HTTP_STATUS, REQUEST_ID, RETRY_AFTER
 from modelplane.adapters.shared.rpc.services import PUBLIC_SERVICES, rules_of
 from modelplane.adapters.shared.rpc.sizes import ANONYMOUS_BODY_TOO_LARGE, BODY_TOO_LARGE
@@ -104,7 +104,7 @@ _REPLIES = (
         "response.code == 401",
         401,
         "UNAUTHENTICATED",
-        NO_TOKEN,
+        NOT_SENT,
     ),
     _Reply("response.code == 403", 403, "PERMISSION_DENIED", "The request is not allowed."),
     _Reply(

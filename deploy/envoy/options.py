@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,6 +17,8 @@ MAX_CONNECTIONS = 50_000
 MAX_HEAP_MIB = 2048
 # What the kernel has room for, less the byte that ends it.
 MAX_PATH_BYTES = 107
+# As browsers send it: in small letters, without a path.
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,22 @@ def parse_public_url(text: str) -> str:
     return text
 
 
+CORS_HELP = "origins whose web pages may call, with commas, as https://app.example.com; * is all"
+
+
+def parse_origins(text: str) -> tuple[str, ...]:
+    """Return the origins in a comma-separated list; an empty one has none.
+
+    Raises:
+        ValueError: An item is no origin.
+    """
+    origins = tuple(item.strip() for item in text.split(",")) if text.strip() else ()
+    for origin in origins:
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise ValueError(f"'{origin}' is not of the form https://host or https://host:port")
+    return origins
+
+
 @dataclass(frozen=True)
 class EnvoyOptions:
     """Print the configuration of an Envoy in front of the planes."""
@@ -189,6 +208,7 @@ class EnvoyOptions:
         variable=False,
         parse=parse_public_url,
     )
+    cors_origins: tuple[str, ...] = setting((), CORS_HELP, variable=False, parse=parse_origins)
     public_tls_cert: str = setting("", "certificate chain of the public port (PEM)", variable=False)
     public_tls_key: str = setting("", "private key of the public port (PEM)", variable=False)
     max_connections: int = setting(

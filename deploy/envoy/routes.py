@@ -12,6 +12,7 @@ from modelplane.adapters.shared.rpc.metadata import ORIGIN
 from modelplane.adapters.shared.rpc.services import PUBLIC_SERVICES, rules_of
 from modelplane.adapters.shared.tasks import PATHS
 from modelplane.deploy.envoy.clusters import CONTROL_PLANE, WORKERS, Block
+from modelplane.deploy.envoy.cors import CORS, build_cors_policy
 from modelplane.deploy.envoy.filters import (
     HEADERS,
     REST_FILTERS,
@@ -22,7 +23,7 @@ from modelplane.deploy.envoy.filters import (
     scim_overrides,
     strangers,
 )
-from modelplane.deploy.envoy.options import Queries
+from modelplane.deploy.envoy.options import EnvoyOptions, Queries
 
 _GRPC_CONTENT = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
 # Longer than the longest request timeout of a worker, which is the one that is meant to end a call.
@@ -57,26 +58,24 @@ _UNREAD = (
 )
 
 
-def build_route_config(public_url: str, queries: Queries) -> Block:
-    """Return the route table of the public port.
-
-    Args:
-        public_url: Scheme, host and port that clients use; empty: as each of them says.
-        queries: How the queries that are sent most reach a worker.
-    """
-    origin = public_url.rstrip("/") or _ORIGIN
+def build_route_config(options: EnvoyOptions) -> Block:
+    """Return the route table of the public port."""
+    origin = options.public_url.rstrip("/") or _ORIGIN
+    origins = options.cors_origins
+    policies = {"typed_per_filter_config": {CORS: build_cors_policy(origins)}} if origins else {}
     return {
         "name": "public",
         "virtual_hosts": [
             {
                 "name": "public",
                 "domains": ["*"],
+                **policies,
                 "retry_policy": _retry_policy(),
                 "routes": [
                     *map(_service, PUBLIC_SERVICES),
                     _health_check(),
                     _reflection(),
-                    *([_query()] if queries is Queries.DIRECT else []),
+                    *([_query()] if options.queries is Queries.DIRECT else []),
                     _inference(),
                     _scim(),
                     _rest("/api/2.0", CONTROL_PLANE, _REST_TIMEOUT),

@@ -4,7 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelplane.adapters.shared.settings import setting
-from modelplane.deploy.envoy.options import QUERIES_HELP, Queries, Tls, public_tls
+from modelplane.deploy.envoy.options import (
+    CORS_HELP,
+    QUERIES_HELP,
+    Queries,
+    Tls,
+    parse_origins,
+    public_tls,
+)
 
 _MAX_PORT = 0xFFFF
 
@@ -38,6 +45,7 @@ class UpOptions:
         "then; 0: now",
         variable=False,
     )
+    cors_origins: tuple[str, ...] = setting((), CORS_HELP, variable=False, parse=parse_origins)
     public_tls_cert: str = setting("", "certificate chain of the public port (PEM)", variable=False)
     public_tls_key: str = setting("", "private key of the public port (PEM)", variable=False)
     admin_token: str = setting(

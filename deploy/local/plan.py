@@ -93,6 +93,7 @@ class Plan:
             eds=str(self.data_dir.eds_file),
             queries=self.options.queries,
             max_connections=most_connections(),
+            cors_origins=self.options.cors_origins,
         )
 
     def worker(self, name: str, turn: int = 0) -> ChildSpec:

@@ -254,6 +254,7 @@ ROWS: Mapping[str, Row] = {
         QUERY, {"payload": {"model": "$vector", "input": "hello"}}
     ),
     "InferenceService.ListModels": Row(ANYONE, {}, lists=("$chat", Rank.QUERY)),
+    "InferenceService.GetModel": Row(QUERY, {"name": "$chat"}),
     # Queries over gRPC with typed messages
     "ModelService.Chat": Row(QUERY, _TYPED_CHAT),
     "ModelService.StreamChat": Row(QUERY, _TYPED_CHAT),

@@ -152,7 +152,11 @@ def test_embeddings_in_both_encodings(client: OpenAI, provider: OpenAiEmulator) 
 
 
 def test_models(client: OpenAI) -> None:
-    assert [model.id for model in client.models.list()] == ["talk", "vectors", "words"]
+    listed = list(client.models.list())
+    assert [model.id for model in listed] == ["talk", "vectors", "words"]
+    assert [client.models.retrieve(model.id) for model in listed] == listed
+    with pytest.raises(openai.NotFoundError):
+        client.models.retrieve("nowhere")
 
 
 def test_errors_become_the_exceptions_of_the_client(client: OpenAI) -> None:

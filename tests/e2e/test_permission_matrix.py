@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from google.protobuf.descriptor import MethodDescriptor
 
-from modelplane.deploy.envoy.options import Queries
+from modelplane.deploy.envoy.options import EnvoyOptions
 from modelplane.deploy.envoy.routes import build_route_config
 from tests.e2e.permission_routes import (
     Answer,
@@ -42,7 +42,7 @@ def test_the_table_has_a_row_for_each_rpc() -> None:
 
 def test_nothing_else_is_reached_through_envoy() -> None:
     services = {method.containing_service.full_name for method in METHODS.values()}
-    routes: Any = build_route_config("", Queries.DIRECT)["virtual_hosts"]
+    routes: Any = build_route_config(EnvoyOptions())["virtual_hosts"]
     prefixes = {
         route["match"]["prefix"].strip("/")
         for route in routes[0]["routes"]

@@ -197,8 +197,8 @@ def test_everyone_sees_their_own_level_and_lists_what_they_may_see(
         stranger.serving_endpoints.get_permissions(chat_id)
     with pytest.raises(NotFound):
         stranger.serving_endpoints.query("shared", prompt="hello")
-    with pytest.raises(ResourceDoesNotExist):
-        workspace.serving_endpoints.get_permissions("shared")
+    by_name = workspace.serving_endpoints.get_permissions("shared")
+    assert by_name == workspace.serving_endpoints.get_permissions(chat_id)
 
 
 def level_of(level: LEVELS) -> ServingEndpointDetailedPermissionLevel:
@@ -274,7 +274,7 @@ def test_objects_that_have_no_permissions_are_told_apart(rest: Rest, chat_id: st
     for path, status in [
         (f"/api/2.0/permissions/jobs/{chat_id}", 400),
         ("/api/2.0/permissions/authorization/passwords", 400),
-        ("/api/2.0/permissions/serving-endpoints/shared", 404),
+        ("/api/2.0/permissions/serving-endpoints/unknown", 404),
         (f"/api/2.0/permissions/serving-endpoints/{'0' * 32}", 404),
         ("/api/2.0/permissions/serving-endpoints", 404),
         (f"/api/2.0/permissions/serving-endpoints/{chat_id}/more", 404),

@@ -122,6 +122,7 @@ EFFECTS: Mapping[str, Mapping[str, str]] = {
         "QueryRequest": "name served_model_name payload"
     },
     f"{_E2E}/test_openai_client.py::test_chat": {"OpenAiRequest": "payload"},
+    f"{_E2E}/test_openai_client.py::test_models": {"GetModelRequest": "name"},
     # Permissions.
     f"{_E2E}/test_permissions.py::test_the_sdk_reads_sets_and_updates_permissions": {
         "SetPermissionsRequest": "request_object_id access_control_list",

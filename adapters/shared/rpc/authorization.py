@@ -7,7 +7,13 @@ import base64
 import binascii
 import hashlib
 
-NO_TOKEN = "No access token; send it as 'Authorization: Bearer <token>'."  # noqa: S105 - a text
+# Why a token is refused, in the same words on both planes and at Envoy.
+NOT_SENT = "No access token; send it as 'Authorization: Bearer <token>'."
+UNKNOWN = "The access token is unknown; check it or ask for a new one."
+EXPIRED = "The access token has expired; ask for a new one."
+REVOKED = "The access token has been revoked; log in again."
+INACTIVE_OWNER = "The access token's owner is not active; ask an administrator."
+
 _BEARER = "Bearer "
 
 
@@ -27,6 +33,11 @@ def parse_token(authorization: str | None) -> str | None:
             return _parse_basic(credentials)
         case _:
             return None
+
+
+def invalid_token(reason: str) -> str:
+    """Return what to say of a token that does not verify."""
+    return f"The access token is not valid: {reason}."
 
 
 def digest(token: str) -> bytes:

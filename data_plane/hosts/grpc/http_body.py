@@ -78,6 +78,10 @@ def _read_openai(message: bytes, call: Call) -> None:
     call.body = pb.OpenAiRequest.FromString(message).payload.data
 
 
+def _read_name(message: bytes, call: Call) -> None:
+    call.name = pb.GetModelRequest.FromString(message).name
+
+
 def _read_nothing(message: bytes, call: Call) -> None:
     del message, call
 
@@ -87,6 +91,7 @@ _READERS: Mapping[str, tuple[Method, Callable[[bytes, Call], None]]] = {
     pb.QueryRequest.DESCRIPTOR.full_name: (Method.QUERY, _read_query),
     pb.OpenAiRequest.DESCRIPTOR.full_name: (Method.QUERY, _read_openai),
     pb.ListModelsRequest.DESCRIPTOR.full_name: (Method.LIST_MODELS, _read_nothing),
+    pb.GetModelRequest.DESCRIPTOR.full_name: (Method.GET_MODEL, _read_name),
 }
 
 

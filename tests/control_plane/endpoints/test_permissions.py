@@ -1,13 +1,11 @@
-from collections.abc import Sequence
-
 import pytest
 
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
 from modelplane.control_plane.endpoints.permissions import (
     MAX_GRANTS,
-    Access,
     EndpointPermissions,
     GrantInput,
+    Permissions,
 )
 from modelplane.control_plane.errors import InvalidParameter, NotFound, PermissionDenied
 from modelplane.control_plane.principal import ADMINS_ID, USERS_ID, Level, Principal, PrincipalKind
@@ -40,8 +38,11 @@ def robot(name: str, level: Level) -> GrantInput:
     return GrantInput(GranteeKind.SERVICE_PRINCIPAL, name, level)
 
 
-def names(access: Sequence[Access]) -> list[tuple[str, str, Level, Level]]:
-    return [(item.grantee.kind, item.grantee.name, item.granted, item.inherited) for item in access]
+def names(permissions: Permissions) -> list[tuple[str, str, Level, Level]]:
+    return [
+        (item.grantee.kind, item.grantee.name, item.granted, item.inherited)
+        for item in permissions.access
+    ]
 
 
 ALICE_MANAGES = ("user", "alice", MANAGE, NONE)
@@ -90,6 +91,23 @@ async def test_at_first_the_creator_and_the_administrators_manage(
     for principal in (ALICE, ROOT):
         access = await permissions.get(principal, ENDPOINT)
         assert names(access) == [ALICE_MANAGES, ADMINS_MANAGE]
+
+
+async def test_an_endpoint_is_known_by_its_name_too(permissions: EndpointPermissions) -> None:
+    merged = await permissions.merge(ALICE, "chat", [user("bob", QUERY)])
+    assert merged == await permissions.get(ALICE, ENDPOINT)
+    assert merged.endpoint_id == ENDPOINT
+    with pytest.raises(NotFound, match="id 'other'"):
+        await permissions.get(ALICE, "other")
+
+
+async def test_what_is_called_like_an_identifier_is_not_taken_for_what_had_it(
+    permissions: EndpointPermissions, endpoints: Endpoints
+) -> None:
+    endpoints._new_id = lambda: "f" * 32
+    await endpoints.create(ALICE, with_model("d" * 32))
+    with pytest.raises(NotFound):
+        await permissions.get(ALICE, "d" * 32)
 
 
 async def test_granting_adds_and_replaces_by_grantee(
@@ -225,7 +243,8 @@ async def test_an_endpoint_holds_many_grants_and_no_more(
                 PrincipalRow(id=f"p{n}", kind=PrincipalKind.USER, name=f"u{n}", created_ms=0)
             )
     most = [user(f"u{n}", VIEW) for n in range(MAX_GRANTS - 1)]
-    assert len(await permissions.replace(ALICE, ENDPOINT, most)) == MAX_GRANTS + 1
+    replaced = await permissions.replace(ALICE, ENDPOINT, most)
+    assert len(replaced.access) == MAX_GRANTS + 1
     with pytest.raises(InvalidParameter, match="would have 1001 entries"):
         await permissions.merge(ALICE, ENDPOINT, [user(f"u{MAX_GRANTS - 1}", VIEW)])
     # One that is gone makes room.
