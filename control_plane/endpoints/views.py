@@ -16,7 +16,7 @@ from modelserving.v1.endpoint_service_pb2 import ServingEndpointConfigVersion
 from modelplane.control_plane.access import level_of
 from modelplane.control_plane.endpoints.settings import show_settings
 from modelplane.control_plane.endpoints.validation import is_external
-from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.principal import Principal, PrincipalKind
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint, StoredVersion
 from modelplane.control_plane.store.states import Outcome, Phase
 
@@ -24,6 +24,10 @@ EXTERNAL_MODEL = "EXTERNAL_MODEL"
 # Settings that are longer are no part of a summary.
 _LONG_BYTES = 4 * 1024
 
+_KINDS = {
+    PrincipalKind.USER: "User",
+    PrincipalKind.SERVICE_PRINCIPAL: "ServicePrincipal",
+}
 _READY = DeploymentState(deployment="DEPLOYMENT_READY")
 _CREATING = DeploymentState(
     deployment="DEPLOYMENT_CREATING",
@@ -87,8 +91,8 @@ def _build_base(record: StoredEndpoint, principal: Principal) -> ServingEndpoint
         permission_level=level_of(principal, record.grants).name,
         task=task_of(newest.config) if newest else None,
         endpoint_type=EXTERNAL_MODEL if external else None,
-        creator_display_name=record.creator,
-        creator_kind="User",
+        creator_display_name=record.creator_display_name,
+        creator_kind=_KINDS[record.creator_kind],
     )
     show_settings(record.settings, endpoint)
     return endpoint

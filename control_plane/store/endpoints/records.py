@@ -5,24 +5,33 @@ Before: `endpoints.lookup`, `snapshots.builder`. After: `tables`, `codec`. Besid
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from modelserving.store.v1.settings_pb2 import EndpointSettings
 from modelserving.v1.endpoint_pb2 import EndpointConfig
 from sqlalchemy import ColumnElement, and_
-from sqlalchemy.orm import Mapped, aliased
+from sqlalchemy.orm import Bundle, Mapped, aliased
 from sqlmodel import col, select
 from sqlmodel.sql.expression import Select
 
-from modelplane.control_plane.principal import Level
+from modelplane.control_plane.principal import Level, PrincipalKind
 from modelplane.control_plane.store import codec
 from modelplane.control_plane.store.database import Session, is_storable
 from modelplane.control_plane.store.states import LastUpdate, Outcome, Phase
-from modelplane.control_plane.store.tables import EndpointConfigRow, EndpointRow, RefusalRow
+from modelplane.control_plane.store.tables import (
+    EndpointConfigRow,
+    EndpointRow,
+    PrincipalRow,
+    RefusalRow,
+)
 
 # Above this, a query reads all rows: drivers limit the number of parameters.
 _MAX_IDS = 500
 # Endpoints that a list reads at a time.
 _PAGE = 500
+
+# Message of a refusal, and kind and display name of the creator, as far as they exist.
+_Beside: TypeAlias = tuple[str | None, str | None, str | None]
 
 _Active = aliased(EndpointConfigRow)
 _Pending = aliased(EndpointConfigRow)
@@ -67,6 +76,9 @@ class StoredEndpoint:
     pending: StoredVersion | None
     # Why a worker does not serve the active version as it is; empty: all do.
     refusal: str
+    # Of a principal that is gone, a user and its name.
+    creator_kind: PrincipalKind
+    creator_display_name: str
 
     @property
     def newest(self) -> StoredVersion | None:
@@ -177,10 +189,17 @@ async def find_version(session: Session, endpoint_id: str, version: int) -> Stor
     return _version(row) if row else None
 
 
-def _joined() -> Select[EndpointRow, EndpointConfigRow, EndpointConfigRow, str]:
+def _joined() -> Select[EndpointRow, EndpointConfigRow, EndpointConfigRow, _Beside]:
     # One statement, so that an endpoint and its versions are of the same moment.
+    beside: Bundle[_Beside] = Bundle(
+        "beside",
+        col(RefusalRow.message),
+        col(PrincipalRow.kind),
+        col(PrincipalRow.display_name),
+    )
     return (
-        select(EndpointRow, _Active, _Pending, RefusalRow.message)
+        select(EndpointRow, _Active, _Pending, beside)
+        .outerjoin(PrincipalRow, col(PrincipalRow.id) == col(EndpointRow.creator_id))
         .outerjoin(RefusalRow, col(RefusalRow.endpoint_id) == col(EndpointRow.id))
         .outerjoin(_Active, _is_version(_Active, col(EndpointRow.active_version)))
         .outerjoin(_Pending, _is_version(_Pending, col(EndpointRow.pending_version)))
@@ -195,8 +214,9 @@ def _stored(
     row: EndpointRow,
     active: EndpointConfigRow | None,
     pending: EndpointConfigRow | None,
-    refusal: str | None,
+    beside: _Beside,
 ) -> StoredEndpoint:
+    refusal, creator_kind, display_name = beside
     return StoredEndpoint(
         id=row.id,
         name=row.name,
@@ -214,6 +234,8 @@ def _stored(
         active=_version(active) if active else None,
         pending=_version(pending) if pending else None,
         refusal=refusal or "",
+        creator_kind=PrincipalKind(creator_kind) if creator_kind else PrincipalKind.USER,
+        creator_display_name=display_name or row.creator,
     )
 
 

@@ -18,14 +18,14 @@ from modelplane.control_plane.errors import (
     NotSupported,
     PermissionDenied,
 )
-from modelplane.control_plane.principal import Level, Principal
+from modelplane.control_plane.principal import Level, Principal, PrincipalKind
 from modelplane.control_plane.secrets.credentials import CredentialResolver
 from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint, load_endpoints
 from modelplane.control_plane.store.events import read_events
 from modelplane.control_plane.store.states import Phase
-from modelplane.control_plane.store.tables import CredentialRow, EndpointConfigRow
+from modelplane.control_plane.store.tables import CredentialRow, EndpointConfigRow, PrincipalRow
 from tests.control_plane.configs import config_input, openai_entity
 from tests.control_plane.conftest import ALICE, FakeClock, share
 from tests.control_plane.rollouts import FakeRollout
@@ -512,3 +512,30 @@ async def test_a_list_takes_no_statement_for_each_endpoint(
     )
     assert len(await endpoints.list_all(ALICE)) == 3
     assert len([text for text in statements if text.startswith("SELECT")]) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "display_name", "shown"),
+    [
+        (PrincipalKind.SERVICE_PRINCIPAL, "svc2", ("ServicePrincipal", "svc2")),
+        (PrincipalKind.USER, "Cy Jones", ("User", "Cy Jones")),
+        (PrincipalKind.USER, "", ("User", "bob")),
+        (None, "", ("User", "bob")),
+    ],
+)
+async def test_the_creator_is_shown_as_what_it_is(
+    endpoints: Endpoints,
+    database: Database,
+    kind: PrincipalKind | None,
+    display_name: str,
+    shown: tuple[str, str],
+) -> None:
+    if kind:
+        async with database.write() as transaction:
+            row = PrincipalRow(
+                id=BOB.id, kind=kind, name=BOB.name, display_name=display_name, created_ms=1
+            )
+            transaction.session.add(row)
+    endpoint = view(await endpoints.create(BOB, with_model()))
+    assert (endpoint.creator_kind, endpoint.creator_display_name) == shown
+    assert endpoint.creator == "bob"
