@@ -6,14 +6,19 @@ The rules are the option `provider_rules` of each configuration message
 Before: `validation`. Beside: `credentials`, which finds the credential fields.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import orjson
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from google.protobuf.message import Message
 from modelserving.v1.external_model_pb2 import ExternalModel
 from modelserving.v1.rules_pb2 import (
+    FieldForm,
     JsonCredential,
     ProviderCase,
     ProviderRules,
@@ -71,9 +76,16 @@ def check_external_model(model: ExternalModel) -> None:
         _check_credential(config, prefix, name, required=name in case.credentials)
     for document in case.json_credentials:
         _check_json(config, prefix, document)
+    documents = {document.field for document in case.json_credentials}
+    for name in credential_fields(config):
+        if name not in documents:
+            _check_key(config, prefix, name)
     _check_one_of(config, prefix, case)
     _check_unused(config, prefix, case)
     _check_urls(config, prefix)
+    for form in provider.rules.forms:
+        _check_form(config, prefix, form)
+    _check_tasks_of_values(model, config, provider)
 
 
 def _check_task(model: ExternalModel, rules: ProviderRules) -> None:
@@ -130,6 +142,28 @@ def _check_allowed(config: Message, prefix: str, name: str, accepted: Iterable[s
         )
 
 
+def _check_form(config: Message, prefix: str, form: FieldForm) -> None:
+    *path, name = form.field.split(".")
+    message = config
+    for step in path:
+        message = getattr(message, step)
+    text = _text(message, name)
+    if text and not re.fullmatch(form.pattern, text):
+        raise InvalidParameter(
+            f"{prefix}{form.field} '{text[:100]}' is not allowed; it must be {form.what}."
+        )
+
+
+def _check_tasks_of_values(model: ExternalModel, config: Message, provider: _Provider) -> None:
+    for rule in provider.rules.tasks_of_values:
+        value = _text(config, rule.field)
+        if value.lower() in rule.values and model.task not in rule.tasks:
+            raise InvalidParameter(
+                f"The models of {rule.field} '{value}' do not serve the task '{model.task}'; use "
+                f"{_either(rule.tasks)}, or another {rule.field}."
+            )
+
+
 def _check_credential(message: Message, prefix: str, name: str, *, required: bool) -> None:
     given = [field for field in (name, name + PLAINTEXT) if _text(message, field)]
     if len(given) > 1:
@@ -143,6 +177,18 @@ def _check_credential(message: Message, prefix: str, name: str, *, required: boo
         )
 
 
+def _check_key(message: Message, prefix: str, name: str) -> None:
+    """Check a key given in plaintext that is sent as it is."""
+    plaintext = _text(message, name + PLAINTEXT)
+    # The line end of a file is no part of it (`CredentialSlot.resolve`).
+    key = plaintext.strip()
+    if plaintext and not (key and key.isascii() and key.isprintable()):
+        raise InvalidParameter(
+            f"{prefix}{name}{PLAINTEXT} is blank, or holds characters that no request can carry; "
+            "give the key as the provider shows it."
+        )
+
+
 def _check_json(config: Message, prefix: str, rule: JsonCredential) -> None:
     """Check a credential given in plaintext; what a reference holds is for the workers to see."""
     text = _text(config, rule.field + PLAINTEXT)
@@ -152,12 +198,33 @@ def _check_json(config: Message, prefix: str, rule: JsonCredential) -> None:
         document = orjson.loads(text)
     except orjson.JSONDecodeError:
         document = None
-    if not isinstance(document, dict) or not all(document.get(name) for name in rule.members):
+    if (
+        not isinstance(document, dict)
+        or not all(document.get(name) for name in rule.members)
+        or (rule.pem_member and not _is_rsa_key(document[rule.pem_member]))
+    ):
         members = " and ".join(f'"{name}"' for name in rule.members)
         raise InvalidParameter(
             f"{prefix}{rule.field}{PLAINTEXT} must be the whole key file, a JSON object with "
-            f"{members}."
+            f"{members}{_pem_words(rule)}."
         )
+
+
+def _pem_words(rule: JsonCredential) -> str:
+    return f', where "{rule.pem_member}" is an RSA key in PEM' if rule.pem_member else ""
+
+
+def _is_rsa_key(pem: object) -> bool:
+    """Tell whether a text is what workers take for a key: not encrypted, and an RSA key."""
+    if not isinstance(pem, str):
+        return False
+    try:
+        # As workers load it: line breaks may have become a backslash and an n on the way.
+        text = pem.strip().replace("\\n", "\n").encode()
+        key = serialization.load_pem_private_key(text, None, unsafe_skip_rsa_key_validation=True)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return False
+    return isinstance(key, RSAPrivateKey)
 
 
 def _check_one_of(config: Message, prefix: str, case: ProviderCase) -> None:
@@ -174,6 +241,7 @@ def _check_one_of(config: Message, prefix: str, case: ProviderCase) -> None:
     credentials = credential_fields(group)
     for name in credentials:
         _check_credential(group, prefix, name, required=True)
+        _check_key(group, prefix, name)
     paired = {*credentials, *(name + PLAINTEXT for name in credentials)}
     _require_fields(
         group, prefix, tuple(name for name in group.DESCRIPTOR.fields_by_name if name not in paired)

@@ -129,7 +129,10 @@ def test_a_streamed_answer_is_the_whole_one(
     *events, end = check_events(plain.text.split("\n")[:-1])
     assert end == "[DONE]"
     assert reassemble(events) == read_choices(whole)
-    assert not any(event.get("usage") for event in events)
+    # Where nothing is said of it, the usage comes with the last content.
+    told = [event for event in events if event.get("usage")]
+    assert told == [events[-1]]
+    assert told[0]["usage"]["total_tokens"] == whole["usage"]["total_tokens"]
 
 
 @each_case
@@ -163,7 +166,7 @@ def test_an_error_in_mid_stream_is_an_event(
     check_shape(answer)
     assert all(event["choices"] for event in events)
     failure = json.loads(end)["error"]
-    assert set(failure) == {"message", "code"}
+    assert set(failure) == {"message", "type", "code", "param"}
     assert case.provider in failure["message"]
 
 

@@ -1,9 +1,15 @@
+import json
+from contextlib import nullcontext
+
 import pytest
 from google.protobuf import json_format
 from modelserving.v1.external_model_pb2 import ExternalModel
 
+from modelplane.adapters.providers.errors import ConfigRefused
+from modelplane.adapters.providers.registry import build_adapter
 from modelplane.control_plane.endpoints.provider_rules import PROVIDERS, TASKS, check_external_model
 from modelplane.control_plane.errors import InvalidParameter
+from tests.emulators.google_cloud_vertex_ai.keys import PEM
 
 REFERENCE = "{{secrets/scope/key}}"
 AZURE = {
@@ -33,7 +39,11 @@ COMPLETE: list[tuple[str, str, dict[str, object]]] = [
     ("cohere", "cohere_config", {"cohere_api_key": REFERENCE}),
     ("ai21labs", "ai21labs_config", {"ai21labs_api_key": REFERENCE}),
     ("amazon-bedrock", "amazon_bedrock_config", {**BEDROCK, **AWS_KEYS}),
-    ("amazon-bedrock", "amazon_bedrock_config", {**BEDROCK, "instance_profile_arn": "arn:x"}),
+    (
+        "amazon-bedrock",
+        "amazon_bedrock_config",
+        {**BEDROCK, "instance_profile_arn": "arn:aws:iam::123456789012:role/r"},
+    ),
     (
         "google-cloud-vertex-ai",
         "google_cloud_vertex_ai_config",
@@ -96,6 +106,8 @@ def test_every_part_of_a_configuration_is_needed(
         "{}",
         '{"private_key": "k"}',
         '{"private_key": "k", "client_email": ""}',
+        '{"private_key": "k", "client_email": "me@example.com"}',
+        '{"private_key": 7, "client_email": "me@example.com"}',
     ],
 )
 def test_a_key_file_must_be_whole(key: str) -> None:
@@ -104,12 +116,12 @@ def test_a_key_file_must_be_whole(key: str) -> None:
     message = refusal(model("google-cloud-vertex-ai", name, config))
     assert message == (
         f"{name}.private_key_plaintext must be the whole key file, a JSON object with "
-        '"client_email" and "private_key".'
+        '"client_email" and "private_key", where "private_key" is an RSA key in PEM.'
     )
 
 
 def test_a_whole_key_file_passes() -> None:
-    key = '{"private_key": "k", "client_email": "me@example.com"}'
+    key = json.dumps({"private_key": PEM, "client_email": "me@example.com"})
     config: dict[str, object] = {"private_key_plaintext": key, "project_id": "p", "region": "r"}
     check_external_model(model("google-cloud-vertex-ai", "google_cloud_vertex_ai_config", config))
 
@@ -215,3 +227,90 @@ def test_what_only_another_type_uses_is_refused(config: dict[str, object], unuse
     told = refusal(model("openai", "openai_config", {**config, unused: "x"}))
     assert f"openai_config.{unused} has no effect" in told
     assert "openai_api_type" in told
+
+
+BEDROCK_KEYS: dict[str, object] = {
+    **BEDROCK,
+    "aws_access_key_id_plaintext": "a",
+    "aws_secret_access_key_plaintext": "b",
+}
+VERTEX: dict[str, object] = {
+    "project_id": "p",
+    "region": "us-central1",
+    "private_key_plaintext": json.dumps({"private_key": PEM, "client_email": "a@example.com"}),
+}
+WORKSPACE: dict[str, object] = {
+    "databricks_api_token_plaintext": "t",
+    "databricks_workspace_url": "https://ws.example.com",
+}
+_OWN: dict[str, tuple[str, dict[str, object], str]] = {
+    "amazon-bedrock": ("amazon_bedrock_config", BEDROCK_KEYS, "claude-v2"),
+    "google-cloud-vertex-ai": ("google_cloud_vertex_ai_config", VERTEX, "gemini-2.5-pro"),
+    "databricks-model-serving": ("databricks_model_serving_config", WORKSPACE, "m"),
+    "openai": ("openai_config", {"openai_api_key_plaintext": "k"}, "gpt-4"),
+    "custom": (
+        "custom_provider_config",
+        {**CUSTOM, "api_key_auth": {"key": "x-key", "value_plaintext": "v"}},
+        "m",
+    ),
+}
+
+
+def auth(key: str) -> dict[str, object]:
+    return {"api_key_auth": {"key": key, "value_plaintext": "v"}}
+
+
+@pytest.mark.parametrize(
+    ("provider", "changes", "task", "accepted"),
+    [
+        ("amazon-bedrock", {}, CHAT, True),
+        ("amazon-bedrock", {}, "llm/v1/embeddings", False),
+        ("amazon-bedrock", {"bedrock_provider": "AI21labs"}, "llm/v1/embeddings", False),
+        ("amazon-bedrock", {"bedrock_provider": "meta"}, "llm/v1/embeddings", False),
+        ("amazon-bedrock", {"bedrock_provider": "cohere"}, "llm/v1/embeddings", True),
+        ("amazon-bedrock", {"bedrock_provider": "amazon"}, "llm/v1/embeddings", True),
+        ("amazon-bedrock", {"aws_region": "US-EAST-1"}, CHAT, True),
+        ("amazon-bedrock", {"aws_region": "us-gov-west-1"}, CHAT, True),
+        ("amazon-bedrock", {"aws_region": "x.evil.com/"}, CHAT, False),
+        ("amazon-bedrock", {"aws_region": "us-east"}, CHAT, False),
+        ("google-cloud-vertex-ai", {}, CHAT, True),
+        ("google-cloud-vertex-ai", {"region": "global"}, CHAT, True),
+        ("google-cloud-vertex-ai", {"region": "US-CENTRAL1"}, CHAT, False),
+        ("google-cloud-vertex-ai", {"region": " us-central1"}, CHAT, False),
+        ("google-cloud-vertex-ai", {"region": "x.evil.com/"}, CHAT, False),
+        ("google-cloud-vertex-ai", {"project_id": "a/b"}, CHAT, False),
+        ("google-cloud-vertex-ai", {"private_key_plaintext": " \n"}, CHAT, False),
+        ("databricks-model-serving", {}, CHAT, True),
+        (
+            "databricks-model-serving",
+            {"databricks_workspace_url": "https://ws.example.com/serving-endpoints"},
+            CHAT,
+            False,
+        ),
+        (
+            "databricks-model-serving",
+            {"databricks_workspace_url": "https://ws.example.com/"},
+            CHAT,
+            True,
+        ),
+        ("openai", {"openai_api_key_plaintext": " \n"}, CHAT, False),
+        ("openai", {"openai_api_key_plaintext": "a\nb"}, CHAT, False),
+        ("openai", {"openai_api_key_plaintext": "schlüssel"}, CHAT, False),
+        ("custom", auth("x-key"), CHAT, True),
+        ("custom", auth("x key"), CHAT, False),
+    ],
+)
+def test_what_a_worker_would_refuse_is_refused_at_once(
+    provider: str, changes: dict[str, object], task: str, *, accepted: bool
+) -> None:
+    field, config, name = _OWN[provider]
+    external = model(provider, field, {**config, **changes}, task=task, name=name)
+    with nullcontext() if accepted else pytest.raises(ConfigRefused):
+        build_adapter(external)
+    with nullcontext() if accepted else pytest.raises(InvalidParameter):
+        check_external_model(external)
+
+
+@pytest.mark.parametrize("key", ["sk-1\n", " sk-1\r\n"])
+def test_a_line_end_around_a_key_is_let_pass(key: str) -> None:
+    check_external_model(model("openai", "openai_config", {"openai_api_key_plaintext": key}))
