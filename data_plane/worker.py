@@ -104,11 +104,11 @@ async def assembled(
         accountant = Accountant(metrics, meters, ledger, clocks.monotonic, telemetry)
         upstream = Upstream(transport, lambda: wall_ms() / 1000)
         async with aclosing(upstream), _limiting(settings, registry, clocks) as gate:
-            relay = Relay(upstream, accountant, timeouts)
-            circuits = Circuits(clocks.monotonic, clocks.random, settings.circuit_failures)
-            attempts = Attempts(relay, circuits, AttemptMetrics(registry), clocks.random)
             bodies = Bodies(settings.bodies_max_mib << 20)
             metrics.bodies = lambda: bodies.held_bytes
+            relay = Relay(upstream, accountant, timeouts, bodies.hold)
+            circuits = Circuits(clocks.monotonic, clocks.random, settings.circuit_failures)
+            attempts = Attempts(relay, circuits, AttemptMetrics(registry), clocks.random)
             inference = Inference(snapshots, attempts, gate, accountant, wall_ms, bodies)
             yield Worker(inference, snapshots, readiness, watcher)
 

@@ -6,7 +6,7 @@ before is a refusal with its own status. What fails later ends the stream, as th
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from urllib.parse import urlsplit
@@ -26,6 +26,7 @@ from modelplane.adapters.providers.types import (
 from modelplane.data_plane.accounting import Accountant
 from modelplane.data_plane.calls.call import Call
 from modelplane.data_plane.calls.characters import answer_characters
+from modelplane.data_plane.calls.record import Record
 from modelplane.data_plane.calls.tasks import spec_of
 from modelplane.data_plane.errors import DeadlineExceeded
 from modelplane.data_plane.snapshots.snapshot import Endpoint, ServedEntity
@@ -57,7 +58,23 @@ class Timeouts:
 class Relay:
     """Calls providers over one transport, in the event loop in which it was made."""
 
-    def __init__(self, upstream: Upstream, accountant: Accountant, timeouts: Timeouts) -> None:
+    def __init__(
+        self,
+        upstream: Upstream,
+        accountant: Accountant,
+        timeouts: Timeouts,
+        hold: Callable[[Record, int], None] = lambda _record, _size: None,
+    ) -> None:
+        """Call providers.
+
+        Args:
+            upstream: Calls them.
+            accountant: Told of what comes back.
+            timeouts: Bound it.
+            hold: Told of the bytes that a call's body and images take; raises where there is no
+                room for them.
+        """
+        self._hold = hold
         self._upstream = upstream
         self._accountant = accountant
         self._timeouts = timeouts
@@ -101,11 +118,14 @@ class Relay:
             AdapterError: One cannot be had.
             DeadlineExceeded: It cannot be had in time.
         """
-        provider, owner = entity.provider, exchange.endpoint.id
+        provider, owner, record = entity.provider, exchange.endpoint.id, exchange.record
+        before = record.held_bytes
         remaining = exchange.expires - self.now()
         try:
             with self._deadlines.within(remaining):
-                fetched = await self._upstream.fetch_images(provider, urls, owner)
+                fetched = await self._upstream.fetch_images(
+                    provider, urls, owner, lambda size: self._hold(record, before + size)
+                )
         except TimeoutError:
             raise _too_slow(remaining, by_caller=True) from None
         exchange.images = {**(exchange.images or {}), **fetched}

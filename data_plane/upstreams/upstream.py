@@ -65,7 +65,7 @@ class Upstream:
         await self._credentials.aclose()
 
     async def fetch_images(
-        self, provider: str, urls: Sequence[str], owner: str
+        self, provider: str, urls: Sequence[str], owner: str, arriving: Callable[[int], None]
     ) -> Mapping[str, Image]:
         """Return the images behind URLs.
 
@@ -73,12 +73,14 @@ class Upstream:
             provider: Name that errors carry.
             urls: What the caller's query names.
             owner: Endpoint that it is for.
+            arriving: Told how many bytes of them are there by now; may raise.
 
         Raises:
             ImageRefused: One cannot be had.
         """
         # Apart from the endpoint's own lookups, which callers must not use up.
-        return await fetch_images(self._transport, provider, urls, f"images of {owner}")
+        owner = f"images of {owner}"
+        return await fetch_images(self._transport, provider, urls, owner, arriving)
 
     async def send_all(
         self, adapter: Adapter, requests: Sequence[HttpRequest], resends: Resends

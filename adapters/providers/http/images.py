@@ -4,7 +4,7 @@ Called by `data_plane/upstreams/upstream.py` with the URLs that an adapter named
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from modelplane.adapters.providers.errors import AdapterError, ImageRefused
 from modelplane.adapters.providers.http.transport import HttpResponse, HttpTransport
@@ -20,8 +20,16 @@ _CONCURRENT_FETCHES = 4
 _MEDIA_TYPES = frozenset({"image/gif", "image/jpeg", "image/png", "image/webp"})
 
 
+def take_all(_size: int) -> None:
+    """Let any number of bytes arrive."""
+
+
 async def fetch_images(
-    transport: HttpTransport, provider: str, urls: Sequence[str], owner: str = ""
+    transport: HttpTransport,
+    provider: str,
+    urls: Sequence[str],
+    owner: str = "",
+    arriving: Callable[[int], None] = take_all,
 ) -> Mapping[str, Image]:
     """Return the image behind each of `urls`, a few fetched at a time.
 
@@ -30,6 +38,7 @@ async def fetch_images(
         provider: Name that errors carry.
         urls: Where they are.
         owner: For whom host names are looked up; see `HttpRequest`.
+        arriving: Told how many bytes of them are there by now; what it raises ends the fetch.
 
     Raises:
         ImageRefused: They are too many or too large, or one cannot be had in time or is no image.
@@ -40,7 +49,7 @@ async def fetch_images(
         raise ImageRefused(provider, detail)
     try:
         async with asyncio.timeout(_FETCH_SECONDS):
-            fetched = await _Fetch(transport, provider, owner).all(wanted)
+            fetched = await _Fetch(transport, provider, owner, arriving).all(wanted)
     except TimeoutError:
         raise _refusal(provider, "could not be fetched in time") from None
     return dict(zip(wanted, fetched, strict=True))
@@ -49,23 +58,30 @@ async def fetch_images(
 class _Fetch:
     """Fetches the images of one query."""
 
-    def __init__(self, transport: HttpTransport, provider: str, owner: str) -> None:
+    def __init__(
+        self,
+        transport: HttpTransport,
+        provider: str,
+        owner: str,
+        arriving: Callable[[int], None],
+    ) -> None:
         self._transport = transport
         self._provider = provider
         self._owner = owner
+        self._arriving = arriving
         self._turns = asyncio.Semaphore(_CONCURRENT_FETCHES)
         self._size = 0
 
     async def all(self, urls: Sequence[str]) -> Sequence[Image]:
-        refusals: list[ImageRefused] = []
+        errors: list[Exception] = []
         tasks: list[asyncio.Task[Image]] = []
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._fetch(url)) for url in urls]
-        except* ImageRefused as failures:
-            refusals += [error for error in failures.exceptions if isinstance(error, ImageRefused)]
-        if refusals:
-            raise refusals[0]
+        except* Exception as failures:  # noqa: BLE001 - the first is raised
+            errors += failures.exceptions
+        if errors:
+            raise errors[0]
         return [task.result() for task in tasks]
 
     async def _fetch(self, url: str) -> Image:
@@ -97,6 +113,7 @@ class _Fetch:
                 raise _refusal(self._provider, "is larger than 10 MiB")
             if self._size > _MAX_BYTES:
                 raise ImageRefused(self._provider, "the images are larger than 20 MiB together")
+            self._arriving(self._size)
         return Image(media_type, bytes(data))
 
 

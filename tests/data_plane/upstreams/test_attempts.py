@@ -1,7 +1,7 @@
 """What happens when upstreams fail, through a whole worker with the emulator behind it."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from math import inf
 from random import Random
@@ -484,9 +484,9 @@ class SlowImages(StalledUpstream):
         self.fetched: list[str] = []
 
     async def fetch_images(
-        self, provider: str, urls: Sequence[str], owner: str
+        self, provider: str, urls: Sequence[str], owner: str, arriving: Callable[[int], None]
     ) -> Mapping[str, Image]:
-        del provider, owner
+        del provider, owner, arriving
         self.fetched += urls
         await asyncio.sleep(0.01)
         return {url: Image("image/png", b"a") for url in urls}

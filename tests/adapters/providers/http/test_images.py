@@ -92,6 +92,21 @@ async def test_images_have_a_bound_together(transport: Http1Transport, origin: s
     assert "20 MiB together" in str(caught.value.detail)
 
 
+async def test_images_for_which_there_is_no_room_are_fetched_no_further(
+    transport: Http1Transport, origin: str
+) -> None:
+    class Full(Exception):
+        pass
+
+    def arriving(size: int) -> None:
+        if size > 1000:
+            raise Full
+
+    urls = [f"{origin}/large-{at}.png" for at in range(2)]
+    with pytest.raises(Full):
+        await fetch_images(transport, "p", urls, "id", arriving)
+
+
 @pytest.mark.parametrize("path", ["/missing.png", "/moved.png", "/page", "/huge.png"])
 async def test_what_is_no_image_is_refused(
     transport: Http1Transport, origin: str, path: str
