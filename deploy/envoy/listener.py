@@ -12,7 +12,7 @@ from modelplane.deploy.envoy.public_tls import build_public_tls
 from modelplane.deploy.envoy.routes import build_route_config
 
 # gRPC servers take 64 KiB of metadata (`adapters/shared/rpc/server.py`), of which Envoy adds some.
-_MAX_HEADERS_KIB = 48
+MAX_HEADERS_KIB = 48
 
 # A request has so long to arrive whole: 16 MiB in it are 2.2 Mbit/s.
 REQUEST_SECONDS = 60
@@ -93,7 +93,7 @@ def _http_connections(options: EnvoyOptions) -> Block:
         "access_log": [_access_log()],
         **_paths(),
         **_client_headers(),
-        "max_request_headers_kb": _MAX_HEADERS_KIB,
+        "max_request_headers_kb": MAX_HEADERS_KIB,
         "request_headers_timeout": f"{HEADERS_SECONDS}s",
         "request_timeout": f"{REQUEST_SECONDS}s",
         # Time without a byte while a request arrives; routes set their own for what follows.

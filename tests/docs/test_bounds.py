@@ -1,0 +1,71 @@
+"""The bounds that a page tells are those of the code, and what it names is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from modelplane.adapters.shared.rpc.sizes import MAX_ANONYMOUS_BODY_BYTES
+from modelplane.control_plane.settings import Settings as ControlPlaneSettings
+from modelplane.data_plane.settings import Settings as WorkerSettings
+from modelplane.deploy.envoy import clusters, filters, listener, overload, routes
+from modelplane.deploy.envoy.options import MAX_CONNECTIONS, MAX_HEAP_MIB
+from modelplane.deploy.local.logs import MAX_LOG_BYTES
+
+PAGE = Path(__file__).parents[2] / "docs" / "bounds.md"
+COLUMNS = 6
+ROWS = [
+    [cell.strip() for cell in line[1:-1].split("|")]
+    for line in PAGE.read_text().splitlines()
+    if line.startswith("| ") and not line.startswith("| Resource")
+]
+KIB, MIB = 1024, 1024 * 1024
+
+# How a resource's row begins, and what its bound must say. A new row comes with its line here.
+BOUNDS = {
+    "Bodies of calls of the control plane": f"{filters.SMALL_BODY_BYTES // KIB} KiB",
+    "Bodies of logins": f"{MAX_ANONYMOUS_BODY_BYTES // KIB} KiB",
+    "Calls of the control plane by strangers": f"{filters.STRANGERS_PER_SECOND} a second and "
+    f"{filters.STRANGERS_AT_ONCE} at once",
+    "Calls of the control plane under way": f"{clusters.MAX_MANAGEMENT_CALLS:,}",
+    "Calls of workers under way": f"{clusters.MAX_CALLS:,}",
+    "Connections of clients": f"{MAX_CONNECTIONS:,}",
+    "Disk, for logs": f"{listener.LOGGED_BYTES} bytes of a path, a method or an id; "
+    f"{MAX_LOG_BYTES // MIB} MiB",
+    "Health of the control plane": f"{routes.OPEN_STREAM_SECONDS} s",
+    "Memory of Envoy": f"{MAX_HEAP_MIB:,} MiB: above {overload.CLOSE_IDLE:.0%}".replace("%", " %"),
+    "Request headers": f"{listener.MAX_HEADERS_KIB} KiB",
+    "Streams of one HTTP/2 connection": f"{listener.MAX_STREAMS}",
+    "Time for the first byte": f"{listener.FIRST_BYTE_SECONDS} s",
+    "Time for the headers": f"{listener.HEADERS_SECONDS} s",
+    "Time for a whole request": f"{listener.REQUEST_SECONDS} s",
+    "Time of a connection between": f"{listener.IDLE_SECONDS} s",
+}
+
+
+@pytest.mark.parametrize(("resource", "bound"), BOUNDS.items())
+def test_a_bound_is_that_of_the_code(resource: str, bound: str) -> None:
+    [row] = [row for row in ROWS if row[0].startswith(resource)]
+    assert bound in row[2]
+
+
+def test_rows_are_whole_and_sorted() -> None:
+    assert {len(row) for row in ROWS} == {COLUMNS}
+    assert all(all(row[:4]) for row in ROWS)
+    assert [row[0] for row in ROWS] == sorted(row[0] for row in ROWS)
+
+
+def test_settings_that_move_a_bound_are_there() -> None:
+    known = {
+        f"MODELPLANE_{name.upper()}"
+        for settings in (ControlPlaneSettings, WorkerSettings)
+        for name in settings.__dataclass_fields__
+    }
+    named = {name for row in ROWS for name in re.findall(r"MODELPLANE_[A-Z_]+", row[5])}
+    assert named <= known
+
+
+def test_strangers_take_no_more_of_the_control_plane_than_a_part() -> None:
+    assert filters.STRANGERS_AT_ONCE < clusters.MAX_MANAGEMENT_CALLS
+    assert overload.CLOSE_IDLE < overload.RESET_LARGEST < overload.REFUSE_REQUESTS
+    assert overload.REFUSE_REQUESTS < overload.REFUSE_CONNECTIONS < 1
