@@ -23,13 +23,13 @@ from modelplane.adapters.providers.canonical.answers import (
     build_tool_start,
     build_usage,
 )
+from modelplane.adapters.providers.canonical.bounds import GrowingText
 from modelplane.adapters.providers.canonical.json_values import (
     as_object,
     as_objects,
     as_text,
     dump_arguments,
 )
-from modelplane.adapters.providers.canonical.bounds import GrowingText
 from modelplane.adapters.providers.canonical.sse_stream import SseStreamParser
 from modelplane.adapters.providers.canonical.tool_names import ToolNames
 from modelplane.adapters.providers.errors import AdapterError, MalformedAnswer, StreamTruncated

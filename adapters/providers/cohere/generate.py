@@ -11,13 +11,13 @@ from modelplane.adapters.providers.canonical.answers import (
     build_completion_answer,
     build_completion_choice,
 )
+from modelplane.adapters.providers.canonical.bounds import MAX_CHOICES, check_count
 from modelplane.adapters.providers.canonical.json_values import (
     as_object,
     as_objects,
     as_text,
     parse_json_object,
 )
-from modelplane.adapters.providers.canonical.bounds import MAX_CHOICES, check_count
 from modelplane.adapters.providers.canonical.parameters import (
     HARMLESS,
     Parameters,

@@ -11,7 +11,8 @@ from sqlalchemy import ColumnElement
 from sqlmodel import and_, col, delete, or_, select, update
 
 from modelplane.control_plane.store.database import Session, Transaction
-from modelplane.control_plane.store.tables import EndpointRow, EventKind, Phase, RefusalRow
+from modelplane.control_plane.store.states import EventKind, Phase
+from modelplane.control_plane.store.tables import EndpointRow, RefusalRow
 
 
 @dataclass(frozen=True, slots=True)

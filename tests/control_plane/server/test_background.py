@@ -89,7 +89,7 @@ async def test_an_error_beside_the_loops_is_raised_as_it_is() -> None:
 
     with pytest.raises(ValueError, match="a setting is wrong"):
         async with background() as running:
-            running.begin(loop())
+            running.begin(loop)
             await asyncio.sleep(0)
             raise ValueError("a setting is wrong")
     assert said == ["ended"]

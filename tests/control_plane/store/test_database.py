@@ -13,7 +13,7 @@ from modelplane.control_plane.store import database as database_module
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.events import read_events
 from modelplane.control_plane.store.faults import is_outage
-from modelplane.control_plane.store.tables import EventKind
+from modelplane.control_plane.store.states import EventKind
 from tests.postgres import PostgresServer
 
 
