@@ -35,7 +35,7 @@ def count_hops(metadata: Mapping[str, str]) -> int:
 
 
 def mark_hop(plan: Plan, hops: int, owner: str = "") -> None:
-    """Let the requests of a plan say that they come from one gateway more.
+    """Let the requests of a plan say that they come from one gateway more, and whose they are.
 
     Args:
         plan: How the query is put to the provider.

@@ -1,6 +1,6 @@
 """Ends a stream that has used up its limit on tokens, in the form of its last chunk: pure.
 
-Used by `relay.py`, which asks the admission whether a stream may go on.
+Used by `relayed_stream.py`, which asks the admission whether a stream may go on.
 """
 
 from collections.abc import Iterable

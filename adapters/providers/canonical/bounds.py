@@ -9,7 +9,7 @@ from io import StringIO
 from modelplane.adapters.providers.errors import MalformedAnswer
 from modelplane.adapters.providers.http.transport import MAX_BODY_BYTES
 
-# OpenAI allows as many; of the others none allows more.
+# The most that OpenAI's parameter `n` may ask for.
 MAX_CHOICES = 128
 # Tool calls of one choice.
 MAX_CALLS = 1024

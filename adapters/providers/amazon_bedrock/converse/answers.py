@@ -205,6 +205,7 @@ class ConverseStreamParser(EventStreamParser):
 
     def _think(self, content: JsonObject) -> Iterator[JsonObject]:
         if "redactedContent" in content:
+            self._thinking.take()
             self._thought = {"type": "redacted_thinking", "data": content["redactedContent"]}
             return
         block = self._thought or {"type": "thinking", "thinking": ""}
