@@ -60,7 +60,7 @@ class Settings:
     allowed_upstreams: str = setting(
         "", "networks, addresses and host names inside your network that may serve models"
     )
-    max_endpoints: int = setting(10_000, "number of endpoints that there may be")
+    max_endpoints: int = setting(20_000, "number of endpoints that there may be")
     max_endpoints_per_creator: int = setting(
         200, "number of endpoints that somebody who is no administrator may have made"
     )

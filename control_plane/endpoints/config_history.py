@@ -3,7 +3,7 @@
 Before: `servicer`. After: `store.endpoints.records`. Beside: `lifecycle`, which rolls back.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 
 import orjson
 from google.protobuf import json_format
@@ -32,7 +32,7 @@ class ConfigHistory:
 
     async def list_all(
         self, principal: Principal, name: str, page_token: str = ""
-    ) -> AsyncIterator[StoredVersion]:
+    ) -> AsyncGenerator[StoredVersion]:
         """Yield the versions after those of a page, newest first.
 
         They are read a few at a time: each may be long, and not all may be wanted.

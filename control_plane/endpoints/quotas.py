@@ -22,7 +22,7 @@ class Quotas:
         versions: Versions of an endpoint's configuration that are kept.
     """
 
-    endpoints: int = 10_000
+    endpoints: int = 20_000
     endpoints_per_creator: int = 200
     versions: int = 200
 

@@ -5,6 +5,7 @@ After: `lifecycle`, `setting_changes`, `config_history`, `metrics`; `views`,
 """
 
 import asyncio
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -120,9 +121,10 @@ class EndpointServicer(EndpointServiceServicer):
             limit_of(request), lambda last: str(last.config_version)
         )
         principal, token = current_principal.get(), request.page_token
-        async for version in self._history.list_all(principal, request.name, token):
-            if not page.add(build_version(version)):
-                break
+        async with aclosing(self._history.list_all(principal, request.name, token)) as versions:
+            async for version in versions:
+                if not page.add(build_version(version)):
+                    break
         return pb.ListServingEndpointConfigVersionsResponse(
             config_versions=page.items, next_page_token=page.next_token
         )
