@@ -6,6 +6,7 @@ the flag wins. The planes' `settings.py` and the commands of `deploy` declare th
 
 import argparse
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, field, fields
 from enum import StrEnum
@@ -14,6 +15,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+# A URL that holds one: `scheme://user:password@host`.
+_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^/@]*:[^/@]+@", re.IGNORECASE)
 _KINDS: Mapping[type, str] = {int: "a whole number", float: "a number"}
 
 
@@ -124,6 +127,11 @@ def _add_flag(parser: argparse.ArgumentParser, item: Field[Any]) -> None:
 
 
 def _parse_flag(item: Field[Any], text: str) -> object:
+    if item.metadata["variable"] and _PASSWORD.match(text):
+        variable = variable_name(item.name)
+        raise argparse.ArgumentTypeError(
+            f"whoever lists processes would see the password in it; set {variable} instead"
+        )
     try:
         return _parse(item, text)
     except ValueError as error:

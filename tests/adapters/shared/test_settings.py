@@ -47,6 +47,17 @@ def of(*argv: str, **environ: str) -> Settings:
     )
 
 
+def test_a_password_is_no_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    url = "postgresql://me:p%40ss@db:5432/x"
+    assert of(NAME=url).name == url
+    assert of("--name", "postgresql://me@db/x").name == "postgresql://me@db/x"
+    with pytest.raises(SystemExit):
+        of("--name", url)
+    told = capsys.readouterr().err
+    assert "set MODELPLANE_NAME instead" in told
+    assert "p%40ss" not in told
+
+
 def test_the_flag_wins_over_the_variable_and_that_over_the_default() -> None:
     assert of() == Settings()
     assert of(NAME="v", COUNT="2", HALF="8", COLOR="blue") == Settings(
