@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from modelplane.adapters.providers.types import JsonObject
 from modelplane.adapters.shared.rpc.metadata import (
     ERROR_CODE,
     HTTP_STATUS,

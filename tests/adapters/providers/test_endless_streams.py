@@ -8,7 +8,7 @@ import pytest
 
 from modelplane.adapters.providers.amazon_bedrock.event_stream import EventStreamParser
 from modelplane.adapters.providers.base import StreamParser
-from modelplane.adapters.providers.canonical.answers import parse_json_object
+from modelplane.adapters.providers.canonical.json_values import parse_json_object
 from modelplane.adapters.providers.canonical.bounds import MAX_CHOICES, GrowingText
 from modelplane.adapters.providers.canonical.json_values import MAX_CONTAINERS
 from modelplane.adapters.providers.errors import MalformedAnswer
@@ -85,7 +85,7 @@ def test_choices_without_end_are_no_answer(name: str, piece: Callable[[int], byt
 
 
 def test_roles_are_placed_in_no_more_choices_than_there_may_be() -> None:
-    shaper = ChunkShaper("llm/v1/chat", keep_usage=True)
+    shaper = ChunkShaper("llm/v1/chat", wanted=True)
     for index in range(2 * MAX_CHOICES):
         shaper.shape({"choices": [{"index": index, "delta": {}}]})
     assert len(shaper._started) == MAX_CHOICES

@@ -14,7 +14,8 @@ from modelplane.control_plane.store.identity.tokens import (
     insert_token,
     remove_token,
 )
-from modelplane.control_plane.store.tables import EndpointRow, EventKind
+from modelplane.control_plane.store.states import EventKind
+from modelplane.control_plane.store.tables import EndpointRow
 from tests.control_plane.snapshots.conftest import (
     PushSide,
     begin_rollout,
