@@ -6,6 +6,8 @@ Before: `lifecycle`. After: `validation`, which judges the result.
 import re
 from collections.abc import Sequence
 
+from google.api.field_behavior_pb2 import OUTPUT_ONLY, field_behavior
+from google.protobuf.message import Message
 from modelserving.v1.endpoint_pb2 import (
     EndpointConfig,
     EndpointConfigInput,
@@ -34,6 +36,45 @@ def build_config(given: EndpointConfigInput) -> EndpointConfig:
     )
 
 
+def drop_twin(given: EndpointConfigInput, shown: EndpointConfig | None) -> EndpointConfigInput:
+    """Return `given` with one of the twins, where the other one is as it was shown.
+
+    Answers spell the served entities in two ways, and clients send back what they got with a
+    change in one of them. Where both are changed, both stay.
+
+    Args:
+        given: What the caller sends.
+        shown: The configuration that answers showed so far.
+    """
+    if not (given.served_entities and given.served_models):
+        return given
+    entities, models = list(given.served_entities), _of_models(given)
+    old = [_as_sent(entity) for entity in shown.served_entities] if shown else []
+    kept = EndpointConfigInput()
+    kept.CopyFrom(given)
+    if models in (entities, old):
+        kept.ClearField("served_models")
+    elif entities == old:
+        kept.ClearField("served_entities")
+    return kept
+
+
+def _of_models(given: EndpointConfigInput) -> list[ServedEntity]:
+    # The two messages differ in the names of their fields, not in the numbers.
+    return [ServedEntity.FromString(model.SerializeToString()) for model in given.served_models]
+
+
+def _as_sent(entity: ServedEntity) -> ServedEntity:
+    """Return a served entity as a caller sends it: without what only answers hold."""
+    sent = ServedEntity()
+    sent.CopyFrom(entity)
+    message: Message = sent
+    for field, _ in message.ListFields():
+        if OUTPUT_ONLY in field.GetOptions().Extensions[field_behavior]:
+            message.ClearField(field.name)
+    return sent
+
+
 def build_traffic(given: TrafficConfig, names: Sequence[str]) -> TrafficConfig:
     """Return the traffic split over the served entities `names`, with routes spelled in both ways.
 
@@ -50,11 +91,11 @@ def build_traffic(given: TrafficConfig, names: Sequence[str]) -> TrafficConfig:
 def _given_entities(given: EndpointConfigInput) -> Sequence[ServedEntity]:
     if given.served_entities and given.served_models:
         raise InvalidParameter(
-            "Both served_entities and served_models are given; keep only served_entities."
+            "Both served_entities and served_models are given, and they differ; keep only "
+            "served_entities."
         )
     if given.served_models:
-        # The two messages differ in the names of their fields, not in the numbers.
-        return [ServedEntity.FromString(model.SerializeToString()) for model in given.served_models]
+        return _of_models(given)
     if not given.served_entities:
         raise InvalidParameter(
             "The configuration has no served_entities; name at least one model to serve. (To "

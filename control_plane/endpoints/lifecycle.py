@@ -19,7 +19,7 @@ from modelserving.v1.endpoint_service_pb2 import CreateServingEndpointRequest
 from modelplane.adapters.shared.egress import EgressPolicy
 from modelplane.control_plane.access import level_of
 from modelplane.control_plane.clock import Clock
-from modelplane.control_plane.endpoints.config_input import build_config, build_traffic
+from modelplane.control_plane.endpoints.config_input import build_config, build_traffic, drop_twin
 from modelplane.control_plane.endpoints.lookup import lock_endpoint, read_endpoint
 from modelplane.control_plane.endpoints.quotas import Quotas
 from modelplane.control_plane.endpoints.settings import build_settings
@@ -123,7 +123,9 @@ class Endpoints:
             QuotaExceeded: The principal, or the deployment, has as many as it may.
         """
         new = self._build_new(principal, request)
-        draft = self._draft(request.config) if request.HasField("config") else None
+        draft = None
+        if request.HasField("config"):
+            draft = self._draft(drop_twin(request.config, None))
         if draft:
             check_supported(draft.config)
             await self._fetch_secrets(principal, draft)
@@ -182,6 +184,9 @@ class Endpoints:
             InvalidParameter: The configuration breaks a rule.
             Conflict: An update is in progress.
         """
+        if given.served_entities and given.served_models:
+            shown = (await self.get_managed(principal, name)).newest
+            given = drop_twin(given, shown.config if shown else None)
         split_only = bool(given.traffic_config.routes) and not (
             given.served_entities or given.served_models
         )

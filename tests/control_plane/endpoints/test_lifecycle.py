@@ -18,6 +18,7 @@ from modelplane.control_plane.errors import (
     NotSupported,
     PermissionDenied,
 )
+from modelplane.control_plane.output_only import clear_output_only
 from modelplane.control_plane.principal import Level, Principal, PrincipalKind
 from modelplane.control_plane.secrets.credentials import CredentialResolver
 from modelplane.control_plane.secrets.encryption import Sealer
@@ -539,3 +540,34 @@ async def test_the_creator_is_shown_as_what_it_is(
     endpoint = view(await endpoints.create(BOB, with_model()))
     assert (endpoint.creator_kind, endpoint.creator_display_name) == shown
     assert endpoint.creator == "bob"
+
+
+def sent_back(record: StoredEndpoint) -> EndpointConfigInput:
+    """Return the configuration as a client sends it that changes what it got."""
+    shown = json_format.MessageToDict(view(record).config, preserving_proto_field_name=True)
+    request = json_format.ParseDict(shown, EndpointConfigInput(), ignore_unknown_fields=True)
+    # As the interceptor does.
+    clear_output_only(request)
+    return request
+
+
+@pytest.mark.parametrize("twin", ["served_entities", "served_models"])
+async def test_what_was_got_can_be_sent_back_with_a_change_in_one_of_the_twins(
+    endpoints: Endpoints, twin: str
+) -> None:
+    record = await endpoints.create(ALICE, with_model())
+    for model in ("gpt-4", "gpt-4o"):
+        given = sent_back(record)
+        changed = getattr(given, twin)[0].external_model
+        changed.name = model
+        changed.openai_config.openai_api_key_plaintext = "sk-2"
+        record = await endpoints.update_config(ALICE, "chat", given)
+        assert view(record).config.served_entities[0].external_model.name == model
+
+
+async def test_twins_that_are_both_changed_are_refused(endpoints: Endpoints) -> None:
+    given = sent_back(await endpoints.create(ALICE, with_model()))
+    given.served_entities[0].external_model.name = "gpt-4o"
+    given.served_models[0].external_model.name = "gpt-5"
+    with pytest.raises(InvalidParameter, match="are given, and they differ"):
+        await endpoints.update_config(ALICE, "chat", given)
