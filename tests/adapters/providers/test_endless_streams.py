@@ -8,9 +8,8 @@ import pytest
 
 from modelplane.adapters.providers.amazon_bedrock.event_stream import EventStreamParser
 from modelplane.adapters.providers.base import StreamParser
-from modelplane.adapters.providers.canonical.json_values import parse_json_object
 from modelplane.adapters.providers.canonical.bounds import MAX_CHOICES, GrowingText
-from modelplane.adapters.providers.canonical.json_values import MAX_CONTAINERS
+from modelplane.adapters.providers.canonical.json_values import MAX_CONTAINERS, parse_json_object
 from modelplane.adapters.providers.errors import MalformedAnswer
 from modelplane.adapters.providers.http.sse import SseParser
 from modelplane.adapters.providers.http.transport import MAX_BODY_BYTES
