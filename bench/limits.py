@@ -45,7 +45,8 @@ class _Generous:
 
     async def lease(self, request: LeaseQuotaRequest) -> LeaseQuotaResponse:
         grants = [
-            QuotaGrant(granted=item.wanted + _AHEAD, remaining=_LIMIT) for item in request.demands
+            QuotaGrant(granted=item.wanted + _AHEAD, remaining=_LIMIT, share=_AHEAD)
+            for item in request.demands
         ]
         await asyncio.sleep(0)
         return LeaseQuotaResponse(window=1, remaining_ms=60_000, grants=grants)

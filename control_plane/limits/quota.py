@@ -12,6 +12,7 @@ from modelplane.control_plane.errors import StoreUnavailable
 from modelplane.control_plane.store.database import Database, Transaction
 from modelplane.control_plane.store.quota import (
     Counter,
+    count_workers,
     lock_counters,
     read_time,
     remove_counters,
@@ -21,15 +22,19 @@ from modelplane.control_plane.store.quota import (
 WINDOW_MS = 60_000
 # Debt that nobody asked to use more after for so long is forgiven.
 _KEEP_WINDOWS = 10
+# A replica that has not told of its workers for so long is gone.
+_ALIVE_MS = 4_000
 # Of what is left, a worker gets ahead of need at most its share when it is split this often among
-# all workers: the less is left, the smaller the slices, so that few requests are refused while
-# another worker still has some.
+# all workers.
 _SPLIT = 2
+# What a worker may let lie idle, of the whole limit split among all. It returns more than twice as
+# much, so that no more than a twentieth of a limit lies idle anywhere while others are refused.
+_IDLE_SPLIT = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a worker needs of one counter; see `QuotaDemand` of the protos."""
+    """What a worker needs of one counter, and tells of it; see `quota_service.proto`."""
 
     key: bytes
     limit: int
@@ -38,14 +43,26 @@ class Demand:
     returned: int = 0
     returned_window: int = 0
     debt: int = 0
+    used: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a worker got of one counter, and what is left of it for all."""
+    """What a worker got of one counter, and how the counter stands for all.
+
+    Attributes:
+        granted: What it got.
+        remaining: What is left for all.
+        unsettled: What all were granted and have not told to be used.
+        debt: What the windows to come owe.
+        share: What a worker may let lie idle.
+    """
 
     granted: int
     remaining: int
+    unsettled: int = 0
+    debt: int = 0
+    share: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +94,8 @@ class Quota:
         self._clock = clock
         self._seen: dict[str, int] = {}
         self._swept_window = 0
+        # Workers of all replicas, as of the last sweep.
+        self._connected = 0
 
     async def lease(self, worker_id: str, demands: Sequence[Demand]) -> Lease:
         """Grant what can be granted, all in one transaction.
@@ -104,14 +123,17 @@ class Quota:
         return self._clock() if self._clock else await read_time(transaction)
 
     def _note_worker(self, worker_id: str, window: int) -> int:
-        """Return the number of workers that asked in this window or the one before."""
+        """Return the number of workers: those that asked in this window or the one before.
+
+        Those of other replicas do not ask here.
+        """
         if window not in self._seen.values():
             self._seen = {name: seen for name, seen in self._seen.items() if seen == window - 1}
         self._seen[worker_id] = window
-        return len(self._seen)
+        return max(len(self._seen), self._connected)
 
     async def _sweep(self, window: int) -> None:
-        """Delete what old windows left behind, once in each window."""
+        """Delete what old windows left behind, and count workers, once in each window."""
         if self._swept_window == window:
             return
         self._swept_window = window
@@ -119,6 +141,8 @@ class Quota:
         with suppress(StoreUnavailable):
             async with self._database.write() as transaction:
                 await remove_counters(transaction, window - _KEEP_WINDOWS)
+                since_ms = await self._now_ms(transaction) - _ALIVE_MS
+                self._connected = await count_workers(transaction, since_ms)
 
 
 def _grant(counter: Counter, demand: Demand, window: int, workers: int) -> Grant:
@@ -126,15 +150,19 @@ def _grant(counter: Counter, demand: Demand, window: int, workers: int) -> Grant
     _enter_window(counter, demand.limit, window)
     if demand.returned_window == counter.window:
         counter.granted = max(0, counter.granted - demand.returned)
+        counter.used = min(counter.granted, counter.used + demand.used)
     owed = counter.debt + demand.debt
     paid = min(owed, max(0, demand.limit - counter.granted))
     counter.debt = owed - paid
     counter.granted += paid
+    counter.used += paid
     remaining = max(0, demand.limit - counter.granted)
-    ahead = min(demand.wanted, remaining // (_SPLIT * workers))
+    share = demand.limit // (_IDLE_SPLIT * workers)
+    ahead = min(demand.wanted, remaining // (_SPLIT * workers), share)
     granted = min(remaining, max(demand.needed, ahead))
     counter.granted += granted
-    return Grant(granted, remaining - granted)
+    unsettled = counter.granted - counter.used
+    return Grant(granted, remaining - granted, unsettled, counter.debt, share)
 
 
 def _enter_window(counter: Counter, limit: int, window: int) -> None:
@@ -145,5 +173,5 @@ def _enter_window(counter: Counter, limit: int, window: int) -> None:
     # Windows that nobody asked in have paid, too.
     skipped = max(0, window - counter.window - 1)
     counter.debt = max(0, counter.debt - limit * skipped)
-    counter.granted = 0
+    counter.granted = counter.used = 0
     counter.window = window

@@ -42,7 +42,14 @@ class QuotaServicer(quota_service_pb2_grpc.QuotaServiceServicer):
             window=lease.window,
             remaining_ms=lease.remaining_ms,
             grants=[
-                QuotaGrant(granted=item.granted, remaining=item.remaining) for item in lease.grants
+                QuotaGrant(
+                    granted=item.granted,
+                    remaining=item.remaining,
+                    unsettled=item.unsettled,
+                    debt=item.debt,
+                    share=item.share,
+                )
+                for item in lease.grants
             ],
         )
 
@@ -56,6 +63,7 @@ def _demand(item: QuotaDemand) -> Demand:
         item.returned,
         item.returned_window,
         item.debt,
+        item.used,
     )
 
 
@@ -69,6 +77,7 @@ def _are_valid(worker_id: str, demands: list[Demand]) -> bool:
             demand.wanted,
             demand.returned,
             demand.debt,
+            demand.used,
         )
     )
     keys = {demand.key for demand in demands}

@@ -12,11 +12,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col, delete, select, update
 
 from modelplane.control_plane.store.database import Transaction
-from modelplane.control_plane.store.tables import QuotaRow
+from modelplane.control_plane.store.tables import QuotaRow, ReplicaRow
 
 _NOW_MS = func.floor(func.extract("epoch", func.clock_timestamp()) * 1000)
 # Drivers limit the number of parameters of a statement.
 _BATCH = 500
+_COUNTED = ("window", "granted", "debt", "used")
 
 
 @dataclass(slots=True)
@@ -26,6 +27,7 @@ class Counter:
     window: int = 0
     granted: int = 0
     debt: int = 0
+    used: int = 0
 
 
 async def read_time(transaction: Transaction) -> int:
@@ -48,14 +50,14 @@ async def lock_counters(
         batch = ordered[start : start + _BATCH]
         # Twice only if a sweep deletes a row between the two statements.
         while missing := [key for key in batch if key not in counters]:
-            new = [{"key": key, "window": 0, "granted": 0, "debt": 0} for key in missing]
+            new = [{"key": key, **dict.fromkeys(_COUNTED, 0)} for key in missing]
             await transaction.session.exec(
                 dialect.insert(QuotaRow).values(new).on_conflict_do_nothing()
             )
             query = select(QuotaRow).where(col(QuotaRow.key).in_(missing))
             locked = query.order_by(col(QuotaRow.key)).with_for_update()
             for row in (await transaction.session.exec(locked)).all():
-                counters[row.key] = Counter(row.window, row.granted, row.debt)
+                counters[row.key] = Counter(row.window, row.granted, row.debt, row.used)
     return counters
 
 
@@ -64,15 +66,10 @@ async def save_counters(transaction: Transaction, counters: Mapping[bytes, Count
     statement = (
         update(QuotaRow)
         .where(col(QuotaRow.key) == bindparam("of"))
-        .values({name: bindparam(f"new_{name}") for name in ("window", "granted", "debt")})
+        .values({name: bindparam(f"new_{name}") for name in _COUNTED})
     )
     rows = [
-        {
-            "of": key,
-            "new_window": counter.window,
-            "new_granted": counter.granted,
-            "new_debt": counter.debt,
-        }
+        {"of": key, **{f"new_{name}": getattr(counter, name) for name in _COUNTED}}
         for key, counter in sorted(counters.items())
     ]
     connection = await transaction.session.connection()
@@ -88,3 +85,12 @@ async def remove_counters(transaction: Transaction, before_window: int) -> None:
         .with_for_update(skip_locked=True)
     )
     await transaction.session.exec(delete(QuotaRow).where(col(QuotaRow.key).in_(old)))
+
+
+async def count_workers(transaction: Transaction, since_ms: int) -> int:
+    """Return how many workers are connected to the replicas that told so since a time.
+
+    Only replicas on one PostgreSQL tell, by `replica_store`.
+    """
+    query = select(func.coalesce(func.sum(col(ReplicaRow.workers)), 0))
+    return (await transaction.session.exec(query.where(col(ReplicaRow.seen_ms) > since_ms))).one()

@@ -331,3 +331,5 @@ class QuotaRow(SQLModel, table=True):
     granted: int = Field(sa_type=BigInteger)
     # What was used beyond what was granted, and no window has had room for yet.
     debt: int = Field(sa_type=BigInteger)
+    # What of `granted` is known to be used; the rest may be returned.
+    used: int = Field(sa_type=BigInteger)

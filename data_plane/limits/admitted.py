@@ -16,15 +16,18 @@ from modelplane.data_plane.limits.quota_contact import Contact
 from modelplane.data_plane.limits.quota_leases import QuotaLeases
 from modelplane.data_plane.limits.reservation import (
     DEFAULT_OUTPUT_TOKENS,
+    UNSEEN_AT_ONCE,
+    Estimate,
     estimate_prompt,
     output_bound,
 )
 from modelplane.data_plane.snapshots.limits import Rule, Unit
 
 # A stream that outgrows what was reserved takes more in steps, and early enough that the control
-# plane can be asked for a step.
+# plane can be asked for a step; of a small limit, in small ones.
 _STEP_TOKENS = 256
-_MARGIN_TOKENS = 128
+_SMALLEST_STEP = 16
+_STEPS = 32
 _HEADERS = {
     unit: tuple(f"x-ratelimit-{what}-{unit.value}" for what in ("limit", "remaining", "reset"))
     for unit in Unit
@@ -54,16 +57,21 @@ class LimitedAdmission:
 
     Attributes:
         prompt: Tokens that its prompt is estimated to have.
-        reserved: Tokens that are reserved for it.
+        reserved: Tokens that it may use: likely ones, and more as a stream goes on.
     """
 
     __slots__ = (
-        "_bounded",
+        "_bound",
         "_clock",
         "_contact",
+        "_estimate",
         "_leases",
+        "_limit",
+        "_mean",
+        "_most",
         "_output",
         "_takes",
+        "_uncounted",
         "prompt",
         "reserved",
     )
@@ -81,7 +89,7 @@ class LimitedAdmission:
         self._contact = contact
         self._clock = clock
         self._takes: list[_Take] = []
-        self._bounded = True
+        self._uncounted = False
         self._output = 0
 
     @property
@@ -99,21 +107,51 @@ class LimitedAdmission:
         """Whether tokens are limited."""
         return self.reserved > 0
 
-    def reserve(self, query: Query, spec: TaskSpec, limit: int) -> None:
+    @property
+    def least(self) -> int:
+        """Tokens that it uses on average, or at least, where no answer was seen."""
+        return max(1, self.prompt + self._mean) if self.reserved else 1
+
+    @property
+    def spare(self) -> float:
+        """The part of what is reserved that it does not use on average."""
+        return 1 - self.least / self.reserved if self.reserved else 0.0
+
+    def reserve(self, query: Query, spec: TaskSpec, limit: int, estimate: Estimate) -> None:
         """Decide how many tokens to take: prompt and answer, but no more than a window has.
 
         Args:
             query: What they are for.
             spec: What there is to know of its task.
             limit: Smallest limit on tokens.
+            estimate: What such queries use, which learns what this one does.
         """
         body = query.body
+        self._limit = limit
+        self._estimate = estimate
         self.prompt = estimate_prompt(query, spec.prompt)
-        bound = output_bound(body)
+        self._bound = output_bound(body)
         output = DEFAULT_OUTPUT_TOKENS if spec.generates else 0
-        wanted = self.prompt + (output if bound is None else bound)
-        self._bounded = bound is not None and wanted <= limit
-        self.reserved = max(self.prompt, min(wanted, limit))
+        self._most = output if self._bound is None else self._bound
+        self.resize()
+
+    def resize(self) -> None:
+        """Decide anew, by what was learned meanwhile."""
+        known, limit = self._estimate.known(), self._limit
+        if known is None:
+            likely, self._mean = min(self._most, max(1, limit // UNSEEN_AT_ONCE)), 0
+        elif self._bound is None:
+            likely, self._mean = known.likely, known.mean
+        else:
+            likely, self._mean = min(known.likely, self._bound), min(known.mean, self._bound)
+        # What does not even fit with its prompt is never admitted.
+        self.reserved = self.prompt
+        if self.prompt <= limit:
+            self.reserved = max(1, min(self.prompt + likely, limit))
+
+    def amount_of(self, rule: Rule) -> int:
+        """Return how much is needed of a rule's counter."""
+        return 1 if rule.unit is Unit.REQUESTS else self.reserved
 
     def note(self, rule: Rule, counter: Counter, amount: int) -> None:
         """Note what was taken of a counter."""
@@ -122,14 +160,16 @@ class LimitedAdmission:
     def revoke(self) -> None:
         """Give everything back: the query is not admitted after all."""
         for take in self._takes:
-            self._leases.give_back(take.counter, take.amount, take.window)
+            self._leases.settle(take.counter, take.amount, 0, take.window)
 
     def allows(self, output_tokens: int) -> bool:
         """Tell whether a stream that has had this many tokens may go on; take more if need be."""
         self._output = output_tokens
-        while not self._bounded and self.prompt + output_tokens + _MARGIN_TOKENS > self.reserved:
-            if not self._extend():
-                return self.prompt + output_tokens < self.reserved
+        step = min(_STEP_TOKENS, max(_SMALLEST_STEP, self._limit // _STEPS))
+        used = self.prompt + output_tokens
+        while used + step // 2 > self.reserved and not self._is_free:
+            if not self._extend(step):
+                return used < self.reserved
         return True
 
     def settle(self, usage: Usage | None, ending: Ending) -> None:
@@ -140,14 +180,18 @@ class LimitedAdmission:
         if not self.reserved:
             return
         used = self._used(usage, ending)
+        if ending is Ending.ANSWERED:
+            self._estimate.learn(used - self.prompt)
         for take in self._takes:
-            if take.rule.unit is Unit.REQUESTS:
-                continue
-            surplus = take.before + take.amount - used
-            if surplus > 0:
-                self._leases.give_back(take.counter, min(surplus, take.amount), take.window)
-            elif surplus < 0:
-                self._leases.owe(take.counter, -surplus)
+            if take.counter.settles:
+                of_now = max(0, used - take.before)
+                self._leases.settle(take.counter, take.amount, of_now, take.window)
+
+    @property
+    def _is_free(self) -> bool:
+        """Whether a stream ends where it wants: what it may use is reserved, or not counted."""
+        bound = self._bound
+        return self._uncounted or (bound is not None and self.reserved >= self.prompt + bound)
 
     def _used(self, usage: Usage | None, ending: Ending) -> int:
         """Return the tokens that were used, as far as it is known."""
@@ -156,7 +200,7 @@ class LimitedAdmission:
         output = self._output
         if not output and ending is Ending.ANSWERED:
             # A whole answer of a provider that does not count.
-            output = self.reserved - self.prompt
+            output = min(self._most, self._limit - self.prompt)
         if usage is None:
             return self.prompt + output
         known_input, known_output = usage.input_tokens, usage.output_tokens
@@ -164,17 +208,17 @@ class LimitedAdmission:
             output if known_output is None else known_output
         )
 
-    def _extend(self) -> bool:
+    def _extend(self, step: int) -> bool:
         if self._contact.is_uncounted:
-            self._bounded = True
+            self._uncounted = True
             return True
         now = self._clock()
         takes = [take for take in self._takes if take.rule.unit is Unit.TOKENS]
-        taken = [self._leases.take_up_to(take.counter, _STEP_TOKENS, now) for take in takes]
-        step = min(taken, default=_STEP_TOKENS)
+        taken = [self._leases.take_up_to(take.counter, step, now) for take in takes]
+        step = min(taken, default=step)
         for take, amount in zip(takes, taken, strict=True):
             take.add(step)
-            self._leases.give_back(take.counter, amount - step, take.window)
+            self._leases.settle(take.counter, amount - step, 0, take.window)
         self.reserved += step
         return step > 0
 

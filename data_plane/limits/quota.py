@@ -6,7 +6,6 @@
 import asyncio
 from collections import deque
 from dataclasses import dataclass
-from enum import Enum, auto
 from math import inf
 
 WINDOW_SECONDS = 60.0
@@ -19,23 +18,26 @@ _SHORTEST_SPAN_SECONDS = 0.01
 _LOW = 0.3
 # How long it is believed that a limit is exhausted: another worker may return some.
 _EXHAUSTED_SECONDS = 1.0
-
-
-class Verdict(Enum):
-    """What became of a wish for quota."""
-
-    TAKEN = auto()
-    EXHAUSTED = auto()
-    # Admitted without counting: the control plane is away, and that is the policy.
-    UNCOUNTED = auto()
+# The same while much is reserved for queries that go on, and may come back any moment.
+RECHECK_SECONDS = 0.25
+# Of a limit on tokens, what is next to nothing: whoever needs more than is left gets the rest,
+# unless that is no more than this part of the limit.
+_NOTHING = 40
+# Queries that wait at once for what others may not use.
+_MOST_PATIENT = 1_000
 
 
 @dataclass(slots=True)
 class Waiter:
-    """A query that waits for quota."""
+    """A query that waits for quota.
+
+    Attributes:
+        amount: What it needs.
+        taken: What it got; 0: nothing is left; None: it is admitted without counting.
+    """
 
     amount: int
-    verdict: asyncio.Future[Verdict]
+    taken: asyncio.Future[int | None]
 
 
 class Counter:
@@ -44,6 +46,7 @@ class Counter:
     Attributes:
         key: Identifies it, as in `limits.Rule`.
         limit: How much a window has, for all workers.
+        settles: Whether what is taken is settled later on what was used, as tokens are.
         window: Window in which `available` may be used.
         available: What may be used now.
         valid_until: When it may not be any longer.
@@ -51,8 +54,15 @@ class Counter:
         granted: What was granted in the window, less what was returned.
         low: Amount at which more is asked for.
         debt: What was used beyond what was granted, and is not reported yet.
-        returned: What is to be returned of `returned_window`.
+        returned: What of `granted` is to be returned.
+        used: What of `granted` is known to be used and is not told yet, of a counter that settles.
+        unsettled: What all workers had been granted and not told to be used when the control plane
+            last said.
+        owed: What the windows to come owed when it last said.
+        share: What may lie idle here.
+        patient: Queries that wait for what others may not use.
         wish: Amount that a stream will need soon.
+        pledged: Wishes that were told and that no stream has taken yet.
         asked: Whether a call to the control plane is due, or under way.
         watched: Whether someone looks whether it is idle.
         waiters: Queries that wait, in order; None: none does.
@@ -74,9 +84,15 @@ class Counter:
         "key",
         "limit",
         "low",
+        "owed",
+        "patient",
+        "pledged",
         "remaining",
         "returned",
-        "returned_window",
+        "settles",
+        "share",
+        "unsettled",
+        "used",
         "valid_until",
         "waiters",
         "watched",
@@ -84,12 +100,14 @@ class Counter:
         "wish",
     )
 
-    def __init__(self, key: bytes, limit: int, now: float) -> None:
+    def __init__(self, key: bytes, limit: int, now: float, *, settles: bool = False) -> None:
         self.key = key
         self.limit = limit
-        self.window = self.returned_window = -1
+        self.settles = settles
+        self.window = -1
         self.available = self.remaining = self.granted = 0
-        self.low = self.debt = self.returned = self.wish = 0
+        self.low = self.debt = self.returned = self.wish = self.used = 0
+        self.unsettled = self.owed = self.share = self.patient = self.pledged = 0
         self.valid_until = -inf
         self.asked = self.watched = False
         self.waiters: deque[Waiter] | None = None
@@ -106,16 +124,53 @@ class Counter:
         self.available -= amount
         return True
 
-    def give_back(self, amount: int, window: int, now: float) -> None:
-        """Take back what was taken in `window` and not used; what is left of old ones is void."""
-        if window == self.window and now < self.valid_until:
-            self.available += amount
+    def take_rest(self, amount: int, now: float) -> int:
+        """Take what there is in place of `amount`, unless it is next to nothing; return what."""
+        rest = min(amount, self.available)
+        is_enough = rest == amount or rest > self.limit // _NOTHING
+        return rest if rest > 0 and is_enough and self.take(rest, now) else 0
 
-    def owe(self, amount: int, now: float) -> None:
-        """Note that `amount` was used beyond what was taken."""
-        held = min(amount, self.available) if now < self.valid_until else 0
-        self.available -= held
-        self.debt += amount - held
+    def settle(self, amount: int, used: int, window: int, now: float) -> None:
+        """Note that, for `amount` taken in `window`, `used` was used: less, or more.
+
+        What is left of old windows is void; what was used beyond is taken of what is here, or owed.
+        """
+        is_valid, beyond = now < self.valid_until, used - amount
+        if is_valid and window == self.window:
+            self.available -= min(0, beyond)
+            self.used += min(amount, used)
+        if beyond > 0:
+            held = min(beyond, self.available) if is_valid else 0
+            self.available -= held
+            self.used += held
+            self.debt += beyond - held
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the control plane is to hear: of debt, or of much that is idle or was used."""
+        much = 2 * self.share
+        if self.used <= much and self.available <= much + self.pledged:
+            return self.debt > 0
+        return self.debt > 0 or not self.is_local
+
+    def may_get_back(self, amount: int, now: float, spare: float = 1.0) -> bool:
+        """Tell whether queries that go on may leave `amount`, after all who wait got theirs.
+
+        Args:
+            amount: What is wanted.
+            now: Monotonic time, seconds.
+            spare: Part of what is reserved for them that they may not use.
+        """
+        if now >= self.valid_until or self.patient >= _MOST_PATIENT or amount > self.limit:
+            return False
+        return self.unsettled * spare - self.patient * amount > self.limit // _NOTHING
+
+    def windows_owed(self, amount: int) -> int:
+        """Return how many whole windows go by, after this one, until `amount` may be taken."""
+        if self.limit <= 0:
+            return 0
+        needed = min(amount, self.limit // _NOTHING + 1)
+        return (self.owed + self.debt + needed - 1) // self.limit
 
     def is_exhausted(self, now: float) -> bool:
         """Tell whether it is known that nothing is left for anyone."""
@@ -127,21 +182,20 @@ class Counter:
         self._exhausted_until = -inf
         self.release()
 
-    def release(self) -> None:
-        """Mark all that is held for return; what was not granted is void."""
-        if self.available <= 0 or self.is_local:
-            self.available = 0
+    def release(self, kept: int = 0) -> None:
+        """Mark what is held beyond `kept` for return; what was not granted is void."""
+        if self.available <= kept or self.is_local:
+            self.available = min(self.available, kept)
             return
-        if self.returned_window != self.window:
-            self.returned, self.returned_window = 0, self.window
-        self.returned += self.available
-        self.granted -= self.available
-        self.available = self._slice = self.low = 0
+        self.returned += self.available - kept
+        self.granted -= self.available - kept
+        self.available = kept
+        self._slice = self.low = self.pledged = 0
 
     def needed(self) -> int:
-        """Return what waits."""
-        waiting = (waiter for waiter in self.waiters or () if not waiter.verdict.done())
-        return sum(waiter.amount for waiter in waiting)
+        """Return what waits, and what streams will need soon."""
+        waiting = (waiter for waiter in self.waiters or () if not waiter.taken.done())
+        return self.wish + self.pledged + sum(waiter.amount for waiter in waiting)
 
     def ahead(self, needed: int, now: float) -> int:
         """Return what it would be good to have beside `needed`, by the rate observed."""
@@ -161,6 +215,9 @@ class Counter:
         self.granted += granted
         self.remaining = remaining
         self.valid_until = valid_until
+        if remaining > self.limit // _NOTHING:
+            # Someone has returned some since.
+            self._exhausted_until = -inf
 
     def note_slice(self, now: float) -> None:
         """Begin to observe how fast what is held now is used."""
@@ -170,7 +227,10 @@ class Counter:
 
     def note_exhausted(self, now: float) -> None:
         """Note that nothing is left for anyone in this window, unless some is returned."""
-        self._exhausted_until = min(self.valid_until, now + _EXHAUSTED_SECONDS)
+        much = self.unsettled > self.limit // _NOTHING
+        seconds = RECHECK_SECONDS if much else _EXHAUSTED_SECONDS
+        self.pledged = min(self.pledged, self.available)
+        self._exhausted_until = min(self.valid_until, now + seconds)
 
     def enter_local(self, epoch: int, window: int, valid_until: float) -> None:
         """Go on without the control plane, which went away in window `epoch`.
@@ -211,4 +271,5 @@ class Counter:
             return
         self._before, self._earlier = self._granted_in(window - 1), self._granted_in(window - 2)
         self.window = window
-        self.granted = self.available = 0
+        # What is not returned or told of the window before is void by now.
+        self.granted = self.available = self.returned = self.used = self.unsettled = 0

@@ -12,7 +12,7 @@ from modelserving.worker.v1.quota_service_pb2 import LeaseQuotaResponse
 
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.data_plane.errors import LimitsUnavailable
-from modelplane.data_plane.limits.quota import WINDOW_SECONDS, Counter, Verdict
+from modelplane.data_plane.limits.quota import WINDOW_SECONDS, Counter
 
 _log = logging.getLogger(__name__)
 
@@ -83,26 +83,24 @@ class Contact:
             fields = log_fields(reason=reason, policy=self._when_away.value)
             _log.warning("no control plane leases quota", extra=fields)
 
-    def decide(self, counter: Counter, amount: int, now: float) -> Verdict:
-        """Decide on a query while contact is lost.
+    def decide(self, counter: Counter, amount: int, now: float) -> int | None:
+        """Decide on a query while contact is lost, and return what was taken; see `Waiter`.
 
         Raises:
             LimitsUnavailable: Whether the limit allows it is not known, and the policy is to
                 refuse.
         """
         if counter.take(amount, now):
-            return Verdict.TAKEN
+            return amount
         if self._when_away is WhenAway.ALLOW:
-            return Verdict.UNCOUNTED
+            return None
         since = inf if self._lost_at is None else now - self._lost_at
         if self._when_away is WhenAway.CONTINUE and since <= self._seconds:
             number, starts, ends = self._open_window(now)
             if number > self._lost_window and starts <= now:
                 counter.enter_local(self._lost_window, number, ends)
-                if counter.take(amount, now):
-                    return Verdict.TAKEN
             if counter.is_local and counter.granted:
-                return Verdict.EXHAUSTED
+                return counter.take_rest(amount, now)
         raise LimitsUnavailable
 
     def seconds_left(self, counter: Counter, now: float) -> int:

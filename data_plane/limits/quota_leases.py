@@ -22,7 +22,7 @@ from modelserving.worker.v1.quota_service_pb2 import (
 
 from modelplane.data_plane.control_link import LinkDown
 from modelplane.data_plane.errors import LimitsUnavailable
-from modelplane.data_plane.limits.quota import Counter, Verdict, Waiter
+from modelplane.data_plane.limits.quota import RECHECK_SECONDS, Counter, Waiter
 from modelplane.data_plane.limits.quota_contact import Contact, Window
 from modelplane.data_plane.limits.quota_metrics import QuotaMetrics
 from modelplane.data_plane.limits.quota_source import QuotaSource
@@ -72,7 +72,8 @@ class QuotaLeases:
         """Return the counter of a rule, under the rule's limit."""
         counter = self._counters.get(rule.key)
         if counter is None:
-            counter = Counter(rule.key, rule.limit, self._clocks.monotonic())
+            settles = rule.unit is Unit.TOKENS
+            counter = Counter(rule.key, rule.limit, self._clocks.monotonic(), settles=settles)
             self._counters[rule.key] = counter
         elif counter.limit != rule.limit:
             counter.relimit(rule.limit)
@@ -99,49 +100,47 @@ class QuotaLeases:
                 self._contact.decide(counter, 0, now)
         there = min(amount, counter.available)
         if there > 0 and counter.take(there, now):
+            counter.pledged = max(0, counter.pledged - there)
             return there
         if not counter.asked and not counter.is_exhausted(now):
             counter.wish = amount
             self.ask(counter)
         return 0
 
-    async def obtain(self, counter: Counter, amount: int) -> Verdict:
+    async def obtain(self, counter: Counter, amount: int) -> int | None:
         """Take `amount`, waiting for the control plane if it must be asked.
+
+        Returns:
+            What was taken: `amount`, or the rest of what is left, which may be less; 0: nothing is
+            left. None: it is admitted without counting.
 
         Raises:
             LimitsUnavailable: The control plane is away, and the policy is to refuse.
         """
         now = self._clocks.monotonic()
         if counter.take(amount, now):
-            return Verdict.TAKEN
-        if counter.limit < amount or counter.is_exhausted(now):
-            return Verdict.EXHAUSTED
+            return amount
+        if counter.limit < amount:
+            return 0
+        if counter.is_exhausted(now):
+            return counter.take_rest(amount, now)
         if self._contact.is_lost:
             return self._contact.decide(counter, amount, now)
         if counter.is_local and now < counter.valid_until:
-            return Verdict.EXHAUSTED
-        waiter = Waiter(amount, asyncio.get_running_loop().create_future())
-        if counter.waiters is None:
-            counter.waiters = deque()
-        counter.waiters.append(waiter)
-        self.ask(counter)
-        try:
-            return await waiter.verdict
-        except asyncio.CancelledError:
-            if waiter.verdict.done() and not waiter.verdict.cancelled():
-                self._undo(waiter, counter)
-            raise
+            return counter.take_rest(amount, now)
+        return await self._wait_for(counter, amount)
 
-    def give_back(self, counter: Counter, amount: int, window: int) -> None:
-        """Take back what was taken in `window` and not used."""
+    async def pause(self) -> None:
+        """Wait until it is time to ask again for what is exhausted; all who wait ask at once."""
         now = self._clocks.monotonic()
-        counter.give_back(amount, window, now)
-        self._watch(counter, now)
+        await self._clocks.sleep(RECHECK_SECONDS - now % RECHECK_SECONDS)
 
-    def owe(self, counter: Counter, amount: int) -> None:
-        """Note that `amount` was used beyond what was taken."""
-        counter.owe(amount, self._clocks.monotonic())
-        if counter.debt:
+    def settle(self, counter: Counter, amount: int, used: int, window: int) -> None:
+        """Note what was used for `amount`, taken in `window`; see `Counter.settle`."""
+        now = self._clocks.monotonic()
+        counter.settle(amount, used, window, now)
+        self._watch(counter, now)
+        if counter.is_due:
             self.ask(counter)
 
     async def run(self) -> None:
@@ -174,13 +173,26 @@ class QuotaLeases:
         while self._asking and await self._lease():
             pass
 
+    async def _wait_for(self, counter: Counter, amount: int) -> int | None:
+        waiter = Waiter(amount, asyncio.get_running_loop().create_future())
+        if counter.waiters is None:
+            counter.waiters = deque()
+        counter.waiters.append(waiter)
+        self.ask(counter)
+        try:
+            return await waiter.taken
+        except asyncio.CancelledError:
+            if waiter.taken.done() and not waiter.taken.cancelled():
+                self._undo(waiter, counter)
+            raise
+
     async def _lease(self) -> bool:
         """Make one call; return whether it was answered."""
         batch = list(islice(self._asking, _BATCH))
         for counter in batch:
             del self._asking[counter]
         sent = self._clocks.monotonic()
-        demands = [_demand(counter, sent) for counter in batch]
+        demands = [_demand(counter, sent, is_lost=self._contact.is_lost) for counter in batch]
         request = LeaseQuotaRequest(worker_id=self._worker_id, demands=demands)
         try:
             response = await self._source.lease(request)
@@ -209,6 +221,9 @@ class QuotaLeases:
             return
         counter.end_local()
         counter.fill(grant.granted, grant.remaining, window.number, window.ends_from)
+        counter.owed, counter.share = grant.debt, grant.share
+        if counter.settles:
+            counter.unsettled = grant.unsettled
         if counter.limit != demand.limit:
             # Granted under the limit of an older configuration.
             counter.release()
@@ -216,7 +231,7 @@ class QuotaLeases:
         counter.note_slice(now)
         if grant.granted < demand.needed or not grant.remaining:
             counter.note_exhausted(now)
-        elif grant.granted == demand.needed:
+        elif demand.wanted and grant.granted == demand.needed:
             # There is too little left for anyone to get some ahead of need.
             counter.low = -1
 
@@ -225,16 +240,16 @@ class QuotaLeases:
         waiters, left = counter.waiters or (), deque[Waiter]()
         counter.waiters = None
         for waiter in waiters:
-            if waiter.verdict.done():
+            if waiter.taken.done():
                 continue
             if not left and counter.take(waiter.amount, now):
-                waiter.verdict.set_result(Verdict.TAKEN)
+                waiter.taken.set_result(waiter.amount)
             elif counter.is_exhausted(now):
-                waiter.verdict.set_result(Verdict.EXHAUSTED)
+                waiter.taken.set_result(counter.take_rest(waiter.amount, now))
             else:
                 left.append(waiter)
         counter.waiters = left or None
-        if left or counter.debt or counter.returned:
+        if left or counter.returned or counter.is_due:
             self.ask(counter)
         self._watch(counter, now)
 
@@ -259,12 +274,12 @@ class QuotaLeases:
     def _settle_lost(self, counter: Counter, now: float) -> None:
         waiters, counter.waiters = counter.waiters or (), None
         for waiter in waiters:
-            if waiter.verdict.done():
+            if waiter.taken.done():
                 continue
             try:
-                waiter.verdict.set_result(self._contact.decide(counter, waiter.amount, now))
+                waiter.taken.set_result(self._contact.decide(counter, waiter.amount, now))
             except LimitsUnavailable as error:
-                waiter.verdict.set_exception(error)
+                waiter.taken.set_exception(error)
 
     def _watch(self, counter: Counter, now: float) -> None:
         """Look at a counter again soon, if it holds something."""
@@ -286,26 +301,32 @@ class QuotaLeases:
                 self._watch(counter, now)
 
     def _undo(self, waiter: Waiter, counter: Counter) -> None:
-        if waiter.verdict.exception() is None and waiter.verdict.result() is Verdict.TAKEN:
-            self.give_back(counter, waiter.amount, counter.window)
+        if waiter.taken.exception() is None and (taken := waiter.taken.result()):
+            self.settle(counter, taken, 0, counter.window)
 
 
-def _demand(counter: Counter, now: float) -> QuotaDemand:
+def _demand(counter: Counter, now: float, *, is_lost: bool) -> QuotaDemand:
     """Return what a counter needs; what it returns and owes is handed over with it."""
     needed = wanted = 0
     valid = now < counter.valid_until
     if not (valid and counter.is_local):
         held = counter.available if valid else 0
-        needed = max(0, counter.needed() + counter.wish - held)
-        wanted = needed + counter.ahead(needed, now)
+        asked = counter.needed()
+        if valid and not is_lost and held > asked + 2 * counter.share:
+            counter.release(asked + counter.share)
+        else:
+            needed = max(0, asked - held)
+            wanted = needed + counter.ahead(needed, now)
     demand = QuotaDemand(
         key=counter.key,
         limit=counter.limit,
         needed=needed,
         wanted=wanted,
         returned=counter.returned,
-        returned_window=max(0, counter.returned_window),
+        returned_window=max(0, counter.window),
         debt=counter.debt,
+        used=0 if counter.is_local else counter.used,
     )
-    counter.returned = counter.debt = counter.wish = 0
+    counter.pledged += counter.wish
+    counter.returned = counter.debt = counter.wish = counter.used = 0
     return demand

@@ -40,7 +40,7 @@ class GrpcQuotaSource:
         async def ask(channel: grpc.aio.Channel, seconds: float) -> LeaseQuotaResponse:
             nonlocal asked
             # What was asked for is not granted twice to this worker, only perhaps to nobody.
-            question = _without_returns(request) if asked else request
+            question = _without_what_is_sent_once(request) if asked else request
             asked = True
             response = await QuotaServiceStub(channel).LeaseQuota(question, timeout=seconds)
             if len(response.grants) != len(question.demands):
@@ -50,10 +50,10 @@ class GrpcQuotaSource:
         return await self._link.ask(ask, _SECONDS)
 
 
-def _without_returns(request: LeaseQuotaRequest) -> LeaseQuotaRequest:
+def _without_what_is_sent_once(request: LeaseQuotaRequest) -> LeaseQuotaRequest:
     """Return the request as it may be sent again: what was returned may have arrived."""
     again = LeaseQuotaRequest()
     again.CopyFrom(request)
     for demand in again.demands:
-        demand.returned = 0
+        demand.returned = demand.used = 0
     return again

@@ -1,15 +1,22 @@
 """How many tokens a query may use, before it is known: cheap estimates.
 
-Used by `gate.py`, which settles on the real usage afterwards.
+Used by `admitted.py`, which settles on the real usage afterwards.
 """
 
 from collections.abc import Sequence
 
 from modelplane.adapters.providers.types import JsonObject, Query, tokens_of
 
-# An answer without a bound of its own is taken to be no longer than this; a stream that gets longer
-# takes more as it goes.
+# An answer without a bound of its own is taken to be no longer than this.
 DEFAULT_OUTPUT_TOKENS = 512
+# Before any answer was seen, so many queries may be under way within a limit at once: enough that
+# every worker sees one, and few enough that long answers leave little debt.
+UNSEEN_AT_ONCE = 8
+# Weights of a new answer in the mean and in the mean deviation: those of RFC 6298. The first few
+# weigh more.
+_MEAN_GAIN = 1 / 8
+_DEVIATION_GAIN = 1 / 4
+_FIRST = 8
 # What a provider counts for the frame around a text, and for a picture or a sound.
 _TOKENS_PER_ITEM = 4
 _TOKENS_PER_MEDIUM = 1_000
@@ -20,6 +27,55 @@ _TOOL_FIELDS = ("tools", "functions")
 _PLAIN_FIELDS = 2
 _BOUNDS = frozenset({"max_completion_tokens", "max_tokens"})
 _MEDIA = frozenset({"image_url", "input_audio", "file"})
+
+
+class Estimate:
+    """What queries use beyond what their prompt is estimated to have, learned from those before.
+
+    As TCP learns of round trips: a mean and a mean deviation, in which the last ones count most.
+
+    Attributes:
+        seen: Number of queries that it learned from.
+        mean: What one uses.
+        likely: What one uses at most, most likely: a mean deviation more.
+    """
+
+    __slots__ = ("_deviation", "_mean", "_parent", "likely", "mean", "seen")
+
+    def __init__(self, parent: "Estimate | None" = None) -> None:
+        """Begin with nothing seen.
+
+        Args:
+            parent: Learns from these queries and from others like them, and is believed until there
+                were any of these.
+        """
+        self._parent = parent
+        self._mean = self._deviation = 0.0
+        self.seen = self.mean = self.likely = 0
+
+    def learn(self, tokens: int) -> None:
+        """Note what a query used beyond the estimate of its prompt."""
+        seen = self.seen = self.seen + 1
+        parent = self._parent
+        # One in a few says enough to the parent.
+        if parent is not None and (seen <= _FIRST or not seen % _FIRST):
+            parent.learn(tokens)
+        if seen == 1:
+            self._mean, self._deviation = tokens, abs(tokens) / 2
+        else:
+            error = tokens - self._mean
+            few = seen < _FIRST
+            self._mean += error * (1 / seen if few else _MEAN_GAIN)
+            gain = max(1 / seen, _DEVIATION_GAIN) if few else _DEVIATION_GAIN
+            self._deviation += (abs(error) - self._deviation) * gain
+        self.mean = round(self._mean)
+        self.likely = round(self._mean + self._deviation)
+
+    def known(self) -> "Estimate | None":
+        """Return the estimate that is to be believed; None: no such query was ever seen."""
+        if self.seen:
+            return self
+        return self._parent if self._parent is not None and self._parent.seen else None
 
 
 def estimate_prompt(query: Query, fields: Sequence[str]) -> int:

@@ -23,6 +23,10 @@ def minute() -> int:
     return time.time_ns() // 60_000_000_000
 
 
+def seconds_left() -> float:
+    return 60 - time.time_ns() / 1e9 % 60
+
+
 def in_one_window(check: Callable[[str], None]) -> None:
     """Run a check on a new endpoint's name, again if the minute ended meanwhile."""
     while True:
@@ -175,5 +179,30 @@ def test_a_stream_that_uses_up_the_tokens_ends_with_its_reason(
         text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
         assert 0 < len(text) / 4 <= 30
         assert rest.query(name, CHAT).status_code == 429
+
+    in_one_window(check)
+
+
+@pytest.mark.parametrize("bound", [{}, {"max_tokens": 4_000}], ids=["unbound", "bound"])
+def test_tokens_can_be_used_up(rest: Rest, provider: OpenAiEmulator, bound: Json) -> None:
+    rest.create(endpoint("unlimited-tokens", entity(provider)))
+    answer = rest.query("unlimited-tokens", {**CHAT, **bound})
+    tokens = answer.json()["usage"]["total_tokens"]
+    rest.call("DELETE", f"{ENDPOINTS}/unlimited-tokens")
+
+    def check(name: str) -> None:
+        gateway = {"rate_limits": [limit(tokens=tokens * 30)]}
+        rest.create(endpoint(name, entity(provider), ai_gateway=gateway))
+        with ThreadPoolExecutor(20) as pool:
+            answers = list(pool.map(lambda _: rest.query(name, {**CHAT, **bound}), range(60)))
+        admitted = [item.status_code for item in answers].count(200)
+        assert admitted >= 27
+        # Until there is nothing more to come in this minute; the caller is told so.
+        before = seconds_left()
+        while (last := rest.query(name, CHAT)).status_code == 200:
+            admitted += 1
+        assert last.status_code == 429
+        assert admitted <= 30
+        assert seconds_left() - 1 <= int(last.headers["Retry-After"]) <= before + 1
 
     in_one_window(check)

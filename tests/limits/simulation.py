@@ -139,6 +139,7 @@ class Worker:
         network: Network,
         when_away: WhenAway = WhenAway.CONTINUE,
         away_seconds: float = 300.0,
+        most_plans: int = 1_000,
     ) -> None:
         random = Random(name)
         offset = random.uniform(-START, START)
@@ -149,7 +150,7 @@ class Worker:
         self.source = Source(network)
         self.contact = Contact(when_away, away_seconds)
         self.leases = QuotaLeases(name, self.source, self.contact, metrics, clocks)
-        self.gate = LimitGate(self.leases, self.contact, metrics, clocks.monotonic)
+        self.gate = LimitGate(self.leases, self.contact, metrics, clocks.monotonic, most_plans)
         self.queries: set[asyncio.Task[Admission | None]] = set()
         self.tasks = [
             asyncio.create_task(self.leases.run()),

@@ -7,6 +7,7 @@ import pytest
 from modelplane.control_plane.limits.quota import WINDOW_MS, Demand, Grant, Quota
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.migrate import migrate
+from modelplane.control_plane.store.tables import ReplicaRow
 from tests.control_plane.conftest import FakeClock
 
 KEY = b"k" * 16
@@ -17,19 +18,25 @@ def quota(database: Database, clock: FakeClock) -> Quota:
     return Quota(database, clock)
 
 
-async def lease(quota: Quota, worker: str = "w", **fields: int) -> Grant:
+async def grant(quota: Quota, worker: str = "w", **fields: int) -> Grant:
     demand = Demand(KEY, **{"limit": 10, "needed": 1, **fields})
     return (await quota.lease(worker, [demand])).grants[0]
+
+
+async def lease(quota: Quota, worker: str = "w", **fields: int) -> tuple[int, int]:
+    """Return what was granted, and what remains."""
+    answer = await grant(quota, worker, **fields)
+    return answer.granted, answer.remaining
 
 
 async def test_a_window_grants_its_limit_and_the_next_one_begins_anew(
     quota: Quota, clock: FakeClock
 ) -> None:
-    assert await lease(quota, needed=7) == Grant(7, 3)
-    assert await lease(quota, needed=7) == Grant(3, 0)
-    assert await lease(quota) == Grant(0, 0)
+    assert await lease(quota, needed=7) == (7, 3)
+    assert await lease(quota, needed=7) == (3, 0)
+    assert await lease(quota) == (0, 0)
     clock.now_ms += WINDOW_MS
-    assert await lease(quota, needed=7) == Grant(7, 3)
+    assert await lease(quota, needed=7) == (7, 3)
 
 
 async def test_the_answer_says_when_the_window_ends(quota: Quota, clock: FakeClock) -> None:
@@ -41,13 +48,15 @@ async def test_the_answer_says_when_the_window_ends(quota: Quota, clock: FakeClo
 async def test_quota_ahead_of_need_shrinks_with_what_is_left_and_with_the_workers(
     quota: Quota,
 ) -> None:
-    assert await lease(quota, "a", limit=100, wanted=100) == Grant(50, 50)
-    assert await lease(quota, "b", limit=100, wanted=100) == Grant(12, 38)
-    assert await lease(quota, "c", limit=100, wanted=100) == Grant(6, 32)
-    assert await lease(quota, "c", limit=100, wanted=3) == Grant(3, 29)
+    # At most a fortieth of the limit, split among the workers.
+    assert await lease(quota, "a", limit=1_000, wanted=100) == (25, 975)
+    assert await lease(quota, "b", limit=1_000, wanted=100) == (12, 963)
+    assert await lease(quota, "c", limit=1_000, wanted=100) == (8, 955)
+    assert await lease(quota, "c", limit=1_000, wanted=3) == (3, 952)
     # What waits is served whatever the share.
-    assert await lease(quota, "c", limit=100, needed=20, wanted=40) == Grant(20, 9)
-    assert await lease(quota, "c", limit=100, needed=0, wanted=3) == Grant(1, 8)
+    assert await lease(quota, "c", limit=1_000, needed=920, wanted=940) == (920, 32)
+    # Nor more than half of what is left.
+    assert await lease(quota, "c", limit=1_000, needed=0, wanted=40) == (5, 27)
 
 
 async def test_workers_that_are_gone_do_not_count(quota: Quota, clock: FakeClock) -> None:
@@ -56,7 +65,35 @@ async def test_workers_that_are_gone_do_not_count(quota: Quota, clock: FakeClock
     clock.now_ms += WINDOW_MS
     await lease(quota, "a")
     clock.now_ms += WINDOW_MS
-    assert await lease(quota, "a", limit=100, wanted=100) == Grant(50, 50)
+    assert await lease(quota, "a", limit=1_000, wanted=100) == (25, 975)
+
+
+async def test_workers_of_other_replicas_count(
+    database: Database, quota: Quota, clock: FakeClock
+) -> None:
+    async with database.write() as transaction:
+        for name, seen_ms, workers in (("a", 100, 3), ("b", 100, 7), ("gone", 5_000, 90)):
+            row = ReplicaRow(
+                id=name, seen_ms=clock.now_ms - seen_ms, workers=workers, acked_revision=0
+            )
+            transaction.session.add(row)
+    assert await lease(quota, limit=1_000, wanted=100) == (25, 975)
+    # They are counted once in a window.
+    assert (await grant(quota, limit=1_000)).share == 2
+
+
+async def test_a_grant_says_how_the_counter_stands(quota: Quota, clock: FakeClock) -> None:
+    window = clock.now_ms // WINDOW_MS
+    assert await grant(quota, "a", limit=1_000, needed=300) == Grant(300, 700, 300, 0, 25)
+    told = {"limit": 1_000, "returned_window": window}
+    assert await grant(quota, "b", **told, needed=100, used=250) == Grant(100, 600, 150, 0, 12)
+    # What was used beyond is used.
+    assert await grant(quota, "b", **told, needed=0, debt=50) == Grant(0, 550, 150, 0, 12)
+    assert await grant(quota, "a", **told, needed=0, returned=50) == Grant(0, 600, 100, 0, 12)
+    assert await grant(quota, "a", **told, needed=0, used=100, debt=700) == Grant(0, 0, 0, 100, 12)
+    # Of another window nothing is told.
+    clock.now_ms += WINDOW_MS
+    assert await grant(quota, "a", **told, needed=20, used=9) == Grant(20, 880, 20, 0, 12)
 
 
 async def test_what_is_returned_is_granted_again_but_only_in_its_window(
@@ -64,9 +101,9 @@ async def test_what_is_returned_is_granted_again_but_only_in_its_window(
 ) -> None:
     window = clock.now_ms // WINDOW_MS
     await lease(quota, needed=10)
-    assert await lease(quota, needed=1, returned=4, returned_window=window) == Grant(1, 3)
+    assert await lease(quota, needed=1, returned=4, returned_window=window) == (1, 3)
     clock.now_ms += WINDOW_MS
-    assert await lease(quota, needed=10, returned=4, returned_window=window) == Grant(10, 0)
+    assert await lease(quota, needed=10, returned=4, returned_window=window) == (10, 0)
 
 
 async def test_debt_is_paid_by_this_window_and_those_after_it(
@@ -74,32 +111,32 @@ async def test_debt_is_paid_by_this_window_and_those_after_it(
 ) -> None:
     await lease(quota, needed=8)
     # 2 are paid now, 10 by the next window, 4 by the one after.
-    assert await lease(quota, debt=14 + 2) == Grant(0, 0)
+    assert await lease(quota, debt=14 + 2) == (0, 0)
     clock.now_ms += WINDOW_MS
-    assert await lease(quota) == Grant(0, 0)
+    assert await lease(quota) == (0, 0)
     clock.now_ms += WINDOW_MS
-    assert await lease(quota, needed=9) == Grant(6, 0)
+    assert await lease(quota, needed=9) == (6, 0)
     clock.now_ms += WINDOW_MS
-    assert await lease(quota, needed=9) == Grant(9, 1)
+    assert await lease(quota, needed=9) == (9, 1)
 
 
 async def test_windows_that_nobody_asked_in_pay_debt_too(quota: Quota, clock: FakeClock) -> None:
     await lease(quota, needed=10, debt=10 + 20 + 5)
     clock.now_ms += 3 * WINDOW_MS
-    assert await lease(quota, needed=9) == Grant(5, 0)
+    assert await lease(quota, needed=9) == (5, 0)
 
 
 async def test_what_is_returned_pays_debt_first(quota: Quota, clock: FakeClock) -> None:
     window = clock.now_ms // WINDOW_MS
     await lease(quota, needed=10)
-    assert await lease(quota, debt=3, returned=4, returned_window=window) == Grant(1, 0)
+    assert await lease(quota, debt=3, returned=4, returned_window=window) == (1, 0)
 
 
 async def test_a_limit_that_is_lowered_leaves_no_debt(quota: Quota, clock: FakeClock) -> None:
     await lease(quota, limit=1000, needed=900)
-    assert await lease(quota, limit=10) == Grant(0, 0)
+    assert await lease(quota, limit=10) == (0, 0)
     clock.now_ms += WINDOW_MS
-    assert await lease(quota, limit=10, needed=10) == Grant(10, 0)
+    assert await lease(quota, limit=10, needed=10) == (10, 0)
 
 
 async def test_a_clock_that_is_set_back_opens_no_window_again(
@@ -108,15 +145,15 @@ async def test_a_clock_that_is_set_back_opens_no_window_again(
     clock.now_ms = 100 * WINDOW_MS
     await lease(quota, needed=10)
     clock.now_ms -= 1
-    assert await lease(quota) == Grant(0, 0)
+    assert await lease(quota) == (0, 0)
     # Nor is one that was far ahead waited for.
     clock.now_ms = 50 * WINDOW_MS
-    assert await lease(quota, needed=10) == Grant(10, 0)
+    assert await lease(quota, needed=10) == (10, 0)
 
 
 async def test_counters_outlive_the_process(database: Database, clock: FakeClock) -> None:
     await lease(Quota(database, clock), needed=9)
-    assert await lease(Quota(database, clock), needed=9) == Grant(1, 0)
+    assert await lease(Quota(database, clock), needed=9) == (1, 0)
 
 
 async def test_old_counters_are_deleted(database: Database, quota: Quota, clock: FakeClock) -> None:
@@ -131,7 +168,8 @@ async def test_old_counters_are_deleted(database: Database, quota: Quota, clock:
 async def test_a_batch_may_be_large(quota: Quota) -> None:
     demands = [Demand(number.to_bytes(16, "big"), 2, 1) for number in range(1_200)]
     answer = await quota.lease("w", demands)
-    assert answer.grants == [Grant(1, 1)] * 1_200
+    assert {(item.granted, item.remaining) for item in answer.grants} == {(1, 1)}
+    assert len(answer.grants) == 1_200
 
 
 async def test_concurrent_leases_never_exceed_the_limit(

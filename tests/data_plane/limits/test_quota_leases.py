@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from modelplane.data_plane.control_link import LinkDown
 from modelplane.data_plane.errors import LimitsUnavailable
-from modelplane.data_plane.limits.quota import Counter, Verdict
+from modelplane.data_plane.limits.quota import Counter
 from modelplane.data_plane.limits.quota_contact import Contact, WhenAway
 from modelplane.data_plane.limits.quota_leases import QuotaLeases
 from modelplane.data_plane.limits.quota_metrics import QuotaMetrics
@@ -26,8 +26,8 @@ from tests.data_plane.fakes import FakeClock
 Answer = Callable[[QuotaDemand], QuotaGrant]
 
 
-def rule(name: str = "a", limit: int = 100) -> Rule:
-    return Rule(name.encode() * 16, Unit.REQUESTS, Scope.ENDPOINT, limit)
+def rule(name: str = "a", limit: int = 100, unit: Unit = Unit.REQUESTS) -> Rule:
+    return Rule(name.encode() * 16, unit, Scope.ENDPOINT, limit)
 
 
 class FakeSource:
@@ -50,12 +50,17 @@ class FakeSource:
         assert request.worker_id == "worker-1"
         return list(request.demands)
 
-    def answer(self, *grants: tuple[int, int], remaining_ms: int = 30_000) -> None:
+    def answer(
+        self, *grants: tuple[int, int], share: int = 50, unsettled: int = 0, debt: int = 0
+    ) -> None:
+        same = {"share": share, "unsettled": unsettled, "debt": debt}
         self.answers.put_nowait(
             LeaseQuotaResponse(
                 window=self.window,
-                remaining_ms=remaining_ms,
-                grants=[QuotaGrant(granted=granted, remaining=left) for granted, left in grants],
+                remaining_ms=30_000,
+                grants=[
+                    QuotaGrant(granted=granted, remaining=left, **same) for granted, left in grants
+                ],
             )
         )
 
@@ -97,7 +102,7 @@ class World:
         for _ in range(5):
             await asyncio.sleep(0)
 
-    def obtain(self, counter: Counter, amount: int = 1) -> "asyncio.Task[Verdict]":
+    def obtain(self, counter: Counter, amount: int = 1) -> "asyncio.Task[int | None]":
         return asyncio.create_task(self.leases.obtain(counter, amount))
 
     async def hold(self, counter: Counter, granted: int, left: int = 50) -> None:
@@ -105,7 +110,7 @@ class World:
         task = self.obtain(counter)
         await self.source.asked()
         self.source.answer((granted, left))
-        assert await task is Verdict.TAKEN
+        assert await task == 1
 
 
 @pytest.fixture
@@ -128,7 +133,7 @@ async def test_one_call_is_under_way_and_the_next_has_what_came_meanwhile(world:
     demands = {item.key[:1]: item.needed for item in await world.source.asked()}
     assert demands == {b"a": 4, b"b": 1}
     world.source.answer(*[{b"a": (4, 90), b"b": (1, 90)}[name] for name in demands])
-    assert await asyncio.gather(*tasks) == [Verdict.TAKEN] * 4
+    assert await asyncio.gather(*tasks) == [1, 1, 3, 1]
 
 
 async def test_an_exhausted_limit_refuses_without_asking_again_for_a_second(
@@ -138,14 +143,14 @@ async def test_an_exhausted_limit_refuses_without_asking_again_for_a_second(
     task = world.obtain(counter)
     await world.source.asked()
     world.source.answer((0, 0))
-    assert await task is Verdict.EXHAUSTED
-    assert await world.leases.obtain(counter, 1) is Verdict.EXHAUSTED
+    assert await task == 0
+    assert await world.leases.obtain(counter, 1) == 0
     assert world.source.requests.empty()
     clock.now += 1.01
     task = world.obtain(counter)
     await world.source.asked()
     world.source.answer((1, 0))
-    assert await task is Verdict.TAKEN
+    assert await task == 1
 
 
 async def test_more_is_asked_for_by_the_rate_before_a_slice_is_used_up(
@@ -185,13 +190,13 @@ async def test_what_lies_idle_is_returned_once(world: World) -> None:
     (demand,) = await world.source.asked()
     assert (demand.needed, demand.returned) == (1, 0)
     world.source.answer((1, 9))
-    assert await task is Verdict.TAKEN
+    assert await task == 1
 
 
 async def test_debt_is_told_until_it_was_heard(world: World) -> None:
     counter = world.leases.counter(rule())
     await world.hold(counter, 1)
-    world.leases.owe(counter, 25)
+    world.leases.settle(counter, 0, 25, counter.window)
     assert (await world.source.asked())[0].debt == 25
     world.source.fail()
     await world.settle()
@@ -206,8 +211,112 @@ async def test_debt_is_told_until_it_was_heard(world: World) -> None:
 async def test_what_is_held_pays_debt_first(world: World) -> None:
     counter = world.leases.counter(rule())
     await world.hold(counter, 11)
-    world.leases.owe(counter, 4)
+    world.leases.settle(counter, 0, 4, counter.window)
     assert (counter.available, counter.debt) == (6, 0)
+
+
+async def test_tokens_that_were_not_used_are_returned_at_once_where_little_may_lie_idle(
+    world: World,
+) -> None:
+    counter = world.leases.counter(rule(limit=1_000, unit=Unit.TOKENS))
+    task = world.obtain(counter, 100)
+    await world.source.asked()
+    world.source.answer((100, 900), share=10)
+    assert await task == 100
+    world.leases.settle(counter, 100, 60, counter.window)
+    (demand,) = await world.source.asked()
+    assert (demand.used, demand.returned, demand.returned_window) == (60, 30, 7)
+    assert (demand.needed, demand.wanted) == (0, 0)
+    world.source.answer((0, 930), share=10)
+    await world.tick(0)
+    # What little is left or was used is told with the next call.
+    assert counter.take(10, world.clock.now)
+    world.leases.settle(counter, 10, 5, counter.window)
+    await world.settle()
+    assert world.source.requests.empty()
+    assert (counter.available, counter.used) == (5, 5)
+
+
+async def test_where_much_may_lie_idle_it_is_kept(world: World) -> None:
+    counter = world.leases.counter(rule(limit=10_000, unit=Unit.TOKENS))
+    task = world.obtain(counter, 100)
+    await world.source.asked()
+    world.source.answer((100, 9_900), share=200)
+    assert await task == 100
+    world.leases.settle(counter, 100, 60, counter.window)
+    await world.settle()
+    assert world.source.requests.empty()
+    assert counter.available == 40
+
+
+async def test_whoever_needs_more_than_is_left_gets_the_rest_unless_it_is_next_to_nothing(
+    world: World,
+) -> None:
+    counter = world.leases.counter(rule(limit=1_000, unit=Unit.TOKENS))
+    tasks = [world.obtain(counter, amount) for amount in (300, 300, 300)]
+    await world.source.asked()
+    world.source.answer((340, 0), unsettled=1_000)
+    assert await asyncio.gather(*tasks) == [300, 40, 0]
+    world.clock.now += 0.26
+    task = world.obtain(counter, 300)
+    await world.source.asked()
+    world.source.answer((25, 0))
+    assert await task == 0
+    assert counter.available == 25
+
+
+async def test_what_a_stream_will_need_is_kept_for_it(world: World) -> None:
+    counter = world.leases.counter(rule(limit=1_000, unit=Unit.TOKENS))
+    assert world.leases.take_up_to(counter, 30, world.clock.now) == 0
+    assert world.leases.take_up_to(counter, 30, world.clock.now) == 0
+    (demand,) = await world.source.asked()
+    assert demand.needed == 30
+    world.source.answer((30, 900), share=0)
+    await world.tick(0)
+    assert world.source.requests.empty()
+    assert world.leases.take_up_to(counter, 30, world.clock.now) == 30
+    # Where the stream has ended meanwhile, it is returned as what is idle is.
+    assert world.leases.take_up_to(counter, 30, world.clock.now) == 0
+    await world.source.asked()
+    world.source.answer((30, 870), share=0)
+    await world.tick(0)
+    await world.tick(2.1)
+    (demand,) = await world.source.asked()
+    assert demand.returned == 30
+
+
+@pytest.mark.parametrize(("unsettled", "seconds"), [(26, 0.26), (25, 1.01)])
+async def test_what_others_have_reserved_is_soon_asked_for_again(
+    world: World, unsettled: int, seconds: float
+) -> None:
+    counter = world.leases.counter(rule(limit=1_000, unit=Unit.TOKENS))
+    task = world.obtain(counter, 10)
+    await world.source.asked()
+    world.source.answer((0, 0), unsettled=unsettled)
+    assert await task == 0
+    world.clock.now += seconds - 0.02
+    assert await world.leases.obtain(counter, 10) == 0
+    world.clock.now += 0.02
+    task = world.obtain(counter, 10)
+    await world.source.asked()
+    world.source.answer((10, 0))
+    assert await task == 10
+
+
+async def test_what_others_returned_is_found_before_the_second_is_over(world: World) -> None:
+    counter = world.leases.counter(rule(limit=1_000, unit=Unit.TOKENS))
+    task = world.obtain(counter, 10)
+    await world.source.asked()
+    world.source.answer((0, 0))
+    assert await task == 0
+    world.leases.settle(counter, 0, 1, counter.window)
+    await world.source.asked()
+    world.source.answer((0, 500))
+    await world.tick(0)
+    task = world.obtain(counter, 10)
+    await world.source.asked()
+    world.source.answer((10, 0))
+    assert await task == 10
 
 
 async def test_another_limit_returns_what_was_granted_under_the_old_one(world: World) -> None:
@@ -234,7 +343,7 @@ async def test_a_caller_who_goes_away_leaves_what_they_waited_for(world: World) 
     while counter.waiters is not None:
         await asyncio.sleep(0)
     gone.cancel()
-    assert await stays is Verdict.TAKEN
+    assert await stays == 1
     with pytest.raises(asyncio.CancelledError):
         await gone
     assert counter.available == 1
@@ -281,9 +390,9 @@ async def test_what_is_owed_in_a_window_without_control_plane_leases_nothing_the
     with pytest.raises(LimitsUnavailable):
         await lost
     await world.tick(35.0)
-    assert await world.leases.obtain(counter, 1) is Verdict.TAKEN
+    assert await world.leases.obtain(counter, 1) == 1
     assert (counter.is_local, counter.available) == (True, 3)
-    world.leases.owe(counter, 8)
+    world.leases.settle(counter, 0, 8, counter.window)
     # The call that was made without demands, to find out whether someone answers.
     assert await world.source.asked() == []
     world.source.window = 10
@@ -292,5 +401,5 @@ async def test_what_is_owed_in_a_window_without_control_plane_leases_nothing_the
     assert (demand.needed, demand.wanted, demand.debt) == (0, 0, 5)
     world.source.answer((0, 4))
     await world.tick(0)
-    assert await world.leases.obtain(counter, 1) is Verdict.EXHAUSTED
+    assert await world.leases.obtain(counter, 1) == 0
     assert world.source.requests.empty()

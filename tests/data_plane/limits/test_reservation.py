@@ -4,7 +4,7 @@ import pytest
 
 from modelplane.adapters.providers.types import Query
 from modelplane.data_plane.calls.tasks import SPECS
-from modelplane.data_plane.limits.reservation import estimate_prompt, output_bound
+from modelplane.data_plane.limits.reservation import Estimate, estimate_prompt, output_bound
 
 
 @pytest.mark.parametrize(
@@ -63,3 +63,57 @@ def test_a_deep_prompt_is_no_trouble() -> None:
 )
 def test_the_bound_of_an_answer(body: dict[str, Any], bound: int | None) -> None:
     assert output_bound(body) == bound
+
+
+def test_what_is_always_the_same_is_known_after_a_few() -> None:
+    estimate = Estimate()
+    assert estimate.known() is None
+    estimate.learn(100)
+    assert (estimate.mean, estimate.likely) == (100, 150)
+    for _ in range(9):
+        estimate.learn(100)
+    assert estimate.mean == 100
+    assert estimate.likely <= 103
+
+
+def test_what_differs_is_likely_no_more_than_a_deviation_above_the_mean() -> None:
+    estimate = Estimate()
+    for _ in range(50):
+        for tokens in (0, 100, 200):
+            estimate.learn(tokens)
+    assert 70 <= estimate.mean <= 130
+    assert 140 <= estimate.likely <= 210
+
+
+def test_longer_answers_are_likely_at_once_and_shorter_ones_after_a_while() -> None:
+    estimate = Estimate()
+    for _ in range(20):
+        estimate.learn(10)
+    for _ in range(3):
+        estimate.learn(500)
+    assert estimate.likely >= 400
+    for _ in range(30):
+        estimate.learn(10)
+    assert estimate.likely <= 40
+
+
+def test_prompts_that_are_overestimated_are_learned_too() -> None:
+    estimate = Estimate()
+    for _ in range(10):
+        estimate.learn(-50)
+    assert (estimate.mean, estimate.known()) == (-50, estimate)
+
+
+def test_others_like_them_are_believed_until_there_are_own_ones() -> None:
+    parent = Estimate()
+    child = Estimate(parent)
+    assert child.known() is None
+    Estimate(parent).learn(100)
+    assert child.known() is parent
+    child.learn(20)
+    assert child.known() is child
+    assert parent.seen == 2
+    # One in a few says enough.
+    for _ in range(79):
+        child.learn(20)
+    assert parent.seen == 1 + 8 + 9
