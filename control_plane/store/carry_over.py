@@ -93,6 +93,7 @@ def _remake_tables(connection: sa.Connection) -> None:
             operations.drop_table(table)
         initial.create_issuers()
         initial.create_endpoints()
+        operations.add_column("quota", initial.used_quota())
     # Alembic's own way to say so wants to know the schema that was there.
     new = {"schema": _FIRST_SCHEMA}
     connection.execute(sa.text("UPDATE alembic_version SET version_num = :schema"), new)

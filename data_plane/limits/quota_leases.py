@@ -27,7 +27,7 @@ from modelplane.data_plane.limits.quota_contact import Contact, Window
 from modelplane.data_plane.limits.quota_metrics import QuotaMetrics
 from modelplane.data_plane.limits.quota_source import QuotaSource
 from modelplane.data_plane.process import Clocks
-from modelplane.data_plane.snapshots.limits import Rule
+from modelplane.data_plane.snapshots.limits import Rule, Unit
 
 _BATCH = 1_000
 _IDLE_SECONDS = 2.0

@@ -15,7 +15,7 @@ from modelplane.data_plane.errors import LimitExceeded, LimitsUnavailable
 from modelplane.data_plane.limits.admission import Ending
 from modelplane.data_plane.snapshots.callers import Principal
 from modelplane.data_plane.snapshots.snapshot import Endpoint
-from tests.limits.simulation import ALICE, Simulation, Worker
+from tests.limits.simulation import ALICE, Simulation, Worker, spec_for
 
 PROMPT = 4
 CHUNK = 10
@@ -171,7 +171,10 @@ class Callers:
         while True:
             worker = self._random.choice(world.workers)
             try:
-                admission = await worker.gate.admit(self._endpoint, principal, habit.query())
+                query = habit.query()
+                admission = await worker.gate.admit(
+                    self._endpoint, principal, query, spec_for(query)
+                )
             except LimitExceeded as error:
                 second = world.time.now % 60
                 left = truth.left(world.window)

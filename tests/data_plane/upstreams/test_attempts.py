@@ -457,6 +457,7 @@ class FailingRelay(Relay):
 
     def __init__(self, error: AdapterError) -> None:
         self.now = FakeClock()
+        self._timeouts = Timeouts(10, 10)
         self._error = error
 
     async def answer(self, *_: Any) -> None:
@@ -502,14 +503,15 @@ async def test_images_take_no_time_of_the_provider_and_are_fetched_once() -> Non
     entity = ServedEntity("a", "amazon-bedrock", case.task, adapter, (), b"bedrock")
     circuits = Circuits(FakeClock(), Random(1))
     upstream = SlowImages()
-    relay = Relay(cast("Upstream", upstream), cast("Any", None), Timeouts(0.005, 0.005))
+    relay = Relay(cast("Upstream", upstream), cast("Any", None), Timeouts(10, 10))
     metrics = AttemptMetrics(CollectorRegistry())
     attempts = Attempts(relay, circuits, metrics, Random(1), sleep=_no_pause)
     image = {"type": "image_url", "image_url": {"url": "http://images.test/a.png"}}
     messages = [{"role": "user", "content": [image, {"type": "text", "text": "what is it?"}]}]
     exchange = exchange_of(Call(Method.QUERY))
     exchange.query = Query({"messages": messages}, stream=False)
-    exchange.endpoint = Endpoint("id", "chat", None, None, policy=Policy(max_retries=2))
+    policy = Policy(max_retries=2, first_byte_seconds=0.005)
+    exchange.endpoint = Endpoint("id", "chat", None, None, policy=policy)
     with pytest.raises(ProviderFailed):
         await attempts.answer(exchange, (entity,))
     assert len(exchange.record.attempts) == 3

@@ -96,6 +96,13 @@ def create_endpoints() -> None:
         _reference("endpoint", primary_key=True),
         sa.Column("totals_json", sa.String(), nullable=False),
     )
+    op.create_table(
+        "metrics_reporter",
+        sa.Column("id", sa.String(), primary_key=True),
+        sa.Column("sequence", sa.BigInteger(), nullable=False),
+        sa.Column("in_flight_json", sa.String(), nullable=False),
+        sa.Column("seen_ms", sa.BigInteger(), nullable=False),
+    )
 
 
 def _create_references_and_refusals() -> None:
@@ -226,6 +233,11 @@ def _create_audit_log() -> None:
     )
 
 
+def used_quota() -> sa.Column[int]:
+    """Return the column for what is known to be used of what was granted."""
+    return sa.Column("used", sa.BigInteger(), nullable=False, server_default="0")
+
+
 def _create_limits() -> None:
     op.create_table(
         "quota",
@@ -233,6 +245,7 @@ def _create_limits() -> None:
         sa.Column("window", sa.BigInteger(), nullable=False),
         sa.Column("granted", sa.BigInteger(), nullable=False),
         sa.Column("debt", sa.BigInteger(), nullable=False),
+        used_quota(),
     )
 
 
