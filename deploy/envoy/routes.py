@@ -220,7 +220,11 @@ def _databricks_config(origin: str) -> Block:
             "status": 200,
             "body_format": {"json_format": {"oidc_endpoint": f"{origin}/oidc"}},
         },
-        "response_headers_to_add": [_header("content-type", "application/json")],
+        "response_headers_to_add": [
+            _header("content-type", "application/json"),
+            # It may repeat the host that one caller named, which no cache must tell another.
+            _header("cache-control", "no-store"),
+        ],
         "typed_per_filter_config": _without((STRANGERS, *REST_FILTERS)),
     }
 

@@ -57,15 +57,11 @@ local function has_room(now)
   return true
 end
 
--- Tells whether a request may bring a body that is not small. Over HTTP/1.1 a request without these
--- headers has none; over HTTP/2 it may have any.
+-- Tells whether a request may bring a body that is not small: also one that does not say how long its
+-- body is, as Envoy tells nothing else of it here.
 local function may_be_large(handle)
-  local headers = handle:headers()
-  local length = headers:get("content-length")
-  if length then
-    return (tonumber(length) or 0) > SMALL_BYTES
-  end
-  return headers:get("transfer-encoding") ~= nil or handle:streamInfo():protocol() == "HTTP/2"
+  local length = handle:headers():get("content-length")
+  return length == nil or (tonumber(length) or 0) > SMALL_BYTES
 end
 
 -- Asks a plane about a credential; refuses the request unless it is known.
@@ -99,18 +95,15 @@ function envoy_on_request(handle)
   if credential and kind ~= "login" and is_known(credential, now) then
     return
   end
-  if kind ~= "query" and not has_room(now) then
+  -- The body of a login is small, and holds the credential; one over gRPC the plane reads by itself.
+  local held = kind ~= "login" and kind ~= "grpc" and may_be_large(handle)
+  if held and credential == nil then
+    handle:respond({ [":status"] = "401" }, NO_TOKEN)
+  elseif kind ~= "query" and not has_room(now) then
     handle:respond({ [":status"] = "429" }, "")
-  elseif kind == "login" then
-    -- Its body is small, and holds the credential.
-    return
-  elseif kind ~= "grpc" and may_be_large(handle) then
-    if credential then
-      ask(handle, kind == "query" and WORKERS or CONTROL_PLANE, credential, now)
-    else
-      handle:respond({ [":status"] = "401" }, NO_TOKEN)
-    end
-  elseif credential and kind ~= "query" then
+  elseif held then
+    ask(handle, kind == "query" and WORKERS or CONTROL_PLANE, credential, now)
+  elseif credential and kind ~= "query" and kind ~= "login" then
     handle:streamInfo():dynamicMetadata():set(NAME, "credential", credential)
   end
 end

@@ -62,7 +62,8 @@ async def test_escaped_separators_are_refused(gateway: Gateway, name: str) -> No
     ],
 )
 async def test_path_tricks(gateway: Gateway, target: str, status: int) -> None:
-    head = await raw(gateway, f"GET {target} HTTP/1.1\r\nhost: x\r\n\r\n".encode("latin-1"))
+    request = f"GET {target} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer known\r\n\r\n"
+    head = await raw(gateway, request.encode("latin-1"))
     assert head[0] == status
 
 
@@ -114,3 +115,5 @@ async def test_well_known_config_needs_no_plane(gateway: Gateway) -> None:
     assert response.status_code == 200
     assert response.json() == {"oidc_endpoint": f"{gateway.url}/oidc"}
     assert response.headers["content-type"] == "application/json"
+    # It repeats the host that was asked for: to that caller, and through a cache to no other.
+    assert response.headers["cache-control"] == "no-store"
