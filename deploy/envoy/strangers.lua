@@ -99,12 +99,16 @@ function envoy_on_request(handle)
   local held = kind ~= "login" and kind ~= "grpc" and may_be_large(handle)
   if held and credential == nil then
     handle:respond({ [":status"] = "401" }, NO_TOKEN)
+    return
   elseif kind ~= "query" and not has_room(now) then
     handle:respond({ [":status"] = "429" }, "")
-  elseif held then
-    ask(handle, kind == "query" and WORKERS or CONTROL_PLANE, credential, now)
-  elseif credential and kind ~= "query" and kind ~= "login" then
+    return
+  end
+  if credential and kind ~= "login" then
     handle:streamInfo():dynamicMetadata():set(NAME, "credential", credential)
+  end
+  if held then
+    ask(handle, kind == "query" and WORKERS or CONTROL_PLANE, credential, now)
   end
 end
 

@@ -57,7 +57,7 @@ async def test_bodies_before_authentication(
             asyncio.create_task(hold_body(stage, path, 15, token=token, prefix=prefix))
             for _ in range(BODIES)
         ]
-        await calls.wait_for(45)
+        await calls.wait_for(times(20, 45))
         await _check_memory(stage, before, HELD)
         # Whoever has not been refused is cut off for being late.
         async with asyncio.timeout(120):
@@ -91,7 +91,7 @@ async def test_http2_bodies_before_authentication(
             await connection.pour(await connection.call(headers, start, ends=False), 15 * MIB)
 
         pouring = [asyncio.create_task(hold(connections[number % 4])) for number in range(BODIES)]
-        await calls.wait_for(45)
+        await calls.wait_for(times(20, 45))
         await _check_memory(stage, before, HELD)
         await until(lambda: _none_alive(connections), seconds=120)
         for task in pouring:
