@@ -20,6 +20,7 @@ from modelplane.adapters.shared.egress import EgressPolicy
 from modelplane.control_plane.access import level_of
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.endpoints.config_input import build_config, build_traffic, drop_twin
+from modelplane.control_plane.endpoints.limited_principals import require_principals
 from modelplane.control_plane.endpoints.lookup import lock_endpoint, read_endpoint
 from modelplane.control_plane.endpoints.quotas import Quotas
 from modelplane.control_plane.endpoints.settings import build_settings
@@ -132,6 +133,7 @@ class Endpoints:
         async with self._database.write() as transaction:
             await self._quotas.check(transaction.session, principal)
             await changes.insert(transaction, new)
+            await require_principals(transaction.session, new.settings.ai_gateway)
             if draft:
                 await self._begin(transaction, principal, new.id, 1, draft)
             else:

@@ -12,6 +12,7 @@ from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
 from modelserving.v1.endpoint_pb2 import EndpointTag, RateLimit
 
 from modelplane.control_plane.endpoints.gateway_rules import build_ai_gateway, build_rate_limits
+from modelplane.control_plane.endpoints.limited_principals import require_principals
 from modelplane.control_plane.endpoints.lookup import lock_endpoint, read_endpoint
 from modelplane.control_plane.endpoints.validation import check_tags
 from modelplane.control_plane.errors import InvalidParameter
@@ -99,6 +100,7 @@ class SettingChanges:
         """Replace a setting that workers hold, and wait for them."""
         async with self._database.write() as transaction:
             record = await lock_endpoint(transaction, principal, name)
+            await require_principals(transaction.session, new.ai_gateway)
             await _replace(transaction, record, field, new)
             revision = await transaction.revise(EventKind.ENDPOINT, record.id)
         await self._rollout.wait_applied(revision)

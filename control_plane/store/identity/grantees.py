@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sqlalchemy import ColumnElement, func
 from sqlalchemy.orm import Mapped
 from sqlmodel import col, select
 
@@ -49,10 +50,17 @@ async def find_grantees(session: Session, names: Collection[str]) -> list[Grante
     return await _select(session, col(PrincipalRow.name), col(GroupRow.name), names)
 
 
+async def find_by_folded_names(session: Session, names: Collection[str]) -> list[Grantee]:
+    """Return those called by one of `names`, whatever the case of the letters."""
+    folded = {form for name in names for form in (name, name.lower())}
+    of_principal, of_group = func.lower(PrincipalRow.name), func.lower(GroupRow.name)
+    return await _select(session, of_principal, of_group, folded)
+
+
 async def _select(
     session: Session,
-    of_principal: Mapped[str],
-    of_group: Mapped[str],
+    of_principal: ColumnElement[str] | Mapped[str],
+    of_group: ColumnElement[str] | Mapped[str],
     values: Collection[str],
 ) -> list[Grantee]:
     found: list[Grantee] = []

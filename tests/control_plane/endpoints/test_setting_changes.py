@@ -1,16 +1,17 @@
 import pytest
 from google.protobuf import json_format
-from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
+from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig, AiGatewayRateLimit
 from modelserving.v1.endpoint_pb2 import EndpointTag, RateLimit
 
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
 from modelplane.control_plane.endpoints.setting_changes import SettingChanges
 from modelplane.control_plane.errors import InvalidParameter, NotFound, PermissionDenied
-from modelplane.control_plane.principal import Level, Principal
+from modelplane.control_plane.principal import Level, Principal, PrincipalKind
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints.records import load_endpoints
 from modelplane.control_plane.store.events import read_head
 from modelplane.control_plane.store.states import Phase
+from modelplane.control_plane.store.tables import GroupRow, PrincipalRow
 from tests.control_plane.configs import config_input, openai_entity
 from tests.control_plane.conftest import ALICE, share
 from tests.control_plane.endpoints.test_lifecycle import KEY, with_model
@@ -127,3 +128,38 @@ async def test_who_may_not_and_what_is_not(settings: SettingChanges, database: D
     for read in (settings.get_rate_limits(ALICE, "none"), settings.get_ai_gateway(ALICE, "none")):
         with pytest.raises(NotFound):
             await read
+
+
+@pytest.mark.parametrize(
+    ("key", "principal", "word"),
+    [
+        ("user", "nobody@example.com", "user"),
+        ("user", "team", "user"),
+        ("user_group", "dora", "group"),
+        ("service_principal", "nope", "service principal"),
+        ("user", "do\0ra", "user"),
+    ],
+)
+async def test_a_limit_for_nobody_is_refused(
+    settings: SettingChanges,
+    endpoints: Endpoints,
+    database: Database,
+    key: str,
+    principal: str,
+    word: str,
+) -> None:
+    async with database.write() as transaction:
+        transaction.session.add(
+            PrincipalRow(id="d", kind=PrincipalKind.USER, name="dora", created_ms=1)
+        )
+        transaction.session.add(GroupRow(id="t", name="Team", created_ms=1))
+    limit = {"calls": 1, "key": key, "principal": principal, "renewal_period": "minute"}
+    gateway = json_format.ParseDict({"rate_limits": [limit]}, AiGatewayConfig())
+    with pytest.raises(InvalidParameter, match=f"there is no {word} '"):
+        await settings.put_ai_gateway(ALICE, "chat", gateway)
+    with pytest.raises(InvalidParameter, match=f"there is no {word} '"):
+        await endpoints.create(ALICE, with_model("other", ai_gateway={"rate_limits": [limit]}))
+    # Whatever the case of the letters.
+    for kind, name in (("user", "Dora"), ("user_group", "team")):
+        good = AiGatewayRateLimit(calls=1, key=kind, principal=name, renewal_period="minute")
+        await settings.put_ai_gateway(ALICE, "chat", AiGatewayConfig(rate_limits=[good]))
