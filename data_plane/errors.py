@@ -215,26 +215,23 @@ class Refusal:
         message: Text for the caller; may repeat the prompt, so it is not for logs.
         retry_after: Seconds after which the caller may try again, where that makes sense.
         metadata: What else the caller is told.
-        text: What is to be shown to a person, where `message` is no text.
-        kind: Type of the error in OpenAI's API, where the status does not say it.
-        param: Parameter that it is about, where it is known.
     """
 
     status: Status
     message: str
     retry_after: int | None = None
     metadata: Metadata = ()
-    text: str = ""
-    kind: str = ""
-    param: str = ""
 
     def error(self) -> JsonObject:
-        """Return the error as OpenAI's API has it, which most clients can show."""
+        """Return the error as OpenAI's API has it, which most clients can show.
+
+        `deploy/envoy/reshape.lua` makes the same of a refusal that goes another way.
+        """
         return {
-            "message": shorten(self.text or self.message),
-            "type": self.kind or error_type(self.status.http),
+            "message": shorten(self.message),
+            "type": error_type(self.status.http),
             "code": self.status.error_code,
-            "param": self.param or None,
+            "param": None,
         }
 
 
@@ -250,30 +247,21 @@ def refusal_of(error: Exception, request_id: str) -> Refusal:
     if isinstance(error, UpstreamResting):
         return Refusal(status, str(error), error.retry_after)
     if isinstance(error, provider_errors.AdapterError):
-        return _refusal_of_provider(error, status, error.retry_after or retry_after)
+        return Refusal(status, _provider_message(error), error.retry_after or retry_after)
     return Refusal(status, str(error), retry_after)
-
-
-def _refusal_of_provider(
-    error: provider_errors.AdapterError, status: Status, retry_after: int | None
-) -> Refusal:
-    said = read_error(error.detail)
-    if isinstance(error, provider_errors.CredentialRefused):
-        message = (
-            f"Provider '{error.provider}' refused the credential of this endpoint, not yours; ask "
-            f"who manages the endpoint to replace it. The provider says: {said.message}"
-        )
-        return Refusal(status, message, retry_after, kind="provider_credential_error")
-    code = f" ({said.code})" if said.code else ""
-    text = f"{error.provider}: {said.message}{code}"
-    return Refusal(status, _provider_message(error), retry_after, text=text, param=said.param)
 
 
 def _provider_message(error: provider_errors.AdapterError) -> str:
     """Return the JSON text that names the provider and repeats what it said.
 
-    What it said is cut, as text, when it would not fit whole into the answer's headers.
+    A refused credential, which is no matter of the caller's, is told as text. What a provider said
+    is cut, as text, when it would not fit whole into the answer's headers.
     """
+    if isinstance(error, provider_errors.CredentialRefused):
+        return (
+            f"Provider '{error.provider}' refused the credential of this endpoint, not yours; ask "
+            f"who manages the endpoint to replace it. The provider says: {read_error(error.detail)}"
+        )
     message = _envelope(error.provider, error.detail)
     size = _DETAIL_CHARACTERS
     while shorten(message) != message:

@@ -15,6 +15,8 @@ from modelplane.control_plane.errors import InvalidParameter
 # Every worker holds the settings.
 MAX_GATEWAY_BYTES = 64 * 1024
 MAX_LIMITS = 20
+# Up to here JSON's numbers are exact for every client.
+MAX_AMOUNT = 2**53 - 1
 MAX_GROUP_LIMITS = 5
 MAX_RETRIES = 5
 MIN_TIMEOUT_SECONDS = 0.1
@@ -65,10 +67,7 @@ def build_ai_gateway(given: AiGatewayConfig) -> AiGatewayConfig | None:
 def _build_rate_limit(given: RateLimit) -> RateLimit:
     if not given.HasField("calls"):
         raise InvalidParameter("rate_limits: calls is required; set the number of requests.")
-    if given.calls < 0:
-        raise InvalidParameter(
-            f"rate_limits: calls is {given.calls}; it must be 0 or more (0 refuses all requests)."
-        )
+    _check_amount("calls", given.calls, "rate_limits")
     key = given.key or "endpoint"
     if key not in OLD_LIMIT_KEYS:
         raise InvalidParameter(
@@ -127,10 +126,16 @@ def _check_amounts(limit: AiGatewayRateLimit, where: str) -> None:
     if not amounts:
         raise InvalidParameter(f"{where}: a limit needs calls, tokens or both; set one.")
     for name in amounts:
-        if getattr(limit, name) < 0:
-            raise InvalidParameter(
-                f"{where}: {name} is {getattr(limit, name)}; it must be 0 or more."
-            )
+        _check_amount(name, getattr(limit, name), where)
+
+
+def _check_amount(name: str, amount: float, where: str) -> None:
+    # The comparison is written so that NaN is refused.
+    if not (0 <= amount <= MAX_AMOUNT and amount.is_integer()):
+        raise InvalidParameter(
+            f"{where}: {name} is {amount:.17g}; it must be a whole number from 0, which refuses "
+            f"all, to {MAX_AMOUNT}."
+        )
 
 
 def _check_gateway_limits(limits: Iterable[AiGatewayRateLimit]) -> None:

@@ -123,7 +123,7 @@ def compile_limits(resource: EndpointResource) -> Limits | None:
     named: dict[tuple[Scope, str], _Amounts] = {}
     for old in resource.rate_limits:
         amounts = ceilings if _scope(old.key) is Scope.ENDPOINT else default
-        _tighten(amounts, Unit.REQUESTS, old.calls)
+        _tighten(amounts, Unit.REQUESTS, int(old.calls))
     for limit in resource.ai_gateway.rate_limits:
         scope = _scope(limit.key)
         if scope is Scope.ENDPOINT:
@@ -133,9 +133,9 @@ def compile_limits(resource: EndpointResource) -> Limits | None:
         else:
             amounts = default
         if limit.HasField("calls"):
-            _tighten(amounts, Unit.REQUESTS, limit.calls)
+            _tighten(amounts, Unit.REQUESTS, int(limit.calls))
         if limit.HasField("tokens"):
-            _tighten(amounts, Unit.TOKENS, limit.tokens)
+            _tighten(amounts, Unit.TOKENS, int(limit.tokens))
     if not (ceilings or default or named):
         return None
     return Limits(resource.id, ceilings, named, default)

@@ -24,25 +24,15 @@ def test_each_error_of_a_provider_has_a_status_and_names_it(
     refusal = refusal_of(cls("openai", {"error": 1}), "req")
     if cls is provider_errors.CredentialRefused:
         assert "Provider 'openai' refused the credential of this endpoint" in refusal.message
-        assert refusal.error()["type"] == "provider_credential_error"
     else:
         assert json.loads(refusal.message) == {
             "external_model_provider": "openai",
             "external_model_error": {"error": 1},
         }
-        assert refusal.error()["message"] == 'openai: {"error":1}'
     assert (refusal.retry_after == 1) is (refusal.status.http in (429, 503))
 
 
-def test_what_a_provider_says_is_told_in_the_form_of_openai() -> None:
-    said = {"message": "too long", "type": "t", "code": "context_length_exceeded", "param": "p"}
-    refusal = refusal_of(provider_errors.RequestRefused("openai", {"error": said}), "req")
-    assert refusal.error() == {
-        "message": "openai: too long (context_length_exceeded)",
-        "type": "invalid_request_error",
-        "code": "BAD_REQUEST",
-        "param": "p",
-    }
+def test_an_error_is_told_in_the_form_of_openai_too() -> None:
     own = refusal_of(errors.InvalidParameter("'messages' is required."), "req")
     assert own.error() == {
         "message": "'messages' is required.",

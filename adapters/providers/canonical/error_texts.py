@@ -1,11 +1,9 @@
-"""What a provider's error says to a person, and how it names itself: pure.
+"""What a provider's error says to a person: pure.
 
 Providers nest the same few members in different ways. Used where an error leaves the data plane.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import orjson
 
@@ -17,40 +15,16 @@ _TEXTS = ("message", "error", "detail", "Message")
 _MAX_DEPTH = 4
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorText:
-    """What an error says.
-
-    Attributes:
-        message: Its text.
-        code: Code that the provider gave it; empty: none.
-        param: Parameter that it is about; empty: none is named.
-    """
-
-    message: str
-    code: str = ""
-    param: str = ""
-
-
-def read_error(detail: object) -> ErrorText:
-    """Return what an error says, which is JSON of some provider, or text."""
+def read_error(detail: object) -> str:
+    """Return the text of an error, which is JSON of some provider, or text."""
     found = detail
     for _ in range(_MAX_DEPTH):
         if isinstance(found, list) and found:
             found = found[0]
         if not isinstance(found, Mapping):
             break
-        inner = next((found[name] for name in _TEXTS if found.get(name)), None)
-        if isinstance(inner, str):
-            named = (_text(found, name) for name in ("code", "param"))
-            return ErrorText(inner, *named)
-        found = inner
-    return ErrorText(found if isinstance(found, str) and found else _encode(detail))
-
-
-def _text(error: Mapping[str, Any], name: str) -> str:
-    value = error.get(name)
-    return value if isinstance(value, str) else ""
+        found = next((found[name] for name in _TEXTS if found.get(name)), None)
+    return found if isinstance(found, str) and found else _encode(detail)
 
 
 def _encode(detail: object) -> str:

@@ -33,7 +33,10 @@ def test_a_limit_counts_the_endpoint_unless_it_says_otherwise() -> None:
     ("bad", "message"),
     [
         ([MINUTE], "calls is required"),
-        ([{"calls": -1, **MINUTE}], "calls is -1"),
+        ([{"calls": -1, **MINUTE}], "calls is -1; it must be a whole number from 0"),
+        ([{"calls": 1.5, **MINUTE}], "calls is 1.5; it must be a whole number"),
+        ([{"calls": 2**53, **MINUTE}], "calls is 9007199254740992; it must be"),
+        ([{"calls": "NaN", **MINUTE}], "calls is nan"),
         ([{"calls": 1}], "renewal_period is required; use 'minute'"),
         ([{"calls": 1, "renewal_period": "hour"}], "renewal_period 'hour' is unknown"),
         ([{"calls": 1, "key": "team", **MINUTE}], "key 'team' is unknown"),
@@ -68,6 +71,7 @@ def test_a_gateway_gets_its_defaults() -> None:
 LIMIT_CASES: list[tuple[list[dict[str, object]], str]] = [
     ([MINUTE], "needs calls, tokens or both"),
     ([{"tokens": -1, **MINUTE}], "tokens is -1"),
+    ([{"tokens": 0.5, **MINUTE}], "tokens is 0.5"),
     ([{"calls": 1}], "renewal_period is required"),
     ([{"calls": 1, "renewal_period": "day"}], "'day' is unknown"),
     ([{"calls": 1, "key": "team", **MINUTE}], "key 'team' is unknown"),
