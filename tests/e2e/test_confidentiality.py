@@ -57,6 +57,7 @@ def test_nothing_confidential_is_logged_or_stored(
     for path, text in contents(system.data_dir).items():
         for confidential in (KEY, SECRET, PROMPT):
             assert confidential.encode() not in text, (path, confidential)
+    rest.call("DELETE", f"{ENDPOINTS}/hidden")
     rest.call("POST", "/api/2.0/secrets/scopes/delete", {"scope": "hidden"})
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.principals import Principals
 from tests.e2e.references import refer
-from tests.e2e.rest import CHAT, Json, Rest, endpoint, entity
+from tests.e2e.rest import CHAT, ENDPOINTS, Json, Rest, endpoint, entity
 from tests.e2e.system import System
 from tests.emulators.openai import OpenAiEmulator
 from tests.emulators.openai.azure import DEPLOYMENTS
@@ -24,6 +24,9 @@ ROBOT = "7c0d1e2f-0000-4000-8000-00000000cafe"
 def scope(rest: Rest) -> Iterator[str]:
     rest.call("POST", f"{SECRETS}/scopes/create", {"scope": "of-fields"})
     yield "of-fields"
+    # What is in use is not deleted.
+    for made in rest.call("GET", ENDPOINTS)["endpoints"]:
+        rest.call("DELETE", f"{ENDPOINTS}/{made['name']}")
     rest.call("POST", f"{SECRETS}/scopes/delete", {"scope": "of-fields"})
 
 

@@ -128,4 +128,8 @@ def test_a_changed_secret_is_used_by_the_next_request(rest: Rest, provider: Open
     rest.call("POST", "/api/2.0/secrets/put", secret | {"string_value": provider.api_key})
     for _ in range(4):
         assert rest.query("turning", CHAT).status_code == 200
+    used = rest.send("POST", "/api/2.0/secrets/delete", secret)
+    assert used.status_code == 409
+    assert "used by endpoints: 'turning'" in used.json()["message"]
+    rest.call("DELETE", f"{ENDPOINTS}/turning")
     rest.call("POST", "/api/2.0/secrets/scopes/delete", {"scope": "turning"})
