@@ -115,7 +115,7 @@ class LimitExceeded(DataPlaneError):
     """A limit of the endpoint does not allow the call now.
 
     Attributes:
-        retry_after: Seconds until the limit's next window begins.
+        retry_after: Seconds after which there may be room again.
         metadata: What is left of the limits.
     """
 

@@ -27,8 +27,8 @@ _ALIVE_MS = 4_000
 # Of what is left, a worker gets ahead of need at most its share when it is split this often among
 # all workers.
 _SPLIT = 2
-# What a worker may let lie idle, of the whole limit split among all. It returns more than twice as
-# much, so that no more than a twentieth of a limit lies idle anywhere while others are refused.
+# What a worker may let lie idle, of the whole limit split among all. It returns what is more than
+# twice as much, so that no more than a twentieth of a limit lies idle while others are refused.
 _IDLE_SPLIT = 40
 
 

@@ -31,7 +31,8 @@ from modelplane.data_plane.snapshots.limits import Rule, Unit
 
 _BATCH = 1_000
 _IDLE_SECONDS = 2.0
-TICK_SECONDS = 0.5
+# What nobody waits for is told so often at most, unless someone else asks sooner.
+TICK_SECONDS = 0.1
 # An idle worker asks so often which window it is, and whether anyone is there.
 _PING_SECONDS = 15.0
 _LONGEST_PAUSE_SECONDS = 1.0
@@ -82,9 +83,8 @@ class QuotaLeases:
 
     def ask(self, counter: Counter) -> None:
         """Ask the control plane for what a counter needs, as soon as that is possible."""
-        if not counter.asked:
-            counter.asked = True
-            self._asking[counter] = None
+        self._ask_later(counter)
+        if counter in self._asking:
             self._wake.set()
 
     def ask_ahead(self, counter: Counter, now: float) -> None:
@@ -141,7 +141,7 @@ class QuotaLeases:
         counter.settle(amount, used, window, now)
         self._watch(counter, now)
         if counter.is_due:
-            self.ask(counter)
+            self._ask_later(counter)
 
     async def run(self) -> None:
         """Ask whenever something is needed, until cancelled."""
@@ -151,7 +151,7 @@ class QuotaLeases:
             if not await self._lease():
                 pause = self._clocks.random.uniform(0.1, _LONGEST_PAUSE_SECONDS)
                 await self._clocks.sleep(pause)
-            if self._asking or self._contact.is_lost:
+            if self._contact.is_lost:
                 self._wake.set()
 
     async def tick(self) -> None:
@@ -160,7 +160,8 @@ class QuotaLeases:
             await self._clocks.sleep(TICK_SECONDS)
             now = self._clocks.monotonic()
             self._return_idle(now)
-            if self._counters and now - self._answered_at > _PING_SECONDS:
+            is_silent = self._counters and now - self._answered_at > _PING_SECONDS
+            if self._asking or is_silent:
                 self._wake.set()
 
     async def aclose(self) -> None:
@@ -191,6 +192,8 @@ class QuotaLeases:
         batch = list(islice(self._asking, _BATCH))
         for counter in batch:
             del self._asking[counter]
+        if self._asking:
+            self._wake.set()
         sent = self._clocks.monotonic()
         demands = [_demand(counter, sent, is_lost=self._contact.is_lost) for counter in batch]
         request = LeaseQuotaRequest(worker_id=self._worker_id, demands=demands)
@@ -249,8 +252,10 @@ class QuotaLeases:
             else:
                 left.append(waiter)
         counter.waiters = left or None
-        if left or counter.returned or counter.is_due:
+        if left:
             self.ask(counter)
+        elif counter.returned or counter.is_due:
+            self._ask_later(counter)
         self._watch(counter, now)
 
     def _note_failure(
@@ -281,6 +286,12 @@ class QuotaLeases:
             except LimitsUnavailable as error:
                 waiter.taken.set_exception(error)
 
+    def _ask_later(self, counter: Counter) -> None:
+        """Ask with the next call, whatever that is for."""
+        if not counter.asked:
+            counter.asked = True
+            self._asking[counter] = None
+
     def _watch(self, counter: Counter, now: float) -> None:
         """Look at a counter again soon, if it holds something."""
         if counter.available > 0 and not counter.watched:
@@ -296,7 +307,7 @@ class QuotaLeases:
                 continue
             if counter.available == seen and counter.waiters is None:
                 counter.release()
-                self.ask(counter)
+                self._ask_later(counter)
             else:
                 self._watch(counter, now)
 

@@ -197,6 +197,7 @@ async def test_debt_is_told_until_it_was_heard(world: World) -> None:
     counter = world.leases.counter(rule())
     await world.hold(counter, 1)
     world.leases.settle(counter, 0, 25, counter.window)
+    await world.tick(0.1)
     assert (await world.source.asked())[0].debt == 25
     world.source.fail()
     await world.settle()
@@ -215,7 +216,7 @@ async def test_what_is_held_pays_debt_first(world: World) -> None:
     assert (counter.available, counter.debt) == (6, 0)
 
 
-async def test_tokens_that_were_not_used_are_returned_at_once_where_little_may_lie_idle(
+async def test_tokens_that_were_not_used_are_returned_soon_where_little_may_lie_idle(
     world: World,
 ) -> None:
     counter = world.leases.counter(rule(limit=1_000, unit=Unit.TOKENS))
@@ -224,6 +225,10 @@ async def test_tokens_that_were_not_used_are_returned_at_once_where_little_may_l
     world.source.answer((100, 900), share=10)
     assert await task == 100
     world.leases.settle(counter, 100, 60, counter.window)
+    await world.settle()
+    assert world.source.requests.empty()
+    # Nobody waits for it here: it goes with the next call, or after a tenth of a second.
+    await world.tick(0.1)
     (demand,) = await world.source.asked()
     assert (demand.used, demand.returned, demand.returned_window) == (60, 30, 7)
     assert (demand.needed, demand.wanted) == (0, 0)
@@ -232,7 +237,7 @@ async def test_tokens_that_were_not_used_are_returned_at_once_where_little_may_l
     # What little is left or was used is told with the next call.
     assert counter.take(10, world.clock.now)
     world.leases.settle(counter, 10, 5, counter.window)
-    await world.settle()
+    await world.tick(0.1)
     assert world.source.requests.empty()
     assert (counter.available, counter.used) == (5, 5)
 
@@ -244,7 +249,7 @@ async def test_where_much_may_lie_idle_it_is_kept(world: World) -> None:
     world.source.answer((100, 9_900), share=200)
     assert await task == 100
     world.leases.settle(counter, 100, 60, counter.window)
-    await world.settle()
+    await world.tick(0.1)
     assert world.source.requests.empty()
     assert counter.available == 40
 
@@ -310,6 +315,7 @@ async def test_what_others_returned_is_found_before_the_second_is_over(world: Wo
     world.source.answer((0, 0))
     assert await task == 0
     world.leases.settle(counter, 0, 1, counter.window)
+    await world.tick(0.1)
     await world.source.asked()
     world.source.answer((0, 500))
     await world.tick(0)
@@ -397,6 +403,7 @@ async def test_what_is_owed_in_a_window_without_control_plane_leases_nothing_the
     assert await world.source.asked() == []
     world.source.window = 10
     world.source.answer()
+    await world.tick(0.1)
     (demand,) = await world.source.asked()
     assert (demand.needed, demand.wanted, demand.debt) == (0, 0, 5)
     world.source.answer((0, 4))
