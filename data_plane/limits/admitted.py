@@ -66,8 +66,8 @@ class LimitedAdmission:
         "_contact",
         "_estimate",
         "_leases",
+        "_least",
         "_limit",
-        "_mean",
         "_most",
         "_output",
         "_takes",
@@ -109,12 +109,12 @@ class LimitedAdmission:
 
     @property
     def least(self) -> int:
-        """Tokens that it uses on average, or at least, where no answer was seen."""
-        return max(1, self.prompt + self._mean) if self.reserved else 1
+        """Tokens that it likely uses at least."""
+        return max(1, self.prompt + self._least) if self.reserved else 1
 
     @property
     def spare(self) -> float:
-        """The part of what is reserved that it does not use on average."""
+        """The part of what is reserved that it may not use."""
         return 1 - self.least / self.reserved if self.reserved else 0.0
 
     def reserve(self, query: Query, spec: TaskSpec, limit: int, estimate: Estimate) -> None:
@@ -139,11 +139,11 @@ class LimitedAdmission:
         """Decide anew, by what was learned meanwhile."""
         known, limit = self._estimate.known(), self._limit
         if known is None:
-            likely, self._mean = min(self._most, max(1, limit // UNSEEN_AT_ONCE)), 0
+            likely, self._least = min(self._most, max(1, limit // UNSEEN_AT_ONCE)), 0
         elif self._bound is None:
-            likely, self._mean = known.likely, known.mean
+            likely, self._least = known.likely, known.least
         else:
-            likely, self._mean = min(known.likely, self._bound), min(known.mean, self._bound)
+            likely, self._least = min(known.likely, self._bound), min(known.least, self._bound)
         # What does not even fit with its prompt is never admitted.
         self.reserved = self.prompt
         if self.prompt <= limit:

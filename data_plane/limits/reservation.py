@@ -36,11 +36,11 @@ class Estimate:
 
     Attributes:
         seen: Number of queries that it learned from.
-        mean: What one uses.
-        likely: What one uses at most, most likely: a mean deviation more.
+        likely: What one likely uses at most: the mean and a mean deviation.
+        least: What one likely uses at least: the mean, once there were a few.
     """
 
-    __slots__ = ("_deviation", "_mean", "_parent", "likely", "mean", "seen")
+    __slots__ = ("_deviation", "_mean", "_parent", "least", "likely", "seen")
 
     def __init__(self, parent: "Estimate | None" = None) -> None:
         """Begin with nothing seen.
@@ -51,7 +51,7 @@ class Estimate:
         """
         self._parent = parent
         self._mean = self._deviation = 0.0
-        self.seen = self.mean = self.likely = 0
+        self.seen = self.least = self.likely = 0
 
     def learn(self, tokens: int) -> None:
         """Note what a query used beyond the estimate of its prompt."""
@@ -68,7 +68,7 @@ class Estimate:
             self._mean += error * (1 / seen if few else _MEAN_GAIN)
             gain = max(1 / seen, _DEVIATION_GAIN) if few else _DEVIATION_GAIN
             self._deviation += (abs(error) - self._deviation) * gain
-        self.mean = round(self._mean)
+        self.least = 0 if seen < _FIRST else round(self._mean)
         self.likely = round(self._mean + self._deviation)
 
     def known(self) -> "Estimate | None":

@@ -5,8 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from modelplane.adapters.providers.http import images, transport
+from modelplane.adapters.providers.http1 import resolver
 from modelplane.adapters.shared.rpc.sizes import MAX_ANONYMOUS_BODY_BYTES
+from modelplane.control_plane import admission
+from modelplane.control_plane.audit import log
+from modelplane.control_plane.identity import failed_logins
+from modelplane.control_plane.secrets import scopes
 from modelplane.control_plane.settings import Settings as ControlPlaneSettings
+from modelplane.control_plane.store import database
+from modelplane.data_plane.calls import query
+from modelplane.data_plane.limits import gate
 from modelplane.data_plane.settings import Settings as WorkerSettings
 from modelplane.deploy.envoy import clusters, filters, listener, overload, routes
 from modelplane.deploy.envoy.options import MAX_CONNECTIONS, MAX_HEAP_MIB
@@ -27,19 +36,30 @@ BOUNDS = {
     "Bodies of logins": f"{MAX_ANONYMOUS_BODY_BYTES // KIB} KiB",
     "Calls of the control plane by strangers": f"{filters.STRANGERS_PER_SECOND} a second and "
     f"{filters.STRANGERS_AT_ONCE} at once",
-    "Calls of the control plane under way": f"{clusters.MAX_MANAGEMENT_CALLS:,}",
+    "Calls of Envoy to the control plane": f"{clusters.MAX_MANAGEMENT_CALLS:,}",
+    "Calls of the control plane under way": f"{admission.MAX_CALLS:,} in all, "
+    f"{admission.MAX_CALLS_OF_ONE} of each",
     "Calls of workers under way": f"{clusters.MAX_CALLS:,}",
     "Connections of clients": f"{MAX_CONNECTIONS:,}",
+    "Counters of limits": f"{3 * gate._MOST_PLANS:,} callers",
     "Disk, for logs": f"{listener.LOGGED_BYTES} bytes of a path, a method or an id; "
     f"{MAX_LOG_BYTES // MIB} MiB",
     "Health of the control plane": f"{routes.OPEN_STREAM_SECONDS} s",
+    "Images that a query names": f"{images.MAX_IMAGES} a query",
+    "Logins with a client secret": f"{failed_logins.MAX_FAILURES} failures",
+    "Lookups of host names": f"{resolver.MAX_LOOKUPS_OF_OWNER} at a time",
+    "Memory for a provider's answer": f"{transport.MAX_BODY_BYTES // MIB} MiB",
     "Memory of Envoy": f"{MAX_HEAP_MIB:,} MiB: above {overload.CLOSE_IDLE:.0%}".replace("%", " %"),
+    "Reports": f"{database.MAX_REPORTS} at a time",
     "Request headers": f"{listener.MAX_HEADERS_KIB} KiB",
+    "Rows of refusals": f"{log.MAX_UNKNOWN} rows for those not known, {log.MAX_OF_ONE} for each",
+    "Scopes of secrets": f"{scopes.MAX_SCOPES_OF_ONE} by each",
     "Streams of one HTTP/2 connection": f"{listener.MAX_STREAMS}",
     "Time for the first byte": f"{listener.FIRST_BYTE_SECONDS} s",
     "Time for the headers": f"{listener.HEADERS_SECONDS} s",
     "Time for a whole request": f"{listener.REQUEST_SECONDS} s",
     "Time of a connection between": f"{listener.IDLE_SECONDS} s",
+    "Turns of the event loop, to parse": f"{query.MAX_VALUES:,} values",
 }
 
 

@@ -4,6 +4,7 @@ The other half, that they are not exceeded, is `test_debt.py`.
 """
 
 import sys
+from random import Random
 from typing import Any
 
 import pytest
@@ -188,3 +189,26 @@ async def test_limits_on_requests_while_others_hold_idle_slices(
         left = calls - world.admitted.total()
         report(capsys, world, f"{calls} calls, {workers} workers: {left} left at the first refusal")
         assert left * 10 <= calls
+
+
+@pytest.mark.parametrize("seed", range(times(4, 60)))
+async def test_callers_as_they_come(database: Database, capsys: Any, seed: int) -> None:
+    random = Random(seed)
+    limit = int(300 * 333 ** random.random())
+    habits = []
+    for _ in range(random.randint(1, 3)):
+        seconds = random.choice([0.05, 0.5, 3.0])
+        habits.append(
+            call(
+                random.randint(10, max(10, limit // 20)),
+                clients=random.randint(1, 8),
+                pause=random.choice([0.05, 0.5, 2.0]),
+                seconds=(seconds / 2, seconds),
+                max_tokens=random.choice([None, 5, 300, 4_096]),
+                stream=random.random() < 0.3,
+            )
+        )
+    truth = await observe(database, capsys, limit, random.randint(1, 8), *habits)
+    assert all(share >= 0.9 for share in truth.shares)
+    # Who waited in vain for the first answers that were ever seen may come back at once.
+    assert all(item.retry_after <= 2 and item.second < 15 for item in truth.early)

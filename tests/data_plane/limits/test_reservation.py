@@ -69,10 +69,10 @@ def test_what_is_always_the_same_is_known_after_a_few() -> None:
     estimate = Estimate()
     assert estimate.known() is None
     estimate.learn(100)
-    assert (estimate.mean, estimate.likely) == (100, 150)
+    assert (estimate.least, estimate.likely) == (0, 150)
     for _ in range(9):
         estimate.learn(100)
-    assert estimate.mean == 100
+    assert estimate.least == 100
     assert estimate.likely <= 103
 
 
@@ -81,7 +81,7 @@ def test_what_differs_is_likely_no_more_than_a_deviation_above_the_mean() -> Non
     for _ in range(50):
         for tokens in (0, 100, 200):
             estimate.learn(tokens)
-    assert 70 <= estimate.mean <= 130
+    assert 70 <= estimate.least <= 130
     assert 140 <= estimate.likely <= 210
 
 
@@ -101,7 +101,7 @@ def test_prompts_that_are_overestimated_are_learned_too() -> None:
     estimate = Estimate()
     for _ in range(10):
         estimate.learn(-50)
-    assert (estimate.mean, estimate.known()) == (-50, estimate)
+    assert (estimate.least, estimate.likely) == (-50, -49)
 
 
 def test_others_like_them_are_believed_until_there_are_own_ones() -> None:
