@@ -101,8 +101,17 @@ READS: Mapping[str, Read] = {
         {"service_principal_id": of("other robot")}, {"service_principal_id": of("robot")}
     ),
     "GetServingEndpoint": NAMED,
-    "ListServingEndpoints": Read({}),
-    "ListServingEndpointConfigVersions": NAMED,
+    "ListServingEndpoints": Read(
+        {"max_results": 1, "page_token": next_page(f"{ENDPOINTS}?max_results=1")}
+    ),
+    "ListServingEndpointConfigVersions": Read(
+        {
+            "name": "nothing",
+            "max_results": 1,
+            "page_token": next_page(f"{ENDPOINTS}/first/config-versions?max_results=1"),
+        },
+        {"name": "first"},
+    ),
     "GetServingEndpointConfigVersion": Read(
         {"name": "nothing", "config_version": 2}, {"name": "first", "config_version": 1}
     ),

@@ -49,6 +49,13 @@ def test_every_field_of_every_request_is_read(request_class: type[Message], *, c
 CREATE = CreateServingEndpointRequest
 
 
+RETRIES = "ai_gateway.retry_config.max_retries"
+
+
+def retries(value: object) -> dict[str, Any]:
+    return {"ai_gateway": {"retry_config": {"max_retries": value}}}
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
@@ -101,13 +108,14 @@ CREATE = CreateServingEndpointRequest
         ({"config": 1}, "config must be an object, not a number"),
         ({"config": {"served_entities": {}}}, "config.served_entities must be a list, not an obj"),
         ({"tags": [None]}, "tags[0] must be an object, not null"),
-        ({"rate_limits": [{"calls": "x"}]}, "rate_limits[0].calls must be an integer, not a str"),
-        ({"rate_limits": [{"calls": 1.5}]}, "rate_limits[0].calls must be an integer, not a num"),
-        ({"rate_limits": [{"calls": True}]}, "rate_limits[0].calls must be an integer, not a bo"),
+        (retries("x"), f"{RETRIES} must be an integer, not a string"),
+        (retries(1.5), f"{RETRIES} must be an integer, not a number"),
+        (retries(True), f"{RETRIES} must be an integer, not a boolean"),  # noqa: FBT003 - a value
         (
-            {"rate_limits": [{"calls": 2**31}]},
-            "InvalidParameter: rate_limits[0].calls is out of range; it must be from -2147483648",
+            retries(2**31),
+            f"InvalidParameter: {RETRIES} is out of range; it must be from -2147483648",
         ),
+        ({"rate_limits": [{"calls": "x"}]}, "rate_limits[0].calls must be a number, not a string"),
         ({"config": {"served_entities": [{"entity_version": "\udfff"}]}}, "half a surrogate"),
     ],
 )
