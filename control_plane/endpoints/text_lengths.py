@@ -1,4 +1,4 @@
-"""How long the texts of a configuration may be: declared beside each of them (`rules.proto`).
+"""How long the texts of a configuration may be: declared beside each of them.
 
 Used by `validation`. Every list shows names of models, and every worker holds all of it.
 """

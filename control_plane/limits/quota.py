@@ -34,7 +34,7 @@ _IDLE_SPLIT = 40
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a worker needs of one counter, and tells of it; see `quota_service.proto`."""
+    """What a worker needs of one counter, and tells of it; see `QuotaDemand` of the protos."""
 
     key: bytes
     limit: int

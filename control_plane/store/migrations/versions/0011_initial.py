@@ -91,6 +91,10 @@ def create_endpoints() -> None:
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
     )
     _create_references_and_refusals()
+    _create_metrics()
+
+
+def _create_metrics() -> None:
     op.create_table(
         "endpoint_metrics",
         _reference("endpoint", primary_key=True),
