@@ -1,9 +1,11 @@
 """An environment for each client, made once from its pins and kept beside the checkout's own."""
 
 import json
+import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,41 +17,83 @@ _INSTALL_SECONDS = 600.0
 _RUN_SECONDS = 60.0
 
 
-def node_home() -> Path:
-    """Return the directory in which programs of `node/` find their packages.
+def run_node(program: str, system: System) -> Mapping[str, Any]:
+    """Run a program of `node/` against a system, and return what it prints: JSON.
 
-    They are the ones of `package-lock.json`, by hash; none runs a script when it is installed.
+    Its packages are those of `package-lock.json`, by hash; none runs a script when installed.
     """
-    home = _HOMES / "node"
-    lock = _CLIENTS / "node" / "package-lock.json"
+    npm, node = shutil.which("npm"), shutil.which("node")
+    if npm is None or node is None:
+        raise AssertionError("the clients in JavaScript need Node.js and its `npm`")
+    files = _CLIENTS / "node"
+
+    def install(home: Path) -> None:
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(files / name, home)
+        _run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], home, _INSTALL_SECONDS)
+
+    home = _home("node", files / "package-lock.json", install)
+    # Packages are looked for beside the program.
+    shutil.copy(files / program, home)
+    return _told([node, program], home, system)
+
+
+def run_python(program: str, pins: str, system: System) -> Mapping[str, Any]:
+    """Run a program of `python/` against a system, and return what it prints: JSON.
+
+    Its packages are exactly those of a file of pins, by hash; nothing is resolved.
+    """
+    files = _CLIENTS / "python"
+
+    def install(home: Path) -> None:
+        _run([sys.executable, "-m", "venv", "--clear", str(home)], home, _INSTALL_SECONDS)
+        options = ("--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:")
+        pip = [str(home / "bin" / "python"), "-m", "pip", "install", *options]
+        _run([*pip, "--requirement", str(files / pins)], home, _INSTALL_SECONDS)
+
+    home = _home(pins, files / pins, install)
+    return _told([str(home / "bin" / "python"), str(files / program)], home, system)
+
+
+def _home(name: str, lock: Path, install: Callable[[Path], None]) -> Path:
+    """Return the directory of an environment, which is made anew when its lock is another one."""
+    home = _HOMES / name
     noted = home / "installed"
     if not (noted.exists() and noted.read_bytes() == lock.read_bytes()):
         home.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(_CLIENTS / "node" / name, home)
-        npm = shutil.which("npm")
-        assert npm, "the clients in JavaScript need Node.js and its `npm`"
-        _run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], home, _INSTALL_SECONDS)
+        install(home)
         shutil.copy(lock, noted)
     return home
 
 
-def run_node(program: str, system: System) -> Mapping[str, Any]:
-    """Run a program of `node/` against a system, and return what it prints: JSON."""
-    home = node_home()
-    # Packages are looked for beside the program.
-    shutil.copy(_CLIENTS / "node" / program, home)
-    node = shutil.which("node")
-    assert node, "the clients in JavaScript need Node.js"
-    printed = _run([node, program, system.url, system.token], home, _RUN_SECONDS)
-    told = json.loads(printed)
+def _told(command: list[str], home: Path, system: System) -> Mapping[str, Any]:
+    variables = {
+        "PATH": os.defpath,
+        "HOME": str(home),
+        "DATABRICKS_HOST": system.url,
+        "DATABRICKS_TOKEN": system.token,
+        # It would fetch its list of prices.
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    }
+    printed = _run([*command, system.url, system.token], home, _RUN_SECONDS, variables)
+    # Some clients print more, before.
+    told = json.loads(printed.splitlines()[-1])
     assert isinstance(told, dict)
     return told
 
 
-def _run(command: list[str], home: Path, seconds: float) -> str:
+def _run(
+    command: list[str], home: Path, seconds: float, variables: Mapping[str, str] | None = None
+) -> str:
+    """Run a command and return what it prints; its environment is this one's unless it has one."""
     done: subprocess.CompletedProcess[str] = subprocess.run(
-        command, cwd=home, timeout=seconds, capture_output=True, text=True, check=False
+        command,
+        cwd=home,
+        timeout=seconds,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=variables,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
