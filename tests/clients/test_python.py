@@ -1,4 +1,4 @@
-"""Clients in Python: LangChain's, LiteLLM, and Databricks' own beside the SDK."""
+"""Clients in Python: Databricks' own beside the SDK, LiteLLM, and frameworks on them."""
 
 import pytest
 
@@ -58,6 +58,26 @@ def test_litellm(system: System) -> None:
     assert told["stream"] == TEXT
     assert told["stream with usage"] == [TEXT, [total]]
     assert told["vectors"] == 2
+    kind, message = told["unknown"]
+    assert kind == "NotFoundError"
+    assert UNKNOWN in message
+
+
+def test_frameworks_for_agents_and_typed_answers(system: System) -> None:
+    told = run_python("frameworks_client.py", "frameworks.txt", system)
+    whole, stream, total, city = told["pydantic-ai"]
+    assert (whole, stream, city) == (TEXT, TEXT, "Bern")
+    assert total > 0
+    whole, stream, *usage = told["openai-agents"]
+    assert (whole, stream) == (TEXT, TEXT)
+    assert usage[0] == usage[1] > 0
+    assert told["instructor"] == "Bern"
+    assert told["dspy"] == [[TEXT], [TEXT]]
+
+
+def test_llama_index(system: System) -> None:
+    told = run_python("llama_index_client.py", "llama_index.txt", system)
+    assert (told["whole"], told["stream"], told["vectors"]) == (TEXT, TEXT, 2)
     kind, message = told["unknown"]
     assert kind == "NotFoundError"
     assert UNKNOWN in message
