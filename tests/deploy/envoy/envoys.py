@@ -70,4 +70,6 @@ async def healthy_workers(admin: HttpClient) -> int:
     """Return the number of workers that Envoy sends requests to."""
     name = "cluster.workers.membership_healthy"
     answer = await admin.call("GET", f"/stats?format=json&filter=^{name}$")
-    return int(answer.json()["stats"][0]["value"])
+    # An Envoy that has just started says nothing, or nothing of it yet.
+    stats = (answer.json() or {}).get("stats") if answer.ok else None
+    return int(stats[0]["value"]) if stats else 0
