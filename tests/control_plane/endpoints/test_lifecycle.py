@@ -4,11 +4,10 @@ import pytest
 from google.protobuf import json_format
 from modelserving.v1.endpoint_pb2 import EndpointConfigInput, ServingEndpoint
 from modelserving.v1.endpoint_service_pb2 import CreateServingEndpointRequest
-from sqlalchemy import event
 from sqlmodel import select
 
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
-from modelplane.control_plane.endpoints.views import build_endpoint, build_summary
+from modelplane.control_plane.endpoints.views import build_endpoint
 from modelplane.control_plane.errors import (
     AlreadyExists,
     Conflict,
@@ -18,15 +17,14 @@ from modelplane.control_plane.errors import (
     NotSupported,
     PermissionDenied,
 )
-from modelplane.control_plane.output_only import clear_output_only
-from modelplane.control_plane.principal import Level, Principal, PrincipalKind
+from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.secrets.credentials import CredentialResolver
 from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint, load_endpoints
 from modelplane.control_plane.store.events import read_events
 from modelplane.control_plane.store.states import Phase
-from modelplane.control_plane.store.tables import CredentialRow, EndpointConfigRow, PrincipalRow
+from modelplane.control_plane.store.tables import CredentialRow, EndpointConfigRow
 from tests.control_plane.configs import config_input, openai_entity
 from tests.control_plane.conftest import ALICE, FakeClock, share
 from tests.control_plane.rollouts import FakeRollout
@@ -127,32 +125,6 @@ async def test_a_created_endpoint_is_ready_and_complete(
     }
     assert len(record.id) == 32
     assert await endpoints.get(ALICE, "chat") == record
-
-
-async def test_a_summary_leaves_out_traffic_and_states(endpoints: Endpoints) -> None:
-    record = await endpoints.create(ALICE, with_model())
-    (listed,) = await endpoints.list_all(ALICE)
-    assert listed == record
-    config = json_format.MessageToDict(
-        build_summary(listed, ALICE).config, preserving_proto_field_name=True
-    )
-    entity = {
-        "name": "chat",
-        "type": "EXTERNAL_MODEL",
-        "external_model": {"name": "gpt-4", "provider": "openai", "task": "llm/v1/chat"},
-    }
-    assert config == {"served_entities": [entity], "served_models": [entity], "config_version": 1}
-
-
-async def test_endpoints_are_listed_by_name(endpoints: Endpoints) -> None:
-    for name in ("b", "C", "a"):
-        await endpoints.create(ALICE, request(name))
-    assert [record.name for record in await endpoints.list_all(ALICE)] == ["C", "a", "b"]
-    # One more than a page has tells that there are more.
-    first = await endpoints.list_all(ALICE, "", 1)
-    assert [record.name for record in first] == ["C", "a"]
-    rest = await endpoints.list_all(ALICE, "C", 5)
-    assert [record.name for record in rest] == ["a", "b"]
 
 
 async def test_the_given_key_reaches_the_workers_and_nobody_else(
@@ -498,76 +470,3 @@ async def test_updates_in_a_row_are_versions_in_a_row(endpoints: Endpoints) -> N
         shown = view(await endpoints.update_config(ALICE, "chat", given))
         assert shown.config.config_version == version
         assert shown.config.served_entities[0].external_model.name == f"gpt-{version}"
-
-
-async def test_a_list_takes_no_statement_for_each_endpoint(
-    endpoints: Endpoints, database: Database
-) -> None:
-    for n in range(3):
-        await endpoints.create(ALICE, with_model(f"e{n}"))
-    statements: list[str] = []
-    event.listen(
-        database.engine.sync_engine,
-        "before_cursor_execute",
-        lambda *arguments: statements.append(arguments[2]),
-    )
-    assert len(await endpoints.list_all(ALICE)) == 3
-    assert len([text for text in statements if text.startswith("SELECT")]) == 2
-
-
-@pytest.mark.parametrize(
-    ("kind", "display_name", "shown"),
-    [
-        (PrincipalKind.SERVICE_PRINCIPAL, "svc2", ("ServicePrincipal", "svc2")),
-        (PrincipalKind.USER, "Cy Jones", ("User", "Cy Jones")),
-        (PrincipalKind.USER, "", ("User", "bob")),
-        (None, "", ("User", "bob")),
-    ],
-)
-async def test_the_creator_is_shown_as_what_it_is(
-    endpoints: Endpoints,
-    database: Database,
-    kind: PrincipalKind | None,
-    display_name: str,
-    shown: tuple[str, str],
-) -> None:
-    if kind:
-        async with database.write() as transaction:
-            row = PrincipalRow(
-                id=BOB.id, kind=kind, name=BOB.name, display_name=display_name, created_ms=1
-            )
-            transaction.session.add(row)
-    endpoint = view(await endpoints.create(BOB, with_model()))
-    assert (endpoint.creator_kind, endpoint.creator_display_name) == shown
-    assert endpoint.creator == "bob"
-
-
-def sent_back(record: StoredEndpoint) -> EndpointConfigInput:
-    """Return the configuration as a client sends it that changes what it got."""
-    shown = json_format.MessageToDict(view(record).config, preserving_proto_field_name=True)
-    request = json_format.ParseDict(shown, EndpointConfigInput(), ignore_unknown_fields=True)
-    # As the interceptor does.
-    clear_output_only(request)
-    return request
-
-
-@pytest.mark.parametrize("twin", ["served_entities", "served_models"])
-async def test_what_was_got_can_be_sent_back_with_a_change_in_one_of_the_twins(
-    endpoints: Endpoints, twin: str
-) -> None:
-    record = await endpoints.create(ALICE, with_model())
-    for model in ("gpt-4", "gpt-4o"):
-        given = sent_back(record)
-        changed = getattr(given, twin)[0].external_model
-        changed.name = model
-        changed.openai_config.openai_api_key_plaintext = "sk-2"
-        record = await endpoints.update_config(ALICE, "chat", given)
-        assert view(record).config.served_entities[0].external_model.name == model
-
-
-async def test_twins_that_are_both_changed_are_refused(endpoints: Endpoints) -> None:
-    given = sent_back(await endpoints.create(ALICE, with_model()))
-    given.served_entities[0].external_model.name = "gpt-4o"
-    given.served_models[0].external_model.name = "gpt-5"
-    with pytest.raises(InvalidParameter, match="are given, and they differ"):
-        await endpoints.update_config(ALICE, "chat", given)
