@@ -1,0 +1,1 @@
+"""Composition root of the launcher: runs until it is told to stop."""

@@ -1,0 +1,1 @@
+"""Serves one model over HTTP; runs in the model's own environment."""

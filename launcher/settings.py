@@ -1,0 +1,1 @@
+"""Settings of a launcher, each with its default beside it."""
