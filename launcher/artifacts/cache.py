@@ -104,7 +104,7 @@ class Artifacts:
             self._locks.pop(name, None)
 
     async def _fetch(self, model: ModelSource, files: Path, progress: Progress) -> None:
-        partial = self._folder / f"{_PARTIAL}{secrets.token_hex(8)}"
+        partial = self._partial()
         try:
             try:
                 await self._fetch_into(model, partial, progress)
@@ -133,6 +133,10 @@ class Artifacts:
         await self._download(model, partial, progress)
         _check(model, partial)
 
+    def _partial(self) -> Path:
+        """Return a path of what is no entry, or no longer."""
+        return self._folder / f"{_PARTIAL}{secrets.token_hex(8)}"
+
     async def _make_room(self, room: int) -> bool:
         """Delete what was not used for longest, until the unused take no more; tell if any was."""
         unused = [name for name in self._sizes if name not in self._users]
@@ -144,7 +148,9 @@ class Artifacts:
                 break
             taken -= self._sizes.pop(name)
             count += 1
-            await asyncio.to_thread(shutil.rmtree, self._folder / name, ignore_errors=True)
+            # Moved first: it may be fetched again while this deletes.
+            gone = (self._folder / name).rename(self._partial())
+            await asyncio.to_thread(shutil.rmtree, gone, ignore_errors=True)
         if count:
             _log.info("deleted models that nothing uses", extra=log_fields(count=count))
         return bool(count)
@@ -184,7 +190,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _size(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in _walk(folder))
+    return sum(path.lstat().st_size for path in _walk(folder) if not path.is_dir())
 
 
 def _let_all_read(folder: Path) -> None:

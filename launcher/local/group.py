@@ -158,7 +158,7 @@ class Group:
         if self._failure:
             self.hurry()
             return
-        running = [one for one in self._replicas if one.phase != pb.REPLICA_PHASE_DRAINING]
+        running = [one for one in self._replicas if not one.is_stopping]
         wanted = 0 if self._is_retired else self.spec.replicas
         if wanted and not self._is_prepared():
             return
@@ -223,16 +223,17 @@ class Group:
     async def _run(self, replica: Replica) -> None:
         size = self.spec.size.memory_bytes
         try:
-            ended = await replica.run(lambda: self._on_ready(replica))
+            ended = await replica.run(lambda: self._on_change(replica))
             self._on_end(replica, ended)
         finally:
             del self._replicas[replica]
             self._means.budget.release(size, expected=replica.is_stopping)
             self.settle()
 
-    def _on_ready(self, replica: Replica) -> None:
-        self._start_ms = replica.start_ms
-        self._deaths_in_a_row = 0
+    def _on_change(self, replica: Replica) -> None:
+        if replica.phase == pb.REPLICA_PHASE_READY:
+            self._start_ms = replica.start_ms
+            self._deaths_in_a_row = 0
         self._changed()
 
     def _on_end(self, replica: Replica, ended: Ended) -> None:

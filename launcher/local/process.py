@@ -16,6 +16,7 @@ from typing import IO
 
 from modelplane.launcher.local import seen
 from modelplane.launcher.local.tail import Printed
+from modelplane.launcher.local.views import views
 
 _ENTER = Path(__file__).with_name("enter.py")
 # A file that a model writes has an end; larger than any that a framework keeps beside a model.
@@ -36,12 +37,14 @@ class Start:
         environment: All its variables.
         directory: Its working directory and home, which is its own.
         user: User that it runs as, of its own; None: the launcher's.
+        needs: Files and folders that it needs, beside what every user sees.
     """
 
     command: Callable[[int], Sequence[str]]
     environment: Mapping[str, str] = field(repr=False)
     directory: Path
     user: int | None
+    needs: Sequence[Path]
 
 
 class ReplicaProcess:
@@ -146,6 +149,7 @@ async def _order(process: asyncio.subprocess.Process, start: Start, ready: int) 
         "environment": dict(start.environment),
         "directory": str(start.directory),
         "user": start.user or 0,
+        "views": [] if start.user is None else views(start.needs),
         "parent": os.getpid(),
         "limits": _limits(start.user is not None),
     }

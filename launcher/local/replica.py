@@ -22,6 +22,7 @@ from modelplane.launcher.local import seen
 from modelplane.launcher.local.budget import in_words
 from modelplane.launcher.local.process import ReplicaProcess, Start, start_process
 from modelplane.launcher.local.users import NoUserLeft, User, Users
+from modelplane.launcher.local.views import parts_of_python
 
 HOST = "127.0.0.1"
 _TOKEN = "MODELPLANE_REPLICA_TOKEN"  # noqa: S105 - its name
@@ -156,20 +157,28 @@ class Replica:
             self._killed_for = f"killed: out of memory (limit {in_words(limit)})"
             seen.kill([one.pid for one in members])
 
-    async def run(self, on_ready: Callable[[], None]) -> Ended:
+    async def run(self, on_change: Callable[[], None]) -> Ended:
         """Start it, and return once it has ended, with all that it has started.
 
         Args:
-            on_ready: Called when it is ready.
+            on_change: Called when its phase has changed.
         """
         user: User | None = None
         try:
             user = self._users.take()
             self._make_directory(user)
             number = user.number if user else None
-            start = Start(self._command, self._environment(), self._directory, number)
+            served = self._served
+            needs = (*parts_of_python(served.python), served.server.parent, served.model)
+            start = Start(
+                self._command,
+                self._environment(),
+                self._directory,
+                number,
+                (*needs, self._directory),
+            )
             self._process = await start_process(start, self._log)
-            return await self._live(self._process, on_ready)
+            return await self._live(self._process, on_change)
         except (OSError, NoUserLeft) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             return Ended(Outcome.DIED, f"could not be started: {reason}")
@@ -180,16 +189,19 @@ class Replica:
             if user is not None:
                 user.release()
 
-    async def _live(self, process: ReplicaProcess, on_ready: Callable[[], None]) -> Ended:
+    async def _live(self, process: ReplicaProcess, on_change: Callable[[], None]) -> Ended:
         stopping = asyncio.ensure_future(self._stop.wait())
         try:
             if ended := await self._get_ready(process, stopping):
                 return ended
             if not self._stop.is_set():
                 self.phase = pb.REPLICA_PHASE_READY
-                on_ready()
+                on_change()
             await asyncio.wait((process.exited, stopping), return_when=asyncio.FIRST_COMPLETED)
             if not self._stop.is_set():
+                # Nobody should ask it from now on.
+                self.phase = pb.REPLICA_PHASE_DRAINING
+                on_change()
                 return self._death(await process.end())
             await self._drain(process)
             return Ended(Outcome.STOPPED)

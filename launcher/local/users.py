@@ -96,11 +96,3 @@ def can_change_users() -> bool:
             held = int(line.split()[1], 16)
             return all(held >> bit & 1 for bit in _NEEDED)
     return False
-
-
-def hidden_part(path: Path) -> Path | None:
-    """Return the first folder on the way to a path that other users cannot pass; None: none."""
-    for folder in reversed(path.resolve().parents):
-        if not folder.stat().st_mode & 0o001:
-            return folder
-    return None

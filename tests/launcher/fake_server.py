@@ -44,6 +44,13 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+def link(descriptor: str) -> str:
+    try:
+        return str(Path(f"/proc/self/fd/{descriptor}").readlink())
+    except FileNotFoundError:
+        return ""
+
+
 def say(*words: object) -> None:
     sys.stdout.write(" ".join(map(str, words)) + "\n")
     sys.stdout.flush()

@@ -101,14 +101,13 @@ class Machine:
         return value
 
     async def until_ready(self, spec: pb.GroupSpec) -> list[pb.ReplicaReport]:
-        def as_many() -> list[pb.ReplicaReport] | None:
+        def is_so() -> bool:
             report = self.group(spec)
             assert report.progress != pb.GROUP_PROGRESS_FAILED, report.message
-            ready = self.ready(spec)
-            return ready if len(ready) == spec.replicas == len(report.replicas) else None
+            return len(self.ready(spec)) == spec.replicas == len(report.replicas)
 
-        found: list[pb.ReplicaReport] = await self.until(as_many)
-        return found
+        await self.until(is_so)
+        return self.ready(spec)
 
     async def until_failed(self, spec: pb.GroupSpec) -> str:
         def message() -> str:
