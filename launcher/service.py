@@ -52,6 +52,7 @@ class Service:
         self._random = random
         self._failures = 0
         self._active = ""
+        self._is_stopping = False
         # By group and kind: the version of the log that this control plane was told.
         self._told: dict[tuple[str, int], int] = {}
         self._logs_at = 0.0
@@ -76,6 +77,15 @@ class Service:
             _log.warning("the line to the control plane is down", extra=fields)
             await asyncio.sleep(pause)
 
+    async def stop(self, seconds: float) -> None:
+        """End all that runs, and start nothing any more.
+
+        Args:
+            seconds: Time for requests that are being answered.
+        """
+        self._is_stopping = True
+        await self._launcher.stop(seconds)
+
     def _pause(self) -> float:
         """Return a random pause under a bound that doubles with each round of failures."""
         rounds = min(self._failures // len(self._link), _MAX_DOUBLINGS)
@@ -98,6 +108,8 @@ class Service:
                 await asyncio.gather(reporting, return_exceptions=True)
 
     def _receive(self, message: pb.SyncResponse) -> None:
+        if self._is_stopping:
+            return
         if message.WhichOneof("message") == "desired":
             self._note_active("")
             self._launcher.apply(message.desired.groups)
@@ -108,7 +120,7 @@ class Service:
     def _note_active(self, other: str) -> None:
         if other != self._active:
             fields = log_fields(active_launcher_id=other or self._hello.launcher_id)
-            _log.info("the pool's active launcher is another one", extra=fields)
+            _log.info("the pool has another active launcher", extra=fields)
             self._active = other
 
     async def _report(self, stream: _Stream) -> None:
