@@ -15,10 +15,10 @@ from prometheus_client import CollectorRegistry
 from modelplane.adapters.providers.http.client import Http1Transport
 from modelplane.adapters.shared.egress import parse_policy
 from modelplane.adapters.shared.release import VERSION
+from modelplane.adapters.shared.rpc.control_link import ControlLink
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.data_plane.accounting import Accountant, Telemetry
 from modelplane.data_plane.bodies import Bodies
-from modelplane.data_plane.control_link import ControlLink
 from modelplane.data_plane.hosts.grpc.http_body import HTTP_BODY_RPCS
 from modelplane.data_plane.hosts.typed.rpcs import TYPED_RPCS
 from modelplane.data_plane.invocation import Inference

@@ -16,8 +16,8 @@ from modelserving.worker.v1 import snapshot_service_pb2 as pb
 from modelserving.worker.v1 import snapshot_service_pb2_grpc as pb_grpc
 from modelserving.worker.v1.snapshot_pb2 import EndpointResource
 
+from modelplane.adapters.shared.rpc.control_link import ControlLink
 from modelplane.adapters.shared.telemetry import log_fields
-from modelplane.data_plane.control_link import ControlLink
 from modelplane.data_plane.process import Clocks
 from modelplane.data_plane.snapshots.config_metrics import ConfigMetrics
 from modelplane.data_plane.snapshots.readiness import Readiness

@@ -29,7 +29,7 @@ from tests.docs.blocks import README, ROOT
 from tests.e2e.permission_routes import public_methods, routes_of
 
 DOCS = ROOT / "docs"
-CODE = ("adapters", "control_plane", "data_plane", "deploy")
+CODE = ("adapters", "control_plane", "data_plane", "deploy", "launcher")
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
 MAX_README_LINES = 200

@@ -17,11 +17,11 @@ from modelserving.worker.v1.snapshot_pb2 import EndpointResource
 from prometheus_client import CollectorRegistry
 
 from modelplane.adapters.providers.types import Query, Task
+from modelplane.adapters.shared.rpc.control_link import LinkDown
 from modelplane.control_plane.limits.quota import WINDOW_MS, Quota
 from modelplane.control_plane.limits.quota_servicer import QuotaServicer
 from modelplane.control_plane.store.database import Database
 from modelplane.data_plane.calls.tasks import TaskSpec, spec_of
-from modelplane.data_plane.control_link import LinkDown
 from modelplane.data_plane.errors import LimitExceeded, LimitsUnavailable
 from modelplane.data_plane.limits.admission import Admission
 from modelplane.data_plane.limits.gate import LimitGate

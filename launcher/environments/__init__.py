@@ -1,0 +1,1 @@
+"""Builds the environments that models run in, each once."""
