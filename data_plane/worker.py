@@ -19,6 +19,7 @@ from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.data_plane.accounting import Accountant, Telemetry
 from modelplane.data_plane.bodies import Bodies
 from modelplane.data_plane.control_link import ControlLink
+from modelplane.data_plane.hosting.groups import Groups
 from modelplane.data_plane.hosts.grpc.http_body import HTTP_BODY_RPCS
 from modelplane.data_plane.hosts.typed.rpcs import TYPED_RPCS
 from modelplane.data_plane.invocation import Inference
@@ -39,6 +40,7 @@ from modelplane.data_plane.telemetry.metrics_reporter import GrpcSink, MetricsRe
 from modelplane.data_plane.upstreams.attempt_metrics import AttemptMetrics
 from modelplane.data_plane.upstreams.attempts import Attempts
 from modelplane.data_plane.upstreams.circuit import Circuits
+from modelplane.data_plane.upstreams.hosted_relay import HostedRelay, HostedTimeouts
 from modelplane.data_plane.upstreams.relay import Relay, Timeouts
 from modelplane.data_plane.upstreams.upstream import Upstream
 from modelplane.data_plane.usage.journal import Journal
@@ -86,7 +88,8 @@ async def assembled(
         ValueError: A setting is malformed.
         OSError: A TLS file cannot be read, or the journal cannot be made.
     """
-    snapshots = Snapshots()
+    groups = Groups(clocks.random, settings.hold_max_mib << 20)
+    snapshots = Snapshots(groups)
     metrics = Metrics(registry, lambda name: name in snapshots.current.names)
     readiness = Readiness(clocks.monotonic, cpu_seconds)
     source = Source(_link(settings), settings.worker_id, VERSION)
@@ -97,6 +100,8 @@ async def assembled(
     egress = parse_policy(settings.allowed_upstreams, settings.own_addresses)
     async with (
         Http1Transport(settings.origins, egress.allows) as transport,
+        # To replicas only, whose addresses the control plane says.
+        Http1Transport() as inside,
         _recording(settings, registry, clocks, wall_ms) as ledger,
         _metering(settings, clocks) as meters,
         _exporting(settings, wall_ms) as telemetry,
@@ -108,9 +113,17 @@ async def assembled(
             metrics.bodies = lambda: bodies.held_bytes
             relay = Relay(upstream, accountant, timeouts, bodies.hold)
             circuits = Circuits(clocks.monotonic, clocks.random, settings.circuit_failures)
-            attempts = Attempts(relay, circuits, AttemptMetrics(registry), clocks.random)
+            tried = AttemptMetrics(registry)
+            hosted = HostedRelay(inside, snapshots, accountant, tried, _hosted_timeouts(settings))
+            attempts = Attempts(relay, hosted, circuits, tried, clocks.random)
             inference = Inference(snapshots, attempts, gate, accountant, wall_ms, bodies)
             yield Worker(inference, snapshots, readiness, watcher)
+
+
+def _hosted_timeouts(settings: Settings) -> HostedTimeouts:
+    return HostedTimeouts(
+        settings.hold_seconds, settings.evaluation_seconds, settings.stream_idle_seconds
+    )
 
 
 def _link(settings: Settings) -> ControlLink:

@@ -5,13 +5,9 @@ import pytest
 from modelserving.v1.endpoint_pb2 import EndpointConfig, ServedEntity
 
 from modelplane.adapters.providers.errors import ConfigRefused
-from modelplane.data_plane.snapshots.snapshot import (
-    Endpoint,
-    Snapshot,
-    SnapshotBuilder,
-    compile_config,
-    compile_endpoint,
-)
+from modelplane.data_plane.snapshots.builder import SnapshotBuilder
+from modelplane.data_plane.snapshots.compilation import compile_config, compile_endpoint
+from modelplane.data_plane.snapshots.snapshot import Endpoint, Snapshot
 from tests.data_plane.messages import (
     delta,
     endpoint,
