@@ -140,10 +140,12 @@ class Inference:
         # It would be held until the answer.
         call.body = b""
         endpoint = record.endpoint
+        if endpoint is None and not call.task:
+            endpoint = _find_endpoint(snapshot, principal, call.name, record)
         hosted = endpoint is not None and endpoint.active is not None and endpoint.active.hosted
         body = skim_body(raw) if hosted else parse_body(raw)
         if endpoint is None:
-            endpoint = _find_endpoint(snapshot, principal, _name_of(call, body), record)
+            endpoint = _find_endpoint(snapshot, principal, _name_in(body), record)
         config = record.config = _active_config(endpoint, call.task)
         record.labels = parse_labels(body)
         if config.hosted:
@@ -160,10 +162,8 @@ def _find_endpoint(snapshot: Snapshot, principal: Principal, name: str, record: 
     return endpoint
 
 
-def _name_of(call: Call, body: JsonObject) -> str:
-    """Return the endpoint that the request or, in the manner of the OpenAI API, the body names."""
-    if not call.task:
-        return call.name
+def _name_in(body: JsonObject) -> str:
+    """Return the endpoint that the body names, in the manner of the OpenAI API."""
     name = body.get("model")
     if not isinstance(name, str) or not name:
         raise InvalidParameter("'model' must be the name of a serving endpoint.")

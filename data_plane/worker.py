@@ -20,6 +20,7 @@ from modelplane.data_plane.accounting import Accountant, Telemetry
 from modelplane.data_plane.bodies import Bodies
 from modelplane.data_plane.control_link import ControlLink
 from modelplane.data_plane.hosting.groups import Groups
+from modelplane.data_plane.hosting.waiting_metrics import show_waiting
 from modelplane.data_plane.hosts.grpc.http_body import HTTP_BODY_RPCS
 from modelplane.data_plane.hosts.typed.rpcs import TYPED_RPCS
 from modelplane.data_plane.invocation import Inference
@@ -89,6 +90,7 @@ async def assembled(
         OSError: A TLS file cannot be read, or the journal cannot be made.
     """
     groups = Groups(clocks.random, settings.hold_max_mib << 20)
+    show_waiting(groups, registry)
     snapshots = Snapshots(groups)
     metrics = Metrics(registry, lambda name: name in snapshots.current.names)
     readiness = Readiness(clocks.monotonic, cpu_seconds)

@@ -79,6 +79,20 @@ class ModelServer:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
+    def open_slots(self, concurrency: int) -> None:
+        """Answer so many requests at a time from now on."""
+        self.concurrency = concurrency
+        self._slots = asyncio.Semaphore(concurrency)
+
+    async def drain(self) -> None:
+        """End as a process does that is told to: take no connection more, answer what there is."""
+        if self._server is not None:
+            self._server.close()
+        while self._inside:
+            await asyncio.sleep(0.001)
+        for writer in list(self._connections):
+            writer.close()
+
     async def die(self) -> None:
         """End as a process that is killed does."""
         if self._server is not None:
