@@ -13,6 +13,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from modelplane.adapters.providers.http.client import Http1Transport
+from modelplane.adapters.providers.http1.pool import client_tls
 from modelplane.adapters.shared.egress import parse_policy
 from modelplane.adapters.shared.release import VERSION
 from modelplane.adapters.shared.telemetry import log_fields
@@ -100,10 +101,12 @@ async def assembled(
     )
     timeouts = Timeouts(settings.request_timeout_seconds, settings.stream_idle_seconds)
     egress = parse_policy(settings.allowed_upstreams, settings.own_addresses)
+    # To read all authorities takes a while.
+    trusted = client_tls()
     async with (
-        Http1Transport(settings.origins, egress.allows) as transport,
+        Http1Transport(settings.origins, egress.allows, tls=trusted) as transport,
         # To replicas only, whose addresses the control plane says.
-        Http1Transport() as inside,
+        Http1Transport(tls=trusted) as inside,
         _recording(settings, registry, clocks, wall_ms) as ledger,
         _metering(settings, clocks) as meters,
         _exporting(settings, wall_ms) as telemetry,
@@ -212,7 +215,7 @@ async def _exporting(
 
 @asynccontextmanager
 async def following(worker: Worker) -> AsyncIterator[None]:
-    """Follow the configuration; on leaving, report not ready, before a host refuses anything."""
+    """Follow the configuration; a worker that fails meanwhile is not ready."""
     async with asyncio.TaskGroup() as tasks:
         background = [
             tasks.create_task(worker.watcher.run()),

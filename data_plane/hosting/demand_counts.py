@@ -3,6 +3,8 @@
 Counted by `groups.py`, told by `demand.py`.
 """
 
+from math import inf
+
 
 class DemandCounts:
     """What is asked of one group.
@@ -28,7 +30,7 @@ class DemandCounts:
 
     def __init__(self, now: float) -> None:
         self.arrivals = self.refused = self.in_flight = 0
-        self.woken_at = -1.0
+        self.woken_at = -inf
         self.told = False
         self._since = self._changed_at = now
         # Requests in flight times seconds since `_since`.

@@ -7,7 +7,7 @@ meant wherever there is a time.
 
 import asyncio
 from collections.abc import Iterable
-from math import ceil
+from math import ceil, inf
 from random import Random
 
 from modelserving.worker.v1 import hosting_pb2 as pb
@@ -145,6 +145,9 @@ class Group:
         for replica in self._replicas:
             # It is newer than what this worker has seen itself.
             replica.rouse()
+        if self._replicas:
+            # Whoever waits for the next first one wakes it at once.
+            self.counts.woken_at = -inf
         if self._phase == _FAILED:
             self._refuse_all()
         else:
