@@ -100,13 +100,8 @@ async def assembled(
         source, snapshots, readiness, ConfigMetrics(registry), clocks, metrics.forget
     )
     timeouts = Timeouts(settings.request_timeout_seconds, settings.stream_idle_seconds)
-    egress = parse_policy(settings.allowed_upstreams, settings.own_addresses)
-    # To read all authorities takes a while.
-    trusted = client_tls()
     async with (
-        Http1Transport(settings.origins, egress.allows, tls=trusted) as transport,
-        # To replicas only, whose addresses the control plane says.
-        Http1Transport(tls=trusted) as inside,
+        _sending(settings) as (transport, inside),
         _recording(settings, registry, clocks, wall_ms) as ledger,
         _metering(settings, clocks) as meters,
         _exporting(settings, wall_ms) as telemetry,
@@ -123,6 +118,23 @@ async def assembled(
             attempts = Attempts(relay, hosted, circuits, tried, clocks.random)
             inference = Inference(snapshots, attempts, gate, accountant, wall_ms, bodies)
             yield Worker(inference, snapshots, readiness, watcher)
+
+
+@asynccontextmanager
+async def _sending(settings: Settings) -> AsyncIterator[tuple[Http1Transport, Http1Transport]]:
+    """Yield what sends to providers, and what sends to replicas of hosted models.
+
+    Where providers are is said by users, and so is bounded; where replicas are, by the control
+    plane alone.
+    """
+    egress = parse_policy(settings.allowed_upstreams, settings.own_addresses)
+    # To read all authorities takes a while.
+    trusted = client_tls()
+    async with (
+        Http1Transport(settings.origins, egress.allows, tls=trusted) as transport,
+        Http1Transport(tls=trusted) as inside,
+    ):
+        yield transport, inside
 
 
 def _hosted_timeouts(settings: Settings) -> HostedTimeouts:

@@ -102,23 +102,23 @@ class Group:
                 return replica
         return await self._wait(ticket)
 
-    def give_back(self, replica: Replica, load: int | None = None) -> None:
-        """Note that a request at a replica has ended.
+    def give_back(self, replica: Replica) -> None:
+        """Note that a request at a replica has ended, or was not taken by it."""
+        replica.in_flight -= 1
+        self.counts.change(-1, self._loop.time())
+        self._dispatch()
+
+    def note_answer(self, replica: Replica, load: int | None, seconds: float) -> None:
+        """Note that a replica has answered a request; before `give_back`.
 
         Args:
             replica: The replica.
             load: How many requests it says are in it; None: it has not said.
+            seconds: How long it took.
         """
-        now = self._loop.time()
-        replica.in_flight -= 1
-        self.counts.change(-1, now)
+        replica.take(seconds)
         if load is not None:
-            replica.tell(load, now)
-        self._dispatch()
-
-    def note_answer(self, replica: Replica) -> None:
-        """Note that a replica has taken a request: it is there, and was not full."""
-        replica.rouse()
+            replica.tell(load, self._loop.time())
 
     def note_full(self, replica: Replica) -> None:
         """Note that a replica has refused a request since it has too many."""

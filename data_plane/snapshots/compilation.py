@@ -125,7 +125,7 @@ def compile_config(
         tuple(zip(names, weights, strict=True)),
         created,
         fingerprint,
-        bool(hosted),
+        any(entity.group_id for entity in entities),
     )
 
 

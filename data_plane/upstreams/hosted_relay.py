@@ -90,11 +90,9 @@ class _Visit:
         if self._ended:
             return
         self._ended = True
-        load = None
         if self.response is not None:
-            load = parse_load(self.response.headers)
             self.response.close()
-        self.group.give_back(self.replica, load)
+        self.group.give_back(self.replica)
 
 
 class HostedRelay:
@@ -258,6 +256,7 @@ class HostedRelay:
         if record.trace is not None:
             record.address = replica.address
         headers = build_headers(replica, exchange.call.request_id, entity.task, seconds)
+        sent = self._now()
         request = HttpRequest(entity.name, replica.url, headers, raw, secrets=(replica.token,))
         try:
             response = visit.response = await self._transport.send(request, _never_again)
@@ -275,7 +274,7 @@ class HostedRelay:
             group.note_lost(replica)
             self._metrics.retries.labels(_STRANGE).inc()
             return None
-        group.note_answer(replica)
+        group.note_answer(replica, parse_load(response.headers), self._now() - sent)
         return response
 
     def _metadata(self, exchange: Exchange, entity: ServedEntity, ticket: Ticket) -> Metadata:

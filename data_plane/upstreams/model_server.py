@@ -121,7 +121,7 @@ def note_usage(record: Record, task: str, answer: bytes) -> None:
 
 def error_in(event: bytes) -> ModelRefused | None:
     """Return the error that an event of a stream tells; None: it is none."""
-    if not event.startswith((b'{"error"', b'{ "error"')):
+    if not event.startswith(b'{"error":'):
         return None
     return ModelRefused(_parse_error(event)[1] or _FAILED)
 

@@ -19,8 +19,10 @@ def replicas(count: int, concurrency: int = 4) -> list[Replica]:
 def test_nobody_is_picked_who_has_no_room() -> None:
     one, other = both = replicas(2)
     one.in_flight = 4
+    other.in_flight = 1
     assert {pick(both, 0, RANDOM) for _ in range(20)} == {other}
     other.refuse(0, RANDOM)
+    other.in_flight = 0
     assert pick(both, 0, RANDOM) is None
     assert pick(both, other.rests_until, RANDOM) is other
     assert pick([], 0, RANDOM) is None
@@ -54,16 +56,38 @@ def test_each_of_many_is_picked() -> None:
     assert all(97 <= count <= 103 for count in counts)
 
 
-@pytest.mark.parametrize(("times", "least", "most"), [(1, 0.015, 0.025), (9, 0.375, 0.625)])
-def test_a_full_one_rests_for_longer_each_time(times: int, least: float, most: float) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "first", "last"), [(0.0, 0.005, 0.5), (0.008, 0.005, 0.02), (4.0, 0.5, 0.5)]
+)
+def test_one_that_others_fill_rests_for_longer_each_time(
+    seconds: float, first: float, last: float
+) -> None:
     [replica] = replicas(1)
-    for _ in range(times):
-        replica.refuse(0, RANDOM)
-    assert least <= replica.rests_until <= most
-    assert not replica.is_out(0)
-    replica.rouse()
+    if seconds:
+        replica.take(seconds)
+    replica.in_flight = 1
     replica.refuse(0, RANDOM)
-    assert replica.rests_until <= 0.025
+    assert 0.75 * first <= replica.rests_until <= 1.25 * first
+    for _ in range(9):
+        replica.refuse(0, RANDOM)
+    assert 0.75 * last <= replica.rests_until <= 1.25 * last
+    assert not replica.is_out(0)
+    replica.take(seconds)
+    assert replica.rests_until == 0
+
+
+def test_one_that_others_fill_gets_fewer_until_there_is_room() -> None:
+    [replica] = replicas(1)
+    replica.in_flight = 3
+    replica.refuse(0, RANDOM)
+    replica.in_flight = 2
+    # It has room again when one of the two ends, so it does not rest.
+    assert pick([replica], 0, RANDOM) is None
+    replica.in_flight = 1
+    assert pick([replica], 0, RANDOM) is replica
+    for load, limit in ((8, 2), (7, 2), (6, 3), (1, 4), (1, 4)):
+        replica.tell(load, 0)
+        assert replica.limit == limit
 
 
 def test_one_that_is_lost_rests_longer_and_is_out() -> None:
@@ -76,4 +100,4 @@ def test_one_that_is_lost_rests_longer_and_is_out() -> None:
         replica.lose(0, RANDOM)
     assert 7.5 <= replica.rests_until <= 12.5
     replica.refuse(20, RANDOM)
-    assert replica.rests_until <= 20.025
+    assert replica.rests_until <= 20.01
