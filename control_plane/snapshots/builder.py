@@ -6,7 +6,9 @@ Before: `store.endpoints.records`, `credentials`. After: `snapshots.cache`.
 from collections.abc import Collection, Mapping
 from typing import TypeAlias
 
+from modelserving.store.v1.hosting_pb2 import HostedModel
 from modelserving.v1.endpoint_pb2 import EndpointConfig
+from modelserving.worker.v1.hosting_pb2 import HostedEntity, ReplicaGroup
 from modelserving.worker.v1.snapshot_pb2 import (
     EndpointResource,
     Grant,
@@ -18,6 +20,7 @@ from modelserving.worker.v1.snapshot_pb2 import (
 )
 
 from modelplane.adapters.shared.jwt.keys import EDDSA
+from modelplane.control_plane.hosting.worker_view import build_group
 from modelplane.control_plane.principal import ADMINS_ID, PrincipalKind
 from modelplane.control_plane.secrets.credentials import CredentialResolver
 from modelplane.control_plane.secrets.signing import SUBJECT
@@ -27,13 +30,16 @@ from modelplane.control_plane.store.endpoints.records import (
     StoredVersion,
     load_endpoints,
 )
+from modelplane.control_plane.store.hosting.groups import load as load_groups
 from modelplane.control_plane.store.identity.issuers import load_outside_issuers, own_name
 from modelplane.control_plane.store.identity.principals import StoredPrincipal, load_principals
 from modelplane.control_plane.store.identity.tokens import StoredToken, load_tokens
 from modelplane.control_plane.store.secrets.signing_keys import load_signing_keys
 from modelplane.control_plane.store.states import EventKind, LastUpdate, Phase
 
-Resource: TypeAlias = EndpointResource | PrincipalResource | TokenResource | IssuerResource
+Resource: TypeAlias = (
+    EndpointResource | PrincipalResource | TokenResource | IssuerResource | ReplicaGroup
+)
 
 
 class ResourceBuilder:
@@ -59,13 +65,16 @@ class ResourceBuilder:
                 issuers = await _load_issuers(session)
                 wanted = issuers.keys() if keys is None else issuers.keys() & keys
                 return {name: issuers[name] for name in wanted}
+            case EventKind.GROUP:
+                groups = await load_groups(session, keys)
+                return {item.id: build_group(item) for item in groups}
 
     async def _endpoints(
         self, session: Session, ids: Collection[str] | None
     ) -> list[EndpointResource]:
         stored = await load_endpoints(session, ids)
         pushed = [
-            (endpoint.id, version.config)
+            (endpoint.id, _without_environment(version))
             for endpoint in stored
             for version in _versions_to_push(endpoint)
             if version is not None
@@ -111,6 +120,33 @@ def _build_endpoint(
             for grantee, level in endpoint.grants.items()
         ],
         failure=endpoint.last_update_message if failed else "",
+        hosted=[
+            _build_entity(version, model)
+            for version in _versions_to_push(endpoint)
+            if version is not None
+            for model in version.hosted
+        ],
+    )
+
+
+def _without_environment(version: StoredVersion) -> EndpointConfig:
+    """Return a configuration without what only the processes of its models may know."""
+    if not version.hosted:
+        return version.config
+    config = EndpointConfig()
+    config.CopyFrom(version.config)
+    for entity in config.served_entities:
+        entity.ClearField("environment_vars")
+    return config
+
+
+def _build_entity(version: StoredVersion, model: HostedModel) -> HostedEntity:
+    return HostedEntity(
+        config_version=version.version,
+        served_entity_name=model.served_entity_name,
+        group_id=model.group_id,
+        task=model.description.task,
+        streamable=model.description.streamable,
     )
 
 

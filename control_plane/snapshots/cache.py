@@ -42,6 +42,7 @@ _FIELDS: Mapping[EventKind, _Fields] = {
     EventKind.PRINCIPAL: _Fields("principals", "removed_principal_ids"),
     EventKind.TOKEN: _Fields("tokens", "removed_token_ids"),
     EventKind.ISSUER: _Fields("issuers", "removed_issuers"),
+    EventKind.GROUP: _Fields("groups", "removed_group_ids"),
 }
 
 

@@ -14,11 +14,13 @@ from sqlalchemy import Connection, MetaData, inspect, text
 
 from modelplane.control_plane.store import tables
 from modelplane.control_plane.store.database import Database, DatabaseUnusable
+from modelplane.control_plane.store.hosting import tables as hosting_tables
 from modelplane.control_plane.store.usage import tables as usage_tables
 
 # All tables, which the imports have filled in.
 METADATA: MetaData = tables.EndpointRow.metadata
 assert usage_tables.UsageRow.metadata is METADATA  # noqa: S101
+assert hosting_tables.ReplicaGroupRow.metadata is METADATA  # noqa: S101
 
 # Schemas of before the first release, and the last commit whose control plane has them.
 OLD_SCHEMAS = tuple(f"{number:04}" for number in range(1, 11))

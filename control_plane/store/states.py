@@ -13,6 +13,7 @@ class EventKind(StrEnum):
     TOKEN = "token"  # noqa: S105 - the word, not a credential
     PRINCIPAL = "principal"
     ISSUER = "issuer"
+    GROUP = "group"
 
 
 class Phase(StrEnum):
@@ -48,3 +49,35 @@ class UsageState(StrEnum):
     ENDED = "ENDED"
     # The worker died before it could say how it ended.
     UNKNOWN = "UNKNOWN"
+
+
+class GroupPhase(StrEnum):
+    """What a group of replicas is for those who look at its endpoint."""
+
+    # None of its replicas has been ready yet.
+    CREATING = "CREATING"
+    READY = "READY"
+    # At zero replicas by intent, or starting from there.
+    IDLE = "IDLE"
+    # It was ready, has lost its replicas, and gets others.
+    RECOVERING = "RECOVERING"
+    FAILED = "FAILED"
+    # Given up before it was ready, since another group of the same version failed.
+    ABORTED = "ABORTED"
+
+
+class GroupStep(StrEnum):
+    """What a launcher does for a group that is not ready."""
+
+    # No launcher has said anything of it yet.
+    WAITING = ""
+    FETCHING = "FETCHING"
+    BUILDING_ENVIRONMENT = "BUILDING_ENVIRONMENT"
+    STARTING = "STARTING"
+
+
+class LogKind(StrEnum):
+    """Which log of a group."""
+
+    BUILD = "BUILD"
+    SERVICE = "SERVICE"

@@ -101,6 +101,8 @@ class EndpointConfigRow(SQLModel, table=True):
     version: int = Field(primary_key=True)
     # EndpointConfig without any plaintext credential, else as it is pushed.
     config: bytes = Field(sa_type=LargeBinary)
+    # HostedModels: what its hosted entities mean.
+    hosted: bytes = Field(default=b"", sa_type=LargeBinary)
     creator: str
     created_ms: int = Field(sa_type=BigInteger)
     outcome: str = Outcome.PENDING

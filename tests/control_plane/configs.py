@@ -1,8 +1,11 @@
 """Configurations to test with."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from google.protobuf import json_format
+from modelserving.launcher.v1.launcher_service_pb2 import ModelSource, ReplicaSize
+from modelserving.store.v1.hosting_pb2 import HostedModel, ScalePolicy
 from modelserving.store.v1.settings_pb2 import EndpointSettings
 from modelserving.v1.endpoint_pb2 import EndpointConfig, EndpointConfigInput, ServedEntity
 
@@ -58,3 +61,32 @@ def new_version(
     """Return a version of alice's to store; without a number it is the first."""
     config.config_version = config.config_version or 1
     return NewVersion(config, "alice", 1, credentials or {}, references_in(config), 100)
+
+
+def hosted_entity(name: str, **environment_vars: str) -> dict[str, object]:
+    """Return a served entity of a model that the system runs itself."""
+    return {
+        "name": name,
+        "entity_name": "ml.team.model",
+        "entity_version": "1",
+        "environment_vars": environment_vars,
+    }
+
+
+def hosted_model(name: str, group_id: str = "", *, least: int = 1, most: int = 1) -> HostedModel:
+    """Return what a hosted entity means; it may be at zero."""
+    return HostedModel(
+        served_entity_name=name,
+        group_id=group_id or f"group-{name}",
+        engine="mlflow_pyfunc",
+        source=ModelSource(registry="directory", uri="/models", name="ml.team.model", version="1"),
+        size=ReplicaSize(cpus=1, memory_bytes=1 << 30, concurrency=4),
+        scale=ScalePolicy(min_replicas=least, max_replicas=most, scale_to_zero=True),
+    )
+
+
+def hosting_version(version: int, *models: HostedModel, **environment_vars: str) -> NewVersion:
+    """Return a version of alice's to store that hosts `models`."""
+    entities = [hosted_entity(model.served_entity_name, **environment_vars) for model in models]
+    new = new_version(stored_config(*entities, version=version))
+    return replace(new, hosted=models)

@@ -4,9 +4,10 @@ Before: `endpoints.lifecycle`. After: `tables`, `codec`. Beside: `records`, whic
 `rollouts`, which moves a rollout on.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from modelserving.store.v1.hosting_pb2 import HostedModel, HostedModels
 from modelserving.store.v1.settings_pb2 import EndpointSettings
 from modelserving.v1.endpoint_pb2 import EndpointConfig
 from sqlalchemy import func
@@ -18,6 +19,7 @@ from modelplane.control_plane.principal import Level
 from modelplane.control_plane.store import codec
 from modelplane.control_plane.store.database import Session, Transaction
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint
+from modelplane.control_plane.store.hosting import groups
 from modelplane.control_plane.store.secrets.scopes import SecretName
 from modelplane.control_plane.store.states import EventKind, LastUpdate, Outcome, Phase
 from modelplane.control_plane.store.tables import (
@@ -51,6 +53,7 @@ class NewVersion:
         credentials: Sealed credentials by path.
         references: Secrets that the configuration refers to.
         deadline_ms: Time by which the workers must have prepared it.
+        hosted: What its hosted entities mean, one for each.
     """
 
     config: EndpointConfig
@@ -59,6 +62,7 @@ class NewVersion:
     credentials: Mapping[str, bytes]
     references: Collection[SecretName]
     deadline_ms: int
+    hosted: Sequence[HostedModel] = ()
 
 
 async def insert(transaction: Transaction, endpoint: NewEndpoint) -> None:
@@ -122,6 +126,7 @@ async def begin_rollout(transaction: Transaction, endpoint_id: str, new: NewVers
             endpoint_id=endpoint_id,
             version=version,
             config=new.config.SerializeToString(),
+            hosted=HostedModels(models=new.hosted).SerializeToString(),
             creator=new.creator,
             created_ms=new.created_ms,
         )
@@ -136,19 +141,23 @@ async def begin_rollout(transaction: Transaction, endpoint_id: str, new: NewVers
         for scope, key in new.references
     )
     await session.flush()
-    revision = await transaction.revise(EventKind.ENDPOINT, endpoint_id)
     await _update(
         transaction,
         endpoint_id,
         last_version=version,
         pending_version=version,
         phase=Phase.PREPARING,
-        phase_revision=revision,
         phase_deadline_ms=new.deadline_ms,
         last_update=LastUpdate.NOT_UPDATING,
         last_update_message="",
         updated_ms=new.created_ms,
     )
+    # Workers know the groups before the version that needs them.
+    await groups.ensure(transaction, endpoint_id, new.config, new.hosted, new.created_ms)
+    revision = await transaction.revise(EventKind.ENDPOINT, endpoint_id)
+    await _update(transaction, endpoint_id, phase_revision=revision)
+    # Of the version that failed before.
+    await groups.settle(transaction, endpoint_id)
     return revision
 
 
@@ -171,12 +180,17 @@ async def cancel_rollout(transaction: Transaction, record: StoredEndpoint) -> in
         last_update=LastUpdate.CANCELED,
         last_update_message="",
     )
-    return await transaction.revise(EventKind.ENDPOINT, record.id)
+    revision = await transaction.revise(EventKind.ENDPOINT, record.id)
+    await groups.settle(transaction, record.id)
+    return revision
 
 
 async def remove(transaction: Transaction, endpoint_id: str) -> int:
     """Delete an endpoint with its versions and credentials; return the revision."""
+    gone = await groups.ids_of_endpoint(transaction.session, endpoint_id)
     await transaction.session.exec(delete(EndpointRow).where(col(EndpointRow.id) == endpoint_id))
+    if gone:
+        await transaction.revise_all(EventKind.GROUP, gone)
     return await transaction.revise(EventKind.ENDPOINT, endpoint_id)
 
 

@@ -4,9 +4,10 @@ Before: `endpoints.lookup`, `snapshots.builder`. After: `tables`, `codec`. Besid
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
+from modelserving.store.v1.hosting_pb2 import HostedModel
 from modelserving.store.v1.settings_pb2 import EndpointSettings
 from modelserving.v1.endpoint_pb2 import EndpointConfig
 from sqlalchemy import ColumnElement, and_
@@ -17,6 +18,8 @@ from sqlmodel.sql.expression import Select
 from modelplane.control_plane.principal import Level, PrincipalKind
 from modelplane.control_plane.store import codec
 from modelplane.control_plane.store.database import Session, is_storable
+from modelplane.control_plane.store.hosting import groups
+from modelplane.control_plane.store.hosting.groups import StoredGroup
 from modelplane.control_plane.store.states import LastUpdate, Outcome, Phase
 from modelplane.control_plane.store.tables import (
     EndpointConfigRow,
@@ -46,6 +49,8 @@ class StoredVersion:
     created_ms: int
     outcome: Outcome
     outcome_message: str
+    # What its hosted entities mean.
+    hosted: tuple[HostedModel, ...] = ()
 
     @property
     def version(self) -> int:
@@ -79,11 +84,18 @@ class StoredEndpoint:
     # Of a principal that is gone, a user and its name.
     creator_kind: PrincipalKind
     creator_display_name: str
+    # Of both versions, by identifier.
+    groups: Mapping[str, StoredGroup] = field(default_factory=dict)
 
     @property
     def newest(self) -> StoredVersion | None:
         """The configuration that describes the endpoint best: the active one, else the pending."""
         return self.active or self.pending
+
+    @property
+    def hosts_models(self) -> bool:
+        """Whether one of its versions has hosted models."""
+        return any(version and version.hosted for version in (self.active, self.pending))
 
 
 async def load_endpoints(session: Session, ids: Collection[str] | None) -> list[StoredEndpoint]:
@@ -93,23 +105,22 @@ async def load_endpoints(session: Session, ids: Collection[str] | None) -> list[
         query = query.where(col(EndpointRow.id).in_(ids))
     rows = (await session.exec(query)).all()
     wanted = None if ids is None else set(ids)
-    return [_stored(*row) for row in rows if wanted is None or row[0].id in wanted]
+    found = [_stored(*row) for row in rows if wanted is None or row[0].id in wanted]
+    return await _with_groups(session, found)
 
 
 async def find(session: Session, name: str) -> StoredEndpoint | None:
     """Return the endpoint called `name`, if there is one."""
     if not is_storable(name):
         return None
-    row = (await session.exec(_joined().where(col(EndpointRow.name) == name))).first()
-    return _stored(*row) if row else None
+    return await _first(session, col(EndpointRow.name) == name)
 
 
 async def find_by_id(session: Session, endpoint_id: str) -> StoredEndpoint | None:
     """Return the endpoint with an identifier, if there is one."""
     if not is_storable(endpoint_id):
         return None
-    row = (await session.exec(_joined().where(col(EndpointRow.id) == endpoint_id))).first()
-    return _stored(*row) if row else None
+    return await _first(session, col(EndpointRow.id) == endpoint_id)
 
 
 async def lock(session: Session, name: str) -> None:
@@ -159,7 +170,8 @@ async def list_all(
     found: list[StoredEndpoint] = []
     for start in range(0, len(ids), _PAGE):
         page = _joined().where(col(EndpointRow.id).in_(ids[start : start + _PAGE]))
-        found += [_stored(*row) for row in (await session.exec(page)).all()]
+        read = [_stored(*row) for row in (await session.exec(page)).all()]
+        found += await _with_groups(session, read)
     # What is read first may have changed by the time of the page.
     return sorted((item for item in found if wanted(item.grants)), key=lambda item: item.name)
 
@@ -187,6 +199,31 @@ async def find_version(session: Session, endpoint_id: str, version: int) -> Stor
     """Return one version of an endpoint, if there is one."""
     row = await session.get(EndpointConfigRow, (endpoint_id, version))
     return _version(row) if row else None
+
+
+async def _first(session: Session, condition: ColumnElement[bool]) -> StoredEndpoint | None:
+    row = (await session.exec(_joined().where(condition))).first()
+    if row is None:
+        return None
+    (found,) = await _with_groups(session, [_stored(*row)])
+    return found
+
+
+async def _with_groups(session: Session, found: list[StoredEndpoint]) -> list[StoredEndpoint]:
+    """Add the groups of those that host models, which costs the others nothing."""
+    hosting = [item.id for item in found if item.hosts_models]
+    if not hosting:
+        return found
+    read = await groups.load_of_endpoints(session, hosting)
+    return [_with(item, read[item.id]) if item.id in read else item for item in found]
+
+
+def _with(endpoint: StoredEndpoint, found: list[StoredGroup]) -> StoredEndpoint:
+    by_id = {group.id: group for group in found}
+    active = endpoint.active.hosted if endpoint.active else ()
+    serving = [by_id.get(model.group_id) for model in active]
+    ready = endpoint.ready and all(group is not None and group.serves for group in serving)
+    return replace(endpoint, groups=by_id, ready=ready)
 
 
 def _joined() -> Select[EndpointRow, EndpointConfigRow, EndpointConfigRow, _Beside]:
@@ -246,4 +283,5 @@ def _version(row: EndpointConfigRow) -> StoredVersion:
         created_ms=row.created_ms,
         outcome=Outcome(row.outcome),
         outcome_message=row.outcome_message,
+        hosted=groups.models_of(row),
     )

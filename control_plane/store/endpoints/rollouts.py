@@ -11,6 +11,7 @@ from sqlmodel import col, select, update
 
 from modelplane.control_plane.store.database import Session, Transaction
 from modelplane.control_plane.store.endpoints import refusals
+from modelplane.control_plane.store.hosting import groups
 from modelplane.control_plane.store.states import EventKind, LastUpdate, Outcome, Phase
 from modelplane.control_plane.store.tables import EndpointConfigRow, EndpointRow
 
@@ -92,6 +93,8 @@ async def complete(
     await refusals.remove_before(transaction, rollout.endpoint_id, rollout.revision)
     await refusals.keep_unready(transaction, rollout.endpoint_id)
     await _record_success(transaction, rollout)
+    # No worker asks those of the version before any longer.
+    await groups.settle(transaction, rollout.endpoint_id)
     return True
 
 
@@ -107,6 +110,7 @@ async def fail(transaction: Transaction, rollout: RolloutState, reason: str) -> 
         return False
     await _set_outcome(transaction, rollout, Outcome.FAILED, reason)
     await transaction.revise(EventKind.ENDPOINT, rollout.endpoint_id)
+    await groups.give_up(transaction, rollout.endpoint_id, reason)
     return True
 
 

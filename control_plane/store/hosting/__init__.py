@@ -1,0 +1,1 @@
+"""Statements on hosted models: their groups of replicas, logs, demand and launchers."""

@@ -1,0 +1,316 @@
+"""Statements on groups: the replicas that serve one hosted model of one endpoint.
+
+A group is there while a version needs it: the active one, the one being rolled out, or the one
+whose rollout failed last. Before: `endpoints.changes`, `endpoints.rollouts`, `hosting`. After:
+`tables`.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import orjson
+from modelserving.store.v1.hosting_pb2 import HostedModel, HostedModels
+from modelserving.v1.endpoint_pb2 import EndpointConfig
+from modelserving.worker.v1.hosting_pb2 import Replica, ReplicaGroup
+from sqlmodel import col, delete, insert, or_, select, update
+
+from modelplane.control_plane.store.database import Session, Transaction, in_parts
+from modelplane.control_plane.store.hosting.tables import ReplicaGroupRow
+from modelplane.control_plane.store.states import EventKind, GroupPhase, GroupStep
+from modelplane.control_plane.store.tables import EndpointConfigRow, EndpointRow
+
+# Its launcher has given up, or was told to.
+_FAILED = (GroupPhase.FAILED, GroupPhase.ABORTED)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class StoredGroup:
+    """A group and how it is.
+
+    Attributes:
+        id: Identifier.
+        endpoint_id: Endpoint that it belongs to.
+        served_entity_name: Entity that it serves.
+        model: What it serves, and how many replicas there may be.
+        environment: Environment variables, references to secrets as they were given.
+        begun_ms: When it was last begun to be deployed, milliseconds since the epoch.
+        generation: Grows with each change of what the launcher is to do.
+        desired: Replicas that there should be.
+        phase: What it is for those who look at its endpoint.
+        progress: What the launcher does for it while it is not ready.
+        message: How far it is with that, or why it has failed.
+        ready_once: Whether a replica has been ready since it was last begun to be deployed.
+        start_ms: How long the newest replica took to start; 0: none has been ready yet.
+        last_request_ms: When the last request was heard of.
+        replicas: Those that can be asked.
+    """
+
+    id: str
+    endpoint_id: str
+    served_entity_name: str
+    model: HostedModel
+    environment: Mapping[str, str]
+    begun_ms: int
+    generation: int
+    desired: int
+    phase: GroupPhase
+    progress: GroupStep
+    message: str
+    ready_once: bool
+    start_ms: int
+    last_request_ms: int
+    replicas: tuple[Replica, ...]
+
+    @property
+    def serves(self) -> bool:
+        """Whether requests are answered: at once, or once it has started from zero."""
+        return self.phase in (GroupPhase.READY, GroupPhase.IDLE)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was given up with the version that needed it."""
+        return self.phase in _FAILED and self.desired == 0
+
+
+async def ensure(
+    transaction: Transaction,
+    endpoint_id: str,
+    config: EndpointConfig,
+    hosted: Sequence[HostedModel],
+    now_ms: int,
+) -> None:
+    """Have a group for each hosted model of a new version.
+
+    One that is there goes on as it is; one that has failed is deployed again.
+
+    Args:
+        transaction: Where to write.
+        endpoint_id: Endpoint, whose row is locked.
+        config: The version's configuration, for the environment variables of its entities.
+        hosted: The version's models.
+        now_ms: The time.
+    """
+    entities = {entity.name: entity for entity in config.served_entities}
+    known = {group.id: group for group in await lock_of_endpoint(transaction, endpoint_id)}
+    begun = []
+    for model in hosted:
+        old = known.get(model.group_id)
+        if old is None or old.phase in _FAILED:
+            environment = entities[model.served_entity_name].environment_vars
+            generation = old.generation + 1 if old else 1
+            begun.append(_begun(endpoint_id, model, environment, now_ms, generation))
+    if new := [{"id": group.id, **_values(group)} for group in begun if group.id not in known]:
+        await transaction.session.exec(insert(ReplicaGroupRow), params=new)
+    await save(transaction, [group for group in begun if group.id in known])
+    await tell(transaction, begun)
+
+
+async def settle(transaction: Transaction, endpoint_id: str) -> None:
+    """Remove the groups of an endpoint that no version needs; have the others as the active needs.
+
+    To be called when the endpoint's active or pending version has changed.
+    """
+    active, pending = await _versions(transaction.session, endpoint_id)
+    kept, gone = [], []
+    for group in await lock_of_endpoint(transaction, endpoint_id):
+        if group.id in active:
+            kept.append((group, _resized(group, active[group.id])))
+        elif group.id not in pending:
+            gone.append(group)
+    changed = [new for old, new in kept if new != old]
+    await save(transaction, changed)
+    for part in in_parts([group.id for group in gone]):
+        statement = delete(ReplicaGroupRow).where(col(ReplicaGroupRow.id).in_(part))
+        await transaction.session.exec(statement)
+    await tell(transaction, [*changed, *gone])
+
+
+async def give_up(transaction: Transaction, endpoint_id: str, message: str) -> None:
+    """End the groups that only the version needs whose rollout has failed, but keep what is known.
+
+    Args:
+        transaction: Where to write.
+        endpoint_id: Endpoint, whose pending version has failed.
+        message: Why those end that have not failed themselves.
+    """
+    active, _ = await _versions(transaction.session, endpoint_id)
+    changed = []
+    for group in await lock_of_endpoint(transaction, endpoint_id):
+        if group.id in active:
+            new = _resized(group, active[group.id])
+        elif group.phase is GroupPhase.FAILED:
+            new = replace(group, desired=0, replicas=())
+        else:
+            new = replace(group, desired=0, replicas=(), phase=GroupPhase.ABORTED, message=message)
+        if new != group:
+            changed.append(replace(new, generation=group.generation + 1))
+    await save(transaction, changed)
+    await tell(transaction, changed)
+
+
+async def load(session: Session, ids: Collection[str] | None) -> list[StoredGroup]:
+    """Return the groups `ids` that exist; None: all."""
+    if ids is None:
+        return [_stored(row) for row in (await session.exec(select(ReplicaGroupRow))).all()]
+    found: list[StoredGroup] = []
+    for part in in_parts(ids):
+        query = select(ReplicaGroupRow).where(col(ReplicaGroupRow.id).in_(part))
+        found += [_stored(row) for row in (await session.exec(query)).all()]
+    return found
+
+
+async def load_of_endpoints(
+    session: Session, endpoint_ids: Collection[str]
+) -> dict[str, list[StoredGroup]]:
+    """Return the groups of endpoints, by identifier of the endpoint."""
+    found: dict[str, list[StoredGroup]] = {endpoint_id: [] for endpoint_id in endpoint_ids}
+    for part in in_parts(endpoint_ids):
+        query = select(ReplicaGroupRow).where(col(ReplicaGroupRow.endpoint_id).in_(part))
+        for row in (await session.exec(query)).all():
+            found[row.endpoint_id].append(_stored(row))
+    return found
+
+
+async def read_generations(session: Session) -> dict[str, int]:
+    """Return the generation of each group that has not ended, by identifier."""
+    columns = (ReplicaGroupRow.id, ReplicaGroupRow.generation)
+    query = select(*columns).where(
+        or_(col(ReplicaGroupRow.phase).not_in(_FAILED), col(ReplicaGroupRow.desired) > 0)
+    )
+    return dict((await session.exec(query)).all())
+
+
+async def ids_of_endpoint(session: Session, endpoint_id: str) -> list[str]:
+    """Return the identifiers of an endpoint's groups, in order."""
+    query = select(ReplicaGroupRow.id).where(col(ReplicaGroupRow.endpoint_id) == endpoint_id)
+    return sorted((await session.exec(query)).all())
+
+
+async def lock_of_endpoint(transaction: Transaction, endpoint_id: str) -> list[StoredGroup]:
+    """Return the groups of an endpoint, and keep others from changing them."""
+    return await lock(transaction, await ids_of_endpoint(transaction.session, endpoint_id))
+
+
+async def lock(transaction: Transaction, ids: Collection[str]) -> list[StoredGroup]:
+    """Return the groups `ids` that exist, and keep others from changing them."""
+    found: list[StoredGroup] = []
+    # In one order, so that transactions with groups in common wait for each other in turn.
+    for part in in_parts(sorted(ids)):
+        query = select(ReplicaGroupRow).where(col(ReplicaGroupRow.id).in_(part))
+        query = query.order_by(col(ReplicaGroupRow.id)).with_for_update()
+        rows = await transaction.session.exec(query.execution_options(populate_existing=True))
+        found += [_stored(row) for row in rows.all()]
+    return found
+
+
+async def save(transaction: Transaction, groups: Iterable[StoredGroup]) -> None:
+    """Store groups that are locked."""
+    for group in groups:
+        await transaction.session.exec(
+            update(ReplicaGroupRow)
+            .where(col(ReplicaGroupRow.id) == group.id)
+            .values(**_values(group))
+        )
+
+
+async def tell(transaction: Transaction, groups: Collection[StoredGroup]) -> None:
+    """Let workers and launchers learn of groups that have changed or are gone."""
+    if groups:
+        await transaction.revise_all(EventKind.GROUP, sorted({group.id for group in groups}))
+
+
+def models_of(row: EndpointConfigRow) -> tuple[HostedModel, ...]:
+    """Return the hosted models of a version."""
+    return tuple(HostedModels.FromString(row.hosted).models) if row.hosted else ()
+
+
+async def _versions(
+    session: Session, endpoint_id: str
+) -> tuple[dict[str, HostedModel], dict[str, HostedModel]]:
+    """Return the models of the active and of the pending version, by their groups."""
+    numbers = select(EndpointRow.active_version, EndpointRow.pending_version)
+    wanted = (await session.exec(numbers.where(col(EndpointRow.id) == endpoint_id))).first()
+    found: list[dict[str, HostedModel]] = []
+    for version in wanted or (None, None):
+        row = None
+        if version is not None:
+            row = await session.get(EndpointConfigRow, (endpoint_id, version))
+        found.append({model.group_id: model for model in (models_of(row) if row else ())})
+    return found[0], found[1]
+
+
+def _begun(
+    endpoint_id: str,
+    model: HostedModel,
+    environment: Mapping[str, str],
+    now_ms: int,
+    generation: int,
+) -> StoredGroup:
+    return StoredGroup(
+        id=model.group_id,
+        endpoint_id=endpoint_id,
+        served_entity_name=model.served_entity_name,
+        model=model,
+        environment=dict(environment),
+        begun_ms=now_ms,
+        generation=generation,
+        # One start at least, to see that it can.
+        desired=max(1, model.scale.min_replicas),
+        phase=GroupPhase.CREATING,
+        progress=GroupStep.WAITING,
+        message="",
+        ready_once=False,
+        start_ms=0,
+        last_request_ms=now_ms,
+        replicas=(),
+    )
+
+
+def _resized(group: StoredGroup, model: HostedModel) -> StoredGroup:
+    """Return a group with the bounds of another version's model, which is the same but for them."""
+    if group.model == model:
+        return group
+    least, most = max(1, model.scale.min_replicas), max(1, model.scale.max_replicas)
+    at_zero = group.desired == 0 and model.scale.scale_to_zero
+    desired = 0 if at_zero else min(max(group.desired, least), most)
+    generation = group.generation + (desired != group.desired)
+    return replace(group, model=model, desired=desired, generation=generation)
+
+
+def _values(group: StoredGroup) -> dict[str, object]:
+    return {
+        "endpoint_id": group.endpoint_id,
+        "served_entity_name": group.served_entity_name,
+        "model": group.model.SerializeToString(),
+        "environment_json": orjson.dumps(dict(group.environment)).decode(),
+        "begun_ms": group.begun_ms,
+        "generation": group.generation,
+        "desired": group.desired,
+        "phase": group.phase,
+        "progress": group.progress,
+        "message": group.message,
+        "ready_once": group.ready_once,
+        "start_ms": group.start_ms,
+        "last_request_ms": group.last_request_ms,
+        "replicas": ReplicaGroup(replicas=group.replicas).SerializeToString(),
+    }
+
+
+def _stored(row: ReplicaGroupRow) -> StoredGroup:
+    return StoredGroup(
+        id=row.id,
+        endpoint_id=row.endpoint_id,
+        served_entity_name=row.served_entity_name,
+        model=HostedModel.FromString(row.model),
+        environment=orjson.loads(row.environment_json),
+        begun_ms=row.begun_ms,
+        generation=row.generation,
+        desired=row.desired,
+        phase=GroupPhase(row.phase),
+        progress=GroupStep(row.progress),
+        message=row.message,
+        ready_once=row.ready_once,
+        start_ms=row.start_ms,
+        last_request_ms=row.last_request_ms,
+        replicas=tuple(ReplicaGroup.FromString(row.replicas).replicas),
+    )

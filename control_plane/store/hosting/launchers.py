@@ -1,0 +1,90 @@
+"""Statements on launchers: which is the active one of each pool, and what its replicas may use.
+
+Before: `control_plane.hosting`. After: `tables`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from modelserving.launcher.v1.launcher_service_pb2 import Capacity
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import col, or_, select, update
+
+from modelplane.control_plane.store.database import Session, Transaction
+from modelplane.control_plane.store.hosting.tables import LauncherRow
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLauncher:
+    """The active launcher of a pool, as far as its lease has not ended."""
+
+    pool: str
+    launcher_id: str
+    backend: str
+    lease_until_ms: int
+    # None: it has not said yet.
+    capacity: Capacity | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A launcher that wants to be, or to stay, the active one of its pool until a time."""
+
+    pool: str
+    launcher_id: str
+    backend: str
+    until_ms: int
+
+
+async def claim(
+    transaction: Transaction, wanted: Claim, now_ms: int, *, is_postgresql: bool
+) -> str:
+    """Make a launcher the active one unless another one is; return the active one's identifier."""
+    values = {
+        "launcher_id": wanted.launcher_id,
+        "backend": wanted.backend,
+        "lease_until_ms": wanted.until_ms,
+    }
+    dialect: Any = postgresql if is_postgresql else sqlite
+    insert = dialect.insert(LauncherRow).values(pool=wanted.pool, capacity=b"", **values)
+    # One statement, so that of two that ask at the same time one finds the other.
+    statement = insert.on_conflict_do_update(
+        index_elements=["pool"],
+        set_=values,
+        where=or_(
+            col(LauncherRow.launcher_id) == wanted.launcher_id,
+            col(LauncherRow.lease_until_ms) <= now_ms,
+        ),
+    )
+    await transaction.session.exec(statement)
+    query = select(LauncherRow.launcher_id).where(col(LauncherRow.pool) == wanted.pool)
+    return (await transaction.session.exec(query)).one()
+
+
+async def release(transaction: Transaction, pool: str, launcher_id: str) -> None:
+    """End the lease of a launcher that is gone, if it is the active one."""
+    await _set(transaction, pool, launcher_id, lease_until_ms=0)
+
+
+async def save_capacity(
+    transaction: Transaction, pool: str, launcher_id: str, capacity: Capacity
+) -> None:
+    """Store what the active launcher's replicas may use."""
+    await _set(transaction, pool, launcher_id, capacity=capacity.SerializeToString())
+
+
+async def read_launcher(session: Session, pool: str) -> StoredLauncher | None:
+    """Return the launcher of a pool that was the active one last, if there was any."""
+    row = await session.get(LauncherRow, pool, populate_existing=True)
+    if row is None:
+        return None
+    capacity = Capacity.FromString(row.capacity) if row.capacity else None
+    return StoredLauncher(row.pool, row.launcher_id, row.backend, row.lease_until_ms, capacity)
+
+
+async def _set(transaction: Transaction, pool: str, launcher_id: str, **values: object) -> None:
+    await transaction.session.exec(
+        update(LauncherRow)
+        .where(col(LauncherRow.pool) == pool, col(LauncherRow.launcher_id) == launcher_id)
+        .values(**values)
+    )
