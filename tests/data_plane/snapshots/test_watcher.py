@@ -7,6 +7,7 @@ from modelserving.v1.endpoint_pb2 import EndpointConfig
 from modelserving.worker.v1 import snapshot_service_pb2 as pb
 from prometheus_client import CollectorRegistry
 
+from modelplane.adapters.shared.rpc.control_link import ControlLink
 from modelplane.data_plane.hosting.groups import Groups
 from modelplane.data_plane.process import Clocks
 from modelplane.data_plane.snapshots.config_metrics import ConfigMetrics

@@ -12,9 +12,7 @@ from tests.hosting.models.cache import Saved
 
 
 @pytest.fixture(scope="session")
-def registry(
-    tmp_path_factory: pytest.TempPathFactory, mlflow_2: Saved, mlflow_3: Saved
-) -> Path:
+def registry(tmp_path_factory: pytest.TempPathFactory, mlflow_2: Saved, mlflow_3: Saved) -> Path:
     """Give a registry of directories with all models."""
     folder = tmp_path_factory.mktemp("registry")
     fill_registry(folder, {"2": mlflow_2, "3": mlflow_3})
@@ -22,9 +20,7 @@ def registry(
 
 
 @pytest.fixture(scope="session")
-def running_host(
-    tmp_path_factory: pytest.TempPathFactory, registry: Path
-) -> Iterator[System]:
+def running_host(tmp_path_factory: pytest.TempPathFactory, registry: Path) -> Iterator[System]:
     """Give the deployment."""
     data_dir = tmp_path_factory.mktemp("hosting") / "data"
     with hosting(data_dir, registry, scale_to_zero_seconds="3", hold_seconds="30") as system:

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,9 +25,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWa
 
 
 @pytest.fixture
-def workspace(host: System) -> Iterator[WorkspaceClient]:
+def workspace(host: System) -> WorkspaceClient:
     """Give the Databricks SDK's client."""
-    yield WorkspaceClient(host=host.url, token=host.token, auth_type="pat")
+    return WorkspaceClient(host=host.url, token=host.token, auth_type="pat")
 
 
 @pytest.fixture
@@ -55,11 +54,11 @@ def test_the_sdk_waits_updates_and_tells_why_it_failed(
 ) -> None:
     serving = workspace.serving_endpoints
     endpoint = serving.create_and_wait(
-        "iris", config=EndpointCoreConfigInput(served_entities=[entity("1")])
+        "iris", config=EndpointCoreConfigInput(name="iris", served_entities=[entity("1")])
     )
     assert endpoint.state
     assert str(endpoint.state.ready) == "EndpointStateReady.READY"
-    split = FLOWER["dataframe_split"]
+    split: Any = FLOWER["dataframe_split"]
     records = [dict(zip(split["columns"], row, strict=True)) for row in split["data"]]
     assert serving.query("iris", dataframe_records=records).predictions == [0]
 

@@ -17,7 +17,9 @@ def test_two_models_with_signatures_of_their_own(api: Rest) -> None:
     created = api.create(printed("multi_model"))
     # It is answered at once, and says how far it is.
     assert created["state"] == {
-        **created["state"], "ready": "NOT_READY", "config_update": "IN_PROGRESS"
+        **created["state"],
+        "ready": "NOT_READY",
+        "config_update": "IN_PROGRESS",
     }
     assert "config" not in created
     assert states_of(created, "pending_config") == {
@@ -39,9 +41,7 @@ def test_two_models_with_signatures_of_their_own(api: Rest) -> None:
     assert served_by("current", FLOWER) == {"predictions": [0]}
     assert served_by("challenger", ROW) == {"predictions": [{"scaled": 4.0, "label": "two"}]}
     # The split goes by the call, whatever the models make of it.
-    shares = [
-        api.query("multi-model", FLOWER).headers.get("served-model-name") for _ in range(40)
-    ]
+    shares = [api.query("multi-model", FLOWER).headers.get("served-model-name") for _ in range(40)]
     assert shares.count("current") > 30
 
     started = {name: replica_of(api, name) for name in ("current", "challenger")}

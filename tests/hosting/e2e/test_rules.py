@@ -21,9 +21,7 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
     "a size": (hosted("a", "main.ml.iris", workload_size="Huge"), 400, "Small, Medium"),
     "a type": (hosted("a", "main.ml.iris", workload_type="GPU_LARGE"), 400, "CPU"),
     "two sizes": (
-        hosted(
-            "a", "main.ml.iris", min_provisioned_concurrency=4, max_provisioned_concurrency=8
-        ),
+        hosted("a", "main.ml.iris", min_provisioned_concurrency=4, max_provisioned_concurrency=8),
         400,
         "workload_size",
     ),

@@ -40,10 +40,10 @@ def test_a_burst_from_zero_is_answered_whole(host: System, api: Rest) -> None:
     assert [answer.status_code for answer in answers] == [200] * 30
     assert all(answer.json() == {"predictions": [0]} for answer in answers)
     waited = [int(answer.headers["x-modelplane-cold-start"]) for answer in answers]
-    print(f"30 requests from zero: the first after {min(waited)} ms, the last {max(waited)} ms")
+    assert max(waited) > 0
 
 
-def test_a_model_without_traffic_sleeps_until_it_is_named(host: System, api: Rest) -> None:
+def test_a_model_without_traffic_sleeps_until_it_is_named(api: Rest) -> None:
     deployed(
         api,
         "two",
@@ -121,7 +121,7 @@ def test_an_update_under_load_loses_nothing(host: System, api: Rest) -> None:
             stop = True
         count = sum(load.result() for load in loads)
     assert failures == []
-    print(f"{count} requests during two updates, none lost")
+    assert count > 0
 
 
 def _until_updated(api: Rest, name: str) -> None:
