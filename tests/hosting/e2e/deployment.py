@@ -1,4 +1,4 @@
-"""A deployment that hosts models: `modelplane up`, with a directory of real models as its registry."""
+"""A deployment that hosts models, with a directory of real models as its registry."""
 
 import shutil
 import time
