@@ -24,6 +24,7 @@ from modelplane.deploy.local.secret_variables import for_control_plane
 CONTROL_PLANE = "control-plane"
 ENVOY = "envoy"
 LOCAL_MODEL = "local-model"
+LAUNCHER = "launcher"
 # Stands for the local model's address in its endpoint's configuration, whatever the port.
 LOCAL_MODEL_ORIGIN = "http://local-model.modelplane"
 _LISTEN = "MODELPLANE_WORKER_LISTEN"
@@ -76,6 +77,8 @@ class Plan:
     def specs(self) -> list[ChildSpec]:
         """Return all child processes in the order of their start."""
         specs = [self._control_plane(), *map(self.worker, self.worker_names)]
+        if self.options.hosts:
+            specs.append(self._launcher())
         if self.options.local_model:
             specs.append(self._local_model())
         return [*specs, self.envoy()]
@@ -161,6 +164,7 @@ class Plan:
             MODELPLANE_SNAPSHOT_LISTEN=self.address("snapshot"),
             MODELPLANE_CONTROL_PLANE_METRICS_LISTEN=self.address("control-plane-metrics"),
             MODELPLANE_ADMIN_TOKEN=self.tokens.admin,
+            MODELPLANE_REGISTRY=self.options.registry,
             **self.data_dir.certificates.settings(certificates.CONTROL_PLANE),
         )
 
@@ -170,6 +174,15 @@ class Plan:
             LOCAL_MODEL,
             MODELPLANE_LOCAL_MODEL_LISTEN=self.address(LOCAL_MODEL),
             MODELPLANE_LOCAL_MODEL_KEY=self.tokens.local_model,
+        )
+
+    def _launcher(self) -> ChildSpec:
+        return self._python(
+            LAUNCHER,
+            LAUNCHER,
+            MODELPLANE_CONTROL_PLANE=self.address("snapshot"),
+            MODELPLANE_LAUNCHER_DIR=str(self.data_dir.path / "launcher"),
+            **self.data_dir.certificates.settings(certificates.LAUNCHER),
         )
 
     def _own_addresses(self) -> list[str]:
