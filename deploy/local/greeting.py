@@ -81,7 +81,7 @@ def state(plan: Plan, public: Address, children: Mapping[str, Child]) -> dict[st
         "workers": workers,
         "logs": str(plan.data_dir.log_file(ENVOY).parent),
     }
-    if plan.options.hosts:
+    if LAUNCHER in children:
         found["launcher"] = {"pid": children[LAUNCHER].pid}
     if plan.options.local_model:
         model_url = f"http://{plan.address(LOCAL_MODEL)}/v1"

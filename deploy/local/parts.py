@@ -70,6 +70,10 @@ class Parts:
         for child in self.children.values():
             self._tasks.create_task(child.supervise())
 
+    def start_launcher(self) -> None:
+        """Start the launcher, which nobody needs before there is a request."""
+        self.children[LAUNCHER] = self.start(self._plan.launcher())
+
     async def keep_published(self) -> None:
         """Publish again what a full disk did not take, until cancelled."""
         while True:

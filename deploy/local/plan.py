@@ -75,10 +75,8 @@ class Plan:
         return f"{LOOPBACK}:{self.ports[name]}"
 
     def specs(self) -> list[ChildSpec]:
-        """Return all child processes in the order of their start."""
+        """Return the child processes that answer the first request, in the order of their start."""
         specs = [self._control_plane(), *map(self.worker, self.worker_names)]
-        if self.options.hosts:
-            specs.append(self._launcher())
         if self.options.local_model:
             specs.append(self._local_model())
         return [*specs, self.envoy()]
@@ -176,7 +174,8 @@ class Plan:
             MODELPLANE_LOCAL_MODEL_KEY=self.tokens.local_model,
         )
 
-    def _launcher(self) -> ChildSpec:
+    def launcher(self) -> ChildSpec:
+        """Return the process of the launcher, which is started once the others answer."""
         return self._python(
             LAUNCHER,
             LAUNCHER,

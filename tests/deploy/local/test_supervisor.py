@@ -211,7 +211,8 @@ async def _until_refused(host: str, port: int) -> None:
 
 async def test_a_launcher_runs_beside_the_planes_unless_it_should_not(tmp_path: Path) -> None:
     async with running(tmp_path / "d") as deployment:
-        pid = deployment.state["launcher"]["pid"]
+        while not (pid := deployment.state.get("launcher", {}).get("pid")):
+            await asyncio.sleep(0.02)
         os.kill(pid, signal.SIGKILL)
         await deployment.until_said("launcher was killed by SIGKILL")
         while deployment.state["launcher"]["pid"] in (pid, None):
