@@ -1,0 +1,168 @@
+"""From the names in a configuration to what they mean: pinned once, when a version is made.
+
+The registry is asked before the transaction that stores the version, which must not wait for it.
+Before: `endpoints.lifecycle`. After: `adapters.registries`, `workloads`.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping, Sequence
+
+from modelserving.launcher.v1.launcher_service_pb2 import ModelSource
+from modelserving.store.v1.hosting_pb2 import HostedModel, ModelDescription
+from modelserving.v1.endpoint_pb2 import EndpointConfig, ServedEntity
+
+from modelplane.adapters.registries.base import (
+    ModelNotFound,
+    Registry,
+    RegistryError,
+    RegistryUnavailable,
+    digest_of,
+)
+from modelplane.adapters.registries.mlmodel import MlModel, parse_mlmodel
+from modelplane.control_plane.errors import (
+    ControlPlaneError,
+    InvalidParameter,
+    NotFound,
+    NotSupported,
+    RegistryAway,
+)
+from modelplane.control_plane.hosting.workloads import DEFAULT_WORKLOADS, Workloads
+
+ENGINE = "mlflow_pyfunc"
+_DIGITS = 32
+
+
+class Pinning:
+    """Finds out what the models of configurations are.
+
+    Args:
+        registry: Knows the models; None: the deployment has none.
+        workloads: What replicas may use.
+    """
+
+    def __init__(
+        self, registry: Registry | None = None, workloads: Workloads = DEFAULT_WORKLOADS
+    ) -> None:
+        self._registry = registry
+        self.workloads = workloads
+
+    def require_registry(self) -> Registry:
+        """Return the registry.
+
+        Raises:
+            NotSupported: There is none.
+        """
+        if self._registry is None:
+            raise NotSupported(
+                "This deployment hosts no models, since it has no model registry; let the operator "
+                "set MODELPLANE_REGISTRY, or serve an external_model."
+            )
+        return self._registry
+
+    async def pin(
+        self, endpoint_id: str, config: EndpointConfig, served: Sequence[HostedModel] = ()
+    ) -> list[HostedModel]:
+        """Return what each entity means, and write versions in the place of aliases.
+
+        Args:
+            endpoint_id: Identifier of the endpoint.
+            config: A configuration that has passed its rules.
+            served: What the endpoint serves now; while the registry is away, entities that stay as
+                they are need not be asked for.
+
+        Raises:
+            NotSupported: There is no registry.
+            NotFound: There is no such model, version or alias.
+            InvalidParameter: A model cannot be served.
+            RegistryAway: The registry does not answer.
+        """
+        registry = self.require_registry()
+        known = {(model.source.name, model.source.version): model for model in served}
+        entities = config.served_entities
+        found = await asyncio.gather(*(_find(registry, entity, known) for entity in entities))
+        models = []
+        for entity, (source, description) in zip(entities, found, strict=True):
+            entity.entity_version.string_value = source.version
+            model = HostedModel(
+                served_entity_name=entity.name,
+                engine=ENGINE,
+                source=source,
+                description=description,
+                size=self.workloads.size_of(entity),
+                scale=self.workloads.scale_of(entity),
+            )
+            model.group_id = group_id(endpoint_id, entity.environment_vars, model)
+            models.append(model)
+        return models
+
+
+def group_id(endpoint_id: str, environment: Mapping[str, str], model: HostedModel) -> str:
+    """Return the group of a hosted model: the same while nothing changes that its processes know.
+
+    How many replicas there may be is no part of it.
+    """
+    source, size = model.source, model.size
+    parts = [
+        *(endpoint_id, model.served_entity_name, model.engine),
+        *(source.name, source.version, source.digest),
+        *(repr(size.cpus), str(size.memory_bytes), str(size.gpus), str(size.concurrency)),
+        *(part for name in sorted(environment) for part in (name, environment[name])),
+    ]
+    digest = hashlib.sha256()
+    for part in parts:
+        encoded = part.encode()
+        # With its length, so that no two lists are the same text.
+        digest.update(b"%d:%s" % (len(encoded), encoded))
+    return digest.hexdigest()[:_DIGITS]
+
+
+async def _find(
+    registry: Registry, entity: ServedEntity, known: Mapping[tuple[str, str], HostedModel]
+) -> tuple[ModelSource, ModelDescription]:
+    name, version = entity.entity_name, entity.entity_version.string_value
+    try:
+        try:
+            source = await registry.version(name, version)
+            content = await registry.read_mlmodel(source)
+        except RegistryUnavailable:
+            if same := known.get((name, version)):
+                return same.source, same.description
+            raise
+        source.digest = digest_of(content)
+        parsed = parse_mlmodel(content)
+    except RegistryError as error:
+        raise _told(entity, error) from error
+    _check_servable(entity, parsed)
+    return source, parsed.description
+
+
+def _told(entity: ServedEntity, error: RegistryError) -> ControlPlaneError:
+    message = f"Served entity '{entity.name}': {error}"
+    match error:
+        case ModelNotFound():
+            return NotFound(message)
+        case RegistryUnavailable():
+            return RegistryAway(message)
+    return InvalidParameter(message)
+
+
+def _check_servable(entity: ServedEntity, model: MlModel) -> None:
+    name = f"Served entity '{entity.name}': model '{entity.entity_name}'"
+    if model.is_language_model:
+        raise InvalidParameter(
+            f"{name} is a language model (task {model.description.task}), which an engine would "
+            "have to serve; that comes with foundation models, which this release does not host. "
+            "Log it as a Python function of your own, or serve it as an external_model."
+        )
+    if model.entrypoint:
+        raise InvalidParameter(
+            f"{name} asks to be served by a command of its own (metadata.entrypoint), which is not "
+            "available in this release; log it as a Python function."
+        )
+    if not model.is_python_function:
+        flavors = ", ".join(model.description.flavors)
+        raise InvalidParameter(
+            f"{name} has the flavors {flavors}, and not python_function, which is the one that is "
+            "served; log it with that."
+        )
