@@ -52,6 +52,25 @@ class Settings:
     reconnect_grace_seconds: float = setting(
         3.0, "seconds after a restart in which workers may reconnect before an update goes on"
     )
+    registry_authorization: str = setting(
+        "",
+        "credential for the registry of models: `bearer TOKEN` or `basic USER:PASSWORD`",
+        secret=True,
+    )
+    launcher_pool: str = setting("default", "pool of machines that replicas of models run in")
+    deploy_seconds: float = setting(
+        1080.0, "seconds that hosted models have to be fetched, built and started in an update"
+    )
+    start_deadline_seconds: float = setting(
+        600.0, "seconds that a replica of a model may take to start"
+    )
+    evaluation_seconds: float = setting(597.0, "seconds that a model may take for one request")
+    scale_down_seconds: float = setting(
+        300.0, "seconds that fewer replicas of a model must do before there are fewer"
+    )
+    scale_to_zero_seconds: float = setting(
+        1800.0, "seconds without a request after which a model that may be at zero replicas is"
+    )
     own_addresses: str = setting(
         "",
         "host:port of the parts of this deployment, with commas, which are never upstreams; "

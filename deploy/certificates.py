@@ -20,6 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 CONTROL_PLANE = "control-plane"
 WORKER = "worker"
 ENVOY = "envoy"
+LAUNCHER = "launcher"
 
 _CA = "ca"
 _CA_LIFE = timedelta(days=3650)
@@ -35,6 +36,7 @@ _USAGES = {
     # It calls control planes, and may be called by an Envoy on another machine.
     WORKER: (_CLIENT, _SERVER),
     ENVOY: (_CLIENT,),
+    LAUNCHER: (_CLIENT,),
 }
 
 
@@ -56,7 +58,7 @@ class CertificateDir:
         """Return the environment variables that tell a plane its files.
 
         Args:
-            name: CONTROL_PLANE or WORKER.
+            name: CONTROL_PLANE, WORKER or LAUNCHER.
         """
         return {
             "MODELPLANE_TLS_CA": str(self.path / f"{_CA}.crt"),
@@ -84,7 +86,8 @@ class CertificateDir:
         if authority is None or _expires(authority, now) or not _is_whole(authority):
             authority = make_authority(now)
             made.append(self._write(_CA, authority))
-        for name, names in ((CONTROL_PLANE, hosts), (WORKER, [WORKER]), (ENVOY, [ENVOY])):
+        callers = {name: [name] for name in (WORKER, ENVOY, LAUNCHER)}
+        for name, names in {CONTROL_PLANE: hosts, **callers}.items():
             known = read_identity(self.path, name)
             if known is None or _expires(known, now) or not _fits(known, authority, name, names):
                 made.append(self._write(name, issue(authority, name, names, now)))
@@ -150,7 +153,7 @@ def issue(
 
     Args:
         authority: The CA.
-        name: CONTROL_PLANE, WORKER or ENVOY.
+        name: CONTROL_PLANE, WORKER, ENVOY or LAUNCHER.
         hosts: Names and IP addresses that it is for.
         now: Time from which it is valid.
         life: How long it is valid.

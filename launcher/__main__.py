@@ -85,7 +85,7 @@ async def _keep_in_step(
 
 def _users(settings: Settings) -> Users:
     if can_change_users():
-        return Users(settings.launcher_users)
+        return Users(settings.users)
     if settings.launcher_users and os.geteuid() == 0:
         _log.warning("replicas run as root: this launcher may not start them as other users")
     return Users(())
@@ -97,9 +97,9 @@ def _means(settings: Settings, replicas: Path, users: Users) -> Means:
     # Where it comes from, the users that replicas run as may not be able to go.
     shutil.rmtree(server, ignore_errors=True)
     shutil.copytree(_SERVER, server, ignore=shutil.ignore_patterns("__pycache__"))
-    artifacts = Artifacts(folder / "models", settings.launcher_cache, download)
+    artifacts = Artifacts(folder / "models", settings.cache_bytes, download)
     return Means(
-        Preparer(artifacts, builder(folder / "environments")),
+        Preparer(artifacts, builder(folder / "environments", shared=users.separate)),
         server / "serve.py",
         replicas,
         MemoryBudget(settings.memory_bytes),

@@ -2,8 +2,9 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from modelplane.adapters.shared.rpc.tls import TlsFiles, check_loopback, tls_files
@@ -11,9 +12,8 @@ from modelplane.adapters.shared.settings import environment, load, setting
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
-# What the rest of the machine is left.
-_SHARE_OF_MEMORY = 0.8
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+_SHARE = re.compile(r"([1-9]\d?)\s*%")
 _USERS = re.compile(r"(\d+)-(\d+)")
 
 
@@ -29,6 +29,17 @@ def parse_bytes(text: str) -> int:
     return int(float(found[1]) * _UNITS[found[2].lower()])
 
 
+def parse_memory(text: str) -> int:
+    """Return the bytes that a text as `16GiB`, or `80%` of the machine's memory, means.
+
+    Raises:
+        ValueError: It means none.
+    """
+    if share := _SHARE.fullmatch(text.strip()):
+        return _all_memory() * int(share[1]) // 100
+    return parse_bytes(text)
+
+
 def parse_users(text: str) -> range:
     """Return the user ids that a text as `60600-61111` means; empty: none.
 
@@ -41,6 +52,16 @@ def parse_users(text: str) -> range:
     if not found or not 0 < int(found[1]) <= int(found[2]):
         raise ValueError(f"{text!r} is no range of user ids; write it as 60600-61111")
     return range(int(found[1]), int(found[2]) + 1)
+
+
+def _checked(parse: Callable[[str], object], text: str) -> str:
+    """Return a text that means something.
+
+    Raises:
+        ValueError: It means nothing.
+    """
+    parse(text)
+    return text
 
 
 @dataclass(frozen=True)
@@ -67,17 +88,21 @@ class Settings:
     launcher_dir: Path = setting(
         Path(".modelplane/launcher"), "directory of models, environments and what replicas write"
     )
-    launcher_memory: int = setting(
-        0, "memory that replicas may use together, as 16GiB; 0: 80 % of all", parse=parse_bytes
+    launcher_memory: str = setting(
+        "80%",
+        "memory that replicas may use together, as 16GiB, or as a share of the machine's",
+        parse=partial(_checked, parse_memory),
     )
-    launcher_cache: int = setting(
-        parse_bytes("50GiB"), "room for models on the disk, as 50GiB", parse=parse_bytes
+    launcher_cache: str = setting(
+        "50GiB",
+        "room on the disk for models that nothing uses at the moment",
+        parse=partial(_checked, parse_bytes),
     )
-    launcher_users: range = setting(
-        parse_users("60600-61111"),
+    launcher_users: str = setting(
+        "60600-61111",
         "user ids that replicas run as, each as one of its own, where the launcher is root; empty: "
         "as the launcher",
-        parse=parse_users,
+        parse=partial(_checked, parse_users),
     )
     log_level: str = setting("info", "debug, info, warning or error")
     drain_seconds: float = setting(30.0, "seconds that calls in flight may take at a stop")
@@ -104,7 +129,17 @@ class Settings:
     @property
     def memory_bytes(self) -> int:
         """Memory that replicas may use together."""
-        return self.launcher_memory or int(_SHARE_OF_MEMORY * _all_memory())
+        return parse_memory(self.launcher_memory)
+
+    @property
+    def cache_bytes(self) -> int:
+        """Room for models that nothing uses."""
+        return parse_bytes(self.launcher_cache)
+
+    @property
+    def users(self) -> range:
+        """Users that replicas run as."""
+        return parse_users(self.launcher_users)
 
 
 def load_settings(argv: Sequence[str]) -> Settings:

@@ -5,11 +5,13 @@ Both are imported when the first model is to run: a launcher that runs none stay
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from modelserving.launcher.v1.launcher_service_pb2 import ModelSource
 
+from modelplane.adapters.shared.settings import environment
 from modelplane.launcher.artifacts.cache import FetchFailed, Progress
-from modelplane.launcher.local.preparation import Build, EnvironmentUnfit
+from modelplane.launcher.local.preparation import Build, Environment, EnvironmentUnfit
 
 
 async def download(model: ModelSource, into: Path, progress: Progress) -> None:
@@ -28,16 +30,31 @@ async def download(model: ModelSource, into: Path, progress: Progress) -> None:
         raise FetchFailed(str(error)) from error
 
 
-def builder(cache: Path) -> Build:
-    """Return what builds environments, and keeps them in a directory."""
+def builder(folder: Path, *, shared: bool) -> Build:
+    """Return what builds environments, and keeps them in a directory.
 
-    async def build(model: Path, log: Callable[[str], None]) -> Path:
-        from modelplane.launcher.environments import EnvironmentFailed, ensure  # type: ignore[attr-defined] # noqa: PLC0415
+    Args:
+        folder: The directory.
+        shared: Whether other users than this one run what is in the environments.
+    """
+    environments: Any = None
 
+    async def build(model: Path, log: Callable[[str], None]) -> Environment:
+        nonlocal environments
+        from modelplane.launcher.environments.cache import (  # type: ignore[import-not-found] # noqa: PLC0415
+            Environments,
+            Options,
+        )
+        from modelplane.launcher.environments.failures import (  # type: ignore[import-not-found] # noqa: PLC0415
+            EnvironmentFailed,
+        )
+
+        if environments is None:
+            environments = Environments(folder, Options(environ=environment(), shared=shared))
         try:
-            environment = await ensure(model, cache, log)
+            held: Environment = await environments.hold(model, log)
         except EnvironmentFailed as error:
             raise EnvironmentUnfit(str(error)) from error
-        return Path(environment.python)
+        return held
 
     return build

@@ -120,7 +120,7 @@ class Quota:
         return Lease(window, WINDOW_MS - now_ms % WINDOW_MS, grants)
 
     async def _now_ms(self, transaction: Transaction) -> int:
-        return self._clock() if self._clock else await read_time(transaction)
+        return self._clock() if self._clock else await read_time(transaction.session)
 
     def _note_worker(self, worker_id: str, window: int) -> int:
         """Return the number of workers: those that asked in this window or the one before.

@@ -1,9 +1,12 @@
-"""The server that workers alone reach: their watch streams, quota, metrics and usage.
+"""The server that workers and launchers alone reach: streams, quota, metrics and usage.
 
-Before: `serving`. After: `snapshots`, `limits`, `endpoints.metrics`, `usage.intake`.
+Before: `serving`. After: `hosting`, `snapshots`, `limits`, `endpoints.metrics`, `usage.intake`.
 """
 
 import grpc
+from modelserving.launcher.v1.launcher_service_pb2_grpc import (
+    add_LauncherServiceServicer_to_server,
+)
 from modelserving.worker.v1.metrics_service_pb2_grpc import add_MetricsServiceServicer_to_server
 from modelserving.worker.v1.quota_service_pb2_grpc import add_QuotaServiceServicer_to_server
 from modelserving.worker.v1.snapshot_service_pb2_grpc import (
@@ -12,34 +15,48 @@ from modelserving.worker.v1.snapshot_service_pb2_grpc import (
 from modelserving.worker.v1.usage_service_pb2_grpc import (
     add_UsageLedgerServiceServicer_to_server,
 )
+from prometheus_client import CollectorRegistry
 
 from modelplane.adapters.shared.rpc.server import Health, new_server
-from modelplane.adapters.shared.rpc.services import INTERNAL_SERVICES
+from modelplane.adapters.shared.rpc.services import LAUNCHER_SERVICES, WORKER_SERVICES
 from modelplane.control_plane.clock import system_clock
 from modelplane.control_plane.endpoints.metrics import EndpointMetrics
 from modelplane.control_plane.endpoints.metrics_servicer import MetricsServicer
 from modelplane.control_plane.limits.quota import Quota
 from modelplane.control_plane.limits.quota_servicer import QuotaServicer
 from modelplane.control_plane.server.background import Background
+from modelplane.control_plane.server.hosting import start_hosting
+from modelplane.control_plane.server.internal_callers import InternalCallers
 from modelplane.control_plane.server.push import Push
 from modelplane.control_plane.server.vault import Vault
-from modelplane.control_plane.server.workers_only import WorkersOnly
 from modelplane.control_plane.settings import Settings
 from modelplane.control_plane.snapshots.servicer import SnapshotServicer
 from modelplane.control_plane.usage.intake import UsageIntake
 from modelplane.control_plane.usage.intake_servicer import UsageIntakeServicer
 
+# The names in the certificates of those who may call (`deploy/certificates.py`).
+_CALLERS = {
+    **{str(service.full_name): "worker" for service in WORKER_SERVICES},
+    **{str(service.full_name): "launcher" for service in LAUNCHER_SERVICES},
+}
+
 
 def build_internal(
-    settings: Settings, vault: Vault, push: Push, health: Health, background: Background
+    settings: Settings,
+    vault: Vault,
+    push: Push,
+    health: Health,
+    registry: CollectorRegistry,
+    background: Background,
 ) -> grpc.aio.Server:
-    """Return the server; what it takes in is kept in order by a loop of `background`."""
+    """Return the server; what it takes in is kept in order by loops of `background`."""
     database = vault.database
-    guard = [WorkersOnly()] if settings.tls else []
-    names = [service.full_name for service in INTERNAL_SERVICES]
-    server = new_server(names, health.servicer, guard)
+    guard = [InternalCallers(_CALLERS)] if settings.tls else []
+    server = new_server(list(_CALLERS), health.servicer, guard)
+    hosting = start_hosting(settings, vault, push, registry, background)
+    add_LauncherServiceServicer_to_server(hosting.launchers, server)
     add_SnapshotServiceServicer_to_server(
-        SnapshotServicer(push.cache, push.watchers, push.rollout), server
+        SnapshotServicer(push.cache, push.watchers, push.rollout, hosting.demand), server
     )
     # A process alone has its own time; replicas have that of the database that they share.
     quota = Quota(database, None if database.is_postgresql else system_clock)

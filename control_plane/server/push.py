@@ -18,7 +18,7 @@ from modelplane.control_plane.snapshots.builder import ResourceBuilder
 from modelplane.control_plane.snapshots.cache import SnapshotCache
 from modelplane.control_plane.snapshots.feed import Feed
 from modelplane.control_plane.snapshots.peers import NoPeers, PostgresqlPeers
-from modelplane.control_plane.snapshots.rollout_driver import RolloutDriver
+from modelplane.control_plane.snapshots.rollout_driver import RolloutDriver, Timeouts
 from modelplane.control_plane.snapshots.watchers import Watchers
 from modelplane.control_plane.store.notifications import listen
 
@@ -64,6 +64,7 @@ async def start_push(
         peers,
         system_clock,
         cache.changed_at,
+        timeouts=Timeouts(deploy_ms=int(settings.deploy_seconds * 1000)),
         hold_until_ms=system_clock() + grace_ms,
     )
     feed = Feed(database, cache, settings.keep_events)

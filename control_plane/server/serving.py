@@ -53,7 +53,7 @@ async def serving(
         loops.begin(partial(vault.sync.run, settings.secret_poll_seconds))
         health = Health()
         api = await start_api(settings, vault, push, health, registry, loops)
-        internal = build_internal(settings, vault, push, health, loops)
+        internal = build_internal(settings, vault, push, health, registry, loops)
         credentials = server_credentials(settings.tls) if settings.tls else None
         snapshot_port = await stack.enter_async_context(
             running(internal, settings.snapshot_listen, 1.0, credentials)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import NamedTuple, TypeVar
 
+from modelserving.worker.v1.hosting_pb2 import ReplicaGroup
 from modelserving.worker.v1.snapshot_pb2 import IssuerResource, TokenResource
 from modelserving.worker.v1.snapshot_service_pb2 import ConfigDelta, SnapshotChunk
 
@@ -76,6 +77,21 @@ class SnapshotCache:
     def holds_endpoints(self) -> bool:
         """Whether there is any endpoint."""
         return bool(self._held[EventKind.ENDPOINT])
+
+    @property
+    def holds_groups(self) -> bool:
+        """Whether there is any group of replicas."""
+        return bool(self._held[EventKind.GROUP])
+
+    def group(self, group_id: str) -> ReplicaGroup | None:
+        """Return what workers are told of a group, if there is one."""
+        found = self._held[EventKind.GROUP].get(group_id)
+        return found if isinstance(found, ReplicaGroup) else None
+
+    def groups(self) -> list[ReplicaGroup]:
+        """Return what workers are told of all groups."""
+        held = self._held[EventKind.GROUP].values()
+        return [item for item in held if isinstance(item, ReplicaGroup)]
 
     def changed_at(self, endpoint_id: str) -> int:
         """Return the newest revision of an endpoint; 0: it has not changed for long."""

@@ -1,26 +1,30 @@
 """Drives rollouts: prepare on every worker, then activate on every worker, then done.
 
-A version is PREPARING until every connected worker has compiled it, then ACTIVATING until every
-one serves it; only then does the API report it. Each phase waits for a revision to be
-acknowledged. Any replica may take any step, since a step names the phase that it starts from
-(`store.endpoints.rollouts`), so a replica that dies leaves nothing undone.
+A version is PREPARING until every connected worker has compiled it and each of its hosted models
+has had a replica that is ready, then ACTIVATING until every one serves it; only then does the API
+report it. Each phase waits for a revision to be acknowledged. Any replica may take any step, since
+a step names the phase that it starts from (`store.endpoints.rollouts`), so a replica that dies
+leaves nothing undone.
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 
 from modelserving.worker.v1.snapshot_service_pb2 import Nack
 
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.clock import Clock, Signal, wait_for
 from modelplane.control_plane.errors import StoreUnavailable
+from modelplane.control_plane.hosting.deployments import failure_of
 from modelplane.control_plane.snapshots.readiness import Peers, Readiness, all_at
 from modelplane.control_plane.snapshots.watchers import Watchers
 from modelplane.control_plane.store.database import Database, Transaction
 from modelplane.control_plane.store.endpoints import refusals, rollouts
 from modelplane.control_plane.store.endpoints.refusals import NewRefusal
 from modelplane.control_plane.store.endpoints.rollouts import RolloutState
+from modelplane.control_plane.store.hosting import groups
 from modelplane.control_plane.store.replicas import WorkerProgress
 from modelplane.control_plane.store.states import Phase
 
@@ -35,6 +39,19 @@ _IDLE_SECONDS = 1.0
 _OTHERS_GRACE_MS = 3_000
 
 
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long the steps of a rollout may take.
+
+    Attributes:
+        activate_ms: After this, a worker that has not activated is dropped.
+        deploy_ms: After this, hosted models that have had no replica have failed.
+    """
+
+    activate_ms: int = 10_000
+    deploy_ms: int = 1_080_000
+
+
 class RolloutDriver:
     """Moves rollouts on as workers acknowledge, refuse, or stay silent."""
 
@@ -46,7 +63,7 @@ class RolloutDriver:
         clock: Clock,
         changed_at: Callable[[str], int],
         *,
-        activate_timeout_ms: int = 10_000,
+        timeouts: Timeouts | None = None,
         hold_until_ms: int = 0,
     ) -> None:
         """Keep the collaborators.
@@ -57,7 +74,7 @@ class RolloutDriver:
             peers: The other replicas.
             clock: The time.
             changed_at: Returns the newest revision of an endpoint.
-            activate_timeout_ms: After this, a worker that has not activated is dropped.
+            timeouts: How long the steps of a rollout may take.
             hold_until_ms: Take no step before this time: after a restart, the workers are there
                 but not connected yet.
         """
@@ -66,7 +83,7 @@ class RolloutDriver:
         self.peers = peers
         self._clock = clock
         self._readiness = Readiness(database, watchers, peers, clock, changed_at)
-        self._activate_timeout_ms = activate_timeout_ms
+        self._timeouts = timeouts or Timeouts()
         self._hold_until_ms = hold_until_ms
         self._hinted = asyncio.Event()
         # A step was taken; a worker moved.
@@ -90,16 +107,16 @@ class RolloutDriver:
             await wait_for(self._hinted, seconds)
 
     async def step(self) -> bool:
-        """Take every step that can be taken now; return whether a rollout is in progress."""
+        """Take every step that can be taken now; return whether a rollout waits for workers."""
         if self._clock() < self._hold_until_ms:
             return True
         await self._readiness.step()
         async with self._database.read() as session:
             pending = await rollouts.read_rollouts(session)
         others = await self.peers.others() if pending else []
-        for rollout in pending:
-            await self._step_one(rollout, others)
-        return bool(pending)
+        # Each of them, not only until the first that does.
+        waiting = [await self._step_one(rollout, others) for rollout in pending]
+        return any(waiting)
 
     async def refuse(self, worker_id: str, nacks: Sequence[Nack]) -> None:
         """Note what a worker refused of one revision.
@@ -122,6 +139,9 @@ class RolloutDriver:
             async with self._database.read() as session:
                 if await rollouts.is_settled(session, endpoint_id):
                     return
+                if await rollouts.awaits_groups(session, endpoint_id):
+                    # That takes far longer than an answer.
+                    return
 
     async def wait_applied(self, revision: int) -> None:
         """Return when every worker has acknowledged `revision`, at the latest after two seconds.
@@ -137,14 +157,17 @@ class RolloutDriver:
         fields = {"revision": revision, "workers": late or "of another replica"}
         _log.warning("answered before all workers followed", extra=log_fields(**fields))
 
-    async def _step_one(self, rollout: RolloutState, others: list[WorkerProgress]) -> None:
+    async def _step_one(self, rollout: RolloutState, others: list[WorkerProgress]) -> bool:
+        """Take the step of a rollout that can be taken; return whether it waits for workers."""
         late_ms = self._clock() - rollout.deadline_ms
         acknowledged = not self._watchers.behind(rollout.revision) and (
             all_at(others, rollout.revision)
         )
         if rollout.phase is Phase.PREPARING:
+            if await self._awaits_groups(rollout) and (acknowledged or late_ms <= 0):
+                return not acknowledged
             await self._step_preparing(rollout, acknowledged=acknowledged, late=late_ms > 0)
-            return
+            return True
         if not acknowledged and late_ms > 0:
             self._watchers.drop(self._watchers.behind(rollout.revision))
             acknowledged = all_at(others, rollout.revision) or late_ms > _OTHERS_GRACE_MS
@@ -153,12 +176,25 @@ class RolloutDriver:
             async with self._database.write() as transaction:
                 await rollouts.complete(transaction, rollout, ready=ready, now_ms=self._clock())
             self._stepped.send()
+        return True
+
+    async def _awaits_groups(self, rollout: RolloutState) -> bool:
+        """Tell whether a hosted model has had no replica yet; fail the rollout if none comes."""
+        if not rollout.group_ids:
+            return False
+        async with self._database.read() as session:
+            needed = await groups.load(session, rollout.group_ids)
+        failure = failure_of(needed, self._clock() - self._timeouts.deploy_ms)
+        if failure:
+            await self._fail(rollout, failure.reason, failure.aborted)
+            return True
+        return any(not group.ready_once for group in needed)
 
     async def _step_preparing(
         self, rollout: RolloutState, *, acknowledged: bool, late: bool
     ) -> None:
         if acknowledged:
-            deadline_ms = self._clock() + self._activate_timeout_ms
+            deadline_ms = self._clock() + self._timeouts.activate_ms
             async with self._database.write() as transaction:
                 await rollouts.begin_activation(transaction, rollout, deadline_ms)
         elif late:
@@ -167,9 +203,9 @@ class RolloutDriver:
             await self._fail(rollout, f"No acknowledgement in time from worker {names}.")
             self._watchers.drop(laggards)
 
-    async def _fail(self, rollout: RolloutState, reason: str) -> None:
+    async def _fail(self, rollout: RolloutState, reason: str, aborted: str = "") -> None:
         async with self._database.write() as transaction:
-            await rollouts.fail(transaction, rollout, reason)
+            await rollouts.fail(transaction, rollout, reason, aborted)
         self._stepped.send()
 
 

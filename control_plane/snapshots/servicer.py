@@ -1,6 +1,6 @@
 """The watch stream: sends the snapshot, then what changes; takes acks and nacks.
 
-Whoever connects is a worker: `server.workers_only` lets in none but those with a certificate.
+Whoever connects is a worker: `server.internal_callers` lets in none but those with a certificate.
 Before: `cache`. Beside: `watchers`, `rollout_driver`. After: the worker's `snapshot_watcher`.
 """
 
@@ -11,6 +11,7 @@ from typing import Protocol
 
 import grpc
 from modelserving.worker.v1 import snapshot_service_pb2_grpc
+from modelserving.worker.v1.hosting_pb2 import DemandReport, Wake
 from modelserving.worker.v1.snapshot_service_pb2 import (
     Heartbeat,
     Hello,
@@ -37,6 +38,16 @@ class NackSink(Protocol):
         """Note that a worker could not apply some configurations of one revision."""
 
 
+class DemandSink(Protocol):
+    """Takes what workers ask of the groups of hosted models."""
+
+    def note(self, worker_id: str, report: DemandReport) -> None:
+        """Note how much a worker asks now."""
+
+    def wake(self, wake: Wake) -> None:
+        """Note that requests wait for a group that is at zero."""
+
+
 class SnapshotServicer(snapshot_service_pb2_grpc.SnapshotServiceServicer):
     """Serves `SnapshotService` to workers."""
 
@@ -45,11 +56,13 @@ class SnapshotServicer(snapshot_service_pb2_grpc.SnapshotServiceServicer):
         cache: SnapshotCache,
         watchers: Watchers,
         nacks: NackSink,
+        demand: DemandSink,
         heartbeat_seconds: float = 1.0,
     ) -> None:
         self._cache = cache
         self._watchers = watchers
         self._nacks = nacks
+        self._demand = demand
         self._heartbeat_seconds = heartbeat_seconds
 
     async def WatchConfig(
@@ -99,6 +112,10 @@ class SnapshotServicer(snapshot_service_pb2_grpc.SnapshotServiceServicer):
                         self._watchers.acknowledge(watcher, request.ack.revision)
                     case "nack":
                         nacks.append(request.nack)
+                    case "wake":
+                        self._demand.wake(request.wake)
+                    case "demand":
+                        self._demand.note(watcher.worker_id, request.demand)
         except StoreUnavailable as error:
             fields = {"worker": watcher.worker_id, "error": str(error)}
             _log.warning("refusal not stored; worker must reconnect", extra=log_fields(**fields))

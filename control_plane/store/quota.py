@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, func
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col, delete, select, update
 
-from modelplane.control_plane.store.database import Transaction
+from modelplane.control_plane.store.database import Session, Transaction
 from modelplane.control_plane.store.tables import QuotaRow, ReplicaRow
 
 _NOW_MS = func.floor(func.extract("epoch", func.clock_timestamp()) * 1000)
@@ -30,12 +30,12 @@ class Counter:
     used: int = 0
 
 
-async def read_time(transaction: Transaction) -> int:
+async def read_time(session: Session) -> int:
     """Return PostgreSQL's time of this moment, milliseconds since the epoch.
 
     Of this moment, and not of the transaction's begin: it may have waited for locks since.
     """
-    return int((await transaction.session.exec(select(_NOW_MS))).one())
+    return int((await session.exec(select(_NOW_MS))).one())
 
 
 async def lock_counters(

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
@@ -18,9 +19,21 @@ from modelplane.launcher.local.tail import Tail
 
 _log = logging.getLogger(__name__)
 
-# Returns the Python of the environment of a model, given its directory and what takes the log.
+
+class Environment(Protocol):
+    """An environment that is there, and stays until it is released."""
+
+    @property
+    def python(self) -> Path:
+        """Its Python."""
+
+    def release(self) -> None:
+        """Say that it is no longer needed."""
+
+
+# Returns the environment of a model, given its directory and what takes the log, line by line.
 # Raises `EnvironmentUnfit`.
-Build = Callable[[Path, Callable[[str], None]], Awaitable[Path]]
+Build = Callable[[Path, Callable[[str], None]], Awaitable[Environment]]
 
 _LONGEST_SECONDS = 3600.0
 _CHANGES_SECONDS = 0.25
@@ -48,7 +61,7 @@ class Preparation:
         self.progress = pb.GROUP_PROGRESS_FETCHING
         self.message = "Fetching the model's files"
         self.is_done = False
-        self._python = Path()
+        self._environment: Environment | None = None
         self._held: Held | None = None
         self.task: asyncio.Task[None] | None = None
 
@@ -56,15 +69,16 @@ class Preparation:
     def result(self) -> tuple[Path, Path]:
         """Python of the environment, and the directory of the model's files."""
         assert self._held  # noqa: S101 - only asked once it is done
-        return self._python, self._held.files
+        assert self._environment  # noqa: S101 - as above
+        return self._environment.python, self._held.files
 
     def hold(self, held: Held) -> None:
         """Keep the model's files, until `end`."""
         self._held = held
 
-    def finish(self, python: Path) -> None:
-        """Say that all is there."""
-        self._python = python
+    def finish(self, environment: Environment) -> None:
+        """Say that all is there, and keep the environment until `end`."""
+        self._environment = environment
         self.is_done = True
 
     async def end(self) -> None:
@@ -72,9 +86,10 @@ class Preparation:
         if self.task is not None:
             self.task.cancel()
             await asyncio.gather(self.task, return_exceptions=True)
-        if self._held is not None:
-            self._held.release()
-            self._held = None
+        for held in (self._environment, self._held):
+            if held is not None:
+                held.release()
+        self._environment = self._held = None
 
 
 @dataclass(frozen=True, slots=True)

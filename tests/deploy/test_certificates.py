@@ -27,7 +27,7 @@ def names(paths: list[Path]) -> list[str]:
 
 def test_made_once(tmp_path: Path) -> None:
     directory = CertificateDir(tmp_path / "a" / "tls")
-    everything = ["ca.crt", "control-plane.crt", "worker.crt", "envoy.crt"]
+    everything = ["ca.crt", "control-plane.crt", "worker.crt", "envoy.crt", "launcher.crt"]
     assert names(directory.ensure(HOSTS, NOW)) == everything
     assert directory.ensure(HOSTS, NOW) == []
     assert directory.path.stat().st_mode & 0o777 == 0o700
@@ -64,7 +64,12 @@ def test_renewed_before_they_expire(tmp_path: Path) -> None:
     directory.ensure(HOSTS, NOW)
     assert directory.ensure(HOSTS, NOW + timedelta(days=270)) == []
     later = NOW + timedelta(days=280)
-    assert names(directory.ensure(HOSTS, later)) == ["control-plane.crt", "worker.crt", "envoy.crt"]
+    assert names(directory.ensure(HOSTS, later)) == [
+        "control-plane.crt",
+        "worker.crt",
+        "envoy.crt",
+        "launcher.crt",
+    ]
     assert directory.ensure(HOSTS, later) == []
     last = NOW + timedelta(days=3600)
     assert names(directory.ensure(HOSTS, last))[0] == "ca.crt"
@@ -94,7 +99,7 @@ def test_what_was_lost_is_made_anew(lost: str, tmp_path: Path) -> None:
     (tmp_path / lost).unlink()
     made = names(directory.ensure(HOSTS, NOW))
     assert made == (
-        ["ca.crt", "control-plane.crt", "worker.crt", "envoy.crt"]
+        ["ca.crt", "control-plane.crt", "worker.crt", "envoy.crt", "launcher.crt"]
         if "ca" in lost
         else ["worker.crt"]
     )
@@ -114,7 +119,7 @@ def test_a_certificate_beside_anothers_key_is_made_anew(name: str, tmp_path: Pat
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["certs", "--dir", str(tmp_path / "tls"), "--hosts", "cp-1, 10.0.0.1"]
     assert main(arguments) == 0
-    assert capsys.readouterr().out.count("made ") == 4
+    assert capsys.readouterr().out.count("made ") == 5
     assert main(arguments) == 0
     assert capsys.readouterr().out == ""
     (tmp_path / "file").write_text("")

@@ -133,11 +133,20 @@ def _ask(address: str, question: dict[str, Any]) -> Any:
         return json.loads(answer.read())["predictions"]
 
 
-async def build(model: Path, log: Callable[[str], None]) -> Path:
+class Environment:
+    """The environment of the tests."""
+
+    python = Path(sys.executable)
+
+    def release(self) -> None:
+        """Stay."""
+
+
+async def build(model: Path, log: Callable[[str], None]) -> Environment:
     """Find an environment for each model: this one."""
     assert (model / "MLmodel").is_file()
     log("an environment that was there")
-    return Path(sys.executable)
+    return Environment()
 
 
 @asynccontextmanager

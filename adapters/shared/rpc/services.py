@@ -8,6 +8,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
 
+import modelserving.launcher.v1
 import modelserving.v1
 import modelserving.worker.v1
 from google.api import annotations_pb2
@@ -27,9 +28,11 @@ def _services_in(package: ModuleType) -> Sequence[ServiceDescriptor]:
     return tuple(sorted(services, key=lambda service: str(service.full_name)))
 
 
-# What clients call, through Envoy; and what workers alone call, on a port of the control plane.
+# What clients call, through Envoy; and, on a port of the control plane, what workers alone call and
+# what launchers alone do.
 PUBLIC_SERVICES = _services_in(modelserving.v1)
-INTERNAL_SERVICES = _services_in(modelserving.worker.v1)
+WORKER_SERVICES = _services_in(modelserving.worker.v1)
+LAUNCHER_SERVICES = _services_in(modelserving.launcher.v1)
 
 
 def rules_of(service: ServiceDescriptor) -> ServiceRules:

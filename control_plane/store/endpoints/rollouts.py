@@ -6,7 +6,7 @@ replica was faster, so any number of replicas may drive the same rollout.
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, CursorResult
+from sqlalchemy import ColumnElement, CursorResult, and_
 from sqlmodel import col, select, update
 
 from modelplane.control_plane.store.database import Session, Transaction
@@ -26,12 +26,15 @@ class RolloutState:
     # Revision that the workers must have acknowledged for the phase to end.
     revision: int
     deadline_ms: int
+    # Groups that its version needs.
+    group_ids: tuple[str, ...] = ()
 
 
 async def read_rollouts(session: Session) -> list[RolloutState]:
     """Return all rollouts in progress, oldest first."""
     query = (
-        select(EndpointRow)
+        select(EndpointRow, EndpointConfigRow)
+        .outerjoin(EndpointConfigRow, _is_pending())
         # By what it is, not by what it is not: there is an index of that.
         .where(col(EndpointRow.phase).in_((Phase.PREPARING, Phase.ACTIVATING)))
         .order_by(col(EndpointRow.phase_revision))
@@ -44,8 +47,9 @@ async def read_rollouts(session: Session) -> list[RolloutState]:
             Phase(row.phase),
             row.phase_revision,
             row.phase_deadline_ms,
+            tuple(model.group_id for model in groups.models_of(config)) if config else (),
         )
-        for row in rows
+        for row, config in rows
     ]
 
 
@@ -53,6 +57,14 @@ async def is_settled(session: Session, endpoint_id: str) -> bool:
     """Tell whether no rollout of the endpoint is in progress; true for an unknown endpoint."""
     query = select(EndpointRow.phase).where(col(EndpointRow.id) == endpoint_id)
     return (await session.exec(query)).first() in (None, Phase.SETTLED)
+
+
+async def awaits_groups(session: Session, endpoint_id: str) -> bool:
+    """Tell whether the endpoint's rollout waits for a replica that has to start first."""
+    query = select(EndpointConfigRow).join(EndpointRow, _is_pending())
+    config = (await session.exec(query.where(col(EndpointRow.id) == endpoint_id))).first()
+    needed = [model.group_id for model in groups.models_of(config)] if config else []
+    return any(not group.ready_once for group in await groups.load(session, needed))
 
 
 async def begin_activation(
@@ -98,8 +110,17 @@ async def complete(
     return True
 
 
-async def fail(transaction: Transaction, rollout: RolloutState, reason: str) -> bool:
-    """End a rollout in failure: PREPARING to SETTLED. Return whether it happened here."""
+async def fail(
+    transaction: Transaction, rollout: RolloutState, reason: str, aborted: str = ""
+) -> bool:
+    """End a rollout in failure: PREPARING to SETTLED. Return whether it happened here.
+
+    Args:
+        transaction: Where to write.
+        rollout: The rollout.
+        reason: Why, for the person who made the version.
+        aborted: What is told of those of its groups that did not fail themselves; empty: `reason`.
+    """
     if not await _transition(
         transaction,
         rollout,
@@ -110,7 +131,7 @@ async def fail(transaction: Transaction, rollout: RolloutState, reason: str) -> 
         return False
     await _set_outcome(transaction, rollout, Outcome.FAILED, reason)
     await transaction.revise(EventKind.ENDPOINT, rollout.endpoint_id)
-    await groups.give_up(transaction, rollout.endpoint_id, reason)
+    await groups.give_up(transaction, rollout.endpoint_id, aborted or reason)
     return True
 
 
@@ -147,6 +168,13 @@ def _applied_but_unready(acked_revision: int) -> tuple[ColumnElement[bool], ...]
         col(EndpointRow.phase) == Phase.SETTLED,
         col(EndpointRow.activated_revision) <= acked_revision,
         ~refusals.unserved(),
+    )
+
+
+def _is_pending() -> ColumnElement[bool]:
+    return and_(
+        col(EndpointConfigRow.endpoint_id) == col(EndpointRow.id),
+        col(EndpointConfigRow.version) == col(EndpointRow.pending_version),
     )
 
 

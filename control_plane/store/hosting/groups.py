@@ -180,6 +180,15 @@ async def read_generations(session: Session) -> dict[str, int]:
     return dict((await session.exec(query)).all())
 
 
+async def read_endpoint_names(session: Session, ids: Collection[str]) -> dict[str, str]:
+    """Return the names of endpoints by their identifiers."""
+    names: dict[str, str] = {}
+    for part in in_parts(ids):
+        query = select(EndpointRow.id, EndpointRow.name).where(col(EndpointRow.id).in_(part))
+        names |= dict((await session.exec(query)).all())
+    return names
+
+
 async def ids_of_endpoint(session: Session, endpoint_id: str) -> list[str]:
     """Return the identifiers of an endpoint's groups, in order."""
     query = select(ReplicaGroupRow.id).where(col(ReplicaGroupRow.endpoint_id) == endpoint_id)

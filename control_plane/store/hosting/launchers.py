@@ -61,30 +61,42 @@ async def claim(
     return (await transaction.session.exec(query)).one()
 
 
-async def release(transaction: Transaction, pool: str, launcher_id: str) -> None:
-    """End the lease of a launcher that is gone, if it is the active one."""
-    await _set(transaction, pool, launcher_id, lease_until_ms=0)
+async def shorten(transaction: Transaction, pool: str, launcher_id: str, until_ms: int) -> None:
+    """Let the lease of a launcher, if it is the active one, end at a time at the latest."""
+    await transaction.session.exec(
+        update(LauncherRow)
+        .where(
+            col(LauncherRow.pool) == pool,
+            col(LauncherRow.launcher_id) == launcher_id,
+            col(LauncherRow.lease_until_ms) > until_ms,
+        )
+        .values(lease_until_ms=until_ms)
+    )
 
 
 async def save_capacity(
     transaction: Transaction, pool: str, launcher_id: str, capacity: Capacity
 ) -> None:
     """Store what the active launcher's replicas may use."""
-    await _set(transaction, pool, launcher_id, capacity=capacity.SerializeToString())
+    await transaction.session.exec(
+        update(LauncherRow)
+        .where(col(LauncherRow.pool) == pool, col(LauncherRow.launcher_id) == launcher_id)
+        .values(capacity=capacity.SerializeToString())
+    )
 
 
-async def read_launcher(session: Session, pool: str) -> StoredLauncher | None:
-    """Return the launcher of a pool that was the active one last, if there was any."""
-    row = await session.get(LauncherRow, pool, populate_existing=True)
+async def read_launcher(
+    session: Session, pool: str, *, lock: bool = False
+) -> StoredLauncher | None:
+    """Return the launcher of a pool that was the active one last, if there was any.
+
+    Args:
+        session: Where to read.
+        pool: The pool.
+        lock: Keep others from changing it until the transaction ends.
+    """
+    row = await session.get(LauncherRow, pool, populate_existing=True, with_for_update=lock)
     if row is None:
         return None
     capacity = Capacity.FromString(row.capacity) if row.capacity else None
     return StoredLauncher(row.pool, row.launcher_id, row.backend, row.lease_until_ms, capacity)
-
-
-async def _set(transaction: Transaction, pool: str, launcher_id: str, **values: object) -> None:
-    await transaction.session.exec(
-        update(LauncherRow)
-        .where(col(LauncherRow.pool) == pool, col(LauncherRow.launcher_id) == launcher_id)
-        .values(**values)
-    )

@@ -20,10 +20,13 @@ from modelserving.worker.v1.snapshot_service_pb2_grpc import (
     SnapshotServiceStub,
     add_SnapshotServiceServicer_to_server,
 )
+from prometheus_client import CollectorRegistry
 from sqlmodel import col, select, update
 
 from modelplane.adapters.shared.rpc.server import Health, new_server, running
 from modelplane.control_plane.clock import system_clock
+from modelplane.control_plane.hosting.demand import DemandIntake
+from modelplane.control_plane.hosting.shared_clock import SharedClock
 from modelplane.control_plane.secrets.credentials import CredentialResolver
 from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.secrets.keyring import FixedKeys
@@ -31,7 +34,7 @@ from modelplane.control_plane.snapshots.builder import ResourceBuilder
 from modelplane.control_plane.snapshots.cache import SnapshotCache
 from modelplane.control_plane.snapshots.feed import Feed
 from modelplane.control_plane.snapshots.peers import NoPeers, PostgresqlPeers
-from modelplane.control_plane.snapshots.rollout_driver import RolloutDriver
+from modelplane.control_plane.snapshots.rollout_driver import RolloutDriver, Timeouts
 from modelplane.control_plane.snapshots.servicer import SnapshotServicer
 from modelplane.control_plane.snapshots.watchers import Watchers
 from modelplane.control_plane.store.database import Database
@@ -223,6 +226,17 @@ async def eventually(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
+def intake(
+    database: Database, cache: SnapshotCache, tasks: asyncio.TaskGroup, stack: AsyncExitStack
+) -> DemandIntake:
+    """Run what takes the demand of workers."""
+    clock = SharedClock(None if database.is_postgresql else system_clock)
+    demand = DemandIntake(database, clock, cache.group, CollectorRegistry())
+    for loop in (demand.run, demand.run_wakes):
+        stack.callback(tasks.create_task(loop()).cancel)
+    return demand
+
+
 @asynccontextmanager
 async def push_side(
     database: Database, *, replica_id: str = "replica", activate_timeout_ms: int = 10_000
@@ -244,7 +258,7 @@ async def push_side(
             peers,
             system_clock,
             cache.changed_at,
-            activate_timeout_ms=activate_timeout_ms,
+            timeouts=Timeouts(activate_ms=activate_timeout_ms),
         )
         feed = Feed(database, cache, keep_events=10_000)
         database.on_commit(feed.hint)
@@ -260,8 +274,10 @@ async def push_side(
         for task in [tasks.create_task(loop) for loop in loops]:
             stack.callback(task.cancel)
         server = new_server([], Health().servicer)
-        servicer = SnapshotServicer(cache, watchers, rollout, heartbeat_seconds=0.05)
-        add_SnapshotServiceServicer_to_server(servicer, server)
+        demand = intake(database, cache, tasks, stack)
+        add_SnapshotServiceServicer_to_server(
+            SnapshotServicer(cache, watchers, rollout, demand, heartbeat_seconds=0.05), server
+        )
         port = await stack.enter_async_context(running(server, "127.0.0.1:0", 0))
         side = PushSide(database, cache, watchers, rollout, port, stack)
         try:

@@ -1,6 +1,7 @@
 from modelplane.adapters.shared.rpc.services import (
-    INTERNAL_SERVICES,
+    LAUNCHER_SERVICES,
     PUBLIC_SERVICES,
+    WORKER_SERVICES,
     has_rest_routes,
     is_management,
     rules_of,
@@ -21,12 +22,13 @@ def test_the_services_are_those_of_the_protos() -> None:
         "TokenService",
         "UsageService",
     ]
-    assert [service.name for service in INTERNAL_SERVICES] == [
+    assert [service.name for service in WORKER_SERVICES] == [
         "MetricsService",
         "QuotaService",
         "SnapshotService",
         "UsageLedgerService",
     ]
+    assert [service.name for service in LAUNCHER_SERVICES] == ["LauncherService"]
 
 
 def test_what_sets_a_service_apart_is_said_by_its_options() -> None:

@@ -66,7 +66,7 @@ async def test_one_launcher_of_a_pool_is_active_until_its_lease_ends(database: D
     assert await claim("b", 17) == "a"
     assert await claim("b", 18) == "b"
     async with database.write() as transaction:
-        await launchers.release(transaction, "default", "a")
+        await launchers.shorten(transaction, "default", "a", 0)
         for name, cpus in (("a", 1), ("b", 2)):
             await launchers.save_capacity(transaction, "default", name, Capacity(cpus=cpus))
     async with database.read() as session:
@@ -75,5 +75,5 @@ async def test_one_launcher_of_a_pool_is_active_until_its_lease_ends(database: D
         assert (found.launcher_id, found.capacity) == ("b", Capacity(cpus=2))
         assert await launchers.read_launcher(session, "other") is None
     async with database.write() as transaction:
-        await launchers.release(transaction, "default", "b")
+        await launchers.shorten(transaction, "default", "b", 0)
     assert await claim("a", 19) == "a"

@@ -1,4 +1,4 @@
-"""Of those whom the CA knows, only workers are let in."""
+"""Of those whom the CA knows, each is let in to what is for it."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,12 +9,19 @@ import pytest
 
 from modelplane.adapters.shared.rpc.server import Health, new_server, running
 from modelplane.adapters.shared.rpc.tls import open_channel, server_credentials
-from modelplane.control_plane.server.workers_only import WorkersOnly
-from modelplane.deploy.certificates import CONTROL_PLANE, ENVOY, WORKER, CertificateDir
+from modelplane.control_plane.server.internal_callers import InternalCallers
+from modelplane.deploy.certificates import (
+    CONTROL_PLANE,
+    ENVOY,
+    LAUNCHER,
+    WORKER,
+    CertificateDir,
+)
 from tests.adapters.shared.rpc.certificates import files, made
 from tests.adapters.shared.rpc.test_tls import OPTIONS, check
 
-SERVICE = "toy.Service"
+# Each is for those whose certificates are called the same; the last is for nobody.
+SERVICES = (WORKER, LAUNCHER, "other")
 
 
 async def echo(request: bytes, context: Any) -> bytes:
@@ -37,36 +44,43 @@ def certificates(tmp_path: Path) -> CertificateDir:
 async def target(certificates: CertificateDir) -> AsyncIterator[str]:
     health = Health()
     await health.set_serving(serving=True)
-    server = new_server([], health.servicer, [WorkersOnly()])
+    server = new_server(
+        [], health.servicer, [InternalCallers({name: name for name in (WORKER, LAUNCHER)})]
+    )
     handlers: dict[str, Any] = {
         "Unary": grpc.unary_unary_rpc_method_handler(echo),
         "Stream": grpc.stream_stream_rpc_method_handler(echo_all),
     }
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    for service in SERVICES:
+        handler = grpc.method_handlers_generic_handler(service, handlers)
+        server.add_generic_rpc_handlers((handler,))
     credentials = server_credentials(files(certificates, CONTROL_PLANE))
     async with running(server, "127.0.0.1:0", 0, credentials) as port:
         yield f"127.0.0.1:{port}"
 
 
-async def call(channel: grpc.aio.Channel, kind: str) -> Any:
-    unary: Any = channel.unary_unary(f"/{SERVICE}/Unary")
-    stream: Any = channel.stream_stream(f"/{SERVICE}/Stream")
+async def call(channel: grpc.aio.Channel, service: str, kind: str) -> Any:
+    unary: Any = channel.unary_unary(f"/{service}/Unary")
+    stream: Any = channel.stream_stream(f"/{service}/Stream")
     if kind == "Unary":
         return await unary(b"a", timeout=10)
     return await stream(iter([b"a"]), timeout=10).read()
 
 
 @pytest.mark.parametrize("kind", ["Unary", "Stream"])
-async def test_a_worker_is_answered_and_an_envoy_is_not(
-    target: str, certificates: CertificateDir, kind: str
+@pytest.mark.parametrize("caller", [WORKER, LAUNCHER, ENVOY])
+async def test_each_is_answered_by_what_is_for_it_alone(
+    target: str, certificates: CertificateDir, caller: str, kind: str
 ) -> None:
-    async with open_channel(target, files(certificates, WORKER), OPTIONS) as channel:
-        assert await call(channel, kind) == b"a"
-    async with open_channel(target, files(certificates, ENVOY), OPTIONS) as channel:
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await call(channel, kind)
-    assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
-    assert "not a worker's" in (caught.value.details() or "")
+    async with open_channel(target, files(certificates, caller), OPTIONS) as channel:
+        for service in SERVICES:
+            if service == caller:
+                assert await call(channel, service, kind) == b"a"
+                continue
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call(channel, service, kind)
+            assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+            assert "This certificate is not" in (caught.value.details() or "")
 
 
 async def test_health_is_no_secret(target: str, certificates: CertificateDir) -> None:

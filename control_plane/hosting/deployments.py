@@ -1,0 +1,62 @@
+"""Whether the hosted models of a version can no longer be deployed. Pure.
+
+Before: `snapshots.rollout_driver`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from modelplane.control_plane.store.hosting.groups import StoredGroup
+from modelplane.control_plane.store.states import GroupPhase, GroupStep
+
+_STEPS = {
+    GroupStep.WAITING: "no launcher has begun with it: is one running?",
+    GroupStep.FETCHING: "it was still being fetched.",
+    GroupStep.BUILDING_ENVIRONMENT: "its environment was still being built.",
+    GroupStep.STARTING: "it was still starting.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a version cannot be deployed.
+
+    Attributes:
+        reason: What has failed, for the person who made the version.
+        aborted: What is told of the entities that did not fail themselves.
+    """
+
+    reason: str
+    aborted: str
+
+
+def failure_of(groups: Sequence[StoredGroup], begun_before_ms: int) -> Failure | None:
+    """Return why a version's groups cannot be deployed; None: they can, or are.
+
+    Args:
+        groups: The groups.
+        begun_before_ms: Those begun before this time should have had a replica.
+    """
+    unready = sorted(
+        (group for group in groups if not group.ready_once),
+        key=lambda group: group.served_entity_name,
+    )
+    failed = [group for group in unready if group.phase is GroupPhase.FAILED]
+    if failed:
+        first = failed[0]
+        name = f"Served entity '{first.served_entity_name}'"
+        return Failure(
+            f"{name} failed: {first.message}",
+            f"Served entity creation aborted because served entity '{first.served_entity_name}' "
+            "failed.",
+        )
+    late = [group for group in unready if group.begun_ms < begun_before_ms]
+    if late:
+        first = late[0]
+        return Failure(
+            f"Served entity '{first.served_entity_name}' was not ready in time: "
+            f"{_STEPS[first.progress]} Please see build and service logs for more information.",
+            "Served model creation aborted because the endpoint update timed out. Please see "
+            "service logs for more information.",
+        )
+    return None

@@ -1,0 +1,229 @@
+"""The stream of a launcher: it is told what should run, and says what does.
+
+Whoever connects is a launcher: `server.internal_callers` lets in none but those with a certificate.
+Before: `pool`. After: the launcher's `service`.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+
+import grpc
+from modelserving.launcher.v1 import launcher_service_pb2_grpc
+from modelserving.launcher.v1.launcher_service_pb2 import (
+    Capacity,
+    DesiredState,
+    GroupLog,
+    Hello,
+    Report,
+    Standby,
+    SyncRequest,
+    SyncResponse,
+)
+
+from modelplane.adapters.shared.telemetry import log_fields
+from modelplane.control_plane.clock import wait_for
+from modelplane.control_plane.errors import StoreUnavailable
+from modelplane.control_plane.hosting.pool import Desired, Pool
+
+_log = logging.getLogger(__name__)
+
+# A launcher's lease is renewed so often, and one on standby asks for it.
+_RENEW_SECONDS = 2.0
+_ASK_SECONDS = 0.5
+# Logs are stored at most so often.
+_LOG_SECONDS = 2.0
+
+_Context = grpc.aio.ServicerContext[SyncRequest, SyncResponse]
+
+
+class LauncherServicer(launcher_service_pb2_grpc.LauncherServiceServicer):
+    """Serves `LauncherService` to launchers."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._sessions: dict[str, _Session] = {}
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the active launcher is connected here."""
+        return any(session.is_active for session in self._sessions.values())
+
+    @property
+    def launchers(self) -> int:
+        """Number of launchers that are connected here."""
+        return len(self._sessions)
+
+    def hint(self) -> None:
+        """Look whether what should run has changed."""
+        for session in self._sessions.values():
+            session.wake()
+
+    async def Sync(
+        self, request_iterator: AsyncIterator[SyncRequest], context: _Context
+    ) -> AsyncIterator[SyncResponse]:
+        """Keep a launcher in step until it leaves or comes again."""
+        hello = await self._read_hello(request_iterator, context)
+        session = _Session(hello, self._pool)
+        if former := self._sessions.pop(hello.launcher_id, None):
+            former.drop()
+        self._sessions[hello.launcher_id] = session
+        fields = {"launcher": hello.launcher_id, "backend": hello.backend, "build": hello.build}
+        _log.info("launcher connected", extra=log_fields(**fields))
+        tasks = [
+            asyncio.create_task(session.read(request_iterator)),
+            asyncio.create_task(session.take_in()),
+        ]
+        try:
+            async for response in session.responses():
+                yield response
+        finally:
+            for task in tasks:
+                task.cancel()
+            _log.info("launcher disconnected", extra=log_fields(launcher=hello.launcher_id))
+            if self._sessions.get(hello.launcher_id) is session:
+                del self._sessions[hello.launcher_id]
+                await self._leave(hello.launcher_id)
+        await context.abort(
+            grpc.StatusCode.ABORTED, "The stream was dropped: broken or replaced; reconnect."
+        )
+
+    async def _leave(self, launcher_id: str) -> None:
+        try:
+            await self._pool.leave(launcher_id)
+        except StoreUnavailable as error:
+            _log.warning("the lease ends by itself", extra=log_fields(error=str(error)))
+
+    async def _read_hello(self, requests: AsyncIterator[SyncRequest], context: _Context) -> Hello:
+        async for request in requests:
+            if not request.HasField("hello") or not request.hello.launcher_id:
+                break
+            if request.hello.pool != self._pool.name:
+                await context.abort(
+                    grpc.StatusCode.FAILED_PRECONDITION,
+                    f"There is no pool '{request.hello.pool}' here: this deployment's is "
+                    f"'{self._pool.name}' (MODELPLANE_LAUNCHER_POOL).",
+                )
+            return request.hello
+        await context.abort(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "The first message must be a Hello with a launcher id.",
+        )
+        raise AssertionError("abort returned")
+
+
+class _Session:
+    """One launcher's stream."""
+
+    def __init__(self, hello: Hello, pool: Pool) -> None:
+        self._hello = hello
+        self._pool = pool
+        self._clock = asyncio.get_running_loop().time
+        # Set when there may be something to tell, or when the stream is to end.
+        self._wake = asyncio.Event()
+        self._claim_at = self._clock()
+        self._dropped = False
+        self.is_active = False
+        # What the launcher said last and has not been taken in, and the logs since.
+        self._report: Report | None = None
+        self._logs: dict[tuple[str, int], GroupLog] = {}
+        self._reported = asyncio.Event()
+        self._capacity: Capacity | None = None
+
+    def drop(self) -> None:
+        """End the stream."""
+        self._dropped = True
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Look for something to tell."""
+        self._wake.set()
+
+    async def read(self, requests: AsyncIterator[SyncRequest]) -> None:
+        """Keep the newest of what the launcher says, until it leaves."""
+        try:
+            async for request in requests:
+                if request.HasField("report"):
+                    self._report = request.report
+                    for log in request.report.logs:
+                        self._logs[log.group_id, log.kind] = log
+                    self._reported.set()
+        finally:
+            self.drop()
+
+    async def take_in(self) -> None:
+        """Store what the active launcher says, until cancelled."""
+        logs_at = 0.0
+        while True:
+            await wait_for(self._reported, _LOG_SECONDS)
+            self._reported.clear()
+            if not self.is_active:
+                continue
+            try:
+                await self._take_report()
+                if self._logs and self._clock() >= logs_at:
+                    logs_at = self._clock() + _LOG_SECONDS
+                    await self._take_logs()
+            except StoreUnavailable as error:
+                _log.warning("a report waits for the database", extra=log_fields(error=str(error)))
+
+    async def responses(self) -> AsyncIterator[SyncResponse]:
+        """Yield what the launcher is to know, at once and at each change."""
+        told: Desired | str | None = None
+        while not self._dropped:
+            # Cleared before looking, so that a change in between is not slept through.
+            self._wake.clear()
+            try:
+                news = await self._news(told)
+            except StoreUnavailable as error:
+                _log.warning(
+                    "a launcher waits for the database", extra=log_fields(error=str(error))
+                )
+                news = told
+            if news is not None and news is not told and news != told:
+                told = news
+                yield _response(news)
+            await wait_for(self._wake, max(0.0, self._claim_at - self._clock()))
+
+    async def _news(self, told: Desired | str | None) -> Desired | str | None:
+        """Return what should run, or the active launcher's identifier where that is another one."""
+        if self._clock() >= self._claim_at:
+            # Not at once again when the database does not answer.
+            self._claim_at = self._clock() + _ASK_SECONDS
+            active = await self._pool.claim(self._hello)
+            self.is_active = active == self._hello.launcher_id
+            if not self.is_active:
+                return active
+            self._claim_at = self._clock() + _RENEW_SECONDS
+            self._reported.set()
+        if not self.is_active:
+            return told
+        return await self._pool.desired(told if isinstance(told, Desired) else None)
+
+    async def _take_report(self) -> None:
+        report, self._report = self._report, None
+        if report is None:
+            return
+        try:
+            await self._pool.note(report.groups)
+            if report.HasField("capacity") and report.capacity != self._capacity:
+                await self._pool.save_capacity(self._hello.launcher_id, report.capacity)
+                self._capacity = report.capacity
+        except StoreUnavailable:
+            self._report = self._report or report
+            raise
+
+    async def _take_logs(self) -> None:
+        logs: Mapping[tuple[str, int], GroupLog] = self._logs
+        self._logs = {}
+        try:
+            await self._pool.save_logs(list(logs.values()))
+        except StoreUnavailable:
+            self._logs = {**logs, **self._logs}
+            raise
+
+
+def _response(news: Desired | str) -> SyncResponse:
+    if isinstance(news, str):
+        return SyncResponse(standby=Standby(active_launcher_id=news))
+    return SyncResponse(desired=DesiredState(groups=news.specs.values()))
