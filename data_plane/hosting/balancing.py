@@ -78,12 +78,12 @@ class Replica:
         return (self.in_flight + others) / self.concurrency
 
     def tell(self, load: int, now: float) -> None:
-        """Note how many requests it says are in it, this worker's own included.
+        """Note how many requests it says are in it beside the one that it answers just now.
 
-        It takes twice as many as it answers at a time. Where there is room for others than the one
-        that has just ended, this worker may have one more.
+        It takes twice as many as it answers at a time. Where there is room for more than one in the
+        place of that one, this worker may have one more.
         """
-        self._others = max(0, load - self.in_flight)
+        self._others = max(0, load + 1 - self.in_flight)
         self._told_at = now
         if self.limit < self.concurrency and load < 2 * self.concurrency - 1:
             self.limit += 1

@@ -171,7 +171,8 @@ class ModelServer:
         self, writer: asyncio.StreamWriter, status: int, body: bytes, busy: str = ""
     ) -> None:
         fields = {"content-type": "application/json", "content-length": str(len(body))}
-        fields["x-modelplane-load"] = str(self._inside)
+        # Beside the one that is answered; of those that are refused, none is in it.
+        fields["x-modelplane-load"] = str(self._inside - (not busy))
         if busy:
             fields["x-modelplane-busy"] = busy
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())

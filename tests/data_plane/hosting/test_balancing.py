@@ -30,13 +30,14 @@ def test_nobody_is_picked_who_has_no_room() -> None:
 
 def test_the_less_loaded_of_two_is_picked_whoever_loads_it() -> None:
     one, other = both = replicas(2)
+    one.in_flight = other.in_flight = 1
     one.tell(3, now=0)
     assert {pick(both, 0.5, RANDOM) for _ in range(20)} == {other}
     other.in_flight = 3
-    one.tell(2, now=0.5)
+    one.tell(1, now=0.5)
     assert {pick(both, 0.5, RANDOM) for _ in range(20)} == {one}
     # What was told long ago says nothing of the others any longer.
-    other.in_flight = 1
+    other.in_flight = 2
     assert {pick(both, 5, RANDOM) for _ in range(20)} == {one}
 
 
@@ -85,7 +86,7 @@ def test_one_that_others_fill_gets_fewer_until_there_is_room() -> None:
     assert pick([replica], 0, RANDOM) is None
     replica.in_flight = 1
     assert pick([replica], 0, RANDOM) is replica
-    for load, limit in ((8, 2), (7, 2), (6, 3), (1, 4), (1, 4)):
+    for load, limit in ((7, 2), (6, 3), (0, 4), (0, 4)):
         replica.tell(load, 0)
         assert replica.limit == limit
 
