@@ -79,6 +79,19 @@ class Settings:
     allowed_upstreams: str = setting(
         "", "networks, addresses and host names inside your network that may serve models"
     )
+    registry: str = setting(
+        "",
+        "registry of the models that are hosted here: mlflow:http://HOST:PORT or directory:/PATH; "
+        "empty: none are",
+    )
+    registry_authorization: str = setting(
+        "", "credential for that registry: `bearer TOKEN` or `basic USER:PASSWORD`", secret=True
+    )
+    workload_types: str = setting(
+        "",
+        "JSON file of what one replica of each workload type may use; empty: CPU (1 GiB), "
+        "CPU_MEDIUM (4 GiB) and CPU_LARGE (8 GiB)",
+    )
     max_endpoints: int = setting(20_000, "number of endpoints that there may be")
     max_endpoints_per_creator: int = setting(
         200, "number of endpoints that somebody who is no administrator may have made"
