@@ -52,11 +52,6 @@ class Settings:
     reconnect_grace_seconds: float = setting(
         3.0, "seconds after a restart in which workers may reconnect before an update goes on"
     )
-    registry_authorization: str = setting(
-        "",
-        "credential for the registry of models: `bearer TOKEN` or `basic USER:PASSWORD`",
-        secret=True,
-    )
     launcher_pool: str = setting("default", "pool of machines that replicas of models run in")
     deploy_seconds: float = setting(
         1080.0, "seconds that hosted models have to be fetched, built and started in an update"
