@@ -24,6 +24,7 @@ from modelplane.launcher.local.group import Means
 from modelplane.launcher.local.launcher import DirectoryTaken, LocalLauncher, opened
 from modelplane.launcher.local.preparation import Preparer
 from modelplane.launcher.local.users import Users, can_change_users
+from modelplane.launcher.local.views import hidden_part
 from modelplane.launcher.service import Service
 from modelplane.launcher.settings import Settings, load_settings
 from modelplane.launcher.supplies import builder, download
@@ -91,15 +92,26 @@ def _users(settings: Settings) -> Users:
     return Users(())
 
 
+def _build_user(users: Users, environments: Path) -> int | None:
+    """Return the user that builds environments, where it can go there; held until the end."""
+    if not users.separate or hidden_part(environments):
+        return None
+    user = users.take()
+    return user.number if user else None
+
+
 def _means(settings: Settings, replicas: Path, users: Users) -> Means:
     folder = replicas.parent
-    server = folder / "server"
+    server, environments = folder / "server", folder / "environments"
     # Where it comes from, the users that replicas run as may not be able to go.
     shutil.rmtree(server, ignore_errors=True)
     shutil.copytree(_SERVER, server, ignore=shutil.ignore_patterns("__pycache__"))
     artifacts = Artifacts(folder / "models", settings.cache_bytes, download)
     return Means(
-        Preparer(artifacts, builder(folder / "environments", shared=users.separate)),
+        Preparer(
+            artifacts,
+            builder(environments, _build_user(users, environments), shared=users.separate),
+        ),
         server / "serve.py",
         replicas,
         MemoryBudget(settings.memory_bytes),

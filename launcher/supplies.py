@@ -30,27 +30,30 @@ async def download(model: ModelSource, into: Path, progress: Progress) -> None:
         raise FetchFailed(str(error)) from error
 
 
-def builder(folder: Path, *, shared: bool) -> Build:
+def builder(folder: Path, user: int | None, *, shared: bool) -> Build:
     """Return what builds environments, and keeps them in a directory.
 
     Args:
         folder: The directory.
+        user: User that runs what packages run while they are built; None: this process's.
         shared: Whether other users than this one run what is in the environments.
     """
     environments: Any = None
 
     async def build(model: Path, log: Callable[[str], None]) -> Environment:
         nonlocal environments
-        from modelplane.launcher.environments.cache import (  # type: ignore[import-not-found] # noqa: PLC0415
+        from modelplane.launcher.environments.build import Bounds  # noqa: PLC0415
+        from modelplane.launcher.environments.cache import (  # noqa: PLC0415
             Environments,
             Options,
         )
-        from modelplane.launcher.environments.failures import (  # type: ignore[import-not-found] # noqa: PLC0415
+        from modelplane.launcher.environments.failures import (  # noqa: PLC0415
             EnvironmentFailed,
         )
 
         if environments is None:
-            environments = Environments(folder, Options(environ=environment(), shared=shared))
+            options = Options(environ=environment(), shared=shared, bounds=Bounds(user=user))
+            environments = Environments(folder, options)
         try:
             held: Environment = await environments.hold(model, log)
         except EnvironmentFailed as error:

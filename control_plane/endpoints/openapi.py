@@ -88,7 +88,7 @@ def build_openapi(record: StoredEndpoint) -> bytes:
 
 
 def _build_document(name: str, active: StoredVersion) -> Schema:
-    operation = _build_operation(*SCHEMAS[task_of(active.config) or ""])
+    operation = _build_operation(*SCHEMAS[task_of(active) or ""])
     entities = [entity.name for entity in active.config.served_entities]
     paths = {"/invocations": operation} | {
         f"/served-models/{entity}/invocations": operation for entity in entities

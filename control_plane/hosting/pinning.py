@@ -27,6 +27,7 @@ from modelplane.control_plane.errors import (
     NotSupported,
     RegistryAway,
 )
+from modelplane.control_plane.hosting.entity_rules import check_hosted
 from modelplane.control_plane.hosting.workloads import DEFAULT_WORKLOADS, Workloads
 
 ENGINE = "mlflow_pyfunc"
@@ -45,14 +46,46 @@ class Pinning:
         self, registry: Registry | None = None, workloads: Workloads = DEFAULT_WORKLOADS
     ) -> None:
         self._registry = registry
-        self.workloads = workloads
+        self._workloads = workloads
 
-    def require_registry(self) -> Registry:
-        """Return the registry.
+    async def pin(
+        self, config: EndpointConfig, served: Sequence[HostedModel] = ()
+    ) -> list[HostedModel]:
+        """Return what each entity means, and write versions in the place of aliases.
+
+        Groups are given by `assign_groups`, once it is known of which endpoint they are.
+
+        Args:
+            config: A configuration that hosts its models.
+            served: What the endpoint serves now; while the registry is away, entities that stay as
+                they are need not be asked for.
 
         Raises:
-            NotSupported: There is none.
+            NotSupported: There is no registry.
+            NotFound: There is no such model, version or alias.
+            InvalidParameter: An entity breaks a rule, or its model cannot be served.
+            RegistryAway: The registry does not answer.
         """
+        registry = self._require_registry()
+        check_hosted(config, self._workloads)
+        known = {(model.source.name, model.source.version): model for model in served}
+        entities = config.served_entities
+        found = await asyncio.gather(*(_find(registry, entity, known) for entity in entities))
+        for entity, (source, _) in zip(entities, found, strict=True):
+            entity.entity_version.string_value = source.version
+        return [
+            HostedModel(
+                served_entity_name=entity.name,
+                engine=ENGINE,
+                source=source,
+                description=description,
+                size=self._workloads.size_of(entity),
+                scale=self._workloads.scale_of(entity),
+            )
+            for entity, (source, description) in zip(entities, found, strict=True)
+        ]
+
+    def _require_registry(self) -> Registry:
         if self._registry is None:
             raise NotSupported(
                 "This deployment hosts no models, since it has no model registry; let the operator "
@@ -60,41 +93,19 @@ class Pinning:
             )
         return self._registry
 
-    async def pin(
-        self, endpoint_id: str, config: EndpointConfig, served: Sequence[HostedModel] = ()
-    ) -> list[HostedModel]:
-        """Return what each entity means, and write versions in the place of aliases.
 
-        Args:
-            endpoint_id: Identifier of the endpoint.
-            config: A configuration that has passed its rules.
-            served: What the endpoint serves now; while the registry is away, entities that stay as
-                they are need not be asked for.
-
-        Raises:
-            NotSupported: There is no registry.
-            NotFound: There is no such model, version or alias.
-            InvalidParameter: A model cannot be served.
-            RegistryAway: The registry does not answer.
-        """
-        registry = self.require_registry()
-        known = {(model.source.name, model.source.version): model for model in served}
-        entities = config.served_entities
-        found = await asyncio.gather(*(_find(registry, entity, known) for entity in entities))
-        models = []
-        for entity, (source, description) in zip(entities, found, strict=True):
-            entity.entity_version.string_value = source.version
-            model = HostedModel(
-                served_entity_name=entity.name,
-                engine=ENGINE,
-                source=source,
-                description=description,
-                size=self.workloads.size_of(entity),
-                scale=self.workloads.scale_of(entity),
-            )
-            model.group_id = group_id(endpoint_id, entity.environment_vars, model)
-            models.append(model)
-        return models
+def assign_groups(
+    endpoint_id: str, config: EndpointConfig, models: Sequence[HostedModel]
+) -> list[HostedModel]:
+    """Return the models of a configuration, each with the group that serves it."""
+    environments = {entity.name: entity.environment_vars for entity in config.served_entities}
+    assigned = []
+    for model in models:
+        copy = HostedModel()
+        copy.CopyFrom(model)
+        copy.group_id = group_id(endpoint_id, environments[model.served_entity_name], model)
+        assigned.append(copy)
+    return assigned
 
 
 def group_id(endpoint_id: str, environment: Mapping[str, str], model: HostedModel) -> str:

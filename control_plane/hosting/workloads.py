@@ -68,8 +68,8 @@ DEFAULT_WORKLOADS = Workloads(
 def parse_workloads(text: str) -> Workloads:
     """Return the workload types of a file: JSON, by name.
 
-    Each has `cpus`, `memory` such as `"4GiB"` or `"512MiB"`, and, where they are not 0 and 4, `gpus`
-    and `concurrency`: how many requests one replica answers at a time.
+    Each has `cpus`, `memory` such as `"4GiB"` or `"512MiB"`, and, where they are not 0 and 4,
+    `gpus` and `concurrency`: how many requests one replica answers at a time.
 
     Raises:
         ValueError: It has another form; the text says what is wrong.

@@ -56,7 +56,8 @@ async def build_environment(
     own = {"HOME": str(scratch), "TMPDIR": str(scratch)}
     runner = _Runner(folder, {"UV_HTTP_RETRIES": _RETRIES, **uv_variables, **own}, bounds, log)
     venv = folder / "venv"
-    install = ["pip", "install", "--python", str(venv / "bin" / "python")]
+    # Compiled now: replicas run as users who cannot keep what each of them would compile.
+    install = ["pip", "install", "--compile-bytecode", "--python", str(venv / "bin" / "python")]
     install += ["--requirements", str(folder / "requirements.txt")]
     if requested.constraints:
         _write_lines(folder / "constraints.txt", requested.constraints)

@@ -151,7 +151,7 @@ class Group:
             return pb.GROUP_PROGRESS_READY, self._refusal
         if self._preparation is not None and not self._preparation.is_done:
             return self._preparation.progress, self._preparation.message
-        return pb.GROUP_PROGRESS_STARTING, self._refusal or "Starting the model"
+        return pb.GROUP_PROGRESS_STARTING, self._refusal
 
     def _settle(self, now: float) -> None:
         """Start and stop what has to be."""

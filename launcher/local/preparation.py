@@ -37,6 +37,10 @@ Build = Callable[[Path, Callable[[str], None]], Awaitable[Environment]]
 
 _LONGEST_SECONDS = 3600.0
 _CHANGES_SECONDS = 0.25
+_WHAT = {
+    pb.GROUP_PROGRESS_FETCHING: "Fetching the model's files",
+    pb.GROUP_PROGRESS_BUILDING_ENVIRONMENT: "Building the model's environment",
+}
 _MEGABYTE = 1_000_000
 
 
@@ -59,7 +63,7 @@ class Preparation:
 
     def __init__(self) -> None:
         self.progress = pb.GROUP_PROGRESS_FETCHING
-        self.message = "Fetching the model's files"
+        self.message = ""
         self.is_done = False
         self._environment: Environment | None = None
         self._held: Held | None = None
@@ -133,7 +137,7 @@ class Preparer:
         def tell(done: int, total: int) -> None:
             nonlocal told
             of = f" of {total / _MEGABYTE:.1f}" if total else ""
-            preparation.message = f"Fetching the model's files: {done / _MEGABYTE:.1f}{of} MB"
+            preparation.message = f"{done / _MEGABYTE:.1f}{of} MB"
             # A fast disk would have it told thousands of times.
             if loop.time() - told > _CHANGES_SECONDS:
                 told = loop.time()
@@ -144,7 +148,7 @@ class Preparer:
         preparation.hold(held)
         log.line("The model's files are there. Building its environment.")
         preparation.progress = pb.GROUP_PROGRESS_BUILDING_ENVIRONMENT
-        preparation.message = "Building the model's environment"
+        preparation.message = ""
         changed()
         preparation.finish(await self.build(held.files, log.line))
         log.line("The environment is there.")
@@ -163,10 +167,11 @@ async def _tell(
     except (FetchFailed, EnvironmentUnfit) as error:
         failure = PreparationFailed(str(error))
     except TimeoutError:
-        failure = PreparationFailed(f"{preparation.message}: not done within an hour.")
+        failure = PreparationFailed(f"{_WHAT[preparation.progress]} was not done within an hour.")
     except Exception as error:  # noqa: BLE001 - a bug here ends one group, not the launcher
         _log.warning("a preparation failed", extra=log_fields(reason=repr(error)), exc_info=True)
-        failure = PreparationFailed(f"{preparation.message}: failed ({type(error).__name__}).")
+        what = _WHAT[preparation.progress]
+        failure = PreparationFailed(f"{what} has failed by a fault of the launcher's.")
     if failure is not None:
         log.line(str(failure))
         preparation.task = None

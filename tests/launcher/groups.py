@@ -17,12 +17,12 @@ from modelplane.launcher.artifacts.cache import Artifacts, Progress
 from modelplane.launcher.local.budget import MemoryBudget
 from modelplane.launcher.local.group import Means
 from modelplane.launcher.local.launcher import LocalLauncher, opened
-from modelplane.launcher.local.preparation import Preparer
+from modelplane.launcher.local.preparation import Build, Preparer
 from modelplane.launcher.local.users import Users
 
 SERVER = Path(__file__).with_name("fake_server.py")
 MIB = 1 << 20
-SECONDS = 20
+SECONDS = 60
 
 
 class Models:
@@ -151,7 +151,11 @@ async def build(model: Path, log: Callable[[str], None]) -> Environment:
 
 @asynccontextmanager
 async def machine(
-    tmp_path: Path, memory: int = 1 << 40, users: Sequence[int] = ()
+    tmp_path: Path,
+    memory: int = 1 << 40,
+    users: Sequence[int] = (),
+    build: Build = build,
+    server: Path = SERVER,
 ) -> AsyncIterator[Machine]:
     """Run a launcher, and end all that it runs."""
     models = Models(tmp_path / "registry")
@@ -160,7 +164,7 @@ async def machine(
     with opened(folder, separate) as replicas:
         artifacts = Artifacts(folder / "models", 1 << 30, models.download)
         preparer = Preparer(artifacts, build)
-        launcher = LocalLauncher(Means(preparer, SERVER, replicas, MemoryBudget(memory), separate))
+        launcher = LocalLauncher(Means(preparer, server, replicas, MemoryBudget(memory), separate))
         watching = asyncio.create_task(launcher.watch())
         try:
             yield Machine(launcher, models, folder)

@@ -194,10 +194,11 @@ def test_a_folder_that_others_cannot_pass_is_told(open_path: Path) -> None:
 
 
 async def test_replicas_die_with_their_launcher_and_what_they_left_is_ended(tmp_path: Path) -> None:
-    program = Path(__file__).with_name("run_and_wait.py")
-    # Pipes that the children inherit would stay open.
     process = subprocess.Popen(  # noqa: ASYNC220 - it is waited for at once
-        [sys.executable, str(program), str(tmp_path)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tests.launcher.local.run_and_wait", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[3],
     )
     assert process.stdout
     pid, *children = map(int, process.stdout.readline().split())
