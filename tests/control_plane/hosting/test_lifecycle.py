@@ -1,5 +1,6 @@
 """Endpoints that host their models, with a registry and a launcher that say what the test says."""
 
+import orjson
 import pytest
 from google.protobuf import json_format
 from modelserving.v1.endpoint_pb2 import EndpointConfig, ServingEndpoint
@@ -7,6 +8,7 @@ from modelserving.v1.endpoint_service_pb2 import CreateServingEndpointRequest
 
 from modelplane.adapters.registries.base import RegistryRefused, RegistryUnavailable
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
+from modelplane.control_plane.endpoints.openapi import build_openapi
 from modelplane.control_plane.endpoints.views import build_endpoint, build_summary
 from modelplane.control_plane.errors import (
     Conflict,
@@ -372,3 +374,14 @@ async def test_cancel_ends_what_was_begun(
     assert canceled.state.config_update == "UPDATE_CANCELED"
     assert states(canceled.config) == {"one": ("DEPLOYMENT_READY", "")}
     assert len(await launcher.groups()) == 1
+
+
+async def test_the_document_describes_each_model(
+    hosting: Endpoints, launcher: FakeLauncher, rollout: FakeRollout
+) -> None:
+    document = orjson.loads(build_openapi(await serving(hosting, launcher, rollout, *two())))
+    assert list(document["paths"]) == [
+        "/served-models/current/invocations",
+        "/served-models/challenger/invocations",
+    ]
+    assert "sepal length (cm)" in str(document["paths"])
