@@ -76,7 +76,7 @@ class Demand:
                 report.groups.append(demand)
             group.counts.told = says
             if not says:
-                stirred.discard(group)
+                self._groups.calm(group)
         self._report_at = now + _REPORT_SECONDS if stirred else inf
         if report.groups:
             await send(WatchConfigRequest(demand=report))

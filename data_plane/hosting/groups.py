@@ -310,6 +310,12 @@ class Groups:
         known = [group.id for group in self._groups.values() if group.known]
         self.remove(group_id for group_id in known if group_id not in kept)
 
+    def calm(self, group: Group) -> None:
+        """Note that there is nothing to tell of a group; one that nobody knows is forgotten."""
+        self.stirred.discard(group)
+        if not group.known and self._groups.get(group.id) is group:
+            del self._groups[group.id]
+
     def stir(self, group: Group) -> None:
         """Note that there may be something to tell of a group."""
         if group not in self.stirred:

@@ -53,7 +53,8 @@ def build_headers(replica: Replica, request_id: str, task: str, seconds: float) 
         REQUEST_ID: request_id,
         _DEADLINE: str(max(1, int(seconds * 1000))),
     }
-    if task:
+    # Whoever has logged the model has chosen it, and may have chosen what is no header.
+    if task and task.isascii() and task.isprintable():
         headers[_TASK] = task
     return headers
 

@@ -109,6 +109,8 @@ async def test_a_group_whose_replicas_are_all_gone_is_woken(world: World) -> Non
         await gone.die()
         [asked] = world.asking(1)
         await world.woken()
+        # The loop's clock counts milliseconds.
+        await asyncio.sleep(0.02)
         await world.put(group(new))
         answer = await asked
     assert answer.status == 200

@@ -33,6 +33,7 @@ def test_a_request_says_whose_it_is_and_how_long_it_may_take() -> None:
     headers = build_headers(REPLICA, "r-1", "agent/v1/chat", -1)
     assert headers["x-modelplane-task"] == "agent/v1/chat"
     assert headers["x-modelplane-deadline-ms"] == "1"
+    assert "x-modelplane-task" not in build_headers(REPLICA, "r-1", "a\r\nb: c", 1)
 
 
 @pytest.mark.parametrize(
