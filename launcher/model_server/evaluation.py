@@ -26,14 +26,17 @@ class Evaluation:
         # What the caller gets when the time is over.
         self.last_words = last_words
         self.is_over = False
+        # Then the connection may be the next request's already.
+        self._is_answered = False
         self._connection = connection
         self._writing = threading.Lock()  # held while bytes of this request are sent
 
-    def write(self, send: Callable[[], None]) -> bool:
+    def write(self, send: Callable[[], None], *, is_last: bool = True) -> bool:
         """Let the request's own thread send; false if its time is over."""
         with self._writing:
             if self.is_over:
                 return False
+            self._is_answered = is_last
             send()
             return True
 
@@ -43,6 +46,8 @@ class Evaluation:
             self.deadline = time.monotonic() + _WRITING_SECONDS
             return
         try:
+            if self._is_answered:
+                return
             self.is_over = True
             self._connection.send(self.last_words, _LAST_WORDS_SECONDS)
             self._connection.finish()

@@ -119,7 +119,8 @@ class Connection:
     def is_gone(self) -> bool:
         """Whether the caller has closed the connection, as far as it is known here."""
         try:
-            return not self.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            self.socket.settimeout(0)
+            return not self.socket.recv(1, socket.MSG_PEEK)
         except (BlockingIOError, InterruptedError):
             return False
         except OSError:

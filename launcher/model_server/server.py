@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hmac
 import socket
 import threading
@@ -227,7 +228,8 @@ class Server:
                 if time.monotonic() > evaluation.deadline:
                     evaluation.end()
                 seconds = evaluation.deadline - time.monotonic()
-                if not evaluation.write(lambda: connection.send(data, seconds)):  # noqa: B023
+                send = functools.partial(connection.send, data, seconds)
+                if not evaluation.write(send, is_last=False):
                     return False
                 if head:
                     head, evaluation.last_words = b"", ending
