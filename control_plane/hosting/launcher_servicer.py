@@ -43,6 +43,7 @@ class LauncherServicer(launcher_service_pb2_grpc.LauncherServiceServicer):
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._sessions: dict[str, _Session] = {}
+        self._keeping: set[asyncio.Task[None]] = set()
 
     @property
     def is_active(self) -> bool:
@@ -70,27 +71,36 @@ class LauncherServicer(launcher_service_pb2_grpc.LauncherServiceServicer):
         self._sessions[hello.launcher_id] = session
         fields = {"launcher": hello.launcher_id, "backend": hello.backend, "build": hello.build}
         _log.info("launcher connected", extra=log_fields(**fields))
-        tasks = [
-            asyncio.create_task(session.read(request_iterator)),
-            asyncio.create_task(session.take_in()),
-        ]
+        reader = asyncio.create_task(session.read(request_iterator))
+        # It ends by itself: what is being written is written to its end.
+        keeping = asyncio.create_task(self._keep(session, hello.launcher_id))
+        self._keeping.add(keeping)
+        keeping.add_done_callback(self._keeping.discard)
         try:
             async for response in session.responses():
                 yield response
         finally:
-            for task in tasks:
-                task.cancel()
+            session.drop()
+            reader.cancel()
             _log.info("launcher disconnected", extra=log_fields(launcher=hello.launcher_id))
-            if self._sessions.get(hello.launcher_id) is session:
-                del self._sessions[hello.launcher_id]
-                await self._leave(hello.launcher_id)
         await context.abort(
             grpc.StatusCode.ABORTED, "The stream was dropped: broken or replaced; reconnect."
         )
 
-    async def _leave(self, launcher_id: str) -> None:
+    async def aclose(self) -> None:
+        """End all streams, and wait until what was said on them is stored."""
+        for session in self._sessions.values():
+            session.drop()
+        await asyncio.gather(*self._keeping)
+
+    async def _keep(self, session: "_Session", launcher_id: str) -> None:
+        await asyncio.gather(session.look(), session.take_in(), return_exceptions=True)
+        if self._sessions.get(launcher_id) is not session:
+            return
+        del self._sessions[launcher_id]
         try:
-            await self._pool.leave(launcher_id)
+            if session.is_active:
+                await self._pool.leave(launcher_id)
         except StoreUnavailable as error:
             _log.warning("the lease ends by itself", extra=log_fields(error=str(error)))
 
@@ -123,17 +133,22 @@ class _Session:
         self._wake = asyncio.Event()
         self._claim_at = self._clock()
         self._dropped = False
+        # What the launcher is to know, and whether it has changed.
+        self._news: Desired | str | None = None
+        self._changed = asyncio.Event()
         self.is_active = False
         # What the launcher said last and has not been taken in, and the logs since.
         self._report: Report | None = None
         self._logs: dict[tuple[str, int], GroupLog] = {}
+        self._logs_at = self._clock()
         self._reported = asyncio.Event()
         self._capacity: Capacity | None = None
 
     def drop(self) -> None:
         """End the stream."""
         self._dropped = True
-        self._wake.set()
+        for event in (self._wake, self._changed, self._reported):
+            event.set()
 
     def wake(self) -> None:
         """Look for something to tell."""
@@ -152,40 +167,51 @@ class _Session:
             self.drop()
 
     async def take_in(self) -> None:
-        """Store what the active launcher says, until cancelled."""
-        logs_at = 0.0
-        while True:
+        """Store what the active launcher says, until the stream ends."""
+        while not self._dropped:
             await wait_for(self._reported, _LOG_SECONDS)
             self._reported.clear()
             if not self.is_active:
                 continue
             try:
                 await self._take_report()
-                if self._logs and self._clock() >= logs_at:
-                    logs_at = self._clock() + _LOG_SECONDS
-                    await self._take_logs()
+                await self._take_logs()
             except StoreUnavailable as error:
                 _log.warning("a report waits for the database", extra=log_fields(error=str(error)))
+            except Exception:  # a bug must not leave the launcher unheard
+                _log.exception("a report was not taken in; the launcher must reconnect")
+                self.drop()
+                raise
 
     async def responses(self) -> AsyncIterator[SyncResponse]:
-        """Yield what the launcher is to know, at once and at each change."""
-        told: Desired | str | None = None
+        """Yield what the launcher is to know, until the stream ends."""
+        while not self._dropped:
+            await self._changed.wait()
+            self._changed.clear()
+            if self._news is not None and not self._dropped:
+                yield _response(self._news)
+
+    async def look(self) -> None:
+        """Find out what the launcher is to know, at each change, until the stream ends."""
         while not self._dropped:
             # Cleared before looking, so that a change in between is not slept through.
             self._wake.clear()
             try:
-                news = await self._news(told)
+                news = await self._find_news()
             except StoreUnavailable as error:
-                _log.warning(
-                    "a launcher waits for the database", extra=log_fields(error=str(error))
-                )
-                news = told
-            if news is not None and news is not told and news != told:
-                told = news
-                yield _response(news)
+                fields = log_fields(error=str(error))
+                _log.warning("a launcher waits for the database", extra=fields)
+            except Exception:
+                _log.exception("what should run is not known; the launcher must reconnect")
+                self.drop()
+                raise
+            else:
+                if news != self._news:
+                    self._news = news
+                    self._changed.set()
             await wait_for(self._wake, max(0.0, self._claim_at - self._clock()))
 
-    async def _news(self, told: Desired | str | None) -> Desired | str | None:
+    async def _find_news(self) -> Desired | str | None:
         """Return what should run, or the active launcher's identifier where that is another one."""
         if self._clock() >= self._claim_at:
             # Not at once again when the database does not answer.
@@ -197,8 +223,9 @@ class _Session:
             self._claim_at = self._clock() + _RENEW_SECONDS
             self._reported.set()
         if not self.is_active:
-            return told
-        return await self._pool.desired(told if isinstance(told, Desired) else None)
+            return self._news
+        known = self._news if isinstance(self._news, Desired) else None
+        return await self._pool.desired(known)
 
     async def _take_report(self) -> None:
         report, self._report = self._report, None
@@ -214,6 +241,9 @@ class _Session:
             raise
 
     async def _take_logs(self) -> None:
+        if not self._logs or self._clock() < self._logs_at:
+            return
+        self._logs_at = self._clock() + _LOG_SECONDS
         logs: Mapping[tuple[str, int], GroupLog] = self._logs
         self._logs = {}
         try:

@@ -10,7 +10,7 @@ from modelserving.launcher.v1.launcher_service_pb2 import Capacity
 from modelserving.store.v1.hosting_pb2 import HostedModel
 
 from modelplane.control_plane.clock import Clock
-from modelplane.control_plane.errors import InvalidParameter, LauncherAway, NotSupported
+from modelplane.control_plane.errors import InvalidParameter, LauncherAway
 from modelplane.control_plane.store.database import Session
 from modelplane.control_plane.store.hosting import groups, launchers
 
@@ -40,8 +40,7 @@ class Room:
         """Check that the groups of a version have room; return whether all of them serve already.
 
         Raises:
-            NotSupported: No launcher has ever been there.
-            LauncherAway: None is there now.
+            LauncherAway: There is no launcher.
             InvalidParameter: They do not fit; the message says what is free.
         """
         stored = {group.id: group for group in await groups.load(session, None)}
@@ -57,12 +56,8 @@ class Room:
 
     async def _capacity(self, session: Session) -> Capacity | None:
         launcher = await launchers.read_launcher(session, self._pool)
-        if launcher is None:
-            raise NotSupported(
-                "This deployment hosts no models, since no launcher has connected that would run "
-                "them; let the operator start one (`modelplane launcher`)."
-            )
-        if launcher.lease_until_ms <= self._clock():
+        # That none has ever been there may pass too: it starts after the control plane.
+        if launcher is None or launcher.lease_until_ms <= self._clock():
             raise LauncherAway(
                 "No launcher is connected that would run the models; try again soon, or let the "
                 "operator start one (`modelplane launcher`)."

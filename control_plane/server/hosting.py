@@ -71,6 +71,7 @@ def start_hosting(
             zero_ms=int(settings.scale_to_zero_seconds * 1000),
         ),
     )
+    background.at_end(launchers.aclose)
     background.begin(demand.run, demand.run_wakes, scaler.run)
     _publish_gauges(cache, launchers, registry)
     return Hosting(launchers, demand)

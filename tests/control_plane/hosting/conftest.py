@@ -2,6 +2,7 @@
 
 import pytest
 
+from modelplane.control_plane.clock import system_clock
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
 from modelplane.control_plane.hosting.pinning import Pinning
 from modelplane.control_plane.secrets.encryption import Sealer
@@ -9,6 +10,14 @@ from modelplane.control_plane.store.database import Database
 from tests.control_plane.conftest import FakeClock
 from tests.control_plane.hosting.worlds import FakeLauncher, FakeRegistry
 from tests.control_plane.rollouts import FakeRollout
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that begins with the machine's, which rollouts go by."""
+    clock = FakeClock()
+    clock.now_ms = system_clock()
+    return clock
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from prometheus_client import CollectorRegistry
 from sqlmodel import col, select, update
 
 from modelplane.adapters.shared.rpc.server import Health, new_server, running
-from modelplane.control_plane.clock import system_clock
+from modelplane.control_plane.clock import Clock, system_clock
 from modelplane.control_plane.hosting.demand import DemandIntake
 from modelplane.control_plane.hosting.shared_clock import SharedClock
 from modelplane.control_plane.secrets.credentials import CredentialResolver
@@ -227,11 +227,13 @@ async def eventually(condition: Callable[[], bool]) -> None:
 
 
 def intake(
-    database: Database, cache: SnapshotCache, tasks: asyncio.TaskGroup, stack: AsyncExitStack
+    side: tuple[Database, SnapshotCache, Clock],
+    tasks: asyncio.TaskGroup,
+    stack: AsyncExitStack,
 ) -> DemandIntake:
     """Run what takes the demand of workers."""
-    clock = SharedClock(None if database.is_postgresql else system_clock)
-    demand = DemandIntake(database, clock, cache.group, CollectorRegistry())
+    database, cache, clock = side
+    demand = DemandIntake(database, SharedClock(clock), cache.group, CollectorRegistry())
     for loop in (demand.run, demand.run_wakes):
         stack.callback(tasks.create_task(loop()).cancel)
     return demand
@@ -239,7 +241,11 @@ def intake(
 
 @asynccontextmanager
 async def push_side(
-    database: Database, *, replica_id: str = "replica", activate_timeout_ms: int = 10_000
+    database: Database,
+    *,
+    replica_id: str = "replica",
+    activate_timeout_ms: int = 10_000,
+    clock: Clock = system_clock,
 ) -> AsyncIterator[PushSide]:
     """Run the push side of a replica on a free port."""
     async with AsyncExitStack() as stack:
@@ -274,7 +280,7 @@ async def push_side(
         for task in [tasks.create_task(loop) for loop in loops]:
             stack.callback(task.cancel)
         server = new_server([], Health().servicer)
-        demand = intake(database, cache, tasks, stack)
+        demand = intake((database, cache, clock), tasks, stack)
         add_SnapshotServiceServicer_to_server(
             SnapshotServicer(cache, watchers, rollout, demand, heartbeat_seconds=0.05), server
         )

@@ -1,0 +1,303 @@
+"""Hosted models from the stored version to the worker, with a launcher and a worker by hand."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+from modelserving.launcher.v1 import launcher_service_pb2 as pb
+from modelserving.worker.v1 import hosting_pb2
+from modelserving.worker.v1.snapshot_pb2 import EndpointResource
+
+from modelplane.control_plane.hosting.pool import LEASE_MS
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.endpoints import changes
+from modelplane.control_plane.store.events import read_head
+from modelplane.control_plane.store.hosting.launchers import read_launcher
+from modelplane.control_plane.store.hosting.logs import read_log
+from modelplane.control_plane.store.states import GroupPhase, LastUpdate, LogKind, Phase
+from tests.control_plane.configs import hosted_model, hosting_version
+from tests.control_plane.conftest import FakeClock
+from tests.control_plane.hosting.sides import (
+    FakeLauncher,
+    HostSide,
+    host_side,
+    is_settled,
+    until,
+    wake,
+)
+
+A, B = hosted_model("a"), hosted_model("b")
+
+
+@pytest.fixture
+async def side(database: Database, clock: FakeClock) -> AsyncIterator[HostSide]:
+    async with host_side(database, clock) as running_side:
+        yield running_side
+
+
+async def has_phase(side: HostSide, phase: GroupPhase) -> None:
+    async def holds() -> bool:
+        return (await side.group()).phase is phase
+
+    await until(holds)
+
+
+async def runs(launcher: FakeLauncher, *groups: str) -> None:
+    async def holds() -> bool:
+        return launcher.desired is not None and set(launcher.desired) == set(groups)
+
+    await until(holds)
+
+
+async def deployed(side: HostSide) -> FakeLauncher:
+    """Return a launcher that runs an active version of one model."""
+    await side.push.follower("w1")
+    launcher = await side.launcher()
+    await side.deploy(hosting_version(1, A))
+    await is_settled(side)
+    return launcher
+
+
+def reported(group_id: str, progress: pb.GroupProgress.ValueType, text: str) -> pb.GroupReport:
+    return pb.GroupReport(group_id=group_id, generation=1, progress=progress, message=text)
+
+
+async def test_a_version_is_active_once_each_model_has_a_replica(side: HostSide) -> None:
+    await side.push.follower("w1")
+    launcher = await side.launcher()
+    building = reported("group-b", pb.GROUP_PROGRESS_BUILDING_ENVIRONMENT, "installing")
+    launcher.says["group-b"] = building
+    await side.deploy(hosting_version(1, A, B, TOKEN="plain"))
+    await runs(launcher, "group-a", "group-b")
+    await has_phase(side, GroupPhase.READY)
+
+    async def is_building() -> bool:
+        return (await side.group("group-b")).message == "installing"
+
+    await until(is_building)
+    assert (await side.endpoint()).phase is Phase.PREPARING
+    assert launcher.desired is not None
+    spec = launcher.desired["group-a"]
+    assert (spec.endpoint_name, spec.served_entity_name, spec.replicas) == ("name-e", "a", 1)
+    assert dict(spec.environment) == {"TOKEN": "plain"}
+    # This model's registry is a directory.
+    assert spec.model.authorization == ""
+    del launcher.says["group-b"]
+    await launcher.report()
+    await is_settled(side)
+    record = await side.endpoint()
+    assert record.active is not None
+    assert record.ready
+    async with side.push.database.read() as session:
+        found = await read_launcher(session, "default")
+    assert found is not None
+    assert (found.launcher_id, found.capacity) == ("l1", pb.Capacity(cpus=2))
+
+
+async def test_workers_are_told_of_groups_and_of_nothing_that_is_secret(side: HostSide) -> None:
+    await side.launcher()
+    worker = await side.push.connect("w1")
+    await worker.hello()
+    await worker.snapshot()
+    await side.deploy(hosting_version(1, A, TOKEN="plain"))
+    groups: dict[str, hosting_pb2.ReplicaGroup] = {}
+    endpoints: list[EndpointResource] = []
+    while not (groups and groups["group-a"].replicas and endpoints):
+        delta = (await worker.next()).delta
+        assert b"plain" not in delta.SerializeToString()
+        groups |= {group.id: group for group in delta.groups}
+        endpoints += list(delta.endpoints)
+    group = groups["group-a"]
+    assert group.phase == hosting_pb2.GROUP_PHASE_READY
+    assert (group.replicas[0].concurrency, group.replicas[0].token) == (4, "token")
+    assert group.expected_start_ms == 1234
+    (entity,) = endpoints[0].hosted
+    assert (entity.config_version, entity.served_entity_name, entity.group_id) == (
+        1,
+        "a",
+        "group-a",
+    )
+
+
+async def test_one_failure_fails_the_version_and_aborts_its_siblings(side: HostSide) -> None:
+    launcher = await deployed(side)
+    for name in ("c", "d"):
+        launcher.says[f"group-{name}"] = reported(
+            f"group-{name}", pb.GROUP_PROGRESS_FETCHING, "fetching"
+        )
+    await side.deploy(hosting_version(2, A, hosted_model("c"), hosted_model("d")))
+    await runs(launcher, "group-a", "group-c", "group-d")
+    failed = reported("group-c", pb.GROUP_PROGRESS_FAILED, "No module named 'x'.")
+    launcher.says["group-c"] = failed
+    await launcher.report()
+    await is_settled(side)
+    record = await side.endpoint()
+    assert record.last_update is LastUpdate.FAILED
+    assert record.last_update_message == "Served entity 'c' failed: No module named 'x'."
+    assert record.groups["group-c"].phase is GroupPhase.FAILED
+    assert record.groups["group-d"].phase is GroupPhase.ABORTED
+    assert "aborted because served entity 'c' failed" in record.groups["group-d"].message
+    # What serves goes on.
+    await runs(launcher, "group-a")
+    assert record.ready
+    assert record.groups["group-a"].phase is GroupPhase.READY
+
+
+async def test_a_cancelled_version_and_a_deleted_endpoint_end_their_groups(side: HostSide) -> None:
+    launcher = await deployed(side)
+    launcher.says["group-b"] = reported("group-b", pb.GROUP_PROGRESS_FETCHING, "fetching")
+    await side.deploy(hosting_version(2, A, B))
+    await runs(launcher, "group-a", "group-b")
+    async with side.push.database.write() as transaction:
+        await changes.cancel_rollout(transaction, await side.endpoint())
+    await runs(launcher, "group-a")
+    async with side.push.database.write() as transaction:
+        await changes.remove(transaction, "e")
+    await runs(launcher)
+
+
+async def test_a_change_of_traffic_restarts_nothing(side: HostSide) -> None:
+    launcher = await deployed(side)
+    before = launcher.desired
+    await side.deploy(hosting_version(2, A))
+    await is_settled(side)
+    record = await side.endpoint()
+    assert record.active is not None
+    assert record.active.version == 2
+    assert launcher.desired == before
+
+
+async def test_another_launcher_waits_and_takes_over(side: HostSide, clock: FakeClock) -> None:
+    first = await deployed(side)
+    second = await side.launcher("l2")
+    async with asyncio.timeout(10):
+        await second.told.wait()
+    assert second.standby_of == "l1"
+    second.reports = False
+    first.call.cancel()
+    clock.now_ms += LEASE_MS
+    await runs(second, "group-a")
+    # It has started nothing yet.
+    second.says["group-a"] = reported("group-a", pb.GROUP_PROGRESS_STARTING, "")
+    second.reports = True
+    await second.report()
+    await has_phase(side, GroupPhase.RECOVERING)
+    assert not (await side.endpoint()).ready
+    second.says.clear()
+    await second.report()
+    await has_phase(side, GroupPhase.READY)
+    assert (await side.endpoint()).ready
+
+
+async def test_what_a_lost_launcher_ran_is_taken_out(side: HostSide, clock: FakeClock) -> None:
+    launcher = await deployed(side)
+    launcher.call.cancel()
+
+    async def is_gone() -> bool:
+        return side.launchers.launchers == 0
+
+    await until(is_gone)
+    await side.scaler.step()
+    # It may come back.
+    assert (await side.group()).phase is GroupPhase.READY
+    clock.now_ms += LEASE_MS
+    await side.scaler.step()
+    group = await side.group()
+    assert (group.phase, group.replicas) == (GroupPhase.RECOVERING, ())
+    assert not (await side.endpoint()).ready
+
+
+async def test_a_restart_of_the_control_plane_changes_nothing(
+    database: Database, clock: FakeClock
+) -> None:
+    async with host_side(database, clock) as side:
+        launcher = await deployed(side)
+        spec = (launcher.desired or {})["group-a"]
+        async with database.read() as session:
+            before = await read_head(session)
+    async with host_side(database, clock) as side:
+        again = await side.launcher()
+        await runs(again, "group-a")
+        # It says all that it runs before and after it is told.
+        await again.report()
+        await side.scaler.step()
+        assert (again.desired or {})["group-a"] == spec
+        group = await side.group()
+        assert (group.phase, len(group.replicas)) == (GroupPhase.READY, 1)
+        async with database.read() as session:
+            assert await read_head(session) == before
+
+
+async def test_logs_are_kept_to_their_last_part(side: HostSide) -> None:
+    launcher = await deployed(side)
+    text = "a" * 300_000 + "end"
+    await launcher.report(pb.GroupLog(group_id="group-a", kind=pb.LOG_KIND_SERVICE, text=text))
+
+    async def stored() -> str:
+        async with side.push.database.read() as session:
+            return await read_log(session, "group-a", LogKind.SERVICE)
+
+    async def is_stored() -> bool:
+        return await stored() != ""
+
+    await until(is_stored)
+    assert await stored() == text[-256 * 1024 :]
+
+
+@pytest.mark.parametrize(
+    ("pool", "launcher_id", "code"),
+    [
+        ("other", "l1", grpc.StatusCode.FAILED_PRECONDITION),
+        ("default", "", grpc.StatusCode.INVALID_ARGUMENT),
+    ],
+)
+async def test_who_does_not_fit_is_told_so(
+    side: HostSide, pool: str, launcher_id: str, code: grpc.StatusCode
+) -> None:
+    call = await side.call(launcher_id, pool)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call.read()
+    assert caught.value.code() is code
+
+
+async def test_a_waiting_request_starts_a_group_on_any_replica(
+    database: Database, clock: FakeClock
+) -> None:
+    async with host_side(database, clock) as side:
+        launcher = await deployed(side)
+        clock.now_ms += 1_800_000
+        await side.scaler.step()
+        await has_phase(side, GroupPhase.IDLE)
+        assert (launcher.desired or {})["group-a"].replicas == 0
+        assert (await side.endpoint()).ready
+        if not database.is_postgresql:
+            await _wake_and_see(side, side, launcher)
+            return
+        async with host_side(database, clock, replica_id="other") as other:
+            await _wake_and_see(side, other, launcher)
+
+
+async def _wake_and_see(side: HostSide, near: HostSide, launcher: FakeLauncher) -> None:
+    worker = await near.push.connect("w2")
+    await worker.hello()
+    await worker.snapshot()
+
+    async def is_known() -> bool:
+        group = near.push.cache.group("group-a")
+        return group is not None and group.phase == hosting_pb2.GROUP_PHASE_IDLE
+
+    await until(is_known)
+    await wake(worker, "group-a")
+
+    async def is_started() -> bool:
+        return (launcher.desired or {})["group-a"].replicas == 1
+
+    await until(is_started)
+    await has_phase(side, GroupPhase.READY)
+    generation = (await side.group()).generation
+    # One that has been started is not started again.
+    await wake(worker, "group-a")
+    await worker.ack(near.push.cache.revision)
+    await has_phase(side, GroupPhase.READY)
+    assert (await side.group()).generation == generation

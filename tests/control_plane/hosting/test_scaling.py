@@ -1,0 +1,119 @@
+"""Scaling by what workers say on their watch streams."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from modelplane.control_plane.hosting.scaling import ScaleSettings
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.hosting.demand import read_demand
+from modelplane.control_plane.store.states import GroupPhase
+from tests.control_plane.configs import hosted_model, hosting_version
+from tests.control_plane.conftest import FakeClock
+from tests.control_plane.hosting.sides import (
+    FakeLauncher,
+    HostSide,
+    ask,
+    host_side,
+    is_settled,
+    until,
+    wake,
+)
+from tests.control_plane.snapshots.conftest import FakeWorker
+
+DOWN_MS, ZERO_MS = 60_000, 600_000
+MODEL = hosted_model("a", least=1, most=4)
+
+
+@pytest.fixture
+async def side(database: Database, clock: FakeClock) -> AsyncIterator[HostSide]:
+    settings = ScaleSettings(down_ms=DOWN_MS, zero_ms=ZERO_MS)
+    async with host_side(database, clock, settings) as running_side:
+        yield running_side
+
+
+async def deployed(side: HostSide) -> tuple[FakeWorker, FakeLauncher]:
+    worker = await side.push.follower("w1")
+    launcher = await side.launcher()
+    await side.deploy(hosting_version(1, MODEL))
+    await is_settled(side)
+    return worker, launcher
+
+
+async def asked(side: HostSide, worker: FakeWorker, *, in_flight: float, waiting: int = 0) -> None:
+    """Say how much is asked, and have it judged."""
+    await ask(worker, "group-a", in_flight=in_flight, waiting=waiting)
+
+    async def is_stored() -> bool:
+        async with side.push.database.read() as session:
+            told = (await read_demand(session, 0)).get("group-a", [])
+        return any(
+            (item.demand.in_flight, item.demand.waiting, item.updated_ms)
+            == (in_flight, waiting, side.clock.now_ms)
+            for item in told
+        )
+
+    await until(is_stored)
+    await side.scaler.step()
+
+
+async def runs(side: HostSide, launcher: FakeLauncher, count: int) -> None:
+    """Return once the launcher was told of so many replicas, and runs them."""
+
+    async def holds() -> bool:
+        return (launcher.desired or {})["group-a"].replicas == count and (
+            len((await side.group()).replicas) == count
+        )
+
+    await until(holds)
+
+
+async def test_from_one_to_three_to_zero_and_back(side: HostSide) -> None:
+    worker, launcher = await deployed(side)
+    await runs(side, launcher, 1)
+    await asked(side, worker, in_flight=4, waiting=4)
+    await runs(side, launcher, 3)
+    # A minute later there is little to do, but fewer must do for a while.
+    side.clock.now_ms += 61_000
+    await asked(side, worker, in_flight=1)
+    await runs(side, launcher, 3)
+    side.clock.now_ms += DOWN_MS
+    await asked(side, worker, in_flight=1)
+    await runs(side, launcher, 1)
+    # One request that goes on keeps it there.
+    side.clock.now_ms += ZERO_MS
+    await asked(side, worker, in_flight=1)
+    await runs(side, launcher, 1)
+    await asked(side, worker, in_flight=0)
+    side.clock.now_ms += ZERO_MS
+    await side.scaler.step()
+    await runs(side, launcher, 0)
+    assert (await side.group()).phase is GroupPhase.IDLE
+    await wake(worker, "group-a")
+    await runs(side, launcher, 1)
+
+
+async def test_the_time_of_the_last_request_outlives_the_replica(side: HostSide) -> None:
+    worker, _ = await deployed(side)
+    begun_ms = (await side.group()).last_request_ms
+    side.clock.now_ms += ZERO_MS // 2
+    await asked(side, worker, in_flight=1)
+    assert (await side.group()).last_request_ms == begun_ms + ZERO_MS // 2
+
+
+async def test_a_group_that_serves_and_fails_is_tried_again_later(side: HostSide) -> None:
+    _, launcher = await deployed(side)
+    launcher.fail("group-a", "three deaths within a minute")
+    await launcher.report()
+
+    async def has_failed() -> bool:
+        return (await side.group()).phase is GroupPhase.FAILED
+
+    await until(has_failed)
+    assert not (await side.endpoint()).ready
+    await side.scaler.step()
+    side.clock.now_ms += 300_000
+    launcher.says.clear()
+    await side.scaler.step()
+    await runs(side, launcher, 1)
+    assert (await side.endpoint()).ready
