@@ -20,6 +20,7 @@ ROUTING_KEY = "x-routing-key"
 ATTEMPTS = "x-modelplane-attempts"
 ATTEMPT_ERRORS = "x-modelplane-attempt-errors"
 RETRY_AFTER = "retry-after"
+WORKERS_BEHIND = "x-modelplane-workers-behind"
 ERROR_CODE = "x-modelplane-error-code"
 HTTP_STATUS = "x-modelplane-http-status"
 
