@@ -31,6 +31,7 @@ class Settings:
         300.0, "seconds until an answer, or the first chunk of a stream, must be there"
     )
     stream_idle_seconds: float = setting(120.0, "seconds between two chunks of a stream")
+    stream_seconds: float = setting(3600.0, "seconds that a whole stream may take")
     bodies_max_mib: int = setting(
         512, "MiB that large requests under way may take, of which one caller has half at most"
     )

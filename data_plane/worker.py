@@ -93,7 +93,9 @@ async def assembled(
     watcher = SnapshotWatcher(
         source, snapshots, readiness, ConfigMetrics(registry), clocks, metrics.forget
     )
-    timeouts = Timeouts(settings.request_timeout_seconds, settings.stream_idle_seconds)
+    timeouts = Timeouts(
+        settings.request_timeout_seconds, settings.stream_idle_seconds, settings.stream_seconds
+    )
     egress = parse_policy(settings.allowed_upstreams, settings.own_addresses)
     async with (
         Http1Transport(settings.origins, egress.allows) as transport,
