@@ -13,6 +13,11 @@ def system_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
+def steady_clock() -> int:
+    """Return milliseconds since some time, to measure what takes how long: nobody can set it."""
+    return time.monotonic_ns() // 1_000_000
+
+
 class Signal:
     """Wakes all who wait at the time, and only those."""
 

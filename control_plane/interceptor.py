@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from modelplane.adapters.shared.rpc.metadata import (
     AUTHORIZATION,
     REQUEST_ID,
+    WORKERS_BEHIND,
     as_mapping,
     request_id_of,
 )
@@ -32,6 +33,7 @@ from modelplane.control_plane.not_available import check_available
 from modelplane.control_plane.output_only import clear_output_only
 from modelplane.control_plane.principal import Principal, current_principal
 from modelplane.control_plane.rest.call import RestCall, RestMethod, find_rest_method
+from modelplane.control_plane.rollout import answered_early
 
 _log = logging.getLogger(__name__)
 
@@ -214,7 +216,8 @@ class _Call:
         except Exception as error:  # noqa: BLE001 - the boundary: every error gets a status
             await self._refuse(error)
         self._status = grpc.StatusCode.OK
-        await self._context.send_initial_metadata(((REQUEST_ID, self._request_id),))
+        behind = ((WORKERS_BEHIND, "true"),) if answered_early.get() else ()
+        await self._context.send_initial_metadata(((REQUEST_ID, self._request_id), *behind))
         return response
 
     async def _admitted(self, behavior: _Behavior, receive: _Receiver) -> Any:  # noqa: ANN401 - any message

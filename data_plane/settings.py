@@ -38,6 +38,7 @@ class Settings:
     evaluation_seconds: float = setting(
         597.0, "seconds that a hosted model may take for one request"
     )
+    stream_seconds: float = setting(3600.0, "seconds that a whole stream may take")
     bodies_max_mib: int = setting(
         512, "MiB that large requests under way may take, of which one caller has half at most"
     )

@@ -99,7 +99,9 @@ async def assembled(
     watcher = SnapshotWatcher(
         source, snapshots, readiness, ConfigMetrics(registry), clocks, metrics.forget
     )
-    timeouts = Timeouts(settings.request_timeout_seconds, settings.stream_idle_seconds)
+    timeouts = Timeouts(
+        settings.request_timeout_seconds, settings.stream_idle_seconds, settings.stream_seconds
+    )
     async with (
         _sending(settings) as (transport, inside),
         _recording(settings, registry, clocks, wall_ms) as ledger,

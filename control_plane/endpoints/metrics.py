@@ -88,7 +88,7 @@ class EndpointMetrics:
             record = await find_endpoint(session, principal, name)
             now_ms = self._clock()
             totals = Totals.parse(await read_totals(session, record.id))
-            in_flight = await sum_in_flight(session, record.id, now_ms - _GONE_MS)
+            in_flight = await sum_in_flight(session, record.id, now_ms, _GONE_MS)
         served = record.active.config.served_entities if record.active else ()
         entities = {entity.name: EntityTotals() for entity in served} | totals.entities
         return MetricsView(record.name, entities, totals.last_minute(now_ms), in_flight)

@@ -66,6 +66,7 @@ def check_external_model(model: ExternalModel) -> None:
             f"external_model.provider '{model.provider}' is unknown; use {_either(PROVIDERS)}."
         )
     _check_task(model, provider.rules)
+    _check_name(model, provider.rules)
     config = _config_of(model, provider)
     prefix = f"{provider.field}."
     case = _find_case(config, provider.rules, prefix)
@@ -98,6 +99,26 @@ def _check_task(model: ExternalModel, rules: ProviderRules) -> None:
             f"Provider '{model.provider}' does not serve the task '{model.task}'; use "
             f"{_either(rules.tasks)}, or another provider."
         )
+
+
+def _check_name(model: ExternalModel, rules: ProviderRules) -> None:
+    """Check that the provider has such a model, and that it serves the task."""
+    form = rules.model_name
+    if form.pattern and not re.fullmatch(form.pattern, model.name):
+        raise InvalidParameter(f"external_model.name '{model.name}' must be {form.what}.")
+    short = model.name.rpartition("/")[2]
+    family = next((item for item in rules.families if re.match(item.pattern, short)), None)
+    if family is None or model.task in family.tasks:
+        return
+    if not family.tasks:
+        raise InvalidParameter(
+            f"The model '{model.name}' of provider '{model.provider}' is not supported; set "
+            "another external_model.name."
+        )
+    raise InvalidParameter(
+        f"The model '{model.name}' does not serve the task '{model.task}'; use "
+        f"{_either(family.tasks)}, or another external_model.name."
+    )
 
 
 def _config_of(model: ExternalModel, provider: _Provider) -> Message:

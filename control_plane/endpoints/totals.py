@@ -110,8 +110,9 @@ class Totals:
         return total
 
     def _fresh(self, now_ms: int) -> Iterator[str]:
-        oldest = now_ms // _SLOT_MS - _SLOTS
-        return (slot for slot in self.slots if int(slot) > oldest)
+        newest = now_ms // _SLOT_MS
+        # A replica's clock may be a little ahead; one that was far ahead was set back since.
+        return (slot for slot in self.slots if newest - _SLOTS < int(slot) <= newest + 1)
 
     def _prune(self, now_ms: int) -> None:
         self.slots = {slot: self.slots[slot] for slot in self._fresh(now_ms)}

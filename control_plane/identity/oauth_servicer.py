@@ -40,16 +40,18 @@ class OAuthServicer(OAuthServiceServicer):
         """Issue a token."""
         metadata = as_mapping(context.invocation_metadata())
         address = caller_address(metadata)
-        self._failed.check(address)
+        self._failed.check_address(address)
         form = request.form
         login = parse_login(form.content_type, form.data, metadata.get(AUTHORIZATION))
+        self._failed.check_client(address, login.client_id)
         try:
             token = await self._oauth.issue(login)
         except InvalidClient:
-            self._failed.note(address)
+            self._failed.note_failure(address, login.client_id)
             raise
         except StoreUnavailable as error:
             raise LoginUnavailable(str(error)) from error
+        self._failed.note_success(address, login.client_id)
         return pb.IssueTokenResponse(
             access_token=token,
             token_type="Bearer",  # noqa: S106 - no password

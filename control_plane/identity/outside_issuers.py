@@ -59,7 +59,7 @@ class OutsideIssuers:
         Args:
             database: Where issuers and their keys are stored.
             issuers: Those that the settings name.
-            clock: The time.
+            clock: Measures the time between two looks.
             fetch: Gets the keys of an issuer.
         """
         self._database = database

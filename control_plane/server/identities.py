@@ -12,7 +12,7 @@ from modelserving.v1.oauth_service_pb2_grpc import add_OAuthServiceServicer_to_s
 from modelserving.v1.token_service_pb2_grpc import add_TokenServiceServicer_to_server
 from prometheus_client import CollectorRegistry
 
-from modelplane.control_plane.clock import system_clock
+from modelplane.control_plane.clock import steady_clock, system_clock
 from modelplane.control_plane.identity.authentication import Authenticator
 from modelplane.control_plane.identity.client_secret_servicer import ClientSecretServicer
 from modelplane.control_plane.identity.client_secrets import ClientSecrets
@@ -44,7 +44,7 @@ async def start_authenticator(
         ValueError: The setting that names the issuers is malformed.
     """
     issuers = parse_issuers(settings.oidc_issuers)
-    outside = OutsideIssuers(vault.database, issuers, system_clock)
+    outside = OutsideIssuers(vault.database, issuers, steady_clock)
     await outside.store()
     background.begin(outside.run)
     known = KnownIssuers(push.cache, system_clock, outside.want)

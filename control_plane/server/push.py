@@ -57,24 +57,20 @@ async def start_push(
         else NoPeers()
     )
     # Where there are endpoints there may be workers, which need a moment to reconnect.
-    grace_ms = int(settings.reconnect_grace_seconds * 1000) if cache.holds_endpoints else 0
+    grace_seconds = settings.reconnect_grace_seconds if cache.holds_endpoints else 0.0
+    timeouts = Timeouts(deploy_ms=int(settings.deploy_seconds * 1000))
     rollout = RolloutDriver(
-        database,
-        watchers,
-        peers,
-        system_clock,
-        cache.changed_at,
-        timeouts=Timeouts(deploy_ms=int(settings.deploy_seconds * 1000)),
-        hold_until_ms=system_clock() + grace_ms,
+        database, watchers, peers, system_clock, cache.changed_at, timeouts=timeouts
     )
     feed = Feed(database, cache, settings.keep_events)
-    _publish_gauges(cache, watchers, registry)
+    _publish_gauges(cache, watchers, rollout, registry)
+    registry.register(rollout.early_answers)
 
     database.on_commit(feed.hint)
     for hint in (rollout.hint, watchers.wake_all):
         cache.on_change(hint)
     watchers.on_move(rollout.hint)
-    background.begin(feed.run, rollout.run)
+    background.begin(feed.run, partial(rollout.run, grace_seconds))
     if isinstance(peers, PostgresqlPeers):
         cache.on_change(peers.hint)
         watchers.on_move(peers.hint)
@@ -83,8 +79,14 @@ async def start_push(
     return Push(cache, feed, watchers, rollout)
 
 
-def _publish_gauges(cache: SnapshotCache, watchers: Watchers, registry: CollectorRegistry) -> None:
+def _publish_gauges(
+    cache: SnapshotCache, watchers: Watchers, rollout: RolloutDriver, registry: CollectorRegistry
+) -> None:
     values = {
+        "modelplane_refused_endpoints": (
+            "Endpoints that are to serve what a worker refuses.",
+            lambda: rollout.refused,
+        ),
         "modelplane_revision": ("Newest revision pushed to workers.", lambda: cache.revision),
         "modelplane_workers": ("Workers connected to this replica.", lambda: len(watchers)),
         "modelplane_slowest_worker_revision": (

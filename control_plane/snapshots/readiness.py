@@ -30,7 +30,11 @@ class Peers(Protocol):
 
 
 class Readiness:
-    """Judges by what the workers have acknowledged and refused."""
+    """Judges by what the workers have acknowledged and refused.
+
+    Attributes:
+        refused: How many endpoints were to serve what a worker refuses, at the last step.
+    """
 
     def __init__(
         self,
@@ -46,7 +50,7 @@ class Readiness:
             database: Where the endpoints are.
             watchers: Workers connected to this replica.
             peers: The other replicas.
-            clock: The time.
+            clock: Measures time.
             changed_at: Returns the newest revision of an endpoint.
         """
         self._database = database
@@ -54,6 +58,7 @@ class Readiness:
         self._peers = peers
         self._clock = clock
         self._changed_at = changed_at
+        self.refused = 0
         self._asked: frozenset[str] = frozenset()
         self._asked_ms = 0
         # Since when this replica has no worker; None: it has one.
@@ -65,6 +70,7 @@ class Readiness:
         async with self._database.read() as session:
             unready = await rollouts.has_unready(session, fastest)
             refused = await refusals.read_all(session)
+        self.refused = len(refused)
         if unready:
             async with self._database.write() as transaction:
                 await rollouts.mark_ready(transaction, fastest)

@@ -13,11 +13,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from modelserving.worker.v1.snapshot_service_pb2 import Nack
+from prometheus_client import Counter
 
 from modelplane.adapters.shared.telemetry import log_fields
-from modelplane.control_plane.clock import Clock, Signal, wait_for
+from modelplane.control_plane.clock import Clock, Signal, steady_clock, wait_for
 from modelplane.control_plane.errors import StoreUnavailable
 from modelplane.control_plane.hosting.deployments import failure_of
+from modelplane.control_plane.rollout import answered_early
 from modelplane.control_plane.snapshots.readiness import Peers, Readiness, all_at
 from modelplane.control_plane.snapshots.watchers import Watchers
 from modelplane.control_plane.store.database import Database, Transaction
@@ -53,7 +55,12 @@ class Timeouts:
 
 
 class RolloutDriver:
-    """Moves rollouts on as workers acknowledge, refuse, or stay silent."""
+    """Moves rollouts on as workers acknowledge, refuse, or stay silent.
+
+    Attributes:
+        peers: The other replicas.
+        early_answers: Counts changes that were answered before all workers had followed.
+    """
 
     def __init__(
         self,
@@ -64,7 +71,7 @@ class RolloutDriver:
         changed_at: Callable[[str], int],
         *,
         timeouts: Timeouts | None = None,
-        hold_until_ms: int = 0,
+        steady: Clock = steady_clock,
     ) -> None:
         """Keep the collaborators.
 
@@ -75,28 +82,42 @@ class RolloutDriver:
             clock: The time.
             changed_at: Returns the newest revision of an endpoint.
             timeouts: How long the steps of a rollout may take.
-            hold_until_ms: Take no step before this time: after a restart, the workers are there
-                but not connected yet.
+            steady: Measures what is no deadline that other replicas share.
         """
         self._database = database
         self._watchers = watchers
         self.peers = peers
         self._clock = clock
-        self._readiness = Readiness(database, watchers, peers, clock, changed_at)
+        self._readiness = Readiness(database, watchers, peers, steady, changed_at)
         self._timeouts = timeouts or Timeouts()
-        self._hold_until_ms = hold_until_ms
+        self.early_answers = Counter(
+            "modelplane_changes_answered_early",
+            "Changes that were answered before all workers had followed.",
+            registry=None,
+        )
         self._hinted = asyncio.Event()
         # A step was taken; a worker moved.
         self._stepped = Signal()
         self._moved = Signal()
+
+    @property
+    def refused(self) -> int:
+        """How many endpoints are to serve what a worker refuses."""
+        return self._readiness.refused
 
     def hint(self) -> None:
         """Look now: something was committed, or a worker moved."""
         self._hinted.set()
         self._moved.send()
 
-    async def run(self) -> None:
-        """Drive rollouts until cancelled."""
+    async def run(self, hold_seconds: float = 0.0) -> None:
+        """Drive rollouts until cancelled.
+
+        Args:
+            hold_seconds: Take no step for so long: after a restart, the workers are there but not
+                connected yet.
+        """
+        await asyncio.sleep(hold_seconds)
         while True:
             self._hinted.clear()
             seconds = _LOOK_SECONDS
@@ -108,8 +129,6 @@ class RolloutDriver:
 
     async def step(self) -> bool:
         """Take every step that can be taken now; return whether a rollout waits for workers."""
-        if self._clock() < self._hold_until_ms:
-            return True
         await self._readiness.step()
         async with self._database.read() as session:
             pending = await rollouts.read_rollouts(session)
@@ -146,13 +165,16 @@ class RolloutDriver:
     async def wait_applied(self, revision: int) -> None:
         """Return when every worker has acknowledged `revision`, at the latest after two seconds.
 
-        The log says which have not by then: a revoked token may still be good there.
+        The log says which have not by then, and `answered_early` tells the caller: a revoked token
+        may still be good there.
         """
         async for _ in _looks(self._moved):
             if self._watchers.behind(revision):
                 continue
             if all_at(await self.peers.others(), revision):
                 return
+        answered_early.set(True)
+        self.early_answers.inc()
         late = [worker.worker_id for worker in self._watchers.behind(revision)]
         fields = {"revision": revision, "workers": late or "of another replica"}
         _log.warning("answered before all workers followed", extra=log_fields(**fields))

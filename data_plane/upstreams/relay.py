@@ -33,7 +33,7 @@ from modelplane.data_plane.snapshots.snapshot import Endpoint, ServedEntity
 from modelplane.data_plane.upstreams.deadlines import Deadlines
 from modelplane.data_plane.upstreams.exchange import Exchange, model_of
 from modelplane.data_plane.upstreams.hops import mark_hop
-from modelplane.data_plane.upstreams.relayed_stream import RelayedStream
+from modelplane.data_plane.upstreams.relayed_stream import RelayedStream, StreamSeconds
 from modelplane.data_plane.upstreams.streaming import encode_answer
 from modelplane.data_plane.upstreams.upstream import SUCCESS, Resends, Upstream
 
@@ -49,10 +49,12 @@ class Timeouts:
     Attributes:
         answer_seconds: Until a whole answer, or the first chunk of a stream, is there.
         idle_seconds: Between two chunks of a stream.
+        stream_seconds: From the first chunk of a stream to its end.
     """
 
     answer_seconds: float
     idle_seconds: float
+    stream_seconds: float = inf
 
 
 class Relay:
@@ -181,11 +183,8 @@ class Relay:
             AdapterError: The provider failed before the first chunk.
             DeadlineExceeded: The first chunk did not come in time.
         """
-        idle_seconds = exchange.endpoint.policy.idle_seconds or self._timeouts.idle_seconds
-        own_seconds = self._own_limit(exchange)
-        stream = RelayedStream(
-            exchange, entity, self._accountant, self.now, idle_seconds, own_seconds
-        )
+        seconds = self._stream_seconds(exchange)
+        stream = RelayedStream(exchange, entity, self._accountant, self.now, seconds)
         limit = self._answer_limit(exchange, others)
         failure: AdapterError | DeadlineExceeded
         try:
@@ -202,16 +201,31 @@ class Relay:
         except AdapterError as error:
             failure = error
         except TimeoutError:
-            if stream.started:
-                failure = _too_slow(idle_seconds, by_caller=stream.is_cut_short)
-            else:
-                failure = _too_slow(limit, by_caller=self._is_cut_short(exchange))
+            failure = self._lateness(exchange, stream, limit)
         else:
             return None
         if not stream.started:
             raise failure
         await stream.fail(failure)
         return failure
+
+    def _stream_seconds(self, exchange: Exchange) -> StreamSeconds:
+        idle = exchange.endpoint.policy.idle_seconds or self._timeouts.idle_seconds
+        whole = self._timeouts.stream_seconds
+        if exchange.call.deadline_seconds is not None:
+            whole = min(whole, exchange.call.deadline_seconds)
+        return StreamSeconds(self._own_limit(exchange), idle, whole)
+
+    def _lateness(
+        self, exchange: Exchange, stream: RelayedStream, limit: float
+    ) -> DeadlineExceeded:
+        """Return what ended a stream whose time was over; `limit` is that until its first chunk."""
+        if stream.is_too_long:
+            message = f"The stream was ended: it went on for {stream.seconds.whole:g} seconds."
+            return DeadlineExceeded(message, by_caller=True)
+        if stream.started:
+            return _too_slow(stream.seconds.idle, by_caller=False)
+        return _too_slow(limit, by_caller=self._is_cut_short(exchange))
 
     async def _open(
         self, exchange: Exchange, entity: ServedEntity, stream: RelayedStream, resends: Resends

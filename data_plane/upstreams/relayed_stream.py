@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf
+from typing import NamedTuple
 
 from modelplane.adapters.providers.base import StreamParser
 from modelplane.adapters.providers.canonical.bounds import MAX_CHOICES
@@ -28,6 +29,20 @@ from modelplane.data_plane.upstreams.truncation import last_chunk
 _PIECE_BYTES = 16 * 1024
 
 
+class StreamSeconds(NamedTuple):
+    """Bounds the time of a stream.
+
+    Attributes:
+        first: Until the first chunk.
+        idle: Between two chunks.
+        whole: From the provider's answer to the end.
+    """
+
+    first: float
+    idle: float
+    whole: float
+
+
 class RelayedStream:
     """One stream on its way from the provider to the caller."""
 
@@ -37,9 +52,17 @@ class RelayedStream:
         entity: ServedEntity,
         accountant: Accountant,
         now: Callable[[], float],
-        idle_seconds: float,
-        first_seconds: float,
+        seconds: StreamSeconds,
     ) -> None:
+        """Begin before the provider has answered.
+
+        Args:
+            exchange: The query and its caller.
+            entity: Served entity that is asked.
+            accountant: Told of each chunk.
+            now: Clock of the event loop.
+            seconds: Bounds its time.
+        """
         self.started = False
         self._begun = False
         # Whether the limits ended it, rather than the provider.
@@ -49,8 +72,7 @@ class RelayedStream:
         self._entity = entity
         self._accountant = accountant
         self._now = now
-        self._idle_seconds = idle_seconds
-        self._first_seconds = first_seconds
+        self.seconds = seconds
         self._parser: StreamParser = entity.adapter.stream_parser(exchange.query)
         self._shaper = ChunkShaper(
             entity.task,
@@ -63,14 +85,14 @@ class RelayedStream:
         # Bytes since the last chunk.
         self._silent = 0
         self._traced = exchange.record.trace is not None
-        # When the caller will wait no longer, and when the next chunk must be there: on the clock
-        # of the event loop.
+        # When the stream must have ended, and when the next chunk must be there: on the clock of
+        # the event loop.
         self._end_at = self._speaks_by = inf
 
     @property
-    def is_cut_short(self) -> bool:
-        """Whether the caller's own deadline has passed."""
-        return self._now() >= self._end_at
+    def is_too_long(self) -> bool:
+        """Whether it has begun, and by now should have ended."""
+        return self.started and self._now() >= self._end_at
 
     async def run(self, response: HttpResponse, deadline: Deadline) -> None:
         """Relay until the provider's stream has ended.
@@ -82,8 +104,7 @@ class RelayedStream:
         Raises:
             AdapterError: The provider failed, or its stream broke off.
         """
-        if self._exchange.call.deadline_seconds is not None:
-            self._end_at = self._now() + self._exchange.call.deadline_seconds
+        self._end_at = self._now() + self.seconds.whole
         ended = False
         rest = b""
         while not ended:
@@ -123,8 +144,8 @@ class RelayedStream:
             now = self._now()
             if not silent:
                 # Comments that keep a stream alive do so no longer than a provider may think first.
-                self._speaks_by = now + max(self._idle_seconds, self._first_seconds)
-            deadline.move(min(self._end_at, now + self._idle_seconds, self._speaks_by))
+                self._speaks_by = now + max(self.seconds.idle, self.seconds.first)
+            deadline.move(min(self._end_at, now + self.seconds.idle, self._speaks_by))
 
     def note_usage(self) -> None:
         """Note what was used, as far as the provider has said, however the stream ended."""

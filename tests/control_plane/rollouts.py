@@ -3,6 +3,7 @@
 from sqlmodel import col, select
 
 from modelplane.control_plane.clock import Clock
+from modelplane.control_plane.rollout import answered_early
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints import rollouts
 from modelplane.control_plane.store.states import Phase
@@ -17,6 +18,8 @@ class FakeRollout:
         self._clock = clock
         self.refusal = ""
         self.stop_at = Phase.SETTLED
+        # Whether workers follow later than callers are answered.
+        self.late = False
         # Revisions that were waited for.
         self.applied: list[int] = []
 
@@ -28,6 +31,8 @@ class FakeRollout:
     async def wait_applied(self, revision: int) -> None:
         """Note the revision."""
         self.applied.append(revision)
+        if self.late:
+            answered_early.set(True)
 
     async def _step(self, endpoint_id: str) -> bool:
         async with self._database.write() as transaction:

@@ -189,6 +189,21 @@ async def test_a_bug_is_logged_and_not_shown(api: Api, caplog: pytest.LogCapture
     assert orjson.loads(JsonFormatter().format(record))["request_id"] == "r-1"
 
 
+async def test_an_answer_that_some_worker_has_not_followed_says_so(
+    api: Api, rollout: FakeRollout
+) -> None:
+    for late in (False, True, False):
+        request = pb.CreateServingEndpointRequest(
+            name="chat", config=config_input(openai_entity(**KEY))
+        )
+        await api.endpoints.CreateServingEndpoint(request, metadata=TOKEN)
+        rollout.late = late
+        deletion = pb.DeleteServingEndpointRequest(name="chat")
+        call = api.endpoints.DeleteServingEndpoint(deletion, metadata=TOKEN)
+        told = as_mapping(await call.initial_metadata()).get("x-modelplane-workers-behind")
+        assert told == ("true" if late else None)
+
+
 async def test_every_answer_carries_the_request_id(api: Api) -> None:
     request = secrets_pb.ListScopesRequest()
     call = api.secrets.ListScopes(request, metadata=(*TOKEN, ("x-request-id", "r-1")))

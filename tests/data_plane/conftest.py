@@ -182,6 +182,7 @@ async def running_system(
         allowed_upstreams="127.0.0.1",
         request_timeout_seconds=5.0,
         stream_idle_seconds=1.0,
+        stream_seconds=2.0,
         drain_seconds=1.0,
     )
     clock = MovableClock()

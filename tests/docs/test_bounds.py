@@ -47,7 +47,8 @@ BOUNDS = {
     f"{MAX_LOG_BYTES // MIB} MiB",
     "Health of the control plane": f"{routes.OPEN_STREAM_SECONDS} s",
     "Images that a query names": f"{images.MAX_IMAGES} a query",
-    "Logins with a client secret": f"{failed_logins.MAX_FAILURES} failures",
+    "Logins with a client secret": f"{failed_logins.MAX_FAILURES} failures of an address "
+    f"at once, and {failed_logins.MAX_FAILURES_OF_CLIENT} of a client",
     "Lookups of host names": f"{resolver.MAX_LOOKUPS_OF_OWNER} at a time",
     "Memory for a provider's answer": f"{transport.MAX_BODY_BYTES // MIB} MiB",
     "Memory of Envoy": f"{MAX_HEAP_MIB:,} MiB: above {overload.CLOSE_IDLE:.0%}".replace("%", " %"),
@@ -62,6 +63,7 @@ BOUNDS = {
     "Time for the headers": f"{listener.HEADERS_SECONDS} s",
     "Time for a whole request": f"{listener.REQUEST_SECONDS} s",
     "Time of a connection between": f"{listener.IDLE_SECONDS} s",
+    "Time of a stream, whole": f"{WorkerSettings().stream_seconds:,.0f} s",
     "Turns of the event loop, to parse": f"{query.MAX_VALUES:,} values",
 }
 

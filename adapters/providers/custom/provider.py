@@ -29,6 +29,7 @@ _RESERVED_HEADERS = frozenset(
         "expect",
         "host",
         "keep-alive",
+        "proxy-connection",
         "te",
         "trailer",
         "transfer-encoding",

@@ -22,6 +22,7 @@ ATTEMPT_ERRORS = "x-modelplane-attempt-errors"
 # How long a call has waited for a hosted model that had to be started, milliseconds.
 COLD_START = "x-modelplane-cold-start"
 RETRY_AFTER = "retry-after"
+WORKERS_BEHIND = "x-modelplane-workers-behind"
 ERROR_CODE = "x-modelplane-error-code"
 HTTP_STATUS = "x-modelplane-http-status"
 

@@ -65,10 +65,18 @@ async def forget_reporters(transaction: Transaction, before_ms: int) -> None:
     await transaction.session.exec(statement)
 
 
-async def sum_in_flight(session: Session, endpoint_id: str, since_ms: int) -> int:
-    """Return how many queries of an endpoint are being answered by those heard of since a time."""
+async def sum_in_flight(session: Session, endpoint_id: str, now_ms: int, gone_ms: int) -> int:
+    """Return how many queries of an endpoint are being answered.
+
+    Args:
+        session: Reads.
+        endpoint_id: The endpoint.
+        now_ms: Time.
+        gone_ms: A process that was last heard of at another time than this close to it is gone.
+    """
+    seen_ms = col(MetricsReporterRow.seen_ms)
     query = select(MetricsReporterRow.in_flight_json).where(
-        col(MetricsReporterRow.seen_ms) > since_ms
+        seen_ms > now_ms - gone_ms, seen_ms < now_ms + gone_ms
     )
     reports = (await session.exec(query)).all()
     return sum(orjson.loads(report).get(endpoint_id, 0) for report in reports)

@@ -91,6 +91,9 @@ async def test_what_a_dead_worker_was_answering_is_not_in_flight_for_ever(
     assert await in_flight() == 2
     await metrics.add("b", 2, [answering(endpoint_id, 0)])
     assert await in_flight() == 0
+    # Nor does one count whose report is of a time that is yet to come.
+    clock.now_ms -= 3_600_000
+    assert await in_flight() == 0
 
 
 async def test_what_is_stored_of_an_endpoint_does_not_grow_with_the_workers(

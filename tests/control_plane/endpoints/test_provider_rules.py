@@ -254,6 +254,11 @@ _OWN: dict[str, tuple[str, dict[str, object], str]] = {
         "m",
     ),
 }
+_VERTEX_FAMILIES = (
+    *("gemini-2.5-pro", "gemini-embedding-2", "gemini-embedding-001", "text-embedding-005"),
+    *("multimodalembedding", "text-multilingual-embedding-002", "claude-sonnet-4", "chat-bison"),
+    *("codechat-bison", "text-bison", "text-unicorn", "code-bison", "code-gecko", "my-tuned-model"),
+)
 
 
 def auth(key: str) -> dict[str, object]:
@@ -297,7 +302,13 @@ def auth(key: str) -> dict[str, object]:
         ("openai", {"openai_api_key_plaintext": "a\nb"}, CHAT, False),
         ("openai", {"openai_api_key_plaintext": "schlüssel"}, CHAT, False),
         ("custom", auth("x-key"), CHAT, True),
+        ("custom", auth(" X-Key "), CHAT, True),
+        ("custom", auth("x-hosts"), CHAT, True),
         ("custom", auth("x key"), CHAT, False),
+        ("custom", auth("x" * 65), CHAT, False),
+        ("custom", auth(" Content-Type "), CHAT, False),
+        ("custom", auth("host"), CHAT, False),
+        ("custom", auth("proxy-connection"), CHAT, False),
     ],
 )
 def test_what_a_worker_would_refuse_is_refused_at_once(
@@ -314,3 +325,37 @@ def test_what_a_worker_would_refuse_is_refused_at_once(
 @pytest.mark.parametrize("key", ["sk-1\n", " sk-1\r\n"])
 def test_a_line_end_around_a_key_is_let_pass(key: str) -> None:
     check_external_model(model("openai", "openai_config", {"openai_api_key_plaintext": key}))
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(family + end for family in _VERTEX_FAMILIES for end in ("", "-1@001")),
+        *("google/gemini-2.5-pro", "publishers/google/models/gemini-2.5-pro", "publishers/gemini"),
+        *(
+            "anthropic/claude-3",
+            "publishers/anthropic/models/claude-3",
+            "google/text-embedding-005",
+        ),
+        *(
+            "meta/llama-3",
+            "google/a/b",
+            "publishers/meta/models/llama-3",
+            "models/gemini",
+            "google/",
+        ),
+        *("endpoints/123", "endpoints/mine", "projects/p/locations/l/endpoints/1", "projects/p/x"),
+        *(f"projects/p/locations/l/publishers/{model}" for model in ("g/models/embedding-1", "g")),
+    ],
+)
+def test_a_model_of_vertex_ai_serves_what_a_worker_says(name: str, task: str) -> None:
+    external = model(
+        "google-cloud-vertex-ai", "google_cloud_vertex_ai_config", VERTEX, task=task, name=name
+    )
+    try:
+        build_adapter(external)
+    except ConfigRefused:
+        assert "name" in refusal(external)
+    else:
+        check_external_model(external)

@@ -51,3 +51,12 @@ def test_the_last_minute_passes_and_the_totals_stay() -> None:
     totals.add(report(_200=1), NOW + 2 * MINUTE)
     assert totals.entities["gpt"].requests == {"200": 3}
     assert len(totals.slots) == 1
+
+
+def test_a_clock_that_is_set_back_leaves_no_calls_of_the_future() -> None:
+    totals = Totals()
+    totals.add(report(_200=1), NOW)
+    assert totals.last_minute(NOW - 60 * MINUTE) == {}
+    totals.add(report(_200=1), NOW - 60 * MINUTE)
+    assert totals.last_minute(NOW - 60 * MINUTE) == {"gpt": Recent(1)}
+    assert len(totals.slots) == 1

@@ -330,7 +330,7 @@ async def test_a_deployment_that_never_had_a_launcher_says_so(
 ) -> None:
     registry = FakeRegistry()
     endpoints = Endpoints(database, sealer, rollout, clock, pinning=Pinning(registry))
-    with pytest.raises(NotSupported, match="no launcher has connected"):
+    with pytest.raises(LauncherAway, match="try again soon"):
         await endpoints.create(ALICE, request())
 
 

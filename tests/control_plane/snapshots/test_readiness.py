@@ -64,6 +64,7 @@ async def test_what_a_worker_does_not_serve_is_not_ready_until_it_is_mended(
     await refuse(side, worker, serving=False)
     record = await until(side, lambda record: not record.ready)
     assert REASON in build_endpoint(record, ALICE).state.config_update_message
+    assert side.rollout.refused == 1
     # Other endpoints' changes mend nothing.
     await begin_rollout(side.database, "b")
     for _ in ("prepare", "activate"):
@@ -77,6 +78,8 @@ async def test_what_a_worker_does_not_serve_is_not_ready_until_it_is_mended(
     record = await until(side, lambda record: record.ready)
     assert not record.refusal
     assert not build_endpoint(record, ALICE).state.HasField("config_update_message")
+    await side.rollout.step()
+    assert side.rollout.refused == 0
 
 
 async def test_a_refusal_of_a_version_that_does_not_serve_is_not_told(side: PushSide) -> None:

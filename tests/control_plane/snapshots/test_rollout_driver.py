@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+from modelplane.control_plane.rollout import answered_early
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.migrate import migrate
 from modelplane.control_plane.store.states import LastUpdate, Phase
@@ -126,6 +127,11 @@ async def test_another_driver_finishes_what_one_began(tmp_path: Path) -> None:
     await second.aclose()
 
 
+def early_answers(side: PushSide) -> float:
+    [family] = side.rollout.early_answers.collect()
+    return next(item.value for item in family.samples if item.name.endswith("_total"))
+
+
 async def test_wait_applied_waits_for_every_worker(side: PushSide) -> None:
     await side.follower("w1")
     slow = await side.connect("slow")
@@ -139,6 +145,19 @@ async def test_wait_applied_waits_for_every_worker(side: PushSide) -> None:
     await slow.ack(revision)
     await waiting
     assert not side.watchers.behind(revision)
+    assert not answered_early.get()
+    assert early_answers(side) == 0
+
+
+async def test_an_answer_before_all_workers_followed_is_told_and_counted(side: PushSide) -> None:
+    slow = await side.connect("slow")
+    await slow.hello()
+    await slow.ack((await slow.snapshot())[-1].revision)
+    await begin_rollout(side.database, "a")
+    revision = (await slow.next()).delta.revision
+    await side.rollout.wait_applied(revision)
+    assert answered_early.get()
+    assert early_answers(side) == 1
 
 
 async def test_two_replicas_roll_out_to_all_workers(postgres_url: str) -> None:

@@ -244,6 +244,24 @@ async def test_comments_keep_a_stream_open_as_long_as_a_first_chunk_may_take(
     assert (await asking).events[-1]["error"]["code"] == "DEADLINE_EXCEEDED"
 
 
+async def test_a_stream_that_never_stops_talking_is_ended(
+    system: System, upstream: Upstream
+) -> None:
+    entity = system.entity(openai_api_base=upstream.url)
+    await system.apply(snapshot(1, endpoint("chat", endpoint_config(entity))))
+    upstream.say(EVENT_STREAM)
+    asking = asyncio.create_task(system.query("chat", STREAM))
+    while not asking.done():
+        upstream.say(chunk(DELTA))
+        await asyncio.sleep(0.05)
+    last = (await asking).events[-1]["error"]
+    assert (last["code"], last["message"]) == (
+        "DEADLINE_EXCEEDED",
+        "The stream was ended: it went on for 2 seconds.",
+    )
+    await asyncio.wait_for(upstream.seen_close.wait(), 5)
+
+
 @pytest.mark.parametrize("nothing", [b": nothing\n", b"data:\n", b"event: a\ndata:\n\n"])
 @pytest.mark.parametrize("first", [b"", DELTA], ids=["before", "after"])
 async def test_what_says_nothing_without_end_is_no_answer(
