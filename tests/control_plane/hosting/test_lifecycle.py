@@ -15,7 +15,6 @@ from modelplane.control_plane.errors import (
     InvalidParameter,
     LauncherAway,
     NotFound,
-    NotSupported,
     RegistryAway,
 )
 from modelplane.control_plane.hosting.pinning import Pinning

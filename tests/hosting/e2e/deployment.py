@@ -41,6 +41,7 @@ FLOWER = {
         "data": [[5.1, 3.5, 1.4, 0.2]],
     }
 }
+_CONNECT_SECONDS = 20.0
 _DEPLOY_SECONDS = 120.0
 
 
@@ -56,7 +57,21 @@ def hosting(data_dir: Path, registry: Path, **settings: str) -> Iterator[System]
     given = {f"MODELPLANE_{name.upper()}": value for name, value in settings.items()}
     given["MODELPLANE_REGISTRY"] = f"directory:{registry}"
     with run_system(data_dir, settings=given) as system:
+        with Rest(system) as rest:
+            _wait_for_launcher(rest)
         yield system
+
+
+def _wait_for_launcher(rest: Rest) -> None:
+    """Return once models can be hosted, which the first seconds of a deployment lack."""
+    deadline = time.monotonic() + _CONNECT_SECONDS
+    # A model that no registry has is refused first, so one that there is, too large to be deployed.
+    probe = hosted("probe", "main.ml.iris", workload_size="Large", workload_type="CPU_LARGE")
+    body = {"name": "probe", "config": {"served_entities": [probe]}}
+    while (answer := rest.send("POST", ENDPOINTS, body)).status_code == 503:
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.1)
+    assert answer.status_code == 400, answer.text
 
 
 def hosted(name: str, model: str, version: str = "1", **fields: object) -> Json:
