@@ -42,6 +42,7 @@ class LocalLauncher:
         self._means = means
         self._groups: dict[str, Group] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._wanted: dict[str, pb.GroupSpec] = {}
         means.budget.on_free = self._settle_all
 
     def apply(self, specs: Collection[pb.GroupSpec]) -> None:
@@ -51,7 +52,7 @@ class LocalLauncher:
                 group.apply(spec)
             else:
                 self._start(spec)
-        wanted = {spec.id for spec in specs}
+        self._wanted = wanted = {spec.id: spec for spec in specs}
         for identifier, group in self._groups.items():
             if identifier not in wanted:
                 group.retire()
@@ -102,14 +103,19 @@ class LocalLauncher:
         self._tasks[spec.id] = asyncio.create_task(self._run(spec.id, group))
 
     async def _run(self, identifier: str, group: Group) -> None:
+        again: pb.GroupSpec | None = None
         try:
             await group.run()
+            # It may be wanted again by the time that its last replica has ended.
+            again = self._wanted.get(identifier)
         except Exception as error:  # noqa: BLE001 - a bug here ends one group, not the launcher
             fields = log_fields(group_id=identifier, reason=repr(error))
             _log.error("a group ended by a bug", extra=fields, exc_info=True)
         finally:
             del self._groups[identifier]
             del self._tasks[identifier]
+            if again is not None:
+                self._start(again)
             self.changed.set()
 
     def _settle_all(self) -> None:

@@ -1,5 +1,6 @@
 """What should run, runs: started, told of, replaced, ended."""
 
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -38,6 +39,20 @@ async def test_a_group_that_is_left_out_ends(tmp_path: Path) -> None:
         await here.until_gone(spec)
         assert here.launcher.report().capacity.reserved_memory_bytes == 0
         assert list((here.folder / "replicas").iterdir()) == []
+
+
+async def test_a_group_that_is_wanted_again_while_it_ends_runs(tmp_path: Path) -> None:
+    async with machine(tmp_path) as here:
+        spec = group(here.models.add("iris"))
+        for pause in range(12):
+            here.run(spec)
+            for _ in range(pause):
+                await asyncio.sleep(0)
+            here.run()
+            for _ in range(pause):
+                await asyncio.sleep(0)
+        here.run(spec)
+        assert len(await here.until_ready(spec)) == 1
 
 
 async def test_a_model_is_fetched_once_for_all_groups(tmp_path: Path) -> None:
