@@ -1,7 +1,10 @@
 """Fixtures of what is hosted: real models, saved by real MLflow 2 and 3."""
 
+from collections.abc import Iterator
+
 import pytest
 
+from tests.hosting.mlflow_server import run_mlflow_server
 from tests.hosting.models.cache import REQUIREMENTS, Saved, saved
 
 
@@ -21,3 +24,10 @@ def mlflow_3() -> Saved:
 def mlflow_any(request: pytest.FixtureRequest) -> Saved:
     """Give the models of each MLflow in turn."""
     return saved(request.param)
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(mlflow_3: Saved, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give the address of a real MLflow server that has the models of the documents."""
+    with run_mlflow_server(mlflow_3, tmp_path_factory.mktemp("mlflow")) as address:
+        yield address

@@ -78,11 +78,13 @@ class FakeLauncher:
         self._database = database
         self._clock = clock
 
-    async def connect(self, memory_bytes: int = 16 * GIB, gpus: int = 0) -> None:
+    async def connect(
+        self, memory_bytes: int = 16 * GIB, gpus: int = 0, lease_ms: int = 10_000
+    ) -> None:
         """Become the active launcher of the pool."""
         async with self._database.write() as transaction:
             now_ms = self._clock()
-            wanted = Claim("default", "launcher-1", "local", now_ms + 10_000)
+            wanted = Claim("default", "launcher-1", "local", now_ms + lease_ms)
             is_postgresql = self._database.is_postgresql
             await launchers.claim(transaction, wanted, now_ms, is_postgresql=is_postgresql)
             capacity = Capacity(memory_bytes=memory_bytes, cpus=8, gpus=gpus)
@@ -118,3 +120,4 @@ class FakeLauncher:
                     desired=0 if phase is GroupPhase.IDLE else group.desired,
                 )
                 await groups.save(transaction, [told])
+                await groups.tell(transaction, [told])

@@ -1,0 +1,64 @@
+"""A real MLflow server with the models of the documents, for as long as a block lasts."""
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+
+from tests.e2e.system import free_port
+from tests.hosting.models.cache import Saved
+
+REGISTER = Path(__file__).with_name("models") / "register.py"
+_START_SECONDS = 90.0
+
+
+@contextmanager
+def run_mlflow_server(environment: Saved, folder: Path) -> Iterator[str]:
+    """Run a server whose data is in a folder, with models registered, and yield its address."""
+    address = f"http://127.0.0.1:{(port := free_port())}"
+    bin_path = environment.python.parent
+    variables = {
+        "PATH": f"{bin_path}:{os.defpath}",
+        "HOME": str(folder),
+        # The consumers of its jobs take a gigabyte, and nothing here has any.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    command = [str(environment.python), "-m", "mlflow", "server", "--workers", "1"]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
+    command += ["--artifacts-destination", str(folder / "artifacts")]
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=folder, env=variables, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        _wait(address, process, folder)
+        done = subprocess.run(
+            [str(environment.python), "-W", "ignore", str(REGISTER), address],
+            cwd=folder,
+            env=variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+        yield address
+    finally:
+        # Its workers are in its group.
+        os.killpg(process.pid, 15)
+        process.wait(30)
+
+
+def _wait(address: str, process: subprocess.Popen[bytes], folder: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if requests.get(f"{address}/health", timeout=5).ok:
+                return
+        except requests.ConnectionError:
+            time.sleep(0.2)
+    raise AssertionError(f"MLflow did not start:\n{(folder / 'server.log').read_text()[-4000:]}")
