@@ -6,7 +6,7 @@ that one's replicas take the requests: those of this one end once they have answ
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from random import Random
 from typing import TypeAlias
 
@@ -131,7 +131,7 @@ class Service:
             while True:
                 changed.clear()
                 report = self._launcher.report()
-                report.logs.extend(self._changed_logs())
+                report.logs.extend(self._changed_logs(_failed(report)))
                 await stream.write(pb.SyncRequest(report=report))
                 await asyncio.sleep(_LEAST_SECONDS)
                 try:
@@ -142,19 +142,26 @@ class Service:
             # The stream broke: whoever reads it is told why.
             return
 
-    def _changed_logs(self) -> Iterator[pb.GroupLog]:
-        """Yield logs that have changed since they were told."""
+    def _changed_logs(self, failed: Collection[str]) -> Iterator[pb.GroupLog]:
+        """Yield logs that have changed since they were told: of groups that have failed at once."""
         now = asyncio.get_running_loop().time()
-        if now - self._logs_at < _LOG_SECONDS:
+        is_time = now - self._logs_at >= _LOG_SECONDS
+        if not (is_time or failed):
             return
         count = 0
         for identifier, kind, tail in self._launcher.logs():
             key = (identifier, kind)
-            if self._told.get(key, 0) != tail.version:
+            if self._told.get(key, 0) != tail.version and (is_time or identifier in failed):
                 self._told[key] = tail.version
                 yield pb.GroupLog(group_id=identifier, kind=kind, text=tail.text())
                 count += 1
                 if count == _MOST_LOGS:
                     # The rest comes with the next report.
                     return
-        self._logs_at = now
+        if is_time:
+            self._logs_at = now
+
+
+def _failed(report: pb.Report) -> set[str]:
+    """Return the groups that have failed: nobody may want them any longer once that is known."""
+    return {group.group_id for group in report.groups if group.progress == pb.GROUP_PROGRESS_FAILED}

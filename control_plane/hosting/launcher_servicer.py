@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 import grpc
 from modelserving.launcher.v1 import launcher_service_pb2_grpc
 from modelserving.launcher.v1.launcher_service_pb2 import (
+    GROUP_PROGRESS_FAILED,
     Capacity,
     DesiredState,
     GroupLog,
@@ -160,8 +161,7 @@ class _Session:
             async for request in requests:
                 if request.HasField("report"):
                     self._report = request.report
-                    for log in request.report.logs:
-                        self._logs[log.group_id, log.kind] = log
+                    self._keep_logs(request.report)
                     self._reported.set()
         finally:
             self.drop()
@@ -174,8 +174,9 @@ class _Session:
             if not self.is_active:
                 continue
             try:
-                await self._take_report()
+                # Logs first: once a failure is known, its launcher forgets the group.
                 await self._take_logs()
+                await self._take_report()
             except StoreUnavailable as error:
                 _log.warning("a report waits for the database", extra=log_fields(error=str(error)))
             except Exception:  # a bug must not leave the launcher unheard
@@ -226,6 +227,12 @@ class _Session:
             return self._news
         known = self._news if isinstance(self._news, Desired) else None
         return await self._pool.desired(known)
+
+    def _keep_logs(self, report: Report) -> None:
+        for log in report.logs:
+            self._logs[log.group_id, log.kind] = log
+        if any(group.progress == GROUP_PROGRESS_FAILED for group in report.groups):
+            self._logs_at = self._clock()
 
     async def _take_report(self) -> None:
         report, self._report = self._report, None

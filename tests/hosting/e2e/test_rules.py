@@ -18,7 +18,7 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
     "no such model": (hosted("a", "main.ml.none"), 404, "main.ml.none"),
     "no such version": (hosted("a", "main.ml.iris", "9"), 404, "9"),
     "no version": (hosted("a", "main.ml.iris", ""), 400, "entity_version"),
-    "a size": (hosted("a", "main.ml.iris", workload_size="Huge"), 400, "Small, Medium"),
+    "a size": (hosted("a", "main.ml.iris", workload_size="Huge"), 400, "Small (4 to 4), Medium"),
     "a type": (hosted("a", "main.ml.iris", workload_type="GPU_LARGE"), 400, "CPU"),
     "two sizes": (
         hosted("a", "main.ml.iris", min_provisioned_concurrency=4, max_provisioned_concurrency=8),
