@@ -4,14 +4,11 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-
-import orjson
-import requests
 
 from tests.e2e.rest import ENDPOINTS, Rest
 from tests.e2e.system import System
-from tests.hosting.e2e.deployment import FLOWER, deployed, hosted, messages_of, states_of
+from tests.hosting.e2e.deployment import deployed, hosted, messages_of, states_of
+from tests.hosting.e2e.processes import ask, replicas
 
 
 def until_zero(api: Rest, name: str) -> None:
@@ -25,11 +22,6 @@ def until_zero(api: Rest, name: str) -> None:
     # That is no fault: it is ready.
     assert endpoint["state"]["ready"] == "READY"
     assert set(states_of(endpoint).values()) == {"DEPLOYMENT_READY"}
-
-
-def ask(system: System, name: str, body: object = FLOWER) -> requests.Response:
-    url = f"{system.url}/serving-endpoints/{name}/invocations"
-    return requests.post(url, json=body, headers=system.headers, timeout=60)
 
 
 def test_a_burst_from_zero_is_answered_whole(host: System, api: Rest) -> None:
@@ -62,23 +54,6 @@ def test_a_model_without_traffic_sleeps_until_it_is_named(api: Rest) -> None:
     assert answer.status_code == 200, answer.text
     endpoint = api.call("GET", f"{ENDPOINTS}/two")
     assert messages_of(endpoint)["current"] == "Scaled to zero"
-
-
-def replicas(system: System) -> list[int]:
-    """Return the processes that serve models in a deployment."""
-    launcher = orjson.loads((system.data_dir / "up.json").read_bytes())["launcher"]["pid"]
-    found = []
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit():
-            continue
-        try:
-            line = (folder / "cmdline").read_bytes()
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if parent == launcher and b"serve.py" in line:
-            found.append(int(folder.name))
-    return found
 
 
 def test_a_killed_replica_costs_only_what_was_in_it(host: System, api: Rest) -> None:

@@ -1,0 +1,39 @@
+"""The processes of a deployment that hosts models, and queries to it."""
+
+from pathlib import Path
+
+import orjson
+import requests
+
+from tests.e2e.system import System
+from tests.hosting.e2e.deployment import FLOWER
+
+
+def ask(system: System, name: str, body: object = FLOWER) -> requests.Response:
+    url = f"{system.url}/serving-endpoints/{name}/invocations"
+    return requests.post(url, json=body, headers=system.headers, timeout=60)
+
+
+def pid_of(system: System, part: str) -> int | None:
+    """Return the process of a part; None: it is not there now."""
+    state = orjson.loads((system.data_dir / "up.json").read_bytes())
+    found = state["workers"][0] if part == "worker-1" else state[part]
+    pid = found["pid"]
+    return None if pid is None else int(pid)
+
+
+def replicas(system: System) -> list[int]:
+    """Return the processes that serve models in a deployment."""
+    launcher = pid_of(system, "launcher")
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            line = (folder / "cmdline").read_bytes()
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if parent == launcher and b"serve.py" in line:
+            found.append(int(folder.name))
+    return found
