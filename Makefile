@@ -23,12 +23,15 @@ install-dev:
 run: install
 	$(BIN)/modelplane up --local-model --started-at $(STARTED) $(ARGS)
 
+# A file is run by one process; each process starts the systems that its files share.
+PARALLEL = -n 2 --dist loadfile --no-loadscope-reorder
+
 test: install-dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 # The same with many examples and rounds, other ones each time.
 test-long: install-dev
-	$(BIN)/python -m pytest --hypothesis-profile=long $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) --hypothesis-profile=long $(ARGS)
 
 check: install-dev
 	$(BIN)/ruff format --check .

@@ -23,7 +23,8 @@ from modelserving.worker.v1.snapshot_service_pb2 import ConfigDelta
 from bench.report import Row, Table, table_of
 from modelplane.adapters.shared.rpc.authorization import digest
 from modelplane.data_plane.access import authenticate, authorize
-from modelplane.data_plane.snapshots.snapshot import Snapshot, SnapshotBuilder
+from modelplane.data_plane.snapshots.builder import SnapshotBuilder
+from modelplane.data_plane.snapshots.snapshot import Snapshot
 from tests.adapters.shared.jwt.issuers import NOW, KeyPair, all_keys, claims, issuer_resource
 
 _TOKENS = 10_000

@@ -28,7 +28,8 @@ from modelplane.data_plane.limits.quota_leases import QuotaLeases
 from modelplane.data_plane.limits.quota_metrics import QuotaMetrics
 from modelplane.data_plane.process import Clocks
 from modelplane.data_plane.snapshots.callers import Principal
-from modelplane.data_plane.snapshots.snapshot import Endpoint, compile_endpoint
+from modelplane.data_plane.snapshots.compilation import compile_endpoint
+from modelplane.data_plane.snapshots.snapshot import Endpoint
 
 _LIMIT = 1_000_000_000
 _SPEC = spec_of(Task.CHAT)

@@ -20,7 +20,8 @@ from modelplane.control_plane.usage.intake import UsageIntake
 from modelplane.data_plane.calls.record import Attempt, Record
 from modelplane.data_plane.process import new_clocks, wall_ms
 from modelplane.data_plane.snapshots.callers import Principal
-from modelplane.data_plane.snapshots.snapshot import Endpoint, compile_endpoint
+from modelplane.data_plane.snapshots.compilation import compile_endpoint
+from modelplane.data_plane.snapshots.snapshot import Endpoint
 from modelplane.data_plane.usage.journal import Journal
 from modelplane.data_plane.usage.journal_metrics import JournalMetrics
 from modelplane.data_plane.usage.ledger import UsageLedger

@@ -15,6 +15,8 @@ ControlPlaneError
 ├── Overloaded              more at a time than this process takes; soon again
 ├── ReportTooLong           would read for too long
 ├── StoreUnavailable        the database does not answer
+├── RegistryAway            the registry of models does not answer
+├── LauncherAway            nothing runs hosted models now
 └── LoginRefused            no token is issued (RFC 6749, section 5.2)
     ├── InvalidClient       unknown client, or a wrong secret
     ├── InvalidLogin        malformed form
@@ -89,6 +91,14 @@ class StoreUnavailable(ControlPlaneError):
     """The database does not answer; the caller may try again."""
 
 
+class RegistryAway(ControlPlaneError):
+    """The registry of models does not answer; the caller may try again."""
+
+
+class LauncherAway(ControlPlaneError):
+    """Nothing runs hosted models now; the caller may try again."""
+
+
 class LoginRefused(ControlPlaneError):
     """No token is issued; Envoy gives the answer the form that OAuth has for it."""
 
@@ -118,7 +128,15 @@ class LoginUnavailable(LoginRefused):
 
 
 # What passes by itself: whoever meets one is told when to try again.
-PASSING = (TooManyCalls, Overloaded, StoreUnavailable, LoginThrottled, LoginUnavailable)
+PASSING = (
+    TooManyCalls,
+    Overloaded,
+    StoreUnavailable,
+    RegistryAway,
+    LauncherAway,
+    LoginThrottled,
+    LoginUnavailable,
+)
 
 _CODE = grpc.StatusCode
 
@@ -139,6 +157,8 @@ STATUS_TABLE = StatusTable(
         Overloaded: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
         ReportTooLong: Status(_CODE.DEADLINE_EXCEEDED, 504, "DEADLINE_EXCEEDED"),
         StoreUnavailable: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
+        RegistryAway: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
+        LauncherAway: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
         # Codes in small letters are those of OAuth.
         LoginRefused: Status(_CODE.INVALID_ARGUMENT, 400, "invalid_request"),
         InvalidClient: Status(_CODE.UNAUTHENTICATED, 401, "invalid_client"),

@@ -52,11 +52,6 @@ class Settings:
     reconnect_grace_seconds: float = setting(
         3.0, "seconds after a restart in which workers may reconnect before an update goes on"
     )
-    registry_authorization: str = setting(
-        "",
-        "credential for the registry of models: `bearer TOKEN` or `basic USER:PASSWORD`",
-        secret=True,
-    )
     launcher_pool: str = setting("default", "pool of machines that replicas of models run in")
     deploy_seconds: float = setting(
         1080.0, "seconds that hosted models have to be fetched, built and started in an update"
@@ -78,6 +73,19 @@ class Settings:
     )
     allowed_upstreams: str = setting(
         "", "networks, addresses and host names inside your network that may serve models"
+    )
+    registry: str = setting(
+        "",
+        "registry of the models that are hosted here: mlflow:http://HOST:PORT or directory:/PATH; "
+        "empty: none are",
+    )
+    registry_authorization: str = setting(
+        "", "credential for that registry: `bearer TOKEN` or `basic USER:PASSWORD`", secret=True
+    )
+    workload_types: str = setting(
+        "",
+        "JSON file of what one replica of each workload type may use; empty: CPU (1 GiB), "
+        "CPU_MEDIUM (4 GiB) and CPU_LARGE (8 GiB)",
     )
     max_endpoints: int = setting(20_000, "number of endpoints that there may be")
     max_endpoints_per_creator: int = setting(

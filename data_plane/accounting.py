@@ -141,11 +141,20 @@ def _fields(record: Record, duration: float, first_chunk: float | None) -> dict[
     if first_chunk is not None:
         fields["first_chunk_ms"] = round(first_chunk * 1000, 2)
         fields["chunks"] = record.chunks
-    if record.usage:
-        fields["input_tokens"] = record.usage.input_tokens
-        fields["output_tokens"] = record.usage.output_tokens
+    fields |= _use(record)
     if record.error:
         fields["error"] = record.error
     if len(record.attempts) > 1:
         fields["attempts"] = [[attempt.entity, attempt.error] for attempt in record.attempts]
+    return fields
+
+
+def _use(record: Record) -> dict[str, object]:
+    """Return the fields of what a call has used, and how long it waited to be allowed to."""
+    fields: dict[str, object] = {}
+    if record.waited:
+        fields["waited_ms"] = round(record.waited * 1000, 2)
+    if record.usage:
+        fields["input_tokens"] = record.usage.input_tokens
+        fields["output_tokens"] = record.usage.output_tokens
     return fields

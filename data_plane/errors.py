@@ -14,12 +14,20 @@ DataPlaneError          a call is refused
 ├── LimitExceeded       a limit of the endpoint does not allow it now
 ├── LimitsUnavailable   the limits of the endpoint cannot be checked
 ├── UpstreamResting     the upstream has failed too often to be called now
+├── HostedError         a hosted model does not answer
+│   ├── EntityBusy      it is asked more than it answers at a time
+│   ├── EntityStarting  it has no replica yet
+│   ├── EntityFailed    it has none, and will not get one
+│   ├── ReplicaLost     its replica ended before it had answered
+│   └── ModelRefused    the query cannot be put to the model, or made it fail
+│       └── ModelRefusedParameter  a part of the query has a value that cannot be right
 └── DeadlineExceeded    the answer took longer than the caller or the deployment allows
 
 A provider's error (`adapters/providers/errors.py`) keeps its class and what the provider said.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import grpc
 import orjson
@@ -147,6 +155,69 @@ class UpstreamResting(DataPlaneError):
         self.retry_after = retry_after
 
 
+class HostedError(DataPlaneError):
+    """A hosted model does not answer.
+
+    Attributes:
+        fallback: Another served entity may be tried.
+        retry_after: Seconds after which it may answer, where that is known.
+    """
+
+    fallback: ClassVar[bool] = True
+
+    def __init__(self, message: str, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class EntityBusy(HostedError):
+    """It is asked more than it answers at a time, and too much waits already, or for too long."""
+
+    def __init__(
+        self,
+        message: str = "Too many concurrent requests. Consider increasing the provisioned "
+        "concurrency of the served entity.",
+    ) -> None:
+        super().__init__(message)
+
+
+class EntityStarting(HostedError):
+    """It has no replica yet, and too much waits for one already, or for too long."""
+
+    def __init__(self, entity: str, retry_after: int) -> None:
+        super().__init__(
+            f"Served entity '{entity}' is starting; try again in {retry_after} seconds.",
+            retry_after,
+        )
+
+
+class EntityFailed(HostedError):
+    """It has no replica, and will not get one by itself."""
+
+    def __init__(self, entity: str, reason: str) -> None:
+        super().__init__(f"Served entity '{entity}' cannot answer: {reason}")
+
+
+class ReplicaLost(HostedError):
+    """Its replica ended before it had answered; whether the model has run is not known."""
+
+    def __init__(self, entity: str) -> None:
+        super().__init__(
+            f"The process of served entity '{entity}' ended before it had answered; the entity's "
+            "logs may say why."
+        )
+
+
+class ModelRefused(HostedError):
+    """The query cannot be put to the model, or made it fail, as it would again."""
+
+    fallback = False
+
+
+class ModelRefusedParameter(ModelRefused):
+    """A part of the query has a value that the model's signature does not allow."""
+
+
 class DeadlineExceeded(DataPlaneError):
     """The answer took longer than the caller or the deployment allows.
 
@@ -177,6 +248,14 @@ STATUS_TABLE = StatusTable(
         CallerFull: Status(_CODE.RESOURCE_EXHAUSTED, 429, "REQUEST_LIMIT_EXCEEDED"),
         WorkerFull: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
         UpstreamResting: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
+        # Nothing that clients try again, as with an endpoint that serves nothing.
+        EntityFailed: Status(_CODE.FAILED_PRECONDITION, 400, "INVALID_STATE"),
+        EntityBusy: Status(_CODE.RESOURCE_EXHAUSTED, 429, "REQUEST_LIMIT_EXCEEDED"),
+        EntityStarting: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
+        ReplicaLost: Status(_CODE.INTERNAL, 502, "BAD_GATEWAY"),
+        ModelRefused: Status(_CODE.INVALID_ARGUMENT, 400, "BAD_REQUEST"),
+        ModelRefusedParameter: Status(_CODE.INVALID_ARGUMENT, 400, "INVALID_PARAMETER_VALUE"),
+        HostedError: INTERNAL,
         LimitExceeded: Status(_CODE.RESOURCE_EXHAUSTED, 429, "REQUEST_LIMIT_EXCEEDED"),
         LimitsUnavailable: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
         DeadlineExceeded: Status(_CODE.DEADLINE_EXCEEDED, 504, "DEADLINE_EXCEEDED"),
@@ -246,6 +325,8 @@ def refusal_of(error: Exception, request_id: str) -> Refusal:
         return Refusal(status, str(error), error.retry_after, error.metadata)
     if isinstance(error, UpstreamResting):
         return Refusal(status, str(error), error.retry_after)
+    if isinstance(error, HostedError):
+        return Refusal(status, str(error), error.retry_after or retry_after)
     if isinstance(error, provider_errors.AdapterError):
         return Refusal(status, _provider_message(error), error.retry_after or retry_after)
     return Refusal(status, str(error), retry_after)

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
-from modelplane.adapters.providers.types import JsonObject
+from modelplane.adapters.providers.types import JsonObject, Query
 from modelplane.adapters.shared.rpc.metadata import REQUEST_ID
 from modelplane.adapters.shared.rpc.status import INTERNAL
 from modelplane.adapters.shared.tasks import PATHS
@@ -17,11 +17,12 @@ from modelplane.data_plane.access import authenticate, authorize, level_of
 from modelplane.data_plane.accounting import Accountant
 from modelplane.data_plane.bodies import SMALL_BYTES, Bodies
 from modelplane.data_plane.calls.call import Call, Method, Reply
+from modelplane.data_plane.calls.hosted_query import build_hosted_query, skim_body
 from modelplane.data_plane.calls.labels import parse_labels
 from modelplane.data_plane.calls.query import build_query, parse_body
 from modelplane.data_plane.calls.record import CLIENT_CLOSED, Record, attempt_headers
 from modelplane.data_plane.calls.refusals import Refused, settle
-from modelplane.data_plane.calls.tasks import spec_of
+from modelplane.data_plane.calls.tasks import fits, spec_of
 from modelplane.data_plane.errors import (
     STATUS_TABLE,
     EndpointNotFound,
@@ -102,13 +103,10 @@ class Inference:
         if call.method is Method.GET_MODEL:
             await _get_model(snapshot, principal, call, reply)
             return
-        endpoint, body = await self._receive(snapshot, principal, call, record)
+        endpoint, config, query = await self._receive(snapshot, principal, call, record)
         hops = count_hops(call.metadata)
-        config = record.config = _active_config(endpoint, call.task)
-        record.labels = parse_labels(body)
-        spec = spec_of(config.task)
-        query = build_query(spec, body)
         record.stream = query.stream
+        spec = spec_of(config.task)
         candidates = choose(endpoint, config, call.served_model_name, call.metadata)
         admission = await self._gate.admit(endpoint, principal, query, spec)
         record.entity = candidates[0]
@@ -126,8 +124,11 @@ class Inference:
 
     async def _receive(
         self, snapshot: Snapshot, principal: Principal, call: Call, record: Record
-    ) -> tuple[Endpoint, JsonObject]:
-        """Return what is asked for and of whom; where the head names it, the body is read after."""
+    ) -> tuple[Endpoint, Config, Query]:
+        """Return who is asked and what; where the head names the endpoint, the body is read after.
+
+        What was parsed is held by the query alone, which may let it go before the answer.
+        """
         if call.name:
             _find_endpoint(snapshot, principal, call.name, record)
         if call.receive is not None:
@@ -135,13 +136,21 @@ class Inference:
             await call.receive(call)
         elif len(call.body) > SMALL_BYTES:
             self._bodies.hold(record, len(call.body))
-        body = parse_body(call.body)
-        # It has been read, and would be held until the answer.
+        raw = call.body
+        # It would be held until the answer.
         call.body = b""
         endpoint = record.endpoint
+        if endpoint is None and not call.task:
+            endpoint = _find_endpoint(snapshot, principal, call.name, record)
+        hosted = endpoint is not None and endpoint.active is not None and endpoint.active.hosted
+        body = skim_body(raw) if hosted else parse_body(raw)
         if endpoint is None:
-            endpoint = _find_endpoint(snapshot, principal, _name_of(call, body), record)
-        return endpoint, body
+            endpoint = _find_endpoint(snapshot, principal, _name_in(body), record)
+        config = record.config = _active_config(endpoint, call.task)
+        record.labels = parse_labels(body)
+        if config.hosted:
+            return endpoint, config, build_hosted_query(body, raw)
+        return endpoint, config, build_query(spec_of(config.task), body)
 
 
 def _find_endpoint(snapshot: Snapshot, principal: Principal, name: str, record: Record) -> Endpoint:
@@ -153,10 +162,8 @@ def _find_endpoint(snapshot: Snapshot, principal: Principal, name: str, record: 
     return endpoint
 
 
-def _name_of(call: Call, body: JsonObject) -> str:
-    """Return the endpoint that the request or, in the manner of the OpenAI API, the body names."""
-    if not call.task:
-        return call.name
+def _name_in(body: JsonObject) -> str:
+    """Return the endpoint that the body names, in the manner of the OpenAI API."""
     name = body.get("model")
     if not isinstance(name, str) or not name:
         raise InvalidParameter("'model' must be the name of a serving endpoint.")
@@ -174,7 +181,7 @@ def _active_config(endpoint: Endpoint, task: str) -> Config:
         raise EndpointNotReady(
             f"The first configuration of endpoint '{endpoint.name}' is not active yet; try again."
         )
-    if task and task != config.task:
+    if task and not fits(task, config.task):
         route = PATHS.get(config.task, f"/serving-endpoints/{endpoint.name}/invocations")
         raise InvalidParameter(
             f"Endpoint '{endpoint.name}' serves {config.task or 'no language model task'}: "

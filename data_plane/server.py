@@ -66,9 +66,11 @@ async def running_worker(
         grpc = GrpcCalls(RPCS, worker.inference, checks)
         routes = Routes(RestCalls(worker.inference), grpc, worker.readiness.obstacle)
         listener = Listener(routes)
-        async with listener.listening(settings.worker_listen, tls):
-            async with following(worker), _taking_over(listener, worker.readiness):
+        # It follows until all calls have ended: some may wait for a model that is just starting.
+        async with listener.listening(settings.worker_listen, tls), following(worker):
+            async with _taking_over(listener, worker.readiness):
                 yield RunningWorker(listener, worker.snapshots, worker.readiness)
+            worker.readiness.drain()
             await clocks.sleep(settings.notice_seconds)
             await listener.drain(settings.drain_seconds)
 

@@ -31,6 +31,13 @@ class Settings:
         300.0, "seconds until an answer, or the first chunk of a stream, must be there"
     )
     stream_idle_seconds: float = setting(120.0, "seconds between two chunks of a stream")
+    hold_seconds: float = setting(
+        50.0, "seconds for which a request waits for a replica of a hosted model"
+    )
+    hold_max_mib: int = setting(64, "MiB that all requests that wait so may take")
+    evaluation_seconds: float = setting(
+        597.0, "seconds that a hosted model may take for one request"
+    )
     bodies_max_mib: int = setting(
         512, "MiB that large requests under way may take, of which one caller has half at most"
     )

@@ -13,12 +13,15 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from modelplane.adapters.providers.http.client import Http1Transport
+from modelplane.adapters.providers.http1.pool import client_tls
 from modelplane.adapters.shared.egress import parse_policy
 from modelplane.adapters.shared.release import VERSION
+from modelplane.adapters.shared.rpc.control_link import ControlLink
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.data_plane.accounting import Accountant, Telemetry
 from modelplane.data_plane.bodies import Bodies
-from modelplane.data_plane.control_link import ControlLink
+from modelplane.data_plane.hosting.groups import Groups
+from modelplane.data_plane.hosting.waiting_metrics import show_waiting
 from modelplane.data_plane.hosts.grpc.http_body import HTTP_BODY_RPCS
 from modelplane.data_plane.hosts.typed.rpcs import TYPED_RPCS
 from modelplane.data_plane.invocation import Inference
@@ -39,6 +42,7 @@ from modelplane.data_plane.telemetry.metrics_reporter import GrpcSink, MetricsRe
 from modelplane.data_plane.upstreams.attempt_metrics import AttemptMetrics
 from modelplane.data_plane.upstreams.attempts import Attempts
 from modelplane.data_plane.upstreams.circuit import Circuits
+from modelplane.data_plane.upstreams.hosted_relay import HostedRelay, HostedTimeouts
 from modelplane.data_plane.upstreams.relay import Relay, Timeouts
 from modelplane.data_plane.upstreams.upstream import Upstream
 from modelplane.data_plane.usage.journal import Journal
@@ -86,7 +90,9 @@ async def assembled(
         ValueError: A setting is malformed.
         OSError: A TLS file cannot be read, or the journal cannot be made.
     """
-    snapshots = Snapshots()
+    groups = Groups(clocks.random, settings.hold_max_mib << 20)
+    show_waiting(groups, registry)
+    snapshots = Snapshots(groups)
     metrics = Metrics(registry, lambda name: name in snapshots.current.names)
     readiness = Readiness(clocks.monotonic, cpu_seconds)
     source = Source(_link(settings), settings.worker_id, VERSION)
@@ -94,9 +100,8 @@ async def assembled(
         source, snapshots, readiness, ConfigMetrics(registry), clocks, metrics.forget
     )
     timeouts = Timeouts(settings.request_timeout_seconds, settings.stream_idle_seconds)
-    egress = parse_policy(settings.allowed_upstreams, settings.own_addresses)
     async with (
-        Http1Transport(settings.origins, egress.allows) as transport,
+        _sending(settings) as (transport, inside),
         _recording(settings, registry, clocks, wall_ms) as ledger,
         _metering(settings, clocks) as meters,
         _exporting(settings, wall_ms) as telemetry,
@@ -108,9 +113,34 @@ async def assembled(
             metrics.bodies = lambda: bodies.held_bytes
             relay = Relay(upstream, accountant, timeouts, bodies.hold)
             circuits = Circuits(clocks.monotonic, clocks.random, settings.circuit_failures)
-            attempts = Attempts(relay, circuits, AttemptMetrics(registry), clocks.random)
+            tried = AttemptMetrics(registry)
+            hosted = HostedRelay(inside, snapshots, accountant, tried, _hosted_timeouts(settings))
+            attempts = Attempts(relay, hosted, circuits, tried, clocks.random)
             inference = Inference(snapshots, attempts, gate, accountant, wall_ms, bodies)
             yield Worker(inference, snapshots, readiness, watcher)
+
+
+@asynccontextmanager
+async def _sending(settings: Settings) -> AsyncIterator[tuple[Http1Transport, Http1Transport]]:
+    """Yield what sends to providers, and what sends to replicas of hosted models.
+
+    Where providers are is said by users, and so is bounded; where replicas are, by the control
+    plane alone.
+    """
+    egress = parse_policy(settings.allowed_upstreams, settings.own_addresses)
+    # To read all authorities takes a while.
+    trusted = client_tls()
+    async with (
+        Http1Transport(settings.origins, egress.allows, tls=trusted) as transport,
+        Http1Transport(tls=trusted) as inside,
+    ):
+        yield transport, inside
+
+
+def _hosted_timeouts(settings: Settings) -> HostedTimeouts:
+    return HostedTimeouts(
+        settings.hold_seconds, settings.evaluation_seconds, settings.stream_idle_seconds
+    )
 
 
 def _link(settings: Settings) -> ControlLink:
@@ -197,7 +227,7 @@ async def _exporting(
 
 @asynccontextmanager
 async def following(worker: Worker) -> AsyncIterator[None]:
-    """Follow the configuration; on leaving, report not ready, before a host refuses anything."""
+    """Follow the configuration; a worker that fails meanwhile is not ready."""
     async with asyncio.TaskGroup() as tasks:
         background = [
             tasks.create_task(worker.watcher.run()),

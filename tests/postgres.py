@@ -105,13 +105,13 @@ class PostgresServer:
         # Before those that it started, so that it starts no more.
         os.kill(self._process.pid, signal.SIGSTOP)
         frozen = [self._process.pid, *_children(self._process.pid)]
-        for pid in frozen:
-            os.kill(pid, signal.SIGSTOP)
         try:
+            for pid in frozen:
+                _signal(pid, signal.SIGSTOP)
             yield
         finally:
             for pid in frozen:
-                os.kill(pid, signal.SIGCONT)
+                _signal(pid, signal.SIGCONT)
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         ask: list[str | Path] = [self._programs / "pg_isready", "--quiet", f"--dbname={self.url()}"]
@@ -133,6 +133,12 @@ class PostgresServer:
             stdout=subprocess.DEVNULL,
             cwd=self._home,
         )
+
+
+def _signal(pid: int, number: int) -> None:
+    # Some of them end by themselves, such as one that cleans up.
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def _children(parent: int) -> list[int]:

@@ -14,7 +14,7 @@ from modelplane.control_plane import errors as control_plane_errors
 from modelplane.data_plane import errors as data_plane_errors
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("adapters", "control_plane", "data_plane", "deploy", "bench")
+PACKAGES = ("adapters", "control_plane", "data_plane", "deploy", "launcher", "bench")
 SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 50

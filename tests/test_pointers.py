@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 MODULES = [
     *(
         path
-        for part in ("adapters", "control_plane", "data_plane", "deploy")
+        for part in ("adapters", "control_plane", "data_plane", "deploy", "launcher")
         for path in (ROOT / part).rglob("*.py")
     ),
     *(ROOT / "protos" / "modelserving").rglob("*.proto"),

@@ -39,10 +39,12 @@ class Query:
     Attributes:
         body: The caller's JSON object without the gateway's own fields.
         stream: Whether the answer is to be streamed.
+        raw: The body as the caller sent it, for a model that gets it so; else empty.
     """
 
     body: JsonObject = field(repr=False)
     stream: bool
+    raw: bytes = field(default=b"", repr=False)
 
 
 @dataclass(slots=True)

@@ -16,7 +16,9 @@ from modelserving.v1.endpoint_pb2 import (
     TrafficConfig,
 )
 
+from modelplane.adapters.registries.base import ALIAS
 from modelplane.control_plane.errors import InvalidParameter
+from modelplane.control_plane.hosting.entity_rules import fill_defaults
 
 MAX_ENTITY_NAME = 128
 
@@ -113,6 +115,8 @@ def _build_entity(given: ServedEntity) -> ServedEntity:
         if version:
             entity.entity_version.string_value = version
     entity.name = given.name or _default_name(entity)
+    if not entity.HasField("external_model"):
+        fill_defaults(entity)
     return entity
 
 
@@ -135,7 +139,7 @@ def _default_name(entity: ServedEntity) -> str:
     if entity.HasField("external_model"):
         name = entity.external_model.name
     else:
-        version = entity.entity_version.string_value
+        version = entity.entity_version.string_value.removeprefix(ALIAS)
         name = "-".join(filter(None, (entity.entity_name.rpartition(".")[2], version)))
     return _NOT_IN_NAMES.sub("-", name)[:MAX_ENTITY_NAME]
 

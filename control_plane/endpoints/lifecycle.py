@@ -9,10 +9,11 @@ Before: `servicer`. After: `config_input`, `settings`, `validation`, `secrets.cr
 """
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from modelserving.store.v1.hosting_pb2 import HostedModel
 from modelserving.v1.endpoint_pb2 import EndpointConfig, EndpointConfigInput
 from modelserving.v1.endpoint_service_pb2 import CreateServingEndpointRequest
 
@@ -24,17 +25,20 @@ from modelplane.control_plane.endpoints.limited_principals import require_princi
 from modelplane.control_plane.endpoints.lookup import lock_endpoint, read_endpoint
 from modelplane.control_plane.endpoints.quotas import Quotas
 from modelplane.control_plane.endpoints.settings import build_settings
+from modelplane.control_plane.endpoints.unchanged import carry_over, is_served
 from modelplane.control_plane.endpoints.validation import (
     check_change,
     check_config,
     check_endpoint_name,
     check_settled,
-    check_supported,
     check_traffic,
     check_upstreams,
+    is_external,
 )
-from modelplane.control_plane.endpoints.views import EXTERNAL_MODEL
+from modelplane.control_plane.endpoints.views import CUSTOM_MODEL, EXTERNAL_MODEL
 from modelplane.control_plane.errors import Conflict, InvalidParameter, NotFound
+from modelplane.control_plane.hosting.pinning import Pinning, assign_groups
+from modelplane.control_plane.hosting.room import Room
 from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.rollout import Rollout
 from modelplane.control_plane.secrets.credentials import CredentialVault, take_plaintexts
@@ -67,6 +71,8 @@ class _Draft:
     plaintexts: Mapping[str, str]
     # Whether the endpoint serves all of this now, so that its references were checked before.
     known: bool = False
+    # What its models mean, if they are hosted here.
+    hosted: Sequence[HostedModel] = ()
 
 
 def _new_id() -> str:
@@ -86,6 +92,8 @@ class Endpoints:
         egress: EgressPolicy | None = None,
         source: SecretSource | None = None,
         quotas: Quotas | None = None,
+        pinning: Pinning | None = None,
+        room: Room | None = None,
         prepare_timeout_ms: int = 10_000,
         new_id: Callable[[], str] = _new_id,
     ) -> None:
@@ -99,6 +107,8 @@ class Endpoints:
             egress: Where providers may be; by default at public addresses only.
             quotas: How many endpoints and versions there may be.
             source: Reads secrets of other stores; None: there are none.
+            pinning: Finds out what hosted models are; by default the deployment has none.
+            room: Knows what may run them.
             prepare_timeout_ms: How long workers may take to prepare a configuration.
             new_id: Returns a new identifier: 32 hexadecimal digits.
         """
@@ -109,6 +119,8 @@ class Endpoints:
         self._egress = egress or EgressPolicy()
         self._source = source
         self._quotas = quotas or Quotas()
+        self._pinning = pinning or Pinning()
+        self._room = room or Room(clock)
         self._prepare_timeout_ms = prepare_timeout_ms
         self._new_id = new_id
 
@@ -119,7 +131,7 @@ class Endpoints:
 
         Raises:
             InvalidParameter: The request breaks a rule.
-            NotSupported: It asks for hosted models.
+            NotSupported: It asks for hosted models, and the deployment has none.
             AlreadyExists: The name is taken.
             QuotaExceeded: The principal, or the deployment, has as many as it may.
         """
@@ -128,18 +140,19 @@ class Endpoints:
         if request.HasField("config"):
             draft = self._draft(drop_twin(request.config, None))
         if draft:
-            check_supported(draft.config)
             await self._fetch_secrets(principal, draft)
+            draft = await self._pin(draft, ())
+        soon = True
         async with self._database.write() as transaction:
             await self._quotas.check(transaction.session, principal)
             await changes.insert(transaction, new)
             await require_principals(transaction.session, new.settings.ai_gateway)
             if draft:
-                await self._begin(transaction, principal, new.id, 1, draft)
+                soon = await self._begin(transaction, principal, new.id, 1, draft)
             else:
                 # Workers tell an endpoint that is not ready from one that does not exist.
                 await transaction.revise(EventKind.ENDPOINT, new.id)
-        return await self._settled(principal, new.id, new.name)
+        return await self._settled(principal, new.id, new.name, soon=soon)
 
     async def get(self, principal: Principal, name: str) -> StoredEndpoint:
         """Return an endpoint.
@@ -194,6 +207,8 @@ class Endpoints:
         )
         draft = None if split_only else self._draft(given)
         if draft:
+            if not is_external(draft.config):
+                draft = await self._pin_for(principal, name, draft)
             await self._fetch_secrets(principal, draft)
         async with self._database.write() as transaction:
             record = await self._lock_settled(transaction, principal, name)
@@ -201,10 +216,10 @@ class Endpoints:
                 draft = await self._draft_split(transaction, record, given)
             if record.newest:
                 check_change(record.newest.config, draft.config)
-            check_supported(draft.config)
-            _carry_over(record, draft.config)
-            await self._begin(transaction, principal, record.id, record.last_version + 1, draft)
-        return await self._settled(principal, record.id, name)
+            carry_over(record, draft.config)
+            number = record.last_version + 1
+            soon = await self._begin(transaction, principal, record.id, number, draft)
+        return await self._settled(principal, record.id, name, soon=soon)
 
     async def rollback(self, principal: Principal, name: str, version: int) -> StoredEndpoint:
         """Roll out the content of a past version as a new one.
@@ -221,9 +236,10 @@ class Endpoints:
             if past is None:
                 raise NotFound(f"Endpoint '{name}' has no configuration version {version}.")
             draft = await self._draft_again(transaction, record.id, past)
-            draft = replace(draft, known=_is_served(record, draft.config))
-            await self._begin(transaction, principal, record.id, record.last_version + 1, draft)
-        return await self._settled(principal, record.id, name)
+            draft = replace(draft, known=is_served(record, draft.config))
+            number = record.last_version + 1
+            soon = await self._begin(transaction, principal, record.id, number, draft)
+        return await self._settled(principal, record.id, name, soon=soon)
 
     async def cancel_update(self, principal: Principal, name: str) -> StoredEndpoint:
         """Cancel the update in progress.
@@ -279,6 +295,19 @@ class Endpoints:
         if self._source is not None:
             await self._source.fetch(principal, draft.config)
 
+    async def _pin_for(self, principal: Principal, name: str, draft: _Draft) -> _Draft:
+        # The registry is not asked for those who may not change the endpoint.
+        record = await self.get_managed(principal, name)
+        check_settled(name, updating=record.phase is not Phase.SETTLED)
+        if record.newest:
+            check_change(record.newest.config, draft.config)
+        return await self._pin(draft, record.active.hosted if record.active else ())
+
+    async def _pin(self, draft: _Draft, served: Sequence[HostedModel]) -> _Draft:
+        if is_external(draft.config):
+            return draft
+        return replace(draft, hosted=await self._pinning.pin(draft.config, served))
+
     async def _lock_settled(
         self, transaction: Transaction, principal: Principal, name: str
     ) -> StoredEndpoint:
@@ -312,7 +341,7 @@ class Endpoints:
             ) from error
         config = EndpointConfig()
         config.CopyFrom(past.config)
-        return _Draft(config, plaintexts, known=True)
+        return _Draft(config, plaintexts, known=True, hosted=past.hosted)
 
     async def _begin(
         self,
@@ -321,13 +350,16 @@ class Endpoints:
         endpoint_id: str,
         version: int,
         draft: _Draft,
-    ) -> None:
+    ) -> bool:
+        """Begin a rollout; return whether it may be over soon, since nothing has to start."""
+        hosted = assign_groups(endpoint_id, draft.config, draft.hosted)
+        soon = not hosted or await self._room.require(transaction.session, hosted)
         writer = None if draft.known else principal
         references = await require_secrets(transaction.session, writer, draft.config)
         now_ms = self._clock()
         draft.config.config_version = version
         for entity in draft.config.served_entities:
-            entity.type = EXTERNAL_MODEL
+            entity.type = CUSTOM_MODEL if hosted else EXTERNAL_MODEL
             if not entity.HasField("creator"):
                 entity.creator = principal.name
                 entity.creation_timestamp = now_ms
@@ -338,35 +370,15 @@ class Endpoints:
             credentials=await self._vault.seal(endpoint_id, version, draft.plaintexts),
             references=references,
             deadline_ms=now_ms + self._prepare_timeout_ms,
+            hosted=hosted,
         )
         await changes.begin_rollout(transaction, endpoint_id, new)
         await changes.prune_versions(transaction, endpoint_id, self._quotas.versions)
+        return soon
 
-    async def _settled(self, principal: Principal, endpoint_id: str, name: str) -> StoredEndpoint:
-        await self._rollout.wait_settled(endpoint_id)
+    async def _settled(
+        self, principal: Principal, endpoint_id: str, name: str, *, soon: bool
+    ) -> StoredEndpoint:
+        if soon:
+            await self._rollout.wait_settled(endpoint_id)
         return await self.get(principal, name)
-
-
-def _is_served(record: StoredEndpoint, config: EndpointConfig) -> bool:
-    """Tell whether every entity of `config` is served now, as far as it may hold references."""
-    if record.active is None:
-        return False
-    served = {entity.name: entity for entity in record.active.config.served_entities}
-    return all(
-        (same := served.get(entity.name)) is not None
-        and same.external_model == entity.external_model
-        and same.environment_vars == entity.environment_vars
-        for entity in config.served_entities
-    )
-
-
-def _carry_over(record: StoredEndpoint, config: EndpointConfig) -> None:
-    """Let entities that an update leaves alone keep their creator and creation time."""
-    if record.newest is None:
-        return
-    old = {entity.name: entity for entity in record.newest.config.served_entities}
-    for entity in config.served_entities:
-        same = old.get(entity.name)
-        if same is not None and same.external_model == entity.external_model:
-            entity.creator = same.creator
-            entity.creation_timestamp = same.creation_timestamp

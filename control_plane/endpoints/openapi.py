@@ -1,6 +1,6 @@
 """The OpenAPI 3.1 description of how to query an endpoint.
 
-Before: `servicer`. After: `store.endpoints.records` (what is described).
+Before: `servicer`. After: `model_schemas`, `store.endpoints.records` (what is described).
 """
 
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import orjson
 
 from modelplane.adapters.shared.tasks import PATHS
+from modelplane.control_plane.endpoints.model_schemas import request_schema, response_schema
 from modelplane.control_plane.endpoints.views import task_of
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint, StoredVersion
@@ -88,18 +89,29 @@ def build_openapi(record: StoredEndpoint) -> bytes:
 
 
 def _build_document(name: str, active: StoredVersion) -> Schema:
-    operation = _build_operation(*SCHEMAS[task_of(active.config) or ""])
-    entities = [entity.name for entity in active.config.served_entities]
-    paths = {"/invocations": operation} | {
-        f"/served-models/{entity}/invocations": operation for entity in entities
-    }
     return {
         "openapi": "3.1.0",
         "info": {"title": name, "version": str(active.version)},
         "servers": [{"url": f"/serving-endpoints/{name}"}],
         "security": [{"bearer": []}],
-        "paths": paths,
+        "paths": _build_paths(active),
         "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}},
+    }
+
+
+def _build_paths(active: StoredVersion) -> Schema:
+    if active.hosted:
+        # Each may have a signature of its own.
+        return {
+            f"/served-models/{model.served_entity_name}/invocations": _build_operation(
+                request_schema(model.description), response_schema(model.description)
+            )
+            for model in active.hosted
+        }
+    operation = _build_operation(*SCHEMAS[task_of(active) or ""])
+    entities = [entity.name for entity in active.config.served_entities]
+    return {"/invocations": operation} | {
+        f"/served-models/{entity}/invocations": operation for entity in entities
     }
 
 

@@ -1,6 +1,6 @@
 """RPC shell of endpoints: unpack, call the use cases, pack.
 
-After: `lifecycle`, `setting_changes`, `config_history`, `metrics`; `views`,
+After: `lifecycle`, `setting_changes`, `config_history`, `metrics`, `model_logs`; `views`,
 `openapi` and `metrics_text` pack.
 """
 
@@ -20,6 +20,7 @@ from modelplane.control_plane.endpoints.config_history import ConfigHistory
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
 from modelplane.control_plane.endpoints.metrics import EndpointMetrics
 from modelplane.control_plane.endpoints.metrics_text import build_metrics_text
+from modelplane.control_plane.endpoints.model_logs import ModelLogs, WantedLog
 from modelplane.control_plane.endpoints.openapi import build_openapi
 from modelplane.control_plane.endpoints.pages import Page, limit_of
 from modelplane.control_plane.endpoints.setting_changes import SettingChanges
@@ -29,6 +30,7 @@ from modelplane.control_plane.endpoints.views import (
     build_version,
 )
 from modelplane.control_plane.principal import current_principal
+from modelplane.control_plane.store.states import LogKind
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -44,11 +46,13 @@ class EndpointServicer(EndpointServiceServicer):
         settings: SettingChanges,
         history: ConfigHistory,
         metrics: EndpointMetrics,
+        logs: ModelLogs,
     ) -> None:
         self._endpoints = endpoints
         self._settings = settings
         self._history = history
         self._metrics = metrics
+        self._logs = logs
 
     async def CreateServingEndpoint(
         self, request: pb.CreateServingEndpointRequest, context: _Context
@@ -207,3 +211,20 @@ class EndpointServicer(EndpointServiceServicer):
         accept = as_mapping(context.invocation_metadata()).get("accept", "")
         content_type, text = build_metrics_text(view, accept)
         return HttpBody(content_type=content_type, data=text)
+
+    async def GetServedModelBuildLogs(
+        self, request: pb.GetServedModelBuildLogsRequest, context: _Context
+    ) -> pb.ServedModelLogs:
+        """Read how a hosted model was fetched and its environment built."""
+        return pb.ServedModelLogs(logs=await self._logs.read(_log_of(request), LogKind.BUILD))
+
+    async def GetServedModelLogs(
+        self, request: pb.GetServedModelLogsRequest, context: _Context
+    ) -> pb.ServedModelLogs:
+        """Read what the processes of a hosted model print."""
+        return pb.ServedModelLogs(logs=await self._logs.read(_log_of(request), LogKind.SERVICE))
+
+
+def _log_of(request: pb.GetServedModelBuildLogsRequest | pb.GetServedModelLogsRequest) -> WantedLog:
+    version = request.config_version if request.HasField("config_version") else None
+    return WantedLog(current_principal.get(), request.name, request.served_model_name, version)

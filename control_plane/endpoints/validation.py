@@ -18,7 +18,8 @@ from modelplane.adapters.shared.egress import SETTING, EgressPolicy
 from modelplane.control_plane.endpoints.config_input import MAX_ENTITY_NAME
 from modelplane.control_plane.endpoints.provider_rules import check_external_model, find_urls
 from modelplane.control_plane.endpoints.text_lengths import check_lengths
-from modelplane.control_plane.errors import Conflict, InvalidParameter, NotSupported
+from modelplane.control_plane.errors import Conflict, InvalidParameter
+from modelplane.control_plane.hosting.entity_rules import CONCURRENCY_FIELDS
 
 MAX_ENTITIES = 15
 MAX_TEXT = 4096
@@ -54,7 +55,6 @@ _THROUGHPUT_FIELDS = (
     "max_provisioned_throughput",
     "provisioned_model_units",
 )
-_CONCURRENCY_FIELDS = ("min_provisioned_concurrency", "max_provisioned_concurrency")
 
 
 def check_endpoint_name(name: str) -> None:
@@ -172,18 +172,6 @@ def check_upstreams(config: EndpointConfig, egress: EgressPolicy) -> None:
                 )
 
 
-def check_supported(config: EndpointConfig) -> None:
-    """Check that this deployment can serve the configuration.
-
-    Raises:
-        NotSupported: Its models would have to be hosted here.
-    """
-    if not is_external(config):
-        raise NotSupported(
-            "Hosted and custom models are not available in this release; serve an external_model."
-        )
-
-
 def check_change(old: EndpointConfig | None, new: EndpointConfig) -> None:
     """Check that an endpoint may go from one configuration to another.
 
@@ -288,7 +276,7 @@ def _check_hosted(entity: ServedEntity) -> None:
         raise InvalidParameter(
             "neither external_model nor entity_name is given; say which model to serve."
         )
-    concurrency = _given(entity, _CONCURRENCY_FIELDS)
+    concurrency = _given(entity, CONCURRENCY_FIELDS)
     if entity.workload_size and concurrency:
         raise InvalidParameter(
             f"workload_size and {' and '.join(concurrency)} exclude each other; keep one of them."

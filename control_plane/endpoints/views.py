@@ -1,7 +1,9 @@
 """From what is stored to the endpoint object that the API prints.
 
-Before: `servicer`. After: `store.endpoints.records` (what is stored).
+Before: `servicer`. After: `entity_states`, `store.endpoints.records` (what is stored).
 """
+
+from collections.abc import Mapping
 
 from modelserving.v1.endpoint_pb2 import (
     DeploymentState,
@@ -14,13 +16,19 @@ from modelserving.v1.endpoint_pb2 import (
 from modelserving.v1.endpoint_service_pb2 import ServingEndpointConfigVersion
 
 from modelplane.control_plane.access import level_of
+from modelplane.control_plane.endpoints.entity_states import (
+    active_states,
+    past_states,
+    pending_states,
+)
 from modelplane.control_plane.endpoints.settings import show_settings
 from modelplane.control_plane.endpoints.validation import is_external
 from modelplane.control_plane.principal import Principal, PrincipalKind
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint, StoredVersion
-from modelplane.control_plane.store.states import Outcome, Phase
+from modelplane.control_plane.store.states import Phase
 
 EXTERNAL_MODEL = "EXTERNAL_MODEL"
+CUSTOM_MODEL = "CUSTOM_MODEL"
 # Settings that are longer are no part of a summary.
 _LONG_BYTES = 4 * 1024
 
@@ -28,21 +36,16 @@ _KINDS = {
     PrincipalKind.USER: "User",
     PrincipalKind.SERVICE_PRINCIPAL: "ServicePrincipal",
 }
-_READY = DeploymentState(deployment="DEPLOYMENT_READY")
-_CREATING = DeploymentState(
-    deployment="DEPLOYMENT_CREATING",
-    deployment_state_message="Waiting for the workers to apply the configuration.",
-)
 
 
 def build_endpoint(record: StoredEndpoint, principal: Principal) -> ServingEndpoint:
     """Return the whole endpoint as `principal` sees it."""
     endpoint = _build_base(record, principal)
     if record.active:
-        state = _active_state(record)
-        endpoint.config.CopyFrom(_build_config(record.active, state))
+        states = active_states(record, record.active)
+        endpoint.config.CopyFrom(_build_config(record.active, states))
     if record.pending:
-        pending = _build_config(record.pending, _pending_state(record, record.pending))
+        pending = _build_config(record.pending, pending_states(record, record.pending))
         pending.start_time = record.pending.created_ms
         endpoint.pending_config.CopyFrom(pending)
     return endpoint
@@ -70,7 +73,7 @@ def build_version(version: StoredVersion) -> ServingEndpointConfigVersion:
     """Return one version with its history."""
     return ServingEndpointConfigVersion(
         config_version=version.version,
-        config=_build_config(version, _state_after(version.outcome, version.outcome_message)),
+        config=_build_config(version, past_states(version)),
         outcome=version.outcome,
         outcome_message=version.outcome_message,
         creator=version.creator,
@@ -89,7 +92,7 @@ def _build_base(record: StoredEndpoint, principal: Principal) -> ServingEndpoint
         state=_build_state(record),
         id=record.id,
         permission_level=level_of(principal, record.grants).name,
-        task=task_of(newest.config) if newest else None,
+        task=task_of(newest) if newest else None,
         endpoint_type=EXTERNAL_MODEL if external else None,
         creator_display_name=record.creator_display_name,
         creator_kind=_KINDS[record.creator_kind],
@@ -98,12 +101,12 @@ def _build_base(record: StoredEndpoint, principal: Principal) -> ServingEndpoint
     return endpoint
 
 
-def task_of(config: EndpointConfig) -> str | None:
-    """Return the task of the endpoint, which all its external models share."""
-    for entity in config.served_entities:
-        if entity.HasField("external_model"):
-            return entity.external_model.task
-    return None
+def task_of(version: StoredVersion) -> str | None:
+    """Return the task that all models of a version share; None where they do not."""
+    tasks = {model.description.task for model in version.hosted} or {
+        entity.external_model.task for entity in version.config.served_entities
+    }
+    return (tasks.pop() or None) if len(tasks) == 1 else None
 
 
 def _build_state(record: StoredEndpoint) -> EndpointState:
@@ -118,39 +121,12 @@ def _build_state(record: StoredEndpoint) -> EndpointState:
     )
 
 
-def _active_state(record: StoredEndpoint) -> DeploymentState:
-    if record.refusal:
-        deployment = _READY.deployment if record.ready else "DEPLOYMENT_FAILED"
-        return DeploymentState(deployment=deployment, deployment_state_message=record.refusal)
-    return _READY if record.ready else _CREATING
-
-
-def _pending_state(record: StoredEndpoint, pending: StoredVersion) -> DeploymentState | None:
-    if record.phase is not Phase.SETTLED:
-        return _CREATING
-    return _state_after(pending.outcome, pending.outcome_message)
-
-
-def _state_after(outcome: Outcome, message: str) -> DeploymentState | None:
-    match outcome:
-        case Outcome.ACTIVE:
-            return _READY
-        case Outcome.PENDING:
-            return _CREATING
-        case Outcome.FAILED:
-            return DeploymentState(deployment="DEPLOYMENT_FAILED", deployment_state_message=message)
-        case Outcome.CANCELED:
-            return DeploymentState(deployment="DEPLOYMENT_ABORTED")
-        case Outcome.SUPERSEDED:
-            return None
-
-
-def _build_config(version: StoredVersion, state: DeploymentState | None) -> EndpointConfig:
+def _build_config(version: StoredVersion, states: Mapping[str, DeploymentState]) -> EndpointConfig:
     config = EndpointConfig()
     config.CopyFrom(version.config)
-    if state is not None:
-        for entity in config.served_entities:
-            entity.state.CopyFrom(state)
+    for entity in config.served_entities:
+        if entity.name in states:
+            entity.state.CopyFrom(states[entity.name])
     _add_twins(config)
     return config
 
@@ -169,4 +145,7 @@ def _summarise(entity: ServedEntity) -> ServedEntity:
         summary.external_model.name = model.name
         summary.external_model.provider = model.provider
         summary.external_model.task = model.task
+    else:
+        summary.entity_name = entity.entity_name
+        summary.entity_version.CopyFrom(entity.entity_version)
     return summary

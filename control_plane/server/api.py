@@ -21,11 +21,13 @@ from modelplane.control_plane.clock import system_clock
 from modelplane.control_plane.endpoints.config_history import ConfigHistory
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
 from modelplane.control_plane.endpoints.metrics import EndpointMetrics
+from modelplane.control_plane.endpoints.model_logs import ModelLogs
 from modelplane.control_plane.endpoints.permission_servicer import PermissionServicer
 from modelplane.control_plane.endpoints.permissions import EndpointPermissions
 from modelplane.control_plane.endpoints.quotas import Quotas
 from modelplane.control_plane.endpoints.servicer import EndpointServicer
 from modelplane.control_plane.endpoints.setting_changes import SettingChanges
+from modelplane.control_plane.hosting.room import Room
 from modelplane.control_plane.interceptor import Interceptor
 from modelplane.control_plane.secrets.scope_acls import ScopeAcls
 from modelplane.control_plane.secrets.scopes import Secrets
@@ -33,6 +35,7 @@ from modelplane.control_plane.secrets.servicer import SecretServicer
 from modelplane.control_plane.server.background import Background
 from modelplane.control_plane.server.identities import add_identities, start_authenticator
 from modelplane.control_plane.server.push import Push
+from modelplane.control_plane.server.registries import build_pinning
 from modelplane.control_plane.server.vault import Vault
 from modelplane.control_plane.settings import Settings
 from modelplane.control_plane.usage.reader import UsageReader
@@ -98,11 +101,13 @@ def _add_endpoints(settings: Settings, vault: Vault, push: Push, api: grpc.aio.S
         quotas=Quotas(
             settings.max_endpoints, settings.max_endpoints_per_creator, settings.keep_versions
         ),
+        pinning=build_pinning(settings),
+        room=Room(system_clock, settings.launcher_pool),
         prepare_timeout_ms=int(settings.prepare_timeout_seconds * 1000),
     )
     changes, history = SettingChanges(database, rollout), ConfigHistory(database)
     metrics = EndpointMetrics(database, system_clock)
-    servicer = EndpointServicer(endpoints, changes, history, metrics)
+    servicer = EndpointServicer(endpoints, changes, history, metrics, ModelLogs(database))
     add_EndpointServiceServicer_to_server(servicer, api)
     permissions = EndpointPermissions(database, rollout)
     add_PermissionServiceServicer_to_server(PermissionServicer(permissions), api)

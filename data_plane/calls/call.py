@@ -71,6 +71,14 @@ class Reply(Protocol):
             TypeError: It cannot be encoded.
         """
 
+    def pass_on(self, document: bytes) -> bytes:
+        """Return a JSON text, which is a document or a chunk of a stream, as it is sent.
+
+        Raises:
+            TypeError: It cannot be encoded otherwise, as this reply has to.
+            ValueError: It is no JSON, as this reply needs it.
+        """
+
     async def answer(self, metadata: Metadata, document: bytes) -> None:
         """Send the metadata and an encoded document, which is the whole answer."""
 

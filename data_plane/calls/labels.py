@@ -17,6 +17,7 @@ MAX_ID_CHARACTERS = 256
 
 _CONTEXT = "usage_context"
 _ID = "client_request_id"
+FIELDS = (_CONTEXT, _ID)
 
 
 @dataclass(frozen=True, slots=True)

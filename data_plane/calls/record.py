@@ -58,6 +58,7 @@ class Record:
         address: `host:port` of the provider that is being asked.
         model: Model that it says answers.
         held_bytes: Those of its body that `bodies.py` counts.
+        waited: How long it has waited for a replica of a hosted model, seconds.
     """
 
     request_id: str
@@ -82,6 +83,7 @@ class Record:
     address: str = ""
     model: str = ""
     held_bytes: int = 0
+    waited: float = 0.0
 
 
 def attempt_headers(record: Record, under_way: int = 0) -> Metadata:

@@ -25,6 +25,7 @@ class TaskSpec:
         deltas: Whether the chunks of a stream are parts of messages, of which the first has a role.
         answer: Field of a whole answer that holds the list of what was asked for; empty: none.
         operation: Its name in OpenTelemetry's conventions for generative AI.
+        agents: Tasks of hosted models whose queries and answers have the same form.
     """
 
     check: Callable[[JsonObject], None]
@@ -33,6 +34,7 @@ class TaskSpec:
     deltas: bool
     answer: str
     operation: str
+    agents: tuple[str, ...] = ()
 
 
 def _check_chat(body: JsonObject) -> None:
@@ -67,6 +69,7 @@ SPECS: Mapping[str, TaskSpec] = {
         deltas=True,
         answer="choices",
         operation="chat",
+        agents=("agent/v1/chat", "agent/v2/chat"),
     ),
     Task.COMPLETIONS: TaskSpec(
         check=_check_completion,
@@ -99,6 +102,11 @@ _NONE = TaskSpec(
 def spec_of(task: str) -> TaskSpec:
     """Return what there is to know of a task; what has no task has nothing of its own."""
     return SPECS.get(task, _NONE)
+
+
+def fits(asked: str, served: str) -> bool:
+    """Tell whether an endpoint that serves a task answers what asks for one."""
+    return asked == served or served in spec_of(asked).agents
 
 
 def _check_total(*known: Iterable[str]) -> None:

@@ -11,6 +11,11 @@ from modelplane.data_plane.errors import Refusal
 JSON = "application/json"
 
 
+def as_it_is(document: bytes) -> bytes:
+    """Return a JSON text for callers who get JSON; see `call.Reply.pass_on`."""
+    return document
+
+
 class Outcome(Protocol):
     """How a request is answered to its end."""
 

@@ -25,7 +25,7 @@ from modelplane.adapters.shared.tasks import PATHS
 from modelplane.data_plane.calls.call import Call, Method, Service
 from modelplane.data_plane.calls.refusals import settle
 from modelplane.data_plane.errors import MalformedRequest, Refusal
-from modelplane.data_plane.hosts.carrying import JSON, carry, refusal_trailers
+from modelplane.data_plane.hosts.carrying import JSON, as_it_is, carry, refusal_trailers
 from modelplane.data_plane.hosts.events import EVENT_STREAM, encode_error, encode_events
 from modelplane.data_plane.hosts.http1.connection import Connection
 from modelplane.data_plane.hosts.http1.head import encode_fields
@@ -52,6 +52,7 @@ class RestReply:
 
     # Without a frame of its own: each chunk comes here.
     encode = staticmethod(orjson.dumps)
+    pass_on = staticmethod(as_it_is)
 
     __slots__ = ("_connection", "_ended", "_started", "request_id")
 

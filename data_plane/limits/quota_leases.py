@@ -20,7 +20,7 @@ from modelserving.worker.v1.quota_service_pb2 import (
     QuotaGrant,
 )
 
-from modelplane.data_plane.control_link import LinkDown
+from modelplane.adapters.shared.rpc.control_link import LinkDown
 from modelplane.data_plane.errors import LimitsUnavailable
 from modelplane.data_plane.limits.quota import RECHECK_SECONDS, Counter, Waiter
 from modelplane.data_plane.limits.quota_contact import Contact, Window

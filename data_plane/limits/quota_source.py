@@ -10,7 +10,7 @@ import grpc
 from modelserving.worker.v1.quota_service_pb2 import LeaseQuotaRequest, LeaseQuotaResponse
 from modelserving.worker.v1.quota_service_pb2_grpc import QuotaServiceStub
 
-from modelplane.data_plane.control_link import AnswerUnfit, ControlLink
+from modelplane.adapters.shared.rpc.control_link import AnswerUnfit, ControlLink
 
 # All control planes together have so long to answer: queries wait for it.
 _SECONDS = 2.0

@@ -8,6 +8,7 @@ the last snapshot and tries again, with growing, random pauses.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -16,12 +17,14 @@ from modelserving.worker.v1 import snapshot_service_pb2 as pb
 from modelserving.worker.v1 import snapshot_service_pb2_grpc as pb_grpc
 from modelserving.worker.v1.snapshot_pb2 import EndpointResource
 
+from modelplane.adapters.shared.rpc.control_link import ControlLink
 from modelplane.adapters.shared.telemetry import log_fields
-from modelplane.data_plane.control_link import ControlLink
+from modelplane.data_plane.hosting.demand import Demand
 from modelplane.data_plane.process import Clocks
+from modelplane.data_plane.snapshots.builder import SnapshotBuilder
 from modelplane.data_plane.snapshots.config_metrics import ConfigMetrics
 from modelplane.data_plane.snapshots.readiness import Readiness
-from modelplane.data_plane.snapshots.snapshot import SnapshotBuilder, Snapshots
+from modelplane.data_plane.snapshots.snapshot import Snapshots
 
 _log = logging.getLogger(__name__)
 _Stream: TypeAlias = "grpc.aio.StreamStreamCall[pb.WatchConfigRequest, pb.WatchConfigResponse]"
@@ -47,6 +50,23 @@ class Source:
     link: ControlLink
     worker_id: str
     build: str
+
+
+class _Uplink:
+    """Sends messages over a watch stream, one after the other, as gRPC wants it."""
+
+    def __init__(self, stream: _Stream) -> None:
+        self._stream = stream
+        self._turn = asyncio.Lock()
+
+    async def send(self, message: pb.WatchConfigRequest) -> None:
+        """Send one message.
+
+        Raises:
+            InvalidStateError: The stream broke.
+        """
+        async with self._turn:
+            await self._stream.write(message)
 
 
 class SnapshotWatcher:
@@ -77,7 +97,10 @@ class SnapshotWatcher:
         self._readiness = readiness
         self._metrics = metrics
         self._clocks = clocks
+        self._demand = Demand(snapshots.groups)
         self._full: SnapshotBuilder | None = None
+        # Groups in the parts of a full snapshot that have come.
+        self._full_groups: set[str] = set()
         self._failures = 0
         self._heard = False
         self._heard_at = self._applied_at = clocks.monotonic()
@@ -113,15 +136,27 @@ class SnapshotWatcher:
         self._heard = False
         async with self._source.link.stream() as channel:
             stream: _Stream = pb_grpc.SnapshotServiceStub(channel).WatchConfig()
+            uplink = _Uplink(stream)
+            telling: asyncio.Task[None] | None = None
             try:
-                await stream.write(self._hello())
+                await uplink.send(self._hello())
                 self._full = None
+                telling = asyncio.create_task(self._tell(uplink))
                 async for message in stream:
                     self._note_alive()
-                    await self._receive(stream, message)
+                    await self._receive(uplink, message)
             except asyncio.InvalidStateError:
                 # Writing to a stream that broke: its status says why.
                 await _raise_status(stream)
+            finally:
+                if telling is not None:
+                    telling.cancel()
+                    await asyncio.wait([telling])
+
+    async def _tell(self, uplink: _Uplink) -> None:
+        """Tell what is asked of groups, until the stream breaks, as whoever reads it will see."""
+        with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            await self._demand.run(uplink.send)
 
     def _hello(self) -> pb.WatchConfigRequest:
         current = self._snapshots.current
@@ -151,40 +186,49 @@ class SnapshotWatcher:
         self._heard_at = self._clocks.monotonic()
         self._metrics.connected.set(1)
 
-    async def _receive(self, stream: _Stream, message: pb.WatchConfigResponse) -> None:
+    async def _receive(self, uplink: _Uplink, message: pb.WatchConfigResponse) -> None:
         match message.WhichOneof("message"):
             case "snapshot":
-                await self._receive_chunk(stream, message.snapshot)
+                await self._receive_chunk(uplink, message.snapshot)
             case "delta":
-                await self._receive_delta(stream, message.delta)
+                await self._receive_delta(uplink, message.delta)
             case "heartbeat":
                 self._readiness.heard(message.heartbeat.newest_revision)
 
-    async def _receive_chunk(self, stream: _Stream, chunk: pb.SnapshotChunk) -> None:
+    async def _receive_chunk(self, uplink: _Uplink, chunk: pb.SnapshotChunk) -> None:
         builder = self._full
         if builder is None:
             current = self._snapshots.current
             builder = SnapshotBuilder(current, self._clocks.random, empty=True)
             self._full = builder
+            self._full_groups = set()
+        groups = self._snapshots.groups
+        groups.put(chunk.groups)
+        self._full_groups.update(group.id for group in chunk.groups)
         await _put_endpoints(builder, chunk.endpoints)
         builder.put_callers(chunk)
         self._readiness.heard(0)
         if chunk.last:
             self._full = None
             self._swap(builder, chunk.revision, chunk.store_id)
+            groups.keep(self._full_groups)
             self._readiness.restarted(chunk.revision)
-            await self._acknowledge(stream, builder, chunk.revision)
+            await self._acknowledge(uplink, builder, chunk.revision)
 
-    async def _receive_delta(self, stream: _Stream, delta: pb.ConfigDelta) -> None:
+    async def _receive_delta(self, uplink: _Uplink, delta: pb.ConfigDelta) -> None:
         current = self._snapshots.current
         builder = SnapshotBuilder(current, self._clocks.random)
         builder.remove(delta)
+        # At once: somebody may be waiting for them.
+        self._snapshots.groups.put(delta.groups)
         await _put_endpoints(builder, delta.endpoints)
         builder.put_callers(delta)
         self._swap(builder, delta.revision, current.store_id)
+        # Who waits for one that is gone looks for what serves the endpoint by now.
+        self._snapshots.groups.remove(delta.removed_group_ids)
         self._readiness.heard(delta.revision)
         self._readiness.applied(delta.revision)
-        await self._acknowledge(stream, builder, delta.revision)
+        await self._acknowledge(uplink, builder, delta.revision)
 
     def _swap(self, builder: SnapshotBuilder, revision: int, store_id: str) -> None:
         self._snapshots.current = builder.build(revision, store_id)
@@ -193,7 +237,7 @@ class SnapshotWatcher:
         for name in builder.gone():
             self._forget(name)
 
-    async def _acknowledge(self, stream: _Stream, builder: SnapshotBuilder, revision: int) -> None:
+    async def _acknowledge(self, uplink: _Uplink, builder: SnapshotBuilder, revision: int) -> None:
         for failure in builder.failures:
             self._metrics.nacks.inc()
             nack = pb.Nack(
@@ -205,8 +249,8 @@ class SnapshotWatcher:
             )
             fields = log_fields(endpoint_id=failure.endpoint_id, reason=failure.reason)
             _log.warning("a configuration was refused", extra=fields)
-            await stream.write(pb.WatchConfigRequest(nack=nack))
-        await stream.write(pb.WatchConfigRequest(ack=pb.Ack(revision=revision)))
+            await uplink.send(pb.WatchConfigRequest(nack=nack))
+        await uplink.send(pb.WatchConfigRequest(ack=pb.Ack(revision=revision)))
         _log.debug("applied", extra=log_fields(revision=revision))
 
 

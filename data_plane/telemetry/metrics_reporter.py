@@ -12,8 +12,8 @@ from typing import Protocol
 from modelserving.worker.v1.metrics_service_pb2 import ReportMetricsRequest
 from modelserving.worker.v1.metrics_service_pb2_grpc import MetricsServiceStub
 
+from modelplane.adapters.shared.rpc.control_link import ControlLink, LinkDown
 from modelplane.adapters.shared.telemetry import log_fields
-from modelplane.data_plane.control_link import ControlLink, LinkDown
 from modelplane.data_plane.telemetry.meters import Meters
 
 _log = logging.getLogger(__name__)

@@ -17,11 +17,12 @@ from random import Random
 from modelplane.adapters.providers.errors import AdapterError, ProviderTimeout, RateLimited
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.data_plane.calls.record import Attempt, Record
-from modelplane.data_plane.errors import DeadlineExceeded, UpstreamResting
+from modelplane.data_plane.errors import DeadlineExceeded, HostedError, UpstreamResting
 from modelplane.data_plane.snapshots.snapshot import ServedEntity
 from modelplane.data_plane.upstreams.attempt_metrics import AttemptMetrics
 from modelplane.data_plane.upstreams.circuit import Circuit, Circuits
 from modelplane.data_plane.upstreams.exchange import Exchange
+from modelplane.data_plane.upstreams.hosted_relay import HostedRelay
 from modelplane.data_plane.upstreams.relay import Relay
 
 _log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class Attempts:
     def __init__(
         self,
         relay: Relay,
+        hosted: HostedRelay,
         circuits: Circuits,
         metrics: AttemptMetrics,
         random: Random,
@@ -52,13 +54,16 @@ class Attempts:
         """Keep the collaborators.
 
         Args:
-            relay: Makes one attempt.
+            relay: Makes one attempt at a provider.
+            hosted: Asks hosted models, which have neither circuits nor pauses: it knows which of
+                their replicas are worth asking.
             circuits: Knows which upstreams are worth one.
             metrics: Counts what is tried again.
             random: Spreads retries over time.
             sleep: Pauses for seconds.
         """
         self._relay = relay
+        self._hosted = hosted
         self._now = relay.now
         self._circuits = circuits
         self._metrics = metrics
@@ -75,14 +80,19 @@ class Attempts:
         Raises:
             AdapterError: No attempt succeeded; the last one's error.
             DeadlineExceeded: No answer came in time.
+            HostedError: A hosted model did not answer.
             UpstreamResting: The upstream has failed too often to be called now.
         """
-        exchange.expires = self._relay.expiry(exchange.call, exchange.endpoint)
+        relay = self._hosted if candidates[0].group_id else self._relay
+        exchange.expires = relay.expiry(exchange.call, exchange.endpoint)
         last = len(candidates) - 1
         for place, entity in enumerate(candidates):
             try:
-                await self._try(exchange, entity, last - place)
-            except (AdapterError, DeadlineExceeded, UpstreamResting) as error:
+                if entity.group_id:
+                    await self._hosted.answer(exchange, entity, last - place)
+                else:
+                    await self._try(exchange, entity, last - place)
+            except (AdapterError, DeadlineExceeded, HostedError, UpstreamResting) as error:
                 if place == last or not _may_fall_back(error) or exchange.expires <= self._now():
                     raise
                 self._metrics.fallbacks.inc()
@@ -186,8 +196,8 @@ class Attempts:
         return pause if pause < exchange.expires - self._now() else None
 
 
-def _may_fall_back(error: _Failure) -> bool:
-    return error.fallback if isinstance(error, AdapterError) else True
+def _may_fall_back(error: _Failure | HostedError) -> bool:
+    return error.fallback if isinstance(error, AdapterError | HostedError) else True
 
 
 def _is_outage(error: _Failure) -> bool:

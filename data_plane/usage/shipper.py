@@ -22,9 +22,9 @@ from modelserving.worker.v1.usage_service_pb2 import (
     UsageOutcome,
 )
 
+from modelplane.adapters.shared.rpc.control_link import ControlLink, LinkDown
 from modelplane.adapters.shared.rpc.varint import encode_varint
 from modelplane.adapters.shared.telemetry import log_fields
-from modelplane.data_plane.control_link import ControlLink, LinkDown
 from modelplane.data_plane.process import Clocks
 from modelplane.data_plane.usage.journal import DeadJournal, Journal, take_over
 from modelplane.data_plane.usage.journal_metrics import JournalMetrics

@@ -26,6 +26,7 @@ class Command:
 COMMANDS: Mapping[str, Command] = {
     "up": Command("modelplane.deploy.command.up", "run everything on this machine"),
     "control-plane": Command("modelplane.control_plane.__main__", "run a control plane"),
+    "launcher": Command("modelplane.launcher.__main__", "run the models that are hosted"),
     "worker": Command("modelplane.data_plane.__main__", "run a data-plane worker"),
     "keys": Command("modelplane.control_plane.secrets.keys", "list, replace and drop master keys"),
     "carry-over": Command(

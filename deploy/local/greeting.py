@@ -13,6 +13,7 @@ from modelplane.deploy.local.model import MODEL
 from modelplane.deploy.local.plan import (
     CONTROL_PLANE,
     ENVOY,
+    LAUNCHER,
     LOCAL_MODEL,
     Plan,
     listen_of,
@@ -80,6 +81,8 @@ def state(plan: Plan, public: Address, children: Mapping[str, Child]) -> dict[st
         "workers": workers,
         "logs": str(plan.data_dir.log_file(ENVOY).parent),
     }
+    if LAUNCHER in children:
+        found["launcher"] = {"pid": children[LAUNCHER].pid}
     if plan.options.local_model:
         model_url = f"http://{plan.address(LOCAL_MODEL)}/v1"
         found["local_model"] = {"pid": children[LOCAL_MODEL].pid, "url": model_url}

@@ -39,6 +39,11 @@ class UpOptions:
     drain_seconds: float = setting(30.0, "seconds that requests in flight may go on at a stop")
     queries: Queries = setting(Queries.DIRECT, QUERIES_HELP, variable=False)
     local_model: bool = setting(False, "also serve a small model as `smollm2`")  # noqa: FBT003 - like field()
+    no_hosting: bool = setting(False, "run no models: no launcher is started")  # noqa: FBT003 - like field()
+    registry: str = setting(
+        "",
+        "where models are registered: mlflow:URL or directory:PATH; empty: nowhere",
+    )
     started_at: float = setting(
         0.0,
         "Unix time at which what led to this start began: the time to the first answer counts from "
@@ -63,6 +68,11 @@ class UpOptions:
         if self.workers < 1:
             raise ValueError("--workers must be 1 or more")
         public_tls(self.public_tls_cert, self.public_tls_key)
+
+    @property
+    def hosts(self) -> bool:
+        """Whether it runs models."""
+        return not self.no_hosting
 
     @property
     def tls(self) -> Tls | None:

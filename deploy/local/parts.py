@@ -12,7 +12,14 @@ from modelplane.deploy.envoy.options import Address
 from modelplane.deploy.local import greeting
 from modelplane.deploy.local.child import Child, ChildSpec
 from modelplane.deploy.local.envoy_admin import EnvoyAdmin
-from modelplane.deploy.local.plan import CONTROL_PLANE, ENVOY, LOCAL_MODEL, Plan, listen_of
+from modelplane.deploy.local.plan import (
+    CONTROL_PLANE,
+    ENVOY,
+    LAUNCHER,
+    LOCAL_MODEL,
+    Plan,
+    listen_of,
+)
 
 # Beyond the time that a part gives the calls in flight.
 _GRACE_SECONDS = 5.0
@@ -63,6 +70,10 @@ class Parts:
         for child in self.children.values():
             self._tasks.create_task(child.supervise())
 
+    def start_launcher(self) -> None:
+        """Start the launcher, which nobody needs before there is a request."""
+        self.children[LAUNCHER] = self.start(self._plan.launcher())
+
     async def keep_published(self) -> None:
         """Publish again what a full disk did not take, until cancelled."""
         while True:
@@ -112,7 +123,7 @@ class Parts:
         workers = [child for child in replaced if child.spec.name != ENVOY]
         workers += [children[name] for name in plan.worker_names]
         await asyncio.gather(*map(self.stop, workers))
-        rest = [CONTROL_PLANE, *([LOCAL_MODEL] if plan.options.local_model else [])]
+        rest = [name for name in (CONTROL_PLANE, LAUNCHER, LOCAL_MODEL) if name in children]
         await asyncio.gather(*(self.stop(children[name]) for name in rest))
         with contextlib.suppress(OSError):
             plan.data_dir.state_file.unlink(missing_ok=True)

@@ -24,6 +24,7 @@ from modelplane.deploy.local.secret_variables import for_control_plane
 CONTROL_PLANE = "control-plane"
 ENVOY = "envoy"
 LOCAL_MODEL = "local-model"
+LAUNCHER = "launcher"
 # Stands for the local model's address in its endpoint's configuration, whatever the port.
 LOCAL_MODEL_ORIGIN = "http://local-model.modelplane"
 _LISTEN = "MODELPLANE_WORKER_LISTEN"
@@ -74,7 +75,7 @@ class Plan:
         return f"{LOOPBACK}:{self.ports[name]}"
 
     def specs(self) -> list[ChildSpec]:
-        """Return all child processes in the order of their start."""
+        """Return the child processes that answer the first request, in the order of their start."""
         specs = [self._control_plane(), *map(self.worker, self.worker_names)]
         if self.options.local_model:
             specs.append(self._local_model())
@@ -161,6 +162,7 @@ class Plan:
             MODELPLANE_SNAPSHOT_LISTEN=self.address("snapshot"),
             MODELPLANE_CONTROL_PLANE_METRICS_LISTEN=self.address("control-plane-metrics"),
             MODELPLANE_ADMIN_TOKEN=self.tokens.admin,
+            MODELPLANE_REGISTRY=self.options.registry,
             **self.data_dir.certificates.settings(certificates.CONTROL_PLANE),
         )
 
@@ -170,6 +172,16 @@ class Plan:
             LOCAL_MODEL,
             MODELPLANE_LOCAL_MODEL_LISTEN=self.address(LOCAL_MODEL),
             MODELPLANE_LOCAL_MODEL_KEY=self.tokens.local_model,
+        )
+
+    def launcher(self) -> ChildSpec:
+        """Return the process of the launcher, which is started once the others answer."""
+        return self._python(
+            LAUNCHER,
+            LAUNCHER,
+            MODELPLANE_CONTROL_PLANE=self.address("snapshot"),
+            MODELPLANE_LAUNCHER_DIR=str(self.data_dir.path / "launcher"),
+            **self.data_dir.certificates.settings(certificates.LAUNCHER),
         )
 
     def _own_addresses(self) -> list[str]:

@@ -162,6 +162,8 @@ class Supervisor:
     async def _get_ready(self, parts: Parts) -> None:
         await self._wait_until(self._answers, "a request through Envoy", parts)
         plan = self._plan
+        if plan.options.hosts:
+            parts.start_launcher()
         if plan.options.local_model:
             model = HttpClient(Address.parse(plan.address(LOCAL_MODEL)))
 

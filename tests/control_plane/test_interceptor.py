@@ -34,6 +34,7 @@ from modelplane.control_plane.audit.log import AuditLog
 from modelplane.control_plane.endpoints.config_history import ConfigHistory
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
 from modelplane.control_plane.endpoints.metrics import EndpointMetrics
+from modelplane.control_plane.endpoints.model_logs import ModelLogs
 from modelplane.control_plane.endpoints.servicer import EndpointServicer
 from modelplane.control_plane.endpoints.setting_changes import SettingChanges
 from modelplane.control_plane.errors import StoreUnavailable
@@ -99,7 +100,8 @@ async def api(
     server = new_server(["modelserving.v1.EndpointService"], health.servicer, [interceptor])
     endpoints = FailingEndpoints(database, sealer, rollout, clock)
     metrics = EndpointMetrics(database, clock)
-    servicer = EndpointServicer(endpoints, settings, ConfigHistory(database), metrics)
+    history, logs = ConfigHistory(database), ModelLogs(database)
+    servicer = EndpointServicer(endpoints, settings, history, metrics, logs)
     add_EndpointServiceServicer_to_server(servicer, server)
     add_SecretServiceServicer_to_server(SecretServicer(secrets, ScopeAcls(database)), server)
     await health.set_serving(serving=True)

@@ -169,15 +169,16 @@ async def serving(
         yield channel
 
 
-@pytest.fixture
-async def system(
-    bridge: Bridge, control_plane: FakeControlPlane, tmp_path: Path
+@asynccontextmanager
+async def running_system(
+    bridge: Bridge, control_plane: FakeControlPlane, directory: Path, **changes: Any
 ) -> AsyncIterator[System]:
+    """Run a worker with its surroundings; `changes` are settings of its own."""
     registry = CollectorRegistry()
     settings = Settings(
         control_plane=control_plane.target,
         worker_id="worker-1",
-        journal_dir=str(tmp_path / "journal"),
+        journal_dir=str(directory / "journal"),
         allowed_upstreams="127.0.0.1",
         request_timeout_seconds=5.0,
         stream_idle_seconds=1.0,
@@ -187,7 +188,15 @@ async def system(
     clocks = Clocks(clock, asyncio.sleep, Random(1))
     async with (
         OpenAiEmulator() as emulator,
-        serving(bridge, settings, registry, clocks) as channel,
+        serving(bridge, replace(settings, **changes), registry, clocks) as channel,
     ):
         assert (await control_plane.next()).HasField("hello")
         yield System(control_plane, emulator, registry, channel, clock)
+
+
+@pytest.fixture
+async def system(
+    bridge: Bridge, control_plane: FakeControlPlane, tmp_path: Path
+) -> AsyncIterator[System]:
+    async with running_system(bridge, control_plane, tmp_path) as one:
+        yield one

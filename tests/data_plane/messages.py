@@ -4,6 +4,7 @@ from typing import Any
 
 from modelserving.v1.endpoint_pb2 import EndpointConfig, Route, ServedEntity, TrafficConfig
 from modelserving.v1.external_model_pb2 import ExternalModel, OpenAiConfig
+from modelserving.worker.v1 import hosting_pb2
 from modelserving.worker.v1 import snapshot_service_pb2 as watch_pb
 from modelserving.worker.v1.snapshot_pb2 import EndpointResource, PrincipalResource, TokenResource
 
@@ -25,6 +26,22 @@ def external_entity(
             name=model, provider="openai", task=task, openai_config=OpenAiConfig(**config)
         ),
         creation_timestamp=1_699_617_587_000,
+    )
+
+
+def hosted_entity(name: str = "iris-1", model: str = "main.ml.iris") -> ServedEntity:
+    return ServedEntity(name=name, entity_name=model, creation_timestamp=1_699_617_587_000)
+
+
+def hosted_by(
+    group_id: str, name: str = "iris-1", *, version: int = 1, task: str = "", streams: bool = True
+) -> hosting_pb2.HostedEntity:
+    return hosting_pb2.HostedEntity(
+        config_version=version,
+        served_entity_name=name,
+        group_id=group_id,
+        task=task,
+        streamable=streams,
     )
 
 
@@ -61,6 +78,7 @@ def snapshot(
     *endpoints: EndpointResource,
     store_id: str = "store",
     last: bool = True,
+    groups: tuple[hosting_pb2.ReplicaGroup, ...] = (),
     tokens: tuple[TokenResource, ...] = (token(),),
     principals: tuple[PrincipalResource, ...] = (principal(),),
 ) -> watch_pb.WatchConfigResponse:
@@ -70,6 +88,7 @@ def snapshot(
         endpoints=endpoints,
         tokens=tokens,
         principals=principals,
+        groups=groups,
         last=last,
     )
     return watch_pb.WatchConfigResponse(snapshot=chunk)

@@ -8,8 +8,9 @@ from modelserving.worker.v1 import snapshot_pb2, snapshot_service_pb2
 from modelplane.adapters.shared.jwt.verifier import LEEWAY_SECONDS
 from modelplane.data_plane.access import authenticate
 from modelplane.data_plane.errors import Unauthenticated
+from modelplane.data_plane.snapshots.builder import SnapshotBuilder
 from modelplane.data_plane.snapshots.callers import Principal
-from modelplane.data_plane.snapshots.snapshot import Snapshot, SnapshotBuilder
+from modelplane.data_plane.snapshots.snapshot import Snapshot
 from tests.adapters.shared.jwt import forgeries
 from tests.adapters.shared.jwt.issuers import (
     ISSUER,

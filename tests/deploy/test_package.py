@@ -14,7 +14,7 @@ from modelplane.deploy.local.child import python_variables
 from tests.deploy.local.deployments import running
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("adapters", "control_plane", "data_plane", "deploy")
+FOLDERS = ("adapters", "control_plane", "data_plane", "deploy", "launcher")
 # Names that our parts have, and some that they import.
 NAMES = (*FOLDERS, "modelplane", "modelserving", "protos", "grpc", "json", "logging", "uvloop")
 BUILD = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tests.docs.blocks import ROOT
 
 PAGE = ROOT / "docs" / "operating" / "troubleshooting.md"
-CODE = ("adapters", "control_plane", "data_plane", "deploy", "install.py")
+CODE = ("adapters", "control_plane", "data_plane", "deploy", "launcher", "install.py")
 # Said by others: the system.
 FOREIGN = (
     "control-plane does not start: modelplane control-plane: [Errno 111] Connection refused",

@@ -24,12 +24,13 @@ from modelplane.control_plane import errors as control_plane_errors
 from modelplane.control_plane.settings import Settings as ControlPlaneSettings
 from modelplane.data_plane import errors as data_plane_errors
 from modelplane.data_plane.settings import Settings as WorkerSettings
+from modelplane.launcher.settings import Settings as LauncherSettings
 from tests.adapters.providers.conformance import cases_of
 from tests.docs.blocks import README, ROOT
 from tests.e2e.permission_routes import public_methods, routes_of
 
 DOCS = ROOT / "docs"
-CODE = ("adapters", "control_plane", "data_plane", "deploy")
+CODE = ("adapters", "control_plane", "data_plane", "deploy", "launcher")
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
 MAX_README_LINES = 200
@@ -166,12 +167,15 @@ def _shown(default: object) -> str:
 
 def test_the_settings_page_has_every_setting_with_its_default() -> None:
     control_plane, worker = _settings(ControlPlaneSettings), _settings(WorkerSettings)
+    launcher = _settings(LauncherSettings)
+    del launcher["MODELPLANE_BACKEND"]
     both = control_plane.keys() & worker.keys()
     assert {name: control_plane[name] for name in both} == {name: worker[name] for name in both}
     for heading, there in (
         ("Both planes", {name: control_plane[name] for name in both}),
         ("Control plane", {k: v for k, v in control_plane.items() if k not in both}),
         ("Worker", {k: v for k, v in worker.items() if k not in both}),
+        ("Launcher", {k: v for k, v in launcher.items() if k not in both}),
     ):
         rows = list(rows_of(DOCS / "settings.md", heading))[1:]
         assert {spans_of(cells[0])[0]: cells[1] for cells in rows} == there

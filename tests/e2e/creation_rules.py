@@ -303,6 +303,12 @@ CREATION: list[Rule] = [
         configured(config(CUSTOM_MODEL | {"min_provisioned_concurrency": 4})),
         ("workload_size", "min_provisioned_concurrency"),
     ),
-    # Hosted models are refused as a whole until they can be served.
-    Rule("hosted model", configured(config(CUSTOM_MODEL)), ("custom",), 501, "NOT_IMPLEMENTED"),
+    # Hosted models are refused as a whole by a deployment that has no registry of them.
+    Rule(
+        "hosted model",
+        configured(config(CUSTOM_MODEL)),
+        ("MODELPLANE_REGISTRY",),
+        501,
+        "NOT_IMPLEMENTED",
+    ),
 ]

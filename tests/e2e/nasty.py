@@ -55,6 +55,7 @@ SEGMENTS = [
     *("talk", "words", "nowhere", "", ".", "..", "%2e%2e", "%2F", "%5c", "%00", "%", "%zz", "%ff"),
     *("a b", "a;b", "a:b", "*", "~", "{name}", "config", "config:cancel", "config:rollback"),
     *("tags", "rate-limits", "ai-gateway", "notifications", "openapi", "config-versions", "1"),
+    *("build-logs", "logs"),
     *("99999999999999999999", "1:compare", "invocations", "served-models", "chat", "completions"),
     *("embeddings", "models", "pt", "api", "2.0", "serving-endpoints", "secrets", "scopes"),
     *("create", "put", "list", "health", "modelserving.v1.EndpointService", "metrics", "x" * 3000),

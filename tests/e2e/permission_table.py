@@ -136,6 +136,8 @@ class Row:
 
 
 _CHAT = {"name": "$chat"}
+# No provider's model has logs here.
+_NO_MODEL = {"name": "$chat", "served_model_name": "nothing"}
 _MESSAGES = [{"role": "user", "content": "hello there"}]
 _TYPED_CHAT: Json = {"model": "$chat", "messages": [{"role": "user", "text": "hello there"}]}
 _TYPED_TEXT: Json = {"model": "$text", "text": "Once upon"}
@@ -172,6 +174,8 @@ ROWS: Mapping[str, Row] = {
     "EndpointService.PatchServingEndpointNotifications": Row(MANAGE, _CHAT),
     "EndpointService.GetServingEndpointOpenApi": Row(VIEW, _CHAT),
     "EndpointService.GetServingEndpointMetrics": Row(VIEW, _CHAT),
+    "EndpointService.GetServedModelBuildLogs": Row(MANAGE, _NO_MODEL, Outcome.ABSENT),
+    "EndpointService.GetServedModelLogs": Row(MANAGE, _NO_MODEL, Outcome.ABSENT),
     # Permissions
     "PermissionService.GetPermissions": Row(MANAGE, _OBJECT),
     "PermissionService.SetPermissions": Row(MANAGE, _OBJECT | {"access_control_list": "$grants"}),

@@ -155,6 +155,8 @@ def test_refused_settings(
         ("PATCH", "/notifications"),
         ("GET", "/openapi"),
         ("GET", "/metrics"),
+        ("GET", "/served-models/chat/build-logs"),
+        ("GET", "/served-models/chat/logs"),
         ("GET", "/config-versions"),
         ("GET", "/config-versions/1"),
         ("POST", "/config:cancel"),

@@ -18,19 +18,27 @@ PROJECT = PYPROJECT["project"]
 NEEDED = {one.name: one for one in map(Requirement, PROJECT["dependencies"])}
 EXTRAS = [Requirement(text) for text in chain(*PROJECT["optional-dependencies"].values())]
 BUILD = {one.name: one for one in map(Requirement, PYPROJECT["build-system"]["requires"])}
-OWN = {"adapters", "control_plane", "data_plane", "deploy", "modelplane", "modelserving"}
+OWN = {
+    "adapters",
+    "control_plane",
+    "data_plane",
+    "deploy",
+    "launcher",
+    "modelplane",
+    "modelserving",
+}
 # Comes with the model, which no deployment needs.
 LOCAL_MODEL = {"xllamacpp"}
 
 
 def imported() -> Iterator[tuple[str, Path]]:
     """Return the top-level names that modelplane's code imports, and where."""
-    for package in ("adapters", "control_plane", "data_plane", "deploy"):
+    for package in ("adapters", "control_plane", "data_plane", "deploy", "launcher"):
         for path in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Import):
                     yield from ((alias.name.partition(".")[0], path) for alias in node.names)
-                elif isinstance(node, ast.ImportFrom) and node.module:
+                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                     yield node.module.partition(".")[0], path
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -141,12 +142,23 @@ def test_what_was_killed_is_not_taken_for_whole(project: Project) -> None:
     assert project.installed() == RUN
 
 
+def took_lock(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def test_what_is_told_to_stop_leaves_no_process(project: Project) -> None:
     assert interrupt(project, signal.SIGTERM) == 1
     assert not project.note()
     with (project.root / "install.py").open() as lock:
-        # Its programs hold it too.
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Its programs hold it too, until the kernel has ended them.
+        deadline = time.monotonic() + 5
+        while not took_lock(lock):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
 
 def test_two_at_once_take_turns(installed: Project) -> None:

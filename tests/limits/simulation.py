@@ -17,11 +17,11 @@ from modelserving.worker.v1.snapshot_pb2 import EndpointResource
 from prometheus_client import CollectorRegistry
 
 from modelplane.adapters.providers.types import Query, Task
+from modelplane.adapters.shared.rpc.control_link import LinkDown
 from modelplane.control_plane.limits.quota import WINDOW_MS, Quota
 from modelplane.control_plane.limits.quota_servicer import QuotaServicer
 from modelplane.control_plane.store.database import Database
 from modelplane.data_plane.calls.tasks import TaskSpec, spec_of
-from modelplane.data_plane.control_link import LinkDown
 from modelplane.data_plane.errors import LimitExceeded, LimitsUnavailable
 from modelplane.data_plane.limits.admission import Admission
 from modelplane.data_plane.limits.gate import LimitGate
@@ -30,7 +30,8 @@ from modelplane.data_plane.limits.quota_leases import QuotaLeases
 from modelplane.data_plane.limits.quota_metrics import QuotaMetrics
 from modelplane.data_plane.process import Clocks
 from modelplane.data_plane.snapshots.callers import Principal
-from modelplane.data_plane.snapshots.snapshot import Endpoint, compile_endpoint
+from modelplane.data_plane.snapshots.compilation import compile_endpoint
+from modelplane.data_plane.snapshots.snapshot import Endpoint
 
 ALICE = Principal("id-alice", "alice")
 ASK = Query({"messages": [{"role": "user", "content": "hello there"}]}, stream=False)

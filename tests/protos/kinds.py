@@ -34,6 +34,10 @@ OUTPUT_ONLY = {
     if field_behavior_pb2.OUTPUT_ONLY in field.GetOptions().Extensions[field_behavior]
 }
 
+_LOGS = "tests/control_plane/hosting/test_model_logs.py::test_the_logs_of_a_version_are_read"
+# Reads of what only a deployment has that hosts models, and who shows what their parameters do.
+READ_ELSEWHERE = {"GetServedModelBuildLogs": _LOGS, "GetServedModelLogs": _LOGS}
+
 # Of answers, what takes a state that the world of `test_every_field` is not in, and who shows it.
 TOLD_ELSEWHERE: Mapping[str, str] = {
     "ServingEndpoint.pending_config": "tests/e2e/test_pending_updates.py::"
@@ -47,6 +51,7 @@ TOLD_ELSEWHERE: Mapping[str, str] = {
     ),
     "ServingEndpointConfigVersion.outcome_message": "tests/control_plane/endpoints/"
     "test_config_history.py::test_all_versions_are_listed_newest_first",
+    "ServedModelLogs.logs": _LOGS,
     "AuditEvent.error_code": "tests/e2e/test_audit.py::test_each_refusal_is_an_event",
     **dict.fromkeys(
         (

@@ -16,6 +16,7 @@ from tests.e2e.permission_routes import public_methods
 from tests.protos.effects import EFFECTS, IGNORED
 from tests.protos.kinds import (
     HOSTED,
+    READ_ELSEWHERE,
     SHOWN_AT_ONCE,
     TOLD_ELSEWHERE,
     UNTOLD,
@@ -75,7 +76,16 @@ def test_there_are_fields_of_each_kind() -> None:
 
 
 @pytest.mark.parametrize(
-    "test", sorted({*EFFECTS, *TOLD_ELSEWHERE.values(), *UNTOLD.values(), *SHOWN_AT_ONCE})
+    "test",
+    sorted(
+        {
+            *EFFECTS,
+            *TOLD_ELSEWHERE.values(),
+            *UNTOLD.values(),
+            *READ_ELSEWHERE.values(),
+            *SHOWN_AT_ONCE,
+        }
+    ),
 )
 def test_the_tests_that_are_named_exist(test: str) -> None:
     path, _, name = test.partition("::")

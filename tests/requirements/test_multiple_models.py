@@ -122,7 +122,7 @@ def test_the_documented_change_of_the_split(rest: Rest, provider: OpenAiEmulator
     assert shares == [50, 50]
 
 
-def test_hosted_models_are_refused_until_they_can_be_served(rest: Rest) -> None:
+def test_hosted_models_are_refused_without_a_registry(rest: Rest) -> None:
     answer = rest.send("POST", ENDPOINTS, printed("multi_model"))
     assert answer.status_code == 501
     assert answer.json()["error_code"] == "NOT_IMPLEMENTED"

@@ -7,6 +7,7 @@ for answers as they are, and unpacks those that come compressed all the same.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from ssl import SSLContext
 from types import TracebackType
 from typing import Self
 
@@ -75,6 +76,7 @@ class Http1Transport:
         origins: Mapping[str, str] | None = None,
         allows: AddressFilter | None = None,
         lookup: Lookup | None = None,
+        tls: SSLContext | None = None,
     ) -> None:
         """Send to providers, or to what stands in their place.
 
@@ -85,6 +87,7 @@ class Http1Transport:
             allows: Whether a host may be connected to at one of its addresses; asked at each
                 connect about each address, but not about what stands in. None: all may.
             lookup: Looks up host names in place of the machine's name servers.
+            tls: Whom to trust, where several transports share it; None: what `client_tls` returns.
         """
         self._origins = {
             parse_origin(old): parse_origin(new)._replace(trusted=True)
@@ -92,11 +95,13 @@ class Http1Transport:
         }
         self._allows = allows
         self._lookup = lookup
+        self._tls = tls
         self._pool: ConnectionPool | None = None
 
     async def __aenter__(self) -> Self:
         """Open the pool."""
-        self._pool = ConnectionPool(client_tls(), self._allows, Resolver(self._lookup))
+        tls = self._tls or client_tls()
+        self._pool = ConnectionPool(tls, self._allows, Resolver(self._lookup))
         return self
 
     async def __aexit__(

@@ -19,6 +19,8 @@ HOPS = "x-modelplane-hops"
 ROUTING_KEY = "x-routing-key"
 ATTEMPTS = "x-modelplane-attempts"
 ATTEMPT_ERRORS = "x-modelplane-attempt-errors"
+# How long a call has waited for a hosted model that had to be started, milliseconds.
+COLD_START = "x-modelplane-cold-start"
 RETRY_AFTER = "retry-after"
 ERROR_CODE = "x-modelplane-error-code"
 HTTP_STATUS = "x-modelplane-http-status"

@@ -13,7 +13,7 @@ from modelplane.adapters.shared.rpc.metadata import Metadata
 from modelplane.adapters.shared.tasks import INFERENCE, task_of
 from modelplane.data_plane.calls.call import Call, Method
 from modelplane.data_plane.errors import Refusal
-from modelplane.data_plane.hosts.carrying import JSON
+from modelplane.data_plane.hosts.carrying import JSON, as_it_is
 from modelplane.data_plane.hosts.events import EVENT_STREAM, encode_error, encode_events
 from modelplane.data_plane.hosts.grpc.rpc import Outlet, Rpc, encode_field
 
@@ -25,6 +25,7 @@ class HttpBodyReply:
 
     # Without a frame of its own: each chunk comes here.
     encode = staticmethod(orjson.dumps)
+    pass_on = staticmethod(as_it_is)
 
     __slots__ = ("_outlet", "_prefix")
 

@@ -8,6 +8,7 @@ convert, `../grpc/http_body.py` holds the RPCs of the REST form.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import orjson
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
@@ -37,6 +38,13 @@ class TypedReply:
             return read(self._message_class, document).SerializeToString()
         except RecursionError:
             raise TypeError("nested too deeply") from None
+
+    def pass_on(self, document: bytes) -> bytes:
+        """Return the encoded message that a JSON text stands for."""
+        value = orjson.loads(document)
+        if not isinstance(value, dict):
+            raise TypeError("no object")
+        return self.encode(value)
 
     async def answer(self, metadata: Metadata, document: bytes) -> None:
         """Send the only message."""

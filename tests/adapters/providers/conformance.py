@@ -152,6 +152,9 @@ class CapturedReply:
     def encode(self, document: JsonObject) -> bytes:
         return json.dumps(document).encode()
 
+    def pass_on(self, document: bytes) -> bytes:
+        return document
+
     async def answer(self, metadata: Metadata, document: bytes) -> None:
         await self.start(metadata)
         self.document = json.loads(document)

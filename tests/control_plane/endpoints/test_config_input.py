@@ -22,7 +22,39 @@ def test_served_models_become_served_entities() -> None:
         "entity_name": "c.s.m",
         "entity_version": "3",
         "workload_size": "Small",
+        "workload_type": "CPU",
     }
+
+
+def test_what_clients_spell_out_for_unset_is_unset() -> None:
+    spelled: dict[str, object] = {
+        "entity_name": "c.s.m",
+        "entity_version": 3,
+        "workload_size": "",
+        "workload_type": "",
+        "min_provisioned_concurrency": 0,
+        "max_provisioned_concurrency": 0,
+        "min_provisioned_throughput": 0,
+        "max_provisioned_throughput": 0,
+        "provisioned_model_units": 0,
+        "burst_scaling_enabled": False,
+        "instance_profile_arn": "",
+    }
+    (entity,) = build_config(config_input(spelled)).served_entities
+    assert json_format.MessageToDict(entity, preserving_proto_field_name=True) == {
+        "name": "m-3",
+        "entity_name": "c.s.m",
+        "entity_version": "3",
+        "workload_size": "Small",
+        "workload_type": "CPU",
+    }
+
+
+def test_zero_is_the_least_of_what_may_scale_to_it() -> None:
+    sized: dict[str, object] = {"entity_name": "c.s.m", "max_provisioned_concurrency": 8}
+    (entity,) = build_config(config_input(sized)).served_entities
+    assert entity.HasField("min_provisioned_concurrency")
+    assert not entity.HasField("workload_size")
 
 
 def test_the_two_spellings_have_the_same_fields() -> None:
@@ -48,6 +80,7 @@ def test_the_two_spellings_have_the_same_fields() -> None:
         ({"external_model": {"name": "x" * 200}}, "x" * 128),
         ({"entity_name": "system.ai.llama", "entity_version": "3"}, "llama-3"),
         ({"entity_name": "features"}, "features"),
+        ({"entity_name": "c.s.m", "entity_version": "@champion"}, "m-champion"),
         ({"entity_name": "c.s.m", "entity_version": 2, "name": "own"}, "own"),
         ({}, ""),
     ],

@@ -172,7 +172,7 @@ async def test_a_name_is_taken_once(endpoints: Endpoints) -> None:
         (
             {"config": {"served_entities": [{"entity_name": "c.s.m", "entity_version": "1"}]}},
             NotSupported,
-            "Hosted and custom models",
+            "This deployment hosts no models",
         ),
         (
             {"config": {"served_entities": [openai_entity()]}},

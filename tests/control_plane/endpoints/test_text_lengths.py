@@ -34,4 +34,4 @@ def test_the_name_of_a_model_is_short() -> None:
 
 def test_texts_in_lists_and_maps_are_checked_too() -> None:
     with pytest.raises(InvalidParameter, match="environment_vars"):
-        check_lengths(ServedEntity(environment_vars={"KEY": "x" * 513}))
+        check_lengths(ServedEntity(environment_vars={"KEY": "x" * 4097}))

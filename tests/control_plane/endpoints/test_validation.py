@@ -11,10 +11,9 @@ from modelplane.control_plane.endpoints.validation import (
     check_config,
     check_endpoint_name,
     check_settled,
-    check_supported,
     check_tags,
 )
-from modelplane.control_plane.errors import Conflict, InvalidParameter, NotSupported
+from modelplane.control_plane.errors import Conflict, InvalidParameter
 from tests.control_plane.configs import config_input, openai_entity
 
 HOSTED: dict[str, object] = {"name": "hosted", "entity_name": "c.s.m", "entity_version": "1"}
@@ -160,11 +159,6 @@ def test_only_shares_that_add_up_to_100_pass(shares: list[int]) -> None:
         assert not good
     else:
         assert good
-
-
-def test_hosted_models_wait_for_a_later_release() -> None:
-    with pytest.raises(NotSupported, match="serve an external_model"):
-        check_supported(config(HOSTED))
 
 
 def test_an_endpoint_neither_gains_nor_loses_external_models() -> None:

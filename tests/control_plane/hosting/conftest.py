@@ -1,11 +1,44 @@
+"""Endpoints of a deployment that hosts models."""
+
 import pytest
 
 from modelplane.control_plane.clock import system_clock
+from modelplane.control_plane.endpoints.lifecycle import Endpoints
+from modelplane.control_plane.hosting.pinning import Pinning
+from modelplane.control_plane.secrets.encryption import Sealer
+from modelplane.control_plane.store.database import Database
 from tests.control_plane.conftest import FakeClock
+from tests.control_plane.hosting.worlds import FakeLauncher, FakeRegistry
+from tests.control_plane.rollouts import FakeRollout
 
 
 @pytest.fixture
-def clock() -> FakeClock:
+def registry() -> FakeRegistry:
+    return FakeRegistry()
+
+
+@pytest.fixture
+async def launcher(database: Database, clock: FakeClock) -> FakeLauncher:
+    connected = FakeLauncher(database, clock)
+    await connected.connect()
+    return connected
+
+
+@pytest.fixture
+def hosting(
+    database: Database,
+    sealer: Sealer,
+    rollout: FakeRollout,
+    clock: FakeClock,
+    registry: FakeRegistry,
+    launcher: FakeLauncher,
+) -> Endpoints:
+    del launcher  # It is connected.
+    return Endpoints(database, sealer, rollout, clock, pinning=Pinning(registry))
+
+
+@pytest.fixture
+def live_clock() -> FakeClock:
     """A clock that begins with the machine's, which rollouts go by."""
     clock = FakeClock()
     clock.now_ms = system_clock()

@@ -25,7 +25,8 @@ from modelplane.control_plane.store.states import EventKind
 from modelplane.control_plane.store.tables import PrincipalRow
 from modelplane.data_plane import errors as data_plane_errors
 from modelplane.data_plane.access import authenticate
-from modelplane.data_plane.snapshots.snapshot import Snapshot, SnapshotBuilder
+from modelplane.data_plane.snapshots.builder import SnapshotBuilder
+from modelplane.data_plane.snapshots.snapshot import Snapshot
 from tests.adapters.shared.jwt import forgeries
 from tests.adapters.shared.jwt.issuers import (
     AUDIENCE,

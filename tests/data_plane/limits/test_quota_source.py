@@ -17,8 +17,8 @@ from modelserving.worker.v1.quota_service_pb2_grpc import (
     add_QuotaServiceServicer_to_server,
 )
 
+from modelplane.adapters.shared.rpc.control_link import ControlLink, LinkDown
 from modelplane.adapters.shared.rpc.server import Health, new_server, running
-from modelplane.data_plane.control_link import ControlLink, LinkDown
 from modelplane.data_plane.limits.quota_source import GrpcQuotaSource
 
 REQUEST = LeaseQuotaRequest(

@@ -5,18 +5,16 @@ import pytest
 from modelserving.v1.endpoint_pb2 import EndpointConfig, ServedEntity
 
 from modelplane.adapters.providers.errors import ConfigRefused
-from modelplane.data_plane.snapshots.snapshot import (
-    Endpoint,
-    Snapshot,
-    SnapshotBuilder,
-    compile_config,
-    compile_endpoint,
-)
+from modelplane.data_plane.snapshots.builder import SnapshotBuilder
+from modelplane.data_plane.snapshots.compilation import compile_config, compile_endpoint
+from modelplane.data_plane.snapshots.snapshot import Endpoint, Snapshot
 from tests.data_plane.messages import (
     delta,
     endpoint,
     endpoint_config,
     external_entity,
+    hosted_by,
+    hosted_entity,
     token,
 )
 
@@ -215,3 +213,35 @@ def test_only_the_maps_that_change_are_copied() -> None:
     assert build(renewed, removed_token_ids=["?"], revision=4).callers.tokens is (
         renewed.callers.tokens
     )
+
+
+def test_what_serves_a_hosted_model_is_part_of_its_configuration() -> None:
+    message = endpoint_config(hosted_entity("a"), hosted_entity("b"), version=3)
+    hosted = [
+        hosted_by("1" * 32, "a", version=3, task="agent/v1/chat"),
+        hosted_by("2" * 32, "b", version=3, task="agent/v1/chat", streams=False),
+        hosted_by("3" * 32, "b", version=2),
+    ]
+    first, failure = compile_endpoint(endpoint("chat", message, hosted=hosted), None, RANDOM)
+    assert failure is None
+    config = first.active
+    assert config is not None
+    assert (config.hosted, config.task) == (True, "agent/v1/chat")
+    assert [(one.group_id[0], one.streamable) for one in config.entities] == [
+        ("1", True),
+        ("2", False),
+    ]
+    again, _ = compile_endpoint(endpoint("chat", message, hosted=hosted[::-1]), first, RANDOM)
+    assert again.active is config
+    hosted[1].group_id = "4" * 32
+    changed, _ = compile_endpoint(endpoint("chat", message, hosted=hosted), first, RANDOM)
+    assert changed.active is not None
+    assert changed.active.entities[1].group_id == "4" * 32
+
+
+def test_hosted_models_of_different_tasks_have_none_together() -> None:
+    message = endpoint_config(hosted_entity("a"), hosted_entity("b"))
+    hosted = [hosted_by("1" * 32, "a", task="agent/v1/chat"), hosted_by("2" * 32, "b")]
+    compiled, _ = compile_endpoint(endpoint("chat", message, hosted=hosted), None, RANDOM)
+    assert compiled.active is not None
+    assert compiled.active.task == ""

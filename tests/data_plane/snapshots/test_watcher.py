@@ -7,7 +7,8 @@ from modelserving.v1.endpoint_pb2 import EndpointConfig
 from modelserving.worker.v1 import snapshot_service_pb2 as pb
 from prometheus_client import CollectorRegistry
 
-from modelplane.data_plane.control_link import ControlLink
+from modelplane.adapters.shared.rpc.control_link import ControlLink
+from modelplane.data_plane.hosting.groups import Groups
 from modelplane.data_plane.process import Clocks
 from modelplane.data_plane.snapshots.config_metrics import ConfigMetrics
 from modelplane.data_plane.snapshots.readiness import Readiness
@@ -28,7 +29,7 @@ class Watching:
     """A watcher at work, with a record of its pauses."""
 
     def __init__(self, targets: list[str], clock: FakeClock) -> None:
-        self.snapshots = Snapshots()
+        self.snapshots = Snapshots(Groups(Random(1), 1 << 20))
         self.readiness = Readiness(clock)
         self.registry = CollectorRegistry()
         self.pauses: list[float] = []

@@ -15,7 +15,7 @@ from modelserving.worker.v1.metrics_service_pb2 import (
 )
 from prometheus_client import CollectorRegistry
 
-from modelplane.data_plane.control_link import ControlLink, LinkDown
+from modelplane.adapters.shared.rpc.control_link import ControlLink, LinkDown
 from modelplane.data_plane.process import Clocks
 from modelplane.data_plane.settings import Settings
 from modelplane.data_plane.telemetry.meters import Meters

@@ -29,11 +29,15 @@ from modelplane.data_plane.upstreams.attempt_metrics import AttemptMetrics
 from modelplane.data_plane.upstreams.attempts import Attempts
 from modelplane.data_plane.upstreams.circuit import Circuit, Circuits
 from modelplane.data_plane.upstreams.exchange import Exchange
+from modelplane.data_plane.upstreams.hosted_relay import HostedRelay
 from modelplane.data_plane.upstreams.relay import Relay, Timeouts
 from modelplane.data_plane.upstreams.upstream import Resends, Upstream
 from tests.adapters.providers.conformance import CASES, CapturedReply
 from tests.data_plane.fakes import FakeClock
 from tests.data_plane.upstreams.test_attempts import MODES
+
+# No entity here is a hosted model.
+NO_HOSTED = cast("HostedRelay", None)
 
 
 class FakeRelay(Relay):
@@ -66,7 +70,7 @@ class RefusingRelay(FakeRelay):
 async def test_what_is_sent_again_within_an_attempt_has_the_budget_of_all_retries() -> None:
     circuits, registry = Circuits(FakeClock(), Random(1)), CollectorRegistry()
     circuit, relay = circuits.find(ENTITY.upstream), RefusingRelay()
-    attempts = Attempts(relay, circuits, AttemptMetrics(registry), Random(1))
+    attempts = Attempts(relay, NO_HOSTED, circuits, AttemptMetrics(registry), Random(1))
     for _ in range(20):
         exchange = exchange_of(Call(Method.QUERY))
         await attempts.answer(exchange, (ENTITY,))
@@ -83,7 +87,9 @@ async def test_what_is_sent_again_within_an_attempt_has_the_budget_of_all_retrie
 
 async def test_an_error_of_one_conversation_in_mid_stream_is_no_outage() -> None:
     circuits = Circuits(FakeClock(), Random(1))
-    attempts = Attempts(BrokenRelay(), circuits, AttemptMetrics(CollectorRegistry()), Random(1))
+    attempts = Attempts(
+        BrokenRelay(), NO_HOSTED, circuits, AttemptMetrics(CollectorRegistry()), Random(1)
+    )
     for _ in range(10):
         await attempts.answer(exchange_of(Call(Method.QUERY), stream=True), (ENTITY,))
     assert not circuits.find(ENTITY.upstream).open
@@ -94,7 +100,7 @@ async def test_slowness_is_the_upstreams_unless_it_answers_others(*, answers_oth
     circuits = Circuits(FakeClock(), Random(1))
     circuit = circuits.find(ENTITY.upstream)
     relay = SlowRelay(circuit if answers_others else None)
-    attempts = Attempts(relay, circuits, AttemptMetrics(CollectorRegistry()), Random(1))
+    attempts = Attempts(relay, NO_HOSTED, circuits, AttemptMetrics(CollectorRegistry()), Random(1))
     for _ in range(10):
         with pytest.raises((DeadlineExceeded, UpstreamResting)):
             await attempts.answer(exchange_of(Call(Method.QUERY)), (ENTITY,))
@@ -155,7 +161,9 @@ async def test_a_caller_who_leaves_while_probing_lets_the_next_probe() -> None:
     while not circuit.open:
         circuit.fail()
     clock.now += 10
-    attempts = Attempts(LeavingRelay(), circuits, AttemptMetrics(CollectorRegistry()), Random(1))
+    attempts = Attempts(
+        LeavingRelay(), NO_HOSTED, circuits, AttemptMetrics(CollectorRegistry()), Random(1)
+    )
     with pytest.raises(asyncio.CancelledError):
         await attempts.answer(exchange_of(Call(Method.QUERY)), (ENTITY,))
     assert circuit.admit() == 0
@@ -197,7 +205,7 @@ async def test_what_never_reached_an_upstream_says_nothing_of_it(cls: type[Adapt
     circuits = Circuits(FakeClock(), Random(1))
     circuit = circuits.find(ENTITY.upstream)
     relay = FailingRelay(cls("openai", "no"))
-    attempts = Attempts(relay, circuits, AttemptMetrics(CollectorRegistry()), Random(1))
+    attempts = Attempts(relay, NO_HOSTED, circuits, AttemptMetrics(CollectorRegistry()), Random(1))
     for _ in range(10):
         with pytest.raises(cls):
             await attempts.answer(exchange_of(Call(Method.QUERY)), (ENTITY,))
@@ -231,7 +239,7 @@ async def test_images_take_no_time_of_the_provider_and_are_fetched_once() -> Non
     upstream = SlowImages()
     relay = Relay(cast("Upstream", upstream), cast("Any", None), Timeouts(10, 10))
     metrics = AttemptMetrics(CollectorRegistry())
-    attempts = Attempts(relay, circuits, metrics, Random(1), sleep=_no_pause)
+    attempts = Attempts(relay, NO_HOSTED, circuits, metrics, Random(1), sleep=_no_pause)
     image = {"type": "image_url", "image_url": {"url": "http://images.test/a.png"}}
     messages = [{"role": "user", "content": [image, {"type": "text", "text": "what is it?"}]}]
     exchange = exchange_of(Call(Method.QUERY))
@@ -255,7 +263,7 @@ async def test_a_caller_in_a_hurry_does_not_break_an_upstream_for_others(
 ) -> None:
     circuits = Circuits(FakeClock(), Random(1))
     relay = Relay(cast("Upstream", StalledUpstream()), cast("Any", None), Timeouts(0.002, 0.002))
-    attempts = Attempts(relay, circuits, AttemptMetrics(CollectorRegistry()), Random(1))
+    attempts = Attempts(relay, NO_HOSTED, circuits, AttemptMetrics(CollectorRegistry()), Random(1))
     for _ in range(10):
         call = Call(Method.QUERY, deadline_seconds=deadline)
         exchange = exchange_of(call, stream=stream)
@@ -266,7 +274,9 @@ async def test_a_caller_in_a_hurry_does_not_break_an_upstream_for_others(
 
 async def test_nor_does_one_whose_deadline_passes_in_the_middle_of_a_stream() -> None:
     circuits = Circuits(FakeClock(), Random(1))
-    attempts = Attempts(CutRelay(), circuits, AttemptMetrics(CollectorRegistry()), Random(1))
+    attempts = Attempts(
+        CutRelay(), NO_HOSTED, circuits, AttemptMetrics(CollectorRegistry()), Random(1)
+    )
     for _ in range(10):
         await attempts.answer(exchange_of(Call(Method.QUERY), stream=True), (ENTITY,))
     assert not circuits.find(ENTITY.upstream).open

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from modelplane.adapters.providers.types import Query
 from modelplane.data_plane.calls.record import Record
 from modelplane.data_plane.snapshots.callers import Principal
-from modelplane.data_plane.snapshots.snapshot import compile_endpoint
+from modelplane.data_plane.snapshots.compilation import compile_endpoint
 from modelplane.data_plane.usage.journal import Journal
 from modelplane.data_plane.usage.journal_metrics import JournalMetrics
 from modelplane.data_plane.usage.journal_segment import SegmentReader

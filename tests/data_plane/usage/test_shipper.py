@@ -13,7 +13,7 @@ from modelserving.worker.v1.usage_service_pb2 import (
 )
 from prometheus_client import CollectorRegistry
 
-from modelplane.data_plane.control_link import LinkDown
+from modelplane.adapters.shared.rpc.control_link import LinkDown
 from modelplane.data_plane.process import Clocks
 from modelplane.data_plane.usage.journal import Journal, Ticket
 from modelplane.data_plane.usage.journal_metrics import JournalMetrics

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from modelplane.adapters.shared.rpc.sizes import BODY_TOO_LARGE, MAX_BODY_BYTES
 from modelplane.deploy.envoy.options import Queries
 from tests.deploy.envoy.conftest import AS_IT_IS, TRANSCODED, WAYS, Gateway
 from tests.deploy.envoy.envoys import running_envoy, until_healthy
@@ -57,6 +58,18 @@ async def test_both_ways_look_alike(gateway: Gateway, body: dict[str, Any]) -> N
     if as_it_is.is_success:
         assert as_it_is.headers["x-transcoded"] == "False"
         assert transcoded.headers["x-transcoded"] == "True"
+
+
+@WAYS
+async def test_the_longest_body_passes_and_no_longer_one(gateway: Gateway, path: str) -> None:
+    start, end = b'{"mode": "parts", "parts": 1, "padding": "', b'"}'
+    body = start + b"x" * (MAX_BODY_BYTES - len(start) - len(end)) + end
+    headers = {"content-type": "application/json"}
+    answer = await gateway.rest.post(path, content=body, headers=headers)
+    assert answer.status_code == 200
+    answer = await gateway.rest.post(path, content=body + b" ", headers=headers)
+    assert answer.status_code == 400
+    assert answer.json()["message"] == BODY_TOO_LARGE
 
 
 @pytest.mark.parametrize("path", OPENAI)

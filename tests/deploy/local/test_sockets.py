@@ -1,6 +1,8 @@
 """Where the sockets of a deployment are, and who may use them."""
 
 import stat
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,12 +17,19 @@ def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_they_are_in_the_data_directory(tmp_path: Path) -> None:
-    left = tmp_path / "run" / "left.sock"
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """Give a directory; pytest's own have long names."""
+    with tempfile.TemporaryDirectory() as directory:
+        yield Path(directory)
+
+
+def test_they_are_in_the_data_directory(short_path: Path) -> None:
+    left = short_path / "run" / "left.sock"
     left.parent.mkdir()
     left.touch()
-    with socket_directory(DataDir(tmp_path)) as found:
-        assert found == tmp_path / "run"
+    with socket_directory(DataDir(short_path)) as found:
+        assert found == short_path / "run"
         assert mode_of(found) == 0o700
         assert list(found.iterdir()) == []
         (found / "worker.sock").touch()

@@ -207,3 +207,18 @@ async def _until_refused(host: str, port: int) -> None:
             return
         writer.close()
         await asyncio.sleep(0.02)
+
+
+async def test_a_launcher_runs_beside_the_planes_unless_it_should_not(tmp_path: Path) -> None:
+    async with running(tmp_path / "d") as deployment:
+        while not (pid := deployment.state.get("launcher", {}).get("pid")):
+            await asyncio.sleep(0.02)
+        os.kill(pid, signal.SIGKILL)
+        await deployment.until_said("launcher was killed by SIGKILL")
+        while deployment.state["launcher"]["pid"] in (pid, None):
+            await asyncio.sleep(0.02)
+        pid = deployment.state["launcher"]["pid"]
+        assert await deployment.stop() == 0
+        await until_dead(pid)
+    async with running(tmp_path / "d", "--no-hosting") as deployment:
+        assert "launcher" not in deployment.state

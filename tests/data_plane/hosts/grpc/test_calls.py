@@ -112,12 +112,14 @@ def query(**body: Any) -> bytes:
 
 async def see(call: Any) -> Seen:
     messages: list[bytes] = []
+    # Asked first: once the status is there, the client gives up on what it did not read yet.
+    initial = await call.initial_metadata()
     try:
         while (message := await call.read()) is not grpc.aio.EOF:
             messages.append(message)
     except grpc.aio.AioRpcError:
         pass
-    initial, trailing = await call.initial_metadata(), await call.trailing_metadata()
+    trailing = await call.trailing_metadata()
     details = await call.details() or ""
     return Seen(await call.code(), details, _own(initial), _own(trailing), tuple(messages))
 

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
-from modelplane.data_plane.control_link import AnswerUnfit, ControlLink, LinkDown
+from modelplane.adapters.shared.rpc.control_link import AnswerUnfit, ControlLink, LinkDown
 
 METHOD = "/plane/Ask"
 

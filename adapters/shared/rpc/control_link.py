@@ -1,10 +1,9 @@
 """The line to the control planes: which of them is asked, over what, and what follows a failure.
 
-Who watches (`snapshots/watcher.py`), leases (`limits/quota_source.py`), reports
-(`telemetry/metrics_reporter.py`) and ships (`usage/shipper.py`) has a link each, so that what one
-of them waits for cuts off no other. All keep to one policy: they stay with a control plane that
-answers, over one channel, and after a failure go to the next over a new one, for which the worker's
-certificates are read anew.
+Whatever asks the control planes has a link of its own, so that what one waits for cuts off no
+other: in a worker what watches, leases, reports and ships (`data_plane`), and the launcher. All
+keep to one policy: they stay with a control plane that answers, over one channel, and after a
+failure go to the next over a new one, for which the certificates are read anew.
 """
 
 from collections import deque
@@ -47,7 +46,7 @@ class ControlLink:
 
         Args:
             targets: gRPC targets of control planes, at least one.
-            tls: Files that identify the worker; None for plaintext.
+            tls: Files that identify the caller; None for plaintext.
         """
         self._targets = deque(targets)
         self._tls = tls

@@ -1,0 +1,58 @@
+"""The kinds of registries: from a setting, or from a `ModelSource`, to the registry itself.
+
+Before: the control plane's `server`, the launcher. After: `mlflow`, `directory`.
+"""
+
+from dataclasses import dataclass, field
+
+from modelplane.adapters.registries import directory, mlflow
+from modelplane.adapters.registries.base import Registry
+from modelplane.adapters.registries.directory import DirectoryRegistry
+from modelplane.adapters.registries.mlflow import MlflowRegistry
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryPlace:
+    """Where a registry is.
+
+    Attributes:
+        kind: `mlflow` or `directory`.
+        uri: Its address, or the directory.
+        authorization: Credential, `bearer TOKEN` or `basic USER:PASSWORD`; empty: none.
+    """
+
+    kind: str
+    uri: str
+    authorization: str = field(default="", repr=False)
+
+
+def parse_place(text: str, authorization: str = "") -> RegistryPlace | None:
+    """Return the place that a setting names: `mlflow:ADDRESS` or `directory:PATH`.
+
+    Args:
+        text: The setting; empty: there is no registry.
+        authorization: The credential.
+
+    Raises:
+        ValueError: It is neither; the text says what it should be.
+    """
+    if not text:
+        return None
+    kind, _, uri = text.partition(":")
+    place = RegistryPlace(kind, uri, authorization)
+    open_registry(place)
+    return place
+
+
+def open_registry(place: RegistryPlace) -> Registry:
+    """Return the registry at a place.
+
+    Raises:
+        ValueError: The place is malformed, or of an unknown kind.
+    """
+    match place.kind:
+        case mlflow.KIND:
+            return MlflowRegistry(place.uri, place.authorization)
+        case directory.KIND if place.uri:
+            return DirectoryRegistry(place.uri)
+    raise ValueError("write the registry as `mlflow:http://HOST:PORT` or `directory:/PATH`")

@@ -1,0 +1,108 @@
+"""What an `MLmodel` file says: parsed once, so that nothing else depends on its form.
+
+MLflow writes it beside each model (https://mlflow.org/docs/latest/ml/model/), since its first
+releases and with any flavor. Beside: `base`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from modelserving.store.v1.hosting_pb2 import ModelDescription
+
+from modelplane.adapters.registries.base import ModelUnusable
+
+_MAX_SCHEMA = 256 * 1024
+_MAX_FLAVORS = 64
+_MAX_WORD = 256
+_LANGUAGE = "llm/v1/"
+_TRANSFORMERS = "transformers"
+_PYFUNC = "python_function"
+
+
+@dataclass(frozen=True, slots=True)
+class MlModel:
+    """A parsed file.
+
+    Attributes:
+        description: What is kept of it.
+        entrypoint: Command that the model wants to be served by; empty: none.
+    """
+
+    description: ModelDescription
+    entrypoint: str
+
+    @property
+    def is_language_model(self) -> bool:
+        """Whether it is the weights of a language model, for an engine, and no Python function."""
+        described = self.description
+        return described.task.startswith(_LANGUAGE) and _TRANSFORMERS in described.flavors
+
+    @property
+    def is_python_function(self) -> bool:
+        """Whether MLflow can load it as a Python function."""
+        return _PYFUNC in self.description.flavors
+
+
+def parse_mlmodel(content: bytes) -> MlModel:
+    """Return what an `MLmodel` file says; what it does not say is empty.
+
+    Raises:
+        ModelUnusable: It is none.
+    """
+    try:
+        # Aliases make no copies, and nothing below goes through values that it does not know.
+        document = yaml.load(content, Loader=_LOADER)  # noqa: S506 - a safe loader
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ModelUnusable(
+            f"Its MLmodel file cannot be read ({type(error).__name__}); log the model again."
+        ) from error
+    if not isinstance(document, dict) or not _mapping(document, "flavors"):
+        raise ModelUnusable("Its MLmodel file names no flavors; log the model with MLflow.")
+    flavors = _mapping(document, "flavors")
+    metadata, signature = _mapping(document, "metadata"), _mapping(document, "signature")
+    pyfunc, transformers = _mapping(flavors, _PYFUNC), _mapping(flavors, _TRANSFORMERS)
+    description = ModelDescription(
+        # Models that were logged before MLflow 2.12.1 may have it in the metadata alone.
+        task=_word(metadata, "task") or _word(transformers, "inference_task"),
+        streamable=pyfunc.get("streamable") is True,
+        inputs=_schema(signature, "inputs"),
+        outputs=_schema(signature, "outputs"),
+        params=_schema(signature, "params"),
+        flavors=[str(name)[:_MAX_WORD] for name in list(flavors)[:_MAX_FLAVORS]],
+        mlflow_version=_word(document, "mlflow_version"),
+        size_bytes=_size(document),
+    )
+    return MlModel(description, _word(metadata, "entrypoint"))
+
+
+# The one in C is ten times as fast, where it is built in.
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _mapping(document: Mapping[Any, Any], key: str) -> Mapping[Any, Any]:
+    value = document.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _word(document: Mapping[Any, Any], key: str) -> str:
+    value = document.get(key)
+    return value[:_MAX_WORD] if isinstance(value, str) else ""
+
+
+def _schema(signature: Mapping[Any, Any], key: str) -> str:
+    value = signature.get(key)
+    if not isinstance(value, str):
+        return ""
+    if len(value) > _MAX_SCHEMA:
+        raise ModelUnusable(
+            f"The {key} of its signature have {len(value)} characters; at most {_MAX_SCHEMA} are "
+            "taken. Log the model with a smaller signature."
+        )
+    return value
+
+
+def _size(document: Mapping[Any, Any]) -> int:
+    value = document.get("model_size_bytes")
+    return value if isinstance(value, int) and 0 < value < 2**62 else 0

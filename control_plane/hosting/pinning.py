@@ -1,0 +1,179 @@
+"""From the names in a configuration to what they mean: pinned once, when a version is made.
+
+The registry is asked before the transaction that stores the version, which must not wait for it.
+Before: `endpoints.lifecycle`. After: `adapters.registries`, `workloads`.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping, Sequence
+
+from modelserving.launcher.v1.launcher_service_pb2 import ModelSource
+from modelserving.store.v1.hosting_pb2 import HostedModel, ModelDescription
+from modelserving.v1.endpoint_pb2 import EndpointConfig, ServedEntity
+
+from modelplane.adapters.registries.base import (
+    ModelNotFound,
+    Registry,
+    RegistryError,
+    RegistryUnavailable,
+    digest_of,
+)
+from modelplane.adapters.registries.mlmodel import MlModel, parse_mlmodel
+from modelplane.control_plane.errors import (
+    ControlPlaneError,
+    InvalidParameter,
+    NotFound,
+    NotSupported,
+    RegistryAway,
+)
+from modelplane.control_plane.hosting.entity_rules import check_hosted
+from modelplane.control_plane.hosting.workloads import DEFAULT_WORKLOADS, Workloads
+
+ENGINE = "mlflow_pyfunc"
+_DIGITS = 32
+
+
+class Pinning:
+    """Finds out what the models of configurations are.
+
+    Args:
+        registry: Knows the models; None: the deployment has none.
+        workloads: What replicas may use.
+    """
+
+    def __init__(
+        self, registry: Registry | None = None, workloads: Workloads = DEFAULT_WORKLOADS
+    ) -> None:
+        self._registry = registry
+        self._workloads = workloads
+
+    async def pin(
+        self, config: EndpointConfig, served: Sequence[HostedModel] = ()
+    ) -> list[HostedModel]:
+        """Return what each entity means, and write versions in the place of aliases.
+
+        Groups are given by `assign_groups`, once it is known of which endpoint they are.
+
+        Args:
+            config: A configuration that hosts its models.
+            served: What the endpoint serves now; while the registry is away, entities that stay as
+                they are need not be asked for.
+
+        Raises:
+            NotSupported: There is no registry.
+            NotFound: There is no such model, version or alias.
+            InvalidParameter: An entity breaks a rule, or its model cannot be served.
+            RegistryAway: The registry does not answer.
+        """
+        registry = self._require_registry()
+        check_hosted(config, self._workloads)
+        known = {(model.source.name, model.source.version): model for model in served}
+        entities = config.served_entities
+        found = await asyncio.gather(*(_find(registry, entity, known) for entity in entities))
+        for entity, (source, _) in zip(entities, found, strict=True):
+            entity.entity_version.string_value = source.version
+        return [
+            HostedModel(
+                served_entity_name=entity.name,
+                engine=ENGINE,
+                source=source,
+                description=description,
+                size=self._workloads.size_of(entity),
+                scale=self._workloads.scale_of(entity),
+            )
+            for entity, (source, description) in zip(entities, found, strict=True)
+        ]
+
+    def _require_registry(self) -> Registry:
+        if self._registry is None:
+            raise NotSupported(
+                "This deployment hosts no models, since it has no model registry; let the operator "
+                "set MODELPLANE_REGISTRY, or serve an external_model."
+            )
+        return self._registry
+
+
+def assign_groups(
+    endpoint_id: str, config: EndpointConfig, models: Sequence[HostedModel]
+) -> list[HostedModel]:
+    """Return the models of a configuration, each with the group that serves it."""
+    environments = {entity.name: entity.environment_vars for entity in config.served_entities}
+    assigned = []
+    for model in models:
+        copy = HostedModel()
+        copy.CopyFrom(model)
+        copy.group_id = group_id(endpoint_id, environments[model.served_entity_name], model)
+        assigned.append(copy)
+    return assigned
+
+
+def group_id(endpoint_id: str, environment: Mapping[str, str], model: HostedModel) -> str:
+    """Return the group of a hosted model: the same while nothing changes that its processes know.
+
+    How many replicas there may be is no part of it.
+    """
+    source, size = model.source, model.size
+    parts = [
+        *(endpoint_id, model.served_entity_name, model.engine),
+        *(source.name, source.version, source.digest),
+        *(repr(size.cpus), str(size.memory_bytes), str(size.gpus), str(size.concurrency)),
+        *(part for name in sorted(environment) for part in (name, environment[name])),
+    ]
+    digest = hashlib.sha256()
+    for part in parts:
+        encoded = part.encode()
+        # With its length, so that no two lists are the same text.
+        digest.update(b"%d:%s" % (len(encoded), encoded))
+    return digest.hexdigest()[:_DIGITS]
+
+
+async def _find(
+    registry: Registry, entity: ServedEntity, known: Mapping[tuple[str, str], HostedModel]
+) -> tuple[ModelSource, ModelDescription]:
+    name, version = entity.entity_name, entity.entity_version.string_value
+    try:
+        try:
+            source = await registry.version(name, version)
+            content = await registry.read_mlmodel(source)
+        except RegistryUnavailable:
+            if same := known.get((name, version)):
+                return same.source, same.description
+            raise
+        source.digest = digest_of(content)
+        parsed = parse_mlmodel(content)
+    except RegistryError as error:
+        raise _told(entity, error) from error
+    _check_servable(entity, parsed)
+    return source, parsed.description
+
+
+def _told(entity: ServedEntity, error: RegistryError) -> ControlPlaneError:
+    message = f"Served entity '{entity.name}': {error}"
+    match error:
+        case ModelNotFound():
+            return NotFound(message)
+        case RegistryUnavailable():
+            return RegistryAway(message)
+    return InvalidParameter(message)
+
+
+def _check_servable(entity: ServedEntity, model: MlModel) -> None:
+    name = f"Served entity '{entity.name}': model '{entity.entity_name}'"
+    if model.is_language_model:
+        raise InvalidParameter(
+            f"{name} is a language model (task {model.description.task}), which an engine would "
+            "have to serve; that comes with foundation models, which this release does not host. "
+            "Log it as a Python function of your own, or serve it as an external_model."
+        )
+    if model.entrypoint:
+        raise InvalidParameter(
+            f"{name} asks to be served by a command of its own (metadata.entrypoint), which is not "
+            "available in this release; log it as a Python function."
+        )
+    if not model.is_python_function:
+        flavors = ", ".join(model.description.flavors)
+        raise InvalidParameter(
+            f"{name} has the flavors {flavors}, and not python_function, which is the one that is "
+            "served; log it with that."
+        )

@@ -1,0 +1,111 @@
+"""Whether what runs hosted models has room for more: asked before a version is stored.
+
+Before: `endpoints.lifecycle`. After: `store.hosting`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from modelserving.launcher.v1.launcher_service_pb2 import Capacity
+from modelserving.store.v1.hosting_pb2 import HostedModel
+
+from modelplane.control_plane.clock import Clock
+from modelplane.control_plane.errors import InvalidParameter, LauncherAway, NotSupported
+from modelplane.control_plane.store.database import Session
+from modelplane.control_plane.store.hosting import groups, launchers
+
+DEFAULT_POOL = "default"
+_GIB = 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class _Need:
+    memory: int
+    gpus: int
+
+
+class Room:
+    """Knows what the launcher of a pool has left.
+
+    Args:
+        clock: The time.
+        pool: The pool.
+    """
+
+    def __init__(self, clock: Clock, pool: str = DEFAULT_POOL) -> None:
+        self._clock = clock
+        self._pool = pool
+
+    async def require(self, session: Session, hosted: Sequence[HostedModel]) -> bool:
+        """Check that the groups of a version have room; return whether all of them serve already.
+
+        Raises:
+            NotSupported: No launcher has ever been there.
+            LauncherAway: None is there now.
+            InvalidParameter: They do not fit; the message says what is free.
+        """
+        stored = {group.id: group for group in await groups.load(session, None)}
+        new = [model for model in hosted if not _runs(stored.get(model.group_id))]
+        if not new:
+            return all(stored[model.group_id].serves for model in hosted)
+        capacity = await self._capacity(session)
+        if capacity is not None:
+            others = stored.keys() - {model.group_id for model in new}
+            used = _sum((stored[key].model, stored[key].desired) for key in others)
+            _require_fits(new, used, capacity)
+        return False
+
+    async def _capacity(self, session: Session) -> Capacity | None:
+        launcher = await launchers.read_launcher(session, self._pool)
+        if launcher is None:
+            raise NotSupported(
+                "This deployment hosts no models, since no launcher has connected that would run "
+                "them; let the operator start one (`modelplane launcher`)."
+            )
+        if launcher.lease_until_ms <= self._clock():
+            raise LauncherAway(
+                "No launcher is connected that would run the models; try again soon, or let the "
+                "operator start one (`modelplane launcher`)."
+            )
+        return launcher.capacity
+
+
+def _runs(group: groups.StoredGroup | None) -> bool:
+    return group is not None and not group.has_ended
+
+
+def _sum(wanted: Iterable[tuple[HostedModel, int]]) -> _Need:
+    sizes = [(model.size, replicas) for model, replicas in wanted]
+    return _Need(
+        memory=sum(size.memory_bytes * replicas for size, replicas in sizes),
+        gpus=sum(size.gpus * replicas for size, replicas in sizes),
+    )
+
+
+def _require_fits(new: Sequence[HostedModel], used: _Need, capacity: Capacity) -> None:
+    # As many as are started at first.
+    need = _sum((model, max(1, model.scale.min_replicas)) for model in new)
+    free_memory = max(0, capacity.memory_bytes - used.memory)
+    if need.memory > free_memory:
+        raise InvalidParameter(
+            f"{_named(new)} {_gib(need.memory)} of memory, and {_gib(free_memory)} of "
+            f"{_gib(capacity.memory_bytes)} are free; choose a smaller workload_size or "
+            "workload_type, delete an endpoint, or let the operator give the launcher more."
+        )
+    free_gpus = max(0, capacity.gpus - used.gpus)
+    if need.gpus > free_gpus:
+        raise InvalidParameter(
+            f"{_named(new)} {need.gpus} GPUs, and {free_gpus} of {capacity.gpus} are free; choose "
+            "another workload_type, or delete an endpoint."
+        )
+
+
+def _named(models: Sequence[HostedModel]) -> str:
+    names = ", ".join(f"'{model.served_entity_name}'" for model in models)
+    if len(models) == 1:
+        return f"Served entity {names} needs"
+    return f"Served entities {names} need"
+
+
+def _gib(memory: int) -> str:
+    return f"{memory / _GIB:.1f} GiB"

@@ -1,0 +1,38 @@
+"""The registry of the models that are hosted here, and what their replicas may use.
+
+Before: `api`. After: `hosting.pinning`, `adapters.registries`.
+"""
+
+from pathlib import Path
+
+from modelplane.adapters.registries.kinds import open_registry, parse_place
+from modelplane.control_plane.hosting.pinning import Pinning
+from modelplane.control_plane.hosting.workloads import (
+    DEFAULT_WORKLOADS,
+    Workloads,
+    parse_workloads,
+)
+from modelplane.control_plane.settings import Settings
+
+
+def build_pinning(settings: Settings) -> Pinning:
+    """Return what finds out what hosted models are.
+
+    Raises:
+        ValueError: A setting is malformed, or the file that it names.
+    """
+    try:
+        place = parse_place(settings.registry, settings.registry_authorization)
+    except ValueError as error:
+        raise ValueError(f"MODELPLANE_REGISTRY: {error}") from None
+    registry = open_registry(place) if place else None
+    return Pinning(registry, _read_workloads(settings.workload_types))
+
+
+def _read_workloads(file: str) -> Workloads:
+    if not file:
+        return DEFAULT_WORKLOADS
+    try:
+        return parse_workloads(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"MODELPLANE_WORKLOAD_TYPES: {file}: {error}") from None

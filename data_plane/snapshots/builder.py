@@ -1,0 +1,79 @@
+"""Makes the next snapshot out of the current one and what the control plane pushed.
+
+Used by `watcher.py`; `compilation.py` compiles, `snapshot.py` is what comes out.
+"""
+
+from collections.abc import Iterable
+from random import Random
+
+from modelserving.worker.v1 import snapshot_pb2, snapshot_service_pb2
+
+from modelplane.data_plane.snapshots.callers import CallersBuilder
+from modelplane.data_plane.snapshots.compilation import compile_endpoint
+from modelplane.data_plane.snapshots.draft import Draft
+from modelplane.data_plane.snapshots.snapshot import Failure, Snapshot
+
+
+class SnapshotBuilder:
+    """Makes the next snapshot out of the current one and what the control plane pushed."""
+
+    def __init__(self, base: Snapshot, random: Random, *, empty: bool = False) -> None:
+        """Start from a snapshot.
+
+        Args:
+            base: Current snapshot; what it compiled is reused.
+            random: Source of the order in which traffic is dealt.
+            empty: Start with nothing, as for a full snapshot.
+        """
+        self.failures: list[Failure] = []
+        self._base = base
+        self._random = random
+        start = Snapshot() if empty else base
+        self._removed = list(base.names) if empty else []
+        self._endpoints = Draft(start.endpoints)
+        self._names = Draft(start.names)
+        self._callers = CallersBuilder(start.callers)
+
+    def apply(self, delta: snapshot_service_pb2.ConfigDelta) -> None:
+        """Apply changes."""
+        self.remove(delta)
+        self.put_endpoints(delta.endpoints)
+        self.put_callers(delta)
+
+    def remove(self, delta: snapshot_service_pb2.ConfigDelta) -> None:
+        """Take out what is gone, which comes before what is new: that may have its name."""
+        for endpoint_id in delta.removed_endpoint_ids:
+            self._remove_endpoint(endpoint_id)
+        self._callers.remove(delta)
+
+    def put_endpoints(self, resources: Iterable[snapshot_pb2.EndpointResource]) -> None:
+        """Compile endpoints; what fails is noted in `failures`."""
+        for resource in resources:
+            endpoint, failure = compile_endpoint(
+                resource, self._base.endpoints.get(resource.id), self._random
+            )
+            self._endpoints.write[endpoint.id] = self._names.write[endpoint.name] = endpoint
+            if failure:
+                self.failures.append(failure)
+
+    def put_callers(
+        self, message: snapshot_service_pb2.ConfigDelta | snapshot_service_pb2.SnapshotChunk
+    ) -> None:
+        """Add those who may call."""
+        self._callers.put(message)
+
+    def build(self, revision: int, store_id: str) -> Snapshot:
+        """Return the snapshot."""
+        endpoints, names = self._endpoints.read, self._names.read
+        return Snapshot(revision, store_id, endpoints, names, self._callers.build())
+
+    def gone(self) -> list[str]:
+        """Return the names that no endpoint has any longer."""
+        return [name for name in self._removed if name not in self._names.read]
+
+    def _remove_endpoint(self, endpoint_id: str) -> None:
+        endpoint = self._endpoints.pop(endpoint_id)
+        # The name may already belong to an endpoint that was created after this one was deleted.
+        if endpoint and self._names.read.get(endpoint.name) is endpoint:
+            self._names.pop(endpoint.name)
+            self._removed.append(endpoint.name)

@@ -1,0 +1,140 @@
+"""The stream of a hosted model on its way to the caller, event by event, as it is.
+
+`hosted_relay.py` opens it.
+"""
+
+from collections.abc import Callable
+from math import inf
+
+from modelplane.adapters.providers.errors import AdapterError
+from modelplane.adapters.providers.http.sse import SseParser
+from modelplane.adapters.providers.http.transport import HttpResponse
+from modelplane.adapters.shared.rpc.metadata import Metadata
+from modelplane.data_plane.accounting import Accountant
+from modelplane.data_plane.errors import (
+    DeadlineExceeded,
+    ModelRefused,
+    ReplicaLost,
+    refusal_of,
+)
+from modelplane.data_plane.snapshots.snapshot import ServedEntity
+from modelplane.data_plane.upstreams.deadlines import Deadline
+from modelplane.data_plane.upstreams.exchange import Exchange
+from modelplane.data_plane.upstreams.model_server import TIMED_OUT, error_in, note_usage
+
+_DONE = b"[DONE]"
+# A server ends its body right after its last event; waiting for that keeps the connection.
+_SETTLE_SECONDS = 0.1
+
+
+class HostedStream:
+    """One stream of a hosted model.
+
+    Attributes:
+        started: Whether the caller has been answered.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        entity: ServedEntity,
+        metadata: Metadata,
+        accountant: Accountant,
+        now: Callable[[], float],
+    ) -> None:
+        self.started = False
+        self._exchange = exchange
+        self._entity = entity
+        self._metadata = metadata
+        self._accountant = accountant
+        self._now = now
+
+    async def run(self, response: HttpResponse, deadline: Deadline, idle_seconds: float) -> None:
+        """Relay until the model's stream has ended; what breaks it off is told in it.
+
+        Args:
+            response: The server's response.
+            deadline: Bounds the time to the first event; moved on for every later one.
+            idle_seconds: Longest pause between two.
+
+        Raises:
+            HostedError: There was no event before it broke off.
+            TimeoutError: The deadline has passed.
+        """
+        try:
+            await self._relay(response, deadline, idle_seconds)
+        except (ReplicaLost, ModelRefused) as error:
+            if not self.started:
+                raise
+            await self.fail(error)
+            return
+        await self._settle(response, deadline)
+
+    async def fail(self, error: Exception) -> None:
+        """End a stream that has begun: say why it broke off."""
+        self._accountant.note_error(self._exchange.record, error)
+        self._accountant.note_chunk(self._exchange.record)
+        await self._exchange.reply.fail(refusal_of(error, self._exchange.call.request_id))
+
+    def too_slow(self) -> DeadlineExceeded:
+        """Return the error that a deadline which has passed is."""
+        by_caller = self._exchange.call.deadline_seconds is not None
+        by_caller = by_caller and self._now() >= self._exchange.expires
+        return DeadlineExceeded(TIMED_OUT, by_caller=by_caller)
+
+    async def _relay(self, response: HttpResponse, deadline: Deadline, idle_seconds: float) -> None:
+        parser = SseParser()
+        ended = False
+        while not ended:
+            try:
+                data = await response.read()
+                events = list(parser.feed(data) if data else parser.finish())
+            except AdapterError as error:
+                raise ReplicaLost(self._entity.name) from error
+            except ValueError:
+                raise ModelRefused("An event of the model's stream is too large.") from None
+            ended = _DONE in events
+            if ended:
+                del events[events.index(_DONE) :]
+            # While the caller reads slowly, the model is not held to its idle time.
+            deadline.move(self._exchange.expires)
+            chunks, failure = self._shape(events)
+            if chunks or (ended and failure is None):
+                await self._send(chunks, ended=ended and failure is None)
+            if failure is not None:
+                raise failure
+            if not data and not ended:
+                raise ReplicaLost(self._entity.name)
+            deadline.move(min(self._exchange.expires, self._now() + idle_seconds))
+
+    def _shape(self, events: list[bytes]) -> tuple[list[bytes], ModelRefused | None]:
+        """Return the chunks that events are, and the error that has followed them."""
+        chunks: list[bytes] = []
+        for event in events:
+            if error := error_in(event):
+                return chunks, error
+            note_usage(self._exchange.record, self._entity.task, event)
+            # JSON has line breaks between its parts only, where a space does as well.
+            line = event.replace(b"\n", b" ") if b"\n" in event else event
+            try:
+                chunks.append(self._exchange.reply.pass_on(line))
+            except (TypeError, ValueError):
+                return chunks, ModelRefused("The model's stream is not what the call's task has.")
+        return chunks, None
+
+    async def _send(self, chunks: list[bytes], *, ended: bool) -> None:
+        if not self.started:
+            self.started = True
+            await self._exchange.reply.start(self._metadata)
+        self._accountant.note_chunk(self._exchange.record)
+        await self._exchange.reply.send(chunks, ended=ended)
+
+    async def _settle(self, response: HttpResponse, deadline: Deadline) -> None:
+        """Read to the end of the body, if it is near, so that the connection can be used again."""
+        deadline.move(self._now() + _SETTLE_SECONDS)
+        try:
+            while await response.read():
+                pass
+        except AdapterError:
+            return
+        deadline.move(inf)

@@ -1,0 +1,130 @@
+"""Composition root of the launcher: runs until it is told to stop."""
+
+import asyncio
+import logging
+import os
+import resource
+import secrets
+import shutil
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import aclosing
+from pathlib import Path
+from random import Random
+
+from modelserving.launcher.v1.launcher_service_pb2 import Hello
+
+from modelplane.adapters.shared.release import VERSION
+from modelplane.adapters.shared.rpc.control_link import ControlLink
+from modelplane.adapters.shared.telemetry import configure_logging, log_fields
+from modelplane.launcher.artifacts.cache import Artifacts
+from modelplane.launcher.local.budget import MemoryBudget
+from modelplane.launcher.local.group import Means
+from modelplane.launcher.local.launcher import DirectoryTaken, LocalLauncher, opened
+from modelplane.launcher.local.preparation import Preparer
+from modelplane.launcher.local.users import Users, can_change_users
+from modelplane.launcher.local.views import hidden_part
+from modelplane.launcher.service import Service
+from modelplane.launcher.settings import Settings, load_settings
+from modelplane.launcher.supplies import builder, download
+
+_log = logging.getLogger("modelplane.launcher")
+_SERVER = Path(__file__).with_name("model_server")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run a launcher until SIGTERM or SIGINT; return the process's exit code."""
+    settings = load_settings(argv)
+    configure_logging(settings.log_level)
+    # Replicas run as other users, who have to read what this writes for them.
+    os.umask(0o022)
+    try:
+        asyncio.run(_launch(settings))
+    except (ValueError, OSError, DirectoryTaken) as error:
+        _log.error("the launcher cannot start", extra=log_fields(reason=str(error)))
+        return 1
+    return 0
+
+
+async def _launch(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    _raise_file_limit()
+    users = _users(settings)
+    with opened(settings.launcher_dir.absolute(), users) as replicas:
+        launcher = LocalLauncher(_means(settings, replicas, users))
+        async with aclosing(ControlLink(settings.targets, settings.tls)) as link:
+            await _keep_in_step(settings, link, launcher, stop)
+
+
+async def _keep_in_step(
+    settings: Settings, link: ControlLink, launcher: LocalLauncher, stop: asyncio.Event
+) -> None:
+    hello = Hello(
+        launcher_id=secrets.token_hex(16),
+        pool=settings.launcher_pool,
+        backend=settings.backend,
+        build=VERSION,
+    )
+    service = Service(link, hello, launcher, Random())  # noqa: S311 - jitter, no secrets
+    tasks = [asyncio.create_task(work) for work in (service.run(), launcher.watch())]
+    _log.info("the launcher runs", extra=log_fields(launcher_id=hello.launcher_id))
+    await stop.wait()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # From now on it ends the process at once, and with it all replicas.
+        asyncio.get_running_loop().remove_signal_handler(number)
+    fields = log_fields(drain_seconds=settings.drain_seconds)
+    _log.info("the launcher ends what runs", extra=fields)
+    await service.stop(settings.drain_seconds)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _users(settings: Settings) -> Users:
+    if can_change_users():
+        return Users(settings.users)
+    if settings.launcher_users and os.geteuid() == 0:
+        _log.warning("replicas run as root: this launcher may not start them as other users")
+    return Users(())
+
+
+def _build_user(users: Users, environments: Path) -> int | None:
+    """Return the user that builds environments, where it can go there; held until the end."""
+    if not users.separate or hidden_part(environments):
+        return None
+    user = users.take()
+    return user.number if user else None
+
+
+def _means(settings: Settings, replicas: Path, users: Users) -> Means:
+    folder = replicas.parent
+    server, environments = folder / "server", folder / "environments"
+    # Where it comes from, the users that replicas run as may not be able to go.
+    shutil.rmtree(server, ignore_errors=True)
+    shutil.copytree(_SERVER, server, ignore=shutil.ignore_patterns("__pycache__"))
+    artifacts = Artifacts(folder / "models", settings.cache_bytes, download)
+    return Means(
+        Preparer(
+            artifacts,
+            builder(environments, _build_user(users, environments), shared=users.separate),
+        ),
+        server / "serve.py",
+        replicas,
+        MemoryBudget(settings.memory_bytes),
+        users,
+    )
+
+
+def _raise_file_limit() -> None:
+    """Allow as many open files as may be: each replica takes some."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

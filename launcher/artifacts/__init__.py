@@ -1,0 +1,1 @@
+"""Keeps the files of models on this machine."""

@@ -1,0 +1,133 @@
+"""One build by uv, within bounds: in time, in what it may write, in whom it runs as."""
+
+import asyncio
+import collections
+import contextlib
+import os
+import resource
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import uv
+
+from modelplane.launcher.environments.failures import EnvironmentFailed, explain
+from modelplane.launcher.environments.index import NO_INDEX, without_credentials
+from modelplane.launcher.environments.pythons import Python
+from modelplane.launcher.environments.requirements import Requested
+
+Log = Callable[[str], None]
+# Besides the first try.
+_RETRIES = "2"
+_MOST_FILE_BYTES = 16 << 30
+_LINE_BYTES = 64 << 10
+_KEPT_LINES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a build may take.
+
+    Attributes:
+        seconds: Time for all of it.
+        user: User that it runs as, where this process may choose; none: as this process.
+    """
+
+    seconds: float = 1800.0
+    user: int | None = None
+
+
+async def build_environment(
+    folder: Path, requested: Requested, python: Python, uv_variables: Mapping[str, str],
+    bounds: Bounds, log: Log,
+) -> None:  # fmt: skip
+    """Make an environment in an empty directory, which then holds `venv`.
+
+    Raises:
+        EnvironmentFailed: It cannot be made; the directory is left as it is then.
+    """
+    _write_lines(folder / "requirements.txt", requested.packages)
+    scratch = folder / "scratch"
+    scratch.mkdir()
+    if bounds.user is not None:
+        for path in (folder, scratch):
+            os.chown(path, bounds.user, bounds.user)
+    own = {"HOME": str(scratch), "TMPDIR": str(scratch)}
+    runner = _Runner(folder, {"UV_HTTP_RETRIES": _RETRIES, **uv_variables, **own}, bounds, log)
+    venv = folder / "venv"
+    # Compiled now: replicas run as users who cannot keep what each of them would compile.
+    install = ["pip", "install", "--compile-bytecode", "--python", str(venv / "bin" / "python")]
+    install += ["--requirements", str(folder / "requirements.txt")]
+    if requested.constraints:
+        _write_lines(folder / "constraints.txt", requested.constraints)
+        install += ["--constraints", str(folder / "constraints.txt")]
+    if uv_variables.get(NO_INDEX, "0") not in {"", "0", "false"}:
+        install.append("--no-index")
+    try:
+        async with asyncio.timeout(bounds.seconds):
+            await runner.run("venv", "--relocatable", "--python", str(python.path), str(venv))
+            await runner.run(*install)
+    except TimeoutError as error:
+        raise EnvironmentFailed(
+            f"Building the environment was not done within {bounds.seconds:.0f} seconds."
+        ) from error
+
+
+def _write_lines(path: Path, lines: Sequence[str]) -> None:
+    path.write_text("".join(f"{line}\n" for line in lines))
+    path.chmod(0o644)
+
+
+@dataclass(frozen=True, slots=True)
+class _Runner:
+    folder: Path
+    variables: Mapping[str, str]
+    bounds: Bounds
+    log: Log
+
+    async def run(self, *arguments: str) -> None:
+        """Run uv, which tries again by itself where the network is at fault."""
+        status, said = await self._run_once(arguments)
+        if status != 0:
+            raise EnvironmentFailed(explain(said.replace(str(self.folder) + "/", "")))
+
+    async def _run_once(self, arguments: Sequence[str]) -> tuple[int, str]:
+        user = self.bounds.user
+        process = await asyncio.create_subprocess_exec(
+            uv.find_uv_bin(),
+            *("--no-progress", "--color", "never", *arguments),
+            cwd="/",  # where no project is, whose settings uv would take
+            env=dict(self.variables),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+            limit=_LINE_BYTES,
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
+        )
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (_MOST_FILE_BYTES, _MOST_FILE_BYTES))
+        try:
+            assert process.stdout  # noqa: S101 - it is a pipe
+            said = await self._read(process.stdout)
+            return await process.wait(), said
+        finally:
+            # With all that a package's own build has started.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+
+    async def _read(self, output: asyncio.StreamReader) -> str:
+        last: collections.deque[str] = collections.deque(maxlen=_KEPT_LINES)
+        while True:
+            try:
+                line = await output.readline()
+            except ValueError:
+                continue  # a line without end: its rest follows
+            if not line:
+                return "\n".join(last)
+            text = without_credentials(line.decode(errors="replace").rstrip())
+            last.append(text)
+            self.log(text)

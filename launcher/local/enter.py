@@ -1,0 +1,106 @@
+"""Turns a fresh process into a replica: takes away what it must not have, then runs its server.
+
+A script of its own, with the standard library alone: the launcher has threads, so it cannot do this
+between fork and exec. `process.py` starts it with an empty environment, since it may still be root
+while it reads its orders (one JSON object on standard input), and the model's owner chooses
+variables that loaders and interpreters obey.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NO_NEW_PRIVS = 38
+_CLONE_NEWNS = 0x20000
+_MS_NOSUID, _MS_NODEV, _MS_BIND, _MS_REC, _MS_PRIVATE = 0x2, 0x4, 0x1000, 0x4000, 0x40000
+_MOST_KILLABLE = "1000"
+_NICENESS = 5
+
+
+def main() -> None:
+    """Do as ordered; does not return."""
+    orders = json.loads(sys.stdin.buffer.read())
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    _be_first_to_go()
+    for name, value in orders["limits"].items():
+        _limit(getattr(resource, name), value)
+    if orders["user"]:
+        for folder, shown in orders["views"]:
+            _cover(folder, shown)
+        os.setgroups([])
+        os.setgid(orders["user"])
+        os.setuid(orders["user"])
+    # After the change of user, which would undo it.
+    _die_with(orders["parent"])
+    os.umask(0o077)
+    os.chdir(orders["directory"])
+    try:
+        os.execve(orders["command"][0], orders["command"], orders["environment"])  # noqa: S606
+    except OSError as error:
+        sys.exit(f"the model's Python cannot be started: {error.strerror}")
+
+
+def _cover(folder: str, shown: list[str]) -> None:
+    """Put an empty folder over one, for this process alone, and show there only what it needs."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    _check(libc.unshare(_CLONE_NEWNS))
+    _mount(libc, "none", "/", "", _MS_REC | _MS_PRIVATE, "")
+    # Held open: once it is covered, a path no longer leads there.
+    held = [(os.open(path, os.O_PATH), path) for path in shown]
+    _mount(libc, "tmpfs", folder, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=755,size=1m")
+    for descriptor, path in held:
+        os.makedirs(path, mode=0o755, exist_ok=True)  # noqa: PTH103 - imports as little as may be
+        _mount(libc, f"/proc/self/fd/{descriptor}", path, "", _MS_BIND | _MS_REC, "")
+        os.close(descriptor)
+
+
+def _mount(
+    libc: ctypes.CDLL, source: str, target: str, kind: str, flags: int, options: str
+) -> None:
+    texts = (source.encode(), target.encode(), kind.encode())
+    _check(libc.mount(*texts, ctypes.c_ulong(flags), options.encode()))
+
+
+def _check(result: int) -> None:
+    if result:
+        reason = os.strerror(ctypes.get_errno())
+        sys.exit(
+            "a model with a user of its own cannot be shown its files, which lie where other users "
+            f"may not go ({reason}): let the operator choose another MODELPLANE_LAUNCHER_DIR"
+        )
+
+
+def _be_first_to_go() -> None:
+    """Yield to the deployment's own processes: where memory runs out, and for processors."""
+    try:
+        with open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123 - imports as little as may be
+            file.write(_MOST_KILLABLE)
+    except OSError:
+        pass  # Not Linux, or not allowed.
+    os.nice(_NICENESS)
+
+
+def _limit(kind: int, value: int) -> None:
+    hard = resource.getrlimit(kind)[1]
+    most = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(kind, (most, most))
+
+
+def _die_with(parent: int) -> None:
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

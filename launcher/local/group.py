@@ -1,0 +1,276 @@
+"""One group: its model and environment made ready once, and as many replicas as there should be.
+
+`launcher.py` says what should be; `preparation.py` fetches and builds, `replica.py` runs.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelserving.launcher.v1 import launcher_service_pb2 as pb
+
+from modelplane.adapters.shared.telemetry import log_fields
+from modelplane.launcher.local.budget import DoesNotFit, MemoryBudget
+from modelplane.launcher.local.preparation import Preparation, PreparationFailed, Preparer
+from modelplane.launcher.local.replica import Ended, Outcome, Replica, Served
+from modelplane.launcher.local.tail import Tail
+from modelplane.launcher.local.users import Users
+
+_log = logging.getLogger(__name__)
+
+_HOPELESS_DEATHS = 3
+_DEATHS_SECONDS = 60.0
+_FIRST_DELAY_SECONDS = 0.1
+_LONGEST_DELAY_SECONDS = 10.0
+# A replica that lived this long did not die of what killed the one before it.
+_STEADY_SECONDS = 60.0
+_LAST_LINES = 12
+_LAST_CHARACTERS = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What all groups of a launcher share.
+
+    Attributes:
+        preparer: Fetches models and builds environments.
+        server: The script that serves a model.
+        folder: Where replicas get directories of their own.
+        budget: Memory for replicas.
+        users: Users that replicas run as.
+    """
+
+    preparer: Preparer
+    server: Path
+    folder: Path
+    budget: MemoryBudget
+    users: Users
+
+
+class Group:
+    """A group that runs, until it is retired and its last replica has ended.
+
+    Attributes:
+        spec: What should run.
+        build_log: What was said while its model and environment were made ready.
+        service_log: What its replicas print.
+    """
+
+    def __init__(self, spec: pb.GroupSpec, means: Means, changed: Callable[[], None]) -> None:
+        """Start nothing yet.
+
+        Args:
+            spec: What should run.
+            means: What all groups share.
+            changed: Called after each change of what `report` returns.
+        """
+        self.spec = spec
+        self.build_log = Tail()
+        self.service_log = Tail()
+        self._means = means
+        self._changed = changed
+        self._wake = asyncio.Event()
+        self._preparation: Preparation | None = None
+        self._replicas: dict[Replica, asyncio.Task[None]] = {}
+        self._failure = ""
+        self._refusal = ""
+        self._start_ms = 0
+        self._deaths: deque[float] = deque(maxlen=_HOPELESS_DEATHS)
+        # Without one that became ready in between.
+        self._deaths_in_a_row = 0
+        self._not_before = 0.0
+        self._is_retired = False
+
+    @property
+    def replicas(self) -> list[Replica]:
+        """Its replicas, those that start or drain included."""
+        return list(self._replicas)
+
+    def apply(self, spec: pb.GroupSpec) -> None:
+        """Take what should run from now on; a higher generation lets a failed group try again."""
+        if spec == self.spec and not self._is_retired:
+            return
+        if spec.generation > self.spec.generation and self._failure:
+            self._failure = ""
+            self._deaths.clear()
+            self._deaths_in_a_row, self._not_before = 0, 0.0
+        self._is_retired = False
+        self.spec = spec
+        self.settle()
+
+    def retire(self) -> None:
+        """Let its replicas answer what they have, and end."""
+        self._is_retired = True
+        self.settle()
+
+    def hurry(self) -> None:
+        """End its replicas at once."""
+        for replica in self._replicas:
+            self._stop(replica, hurry=True)
+
+    def settle(self) -> None:
+        """Look again at what should run: something has changed."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Run what should run, until the group is retired and its last replica has ended."""
+        loop = asyncio.get_running_loop()
+        try:
+            while not self._is_retired or self._replicas:
+                self._wake.clear()
+                self._settle(loop.time())
+                self._changed()
+                pause = self._not_before - loop.time()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), pause if pause > 0 else None)
+        finally:
+            if self._preparation is not None:
+                await self._preparation.end()
+
+    def report(self) -> pb.GroupReport:
+        """Return what the control plane is told."""
+        progress, message = self._progress()
+        return pb.GroupReport(
+            group_id=self.spec.id,
+            generation=self.spec.generation,
+            progress=progress,
+            message=message,
+            replicas=[replica.report() for replica in self._replicas],
+            start_ms=self._start_ms,
+        )
+
+    def _progress(self) -> "tuple[pb.GroupProgress.ValueType, str]":
+        if self._failure:
+            return pb.GROUP_PROGRESS_FAILED, self._failure
+        ready = sum(replica.phase == pb.REPLICA_PHASE_READY for replica in self._replicas)
+        if ready or not self.spec.replicas:
+            return pb.GROUP_PROGRESS_READY, self._refusal
+        if self._preparation is not None and not self._preparation.is_done:
+            return self._preparation.progress, self._preparation.message
+        return pb.GROUP_PROGRESS_STARTING, self._refusal
+
+    def _settle(self, now: float) -> None:
+        """Start and stop what has to be."""
+        if self._failure:
+            self.hurry()
+            return
+        running = [one for one in self._replicas if not one.is_stopping]
+        wanted = 0 if self._is_retired else self.spec.replicas
+        if wanted and not self._is_prepared():
+            return
+        # Of those that are too many, what cannot be asked yet, then the youngest.
+        running.sort(key=lambda one: (one.phase != pb.REPLICA_PHASE_READY, -one.started))
+        for replica in running[: max(0, len(running) - wanted)]:
+            self._stop(replica)
+        self._refusal = ""
+        for _ in range(wanted - len(running)):
+            if now < self._not_before or not self._start():
+                return
+
+    def _is_prepared(self) -> bool:
+        """Tell whether model and environment are there; if not, see to it."""
+        if self._preparation is None:
+            self._preparation = self._means.preparer.prepare(
+                self.spec, self.build_log, self._on_prepared, self._changed
+            )
+        return self._preparation.is_done
+
+    def _on_prepared(self, failure: PreparationFailed | None) -> None:
+        if failure is not None:
+            self._preparation = None
+            self._fail(str(failure), self.build_log)
+        self.settle()
+
+    def _start(self) -> bool:
+        """Start a replica; tell whether it fits."""
+        means, spec = self._means, self.spec
+        assert self._preparation  # noqa: S101 - it is done, see `_settle`
+        python, model = self._preparation.result
+        if spec.size.gpus:
+            self._fail("The replica needs an accelerator, and this launcher has none.")
+            return False
+        try:
+            means.budget.reserve(spec.size.memory_bytes)
+        except DoesNotFit as error:
+            self._refuse(error)
+            return False
+        served = Served(python, means.server, model, spec)
+        replica = Replica(
+            served, means.folder, means.users, lambda lines: self._print(replica, lines)
+        )
+        self._replicas[replica] = asyncio.create_task(self._run(replica))
+        return True
+
+    def _refuse(self, error: DoesNotFit) -> None:
+        """Say that a replica does not fit: for good, where it never did and no room is made."""
+        self._refusal = f"There is no room for a replica: {error}."
+        if not self._start_ms and not self._replicas and not error.is_soon_there:
+            self._fail(self._refusal)
+
+    def _stop(self, replica: Replica, *, hurry: bool = False) -> None:
+        if not replica.is_stopping:
+            self._means.budget.expect(self.spec.size.memory_bytes)
+        replica.stop(hurry=hurry)
+
+    def _print(self, replica: Replica, lines: bytes) -> None:
+        mark = f"[{replica.id[:8]}] ".encode()
+        self.service_log.write(mark + lines[:-1].replace(b"\n", b"\n" + mark) + b"\n")
+
+    async def _run(self, replica: Replica) -> None:
+        size = self.spec.size.memory_bytes
+        try:
+            ended = await replica.run(lambda: self._on_change(replica))
+            self._on_end(replica, ended)
+        finally:
+            del self._replicas[replica]
+            self._means.budget.release(size, expected=replica.is_stopping)
+            self.settle()
+
+    def _on_change(self, replica: Replica) -> None:
+        if replica.phase == pb.REPLICA_PHASE_READY:
+            self._start_ms = replica.start_ms
+            self._deaths_in_a_row = 0
+        self._changed()
+
+    def _on_end(self, replica: Replica, ended: Ended) -> None:
+        self.service_log.line(f"[{replica.id[:8]}] {_in_words(ended)}")
+        if ended.outcome is Outcome.STOPPED or self._failure:
+            return
+        fields = log_fields(group_id=self.spec.id, replica_id=replica.id, reason=ended.reason)
+        _log.warning("a replica has ended", extra=fields)
+        now = asyncio.get_running_loop().time()
+        if now - replica.started > _STEADY_SECONDS:
+            self._deaths_in_a_row = 0
+        self._deaths_in_a_row += 1
+        self._deaths.append(now)
+        delay = _FIRST_DELAY_SECONDS * 2 ** (min(self._deaths_in_a_row, 10) - 1)
+        self._not_before = now + min(delay, _LONGEST_DELAY_SECONDS)
+        if self._is_hopeless(ended, now):
+            self._fail(_in_words(ended), self.service_log)
+
+    def _is_hopeless(self, ended: Ended, now: float) -> bool:
+        if any(replica.phase == pb.REPLICA_PHASE_READY for replica in self._replicas):
+            return False
+        if ended.outcome is not Outcome.DIED and not self._start_ms:
+            return True
+        often = len(self._deaths) == _HOPELESS_DEATHS and now - self._deaths[0] < _DEATHS_SECONDS
+        return often or self._deaths_in_a_row >= _HOPELESS_DEATHS
+
+    def _fail(self, reason: str, log: Tail | None = None) -> None:
+        last = log.last_lines(_LAST_LINES, _LAST_CHARACTERS) if log else ""
+        self._failure = f"{reason}\nThe end of its log:\n{last}" if last else reason
+        fields = log_fields(group_id=self.spec.id, endpoint=self.spec.endpoint_name, reason=reason)
+        _log.warning("a group has failed", extra=fields)
+        self.settle()
+
+
+def _in_words(ended: Ended) -> str:
+    if ended.outcome is Outcome.STOPPED:
+        return "ended as it was told to"
+    if ended.outcome is Outcome.DIED:
+        return f"The model's process {ended.reason}"
+    return ended.reason

@@ -1,0 +1,179 @@
+"""What has to be there before a replica can start: the model's files, and its environment.
+
+Used by `group.py`, once for all replicas of a group. `artifacts` keeps the files; environments are
+built by whatever the launcher is given for it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from modelserving.launcher.v1 import launcher_service_pb2 as pb
+
+from modelplane.adapters.shared.telemetry import log_fields
+from modelplane.launcher.artifacts.cache import Artifacts, FetchFailed, Held
+from modelplane.launcher.local.tail import Tail
+
+_log = logging.getLogger(__name__)
+
+
+class Environment(Protocol):
+    """An environment that is there, and stays until it is released."""
+
+    @property
+    def python(self) -> Path:
+        """Its Python."""
+
+    def release(self) -> None:
+        """Say that it is no longer needed."""
+
+
+# Returns the environment of a model, given its directory and what takes the log, line by line.
+# Raises `EnvironmentUnfit`.
+Build = Callable[[Path, Callable[[str], None]], Awaitable[Environment]]
+
+_LONGEST_SECONDS = 3600.0
+_CHANGES_SECONDS = 0.25
+_WHAT = {
+    pb.GROUP_PROGRESS_FETCHING: "Fetching the model's files",
+    pb.GROUP_PROGRESS_BUILDING_ENVIRONMENT: "Building the model's environment",
+}
+_MEGABYTE = 1_000_000
+
+
+class PreparationFailed(Exception):
+    """Model or environment cannot be had; the text says why, for the group's owner."""
+
+
+class EnvironmentUnfit(Exception):
+    """The environment cannot be built; the text says why, for the group's owner."""
+
+
+class Preparation:
+    """A preparation under way, or done.
+
+    Attributes:
+        progress: What is being done.
+        message: How far it is.
+        is_done: Whether `result` is there.
+    """
+
+    def __init__(self) -> None:
+        self.progress = pb.GROUP_PROGRESS_FETCHING
+        self.message = ""
+        self.is_done = False
+        self._environment: Environment | None = None
+        self._held: Held | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def result(self) -> tuple[Path, Path]:
+        """Python of the environment, and the directory of the model's files."""
+        assert self._held  # noqa: S101 - only asked once it is done
+        assert self._environment  # noqa: S101 - as above
+        return self._environment.python, self._held.files
+
+    def hold(self, held: Held) -> None:
+        """Keep the model's files, until `end`."""
+        self._held = held
+
+    def finish(self, environment: Environment) -> None:
+        """Say that all is there, and keep the environment until `end`."""
+        self._environment = environment
+        self.is_done = True
+
+    async def end(self) -> None:
+        """Stop, and give back what was held."""
+        if self.task is not None:
+            self.task.cancel()
+            await asyncio.gather(self.task, return_exceptions=True)
+        for held in (self._environment, self._held):
+            if held is not None:
+                held.release()
+        self._environment = self._held = None
+
+
+@dataclass(frozen=True, slots=True)
+class Preparer:
+    """Prepares what replicas need.
+
+    Attributes:
+        artifacts: Keeps the files of models.
+        build: Builds environments.
+    """
+
+    artifacts: Artifacts
+    build: Build
+
+    def prepare(
+        self,
+        spec: pb.GroupSpec,
+        log: Tail,
+        done: Callable[[PreparationFailed | None], None],
+        changed: Callable[[], None],
+    ) -> Preparation:
+        """Begin to fetch the model of a group and to build its environment.
+
+        Args:
+            spec: The group.
+            log: Takes what is said meanwhile.
+            done: Called at the end, with a failure if it is one.
+            changed: Called when progress or message have changed.
+        """
+        preparation = Preparation()
+        work = self._run(preparation, spec, log, changed)
+        preparation.task = asyncio.create_task(_tell(preparation, work, log, done))
+        return preparation
+
+    async def _run(
+        self, preparation: Preparation, spec: pb.GroupSpec, log: Tail, changed: Callable[[], None]
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        told = 0.0
+
+        def tell(done: int, total: int) -> None:
+            nonlocal told
+            of = f" of {total / _MEGABYTE:.1f}" if total else ""
+            preparation.message = f"{done / _MEGABYTE:.1f}{of} MB"
+            # A fast disk would have it told thousands of times.
+            if loop.time() - told > _CHANGES_SECONDS:
+                told = loop.time()
+                changed()
+
+        log.line(f"Fetching version {spec.model.version} of model {spec.model.name}.")
+        held = await self.artifacts.hold(spec.model, tell)
+        preparation.hold(held)
+        log.line("The model's files are there. Building its environment.")
+        preparation.progress = pb.GROUP_PROGRESS_BUILDING_ENVIRONMENT
+        preparation.message = ""
+        changed()
+        preparation.finish(await self.build(held.files, log.line))
+        log.line("The environment is there.")
+
+
+async def _tell(
+    preparation: Preparation,
+    work: Awaitable[None],
+    log: Tail,
+    done: Callable[[PreparationFailed | None], None],
+) -> None:
+    failure: PreparationFailed | None = None
+    try:
+        async with asyncio.timeout(_LONGEST_SECONDS):
+            await work
+    except (FetchFailed, EnvironmentUnfit) as error:
+        failure = PreparationFailed(str(error))
+    except TimeoutError:
+        failure = PreparationFailed(f"{_WHAT[preparation.progress]} was not done within an hour.")
+    except Exception as error:  # noqa: BLE001 - a bug here ends one group, not the launcher
+        _log.warning("a preparation failed", extra=log_fields(reason=repr(error)), exc_info=True)
+        what = _WHAT[preparation.progress]
+        failure = PreparationFailed(f"{what} has failed by a fault of the launcher's.")
+    if failure is not None:
+        log.line(str(failure))
+        preparation.task = None
+        await preparation.end()
+    done(failure)

@@ -1,0 +1,313 @@
+"""One replica: a process that serves a model, from its start to its end.
+
+`group.py` starts and stops them; `process.py` has the process itself.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from modelserving.launcher.v1 import launcher_service_pb2 as pb
+
+from modelplane.launcher.local import seen
+from modelplane.launcher.local.budget import in_words
+from modelplane.launcher.local.process import ReplicaProcess, Start, start_process
+from modelplane.launcher.local.users import NoUserLeft, User, Users
+from modelplane.launcher.local.views import parts_of_python
+
+HOST = "127.0.0.1"
+_TOKEN = "MODELPLANE_REPLICA_TOKEN"  # noqa: S105 - its name
+_PATH = "/usr/local/bin:/usr/bin:/bin"
+# Each would start as many threads as the machine has processors.
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+# Until no worker sends it requests any more.
+_NOTICE_SECONDS = 1.0
+_MOST_MESSAGE = 2000
+
+
+class Outcome(Enum):
+    """How a replica ended."""
+
+    STOPPED = "as it was told to"
+    DIED = "by itself, or killed"
+    REFUSED = "its model cannot be loaded"
+    LATE = "it was not ready in time"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a replica ended, and why in words."""
+
+    outcome: Outcome
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a replica serves.
+
+    Attributes:
+        python: Python of the model's environment.
+        server: The server's script.
+        model: Directory of the model's files.
+        spec: What its group is told to be.
+    """
+
+    python: Path
+    server: Path
+    model: Path
+    spec: pb.GroupSpec
+
+
+class Replica:
+    """A process that serves a model.
+
+    Attributes:
+        id: Identifier, 32 hexadecimal digits.
+        phase: Whether it can be asked.
+        memory: Bytes that it uses.
+        start_ms: How long it took until it was ready; 0: it is not.
+        started: When it started, by the loop's clock.
+    """
+
+    def __init__(
+        self, served: Served, folder: Path, users: Users, log: Callable[[bytes], None]
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            served: What it serves.
+            folder: Where it gets a directory of its own.
+            users: Users to run as.
+            log: Takes the lines that it prints.
+        """
+        self.id = secrets.token_hex(16)
+        self.phase = pb.REPLICA_PHASE_STARTING
+        self.memory = 0
+        self.start_ms = 0
+        self.started = asyncio.get_running_loop().time()
+        self._served = served
+        self._directory = folder / self.id
+        self._users = users
+        self._log = log
+        self._address = ""
+        self._token = secrets.token_hex(32)
+        self._process: ReplicaProcess | None = None
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._killed_for = ""
+
+    def report(self) -> pb.ReplicaReport:
+        """Return what the control plane is told."""
+        return pb.ReplicaReport(
+            id=self.id,
+            phase=self.phase,
+            address=self._address,
+            token=self._token,
+            memory_bytes=self.memory,
+        )
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was told to end."""
+        return self._stop.is_set()
+
+    def stop(self, *, hurry: bool = False) -> None:
+        """End it once it has answered what it has; in a hurry, at once."""
+        self._stop.set()
+        if self.phase == pb.REPLICA_PHASE_READY:
+            self.phase = pb.REPLICA_PHASE_DRAINING
+        elif self.phase == pb.REPLICA_PHASE_STARTING:
+            # It has nothing to answer.
+            hurry = True
+        if hurry:
+            self._hurry.set()
+
+    def watch_memory(self, processes: list[seen.Seen]) -> None:
+        """Note how much it uses, and kill it where that is more than it may.
+
+        Args:
+            processes: All of the machine.
+        """
+        if self._process is None:
+            return
+        members = self._process.members(processes)
+        self.memory = sum(one.memory for one in members)
+        limit = self._served.spec.size.memory_bytes
+        # Shared pages are counted more than once, so most never need the exact and slow look.
+        if not limit or self.memory <= limit:
+            return
+        self.memory = seen.exact_memory([one.pid for one in members]) or self.memory
+        if self.memory > limit:
+            self._killed_for = f"killed: out of memory (limit {in_words(limit)})"
+            seen.kill([one.pid for one in members])
+
+    async def run(self, on_change: Callable[[], None]) -> Ended:
+        """Start it, and return once it has ended, with all that it has started.
+
+        Args:
+            on_change: Called when its phase has changed.
+        """
+        user: User | None = None
+        try:
+            user = self._users.take()
+            self._make_directory(user)
+            number = user.number if user else None
+            served = self._served
+            needs = (*parts_of_python(served.python), served.server.parent, served.model)
+            start = Start(
+                self._command,
+                self._environment(),
+                self._directory,
+                number,
+                (*needs, self._directory),
+            )
+            self._process = await start_process(start, self._log)
+            return await self._live(self._process, on_change)
+        except (OSError, NoUserLeft) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            return Ended(Outcome.DIED, f"could not be started: {reason}")
+        finally:
+            if self._process is not None:
+                await asyncio.shield(self._process.end())
+            await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
+            if user is not None:
+                user.release()
+
+    async def _live(self, process: ReplicaProcess, on_change: Callable[[], None]) -> Ended:
+        stopping = asyncio.ensure_future(self._stop.wait())
+        try:
+            if ended := await self._get_ready(process, stopping):
+                return ended
+            if not self._stop.is_set():
+                self.phase = pb.REPLICA_PHASE_READY
+                on_change()
+            await asyncio.wait((process.exited, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if not self._stop.is_set():
+                # Nobody should ask it from now on.
+                self.phase = pb.REPLICA_PHASE_DRAINING
+                on_change()
+                return self._death(await process.end())
+            await self._drain(process)
+            return Ended(Outcome.STOPPED)
+        finally:
+            stopping.cancel()
+
+    async def _get_ready(
+        self, process: ReplicaProcess, stopping: asyncio.Future[Any]
+    ) -> Ended | None:
+        """Wait until the model is loaded; return how it ended where it is not."""
+        seconds = self._served.spec.start_deadline_ms / 1000
+        line = asyncio.ensure_future(process.first_line())
+        waited = (line, stopping, process.exited)
+        try:
+            await asyncio.wait(waited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if stopping.done():
+                return Ended(Outcome.STOPPED)
+            if process.exited.done():
+                # It may have said why before.
+                await asyncio.wait((line,), timeout=1)
+            elif not line.done():
+                return Ended(Outcome.LATE, f"The model was not loaded within {seconds:g} s.")
+            said = line.result() if line.done() else b""
+        finally:
+            line.cancel()
+        if not said:
+            if not process.exited.done():
+                await asyncio.wait((process.exited,), timeout=1)
+            return self._death(await process.end())
+        return self._heed(said)
+
+    def _heed(self, said: bytes) -> Ended | None:
+        """Take what the server says when it is ready, or cannot be."""
+        try:
+            document = json.loads(said)
+            if "error" in document:
+                return Ended(Outcome.REFUSED, str(document["error"])[:_MOST_MESSAGE])
+            self._address = f"{HOST}:{int(document['port'])}"
+        except (ValueError, KeyError, TypeError):
+            return Ended(Outcome.DIED, "said something else than its port")
+        now = asyncio.get_running_loop().time()
+        self.start_ms = max(1, round(1000 * (now - self.started)))
+        return None
+
+    async def _drain(self, process: ReplicaProcess) -> None:
+        """Let it answer what it has, for as long as a request may take."""
+        seconds = self._served.spec.evaluation_deadline_ms / 1000
+        hurried = asyncio.ensure_future(self._hurry.wait())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(hurried), _NOTICE_SECONDS)
+        process.ask_to_end()
+        try:
+            if not self._hurry.is_set():
+                await asyncio.wait(
+                    (process.exited, hurried),
+                    timeout=seconds,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+        finally:
+            hurried.cancel()
+
+    def _death(self, status: int) -> Ended:
+        return Ended(Outcome.DIED, self._killed_for or describe(status))
+
+    def _command(self, ready: int) -> list[str]:
+        served = self._served
+        return [
+            str(served.python),
+            "-I",
+            str(served.server),
+            *("--model", str(served.model)),
+            *("--host", HOST),
+            *("--port", "0"),
+            *("--concurrency", str(served.spec.size.concurrency)),
+            *("--evaluation-seconds", f"{served.spec.evaluation_deadline_ms / 1000:g}"),
+            *("--ready-fd", str(ready)),
+        ]
+
+    def _environment(self) -> Mapping[str, str]:
+        """Return its variables: nothing of the launcher's, and what its owner has chosen."""
+        spec = self._served.spec
+        threads = str(max(1, int(spec.size.cpus)))
+        return {
+            "PATH": f"{self._served.python.parent}:{_PATH}",
+            "LANG": "C.UTF-8",
+            "PYTHONUNBUFFERED": "1",
+            **dict.fromkeys(_THREADS, threads),
+            # Threads that spin while they wait would starve the rest of a small machine.
+            "OMP_WAIT_POLICY": "passive",
+            **spec.environment,
+            "HOME": str(self._directory),
+            "TMPDIR": str(self._directory / "tmp"),
+            _TOKEN: self._token,
+        }
+
+    def _make_directory(self, user: User | None) -> None:
+        for directory in (self._directory, self._directory / "tmp"):
+            directory.mkdir(mode=0o700)
+            if user is not None:
+                os.chown(directory, user.number, user.number)
+
+
+def describe(status: int) -> str:
+    """Return how a process ended, in words."""
+    if status == -signal.SIGKILL:
+        return "was killed by SIGKILL (perhaps since the machine had no memory left)"
+    if status < 0:
+        return f"was killed by {signal.Signals(-status).name}"
+    return f"ended with status {status}"

@@ -1,0 +1,17 @@
+"""Serves one model over HTTP; runs in the model's own environment, as `ENV/bin/python -I serve.py`.
+
+Nothing but the standard library of Python 3.8 or newer and the environment's own MLflow, 2 or 3:
+
+    serve        the entry: gives these files a name that no model uses, and starts one of
+    main         one model: load it, listen, say so, end when told
+    template     imports done once; forks one `main` per command
+    server       connections, and what is answered without the model
+    http1        a request and an answer on a socket
+    slots        how many requests are in the model, and how many wait
+    evaluation   how long a request may take
+    invocation   a request to the model, from the bytes of its body to those of the answer
+    bodies       what a body says
+    model        MLflow's model
+    answers      what a model says, as JSON
+    refusals     what callers are told instead
+"""

@@ -1,0 +1,96 @@
+"""A request to the model, from the bytes of its body to those of the answer."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import Iterator
+
+from .answers import write_json
+from .bodies import Call, parse_body
+from .model import Model
+from .refusals import Refused, of_model
+
+DONE = b"data: [DONE]\n\n"
+_SIGNATURE_ERRORS = ("Failed to enforce schema", "Model is missing inputs", "Invalid parameters")
+
+
+class Invocation:
+    """What one body asks of a model."""
+
+    def __init__(self, model: Model, body: bytes, content_type: str, request_id: str) -> None:
+        self._model = model
+        self._request_id = request_id
+        self._call: Call = parse_body(body, content_type, model)
+
+    @property
+    def stream(self) -> bool:
+        """Whether the answer is wanted piece by piece."""
+        return self._call.stream
+
+    def answer(self) -> bytes:
+        """Return the model's answer.
+
+        Raises:
+            Refused: There is none.
+        """
+        try:
+            said = self._model.predict(self._call.given, self._call.params)
+            return write_json(self._shape(said))
+        except BaseException as error:
+            raise self._refused(error) from error
+
+    def events(self) -> Iterator[bytes]:
+        """Return the model's answer as events; what fails before the first one is a refusal.
+
+        Raises:
+            Refused: There is no answer.
+        """
+        try:
+            pieces = iter(self._model.predict_stream(self._call.given, self._call.params))
+            first: list[object] = [piece for _, piece in zip(range(1), pieces)]
+            written = [_event(write_json(piece)) for piece in first]
+        except BaseException as error:
+            raise self._refused(error) from error
+        return self._rest(written, pieces)
+
+    def _rest(self, written: list[bytes], pieces: Iterator[object]) -> Iterator[bytes]:
+        try:
+            yield from written
+            for piece in pieces:
+                yield _event(write_json(piece))
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            yield error_event(self._refused(error))
+        finally:
+            close = getattr(pieces, "close", None)
+            if close is not None:
+                close()
+        yield DONE
+
+    def _shape(self, said: object) -> object:
+        if not self._call.bare:
+            return {"predictions": said}
+        alone = isinstance(said, list) and len(said) == 1 and isinstance(said[0], dict)
+        if alone and self._model.task.startswith("llm/v1/"):
+            return said[0]  # type: ignore[index]
+        return said
+
+    def _refused(self, error: BaseException) -> Refused:
+        if isinstance(error, Refused):
+            return error
+        if not str(error).startswith(_SIGNATURE_ERRORS):  # those hold the caller's data
+            told = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+            sys.stderr.write("request %s failed\n%s" % (self._request_id or "?", told))
+            sys.stderr.flush()
+        return of_model(error)
+
+
+def error_event(refusal: Refused) -> bytes:
+    """Return the event that tells of a failure in the middle of an answer."""
+    return _event(write_json({"error": {"message": refusal.message, "code": refusal.code}}))
+
+
+def _event(data: bytes) -> bytes:
+    return b"data: " + data + b"\n\n"

@@ -1,0 +1,73 @@
+"""One model: load it, listen, say so, and end when told."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from typing import Sequence
+
+from .model import Model
+from .refusals import hide, of_loading
+from .server import Limits, Server
+
+_TOKEN = "MODELPLANE_REPLICA_TOKEN"  # noqa: S105 - the name of a variable
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve the model that the arguments name; return the exit status."""
+    options = _options(arguments)
+    return serve(options, os.environ.pop(_TOKEN, ""))
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="serve.py")
+    parser.add_argument("--model", required=True, help="the model's folder")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--concurrency", type=int, default=4, help="requests at a time")
+    parser.add_argument("--evaluation-seconds", type=float, default=597.0)
+    parser.add_argument("--ready-fd", type=int, help="where to say once that the model is loaded")
+    return parser.parse_args(arguments)
+
+
+def serve(options: argparse.Namespace, token: str) -> int:
+    """Load a model and answer requests until the process is told to end."""
+    told_to_end = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: told_to_end.set())
+    hide(options.model)
+    try:
+        model = Model(options.model)
+    except BaseException as error:
+        traceback.print_exc()
+        _tell(options.ready_fd, {"error": of_loading(error)})
+        return 1
+    # A model may have taken the signal for itself.
+    signal.signal(signal.SIGTERM, lambda *_: told_to_end.set())
+    server = Server(model, token, Limits(options.concurrency, options.evaluation_seconds))
+    try:
+        port = server.listen(options.host, options.port)
+    except OSError as error:
+        _tell(options.ready_fd, {"error": "Cannot listen: %s" % error.strerror})
+        return 1
+    _tell(options.ready_fd, {"port": port})
+    told_to_end.wait()
+    server.stop()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads that the model started would keep the process.
+    os._exit(0)
+
+
+def _tell(descriptor: int | None, message: object) -> None:
+    line = json.dumps(message) + "\n"
+    if descriptor is None:
+        sys.stdout.write(line)
+        sys.stdout.flush()
+        return
+    with os.fdopen(descriptor, "w") as file:
+        file.write(line)

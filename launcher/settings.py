@@ -1,0 +1,156 @@
+"""Settings of a launcher, each with its default beside it."""
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from modelplane.adapters.shared.rpc.tls import TlsFiles, check_loopback, tls_files
+from modelplane.adapters.shared.settings import environment, load, setting
+
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
+_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+_SHARE = re.compile(r"([1-9]\d?)\s*%")
+_USERS = re.compile(r"(\d+)-(\d+)")
+
+
+def parse_bytes(text: str) -> int:
+    """Return the bytes that a text as `16GiB` or `512m` means; units are powers of 1024.
+
+    Raises:
+        ValueError: It means none.
+    """
+    found = _SIZE.fullmatch(text.strip())
+    if not found:
+        raise ValueError(f"{text!r} is no size; write it as 16GiB")
+    return int(float(found[1]) * _UNITS[found[2].lower()])
+
+
+def parse_memory(text: str) -> int:
+    """Return the bytes that a text as `16GiB`, or `80%` of the machine's memory, means.
+
+    Raises:
+        ValueError: It means none.
+    """
+    if share := _SHARE.fullmatch(text.strip()):
+        return _all_memory() * int(share[1]) // 100
+    return parse_bytes(text)
+
+
+def parse_users(text: str) -> range:
+    """Return the user ids that a text as `60600-61111` means; empty: none.
+
+    Raises:
+        ValueError: It means none.
+    """
+    if not text:
+        return range(0)
+    found = _USERS.fullmatch(text.strip())
+    if not found or not 0 < int(found[1]) <= int(found[2]):
+        raise ValueError(f"{text!r} is no range of user ids; write it as 60600-61111")
+    return range(int(found[1]), int(found[2]) + 1)
+
+
+def _checked(parse: Callable[[str], object], text: str) -> str:
+    """Return a text that means something.
+
+    Raises:
+        ValueError: It means nothing.
+    """
+    parse(text)
+    return text
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Run the models that a control plane hosts."""
+
+    backend: str = setting(
+        "local",
+        "how replicas are started: as processes of this machine (local)",
+        variable=False,
+        choices=("local",),
+    )
+    control_plane: str = setting(
+        "127.0.0.1:9091", "gRPC target(s) of the control planes, comma separated"
+    )
+    tls_ca: str = setting(
+        "", "CA of the certificates by which the planes know each other (PEM file)"
+    )
+    tls_cert: str = setting("", "own certificate for connections between the planes (PEM file)")
+    tls_key: str = setting("", "private key of that certificate (PEM file)")
+    launcher_pool: str = setting(
+        "default", "pool of machines that it starts replicas in; one launcher is active for each"
+    )
+    launcher_dir: Path = setting(
+        Path(".modelplane/launcher"), "directory of models, environments and what replicas write"
+    )
+    launcher_memory: str = setting(
+        "80%",
+        "memory that replicas may use together, as 16GiB, or as a share of the machine's",
+        parse=partial(_checked, parse_memory),
+    )
+    launcher_cache: str = setting(
+        "50GiB",
+        "room on the disk for models that nothing uses at the moment",
+        parse=partial(_checked, parse_bytes),
+    )
+    launcher_users: str = setting(
+        "60600-61111",
+        "user ids that replicas run as, each as one of its own, where the launcher is root; empty: "
+        "as the launcher",
+        parse=partial(_checked, parse_users),
+    )
+    log_level: str = setting("info", "debug, info, warning or error")
+    drain_seconds: float = setting(30.0, "seconds that calls in flight may take at a stop")
+
+    @property
+    def targets(self) -> list[str]:
+        """The control planes."""
+        return [target.strip() for target in self.control_plane.split(",") if target.strip()]
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """Files for connections to control planes; None for plaintext on this machine alone.
+
+        Raises:
+            ValueError: What to run would be taken from elsewhere without certificates.
+            OSError: A file cannot be read.
+        """
+        files = tls_files(self.tls_ca, self.tls_cert, self.tls_key)
+        if files is None:
+            for target in self.targets:
+                check_loopback(target, "MODELPLANE_CONTROL_PLANE")
+        return files
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory that replicas may use together."""
+        return parse_memory(self.launcher_memory)
+
+    @property
+    def cache_bytes(self) -> int:
+        """Room for models that nothing uses."""
+        return parse_bytes(self.launcher_cache)
+
+    @property
+    def users(self) -> range:
+        """Users that replicas run as."""
+        return parse_users(self.launcher_users)
+
+
+def load_settings(argv: Sequence[str]) -> Settings:
+    """Return the settings given by `argv` and the environment."""
+    return load(Settings, "modelplane launcher", argv, environment())
+
+
+def _all_memory() -> int:
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = _CGROUP_LIMIT.read_text().strip()
+    except OSError:
+        return machine
+    return min(machine, int(limit)) if limit.isdecimal() else machine

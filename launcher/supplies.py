@@ -1,0 +1,63 @@
+"""Where models and their environments come from, as what runs replicas wants them.
+
+Both are imported when the first model is to run: a launcher that runs none stays small.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from modelserving.launcher.v1.launcher_service_pb2 import ModelSource
+
+from modelplane.adapters.shared.settings import environment
+from modelplane.launcher.artifacts.cache import FetchFailed, Progress
+from modelplane.launcher.local.preparation import Build, Environment, EnvironmentUnfit
+
+
+async def download(model: ModelSource, into: Path, progress: Progress) -> None:
+    """Fetch all files of a model from its registry into an empty directory.
+
+    Raises:
+        FetchFailed: The registry does not give them.
+    """
+    from modelplane.adapters.registries.base import RegistryError  # noqa: PLC0415 - see above
+    from modelplane.adapters.registries.kinds import RegistryPlace, open_registry  # noqa: PLC0415
+
+    place = RegistryPlace(model.registry, model.uri, model.authorization)
+    try:
+        await open_registry(place).download(model, into, progress)
+    except (RegistryError, ValueError) as error:
+        raise FetchFailed(str(error)) from error
+
+
+def builder(folder: Path, user: int | None, *, shared: bool) -> Build:
+    """Return what builds environments, and keeps them in a directory.
+
+    Args:
+        folder: The directory.
+        user: User that runs what packages run while they are built; None: this process's.
+        shared: Whether other users than this one run what is in the environments.
+    """
+    environments: Any = None
+
+    async def build(model: Path, log: Callable[[str], None]) -> Environment:
+        nonlocal environments
+        from modelplane.launcher.environments.build import Bounds  # noqa: PLC0415
+        from modelplane.launcher.environments.cache import (  # noqa: PLC0415
+            Environments,
+            Options,
+        )
+        from modelplane.launcher.environments.failures import (  # noqa: PLC0415
+            EnvironmentFailed,
+        )
+
+        if environments is None:
+            options = Options(environ=environment(), shared=shared, bounds=Bounds(user=user))
+            environments = Environments(folder, options)
+        try:
+            held: Environment = await environments.hold(model, log)
+        except EnvironmentFailed as error:
+            raise EnvironmentUnfit(str(error)) from error
+        return held
+
+    return build

@@ -1,0 +1,200 @@
+"""Replicas that are full, die, or come and go under load."""
+
+import asyncio
+from collections import Counter
+
+from tests.data_plane.conftest import Answer
+from tests.data_plane.hosting.model_server import ModelServer, model_servers
+from tests.data_plane.hosting.world import BODY, GROUP, OTHER, World, group
+from tests.data_plane.messages import (
+    delta,
+    endpoint,
+    endpoint_config,
+    hosted_by,
+    hosted_entity,
+    snapshot,
+)
+
+
+def retries(world: World, reason: str) -> float:
+    name = "modelplane_retries_total"
+    return world.system.registry.get_sample_value(name, {"error": reason}) or 0
+
+
+def statuses(answers: list[Answer]) -> Counter[int]:
+    return Counter(answer.status for answer in answers)
+
+
+async def test_the_load_is_spread(world: World) -> None:
+    servers = [ModelServer(concurrency=8, seconds=0.02) for _ in range(3)]
+    async with model_servers(*servers):
+        await world.serve(group(*servers))
+        assert statuses(await asyncio.gather(*world.asking(24 * 4))) == {200: 96}
+    assert all(server.most <= 8 for server in servers)
+    assert min(len(server.requests) for server in servers) > 20
+
+
+async def test_a_full_replica_is_left_for_another(world: World) -> None:
+    # Others keep it full, whom this worker knows nothing of.
+    full, free = ModelServer(concurrency=0), ModelServer()
+    async with model_servers(full, free):
+        await world.serve(group(full, free))
+        assert statuses(await asyncio.gather(*world.asking(20))) == {200: 20}
+    assert full.refused
+    assert retries(world, "ReplicaFull") == full.refused
+    assert full.requests == []
+
+
+async def test_who_finds_all_replicas_full_waits_for_one(world: World) -> None:
+    server = ModelServer(concurrency=0)
+    async with model_servers(server):
+        await world.serve(group(server))
+        [asked] = world.asking(1)
+        while server.refused < 3:
+            await asyncio.sleep(0.01)
+        server.open_slots(4)
+        assert (await asked).status == 200
+    assert len(server.requests) == 1
+
+
+async def test_what_a_dying_replica_has_taken_fails_and_nothing_else(world: World) -> None:
+    dying, other = ModelServer(concurrency=2, hangs=True), ModelServer(concurrency=2)
+    async with model_servers(dying, other):
+        await world.serve(group(dying, other))
+        asked = world.asking(20)
+        while len(dying.requests) < 2:
+            await asyncio.sleep(0.01)
+        taken = len(dying.requests)
+        await dying.die()
+        answers = await asyncio.gather(*asked)
+        assert statuses(answers) == {200: 20 - taken, 502: taken}
+        failed = next(answer for answer in answers if answer.status == 502)
+        assert failed.error_code == "BAD_GATEWAY"
+        assert failed.headers["x-modelplane-attempt-errors"] == "iris-1=ReplicaLost"
+        # Each query was put to one replica, once.
+        assert len(dying.requests) + len(other.requests) == 20
+        assert statuses(await asyncio.gather(*world.asking(20))) == {200: 20}
+
+
+async def test_a_kept_connection_that_is_closed_is_not_tried_again(world: World) -> None:
+    server = ModelServer()
+    async with model_servers(server):
+        await world.serve(group(server))
+        assert (await world.ask()).status == 200
+        server.breaks = True
+        assert (await world.ask()).status == 502
+    assert len(server.requests) == 2
+
+
+async def test_a_replica_that_is_gone_is_out_until_there_is_news(world: World) -> None:
+    gone, other = ModelServer(), ModelServer()
+    async with model_servers(gone, other):
+        await world.serve(group(gone, other))
+        await gone.die()
+        assert statuses(await asyncio.gather(*world.asking(20))) == {200: 20}
+        # It was tried by those who were under way together, and by nobody after them.
+        tried = retries(world, "ReplicaUnreachable")
+        assert statuses(await asyncio.gather(*world.asking(20))) == {200: 20}
+        assert retries(world, "ReplicaUnreachable") == tried
+        await gone.start()
+        await world.put(group(gone, other))
+        await asyncio.gather(*world.asking(40))
+    assert gone.requests
+
+
+async def test_a_group_whose_replicas_are_all_gone_is_woken(world: World) -> None:
+    gone, new = ModelServer(), ModelServer()
+    async with model_servers(gone, new):
+        await world.serve(group(gone))
+        await gone.die()
+        [asked] = world.asking(1)
+        await world.woken()
+        # The loop's clock counts milliseconds.
+        await asyncio.sleep(0.02)
+        await world.put(group(new))
+        answer = await asked
+    assert answer.status == 200
+    assert int(answer.headers["x-modelplane-cold-start"]) > 0
+
+
+async def test_a_replica_is_found_again_without_news(world: World) -> None:
+    server = ModelServer()
+    async with model_servers(server):
+        await world.serve(group(server))
+        await server.die()
+        [asked] = world.asking(1)
+        await world.woken()
+        await server.start()
+        assert (await asked).status == 200
+
+
+async def test_another_process_at_the_address_gets_nothing(world: World) -> None:
+    stranger, other = ModelServer(), ModelServer()
+    async with model_servers(stranger, other):
+        await world.serve(group(stranger, other))
+        stranger.token = "another"
+        assert statuses(await asyncio.gather(*world.asking(20))) == {200: 20}
+    assert stranger.requests == []
+
+
+async def test_replicas_may_be_replaced_under_load(world: World) -> None:
+    servers = [ModelServer(seconds=0.002) for _ in range(8)]
+    answers: list[Answer] = []
+    stopped = False
+
+    async def load() -> None:
+        while not stopped:
+            answers.append(await world.ask())
+
+    async with model_servers(*servers):
+        await world.serve(group(*servers[:2]))
+        callers = [asyncio.create_task(load()) for _ in range(12)]
+        for first in (2, 4, 6):
+            await asyncio.sleep(0.1)
+            await world.put(group(*servers[first : first + 2]))
+            for old in servers[first - 2 : first]:
+                await old.drain()
+        await asyncio.sleep(0.1)
+        stopped = True
+        await asyncio.gather(*callers)
+    assert set(statuses(answers)) == {200}
+    assert all(server.requests for server in servers)
+
+
+async def test_who_waits_for_a_group_that_is_gone_goes_to_what_serves_now(world: World) -> None:
+    server = ModelServer()
+    async with model_servers(server):
+        await world.serve(group())
+        asked = world.asking(3)
+        await world.waiting(3)
+        config = endpoint_config(hosted_entity("iris-2"), version=2)
+        hosted = [hosted_by(OTHER, "iris-2", version=2)]
+        new = endpoint("iris", config, hosted=hosted)
+        await world.apply(
+            delta(9, new, groups=[group(server, group_id=OTHER)], removed_group_ids=[GROUP])
+        )
+        for answer in await asyncio.gather(*asked):
+            assert answer.status == 200
+            assert answer.headers["served-model-name"] == "iris-2"
+            assert answer.headers["x-modelplane-config-version"] == "2"
+
+
+async def test_a_full_snapshot_forgets_groups_that_it_lacks(world: World) -> None:
+    await world.serve(group())
+    [asked] = world.asking(1)
+    await world.waiting(1)
+    await world.apply(snapshot(5))
+    assert (await asked).status == 404
+
+
+async def test_the_worker_still_answers_while_the_control_plane_is_away(world: World) -> None:
+    server = ModelServer()
+    async with model_servers(server):
+        await world.serve(group(server))
+        world.system.control_plane.push(None)
+        assert statuses(await asyncio.gather(*world.asking(20))) == {200: 20}
+        # A new stream is told what is asked.
+        [asked] = world.asking(1, BODY)
+        assert (await asked).status == 200
+        await world.until(lambda told: told.HasField("hello"))
+        await world.until(lambda told: bool(told.demand.groups))

@@ -1,0 +1,100 @@
+"""A model server that runs, as a launcher starts it."""
+
+import contextlib
+import http.client
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from modelplane.launcher import model_server
+from tests.hosting.models.cache import Saved
+
+SERVE = Path(model_server.__file__).with_name("serve.py")
+TOKEN = "the-token-of-this-replica"
+
+
+@dataclass(frozen=True)
+class Answered:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> dict[str, object]:
+        value: dict[str, object] = json.loads(self.body)
+        return value
+
+
+@dataclass
+class Replica:
+    """One that listens, or says why not."""
+
+    process: subprocess.Popen[bytes]
+    ready: dict[str, object]
+    log: Path
+    headers: dict[str, str] = field(
+        default_factory=lambda: {
+            "authorization": f"Bearer {TOKEN}",
+            "content-type": "application/json",
+        }
+    )
+
+    @property
+    def port(self) -> int:
+        port = self.ready["port"]
+        assert isinstance(port, int)
+        return port
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+
+    def ask(
+        self, body: object, method: str = "POST", path: str = "/invocations", **headers: str
+    ) -> Answered:
+        """Send a request on a connection of its own."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        with contextlib.closing(self.connect()) as connection:
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
+            connection.request(method, path, data, {**self.headers, **named})
+            response = connection.getresponse()
+            return Answered(response.status, dict(response.getheaders()), response.read())
+
+    def end(self) -> int:
+        self.process.terminate()
+        return self.process.wait(30)
+
+
+@contextlib.contextmanager
+def serving(saved: Saved, name: str, folder: Path, *options: str) -> Iterator[Replica]:
+    """Run the server of a model until the end; `folder` is where it works."""
+    reading, writing = os.pipe()
+    log = folder / f"{name}.log"
+    command: list[str | Path] = [
+        saved.python,
+        "-I",
+        SERVE,
+        "--model",
+        saved.model(name),
+        "--ready-fd",
+        str(writing),
+    ]
+    environment = {"PATH": os.defpath, "HOME": str(folder), "MODELPLANE_REPLICA_TOKEN": TOKEN}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*command, *options],
+            cwd=folder,
+            env=environment,
+            pass_fds=(writing,),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    os.close(writing)
+    try:
+        with os.fdopen(reading) as lines:
+            yield Replica(process, json.loads(lines.readline()), log)
+    finally:
+        process.kill()
+        process.wait()

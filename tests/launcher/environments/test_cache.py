@@ -1,0 +1,154 @@
+"""Environments built by the real uv, of packages that lie on the disk."""
+
+import asyncio
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from modelplane.launcher.environments.build import Bounds
+from modelplane.launcher.environments.cache import Environments, Options
+from modelplane.launcher.environments.failures import EnvironmentFailed
+from tests.launcher.environments.packages import write_model, write_source, write_wheel
+
+
+@pytest.fixture
+def packages(tmp_path: Path) -> Path:
+    """Give an index with versions of something called mlflow."""
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    write_wheel(folder, "mlflow", "2.0")
+    write_wheel(folder, "mlflow", "3.0")
+    return folder
+
+
+def _environments(packages: Path, most: int = 20, seconds: float = 60.0) -> Environments:
+    environ = {
+        "PATH": os.defpath,
+        "UV_FIND_LINKS": str(packages),
+        "UV_NO_INDEX": "1",
+        "MODELPLANE_ROOT_TOKEN": "not-for-builds",
+        "AWS_SECRET_ACCESS_KEY": "not-for-builds",
+    }
+    options = Options(environ, most=most, bounds=Bounds(seconds=seconds))
+    return Environments(packages.parent / "environments", options)
+
+
+def _model(packages: Path, name: str, requirements: str) -> Path:
+    return write_model(packages.parent / "models" / name, {"requirements.txt": requirements})
+
+
+def _run(python: Path, code: str) -> str:
+    done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+async def test_an_environment_holds_what_the_model_asks_for(packages: Path) -> None:
+    said: list[str] = []
+    held = await _environments(packages).hold(_model(packages, "a", "mlflow==2.0"), said.append)
+    assert _run(held.python, "import mlflow; print(mlflow.version)") == "2.0"
+    assert "  mlflow==2.0" in said
+    assert any("+ mlflow==2.0" in line for line in said), said
+    held.release()
+
+
+async def test_models_with_equal_requirements_share_one(packages: Path) -> None:
+    environments = _environments(packages)
+    one = await environments.hold(_model(packages, "a", "mlflow==2.0  # pinned\n\npip\n"), print)
+    said: list[str] = []
+    two = await environments.hold(_model(packages, "b", "mlflow==2.0"), said.append)
+    other = await environments.hold(_model(packages, "c", "mlflow==3.0"), print)
+    assert one.python == two.python != other.python
+    assert len(said) == 1
+    assert "there already" in said[0]
+    # Also after a restart.
+    again = await _environments(packages).hold(_model(packages, "d", "mlflow==2.0"), print)
+    assert again.python == one.python
+
+
+async def test_an_environment_that_many_ask_for_is_built_once(packages: Path) -> None:
+    model = _model(packages, "a", "mlflow==2.0")
+    said: list[list[str]] = [[] for _ in range(4)]
+    # Two launchers, as when one takes the place of another.
+    launchers = [_environments(packages), _environments(packages)]
+    held = await asyncio.gather(
+        *(launchers[number % 2].hold(model, lines.append) for number, lines in enumerate(said))
+    )
+    assert len({each.python for each in held}) == 1
+    assert sum(any("Creating virtual" in line for line in lines) for lines in said) == 1
+    assert sum(any("under way" in line for line in lines) for lines in said) == 3
+
+
+async def test_a_wheel_may_come_with_the_model(packages: Path) -> None:
+    environments = _environments(packages)
+    model = _model(packages, "a", "mlflow==2.0\ncode/own-1.0-py3-none-any.whl")
+    (model / "code").mkdir()
+    write_wheel(model / "code", "own")
+    first = await environments.hold(model, print)
+    assert _run(first.python, "import own; print(own.version)") == "1.0"
+    # Another content under the same name is another environment.
+    (model / "code" / "own-1.0-py3-none-any.whl").unlink()
+    write_wheel(model / "code", "own", needs="mlflow")
+    assert (await environments.hold(model, print)).python != first.python
+
+
+async def test_mlflow_is_there_even_if_nobody_asked_for_it(packages: Path) -> None:
+    write_wheel(packages, "mlflow_skinny", "2.0")
+    environments = _environments(packages)
+    said: list[str] = []
+    skinny = await environments.hold(_model(packages, "a", "mlflow-skinny==2.0"), said.append)
+    assert _run(skinny.python, "import mlflow; print(mlflow.version)") == "2.0"
+    assert "mlflow==2.0 is installed too" in said[0]
+    newest = await environments.hold(_model(packages, "b", "mlflow_skinny>=2\nmlflow"), print)
+    assert _run(newest.python, "import mlflow; print(mlflow.version)") == "3.0"
+
+
+async def test_a_failed_build_says_why_and_leaves_nothing(packages: Path) -> None:
+    environments = _environments(packages)
+    with pytest.raises(EnvironmentFailed, match=r"no version of mlflow==9\.9"):
+        await environments.hold(_model(packages, "a", "mlflow==9.9"), print)
+    left = {path.name.partition(".")[2] for path in (packages.parent / "environments").iterdir()}
+    assert left <= {"lock", ""}
+    assert not list((packages.parent / "environments").glob("*.partial-*"))
+    # And is tried anew when it is asked for again.
+    write_wheel(packages, "mlflow", "9.9")
+    held = await environments.hold(_model(packages, "a", "mlflow==9.9"), print)
+    assert held.python.exists()
+
+
+async def test_a_build_has_an_end(packages: Path) -> None:
+    write_source(packages, "endless", "import time; time.sleep(600)")
+    environments = _environments(packages, seconds=3.0)
+    with pytest.raises(EnvironmentFailed, match="not done within 3 seconds"):
+        await environments.hold(_model(packages, "a", "mlflow\nendless"), print)
+
+
+async def test_a_build_knows_no_secret_of_the_deployment(packages: Path) -> None:
+    write_source(packages, "curious")
+    held = await _environments(packages).hold(_model(packages, "a", "mlflow\ncurious"), print)
+    seen = _run(held.python, "import curious; print(curious.seen)")
+    assert "UV_CACHE_DIR" in seen
+    assert "not-for-builds" not in seen
+    assert str(Path.home()) + "'" not in seen
+
+
+async def test_only_what_nobody_holds_is_dropped(packages: Path) -> None:
+    environments = _environments(packages, most=1)
+    write_wheel(packages, "mlflow", "4.0")
+    held = await environments.hold(_model(packages, "a", "mlflow==2.0"), print)
+    free = await environments.hold(_model(packages, "b", "mlflow==3.0"), print)
+    free.release()
+    newest = await environments.hold(_model(packages, "c", "mlflow==4.0"), print)
+    assert held.python.exists()
+    assert newest.python.exists()
+    assert not free.python.exists()
+
+
+async def test_a_python_that_is_not_there_is_named(packages: Path) -> None:
+    model = _model(packages, "a", "mlflow==2.0")
+    (model / "python_env.yaml").write_text("python: 3.2.1\ndependencies: [-r requirements.txt]\n")
+    with pytest.raises(
+        EnvironmentFailed, match=r"needs Python 3\.2, which is not .* there are 3\."
+    ):
+        await _environments(packages).hold(model, print)

@@ -1,0 +1,133 @@
+"""A model server with the standard library alone, which does what its model's file says.
+
+Speaks the launcher's side of what `launcher/model_server/serve.py` does, and every fault beside it.
+"""
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+SLEEPER = "import time; time.sleep(600)"
+kept: list[object] = []
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self._answer(b"{}")
+
+    def do_POST(self) -> None:
+        question = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if question.get("die"):
+            os._exit(3)
+        time.sleep(question.get("seconds", 0))
+        code = question.get("run", "None")
+        self._answer(json.dumps({"predictions": eval(code)}).encode())
+
+    def _answer(self, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def link(descriptor: str) -> str:
+    try:
+        return str(Path(f"/proc/self/fd/{descriptor}").readlink())
+    except FileNotFoundError:
+        return ""
+
+
+def say(*words: object) -> None:
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
+
+
+def tell(ready: int, document: dict[str, object]) -> None:
+    os.write(ready, json.dumps(document).encode() + b"\n")
+    os.close(ready)
+
+
+def fork_sleeper(*, escaped: bool) -> int:
+    command = [sys.executable, "-c", SLEEPER]
+    return subprocess.Popen(command, start_new_session=escaped).pid
+
+
+def leak(megabytes: int) -> None:
+    for _ in range(megabytes):
+        kept.append(b"x" * 1_000_000)
+        time.sleep(0.001)
+    time.sleep(600)
+
+
+def flood() -> None:
+    while True:
+        say("no end of words " * 60)
+
+
+def end_or_not(does: dict[str, Any], ready: int) -> None:
+    """Do what keeps a server from ever being there."""
+    say(does.get("print", "hello"))
+    if "status" in does:
+        sys.exit(does["status"])
+    if "error" in does:
+        tell(ready, {"error": does["error"]})
+        sys.exit(1)
+    time.sleep(600 if does.get("hang") else does.get("slow", 0))
+
+
+def misbehave(does: dict[str, Any]) -> None:
+    """Do what a server should not do beside its work."""
+    children = [fork_sleeper(escaped=False) for _ in range(does.get("children", 0))]
+    children += [fork_sleeper(escaped=True) for _ in range(does.get("escaped", 0))]
+    say("children", *children)
+    if does.get("listens"):
+        kept.append(other := socket.create_server(("127.0.0.1", 0)))
+        say("listens", other.getsockname()[1])
+    if "leak" in does:
+        threading.Thread(target=leak, args=(does["leak"],), daemon=True).start()
+    if does.get("flood"):
+        threading.Thread(target=flood, daemon=True).start()
+    if "lives" in does:
+        threading.Timer(does["lives"], os._exit, (5,)).start()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    for flag in ("--model", "--host", "--evaluation-seconds", "--concurrency"):
+        parser.add_argument(flag)
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--ready-fd", type=int)
+    given = parser.parse_args()
+    does = json.loads((Path(given.model) / "behaviour.json").read_text())
+    end_or_not(does, given.ready_fd)
+    server = ThreadingHTTPServer((given.host, given.port), Handler)
+    # What is asked is answered before the end.
+    server.daemon_threads = False
+    stop = signal.SIG_IGN if does.get("stubborn") else lambda *_: end(server)
+    signal.signal(signal.SIGTERM, stop)
+    misbehave(does)
+    tell(given.ready_fd, {"port": server.server_port})
+    server.serve_forever(poll_interval=0.02)
+    server.server_close()
+
+
+def end(server: ThreadingHTTPServer) -> None:
+    threading.Thread(target=server.shutdown).start()
+
+
+if __name__ == "__main__":
+    main()
