@@ -19,7 +19,7 @@ from modelplane.control_plane.hosting.autoscaler import (
     desired,
     needed,
 )
-from modelplane.control_plane.hosting.pool import Pool
+from modelplane.control_plane.hosting.pool import LEASE_MS, Pool
 from modelplane.control_plane.hosting.shared_clock import SharedClock
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.hosting import groups
@@ -105,6 +105,8 @@ class Scaler:
         self._tracks: dict[str, _Track] = {}
         self._failed_ms: dict[str, int] = {}
         self._swept_ms = 0
+        # When it first looked.
+        self._begun_ms: int | None = None
 
     async def run(self) -> None:
         """Look each second, until cancelled."""
@@ -125,7 +127,7 @@ class Scaler:
         """
         if not self._is_active():
             self._tracks.clear()
-            await self._pool.note_loss()
+            await self._note_loss()
             return
         async with self._database.read() as session:
             now_ms = await self._clock.now_ms(session)
@@ -140,6 +142,15 @@ class Scaler:
         ]
         await self._change([(old, new) for old, new in scaled if new != old])
         await self._sweep(now_ms)
+
+    async def _note_loss(self) -> None:
+        """Notice that no launcher is there, unless this process may be what was away."""
+        async with self._database.read() as session:
+            now_ms = await self._clock.now_ms(session)
+        if self._begun_ms is None:
+            self._begun_ms = now_ms
+        if now_ms - self._begun_ms >= LEASE_MS:
+            await self._pool.note_loss()
 
     def _scaled(self, group: StoredGroup, told: Sequence[StoredDemand], now_ms: int) -> StoredGroup:
         """Return the group with as many replicas as it should have."""

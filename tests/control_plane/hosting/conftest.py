@@ -13,14 +13,6 @@ from tests.control_plane.rollouts import FakeRollout
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    """A clock that begins with the machine's, which rollouts go by."""
-    clock = FakeClock()
-    clock.now_ms = system_clock()
-    return clock
-
-
-@pytest.fixture
 def registry() -> FakeRegistry:
     return FakeRegistry()
 
@@ -43,3 +35,11 @@ def hosting(
 ) -> Endpoints:
     del launcher  # It is connected.
     return Endpoints(database, sealer, rollout, clock, pinning=Pinning(registry))
+
+
+@pytest.fixture
+def live_clock() -> FakeClock:
+    """A clock that begins with the machine's, which rollouts go by."""
+    clock = FakeClock()
+    clock.now_ms = system_clock()
+    return clock

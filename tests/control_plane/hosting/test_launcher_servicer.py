@@ -31,8 +31,8 @@ A, B = hosted_model("a"), hosted_model("b")
 
 
 @pytest.fixture
-async def side(database: Database, clock: FakeClock) -> AsyncIterator[HostSide]:
-    async with host_side(database, clock) as running_side:
+async def side(database: Database, live_clock: FakeClock) -> AsyncIterator[HostSide]:
+    async with host_side(database, live_clock) as running_side:
         yield running_side
 
 
@@ -46,6 +46,13 @@ async def has_phase(side: HostSide, phase: GroupPhase) -> None:
 async def runs(launcher: FakeLauncher, *groups: str) -> None:
     async def holds() -> bool:
         return launcher.desired is not None and set(launcher.desired) == set(groups)
+
+    await until(holds)
+
+
+async def has_replicas(launcher: FakeLauncher, count: int) -> None:
+    async def holds() -> bool:
+        return (launcher.desired or {})["group-a"].replicas == count
 
     await until(holds)
 
@@ -168,7 +175,7 @@ async def test_a_change_of_traffic_restarts_nothing(side: HostSide) -> None:
     assert launcher.desired == before
 
 
-async def test_another_launcher_waits_and_takes_over(side: HostSide, clock: FakeClock) -> None:
+async def test_another_launcher_waits_and_takes_over(side: HostSide, live_clock: FakeClock) -> None:
     first = await deployed(side)
     second = await side.launcher("l2")
     async with asyncio.timeout(10):
@@ -176,7 +183,7 @@ async def test_another_launcher_waits_and_takes_over(side: HostSide, clock: Fake
     assert second.standby_of == "l1"
     second.reports = False
     first.call.cancel()
-    clock.now_ms += LEASE_MS
+    live_clock.now_ms += LEASE_MS
     await runs(second, "group-a")
     # It has started nothing yet.
     second.says["group-a"] = reported("group-a", pb.GROUP_PROGRESS_STARTING, "")
@@ -190,7 +197,7 @@ async def test_another_launcher_waits_and_takes_over(side: HostSide, clock: Fake
     assert (await side.endpoint()).ready
 
 
-async def test_what_a_lost_launcher_ran_is_taken_out(side: HostSide, clock: FakeClock) -> None:
+async def test_what_a_lost_launcher_ran_is_taken_out(side: HostSide, live_clock: FakeClock) -> None:
     launcher = await deployed(side)
     launcher.call.cancel()
 
@@ -201,7 +208,7 @@ async def test_what_a_lost_launcher_ran_is_taken_out(side: HostSide, clock: Fake
     await side.scaler.step()
     # It may come back.
     assert (await side.group()).phase is GroupPhase.READY
-    clock.now_ms += LEASE_MS
+    live_clock.now_ms += LEASE_MS
     await side.scaler.step()
     group = await side.group()
     assert (group.phase, group.replicas) == (GroupPhase.RECOVERING, ())
@@ -209,14 +216,18 @@ async def test_what_a_lost_launcher_ran_is_taken_out(side: HostSide, clock: Fake
 
 
 async def test_a_restart_of_the_control_plane_changes_nothing(
-    database: Database, clock: FakeClock
+    database: Database, live_clock: FakeClock
 ) -> None:
-    async with host_side(database, clock) as side:
+    async with host_side(database, live_clock) as side:
         launcher = await deployed(side)
         spec = (launcher.desired or {})["group-a"]
         async with database.read() as session:
             before = await read_head(session)
-    async with host_side(database, clock) as side:
+    # However long it was away, what runs is taken to run until its launcher could be back.
+    live_clock.now_ms += 10 * LEASE_MS
+    async with host_side(database, live_clock) as side:
+        await side.scaler.step()
+        assert (await side.group()).phase is GroupPhase.READY
         again = await side.launcher()
         await runs(again, "group-a")
         # It says all that it runs before and after it is told.
@@ -262,19 +273,19 @@ async def test_who_does_not_fit_is_told_so(
 
 
 async def test_a_waiting_request_starts_a_group_on_any_replica(
-    database: Database, clock: FakeClock
+    database: Database, live_clock: FakeClock
 ) -> None:
-    async with host_side(database, clock) as side:
+    async with host_side(database, live_clock) as side:
         launcher = await deployed(side)
-        clock.now_ms += 1_800_000
+        live_clock.now_ms += 1_800_000
         await side.scaler.step()
         await has_phase(side, GroupPhase.IDLE)
-        assert (launcher.desired or {})["group-a"].replicas == 0
+        await has_replicas(launcher, 0)
         assert (await side.endpoint()).ready
         if not database.is_postgresql:
             await _wake_and_see(side, side, launcher)
             return
-        async with host_side(database, clock, replica_id="other") as other:
+        async with host_side(database, live_clock, replica_id="other") as other:
             await _wake_and_see(side, other, launcher)
 
 
@@ -289,11 +300,7 @@ async def _wake_and_see(side: HostSide, near: HostSide, launcher: FakeLauncher) 
 
     await until(is_known)
     await wake(worker, "group-a")
-
-    async def is_started() -> bool:
-        return (launcher.desired or {})["group-a"].replicas == 1
-
-    await until(is_started)
+    await has_replicas(launcher, 1)
     await has_phase(side, GroupPhase.READY)
     generation = (await side.group()).generation
     # One that has been started is not started again.

@@ -26,9 +26,9 @@ MODEL = hosted_model("a", least=1, most=4)
 
 
 @pytest.fixture
-async def side(database: Database, clock: FakeClock) -> AsyncIterator[HostSide]:
+async def side(database: Database, live_clock: FakeClock) -> AsyncIterator[HostSide]:
     settings = ScaleSettings(down_ms=DOWN_MS, zero_ms=ZERO_MS)
-    async with host_side(database, clock, settings) as running_side:
+    async with host_side(database, live_clock, settings) as running_side:
         yield running_side
 
 
