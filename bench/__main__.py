@@ -18,9 +18,10 @@ _SECTIONS = (
     "limits",
     "usage",
     "control-plane",
+    "hosting",
 )
 # Those that need a generator of load.
-_LOADED = {"requests", "streams"}
+_LOADED = {"requests", "streams", "hosting"}
 
 
 async def _run(sections: Sequence[str], *, quick: bool) -> None:
@@ -44,6 +45,21 @@ async def _run(sections: Sequence[str], *, quick: bool) -> None:
         from bench import access  # noqa: PLC0415 - it needs the issuers of the tests
 
         tables.append(access.measure(0.2 if quick else 1.0))
+    tables += await _counted(sections, quick=quick)
+    if "control-plane" in sections:
+        scale = (
+            control_plane.Scale(endpoints=1_000, watchers=10, updates=30)
+            if quick
+            else control_plane.Scale(endpoints=10_000, watchers=50, updates=200)
+        )
+        tables.append(await control_plane.measure(scale))
+    if "hosting" in sections:
+        tables.append(await _hosting(quick=quick))
+    _show(tables)
+
+
+async def _counted(sections: Sequence[str], *, quick: bool) -> list[Table]:
+    tables = []
     if "limits" in sections:
         tables.append(
             await limits.measure(10_000, 10_000) if quick else await limits.measure(100_000, 50_000)
@@ -52,14 +68,14 @@ async def _run(sections: Sequence[str], *, quick: bool) -> None:
         from bench import usage  # noqa: PLC0415 - it needs the messages of the tests
 
         tables.append(await usage.measure(2_000 if quick else 20_000))
-    if "control-plane" in sections:
-        scale = (
-            control_plane.Scale(endpoints=1_000, watchers=10, updates=30)
-            if quick
-            else control_plane.Scale(endpoints=10_000, watchers=50, updates=200)
-        )
-        tables.append(await control_plane.measure(scale))
-    _show(tables)
+    return tables
+
+
+async def _hosting(*, quick: bool) -> Table:
+    from bench import hosting  # noqa: PLC0415 - it needs the models of the tests
+
+    rounds, seconds = (1, 1) if quick else (5, 4)
+    return await hosting.measure(rounds=rounds, seconds=seconds)
 
 
 def _show(tables: Sequence[Table]) -> None:

@@ -76,6 +76,14 @@ def memory_mib(pid: int) -> float:
     return _status_mib(pid, "VmRSS")
 
 
+def proportional_memory_mib(pid: int) -> float:
+    """Return the memory, in MiB, of a process, with its part of what it shares."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError("Linux does not tell the memory of the process")
+
+
 def _status_mib(pid: int, field: str) -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         name, _, value = line.partition(":")

@@ -77,7 +77,7 @@ class Pythons:
         return next((python for python in there if python.minor == minor), None)
 
     def _usable(self, found: Sequence[Python]) -> list[Python]:
-        return [python for python in found if not self._shared or _open_to_all(python.path)]
+        return [python for python in found if not self._shared or open_to_all(python.path)]
 
 
 def _by_number(minor: str) -> list[int]:
@@ -111,7 +111,7 @@ async def _list(named: Sequence[Path], environment: Mapping[str, str]) -> list[P
     ]
 
 
-def _open_to_all(path: Path) -> bool:
+def open_to_all(path: Path) -> bool:
     """Whether all users may run a file, by the modes of it and of the directories above it."""
     real = path.resolve()
     return all(each.stat().st_mode & 0o001 for each in (real, *real.parents, *path.parents))

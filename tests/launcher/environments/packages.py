@@ -8,12 +8,13 @@ from pathlib import Path
 
 _WHEEL = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 _BACKEND = """
-import os, zipfile
+import os, resource, zipfile
 
 def build_wheel(folder, settings=None, metadata=None):
     name = "NAME-1.0-py3-none-any.whl"
     with zipfile.ZipFile(os.path.join(folder, name), "w") as wheel:
-        wheel.writestr("NAME.py", "seen = " + repr(dict(os.environ)))
+        wheel.writestr("NAME.py", f"seen = {dict(os.environ)!r}; user = {os.getuid()}\\n"
+            f"limit = {resource.getrlimit(resource.RLIMIT_FSIZE)[0]}")
         wheel.writestr("NAME-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: NAME\\nVersion: 1.0\\n")
         wheel.writestr("NAME-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
         wheel.writestr("NAME-1.0.dist-info/RECORD", "")
@@ -21,14 +22,22 @@ def build_wheel(folder, settings=None, metadata=None):
 """  # noqa: E501
 
 
-def write_wheel(folder: Path, name: str, version: str = "1.0", needs: str = "") -> Path:
-    """Write a wheel with one module, and return its path."""
+def write_broken(folder: Path, name: str, version: str) -> Path:
+    """Write a wheel whose module cannot be imported."""
+    return write_wheel(folder, name, version, code="raise ImportError('no luck')\n")
+
+
+def write_wheel(
+    folder: Path, name: str, version: str = "1.0", needs: str = "", code: str = ""
+) -> Path:
+    """Write a wheel with one package, and return its path."""
     info = f"{name}-{version}.dist-info"
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
     metadata += f"Requires-Dist: {needs}\n" if needs else ""
     path = folder / f"{name}-{version}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as wheel:
-        wheel.writestr(f"{name}.py", f"version = {version!r}\n")
+        wheel.writestr(f"{name}/__init__.py", f"version = {version!r}\n{code}")
+        wheel.writestr(f"{name}/pyfunc.py", "")
         wheel.writestr(f"{info}/METADATA", metadata)
         wheel.writestr(f"{info}/WHEEL", _WHEEL)
         wheel.writestr(f"{info}/RECORD", "")

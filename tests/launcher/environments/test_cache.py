@@ -10,7 +10,12 @@ import pytest
 from modelplane.launcher.environments.build import Bounds
 from modelplane.launcher.environments.cache import Environments, Options
 from modelplane.launcher.environments.failures import EnvironmentFailed
-from tests.launcher.environments.packages import write_model, write_source, write_wheel
+from tests.launcher.environments.packages import (
+    write_broken,
+    write_model,
+    write_source,
+    write_wheel,
+)
 
 
 @pytest.fixture
@@ -23,7 +28,9 @@ def packages(tmp_path: Path) -> Path:
     return folder
 
 
-def _environments(packages: Path, most: int = 20, seconds: float = 60.0) -> Environments:
+def _environments(
+    packages: Path, most: int = 20, seconds: float = 60.0, user: int | None = None
+) -> Environments:
     environ = {
         "PATH": os.defpath,
         "UV_FIND_LINKS": str(packages),
@@ -31,7 +38,8 @@ def _environments(packages: Path, most: int = 20, seconds: float = 60.0) -> Envi
         "MODELPLANE_ROOT_TOKEN": "not-for-builds",
         "AWS_SECRET_ACCESS_KEY": "not-for-builds",
     }
-    options = Options(environ, most=most, bounds=Bounds(seconds=seconds))
+    shared = user is not None
+    options = Options(environ, most=most, shared=shared, bounds=Bounds(seconds, user))
     return Environments(packages.parent / "environments", options)
 
 
@@ -129,8 +137,33 @@ async def test_a_build_knows_no_secret_of_the_deployment(packages: Path) -> None
     held = await _environments(packages).hold(_model(packages, "a", "mlflow\ncurious"), print)
     seen = _run(held.python, "import curious; print(curious.seen)")
     assert "UV_CACHE_DIR" in seen
+    assert _run(held.python, "import curious; print(curious.limit)") == str(16 << 30)
     assert "not-for-builds" not in seen
     assert str(Path.home()) + "'" not in seen
+
+
+async def test_what_replicas_import_is_compiled(packages: Path) -> None:
+    held = await _environments(packages).hold(_model(packages, "a", "mlflow==2.0"), print)
+    installed = next(held.python.parents[1].glob("lib/python3*/site-packages/mlflow"))
+    assert list(installed.glob("__pycache__/pyfunc.*.pyc"))
+
+
+async def test_an_mlflow_that_cannot_be_imported_is_told(packages: Path) -> None:
+    write_broken(packages, "mlflow", "5.0")
+    with pytest.raises(EnvironmentFailed, match="cannot be imported: ImportError: no luck"):
+        await _environments(packages).hold(_model(packages, "a", "mlflow==5.0"), print)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may build as another user")
+async def test_a_build_may_run_as_another_user(packages: Path) -> None:
+    write_source(packages, "curious")
+    for path in (packages, *packages.parents[:-1]):
+        path.chmod(path.stat().st_mode | 0o055)
+    environments = _environments(packages, user=64_321)
+    held = await environments.hold(_model(packages, "a", "mlflow\ncurious"), print)
+    assert _run(held.python, "import curious; print(curious.user)") == "64321"
+    # Who built it may not change it any more.
+    assert {path.lstat().st_uid for path in held.python.parents[1].rglob("*")} == {0}
 
 
 async def test_only_what_nobody_holds_is_dropped(packages: Path) -> None:
