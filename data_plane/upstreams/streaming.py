@@ -88,15 +88,17 @@ class ChunkShaper:
         self.usage = parse_usage(chunk) or self.usage
         if self._count_characters:
             self.characters += answer_characters(chunk)
-        if not self._wanted and not self._take_usage(chunk):
+        # Asked here, as hardly any chunk has it.
+        if "usage" in chunk and not self._wanted and not self._take_usage(chunk):
             return ()
         if self._deltas:
             self._place_role(chunk)
         if self._wanted is not None or not chunk.get("choices"):
             return (chunk,)
         held, self._held = self._held, chunk if _finishes(chunk) else None
-        shaped = () if self._held else (chunk,)
-        return shaped if held is None else (held, *shaped)
+        if held is None:
+            return () if self._held else (chunk,)
+        return (held,) if self._held else (held, chunk)
 
     def finish(self) -> Sequence[JsonObject]:
         """Return what is left for the caller when no more chunks come."""
@@ -133,6 +135,8 @@ class ChunkShaper:
 def _finishes(chunk: JsonObject) -> bool:
     """Tell whether a chunk ends one of the choices, as the last one that has any does."""
     choices = chunk.get("choices")
-    return isinstance(choices, list) and any(
-        isinstance(choice, dict) and choice.get("finish_reason") for choice in choices
-    )
+    # No generator: this is asked of every chunk.
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict) and choice.get("finish_reason"):
+            return True
+    return False
