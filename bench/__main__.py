@@ -1,6 +1,7 @@
 """Run the benchmarks and print what they measured: `python -m bench`, `make bench`."""
 
 import argparse
+import asyncio
 from collections.abc import Sequence
 
 import uvloop
@@ -54,7 +55,7 @@ async def _run(sections: Sequence[str], *, quick: bool) -> None:
         )
         tables.append(await control_plane.measure(scale))
     if "hosting" in sections:
-        tables.append(await _hosting(quick=quick))
+        tables += await _hosting(quick=quick)
     _show(tables)
 
 
@@ -71,11 +72,14 @@ async def _counted(sections: Sequence[str], *, quick: bool) -> list[Table]:
     return tables
 
 
-async def _hosting(*, quick: bool) -> Table:
-    from bench import hosting  # noqa: PLC0415 - it needs the models of the tests
+async def _hosting(*, quick: bool) -> list[Table]:
+    from bench import hosted_system, hosting  # noqa: PLC0415 - they need the models of the tests
 
-    rounds, seconds = (1, 1) if quick else (5, 4)
-    return await hosting.measure(rounds=rounds, seconds=seconds)
+    rounds, seconds, bursts = (1, 1, 3) if quick else (5, 4, 20)
+    return [
+        await hosting.measure(rounds=rounds, seconds=seconds),
+        await asyncio.to_thread(hosted_system.measure, bursts=bursts),
+    ]
 
 
 def _show(tables: Sequence[Table]) -> None:
