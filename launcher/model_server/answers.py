@@ -14,7 +14,6 @@ import enum
 import importlib
 import json
 import math
-import sys
 import uuid
 from typing import Any, Callable
 
@@ -167,4 +166,4 @@ def _orjson() -> Callable[[object], bytes] | None:
     return write
 
 
-_ORJSON = _orjson() if sys.version_info >= (3, 9) else None
+_ORJSON = _orjson()
