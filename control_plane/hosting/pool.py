@@ -104,8 +104,8 @@ class Pool:
             },
         )
 
-    async def note(self, reports: Sequence[GroupReport]) -> list[StoredGroup]:
-        """Take in a whole report of the active launcher; return all groups as they are now.
+    async def note(self, reports: Sequence[GroupReport]) -> None:
+        """Take in a whole report of the active launcher.
 
         Raises:
             StoreUnavailable: The database does not answer.
@@ -117,10 +117,9 @@ class Pool:
         if changed:
             async with self._database.write() as transaction:
                 await self._change(transaction, changed, told)
-        return current
 
-    async def note_loss(self) -> bool:
-        """Take all replicas out if no launcher is active; return whether there was anything to do.
+    async def note_loss(self) -> None:
+        """Take all replicas out if no launcher is active.
 
         Raises:
             StoreUnavailable: The database does not answer.
@@ -128,20 +127,19 @@ class Pool:
         async with self._database.read() as session:
             launcher = await launchers.read_launcher(session, self.name)
             if launcher is None or launcher.lease_until_ms > await self._clock.now_ms(session):
-                return False
+                return
             current = await groups.load(session, None)
         lost = [group.id for group in current if without_replicas(group) != group]
         if not lost:
-            return False
+            return
         async with self._database.write() as transaction:
             launcher = await launchers.read_launcher(transaction.session, self.name, lock=True)
             now_ms = await self._clock.now_ms(transaction.session)
             if launcher is None or launcher.lease_until_ms > now_ms:
-                return False
+                return
             await self._change(transaction, lost, {})
         fields = log_fields(pool=self.name, groups=len(lost))
         _log.warning("no launcher: what it ran counts as gone", extra=fields)
-        return True
 
     async def save_capacity(self, launcher_id: str, capacity: Capacity) -> None:
         """Store what replicas may use.

@@ -3,7 +3,7 @@
 Before: `control_plane.hosting`. After: `tables`.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,10 +60,4 @@ async def read_demand(session: Session, since_ms: int) -> dict[str, list[StoredD
 async def forget_demand(transaction: Transaction, before_ms: int) -> None:
     """Delete what was said before a time."""
     statement = delete(GroupDemandRow).where(col(GroupDemandRow.updated_ms) < before_ms)
-    await transaction.session.exec(statement)
-
-
-async def forget_worker(transaction: Transaction, worker_ids: Collection[str]) -> None:
-    """Delete what workers said that are gone."""
-    statement = delete(GroupDemandRow).where(col(GroupDemandRow.worker_id).in_(worker_ids))
     await transaction.session.exec(statement)

@@ -49,6 +49,8 @@ class FakeLauncher:
     # Whether it says anything.
     reports: bool = True
     told: asyncio.Event = field(default_factory=asyncio.Event)
+    # A stream takes one message at a time.
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self) -> None:
         """Do as it is told, until the stream ends."""
@@ -66,7 +68,8 @@ class FakeLauncher:
         if self.reports:
             groups = [self._report(spec) for spec in (self.desired or {}).values()]
             report = pb.Report(groups=groups, capacity=pb.Capacity(cpus=2), logs=logs)
-            await self.call.write(pb.SyncRequest(report=report))
+            async with self.writing:
+                await self.call.write(pb.SyncRequest(report=report))
 
     def fail(self, group_id: str, reason: str) -> None:
         """Say from now on that a group has failed."""
@@ -191,13 +194,13 @@ async def host_side(
 async def wake(worker: FakeWorker, group_id: str) -> None:
     """Say that a request waits for a group."""
     message = WatchConfigRequest(wake=Wake(group_id=group_id, waiting=1))
-    await worker.call.write(message)
+    await worker.send(message)
 
 
 async def ask(worker: FakeWorker, group_id: str, *, in_flight: float, waiting: int = 0) -> None:
     """Say how much is asked of a group."""
     demand = GroupDemand(group_id=group_id, in_flight=in_flight, waiting=waiting)
-    await worker.call.write(WatchConfigRequest(demand=DemandReport(groups=[demand])))
+    await worker.send(WatchConfigRequest(demand=DemandReport(groups=[demand])))
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:

@@ -131,13 +131,20 @@ class FakeWorker:
 
     worker_id: str
     call: "grpc.aio.StreamStreamCall[WatchConfigRequest, WatchConfigResponse]"
+    # A stream takes one message at a time.
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def send(self, message: WatchConfigRequest) -> None:
+        """Send any message."""
+        async with self.writing:
+            await self.call.write(message)
 
     async def hello(self, last_revision: int = 0, store_id: str = "") -> None:
         """Introduce the worker."""
         hello = Hello(
             worker_id=self.worker_id, build="test", last_revision=last_revision, store_id=store_id
         )
-        await self.call.write(WatchConfigRequest(hello=hello))
+        await self.send(WatchConfigRequest(hello=hello))
 
     async def next(self) -> WatchConfigResponse:
         """Return the next message that is no heartbeat."""
@@ -159,7 +166,7 @@ class FakeWorker:
 
     async def ack(self, revision: int) -> None:
         """Acknowledge a revision."""
-        await self.call.write(WatchConfigRequest(ack=Ack(revision=revision)))
+        await self.send(WatchConfigRequest(ack=Ack(revision=revision)))
 
     async def nack(
         self, revision: int, name: str, version: int, reason: str, *, serving: bool = False
@@ -172,7 +179,7 @@ class FakeWorker:
             reason=reason,
             serving=serving,
         )
-        await self.call.write(WatchConfigRequest(nack=nack))
+        await self.send(WatchConfigRequest(nack=nack))
 
     async def follow(self) -> None:
         """Acknowledge whatever comes, until cancelled."""
