@@ -23,8 +23,9 @@ install-dev:
 run: install
 	$(BIN)/modelplane up --local-model --started-at $(STARTED) $(ARGS)
 
-# A file is run by one process; each process starts the systems that its files share.
-PARALLEL = -n 2 --dist loadfile --no-loadscope-reorder
+# A file is run by one process, and a folder that `tests/processes.py` names; each process starts the
+# systems that its files share.
+PARALLEL = -n 2 --dist loadgroup --no-loadscope-reorder
 
 test: install-dev
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)

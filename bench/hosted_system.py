@@ -1,6 +1,7 @@
 """Measures a deployment that hosts a model: what it costs idle, deployments, and starts from zero.
 
-Model and server are those of `bench/hosting.py`: what a start takes by itself stands in the same run.
+Model and server are those of `bench/hosting.py`, so that what a start takes by itself stands in
+the same run.
 """
 
 import shutil

@@ -1,3 +1,9 @@
 """Fixtures for every test: see the plugins."""
 
-pytest_plugins = ["tests.effort", "tests.e2e.fixtures", "tests.postgres", "tests.migrated"]
+pytest_plugins = [
+    "tests.effort",
+    "tests.processes",
+    "tests.e2e.fixtures",
+    "tests.postgres",
+    "tests.migrated",
+]

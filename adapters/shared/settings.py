@@ -112,7 +112,7 @@ def _add_flag(parser: argparse.ArgumentParser, item: Field[Any]) -> None:
             dest=item.name,
             action="store_true",
             default=argparse.SUPPRESS,
-            help=item.metadata["help"],
+            help=_escape(item.metadata["help"]),
         )
         return
     told = [variable_name(item.name)] if item.metadata["variable"] else []
@@ -122,8 +122,13 @@ def _add_flag(parser: argparse.ArgumentParser, item: Field[Any]) -> None:
         dest=item.name,
         type=partial(_parse_flag, item),
         default=argparse.SUPPRESS,
-        help=f"{item.metadata['help']} [{', '.join(told)}]",
+        help=_escape(f"{item.metadata['help']} [{', '.join(told)}]"),
     )
+
+
+def _escape(text: str) -> str:
+    # argparse would fill in what follows a "%".
+    return text.replace("%", "%%")
 
 
 def _parse_flag(item: Field[Any], text: str) -> object:

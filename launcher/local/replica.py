@@ -18,6 +18,7 @@ from typing import Any
 
 from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
+from modelplane.adapters.shared.settings import environment
 from modelplane.launcher.local import seen
 from modelplane.launcher.local.budget import in_words
 from modelplane.launcher.local.process import ReplicaProcess, Start, start_process
@@ -27,6 +28,7 @@ from modelplane.launcher.local.views import parts_of_python
 HOST = "127.0.0.1"
 _TOKEN = "MODELPLANE_REPLICA_TOKEN"  # noqa: S105 - its name
 _PATH = "/usr/local/bin:/usr/bin:/bin"
+_PROCESSOR = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 # Each would start as many threads as the machine has processors.
 _THREADS = (
     "OMP_NUM_THREADS",
@@ -291,6 +293,7 @@ class Replica:
             **dict.fromkeys(_THREADS, threads),
             # Threads that spin while they wait would starve the rest of a small machine.
             "OMP_WAIT_POLICY": "passive",
+            **_of_processor(),
             **spec.environment,
             "HOME": str(self._directory),
             "TMPDIR": str(self._directory / "tmp"),
@@ -302,6 +305,12 @@ class Replica:
             directory.mkdir(mode=0o700)
             if user is not None:
                 os.chown(directory, user.number, user.number)
+
+
+def _of_processor() -> dict[str, str]:
+    """Return what the operator says of the processor: without it some libraries compute wrongly."""
+    given = environment()
+    return {name: given[name] for name in _PROCESSOR if name in given}
 
 
 def describe(status: int) -> str:

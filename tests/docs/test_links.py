@@ -12,8 +12,8 @@ _PAGES = [*PAGES, ROOT / "CHANGELOG.md"]
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _ELSEWHERE = ("https://", "http://")
 _SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
-# What the benchmarks write.
-_MADE = ("bench/results/", ".bench-peers/")
+# What benchmarks and deployments write.
+_MADE = ("bench/results/", ".bench-peers/", ".modelplane/")
 _TOP = {path.name for path in ROOT.iterdir() if path.is_dir()}
 
 

@@ -6,6 +6,7 @@ are pickled by value, so nothing of this file is needed where a model runs.
 
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import mlflow
@@ -24,8 +25,8 @@ except ImportError:  # their first names, in MLflow 2
     from mlflow.types.responses import ResponsesResponse as ResponsesAgentResponse
     from mlflow.types.responses import ResponsesStreamEvent as ResponsesAgentStreamEvent
 
-MLFLOW = f"mlflow=={mlflow.__version__}"
-PANDAS = f"pandas=={pd.__version__}"
+# The same for all, so that they share one environment wherever they are hosted.
+REQUIREMENTS = [f"{name}=={version(name)}" for name in ("mlflow", "pandas", "scikit-learn")]
 
 
 class Scaled(PythonModel):
@@ -248,13 +249,12 @@ def _save(folder: Path, name: str, model, signature=None, **options) -> None:
         folder / name,
         python_model=model,
         signature=signature,
-        pip_requirements=[MLFLOW, PANDAS],
+        pip_requirements=REQUIREMENTS,
         **options,
     )
 
 
 def _save_iris(folder: Path) -> None:
-    import sklearn  # noqa: PLC0415 - only this model needs it
     from sklearn.datasets import load_iris  # noqa: PLC0415
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
 
@@ -265,7 +265,7 @@ def _save_iris(folder: Path) -> None:
         folder / "iris",
         signature=infer_signature(flowers.data, model.predict(flowers.data)),
         serialization_format="cloudpickle",  # the newest MLflow's default needs one more package
-        pip_requirements=[MLFLOW, PANDAS, f"scikit-learn=={sklearn.__version__}"],
+        pip_requirements=REQUIREMENTS,
     )
 
 
