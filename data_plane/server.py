@@ -66,6 +66,7 @@ async def running_worker(
         grpc = GrpcCalls(RPCS, worker.inference, checks)
         routes = Routes(RestCalls(worker.inference), grpc, worker.readiness.obstacle)
         listener = Listener(routes)
+        worker.transport.relieve = listener.close_idle
         async with listener.listening(settings.worker_listen, tls):
             async with following(worker), _taking_over(listener, worker.readiness):
                 yield RunningWorker(listener, worker.snapshots, worker.readiness)

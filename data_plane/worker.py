@@ -59,12 +59,14 @@ class Worker:
         snapshots: What it serves from.
         readiness: Whether it may be sent traffic.
         watcher: Follows the configuration.
+        transport: Connects to providers.
     """
 
     inference: Inference
     snapshots: Snapshots
     readiness: Readiness
     watcher: SnapshotWatcher
+    transport: Http1Transport
 
 
 @asynccontextmanager
@@ -112,7 +114,7 @@ async def assembled(
             circuits = Circuits(clocks.monotonic, clocks.random, settings.circuit_failures)
             attempts = Attempts(relay, circuits, AttemptMetrics(registry), clocks.random)
             inference = Inference(snapshots, attempts, gate, accountant, wall_ms, bodies)
-            yield Worker(inference, snapshots, readiness, watcher)
+            yield Worker(inference, snapshots, readiness, watcher, transport)
 
 
 def _link(settings: Settings) -> ControlLink:
