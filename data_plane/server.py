@@ -66,6 +66,8 @@ async def running_worker(
         grpc = GrpcCalls(RPCS, worker.inference, checks)
         routes = Routes(RestCalls(worker.inference), grpc, worker.readiness.obstacle)
         listener = Listener(routes)
+        for transport in worker.transports:
+            transport.relieve = listener.close_idle
         # It follows until all calls have ended: some may wait for a model that is just starting.
         async with listener.listening(settings.worker_listen, tls), following(worker):
             async with _taking_over(listener, worker.readiness):

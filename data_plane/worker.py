@@ -63,12 +63,14 @@ class Worker:
         snapshots: What it serves from.
         readiness: Whether it may be sent traffic.
         watcher: Follows the configuration.
+        transports: Connect to providers, and to replicas.
     """
 
     inference: Inference
     snapshots: Snapshots
     readiness: Readiness
     watcher: SnapshotWatcher
+    transports: tuple[Http1Transport, ...]
 
 
 @asynccontextmanager
@@ -119,7 +121,7 @@ async def assembled(
             hosted = HostedRelay(inside, snapshots, accountant, tried, _hosted_timeouts(settings))
             attempts = Attempts(relay, hosted, circuits, tried, clocks.random)
             inference = Inference(snapshots, attempts, gate, accountant, wall_ms, bodies)
-            yield Worker(inference, snapshots, readiness, watcher)
+            yield Worker(inference, snapshots, readiness, watcher, (transport, inside))
 
 
 @asynccontextmanager

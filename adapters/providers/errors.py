@@ -7,6 +7,7 @@ gives an account's matters the type of a request's (`anthropic/provider.py`).
 |--------------------------|------------------------------------|-------|-------|---------|--------|
 | `ProviderUnavailable`    | overloaded, or cannot be reached   | yes   | yes   | yes     | no     |
 | ├ `HostUnresolved`       | its name has no address            | no    | yes   | no      | no     |
+| ├ `OutOfFiles`           | the gateway may open no more files | yes   | no    | no      | no     |
 | └ `StreamTruncated`      | its stream ended before the answer | yes   | yes   | yes     | no     |
 | `ProviderTimeout`        | it did not answer in time          | yes   | yes   | yes     | no     |
 | `ProviderFailed`         | it failed inside                   | yes   | yes   | yes     | no     |
@@ -182,6 +183,14 @@ class ProviderUnavailable(AdapterError):
 
 class StreamTruncated(ProviderUnavailable):
     """The provider's stream ended before the answer did."""
+
+
+class OutOfFiles(ProviderUnavailable):
+    """The gateway itself may open no more files: no other upstream could be reached either."""
+
+    answered = False
+    fallback = False
+    outage = False
 
 
 class HostUnresolved(ProviderUnavailable):

@@ -5,7 +5,7 @@ kept the calls of the last minute.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import orjson
 from modelserving.worker.v1.metrics_service_pb2 import EndpointCounts, EntityCounts
@@ -86,7 +86,7 @@ class Totals:
 
     def encode(self) -> str:
         """Return the totals as JSON."""
-        return orjson.dumps(asdict(self)).decode()
+        return orjson.dumps(self).decode()
 
     def add(self, counts: EndpointCounts, now_ms: int) -> None:
         """Add what a worker counted."""

@@ -14,11 +14,23 @@ from tests.hostile.stage import Stage, Tenant
 HONEST = "honest"
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Attack one worker, and in the long run two as well."""
+    if "stage" in metafunc.fixturenames:
+        # Not parameters of the fixture: this file may be read before it is known how much to try.
+        workers = [1, 2][: times(1, 2)]
+        metafunc.parametrize(
+            "stage", workers, indirect=True, scope="package", ids="workers-{}".format
+        )
+
+
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
-async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+async def stage(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stage]:
     """A deployment that is attacked by one test after another."""
     directory = tmp_path_factory.mktemp("hostile")
-    options = ("--workers", str(times(1, 2)))
+    options = ("--workers", str(request.param))
     async with (
         MockProvider(StreamShape(chunks=3)) as provider,
         running_system(directory, *options) as system,

@@ -15,6 +15,7 @@ from modelplane.adapters.providers.errors import (
     AdapterError,
     HostUnresolved,
     MalformedAnswer,
+    OutOfFiles,
     ProviderFailed,
     ProviderTimeout,
     ProviderUnavailable,
@@ -49,6 +50,7 @@ FAILURES: Mapping[type[errors.HttpError], tuple[type[AdapterError], str]] = {
     ),
     errors.ConnectTimedOut: (ProviderTimeout, "the provider could not be reached in time"),
     errors.ConnectFailed: (ProviderUnavailable, "the provider could not be reached"),
+    errors.NoFileLeft: (OutOfFiles, "the gateway has too many connections; please retry"),
     errors.CertificateRefused: (
         ProviderUnavailable,
         "the provider's TLS certificate was not accepted",
@@ -69,7 +71,11 @@ FAILURES: Mapping[type[errors.HttpError], tuple[type[AdapterError], str]] = {
 
 
 class Http1Transport:
-    """Sends over one pool of connections. Enter it in the event loop that it serves."""
+    """Sends over one pool of connections. Enter it in the event loop that it serves.
+
+    Attributes:
+        relieve: Called where no file is left for a connection; may close others'.
+    """
 
     def __init__(
         self,
@@ -97,11 +103,12 @@ class Http1Transport:
         self._lookup = lookup
         self._tls = tls
         self._pool: ConnectionPool | None = None
+        self.relieve: Callable[[], None] = tell_nobody
 
     async def __aenter__(self) -> Self:
         """Open the pool."""
-        tls = self._tls or client_tls()
-        self._pool = ConnectionPool(tls, self._allows, Resolver(self._lookup))
+        tls, resolver = self._tls or client_tls(), Resolver(self._lookup)
+        self._pool = ConnectionPool(tls, self._allows, resolver, self._on_no_file)
         return self
 
     async def __aexit__(
@@ -114,6 +121,9 @@ class Http1Transport:
         if self._pool is not None:
             pool, self._pool = self._pool, None
             await pool.aclose()
+
+    def _on_no_file(self) -> None:
+        self.relieve()
 
     async def send(
         self, request: HttpRequest, stale: Callable[[], None] = tell_nobody

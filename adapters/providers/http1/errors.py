@@ -7,6 +7,7 @@ HttpError
 │ └ TooManyLookups    whoever asks has too many names looked up
 ├ ConnectTimedOut     no connection in time
 ├ ConnectFailed       no connection
+│ ├ NoFileLeft        this process may open no more files
 │ ├ CertificateRefused
 │ └ TlsFailed
 ├ ConnectionLost      the server closed the connection before its response was whole
@@ -45,6 +46,10 @@ class ConnectTimedOut(HttpError):
 
 class ConnectFailed(HttpError):
     """The server cannot be connected to."""
+
+
+class NoFileLeft(ConnectFailed):
+    """This process, or the machine, may open no more files; that is not the server's matter."""
 
 
 class CertificateRefused(ConnectFailed):

@@ -4,6 +4,7 @@ Used by `http/client.py`. The connection used last is reused first, so that the 
 """
 
 import asyncio
+import errno
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from modelplane.adapters.providers.http1.errors import (
     CertificateRefused,
     ConnectFailed,
     ConnectTimedOut,
+    NoFileLeft,
     TlsFailed,
 )
 from modelplane.adapters.providers.http1.request import Origin
@@ -36,7 +38,11 @@ class ConnectionPool:
     """Connections by origin. It belongs to the event loop in which it was made."""
 
     def __init__(
-        self, tls: ssl.SSLContext, allows: AddressFilter | None, resolver: Resolver
+        self,
+        tls: ssl.SSLContext,
+        allows: AddressFilter | None,
+        resolver: Resolver,
+        relieve: Callable[[], None] = lambda: None,
     ) -> None:
         """Start empty.
 
@@ -44,6 +50,7 @@ class ConnectionPool:
             tls: Whom to trust.
             allows: Asked about every address of an origin that is not trusted; None: all are.
             resolver: Looks up host names.
+            relieve: Called where no file is left for a connection; may close others'.
         """
         self._tls = tls
         self._allows = allows
@@ -54,6 +61,7 @@ class ConnectionPool:
         self._closed = False
         self._emptied = asyncio.Event()
         self._resolver = resolver
+        self._relieve = relieve
 
     async def ask(
         self,
@@ -144,7 +152,17 @@ class ConnectionPool:
             )
             return await self._attach(connected, origin)
         except OSError as error:
-            raise _unreachable(error) from error
+            failure = _unreachable(error)
+            if isinstance(failure, NoFileLeft):
+                self._make_room()
+            raise failure from error
+
+    def _make_room(self) -> None:
+        """Close what is idle, so that whoever comes next finds a file."""
+        for connection in list(self._all_idle()):
+            connection.abort()
+        self._idle.clear()
+        self._relieve()
 
     async def _resolve(self, origin: Origin, owner: str) -> Sequence[AddrInfoType]:
         addresses = await self._resolver.resolve(origin.host, origin.port, owner)
@@ -208,4 +226,6 @@ def client_tls() -> ssl.SSLContext:
 def _unreachable(error: OSError) -> ConnectFailed:
     if isinstance(error, ssl.SSLCertVerificationError):
         return CertificateRefused()
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return NoFileLeft()
     return TlsFailed() if isinstance(error, ssl.SSLError) else ConnectFailed()

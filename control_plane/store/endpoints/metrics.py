@@ -92,12 +92,15 @@ async def lock_totals(
     transaction: Transaction, endpoint_ids: Sequence[str], *, is_postgresql: bool
 ) -> dict[str, str]:
     """Return the totals of those endpoints that exist, and keep others from changing them."""
-    # In one order, so that transactions with endpoints in common wait for each other in turn.
+    # In one order, and new rows before those that are locked, so that transactions with endpoints
+    # in common wait for each other in turn.
     ordered = sorted(endpoint_ids)
+    batches = [ordered[start : start + _BATCH] for start in range(0, len(ordered), _BATCH)]
+    for batch in batches:
+        await _insert_missing(transaction.session, batch, is_postgresql=is_postgresql)
     totals: dict[str, str] = {}
-    for start in range(0, len(ordered), _BATCH):
-        batch = ordered[start : start + _BATCH]
-        totals |= await _lock_batch(transaction.session, batch, is_postgresql=is_postgresql)
+    for batch in batches:
+        totals |= await _lock(transaction.session, batch)
     return totals
 
 
@@ -115,18 +118,25 @@ async def save_totals(transaction: Transaction, totals: Mapping[str, str]) -> No
     await connection.execute(statement, rows)
 
 
-async def _lock_batch(
-    session: Session, batch: Sequence[str], *, is_postgresql: bool
-) -> dict[str, str]:
+async def _insert_missing(
+    session: Session, endpoint_ids: Sequence[str], *, is_postgresql: bool
+) -> None:
+    """Make the rows of endpoints that nothing was reported of before."""
+    endpoint_id = col(EndpointRow.id)
+    has_row = select(EndpointMetricsRow.endpoint_id).where(
+        col(EndpointMetricsRow.endpoint_id) == endpoint_id
+    )
+    query = select(EndpointRow.id).where(endpoint_id.in_(endpoint_ids), ~has_row.exists())
     # An endpoint must not be deleted before its row is there.
-    known = select(EndpointRow.id).where(col(EndpointRow.id).in_(batch))
-    known = known.order_by(col(EndpointRow.id)).with_for_update(read=True, key_share=True)
-    found = (await session.exec(known)).all()
-    if not found:
-        return {}
-    dialect: Any = postgresql if is_postgresql else sqlite
-    new = [{"endpoint_id": endpoint_id, "totals_json": "{}"} for endpoint_id in found]
-    await session.exec(dialect.insert(EndpointMetricsRow).values(new).on_conflict_do_nothing())
-    query = select(EndpointMetricsRow).where(col(EndpointMetricsRow.endpoint_id).in_(found))
-    locked = query.order_by(col(EndpointMetricsRow.endpoint_id)).with_for_update()
-    return {row.endpoint_id: row.totals_json for row in (await session.exec(locked)).all()}
+    held = query.order_by(endpoint_id).with_for_update(read=True, key_share=True)
+    if missing := (await session.exec(held)).all():
+        dialect: Any = postgresql if is_postgresql else sqlite
+        new = [{"endpoint_id": found, "totals_json": "{}"} for found in missing]
+        await session.exec(dialect.insert(EndpointMetricsRow).values(new).on_conflict_do_nothing())
+
+
+async def _lock(session: Session, endpoint_ids: Sequence[str]) -> dict[str, str]:
+    endpoint_id = col(EndpointMetricsRow.endpoint_id)
+    query = select(EndpointMetricsRow.endpoint_id, EndpointMetricsRow.totals_json)
+    locked = query.where(endpoint_id.in_(endpoint_ids)).order_by(endpoint_id).with_for_update()
+    return dict((await session.exec(locked)).all())

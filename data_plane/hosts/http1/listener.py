@@ -134,8 +134,7 @@ class Listener:
         """
         self.draining = True
         self._stop_listening()
-        for connection in list(self._connections):
-            connection.close_if_idle()
+        self.close_idle()
         self._note_calm()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._calm.wait(), seconds)
@@ -175,6 +174,11 @@ class Listener:
     def _note_calm(self) -> None:
         if not any(connection.busy for connection in self._connections):
             self._calm.set()
+
+    def close_idle(self) -> None:
+        """Close every connection that has no request under way."""
+        for connection in list(self._connections):
+            connection.close_if_idle()
 
     def _sweep(self) -> None:
         self._timer = self._loop.call_later(_SWEEP_SECONDS, self._sweep)

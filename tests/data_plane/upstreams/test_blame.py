@@ -14,6 +14,7 @@ from modelplane.adapters.providers.errors import (
     CredentialUnavailable,
     HostUnresolved,
     ImageRefused,
+    OutOfFiles,
     ProviderFailed,
     UnusableAnswer,
 )
@@ -199,7 +200,9 @@ class FailingRelay(Relay):
 
 
 @pytest.mark.parametrize(
-    "cls", [HostUnresolved, CredentialUnavailable, ImageRefused], ids=lambda cls: cls.__name__
+    "cls",
+    [HostUnresolved, OutOfFiles, CredentialUnavailable, ImageRefused],
+    ids=lambda cls: cls.__name__,
 )
 async def test_what_never_reached_an_upstream_says_nothing_of_it(cls: type[AdapterError]) -> None:
     circuits = Circuits(FakeClock(), Random(1))
