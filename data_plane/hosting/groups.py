@@ -1,6 +1,6 @@
 """The groups of replicas: what the control plane has said of each, and who waits for it.
 
-`../snapshots/watcher.py` puts in what is pushed, `../upstreams/replicas.py` asks for replicas,
+`../snapshots/watcher.py` puts in what is pushed, `../upstreams/hosted_relay.py` asks for replicas,
 `demand.py` tells what is asked of each group. All of it belongs to one event loop, whose clock is
 meant wherever there is a time.
 """
