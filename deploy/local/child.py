@@ -107,7 +107,7 @@ class Child:
 
     async def _run(self) -> int:
         with self.spec.log_file.open("ab") as log:
-            self._process = await _start(self.spec, log)
+            self._process = await start_process(self.spec, log)
         if self._stopping.is_set():
             # `stop` came while the process was being made and could not see it.
             self._process.kill()
@@ -132,7 +132,7 @@ def python_variables(environment: Mapping[str, str]) -> dict[str, str]:
     return variables
 
 
-async def _start(spec: ChildSpec, log: IO[bytes]) -> asyncio.subprocess.Process:
+async def start_process(spec: ChildSpec, log: IO[bytes]) -> asyncio.subprocess.Process:
     """Start a process, which is killed when this one dies."""
     return await asyncio.create_subprocess_exec(
         *spec.command,

@@ -15,6 +15,7 @@ from modelplane.deploy.local.plan import (
     ENVOY,
     LAUNCHER,
     LOCAL_MODEL,
+    REGISTRY,
     Plan,
     listen_of,
     metrics_url_of,
@@ -55,6 +56,8 @@ def lines(plan: Plan, public: Address, seconds: float) -> list[str]:
         body = '{"messages": [{"role": "user", "content": "What is a gateway?"}], "max_tokens": 64}'
         text.append(f"  {curl} {origin}/serving-endpoints/{MODEL}/invocations -d '{body}'")
         text.append(f"{MODEL} gave its first answer {seconds:.1f} s after the start")
+    if plan.options.runs_registry:
+        text.append(f"a model registry is being started at {plan.registry_url}")
     return text
 
 
@@ -83,6 +86,8 @@ def state(plan: Plan, public: Address, children: Mapping[str, Child]) -> dict[st
     }
     if LAUNCHER in children:
         found["launcher"] = {"pid": children[LAUNCHER].pid}
+    if REGISTRY in children:
+        found["registry"] = {"pid": children[REGISTRY].pid, "url": plan.registry_url}
     if plan.options.local_model:
         model_url = f"http://{plan.address(LOCAL_MODEL)}/v1"
         found["local_model"] = {"pid": children[LOCAL_MODEL].pid, "url": model_url}

@@ -14,6 +14,7 @@ from modelplane.deploy.envoy.options import (
 )
 
 _MAX_PORT = 0xFFFF
+_OWN_REGISTRY = "sqlite"
 
 
 class UpError(Exception):
@@ -42,7 +43,8 @@ class UpOptions:
     no_hosting: bool = setting(False, "run no models: no launcher is started")  # noqa: FBT003 - like field()
     registry: str = setting(
         "",
-        "where models are registered: mlflow:URL or directory:PATH; empty: nowhere",
+        "where models are registered: sqlite (a registry of its own), mlflow:URL or "
+        "directory:PATH; empty: nowhere",
     )
     started_at: float = setting(
         0.0,
@@ -73,6 +75,11 @@ class UpOptions:
     def hosts(self) -> bool:
         """Whether it runs models."""
         return not self.no_hosting
+
+    @property
+    def runs_registry(self) -> bool:
+        """Whether it runs a registry of its own."""
+        return self.registry == _OWN_REGISTRY
 
     @property
     def tls(self) -> Tls | None:

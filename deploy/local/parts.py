@@ -17,6 +17,7 @@ from modelplane.deploy.local.plan import (
     ENVOY,
     LAUNCHER,
     LOCAL_MODEL,
+    REGISTRY,
     Plan,
     listen_of,
 )
@@ -72,7 +73,12 @@ class Parts:
 
     def start_launcher(self) -> None:
         """Start the launcher, which nobody needs before there is a request."""
-        self.children[LAUNCHER] = self.start(self._plan.launcher())
+        self.add(self._plan.launcher())
+
+    def add(self, spec: ChildSpec) -> Child:
+        """Start a part that the others do not wait for."""
+        self.children[spec.name] = child = self.start(spec)
+        return child
 
     async def keep_published(self) -> None:
         """Publish again what a full disk did not take, until cancelled."""
@@ -123,7 +129,9 @@ class Parts:
         workers = [child for child in replaced if child.spec.name != ENVOY]
         workers += [children[name] for name in plan.worker_names]
         await asyncio.gather(*map(self.stop, workers))
-        rest = [name for name in (CONTROL_PLANE, LAUNCHER, LOCAL_MODEL) if name in children]
+        rest = [
+            name for name in (CONTROL_PLANE, LAUNCHER, LOCAL_MODEL, REGISTRY) if name in children
+        ]
         await asyncio.gather(*(self.stop(children[name]) for name in rest))
         with contextlib.suppress(OSError):
             plan.data_dir.state_file.unlink(missing_ok=True)

@@ -25,6 +25,7 @@ CONTROL_PLANE = "control-plane"
 ENVOY = "envoy"
 LOCAL_MODEL = "local-model"
 LAUNCHER = "launcher"
+REGISTRY = "registry"
 # Stands for the local model's address in its endpoint's configuration, whatever the port.
 LOCAL_MODEL_ORIGIN = "http://local-model.modelplane"
 _LISTEN = "MODELPLANE_WORKER_LISTEN"
@@ -132,13 +133,17 @@ class Plan:
             _envoy_threads(self.options.workers),
             self.hot_restart(epoch),
         )
+        environment = self.foreign_environment()
+        return ChildSpec(ENVOY, command, environment, self.data_dir.log_file(ENVOY))
+
+    def foreign_environment(self) -> dict[str, str]:
+        """Return what a program inherits that is not ours: no setting of ours, and no secret."""
         hidden = for_control_plane(self.environment)
-        environment = {
+        return {
             name: value
             for name, value in self.environment.items()
             if not name.startswith("MODELPLANE_") and name not in hidden
         }
-        return ChildSpec(ENVOY, command, environment, self.data_dir.log_file(ENVOY))
 
     def hot_restart(self, epoch: int) -> HotRestart | None:
         """Return how Envoy takes the place of the one before it; None: it cannot."""
@@ -162,9 +167,19 @@ class Plan:
             MODELPLANE_SNAPSHOT_LISTEN=self.address("snapshot"),
             MODELPLANE_CONTROL_PLANE_METRICS_LISTEN=self.address("control-plane-metrics"),
             MODELPLANE_ADMIN_TOKEN=self.tokens.admin,
-            MODELPLANE_REGISTRY=self.options.registry,
+            MODELPLANE_REGISTRY=self._registry(),
             **self.data_dir.certificates.settings(certificates.CONTROL_PLANE),
         )
+
+    @property
+    def registry_url(self) -> str:
+        """URL of the registry that the deployment runs itself."""
+        return f"http://{self.address(REGISTRY)}"
+
+    def _registry(self) -> str:
+        if self.options.runs_registry:
+            return f"mlflow:{self.registry_url}"
+        return self.options.registry
 
     def _local_model(self) -> ChildSpec:
         return self._python(
@@ -225,7 +240,8 @@ def metrics_url_of(worker: ChildSpec) -> str:
 def port_names(options: UpOptions) -> Sequence[str]:
     """Return the names of all internal listeners on ports."""
     places = [f"{name}-{turn}" for name in worker_names(options) for turn in _TURNS]
-    return [CONTROL_PLANE, "snapshot", "control-plane-metrics", LOCAL_MODEL, *places]
+    own = [REGISTRY] if options.runs_registry else []
+    return [CONTROL_PLANE, "snapshot", "control-plane-metrics", LOCAL_MODEL, *own, *places]
 
 
 def worker_names(options: UpOptions) -> list[str]:

@@ -26,6 +26,7 @@ from modelplane.deploy.local.parts import Parts, write_files
 from modelplane.deploy.local.plan import LOCAL_MODEL, LOCAL_MODEL_ORIGIN, Plan, Tokens, port_names
 from modelplane.deploy.local.ports import LOOPBACK, check_free, free_port, pick_ports
 from modelplane.deploy.local.registration import register
+from modelplane.deploy.local.registry.server import RegistryServer
 from modelplane.deploy.local.renewal import Renewal
 from modelplane.deploy.local.sockets import socket_directory
 
@@ -119,6 +120,12 @@ class Supervisor:
 
     async def _serve(self, parts: Parts) -> None:
         await self._get_ready(parts)
+        beside: list[Coroutine[None, None, None]] = [self._renew_when_asked(parts)]
+        if self._plan.options.runs_registry:
+            beside.append(RegistryServer(self._plan, parts, self._say).run())
+        await asyncio.gather(*beside)
+
+    async def _renew_when_asked(self, parts: Parts) -> None:
         renewal = Renewal(self._plan, parts, self._say)
         while True:
             await self._renew.wait()

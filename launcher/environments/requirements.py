@@ -1,7 +1,7 @@
 """What a model asks for: its Python and its packages, read from the files that MLflow wrote.
 
-`python_env.yaml` is asked first, with `requirements.txt`; then `conda.yaml`, of which only the part
-for pip can be had; then `requirements.txt` alone.
+The one named python_env is asked first, with `requirements.txt`; then that of conda, of which only
+the part for pip can be had; then `requirements.txt` alone.
 """
 
 import hashlib

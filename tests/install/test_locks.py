@@ -23,8 +23,12 @@ EXTRAS = "requirements-extras.lock"
 DEV = "requirements-dev.lock"
 MODEL = "requirements-model.lock"
 LOCKS = (RUN, EXTRAS, DEV, MODEL)
-PEERS = [
-    str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("bench/*/**/*.txt")) if path.is_file()
+# Those of programs that run in environments of their own.
+OTHERS = [
+    str(path.relative_to(ROOT))
+    for pattern in ("bench/*/**/*.txt", "deploy/local/**/*.txt")
+    for path in sorted(ROOT.glob(pattern))
+    if path.is_file()
 ]
 # A plugin of the command `llm`, which modelplane does not use: it takes the file with the model.
 WITHOUT = {"llm", "llama-cpp-python"}
@@ -80,7 +84,7 @@ def test_a_version_that_is_too_old_is_noticed() -> None:
     assert any(gap.startswith("modelplane needs protobuf") for gap in found)
 
 
-@pytest.mark.parametrize("name", [*LOCKS, *PEERS])
+@pytest.mark.parametrize("name", [*LOCKS, *OTHERS])
 def test_every_package_is_pinned_by_hashes_of_what_is_installed(name: str) -> None:
     found = entries(name)
     assert "".join(found) == (ROOT / name).read_text()

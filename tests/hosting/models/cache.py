@@ -57,6 +57,14 @@ def saved(version: str) -> Saved:
     return result
 
 
+def keep_environments(data_dir: Path) -> None:
+    """Let a deployment find the environments that those before it have built."""
+    kept = _CACHE / "environments"
+    kept.mkdir(parents=True, exist_ok=True)
+    (data_dir / "launcher").mkdir(parents=True)
+    (data_dir / "launcher" / "environments").symlink_to(kept)
+
+
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     _CACHE.mkdir(parents=True, exist_ok=True)
