@@ -11,7 +11,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import NoReturn
 
-from modelplane.adapters.providers.errors import AdapterError, MalformedAnswer
+from modelplane.adapters.providers.errors import AdapterError, MalformedAnswer, OutOfFiles
 from modelplane.adapters.providers.http.transport import HttpResponse, HttpTransport
 from modelplane.adapters.providers.http1 import errors as http_errors
 from modelplane.adapters.providers.types import HttpRequest, Plan
@@ -260,6 +260,10 @@ class HostedRelay:
         request = HttpRequest(entity.name, replica.url, headers, raw, secrets=(replica.token,))
         try:
             response = visit.response = await self._transport.send(request, _never_again)
+        except OutOfFiles:
+            # That is this worker's own want, and passes: the query waits for it.
+            group.note_full(replica)
+            return None
         except AdapterError as error:
             group.note_lost(replica)
             if isinstance(error.__cause__, _UNSENT):

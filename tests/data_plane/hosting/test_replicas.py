@@ -2,7 +2,13 @@
 
 import asyncio
 from collections import Counter
+from typing import Any
 
+import pytest
+
+from modelplane.adapters.providers.errors import OutOfFiles
+from modelplane.adapters.providers.http.client import Http1Transport
+from modelplane.adapters.providers.http.transport import HttpResponse
 from tests.data_plane.conftest import Answer
 from tests.data_plane.hosting.model_server import ModelServer, model_servers
 from tests.data_plane.hosting.world import BODY, GROUP, OTHER, World, group
@@ -55,6 +61,24 @@ async def test_who_finds_all_replicas_full_waits_for_one(world: World) -> None:
         server.open_slots(4)
         assert (await asked).status == 200
     assert len(server.requests) == 1
+
+
+async def test_who_finds_no_file_left_waits_until_there_is_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send, refusals = Http1Transport.send, iter(range(3))
+
+    async def refusing(self: Http1Transport, *request: Any) -> HttpResponse:
+        if next(refusals, None) is not None:
+            raise OutOfFiles("iris", "the gateway has too many connections")
+        return await send(self, *request)
+
+    monkeypatch.setattr(Http1Transport, "send", refusing)
+    async with model_servers(server := ModelServer()):
+        await world.serve(group(server))
+        assert (await world.ask()).status == 200
+    assert len(server.requests) == 1
+    assert retries(world, "ReplicaUnreachable") == 0
 
 
 async def test_what_a_dying_replica_has_taken_fails_and_nothing_else(world: World) -> None:
