@@ -76,8 +76,8 @@ class Settings:
     )
     registry: str = setting(
         "",
-        "registry of the models that are hosted here: mlflow:http://HOST:PORT or directory:/PATH; "
-        "empty: none are",
+        "registry of the models that are hosted here: mlflow:http://HOST:PORT, "
+        "unity-catalog:http://HOST:PORT or directory:/PATH; empty: none are",
     )
     registry_authorization: str = setting(
         "", "credential for that registry: `bearer TOKEN` or `basic USER:PASSWORD`", secret=True

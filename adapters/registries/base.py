@@ -7,7 +7,7 @@ RegistryError
 └── ModelUnusable         it has the version, which cannot be served as it is
 
 The control plane asks for versions and what they are; a launcher, which is told the `ModelSource`,
-fetches the files. After: `mlflow`, `directory`. `kinds` opens them.
+fetches the files. After: `mlflow`, `unity_catalog`, `directory`. `kinds` opens them.
 """
 
 import hashlib
@@ -24,6 +24,8 @@ MAX_FILES = 10_000
 MAX_DEPTH = 32
 # What begins with it names a version by an alias.
 ALIAS = "@"
+_PARENTS = {"", ".", ".."}
+_SEPARATORS = frozenset("/\\\0")
 
 # Told the bytes that have been fetched, and how many there are; 0: not known.
 Progress: TypeAlias = Callable[[int, int], None]
@@ -102,6 +104,17 @@ def check_digest(source: ModelSource, into: Path) -> None:
             "that were there when the configuration was made; register them as a new version, and "
             "serve that."
         )
+
+
+def plain_name(name: object) -> str:
+    """Return the name of a listed file or folder, which is written here.
+
+    Raises:
+        ModelUnusable: It is not one part of a path.
+    """
+    if isinstance(name, str) and name not in _PARENTS and not _SEPARATORS.intersection(name):
+        return name
+    raise ModelUnusable("The model registry lists a file whose name cannot be used.")
 
 
 def without_mlmodel() -> ModelUnusable:

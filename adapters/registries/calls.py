@@ -1,6 +1,6 @@
 """One HTTP call to a registry: bounded in time and size, its failures told in plain words.
 
-Used by `mlflow` and `mlflow_artifacts`.
+Used by `mlflow`, `mlflow_artifacts` and `unity_catalog`.
 """
 
 import base64
@@ -29,9 +29,17 @@ _OK = 200
 _REFUSED = (401, 403)
 _SERVER_ERROR = 500
 _MAX_MESSAGE = 300
-# What MLflow says of an alias that there is not, with status 400.
-_NOT_FOUND = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
-_AWAY = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
+_NOT_FOUND = (
+    "RESOURCE_DOES_NOT_EXIST",
+    # What MLflow says of an alias that there is not, with status 400.
+    "INVALID_PARAMETER_VALUE",
+    # Unity Catalog's.
+    "NOT_FOUND",
+    "CATALOG_NOT_FOUND",
+    "SCHEMA_NOT_FOUND",
+)
+# What comes of a server that does not answer, or breaks off.
+AWAY = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
 
 
 def authorization_header(authorization: str) -> Mapping[str, str]:
@@ -75,13 +83,20 @@ class RegistryCalls(AbstractAsyncContextManager["RegistryCalls"]):
         """Close the connections."""
         await self._session.close()
 
-    async def ask(self, url: str, query: Mapping[str, str]) -> Mapping[str, Any]:
+    async def ask(
+        self, url: str, query: Mapping[str, str], body: Mapping[str, Any] | None = None
+    ) -> Mapping[str, Any]:
         """Return the JSON object that the registry answers with.
+
+        Args:
+            url: What to ask for.
+            query: Parameters in the address.
+            body: Posted as JSON; None: nothing is posted.
 
         Raises:
             RegistryError: It answers otherwise, or not at all.
         """
-        content = await self.read(url, query, _MAX_BYTES)
+        content = await self.read(url, query, _MAX_BYTES, body)
         try:
             document = orjson.loads(content)
         except orjson.JSONDecodeError:
@@ -92,7 +107,13 @@ class RegistryCalls(AbstractAsyncContextManager["RegistryCalls"]):
             )
         return document
 
-    async def read(self, url: str, query: Mapping[str, str], most: int) -> bytes:
+    async def read(
+        self,
+        url: str,
+        query: Mapping[str, str],
+        most: int,
+        body: Mapping[str, Any] | None = None,
+    ) -> bytes:
         """Return an answer of at most `most` bytes; of a longer one, one byte more than that.
 
         Raises:
@@ -100,11 +121,16 @@ class RegistryCalls(AbstractAsyncContextManager["RegistryCalls"]):
         """
         try:
             # A redirect could take the credential elsewhere.
-            async with self._session.get(
-                url, params=query, timeout=_ASK, allow_redirects=False
+            async with self._session.request(
+                "GET" if body is None else "POST",
+                url,
+                params=query,
+                json=body,
+                timeout=_ASK,
+                allow_redirects=False,
             ) as response:
                 content = await _read_most(response, most)
-        except _AWAY as error:
+        except AWAY as error:
             raise _away(error) from error
         if response.status != _OK:
             raise _refusal(response.status, content)
@@ -130,7 +156,7 @@ class RegistryCalls(AbstractAsyncContextManager["RegistryCalls"]):
                     if size is not None and got > size:
                         break
                     yield piece
-        except _AWAY as error:
+        except AWAY as error:
             raise _away(error) from error
         if size is not None and got != size:
             raise RegistryUnavailable(
@@ -154,9 +180,8 @@ def _refusal(status: int, content: bytes) -> RegistryError:
     code, message = _told(content)
     if status < _SERVER_ERROR and code in _NOT_FOUND:
         return ModelNotFound(message)
-    return RegistryUnavailable(
-        f"The model registry answers with status {status}; let the operator check its address."
-    )
+    said = f": {message}" if message else "; let the operator check its address."
+    return RegistryUnavailable(f"The model registry answers with status {status}{said}")
 
 
 def _told(content: bytes) -> tuple[str, str]:
@@ -167,7 +192,7 @@ def _told(content: bytes) -> tuple[str, str]:
     if not isinstance(document, dict):
         return "", ""
     code, message = document.get("error_code"), document.get("message")
-    return str(code), str(message)[:_MAX_MESSAGE]
+    return str(code or ""), str(message or "")[:_MAX_MESSAGE]
 
 
 def _away(error: Exception) -> RegistryUnavailable:

@@ -1,4 +1,4 @@
-"""Models in folders of this machine: used by `directory`, and by `mlflow` beside its server.
+"""Models in folders of this machine: used by `directory`, and by others beside their server.
 
 A folder may be written by others than the operator, so that links out of it are refused.
 """

@@ -1,14 +1,16 @@
 """The kinds of registries: from a setting, or from a `ModelSource`, to the registry itself.
 
-Before: the control plane's `server`, the launcher. After: `mlflow`, `directory`.
+Before: the control plane's `server`, the launcher. After: `mlflow`,
+`unity_catalog`, `directory`.
 """
 
 from dataclasses import dataclass, field
 
-from modelplane.adapters.registries import directory, mlflow
+from modelplane.adapters.registries import directory, mlflow, unity_catalog
 from modelplane.adapters.registries.base import Registry
 from modelplane.adapters.registries.directory import DirectoryRegistry
 from modelplane.adapters.registries.mlflow import MlflowRegistry
+from modelplane.adapters.registries.unity_catalog import UnityCatalogRegistry
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +18,7 @@ class RegistryPlace:
     """Where a registry is.
 
     Attributes:
-        kind: `mlflow` or `directory`.
+        kind: `mlflow`, `unity-catalog` or `directory`.
         uri: Its address, or the directory.
         authorization: Credential, `bearer TOKEN` or `basic USER:PASSWORD`; empty: none.
     """
@@ -27,14 +29,14 @@ class RegistryPlace:
 
 
 def parse_place(text: str, authorization: str = "") -> RegistryPlace | None:
-    """Return the place that a setting names: `mlflow:ADDRESS` or `directory:PATH`.
+    """Return the place that a setting names: its kind, a colon, and the address or the path.
 
     Args:
         text: The setting; empty: there is no registry.
         authorization: The credential.
 
     Raises:
-        ValueError: It is neither; the text says what it should be.
+        ValueError: It is none; the text says what it should be.
     """
     if not text:
         return None
@@ -53,6 +55,11 @@ def open_registry(place: RegistryPlace) -> Registry:
     match place.kind:
         case mlflow.KIND:
             return MlflowRegistry(place.uri, place.authorization)
+        case unity_catalog.KIND:
+            return UnityCatalogRegistry(place.uri, place.authorization)
         case directory.KIND if place.uri:
             return DirectoryRegistry(place.uri)
-    raise ValueError("write the registry as `mlflow:http://HOST:PORT` or `directory:/PATH`")
+    raise ValueError(
+        "write the registry as `mlflow:http://HOST:PORT`, `unity-catalog:http://HOST:PORT` or "
+        "`directory:/PATH`"
+    )

@@ -2,10 +2,9 @@
 
 https://mlflow.org/docs/latest/api_reference/rest-api.html. The files come from the server, which
 hands out those of any store (`mlflow-artifacts:`); a server on this machine may also name a folder.
-See `base`. After: `calls`, `mlflow_artifacts`, `folders`.
+See `base`. After: `calls`, `servers`, `mlflow_artifacts`, `folders`.
 """
 
-import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,12 +22,12 @@ from modelplane.adapters.registries.base import (
 )
 from modelplane.adapters.registries.calls import RegistryCalls, authorization_header
 from modelplane.adapters.registries.mlflow_artifacts import MlflowArtifacts
+from modelplane.adapters.registries.servers import parse_address
 
 KIND = "mlflow"
 _API = "/api/2.0/mlflow"
 _READY = "READY"
 _PROXIED = "mlflow-artifacts"
-_FOLDERS = ("", "file")
 _MAX_NAME = 256
 
 
@@ -44,11 +43,8 @@ class MlflowRegistry:
     """
 
     def __init__(self, uri: str, authorization: str) -> None:
-        parts = urlsplit(uri)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-            raise ValueError("the address of an MLflow server begins with http:// or https://")
-        self._uri = uri.rstrip("/")
-        self._host = parts.hostname
+        self._server = parse_address(uri, "an MLflow server")
+        self._uri = self._server.uri
         self._headers = authorization_header(authorization)
 
     async def version(self, name: str, version: str) -> ModelSource:
@@ -73,14 +69,14 @@ class MlflowRegistry:
 
     async def read_mlmodel(self, source: ModelSource) -> bytes:
         """Return the `MLmodel` file of a version; see `Registry`."""
-        if folder := self._folder(source.location):
+        if folder := self._server.folder_at(source.location):
             return await folders.read_mlmodel(folder)
         async with RegistryCalls(self._headers) as calls:
             return await self._artifacts(calls, source).read_mlmodel()
 
     async def download(self, source: ModelSource, into: Path, progress: Progress) -> None:
         """Fetch all files of a version; see `Registry`."""
-        if folder := self._folder(source.location):
+        if folder := self._server.folder_at(source.location):
             await folders.copy_folder(folder, into, progress)
         else:
             async with RegistryCalls(self._headers) as calls:
@@ -119,30 +115,15 @@ class MlflowRegistry:
             ModelUnusable: They cannot.
         """
         parts = urlsplit(location)
-        if parts.scheme == _PROXIED and parts.hostname in (None, self._host):
+        if parts.scheme == _PROXIED and parts.hostname in (None, self._server.host):
             return
-        if self._folder(location) is None:
+        if self._server.folder_at(location) is None:
             raise ModelUnusable(
                 f"Its files are in a store ({parts.scheme or 'a folder'}) that the model registry "
                 "does not hand out; let the operator run the MLflow server with --serve-artifacts, "
                 "and register the model again."
             )
 
-    def _folder(self, location: str) -> Path | None:
-        """Return the folder that a location names, where the server is on this machine."""
-        parts = urlsplit(location)
-        if parts.scheme not in _FOLDERS or not _is_loopback(self._host):
-            return None
-        path = Path(unquote(parts.path) if parts.scheme else location)
-        return path if path.is_absolute() else None
-
     def _artifacts(self, calls: RegistryCalls, source: ModelSource) -> MlflowArtifacts:
         self._require_reachable(source.location)
         return MlflowArtifacts(calls, self._uri, unquote(urlsplit(source.location).path))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

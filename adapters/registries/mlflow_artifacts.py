@@ -22,6 +22,7 @@ from modelplane.adapters.registries.base import (
     Progress,
     RegistryUnavailable,
     long_mlmodel,
+    plain_name,
     without_mlmodel,
 )
 from modelplane.adapters.registries.calls import RegistryCalls
@@ -29,7 +30,6 @@ from modelplane.adapters.registries.calls import RegistryCalls
 _ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 # Files that are fetched at a time.
 _AT_A_TIME = 4
-_PARENTS = {"", ".", ".."}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class MlflowArtifacts:
         listed = (await self._calls.ask(self._url, {"path": path})).get("files", [])
         count = 0
         for item in listed if isinstance(listed, list) else ():
-            name = _name_of(item)
+            name = plain_name(item.get("path") if isinstance(item, dict) else None)
             inner = f"{folder}/{name}".lstrip("/")
             if item.get("is_dir") is True:
                 async with aclosing(self._list(inner, depth + 1)) as files:
@@ -130,14 +130,6 @@ class MlflowArtifacts:
 
     def _at(self, path: str) -> str:
         return f"{self._url}/{quote(f'{self._root}/{path}')}"
-
-
-def _name_of(item: Mapping[str, Any]) -> str:
-    """Return the name of a listed file, which must be one part of a path: it is written here."""
-    name = item.get("path") if isinstance(item, dict) else None
-    if not isinstance(name, str) or name in _PARENTS or "/" in name or "\\" in name or "\0" in name:
-        raise ModelUnusable("The model registry lists a file whose name cannot be used.")
-    return name
 
 
 def _size_of(item: Mapping[str, Any]) -> int | None:

@@ -43,8 +43,8 @@ class UpOptions:
     no_hosting: bool = setting(False, "run no models: no launcher is started")  # noqa: FBT003 - like field()
     registry: str = setting(
         "",
-        "where models are registered: sqlite (a registry of its own), mlflow:URL or "
-        "directory:PATH; empty: nowhere",
+        "where models are registered: sqlite (a registry of its own), mlflow:URL, "
+        "unity-catalog:URL or directory:PATH; empty: nowhere",
     )
     started_at: float = setting(
         0.0,

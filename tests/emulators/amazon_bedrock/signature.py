@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from time import strptime
 
-from botocore.auth import SigV4Auth
+from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
@@ -45,6 +45,8 @@ def check_signature(
     body: bytes,
     now: float,
     service: str = SERVICE,
+    *,
+    method: str = "POST",
 ) -> None:
     """Refuse a request unless it is signed with one of `keys`.
 
@@ -56,6 +58,7 @@ def check_signature(
         body: The body.
         now: Seconds since the epoch.
         service: Name of the service that the signature must be for.
+        method: Method of the request.
     """
     given = {name.lower(): value for name, value in headers.items()}
     if "authorization" not in given:
@@ -74,9 +77,11 @@ def check_signature(
     needed = {"host", "x-amz-date"} | ({"x-amz-security-token"} if key.token else set())
     if names != sorted(names) or not needed <= set(names):
         raise refusal("Signed headers are incomplete", "InvalidSignatureException")
-    request = AWSRequest("POST", url, {name: given[name] for name in names}, body)
+    request = AWSRequest(method, url, {name: given[name] for name in names}, body)
     request.context["timestamp"] = time
-    signer = SigV4Auth(Credentials(key.key_id, key.secret, key.token), service, region)
+    # S3 takes paths as they are.
+    auth = S3SigV4Auth if service == "s3" else SigV4Auth
+    signer = auth(Credentials(key.key_id, key.secret, key.token), service, region)
     canonical = signer.canonical_request(request)
     if signer.signature(signer.string_to_sign(request, canonical), request) != signature:
         message = (
