@@ -1,10 +1,12 @@
 """The kinds of registries: from a setting, or from a `ModelSource`, to the registry itself.
 
-Before: the control plane's `server`, the launcher. After: `mlflow`,
-`unity_catalog`, `directory`.
+Before: the control plane's `server` and `hosting.specs`, the launcher's `supplies`. After:
+`mlflow`, `unity_catalog`, `directory`.
 """
 
 from dataclasses import dataclass, field
+
+from modelserving.launcher.v1.launcher_service_pb2 import ModelSource
 
 from modelplane.adapters.registries import directory, mlflow, unity_catalog
 from modelplane.adapters.registries.base import Registry
@@ -26,6 +28,15 @@ class RegistryPlace:
     kind: str
     uri: str
     authorization: str = field(default="", repr=False)
+
+    def authorization_for(self, source: ModelSource) -> str:
+        """Return the credential that fetches a version's files; empty: it is of another registry.
+
+        A deployment may have had another one when the version was pinned, and one registry's
+        credential is not for another's server.
+        """
+        is_here = source.registry == self.kind and source.uri.rstrip("/") == self.uri.rstrip("/")
+        return self.authorization if is_here else ""
 
 
 def parse_place(text: str, authorization: str = "") -> RegistryPlace | None:

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from modelserving.launcher.v1.launcher_service_pb2 import GroupSpec, ModelSource
 from modelserving.v1.endpoint_pb2 import EndpointConfig, ServedEntity
 
+from modelplane.adapters.registries.kinds import RegistryPlace
 from modelplane.control_plane.secrets.credentials import CredentialResolver
 from modelplane.control_plane.store.database import Session
 from modelplane.control_plane.store.hosting.groups import StoredGroup, load, read_endpoint_names
-
-# The kind of registry that a credential is for.
-_MLFLOW = "mlflow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +17,12 @@ class SpecSettings:
     """What is the same for all groups.
 
     Attributes:
-        authorization: Credential for the registry; empty: none.
+        registry: Where the deployment's registry is, with its credential; None: it has none.
         start_deadline_ms: How long a replica may take until it is ready.
         evaluation_deadline_ms: How long a model may take for one request.
     """
 
-    authorization: str = ""
+    registry: RegistryPlace | None = None
     start_deadline_ms: int = 600_000
     evaluation_deadline_ms: int = 597_000
 
@@ -58,8 +56,8 @@ class Specs:
     ) -> GroupSpec:
         source = ModelSource()
         source.CopyFrom(group.model.source)
-        if source.registry == _MLFLOW:
-            source.authorization = self._settings.authorization
+        if self._settings.registry:
+            source.authorization = self._settings.registry.authorization_for(source)
         return GroupSpec(
             id=group.id,
             generation=group.generation,

@@ -19,6 +19,7 @@ from modelplane.control_plane.hosting.specs import Specs, SpecSettings
 from modelplane.control_plane.secrets.credentials import CredentialResolver
 from modelplane.control_plane.server.background import Background
 from modelplane.control_plane.server.push import Push
+from modelplane.control_plane.server.registries import registry_place
 from modelplane.control_plane.server.vault import Vault
 from modelplane.control_plane.settings import Settings
 from modelplane.control_plane.snapshots.cache import SnapshotCache
@@ -79,7 +80,7 @@ def start_hosting(
 
 def _spec_settings(settings: Settings) -> SpecSettings:
     return SpecSettings(
-        authorization=settings.registry_authorization,
+        registry=registry_place(settings),
         start_deadline_ms=int(settings.start_deadline_seconds * 1000),
         evaluation_deadline_ms=int(settings.evaluation_seconds * 1000),
     )

@@ -1,11 +1,11 @@
 """The registry of the models that are hosted here, and what their replicas may use.
 
-Before: `api`. After: `hosting.pinning`, `adapters.registries`.
+Before: `api`, `hosting`. After: `hosting.pinning`, `adapters.registries`.
 """
 
 from pathlib import Path
 
-from modelplane.adapters.registries.kinds import open_registry, parse_place
+from modelplane.adapters.registries.kinds import RegistryPlace, open_registry, parse_place
 from modelplane.control_plane.hosting.pinning import Pinning
 from modelplane.control_plane.hosting.workloads import (
     DEFAULT_WORKLOADS,
@@ -21,12 +21,21 @@ def build_pinning(settings: Settings) -> Pinning:
     Raises:
         ValueError: A setting is malformed, or the file that it names.
     """
-    try:
-        place = parse_place(settings.registry, settings.registry_authorization)
-    except ValueError as error:
-        raise ValueError(f"MODELPLANE_REGISTRY: {error}") from None
+    place = registry_place(settings)
     registry = open_registry(place) if place else None
     return Pinning(registry, _read_workloads(settings.workload_types))
+
+
+def registry_place(settings: Settings) -> RegistryPlace | None:
+    """Return where the deployment's registry is; None: it has none.
+
+    Raises:
+        ValueError: A setting is malformed.
+    """
+    try:
+        return parse_place(settings.registry, settings.registry_authorization)
+    except ValueError as error:
+        raise ValueError(f"MODELPLANE_REGISTRY: {error}") from None
 
 
 def _read_workloads(file: str) -> Workloads:

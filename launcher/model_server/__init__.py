@@ -2,9 +2,8 @@
 
 Nothing but the standard library of Python 3.8 or newer and the environment's own MLflow, 2 or 3:
 
-    serve        the entry: gives these files a name that no model uses, and starts one of
+    serve        the entry: gives these files a name that no model uses, and starts `main`
     main         one model: load it, listen, say so, end when told
-    template     imports done once; forks one `main` per command
     server       connections, and what is answered without the model
     http1        a request and an answer on a socket
     slots        how many requests are in the model, and how many wait

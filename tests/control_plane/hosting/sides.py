@@ -14,6 +14,7 @@ from modelserving.launcher.v1.launcher_service_pb2_grpc import (
 from modelserving.worker.v1.hosting_pb2 import DemandReport, GroupDemand, Wake
 from modelserving.worker.v1.snapshot_service_pb2 import WatchConfigRequest
 
+from modelplane.adapters.registries.kinds import RegistryPlace
 from modelplane.adapters.shared.rpc.server import Health, new_server, running
 from modelplane.control_plane.hosting.launcher_servicer import LauncherServicer
 from modelplane.control_plane.hosting.pool import Pool
@@ -33,6 +34,7 @@ from tests.control_plane.configs import new_endpoint
 from tests.control_plane.conftest import FakeClock
 from tests.control_plane.snapshots.conftest import FakeWorker, PushSide, push_side
 
+REGISTRY = RegistryPlace("unity-catalog", "http://uc.test:8080", "bearer t")
 _READY = pb.GROUP_PROGRESS_READY
 
 
@@ -169,9 +171,7 @@ async def host_side(
         )
         resolver = CredentialResolver(Sealer(FixedKeys(bytes(32))))
         shared = SharedClock(clock)
-        pool = Pool(
-            "default", database, Specs(resolver, SpecSettings(authorization="bearer t")), shared
-        )
+        pool = Pool("default", database, Specs(resolver, SpecSettings(registry=REGISTRY)), shared)
         launchers = LauncherServicer(pool)
         stack.push_async_callback(launchers.aclose)
         database.on_commit(launchers.hint)

@@ -19,6 +19,7 @@ from modelplane.control_plane.store.states import GroupPhase, LastUpdate, LogKin
 from tests.control_plane.configs import hosted_model, hosting_version
 from tests.control_plane.conftest import FakeClock
 from tests.control_plane.hosting.sides import (
+    REGISTRY,
     FakeLauncher,
     HostSide,
     host_side,
@@ -88,8 +89,6 @@ async def test_a_version_is_active_once_each_model_has_a_replica(side: HostSide)
     spec = launcher.desired["group-a"]
     assert (spec.endpoint_name, spec.served_entity_name, spec.replicas) == ("name-e", "a", 1)
     assert dict(spec.environment) == {"TOKEN": "plain"}
-    # This model's registry is a directory.
-    assert spec.model.authorization == ""
     del launcher.says["group-b"]
     await launcher.report()
     await is_settled(side)
@@ -100,6 +99,19 @@ async def test_a_version_is_active_once_each_model_has_a_replica(side: HostSide)
         found = await read_launcher(session, "default")
     assert found is not None
     assert (found.launcher_id, found.capacity) == ("l1", pb.Capacity(cpus=2))
+
+
+async def test_a_registrys_credential_goes_with_its_own_models_alone(side: HostSide) -> None:
+    await side.push.follower("w1")
+    launcher = await side.launcher()
+    here, moved, folder = (hosted_model(name) for name in ("here", "moved", "folder"))
+    here.source.registry, here.source.uri = REGISTRY.kind, f"{REGISTRY.uri}/"
+    # Of the registry that the deployment had before.
+    moved.source.registry, moved.source.uri = REGISTRY.kind, "http://former.test:8080"
+    await side.deploy(hosting_version(1, here, moved, folder))
+    await runs(launcher, "group-here", "group-moved", "group-folder")
+    given = {name: spec.model.authorization for name, spec in (launcher.desired or {}).items()}
+    assert given == {"group-here": "bearer t", "group-moved": "", "group-folder": ""}
 
 
 async def test_workers_are_told_of_groups_and_of_nothing_that_is_secret(side: HostSide) -> None:
