@@ -124,7 +124,7 @@ class _Runner:
         command = (self.uv, "--no-progress", "--color", "never", *arguments)
         status, said = await self._run_once(command)
         if status != 0:
-            raise EnvironmentFailed(explain(said.replace(str(self.folder) + "/", "")))
+            raise EnvironmentFailed(explain(said))
 
     async def warm(self, python: Path) -> None:
         """Import once what every model imports, so that no replica has to compile it."""
@@ -182,6 +182,6 @@ class _Runner:
                 return "\n".join(last)
             # Longer ones are nobody's to read, and slow to search.
             text = line.decode(errors="replace").rstrip()[:_LINE_CHARACTERS]
-            text = without_credentials(text)
+            text = without_credentials(text.replace(f"{self.folder}/", ""))
             last.append(text)
             self.log(text)
