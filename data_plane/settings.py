@@ -6,7 +6,8 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from modelplane.adapters.shared.rpc.tls import TlsFiles, check_loopback, tls_files
+from modelplane.adapters.shared.rpc.control_link import link_files, parse_targets
+from modelplane.adapters.shared.rpc.tls import TlsFiles
 from modelplane.adapters.shared.settings import environment, load, setting
 
 
@@ -83,7 +84,7 @@ class Settings:
     @property
     def targets(self) -> list[str]:
         """The watch services."""
-        return [target.strip() for target in self.control_plane.split(",") if target.strip()]
+        return parse_targets(self.control_plane)
 
     @property
     def tls(self) -> TlsFiles | None:
@@ -93,11 +94,7 @@ class Settings:
             ValueError: Configuration would be taken from elsewhere without certificates.
             OSError: A file cannot be read.
         """
-        files = tls_files(self.tls_ca, self.tls_cert, self.tls_key)
-        if files is None:
-            for target in self.targets:
-                check_loopback(target, "MODELPLANE_CONTROL_PLANE")
-        return files
+        return link_files(self.targets, self.tls_ca, self.tls_cert, self.tls_key)
 
     @property
     def origins(self) -> dict[str, str]:

@@ -27,9 +27,6 @@ _LEAST_SECONDS = 0.02
 _LOG_SECONDS = 2.0
 # With so many a message stays well below what a control plane takes.
 _MOST_LOGS = 8
-_FIRST_PAUSE_SECONDS = 0.1
-_LONGEST_PAUSE_SECONDS = 1.0
-_MAX_DOUBLINGS = 8
 
 
 class Service:
@@ -74,7 +71,7 @@ class Service:
                 # Its text stays out: what is desired holds credentials.
                 reason = f"bug: {type(error).__name__}"
             self._failures += 1
-            pause = self._pause()
+            pause = self._link.pause(self._failures, self._random)
             fields = log_fields(target=target, reason=reason, pause_seconds=round(pause, 3))
             _log.warning("the line to the control plane is down", extra=fields)
             await asyncio.sleep(pause)
@@ -87,12 +84,6 @@ class Service:
         """
         self._is_stopping = True
         await self._launcher.stop(seconds)
-
-    def _pause(self) -> float:
-        """Return a random pause under a bound that doubles with each round of failures."""
-        rounds = min(self._failures // len(self._link), _MAX_DOUBLINGS)
-        bound = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2**rounds)
-        return self._random.uniform(0, bound)
 
     async def _sync(self) -> None:
         """Keep in step with one control plane until the stream breaks."""

@@ -7,26 +7,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from modelplane.adapters.shared.rpc.tls import TlsFiles, check_loopback, tls_files
+from modelplane.adapters.shared.byte_counts import parse_bytes
+from modelplane.adapters.shared.rpc.control_link import link_files, parse_targets
+from modelplane.adapters.shared.rpc.tls import TlsFiles
 from modelplane.adapters.shared.settings import environment, load, setting
 
-_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _SHARE = re.compile(r"([1-9]\d?)\s*%")
 _USERS = re.compile(r"(\d+)-(\d+)")
-
-
-def parse_bytes(text: str) -> int:
-    """Return the bytes that a text as `16GiB` or `512m` means; units are powers of 1024.
-
-    Raises:
-        ValueError: It means none.
-    """
-    found = _SIZE.fullmatch(text.strip())
-    if not found:
-        raise ValueError(f"{text!r} is no size; write it as 16GiB")
-    return int(float(found[1]) * _UNITS[found[2].lower()])
 
 
 def parse_memory(text: str) -> int:
@@ -110,7 +98,7 @@ class Settings:
     @property
     def targets(self) -> list[str]:
         """The control planes."""
-        return [target.strip() for target in self.control_plane.split(",") if target.strip()]
+        return parse_targets(self.control_plane)
 
     @property
     def tls(self) -> TlsFiles | None:
@@ -120,11 +108,7 @@ class Settings:
             ValueError: What to run would be taken from elsewhere without certificates.
             OSError: A file cannot be read.
         """
-        files = tls_files(self.tls_ca, self.tls_cert, self.tls_key)
-        if files is None:
-            for target in self.targets:
-                check_loopback(target, "MODELPLANE_CONTROL_PLANE")
-        return files
+        return link_files(self.targets, self.tls_ca, self.tls_cert, self.tls_key)
 
     @property
     def memory_bytes(self) -> int:

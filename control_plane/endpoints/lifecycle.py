@@ -37,8 +37,8 @@ from modelplane.control_plane.endpoints.validation import (
 )
 from modelplane.control_plane.endpoints.views import CUSTOM_MODEL, EXTERNAL_MODEL
 from modelplane.control_plane.errors import Conflict, InvalidParameter, NotFound
+from modelplane.control_plane.hosting.free_capacity import FreeCapacity
 from modelplane.control_plane.hosting.pinning import Pinning, assign_groups
-from modelplane.control_plane.hosting.room import Room
 from modelplane.control_plane.hosting.shared_clock import SharedClock
 from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.rollout import Rollout
@@ -94,7 +94,7 @@ class Endpoints:
         source: SecretSource | None = None,
         quotas: Quotas | None = None,
         pinning: Pinning | None = None,
-        room: Room | None = None,
+        free: FreeCapacity | None = None,
         prepare_timeout_ms: int = 10_000,
         new_id: Callable[[], str] = _new_id,
     ) -> None:
@@ -109,7 +109,7 @@ class Endpoints:
             quotas: How many endpoints and versions there may be.
             source: Reads secrets of other stores; None: there are none.
             pinning: Finds out what hosted models are; by default the deployment has none.
-            room: Knows what may run them.
+            free: What there is left to run them.
             prepare_timeout_ms: How long workers may take to prepare a configuration.
             new_id: Returns a new identifier: 32 hexadecimal digits.
         """
@@ -121,7 +121,7 @@ class Endpoints:
         self._source = source
         self._quotas = quotas or Quotas()
         self._pinning = pinning or Pinning()
-        self._room = room or Room(SharedClock(clock))
+        self._free = free or FreeCapacity(SharedClock(clock))
         self._prepare_timeout_ms = prepare_timeout_ms
         self._new_id = new_id
 
@@ -354,7 +354,7 @@ class Endpoints:
     ) -> bool:
         """Begin a rollout; return whether it may be over soon, since nothing has to start."""
         hosted = assign_groups(endpoint_id, draft.config, draft.hosted)
-        soon = not hosted or await self._room.require(transaction.session, hosted)
+        soon = not hosted or await self._free.require(transaction.session, hosted)
         writer = None if draft.known else principal
         references = await require_secrets(transaction.session, writer, draft.config)
         now_ms = self._clock()

@@ -16,6 +16,8 @@ from modelserving.launcher.v1.launcher_service_pb2 import ReplicaSize
 from modelserving.store.v1.hosting_pb2 import ScalePolicy
 from modelserving.v1.endpoint_pb2 import ServedEntity
 
+from modelplane.adapters.shared.byte_counts import parse_bytes
+
 DEFAULT_TYPE = "CPU"
 DEFAULT_SIZE = "Small"
 # Concurrent requests that each size stands for.
@@ -24,8 +26,6 @@ SIZES: Mapping[str, tuple[int, int]] = MappingProxyType(
 )
 
 _GIB = 1024**3
-_UNITS = {"MiB": 1024**2, "GiB": _GIB}
-_MEMORY = re.compile(r"(\d{1,7})(MiB|GiB)")
 _NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _FIELDS = {"cpus", "memory", "gpus", "concurrency"}
 _MOST = 1024
@@ -94,15 +94,22 @@ def _parse_type(name: str, given: object) -> ReplicaSize:
         raise ValueError(f"'{name[:100]}' is no name of a workload type: A to Z, 0 to 9 and '_'")
     if not isinstance(given, dict) or not {"cpus", "memory"} <= given.keys() <= _FIELDS:
         raise ValueError(f"{name} needs cpus and memory, and may have gpus and concurrency")
-    memory = _MEMORY.fullmatch(str(given["memory"]))
-    if memory is None or not int(memory[1]):
-        raise ValueError(f'{name}: write memory as "4GiB" or "512MiB"')
     return _size(
         _number(name, "cpus", given["cpus"]),
-        int(memory[1]) * _UNITS[memory[2]],
+        _memory(name, given["memory"]),
         _whole(name, "gpus", given.get("gpus", 0), 0),
         _whole(name, "concurrency", given.get("concurrency", 4), 1),
     )
+
+
+def _memory(name: str, value: object) -> int:
+    try:
+        count = parse_bytes(str(value))
+    except ValueError as error:
+        raise ValueError(f"{name}: memory {error}") from None
+    if not count:
+        raise ValueError(f"{name}: memory must be above 0")
+    return count
 
 
 def _number(name: str, field: str, value: Any) -> float:  # noqa: ANN401 - of a document

@@ -21,7 +21,7 @@ from modelplane.data_plane.errors import (
 )
 from modelplane.data_plane.hosting.balancing import Replica, pick
 from modelplane.data_plane.hosting.demand_counts import DemandCounts
-from modelplane.data_plane.hosting.waiting import Queue, Room, Ticket, Waiter
+from modelplane.data_plane.hosting.waiting import HeldBytes, Queue, Ticket, Waiter
 
 # Until the control plane has said how many.
 _USUAL_MAX_WAITING = 200
@@ -56,7 +56,7 @@ class Group:
         self._start_ms = _USUAL_START_MS
         self._max_waiting = _USUAL_MAX_WAITING
         self._gone = False
-        self._queue = Queue(groups.room)
+        self._queue = Queue(groups.held)
         self._roused: asyncio.TimerHandle | None = None
         self.counts = DemandCounts(self._loop.time())
 
@@ -255,7 +255,7 @@ class Groups:
     """All groups that this worker knows, by their identifiers.
 
     Attributes:
-        room: Bounds the bytes of all requests that wait.
+        held: Bytes of all requests that wait.
         random: Source of chance.
         stirred: Those of which there may be something to tell.
         news: Set when one of them was not stirred before, or has to be woken.
@@ -268,7 +268,7 @@ class Groups:
             random: Source of chance.
             max_bytes: Bytes of requests that may wait.
         """
-        self.room = Room(max_bytes)
+        self.held = HeldBytes(max_bytes)
         self.random = random
         self.stirred: set[Group] = set()
         self.news = asyncio.Event()

@@ -46,8 +46,8 @@ class Waiter:
     turn: "asyncio.Future[Replica]" = field(repr=False)
 
 
-class Room:
-    """Bounds the bytes of all requests that wait at a worker.
+class HeldBytes:
+    """The bytes of all requests that wait at a worker, which are bounded.
 
     One group has no more than what it leaves free, so that no group can keep another's requests
     from waiting: the dynamic thresholds of A. Choudhury and E. Hahne, 1998.
@@ -59,27 +59,27 @@ class Room:
         Args:
             max_bytes: How many there may be.
         """
-        self.held_bytes = 0
+        self.total = 0
         self._max_bytes = max_bytes
 
-    def has(self, size: int, of_group: int) -> bool:
+    def has_room(self, size: int, of_group: int) -> bool:
         """Tell whether a request of a group that has `of_group` bytes here may wait."""
-        return of_group + size <= self._max_bytes - self.held_bytes
+        return of_group + size <= self._max_bytes - self.total
 
 
 class Queue:
     """The requests that wait for one group, first come, first served."""
 
-    __slots__ = ("_held_bytes", "_room", "_waiters")
+    __slots__ = ("_bytes", "_held", "_waiters")
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, held: HeldBytes) -> None:
         """Start empty.
 
         Args:
-            room: Bounds the bytes of this queue and of all others.
+            held: Bytes of this queue and of all others.
         """
-        self._room = room
-        self._held_bytes = 0
+        self._held = held
+        self._bytes = 0
         self._waiters: deque[Waiter] = deque()
 
     def __len__(self) -> int:
@@ -93,7 +93,7 @@ class Queue:
 
     def has_room(self, size: int) -> bool:
         """Tell whether there is room for the bytes of one more."""
-        return self._room.has(size, self._held_bytes)
+        return self._held.has_room(size, self._bytes)
 
     def add(self, waiter: Waiter) -> None:
         """Let one wait behind all others, or before them if it has waited before."""
@@ -119,5 +119,5 @@ class Queue:
         self._count(-waiter.ticket.size)
 
     def _count(self, size: int) -> None:
-        self._held_bytes += size
-        self._room.held_bytes += size
+        self._bytes += size
+        self._held.total += size

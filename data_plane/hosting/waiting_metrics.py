@@ -14,4 +14,4 @@ def show_waiting(groups: Groups, registry: CollectorRegistry) -> None:
     )
     waiting.set_function(lambda: groups.waiting)
     held = Gauge("modelplane_hosted_waiting_bytes", "Bytes of their bodies.", registry=registry)
-    held.set_function(lambda: groups.room.held_bytes)
+    held.set_function(lambda: groups.held.total)

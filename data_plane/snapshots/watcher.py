@@ -29,10 +29,6 @@ from modelplane.data_plane.snapshots.snapshot import Snapshots
 _log = logging.getLogger(__name__)
 _Stream: TypeAlias = "grpc.aio.StreamStreamCall[pb.WatchConfigRequest, pb.WatchConfigResponse]"
 
-_FIRST_PAUSE_SECONDS = 0.1
-# Short, since each worker costs a control plane little: what comes back is found within a second.
-_LONGEST_PAUSE_SECONDS = 1.0
-_MAX_DOUBLINGS = 8
 # Compiling thousands of endpoints in one go would hold up the requests in flight.
 _BATCH = 200
 
@@ -120,16 +116,10 @@ class SnapshotWatcher:
                 # Its text stays out: what is pushed holds credentials.
                 reason = f"bug: {type(error).__name__}"
             self._note_broken()
-            pause = self._pause()
+            pause = self._source.link.pause(self._failures, self._clocks.random)
             fields = log_fields(target=target, reason=reason, pause_seconds=round(pause, 3))
             _log.warning("the watch stream is down", extra=fields)
             await self._clocks.sleep(pause)
-
-    def _pause(self) -> float:
-        """Return a random pause under a bound that doubles with each round of failures."""
-        rounds = min(self._failures // len(self._source.link), _MAX_DOUBLINGS)
-        bound = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2**rounds)
-        return self._clocks.random.uniform(0, bound)
 
     async def _watch(self) -> None:
         """Watch one control plane until the stream breaks."""

@@ -5,8 +5,7 @@ Used by `group.py` before each start.
 
 from collections.abc import Callable
 
-_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
-_STEP = 1024
+from modelplane.adapters.shared.byte_counts import in_words
 
 
 class DoesNotFit(Exception):
@@ -69,12 +68,3 @@ class MemoryBudget:
         if expected:
             self.leaving -= size
         self.on_free()
-
-
-def in_words(size: float) -> str:
-    """Return a number of bytes as a person writes it."""
-    unit = 0
-    while size >= _STEP and unit < len(_UNITS) - 1:
-        size /= _STEP
-        unit += 1
-    return f"{size:.1f} {_UNITS[unit]}" if unit else f"{size:g} bytes"

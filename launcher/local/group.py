@@ -22,6 +22,8 @@ from modelplane.launcher.local.users import Users
 
 _log = logging.getLogger(__name__)
 
+# What can be started here (`replica.py`).
+_ENGINES = ("mlflow_pyfunc",)
 _HOPELESS_DEATHS = 3
 _DEATHS_SECONDS = 60.0
 _FIRST_DELAY_SECONDS = 0.1
@@ -160,6 +162,9 @@ class Group:
             return
         running = [one for one in self._replicas if not one.is_stopping]
         wanted = 0 if self._is_retired else self.spec.replicas
+        if wanted and self.spec.engine not in _ENGINES:
+            self._fail(f"This launcher is of a release that has no engine '{self.spec.engine}'.")
+            return
         if wanted and not self._is_prepared():
             return
         # Of those that are too many, what cannot be asked yet, then the youngest.

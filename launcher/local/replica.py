@@ -18,10 +18,10 @@ from typing import Any
 
 from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
+from modelplane.adapters.shared.byte_counts import in_words
 from modelplane.adapters.shared.settings import environment
 from modelplane.launcher.confined.views import parts_of_python
 from modelplane.launcher.local import seen
-from modelplane.launcher.local.budget import in_words
 from modelplane.launcher.local.process import ReplicaProcess, Start, start_process
 from modelplane.launcher.local.users import NoUserLeft, User, Users
 

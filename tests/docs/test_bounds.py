@@ -7,9 +7,12 @@ import pytest
 
 from modelplane.adapters.providers.http import images, transport
 from modelplane.adapters.providers.http1 import resolver
+from modelplane.adapters.registries.base import MAX_DEPTH, MAX_FILES
 from modelplane.adapters.shared.rpc.sizes import MAX_ANONYMOUS_BODY_BYTES
 from modelplane.control_plane import admission
 from modelplane.control_plane.audit import log
+from modelplane.control_plane.endpoints.validation import MAX_ENTITIES
+from modelplane.control_plane.hosting import entity_rules, worker_view
 from modelplane.control_plane.identity import failed_logins
 from modelplane.control_plane.secrets import scopes
 from modelplane.control_plane.settings import Settings as ControlPlaneSettings
@@ -21,6 +24,9 @@ from modelplane.data_plane.settings import Settings as WorkerSettings
 from modelplane.deploy.envoy import clusters, filters, listener, overload, routes
 from modelplane.deploy.envoy.options import MAX_CONNECTIONS, MAX_HEAP_MIB
 from modelplane.deploy.local.logs import MAX_LOG_BYTES
+from modelplane.launcher.environments import cache as environments
+from modelplane.launcher.local import preparation, tail
+from modelplane.launcher.settings import Settings as LauncherSettings
 
 PAGE = Path(__file__).parents[2] / "docs" / "bounds.md"
 COLUMNS = 6
@@ -43,18 +49,28 @@ BOUNDS = {
     "Calls of workers under way": f"{clusters.MAX_CALLS:,}",
     "Connections of clients": f"{MAX_CONNECTIONS:,}",
     "Counters of limits": f"{3 * gate._MOST_PLANS:,} callers",
+    "Disk, for environments of": f"{environments.Options({}).most} that nobody needs; no build "
+    f"begins with less than {environments._NEEDED_BYTES // MIB:,} MiB free",
+    "Disk, for the files of": f"{LauncherSettings.launcher_cache} of those that nothing uses; "
+    f"{MAX_FILES:,} files of a model, in folders {MAX_DEPTH} deep",
     "Disk, for logs": f"{listener.LOGGED_BYTES} bytes of a path, a method or an id; "
     f"{MAX_LOG_BYTES // MIB} MiB",
+    "Groups of replicas": f"one for each of the {MAX_ENTITIES} entities",
     "Health of the control plane": f"{routes.OPEN_STREAM_SECONDS} s",
     "Images that a query names": f"{images.MAX_IMAGES} a query",
     "Logins with a client secret": f"{failed_logins.MAX_FAILURES} failures of an address "
     f"at once, and {failed_logins.MAX_FAILURES_OF_CLIENT} of a client",
+    "Logs of hosted models": f"the last {tail.LOG_BYTES // KIB} KiB of each of a group's two; "
+    f"lines of {tail._LINE_BYTES // KIB} KiB; {tail._BYTES_PER_SECOND // MIB} MiB a second",
     "Lookups of host names": f"{resolver.MAX_LOOKUPS_OF_OWNER} at a time",
     "Memory for a provider's answer": f"{transport.MAX_BODY_BYTES // MIB} MiB",
+    "Memory of replicas": f"{LauncherSettings.launcher_memory} of the machine's for all",
     "Memory of Envoy": f"{MAX_HEAP_MIB:,} MiB: above {overload.CLOSE_IDLE:.0%}".replace("%", " %"),
+    "Replicas of a group": f"which is {entity_rules.MAX_CONCURRENCY:,} at most",
     "Reports": f"{database.MAX_REPORTS} at a time",
     "Request headers": f"{listener.MAX_HEADERS_KIB} KiB",
-    "Requests that wait for a hosted model": f"{groups._USUAL_MAX_WAITING} until it has; "
+    "Requests that wait for a hosted model": f"{worker_view._MAX_WAITING:,} for each model and "
+    f"worker, {groups._USUAL_MAX_WAITING} until the control plane has said so; "
     f"{WorkerSettings.hold_max_mib} MiB",
     "Rows of refusals": f"{log.MAX_UNKNOWN} rows for those not known, {log.MAX_OF_ONE} for each",
     "Scopes of secrets": f"{scopes.MAX_SCOPES_OF_ONE} by each",
@@ -62,6 +78,7 @@ BOUNDS = {
     "Time for the first byte": f"{listener.FIRST_BYTE_SECONDS} s",
     "Time for the headers": f"{listener.HEADERS_SECONDS} s",
     "Time for a whole request": f"{listener.REQUEST_SECONDS} s",
+    "Time to fetch and build": f"{preparation._LONGEST_SECONDS:,.0f} s",
     "Time of a connection between": f"{listener.IDLE_SECONDS} s",
     "Time of a stream, whole": f"{WorkerSettings().stream_seconds:,.0f} s",
     "Turns of the event loop, to parse": f"{query.MAX_VALUES:,} values",
@@ -83,7 +100,7 @@ def test_rows_are_whole_and_sorted() -> None:
 def test_settings_that_move_a_bound_are_there() -> None:
     known = {
         f"MODELPLANE_{name.upper()}"
-        for settings in (ControlPlaneSettings, WorkerSettings)
+        for settings in (ControlPlaneSettings, WorkerSettings, LauncherSettings)
         for name in settings.__dataclass_fields__
     }
     named = {name for row in ROWS for name in re.findall(r"MODELPLANE_[A-Z_]+", row[5])}

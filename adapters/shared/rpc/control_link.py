@@ -9,12 +9,13 @@ failure go to the next over a new one, for which the certificates are read anew.
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from random import Random
 from typing import TypeVar
 
 import grpc
 
 from modelplane.adapters.shared.rpc.sizes import MAX_MESSAGE_BYTES
-from modelplane.adapters.shared.rpc.tls import TlsFiles, open_channel
+from modelplane.adapters.shared.rpc.tls import TlsFiles, check_loopback, open_channel, tls_files
 
 _T = TypeVar("_T")
 
@@ -28,6 +29,12 @@ _CHANNEL_OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_http_proxy", 0),
 )
+
+
+_FIRST_PAUSE_SECONDS = 0.1
+# Short, since each caller costs a control plane little: what comes back is found within a second.
+_LONGEST_PAUSE_SECONDS = 1.0
+_MAX_DOUBLINGS = 8
 
 
 class LinkDown(Exception):
@@ -98,6 +105,20 @@ class ControlLink:
         finally:
             await self._move_on()
 
+    def pause(self, failures: int, random: Random) -> float:
+        """Return for how long to wait before the next stream, seconds.
+
+        The time is random, so that not all callers come at once, under a bound that doubles with
+        each round of failures.
+
+        Args:
+            failures: Streams that have failed since one worked.
+            random: Source of chance.
+        """
+        rounds = min(failures // len(self._targets), _MAX_DOUBLINGS)
+        bound = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2**rounds)
+        return random.uniform(0, bound)
+
     async def aclose(self) -> None:
         """Close what is open; the next question opens it anew."""
         channel, self._channel = self._channel, None
@@ -112,3 +133,22 @@ class ControlLink:
     async def _move_on(self) -> None:
         self._targets.rotate(-1)
         await self.aclose()
+
+
+def parse_targets(text: str) -> list[str]:
+    """Return the control planes that a setting names, with commas."""
+    return [target.strip() for target in text.split(",") if target.strip()]
+
+
+def link_files(targets: Sequence[str], ca: str, certificate: str, key: str) -> TlsFiles | None:
+    """Return the files for connections to control planes; None for plaintext on this machine alone.
+
+    Raises:
+        ValueError: A control plane elsewhere would be believed without certificates.
+        OSError: A file cannot be read.
+    """
+    files = tls_files(ca, certificate, key)
+    if files is None:
+        for target in targets:
+            check_loopback(target, "MODELPLANE_CONTROL_PLANE")
+    return files

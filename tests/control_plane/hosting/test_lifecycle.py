@@ -325,7 +325,7 @@ async def test_what_does_not_fit_is_refused_at_once(
     await hosting.create(ALICE, request())
     other = request()
     other.name = "other"
-    message = r"'model-A-1' needs 1.0 GiB of memory, and 0.5 GiB of 1.5 GiB are free"
+    message = r"'model-A-1' needs 1.0 GiB of memory, and 512.0 MiB of 1.5 GiB are free"
     with pytest.raises(InvalidParameter, match=message):
         await hosting.create(ALICE, other)
     # What scaled to zero takes no room.

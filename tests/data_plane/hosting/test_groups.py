@@ -63,7 +63,7 @@ async def test_a_caller_who_leaves_as_their_turn_comes_leaves_the_place_to_the_n
     async with asyncio.timeout(5):
         assert await waiting is taken
     assert leaving.cancelled()
-    assert (taken.in_flight, group.waiting, known.room.held_bytes) == (1, 0, 0)
+    assert (taken.in_flight, group.waiting, known.held.total) == (1, 0, 0)
 
 
 async def test_who_comes_later_does_not_pass_those_who_wait() -> None:

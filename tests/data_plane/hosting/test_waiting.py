@@ -1,6 +1,6 @@
 import asyncio
 
-from modelplane.data_plane.hosting.waiting import Queue, Room, Ticket, Waiter
+from modelplane.data_plane.hosting.waiting import HeldBytes, Queue, Ticket, Waiter
 
 
 def waiter(size: int = 1) -> Waiter:
@@ -9,8 +9,8 @@ def waiter(size: int = 1) -> Waiter:
 
 
 async def test_first_come_first_served_but_for_those_who_wait_again() -> None:
-    room = Room(100)
-    queue = Queue(room)
+    held = HeldBytes(100)
+    queue = Queue(held)
     first, second, third = waiter(), waiter(), waiter()
     for one in (first, second, third):
         queue.add(one)
@@ -19,12 +19,12 @@ async def test_first_come_first_served_but_for_those_who_wait_again() -> None:
     queue.leave(second)
     queue.leave(second)
     assert [queue.next(), queue.next()] == [first, third]
-    assert (len(queue), room.held_bytes) == (0, 0)
+    assert (len(queue), held.total) == (0, 0)
 
 
 async def test_a_group_has_no_more_bytes_than_it_leaves_free() -> None:
-    room = Room(100)
-    one, other = Queue(room), Queue(room)
+    held = HeldBytes(100)
+    one, other = Queue(held), Queue(held)
     assert one.has_room(100)
     assert not one.has_room(101)
     while one.has_room(10):
@@ -33,6 +33,6 @@ async def test_a_group_has_no_more_bytes_than_it_leaves_free() -> None:
     while other.has_room(10):
         other.add(waiter(10))
     assert 2 <= len(other) < 5
-    assert room.held_bytes <= 100
+    assert held.total <= 100
     one.next()
     assert not one.has_room(20)

@@ -94,6 +94,16 @@ async def test_one_that_dies_again_and_again_fails_in_the_end(tmp_path: Path) ->
         assert here.log(spec).count("ended with status 5") == 3
 
 
+async def test_one_for_an_engine_of_another_release_fails_at_once(tmp_path: Path) -> None:
+    async with machine(tmp_path) as here:
+        spec = group(here.models.add("weights"), engine="foo")
+        here.run(spec)
+        assert await here.until_failed(spec) == (
+            "This launcher is of a release that has no engine 'foo'."
+        )
+        assert here.models.downloads == []
+
+
 async def test_one_that_takes_too_much_memory_is_killed(tmp_path: Path) -> None:
     async with machine(tmp_path) as here:
         size = pb.ReplicaSize(cpus=1, memory_bytes=100 * MIB, concurrency=4)

@@ -4,11 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any
+from unittest.mock import Mock
 
 import grpc
 import pytest
 
-from modelplane.adapters.shared.rpc.control_link import AnswerUnfit, ControlLink, LinkDown
+from modelplane.adapters.shared.rpc.control_link import (
+    AnswerUnfit,
+    ControlLink,
+    LinkDown,
+    link_files,
+    parse_targets,
+)
 
 METHOD = "/plane/Ask"
 
@@ -120,3 +127,20 @@ async def test_each_stream_goes_to_the_next_one() -> None:
                 raise ZeroDivisionError
         assert len(link) == 2
     assert seen == [b"first", b"second", b"first"]
+
+
+def test_pauses_grow_with_each_round_of_failures_and_stay_short() -> None:
+    link = ControlLink(["a:1", "b:2"], None)
+    longest = Mock(uniform=lambda _, most: most)
+    assert [link.pause(failures, longest) for failures in (0, 1, 2, 3, 4, 6)] == [
+        *(0.1, 0.1),
+        *(0.2, 0.2),
+        *(0.4, 0.8),
+    ]
+    assert link.pause(10_000, longest) == 1.0
+
+
+def test_a_control_plane_elsewhere_is_not_believed_without_certificates() -> None:
+    assert link_files(parse_targets("127.0.0.1:1, localhost:2"), "", "", "") is None
+    with pytest.raises(ValueError, match="MODELPLANE_CONTROL_PLANE"):
+        link_files(parse_targets("127.0.0.1:1, elsewhere.test:2"), "", "", "")

@@ -1,4 +1,4 @@
-"""Whether what runs hosted models has room for more: asked before a version is stored.
+"""Whether the launcher can run more hosted models: asked before a version is stored.
 
 Before: `endpoints.lifecycle`. After: `store.hosting`.
 """
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from modelserving.launcher.v1.launcher_service_pb2 import Capacity
 from modelserving.store.v1.hosting_pb2 import HostedModel
 
+from modelplane.adapters.shared.byte_counts import in_words
 from modelplane.control_plane.errors import InvalidParameter, LauncherAway
 from modelplane.control_plane.hosting.shared_clock import SharedClock
 from modelplane.control_plane.store.database import Session
 from modelplane.control_plane.store.hosting import groups, launchers
 
 DEFAULT_POOL = "default"
-_GIB = 1024**3
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,8 @@ class _Need:
     gpus: int
 
 
-class Room:
-    """Knows what the launcher of a pool has left.
+class FreeCapacity:
+    """What the launcher of a pool has left.
 
     Args:
         clock: The time by which leases end.
@@ -37,7 +37,7 @@ class Room:
         self._pool = pool
 
     async def require(self, session: Session, hosted: Sequence[HostedModel]) -> bool:
-        """Check that the groups of a version have room; return whether all of them serve already.
+        """Check that the groups of a version fit; return whether all of them serve already.
 
         Raises:
             LauncherAway: There is no launcher.
@@ -83,8 +83,8 @@ def _require_fits(new: Sequence[HostedModel], used: _Need, capacity: Capacity) -
     free_memory = max(0, capacity.memory_bytes - used.memory)
     if need.memory > free_memory:
         raise InvalidParameter(
-            f"{_named(new)} {_gib(need.memory)} of memory, and {_gib(free_memory)} of "
-            f"{_gib(capacity.memory_bytes)} are free; choose a smaller workload_size or "
+            f"{_named(new)} {in_words(need.memory)} of memory, and {in_words(free_memory)} of "
+            f"{in_words(capacity.memory_bytes)} are free; choose a smaller workload_size or "
             "workload_type, delete an endpoint, or let the operator give the launcher more."
         )
     free_gpus = max(0, capacity.gpus - used.gpus)
@@ -100,7 +100,3 @@ def _named(models: Sequence[HostedModel]) -> str:
     if len(models) == 1:
         return f"Served entity {names} needs"
     return f"Served entities {names} need"
-
-
-def _gib(memory: int) -> str:
-    return f"{memory / _GIB:.1f} GiB"
