@@ -6,7 +6,7 @@ meant wherever there is a time.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from math import ceil, inf
 from random import Random
 
@@ -67,6 +67,11 @@ class Group:
         """Whether it has no replica that can be asked, as far as this worker knows."""
         now = self._loop.time()
         return all(replica.is_out(now) for replica in self._replicas)
+
+    @property
+    def replicas(self) -> Sequence[Replica]:
+        """Its replicas."""
+        return self._replicas
 
     @property
     def waiting(self) -> int:
@@ -283,6 +288,13 @@ class Groups:
     def waiting(self) -> int:
         """How many requests wait for any of them."""
         return sum(group.waiting for group in self._groups.values())
+
+    def addresses(self) -> Iterator[tuple[str, int]]:
+        """Yield hosts and ports of all replicas."""
+        for group in self._groups.values():
+            for replica in group.replicas:
+                host, _, port = replica.address.rpartition(":")
+                yield host.strip("[]"), int(port)
 
     def find(self, group_id: str) -> Group:
         """Return a group; one that is not known yet is waited for."""
