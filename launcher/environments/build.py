@@ -61,6 +61,10 @@ async def build_environment(
         for path in (folder, scratch):
             os.chown(path, bounds.user, bounds.user)
     own = {"HOME": str(scratch), "TMPDIR": str(scratch)}
+    if bounds.user is not None:
+        # A link to what uv keeps would go to root with the environment, and no user may link to
+        # files of root's: the next build would fail.
+        own["UV_LINK_MODE"] = "copy"
     wheels = {Path(line).parent for line in requested.packages if line.startswith("/")}
     runner = _Runner(
         _uv(folder.parent, bounds),

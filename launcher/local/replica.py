@@ -41,6 +41,9 @@ _THREADS = (
 _NOTICE_SECONDS = 1.0
 _MOST_MESSAGE = 2000
 _LAST_PORT = 65535
+# Of the system: for one, and, with room for what else it has, for all.
+_MOST_VARIABLE_BYTES = 128 * 1024
+_MOST_VARIABLES_BYTES = 1024 * 1024
 
 
 class Outcome(Enum):
@@ -166,6 +169,8 @@ class Replica:
         Args:
             on_change: Called when its phase has changed.
         """
+        if unfit := _unfit(self._served.spec.environment):
+            return Ended(Outcome.REFUSED, unfit)
         user: User | None = None
         try:
             user = self._users.take()
@@ -315,6 +320,23 @@ def _of_processor() -> dict[str, str]:
     """Return what the operator says of the processor: without it some libraries compute wrongly."""
     given = environment()
     return {name: given[name] for name in _PROCESSOR if name in given}
+
+
+def _unfit(variables: Mapping[str, str]) -> str:
+    """Return why no process can have these variables; empty: one can."""
+    total = 0
+    for name, value in variables.items():
+        size = len(f"{name}={value}".encode())
+        total += size
+        if size >= _MOST_VARIABLE_BYTES or "\0" in value:
+            what = "holds a NUL character" if "\0" in value else "is longer than 128 KiB"
+            return f"Environment variable {name} {what}, which no process can have; change it."
+    if total > _MOST_VARIABLES_BYTES:
+        return (
+            f"The environment variables have {in_words(total)} together, their secrets included; "
+            f"a process can have {in_words(_MOST_VARIABLES_BYTES)}. Shorten them."
+        )
+    return ""
 
 
 def describe(status: int) -> str:

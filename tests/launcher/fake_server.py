@@ -120,7 +120,7 @@ def main() -> None:
     stop = signal.SIG_IGN if does.get("stubborn") else lambda *_: end(server)
     signal.signal(signal.SIGTERM, stop)
     misbehave(does)
-    tell(given.ready_fd, {"port": server.server_port})
+    tell(given.ready_fd, {"port": does.get("port", server.server_port)})
     server.serve_forever(poll_interval=0.02)
     server.server_close()
 

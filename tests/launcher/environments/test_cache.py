@@ -209,6 +209,11 @@ async def test_a_build_is_no_root_where_only_root_may_go(packages: Path) -> None
         shared=True,
         bounds=Bounds(60.0, 64_321),
     )
-    held = await Environments(data / "environments", options).hold(model, print)
+    environments = Environments(data / "environments", options)
+    held = await environments.hold(model, print)
     assert _run(held.python, "import curious; print(curious.user)") == "64321"
     assert _run(held.python, "import mine; print(mine.version)") == "1.0"
+    # What it has left behind does for the next one.
+    other = write_model(data / "models" / "b", {"requirements.txt": "mlflow\ncurious\n"})
+    again = await environments.hold(other, print)
+    assert _run(again.python, "import curious; print(curious.user)") == "64321"

@@ -231,3 +231,28 @@ async def test_a_scale_down_ends_the_youngest_and_a_scale_up_keeps_the_old(tmp_p
         await here.until_ready(one)
         # Neither fetched nor built again.
         assert here.models.downloads == ["iris"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"LONG": "v" * (128 << 10)}, "variable LONG is longer than 128 KiB"),
+        ({f"V{n}": "v" * 100_000 for n in range(11)}, r"have 1\.0 MiB together"),
+        ({"NUL": "a\0b"}, "variable NUL holds a NUL character"),
+    ],
+)
+async def test_variables_that_no_process_can_have_are_told(
+    tmp_path: Path, variables: dict[str, str], reason: str
+) -> None:
+    async with machine(tmp_path) as here:
+        spec = group(here.models.add("iris"), environment=variables)
+        here.run(spec)
+        assert re.search(reason, (await here.until_failed(spec)).partition("\n")[0])
+
+
+@pytest.mark.parametrize("port", [0, -1, 65_536, 10**30, "", None, [1]])
+async def test_a_port_that_is_none_is_not_told_to_workers(tmp_path: Path, port: object) -> None:
+    async with machine(tmp_path) as here:
+        spec = group(here.models.add("liar", port=port))
+        here.run(spec)
+        assert "said something else than its port" in await here.until_failed(spec)
