@@ -28,6 +28,7 @@ MODELS = {
     ("main.ml.leaking", "1"): ("3", "leaking"),
     ("main.ml.printing", "1"): ("3", "printing"),
     ("main.ml.hanging", "1"): ("3", "hanging"),
+    ("main.ml.bare", "1"): ("3", "bare"),
 }
 # A row of the iris model, which is of class 0.
 FLOWER = {
