@@ -105,7 +105,7 @@ async def assembled(
         settings.request_timeout_seconds, settings.stream_idle_seconds, settings.stream_seconds
     )
     async with (
-        _sending(settings) as (transport, inside),
+        _sending(settings, snapshots) as (transport, inside),
         _recording(settings, registry, clocks, wall_ms) as ledger,
         _metering(settings, clocks) as meters,
         _exporting(settings, wall_ms) as telemetry,
@@ -125,17 +125,23 @@ async def assembled(
 
 
 @asynccontextmanager
-async def _sending(settings: Settings) -> AsyncIterator[tuple[Http1Transport, Http1Transport]]:
+async def _sending(
+    settings: Settings, snapshots: Snapshots
+) -> AsyncIterator[tuple[Http1Transport, Http1Transport]]:
     """Yield what sends to providers, and what sends to replicas of hosted models.
 
     Where providers are is said by users, and so is bounded; where replicas are, by the control
-    plane alone.
+    plane alone, and no provider is there.
     """
     egress = parse_policy(settings.allowed_upstreams, settings.own_addresses)
+
+    def allows(host: str, address: str, port: int) -> bool:
+        return egress.allows(host, address, port, snapshots.groups.addresses())
+
     # To read all authorities takes a while.
     trusted = client_tls()
     async with (
-        Http1Transport(settings.origins, egress.allows, tls=trusted) as transport,
+        Http1Transport(settings.origins, allows, tls=trusted) as transport,
         Http1Transport(tls=trusted) as inside,
     ):
         yield transport, inside

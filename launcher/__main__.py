@@ -24,7 +24,6 @@ from modelplane.launcher.local.group import Means
 from modelplane.launcher.local.launcher import DirectoryTaken, LocalLauncher, opened
 from modelplane.launcher.local.preparation import Preparer
 from modelplane.launcher.local.users import Users, can_change_users
-from modelplane.launcher.local.views import hidden_part
 from modelplane.launcher.service import Service
 from modelplane.launcher.settings import Settings, load_settings
 from modelplane.launcher.supplies import builder, download
@@ -92,10 +91,8 @@ def _users(settings: Settings) -> Users:
     return Users(())
 
 
-def _build_user(users: Users, environments: Path) -> int | None:
-    """Return the user that builds environments, where it can go there; held until the end."""
-    if not users.separate or hidden_part(environments):
-        return None
+def _build_user(users: Users) -> int | None:
+    """Return the user that builds environments, held until the end; None: this process's."""
     user = users.take()
     return user.number if user else None
 
@@ -110,7 +107,7 @@ def _means(settings: Settings, replicas: Path, users: Users) -> Means:
     return Means(
         Preparer(
             artifacts,
-            builder(environments, _build_user(users, environments), shared=users.separate),
+            builder(environments, _build_user(users), shared=users.separate),
         ),
         server / "serve.py",
         replicas,

@@ -53,6 +53,8 @@ class Service:
         # By group and kind: the version of the log that this control plane was told.
         self._told: dict[tuple[str, int], int] = {}
         self._logs_at = 0.0
+        # What should run, as far as the control plane has told it.
+        self._desired: list[pb.GroupSpec] = []
 
     async def run(self) -> None:
         """Keep in step until cancelled."""
@@ -88,6 +90,7 @@ class Service:
         async with self._link.stream() as channel:
             stream: _Stream = pb_grpc.LauncherServiceStub(channel).Sync()
             self._told.clear()
+            self._desired.clear()
             self._logs_at = 0.0
             reporting = asyncio.create_task(self._report(stream))
             try:
@@ -102,8 +105,12 @@ class Service:
         if self._is_stopping:
             return
         if message.WhichOneof("message") == "desired":
+            self._desired.extend(message.desired.groups)
+            if message.desired.continues:
+                return
             self._note_active("")
-            self._launcher.apply(message.desired.groups)
+            whole, self._desired = self._desired, []
+            self._launcher.apply(whole)
         else:
             self._note_active(message.standby.active_launcher_id)
             self._launcher.apply(())

@@ -4,6 +4,7 @@ MLflow writes it beside each model (https://mlflow.org/docs/latest/ml/model/), s
 releases and with any flavor. Beside: `base`.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -53,7 +54,7 @@ def parse_mlmodel(content: bytes) -> MlModel:
     """
     try:
         # Aliases make no copies, and nothing below goes through values that it does not know.
-        document = yaml.load(content, Loader=_LOADER)  # noqa: S506 - a safe loader
+        document = yaml.load(content, Loader=_LOADER)  # noqa: S506 - makes texts, lists and mappings
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ModelUnusable(
             f"Its MLmodel file cannot be read ({type(error).__name__}); log the model again."
@@ -66,7 +67,7 @@ def parse_mlmodel(content: bytes) -> MlModel:
     description = ModelDescription(
         # Models that were logged before MLflow 2.12.1 may have it in the metadata alone.
         task=_word(metadata, "task") or _word(transformers, "inference_task"),
-        streamable=pyfunc.get("streamable") is True,
+        streamable=_word(pyfunc, "streamable").lower() == "true",
         inputs=_schema(signature, "inputs"),
         outputs=_schema(signature, "outputs"),
         params=_schema(signature, "params"),
@@ -77,8 +78,10 @@ def parse_mlmodel(content: bytes) -> MlModel:
     return MlModel(description, _word(metadata, "entrypoint"))
 
 
-# The one in C is ten times as fast, where it is built in.
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# What stands for a number or a date stays a text: some that fit into a file take minutes to be made
+# into one. The loader in C is ten times as fast, where it is built in.
+_LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+_SIZE = re.compile(r"[1-9]\d{0,17}")
 
 
 def _mapping(document: Mapping[Any, Any], key: str) -> Mapping[Any, Any]:
@@ -104,5 +107,5 @@ def _schema(signature: Mapping[Any, Any], key: str) -> str:
 
 
 def _size(document: Mapping[Any, Any]) -> int:
-    value = document.get("model_size_bytes")
-    return value if isinstance(value, int) and 0 < value < 2**62 else 0
+    value = _word(document, "model_size_bytes")
+    return int(value) if _SIZE.fullmatch(value) else 0

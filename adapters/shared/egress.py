@@ -49,14 +49,23 @@ class EgressPolicy:
     hosts: Sequence[tuple[str, int]] = ()
     own: Sequence[tuple[str, int]] = ()
 
-    def allows(self, host: str, address: str, port: int) -> bool:
-        """Tell whether a connection to `host` may be opened at `address` and `port`."""
+    def allows(
+        self, host: str, address: str, port: int, own: Iterable[tuple[str, int]] = ()
+    ) -> bool:
+        """Tell whether a connection to `host` may be opened at `address` and `port`.
+
+        Args:
+            host: Host of the URL.
+            address: One of its addresses.
+            port: Port of the URL.
+            own: Hosts and ports of the deployment's own parts beside those that it always has.
+        """
         name = host.lower().rstrip(".")
         try:
             parsed = _unwrap(ip_address(address.partition("%")[0]))
         except ValueError:
             return False
-        if any(port == each and _is_same(own, name, parsed) for own, each in self.own):
+        if any(port == each and _is_same(one, name, parsed) for one, each in (*self.own, *own)):
             return False
         return (
             _is_public(parsed)

@@ -39,6 +39,7 @@ from modelplane.control_plane.endpoints.views import CUSTOM_MODEL, EXTERNAL_MODE
 from modelplane.control_plane.errors import Conflict, InvalidParameter, NotFound
 from modelplane.control_plane.hosting.free_capacity import FreeCapacity
 from modelplane.control_plane.hosting.pinning import Pinning, assign_groups
+from modelplane.control_plane.hosting.shared_clock import SharedClock
 from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.rollout import Rollout
 from modelplane.control_plane.secrets.credentials import CredentialVault, take_plaintexts
@@ -120,7 +121,7 @@ class Endpoints:
         self._source = source
         self._quotas = quotas or Quotas()
         self._pinning = pinning or Pinning()
-        self._free = free or FreeCapacity(clock)
+        self._free = free or FreeCapacity(SharedClock(clock))
         self._prepare_timeout_ms = prepare_timeout_ms
         self._new_id = new_id
 

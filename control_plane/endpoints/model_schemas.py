@@ -26,6 +26,8 @@ _TYPES: Mapping[str, Schema] = MappingProxyType(
         "datetime": {"type": "string", "format": "date-time"},
     }
 )
+# Whoever sends one of them sends a whole object, and gets one: not a table of such.
+_WHOLE = {"messages", "prompt", "input"}
 _NUMBERS = ("int", "uint", "float")
 # Deeper than what anyone writes; signatures come from outside.
 _MAX_DEPTH = 16
@@ -42,6 +44,10 @@ def request_schema(model: ModelDescription) -> Schema:
     if params:
         for form in forms:
             form["properties"] = {**_properties(form), "params": _params(params)}
+    if _takes_whole(inputs):
+        row = _row(inputs)
+        given = {**_properties(row), **_properties(_params(params))}
+        forms.insert(0, {**row, "properties": given})
     return forms[0] if len(forms) == 1 else {"oneOf": forms}
 
 
@@ -55,7 +61,10 @@ def response_schema(model: ModelDescription) -> Schema:
         item = _row(outputs)
     is_tensor = any(not _is_column(output) for output in outputs)
     predictions: Schema = item if is_tensor else {"type": "array", "items": item}
-    return {"type": "object", "properties": {"predictions": predictions}}
+    table: Schema = {"type": "object", "properties": {"predictions": predictions}}
+    if not _takes_whole(_parse(model.inputs)):
+        return table
+    return {"anyOf": [item, table]} if item else item
 
 
 def _parse(text: str) -> list[dict[str, Any]]:
@@ -65,6 +74,10 @@ def _parse(text: str) -> list[dict[str, Any]]:
         return []
     listed = parsed if isinstance(parsed, list) else []
     return [item for item in listed if isinstance(item, dict)]
+
+
+def _takes_whole(inputs: Sequence[Mapping[str, Any]]) -> bool:
+    return any(item.get("name") in _WHOLE for item in inputs)
 
 
 def _is_column(item: Mapping[str, Any]) -> bool:

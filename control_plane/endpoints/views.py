@@ -23,7 +23,7 @@ from modelplane.control_plane.endpoints.entity_states import (
 )
 from modelplane.control_plane.endpoints.settings import show_settings
 from modelplane.control_plane.endpoints.validation import is_external
-from modelplane.control_plane.principal import Principal, PrincipalKind
+from modelplane.control_plane.principal import Level, Principal, PrincipalKind
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint, StoredVersion
 from modelplane.control_plane.store.states import Phase
 
@@ -41,11 +41,13 @@ _KINDS = {
 def build_endpoint(record: StoredEndpoint, principal: Principal) -> ServingEndpoint:
     """Return the whole endpoint as `principal` sees it."""
     endpoint = _build_base(record, principal)
+    level = level_of(principal, record.grants)
     if record.active:
-        states = active_states(record, record.active)
+        states = _as_seen(active_states(record, record.active), level)
         endpoint.config.CopyFrom(_build_config(record.active, states))
     if record.pending:
-        pending = _build_config(record.pending, pending_states(record, record.pending))
+        states = _as_seen(pending_states(record, record.pending), level)
+        pending = _build_config(record.pending, states)
         pending.start_time = record.pending.created_ms
         endpoint.pending_config.CopyFrom(pending)
     return endpoint
@@ -119,6 +121,19 @@ def _build_state(record: StoredEndpoint) -> EndpointState:
         suspend="NOT_SUSPENDED",
         config_update_message=message or None,
     )
+
+
+def _as_seen(states: Mapping[str, DeploymentState], level: Level) -> Mapping[str, DeploymentState]:
+    """Return states without the ends of logs, which only those see who may read the logs."""
+    if level is Level.CAN_MANAGE:
+        return states
+    return {
+        name: DeploymentState(
+            deployment=state.deployment,
+            deployment_state_message=state.deployment_state_message.partition("\n")[0],
+        )
+        for name, state in states.items()
+    }
 
 
 def _build_config(version: StoredVersion, states: Mapping[str, DeploymentState]) -> EndpointConfig:

@@ -44,9 +44,11 @@ def failure_of(groups: Sequence[StoredGroup], begun_before_ms: int) -> Failure |
     failed = [group for group in unready if group.phase is GroupPhase.FAILED]
     if failed:
         first = failed[0]
+        reason = first.message.partition("\n")[0]
         name = f"Served entity '{first.served_entity_name}'"
         return Failure(
-            f"{name} failed: {first.message}",
+            # Without the end of its log, which is for those who manage the endpoint.
+            f"{name} failed: {reason}",
             f"Served entity creation aborted because served entity '{first.served_entity_name}' "
             "failed.",
         )

@@ -10,8 +10,8 @@ from modelserving.launcher.v1.launcher_service_pb2 import Capacity
 from modelserving.store.v1.hosting_pb2 import HostedModel
 
 from modelplane.adapters.shared.byte_counts import in_words
-from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.errors import InvalidParameter, LauncherAway
+from modelplane.control_plane.hosting.shared_clock import SharedClock
 from modelplane.control_plane.store.database import Session
 from modelplane.control_plane.store.hosting import groups, launchers
 
@@ -28,11 +28,11 @@ class FreeCapacity:
     """What the launcher of a pool has left.
 
     Args:
-        clock: The time.
+        clock: The time by which leases end.
         pool: The pool.
     """
 
-    def __init__(self, clock: Clock, pool: str = DEFAULT_POOL) -> None:
+    def __init__(self, clock: SharedClock, pool: str = DEFAULT_POOL) -> None:
         self._clock = clock
         self._pool = pool
 
@@ -57,7 +57,7 @@ class FreeCapacity:
     async def _capacity(self, session: Session) -> Capacity | None:
         launcher = await launchers.read_launcher(session, self._pool)
         # That none has ever been there may pass too: it starts after the control plane.
-        if launcher is None or launcher.lease_until_ms <= self._clock():
+        if launcher is None or launcher.lease_until_ms <= await self._clock.now_ms(session):
             raise LauncherAway(
                 "No launcher is connected that would run the models; try again soon, or let the "
                 "operator start one (`modelplane launcher`)."

@@ -6,7 +6,7 @@ Before: `pool`. After: the launcher's `service`.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 
 import grpc
 from modelserving.launcher.v1 import launcher_service_pb2_grpc
@@ -34,6 +34,8 @@ _RENEW_SECONDS = 2.0
 _ASK_SECONDS = 0.5
 # Logs are stored at most so often.
 _LOG_SECONDS = 2.0
+# What should run is told in parts of about this size; one group is less than a message may be.
+_PART_BYTES = 4 * 1024 * 1024
 
 _Context = grpc.aio.ServicerContext[SyncRequest, SyncResponse]
 
@@ -190,7 +192,8 @@ class _Session:
             await self._changed.wait()
             self._changed.clear()
             if self._news is not None and not self._dropped:
-                yield _response(self._news)
+                for response in _responses(self._news):
+                    yield response
 
     async def look(self) -> None:
         """Find out what the launcher is to know, at each change, until the stream ends."""
@@ -260,7 +263,17 @@ class _Session:
             raise
 
 
-def _response(news: Desired | str) -> SyncResponse:
+def _responses(news: Desired | str) -> Iterator[SyncResponse]:
     if isinstance(news, str):
-        return SyncResponse(standby=Standby(active_launcher_id=news))
-    return SyncResponse(desired=DesiredState(groups=news.specs.values()))
+        yield SyncResponse(standby=Standby(active_launcher_id=news))
+        return
+    part, size = DesiredState(), 0
+    for spec in news.specs.values():
+        # Variables may hold long secrets: all groups together may be too long for a message.
+        if size and size + spec.ByteSize() > _PART_BYTES:
+            part.continues = True
+            yield SyncResponse(desired=part)
+            part, size = DesiredState(), 0
+        part.groups.append(spec)
+        size += spec.ByteSize()
+    yield SyncResponse(desired=part)

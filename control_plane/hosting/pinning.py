@@ -141,7 +141,8 @@ async def _find(
                 return same.source, same.description
             raise
         source.digest = digest_of(content)
-        parsed = parse_mlmodel(content)
+        # A long one takes a second.
+        parsed = await asyncio.to_thread(parse_mlmodel, content)
     except RegistryError as error:
         raise _told(entity, error) from error
     _check_servable(entity, parsed)

@@ -157,9 +157,11 @@ class Scaler:
         if group.phase is GroupPhase.FAILED:
             return self._retried(group, now_ms)
         self._failed_ms.pop(group.id, None)
-        if group.phase in (GroupPhase.CREATING, GroupPhase.ABORTED):
-            return group
         track = self._tracks[group.id]
+        if group.phase in (GroupPhase.CREATING, GroupPhase.ABORTED):
+            # It is idle from when it can be asked, however long it takes until then.
+            track.last_request_ms = now_ms
+            return group
         in_flight = sum(item.demand.in_flight for item in told)
         waiting = sum(item.demand.waiting for item in told)
         if any(_asks(item) for item in told):

@@ -1,12 +1,12 @@
 """The time that all control-plane replicas go by. Before: the other modules of `hosting`."""
 
-from modelplane.control_plane.clock import Clock
-from modelplane.control_plane.store.database import Session
+from modelplane.control_plane.clock import Clock, system_clock
+from modelplane.control_plane.store.database import Database, Session
 from modelplane.control_plane.store.quota import read_time
 
 
 class SharedClock:
-    """Their database's time where there are several replicas."""
+    """Their database's time where there are several replicas; see `lease_clock`."""
 
     def __init__(self, clock: Clock | None) -> None:
         """Use a clock; None: PostgreSQL's own."""
@@ -15,3 +15,8 @@ class SharedClock:
     async def now_ms(self, session: Session) -> int:
         """Return the time, milliseconds since the epoch."""
         return self._clock() if self._clock else await read_time(session)
+
+
+def lease_clock(database: Database) -> SharedClock:
+    """Return the time by which leases end: a process alone has its own, replicas the database's."""
+    return SharedClock(None if database.is_postgresql else system_clock)

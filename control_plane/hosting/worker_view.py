@@ -19,7 +19,8 @@ def build_group(group: StoredGroup) -> ReplicaGroup:
         phase=_phase(group, failed=failed),
         replicas=group.replicas,
         expected_start_ms=group.start_ms,
-        reason=group.message if failed else "",
+        # Callers are told why, and not what the model has printed, which follows.
+        reason=group.message.partition("\n")[0] if failed else "",
         max_waiting=_MAX_WAITING,
     )
 

@@ -28,6 +28,7 @@ from modelplane.control_plane.endpoints.quotas import Quotas
 from modelplane.control_plane.endpoints.servicer import EndpointServicer
 from modelplane.control_plane.endpoints.setting_changes import SettingChanges
 from modelplane.control_plane.hosting.free_capacity import FreeCapacity
+from modelplane.control_plane.hosting.shared_clock import lease_clock
 from modelplane.control_plane.interceptor import Interceptor
 from modelplane.control_plane.secrets.scope_acls import ScopeAcls
 from modelplane.control_plane.secrets.scopes import Secrets
@@ -102,7 +103,7 @@ def _add_endpoints(settings: Settings, vault: Vault, push: Push, api: grpc.aio.S
             settings.max_endpoints, settings.max_endpoints_per_creator, settings.keep_versions
         ),
         pinning=build_pinning(settings),
-        free=FreeCapacity(system_clock, settings.launcher_pool),
+        free=FreeCapacity(lease_clock(database), settings.launcher_pool),
         prepare_timeout_ms=int(settings.prepare_timeout_seconds * 1000),
     )
     changes, history = SettingChanges(database, rollout), ConfigHistory(database)

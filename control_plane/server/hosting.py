@@ -9,12 +9,11 @@ from functools import partial
 from modelserving.worker.v1.hosting_pb2 import GroupPhase
 from prometheus_client import CollectorRegistry, Gauge
 
-from modelplane.control_plane.clock import system_clock
 from modelplane.control_plane.hosting.demand import DemandIntake
 from modelplane.control_plane.hosting.launcher_servicer import LauncherServicer
 from modelplane.control_plane.hosting.pool import Pool
 from modelplane.control_plane.hosting.scaling import Scaler, ScaleSettings
-from modelplane.control_plane.hosting.shared_clock import SharedClock
+from modelplane.control_plane.hosting.shared_clock import lease_clock
 from modelplane.control_plane.hosting.specs import Specs, SpecSettings
 from modelplane.control_plane.secrets.credentials import CredentialResolver
 from modelplane.control_plane.server.background import Background
@@ -52,8 +51,7 @@ def start_hosting(
         background: Runs the loops.
     """
     database, cache = vault.database, push.cache
-    # A process alone has its own time; replicas have that of the database that they share.
-    clock = SharedClock(None if database.is_postgresql else system_clock)
+    clock = lease_clock(database)
     specs = Specs(CredentialResolver(vault.sealer), _spec_settings(settings))
     pool = Pool(settings.launcher_pool, database, specs, clock)
     launchers = LauncherServicer(pool)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+from modelserving.store.v1.hosting_pb2 import HostedModel
 from modelserving.v1.endpoint_pb2 import ServedEntity
 
 from modelplane.control_plane.store.usage.queries import ServedVersion, StoredQuery
@@ -61,11 +62,7 @@ def build_totals(group_by: Sequence[str], totals: Sequence[Total]) -> Table:
 
 def build_served_entities(versions: Sequence[ServedVersion], next_page_token: str) -> Table:
     """Return a table of served entities."""
-    rows = [
-        _build_entity(version, entity)
-        for version in versions
-        for entity in version.config.served_entities
-    ]
+    rows = [row for version in versions for row in _build_entities(version)]
     columns = ("endpoint_config_version", "endpoint_id")
     return Table("served_entities", rows, next_page_token, columns)
 
@@ -142,15 +139,26 @@ def _round(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
 
 
-def _build_entity(version: ServedVersion, entity: ServedEntity) -> dict[str, Any]:
+def _build_entities(version: ServedVersion) -> list[dict[str, Any]]:
+    hosted = {model.served_entity_name: model for model in version.hosted}
+    return [
+        _build_entity(version, entity, hosted.get(entity.name, HostedModel()))
+        for entity in version.config.served_entities
+    ]
+
+
+def _build_entity(
+    version: ServedVersion, entity: ServedEntity, model: HostedModel
+) -> dict[str, Any]:
     external = entity.HasField("external_model")
     throughput = {
         "min_provisioned_throughput": entity.min_provisioned_throughput,
         "max_provisioned_throughput": entity.max_provisioned_throughput,
     }
+    least = 0 if model.scale.scale_to_zero else model.scale.min_replicas
     concurrency = {
-        "min_concurrency": entity.min_provisioned_concurrency,
-        "max_concurrency": entity.max_provisioned_concurrency,
+        "min_concurrency": least * model.size.concurrency,
+        "max_concurrency": model.scale.max_replicas * model.size.concurrency,
         "compute_type": entity.workload_type,
     }
     is_foundation = any(throughput.values()) or entity.HasField("provisioned_model_units")
@@ -166,7 +174,7 @@ def _build_entity(version: ServedVersion, entity: ServedEntity) -> dict[str, Any
         "entity_name": entity.external_model.name if external else entity.entity_name,
         "entity_version": entity.entity_version.string_value or None,
         "endpoint_config_version": version.version,
-        "task": entity.external_model.task or None,
+        "task": entity.external_model.task or model.description.task or None,
         "external_model_config": {"provider": entity.external_model.provider} if external else None,
         "foundation_model_config": None if external or not is_foundation else throughput,
         "custom_model_config": None if external or is_foundation else concurrency,

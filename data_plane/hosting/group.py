@@ -5,7 +5,7 @@ event loop, whose clock is meant wherever there is a time.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import ceil, inf
 from random import Random
 
@@ -76,6 +76,11 @@ class Group:
         """Whether it has no replica that can be asked, as far as this worker knows."""
         now = self._loop.time()
         return all(replica.is_out(now) for replica in self._replicas)
+
+    @property
+    def replicas(self) -> Sequence[Replica]:
+        """Its replicas."""
+        return self._replicas
 
     @property
     def waiting(self) -> int:

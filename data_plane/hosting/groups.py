@@ -5,7 +5,7 @@ They belong to one event loop, whose clock is meant wherever there is a time.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from random import Random
 
 from modelserving.worker.v1 import hosting_pb2 as pb
@@ -40,6 +40,13 @@ class Groups:
     def waiting(self) -> int:
         """How many requests wait for any of them."""
         return sum(group.waiting for group in self._groups.values())
+
+    def addresses(self) -> Iterator[tuple[str, int]]:
+        """Yield hosts and ports of all replicas."""
+        for group in self._groups.values():
+            for replica in group.replicas:
+                host, _, port = replica.address.rpartition(":")
+                yield host.strip("[]"), int(port)
 
     def find(self, group_id: str) -> Group:
         """Return a group; one that is not known yet is waited for."""

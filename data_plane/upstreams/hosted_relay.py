@@ -9,6 +9,7 @@ said that it is full. What a replica has taken may have run, and is never sent a
 
 import asyncio
 from dataclasses import dataclass
+from math import inf
 from typing import NoReturn
 
 from modelplane.adapters.providers.errors import AdapterError, MalformedAnswer, OutOfFiles
@@ -44,6 +45,7 @@ from modelplane.data_plane.upstreams.model_server import (
     parse_failure,
     parse_load,
 )
+from modelplane.data_plane.upstreams.settling import settle
 
 _EVENTS = "text/event-stream"
 # The server's own deadline ends what takes too long, and says so; this one ends the server's.
@@ -235,7 +237,9 @@ class HostedRelay:
                     raise parse_failure(response.status, await _body(response, entity))
                 if response.headers.get("content-type", "").startswith(_EVENTS):
                     stream = HostedStream(exchange, entity, metadata, self._accountant, self._now)
-                    await stream.run(response, by, self._idle_seconds(exchange.endpoint))
+                    if await stream.run(response, by, self._idle_seconds(exchange.endpoint)):
+                        by.move(inf)
+                        await settle(response, self._deadlines)
                 else:
                     document = await _body(response, entity)
                     # Its place is free, however slowly the caller reads.

@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Callable
-from math import inf
 
 from modelplane.adapters.providers.errors import AdapterError
 from modelplane.adapters.providers.http.sse import SseParser
@@ -23,8 +22,6 @@ from modelplane.data_plane.upstreams.exchange import Exchange
 from modelplane.data_plane.upstreams.model_server import TIMED_OUT, error_in, note_usage
 
 _DONE = b"[DONE]"
-# A server ends its body right after its last event; waiting for that keeps the connection.
-_SETTLE_SECONDS = 0.1
 
 
 class HostedStream:
@@ -49,13 +46,16 @@ class HostedStream:
         self._accountant = accountant
         self._now = now
 
-    async def run(self, response: HttpResponse, deadline: Deadline, idle_seconds: float) -> None:
+    async def run(self, response: HttpResponse, deadline: Deadline, idle_seconds: float) -> bool:
         """Relay until the model's stream has ended; what breaks it off is told in it.
 
         Args:
             response: The server's response.
             deadline: Bounds the time to the first event; moved on for every later one.
             idle_seconds: Longest pause between two.
+
+        Returns:
+            Whether it has come to its end.
 
         Raises:
             HostedError: There was no event before it broke off.
@@ -67,8 +67,8 @@ class HostedStream:
             if not self.started:
                 raise
             await self.fail(error)
-            return
-        await self._settle(response, deadline)
+            return False
+        return True
 
     async def fail(self, error: Exception) -> None:
         """End a stream that has begun: say why it broke off."""
@@ -128,13 +128,3 @@ class HostedStream:
             await self._exchange.reply.start(self._metadata)
         self._accountant.note_chunk(self._exchange.record)
         await self._exchange.reply.send(chunks, ended=ended)
-
-    async def _settle(self, response: HttpResponse, deadline: Deadline) -> None:
-        """Read to the end of the body, if it is near, so that the connection can be used again."""
-        deadline.move(self._now() + _SETTLE_SECONDS)
-        try:
-            while await response.read():
-                pass
-        except AdapterError:
-            return
-        deadline.move(inf)

@@ -34,11 +34,10 @@ from modelplane.data_plane.upstreams.deadlines import Deadlines
 from modelplane.data_plane.upstreams.exchange import Exchange, model_of
 from modelplane.data_plane.upstreams.hops import mark_hop
 from modelplane.data_plane.upstreams.relayed_stream import RelayedStream, StreamSeconds
+from modelplane.data_plane.upstreams.settling import settle
 from modelplane.data_plane.upstreams.streaming import encode_answer
 from modelplane.data_plane.upstreams.upstream import SUCCESS, Resends, Upstream
 
-# A provider ends its body right after its last event; waiting for that keeps the connection.
-_SETTLE_SECONDS = 0.1
 _NO_IMAGES: Mapping[str, Image] = {}
 
 
@@ -194,7 +193,7 @@ class Relay:
                     await stream.run(response, deadline)
                     deadline.move(inf)
                     if not stream.is_cut:
-                        await self._settle(response)
+                        await settle(response, self._deadlines)
                 finally:
                     stream.note_usage()
                     response.close()
@@ -246,14 +245,6 @@ class Relay:
             conceded = adapter.concedes(stream.plan, error)
             if not conceded or not resends.may_repeat(type(error).__name__):
                 raise error
-
-    async def _settle(self, response: HttpResponse) -> None:
-        """Read to the end of the body, if it is near, so that the connection can be used again."""
-        try:
-            with self._deadlines.within(_SETTLE_SECONDS):
-                await response.read()
-        except (TimeoutError, AdapterError):
-            return
 
     def _plan(self, exchange: Exchange, entity: ServedEntity) -> Plan:
         try:

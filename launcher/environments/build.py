@@ -14,6 +14,8 @@ from pathlib import Path
 
 import uv
 
+from modelplane.launcher.confined.orders import ENTER, Orders
+from modelplane.launcher.confined.views import parts_of_python
 from modelplane.launcher.environments.failures import EnvironmentFailed, explain
 from modelplane.launcher.environments.index import NO_INDEX, without_credentials
 from modelplane.launcher.environments.pythons import Python, open_to_all
@@ -24,10 +26,9 @@ Log = Callable[[str], None]
 _RETRIES = "2"
 # Replicas that run as other users cannot write the compiled files beside the sources.
 _IMPORTS = "import mlflow.pyfunc"
-# Run by the build's user, whose limits this process may not be allowed to change: no file of more
-# than 16 GiB, in blocks of 512 bytes.
-_LIMITED = ("/bin/sh", "-c", 'ulimit -f "$0" && exec "$@"', str(16 << 21))
+_LIMITS = {"RLIMIT_CORE": 0, "RLIMIT_FSIZE": 16 << 30}
 _LINE_BYTES = 64 << 10
+_LINE_CHARACTERS = 2000
 _KEPT_LINES = 200
 
 
@@ -60,9 +61,12 @@ async def build_environment(
         for path in (folder, scratch):
             os.chown(path, bounds.user, bounds.user)
     own = {"HOME": str(scratch), "TMPDIR": str(scratch)}
+    wheels = {Path(line).parent for line in requested.packages if line.startswith("/")}
     runner = _Runner(
         _uv(folder.parent, bounds),
         folder,
+        # All environments: beside them is what uv keeps.
+        (folder.parent, *parts_of_python(python.path), *wheels),
         {"UV_HTTP_RETRIES": _RETRIES, **uv_variables, **own},
         bounds,
         log,
@@ -110,6 +114,7 @@ def _write_lines(path: Path, lines: Sequence[str]) -> None:
 class _Runner:
     uv: str
     folder: Path
+    needs: Sequence[Path]
     variables: Mapping[str, str]
     bounds: Bounds
     log: Log
@@ -119,7 +124,7 @@ class _Runner:
         command = (self.uv, "--no-progress", "--color", "never", *arguments)
         status, said = await self._run_once(command)
         if status != 0:
-            raise EnvironmentFailed(explain(said.replace(str(self.folder) + "/", "")))
+            raise EnvironmentFailed(explain(said))
 
     async def warm(self, python: Path) -> None:
         """Import once what every model imports, so that no replica has to compile it."""
@@ -131,23 +136,33 @@ class _Runner:
             )
 
     async def _run_once(self, command: Sequence[str]) -> tuple[int, str]:
-        user = self.bounds.user
+        orders = Orders(
+            command=command,
+            environment=self.variables,
+            directory=Path("/"),  # where no project is, whose settings uv would take
+            user=self.bounds.user,
+            needs=self.needs,
+            limits=_LIMITS,
+            umask=0o022,  # replicas run as other users
+        )
         process = await asyncio.create_subprocess_exec(
-            *_LIMITED,
-            *command,
-            cwd="/",  # where no project is, whose settings uv would take
-            env=dict(self.variables),
-            stdin=asyncio.subprocess.DEVNULL,
+            *ENTER,
+            cwd="/",
+            env={},
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
             limit=_LINE_BYTES,
-            user=user,
-            group=user,
-            extra_groups=None if user is None else [],
         )
         try:
-            assert process.stdout  # noqa: S101 - it is a pipe
+            assert process.stdin  # noqa: S101 - it is a pipe
+            assert process.stdout  # noqa: S101 - likewise
+            # One that has died by now says so by its exit status.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                process.stdin.write(orders.written())
+                await process.stdin.drain()
+            process.stdin.close()
             said = await self._read(process.stdout)
             return await process.wait(), said
         finally:
@@ -165,6 +180,8 @@ class _Runner:
                 continue  # a line without end: its rest follows
             if not line:
                 return "\n".join(last)
-            text = without_credentials(line.decode(errors="replace").rstrip())
+            # Longer ones are nobody's to read, and slow to search.
+            text = line.decode(errors="replace").rstrip()[:_LINE_CHARACTERS]
+            text = without_credentials(text.replace(f"{self.folder}/", ""))
             last.append(text)
             self.log(text)

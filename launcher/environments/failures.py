@@ -67,7 +67,7 @@ CAUSES: Sequence[Cause] = (
         "There is no version of {1} that fits.",
     ),
     _cause(
-        r"([\w.-]+(?:[=<>~!]=?[\w.]+)?) has no wheels with a matching",
+        r"(?<![\w.-])([\w.-]+(?:[=<>~!]=?[\w.]+)?) has no wheels with a matching",
         "There is no build of {1} for this Python and machine.",
     ),
     _cause(
@@ -110,7 +110,7 @@ def explain(said: str) -> str:
     Args:
         said: What uv has said at the end.
     """
-    plain = re.sub(r"[ \t]*[\u00d7\u2500-\u257f\u25b6]+[ \t]*", " ", said)
+    plain = re.sub(r"[\u00d7\u2500-\u257f\u25b6]+", " ", said)
     for cause in CAUSES:
         if found := cause.pattern.search(plain):
             groups = [found[0], *found.groups()]

@@ -42,7 +42,8 @@ _LINE = re.compile(r"(?P<where>[^.]+)\.(?P<key>[\w-]+)='(?P<value>.*)'")
 # Which of pip's settings win: those further back.
 _WHERE = ("global", "user", "site", "install", ":env:")
 _ASK_SECONDS = 30.0
-_CREDENTIALS = re.compile(r"([a-z][a-z0-9+.-]*://)[^/@\s]*@", re.IGNORECASE)
+# Begun where a word begins: a long one would be searched once for each of its letters.
+_CREDENTIALS = re.compile(r"(?<![a-z0-9+.-])([a-z0-9+.-]+://)[^/@\s]*@", re.IGNORECASE)
 
 
 def without_credentials(text: str) -> str:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -88,13 +89,14 @@ def _read_conda(asked: Mapping[str, object], notes: list[str]) -> tuple[str, Seq
     for entry in entries if isinstance(entries, list) else []:
         if isinstance(entry, dict):
             lines += _texts(entry.get("pip"))
+        if not isinstance(entry, str):
             continue
-        name, _, version = str(entry).partition("=")
+        name, _, version = entry.partition("=")
         name = re.split(r"[<>!~ ]", name)[0].rpartition("::")[2]
         if name == "python":
             python = _minor(version)
         elif name not in _CONDA_OWN:
-            others.append(str(entry))
+            others.append(entry)
     if others:
         notes.append(
             "Packages of conda are not installed, only those of pip: the model goes without "
@@ -103,10 +105,16 @@ def _read_conda(asked: Mapping[str, object], notes: list[str]) -> tuple[str, Seq
     return python, lines
 
 
+# What stands for a number or a date stays a text, such as Python 3.10: some that fit into a file
+# take minutes to be made into one.
+_LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+
+
 def _yaml(path: Path) -> Mapping[str, object]:
     try:
-        value = yaml.safe_load(_text(path)) if path.is_file() else {}
-    except yaml.YAMLError as error:
+        text = _text(path) if path.is_file() else ""
+        value = yaml.load(text, Loader=_LOADER)  # noqa: S506 - makes texts, lists and mappings
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise EnvironmentFailed(f"The model's {path.name} is not valid YAML.") from error
     return value if isinstance(value, dict) else {}
 
@@ -123,11 +131,12 @@ def _text(path: Path) -> str:
 
 
 def _texts(value: object) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list) else []
+    # What is no text may be larger, written out, than any memory: aliases repeat it.
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
 def _minor(value: object) -> str:
-    found = _VERSION.search(str(value)) if value is not None else None
+    found = _VERSION.search(value) if isinstance(value, str) else None
     return f"{found[1]}.{found[2]}" if found else ""
 
 

@@ -1,24 +1,21 @@
 """Starts the process of a replica, and ends it with all that it has started.
 
-`enter.py` is what the new process runs first. Used by `replica.py`.
+`confined` is what the new process runs first. Used by `replica.py`.
 """
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from modelplane.launcher.confined.orders import ENTER, Orders
 from modelplane.launcher.local import seen
 from modelplane.launcher.local.tail import Printed
-from modelplane.launcher.local.views import views
 
-_ENTER = Path(__file__).with_name("enter.py")
 # A file that a model writes has an end; larger than any that a framework keeps beside a model.
 _MOST_FILE_BYTES = 16 << 30
 _MOST_FILES = 8192
@@ -122,8 +119,7 @@ async def start_process(start: Start, take: Callable[[bytes], None]) -> ReplicaP
     ready_read, ready_write = os.pipe()
     try:
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-I", "-S", str(_ENTER)),
+            *ENTER,
             stdin=asyncio.subprocess.PIPE,
             stdout=printed_write,
             stderr=printed_write,
@@ -144,19 +140,18 @@ async def start_process(start: Start, take: Callable[[bytes], None]) -> ReplicaP
 
 
 async def _order(process: asyncio.subprocess.Process, start: Start, ready: int) -> None:
-    orders = {
-        "command": start.command(ready),
-        "environment": dict(start.environment),
-        "directory": str(start.directory),
-        "user": start.user or 0,
-        "views": [] if start.user is None else views(start.needs),
-        "parent": os.getpid(),
-        "limits": _limits(start.user is not None),
-    }
+    orders = Orders(
+        command=start.command(ready),
+        environment=start.environment,
+        directory=start.directory,
+        user=start.user,
+        needs=start.needs,
+        limits=_limits(start.user is not None),
+    )
     assert process.stdin  # noqa: S101 - it is a pipe, see above
     # A process that has died by now says so by its exit status.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        process.stdin.write(json.dumps(orders).encode())
+        process.stdin.write(orders.written())
         await process.stdin.drain()
     process.stdin.close()
 

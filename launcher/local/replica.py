@@ -20,10 +20,10 @@ from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
 from modelplane.adapters.shared.byte_counts import in_words
 from modelplane.adapters.shared.settings import environment
+from modelplane.launcher.confined.views import parts_of_python
 from modelplane.launcher.local import seen
 from modelplane.launcher.local.process import ReplicaProcess, Start, start_process
 from modelplane.launcher.local.users import NoUserLeft, User, Users
-from modelplane.launcher.local.views import parts_of_python
 
 HOST = "127.0.0.1"
 _TOKEN = "MODELPLANE_REPLICA_TOKEN"  # noqa: S105 - its name
@@ -40,6 +40,7 @@ _THREADS = (
 # Until no worker sends it requests any more.
 _NOTICE_SECONDS = 1.0
 _MOST_MESSAGE = 2000
+_LAST_PORT = 65535
 
 
 class Outcome(Enum):
@@ -241,9 +242,12 @@ class Replica:
             document = json.loads(said)
             if "error" in document:
                 return Ended(Outcome.REFUSED, str(document["error"])[:_MOST_MESSAGE])
-            self._address = f"{HOST}:{int(document['port'])}"
+            port = int(document["port"])
         except (ValueError, KeyError, TypeError):
+            port = 0
+        if not 0 < port <= _LAST_PORT:
             return Ended(Outcome.DIED, "said something else than its port")
+        self._address = f"{HOST}:{port}"
         now = asyncio.get_running_loop().time()
         self.start_ms = max(1, round(1000 * (now - self.started)))
         return None

@@ -77,7 +77,11 @@ async def test_a_real_model_answers_and_says_why_it_cannot(
             name: registered(tmp_path / "models", mlflow_any, name)
             for name in ("params", "raising")
         }
-        specs = {name: group(model, size=size) for name, model in models.items()}
+        # A real one imports more than the machine may be quick to read.
+        specs = {
+            name: group(model, size=size, start_deadline_ms=120_000)
+            for name, model in models.items()
+        }
         here.run(*specs.values())
         [scaled] = await here.until_ready(specs["params"])
         [raising] = await here.until_ready(specs["raising"])

@@ -35,8 +35,8 @@ class Plane(pb_grpc.LauncherServiceServicer):
         self.port = self.server.add_insecure_port(f"127.0.0.1:{self.port}")
         await self.server.start()
 
-    def want(self, *groups: pb.GroupSpec) -> None:
-        self._say(pb.SyncResponse(desired=pb.DesiredState(groups=groups)))
+    def want(self, *groups: pb.GroupSpec, continues: bool = False) -> None:
+        self._say(pb.SyncResponse(desired=pb.DesiredState(groups=groups, continues=continues)))
 
     def stand_by(self) -> None:
         self._say(pb.SyncResponse(standby=pb.Standby(active_launcher_id="another")))
@@ -127,6 +127,18 @@ async def test_what_is_desired_runs_and_each_change_is_told_with_its_log(tmp_pat
         await asyncio.sleep(2.5)
         # What has not changed is not told again.
         assert sum(len(report.logs) for report in plane.reports) == count
+
+
+async def test_what_is_desired_may_come_in_parts(tmp_path: Path) -> None:
+    plane = Plane()
+    async with machine(tmp_path) as here, synced(here, plane):
+        first, second = group(here.models.add("iris")), group(here.models.add("other"))
+        plane.want(first)
+        [replica] = await here.until_ready(first)
+        plane.want(second, continues=True)
+        plane.want(first)
+        await here.until_ready(second)
+        assert [one.id for one in here.ready(first)] == [replica.id]
 
 
 async def test_what_runs_goes_on_while_no_control_plane_answers(tmp_path: Path) -> None:

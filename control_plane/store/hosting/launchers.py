@@ -13,6 +13,9 @@ from sqlmodel import col, or_, select, update
 from modelplane.control_plane.store.database import Session, Transaction
 from modelplane.control_plane.store.hosting.tables import LauncherRow
 
+# By more than this no two replicas differ that take the time from one database.
+_CLOCK_SET_BACK_MS = 60_000
+
 
 @dataclass(frozen=True, slots=True)
 class StoredLauncher:
@@ -54,6 +57,8 @@ async def claim(
         where=or_(
             col(LauncherRow.launcher_id) == wanted.launcher_id,
             col(LauncherRow.lease_until_ms) <= now_ms,
+            # No lease is so long: the clock was set back, and nobody renews it.
+            col(LauncherRow.lease_until_ms) > wanted.until_ms + _CLOCK_SET_BACK_MS,
         ),
     )
     await transaction.session.exec(statement)

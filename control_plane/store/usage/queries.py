@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from modelserving.store.v1.hosting_pb2 import HostedModel
 from modelserving.v1.endpoint_pb2 import EndpointConfig
 from sqlalchemy import ColumnElement, case, func
 from sqlmodel import and_, col, or_, select
 
 from modelplane.control_plane.store.database import Session
+from modelplane.control_plane.store.hosting.version_groups import models_of
 from modelplane.control_plane.store.states import Outcome, UsageState
 from modelplane.control_plane.store.tables import EndpointConfigRow, EndpointRow
 from modelplane.control_plane.store.usage.tables import UsageOriginRow, UsageRow
@@ -85,13 +87,18 @@ class StoredQuery:
 
 @dataclass(frozen=True, slots=True)
 class ServedVersion:
-    """One version of an endpoint's configuration that has served."""
+    """One version of an endpoint's configuration that has served.
+
+    Attributes:
+        hosted: Its models, if they are hosted here.
+    """
 
     endpoint_id: str
     endpoint_name: str
     creator: str
     created_ms: int
     config: EndpointConfig
+    hosted: Sequence[HostedModel] = ()
 
     @property
     def version(self) -> int:
@@ -207,6 +214,7 @@ async def list_served_versions(
             config.creator,
             config.created_ms,
             EndpointConfig.FromString(config.config),
+            models_of(config),
         )
         for row, config in (await session.exec(query)).all()
     ]

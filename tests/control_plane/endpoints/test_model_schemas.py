@@ -96,3 +96,26 @@ def test_a_signature_that_is_nested_without_end_is_cut_off() -> None:
     for _ in range(40):
         kind = {"type": "array", "items": kind}
     assert "unknown" in json.dumps(response_schema(described(outputs=[kind])))
+
+
+def test_agents_take_and_give_whole_objects_too() -> None:
+    text = {"type": "string", "required": True}
+    item = {"type": "object", "properties": {"role": text, "content": text}}
+    inputs = [
+        {"type": "array", "items": item, "name": "messages", "required": True},
+        {"type": "double", "name": "temperature", "required": False},
+    ]
+    outputs = [{"type": "string", "name": "id", "required": True}]
+    model = described(inputs=inputs, outputs=outputs, params=PARAMS[:1])
+    whole, split, records = forms(model)
+    assert list(whole["properties"]) == ["messages", "temperature", "k"]
+    assert whole["required"] == ["messages"]
+    assert [next(iter(form["properties"])) for form in (split, records)] == [
+        "dataframe_split",
+        "dataframe_records",
+    ]
+    answers: Any = response_schema(model)["anyOf"]
+    assert list(answers[0]["properties"]) == ["id"]
+    assert list(answers[1]["properties"]) == ["predictions"]
+    # Nothing is known of the answers.
+    assert response_schema(described(inputs=inputs)) == {}

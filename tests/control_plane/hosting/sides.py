@@ -45,6 +45,8 @@ class FakeLauncher:
     call: "grpc.aio.StreamStreamCall[pb.SyncRequest, pb.SyncResponse]"
     # What it was told last; None: nothing, or that it is on standby.
     desired: dict[str, pb.GroupSpec] | None = None
+    # What it was told of that so far, while more follows.
+    part: dict[str, pb.GroupSpec] = field(default_factory=dict)
     standby_of: str = ""
     # Groups of which it says something else than that all is ready.
     says: dict[str, pb.GroupReport] = field(default_factory=dict)
@@ -60,7 +62,10 @@ class FakeLauncher:
             if message.HasField("standby"):
                 self.desired, self.standby_of = None, message.standby.active_launcher_id
             else:
-                self.desired = {group.id: group for group in message.desired.groups}
+                self.part |= {group.id: group for group in message.desired.groups}
+                if message.desired.continues:
+                    continue
+                self.desired, self.part = self.part, {}
                 self.standby_of = ""
             self.told.set()
             await self.report()

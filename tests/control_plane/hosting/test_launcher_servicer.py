@@ -10,6 +10,7 @@ from modelserving.worker.v1 import hosting_pb2
 from modelserving.worker.v1.snapshot_pb2 import EndpointResource
 
 from modelplane.control_plane.hosting.pool import LEASE_MS
+from modelplane.control_plane.hosting.worker_view import build_group
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints import changes
 from modelplane.control_plane.store.events import read_head
@@ -320,3 +321,24 @@ async def _wake_and_see(side: HostSide, near: HostSide, launcher: FakeLauncher) 
     await worker.ack(near.push.cache.revision)
     await has_phase(side, GroupPhase.READY)
     assert (await side.group()).generation == generation
+
+
+async def test_what_is_longer_than_a_message_is_told_in_parts(side: HostSide) -> None:
+    """References to one long secret suffice: what fits into no message would stop all models."""
+    await side.push.follower("w1")
+    launcher = await side.launcher()
+    names = [f"m{number}" for number in range(6)]
+    variables = {f"V{number}": "v" * 100_000 for number in range(30)}
+    await side.deploy(hosting_version(1, *map(hosted_model, names), **variables))
+    await runs(launcher, *(f"group-{name}" for name in names))
+    assert launcher.desired is not None
+    assert all(len(spec.environment) == 30 for spec in launcher.desired.values())
+
+
+async def test_callers_are_told_of_a_failure_without_the_log(side: HostSide) -> None:
+    launcher = await deployed(side)
+    launcher.fail("group-a", "It has ended.\nThe end of its log:\nthe caller before paid by card")
+    await launcher.report()
+    await has_phase(side, GroupPhase.FAILED)
+    assert "paid by card" in (await side.group()).message
+    assert build_group(await side.group()).reason == "It has ended."

@@ -1,5 +1,7 @@
 """Endpoints that host their models, with a registry and a launcher that say what the test says."""
 
+from dataclasses import replace
+
 import orjson
 import pytest
 from google.protobuf import json_format
@@ -18,7 +20,7 @@ from modelplane.control_plane.errors import (
     RegistryAway,
 )
 from modelplane.control_plane.hosting.pinning import Pinning
-from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.secrets.scopes import Secrets
 from modelplane.control_plane.store.database import Database
@@ -132,6 +134,19 @@ async def test_a_model_that_served_may_sleep_or_fail(
     told = view(await hosting.get(ALICE, "e"))
     assert (told.state.ready, told.state.config_update) == (ready, "NOT_UPDATING")
     assert states(told.config) == {"one": state}
+
+
+async def test_the_end_of_a_log_is_for_those_who_may_read_it(
+    hosting: Endpoints, launcher: FakeLauncher, rollout: FakeRollout
+) -> None:
+    record = await serving(hosting, launcher, rollout, {**HOSTED, "name": "one"})
+    message = "It has ended.\nThe end of its log:\nthe caller before paid by card"
+    await launcher.say(GroupPhase.FAILED, message=message)
+    record = await hosting.get(ALICE, "e")
+    assert states(view(record).config) == {"one": ("DEPLOYMENT_FAILED", message)}
+    viewer = replace(record, grants={**record.grants, BOB.id: Level.CAN_VIEW})
+    seen = build_endpoint(viewer, BOB)
+    assert states(seen.config) == {"one": ("DEPLOYMENT_FAILED", "It has ended.")}
 
 
 async def test_after_a_failure_the_reason_stays_beside_what_serves(

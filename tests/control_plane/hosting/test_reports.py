@@ -123,7 +123,8 @@ def test_workers_learn_what_to_do_with_a_request(
 
 def test_a_version_fails_by_a_failure_or_by_time() -> None:
     assert failure_of([NEW, READY], begun_before_ms=1) is None
-    failed = replace(NEW, phase=GroupPhase.FAILED, message="no module")
+    message = "no module\nThe end of its log:\na word of the model"
+    failed = replace(NEW, phase=GroupPhase.FAILED, message=message)
     by_failure = failure_of([NEW, failed], begun_before_ms=1)
     assert by_failure is not None
     assert by_failure.reason == "Served entity 'a' failed: no module"

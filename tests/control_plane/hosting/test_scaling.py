@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
 from modelplane.control_plane.hosting.scaling import ScaleSettings
 from modelplane.control_plane.store.database import Database
@@ -117,3 +118,28 @@ async def test_a_group_that_serves_and_fails_is_tried_again_later(side: HostSide
     await side.scaler.step()
     await runs(side, launcher, 1)
     assert (await side.endpoint()).ready
+
+
+async def test_a_model_is_idle_from_when_it_can_be_asked(side: HostSide) -> None:
+    await side.push.follower("w1")
+    launcher = await side.launcher()
+    launcher.says["group-a"] = pb.GroupReport(
+        group_id="group-a", generation=1, progress=pb.GROUP_PROGRESS_BUILDING_ENVIRONMENT
+    )
+    await side.deploy(hosting_version(1, MODEL))
+
+    async def is_building() -> bool:
+        return bool(launcher.desired)
+
+    await until(is_building)
+    # That takes as long as it may be idle.
+    side.clock.now_ms += ZERO_MS
+    await side.scaler.step()
+    launcher.says.clear()
+    await launcher.report()
+    await is_settled(side)
+    await side.scaler.step()
+    assert (await side.group()).desired == 1
+    side.clock.now_ms += ZERO_MS
+    await side.scaler.step()
+    assert (await side.group()).desired == 0

@@ -1,10 +1,13 @@
 """The usage ledger: one row for each query, whatever comes how often and in which order."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 import pytest
-from modelserving.v1.endpoint_pb2 import EndpointTag
+from modelserving.launcher.v1.launcher_service_pb2 import ReplicaSize
+from modelserving.store.v1.hosting_pb2 import HostedModel, ModelDescription, ScalePolicy
+from modelserving.v1.endpoint_pb2 import EndpointConfig, EndpointTag, ServedEntity
 from modelserving.worker.v1.usage_service_pb2 import UsageAttempt, UsageEntry, UsageOutcome
 
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
@@ -12,7 +15,7 @@ from modelplane.control_plane.endpoints.setting_changes import SettingChanges
 from modelplane.control_plane.errors import InvalidParameter, NotFound, PermissionDenied
 from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.usage.queries import StoredQuery, UsageFilter
+from modelplane.control_plane.store.usage.queries import ServedVersion, StoredQuery, UsageFilter
 from modelplane.control_plane.usage.intake import UsageIntake
 from modelplane.control_plane.usage.reader import MAX_RESULTS, Total, UsageReader
 from modelplane.control_plane.usage.views import (
@@ -320,3 +323,26 @@ async def test_served_entities_are_told_version_by_version(
     assert row["external_model_config"] == {"provider": "openai"}
     assert (row["task"], row["entity_name"]) == ("llm/v1/chat", "gpt-4")
     assert (await usage.served_entities(ALICE, "none", ""))[0] == []
+
+
+def test_a_hosted_entity_is_told_with_its_task_and_its_size() -> None:
+    entity = ServedEntity(name="prod", entity_name="main.ml.iris", workload_type="CPU")
+    model = HostedModel(
+        served_entity_name="prod",
+        description=ModelDescription(task="agent/v1/chat"),
+        size=ReplicaSize(concurrency=4),
+        scale=ScalePolicy(min_replicas=2, max_replicas=4),
+    )
+
+    def told() -> Mapping[str, Any]:
+        config = EndpointConfig(served_entities=[entity], config_version=1)
+        version = ServedVersion("id", "iris", "alice", 0, config, (model,))
+        [row] = build_served_entities([version], "").rows
+        return row
+
+    row = told()
+    assert (row["entity_type"], row["task"]) == ("CUSTOM_MODEL", "agent/v1/chat")
+    sizes = {"min_concurrency": 8, "max_concurrency": 16, "compute_type": "CPU"}
+    assert row["custom_model_config"] == sizes
+    model.scale.scale_to_zero = True
+    assert told()["custom_model_config"]["min_concurrency"] == 0

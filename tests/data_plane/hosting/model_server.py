@@ -39,6 +39,7 @@ class ModelServer:
         events: What it answers in a stream; None: it does not stream.
         breaks: Whether it closes the connection in the place of an answer, or of a stream's end.
         hangs: Whether it never answers.
+        lingers: Whether it leaves the body of a stream open after the last event.
         requests: What it was asked and has taken.
         refused: How many it has refused.
         cancelled: How many callers went away before they were answered.
@@ -52,6 +53,7 @@ class ModelServer:
     events: list[bytes] | None = None
     breaks: bool = False
     hangs: bool = False
+    lingers: bool = False
     requests: list[Request] = field(default_factory=list)
     refused: int = 0
     cancelled: int = 0
@@ -165,6 +167,8 @@ class ModelServer:
         if self.breaks:
             writer.transport.abort()
             raise ConnectionResetError
+        if self.lingers:
+            await asyncio.Event().wait()
         writer.write(b"0\r\n\r\n")
 
     def _respond(

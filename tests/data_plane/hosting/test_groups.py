@@ -7,6 +7,7 @@ import pytest
 from modelserving.worker.v1 import hosting_pb2 as pb
 from modelserving.worker.v1.snapshot_service_pb2 import WatchConfigRequest
 
+from modelplane.adapters.shared.egress import parse_policy
 from modelplane.data_plane.errors import EntityStarting
 from modelplane.data_plane.hosting.demand import Demand
 from modelplane.data_plane.hosting.groups import Groups
@@ -95,3 +96,22 @@ async def test_a_replica_that_stays_keeps_what_is_known_of_it() -> None:
     assert not group.is_cold
     assert await group.take(ticket()) is taken
     assert taken.in_flight == 2
+
+
+async def test_no_provider_is_where_a_replica_is() -> None:
+    """Also where the operator allows endpoints to lead to this machine."""
+    known = groups()
+    here = pb.Replica(id="1", address="127.0.0.1:40001")
+    there = pb.Replica(id="2", address="[2001:db8::1]:40002")
+    known.put([pb.ReplicaGroup(id=GROUP, phase=pb.GROUP_PHASE_READY, replicas=[here, there])])
+    assert list(known.addresses()) == [("127.0.0.1", 40001), ("2001:db8::1", 40002)]
+    policy = parse_policy("127.0.0.0/8")
+
+    def allows(address: str, port: int) -> bool:
+        return policy.allows("api.example.com", address, port, known.addresses())
+
+    assert not allows("127.0.0.1", 40001)
+    assert not allows("127.0.0.2", 40001)
+    assert allows("127.0.0.1", 40002)
+    known.remove([GROUP])
+    assert allows("127.0.0.1", 40001)

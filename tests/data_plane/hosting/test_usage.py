@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from modelserving.v1 import model_service_pb2_grpc
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig, UsageTrackingConfig
@@ -12,9 +13,11 @@ from modelserving.v1.chat_pb2 import ChatMessage, ChatRequest
 from modelserving.worker.v1.usage_service_pb2 import UsageOutcome
 
 from tests.data_plane.conftest import metadata
+from tests.data_plane.envoy import Bridge
 from tests.data_plane.hosting.model_server import ModelServer, model_servers
 from tests.data_plane.hosting.test_queries import CHAT, HELLO
 from tests.data_plane.hosting.world import BODY, World, group
+from tests.data_plane.messages import TOKEN
 from tests.data_plane.typed import receive_stream
 from tests.data_plane.usage.test_ledger import journal
 
@@ -73,6 +76,31 @@ async def test_tokens_that_a_model_counts_are_written(
     written = await outcome(world, server, tmp_path, HELLO | {"stream": stream}, task=task)
     assert (written.input_tokens, written.output_tokens) == (3, 4)
     assert not written.estimated
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_a_stream_whose_end_was_sent_is_answered(
+    world: World, bridge: Bridge, tmp_path: Path, *, leaves: bool
+) -> None:
+    server = ModelServer(events=events({"delta": 1}), lingers=True)
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    async with (
+        model_servers(server),
+        httpx.AsyncClient(base_url=f"http://{bridge.target}", headers=headers) as client,
+    ):
+        await world.serve(group(server), gateway=TRACKED)
+        path, body = "/serving-endpoints/iris/invocations", {"inputs": [1], "stream": True}
+        async with client.stream("POST", path, json=body) as answer:
+            read = b""
+            async for piece in answer.aiter_raw():
+                read += piece
+                if leaves and read.endswith(b"data: [DONE]\n\n"):
+                    break
+        assert read.endswith(b"data: [DONE]\n\n")
+        while not (ended := journal(tmp_path)[0]):
+            await asyncio.sleep(0.01)
+    written = ended[0].outcome
+    assert (written.status_code, [one.error for one in written.attempts]) == (200, [""])
 
 
 async def test_typed_callers_get_messages(world: World) -> None:

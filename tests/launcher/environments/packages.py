@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _WHEEL = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-_BACKEND = """
+BACKEND = """
 import os, resource, zipfile
 
 def build_wheel(folder, settings=None, metadata=None):
@@ -44,7 +44,7 @@ def write_wheel(
     return path
 
 
-def write_source(folder: Path, name: str, backend: str = _BACKEND) -> Path:
+def write_source(folder: Path, name: str, backend: str = BACKEND) -> Path:
     """Write a package that has to be built; its module tells what its build saw."""
     project = '[build-system]\nrequires = []\nbuild-backend = "own"\nbackend-path = ["."]\n'
     files = {

@@ -11,6 +11,7 @@ from modelplane.launcher.environments.build import Bounds
 from modelplane.launcher.environments.cache import Environments, Options
 from modelplane.launcher.environments.failures import EnvironmentFailed
 from tests.launcher.environments.packages import (
+    BACKEND,
     write_broken,
     write_model,
     write_source,
@@ -185,3 +186,29 @@ async def test_a_python_that_is_not_there_is_named(packages: Path) -> None:
         EnvironmentFailed, match=r"needs Python 3\.2, which is not .* there are 3\."
     ):
         await _environments(packages).hold(model, print)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may build as another user")
+async def test_a_build_is_no_root_where_only_root_may_go(packages: Path) -> None:
+    """As in a deployment's data directory, which is its owner's alone."""
+    for path in (packages, *packages.parents[:-1]):
+        path.chmod(path.stat().st_mode | 0o055)
+    data = packages.parent / "data"
+    data.mkdir(mode=0o700)
+    key = data / "key"
+    key.touch(0o644)
+    write_source(
+        packages, "curious", f"import os\nassert not os.path.exists({str(key)!r})\n{BACKEND}"
+    )
+    requirements = "mlflow\ncurious\ncode/mine-1.0-py3-none-any.whl\n"
+    model = write_model(data / "models" / "a", {"requirements.txt": requirements})
+    (model / "code").mkdir()
+    write_wheel(model / "code", "mine")
+    options = Options(
+        {"PATH": os.defpath, "UV_FIND_LINKS": str(packages), "UV_NO_INDEX": "1"},
+        shared=True,
+        bounds=Bounds(60.0, 64_321),
+    )
+    held = await Environments(data / "environments", options).hold(model, print)
+    assert _run(held.python, "import curious; print(curious.user)") == "64321"
+    assert _run(held.python, "import mine; print(mine.version)") == "1.0"

@@ -117,3 +117,10 @@ install.no-binary=':none:'
 def test_logs_hold_no_password_of_an_index() -> None:
     said = "Failed to fetch: https://user:secret@index.invalid/simple/mlflow/"
     assert without_credentials(said) == "Failed to fetch: https://***@index.invalid/simple/mlflow/"
+
+
+@pytest.mark.parametrize("text", ["a" * 400_000, " " * 400_000 + "x", "a-" * 200_000])
+def test_what_a_build_prints_is_searched_once(text: str) -> None:
+    """Not once from each of its letters, which would keep the launcher from its work for hours."""
+    assert without_credentials(text) == text
+    assert explain(text).startswith("The installation failed: ")

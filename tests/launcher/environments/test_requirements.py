@@ -96,3 +96,33 @@ def test_a_model_that_says_nothing(tmp_path: Path) -> None:
 def test_yaml_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFailed, match=r"python_env\.yaml is not valid YAML"):
         _read(tmp_path, python_env_dot_yaml="{", requirements_dot_txt="mlflow")
+
+
+def test_what_aliases_repeat_is_not_written_out(tmp_path: Path) -> None:
+    """Ten times ten times … of it: more than any memory."""
+    repeated = "".join(f"b{n}: &b{n} [{', '.join([f'*b{n - 1}'] * 10)}]\n" for n in range(1, 10))
+    bomb = f"b0: &b0 [1, 2, 3]\n{repeated}"
+    requested = _read(
+        tmp_path / "a",
+        python_env_dot_yaml=f"{bomb}python: *b9\ndependencies: [mlflow, *b9, {{pip: *b9}}]\n",
+    )
+    assert requested.packages == ["mlflow"]
+    assert not requested.python
+    requested = _read(
+        tmp_path / "b",
+        conda_dot_yaml=f"{bomb}dependencies: [*b9, python=3.11, pip: [mlflow, *b9]]\n",
+    )
+    assert (requested.python, requested.packages) == ("3.11", ["mlflow"])
+
+
+def test_a_number_that_takes_minutes_is_not_made(tmp_path: Path) -> None:
+    assert not _read(tmp_path, python_env_dot_yaml="python: 1" + ":1" * 300_000).python
+
+
+def test_what_is_too_deep_is_no_yaml(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFailed, match="is not valid YAML"):
+        _read(tmp_path, python_env_dot_yaml="python: " + "[" * 500_000)
+
+
+def test_a_python_that_reads_as_a_number(tmp_path: Path) -> None:
+    assert _read(tmp_path, python_env_dot_yaml="python: 3.10\n").python == "3.10"

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from modelplane.launcher.confined.views import hidden_part
 from modelplane.launcher.local import seen
 from modelplane.launcher.local.users import NoUserLeft, Users, can_change_users
-from modelplane.launcher.local.views import hidden_part
 from tests.launcher.groups import ask, group, machine
 
 USERS = range(60610, 60630)

@@ -77,3 +77,7 @@ async def test_one_launcher_of_a_pool_is_active_until_its_lease_ends(database: D
     async with database.write() as transaction:
         await launchers.shorten(transaction, "default", "b", 0)
     assert await claim("a", 19) == "a"
+    # The clock is set back, and the launcher with the long lease is gone.
+    assert await claim("a", 100_000) == "a"
+    assert await claim("b", 20) == "b"
+    assert await claim("a", 21) == "b"

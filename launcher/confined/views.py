@@ -1,8 +1,8 @@
-"""What a replica with a user of its own has to see, though it lies where no other user may go.
+"""What a process with a user of its own has to see, though it lies where no other user may go.
 
 The data directory of a deployment is for its owner alone, and so is often a home with a Python in
-it. `enter.py` puts empty folders over those, for the replica alone, and shows what it needs there
-and nothing else. Used by `process.py`.
+it. `enter.py` puts empty folders over those, for that process alone, and shows what it needs there
+and nothing else. Used by `orders.py`.
 """
 
 import os
@@ -16,7 +16,7 @@ def views(paths: Iterable[Path]) -> list[tuple[str, list[str]]]:
     """Return the folders to cover, each with what is shown below it.
 
     Args:
-        paths: What the replica needs: files and folders.
+        paths: What the process needs: folders.
     """
     found: dict[Path, list[str]] = {}
     for path in paths:

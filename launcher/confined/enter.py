@@ -1,8 +1,8 @@
-"""Turns a fresh process into a replica: takes away what it must not have, then runs its server.
+"""Turns a fresh process into a confined one: takes away what it must not have, then runs its own.
 
 A script of its own, with the standard library alone: the launcher has threads, so it cannot do this
-between fork and exec. `process.py` starts it with an empty environment, since it may still be root
-while it reads its orders (one JSON object on standard input), and the model's owner chooses
+between fork and exec. It is started with an empty environment, since it may still be root while it
+reads its orders (`orders.py`: one JSON object on standard input), and the model's owner chooses
 variables that loaders and interpreters obey.
 """
 
@@ -38,7 +38,7 @@ def main() -> None:
         os.setuid(orders["user"])
     # After the change of user, which would undo it.
     _die_with(orders["parent"])
-    os.umask(0o077)
+    os.umask(orders["umask"])
     os.chdir(orders["directory"])
     try:
         os.execve(orders["command"][0], orders["command"], orders["environment"])  # noqa: S606
@@ -71,8 +71,8 @@ def _check(result: int) -> None:
     if result:
         reason = os.strerror(ctypes.get_errno())
         sys.exit(
-            "a model with a user of its own cannot be shown its files, which lie where other users "
-            f"may not go ({reason}): let the operator choose another MODELPLANE_LAUNCHER_DIR"
+            "a process with a user of its own cannot be shown its files, which lie where other "
+            f"users may not go ({reason}): let the operator choose another MODELPLANE_LAUNCHER_DIR"
         )
 
 
