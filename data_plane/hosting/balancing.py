@@ -1,6 +1,6 @@
 """Which replica of a group is asked next: power of two choices, pure.
 
-Used by `groups.py`. M. Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 1996:
+Used by `group.py`. M. Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 1996:
 the less loaded of two that are drawn does nearly as well as the least loaded of all, and workers
 that do not know of each other do not all run to the same one.
 """

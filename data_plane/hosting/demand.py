@@ -11,7 +11,8 @@ from math import inf
 from modelserving.worker.v1 import hosting_pb2 as pb
 from modelserving.worker.v1.snapshot_service_pb2 import WatchConfigRequest
 
-from modelplane.data_plane.hosting.groups import Group, Groups
+from modelplane.data_plane.hosting.group import Group
+from modelplane.data_plane.hosting.groups import Groups
 
 _REPORT_SECONDS = 1.0
 _WAKE_SECONDS = 1.0

@@ -1,6 +1,6 @@
 """What a worker counts of a group between two reports.
 
-Counted by `groups.py`, told by `demand.py`.
+Counted by `group.py`, told by `demand.py`.
 """
 
 from math import inf

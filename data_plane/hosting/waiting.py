@@ -1,6 +1,6 @@
 """Requests that wait for a replica: a queue for each group, and one bound on their bytes for all.
 
-Used by `groups.py`.
+Used by `group.py`.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Puts a query to a replica of a hosted model, and carries its answer back as it is.
 
-Called by `attempts.py` in place of `relay.py`. `../hosting/groups.py` says whom to ask, or lets the
+Called by `attempts.py` in place of `relay.py`. `../hosting/group.py` says whom to ask, or lets the
 query wait; `model_server.py` knows what is said to a replica, `hosted_stream.py` relays streams.
 
 A query is put to another replica only if none has taken it: it could not be sent, or the replica
@@ -28,7 +28,7 @@ from modelplane.data_plane.errors import (
     ReplicaLost,
 )
 from modelplane.data_plane.hosting.balancing import Replica
-from modelplane.data_plane.hosting.groups import Group, GroupGone
+from modelplane.data_plane.hosting.group import Group, GroupGone
 from modelplane.data_plane.hosting.waiting import Ticket
 from modelplane.data_plane.snapshots.snapshot import Endpoint, ServedEntity, Snapshots
 from modelplane.data_plane.upstreams.attempt_metrics import AttemptMetrics

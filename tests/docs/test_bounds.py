@@ -18,7 +18,7 @@ from modelplane.control_plane.secrets import scopes
 from modelplane.control_plane.settings import Settings as ControlPlaneSettings
 from modelplane.control_plane.store import database
 from modelplane.data_plane.calls import query
-from modelplane.data_plane.hosting import groups
+from modelplane.data_plane.hosting import group
 from modelplane.data_plane.limits import gate
 from modelplane.data_plane.settings import Settings as WorkerSettings
 from modelplane.deploy.envoy import clusters, filters, listener, overload, routes
@@ -70,7 +70,7 @@ BOUNDS = {
     "Reports": f"{database.MAX_REPORTS} at a time",
     "Request headers": f"{listener.MAX_HEADERS_KIB} KiB",
     "Requests that wait for a hosted model": f"{worker_view._MAX_WAITING:,} for each model and "
-    f"worker, {groups._USUAL_MAX_WAITING} until the control plane has said so; "
+    f"worker, {group._USUAL_MAX_WAITING} until the control plane has said so; "
     f"{WorkerSettings.hold_max_mib} MiB",
     "Rows of refusals": f"{log.MAX_UNKNOWN} rows for those not known, {log.MAX_OF_ONE} for each",
     "Scopes of secrets": f"{scopes.MAX_SCOPES_OF_ONE} by each",

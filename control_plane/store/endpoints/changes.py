@@ -19,7 +19,7 @@ from modelplane.control_plane.principal import Level
 from modelplane.control_plane.store import codec
 from modelplane.control_plane.store.database import Session, Transaction
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint
-from modelplane.control_plane.store.hosting import groups
+from modelplane.control_plane.store.hosting import groups, version_groups
 from modelplane.control_plane.store.secrets.scopes import SecretName
 from modelplane.control_plane.store.states import EventKind, LastUpdate, Outcome, Phase
 from modelplane.control_plane.store.tables import (
@@ -153,11 +153,11 @@ async def begin_rollout(transaction: Transaction, endpoint_id: str, new: NewVers
         updated_ms=new.created_ms,
     )
     # Workers know the groups before the version that needs them.
-    await groups.ensure(transaction, endpoint_id, new.config, new.hosted, new.created_ms)
+    await version_groups.ensure(transaction, endpoint_id, new.config, new.hosted, new.created_ms)
     revision = await transaction.revise(EventKind.ENDPOINT, endpoint_id)
     await _update(transaction, endpoint_id, phase_revision=revision)
     # Of the version that failed before.
-    await groups.settle(transaction, endpoint_id)
+    await version_groups.settle(transaction, endpoint_id)
     return revision
 
 
@@ -181,7 +181,7 @@ async def cancel_rollout(transaction: Transaction, record: StoredEndpoint) -> in
         last_update_message="",
     )
     revision = await transaction.revise(EventKind.ENDPOINT, record.id)
-    await groups.settle(transaction, record.id)
+    await version_groups.settle(transaction, record.id)
     return revision
 
 

@@ -18,7 +18,7 @@ from sqlmodel.sql.expression import Select
 from modelplane.control_plane.principal import Level, PrincipalKind
 from modelplane.control_plane.store import codec
 from modelplane.control_plane.store.database import Session, is_storable
-from modelplane.control_plane.store.hosting import groups
+from modelplane.control_plane.store.hosting import groups, version_groups
 from modelplane.control_plane.store.hosting.groups import StoredGroup
 from modelplane.control_plane.store.states import LastUpdate, Outcome, Phase
 from modelplane.control_plane.store.tables import (
@@ -283,5 +283,5 @@ def _version(row: EndpointConfigRow) -> StoredVersion:
         created_ms=row.created_ms,
         outcome=Outcome(row.outcome),
         outcome_message=row.outcome_message,
-        hosted=groups.models_of(row),
+        hosted=version_groups.models_of(row),
     )

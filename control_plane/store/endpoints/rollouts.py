@@ -11,7 +11,7 @@ from sqlmodel import col, select, update
 
 from modelplane.control_plane.store.database import Session, Transaction
 from modelplane.control_plane.store.endpoints import refusals
-from modelplane.control_plane.store.hosting import groups
+from modelplane.control_plane.store.hosting import groups, version_groups
 from modelplane.control_plane.store.states import EventKind, LastUpdate, Outcome, Phase
 from modelplane.control_plane.store.tables import EndpointConfigRow, EndpointRow
 
@@ -47,7 +47,7 @@ async def read_rollouts(session: Session) -> list[RolloutState]:
             Phase(row.phase),
             row.phase_revision,
             row.phase_deadline_ms,
-            tuple(model.group_id for model in groups.models_of(config)) if config else (),
+            tuple(model.group_id for model in version_groups.models_of(config)) if config else (),
         )
         for row, config in rows
     ]
@@ -63,7 +63,7 @@ async def awaits_groups(session: Session, endpoint_id: str) -> bool:
     """Tell whether the endpoint's rollout waits for a replica that has to start first."""
     query = select(EndpointConfigRow).join(EndpointRow, _is_pending())
     config = (await session.exec(query.where(col(EndpointRow.id) == endpoint_id))).first()
-    needed = [model.group_id for model in groups.models_of(config)] if config else []
+    needed = [model.group_id for model in version_groups.models_of(config)] if config else []
     return any(not group.ready_once for group in await groups.load(session, needed))
 
 
@@ -106,7 +106,7 @@ async def complete(
     await refusals.keep_unready(transaction, rollout.endpoint_id)
     await _record_success(transaction, rollout)
     # No worker asks those of the version before any longer.
-    await groups.settle(transaction, rollout.endpoint_id)
+    await version_groups.settle(transaction, rollout.endpoint_id)
     return True
 
 
@@ -131,7 +131,7 @@ async def fail(
         return False
     await _set_outcome(transaction, rollout, Outcome.FAILED, reason)
     await transaction.revise(EventKind.ENDPOINT, rollout.endpoint_id)
-    await groups.give_up(transaction, rollout.endpoint_id, aborted or reason)
+    await version_groups.give_up(transaction, rollout.endpoint_id, aborted or reason)
     return True
 
 

@@ -1,23 +1,21 @@
 """Statements on groups: the replicas that serve one hosted model of one endpoint.
 
-A group is there while a version needs it: the active one, the one being rolled out, or the one
-whose rollout failed last. Before: `endpoints.changes`, `endpoints.rollouts`, `hosting`. After:
-`tables`.
+Before: `version_groups`, `hosting`. After: `tables`.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 
 import orjson
-from modelserving.store.v1.hosting_pb2 import HostedModel, HostedModels
-from modelserving.v1.endpoint_pb2 import EndpointConfig
+from modelserving.store.v1.hosting_pb2 import HostedModel
 from modelserving.worker.v1.hosting_pb2 import Replica, ReplicaGroup
-from sqlmodel import col, delete, insert, or_, select, update
+from sqlmodel import col, delete, or_, select, update
+from sqlmodel import insert as sql_insert
 
 from modelplane.control_plane.store.database import Session, Transaction, in_parts
 from modelplane.control_plane.store.hosting.tables import ReplicaGroupRow
 from modelplane.control_plane.store.states import EventKind, GroupPhase, GroupStep
-from modelplane.control_plane.store.tables import EndpointConfigRow, EndpointRow
+from modelplane.control_plane.store.tables import EndpointRow
 
 # Its launcher has given up, or was told to.
 _FAILED = (GroupPhase.FAILED, GroupPhase.ABORTED)
@@ -67,85 +65,14 @@ class StoredGroup:
         return self.phase in (GroupPhase.READY, GroupPhase.IDLE)
 
     @property
+    def has_failed(self) -> bool:
+        """Whether its launcher has given up, or was told to."""
+        return self.phase in _FAILED
+
+    @property
     def has_ended(self) -> bool:
         """Whether it was given up with the version that needed it."""
-        return self.phase in _FAILED and self.desired == 0
-
-
-async def ensure(
-    transaction: Transaction,
-    endpoint_id: str,
-    config: EndpointConfig,
-    hosted: Sequence[HostedModel],
-    now_ms: int,
-) -> None:
-    """Have a group for each hosted model of a new version.
-
-    One that is there goes on as it is; one that has failed is deployed again.
-
-    Args:
-        transaction: Where to write.
-        endpoint_id: Endpoint, whose row is locked.
-        config: The version's configuration, for the environment variables of its entities.
-        hosted: The version's models.
-        now_ms: The time.
-    """
-    entities = {entity.name: entity for entity in config.served_entities}
-    known = {group.id: group for group in await lock_of_endpoint(transaction, endpoint_id)}
-    begun = []
-    for model in hosted:
-        old = known.get(model.group_id)
-        if old is None or old.phase in _FAILED:
-            environment = entities[model.served_entity_name].environment_vars
-            generation = old.generation + 1 if old else 1
-            begun.append(_begun(endpoint_id, model, environment, now_ms, generation))
-    if new := [{"id": group.id, **_values(group)} for group in begun if group.id not in known]:
-        await transaction.session.exec(insert(ReplicaGroupRow), params=new)
-    await save(transaction, [group for group in begun if group.id in known])
-    await tell(transaction, begun)
-
-
-async def settle(transaction: Transaction, endpoint_id: str) -> None:
-    """Remove the groups of an endpoint that no version needs; have the others as the active needs.
-
-    To be called when the endpoint's active or pending version has changed.
-    """
-    active, pending = await _versions(transaction.session, endpoint_id)
-    kept, gone = [], []
-    for group in await lock_of_endpoint(transaction, endpoint_id):
-        if group.id in active:
-            kept.append((group, _resized(group, active[group.id])))
-        elif group.id not in pending:
-            gone.append(group)
-    changed = [new for old, new in kept if new != old]
-    await save(transaction, changed)
-    for part in in_parts([group.id for group in gone]):
-        statement = delete(ReplicaGroupRow).where(col(ReplicaGroupRow.id).in_(part))
-        await transaction.session.exec(statement)
-    await tell(transaction, [*changed, *gone])
-
-
-async def give_up(transaction: Transaction, endpoint_id: str, message: str) -> None:
-    """End the groups that only the version needs whose rollout has failed, but keep what is known.
-
-    Args:
-        transaction: Where to write.
-        endpoint_id: Endpoint, whose pending version has failed.
-        message: Why those end that have not failed themselves.
-    """
-    active, _ = await _versions(transaction.session, endpoint_id)
-    changed = []
-    for group in await lock_of_endpoint(transaction, endpoint_id):
-        if group.id in active:
-            new = _resized(group, active[group.id])
-        elif group.phase is GroupPhase.FAILED:
-            new = replace(group, desired=0, replicas=())
-        else:
-            new = replace(group, desired=0, replicas=(), phase=GroupPhase.ABORTED, message=message)
-        if new != group:
-            changed.append(replace(new, generation=group.generation + 1))
-    await save(transaction, changed)
-    await tell(transaction, changed)
+        return self.has_failed and self.desired == 0
 
 
 async def load(session: Session, ids: Collection[str] | None) -> list[StoredGroup]:
@@ -212,6 +139,19 @@ async def lock(transaction: Transaction, ids: Collection[str]) -> list[StoredGro
     return found
 
 
+async def insert(transaction: Transaction, groups: Collection[StoredGroup]) -> None:
+    """Store groups that are not there yet; others cannot make them, as the endpoint is locked."""
+    if rows := [{"id": group.id, **_values(group)} for group in groups]:
+        await transaction.session.exec(sql_insert(ReplicaGroupRow), params=rows)
+
+
+async def remove(transaction: Transaction, groups: Iterable[StoredGroup]) -> None:
+    """Delete groups that are locked."""
+    for part in in_parts([group.id for group in groups]):
+        statement = delete(ReplicaGroupRow).where(col(ReplicaGroupRow.id).in_(part))
+        await transaction.session.exec(statement)
+
+
 async def save(transaction: Transaction, groups: Iterable[StoredGroup]) -> None:
     """Store groups that are locked."""
     for group in groups:
@@ -226,64 +166,6 @@ async def tell(transaction: Transaction, groups: Collection[StoredGroup]) -> Non
     """Let workers and launchers learn of groups that have changed or are gone."""
     if groups:
         await transaction.revise_all(EventKind.GROUP, sorted({group.id for group in groups}))
-
-
-def models_of(row: EndpointConfigRow) -> tuple[HostedModel, ...]:
-    """Return the hosted models of a version."""
-    return tuple(HostedModels.FromString(row.hosted).models) if row.hosted else ()
-
-
-async def _versions(
-    session: Session, endpoint_id: str
-) -> tuple[dict[str, HostedModel], dict[str, HostedModel]]:
-    """Return the models of the active and of the pending version, by their groups."""
-    numbers = select(EndpointRow.active_version, EndpointRow.pending_version)
-    wanted = (await session.exec(numbers.where(col(EndpointRow.id) == endpoint_id))).first()
-    found: list[dict[str, HostedModel]] = []
-    for version in wanted or (None, None):
-        row = None
-        if version is not None:
-            row = await session.get(EndpointConfigRow, (endpoint_id, version))
-        found.append({model.group_id: model for model in (models_of(row) if row else ())})
-    return found[0], found[1]
-
-
-def _begun(
-    endpoint_id: str,
-    model: HostedModel,
-    environment: Mapping[str, str],
-    now_ms: int,
-    generation: int,
-) -> StoredGroup:
-    return StoredGroup(
-        id=model.group_id,
-        endpoint_id=endpoint_id,
-        served_entity_name=model.served_entity_name,
-        model=model,
-        environment=dict(environment),
-        begun_ms=now_ms,
-        generation=generation,
-        # One start at least, to see that it can.
-        desired=max(1, model.scale.min_replicas),
-        phase=GroupPhase.CREATING,
-        progress=GroupStep.WAITING,
-        message="",
-        ready_once=False,
-        start_ms=0,
-        last_request_ms=now_ms,
-        replicas=(),
-    )
-
-
-def _resized(group: StoredGroup, model: HostedModel) -> StoredGroup:
-    """Return a group with the bounds of another version's model, which is the same but for them."""
-    if group.model == model:
-        return group
-    least, most = max(1, model.scale.min_replicas), max(1, model.scale.max_replicas)
-    at_zero = group.desired == 0 and model.scale.scale_to_zero
-    desired = 0 if at_zero else min(max(group.desired, least), most)
-    generation = group.generation + (desired != group.desired)
-    return replace(group, model=model, desired=desired, generation=generation)
 
 
 def _values(group: StoredGroup) -> dict[str, object]:

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, case, func
 from sqlmodel import and_, col, or_, select
 
 from modelplane.control_plane.store.database import Session
-from modelplane.control_plane.store.hosting.groups import models_of
+from modelplane.control_plane.store.hosting.version_groups import models_of
 from modelplane.control_plane.store.states import Outcome, UsageState
 from modelplane.control_plane.store.tables import EndpointConfigRow, EndpointRow
 from modelplane.control_plane.store.usage.tables import UsageOriginRow, UsageRow
