@@ -94,7 +94,6 @@ class Endpoints:
         quotas: Quotas | None = None,
         pinning: Pinning | None = None,
         room: Room | None = None,
-        prepare_timeout_ms: int = 10_000,
         new_id: Callable[[], str] = _new_id,
     ) -> None:
         """Keep the collaborators.
@@ -109,7 +108,6 @@ class Endpoints:
             source: Reads secrets of other stores; None: there are none.
             pinning: Finds out what hosted models are; by default the deployment has none.
             room: Knows what may run them.
-            prepare_timeout_ms: How long workers may take to prepare a configuration.
             new_id: Returns a new identifier: 32 hexadecimal digits.
         """
         self._database = database
@@ -121,7 +119,6 @@ class Endpoints:
         self._quotas = quotas or Quotas()
         self._pinning = pinning or Pinning()
         self._room = room or Room(clock)
-        self._prepare_timeout_ms = prepare_timeout_ms
         self._new_id = new_id
 
     async def create(
@@ -369,7 +366,6 @@ class Endpoints:
             created_ms=now_ms,
             credentials=await self._vault.seal(endpoint_id, version, draft.plaintexts),
             references=references,
-            deadline_ms=now_ms + self._prepare_timeout_ms,
             hosted=hosted,
         )
         await changes.begin_rollout(transaction, endpoint_id, new)
