@@ -18,6 +18,24 @@ PACKAGES = ("adapters", "control_plane", "data_plane", "deploy", "launcher", "be
 SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 50
+# Of `tests/`: what is of no single package. Folders below mirror nothing, either.
+WHOLE_SYSTEM = {
+    "clients",  # Of others, against a deployment.
+    "docs",  # What the pages promise.
+    "e2e",  # All parts together.
+    "emulators",  # Of providers and services.
+    "faults",  # Parts that die under a running deployment.
+    "hostile",  # Attacks on a deployment.
+    "hosting",  # Both planes, launcher and models together.
+    "install",  # The installer and the build.
+    "limits",  # Of workers and control plane together.
+    "protos",  # The messages of all planes.
+    "requirements",  # The product's, against a deployment.
+}
+# Below a package, but of no module: why.
+OTHER_FOLDERS = {
+    "control_plane/before_release": "schemas that no module makes any longer",
+}
 BANNED_MODULE_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "misc", "handler"}
 
 
@@ -37,6 +55,19 @@ def test_files_and_functions_stay_small(path: Path) -> None:
 
 def test_no_module_is_a_grab_bag() -> None:
     assert not [relative(path) for path in SOURCES if path.stem in BANNED_MODULE_NAMES]
+
+
+def test_the_folders_of_tests_are_those_of_the_modules() -> None:
+    tests = ROOT / "tests"
+    folders = {path.parent.relative_to(tests) for path in tests.rglob("*.py")} - {Path()}
+    assert {folder.parts[0] for folder in folders} == {*PACKAGES} | WHOLE_SYSTEM
+    modules = {path.parent.relative_to(ROOT) for path in SOURCES}
+    strays = {
+        str(folder)
+        for folder in folders - modules
+        if folder.parts[0] in PACKAGES and "__pycache__" not in folder.parts
+    }
+    assert strays == {*OTHER_FOLDERS}
 
 
 @pytest.mark.parametrize("provider", sorted(FACTORIES))

@@ -95,7 +95,6 @@ class Endpoints:
         quotas: Quotas | None = None,
         pinning: Pinning | None = None,
         free: FreeCapacity | None = None,
-        prepare_timeout_ms: int = 10_000,
         new_id: Callable[[], str] = _new_id,
     ) -> None:
         """Keep the collaborators.
@@ -110,7 +109,6 @@ class Endpoints:
             source: Reads secrets of other stores; None: there are none.
             pinning: Finds out what hosted models are; by default the deployment has none.
             free: What there is left to run them.
-            prepare_timeout_ms: How long workers may take to prepare a configuration.
             new_id: Returns a new identifier: 32 hexadecimal digits.
         """
         self._database = database
@@ -122,7 +120,6 @@ class Endpoints:
         self._quotas = quotas or Quotas()
         self._pinning = pinning or Pinning()
         self._free = free or FreeCapacity(SharedClock(clock))
-        self._prepare_timeout_ms = prepare_timeout_ms
         self._new_id = new_id
 
     async def create(
@@ -370,7 +367,6 @@ class Endpoints:
             created_ms=now_ms,
             credentials=await self._vault.seal(endpoint_id, version, draft.plaintexts),
             references=references,
-            deadline_ms=now_ms + self._prepare_timeout_ms,
             hosted=hosted,
         )
         await changes.begin_rollout(transaction, endpoint_id, new)

@@ -30,12 +30,12 @@ class Failure:
     aborted: str
 
 
-def failure_of(groups: Sequence[StoredGroup], begun_before_ms: int) -> Failure | None:
+def failure_of(groups: Sequence[StoredGroup], *, late: bool) -> Failure | None:
     """Return why a version's groups cannot be deployed; None: they can, or are.
 
     Args:
         groups: The groups.
-        begun_before_ms: Those begun before this time should have had a replica.
+        late: Each should have had a replica by now.
     """
     unready = sorted(
         (group for group in groups if not group.ready_once),
@@ -52,9 +52,8 @@ def failure_of(groups: Sequence[StoredGroup], begun_before_ms: int) -> Failure |
             f"Served entity creation aborted because served entity '{first.served_entity_name}' "
             "failed.",
         )
-    late = [group for group in unready if group.begun_ms < begun_before_ms]
-    if late:
-        first = late[0]
+    if late and unready:
+        first = unready[0]
         return Failure(
             f"Served entity '{first.served_entity_name}' was not ready in time: "
             f"{_STEPS[first.progress]} Please see build and service logs for more information.",

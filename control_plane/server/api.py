@@ -104,7 +104,6 @@ def _add_endpoints(settings: Settings, vault: Vault, push: Push, api: grpc.aio.S
         ),
         pinning=build_pinning(settings),
         free=FreeCapacity(lease_clock(database), settings.launcher_pool),
-        prepare_timeout_ms=int(settings.prepare_timeout_seconds * 1000),
     )
     changes, history = SettingChanges(database, rollout), ConfigHistory(database)
     metrics = EndpointMetrics(database, system_clock)

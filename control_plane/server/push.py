@@ -58,7 +58,10 @@ async def start_push(
     )
     # Where there are endpoints there may be workers, which need a moment to reconnect.
     grace_seconds = settings.reconnect_grace_seconds if cache.holds_endpoints else 0.0
-    timeouts = Timeouts(deploy_ms=int(settings.deploy_seconds * 1000))
+    timeouts = Timeouts(
+        prepare_ms=int(settings.prepare_timeout_seconds * 1000),
+        deploy_ms=int(settings.deploy_seconds * 1000),
+    )
     rollout = RolloutDriver(
         database, watchers, peers, system_clock, cache.changed_at, timeouts=timeouts
     )

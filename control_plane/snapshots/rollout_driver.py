@@ -4,7 +4,8 @@ A version is PREPARING until every connected worker has compiled it and each of 
 has had a replica that is ready, then ACTIVATING until every one serves it; only then does the API
 report it. Each phase waits for a revision to be acknowledged. Any replica may take any step, since
 a step names the phase that it starts from (`store.endpoints.rollouts`), so a replica that dies
-leaves nothing undone.
+leaves nothing undone. How long a phase takes is measured by each replica from when it first saw it,
+with a clock that nobody can set: a restart begins anew, and a machine's time may jump.
 """
 
 import asyncio
@@ -46,10 +47,12 @@ class Timeouts:
     """How long the steps of a rollout may take.
 
     Attributes:
+        prepare_ms: After this, a worker that has not acknowledged is dropped and the rollout fails.
         activate_ms: After this, a worker that has not activated is dropped.
         deploy_ms: After this, hosted models that have had no replica have failed.
     """
 
+    prepare_ms: int = 10_000
     activate_ms: int = 10_000
     deploy_ms: int = 1_080_000
 
@@ -79,15 +82,16 @@ class RolloutDriver:
             database: Where the rollouts are.
             watchers: Workers connected to this replica.
             peers: The other replicas.
-            clock: The time.
+            clock: The time, which is noted and measures nothing.
             changed_at: Returns the newest revision of an endpoint.
             timeouts: How long the steps of a rollout may take.
-            steady: Measures what is no deadline that other replicas share.
+            steady: Measures what takes how long.
         """
         self._database = database
         self._watchers = watchers
         self.peers = peers
         self._clock = clock
+        self._steady = steady
         self._readiness = Readiness(database, watchers, peers, steady, changed_at)
         self._timeouts = timeouts or Timeouts()
         self.early_answers = Counter(
@@ -95,6 +99,8 @@ class RolloutDriver:
             "Changes that were answered before all workers had followed.",
             registry=None,
         )
+        # When this replica first saw a phase of a rollout.
+        self._seen_ms: dict[tuple[str, int, Phase], int] = {}
         self._hinted = asyncio.Event()
         # A step was taken; a worker moved.
         self._stepped = Signal()
@@ -132,6 +138,8 @@ class RolloutDriver:
         await self._readiness.step()
         async with self._database.read() as session:
             pending = await rollouts.read_rollouts(session)
+        now_ms = self._steady()
+        self._seen_ms = {rollout.key: self._seen_ms.get(rollout.key, now_ms) for rollout in pending}
         others = await self.peers.others() if pending else []
         # Each of them, not only until the first that does.
         waiting = [await self._step_one(rollout, others) for rollout in pending]
@@ -181,15 +189,17 @@ class RolloutDriver:
 
     async def _step_one(self, rollout: RolloutState, others: list[WorkerProgress]) -> bool:
         """Take the step of a rollout that can be taken; return whether it waits for workers."""
-        late_ms = self._clock() - rollout.deadline_ms
+        age_ms = self._steady() - self._seen_ms[rollout.key]
         acknowledged = not self._watchers.behind(rollout.revision) and (
             all_at(others, rollout.revision)
         )
         if rollout.phase is Phase.PREPARING:
-            if await self._awaits_groups(rollout) and (acknowledged or late_ms <= 0):
+            late = age_ms > self._timeouts.prepare_ms
+            if await self._awaits_groups(rollout, age_ms) and (acknowledged or not late):
                 return not acknowledged
-            await self._step_preparing(rollout, acknowledged=acknowledged, late=late_ms > 0)
+            await self._step_preparing(rollout, acknowledged=acknowledged, late=late)
             return True
+        late_ms = age_ms - self._timeouts.activate_ms
         if not acknowledged and late_ms > 0:
             self._watchers.drop(self._watchers.behind(rollout.revision))
             acknowledged = all_at(others, rollout.revision) or late_ms > _OTHERS_GRACE_MS
@@ -200,13 +210,13 @@ class RolloutDriver:
             self._stepped.send()
         return True
 
-    async def _awaits_groups(self, rollout: RolloutState) -> bool:
+    async def _awaits_groups(self, rollout: RolloutState, age_ms: int) -> bool:
         """Tell whether a hosted model has had no replica yet; fail the rollout if none comes."""
         if not rollout.group_ids:
             return False
         async with self._database.read() as session:
             needed = await groups.load(session, rollout.group_ids)
-        failure = failure_of(needed, self._clock() - self._timeouts.deploy_ms)
+        failure = failure_of(needed, late=age_ms > self._timeouts.deploy_ms)
         if failure:
             await self._fail(rollout, failure.reason, failure.aborted)
             return True
@@ -216,9 +226,8 @@ class RolloutDriver:
         self, rollout: RolloutState, *, acknowledged: bool, late: bool
     ) -> None:
         if acknowledged:
-            deadline_ms = self._clock() + self._timeouts.activate_ms
             async with self._database.write() as transaction:
-                await rollouts.begin_activation(transaction, rollout, deadline_ms)
+                await rollouts.begin_activation(transaction, rollout)
         elif late:
             laggards = self._watchers.behind(rollout.revision)
             names = ", ".join(worker.worker_id for worker in laggards) or "of another replica"
@@ -232,7 +241,7 @@ class RolloutDriver:
 
 
 async def _refuse(transaction: Transaction, nack: Nack, reason: str) -> None:
-    rollout = RolloutState(nack.endpoint_id, nack.config_version, Phase.PREPARING, nack.revision, 0)
+    rollout = RolloutState(nack.endpoint_id, nack.config_version, Phase.PREPARING, nack.revision)
     if await rollouts.fail(transaction, rollout, reason):
         return
     if nack.serving:

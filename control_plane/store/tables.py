@@ -69,8 +69,6 @@ class EndpointRow(SQLModel, table=True):
     phase: str = Field(default=Phase.SETTLED, index=True)
     # Revision that the workers must have acknowledged for the phase to end.
     phase_revision: int = Field(default=0, sa_type=BigInteger)
-    # Time by which they must have.
-    phase_deadline_ms: int = Field(default=0, sa_type=BigInteger)
     last_update: str = LastUpdate.NOT_UPDATING
     last_update_message: str = ""
     # Whether at least one worker has applied the active version.

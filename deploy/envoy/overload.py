@@ -9,9 +9,10 @@ from modelplane.deploy.envoy.clusters import Block
 _MONITORS = "envoy.resource_monitors"
 _HEAP = f"{_MONITORS}.fixed_heap"
 _MIB = 1024 * 1024
-# Shares of the memory: connections without a request go first, then the streams that hold most, and
-# only then are requests refused. The last share leaves room for the answers that are under way.
-CLOSE_IDLE, RESET_LARGEST, REFUSE_REQUESTS, REFUSE_CONNECTIONS = 0.80, 0.85, 0.92, 0.96
+# Shares of the memory: connections without a request go first, then the HTTP/2 streams that hold
+# most, and only then are requests refused, before anything of their bodies is kept. Connections are
+# not: whoever is not let in waits in silence instead of being told to come back.
+CLOSE_IDLE, RESET_LARGEST, REFUSE_REQUESTS = 0.80, 0.85, 0.92
 # Streams that hold less than so many bytes, as a power of two, are not worth a reset.
 _WORTH_RESETTING = 20
 
@@ -33,9 +34,8 @@ def build_overload(max_connections: int, max_heap_mib: int) -> Block:
             "actions": [
                 _at("shrink_heap", CLOSE_IDLE),
                 _at("close_idle_http_connections", CLOSE_IDLE),
-                _between("reset_high_memory_stream", RESET_LARGEST, REFUSE_CONNECTIONS),
+                _between("reset_high_memory_stream", RESET_LARGEST, REFUSE_REQUESTS),
                 _at("stop_accepting_requests", REFUSE_REQUESTS),
-                _at("stop_accepting_connections", REFUSE_CONNECTIONS),
             ],
         }
     }

@@ -60,7 +60,7 @@ def new_version(
 ) -> NewVersion:
     """Return a version of alice's to store; without a number it is the first."""
     config.config_version = config.config_version or 1
-    return NewVersion(config, "alice", 1, credentials or {}, references_in(config), 100)
+    return NewVersion(config, "alice", 1, credentials or {}, references_in(config))
 
 
 def hosted_entity(name: str, **environment_vars: str) -> dict[str, object]:

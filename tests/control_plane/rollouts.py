@@ -48,7 +48,7 @@ class FakeRollout:
             if self.refusal:
                 await rollouts.fail(transaction, rollout, self.refusal)
             elif rollout.phase is Phase.PREPARING:
-                await rollouts.begin_activation(transaction, rollout, 0)
+                await rollouts.begin_activation(transaction, rollout)
             else:
                 await rollouts.complete(transaction, rollout, ready=True, now_ms=self._clock())
         return True

@@ -4,8 +4,10 @@ from random import Random
 
 import pytest
 from modelserving.worker.v1 import snapshot_pb2, snapshot_service_pb2
+from modelserving.worker.v1.snapshot_pb2 import TokenResource
 
 from modelplane.adapters.shared.jwt.verifier import LEEWAY_SECONDS
+from modelplane.adapters.shared.rpc.authorization import digest
 from modelplane.data_plane.access import authenticate
 from modelplane.data_plane.errors import Unauthenticated
 from modelplane.data_plane.snapshots.builder import SnapshotBuilder
@@ -73,6 +75,29 @@ def test_a_token_ends_at_its_expiry() -> None:
     assert enter(SNAPSHOT, token, NOW + 3599)
     with pytest.raises(Unauthenticated, match="expired"):
         enter(SNAPSHOT, token, NOW + 3600 + LEEWAY_SECONDS)
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["new", "seen"])
+def test_a_clock_that_jumps_shuts_nobody_out_for_longer_than_the_jump(*, known: bool) -> None:
+    access = TokenResource(
+        id="t", digest=digest("dapi-of-alice"), principal_id="7", expiry_ms=(NOW + 3600) * 1000
+    )
+    snapshot = changed(SNAPSHOT, tokens=[access])
+    tokens = (KEY.sign(claims()), "dapi-of-alice")
+    for token in tokens:
+        if known:
+            assert enter(snapshot, token).id == "7"
+        with pytest.raises(Unauthenticated, match="expired"):
+            enter(snapshot, token, NOW + 7200)
+        assert enter(snapshot, token).id == "7"
+    # A JWT of the future is not believed; one that was is not doubted.
+    if known:
+        assert enter(snapshot, tokens[0], NOW - 7200).id == "7"
+    else:
+        with pytest.raises(Unauthenticated):
+            enter(changed(snapshot), KEY.sign(claims(jti="other")), NOW - 7200)
+    assert enter(snapshot, tokens[1], NOW - 7200).id == "7"
+    assert enter(snapshot, tokens[0]).id == "7"
 
 
 def test_a_jwt_of_one_who_is_no_principal_or_not_active_is_refused() -> None:

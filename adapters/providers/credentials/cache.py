@@ -98,7 +98,8 @@ class CredentialCache:
         if credential is None or now >= credential.expires_at:
             # Shielded: the caller who came first may leave while others wait.
             return await asyncio.shield(self._fetching(source, entry))
-        if now >= credential.expires_at - _ahead(credential, entry):
+        # With a clock that was set back, it would seem to be good for longer than it is.
+        if now >= credential.expires_at - _ahead(credential, entry) or now < entry.fetched_at:
             self._fetching(source, entry)
         return credential
 

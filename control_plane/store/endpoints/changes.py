@@ -52,7 +52,6 @@ class NewVersion:
         created_ms: Time of creation, milliseconds since the epoch.
         credentials: Sealed credentials by path.
         references: Secrets that the configuration refers to.
-        deadline_ms: Time by which the workers must have prepared it.
         hosted: What its hosted entities mean, one for each.
     """
 
@@ -61,7 +60,6 @@ class NewVersion:
     created_ms: int
     credentials: Mapping[str, bytes]
     references: Collection[SecretName]
-    deadline_ms: int
     hosted: Sequence[HostedModel] = ()
 
 
@@ -147,7 +145,6 @@ async def begin_rollout(transaction: Transaction, endpoint_id: str, new: NewVers
         last_version=version,
         pending_version=version,
         phase=Phase.PREPARING,
-        phase_deadline_ms=new.deadline_ms,
         last_update=LastUpdate.NOT_UPDATING,
         last_update_message="",
         updated_ms=new.created_ms,

@@ -25,9 +25,13 @@ class RolloutState:
     phase: Phase
     # Revision that the workers must have acknowledged for the phase to end.
     revision: int
-    deadline_ms: int
     # Groups that its version needs.
     group_ids: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, int, Phase]:
+        """Which phase of which rollout this is."""
+        return self.endpoint_id, self.version, self.phase
 
 
 async def read_rollouts(session: Session) -> list[RolloutState]:
@@ -46,7 +50,6 @@ async def read_rollouts(session: Session) -> list[RolloutState]:
             row.pending_version or 0,
             Phase(row.phase),
             row.phase_revision,
-            row.phase_deadline_ms,
             tuple(model.group_id for model in version_groups.models_of(config)) if config else (),
         )
         for row, config in rows
@@ -67,9 +70,7 @@ async def awaits_groups(session: Session, endpoint_id: str) -> bool:
     return any(not group.ready_once for group in await groups.load(session, needed))
 
 
-async def begin_activation(
-    transaction: Transaction, rollout: RolloutState, deadline_ms: int
-) -> bool:
+async def begin_activation(transaction: Transaction, rollout: RolloutState) -> bool:
     """Let the prepared version serve: PREPARING to ACTIVATING. Return whether it happened here."""
     if not await _transition(transaction, rollout, phase=Phase.ACTIVATING):
         return False
@@ -77,7 +78,7 @@ async def begin_activation(
     await transaction.session.exec(
         update(EndpointRow)
         .where(col(EndpointRow.id) == rollout.endpoint_id)
-        .values(phase_revision=revision, phase_deadline_ms=deadline_ms)
+        .values(phase_revision=revision)
     )
     return True
 

@@ -158,7 +158,7 @@ class HostSide:
             if await records.find(transaction.session, "name-e") is None:
                 await changes.insert(transaction, new_endpoint("e"))
             now_ms = self.clock.now_ms
-            new = replace(new, created_ms=now_ms, deadline_ms=now_ms + 60_000)
+            new = replace(new, created_ms=now_ms)
             await changes.begin_rollout(transaction, "e", new)
 
 

@@ -122,16 +122,16 @@ def test_workers_learn_what_to_do_with_a_request(
 
 
 def test_a_version_fails_by_a_failure_or_by_time() -> None:
-    assert failure_of([NEW, READY], begun_before_ms=1) is None
+    assert failure_of([NEW, READY], late=False) is None
     message = "no module\nThe end of its log:\na word of the model"
     failed = replace(NEW, phase=GroupPhase.FAILED, message=message)
-    by_failure = failure_of([NEW, failed], begun_before_ms=1)
+    by_failure = failure_of([NEW, failed], late=False)
     assert by_failure is not None
     assert by_failure.reason == "Served entity 'a' failed: no module"
     building = replace(NEW, progress=GroupStep.BUILDING_ENVIRONMENT)
-    by_time = failure_of([building, READY], begun_before_ms=2)
+    by_time = failure_of([building, READY], late=True)
     assert by_time is not None
     assert "its environment was still being built" in by_time.reason
     assert "aborted because the endpoint update timed out" in by_time.aborted
     # One that failed long after it was ready is no matter of a new version.
-    assert failure_of([READY], begun_before_ms=2) is None
+    assert failure_of([READY], late=True) is None

@@ -24,7 +24,7 @@ from prometheus_client import CollectorRegistry
 from sqlmodel import col, select, update
 
 from modelplane.adapters.shared.rpc.server import Health, new_server, running
-from modelplane.control_plane.clock import Clock, system_clock
+from modelplane.control_plane.clock import Clock, steady_clock, system_clock
 from modelplane.control_plane.hosting.demand import DemandIntake
 from modelplane.control_plane.hosting.shared_clock import SharedClock
 from modelplane.control_plane.secrets.credentials import CredentialResolver
@@ -45,7 +45,7 @@ from modelplane.control_plane.store.states import EventKind, LastUpdate, Phase
 from modelplane.control_plane.store.tables import EndpointConfigRow, EndpointRow
 
 
-async def begin_rollout(database: Database, name: str, *, deadline_ms: int | None = None) -> int:
+async def begin_rollout(database: Database, name: str) -> int:
     """Create the endpoint if it is new, and begin a rollout of its next version; return it."""
     async with database.write() as transaction:
         session = transaction.session
@@ -66,7 +66,6 @@ async def begin_rollout(database: Database, name: str, *, deadline_ms: int | Non
         row.last_version += 1
         row.pending_version = row.last_version
         row.phase = Phase.PREPARING
-        row.phase_deadline_ms = deadline_ms or system_clock() + 60_000
         row.phase_revision = await transaction.revise(EventKind.ENDPOINT, row.id)
         session.add(
             EndpointConfigRow(
@@ -251,8 +250,9 @@ async def push_side(
     database: Database,
     *,
     replica_id: str = "replica",
-    activate_timeout_ms: int = 10_000,
+    timeouts: Timeouts | None = None,
     clock: Clock = system_clock,
+    steady: Clock = steady_clock,
 ) -> AsyncIterator[PushSide]:
     """Run the push side of a replica on a free port."""
     async with AsyncExitStack() as stack:
@@ -269,9 +269,10 @@ async def push_side(
             database,
             watchers,
             peers,
-            system_clock,
+            clock,
             cache.changed_at,
-            timeouts=Timeouts(activate_ms=activate_timeout_ms),
+            timeouts=timeouts,
+            steady=steady,
         )
         feed = Feed(database, cache, keep_events=10_000)
         database.on_commit(feed.hint)

@@ -3,17 +3,51 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
+from modelplane.control_plane.clock import system_clock
 from modelplane.control_plane.rollout import answered_early
+from modelplane.control_plane.snapshots.rollout_driver import Timeouts
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.migrate import migrate
 from modelplane.control_plane.store.states import LastUpdate, Phase
 from tests.control_plane.snapshots.conftest import (
+    FakeWorker,
     PushSide,
     begin_rollout,
     eventually,
     push_side,
     read_endpoint,
 )
+
+
+class Settable:
+    """A clock that says what it is set to."""
+
+    def __init__(self, now_ms: int) -> None:
+        self.now_ms = now_ms
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+async def settled_worker(side: PushSide, worker_id: str) -> FakeWorker:
+    """Return a worker that holds all there is, and says nothing of what comes."""
+    worker = await side.connect(worker_id)
+    await worker.hello()
+    await worker.ack((await worker.snapshot())[-1].revision)
+    return worker
+
+
+async def reach(side: PushSide, worker: FakeWorker, phase: Phase) -> int:
+    """Let the only worker come to a phase of the rollout; return what it has to acknowledge."""
+    revision = (await worker.next()).delta.revision
+    if phase is Phase.ACTIVATING:
+        await worker.ack(revision)
+        revision = (await worker.next()).delta.revision
+    # From here on the driver measures.
+    await side.rollout.step()
+    return revision
 
 
 async def test_without_workers_a_version_is_active_but_not_ready(side: PushSide) -> None:
@@ -90,20 +124,19 @@ async def test_a_refusal_of_another_version_changes_nothing(side: PushSide) -> N
     assert (await worker.next()).delta.endpoints[0].active.config_version == 1
 
 
-async def test_silence_fails_the_update_and_drops_the_worker(side: PushSide) -> None:
-    silent = await side.connect("silent")
-    await silent.hello()
-    await silent.ack((await silent.snapshot())[-1].revision)
-    await begin_rollout(side.database, "a", deadline_ms=1)
-    await side.rollout.wait_settled("id-a")
-    row = await read_endpoint(side.database, "a")
-    assert row.last_update == LastUpdate.FAILED
-    assert "silent" in row.last_update_message
-    await eventually(lambda: not side.connected("silent"))
+async def test_silence_fails_the_update_and_drops_the_worker(database: Database) -> None:
+    async with push_side(database, timeouts=Timeouts(prepare_ms=0)) as side:
+        await settled_worker(side, "silent")
+        await begin_rollout(database, "a")
+        await side.rollout.wait_settled("id-a")
+        row = await read_endpoint(database, "a")
+        assert row.last_update == LastUpdate.FAILED
+        assert "silent" in row.last_update_message
+        await eventually(lambda: not side.connected("silent"))
 
 
 async def test_silence_at_activation_drops_the_worker_and_goes_on(database: Database) -> None:
-    async with push_side(database, activate_timeout_ms=0) as side:
+    async with push_side(database, timeouts=Timeouts(activate_ms=0)) as side:
         worker = await side.connect("half")
         await worker.hello()
         await worker.ack((await worker.snapshot())[-1].revision)
@@ -112,6 +145,48 @@ async def test_silence_at_activation_drops_the_worker_and_goes_on(database: Data
         await side.rollout.wait_settled("id-a")
         assert (await read_endpoint(database, "a")).active_version == 1
         assert not side.connected("half")
+
+
+@pytest.mark.parametrize("phase", [Phase.PREPARING, Phase.ACTIVATING])
+@pytest.mark.parametrize("hours", [-1, 1])
+async def test_a_clock_that_is_set_changes_nothing_of_a_rollout(
+    database: Database, phase: Phase, hours: int
+) -> None:
+    wall, steady = Settable(system_clock()), Settable(0)
+    async with push_side(database, clock=wall, steady=steady) as side:
+        slow = await settled_worker(side, "slow")
+        await begin_rollout(database, "a")
+        revision = await reach(side, slow, phase)
+        wall.now_ms += hours * 3_600_000
+        for steady.now_ms in (0, 10_000):
+            await side.rollout.step()
+            assert (await read_endpoint(database, "a")).phase == phase
+            assert side.connected("slow")
+        await slow.ack(revision)
+        if phase is Phase.PREPARING:
+            await slow.ack((await slow.next()).delta.revision)
+        await side.rollout.wait_settled("id-a")
+        assert (await read_endpoint(database, "a")).active_version == 1
+
+
+@pytest.mark.parametrize("phase", [Phase.PREPARING, Phase.ACTIVATING])
+async def test_a_silent_worker_is_waited_for_no_longer_when_the_clock_is_set_back(
+    database: Database, phase: Phase
+) -> None:
+    wall, steady = Settable(system_clock()), Settable(0)
+    async with push_side(database, clock=wall, steady=steady) as side:
+        silent = await settled_worker(side, "silent")
+        await begin_rollout(database, "a")
+        await reach(side, silent, phase)
+        wall.now_ms -= 3_600_000
+        steady.now_ms = 10_001
+        await side.rollout.wait_settled("id-a")
+        row = await read_endpoint(database, "a")
+        failed = phase is Phase.PREPARING
+        assert (row.last_update == LastUpdate.FAILED, row.active_version) == (
+            (True, None) if failed else (False, 1)
+        )
+        await eventually(lambda: not side.connected("silent"))
 
 
 async def test_another_driver_finishes_what_one_began(tmp_path: Path) -> None:

@@ -80,6 +80,34 @@ async def test_it_is_replaced_in_the_background_before_it_expires(
     assert source.fetches == 2
 
 
+async def test_it_is_replaced_when_the_clock_is_set_back(
+    cache: CredentialCache, wall: Wall
+) -> None:
+    source = Source()
+    await cache.get(source)
+    wall.now -= LIFE / 2
+    assert (await cache.get(source)).values == ("1",)
+    async with asyncio.timeout(5):
+        while (replaced := await cache.get(source)).values != ("2",):
+            await asyncio.sleep(0)
+    assert replaced.expires_at == wall.now + LIFE
+    # Once for each time that it is set.
+    assert await cache.get(source) is replaced
+    assert source.fetches == 2
+
+
+async def test_a_clock_that_jumps_ahead_and_back_costs_fetches_alone(
+    cache: CredentialCache, wall: Wall
+) -> None:
+    source = Source()
+    for number, jump in enumerate((0, 10 * LIFE, -10 * LIFE), 1):
+        wall.now += jump
+        async with asyncio.timeout(5):
+            while (await cache.get(source)).values != (str(number),):
+                await asyncio.sleep(0)
+    assert source.fetches == 3
+
+
 async def test_an_expired_one_is_not_used(cache: CredentialCache, wall: Wall) -> None:
     source = Source()
     await cache.get(source)

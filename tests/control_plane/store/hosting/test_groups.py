@@ -33,7 +33,7 @@ async def begin(database: Database, new: NewVersion) -> None:
 async def activate(database: Database) -> None:
     async with database.write() as transaction:
         (rollout,) = await rollouts.read_rollouts(transaction.session)
-        assert await rollouts.begin_activation(transaction, rollout, 0)
+        assert await rollouts.begin_activation(transaction, rollout)
     async with database.write() as transaction:
         (rollout,) = await rollouts.read_rollouts(transaction.session)
         assert await rollouts.complete(transaction, rollout, ready=True, now_ms=1)
