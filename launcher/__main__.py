@@ -24,7 +24,6 @@ from modelplane.launcher.local.group import Means
 from modelplane.launcher.local.launcher import DirectoryTaken, LocalLauncher, opened
 from modelplane.launcher.local.preparation import Preparer
 from modelplane.launcher.local.users import Users, can_change_users
-from modelplane.launcher.local.views import hidden_part
 from modelplane.launcher.service import Service
 from modelplane.launcher.settings import Settings, load_settings
 from modelplane.launcher.supplies import builder, download
@@ -86,18 +85,10 @@ async def _keep_in_step(
 
 def _users(settings: Settings) -> Users:
     if can_change_users():
-        return Users(settings.users)
+        return Users(settings.users[:-1])
     if settings.launcher_users and os.geteuid() == 0:
         _log.warning("replicas run as root: this launcher may not start them as other users")
     return Users(())
-
-
-def _build_user(users: Users, environments: Path) -> int | None:
-    """Return the user that builds environments, where it can go there; held until the end."""
-    if not users.separate or hidden_part(environments):
-        return None
-    user = users.take()
-    return user.number if user else None
 
 
 def _means(settings: Settings, replicas: Path, users: Users) -> Means:
@@ -110,7 +101,7 @@ def _means(settings: Settings, replicas: Path, users: Users) -> Means:
     return Means(
         Preparer(
             artifacts,
-            builder(environments, _build_user(users, environments), shared=users.separate),
+            builder(environments, users, settings.users[-1] if users.separate else 0),
         ),
         server / "serve.py",
         replicas,

@@ -36,8 +36,10 @@ class Start:
         command: Returns the command for the descriptor on which it says that it is ready.
         environment: All its variables.
         directory: Its working directory and home, which is its own.
-        user: User that it runs as, of its own; None: the launcher's.
+        user: User that it runs as; None: the launcher's.
         needs: Files and folders that it needs, beside what every user sees.
+        is_alone: Whether nothing else runs as that user.
+        umask: What others may not do with the files that it makes.
     """
 
     command: Callable[[int], Sequence[str]]
@@ -45,6 +47,8 @@ class Start:
     directory: Path
     user: int | None
     needs: Sequence[Path]
+    is_alone: bool = True
+    umask: int = 0o077
 
 
 class ReplicaProcess:
@@ -83,7 +87,8 @@ class ReplicaProcess:
 
     def members(self, processes: Sequence[seen.Seen]) -> list[seen.Seen]:
         """Return those of all processes that are its own."""
-        return seen.members(processes, self.pid, self._start.user)
+        user = self._start.user if self._start.is_alone else None
+        return seen.members(processes, self.pid, user)
 
     async def end(self) -> int:
         """Kill it and all that it has started; return its exit status, also if asked again."""
@@ -148,6 +153,7 @@ async def _order(process: asyncio.subprocess.Process, start: Start, ready: int) 
         "command": start.command(ready),
         "environment": dict(start.environment),
         "directory": str(start.directory),
+        "umask": start.umask,
         "user": start.user or 0,
         "views": [] if start.user is None else views(start.needs),
         "parent": os.getpid(),

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from modelplane.launcher.environments.build import Bounds
 from modelplane.launcher.environments.cache import Environments, Options
 from modelplane.launcher.environments.failures import EnvironmentFailed
 from tests.launcher.environments.packages import write_model, write_source, write_wheel
@@ -31,7 +30,7 @@ def _environments(packages: Path, most: int = 20, seconds: float = 60.0) -> Envi
         "MODELPLANE_ROOT_TOKEN": "not-for-builds",
         "AWS_SECRET_ACCESS_KEY": "not-for-builds",
     }
-    options = Options(environ, most=most, bounds=Bounds(seconds=seconds))
+    options = Options(environ, most=most, build_seconds=seconds)
     return Environments(packages.parent / "environments", options)
 
 
