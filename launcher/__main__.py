@@ -85,16 +85,10 @@ async def _keep_in_step(
 
 def _users(settings: Settings) -> Users:
     if can_change_users():
-        return Users(settings.users)
+        return Users(settings.users[:-1])
     if settings.launcher_users and os.geteuid() == 0:
         _log.warning("replicas run as root: this launcher may not start them as other users")
     return Users(())
-
-
-def _build_user(users: Users) -> int | None:
-    """Return the user that builds environments, held until the end; None: this process's."""
-    user = users.take()
-    return user.number if user else None
 
 
 def _means(settings: Settings, replicas: Path, users: Users) -> Means:
@@ -107,7 +101,7 @@ def _means(settings: Settings, replicas: Path, users: Users) -> Means:
     return Means(
         Preparer(
             artifacts,
-            builder(environments, _build_user(users), shared=users.separate),
+            builder(environments, users, settings.users[-1] if users.separate else 0),
         ),
         server / "serve.py",
         replicas,

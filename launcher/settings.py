@@ -37,7 +37,7 @@ def parse_users(text: str) -> range:
     if not text:
         return range(0)
     found = _USERS.fullmatch(text.strip())
-    if not found or not 0 < int(found[1]) <= int(found[2]):
+    if not found or not 0 < int(found[1]) < int(found[2]):
         raise ValueError(f"{text!r} is no range of user ids; write it as 60600-61111")
     return range(int(found[1]), int(found[2]) + 1)
 
@@ -88,8 +88,8 @@ class Settings:
     )
     launcher_users: str = setting(
         "60600-61111",
-        "user ids that replicas run as, each as one of its own, where the launcher is root; empty: "
-        "as the launcher",
+        "user ids that replicas and builds run as, each as one of its own, where the launcher is "
+        "root; the last fetches packages. Empty: all as the launcher",
         parse=partial(_checked, parse_users),
     )
     log_level: str = setting("info", "debug, info, warning or error")

@@ -12,6 +12,7 @@ from modelserving.launcher.v1.launcher_service_pb2 import ModelSource
 from modelplane.adapters.shared.settings import environment
 from modelplane.launcher.artifacts.cache import FetchFailed, Progress
 from modelplane.launcher.local.preparation import Build, Environment, EnvironmentUnfit
+from modelplane.launcher.local.users import Users
 
 
 async def download(model: ModelSource, into: Path, progress: Progress) -> None:
@@ -30,19 +31,18 @@ async def download(model: ModelSource, into: Path, progress: Progress) -> None:
         raise FetchFailed(str(error)) from error
 
 
-def builder(folder: Path, user: int | None, *, shared: bool) -> Build:
+def builder(folder: Path, users: Users, fetcher: int) -> Build:
     """Return what builds environments, and keeps them in a directory.
 
     Args:
         folder: The directory.
-        user: User that runs what packages run while they are built; None: this process's.
-        shared: Whether other users than this one run what is in the environments.
+        users: Users that replicas run as, and builds.
+        fetcher: User that fetches packages, where those are others than this process's.
     """
     environments: Any = None
 
     async def build(model: Path, log: Callable[[str], None]) -> Environment:
         nonlocal environments
-        from modelplane.launcher.environments.build import Bounds  # noqa: PLC0415
         from modelplane.launcher.environments.cache import (  # noqa: PLC0415
             Environments,
             Options,
@@ -50,9 +50,11 @@ def builder(folder: Path, user: int | None, *, shared: bool) -> Build:
         from modelplane.launcher.environments.failures import (  # noqa: PLC0415
             EnvironmentFailed,
         )
+        from modelplane.launcher.local.builds import BuildUsers  # noqa: PLC0415
 
         if environments is None:
-            options = Options(environ=environment(), shared=shared, bounds=Bounds(user=user))
+            sandbox = BuildUsers(users, fetcher) if users.separate else None
+            options = Options(environment(), shared=users.separate, sandbox=sandbox)
             environments = Environments(folder, options)
         try:
             held: Environment = await environments.hold(model, log)

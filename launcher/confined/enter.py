@@ -11,6 +11,7 @@ import json
 import os
 import resource
 import signal
+import stat
 import sys
 
 _PR_SET_PDEATHSIG = 1
@@ -55,9 +56,18 @@ def _cover(folder: str, shown: list[str]) -> None:
     held = [(os.open(path, os.O_PATH), path) for path in shown]
     _mount(libc, "tmpfs", folder, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=755,size=1m")
     for descriptor, path in held:
-        os.makedirs(path, mode=0o755, exist_ok=True)  # noqa: PTH103 - imports as little as may be
+        _make_place(path, descriptor)
         _mount(libc, f"/proc/self/fd/{descriptor}", path, "", _MS_BIND | _MS_REC, "")
         os.close(descriptor)
+
+
+def _make_place(path: str, descriptor: int) -> None:
+    """Make an empty file or folder to show a file or folder at."""
+    is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+    folder = path if is_folder else os.path.dirname(path)  # noqa: PTH120 - imports as little as may be
+    os.makedirs(folder, mode=0o755, exist_ok=True)  # noqa: PTH103 - as above
+    if not is_folder:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o644))
 
 
 def _mount(

@@ -1,6 +1,7 @@
 """What a process is told that `enter.py` turns into a confined one.
 
-Used by `local/process.py` for replicas, and by `environments/build.py` for builds.
+Used by `local/process.py` for replicas and for builds that run as another user, and by
+`environments/build.py` for those that run as this process's.
 """
 
 import json
@@ -25,7 +26,7 @@ class Orders:
         environment: All its variables.
         directory: Its working directory.
         user: User that it runs as; None: this process's.
-        needs: Folders that it needs, beside what every user sees.
+        needs: Files and folders that it needs, beside what every user sees.
         limits: Of what it may use, by names in `resource`.
         umask: What others may not do with the files that it makes.
     """

@@ -16,14 +16,15 @@ def views(paths: Iterable[Path]) -> list[tuple[str, list[str]]]:
     """Return the folders to cover, each with what is shown below it.
 
     Args:
-        paths: What the process needs: folders.
+        paths: What the process needs: files and folders.
     """
+    hidden = {path: folder for path in paths if (folder := hidden_part(path))}
     found: dict[Path, list[str]] = {}
-    for path in paths:
-        if folder := hidden_part(path):
+    for path, folder in sorted(hidden.items()):
+        # What lies in what is shown is seen with it; shown by itself, it could not be linked to it.
+        if hidden.keys().isdisjoint(path.parents):
             found.setdefault(folder, []).append(str(path))
-    # What is shown as a whole comes before what lies in it.
-    return [(str(folder), sorted(set(shown), key=len)) for folder, shown in found.items()]
+    return [(str(folder), shown) for folder, shown in found.items()]
 
 
 def hidden_part(path: Path) -> Path | None:

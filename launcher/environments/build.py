@@ -1,16 +1,20 @@
-"""One build by uv, within bounds: in time, in what it may write, in whom it runs as."""
+"""One build by uv, within bounds: in time, in what it may write, in whom it runs as.
+
+`cache.py` orders it.
+"""
 
 import asyncio
 import collections
 import contextlib
 import os
-import secrets
+import re
 import shutil
 import signal
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import uv
 
@@ -24,168 +28,234 @@ from modelplane.launcher.environments.requirements import Requested
 Log = Callable[[str], None]
 # Besides the first try.
 _RETRIES = "2"
-# Replicas that run as other users cannot write the compiled files beside the sources.
-_IMPORTS = "import mlflow.pyfunc"
 _LIMITS = {"RLIMIT_CORE": 0, "RLIMIT_FSIZE": 16 << 30}
 _LINE_BYTES = 64 << 10
 _LINE_CHARACTERS = 2000
 _KEPT_LINES = 200
+# What uv says where it may not build what it would have to.
+_NEEDS_BUILD = re.compile("building (source distributions|from source) is disabled", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
-    """What a build may take.
+class Program:
+    """A program that a build runs.
 
     Attributes:
-        seconds: Time for all of it.
-        user: User that it runs as, where this process may choose; none: as this process.
+        command: It and its arguments.
+        variables: All its variables.
+        needs: Files and folders that it reads or writes.
     """
 
-    seconds: float = 1800.0
-    user: int | None = None
+    command: Sequence[str]
+    variables: Mapping[str, str] = field(repr=False)
+    needs: Sequence[Path]
+
+
+# Runs a program and returns its exit status.
+Run = Callable[[Program, Log], Awaitable[int]]
+
+
+class Sandbox(Protocol):
+    """Who runs builds, where that is not this process's user."""
+
+    def fetching(self, folder: Path, cache: Path) -> AbstractAsyncContextManager[Run]:
+        """Give both to a user for whom nothing runs that comes with a package."""
+
+    def building(self, folder: Path) -> AbstractAsyncContextManager[Run]:
+        """Give a folder to a user that nothing else has, and take it back at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to build.
+
+    Attributes:
+        folder: An empty directory, which will hold `venv`.
+        cache: Directory of packages that were fetched, shared by all builds.
+        requested: What shall be in the environment.
+        python: Its Python.
+        variables: By which uv finds packages.
+    """
+
+    folder: Path
+    cache: Path
+    requested: Requested
+    python: Python
+    variables: Mapping[str, str] = field(repr=False)
 
 
 async def build_environment(
-    folder: Path, requested: Requested, python: Python, uv_variables: Mapping[str, str],
-    bounds: Bounds, log: Log,
-) -> None:  # fmt: skip
-    """Make an environment in an empty directory, which then holds `venv`.
+    order: Order, seconds: float, sandbox: Sandbox | None, log: Log
+) -> None:
+    """Make an environment.
+
+    A package without a wheel is a program that runs while it is built. Where there is a sandbox, it
+    runs as a user of its own, with a cache of its own: it could change what others get from the
+    shared one.
 
     Raises:
         EnvironmentFailed: It cannot be made; the directory is left as it is then.
     """
-    _write_lines(folder / "requirements.txt", requested.packages)
-    scratch = folder / "scratch"
+    for name, lines in _files(order.requested).items():
+        path = order.folder / name
+        path.write_text("".join(f"{line}\n" for line in lines))
+        path.chmod(0o644)
+    scratch = order.folder / "scratch"
     scratch.mkdir()
-    if bounds.user is not None:
-        for path in (folder, scratch):
-            os.chown(path, bounds.user, bounds.user)
-    own = {"HOME": str(scratch), "TMPDIR": str(scratch)}
-    if bounds.user is not None:
-        # A link to what uv keeps would go to root with the environment, and no user may link to
-        # files of root's: the next build would fail.
-        own["UV_LINK_MODE"] = "copy"
-    wheels = {Path(line).parent for line in requested.packages if line.startswith("/")}
-    runner = _Runner(
-        _uv(folder.parent, bounds),
-        folder,
-        # All environments: beside them is what uv keeps.
-        (folder.parent, *parts_of_python(python.path), *wheels),
-        {"UV_HTTP_RETRIES": _RETRIES, **uv_variables, **own},
-        bounds,
-        log,
-    )
-    venv = folder / "venv"
-    # Compiled now: replicas run as users who cannot keep what each of them would compile.
-    install = ["pip", "install", "--compile-bytecode", "--python", str(venv / "bin" / "python")]
-    install += ["--requirements", str(folder / "requirements.txt")]
-    if requested.constraints:
-        _write_lines(folder / "constraints.txt", requested.constraints)
-        install += ["--constraints", str(folder / "constraints.txt")]
-    if uv_variables.get(NO_INDEX, "0") not in {"", "0", "false"}:
-        install.append("--no-index")
+    binary = Path(uv.find_uv_bin())
+    if sandbox and not open_to_all(binary):
+        binary = await asyncio.to_thread(_copy_program, binary, scratch)
     try:
-        async with asyncio.timeout(bounds.seconds):
-            await runner.run("venv", "--relocatable", "--python", str(python.path), str(venv))
-            await runner.run(*install)
-            await runner.warm(venv / "bin" / "python")
+        async with asyncio.timeout(seconds):
+            if sandbox is None:
+                await _Build(order, binary, order.cache, run_here, log).all()
+                return
+            async with sandbox.fetching(order.folder, order.cache) as run:
+                if await _Build(order, binary, order.cache, run, log).of_wheels():
+                    return
+            log("A package comes without a wheel and has to be built, so all is fetched anew:")
+            await asyncio.to_thread(shutil.rmtree, order.folder / "venv")
+            async with sandbox.building(order.folder) as run:
+                await _Build(order, binary, scratch / "cache", run, log).all()
     except TimeoutError as error:
         raise EnvironmentFailed(
-            f"Building the environment was not done within {bounds.seconds:.0f} seconds."
+            f"Building the environment was not done within {seconds:.0f} seconds."
         ) from error
 
 
-def _uv(folder: Path, bounds: Bounds) -> str:
-    """Return a uv that the build's user can run: a copy, where our own is not for all to see."""
-    own = Path(uv.find_uv_bin())
-    if bounds.user is None or open_to_all(own):
-        return str(own)
-    copy = folder / "packages" / f"uv-{version('uv')}"
-    if not copy.exists():
-        partial = copy.with_name(f"{copy.name}.{secrets.token_hex(4)}")
-        shutil.copyfile(own, partial)
-        partial.chmod(0o755)
-        partial.rename(copy)
-    return str(copy)
+def _files(requested: Requested) -> Mapping[str, Sequence[str]]:
+    return {"requirements.txt": requested.packages, "constraints.txt": requested.constraints}
 
 
-def _write_lines(path: Path, lines: Sequence[str]) -> None:
-    path.write_text("".join(f"{line}\n" for line in lines))
-    path.chmod(0o644)
+def _copy_program(program: Path, folder: Path) -> Path:
+    copy = folder / program.name
+    shutil.copyfile(program, copy)
+    copy.chmod(0o755)
+    return copy
 
 
 @dataclass(frozen=True, slots=True)
-class _Runner:
-    uv: str
-    folder: Path
-    needs: Sequence[Path]
-    variables: Mapping[str, str]
-    bounds: Bounds
+class _Build:
+    order: Order
+    uv: Path
+    cache: Path
+    run: Run
     log: Log
 
-    async def run(self, *arguments: str) -> None:
+    async def all(self) -> None:
+        """Install packages, those included that have to be built."""
+        await self._make_venv()
+        # Compiled now: replicas run as users who cannot keep what each of them would compile.
+        if failure := await self._install("--compile-bytecode"):
+            raise EnvironmentFailed(explain(failure))
+
+    async def of_wheels(self) -> bool:
+        """Install packages unless one has to be built; nothing of them runs meanwhile."""
+        await self._make_venv()
+        if failure := await self._install("--no-build"):
+            if _NEEDS_BUILD.search(failure):
+                return False
+            raise EnvironmentFailed(explain(failure))
+        # By uv, the environment's own Python would do it, and run what packages add to its start.
+        compiling = ("-I", "-S", "-m", "compileall", "-q", "-q", "-j", "0")
+        # What a package has for other Pythons cannot be compiled, and need not be.
+        lib = str(self.order.folder / "venv" / "lib")
+        await self._say((str(self.order.python.path), *compiling, lib))
+        return True
+
+    async def _make_venv(self) -> None:
+        python = str(self.order.python.path)
+        venv = str(self.order.folder / "venv")
+        if failure := await self._uv("venv", "--relocatable", "--python", python, venv):
+            raise EnvironmentFailed(explain(failure))
+
+    async def _install(self, option: str) -> str:
+        """Return what uv says where it fails."""
+        folder = self.order.folder
+        arguments = ["pip", "install", option, "--python", str(folder / "venv" / "bin" / "python")]
+        arguments += ["--requirements", str(folder / "requirements.txt")]
+        if self.order.requested.constraints:
+            arguments += ["--constraints", str(folder / "constraints.txt")]
+        if self.order.variables.get(NO_INDEX, "0") not in {"", "0", "false"}:
+            arguments.append("--no-index")
+        return await self._uv(*arguments)
+
+    async def _uv(self, *arguments: str) -> str:
         """Run uv, which tries again by itself where the network is at fault."""
-        command = (self.uv, "--no-progress", "--color", "never", *arguments)
-        status, said = await self._run_once(command)
-        if status != 0:
-            raise EnvironmentFailed(explain(said))
+        return await self._say((str(self.uv), "--no-progress", "--color", "never", *arguments))
 
-    async def warm(self, python: Path) -> None:
-        """Import once what every model imports, so that no replica has to compile it."""
-        status, said = await self._run_once((str(python), "-I", "-c", _IMPORTS))
-        if status != 0:
-            last = said.strip().rpartition("\n")[2]
-            raise EnvironmentFailed(
-                f"The packages are installed, but MLflow cannot be imported: {last}"
-            )
-
-    async def _run_once(self, command: Sequence[str]) -> tuple[int, str]:
-        orders = Orders(
-            command=command,
-            environment=self.variables,
-            directory=Path("/"),  # where no project is, whose settings uv would take
-            user=self.bounds.user,
-            needs=self.needs,
-            limits=_LIMITS,
-            umask=0o022,  # replicas run as other users
-        )
-        process = await asyncio.create_subprocess_exec(
-            *ENTER,
-            cwd="/",
-            env={},
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-            limit=_LINE_BYTES,
-        )
-        try:
-            assert process.stdin  # noqa: S101 - it is a pipe
-            assert process.stdout  # noqa: S101 - likewise
-            # One that has died by now says so by its exit status.
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                process.stdin.write(orders.written())
-                await process.stdin.drain()
-            process.stdin.close()
-            said = await self._read(process.stdout)
-            return await process.wait(), said
-        finally:
-            # With all that a package's own build has started.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-
-    async def _read(self, output: asyncio.StreamReader) -> str:
+    async def _say(self, command: Sequence[str]) -> str:
+        """Run a program into the log, and return the end of it where it fails."""
         last: collections.deque[str] = collections.deque(maxlen=_KEPT_LINES)
-        while True:
-            try:
-                line = await output.readline()
-            except ValueError:
-                continue  # a line without end: its rest follows
-            if not line:
-                return "\n".join(last)
+
+        def take(line: str) -> None:
             # Longer ones are nobody's to read, and slow to search.
-            text = line.decode(errors="replace").rstrip()[:_LINE_CHARACTERS]
-            text = without_credentials(text.replace(f"{self.folder}/", ""))
+            text = without_credentials(line.replace(f"{self.order.folder}/", ""))[:_LINE_CHARACTERS]
             last.append(text)
             self.log(text)
+
+        scratch = str(self.order.folder / "scratch")
+        own = {"HOME": scratch, "TMPDIR": scratch, "UV_CACHE_DIR": str(self.cache)}
+        variables = {"UV_HTTP_RETRIES": _RETRIES, **self.order.variables, **own}
+        status = await self.run(Program(command, variables, list(self._needs(variables))), take)
+        return "\n".join(last) or f"status {status}" if status else ""
+
+    def _needs(self, variables: Mapping[str, str]) -> Iterator[Path]:
+        """Yield what a program reads or writes: also what variables name, as a package index."""
+        yield self.order.folder
+        yield from parts_of_python(self.order.python.path)
+        # Of what a model names, only files of its own.
+        yield from (Path(line) for line in self.order.requested.packages if line.startswith("/"))
+        for part in re.split(r"[\s,]+", " ".join(variables.values())):
+            path = Path(part.removeprefix("file://"))
+            if path.is_absolute() and path.exists():
+                yield path
+
+
+async def run_here(program: Program, log: Log) -> int:
+    """Run a program as this process's user."""
+    orders = Orders(
+        command=program.command,
+        environment=program.variables,
+        directory=Path("/"),  # where no project is, whose settings uv would take
+        user=None,
+        needs=(),
+        limits=_LIMITS,
+        umask=0o022,  # others may run what is in the environment
+    )
+    process = await asyncio.create_subprocess_exec(
+        *ENTER,
+        cwd="/",
+        env={},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+        limit=_LINE_BYTES,
+    )
+    try:
+        assert process.stdin  # noqa: S101 - it is a pipe
+        assert process.stdout  # noqa: S101 - likewise
+        # One that has died by now says so by its exit status.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            process.stdin.write(orders.written())
+            await process.stdin.drain()
+        process.stdin.close()
+        await _read(process.stdout, log)
+        return await process.wait()
+    finally:
+        # With all that a package's own build has started.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+async def _read(output: asyncio.StreamReader, log: Log) -> None:
+    while True:
+        try:
+            line = await output.readline()
+        except ValueError:
+            continue  # a line without end: its rest follows
+        if not line:
+            return
+        log(line.decode(errors="replace").rstrip())

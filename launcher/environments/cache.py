@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelplane.launcher.environments.build import Bounds, Log, build_environment
+from modelplane.launcher.environments.build import Log, Order, Sandbox, build_environment
 from modelplane.launcher.environments.failures import EnvironmentFailed
 from modelplane.launcher.environments.index import read_index
 from modelplane.launcher.environments.pythons import Python, Pythons
@@ -55,7 +55,8 @@ class Options:
         most: Environments that are kept while nobody needs them.
         pythons: Directories of Pythons, before those that are found.
         shared: Whether other users of this machine run the environments.
-        bounds: Of one build.
+        build_seconds: Time for one build.
+        sandbox: Who runs builds; None: this process's user.
         environ: Variables of this process, of which uv gets those about package indexes.
     """
 
@@ -63,7 +64,8 @@ class Options:
     most: int = 20
     pythons: Sequence[Path] = ()
     shared: bool = False
-    bounds: Bounds = field(default_factory=Bounds)
+    build_seconds: float = 1800.0
+    sandbox: Sandbox | None = None
 
 
 class Environments:
@@ -129,27 +131,22 @@ class Environments:
                 f"The disk is full: {free >> 20} MiB are free where environments are kept, and a "
                 f"build needs {_NEEDED_BYTES >> 20} MiB."
             )
-        variables = await read_index(self._options.environ)
-        variables["UV_CACHE_DIR"] = str(self._uv_cache())
+        options = self._options
+        variables = await read_index(options.environ)
+        cache = self._folder / "packages"
+        cache.mkdir(exist_ok=True)
         partial = place.with_name(f"{place.name}{_PARTIAL}{secrets.token_hex(4)}")
         partial.mkdir(mode=0o755)
         try:
             log(f"Building an environment with Python {'.'.join(map(str, python.version))}:")
             for line in requested.packages:
                 log(f"  {Path(line).name if line.startswith('/') else line}")
-            await build_environment(
-                partial, requested, python, variables, self._options.bounds, log
-            )
-            await asyncio.to_thread(_finish, partial, place, self._options.bounds.user)
+            order = Order(partial, cache, requested, python, variables)
+            await build_environment(order, options.build_seconds, options.sandbox, log)
+            await asyncio.to_thread(shutil.rmtree, partial / "scratch", ignore_errors=True)
+            partial.rename(place)
         finally:
             await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
-
-    def _uv_cache(self) -> Path:
-        cache = self._folder / "packages"
-        cache.mkdir(exist_ok=True)
-        if self._options.bounds.user is not None:
-            os.chown(cache, self._options.bounds.user, self._options.bounds.user)
-        return cache
 
     def _drop(self, newest: Path) -> None:
         """Drop what has not been held for longest, and what was left half-built."""
@@ -204,16 +201,3 @@ def _try_lock(lock: int, kind: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _finish(partial: Path, place: Path, user: int | None) -> None:
-    shutil.rmtree(partial / "scratch", ignore_errors=True)
-    if user is not None:
-        _own(partial)
-    partial.rename(place)
-
-
-def _own(folder: Path) -> None:
-    """Take an environment from the user who built it: whoever runs it shall not change it."""
-    for path in (folder, *folder.rglob("*")):
-        os.chown(path, os.getuid(), os.getgid(), follow_symlinks=False)

@@ -162,7 +162,8 @@ def _absolute(model: Path, line: str) -> str:
             f"The requirement {line!r} is the folder of a project on the machine of its author: "
             "build a wheel of it and log that with the model."
         )
-    if line.endswith((".whl", ".tar.gz")) and "://" not in line and " @ " not in line:
+    is_file = line.endswith((".whl", ".tar.gz")) and "://" not in line and " @ " not in line
+    if is_file or line.startswith(("/", ".")):
         return str(_inside(model, line))
     return line
 

@@ -33,8 +33,10 @@ class Start:
         command: Returns the command for the descriptor on which it says that it is ready.
         environment: All its variables.
         directory: Its working directory and home, which is its own.
-        user: User that it runs as, of its own; None: the launcher's.
+        user: User that it runs as; None: the launcher's.
         needs: Files and folders that it needs, beside what every user sees.
+        is_alone: Whether nothing else runs as that user.
+        umask: What others may not do with the files that it makes.
     """
 
     command: Callable[[int], Sequence[str]]
@@ -42,6 +44,8 @@ class Start:
     directory: Path
     user: int | None
     needs: Sequence[Path]
+    is_alone: bool = True
+    umask: int = 0o077
 
 
 class ReplicaProcess:
@@ -80,7 +84,8 @@ class ReplicaProcess:
 
     def members(self, processes: Sequence[seen.Seen]) -> list[seen.Seen]:
         """Return those of all processes that are its own."""
-        return seen.members(processes, self.pid, self._start.user)
+        user = self._start.user if self._start.is_alone else None
+        return seen.members(processes, self.pid, user)
 
     async def end(self) -> int:
         """Kill it and all that it has started; return its exit status, also if asked again."""
@@ -147,6 +152,7 @@ async def _order(process: asyncio.subprocess.Process, start: Start, ready: int) 
         user=start.user,
         needs=start.needs,
         limits=_limits(start.user is not None),
+        umask=start.umask,
     )
     assert process.stdin  # noqa: S101 - it is a pipe, see above
     # A process that has died by now says so by its exit status.

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _WHEEL = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-BACKEND = """
+_BACKEND = """
 import os, resource, zipfile
 
 def build_wheel(folder, settings=None, metadata=None):
     name = "NAME-1.0-py3-none-any.whl"
     with zipfile.ZipFile(os.path.join(folder, name), "w") as wheel:
-        wheel.writestr("NAME.py", f"seen = {dict(os.environ)!r}; user = {os.getuid()}\\n"
+        wheel.writestr("NAME.py", f"seen = {dict(os.environ)!r}\\n"
             f"limit = {resource.getrlimit(resource.RLIMIT_FSIZE)[0]}")
         wheel.writestr("NAME-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: NAME\\nVersion: 1.0\\n")
         wheel.writestr("NAME-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
@@ -44,7 +44,7 @@ def write_wheel(
     return path
 
 
-def write_source(folder: Path, name: str, backend: str = BACKEND) -> Path:
+def write_source(folder: Path, name: str, backend: str = _BACKEND) -> Path:
     """Write a package that has to be built; its module tells what its build saw."""
     project = '[build-system]\nrequires = []\nbuild-backend = "own"\nbackend-path = ["."]\n'
     files = {

@@ -49,7 +49,8 @@ async def test_starts_and_stops_leave_nothing_behind(tmp_path: Path) -> None:
     async with machine(tmp_path) as here:
         for number in range(10):
             await cycle(here, number)
-        files, processes, objects = descriptors(), children(), count_objects()
+        # What tests before it have left is collected first.
+        objects, files, processes = count_objects(), descriptors(), children()
         for number in range(times(10, 500)):
             await cycle(here, number)
         assert descriptors() == files
