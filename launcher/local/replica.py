@@ -22,6 +22,7 @@ from modelplane.adapters.shared.byte_counts import in_words
 from modelplane.adapters.shared.settings import environment
 from modelplane.launcher.confined.views import parts_of_python
 from modelplane.launcher.local import seen
+from modelplane.launcher.local.health import until_hanging
 from modelplane.launcher.local.process import ReplicaProcess, Start, start_process
 from modelplane.launcher.local.users import NoUserLeft, User, Users
 
@@ -205,16 +206,35 @@ class Replica:
             if not self._stop.is_set():
                 self.phase = pb.REPLICA_PHASE_READY
                 on_change()
-            await asyncio.wait((process.exited, stopping), return_when=asyncio.FIRST_COMPLETED)
-            if not self._stop.is_set():
-                # Nobody should ask it from now on.
-                self.phase = pb.REPLICA_PHASE_DRAINING
-                on_change()
-                return self._death(await process.end())
+            if ended := await self._serve(process, stopping, on_change):
+                return ended
             await self._drain(process)
             return Ended(Outcome.STOPPED)
         finally:
             stopping.cancel()
+
+    async def _serve(
+        self,
+        process: ReplicaProcess,
+        stopping: asyncio.Future[Any],
+        on_change: Callable[[], None],
+    ) -> Ended | None:
+        """Let it serve; return how it ended, or None once it was told to."""
+        seconds = self._served.spec.evaluation_deadline_ms / 1000
+        hanging = asyncio.ensure_future(until_hanging(self._address, seconds))
+        waited = (process.exited, stopping, hanging)
+        try:
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            if self._stop.is_set():
+                return None
+            # Nobody should ask it from now on.
+            self.phase = pb.REPLICA_PHASE_DRAINING
+            on_change()
+            if hanging.done() and not process.exited.done():
+                self._killed_for = hanging.result()
+            return self._death(await process.end())
+        finally:
+            hanging.cancel()
 
     async def _get_ready(
         self, process: ReplicaProcess, stopping: asyncio.Future[Any]

@@ -18,24 +18,29 @@ from typing import Any
 
 SLEEPER = "import time; time.sleep(600)"
 kept: list[object] = []
+# What a question has broken.
+faults: set[str] = set()
 
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        self._answer(b"{}")
+        if "silent" in faults:
+            time.sleep(600)
+        self._answer(b"{}", 503 if "hanging" in faults else 200)
 
     def do_POST(self) -> None:
         question = json.loads(self.rfile.read(int(self.headers["content-length"])))
         if question.get("die"):
             os._exit(3)
+        faults.update(question.get("faults", ()))
         time.sleep(question.get("seconds", 0))
         code = question.get("run", "None")
         self._answer(json.dumps({"predictions": eval(code)}).encode())
 
-    def _answer(self, body: bytes) -> None:
-        self.send_response(200)
+    def _answer(self, body: bytes, status: int = 200) -> None:
+        self.send_response(status)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
