@@ -25,7 +25,7 @@ run: install
 
 # A file is run by one process, and a folder that `tests/processes.py` names; each process starts the
 # systems that its files share.
-PARALLEL = -n 2 --dist loadgroup --no-loadscope-reorder
+PARALLEL = -n 2 --dist loadfile --no-loadscope-reorder
 
 test: install-dev
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)

@@ -5,15 +5,22 @@ long to start.
 """
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # Each of these would build the environments of its models once more.
-_FOLDERS = ("tests/hosting/e2e",)
+_FOLDERS = ("tests/hosting/e2e/",)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Name the group of each test, for `--dist loadgroup`."""
-    for item in items:
-        file = item.nodeid.partition("::")[0]
-        group = next((folder for folder in _FOLDERS if file.startswith(f"{folder}/")), file)
-        item.add_marker(pytest.mark.xdist_group(group))
+class FileScheduling(LoadScopeScheduling):  # type: ignore[misc] - xdist has no types
+    """Gives each process file after file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return next((folder for folder in _FOLDERS if file.startswith(folder)), file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileScheduling:
+    """Let tests be scheduled so; only asked where there are several processes."""
+    return FileScheduling(config, log)
