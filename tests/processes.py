@@ -12,7 +12,7 @@ from xdist.scheduler import LoadScopeScheduling
 _FOLDERS = ("tests/hosting/e2e/",)
 
 
-class FileScheduling(LoadScopeScheduling):  # type: ignore[misc] - xdist has no types
+class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]
     """Gives each process file after file."""
 
     def _split_scope(self, nodeid: str) -> str:
