@@ -43,7 +43,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
             model.mkdir(parents=True)
             (model / "MLmodel").write_bytes(mlmodel(signature={"inputs": COLUMNS}))
     settings = {"MODELPLANE_REGISTRY": f"directory:{folder / 'models'}"}
-    with run_system(folder / "data", workers=1, settings=settings) as system:
+    with run_system(folder / "data", "--no-hosting", workers=1, settings=settings) as system:
         yield system
 
 
