@@ -64,6 +64,8 @@ async def test_what_a_worker_does_not_serve_is_not_ready_until_it_is_mended(
     await refuse(side, worker, serving=False)
     record = await until(side, lambda record: not record.ready)
     assert REASON in build_endpoint(record, ALICE).state.config_update_message
+    # The count follows with the next step.
+    await side.rollout.step()
     assert side.rollout.refused == 1
     # Other endpoints' changes mend nothing.
     await begin_rollout(side.database, "b")

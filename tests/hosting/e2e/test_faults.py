@@ -59,8 +59,9 @@ def test_a_killed_launcher_takes_its_replicas_along_and_callers_wait(
 ) -> None:
     statuses = killed_under_load(host, "launcher")
     lost = [status for status in statuses if status != 200]
-    # Four callers had one request each in the processes that went.
-    assert len(lost) <= 4, statuses
+    # Four callers had one request each in the processes that went, and each of the two workers may
+    # send one more over a connection that it kept, before it notices.
+    assert len(lost) <= 4 + 2, statuses
     wait_for(lambda: len(replicas(host)) == 1)
     assert not set(replicas(host)) & set(iris)
 
