@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -19,32 +19,18 @@ from typing import Any
 from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
 from modelplane.adapters.shared.byte_counts import in_words
-from modelplane.adapters.shared.settings import environment
 from modelplane.launcher.confined.views import parts_of_python
 from modelplane.launcher.local import seen
 from modelplane.launcher.local.health import until_hanging
 from modelplane.launcher.local.process import ReplicaProcess, Start, start_process
 from modelplane.launcher.local.users import NoUserLeft, User, Users
+from modelplane.launcher.local.variables import unfit_variables, variables_of
 
 HOST = "127.0.0.1"
-_TOKEN = "MODELPLANE_REPLICA_TOKEN"  # noqa: S105 - its name
-_PATH = "/usr/local/bin:/usr/bin:/bin"
-_PROCESSOR = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
-# Each would start as many threads as the machine has processors.
-_THREADS = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
 # Until no worker sends it requests any more.
 _NOTICE_SECONDS = 1.0
 _MOST_MESSAGE = 2000
 _LAST_PORT = 65535
-# Of the system: for one, and, with room for what else it has, for all.
-_MOST_VARIABLE_BYTES = 128 * 1024
-_MOST_VARIABLES_BYTES = 1024 * 1024
 
 
 class Outcome(Enum):
@@ -170,7 +156,7 @@ class Replica:
         Args:
             on_change: Called when its phase has changed.
         """
-        if unfit := _unfit(self._served.spec.environment):
+        if unfit := unfit_variables(self._served.spec.environment):
             return Ended(Outcome.REFUSED, unfit)
         user: User | None = None
         try:
@@ -181,7 +167,7 @@ class Replica:
             needs = (*parts_of_python(served.python), served.server.parent, served.model)
             start = Start(
                 self._command,
-                self._environment(),
+                variables_of(served.spec, served.python, self._directory, self._token),
                 self._directory,
                 number,
                 (*needs, self._directory),
@@ -311,52 +297,11 @@ class Replica:
             *("--ready-fd", str(ready)),
         ]
 
-    def _environment(self) -> Mapping[str, str]:
-        """Return its variables: nothing of the launcher's, and what its owner has chosen."""
-        spec = self._served.spec
-        threads = str(max(1, int(spec.size.cpus)))
-        return {
-            "PATH": f"{self._served.python.parent}:{_PATH}",
-            "LANG": "C.UTF-8",
-            "PYTHONUNBUFFERED": "1",
-            **dict.fromkeys(_THREADS, threads),
-            # Threads that spin while they wait would starve the rest of a small machine.
-            "OMP_WAIT_POLICY": "passive",
-            **_of_processor(),
-            **spec.environment,
-            "HOME": str(self._directory),
-            "TMPDIR": str(self._directory / "tmp"),
-            _TOKEN: self._token,
-        }
-
     def _make_directory(self, user: User | None) -> None:
         for directory in (self._directory, self._directory / "tmp"):
             directory.mkdir(mode=0o700)
             if user is not None:
                 os.chown(directory, user.number, user.number)
-
-
-def _of_processor() -> dict[str, str]:
-    """Return what the operator says of the processor: without it some libraries compute wrongly."""
-    given = environment()
-    return {name: given[name] for name in _PROCESSOR if name in given}
-
-
-def _unfit(variables: Mapping[str, str]) -> str:
-    """Return why no process can have these variables; empty: one can."""
-    total = 0
-    for name, value in variables.items():
-        size = len(f"{name}={value}".encode())
-        total += size
-        if size >= _MOST_VARIABLE_BYTES or "\0" in value:
-            what = "holds a NUL character" if "\0" in value else "is longer than 128 KiB"
-            return f"Environment variable {name} {what}, which no process can have; change it."
-    if total > _MOST_VARIABLES_BYTES:
-        return (
-            f"The environment variables have {in_words(total)} together, their secrets included; "
-            f"a process can have {in_words(_MOST_VARIABLES_BYTES)}. Shorten them."
-        )
-    return ""
 
 
 def describe(status: int) -> str:
