@@ -9,8 +9,10 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
-from modelplane.adapters.providers.types import JsonObject, Query
-from modelplane.adapters.shared.rpc.metadata import REQUEST_ID
+import orjson
+
+from modelplane.adapters.providers.types import JsonObject, Query, tokens_of
+from modelplane.adapters.shared.rpc.metadata import REQUEST_ID, TOKENS_ESTIMATED
 from modelplane.adapters.shared.rpc.status import INTERNAL
 from modelplane.adapters.shared.tasks import PATHS
 from modelplane.data_plane.access import authenticate, authorize, level_of
@@ -104,6 +106,9 @@ class Inference:
             await _get_model(snapshot, principal, call, reply)
             return
         endpoint, config, query = await self._receive(snapshot, principal, call, record)
+        if call.method is Method.COUNT_TOKENS:
+            await _count_tokens(query, call, reply)
+            return
         hops = count_hops(call.metadata)
         record.stream = query.stream
         spec = spec_of(config.task)
@@ -139,6 +144,8 @@ class Inference:
         raw = call.body
         # It would be held until the answer.
         call.body = b""
+        if call.translate is not None:
+            raw = call.translate(parse_body(raw))
         endpoint = record.endpoint
         if endpoint is None and not call.task:
             endpoint = _find_endpoint(snapshot, principal, call.name, record)
@@ -198,6 +205,13 @@ async def _list_models(snapshot: Snapshot, principal: Principal, call: Call, rep
     ]
     document = reply.encode({"object": "list", "data": models})
     await reply.answer(((REQUEST_ID, call.request_id),), document)
+
+
+async def _count_tokens(query: Query, call: Call, reply: Reply) -> None:
+    """Tell about how many tokens a query has, as limits take it too."""
+    prompt = {name: query.body[name] for name in ("messages", "tools") if name in query.body}
+    document = reply.encode({"input_tokens": max(1, tokens_of(len(orjson.dumps(prompt))))})
+    await reply.answer(((REQUEST_ID, call.request_id), (TOKENS_ESTIMATED, "true")), document)
 
 
 async def _get_model(snapshot: Snapshot, principal: Principal, call: Call, reply: Reply) -> None:

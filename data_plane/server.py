@@ -15,6 +15,7 @@ from modelplane.adapters.shared.rpc.tls import check_loopback, reload, server_co
 from modelplane.data_plane.hosts.grpc.calls import GrpcCalls
 from modelplane.data_plane.hosts.grpc.health_check import health_check
 from modelplane.data_plane.hosts.http1.listener import UNIX, Listener
+from modelplane.data_plane.hosts.native import NativeCalls
 from modelplane.data_plane.hosts.rest import RestCalls
 from modelplane.data_plane.hosts.routes import Routes
 from modelplane.data_plane.process import Clocks
@@ -64,7 +65,12 @@ async def running_worker(
     ):
         checks = health_check(worker.readiness, {rpc.service for rpc in RPCS})
         grpc = GrpcCalls(RPCS, worker.inference, checks)
-        routes = Routes(RestCalls(worker.inference), grpc, worker.readiness.obstacle)
+        routes = Routes(
+            RestCalls(worker.inference),
+            NativeCalls(worker.inference),
+            grpc,
+            worker.readiness.obstacle,
+        )
         listener = Listener(routes)
         for transport in worker.transports:
             transport.relieve = listener.close_idle

@@ -23,6 +23,8 @@ class Method(Enum):
     LIST_MODELS = auto()
     # Tells of one of them.
     GET_MODEL = auto()
+    # Tells about how many tokens a query has.
+    COUNT_TOKENS = auto()
 
 
 def allow(_size: int) -> None:
@@ -43,6 +45,8 @@ class Call:
         body: The caller's JSON object, encoded or not.
         receive: Waits for the rest of the request, which fills in what the head does not say; who
             calls is judged before. None: everything is here.
+        translate: Makes the caller's JSON object, of another protocol than OpenAI's, a canonical
+            one; None: it is one.
         served_model_name: Served entity named in the path; empty: the traffic split decides.
         deadline_seconds: Time the caller grants; None: no limit of its own.
         arriving: Told how many bytes of the body have arrived while the rest is waited for; raises
@@ -56,6 +60,7 @@ class Call:
     name: str = ""
     body: bytes | JsonObject = field(default=b"", repr=False)
     receive: "Callable[[Call], Awaitable[None]] | None" = field(default=None, repr=False)
+    translate: Callable[[JsonObject], JsonObject] | None = field(default=None, repr=False)
     served_model_name: str = ""
     deadline_seconds: float | None = None
     arriving: Callable[[int], None] = field(default=allow, repr=False)

@@ -77,14 +77,14 @@ class RestReply:
 
     async def fail(self, refusal: Refusal) -> None:
         """Send the event that ends a stream which broke off."""
-        await self._connection.write(encode_error(refusal))
+        await self._connection.write(self._break_off(refusal))
 
     def refuse(self, error: Exception) -> None:
         """Say why there is no answer, or no more of it."""
         self._ended = True
         refusal = settle(error, self.request_id)
         if self._started:
-            self._connection.end(encode_error(refusal))
+            self._connection.end(self._break_off(refusal))
             return
         trailers = refusal_trailers(refusal, self.request_id)
         metadata = [_JSON, *(pair for pair in trailers if pair[0] not in _INTERNAL)]
@@ -92,17 +92,31 @@ class RestReply:
         if status == _UNAVAILABLE and refusal.retry_after is None:
             metadata.append(_RETRY_SOON)
         text: JsonObject = {
+            **self._explain(refusal),
             "error_code": refusal.status.error_code,
             "message": shorten(refusal.message),
         }
-        if not self._connection.headers.get("user-agent", "").startswith(_DATABRICKS_SDK):
-            text["error"] = refusal.error()
-        self._connection.respond(status, encode_fields(metadata), orjson.dumps(text))
+        fields = encode_fields(self._complete(tuple(metadata)))
+        self._connection.respond(status, fields, orjson.dumps(text))
 
     def end(self) -> None:
         """End the answer, unless it has ended."""
         if not self._ended:
             self._connection.end()
+
+    def _break_off(self, refusal: Refusal) -> bytes:
+        """Return the events that end a stream which broke off."""
+        return encode_error(refusal)
+
+    def _complete(self, metadata: Metadata) -> Metadata:
+        """Return the headers of a refusal, and what clients look for beside them."""
+        return metadata
+
+    def _explain(self, refusal: Refusal) -> JsonObject:
+        """Return what a refusal says beside the members that all of this API's have."""
+        if self._connection.headers.get("user-agent", "").startswith(_DATABRICKS_SDK):
+            return {}
+        return {"error": refusal.error()}
 
 
 class RestCalls:
@@ -134,14 +148,19 @@ class RestCalls:
         self, connection: Connection, reply: RestReply, task: str, name: str
     ) -> Awaitable[None]:
         body = connection.take_whole(MAX_BODY_BYTES)
-        receive = None if body is not None else partial(_receive, connection)
+        rest = None if body is not None else partial(receive, connection)
         metadata, request_id = connection.headers, reply.request_id
         # By position: by name would take twice as long.
-        call = Call(Method.QUERY, metadata, request_id, task, name, body or b"", receive)
+        call = Call(Method.QUERY, metadata, request_id, task, name, body or b"", rest)
         return self._service.answer(call, reply)
 
 
-async def _receive(connection: Connection, call: Call) -> None:
+async def receive(connection: Connection, call: Call) -> None:
+    """Wait for the whole body of a call.
+
+    Raises:
+        MalformedRequest: It is too long.
+    """
     try:
         call.body = await connection.read_whole(MAX_BODY_BYTES, call.arriving)
     except BodyTooLong:

@@ -11,7 +11,9 @@ import orjson
 from modelplane.data_plane.hosts.grpc.calls import GrpcCalls
 from modelplane.data_plane.hosts.http1.connection import Connection
 from modelplane.data_plane.hosts.http1.head import encode_fields
+from modelplane.data_plane.hosts.native import NativeCalls
 from modelplane.data_plane.hosts.rest import PREFIX, RestCalls
+from modelplane.data_plane.protocols.routes import NativeRoute, find_route
 
 HEALTH = b"/health"
 _JSON = ("content-type", "application/json")
@@ -21,31 +23,49 @@ _OK, _NOT_FOUND, _METHOD_NOT_ALLOWED, _UNAVAILABLE = 200, 404, 405, 503
 class Routes:
     """Carries each request to the codec of its protocol; see `connection.Application`."""
 
-    def __init__(self, rest: RestCalls, grpc: GrpcCalls, obstacle: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        rest: RestCalls,
+        native: NativeCalls,
+        grpc: GrpcCalls,
+        obstacle: Callable[[], str],
+    ) -> None:
         """Carry requests.
 
         Args:
             rest: Takes queries of the REST API.
+            native: Takes queries of native protocols.
             grpc: Takes gRPC calls.
             obstacle: Returns why the worker may not be sent traffic now; empty: it may.
         """
         self._rest = rest
+        self._native = native
         self._grpc = grpc
         self._obstacle = obstacle
 
     def __call__(self, connection: Connection) -> Coroutine[Any, Any, None]:
         """Return what answers a request."""
         path = connection.target.partition(b"?")[0]
-        is_grpc = connection.headers.get("content-type", "").startswith("application/grpc")
-        if is_grpc and connection.method == b"POST":
-            return self._grpc.carry(connection)
-        if path.startswith(PREFIX) and not is_grpc and (found := self._rest.find(path)):
+        if connection.headers.get("content-type", "").startswith("application/grpc"):
+            if connection.method == b"POST":
+                return self._grpc.carry(connection)
+        elif path.startswith(PREFIX) and (found := self._rest.find(path)):
             if connection.method == b"POST":
                 return self._rest.carry(connection, *found)
             return _refuse(connection, _METHOD_NOT_ALLOWED, "Only POST is allowed here.")
+        elif route := find_route(path):
+            return self._carry_native(connection, route)
         if path == HEALTH and connection.method in (b"GET", b"HEAD"):
             return self._tell_health(connection)
         return _refuse(connection, _NOT_FOUND, "There is no such route.")
+
+    def _carry_native(
+        self, connection: Connection, route: NativeRoute
+    ) -> Coroutine[Any, Any, None]:
+        if connection.method == route.verb:
+            return self._native.carry(connection, route)
+        allowed = f"Only {route.verb.decode()} is allowed here."
+        return _refuse(connection, _METHOD_NOT_ALLOWED, allowed)
 
     async def _tell_health(self, connection: Connection) -> None:
         if obstacle := self._obstacle():

@@ -36,9 +36,7 @@ _FOREIGN = (
     "x-remote-address",
     "proxy-authorization",
     "cookie",
-    "x-api-key",
     "api-key",
-    "x-goog-api-key",
     "x-amz-security-token",
 )
 

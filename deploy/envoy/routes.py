@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from google.protobuf.descriptor import ServiceDescriptor
 
+from modelplane.adapters.shared.rpc.authorization import API_KEY_HEADERS
 from modelplane.adapters.shared.rpc.metadata import ORIGIN
 from modelplane.adapters.shared.rpc.services import PUBLIC_SERVICES, rules_of
 from modelplane.adapters.shared.tasks import PATHS
@@ -35,9 +36,15 @@ OPEN_STREAM_SECONDS = 10
 _ORIGIN = "%REQ(:SCHEME)%://%REQ(:AUTHORITY)%"
 # That of a Databricks deployment with a single workspace.
 _WORKSPACE_ID = "0"
+# Marks the one route on which API keys pass; taken out before Envoy sees it.
+_TAKES_KEYS = "takes_keys"
 # Queries that a worker takes as they are. The others are transcoded, and so are those that name
 # an endpoint with letters that need an escape, as no endpoint has them.
 QUERY_PATH = "|".join(("/serving-endpoints/[A-Za-z0-9_-]+/invocations", *PATHS.values()))
+# Queries in the form of other providers' APIs, and what belongs to these.
+NATIVE_PATH = (
+    "/ai-gateway(/.*)?|/serving-endpoints/(anthropic/v1/.*|gemini/v1(beta)?/.*|(v1/)?responses)"
+)
 # What comes with queries and no worker reads. To leave it out costs Envoy nothing that can be
 # measured, and saves a worker some 5 µs for a request of OpenAI's SDK.
 _UNREAD = (
@@ -62,6 +69,20 @@ def build_route_config(options: EnvoyOptions) -> Block:
     """Return the route table of the public port."""
     origin = options.public_url.rstrip("/") or _ORIGIN
     origins = options.cors_origins
+    routes = [
+        *map(_service, PUBLIC_SERVICES),
+        _health_check(),
+        _reflection(),
+        *([_query()] if options.queries is Queries.DIRECT else []),
+        _native_query(),
+        _inference(),
+        _scim(),
+        _rest("/api/2.0", CONTROL_PLANE, _REST_TIMEOUT),
+        _oidc(origin),
+        _databricks_config(origin),
+        _unknown_grpc_method(),
+        _not_found(),
+    ]
     policies = {"typed_per_filter_config": {CORS: build_cors_policy(origins)}} if origins else {}
     return {
         "name": "public",
@@ -71,22 +92,19 @@ def build_route_config(options: EnvoyOptions) -> Block:
                 "domains": ["*"],
                 **policies,
                 "retry_policy": _retry_policy(),
-                "routes": [
-                    *map(_service, PUBLIC_SERVICES),
-                    _health_check(),
-                    _reflection(),
-                    *([_query()] if options.queries is Queries.DIRECT else []),
-                    _inference(),
-                    _scim(),
-                    _rest("/api/2.0", CONTROL_PLANE, _REST_TIMEOUT),
-                    _oidc(origin),
-                    _databricks_config(origin),
-                    _unknown_grpc_method(),
-                    _not_found(),
-                ],
+                "routes": [_without_keys(route) for route in routes],
             }
         ],
     }
+
+
+def _without_keys(route: Block) -> Block:
+    """Keep from whoever answers what clients of other APIs send as a key, but where it is read."""
+    if route.pop(_TAKES_KEYS, False):
+        return route
+    removed = route.get("request_headers_to_remove", ())
+    assert isinstance(removed, tuple)
+    return {**route, "request_headers_to_remove": (*removed, *API_KEY_HEADERS)}
 
 
 def _retry_policy() -> Block:
@@ -179,6 +197,25 @@ def _query() -> Block:
         "route": {"cluster": WORKERS, "timeout": "0s", "idle_timeout": _STREAM_IDLE},
         "request_headers_to_remove": _UNREAD,
         "typed_per_filter_config": _native() | _without((STRANGERS,)),
+    }
+
+
+def _native_query() -> Block:
+    """Hand what comes in another API's form to the worker, which alone can read it.
+
+    Its clients send the token as that API's key, which no other route lets pass.
+    """
+    return {
+        "match": {
+            "safe_regex": {"regex": NATIVE_PATH},
+            "headers": [
+                {**_GRPC_CONTENT, "invert_match": True, "treat_missing_header_as_empty": True}
+            ],
+        },
+        "route": {"cluster": WORKERS, "timeout": "0s", "idle_timeout": _STREAM_IDLE},
+        "request_headers_to_remove": _UNREAD,
+        "typed_per_filter_config": _native() | _without((STRANGERS,)),
+        _TAKES_KEYS: True,
     }
 
 

@@ -14,6 +14,9 @@ EXPIRED = "The access token has expired; ask for a new one."
 REVOKED = "The access token has been revoked; log in again."
 INACTIVE_OWNER = "The access token's owner is not active; ask an administrator."
 
+# Where clients of other APIs send what is a token here.
+API_KEY_HEADERS = ("x-api-key", "x-goog-api-key")
+
 _BEARER = "Bearer "
 
 

@@ -21,6 +21,8 @@ ATTEMPTS = "x-modelplane-attempts"
 ATTEMPT_ERRORS = "x-modelplane-attempt-errors"
 # How long a call has waited for a hosted model that had to be started, milliseconds.
 COLD_START = "x-modelplane-cold-start"
+# That a count of tokens is an estimate, not the provider's.
+TOKENS_ESTIMATED = "x-modelplane-tokens-estimated"
 RETRY_AFTER = "retry-after"
 WORKERS_BEHIND = "x-modelplane-workers-behind"
 ERROR_CODE = "x-modelplane-error-code"

@@ -13,6 +13,7 @@ from modelplane.data_plane.calls.call import Call, Method, Reply
 from modelplane.data_plane.errors import EndpointNotFound, LimitExceeded, refusal_of
 from modelplane.data_plane.hosts.grpc.calls import GrpcCalls
 from modelplane.data_plane.hosts.grpc.http_body import HTTP_BODY_RPCS
+from modelplane.data_plane.hosts.native import NativeCalls
 from modelplane.data_plane.hosts.rest import RestCalls
 from modelplane.data_plane.hosts.routes import Routes
 from tests.data_plane.hosts.raw_http import Answer, listening
@@ -62,7 +63,7 @@ async def receive(call: Call) -> None:
 
 
 def routes(service: Answering, obstacle: str = "") -> Routes:
-    return Routes(RestCalls(service), GrpcCalls(HTTP_BODY_RPCS, service), lambda: obstacle)
+    return Routes(RestCalls(service), NativeCalls(service), GrpcCalls(HTTP_BODY_RPCS, service), lambda: obstacle)
 
 
 async def put(

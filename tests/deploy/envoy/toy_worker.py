@@ -19,6 +19,7 @@ from modelplane.data_plane.calls.refusals import Refused
 from modelplane.data_plane.errors import MalformedRequest, Refusal
 from modelplane.data_plane.hosts.grpc.calls import GrpcCalls
 from modelplane.data_plane.hosts.http1.listener import Listener
+from modelplane.data_plane.hosts.native import NativeCalls
 from modelplane.data_plane.hosts.rest import RestCalls
 from modelplane.data_plane.hosts.routes import Routes
 from modelplane.data_plane.worker import RPCS
@@ -126,8 +127,9 @@ class ToyWorker:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        rest, grpc_calls = RestCalls(self.service), GrpcCalls(RPCS, self.service)
-        listener = Listener(Routes(rest, grpc_calls, lambda: self.obstacle))
+        rest, native = RestCalls(self.service), NativeCalls(self.service)
+        grpc_calls = GrpcCalls(RPCS, self.service)
+        listener = Listener(Routes(rest, native, grpc_calls, lambda: self.obstacle))
         listening = listener.listening(str(self.address), self._tls)
         await self._stack.enter_async_context(listening)
         if not self.address.path:

@@ -1,0 +1,137 @@
+"""Carries queries of native protocols (`../protocols/`) to the service, as `rest.py` does its own.
+
+A codec reads the request once it is there, and writes the answer; all between, from the check of
+the caller to the usage, is the same as for any query.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import orjson
+
+from modelplane.adapters.providers.types import JsonObject, Task
+from modelplane.adapters.shared.rpc.authorization import API_KEY_HEADERS
+from modelplane.adapters.shared.rpc.metadata import ADAPTED_PARAMS, AUTHORIZATION, Metadata
+from modelplane.adapters.shared.rpc.sizes import MAX_BODY_BYTES
+from modelplane.data_plane.calls.call import Call, Method, Service
+from modelplane.data_plane.errors import Refusal
+from modelplane.data_plane.hosts.carrying import carry
+from modelplane.data_plane.hosts.http1.connection import Connection
+from modelplane.data_plane.hosts.rest import RestReply, receive
+from modelplane.data_plane.protocols.base import AnswerWriter
+from modelplane.data_plane.protocols.routes import NativeRoute
+
+
+class NativeReply(RestReply):
+    """Answers a request of a native protocol."""
+
+    __slots__ = ("_adapted", "_route", "_writer", "encode")
+
+    # Set for each call: how its answer, or each chunk of it, is written.
+    encode: Callable[[JsonObject], bytes]  # type: ignore[assignment]
+
+    def __init__(self, connection: Connection, route: NativeRoute) -> None:
+        super().__init__(connection)
+        self._route = route
+        self._writer: AnswerWriter | None = None
+        self._adapted: tuple[str, ...] = ()
+        self.encode = self._tell
+
+    def translate(self, body: JsonObject) -> JsonObject:
+        """Return the canonical body of a request; see `call.Call`."""
+        query = self._route.protocol.read(body | self._route.fields)
+        if self._route.method is Method.QUERY:
+            self._writer, self._adapted = query.writer, query.adapted
+            streams = query.body.get("stream") is True
+            self.encode = query.writer.chunk if streams else query.writer.whole
+        return query.body
+
+    def pass_on(self, document: bytes) -> bytes:
+        """Return a canonical answer, or a chunk, that is JSON by now."""
+        value = orjson.loads(document)
+        return self.encode(value if isinstance(value, dict) else {})
+
+    async def answer(self, metadata: Metadata, document: bytes) -> None:
+        """Send the headers and the whole body."""
+        await super().answer(self._complete(metadata), document)
+
+    async def start(self, metadata: Metadata) -> None:
+        """Send the headers."""
+        await super().start(self._complete(metadata))
+
+    async def _send(self, chunks: Sequence[bytes], *, ended: bool) -> None:
+        # A chunk may have made no event.
+        events = b"".join(chunks)
+        if ended and self._writer is not None:
+            events += self._writer.finish()
+        if events:
+            await self._connection.write(events)
+
+    def send(self, chunks: Sequence[bytes], *, ended: bool) -> Coroutine[Any, Any, None]:
+        """Send chunks, which are events by now."""
+        return self._send(chunks, ended=ended)
+
+    def _tell(self, document: JsonObject) -> bytes:
+        """Return what is no answer of a model."""
+        protocol = self._route.protocol
+        if self._route.method is Method.COUNT_TOKENS:
+            return orjson.dumps(protocol.count(document))
+        return orjson.dumps(protocol.models(document))
+
+    def _complete(self, metadata: Metadata) -> Metadata:
+        """Add what the protocol's clients look for, and what was lost on the way."""
+        headers = dict(metadata)
+        if self._adapted:
+            adapted = (*self._adapted, *filter(None, (headers.get(ADAPTED_PARAMS),)))
+            headers[ADAPTED_PARAMS] = ", ".join(adapted)
+        return (*headers.items(), *self._route.protocol.headers(headers))
+
+    def _break_off(self, refusal: Refusal) -> bytes:
+        if self._writer is None:
+            return super()._break_off(refusal)
+        return self._writer.fail(refusal)
+
+    def _explain(self, refusal: Refusal) -> JsonObject:
+        return self._route.protocol.error(refusal, self.request_id)
+
+
+class NativeCalls:
+    """Carries requests of native protocols to a service."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def carry(self, connection: Connection, route: NativeRoute) -> Coroutine[Any, Any, None]:
+        """Return what carries one request; see `carrying.carry`."""
+        reply = NativeReply(connection, route)
+        return carry(partial(self._answer, connection, reply, route), reply)
+
+    def _answer(
+        self, connection: Connection, reply: NativeReply, route: NativeRoute
+    ) -> Awaitable[None]:
+        body = connection.take_whole(MAX_BODY_BYTES)
+        call = Call(
+            route.method,
+            with_token(connection.headers),
+            reply.request_id,
+            Task.CHAT,
+            body=body or b"",
+            receive=None if body is not None else partial(receive, connection),
+            translate=reply.translate,
+        )
+        return self._service.answer(call, reply)
+
+
+def with_token(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Return headers in which a token that came as a provider's key is where a token belongs.
+
+    Clients of other APIs send what they call a key in a header of its own. It is one of this
+    deployment's tokens here, or refused as any other that is unknown.
+    """
+    if AUTHORIZATION in headers:
+        return headers
+    for name in API_KEY_HEADERS:
+        if key := headers.get(name):
+            return {**headers, AUTHORIZATION: f"Bearer {key}"}
+    return headers

@@ -1,0 +1,64 @@
+"""The Messages API as a protocol; see `../base.py`."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import orjson
+
+from modelplane.adapters.providers.canonical.json_values import as_objects
+from modelplane.adapters.providers.types import JsonObject, tokens_of
+from modelplane.adapters.shared.rpc.metadata import REQUEST_ID, Metadata
+from modelplane.data_plane.errors import Refusal
+from modelplane.data_plane.protocols.anthropic.answer import build_error, build_message
+from modelplane.data_plane.protocols.anthropic.request import read_request
+from modelplane.data_plane.protocols.anthropic.stream import MessageStream
+from modelplane.data_plane.protocols.base import Losses, NativeQuery, Protocol, encode
+
+
+class _Writer(MessageStream):
+    """Writes one answer."""
+
+    def whole(self, answer: JsonObject) -> bytes:
+        """Return the answer as a message."""
+        return orjson.dumps(build_message(answer))
+
+
+class Messages(Protocol):
+    """Anthropic's Messages API."""
+
+    name = "anthropic/v1/messages"
+
+    def read(self, body: JsonObject) -> NativeQuery:
+        """Return a request in canonical form; see `Protocol`."""
+        losses = Losses()
+        chat = read_request(body, losses)
+        estimate = tokens_of(len(encode(chat["messages"]))) if chat.get("stream") else 0
+        return NativeQuery(chat, _Writer(estimate), losses.notes())
+
+    def models(self, document: JsonObject) -> JsonObject:
+        """Return the list of models, all on one page."""
+        data = [
+            {
+                "type": "model",
+                "id": model["id"],
+                "display_name": model["id"],
+                "created_at": _time_of(model.get("created")),
+            }
+            for model in as_objects(document.get("data"))
+        ]
+        ends = (data[0]["id"], data[-1]["id"]) if data else (None, None)
+        return {"data": data, "has_more": False, "first_id": ends[0], "last_id": ends[1]}
+
+    def headers(self, metadata: Mapping[str, str]) -> Metadata:
+        """Return the id of the request under the name that Anthropic's SDKs read."""
+        return (("request-id", metadata.get(REQUEST_ID, "")),)
+
+    def error(self, refusal: Refusal, request_id: str) -> JsonObject:
+        """Return the body of a refusal; see `Protocol`."""
+        return build_error(refusal, request_id)
+
+
+def _time_of(seconds: object) -> str:
+    """Return a time as the API writes it."""
+    known = seconds if isinstance(seconds, int) else 0
+    return datetime.fromtimestamp(known, UTC).isoformat().replace("+00:00", "Z")

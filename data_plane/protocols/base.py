@@ -1,0 +1,115 @@
+"""What a codec of a native protocol is: pure translation between its form and the canonical one.
+
+A protocol reads a request; what it returns has the canonical body and a writer for the one answer.
+Answers of every provider are canonical by then (`adapters/providers/base.py`), so any protocol goes
+with any provider.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol as Interface
+
+import orjson
+
+from modelplane.adapters.providers.types import JsonObject, NestedTooDeeply
+from modelplane.adapters.shared.rpc.metadata import Metadata
+from modelplane.data_plane.errors import InvalidParameter, Refusal
+
+
+class AnswerWriter(Interface):
+    """Writes one answer in its protocol's form."""
+
+    def whole(self, answer: JsonObject) -> bytes:
+        """Return a whole canonical answer as a document."""
+
+    def chunk(self, chunk: JsonObject) -> bytes:
+        """Return a canonical chunk as events, perhaps none."""
+
+    def finish(self) -> bytes:
+        """Return the events that end a stream."""
+
+    def fail(self, refusal: Refusal) -> bytes:
+        """Return the events that end a stream which broke off."""
+
+
+@dataclass(slots=True)
+class NativeQuery:
+    """A request in canonical form.
+
+    Attributes:
+        body: The canonical body; its `model` names the endpoint.
+        writer: Writes the answer.
+        adapted: What could not be taken over as it is, as in `Plan`.
+    """
+
+    body: JsonObject = field(repr=False)
+    writer: AnswerWriter
+    adapted: tuple[str, ...] = ()
+
+
+class Protocol(ABC):
+    """One protocol.
+
+    Attributes:
+        name: Its name in routes, metrics and usage.
+    """
+
+    name: str
+
+    @abstractmethod
+    def read(self, body: JsonObject) -> NativeQuery:
+        """Return a request in canonical form.
+
+        Args:
+            body: The request's body, which is taken over.
+
+        Raises:
+            InvalidParameter: It is none, or asks for what the canonical form cannot express.
+        """
+
+    def models(self, document: JsonObject) -> JsonObject:
+        """Return the list of models, given as OpenAI's API has it, in the protocol's form."""
+        return document
+
+    def count(self, document: JsonObject) -> JsonObject:
+        """Return how many `input_tokens` a query has, given so, in the protocol's form."""
+        return document
+
+    def headers(self, metadata: Mapping[str, str]) -> Metadata:
+        """Return the headers that the protocol's clients look for, beside those of all answers."""
+        del metadata
+        return ()
+
+    @abstractmethod
+    def error(self, refusal: Refusal, request_id: str) -> JsonObject:
+        """Return the body that says why there is no answer, in the protocol's form."""
+
+
+class Losses:
+    """What of a request is not taken over as it is; each is told once."""
+
+    __slots__ = ("_notes",)
+
+    def __init__(self) -> None:
+        self._notes: dict[str, None] = {}
+
+    def note(self, text: str) -> None:
+        """Note one, such as `top_k=dropped`."""
+        self._notes[text] = None
+
+    def notes(self) -> tuple[str, ...]:
+        """Return all of them, in the order in which they came up."""
+        return tuple(self._notes)
+
+
+def encode(value: object) -> bytes:
+    """Return a value as JSON.
+
+    Raises:
+        InvalidParameter: It is nested too deeply.
+    """
+    try:
+        return orjson.dumps(value)
+    except NestedTooDeeply:
+        raise InvalidParameter("The request is nested too deeply.") from None
