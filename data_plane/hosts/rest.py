@@ -30,12 +30,19 @@ from modelplane.data_plane.hosts.events import EVENT_STREAM, encode_error, encod
 from modelplane.data_plane.hosts.http1.connection import Connection
 from modelplane.data_plane.hosts.http1.head import encode_fields
 from modelplane.data_plane.hosts.http1.incoming import BodyTooLong
+from modelplane.data_plane.protocols.routes import OPENAI_WAYS
 
 # What the paths of its requests begin with, and how those end that name an endpoint.
 PREFIX = b"/serving-endpoints/"
 _INVOCATIONS = b"/invocations"
 # The other ones name a task.
-_TASKS: Mapping[bytes, str] = {path.encode(): task for task, path in PATHS.items()}
+_TASKS: Mapping[bytes, str] = {
+    f"{prefix}{path}".encode(): task
+    for task, path in (
+        (task, path.removeprefix("/serving-endpoints")) for task, path in PATHS.items()
+    )
+    for prefix in ("/serving-endpoints", *(f"/ai-gateway/{way}/v1" for way in OPENAI_WAYS))
+}
 _JSON = ("content-type", JSON)
 _EVENT_STREAM = ("content-type", EVENT_STREAM)
 _OK = 200
@@ -127,7 +134,7 @@ class RestCalls:
 
     def find(self, path: bytes) -> tuple[str, str] | None:
         """Return the task and the endpoint that a path names, one of them; None: no such path."""
-        if path.endswith(_INVOCATIONS):
+        if path.endswith(_INVOCATIONS) and path.startswith(PREFIX):
             name = path[len(PREFIX) : -len(_INVOCATIONS)]
             return ("", name.decode("latin-1")) if name and b"/" not in name else None
         task = _TASKS.get(path)

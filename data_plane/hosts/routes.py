@@ -12,7 +12,7 @@ from modelplane.data_plane.hosts.grpc.calls import GrpcCalls
 from modelplane.data_plane.hosts.http1.connection import Connection
 from modelplane.data_plane.hosts.http1.head import encode_fields
 from modelplane.data_plane.hosts.native import NativeCalls
-from modelplane.data_plane.hosts.rest import PREFIX, RestCalls
+from modelplane.data_plane.hosts.rest import RestCalls
 from modelplane.data_plane.protocols.routes import NativeRoute, find_route
 
 HEALTH = b"/health"
@@ -49,7 +49,7 @@ class Routes:
         if connection.headers.get("content-type", "").startswith("application/grpc"):
             if connection.method == b"POST":
                 return self._grpc.carry(connection)
-        elif path.startswith(PREFIX) and (found := self._rest.find(path)):
+        elif found := self._rest.find(path):
             if connection.method == b"POST":
                 return self._rest.carry(connection, *found)
             return _refuse(connection, _METHOD_NOT_ALLOWED, "Only POST is allowed here.")

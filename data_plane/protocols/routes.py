@@ -10,7 +10,10 @@ from modelplane.adapters.providers.types import JsonObject
 from modelplane.data_plane.calls.call import Method
 from modelplane.data_plane.protocols.anthropic.protocol import Messages
 from modelplane.data_plane.protocols.base import Protocol
+from modelplane.data_plane.protocols.responses.protocol import Responses
 
+# Ways to OpenAI's API that the mirrored product has for one client each; all are the same here.
+OPENAI_WAYS = ("openai", "codex", "mlflow", "cursor")
 _PREFIXES = ("/serving-endpoints", "/ai-gateway")
 
 
@@ -42,8 +45,16 @@ _ROUTES: Mapping[str, NativeRoute] = {
     ),
     "/anthropic/v1/models": NativeRoute(_MESSAGES, Method.LIST_MODELS, b"GET"),
 }
+_RESPONSES = NativeRoute(Responses())
+_MODELS = NativeRoute(_RESPONSES.protocol, Method.LIST_MODELS, b"GET")
 _BY_PATH: Mapping[bytes, NativeRoute] = {
-    f"{prefix}{path}".encode(): route for prefix in _PREFIXES for path, route in _ROUTES.items()
+    **{
+        f"{prefix}{path}".encode(): route for prefix in _PREFIXES for path, route in _ROUTES.items()
+    },
+    b"/serving-endpoints/responses": _RESPONSES,
+    b"/serving-endpoints/v1/responses": _RESPONSES,
+    **{f"/ai-gateway/{way}/v1/responses".encode(): _RESPONSES for way in OPENAI_WAYS},
+    **{f"/ai-gateway/{way}/v1/models".encode(): _MODELS for way in OPENAI_WAYS},
 }
 
 
