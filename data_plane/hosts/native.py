@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from modelplane.adapters.providers.types import JsonObject, Task
+from modelplane.adapters.providers.types import JsonObject
 from modelplane.adapters.shared.rpc.authorization import API_KEY_HEADERS
 from modelplane.adapters.shared.rpc.metadata import ADAPTED_PARAMS, AUTHORIZATION, Metadata
 from modelplane.adapters.shared.rpc.sizes import MAX_BODY_BYTES
@@ -115,7 +115,7 @@ class NativeCalls:
             route.method,
             with_token(connection.headers),
             reply.request_id,
-            Task.CHAT,
+            route.task,
             body=body or b"",
             receive=None if body is not None else partial(receive, connection),
             translate=reply.translate,

@@ -45,7 +45,7 @@ class Routes:
 
     def __call__(self, connection: Connection) -> Coroutine[Any, Any, None]:
         """Return what answers a request."""
-        path = connection.target.partition(b"?")[0]
+        path, _, parameters = connection.target.partition(b"?")
         if connection.headers.get("content-type", "").startswith("application/grpc"):
             if connection.method == b"POST":
                 return self._grpc.carry(connection)
@@ -53,7 +53,7 @@ class Routes:
             if connection.method == b"POST":
                 return self._rest.carry(connection, *found)
             return _refuse(connection, _METHOD_NOT_ALLOWED, "Only POST is allowed here.")
-        elif route := find_route(path):
+        elif route := find_route(path, parameters):
             return self._carry_native(connection, route)
         if path == HEALTH and connection.method in (b"GET", b"HEAD"):
             return self._tell_health(connection)

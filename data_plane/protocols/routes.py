@@ -3,13 +3,22 @@
 Used by `hosts/routes.py`; Envoy hands over what begins like these (`deploy/envoy/routes.py`).
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
-from modelplane.adapters.providers.types import JsonObject
+from modelplane.adapters.providers.types import JsonObject, Task
 from modelplane.data_plane.calls.call import Method
 from modelplane.data_plane.protocols.anthropic.protocol import Messages
 from modelplane.data_plane.protocols.base import Protocol
+from modelplane.data_plane.protocols.gemini.protocol import (
+    CountTokens,
+    EmbedContent,
+    GenerateContent,
+    StreamGenerateContent,
+    UnframedStream,
+)
 from modelplane.data_plane.protocols.responses.protocol import Responses
 
 # Ways to OpenAI's API that the mirrored product has for one client each; all are the same here.
@@ -26,38 +35,73 @@ class NativeRoute:
         method: What is asked for.
         verb: HTTP method.
         fields: What the path says in place of the body.
+        task: Task of the query.
     """
 
     protocol: Protocol
     method: Method = Method.QUERY
     verb: bytes = b"POST"
     fields: JsonObject = field(default_factory=dict)
+    task: str = Task.CHAT
 
 
-_MESSAGES = Messages()
-_ROUTES: Mapping[str, NativeRoute] = {
-    "/anthropic/v1/messages": NativeRoute(_MESSAGES),
-    "/anthropic/v1/messages/count_tokens": NativeRoute(
-        # What is counted is not answered, so nobody says how long an answer may be.
-        _MESSAGES,
-        Method.COUNT_TOKENS,
-        fields={"max_tokens": 1},
-    ),
-    "/anthropic/v1/models": NativeRoute(_MESSAGES, Method.LIST_MODELS, b"GET"),
+_MESSAGES, _RESPONSES, _GENERATE = Messages(), Responses(), GenerateContent()
+_ANTHROPIC: Mapping[str, NativeRoute] = {
+    "messages": NativeRoute(_MESSAGES),
+    # What is counted is not answered, so nobody says how long an answer may be.
+    "messages/count_tokens": NativeRoute(_MESSAGES, Method.COUNT_TOKENS, fields={"max_tokens": 1}),
+    "models": NativeRoute(_MESSAGES, Method.LIST_MODELS, b"GET"),
 }
-_RESPONSES = NativeRoute(Responses())
-_MODELS = NativeRoute(_RESPONSES.protocol, Method.LIST_MODELS, b"GET")
-_BY_PATH: Mapping[bytes, NativeRoute] = {
+_OPENAI: Mapping[str, NativeRoute] = {
+    "responses": NativeRoute(_RESPONSES),
+    "models": NativeRoute(_RESPONSES, Method.LIST_MODELS, b"GET"),
+}
+_BY_PATH: Mapping[str, NativeRoute] = {
     **{
-        f"{prefix}{path}".encode(): route for prefix in _PREFIXES for path, route in _ROUTES.items()
+        f"{prefix}/anthropic/v1/{path}": route
+        for prefix in _PREFIXES
+        for path, route in _ANTHROPIC.items()
     },
-    b"/serving-endpoints/responses": _RESPONSES,
-    b"/serving-endpoints/v1/responses": _RESPONSES,
-    **{f"/ai-gateway/{way}/v1/responses".encode(): _RESPONSES for way in OPENAI_WAYS},
-    **{f"/ai-gateway/{way}/v1/models".encode(): _MODELS for way in OPENAI_WAYS},
+    **{f"/ai-gateway/{way}/v1/{path}": _OPENAI[path] for way in OPENAI_WAYS for path in _OPENAI},
+    "/serving-endpoints/responses": _OPENAI["responses"],
+    "/serving-endpoints/v1/responses": _OPENAI["responses"],
 }
+_GEMINI = re.compile(
+    r"/(?:serving-endpoints|ai-gateway)/gemini/v1(?:beta)?/models(?:/([^/:]+):([A-Za-z]+))?"
+)
+_GEMINI_VERBS: Mapping[str, tuple[Protocol, Method, str]] = {
+    "generateContent": (_GENERATE, Method.QUERY, Task.CHAT),
+    "streamGenerateContent": (StreamGenerateContent(), Method.QUERY, Task.CHAT),
+    "countTokens": (CountTokens(), Method.COUNT_TOKENS, Task.CHAT),
+    "embedContent": (EmbedContent(), Method.QUERY, Task.EMBEDDINGS),
+    "batchEmbedContents": (EmbedContent(), Method.QUERY, Task.EMBEDDINGS),
+}
+_UNFRAMED = UnframedStream()
+_EVENTS = "alt=sse"
 
 
-def find_route(path: bytes) -> NativeRoute | None:
-    """Return what a path asks for; None: it belongs to no native protocol."""
-    return _BY_PATH.get(path)
+def find_route(path: bytes, query: bytes = b"") -> NativeRoute | None:
+    """Return what a path asks for; None: it belongs to no native protocol.
+
+    Args:
+        path: The path.
+        query: What follows it.
+    """
+    text = path.decode("latin-1")
+    return _BY_PATH.get(text) or _find_gemini(text, query.decode("latin-1"))
+
+
+def _find_gemini(path: str, query: str) -> NativeRoute | None:
+    match = _GEMINI.fullmatch(path)
+    if match is None:
+        return None
+    model, verb = match.groups()
+    if verb is None:
+        return NativeRoute(_GENERATE, Method.LIST_MODELS, b"GET")
+    found = _GEMINI_VERBS.get(verb)
+    if found is None:
+        return None
+    protocol, method, task = found
+    if verb == "streamGenerateContent" and _EVENTS not in query.split("&"):
+        protocol = _UNFRAMED
+    return NativeRoute(protocol, method, fields={"model": unquote(model)}, task=task)

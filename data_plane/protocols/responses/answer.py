@@ -11,8 +11,8 @@ import orjson
 
 from modelplane.adapters.providers.canonical.json_values import as_object, as_objects, as_text
 from modelplane.adapters.providers.types import JsonObject, as_count
-from modelplane.data_plane.protocols.responses.thoughts import seal
 from modelplane.data_plane.protocols.responses.tools import INPUT
+from modelplane.data_plane.protocols.thoughts import seal
 
 COMPLETED, INCOMPLETE, FAILED, IN_PROGRESS = "completed", "incomplete", "failed", "in_progress"
 # Finish reasons that say that there would have been more.

@@ -12,7 +12,7 @@ import orjson
 from modelplane.adapters.providers.types import JsonObject
 from modelplane.data_plane.errors import InvalidParameter
 from modelplane.data_plane.protocols.base import Losses
-from modelplane.data_plane.protocols.responses.thoughts import unseal
+from modelplane.data_plane.protocols.thoughts import unseal
 
 _ROLES = ("user", "assistant", "system", "developer")
 _TEXTS = ("input_text", "output_text", "text")
@@ -89,8 +89,7 @@ class _Messages:
 
     def reasoning(self, item: JsonObject, _where: str) -> None:
         """Add what was thought, if it was thought here."""
-        sealed = item.get("encrypted_content")
-        blocks = unseal(sealed) if isinstance(sealed, str) else []
+        blocks = unseal(item.get("encrypted_content"))
         if blocks:
             self._thoughts += blocks
         else:

@@ -1,0 +1,130 @@
+"""The Gemini API as protocols, one for each of its verbs; see `../base.py`."""
+
+import orjson
+
+from modelplane.adapters.providers.canonical.json_values import as_object, as_objects
+from modelplane.adapters.providers.types import JsonObject
+from modelplane.data_plane.errors import InvalidParameter, Refusal
+from modelplane.data_plane.protocols.base import Losses, NativeQuery, Protocol
+from modelplane.data_plane.protocols.gemini.answer import build_error
+from modelplane.data_plane.protocols.gemini.request import read_chat, read_embedding
+from modelplane.data_plane.protocols.gemini.stream import GeminiStream
+
+
+class GenerateContent(Protocol):
+    """Chats."""
+
+    name = "gemini/v1/generateContent"
+
+    def read(self, body: JsonObject) -> NativeQuery:
+        """Return a request in canonical form; see `Protocol`."""
+        losses = Losses()
+        chat = read_chat(body, losses)
+        options = as_object(body.get("generationConfig") or body.get("generation_config"))
+        thinking = as_object(options.get("thinkingConfig") or options.get("thinking_config"))
+        shown = bool(thinking.get("includeThoughts") or thinking.get("include_thoughts"))
+        return NativeQuery(chat, GeminiStream(thoughts=shown), losses.notes())
+
+    def models(self, document: JsonObject) -> JsonObject:
+        """Return the list of models, all on one page."""
+        return {
+            "models": [
+                {
+                    "name": f"models/{model['id']}",
+                    "baseModelId": model["id"],
+                    "displayName": model["id"],
+                    "supportedGenerationMethods": [
+                        "generateContent",
+                        "streamGenerateContent",
+                        "countTokens",
+                        "embedContent",
+                    ],
+                }
+                for model in as_objects(document.get("data"))
+            ]
+        }
+
+    def error(self, refusal: Refusal, request_id: str) -> JsonObject:
+        """Return the body of a refusal; see `Protocol`."""
+        del request_id
+        return build_error(refusal)
+
+
+class CountTokens(GenerateContent):
+    """Counts what a chat would take."""
+
+    name = "gemini/v1/countTokens"
+
+    def read(self, body: JsonObject) -> NativeQuery:
+        """Return the chat; it may be inside of `generateContentRequest`."""
+        inner = body.get("generateContentRequest")
+        if isinstance(inner, dict):
+            body = inner | {"model": body.get("model")}
+        return super().read(body)
+
+    def count(self, document: JsonObject) -> JsonObject:
+        """Return the count in the protocol's form."""
+        return {"totalTokens": document["input_tokens"]}
+
+
+class _EmbeddingWriter:
+    """Writes embeddings, one or several."""
+
+    def __init__(self, *, many: bool) -> None:
+        self._many = many
+
+    def whole(self, answer: JsonObject) -> bytes:
+        """Return the embeddings."""
+        vectors = [{"values": item.get("embedding")} for item in as_objects(answer.get("data"))]
+        if self._many:
+            return orjson.dumps({"embeddings": vectors})
+        return orjson.dumps({"embedding": vectors[0] if vectors else {"values": []}})
+
+    def chunk(self, chunk: JsonObject) -> bytes:
+        """Embeddings are not streamed."""
+        return self.whole(chunk)
+
+    def finish(self) -> bytes:
+        """Embeddings are not streamed."""
+        return b""
+
+    def fail(self, refusal: Refusal) -> bytes:
+        """Return the refusal."""
+        return orjson.dumps(build_error(refusal))
+
+
+class EmbedContent(GenerateContent):
+    """Embeds one content, or with `requests` several."""
+
+    name = "gemini/v1/embedContent"
+
+    def read(self, body: JsonObject) -> NativeQuery:
+        """Return a request in canonical form; see `Protocol`."""
+        losses = Losses()
+        requests = [body, *as_objects(body.get("requests"))]
+        for field in ("taskType", "title"):
+            if any(request.get(field) for request in requests):
+                losses.note(f"{field}=dropped")
+        many = "requests" in body
+        return NativeQuery(read_embedding(body), _EmbeddingWriter(many=many), losses.notes())
+
+
+class StreamGenerateContent(GenerateContent):
+    """Chats, and answers as a stream of events."""
+
+    name = "gemini/v1/streamGenerateContent"
+
+    def read(self, body: JsonObject) -> NativeQuery:
+        """Return a request in canonical form; see `Protocol`."""
+        return super().read(body | {"stream": True})
+
+
+class UnframedStream(GenerateContent):
+    """A stream of which its caller does not say that it is to be one of events."""
+
+    name = "gemini/v1/streamGenerateContent"
+
+    def read(self, body: JsonObject) -> NativeQuery:
+        """Refuse it."""
+        del body
+        raise InvalidParameter("Ask for server-sent events: add '?alt=sse' to the path.")
