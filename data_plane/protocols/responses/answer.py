@@ -103,7 +103,10 @@ def build_usage(usage: object) -> JsonObject:
     written = as_count(counts.get("completion_tokens")) or 0
     return {
         "input_tokens": read,
-        "input_tokens_details": {"cached_tokens": as_count(prompt.get("cached_tokens")) or 0},
+        "input_tokens_details": {
+            "cached_tokens": as_count(prompt.get("cached_tokens")) or 0,
+            "cache_write_tokens": as_count(counts.get("cache_creation_input_tokens")) or 0,
+        },
         "output_tokens": written,
         "output_tokens_details": {
             "reasoning_tokens": as_count(answered.get("reasoning_tokens")) or 0

@@ -1,0 +1,103 @@
+"""Streams of the Responses API: in the order that clients rely on, whatever the provider's is."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from openai.types.responses import ResponseStreamEvent
+from pydantic import TypeAdapter
+
+from modelplane.adapters.providers.canonical.forms import add_up
+from modelplane.data_plane.errors import EndpointNotFound, refusal_of
+from modelplane.data_plane.protocols.responses.answer import (
+    Asked,
+    build_response,
+    repeated_fields,
+)
+from modelplane.data_plane.protocols.responses.stream import ResponseStream
+from modelplane.data_plane.protocols.thoughts import unseal
+from tests.data_plane.protocols.upstream import Answer, Json, answers, events_of
+
+ASKED = Asked(repeated_fields({"model": "talk"}), {"write"}, sealed=True)
+_EVENT: TypeAdapter[ResponseStreamEvent] = TypeAdapter(ResponseStreamEvent)
+
+
+def written(answer: Answer) -> list[dict[str, Any]]:
+    stream = ResponseStream(ASKED)
+    raw = b"".join(stream.chunk(dict(chunk)) for chunk in answer.chunks) + stream.finish()
+    return events_of(raw)
+
+
+def plain(items: list[Json]) -> list[Json]:
+    """Return items without what is made anew for each."""
+    return [
+        {
+            name: value
+            for name, value in item.items()
+            if name != "id" and not (name == "call_id" and not value.startswith("call_0"))
+        }
+        for item in items
+    ]
+
+
+@given(answers())
+def test_items_are_added_and_done_one_after_the_other(answer: Answer) -> None:
+    events = written(answer)
+    for number, event in enumerate(events):
+        _EVENT.validate_python(event)
+        assert event["sequence_number"] == number
+    kinds = [event["type"] for event in events]
+    assert kinds[:2] == ["response.created", "response.in_progress"]
+    ends = {"response.completed", "response.incomplete", "response.failed"}
+    assert [kind for kind in kinds if kind in ends] == [kinds[-1]]
+    done: list[Json] = []
+    is_open = False
+    for event in events[2:-1]:
+        if event["type"] == "response.output_item.added":
+            assert not is_open
+            is_open = True
+        assert is_open
+        assert event["output_index"] == len(done)
+        if event["type"] == "response.output_item.done":
+            is_open = False
+            done.append(event["item"])
+    assert not is_open
+    assert events[-1]["response"]["output"] == done
+    assert all(item["call_id"] for item in done if "call" in item["type"])
+
+
+@given(answers())
+def test_a_stream_says_what_the_whole_answer_says(answer: Answer) -> None:
+    streamed = written(answer)[-1]["response"]
+    whole: Json = build_response(add_up("p", [dict(chunk) for chunk in answer.chunks]), ASKED)
+    assert streamed["usage"] == whole["usage"]
+    assert streamed["usage"]["input_tokens_details"] == {
+        "cached_tokens": 4,
+        "cache_write_tokens": 0,
+    }
+    assert (streamed["status"], streamed["incomplete_details"]) == (
+        whole["status"],
+        whole["incomplete_details"],
+    )
+    said = [item for item in whole["output"] if answer.text or item["type"] != "message"]
+    assert plain(streamed["output"]) == plain(said)
+    calls = [item for item in streamed["output"] if "call" in item["type"]]
+    assert len(calls) == len(answer.calls)
+    for item, call in zip(calls, answer.calls, strict=True):
+        assert (item["type"] == "custom_tool_call") == (call.name == "write")
+        if "arguments" in item:
+            assert json.loads(item["arguments"]) == json.loads(call.arguments or "{}")
+    if answer.signature:
+        (block,) = unseal(streamed["output"][0]["encrypted_content"])
+        assert (block["thinking"], block["signature"]) == (answer.thought, answer.signature)
+
+
+@pytest.mark.parametrize("chunks", [0, 2])
+def test_a_stream_that_breaks_off_says_why(chunks: int) -> None:
+    stream = ResponseStream(ASKED)
+    for chunk in [{"id": "a", "choices": [{"delta": {"content": "b"}}]}] * chunks:
+        stream.chunk(dict(chunk))
+    event = events_of(stream.fail(refusal_of(EndpointNotFound(), "r-1")))[-1]
+    assert event["type"] == "response.failed"
+    assert event["response"]["error"]["code"] == "endpoint_not_found"
