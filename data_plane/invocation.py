@@ -21,6 +21,7 @@ from modelplane.data_plane.bodies import SMALL_BYTES, Bodies
 from modelplane.data_plane.calls.call import Call, Method, Reply
 from modelplane.data_plane.calls.hosted_query import build_hosted_query, skim_body
 from modelplane.data_plane.calls.labels import parse_labels
+from modelplane.data_plane.calls.native import NativeCall, build_native_query
 from modelplane.data_plane.calls.query import build_query, parse_body
 from modelplane.data_plane.calls.record import CLIENT_CLOSED, Record, attempt_headers
 from modelplane.data_plane.calls.refusals import Refused, settle
@@ -144,8 +145,9 @@ class Inference:
         raw = call.body
         # It would be held until the answer.
         call.body = b""
-        if call.translate is not None:
-            raw = call.translate(parse_body(raw))
+        native = call.native
+        if native is not None:
+            return self._receive_native(snapshot, principal, call, record, native, raw)
         endpoint = record.endpoint
         if endpoint is None and not call.task:
             endpoint = _find_endpoint(snapshot, principal, call.name, record)
@@ -158,6 +160,27 @@ class Inference:
         if config.hosted:
             return endpoint, config, build_hosted_query(body, raw)
         return endpoint, config, build_query(spec_of(config.task), body)
+
+    def _receive_native(
+        self,
+        snapshot: Snapshot,
+        principal: Principal,
+        call: Call,
+        record: Record,
+        native: NativeCall,
+        raw: bytes | JsonObject,
+    ) -> tuple[Endpoint, Config, Query]:
+        """Return who is asked and what, for a request in another form than the canonical one."""
+        body = native.complete(parse_body(raw))
+        endpoint = _find_endpoint(snapshot, principal, _name_in(body), record)
+        config = record.config = _active_config(endpoint, call.task)
+        record.labels = parse_labels(body)
+        if config.hosted:
+            translated = native.translate(body)
+            return endpoint, config, build_hosted_query(translated, translated)
+        given = raw if isinstance(raw, bytes) else b""
+        spec = spec_of(config.task)
+        return endpoint, config, build_native_query(native, spec, given, body, config.entities)
 
 
 def _find_endpoint(snapshot: Snapshot, principal: Principal, name: str, record: Record) -> Endpoint:

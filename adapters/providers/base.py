@@ -7,7 +7,7 @@ provider.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from modelplane.adapters.providers.credentials.signers import Signer
 from modelplane.adapters.providers.errors import AdapterError
@@ -19,6 +19,9 @@ from modelplane.adapters.providers.types import (
     Query,
     Usage,
 )
+
+if TYPE_CHECKING:
+    from modelplane.adapters.providers.passage import Passage
 
 
 class StreamParser(Protocol):
@@ -82,6 +85,15 @@ class Adapter(ABC):
         Raises:
             AdapterError: The query cannot be put to this provider.
         """
+
+    def passage(self, protocol: str) -> "Passage | None":
+        """Return how requests of a protocol pass to the provider; None: they have to be translated.
+
+        Args:
+            protocol: Name of the protocol, as in `NativeRequest`.
+        """
+        del protocol
+        return None
 
     def concedes(self, plan: Plan, error: AdapterError) -> bool:
         """Return whether a stream's query is to be planned anew, without what was refused of it.

@@ -33,6 +33,26 @@ class Task(StrEnum):
 
 
 @dataclass(slots=True)
+class NativeRequest:
+    """A request in a provider's own form, as the caller sent it.
+
+    Attributes:
+        protocol: Name of the form, for example `anthropic/v1/messages`.
+        body: The JSON object.
+        raw: The same as bytes.
+        headers: The caller's headers.
+        passing: Whether the answer that comes has that form too, and passes as it is; set for each
+            attempt.
+    """
+
+    protocol: str
+    body: JsonObject = field(repr=False)
+    raw: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    passing: bool = False
+
+
+@dataclass(slots=True)
 class Query:
     """One validated query in canonical form.
 
@@ -40,11 +60,15 @@ class Query:
         body: The caller's JSON object without the gateway's own fields.
         stream: Whether the answer is to be streamed.
         raw: The body as the caller sent it, for a model that gets it so; else empty.
+        native: The request that it was translated from, or that is passed on untranslated; None: it
+            came in canonical form. What is only passed on has the caller's body in place of the
+            canonical one.
     """
 
     body: JsonObject = field(repr=False)
     stream: bool
     raw: bytes = field(default=b"", repr=False)
+    native: NativeRequest | None = None
 
 
 @dataclass(slots=True)

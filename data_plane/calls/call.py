@@ -11,6 +11,7 @@ from typing import Protocol
 
 from modelplane.adapters.providers.types import JsonObject
 from modelplane.adapters.shared.rpc.metadata import Metadata
+from modelplane.data_plane.calls.native import NativeCall
 from modelplane.data_plane.errors import Refusal
 
 
@@ -45,8 +46,7 @@ class Call:
         body: The caller's JSON object, encoded or not.
         receive: Waits for the rest of the request, which fills in what the head does not say; who
             calls is judged before. None: everything is here.
-        translate: Makes the caller's JSON object, of another protocol than OpenAI's, a canonical
-            one; None: it is one.
+        native: What is known of a request in another form than the canonical one.
         served_model_name: Served entity named in the path; empty: the traffic split decides.
         deadline_seconds: Time the caller grants; None: no limit of its own.
         arriving: Told how many bytes of the body have arrived while the rest is waited for; raises
@@ -60,7 +60,7 @@ class Call:
     name: str = ""
     body: bytes | JsonObject = field(default=b"", repr=False)
     receive: "Callable[[Call], Awaitable[None]] | None" = field(default=None, repr=False)
-    translate: Callable[[JsonObject], JsonObject] | None = field(default=None, repr=False)
+    native: NativeCall | None = None
     served_model_name: str = ""
     deadline_seconds: float | None = None
     arriving: Callable[[int], None] = field(default=allow, repr=False)

@@ -10,11 +10,12 @@ from typing import Any
 
 import orjson
 
-from modelplane.adapters.providers.types import JsonObject
+from modelplane.adapters.providers.types import JsonObject, NativeRequest
 from modelplane.adapters.shared.rpc.authorization import API_KEY_HEADERS
 from modelplane.adapters.shared.rpc.metadata import ADAPTED_PARAMS, AUTHORIZATION, Metadata
 from modelplane.adapters.shared.rpc.sizes import MAX_BODY_BYTES
 from modelplane.data_plane.calls.call import Call, Method, Service
+from modelplane.data_plane.calls.native import NativeCall
 from modelplane.data_plane.errors import Refusal
 from modelplane.data_plane.hosts.carrying import carry
 from modelplane.data_plane.hosts.http1.connection import Connection
@@ -26,7 +27,7 @@ from modelplane.data_plane.protocols.routes import NativeRoute
 class NativeReply(RestReply):
     """Answers a request of a native protocol."""
 
-    __slots__ = ("_adapted", "_route", "_writer", "encode")
+    __slots__ = ("_adapted", "_native", "_route", "_writer", "encode")
 
     # Set for each call: how its answer, or each chunk of it, is written.
     encode: Callable[[JsonObject], bytes]  # type: ignore[assignment]
@@ -36,16 +37,31 @@ class NativeReply(RestReply):
         self._route = route
         self._writer: AnswerWriter | None = None
         self._adapted: tuple[str, ...] = ()
+        self._native: NativeRequest | None = None
         self.encode = self._tell
 
-    def translate(self, body: JsonObject) -> JsonObject:
-        """Return the canonical body of a request; see `call.Call`."""
-        query = self._route.protocol.read(body | self._route.fields)
+    @property
+    def call(self) -> NativeCall:
+        """What the service has to know of the request's protocol."""
+        protocol = self._route.protocol
+        return NativeCall(
+            protocol.name, self._add_fields, self._translate, protocol.streams, self._request
+        )
+
+    def _add_fields(self, body: JsonObject) -> JsonObject:
+        return body | self._route.fields
+
+    def _translate(self, body: JsonObject) -> JsonObject:
+        query = self._route.protocol.read(body)
         if self._route.method is Method.QUERY:
             self._writer, self._adapted = query.writer, query.adapted
             streams = query.body.get("stream") is True
             self.encode = query.writer.chunk if streams else query.writer.whole
         return query.body
+
+    def _request(self, body: JsonObject, raw: bytes) -> NativeRequest:
+        self._native = NativeRequest(self._route.protocol.name, body, raw, self._connection.headers)
+        return self._native
 
     def pass_on(self, document: bytes) -> bytes:
         """Return a canonical answer, or a chunk, that is JSON by now."""
@@ -63,7 +79,7 @@ class NativeReply(RestReply):
     async def _send(self, chunks: Sequence[bytes], *, ended: bool) -> None:
         # A chunk may have made no event.
         events = b"".join(chunks)
-        if ended and self._writer is not None:
+        if ended and self._writer is not None and not self._passes:
             events += self._writer.finish()
         if events:
             await self._connection.write(events)
@@ -82,15 +98,20 @@ class NativeReply(RestReply):
     def _complete(self, metadata: Metadata) -> Metadata:
         """Add what the protocol's clients look for, and what was lost on the way."""
         headers = dict(metadata)
-        if self._adapted:
+        if self._adapted and not self._passes:
             adapted = (*self._adapted, *filter(None, (headers.get(ADAPTED_PARAMS),)))
             headers[ADAPTED_PARAMS] = ", ".join(adapted)
         return (*headers.items(), *self._route.protocol.headers(headers))
 
     def _break_off(self, refusal: Refusal) -> bytes:
-        if self._writer is None:
-            return super()._break_off(refusal)
+        if self._writer is None or self._passes:
+            return self._route.protocol.fail(refusal)
         return self._writer.fail(refusal)
+
+    @property
+    def _passes(self) -> bool:
+        """Whether the provider's own bytes are the answer."""
+        return self._native is not None and self._native.passing
 
     def _explain(self, refusal: Refusal) -> JsonObject:
         return self._route.protocol.error(refusal, self.request_id)
@@ -118,7 +139,7 @@ class NativeCalls:
             route.task,
             body=body or b"",
             receive=None if body is not None else partial(receive, connection),
-            translate=reply.translate,
+            native=reply.call,
         )
         return self._service.answer(call, reply)
 

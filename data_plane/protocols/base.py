@@ -68,6 +68,14 @@ class Protocol(ABC):
             InvalidParameter: It is none, or asks for what the canonical form cannot express.
         """
 
+    def streams(self, body: JsonObject) -> bool:
+        """Tell whether a request asks for a stream."""
+        return body.get("stream") is True
+
+    @abstractmethod
+    def fail(self, refusal: Refusal) -> bytes:
+        """Return the event that ends a stream of the provider's own which broke off."""
+
     def models(self, document: JsonObject) -> JsonObject:
         """Return the list of models, given as OpenAI's API has it, in the protocol's form."""
         return document

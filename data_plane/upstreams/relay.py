@@ -15,8 +15,10 @@ from modelplane.adapters.providers.canonical.forms import (
     parse_answers,
     parse_error,
 )
+from modelplane.adapters.providers.canonical.json_values import parse_json_object
 from modelplane.adapters.providers.errors import AdapterError, NoAnswer
 from modelplane.adapters.providers.http.transport import HttpResponse
+from modelplane.adapters.providers.passage import Passage
 from modelplane.adapters.providers.types import (
     HttpAnswer,
     Image,
@@ -33,6 +35,7 @@ from modelplane.data_plane.snapshots.snapshot import Endpoint, ServedEntity
 from modelplane.data_plane.upstreams.deadlines import Deadlines
 from modelplane.data_plane.upstreams.exchange import Exchange, model_of
 from modelplane.data_plane.upstreams.hops import mark_hop
+from modelplane.data_plane.upstreams.passed_stream import PassedStream
 from modelplane.data_plane.upstreams.relayed_stream import RelayedStream, StreamSeconds
 from modelplane.data_plane.upstreams.settling import settle
 from modelplane.data_plane.upstreams.streaming import encode_answer
@@ -96,6 +99,8 @@ class Relay:
         Raises:
             AdapterError: The query cannot be put to its provider.
         """
+        if _passage(exchange, entity) is not None:
+            return ()
         try:
             urls = entity.adapter.image_urls(exchange.query)
         except AdapterError as error:
@@ -153,6 +158,9 @@ class Relay:
                 answers = await self._upstream.send_all(entity.adapter, plan.requests, resends)
         except TimeoutError:
             raise _too_slow(limit, by_caller=self._is_cut_short(exchange)) from None
+        if (passage := _passage(exchange, entity)) is not None:
+            await self._pass_answer(exchange, entity, passage, plan, answers[0])
+            return
         try:
             answer = parse_answers(entity.adapter, exchange.query, answers, entity.provider)
         except AdapterError as error:
@@ -170,6 +178,23 @@ class Relay:
         document = encode_answer(entity.provider, name, reply.encode, answer)
         await reply.answer(exchange.metadata(entity, plan), document)
 
+    async def _pass_answer(
+        self,
+        exchange: Exchange,
+        entity: ServedEntity,
+        passage: Passage,
+        plan: Plan,
+        answer: HttpAnswer,
+    ) -> None:
+        """Answer with what the provider has answered, as it is."""
+        read = parse_json_object(entity.provider, answer.body)
+        if error := passage.error(read):
+            raise error
+        exchange.record.usage = passage.usage(read)
+        if exchange.record.trace is not None:
+            exchange.record.model = model_of(read)
+        await exchange.reply.answer(exchange.metadata(entity, plan), answer.body)
+
     async def stream(
         self, exchange: Exchange, entity: ServedEntity, resends: Resends, others: int = 0
     ) -> AdapterError | DeadlineExceeded | None:
@@ -183,7 +208,7 @@ class Relay:
             DeadlineExceeded: The first chunk did not come in time.
         """
         seconds = self._stream_seconds(exchange)
-        stream = RelayedStream(exchange, entity, self._accountant, self.now, seconds)
+        stream = self._begin(exchange, entity, seconds)
         limit = self._answer_limit(exchange, others)
         failure: AdapterError | DeadlineExceeded
         try:
@@ -207,6 +232,13 @@ class Relay:
             raise failure
         await stream.fail(failure)
         return failure
+
+    def _begin(
+        self, exchange: Exchange, entity: ServedEntity, seconds: StreamSeconds
+    ) -> RelayedStream:
+        common = (exchange, entity, self._accountant, self.now, seconds)
+        passage = _passage(exchange, entity)
+        return RelayedStream(*common) if passage is None else PassedStream(*common, passage)
 
     def _stream_seconds(self, exchange: Exchange) -> StreamSeconds:
         idle = exchange.endpoint.policy.idle_seconds or self._timeouts.idle_seconds
@@ -248,7 +280,7 @@ class Relay:
 
     def _plan(self, exchange: Exchange, entity: ServedEntity) -> Plan:
         try:
-            plan = entity.adapter.plan(exchange.query, exchange.images or _NO_IMAGES)
+            plan = _make_plan(exchange, entity)
         except AdapterError as error:
             error.answered = False
             raise
@@ -269,6 +301,23 @@ class Relay:
         """Tell whether the caller grants less than the deployment does until an answer begins."""
         deadline = exchange.call.deadline_seconds
         return deadline is not None and deadline < self._own_limit(exchange)
+
+
+def _passage(exchange: Exchange, entity: ServedEntity) -> Passage | None:
+    """Return how a request passes to an entity as it is; None: it does not."""
+    native = exchange.query.native
+    if native is None:
+        return None
+    passage = entity.adapter.passage(native.protocol)
+    native.passing = passage is not None
+    return passage
+
+
+def _make_plan(exchange: Exchange, entity: ServedEntity) -> Plan:
+    query = exchange.query
+    if query.native is not None and (passage := _passage(exchange, entity)) is not None:
+        return passage.plan(query.native, stream=query.stream)
+    return entity.adapter.plan(query, exchange.images or _NO_IMAGES)
 
 
 def _address(plan: Plan) -> str:

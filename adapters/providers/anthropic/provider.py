@@ -26,6 +26,7 @@ from modelplane.adapters.providers.anthropic.messages import (
     build_messages_body,
     tool_names,
 )
+from modelplane.adapters.providers.anthropic.passage import PROTOCOL, AnthropicPassage
 from modelplane.adapters.providers.base import StreamParser
 from modelplane.adapters.providers.canonical.answers import WALL_CLOCK, Clock
 from modelplane.adapters.providers.canonical.json_values import (
@@ -53,6 +54,7 @@ from modelplane.adapters.providers.errors import (
     RequestRefused,
     classify,
 )
+from modelplane.adapters.providers.passage import Passage
 from modelplane.adapters.providers.refusals import claude_model
 from modelplane.adapters.providers.route import Route, RouteAdapter
 from modelplane.adapters.providers.types import (
@@ -159,7 +161,15 @@ class AnthropicAdapter(RouteAdapter):
 class AnthropicChat(AnthropicAdapter):
     """Translates chats."""
 
-    __slots__ = ()
+    __slots__ = ("_passage",)
+
+    def __init__(self, route: Route) -> None:
+        super().__init__(route)
+        self._passage = AnthropicPassage(route, self._reported)
+
+    def passage(self, protocol: str) -> Passage | None:
+        """Return how requests of the same API pass; see `Adapter`."""
+        return self._passage if protocol == PROTOCOL else None
 
     def plan(self, query: Query, images: Mapping[str, Image]) -> Plan:
         """Return the provider's request; see `Adapter`."""
@@ -181,6 +191,11 @@ class AnthropicPrompts(AnthropicChat):
     """Translates completions for the models that only chat."""
 
     __slots__ = ()
+
+    def passage(self, protocol: str) -> Passage | None:
+        """Return none: completions have another form."""
+        del protocol
+        return None
 
     def plan(self, query: Query, images: Mapping[str, Image]) -> Plan:
         """Return the provider's request; see `Adapter`."""

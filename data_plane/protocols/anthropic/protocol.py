@@ -11,7 +11,7 @@ from modelplane.adapters.shared.rpc.metadata import REQUEST_ID, Metadata
 from modelplane.data_plane.errors import Refusal
 from modelplane.data_plane.protocols.anthropic.answer import build_error, build_message
 from modelplane.data_plane.protocols.anthropic.request import read_request
-from modelplane.data_plane.protocols.anthropic.stream import MessageStream
+from modelplane.data_plane.protocols.anthropic.stream import MessageStream, fail
 from modelplane.data_plane.protocols.base import Losses, NativeQuery, Protocol, encode
 
 
@@ -34,6 +34,10 @@ class Messages(Protocol):
         chat = read_request(body, losses)
         estimate = tokens_of(len(encode(chat["messages"]))) if chat.get("stream") else 0
         return NativeQuery(chat, _Writer(estimate), losses.notes())
+
+    def fail(self, refusal: Refusal) -> bytes:
+        """Return the event that ends a stream which broke off; see `Protocol`."""
+        return fail(refusal)
 
     def models(self, document: JsonObject) -> JsonObject:
         """Return the list of models, all on one page."""

@@ -75,7 +75,7 @@ class MessageStream:
 
     def fail(self, refusal: Refusal) -> bytes:
         """Return the event that ends a message which broke off."""
-        return _event("error", {"error": build_error(refusal, "")["error"]})
+        return fail(refusal)
 
     def _start(self, events: list[bytes], chunk: JsonObject) -> None:
         if self._started:
@@ -144,6 +144,11 @@ class MessageStream:
     def _delta(self, events: list[bytes], delta: JsonObject) -> None:
         data = {"index": self._index, "delta": delta}
         events.append(_event("content_block_delta", data))
+
+
+def fail(refusal: Refusal) -> bytes:
+    """Return the event that ends a message which broke off."""
+    return _event("error", {"error": build_error(refusal, "")["error"]})
 
 
 def _event(name: str, data: JsonObject) -> bytes:

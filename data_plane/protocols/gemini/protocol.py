@@ -25,6 +25,10 @@ class GenerateContent(Protocol):
         shown = bool(thinking.get("includeThoughts") or thinking.get("include_thoughts"))
         return NativeQuery(chat, GeminiStream(thoughts=shown), losses.notes())
 
+    def fail(self, refusal: Refusal) -> bytes:
+        """Return the event that ends a stream which broke off; see `Protocol`."""
+        return b"data: %b\r\n\r\n" % orjson.dumps(build_error(refusal))
+
     def models(self, document: JsonObject) -> JsonObject:
         """Return the list of models, all on one page."""
         return {
@@ -117,6 +121,11 @@ class StreamGenerateContent(GenerateContent):
     def read(self, body: JsonObject) -> NativeQuery:
         """Return a request in canonical form; see `Protocol`."""
         return super().read(body | {"stream": True})
+
+    def streams(self, body: JsonObject) -> bool:
+        """Tell that it is: the path says so."""
+        del body
+        return True
 
 
 class UnframedStream(GenerateContent):

@@ -42,6 +42,17 @@ class Responses(Protocol):
         )
         return NativeQuery(chat, _Writer(asked), losses.notes())
 
+    def fail(self, refusal: Refusal) -> bytes:
+        """Return the event that ends a stream which broke off; see `Protocol`."""
+        error: JsonObject = {
+            "type": "error",
+            "code": refusal.status.error_code.lower(),
+            "message": refusal.message,
+            "param": None,
+            "sequence_number": 0,
+        }
+        return b"event: error\ndata: %b\n\n" % orjson.dumps(error)
+
     def models(self, document: JsonObject) -> JsonObject:
         """Return the list of models, under the name too that Codex reads it by."""
         return document | {"models": document.get("data")}

@@ -1,0 +1,87 @@
+"""How a native request passes to a provider that speaks its protocol: as it is.
+
+Only the model's name, the credential and the address change, and what a service wants elsewhere.
+The answer passes as it comes; a parser beside it reads the usage, the end and the errors.
+"""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import orjson
+
+from modelplane.adapters.providers.base import StreamParser
+from modelplane.adapters.providers.errors import AdapterError, refusal
+from modelplane.adapters.providers.types import (
+    JsonObject,
+    NativeRequest,
+    NestedTooDeeply,
+    Plan,
+    Usage,
+)
+
+_MODEL = re.compile(rb'\s*\{\s*"model"\s*:\s*("(?:[^"\\]|\\.)*")')
+_KEY = b'"model"'
+
+
+class Passage(ABC):
+    """Passes requests of one protocol to one served entity."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def plan(self, native: NativeRequest, *, stream: bool) -> Plan:
+        """Return the request to the provider.
+
+        Raises:
+            RequestRefused: It cannot be encoded.
+        """
+
+    @abstractmethod
+    def usage(self, answer: JsonObject) -> Usage | None:
+        """Return the usage in a whole answer, None where it has none."""
+
+    @abstractmethod
+    def error(self, answer: JsonObject) -> AdapterError | None:
+        """Return the error that a whole answer with status 200 is, if it is one."""
+
+    @abstractmethod
+    def parser(self) -> StreamParser:
+        """Return a parser that reads a stream beside its passing; its chunks are canonical."""
+
+
+def name_model(provider: str, native: NativeRequest, model: str) -> bytes:
+    """Return the bytes of a request, whose `model` is another by then.
+
+    Args:
+        provider: Name that errors carry.
+        native: The request.
+        model: The provider's name for the model.
+
+    Raises:
+        RequestRefused: It is nested too deeply.
+    """
+    name = orjson.dumps(model)
+    found = _MODEL.match(native.raw)
+    # A second key would be the one that counts.
+    if found and native.raw.count(_KEY) == 1:
+        start, end = found.span(1)
+        return native.raw[:start] + name + native.raw[end:]
+    return encode(provider, {**native.body, "model": model})
+
+
+def encode(provider: str, body: JsonObject) -> bytes:
+    """Return a body as JSON.
+
+    Raises:
+        RequestRefused: It is nested too deeply.
+    """
+    try:
+        return orjson.dumps(body)
+    except NestedTooDeeply:
+        raise refusal(provider, "The request is nested too deeply.") from None
+
+
+def forwarded(native: NativeRequest, names: tuple[str, ...]) -> Mapping[str, str]:
+    """Return those headers of a request that its provider is to see."""
+    return {name: native.headers[name] for name in names if name in native.headers}
