@@ -21,6 +21,7 @@ from modelplane.data_plane.bodies import SMALL_BYTES, Bodies
 from modelplane.data_plane.calls.call import Call, Method, Reply
 from modelplane.data_plane.calls.hosted_query import build_hosted_query, skim_body
 from modelplane.data_plane.calls.labels import parse_labels
+from modelplane.data_plane.calls.model_names import resolve
 from modelplane.data_plane.calls.native import NativeCall, build_native_query
 from modelplane.data_plane.calls.query import build_query, parse_body
 from modelplane.data_plane.calls.record import CLIENT_CLOSED, Record, attempt_headers
@@ -154,9 +155,9 @@ class Inference:
         hosted = endpoint is not None and endpoint.active is not None and endpoint.active.hosted
         body = skim_body(raw) if hosted else parse_body(raw)
         if endpoint is None:
-            endpoint = _find_endpoint(snapshot, principal, _name_in(body), record)
+            endpoint = _find_endpoint(snapshot, principal, _name_in(body), record, by_model=True)
         config = record.config = _active_config(endpoint, call.task)
-        record.labels = parse_labels(body)
+        record.labels = parse_labels(body, call.metadata)
         if config.hosted:
             return endpoint, config, build_hosted_query(body, raw)
         return endpoint, config, build_query(spec_of(config.task), body)
@@ -172,9 +173,9 @@ class Inference:
     ) -> tuple[Endpoint, Config, Query]:
         """Return who is asked and what, for a request in another form than the canonical one."""
         body = native.complete(parse_body(raw))
-        endpoint = _find_endpoint(snapshot, principal, _name_in(body), record)
+        endpoint = _find_endpoint(snapshot, principal, _name_in(body), record, by_model=True)
         config = record.config = _active_config(endpoint, call.task)
-        record.labels = parse_labels(body)
+        record.labels = parse_labels(body, call.metadata)
         if config.hosted:
             translated = native.translate(body)
             return endpoint, config, build_hosted_query(translated, translated)
@@ -183,9 +184,20 @@ class Inference:
         return endpoint, config, build_native_query(native, spec, given, body, config.entities)
 
 
-def _find_endpoint(snapshot: Snapshot, principal: Principal, name: str, record: Record) -> Endpoint:
-    """Return the endpoint of a name that the principal may query."""
-    endpoint = record.endpoint = snapshot.names.get(name)
+def _find_endpoint(
+    snapshot: Snapshot, principal: Principal, name: str, record: Record, *, by_model: bool = False
+) -> Endpoint:
+    """Return the endpoint of a name that the principal may query.
+
+    Args:
+        snapshot: Has the endpoints.
+        principal: Who calls.
+        name: The name.
+        record: Gets the endpoint.
+        by_model: Whether it is a client's name for a model.
+    """
+    names = snapshot.names
+    endpoint = record.endpoint = resolve(names, name) if by_model else names.get(name)
     if endpoint is None:
         raise EndpointNotFound
     authorize(principal, endpoint)

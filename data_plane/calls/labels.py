@@ -6,6 +6,8 @@ Used by `invocation.py`, before `query.py` takes these fields out of the body.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import orjson
+
 from modelplane.adapters.providers.types import JsonObject
 from modelplane.data_plane.errors import InvalidParameter
 
@@ -18,6 +20,8 @@ MAX_ID_CHARACTERS = 256
 _CONTEXT = "usage_context"
 _ID = "client_request_id"
 FIELDS = (_CONTEXT, _ID)
+# As the mirrored product has it.
+TAGS_HEADER = "databricks-ai-gateway-request-tags"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +38,39 @@ class Labels:
 
 
 NO_LABELS = Labels()
+NO_METADATA: Mapping[str, str] = {}
 
 
-def parse_labels(body: JsonObject) -> Labels:
-    """Return the notes in a request's body.
+def parse_labels(body: JsonObject, metadata: Mapping[str, str] = NO_METADATA) -> Labels:
+    """Return the notes in a request's body, and those that come as tags in a header.
+
+    Agents whose bodies are not theirs to change can set a header; where both have a key, the body's
+    value counts.
 
     Raises:
         InvalidParameter: One has another form, or is too long.
     """
     context, request_id = body.get(_CONTEXT), body.get(_ID)
-    if context is None and request_id is None:
+    tags = metadata.get(TAGS_HEADER)
+    if context is None and request_id is None and tags is None:
         return NO_LABELS
+    if tags is not None:
+        own = context if context is not None else {}
+        context = {**_parse_tags(tags), **own} if isinstance(own, dict) else own
     return Labels(_parse_id(request_id), _parse_context(context))
+
+
+def _parse_tags(text: str) -> JsonObject:
+    try:
+        tags = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        tags = None
+    if not isinstance(tags, dict):
+        raise InvalidParameter(
+            f"The header '{TAGS_HEADER}' must be a JSON object of texts, such as "
+            '{"project": "search"}.'
+        )
+    return tags
 
 
 def _parse_id(value: object) -> str:

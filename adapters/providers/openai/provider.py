@@ -71,6 +71,8 @@ class OpenAiAdapter(RouteAdapter):
         """Return the provider's request; see `Adapter`."""
         del images
         body = dict(query.body)
+        if query.native is not None and "messages" in body:
+            body["messages"] = without_thoughts(body["messages"])
         body.pop("model", None)
         adapted = () if body.get("tools") else _drop_tool_options(body)
         if self._model:
@@ -177,6 +179,18 @@ def _azure_url(config: OpenAiConfig, path: str) -> str:
         f"/openai/deployments/{deployment}{path}",
         {"api-version": config.openai_api_version},
     )
+
+
+def without_thoughts(messages: object) -> object:
+    """Return messages without what Claude has thought, which OpenAI's API does not know."""
+    if not isinstance(messages, list):
+        return messages
+    return [
+        {name: value for name, value in message.items() if name != "thinking_blocks"}
+        if isinstance(message, dict) and "thinking_blocks" in message
+        else message
+        for message in messages
+    ]
 
 
 def _drop_tool_options(body: JsonObject) -> tuple[str, ...]:

@@ -63,7 +63,12 @@ async def receive(call: Call) -> None:
 
 
 def routes(service: Answering, obstacle: str = "") -> Routes:
-    return Routes(RestCalls(service), NativeCalls(service), GrpcCalls(HTTP_BODY_RPCS, service), lambda: obstacle)
+    return Routes(
+        RestCalls(service),
+        NativeCalls(service),
+        GrpcCalls(HTTP_BODY_RPCS, service),
+        lambda: obstacle,
+    )
 
 
 async def put(

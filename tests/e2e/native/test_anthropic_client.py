@@ -10,7 +10,7 @@ from anthropic import Anthropic
 from anthropic.types import MessageParam, ToolParam, ToolResultBlockParam, ToolUseBlock
 
 from tests.e2e.rest import Rest, endpoint, entity
-from tests.e2e.system import System
+from tests.e2e.system import System, wait_for
 from tests.emulators.openai import OpenAiEmulator
 
 WEATHER: ToolParam = {
@@ -155,3 +155,23 @@ def test_a_token_may_come_as_a_key(system: System, client: Anthropic) -> None:
         with pytest.raises(anthropic.AuthenticationError) as refused:
             stranger.models.list()
         assert "unknown" in str(refused.value)
+
+
+def test_tags_come_in_a_header(client: Anthropic, rest: Rest) -> None:
+    tracked: dict[str, Any] = {"usage_tracking_config": {"enabled": True}}
+    rest.call("PUT", "/api/2.0/serving-endpoints/talk/ai-gateway", tracked)
+    asked: dict[str, Any] = {
+        "model": "databricks-talk[1m]",
+        "max_tokens": 9,
+        "messages": [{"role": "user", "content": "a"}],
+    }
+    header = "Databricks-Ai-Gateway-Request-Tags"
+    client.messages.create(**asked, extra_headers={header: '{"team": "search"}'})
+
+    def tagged() -> bool:
+        rows = rest.call("GET", "/api/2.0/serving-endpoints/talk/usage")
+        return any(row.get("usage_context") == {"team": "search"} for row in rows.get("usage", []))
+
+    wait_for(tagged)
+    with pytest.raises(anthropic.BadRequestError, match="request-tags"):
+        client.messages.create(**asked, extra_headers={header: "no JSON"})

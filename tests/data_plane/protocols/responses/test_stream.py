@@ -35,7 +35,7 @@ def plain(items: list[Json]) -> list[Json]:
         {
             name: value
             for name, value in item.items()
-            if name != "id" and not (name == "call_id" and not value.startswith("call_0"))
+            if name != "id" and not (name == "call_id" and value not in ("call_0", "call_1", "call_2"))
         }
         for item in items
     ]

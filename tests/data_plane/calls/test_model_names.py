@@ -1,0 +1,29 @@
+"""Which endpoint a client means by a model's name."""
+
+import pytest
+
+from modelplane.data_plane.calls.model_names import resolve
+
+NAMES = {
+    name: name for name in ("claude-sonnet-4-5", "claude", "databricks-gemma", "talk-20250101")
+}
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        ("claude", "claude"),
+        ("claude-sonnet-4-5[1m]", "claude-sonnet-4-5"),
+        ("claude-sonnet-4-5-20250929", "claude-sonnet-4-5"),
+        ("databricks-claude-sonnet-4-5", "claude-sonnet-4-5"),
+        ("system.ai.databricks-claude", "claude"),
+        ("models/claude", "claude"),
+        ("gemma", "databricks-gemma"),
+        ("system.ai.gemma", "databricks-gemma"),
+        ("talk-20250101", "talk-20250101"),
+        ("nobody", None),
+        ("", None),
+    ],
+)
+def test_a_name_is_read_as_clients_write_it(asked: str, meant: str | None) -> None:
+    assert resolve(NAMES, asked) == meant
