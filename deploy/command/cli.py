@@ -37,6 +37,9 @@ COMMANDS: Mapping[str, Command] = {
     "usage": Command(
         "modelplane.deploy.command.usage.__main__", "show or export what was used, by whom"
     ),
+    "agent-config": Command(
+        "modelplane.deploy.command.agent_config", "print how a coding agent is set up for here"
+    ),
     "envoy-config": Command(
         "modelplane.deploy.command.envoy_config",
         "print the configuration of an Envoy in front of the planes",

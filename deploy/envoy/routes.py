@@ -102,9 +102,9 @@ def _without_keys(route: Block) -> Block:
     """Keep from whoever answers what clients of other APIs send as a key, but where it is read."""
     if route.pop(_TAKES_KEYS, False):
         return route
-    removed = route.get("request_headers_to_remove", ())
-    assert isinstance(removed, tuple)
-    return {**route, "request_headers_to_remove": (*removed, *API_KEY_HEADERS)}
+    removed = route.get("request_headers_to_remove")
+    before = removed if isinstance(removed, tuple) else ()
+    return {**route, "request_headers_to_remove": (*before, *API_KEY_HEADERS)}
 
 
 def _retry_policy() -> Block:

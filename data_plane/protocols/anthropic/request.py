@@ -41,7 +41,7 @@ _READ = frozenset(
         "context_management",
     }
 )
-# Tokens that a model may think, as the effort that comes nearest (`adapters/.../parameters.py`).
+# Tokens that a model may think, as the effort that comes nearest (`adapters/providers/anthropic/parameters.py`).
 _EFFORTS = ((2048, "low"), (8192, "medium"))
 _EFFORT_NAMES: Mapping[str, str] = {
     "low": "low",
