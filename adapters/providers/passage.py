@@ -49,6 +49,16 @@ class Passage(ABC):
     def parser(self) -> StreamParser:
         """Return a parser that reads a stream beside its passing; its chunks are canonical."""
 
+    def passed(self, parser: StreamParser, data: bytes) -> bytes:
+        """Return what the caller gets for bytes of a stream.
+
+        Args:
+            parser: The stream's, which has been fed with them.
+            data: What has come.
+        """
+        del parser
+        return data
+
 
 def name_model(provider: str, native: NativeRequest, model: str) -> bytes:
     """Return the bytes of a request, whose `model` is another by then.

@@ -36,6 +36,7 @@ class PassedStream(RelayedStream):
         """Begin before the provider has answered; see `RelayedStream`."""
         super().__init__(exchange, entity, accountant, now, seconds)
         self._parser = passage.parser()
+        self._passage = passage
         # Until it is known that an answer begins, and no error.
         self._held = b""
         self._answers = False
@@ -60,7 +61,7 @@ class PassedStream(RelayedStream):
                 self._shaper.shape(chunk)
         except AdapterError as error:
             return [], error
-        self._held += data
+        self._held += self._passage.passed(self._parser, data)
         if not self._answers:
             return [], None
         passed, self._held = self._held, b""

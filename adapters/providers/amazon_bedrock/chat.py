@@ -7,7 +7,8 @@ comes back.
 from collections.abc import Mapping, Sequence
 from uuid import uuid4
 
-from modelplane.adapters.providers.amazon_bedrock.adapter import REQUEST_ID, BedrockAdapter
+from modelplane.adapters.providers.amazon_bedrock.adapter import REQUEST_ID, BedrockAdapter, Target
+from modelplane.adapters.providers.amazon_bedrock.claude import ClaudePassage
 from modelplane.adapters.providers.amazon_bedrock.converse.answers import (
     ConverseStreamParser,
     Reading,
@@ -21,17 +22,29 @@ from modelplane.adapters.providers.amazon_bedrock.converse.request import (
     build_converse_body,
     tool_names,
 )
+from modelplane.adapters.providers.anthropic.complete import is_legacy
+from modelplane.adapters.providers.anthropic.passage import PROTOCOL
 from modelplane.adapters.providers.base import StreamParser
 from modelplane.adapters.providers.canonical.answers import ChunkBuilder
 from modelplane.adapters.providers.canonical.json_values import parse_json_object
 from modelplane.adapters.providers.canonical.messages import read_image_urls
+from modelplane.adapters.providers.passage import Passage
 from modelplane.adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query
 
 
 class ChatAdapter(BedrockAdapter):
     """Translates chats."""
 
-    __slots__ = ()
+    __slots__ = ("_passage",)
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target)
+        hosts_claude = target.family == "anthropic" and not is_legacy(target.model)
+        self._passage = ClaudePassage(target.provider, self._request) if hosts_claude else None
+
+    def passage(self, protocol: str) -> Passage | None:
+        """Return how requests of Anthropic's API pass to Claude; see `Adapter`."""
+        return self._passage if protocol == PROTOCOL else None
 
     def image_urls(self, query: Query) -> Sequence[str]:
         """Return the URLs of all images, which Converse takes as bytes only; see `Adapter`."""

@@ -7,13 +7,19 @@ the model, in Google's from what stands before it.
 Built by `provider.py`; `anthropic/messages.py` and `anthropic/answers.py` translate.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from modelplane.adapters.providers.anthropic.answers import MessagesStreamParser, parse_message
 from modelplane.adapters.providers.anthropic.messages import (
     Dialect,
     build_messages_body,
     tool_names,
+)
+from modelplane.adapters.providers.anthropic.passage import (
+    FORWARDED,
+    PROTOCOL,
+    MessagesReading,
+    without_unsigned,
 )
 from modelplane.adapters.providers.anthropic.provider import classify_error, error_type
 from modelplane.adapters.providers.canonical.json_values import (
@@ -24,12 +30,14 @@ from modelplane.adapters.providers.canonical.messages import read_image_urls
 from modelplane.adapters.providers.errors import AdapterError, parse_retry_after
 from modelplane.adapters.providers.google_cloud_vertex_ai.adapter import Target, VertexAdapter
 from modelplane.adapters.providers.google_cloud_vertex_ai.errors import build_error
+from modelplane.adapters.providers.passage import Passage, forwarded
 from modelplane.adapters.providers.refusals import claude_model
 from modelplane.adapters.providers.types import (
     HttpAnswer,
     HttpRequest,
     Image,
     JsonObject,
+    NativeRequest,
     Plan,
     Query,
 )
@@ -40,11 +48,21 @@ _VERSION = "vertex-2023-10-16"
 class ClaudeAdapter(VertexAdapter):
     """Translates chats."""
 
-    __slots__ = ("_dialect",)
+    __slots__ = ("_dialect", "_passage")
 
     def __init__(self, target: Target) -> None:
         super().__init__(target)
+        self._passage = _ClaudePassage(self, self._reported)
         self._dialect = Dialect(target.provider, version=_VERSION, takes=claude_model(target.model))
+
+    @property
+    def provider(self) -> str:
+        """Name that errors carry."""
+        return self._target.provider
+
+    def passage(self, protocol: str) -> Passage | None:
+        """Return how requests of Anthropic's API pass; see `Adapter`."""
+        return self._passage if protocol == PROTOCOL else None
 
     def image_urls(self, query: Query) -> Sequence[str]:
         """Return the URLs of all images; see `Adapter`."""
@@ -91,3 +109,24 @@ class ClaudeAdapter(VertexAdapter):
 
     def _now(self) -> int:
         return int(self._target.clock())
+
+
+class _ClaudePassage(MessagesReading):
+    """Passes requests of Anthropic's API: the model is in the URL, the version in the body."""
+
+    __slots__ = ("_adapter",)
+
+    def __init__(
+        self, adapter: ClaudeAdapter, reported: Callable[[JsonObject], AdapterError]
+    ) -> None:
+        super().__init__(adapter.provider, reported)
+        self._adapter = adapter
+
+    def plan(self, native: NativeRequest, *, stream: bool) -> Plan:
+        """Return the request; see `Passage`."""
+        native, adapted = without_unsigned(self._provider, native)
+        body = {"anthropic_version": _VERSION, **native.body}
+        body.pop("model", None)
+        request = self._adapter.build_request("streamRawPredict" if stream else "rawPredict", body)
+        request.headers = {**request.headers, **forwarded(native, FORWARDED[:1])}
+        return Plan((request,), adapted)

@@ -32,8 +32,10 @@ from modelplane.adapters.providers.errors import (
     UnusableAnswer,
 )
 from modelplane.adapters.providers.openai.microsoft_entra import EntraTokens
+from modelplane.adapters.providers.openai.passage import PROTOCOL, ResponsesPassage
 from modelplane.adapters.providers.openai.stream import OpenAiStreamParser, reports_error
 from modelplane.adapters.providers.openai.stream_options import UsageOption
+from modelplane.adapters.providers.passage import Passage
 from modelplane.adapters.providers.route import Route, RouteAdapter
 from modelplane.adapters.providers.types import (
     HttpAnswer,
@@ -45,6 +47,7 @@ from modelplane.adapters.providers.types import (
 )
 
 _DEFAULT_BASE = "https://api.openai.com/v1"
+_HOST = "api.openai.com"
 _PATHS = {
     Task.CHAT: "/chat/completions",
     Task.COMPLETIONS: "/completions",
@@ -61,11 +64,27 @@ _IDLE_WITHOUT_TOOLS = {"tool_choice": ("auto", "none"), "parallel_tool_calls": (
 class OpenAiAdapter(RouteAdapter):
     """Translates for one model, deployment or endpoint."""
 
-    __slots__ = ("_usage_option",)
+    __slots__ = ("_passage", "_usage_option")
 
-    def __init__(self, route: Route) -> None:
+    def __init__(self, route: Route, responses: tuple[str, str] | None = None) -> None:
+        """Translate along a route.
+
+        Args:
+            route: Where queries go.
+            responses: URL of the Responses API of the same model, and the model's name there; None:
+                the server is not known to have it.
+        """
         super().__init__(route)
         self._usage_option = UsageOption()
+        self._passage: ResponsesPassage | None = None
+        if responses is not None:
+            self._passage = ResponsesPassage(
+                route.provider, *responses, self._headers, self._reported
+            )
+
+    def passage(self, protocol: str) -> Passage | None:
+        """Return how requests of the Responses API pass; see `Adapter`."""
+        return self._passage if protocol == PROTOCOL else None
 
     def plan(self, query: Query, images: Mapping[str, Image]) -> Plan:
         """Return the provider's request; see `Adapter`."""
@@ -144,12 +163,21 @@ def _openai(model: ExternalModel, config: OpenAiConfig) -> OpenAiAdapter:
     base = config.openai_api_base or _DEFAULT_BASE
     url = _join(base, _path_of(model.task), query, default_path="/v1")
     headers = _organization(config)
-    return OpenAiAdapter(Route(model.provider, model.name, url, KeySigner(key), headers))
+    route = Route(model.provider, model.name, url, KeySigner(key), headers)
+    # Of all that speak OpenAI's API, it alone is sure to have this part of it.
+    has_responses = model.task == Task.CHAT and urlsplit(url).hostname == _HOST
+    responses = _join(base, "/responses", query, default_path="/v1")
+    return OpenAiAdapter(route, (responses, model.name) if has_responses else None)
 
 
 def _azure(model: ExternalModel, config: OpenAiConfig, signer: Signer) -> OpenAiAdapter:
     url = _azure_url(config, _path_of(model.task))
-    return OpenAiAdapter(Route(model.provider, "", url, signer, _organization(config)))
+    route = Route(model.provider, "", url, signer, _organization(config))
+    if model.task != Task.CHAT:
+        return OpenAiAdapter(route)
+    # The version of the API that has it takes no date, and the deployment as the model.
+    responses = _join(config.openai_api_base, "/openai/v1/responses", {})
+    return OpenAiAdapter(route, (responses, config.openai_deployment_name))
 
 
 def _organization(config: OpenAiConfig) -> dict[str, str]:

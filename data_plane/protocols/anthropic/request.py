@@ -41,7 +41,8 @@ _READ = frozenset(
         "context_management",
     }
 )
-# Tokens that a model may think, as the effort that comes nearest (`adapters/providers/anthropic/parameters.py`).
+# Tokens that a model may think, as the effort that comes nearest: the reverse of what
+# `adapters/providers/anthropic/parameters.py` does.
 _EFFORTS = ((2048, "low"), (8192, "medium"))
 _EFFORT_NAMES: Mapping[str, str] = {
     "low": "low",

@@ -6,12 +6,22 @@ import anthropic
 import pytest
 import requests
 from anthropic import Anthropic
+from google import genai
+from google.genai import types
+from modelserving.v1.external_model_pb2 import ExternalModel
+from openai import OpenAI
+from openai.types.responses import Response
 
+from tests.e2e.references import create_by_reference
 from tests.e2e.rest import Json, Rest, endpoint, entity
 from tests.e2e.system import System
+from tests.emulators.amazon_bedrock.configs import external_model as bedrock
 from tests.emulators.anthropic import API_KEY, AnthropicEmulator
+from tests.emulators.fleet import Fleet
+from tests.emulators.google_cloud_vertex_ai.external_models import external_model as vertex
 from tests.emulators.openai import OpenAiEmulator
 
+CHAT = "llm/v1/chat"
 CLAUDE = "claude-sonnet-4-5"
 CLAUDE_ENTITY: Json = {
     "name": "claude",
@@ -125,3 +135,116 @@ def test_a_fallback_may_speak_another_protocol(
     assert answer.json()["content"] == [{"type": "text", "text": "gpt-4 heard: hi"}]
     assert answer.headers["x-modelplane-attempt-errors"].startswith("claude=ProviderUn")
     claude.faults.clear()
+
+
+def by_reference(rest: Rest, name: str, model: ExternalModel) -> None:
+    create_by_reference(rest, name, "it", model)
+
+
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize(
+    "model",
+    [
+        vertex("claude-sonnet-4@20250514", CHAT),
+        bedrock("claude-sonnet-4-20250514-v1:0", "anthropic", "chat"),
+    ],
+    ids=lambda model: model.provider,
+)
+def test_claude_elsewhere_is_asked_in_its_own_form(
+    system: System, rest: Rest, fleet: Fleet, model: ExternalModel, *, streams: bool
+) -> None:
+    by_reference(rest, "elsewhere", model)
+    base = f"{system.url}/ai-gateway/anthropic"
+    asked: Json = {
+        "model": "elsewhere",
+        "max_tokens": 2000,
+        "messages": [{"role": "user", "content": "hello there"}],
+        "extra_headers": {"anthropic-beta": "context-1m-2025-08-07"},
+    }
+    with Anthropic(auth_token=system.token, base_url=base, max_retries=0) as client:
+        if streams:
+            with client.messages.stream(**asked) as stream:
+                answer = stream.get_final_message()
+        else:
+            answer = client.messages.create(**asked)
+    (block,) = answer.content
+    assert block.type == "text"
+    assert "hello there" in block.text
+    assert answer.stop_reason == "end_turn"
+    assert answer.usage.output_tokens > 0
+    sent = fleet.emulators[model.provider].requests[-1]
+    assert "anthropic_version" in sent.body
+    assert "model" not in sent.body
+    betas = sent.body.get("anthropic_beta", [sent.headers.get("anthropic-beta")])
+    assert betas == ["context-1m-2025-08-07"]
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_gemini_at_vertex_is_asked_in_its_own_form(
+    system: System, rest: Rest, fleet: Fleet, *, streams: bool
+) -> None:
+    by_reference(rest, "gemini", vertex("gemini-2.5-flash", CHAT))
+    options = types.HttpOptions(base_url=f"{system.url}/ai-gateway/gemini")
+    config = types.GenerateContentConfig(
+        safety_settings=[
+            types.SafetySetting(
+                category=types.HarmCategory.HARM_CATEGORY_HARASSMENT,
+                threshold=types.HarmBlockThreshold.BLOCK_NONE,
+            )
+        ]
+    )
+    with genai.Client(api_key=system.token, http_options=options) as client:
+        asked: Json = {"model": "gemini", "contents": "hello there", "config": config}
+        if streams:
+            events = list(client.models.generate_content_stream(**asked))
+            text, usage = "".join(event.text or "" for event in events), events[-1].usage_metadata
+        else:
+            answer = client.models.generate_content(**asked)
+            text, usage = answer.text or "", answer.usage_metadata
+    assert "hello there" in text
+    assert usage is not None
+    assert usage.prompt_token_count
+    # No chat has these.
+    sent = fleet.emulators["google-cloud-vertex-ai"].requests[-1]
+    assert sent.body["safetySettings"][0]["threshold"] == "BLOCK_NONE"
+
+
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("azure", [False, True])
+def test_openai_is_asked_for_responses_as_they_are(
+    system: System, rest: Rest, provider: OpenAiEmulator, *, azure: bool, streams: bool
+) -> None:
+    config = {"openai_api_key": "{{secrets/my_scope/my_openai_api_key}}"}
+    if azure:
+        config |= {
+            "openai_api_type": "azure",
+            "openai_api_base": "https://my-azure-openai-endpoint.openai.azure.com",
+            "openai_api_version": "2024-10-21",
+            "openai_deployment_name": next(iter(provider.deployments)),
+        }
+    model: Json = {"name": "gpt-4", "provider": "openai", "task": CHAT, "openai_config": config}
+    rest.create(endpoint("talk", {"name": "gpt", "external_model": model}))
+    asked: Json = {
+        "model": "talk",
+        "input": "hello there",
+        # No chat has this.
+        "previous_response_id": "resp_before",
+        "extra_headers": {"openai-beta": "responses=v1"},
+    }
+    base = f"{system.url}/ai-gateway/openai/v1"
+    with OpenAI(api_key=system.token, base_url=base, max_retries=0) as client:
+        if streams:
+            with client.responses.stream(**asked) as stream:
+                kinds = [event.type for event in stream]
+                answer: Response = stream.get_final_response()
+            assert kinds[-1] == "response.completed"
+        else:
+            answer = client.responses.create(**asked)
+    sent = provider.requests[-1]
+    assert sent.path.endswith("/v1/responses")
+    assert sent.body["previous_response_id"] == "resp_before"
+    assert sent.headers["openai-beta"] == "responses=v1"
+    assert answer.output_text == f"{sent.body['model']} responds: hello there"
+    assert answer.model == sent.body["model"] != "talk"
+    assert answer.usage is not None
+    assert answer.usage.output_tokens > 0

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from tests.emulators.emulator import Emulator
 from tests.emulators.faults import ANY_MODEL, Fault
-from tests.emulators.openai import answers, azure, models, schema, stream
+from tests.emulators.openai import answers, azure, models, responses, schema, stream
 from tests.emulators.openai.entra import Entra
 from tests.emulators.openai.errors import ApiError, Json
 from tests.emulators.openai.faults import error_body
@@ -55,6 +55,8 @@ class OpenAiEmulator(Emulator):
             app.router.add_route("*", f"/v1/{task}", self._task_route(self._openai, task))
             path = f"/openai/deployments/{{deployment}}/{task}"
             app.router.add_route("*", path, self._task_route(self._azure, task))
+        app.router.add_route("*", "/v1/responses", self.route(self._responses))
+        app.router.add_route("*", "/openai/v1/responses", self.route(self._azure_responses))
         app.router.add_get("/v1/models", self.route(self._models))
         app.router.add_post("/{tenant}/oauth2/v2.0/token", self.route(self._token))
         app.router.add_get("/admin/state", self._state)
@@ -102,6 +104,25 @@ class OpenAiEmulator(Emulator):
         body = body | {"model": name}
         schema.check_request(task, body)
         return await self._answer(request, task, body, models.find(name, task))
+
+    async def _responses(self, request: web.Request) -> web.StreamResponse:
+        body = await self._read(request)
+        self._authenticate(request)
+        models.find(body.get("model", ""), "chat/completions")
+        return await self._respond(request, body)
+
+    async def _azure_responses(self, request: web.Request) -> web.StreamResponse:
+        body = await self._read(request)
+        if request.headers.get("api-key") != self.api_key:
+            raise ApiError("Access denied due to invalid subscription key.", status=401)
+        azure.model_of(str(body.get("model")), self.deployments)
+        return await self._respond(request, body)
+
+    async def _respond(self, request: web.Request, body: Json) -> web.StreamResponse:
+        responses.check(body)
+        if body.get("stream"):
+            return await self.send_stream(request, body["model"], responses.events(body))
+        return await self.send_document(request, body["model"], responses.response(body))
 
     async def _token(self, request: web.Request) -> web.StreamResponse:
         given = self.entra.give(request.match_info["tenant"], dict(await request.post()))

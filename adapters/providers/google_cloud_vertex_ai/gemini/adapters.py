@@ -12,7 +12,7 @@ from modelplane.adapters.providers.canonical.answers import (
 from modelplane.adapters.providers.canonical.messages import read_image_urls
 from modelplane.adapters.providers.canonical.parameters import Parameters
 from modelplane.adapters.providers.errors import MalformedAnswer
-from modelplane.adapters.providers.google_cloud_vertex_ai.adapter import VertexAdapter
+from modelplane.adapters.providers.google_cloud_vertex_ai.adapter import Target, VertexAdapter
 from modelplane.adapters.providers.google_cloud_vertex_ai.errors import parse_object
 from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.answers import (
     GeminiStreamParser,
@@ -23,12 +23,17 @@ from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.counts import (
     measure_messages,
     sum_usages,
 )
+from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.passage import (
+    PROTOCOLS,
+    GeminiPassage,
+)
 from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.reader import GeminiReader
 from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.request import (
     GeminiRequest,
     build_gemini_request,
 )
 from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.tools import tool_names
+from modelplane.adapters.providers.passage import Passage
 from modelplane.adapters.providers.types import (
     HttpAnswer,
     HttpRequest,
@@ -70,7 +75,15 @@ class _GeminiAdapter(VertexAdapter):
 class GeminiChatAdapter(_GeminiAdapter):
     """Translates chats."""
 
-    __slots__ = ()
+    __slots__ = ("_passage",)
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target)
+        self._passage = GeminiPassage(target, self.build_request)
+
+    def passage(self, protocol: str) -> Passage | None:
+        """Return how requests of the Gemini API pass; see `Adapter`."""
+        return self._passage if protocol in PROTOCOLS else None
 
     def image_urls(self, query: Query) -> Sequence[str]:
         """Return the URLs of images that are to be sent inline; see `Adapter`."""

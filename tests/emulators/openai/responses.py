@@ -1,0 +1,131 @@
+"""The Responses API: what it refuses, and its answers.
+
+What it takes is what the official client's types say
+(`openai.types.responses.ResponseCreateParams`); the answers are derived from the request.
+"""
+
+import json
+from typing import get_type_hints
+
+from openai.types.responses.response_create_params import ResponseCreateParamsBase
+from pydantic import TypeAdapter, ValidationError
+
+from tests.emulators.openai.answers import CREATED, tokens_of
+from tests.emulators.openai.errors import ApiError, Json
+
+_FIELDS = frozenset({*get_type_hints(ResponseCreateParamsBase), "stream"})
+_REQUEST = TypeAdapter(ResponseCreateParamsBase)
+_ID = "resp_emulated"
+
+
+def check(body: Json) -> None:
+    """Refuse what the API refuses.
+
+    Raises:
+        ApiError: The request is not right.
+    """
+    for name in body:
+        if name not in _FIELDS:
+            raise ApiError(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
+    for name in ("model", "input"):
+        if not body.get(name):
+            raise ApiError(f"Missing required parameter: '{name}'.", param=name)
+    try:
+        _REQUEST.validate_python({key: value for key, value in body.items() if key != "stream"})
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise ApiError(f"Invalid value: '{where}'.", param=where) from None
+
+
+def text_of(body: Json) -> str:
+    """Return what is answered."""
+    given = body["input"]
+    last = given if isinstance(given, str) else given[-1].get("content") or given[-1].get("output")
+    heard = last if isinstance(last, str) else "".join(part.get("text", "") for part in last)
+    return f"{body['model']} responds: {heard}"
+
+
+def response(body: Json) -> Json:
+    """Return the whole answer."""
+    text = text_of(body)
+    part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+    return head(body) | {
+        "status": "completed",
+        "output": [_message("completed", [part])],
+        "usage": _usage(body, text),
+    }
+
+
+def head(body: Json) -> Json:
+    """Return the answer as it begins."""
+    return {
+        "id": _ID,
+        "object": "response",
+        "created_at": CREATED,
+        "status": "in_progress",
+        "error": None,
+        "incomplete_details": None,
+        "instructions": body.get("instructions"),
+        "metadata": {},
+        "model": body["model"],
+        "output": [],
+        "parallel_tool_calls": True,
+        "temperature": 1.0,
+        "tool_choice": "auto",
+        "tools": body.get("tools") or [],
+        "top_p": 1.0,
+    }
+
+
+def events(body: Json) -> list[bytes]:
+    """Return the events of a stream."""
+    text = text_of(body)
+    place = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+    part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
+    whole = part | {"text": text}
+    told = [
+        ("response.created", {"response": head(body)}),
+        ("response.in_progress", {"response": head(body)}),
+        (
+            "response.output_item.added",
+            {"output_index": 0, "item": _message("in_progress", [])},
+        ),
+        ("response.content_part.added", {**place, "part": part}),
+        *(
+            ("response.output_text.delta", {**place, "delta": token, "logprobs": []})
+            for token in tokens_of(text)
+        ),
+        ("response.output_text.done", {**place, "text": text, "logprobs": []}),
+        ("response.content_part.done", {**place, "part": whole}),
+        (
+            "response.output_item.done",
+            {"output_index": 0, "item": _message("completed", [whole])},
+        ),
+        ("response.completed", {"response": response(body)}),
+    ]
+    return [
+        f"event: {kind}\ndata: "
+        f"{json.dumps({'type': kind, 'sequence_number': number, **data})}\n\n".encode()
+        for number, (kind, data) in enumerate(told)
+    ]
+
+
+def _message(status: str, parts: list[Json]) -> Json:
+    return {
+        "id": "msg_1",
+        "type": "message",
+        "status": status,
+        "role": "assistant",
+        "content": parts,
+    }
+
+
+def _usage(body: Json, text: str) -> Json:
+    read, written = len(tokens_of(json.dumps(body["input"]))), len(tokens_of(text))
+    return {
+        "input_tokens": read,
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "output_tokens": written,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": read + written,
+    }
