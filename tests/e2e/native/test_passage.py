@@ -6,6 +6,7 @@ import anthropic
 import pytest
 import requests
 from anthropic import Anthropic
+from anthropic.types import Message
 from google import genai
 from google.genai import types
 from modelserving.v1.external_model_pb2 import ExternalModel
@@ -161,6 +162,7 @@ def test_claude_elsewhere_is_asked_in_its_own_form(
         "messages": [{"role": "user", "content": "hello there"}],
         "extra_headers": {"anthropic-beta": "context-1m-2025-08-07"},
     }
+    answer: Message
     with Anthropic(auth_token=system.token, base_url=base, max_retries=0) as client:
         if streams:
             with client.messages.stream(**asked) as stream:

@@ -22,13 +22,22 @@ def check(request: web.Request, api_key: str, tokens: Collection[str]) -> None:
     Raises:
         AzureError: What Azure's front door would answer.
     """
+    check_credential(request, api_key, tokens)
+    if not request.query.get("api-version"):
+        raise AzureError("Resource not found", status=404, code="404")
+
+
+def check_credential(request: web.Request, api_key: str, tokens: Collection[str]) -> None:
+    """Refuse a request without the key in `api-key` or a token of Entra ID.
+
+    Raises:
+        AzureError: What Azure's front door would answer.
+    """
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     has_token = scheme == "Bearer" and token in tokens
     if request.headers.get("api-key") != api_key and not has_token:
         message = "Access denied due to invalid subscription key or wrong API endpoint."
         raise AzureError(message, status=401, code="401")
-    if not request.query.get("api-version"):
-        raise AzureError("Resource not found", status=404, code="404")
 
 
 def model_of(deployment: str, deployments: Mapping[str, str]) -> str:

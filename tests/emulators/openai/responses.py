@@ -15,6 +15,8 @@ from tests.emulators.openai.errors import ApiError, Json
 
 _FIELDS = frozenset({*get_type_hints(ResponseCreateParamsBase), "stream"})
 _REQUEST = TypeAdapter(ResponseCreateParamsBase)
+# The types leave out what an assistant's earlier message may be.
+_OWN_CHECK = ("stream", "input")
 _ID = "resp_emulated"
 
 
@@ -30,8 +32,11 @@ def check(body: Json) -> None:
     for name in ("model", "input"):
         if not body.get(name):
             raise ApiError(f"Missing required parameter: '{name}'.", param=name)
+    given = body["input"]
+    if not isinstance(given, str | list) or not all(isinstance(item, dict | str) for item in given):
+        raise ApiError("Invalid type for 'input'.", param="input")
     try:
-        _REQUEST.validate_python({key: value for key, value in body.items() if key != "stream"})
+        _REQUEST.validate_python({key: one for key, one in body.items() if key not in _OWN_CHECK})
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"]))
         raise ApiError(f"Invalid value: '{where}'.", param=where) from None
@@ -47,12 +52,11 @@ def text_of(body: Json) -> str:
 
 def response(body: Json) -> Json:
     """Return the whole answer."""
-    text = text_of(body)
-    part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+    item = _call(body) or _message("completed", [_text(text_of(body))])
     return head(body) | {
         "status": "completed",
-        "output": [_message("completed", [part])],
-        "usage": _usage(body, text),
+        "output": [item],
+        "usage": _usage(body, text_of(body)),
     }
 
 
@@ -79,28 +83,11 @@ def head(body: Json) -> Json:
 
 def events(body: Json) -> list[bytes]:
     """Return the events of a stream."""
-    text = text_of(body)
-    place = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
-    part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
-    whole = part | {"text": text}
+    call = _call(body)
     told = [
         ("response.created", {"response": head(body)}),
         ("response.in_progress", {"response": head(body)}),
-        (
-            "response.output_item.added",
-            {"output_index": 0, "item": _message("in_progress", [])},
-        ),
-        ("response.content_part.added", {**place, "part": part}),
-        *(
-            ("response.output_text.delta", {**place, "delta": token, "logprobs": []})
-            for token in tokens_of(text)
-        ),
-        ("response.output_text.done", {**place, "text": text, "logprobs": []}),
-        ("response.content_part.done", {**place, "part": whole}),
-        (
-            "response.output_item.done",
-            {"output_index": 0, "item": _message("completed", [whole])},
-        ),
+        *(_text_events(text_of(body)) if call is None else _call_events(call)),
         ("response.completed", {"response": response(body)}),
     ]
     return [
@@ -108,6 +95,59 @@ def events(body: Json) -> list[bytes]:
         f"{json.dumps({'type': kind, 'sequence_number': number, **data})}\n\n".encode()
         for number, (kind, data) in enumerate(told)
     ]
+
+
+def _text_events(text: str) -> list[tuple[str, Json]]:
+    place = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+    return [
+        ("response.output_item.added", {"output_index": 0, "item": _message("in_progress", [])}),
+        ("response.content_part.added", {**place, "part": _text("")}),
+        *(
+            ("response.output_text.delta", {**place, "delta": token, "logprobs": []})
+            for token in tokens_of(text)
+        ),
+        ("response.output_text.done", {**place, "text": text, "logprobs": []}),
+        ("response.content_part.done", {**place, "part": _text(text)}),
+        (
+            "response.output_item.done",
+            {"output_index": 0, "item": _message("completed", [_text(text)])},
+        ),
+    ]
+
+
+def _call_events(call: Json) -> list[tuple[str, Json]]:
+    place = {"item_id": call["id"], "output_index": 0}
+    begun = call | {"status": "in_progress", "arguments": ""}
+    arguments = call["arguments"]
+    return [
+        ("response.output_item.added", {"output_index": 0, "item": begun}),
+        ("response.function_call_arguments.delta", {**place, "delta": arguments}),
+        (
+            "response.function_call_arguments.done",
+            {**place, "arguments": arguments, "name": call["name"]},
+        ),
+        ("response.output_item.done", {"output_index": 0, "item": call}),
+    ]
+
+
+def _call(body: Json) -> Json | None:
+    """Return the call of the tool that the user's last words name; None: they name none."""
+    names = [tool["name"] for tool in body.get("tools") or [] if tool["type"] == "function"]
+    named = [name for name in names if name in text_of(body)]
+    if not named:
+        return None
+    return {
+        "id": "fc_1",
+        "type": "function_call",
+        "status": "completed",
+        "call_id": "call_emulated",
+        "name": named[0],
+        "arguments": '{"city":"Paris"}',
+    }
+
+
+def _text(text: str) -> Json:
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
 
 def _message(status: str, parts: list[Json]) -> Json:

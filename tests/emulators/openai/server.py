@@ -113,8 +113,7 @@ class OpenAiEmulator(Emulator):
 
     async def _azure_responses(self, request: web.Request) -> web.StreamResponse:
         body = await self._read(request)
-        if request.headers.get("api-key") != self.api_key:
-            raise ApiError("Access denied due to invalid subscription key.", status=401)
+        azure.check_credential(request, self.api_key, self.entra.valid)
         azure.model_of(str(body.get("model")), self.deployments)
         return await self._respond(request, body)
 
