@@ -7,7 +7,7 @@ provider.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 from modelplane.adapters.providers.credentials.signers import Signer
 from modelplane.adapters.providers.errors import AdapterError
@@ -15,13 +15,11 @@ from modelplane.adapters.providers.types import (
     HttpAnswer,
     Image,
     JsonObject,
+    NativeRequest,
     Plan,
     Query,
     Usage,
 )
-
-if TYPE_CHECKING:
-    from modelplane.adapters.providers.passage import Passage
 
 
 class StreamParser(Protocol):
@@ -51,6 +49,42 @@ class StreamParser(Protocol):
         Raises:
             AdapterError: The body ended before the answer did.
         """
+
+
+class Passage(ABC):
+    """Passes requests of one protocol to one served entity, untranslated; see `passage.py`."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def plan(self, native: NativeRequest, *, stream: bool) -> Plan:
+        """Return the request to the provider.
+
+        Raises:
+            RequestRefused: It cannot be encoded.
+        """
+
+    @abstractmethod
+    def usage(self, answer: JsonObject) -> Usage | None:
+        """Return the usage in a whole answer, None where it has none."""
+
+    @abstractmethod
+    def error(self, answer: JsonObject) -> AdapterError | None:
+        """Return the error that a whole answer with status 200 is, if it is one."""
+
+    @abstractmethod
+    def parser(self) -> StreamParser:
+        """Return a parser that reads a stream beside its passing; its chunks are canonical."""
+
+    def passed(self, parser: StreamParser, data: bytes) -> bytes:
+        """Return what the caller gets for bytes of a stream.
+
+        Args:
+            parser: The stream's, which has been fed with them.
+            data: What has come.
+        """
+        del parser
+        return data
 
 
 class Adapter(ABC):
@@ -86,7 +120,7 @@ class Adapter(ABC):
             AdapterError: The query cannot be put to this provider.
         """
 
-    def passage(self, protocol: str) -> "Passage | None":
+    def passage(self, protocol: str) -> Passage | None:
         """Return how requests of a protocol pass to the provider; None: they have to be translated.
 
         Args:

@@ -1,63 +1,25 @@
 """How a native request passes to a provider that speaks its protocol: as it is.
 
+What all passages (`base.py`) share.
+
 Only the model's name, the credential and the address change, and what a service wants elsewhere.
 The answer passes as it comes; a parser beside it reads the usage, the end and the errors.
 """
 
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import orjson
 
-from modelplane.adapters.providers.base import StreamParser
-from modelplane.adapters.providers.errors import AdapterError, refusal
+from modelplane.adapters.providers.errors import refusal
 from modelplane.adapters.providers.types import (
     JsonObject,
     NativeRequest,
     NestedTooDeeply,
-    Plan,
-    Usage,
 )
 
 _MODEL = re.compile(rb'\s*\{\s*"model"\s*:\s*("(?:[^"\\]|\\.)*")')
 _KEY = b'"model"'
-
-
-class Passage(ABC):
-    """Passes requests of one protocol to one served entity."""
-
-    __slots__ = ()
-
-    @abstractmethod
-    def plan(self, native: NativeRequest, *, stream: bool) -> Plan:
-        """Return the request to the provider.
-
-        Raises:
-            RequestRefused: It cannot be encoded.
-        """
-
-    @abstractmethod
-    def usage(self, answer: JsonObject) -> Usage | None:
-        """Return the usage in a whole answer, None where it has none."""
-
-    @abstractmethod
-    def error(self, answer: JsonObject) -> AdapterError | None:
-        """Return the error that a whole answer with status 200 is, if it is one."""
-
-    @abstractmethod
-    def parser(self) -> StreamParser:
-        """Return a parser that reads a stream beside its passing; its chunks are canonical."""
-
-    def passed(self, parser: StreamParser, data: bytes) -> bytes:
-        """Return what the caller gets for bytes of a stream.
-
-        Args:
-            parser: The stream's, which has been fed with them.
-            data: What has come.
-        """
-        del parser
-        return data
 
 
 def name_model(provider: str, native: NativeRequest, model: str) -> bytes:

@@ -4,7 +4,7 @@ Used by `hosts/routes.py`; Envoy hands over what begins like these (`deploy/envo
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
@@ -89,6 +89,15 @@ def find_route(path: bytes, query: bytes = b"") -> NativeRoute | None:
     """
     text = path.decode("latin-1")
     return _BY_PATH.get(text) or _find_gemini(text, query.decode("latin-1"))
+
+
+def all_paths() -> Iterator[str]:
+    """Yield every path that there is; NAME stands for an endpoint's name."""
+    yield from _BY_PATH
+    for prefix in _PREFIXES:
+        for version in ("v1", "v1beta"):
+            yield f"{prefix}/gemini/{version}/models"
+            yield from (f"{prefix}/gemini/{version}/models/NAME:{verb}" for verb in _GEMINI_VERBS)
 
 
 def _find_gemini(path: str, query: str) -> NativeRoute | None:

@@ -6,9 +6,9 @@ gateway has to know: usage, the end, and errors.
 
 from collections.abc import Callable
 
+from modelplane.adapters.providers.base import Passage
 from modelplane.adapters.providers.errors import AdapterError
 from modelplane.adapters.providers.http.transport import HttpResponse
-from modelplane.adapters.providers.passage import Passage
 from modelplane.adapters.providers.types import tokens_of
 from modelplane.data_plane.accounting import Accountant
 from modelplane.data_plane.errors import LimitExceeded

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import inf
 from urllib.parse import urlsplit
 
+from modelplane.adapters.providers.base import Passage
 from modelplane.adapters.providers.canonical.forms import (
     parse_answers,
     parse_error,
@@ -18,7 +19,6 @@ from modelplane.adapters.providers.canonical.forms import (
 from modelplane.adapters.providers.canonical.json_values import parse_json_object
 from modelplane.adapters.providers.errors import AdapterError, NoAnswer
 from modelplane.adapters.providers.http.transport import HttpResponse
-from modelplane.adapters.providers.passage import Passage
 from modelplane.adapters.providers.types import (
     HttpAnswer,
     Image,

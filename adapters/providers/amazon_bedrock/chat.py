@@ -24,11 +24,10 @@ from modelplane.adapters.providers.amazon_bedrock.converse.request import (
 )
 from modelplane.adapters.providers.anthropic.complete import is_legacy
 from modelplane.adapters.providers.anthropic.passage import PROTOCOL
-from modelplane.adapters.providers.base import StreamParser
+from modelplane.adapters.providers.base import Passage, StreamParser
 from modelplane.adapters.providers.canonical.answers import ChunkBuilder
 from modelplane.adapters.providers.canonical.json_values import parse_json_object
 from modelplane.adapters.providers.canonical.messages import read_image_urls
-from modelplane.adapters.providers.passage import Passage
 from modelplane.adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query
 
 

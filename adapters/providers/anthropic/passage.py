@@ -10,11 +10,11 @@ from modelplane.adapters.providers.anthropic.answers import (
     MessagesStreamParser,
     parse_message_usage,
 )
-from modelplane.adapters.providers.base import StreamParser
+from modelplane.adapters.providers.base import Passage, StreamParser
 from modelplane.adapters.providers.canonical.json_values import as_objects
 from modelplane.adapters.providers.canonical.tool_names import ToolNames
 from modelplane.adapters.providers.errors import AdapterError
-from modelplane.adapters.providers.passage import Passage, encode, forwarded, name_model
+from modelplane.adapters.providers.passage import encode, forwarded, name_model
 from modelplane.adapters.providers.refusals import CLAUDE_NAMES
 from modelplane.adapters.providers.route import Route
 from modelplane.adapters.providers.types import (

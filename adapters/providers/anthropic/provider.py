@@ -27,7 +27,7 @@ from modelplane.adapters.providers.anthropic.messages import (
     tool_names,
 )
 from modelplane.adapters.providers.anthropic.passage import PROTOCOL, AnthropicPassage
-from modelplane.adapters.providers.base import StreamParser
+from modelplane.adapters.providers.base import Passage, StreamParser
 from modelplane.adapters.providers.canonical.answers import WALL_CLOCK, Clock
 from modelplane.adapters.providers.canonical.json_values import (
     as_object,
@@ -54,7 +54,6 @@ from modelplane.adapters.providers.errors import (
     RequestRefused,
     classify,
 )
-from modelplane.adapters.providers.passage import Passage
 from modelplane.adapters.providers.refusals import claude_model
 from modelplane.adapters.providers.route import Route, RouteAdapter
 from modelplane.adapters.providers.types import (

@@ -22,6 +22,7 @@ from modelplane.adapters.providers.anthropic.passage import (
     without_unsigned,
 )
 from modelplane.adapters.providers.anthropic.provider import classify_error, error_type
+from modelplane.adapters.providers.base import Passage
 from modelplane.adapters.providers.canonical.json_values import (
     parse_error_detail,
     parse_json_object,
@@ -30,7 +31,7 @@ from modelplane.adapters.providers.canonical.messages import read_image_urls
 from modelplane.adapters.providers.errors import AdapterError, parse_retry_after
 from modelplane.adapters.providers.google_cloud_vertex_ai.adapter import Target, VertexAdapter
 from modelplane.adapters.providers.google_cloud_vertex_ai.errors import build_error
-from modelplane.adapters.providers.passage import Passage, forwarded
+from modelplane.adapters.providers.passage import forwarded
 from modelplane.adapters.providers.refusals import claude_model
 from modelplane.adapters.providers.types import (
     HttpAnswer,

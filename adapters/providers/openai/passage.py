@@ -6,11 +6,11 @@ https://learn.microsoft.com/azure/ai-foundry/openai/how-to/responses. Used by `p
 
 from collections.abc import Callable, Iterator, Mapping
 
-from modelplane.adapters.providers.base import StreamParser
+from modelplane.adapters.providers.base import Passage, StreamParser
 from modelplane.adapters.providers.canonical.json_values import as_object, as_text
 from modelplane.adapters.providers.canonical.sse_stream import SseStreamParser
 from modelplane.adapters.providers.errors import AdapterError
-from modelplane.adapters.providers.passage import Passage, forwarded, name_model
+from modelplane.adapters.providers.passage import forwarded, name_model
 from modelplane.adapters.providers.types import (
     HttpRequest,
     JsonObject,

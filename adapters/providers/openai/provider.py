@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from modelserving.v1.external_model_pb2 import ExternalModel, OpenAiConfig
 
+from modelplane.adapters.providers.base import Passage
 from modelplane.adapters.providers.canonical.json_values import as_object, parse_json_object
 from modelplane.adapters.providers.credentials.signers import (
     KeySigner,
@@ -35,7 +36,6 @@ from modelplane.adapters.providers.openai.microsoft_entra import EntraTokens
 from modelplane.adapters.providers.openai.passage import PROTOCOL, ResponsesPassage
 from modelplane.adapters.providers.openai.stream import OpenAiStreamParser, reports_error
 from modelplane.adapters.providers.openai.stream_options import UsageOption
-from modelplane.adapters.providers.passage import Passage
 from modelplane.adapters.providers.route import Route, RouteAdapter
 from modelplane.adapters.providers.types import (
     HttpAnswer,

@@ -5,6 +5,7 @@ Built by `provider.py`; `request.py` builds the requests and `answers.py` the an
 
 from collections.abc import Mapping, Sequence
 
+from modelplane.adapters.providers.base import Passage
 from modelplane.adapters.providers.canonical.answers import (
     build_chat_answer,
     build_completion_answer,
@@ -33,7 +34,6 @@ from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.request import 
     build_gemini_request,
 )
 from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.tools import tool_names
-from modelplane.adapters.providers.passage import Passage
 from modelplane.adapters.providers.types import (
     HttpAnswer,
     HttpRequest,

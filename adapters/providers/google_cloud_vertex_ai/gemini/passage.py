@@ -6,7 +6,7 @@ API: https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/infer
 
 from collections.abc import Callable
 
-from modelplane.adapters.providers.base import StreamParser
+from modelplane.adapters.providers.base import Passage, StreamParser
 from modelplane.adapters.providers.canonical.json_values import as_object
 from modelplane.adapters.providers.canonical.tool_names import ToolNames
 from modelplane.adapters.providers.errors import AdapterError
@@ -17,7 +17,6 @@ from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.answers import 
 )
 from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.reader import GeminiReader
 from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.tools import tool_names
-from modelplane.adapters.providers.passage import Passage
 from modelplane.adapters.providers.types import (
     HttpRequest,
     JsonObject,
