@@ -69,7 +69,7 @@ async def test_bodies_that_take_long_to_parse(
     stage: Stage, honest: Tenant, mallory: Tenant
 ) -> None:
     before, pids = stage.memory(), stage.pids()
-    values = [{}] * (5 * MIB)
+    values: list[dict[str, str]] = [{}] * (5 * MIB)
     async with honest_calls(honest, HONEST, "bodies that take long to parse") as calls:
 
         async def send(name: str) -> list[HttpAnswer]:
