@@ -39,12 +39,12 @@ from modelplane.control_plane.endpoints.views import CUSTOM_MODEL, EXTERNAL_MODE
 from modelplane.control_plane.errors import Conflict, InvalidParameter, NotFound
 from modelplane.control_plane.hosting.free_capacity import FreeCapacity
 from modelplane.control_plane.hosting.pinning import Pinning, assign_groups
-from modelplane.control_plane.hosting.shared_clock import SharedClock
 from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.rollout import Rollout
 from modelplane.control_plane.secrets.credentials import CredentialVault, take_plaintexts
 from modelplane.control_plane.secrets.encryption import SealBroken, Sealer
 from modelplane.control_plane.secrets.references import require_secrets
+from modelplane.control_plane.shared_clock import SharedClock
 from modelplane.control_plane.store.database import Database, Transaction
 from modelplane.control_plane.store.endpoints import changes, records
 from modelplane.control_plane.store.endpoints.changes import NewEndpoint, NewVersion

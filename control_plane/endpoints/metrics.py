@@ -66,12 +66,11 @@ class EndpointMetrics:
         async with self._database.write() as transaction:
             now_ms = self._clock()
             reporter = Reporter(reporter_id, sequence, in_flight, now_ms)
-            is_postgresql = self._database.is_postgresql
-            if not await note_reporter(transaction, reporter, is_postgresql=is_postgresql):
+            if not await note_reporter(transaction, reporter):
                 return
             if sequence == 1:
                 await forget_reporters(transaction, now_ms - _FORGET_MS)
-            stored = await lock_totals(transaction, list(by_id), is_postgresql=is_postgresql)
+            stored = await lock_totals(transaction, list(by_id))
             for endpoint_id, text in stored.items():
                 totals = Totals.parse(text)
                 totals.add(by_id[endpoint_id], now_ms)

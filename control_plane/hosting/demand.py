@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.errors import StoreUnavailable
-from modelplane.control_plane.hosting.shared_clock import SharedClock
+from modelplane.control_plane.shared_clock import SharedClock
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.hosting import groups
 from modelplane.control_plane.store.hosting.demand import save_demand
@@ -100,8 +100,7 @@ class DemandIntake:
             try:
                 async with self._database.write() as transaction:
                     now_ms = await self._clock.now_ms(transaction.session)
-                    is_postgresql = self._database.is_postgresql
-                    await save_demand(transaction, told, now_ms, is_postgresql=is_postgresql)
+                    await save_demand(transaction, told, now_ms)
             except StoreUnavailable as error:
                 _log.warning("demand not stored", extra=log_fields(error=str(error)))
                 self._told = {**told, **self._told}

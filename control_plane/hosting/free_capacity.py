@@ -11,7 +11,7 @@ from modelserving.store.v1.hosting_pb2 import HostedModel
 
 from modelplane.adapters.shared.byte_counts import in_words
 from modelplane.control_plane.errors import InvalidParameter, LauncherAway
-from modelplane.control_plane.hosting.shared_clock import SharedClock
+from modelplane.control_plane.shared_clock import SharedClock
 from modelplane.control_plane.store.database import Session
 from modelplane.control_plane.store.hosting import groups, launchers
 

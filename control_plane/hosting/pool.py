@@ -19,9 +19,9 @@ from modelserving.launcher.v1.launcher_service_pb2 import (
 
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.hosting.reports import after_report, without_replicas
-from modelplane.control_plane.hosting.shared_clock import SharedClock
 from modelplane.control_plane.hosting.specs import Specs
 from modelplane.control_plane.hosting.worker_view import build_group
+from modelplane.control_plane.shared_clock import SharedClock
 from modelplane.control_plane.store.database import Database, Transaction
 from modelplane.control_plane.store.hosting import groups, launchers, logs
 from modelplane.control_plane.store.hosting.groups import StoredGroup
@@ -67,9 +67,7 @@ class Pool:
         async with self._database.write() as transaction:
             now_ms = await self._clock.now_ms(transaction.session)
             wanted = Claim(self.name, hello.launcher_id, hello.backend, now_ms + LEASE_MS)
-            return await launchers.claim(
-                transaction, wanted, now_ms, is_postgresql=self._database.is_postgresql
-            )
+            return await launchers.claim(transaction, wanted, now_ms)
 
     async def leave(self, launcher_id: str) -> None:
         """Let another launcher follow soon, unless this one comes back.
@@ -163,8 +161,7 @@ class Pool:
         }
         async with self._database.write() as transaction:
             now_ms = await self._clock.now_ms(transaction.session)
-            is_postgresql = self._database.is_postgresql
-            await logs.save_logs(transaction, texts, now_ms, is_postgresql=is_postgresql)
+            await logs.save_logs(transaction, texts, now_ms)
 
     async def _change(
         self, transaction: Transaction, ids: Sequence[str], told: Mapping[str, GroupReport]

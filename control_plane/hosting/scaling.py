@@ -20,7 +20,7 @@ from modelplane.control_plane.hosting.autoscaler import (
     needed,
 )
 from modelplane.control_plane.hosting.pool import LEASE_MS, Pool
-from modelplane.control_plane.hosting.shared_clock import SharedClock
+from modelplane.control_plane.shared_clock import SharedClock
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.hosting import groups
 from modelplane.control_plane.store.hosting.demand import (

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.errors import StoreUnavailable
-from modelplane.control_plane.store.database import Database, Transaction
+from modelplane.control_plane.shared_clock import SharedClock
+from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.quota import (
     Counter,
     count_workers,
     lock_counters,
-    read_time,
     remove_counters,
     save_counters,
 )
@@ -83,12 +82,12 @@ class Lease:
 class Quota:
     """Owns the counters; any number of replicas on one PostgreSQL own them together."""
 
-    def __init__(self, database: Database, clock: Clock | None) -> None:
+    def __init__(self, database: Database, clock: SharedClock) -> None:
         """Count in `database`.
 
         Args:
             database: Where the counters are.
-            clock: Time of the windows; None: PostgreSQL's own, which all replicas share.
+            clock: Time of the windows.
         """
         self._database = database
         self._clock = clock
@@ -107,10 +106,9 @@ class Quota:
             counters = await lock_counters(
                 transaction,
                 [demand.key for demand in demands],
-                is_postgresql=self._database.is_postgresql,
             )
             # After the locks, since waiting for them may have taken into the next window.
-            now_ms = await self._now_ms(transaction)
+            now_ms = await self._clock.now_ms(transaction.session)
             window = now_ms // WINDOW_MS
             workers = self._note_worker(worker_id, window)
             grants = [_grant(counters[demand.key], demand, window, workers) for demand in demands]
@@ -118,9 +116,6 @@ class Quota:
                 await save_counters(transaction, counters)
         await self._sweep(window)
         return Lease(window, WINDOW_MS - now_ms % WINDOW_MS, grants)
-
-    async def _now_ms(self, transaction: Transaction) -> int:
-        return self._clock() if self._clock else await read_time(transaction.session)
 
     def _note_worker(self, worker_id: str, window: int) -> int:
         """Return the number of workers: those that asked in this window or the one before.
@@ -141,7 +136,7 @@ class Quota:
         with suppress(StoreUnavailable):
             async with self._database.write() as transaction:
                 await remove_counters(transaction, window - _KEEP_WINDOWS)
-                since_ms = await self._now_ms(transaction) - _ALIVE_MS
+                since_ms = await self._clock.now_ms(transaction.session) - _ALIVE_MS
                 self._connected = await count_workers(transaction, since_ms)
 
 

@@ -28,7 +28,6 @@ from modelplane.control_plane.endpoints.quotas import Quotas
 from modelplane.control_plane.endpoints.servicer import EndpointServicer
 from modelplane.control_plane.endpoints.setting_changes import SettingChanges
 from modelplane.control_plane.hosting.free_capacity import FreeCapacity
-from modelplane.control_plane.hosting.shared_clock import lease_clock
 from modelplane.control_plane.interceptor import Interceptor
 from modelplane.control_plane.secrets.scope_acls import ScopeAcls
 from modelplane.control_plane.secrets.scopes import Secrets
@@ -39,6 +38,7 @@ from modelplane.control_plane.server.push import Push
 from modelplane.control_plane.server.registries import build_pinning
 from modelplane.control_plane.server.vault import Vault
 from modelplane.control_plane.settings import Settings
+from modelplane.control_plane.shared_clock import lease_clock
 from modelplane.control_plane.usage.reader import UsageReader
 from modelplane.control_plane.usage.servicer import UsageServicer
 

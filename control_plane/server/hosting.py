@@ -13,7 +13,6 @@ from modelplane.control_plane.hosting.demand import DemandIntake
 from modelplane.control_plane.hosting.launcher_servicer import LauncherServicer
 from modelplane.control_plane.hosting.pool import Pool
 from modelplane.control_plane.hosting.scaling import Scaler, ScaleSettings
-from modelplane.control_plane.hosting.shared_clock import lease_clock
 from modelplane.control_plane.hosting.specs import Specs, SpecSettings
 from modelplane.control_plane.secrets.credentials import CredentialResolver
 from modelplane.control_plane.server.background import Background
@@ -21,6 +20,7 @@ from modelplane.control_plane.server.push import Push
 from modelplane.control_plane.server.registries import registry_place
 from modelplane.control_plane.server.vault import Vault
 from modelplane.control_plane.settings import Settings
+from modelplane.control_plane.shared_clock import lease_clock
 from modelplane.control_plane.snapshots.cache import SnapshotCache
 
 _PREFIX = "GROUP_PHASE_"

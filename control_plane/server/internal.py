@@ -30,6 +30,7 @@ from modelplane.control_plane.server.internal_callers import InternalCallers
 from modelplane.control_plane.server.push import Push
 from modelplane.control_plane.server.vault import Vault
 from modelplane.control_plane.settings import Settings
+from modelplane.control_plane.shared_clock import lease_clock
 from modelplane.control_plane.snapshots.servicer import SnapshotServicer
 from modelplane.control_plane.usage.intake import UsageIntake
 from modelplane.control_plane.usage.intake_servicer import UsageIntakeServicer
@@ -58,8 +59,7 @@ def build_internal(
     add_SnapshotServiceServicer_to_server(
         SnapshotServicer(push.cache, push.watchers, push.rollout, hosting.demand), server
     )
-    # A process alone has its own time; replicas have that of the database that they share.
-    quota = Quota(database, None if database.is_postgresql else system_clock)
+    quota = Quota(database, lease_clock(database))
     add_QuotaServiceServicer_to_server(QuotaServicer(quota), server)
     metrics = EndpointMetrics(database, system_clock)
     add_MetricsServiceServicer_to_server(MetricsServicer(metrics), server)

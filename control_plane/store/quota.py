@@ -5,14 +5,13 @@ Before: `quota`. After: `tables`. A counter's row is locked from `lock_counters`
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import bindparam, func
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col, delete, select, update
 
 from modelplane.control_plane.store.database import Session, Transaction
 from modelplane.control_plane.store.tables import QuotaRow, ReplicaRow
+from modelplane.control_plane.store.upsert import insert
 
 _NOW_MS = func.floor(func.extract("epoch", func.clock_timestamp()) * 1000)
 # Drivers limit the number of parameters of a statement.
@@ -38,13 +37,10 @@ async def read_time(session: Session) -> int:
     return int((await session.exec(select(_NOW_MS))).one())
 
 
-async def lock_counters(
-    transaction: Transaction, keys: Sequence[bytes], *, is_postgresql: bool
-) -> dict[bytes, Counter]:
+async def lock_counters(transaction: Transaction, keys: Sequence[bytes]) -> dict[bytes, Counter]:
     """Return the counters of `keys`, new ones at zero, and keep others from changing them."""
     # In one order, so that transactions with counters in common wait for each other in turn.
     ordered = sorted(keys)
-    dialect: Any = postgresql if is_postgresql else sqlite
     counters: dict[bytes, Counter] = {}
     for start in range(0, len(ordered), _BATCH):
         batch = ordered[start : start + _BATCH]
@@ -52,7 +48,7 @@ async def lock_counters(
         while missing := [key for key in batch if key not in counters]:
             new = [{"key": key, **dict.fromkeys(_COUNTED, 0)} for key in missing]
             await transaction.session.exec(
-                dialect.insert(QuotaRow).values(new).on_conflict_do_nothing()
+                insert(transaction.session, QuotaRow).values(new).on_conflict_do_nothing()
             )
             query = select(QuotaRow).where(col(QuotaRow.key).in_(missing))
             locked = query.order_by(col(QuotaRow.key)).with_for_update()

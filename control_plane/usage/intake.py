@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from modelserving.worker.v1.usage_service_pb2 import UsageEntry
 
 from modelplane.adapters.shared.telemetry import log_fields
-from modelplane.control_plane.clock import Clock
+from modelplane.control_plane.clock import Clock, steady_clock
 from modelplane.control_plane.errors import StoreUnavailable
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.usage.ledger import (
@@ -31,6 +31,8 @@ _DAY_MS = 86_400_000
 # Of a worker's signs of life, which come with every batch, those in between are not stored.
 _NOTE_MS = 5_000
 _SWEEP_SECONDS = 60.0
+# By so much more or less than what passed, the time of day moves only when it is set.
+_JUMP_MS = 5_000
 _SWEEP_ROWS = 1_000
 
 
@@ -44,6 +46,7 @@ class UsageIntake:
         *,
         retention_days: int,
         lost_seconds: float,
+        steady: Clock = steady_clock,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """Write to `database`.
@@ -53,6 +56,7 @@ class UsageIntake:
             clock: Time.
             retention_days: Days that rows are kept.
             lost_seconds: Time without a sign of a worker after which its queries are given up.
+            steady: Time that nobody can set, by which jumps of `clock` are seen.
             sleep: Waits for seconds.
         """
         self._database = database
@@ -62,6 +66,10 @@ class UsageIntake:
         self._sleep = sleep
         # Until then a worker may be silent because nobody listened.
         self._patient_until_ms = clock() + self._lost_ms
+        # Nothing is deleted for its age until then.
+        self._keep_all_until_ms = 0
+        self._steady = steady
+        self._ahead_ms = clock() - steady()
         # When the sign of life of each journal was last stored.
         self._noted: dict[bytes, int] = {}
 
@@ -99,14 +107,32 @@ class UsageIntake:
             StoreUnavailable: The database does not answer.
         """
         now_ms = self._clock()
+        self._notice_jump(now_ms)
         self._noted = {
             journal: noted for journal, noted in self._noted.items() if now_ms - noted < _NOTE_MS
         }
         if now_ms >= self._patient_until_ms:
             async with self._database.write() as transaction:
-                closed = await close_lost(transaction, now_ms - self._lost_ms)
+                closed = await close_lost(transaction, now_ms, self._lost_ms)
             if closed:
                 _log.warning("queries of lost workers are closed", extra=log_fields(count=closed))
+        if now_ms >= self._keep_all_until_ms:
+            await self._delete_old(now_ms)
+
+    def _notice_jump(self, now_ms: int) -> None:
+        """Let nobody's queries be lost, and no row be old, by a time that was set just now.
+
+        Workers that live are noted by the new time before it counts; what was set by mistake can
+        be set back.
+        """
+        ahead_ms = now_ms - self._steady()
+        if abs(ahead_ms - self._ahead_ms) > _JUMP_MS:
+            _log.warning("the clock was set", extra=log_fields(by_ms=ahead_ms - self._ahead_ms))
+            self._patient_until_ms = self._keep_all_until_ms = now_ms + self._lost_ms
+            self._noted.clear()
+        self._ahead_ms = ahead_ms
+
+    async def _delete_old(self, now_ms: int) -> None:
         horizon = now_ms - self._retention_days * _DAY_MS
         deleted = _SWEEP_ROWS
         while deleted == _SWEEP_ROWS:

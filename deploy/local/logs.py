@@ -1,16 +1,24 @@
 """Keeps the logs of the parts within a size: what is older moves aside, and what is older yet goes.
 
-`supervisor.py` runs it. A part keeps its log open and only appends to it, so its text is copied and
-then cut off; lines that are written in between are lost.
+`supervisor.py` runs it. A part keeps its log open and only appends to it, so its text is copied,
+and then cut off at the front, which loses nothing that is written meanwhile. Where the file system
+cannot do that (ext4 and XFS can), all is cut off: lines that are written in that moment are lost.
 """
 
 import asyncio
-import shutil
+import ctypes
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 MAX_LOG_BYTES = 32 * 1024 * 1024
 _OLDER = ".1"
+_CHUNK_BYTES = 1024 * 1024
+# https://man7.org/linux/man-pages/man2/fallocate.2.html, "Collapsing file space"
+_FALLOC_FL_COLLAPSE_RANGE = 0x08
+_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 # A flood of refused requests writes some 15 MB in it.
 _CHECK_SECONDS = 1.0
 
@@ -46,16 +54,43 @@ class Logs:
 
     def _rotate(self, log: Path) -> None:
         older = log.with_name(log.name + _OLDER)
-        try:
-            shutil.copyfile(log, older)
-        except OSError as error:
-            # To cut the log off is what gives the room back.
-            older.unlink(missing_ok=True)
-            self._tell(f"cannot keep what {log} held: {error.strerror}")
         with log.open("r+b") as stream:
-            stream.truncate()
+            try:
+                with older.open("wb") as copy:
+                    front = _front_bytes(stream)
+                    copy_bytes(stream, copy, front)
+                    copy.flush()
+                    if front and cut_front(stream, front):
+                        return
+                    copy_bytes(stream, copy, sys.maxsize)
+            except OSError as error:
+                # To cut the log off is what gives the room back.
+                older.unlink(missing_ok=True)
+                self._tell(f"cannot keep what {log} held: {error.strerror}")
+            stream.truncate(0)
 
     def _tell(self, line: str) -> None:
         if not self._told:
             self._told = True
             self._say(line)
+
+
+def _front_bytes(stream: BinaryIO) -> int:
+    """Return how much can be cut off at the front: whole blocks, and never all."""
+    found = os.fstat(stream.fileno())
+    return max(0, found.st_size - 1) // found.st_blksize * found.st_blksize
+
+
+def copy_bytes(source: BinaryIO, target: BinaryIO, count: int) -> None:
+    """Copy `count` bytes, or as many as there are."""
+    while count and (chunk := source.read(min(count, _CHUNK_BYTES))):
+        target.write(chunk)
+        count -= len(chunk)
+
+
+def cut_front(stream: BinaryIO, count: int) -> bool:
+    """Take whole blocks out of a file's front; return False where that cannot be done."""
+    if _LIBC is None:
+        return False
+    front = (ctypes.c_int64(0), ctypes.c_int64(count))
+    return not _LIBC.fallocate64(stream.fileno(), _FALLOC_FL_COLLAPSE_RANGE, *front)

@@ -1,7 +1,7 @@
 """What clients of chat and embeddings put on the wire, and what each reads of the answer.
 
-Each request is what the client really sends, recorded from the client itself and its release;
-`tests/clients` runs the clients, which takes minutes.
+Each request has the form that the client sends, recorded from the client itself and its release,
+with long tables cut short. `tests/clients` runs the clients, which takes minutes.
 """
 
 import base64

@@ -20,6 +20,7 @@ from modelplane.adapters.providers.types import Query, Task
 from modelplane.adapters.shared.rpc.control_link import LinkDown
 from modelplane.control_plane.limits.quota import WINDOW_MS, Quota
 from modelplane.control_plane.limits.quota_servicer import QuotaServicer
+from modelplane.control_plane.shared_clock import SharedClock
 from modelplane.control_plane.store.database import Database
 from modelplane.data_plane.calls.tasks import TaskSpec, spec_of
 from modelplane.data_plane.errors import LimitExceeded, LimitsUnavailable
@@ -275,7 +276,7 @@ async def simulation(
     """Yield workers and control planes over one database."""
     time = Time()
     clock_ms = lambda: int(time.now * 1000)  # noqa: E731 - a clock
-    servicers = [QuotaServicer(Quota(database, clock_ms)) for _ in range(planes)]
+    servicers = [QuotaServicer(Quota(database, SharedClock(clock_ms))) for _ in range(planes)]
     world = Simulation(time, Network(time, servicers, Random(seed)))
     for number in range(workers):
         world.start_worker(f"worker-{seed}-{number}")

@@ -5,11 +5,9 @@ Before: `endpoints.metrics`. Neighbours: `database`, `tables`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 from sqlalchemy import bindparam
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col, delete, select, update
 
 from modelplane.control_plane.store.database import Session, Transaction
@@ -18,6 +16,7 @@ from modelplane.control_plane.store.tables import (
     EndpointRow,
     MetricsReporterRow,
 )
+from modelplane.control_plane.store.upsert import insert
 
 _BATCH = 500
 
@@ -39,19 +38,16 @@ class Reporter:
     seen_ms: int
 
 
-async def note_reporter(
-    transaction: Transaction, reporter: Reporter, *, is_postgresql: bool
-) -> bool:
+async def note_reporter(transaction: Transaction, reporter: Reporter) -> bool:
     """Store a report's number and what is in flight; return False when it was there before."""
     values = {
         "sequence": reporter.sequence,
         "in_flight_json": orjson.dumps(reporter.in_flight).decode(),
         "seen_ms": reporter.seen_ms,
     }
-    dialect: Any = postgresql if is_postgresql else sqlite
-    insert = dialect.insert(MetricsReporterRow).values(id=reporter.id, **values)
+    new = insert(transaction.session, MetricsReporterRow).values(id=reporter.id, **values)
     # One statement, so that of two replicas that are told at the same time one finds it done.
-    statement = insert.on_conflict_do_update(
+    statement = new.on_conflict_do_update(
         index_elements=["id"],
         set_=values,
         where=col(MetricsReporterRow.sequence) < reporter.sequence,
@@ -88,16 +84,14 @@ async def read_totals(session: Session, endpoint_id: str) -> str:
     return row.totals_json if row else "{}"
 
 
-async def lock_totals(
-    transaction: Transaction, endpoint_ids: Sequence[str], *, is_postgresql: bool
-) -> dict[str, str]:
+async def lock_totals(transaction: Transaction, endpoint_ids: Sequence[str]) -> dict[str, str]:
     """Return the totals of those endpoints that exist, and keep others from changing them."""
     # In one order, and new rows before those that are locked, so that transactions with endpoints
     # in common wait for each other in turn.
     ordered = sorted(endpoint_ids)
     batches = [ordered[start : start + _BATCH] for start in range(0, len(ordered), _BATCH)]
     for batch in batches:
-        await _insert_missing(transaction.session, batch, is_postgresql=is_postgresql)
+        await _insert_missing(transaction.session, batch)
     totals: dict[str, str] = {}
     for batch in batches:
         totals |= await _lock(transaction.session, batch)
@@ -118,9 +112,7 @@ async def save_totals(transaction: Transaction, totals: Mapping[str, str]) -> No
     await connection.execute(statement, rows)
 
 
-async def _insert_missing(
-    session: Session, endpoint_ids: Sequence[str], *, is_postgresql: bool
-) -> None:
+async def _insert_missing(session: Session, endpoint_ids: Sequence[str]) -> None:
     """Make the rows of endpoints that nothing was reported of before."""
     endpoint_id = col(EndpointRow.id)
     has_row = select(EndpointMetricsRow.endpoint_id).where(
@@ -130,9 +122,8 @@ async def _insert_missing(
     # An endpoint must not be deleted before its row is there.
     held = query.order_by(endpoint_id).with_for_update(read=True, key_share=True)
     if missing := (await session.exec(held)).all():
-        dialect: Any = postgresql if is_postgresql else sqlite
         new = [{"endpoint_id": found, "totals_json": "{}"} for found in missing]
-        await session.exec(dialect.insert(EndpointMetricsRow).values(new).on_conflict_do_nothing())
+        await session.exec(insert(session, EndpointMetricsRow).values(new).on_conflict_do_nothing())
 
 
 async def _lock(session: Session, endpoint_ids: Sequence[str]) -> dict[str, str]:

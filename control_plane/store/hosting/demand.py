@@ -5,15 +5,14 @@ Before: `control_plane.hosting`. After: `tables`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from modelserving.worker.v1.hosting_pb2 import GroupDemand
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col, delete, select
 
 from modelplane.control_plane.store.database import Session, Transaction
 from modelplane.control_plane.store.hosting.logs import lock_known
 from modelplane.control_plane.store.hosting.tables import GroupDemandRow
+from modelplane.control_plane.store.upsert import insert
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +28,14 @@ async def save_demand(
     transaction: Transaction,
     told: Mapping[tuple[str, str], GroupDemand],
     now_ms: int,
-    *,
-    is_postgresql: bool,
 ) -> None:
     """Replace what workers said, by group and worker; of groups that are gone, drop it."""
     known = await lock_known(transaction, {group_id for group_id, _ in told})
-    dialect: Any = postgresql if is_postgresql else sqlite
     for (group_id, worker_id), demand in sorted(told.items(), key=lambda item: item[0]):
         if group_id not in known:
             continue
         values = {"demand": demand.SerializeToString(), "updated_ms": now_ms}
-        statement = dialect.insert(GroupDemandRow).values(
+        statement = insert(transaction.session, GroupDemandRow).values(
             group_id=group_id, worker_id=worker_id, **values
         )
         await transaction.session.exec(

@@ -4,14 +4,13 @@ Before: `control_plane.hosting`. After: `tables`.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from modelserving.launcher.v1.launcher_service_pb2 import Capacity
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col, or_, select, update
 
 from modelplane.control_plane.store.database import Session, Transaction
 from modelplane.control_plane.store.hosting.tables import LauncherRow
+from modelplane.control_plane.store.upsert import insert
 
 # By more than this no two replicas differ that take the time from one database.
 _CLOCK_SET_BACK_MS = 60_000
@@ -39,19 +38,16 @@ class Claim:
     until_ms: int
 
 
-async def claim(
-    transaction: Transaction, wanted: Claim, now_ms: int, *, is_postgresql: bool
-) -> str:
+async def claim(transaction: Transaction, wanted: Claim, now_ms: int) -> str:
     """Make a launcher the active one unless another one is; return the active one's identifier."""
     values = {
         "launcher_id": wanted.launcher_id,
         "backend": wanted.backend,
         "lease_until_ms": wanted.until_ms,
     }
-    dialect: Any = postgresql if is_postgresql else sqlite
-    insert = dialect.insert(LauncherRow).values(pool=wanted.pool, capacity=b"", **values)
+    new = insert(transaction.session, LauncherRow).values(pool=wanted.pool, capacity=b"", **values)
     # One statement, so that of two that ask at the same time one finds the other.
-    statement = insert.on_conflict_do_update(
+    statement = new.on_conflict_do_update(
         index_elements=["pool"],
         set_=values,
         where=or_(

@@ -4,14 +4,13 @@ Before: `control_plane.hosting`. After: `tables`.
 """
 
 from collections.abc import Collection, Mapping
-from typing import Any
 
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col, select
 
 from modelplane.control_plane.store.database import Session, Transaction, in_parts
 from modelplane.control_plane.store.hosting.tables import GroupLogRow, ReplicaGroupRow
 from modelplane.control_plane.store.states import LogKind
+from modelplane.control_plane.store.upsert import insert
 
 
 async def read_log(session: Session, group_id: str, kind: LogKind) -> str:
@@ -24,18 +23,17 @@ async def save_logs(
     transaction: Transaction,
     logs: Mapping[tuple[str, LogKind], str],
     now_ms: int,
-    *,
-    is_postgresql: bool,
 ) -> None:
     """Replace the ends of logs, by group and kind; those of groups that are gone are dropped."""
     known = await lock_known(transaction, {group_id for group_id, _ in logs})
-    dialect: Any = postgresql if is_postgresql else sqlite
     for (group_id, kind), text in sorted(logs.items()):
         if group_id not in known:
             continue
         # PostgreSQL knows no NUL character.
         values = {"text": text.replace("\0", "\N{REPLACEMENT CHARACTER}"), "updated_ms": now_ms}
-        statement = dialect.insert(GroupLogRow).values(group_id=group_id, kind=kind, **values)
+        statement = insert(transaction.session, GroupLogRow).values(
+            group_id=group_id, kind=kind, **values
+        )
         await transaction.session.exec(
             statement.on_conflict_do_update(index_elements=["group_id", "kind"], set_=values)
         )

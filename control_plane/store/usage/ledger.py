@@ -8,12 +8,12 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnClause, CursorResult, Dialect, bindparam, func, literal_column
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col, delete, or_, select, update
 
 from modelplane.control_plane.store.database import Transaction
 from modelplane.control_plane.store.states import UsageState
 from modelplane.control_plane.store.tables import EndpointRow
+from modelplane.control_plane.store.upsert import insert_for
 from modelplane.control_plane.store.usage.tables import UsageJournalRow, UsageOriginRow, UsageRow
 from modelplane.control_plane.store.usage.tags import encode_tags
 
@@ -76,9 +76,8 @@ def _key(values: UsageValues) -> Any:  # noqa: ANN401 - bytes or text
 @lru_cache(maxsize=8)
 def _statements(dialect: Dialect) -> tuple[str, str, str]:
     """Return the SQL that stores an origin, a query and a journal; parameters are in order."""
-    insert: Any = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
     put_origin, put_row, put_journal = (
-        insert(table).values({name: bindparam(name) for name in table.model_fields})
+        insert_for(dialect, table).values({name: bindparam(name) for name in table.model_fields})
         for table in (UsageOriginRow, UsageRow, UsageJournalRow)
     )
     new, state = put_row.excluded, col(UsageRow.state)
@@ -110,20 +109,27 @@ async def note_journal(transaction: Transaction, journal_id: str, seen_ms: int) 
     await connection.exec_driver_sql(put_journal, (journal_id, seen_ms))
 
 
-async def close_lost(transaction: Transaction, seen_before_ms: int) -> int:
-    """Close the running queries of journals without a sign of life since; return how many.
+async def close_lost(transaction: Transaction, now_ms: int, lost_ms: int) -> int:
+    """Close the running queries of journals without a sign of life; return how many.
 
     The journals are forgotten.
+
+    Args:
+        transaction: Writes.
+        now_ms: Time.
+        lost_ms: A journal that was last seen at another time than this close to it is lost; later
+            ones were seen before the clock was set back.
     """
-    lost = select(UsageJournalRow.id).where(col(UsageJournalRow.seen_ms) < seen_before_ms)
+    seen_ms = col(UsageJournalRow.seen_ms)
+    is_lost = (seen_ms < now_ms - lost_ms) | (seen_ms > now_ms + lost_ms)
+    lost = select(UsageJournalRow.id).where(is_lost)
     journal_id = func.substr(col(UsageRow.id), 1, _JOURNAL_DIGITS)
     closed = await transaction.session.exec(
         update(UsageRow)
         .where(col(UsageRow.state) == UsageState.RUNNING, journal_id.in_(lost))
         .values(state=UsageState.UNKNOWN)
     )
-    gone = delete(UsageJournalRow).where(col(UsageJournalRow.seen_ms) < seen_before_ms)
-    await transaction.session.exec(gone)
+    await transaction.session.exec(delete(UsageJournalRow).where(is_lost))
     return _count(closed)
 
 

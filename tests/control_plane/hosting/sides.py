@@ -19,11 +19,11 @@ from modelplane.adapters.shared.rpc.server import Health, new_server, running
 from modelplane.control_plane.hosting.launcher_servicer import LauncherServicer
 from modelplane.control_plane.hosting.pool import Pool
 from modelplane.control_plane.hosting.scaling import Scaler, ScaleSettings
-from modelplane.control_plane.hosting.shared_clock import SharedClock
 from modelplane.control_plane.hosting.specs import Specs, SpecSettings
 from modelplane.control_plane.secrets.credentials import CredentialResolver
 from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.secrets.keyring import FixedKeys
+from modelplane.control_plane.shared_clock import SharedClock
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints import changes, records
 from modelplane.control_plane.store.endpoints.changes import NewVersion

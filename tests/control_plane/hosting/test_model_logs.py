@@ -25,7 +25,7 @@ def wanted(entity: str = "one", version: int | None = None) -> WantedLog:
 async def say(database: Database, group_id: str, **logs: str) -> None:
     async with database.write() as transaction:
         told = {(group_id, LogKind[kind]): text for kind, text in logs.items()}
-        await save_logs(transaction, told, 1, is_postgresql=database.is_postgresql)
+        await save_logs(transaction, told, 1)
 
 
 async def test_the_logs_of_a_version_are_read(

@@ -85,8 +85,7 @@ class FakeLauncher:
         async with self._database.write() as transaction:
             now_ms = self._clock()
             wanted = Claim("default", "launcher-1", "local", now_ms + lease_ms)
-            is_postgresql = self._database.is_postgresql
-            await launchers.claim(transaction, wanted, now_ms, is_postgresql=is_postgresql)
+            await launchers.claim(transaction, wanted, now_ms)
             capacity = Capacity(memory_bytes=memory_bytes, cpus=8, gpus=gpus)
             await launchers.save_capacity(transaction, "default", "launcher-1", capacity)
 

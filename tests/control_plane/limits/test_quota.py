@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from modelplane.control_plane.limits.quota import WINDOW_MS, Demand, Grant, Quota
+from modelplane.control_plane.shared_clock import SharedClock
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.migrate import migrate
 from modelplane.control_plane.store.tables import ReplicaRow
@@ -15,7 +16,7 @@ KEY = b"k" * 16
 
 @pytest.fixture
 def quota(database: Database, clock: FakeClock) -> Quota:
-    return Quota(database, clock)
+    return Quota(database, SharedClock(clock))
 
 
 async def grant(quota: Quota, worker: str = "w", **fields: int) -> Grant:
@@ -151,9 +152,36 @@ async def test_a_clock_that_is_set_back_opens_no_window_again(
     assert await lease(quota, needed=10) == (10, 0)
 
 
+@pytest.mark.parametrize("jump", [-50, -2, -1, 1, 2, 50])
+async def test_a_clock_that_jumps_and_comes_back_grants_two_more_windows_at_most(
+    quota: Quota, clock: FakeClock, jump: int
+) -> None:
+    """One for each jump, and the limit can be used soon after."""
+    clock.now_ms = 100 * WINDOW_MS + 30_000
+    granted = 0
+    for step in (0, jump, -jump):
+        clock.now_ms += step * WINDOW_MS
+        for _ in range(3):
+            granted += (await lease(quota, needed=10))[0]
+    assert granted <= 3 * 10
+    # The next window may be one that was granted during the jump.
+    clock.now_ms += 2 * WINDOW_MS
+    assert await lease(quota, needed=10) == (10, 0)
+
+
+async def test_what_is_returned_to_a_window_before_a_jump_is_not_granted_again(
+    quota: Quota, clock: FakeClock
+) -> None:
+    clock.now_ms = 100 * WINDOW_MS
+    before = await quota.lease("w", [Demand(KEY, 10, 10)])
+    clock.now_ms = 90 * WINDOW_MS
+    assert await lease(quota, needed=8) == (8, 2)
+    assert await lease(quota, needed=8, returned=10, returned_window=before.window) == (2, 0)
+
+
 async def test_counters_outlive_the_process(database: Database, clock: FakeClock) -> None:
-    await lease(Quota(database, clock), needed=9)
-    assert await lease(Quota(database, clock), needed=9) == (1, 0)
+    await lease(Quota(database, SharedClock(clock)), needed=9)
+    assert await lease(Quota(database, SharedClock(clock)), needed=9) == (1, 0)
 
 
 async def test_old_counters_are_deleted(database: Database, quota: Quota, clock: FakeClock) -> None:
@@ -175,7 +203,7 @@ async def test_a_batch_may_be_large(quota: Quota) -> None:
 async def test_concurrent_leases_never_exceed_the_limit(
     database: Database, clock: FakeClock
 ) -> None:
-    replicas = [Quota(database, clock) for _ in range(3)]
+    replicas = [Quota(database, SharedClock(clock)) for _ in range(3)]
     keys = [bytes([number]) * 16 for number in range(4)]
 
     async def ask(number: int) -> list[int]:
@@ -194,7 +222,7 @@ async def test_replicas_share_the_time_of_postgresql(postgres_url: str) -> None:
     database = Database(postgres_url)
     try:
         await migrate(database)
-        answers = [await Quota(database, None).lease("w", []) for _ in range(2)]
+        answers = [await Quota(database, SharedClock(None)).lease("w", []) for _ in range(2)]
     finally:
         await database.aclose()
     first, second = ((answer.window + 1) * WINDOW_MS - answer.remaining_ms for answer in answers)

@@ -14,6 +14,7 @@ from modelplane.adapters.shared.rpc.server import Health, new_server, running
 from modelplane.control_plane.errors import StoreUnavailable
 from modelplane.control_plane.limits.quota import Demand, Lease, Quota
 from modelplane.control_plane.limits.quota_servicer import QuotaServicer
+from modelplane.control_plane.shared_clock import SharedClock
 from modelplane.control_plane.store.database import Database
 from tests.control_plane.conftest import FakeClock
 
@@ -23,7 +24,7 @@ KEY = b"k" * 16
 @pytest.fixture
 async def channel(database: Database, clock: FakeClock) -> AsyncIterator[grpc.aio.Channel]:
     server = new_server([], Health().servicer)
-    add_QuotaServiceServicer_to_server(QuotaServicer(Quota(database, clock)), server)
+    add_QuotaServiceServicer_to_server(QuotaServicer(Quota(database, SharedClock(clock))), server)
     async with (
         running(server, "127.0.0.1:0", 0) as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
@@ -73,7 +74,7 @@ async def test_without_a_database_another_control_plane_may_be_asked(
     database: Database, clock: FakeClock
 ) -> None:
     server = new_server([], Health().servicer)
-    add_QuotaServiceServicer_to_server(QuotaServicer(NoQuota(database, clock)), server)
+    add_QuotaServiceServicer_to_server(QuotaServicer(NoQuota(database, SharedClock(clock))), server)
     async with (
         running(server, "127.0.0.1:0", 0) as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,

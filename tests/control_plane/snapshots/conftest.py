@@ -26,10 +26,10 @@ from sqlmodel import col, select, update
 from modelplane.adapters.shared.rpc.server import Health, new_server, running
 from modelplane.control_plane.clock import Clock, steady_clock, system_clock
 from modelplane.control_plane.hosting.demand import DemandIntake
-from modelplane.control_plane.hosting.shared_clock import SharedClock
 from modelplane.control_plane.secrets.credentials import CredentialResolver
 from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.secrets.keyring import FixedKeys
+from modelplane.control_plane.shared_clock import SharedClock
 from modelplane.control_plane.snapshots.builder import ResourceBuilder
 from modelplane.control_plane.snapshots.cache import SnapshotCache
 from modelplane.control_plane.snapshots.feed import Feed

@@ -8,7 +8,7 @@ from tests.control_plane.conftest import FakeClock
 
 @pytest.fixture
 def intake(database: Database, clock: FakeClock) -> UsageIntake:
-    return UsageIntake(database, clock, retention_days=90, lost_seconds=600)
+    return UsageIntake(database, clock, retention_days=90, lost_seconds=600, steady=clock)
 
 
 @pytest.fixture

@@ -98,10 +98,42 @@ async def test_a_control_plane_that_was_away_itself_is_patient(
 ) -> None:
     await intake.record(JOURNAL, [begun()])
     clock.now_ms += 3_600_000
-    restarted = UsageIntake(database, clock, retention_days=90, lost_seconds=600)
+    restarted = UsageIntake(database, clock, retention_days=90, lost_seconds=600, steady=clock)
     clock.now_ms += 599_000
     await restarted.sweep()
     assert [row.state for row in await rows(usage)] == ["RUNNING"]
+
+
+@pytest.mark.parametrize("jump_ms", [-3_600_000, 3_600_000, 365 * DAY_MS])
+async def test_a_clock_that_is_set_loses_no_living_worker_and_no_row(
+    database: Database, usage: UsageReader, clock: FakeClock, jump_ms: int
+) -> None:
+    steady = FakeClock()
+    intake = UsageIntake(database, clock, retention_days=90, lost_seconds=600, steady=steady)
+
+    def pass_ms(count: int) -> None:
+        clock.now_ms += count
+        steady.now_ms += count
+
+    await intake.record(JOURNAL, [begun(1), ended(2)])
+    await intake.record(b"journal2", [begun(3, key=key(3, b"journal2"))])
+    pass_ms(700_000)
+    await intake.record(JOURNAL, [])
+    clock.now_ms += jump_ms
+    await intake.sweep()
+    # The first lives, the second does not; and the time is right again for the rows' age.
+    pass_ms(300_000)
+    await intake.record(JOURNAL, [])
+    await intake.sweep()
+    assert [row.state for row in await rows(usage)] == ["RUNNING", "ENDED", "RUNNING"]
+    clock.now_ms -= jump_ms
+    await intake.sweep()
+    await intake.record(JOURNAL, [])
+    pass_ms(599_000)
+    await intake.record(JOURNAL, [])
+    pass_ms(2_000)
+    await intake.sweep()
+    assert [row.state for row in await rows(usage)] == ["UNKNOWN", "ENDED", "RUNNING"]
 
 
 async def test_old_rows_are_deleted(

@@ -1,7 +1,7 @@
 """Logs that grow, and disks that are full."""
 
 import errno
-import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -42,10 +42,39 @@ def test_a_full_disk_gets_its_room_back(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(shutil, "copyfile", full)
+    monkeypatch.setattr(logs, "copy_bytes", full)
     for _ in range(2):
         log.write_bytes(b"x" * 11)
         keeper.check()
         assert log.read_bytes() == b""
     assert not (tmp_path / "envoy.log.1").exists()
     assert said == [f"cannot keep what {log} held: No space left on device"]
+
+
+def test_no_line_is_lost_that_is_written_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probe = tmp_path / "probe"
+    probe.write_bytes(bytes(1 << 20))
+    with probe.open("r+b") as stream:
+        if not logs.cut_front(stream, 1 << 16):
+            pytest.skip("this file system cannot cut a file at its front")
+    monkeypatch.setattr(logs, "MAX_LOG_BYTES", 1 << 20)
+    log, older, said = tmp_path / "envoy.log", tmp_path / "envoy.log.1", list[str]()
+    keeper = Logs(tmp_path, said.append)
+    lines = [b"line %d of a part that never stops to write\n" % number for number in range(100_000)]
+
+    def write() -> None:
+        with log.open("ab", buffering=0) as writer:
+            for line in lines:
+                writer.write(line)
+
+    log.touch()
+    part = threading.Thread(target=write)
+    part.start()
+    while not older.exists():
+        keeper.check()
+    part.join()
+    assert log.stat().st_size > 0
+    assert (older.read_bytes() + log.read_bytes()).splitlines(keepends=True) == lines
+    assert said == []

@@ -20,11 +20,10 @@ async def group(database: Database) -> None:
 
 
 async def test_logs_are_replaced_and_die_with_their_group(database: Database) -> None:
-    postgresql = database.is_postgresql
     for text in ("old", "new\0"):
         told = {("group-a", LogKind.BUILD): text, ("gone", LogKind.BUILD): "?"}
         async with database.write() as transaction:
-            await logs.save_logs(transaction, told, 1, is_postgresql=postgresql)
+            await logs.save_logs(transaction, told, 1)
     async with database.read() as session:
         assert (
             await logs.read_log(session, "group-a", LogKind.BUILD) == "new\N{REPLACEMENT CHARACTER}"
@@ -37,14 +36,13 @@ async def test_logs_are_replaced_and_die_with_their_group(database: Database) ->
 
 
 async def test_demand_is_kept_by_worker_while_it_is_new(database: Database) -> None:
-    postgresql = database.is_postgresql
     for at, waiting in ((1, 5), (2, 0)):
         told = {
             (group_id, "w"): GroupDemand(group_id=group_id, waiting=waiting)
             for group_id in ("group-a", "gone")
         }
         async with database.write() as transaction:
-            await demand.save_demand(transaction, told, at, is_postgresql=postgresql)
+            await demand.save_demand(transaction, told, at)
     async with database.read() as session:
         found = await demand.read_demand(session, 1)
         assert [(item.worker_id, item.demand.waiting) for item in found["group-a"]] == [("w", 0)]
@@ -56,9 +54,7 @@ async def test_one_launcher_of_a_pool_is_active_until_its_lease_ends(database: D
     async def claim(launcher_id: str, now_ms: int) -> str:
         wanted = Claim("default", launcher_id, "local", now_ms + 10)
         async with database.write() as transaction:
-            return await launchers.claim(
-                transaction, wanted, now_ms, is_postgresql=database.is_postgresql
-            )
+            return await launchers.claim(transaction, wanted, now_ms)
 
     assert await claim("a", 0) == "a"
     assert await claim("b", 5) == "a"

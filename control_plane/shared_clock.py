@@ -1,4 +1,4 @@
-"""The time that all control-plane replicas go by. Before: the other modules of `hosting`."""
+"""The time that all control-plane replicas go by. Before: `hosting`, `limits`. After: `store`."""
 
 from modelplane.control_plane.clock import Clock, system_clock
 from modelplane.control_plane.store.database import Database, Session
@@ -18,5 +18,8 @@ class SharedClock:
 
 
 def lease_clock(database: Database) -> SharedClock:
-    """Return the time by which leases end: a process alone has its own, replicas the database's."""
+    """Return the time by which leases and windows end.
+
+    A process alone has its own; replicas have that of the database that they share.
+    """
     return SharedClock(None if database.is_postgresql else system_clock)

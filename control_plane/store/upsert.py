@@ -1,0 +1,26 @@
+"""The INSERT of the database's own dialect, which says what becomes of a row that is there.
+
+Used by the other modules of `store`. After: SQLAlchemy.
+"""
+
+from typing import Any
+
+from sqlalchemy import Dialect
+from sqlalchemy.dialects import postgresql, sqlite
+
+from modelplane.control_plane.store.database import Session
+
+
+def insert(session: Session, table: type[Any]) -> Any:  # noqa: ANN401 - the dialects share no type
+    """Return an INSERT with `on_conflict_do_nothing` and `on_conflict_do_update`.
+
+    Args:
+        session: Where it will be executed.
+        table: Class of the rows.
+    """
+    return insert_for(session.get_bind().dialect, table)
+
+
+def insert_for(dialect: Dialect, table: type[Any]) -> Any:  # noqa: ANN401 - see `insert`
+    """Return the same for statements that are compiled before there is a session."""
+    return (postgresql if dialect.name == "postgresql" else sqlite).insert(table)
