@@ -36,8 +36,8 @@ def run_agent(command: Sequence[str], folder: Path, variables: Mapping[str, str]
     """
     node, home = _node_home("agents")
     script = home / "node_modules" / command[0]
-    own = {"PATH": f"{Path(node).parent}:{os.defpath}", "HOME": str(folder)}
-    return _run([node, str(script), *command[1:]], folder, _AGENT_SECONDS, own | variables)
+    own: dict[str, str] = {"PATH": f"{Path(node).parent}:{os.defpath}", "HOME": str(folder)}
+    return _run([node, str(script), *command[1:]], folder, _AGENT_SECONDS, {**own, **variables})
 
 
 def _node_home(name: str) -> tuple[str, Path]:
