@@ -18,6 +18,7 @@ export ANTHROPIC_MODEL={model}
 export ANTHROPIC_DEFAULT_OPUS_MODEL={model}
 export ANTHROPIC_DEFAULT_SONNET_MODEL={model}
 export ANTHROPIC_DEFAULT_HAIKU_MODEL={model}
+export CLAUDE_CODE_MAX_OUTPUT_TOKENS=16000
 """,
     "codex": """\
 # ~/.codex/config.toml
@@ -32,6 +33,8 @@ env_key = "TOKEN"
 wire_api = "responses"
 """,
     "gemini": """\
+mkdir -p ~/.gemini
+echo '{{"security": {{"auth": {{"selectedType": "gemini-api-key"}}}}}}' > ~/.gemini/settings.json
 export GOOGLE_GEMINI_BASE_URL={url}/ai-gateway/gemini
 export GEMINI_API_KEY_AUTH_MECHANISM=bearer
 export GEMINI_API_KEY="$TOKEN"

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +15,47 @@ _CLIENTS = Path(__file__).parent
 _HOMES = _CLIENTS.parent.parent / ".test-clients"
 _INSTALL_SECONDS = 600.0
 _RUN_SECONDS = 60.0
+_AGENT_SECONDS = 180.0
 
 
 def run_node(program: str, system: System) -> Mapping[str, Any]:
-    """Run a program of `node/` against a system, and return what it prints: JSON.
+    """Run a program of `node/` against a system, and return what it prints: JSON."""
+    node, home = _node_home("node")
+    # Packages are looked for beside the program.
+    shutil.copy(_CLIENTS / "node" / program, home)
+    return _told([node, program], home, system)
 
-    Its packages are those of `package-lock.json`, by hash; none runs a script when installed.
+
+def run_agent(command: Sequence[str], folder: Path, variables: Mapping[str, str]) -> str:
+    """Run a coding agent of `agents/` and return what it prints.
+
+    Args:
+        command: Its script below `node_modules`, and arguments.
+        folder: Where it works, and keeps what is its own.
+        variables: Its environment, beside what every program needs.
+    """
+    node, home = _node_home("agents")
+    script = home / "node_modules" / command[0]
+    own: dict[str, str] = {"PATH": f"{Path(node).parent}:{os.defpath}", "HOME": str(folder)}
+    return _run([node, str(script), *command[1:]], folder, _AGENT_SECONDS, {**own, **variables})
+
+
+def _node_home(name: str) -> tuple[str, Path]:
+    """Return Node's program, and a folder with the packages that a folder here locks.
+
+    They are those of `package-lock.json`, by hash; none runs a script when installed.
     """
     npm, node = shutil.which("npm"), shutil.which("node")
     if npm is None or node is None:
         raise AssertionError("the clients in JavaScript need Node.js and its `npm`")
-    files = _CLIENTS / "node"
+    files = _CLIENTS / name
 
     def install(home: Path) -> None:
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(files / name, home)
+        for file in ("package.json", "package-lock.json"):
+            shutil.copy(files / file, home)
         _run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], home, _INSTALL_SECONDS)
 
-    home = _home("node", files / "package-lock.json", install)
-    # Packages are looked for beside the program.
-    shutil.copy(files / program, home)
-    return _told([node, program], home, system)
+    return node, _home(name, files / "package-lock.json", install)
 
 
 def run_python(program: str, pins: str, system: System) -> Mapping[str, Any]:
@@ -91,6 +111,7 @@ def _run(
         cwd=home,
         timeout=seconds,
         capture_output=True,
+        stdin=subprocess.DEVNULL,
         text=True,
         check=False,
         env=variables,

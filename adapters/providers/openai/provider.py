@@ -48,6 +48,7 @@ from modelplane.adapters.providers.types import (
 
 _DEFAULT_BASE = "https://api.openai.com/v1"
 _HOST = "api.openai.com"
+_OPENAI = "openai"
 _PATHS = {
     Task.CHAT: "/chat/completions",
     Task.COMPLETIONS: "/completions",
@@ -90,10 +91,10 @@ class OpenAiAdapter(RouteAdapter):
         """Return the provider's request; see `Adapter`."""
         del images
         body = dict(query.body)
-        if query.native is not None and "messages" in body:
-            body["messages"] = without_thoughts(body["messages"])
         body.pop("model", None)
         adapted = () if body.get("tools") else _drop_tool_options(body)
+        if query.native is not None:
+            adapted += self._fit_translated(body)
         if self._model:
             body["model"] = self._model
         asks_usage = False
@@ -101,6 +102,15 @@ class OpenAiAdapter(RouteAdapter):
             asks_usage, left_out = self._usage_option.put(body)
             adapted += left_out
         return Plan((self._request(body),), adapted, asks_usage)
+
+    def _fit_translated(self, body: JsonObject) -> tuple[str, ...]:
+        """Take out of a translated body what only other APIs know; return what was changed."""
+        if "messages" in body:
+            body["messages"] = without_thoughts(body["messages"])
+        # Others that speak OpenAI's API, such as vLLM, take it.
+        if self._provider == _OPENAI and body.pop("top_k", None) is not None:
+            return ("top_k=dropped",)
+        return ()
 
     def concedes(self, plan: Plan, error: AdapterError) -> bool:
         """Return whether to ask once more, not for the usage; see `Adapter`."""

@@ -136,3 +136,18 @@ def test_errors_are_googles(client: genai.Client) -> None:
         )
     assert refused.value.status == "INVALID_ARGUMENT"
     assert "googleSearch" in str(refused.value)
+
+
+def test_what_openai_does_not_know_is_left_out_and_told(
+    client: genai.Client, provider: OpenAiEmulator
+) -> None:
+    # As Gemini CLI sends it with every request.
+    config = types.GenerateContentConfig(top_k=64, top_p=0.95)
+    answer = client.models.generate_content(model="talk", contents="hello", config=config)
+    assert answer.text == "gpt-4 heard: hello"
+    sent = provider.requests[-1].body
+    assert "top_k" not in sent
+    assert sent["top_p"] == 0.95
+    assert answer.sdk_http_response is not None
+    headers = answer.sdk_http_response.headers or {}
+    assert headers["x-modelplane-adapted-params"] == "top_k=dropped"
