@@ -1,4 +1,4 @@
-import type { ReactNode } from 'react'
+import { cloneElement, type ReactElement, type ReactNode, useId } from 'react'
 import { ApiError, type Endpoint } from './api'
 import { describeState } from './state'
 
@@ -17,17 +17,20 @@ export function Failure({ error }: { error: unknown }): ReactNode {
   )
 }
 
+/** A control with its label, and with what helps to fill it. */
 export function Field({ label, help, children }: {
   label: string
   help?: string
-  children: ReactNode
+  children: ReactElement<{ id?: string; 'aria-describedby'?: string }>
 }): ReactNode {
+  const id = useId()
+  const helpId = help === undefined ? undefined : `${id}-help`
   return (
-    <label className="field">
-      <span>{label}</span>
-      {children}
-      {help !== undefined && <small>{help}</small>}
-    </label>
+    <div className="field">
+      <label htmlFor={id}>{label}</label>
+      {cloneElement(children, { id, 'aria-describedby': helpId })}
+      {help !== undefined && <small id={helpId}>{help}</small>}
+    </div>
   )
 }
 

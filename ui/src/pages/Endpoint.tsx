@@ -2,7 +2,7 @@ import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
 import { useLocation } from 'wouter'
 import { call, endpointPath, getEndpoint } from '../api'
-import { Failure, State } from '../kit'
+import { Failure, Field, State } from '../kit'
 import { Query } from './Query'
 import { Split } from './Split'
 import { Versions } from './Versions'
@@ -48,7 +48,7 @@ export function EndpointPage({ name }: { name: string }): ReactNode {
       )}
       {typed !== null && (
         <form className="banner" onSubmit={(event) => { event.preventDefault(); remove.mutate() }}>
-          <Confirmation text={`Type ${name} to delete it for all who query it`} value={typed} set={setTyped} />
+          <Field label={`Type ${name} to delete it for all who query it`}><input autoFocus value={typed} onChange={(event) => setTyped(event.target.value)} /></Field>
           <button type="submit" disabled={typed !== name || remove.isPending}>Delete endpoint</button>
           <button type="button" onClick={() => setTyped(null)}>Keep</button>
         </form>
@@ -63,8 +63,4 @@ export function EndpointPage({ name }: { name: string }): ReactNode {
       {tab === 'Query' && <Query endpoint={data} />}
     </>
   )
-}
-
-function Confirmation({ text, value, set }: { text: string; value: string; set: (value: string) => void }): ReactNode {
-  return <label className="field"><span>{text}</span><input autoFocus value={value} onChange={(event) => set(event.target.value)} /></label>
 }

@@ -32,16 +32,16 @@ export function Split({ endpoint, manages, onApplied }: {
       <Failure error={apply.error} />
       <div className="scroll" tabIndex={0} role="region" aria-label="Served entities">
         <table>
-          <thead><tr><th>Name</th><th>Model</th><th>State</th><th>Traffic</th><th className="number">Share</th></tr></thead>
+          <thead><tr><th>Name</th><th className="number">Share</th><th>Traffic</th><th>Model</th><th>State</th></tr></thead>
           <tbody>
             {entities.map((entity, index) => (
               <tr key={entity.name}>
                 <td>{entity.name}</td>
-                <td>{entity.external_model ? `${entity.external_model.provider} ${entity.external_model.name}` : `${entity.entity_name ?? ''} ${entity.entity_version ?? ''}`}</td>
-                <td>{entity.state?.deployment} {entity.state?.deployment_state_message}</td>
+                <td className="number">{shares[index]} %</td>
                 <td><input type="range" min={0} max={100} disabled={!editable} aria-label={`Share of ${entity.name} in percent`}
                   value={shares[index] ?? 0} onChange={(event) => setDraft(setShare(shares, index, event.target.valueAsNumber))} /></td>
-                <td className="number">{shares[index]} %</td>
+                <td>{entity.external_model ? `${entity.external_model.provider} ${entity.external_model.name}` : `${entity.entity_name ?? ''} ${entity.entity_version ?? ''}`}</td>
+                <td>{entity.state?.deployment} {entity.state?.deployment_state_message}</td>
               </tr>
             ))}
           </tbody>
