@@ -25,6 +25,7 @@ from modelplane.adapters.shared.rpc.services import PUBLIC_SERVICES, rules_of
 from modelplane.adapters.shared.rpc.status import INTERNAL, Status, shorten, trailing_metadata
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.admission import Admission
+from modelplane.control_plane.answer_headers import answer_headers
 from modelplane.control_plane.audit.call import AuditedCall
 from modelplane.control_plane.audit.log import AuditLog
 from modelplane.control_plane.errors import PASSING, STATUS_TABLE, MalformedRequest
@@ -217,7 +218,8 @@ class _Call:
             await self._refuse(error)
         self._status = grpc.StatusCode.OK
         behind = ((WORKERS_BEHIND, "true"),) if answered_early.get() else ()
-        await self._context.send_initial_metadata(((REQUEST_ID, self._request_id), *behind))
+        headers = ((REQUEST_ID, self._request_id), *behind, *answer_headers.get())
+        await self._context.send_initial_metadata(headers)
         return response
 
     async def _admitted(self, behavior: _Behavior, receive: _Receiver) -> Any:  # noqa: ANN401 - any message

@@ -8,6 +8,7 @@ from modelserving.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_s
 from modelserving.v1.endpoint_service_pb2_grpc import add_EndpointServiceServicer_to_server
 from modelserving.v1.permission_service_pb2_grpc import add_PermissionServiceServicer_to_server
 from modelserving.v1.secret_service_pb2_grpc import add_SecretServiceServicer_to_server
+from modelserving.v1.ui_service_pb2_grpc import add_UiServiceServicer_to_server
 from modelserving.v1.usage_service_pb2_grpc import add_UsageServiceServicer_to_server
 from prometheus_client import CollectorRegistry
 
@@ -39,6 +40,8 @@ from modelplane.control_plane.server.push import Push
 from modelplane.control_plane.server.registries import build_pinning
 from modelplane.control_plane.server.vault import Vault
 from modelplane.control_plane.settings import Settings
+from modelplane.control_plane.ui.assets import STATIC, load_assets
+from modelplane.control_plane.ui.ui_servicer import UiServicer
 from modelplane.control_plane.usage.reader import UsageReader
 from modelplane.control_plane.usage.servicer import UsageServicer
 
@@ -77,6 +80,7 @@ async def start_api(
     add_SecretServiceServicer_to_server(SecretServicer(secrets, ScopeAcls(vault.database)), api)
     add_AuditServiceServicer_to_server(AuditServicer(AuditReader(vault.database)), api)
     add_UsageServiceServicer_to_server(UsageServicer(UsageReader(vault.database)), api)
+    add_UiServiceServicer_to_server(UiServicer(load_assets(STATIC)), api)
     return api
 
 

@@ -18,6 +18,7 @@ from modelplane.deploy.envoy.descriptors import (
     path_parameters,
     public_descriptors,
 )
+from modelplane.deploy.envoy.ui import build_compressors
 
 _TRANSCODER = "envoy.filters.http.grpc_json_transcoder"
 _RESHAPE = "reshape"
@@ -48,15 +49,17 @@ _SERVICES, _SCIM_SERVICES = (
 )
 
 
-def build_filters(*, cors: bool) -> list[Block]:
+def build_filters(*, cors: bool, ui: bool) -> list[Block]:
     """Return the chain of HTTP filters.
 
     Args:
         cors: Whether pages of the web may call.
+        ui: Whether there is the user interface.
     """
     own = [build_cors()] if cors else []
     return [
         *own,
+        *(build_compressors() if ui else []),
         _headers(),
         _health(),
         _buffer(),

@@ -88,7 +88,7 @@ def _http_connections(options: EnvoyOptions) -> Block:
         "stat_prefix": "public",
         "codec_type": "AUTO",
         "route_config": build_route_config(options),
-        "http_filters": build_filters(cors=bool(options.cors_origins)),
+        "http_filters": build_filters(cors=bool(options.cors_origins), ui=not options.no_ui),
         "local_reply_config": build_local_replies(),
         "access_log": [_access_log()],
         **_paths(),

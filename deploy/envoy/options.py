@@ -148,6 +148,7 @@ def parse_public_url(text: str) -> str:
     return text
 
 
+NO_UI_HELP = "serve no user interface under /ui/"
 CORS_HELP = "origins whose web pages may call, with commas, as https://app.example.com; * is all"
 
 
@@ -209,6 +210,7 @@ class EnvoyOptions:
         parse=parse_public_url,
     )
     cors_origins: tuple[str, ...] = setting((), CORS_HELP, variable=False, parse=parse_origins)
+    no_ui: bool = setting(False, NO_UI_HELP, variable=False)  # noqa: FBT003 - like field()
     public_tls_cert: str = setting("", "certificate chain of the public port (PEM)", variable=False)
     public_tls_key: str = setting("", "private key of the public port (PEM)", variable=False)
     max_connections: int = setting(

@@ -24,6 +24,7 @@ from modelplane.deploy.envoy.filters import (
     strangers,
 )
 from modelplane.deploy.envoy.options import EnvoyOptions, Queries
+from modelplane.deploy.envoy.ui import build_ui_routes
 
 _GRPC_CONTENT = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
 # Longer than the longest request timeout of a worker, which is the one that is meant to end a call.
@@ -80,6 +81,7 @@ def build_route_config(options: EnvoyOptions) -> Block:
                     _scim(),
                     _rest("/api/2.0", CONTROL_PLANE, _REST_TIMEOUT),
                     _oidc(origin),
+                    *([] if options.no_ui else build_ui_routes(login_overrides())),
                     _databricks_config(origin),
                     _unknown_grpc_method(),
                     _not_found(),

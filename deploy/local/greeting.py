@@ -48,6 +48,8 @@ def lines(plan: Plan, public: Address, seconds: float) -> list[str]:
         "try:",
         f"  {curl} {origin}/api/2.0/serving-endpoints",
     ]
+    if not plan.options.no_ui:
+        text.append(f"user interface: {origin}/ui/")
     if (most := most_connections()) < MAX_CONNECTIONS:
         text.append(
             f"at most {most} connections at once, as the limit of open files (ulimit -Hn) is low"

@@ -6,6 +6,7 @@ from pathlib import Path
 from modelplane.adapters.shared.settings import setting
 from modelplane.deploy.envoy.options import (
     CORS_HELP,
+    NO_UI_HELP,
     QUERIES_HELP,
     Queries,
     Tls,
@@ -53,6 +54,7 @@ class UpOptions:
         variable=False,
     )
     cors_origins: tuple[str, ...] = setting((), CORS_HELP, variable=False, parse=parse_origins)
+    no_ui: bool = setting(False, NO_UI_HELP, variable=False)  # noqa: FBT003 - like field()
     public_tls_cert: str = setting("", "certificate chain of the public port (PEM)", variable=False)
     public_tls_key: str = setting("", "private key of the public port (PEM)", variable=False)
     admin_token: str = setting(

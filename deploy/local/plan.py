@@ -96,6 +96,7 @@ class Plan:
             queries=self.options.queries,
             max_connections=most_connections(),
             cors_origins=self.options.cors_origins,
+            no_ui=self.options.no_ui,
         )
 
     def worker(self, name: str, turn: int = 0) -> ChildSpec:

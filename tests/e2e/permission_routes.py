@@ -108,7 +108,7 @@ class Caller:
         def take(match: re.Match[str]) -> str:
             return quote(str(fields.pop(match[1])), safe="")
 
-        path = re.sub(r"{(\w+)}", take, route.path)
+        path = re.sub(r"{(\w+)(?:=[*]+)?}", take, route.path)
         body: object = fields if route.body == "*" else fields.pop(route.body, None)
         query = "" if route.body in ("*", "payload") else urlencode(fields)
         data, content_type = _encode(body)

@@ -200,6 +200,9 @@ EFFECTS: Mapping[str, Mapping[str, str]] = {
     f"{_CONTROL_PLANE}/identity/test_oauth.py::test_both_ways_to_send_a_secret_are_read": {
         "IssueTokenRequest": "form"
     },
+    f"{_CONTROL_PLANE}/ui/test_ui_servicer.py::test_no_other_path_is_a_file": {
+        "GetUiFileRequest": "path"
+    },
 }
 
 # Fields that change nothing, which `test_every_field` shows, with the reason.

@@ -1,0 +1,1 @@
+"""The user interface: its files, and the service that hands them out."""
