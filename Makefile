@@ -12,7 +12,7 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
 # Asked of each lock when its turn comes: those before it have been made by then.
 OTHERS = $$(sed -n 's/^\([^ ]*\)==.*/--no-emit-package \1/p' $(1)) $(addprefix --constraints ,$(1))
 
-.PHONY: install install-dev run test test-long check fmt bench bench-peers soak lock
+.PHONY: install install-dev run test test-long check fmt ui ui-dev ui-check bench bench-peers soak lock
 
 install:
 	@$(PYTHON) install.py run
@@ -45,6 +45,21 @@ check: install-dev
 fmt: install-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The pages under `/ui/`; needs Node.js 20.19 or newer. No package runs programs of its own at install.
+ui: ui/node_modules
+	npm --prefix ui run build
+
+# The pages with each change at once; MODELPLANE_URL names the deployment whose API they call.
+ui-dev: ui/node_modules
+	npm --prefix ui run dev
+
+ui-check: ui/node_modules
+	npm --prefix ui run check
+
+ui/node_modules: ui/package.json ui/package-lock.json
+	npm --prefix ui ci --ignore-scripts --no-audit --no-fund
+	touch $@
 
 # The load comes from `wrk`, a package of that name in Debian, Fedora and brew.
 bench: install-dev
