@@ -13,19 +13,13 @@ CHAT, COMPLETIONS, EMBEDDINGS = "llm/v1/chat", "llm/v1/completions", "llm/v1/emb
 _INPUT_OF = {CHAT: "messages", COMPLETIONS: "prompt", EMBEDDINGS: "input"}
 # For the endpoint, not for the model.
 _OPTIONS = frozenset({"client_request_id", "databricks_options", "usage_context", "model", "user"})
-_GENERATING = frozenset(
-    ("max_tokens", "temperature", "top_p", "top_k", "stop", "n", "seed")
-    + ("stream", "stream_options", "logprobs", "logit_bias")
-    + ("frequency_penalty", "presence_penalty")
-)
-_CHATTING = frozenset(
-    ("messages", "max_completion_tokens", "top_logprobs")
-    + ("response_format", "tools", "tool_choice")
-)
+_SAMPLING = {"temperature", "top_p", "top_k", "seed", "frequency_penalty", "presence_penalty"}
+_GENERATING = _SAMPLING | {"logit_bias", "logprobs", "max_tokens", "n", "stop", "stream"}
+_CHATTING = {"messages", "max_completion_tokens", "response_format", "tools", "tool_choice"}
 _FIELDS = {
-    CHAT: _GENERATING | _CHATTING,
-    COMPLETIONS: _GENERATING | {"prompt"},
-    EMBEDDINGS: frozenset(("input", "instruction", "encoding_format")),
+    CHAT: _GENERATING | _CHATTING | {"stream_options", "top_logprobs"},
+    COMPLETIONS: _GENERATING | {"stream_options", "prompt"},
+    EMBEDDINGS: {"input", "instruction", "encoding_format"},
 }
 _FORMATS = ("text", "json_object", "json_schema")
 _ENCODINGS = ("float", "base64")
@@ -166,7 +160,7 @@ def _check_format(body: dict[str, Any]) -> None:
 def _check_tools(body: dict[str, Any], able: Abilities) -> None:
     if able.tools:
         return
-    if body.get("tools") or body.get("tool_choice", "none") not in {"none", "auto"}:
+    if body.get("tools") or body.get("tool_choice", "none") not in ("none", "auto"):
         raise bad_request(
             "This model cannot call tools: its chat template has none. Leave out tools and "
             "tool_choice, or ask another model."
