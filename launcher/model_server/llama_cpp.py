@@ -11,6 +11,7 @@ import http.client
 import importlib
 import json
 import queue
+import re
 import secrets
 import threading
 from typing import Any, Iterator, NamedTuple
@@ -25,6 +26,8 @@ _HOST = "127.0.0.1"
 _CACHE_MIB = 64
 _PAGE_SECONDS = 30
 _OVERFLOW = "exceed_context_size_error"
+# Of a model for embeddings, whose batch is its context.
+_BATCH_OVERFLOW = re.compile(r"input \((\d+) tokens\) is too large .*batch size: (\d+)")
 _NORMALIZED, _AS_IT_IS = 2, -1  # llama.cpp's names for the Euclidean norm, and for none
 # A caller who reads slowly must not have the whole answer kept for it.
 _MOST_CHUNKS = 256
@@ -82,6 +85,9 @@ class LlamaCpp:
             # A text is read as one batch.
             params.n_batch = params.n_ubatch = options.context_tokens
         self._server = xllamacpp.Server(params)
+        if options.task == EMBEDDINGS:
+            # Where a model does not say how, it is told only now.
+            _checked(self._server.handle_embeddings({"input": ["a"]}))
         self._name = options.name
         self._able = Abilities(options.task, _has_tools(self._server.listening_address, key))
 
@@ -215,9 +221,16 @@ def _refused(error: Exception) -> Refused:
 def _refused_by(error: Any) -> Refused:
     if not isinstance(error, dict):
         return bad_request("The model cannot answer this.")
+    message = str(error.get("message", ""))
     if error.get("type") == _OVERFLOW:
-        return bad_request(
-            "The input has %s tokens, and the model's context window holds %s; shorten it."
-            % (error.get("n_prompt_tokens"), error.get("n_ctx"))
-        )
-    return bad_request(clean("The model cannot answer this: %s" % error.get("message", "")))
+        return _too_long(error.get("n_prompt_tokens"), error.get("n_ctx"))
+    if found := _BATCH_OVERFLOW.search(message):
+        return _too_long(*found.groups())
+    return bad_request(clean("The model cannot answer this: %s" % message))
+
+
+def _too_long(count: object, most: object) -> Refused:
+    return bad_request(
+        "The input has %s tokens, and the model's context window holds %s; shorten it."
+        % (count, most)
+    )
