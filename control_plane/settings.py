@@ -82,6 +82,11 @@ class Settings:
     registry_authorization: str = setting(
         "", "credential for that registry: `bearer TOKEN` or `basic USER:PASSWORD`", secret=True
     )
+    foundation_models: str = setting(
+        "",
+        "TOML file of the foundation models that served entities may name as `system.ai.NAME`; "
+        "empty: there are none",
+    )
     workload_types: str = setting(
         "",
         "JSON file of what one replica of each workload type may use; empty: CPU (1 GiB), "

@@ -19,6 +19,10 @@ from modelplane.adapters.shared.release import VERSION
 from modelplane.adapters.shared.rpc.control_link import ControlLink
 from modelplane.adapters.shared.telemetry import configure_logging, log_fields
 from modelplane.launcher.artifacts.cache import Artifacts
+from modelplane.launcher.engines import llama_cpp, mlflow_pyfunc
+from modelplane.launcher.engines.base import Engines
+from modelplane.launcher.engines.llama_cpp import LlamaCpp
+from modelplane.launcher.engines.mlflow_pyfunc import MlflowPyfunc
 from modelplane.launcher.local.budget import MemoryBudget
 from modelplane.launcher.local.group import Means
 from modelplane.launcher.local.launcher import DirectoryTaken, LocalLauncher, opened
@@ -98,11 +102,10 @@ def _means(settings: Settings, replicas: Path, users: Users) -> Means:
     shutil.rmtree(server, ignore_errors=True)
     shutil.copytree(_SERVER, server, ignore=shutil.ignore_patterns("__pycache__"))
     artifacts = Artifacts(folder / "models", settings.cache_bytes, download)
+    build = builder(environments, users, settings.users[-1] if users.separate else 0)
+    engines: Engines = {mlflow_pyfunc.NAME: MlflowPyfunc(build), llama_cpp.NAME: LlamaCpp()}
     return Means(
-        Preparer(
-            artifacts,
-            builder(environments, users, settings.users[-1] if users.separate else 0),
-        ),
+        Preparer(artifacts, engines),
         server / "serve.py",
         replicas,
         MemoryBudget(settings.memory_bytes),

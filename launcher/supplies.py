@@ -11,7 +11,7 @@ from modelserving.launcher.v1.launcher_service_pb2 import ModelSource
 
 from modelplane.adapters.shared.settings import environment
 from modelplane.launcher.artifacts.cache import FetchFailed, Progress
-from modelplane.launcher.local.preparation import Build, Environment, EnvironmentUnfit
+from modelplane.launcher.engines.base import Build, EngineUnfit, Environment
 from modelplane.launcher.local.users import Users
 
 
@@ -59,7 +59,7 @@ def builder(folder: Path, users: Users, fetcher: int) -> Build:
         try:
             held: Environment = await environments.hold(model, log)
         except EnvironmentFailed as error:
-            raise EnvironmentUnfit(str(error)) from error
+            raise EngineUnfit(str(error)) from error
         return held
 
     return build

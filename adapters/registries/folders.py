@@ -32,8 +32,14 @@ async def read_mlmodel(folder: Path) -> bytes:
     return await asyncio.to_thread(_read, folder)
 
 
-async def copy_folder(folder: Path, into: Path, progress: Progress) -> None:
+async def copy_folder(folder: Path, into: Path, progress: Progress, *, suffix: str = "") -> None:
     """Copy all files of a folder into an empty one.
+
+    Args:
+        folder: The folder.
+        into: The empty one.
+        progress: Told how far it is.
+        suffix: What the names of those files end with that are wanted.
 
     Raises:
         ModelUnusable: It has too many files, or links to outside of it.
@@ -44,7 +50,7 @@ async def copy_folder(folder: Path, into: Path, progress: Progress) -> None:
     def tell(done: int, total: int) -> None:
         loop.call_soon_threadsafe(progress, done, total)
 
-    await asyncio.to_thread(_copy, folder, into, tell)
+    await asyncio.to_thread(_copy, folder, into, tell, suffix)
 
 
 def _read(folder: Path) -> bytes:
@@ -62,9 +68,9 @@ def _read(folder: Path) -> bytes:
     return content
 
 
-def _copy(folder: Path, into: Path, tell: Progress) -> None:
+def _copy(folder: Path, into: Path, tell: Progress, suffix: str) -> None:
     try:
-        files = list(_files_in(folder, folder, 0))
+        files = [file for file in _files_in(folder, folder, 0) if file.name.endswith(suffix)]
         total = sum(file.stat().st_size for file in files)
         done = 0
         for file in files:

@@ -1,18 +1,19 @@
 """The kinds of registries: from a setting, or from a `ModelSource`, to the registry itself.
 
 Before: the control plane's `server` and `hosting.specs`, the launcher's `supplies`. After:
-`mlflow`, `unity_catalog`, `directory`.
+`mlflow`, `unity_catalog`, `directory`, `weights`.
 """
 
 from dataclasses import dataclass, field
 
 from modelserving.launcher.v1.launcher_service_pb2 import ModelSource
 
-from modelplane.adapters.registries import directory, mlflow, unity_catalog
+from modelplane.adapters.registries import directory, mlflow, unity_catalog, weights
 from modelplane.adapters.registries.base import Registry
 from modelplane.adapters.registries.directory import DirectoryRegistry
 from modelplane.adapters.registries.mlflow import MlflowRegistry
 from modelplane.adapters.registries.unity_catalog import UnityCatalogRegistry
+from modelplane.adapters.registries.weights import Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ def parse_place(text: str, authorization: str = "") -> RegistryPlace | None:
         return None
     kind, _, uri = text.partition(":")
     place = RegistryPlace(kind, uri, authorization)
+    if kind == weights.KIND:
+        raise ValueError("weights without a registry are named by a catalogue")
     open_registry(place)
     return place
 
@@ -70,6 +73,8 @@ def open_registry(place: RegistryPlace) -> Registry:
             return UnityCatalogRegistry(place.uri, place.authorization)
         case directory.KIND if place.uri:
             return DirectoryRegistry(place.uri)
+        case weights.KIND if place.uri:
+            return Weights()
     raise ValueError(
         "write the registry as `mlflow:http://HOST:PORT`, `unity-catalog:http://HOST:PORT` or "
         "`directory:/PATH`"

@@ -6,10 +6,11 @@ releases and with any flavor. Beside: `base`.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
+from modelserving.launcher.v1.launcher_service_pb2 import EngineOptions
 from modelserving.store.v1.hosting_pb2 import ModelDescription
 
 from modelplane.adapters.registries.base import ModelUnusable
@@ -18,6 +19,9 @@ _MAX_SCHEMA = 256 * 1024
 _MAX_FLAVORS = 64
 _MAX_WORD = 256
 _LANGUAGE = "llm/v1/"
+_EMBEDDINGS = "llm/v1/embeddings"
+_TASKS = ("llm/v1/chat", "llm/v1/completions", _EMBEDDINGS)
+_GGUF = "gguf"
 _TRANSFORMERS = "transformers"
 _PYFUNC = "python_function"
 
@@ -29,10 +33,17 @@ class MlModel:
     Attributes:
         description: What is kept of it.
         entrypoint: Command that the model wants to be served by; empty: none.
+        options: What an engine for language models is told.
     """
 
     description: ModelDescription
     entrypoint: str
+    options: EngineOptions = field(default_factory=EngineOptions)
+
+    @property
+    def is_gguf(self) -> bool:
+        """Whether it is a language model in the form that llama.cpp serves as it is."""
+        return self.description.task in _TASKS and _GGUF in self.description.flavors
 
     @property
     def is_language_model(self) -> bool:
@@ -75,12 +86,27 @@ def parse_mlmodel(content: bytes) -> MlModel:
         mlflow_version=_word(document, "mlflow_version"),
         size_bytes=_size(document),
     )
-    return MlModel(description, _word(metadata, "entrypoint"))
+    parsed = MlModel(description, _word(metadata, "entrypoint"), _options(description, metadata))
+    if parsed.is_gguf:
+        description.streamable = description.task != _EMBEDDINGS
+    return parsed
+
+
+def _options(description: ModelDescription, metadata: Mapping[Any, Any]) -> EngineOptions:
+    if not description.task.startswith(_LANGUAGE):
+        return EngineOptions()
+    context = _word(metadata, "context_tokens")
+    return EngineOptions(
+        task=description.task,
+        context_tokens=int(context) if _CONTEXT.fullmatch(context) else 0,
+        unnormalized=_word(metadata, "normalized").lower() == "false",
+    )
 
 
 # What stands for a number or a date stays a text: some that fit into a file take minutes to be made
 # into one. The loader in C is ten times as fast, where it is built in.
 _LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+_CONTEXT = re.compile(r"[1-9]\d{0,6}")
 _SIZE = re.compile(r"[1-9]\d{0,17}")
 
 

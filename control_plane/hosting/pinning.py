@@ -8,8 +8,8 @@ import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from modelserving.launcher.v1.launcher_service_pb2 import ModelSource
-from modelserving.store.v1.hosting_pb2 import HostedModel, ModelDescription
+from modelserving.launcher.v1.launcher_service_pb2 import EngineOptions, ModelSource
+from modelserving.store.v1.hosting_pb2 import HostedModel
 from modelserving.v1.endpoint_pb2 import EndpointConfig, ServedEntity
 
 from modelplane.adapters.registries.base import (
@@ -19,6 +19,7 @@ from modelplane.adapters.registries.base import (
     RegistryUnavailable,
     digest_of,
 )
+from modelplane.adapters.registries.catalogue import ENTITY_PREFIX, Catalogue, FoundationModels
 from modelplane.adapters.registries.mlmodel import MlModel, parse_mlmodel
 from modelplane.control_plane.errors import (
     ControlPlaneError,
@@ -31,6 +32,7 @@ from modelplane.control_plane.hosting.entity_rules import check_hosted
 from modelplane.control_plane.hosting.workloads import DEFAULT_WORKLOADS, Workloads
 
 ENGINE = "mlflow_pyfunc"
+LLAMA_CPP = "llama_cpp"
 _DIGITS = 32
 
 
@@ -40,13 +42,18 @@ class Pinning:
     Args:
         registry: Knows the models; None: the deployment has none.
         workloads: What replicas may use.
+        catalogue: The deployment's foundation models.
     """
 
     def __init__(
-        self, registry: Registry | None = None, workloads: Workloads = DEFAULT_WORKLOADS
+        self,
+        registry: Registry | None = None,
+        workloads: Workloads = DEFAULT_WORKLOADS,
+        catalogue: Catalogue | None = None,
     ) -> None:
         self._registry = registry
         self._workloads = workloads
+        self._foundation = FoundationModels(catalogue or Catalogue({}))
 
     async def pin(
         self, config: EndpointConfig, served: Sequence[HostedModel] = ()
@@ -66,26 +73,29 @@ class Pinning:
             InvalidParameter: An entity breaks a rule, or its model cannot be served.
             RegistryAway: The registry does not answer.
         """
-        registry = self._require_registry()
         check_hosted(config, self._workloads)
         known = {(model.source.name, model.source.version): model for model in served}
         entities = config.served_entities
-        found = await asyncio.gather(*(_find(registry, entity, known) for entity in entities))
+        finding = [_find(self._registry_of(entity), entity, known) for entity in entities]
+        found = await asyncio.gather(*finding)
         for entity, (source, _) in zip(entities, found, strict=True):
             entity.entity_version.string_value = source.version
         return [
             HostedModel(
                 served_entity_name=entity.name,
-                engine=ENGINE,
+                engine=LLAMA_CPP if model.is_gguf else ENGINE,
+                engine_options=model.options,
                 source=source,
-                description=description,
+                description=model.description,
                 size=self._workloads.size_of(entity),
                 scale=self._workloads.scale_of(entity),
             )
-            for entity, (source, description) in zip(entities, found, strict=True)
+            for entity, (source, model) in zip(entities, found, strict=True)
         ]
 
-    def _require_registry(self) -> Registry:
+    def _registry_of(self, entity: ServedEntity) -> Registry:
+        if entity.entity_name.startswith(ENTITY_PREFIX):
+            return self._foundation
         if self._registry is None:
             raise NotSupported(
                 "This deployment hosts no models, since it has no model registry; let the operator "
@@ -118,6 +128,7 @@ def group_id(endpoint_id: str, environment: Mapping[str, str], model: HostedMode
         *(endpoint_id, model.served_entity_name, model.engine),
         *(source.name, source.version, source.digest),
         *(repr(size.cpus), str(size.memory_bytes), str(size.gpus), str(size.concurrency)),
+        *_parts_of(model.engine_options),
         *(part for name in sorted(environment) for part in (name, environment[name])),
     ]
     digest = hashlib.sha256()
@@ -128,9 +139,16 @@ def group_id(endpoint_id: str, environment: Mapping[str, str], model: HostedMode
     return digest.hexdigest()[:_DIGITS]
 
 
+def _parts_of(options: EngineOptions) -> list[str]:
+    """Return what tells options from others; of a Python function none, whose groups stay so."""
+    if not options.task:
+        return []
+    return [options.task, str(options.context_tokens), str(options.unnormalized)]
+
+
 async def _find(
     registry: Registry, entity: ServedEntity, known: Mapping[tuple[str, str], HostedModel]
-) -> tuple[ModelSource, ModelDescription]:
+) -> tuple[ModelSource, MlModel]:
     name, version = entity.entity_name, entity.entity_version.string_value
     try:
         try:
@@ -138,7 +156,7 @@ async def _find(
             content = await registry.read_mlmodel(source)
         except RegistryUnavailable:
             if same := known.get((name, version)):
-                return same.source, same.description
+                return same.source, MlModel(same.description, "", same.engine_options)
             raise
         source.digest = digest_of(content)
         # A long one takes a second.
@@ -146,7 +164,7 @@ async def _find(
     except RegistryError as error:
         raise _told(entity, error) from error
     _check_servable(entity, parsed)
-    return source, parsed.description
+    return source, parsed
 
 
 def _told(entity: ServedEntity, error: RegistryError) -> ControlPlaneError:
@@ -172,7 +190,7 @@ def _check_servable(entity: ServedEntity, model: MlModel) -> None:
             f"{name} asks to be served by a command of its own (metadata.entrypoint), which is not "
             "available in this release; log it as a Python function."
         )
-    if not model.is_python_function:
+    if not (model.is_python_function or model.is_gguf):
         flavors = ", ".join(model.description.flavors)
         raise InvalidParameter(
             f"{name} has the flavors {flavors}, and not python_function, which is the one that is "

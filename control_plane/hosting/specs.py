@@ -70,6 +70,7 @@ class Specs:
             start_deadline_ms=self._settings.start_deadline_ms,
             evaluation_deadline_ms=self._settings.evaluation_deadline_ms,
             engine=group.model.engine,
+            engine_options=group.model.engine_options,
         )
 
 

@@ -5,6 +5,7 @@ Before: `api`, `hosting`. After: `hosting.pinning`, `adapters.registries`.
 
 from pathlib import Path
 
+from modelplane.adapters.registries.catalogue import Catalogue, parse_catalogue
 from modelplane.adapters.registries.kinds import RegistryPlace, open_registry, parse_place
 from modelplane.control_plane.hosting.pinning import Pinning
 from modelplane.control_plane.hosting.workloads import (
@@ -23,7 +24,8 @@ def build_pinning(settings: Settings) -> Pinning:
     """
     place = registry_place(settings)
     registry = open_registry(place) if place else None
-    return Pinning(registry, _read_workloads(settings.workload_types))
+    workloads = _read_workloads(settings.workload_types)
+    return Pinning(registry, workloads, _read_catalogue(settings.foundation_models))
 
 
 def registry_place(settings: Settings) -> RegistryPlace | None:
@@ -36,6 +38,15 @@ def registry_place(settings: Settings) -> RegistryPlace | None:
         return parse_place(settings.registry, settings.registry_authorization)
     except ValueError as error:
         raise ValueError(f"MODELPLANE_REGISTRY: {error}") from None
+
+
+def _read_catalogue(file: str) -> Catalogue | None:
+    if not file:
+        return None
+    try:
+        return parse_catalogue(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"MODELPLANE_FOUNDATION_MODELS: {file}: {error}") from None
 
 
 def _read_workloads(file: str) -> Workloads:

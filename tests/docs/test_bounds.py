@@ -26,6 +26,7 @@ from modelplane.deploy.envoy.options import MAX_CONNECTIONS, MAX_HEAP_MIB
 from modelplane.deploy.local.logs import MAX_LOG_BYTES
 from modelplane.launcher.environments import cache as environments
 from modelplane.launcher.local import preparation, tail
+from modelplane.launcher.model_server import language
 from modelplane.launcher.settings import Settings as LauncherSettings
 
 PAGE = Path(__file__).parents[2] / "docs" / "bounds.md"
@@ -75,6 +76,7 @@ BOUNDS = {
     "Rows of refusals": f"{log.MAX_UNKNOWN} rows for those not known, {log.MAX_OF_ONE} for each",
     "Scopes of secrets": f"{scopes.MAX_SCOPES_OF_ONE} by each",
     "Streams of one HTTP/2 connection": f"{listener.MAX_STREAMS}",
+    "Texts of a request for embeddings": f"{language._MOST_TEXTS} texts",
     "Time for the first byte": f"{listener.FIRST_BYTE_SECONDS} s",
     "Time for the headers": f"{listener.HEADERS_SECONDS} s",
     "Time for a whole request": f"{listener.REQUEST_SECONDS} s",

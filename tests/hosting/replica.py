@@ -69,15 +69,22 @@ class Replica:
 
 @contextlib.contextmanager
 def serving(saved: Saved, name: str, folder: Path, *options: str) -> Iterator[Replica]:
-    """Run the server of a model until the end; `folder` is where it works."""
+    """Run the server of a saved model until the end; `folder` is where it works."""
+    with serving_with(saved.python, saved.model(name), folder, *options) as replica:
+        yield replica
+
+
+@contextlib.contextmanager
+def serving_with(python: Path, model: Path, folder: Path, *options: str) -> Iterator[Replica]:
+    """Run the server of a model with a Python until the end."""
     reading, writing = os.pipe()
-    log = folder / f"{name}.log"
+    log = folder / f"{model.name}.log"
     command: list[str | Path] = [
-        saved.python,
+        python,
         "-I",
         SERVE,
         "--model",
-        saved.model(name),
+        model,
         "--ready-fd",
         str(writing),
     ]

