@@ -22,7 +22,6 @@ from modelplane.launcher.environments.cache import Options as EnvironmentOptions
 from modelplane.launcher.local.builds import BuildUsers
 from modelplane.launcher.local.users import Users, can_change_users
 from tests.launcher.converter import tiny
-from tests.launcher.converter.reference import TEXT, WORDS
 
 HERE = Path(__file__).parent
 ASK = HERE.parent / "converter" / "ask.py"
@@ -94,7 +93,7 @@ async def test_a_converted_model_scores_tokens_as_transformers_does(
     expected = EXPECTED[name]
     body = {"prompt": expected["ids"], "n_predict": 1, "n_probs": 30, "temperature": 0}
     tokens, answer = await ask(
-        await machine.convert(name), ("/tokenize", {"content": TEXT}), ("/completion", body)
+        await machine.convert(name), ("/tokenize", {"content": tiny.TEXT}), ("/completion", body)
     )
     assert tokens["tokens"] == expected["ids"]
     found = {
@@ -116,8 +115,8 @@ async def test_a_converted_model_makes_the_vectors_that_transformers_makes(
     tiny.write_bert(machine.registry / f"bert-{pooling}", pooling=said)
     tokens, answer = await ask(
         await machine.convert(f"bert-{pooling}"),
-        ("/tokenize", {"content": WORDS, "add_special": True}),
-        ("/v1/embeddings", {"input": WORDS}),
+        ("/tokenize", {"content": tiny.SENTENCE, "add_special": True}),
+        ("/v1/embeddings", {"input": tiny.SENTENCE}),
     )
     assert tokens["tokens"] == EXPECTED["bert"]["ids"]
     assert cosine(answer["data"][0]["embedding"], EXPECTED["bert"][pooling]) > 0.9999

@@ -12,9 +12,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-TEXT = "The cat sat on the mat, and 42 dogs did not. Cafe\u0301!"
-WORDS = "A cat sat on cats. sitting"
-
 
 def main() -> None:
     import tiny
@@ -25,7 +22,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, torch.no_grad():
         for model in tiny.MODELS:
             folder = tiny.write_causal(Path(name, model), tiny.config_of(model))
-            ids = AutoTokenizer.from_pretrained(folder / "components/tokenizer")(TEXT).input_ids
+            ids = AutoTokenizer.from_pretrained(folder / "components/tokenizer")(
+                tiny.TEXT
+            ).input_ids
             loaded = AutoModelForCausalLM.from_pretrained(folder / "model", dtype=torch.float32)
             scores = torch.log_softmax(loaded(torch.tensor([ids])).logits[0, -1], -1)
             best = torch.topk(scores, 10)
@@ -37,7 +36,9 @@ def main() -> None:
                 },
             }
         folder = tiny.write_bert(Path(name, "bert"))
-        ids = AutoTokenizer.from_pretrained(folder / "components/tokenizer")(WORDS).input_ids
+        ids = AutoTokenizer.from_pretrained(folder / "components/tokenizer")(
+            tiny.SENTENCE
+        ).input_ids
         loaded = AutoModel.from_pretrained(folder / "model", dtype=torch.float32)
         vectors = loaded(torch.tensor([ids])).last_hidden_state[0]
         found["bert"] = {

@@ -8,6 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+# What the models are asked.
+TEXT = "The cat sat on the mat, and 42 dogs did not. Cafe\u0301!"
+SENTENCE = "A cat sat on cats. sitting"
+
 SPECIAL = ["<|end|>", "<|im_start|>", "<|im_end|>"]
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
