@@ -20,6 +20,7 @@ from modelplane.adapters.shared.rpc.control_link import ControlLink
 from modelplane.adapters.shared.telemetry import configure_logging, log_fields
 from modelplane.launcher.artifacts.cache import Artifacts
 from modelplane.launcher.local.budget import MemoryBudget
+from modelplane.launcher.local.devices import Devices, find_devices
 from modelplane.launcher.local.group import Means
 from modelplane.launcher.local.launcher import DirectoryTaken, LocalLauncher, opened
 from modelplane.launcher.local.preparation import Preparer
@@ -107,6 +108,7 @@ def _means(settings: Settings, replicas: Path, users: Users) -> Means:
         replicas,
         MemoryBudget(settings.memory_bytes),
         users,
+        Devices(find_devices()),
     )
 
 

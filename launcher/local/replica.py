@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -20,7 +20,8 @@ from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
 from modelplane.adapters.shared.byte_counts import in_words
 from modelplane.launcher.confined.views import parts_of_python
-from modelplane.launcher.local import seen
+from modelplane.launcher.local import devices, seen
+from modelplane.launcher.local.devices import Device
 from modelplane.launcher.local.health import until_hanging
 from modelplane.launcher.local.process import ReplicaProcess, Start, start_process
 from modelplane.launcher.local.users import NoUserLeft, User, Users
@@ -59,12 +60,14 @@ class Served:
         server: The server's script.
         model: Directory of the model's files.
         spec: What its group is told to be.
+        devices: Accelerators that are its own.
     """
 
     python: Path
     server: Path
     model: Path
     spec: pb.GroupSpec
+    devices: Sequence[Device] = ()
 
 
 class Replica:
@@ -114,6 +117,11 @@ class Replica:
             token=self._token,
             memory_bytes=self.memory,
         )
+
+    @property
+    def devices(self) -> Sequence[Device]:
+        """Accelerators that are its own until it has ended."""
+        return self._served.devices
 
     @property
     def is_stopping(self) -> bool:
@@ -167,7 +175,8 @@ class Replica:
             needs = (*parts_of_python(served.python), served.server.parent, served.model)
             start = Start(
                 self._command,
-                variables_of(served.spec, served.python, self._directory, self._token),
+                variables_of(served.spec, served.python, self._directory, self._token)
+                | devices.variables(served.devices),
                 self._directory,
                 number,
                 (*needs, self._directory),

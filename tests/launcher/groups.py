@@ -15,6 +15,7 @@ from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
 from modelplane.launcher.artifacts.cache import Artifacts, Progress
 from modelplane.launcher.local.budget import MemoryBudget
+from modelplane.launcher.local.devices import Device, Devices
 from modelplane.launcher.local.group import Means
 from modelplane.launcher.local.launcher import LocalLauncher, opened
 from modelplane.launcher.local.preparation import Build, Preparer
@@ -156,6 +157,7 @@ async def machine(
     users: Sequence[int] = (),
     build: Build = build,
     server: Path = SERVER,
+    devices: Sequence[Device] = (),
 ) -> AsyncIterator[Machine]:
     """Run a launcher, and end all that it runs."""
     models = Models(tmp_path / "registry")
@@ -164,7 +166,9 @@ async def machine(
     with opened(folder, separate) as replicas:
         artifacts = Artifacts(folder / "models", 1 << 30, models.download)
         preparer = Preparer(artifacts, build)
-        launcher = LocalLauncher(Means(preparer, server, replicas, MemoryBudget(memory), separate))
+        budget = MemoryBudget(memory)
+        means = Means(preparer, server, replicas, budget, separate, Devices(devices))
+        launcher = LocalLauncher(means)
         watching = asyncio.create_task(launcher.watch())
         try:
             yield Machine(launcher, models, folder)
