@@ -7,7 +7,6 @@ the program which made them: a later release converts anew. Before: `local/prepa
 import asyncio
 import hashlib
 import shutil
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +14,9 @@ from modelserving.launcher.v1.launcher_service_pb2 import ModelSource
 
 from modelplane.launcher.artifacts.cache import Artifacts, FetchFailed, Held
 from modelplane.launcher.conversions.convert import PROGRAM, Converter, Progress
-from modelplane.launcher.conversions.folder import ModelUnfit, read_folder
+from modelplane.launcher.conversions.folder import read_folder
 from modelplane.launcher.environments.build import Log, Sandbox
 from modelplane.launcher.environments.cache import Environments
-from modelplane.launcher.environments.failures import EnvironmentFailed
 from modelplane.launcher.environments.requirements import read_locked
 
 _DIGITS = 16
@@ -46,7 +44,6 @@ class Conversions:
 
     Args:
         folder: Of theirs alone, readable by the users that conversions run as.
-        models: Holds the files of a model while it is converted.
         environments: Has that of the program.
         options: How models are converted.
     """
@@ -54,11 +51,9 @@ class Conversions:
     def __init__(
         self,
         folder: Path,
-        models: Callable[[ModelSource, Progress], Awaitable[Held]],
         environments: Environments,
         options: Options,
     ) -> None:
-        self._models = models
         self._environments = environments
         self._options = options
         self._program = folder / "program"
@@ -71,43 +66,40 @@ class Conversions:
         # One at a time: each may need as much memory as the largest tensor of its model.
         self._kept = Artifacts(folder / digest, options.room, _without_fetching, at_once=1)
 
-    async def hold(self, model: ModelSource, progress: Progress, log: Log) -> Held:
+    async def hold(self, model: ModelSource, files: Path, progress: Progress, log: Log) -> Held:
         """Return the files of a converted model, `model.gguf` among them.
 
         Args:
             model: What to convert.
+            files: Its own files, which stay meanwhile.
             progress: Told how far it is.
             log: Takes lines for the model's owner.
 
         Raises:
             ModelUnfit: It cannot be converted.
-            FetchFailed: Its files cannot be had, or the disk is full.
+            FetchFailed: The disk is full.
             EnvironmentFailed: The program's environment cannot be had.
         """
 
-        async def convert(source: ModelSource, into: Path, progress: Progress) -> None:
-            await self._convert(source, into, progress, log)
+        async def convert(_: ModelSource, into: Path, progress: Progress) -> None:
+            await self._convert(files, into, progress, log)
 
         return await self._kept.hold(model, progress, convert)
 
-    async def _convert(self, source: ModelSource, into: Path, progress: Progress, log: Log) -> None:
-        held = await self._models(source, progress)
+    async def _convert(self, files: Path, into: Path, progress: Progress, log: Log) -> None:
+        folder = await asyncio.to_thread(read_folder, files)
+        packages = read_locked(self._program / _PACKAGES)
+        environment = await self._environments.hold_packages(packages, log)
         try:
-            folder = await asyncio.to_thread(read_folder, held.files)
-            packages = read_locked(self._program / _PACKAGES)
-            environment = await self._environments.hold_packages(packages, log)
-            try:
-                log("Converting the model's weights for llama.cpp.")
-                sandbox = self._options.sandbox
-                converter = Converter(
-                    environment.python, self._program, self._options.seconds, sandbox
-                )
-                await converter.convert(folder, into, progress, log)
-            finally:
-                environment.release()
-            shutil.copyfile(held.files / _MLMODEL, into / _MLMODEL)
+            log("Converting the model's weights for llama.cpp.")
+            options = self._options
+            converter = Converter(
+                environment.python, self._program, options.seconds, options.sandbox
+            )
+            await converter.convert(folder, into, progress, log)
         finally:
-            held.release()
+            environment.release()
+        shutil.copyfile(files / _MLMODEL, into / _MLMODEL)
 
 
 def _digest(program: Path) -> str:
@@ -119,6 +111,3 @@ def _digest(program: Path) -> str:
 
 async def _without_fetching(_: ModelSource, into: Path, __: Progress) -> None:
     raise FetchFailed(f"There is no converted model for {into.name}.")
-
-
-__all__ = ["Conversions", "EnvironmentFailed", "FetchFailed", "ModelUnfit", "Options"]

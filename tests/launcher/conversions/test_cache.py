@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import json
 import math
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,8 +14,8 @@ import pytest
 from modelserving.launcher.v1.launcher_service_pb2 import ModelSource
 
 from modelplane.adapters.shared.settings import environment
-from modelplane.launcher.artifacts.cache import Artifacts, Progress
-from modelplane.launcher.conversions.cache import Conversions, ModelUnfit, Options
+from modelplane.launcher.conversions.cache import Conversions, Options
+from modelplane.launcher.conversions.folder import ModelUnfit
 from modelplane.launcher.environments.cache import Environments
 from modelplane.launcher.environments.cache import Options as EnvironmentOptions
 from modelplane.launcher.local.builds import BuildUsers
@@ -35,34 +34,30 @@ class Machine:
 
     def __init__(self, root: Path) -> None:
         self.registry = root / "registry"
-        self.fetched: list[str] = []
         self.log: list[str] = []
         self.progress: list[tuple[int, int]] = []
         sandbox = BuildUsers(Users(USERS), FETCHER) if can_change_users() else None
         options = EnvironmentOptions(environment(), shared=bool(sandbox), sandbox=sandbox)
         self._environments = Environments(root / "environments", options)
-        self._models = Artifacts(root / "models", 1 << 30, self._download)
         self.folder = root / "conversions"
         self._options = Options(1 << 30, sandbox=sandbox)
         self.conversions = self.opened()
 
     def opened(self) -> Conversions:
         """Return the conversions, as after a start of the launcher."""
-        return Conversions(self.folder, self._models.hold, self._environments, self._options)
+        return Conversions(self.folder, self._environments, self._options)
 
     async def convert(self, name: str) -> Path:
         """Return the file of a converted model."""
         digest = hashlib.sha256((self.registry / name / "MLmodel").read_bytes()).hexdigest()
         source = ModelSource(registry="directory", name=name, version="1", digest=digest)
-        held = await self.conversions.hold(
-            source, lambda *told: self.progress.append(told), self.log.append
-        )
+        files = self.registry / name
+        held = await self.conversions.hold(source, files, self._note, self.log.append)
         held.release()
         return held.files / "model.gguf"
 
-    async def _download(self, model: ModelSource, into: Path, _: Progress) -> None:
-        self.fetched.append(model.name)
-        shutil.copytree(self.registry / model.name, into, dirs_exist_ok=True)
+    def _note(self, done: int, total: int) -> None:
+        self.progress.append((done, total))
 
 
 @pytest.fixture(scope="module")
@@ -124,12 +119,13 @@ async def test_a_converted_model_makes_the_vectors_that_transformers_makes(
 
 async def test_a_model_is_converted_once(machine: Machine) -> None:
     tiny.write_causal(machine.registry / "once", tiny.config_of("qwen2"))
+    before = machine.log.count("Converting the model's weights for llama.cpp.")
     first, second = await asyncio.gather(machine.convert("once"), machine.convert("once"))
     assert first == second
     content = first.read_bytes()
     machine.conversions = machine.opened()
     assert await machine.convert("once") == first
-    assert machine.fetched.count("once") == 1
+    assert machine.log.count("Converting the model's weights for llama.cpp.") == before + 1
     assert first.read_bytes() == content
     assert sorted(path.name for path in first.parent.iterdir()) == ["MLmodel", "model.gguf"]
 

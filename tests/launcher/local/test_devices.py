@@ -3,6 +3,7 @@
 import stat
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from modelserving.launcher.v1 import launcher_service_pb2 as pb
@@ -26,7 +27,7 @@ def program(folder: Path, said: str, status: int = 0) -> tuple[str]:
     return (str(path),)
 
 
-def size(**fields: object) -> pb.ReplicaSize:
+def size(**fields: Any) -> pb.ReplicaSize:
     return pb.ReplicaSize(**({"cpus": 1, "memory_bytes": 256 << 20, "concurrency": 4} | fields))
 
 
