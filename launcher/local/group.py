@@ -23,8 +23,6 @@ from modelplane.launcher.local.users import Users
 
 _log = logging.getLogger(__name__)
 
-# What can be started here (`replica.py`).
-_ENGINES = ("mlflow_pyfunc",)
 _HOPELESS_DEATHS = 3
 _DEATHS_SECONDS = 60.0
 _FIRST_DELAY_SECONDS = 0.1
@@ -165,7 +163,7 @@ class Group:
             return
         running = [one for one in self._replicas if not one.is_stopping]
         wanted = 0 if self._is_retired else self.spec.replicas
-        if wanted and self.spec.engine not in _ENGINES:
+        if wanted and self.spec.engine not in self._means.preparer.engines:
             self._fail(f"This launcher is of a release that has no engine '{self.spec.engine}'.")
             return
         if wanted and not self._is_prepared():
@@ -197,7 +195,6 @@ class Group:
         """Start a replica; tell whether it fits."""
         means, spec = self._means, self.spec
         assert self._preparation  # noqa: S101 - it is done, see `_settle`
-        python, model = self._preparation.result
         try:
             devices = means.devices.take(spec.size)
         except NoDevices as error:
@@ -209,7 +206,8 @@ class Group:
             means.devices.release(devices)
             self._refuse(error)
             return False
-        served = Served(python, means.server, model, spec, devices)
+        engine = means.preparer.engines[spec.engine]
+        served = Served(self._preparation.result, engine, means.server, spec, devices)
         replica = Replica(
             served, means.folder, means.users, lambda lines: self._print(replica, lines)
         )

@@ -1,55 +1,36 @@
-"""What has to be there before a replica can start: the model's files, and its environment.
+"""What has to be there before a replica can start: the model's files, ready for their engine.
 
-Used by `group.py`, once for all replicas of a group. `artifacts` keeps the files; environments are
-built by whatever the launcher is given for it.
+Used by `group.py`, once for all replicas of a group. `artifacts` keeps the files, `engines` make
+them ready.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
 
 from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.launcher.artifacts.cache import Artifacts, FetchFailed, Held
+from modelplane.launcher.engines.base import Engines, EngineUnfit, Prepared
 from modelplane.launcher.local.tail import Tail
 
 _log = logging.getLogger(__name__)
 
-
-class Environment(Protocol):
-    """An environment that is there, and stays until it is released."""
-
-    @property
-    def python(self) -> Path:
-        """Its Python."""
-
-    def release(self) -> None:
-        """Say that it is no longer needed."""
-
-
-# Returns the environment of a model, given its directory and what takes the log, line by line.
-# Raises `EnvironmentUnfit`.
-Build = Callable[[Path, Callable[[str], None]], Awaitable[Environment]]
 
 _LONGEST_SECONDS = 3600.0
 _CHANGES_SECONDS = 0.25
 _WHAT = {
     pb.GROUP_PROGRESS_FETCHING: "Fetching the model's files",
     pb.GROUP_PROGRESS_BUILDING_ENVIRONMENT: "Building the model's environment",
+    pb.GROUP_PROGRESS_CONVERTING: "Converting the model's weights",
 }
 _MEGABYTE = 1_000_000
 
 
 class PreparationFailed(Exception):
     """Model or environment cannot be had; the text says why, for the group's owner."""
-
-
-class EnvironmentUnfit(Exception):
-    """The environment cannot be built; the text says why, for the group's owner."""
 
 
 class Preparation:
@@ -65,24 +46,23 @@ class Preparation:
         self.progress = pb.GROUP_PROGRESS_FETCHING
         self.message = ""
         self.is_done = False
-        self._environment: Environment | None = None
+        self._prepared: Prepared | None = None
         self._held: Held | None = None
         self.task: asyncio.Task[None] | None = None
 
     @property
-    def result(self) -> tuple[Path, Path]:
-        """Python of the environment, and the directory of the model's files."""
-        assert self._held  # noqa: S101 - only asked once it is done
-        assert self._environment  # noqa: S101 - as above
-        return self._environment.python, self._held.files
+    def result(self) -> Prepared:
+        """What replicas are started for."""
+        assert self._prepared  # noqa: S101 - only asked once it is done
+        return self._prepared
 
     def hold(self, held: Held) -> None:
         """Keep the model's files, until `end`."""
         self._held = held
 
-    def finish(self, environment: Environment) -> None:
-        """Say that all is there, and keep the environment until `end`."""
-        self._environment = environment
+    def finish(self, prepared: Prepared) -> None:
+        """Say that all is there, and keep it until `end`."""
+        self._prepared = prepared
         self.is_done = True
 
     async def end(self) -> None:
@@ -90,10 +70,10 @@ class Preparation:
         if self.task is not None:
             self.task.cancel()
             await asyncio.gather(self.task, return_exceptions=True)
-        for held in (self._environment, self._held):
+        for held in (self._prepared, self._held):
             if held is not None:
                 held.release()
-        self._environment = self._held = None
+        self._prepared = self._held = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +82,11 @@ class Preparer:
 
     Attributes:
         artifacts: Keeps the files of models.
-        build: Builds environments.
+        engines: Serve them, by name.
     """
 
     artifacts: Artifacts
-    build: Build
+    engines: Engines
 
     def prepare(
         self,
@@ -134,24 +114,32 @@ class Preparer:
         loop = asyncio.get_running_loop()
         told = 0.0
 
-        def tell(done: int, total: int) -> None:
+        def tell(message: str) -> None:
             nonlocal told
-            of = f" of {total / _MEGABYTE:.1f}" if total else ""
-            preparation.message = f"{done / _MEGABYTE:.1f}{of} MB"
+            preparation.message = message
             # A fast disk would have it told thousands of times.
             if loop.time() - told > _CHANGES_SECONDS:
                 told = loop.time()
                 changed()
 
+        def fetching(done: int, total: int) -> None:
+            of = f" of {total / _MEGABYTE:.1f}" if total else ""
+            tell(f"{done / _MEGABYTE:.1f}{of} MB")
+
+        def converting(done: int, total: int) -> None:
+            preparation.progress = pb.GROUP_PROGRESS_CONVERTING
+            tell(f"{100 * done // max(total, 1)} %")
+
         log.line(f"Fetching version {spec.model.version} of model {spec.model.name}.")
-        held = await self.artifacts.hold(spec.model, tell)
+        held = await self.artifacts.hold(spec.model, fetching)
         preparation.hold(held)
-        log.line("The model's files are there. Building its environment.")
+        log.line("The model's files are there.")
         preparation.progress = pb.GROUP_PROGRESS_BUILDING_ENVIRONMENT
         preparation.message = ""
         changed()
-        preparation.finish(await self.build(held.files, log.line))
-        log.line("The environment is there.")
+        engine = self.engines[spec.engine]
+        preparation.finish(await engine.prepare(held.files, spec, log.line, converting))
+        log.line("The model is ready to be loaded.")
 
 
 async def _tell(
@@ -164,7 +152,7 @@ async def _tell(
     try:
         async with asyncio.timeout(_LONGEST_SECONDS):
             await work
-    except (FetchFailed, EnvironmentUnfit) as error:
+    except (FetchFailed, EngineUnfit) as error:
         failure = PreparationFailed(str(error))
     except TimeoutError:
         failure = PreparationFailed(f"{_WHAT[preparation.progress]} was not done within an hour.")

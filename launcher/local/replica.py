@@ -20,6 +20,7 @@ from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
 from modelplane.adapters.shared.byte_counts import in_words
 from modelplane.launcher.confined.views import parts_of_python
+from modelplane.launcher.engines.base import Engine, Prepared
 from modelplane.launcher.local import devices, seen
 from modelplane.launcher.local.devices import Device
 from modelplane.launcher.local.health import until_hanging
@@ -56,16 +57,16 @@ class Served:
     """What a replica serves.
 
     Attributes:
-        python: Python of the model's environment.
+        prepared: The model, made ready.
+        engine: What serves it.
         server: The server's script.
-        model: Directory of the model's files.
         spec: What its group is told to be.
         devices: Accelerators that are its own.
     """
 
-    python: Path
+    prepared: Prepared
+    engine: Engine
     server: Path
-    model: Path
     spec: pb.GroupSpec
     devices: Sequence[Device] = ()
 
@@ -172,11 +173,11 @@ class Replica:
             self._make_directory(user)
             number = user.number if user else None
             served = self._served
-            needs = (*parts_of_python(served.python), served.server.parent, served.model)
+            python, model = served.prepared.python, served.prepared.model
+            needs = (*parts_of_python(python), served.server.parent, model)
             start = Start(
                 self._command,
-                variables_of(served.spec, served.python, self._directory, self._token)
-                | devices.variables(served.devices),
+                self._variables(),
                 self._directory,
                 number,
                 (*needs, self._directory),
@@ -295,16 +296,23 @@ class Replica:
     def _command(self, ready: int) -> list[str]:
         served = self._served
         return [
-            str(served.python),
+            str(served.prepared.python),
             "-I",
             str(served.server),
-            *("--model", str(served.model)),
+            *("--model", str(served.prepared.model)),
             *("--host", HOST),
             *("--port", "0"),
             *("--concurrency", str(served.spec.size.concurrency)),
             *("--evaluation-seconds", f"{served.spec.evaluation_deadline_ms / 1000:g}"),
             *("--ready-fd", str(ready)),
+            *served.engine.options(served.spec),
         ]
+
+    def _variables(self) -> dict[str, str]:
+        served = self._served
+        python, spec = served.prepared.python, served.spec
+        own = variables_of(spec, python, self._directory, self._token)
+        return {**own, **served.engine.variables(spec), **devices.variables(served.devices)}
 
     def _make_directory(self, user: User | None) -> None:
         for directory in (self._directory, self._directory / "tmp"):

@@ -58,6 +58,20 @@ def parse_body(body: bytes, content_type: str, model: Model) -> Call:
         raise of_model(error) from error
 
 
+def load_json(body: bytes, content_type: str) -> object:
+    """Return the JSON that a body is.
+
+    Raises:
+        Refused: It is something else.
+    """
+    if _media_type(content_type) != "application/json":
+        raise bad_request("This model is asked in JSON; send it as application/json.")
+    try:
+        return _load_json(body)
+    except RecursionError as error:
+        raise bad_request("The input is nested too deeply.") from error
+
+
 def _media_type(content_type: str) -> str:
     if not content_type or content_type == "application/json":
         return "application/json"

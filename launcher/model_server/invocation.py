@@ -49,7 +49,7 @@ class Invocation:
         try:
             pieces = iter(self._model.predict_stream(self._call.given, self._call.params))
             first: list[object] = [piece for _, piece in zip(range(1), pieces)]
-            written = [_event(write_json(piece)) for piece in first]
+            written = [event_of(write_json(piece)) for piece in first]
         except BaseException as error:
             raise self._refused(error) from error
         return self._rest(written, pieces)
@@ -58,7 +58,7 @@ class Invocation:
         try:
             yield from written
             for piece in pieces:
-                yield _event(write_json(piece))
+                yield event_of(write_json(piece))
         except GeneratorExit:
             raise
         except BaseException as error:
@@ -89,8 +89,9 @@ class Invocation:
 
 def error_event(refusal: Refused) -> bytes:
     """Return the event that tells of a failure in the middle of an answer."""
-    return _event(write_json({"error": {"message": refusal.message, "code": refusal.code}}))
+    return event_of(write_json({"error": {"message": refusal.message, "code": refusal.code}}))
 
 
-def _event(data: bytes) -> bytes:
+def event_of(data: bytes) -> bytes:
+    """Return JSON as an event."""
     return b"data: " + data + b"\n\n"

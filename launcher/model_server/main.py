@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import signal
@@ -11,9 +12,8 @@ import threading
 import traceback
 from typing import Sequence
 
-from .model import Model
 from .refusals import hide, of_loading
-from .server import Limits, Server
+from .server import Begin, Limits, Server
 
 _TOKEN = "MODELPLANE_REPLICA_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -26,11 +26,17 @@ def main(arguments: Sequence[str]) -> int:
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="serve.py")
-    parser.add_argument("--model", required=True, help="the model's folder")
+    parser.add_argument("--model", required=True, help="the model's folder or file")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--concurrency", type=int, default=4, help="requests at a time")
     parser.add_argument("--evaluation-seconds", type=float, default=597.0)
+    parser.add_argument("--engine", choices=("mlflow_pyfunc", "llama_cpp"), default="mlflow_pyfunc")
+    parser.add_argument("--name", default="model", help="what a language model's answers call it")
+    parser.add_argument("--task", default="llm/v1/chat", help="what a language model does")
+    parser.add_argument("--context-tokens", type=int, default=4096)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--unnormalized", action="store_true", help="embeddings as they are")
     parser.add_argument("--ready-fd", type=int, help="where to say once that the model is loaded")
     return parser.parse_args(arguments)
 
@@ -41,14 +47,14 @@ def serve(options: argparse.Namespace, token: str) -> int:
     signal.signal(signal.SIGTERM, lambda *_: told_to_end.set())
     hide(options.model)
     try:
-        model = Model(options.model)
+        begin = _load(options)
     except BaseException as error:
         traceback.print_exc()
         _tell(options.ready_fd, {"error": of_loading(error)})
         return 1
     # A model may have taken the signal for itself.
     signal.signal(signal.SIGTERM, lambda *_: told_to_end.set())
-    server = Server(model, token, Limits(options.concurrency, options.evaluation_seconds))
+    server = Server(begin, token, Limits(options.concurrency, options.evaluation_seconds))
     try:
         port = server.listen(options.host, options.port)
     except OSError as error:
@@ -61,6 +67,27 @@ def serve(options: argparse.Namespace, token: str) -> int:
     sys.stderr.flush()
     # Threads that the model started would keep the process.
     os._exit(0)
+
+
+def _load(options: argparse.Namespace) -> Begin:
+    """Load the model, with only what its engine needs."""
+    if options.engine == "llama_cpp":
+        from .llama_cpp import LlamaCpp, Options  # noqa: PLC0415
+
+        chosen = Options(
+            file=options.model,
+            name=options.name,
+            task=options.task,
+            threads=options.threads,
+            context_tokens=options.context_tokens,
+            concurrency=options.concurrency,
+            normalized=not options.unnormalized,
+        )
+        return LlamaCpp(chosen).begin
+    from .invocation import Invocation  # noqa: PLC0415
+    from .model import Model  # noqa: PLC0415
+
+    return functools.partial(Invocation, Model(options.model))
 
 
 def _tell(descriptor: int | None, message: object) -> None:

@@ -9,12 +9,11 @@ import socket
 import threading
 import time
 import traceback
-from typing import Iterator, NamedTuple
+from typing import Callable, Iterator, NamedTuple, Protocol
 
 from .evaluation import Evaluation, Watch
 from .http1 import Connection, Gone, Head
-from .invocation import DONE, Invocation, error_event
-from .model import Model
+from .invocation import DONE, error_event
 from .refusals import Refused, bad_request, timed_out
 from .slots import Slots
 
@@ -33,11 +32,29 @@ class Limits(NamedTuple):
     evaluation_seconds: float
 
 
+class Asked(Protocol):
+    """What one body asks of a model; each engine has its own."""
+
+    @property
+    def stream(self) -> bool:
+        """Whether the answer is wanted piece by piece."""
+
+    def answer(self) -> bytes:
+        """Return the model's answer; raises `Refused`."""
+
+    def events(self) -> Iterator[bytes]:
+        """Return the model's answer as events; what fails before the first one is a refusal."""
+
+
+# Returns what a body asks, given its content type and the request's identifier; raises `Refused`.
+Begin = Callable[[bytes, str, str], Asked]
+
+
 class Server:
     """Serves one model until it is told to stop."""
 
-    def __init__(self, model: Model, token: str, limits: Limits) -> None:
-        self._model = model
+    def __init__(self, begin: Begin, token: str, limits: Limits) -> None:
+        self._begin = begin
         self._authorization = ("Bearer " + token).encode() if token else b""
         self._limits = limits
         self._slots = Slots(limits.concurrency)
@@ -197,8 +214,7 @@ class Server:
         try:
             status, answer = 200, b""
             try:
-                invocation = Invocation(
-                    self._model,
+                invocation = self._begin(
                     body,
                     head.headers.get("content-type", ""),
                     head.headers.get("x-request-id", ""),

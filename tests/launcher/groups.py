@@ -14,11 +14,13 @@ from typing import Any
 from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
 from modelplane.launcher.artifacts.cache import Artifacts, Progress
+from modelplane.launcher.engines.base import Build, Engines
+from modelplane.launcher.engines.mlflow_pyfunc import MlflowPyfunc
 from modelplane.launcher.local.budget import MemoryBudget
 from modelplane.launcher.local.devices import Device, Devices
 from modelplane.launcher.local.group import Means
 from modelplane.launcher.local.launcher import LocalLauncher, opened
-from modelplane.launcher.local.preparation import Build, Preparer
+from modelplane.launcher.local.preparation import Preparer
 from modelplane.launcher.local.users import Users
 
 SERVER = Path(__file__).with_name("fake_server.py")
@@ -157,6 +159,7 @@ async def machine(
     users: Sequence[int] = (),
     build: Build = build,
     server: Path = SERVER,
+    engines: Engines | None = None,
     devices: Sequence[Device] = (),
 ) -> AsyncIterator[Machine]:
     """Run a launcher, and end all that it runs."""
@@ -165,7 +168,7 @@ async def machine(
     separate = Users(users, tmp_path / "users")
     with opened(folder, separate) as replicas:
         artifacts = Artifacts(folder / "models", 1 << 30, models.download)
-        preparer = Preparer(artifacts, build)
+        preparer = Preparer(artifacts, {"mlflow_pyfunc": MlflowPyfunc(build)} | dict(engines or {}))
         budget = MemoryBudget(memory)
         means = Means(preparer, server, replicas, budget, separate, Devices(devices))
         launcher = LocalLauncher(means)

@@ -1,0 +1,223 @@
+"""A language model in GGUF, which llama.cpp runs in this process (package `xllamacpp`).
+
+Several requests are in it at a time: as many as the server has slots. It is asked by calls; what it
+listens on beside is for its own page about the model, with a key that nobody else has.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import importlib
+import json
+import queue
+import secrets
+import threading
+from typing import Any, Iterator, NamedTuple
+
+from .answers import write_json
+from .bodies import load_json
+from .invocation import DONE, error_event, event_of
+from .language import CHAT, EMBEDDINGS, Abilities, Question, Shaping, parse_question
+from .refusals import Refused, bad_request, clean
+
+_HOST = "127.0.0.1"
+_CACHE_MIB = 64
+_PAGE_SECONDS = 30
+_OVERFLOW = "exceed_context_size_error"
+_NORMALIZED, _AS_IT_IS = 2, -1  # llama.cpp's names for the Euclidean norm, and for none
+# A caller who reads slowly must not have the whole answer kept for it.
+_MOST_CHUNKS = 256
+
+
+class Options(NamedTuple):
+    """How a model is loaded.
+
+    Attributes:
+        file: The model in GGUF.
+        name: What answers call it.
+        task: What it does.
+        threads: Of its computation.
+        context_tokens: Tokens of one request and its answer.
+        concurrency: Requests at a time.
+        normalized: Whether embeddings have length 1.
+    """
+
+    file: str
+    name: str
+    task: str
+    threads: int
+    context_tokens: int
+    concurrency: int
+    normalized: bool
+
+
+class LlamaCpp:
+    """A loaded model."""
+
+    def __init__(self, options: Options) -> None:
+        """Load it.
+
+        Raises:
+            Exception: It cannot be loaded.
+        """
+        xllamacpp = importlib.import_module("xllamacpp")
+        key = secrets.token_hex(32)
+        params = xllamacpp.CommonParams()
+        params.model.path = options.file
+        params.model_alias = {options.name}
+        params.hostnames = [_HOST]
+        params.port = 0
+        params.api_keys = [key]
+        params.ui = False
+        params.n_threads_http = 2
+        params.n_parallel = options.concurrency
+        params.n_ctx = options.context_tokens * options.concurrency
+        params.cache_ram_mib = _CACHE_MIB
+        params.cpuparams.n_threads = options.threads
+        params.cpuparams_batch.n_threads = options.threads
+        if options.task == EMBEDDINGS:
+            params.embedding = True
+            params.embd_normalize = _NORMALIZED if options.normalized else _AS_IT_IS
+            # A text is read as one batch.
+            params.n_batch = params.n_ubatch = options.context_tokens
+        self._server = xllamacpp.Server(params)
+        self._name = options.name
+        self._able = Abilities(options.task, _has_tools(self._server.listening_address, key))
+
+    def begin(self, body: bytes, content_type: str, request_id: str) -> Answering:
+        """Return what a body asks.
+
+        Raises:
+            Refused: It asks for nothing that the model does.
+        """
+        del request_id
+        question = parse_question(load_json(body, content_type), self._able)
+        return Answering(self._server, question, self._name)
+
+
+class Answering:
+    """One question to a model."""
+
+    def __init__(self, server: Any, question: Question, name: str) -> None:
+        self._question = question
+        self._shaping = Shaping(question, name)
+        if question.task == EMBEDDINGS:
+            self._ask = server.handle_embeddings
+        elif question.task == CHAT:
+            self._ask = server.handle_chat_completions
+        else:
+            self._ask = server.handle_completions
+        self._chunks: queue.Queue[object] = queue.Queue(_MOST_CHUNKS)
+        self._is_over = threading.Event()
+
+    @property
+    def stream(self) -> bool:
+        """Whether the answer is wanted piece by piece."""
+        return self._question.stream
+
+    def answer(self) -> bytes:
+        """Return the answer.
+
+        Raises:
+            Refused: There is none.
+        """
+        try:
+            said = self._ask(self._question.body)
+        except Exception as error:
+            raise _refused(error) from error
+        return write_json(self._shaping.shape(_checked(said)))
+
+    def events(self) -> Iterator[bytes]:
+        """Return the answer as events; what fails before the first one is a refusal.
+
+        Raises:
+            Refused: There is no answer.
+        """
+        threading.Thread(target=self._generate, daemon=True).start()
+        chunks = self._shaped()
+        try:
+            first = next(chunks, None)
+        except BaseException:
+            self._is_over.set()
+            raise
+        return self._rest(first, chunks)
+
+    def _rest(self, first: bytes | None, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        try:
+            if first is not None:
+                yield first
+            yield from chunks
+        except Refused as refusal:
+            yield error_event(refusal)
+        finally:
+            # The engine hears of it with its next token.
+            self._is_over.set()
+        yield DONE
+
+    def _shaped(self) -> Iterator[bytes]:
+        while True:
+            chunk = self._chunks.get()
+            if chunk is None:
+                return
+            if isinstance(chunk, Exception):
+                raise _refused(chunk) from chunk
+            for shaped in self._shaping.shape_chunk(_checked(chunk)):
+                yield event_of(write_json(shaped))
+
+    def _generate(self) -> None:
+        end: object = None
+        try:
+            self._ask(self._question.body, self._take)
+        except Exception as error:
+            end = error
+        self._put(end)
+
+    def _take(self, chunk: object) -> bool:
+        """Take a chunk of the engine's; true: it is to stop."""
+        self._put(chunk)
+        return self._is_over.is_set()
+
+    def _put(self, chunk: object) -> None:
+        while not self._is_over.is_set():
+            with contextlib.suppress(queue.Full):
+                self._chunks.put(chunk, timeout=1.0)
+                return
+
+
+def _has_tools(address: str, key: str) -> bool:
+    """Return whether the model's chat template has tools."""
+    place = address.partition("://")[2]
+    page = http.client.HTTPConnection(place, timeout=_PAGE_SECONDS)
+    try:
+        page.request("GET", "/props", headers={"authorization": "Bearer " + key})
+        properties = json.loads(page.getresponse().read())
+    finally:
+        page.close()
+    return bool((properties.get("chat_template_caps") or {}).get("supports_tools"))
+
+
+def _checked(said: object) -> dict[str, Any]:
+    """Return what an engine says where it is an answer."""
+    if not isinstance(said, dict):
+        raise bad_request("The model has given no answer.")
+    if "error" in said:
+        raise _refused_by(said["error"])
+    return said
+
+
+def _refused(error: Exception) -> Refused:
+    if isinstance(error, Refused):
+        return error
+    return bad_request(clean("The model cannot answer this: %s" % error))
+
+
+def _refused_by(error: Any) -> Refused:
+    if not isinstance(error, dict):
+        return bad_request("The model cannot answer this.")
+    if error.get("type") == _OVERFLOW:
+        return bad_request(
+            "The input has %s tokens, and the model's context window holds %s; shorten it."
+            % (error.get("n_prompt_tokens"), error.get("n_ctx"))
+        )
+    return bad_request(clean("The model cannot answer this: %s" % error.get("message", "")))
