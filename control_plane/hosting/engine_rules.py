@@ -87,7 +87,7 @@ def _for_language(model: MlModel, engines: Collection[str]) -> str:
     if not tasks:
         raise InvalidParameter(
             f"is a {told.architecture}, which no engine of this deployment serves: llama.cpp "
-            f"serves {', '.join(CONVERTIBLE)}. Log one of these, or let the operator add vLLM."
+            f"serves {', '.join(CONVERTIBLE)}. Log one of these, or serve it as an external_model."
         )
     if task not in tasks:
         raise InvalidParameter(

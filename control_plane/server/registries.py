@@ -6,6 +6,7 @@ Before: `api`, `hosting`. After: `hosting.pinning`, `adapters.registries`.
 from pathlib import Path
 
 from modelplane.adapters.registries.kinds import RegistryPlace, open_registry, parse_place
+from modelplane.control_plane.hosting.engine_rules import LLAMA_CPP
 from modelplane.control_plane.hosting.pinning import Pinning
 from modelplane.control_plane.hosting.workloads import (
     DEFAULT_WORKLOADS,
@@ -23,7 +24,9 @@ def build_pinning(settings: Settings) -> Pinning:
     """
     place = registry_place(settings)
     registry = open_registry(place) if place else None
-    return Pinning(registry, _read_workloads(settings.workload_types))
+    # Every launcher has it.
+    engines = (LLAMA_CPP,)
+    return Pinning(registry, _read_workloads(settings.workload_types), engines)
 
 
 def registry_place(settings: Settings) -> RegistryPlace | None:

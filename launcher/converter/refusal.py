@@ -5,4 +5,4 @@ class Refusal(Exception):
     """The model cannot be converted; the text says why, and what to do."""
 
 
-OTHER_ENGINE = "serve it by vLLM (MODELPLANE_ENGINES), or log a model of another kind"
+OTHER_ENGINE = "serve it by a server of your own as an external_model, or log another model"
