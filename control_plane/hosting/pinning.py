@@ -27,7 +27,7 @@ from modelplane.control_plane.errors import (
     NotSupported,
     RegistryAway,
 )
-from modelplane.control_plane.hosting.engine_rules import choose_engine
+from modelplane.control_plane.hosting.engine_rules import EMBEDDINGS, PYFUNC, choose_engine
 from modelplane.control_plane.hosting.entity_rules import check_hosted
 from modelplane.control_plane.hosting.workloads import DEFAULT_WORKLOADS, Workloads
 
@@ -159,7 +159,11 @@ async def _find(
         parsed = await asyncio.to_thread(parse_mlmodel, content)
     except RegistryError as error:
         raise _told(entity, error) from error
-    return source, parsed.description, _engine_for(entity, parsed, engines)
+    engine = _engine_for(entity, parsed, engines)
+    if engine != PYFUNC:
+        # Whatever MLflow itself could do with it.
+        parsed.description.streamable = parsed.description.task != EMBEDDINGS
+    return source, parsed.description, engine
 
 
 def _told(entity: ServedEntity, error: RegistryError) -> ControlPlaneError:

@@ -22,10 +22,10 @@ from tests.launcher.groups import MIB, group, machine
 SERVER = Path(modelplane.launcher.__path__[0]) / "model_server" / "serve.py"
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
+@pytest.fixture(scope="module")
+def supplies() -> Iterator[Supplies]:
     with tempfile.TemporaryDirectory() as name:
-        yield Path(name)
+        yield Supplies(Path(name), Users(()), 0, 1 << 30)
 
 
 def chat(replica: pb.ReplicaReport, **body: Any) -> Any:
@@ -51,10 +51,9 @@ def chatting(registry: Path, name: str, config: dict[str, Any]) -> pb.GroupSpec:
     )
 
 
-async def test_a_logged_model_is_converted_and_chats(folder: Path) -> None:
-    supplies = Supplies(folder, Users(()), 0, 1 << 30)
+async def test_a_logged_model_is_converted_and_chats(supplies: Supplies, tmp_path: Path) -> None:
     engines = {"llama_cpp": LlamaCpp(supplies.convert)}
-    async with machine(folder / "work", server=SERVER, engines=engines) as here:
+    async with machine(tmp_path, server=SERVER, engines=engines) as here:
         spec = chatting(here.models.folder, "tiny", tiny.config_of("llama"))
         here.run(spec)
         (replica,) = await here.until_ready(spec)
@@ -73,10 +72,11 @@ async def test_a_logged_model_is_converted_and_chats(folder: Path) -> None:
         assert "Converting the model's weights for llama.cpp.\nWrote " in log
 
 
-async def test_why_a_model_cannot_be_converted_is_why_its_group_fails(folder: Path) -> None:
-    supplies = Supplies(folder, Users(()), 0, 1 << 30)
+async def test_why_a_model_cannot_be_converted_is_why_its_group_fails(
+    supplies: Supplies, tmp_path: Path
+) -> None:
     engines = {"llama_cpp": LlamaCpp(supplies.convert)}
-    async with machine(folder / "work", server=SERVER, engines=engines) as here:
+    async with machine(tmp_path, server=SERVER, engines=engines) as here:
         config = {**tiny.config_of("llama"), "architectures": ["MambaForCausalLM"]}
         spec = chatting(here.models.folder, "mamba", config)
         here.run(spec)

@@ -55,6 +55,19 @@ def gpu_hosting(
 
 
 @pytest.fixture
+def engine_hosting(
+    database: Database,
+    sealer: Sealer,
+    rollout: FakeRollout,
+    clock: FakeClock,
+    registry: FakeRegistry,
+) -> Endpoints:
+    """Of a deployment that has an engine for language models."""
+    pinning = Pinning(registry, engines=("llama_cpp",))
+    return Endpoints(database, sealer, rollout, clock, pinning=pinning)
+
+
+@pytest.fixture
 def live_clock() -> FakeClock:
     """A clock that begins with the machine's, which rollouts go by."""
     clock = FakeClock()

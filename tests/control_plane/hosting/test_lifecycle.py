@@ -297,6 +297,29 @@ async def test_models_that_cannot_be_served(
         await hosting.create(ALICE, request())
 
 
+@pytest.mark.parametrize(
+    ("architecture", "task", "streams"),
+    [("LlamaForCausalLM", "llm/v1/chat", True), ("BertModel", "llm/v1/embeddings", False)],
+)
+async def test_a_language_model_is_given_to_an_engine(
+    engine_hosting: Endpoints,
+    registry: FakeRegistry,
+    launcher: FakeLauncher,
+    architecture: str,
+    task: str,
+    streams: bool,
+) -> None:
+    flavor = {"model_binary": "model", "pipeline_model_type": architecture}
+    flavors = {"transformers": flavor, "python_function": {}}
+    content = mlmodel(flavors=flavors, metadata={"task": task})
+    registry.models["catalog.schema.model-A", "1"] = content
+    record = await engine_hosting.create(ALICE, request())
+    assert view(record).task == task
+    [group] = (await launcher.groups()).values()
+    assert group.model.engine == "llama_cpp"
+    assert group.model.description.streamable is streams
+
+
 async def test_a_registry_that_is_away_or_refuses(
     hosting: Endpoints, registry: FakeRegistry
 ) -> None:
