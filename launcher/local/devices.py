@@ -122,8 +122,8 @@ def find_devices(command: Sequence[str] = _COMMAND) -> list[Device]:
     except FileNotFoundError:
         return []
     except (OSError, subprocess.SubprocessError) as error:
-        fields = log_fields(reason=str(error))
-        _log.warning("the accelerators of this machine cannot be listed", extra=fields)
+        told = log_fields(reason=str(error))
+        _log.warning("the accelerators of this machine cannot be listed", extra=told)
         return []
     found = []
     for line in filter(None, map(str.strip, said.splitlines())):

@@ -298,8 +298,8 @@ async def test_models_that_cannot_be_served(
 
 
 @pytest.mark.parametrize(
-    ("architecture", "task", "streams"),
-    [("LlamaForCausalLM", "llm/v1/chat", True), ("BertModel", "llm/v1/embeddings", False)],
+    ("architecture", "task"),
+    [("LlamaForCausalLM", "llm/v1/chat"), ("BertModel", "llm/v1/embeddings")],
 )
 async def test_a_language_model_is_given_to_an_engine(
     engine_hosting: Endpoints,
@@ -307,7 +307,6 @@ async def test_a_language_model_is_given_to_an_engine(
     launcher: FakeLauncher,
     architecture: str,
     task: str,
-    streams: bool,
 ) -> None:
     flavor = {"model_binary": "model", "pipeline_model_type": architecture}
     flavors = {"transformers": flavor, "python_function": {}}
@@ -317,7 +316,7 @@ async def test_a_language_model_is_given_to_an_engine(
     assert view(record).task == task
     [group] = (await launcher.groups()).values()
     assert group.model.engine == "llama_cpp"
-    assert group.model.description.streamable is streams
+    assert group.model.description.streamable is (task == "llm/v1/chat")
 
 
 async def test_a_registry_that_is_away_or_refuses(
