@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import json
 import shutil
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,9 @@ FILE = "model.gguf"
 _OUTPUT = "output"
 # Beside the file: what the program and its libraries write meanwhile.
 _SPARE_BYTES = 256 << 20
-_VECTORS = "embeddings"
-# By task. Eight bits cost a language model nothing that can be noticed, and halve its memory and
-# the time for a token; vectors are compared, and their models are small.
-_TYPES: Mapping[str, str] = {"chat": "q8_0", "completions": "q8_0", _VECTORS: "f16"}
-# The form's bytes for each of safetensors', at most: those may have 16 bits for a number.
+# What the model was made with: with eight bits (`q8_0`) a small one has answered another thing.
+_TYPE = "f16"
+# The form's bytes for each of safetensors', at most.
 _GROWTH = 1.1
 
 # Told how much is done, and of how much.
@@ -99,7 +97,7 @@ class Converter:
             *("--tokenizer", str(folder.tokenizer)),
             *("--into", str(output / FILE)),
             *("--task", folder.task),
-            *("--type", _TYPES[folder.task]),
+            *("--type", _TYPE),
             *("--pooling", folder.pooling),
         ]
         variables = {
