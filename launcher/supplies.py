@@ -1,18 +1,25 @@
 """Where models and their environments come from, as what runs replicas wants them.
 
-Both are imported when the first model is to run: a launcher that runs none stays small.
+All is imported when the first model is to run: a launcher that runs none stays small.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from modelserving.launcher.v1.launcher_service_pb2 import ModelSource
+from modelserving.launcher.v1.launcher_service_pb2 import GroupSpec, ModelSource
 
 from modelplane.adapters.shared.settings import environment
 from modelplane.launcher.artifacts.cache import FetchFailed, Progress
-from modelplane.launcher.engines.base import Build, EngineUnfit, Environment
+from modelplane.launcher.engines.base import Converting, EngineUnfit, Environment, Log
 from modelplane.launcher.local.users import Users
+
+if TYPE_CHECKING:
+    from modelplane.launcher.conversions.cache import Conversions
+    from modelplane.launcher.environments.build import Sandbox
+    from modelplane.launcher.environments.cache import Environments
 
 
 async def download(model: ModelSource, into: Path, progress: Progress) -> None:
@@ -31,35 +38,72 @@ async def download(model: ModelSource, into: Path, progress: Progress) -> None:
         raise FetchFailed(str(error)) from error
 
 
-def builder(folder: Path, users: Users, fetcher: int) -> Build:
-    """Return what builds environments, and keeps them in a directory.
+@dataclass(frozen=True)
+class Supplies:
+    """Builds environments, converts models, and keeps both.
 
-    Args:
-        folder: The directory.
+    Attributes:
+        folder: Directory of the launcher.
         users: Users that replicas run as, and builds.
         fetcher: User that fetches packages, where those are others than this process's.
+        room: Bytes that converted models may take which nothing uses.
     """
-    environments: Any = None
 
-    async def build(model: Path, log: Callable[[str], None]) -> Environment:
-        nonlocal environments
-        from modelplane.launcher.environments.cache import (  # noqa: PLC0415
-            Environments,
-            Options,
-        )
+    folder: Path
+    users: Users
+    fetcher: int
+    room: int
+
+    async def build(self, model: Path, log: Log) -> Environment:
+        """Return the environment of a model.
+
+        Raises:
+            EngineUnfit: It cannot be built.
+        """
         from modelplane.launcher.environments.failures import (  # noqa: PLC0415
             EnvironmentFailed,
         )
-        from modelplane.launcher.local.builds import BuildUsers  # noqa: PLC0415
 
-        if environments is None:
-            sandbox = BuildUsers(users, fetcher) if users.separate else None
-            options = Options(environment(), shared=users.separate, sandbox=sandbox)
-            environments = Environments(folder, options)
         try:
-            held: Environment = await environments.hold(model, log)
+            return await self._environments.hold(model, log)
         except EnvironmentFailed as error:
             raise EngineUnfit(str(error)) from error
-        return held
 
-    return build
+    async def convert(
+        self, files: Path, spec: GroupSpec, log: Log, converting: Converting
+    ) -> tuple[Path, Callable[[], None]]:
+        """Return a folder with a model of transformers' in GGUF, and what releases it.
+
+        Raises:
+            EngineUnfit: It cannot be converted.
+        """
+        from modelplane.launcher.conversions.folder import ModelUnfit  # noqa: PLC0415
+        from modelplane.launcher.environments.failures import (  # noqa: PLC0415
+            EnvironmentFailed,
+        )
+
+        try:
+            held = await self._conversions.hold(spec.model, files, converting, log)
+        except (EnvironmentFailed, FetchFailed, ModelUnfit) as error:
+            raise EngineUnfit(str(error)) from error
+        return held.files, held.release
+
+    @cached_property
+    def _sandbox(self) -> "Sandbox | None":
+        from modelplane.launcher.local.builds import BuildUsers  # noqa: PLC0415
+
+        return BuildUsers(self.users, self.fetcher) if self.users.separate else None
+
+    @cached_property
+    def _environments(self) -> "Environments":
+        from modelplane.launcher.environments.cache import Environments, Options  # noqa: PLC0415
+
+        options = Options(environment(), shared=self.users.separate, sandbox=self._sandbox)
+        return Environments(self.folder / "environments", options)
+
+    @cached_property
+    def _conversions(self) -> "Conversions":
+        from modelplane.launcher.conversions.cache import Conversions, Options  # noqa: PLC0415
+
+        options = Options(self.room, sandbox=self._sandbox)
+        return Conversions(self.folder / "conversions", self._environments, options)

@@ -27,6 +27,23 @@ _PYFUNC = "python_function"
 
 
 @dataclass(frozen=True, slots=True)
+class Transformer:
+    """What `mlflow.transformers` says of a model.
+
+    Attributes:
+        architecture: Class of the model, for example `LlamaForCausalLM`; empty: not said.
+        source: Name on a hub that it was loaded by; empty: not said.
+        has_weights: Whether they are among its files, and not only named.
+        is_adapter: Whether it is an adapter (PEFT), whose base is not among its files.
+    """
+
+    architecture: str = ""
+    source: str = ""
+    has_weights: bool = False
+    is_adapter: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class MlModel:
     """A parsed file.
 
@@ -34,10 +51,12 @@ class MlModel:
         description: What is kept of it.
         entrypoint: Command that the model wants to be served by; empty: none.
         options: What an engine for language models is told.
+        transformer: What it says where it is a model of transformers'.
     """
 
     description: ModelDescription
     entrypoint: str
+    transformer: Transformer = Transformer()
     options: EngineOptions = field(default_factory=EngineOptions)
 
     @property
@@ -86,10 +105,14 @@ def parse_mlmodel(content: bytes) -> MlModel:
         mlflow_version=_word(document, "mlflow_version"),
         size_bytes=_size(document),
     )
-    parsed = MlModel(description, _word(metadata, "entrypoint"), _options(description, metadata))
-    if parsed.is_gguf:
-        description.streamable = description.task != _EMBEDDINGS
-    return parsed
+    transformer = Transformer(
+        architecture=_word(transformers, "pipeline_model_type"),
+        source=_word(transformers, "source_model_name"),
+        has_weights=bool(_word(transformers, "model_binary")),
+        is_adapter="peft_adaptor" in transformers,
+    )
+    options = _options(description, metadata)
+    return MlModel(description, _word(metadata, "entrypoint"), transformer, options)
 
 
 def _options(description: ModelDescription, metadata: Mapping[Any, Any]) -> EngineOptions:

@@ -34,6 +34,7 @@ _STEPS: Mapping[GroupStep, str] = MappingProxyType(
         GroupStep.WAITING: "Creating resources for served entity.",
         GroupStep.FETCHING: "Fetching the model from the registry.",
         GroupStep.BUILDING_ENVIRONMENT: "Building the environment of the model.",
+        GroupStep.CONVERTING: "Converting the weights of the model for its engine.",
         GroupStep.STARTING: "Starting the model.",
     }
 )

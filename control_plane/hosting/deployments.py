@@ -13,6 +13,7 @@ _STEPS = {
     GroupStep.WAITING: "no launcher has begun with it: is one running?",
     GroupStep.FETCHING: "it was still being fetched.",
     GroupStep.BUILDING_ENVIRONMENT: "its environment was still being built.",
+    GroupStep.CONVERTING: "its weights were still being converted.",
     GroupStep.STARTING: "it was still starting.",
 }
 

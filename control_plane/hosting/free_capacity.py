@@ -87,12 +87,40 @@ def _require_fits(new: Sequence[HostedModel], used: _Need, capacity: Capacity) -
             f"{in_words(capacity.memory_bytes)} are free; choose a smaller workload_size or "
             "workload_type, delete an endpoint, or let the operator give the launcher more."
         )
+    for model in new:
+        _require_device(model, capacity)
     free_gpus = max(0, capacity.gpus - used.gpus)
     if need.gpus > free_gpus:
         raise InvalidParameter(
             f"{_named(new)} {need.gpus} GPUs, and {free_gpus} of {capacity.gpus} are free; choose "
             "another workload_type, or delete an endpoint."
         )
+
+
+def _require_device(model: HostedModel, capacity: Capacity) -> None:
+    """Refuse what no launcher could ever run: waiting for it would not help."""
+    size = model.size
+    if not size.gpus or (capacity.gpus and not capacity.devices):
+        return
+    fitting = [
+        device
+        for device in capacity.devices
+        if size.gpu_type.lower() in device.name.lower()
+        and device.memory_bytes >= size.gpu_memory_bytes
+    ]
+    if len(fitting) < size.gpus:
+        kind = f" {size.gpu_type}" if size.gpu_type else ""
+        memory = f" with {in_words(size.gpu_memory_bytes)} each" if size.gpu_memory_bytes else ""
+        raise InvalidParameter(
+            f"Each replica of served entity '{model.served_entity_name}' needs {size.gpus}{kind} "
+            f"GPUs{memory}; the launcher's machine has {_devices(capacity)}. Choose another "
+            "workload_type, or let the operator connect a launcher that has them."
+        )
+
+
+def _devices(capacity: Capacity) -> str:
+    named = [f"{one.name} with {in_words(one.memory_bytes)}" for one in capacity.devices]
+    return ", ".join(f"{named.count(name)} {name}" for name in dict.fromkeys(named)) or "no GPU"
 
 
 def _named(models: Sequence[HostedModel]) -> str:

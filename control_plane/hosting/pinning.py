@@ -6,9 +6,13 @@ Before: `endpoints.lifecycle`. After: `adapters.registries`, `workloads`.
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from modelserving.launcher.v1.launcher_service_pb2 import EngineOptions, ModelSource
+from modelserving.launcher.v1.launcher_service_pb2 import (
+    EngineOptions,
+    ModelSource,
+    ReplicaSize,
+)
 from modelserving.store.v1.hosting_pb2 import HostedModel
 from modelserving.v1.endpoint_pb2 import EndpointConfig, ServedEntity
 
@@ -28,11 +32,10 @@ from modelplane.control_plane.errors import (
     NotSupported,
     RegistryAway,
 )
+from modelplane.control_plane.hosting.engine_rules import EMBEDDINGS, PYFUNC, choose_engine
 from modelplane.control_plane.hosting.entity_rules import check_hosted
 from modelplane.control_plane.hosting.workloads import DEFAULT_WORKLOADS, Workloads
 
-ENGINE = "mlflow_pyfunc"
-LLAMA_CPP = "llama_cpp"
 _DIGITS = 32
 
 
@@ -43,6 +46,7 @@ class Pinning:
         registry: Knows the models; None: the deployment has none.
         workloads: What replicas may use.
         catalogue: The deployment's foundation models.
+        engines: What launchers have beside what serves Python functions.
     """
 
     def __init__(
@@ -50,10 +54,12 @@ class Pinning:
         registry: Registry | None = None,
         workloads: Workloads = DEFAULT_WORKLOADS,
         catalogue: Catalogue | None = None,
+        engines: Collection[str] = (),
     ) -> None:
         self._registry = registry
         self._workloads = workloads
         self._foundation = FoundationModels(catalogue or Catalogue({}))
+        self._engines = engines
 
     async def pin(
         self, config: EndpointConfig, served: Sequence[HostedModel] = ()
@@ -76,21 +82,23 @@ class Pinning:
         check_hosted(config, self._workloads)
         known = {(model.source.name, model.source.version): model for model in served}
         entities = config.served_entities
-        finding = [_find(self._registry_of(entity), entity, known) for entity in entities]
+        finding = [
+            _find(self._registry_of(entity), entity, known, self._engines) for entity in entities
+        ]
         found = await asyncio.gather(*finding)
-        for entity, (source, _) in zip(entities, found, strict=True):
+        for entity, (source, *_) in zip(entities, found, strict=True):
             entity.entity_version.string_value = source.version
         return [
             HostedModel(
                 served_entity_name=entity.name,
-                engine=LLAMA_CPP if model.is_gguf else ENGINE,
-                engine_options=model.options,
+                engine=engine,
+                engine_options=None if engine == PYFUNC else model.options,
                 source=source,
                 description=model.description,
                 size=self._workloads.size_of(entity),
                 scale=self._workloads.scale_of(entity),
             )
-            for entity, (source, model) in zip(entities, found, strict=True)
+            for entity, (source, model, engine) in zip(entities, found, strict=True)
         ]
 
     def _registry_of(self, entity: ServedEntity) -> Registry:
@@ -129,6 +137,7 @@ def group_id(endpoint_id: str, environment: Mapping[str, str], model: HostedMode
         *(source.name, source.version, source.digest),
         *(repr(size.cpus), str(size.memory_bytes), str(size.gpus), str(size.concurrency)),
         *_parts_of(model.engine_options),
+        *((size.gpu_type, str(size.gpu_memory_bytes)) if _is_particular(size) else ()),
         *(part for name in sorted(environment) for part in (name, environment[name])),
     ]
     digest = hashlib.sha256()
@@ -146,9 +155,16 @@ def _parts_of(options: EngineOptions) -> list[str]:
     return [options.task, str(options.context_tokens), str(options.unnormalized)]
 
 
+def _is_particular(size: ReplicaSize) -> bool:
+    return bool(size.gpu_type or size.gpu_memory_bytes)
+
+
 async def _find(
-    registry: Registry, entity: ServedEntity, known: Mapping[tuple[str, str], HostedModel]
-) -> tuple[ModelSource, MlModel]:
+    registry: Registry,
+    entity: ServedEntity,
+    known: Mapping[tuple[str, str], HostedModel],
+    engines: Collection[str],
+) -> tuple[ModelSource, MlModel, str]:
     name, version = entity.entity_name, entity.entity_version.string_value
     try:
         try:
@@ -156,15 +172,19 @@ async def _find(
             content = await registry.read_mlmodel(source)
         except RegistryUnavailable:
             if same := known.get((name, version)):
-                return same.source, MlModel(same.description, "", same.engine_options)
+                model = MlModel(same.description, "", options=same.engine_options)
+                return same.source, model, same.engine
             raise
         source.digest = digest_of(content)
         # A long one takes a second.
         parsed = await asyncio.to_thread(parse_mlmodel, content)
     except RegistryError as error:
         raise _told(entity, error) from error
-    _check_servable(entity, parsed)
-    return source, parsed
+    engine = _engine_for(entity, parsed, engines)
+    if engine != PYFUNC:
+        # Whatever MLflow itself could do with it.
+        parsed.description.streamable = parsed.description.task != EMBEDDINGS
+    return source, parsed, engine
 
 
 def _told(entity: ServedEntity, error: RegistryError) -> ControlPlaneError:
@@ -177,22 +197,9 @@ def _told(entity: ServedEntity, error: RegistryError) -> ControlPlaneError:
     return InvalidParameter(message)
 
 
-def _check_servable(entity: ServedEntity, model: MlModel) -> None:
-    name = f"Served entity '{entity.name}': model '{entity.entity_name}'"
-    if model.is_language_model:
-        raise InvalidParameter(
-            f"{name} is a language model (task {model.description.task}), which an engine would "
-            "have to serve; that comes with foundation models, which this release does not host. "
-            "Log it as a Python function of your own, or serve it as an external_model."
-        )
-    if model.entrypoint:
-        raise InvalidParameter(
-            f"{name} asks to be served by a command of its own (metadata.entrypoint), which is not "
-            "available in this release; log it as a Python function."
-        )
-    if not (model.is_python_function or model.is_gguf):
-        flavors = ", ".join(model.description.flavors)
-        raise InvalidParameter(
-            f"{name} has the flavors {flavors}, and not python_function, which is the one that is "
-            "served; log it with that."
-        )
+def _engine_for(entity: ServedEntity, model: MlModel, engines: Collection[str]) -> str:
+    try:
+        return choose_engine(model, engines)
+    except InvalidParameter as error:
+        name = f"Served entity '{entity.name}': model '{entity.entity_name}'"
+        raise InvalidParameter(f"{name} {error}") from None

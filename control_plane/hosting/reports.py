@@ -12,6 +12,7 @@ from modelplane.control_plane.store.states import GroupPhase, GroupStep
 _STEPS = {
     launcher_pb.GROUP_PROGRESS_FETCHING: GroupStep.FETCHING,
     launcher_pb.GROUP_PROGRESS_BUILDING_ENVIRONMENT: GroupStep.BUILDING_ENVIRONMENT,
+    launcher_pb.GROUP_PROGRESS_CONVERTING: GroupStep.CONVERTING,
     launcher_pb.GROUP_PROGRESS_STARTING: GroupStep.STARTING,
 }
 # A message is for people, and in every answer that shows the endpoint.

@@ -27,8 +27,9 @@ SIZES: Mapping[str, tuple[int, int]] = MappingProxyType(
 
 _GIB = 1024**3
 _NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
-_FIELDS = {"cpus", "memory", "gpus", "concurrency"}
+_FIELDS = {"cpus", "memory", "gpus", "concurrency", "gpu_type", "gpu_memory"}
 _MOST = 1024
+_LONGEST_TYPE = 64
 
 
 def _size(cpus: float, memory: int, gpus: int = 0, concurrency: int = 4) -> ReplicaSize:
@@ -69,7 +70,8 @@ def parse_workloads(text: str) -> Workloads:
     """Return the workload types of a file: JSON, by name.
 
     Each has `cpus`, `memory` such as `"4GiB"` or `"512MiB"`, and, where they are not 0 and 4,
-    `gpus` and `concurrency`: how many requests one replica answers at a time.
+    `gpus` and `concurrency`: how many requests one replica answers at a time. `gpu_type` is a word
+    in the name of each of its GPUs, such as `"T4"`, and `gpu_memory` what each has at least.
 
     Raises:
         ValueError: It has another form; the text says what is wrong.
@@ -93,22 +95,34 @@ def _parse_type(name: str, given: object) -> ReplicaSize:
     if not _NAME.fullmatch(name):
         raise ValueError(f"'{name[:100]}' is no name of a workload type: A to Z, 0 to 9 and '_'")
     if not isinstance(given, dict) or not {"cpus", "memory"} <= given.keys() <= _FIELDS:
-        raise ValueError(f"{name} needs cpus and memory, and may have gpus and concurrency")
-    return _size(
+        raise ValueError(
+            f"{name} needs cpus and memory, and may have gpus and concurrency, gpu_type and "
+            "gpu_memory"
+        )
+    size = _size(
         _number(name, "cpus", given["cpus"]),
-        _memory(name, given["memory"]),
+        _memory(name, "memory", given["memory"]),
         _whole(name, "gpus", given.get("gpus", 0), 0),
         _whole(name, "concurrency", given.get("concurrency", 4), 1),
     )
+    if not size.gpus and given.keys() & {"gpu_type", "gpu_memory"}:
+        raise ValueError(f"{name}: gpu_type and gpu_memory need gpus")
+    if "gpu_memory" in given:
+        size.gpu_memory_bytes = _memory(name, "gpu_memory", given["gpu_memory"])
+    kind = given.get("gpu_type", "")
+    if not isinstance(kind, str) or len(kind) > _LONGEST_TYPE:
+        raise ValueError(f"{name}: gpu_type must be a word in the name of a GPU, such as T4")
+    size.gpu_type = kind
+    return size
 
 
-def _memory(name: str, value: object) -> int:
+def _memory(name: str, field: str, value: object) -> int:
     try:
         count = parse_bytes(str(value))
     except ValueError as error:
-        raise ValueError(f"{name}: memory {error}") from None
+        raise ValueError(f"{name}: {field} {error}") from None
     if not count:
-        raise ValueError(f"{name}: memory must be above 0")
+        raise ValueError(f"{name}: {field} must be above 0")
     return count
 
 

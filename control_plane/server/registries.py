@@ -7,6 +7,7 @@ from pathlib import Path
 
 from modelplane.adapters.registries.catalogue import Catalogue, parse_catalogue
 from modelplane.adapters.registries.kinds import RegistryPlace, open_registry, parse_place
+from modelplane.control_plane.hosting.engine_rules import LLAMA_CPP
 from modelplane.control_plane.hosting.pinning import Pinning
 from modelplane.control_plane.hosting.workloads import (
     DEFAULT_WORKLOADS,
@@ -25,7 +26,9 @@ def build_pinning(settings: Settings) -> Pinning:
     place = registry_place(settings)
     registry = open_registry(place) if place else None
     workloads = _read_workloads(settings.workload_types)
-    return Pinning(registry, workloads, _read_catalogue(settings.foundation_models))
+    catalogue = _read_catalogue(settings.foundation_models)
+    # Every launcher has it.
+    return Pinning(registry, workloads, catalogue, (LLAMA_CPP,))
 
 
 def registry_place(settings: Settings) -> RegistryPlace | None:

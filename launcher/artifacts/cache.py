@@ -61,22 +61,32 @@ class Artifacts:
         folder: Where they are kept.
         room: Bytes that those may take which nothing uses; what is used is kept in any case.
         download: Fetches one.
+        at_once: How many may be fetched at a time.
     """
 
-    def __init__(self, folder: Path, room: int, download: Download) -> None:
+    def __init__(
+        self, folder: Path, room: int, download: Download, *, at_once: int = _MOST_AT_ONCE
+    ) -> None:
         self._folder = folder
         self._room = room
         self._download = download
         self._users: Counter[str] = Counter()
-        self._turns = asyncio.Semaphore(_MOST_AT_ONCE)
+        self._turns = asyncio.Semaphore(at_once)
         self._locks: dict[str, asyncio.Lock] = {}
         folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         for partial in folder.glob(f"{_PARTIAL}*"):
             shutil.rmtree(partial, ignore_errors=True)
         self._sizes = {entry.name: _size(entry) for entry in folder.iterdir()}
 
-    async def hold(self, model: ModelSource, progress: Progress) -> Held:
+    async def hold(
+        self, model: ModelSource, progress: Progress, download: Download | None = None
+    ) -> Held:
         """Return the files of a model, which are fetched if they are not there.
+
+        Args:
+            model: The model.
+            progress: Told how far it is.
+            download: Fetches it, in the place of what usually does.
 
         Raises:
             FetchFailed: They cannot be had.
@@ -88,7 +98,7 @@ class Artifacts:
                 files = self._folder / name
                 if name not in self._sizes:
                     async with self._turns:
-                        await self._fetch(model, files, progress)
+                        await self._fetch(model, files, progress, download or self._download)
                     self._sizes[name] = await asyncio.to_thread(_size, files)
                     await self._make_room(self._room)
         except BaseException:
@@ -103,15 +113,17 @@ class Artifacts:
             del self._users[name]
             self._locks.pop(name, None)
 
-    async def _fetch(self, model: ModelSource, files: Path, progress: Progress) -> None:
+    async def _fetch(
+        self, model: ModelSource, files: Path, progress: Progress, download: Download
+    ) -> None:
         partial = self._partial()
         try:
             try:
-                await self._fetch_into(model, partial, progress)
+                await _fetch_into(model, partial, progress, download)
             except (FetchFailed, OSError) as error:
                 if not _is_full(error) or not await self._make_room(0):
                     raise
-                await self._fetch_into(model, partial, progress)
+                await _fetch_into(model, partial, progress, download)
             await asyncio.to_thread(_let_all_read, partial)
             partial.rename(files)
         except (FetchFailed, OSError) as error:
@@ -127,11 +139,6 @@ class Artifacts:
             ) from error
         finally:
             await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
-
-    async def _fetch_into(self, model: ModelSource, partial: Path, progress: Progress) -> None:
-        await asyncio.to_thread(_make_empty, partial)
-        await self._download(model, partial, progress)
-        _check(model, partial)
 
     def _partial(self) -> Path:
         """Return a path of what is no entry, or no longer."""
@@ -154,6 +161,14 @@ class Artifacts:
         if count:
             _log.info("deleted models that nothing uses", extra=log_fields(count=count))
         return bool(count)
+
+
+async def _fetch_into(
+    model: ModelSource, partial: Path, progress: Progress, download: Download
+) -> None:
+    await asyncio.to_thread(_make_empty, partial)
+    await download(model, partial, progress)
+    _check(model, partial)
 
 
 def _make_empty(folder: Path) -> None:

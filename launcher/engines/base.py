@@ -16,6 +16,8 @@ from modelserving.launcher.v1.launcher_service_pb2 import GroupSpec
 
 # Takes lines for the owner of the model.
 Log: TypeAlias = Callable[[str], None]
+# Told how much of a model's weights is converted, and of how much.
+Converting: TypeAlias = Callable[[int, int], None]
 
 
 class EngineUnfit(Exception):
@@ -60,13 +62,16 @@ class Prepared:
 class Engine(Protocol):
     """Serves models of one kind."""
 
-    async def prepare(self, files: Path, spec: GroupSpec, log: Log) -> Prepared:
+    async def prepare(
+        self, files: Path, spec: GroupSpec, log: Log, converting: Converting
+    ) -> Prepared:
         """Make a model ready, once for all replicas of a group.
 
         Args:
             files: The model's files, which stay as they are.
             spec: The group.
             log: Takes what is said meanwhile.
+            converting: Told how far it is where the model's weights have to be converted.
 
         Raises:
             EngineUnfit: The model cannot be served.

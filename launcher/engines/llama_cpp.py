@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from modelserving.launcher.v1.launcher_service_pb2 import GroupSpec
 
-from modelplane.launcher.engines.base import EngineUnfit, Log, Prepared
+from modelplane.launcher.engines.base import Converting, EngineUnfit, Log, Prepared
 
 NAME = "llama_cpp"
 PACKAGE = "xllamacpp"
@@ -21,9 +21,11 @@ DEFAULT_CONTEXT_TOKENS = 4096
 _SUFFIX = ".gguf"
 _VARIABLES = MappingProxyType({"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"})
 
-# Returns a folder with the model in GGUF, given its files and what takes the log, and what to call
-# once it is no longer needed. Raises `EngineUnfit`.
-Convert: TypeAlias = Callable[[Path, Log], Awaitable[tuple[Path, Callable[[], None]]]]
+# Returns a folder with the model in GGUF, and what to call once it is no longer needed, given what
+# `LlamaCpp.prepare` is given. Raises `EngineUnfit`.
+Convert: TypeAlias = Callable[
+    [Path, GroupSpec, Log, Converting], Awaitable[tuple[Path, Callable[[], None]]]
+]
 
 
 class LlamaCpp:
@@ -36,13 +38,14 @@ class LlamaCpp:
     def __init__(self, convert: Convert | None = None) -> None:
         self._convert = convert
 
-    async def prepare(self, files: Path, spec: GroupSpec, log: Log) -> Prepared:
+    async def prepare(
+        self, files: Path, spec: GroupSpec, log: Log, converting: Converting
+    ) -> Prepared:
         """Find the model's file, or convert it.
 
         Raises:
             EngineUnfit: There is none, or llama.cpp is not installed.
         """
-        del spec
         if find_spec(PACKAGE) is None:
             raise EngineUnfit(
                 f"The launcher has no llama.cpp; let the operator install `{PACKAGE}` beside it "
@@ -56,7 +59,7 @@ class LlamaCpp:
                 "The model has no file in GGUF, which is what llama.cpp serves; convert it, and "
                 "register that."
             )
-        folder, release = await self._convert(files, log)
+        folder, release = await self._convert(files, spec, log, converting)
         file = find_gguf(folder)
         if file is None:
             release()

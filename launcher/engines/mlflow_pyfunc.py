@@ -5,7 +5,7 @@ from pathlib import Path
 
 from modelserving.launcher.v1.launcher_service_pb2 import GroupSpec
 
-from modelplane.launcher.engines.base import NO_VARIABLES, Build, Log, Prepared
+from modelplane.launcher.engines.base import NO_VARIABLES, Build, Converting, Log, Prepared
 
 NAME = "mlflow_pyfunc"
 
@@ -20,13 +20,15 @@ class MlflowPyfunc:
     def __init__(self, build: Build) -> None:
         self._build = build
 
-    async def prepare(self, files: Path, spec: GroupSpec, log: Log) -> Prepared:
+    async def prepare(
+        self, files: Path, spec: GroupSpec, log: Log, converting: Converting
+    ) -> Prepared:
         """Build the model's environment, or find it.
 
         Raises:
             EngineUnfit: It cannot be built.
         """
-        del spec
+        del spec, converting
         environment = await self._build(files, log)
         return Prepared(environment.python, files, environment.release)
 

@@ -91,7 +91,14 @@ class Environments:
         Raises:
             EnvironmentFailed: It cannot be had.
         """
-        requested = await asyncio.to_thread(read_requested, model)
+        return await self.hold_packages(await asyncio.to_thread(read_requested, model), log)
+
+    async def hold_packages(self, requested: Requested, log: Log) -> Held:
+        """Return an environment that has some packages, building it if it is not there.
+
+        Raises:
+            EnvironmentFailed: It cannot be had.
+        """
         for note in requested.notes:
             log(note)
         python = await self._pythons.find(requested.python)

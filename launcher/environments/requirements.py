@@ -65,6 +65,13 @@ def read_requested(model: Path) -> Requested:
     return Requested(python, packages, constraints, notes, digest.hexdigest())
 
 
+def read_locked(lock: Path) -> Requested:
+    """Return what a file of our own pins by hashes, for any Python."""
+    packages = _in_order(lock.read_text().replace("\\\n", " ").splitlines())
+    digest = hashlib.sha256(repr(packages).encode()).hexdigest()
+    return Requested("", packages, (), (), digest)
+
+
 def _read_files(model: Path, notes: list[str]) -> tuple[str, Sequence[str]]:
     described = _yaml(model / "MLmodel")
     if (model / "python_env.yaml").is_file():

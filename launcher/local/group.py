@@ -8,13 +8,14 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.launcher.local.budget import DoesNotFit, MemoryBudget
+from modelplane.launcher.local.devices import Devices, NoDevices
 from modelplane.launcher.local.preparation import Preparation, PreparationFailed, Preparer
 from modelplane.launcher.local.replica import Ended, Outcome, Replica, Served
 from modelplane.launcher.local.tail import Tail
@@ -42,6 +43,7 @@ class Means:
         folder: Where replicas get directories of their own.
         budget: Memory for replicas.
         users: Users that replicas run as.
+        devices: Accelerators for replicas.
     """
 
     preparer: Preparer
@@ -49,6 +51,7 @@ class Means:
     folder: Path
     budget: MemoryBudget
     users: Users
+    devices: Devices = field(default_factory=Devices)
 
 
 class Group:
@@ -192,23 +195,26 @@ class Group:
         """Start a replica; tell whether it fits."""
         means, spec = self._means, self.spec
         assert self._preparation  # noqa: S101 - it is done, see `_settle`
-        if spec.size.gpus:
-            self._fail("The replica needs an accelerator, and this launcher has none.")
+        try:
+            devices = means.devices.take(spec.size)
+        except NoDevices as error:
+            self._refuse(error)
             return False
         try:
             means.budget.reserve(spec.size.memory_bytes)
         except DoesNotFit as error:
+            means.devices.release(devices)
             self._refuse(error)
             return False
         engine = means.preparer.engines[spec.engine]
-        served = Served(self._preparation.result, engine, means.server, spec)
+        served = Served(self._preparation.result, engine, means.server, spec, devices)
         replica = Replica(
             served, means.folder, means.users, lambda lines: self._print(replica, lines)
         )
         self._replicas[replica] = asyncio.create_task(self._run(replica))
         return True
 
-    def _refuse(self, error: DoesNotFit) -> None:
+    def _refuse(self, error: DoesNotFit | NoDevices) -> None:
         """Say that a replica does not fit: for good, where it never did and no room is made."""
         self._refusal = f"There is no room for a replica: {error}."
         if not self._start_ms and not self._replicas and not error.is_soon_there:
@@ -230,6 +236,7 @@ class Group:
             self._on_end(replica, ended)
         finally:
             del self._replicas[replica]
+            self._means.devices.release(replica.devices)
             self._means.budget.release(size, expected=replica.is_stopping)
             self.settle()
 

@@ -66,6 +66,8 @@ class LocalLauncher:
                 memory_bytes=budget.total,
                 reserved_memory_bytes=budget.reserved,
                 cpus=os.cpu_count() or 1,
+                gpus=len(self._means.devices.all),
+                devices=self._means.devices.report(),
             ),
         )
 

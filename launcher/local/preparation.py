@@ -24,6 +24,7 @@ _CHANGES_SECONDS = 0.25
 _WHAT = {
     pb.GROUP_PROGRESS_FETCHING: "Fetching the model's files",
     pb.GROUP_PROGRESS_BUILDING_ENVIRONMENT: "Building the model's environment",
+    pb.GROUP_PROGRESS_CONVERTING: "Converting the model's weights",
 }
 _MEGABYTE = 1_000_000
 
@@ -113,24 +114,31 @@ class Preparer:
         loop = asyncio.get_running_loop()
         told = 0.0
 
-        def tell(done: int, total: int) -> None:
+        def tell(message: str) -> None:
             nonlocal told
-            of = f" of {total / _MEGABYTE:.1f}" if total else ""
-            preparation.message = f"{done / _MEGABYTE:.1f}{of} MB"
+            preparation.message = message
             # A fast disk would have it told thousands of times.
             if loop.time() - told > _CHANGES_SECONDS:
                 told = loop.time()
                 changed()
 
+        def fetching(done: int, total: int) -> None:
+            of = f" of {total / _MEGABYTE:.1f}" if total else ""
+            tell(f"{done / _MEGABYTE:.1f}{of} MB")
+
+        def converting(done: int, total: int) -> None:
+            preparation.progress = pb.GROUP_PROGRESS_CONVERTING
+            tell(f"{100 * done // max(total, 1)} %")
+
         log.line(f"Fetching version {spec.model.version} of model {spec.model.name}.")
-        held = await self.artifacts.hold(spec.model, tell)
+        held = await self.artifacts.hold(spec.model, fetching)
         preparation.hold(held)
         log.line("The model's files are there.")
         preparation.progress = pb.GROUP_PROGRESS_BUILDING_ENVIRONMENT
         preparation.message = ""
         changed()
         engine = self.engines[spec.engine]
-        preparation.finish(await engine.prepare(held.files, spec, log.line))
+        preparation.finish(await engine.prepare(held.files, spec, log.line, converting))
         log.line("The model is ready to be loaded.")
 
 

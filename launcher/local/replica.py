@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -21,7 +21,8 @@ from modelserving.launcher.v1 import launcher_service_pb2 as pb
 from modelplane.adapters.shared.byte_counts import in_words
 from modelplane.launcher.confined.views import parts_of_python
 from modelplane.launcher.engines.base import Engine, Prepared
-from modelplane.launcher.local import seen
+from modelplane.launcher.local import devices, seen
+from modelplane.launcher.local.devices import Device
 from modelplane.launcher.local.health import until_hanging
 from modelplane.launcher.local.process import ReplicaProcess, Start, start_process
 from modelplane.launcher.local.users import NoUserLeft, User, Users
@@ -60,12 +61,14 @@ class Served:
         engine: What serves it.
         server: The server's script.
         spec: What its group is told to be.
+        devices: Accelerators that are its own.
     """
 
     prepared: Prepared
     engine: Engine
     server: Path
     spec: pb.GroupSpec
+    devices: Sequence[Device] = ()
 
 
 class Replica:
@@ -115,6 +118,11 @@ class Replica:
             token=self._token,
             memory_bytes=self.memory,
         )
+
+    @property
+    def devices(self) -> Sequence[Device]:
+        """Accelerators that are its own until it has ended."""
+        return self._served.devices
 
     @property
     def is_stopping(self) -> bool:
@@ -304,7 +312,7 @@ class Replica:
         served = self._served
         python, spec = served.prepared.python, served.spec
         own = variables_of(spec, python, self._directory, self._token)
-        return {**own, **served.engine.variables(spec)}
+        return {**own, **served.engine.variables(spec), **devices.variables(served.devices)}
 
     def _make_directory(self, user: User | None) -> None:
         for directory in (self._directory, self._directory / "tmp"):

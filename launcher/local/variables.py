@@ -27,9 +27,7 @@ _MOST_VARIABLE_BYTES = 128 * 1024
 _MOST_VARIABLES_BYTES = 1024 * 1024
 
 
-def variables_of(
-    spec: pb.GroupSpec, python: Path, directory: Path, token: str
-) -> Mapping[str, str]:
+def variables_of(spec: pb.GroupSpec, python: Path, directory: Path, token: str) -> dict[str, str]:
     """Return all its variables: nothing of the launcher's, and what its owner has chosen.
 
     Args:

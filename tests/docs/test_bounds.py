@@ -24,6 +24,8 @@ from modelplane.data_plane.settings import Settings as WorkerSettings
 from modelplane.deploy.envoy import clusters, filters, listener, overload, routes
 from modelplane.deploy.envoy.options import MAX_CONNECTIONS, MAX_HEAP_MIB
 from modelplane.deploy.local.logs import MAX_LOG_BYTES
+from modelplane.launcher.conversions import cache as conversions
+from modelplane.launcher.conversions import convert
 from modelplane.launcher.environments import cache as environments
 from modelplane.launcher.local import preparation, tail
 from modelplane.launcher.model_server import language
@@ -50,6 +52,9 @@ BOUNDS = {
     "Calls of workers under way": f"{clusters.MAX_CALLS:,}",
     "Connections of clients": f"{MAX_CONNECTIONS:,}",
     "Counters of limits": f"{3 * gate._MOST_PLANS:,} callers",
+    "Disk, for converted": f"{LauncherSettings.launcher_cache} of those that nothing uses; none "
+    f"begins without room for its result and {convert._SPARE_BYTES // MIB} MiB; one at a time, "
+    f"{conversions.Options(0).seconds:,.0f} s each",
     "Disk, for environments of": f"{environments.Options({}).most} that nobody needs; no build "
     f"begins with less than {environments._NEEDED_BYTES // MIB:,} MiB free",
     "Disk, for the files of": f"{LauncherSettings.launcher_cache} of those that nothing uses; "

@@ -26,7 +26,7 @@ LOCKS = (RUN, EXTRAS, DEV, MODEL)
 # Those of programs that run in environments of their own.
 OTHERS = [
     str(path.relative_to(ROOT))
-    for pattern in ("bench/*/**/*.txt", "deploy/local/**/*.txt")
+    for pattern in ("bench/*/**/*.txt", "deploy/local/**/*.txt", "launcher/converter/*.txt")
     for path in sorted(ROOT.glob(pattern))
     if path.is_file()
 ]

@@ -17,6 +17,7 @@ from modelplane.launcher.artifacts.cache import Artifacts, Progress
 from modelplane.launcher.engines.base import Build, Engines
 from modelplane.launcher.engines.mlflow_pyfunc import MlflowPyfunc
 from modelplane.launcher.local.budget import MemoryBudget
+from modelplane.launcher.local.devices import Device, Devices
 from modelplane.launcher.local.group import Means
 from modelplane.launcher.local.launcher import LocalLauncher, opened
 from modelplane.launcher.local.preparation import Preparer
@@ -159,6 +160,7 @@ async def machine(
     build: Build = build,
     server: Path = SERVER,
     engines: Engines | None = None,
+    devices: Sequence[Device] = (),
 ) -> AsyncIterator[Machine]:
     """Run a launcher, and end all that it runs."""
     models = Models(tmp_path / "registry")
@@ -167,7 +169,9 @@ async def machine(
     with opened(folder, separate) as replicas:
         artifacts = Artifacts(folder / "models", 1 << 30, models.download)
         preparer = Preparer(artifacts, {"mlflow_pyfunc": MlflowPyfunc(build)} | dict(engines or {}))
-        launcher = LocalLauncher(Means(preparer, server, replicas, MemoryBudget(memory), separate))
+        budget = MemoryBudget(memory)
+        means = Means(preparer, server, replicas, budget, separate, Devices(devices))
+        launcher = LocalLauncher(means)
         watching = asyncio.create_task(launcher.watch())
         try:
             yield Machine(launcher, models, folder)

@@ -1,10 +1,12 @@
 """Endpoints that host their models, with a registry and a launcher that say what the test says."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import orjson
 import pytest
 from google.protobuf import json_format
+from modelserving.launcher.v1.launcher_service_pb2 import Device
 from modelserving.v1.endpoint_pb2 import EndpointConfig, ServingEndpoint
 from modelserving.v1.endpoint_service_pb2 import CreateServingEndpointRequest
 
@@ -295,6 +297,28 @@ async def test_models_that_cannot_be_served(
         await hosting.create(ALICE, request())
 
 
+@pytest.mark.parametrize(
+    ("architecture", "task"),
+    [("LlamaForCausalLM", "llm/v1/chat"), ("BertModel", "llm/v1/embeddings")],
+)
+async def test_a_language_model_is_given_to_an_engine(
+    engine_hosting: Endpoints,
+    registry: FakeRegistry,
+    launcher: FakeLauncher,
+    architecture: str,
+    task: str,
+) -> None:
+    flavor = {"model_binary": "model", "pipeline_model_type": architecture}
+    flavors = {"transformers": flavor, "python_function": {}}
+    content = mlmodel(flavors=flavors, metadata={"task": task})
+    registry.models["catalog.schema.model-A", "1"] = content
+    record = await engine_hosting.create(ALICE, request())
+    assert view(record).task == task
+    [group] = (await launcher.groups()).values()
+    assert group.model.engine == "llama_cpp"
+    assert group.model.description.streamable is (task == "llm/v1/chat")
+
+
 async def test_a_registry_that_is_away_or_refuses(
     hosting: Endpoints, registry: FakeRegistry
 ) -> None:
@@ -331,6 +355,36 @@ async def test_what_does_not_fit_is_refused_at_once(
     # What scaled to zero takes no room.
     await launcher.say(GroupPhase.IDLE)
     await hosting.create(ALICE, other)
+
+
+T4 = Device(name="Tesla T4", memory_bytes=15 * GIB)
+
+
+@pytest.mark.parametrize(
+    ("devices", "message"),
+    [
+        ((), r"needs 1 T4 GPUs with 12.0 GiB each; the launcher's machine has no GPU"),
+        ((Device(name="Tesla T4", memory_bytes=8 * GIB),), "has 1 Tesla T4 with 8.0 GiB"),
+        ((Device(name="NVIDIA H100", memory_bytes=80 * GIB),), "has 1 NVIDIA H100 with 80"),
+    ],
+)
+async def test_what_needs_a_device_that_no_launcher_has_is_refused_at_once(
+    gpu_hosting: Endpoints, launcher: FakeLauncher, devices: Sequence[Device], message: str
+) -> None:
+    await launcher.connect(devices=devices)
+    with pytest.raises(InvalidParameter, match=message):
+        await gpu_hosting.create(ALICE, request({**HOSTED, "workload_type": "GPU_SMALL"}))
+
+
+async def test_devices_that_others_have_are_not_promised_again(
+    gpu_hosting: Endpoints, launcher: FakeLauncher
+) -> None:
+    await launcher.connect(devices=(T4,))
+    await gpu_hosting.create(ALICE, request({**HOSTED, "workload_type": "GPU_SMALL"}))
+    other = request({**HOSTED, "workload_type": "GPU_SMALL"})
+    other.name = "other"
+    with pytest.raises(InvalidParameter, match="needs 1 GPUs, and 0 of 1 are free"):
+        await gpu_hosting.create(ALICE, other)
 
 
 async def test_without_a_launcher_nothing_is_hosted(hosting: Endpoints, clock: FakeClock) -> None:

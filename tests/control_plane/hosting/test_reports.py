@@ -60,7 +60,9 @@ def test_a_start_is_told_step_by_step() -> None:
         GroupStep.BUILDING_ENVIRONMENT,
         "installing",
     )
-    ready = after_report(building, report(pb.GROUP_PROGRESS_READY, pb.REPLICA_PHASE_READY))
+    converting = after_report(building, report(pb.GROUP_PROGRESS_CONVERTING, message="40 %"))
+    assert (converting.progress, converting.message) == (GroupStep.CONVERTING, "40 %")
+    ready = after_report(converting, report(pb.GROUP_PROGRESS_READY, pb.REPLICA_PHASE_READY))
     assert ready == READY
 
 

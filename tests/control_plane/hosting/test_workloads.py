@@ -39,6 +39,13 @@ def test_an_operator_says_what_types_there_are() -> None:
     assert (types["CPU"].concurrency, types["GPU_SMALL"].gpus) == (4, 1)
 
 
+def test_an_operator_says_which_accelerators_a_type_has() -> None:
+    cpu = {"cpus": 1, "memory": "1GiB"}
+    gpu = {**cpu, "gpus": 2, "gpu_type": "A10G", "gpu_memory": "24GiB"}
+    size = parse_workloads(json.dumps({"CPU": cpu, "GPU_MEDIUM": gpu})).types["GPU_MEDIUM"]
+    assert (size.gpus, size.gpu_type, size.gpu_memory_bytes) == (2, "A10G", 24 * GIB)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -54,6 +61,9 @@ def test_an_operator_says_what_types_there_are() -> None:
         ('{"CPU": {"cpus": true, "memory": "1GiB"}}', "cpus must be a number above 0"),
         ('{"CPU": {"cpus": 1, "memory": "1GiB", "gpus": -1}}', "gpus must be a whole number"),
         ('{"CPU": {"cpus": 1, "memory": "1GiB", "concurrency": 0}}', "whole number from 1"),
+        ('{"CPU": {"cpus": 1, "memory": "1GiB", "gpu_type": "T4"}}', "need gpus"),
+        ('{"CPU": {"cpus": 1, "memory": "1GiB", "gpus": 1, "gpu_type": 4}}', "a word in the name"),
+        ('{"CPU": {"cpus": 1, "memory": "1GiB", "gpus": 1, "gpu_memory": "0"}}', "above 0"),
     ],
 )
 def test_a_file_of_another_form(text: str, message: str) -> None:

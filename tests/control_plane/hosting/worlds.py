@@ -1,11 +1,11 @@
 """A registry and a launcher for tests of the control plane: what they say is said by the test."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import yaml
-from modelserving.launcher.v1.launcher_service_pb2 import Capacity, ModelSource
+from modelserving.launcher.v1.launcher_service_pb2 import Capacity, Device, ModelSource
 from modelserving.worker.v1.hosting_pb2 import Replica
 
 from modelplane.adapters.registries.base import (
@@ -79,14 +79,19 @@ class FakeLauncher:
         self._clock = clock
 
     async def connect(
-        self, memory_bytes: int = 16 * GIB, gpus: int = 0, lease_ms: int = 10_000
+        self,
+        memory_bytes: int = 16 * GIB,
+        devices: Sequence[Device] = (),
+        lease_ms: int = 10_000,
     ) -> None:
         """Become the active launcher of the pool."""
         async with self._database.write() as transaction:
             now_ms = self._clock()
             wanted = Claim("default", "launcher-1", "local", now_ms + lease_ms)
             await launchers.claim(transaction, wanted, now_ms)
-            capacity = Capacity(memory_bytes=memory_bytes, cpus=8, gpus=gpus)
+            capacity = Capacity(
+                memory_bytes=memory_bytes, cpus=8, gpus=len(devices), devices=devices
+            )
             await launchers.save_capacity(transaction, "default", "launcher-1", capacity)
 
     async def groups(self) -> Mapping[str, StoredGroup]:

@@ -1,0 +1,85 @@
+"""A logged model of transformers becomes a replica that chats, and says how far it is meanwhile."""
+
+import asyncio
+import hashlib
+import json
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from modelserving.launcher.v1 import launcher_service_pb2 as pb
+
+import modelplane.launcher
+from modelplane.launcher.engines.llama_cpp import LlamaCpp
+from modelplane.launcher.local.users import Users
+from modelplane.launcher.supplies import Supplies
+from tests.launcher.converter import tiny
+from tests.launcher.groups import MIB, group, machine
+
+SERVER = Path(modelplane.launcher.__path__[0]) / "model_server" / "serve.py"
+
+
+@pytest.fixture(scope="module")
+def supplies() -> Iterator[Supplies]:
+    with tempfile.TemporaryDirectory() as name:
+        yield Supplies(Path(name), Users(()), 0, 1 << 30)
+
+
+def chat(replica: pb.ReplicaReport, **body: Any) -> Any:
+    request = urllib.request.Request(
+        f"http://{replica.address}/invocations",
+        json.dumps(body).encode(),
+        {"authorization": f"Bearer {replica.token}", "content-type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
+
+
+def chatting(registry: Path, name: str, config: dict[str, Any]) -> pb.GroupSpec:
+    tiny.write_causal(registry / name, config)
+    digest = hashlib.sha256((registry / name / "MLmodel").read_bytes()).hexdigest()
+    source = pb.ModelSource(registry="directory", name=name, version="1", digest=digest)
+    return group(
+        source,
+        engine="llama_cpp",
+        engine_options=pb.EngineOptions(task="llm/v1/chat", context_tokens=256),
+        size=pb.ReplicaSize(cpus=1, memory_bytes=1024 * MIB, concurrency=2),
+        start_deadline_ms=60_000,
+    )
+
+
+async def test_a_logged_model_is_converted_and_chats(supplies: Supplies, tmp_path: Path) -> None:
+    engines = {"llama_cpp": LlamaCpp(supplies.convert)}
+    async with machine(tmp_path, server=SERVER, engines=engines) as here:
+        spec = chatting(here.models.folder, "tiny", tiny.config_of("llama"))
+        here.run(spec)
+        (replica,) = await here.until_ready(spec)
+        body = {
+            "messages": [{"role": "user", "content": "Hello"}],
+            "max_tokens": 3,
+            "logprobs": True,
+            "top_logprobs": 2,
+        }
+        answer = await asyncio.to_thread(chat, replica, **body)
+        assert answer["usage"]["completion_tokens"] == 3
+        assert answer["usage"]["prompt_tokens"] > len("<|im_start|>userHello")
+        first = answer["choices"][0]["logprobs"]["content"][0]
+        assert len(first["top_logprobs"]) == 2
+        log = here.log(spec, pb.LOG_KIND_BUILD)
+        assert "Converting the model's weights for llama.cpp.\nWrote " in log
+
+
+async def test_why_a_model_cannot_be_converted_is_why_its_group_fails(
+    supplies: Supplies, tmp_path: Path
+) -> None:
+    engines = {"llama_cpp": LlamaCpp(supplies.convert)}
+    async with machine(tmp_path, server=SERVER, engines=engines) as here:
+        config = {**tiny.config_of("llama"), "architectures": ["MambaForCausalLM"]}
+        spec = chatting(here.models.folder, "mamba", config)
+        here.run(spec)
+        message = await here.until_failed(spec)
+        assert message.startswith("The architecture MambaForCausalLM cannot be converted")
+        assert "external_model" in message
