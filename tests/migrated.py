@@ -18,6 +18,9 @@ from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.migrate import migrate
 from tests.postgres import fresh_database
 
+_VERSIONS = Path(__file__).parents[1] / "control_plane" / "store" / "migrations" / "versions"
+# The schema that the control plane brings a database to.
+NEWEST = max(file.name.partition("_")[0] for file in _VERSIONS.glob("0*.py"))
 # What a test left behind holds locks that emptying the tables would wait for.
 _END_OTHERS = """
 SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity

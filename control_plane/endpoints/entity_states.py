@@ -17,6 +17,10 @@ _CREATING = DeploymentState(
     deployment="DEPLOYMENT_CREATING",
     deployment_state_message="Waiting for the workers to apply the configuration.",
 )
+_STOPPED = DeploymentState(
+    deployment="DEPLOYMENT_STOPPED",
+    deployment_state_message="Stopped; start the endpoint with config:start.",
+)
 _AT_ZERO = "Scaled to zero"
 _WORDS: Mapping[GroupPhase, str] = MappingProxyType(
     {
@@ -41,7 +45,9 @@ _STEPS: Mapping[GroupStep, str] = MappingProxyType(
 
 
 def active_states(record: StoredEndpoint, active: StoredVersion) -> Mapping[str, DeploymentState]:
-    """Return the states of the entities that serve, by name."""
+    """Return the states of the entities that serve, or did until they were stopped, by name."""
+    if record.stopped:
+        return dict.fromkeys(_names(active), _STOPPED)
     if record.refusal or not active.hosted:
         return dict.fromkeys(_names(active), _active_state(record))
     return _group_states(record, active, _CREATING)

@@ -239,6 +239,22 @@ class Endpoints:
             soon = await self._begin(transaction, principal, record.id, number, draft)
         return await self._settled(principal, record.id, name, soon=soon)
 
+    async def start(self, principal: Principal, name: str) -> StoredEndpoint:
+        """Roll out what a stopped endpoint served, as a new version.
+
+        Raises:
+            NotFound: There is no such endpoint.
+            InvalidParameter: Its models do not fit, or a secret of theirs is gone.
+            Conflict: It is not stopped, or an update is in progress.
+        """
+        async with self._database.write() as transaction:
+            record = await self._lock_settled(transaction, principal, name)
+            if not (record.stopped and record.active):
+                raise Conflict(f"Endpoint '{name}' is not stopped.")
+            draft = await self._draft_again(transaction, record.id, record.active)
+            await self._begin(transaction, principal, record.id, record.last_version + 1, draft)
+        return await self.get(principal, name)
+
     async def cancel_update(self, principal: Principal, name: str) -> StoredEndpoint:
         """Cancel the update in progress.
 

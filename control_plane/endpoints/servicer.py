@@ -109,6 +109,22 @@ class EndpointServicer(EndpointServiceServicer):
         record = await self._endpoints.cancel_update(principal, request.name)
         return build_endpoint(record, principal)
 
+    async def StopServingEndpoint(
+        self, request: pb.StopServingEndpointRequest, context: _Context
+    ) -> ServingEndpoint:
+        """End the processes of an endpoint's hosted models."""
+        principal = current_principal.get()
+        await self._settings.stop(principal, request.name)
+        return build_endpoint(await self._endpoints.get(principal, request.name), principal)
+
+    async def StartServingEndpoint(
+        self, request: pb.StartServingEndpointRequest, context: _Context
+    ) -> ServingEndpoint:
+        """Start a stopped endpoint."""
+        principal = current_principal.get()
+        record = await self._endpoints.start(principal, request.name)
+        return build_endpoint(record, principal)
+
     async def RollbackServingEndpointConfig(
         self, request: pb.RollbackServingEndpointConfigRequest, context: _Context
     ) -> ServingEndpoint:

@@ -1,4 +1,4 @@
-"""Use cases that change an endpoint without a new version: tags, limits, AI Gateway.
+"""Use cases that change an endpoint without a new version: tags, limits, AI Gateway, a stop.
 
 Before: `servicer`. After: `gateway_rules`, `validation`, `store`. Beside: `lifecycle`,
 and `settings`, which makes those of a new endpoint.
@@ -14,24 +14,47 @@ from modelserving.v1.endpoint_pb2 import EndpointTag, RateLimit
 from modelplane.control_plane.endpoints.gateway_rules import build_ai_gateway, build_rate_limits
 from modelplane.control_plane.endpoints.limited_principals import require_principals
 from modelplane.control_plane.endpoints.lookup import lock_endpoint, read_endpoint
-from modelplane.control_plane.endpoints.validation import check_tags
-from modelplane.control_plane.errors import InvalidParameter
+from modelplane.control_plane.endpoints.validation import check_settled, check_tags, is_external
+from modelplane.control_plane.errors import Conflict, InvalidParameter
 from modelplane.control_plane.principal import Principal
 from modelplane.control_plane.rollout import Rollout
 from modelplane.control_plane.store.database import Database, Transaction
 from modelplane.control_plane.store.endpoints import changes
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint
-from modelplane.control_plane.store.states import EventKind
+from modelplane.control_plane.store.states import EventKind, Phase
 
 _Field = Literal["tags", "rate_limits", "ai_gateway"]
 
 
 class SettingChanges:
-    """Reads and replaces the settings of endpoints, also during an update."""
+    """Reads and replaces the settings of endpoints, also during an update, and stops them."""
 
     def __init__(self, database: Database, rollout: Rollout) -> None:
         self._database = database
         self._rollout = rollout
+
+    async def stop(self, principal: Principal, name: str) -> None:
+        """End the processes of an endpoint's hosted models, until another version is activated.
+
+        Raises:
+            NotFound: There is no such endpoint.
+            InvalidParameter: It serves nothing, or models that others host.
+            Conflict: It is stopped, or an update is in progress.
+        """
+        async with self._database.write() as transaction:
+            record = await lock_endpoint(transaction, principal, name)
+            if record.newest and is_external(record.newest.config):
+                raise InvalidParameter(
+                    f"Endpoint '{name}' serves external models, which have no processes to stop; "
+                    "delete it, or take from callers the permission to query it."
+                )
+            check_settled(name, updating=record.phase is not Phase.SETTLED)
+            if record.active is None:
+                raise InvalidParameter(f"Endpoint '{name}' serves nothing that could be stopped.")
+            if record.stopped:
+                raise Conflict(f"Endpoint '{name}' is stopped already.")
+            revision = await changes.stop(transaction, record.id)
+        await self._rollout.wait_applied(revision)
 
     async def patch_tags(
         self,

@@ -4,15 +4,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from modelserving.launcher.v1.launcher_service_pb2 import (
-    EngineOptions,
     GroupSpec,
     ModelSource,
 )
-from modelserving.store.v1.hosting_pb2 import HostedModel
 from modelserving.v1.endpoint_pb2 import EndpointConfig, ServedEntity
 
 from modelplane.adapters.registries.kinds import RegistryPlace
-from modelplane.control_plane.hosting.engine_rules import PYFUNC
 from modelplane.control_plane.secrets.credentials import CredentialResolver
 from modelplane.control_plane.store.database import Session
 from modelplane.control_plane.store.hosting.groups import StoredGroup, load, read_endpoint_names

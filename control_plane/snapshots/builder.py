@@ -89,13 +89,14 @@ class ResourceBuilder:
 
 def _versions_to_push(endpoint: StoredEndpoint) -> tuple[StoredVersion | None, ...]:
     """Return the version to serve, and the one to prepare beside it."""
+    served = None if endpoint.stopped else endpoint.active
     match endpoint.phase:
         case Phase.PREPARING:
-            return endpoint.active, endpoint.pending
+            return served, endpoint.pending
         case Phase.ACTIVATING:
             return endpoint.pending, None
         case Phase.SETTLED:
-            return endpoint.active, None
+            return served, None
 
 
 def _build_endpoint(
@@ -120,6 +121,7 @@ def _build_endpoint(
             for grantee, level in endpoint.grants.items()
         ],
         failure=endpoint.last_update_message if failed else "",
+        stopped=endpoint.stopped,
         hosted=[
             _build_entity(version, model)
             for version in _versions_to_push(endpoint)

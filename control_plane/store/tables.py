@@ -73,6 +73,8 @@ class EndpointRow(SQLModel, table=True):
     last_update_message: str = ""
     # Whether at least one worker has applied the active version.
     ready: bool = Field(default=False, index=True)
+    # Whether its active version is at rest, without processes, until another one is activated.
+    stopped: bool = False
     # Revision at which the active version became active.
     activated_revision: int = Field(default=0, sa_type=BigInteger)
 

@@ -59,6 +59,8 @@ def _obstacle(resource: snapshot_pb2.EndpointResource, failure: Failure | None) 
         return ""
     if failure:
         return f"its configuration cannot be served: {failure.reason}"
+    if resource.stopped:
+        return "it is stopped; start it with config:start"
     if resource.failure:
         return f"its configuration could not be rolled out: {resource.failure}"
     return "it has no configuration; update it with one"

@@ -33,6 +33,7 @@ from modelplane.control_plane.usage.reader import UsageReader
 from tests.control_plane.before_release import MASTER_KEY, Facts, facts_of, restore
 from tests.control_plane.conftest import FakeClock
 from tests.emulators import openai
+from tests.migrated import NEWEST
 
 ADMIN = Principal("1", "admin", admin=True)
 ENDPOINTS = "/api/2.0/serving-endpoints"
@@ -198,7 +199,7 @@ async def test_another_schema_is_refused(url: str, database: Database) -> None:
     async with database.engine.begin() as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = '0010'"))
     await carried(url)
-    with pytest.raises(DatabaseUnusable, match="has schema 0013; this needs schema 0010"):
+    with pytest.raises(DatabaseUnusable, match=f"has schema {NEWEST}; this needs schema 0010"):
         await carried(url)
 
 

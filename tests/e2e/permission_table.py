@@ -81,6 +81,8 @@ class Outcome(Enum):
     # Part of an object is not there, which one is told who may know of the object.
     ABSENT = (404, "NOT_FOUND", "part")
     CONFLICT = (409, "ABORTED")
+    # Of an endpoint of another kind.
+    REFUSED = (400, "INVALID_ARGUMENT")
 
 
 OK, DENIED, HIDDEN = Outcome.OK, Outcome.DENIED, Outcome.HIDDEN
@@ -158,6 +160,9 @@ ROWS: Mapping[str, Row] = {
         MANAGE, _CHAT | {"config": _CONFIG}, in_turn=True
     ),
     "EndpointService.CancelServingEndpointUpdate": Row(MANAGE, _CHAT, allowed=Outcome.CONFLICT),
+    # What these endpoints serve has no processes.
+    "EndpointService.StopServingEndpoint": Row(MANAGE, _CHAT, allowed=Outcome.REFUSED),
+    "EndpointService.StartServingEndpoint": Row(MANAGE, _CHAT, allowed=Outcome.CONFLICT),
     "EndpointService.RollbackServingEndpointConfig": Row(
         MANAGE, _CHAT | {"config_version": 1}, in_turn=True
     ),

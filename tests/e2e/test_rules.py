@@ -160,6 +160,8 @@ def test_refused_settings(
         ("GET", "/config-versions"),
         ("GET", "/config-versions/1"),
         ("POST", "/config:cancel"),
+        ("POST", "/config:stop"),
+        ("POST", "/config:start"),
         ("POST", "/config:rollback"),
     ],
 )

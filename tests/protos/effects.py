@@ -32,6 +32,8 @@ EFFECTS: Mapping[str, Mapping[str, str]] = {
         "DeleteServingEndpointRequest": "name",
         "UpdateServingEndpointConfigRequest": "name",
         "CancelServingEndpointUpdateRequest": "name",
+        "StopServingEndpointRequest": "name",
+        "StartServingEndpointRequest": "name",
         "RollbackServingEndpointConfigRequest": "name",
         "PatchServingEndpointTagsRequest": "name",
         "PutServingEndpointRateLimitsRequest": "name",

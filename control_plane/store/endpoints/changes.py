@@ -182,6 +182,15 @@ async def cancel_rollout(transaction: Transaction, record: StoredEndpoint) -> in
     return revision
 
 
+async def stop(transaction: Transaction, endpoint_id: str) -> int:
+    """End what serves the active version, which stays what it is; return the revision."""
+    await _update(transaction, endpoint_id, stopped=True)
+    # Workers send nothing more before the processes are told to end.
+    revision = await transaction.revise(EventKind.ENDPOINT, endpoint_id)
+    await version_groups.settle(transaction, endpoint_id)
+    return revision
+
+
 async def remove(transaction: Transaction, endpoint_id: str) -> int:
     """Delete an endpoint with its versions and credentials; return the revision."""
     gone = await groups.ids_of_endpoint(transaction.session, endpoint_id)

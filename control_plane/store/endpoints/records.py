@@ -76,6 +76,8 @@ class StoredEndpoint:
     last_update: LastUpdate
     last_update_message: str
     ready: bool
+    # Whether the active version is at rest, without processes.
+    stopped: bool
     active: StoredVersion | None
     # Being rolled out; with the phase settled, the version whose rollout failed last.
     pending: StoredVersion | None
@@ -267,7 +269,8 @@ def _stored(
         phase=Phase(row.phase),
         last_update=LastUpdate(row.last_update),
         last_update_message=row.last_update_message,
-        ready=row.ready,
+        ready=row.ready and not row.stopped,
+        stopped=row.stopped,
         active=_version(active) if active else None,
         pending=_version(pending) if pending else None,
         refusal=refusal or "",

@@ -98,6 +98,7 @@ async def complete(
         pending_version=None,
         activated_revision=rollout.revision,
         ready=ready,
+        stopped=False,
         updated_ms=now_ms,
         last_update=LastUpdate.NOT_UPDATING,
         last_update_message="",

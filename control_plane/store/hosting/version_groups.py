@@ -1,7 +1,8 @@
 """Which groups the versions of an endpoint need: begun, resized, ended and removed with them.
 
-A group is there while a version needs it: the active one, the one being rolled out, or the one
-whose rollout failed last. Before: `endpoints.changes`, `endpoints.rollouts`. After: `groups`.
+A group is there while a version needs it: the active one unless the endpoint is stopped, the one
+being rolled out, or the one whose rollout failed last. Before: `endpoints.changes`,
+`endpoints.rollouts`. After: `groups`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,7 +54,7 @@ async def ensure(
 async def settle(transaction: Transaction, endpoint_id: str) -> None:
     """Remove the groups of an endpoint that no version needs; have the others as the active needs.
 
-    To be called when the endpoint's active or pending version has changed.
+    To be called when the endpoint's active or pending version has changed, or it was stopped.
     """
     active, pending = await _versions(transaction.session, endpoint_id)
     kept, gone = [], []
@@ -99,11 +100,18 @@ def models_of(row: EndpointConfigRow) -> tuple[HostedModel, ...]:
 async def _versions(
     session: Session, endpoint_id: str
 ) -> tuple[dict[str, HostedModel], dict[str, HostedModel]]:
-    """Return the models of the active and of the pending version, by their groups."""
-    numbers = select(EndpointRow.active_version, EndpointRow.pending_version)
-    wanted = (await session.exec(numbers.where(col(EndpointRow.id) == endpoint_id))).first()
+    """Return the models that the active and the pending version need, by their groups.
+
+    The active version of an endpoint that is stopped needs none.
+    """
+    query = select(
+        col(EndpointRow.active_version),
+        col(EndpointRow.pending_version),
+        col(EndpointRow.stopped),
+    ).where(col(EndpointRow.id) == endpoint_id)
+    active, pending, stopped = (await session.exec(query)).first() or (None, None, False)
     found: list[dict[str, HostedModel]] = []
-    for version in wanted or (None, None):
+    for version in (None if stopped else active, pending):
         row = None
         if version is not None:
             row = await session.get(EndpointConfigRow, (endpoint_id, version))

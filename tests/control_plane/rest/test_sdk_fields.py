@@ -28,6 +28,8 @@ OWN = {
     "ListServingEndpointUsage",
     "ListUsage",
     "RollbackServingEndpointConfig",
+    "StartServingEndpoint",
+    "StopServingEndpoint",
 }
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tests.e2e.rest import ENDPOINTS, Rest
 from tests.e2e.system import System
-from tests.hosting.e2e.deployment import deployed, hosted, messages_of, states_of
+from tests.hosting.e2e.deployment import deployed, hosted, messages_of, settled, states_of
 from tests.hosting.e2e.processes import ask, replicas
 
 
@@ -54,6 +54,33 @@ def test_a_model_without_traffic_sleeps_until_it_is_named(api: Rest) -> None:
     assert answer.status_code == 200, answer.text
     endpoint = api.call("GET", f"{ENDPOINTS}/two")
     assert messages_of(endpoint)["current"] == "Scaled to zero"
+
+
+def test_a_stopped_endpoint_has_no_process_until_it_is_started(host: System, api: Rest) -> None:
+    deployed(api, "iris", hosted("prod", "main.ml.iris"))
+    assert len(replicas(host)) == 1
+    stopped = api.call("POST", f"{ENDPOINTS}/iris/config:stop", {})
+    assert stopped["state"] == {
+        **stopped["state"],
+        "ready": "NOT_READY",
+        "config_update": "NOT_UPDATING",
+    }
+    assert states_of(stopped) == {"prod": "DEPLOYMENT_STOPPED"}
+    refused = ask(host, "iris")
+    assert (refused.status_code, refused.json()["error_code"]) == (400, "INVALID_STATE")
+    assert "it is stopped; start it with config:start" in refused.json()["message"]
+    until_gone(host)
+    api.call("POST", f"{ENDPOINTS}/iris/config:start", {})
+    started = settled(api, "iris")
+    assert (started["state"]["ready"], started["config"]["config_version"]) == ("READY", 2)
+    assert ask(host, "iris").json() == {"predictions": [0]}
+
+
+def until_gone(host: System) -> None:
+    deadline = time.monotonic() + 40
+    while replicas(host):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_a_killed_replica_costs_only_what_was_in_it(host: System, api: Rest) -> None:
