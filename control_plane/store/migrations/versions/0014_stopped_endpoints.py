@@ -9,5 +9,7 @@ down_revision = "0013"
 
 def upgrade() -> None:
     """Apply."""
-    stopped: sa.Column[bool] = sa.Column("stopped", sa.Boolean(), nullable=False, server_default=sa.false())
+    stopped: sa.Column[bool] = sa.Column(
+        "stopped", sa.Boolean(), nullable=False, server_default=sa.false()
+    )
     op.add_column("endpoint", stopped)
