@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from modelplane.control_plane.ui.assets import PAGE, STATIC
 from modelplane.deploy.envoy.options import MAX_CONNECTIONS, Address
 from modelplane.deploy.local.child import Child
 from modelplane.deploy.local.model import MODEL
@@ -48,7 +49,7 @@ def lines(plan: Plan, public: Address, seconds: float) -> list[str]:
         "try:",
         f"  {curl} {origin}/api/2.0/serving-endpoints",
     ]
-    if not plan.options.no_ui:
+    if not plan.options.no_ui and (STATIC / PAGE).exists():
         text.append(f"user interface: {origin}/ui/")
     if (most := most_connections()) < MAX_CONNECTIONS:
         text.append(
