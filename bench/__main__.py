@@ -20,9 +20,10 @@ _SECTIONS = (
     "usage",
     "control-plane",
     "hosting",
+    "native",
 )
 # Those that need a generator of load.
-_LOADED = {"requests", "streams", "hosting"}
+_LOADED = {"requests", "streams", "hosting", "native"}
 
 
 async def _run(sections: Sequence[str], *, quick: bool) -> None:
@@ -35,6 +36,12 @@ async def _run(sections: Sequence[str], *, quick: bool) -> None:
         )
         tables += await data_plane.measure(
             effort, unary="requests" in sections, streams="streams" in sections
+        )
+    if "native" in sections:
+        tables += await data_plane.measure_native(
+            data_plane.Effort(
+                rounds=1 if quick else 3, seconds=1 if quick else 2, connections=(16,)
+            )
         )
     if "crowd" in sections:
         tables += await stream_crowd.measure(quick=quick)

@@ -13,7 +13,12 @@ from pathlib import Path
 from statistics import median
 
 from bench.floor import running_floor
-from bench.governed import create_bare_endpoint, create_governed_endpoint
+from bench.governed import (
+    create_bare_endpoint,
+    create_claude_endpoint,
+    create_governed_endpoint,
+    stand_in,
+)
 from bench.load import LoadResult, Request, closed_loop, open_loop
 from bench.mock_provider import StreamShape
 from bench.processes import peak_memory_mib
@@ -56,10 +61,12 @@ class _Path:
     parts: Mapping[str, Sequence[int]]
     # What its CPU time is counted for, unless that is chunks.
     per: str = "request"
+    # What its requests have beside what all have.
+    fields: Mapping[str, object] = field(default_factory=dict)
 
     def request(self, content: str, *, stream: bool) -> Request:
         messages = [{"role": "user", "content": content}]
-        body = {"model": "mock", "messages": messages, "stream": stream}
+        body = {"model": "mock", "messages": messages, "stream": stream, **self.fields}
         return Request(self.url, self.headers, body)
 
 
@@ -152,12 +159,47 @@ async def _measure_streams(directory: Path, effort: Effort, interval: float) -> 
     return [Table(f"Streams of {_CHUNKS} chunks, {pace}", _COLUMNS, rows), memory]
 
 
+async def measure_native(effort: Effort) -> list[Table]:
+    """Return the table of queries in Anthropic's form, passed or translated, beside OpenAI's."""
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="modelplane-bench-") as name:
+        async with _setup(Path(name), effort, StreamShape(_CHUNKS, 0.0)) as setup:
+            paths = await _native_paths(setup)
+            for connections in effort.connections:
+                for case, content in (("small body", _SMALL), ("100 kB body", _LARGE)):
+                    rows += await setup.closed(case, paths, connections, content, stream=False)
+                case = f"{_CHUNKS} chunks"
+                rows += await setup.closed(case, paths, connections, _SMALL, stream=True)
+    return [Table("Queries in Anthropic's form", _COLUMNS, rows)]
+
+
+async def _native_paths(setup: _Setup) -> list[_Path]:
+    bare = setup.gateway[0]
+    system = setup.system
+    await create_claude_endpoint(system, "claude")
+    messages = f"{system.url}/ai-gateway/anthropic/v1/messages"
+    return [
+        bare,
+        *(
+            _Path(
+                name, messages, bare.headers, bare.parts, fields={"model": model, "max_tokens": 9}
+            )
+            for name, model in (("Messages, passed on", "claude"), ("Messages, translated", "bare"))
+        ),
+    ]
+
+
 @asynccontextmanager
 async def _setup(directory: Path, effort: Effort, shape: StreamShape) -> AsyncIterator[_Setup]:
     place = Path(tempfile.mkdtemp(dir=directory))
     async with (
         running_provider(place, shape) as provider,
-        running_system(place, "--workers", "1") as system,
+        running_system(
+            place,
+            "--workers",
+            "1",
+            settings={"MODELPLANE_UPSTREAM_ORIGINS": stand_in(provider.url)},
+        ) as system,
     ):
         alone = _Path("provider alone", f"{provider.url}/v1/chat/completions", {}, {})
         parts = {

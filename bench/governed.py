@@ -25,6 +25,22 @@ async def create_bare_endpoint(
     return system.headers()
 
 
+def stand_in(provider_url: str) -> str:
+    """Return the setting by which a provider stands in Anthropic's place."""
+    return f"https://api.anthropic.com={provider_url}"
+
+
+async def create_claude_endpoint(system: System, name: str) -> None:
+    """Create a chat endpoint of a model at Anthropic."""
+    model = {
+        "name": "claude-sonnet-4-5",
+        "provider": "anthropic",
+        "task": "llm/v1/chat",
+        "anthropic_config": {"anthropic_api_key_plaintext": "key"},
+    }
+    await _create(system, name, {"served_entities": [{"name": name, "external_model": model}]})
+
+
 async def create_governed_endpoint(
     system: System, name: str, provider_url: str, model: str
 ) -> dict[str, str]:

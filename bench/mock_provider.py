@@ -1,4 +1,6 @@
-"""A provider that costs next to nothing: canned OpenAI answers from a raw asyncio protocol.
+"""A provider that costs next to nothing: canned answers from a raw asyncio protocol.
+
+They have OpenAI's form, or Anthropic's where its path is asked.
 
 It never closes a connection, and counts what it answers. `bench/provider.py` runs it in a process
 of its own, so that its CPU time is counted apart; tests run it in their own loop. The strict
@@ -10,6 +12,7 @@ import asyncio
 import json
 import re
 import socket
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Self, cast
 
@@ -35,6 +38,29 @@ _CHUNK = (
     b"\n\n"
 )
 _DONE = b"data: [DONE]\n\n"
+_MESSAGES_START = b"POST /v1/messages "
+_MESSAGE = (
+    b'{"id":"msg_1","type":"message","role":"assistant","model":"%(model)s",'
+    b'"content":[{"type":"text","text":"%(model)s"}],"stop_reason":"end_turn",'
+    b'"stop_sequence":null,"usage":{"input_tokens":9,"output_tokens":12}}'
+)
+_MESSAGE_BEGINS = (
+    b'event: message_start\ndata: {"type":"message_start","message":{"id":"msg_1",'
+    b'"type":"message","role":"assistant","model":"%(model)s","content":[],"stop_reason":null,'
+    b'"stop_sequence":null,"usage":{"input_tokens":9,"output_tokens":1}}}\n\n'
+    b'event: content_block_start\ndata: {"type":"content_block_start","index":0,'
+    b'"content_block":{"type":"text","text":""}}\n\n'
+)
+_MESSAGE_PART = (
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
+    b'"delta":{"type":"text_delta","text":"%(model)s"}}\n\n'
+)
+_MESSAGE_ENDS = (
+    b'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n'
+    b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn",'
+    b'"stop_sequence":null},"usage":{"output_tokens":12}}\n\n'
+    b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+)
 COUNTS_PATH = "/counts"
 _COUNTS_START = f"GET {COUNTS_PATH} ".encode()
 
@@ -101,36 +127,45 @@ class _ProviderConnection(asyncio.Protocol):
         if message.startswith(_COUNTS_START):
             self._write_json(json.dumps(asdict(self._provider.counts)).encode())
         else:
-            self._answer(message[head_end:])
+            self._answer(message[head_end:], messages=message.startswith(_MESSAGES_START))
 
     def close(self) -> None:
         if self._transport:
             self._transport.close()
 
-    def _answer(self, body: bytes) -> None:
+    def _answer(self, body: bytes, *, messages: bool) -> None:
         self._provider.counts.requests += 1
         model = _MODEL.search(body)
         name = model[1] if model else b""
         if _STREAM.search(body):
             self._write(_STREAM_HEAD)
-            self._stream(name, 0)
+            self._stream(self._message_event if messages else self._chunk_event, name, 0)
         else:
-            self._write_json(_ANSWER % {b"model": name})
+            self._write_json((_MESSAGE if messages else _ANSWER) % {b"model": name})
 
     def _write_json(self, answer: bytes) -> None:
         self._write(_JSON_HEAD % len(answer) + answer)
 
-    def _stream(self, model: bytes, index: int) -> None:
+    def _stream(self, event: Callable[[bytes, int], bytes], model: bytes, index: int) -> None:
+        last = index == self._shape.chunks - 1
+        self._provider.counts.chunks += 1
+        self._write(_chunked(event(model, index)) + (b"0\r\n\r\n" if last else b""))
+        if not last:
+            self._timer = asyncio.get_running_loop().call_later(
+                self._shape.interval_seconds, self._stream, event, model, index + 1
+            )
+
+    def _chunk_event(self, model: bytes, index: int) -> bytes:
         last = index == self._shape.chunks - 1
         delta = b'{"content":"%s"}' % model if index else b'{"role":"assistant","content":""}'
         finish = b'"stop"' if last else b"null"
         event = _CHUNK % {b"model": model, b"delta": delta, b"finish": finish}
-        self._provider.counts.chunks += 1
-        self._write(_chunked(event) + (_chunked(_DONE) + b"0\r\n\r\n" if last else b""))
-        if not last:
-            self._timer = asyncio.get_running_loop().call_later(
-                self._shape.interval_seconds, self._stream, model, index + 1
-            )
+        return event + _DONE if last else event
+
+    def _message_event(self, model: bytes, index: int) -> bytes:
+        begins = b"" if index else _MESSAGE_BEGINS % {b"model": model}
+        ends = _MESSAGE_ENDS if index == self._shape.chunks - 1 else b""
+        return begins + _MESSAGE_PART % {b"model": model} + ends
 
     def _write(self, data: bytes) -> None:
         if self._transport:

@@ -79,11 +79,13 @@ class Pinning:
             InvalidParameter: An entity breaks a rule, or its model cannot be served.
             RegistryAway: The registry does not answer.
         """
+        entities = config.served_entities
+        registries = [self._registry_of(entity) for entity in entities]
         check_hosted(config, self._workloads)
         known = {(model.source.name, model.source.version): model for model in served}
-        entities = config.served_entities
         finding = [
-            _find(self._registry_of(entity), entity, known, self._engines) for entity in entities
+            _find(registry, entity, known, self._engines)
+            for registry, entity in zip(registries, entities, strict=True)
         ]
         found = await asyncio.gather(*finding)
         for entity, (source, *_) in zip(entities, found, strict=True):

@@ -31,10 +31,16 @@ OWN = {
 LOCAL_MODEL = {"xllamacpp"}
 
 
+# It runs in an environment of its own, with a lock of its own.
+CONVERTER = ROOT / "launcher" / "converter"
+
+
 def imported() -> Iterator[tuple[str, Path]]:
     """Return the top-level names that modelplane's code imports, and where."""
     for package in ("adapters", "control_plane", "data_plane", "deploy", "launcher"):
         for path in (ROOT / package).rglob("*.py"):
+            if path.is_relative_to(CONVERTER):
+                continue
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Import):
                     yield from ((alias.name.partition(".")[0], path) for alias in node.names)

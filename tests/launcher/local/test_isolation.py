@@ -42,7 +42,10 @@ async def test_a_model_sees_nothing_of_the_launchers_variables(
         here.run(spec)
         [replica] = await here.until_ready(spec)
         variables = await ask(replica, run="dict(os.environ)")
+        # It sees no accelerator, as it was given none.
+        assert variables["CUDA_VISIBLE_DEVICES"] == ""
         assert set(variables) - {"LC_CTYPE"} == {
+            "CUDA_VISIBLE_DEVICES",
             "GREETING",
             "HOME",
             "LANG",
