@@ -13,7 +13,6 @@ from modelplane.control_plane.errors import InvalidParameter
 
 PYFUNC = "mlflow_pyfunc"
 LLAMA_CPP = "llama_cpp"
-VLLM = "vllm"
 CHAT, COMPLETIONS, EMBEDDINGS = "llm/v1/chat", "llm/v1/completions", "llm/v1/embeddings"
 _TEXTS = frozenset({CHAT, COMPLETIONS})
 _VECTORS = frozenset({EMBEDDINGS})
@@ -82,8 +81,6 @@ def _for_language(model: MlModel, engines: Collection[str]) -> str:
             "has no weights in the registry: it was logged with save_pretrained=False"
             f"{source}. Log it with save_pretrained=True."
         )
-    if VLLM in engines:
-        return VLLM
     # What does not say what it is, the launcher finds out.
     tasks = CONVERTIBLE.get(told.architecture, TASKS if not told.architecture else ())
     if not tasks:

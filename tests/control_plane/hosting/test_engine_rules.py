@@ -13,7 +13,6 @@ from modelplane.control_plane.hosting.engine_rules import (
     CONVERTIBLE,
     LLAMA_CPP,
     PYFUNC,
-    VLLM,
     choose_engine,
 )
 from tests.control_plane.hosting.worlds import mlmodel
@@ -32,7 +31,6 @@ def chosen(
 
 def test_a_language_model_is_served_by_an_engine_and_nothing_else_is() -> None:
     assert chosen(LLAMA) == LLAMA_CPP
-    assert chosen(LLAMA, engines=(LLAMA_CPP, VLLM)) == VLLM
     assert chosen(BERT, "llm/v1/embeddings") == LLAMA_CPP
     assert chosen({"model_binary": "model"}) == LLAMA_CPP
     assert chosen({**LLAMA, "inference_task": "llm/v1/completions"}, "") == LLAMA_CPP
@@ -45,14 +43,14 @@ def test_a_language_model_is_served_by_an_engine_and_nothing_else_is() -> None:
     ("flavor", "task", "engines", "told"),
     [
         (LLAMA, "llm/v1/chat", (), "this deployment has none"),
-        (LLAMA, "llm/v1/rerank", (VLLM,), "task llm/v1/rerank, which no engine serves"),
+        (LLAMA, "llm/v1/rerank", (LLAMA_CPP,), "task llm/v1/rerank, which no engine serves"),
         (
             {"source_model_name": "org/model"},
             "llm/v1/chat",
-            (VLLM,),
+            (LLAMA_CPP,),
             "save_pretrained=False, as 'org/model' of a hub",
         ),
-        ({**LLAMA, "peft_adaptor": "peft"}, "llm/v1/chat", (VLLM,), "merge_and_unload"),
+        ({**LLAMA, "peft_adaptor": "peft"}, "llm/v1/chat", (LLAMA_CPP,), "merge_and_unload"),
         (
             {**LLAMA, "pipeline_model_type": "MambaForCausalLM"},
             "llm/v1/chat",
