@@ -48,6 +48,9 @@ from modelplane.data_plane.upstreams.choice import choose
 from modelplane.data_plane.upstreams.exchange import Exchange
 from modelplane.data_plane.upstreams.hops import count_hops
 
+# What of a query is read by a model.
+_COUNTED = ("system", "messages", "tools")
+
 
 class Inference:
     """Answers calls from the current snapshot."""
@@ -244,7 +247,7 @@ async def _list_models(snapshot: Snapshot, principal: Principal, call: Call, rep
 
 async def _count_tokens(query: Query, call: Call, reply: Reply) -> None:
     """Tell about how many tokens a query has, as limits take it too."""
-    prompt = {name: query.body[name] for name in ("messages", "tools") if name in query.body}
+    prompt = {name: query.body[name] for name in _COUNTED if name in query.body}
     document = reply.encode({"input_tokens": max(1, tokens_of(len(orjson.dumps(prompt))))})
     await reply.answer(((REQUEST_ID, call.request_id), (TOKENS_ESTIMATED, "true")), document)
 

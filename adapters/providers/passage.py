@@ -18,8 +18,10 @@ from modelplane.adapters.providers.types import (
     NestedTooDeeply,
 )
 
-_MODEL = re.compile(rb'\s*\{\s*"model"\s*:\s*("(?:[^"\\]|\\.)*")')
+_MODEL = re.compile(rb'"model"\s*:\s*("(?:[^"\\]|\\.)*")')
 _KEY = b'"model"'
+# A letter of the key as an escape: another spelling of it, which no search would find.
+_HIDDEN = re.compile(rb"\\u006[45cdf]", re.IGNORECASE)
 
 
 def name_model(provider: str, native: NativeRequest, model: str) -> bytes:
@@ -34,9 +36,9 @@ def name_model(provider: str, native: NativeRequest, model: str) -> bytes:
         RequestRefused: It is nested too deeply.
     """
     name = orjson.dumps(model)
-    found = _MODEL.match(native.raw)
-    # A second key would be the one that counts.
-    if found and native.raw.count(_KEY) == 1:
+    found = _MODEL.search(native.raw)
+    # The only one is the body's own; where that is not sure, the body is written anew.
+    if found and native.raw.count(_KEY) == 1 and not _HIDDEN.search(native.raw):
         start, end = found.span(1)
         return native.raw[:start] + name + native.raw[end:]
     return encode(provider, {**native.body, "model": model})

@@ -28,7 +28,8 @@ from modelplane.adapters.providers.types import (
 
 PROTOCOL = "anthropic/v1/messages"
 FORWARDED = ("anthropic-beta", "anthropic-version")
-_UNSIGNED = b'"signature":""'
+# As clients write it, with a blank or without.
+_UNSIGNED = (b'"signature":""', b'"signature": ""')
 _NO_NAMES = ToolNames((), CLAUDE_NAMES)
 
 
@@ -89,7 +90,7 @@ class AnthropicPassage(MessagesReading):
 
 def without_unsigned(provider: str, native: NativeRequest) -> tuple[NativeRequest, tuple[str, ...]]:
     """Return a request without thoughts that have no signature, and what was adapted."""
-    if _UNSIGNED not in native.raw.replace(b" ", b""):
+    if not any(mark in native.raw for mark in _UNSIGNED):
         return native, ()
     messages = [
         {**message, "content": [block for block in content if not _is_unsigned(block)]}

@@ -6,11 +6,11 @@ API: https://docs.anthropic.com/en/api/messages. `stream.py` writes streams.
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-import orjson
-
 from modelplane.adapters.providers.canonical.json_values import as_object, as_objects, as_text
-from modelplane.adapters.providers.types import JsonObject, as_count
+from modelplane.adapters.providers.types import JsonObject, Usage, as_count, parse_usage
+from modelplane.adapters.shared.rpc.status import shorten
 from modelplane.data_plane.errors import Refusal
+from modelplane.data_plane.protocols.reading import parse_input, text_of
 
 _STOP_REASONS: Mapping[object, str] = {
     "stop": "end_turn",
@@ -66,13 +66,12 @@ def stop_reason_of(finish_reason: object) -> str:
 
 def build_usage(usage: object) -> JsonObject:
     """Return a canonical usage as the API has it, where input excludes what was cached."""
-    counts = as_object(usage)
-    cached = as_count(as_object(counts.get("prompt_tokens_details")).get("cached_tokens")) or 0
-    written = as_count(counts.get("cache_creation_input_tokens")) or 0
-    prompt = as_count(counts.get("prompt_tokens")) or 0
+    counts = parse_usage({"usage": usage}) or Usage()
+    cached = counts.cached_tokens or 0
+    written = as_count(as_object(usage).get("cache_creation_input_tokens")) or 0
     return {
-        "input_tokens": max(prompt - cached - written, 0),
-        "output_tokens": as_count(counts.get("completion_tokens")) or 0,
+        "input_tokens": max((counts.input_tokens or 0) - cached - written, 0),
+        "output_tokens": counts.output_tokens or 0,
         "cache_creation_input_tokens": written,
         "cache_read_input_tokens": cached,
     }
@@ -84,7 +83,7 @@ def build_error(refusal: Refusal, request_id: str) -> JsonObject:
     general = "invalid_request_error" if status in _CLIENT_ERRORS else "api_error"
     return {
         "type": "error",
-        "error": {"type": _ERROR_TYPES.get(status, general), "message": refusal.message},
+        "error": {"type": _ERROR_TYPES.get(status, general), "message": shorten(refusal.message)},
         "request_id": request_id,
     }
 
@@ -100,15 +99,6 @@ def build_tool_use(call: JsonObject) -> JsonObject:
     }
 
 
-def parse_input(arguments: str) -> JsonObject:
-    """Return the arguments of a call as an object; what is none stays readable in one."""
-    try:
-        value = orjson.loads(arguments) if arguments.strip() else {}
-    except orjson.JSONDecodeError:
-        value = None
-    return value if isinstance(value, dict) else {"arguments": arguments}
-
-
 def thinking_blocks_of(message: JsonObject) -> list[JsonObject]:
     """Return what a message thinks, as blocks.
 
@@ -118,13 +108,6 @@ def thinking_blocks_of(message: JsonObject) -> list[JsonObject]:
         return [{name: value for name, value in one.items() if name != "index"} for one in blocks]
     thought = as_text(message.get("reasoning_content"))
     return [{"type": "thinking", "thinking": thought, "signature": ""}] if thought else []
-
-
-def text_of(content: object) -> str:
-    """Return the text of a message's content, which may be one or parts."""
-    if isinstance(content, str):
-        return content
-    return "".join(as_text(part.get("text")) for part in as_objects(content))
 
 
 def _read_content(message: JsonObject) -> Iterator[JsonObject]:

@@ -9,12 +9,15 @@ name where the answer would be another without it, and else left out and told.
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from modelplane.adapters.providers.canonical.answers import build_tool_call
 from modelplane.adapters.providers.types import JsonObject
 from modelplane.data_plane.errors import InvalidParameter
 from modelplane.data_plane.protocols.anthropic.tools import read_choice, read_tools
 from modelplane.data_plane.protocols.base import Losses, encode
+from modelplane.data_plane.protocols.reading import refuse_unknown, start_chat
 
 _RENAMED: Mapping[str, str] = {
+    "model": "model",
     "temperature": "temperature",
     "top_p": "top_p",
     "top_k": "top_k",
@@ -30,7 +33,6 @@ _READ = frozenset(
         *_RENAMED,
         *_SILENT,
         "metadata",
-        "model",
         "messages",
         "system",
         "max_tokens",
@@ -65,19 +67,13 @@ def read_request(body: JsonObject, losses: Losses) -> JsonObject:
     Raises:
         InvalidParameter: It is no request, or asks for what a chat cannot express.
     """
-    for name in body.keys() - _READ:
-        if body[name] is not None:
-            raise InvalidParameter(f"'{name}' cannot be expressed for this endpoint: leave it out.")
-    chat: JsonObject = {
-        "model": body.get("model"),
-        "messages": [*_read_system(body.get("system"), losses), *_read_messages(body, losses)],
-        "max_completion_tokens": _read_max_tokens(body.get("max_tokens")),
-    }
-    for name, canonical in _RENAMED.items():
-        if body.get(name) is not None:
-            chat[canonical] = body[name]
-    if body.get("stream"):
-        chat["stream_options"] = {"include_usage": True}
+    refuse_unknown(body, _READ)
+    chat = start_chat(body, _RENAMED)
+    chat["messages"] = [
+        *_read_system(body.get("system"), losses),
+        *_read_messages(body, losses),
+    ]
+    chat["max_completion_tokens"] = _read_max_tokens(body.get("max_tokens"))
     if body.get("context_management"):
         losses.note("context_management=dropped")
     _read_user_id(body.get("metadata"), chat)
@@ -283,9 +279,4 @@ def _read_call(block: JsonObject, where: str, losses: Losses) -> JsonObject:
     call_id, name = block.get("id"), block.get("name")
     if not isinstance(call_id, str) or not isinstance(name, str):
         raise InvalidParameter(f"A block of type tool_use in {where} needs an 'id' and a 'name'.")
-    arguments = encode(block.get("input") or {}).decode()
-    return {
-        "id": call_id,
-        "type": "function",
-        "function": {"name": name, "arguments": arguments},
-    }
+    return build_tool_call(call_id, name, encode(block.get("input") or {}).decode())

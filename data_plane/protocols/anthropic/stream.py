@@ -19,9 +19,9 @@ from modelplane.data_plane.protocols.anthropic.answer import (
     build_head,
     build_usage,
     stop_reason_of,
-    text_of,
 )
 from modelplane.data_plane.protocols.held_calls import HeldCall, HeldCalls
+from modelplane.data_plane.protocols.reading import text_of
 
 _TEXT, _THINKING, _TOOL = "text", "thinking", "tool_use"
 

@@ -7,9 +7,10 @@ whose events have the same form.
 from collections.abc import Iterator, Mapping
 
 from modelplane.adapters.providers.canonical.json_values import as_object, as_objects, as_text
-from modelplane.adapters.providers.types import JsonObject, as_count
+from modelplane.adapters.providers.types import JsonObject, Usage, parse_usage
+from modelplane.adapters.shared.rpc.status import shorten
 from modelplane.data_plane.errors import Refusal
-from modelplane.data_plane.protocols.anthropic.answer import parse_input, text_of
+from modelplane.data_plane.protocols.reading import parse_input, text_of
 from modelplane.data_plane.protocols.thoughts import seal
 
 _FINISH_REASONS: Mapping[str, str] = {
@@ -72,19 +73,15 @@ def build_tail(answer: JsonObject) -> JsonObject:
 
 def build_usage(usage: object) -> JsonObject:
     """Return a canonical usage as the API has it, where thoughts are counted apart."""
-    counts = as_object(usage)
-    prompt, answered = (
-        as_object(counts.get(f"{name}_tokens_details")) for name in ("prompt", "completion")
-    )
-    read = as_count(counts.get("prompt_tokens")) or 0
-    written = as_count(counts.get("completion_tokens")) or 0
+    counts = parse_usage({"usage": usage}) or Usage()
+    read, written = counts.input_tokens or 0, counts.output_tokens or 0
     built: JsonObject = {"promptTokenCount": read, "totalTokenCount": read + written}
-    thought = min(as_count(answered.get("reasoning_tokens")) or 0, written)
+    thought = min(counts.reasoning_tokens or 0, written)
     if thought:
         built["thoughtsTokenCount"] = thought
     built["candidatesTokenCount"] = written - thought
-    if cached := as_count(prompt.get("cached_tokens")):
-        built["cachedContentTokenCount"] = cached
+    if counts.cached_tokens:
+        built["cachedContentTokenCount"] = counts.cached_tokens
     return built
 
 
@@ -115,7 +112,7 @@ def build_error(refusal: Refusal) -> JsonObject:
     return {
         "error": {
             "code": status,
-            "message": refusal.message,
+            "message": shorten(refusal.message),
             "status": _STATUSES.get(status, "INTERNAL"),
         }
     }

@@ -6,6 +6,7 @@ identifier or, as older clients have none, as the next one of its name.
 
 from collections.abc import Iterator
 
+from modelplane.adapters.providers.canonical.answers import build_tool_call
 from modelplane.adapters.providers.types import JsonObject
 from modelplane.data_plane.errors import InvalidParameter
 from modelplane.data_plane.protocols.base import Losses, encode
@@ -111,14 +112,9 @@ class _Reader:
         if not isinstance(value, dict) or not isinstance(name, str):
             raise InvalidParameter(f"A functionCall in {where} must have a 'name'.")
         self._count += 1
-        call_id = value.get("id") or f"call_{self._count}"
-        self._waiting[str(call_id)] = name
-        arguments = encode(value.get("args") or {}).decode()
-        return {
-            "id": call_id,
-            "type": "function",
-            "function": {"name": name, "arguments": arguments},
-        }
+        call_id = str(value.get("id") or f"call_{self._count}")
+        self._waiting[call_id] = name
+        return build_tool_call(call_id, name, encode(value.get("args") or {}).decode())
 
     def _result(self, value: object, where: str) -> JsonObject:
         name = value.get("name") if isinstance(value, dict) else None

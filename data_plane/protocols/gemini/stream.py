@@ -9,7 +9,6 @@ import orjson
 from modelplane.adapters.providers.canonical.json_values import as_object, as_objects, as_text
 from modelplane.adapters.providers.types import JsonObject
 from modelplane.data_plane.errors import Refusal
-from modelplane.data_plane.protocols.anthropic.answer import text_of
 from modelplane.data_plane.protocols.gemini.answer import (
     build_answer,
     build_candidate,
@@ -18,6 +17,7 @@ from modelplane.data_plane.protocols.gemini.answer import (
     build_tail,
 )
 from modelplane.data_plane.protocols.held_calls import HeldCalls
+from modelplane.data_plane.protocols.reading import text_of
 
 
 class _Candidate:

@@ -10,7 +10,8 @@ from uuid import uuid4
 import orjson
 
 from modelplane.adapters.providers.canonical.json_values import as_object, as_objects, as_text
-from modelplane.adapters.providers.types import JsonObject, as_count
+from modelplane.adapters.providers.types import JsonObject, Usage, as_count, parse_usage
+from modelplane.data_plane.protocols.reading import text_of
 from modelplane.data_plane.protocols.responses.tools import INPUT
 from modelplane.data_plane.protocols.thoughts import seal
 
@@ -95,22 +96,17 @@ def build_end(finish_reason: object, usage: object) -> JsonObject:
 
 def build_usage(usage: object) -> JsonObject:
     """Return a canonical usage as the API has it."""
-    counts = as_object(usage)
-    prompt, answered = (
-        as_object(counts.get(f"{name}_tokens_details")) for name in ("prompt", "completion")
-    )
-    read = as_count(counts.get("prompt_tokens")) or 0
-    written = as_count(counts.get("completion_tokens")) or 0
+    counts = parse_usage({"usage": usage}) or Usage()
+    read, written = counts.input_tokens or 0, counts.output_tokens or 0
+    kept = as_count(as_object(usage).get("cache_creation_input_tokens")) or 0
     return {
         "input_tokens": read,
         "input_tokens_details": {
-            "cached_tokens": as_count(prompt.get("cached_tokens")) or 0,
-            "cache_write_tokens": as_count(counts.get("cache_creation_input_tokens")) or 0,
+            "cached_tokens": counts.cached_tokens or 0,
+            "cache_write_tokens": kept,
         },
         "output_tokens": written,
-        "output_tokens_details": {
-            "reasoning_tokens": as_count(answered.get("reasoning_tokens")) or 0
-        },
+        "output_tokens_details": {"reasoning_tokens": counts.reasoning_tokens or 0},
         "total_tokens": read + written,
     }
 
@@ -176,7 +172,7 @@ def _build_items(choice: JsonObject, asked: Asked) -> Iterator[JsonObject]:
     if thought or blocks:
         yield build_reasoning(thought, as_objects(blocks), asked)
     parts: list[JsonObject] = []
-    if text := _text_of(message.get("content")):
+    if text := text_of(message.get("content")):
         logprobs = as_objects(as_object(choice.get("logprobs")).get("content"))
         parts.append(build_text(text, logprobs))
     if refusal := as_text(message.get("refusal")):
@@ -186,9 +182,3 @@ def _build_items(choice: JsonObject, asked: Asked) -> Iterator[JsonObject]:
         yield build_message(make_id("msg"), parts or [build_text("")], COMPLETED)
     for call in calls:
         yield build_call(call, asked)
-
-
-def _text_of(content: object) -> str:
-    if isinstance(content, str):
-        return content
-    return "".join(as_text(part.get("text")) for part in as_objects(content))

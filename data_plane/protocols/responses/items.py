@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 import orjson
 
+from modelplane.adapters.providers.canonical.answers import build_tool_call
 from modelplane.adapters.providers.types import JsonObject
 from modelplane.data_plane.errors import InvalidParameter
 from modelplane.data_plane.protocols.base import Losses
@@ -103,13 +104,7 @@ class _Messages:
         calls = message.get("tool_calls")
         if not isinstance(calls, list):
             message["tool_calls"] = calls = []
-        calls.append(
-            {
-                "id": call_id,
-                "type": "function",
-                "function": {"name": name, "arguments": arguments},
-            }
-        )
+        calls.append(build_tool_call(call_id, name, arguments))
 
     def _assistant(self, *, joins: bool = False) -> JsonObject:
         """Return the assistant's message that comes next; `joins`: which may be the last one."""

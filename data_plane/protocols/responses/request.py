@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from modelplane.adapters.providers.types import JsonObject
 from modelplane.data_plane.errors import InvalidParameter
 from modelplane.data_plane.protocols.base import Losses
+from modelplane.data_plane.protocols.reading import refuse_unknown, start_chat
 from modelplane.data_plane.protocols.responses.items import read_items
 from modelplane.data_plane.protocols.responses.tools import read_choice, read_tools
 
@@ -33,10 +34,18 @@ _SILENT = (
     "stream_options",
     "prompt_cache_retention",
 )
+# What needs a memory of earlier answers, which nobody here has.
+_STORED: Mapping[str, str] = {
+    "previous_response_id": "send the whole conversation as 'input'",
+    "conversation": "send the whole conversation as 'input'",
+    "background": "ask for a stream instead",
+    "prompt": "send the prompt's text",
+}
 _READ = frozenset(
     {
         *_RENAMED,
         *_SILENT,
+        *_STORED,
         "input",
         "instructions",
         "tools",
@@ -49,13 +58,6 @@ _READ = frozenset(
         "store",
     }
 )
-# What needs a memory of earlier answers, which nobody here has.
-_STORED: Mapping[str, str] = {
-    "previous_response_id": "send the whole conversation as 'input'",
-    "conversation": "send the whole conversation as 'input'",
-    "background": "ask for a stream instead",
-    "prompt": "send the prompt's text",
-}
 _LOGPROBS = "message.output_text.logprobs"
 # What of an answer can be asked for.
 _INCLUDED = frozenset({_LOGPROBS, "reasoning.encrypted_content"})
@@ -71,10 +73,9 @@ def read_request(body: JsonObject, losses: Losses) -> JsonObject:
     Raises:
         InvalidParameter: It is no request, or asks for what a chat cannot express.
     """
-    _refuse_unknown(body)
-    chat: JsonObject = {
-        canonical: body[name] for name, canonical in _RENAMED.items() if body.get(name) is not None
-    }
+    _refuse_stored(body)
+    refuse_unknown(body, _READ)
+    chat = start_chat(body, _RENAMED)
     messages = read_items(body.get("input"), losses)
     instructions = body.get("instructions")
     if instructions:
@@ -84,8 +85,6 @@ def read_request(body: JsonObject, losses: Losses) -> JsonObject:
     if not messages:
         raise InvalidParameter("'input' must be a text or a list with at least one item.")
     chat["messages"] = messages
-    if body.get("stream"):
-        chat["stream_options"] = {"include_usage": True}
     _read_tools(body, chat, losses)
     _read_included(body, chat)
     _read_reasoning(body.get("reasoning"), chat)
@@ -93,7 +92,7 @@ def read_request(body: JsonObject, losses: Losses) -> JsonObject:
     return chat
 
 
-def _refuse_unknown(body: JsonObject) -> None:
+def _refuse_stored(body: JsonObject) -> None:
     for name, instead in _STORED.items():
         if body.get(name):
             raise InvalidParameter(f"'{name}' needs answers to be kept, and none are: {instead}.")
@@ -101,9 +100,6 @@ def _refuse_unknown(body: JsonObject) -> None:
         raise InvalidParameter("'store' must be false: no answers are kept.")
     if body.get("truncation") not in (None, "disabled"):
         raise InvalidParameter("'truncation' must be disabled: send what fits.")
-    for name in body.keys() - _READ - _STORED.keys():
-        if body[name] is not None:
-            raise InvalidParameter(f"'{name}' cannot be expressed for this endpoint: leave it out.")
 
 
 def _read_tools(body: JsonObject, chat: JsonObject, losses: Losses) -> None:
