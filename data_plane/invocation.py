@@ -22,7 +22,11 @@ from modelplane.data_plane.calls.call import Call, Method, Reply
 from modelplane.data_plane.calls.hosted_query import build_hosted_query, skim_body
 from modelplane.data_plane.calls.labels import parse_labels
 from modelplane.data_plane.calls.model_names import resolve
-from modelplane.data_plane.calls.native import NativeCall, build_native_query
+from modelplane.data_plane.calls.native import (
+    NativeCall,
+    build_native_hosted_query,
+    build_native_query,
+)
 from modelplane.data_plane.calls.query import build_query, parse_body
 from modelplane.data_plane.calls.record import CLIENT_CLOSED, Record, attempt_headers
 from modelplane.data_plane.calls.refusals import Refused, settle
@@ -180,8 +184,7 @@ class Inference:
         config = record.config = _active_config(endpoint, call.task)
         record.labels = parse_labels(body, call.metadata)
         if config.hosted:
-            translated = native.translate(body)
-            return endpoint, config, build_hosted_query(translated, translated)
+            return endpoint, config, build_native_hosted_query(native, body)
         given = raw if isinstance(raw, bytes) else b""
         spec = spec_of(config.task)
         return endpoint, config, build_native_query(native, spec, given, body, config.entities)

@@ -48,13 +48,12 @@ class FreeCapacity:
         if not new:
             return all(stored[model.group_id].serves for model in hosted)
         capacity = await self._capacity(session)
-        if capacity is not None:
-            others = stored.keys() - {model.group_id for model in new}
-            used = _sum((stored[key].model, stored[key].desired) for key in others)
-            _require_fits(new, used, capacity)
+        others = stored.keys() - {model.group_id for model in new}
+        used = _sum((stored[key].model, stored[key].desired) for key in others)
+        _require_fits(new, used, capacity)
         return False
 
-    async def _capacity(self, session: Session) -> Capacity | None:
+    async def _capacity(self, session: Session) -> Capacity:
         launcher = await launchers.read_launcher(session, self._pool)
         # That none has ever been there may pass too: it starts after the control plane.
         if launcher is None or launcher.lease_until_ms <= await self._clock.now_ms(session):
@@ -62,6 +61,8 @@ class FreeCapacity:
                 "No launcher is connected that would run the models; try again soon, or let the "
                 "operator start one (`modelplane launcher`)."
             )
+        if launcher.capacity is None:
+            raise LauncherAway("The launcher has just connected, and not said yet what it has.")
         return launcher.capacity
 
 

@@ -4,22 +4,33 @@ Used by `invocation.py`. Where every served entity takes the protocol of the req
 pass; else it is translated, for those that do not.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import orjson
 
+from modelplane.adapters.providers.canonical.history import without_thoughts
 from modelplane.adapters.providers.types import (
     JsonObject,
     NativeRequest,
     NestedTooDeeply,
     Query,
 )
+from modelplane.data_plane.calls.hosted_query import build_hosted_query
 from modelplane.data_plane.calls.labels import FIELDS
 from modelplane.data_plane.calls.query import build_query
 from modelplane.data_plane.calls.tasks import TaskSpec
 from modelplane.data_plane.errors import MalformedRequest
 from modelplane.data_plane.snapshots.snapshot import ServedEntity
+
+# What a model may heed or not.
+_HINTS = (
+    "reasoning_effort",
+    "verbosity",
+    "safety_identifier",
+    "prompt_cache_key",
+    "parallel_tool_calls",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +43,7 @@ class NativeCall:
         translate: Returns the canonical body of a completed one; may refuse it.
         streams: Tells whether a completed body asks for a stream.
         request: Returns what is passed on, for a body and its bytes.
+        lose: Told of what else of a translated body is left out, as in `Plan.adapted`.
     """
 
     protocol: str
@@ -39,6 +51,7 @@ class NativeCall:
     translate: Callable[[JsonObject], JsonObject] = field(repr=False)
     streams: Callable[[JsonObject], bool] = field(repr=False)
     request: Callable[[JsonObject, bytes], NativeRequest] = field(repr=False)
+    lose: Callable[[Sequence[str]], None] = field(repr=False)
 
 
 def build_native_query(
@@ -71,6 +84,31 @@ def build_native_query(
     query = build_query(spec, native.translate(body))
     query.native = request
     return query
+
+
+def build_native_hosted_query(native: NativeCall, body: JsonObject) -> Query:
+    """Return the query of a native request for a model that is hosted here.
+
+    Such models refuse what they have no use for. What agents send with every request, and what
+    makes no answer wrong where it is missing, is left out and told.
+
+    Args:
+        native: What is known of its protocol.
+        body: The completed body.
+
+    Raises:
+        InvalidParameter: It cannot be translated.
+        MalformedRequest: It is nested too deeply.
+    """
+    chat = native.translate(body)
+    hints = [name for name in _HINTS if chat.pop(name, None) is not None]
+    native.lose([f"{name}=dropped" for name in hints])
+    if "messages" in chat:
+        chat["messages"] = without_thoughts(chat["messages"])
+    # Models that were logged as agents know the older name alone.
+    if (limit := chat.pop("max_completion_tokens", None)) is not None:
+        chat["max_tokens"] = limit
+    return build_hosted_query(chat, chat)
 
 
 def _encode(body: JsonObject) -> bytes:

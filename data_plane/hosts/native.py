@@ -45,7 +45,12 @@ class NativeReply(RestReply):
         """What the service has to know of the request's protocol."""
         protocol = self._route.protocol
         return NativeCall(
-            protocol.name, self._add_fields, self._translate, protocol.streams, self._request
+            protocol.name,
+            self._add_fields,
+            self._translate,
+            protocol.streams,
+            self._request,
+            self._lose,
         )
 
     def _add_fields(self, body: JsonObject) -> JsonObject:
@@ -58,6 +63,9 @@ class NativeReply(RestReply):
             streams = query.body.get("stream") is True
             self.encode = query.writer.chunk if streams else query.writer.whole
         return query.body
+
+    def _lose(self, lost: Sequence[str]) -> None:
+        self._adapted = (*self._adapted, *lost)
 
     def _request(self, body: JsonObject, raw: bytes) -> NativeRequest:
         self._native = NativeRequest(self._route.protocol.name, body, raw, self._connection.headers)

@@ -210,3 +210,15 @@ def _end(parameters: Parameters, turn: Turn, *, prefill: bool) -> Turn:
     parameters.note("messages=blanks at the end removed")
     trimmed = replace(last, parts=[*parts, replace(end, text=end.text.rstrip())])
     return Turn(turn.role, (*before, trimmed))
+
+
+def without_thoughts(messages: object) -> object:
+    """Return the messages of a chat without signed thoughts, for whom these mean nothing."""
+    if not isinstance(messages, list):
+        return messages
+    return [
+        {name: value for name, value in message.items() if name != "thinking_blocks"}
+        if isinstance(message, dict) and "thinking_blocks" in message
+        else message
+        for message in messages
+    ]

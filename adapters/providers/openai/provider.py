@@ -18,6 +18,7 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 from modelserving.v1.external_model_pb2 import ExternalModel, OpenAiConfig
 
 from modelplane.adapters.providers.base import Passage
+from modelplane.adapters.providers.canonical.history import without_thoughts
 from modelplane.adapters.providers.canonical.json_values import as_object, parse_json_object
 from modelplane.adapters.providers.credentials.signers import (
     KeySigner,
@@ -217,18 +218,6 @@ def _azure_url(config: OpenAiConfig, path: str) -> str:
         f"/openai/deployments/{deployment}{path}",
         {"api-version": config.openai_api_version},
     )
-
-
-def without_thoughts(messages: object) -> object:
-    """Return messages without what Claude has thought, which OpenAI's API does not know."""
-    if not isinstance(messages, list):
-        return messages
-    return [
-        {name: value for name, value in message.items() if name != "thinking_blocks"}
-        if isinstance(message, dict) and "thinking_blocks" in message
-        else message
-        for message in messages
-    ]
 
 
 def _drop_tool_options(body: JsonObject) -> tuple[str, ...]:

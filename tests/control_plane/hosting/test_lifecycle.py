@@ -1,12 +1,10 @@
 """Endpoints that host their models, with a registry and a launcher that say what the test says."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import orjson
 import pytest
 from google.protobuf import json_format
-from modelserving.launcher.v1.launcher_service_pb2 import Device
 from modelserving.v1.endpoint_pb2 import EndpointConfig, ServingEndpoint
 from modelserving.v1.endpoint_service_pb2 import CreateServingEndpointRequest
 
@@ -17,20 +15,16 @@ from modelplane.control_plane.endpoints.views import build_endpoint, build_summa
 from modelplane.control_plane.errors import (
     Conflict,
     InvalidParameter,
-    LauncherAway,
     NotFound,
     RegistryAway,
 )
-from modelplane.control_plane.hosting.pinning import Pinning
 from modelplane.control_plane.principal import Level, Principal
-from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.secrets.scopes import Secrets
-from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint
 from modelplane.control_plane.store.states import GroupPhase, GroupStep
 from tests.control_plane.configs import config_input, openai_entity
-from tests.control_plane.conftest import ALICE, FakeClock
-from tests.control_plane.hosting.worlds import GIB, HOSTED, FakeLauncher, FakeRegistry, mlmodel
+from tests.control_plane.conftest import ALICE
+from tests.control_plane.hosting.worlds import HOSTED, FakeLauncher, FakeRegistry, mlmodel
 from tests.control_plane.rollouts import FakeRollout
 
 BOB = Principal("bob-id", "bob")
@@ -340,66 +334,6 @@ async def test_the_registry_is_asked_for_nobody_who_may_not_change_the_endpoint(
     with pytest.raises(Conflict, match="currently being updated"):
         await hosting.update_config(ALICE, "e", config_input({**HOSTED}))
     assert registry.asked == asked
-
-
-async def test_what_does_not_fit_is_refused_at_once(
-    hosting: Endpoints, launcher: FakeLauncher
-) -> None:
-    await launcher.connect(memory_bytes=3 * GIB // 2)
-    await hosting.create(ALICE, request())
-    other = request()
-    other.name = "other"
-    message = r"'model-A-1' needs 1.0 GiB of memory, and 512.0 MiB of 1.5 GiB are free"
-    with pytest.raises(InvalidParameter, match=message):
-        await hosting.create(ALICE, other)
-    # What scaled to zero takes no room.
-    await launcher.say(GroupPhase.IDLE)
-    await hosting.create(ALICE, other)
-
-
-T4 = Device(name="Tesla T4", memory_bytes=15 * GIB)
-
-
-@pytest.mark.parametrize(
-    ("devices", "message"),
-    [
-        ((), r"needs 1 T4 GPUs with 12.0 GiB each; the launcher's machine has no GPU"),
-        ((Device(name="Tesla T4", memory_bytes=8 * GIB),), "has 1 Tesla T4 with 8.0 GiB"),
-        ((Device(name="NVIDIA H100", memory_bytes=80 * GIB),), "has 1 NVIDIA H100 with 80"),
-    ],
-)
-async def test_what_needs_a_device_that_no_launcher_has_is_refused_at_once(
-    gpu_hosting: Endpoints, launcher: FakeLauncher, devices: Sequence[Device], message: str
-) -> None:
-    await launcher.connect(devices=devices)
-    with pytest.raises(InvalidParameter, match=message):
-        await gpu_hosting.create(ALICE, request({**HOSTED, "workload_type": "GPU_SMALL"}))
-
-
-async def test_devices_that_others_have_are_not_promised_again(
-    gpu_hosting: Endpoints, launcher: FakeLauncher
-) -> None:
-    await launcher.connect(devices=(T4,))
-    await gpu_hosting.create(ALICE, request({**HOSTED, "workload_type": "GPU_SMALL"}))
-    other = request({**HOSTED, "workload_type": "GPU_SMALL"})
-    other.name = "other"
-    with pytest.raises(InvalidParameter, match="needs 1 GPUs, and 0 of 1 are free"):
-        await gpu_hosting.create(ALICE, other)
-
-
-async def test_without_a_launcher_nothing_is_hosted(hosting: Endpoints, clock: FakeClock) -> None:
-    clock.now_ms += 10_001
-    with pytest.raises(LauncherAway, match="try again soon"):
-        await hosting.create(ALICE, request())
-
-
-async def test_a_deployment_that_never_had_a_launcher_says_so(
-    database: Database, sealer: Sealer, rollout: FakeRollout, clock: FakeClock
-) -> None:
-    registry = FakeRegistry()
-    endpoints = Endpoints(database, sealer, rollout, clock, pinning=Pinning(registry))
-    with pytest.raises(LauncherAway, match="try again soon"):
-        await endpoints.create(ALICE, request())
 
 
 async def test_models_of_several_kinds_do_not_mix(hosting: Endpoints) -> None:

@@ -8,6 +8,7 @@ from openai import BadRequestError, OpenAI
 from xllamacpp import CommonParams, Server
 
 from modelplane.deploy.local.model import model_file
+from tests.e2e.native.speakers import SPEAKERS, Speaker
 from tests.e2e.rest import ENDPOINTS, Rest
 from tests.e2e.system import System
 from tests.hosting.e2e.deployment import deployed, hosted
@@ -91,3 +92,25 @@ def test_other_names_of_the_catalogue_are_unknown(api: Rest) -> None:
     answer = api.send("POST", ENDPOINTS, {"name": "x", "config": {"served_entities": [entity]}})
     assert answer.status_code == 404, answer.text
     assert MODEL in answer.json()["message"]
+
+
+@pytest.mark.parametrize("streams", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("speaker", SPEAKERS, ids=lambda speaker: speaker.name)
+def test_clients_of_other_apis_ask_it(
+    chat: str, host: System, speaker: Speaker, *, streams: bool
+) -> None:
+    body = speaker.body(chat, "Name one colour.", streams=streams)
+    answer = speaker.ask(host, body, chat, streams=streams)
+    assert speaker.text(answer)
+    read, written = speaker.usage(answer)
+    assert read > 0
+    assert written > 0
+
+
+def test_what_agents_always_send_is_left_out_and_told(chat: str, host: System) -> None:
+    messages = SPEAKERS[0]
+    thinking = {"thinking": {"type": "adaptive"}, "metadata": {"user_id": "a"}}
+    answer = messages.post(host, messages.body(chat, "Hi.") | {"max_tokens": 2} | thinking, chat)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["stop_reason"] == "max_tokens"
+    assert answer.headers["x-modelplane-adapted-params"] == "reasoning_effort=dropped"
