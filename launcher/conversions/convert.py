@@ -22,8 +22,6 @@ FILE = "model.gguf"
 _OUTPUT = "output"
 # Beside the file: what the program and its libraries write meanwhile.
 _SPARE_BYTES = 256 << 20
-# What the model was made with: with eight bits (`q8_0`) a small one has answered another thing.
-_TYPE = "f16"
 # The form's bytes for each of safetensors', at most.
 _GROWTH = 1.1
 
@@ -97,7 +95,6 @@ class Converter:
             *("--tokenizer", str(folder.tokenizer)),
             *("--into", str(output / FILE)),
             *("--task", folder.task),
-            *("--type", _TYPE),
             *("--pooling", folder.pooling),
         ]
         variables = {

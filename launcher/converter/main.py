@@ -24,10 +24,6 @@ from .weights import find_tensors, write
 
 REFUSED = 3
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_TYPES = {
-    "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0,
-    "f16": gguf.LlamaFileType.MOSTLY_F16,
-}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -65,14 +61,14 @@ def convert(options: argparse.Namespace) -> None:
         )
     tensors = list(name_tensors(family, config, find_tensors(options.model)))
     writer = gguf.GGUFWriter(options.into, gguf.MODEL_ARCH_NAMES[family.arch])
-    writer.add_file_type(_TYPES[options.type])
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     describe(writer, family, config, options.pooling)
     chat = options.task == "chat"
     write_vocabulary(writer, options.tokenizer, config["vocab_size"], chat=chat)
-    write(writer, tensors, options.type, _tell, rope_factors(family, config))
+    write(writer, tensors, _tell, rope_factors(family, config))
     writer.close()
-    _print({"said": f"Wrote {len(tensors)} tensors as {options.type}."})
+    _print({"said": f"Wrote {len(tensors)} tensors."})
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -80,7 +76,6 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     for name in ("--model", "--tokenizer", "--into"):
         parser.add_argument(name, type=Path, required=True)
     parser.add_argument("--task", choices=("chat", "completions", "embeddings"), required=True)
-    parser.add_argument("--type", choices=sorted(_TYPES), required=True)
     parser.add_argument("--pooling", choices=("cls", "mean"), default="cls")
     return parser.parse_args(argv)
 

@@ -24,7 +24,6 @@ _LENGTH_BYTES = 8
 # Rows are converted so many bytes at a time, as 32-bit numbers.
 _PIECE_BYTES = 64 << 20
 _FORMS = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
-_BLOCK = 32
 
 # Gives the rows of a tensor in another order; what is not square stays as it is.
 Order = Callable[["np.ndarray[Any, Any]"], "np.ndarray[Any, Any]"]
@@ -90,7 +89,6 @@ def find_tensors(model: Path) -> Mapping[str, Tensor]:
 def write(
     writer: gguf.GGUFWriter,
     tensors: Sequence[tuple[str, Tensor, Order]],
-    kind: str,
     tell: Callable[[int, int], None],
     factors: np.ndarray[Any, Any] | None = None,
 ) -> None:
@@ -99,20 +97,15 @@ def write(
     Args:
         writer: Of the file; its metadata is complete.
         tensors: Names in the file, what to write, and in which order of rows.
-        kind: `q8_0` or `f16`, for all that are matrices.
         tell: Told the numbers that are done, and how many there are.
         factors: By what the frequencies of positions are divided; None: they are not.
     """
     if factors is not None:
         writer.add_tensor_info("rope_freqs.weight", factors.shape, factors.dtype, factors.nbytes)
-    forms = [_form(name, tensor, kind) for name, tensor, _ in tensors]
+    forms = [np.dtype(_form(name, tensor)) for name, tensor, _ in tensors]
     for (name, tensor, _), form in zip(tensors, forms, strict=True):
-        shape = (
-            gguf.quant_shape_to_byte_shape(tensor.shape, form) if _packed(form) else tensor.shape
-        )
-        bits = np.dtype(_numpy(form))
-        size = math.prod(shape) * bits.itemsize
-        writer.add_tensor_info(name, tuple(shape), bits, size, form if _packed(form) else None)
+        size = math.prod(tensor.shape) * form.itemsize
+        writer.add_tensor_info(name, tuple(tensor.shape), form, size)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
@@ -121,24 +114,23 @@ def write(
     done, total = 0, sum(math.prod(tensor.shape) for _, tensor, _ in tensors)
     for (name, tensor, order), form in zip(tensors, forms, strict=True):
         data = order(_converted(tensor, form))
-        if not _packed(form) and not np.isfinite(data).all():
+        if not np.isfinite(data).all():
             raise Refusal(f"The tensor {name} holds numbers that are too large, or none.")
         writer.write_tensor_data(data)
         done += math.prod(tensor.shape)
         tell(done, total)
 
 
-def _converted(tensor: Tensor, form: gguf.GGMLQuantizationType) -> np.ndarray[Any, Any]:
+def _converted(tensor: Tensor, form: np.dtype[Any]) -> np.ndarray[Any, Any]:
     step = max(1, _PIECE_BYTES // (4 * tensor.shape[-1]))
-    pieces = []
-    for first in range(0, tensor.height, step):
-        rows = tensor.rows(first, min(step, tensor.height - first))
-        pieces.append(gguf.quantize(rows, form) if _packed(form) else rows.astype(_numpy(form)))
-    shape = (*tensor.shape[:-1], pieces[0].shape[-1])
-    return np.concatenate(pieces).reshape(shape)
+    pieces = [
+        tensor.rows(first, min(step, tensor.height - first)).astype(form)
+        for first in range(0, tensor.height, step)
+    ]
+    return np.concatenate(pieces).reshape(tensor.shape)
 
 
-def _form(name: str, tensor: Tensor, kind: str) -> gguf.GGMLQuantizationType:
+def _form(name: str, tensor: Tensor) -> str:
     """Vectors, and what is only added to them, stay exact: they take no room."""
     if tensor.form not in _FORMS:
         raise Refusal(
@@ -146,20 +138,9 @@ def _form(name: str, tensor: Tensor, kind: str) -> gguf.GGMLQuantizationType:
             "float32, float16 or bfloat16, not quantized."
         )
     if len(tensor.shape) == 1 or name.startswith(("position_embd", "token_types")):
-        return gguf.GGMLQuantizationType.F32
-    if kind == "q8_0" and tensor.shape[-1] % _BLOCK == 0:
-        return gguf.GGMLQuantizationType.Q8_0
-    return gguf.GGMLQuantizationType.F16
-
-
-def _packed(form: gguf.GGMLQuantizationType) -> bool:
-    return bool(form == gguf.GGMLQuantizationType.Q8_0)
-
-
-def _numpy(form: gguf.GGMLQuantizationType) -> str:
-    if _packed(form):
-        return "u1"
-    return "<f4" if form == gguf.GGMLQuantizationType.F32 else "<f2"
+        return "<f4"
+    # Eight bits are for later: a small model has answered another thing with them.
+    return "<f2"
 
 
 def _read_header(path: Path) -> Mapping[str, Tensor]:
