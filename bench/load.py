@@ -129,7 +129,8 @@ async def _run_wrk(request: Request, connections: int, seconds: int, *arguments:
         *(f"--timeout={_LONGEST_SECONDS}s", f"--script={_SCRIPT}", *headers),
     )
     with tempfile.NamedTemporaryFile("w", prefix="modelplane-load-") as body:
-        json.dump(request.body, body)
+        # Without blanks, as the SDKs write it.
+        json.dump(request.body, body, separators=(",", ":"))
         body.flush()
         command = ("wrk", *options, request.url, "--", body.name, *arguments)
         return await run_generator(command, seconds)

@@ -20,8 +20,8 @@ from modelplane.adapters.providers.types import (
 
 _MODEL = re.compile(rb'"model"\s*:\s*("(?:[^"\\]|\\.)*")')
 _KEY = b'"model"'
-# A letter of the key as an escape: another spelling of it, which no search would find.
-_HIDDEN = re.compile(rb"\\u006[45cdf]", re.IGNORECASE)
+# How a letter of the key begins as an escape: another spelling of it, which no search would find.
+_HIDDEN = b"\\u006"
 
 
 def name_model(provider: str, native: NativeRequest, model: str) -> bytes:
@@ -35,17 +35,17 @@ def name_model(provider: str, native: NativeRequest, model: str) -> bytes:
     Raises:
         RequestRefused: It is nested too deeply.
     """
-    name = orjson.dumps(model)
-    found = _MODEL.search(native.raw)
+    raw = native.raw
+    found = _MODEL.search(raw) if raw else None
     # The only one is the body's own; where that is not sure, the body is written anew.
-    if found and native.raw.count(_KEY) == 1 and not _HIDDEN.search(native.raw):
+    if found and raw.find(_KEY, found.end()) < 0 and not (b"\\" in raw and _HIDDEN in raw):
         start, end = found.span(1)
-        return native.raw[:start] + name + native.raw[end:]
+        return raw[:start] + encode(provider, model) + raw[end:]
     return encode(provider, {**native.body, "model": model})
 
 
-def encode(provider: str, body: JsonObject) -> bytes:
-    """Return a body as JSON.
+def encode(provider: str, body: JsonObject | str) -> bytes:
+    """Return a body, or a text in it, as JSON.
 
     Raises:
         RequestRefused: It is nested too deeply.

@@ -39,7 +39,7 @@ class NativeRequest:
     Attributes:
         protocol: Name of the form, for example `anthropic/v1/messages`.
         body: The JSON object.
-        raw: The same as bytes.
+        raw: The same as bytes; empty where the body, written anew, has the same.
         headers: The caller's headers.
         passing: Whether the answer that comes has that form too, and passes as it is; set for each
             attempt.

@@ -74,12 +74,15 @@ def build_native_query(
         InvalidParameter: Some entity needs it translated, and it cannot be.
         MalformedRequest: It is nested too deeply.
     """
+    # Without the gateway's own fields, which a provider would refuse.
     own = {name: value for name, value in body.items() if name not in FIELDS}
-    if len(own) < len(body):
-        # The gateway's own fields, which a provider would refuse.
-        raw = _encode(own)
-    request = native.request(own, raw)
-    if all(entity.adapter.passage(native.protocol) for entity in entities):
+    # Nearly all clients write JSON in this one way; then it need not be kept twice.
+    if len(own) < len(body) or len(_encode(own)) == len(raw):
+        raw = b""
+    passing = [entity.adapter.passage(native.protocol) is not None for entity in entities]
+    # What nobody gets is not kept until the answer.
+    request = native.request(own, raw) if any(passing) else native.request({}, b"")
+    if all(passing):
         return Query(own, native.streams(body), native=request)
     query = build_query(spec, native.translate(body))
     query.native = request

@@ -44,7 +44,7 @@ class ClaudePassage(MessagesReading):
 
     def plan(self, native: NativeRequest, *, stream: bool) -> Plan:
         """Return the request; see `Passage`."""
-        native, adapted = without_unsigned(self._provider, native)
+        native, adapted = without_unsigned(native)
         body = {"anthropic_version": _VERSION, **native.body}
         for name in _ELSEWHERE:
             body.pop(name, None)

@@ -14,7 +14,7 @@ from modelplane.adapters.providers.base import Passage, StreamParser
 from modelplane.adapters.providers.canonical.json_values import as_objects
 from modelplane.adapters.providers.canonical.tool_names import ToolNames
 from modelplane.adapters.providers.errors import AdapterError
-from modelplane.adapters.providers.passage import encode, forwarded, name_model
+from modelplane.adapters.providers.passage import forwarded, name_model
 from modelplane.adapters.providers.refusals import CLAUDE_NAMES
 from modelplane.adapters.providers.route import Route
 from modelplane.adapters.providers.types import (
@@ -28,8 +28,6 @@ from modelplane.adapters.providers.types import (
 
 PROTOCOL = "anthropic/v1/messages"
 FORWARDED = ("anthropic-beta", "anthropic-version")
-# As clients write it, with a blank or without.
-_UNSIGNED = (b'"signature":""', b'"signature": ""')
 _NO_NAMES = ToolNames((), CLAUDE_NAMES)
 
 
@@ -82,25 +80,32 @@ class AnthropicPassage(MessagesReading):
         """Return the request; see `Passage`."""
         del stream
         route = self._route
-        native, adapted = without_unsigned(route.provider, native)
+        native, adapted = without_unsigned(native)
         body = name_model(route.provider, native, route.model)
         headers = {**self._headers, **forwarded(native, FORWARDED)}
         return Plan((HttpRequest(route.provider, route.url, headers, body),), adapted)
 
 
-def without_unsigned(provider: str, native: NativeRequest) -> tuple[NativeRequest, tuple[str, ...]]:
+def without_unsigned(native: NativeRequest) -> tuple[NativeRequest, tuple[str, ...]]:
     """Return a request without thoughts that have no signature, and what was adapted."""
-    if not any(mark in native.raw for mark in _UNSIGNED):
+    given = as_objects(native.body.get("messages"))
+    if not any(_is_unsigned(block) for message in given for block in _blocks_of(message)):
         return native, ()
     messages = [
-        {**message, "content": [block for block in content if not _is_unsigned(block)]}
-        if isinstance(content := message.get("content"), list)
+        {**message, "content": [block for block in blocks if not _is_unsigned(block)]}
+        if (blocks := _blocks_of(message))
         else message
-        for message in as_objects(native.body.get("messages"))
+        for message in given
     ]
     body = {**native.body, "messages": messages}
-    changed = NativeRequest(native.protocol, body, encode(provider, body), native.headers)
+    changed = NativeRequest(native.protocol, body, b"", native.headers)
     return changed, ("thinking=dropped where it has no signature",)
+
+
+def _blocks_of(message: JsonObject) -> list[object]:
+    """Return what the assistant said in blocks, thoughts among them."""
+    content = message.get("content")
+    return content if message.get("role") == "assistant" and isinstance(content, list) else []
 
 
 def _is_unsigned(block: object) -> bool:

@@ -125,7 +125,7 @@ class _ClaudePassage(MessagesReading):
 
     def plan(self, native: NativeRequest, *, stream: bool) -> Plan:
         """Return the request; see `Passage`."""
-        native, adapted = without_unsigned(self._provider, native)
+        native, adapted = without_unsigned(native)
         body = {"anthropic_version": _VERSION, **native.body}
         body.pop("model", None)
         request = self._adapter.build_request("streamRawPredict" if stream else "rawPredict", body)
