@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from google.api import field_behavior_pb2
 from google.api.field_behavior_pb2 import field_behavior
 from google.protobuf.descriptor import FieldDescriptor
-from modelserving.v1.endpoint_pb2 import ServedEntity, ServedModel
+from modelserving.v1.endpoint_pb2 import FoundationModel, ServedEntity, ServedModel
 
 from tests.protos.messages import answers, is_available, is_typed, name_of, requests
 
@@ -52,6 +52,18 @@ TOLD_ELSEWHERE: Mapping[str, str] = {
     "ServingEndpointConfigVersion.outcome_message": "tests/control_plane/endpoints/"
     "test_config_history.py::test_all_versions_are_listed_newest_first",
     "ServedModelLogs.logs": _LOGS,
+    **dict.fromkeys(
+        (
+            "ListFoundationModelEndpointsResponse.endpoints",
+            "ServingEndpoint.capabilities",
+            "EndpointCapabilities.function_calling",
+            "ServedEntity.foundation_model",
+            "ServedModel.foundation_model",
+            *(f"FoundationModel.{field.name}" for field in FoundationModel.DESCRIPTOR.fields),
+        ),
+        "tests/control_plane/hosting/test_foundation.py::"
+        "test_it_is_there_for_everyone_as_the_mirrored_service_shows_it",
+    ),
     "AuditEvent.error_code": "tests/e2e/test_audit.py::test_each_refusal_is_an_event",
     **dict.fromkeys(
         (
