@@ -10,6 +10,8 @@ from modelserving.launcher.v1.launcher_service_pb2 import ModelSource
 
 from modelplane.adapters.registries.weights import KIND, check_weights, mlmodel_of
 
+# In the place of a file: the catalogue that comes with this package.
+DEFAULT = "default"
 ENTITY_PREFIX = "system.ai."
 NAME_PREFIX = "databricks-"
 VERSION = "1"

@@ -33,7 +33,6 @@ COMMANDS: Mapping[str, Command] = {
         "modelplane.control_plane.carry_over",
         "make a database of before the first release one of it",
     ),
-    "local-model": Command("modelplane.deploy.local.model", "run the small local model"),
     "usage": Command(
         "modelplane.deploy.command.usage.__main__", "show or export what was used, by whom"
     ),

@@ -5,7 +5,14 @@ import pytest
 from modelplane.data_plane.calls.model_names import resolve
 
 NAMES = {
-    name: name for name in ("claude-sonnet-4-5", "claude", "databricks-gemma", "talk-20250101")
+    name: name
+    for name in (
+        "claude-sonnet-4-5",
+        "claude",
+        "databricks-gemma",
+        "databricks-gemma-3-12b",
+        "talk-20250101",
+    )
 }
 
 
@@ -20,6 +27,7 @@ NAMES = {
         ("models/claude", "claude"),
         ("gemma", "databricks-gemma"),
         ("system.ai.gemma", "databricks-gemma"),
+        ("system.ai.gemma_3_12b", "databricks-gemma-3-12b"),
         ("talk-20250101", "talk-20250101"),
         ("nobody", None),
         ("", None),
