@@ -114,7 +114,6 @@ def plant(request: Json, path: tuple[FieldDescriptor, ...], marker: str) -> Json
     return {**kept, first.name: value}
 
 
-@pytest.mark.timeout(300)
 async def test_nothing_leaks(
     tmp_path: Path, fleet: Fleet, provider: OpenAiEmulator, own_requests: None
 ) -> None:

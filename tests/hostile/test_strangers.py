@@ -17,7 +17,7 @@ from tests.hostile.wire import (
     rest_headers,
 )
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 UNKNOWN = "dapi-of-nobody"
 QUERY = f"/serving-endpoints/{HONEST}/invocations"
