@@ -43,7 +43,8 @@ FLOWER = {
     }
 }
 _CONNECT_SECONDS = 20.0
-_DEPLOY_SECONDS = 120.0
+# An environment may have to be built first.
+_DEPLOY_SECONDS = 500.0
 
 
 def fill_registry(folder: Path, saved: dict[str, Saved]) -> None:
