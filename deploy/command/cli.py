@@ -14,6 +14,7 @@ from modelplane.adapters.shared.settings import COMPLETION, complete, environmen
 
 _USAGE_ERROR = 2
 _NOUNS = "modelplane.deploy.command.nouns"
+_DECLARED = "modelplane.deploy.command.declared"
 _RUN, _USE, _SET_UP = "run a deployment", "use a deployment, over its API", "set things up"
 
 
@@ -59,6 +60,9 @@ COMMANDS: Mapping[str, Command] = {
     "status": Command(
         "modelplane.deploy.command.status", "show parts, revisions, endpoints and limits", _USE
     ),
+    "apply": Command(f"{_DECLARED}.apply", "make a deployment what files declare", _USE),
+    "diff": Command(f"{_DECLARED}.diff", "tell how it differs from what files declare", _USE),
+    "export": Command(f"{_DECLARED}.export", "print what is there, as files declare it", _USE),
     "agent-config": Command(
         "modelplane.deploy.command.agent_config",
         "print how a coding agent is set up for here",

@@ -96,7 +96,7 @@ def run_command(
         formatter_class=RawDescriptionHelpFormatter,
     )
     _fill(parser, (*arguments, *PLACE))
-    parser.set_defaults(run=run, program=parser.prog, output="table")
+    parser.set_defaults(run=run, program=parser.prog)
     return _run(parser, argv)
 
 

@@ -39,9 +39,9 @@ def tags_of(endpoint: Endpoint) -> str:
 def limits_of(endpoint: Endpoint) -> Iterator[str]:
     """Yield the limits of the AI Gateway."""
     for limit in member(endpoint, "ai_gateway", "rate_limits") or []:
-        amount, unit = next((limit[unit], unit) for unit in ("calls", "tokens") if unit in limit)
+        amounts = [f"{limit[unit]:g} {unit}" for unit in ("calls", "tokens") if unit in limit]
         who = limit["key"] + (f" {limit['principal']}" if limit.get("principal") else "")
-        yield f"{who}: {amount:g} {unit} a {limit['renewal_period']}"
+        yield f"{who}: {' and '.join(amounts)} a {limit['renewal_period']}"
 
 
 def describe(endpoint: Json, width: int | None) -> str:

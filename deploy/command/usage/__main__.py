@@ -135,7 +135,7 @@ _ARGUMENTS = (
         help="totals by any of endpoint, served_entity, requester, task, status_code, day, hour, "
         "tag:KEY, with commas",
     ),
-    argument("-o", "--output", "--format", choices=_FORMATS, help="form; default table"),
+    argument("-o", "--output", "--format", default="table", choices=_FORMATS, help="form"),
     argument("--limit", type=int, default=100, help="most queries to list; at most 1000"),
     argument("--parquet", default="usage.parquet", help="file that `export` writes"),
 )
