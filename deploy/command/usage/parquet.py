@@ -7,13 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelplane.deploy.command.usage.client import UsageError
+from modelplane.deploy.command.api.failures import CommandFailed, Status
 
 try:
     import pyarrow as pa
     from pyarrow import parquet as pq
 except ImportError:
-    raise UsageError("Parquet needs pyarrow: pip install 'modelplane[parquet]'") from None
+    raise CommandFailed(
+        "Parquet needs pyarrow: pip install 'modelplane[parquet]'", Status.USAGE
+    ) from None
 
 _TEXT_MAP = pa.map_(pa.string(), pa.string())
 _ATTEMPT = pa.struct(
@@ -65,7 +67,7 @@ def export(pages: Iterable[Sequence[Mapping[str, Any]]], file: Path) -> int:
 
     Raises:
         OSError: The file cannot be written.
-        UsageError: A page cannot be read.
+        CommandFailed: A page cannot be read.
     """
     temporary = file.with_name(file.name + ".new")
     count = 0
