@@ -6,8 +6,9 @@ snapshot, so a change never shows half.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
 
 import orjson
 
@@ -21,7 +22,7 @@ from modelplane.data_plane.bodies import SMALL_BYTES, Bodies
 from modelplane.data_plane.calls.call import Call, Method, Reply
 from modelplane.data_plane.calls.hosted_query import build_hosted_query, skim_body
 from modelplane.data_plane.calls.labels import parse_labels
-from modelplane.data_plane.calls.model_names import resolve
+from modelplane.data_plane.calls.model_names import nearest, resolve
 from modelplane.data_plane.calls.native import (
     NativeCall,
     build_native_hosted_query,
@@ -54,6 +55,8 @@ from modelplane.data_plane.upstreams.hops import count_hops
 
 # What of a query is read by a model.
 _COUNTED = ("system", "messages", "tools")
+# Endpoints among which a name is looked for that is like one which nobody has.
+_LOOKED_AT = 1_000
 
 
 class Inference:
@@ -180,7 +183,11 @@ class Inference:
     ) -> tuple[Endpoint, Config, Query]:
         """Return who is asked and what, for a request in another form than the canonical one."""
         body = native.complete(parse_body(raw))
-        endpoint = _find_endpoint(snapshot, principal, _name_in(body), record, by_model=True)
+        name = _name_in(body)
+        try:
+            endpoint = _find_endpoint(snapshot, principal, name, record, by_model=True)
+        except EndpointNotFound:
+            raise EndpointNotFound(_similar(snapshot, principal, name)) from None
         config = record.config = _active_config(endpoint, call.task)
         record.labels = parse_labels(body, call.metadata)
         if config.hosted:
@@ -203,11 +210,22 @@ def _find_endpoint(
         by_model: Whether it is a client's name for a model.
     """
     names = snapshot.names
-    endpoint = record.endpoint = resolve(names, name) if by_model else names.get(name)
+    found = resolve(names, snapshot.aliases, name) if by_model else names.get(name)
+    endpoint = record.endpoint = found
     if endpoint is None:
         raise EndpointNotFound
     authorize(principal, endpoint)
     return endpoint
+
+
+def _similar(snapshot: Snapshot, principal: Principal, name: str) -> Sequence[str]:
+    """Return the names most like one among endpoints that the principal may query."""
+    seen = (
+        endpoint.name
+        for endpoint in islice(snapshot.names.values(), _LOOKED_AT)
+        if level_of(principal, endpoint) >= CAN_QUERY
+    )
+    return nearest(seen, name)
 
 
 def _name_in(body: JsonObject) -> str:

@@ -56,7 +56,7 @@ def _list(client: UsageClient, parsed: argparse.Namespace) -> str:
 
 
 def _filters(parsed: argparse.Namespace) -> dict[str, str]:
-    names = ("endpoint", "served_entity", "requester", "tag")
+    names = ("endpoint", "served_entity", "requester", "client", "tag")
     given = {name: getattr(parsed, name) for name in names}
     times = {"start_time": parsed.since, "end_time": parsed.until}
     return {name: value for name, value in (given | times).items() if value}
@@ -85,13 +85,17 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     parser.add_argument("--endpoint", help="only endpoints with this name")
     parser.add_argument("--served-entity", help="only this served entity: name or identifier")
     parser.add_argument("--requester", help="only this user name or application id")
-    parser.add_argument("--tag", help="only endpoints that had this tag: KEY or KEY=VALUE")
+    parser.add_argument("--client", help="only this kind of client, such as claude_code")
+    parser.add_argument(
+        "--tag",
+        help="only queries with this tag, their own or their endpoint's: KEY or KEY=VALUE",
+    )
     parser.add_argument("--since", type=_time, help="from this time on, such as 2026-01-31")
     parser.add_argument("--until", type=_time, help="before this time")
     parser.add_argument(
         "--group-by",
-        help="totals by any of endpoint, served_entity, requester, task, status_code, day, hour, "
-        "tag:KEY, with commas",
+        help="totals by any of endpoint, served_entity, requester, task, client, status_code, "
+        "day, hour, tag:KEY, with commas",
     )
     parser.add_argument("--format", default="table", choices=_FORMATS)
     parser.add_argument("--limit", type=int, default=100, help="most queries to list; at most 1000")
