@@ -23,18 +23,23 @@ from modelplane.data_plane.hosts.rest import RestReply, receive
 from modelplane.data_plane.protocols.base import AnswerWriter
 from modelplane.data_plane.protocols.routes import NativeRoute
 
+_MS = 1000
+
 
 class NativeReply(RestReply):
     """Answers a request of a native protocol."""
 
-    __slots__ = ("_adapted", "_native", "_route", "_writer", "encode")
+    __slots__ = ("_adapted", "_native", "_route", "_wall_ms", "_writer", "encode")
 
     # Set for each call: how its answer, or each chunk of it, is written.
     encode: Callable[[JsonObject], bytes]  # type: ignore[assignment]
 
-    def __init__(self, connection: Connection, route: NativeRoute) -> None:
+    def __init__(
+        self, connection: Connection, route: NativeRoute, wall_ms: Callable[[], float]
+    ) -> None:
         super().__init__(connection)
         self._route = route
+        self._wall_ms = wall_ms
         self._writer: AnswerWriter | None = None
         self._adapted: tuple[str, ...] = ()
         self._native: NativeRequest | None = None
@@ -109,7 +114,7 @@ class NativeReply(RestReply):
         if self._adapted and not self._passes:
             adapted = (*self._adapted, *filter(None, (headers.get(ADAPTED_PARAMS),)))
             headers[ADAPTED_PARAMS] = ", ".join(adapted)
-        return (*headers.items(), *self._route.protocol.headers(headers))
+        return (*headers.items(), *self._route.protocol.headers(headers, self._wall_ms() / _MS))
 
     def _break_off(self, refusal: Refusal) -> bytes:
         if self._writer is None or self._passes:
@@ -128,12 +133,14 @@ class NativeReply(RestReply):
 class NativeCalls:
     """Carries requests of native protocols to a service."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, wall_ms: Callable[[], float]) -> None:
+        """Carry to `service`; `wall_ms` is wall time, milliseconds since the epoch."""
         self._service = service
+        self._wall_ms = wall_ms
 
     def carry(self, connection: Connection, route: NativeRoute) -> Coroutine[Any, Any, None]:
         """Return what carries one request; see `carrying.carry`."""
-        reply = NativeReply(connection, route)
+        reply = NativeReply(connection, route, self._wall_ms)
         return carry(partial(self._answer, connection, reply, route), reply)
 
     def _answer(

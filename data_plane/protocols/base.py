@@ -84,9 +84,14 @@ class Protocol(ABC):
         """Return how many `input_tokens` a query has, given so, in the protocol's form."""
         return document
 
-    def headers(self, metadata: Mapping[str, str]) -> Metadata:
-        """Return the headers that the protocol's clients look for, beside those of all answers."""
-        del metadata
+    def headers(self, metadata: Mapping[str, str], now: float) -> Metadata:
+        """Return the headers that the protocol's clients look for, beside those of all answers.
+
+        Args:
+            metadata: Those of all answers.
+            now: Wall time, seconds since the epoch.
+        """
+        del metadata, now
         return ()
 
     @abstractmethod

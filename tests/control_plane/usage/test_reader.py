@@ -236,7 +236,7 @@ async def test_a_tag_is_the_querys_own_or_else_its_endpoints(
 ) -> None:
     tagged = with_model(tags=[{"key": "team", "value": "B"}])
     created = await endpoints.create(ALICE, tagged)
-    of = {"endpoint_id": created.id}
+    of: dict[str, Any] = {"endpoint_id": created.id}
     contexts: list[dict[str, str]] = [{"team": "ä 'x"}, {"other": "1"}, {}, {"team": "B"}]
     entries = [ended(at, usage_context=context, **of) for at, context in enumerate(contexts, 1)]
     await intake.record(JOURNAL, [*entries, ended(5, usage_context={}, requester="carol")])
