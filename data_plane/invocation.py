@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
+from operator import itemgetter
 
 import orjson
 
@@ -54,7 +55,14 @@ from modelplane.data_plane.upstreams.exchange import Exchange
 from modelplane.data_plane.upstreams.hops import count_hops
 
 # What of a query is read by a model.
-_COUNTED = ("system", "messages", "tools")
+_COUNTED = (
+    "system",
+    "messages",
+    "tools",
+    "contents",
+    "systemInstruction",
+    "generateContentRequest",
+)
 # Endpoints among which a name is looked for that is like one which nobody has.
 _LOOKED_AT = 1_000
 
@@ -119,7 +127,7 @@ class Inference:
             return
         endpoint, config, query = await self._receive(snapshot, principal, call, record)
         if call.method is Method.COUNT_TOKENS:
-            await _count_tokens(query, call, reply)
+            await self._count_tokens(endpoint, config, query, call, reply)
             return
         hops = count_hops(call.metadata)
         record.stream = query.stream
@@ -138,6 +146,23 @@ class Inference:
             raise
         finally:
             admission.settle(record.usage, ending)
+
+    async def _count_tokens(
+        self, endpoint: Endpoint, config: Config, query: Query, call: Call, reply: Reply
+    ) -> None:
+        """Tell how many tokens a query has: what the provider says, else what limits take."""
+        count, told = None, ((REQUEST_ID, call.request_id),)
+        if query.native is not None and query.native.body:
+            # What most of the traffic goes to.
+            name = max(config.shares, key=itemgetter(1))[0]
+            entity = config.entity(name) or config.entities[0]
+            hops = count_hops(call.metadata)
+            count = await self._attempts.count_tokens(entity, query.native, hops, endpoint.id)
+        if count is None:
+            prompt = {name: query.body[name] for name in _COUNTED if name in query.body}
+            count = max(1, tokens_of(len(orjson.dumps(prompt))))
+            told += ((TOKENS_ESTIMATED, "true"),)
+        await reply.answer(told, reply.encode({"input_tokens": count}))
 
     async def _receive(
         self, snapshot: Snapshot, principal: Principal, call: Call, record: Record
@@ -264,13 +289,6 @@ async def _list_models(snapshot: Snapshot, principal: Principal, call: Call, rep
     ]
     document = reply.encode({"object": "list", "data": models})
     await reply.answer(((REQUEST_ID, call.request_id),), document)
-
-
-async def _count_tokens(query: Query, call: Call, reply: Reply) -> None:
-    """Tell about how many tokens a query has, as limits take it too."""
-    prompt = {name: query.body[name] for name in _COUNTED if name in query.body}
-    document = reply.encode({"input_tokens": max(1, tokens_of(len(orjson.dumps(prompt))))})
-    await reply.answer(((REQUEST_ID, call.request_id), (TOKENS_ESTIMATED, "true")), document)
 
 
 async def _get_model(snapshot: Snapshot, principal: Principal, call: Call, reply: Reply) -> None:
