@@ -151,7 +151,7 @@ class Inference:
         self, endpoint: Endpoint, config: Config, query: Query, call: Call, reply: Reply
     ) -> None:
         """Tell how many tokens a query has: what the provider says, else what limits take."""
-        count, told = None, ((REQUEST_ID, call.request_id),)
+        count, told = None, [(REQUEST_ID, call.request_id)]
         if query.native is not None and query.native.body:
             # What most of the traffic goes to.
             name = max(config.shares, key=itemgetter(1))[0]
@@ -161,8 +161,8 @@ class Inference:
         if count is None:
             prompt = {name: query.body[name] for name in _COUNTED if name in query.body}
             count = max(1, tokens_of(len(orjson.dumps(prompt))))
-            told += ((TOKENS_ESTIMATED, "true"),)
-        await reply.answer(told, reply.encode({"input_tokens": count}))
+            told.append((TOKENS_ESTIMATED, "true"))
+        await reply.answer(tuple(told), reply.encode({"input_tokens": count}))
 
     async def _receive(
         self, snapshot: Snapshot, principal: Principal, call: Call, record: Record

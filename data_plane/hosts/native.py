@@ -29,7 +29,7 @@ _MS = 1000
 class NativeReply(RestReply):
     """Answers a request of a native protocol."""
 
-    __slots__ = ("_adapted", "_native", "_route", "_wall_ms", "_writer", "encode")
+    __slots__ = ("_adapted", "_framing", "_native", "_route", "_wall_ms", "_writer", "encode")
 
     # Set for each call: how its answer, or each chunk of it, is written.
     encode: Callable[[JsonObject], bytes]  # type: ignore[assignment]
@@ -43,6 +43,7 @@ class NativeReply(RestReply):
         self._writer: AnswerWriter | None = None
         self._adapted: tuple[str, ...] = ()
         self._native: NativeRequest | None = None
+        self._framing = route.protocol.framing()
         self.encode = self._tell
 
     @property
@@ -87,6 +88,8 @@ class NativeReply(RestReply):
 
     async def start(self, metadata: Metadata) -> None:
         """Send the headers."""
+        if self._framing is not None:
+            self.content_type = ("content-type", self._framing.content_type)
         await super().start(self._complete(metadata))
 
     async def _send(self, chunks: Sequence[bytes], *, ended: bool) -> None:
@@ -94,6 +97,7 @@ class NativeReply(RestReply):
         events = b"".join(chunks)
         if ended and self._writer is not None and not self._passes:
             events += self._writer.finish()
+        events = self._frame(events, ended=ended)
         if events:
             await self._connection.write(events)
 
@@ -116,10 +120,15 @@ class NativeReply(RestReply):
             headers[ADAPTED_PARAMS] = ", ".join(adapted)
         return (*headers.items(), *self._route.protocol.headers(headers, self._wall_ms() / _MS))
 
+    def _frame(self, events: bytes, *, ended: bool) -> bytes:
+        framing = self._framing
+        if framing is None:
+            return events
+        return framing.add(events) + (framing.finish() if ended else b"")
+
     def _break_off(self, refusal: Refusal) -> bytes:
-        if self._writer is None or self._passes:
-            return self._route.protocol.fail(refusal)
-        return self._writer.fail(refusal)
+        fails = self._route.protocol if self._writer is None or self._passes else self._writer
+        return self._frame(fails.fail(refusal), ended=True)
 
     @property
     def _passes(self) -> bool:

@@ -276,7 +276,7 @@ class Relay:
     ) -> RelayedStream:
         common = (exchange, entity, self._accountant, self.now, seconds)
         passage = _passage(exchange, entity)
-        return RelayedStream(*common) if passage is None else PassedStream(*common, passage)
+        return RelayedStream(*common) if passage is None else PassedStream(passage, *common)
 
     def _stream_seconds(self, exchange: Exchange) -> StreamSeconds:
         idle = exchange.endpoint.policy.idle_seconds or self._timeouts.idle_seconds

@@ -278,9 +278,8 @@ def test_who_is_asked_counts(
         auth_token=system.token, base_url=f"{system.url}/ai-gateway/anthropic", max_retries=0
     )
     with counting as client:
-        thinking: Json = {"type": "enabled", "budget_tokens": 1024}
         told = client.messages.with_raw_response.count_tokens(
-            model=name, thinking=thinking, **question
+            model=name, thinking={"type": "enabled", "budget_tokens": 1024}, **question
         )
         assert "count" in emulator.requests[-1].path
         assert "x-modelplane-tokens-estimated" not in told.headers
@@ -320,3 +319,22 @@ def test_instructions_may_come_later(system: System, rest: Rest, claude: Anthrop
         assert answer.status_code == status, answer.text
     # By these words Claude Code knows that it has to do without.
     assert "role 'system' is not supported" in answer.json()["error"]["message"]
+
+
+def test_geminis_own_stream_may_be_an_array(system: System, rest: Rest, fleet: Fleet) -> None:
+    by_reference(rest, "gemini", vertex("gemini-2.5-flash", CHAT))
+    url = f"{system.url}/ai-gateway/gemini/v1beta/models/gemini:streamGenerateContent"
+    headers = {"x-goog-api-key": system.token}
+    asked: Json = {"contents": [{"role": "user", "parts": [{"text": "hello there"}]}]}
+    answers = [
+        requests.post(url + query, json=asked, headers=headers, timeout=30)
+        for query in ("", "?alt=sse")
+    ]
+    events = [json.loads(event[6:]) for event in answers[1].text.split("\r\n\r\n") if event]
+    assert answers[0].json() == events
+    vertex_ai = fleet.emulators["google-cloud-vertex-ai"]
+    vertex_ai.misbehave("error_event", after_events=1)
+    *whole, last = requests.post(url, json=asked, headers=headers, timeout=30).json()
+    assert whole
+    assert last["error"]["status"] == "INTERNAL"
+    vertex_ai.faults.clear()
