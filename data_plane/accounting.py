@@ -66,6 +66,7 @@ class Accountant:
         """Return the record of a call that begins now."""
         self._metrics.in_flight += 1
         record = Record(request_id, self._clock())
+        record.user_agent = metadata.get("user-agent", "")
         if self._telemetry is not None:
             record.trace = self._telemetry.begin(metadata)
         return record

@@ -26,6 +26,7 @@ DataPlaneError          a call is refused
 A provider's error (`adapters/providers/errors.py`) keeps its class and what the provider said.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -71,10 +72,12 @@ class PermissionDenied(DataPlaneError):
 class EndpointNotFound(DataPlaneError):
     """No such endpoint."""
 
-    def __init__(self) -> None:
+    def __init__(self, similar: Sequence[str] = ()) -> None:
+        """Say so; `similar` are names that may have been meant."""
+        hint = f" Did you mean {' or '.join(similar)}?" if similar else ""
         super().__init__(
             "The given endpoint does not exist, please retry after checking the specified model "
-            "and version deployment exists."
+            f"and version deployment exists.{hint}"
         )
 
 

@@ -6,8 +6,10 @@ snapshot, so a change never shows half.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
+from operator import itemgetter
 
 import orjson
 
@@ -21,7 +23,7 @@ from modelplane.data_plane.bodies import SMALL_BYTES, Bodies
 from modelplane.data_plane.calls.call import Call, Method, Reply
 from modelplane.data_plane.calls.hosted_query import build_hosted_query, skim_body
 from modelplane.data_plane.calls.labels import parse_labels
-from modelplane.data_plane.calls.model_names import resolve
+from modelplane.data_plane.calls.model_names import nearest, resolve
 from modelplane.data_plane.calls.native import (
     NativeCall,
     build_native_hosted_query,
@@ -53,7 +55,16 @@ from modelplane.data_plane.upstreams.exchange import Exchange
 from modelplane.data_plane.upstreams.hops import count_hops
 
 # What of a query is read by a model.
-_COUNTED = ("system", "messages", "tools")
+_COUNTED = (
+    "system",
+    "messages",
+    "tools",
+    "contents",
+    "systemInstruction",
+    "generateContentRequest",
+)
+# Endpoints among which a name is looked for that is like one which nobody has.
+_LOOKED_AT = 1_000
 
 
 class Inference:
@@ -116,7 +127,7 @@ class Inference:
             return
         endpoint, config, query = await self._receive(snapshot, principal, call, record)
         if call.method is Method.COUNT_TOKENS:
-            await _count_tokens(query, call, reply)
+            await self._count_tokens(endpoint, config, query, call, reply)
             return
         hops = count_hops(call.metadata)
         record.stream = query.stream
@@ -135,6 +146,23 @@ class Inference:
             raise
         finally:
             admission.settle(record.usage, ending)
+
+    async def _count_tokens(
+        self, endpoint: Endpoint, config: Config, query: Query, call: Call, reply: Reply
+    ) -> None:
+        """Tell how many tokens a query has: what the provider says, else what limits take."""
+        count, told = None, [(REQUEST_ID, call.request_id)]
+        if query.native is not None and query.native.body:
+            # What most of the traffic goes to.
+            name = max(config.shares, key=itemgetter(1))[0]
+            entity = config.entity(name) or config.entities[0]
+            hops = count_hops(call.metadata)
+            count = await self._attempts.count_tokens(entity, query.native, hops, endpoint.id)
+        if count is None:
+            prompt = {name: query.body[name] for name in _COUNTED if name in query.body}
+            count = max(1, tokens_of(len(orjson.dumps(prompt))))
+            told.append((TOKENS_ESTIMATED, "true"))
+        await reply.answer(tuple(told), reply.encode({"input_tokens": count}))
 
     async def _receive(
         self, snapshot: Snapshot, principal: Principal, call: Call, record: Record
@@ -180,7 +208,11 @@ class Inference:
     ) -> tuple[Endpoint, Config, Query]:
         """Return who is asked and what, for a request in another form than the canonical one."""
         body = native.complete(parse_body(raw))
-        endpoint = _find_endpoint(snapshot, principal, _name_in(body), record, by_model=True)
+        name = _name_in(body)
+        try:
+            endpoint = _find_endpoint(snapshot, principal, name, record, by_model=True)
+        except EndpointNotFound:
+            raise EndpointNotFound(_similar(snapshot, principal, name)) from None
         config = record.config = _active_config(endpoint, call.task)
         record.labels = parse_labels(body, call.metadata)
         if config.hosted:
@@ -203,11 +235,22 @@ def _find_endpoint(
         by_model: Whether it is a client's name for a model.
     """
     names = snapshot.names
-    endpoint = record.endpoint = resolve(names, name) if by_model else names.get(name)
+    found = resolve(names, snapshot.aliases, name) if by_model else names.get(name)
+    endpoint = record.endpoint = found
     if endpoint is None:
         raise EndpointNotFound
     authorize(principal, endpoint)
     return endpoint
+
+
+def _similar(snapshot: Snapshot, principal: Principal, name: str) -> Sequence[str]:
+    """Return the names most like one among endpoints that the principal may query."""
+    seen = (
+        endpoint.name
+        for endpoint in islice(snapshot.names.values(), _LOOKED_AT)
+        if level_of(principal, endpoint) >= CAN_QUERY
+    )
+    return nearest(seen, name)
 
 
 def _name_in(body: JsonObject) -> str:
@@ -246,13 +289,6 @@ async def _list_models(snapshot: Snapshot, principal: Principal, call: Call, rep
     ]
     document = reply.encode({"object": "list", "data": models})
     await reply.answer(((REQUEST_ID, call.request_id),), document)
-
-
-async def _count_tokens(query: Query, call: Call, reply: Reply) -> None:
-    """Tell about how many tokens a query has, as limits take it too."""
-    prompt = {name: query.body[name] for name in _COUNTED if name in query.body}
-    document = reply.encode({"input_tokens": max(1, tokens_of(len(orjson.dumps(prompt))))})
-    await reply.answer(((REQUEST_ID, call.request_id), (TOKENS_ESTIMATED, "true")), document)
 
 
 async def _get_model(snapshot: Snapshot, principal: Principal, call: Call, reply: Reply) -> None:

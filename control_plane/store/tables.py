@@ -79,6 +79,15 @@ class EndpointRow(SQLModel, table=True):
     activated_revision: int = Field(default=0, sa_type=BigInteger)
 
 
+class EndpointAliasRow(SQLModel, table=True):
+    """A further name of an endpoint, by which clients may ask for it."""
+
+    __tablename__ = "endpoint_alias"
+
+    alias: str = Field(primary_key=True)
+    endpoint_id: str = Field(foreign_key="endpoint.id", ondelete="CASCADE", index=True)
+
+
 class RefusalRow(SQLModel, table=True):
     """What a worker said last against the configuration that an endpoint is to serve."""
 

@@ -44,7 +44,7 @@ def build_rows(
             stored_ms,
             (endpoint_id, entry.endpoint_name, tags.get(endpoint_id, "[]"), entry.config_version),
             (outcome.served_entity_name or entry.served_entity_name, entry.task),
-            (entry.requester_id, entry.requester),
+            (entry.requester_id, entry.requester, entry.client),
         )
         origins[origin[0]] = origin
         rows.append(_row(entry, outcome, origin))
@@ -62,7 +62,7 @@ def _origin(
     stored_ms: int,
     endpoint: tuple[str, str, str, int],
     served: tuple[str, str],
-    requester: tuple[str, str],
+    requester: tuple[str, str, str],
 ) -> UsageValues:
     endpoint_id, endpoint_name, tags_json, config_version = endpoint
     entity_id = served_entity_id(endpoint_id, config_version, served[0])

@@ -126,6 +126,7 @@ def _build_row(query: StoredQuery) -> dict[str, Any]:
         "served_entity_name": query.served_entity_name,
         "task": query.task,
         "requester_id": query.requester_id,
+        "client": query.client or None,
         "cached_token_count": query.cached_tokens,
         "reasoning_token_count": query.reasoning_tokens,
         "token_counts_estimated": query.estimated,

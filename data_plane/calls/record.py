@@ -59,6 +59,7 @@ class Record:
         model: Model that it says answers.
         held_bytes: Those of its body that `bodies.py` counts.
         waited: How long it has waited for a replica of a hosted model, seconds.
+        user_agent: What the program that calls says of itself.
     """
 
     request_id: str
@@ -84,6 +85,7 @@ class Record:
     model: str = ""
     held_bytes: int = 0
     waited: float = 0.0
+    user_agent: str = ""
 
 
 def attempt_headers(record: Record, under_way: int = 0) -> Metadata:

@@ -23,21 +23,27 @@ from modelplane.data_plane.hosts.rest import RestReply, receive
 from modelplane.data_plane.protocols.base import AnswerWriter
 from modelplane.data_plane.protocols.routes import NativeRoute
 
+_MS = 1000
+
 
 class NativeReply(RestReply):
     """Answers a request of a native protocol."""
 
-    __slots__ = ("_adapted", "_native", "_route", "_writer", "encode")
+    __slots__ = ("_adapted", "_framing", "_native", "_route", "_wall_ms", "_writer", "encode")
 
     # Set for each call: how its answer, or each chunk of it, is written.
     encode: Callable[[JsonObject], bytes]  # type: ignore[assignment]
 
-    def __init__(self, connection: Connection, route: NativeRoute) -> None:
+    def __init__(
+        self, connection: Connection, route: NativeRoute, wall_ms: Callable[[], float]
+    ) -> None:
         super().__init__(connection)
         self._route = route
+        self._wall_ms = wall_ms
         self._writer: AnswerWriter | None = None
         self._adapted: tuple[str, ...] = ()
         self._native: NativeRequest | None = None
+        self._framing = route.protocol.framing()
         self.encode = self._tell
 
     @property
@@ -82,6 +88,8 @@ class NativeReply(RestReply):
 
     async def start(self, metadata: Metadata) -> None:
         """Send the headers."""
+        if self._framing is not None:
+            self.content_type = ("content-type", self._framing.content_type)
         await super().start(self._complete(metadata))
 
     async def _send(self, chunks: Sequence[bytes], *, ended: bool) -> None:
@@ -89,6 +97,7 @@ class NativeReply(RestReply):
         events = b"".join(chunks)
         if ended and self._writer is not None and not self._passes:
             events += self._writer.finish()
+        events = self._frame(events, ended=ended)
         if events:
             await self._connection.write(events)
 
@@ -109,12 +118,17 @@ class NativeReply(RestReply):
         if self._adapted and not self._passes:
             adapted = (*self._adapted, *filter(None, (headers.get(ADAPTED_PARAMS),)))
             headers[ADAPTED_PARAMS] = ", ".join(adapted)
-        return (*headers.items(), *self._route.protocol.headers(headers))
+        return (*headers.items(), *self._route.protocol.headers(headers, self._wall_ms() / _MS))
+
+    def _frame(self, events: bytes, *, ended: bool) -> bytes:
+        framing = self._framing
+        if framing is None:
+            return events
+        return framing.add(events) + (framing.finish() if ended else b"")
 
     def _break_off(self, refusal: Refusal) -> bytes:
-        if self._writer is None or self._passes:
-            return self._route.protocol.fail(refusal)
-        return self._writer.fail(refusal)
+        fails = self._route.protocol if self._writer is None or self._passes else self._writer
+        return self._frame(fails.fail(refusal), ended=True)
 
     @property
     def _passes(self) -> bool:
@@ -128,12 +142,14 @@ class NativeReply(RestReply):
 class NativeCalls:
     """Carries requests of native protocols to a service."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, wall_ms: Callable[[], float]) -> None:
+        """Carry to `service`; `wall_ms` is wall time, milliseconds since the epoch."""
         self._service = service
+        self._wall_ms = wall_ms
 
     def carry(self, connection: Connection, route: NativeRoute) -> Coroutine[Any, Any, None]:
         """Return what carries one request; see `carrying.carry`."""
-        reply = NativeReply(connection, route)
+        reply = NativeReply(connection, route, self._wall_ms)
         return carry(partial(self._answer, connection, reply, route), reply)
 
     def _answer(

@@ -61,12 +61,14 @@ class RestReply:
     encode = staticmethod(orjson.dumps)
     pass_on = staticmethod(as_it_is)
 
-    __slots__ = ("_connection", "_ended", "_started", "request_id")
+    __slots__ = ("_connection", "_ended", "_started", "content_type", "request_id")
 
     def __init__(self, connection: Connection) -> None:
         self.request_id = request_id_of(connection.headers)
         self._connection = connection
         self._started = self._ended = False
+        # Of a stream.
+        self.content_type = _EVENT_STREAM
 
     async def answer(self, metadata: Metadata, document: bytes) -> None:
         """Send the headers and the whole body."""
@@ -76,7 +78,7 @@ class RestReply:
     async def start(self, metadata: Metadata) -> None:
         """Send the headers."""
         self._started = True
-        self._connection.begin(encode_fields((_EVENT_STREAM, *metadata)))
+        self._connection.begin(encode_fields((self.content_type, *metadata)))
 
     def send(self, chunks: Sequence[bytes], *, ended: bool) -> Coroutine[Any, Any, None]:
         """Send chunks as events."""

@@ -33,6 +33,22 @@ class AnswerWriter(Interface):
         """Return the events that end a stream which broke off."""
 
 
+class Framing(Interface):
+    """Puts a stream of events into another form.
+
+    Attributes:
+        content_type: What the answer is then.
+    """
+
+    content_type: str
+
+    def add(self, events: bytes) -> bytes:
+        """Return what is sent for bytes of the stream, perhaps nothing."""
+
+    def finish(self) -> bytes:
+        """Return what ends the answer."""
+
+
 @dataclass(slots=True)
 class NativeQuery:
     """A request in canonical form.
@@ -76,6 +92,10 @@ class Protocol(ABC):
     def fail(self, refusal: Refusal) -> bytes:
         """Return the event that ends a stream of the provider's own which broke off."""
 
+    def framing(self) -> Framing | None:
+        """Return what one streamed answer passes at last; None: its events are sent as they are."""
+        return None
+
     def models(self, document: JsonObject) -> JsonObject:
         """Return the list of models, given as OpenAI's API has it, in the protocol's form."""
         return document
@@ -84,9 +104,14 @@ class Protocol(ABC):
         """Return how many `input_tokens` a query has, given so, in the protocol's form."""
         return document
 
-    def headers(self, metadata: Mapping[str, str]) -> Metadata:
-        """Return the headers that the protocol's clients look for, beside those of all answers."""
-        del metadata
+    def headers(self, metadata: Mapping[str, str], now: float) -> Metadata:
+        """Return the headers that the protocol's clients look for, beside those of all answers.
+
+        Args:
+            metadata: Those of all answers.
+            now: Wall time, seconds since the epoch.
+        """
+        del metadata, now
         return ()
 
     @abstractmethod

@@ -13,11 +13,11 @@ from modelplane.data_plane.calls.call import Method
 from modelplane.data_plane.protocols.anthropic.protocol import Messages
 from modelplane.data_plane.protocols.base import Protocol
 from modelplane.data_plane.protocols.gemini.protocol import (
+    ArrayedStream,
     CountTokens,
     EmbedContent,
     GenerateContent,
     StreamGenerateContent,
-    UnframedStream,
 )
 from modelplane.data_plane.protocols.responses.protocol import Responses
 
@@ -76,7 +76,7 @@ _GEMINI_VERBS: Mapping[str, tuple[Protocol, Method, str]] = {
     "embedContent": (EmbedContent(), Method.QUERY, Task.EMBEDDINGS),
     "batchEmbedContents": (EmbedContent(), Method.QUERY, Task.EMBEDDINGS),
 }
-_UNFRAMED = UnframedStream()
+_ARRAYED = ArrayedStream()
 _EVENTS = "alt=sse"
 
 
@@ -112,5 +112,5 @@ def _find_gemini(path: str, query: str) -> NativeRoute | None:
         return None
     protocol, method, task = found
     if verb == "streamGenerateContent" and _EVENTS not in query.split("&"):
-        protocol = _UNFRAMED
+        protocol = _ARRAYED
     return NativeRoute(protocol, method, fields={"model": unquote(model)}, task=task)

@@ -48,7 +48,16 @@ def compile_endpoint(
     tracks_usage = resource.ai_gateway.usage_tracking_config.enabled
     obstacle = "" if active else _obstacle(resource, failure)
     endpoint = Endpoint(
-        resource.id, resource.name, active, prepared, grants, policy, limits, tracks_usage, obstacle
+        resource.id,
+        resource.name,
+        active,
+        prepared,
+        grants,
+        policy,
+        limits,
+        tracks_usage,
+        obstacle,
+        tuple(resource.aliases),
     )
     return endpoint, failure
 

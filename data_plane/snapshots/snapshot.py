@@ -92,6 +92,7 @@ class Endpoint:
         policy: What happens when an upstream fails or is slow.
         limits: How much may be used of it; None: without a limit.
         tracks_usage: Whether the usage of each query is recorded.
+        aliases: Further names, by which clients may ask for it.
     """
 
     id: str
@@ -103,6 +104,7 @@ class Endpoint:
     limits: Limits | None = None
     tracks_usage: bool = False
     obstacle: str = ""
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ class Snapshot:
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict, repr=False)
     names: Mapping[str, Endpoint] = field(default_factory=dict, repr=False)
     callers: Callers = field(default_factory=Callers, repr=False)
+    aliases: Mapping[str, Endpoint] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from modelplane.adapters.providers.http.transport import HttpResponse
 from modelplane.adapters.providers.types import (
     HttpAnswer,
     Image,
+    NativeRequest,
     Plan,
     parse_usage,
 )
@@ -41,6 +42,8 @@ from modelplane.data_plane.upstreams.settling import settle
 from modelplane.data_plane.upstreams.streaming import encode_answer
 from modelplane.data_plane.upstreams.upstream import SUCCESS, Resends, Upstream
 
+# An estimate serves those who would wait longer for a count.
+_COUNT_SECONDS = 5.0
 _NO_IMAGES: Mapping[str, Image] = {}
 
 
@@ -57,6 +60,18 @@ class Timeouts:
     answer_seconds: float
     idle_seconds: float
     stream_seconds: float = inf
+
+
+class _Once:
+    """Sends what is no query once; see `upstream.Resends`."""
+
+    def stale(self) -> None:
+        """Note nothing."""
+
+    def may_repeat(self, error: str, *, in_passing: bool = False) -> bool:
+        """Allow what another call has paid for."""
+        del error
+        return in_passing
 
 
 class Relay:
@@ -195,6 +210,29 @@ class Relay:
             exchange.record.model = model_of(read)
         await exchange.reply.answer(exchange.metadata(entity, plan), answer.body)
 
+    async def count_tokens(
+        self, entity: ServedEntity, native: NativeRequest, hops: int, endpoint_id: str
+    ) -> int | None:
+        """Return how many tokens the provider says a query has; None: it does not say.
+
+        Args:
+            entity: Served entity to ask.
+            native: The query, in the provider's own form.
+            hops: How many gateways it has come through.
+            endpoint_id: Endpoint that it is for.
+        """
+        passage = entity.adapter.passage(native.protocol)
+        try:
+            plan = passage.plan_count(native) if passage else None
+            if passage is None or plan is None:
+                return None
+            mark_hop(plan, hops, endpoint_id)
+            with self._deadlines.within(_COUNT_SECONDS):
+                (answer,) = await self._upstream.send_all(entity.adapter, plan.requests, _Once())
+            return passage.counted(parse_json_object(entity.provider, answer.body))
+        except (AdapterError, TimeoutError):
+            return None
+
     async def stream(
         self, exchange: Exchange, entity: ServedEntity, resends: Resends, others: int = 0
     ) -> AdapterError | DeadlineExceeded | None:
@@ -238,7 +276,7 @@ class Relay:
     ) -> RelayedStream:
         common = (exchange, entity, self._accountant, self.now, seconds)
         passage = _passage(exchange, entity)
-        return RelayedStream(*common) if passage is None else PassedStream(*common, passage)
+        return RelayedStream(*common) if passage is None else PassedStream(passage, *common)
 
     def _stream_seconds(self, exchange: Exchange) -> StreamSeconds:
         idle = exchange.endpoint.policy.idle_seconds or self._timeouts.idle_seconds

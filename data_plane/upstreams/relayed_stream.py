@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from modelplane.adapters.providers.base import StreamParser
 from modelplane.adapters.providers.canonical.bounds import MAX_CHOICES
@@ -41,6 +41,12 @@ class StreamSeconds(NamedTuple):
     first: float
     idle: float
     whole: float
+
+
+# What a stream is made of, as `RelayedStream` takes it.
+StreamParts: TypeAlias = tuple[
+    Exchange, ServedEntity, Accountant, Callable[[], float], StreamSeconds
+]
 
 
 class RelayedStream:

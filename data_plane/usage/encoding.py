@@ -70,7 +70,7 @@ class Tokens(NamedTuple):
 
 @lru_cache(maxsize=_REMEMBERED)
 def encode_origin(
-    endpoint: tuple[str, str, int, str], requester: tuple[str, str], entity: str
+    endpoint: tuple[str, str, int, str], requester: tuple[str, str], entity: str, client: str
 ) -> bytes:
     """Return what many intents have in common.
 
@@ -78,6 +78,7 @@ def encode_origin(
         endpoint: Identifier, name, version of the configuration, and task.
         requester: Identifier and name.
         entity: Name of the served entity asked first.
+        client: Kind of the program that asks.
     """
     endpoint_id, endpoint_name, version, task = endpoint
     return UsageEntry(
@@ -88,6 +89,7 @@ def encode_origin(
         requester_id=requester[0],
         requester=requester[1],
         served_entity_name=entity,
+        client=client,
     ).SerializeToString()
 
 

@@ -21,6 +21,7 @@ from modelplane.data_plane.calls import query
 from modelplane.data_plane.hosting import group
 from modelplane.data_plane.limits import gate
 from modelplane.data_plane.settings import Settings as WorkerSettings
+from modelplane.data_plane.upstreams import attempts, relay
 from modelplane.deploy.envoy import clusters, filters, listener, overload, routes
 from modelplane.deploy.envoy.options import MAX_CONNECTIONS, MAX_HEAP_MIB
 from modelplane.deploy.local.logs import MAX_LOG_BYTES
@@ -51,6 +52,8 @@ BOUNDS = {
     f"{admission.MAX_CALLS_OF_ONE} of each",
     "Calls of workers under way": f"{clusters.MAX_CALLS:,}",
     "Connections of clients": f"{MAX_CONNECTIONS:,}",
+    "Counts of tokens that": f"{attempts._MOST_COUNTING} at a time in a worker; "
+    f"{relay._COUNT_SECONDS:.0f} s each",
     "Counters of limits": f"{3 * gate._MOST_PLANS:,} callers",
     "Disk, for converted": f"{LauncherSettings.launcher_cache} of those that nothing uses; none "
     f"begins without room for its result and {convert._SPARE_BYTES // MIB} MiB; one at a time, "

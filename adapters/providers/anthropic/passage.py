@@ -14,7 +14,7 @@ from modelplane.adapters.providers.base import Passage, StreamParser
 from modelplane.adapters.providers.canonical.json_values import as_objects
 from modelplane.adapters.providers.canonical.tool_names import ToolNames
 from modelplane.adapters.providers.errors import AdapterError
-from modelplane.adapters.providers.passage import forwarded, name_model
+from modelplane.adapters.providers.passage import encode, forwarded, name_model
 from modelplane.adapters.providers.refusals import CLAUDE_NAMES
 from modelplane.adapters.providers.route import Route
 from modelplane.adapters.providers.types import (
@@ -28,6 +28,8 @@ from modelplane.adapters.providers.types import (
 
 PROTOCOL = "anthropic/v1/messages"
 FORWARDED = ("anthropic-beta", "anthropic-version")
+# No field of a request that counts.
+_OF_ANSWERS = ("max_tokens", "stream")
 _NO_NAMES = ToolNames((), CLAUDE_NAMES)
 
 
@@ -84,6 +86,23 @@ class AnthropicPassage(MessagesReading):
         body = name_model(route.provider, native, route.model)
         headers = {**self._headers, **forwarded(native, FORWARDED)}
         return Plan((HttpRequest(route.provider, route.url, headers, body),), adapted)
+
+    def plan_count(self, native: NativeRequest) -> Plan:
+        """Return the request that counts; see `Passage`."""
+        route = self._route
+        body = encode(route.provider, {**counted_body(native), "model": route.model})
+        headers = {**self._headers, **forwarded(native, FORWARDED)}
+        url, question, parameters = route.url.partition("?")
+        url = f"{url}/count_tokens{question}{parameters}"
+        return Plan((HttpRequest(route.provider, url, headers, body),))
+
+
+def counted_body(native: NativeRequest) -> JsonObject:
+    """Return the body of a request that is only counted, without what says how to answer."""
+    body = dict(without_unsigned(native)[0].body)
+    for name in _OF_ANSWERS:
+        body.pop(name, None)
+    return body
 
 
 def without_unsigned(native: NativeRequest) -> tuple[NativeRequest, tuple[str, ...]]:

@@ -69,6 +69,8 @@ class UsageOriginRow(SQLModel, table=True):
     task: str
     requester_id: str
     requester: str = Field(index=True)
+    # Kind of the program that has sent them; empty where the worker was of an older release.
+    client: str = ""
 
 
 class UsageJournalRow(SQLModel, table=True):

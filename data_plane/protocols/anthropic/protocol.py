@@ -1,7 +1,8 @@
 """The Messages API as a protocol; see `../base.py`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from math import ceil
 
 import orjson
 
@@ -53,9 +54,9 @@ class Messages(Protocol):
         ends = (data[0]["id"], data[-1]["id"]) if data else (None, None)
         return {"data": data, "has_more": False, "first_id": ends[0], "last_id": ends[1]}
 
-    def headers(self, metadata: Mapping[str, str]) -> Metadata:
-        """Return the id of the request under the name that Anthropic's SDKs read."""
-        return (("request-id", metadata.get(REQUEST_ID, "")),)
+    def headers(self, metadata: Mapping[str, str], now: float) -> Metadata:
+        """Return the id of the request, and what is left of limits, as Anthropic's SDKs read it."""
+        return (("request-id", metadata.get(REQUEST_ID, "")), *_tell_limits(metadata, now))
 
     def error(self, refusal: Refusal, request_id: str) -> JsonObject:
         """Return the body of a refusal; see `Protocol`."""
@@ -66,3 +67,18 @@ def _time_of(seconds: object) -> str:
     """Return a time as the API writes it."""
     known = seconds if isinstance(seconds, int) else 0
     return datetime.fromtimestamp(known, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _tell_limits(metadata: Mapping[str, str], now: float) -> Iterator[tuple[str, str]]:
+    """Yield what OpenAI's headers say of limits, with times in place of seconds.
+
+    API: https://docs.anthropic.com/en/api/rate-limits#response-headers.
+    """
+    for unit in ("requests", "tokens"):
+        for what in ("limit", "remaining", "reset"):
+            value = metadata.get(f"x-ratelimit-{what}-{unit}")
+            if value is None:
+                break
+            if what == "reset":
+                value = _time_of(ceil(now) + int(value.removesuffix("s")))
+            yield f"anthropic-ratelimit-{unit}-{what}", value

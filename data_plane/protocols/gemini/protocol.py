@@ -4,9 +4,10 @@ import orjson
 
 from modelplane.adapters.providers.canonical.json_values import as_object, as_objects
 from modelplane.adapters.providers.types import JsonObject
-from modelplane.data_plane.errors import InvalidParameter, Refusal
-from modelplane.data_plane.protocols.base import Losses, NativeQuery, Protocol
+from modelplane.data_plane.errors import Refusal
+from modelplane.data_plane.protocols.base import Framing, Losses, NativeQuery, Protocol
 from modelplane.data_plane.protocols.gemini.answer import build_error
+from modelplane.data_plane.protocols.gemini.array import JsonArray
 from modelplane.data_plane.protocols.gemini.request import read_chat, read_embedding
 from modelplane.data_plane.protocols.gemini.stream import GeminiStream
 
@@ -128,12 +129,9 @@ class StreamGenerateContent(GenerateContent):
         return True
 
 
-class UnframedStream(GenerateContent):
-    """A stream of which its caller does not say that it is to be one of events."""
+class ArrayedStream(StreamGenerateContent):
+    """The same for a caller who does not ask for events."""
 
-    name = "gemini/v1/streamGenerateContent"
-
-    def read(self, body: JsonObject) -> NativeQuery:
-        """Refuse it."""
-        del body
-        raise InvalidParameter("Ask for server-sent events: add '?alt=sse' to the path.")
+    def framing(self) -> Framing:
+        """Return what makes one array of the events."""
+        return JsonArray()

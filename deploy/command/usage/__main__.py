@@ -106,7 +106,7 @@ def _own(session: Session, query: dict[str, str], refusal: Refused) -> tuple[str
 
 def _filters(session: Session) -> dict[str, str]:
     given = session.given
-    names = ("endpoint", "served_entity", "requester", "tag")
+    names = ("endpoint", "served_entity", "requester", "client", "tag")
     values = {name: getattr(given, name) for name in names}
     times = {"start_time": given.since, "end_time": given.until}
     return {name: value for name, value in (values | times).items() if value}
@@ -127,13 +127,17 @@ _ARGUMENTS = (
     argument("--endpoint", help="only endpoints with this name"),
     argument("--served-entity", help="only this served entity: name or identifier"),
     argument("--requester", help="only this user name or application id"),
-    argument("--tag", help="only endpoints that had this tag: KEY or KEY=VALUE"),
+    argument("--client", help="only this kind of client, such as claude_code"),
+    argument(
+        "--tag",
+        help="only queries with this tag, their own or their endpoint's: KEY or KEY=VALUE",
+    ),
     argument("--since", type=_time, help="from this time on, such as 2026-01-31"),
     argument("--until", type=_time, help="before this time"),
     argument(
         "--group-by",
-        help="totals by any of endpoint, served_entity, requester, task, status_code, day, hour, "
-        "tag:KEY, with commas",
+        help="totals by any of endpoint, served_entity, requester, task, client, status_code, "
+        "day, hour, tag:KEY, with commas",
     ),
     argument("-o", "--output", "--format", default="table", choices=_FORMATS, help="form"),
     argument("--limit", type=int, default=100, help="most queries to list; at most 1000"),

@@ -51,6 +51,7 @@ SCHEMA = pa.schema(
         ("served_entity_name", pa.string()),
         ("task", pa.string()),
         ("requester_id", pa.string()),
+        ("client", pa.string()),
         ("cached_token_count", pa.int64()),
         ("reasoning_token_count", pa.int64()),
         ("token_counts_estimated", pa.bool_()),

@@ -2,11 +2,12 @@
 
 import pytest
 
-from modelplane.data_plane.calls.model_names import resolve
+from modelplane.data_plane.calls.model_names import nearest, resolve
 
 NAMES = {
     name: name for name in ("claude-sonnet-4-5", "claude", "databricks-gemma", "talk-20250101")
 }
+ALIASES = {"gpt-4o": "claude", "claude": "never", "team/fast": "talk-20250101"}
 
 
 @pytest.mark.parametrize(
@@ -21,9 +22,19 @@ NAMES = {
         ("gemma", "databricks-gemma"),
         ("system.ai.gemma", "databricks-gemma"),
         ("talk-20250101", "talk-20250101"),
+        ("gpt-4o", "claude"),
+        ("models/gpt-4o", "claude"),
+        ("gpt-4o-20250101[1m]", "claude"),
+        ("team/fast", "talk-20250101"),
         ("nobody", None),
         ("", None),
     ],
 )
 def test_a_name_is_read_as_clients_write_it(asked: str, meant: str | None) -> None:
-    assert resolve(NAMES, asked) == meant
+    assert resolve(NAMES, ALIASES, asked) == meant
+
+
+def test_names_that_may_have_been_meant_are_few() -> None:
+    assert nearest(NAMES, "claude-sonet-4-5") == ["claude-sonnet-4-5"]
+    assert nearest(NAMES, "zzz") == []
+    assert len(nearest((f"claude-{number}" for number in range(1_000)), "claude-1")) == 3

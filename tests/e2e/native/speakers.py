@@ -4,6 +4,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import requests
@@ -68,6 +69,10 @@ class Speaker(ABC):
     @abstractmethod
     def error_text(self, body: Json) -> str:
         """Return what the protocol's own part of an error says."""
+
+    @abstractmethod
+    def check_limits(self, answer: requests.Response) -> None:
+        """Check what an answer says of limits in the protocol's own way."""
 
     def post(
         self, system: System, body: Json, model: str, *, streams: bool = False, **headers: str
@@ -159,6 +164,12 @@ class Messages(Speaker):
         else:
             block[block["type"]] += delta[block["type"]]
 
+    def check_limits(self, answer: requests.Response) -> None:
+        assert answer.headers["anthropic-ratelimit-requests-limit"] == "1"
+        assert answer.headers["anthropic-ratelimit-requests-remaining"] == "0"
+        reset = datetime.fromisoformat(answer.headers["anthropic-ratelimit-requests-reset"])
+        assert timedelta(0) <= reset - datetime.now(UTC) <= timedelta(seconds=62)
+
     def error_text(self, body: Json) -> str:
         assert body["type"] == "error"
         return str(body["error"]["message"])
@@ -218,6 +229,9 @@ class Responses(Speaker):
         whole: Json = events[-1]["response"]
         return whole
 
+    def check_limits(self, answer: requests.Response) -> None:
+        assert answer.headers["x-ratelimit-reset-requests"].endswith("s")
+
     def error_text(self, body: Json) -> str:
         return str(body["error"]["message"])
 
@@ -276,6 +290,12 @@ class Gemini(Speaker):
     def _parts(self, answer: Json) -> list[Any]:
         parts: list[Any] = answer["candidates"][0]["content"].get("parts", [])
         return parts
+
+    def check_limits(self, answer: requests.Response) -> None:
+        if answer.status_code != 200:
+            (retry,) = answer.json()["error"]["details"]
+            assert retry["@type"].endswith("google.rpc.RetryInfo")
+            assert retry["retryDelay"] == answer.headers["retry-after"] + "s"
 
     def error_text(self, body: Json) -> str:
         assert body["error"]["status"].isupper()

@@ -155,6 +155,20 @@ def check_messages_body(body: Json, *, sampling: bool) -> None:
     _check_strict(body)
 
 
+def check_count_body(body: Json) -> Json:
+    """Refuse a body of which tokens cannot be counted; return the message that it would make.
+
+    Raises:
+        Refusal: What the real API would answer.
+    """
+    for name in ("max_tokens", "stream", "metadata", "stop_sequences"):
+        if name in body:
+            raise refusal(f"{name}: Extra inputs are not permitted")
+    whole = {**body, "max_tokens": 1}
+    check_messages_body(whole, sampling=False)
+    return whole
+
+
 def check_complete_body(body: Json) -> None:
     """Refuse a body of the text completions API with unknown, missing or wrong fields.
 
@@ -178,6 +192,10 @@ def check_for_model(body: Json, model: Model) -> None:
     limit = body["max_tokens"]
     if limit > model.max_output_tokens:
         raise refusal(f"max_tokens: {limit} > {model.max_output_tokens}")
+    roles = [message["role"] for message in body["messages"]]
+    if "system" in roles and not model.directed:
+        where = f"messages.{roles.index('system')}"
+        raise refusal(f"{where}: role 'system' is not supported on this model")
     takes = claude_model(body["model"])
     _check_samplers(body, takes.samplers)
     if body["messages"][-1]["role"] == "assistant" and not takes.prefill:

@@ -28,7 +28,10 @@ from modelplane.adapters.providers.types import (
     as_count,
 )
 
-PROTOCOLS = frozenset({"gemini/v1/generateContent", "gemini/v1/streamGenerateContent"})
+_COUNTED = "gemini/v1/countTokens"
+PROTOCOLS = frozenset({"gemini/v1/generateContent", "gemini/v1/streamGenerateContent", _COUNTED})
+# What of a request a count takes.
+_OF_COUNTS = ("contents", "systemInstruction", "tools", "generationConfig")
 
 
 class GeminiPassage(Passage):
@@ -49,16 +52,20 @@ class GeminiPassage(Passage):
 
     def plan(self, native: NativeRequest, *, stream: bool) -> Plan:
         """Return the request; see `Passage`."""
-        body = {name: value for name, value in native.body.items() if name != "model"}
-        # The API itself takes contents without a role; Vertex AI does not.
-        contents = body.get("contents")
-        if isinstance(contents, list):
-            body["contents"] = [
-                {"role": "user", **content} if isinstance(content, dict) else content
-                for content in contents
-            ]
+        body = _with_roles(native.body)
+        body.pop("model", None)
         verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
         return Plan((self._request(verb, body),))
+
+    def plan_count(self, native: NativeRequest) -> Plan:
+        """Return the request that counts; see `Passage`."""
+        given = as_object(native.body.get("generateContentRequest")) or native.body
+        body = {name: value for name, value in given.items() if name in _OF_COUNTS}
+        return Plan((self._request("countTokens", _with_roles(body)),))
+
+    def counted(self, answer: JsonObject) -> int | None:
+        """Return the number of tokens; see `Passage`."""
+        return as_count(answer.get("totalTokens"))
 
     def usage(self, answer: JsonObject) -> Usage | None:
         """Return the usage in a whole answer; see `Passage`."""
@@ -82,3 +89,15 @@ class GeminiPassage(Passage):
         target = self._target
         reader = GeminiReader(target.provider, self._names, target.clock)
         return GeminiStreamParser(target.provider, Task.CHAT, reader, 0)
+
+
+def _with_roles(body: JsonObject) -> JsonObject:
+    """Return a body whose contents have roles: the API itself does without, Vertex AI does not."""
+    contents = body.get("contents")
+    if not isinstance(contents, list):
+        return dict(body)
+    roles = [
+        {"role": "user", **content} if isinstance(content, dict) else content
+        for content in contents
+    ]
+    return {**body, "contents": roles}
