@@ -73,8 +73,8 @@ def check_hosted(config: EndpointConfig, workloads: Workloads) -> None:
     for entity in config.served_entities:
         try:
             _check_available(entity)
-            _check_model(entity)
-            _check_type(entity, workloads)
+            check_model(entity)
+            check_type(entity, workloads)
             _check_scale(entity)
             _check_variables(entity.environment_vars)
         except InvalidParameter as error:
@@ -87,7 +87,12 @@ def _check_available(entity: ServedEntity) -> None:
             raise InvalidParameter(f"{reason}; leave out {name}.")
 
 
-def _check_model(entity: ServedEntity) -> None:
+def check_model(entity: ServedEntity) -> None:
+    """Check which model an entity names.
+
+    Raises:
+        InvalidParameter: No model can be called so.
+    """
     if not _ENTITY_NAME.fullmatch(entity.entity_name):
         raise InvalidParameter(
             f"entity_name '{entity.entity_name[:100]}' is no name of a registered model, such as "
@@ -106,7 +111,12 @@ def _check_model(entity: ServedEntity) -> None:
         )
 
 
-def _check_type(entity: ServedEntity, workloads: Workloads) -> None:
+def check_type(entity: ServedEntity, workloads: Workloads) -> None:
+    """Check what an entity is to be served on.
+
+    Raises:
+        InvalidParameter: The deployment has no such workload type.
+    """
     if entity.workload_type not in workloads.types:
         raise InvalidParameter(
             f"workload_type '{entity.workload_type[:100]}' is not available in this deployment; "
