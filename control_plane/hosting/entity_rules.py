@@ -1,7 +1,7 @@
 """Pure rules for served entities that are hosted here, and the defaults of their fields.
 
 Each refusal tells the user what to change. Before: `endpoints.config_input`, `endpoints.lifecycle`.
-After: `workloads`.
+After: `throughput_rules`, `workloads`.
 """
 
 import re
@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from modelserving.v1.endpoint_pb2 import EndpointConfig, ServedEntity
 
 from modelplane.control_plane.errors import InvalidParameter
+from modelplane.control_plane.hosting.throughput_rules import check_throughput, is_provisioned
 from modelplane.control_plane.hosting.workloads import (
     DEFAULT_SIZE,
     DEFAULT_TYPE,
@@ -32,18 +33,22 @@ _LIKE_REFERENCE = re.compile(r"\s*\{\{\s*secrets\s*/.*\}\}\s*", re.DOTALL)
 _STEP = 4
 
 CONCURRENCY_FIELDS = ("min_provisioned_concurrency", "max_provisioned_concurrency")
-_FOUNDATION = "comes with foundation models, which this release does not host"
-# What asks for more than a custom model, and why it is refused.
+# What asks for more than there is, and why it is refused.
 _NOT_YET: Mapping[str, str] = MappingProxyType(
     {
-        "min_provisioned_throughput": f"provisioned throughput {_FOUNDATION}",
-        "max_provisioned_throughput": f"provisioned throughput {_FOUNDATION}",
-        "provisioned_model_units": f"throughput in model units {_FOUNDATION}",
-        "burst_scaling_enabled": f"burst scaling {_FOUNDATION}",
+        "burst_scaling_enabled": "bursts beyond what is provisioned are not available",
         "instance_profile_arn": "instance profiles are not available in this release",
     }
 )
-_MAY_BE_UNSET = (*_NOT_YET, *CONCURRENCY_FIELDS, "workload_size", "workload_type")
+_MAY_BE_UNSET = (
+    *_NOT_YET,
+    *CONCURRENCY_FIELDS,
+    "min_provisioned_throughput",
+    "max_provisioned_throughput",
+    "provisioned_model_units",
+    "workload_size",
+    "workload_type",
+)
 
 
 def fill_defaults(entity: ServedEntity) -> None:
@@ -55,7 +60,12 @@ def fill_defaults(entity: ServedEntity) -> None:
     for name in _MAY_BE_UNSET:
         if not getattr(entity, name):
             message.ClearField(name)
-    if entity.HasField("max_provisioned_concurrency"):
+    if entity.HasField("max_provisioned_throughput"):
+        # Zero is a value here, too.
+        entity.min_provisioned_throughput = entity.min_provisioned_throughput
+    elif is_provisioned(entity):
+        pass
+    elif entity.HasField("max_provisioned_concurrency"):
         # Zero is a value here: the least of an entity that may scale to it.
         entity.min_provisioned_concurrency = entity.min_provisioned_concurrency
     elif not (entity.workload_size or entity.HasField("min_provisioned_concurrency")):
@@ -75,7 +85,10 @@ def check_hosted(config: EndpointConfig, workloads: Workloads) -> None:
             _check_available(entity)
             check_model(entity)
             check_type(entity, workloads)
-            _check_scale(entity)
+            if is_provisioned(entity):
+                check_throughput(entity)
+            else:
+                _check_scale(entity)
             _check_variables(entity.environment_vars)
         except InvalidParameter as error:
             raise InvalidParameter(f"Served entity '{entity.name}': {error}") from None

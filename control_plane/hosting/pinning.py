@@ -14,7 +14,7 @@ from modelserving.launcher.v1.launcher_service_pb2 import (
     ModelSource,
     ReplicaSize,
 )
-from modelserving.store.v1.hosting_pb2 import HostedModel
+from modelserving.store.v1.hosting_pb2 import HostedModel, ScalePolicy
 from modelserving.v1.endpoint_pb2 import EndpointConfig, ServedEntity
 
 from modelplane.adapters.registries.base import (
@@ -41,6 +41,11 @@ from modelplane.control_plane.hosting.throughput import (
     Chunk,
     estimate,
     is_optimizable,
+)
+from modelplane.control_plane.hosting.throughput_rules import (
+    is_provisioned,
+    may_be_none,
+    scale_of,
 )
 from modelplane.control_plane.hosting.workloads import (
     DEFAULT_TYPE,
@@ -154,8 +159,24 @@ class Pinning:
             for entity, (source, model, engine) in zip(entities, found, strict=True)
         ]
         for entity, model in zip(entities, models, strict=True):
-            model.scale.CopyFrom(self._workloads.scale_of(entity))
+            model.scale.CopyFrom(self._scale_of(entity, model, served))
+        _check_one_task(models)
         return models
+
+    def _scale_of(
+        self, entity: ServedEntity, model: HostedModel, served: Sequence[HostedModel]
+    ) -> ScalePolicy:
+        if not is_provisioned(entity):
+            return self._workloads.scale_of(entity)
+        if not is_optimizable(model):
+            name = f"model '{entity.entity_name}'"
+            raise InvalidParameter(f"{_named(entity)}{name} {NOT_OPTIMIZABLE}")
+        if before := _same_throughput(entity, model, served):
+            return before
+        try:
+            return scale_of(entity, estimate(model))
+        except InvalidParameter as error:
+            raise InvalidParameter(f"{_named(entity)}{error}") from None
 
     def _hosted(
         self, entity: ServedEntity, source: ModelSource, model: MlModel, engine: str
@@ -248,6 +269,36 @@ async def _find(
         # Whatever MLflow itself could do with it.
         parsed.description.streamable = parsed.description.task != EMBEDDINGS
     return source, parsed, engine
+
+
+def _same_throughput(
+    entity: ServedEntity, model: HostedModel, served: Sequence[HostedModel]
+) -> ScalePolicy | None:
+    """Return the scale that an entity has already, which stays when the chunk has changed since."""
+    for old in served:
+        scale = old.scale
+        if (
+            scale.throughput_chunk
+            and not entity.provisioned_model_units
+            and (old.source.digest, old.size) == (model.source.digest, model.size)
+            and scale.min_throughput == entity.min_provisioned_throughput
+            and scale.max_throughput == entity.max_provisioned_throughput
+        ):
+            kept = ScalePolicy()
+            kept.CopyFrom(scale)
+            kept.scale_to_zero = may_be_none(entity)
+            return kept
+    return None
+
+
+def _check_one_task(models: Sequence[HostedModel]) -> None:
+    tasks = sorted({model.description.task for model in models})
+    if len(tasks) > 1 and any(model.scale.throughput_chunk for model in models):
+        raise InvalidParameter(
+            "Models behind one endpoint whose throughput is provisioned must do the same; these "
+            f"have the tasks {', '.join(task or 'none' for task in tasks)}. Serve them by "
+            "endpoints of their own."
+        )
 
 
 async def _read(registry: Registry, name: str, version: str) -> tuple[ModelSource, MlModel]:
