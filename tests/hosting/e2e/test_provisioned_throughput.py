@@ -81,6 +81,14 @@ def test_a_model_that_no_engine_serves_is_not_optimizable(api: Rest) -> None:
     assert "Python function" in info["reason"]
 
 
-def test_model_units_serve_answers(api: Rest) -> None:
-    deployed(api, "units", provisioned(provisioned_model_units=50))
+def test_what_is_sent_beyond_is_refused(api: Rest) -> None:
+    # One token per second.
+    deployed(api, "units", provisioned(provisioned_model_units=1))
     assert api.query("units", ASKED).status_code == 200
+    # It has used many more, whichever worker has answered.
+    for _ in range(4):
+        refused = api.query("units", ASKED)
+        assert refused.status_code == 429, refused.text
+        assert refused.json()["error_code"] == "REQUEST_LIMIT_EXCEEDED"
+        assert "1 tokens per second" in refused.json()["message"]
+        assert int(refused.headers["retry-after"]) > 2
