@@ -16,6 +16,7 @@ DataPlaneError          a call is refused
 ├── UpstreamResting     the upstream has failed too often to be called now
 ├── HostedError         a hosted model does not answer
 │   ├── EntityBusy      it is asked more than it answers at a time
+│   ├── ThroughputExceeded it is asked more than is provisioned
 │   ├── EntityStarting  it has no replica yet
 │   ├── EntityFailed    it has none, and will not get one
 │   ├── ReplicaLost     its replica ended before it had answered
@@ -184,6 +185,18 @@ class EntityBusy(HostedError):
         super().__init__(message)
 
 
+class ThroughputExceeded(HostedError):
+    """It is sent more tokens per second than are provisioned."""
+
+    def __init__(self, entity: str, tokens: int, retry_after: int) -> None:
+        super().__init__(
+            f"Provisioned throughput exceeded for served entity '{entity}', which may be sent "
+            f"{tokens} tokens per second; try again in {retry_after} seconds, or raise its "
+            "max_provisioned_throughput.",
+            retry_after,
+        )
+
+
 class EntityStarting(HostedError):
     """It has no replica yet, and too much waits for one already, or for too long."""
 
@@ -254,6 +267,7 @@ STATUS_TABLE = StatusTable(
         # Nothing that clients try again, as with an endpoint that serves nothing.
         EntityFailed: Status(_CODE.FAILED_PRECONDITION, 400, "INVALID_STATE"),
         EntityBusy: Status(_CODE.RESOURCE_EXHAUSTED, 429, "REQUEST_LIMIT_EXCEEDED"),
+        ThroughputExceeded: Status(_CODE.RESOURCE_EXHAUSTED, 429, "REQUEST_LIMIT_EXCEEDED"),
         EntityStarting: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
         ReplicaLost: Status(_CODE.INTERNAL, 502, "BAD_GATEWAY"),
         ModelRefused: Status(_CODE.INVALID_ARGUMENT, 400, "BAD_REQUEST"),

@@ -30,6 +30,7 @@ from modelplane.data_plane.limits.quota_contact import Contact, WhenAway
 from modelplane.data_plane.limits.quota_leases import QuotaLeases
 from modelplane.data_plane.limits.quota_metrics import QuotaMetrics
 from modelplane.data_plane.limits.quota_source import GrpcQuotaSource
+from modelplane.data_plane.limits.throughput import ThroughputGate
 from modelplane.data_plane.process import Clocks, cpu_seconds
 from modelplane.data_plane.settings import Settings
 from modelplane.data_plane.snapshots.config_metrics import ConfigMetrics
@@ -112,13 +113,14 @@ async def assembled(
     ):
         accountant = Accountant(metrics, meters, ledger, clocks.monotonic, telemetry)
         upstream = Upstream(transport, lambda: wall_ms() / 1000)
-        async with aclosing(upstream), _limiting(settings, registry, clocks) as gate:
+        async with aclosing(upstream), _limiting(settings, registry, clocks) as (gate, provisioned):
             bodies = Bodies(settings.bodies_max_mib << 20)
             metrics.bodies = lambda: bodies.held_bytes
             relay = Relay(upstream, accountant, timeouts, bodies.hold)
             circuits = Circuits(clocks.monotonic, clocks.random, settings.circuit_failures)
             tried = AttemptMetrics(registry)
-            hosted = HostedRelay(inside, snapshots, accountant, tried, _hosted_timeouts(settings))
+            held = _hosted_timeouts(settings)
+            hosted = HostedRelay(inside, snapshots, accountant, tried, provisioned, held)
             attempts = Attempts(relay, hosted, circuits, tried, clocks.random)
             inference = Inference(snapshots, attempts, gate, accountant, wall_ms, bodies)
             yield Worker(inference, snapshots, readiness, watcher, (transport, inside))
@@ -160,8 +162,11 @@ def _link(settings: Settings) -> ControlLink:
 @asynccontextmanager
 async def _limiting(
     settings: Settings, registry: CollectorRegistry, clocks: Clocks
-) -> AsyncIterator[LimitGate]:
-    """Yield the gate; on leaving, when no call is in flight any longer, return what it holds."""
+) -> AsyncIterator[tuple[LimitGate, ThroughputGate]]:
+    """Yield the gates of endpoints and of entities.
+
+    On leaving, when no call is in flight any longer, return what they hold.
+    """
     metrics = QuotaMetrics(registry)
     contact = Contact(WhenAway(settings.limits_when_away), settings.limits_away_seconds)
     async with aclosing(_link(settings)) as link:
@@ -169,7 +174,10 @@ async def _limiting(
         leases = QuotaLeases(settings.worker_id, source, contact, metrics, clocks)
         background = [asyncio.create_task(leases.run()), asyncio.create_task(leases.tick())]
         try:
-            yield LimitGate(leases, contact, metrics, clocks.monotonic)
+            yield (
+                LimitGate(leases, contact, metrics, clocks.monotonic),
+                ThroughputGate(leases, metrics, clocks.monotonic),
+            )
         finally:
             for task in background:
                 task.cancel()

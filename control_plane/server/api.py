@@ -96,6 +96,7 @@ def _start_audit_log(
 
 def _add_endpoints(settings: Settings, vault: Vault, push: Push, api: grpc.aio.Server) -> None:
     database, rollout = vault.database, push.rollout
+    pinning = build_pinning(settings)
     endpoints = Endpoints(
         database,
         vault.sealer,
@@ -106,12 +107,12 @@ def _add_endpoints(settings: Settings, vault: Vault, push: Push, api: grpc.aio.S
         quotas=Quotas(
             settings.max_endpoints, settings.max_endpoints_per_creator, settings.keep_versions
         ),
-        pinning=build_pinning(settings),
+        pinning=pinning,
         free=FreeCapacity(lease_clock(database), settings.launcher_pool),
     )
     changes, history = SettingChanges(database, rollout), ConfigHistory(database)
     metrics = EndpointMetrics(database, system_clock)
-    servicer = EndpointServicer(endpoints, changes, history, metrics, ModelLogs(database))
+    servicer = EndpointServicer(endpoints, changes, history, metrics, ModelLogs(database), pinning)
     add_EndpointServiceServicer_to_server(servicer, api)
     permissions = EndpointPermissions(database, rollout)
     add_PermissionServiceServicer_to_server(PermissionServicer(permissions), api)

@@ -150,6 +150,7 @@ def _build_entity(version: StoredVersion, model: HostedModel) -> HostedEntity:
         served_entity_name=model.served_entity_name,
         group_id=model.group_id,
         task=model.description.task,
+        max_throughput=model.scale.max_throughput,
         streamable=model.description.streamable,
     )
 

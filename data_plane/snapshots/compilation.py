@@ -22,7 +22,15 @@ from modelplane.adapters.shared.rpc.metadata import CONFIG_VERSION, SERVED_MODEL
 from modelplane.data_plane.snapshots.limits import compile_limits
 from modelplane.data_plane.snapshots.policy import compile_policy
 from modelplane.data_plane.snapshots.routing import Deck
-from modelplane.data_plane.snapshots.snapshot import Config, Endpoint, Failure, ServedEntity
+from modelplane.data_plane.snapshots.snapshot import (
+    Config,
+    Endpoint,
+    Failure,
+    ServedEntity,
+    Throughput,
+)
+
+_KEY_BYTES = 16
 
 
 def compile_endpoint(
@@ -160,6 +168,7 @@ def _compile_entity(
             model=item.entity_name,
             group_id=hosted.group_id,
             streamable=hosted.streamable,
+            throughput=_throughput(endpoint_id, hosted),
         )
     model = item.external_model
     try:
@@ -170,6 +179,14 @@ def _compile_entity(
     # Of the endpoint too: who may break it, by a short deadline for one, must depend on it.
     upstream = sha256(endpoint_id.encode() + b"\0" + model.SerializeToString(deterministic=True))
     return ServedEntity(item.name, provider, task, adapter, headers, upstream.digest(), model.name)
+
+
+def _throughput(endpoint_id: str, hosted: HostedEntity) -> Throughput | None:
+    if not hosted.max_throughput:
+        return None
+    # Of every version of its configuration, so that no change fills the bucket.
+    text = f"{endpoint_id}\0throughput\0{hosted.served_entity_name}"
+    return Throughput(sha256(text.encode()).digest()[:_KEY_BYTES], hosted.max_throughput)
 
 
 def _weights(message: endpoint_pb2.EndpointConfig) -> list[int]:

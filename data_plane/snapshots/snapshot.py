@@ -22,6 +22,19 @@ CAN_QUERY = int(snapshot_pb2.PERMISSION_LEVEL_CAN_QUERY)
 
 
 @dataclass(frozen=True, slots=True)
+class Throughput:
+    """What all workers together may send to a served entity.
+
+    Attributes:
+        key: Identifies its bucket, in the control plane too; 16 bytes.
+        tokens: Tokens per second.
+    """
+
+    key: bytes
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class ServedEntity:
     """One model behind an endpoint.
 
@@ -36,6 +49,7 @@ class ServedEntity:
         model: Name of the model at the provider.
         group_id: Group of replicas that serves it; empty: a provider does.
         streamable: Whether a hosted model can answer in a stream.
+        throughput: What it may be sent; None: as much as it answers.
     """
 
     name: str
@@ -47,6 +61,7 @@ class ServedEntity:
     model: str = ""
     group_id: str = ""
     streamable: bool = False
+    throughput: Throughput | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

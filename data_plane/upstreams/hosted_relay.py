@@ -30,7 +30,14 @@ from modelplane.data_plane.errors import (
 from modelplane.data_plane.hosting.balancing import Replica
 from modelplane.data_plane.hosting.group import Group, GroupGone
 from modelplane.data_plane.hosting.waiting import Ticket
-from modelplane.data_plane.snapshots.snapshot import Endpoint, ServedEntity, Snapshots
+from modelplane.data_plane.limits.admission import Ending
+from modelplane.data_plane.limits.throughput import ThroughputGate
+from modelplane.data_plane.snapshots.snapshot import (
+    Endpoint,
+    ServedEntity,
+    Snapshots,
+    Throughput,
+)
 from modelplane.data_plane.upstreams.attempt_metrics import AttemptMetrics
 from modelplane.data_plane.upstreams.deadlines import Deadlines
 from modelplane.data_plane.upstreams.exchange import Exchange
@@ -106,6 +113,7 @@ class HostedRelay:
         snapshots: Snapshots,
         accountant: Accountant,
         metrics: AttemptMetrics,
+        throughput: ThroughputGate,
         timeouts: HostedTimeouts,
     ) -> None:
         """Ask replicas.
@@ -116,12 +124,14 @@ class HostedRelay:
             snapshots: Holds the groups, and what serves an endpoint by now.
             accountant: Told of what comes back.
             metrics: Counts what is put to another replica.
+            throughput: Holds entities to what is provisioned of them.
             timeouts: Bound it.
         """
         self._transport = transport
         self._snapshots = snapshots
         self._accountant = accountant
         self._metrics = metrics
+        self._throughput = throughput
         self._timeouts = timeouts
         loop = asyncio.get_running_loop()
         self._now = loop.time
@@ -155,7 +165,10 @@ class HostedRelay:
         try:
             if exchange.query.stream and not entity.streamable:
                 raise ModelRefused("This model does not support predict_stream method.")
-            await self._answer(exchange, entity, others)
+            if entity.throughput is None:
+                await self._answer(exchange, entity, others)
+            else:
+                await self._answer_within(entity.throughput, exchange, entity, others)
             error = record.error
         except (DataPlaneError, asyncio.CancelledError) as failure:
             error = type(failure).__name__
@@ -165,6 +178,21 @@ class HostedRelay:
             record.attempts.append(
                 Attempt(asked.name, error, seconds, started, asked, record.address, "")
             )
+
+    async def _answer_within(
+        self, throughput: Throughput, exchange: Exchange, entity: ServedEntity, others: int
+    ) -> None:
+        """Answer a query once it fits into what is provisioned."""
+        part = await self._throughput.admit(throughput, entity, exchange.query)
+        ending = Ending.CANCELLED
+        try:
+            await self._answer(exchange, entity, others)
+            ending = Ending.ANSWERED
+        except DataPlaneError:
+            ending = Ending.FAILED
+            raise
+        finally:
+            part.settle(exchange.record.usage, ending)
 
     async def _answer(self, exchange: Exchange, entity: ServedEntity, others: int) -> None:
         # It may wait for long, and takes many times as much as the bytes that it was parsed from.

@@ -12,14 +12,14 @@ from modelplane.adapters.shared.rpc.sizes import MAX_ANONYMOUS_BODY_BYTES
 from modelplane.control_plane import admission
 from modelplane.control_plane.audit import log
 from modelplane.control_plane.endpoints.validation import MAX_ENTITIES
-from modelplane.control_plane.hosting import entity_rules, worker_view
+from modelplane.control_plane.hosting import entity_rules, throughput_rules, worker_view
 from modelplane.control_plane.identity import failed_logins
 from modelplane.control_plane.secrets import scopes
 from modelplane.control_plane.settings import Settings as ControlPlaneSettings
 from modelplane.control_plane.store import database
 from modelplane.data_plane.calls import query
 from modelplane.data_plane.hosting import group
-from modelplane.data_plane.limits import gate
+from modelplane.data_plane.limits import gate, throughput
 from modelplane.data_plane.settings import Settings as WorkerSettings
 from modelplane.data_plane.upstreams import attempts, relay
 from modelplane.deploy.envoy import clusters, filters, listener, overload, routes
@@ -54,7 +54,8 @@ BOUNDS = {
     "Connections of clients": f"{MAX_CONNECTIONS:,}",
     "Counts of tokens that": f"{attempts._MOST_COUNTING} at a time in a worker; "
     f"{relay._COUNT_SECONDS:.0f} s each",
-    "Counters of limits": f"{3 * gate._MOST_PLANS:,} callers",
+    "Counters of limits": f"{3 * gate._MOST_PLANS:,} callers of endpoints, {gate._ESTIMATES:,} "
+    f"estimates, the buckets of {throughput._MOST_BUCKETS:,} served entities",
     "Disk, for converted": f"{LauncherSettings.launcher_cache} of those that nothing uses; none "
     f"begins without room for its result and {convert._SPARE_BYTES // MIB} MiB; one at a time, "
     f"{conversions.Options(0).seconds:,.0f} s each",
@@ -75,7 +76,8 @@ BOUNDS = {
     "Memory for a provider's answer": f"{transport.MAX_BODY_BYTES // MIB} MiB",
     "Memory of replicas": f"{LauncherSettings.launcher_memory} of the machine's for all",
     "Memory of Envoy": f"{MAX_HEAP_MIB:,} MiB: above {overload.CLOSE_IDLE:.0%}".replace("%", " %"),
-    "Replicas of a group": f"which is {entity_rules.MAX_CONCURRENCY:,} at most",
+    "Replicas of a group": f"which is {entity_rules.MAX_CONCURRENCY:,} at most, or "
+    f"{throughput_rules.MAX_CHUNKS}",
     "Reports": f"{database.MAX_REPORTS} at a time",
     "Request headers": f"{listener.MAX_HEADERS_KIB} KiB",
     "Requests that wait for a hosted model": f"{worker_view._MAX_WAITING:,} for each model and "

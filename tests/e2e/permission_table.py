@@ -155,6 +155,10 @@ ROWS: Mapping[str, Row] = {
     "EndpointService.CreateServingEndpoint": Row(ANYONE, {"name": "$new"}),
     "EndpointService.ListServingEndpoints": Row(ANYONE, {}, lists=("$chat", Rank.VIEW)),
     "EndpointService.GetServingEndpoint": Row(VIEW, _CHAT),
+    # Of a deployment that hosts no models.
+    "EndpointService.GetModelOptimizationInfo": Row(
+        ANYONE, {"model_name": "system.ai.none", "model_version": "1"}, allowed=Outcome.ABSENT
+    ),
     "EndpointService.DeleteServingEndpoint": Row(MANAGE, {"name": "$spare_endpoint"}),
     "EndpointService.UpdateServingEndpointConfig": Row(
         MANAGE, _CHAT | {"config": _CONFIG}, in_turn=True
