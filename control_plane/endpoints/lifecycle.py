@@ -20,6 +20,7 @@ from modelserving.v1.endpoint_service_pb2 import CreateServingEndpointRequest
 from modelplane.adapters.shared.egress import EgressPolicy
 from modelplane.control_plane.access import level_of
 from modelplane.control_plane.clock import Clock
+from modelplane.control_plane.endpoints import lookup
 from modelplane.control_plane.endpoints.config_input import build_config, build_traffic, drop_twin
 from modelplane.control_plane.endpoints.limited_principals import require_principals
 from modelplane.control_plane.endpoints.lookup import lock_endpoint, read_endpoint
@@ -161,22 +162,17 @@ class Endpoints:
         return await read_endpoint(self._database, principal, name)
 
     async def get_managed(self, principal: Principal, name: str) -> StoredEndpoint:
-        """Return an endpoint that the principal may change.
-
-        Raises:
-            NotFound: There is none of that name.
-            PermissionDenied: The principal may not change it.
-        """
-        return await read_endpoint(self._database, principal, name, Level.CAN_MANAGE)
+        """Return an endpoint that the principal may change; see `lookup.read_changeable`."""
+        return await lookup.read_changeable(self._database, principal, name)
 
     async def list_all(
         self, principal: Principal, after: str = "", limit: int | None = None
     ) -> list[StoredEndpoint]:
-        """Return the endpoints that the principal may see, ordered by name.
+        """Return the endpoints that the principal may see, those of the catalogue first, by name.
 
         Args:
             principal: Who asks.
-            after: Only those whose names come after this.
+            after: Only those that come after the one of this name.
             limit: How many are wanted; one more tells that there are more. None: all.
         """
 
@@ -186,6 +182,10 @@ class Endpoints:
         async with self._database.read() as session:
             most = None if limit is None else limit + 1
             return await records.list_all(session, visible, after=after, most=most)
+
+    async def list_foundation(self, principal: Principal) -> list[StoredEndpoint]:
+        """Return those of the catalogue of foundation models, ordered by name."""
+        return await lookup.list_foundation(self._database, principal)
 
     async def update_config(
         self, principal: Principal, name: str, given: EndpointConfigInput

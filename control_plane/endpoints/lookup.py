@@ -6,8 +6,9 @@ Before: `lifecycle`, `setting_changes`, `config_history`, `permissions`. After: 
 
 import re
 
+from modelplane.adapters.registries.foundation_model import NAME_PREFIX
 from modelplane.control_plane.access import endpoint_not_found, level_of, require_level
-from modelplane.control_plane.errors import NotFound
+from modelplane.control_plane.errors import InvalidParameter, NotFound
 from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.store.database import Database, Session, Transaction
 from modelplane.control_plane.store.endpoints import records
@@ -30,6 +31,28 @@ async def read_endpoint(
         return await find_endpoint(session, principal, name, needed)
 
 
+async def read_changeable(database: Database, principal: Principal, name: str) -> StoredEndpoint:
+    """Return the endpoint called `name`, as `lock_endpoint` does, but for reading alone.
+
+    Raises:
+        NotFound: There is none that the principal may see.
+        InvalidParameter: It is of the catalogue of foundation models.
+        PermissionDenied: The principal may not change it.
+    """
+    record = await read_endpoint(database, principal, name)
+    require_own(record)
+    require_level(principal, name, record.grants, Level.CAN_MANAGE)
+    return record
+
+
+async def list_foundation(database: Database, principal: Principal) -> list[StoredEndpoint]:
+    """Return the endpoints of the catalogue of foundation models, ordered by name."""
+    async with database.read() as session:
+        names = await records.read_names(session, NAME_PREFIX)
+        found = [await records.find(session, name) for name in names]
+    return [one for one in found if one and level_of(principal, one.grants) > Level.NONE]
+
+
 async def find_endpoint(
     session: Session, principal: Principal, name: str, needed: Level = Level.CAN_VIEW
 ) -> StoredEndpoint:
@@ -47,16 +70,41 @@ async def find_endpoint(
 
 
 async def lock_endpoint(
-    transaction: Transaction, principal: Principal, name: str
+    transaction: Transaction, principal: Principal, name: str, *, setting: bool = False
 ) -> StoredEndpoint:
     """Return the endpoint called `name`, which nobody else changes until the transaction ends.
 
+    Args:
+        transaction: Where to lock it.
+        principal: Who asks.
+        name: Its name.
+        setting: Whether only such settings are to change as endpoints of the catalogue have, too.
+
     Raises:
         NotFound: There is none that the principal may see.
+        InvalidParameter: It is of the catalogue of foundation models.
         PermissionDenied: The principal may not change it.
     """
     await records.lock(transaction.session, name)
-    return await find_endpoint(transaction.session, principal, name, Level.CAN_MANAGE)
+    record = await find_endpoint(transaction.session, principal, name)
+    if not setting:
+        require_own(record)
+    require_level(principal, name, record.grants, Level.CAN_MANAGE)
+    return record
+
+
+def require_own(record: StoredEndpoint) -> None:
+    """Check that an endpoint is one that its users have made, and not of the catalogue.
+
+    Raises:
+        InvalidParameter: It is of the catalogue, for nobody to change.
+    """
+    if record.is_foundation:
+        raise InvalidParameter(
+            f"Endpoint '{record.name}' serves a foundation model of this deployment: its AI "
+            "Gateway settings and rate limits can be changed, all else is set by the operator's "
+            "catalogue (MODELPLANE_FOUNDATION_MODELS). Create an endpoint of your own instead."
+        )
 
 
 async def find_object(
@@ -69,6 +117,7 @@ async def find_object(
 
     Raises:
         NotFound: There is none that the principal may see.
+        InvalidParameter: It is of the catalogue of foundation models, which are no objects.
         PermissionDenied: It may see it, but has a lower level than needed.
     """
     find = records.find_by_id if _is_id(endpoint_id) else records.find
@@ -76,6 +125,7 @@ async def find_object(
     # The error of `require_level` names the endpoint, which is not for those who may not see it.
     if record is None or level_of(principal, record.grants) is Level.NONE:
         raise NotFound(f"Endpoint with id '{endpoint_id[:100]}' does not exist.")
+    require_own(record)
     require_level(principal, record.name, record.grants, needed)
     return record
 

@@ -9,7 +9,7 @@ import orjson
 
 from modelplane.adapters.shared.tasks import PATHS
 from modelplane.control_plane.endpoints.model_schemas import request_schema, response_schema
-from modelplane.control_plane.endpoints.views import task_of
+from modelplane.control_plane.endpoints.tasks import task_of
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint, StoredVersion
 

@@ -30,6 +30,7 @@ from modelplane.control_plane.endpoints.views import (
     build_summary,
     build_version,
 )
+from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.hosting.pinning import Pinning
 from modelplane.control_plane.principal import current_principal
 from modelplane.control_plane.store.states import LogKind
@@ -37,6 +38,7 @@ from modelplane.control_plane.store.states import LogKind
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 _PAUSE_AFTER = 200
+_PRODUCT = "PPT"
 
 
 class EndpointServicer(EndpointServiceServicer):
@@ -98,6 +100,21 @@ class EndpointServicer(EndpointServiceServicer):
                 await asyncio.sleep(0)
         return pb.ListServingEndpointsResponse(
             endpoints=page.items, next_page_token=page.next_token
+        )
+
+    async def ListFoundationModelEndpoints(
+        self, request: pb.ListFoundationModelEndpointsRequest, context: _Context
+    ) -> pb.ListFoundationModelEndpointsResponse:
+        """List the endpoints of the catalogue of foundation models."""
+        if request.product not in ("", _PRODUCT):
+            raise InvalidParameter(
+                f"'product' is '{request.product[:100]}', of which there are no foundation models "
+                f"here; use {_PRODUCT}, or leave it out."
+            )
+        principal = current_principal.get()
+        found = await self._endpoints.list_foundation(principal)
+        return pb.ListFoundationModelEndpointsResponse(
+            endpoints=[build_summary(record, principal) for record in found]
         )
 
     async def DeleteServingEndpoint(

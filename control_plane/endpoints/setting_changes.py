@@ -131,7 +131,7 @@ class SettingChanges:
     ) -> None:
         """Replace a setting that workers hold, and wait for them."""
         async with self._database.write() as transaction:
-            record = await lock_endpoint(transaction, principal, name)
+            record = await lock_endpoint(transaction, principal, name, setting=True)
             await require_principals(transaction.session, new.ai_gateway)
             await _replace(transaction, record, field, new)
             revision = await transaction.revise(EventKind.ENDPOINT, record.id)

@@ -14,6 +14,7 @@ from modelserving.v1.endpoint_pb2 import (
     ServedEntity,
 )
 
+from modelplane.adapters.registries.foundation_model import NAME_PREFIX
 from modelplane.adapters.shared.egress import SETTING, EgressPolicy
 from modelplane.control_plane.endpoints.config_input import MAX_ENTITY_NAME
 from modelplane.control_plane.endpoints.provider_rules import check_external_model, find_urls
@@ -36,7 +37,6 @@ _ENDPOINT_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}")
 # Names of models, as clients of any provider write them.
 _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
 _ENTITY_NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_ENTITY_NAME}}}")
-_RESERVED_PREFIX = "databricks-"
 # Paths of the API in the place of an endpoint's name.
 _RESERVED_NAMES = ("pt", "get-model-optimization-info")
 _HOSTING_FIELDS = (
@@ -74,9 +74,9 @@ def check_endpoint_name(name: str) -> None:
             f"Endpoint name '{name[:100]}' is not allowed; use 1 to 63 letters, digits, '_' and "
             "'-'."
         )
-    if name.startswith(_RESERVED_PREFIX):
+    if name.startswith(NAME_PREFIX):
         raise InvalidParameter(
-            f"Endpoint name '{name}' is not allowed: the prefix '{_RESERVED_PREFIX}' is reserved; "
+            f"Endpoint name '{name}' is not allowed: the prefix '{NAME_PREFIX}' is reserved; "
             "choose another name."
         )
     if name in _RESERVED_NAMES:

@@ -21,14 +21,17 @@ from modelserving.v1.endpoint_service_pb2 import (
 from modelplane.control_plane.access import level_of
 from modelplane.control_plane.endpoints.entity_states import (
     active_states,
+    as_seen,
     past_states,
     pending_states,
 )
+from modelplane.control_plane.endpoints.foundation_views import build_foundation
 from modelplane.control_plane.endpoints.settings import show_settings
+from modelplane.control_plane.endpoints.tasks import task_of
 from modelplane.control_plane.endpoints.validation import is_external
 from modelplane.control_plane.hosting.pinning import Described
 from modelplane.control_plane.hosting.throughput import family_of
-from modelplane.control_plane.principal import Level, Principal, PrincipalKind
+from modelplane.control_plane.principal import Principal, PrincipalKind
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint, StoredVersion
 from modelplane.control_plane.store.states import Phase
 
@@ -45,13 +48,15 @@ _KINDS = {
 
 def build_endpoint(record: StoredEndpoint, principal: Principal) -> ServingEndpoint:
     """Return the whole endpoint as `principal` sees it."""
+    if record.is_foundation:
+        return build_foundation(record, principal, with_states=True)
     endpoint = _build_base(record, principal)
     level = level_of(principal, record.grants)
     if record.active:
-        states = _as_seen(active_states(record, record.active), level)
+        states = as_seen(active_states(record, record.active), level)
         endpoint.config.CopyFrom(_build_config(record.active, states))
     if record.pending:
-        states = _as_seen(pending_states(record, record.pending), level)
+        states = as_seen(pending_states(record, record.pending), level)
         pending = _build_config(record.pending, states)
         pending.start_time = record.pending.created_ms
         endpoint.pending_config.CopyFrom(pending)
@@ -63,16 +68,19 @@ def build_summary(record: StoredEndpoint, principal: Principal) -> ServingEndpoi
 
     Nor does it have AI Gateway settings that are long, so that a list of many fits.
     """
-    endpoint = _build_base(record, principal)
+    if record.is_foundation:
+        endpoint = build_foundation(record, principal, with_states=False)
+    else:
+        endpoint = _build_base(record, principal)
+        if record.active:
+            entities = [_summarise(entity) for entity in record.active.config.served_entities]
+            config = EndpointConfig(
+                served_entities=entities, config_version=record.active.config.config_version
+            )
+            _add_twins(config)
+            endpoint.config.CopyFrom(config)
     if endpoint.ai_gateway.ByteSize() > _LONG_BYTES:
         endpoint.ClearField("ai_gateway")
-    if record.active:
-        entities = [_summarise(entity) for entity in record.active.config.served_entities]
-        config = EndpointConfig(
-            served_entities=entities, config_version=record.active.config.config_version
-        )
-        _add_twins(config)
-        endpoint.config.CopyFrom(config)
     return endpoint
 
 
@@ -116,17 +124,10 @@ def _build_base(record: StoredEndpoint, principal: Principal) -> ServingEndpoint
         endpoint_type=EXTERNAL_MODEL if external else None,
         creator_display_name=record.creator_display_name,
         creator_kind=_KINDS[record.creator_kind],
+        route_optimized=False,
     )
     show_settings(record.settings, endpoint)
     return endpoint
-
-
-def task_of(version: StoredVersion) -> str | None:
-    """Return the task that all models of a version share; None where they do not."""
-    tasks = {model.description.task for model in version.hosted} or {
-        entity.external_model.task for entity in version.config.served_entities
-    }
-    return (tasks.pop() or None) if len(tasks) == 1 else None
 
 
 def _build_state(record: StoredEndpoint) -> EndpointState:
@@ -137,21 +138,9 @@ def _build_state(record: StoredEndpoint) -> EndpointState:
         ready="READY" if record.ready else "NOT_READY",
         config_update="IN_PROGRESS" if updating else record.last_update,
         suspend="NOT_SUSPENDED",
+        system_update_failure=False,
         config_update_message=message or None,
     )
-
-
-def _as_seen(states: Mapping[str, DeploymentState], level: Level) -> Mapping[str, DeploymentState]:
-    """Return states without the ends of logs, which only those see who may read the logs."""
-    if level is Level.CAN_MANAGE:
-        return states
-    return {
-        name: DeploymentState(
-            deployment=state.deployment,
-            deployment_state_message=state.deployment_state_message.partition("\n")[0],
-        )
-        for name, state in states.items()
-    }
 
 
 def _build_config(version: StoredVersion, states: Mapping[str, DeploymentState]) -> EndpointConfig:

@@ -24,7 +24,8 @@ from modelplane.adapters.registries.base import (
     RegistryUnavailable,
     digest_of,
 )
-from modelplane.adapters.registries.catalogue import ENTITY_PREFIX, Catalogue, FoundationModels
+from modelplane.adapters.registries.catalogue import Catalogue, FoundationModels
+from modelplane.adapters.registries.foundation_model import ENTITY_PREFIX
 from modelplane.adapters.registries.mlmodel import MlModel, parse_mlmodel
 from modelplane.control_plane.errors import (
     ControlPlaneError,
@@ -90,7 +91,7 @@ class Pinning:
     ) -> None:
         self._registry = registry
         self._workloads = workloads
-        self._foundation = FoundationModels(catalogue or Catalogue({}))
+        self._foundation = FoundationModels(catalogue or Catalogue())
         self._engines = engines
 
     async def describe(self, name: str, version: str, workload_type: str = "") -> Described:
@@ -241,7 +242,8 @@ def _parts_of(options: EngineOptions) -> list[str]:
     """Return what tells options from others; of a Python function none, whose groups stay so."""
     if not options.task:
         return []
-    return [options.task, str(options.context_tokens), str(options.unnormalized)]
+    dimensions = [str(options.dimensions)] if options.dimensions else []
+    return [options.task, str(options.context_tokens), str(options.unnormalized), *dimensions]
 
 
 def _is_particular(size: ReplicaSize) -> bool:

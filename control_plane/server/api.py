@@ -20,6 +20,7 @@ from modelplane.control_plane.audit.reader import AuditReader
 from modelplane.control_plane.audit.servicer import AuditServicer
 from modelplane.control_plane.clock import system_clock
 from modelplane.control_plane.endpoints.config_history import ConfigHistory
+from modelplane.control_plane.endpoints.foundation import FoundationEndpoints
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
 from modelplane.control_plane.endpoints.metrics import EndpointMetrics
 from modelplane.control_plane.endpoints.model_logs import ModelLogs
@@ -36,7 +37,7 @@ from modelplane.control_plane.secrets.servicer import SecretServicer
 from modelplane.control_plane.server.background import Background
 from modelplane.control_plane.server.identities import add_identities, start_authenticator
 from modelplane.control_plane.server.push import Push
-from modelplane.control_plane.server.registries import build_pinning
+from modelplane.control_plane.server.registries import build_catalogue, build_pinning
 from modelplane.control_plane.server.vault import Vault
 from modelplane.control_plane.settings import Settings
 from modelplane.control_plane.shared_clock import lease_clock
@@ -74,7 +75,7 @@ async def start_api(
     # Reflection through Envoy's port is answered here, so it also describes the workers' services.
     names = [service.full_name for service in PUBLIC_SERVICES]
     api = new_server(names, health.servicer, [interceptor])
-    _add_endpoints(settings, vault, push, api)
+    await _add_endpoints(settings, vault, push, api)
     add_identities(settings, vault, push, api, registry)
     secrets = Secrets(vault.database, vault.sealer, push.rollout, system_clock, vault.stores)
     add_SecretServiceServicer_to_server(SecretServicer(secrets, ScopeAcls(vault.database)), api)
@@ -94,9 +95,13 @@ def _start_audit_log(
     return audit_log
 
 
-def _add_endpoints(settings: Settings, vault: Vault, push: Push, api: grpc.aio.Server) -> None:
+async def _add_endpoints(
+    settings: Settings, vault: Vault, push: Push, api: grpc.aio.Server
+) -> None:
     database, rollout = vault.database, push.rollout
-    pinning = build_pinning(settings)
+    catalogue = build_catalogue(settings)
+    pinning = build_pinning(settings, catalogue)
+    await FoundationEndpoints(database, pinning, catalogue, system_clock).reconcile()
     endpoints = Endpoints(
         database,
         vault.sealer,

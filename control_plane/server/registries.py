@@ -5,7 +5,7 @@ Before: `api`, `hosting`. After: `hosting.pinning`, `adapters.registries`.
 
 from pathlib import Path
 
-from modelplane.adapters.registries.catalogue import Catalogue, parse_catalogue
+from modelplane.adapters.registries.catalogue import Catalogue, read_catalogue
 from modelplane.adapters.registries.kinds import RegistryPlace, open_registry, parse_place
 from modelplane.control_plane.hosting.engine_rules import LLAMA_CPP
 from modelplane.control_plane.hosting.pinning import Pinning
@@ -17,8 +17,12 @@ from modelplane.control_plane.hosting.workloads import (
 from modelplane.control_plane.settings import Settings
 
 
-def build_pinning(settings: Settings) -> Pinning:
+def build_pinning(settings: Settings, catalogue: Catalogue) -> Pinning:
     """Return what finds out what hosted models are.
+
+    Args:
+        settings: Settings in force.
+        catalogue: The foundation models that there are.
 
     Raises:
         ValueError: A setting is malformed, or the file that it names.
@@ -26,7 +30,6 @@ def build_pinning(settings: Settings) -> Pinning:
     place = registry_place(settings)
     registry = open_registry(place) if place else None
     workloads = _read_workloads(settings.workload_types)
-    catalogue = _read_catalogue(settings.foundation_models)
     # Every launcher has it.
     return Pinning(registry, workloads, catalogue, (LLAMA_CPP,))
 
@@ -43,13 +46,16 @@ def registry_place(settings: Settings) -> RegistryPlace | None:
         raise ValueError(f"MODELPLANE_REGISTRY: {error}") from None
 
 
-def _read_catalogue(file: str) -> Catalogue | None:
-    if not file:
-        return None
+def build_catalogue(settings: Settings) -> Catalogue:
+    """Return the deployment's foundation models.
+
+    Raises:
+        ValueError: A file that the setting names cannot be read, or is malformed.
+    """
     try:
-        return parse_catalogue(Path(file).read_text(encoding="utf-8"))
+        return read_catalogue(settings.foundation_models)
     except (OSError, ValueError) as error:
-        raise ValueError(f"MODELPLANE_FOUNDATION_MODELS: {file}: {error}") from None
+        raise ValueError(f"MODELPLANE_FOUNDATION_MODELS: {error}") from None
 
 
 def _read_workloads(file: str) -> Workloads:

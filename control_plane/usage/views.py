@@ -162,7 +162,8 @@ def _build_entity(
         "max_concurrency": model.scale.max_replicas * model.size.concurrency,
         "compute_type": entity.workload_type,
     }
-    is_foundation = any(throughput.values()) or entity.HasField("provisioned_model_units")
+    is_provisioned = any(throughput.values()) or entity.HasField("provisioned_model_units")
+    is_foundation = is_provisioned or entity.HasField("foundation_model")
     kind = "FOUNDATION_MODEL" if is_foundation else "CUSTOM_MODEL"
     return {
         "served_entity_id": served_entity_id(version.endpoint_id, version.version, entity.name),
@@ -177,7 +178,7 @@ def _build_entity(
         "endpoint_config_version": version.version,
         "task": entity.external_model.task or model.description.task or None,
         "external_model_config": {"provider": entity.external_model.provider} if external else None,
-        "foundation_model_config": None if external or not is_foundation else throughput,
+        "foundation_model_config": throughput if is_provisioned and not external else None,
         "custom_model_config": None if external or is_foundation else concurrency,
         "feature_spec_config": None,
         "change_time": version.created_ms,

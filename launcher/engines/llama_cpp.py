@@ -77,6 +77,8 @@ class LlamaCpp:
             *("--context-tokens", str(context)),
             *("--threads", str(max(1, int(spec.size.cpus)))),
         ]
+        if options.dimensions:
+            told += ["--dimensions", str(options.dimensions)]
         return [*told, "--unnormalized"] if options.unnormalized else told
 
     def variables(self, spec: GroupSpec) -> Mapping[str, str]:

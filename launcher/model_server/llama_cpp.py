@@ -44,6 +44,7 @@ class Options(NamedTuple):
         context_tokens: Tokens of one request and its answer.
         concurrency: Requests at a time.
         normalized: Whether embeddings have length 1.
+        dimensions: Numbers that each must have; 0: as many as it has.
     """
 
     file: str
@@ -53,6 +54,7 @@ class Options(NamedTuple):
     context_tokens: int
     concurrency: int
     normalized: bool
+    dimensions: int = 0
 
 
 class LlamaCpp:
@@ -87,7 +89,8 @@ class LlamaCpp:
         self._server = xllamacpp.Server(params)
         if options.task == EMBEDDINGS:
             # Where a model does not say how, it is told only now.
-            _checked(self._server.handle_embeddings({"input": ["a"]}))
+            found = _checked(self._server.handle_embeddings({"input": ["a"]}))
+            _check_dimensions(found, options.dimensions)
         self._name = options.name
         self._able = Abilities(options.task, _has_tools(self._server.listening_address, key))
 
@@ -189,6 +192,20 @@ class Answering:
             with contextlib.suppress(queue.Full):
                 self._chunks.put(chunk, timeout=1.0)
                 return
+
+
+def _check_dimensions(found: dict[str, Any], wanted: int) -> None:
+    """Check that embeddings have as many numbers as the model's owner says.
+
+    Raises:
+        ValueError: They do not.
+    """
+    count = len(found["data"][0]["embedding"])
+    if wanted not in (0, count):
+        raise ValueError(
+            "The model's embeddings have %d dimensions, and are said to have %d; say how many they "
+            "have." % (count, wanted)
+        )
 
 
 def _has_tools(address: str, key: str) -> bool:

@@ -37,6 +37,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--context-tokens", type=int, default=4096)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--unnormalized", action="store_true", help="embeddings as they are")
+    parser.add_argument("--dimensions", type=int, default=0, help="that embeddings must have")
     parser.add_argument("--ready-fd", type=int, help="where to say once that the model is loaded")
     return parser.parse_args(arguments)
 
@@ -82,6 +83,7 @@ def _load(options: argparse.Namespace) -> Begin:
             context_tokens=options.context_tokens,
             concurrency=options.concurrency,
             normalized=not options.unnormalized,
+            dimensions=options.dimensions,
         )
         return LlamaCpp(chosen).begin
     from .invocation import Invocation  # noqa: PLC0415

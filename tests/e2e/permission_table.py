@@ -154,6 +154,7 @@ ROWS: Mapping[str, Row] = {
     # Endpoints
     "EndpointService.CreateServingEndpoint": Row(ANYONE, {"name": "$new"}),
     "EndpointService.ListServingEndpoints": Row(ANYONE, {}, lists=("$chat", Rank.VIEW)),
+    "EndpointService.ListFoundationModelEndpoints": Row(ANYONE, {}),
     "EndpointService.GetServingEndpoint": Row(VIEW, _CHAT),
     # Of a deployment that hosts no models.
     "EndpointService.GetModelOptimizationInfo": Row(

@@ -111,6 +111,7 @@ READS: Mapping[str, Read] = {
     "ListServingEndpoints": Read(
         {"max_results": 1, "page_token": next_page(f"{ENDPOINTS}?max_results=1")}
     ),
+    "ListFoundationModelEndpoints": Read({"product": "PT"}),
     "ListServingEndpointConfigVersions": Read(
         {
             "name": "nothing",

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from google.api import field_behavior_pb2
 from google.api.field_behavior_pb2 import field_behavior
 from google.protobuf.descriptor import FieldDescriptor
-from modelserving.v1.endpoint_pb2 import ServedEntity, ServedModel
+from modelserving.v1.endpoint_pb2 import FoundationModel, ServedEntity, ServedModel
 
 from tests.protos.messages import answers, is_available, is_typed, name_of, requests
 
@@ -67,6 +67,18 @@ TOLD_ELSEWHERE: Mapping[str, str] = {
         f"{_CHUNKS}test_what_can_be_provisioned_is_told",
     ),
     "ModelOptimizationInfo.reason": f"{_CHUNKS}test_what_cannot_be_is_told_with_the_reason",
+    **dict.fromkeys(
+        (
+            "ListFoundationModelEndpointsResponse.endpoints",
+            "ServingEndpoint.capabilities",
+            "EndpointCapabilities.function_calling",
+            "ServedEntity.foundation_model",
+            "ServedModel.foundation_model",
+            *(f"FoundationModel.{field.name}" for field in FoundationModel.DESCRIPTOR.fields),
+        ),
+        "tests/control_plane/hosting/test_foundation.py::"
+        "test_it_is_there_for_everyone_as_the_mirrored_service_shows_it",
+    ),
     "AuditEvent.error_code": "tests/e2e/test_audit.py::test_each_refusal_is_an_event",
     **dict.fromkeys(
         (

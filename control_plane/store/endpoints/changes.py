@@ -33,7 +33,11 @@ from modelplane.control_plane.store.tables import (
 
 @dataclass(frozen=True, slots=True)
 class NewEndpoint:
-    """An endpoint to store."""
+    """An endpoint to store.
+
+    Attributes:
+        grants: Levels by identifiers of principals and groups; None: its creator manages it.
+    """
 
     id: str
     name: str
@@ -41,6 +45,7 @@ class NewEndpoint:
     creator_id: str
     created_ms: int
     settings: EndpointSettings
+    grants: Mapping[str, Level] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,8 @@ class NewVersion:
         credentials: Sealed credentials by path.
         references: Secrets that the configuration refers to.
         hosted: What its hosted entities mean, one for each.
+        proven: Whether it serves before its models have been started once, which are loaded when
+            they are asked.
     """
 
     config: EndpointConfig
@@ -62,6 +69,7 @@ class NewVersion:
     credentials: Mapping[str, bytes]
     references: Collection[SecretName]
     hosted: Sequence[HostedModel] = ()
+    proven: bool = False
 
 
 async def insert(transaction: Transaction, endpoint: NewEndpoint) -> None:
@@ -75,7 +83,9 @@ async def insert(transaction: Transaction, endpoint: NewEndpoint) -> None:
         name=endpoint.name,
         creator=endpoint.creator,
         creator_id=endpoint.creator_id,
-        grants_json=codec.encode_levels({endpoint.creator_id: Level.CAN_MANAGE}),
+        grants_json=codec.encode_levels(
+            {endpoint.creator_id: Level.CAN_MANAGE} if endpoint.grants is None else endpoint.grants
+        ),
         created_ms=endpoint.created_ms,
         updated_ms=endpoint.created_ms,
         settings=endpoint.settings.SerializeToString(),
@@ -153,7 +163,9 @@ async def begin_rollout(transaction: Transaction, endpoint_id: str, new: NewVers
         updated_ms=new.created_ms,
     )
     # Workers know the groups before the version that needs them.
-    await version_groups.ensure(transaction, endpoint_id, new.config, new.hosted, new.created_ms)
+    await version_groups.ensure(
+        transaction, endpoint_id, new.config, new.hosted, new.created_ms, proven=new.proven
+    )
     revision = await transaction.revise(EventKind.ENDPOINT, endpoint_id)
     await _update(transaction, endpoint_id, phase_revision=revision)
     # Of the version that failed before.

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Bundle, Mapped, aliased
 from sqlmodel import col, select
 from sqlmodel.sql.expression import Select
 
+from modelplane.adapters.registries.foundation_model import NAME_PREFIX
 from modelplane.control_plane.principal import Level, PrincipalKind
 from modelplane.control_plane.store import codec
 from modelplane.control_plane.store.database import Session, is_storable
@@ -95,9 +96,25 @@ class StoredEndpoint:
         return self.active or self.pending
 
     @property
+    def is_foundation(self) -> bool:
+        """Whether it is of the operator's catalogue of foundation models."""
+        return self.newest is not None and is_foundation(self.newest.config)
+
+    @property
     def hosts_models(self) -> bool:
         """Whether one of its versions has hosted models."""
         return any(version and version.hosted for version in (self.active, self.pending))
+
+
+def is_foundation(config: EndpointConfig) -> bool:
+    """Tell whether a configuration serves a foundation model of the operator's catalogue."""
+    return any(entity.HasField("foundation_model") for entity in config.served_entities)
+
+
+async def read_names(session: Session, prefix: str) -> list[str]:
+    """Return the names of the endpoints that begin with a prefix."""
+    names = (await session.exec(select(EndpointRow.name))).all()
+    return sorted(name for name in names if name.startswith(prefix))
 
 
 async def load_endpoints(session: Session, ids: Collection[str] | None) -> list[StoredEndpoint]:
@@ -150,20 +167,24 @@ async def list_all(
     after: str = "",
     most: int | None = None,
 ) -> list[StoredEndpoint]:
-    """Return the endpoints whose grants are `wanted`, ordered by name.
+    """Return the endpoints whose grants are `wanted`, those of the catalogue first, by name.
 
     They are read in pages, since thousands of rows at once would hold up every other call.
 
     Args:
         session: Where to read.
         wanted: Tells by the grants of an endpoint whether it is.
-        after: Only those whose names come after this.
+        after: Only those that come after the one of this name.
         most: How many at most; None: all.
     """
     query = select(EndpointRow.name, EndpointRow.id, EndpointRow.grants_json)
     # Here, since databases order names in different ways.
-    named = sorted((await session.exec(query)).all())
-    rows = [(endpoint_id, text) for name, endpoint_id, text in named if name > after]
+    named = sorted((await session.exec(query)).all(), key=lambda row: _place(row[0]))
+    rows = [
+        (endpoint_id, text)
+        for name, endpoint_id, text in named
+        if not after or _place(name) > _place(after)
+    ]
     # Many endpoints are granted to the same teams.
     choices = {
         text: wanted(codec.decode_levels(text, Level)) for text in {text for _, text in rows}
@@ -175,7 +196,13 @@ async def list_all(
         read = [_stored(*row) for row in (await session.exec(page)).all()]
         found += await _with_groups(session, read)
     # What is read first may have changed by the time of the page.
-    return sorted((item for item in found if wanted(item.grants)), key=lambda item: item.name)
+    visible = (item for item in found if wanted(item.grants))
+    return sorted(visible, key=lambda item: _place(item.name))
+
+
+def _place(name: str) -> tuple[bool, str]:
+    """Return where an endpoint is in a list; only those of the catalogue have the prefix."""
+    return not name.startswith(NAME_PREFIX), name
 
 
 async def list_versions(

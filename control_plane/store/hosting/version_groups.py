@@ -25,6 +25,8 @@ async def ensure(
     config: EndpointConfig,
     hosted: Sequence[HostedModel],
     now_ms: int,
+    *,
+    proven: bool = False,
 ) -> None:
     """Have a group for each hosted model of a new version.
 
@@ -36,6 +38,7 @@ async def ensure(
         config: The version's configuration, for the environment variables of its entities.
         hosted: The version's models.
         now_ms: The time.
+        proven: Whether they need not be started to see that they can be.
     """
     entities = {entity.name: entity for entity in config.served_entities}
     known = {group.id: group for group in await groups.lock_of_endpoint(transaction, endpoint_id)}
@@ -45,7 +48,8 @@ async def ensure(
         if old is None or old.has_failed:
             environment = entities[model.served_entity_name].environment_vars
             generation = old.generation + 1 if old else 1
-            begun.append(_begun(endpoint_id, model, environment, now_ms, generation))
+            group = _begun(endpoint_id, model, environment, now_ms, generation)
+            begun.append(_taken_as_proven(group) if proven else group)
     await groups.insert(transaction, [group for group in begun if group.id not in known])
     await groups.save(transaction, [group for group in begun if group.id in known])
     await groups.tell(transaction, begun)
@@ -144,6 +148,14 @@ def _begun(
         last_request_ms=now_ms,
         replicas=(),
     )
+
+
+def _taken_as_proven(group: StoredGroup) -> StoredGroup:
+    """Return a group that serves as if it had been started before: at once, or from zero."""
+    scale = group.model.scale
+    if scale.scale_to_zero:
+        return replace(group, desired=0, phase=GroupPhase.IDLE, ready_once=True)
+    return replace(group, phase=GroupPhase.RECOVERING, ready_once=True)
 
 
 def _resized(group: StoredGroup, model: HostedModel) -> StoredGroup:

@@ -3,7 +3,11 @@ from pathlib import Path
 import pytest
 
 from modelplane.adapters.registries.base import ModelNotFound, digest_of
-from modelplane.adapters.registries.catalogue import FoundationModels, parse_catalogue
+from modelplane.adapters.registries.catalogue import (
+    FoundationModels,
+    parse_catalogue,
+    read_catalogue,
+)
 from modelplane.adapters.registries.kinds import RegistryPlace, open_registry, parse_place
 from modelplane.adapters.registries.mlmodel import parse_mlmodel
 
@@ -22,6 +26,12 @@ def entry(**changed: object) -> str:
     return "\n".join(["[[models]]", *lines, ""])
 
 
+def named(**changed: object) -> str:
+    """Return an entry that has an endpoint of its own."""
+    chat = {"name": '"databricks-small"', "task": '"llm/v1/chat"', "normalized": None}
+    return entry(**{**chat, "docs": '"https://x.test"', **changed})
+
+
 def test_an_entry_is_read() -> None:
     model = parse_catalogue(entry()).resolve(ENTITY, "1")
     assert (model.task, model.context_tokens, model.normalized) == ("llm/v1/embeddings", 512, False)
@@ -38,17 +48,41 @@ def test_an_entry_is_read() -> None:
         (entry(weights='"package:a.b"'), "weights must be"),
         (entry(weights=None), "weights is missing"),
         (entry(task='"llm/v1/images"'), "task must be one of"),
-        (entry(task='"llm/v1/chat"'), "normalized = false is for"),
+        (entry(task='"llm/v1/chat"'), "normalized = false are for models"),
         (entry(context_tokens="true"), "context_tokens must be of type int"),
         (entry(context_tokens=0), "context_tokens must be from 1"),
         (entry(contxt=1), "'contxt' is unknown"),
-        (entry() + entry(), "model 2: entity .* is there twice"),
+        (entry() + entry(), "entity .* is there twice"),
+        (named() + named(entity='"system.ai.other"'), "name .* is there twice"),
+        (entry(engine='"vllm"'), "engine must be llama_cpp"),
+        (entry(dimensions=-1), "dimensions must be from"),
+        (named(dimensions=3), "are for models that make embeddings"),
+        (entry(function_calling="true"), "function_calling is for models that chat"),
+        (named(name='"smollm2"'), "name must be databricks-"),
+        (named(name='"databricks-' + "x" * 53 + '"'), "name must be databricks-"),
+        (named(name=None), "docs is of the model's own endpoint"),
+        (named(price='"cheap"'), "price must be a number in quotes"),
+        (named(price_unit='"EUR"'), "price_unit needs price"),
+        (named(description='"' + "x" * 4001 + '"'), "description must have at most 4000"),
         ("[[models", "Expected"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(text: str, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         parse_catalogue(text)
+
+
+def test_several_files_are_one_catalogue(tmp_path: Path) -> None:
+    file = tmp_path / "models.toml"
+    file.write_text(entry())
+    together = read_catalogue(f"default, {file}")
+    assert [model.name for model in together] == ["databricks-smollm2-135m-instruct", ""]
+    with pytest.raises(ValueError, match="is there twice"):
+        read_catalogue("default,default")
+    file.write_text("x = 1")
+    with pytest.raises(ValueError, match=r"models\.toml: write each model under"):
+        read_catalogue(str(file))
+    assert not list(read_catalogue(""))
 
 
 @pytest.mark.parametrize(("entity", "version"), [("system.ai.other", "1"), (ENTITY, "2")])
@@ -63,7 +97,9 @@ async def test_weights_are_copied_with_what_says_what_they_are(tmp_path: Path) -
     into.mkdir()
     (weights / "model.gguf").write_bytes(b"GGUF")
     (weights / "code.py").write_bytes(b"x = 1")
-    registry = FoundationModels(parse_catalogue(entry(weights=f'"directory:{weights}"')))
+    registry = FoundationModels(
+        parse_catalogue(entry(weights=f'"directory:{weights}"', dimensions=384))
+    )
     source = await registry.version(ENTITY, "1")
     content = await registry.read_mlmodel(source)
     source.digest = digest_of(content)
@@ -75,7 +111,7 @@ async def test_weights_are_copied_with_what_says_what_they_are(tmp_path: Path) -
     assert parsed.is_gguf
     assert not parsed.description.streamable
     options = parsed.options
-    assert (options.context_tokens, options.unnormalized) == (512, True)
+    assert (options.context_tokens, options.unnormalized, options.dimensions) == (512, True, 384)
 
 
 async def test_a_package_that_is_not_installed_is_named(tmp_path: Path) -> None:

@@ -6,10 +6,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from modelplane.deploy.local.model import model_file
+from modelplane.launcher.model_server.llama_cpp import LlamaCpp, Options
 from tests.hosting.replica import Replica, serving_with
 
 QUESTION = {"messages": [{"role": "user", "content": "Count to a hundred."}], "temperature": 0}
@@ -69,3 +71,18 @@ def test_several_answers_stop_where_they_are_told_to(replica: Replica) -> None:
 def test_a_model_that_makes_no_embeddings_is_not_loaded_for_them(tmp_path: Path) -> None:
     with smollm2(tmp_path, "llm/v1/embeddings") as refused:
         assert "Pooling type" in str(refused.ready["error"])
+
+
+def test_embeddings_of_another_size_than_is_said_are_not_served(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    params = SimpleNamespace(
+        model=SimpleNamespace(), cpuparams=SimpleNamespace(), cpuparams_batch=SimpleNamespace()
+    )
+    found = {"data": [{"embedding": [0.1, 0.2, 0.3]}]}
+    server = SimpleNamespace(handle_embeddings=lambda _: found)
+    engine = SimpleNamespace(CommonParams=lambda: params, Server=lambda _: server)
+    monkeypatch.setitem(sys.modules, "xllamacpp", engine)
+    asked = Options("x.gguf", "x", "llm/v1/embeddings", 1, 512, 4, normalized=True, dimensions=4)
+    with pytest.raises(ValueError, match="have 3 dimensions, and are said to have 4"):
+        LlamaCpp(asked)

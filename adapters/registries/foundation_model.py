@@ -1,0 +1,150 @@
+"""What a catalogue says of one foundation model, and which rules that keeps.
+
+Before: `catalogue`. After: `weights`.
+"""
+
+import re
+from dataclasses import dataclass
+
+from modelserving.launcher.v1.launcher_service_pb2 import ModelSource
+
+from modelplane.adapters.registries.weights import KIND, check_weights, mlmodel_of
+
+ENTITY_PREFIX = "system.ai."
+NAME_PREFIX = "databricks-"
+VERSION = "1"
+CHAT, COMPLETIONS, EMBEDDINGS = "llm/v1/chat", "llm/v1/completions", "llm/v1/embeddings"
+TASKS = (CHAT, COMPLETIONS, EMBEDDINGS)
+ENGINES = ("llama_cpp",)
+_ENTITY = re.compile(re.escape(ENTITY_PREFIX) + r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+# As all names of endpoints, with at most 63 characters.
+_NAME = re.compile(re.escape(NAME_PREFIX) + r"[A-Za-z0-9_-]{1,52}")
+_PRICE = re.compile(r"\d{1,9}(\.\d{1,9})?")
+_MOST_TOKENS = 10_000_000
+_MOST_DIMENSIONS = 100_000
+# Of what is shown, in characters.
+_LONGEST = {"display_name": 200, "description": 4_000, "docs": 2_000, "price_unit": 100}
+# What only an endpoint of the catalogue has.
+_OF_ENDPOINTS = (
+    *("display_name", "description", "docs", "price", "input_price", "function_calling"),
+    *("price_unit", "workload_type", "workload_size", "scale_to_zero_enabled"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundationModel:
+    """One model of a catalogue.
+
+    Attributes:
+        entity: Its name as an entity, `system.ai.…`.
+        weights: Where its file in GGUF is: `package:MODULE`, installed where the launcher is, or
+            `directory:/PATH` there.
+        task: What it does: `llm/v1/chat`, `llm/v1/completions` or `llm/v1/embeddings`.
+        context_tokens: Tokens of a request and its answer together.
+        name: Of its endpoint, `databricks-…`; empty: it has none, and is for endpoints of others.
+        engine: What serves it: `llama_cpp`.
+        normalized: Whether its embeddings are given with length 1.
+        dimensions: Numbers of each embedding; 0: not said.
+        display_name: Name for people; empty: the endpoint's.
+        description: What it is.
+        docs: Where more is told of it: a URL.
+        price: Price of what it says, which is shown; empty: none.
+        input_price: Price of what it reads, which is shown; empty: none.
+        price_unit: What prices are counted in.
+        function_calling: Whether it calls functions, as its chat template has to let it.
+        workload_type: What each of its replicas may use.
+        workload_size: How many requests at a time it is for.
+        scale_to_zero_enabled: Whether it is loaded only when it is asked, or kept warm.
+    """
+
+    entity: str
+    weights: str
+    task: str
+    context_tokens: int
+    name: str = ""
+    engine: str = ENGINES[0]
+    normalized: bool = True
+    dimensions: int = 0
+    display_name: str = ""
+    description: str = ""
+    docs: str = ""
+    price: str = ""
+    input_price: str = ""
+    price_unit: str = "DBUs per 1M tokens"
+    function_calling: bool = False
+    workload_type: str = "CPU"
+    workload_size: str = "Small"
+    scale_to_zero_enabled: bool = True
+
+    @property
+    def source(self) -> ModelSource:
+        """Where a launcher finds it, without a digest."""
+        return ModelSource(
+            registry=KIND,
+            uri=self.weights,
+            name=self.entity,
+            version=VERSION,
+            location=mlmodel_of(
+                self.weights,
+                task=self.task,
+                context_tokens=self.context_tokens,
+                normalized=self.normalized,
+                dimensions=self.dimensions,
+            ),
+        )
+
+
+def check_given(given: set[str], model: FoundationModel) -> None:
+    """Check what a file says of a model.
+
+    Args:
+        given: The fields that the file has.
+        model: The model.
+
+    Raises:
+        ValueError: A rule is broken; the text says which.
+    """
+    if not _ENTITY.fullmatch(model.entity):
+        raise ValueError(f"entity must be {ENTITY_PREFIX} and a name")
+    if model.engine not in ENGINES:
+        raise ValueError(f"engine must be {' or '.join(ENGINES)}")
+    check_weights(model.weights)
+    _check_task(model)
+    _check_endpoint(given, model)
+
+
+def _check_task(model: FoundationModel) -> None:
+    if model.task not in TASKS:
+        raise ValueError(f"task must be one of {', '.join(TASKS)}")
+    if not 0 < model.context_tokens <= _MOST_TOKENS:
+        raise ValueError(f"context_tokens must be from 1 to {_MOST_TOKENS}")
+    if not 0 <= model.dimensions <= _MOST_DIMENSIONS:
+        raise ValueError(f"dimensions must be from 1 to {_MOST_DIMENSIONS}")
+    if (model.dimensions or not model.normalized) and model.task != EMBEDDINGS:
+        raise ValueError("dimensions and normalized = false are for models that make embeddings")
+    if model.function_calling and model.task != CHAT:
+        raise ValueError("function_calling is for models that chat")
+
+
+def _check_endpoint(given: set[str], model: FoundationModel) -> None:
+    if not model.name:
+        if needless := sorted(given.intersection(_OF_ENDPOINTS)):
+            raise ValueError(f"{needless[0]} is of the model's own endpoint; give its name, too")
+        return
+    if not _NAME.fullmatch(model.name):
+        raise ValueError(
+            f"name must be {NAME_PREFIX} and up to 52 letters, digits, '_' and '-', as the name of "
+            "an endpoint is"
+        )
+    _check_shown(given, model)
+
+
+def _check_shown(given: set[str], model: FoundationModel) -> None:
+    for field in ("price", "input_price"):
+        if (value := getattr(model, field)) and not _PRICE.fullmatch(value):
+            raise ValueError(f'{field} must be a number in quotes, such as "28.571"')
+    if "price_unit" in given and not (model.price or model.input_price):
+        raise ValueError("price_unit needs price or input_price")
+    for field, most in _LONGEST.items():
+        if len(value := getattr(model, field)) > most or "\0" in value:
+            raise ValueError(f"{field} must have at most {most} characters, and no NUL")
