@@ -22,10 +22,12 @@ class Findings:
     Attributes:
         entities: How many of each kind.
         blocked: Whether something was found that must not pass.
+        seconds: Time that it has taken to look.
     """
 
     entities: Counter[str] = field(default_factory=Counter)
     blocked: bool = False
+    seconds: float = field(default=0.0, compare=False)
 
     def note(self, span: Span) -> None:
         """Note what was found."""
@@ -50,7 +52,7 @@ class Scanner:
         """
         self._detectors = detectors
         self._findings = findings
-        self._before = normalise(context)[-CONTEXT:]
+        self._before = normalise(f"{context} ")[-CONTEXT:] if context else ""
         self._held = ""
 
     @property
