@@ -27,6 +27,7 @@ from modelplane.data_plane.errors import (
     DataPlaneError,
     DeadlineExceeded,
     EndpointNotFound,
+    GuardrailTriggered,
     ModelRefused,
     ReplicaLost,
 )
@@ -162,6 +163,9 @@ class HostedRelay:
                 raise ModelRefused("This model does not support predict_stream method.")
             await self._answer(exchange, entity, others)
             error = record.error
+        except GuardrailTriggered:
+            # The model has answered.
+            raise
         except (DataPlaneError, asyncio.CancelledError) as failure:
             error = type(failure).__name__
             raise
