@@ -10,6 +10,7 @@ DataPlaneError          a call is refused
 ├── EndpointUnserved    no configuration of the endpoint is active, nor will one be by itself
 ├── MalformedRequest    the body is not a JSON object
 ├── InvalidParameter    a field is missing, or has a value that cannot be right
+├── GuardrailTriggered  the request or the answer holds what the endpoint's guardrails block
 ├── TooManyHops         the call has come through so many gateways that it goes in circles
 ├── LimitExceeded       a limit of the endpoint does not allow it now
 ├── LimitsUnavailable   the limits of the endpoint cannot be checked
@@ -100,6 +101,22 @@ class MalformedRequest(DataPlaneError):
 
 class InvalidParameter(DataPlaneError):
     """A field is missing, or has a value that cannot be right."""
+
+
+class GuardrailTriggered(DataPlaneError):
+    """The request or the answer holds what the endpoint's guardrails block; the text is JSON.
+
+    Attributes:
+        reason: Why, in words.
+        phase: `input` or `output`.
+        policy: Name of the guardrail.
+    """
+
+    def __init__(self, message: str, reason: str, phase: str, policy: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.phase = phase
+        self.policy = policy
 
 
 class CallerFull(DataPlaneError):
@@ -259,6 +276,7 @@ STATUS_TABLE = StatusTable(
         EndpointUnserved: Status(_CODE.FAILED_PRECONDITION, 400, "INVALID_STATE"),
         MalformedRequest: Status(_CODE.INVALID_ARGUMENT, 400, "BAD_REQUEST"),
         InvalidParameter: Status(_CODE.INVALID_ARGUMENT, 400, "INVALID_PARAMETER_VALUE"),
+        GuardrailTriggered: Status(_CODE.INVALID_ARGUMENT, 400, "BAD_REQUEST"),
         # HTTP has 508 for this, which clients would retry as they do every status from 500 on.
         TooManyHops: Status(_CODE.INVALID_ARGUMENT, 400, "BAD_REQUEST"),
         CallerFull: Status(_CODE.RESOURCE_EXHAUSTED, 429, "REQUEST_LIMIT_EXCEEDED"),

@@ -21,6 +21,7 @@ from modelplane.data_plane.access import authenticate, authorize, level_of
 from modelplane.data_plane.accounting import Accountant
 from modelplane.data_plane.bodies import SMALL_BYTES, Bodies
 from modelplane.data_plane.calls.call import Call, Method, Reply
+from modelplane.data_plane.calls.guarding import ModelRefusal, look_through
 from modelplane.data_plane.calls.hosted_query import build_hosted_query, skim_body
 from modelplane.data_plane.calls.labels import parse_labels
 from modelplane.data_plane.calls.model_names import nearest, resolve
@@ -28,6 +29,7 @@ from modelplane.data_plane.calls.native import (
     NativeCall,
     build_native_hosted_query,
     build_native_query,
+    build_translated_query,
 )
 from modelplane.data_plane.calls.query import build_query, parse_body
 from modelplane.data_plane.calls.record import CLIENT_CLOSED, Record, attempt_headers
@@ -38,14 +40,18 @@ from modelplane.data_plane.errors import (
     EndpointNotFound,
     EndpointNotReady,
     EndpointUnserved,
+    GuardrailTriggered,
     InvalidParameter,
 )
+from modelplane.data_plane.guardrails.guard import Guard
+from modelplane.data_plane.guardrails.policy import Guardrails
 from modelplane.data_plane.limits.admission import Ending, Gate
 from modelplane.data_plane.snapshots.callers import Principal
 from modelplane.data_plane.snapshots.snapshot import (
     CAN_QUERY,
     Config,
     Endpoint,
+    ServedEntity,
     Snapshot,
     Snapshots,
 )
@@ -119,11 +125,8 @@ class Inference:
         snapshot = self._snapshots.current
         now_ms = self._wall_ms()
         principal = record.principal = authenticate(snapshot, call.metadata, now_ms)
-        if call.method is Method.LIST_MODELS:
-            await _list_models(snapshot, principal, call, reply)
-            return
-        if call.method is Method.GET_MODEL:
-            await _get_model(snapshot, principal, call, reply)
+        if tell := _MODELS.get(call.method):
+            await tell(snapshot, principal, call, reply)
             return
         endpoint, config, query = await self._receive(snapshot, principal, call, record)
         if call.method is Method.COUNT_TOKENS:
@@ -135,11 +138,14 @@ class Inference:
         candidates = choose(endpoint, config, call.served_model_name, call.metadata)
         admission = await self._gate.admit(endpoint, principal, query, spec)
         record.entity = candidates[0]
+        exchange = Exchange(call, reply, record, endpoint, query, admission, hops)
         ending = Ending.CANCELLED
         try:
             self._accountant.begin(record, query)
-            exchange = Exchange(call, reply, record, endpoint, query, admission, hops)
-            await self._attempts.answer(exchange, candidates)
+            if endpoint.guardrails is None:
+                await self._attempts.answer(exchange, candidates)
+            else:
+                await self._answer_guarded(exchange, candidates, endpoint.guardrails, config)
             ending = Ending.ANSWERED
         except Exception:
             ending = Ending.FAILED
@@ -152,7 +158,8 @@ class Inference:
     ) -> None:
         """Tell how many tokens a query has: what the provider says, else what limits take."""
         count, told = None, [(REQUEST_ID, call.request_id)]
-        if query.native is not None and query.native.body:
+        # What guardrails may block does not go to the provider unseen.
+        if query.native is not None and query.native.body and endpoint.guardrails is None:
             # What most of the traffic goes to.
             name = max(config.shares, key=itemgetter(1))[0]
             entity = config.entity(name) or config.entities[0]
@@ -163,6 +170,33 @@ class Inference:
             count = max(1, tokens_of(len(orjson.dumps(prompt))))
             told.append((TOKENS_ESTIMATED, "true"))
         await reply.answer(tuple(told), reply.encode({"input_tokens": count}))
+
+    async def _answer_guarded(
+        self,
+        exchange: Exchange,
+        candidates: Sequence[ServedEntity],
+        guardrails: Guardrails,
+        config: Config,
+    ) -> None:
+        """Answer a query that guardrails look through before, and whose answer they do."""
+        call, record, query = exchange.call, exchange.record, exchange.query
+        record.guard = Guard(guardrails)
+        try:
+            await look_through(record.guard, query, config)
+            await self._attempts.answer(exchange, candidates)
+        except GuardrailTriggered as error:
+            spec = spec_of(config.task)
+            if not call.answers_blocks or not spec.generates:
+                raise
+            self._accountant.note_error(record, error)
+            frame: JsonObject = {
+                "id": f"blocked-{call.request_id}",
+                "created": int(self._wall_ms() / 1000),
+                "model": exchange.endpoint.name,
+            }
+            refusal = ModelRefusal(error, spec, frame)
+            metadata = ((REQUEST_ID, call.request_id), *exchange.admission.headers)
+            await refusal.answer(exchange.reply, metadata, stream=query.stream)
 
     async def _receive(
         self, snapshot: Snapshot, principal: Principal, call: Call, record: Record
@@ -188,7 +222,8 @@ class Inference:
         if endpoint is None and not call.task:
             endpoint = _find_endpoint(snapshot, principal, call.name, record)
         hosted = endpoint is not None and endpoint.active is not None and endpoint.active.hosted
-        body = skim_body(raw) if hosted else parse_body(raw)
+        guarded = endpoint is not None and endpoint.guardrails is not None
+        body = skim_body(raw) if hosted and not guarded else parse_body(raw)
         if endpoint is None:
             endpoint = _find_endpoint(snapshot, principal, _name_in(body), record, by_model=True)
         config = record.config = _active_config(endpoint, call.task)
@@ -217,6 +252,9 @@ class Inference:
         record.labels = parse_labels(body, call.metadata)
         if config.hosted:
             return endpoint, config, build_native_hosted_query(native, body)
+        if endpoint.guardrails is not None:
+            # What passes untranslated nothing could look through.
+            return endpoint, config, build_translated_query(native, spec_of(config.task), body)
         given = raw if isinstance(raw, bytes) else b""
         spec = spec_of(config.task)
         return endpoint, config, build_native_query(native, spec, given, body, config.entities)
@@ -309,3 +347,6 @@ def _model(endpoint: Endpoint, config: Config) -> JsonObject:
         "created": config.created,
         "owned_by": config.entities[0].provider or "modelplane",
     }
+
+
+_MODELS = {Method.LIST_MODELS: _list_models, Method.GET_MODEL: _get_model}

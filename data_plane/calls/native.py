@@ -89,6 +89,15 @@ def build_native_query(
     return query
 
 
+def build_translated_query(native: NativeCall, spec: TaskSpec, body: JsonObject) -> Query:
+    """Return the query of a native request that is translated, whoever answers it.
+
+    Raises:
+        InvalidParameter: It cannot be translated.
+    """
+    return build_query(spec, native.translate(body))
+
+
 def build_native_hosted_query(native: NativeCall, body: JsonObject) -> Query:
     """Return the query of a native request for a model that is hosted here.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from modelplane.adapters.providers.types import Usage
 from modelplane.adapters.shared.rpc.metadata import ATTEMPT_ERRORS, ATTEMPTS, Metadata
 from modelplane.data_plane.calls.labels import NO_LABELS, Labels
+from modelplane.data_plane.guardrails.guard import Guard
 from modelplane.data_plane.snapshots.callers import Principal
 from modelplane.data_plane.snapshots.snapshot import Config, Endpoint, ServedEntity
 
@@ -60,6 +61,7 @@ class Record:
         held_bytes: Those of its body that `bodies.py` counts.
         waited: How long it has waited for a replica of a hosted model, seconds.
         user_agent: What the program that calls says of itself.
+        guard: Applies the endpoint's guardrails; None: it has none.
     """
 
     request_id: str
@@ -86,6 +88,7 @@ class Record:
     held_bytes: int = 0
     waited: float = 0.0
     user_agent: str = ""
+    guard: Guard | None = None
 
 
 def attempt_headers(record: Record, under_way: int = 0) -> Metadata:

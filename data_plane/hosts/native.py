@@ -164,6 +164,7 @@ class NativeCalls:
             body=body or b"",
             receive=None if body is not None else partial(receive, connection),
             native=reply.call,
+            answers_blocks=True,
         )
         return self._service.answer(call, reply)
 

@@ -19,6 +19,7 @@ from modelplane.adapters.providers.errors import ConfigRefused
 from modelplane.adapters.providers.registry import build_adapter
 from modelplane.adapters.providers.unavailable import UnavailableAdapter
 from modelplane.adapters.shared.rpc.metadata import CONFIG_VERSION, SERVED_MODEL
+from modelplane.data_plane.guardrails.policy import Guardrails, compile_guardrails
 from modelplane.data_plane.snapshots.limits import compile_limits
 from modelplane.data_plane.snapshots.policy import compile_policy
 from modelplane.data_plane.snapshots.routing import Deck
@@ -48,6 +49,10 @@ def compile_endpoint(
         active, refused = _try_compile(resource, resource.active, known, random)
         if refused:
             active, failure = (old.active if old else None), refused
+    guardrails, unguarded = _try_guardrails(resource)
+    if unguarded:
+        # Better no answer than one that nothing has looked through.
+        active, prepared, failure = None, None, unguarded
     if failure:
         failure = replace(failure, serving=active is not None)
     grants = {intern(grant.grantee_id): int(grant.level) for grant in resource.grants}
@@ -66,8 +71,19 @@ def compile_endpoint(
         tracks_usage,
         obstacle,
         tuple(resource.aliases),
+        guardrails,
     )
     return endpoint, failure
+
+
+def _try_guardrails(
+    resource: snapshot_pb2.EndpointResource,
+) -> tuple[Guardrails | None, Failure | None]:
+    try:
+        return compile_guardrails(resource.ai_gateway.guardrails), None
+    except ConfigRefused as error:
+        version = resource.prepared.config_version or resource.active.config_version
+        return None, Failure(resource.id, version, str(error))
 
 
 def _obstacle(resource: snapshot_pb2.EndpointResource, failure: Failure | None) -> str:

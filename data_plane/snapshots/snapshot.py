@@ -12,6 +12,7 @@ from modelserving.worker.v1 import snapshot_pb2
 
 from modelplane.adapters.providers.base import Adapter
 from modelplane.adapters.shared.rpc.metadata import Metadata
+from modelplane.data_plane.guardrails.policy import Guardrails
 from modelplane.data_plane.hosting.groups import Groups
 from modelplane.data_plane.snapshots.callers import Callers
 from modelplane.data_plane.snapshots.limits import Limits
@@ -108,6 +109,7 @@ class Endpoint:
         limits: How much may be used of it; None: without a limit.
         tracks_usage: Whether the usage of each query is recorded.
         aliases: Further names, by which clients may ask for it.
+        guardrails: What is looked for in queries and answers; None: nothing.
     """
 
     id: str
@@ -120,6 +122,7 @@ class Endpoint:
     tracks_usage: bool = False
     obstacle: str = ""
     aliases: tuple[str, ...] = ()
+    guardrails: Guardrails | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,12 @@ from modelplane.adapters.providers.errors import AdapterError, ProviderTimeout, 
 from modelplane.adapters.providers.types import NativeRequest
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.data_plane.calls.record import Attempt, Record
-from modelplane.data_plane.errors import DeadlineExceeded, HostedError, UpstreamResting
+from modelplane.data_plane.errors import (
+    DeadlineExceeded,
+    GuardrailTriggered,
+    HostedError,
+    UpstreamResting,
+)
 from modelplane.data_plane.snapshots.snapshot import ServedEntity
 from modelplane.data_plane.upstreams.attempt_metrics import AttemptMetrics
 from modelplane.data_plane.upstreams.circuit import Circuit, Circuits
@@ -156,6 +161,10 @@ class Attempts:
             except asyncio.CancelledError:
                 attempt.note(_CANCELLED)
                 raise
+            except GuardrailTriggered:
+                # The upstream has answered; nobody else is asked for an answer that may pass.
+                attempt.note("")
+                raise
         attempt.note(type(failure).__name__ if failure else exchange.record.error)
         return failure
 
@@ -170,6 +179,9 @@ class Attempts:
         except (AdapterError, DeadlineExceeded) as error:
             self._judge(attempt, error, blamed=blamed)
             return error
+        except GuardrailTriggered:
+            self._judge(attempt, None, blamed=blamed)
+            raise
         except BaseException:
             attempt.circuit.release()
             raise

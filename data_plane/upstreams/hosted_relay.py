@@ -12,21 +12,26 @@ from dataclasses import dataclass
 from math import inf
 from typing import NoReturn
 
+import orjson
+
 from modelplane.adapters.providers.errors import AdapterError, MalformedAnswer, OutOfFiles
 from modelplane.adapters.providers.http.transport import HttpResponse, HttpTransport
 from modelplane.adapters.providers.http1 import errors as http_errors
-from modelplane.adapters.providers.types import HttpRequest, Plan
+from modelplane.adapters.providers.types import HttpRequest, JsonObject, Plan
 from modelplane.adapters.shared.rpc.metadata import COLD_START, Metadata
 from modelplane.data_plane.accounting import Accountant
 from modelplane.data_plane.calls.call import Call
-from modelplane.data_plane.calls.record import Attempt
+from modelplane.data_plane.calls.guarding import is_free, take_turns
+from modelplane.data_plane.calls.record import Attempt, Record
 from modelplane.data_plane.errors import (
     DataPlaneError,
     DeadlineExceeded,
     EndpointNotFound,
+    GuardrailTriggered,
     ModelRefused,
     ReplicaLost,
 )
+from modelplane.data_plane.guardrails.guard import Guard
 from modelplane.data_plane.hosting.balancing import Replica
 from modelplane.data_plane.hosting.group import Group, GroupGone
 from modelplane.data_plane.hosting.waiting import Ticket
@@ -50,6 +55,7 @@ from modelplane.data_plane.upstreams.model_server import (
     is_stranger,
     note_usage,
     parse_failure,
+    parse_json,
     parse_load,
 )
 from modelplane.data_plane.upstreams.settling import settle
@@ -170,6 +176,9 @@ class HostedRelay:
             else:
                 await self._answer_within(entity.throughput, exchange, entity, others)
             error = record.error
+        except GuardrailTriggered:
+            # The model has answered.
+            raise
         except (DataPlaneError, asyncio.CancelledError) as failure:
             error = type(failure).__name__
             raise
@@ -328,11 +337,30 @@ async def _answer_whole(
     exchange: Exchange, entity: ServedEntity, metadata: Metadata, document: bytes
 ) -> None:
     note_usage(exchange.record, entity.task, document)
+    guard = exchange.record.guard
+    if guard is not None and guard.rules.output is not None:
+        document = await _look_through(guard, exchange.record, document)
     try:
         answer = exchange.reply.pass_on(document)
     except (TypeError, ValueError):
         raise ModelRefused("The model's answer is not what the call's task has.") from None
     await exchange.reply.answer(metadata, answer)
+
+
+async def _look_through(guard: Guard, record: Record, document: bytes) -> bytes:
+    """Return an answer without what is masked in it.
+
+    Raises:
+        GuardrailTriggered: It must not pass.
+        ModelRefused: It cannot be read.
+    """
+    value = parse_json(document)
+    if isinstance(value, dict) and record.config and not is_free(record.config):
+        await take_turns(guard.read_answer(value, record.usage))
+        return orjson.dumps(value)
+    held: JsonObject = {"answer": value}
+    await take_turns(guard.read_answer(held, record.usage, free=True))
+    return orjson.dumps(held["answer"])
 
 
 async def _give_up(stream: HostedStream | None, *, by_caller: bool) -> None:

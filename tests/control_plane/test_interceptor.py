@@ -256,9 +256,9 @@ async def test_a_call_over_rest_is_read_once_its_caller_is_known(api: Api) -> No
 
 async def test_what_is_not_available_is_refused_over_grpc_too(api: Api) -> None:
     guarded = pb.CreateServingEndpointRequest(name="chat")
-    guarded.ai_gateway.guardrails.input.pii.behavior = "BLOCK"
+    guarded.ai_gateway.guardrails.input.safety = True
     error, trailing = await refused(api.endpoints.CreateServingEndpoint(guarded, metadata=TOKEN))
-    assert "Guardrails are not available in this release" in str(error.details())
+    assert "Checks of safety need a judge" in str(error.details())
     assert trailing["x-modelplane-http-status"] == "400"
     await refused(api.endpoints.GetServingEndpoint(GET, metadata=TOKEN))
 
