@@ -33,7 +33,7 @@ export function Shell({ onSignOut }: { onSignOut: () => void }): ReactNode {
   return (
     <div className="shell">
       <a className="skip" href="#content" onClick={skipToContent}>Skip to the content</a>
-      <aside>
+      <aside aria-label="Navigation">
         <Link href="/endpoints" className="brand"><img src="./icon.svg" alt="" width={20} height={20} />modelplane</Link>
         <nav aria-label="Main">
           {PLACES.filter(({ admin }) => !admin || me.admin).map(({ name, href }) => (

@@ -16,6 +16,7 @@ export function Bars({ label, bars }: { label: string; bars: Bar[] }): ReactNode
   const top = 10
   const height = (value: number): number => (value / most) * (BASE - top)
   return (
+    <div className="scroll" tabIndex={0} role="region" aria-label={label}>
     <svg className="bars" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={label}>
       {[0, 0.5, 1].map((part) => (
         <g key={part}>
@@ -36,5 +37,6 @@ export function Bars({ label, bars }: { label: string; bars: Bar[] }): ReactNode
         )
       })}
     </svg>
+    </div>
   )
 }

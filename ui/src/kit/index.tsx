@@ -109,7 +109,8 @@ export function Table<Row>({ label, columns, rows, id }: {
     <div className="scroll" tabIndex={0} role="region" aria-label={label}>
       <table>
         <thead>
-          <tr>{columns.map(({ title, number }) => <th key={title} scope="col" className={number ? 'number' : undefined}>{title}</th>)}</tr>
+          <tr>{columns.map(({ title, number }) =>
+            title === '' ? <td key={title} /> : <th key={title} scope="col" className={number ? 'number' : undefined}>{title}</th>)}</tr>
         </thead>
         <tbody>
           {rows.map((row) => (

@@ -53,7 +53,7 @@ export function CreatePage(): ReactNode {
             <button className="primary" type="submit" disabled={create.isPending}>{create.isPending ? 'Creating …' : 'Create'}</button>
           </div>
         </form>
-        <aside className="request">
+        <aside className="request" aria-label="Request">
           <h2>Request</h2>
           <p className="muted">What <em>Create</em> sends.</p>
           <Snippets request={request} />

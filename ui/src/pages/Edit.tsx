@@ -53,7 +53,7 @@ function Form({ endpoint, href }: { endpoint: Endpoint; href: string }): ReactNo
             <button className="primary" type="submit" disabled={update.isPending}>{update.isPending ? 'Updating …' : 'Update'}</button>
           </div>
         </form>
-        <aside className="request">
+        <aside className="request" aria-label="Request">
           <h2>Request</h2>
           <p className="muted">What <em>Update</em> sends.</p>
           <Snippets request={request} />

@@ -94,7 +94,7 @@ export function Chat({ name, entity }: { name: string; entity: string }): ReactN
           </div>
         </form>
       </div>
-      <aside className="settings">
+      <aside className="settings" aria-label="Settings">
         <h2>Settings</h2>
         <Field label="System text" required={false}><textarea rows={4} value={settings.system} onChange={(event) => setSettings({ ...settings, system: event.target.value })} /></Field>
         <Field label="Most tokens" required={false}><input type="number" min={1} value={settings.maxTokens} onChange={(event) => setSettings({ ...settings, maxTokens: event.target.value })} /></Field>
