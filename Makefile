@@ -11,6 +11,7 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
   --no-emit-index-url --no-emit-find-links --no-header --no-annotate $(ARGS)
 # Asked of each lock when its turn comes: those before it have been made by then.
 OTHERS = $$(sed -n 's/^\([^ ]*\)==.*/--no-emit-package \1/p' $(1)) $(addprefix --constraints ,$(1))
+FORMS = ui/src/providers.gen.json
 
 .PHONY: install install-dev run test test-long check fmt ui ui-dev ui-check bench bench-peers soak lock
 
@@ -47,15 +48,19 @@ fmt: install-dev
 	$(BIN)/ruff check --fix .
 
 # The pages under `/ui/`; needs Node.js 20.19 or newer. No package runs programs of its own at install.
-ui: ui/node_modules
+ui: ui/node_modules $(FORMS)
 	npm --prefix ui run build
 
 # The pages with each change at once; MODELPLANE_URL names the deployment whose API they call.
-ui-dev: ui/node_modules
+ui-dev: ui/node_modules $(FORMS)
 	npm --prefix ui run dev
 
-ui-check: ui/node_modules
+ui-check: ui/node_modules $(FORMS)
 	npm --prefix ui run check
+
+# What the form of each provider asks for, read from the protos.
+$(FORMS): protos/modelserving/v1/external_model.proto ui/provider_forms.py | install
+	$(BIN)/python ui/provider_forms.py protos/gen/modelserving.binpb $@
 
 ui/node_modules: ui/package.json ui/package-lock.json
 	npm --prefix ui ci --ignore-scripts --no-audit --no-fund
