@@ -30,6 +30,9 @@ from modelplane.data_plane.limits.quota_contact import Contact, WhenAway
 from modelplane.data_plane.limits.quota_leases import QuotaLeases
 from modelplane.data_plane.limits.quota_metrics import QuotaMetrics
 from modelplane.data_plane.limits.quota_source import GrpcQuotaSource
+from modelplane.data_plane.payloads.journal import PayloadJournal
+from modelplane.data_plane.payloads.log import PayloadLog
+from modelplane.data_plane.payloads.metrics import PayloadMetrics
 from modelplane.data_plane.process import Clocks, cpu_seconds
 from modelplane.data_plane.settings import Settings
 from modelplane.data_plane.snapshots.config_metrics import ConfigMetrics
@@ -107,6 +110,7 @@ async def assembled(
     async with (
         _sending(settings, snapshots) as (transport, inside),
         _recording(settings, registry, clocks, wall_ms) as ledger,
+        _logging(settings, registry, clocks, wall_ms) as payloads,
         _metering(settings, clocks) as meters,
         _exporting(settings, wall_ms) as telemetry,
     ):
@@ -120,7 +124,7 @@ async def assembled(
             tried = AttemptMetrics(registry)
             hosted = HostedRelay(inside, snapshots, accountant, tried, _hosted_timeouts(settings))
             attempts = Attempts(relay, hosted, circuits, tried, clocks.random)
-            inference = Inference(snapshots, attempts, gate, accountant, wall_ms, bodies)
+            inference = Inference(snapshots, attempts, gate, accountant, wall_ms, bodies, payloads)
             yield Worker(inference, snapshots, readiness, watcher, (transport, inside))
 
 
@@ -199,6 +203,30 @@ async def _recording(
             await asyncio.wait([background])
             await shipper.finish()
             journal.close()
+
+
+@asynccontextmanager
+async def _logging(
+    settings: Settings,
+    registry: CollectorRegistry,
+    clocks: Clocks,
+    wall_ms: Callable[[], float],
+) -> AsyncIterator[PayloadLog]:
+    """Yield what records payloads; on leaving, when no call is in flight any longer, seal it."""
+    journal = PayloadJournal(
+        Path(settings.payload_dir),
+        PayloadMetrics(registry),
+        clocks.monotonic,
+        max_bytes=settings.payload_max_mib << 20,
+        seal_seconds=settings.payload_seal_seconds,
+    )
+    background = asyncio.create_task(journal.run(clocks.sleep))
+    try:
+        yield PayloadLog(journal, clocks.monotonic, wall_ms, settings.payload_bytes)
+    finally:
+        background.cancel()
+        await asyncio.wait([background])
+        await journal.finish()
 
 
 @asynccontextmanager

@@ -58,6 +58,7 @@ class Record:
         address: `host:port` of the provider that is being asked.
         model: Model that it says answers.
         held_bytes: Those of its body that `bodies.py` counts.
+        capture: What is captured of its payloads; None where that is nothing.
         waited: How long it has waited for a replica of a hosted model, seconds.
     """
 
@@ -83,6 +84,7 @@ class Record:
     address: str = ""
     model: str = ""
     held_bytes: int = 0
+    capture: object = None
     waited: float = 0.0
 
 

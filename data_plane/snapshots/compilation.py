@@ -20,6 +20,7 @@ from modelplane.adapters.providers.registry import build_adapter
 from modelplane.adapters.providers.unavailable import UnavailableAdapter
 from modelplane.adapters.shared.rpc.metadata import CONFIG_VERSION, SERVED_MODEL
 from modelplane.data_plane.snapshots.limits import compile_limits
+from modelplane.data_plane.snapshots.payload_table import compile_payload_table
 from modelplane.data_plane.snapshots.policy import compile_policy
 from modelplane.data_plane.snapshots.routing import Deck
 from modelplane.data_plane.snapshots.snapshot import Config, Endpoint, Failure, ServedEntity
@@ -47,8 +48,18 @@ def compile_endpoint(
     limits = compile_limits(resource)
     tracks_usage = resource.ai_gateway.usage_tracking_config.enabled
     obstacle = "" if active else _obstacle(resource, failure)
+    payloads = compile_payload_table(resource.name, resource.ai_gateway.inference_table_config)
     endpoint = Endpoint(
-        resource.id, resource.name, active, prepared, grants, policy, limits, tracks_usage, obstacle
+        resource.id,
+        resource.name,
+        active,
+        prepared,
+        grants,
+        policy,
+        limits,
+        tracks_usage,
+        obstacle,
+        payloads,
     )
     return endpoint, failure
 

@@ -15,6 +15,7 @@ from modelplane.adapters.shared.rpc.metadata import Metadata
 from modelplane.data_plane.hosting.groups import Groups
 from modelplane.data_plane.snapshots.callers import Callers
 from modelplane.data_plane.snapshots.limits import Limits
+from modelplane.data_plane.snapshots.payload_table import PayloadTable
 from modelplane.data_plane.snapshots.policy import DEFAULT_POLICY, Policy
 from modelplane.data_plane.snapshots.routing import Deck
 
@@ -92,6 +93,7 @@ class Endpoint:
         policy: What happens when an upstream fails or is slow.
         limits: How much may be used of it; None: without a limit.
         tracks_usage: Whether the usage of each query is recorded.
+        payloads: Table in which the payload of each is; None: in none.
     """
 
     id: str
@@ -103,6 +105,7 @@ class Endpoint:
     limits: Limits | None = None
     tracks_usage: bool = False
     obstacle: str = ""
+    payloads: PayloadTable | None = None
 
 
 @dataclass(frozen=True, slots=True)
