@@ -46,6 +46,7 @@ from modelplane.data_plane.errors import (
 from modelplane.data_plane.guardrails.guard import Guard
 from modelplane.data_plane.guardrails.policy import Guardrails
 from modelplane.data_plane.limits.admission import Ending, Gate
+from modelplane.data_plane.payloads.log import PayloadLog
 from modelplane.data_plane.snapshots.callers import Principal
 from modelplane.data_plane.snapshots.snapshot import (
     CAN_QUERY,
@@ -84,6 +85,7 @@ class Inference:
         accountant: Accountant,
         wall_ms: Callable[[], float],
         bodies: Bodies,
+        payloads: PayloadLog,
     ) -> None:
         """Answer from `snapshots`.
 
@@ -94,8 +96,10 @@ class Inference:
             accountant: Told of every call.
             wall_ms: Wall time, milliseconds since the epoch.
             bodies: Bounds what bodies take.
+            payloads: Records those of endpoints that have a table.
         """
         self._bodies = bodies
+        self._payloads = payloads
         self._snapshots = snapshots
         self._attempts = attempts
         self._gate = gate
@@ -105,12 +109,14 @@ class Inference:
     async def answer(self, call: Call, reply: Reply) -> None:
         """Answer a call and account for it; see `call.Service`."""
         record = self._accountant.open(call.request_id, call.metadata)
+        failure: Exception | None = None
         try:
             await self._answer(call, reply, record)
         except asyncio.CancelledError:
             record.status = CLIENT_CLOSED
             raise
         except Exception as error:
+            failure = error
             record.status = (STATUS_TABLE.status_of(error) or INTERNAL).http
             self._accountant.note_error(record, error)
             if headers := attempt_headers(record):
@@ -119,6 +125,8 @@ class Inference:
         finally:
             if record.held_bytes:
                 self._bodies.give_back(record)
+            if record.endpoint is not None and record.endpoint.payloads is not None:
+                self._payloads.close(record, call, failure)
             self._accountant.close(record)
 
     async def _answer(self, call: Call, reply: Reply, record: Record) -> None:
@@ -134,6 +142,8 @@ class Inference:
             return
         hops = count_hops(call.metadata)
         record.stream = query.stream
+        if record.capture is not None:
+            reply = self._payloads.reply(record, reply)
         spec = spec_of(config.task)
         candidates = choose(endpoint, config, call.served_model_name, call.metadata)
         admission = await self._gate.admit(endpoint, principal, query, spec)
@@ -221,16 +231,23 @@ class Inference:
         endpoint = record.endpoint
         if endpoint is None and not call.task:
             endpoint = _find_endpoint(snapshot, principal, call.name, record)
+        self._note_request(record, call, raw)
         hosted = endpoint is not None and endpoint.active is not None and endpoint.active.hosted
         guarded = endpoint is not None and endpoint.guardrails is not None
         body = skim_body(raw) if hosted and not guarded else parse_body(raw)
         if endpoint is None:
             endpoint = _find_endpoint(snapshot, principal, _name_in(body), record, by_model=True)
+            self._note_request(record, call, raw)
         config = record.config = _active_config(endpoint, call.task)
         record.labels = parse_labels(body, call.metadata)
         if config.hosted:
             return endpoint, config, build_hosted_query(body, raw)
         return endpoint, config, build_query(spec_of(config.task), body)
+
+    def _note_request(self, record: Record, call: Call, raw: bytes | JsonObject) -> None:
+        """Let what was asked be recorded, where the endpoint has a table for it."""
+        if record.endpoint is not None and record.endpoint.payloads is not None:
+            record.capture = record.capture or self._payloads.open(record, call, raw)
 
     def _receive_native(
         self,
@@ -248,6 +265,7 @@ class Inference:
             endpoint = _find_endpoint(snapshot, principal, name, record, by_model=True)
         except EndpointNotFound:
             raise EndpointNotFound(_similar(snapshot, principal, name)) from None
+        self._note_request(record, call, raw)
         config = record.config = _active_config(endpoint, call.task)
         record.labels = parse_labels(body, call.metadata)
         if config.hosted:

@@ -31,6 +31,9 @@ from modelplane.data_plane.limits.quota_leases import QuotaLeases
 from modelplane.data_plane.limits.quota_metrics import QuotaMetrics
 from modelplane.data_plane.limits.quota_source import GrpcQuotaSource
 from modelplane.data_plane.limits.throughput import ThroughputGate
+from modelplane.data_plane.payloads.journal import PayloadJournal
+from modelplane.data_plane.payloads.log import PayloadLog
+from modelplane.data_plane.payloads.metrics import PayloadMetrics
 from modelplane.data_plane.process import Clocks, cpu_seconds
 from modelplane.data_plane.settings import Settings
 from modelplane.data_plane.snapshots.config_metrics import ConfigMetrics
@@ -108,6 +111,7 @@ async def assembled(
     async with (
         _sending(settings, snapshots) as (transport, inside),
         _recording(settings, registry, clocks, wall_ms) as ledger,
+        _logging(settings, registry, clocks, wall_ms) as payloads,
         _metering(settings, clocks) as meters,
         _exporting(settings, wall_ms) as telemetry,
     ):
@@ -122,7 +126,7 @@ async def assembled(
             held = _hosted_timeouts(settings)
             hosted = HostedRelay(inside, snapshots, accountant, tried, provisioned, held)
             attempts = Attempts(relay, hosted, circuits, tried, clocks.random)
-            inference = Inference(snapshots, attempts, gate, accountant, wall_ms, bodies)
+            inference = Inference(snapshots, attempts, gate, accountant, wall_ms, bodies, payloads)
             yield Worker(inference, snapshots, readiness, watcher, (transport, inside))
 
 
@@ -207,6 +211,30 @@ async def _recording(
             await asyncio.wait([background])
             await shipper.finish()
             journal.close()
+
+
+@asynccontextmanager
+async def _logging(
+    settings: Settings,
+    registry: CollectorRegistry,
+    clocks: Clocks,
+    wall_ms: Callable[[], float],
+) -> AsyncIterator[PayloadLog]:
+    """Yield what records payloads; on leaving, when no call is in flight any longer, seal it."""
+    journal = PayloadJournal(
+        Path(settings.payload_dir),
+        PayloadMetrics(registry),
+        clocks.monotonic,
+        max_bytes=settings.payload_max_mib << 20,
+        seal_seconds=settings.payload_seal_seconds,
+    )
+    background = asyncio.create_task(journal.run(clocks.sleep))
+    try:
+        yield PayloadLog(journal, clocks.monotonic, wall_ms, settings.payload_bytes)
+    finally:
+        background.cancel()
+        await asyncio.wait([background])
+        await journal.finish()
 
 
 @asynccontextmanager

@@ -43,6 +43,7 @@ class NativeCall:
         translate: Returns the canonical body of a completed one; may refuse it.
         streams: Tells whether a completed body asks for a stream.
         request: Returns what is passed on, for a body and its bytes.
+        whole: Returns a whole canonical answer in the protocol's form.
         lose: Told of what else of a translated body is left out, as in `Plan.adapted`.
     """
 
@@ -51,6 +52,7 @@ class NativeCall:
     translate: Callable[[JsonObject], JsonObject] = field(repr=False)
     streams: Callable[[JsonObject], bool] = field(repr=False)
     request: Callable[[JsonObject, bytes], NativeRequest] = field(repr=False)
+    whole: Callable[[JsonObject], bytes] = field(repr=False)
     lose: Callable[[Sequence[str]], None] = field(repr=False)
 
 

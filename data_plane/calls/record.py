@@ -59,6 +59,7 @@ class Record:
         address: `host:port` of the provider that is being asked.
         model: Model that it says answers.
         held_bytes: Those of its body that `bodies.py` counts.
+        capture: What is captured of its payloads; None where that is nothing.
         waited: How long it has waited for a replica of a hosted model, seconds.
         user_agent: What the program that calls says of itself.
         guard: Applies the endpoint's guardrails; None: it has none.
@@ -86,6 +87,7 @@ class Record:
     address: str = ""
     model: str = ""
     held_bytes: int = 0
+    capture: object = None
     waited: float = 0.0
     user_agent: str = ""
     guard: Guard | None = None

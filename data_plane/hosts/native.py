@@ -56,6 +56,7 @@ class NativeReply(RestReply):
             self._translate,
             protocol.streams,
             self._request,
+            self._whole,
             self._lose,
         )
 
@@ -69,6 +70,10 @@ class NativeReply(RestReply):
             streams = query.body.get("stream") is True
             self.encode = query.writer.chunk if streams else query.writer.whole
         return query.body
+
+    def _whole(self, answer: JsonObject) -> bytes:
+        """Return what a translated stream would have been as one answer."""
+        return self._writer.whole(answer) if self._writer else orjson.dumps(answer)
 
     def _lose(self, lost: Sequence[str]) -> None:
         self._adapted = (*self._adapted, *lost)

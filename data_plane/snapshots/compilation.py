@@ -21,6 +21,7 @@ from modelplane.adapters.providers.unavailable import UnavailableAdapter
 from modelplane.adapters.shared.rpc.metadata import CONFIG_VERSION, SERVED_MODEL
 from modelplane.data_plane.guardrails.policy import Guardrails, compile_guardrails
 from modelplane.data_plane.snapshots.limits import compile_limits
+from modelplane.data_plane.snapshots.payload_table import compile_payload_table
 from modelplane.data_plane.snapshots.policy import compile_policy
 from modelplane.data_plane.snapshots.routing import Deck
 from modelplane.data_plane.snapshots.snapshot import (
@@ -60,6 +61,7 @@ def compile_endpoint(
     limits = compile_limits(resource)
     tracks_usage = resource.ai_gateway.usage_tracking_config.enabled
     obstacle = "" if active else _obstacle(resource, failure)
+    payloads = compile_payload_table(resource.name, resource.ai_gateway.inference_table_config)
     endpoint = Endpoint(
         resource.id,
         resource.name,
@@ -72,6 +74,7 @@ def compile_endpoint(
         obstacle,
         tuple(resource.aliases),
         guardrails,
+        payloads,
     )
     return endpoint, failure
 

@@ -16,6 +16,7 @@ from modelplane.data_plane.guardrails.policy import Guardrails
 from modelplane.data_plane.hosting.groups import Groups
 from modelplane.data_plane.snapshots.callers import Callers
 from modelplane.data_plane.snapshots.limits import Limits
+from modelplane.data_plane.snapshots.payload_table import PayloadTable
 from modelplane.data_plane.snapshots.policy import DEFAULT_POLICY, Policy
 from modelplane.data_plane.snapshots.routing import Deck
 
@@ -110,6 +111,7 @@ class Endpoint:
         tracks_usage: Whether the usage of each query is recorded.
         aliases: Further names, by which clients may ask for it.
         guardrails: What is looked for in queries and answers; None: nothing.
+        payloads: Table in which the payload of each is; None: in none.
     """
 
     id: str
@@ -123,6 +125,7 @@ class Endpoint:
     obstacle: str = ""
     aliases: tuple[str, ...] = ()
     guardrails: Guardrails | None = None
+    payloads: PayloadTable | None = None
 
 
 @dataclass(frozen=True, slots=True)
