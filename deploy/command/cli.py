@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, Command] = {
     "launcher": Command("modelplane.launcher.__main__", "run the models that are hosted"),
     "worker": Command("modelplane.data_plane.__main__", "run a data-plane worker"),
     "keys": Command("modelplane.control_plane.secrets.keys", "list, replace and drop master keys"),
+    "migrate": Command("modelplane.control_plane.migrate", "bring a database up to date"),
     "carry-over": Command(
         "modelplane.control_plane.carry_over",
         "make a database of before the first release one of it",
