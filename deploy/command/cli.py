@@ -74,6 +74,9 @@ COMMANDS: Mapping[str, Command] = {
         _SET_UP,
         completes=False,
     ),
+    "migrate": Command(
+        "modelplane.control_plane.migrate", "bring a database up to date", _SET_UP, completes=False
+    ),
     "carry-over": Command(
         "modelplane.control_plane.carry_over",
         "make a database of before the first release one of it",
