@@ -131,8 +131,7 @@ class Inference:
 
     async def _answer(self, call: Call, reply: Reply, record: Record) -> None:
         snapshot = self._snapshots.current
-        now_ms = self._wall_ms()
-        principal = record.principal = authenticate(snapshot, call.metadata, now_ms)
+        principal = record.principal = authenticate(snapshot, call.metadata, self._wall_ms())
         if tell := _MODELS.get(call.method):
             await tell(snapshot, principal, call, reply)
             return

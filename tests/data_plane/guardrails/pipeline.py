@@ -37,6 +37,8 @@ from modelplane.data_plane.hosts.typed.rpcs import TYPED_RPCS
 from modelplane.data_plane.hosts.typed.writer import write
 from modelplane.data_plane.invocation import Inference
 from modelplane.data_plane.limits.admission import Unlimited
+from modelplane.data_plane.limits.throughput import ThroughputGate
+from modelplane.data_plane.payloads.log import PayloadLog
 from modelplane.data_plane.snapshots.builder import SnapshotBuilder
 from modelplane.data_plane.snapshots.snapshot import Snapshot, Snapshots
 from modelplane.data_plane.telemetry.meters import Meters
@@ -194,15 +196,23 @@ class Pipeline:
         accountant = Accountant(metrics, Meters(), self.ledger, lambda: 0.0)
         relay = Relay(Upstream(transport, lambda: 0.0), accountant, Timeouts(30, 30, 30))
         timeouts = HostedTimeouts(30, 30, 30)
-        hosted = HostedRelay(transport, self.snapshots, accountant, tried, timeouts)
+        # Nothing here is hosted, provisioned or recorded.
+        provisioned = cast("ThroughputGate", None)
+        hosted = HostedRelay(transport, self.snapshots, accountant, tried, provisioned, timeouts)
         circuits = Circuits(lambda: 0.0, Random(1), 0)
         attempts = Attempts(relay, hosted, circuits, tried, Random(1))
         self.inference = Inference(
-            self.snapshots, attempts, Unlimited(), accountant, lambda: WALL_MS, Bodies(1 << 30)
+            self.snapshots,
+            attempts,
+            Unlimited(),
+            accountant,
+            lambda: WALL_MS,
+            Bodies(1 << 30),
+            cast("PayloadLog", None),
         )
         self._routes = Routes(
             RestCalls(self.inference),
-            NativeCalls(self.inference),
+            NativeCalls(self.inference, lambda: WALL_MS),
             GrpcCalls((), self.inference),
             lambda: "",
         )
