@@ -282,3 +282,18 @@ def test_what_a_provider_says_is_told_in_words(
     rest.create(endpoint("lost", entity(provider, "x", "no-such-model")))
     told = shell.error("endpoints", "query", "lost", "Hello", status=5)
     assert "openai says: The model `no-such-model` does not exist" in told
+
+
+@pytest.mark.usefixtures("chat")
+def test_the_doctor_finds_a_deployment_that_runs_well(shell: Shell, system: System) -> None:
+    directory = ("doctor", "--data-dir", str(system.data_dir))
+    shell.set(MODELPLANE_ALLOWED_UPSTREAMS="127.0.0.1")
+    findings = shell.json(*directory)["findings"]
+    subjects = {one["subject"]: one for one in findings}
+    assert subjects["port"]["text"] == f"a deployment answers at {system.url}"
+    assert "(chat/small, chat/large)" in subjects["egress"]["text"]
+    assert {one["level"] for one in findings} <= {"ok", "warning", "skipped"}
+    assert shell.run(*directory).endswith("\nno problems\n")
+    shell.set(MODELPLANE_ALLOWED_UPSTREAMS="")
+    told = shell.run(*directory, status=1)
+    assert "-> if it may serve models, allow it with MODELPLANE_ALLOWED_UPSTREAMS=" in told
