@@ -83,7 +83,7 @@ def test_models_are_asked_once_and_in_a_conversation(
     assert shell.run("endpoints", "query", chat, "Hello") == "gpt-4 heard: Hello\n"
     assert shell.run("endpoints", "query", chat, "-", typed="Hello") == "gpt-4 heard: Hello\n"
     assert "gpt-4o heard: Hello" in shell.run(
-        "endpoints", "query", chat, "Hello", "--stream", "--served-entity", "large"
+        "endpoints", "query", chat, "--stream", "--served-entity", "large", "Hello"
     )
     whole = '{"messages": [{"role": "user", "content": "Hi"}], "stream": true}'
     lines = shell.run("endpoints", "query", chat, "--json", whole, "-o", "json").splitlines()
