@@ -51,6 +51,9 @@ def test_an_endpoint_from_its_definition_to_its_end(
     versions = shell.json("endpoints", "versions", "chat")["config_versions"]
     assert [one["config_version"] for one in versions] == [3, 2, 1]
     assert json.loads(shell.run("endpoints", "openapi", "chat"))["openapi"]
+    assert "# TYPE" in shell.run("endpoints", "metrics", "chat")
+    # No update is under way.
+    assert "no update" in shell.error("endpoints", "cancel", "chat", status=6)
     assert shell.run("endpoints", "delete", "chat") == "deleted chat\n"
     assert "NAME" in shell.run("endpoints", "list")
     assert shell.json("endpoints", "list") == {"endpoints": []}

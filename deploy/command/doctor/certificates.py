@@ -25,11 +25,20 @@ def check_certificates(patient: Patient) -> Iterator[Finding]:
         known[Path(str(public))] = "renew it, and send the process of `modelplane up` SIGUSR1"
     if not known:
         yield Finding("certificates", Level.OK, "those of the planes are made at the first start")
+    ends = []
     for file, advice in known.items():
-        yield _of_file(file, advice)
+        found = _of_file(file, advice)
+        if isinstance(found, Finding):
+            yield found
+        else:
+            ends.append(found)
+    if ends:
+        text = f"{len(ends)} are good, until {min(ends):%Y-%m-%d} at least"
+        yield Finding("certificates", Level.OK, text)
 
 
-def _of_file(file: Path, advice: str) -> Finding:
+def _of_file(file: Path, advice: str) -> Finding | datetime:
+    """Return what is wrong with a certificate, else when it ends."""
     subject = "certificates"
     try:
         chain = x509.load_pem_x509_certificates(file.read_bytes())
@@ -48,4 +57,4 @@ def _of_file(file: Path, advice: str) -> Finding:
     if end - now < _SOON:
         text = f"{file} expires on {end:%Y-%m-%d}"
         return Finding(subject, Level.WARNING, text, advice)
-    return Finding(subject, Level.OK, f"{file} is good until {end:%Y-%m-%d}")
+    return end
