@@ -63,6 +63,11 @@ COMMANDS: Mapping[str, Command] = {
     "apply": Command(f"{_DECLARED}.apply", "make a deployment what files declare", _USE),
     "diff": Command(f"{_DECLARED}.diff", "tell how it differs from what files declare", _USE),
     "export": Command(f"{_DECLARED}.export", "print what is there, as files declare it", _USE),
+    "doctor": Command(
+        "modelplane.deploy.command.doctor.examination",
+        "check what a deployment stands on, and say what to do",
+        _SET_UP,
+    ),
     "agent-config": Command(
         "modelplane.deploy.command.agent_config",
         "print how a coding agent is set up for here",

@@ -113,7 +113,7 @@ def _parts(state: Mapping[str, Any]) -> Iterator[Json]:
 
 
 def _part(name: str, part: Mapping[str, Any], revision: float | None, *, is_behind: bool) -> Json:
-    runs = _is_alive(part.get("pid"))
+    runs = is_alive(part.get("pid"))
     word = "runs" if runs else "does not run"
     return {
         "name": name,
@@ -123,7 +123,8 @@ def _part(name: str, part: Mapping[str, Any], revision: float | None, *, is_behi
     }
 
 
-def _is_alive(pid: object) -> bool:
+def is_alive(pid: object) -> bool:
+    """Tell whether a process runs."""
     if not isinstance(pid, int):
         return False
     try:

@@ -51,6 +51,9 @@ def test_an_endpoint_from_its_definition_to_its_end(
     versions = shell.json("endpoints", "versions", "chat")["config_versions"]
     assert [one["config_version"] for one in versions] == [3, 2, 1]
     assert json.loads(shell.run("endpoints", "openapi", "chat"))["openapi"]
+    assert "# TYPE" in shell.run("endpoints", "metrics", "chat")
+    # No update is under way.
+    assert "no update" in shell.error("endpoints", "cancel", "chat", status=6)
     assert shell.run("endpoints", "delete", "chat") == "deleted chat\n"
     assert "NAME" in shell.run("endpoints", "list")
     assert shell.json("endpoints", "list") == {"endpoints": []}
@@ -83,7 +86,7 @@ def test_models_are_asked_once_and_in_a_conversation(
     assert shell.run("endpoints", "query", chat, "Hello") == "gpt-4 heard: Hello\n"
     assert shell.run("endpoints", "query", chat, "-", typed="Hello") == "gpt-4 heard: Hello\n"
     assert "gpt-4o heard: Hello" in shell.run(
-        "endpoints", "query", chat, "Hello", "--stream", "--served-entity", "large"
+        "endpoints", "query", chat, "--stream", "--served-entity", "large", "Hello"
     )
     whole = '{"messages": [{"role": "user", "content": "Hi"}], "stream": true}'
     lines = shell.run("endpoints", "query", chat, "--json", whole, "-o", "json").splitlines()
@@ -282,3 +285,18 @@ def test_what_a_provider_says_is_told_in_words(
     rest.create(endpoint("lost", entity(provider, "x", "no-such-model")))
     told = shell.error("endpoints", "query", "lost", "Hello", status=5)
     assert "openai says: The model `no-such-model` does not exist" in told
+
+
+@pytest.mark.usefixtures("chat")
+def test_the_doctor_finds_a_deployment_that_runs_well(shell: Shell, system: System) -> None:
+    directory = ("doctor", "--data-dir", str(system.data_dir))
+    shell.set(MODELPLANE_ALLOWED_UPSTREAMS="127.0.0.1")
+    findings = shell.json(*directory)["findings"]
+    subjects = {one["subject"]: one for one in findings}
+    assert subjects["port"]["text"] == f"a deployment answers at {system.url}"
+    assert "(chat/small, chat/large)" in subjects["egress"]["text"]
+    assert {one["level"] for one in findings} <= {"ok", "warning", "skipped"}
+    assert shell.run(*directory).endswith("\nno problems\n")
+    shell.set(MODELPLANE_ALLOWED_UPSTREAMS="")
+    told = shell.run(*directory, status=1)
+    assert "-> if it may serve models, allow it with MODELPLANE_ALLOWED_UPSTREAMS=" in told

@@ -122,6 +122,7 @@ def _by_files(environ: Mapping[str, str]) -> Place | None:
 
 
 def _of_url(place: Place, wanted: Wanted, environ: Mapping[str, str]) -> Place:
+    place = _checked(place)
     if token := _own_token(environ):
         return replace(place, token=token)
     directory = Path(wanted.data_dir or environ.get("MODELPLANE_DATA_DIR", "") or DATA_DIR)

@@ -82,8 +82,13 @@ def run_noun(noun: Noun, argv: Sequence[str]) -> int:
         if verb.one_of:
             _fill(one.add_mutually_exclusive_group(required=True), verb.one_of)
         _fill(one, (OUTPUT, *PLACE))
-        one.set_defaults(run=verb.run, program=one.prog)
-    return _run(parser, argv)
+        one.set_defaults(run=verb.run)
+    complete(parser)
+    if argv and (chosen := verbs.choices.get(argv[0])):
+        return _run(chosen, argv[1:])
+    # It has the help, or is wrong: either ends here.
+    parser.parse_args(argv)
+    return Status.USAGE
 
 
 def run_command(
@@ -96,7 +101,8 @@ def run_command(
         formatter_class=RawDescriptionHelpFormatter,
     )
     _fill(parser, (*arguments, *PLACE))
-    parser.set_defaults(run=run, program=parser.prog)
+    parser.set_defaults(run=run)
+    complete(parser)
     return _run(parser, argv)
 
 
@@ -109,13 +115,13 @@ def _fill(parser: _ActionsContainer, arguments: Iterable[Argument]) -> None:
 
 
 def _run(parser: ArgumentParser, argv: Sequence[str]) -> int:
-    complete(parser)
-    given = parser.parse_args(argv)
+    # Options may stand between a name and what follows it.
+    given = parser.parse_intermixed_args(argv)
     session = Session(given, environment())
     try:
         status: Status | None = given.run(session)
     except CommandFailed as error:
-        session.note(f"{given.program}: {error}")
+        session.note(f"{parser.prog}: {error}")
         return error.status
     except KeyboardInterrupt:
         session.note("")
