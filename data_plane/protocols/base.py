@@ -6,7 +6,7 @@ with any provider.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol as Interface
 
@@ -104,14 +104,17 @@ class Protocol(ABC):
         """Return how many `input_tokens` a query has, given so, in the protocol's form."""
         return document
 
-    def headers(self, metadata: Mapping[str, str], now: float) -> Metadata:
+    def headers(
+        self, request_id: str, metadata: Metadata, wall_ms: Callable[[], float]
+    ) -> Metadata:
         """Return the headers that the protocol's clients look for, beside those of all answers.
 
         Args:
+            request_id: Identifies the request.
             metadata: Those of all answers.
-            now: Wall time, seconds since the epoch.
+            wall_ms: Wall time, milliseconds since the epoch.
         """
-        del metadata, now
+        del request_id, metadata, wall_ms
         return ()
 
     @abstractmethod

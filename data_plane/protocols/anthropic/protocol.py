@@ -1,6 +1,6 @@
 """The Messages API as a protocol; see `../base.py`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from math import ceil
 
@@ -8,12 +8,15 @@ import orjson
 
 from modelplane.adapters.providers.canonical.json_values import as_objects
 from modelplane.adapters.providers.types import JsonObject, tokens_of
-from modelplane.adapters.shared.rpc.metadata import REQUEST_ID, Metadata
+from modelplane.adapters.shared.rpc.metadata import Metadata
 from modelplane.data_plane.errors import Refusal
 from modelplane.data_plane.protocols.anthropic.answer import build_error, build_message
 from modelplane.data_plane.protocols.anthropic.request import read_request
 from modelplane.data_plane.protocols.anthropic.stream import MessageStream, fail
 from modelplane.data_plane.protocols.base import Losses, NativeQuery, Protocol, encode
+
+_LIMITS = frozenset({"x-ratelimit-limit-requests", "x-ratelimit-limit-tokens"})
+_MS = 1000
 
 
 class _Writer(MessageStream):
@@ -54,9 +57,15 @@ class Messages(Protocol):
         ends = (data[0]["id"], data[-1]["id"]) if data else (None, None)
         return {"data": data, "has_more": False, "first_id": ends[0], "last_id": ends[1]}
 
-    def headers(self, metadata: Mapping[str, str], now: float) -> Metadata:
+    def headers(
+        self, request_id: str, metadata: Metadata, wall_ms: Callable[[], float]
+    ) -> Metadata:
         """Return the id of the request, and what is left of limits, as Anthropic's SDKs read it."""
-        return (("request-id", metadata.get(REQUEST_ID, "")), *_tell_limits(metadata, now))
+        own = (("request-id", request_id),)
+        for name, _ in metadata:
+            if name in _LIMITS:
+                return (*own, *_tell_limits(dict(metadata), wall_ms() / _MS))
+        return own
 
     def error(self, refusal: Refusal, request_id: str) -> JsonObject:
         """Return the body of a refusal; see `Protocol`."""
