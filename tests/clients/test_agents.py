@@ -11,10 +11,13 @@ import pytest
 from modelplane.deploy.command.agent_config import build
 from tests.clients.environments import run_agent
 from tests.e2e.native.test_passage import CLAUDE_ENTITY
+from tests.e2e.references import create_by_reference
 from tests.e2e.rest import ENDPOINTS, Rest, endpoint, entity
 from tests.e2e.system import System, wait_for
 from tests.e2e.test_usage import TRACKED
 from tests.emulators.anthropic import AnthropicEmulator
+from tests.emulators.fleet import Fleet
+from tests.emulators.google_cloud_vertex_ai.external_models import external_model as vertex
 from tests.emulators.openai import OpenAiEmulator
 
 # What its own program is for where no script was run when it was installed.
@@ -82,21 +85,48 @@ def test_claude_code_with_claude(
 
 
 def test_codex(system: System, provider: OpenAiEmulator, tmp_path: Path) -> None:
-    (tmp_path / ".codex").mkdir()
-    (tmp_path / ".codex" / "config.toml").write_text(build("codex", system.url, "talk"))
+    assert "tool said" in run_codex(system, tmp_path)
+    check_round_trip(provider)
+
+
+def run_codex(system: System, folder: Path) -> str:
+    (folder / ".codex").mkdir()
+    (folder / ".codex" / "config.toml").write_text(build("codex", system.url, "talk"))
     options = ("--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
     command = [".bin/codex", "exec", *options, "please call exec_command"]
-    said = run_agent(command, tmp_path, {"TOKEN": system.token})
-    assert "tool said" in said
-    check_round_trip(provider)
+    return run_agent(command, folder, {"TOKEN": system.token})
+
+
+def test_codex_with_openai(
+    system: System, rest: Rest, provider: OpenAiEmulator, tmp_path: Path
+) -> None:
+    rest.call("DELETE", f"{ENDPOINTS}/talk")
+    config = {"openai_api_key": "{{secrets/my_scope/my_openai_api_key}}"}
+    model = {"name": "gpt-4", "provider": "openai", "task": "llm/v1/chat", "openai_config": config}
+    rest.create(endpoint("talk", {"name": "gpt", "external_model": model}))
+    said = run_codex(system, tmp_path)
+    assert "responds" in said
+    assert provider.requests[-1].path.endswith("/responses")
+    assert b'"function_call_output"' in provider.requests[-1].raw
 
 
 def test_gemini_cli(system: System, provider: OpenAiEmulator, tmp_path: Path) -> None:
-    (tmp_path / ".gemini").mkdir()
+    assert "tool said" in run_gemini_cli(system, tmp_path)
+    check_round_trip(provider)
+
+
+def run_gemini_cli(system: System, folder: Path) -> str:
+    (folder / ".gemini").mkdir()
     settings = build("gemini", system.url, "talk").splitlines()[1]
     text = shlex.split(settings)[1]
-    (tmp_path / ".gemini" / "settings.json").write_text(text)
+    (folder / ".gemini" / "settings.json").write_text(text)
     command = [".bin/gemini", "--skip-trust", "--yolo", "--prompt", "please call list_directory"]
-    said = run_agent(command, tmp_path, variables(system, "gemini"))
-    assert "tool said" in said
-    check_round_trip(provider)
+    return run_agent(command, folder, variables(system, "gemini"))
+
+
+def test_gemini_cli_with_gemini(system: System, rest: Rest, fleet: Fleet, tmp_path: Path) -> None:
+    rest.call("DELETE", f"{ENDPOINTS}/talk")
+    create_by_reference(rest, "talk", "it", vertex("gemini-2.5-flash", "llm/v1/chat"))
+    assert "tool list_directory said" in run_gemini_cli(system, tmp_path)
+    asked = fleet.emulators["google-cloud-vertex-ai"].requests
+    assert any(b'"functionResponse"' in sent.raw for sent in asked)
