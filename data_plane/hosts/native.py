@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from modelplane.adapters.providers.canonical.json_values import as_objects
 from modelplane.adapters.providers.types import JsonObject, NativeRequest
 from modelplane.adapters.shared.rpc.authorization import API_KEY_HEADERS
 from modelplane.adapters.shared.rpc.metadata import ADAPTED_PARAMS, AUTHORIZATION, Metadata
@@ -108,7 +109,10 @@ class NativeReply(RestReply):
         protocol = self._route.protocol
         if self._route.method is Method.COUNT_TOKENS:
             return orjson.dumps(protocol.count(document))
-        return orjson.dumps(protocol.models(document))
+        if self._route.method is Method.GET_MODEL:
+            return orjson.dumps(protocol.model(document))
+        models = as_objects(document.get("data"))
+        return orjson.dumps(protocol.models(models, self._route.parameters))
 
     def _complete(self, metadata: Metadata) -> Metadata:
         """Add what the protocol's clients look for, and what was lost on the way."""
@@ -160,6 +164,7 @@ class NativeCalls:
             with_token(connection.headers),
             reply.request_id,
             route.task,
+            route.name,
             body=body or b"",
             receive=None if body is not None else partial(receive, connection),
             native=reply,
