@@ -337,11 +337,18 @@ def _active_config(endpoint: Endpoint, task: str) -> Config:
 
 
 async def _list_models(snapshot: Snapshot, principal: Principal, call: Call, reply: Reply) -> None:
-    models = [
-        _model(endpoint, endpoint.active)
-        for endpoint in sorted(snapshot.names.values(), key=lambda item: item.name)
-        if endpoint.active and level_of(principal, endpoint) >= CAN_QUERY
-    ]
+    models: list[JsonObject] = []
+    for endpoint in snapshot.names.values():
+        config = endpoint.active
+        if config is None or level_of(principal, endpoint) < CAN_QUERY:
+            continue
+        model = _model(endpoint, config)
+        models.append(model)
+        if call.native is not None:
+            model["task"] = config.task
+            # Some clients show nothing else than what has names of a certain form.
+            models += [{**model, "id": alias} for alias in endpoint.aliases]
+    models.sort(key=itemgetter("id"))
     document = reply.encode({"object": "list", "data": models})
     await reply.answer(((REQUEST_ID, call.request_id),), document)
 
@@ -349,12 +356,16 @@ async def _list_models(snapshot: Snapshot, principal: Principal, call: Call, rep
 async def _get_model(snapshot: Snapshot, principal: Principal, call: Call, reply: Reply) -> None:
     if call.receive is not None:
         await call.receive(call)
-    endpoint = snapshot.names.get(call.name)
+    by_alias = {} if call.native is None else snapshot.aliases
+    endpoint = snapshot.names.get(call.name) or by_alias.get(call.name)
     if endpoint is None:
         raise EndpointNotFound
     authorize(principal, endpoint)
-    document = reply.encode(_model(endpoint, _active_config(endpoint, "")))
-    await reply.answer(((REQUEST_ID, call.request_id),), document)
+    config = _active_config(endpoint, "")
+    model = _model(endpoint, config)
+    if call.native is not None:
+        model |= {"id": call.name, "task": config.task}
+    await reply.answer(((REQUEST_ID, call.request_id),), reply.encode(model))
 
 
 def _model(endpoint: Endpoint, config: Config) -> JsonObject:

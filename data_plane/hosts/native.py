@@ -10,12 +10,12 @@ from typing import Any
 
 import orjson
 
+from modelplane.adapters.providers.canonical.json_values import as_objects
 from modelplane.adapters.providers.types import JsonObject, NativeRequest
 from modelplane.adapters.shared.rpc.authorization import API_KEY_HEADERS
 from modelplane.adapters.shared.rpc.metadata import ADAPTED_PARAMS, AUTHORIZATION, Metadata
 from modelplane.adapters.shared.rpc.sizes import MAX_BODY_BYTES
 from modelplane.data_plane.calls.call import Call, Method, Service
-from modelplane.data_plane.calls.native import NativeCall
 from modelplane.data_plane.errors import Refusal
 from modelplane.data_plane.hosts.carrying import carry
 from modelplane.data_plane.hosts.http1.connection import Connection
@@ -23,11 +23,9 @@ from modelplane.data_plane.hosts.rest import RestReply, receive
 from modelplane.data_plane.protocols.base import AnswerWriter
 from modelplane.data_plane.protocols.routes import NativeRoute
 
-_MS = 1000
-
 
 class NativeReply(RestReply):
-    """Answers a request of a native protocol."""
+    """Answers a request of a native protocol, and knows what that is: a `NativeCall`."""
 
     __slots__ = ("_adapted", "_framing", "_native", "_route", "_wall_ms", "_writer", "encode")
 
@@ -47,23 +45,17 @@ class NativeReply(RestReply):
         self.encode = self._tell
 
     @property
-    def call(self) -> NativeCall:
-        """What the service has to know of the request's protocol."""
-        protocol = self._route.protocol
-        return NativeCall(
-            protocol.name,
-            self._add_fields,
-            self._translate,
-            protocol.streams,
-            self._request,
-            self._whole,
-            self._lose,
-        )
+    def protocol(self) -> str:
+        """Name of the request's protocol; this and what follows is as of `NativeCall`."""
+        return self._route.protocol.name
 
-    def _add_fields(self, body: JsonObject) -> JsonObject:
-        return body | self._route.fields
+    def complete(self, body: JsonObject) -> JsonObject:
+        """Return a body with what the path says in its place."""
+        fields = self._route.fields
+        return body | fields if fields else body
 
-    def _translate(self, body: JsonObject) -> JsonObject:
+    def translate(self, body: JsonObject) -> JsonObject:
+        """Return the canonical body, and get ready to write the answer."""
         query = self._route.protocol.read(body)
         if self._route.method is Method.QUERY:
             self._writer, self._adapted = query.writer, query.adapted
@@ -71,16 +63,22 @@ class NativeReply(RestReply):
             self.encode = query.writer.chunk if streams else query.writer.whole
         return query.body
 
-    def _whole(self, answer: JsonObject) -> bytes:
+    def streams(self, body: JsonObject) -> bool:
+        """Tell whether a completed body asks for a stream."""
+        return self._route.protocol.streams(body)
+
+    def whole(self, answer: JsonObject) -> bytes:
         """Return what a translated stream would have been as one answer."""
         return self._writer.whole(answer) if self._writer else orjson.dumps(answer)
 
-    def _lose(self, lost: Sequence[str]) -> None:
-        self._adapted = (*self._adapted, *lost)
-
-    def _request(self, body: JsonObject, raw: bytes) -> NativeRequest:
+    def request(self, body: JsonObject, raw: bytes) -> NativeRequest:
+        """Return what is passed on."""
         self._native = NativeRequest(self._route.protocol.name, body, raw, self._connection.headers)
         return self._native
+
+    def lose(self, lost: Sequence[str]) -> None:
+        """Note what else of a translated body is left out."""
+        self._adapted = (*self._adapted, *lost)
 
     def pass_on(self, document: bytes) -> bytes:
         """Return a canonical answer, or a chunk, that is JSON by now."""
@@ -115,15 +113,19 @@ class NativeReply(RestReply):
         protocol = self._route.protocol
         if self._route.method is Method.COUNT_TOKENS:
             return orjson.dumps(protocol.count(document))
-        return orjson.dumps(protocol.models(document))
+        if self._route.method is Method.GET_MODEL:
+            return orjson.dumps(protocol.model(document))
+        models = as_objects(document.get("data"))
+        return orjson.dumps(protocol.models(models, self._route.parameters))
 
     def _complete(self, metadata: Metadata) -> Metadata:
         """Add what the protocol's clients look for, and what was lost on the way."""
-        headers = dict(metadata)
         if self._adapted and not self._passes:
+            headers = dict(metadata)
             adapted = (*self._adapted, *filter(None, (headers.get(ADAPTED_PARAMS),)))
-            headers[ADAPTED_PARAMS] = ", ".join(adapted)
-        return (*headers.items(), *self._route.protocol.headers(headers, self._wall_ms() / _MS))
+            metadata = tuple((headers | {ADAPTED_PARAMS: ", ".join(adapted)}).items())
+        own = self._route.protocol.headers(self.request_id, metadata, self._wall_ms)
+        return (*metadata, *own) if own else metadata
 
     def _frame(self, events: bytes, *, ended: bool) -> bytes:
         framing = self._framing
@@ -166,9 +168,10 @@ class NativeCalls:
             with_token(connection.headers),
             reply.request_id,
             route.task,
+            route.name,
             body=body or b"",
             receive=None if body is not None else partial(receive, connection),
-            native=reply.call,
+            native=reply,
             answers_blocks=True,
         )
         return self._service.answer(call, reply)

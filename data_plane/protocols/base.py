@@ -6,7 +6,7 @@ with any provider.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol as Interface
 
@@ -96,22 +96,37 @@ class Protocol(ABC):
         """Return what one streamed answer passes at last; None: its events are sent as they are."""
         return None
 
-    def models(self, document: JsonObject) -> JsonObject:
-        """Return the list of models, given as OpenAI's API has it, in the protocol's form."""
-        return document
+    @abstractmethod
+    def models(self, models: Sequence[JsonObject], parameters: Mapping[str, str]) -> JsonObject:
+        """Return a list of models in the protocol's form.
+
+        Args:
+            models: All of them, by id, as OpenAI's API has them, and the `task` of each.
+            parameters: Which of them the client asks for.
+
+        Raises:
+            InvalidParameter: A parameter is none.
+        """
+
+    @abstractmethod
+    def model(self, model: JsonObject) -> JsonObject:
+        """Return one model, given so, in the protocol's form."""
 
     def count(self, document: JsonObject) -> JsonObject:
         """Return how many `input_tokens` a query has, given so, in the protocol's form."""
         return document
 
-    def headers(self, metadata: Mapping[str, str], now: float) -> Metadata:
+    def headers(
+        self, request_id: str, metadata: Metadata, wall_ms: Callable[[], float]
+    ) -> Metadata:
         """Return the headers that the protocol's clients look for, beside those of all answers.
 
         Args:
+            request_id: Identifies the request.
             metadata: Those of all answers.
-            now: Wall time, seconds since the epoch.
+            wall_ms: Wall time, milliseconds since the epoch.
         """
-        del metadata, now
+        del request_id, metadata, wall_ms
         return ()
 
     @abstractmethod

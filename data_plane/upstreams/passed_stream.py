@@ -47,7 +47,7 @@ class PassedStream(RelayedStream):
                 if self._traced and not self._answers:
                     self._exchange.record.model = model_of(chunk)
                 self._answers = True
-                self._shaper.shape(chunk)
+                self._shaper.note(chunk)
         except AdapterError as error:
             return [], error
         came = self._passage.passed(self._parser, data)

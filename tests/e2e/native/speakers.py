@@ -17,6 +17,12 @@ PARAMETERS: Json = {
     "properties": {"city": {"type": "string"}},
     "required": ["city"],
 }
+# One dot.
+IMAGE = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGA"
+    "WjR9awAAAABJRU5ErkJggg=="
+)
+_BUDGET = 1024
 _SECONDS = 60
 
 
@@ -45,6 +51,18 @@ class Speaker(ABC):
     @abstractmethod
     def body(self, model: str, said: str, *, streams: bool = False, tool: str = "") -> Json:
         """Return a request with a system's text, a turn before, and what the user says."""
+
+    @abstractmethod
+    def with_image(self, body: Json) -> Json:
+        """Return a request whose last words have `IMAGE` beside."""
+
+    @abstractmethod
+    def with_thinking(self, body: Json) -> Json:
+        """Return a request that asks for thoughts, and to see them."""
+
+    @abstractmethod
+    def thoughts(self, answer: Json) -> str:
+        """Return what an answer shows of thoughts, signatures included."""
 
     @abstractmethod
     def answered(self, body: Json, answer: Json, call: Called, result: str) -> Json:
@@ -120,6 +138,20 @@ class Messages(Speaker):
         if tool:
             body["tools"] = [{"name": tool, "input_schema": PARAMETERS}]
         return body
+
+    def with_image(self, body: Json) -> Json:
+        source = {"type": "base64", "media_type": "image/png", "data": IMAGE}
+        *before, last = body["messages"]
+        parts = [{"type": "text", "text": last["content"]}, {"type": "image", "source": source}]
+        return body | {"messages": [*before, last | {"content": parts}]}
+
+    def with_thinking(self, body: Json) -> Json:
+        thinking = {"type": "enabled", "budget_tokens": _BUDGET}
+        return body | {"thinking": thinking, "max_tokens": 2 * _BUDGET}
+
+    def thoughts(self, answer: Json) -> str:
+        thought = [block for block in answer["content"] if block["type"].endswith("thinking")]
+        return json.dumps(thought) if thought else ""
 
     def answered(self, body: Json, answer: Json, call: Called, result: str) -> Json:
         block = {"type": "tool_result", "tool_use_id": call.id, "content": result}
@@ -203,6 +235,19 @@ class Responses(Speaker):
             body["tools"] = [{"type": "function", "name": tool, "parameters": PARAMETERS}]
         return body
 
+    def with_image(self, body: Json) -> Json:
+        *before, last = body["input"]
+        image = {"type": "input_image", "image_url": f"data:image/png;base64,{IMAGE}"}
+        return body | {"input": [*before, last | {"content": [*last["content"], image]}]}
+
+    def with_thinking(self, body: Json) -> Json:
+        reasoning = {"effort": "low", "summary": "auto"}
+        return body | {"reasoning": reasoning, "max_output_tokens": 2 * _BUDGET}
+
+    def thoughts(self, answer: Json) -> str:
+        thought = [item for item in answer["output"] if item["type"] == "reasoning"]
+        return json.dumps(thought) if thought else ""
+
     def answered(self, body: Json, answer: Json, call: Called, result: str) -> Json:
         output = {"type": "function_call_output", "call_id": call.id, "output": result}
         return body | {"input": [*body["input"], *answer["output"], output]}
@@ -262,6 +307,21 @@ class Gemini(Speaker):
             body["tools"] = [{"functionDeclarations": [declared]}]
         return body
 
+    def with_image(self, body: Json) -> Json:
+        *before, last = body["contents"]
+        image = {"inlineData": {"mimeType": "image/png", "data": IMAGE}}
+        return body | {"contents": [*before, last | {"parts": [*last["parts"], image]}]}
+
+    def with_thinking(self, body: Json) -> Json:
+        thinking = {"includeThoughts": True, "thinkingBudget": _BUDGET}
+        options = {"maxOutputTokens": 2 * _BUDGET, "thinkingConfig": thinking}
+        return body | {"generationConfig": options}
+
+    def thoughts(self, answer: Json) -> str:
+        parts = self._parts(answer)
+        thought = [part for part in parts if part.get("thought") or "thoughtSignature" in part]
+        return json.dumps(thought) if thought else ""
+
     def answered(self, body: Json, answer: Json, call: Called, result: str) -> Json:
         response = {"name": call.name, "response": {"result": result}}
         turns = [
@@ -271,7 +331,9 @@ class Gemini(Speaker):
         return body | {"contents": [*body["contents"], *turns]}
 
     def text(self, answer: Json) -> str:
-        return "".join(part.get("text", "") for part in self._parts(answer))
+        return "".join(
+            part.get("text", "") for part in self._parts(answer) if not part.get("thought")
+        )
 
     def calls(self, answer: Json) -> list[Called]:
         called = [part["functionCall"] for part in self._parts(answer) if "functionCall" in part]

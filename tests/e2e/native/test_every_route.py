@@ -60,7 +60,14 @@ def ways() -> Iterator[Way]:
 WAYS = tuple(ways())
 each_way = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.path)
 # Routes that answer without a model, or with vectors: the clients' own tests have them.
-OTHERWISE_TRIED = ("/models", "/count_tokens", ":countTokens", "mbedContent", "mbedContents")
+OTHERWISE_TRIED = (
+    "/models",
+    "/models/NAME",
+    "/count_tokens",
+    ":countTokens",
+    "mbedContent",
+    "mbedContents",
+)
 
 
 @pytest.fixture(autouse=True)

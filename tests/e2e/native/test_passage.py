@@ -333,8 +333,10 @@ def test_geminis_own_stream_may_be_an_array(system: System, rest: Rest, fleet: F
     events = [json.loads(event[6:]) for event in answers[1].text.split("\r\n\r\n") if event]
     assert answers[0].json() == events
     vertex_ai = fleet.emulators["google-cloud-vertex-ai"]
-    vertex_ai.misbehave("error_event", after_events=1)
-    *whole, last = requests.post(url, json=asked, headers=headers, timeout=30).json()
-    assert whole
+    vertex_ai.misbehave("error_event", after_events=1, held=True)
+    with requests.post(url, json=asked, headers=headers, timeout=30, stream=True) as answer:
+        vertex_ai.resume()
+        first, last = answer.json()
+    assert first == events[0]
     assert last["error"]["status"] == "INTERNAL"
     vertex_ai.faults.clear()

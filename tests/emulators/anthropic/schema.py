@@ -3,6 +3,8 @@
 Fields are tables, so that an unknown one is an error, as it is at the real API.
 """
 
+from dataclasses import replace
+
 from modelplane.adapters.providers.refusals import (
     CLAUDE_MOST_STRICT_TOOLS,
     CLAUDE_NAMES,
@@ -37,6 +39,8 @@ from tests.emulators.openai.checks import (
 )
 
 _MIN_BUDGET = 1024
+# Claude Code declares the dialect of each schema, and the API takes it.
+_TAKEN = replace(CLAUDE_TOOL, refused=CLAUDE_TOOL.refused - {"$schema"})
 
 
 def _stop(path: str, value: object) -> None:
@@ -55,7 +59,7 @@ def _input_schema(path: str, value: object) -> None:
     if not isinstance(value, dict):
         raise wrong_type(path, "an object", value)
     choice("object")(f"{path}.type", value.get("type"))
-    _check_rules(path, value, CLAUDE_TOOL)
+    _check_rules(path, value, _TAKEN)
 
 
 def _output_schema(path: str, value: object) -> None:

@@ -15,6 +15,7 @@ from modelplane.adapters.providers.google_cloud_vertex_ai.errors import build_er
 from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.answers import (
     GeminiStreamParser,
 )
+from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.fitting import fit_body
 from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.reader import GeminiReader
 from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.tools import tool_names
 from modelplane.adapters.providers.types import (
@@ -52,16 +53,17 @@ class GeminiPassage(Passage):
 
     def plan(self, native: NativeRequest, *, stream: bool) -> Plan:
         """Return the request; see `Passage`."""
-        body = _with_roles(native.body)
+        body, adapted = fit_body(native.body, self._target.model)
         body.pop("model", None)
         verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
-        return Plan((self._request(verb, body),))
+        return Plan((self._request(verb, body),), adapted)
 
     def plan_count(self, native: NativeRequest) -> Plan:
         """Return the request that counts; see `Passage`."""
         given = as_object(native.body.get("generateContentRequest")) or native.body
         body = {name: value for name, value in given.items() if name in _OF_COUNTS}
-        return Plan((self._request("countTokens", _with_roles(body)),))
+        body, _ = fit_body(body, self._target.model)
+        return Plan((self._request("countTokens", body),))
 
     def counted(self, answer: JsonObject) -> int | None:
         """Return the number of tokens; see `Passage`."""
@@ -89,15 +91,3 @@ class GeminiPassage(Passage):
         target = self._target
         reader = GeminiReader(target.provider, self._names, target.clock)
         return GeminiStreamParser(target.provider, Task.CHAT, reader, 0)
-
-
-def _with_roles(body: JsonObject) -> JsonObject:
-    """Return a body whose contents have roles: the API itself does without, Vertex AI does not."""
-    contents = body.get("contents")
-    if not isinstance(contents, list):
-        return dict(body)
-    roles = [
-        {"role": "user", **content} if isinstance(content, dict) else content
-        for content in contents
-    ]
-    return {**body, "contents": roles}
