@@ -202,9 +202,13 @@ async def wake(worker: FakeWorker, group_id: str) -> None:
     await worker.send(message)
 
 
-async def ask(worker: FakeWorker, group_id: str, *, in_flight: float, waiting: int = 0) -> None:
+async def ask(
+    worker: FakeWorker, group_id: str, *, in_flight: float, waiting: int = 0, tokens: float = 0
+) -> None:
     """Say how much is asked of a group."""
-    demand = GroupDemand(group_id=group_id, in_flight=in_flight, waiting=waiting)
+    demand = GroupDemand(
+        group_id=group_id, in_flight=in_flight, waiting=waiting, tokens_per_second=tokens
+    )
     await worker.send(WatchConfigRequest(demand=DemandReport(groups=[demand])))
 
 
