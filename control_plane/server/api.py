@@ -29,6 +29,7 @@ from modelplane.control_plane.endpoints.quotas import Quotas
 from modelplane.control_plane.endpoints.servicer import EndpointServicer
 from modelplane.control_plane.endpoints.setting_changes import SettingChanges
 from modelplane.control_plane.hosting.free_capacity import FreeCapacity
+from modelplane.control_plane.hosting.measurements import Measurements
 from modelplane.control_plane.interceptor import Interceptor
 from modelplane.control_plane.secrets.scope_acls import ScopeAcls
 from modelplane.control_plane.secrets.scopes import Secrets
@@ -96,7 +97,9 @@ def _start_audit_log(
 
 def _add_endpoints(settings: Settings, vault: Vault, push: Push, api: grpc.aio.Server) -> None:
     database, rollout = vault.database, push.rollout
-    pinning = build_pinning(settings)
+    clock = lease_clock(database)
+    measurements = Measurements(database, clock, settings.launcher_pool)
+    pinning = build_pinning(settings, measurements)
     endpoints = Endpoints(
         database,
         vault.sealer,
@@ -108,7 +111,7 @@ def _add_endpoints(settings: Settings, vault: Vault, push: Push, api: grpc.aio.S
             settings.max_endpoints, settings.max_endpoints_per_creator, settings.keep_versions
         ),
         pinning=pinning,
-        free=FreeCapacity(lease_clock(database), settings.launcher_pool),
+        free=FreeCapacity(clock, settings.launcher_pool),
     )
     changes, history = SettingChanges(database, rollout), ConfigHistory(database)
     metrics = EndpointMetrics(database, system_clock)
