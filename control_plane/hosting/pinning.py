@@ -36,6 +36,7 @@ from modelplane.control_plane.errors import (
 )
 from modelplane.control_plane.hosting.engine_rules import EMBEDDINGS, PYFUNC, choose_engine
 from modelplane.control_plane.hosting.entity_rules import check_hosted, check_model, check_type
+from modelplane.control_plane.hosting.measurements import Measurements
 from modelplane.control_plane.hosting.throughput import (
     NO_CHUNK,
     NOT_OPTIMIZABLE,
@@ -80,6 +81,7 @@ class Pinning:
         workloads: What replicas may use.
         catalogue: The deployment's foundation models.
         engines: What launchers have beside what serves Python functions.
+        measurements: What models were measured to do; None: all is estimated.
     """
 
     def __init__(
@@ -88,11 +90,13 @@ class Pinning:
         workloads: Workloads = DEFAULT_WORKLOADS,
         catalogue: Catalogue | None = None,
         engines: Collection[str] = (),
+        measurements: Measurements | None = None,
     ) -> None:
         self._registry = registry
         self._workloads = workloads
         self._foundation = FoundationModels(catalogue or Catalogue())
         self._engines = engines
+        self._measurements = measurements
 
     async def describe(self, name: str, version: str, workload_type: str = "") -> Described:
         """Return what a version of a model is, as an entity would serve it.
@@ -124,7 +128,7 @@ class Pinning:
         model = self._hosted(entity, source, parsed, engine)
         if not is_optimizable(model):
             return Described(model, f"Model '{name}' {NOT_OPTIMIZABLE}")
-        return Described(model, "", estimate(model))
+        return Described(model, "", await self._chunk_of(model))
 
     async def pin(
         self, config: EndpointConfig, served: Sequence[HostedModel] = ()
@@ -160,11 +164,16 @@ class Pinning:
             for entity, (source, model, engine) in zip(entities, found, strict=True)
         ]
         for entity, model in zip(entities, models, strict=True):
-            model.scale.CopyFrom(self._scale_of(entity, model, served))
+            model.scale.CopyFrom(await self._scale_of(entity, model, served))
         _check_one_task(models)
         return models
 
-    def _scale_of(
+    async def _chunk_of(self, model: HostedModel) -> Chunk:
+        if self._measurements is None:
+            return estimate(model)
+        return await self._measurements.chunk_of(model)
+
+    async def _scale_of(
         self, entity: ServedEntity, model: HostedModel, served: Sequence[HostedModel]
     ) -> ScalePolicy:
         if not is_provisioned(entity):
@@ -174,8 +183,9 @@ class Pinning:
             raise InvalidParameter(f"{_named(entity)}{name} {NOT_OPTIMIZABLE}")
         if before := _same_throughput(entity, model, served):
             return before
+        chunk = await self._chunk_of(model)
         try:
-            return scale_of(entity, estimate(model))
+            return scale_of(entity, chunk)
         except InvalidParameter as error:
             raise InvalidParameter(f"{_named(entity)}{error}") from None
 

@@ -153,8 +153,12 @@ def _build_entity(
 ) -> dict[str, Any]:
     external = entity.HasField("external_model")
     throughput = {
-        "min_provisioned_throughput": entity.min_provisioned_throughput,
-        "max_provisioned_throughput": entity.max_provisioned_throughput,
+        # Of model units, what they stand for.
+        "min_provisioned_throughput": model.scale.min_throughput,
+        "max_provisioned_throughput": model.scale.max_throughput,
+        "provisioned_model_units": entity.provisioned_model_units or None,
+        "throughput_chunk_size": model.scale.throughput_chunk,
+        "compute_type": entity.workload_type,
     }
     least = 0 if model.scale.scale_to_zero else model.scale.min_replicas
     concurrency = {
@@ -162,8 +166,7 @@ def _build_entity(
         "max_concurrency": model.scale.max_replicas * model.size.concurrency,
         "compute_type": entity.workload_type,
     }
-    is_provisioned = any(throughput.values()) or entity.HasField("provisioned_model_units")
-    is_foundation = is_provisioned or entity.HasField("foundation_model")
+    is_foundation = bool(model.scale.throughput_chunk) or entity.HasField("foundation_model")
     kind = "FOUNDATION_MODEL" if is_foundation else "CUSTOM_MODEL"
     return {
         "served_entity_id": served_entity_id(version.endpoint_id, version.version, entity.name),

@@ -127,18 +127,18 @@ class Part:
         likely = min(self._most, known.likely if known else unseen)
         self.wanted = max(1, min(self.prompt + likely, bucket.limit))
 
-    def settle(self, usage: Usage | None, ending: Ending) -> None:
-        """Give back what was not used, and note what was used beyond."""
-        if self.taken is None:
-            return
+    def settle(self, usage: Usage | None, ending: Ending) -> int:
+        """Give back what was not used, note what was used beyond, and return what was used."""
         used = self._used(usage, ending)
         if ending is Ending.ANSWERED:
             self._estimate.learn(used - self.prompt)
-        self._leases.settle(self._bucket, self.taken, used, self._bucket.window)
+        if self.taken is not None:
+            self._leases.settle(self._bucket, self.taken, used, self._bucket.window)
+        return used
 
     def _used(self, usage: Usage | None, ending: Ending) -> int:
         if usage is None:
             # Of what the caller has left, the model may have read and written any part.
-            return 0 if ending is Ending.FAILED else self.taken or 0
+            return 0 if ending is Ending.FAILED else self.wanted
         read = self.prompt if usage.input_tokens is None else usage.input_tokens
         return read + (usage.output_tokens or 0)

@@ -193,6 +193,8 @@ class HostedRelay:
     ) -> None:
         """Answer a query once it fits into what is provisioned."""
         part = await self._throughput.admit(throughput, entity, exchange.query)
+        group = self._snapshots.groups.find(entity.group_id)
+        group.count_tokens(part.wanted)
         ending = Ending.CANCELLED
         try:
             await self._answer(exchange, entity, others)
@@ -201,7 +203,8 @@ class HostedRelay:
             ending = Ending.FAILED
             raise
         finally:
-            part.settle(exchange.record.usage, ending)
+            used = part.settle(exchange.record.usage, ending)
+            group.count_tokens(used - part.wanted)
 
     async def _answer(self, exchange: Exchange, entity: ServedEntity, others: int) -> None:
         # It may wait for long, and takes many times as much as the bytes that it was parsed from.

@@ -392,3 +392,15 @@ def test_a_hosted_entity_is_told_with_its_task_and_its_size() -> None:
     assert row["custom_model_config"] == sizes
     model.scale.scale_to_zero = True
     assert told()["custom_model_config"]["min_concurrency"] == 0
+    entity.provisioned_model_units = 100
+    scale = ScalePolicy(throughput_chunk=80, min_throughput=160, max_throughput=160)
+    model.scale.CopyFrom(scale)
+    row = told()
+    assert (row["entity_type"], row["custom_model_config"]) == ("FOUNDATION_MODEL", None)
+    assert row["foundation_model_config"] == {
+        "min_provisioned_throughput": 160,
+        "max_provisioned_throughput": 160,
+        "provisioned_model_units": 100,
+        "throughput_chunk_size": 80,
+        "compute_type": "CPU",
+    }

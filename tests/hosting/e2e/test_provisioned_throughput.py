@@ -31,7 +31,10 @@ def provisioned(**fields: object) -> Json:
 
 
 def test_the_printed_script_serves_answers(host: System, api: Rest) -> None:
-    chunk = api.call("GET", INFO)["throughput_chunk_size"]
+    info = api.call("GET", INFO)
+    # By the size that its MLmodel file says.
+    assert info == {"optimizable": True, "throughput_chunk_size": 80, "estimated": True}
+    chunk = info["throughput_chunk_size"]
     ran = subprocess.run(
         [sys.executable, "-"],
         input=printed_script(host),
@@ -54,6 +57,10 @@ def test_the_printed_script_serves_answers(host: System, api: Rest) -> None:
     [choice] = answer.json()["choices"]
     assert choice["message"]["content"]
     assert len(choice["logprobs"]["content"]) == 4
+    # By now it was measured on this machine.
+    info = api.call("GET", INFO)
+    assert "estimated" not in info
+    assert info["throughput_chunk_size"] > 0
     # The least that is provisioned is two replicas, each of which does one chunk.
     assert len(replicas(host)) == 2
 
@@ -61,7 +68,7 @@ def test_the_printed_script_serves_answers(host: System, api: Rest) -> None:
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"max_provisioned_throughput": 7}, "it must be a multiple of 80"),
+        ({"max_provisioned_throughput": 1_000_003}, "it must be a multiple of"),
         ({"min_provisioned_throughput": 160, "max_provisioned_throughput": 80}, "lower the first"),
         ({"min_provisioned_throughput": 80}, "needs max_provisioned_throughput"),
         ({"max_provisioned_throughput": 80, "entity_name": "main.ml.iris"}, "Python function"),
@@ -82,13 +89,14 @@ def test_a_model_that_no_engine_serves_is_not_optimizable(api: Rest) -> None:
 
 
 def test_what_is_sent_beyond_is_refused(api: Rest) -> None:
-    # One token per second.
+    # A fiftieth of what this machine does.
     deployed(api, "units", provisioned(provisioned_model_units=1))
-    assert api.query("units", ASKED).status_code == 200
+    long = {"messages": [{"role": "user", "content": "word " * 300}], "max_tokens": 1}
+    assert api.query("units", long).status_code == 200
     # It has used many more, whichever worker has answered.
     for _ in range(4):
         refused = api.query("units", ASKED)
         assert refused.status_code == 429, refused.text
         assert refused.json()["error_code"] == "REQUEST_LIMIT_EXCEEDED"
-        assert "1 tokens per second" in refused.json()["message"]
+        assert "tokens per second" in refused.json()["message"]
         assert int(refused.headers["retry-after"]) > 2
