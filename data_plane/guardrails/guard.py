@@ -26,9 +26,11 @@ from modelplane.data_plane.guardrails.scanner import Findings, scan
 from modelplane.data_plane.guardrails.stream import StreamGuard
 from modelplane.data_plane.guardrails.verdict import (
     Phase,
+    Verdict,
     build_item,
     build_message,
     explain,
+    judge,
     policy_of,
 )
 
@@ -63,6 +65,10 @@ class Guard:
     def has_changed(self) -> bool:
         """Whether the request is another one than its caller has sent."""
         return bool(self.found[Phase.INPUT].entities)
+
+    def verdict(self) -> Verdict:
+        """Return what was done with the call."""
+        return judge(self.found, self.opaque)
 
     def read_request(self, body: JsonObject, *, free: bool = False) -> Iterator[int]:
         """Look through a request, and put marks into it where something is masked.

@@ -4,7 +4,10 @@ import json
 from typing import Any
 
 import pytest
+from modelserving.worker.v1.usage_service_pb2 import UsageEntry
+from prometheus_client import generate_latest
 
+from modelplane.data_plane.usage.encoding import Tokens, encode_outcome
 from tests.data_plane.guardrails.pipeline import (
     Json,
     Pipeline,
@@ -96,6 +99,27 @@ async def test_a_blocked_answer_is_billed(pipeline: Pipeline) -> None:
     # Nobody else is asked for an answer that may pass.
     assert len(pipeline.provider.requests) == 1
     assert [attempt.error for attempt in record.attempts] == [""]
+
+
+async def test_what_was_found_is_recorded_and_nothing_of_it(pipeline: Pipeline) -> None:
+    pipeline.guard({"input": MASK, "output": BLOCK})
+    pipeline.provider.say(chat_answer({"content": f"Ask {MAIL} or call 415-555-2671"}))
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}
+    await pipeline.post(INVOCATIONS, asking([{"type": "text", "text": MAIL}, image]))
+    [record] = pipeline.ledger.records
+    encoded = encode_outcome(record, Tokens(9, 5, None, None, estimated=False), 1.0, ())
+    found = UsageEntry.FromString(encoded).outcome.guardrail
+    assert (found.action, found.policy, found.phase) == ("blocked", "pii", "output")
+    assert found.entities == {"EMAIL_ADDRESS": 2, "PHONE_NUMBER": 1}
+    assert found.unread_parts == 1
+    assert found.check_us > 0
+    assert MAIL.encode() not in encoded
+    page = generate_latest(pipeline.registry).decode()
+    assert 'modelplane_guardrail_checks_total{action="masked",phase="input"} 1.0' in page
+    assert 'modelplane_guardrail_checks_total{action="blocked",phase="output"} 1.0' in page
+    entity = '{entity="PHONE_NUMBER",phase="output"}'
+    assert f"modelplane_guardrail_entities_total{entity} 1.0" in page
+    assert 'modelplane_guardrail_seconds_total{phase="output"}' in page
 
 
 async def test_newer_routes_answer_what_is_blocked(pipeline: Pipeline) -> None:
