@@ -12,7 +12,6 @@ import orjson
 from modelplane.adapters.providers.types import JsonObject, NestedTooDeeply, Usage
 from modelplane.data_plane.errors import GuardrailTriggered, InvalidParameter
 from modelplane.data_plane.guardrails.places import (
-    REQUEST_FIELDS,
     Place,
     count_opaque,
     has_tokens,
@@ -92,7 +91,7 @@ class Guard:
                 "This endpoint has guardrails, which cannot read tokens: send texts."
             )
         findings = self.found[Phase.INPUT]
-        self.opaque = count_opaque(body, body if free else REQUEST_FIELDS)
+        self.opaque = count_opaque(body)
         places = places_of_any(body) if free else places_of_request(body)
         yield from self._read(checks, findings, places)
         if findings.blocked:

@@ -185,6 +185,46 @@ async def test_arguments_stay_json(pipeline: Pipeline) -> None:
     }
 
 
+async def test_fields_that_nobody_listed_are_texts_too(pipeline: Pipeline) -> None:
+    pipeline.guard({"input": BLOCK})
+    wire = await pipeline.post(INVOCATIONS, asking("Hi", context=[{"note": f"for {MAIL}"}]))
+    assert wire.status == 400
+    pipeline.guard({"output": MASK})
+    answer = chat_answer({"content": "Hi", "annotations": [{"title": MAIL}]})
+    pipeline.provider.say(answer | {"citations": [f"by {MAIL}"]})
+    wire = await pipeline.post(INVOCATIONS, asking("Hi"))
+    assert MAIL not in wire.text
+    assert wire.json["citations"] == ["by <EMAIL_ADDRESS>"]
+    # Of a stream they come in pieces that nobody could put together.
+    pipeline.provider.stream(chat_chunks([{"audio": {"transcript": "john@"}}, {"content": "Hi"}]))
+    wire = await pipeline.post(INVOCATIONS, asking("Hi", stream=True))
+    assert "john" not in wire.text
+
+
+@pytest.mark.parametrize("indexes", [(0, 1), (0, 0), (None, None)])
+async def test_calls_are_told_apart(pipeline: Pipeline, indexes: tuple[int | None, ...]) -> None:
+    pipeline.guard({"output": MASK})
+    deltas = []
+    for index, name in zip(indexes, ("one", "two"), strict=True):
+        place: Json = {} if index is None else {"index": index}
+        start = {"id": name, "type": "function", "function": {"name": name, "arguments": ""}}
+        pieces = [f'{{"to": "{name}@', 'example.com"}']
+        told = [start, *({"function": {"arguments": piece}} for piece in pieces)]
+        deltas += [{"tool_calls": [part | place]} for part in told]
+    pipeline.provider.stream(chat_chunks(deltas, "tool_calls"))
+    wire = await pipeline.post(INVOCATIONS, asking("Do it", stream=True))
+    [calls] = [
+        delta["tool_calls"]
+        for event in wire.events
+        for delta in [event["choices"][0]["delta"]]
+        if "tool_calls" in delta
+    ]
+    masked = '{"to":"<EMAIL_ADDRESS>"}'
+    assert [(call["id"], call["function"]) for call in calls] == [
+        (name, {"name": name, "arguments": masked}) for name in ("one", "two")
+    ]
+
+
 async def test_probabilities_of_tokens_do_not_tell_them(pipeline: Pipeline) -> None:
     pipeline.guard({"output": MASK})
     answer = chat_answer({"content": MAIL})
