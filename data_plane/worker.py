@@ -40,6 +40,7 @@ from modelplane.data_plane.snapshots.config_metrics import ConfigMetrics
 from modelplane.data_plane.snapshots.readiness import TICK_SECONDS, Readiness
 from modelplane.data_plane.snapshots.snapshot import Snapshots
 from modelplane.data_plane.snapshots.watcher import SnapshotWatcher, Source
+from modelplane.data_plane.telemetry.guardrail_metrics import GuardrailMetrics
 from modelplane.data_plane.telemetry.meters import Meters
 from modelplane.data_plane.telemetry.metrics import Metrics
 from modelplane.data_plane.telemetry.metrics_reporter import GrpcSink, MetricsReporter
@@ -115,7 +116,8 @@ async def assembled(
         _metering(settings, clocks) as meters,
         _exporting(settings, wall_ms) as telemetry,
     ):
-        accountant = Accountant(metrics, meters, ledger, clocks.monotonic, telemetry)
+        looked = GuardrailMetrics(registry)
+        accountant = Accountant(metrics, meters, ledger, clocks.monotonic, telemetry, looked)
         upstream = Upstream(transport, lambda: wall_ms() / 1000)
         async with aclosing(upstream), _limiting(settings, registry, clocks) as (gate, provisioned):
             bodies = Bodies(settings.bodies_max_mib << 20)

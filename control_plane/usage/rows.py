@@ -21,7 +21,7 @@ _REMEMBERED = 10_000
 _RUNNING, _ENDED, _UNKNOWN = (
     state.value for state in (UsageState.RUNNING, UsageState.ENDED, UsageState.UNKNOWN)
 )
-_NO_OUTCOME = (None, "", None, None, None, None, False, 0, None, None, "[]")
+_NO_OUTCOME = (None, "", None, None, None, None, False, 0, None, None, "[]", "", "{}")
 
 
 def build_rows(
@@ -116,7 +116,22 @@ def _outcome(outcome: UsageOutcome) -> UsageValues:
         outcome.latency_ms,
         outcome.first_chunk_ms if known("first_chunk_ms") else None,
         _attempts(outcome),
+        *_guardrail(outcome),
     )
+
+
+def _guardrail(outcome: UsageOutcome) -> UsageValues:
+    if not outcome.HasField("guardrail"):
+        return "", "{}"
+    found = outcome.guardrail
+    told = {
+        "policy": _text(found.policy),
+        "phase": _text(found.phase),
+        "entities": {_text(kind): count for kind, count in found.entities.items()},
+        "check_us": found.check_us,
+        "unread_parts": found.unread_parts,
+    }
+    return _text(found.action), orjson.dumps(told, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _context(entry: UsageEntry) -> str:

@@ -133,6 +133,12 @@ def _build_row(query: StoredQuery) -> dict[str, Any]:
         "latency_ms": _round(query.latency_ms),
         "first_chunk_ms": _round(query.first_chunk_ms),
         "attempts": query.attempts,
+        "guardrail_action": query.guardrail_action or None,
+        "guardrail_policy": query.guardrail.get("policy") or None,
+        "guardrail_phase": query.guardrail.get("phase") or None,
+        "guardrail_entities": query.guardrail.get("entities", {}),
+        "guardrail_us": query.guardrail.get("check_us"),
+        "guardrail_unread_parts": query.guardrail.get("unread_parts"),
     }
 
 

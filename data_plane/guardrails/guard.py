@@ -12,7 +12,6 @@ import orjson
 from modelplane.adapters.providers.types import JsonObject, NestedTooDeeply, Usage
 from modelplane.data_plane.errors import GuardrailTriggered, InvalidParameter
 from modelplane.data_plane.guardrails.places import (
-    REQUEST_FIELDS,
     Place,
     count_opaque,
     has_tokens,
@@ -26,9 +25,11 @@ from modelplane.data_plane.guardrails.scanner import Findings, scan
 from modelplane.data_plane.guardrails.stream import StreamGuard
 from modelplane.data_plane.guardrails.verdict import (
     Phase,
+    Verdict,
     build_item,
     build_message,
     explain,
+    judge,
     policy_of,
 )
 
@@ -64,6 +65,10 @@ class Guard:
         """Whether the request is another one than its caller has sent."""
         return bool(self.found[Phase.INPUT].entities)
 
+    def verdict(self) -> Verdict:
+        """Return what was done with the call."""
+        return judge(self.found, self.opaque)
+
     def read_request(self, body: JsonObject, *, free: bool = False) -> Iterator[int]:
         """Look through a request, and put marks into it where something is masked.
 
@@ -86,7 +91,7 @@ class Guard:
                 "This endpoint has guardrails, which cannot read tokens: send texts."
             )
         findings = self.found[Phase.INPUT]
-        self.opaque = count_opaque(body, body if free else REQUEST_FIELDS)
+        self.opaque = count_opaque(body)
         places = places_of_any(body) if free else places_of_request(body)
         yield from self._read(checks, findings, places)
         if findings.blocked:

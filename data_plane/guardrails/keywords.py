@@ -1,18 +1,18 @@
 """Finds words that must not occur, wherever in a text and whatever their case; pure.
 
-All of them are one automaton of RE2's, which reads a text once however many they are.
+All of them are one automaton, which reads a text once however many they are, and whatever is in
+it (Aho and Corasick, 1975).
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
-import re2
+from ahocorasick_rs import AhoCorasick, Implementation, MatchKind
 
 from modelplane.data_plane.guardrails.detector import Span
 from modelplane.data_plane.guardrails.normal import normalise
 
 KEYWORD = "INVALID_KEYWORD"
-# Of what an endpoint may have of them, the automaton takes a few MiB at most.
-_MEMORY_BYTES = 32 << 20
 
 
 class Keywords:
@@ -20,28 +20,31 @@ class Keywords:
 
     def __init__(self, words: Iterable[str]) -> None:
         """Look for words, at least one of which is not blank."""
-        # The longest first: of two that begin alike, RE2 takes the one that comes first.
-        known = sorted({normalise(word) for word in words if word} - {""}, key=len, reverse=True)
-        options = re2.Options()
-        options.max_mem = _MEMORY_BYTES
-        options.log_errors = False
-        self._pattern = re2.compile("|".join(map(re2.escape, known)), options)
-        self._beginnings = {word[:size] for word in known for size in range(1, len(word) + 1)}
-        self._first = {word[0] for word in known}
-        self._longest = max(map(len, known))
+        self._words = sorted({normalise(word) for word in words} - {""})
+        # The one that takes least memory: every endpoint has its own.
+        self._automaton = AhoCorasick(
+            self._words,
+            matchkind=MatchKind.LeftmostLongest,
+            implementation=Implementation.ContiguousNFA,
+        )
+        self._first = {word[0] for word in self._words}
+        self._longest = max(map(len, self._words))
 
     def find(self, text: str, begin: int) -> Sequence[Span]:
         """Return the words that begin at `begin` or later; see `Detector`."""
-        if self._pattern.search(text, begin) is None:
-            return ()
         return [
-            Span(match.start(), match.end(), KEYWORD, blocks=True)
-            for match in self._pattern.finditer(text, begin)
+            Span(begin + start, begin + end, KEYWORD, blocks=True)
+            for _, start, end in self._automaton.find_matches_as_indexes(text[begin:])
         ]
 
     def open_at(self, text: str, begin: int) -> int:
         """Return where a word may have begun; see `Detector`."""
         for start in range(max(begin, len(text) - self._longest), len(text)):
-            if text[start] in self._first and text[start:] in self._beginnings:
+            if text[start] in self._first and self._begins(text[start:]):
                 return start
         return len(text)
+
+    def _begins(self, text: str) -> bool:
+        """Tell whether some word begins with a text, or is it."""
+        place = bisect_left(self._words, text)
+        return place < len(self._words) and self._words[place].startswith(text)

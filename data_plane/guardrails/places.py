@@ -5,23 +5,31 @@ text that is not known to be something else, so that no field is forgotten: name
 signatures are not, nor are the tools that a program declares, nor what is encoded.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
 
 from modelplane.adapters.providers.types import JsonObject
 
-# What of a request a model reads.
-REQUEST_FIELDS = (
-    "system",
-    "instructions",
-    "documents",
-    "messages",
-    "prompt",
-    "suffix",
-    "input",
-    "prediction",
+# What of a request nobody wrote for the model to read: who asks, and what a program declares.
+_SETTINGS = frozenset(
+    {
+        "client_request_id",
+        "function_call",
+        "functions",
+        "logit_bias",
+        "metadata",
+        "model",
+        "prompt_cache_key",
+        "response_format",
+        "safety_identifier",
+        "stop",
+        "tool_choice",
+        "tools",
+        "usage_context",
+        "user",
+    }
 )
 # What an answer or a chunk has beside texts.
 _FRAME = frozenset(
@@ -114,8 +122,8 @@ class Place:
 
 def places_of_request(body: JsonObject) -> Iterator[Place]:
     """Yield the texts of a canonical request."""
-    for name in REQUEST_FIELDS:
-        if name in body:
+    for name in list(body):
+        if name not in _SETTINGS:
             yield from _walk(_Step(body, name, _Reading.KNOWN_FORM))
 
 
@@ -136,10 +144,10 @@ def places_of_any(body: JsonObject) -> Iterator[Place]:
     yield from _walk(_Step([body], 0, _Reading.TEXTS))
 
 
-def count_opaque(body: JsonObject, fields: Iterable[str] = REQUEST_FIELDS) -> int:
+def count_opaque(body: JsonObject) -> int:
     """Return how many parts of a request cannot be read: images, sound, and files."""
     total = 0
-    stack: list[object] = [body[name] for name in fields if name in body]
+    stack: list[object] = [value for name, value in body.items() if name not in _SETTINGS]
     while stack:
         value = stack.pop()
         if isinstance(value, dict):

@@ -4,7 +4,6 @@ Part of the snapshot (`snapshots/`); `guard.py` applies it to calls.
 """
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from modelserving.v1 import ai_gateway_pb2 as pb
 
@@ -14,7 +13,6 @@ from modelplane.data_plane.guardrails.keywords import Keywords
 from modelplane.data_plane.guardrails.pii import build_detectors
 
 _BLOCK, _MASK, _NONE = "BLOCK", "MASK", "NONE"
-_COMPILED = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +35,29 @@ class Guardrails:
     Attributes:
         input: In requests; None: nothing.
         output: In answers; None: nothing.
+        settings: What they were compiled from, encoded.
     """
 
     input: Checks | None
     output: Checks | None
+    settings: bytes = field(repr=False)
 
 
-def compile_guardrails(settings: pb.Guardrails) -> Guardrails | None:
+def compile_guardrails(settings: pb.Guardrails, old: Guardrails | None = None) -> Guardrails | None:
     """Return what guardrails ask for, None where that is nothing.
+
+    Args:
+        settings: The guardrails.
+        old: What the endpoint has had before, which is kept where nothing changed.
 
     Raises:
         ConfigRefused: They ask for what this worker cannot do.
     """
-    # Each change of an endpoint compiles anew what mostly has not changed.
-    return _compile(settings.SerializeToString(deterministic=True))
-
-
-@lru_cache(maxsize=_COMPILED)
-def _compile(encoded: bytes) -> Guardrails | None:
-    settings = pb.Guardrails.FromString(encoded)
-    sides = Guardrails(_compile_side(settings.input), _compile_side(settings.output))
-    return sides if sides.input or sides.output else None
+    encoded = settings.SerializeToString(deterministic=True)
+    if old is not None and old.settings == encoded:
+        return old
+    sides = _compile_side(settings.input), _compile_side(settings.output)
+    return Guardrails(*sides, encoded) if any(sides) else None
 
 
 def _compile_side(settings: pb.GuardrailParameters) -> Checks | None:

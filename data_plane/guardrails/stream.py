@@ -44,6 +44,8 @@ class _Choice:
 
     scanners: dict[str, Scanner] = field(default_factory=dict)
     calls: dict[object, _Call] = field(default_factory=dict)
+    # By the index that a provider tells: under which key its newest call is.
+    newest: dict[object, object] = field(default_factory=dict)
 
 
 class Side(Protocol):
@@ -204,9 +206,14 @@ class StreamGuard:
         return block | {_THINKING: told} | ({} if told == thought else {_SIGNATURE: ""})
 
     def _hold(self, known: _Choice, index: object, call: JsonObject, function: JsonObject) -> None:
-        key = index if isinstance(index, int | str) else 0
+        index = index if isinstance(index, int | str) else 0
+        key = known.newest.get(index, index)
         held = known.calls.get(key)
+        if held is not None and _is_another(held.start, call):
+            # Some providers give all their calls the same index.
+            key, held = f"{index} {call['id']}", None
         if held is None:
+            known.newest[index] = key
             check_count(self._provider, len(known.calls) + 1, MAX_CALLS, "calls")
             held = known.calls[key] = _Call({}, GrowingText(self._provider))
         held.arguments.add(as_text(function.get("arguments")))
@@ -239,6 +246,11 @@ class StreamGuard:
         """Return a call that is whole."""
         function = as_object(call.start.get("function")) | {"arguments": call.arguments.take()}
         return self._read({**call.start, "function": function})
+
+
+def _is_another(start: JsonObject, call: JsonObject) -> bool:
+    """Tell whether a piece belongs to another call than the one that began with `start`."""
+    return bool(call.get("id")) and bool(start.get("id")) and call["id"] != start["id"]
 
 
 def _split_parts(delta: JsonObject) -> tuple[str, str]:

@@ -3,8 +3,10 @@
 The forms are those of the mirrored product. No text that was found is ever part of them.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import NamedTuple
 
 import orjson
 
@@ -30,6 +32,40 @@ class Action(StrEnum):
     NONE = "none"
     MASKED = "masked"
     BLOCKED = "blocked"
+
+
+class Verdict(NamedTuple):
+    """What guardrails did with a call, as it is recorded.
+
+    Attributes:
+        action: What was done.
+        policy: Name of the guardrail that blocked; empty: none did.
+        phase: Where it blocked; empty: nowhere.
+        entities: How many of each kind were found.
+        seconds: Time that it took to look.
+        unread_parts: Parts of the request that could not be read.
+    """
+
+    action: Action
+    policy: str
+    phase: str
+    entities: Mapping[str, int]
+    seconds: float
+    unread_parts: int
+
+
+def judge(found: Mapping[Phase, Findings], unread_parts: int) -> Verdict:
+    """Return what was done with a call in which something was found, or nothing."""
+    total: Counter[str] = Counter()
+    for findings in found.values():
+        total += findings.entities
+    seconds = sum(findings.seconds for findings in found.values())
+    for phase, findings in found.items():
+        if findings.blocked:
+            policy = policy_of(findings)
+            return Verdict(Action.BLOCKED, policy, phase, total, seconds, unread_parts)
+    action = Action.MASKED if total else Action.NONE
+    return Verdict(action, "", "", total, seconds, unread_parts)
 
 
 def action_of(findings: Findings) -> Action:

@@ -50,7 +50,7 @@ def compile_endpoint(
         active, refused = _try_compile(resource, resource.active, known, random)
         if refused:
             active, failure = (old.active if old else None), refused
-    guardrails, unguarded = _try_guardrails(resource)
+    guardrails, unguarded = _try_guardrails(resource, old.guardrails if old else None)
     if unguarded:
         # Better no answer than one that nothing has looked through.
         active, prepared, failure = None, None, unguarded
@@ -80,10 +80,10 @@ def compile_endpoint(
 
 
 def _try_guardrails(
-    resource: snapshot_pb2.EndpointResource,
+    resource: snapshot_pb2.EndpointResource, old: Guardrails | None
 ) -> tuple[Guardrails | None, Failure | None]:
     try:
-        return compile_guardrails(resource.ai_gateway.guardrails), None
+        return compile_guardrails(resource.ai_gateway.guardrails, old), None
     except ConfigRefused as error:
         version = resource.prepared.config_version or resource.active.config_version
         return None, Failure(resource.id, version, str(error))

@@ -87,6 +87,8 @@ class StoredQuery:
     latency_ms: float | None
     first_chunk_ms: float | None
     attempts: Sequence[Mapping[str, Any]]
+    guardrail_action: str
+    guardrail: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,7 @@ DIMENSIONS: Mapping[str, Any] = {
     "task": col(UsageOriginRow.task),
     "client": col(UsageOriginRow.client),
     "status_code": col(UsageRow.status_code),
+    "guardrail_action": col(UsageRow.guardrail_action),
     "day": col(UsageRow.time_ms) // _DAY_MS * _DAY_MS,
     "hour": col(UsageRow.time_ms) // _HOUR_MS * _HOUR_MS,
     "tags": col(UsageOriginRow.tags_json),
@@ -292,6 +295,7 @@ def _query(row: UsageRow, origin: UsageOriginRow) -> StoredQuery:
     values["state"] = UsageState(row.state)
     values["usage_context"] = orjson.loads(values.pop("usage_context_json"))
     values["tags"] = decode_tags(values.pop("tags_json"))
+    values["guardrail"] = orjson.loads(values.pop("guardrail_json"))
     values["attempts"] = [
         _attempt(found, origin.served_entity_name)
         for found in orjson.loads(values.pop("attempts_json"))

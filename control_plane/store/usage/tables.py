@@ -48,6 +48,9 @@ class UsageRow(SQLModel, table=True):
     first_chunk_ms: float | None = None
     # Of one that succeeded at once only the latency.
     attempts_json: str = "[]"
+    # Empty where the endpoint has no guardrails.
+    guardrail_action: str = ""
+    guardrail_json: str = "{}"
 
 
 class UsageOriginRow(SQLModel, table=True):

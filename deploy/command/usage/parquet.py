@@ -58,9 +58,15 @@ SCHEMA = pa.schema(
         ("latency_ms", pa.float64()),
         ("first_chunk_ms", pa.float64()),
         ("attempts", pa.list_(_ATTEMPT)),
+        ("guardrail_action", pa.string()),
+        ("guardrail_policy", pa.string()),
+        ("guardrail_phase", pa.string()),
+        ("guardrail_entities", pa.map_(pa.string(), pa.int64())),
+        ("guardrail_us", pa.int64()),
+        ("guardrail_unread_parts", pa.int64()),
     ]
 )
-_MAPS = ("usage_context", "endpoint_tags")
+_MAPS = ("usage_context", "endpoint_tags", "guardrail_entities")
 
 
 def export(pages: Iterable[Sequence[Mapping[str, Any]]], file: Path) -> int:

@@ -8,7 +8,12 @@ import pytest
 from modelserving.launcher.v1.launcher_service_pb2 import ReplicaSize
 from modelserving.store.v1.hosting_pb2 import HostedModel, ModelDescription, ScalePolicy
 from modelserving.v1.endpoint_pb2 import EndpointConfig, EndpointTag, ServedEntity
-from modelserving.worker.v1.usage_service_pb2 import UsageAttempt, UsageEntry, UsageOutcome
+from modelserving.worker.v1.usage_service_pb2 import (
+    UsageAttempt,
+    UsageEntry,
+    UsageGuardrail,
+    UsageOutcome,
+)
 
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
 from modelplane.control_plane.endpoints.setting_changes import SettingChanges
@@ -90,7 +95,18 @@ async def rows(usage: UsageReader, selected: UsageFilter = EVERYTHING) -> list[S
 
 
 async def test_a_query_has_all_columns(intake: UsageIntake, usage: UsageReader) -> None:
-    await intake.record(JOURNAL, [ended()])
+    entry = ended()
+    entry.outcome.guardrail.MergeFrom(
+        UsageGuardrail(
+            action="blocked",
+            policy="pii",
+            phase="input",
+            entities={"US_SSN": 2},
+            check_us=90,
+            unread_parts=1,
+        )
+    )
+    await intake.record(JOURNAL, [entry])
     [row] = await rows(usage)
     [printed] = build_rows([row], "").rows
     assert dict(printed) == {
@@ -128,7 +144,24 @@ async def test_a_query_has_all_columns(intake: UsageIntake, usage: UsageReader) 
             {"served_entity_name": "first", "error": "RateLimited", "latency_ms": 1.0},
             {"served_entity_name": "second", "error": "", "latency_ms": 11.0},
         ],
+        "guardrail_action": "blocked",
+        "guardrail_policy": "pii",
+        "guardrail_phase": "input",
+        "guardrail_entities": {"US_SSN": 2},
+        "guardrail_us": 90,
+        "guardrail_unread_parts": 1,
     }
+    [total] = await usage.totals(ALICE, EVERYTHING, ["guardrail_action"])
+    assert total.values == ("blocked",)
+
+
+async def test_a_query_without_guardrails_tells_nothing_of_them(
+    intake: UsageIntake, usage: UsageReader
+) -> None:
+    await intake.record(JOURNAL, [ended()])
+    [printed] = build_rows(await rows(usage), "").rows
+    assert printed["guardrail_action"] is None
+    assert printed["guardrail_entities"] == {}
 
 
 async def test_attempts_are_told_as_they_were(intake: UsageIntake, usage: UsageReader) -> None:

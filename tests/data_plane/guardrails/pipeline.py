@@ -41,6 +41,7 @@ from modelplane.data_plane.limits.throughput import ThroughputGate
 from modelplane.data_plane.payloads.log import PayloadLog
 from modelplane.data_plane.snapshots.builder import SnapshotBuilder
 from modelplane.data_plane.snapshots.snapshot import Snapshot, Snapshots
+from modelplane.data_plane.telemetry.guardrail_metrics import GuardrailMetrics
 from modelplane.data_plane.telemetry.meters import Meters
 from modelplane.data_plane.telemetry.metrics import Metrics
 from modelplane.data_plane.upstreams.attempt_metrics import AttemptMetrics
@@ -193,7 +194,8 @@ class Pipeline:
         self.snapshots = Snapshots(Groups(Random(1), 1 << 20))
         transport = cast("HttpTransport", self.provider)
         metrics, tried = Metrics(self.registry), AttemptMetrics(self.registry)
-        accountant = Accountant(metrics, Meters(), self.ledger, lambda: 0.0)
+        looked = GuardrailMetrics(self.registry)
+        accountant = Accountant(metrics, Meters(), self.ledger, lambda: 0.0, guardrails=looked)
         relay = Relay(Upstream(transport, lambda: 0.0), accountant, Timeouts(30, 30, 30))
         timeouts = HostedTimeouts(30, 30, 30)
         # Nothing here is hosted, provisioned or recorded.

@@ -4,7 +4,10 @@ import json
 from typing import Any
 
 import pytest
+from modelserving.worker.v1.usage_service_pb2 import UsageEntry
+from prometheus_client import generate_latest
 
+from modelplane.data_plane.usage.encoding import Tokens, encode_outcome
 from tests.data_plane.guardrails.pipeline import (
     Json,
     Pipeline,
@@ -98,6 +101,27 @@ async def test_a_blocked_answer_is_billed(pipeline: Pipeline) -> None:
     assert [attempt.error for attempt in record.attempts] == [""]
 
 
+async def test_what_was_found_is_recorded_and_nothing_of_it(pipeline: Pipeline) -> None:
+    pipeline.guard({"input": MASK, "output": BLOCK})
+    pipeline.provider.say(chat_answer({"content": f"Ask {MAIL} or call 415-555-2671"}))
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}
+    await pipeline.post(INVOCATIONS, asking([{"type": "text", "text": MAIL}, image]))
+    [record] = pipeline.ledger.records
+    encoded = encode_outcome(record, Tokens(9, 5, None, None, estimated=False), 1.0, ())
+    found = UsageEntry.FromString(encoded).outcome.guardrail
+    assert (found.action, found.policy, found.phase) == ("blocked", "pii", "output")
+    assert found.entities == {"EMAIL_ADDRESS": 2, "PHONE_NUMBER": 1}
+    assert found.unread_parts == 1
+    assert found.check_us > 0
+    assert MAIL.encode() not in encoded
+    page = generate_latest(pipeline.registry).decode()
+    assert 'modelplane_guardrail_checks_total{action="masked",phase="input"} 1.0' in page
+    assert 'modelplane_guardrail_checks_total{action="blocked",phase="output"} 1.0' in page
+    entity = '{entity="PHONE_NUMBER",phase="output"}'
+    assert f"modelplane_guardrail_entities_total{entity} 1.0" in page
+    assert 'modelplane_guardrail_seconds_total{phase="output"}' in page
+
+
 async def test_newer_routes_answer_what_is_blocked(pipeline: Pipeline) -> None:
     pipeline.guard({"input": BLOCK})
     wire = await pipeline.post(COMPLETIONS, asking(f"Write to {MAIL}"))
@@ -159,6 +183,46 @@ async def test_arguments_stay_json(pipeline: Pipeline) -> None:
         "card": "<CREDIT_CARD>",
         "<EMAIL_ADDRESS>": [1, None, "<CREDIT_CARD>"],
     }
+
+
+async def test_fields_that_nobody_listed_are_texts_too(pipeline: Pipeline) -> None:
+    pipeline.guard({"input": BLOCK})
+    wire = await pipeline.post(INVOCATIONS, asking("Hi", context=[{"note": f"for {MAIL}"}]))
+    assert wire.status == 400
+    pipeline.guard({"output": MASK})
+    answer = chat_answer({"content": "Hi", "annotations": [{"title": MAIL}]})
+    pipeline.provider.say(answer | {"citations": [f"by {MAIL}"]})
+    wire = await pipeline.post(INVOCATIONS, asking("Hi"))
+    assert MAIL not in wire.text
+    assert wire.json["citations"] == ["by <EMAIL_ADDRESS>"]
+    # Of a stream they come in pieces that nobody could put together.
+    pipeline.provider.stream(chat_chunks([{"audio": {"transcript": "john@"}}, {"content": "Hi"}]))
+    wire = await pipeline.post(INVOCATIONS, asking("Hi", stream=True))
+    assert "john" not in wire.text
+
+
+@pytest.mark.parametrize("indexes", [(0, 1), (0, 0), (None, None)])
+async def test_calls_are_told_apart(pipeline: Pipeline, indexes: tuple[int | None, ...]) -> None:
+    pipeline.guard({"output": MASK})
+    deltas = []
+    for index, name in zip(indexes, ("one", "two"), strict=True):
+        place: Json = {} if index is None else {"index": index}
+        start = {"id": name, "type": "function", "function": {"name": name, "arguments": ""}}
+        pieces = [f'{{"to": "{name}@', 'example.com"}']
+        told = [start, *({"function": {"arguments": piece}} for piece in pieces)]
+        deltas += [{"tool_calls": [part | place]} for part in told]
+    pipeline.provider.stream(chat_chunks(deltas, "tool_calls"))
+    wire = await pipeline.post(INVOCATIONS, asking("Do it", stream=True))
+    [calls] = [
+        delta["tool_calls"]
+        for event in wire.events
+        for delta in [event["choices"][0]["delta"]]
+        if "tool_calls" in delta
+    ]
+    masked = '{"to":"<EMAIL_ADDRESS>"}'
+    assert [(call["id"], call["function"]) for call in calls] == [
+        (name, {"name": name, "arguments": masked}) for name in ("one", "two")
+    ]
 
 
 async def test_probabilities_of_tokens_do_not_tell_them(pipeline: Pipeline) -> None:
