@@ -22,13 +22,13 @@ from modelserving.launcher.v1.launcher_service_pb2 import ModelSource
 
 from modelplane.adapters.registries.base import ModelNotFound, Progress
 from modelplane.adapters.registries.foundation_model import (
+    DEFAULT,
     VERSION,
     FoundationModel,
     check_given,
 )
 from modelplane.adapters.registries.weights import Weights
 
-DEFAULT = "default"
 MAX_MODELS = 100
 _DEFAULT_FILE = Path(__file__).with_name("default_catalogue.toml")
 

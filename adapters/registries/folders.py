@@ -32,14 +32,16 @@ async def read_mlmodel(folder: Path) -> bytes:
     return await asyncio.to_thread(_read, folder)
 
 
-async def copy_folder(folder: Path, into: Path, progress: Progress, *, suffix: str = "") -> None:
+async def copy_folder(
+    folder: Path, into: Path, progress: Progress, *, suffix: str | tuple[str, ...] = ""
+) -> None:
     """Copy all files of a folder into an empty one.
 
     Args:
         folder: The folder.
         into: The empty one.
         progress: Told how far it is.
-        suffix: What the names of those files end with that are wanted.
+        suffix: What the names of those files end with that are wanted, or one of what they do.
 
     Raises:
         ModelUnusable: It has too many files, or links to outside of it.
@@ -68,7 +70,7 @@ def _read(folder: Path) -> bytes:
     return content
 
 
-def _copy(folder: Path, into: Path, tell: Progress, suffix: str) -> None:
+def _copy(folder: Path, into: Path, tell: Progress, suffix: str | tuple[str, ...]) -> None:
     try:
         files = [file for file in _files_in(folder, folder, 0) if file.name.endswith(suffix)]
         total = sum(file.stat().st_size for file in files)

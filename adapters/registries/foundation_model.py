@@ -8,14 +8,18 @@ from dataclasses import dataclass
 
 from modelserving.launcher.v1.launcher_service_pb2 import ModelSource
 
-from modelplane.adapters.registries.weights import KIND, check_weights, mlmodel_of
+from modelplane.adapters.registries.weights import KIND, TRANSFORMERS_FOLDER, check_weights
 
+# In the place of a file: the catalogue that comes with this package.
+DEFAULT = "default"
 ENTITY_PREFIX = "system.ai."
 NAME_PREFIX = "databricks-"
 VERSION = "1"
 CHAT, COMPLETIONS, EMBEDDINGS = "llm/v1/chat", "llm/v1/completions", "llm/v1/embeddings"
 TASKS = (CHAT, COMPLETIONS, EMBEDDINGS)
 ENGINES = ("llama_cpp",)
+GGUF, SAFETENSORS = "gguf", "safetensors"
+POOLINGS = ("cls", "mean")
 _ENTITY = re.compile(re.escape(ENTITY_PREFIX) + r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 # As all names of endpoints, with at most 63 characters.
 _NAME = re.compile(re.escape(NAME_PREFIX) + r"[A-Za-z0-9_-]{1,52}")
@@ -37,12 +41,15 @@ class FoundationModel:
 
     Attributes:
         entity: Its name as an entity, `system.ai.…`.
-        weights: Where its file in GGUF is: `package:MODULE`, installed where the launcher is, or
+        weights: Where its files are: `package:MODULE`, installed where the launcher is, or
             `directory:/PATH` there.
         task: What it does: `llm/v1/chat`, `llm/v1/completions` or `llm/v1/embeddings`.
         context_tokens: Tokens of a request and its answer together.
         name: Of its endpoint, `databricks-…`; empty: it has none, and is for endpoints of others.
         engine: What serves it: `llama_cpp`.
+        format: Of its files: one in `gguf`, or a folder of transformers' with weights in
+            `safetensors`, which is converted once.
+        pooling: How a folder's vectors of tokens become one of a text: `cls` or `mean`.
         normalized: Whether its embeddings are given with length 1.
         dimensions: Numbers of each embedding; 0: not said.
         display_name: Name for people; empty: the endpoint's.
@@ -63,6 +70,8 @@ class FoundationModel:
     context_tokens: int
     name: str = ""
     engine: str = ENGINES[0]
+    format: str = GGUF
+    pooling: str = POOLINGS[0]
     normalized: bool = True
     dimensions: int = 0
     display_name: str = ""
@@ -84,14 +93,25 @@ class FoundationModel:
             uri=self.weights,
             name=self.entity,
             version=VERSION,
-            location=mlmodel_of(
-                self.weights,
-                task=self.task,
-                context_tokens=self.context_tokens,
-                normalized=self.normalized,
-                dimensions=self.dimensions,
-            ),
+            location=_mlmodel_of(self),
         )
+
+
+def _mlmodel_of(model: FoundationModel) -> str:
+    """Return the `MLmodel` file of a model: which it is, and what it does."""
+    quoted = model.weights.replace("'", "''")
+    flavor, metadata = ["  gguf: {}"], []
+    if model.format == SAFETENSORS:
+        flavor = ["  transformers:", f"    model_binary: {TRANSFORMERS_FOLDER}"]
+        metadata = [f"  pooling: {model.pooling}"]
+    if model.dimensions:
+        metadata.append(f"  dimensions: {model.dimensions}")
+    lines = [
+        *("flavors:", *flavor, "metadata:", f"  context_tokens: {model.context_tokens}"),
+        *(*metadata, f"  normalized: {str(model.normalized).lower()}"),
+        *(f"  task: {model.task}", f"  weights: '{quoted}'", ""),
+    ]
+    return "\n".join(lines)
 
 
 def check_given(given: set[str], model: FoundationModel) -> None:
@@ -109,6 +129,12 @@ def check_given(given: set[str], model: FoundationModel) -> None:
     if model.engine not in ENGINES:
         raise ValueError(f"engine must be {' or '.join(ENGINES)}")
     check_weights(model.weights)
+    if model.format not in (GGUF, SAFETENSORS):
+        raise ValueError(f"format must be {GGUF} or {SAFETENSORS}")
+    if model.pooling not in POOLINGS:
+        raise ValueError(f"pooling must be {' or '.join(POOLINGS)}")
+    if "pooling" in given and (model.format, model.task) != (SAFETENSORS, EMBEDDINGS):
+        raise ValueError(f"pooling is for models in {SAFETENSORS} that make embeddings")
     _check_task(model)
     _check_endpoint(given, model)
 

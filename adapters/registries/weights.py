@@ -1,6 +1,6 @@
 """Weights that no registry has: of an installed package, or in a directory of the launcher.
 
-They have no `MLmodel` file of their own. What it would say is written for `foundation_model`, told
+They have no `MLmodel` file of their own. What it would say is written by `foundation_model`, told
 to the launcher as the source's `location`, and put beside the weights. See `base`.
 """
 
@@ -19,11 +19,16 @@ from modelplane.adapters.registries.base import (
     Progress,
     check_digest,
 )
+from modelplane.adapters.registries.mlmodel import parse_mlmodel
 
 KIND = "weights"
 _PACKAGE, _DIRECTORY = "package", "directory"
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+# Where weights in safetensors are put, with their configuration and tokenizer.
+TRANSFORMERS_FOLDER = "model"
 _SUFFIX = ".gguf"
+_SAFETENSORS = ".safetensors"
+_OF_TRANSFORMERS = (_SAFETENSORS, ".json", ".txt", ".jinja")
 
 
 def check_weights(weights: str) -> None:
@@ -36,18 +41,6 @@ def check_weights(weights: str) -> None:
     is_module = kind == _PACKAGE and _MODULE.fullmatch(place)
     if not is_module and not (kind == _DIRECTORY and place.startswith("/")):
         raise ValueError("weights must be package:MODULE or directory:/PATH")
-
-
-def mlmodel_of(
-    weights: str, *, task: str, context_tokens: int, normalized: bool, dimensions: int
-) -> str:
-    """Return the `MLmodel` file of weights: which they are, and what they do."""
-    told = f"  dimensions: {dimensions}\n" if dimensions else ""
-    return (
-        f"flavors:\n  gguf: {{}}\nmetadata:\n  context_tokens: {context_tokens}\n{told}"
-        f"  normalized: {str(normalized).lower()}\n"
-        f"  task: {task}\n  weights: '{weights.replace(chr(39), chr(39) * 2)}'\n"
-    )
 
 
 class Weights:
@@ -67,9 +60,25 @@ class Weights:
         folder = Path(place) if kind == _DIRECTORY else await asyncio.to_thread(_find, place)
         if not folder.is_dir():
             raise ModelNotFound("The model's weights are not there; ask the operator.")
-        await folders.copy_folder(folder, into, progress, suffix=_SUFFIX)
+        if parse_mlmodel(source.location.encode()).transformer.has_weights:
+            folder = await asyncio.to_thread(_with_safetensors, folder)
+            target = into / TRANSFORMERS_FOLDER
+            await folders.copy_folder(folder, target, progress, suffix=_OF_TRANSFORMERS)
+        else:
+            await folders.copy_folder(folder, into, progress, suffix=_SUFFIX)
         (into / MLMODEL).write_bytes(source.location.encode())
         check_digest(source, into)
+
+
+def _with_safetensors(folder: Path) -> Path:
+    """Return the only folder with weights in safetensors, this one or one below."""
+    found = {file.parent for file in folder.rglob(f"*{_SAFETENSORS}")}
+    if len(found) != 1:
+        raise ModelUnusable(
+            f"The model's weights are said to be in safetensors, and are in {len(found)} folders "
+            "there; ask the operator."
+        )
+    return found.pop()
 
 
 def _find(module: str) -> Path:

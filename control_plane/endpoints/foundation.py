@@ -164,10 +164,13 @@ class FoundationEndpoints:
         config = EndpointConfig()
         config.CopyFrom(wanted.config)
         config.config_version = version
+        now_ms = self._clock()
+        for entity in config.served_entities:
+            entity.creation_timestamp = now_ms
         new = NewVersion(
             config=config,
             creator="",
-            created_ms=self._clock(),
+            created_ms=now_ms,
             credentials={},
             references=(),
             hosted=assign_groups(endpoint_id, config, wanted.hosted),
@@ -194,6 +197,8 @@ def _is(record: StoredEndpoint, wanted: _Wanted) -> bool:
     config = EndpointConfig()
     config.CopyFrom(current.config)
     config.ClearField("config_version")
+    for entity in config.served_entities:
+        entity.ClearField("creation_timestamp")
     hosted = assign_groups(record.id, wanted.config, wanted.hosted)
     return config == wanted.config and list(current.hosted) == hosted
 

@@ -59,3 +59,5 @@ def _readings(name: str) -> Iterator[str]:
         yield undated
     for candidate in dict.fromkeys((name, undated)):
         yield f"databricks-{candidate}"
+        # An entity's name may have these where its endpoint's has hyphens.
+        yield f"databricks-{candidate.replace('_', '-')}"

@@ -42,9 +42,6 @@ COMMANDS: Mapping[str, Command] = {
     "worker": Command(
         "modelplane.data_plane.__main__", "run a data-plane worker", _RUN, completes=False
     ),
-    "local-model": Command(
-        "modelplane.deploy.local.model", "run the small local model", _RUN, completes=False
-    ),
     "endpoints": Command(
         f"{_NOUNS}.endpoints", "define, change, read and query serving endpoints", _USE
     ),

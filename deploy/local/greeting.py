@@ -11,12 +11,11 @@ from typing import Any
 from modelplane.control_plane.ui.assets import PAGE, STATIC
 from modelplane.deploy.envoy.options import MAX_CONNECTIONS, Address
 from modelplane.deploy.local.child import Child
-from modelplane.deploy.local.model import MODEL
+from modelplane.deploy.local.options import LOCAL_MODEL
 from modelplane.deploy.local.plan import (
     CONTROL_PLANE,
     ENVOY,
     LAUNCHER,
-    LOCAL_MODEL,
     REGISTRY,
     Plan,
     listen_of,
@@ -58,8 +57,8 @@ def lines(plan: Plan, public: Address, seconds: float) -> list[str]:
         )
     if plan.options.local_model:
         body = '{"messages": [{"role": "user", "content": "What is a gateway?"}], "max_tokens": 64}'
-        text.append(f"  {curl} {origin}/serving-endpoints/{MODEL}/invocations -d '{body}'")
-        text.append(f"{MODEL} gave its first answer {seconds:.1f} s after the start")
+        text.append(f"  {curl} {origin}/serving-endpoints/{LOCAL_MODEL}/invocations -d '{body}'")
+        text.append(f"{LOCAL_MODEL} gave its first answer {seconds:.1f} s after the start")
     if plan.options.runs_registry:
         text.append(f"a model registry is being started at {plan.registry_url}")
     return text
@@ -95,9 +94,6 @@ def state(plan: Plan, public: Address, children: Mapping[str, Child]) -> dict[st
         found["launcher"] = {"pid": children[LAUNCHER].pid}
     if REGISTRY in children:
         found["registry"] = {"pid": children[REGISTRY].pid, "url": plan.registry_url}
-    if plan.options.local_model:
-        model_url = f"http://{plan.address(LOCAL_MODEL)}/v1"
-        found["local_model"] = {"pid": children[LOCAL_MODEL].pid, "url": model_url}
     return found
 
 

@@ -30,6 +30,13 @@ class Answer:
         """Whether the call succeeded."""
         return self.status == http.client.OK
 
+    @property
+    def message(self) -> str:
+        """What an answer that is an error says; a word on the status where it says nothing."""
+        told = self.json()
+        said = told.get("message") if isinstance(told, dict) else None
+        return said if isinstance(said, str) else f"HTTP {self.status}"
+
     def json(self) -> Any:  # noqa: ANN401 - JSON has any type
         """Return the body, parsed; None when it is no JSON."""
         try:

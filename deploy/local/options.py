@@ -16,6 +16,8 @@ from modelplane.deploy.envoy.options import (
 
 _MAX_PORT = 0xFFFF
 _OWN_REGISTRY = "sqlite"
+# First model of the catalogue that comes with modelplane.
+LOCAL_MODEL = "databricks-smollm2-135m-instruct"
 
 
 class UpError(Exception):
@@ -40,7 +42,7 @@ class UpOptions:
     )
     drain_seconds: float = setting(30.0, "seconds that requests in flight may go on at a stop")
     queries: Queries = setting(Queries.DIRECT, QUERIES_HELP, variable=False)
-    local_model: bool = setting(False, "also serve a small model as `smollm2`")  # noqa: FBT003 - like field()
+    local_model: bool = setting(False, f"also serve a small model as `{LOCAL_MODEL}`")  # noqa: FBT003 - like field()
     no_hosting: bool = setting(False, "run no models: no launcher is started")  # noqa: FBT003 - like field()
     registry: str = setting(
         "",
@@ -71,6 +73,8 @@ class UpOptions:
             raise ValueError(f"--port {self.port} is not a port")
         if self.workers < 1:
             raise ValueError("--workers must be 1 or more")
+        if self.local_model and self.no_hosting:
+            raise ValueError("--local-model is run by what --no-hosting leaves out; give one")
         public_tls(self.public_tls_cert, self.public_tls_key)
 
     @property

@@ -16,7 +16,6 @@ from modelplane.deploy.local.plan import (
     CONTROL_PLANE,
     ENVOY,
     LAUNCHER,
-    LOCAL_MODEL,
     REGISTRY,
     Plan,
     listen_of,
@@ -129,9 +128,7 @@ class Parts:
         workers = [child for child in replaced if child.spec.name != ENVOY]
         workers += [children[name] for name in plan.worker_names]
         await asyncio.gather(*map(self.stop, workers))
-        rest = [
-            name for name in (CONTROL_PLANE, LAUNCHER, LOCAL_MODEL, REGISTRY) if name in children
-        ]
+        rest = [name for name in (CONTROL_PLANE, LAUNCHER, REGISTRY) if name in children]
         await asyncio.gather(*(self.stop(children[name]) for name in rest))
         with contextlib.suppress(OSError):
             plan.data_dir.state_file.unlink(missing_ok=True)

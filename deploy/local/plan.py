@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from modelplane.adapters.registries.foundation_model import DEFAULT
 from modelplane.deploy import certificates
 from modelplane.deploy.envoy.options import MAX_CONNECTIONS, Address, EnvoyOptions
 from modelplane.deploy.local.child import ChildSpec, python_command, python_variables
@@ -23,14 +24,11 @@ from modelplane.deploy.local.secret_variables import for_control_plane
 
 CONTROL_PLANE = "control-plane"
 ENVOY = "envoy"
-LOCAL_MODEL = "local-model"
 LAUNCHER = "launcher"
 REGISTRY = "registry"
-# Stands for the local model's address in its endpoint's configuration, whatever the port.
-LOCAL_MODEL_ORIGIN = "http://local-model.modelplane"
 _LISTEN = "MODELPLANE_WORKER_LISTEN"
 _METRICS_LISTEN = "MODELPLANE_WORKER_METRICS_LISTEN"
-_ORIGINS = "MODELPLANE_UPSTREAM_ORIGINS"
+_CATALOGUES = "MODELPLANE_FOUNDATION_MODELS"
 _OWN = "MODELPLANE_OWN_ADDRESSES"
 _POSTGRESQL_PORT = 5432
 # Envoy multiplies it by ten, and keeps it in 32 bits.
@@ -46,7 +44,6 @@ class Tokens:
     """The secrets of one deployment."""
 
     admin: str = field(repr=False)
-    local_model: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +74,7 @@ class Plan:
 
     def specs(self) -> list[ChildSpec]:
         """Return the child processes that answer the first request, in the order of their start."""
-        specs = [self._control_plane(), *map(self.worker, self.worker_names)]
-        if self.options.local_model:
-            specs.append(self._local_model())
-        return [*specs, self.envoy()]
+        return [self._control_plane(), *map(self.worker, self.worker_names), self.envoy()]
 
     def envoy_options(self) -> EnvoyOptions:
         """Return what Envoy has to know."""
@@ -106,17 +100,11 @@ class Plan:
             name: The worker.
             turn: How often it was replaced.
         """
-        origins = self.environment.get(_ORIGINS, "")
-        if self.options.local_model:
-            # Only this address of the machine is opened to workers, and only under this name.
-            own = f"{LOCAL_MODEL_ORIGIN}=http://{self.address(LOCAL_MODEL)}"
-            origins = ",".join(filter(None, (origins, own)))
         place = f"{name}-{_TURNS[turn % len(_TURNS)]}"
         return self._python(
             name,
             "worker",
             **{_LISTEN: str(self._socket(place)), _METRICS_LISTEN: self.address(place)},
-            MODELPLANE_UPSTREAM_ORIGINS=origins,
             MODELPLANE_CONTROL_PLANE=self.address("snapshot"),
             MODELPLANE_JOURNAL_DIR=str(self.data_dir.path / "journal"),
             **self.data_dir.certificates.settings(certificates.WORKER),
@@ -169,6 +157,7 @@ class Plan:
             MODELPLANE_CONTROL_PLANE_METRICS_LISTEN=self.address("control-plane-metrics"),
             MODELPLANE_ADMIN_TOKEN=self.tokens.admin,
             MODELPLANE_REGISTRY=self._registry(),
+            MODELPLANE_FOUNDATION_MODELS=self._catalogues(),
             **self.data_dir.certificates.settings(certificates.CONTROL_PLANE),
         )
 
@@ -182,16 +171,15 @@ class Plan:
             return f"mlflow:{self.registry_url}"
         return self.options.registry
 
-    def _local_model(self) -> ChildSpec:
-        return self._python(
-            LOCAL_MODEL,
-            LOCAL_MODEL,
-            MODELPLANE_LOCAL_MODEL_LISTEN=self.address(LOCAL_MODEL),
-            MODELPLANE_LOCAL_MODEL_KEY=self.tokens.local_model,
-        )
+    def _catalogues(self) -> str:
+        """Return the files of foundation models: the user's, and ours for the local model."""
+        given = self.environment.get(_CATALOGUES, "")
+        if not self.options.local_model or DEFAULT in given.split(","):
+            return given
+        return ",".join(filter(None, (DEFAULT, given)))
 
     def launcher(self) -> ChildSpec:
-        """Return the process of the launcher, which is started once the others answer."""
+        """Return the process of the launcher, which the first answers do not need."""
         return self._python(
             LAUNCHER,
             LAUNCHER,
@@ -242,7 +230,7 @@ def port_names(options: UpOptions) -> Sequence[str]:
     """Return the names of all internal listeners on ports."""
     places = [f"{name}-{turn}" for name in worker_names(options) for turn in _TURNS]
     own = [REGISTRY] if options.runs_registry else []
-    return [CONTROL_PLANE, "snapshot", "control-plane-metrics", LOCAL_MODEL, *own, *places]
+    return [CONTROL_PLANE, "snapshot", "control-plane-metrics", *own, *places]
 
 
 def worker_names(options: UpOptions) -> list[str]:

@@ -20,12 +20,10 @@ from modelplane.deploy.local.child import Child
 from modelplane.deploy.local.data_dir import DataDir, opened
 from modelplane.deploy.local.http_client import HttpClient
 from modelplane.deploy.local.logs import Logs
-from modelplane.deploy.local.model import MODEL
-from modelplane.deploy.local.options import UpError, UpOptions
+from modelplane.deploy.local.options import LOCAL_MODEL, UpError, UpOptions
 from modelplane.deploy.local.parts import Parts, write_files
-from modelplane.deploy.local.plan import LOCAL_MODEL, LOCAL_MODEL_ORIGIN, Plan, Tokens, port_names
+from modelplane.deploy.local.plan import Plan, Tokens, port_names
 from modelplane.deploy.local.ports import LOOPBACK, check_free, free_port, pick_ports
-from modelplane.deploy.local.registration import register
 from modelplane.deploy.local.registry.server import RegistryServer
 from modelplane.deploy.local.renewal import Renewal
 from modelplane.deploy.local.sockets import socket_directory
@@ -39,6 +37,7 @@ _HOPELESS_DEATHS = 3
 _ANYWHERE = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - compared with, not bound
 # Who the administrator is.
 _WHO = "/api/2.0/preview/scim/v2/Me"
+_REFUSED = 400
 _RENEWAL_SECONDS = 24 * 3600.0
 
 
@@ -79,7 +78,6 @@ def _plan(options: UpOptions, environ: Mapping[str, str], data_dir: DataDir, soc
     data_dir.write_ports(previous | ports)
     tokens = Tokens(
         admin=options.admin_token or data_dir.token("admin-token", "dapi"),
-        local_model=data_dir.token("local-model-key"),
     )
     return Plan(options, data_dir, sockets, ports, tokens, environ)
 
@@ -167,24 +165,15 @@ class Supervisor:
             await asyncio.gather(task, stopped, return_exceptions=True)
 
     async def _get_ready(self, parts: Parts) -> None:
-        await self._wait_until(self._answers, "a request through Envoy", parts)
         plan = self._plan
-        if plan.options.hosts:
-            parts.start_launcher()
         if plan.options.local_model:
-            model = HttpClient(Address.parse(plan.address(LOCAL_MODEL)))
-
-            async def loaded() -> bool:
-                return (await model.call("GET", "/health")).ok
-
-            await self._wait_until(loaded, "the local model", parts)
-            key = plan.tokens.local_model
-            registering = register(self._client, f"{LOCAL_MODEL_ORIGIN}/v1", key, plan.data_dir)
-            try:
-                await asyncio.wait_for(registering, _READY_SECONDS)
-            except TimeoutError:
-                raise UpError("the local model was registered but is not served") from None
+            # The model is what its user waits for.
+            parts.start_launcher()
+        await self._wait_until(self._answers, "a request through Envoy", parts)
+        if plan.options.local_model:
             await self._wait_until(self._completes, "a query to the local model", parts)
+        elif plan.options.hosts:
+            parts.start_launcher()
         seconds = datetime.now(UTC).timestamp() - plan.options.started_at
         for line in greeting.lines(plan, self._public, seconds):
             self._say(line)
@@ -196,8 +185,11 @@ class Supervisor:
 
     async def _completes(self) -> bool:
         question = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
-        path = f"/serving-endpoints/{MODEL}/invocations"
-        return (await self._client.call("POST", path, question)).ok
+        path = f"/serving-endpoints/{LOCAL_MODEL}/invocations"
+        answer = await self._client.call("POST", path, question)
+        if answer.status == _REFUSED:
+            raise UpError(f"the local model does not answer: {answer.message}")
+        return answer.ok
 
     async def _wait_until(
         self, condition: Callable[[], Awaitable[bool]], what: str, parts: Parts

@@ -64,7 +64,7 @@ class World:
 
     system: System
     settings: Mapping[str, str]
-    local_model: Json
+    chat: Json
 
     @contextmanager
     def reader(
@@ -97,7 +97,7 @@ class World:
             yield session
 
     def fill(self, database_url: str, directory: Path) -> None:
-        """Run a deployment on an empty database until it has the local model, too.
+        """Run a deployment on an empty database until it has what the quick start makes, too.
 
         Args:
             database_url: The database.
@@ -107,7 +107,7 @@ class World:
         shutil.copy2(self.system.data_dir / "master-key", directory)
         settings = {**self.settings, "MODELPLANE_DATABASE_URL": database_url}
         with run_system(directory, settings=settings) as system, Rest(system) as rest:
-            rest.call("POST", ENDPOINTS, self.local_model)
+            rest.call("POST", ENDPOINTS, self.chat)
 
     def create(self, token: str, url: str, body: Json) -> None:
         """Create an endpoint and query it, whatever its task."""
@@ -123,11 +123,12 @@ class World:
     def _start_anew(self, *, with_secret: bool) -> None:
         with Rest(self.system) as rest:
             for endpoint in rest.call("GET", ENDPOINTS)["endpoints"]:
-                rest.call("DELETE", f"{ENDPOINTS}/{endpoint['name']}")
+                if "id" in endpoint:
+                    rest.call("DELETE", f"{ENDPOINTS}/{endpoint['name']}")
             for scope in rest.call("GET", f"{SCOPES}/list")["scopes"]:
                 rest.call("POST", f"{SCOPES}/delete", {"scope": scope["name"]})
-            rest.call("POST", ENDPOINTS, self.local_model)
             if with_secret:
+                rest.call("POST", ENDPOINTS, self.chat)
                 rest.call("POST", f"{SCOPES}/create", {"scope": "openai"})
                 secret = {"scope": "openai", "key": "key", "string_value": openai.API_KEY}
                 rest.call("POST", "/api/2.0/secrets/put", secret)
@@ -143,13 +144,14 @@ def running_world(directory: Path, fleet: Fleet) -> Iterator[World]:
         # Nothing that matters is in flight when a deployment ends.
         "MODELPLANE_DRAIN_SECONDS": "1",
         "MODELPLANE_NOTICE_SECONDS": "0.1",
+        "MODELPLANE_FOUNDATION_MODELS": "default",
     }
-    local_model = {
-        "name": "smollm2",
+    chat = {
+        "name": "chat",
         "config": {
             "served_entities": [
                 {
-                    "name": "smollm2",
+                    "name": "gpt",
                     "external_model": {
                         "name": "gpt-4o-mini",
                         "provider": "openai",
@@ -165,4 +167,4 @@ def running_world(directory: Path, fleet: Fleet) -> Iterator[World]:
     with run as system:
         token = (system.data_dir / "admin-token").read_text().strip()
         own = System(system.url, system.target, token, system.data_dir)
-        yield World(own, settings, local_model)
+        yield World(own, settings, chat)

@@ -17,7 +17,7 @@ from tests.e2e.system import System
 _BLUNT = 4
 _SHORTEST = 12
 # What must hold a secret, for its owner's eyes only: keys of the deployment itself.
-_KEY_FILES = {"master-key", "local-model-key", "tls/ca.key", "tls/control-plane.key"}
+_KEY_FILES = {"master-key", "tls/ca.key", "tls/control-plane.key"}
 _KEY_FILES |= {"tls/worker.key", "tls/envoy.key"}
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import shutil
 import tempfile
 import urllib.request
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ import pytest
 from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
 import modelplane.launcher
+from modelplane.adapters.registries.foundation_model import FoundationModel
+from modelplane.adapters.registries.mlmodel import parse_mlmodel
+from modelplane.adapters.registries.weights import Weights
 from modelplane.launcher.engines.llama_cpp import LlamaCpp
 from modelplane.launcher.local.users import Users
 from modelplane.launcher.supplies import Supplies
@@ -60,6 +64,7 @@ async def test_a_logged_model_is_converted_and_chats(supplies: Supplies, tmp_pat
         body = {
             "messages": [{"role": "user", "content": "Hello"}],
             "max_tokens": 3,
+            "temperature": 0,
             "logprobs": True,
             "top_logprobs": 2,
         }
@@ -70,6 +75,44 @@ async def test_a_logged_model_is_converted_and_chats(supplies: Supplies, tmp_pat
         assert len(first["top_logprobs"]) == 2
         log = here.log(spec, pb.LOG_KIND_BUILD)
         assert "Converting the model's weights for llama.cpp.\nWrote " in log
+
+
+async def test_a_folder_of_the_catalogue_makes_embeddings_of_the_size_that_is_said(
+    supplies: Supplies, tmp_path: Path
+) -> None:
+    logged = tiny.write_bert(tmp_path / "logged")
+    weights = tmp_path / "weights"
+    shutil.copytree(logged / "model", weights)
+    shutil.copytree(logged / "components" / "tokenizer", weights, dirs_exist_ok=True)
+    size = tiny.BERT["hidden_size"]
+    model = FoundationModel(
+        entity="system.ai.tiny",
+        weights=f"directory:{weights}",
+        task="llm/v1/embeddings",
+        context_tokens=64,
+        format="safetensors",
+        dimensions=size,
+    )
+    engines = {"llama_cpp": LlamaCpp(supplies.convert)}
+    async with machine(tmp_path, server=SERVER, engines=engines) as here:
+        files = here.models.folder / "tiny-bert"
+        files.mkdir(parents=True)
+        await Weights().download(model.source, files, lambda *_: None)
+        content = (files / "MLmodel").read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        options = parse_mlmodel(content).options
+        assert options.dimensions == size
+        spec = group(
+            pb.ModelSource(registry="directory", name="tiny-bert", version="1", digest=digest),
+            engine="llama_cpp",
+            engine_options=options,
+            size=pb.ReplicaSize(cpus=1, memory_bytes=1024 * MIB, concurrency=2),
+            start_deadline_ms=60_000,
+        )
+        here.run(spec)
+        (replica,) = await here.until_ready(spec)
+        answer = await asyncio.to_thread(chat, replica, input=["a cat", "a mat"])
+        assert [len(one["embedding"]) for one in answer["data"]] == [size, size]
 
 
 async def test_why_a_model_cannot_be_converted_is_why_its_group_fails(

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from modelplane.adapters.registries.base import ModelNotFound, digest_of
+from modelplane.adapters.registries.base import ModelNotFound, ModelUnusable, digest_of
 from modelplane.adapters.registries.catalogue import (
     FoundationModels,
     parse_catalogue,
@@ -10,6 +10,8 @@ from modelplane.adapters.registries.catalogue import (
 )
 from modelplane.adapters.registries.kinds import RegistryPlace, open_registry, parse_place
 from modelplane.adapters.registries.mlmodel import parse_mlmodel
+from modelplane.control_plane.hosting.engine_rules import choose_engine
+from modelplane.launcher.conversions.folder import read_folder
 
 ENTITY = "system.ai.small_embedder"
 
@@ -55,6 +57,9 @@ def test_an_entry_is_read() -> None:
         (entry() + entry(), "entity .* is there twice"),
         (named() + named(entity='"system.ai.other"'), "name .* is there twice"),
         (entry(engine='"vllm"'), "engine must be llama_cpp"),
+        (entry(format='"onnx"'), "format must be gguf or safetensors"),
+        (entry(format='"safetensors"', pooling='"max"'), "pooling must be cls or mean"),
+        (entry(pooling='"mean"'), "pooling is for models in safetensors"),
         (entry(dimensions=-1), "dimensions must be from"),
         (named(dimensions=3), "are for models that make embeddings"),
         (entry(function_calling="true"), "function_calling is for models that chat"),
@@ -112,6 +117,27 @@ async def test_weights_are_copied_with_what_says_what_they_are(tmp_path: Path) -
     assert not parsed.description.streamable
     options = parsed.options
     assert (options.context_tokens, options.unnormalized, options.dimensions) == (512, True, 384)
+
+
+async def test_a_folder_with_safetensors_is_one_that_is_converted(tmp_path: Path) -> None:
+    weights, into = tmp_path / "package" / "model", tmp_path / "into"
+    (weights / "onnx").mkdir(parents=True)
+    into.mkdir()
+    for name in ("model.safetensors", "config.json", "vocab.txt", "onnx/model.onnx", "../cli.py"):
+        (weights / name).write_bytes(b"x")
+    text = entry(weights=f'"directory:{weights.parent}"', format='"safetensors"', pooling='"mean"')
+    registry = FoundationModels(parse_catalogue(text))
+    source = await registry.version(ENTITY, "1")
+    await registry.download(source, into, lambda *_: None)
+    copied = sorted(str(file.relative_to(into)) for file in into.rglob("*") if file.is_file())
+    assert copied == ["MLmodel", "model/config.json", "model/model.safetensors", "model/vocab.txt"]
+    folder = read_folder(into)
+    assert (folder.weights, folder.tokenizer) == (into / "model", into / "model")
+    assert (folder.task, folder.pooling) == ("embeddings", "mean")
+    assert choose_engine(parse_mlmodel(source.location.encode()), ("llama_cpp",)) == "llama_cpp"
+    (weights / "onnx" / "other.safetensors").write_bytes(b"x")
+    with pytest.raises(ModelUnusable, match="in 2 folders"):
+        await registry.download(source, into, lambda *_: None)
 
 
 async def test_a_package_that_is_not_installed_is_named(tmp_path: Path) -> None:

@@ -5,7 +5,14 @@ import pytest
 from modelplane.data_plane.calls.model_names import nearest, resolve
 
 NAMES = {
-    name: name for name in ("claude-sonnet-4-5", "claude", "databricks-gemma", "talk-20250101")
+    name: name
+    for name in (
+        "claude-sonnet-4-5",
+        "claude",
+        "databricks-gemma",
+        "databricks-gemma-3-12b",
+        "talk-20250101",
+    )
 }
 ALIASES = {"gpt-4o": "claude", "claude": "never", "team/fast": "talk-20250101"}
 
@@ -21,6 +28,7 @@ ALIASES = {"gpt-4o": "claude", "claude": "never", "team/fast": "talk-20250101"}
         ("models/claude", "claude"),
         ("gemma", "databricks-gemma"),
         ("system.ai.gemma", "databricks-gemma"),
+        ("system.ai.gemma_3_12b", "databricks-gemma-3-12b"),
         ("talk-20250101", "talk-20250101"),
         ("gpt-4o", "claude"),
         ("models/gpt-4o", "claude"),

