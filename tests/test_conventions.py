@@ -35,6 +35,7 @@ WHOLE_SYSTEM = {
 # Below a package, but of no module: why.
 OTHER_FOLDERS = {
     "control_plane/before_release": "schemas that no module makes any longer",
+    "deploy/chart": "templates, which are no Python",
 }
 BANNED_MODULE_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "misc", "handler"}
 
