@@ -18,9 +18,7 @@ from modelplane.control_plane.hosting.workloads import (
 from modelplane.control_plane.settings import Settings
 
 
-def build_pinning(
-    settings: Settings, catalogue: Catalogue, measurements: Measurements
-) -> Pinning:
+def build_pinning(settings: Settings, catalogue: Catalogue, measurements: Measurements) -> Pinning:
     """Return what finds out what hosted models are.
 
     Args:

@@ -13,7 +13,7 @@ from modelplane.control_plane import admission
 from modelplane.control_plane.audit import log
 from modelplane.control_plane.endpoints.validation import MAX_ENTITIES
 from modelplane.control_plane.hosting import entity_rules, throughput_rules, worker_view
-from modelplane.control_plane.identity import failed_logins
+from modelplane.control_plane.identity import failed_logins, sessions
 from modelplane.control_plane.secrets import scopes
 from modelplane.control_plane.settings import Settings as ControlPlaneSettings
 from modelplane.control_plane.store import database
@@ -85,6 +85,8 @@ BOUNDS = {
     f"{WorkerSettings.hold_max_mib} MiB",
     "Rows of refusals": f"{log.MAX_UNKNOWN} rows for those not known, {log.MAX_OF_ONE} for each",
     "Scopes of secrets": f"{scopes.MAX_SCOPES_OF_ONE} by each",
+    "Sessions of browsers": f"{sessions.MAX_SESSIONS} of each; "
+    f"{sessions.SESSION_SECONDS // 3600} hours",
     "Streams of one HTTP/2 connection": f"{listener.MAX_STREAMS}",
     "Texts of a request for embeddings": f"{language._MOST_TEXTS} texts",
     "Time for the first byte": f"{listener.FIRST_BYTE_SECONDS} s",

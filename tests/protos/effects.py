@@ -198,6 +198,9 @@ EFFECTS: Mapping[str, Mapping[str, str]] = {
         "autoscope_enabled",
         "DeleteTokenRequest": "token_id",
     },
+    f"{_E2E}/test_sessions.py::test_signing_out_holds_on_every_worker": {
+        "DeleteSessionRequest": "session_id"
+    },
     f"{_E2E}/test_identities.py::test_management_of_tokens": {
         "DeleteManagedTokenRequest": "token_id"
     },

@@ -18,8 +18,8 @@ _DESCRIPTORS = _ROOT / "protos" / "gen" / "modelserving.binpb"
 def forms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """Give the form of each provider."""
     out = tmp_path_factory.mktemp("forms") / "providers.json"
-    program = [sys.executable, str(_ROOT / "ui" / "provider_forms.py"), str(_DESCRIPTORS), str(out)]
-    subprocess.run(program, check=True)
+    program: list[str | Path] = [sys.executable, _ROOT / "ui" / "provider_forms.py"]
+    subprocess.run([*program, _DESCRIPTORS, out], check=True)
     return {form["provider"]: form for form in json.loads(out.read_text())}
 
 
@@ -30,7 +30,7 @@ def test_every_provider_has_a_form_with_all_that_can_be_set(
     arms = ExternalModel.DESCRIPTOR.oneofs_by_name["provider_config"].fields
     for arm in arms:
         message = arm.message_type
-        assert message
+        assert message is not None
         rules = message.GetOptions().Extensions[rules_pb2.provider_rules]
         form = left.pop(rules.provider)
         assert form["config_field"] == arm.name

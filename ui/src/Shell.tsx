@@ -1,7 +1,7 @@
-import { useQuery } from '@tanstack/react-query'
+import { useMutation, useQuery } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
 import { Link, Redirect, Route, Switch, useLocation } from 'wouter'
-import { readText } from './api'
+import { readText, signedOut, signOut } from './api'
 import { useMe } from './me'
 import { AccountPage } from './pages/Account'
 import { AuditPage } from './pages/Audit'
@@ -27,7 +27,7 @@ const PLACES: Place[] = [
 ]
 
 /** What stands around every page, and which page it is. */
-export function Shell({ onSignOut }: { onSignOut: () => void }): ReactNode {
+export function Shell(): ReactNode {
   const [location] = useLocation()
   const me = useMe()
   return (
@@ -45,7 +45,7 @@ export function Shell({ onSignOut }: { onSignOut: () => void }): ReactNode {
           <Link href="/account" aria-current={location === '/account' ? 'page' : undefined} className="who" title={me.name}>{me.name || 'Account'}</Link>
           <div className="aside-row">
             <ThemeChoice />
-            <button type="button" className="plain" onClick={onSignOut}>Sign out</button>
+            <SignOut />
           </div>
         </div>
       </aside>
@@ -74,6 +74,15 @@ export function Shell({ onSignOut }: { onSignOut: () => void }): ReactNode {
 function skipToContent(event: { preventDefault(): void }): void {
   event.preventDefault()
   document.getElementById('content')?.focus()
+}
+
+function SignOut(): ReactNode {
+  const end = useMutation({ mutationFn: signOut, onSuccess: signedOut })
+  return (
+    <button type="button" className="plain" title={end.error?.message} disabled={end.isPending} onClick={() => end.mutate()}>
+      {end.error ? 'Not signed out' : 'Sign out'}
+    </button>
+  )
 }
 
 /** Whether a worker is ready to answer queries. */

@@ -19,18 +19,21 @@ export class ApiError extends Error {
   }
 }
 
-// In memory only: no storage that another script, or the next user of this computer, could read.
-let token = ''
-
-export function setToken(value: string): void {
-  token = value
-}
+// Marks a call as one of these pages; with the session's cookie, which no script can read, it is the
+// call of whoever signed in. No token is kept here.
+const SESSION = { 'x-ui-session': '1' }
+export const SESSIONS = '/api/2.0/ui/sessions'
 
 // Whoever is told when a call finds that nobody is signed in any more.
-let onSignedOut = (): void => undefined
+let listener = (): void => undefined
 
-export function whenSignedOut(listener: () => void): void {
-  onSignedOut = listener
+/** Tell that nobody is signed in any more. */
+export function signedOut(): void {
+  listener()
+}
+
+export function whenSignedOut(next: () => void): void {
+  listener = next
 }
 
 // Below any path that a proxy puts in front of `/ui/`.
@@ -40,14 +43,30 @@ export const HOST = (location.origin + ROOT).replace(/\/$/, '')
 
 /** Send a request and return the response, whatever its status. */
 export async function send(request: ApiRequest, signal?: AbortSignal): Promise<Response> {
-  const headers: Record<string, string> = { authorization: `Bearer ${token}` }
+  return await sendAs(SESSION, request, signal)
+}
+
+/** Begin a session with an access token, which is forgotten with the call. */
+export async function signIn(token: string): Promise<void> {
+  const request = { method: 'POST', path: SESSIONS, body: {} }
+  const response = await sendAs({ authorization: `Bearer ${token}` }, request)
+  if (!response.ok) throw failureOf(response, await response.text())
+}
+
+/** End this session; the cookie is void on every worker when it returns. */
+export async function signOut(): Promise<void> {
+  await run({ method: 'DELETE', path: `${SESSIONS}/current` })
+}
+
+async function sendAs(who: Record<string, string>, request: ApiRequest, signal?: AbortSignal): Promise<Response> {
+  const headers: Record<string, string> = { ...who }
   if (request.body !== undefined) headers['content-type'] = 'application/json'
   try {
     return await fetch(ROOT + request.path.replace(/^\//, ''), {
       method: request.method,
       headers,
       body: request.body === undefined ? null : JSON.stringify(request.body),
-      credentials: 'omit',
+      credentials: 'same-origin',
       cache: 'no-store',
       signal: signal ?? null,
     })
@@ -60,7 +79,7 @@ export async function send(request: ApiRequest, signal?: AbortSignal): Promise<R
 /** Return the error that a response tells of. */
 export function failureOf(response: Response, text: string): ApiError {
   const { error_code, message, detail } = parsed(text) as Record<string, string | undefined>
-  if (response.status === 401) onSignedOut()
+  if (response.status === 401) signedOut()
   return new ApiError(
     response.status,
     error_code ?? `HTTP ${response.status}`,

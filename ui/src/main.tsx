@@ -3,22 +3,25 @@ import { type ReactNode, StrictMode, useEffect, useState } from 'react'
 import { createRoot } from 'react-dom/client'
 import { Router } from 'wouter'
 import { useHashLocation } from 'wouter/use-hash-location'
-import { setToken, whenSignedOut } from './api'
+import { get, whenSignedOut } from './api'
 import { SignInPage } from './pages/SignIn'
 import { Shell } from './Shell'
 import './styles/base.css'
 import './styles/parts.css'
 
 function App({ queries }: { queries: QueryClient }): ReactNode {
-  const [signedIn, setSignedIn] = useState(false)
-  const signOut = (): void => {
-    setToken('')
-    queries.clear()
-    setSignedIn(false)
-  }
-  useEffect(() => whenSignedOut(signOut))
+  // Null until the deployment has said whether there is a session already.
+  const [signedIn, setSignedIn] = useState<boolean | null>(null)
+  useEffect(() => {
+    whenSignedOut(() => {
+      queries.clear()
+      setSignedIn(false)
+    })
+    get('/api/2.0/preview/scim/v2/Me').then(() => setSignedIn(true), () => setSignedIn(false))
+  }, [queries])
+  if (signedIn === null) return null
   if (!signedIn) return <SignInPage onSignedIn={() => setSignedIn(true)} />
-  return <Router hook={useHashLocation}><Shell onSignOut={signOut} /></Router>
+  return <Router hook={useHashLocation}><Shell /></Router>
 }
 
 const queries = new QueryClient({

@@ -1,6 +1,6 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
-import { get, run } from '../api'
+import { get, run, SESSIONS, signedOut } from '../api'
 import { ago, when } from '../format'
 import { Confirm, Copy, Dialog, Empty, Failure, Field, Head, Table } from '../kit'
 import { useMe } from '../me'
@@ -23,6 +23,7 @@ export function AccountPage(): ReactNode {
         <div className="broad"><dt>Groups</dt><dd>{(details.data?.groups ?? []).map(({ value, display }) => <span className="chip" key={value}>{display}</span>)}</dd></div>
       </dl>
       <Tokens />
+      <Sessions />
       {creating && <CreateToken onClose={() => setCreating(false)} />}
     </>
   )
@@ -47,6 +48,42 @@ function Tokens(): ReactNode {
         <Confirm title="Revoke this token?" action="Revoke" error={revoke.error} busy={revoke.isPending} onConfirm={() => revoke.mutate(revoking.token_id)} onClose={() => setRevoking(null)}>
           <p>Whoever uses <strong>{revoking.comment || revoking.token_id}</strong> is refused from then on.</p>
         </Confirm>
+      )}
+    </section>
+  )
+}
+
+interface UiSession { session_id: string; created_time: number; expires_time: number; user_agent: string; current: boolean }
+
+/** The browsers in which the caller is signed in. */
+function Sessions(): ReactNode {
+  const queries = useQueryClient()
+  const list = useQuery({ queryKey: ['sessions'], queryFn: () => get<{ sessions?: UiSession[] }>(SESSIONS) })
+  const end = useMutation({
+    mutationFn: async (sessions: UiSession[]) => {
+      // This one last: nothing can be asked without it.
+      for (const { session_id: id } of [...sessions].sort((a, b) => Number(a.current) - Number(b.current))) {
+        await run({ method: 'DELETE', path: `${SESSIONS}/${id}` })
+      }
+      if (sessions.some(({ current }) => current)) signedOut()
+    },
+    onSettled: () => queries.invalidateQueries({ queryKey: ['sessions'] }),
+  })
+  const sessions = list.data?.sessions ?? []
+  return (
+    <section>
+      <div className="card-head">
+        <h2>Sessions</h2>
+        {sessions.length > 0 && <button type="button" disabled={end.isPending} onClick={() => end.mutate(sessions)}>Sign out everywhere</button>}
+      </div>
+      <Failure error={list.error ?? end.error} />
+      {sessions.length > 0 && (
+        <Table label="Sessions" rows={sessions} id={({ session_id }) => session_id} columns={[
+          { title: 'Browser', cell: ({ user_agent: agent, current }) => <>{current && <strong>This one: </strong>}{agent || 'unknown'}</> },
+          { title: 'Began', cell: ({ created_time: time }) => <span title={when(time)}>{ago(time)}</span> },
+          { title: 'Ends', cell: ({ expires_time: time }) => <span title={when(time)}>{ago(time)}</span> },
+          { title: '', narrow: true, cell: (session) => !session.current && <button type="button" className="small" aria-label={`End the session that began ${ago(session.created_time)}`} disabled={end.isPending} onClick={() => end.mutate([session])}>End</button> },
+        ]} />
       )}
     </section>
   )
