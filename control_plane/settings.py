@@ -59,6 +59,11 @@ class Settings:
     start_deadline_seconds: float = setting(
         600.0, "seconds that a replica of a model may take to start"
     )
+    calibration_seconds: float = setting(
+        10.0,
+        "seconds for which it is measured, at its first start, what a model does whose throughput "
+        "is provisioned; 0: it is estimated",
+    )
     evaluation_seconds: float = setting(597.0, "seconds that a model may take for one request")
     scale_down_seconds: float = setting(
         300.0, "seconds that fewer replicas of a model must do before there are fewer"

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import uvloop
 from prometheus_client import REGISTRY
 
+from modelplane.adapters.shared.probes import Probes
 from modelplane.adapters.shared.telemetry import configure_logging, log_fields, serve_metrics
 from modelplane.data_plane.process import (
     new_clocks,
@@ -44,10 +45,12 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     host, _, port = settings.worker_metrics_listen.rpartition(":")
-    metrics_port = serve_metrics(host, int(port), REGISTRY)
+    probes = Probes(loop)
+    metrics_port = serve_metrics(host, int(port), REGISTRY, probes.paths)
     tune_garbage_collection()
     raise_file_limit()
     async with running_worker(settings, REGISTRY, new_clocks(), wall_ms) as worker:
+        probes.ready = worker.readiness.obstacle
         fields = log_fields(
             worker_id=settings.worker_id,
             listen=settings.worker_listen,

@@ -10,6 +10,7 @@ from modelplane.adapters.providers.errors import AdapterError
 from modelplane.adapters.providers.types import Query
 from modelplane.adapters.shared.telemetry import RequestLog
 from modelplane.data_plane.calls.record import Record
+from modelplane.data_plane.telemetry.guardrail_metrics import GuardrailMetrics
 from modelplane.data_plane.telemetry.meters import Meters
 from modelplane.data_plane.telemetry.metrics import Metrics
 
@@ -46,6 +47,7 @@ class Accountant:
         ledger: Ledger,
         clock: Callable[[], float],
         telemetry: Telemetry | None = None,
+        guardrails: GuardrailMetrics | None = None,
     ) -> None:
         """Account to all of these and to the log.
 
@@ -55,7 +57,9 @@ class Accountant:
             ledger: Told of each admitted query.
             clock: Monotonic time, seconds.
             telemetry: Told of each call.
+            guardrails: Told of what they found.
         """
+        self._guardrails = guardrails
         self._metrics = metrics
         self._meters = meters
         self._telemetry = telemetry
@@ -66,6 +70,7 @@ class Accountant:
         """Return the record of a call that begins now."""
         self._metrics.in_flight += 1
         record = Record(request_id, self._clock())
+        record.user_agent = metadata.get("user-agent", "")
         if self._telemetry is not None:
             record.trace = self._telemetry.begin(metadata)
         return record
@@ -107,6 +112,8 @@ class Accountant:
         )
         if first_chunk is not None:
             self._metrics.observe_stream(record.chunks, first_chunk)
+        if record.guard is not None and self._guardrails is not None:
+            self._guardrails.observe(record.guard)
         if self._telemetry is not None:
             self._telemetry.end(record, now)
         if _log.wanted:
@@ -152,6 +159,10 @@ def _fields(record: Record, duration: float, first_chunk: float | None) -> dict[
 def _use(record: Record) -> dict[str, object]:
     """Return the fields of what a call has used, and how long it waited to be allowed to."""
     fields: dict[str, object] = {}
+    if record.guard is not None:
+        verdict = record.guard.verdict()
+        fields["guardrail_action"] = verdict.action
+        fields["guardrail_entities"] = dict(verdict.entities)
     if record.waited:
         fields["waited_ms"] = round(record.waited * 1000, 2)
     if record.usage:

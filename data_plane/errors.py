@@ -10,12 +10,14 @@ DataPlaneError          a call is refused
 ├── EndpointUnserved    no configuration of the endpoint is active, nor will one be by itself
 ├── MalformedRequest    the body is not a JSON object
 ├── InvalidParameter    a field is missing, or has a value that cannot be right
+├── GuardrailTriggered  the request or the answer holds what the endpoint's guardrails block
 ├── TooManyHops         the call has come through so many gateways that it goes in circles
 ├── LimitExceeded       a limit of the endpoint does not allow it now
 ├── LimitsUnavailable   the limits of the endpoint cannot be checked
 ├── UpstreamResting     the upstream has failed too often to be called now
 ├── HostedError         a hosted model does not answer
 │   ├── EntityBusy      it is asked more than it answers at a time
+│   ├── ThroughputExceeded it is asked more than is provisioned
 │   ├── EntityStarting  it has no replica yet
 │   ├── EntityFailed    it has none, and will not get one
 │   ├── ReplicaLost     its replica ended before it had answered
@@ -26,6 +28,7 @@ DataPlaneError          a call is refused
 A provider's error (`adapters/providers/errors.py`) keeps its class and what the provider said.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -71,10 +74,12 @@ class PermissionDenied(DataPlaneError):
 class EndpointNotFound(DataPlaneError):
     """No such endpoint."""
 
-    def __init__(self) -> None:
+    def __init__(self, similar: Sequence[str] = ()) -> None:
+        """Say so; `similar` are names that may have been meant."""
+        hint = f" Did you mean {' or '.join(similar)}?" if similar else ""
         super().__init__(
             "The given endpoint does not exist, please retry after checking the specified model "
-            "and version deployment exists."
+            f"and version deployment exists.{hint}"
         )
 
 
@@ -96,6 +101,22 @@ class MalformedRequest(DataPlaneError):
 
 class InvalidParameter(DataPlaneError):
     """A field is missing, or has a value that cannot be right."""
+
+
+class GuardrailTriggered(DataPlaneError):
+    """The request or the answer holds what the endpoint's guardrails block; the text is JSON.
+
+    Attributes:
+        reason: Why, in words.
+        phase: `input` or `output`.
+        policy: Name of the guardrail.
+    """
+
+    def __init__(self, message: str, reason: str, phase: str, policy: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.phase = phase
+        self.policy = policy
 
 
 class CallerFull(DataPlaneError):
@@ -181,6 +202,18 @@ class EntityBusy(HostedError):
         super().__init__(message)
 
 
+class ThroughputExceeded(HostedError):
+    """It is sent more tokens per second than are provisioned."""
+
+    def __init__(self, entity: str, tokens: int, retry_after: int) -> None:
+        super().__init__(
+            f"Provisioned throughput exceeded for served entity '{entity}', which may be sent "
+            f"{tokens} tokens per second; try again in {retry_after} seconds, or raise its "
+            "max_provisioned_throughput.",
+            retry_after,
+        )
+
+
 class EntityStarting(HostedError):
     """It has no replica yet, and too much waits for one already, or for too long."""
 
@@ -243,6 +276,7 @@ STATUS_TABLE = StatusTable(
         EndpointUnserved: Status(_CODE.FAILED_PRECONDITION, 400, "INVALID_STATE"),
         MalformedRequest: Status(_CODE.INVALID_ARGUMENT, 400, "BAD_REQUEST"),
         InvalidParameter: Status(_CODE.INVALID_ARGUMENT, 400, "INVALID_PARAMETER_VALUE"),
+        GuardrailTriggered: Status(_CODE.INVALID_ARGUMENT, 400, "BAD_REQUEST"),
         # HTTP has 508 for this, which clients would retry as they do every status from 500 on.
         TooManyHops: Status(_CODE.INVALID_ARGUMENT, 400, "BAD_REQUEST"),
         CallerFull: Status(_CODE.RESOURCE_EXHAUSTED, 429, "REQUEST_LIMIT_EXCEEDED"),
@@ -251,6 +285,7 @@ STATUS_TABLE = StatusTable(
         # Nothing that clients try again, as with an endpoint that serves nothing.
         EntityFailed: Status(_CODE.FAILED_PRECONDITION, 400, "INVALID_STATE"),
         EntityBusy: Status(_CODE.RESOURCE_EXHAUSTED, 429, "REQUEST_LIMIT_EXCEEDED"),
+        ThroughputExceeded: Status(_CODE.RESOURCE_EXHAUSTED, 429, "REQUEST_LIMIT_EXCEEDED"),
         EntityStarting: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
         ReplicaLost: Status(_CODE.INTERNAL, 502, "BAD_GATEWAY"),
         ModelRefused: Status(_CODE.INVALID_ARGUMENT, 400, "BAD_REQUEST"),

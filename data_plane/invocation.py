@@ -6,8 +6,10 @@ snapshot, so a change never shows half.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
+from operator import itemgetter
 
 import orjson
 
@@ -19,13 +21,15 @@ from modelplane.data_plane.access import authenticate, authorize, level_of
 from modelplane.data_plane.accounting import Accountant
 from modelplane.data_plane.bodies import SMALL_BYTES, Bodies
 from modelplane.data_plane.calls.call import Call, Method, Reply
+from modelplane.data_plane.calls.guarding import ModelRefusal, look_through
 from modelplane.data_plane.calls.hosted_query import build_hosted_query, skim_body
 from modelplane.data_plane.calls.labels import parse_labels
-from modelplane.data_plane.calls.model_names import resolve
+from modelplane.data_plane.calls.model_names import nearest, resolve
 from modelplane.data_plane.calls.native import (
     NativeCall,
     build_native_hosted_query,
     build_native_query,
+    build_translated_query,
 )
 from modelplane.data_plane.calls.query import build_query, parse_body
 from modelplane.data_plane.calls.record import CLIENT_CLOSED, Record, attempt_headers
@@ -36,14 +40,19 @@ from modelplane.data_plane.errors import (
     EndpointNotFound,
     EndpointNotReady,
     EndpointUnserved,
+    GuardrailTriggered,
     InvalidParameter,
 )
+from modelplane.data_plane.guardrails.guard import Guard
+from modelplane.data_plane.guardrails.policy import Guardrails
 from modelplane.data_plane.limits.admission import Ending, Gate
+from modelplane.data_plane.payloads.log import PayloadLog
 from modelplane.data_plane.snapshots.callers import Principal
 from modelplane.data_plane.snapshots.snapshot import (
     CAN_QUERY,
     Config,
     Endpoint,
+    ServedEntity,
     Snapshot,
     Snapshots,
 )
@@ -53,7 +62,16 @@ from modelplane.data_plane.upstreams.exchange import Exchange
 from modelplane.data_plane.upstreams.hops import count_hops
 
 # What of a query is read by a model.
-_COUNTED = ("system", "messages", "tools")
+_COUNTED = (
+    "system",
+    "messages",
+    "tools",
+    "contents",
+    "systemInstruction",
+    "generateContentRequest",
+)
+# Endpoints among which a name is looked for that is like one which nobody has.
+_LOOKED_AT = 1_000
 
 
 class Inference:
@@ -67,6 +85,7 @@ class Inference:
         accountant: Accountant,
         wall_ms: Callable[[], float],
         bodies: Bodies,
+        payloads: PayloadLog,
     ) -> None:
         """Answer from `snapshots`.
 
@@ -77,8 +96,10 @@ class Inference:
             accountant: Told of every call.
             wall_ms: Wall time, milliseconds since the epoch.
             bodies: Bounds what bodies take.
+            payloads: Records those of endpoints that have a table.
         """
         self._bodies = bodies
+        self._payloads = payloads
         self._snapshots = snapshots
         self._attempts = attempts
         self._gate = gate
@@ -88,12 +109,14 @@ class Inference:
     async def answer(self, call: Call, reply: Reply) -> None:
         """Answer a call and account for it; see `call.Service`."""
         record = self._accountant.open(call.request_id, call.metadata)
+        failure: Exception | None = None
         try:
             await self._answer(call, reply, record)
         except asyncio.CancelledError:
             record.status = CLIENT_CLOSED
             raise
         except Exception as error:
+            failure = error
             record.status = (STATUS_TABLE.status_of(error) or INTERNAL).http
             self._accountant.note_error(record, error)
             if headers := attempt_headers(record):
@@ -102,39 +125,87 @@ class Inference:
         finally:
             if record.held_bytes:
                 self._bodies.give_back(record)
+            if record.endpoint is not None and record.endpoint.payloads is not None:
+                self._payloads.close(record, call, failure)
             self._accountant.close(record)
 
     async def _answer(self, call: Call, reply: Reply, record: Record) -> None:
         snapshot = self._snapshots.current
-        now_ms = self._wall_ms()
-        principal = record.principal = authenticate(snapshot, call.metadata, now_ms)
-        if call.method is Method.LIST_MODELS:
-            await _list_models(snapshot, principal, call, reply)
-            return
-        if call.method is Method.GET_MODEL:
-            await _get_model(snapshot, principal, call, reply)
+        principal = record.principal = authenticate(snapshot, call.metadata, self._wall_ms())
+        if tell := _MODELS.get(call.method):
+            await tell(snapshot, principal, call, reply)
             return
         endpoint, config, query = await self._receive(snapshot, principal, call, record)
         if call.method is Method.COUNT_TOKENS:
-            await _count_tokens(query, call, reply)
+            await self._count_tokens(endpoint, config, query, call, reply)
             return
         hops = count_hops(call.metadata)
         record.stream = query.stream
+        if record.capture is not None:
+            reply = self._payloads.reply(record, reply)
         spec = spec_of(config.task)
         candidates = choose(endpoint, config, call.served_model_name, call.metadata)
         admission = await self._gate.admit(endpoint, principal, query, spec)
         record.entity = candidates[0]
+        exchange = Exchange(call, reply, record, endpoint, query, admission, hops)
         ending = Ending.CANCELLED
         try:
             self._accountant.begin(record, query)
-            exchange = Exchange(call, reply, record, endpoint, query, admission, hops)
-            await self._attempts.answer(exchange, candidates)
+            if endpoint.guardrails is None:
+                await self._attempts.answer(exchange, candidates)
+            else:
+                await self._answer_guarded(exchange, candidates, endpoint.guardrails, config)
             ending = Ending.ANSWERED
         except Exception:
             ending = Ending.FAILED
             raise
         finally:
             admission.settle(record.usage, ending)
+
+    async def _count_tokens(
+        self, endpoint: Endpoint, config: Config, query: Query, call: Call, reply: Reply
+    ) -> None:
+        """Tell how many tokens a query has: what the provider says, else what limits take."""
+        count, told = None, [(REQUEST_ID, call.request_id)]
+        # What guardrails may block does not go to the provider unseen.
+        if query.native is not None and query.native.body and endpoint.guardrails is None:
+            # What most of the traffic goes to.
+            name = max(config.shares, key=itemgetter(1))[0]
+            entity = config.entity(name) or config.entities[0]
+            hops = count_hops(call.metadata)
+            count = await self._attempts.count_tokens(entity, query.native, hops, endpoint.id)
+        if count is None:
+            prompt = {name: query.body[name] for name in _COUNTED if name in query.body}
+            count = max(1, tokens_of(len(orjson.dumps(prompt))))
+            told.append((TOKENS_ESTIMATED, "true"))
+        await reply.answer(tuple(told), reply.encode({"input_tokens": count}))
+
+    async def _answer_guarded(
+        self,
+        exchange: Exchange,
+        candidates: Sequence[ServedEntity],
+        guardrails: Guardrails,
+        config: Config,
+    ) -> None:
+        """Answer a query that guardrails look through before, and whose answer they do."""
+        call, record, query = exchange.call, exchange.record, exchange.query
+        record.guard = Guard(guardrails)
+        try:
+            await look_through(record.guard, query, config)
+            await self._attempts.answer(exchange, candidates)
+        except GuardrailTriggered as error:
+            spec = spec_of(config.task)
+            if not call.answers_blocks or not spec.generates:
+                raise
+            self._accountant.note_error(record, error)
+            frame: JsonObject = {
+                "id": f"blocked-{call.request_id}",
+                "created": int(self._wall_ms() / 1000),
+                "model": exchange.endpoint.name,
+            }
+            refusal = ModelRefusal(error, spec, frame)
+            metadata = ((REQUEST_ID, call.request_id), *exchange.admission.headers)
+            await refusal.answer(exchange.reply, metadata, stream=query.stream)
 
     async def _receive(
         self, snapshot: Snapshot, principal: Principal, call: Call, record: Record
@@ -159,15 +230,23 @@ class Inference:
         endpoint = record.endpoint
         if endpoint is None and not call.task:
             endpoint = _find_endpoint(snapshot, principal, call.name, record)
+        self._note_request(record, call, raw)
         hosted = endpoint is not None and endpoint.active is not None and endpoint.active.hosted
-        body = skim_body(raw) if hosted else parse_body(raw)
+        guarded = endpoint is not None and endpoint.guardrails is not None
+        body = skim_body(raw) if hosted and not guarded else parse_body(raw)
         if endpoint is None:
             endpoint = _find_endpoint(snapshot, principal, _name_in(body), record, by_model=True)
+            self._note_request(record, call, raw)
         config = record.config = _active_config(endpoint, call.task)
         record.labels = parse_labels(body, call.metadata)
         if config.hosted:
             return endpoint, config, build_hosted_query(body, raw)
         return endpoint, config, build_query(spec_of(config.task), body)
+
+    def _note_request(self, record: Record, call: Call, raw: bytes | JsonObject) -> None:
+        """Let what was asked be recorded, where the endpoint has a table for it."""
+        if record.endpoint is not None and record.endpoint.payloads is not None:
+            record.capture = record.capture or self._payloads.open(record, call, raw)
 
     def _receive_native(
         self,
@@ -180,11 +259,19 @@ class Inference:
     ) -> tuple[Endpoint, Config, Query]:
         """Return who is asked and what, for a request in another form than the canonical one."""
         body = native.complete(parse_body(raw))
-        endpoint = _find_endpoint(snapshot, principal, _name_in(body), record, by_model=True)
+        name = _name_in(body)
+        try:
+            endpoint = _find_endpoint(snapshot, principal, name, record, by_model=True)
+        except EndpointNotFound:
+            raise EndpointNotFound(_similar(snapshot, principal, name)) from None
+        self._note_request(record, call, raw)
         config = record.config = _active_config(endpoint, call.task)
         record.labels = parse_labels(body, call.metadata)
         if config.hosted:
             return endpoint, config, build_native_hosted_query(native, body)
+        if endpoint.guardrails is not None:
+            # What passes untranslated nothing could look through.
+            return endpoint, config, build_translated_query(native, spec_of(config.task), body)
         given = raw if isinstance(raw, bytes) else b""
         spec = spec_of(config.task)
         return endpoint, config, build_native_query(native, spec, given, body, config.entities)
@@ -203,11 +290,22 @@ def _find_endpoint(
         by_model: Whether it is a client's name for a model.
     """
     names = snapshot.names
-    endpoint = record.endpoint = resolve(names, name) if by_model else names.get(name)
+    found = resolve(names, snapshot.aliases, name) if by_model else names.get(name)
+    endpoint = record.endpoint = found
     if endpoint is None:
         raise EndpointNotFound
     authorize(principal, endpoint)
     return endpoint
+
+
+def _similar(snapshot: Snapshot, principal: Principal, name: str) -> Sequence[str]:
+    """Return the names most like one among endpoints that the principal may query."""
+    seen = (
+        endpoint.name
+        for endpoint in islice(snapshot.names.values(), _LOOKED_AT)
+        if level_of(principal, endpoint) >= CAN_QUERY
+    )
+    return nearest(seen, name)
 
 
 def _name_in(body: JsonObject) -> str:
@@ -239,31 +337,35 @@ def _active_config(endpoint: Endpoint, task: str) -> Config:
 
 
 async def _list_models(snapshot: Snapshot, principal: Principal, call: Call, reply: Reply) -> None:
-    models = [
-        _model(endpoint, endpoint.active)
-        for endpoint in sorted(snapshot.names.values(), key=lambda item: item.name)
-        if endpoint.active and level_of(principal, endpoint) >= CAN_QUERY
-    ]
+    models: list[JsonObject] = []
+    for endpoint in snapshot.names.values():
+        config = endpoint.active
+        if config is None or level_of(principal, endpoint) < CAN_QUERY:
+            continue
+        model = _model(endpoint, config)
+        models.append(model)
+        if call.native is not None:
+            model["task"] = config.task
+            # Some clients show nothing else than what has names of a certain form.
+            models += [{**model, "id": alias} for alias in endpoint.aliases]
+    models.sort(key=itemgetter("id"))
     document = reply.encode({"object": "list", "data": models})
     await reply.answer(((REQUEST_ID, call.request_id),), document)
-
-
-async def _count_tokens(query: Query, call: Call, reply: Reply) -> None:
-    """Tell about how many tokens a query has, as limits take it too."""
-    prompt = {name: query.body[name] for name in _COUNTED if name in query.body}
-    document = reply.encode({"input_tokens": max(1, tokens_of(len(orjson.dumps(prompt))))})
-    await reply.answer(((REQUEST_ID, call.request_id), (TOKENS_ESTIMATED, "true")), document)
 
 
 async def _get_model(snapshot: Snapshot, principal: Principal, call: Call, reply: Reply) -> None:
     if call.receive is not None:
         await call.receive(call)
-    endpoint = snapshot.names.get(call.name)
+    by_alias = {} if call.native is None else snapshot.aliases
+    endpoint = snapshot.names.get(call.name) or by_alias.get(call.name)
     if endpoint is None:
         raise EndpointNotFound
     authorize(principal, endpoint)
-    document = reply.encode(_model(endpoint, _active_config(endpoint, "")))
-    await reply.answer(((REQUEST_ID, call.request_id),), document)
+    config = _active_config(endpoint, "")
+    model = _model(endpoint, config)
+    if call.native is not None:
+        model |= {"id": call.name, "task": config.task}
+    await reply.answer(((REQUEST_ID, call.request_id),), reply.encode(model))
 
 
 def _model(endpoint: Endpoint, config: Config) -> JsonObject:
@@ -273,3 +375,6 @@ def _model(endpoint: Endpoint, config: Config) -> JsonObject:
         "created": config.created,
         "owned_by": config.entities[0].provider or "modelplane",
     }
+
+
+_MODELS = {Method.LIST_MODELS: _list_models, Method.GET_MODEL: _get_model}

@@ -67,7 +67,7 @@ async def running_worker(
         grpc = GrpcCalls(RPCS, worker.inference, checks)
         routes = Routes(
             RestCalls(worker.inference),
-            NativeCalls(worker.inference),
+            NativeCalls(worker.inference, wall_ms),
             grpc,
             worker.readiness.obstacle,
         )

@@ -10,6 +10,9 @@ from modelplane.adapters.shared.rpc.control_link import link_files, parse_target
 from modelplane.adapters.shared.rpc.tls import TlsFiles
 from modelplane.adapters.shared.settings import environment, load, setting
 
+# What of a call is the longest that any payload table gets.
+MAX_PAYLOAD_BYTES = 10 << 20
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -69,6 +72,19 @@ class Settings:
         ".modelplane/journal", "directory of the journals of usage, for all workers on this disk"
     )
     journal_max_mib: int = setting(1024, "MiB that a worker's journal may take on the disk")
+    payload_dir: str = setting(
+        ".modelplane/payloads",
+        "directory of what endpoints with a payload table were asked and have answered, until it "
+        "is in the table; for all workers on this disk",
+    )
+    payload_max_mib: int = setting(1024, "MiB that all of that may take on the disk")
+    payload_max_bytes: int = setting(
+        1 << 20, "longest request, and longest answer, that a payload table gets, up to 10485760"
+    )
+    payload_seal_seconds: float = setting(
+        30.0,
+        "seconds after which rows of payload tables leave a worker, sooner when there are many",
+    )
     otlp_endpoint: str = setting(
         "", "URL of an OpenTelemetry collector over gRPC, as http://127.0.0.1:4317; empty: none"
     )
@@ -107,6 +123,17 @@ class Settings:
         if wrong := [pair for pair in pairs if pair.count("=") != 1]:
             raise ValueError(f"MODELPLANE_UPSTREAM_ORIGINS: {wrong[0]!r} is not ORIGIN=ORIGIN.")
         return dict(pair.split("=") for pair in pairs)
+
+    @property
+    def payload_bytes(self) -> int:
+        """Longest request, and longest answer, that a payload table gets.
+
+        Raises:
+            ValueError: It is too much.
+        """
+        if not 0 <= self.payload_max_bytes <= MAX_PAYLOAD_BYTES:
+            raise ValueError(f"MODELPLANE_PAYLOAD_MAX_BYTES must be from 0 to {MAX_PAYLOAD_BYTES}.")
+        return self.payload_max_bytes
 
     @property
     def collector(self) -> tuple[str, float] | None:

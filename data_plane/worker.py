@@ -30,12 +30,17 @@ from modelplane.data_plane.limits.quota_contact import Contact, WhenAway
 from modelplane.data_plane.limits.quota_leases import QuotaLeases
 from modelplane.data_plane.limits.quota_metrics import QuotaMetrics
 from modelplane.data_plane.limits.quota_source import GrpcQuotaSource
+from modelplane.data_plane.limits.throughput import ThroughputGate
+from modelplane.data_plane.payloads.journal import PayloadJournal
+from modelplane.data_plane.payloads.log import PayloadLog
+from modelplane.data_plane.payloads.metrics import PayloadMetrics
 from modelplane.data_plane.process import Clocks, cpu_seconds
 from modelplane.data_plane.settings import Settings
 from modelplane.data_plane.snapshots.config_metrics import ConfigMetrics
 from modelplane.data_plane.snapshots.readiness import TICK_SECONDS, Readiness
 from modelplane.data_plane.snapshots.snapshot import Snapshots
 from modelplane.data_plane.snapshots.watcher import SnapshotWatcher, Source
+from modelplane.data_plane.telemetry.guardrail_metrics import GuardrailMetrics
 from modelplane.data_plane.telemetry.meters import Meters
 from modelplane.data_plane.telemetry.metrics import Metrics
 from modelplane.data_plane.telemetry.metrics_reporter import GrpcSink, MetricsReporter
@@ -107,20 +112,23 @@ async def assembled(
     async with (
         _sending(settings, snapshots) as (transport, inside),
         _recording(settings, registry, clocks, wall_ms) as ledger,
+        _logging(settings, registry, clocks, wall_ms) as payloads,
         _metering(settings, clocks) as meters,
         _exporting(settings, wall_ms) as telemetry,
     ):
-        accountant = Accountant(metrics, meters, ledger, clocks.monotonic, telemetry)
+        looked = GuardrailMetrics(registry)
+        accountant = Accountant(metrics, meters, ledger, clocks.monotonic, telemetry, looked)
         upstream = Upstream(transport, lambda: wall_ms() / 1000)
-        async with aclosing(upstream), _limiting(settings, registry, clocks) as gate:
+        async with aclosing(upstream), _limiting(settings, registry, clocks) as (gate, provisioned):
             bodies = Bodies(settings.bodies_max_mib << 20)
             metrics.bodies = lambda: bodies.held_bytes
             relay = Relay(upstream, accountant, timeouts, bodies.hold)
             circuits = Circuits(clocks.monotonic, clocks.random, settings.circuit_failures)
             tried = AttemptMetrics(registry)
-            hosted = HostedRelay(inside, snapshots, accountant, tried, _hosted_timeouts(settings))
+            held = _hosted_timeouts(settings)
+            hosted = HostedRelay(inside, snapshots, accountant, tried, provisioned, held)
             attempts = Attempts(relay, hosted, circuits, tried, clocks.random)
-            inference = Inference(snapshots, attempts, gate, accountant, wall_ms, bodies)
+            inference = Inference(snapshots, attempts, gate, accountant, wall_ms, bodies, payloads)
             yield Worker(inference, snapshots, readiness, watcher, (transport, inside))
 
 
@@ -160,8 +168,11 @@ def _link(settings: Settings) -> ControlLink:
 @asynccontextmanager
 async def _limiting(
     settings: Settings, registry: CollectorRegistry, clocks: Clocks
-) -> AsyncIterator[LimitGate]:
-    """Yield the gate; on leaving, when no call is in flight any longer, return what it holds."""
+) -> AsyncIterator[tuple[LimitGate, ThroughputGate]]:
+    """Yield the gates of endpoints and of entities.
+
+    On leaving, when no call is in flight any longer, return what they hold.
+    """
     metrics = QuotaMetrics(registry)
     contact = Contact(WhenAway(settings.limits_when_away), settings.limits_away_seconds)
     async with aclosing(_link(settings)) as link:
@@ -169,7 +180,10 @@ async def _limiting(
         leases = QuotaLeases(settings.worker_id, source, contact, metrics, clocks)
         background = [asyncio.create_task(leases.run()), asyncio.create_task(leases.tick())]
         try:
-            yield LimitGate(leases, contact, metrics, clocks.monotonic)
+            yield (
+                LimitGate(leases, contact, metrics, clocks.monotonic),
+                ThroughputGate(leases, metrics, clocks.monotonic),
+            )
         finally:
             for task in background:
                 task.cancel()
@@ -199,6 +213,30 @@ async def _recording(
             await asyncio.wait([background])
             await shipper.finish()
             journal.close()
+
+
+@asynccontextmanager
+async def _logging(
+    settings: Settings,
+    registry: CollectorRegistry,
+    clocks: Clocks,
+    wall_ms: Callable[[], float],
+) -> AsyncIterator[PayloadLog]:
+    """Yield what records payloads; on leaving, when no call is in flight any longer, seal it."""
+    journal = PayloadJournal(
+        Path(settings.payload_dir),
+        PayloadMetrics(registry),
+        clocks.monotonic,
+        max_bytes=settings.payload_max_mib << 20,
+        seal_seconds=settings.payload_seal_seconds,
+    )
+    background = asyncio.create_task(journal.run(clocks.sleep))
+    try:
+        yield PayloadLog(journal, clocks.monotonic, wall_ms, settings.payload_bytes)
+    finally:
+        background.cancel()
+        await asyncio.wait([background])
+        await journal.finish()
 
 
 @asynccontextmanager

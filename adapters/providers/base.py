@@ -19,6 +19,7 @@ from modelplane.adapters.providers.types import (
     Plan,
     Query,
     Usage,
+    as_count,
 )
 
 
@@ -75,6 +76,19 @@ class Passage(ABC):
     @abstractmethod
     def parser(self) -> StreamParser:
         """Return a parser that reads a stream beside its passing; its chunks are canonical."""
+
+    def plan_count(self, native: NativeRequest) -> Plan | None:
+        """Return the request that asks how many tokens a query has; None: the provider has none.
+
+        Raises:
+            RequestRefused: It cannot be encoded.
+        """
+        del native
+        return None
+
+    def counted(self, answer: JsonObject) -> int | None:
+        """Return the number in the answer to such a request; None: it has none."""
+        return as_count(answer.get("input_tokens"))
 
     def passed(self, parser: StreamParser, data: bytes) -> bytes:
         """Return what the caller gets for bytes of a stream.

@@ -38,7 +38,12 @@ def name_model(provider: str, native: NativeRequest, model: str) -> bytes:
     raw = native.raw
     found = _MODEL.search(raw) if raw else None
     # The only one is the body's own; where that is not sure, the body is written anew.
-    if found and raw.find(_KEY, found.end()) < 0 and not (b"\\" in raw and _HIDDEN in raw):
+    # From the right: that takes a fraction of the time.
+    if (
+        found
+        and raw.rfind(_KEY) == found.start()
+        and not (b"\\" in raw and raw.rfind(_HIDDEN) >= 0)
+    ):
         start, end = found.span(1)
         return raw[:start] + encode(provider, model) + raw[end:]
     return encode(provider, {**native.body, "model": model})
@@ -58,4 +63,5 @@ def encode(provider: str, body: JsonObject | str) -> bytes:
 
 def forwarded(native: NativeRequest, names: tuple[str, ...]) -> Mapping[str, str]:
     """Return those headers of a request that its provider is to see."""
-    return {name: native.headers[name] for name in names if name in native.headers}
+    headers = native.headers
+    return {name: headers[name] for name in names if name in headers}

@@ -104,6 +104,7 @@ def parse_mlmodel(content: bytes) -> MlModel:
         flavors=[str(name)[:_MAX_WORD] for name in list(flavors)[:_MAX_FLAVORS]],
         mlflow_version=_word(document, "mlflow_version"),
         size_bytes=_size(document),
+        architecture=_word(transformers, "pipeline_model_type"),
     )
     transformer = Transformer(
         architecture=_word(transformers, "pipeline_model_type"),

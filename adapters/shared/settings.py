@@ -15,6 +15,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+# A shell that asks for completions sets it (https://kislyuk.github.io/argcomplete).
+COMPLETION = "_ARGCOMPLETE"
+
 # A URL that holds one: `scheme://user:password@host`.
 _PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^/@]*:[^/@]+@", re.IGNORECASE)
 _KINDS: Mapping[type, str] = {int: "a whole number", float: "a number"}
@@ -82,11 +85,27 @@ def load(cls: type[T], program: str, argv: Sequence[str], environ: Mapping[str, 
     for item in _settings(cls):
         if not item.metadata["secret"]:
             _add_flag(parser, item)
+    complete(parser)
     flags = vars(parser.parse_args(argv))
     try:
         return cls(**read_environment(cls, environ) | flags)
     except ValueError as error:
         parser.error(str(error))
+
+
+def complete(parser: argparse.ArgumentParser) -> None:
+    """Answer a shell that asks how its line goes on, and end; return when none asks.
+
+    Raises:
+        SystemExit: A shell was answered.
+    """
+    if COMPLETION in environment():
+        import argcomplete  # noqa: PLC0415 - a server never needs it
+
+        # How many words of the line stand before the parser's own arguments.
+        own = int(environment()[COMPLETION]) + len(parser.prog.split()) - 1
+        os.environ[COMPLETION] = str(own)  # noqa: TID251 - it is read there
+        argcomplete.autocomplete(parser, always_complete_options=False)
 
 
 def variable_name(name: str) -> str:

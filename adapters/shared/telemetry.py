@@ -9,8 +9,11 @@ import logging
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from types import MappingProxyType
+from wsgiref.types import StartResponse
 
 import orjson
 from prometheus_client import CollectorRegistry, start_http_server
@@ -144,7 +147,31 @@ def log_fields(**fields: object) -> dict[str, dict[str, object]]:
     return {_FIELDS: fields}
 
 
-def serve_metrics(host: str, port: int, registry: CollectorRegistry) -> int:
-    """Serve Prometheus text on `http://host:port/metrics` from a thread; return the port."""
+def serve_metrics(
+    host: str,
+    port: int,
+    registry: CollectorRegistry,
+    probes: Mapping[str, Callable[[], str]] = MappingProxyType({}),
+) -> int:
+    """Serve Prometheus text on `http://host:port/metrics` from a thread; return the port.
+
+    Args:
+        host: Address to listen on.
+        port: Port; 0 picks a free one.
+        registry: What is told.
+        probes: Called for other paths: each returns why the answer is 503, or nothing for 200.
+    """
     server, _ = start_http_server(port, host, registry)
+    metrics = server.get_app()
+
+    def answer(environ: dict[str, object], start: StartResponse) -> Iterable[bytes]:
+        probe = probes.get(str(environ.get("PATH_INFO")))
+        if metrics is None or probe is None:
+            return metrics(environ, start) if metrics else ()
+        obstacle = probe()
+        status = "503 Service Unavailable" if obstacle else "200 OK"
+        start(status, [("content-type", "text/plain; charset=utf-8")])
+        return [f"{obstacle or 'ok'}\n".encode()]
+
+    server.set_app(answer)
     return int(server.server_port)

@@ -44,6 +44,7 @@ _RECORDED = frozenset(
         "served_entity_name",
         "served_model_name",
         "service_principal_name",
+        "session_id",
         "task",
         "token_id",
         "user_name",
@@ -54,6 +55,7 @@ _OBJECT_TYPES = {
     "ClientSecretService": "service-principal",
     "EndpointService": "serving-endpoint",
     "OAuthService": "access-token",
+    "SessionService": "session",
     "TokenService": "access-token",
     "UsageService": "usage",
 }
@@ -73,6 +75,7 @@ _NAMES = (
     "name",
     "id",
     "token_id",
+    "session_id",
     "service_principal_id",
     "application_id",
     "user_name",

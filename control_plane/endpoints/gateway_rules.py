@@ -1,4 +1,4 @@
-"""Pure rules for rate limits and the AI Gateway. Each fills in defaults.
+"""Pure rules for rate limits, guardrails and the rest of the AI Gateway. Each fills in defaults.
 
 Before: `setting_changes`, `lifecycle`. Beside: `validation`.
 """
@@ -6,7 +6,11 @@ Before: `setting_changes`, `lifecycle`. Beside: `validation`.
 from collections import Counter
 from collections.abc import Iterable
 
-from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig, AiGatewayRateLimit
+from modelserving.v1.ai_gateway_pb2 import (
+    AiGatewayConfig,
+    AiGatewayRateLimit,
+    GuardrailParameters,
+)
 from modelserving.v1.endpoint_pb2 import RateLimit
 
 from modelplane.adapters.shared.limit_keys import LIMIT_KEYS, OLD_LIMIT_KEYS
@@ -19,6 +23,9 @@ MAX_LIMITS = 20
 MAX_AMOUNT = 2**53 - 1
 MAX_GROUP_LIMITS = 5
 MAX_RETRIES = 5
+PII_BEHAVIORS = ("NONE", "BLOCK", "MASK")
+MAX_KEYWORDS = 200
+MAX_KEYWORD_CHARACTERS = 256
 MIN_TIMEOUT_SECONDS = 0.1
 MAX_TIMEOUT_SECONDS = 3600.0
 
@@ -58,6 +65,8 @@ def build_ai_gateway(given: AiGatewayConfig) -> AiGatewayConfig | None:
     if gateway.HasField("fallback_config") and not gateway.fallback_config.HasField("enabled"):
         raise InvalidParameter("ai_gateway.fallback_config.enabled is required; set it.")
     _check_upstream_rules(gateway)
+    for side in ("input", "output"):
+        _check_guardrails(getattr(gateway.guardrails, side), f"ai_gateway.guardrails.{side}")
     for limit in gateway.rate_limits:
         _complete_gateway_limit(limit)
     _check_gateway_limits(gateway.rate_limits)
@@ -98,6 +107,30 @@ def _check_upstream_rules(gateway: AiGatewayConfig) -> None:
             raise InvalidParameter(
                 f"ai_gateway.timeout_config.{name} is {seconds:g}; use "
                 f"{MIN_TIMEOUT_SECONDS:g} to {MAX_TIMEOUT_SECONDS:g} seconds."
+            )
+
+
+def _check_guardrails(checks: GuardrailParameters, where: str) -> None:
+    behavior = checks.pii.behavior
+    if checks.pii.HasField("behavior") and behavior not in PII_BEHAVIORS:
+        raise InvalidParameter(
+            f"{where}.pii.behavior '{behavior[:200]}' is unknown; use one of "
+            f"{', '.join(PII_BEHAVIORS)}."
+        )
+    if (count := len(checks.invalid_keywords)) > MAX_KEYWORDS:
+        raise InvalidParameter(
+            f"{where}.invalid_keywords has {count} keywords; at most {MAX_KEYWORDS} are allowed."
+        )
+    for word in checks.invalid_keywords:
+        if not any(character.isprintable() and not character.isspace() for character in word):
+            raise InvalidParameter(
+                f"{where}.invalid_keywords has a blank keyword, which every text would hold; "
+                "remove it."
+            )
+        if len(word) > MAX_KEYWORD_CHARACTERS:
+            raise InvalidParameter(
+                f"{where}.invalid_keywords has a keyword of {len(word)} characters; at most "
+                f"{MAX_KEYWORD_CHARACTERS} are allowed."
             )
 
 

@@ -6,8 +6,9 @@ outlive workers and control planes.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from modelserving.store.v1.hosting_pb2 import ScalePolicy
 from modelserving.worker.v1.metrics_service_pb2 import EndpointCounts
 
 from modelplane.control_plane.clock import Clock
@@ -24,6 +25,7 @@ from modelplane.control_plane.store.endpoints.metrics import (
     save_totals,
     sum_in_flight,
 )
+from modelplane.control_plane.store.endpoints.records import StoredVersion
 
 # A worker reports every five seconds while it answers queries.
 _GONE_MS = 15_000
@@ -40,12 +42,16 @@ class MetricsView:
         entities: Counts by served entity; those of the active configuration are always there.
         last_minute: Calls of the last minute by served entity.
         in_flight: Queries being answered.
+        tokens_per_second: Tokens of the last minute by served entity, for each second.
+        provisioned: Scales of the entities whose throughput is provisioned.
     """
 
     endpoint: str
     entities: Mapping[str, EntityTotals]
     last_minute: Mapping[str, Recent]
     in_flight: int
+    tokens_per_second: Mapping[str, float] = field(default_factory=dict)
+    provisioned: Mapping[str, ScalePolicy] = field(default_factory=dict)
 
 
 class EndpointMetrics:
@@ -90,4 +96,18 @@ class EndpointMetrics:
             in_flight = await sum_in_flight(session, record.id, now_ms, _GONE_MS)
         served = record.active.config.served_entities if record.active else ()
         entities = {entity.name: EntityTotals() for entity in served} | totals.entities
-        return MetricsView(record.name, entities, totals.last_minute(now_ms), in_flight)
+        return MetricsView(
+            record.name,
+            entities,
+            totals.last_minute(now_ms),
+            in_flight,
+            totals.tokens_per_second(now_ms),
+            _provisioned(record.active),
+        )
+
+
+def _provisioned(version: StoredVersion | None) -> dict[str, ScalePolicy]:
+    models = version.hosted if version else ()
+    return {
+        model.served_entity_name: model.scale for model in models if model.scale.throughput_chunk
+    }

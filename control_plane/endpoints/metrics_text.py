@@ -42,6 +42,7 @@ class _View(Collector):
         yield from self._last_minute()
         yield self._latency()
         yield from self._counters()
+        yield from self._throughput()
         in_flight = GaugeMetricFamily(
             "modelplane_endpoint_requests_in_flight",
             "Queries being answered.",
@@ -99,3 +100,26 @@ class _View(Collector):
             tokens.add_metric((*labels, "input"), totals.input_tokens)
             tokens.add_metric((*labels, "output"), totals.output_tokens)
         return iter((requests, tokens))
+
+    def _throughput(self) -> Iterator[Metric]:
+        """Yield what is used of what is provisioned, where that is."""
+        if not self._view.provisioned:
+            return
+        used = GaugeMetricFamily(
+            "modelplane_endpoint_tokens_per_second",
+            "Tokens used in each second of the last minute.",
+            labels=_LABELS,
+        )
+        provisioned = GaugeMetricFamily(
+            "modelplane_endpoint_provisioned_tokens_per_second",
+            "Tokens per second that are provisioned: at least (min), at most (max), by each "
+            "replica (chunk).",
+            labels=(*_LABELS, "bound"),
+        )
+        for name, scale in sorted(self._view.provisioned.items()):
+            labels = (self._view.endpoint, name)
+            used.add_metric(labels, self._view.tokens_per_second.get(name, 0.0))
+            provisioned.add_metric((*labels, "min"), scale.min_throughput)
+            provisioned.add_metric((*labels, "max"), scale.max_throughput)
+            provisioned.add_metric((*labels, "chunk"), scale.throughput_chunk)
+        yield from (used, provisioned)

@@ -26,10 +26,12 @@ from modelplane.control_plane.endpoints.pages import Page, limit_of
 from modelplane.control_plane.endpoints.setting_changes import SettingChanges
 from modelplane.control_plane.endpoints.views import (
     build_endpoint,
+    build_optimization_info,
     build_summary,
     build_version,
 )
 from modelplane.control_plane.errors import InvalidParameter
+from modelplane.control_plane.hosting.pinning import Pinning
 from modelplane.control_plane.principal import current_principal
 from modelplane.control_plane.store.states import LogKind
 
@@ -49,12 +51,14 @@ class EndpointServicer(EndpointServiceServicer):
         history: ConfigHistory,
         metrics: EndpointMetrics,
         logs: ModelLogs,
+        pinning: Pinning,
     ) -> None:
         self._endpoints = endpoints
         self._settings = settings
         self._history = history
         self._metrics = metrics
         self._logs = logs
+        self._pinning = pinning
 
     async def CreateServingEndpoint(
         self, request: pb.CreateServingEndpointRequest, context: _Context
@@ -62,6 +66,16 @@ class EndpointServicer(EndpointServiceServicer):
         """Create an endpoint."""
         principal = current_principal.get()
         return build_endpoint(await self._endpoints.create(principal, request), principal)
+
+    async def GetModelOptimizationInfo(
+        self, request: pb.GetModelOptimizationInfoRequest, context: _Context
+    ) -> pb.ModelOptimizationInfo:
+        """Read in which steps the throughput of a registered model can be provisioned."""
+        return build_optimization_info(
+            await self._pinning.describe(
+                request.model_name, request.model_version, request.workload_type
+            )
+        )
 
     async def GetServingEndpoint(
         self, request: pb.GetServingEndpointRequest, context: _Context

@@ -20,6 +20,7 @@ from modelplane.control_plane.principal import Principal
 from modelplane.control_plane.rollout import Rollout
 from modelplane.control_plane.store.database import Database, Transaction
 from modelplane.control_plane.store.endpoints import changes
+from modelplane.control_plane.store.endpoints.aliases import aliases_of, claim
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint
 from modelplane.control_plane.store.states import EventKind, Phase
 
@@ -68,11 +69,19 @@ class SettingChanges:
         Raises:
             NotFound: There is no such endpoint.
             InvalidParameter: A tag is malformed, or there would be too many.
+            AlreadyExists: An alias is another endpoint's.
         """
+        revision = None
         async with self._database.write() as transaction:
             record = await lock_endpoint(transaction, principal, name)
             new = EndpointSettings(tags=_patch(record.settings.tags, added, deleted))
             await _replace(transaction, record, "tags", new)
+            # Of tags, workers know the aliases alone.
+            if (named := aliases_of(new.tags)) != aliases_of(record.settings.tags):
+                await claim(transaction, record.id, named)
+                revision = await transaction.revise(EventKind.ENDPOINT, record.id)
+        if revision is not None:
+            await self._rollout.wait_applied(revision)
         return new.tags
 
     async def get_rate_limits(self, principal: Principal, name: str) -> Sequence[RateLimit]:

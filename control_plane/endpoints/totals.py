@@ -14,6 +14,7 @@ from modelplane.adapters.shared.latency import BUCKETS
 
 _SLOT_MS = 5_000
 _SLOTS = 12
+_MINUTE_SECONDS = 60
 
 
 @dataclass(slots=True)
@@ -67,10 +68,12 @@ class Totals:
     Attributes:
         entities: Counts by served entity.
         slots: Recent calls by the time of the report, in steps of five seconds, and served entity.
+        tokens: Recent tokens in the same way; by themselves, since an older release reads `slots`.
     """
 
     entities: dict[str, EntityTotals] = field(default_factory=dict)
     slots: dict[str, dict[str, Recent]] = field(default_factory=dict)
+    tokens: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str) -> "Totals":
@@ -82,6 +85,7 @@ class Totals:
                 slot: {name: Recent(**item) for name, item in recent.items()}
                 for slot, recent in value.get("slots", {}).items()
             },
+            value.get("tokens", {}),
         )
 
     def encode(self) -> str:
@@ -90,10 +94,13 @@ class Totals:
 
     def add(self, counts: EndpointCounts, now_ms: int) -> None:
         """Add what a worker counted."""
-        recent = self.slots.setdefault(str(now_ms // _SLOT_MS), {})
+        slot = str(now_ms // _SLOT_MS)
+        recent, tokens = self.slots.setdefault(slot, {}), self.tokens.setdefault(slot, {})
         for entity in counts.entities:
             name = entity.served_entity_name
             self.entities.setdefault(name, EntityTotals()).add(entity)
+            if used := entity.input_tokens + entity.output_tokens:
+                tokens[name] = tokens.get(name, 0) + used
             for status, calls in entity.requests.items():
                 recent.setdefault(name, Recent()).count(status, calls)
         self._prune(now_ms)
@@ -109,10 +116,20 @@ class Totals:
                 sums.server_errors += recent.server_errors
         return total
 
+    def tokens_per_second(self, now_ms: int) -> dict[str, float]:
+        """Return the tokens reported within the last minute, for each second of it."""
+        total: dict[str, int] = {}
+        for slot in self._fresh(now_ms):
+            for name, tokens in self.tokens.get(slot, {}).items():
+                total[name] = total.get(name, 0) + tokens
+        return {name: tokens / _MINUTE_SECONDS for name, tokens in total.items()}
+
     def _fresh(self, now_ms: int) -> Iterator[str]:
         newest = now_ms // _SLOT_MS
         # A replica's clock may be a little ahead; one that was far ahead was set back since.
         return (slot for slot in self.slots if newest - _SLOTS < int(slot) <= newest + 1)
 
     def _prune(self, now_ms: int) -> None:
-        self.slots = {slot: self.slots[slot] for slot in self._fresh(now_ms)}
+        fresh = set(self._fresh(now_ms))
+        self.slots = {slot: recent for slot, recent in self.slots.items() if slot in fresh}
+        self.tokens = {slot: tokens for slot, tokens in self.tokens.items() if slot in fresh}

@@ -21,6 +21,8 @@ from modelplane.control_plane.endpoints.provider_rules import check_external_mod
 from modelplane.control_plane.endpoints.text_lengths import check_lengths
 from modelplane.control_plane.errors import Conflict, InvalidParameter
 from modelplane.control_plane.hosting.entity_rules import CONCURRENCY_FIELDS
+from modelplane.control_plane.store.endpoints.aliases import TAG as ALIASES
+from modelplane.control_plane.store.endpoints.aliases import aliases_of
 
 MAX_ENTITIES = 15
 MAX_TEXT = 4096
@@ -32,6 +34,8 @@ MAX_TAG_KEY = 127
 MAX_TAG_VALUE = 255
 
 _ENDPOINT_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}")
+# Names of models, as clients of any provider write them.
+_ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
 _ENTITY_NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_ENTITY_NAME}}}")
 # Paths of the API in the place of an endpoint's name.
 _RESERVED_NAMES = ("pt", "get-model-optimization-info")
@@ -217,6 +221,7 @@ def check_tags(tags: Sequence[EndpointTag]) -> None:
     for key, count in Counter(tag.key for tag in tags).items():
         if count > 1:
             raise InvalidParameter(f"Tag '{key}' is given {count} times; keep one of them.")
+    _check_aliases(aliases_of(tags))
 
 
 def check_settled(name: str, *, updating: bool) -> None:
@@ -230,6 +235,15 @@ def check_settled(name: str, *, updating: bool) -> None:
             f"Endpoint '{name}' is currently being updated; wait until state.config_update is no "
             "longer IN_PROGRESS, or cancel the update."
         )
+
+
+def _check_aliases(aliases: Sequence[str]) -> None:
+    for alias in aliases:
+        if not _ALIAS.fullmatch(alias):
+            raise InvalidParameter(
+                f"Tag '{ALIASES}' names the models that clients may ask for, with commas: "
+                f"'{alias}' may have letters, digits, and . _ : / @ - within."
+            )
 
 
 def _check_entity_name(entity: ServedEntity) -> None:

@@ -13,7 +13,10 @@ from modelserving.v1.endpoint_pb2 import (
     ServedModel,
     ServingEndpoint,
 )
-from modelserving.v1.endpoint_service_pb2 import ServingEndpointConfigVersion
+from modelserving.v1.endpoint_service_pb2 import (
+    ModelOptimizationInfo,
+    ServingEndpointConfigVersion,
+)
 
 from modelplane.control_plane.access import level_of
 from modelplane.control_plane.endpoints.entity_states import (
@@ -26,6 +29,8 @@ from modelplane.control_plane.endpoints.foundation_views import build_foundation
 from modelplane.control_plane.endpoints.settings import show_settings
 from modelplane.control_plane.endpoints.tasks import task_of
 from modelplane.control_plane.endpoints.validation import is_external
+from modelplane.control_plane.hosting.pinning import Described
+from modelplane.control_plane.hosting.throughput import family_of
 from modelplane.control_plane.principal import Principal, PrincipalKind
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint, StoredVersion
 from modelplane.control_plane.store.states import Phase
@@ -88,6 +93,19 @@ def build_version(version: StoredVersion) -> ServingEndpointConfigVersion:
         outcome_message=version.outcome_message,
         creator=version.creator,
         creation_timestamp=version.created_ms,
+    )
+
+
+def build_optimization_info(described: Described) -> ModelOptimizationInfo:
+    """Return in which steps the throughput of a model can be provisioned."""
+    if described.reason:
+        return ModelOptimizationInfo(optimizable=False, reason=described.reason)
+    chunk = described.chunk
+    return ModelOptimizationInfo(
+        optimizable=True,
+        model_type=family_of(described.model),
+        throughput_chunk_size=chunk.tokens,
+        estimated=chunk.estimated or None,
     )
 
 

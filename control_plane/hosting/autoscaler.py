@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 # Share of its concurrency that a replica is to be busy with.
 _TARGET = 0.7
+# What is this little beyond whole chunks needs no other replica.
+_TOLERANCE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,8 @@ class Policy:
         concurrency: Requests that a replica answers at a time.
         down_ms: How long fewer must do before there are fewer.
         zero_ms: How long there must be no request before there is no replica.
+        chunk: Tokens that a replica does in a second, where that is what is provisioned; 0: the
+            requests are counted.
     """
 
     least: int
@@ -26,6 +30,7 @@ class Policy:
     concurrency: int
     down_ms: int
     zero_ms: int
+    chunk: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +41,15 @@ class Demand:
         in_flight: Requests at its replicas now.
         waiting: Requests that no replica has taken yet.
         mean: Both together, on average over the last minute.
+        tokens: Tokens that come in a second, on average over the last minute.
+        tokens_now: Likewise, over the last seconds.
     """
 
     in_flight: float
     waiting: int
     mean: float
+    tokens: float = 0.0
+    tokens_now: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +86,21 @@ def desired(policy: Policy, demand: Demand, now_ms: int, last: Scaling) -> int:
 
 def needed(policy: Policy, demand: Demand) -> int:
     """Return how many the last minute's demand needs, and that of now while anything waits."""
+    wanted = _by_tokens(policy, demand) if policy.chunk else _by_requests(policy, demand)
+    return min(max(wanted, policy.least), policy.most)
+
+
+def _by_requests(policy: Policy, demand: Demand) -> int:
     load = demand.mean
     if demand.waiting:
         load = max(load, demand.in_flight + demand.waiting)
-    wanted = math.ceil(load / (_TARGET * policy.concurrency))
-    return min(max(wanted, policy.least), policy.most)
+    return math.ceil(load / (_TARGET * policy.concurrency))
+
+
+def _by_tokens(policy: Policy, demand: Demand) -> int:
+    if not demand.waiting:
+        return math.ceil(demand.tokens / policy.chunk - _TOLERANCE)
+    tokens = max(demand.tokens, demand.tokens_now)
+    # Where as many wait as are answered, a replica does less than it should.
+    behind = math.ceil((demand.in_flight + demand.waiting) / (2 * policy.concurrency))
+    return max(behind, math.ceil(tokens / policy.chunk - _TOLERANCE))

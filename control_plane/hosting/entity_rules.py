@@ -1,7 +1,7 @@
 """Pure rules for served entities that are hosted here, and the defaults of their fields.
 
 Each refusal tells the user what to change. Before: `endpoints.config_input`, `endpoints.lifecycle`.
-After: `workloads`.
+After: `throughput_rules`, `workloads`.
 """
 
 import re
@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from modelserving.v1.endpoint_pb2 import EndpointConfig, ServedEntity
 
 from modelplane.control_plane.errors import InvalidParameter
+from modelplane.control_plane.hosting.throughput_rules import check_throughput, is_provisioned
 from modelplane.control_plane.hosting.workloads import (
     DEFAULT_SIZE,
     DEFAULT_TYPE,
@@ -32,18 +33,22 @@ _LIKE_REFERENCE = re.compile(r"\s*\{\{\s*secrets\s*/.*\}\}\s*", re.DOTALL)
 _STEP = 4
 
 CONCURRENCY_FIELDS = ("min_provisioned_concurrency", "max_provisioned_concurrency")
-_FOUNDATION = "comes with foundation models, which this release does not host"
-# What asks for more than a custom model, and why it is refused.
+# What asks for more than there is, and why it is refused.
 _NOT_YET: Mapping[str, str] = MappingProxyType(
     {
-        "min_provisioned_throughput": f"provisioned throughput {_FOUNDATION}",
-        "max_provisioned_throughput": f"provisioned throughput {_FOUNDATION}",
-        "provisioned_model_units": f"throughput in model units {_FOUNDATION}",
-        "burst_scaling_enabled": f"burst scaling {_FOUNDATION}",
+        "burst_scaling_enabled": "bursts beyond what is provisioned are not available",
         "instance_profile_arn": "instance profiles are not available in this release",
     }
 )
-_MAY_BE_UNSET = (*_NOT_YET, *CONCURRENCY_FIELDS, "workload_size", "workload_type")
+_MAY_BE_UNSET = (
+    *_NOT_YET,
+    *CONCURRENCY_FIELDS,
+    "min_provisioned_throughput",
+    "max_provisioned_throughput",
+    "provisioned_model_units",
+    "workload_size",
+    "workload_type",
+)
 
 
 def fill_defaults(entity: ServedEntity) -> None:
@@ -55,7 +60,12 @@ def fill_defaults(entity: ServedEntity) -> None:
     for name in _MAY_BE_UNSET:
         if not getattr(entity, name):
             message.ClearField(name)
-    if entity.HasField("max_provisioned_concurrency"):
+    if entity.HasField("max_provisioned_throughput"):
+        # Zero is a value here, too.
+        entity.min_provisioned_throughput = entity.min_provisioned_throughput
+    elif is_provisioned(entity):
+        pass
+    elif entity.HasField("max_provisioned_concurrency"):
         # Zero is a value here: the least of an entity that may scale to it.
         entity.min_provisioned_concurrency = entity.min_provisioned_concurrency
     elif not (entity.workload_size or entity.HasField("min_provisioned_concurrency")):
@@ -73,9 +83,12 @@ def check_hosted(config: EndpointConfig, workloads: Workloads) -> None:
     for entity in config.served_entities:
         try:
             _check_available(entity)
-            _check_model(entity)
-            _check_type(entity, workloads)
-            _check_scale(entity)
+            check_model(entity)
+            check_type(entity, workloads)
+            if is_provisioned(entity):
+                check_throughput(entity)
+            else:
+                _check_scale(entity)
             _check_variables(entity.environment_vars)
         except InvalidParameter as error:
             raise InvalidParameter(f"Served entity '{entity.name}': {error}") from None
@@ -87,7 +100,12 @@ def _check_available(entity: ServedEntity) -> None:
             raise InvalidParameter(f"{reason}; leave out {name}.")
 
 
-def _check_model(entity: ServedEntity) -> None:
+def check_model(entity: ServedEntity) -> None:
+    """Check which model an entity names.
+
+    Raises:
+        InvalidParameter: No model can be called so.
+    """
     if not _ENTITY_NAME.fullmatch(entity.entity_name):
         raise InvalidParameter(
             f"entity_name '{entity.entity_name[:100]}' is no name of a registered model, such as "
@@ -106,7 +124,12 @@ def _check_model(entity: ServedEntity) -> None:
         )
 
 
-def _check_type(entity: ServedEntity, workloads: Workloads) -> None:
+def check_type(entity: ServedEntity, workloads: Workloads) -> None:
+    """Check what an entity is to be served on.
+
+    Raises:
+        InvalidParameter: The deployment has no such workload type.
+    """
     if entity.workload_type not in workloads.types:
         raise InvalidParameter(
             f"workload_type '{entity.workload_type[:100]}' is not available in this deployment; "

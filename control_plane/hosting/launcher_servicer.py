@@ -242,10 +242,11 @@ class _Session:
         if report is None:
             return
         try:
-            await self._pool.note(report.groups)
+            # What was measured was so on this machine.
             if report.HasField("capacity") and report.capacity != self._capacity:
                 await self._pool.save_capacity(self._hello.launcher_id, report.capacity)
                 self._capacity = report.capacity
+            await self._pool.note(report.groups)
         except StoreUnavailable:
             self._report = self._report or report
             raise

@@ -18,6 +18,7 @@ from modelserving.launcher.v1.launcher_service_pb2 import (
 )
 
 from modelplane.adapters.shared.telemetry import log_fields
+from modelplane.control_plane.hosting.measurements import Measurements
 from modelplane.control_plane.hosting.reports import after_report, without_replicas
 from modelplane.control_plane.hosting.specs import Specs
 from modelplane.control_plane.hosting.worker_view import build_group
@@ -52,10 +53,20 @@ class Desired:
 class Pool:
     """Reads and writes what the launchers of one pool are told and say."""
 
-    def __init__(self, name: str, database: Database, specs: Specs, clock: SharedClock) -> None:
+    def __init__(
+        self,
+        name: str,
+        database: Database,
+        specs: Specs,
+        measurements: Measurements,
+        clock: SharedClock,
+    ) -> None:
         self.name = name
         self._database = database
         self._specs = specs
+        self._measurements = measurements
+        # Groups whose measurement is stored.
+        self._measured: set[str] = set()
         self._clock = clock
 
     async def claim(self, hello: Hello) -> str:
@@ -115,6 +126,7 @@ class Pool:
         if changed:
             async with self._database.write() as transaction:
                 await self._change(transaction, changed, told)
+        await self._note_measured(current, told)
 
     async def note_loss(self) -> None:
         """Take all replicas out if no launcher is active.
@@ -162,6 +174,25 @@ class Pool:
         async with self._database.write() as transaction:
             now_ms = await self._clock.now_ms(transaction.session)
             await logs.save_logs(transaction, texts, now_ms)
+
+    async def _note_measured(
+        self, current: Sequence[StoredGroup], told: Mapping[str, GroupReport]
+    ) -> None:
+        self._measured &= {group.id for group in current}
+        new = [
+            (group, rate)
+            for group in current
+            if group.id not in self._measured
+            and (rate := told.get(group.id, GroupReport()).tokens_per_second)
+        ]
+        if not new:
+            return
+        async with self._database.write() as transaction:
+            await self._measurements.save(transaction, [(group.model, rate) for group, rate in new])
+        for group, rate in new:
+            self._measured.add(group.id)
+            fields = {"group": group.id, "entity": group.served_entity_name}
+            _log.info("group measured", extra=log_fields(**fields, tokens_per_second=rate))
 
     async def _change(
         self, transaction: Transaction, ids: Sequence[str], told: Mapping[str, GroupReport]

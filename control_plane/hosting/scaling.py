@@ -37,6 +37,9 @@ _LOOK_SECONDS = 1.0
 # A worker that has said nothing of a group for so long asks nothing of it.
 _FRESH_MS = 5_000
 _WINDOW_MS = 60_000
+# One answer may have the tokens of several seconds.
+_NOW_MS = 10_000
+_FEWEST = 5
 # The time of the last request is stored at most so often.
 _NOTE_MS = 10_000
 # A group that serves traffic and has failed is tried again after this time.
@@ -63,15 +66,26 @@ class _Track:
 
     needed_ms: int
     last_request_ms: int
-    # Times and loads of the last minute.
-    loads: deque[tuple[int, float]] = field(default_factory=deque)
+    # Times, loads and tokens per second of the last minute.
+    loads: deque[tuple[int, float, float]] = field(default_factory=deque)
 
-    def add(self, now_ms: int, load: float) -> float:
-        """Add a load and return the mean of the last minute."""
-        self.loads.append((now_ms, load))
+    def add(self, now_ms: int, told: Sequence[StoredDemand]) -> Demand:
+        """Add what workers tell now, and return what they ask."""
+        in_flight = sum(item.demand.in_flight for item in told)
+        waiting = sum(item.demand.waiting for item in told)
+        tokens = sum(item.demand.tokens_per_second for item in told)
+        self.loads.append((now_ms, in_flight + waiting, tokens))
         while self.loads[0][0] < now_ms - _WINDOW_MS:
             self.loads.popleft()
-        return sum(value for _, value in self.loads) / len(self.loads)
+        now = [value for at, _, value in self.loads if at > now_ms - _NOW_MS]
+        return Demand(
+            in_flight,
+            waiting,
+            mean=sum(value for _, value, _ in self.loads) / len(self.loads),
+            # The first seconds say little: before them there was nothing.
+            tokens=sum(value for _, _, value in self.loads) / max(_FEWEST, len(self.loads)),
+            tokens_now=sum(now) / max(_FEWEST, len(now)),
+        )
 
 
 class Scaler:
@@ -162,11 +176,9 @@ class Scaler:
             # It is idle from when it can be asked, however long it takes until then.
             track.last_request_ms = now_ms
             return group
-        in_flight = sum(item.demand.in_flight for item in told)
-        waiting = sum(item.demand.waiting for item in told)
         if any(_asks(item) for item in told):
             track.last_request_ms = max(item.updated_ms for item in told if _asks(item))
-        demand = Demand(in_flight, waiting, track.add(now_ms, in_flight + waiting))
+        demand = track.add(now_ms, told)
         policy = self._policy(group)
         if needed(policy, demand) >= group.desired:
             track.needed_ms = now_ms
@@ -190,6 +202,7 @@ class Scaler:
             concurrency=max(1, group.model.size.concurrency),
             down_ms=self._settings.down_ms,
             zero_ms=self._settings.zero_ms,
+            chunk=scale.throughput_chunk,
         )
 
     def _retried(self, group: StoredGroup, now_ms: int) -> StoredGroup:

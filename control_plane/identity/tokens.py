@@ -13,7 +13,7 @@ from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.errors import InvalidParameter, NotFound, QuotaExceeded
 from modelplane.control_plane.principal import Principal
 from modelplane.control_plane.rollout import Rollout
-from modelplane.control_plane.store.database import Database, Transaction, is_storable
+from modelplane.control_plane.store.database import Database, is_storable
 from modelplane.control_plane.store.identity.principals import find_principal, load_principals
 from modelplane.control_plane.store.identity.tokens import (
     ADMIN_TOKEN_ID,
@@ -22,6 +22,7 @@ from modelplane.control_plane.store.identity.tokens import (
     insert_token,
     list_tokens,
     load_tokens,
+    remove_expired,
     remove_token,
 )
 
@@ -139,7 +140,7 @@ class Tokens:
         async with self._database.read() as session:
             tokens = await load_tokens(session, [token_id] if is_storable(token_id) else [])
             owners = await load_principals(session, [token.principal_id for token in tokens])
-        if not tokens or self._has_expired(tokens[0]):
+        if not tokens or tokens[0].parent_id is not None or self._has_expired(tokens[0]):
             raise _not_found(token_id)
         return OwnedToken(tokens[0], owners[0].name if owners else "")
 
@@ -181,7 +182,7 @@ class Tokens:
             await transaction.hold_revisions()
             if not await load_principals(transaction.session, [owner_id]):
                 raise NotFound(f"'{owner}' does not exist any more.")
-            await self._remove_expired(transaction)
+            await remove_expired(transaction, self._clock())
             if len(await list_tokens(transaction.session, owner_id)) >= MAX_TOKENS:
                 raise QuotaExceeded(
                     f"'{owner}' has {MAX_TOKENS} access tokens already; revoke one first."
@@ -194,7 +195,12 @@ class Tokens:
         async with self._database.write() as transaction:
             ids = [token_id] if is_storable(token_id) else []
             found = await load_tokens(transaction.session, ids)
-            if not found or owner_id not in (None, found[0].principal_id):
+            # Sessions are looked after by their owners, and by who can revoke what began them.
+            if (
+                not found
+                or found[0].parent_id is not None
+                or owner_id not in (None, found[0].principal_id)
+            ):
                 raise _not_found(token_id)
             if token_id == ADMIN_TOKEN_ID:
                 raise InvalidParameter(
@@ -211,11 +217,7 @@ class Tokens:
         if expired:
             async with self._database.write() as transaction:
                 await transaction.hold_revisions()
-                await self._remove_expired(transaction)
-
-    async def _remove_expired(self, transaction: Transaction) -> None:
-        for token_id in await find_expired(transaction.session, self._clock()):
-            await remove_token(transaction, token_id)
+                await remove_expired(transaction, self._clock())
 
     def _has_expired(self, token: StoredToken) -> bool:
         return token.expiry_ms is not None and token.expiry_ms <= self._clock()

@@ -29,6 +29,7 @@ _SPLIT = 2
 # What a worker may let lie idle, of the whole limit split among all. It returns what is more than
 # twice as much, so that no more than a twentieth of a limit lies idle while others are refused.
 _IDLE_SPLIT = 40
+_THOUSAND = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Demand:
     returned_window: int = 0
     debt: int = 0
     used: int = 0
+    rate: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,12 @@ class Quota:
             now_ms = await self._clock.now_ms(transaction.session)
             window = now_ms // WINDOW_MS
             workers = self._note_worker(worker_id, window)
-            grants = [_grant(counters[demand.key], demand, window, workers) for demand in demands]
+            grants = [
+                pour(counters[demand.key], demand, now_ms, workers)
+                if demand.rate
+                else _grant(counters[demand.key], demand, window, workers)
+                for demand in demands
+            ]
             if counters:
                 await save_counters(transaction, counters)
         await self._sweep(window)
@@ -152,12 +159,42 @@ def _grant(counter: Counter, demand: Demand, window: int, workers: int) -> Grant
     counter.granted += paid
     counter.used += paid
     remaining = max(0, demand.limit - counter.granted)
-    share = demand.limit // (_IDLE_SPLIT * workers)
-    ahead = min(demand.wanted, remaining // (_SPLIT * workers), share)
-    granted = min(remaining, max(demand.needed, ahead))
+    granted, share = _part(demand, remaining, workers)
     counter.granted += granted
     unsettled = counter.granted - counter.used
     return Grant(granted, remaining - granted, unsettled, counter.debt, share)
+
+
+def pour(counter: Counter, demand: Demand, now_ms: int, workers: int) -> Grant:
+    """Let a bucket fill up to now, settle, and grant what may be.
+
+    Of its row, `granted` is how full it is, in thousandths, and below zero where more was used than
+    it had; `used` is when that was. A bucket that nobody has used for long is full.
+
+    Args:
+        counter: The bucket.
+        demand: What a worker needs of it; the limit is what it holds.
+        now_ms: Time, milliseconds since the epoch.
+        workers: Number of workers.
+    """
+    full = demand.limit * _THOUSAND
+    level = full
+    if counter.used:
+        # A thousandth flows in each millisecond for each one in a second.
+        level = counter.granted + demand.rate * max(0, now_ms - counter.used)
+    level = min(full, level + demand.returned * _THOUSAND) - demand.debt * _THOUSAND
+    remaining = max(0, level // _THOUSAND)
+    granted, share = _part(demand, remaining, workers)
+    level -= granted * _THOUSAND
+    counter.granted, counter.used, counter.window = level, now_ms, now_ms // WINDOW_MS
+    return Grant(granted, remaining - granted, debt=-min(0, level) // _THOUSAND, share=share)
+
+
+def _part(demand: Demand, remaining: int, workers: int) -> tuple[int, int]:
+    """Return what a worker gets of what is left, and what it may let lie idle."""
+    share = demand.limit // (_IDLE_SPLIT * workers)
+    ahead = min(demand.wanted, remaining // (_SPLIT * workers), share)
+    return min(remaining, max(demand.needed, ahead)), share
 
 
 def _enter_window(counter: Counter, limit: int, window: int) -> None:

@@ -64,6 +64,7 @@ def _demand(item: QuotaDemand) -> Demand:
         item.returned_window,
         item.debt,
         item.used,
+        item.rate,
     )
 
 
@@ -78,6 +79,7 @@ def _are_valid(worker_id: str, demands: list[Demand]) -> bool:
             demand.returned,
             demand.debt,
             demand.used,
+            demand.rate,
         )
     )
     keys = {demand.key for demand in demands}

@@ -27,17 +27,34 @@ async def ensure_master_key(
         ValueError: A key is not here that sealed something; the message is for the operator.
         StoreUnavailable: The database does not answer.
     """
-    counts = await count_by_key(database)
-    known = {key.id for key in keyring.master_keys()}
-    # Values of the first releases name no key: any that is here may be theirs.
-    known |= {""} if known else set()
-    for key_id, count in sorted(counts.items()):
-        if key_id not in known and key_id not in lost:
-            raise ValueError(_missing(key_id, count))
-    if known:
+    if await require_master_key(database, keyring, lost):
         return False
     keyring.make()
     return True
+
+
+async def require_master_key(
+    database: Database, keyring: Keyring, lost: Collection[str] = ()
+) -> Collection[str]:
+    """Check that the keys are here that sealed what is stored; return the identifiers of all.
+
+    Args:
+        database: Where the sealed values are.
+        keyring: The keys that are here.
+        lost: Identifiers of keys that the operator has given up.
+
+    Raises:
+        ValueError: A key is not here that sealed something; the message is for the operator.
+        StoreUnavailable: The database does not answer.
+    """
+    counts = await count_by_key(database)
+    here = {key.id for key in keyring.master_keys()}
+    # Values of the first releases name no key: any that is here may be theirs.
+    known = here | {""} if here else here
+    for key_id, count in sorted(counts.items()):
+        if key_id not in known and key_id not in lost:
+            raise ValueError(_missing(key_id, count))
+    return here
 
 
 def _missing(key_id: str, count: int) -> str:

@@ -30,6 +30,7 @@ from modelplane.control_plane.endpoints.quotas import Quotas
 from modelplane.control_plane.endpoints.servicer import EndpointServicer
 from modelplane.control_plane.endpoints.setting_changes import SettingChanges
 from modelplane.control_plane.hosting.free_capacity import FreeCapacity
+from modelplane.control_plane.hosting.measurements import Measurements
 from modelplane.control_plane.interceptor import Interceptor
 from modelplane.control_plane.secrets.scope_acls import ScopeAcls
 from modelplane.control_plane.secrets.scopes import Secrets
@@ -100,7 +101,9 @@ async def _add_endpoints(
 ) -> None:
     database, rollout = vault.database, push.rollout
     catalogue = build_catalogue(settings)
-    pinning = build_pinning(settings, catalogue)
+    clock = lease_clock(database)
+    measurements = Measurements(database, clock, settings.launcher_pool)
+    pinning = build_pinning(settings, catalogue, measurements)
     await FoundationEndpoints(database, pinning, catalogue, system_clock).reconcile()
     endpoints = Endpoints(
         database,
@@ -113,11 +116,11 @@ async def _add_endpoints(
             settings.max_endpoints, settings.max_endpoints_per_creator, settings.keep_versions
         ),
         pinning=pinning,
-        free=FreeCapacity(lease_clock(database), settings.launcher_pool),
+        free=FreeCapacity(clock, settings.launcher_pool),
     )
     changes, history = SettingChanges(database, rollout), ConfigHistory(database)
     metrics = EndpointMetrics(database, system_clock)
-    servicer = EndpointServicer(endpoints, changes, history, metrics, ModelLogs(database))
+    servicer = EndpointServicer(endpoints, changes, history, metrics, ModelLogs(database), pinning)
     add_EndpointServiceServicer_to_server(servicer, api)
     permissions = EndpointPermissions(database, rollout)
     add_PermissionServiceServicer_to_server(PermissionServicer(permissions), api)

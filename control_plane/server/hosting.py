@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from modelplane.control_plane.hosting.demand import DemandIntake
 from modelplane.control_plane.hosting.launcher_servicer import LauncherServicer
+from modelplane.control_plane.hosting.measurements import Measurements
 from modelplane.control_plane.hosting.pool import Pool
 from modelplane.control_plane.hosting.scaling import Scaler, ScaleSettings
 from modelplane.control_plane.hosting.specs import Specs, SpecSettings
@@ -52,8 +53,9 @@ def start_hosting(
     """
     database, cache = vault.database, push.cache
     clock = lease_clock(database)
-    specs = Specs(CredentialResolver(vault.sealer), _spec_settings(settings))
-    pool = Pool(settings.launcher_pool, database, specs, clock)
+    measurements = Measurements(database, clock, settings.launcher_pool)
+    specs = Specs(CredentialResolver(vault.sealer), measurements, _spec_settings(settings))
+    pool = Pool(settings.launcher_pool, database, specs, measurements, clock)
     launchers = LauncherServicer(pool)
     # What this process commits is told at once; what others do, when the cache has heard of it.
     database.on_commit(launchers.hint)
@@ -81,6 +83,7 @@ def _spec_settings(settings: Settings) -> SpecSettings:
         registry=registry_place(settings),
         start_deadline_ms=int(settings.start_deadline_seconds * 1000),
         evaluation_deadline_ms=int(settings.evaluation_seconds * 1000),
+        calibration_ms=int(settings.calibration_seconds * 1000),
     )
 
 

@@ -9,6 +9,7 @@ from modelserving.v1.client_secret_service_pb2_grpc import (
 )
 from modelserving.v1.identity_service_pb2_grpc import add_IdentityServiceServicer_to_server
 from modelserving.v1.oauth_service_pb2_grpc import add_OAuthServiceServicer_to_server
+from modelserving.v1.session_service_pb2_grpc import add_SessionServiceServicer_to_server
 from modelserving.v1.token_service_pb2_grpc import add_TokenServiceServicer_to_server
 from prometheus_client import CollectorRegistry
 
@@ -25,6 +26,8 @@ from modelplane.control_plane.identity.oauth import OAuth
 from modelplane.control_plane.identity.oauth_servicer import OAuthServicer
 from modelplane.control_plane.identity.outside_issuers import OutsideIssuers, parse_issuers
 from modelplane.control_plane.identity.scim_servicer import IdentityServicer
+from modelplane.control_plane.identity.session_servicer import SessionServicer
+from modelplane.control_plane.identity.sessions import Sessions
 from modelplane.control_plane.identity.token_servicer import TokenServicer
 from modelplane.control_plane.identity.tokens import Tokens
 from modelplane.control_plane.secrets.signing import Signer
@@ -62,6 +65,8 @@ def add_identities(
     add_IdentityServiceServicer_to_server(IdentityServicer(identities, groups), api)
     tokens = Tokens(database, rollout, system_clock)
     add_TokenServiceServicer_to_server(TokenServicer(tokens), api)
+    sessions = Sessions(database, rollout, system_clock)
+    add_SessionServiceServicer_to_server(SessionServicer(sessions), api)
     secrets = ClientSecrets(database, rollout, system_clock)
     add_ClientSecretServiceServicer_to_server(ClientSecretServicer(secrets, system_clock), api)
     oauth = OAuth(database, Signer(vault.sealer, system_clock), system_clock)

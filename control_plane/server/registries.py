@@ -8,6 +8,7 @@ from pathlib import Path
 from modelplane.adapters.registries.catalogue import Catalogue, read_catalogue
 from modelplane.adapters.registries.kinds import RegistryPlace, open_registry, parse_place
 from modelplane.control_plane.hosting.engine_rules import LLAMA_CPP
+from modelplane.control_plane.hosting.measurements import Measurements
 from modelplane.control_plane.hosting.pinning import Pinning
 from modelplane.control_plane.hosting.workloads import (
     DEFAULT_WORKLOADS,
@@ -17,12 +18,13 @@ from modelplane.control_plane.hosting.workloads import (
 from modelplane.control_plane.settings import Settings
 
 
-def build_pinning(settings: Settings, catalogue: Catalogue) -> Pinning:
+def build_pinning(settings: Settings, catalogue: Catalogue, measurements: Measurements) -> Pinning:
     """Return what finds out what hosted models are.
 
     Args:
         settings: Settings in force.
         catalogue: The foundation models that there are.
+        measurements: What models were measured to do.
 
     Raises:
         ValueError: A setting is malformed, or the file that it names.
@@ -31,7 +33,7 @@ def build_pinning(settings: Settings, catalogue: Catalogue) -> Pinning:
     registry = open_registry(place) if place else None
     workloads = _read_workloads(settings.workload_types)
     # Every launcher has it.
-    return Pinning(registry, workloads, catalogue, (LLAMA_CPP,))
+    return Pinning(registry, workloads, catalogue, (LLAMA_CPP,), measurements)
 
 
 def registry_place(settings: Settings) -> RegistryPlace | None:

@@ -25,6 +25,7 @@ from modelplane.control_plane.principal import ADMINS_ID, PrincipalKind
 from modelplane.control_plane.secrets.credentials import CredentialResolver
 from modelplane.control_plane.secrets.signing import SUBJECT
 from modelplane.control_plane.store.database import Session
+from modelplane.control_plane.store.endpoints.aliases import aliases_of
 from modelplane.control_plane.store.endpoints.records import (
     StoredEndpoint,
     StoredVersion,
@@ -122,6 +123,7 @@ def _build_endpoint(
         ],
         failure=endpoint.last_update_message if failed else "",
         stopped=endpoint.stopped,
+        aliases=aliases_of(settings.tags),
         hosted=[
             _build_entity(version, model)
             for version in _versions_to_push(endpoint)
@@ -148,6 +150,7 @@ def _build_entity(version: StoredVersion, model: HostedModel) -> HostedEntity:
         served_entity_name=model.served_entity_name,
         group_id=model.group_id,
         task=model.description.task,
+        max_throughput=model.scale.max_throughput,
         streamable=model.description.streamable,
     )
 

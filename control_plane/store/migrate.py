@@ -30,15 +30,15 @@ OLD_COMMIT = "2287867"
 _ADVISORY_LOCK = 0x6D6F64656C
 
 
-async def migrate(database: Database) -> None:
-    """Apply all migrations that the database lacks.
+async def migrate(database: Database) -> tuple[str | None, str | None]:
+    """Apply all migrations that the database lacks; return its schema before (None) and after.
 
     Raises:
         StoreUnavailable: The database does not answer.
         DatabaseUnusable: It is of another release, or damaged.
     """
     async with database.change_schema() as connection:
-        await connection.run_sync(_upgrade, f"The database {database.place}")
+        return await connection.run_sync(_upgrade, f"The database {database.place}")
 
 
 async def require_schema(database: Database, schema: str | None = None) -> None:
@@ -75,8 +75,9 @@ def config_of(connection: Connection) -> Config:
     return config
 
 
-def _upgrade(connection: Connection, subject: str) -> None:
+def _upgrade(connection: Connection, subject: str) -> tuple[str | None, str | None]:
     lock_schema(connection)
+    before = read_schema(connection)
     config = config_of(connection)
     if refusal := _refusal(connection, ScriptDirectory.from_config(config)):
         raise DatabaseUnusable(f"{subject} {refusal}")
@@ -85,6 +86,7 @@ def _upgrade(connection: Connection, subject: str) -> None:
         raise DatabaseUnusable(
             f"{subject} is damaged: it lacks {', '.join(missing)}. Put back a copy of it."
         )
+    return before, read_schema(connection)
 
 
 def _refusal(connection: Connection, script: ScriptDirectory) -> str:

@@ -79,6 +79,15 @@ class EndpointRow(SQLModel, table=True):
     activated_revision: int = Field(default=0, sa_type=BigInteger)
 
 
+class EndpointAliasRow(SQLModel, table=True):
+    """A further name of an endpoint, by which clients may ask for it."""
+
+    __tablename__ = "endpoint_alias"
+
+    alias: str = Field(primary_key=True)
+    endpoint_id: str = Field(foreign_key="endpoint.id", ondelete="CASCADE", index=True)
+
+
 class RefusalRow(SQLModel, table=True):
     """What a worker said last against the configuration that an endpoint is to serve."""
 
@@ -216,6 +225,8 @@ class AccessTokenRow(SQLModel, table=True):
     created_ms: int = Field(sa_type=BigInteger)
     # None: never.
     expiry_ms: int | None = Field(default=None, sa_type=BigInteger)
+    # Of a session: the token that began it.
+    parent_id: str | None = Field(default=None, index=True)
 
 
 class ClientSecretRow(SQLModel, table=True):

@@ -4,7 +4,7 @@ Before: `servicer`. After: `store.usage.queries`. What writes it is `intake`.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.store.database import Database, is_storable
 from modelplane.control_plane.store.usage.queries import (
     DIMENSIONS,
+    OWN_TAG,
     ServedVersion,
     StoredQuery,
     UsageFilter,
@@ -22,10 +23,12 @@ from modelplane.control_plane.store.usage.queries import (
     list_served_versions,
     sum_queries,
 )
+from modelplane.control_plane.store.usage.request_tags import UNREADABLE
 from modelplane.control_plane.store.usage.tags import decode_tags
 
 MAX_RESULTS = 1_000
 MAX_GROUPS = 10_000
+MAX_DIMENSIONS = 10
 _TAG = "tag:"
 _TOKEN = re.compile(r"(\d{1,15})-([0-9a-f]{32})")
 _VERSION_TOKEN = re.compile(r"(\d{1,9})-([0-9A-Za-z-]{1,64})")
@@ -106,7 +109,9 @@ class UsageReader:
             InvalidParameter: A dimension or a filter is none, or there are too many groups.
         """
         _check(principal, selected)
-        dimensions = [_dimension(name) for name in group_by]
+        if len(group_by) > MAX_DIMENSIONS:
+            raise InvalidParameter(f"'group_by' may have at most {MAX_DIMENSIONS} names.")
+        dimensions = [column for name in group_by for column in _columns(name)]
         async with self._database.report() as session:
             groups = await sum_queries(
                 session,
@@ -147,9 +152,10 @@ class UsageReader:
 def _check(principal: Principal, selected: UsageFilter) -> None:
     if selected.endpoint_id is None:
         require_admin(principal)
-    _check_texts(
-        selected.endpoint, selected.served_entity, selected.requester, *(selected.tag or ())
-    )
+    _check_texts(selected.endpoint, selected.served_entity, selected.requester, selected.client)
+    if selected.tag is not None:
+        _check_texts(selected.tag[1])
+        _check_key(selected.tag[0])
 
 
 def _check_texts(*texts: str | None) -> None:
@@ -157,13 +163,21 @@ def _check_texts(*texts: str | None) -> None:
         raise InvalidParameter("Filters must not hold the NUL character.")
 
 
-def _dimension(name: str) -> str:
+def _check_key(key: str) -> None:
+    if not key.isprintable() or not UNREADABLE.isdisjoint(key):
+        raise InvalidParameter("The key of a tag must not hold quotes, backslashes or controls.")
+
+
+def _columns(name: str) -> tuple[str, ...]:
+    """Return the columns that tell of a dimension."""
     if name.startswith(_TAG) and len(name) > len(_TAG):
-        return "tags"
+        key = name.removeprefix(_TAG)
+        _check_key(key)
+        return f"{OWN_TAG}{key}", "tags"
     if name not in DIMENSIONS or name == "tags":
         known = ", ".join(key for key in DIMENSIONS if key != "tags")
         raise InvalidParameter(f"'group_by' {name[:100]!r} is unknown; use {known} or tag:KEY.")
-    return name
+    return (name,)
 
 
 def _fold(
@@ -172,15 +186,22 @@ def _fold(
     """Return totals by the tags that were asked for, where the groups are by all tags."""
     totals: dict[tuple[Any, ...], Total] = {}
     for values, sums in groups:
-        key = tuple(
-            decode_tags(value).get(name.removeprefix(_TAG)) if name.startswith(_TAG) else value
-            for name, value in zip(group_by, values, strict=True)
-        )
+        key = tuple(_read(group_by, iter(values)))
         total = totals.setdefault(key, Total(key, dict.fromkeys(sums)))
         for name, value in sums.items():
             if value is not None:
                 total.sums[name] = (total.sums[name] or 0) + value
     return list(totals.values())
+
+
+def _read(group_by: Sequence[str], values: Iterator[Any]) -> Iterator[Any]:
+    """Yield the value of each dimension: of a tag the query's own, else its endpoint's."""
+    for name in group_by:
+        value = next(values)
+        if name.startswith(_TAG):
+            of_endpoint = decode_tags(next(values)).get(name.removeprefix(_TAG))
+            value = of_endpoint if value is None else value
+        yield value
 
 
 def _parse_token(form: re.Pattern[str], page_token: str) -> tuple[int, str]:

@@ -21,7 +21,7 @@ _REMEMBERED = 10_000
 _RUNNING, _ENDED, _UNKNOWN = (
     state.value for state in (UsageState.RUNNING, UsageState.ENDED, UsageState.UNKNOWN)
 )
-_NO_OUTCOME = (None, "", None, None, None, None, False, 0, None, None, "[]")
+_NO_OUTCOME = (None, "", None, None, None, None, False, 0, None, None, "[]", "", "{}")
 
 
 def build_rows(
@@ -44,7 +44,7 @@ def build_rows(
             stored_ms,
             (endpoint_id, entry.endpoint_name, tags.get(endpoint_id, "[]"), entry.config_version),
             (outcome.served_entity_name or entry.served_entity_name, entry.task),
-            (entry.requester_id, entry.requester),
+            (entry.requester_id, entry.requester, entry.client),
         )
         origins[origin[0]] = origin
         rows.append(_row(entry, outcome, origin))
@@ -62,7 +62,7 @@ def _origin(
     stored_ms: int,
     endpoint: tuple[str, str, str, int],
     served: tuple[str, str],
-    requester: tuple[str, str],
+    requester: tuple[str, str, str],
 ) -> UsageValues:
     endpoint_id, endpoint_name, tags_json, config_version = endpoint
     entity_id = served_entity_id(endpoint_id, config_version, served[0])
@@ -116,7 +116,22 @@ def _outcome(outcome: UsageOutcome) -> UsageValues:
         outcome.latency_ms,
         outcome.first_chunk_ms if known("first_chunk_ms") else None,
         _attempts(outcome),
+        *_guardrail(outcome),
     )
+
+
+def _guardrail(outcome: UsageOutcome) -> UsageValues:
+    if not outcome.HasField("guardrail"):
+        return "", "{}"
+    found = outcome.guardrail
+    told = {
+        "policy": _text(found.policy),
+        "phase": _text(found.phase),
+        "entities": {_text(kind): count for kind, count in found.entities.items()},
+        "check_us": found.check_us,
+        "unread_parts": found.unread_parts,
+    }
+    return _text(found.action), orjson.dumps(told, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _context(entry: UsageEntry) -> str:

@@ -79,6 +79,7 @@ def _filter(request: _Listing, endpoint: str | None) -> UsageFilter:
         endpoint=endpoint,
         served_entity=request.served_entity if request.HasField("served_entity") else None,
         requester=request.requester if request.HasField("requester") else None,
+        client=request.client if request.HasField("client") else None,
         tag=tag,
         start_ms=request.start_time if request.HasField("start_time") else None,
         end_ms=request.end_time if request.HasField("end_time") else None,

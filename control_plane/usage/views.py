@@ -126,12 +126,19 @@ def _build_row(query: StoredQuery) -> dict[str, Any]:
         "served_entity_name": query.served_entity_name,
         "task": query.task,
         "requester_id": query.requester_id,
+        "client": query.client or None,
         "cached_token_count": query.cached_tokens,
         "reasoning_token_count": query.reasoning_tokens,
         "token_counts_estimated": query.estimated,
         "latency_ms": _round(query.latency_ms),
         "first_chunk_ms": _round(query.first_chunk_ms),
         "attempts": query.attempts,
+        "guardrail_action": query.guardrail_action or None,
+        "guardrail_policy": query.guardrail.get("policy") or None,
+        "guardrail_phase": query.guardrail.get("phase") or None,
+        "guardrail_entities": query.guardrail.get("entities", {}),
+        "guardrail_us": query.guardrail.get("check_us"),
+        "guardrail_unread_parts": query.guardrail.get("unread_parts"),
     }
 
 
@@ -152,8 +159,12 @@ def _build_entity(
 ) -> dict[str, Any]:
     external = entity.HasField("external_model")
     throughput = {
-        "min_provisioned_throughput": entity.min_provisioned_throughput,
-        "max_provisioned_throughput": entity.max_provisioned_throughput,
+        # Of model units, what they stand for.
+        "min_provisioned_throughput": model.scale.min_throughput,
+        "max_provisioned_throughput": model.scale.max_throughput,
+        "provisioned_model_units": entity.provisioned_model_units or None,
+        "throughput_chunk_size": model.scale.throughput_chunk,
+        "compute_type": entity.workload_type,
     }
     least = 0 if model.scale.scale_to_zero else model.scale.min_replicas
     concurrency = {
@@ -161,7 +172,7 @@ def _build_entity(
         "max_concurrency": model.scale.max_replicas * model.size.concurrency,
         "compute_type": entity.workload_type,
     }
-    is_provisioned = any(throughput.values()) or entity.HasField("provisioned_model_units")
+    is_provisioned = bool(model.scale.throughput_chunk)
     is_foundation = is_provisioned or entity.HasField("foundation_model")
     kind = "FOUNDATION_MODEL" if is_foundation else "CUSTOM_MODEL"
     return {
@@ -177,7 +188,7 @@ def _build_entity(
         "endpoint_config_version": version.version,
         "task": entity.external_model.task or model.description.task or None,
         "external_model_config": {"provider": entity.external_model.provider} if external else None,
-        "foundation_model_config": throughput if is_provisioned and not external else None,
+        "foundation_model_config": throughput if is_provisioned else None,
         "custom_model_config": None if external or is_foundation else concurrency,
         "feature_spec_config": None,
         "change_time": version.created_ms,

@@ -47,6 +47,8 @@ class Call:
         receive: Waits for the rest of the request, which fills in what the head does not say; who
             calls is judged before. None: everything is here.
         native: What is known of a request in another form than the canonical one.
+        answers_blocks: Whether a call that guardrails block is answered as a model that refuses:
+            agents would send a turn that was refused otherwise again and again.
         served_model_name: Served entity named in the path; empty: the traffic split decides.
         deadline_seconds: Time the caller grants; None: no limit of its own.
         arriving: Told how many bytes of the body have arrived while the rest is waited for; raises
@@ -61,6 +63,7 @@ class Call:
     body: bytes | JsonObject = field(default=b"", repr=False)
     receive: "Callable[[Call], Awaitable[None]] | None" = field(default=None, repr=False)
     native: NativeCall | None = None
+    answers_blocks: bool = False
     served_model_name: str = ""
     deadline_seconds: float | None = None
     arriving: Callable[[int], None] = field(default=allow, repr=False)

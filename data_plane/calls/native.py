@@ -4,8 +4,8 @@ Used by `invocation.py`. Where every served entity takes the protocol of the req
 pass; else it is translated, for those that do not.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import orjson
 
@@ -23,6 +23,7 @@ from modelplane.data_plane.calls.tasks import TaskSpec
 from modelplane.data_plane.errors import MalformedRequest
 from modelplane.data_plane.snapshots.snapshot import ServedEntity
 
+_OWN = frozenset(FIELDS)
 # What a model may heed or not.
 _HINTS = (
     "reasoning_effort",
@@ -33,25 +34,34 @@ _HINTS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class NativeCall:
-    """What a host knows of a request's protocol.
+class NativeCall(Protocol):
+    """What a host knows of a request's protocol."""
 
-    Attributes:
-        protocol: Its name.
-        complete: Returns a body with what the path says in its place.
-        translate: Returns the canonical body of a completed one; may refuse it.
-        streams: Tells whether a completed body asks for a stream.
-        request: Returns what is passed on, for a body and its bytes.
-        lose: Told of what else of a translated body is left out, as in `Plan.adapted`.
-    """
+    @property
+    def protocol(self) -> str:
+        """Name of the protocol."""
 
-    protocol: str
-    complete: Callable[[JsonObject], JsonObject] = field(repr=False)
-    translate: Callable[[JsonObject], JsonObject] = field(repr=False)
-    streams: Callable[[JsonObject], bool] = field(repr=False)
-    request: Callable[[JsonObject, bytes], NativeRequest] = field(repr=False)
-    lose: Callable[[Sequence[str]], None] = field(repr=False)
+    def complete(self, body: JsonObject) -> JsonObject:
+        """Return a body with what the path says in its place."""
+
+    def translate(self, body: JsonObject) -> JsonObject:
+        """Return the canonical body of a completed one.
+
+        Raises:
+            InvalidParameter: It has none.
+        """
+
+    def streams(self, body: JsonObject) -> bool:
+        """Tell whether a completed body asks for a stream."""
+
+    def request(self, body: JsonObject, raw: bytes) -> NativeRequest:
+        """Return what is passed on, for a body and its bytes."""
+
+    def whole(self, answer: JsonObject) -> bytes:
+        """Return a whole canonical answer in the protocol's form."""
+
+    def lose(self, lost: Sequence[str]) -> None:
+        """Note what else of a translated body is left out, as in `Plan.adapted`."""
 
 
 def build_native_query(
@@ -74,10 +84,14 @@ def build_native_query(
         InvalidParameter: Some entity needs it translated, and it cannot be.
         MalformedRequest: It is nested too deeply.
     """
-    # Without the gateway's own fields, which a provider would refuse.
-    own = {name: value for name, value in body.items() if name not in FIELDS}
-    # Nearly all clients write JSON in this one way; then it need not be kept twice.
-    if len(own) < len(body) or len(_encode(own)) == len(raw):
+    own = body
+    if not _OWN.isdisjoint(body):
+        # A provider would refuse the gateway's own fields.
+        own = {name: value for name, value in body.items() if name not in FIELDS}
+        raw = b""
+    # Nearly all clients write JSON in this one way. Then it need not be kept twice, and to write it
+    # anew is faster than to search it for the model.
+    elif len(_encode(own)) == len(raw):
         raw = b""
     passing = [entity.adapter.passage(native.protocol) is not None for entity in entities]
     # What nobody gets is not kept until the answer.
@@ -87,6 +101,15 @@ def build_native_query(
     query = build_query(spec, native.translate(body))
     query.native = request
     return query
+
+
+def build_translated_query(native: NativeCall, spec: TaskSpec, body: JsonObject) -> Query:
+    """Return the query of a native request that is translated, whoever answers it.
+
+    Raises:
+        InvalidParameter: It cannot be translated.
+    """
+    return build_query(spec, native.translate(body))
 
 
 def build_native_hosted_query(native: NativeCall, body: JsonObject) -> Query:

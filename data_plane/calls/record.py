@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from modelplane.adapters.providers.types import Usage
 from modelplane.adapters.shared.rpc.metadata import ATTEMPT_ERRORS, ATTEMPTS, Metadata
 from modelplane.data_plane.calls.labels import NO_LABELS, Labels
+from modelplane.data_plane.guardrails.guard import Guard
 from modelplane.data_plane.snapshots.callers import Principal
 from modelplane.data_plane.snapshots.snapshot import Config, Endpoint, ServedEntity
 
@@ -58,7 +59,10 @@ class Record:
         address: `host:port` of the provider that is being asked.
         model: Model that it says answers.
         held_bytes: Those of its body that `bodies.py` counts.
+        capture: What is captured of its payloads; None where that is nothing.
         waited: How long it has waited for a replica of a hosted model, seconds.
+        user_agent: What the program that calls says of itself.
+        guard: Applies the endpoint's guardrails; None: it has none.
     """
 
     request_id: str
@@ -83,7 +87,10 @@ class Record:
     address: str = ""
     model: str = ""
     held_bytes: int = 0
+    capture: object = None
     waited: float = 0.0
+    user_agent: str = ""
+    guard: Guard | None = None
 
 
 def attempt_headers(record: Record, under_way: int = 0) -> Metadata:

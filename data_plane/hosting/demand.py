@@ -84,7 +84,7 @@ class Demand:
 
 
 def _demand(group: Group, now: float) -> pb.GroupDemand:
-    in_flight, arrivals, refused = group.counts.take(now)
+    in_flight, arrivals, refused, tokens = group.counts.take(now)
     return pb.GroupDemand(
         group_id=group.id,
         in_flight=in_flight,
@@ -92,6 +92,7 @@ def _demand(group: Group, now: float) -> pb.GroupDemand:
         oldest_wait_ms=int(group.oldest_wait(now) * _MS),
         arrivals=arrivals,
         refused=refused,
+        tokens_per_second=tokens,
     )
 
 

@@ -13,6 +13,7 @@ class DemandCounts:
         arrivals: Requests that came since the last report.
         refused: Requests that were refused since then, as too many waited.
         in_flight: Requests at its replicas now.
+        tokens: Tokens that were admitted since the last report, as far as they are counted.
         woken_at: When a Wake was sent last, on the clock of the event loop.
         told: Whether the last report said anything of the group.
     """
@@ -24,12 +25,13 @@ class DemandCounts:
         "arrivals",
         "in_flight",
         "refused",
+        "tokens",
         "told",
         "woken_at",
     )
 
     def __init__(self, now: float) -> None:
-        self.arrivals = self.refused = self.in_flight = 0
+        self.arrivals = self.refused = self.in_flight = self.tokens = 0
         self.woken_at = -inf
         self.told = False
         self._since = self._changed_at = now
@@ -48,12 +50,16 @@ class DemandCounts:
         self._changed_at = now
         self.in_flight += amount
 
-    def take(self, now: float) -> tuple[float, int, int]:
-        """Return the mean in flight, the arrivals and the refusals since the last call."""
+    def take(self, now: float) -> tuple[float, int, int, float]:
+        """Return what was since the last call.
+
+        Returns:
+            The mean in flight, the arrivals, the refusals, and the tokens in each second.
+        """
         self.change(0, now)
         seconds = now - self._since
         mean = self._area / seconds if seconds > 0 else float(self.in_flight)
-        taken = mean, self.arrivals, self.refused
+        taken = mean, self.arrivals, self.refused, self.tokens / (seconds or 1.0)
         self.restart(now)
-        self.arrivals = self.refused = 0
+        self.arrivals = self.refused = self.tokens = 0
         return taken

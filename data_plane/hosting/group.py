@@ -101,6 +101,10 @@ class Group:
         self.counts.arrivals += 1
         self._stir(self)
 
+    def count_tokens(self, tokens: int) -> None:
+        """Count tokens that were admitted; below zero: what was not used of them."""
+        self.counts.tokens += tokens
+
     async def take(self, ticket: Ticket) -> Replica:
         """Return a replica for one request, which is followed by `give_back`.
 

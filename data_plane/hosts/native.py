@@ -10,12 +10,12 @@ from typing import Any
 
 import orjson
 
+from modelplane.adapters.providers.canonical.json_values import as_objects
 from modelplane.adapters.providers.types import JsonObject, NativeRequest
 from modelplane.adapters.shared.rpc.authorization import API_KEY_HEADERS
 from modelplane.adapters.shared.rpc.metadata import ADAPTED_PARAMS, AUTHORIZATION, Metadata
 from modelplane.adapters.shared.rpc.sizes import MAX_BODY_BYTES
 from modelplane.data_plane.calls.call import Call, Method, Service
-from modelplane.data_plane.calls.native import NativeCall
 from modelplane.data_plane.errors import Refusal
 from modelplane.data_plane.hosts.carrying import carry
 from modelplane.data_plane.hosts.http1.connection import Connection
@@ -25,38 +25,37 @@ from modelplane.data_plane.protocols.routes import NativeRoute
 
 
 class NativeReply(RestReply):
-    """Answers a request of a native protocol."""
+    """Answers a request of a native protocol, and knows what that is: a `NativeCall`."""
 
-    __slots__ = ("_adapted", "_native", "_route", "_writer", "encode")
+    __slots__ = ("_adapted", "_framing", "_native", "_route", "_wall_ms", "_writer", "encode")
 
     # Set for each call: how its answer, or each chunk of it, is written.
     encode: Callable[[JsonObject], bytes]  # type: ignore[assignment]
 
-    def __init__(self, connection: Connection, route: NativeRoute) -> None:
+    def __init__(
+        self, connection: Connection, route: NativeRoute, wall_ms: Callable[[], float]
+    ) -> None:
         super().__init__(connection)
         self._route = route
+        self._wall_ms = wall_ms
         self._writer: AnswerWriter | None = None
         self._adapted: tuple[str, ...] = ()
         self._native: NativeRequest | None = None
+        self._framing = route.protocol.framing()
         self.encode = self._tell
 
     @property
-    def call(self) -> NativeCall:
-        """What the service has to know of the request's protocol."""
-        protocol = self._route.protocol
-        return NativeCall(
-            protocol.name,
-            self._add_fields,
-            self._translate,
-            protocol.streams,
-            self._request,
-            self._lose,
-        )
+    def protocol(self) -> str:
+        """Name of the request's protocol; this and what follows is as of `NativeCall`."""
+        return self._route.protocol.name
 
-    def _add_fields(self, body: JsonObject) -> JsonObject:
-        return body | self._route.fields
+    def complete(self, body: JsonObject) -> JsonObject:
+        """Return a body with what the path says in its place."""
+        fields = self._route.fields
+        return body | fields if fields else body
 
-    def _translate(self, body: JsonObject) -> JsonObject:
+    def translate(self, body: JsonObject) -> JsonObject:
+        """Return the canonical body, and get ready to write the answer."""
         query = self._route.protocol.read(body)
         if self._route.method is Method.QUERY:
             self._writer, self._adapted = query.writer, query.adapted
@@ -64,12 +63,22 @@ class NativeReply(RestReply):
             self.encode = query.writer.chunk if streams else query.writer.whole
         return query.body
 
-    def _lose(self, lost: Sequence[str]) -> None:
-        self._adapted = (*self._adapted, *lost)
+    def streams(self, body: JsonObject) -> bool:
+        """Tell whether a completed body asks for a stream."""
+        return self._route.protocol.streams(body)
 
-    def _request(self, body: JsonObject, raw: bytes) -> NativeRequest:
+    def whole(self, answer: JsonObject) -> bytes:
+        """Return what a translated stream would have been as one answer."""
+        return self._writer.whole(answer) if self._writer else orjson.dumps(answer)
+
+    def request(self, body: JsonObject, raw: bytes) -> NativeRequest:
+        """Return what is passed on."""
         self._native = NativeRequest(self._route.protocol.name, body, raw, self._connection.headers)
         return self._native
+
+    def lose(self, lost: Sequence[str]) -> None:
+        """Note what else of a translated body is left out."""
+        self._adapted = (*self._adapted, *lost)
 
     def pass_on(self, document: bytes) -> bytes:
         """Return a canonical answer, or a chunk, that is JSON by now."""
@@ -82,6 +91,8 @@ class NativeReply(RestReply):
 
     async def start(self, metadata: Metadata) -> None:
         """Send the headers."""
+        if self._framing is not None:
+            self.content_type = ("content-type", self._framing.content_type)
         await super().start(self._complete(metadata))
 
     async def _send(self, chunks: Sequence[bytes], *, ended: bool) -> None:
@@ -89,6 +100,7 @@ class NativeReply(RestReply):
         events = b"".join(chunks)
         if ended and self._writer is not None and not self._passes:
             events += self._writer.finish()
+        events = self._frame(events, ended=ended)
         if events:
             await self._connection.write(events)
 
@@ -101,20 +113,29 @@ class NativeReply(RestReply):
         protocol = self._route.protocol
         if self._route.method is Method.COUNT_TOKENS:
             return orjson.dumps(protocol.count(document))
-        return orjson.dumps(protocol.models(document))
+        if self._route.method is Method.GET_MODEL:
+            return orjson.dumps(protocol.model(document))
+        models = as_objects(document.get("data"))
+        return orjson.dumps(protocol.models(models, self._route.parameters))
 
     def _complete(self, metadata: Metadata) -> Metadata:
         """Add what the protocol's clients look for, and what was lost on the way."""
-        headers = dict(metadata)
         if self._adapted and not self._passes:
+            headers = dict(metadata)
             adapted = (*self._adapted, *filter(None, (headers.get(ADAPTED_PARAMS),)))
-            headers[ADAPTED_PARAMS] = ", ".join(adapted)
-        return (*headers.items(), *self._route.protocol.headers(headers))
+            metadata = tuple((headers | {ADAPTED_PARAMS: ", ".join(adapted)}).items())
+        own = self._route.protocol.headers(self.request_id, metadata, self._wall_ms)
+        return (*metadata, *own) if own else metadata
+
+    def _frame(self, events: bytes, *, ended: bool) -> bytes:
+        framing = self._framing
+        if framing is None:
+            return events
+        return framing.add(events) + (framing.finish() if ended else b"")
 
     def _break_off(self, refusal: Refusal) -> bytes:
-        if self._writer is None or self._passes:
-            return self._route.protocol.fail(refusal)
-        return self._writer.fail(refusal)
+        fails = self._route.protocol if self._writer is None or self._passes else self._writer
+        return self._frame(fails.fail(refusal), ended=True)
 
     @property
     def _passes(self) -> bool:
@@ -128,12 +149,14 @@ class NativeReply(RestReply):
 class NativeCalls:
     """Carries requests of native protocols to a service."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, wall_ms: Callable[[], float]) -> None:
+        """Carry to `service`; `wall_ms` is wall time, milliseconds since the epoch."""
         self._service = service
+        self._wall_ms = wall_ms
 
     def carry(self, connection: Connection, route: NativeRoute) -> Coroutine[Any, Any, None]:
         """Return what carries one request; see `carrying.carry`."""
-        reply = NativeReply(connection, route)
+        reply = NativeReply(connection, route, self._wall_ms)
         return carry(partial(self._answer, connection, reply, route), reply)
 
     def _answer(
@@ -145,9 +168,11 @@ class NativeCalls:
             with_token(connection.headers),
             reply.request_id,
             route.task,
+            route.name,
             body=body or b"",
             receive=None if body is not None else partial(receive, connection),
-            native=reply.call,
+            native=reply,
+            answers_blocks=True,
         )
         return self._service.answer(call, reply)
 

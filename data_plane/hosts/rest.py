@@ -35,6 +35,8 @@ from modelplane.data_plane.protocols.routes import OPENAI_WAYS
 # What the paths of its requests begin with, and how those end that name an endpoint.
 PREFIX = b"/serving-endpoints/"
 _INVOCATIONS = b"/invocations"
+# The mirrored product answers there what it refuses elsewhere, where guardrails block it.
+_NEWER = b"/ai-gateway/"
 # The other ones name a task.
 _TASKS: Mapping[bytes, str] = {
     f"{prefix}{path}".encode(): task
@@ -61,12 +63,14 @@ class RestReply:
     encode = staticmethod(orjson.dumps)
     pass_on = staticmethod(as_it_is)
 
-    __slots__ = ("_connection", "_ended", "_started", "request_id")
+    __slots__ = ("_connection", "_ended", "_started", "content_type", "request_id")
 
     def __init__(self, connection: Connection) -> None:
         self.request_id = request_id_of(connection.headers)
         self._connection = connection
         self._started = self._ended = False
+        # Of a stream.
+        self.content_type = _EVENT_STREAM
 
     async def answer(self, metadata: Metadata, document: bytes) -> None:
         """Send the headers and the whole body."""
@@ -76,7 +80,7 @@ class RestReply:
     async def start(self, metadata: Metadata) -> None:
         """Send the headers."""
         self._started = True
-        self._connection.begin(encode_fields((_EVENT_STREAM, *metadata)))
+        self._connection.begin(encode_fields((self.content_type, *metadata)))
 
     def send(self, chunks: Sequence[bytes], *, ended: bool) -> Coroutine[Any, Any, None]:
         """Send chunks as events."""
@@ -159,6 +163,7 @@ class RestCalls:
         metadata, request_id = connection.headers, reply.request_id
         # By position: by name would take twice as long.
         call = Call(Method.QUERY, metadata, request_id, task, name, body or b"", rest)
+        call.answers_blocks = connection.target.startswith(_NEWER)
         return self._service.answer(call, reply)
 
 

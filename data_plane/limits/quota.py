@@ -24,7 +24,7 @@ RECHECK_SECONDS = 0.25
 # unless that is no more than this part of the limit.
 _NOTHING = 40
 # Queries that wait at once for what others may not use.
-_MOST_PATIENT = 1_000
+MOST_PATIENT = 1_000
 
 
 @dataclass(slots=True)
@@ -146,6 +146,11 @@ class Counter:
             self.debt += beyond - held
 
     @property
+    def rate(self) -> int:
+        """How much flows in each second, of a bucket; 0: it counts in windows."""
+        return 0
+
+    @property
     def is_due(self) -> bool:
         """Whether the control plane is to hear: of debt, or of much that is idle or was used."""
         much = 2 * self.share
@@ -161,7 +166,7 @@ class Counter:
             now: Monotonic time, seconds.
             spare: Part of what is reserved for them that they may not use.
         """
-        if now >= self.valid_until or self.patient >= _MOST_PATIENT or amount > self.limit:
+        if now >= self.valid_until or self.patient >= MOST_PATIENT or amount > self.limit:
             return False
         return self.unsettled * spare - self.patient * amount > self.limit // _NOTHING
 

@@ -92,7 +92,8 @@ class Contact:
         """
         if counter.take(amount, now):
             return amount
-        if self._when_away is WhenAway.ALLOW:
+        if self._when_away is WhenAway.ALLOW or counter.rate:
+            # What is provisioned is no more than its replicas do, whoever counts.
             return None
         since = inf if self._lost_at is None else now - self._lost_at
         if self._when_away is WhenAway.CONTINUE and since <= self._seconds:

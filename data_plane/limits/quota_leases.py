@@ -22,6 +22,7 @@ from modelserving.worker.v1.quota_service_pb2 import (
 
 from modelplane.adapters.shared.rpc.control_link import LinkDown
 from modelplane.data_plane.errors import LimitsUnavailable
+from modelplane.data_plane.limits.bucket import Bucket
 from modelplane.data_plane.limits.quota import RECHECK_SECONDS, Counter, Waiter
 from modelplane.data_plane.limits.quota_contact import Contact, Window
 from modelplane.data_plane.limits.quota_metrics import QuotaMetrics
@@ -80,6 +81,17 @@ class QuotaLeases:
             counter.relimit(rule.limit)
             self.ask(counter)
         return counter
+
+    def bucket(self, key: bytes, rate: int) -> Bucket:
+        """Return the bucket of a key, into which so much flows in each second."""
+        found = self._counters.get(key)
+        if isinstance(found, Bucket):
+            if found.rate != rate:
+                found.refit(rate)
+                self.ask(found)
+            return found
+        bucket = self._counters[key] = Bucket(key, rate, self._clocks.monotonic())
+        return bucket
 
     def ask(self, counter: Counter) -> None:
         """Ask the control plane for what a counter needs, as soon as that is possible."""
@@ -337,6 +349,7 @@ def _demand(counter: Counter, now: float, *, is_lost: bool) -> QuotaDemand:
         returned_window=max(0, counter.window),
         debt=counter.debt,
         used=0 if counter.is_local else counter.used,
+        rate=counter.rate,
     )
     counter.pledged += counter.wish
     counter.returned = counter.debt = counter.wish = counter.used = 0

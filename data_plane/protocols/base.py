@@ -6,7 +6,7 @@ with any provider.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol as Interface
 
@@ -31,6 +31,22 @@ class AnswerWriter(Interface):
 
     def fail(self, refusal: Refusal) -> bytes:
         """Return the events that end a stream which broke off."""
+
+
+class Framing(Interface):
+    """Puts a stream of events into another form.
+
+    Attributes:
+        content_type: What the answer is then.
+    """
+
+    content_type: str
+
+    def add(self, events: bytes) -> bytes:
+        """Return what is sent for bytes of the stream, perhaps nothing."""
+
+    def finish(self) -> bytes:
+        """Return what ends the answer."""
 
 
 @dataclass(slots=True)
@@ -76,17 +92,41 @@ class Protocol(ABC):
     def fail(self, refusal: Refusal) -> bytes:
         """Return the event that ends a stream of the provider's own which broke off."""
 
-    def models(self, document: JsonObject) -> JsonObject:
-        """Return the list of models, given as OpenAI's API has it, in the protocol's form."""
-        return document
+    def framing(self) -> Framing | None:
+        """Return what one streamed answer passes at last; None: its events are sent as they are."""
+        return None
+
+    @abstractmethod
+    def models(self, models: Sequence[JsonObject], parameters: Mapping[str, str]) -> JsonObject:
+        """Return a list of models in the protocol's form.
+
+        Args:
+            models: All of them, by id, as OpenAI's API has them, and the `task` of each.
+            parameters: Which of them the client asks for.
+
+        Raises:
+            InvalidParameter: A parameter is none.
+        """
+
+    @abstractmethod
+    def model(self, model: JsonObject) -> JsonObject:
+        """Return one model, given so, in the protocol's form."""
 
     def count(self, document: JsonObject) -> JsonObject:
         """Return how many `input_tokens` a query has, given so, in the protocol's form."""
         return document
 
-    def headers(self, metadata: Mapping[str, str]) -> Metadata:
-        """Return the headers that the protocol's clients look for, beside those of all answers."""
-        del metadata
+    def headers(
+        self, request_id: str, metadata: Metadata, wall_ms: Callable[[], float]
+    ) -> Metadata:
+        """Return the headers that the protocol's clients look for, beside those of all answers.
+
+        Args:
+            request_id: Identifies the request.
+            metadata: Those of all answers.
+            wall_ms: Wall time, milliseconds since the epoch.
+        """
+        del request_id, metadata, wall_ms
         return ()
 
     @abstractmethod

@@ -5,19 +5,19 @@ Used by `hosts/routes.py`; Envoy hands over what begins like these (`deploy/envo
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from urllib.parse import unquote
+from dataclasses import dataclass, field, replace
+from urllib.parse import parse_qsl, unquote
 
 from modelplane.adapters.providers.types import JsonObject, Task
 from modelplane.data_plane.calls.call import Method
 from modelplane.data_plane.protocols.anthropic.protocol import Messages
 from modelplane.data_plane.protocols.base import Protocol
 from modelplane.data_plane.protocols.gemini.protocol import (
+    ArrayedStream,
     CountTokens,
     EmbedContent,
     GenerateContent,
     StreamGenerateContent,
-    UnframedStream,
 )
 from modelplane.data_plane.protocols.responses.protocol import Responses
 
@@ -36,6 +36,8 @@ class NativeRoute:
         verb: HTTP method.
         fields: What the path says in place of the body.
         task: Task of the query.
+        parameters: What the query of the path says, where that is read.
+        name: Model that is asked about; empty: what asks a model names it elsewhere.
     """
 
     protocol: Protocol
@@ -43,6 +45,8 @@ class NativeRoute:
     verb: bytes = b"POST"
     fields: JsonObject = field(default_factory=dict)
     task: str = Task.CHAT
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""
 
 
 _MESSAGES, _RESPONSES, _GENERATE = Messages(), Responses(), GenerateContent()
@@ -67,7 +71,7 @@ _BY_PATH: Mapping[str, NativeRoute] = {
     "/serving-endpoints/v1/responses": _OPENAI["responses"],
 }
 _GEMINI = re.compile(
-    r"/(?:serving-endpoints|ai-gateway)/gemini/v1(?:beta)?/models(?:/([^/:]+):([A-Za-z]+))?"
+    r"/(?:serving-endpoints|ai-gateway)/gemini/v1(?:beta)?/models(?:/([^/:]+)(?::([A-Za-z]+))?)?"
 )
 _GEMINI_VERBS: Mapping[str, tuple[Protocol, Method, str]] = {
     "generateContent": (_GENERATE, Method.QUERY, Task.CHAT),
@@ -76,7 +80,7 @@ _GEMINI_VERBS: Mapping[str, tuple[Protocol, Method, str]] = {
     "embedContent": (EmbedContent(), Method.QUERY, Task.EMBEDDINGS),
     "batchEmbedContents": (EmbedContent(), Method.QUERY, Task.EMBEDDINGS),
 }
-_UNFRAMED = UnframedStream()
+_ARRAYED = ArrayedStream()
 _EVENTS = "alt=sse"
 
 
@@ -88,16 +92,36 @@ def find_route(path: bytes, query: bytes = b"") -> NativeRoute | None:
         query: What follows it.
     """
     text = path.decode("latin-1")
-    return _BY_PATH.get(text) or _find_gemini(text, query.decode("latin-1"))
+    if (found := _BY_PATH.get(text)) is not None and not query:
+        return found
+    parameters = query.decode("latin-1")
+    if found is None:
+        found = _find_gemini(text, parameters) or _find_model(text)
+    if found is not None and found.method is Method.LIST_MODELS:
+        return replace(found, parameters=dict(parse_qsl(parameters)))
+    return found
 
 
 def all_paths() -> Iterator[str]:
     """Yield every path that there is; NAME stands for an endpoint's name."""
-    yield from _BY_PATH
+    for path, route in _BY_PATH.items():
+        yield path
+        if route.method is Method.LIST_MODELS:
+            yield f"{path}/NAME"
     for prefix in _PREFIXES:
         for version in ("v1", "v1beta"):
             yield f"{prefix}/gemini/{version}/models"
+            yield f"{prefix}/gemini/{version}/models/NAME"
             yield from (f"{prefix}/gemini/{version}/models/NAME:{verb}" for verb in _GEMINI_VERBS)
+
+
+def _find_model(path: str) -> NativeRoute | None:
+    """Return what asks about one model of a list."""
+    models, _, name = path.rpartition("/")
+    route = _BY_PATH.get(models)
+    if route is None or route.method is not Method.LIST_MODELS or not name:
+        return None
+    return replace(route, method=Method.GET_MODEL, name=unquote(name))
 
 
 def _find_gemini(path: str, query: str) -> NativeRoute | None:
@@ -105,12 +129,14 @@ def _find_gemini(path: str, query: str) -> NativeRoute | None:
     if match is None:
         return None
     model, verb = match.groups()
-    if verb is None:
+    if model is None:
         return NativeRoute(_GENERATE, Method.LIST_MODELS, b"GET")
+    if verb is None:
+        return NativeRoute(_GENERATE, Method.GET_MODEL, b"GET", name=unquote(model))
     found = _GEMINI_VERBS.get(verb)
     if found is None:
         return None
     protocol, method, task = found
     if verb == "streamGenerateContent" and _EVENTS not in query.split("&"):
-        protocol = _UNFRAMED
+        protocol = _ARRAYED
     return NativeRoute(protocol, method, fields={"model": unquote(model)}, task=task)

@@ -11,7 +11,7 @@ from modelserving.worker.v1 import snapshot_pb2, snapshot_service_pb2
 from modelplane.data_plane.snapshots.callers import CallersBuilder
 from modelplane.data_plane.snapshots.compilation import compile_endpoint
 from modelplane.data_plane.snapshots.draft import Draft
-from modelplane.data_plane.snapshots.snapshot import Failure, Snapshot
+from modelplane.data_plane.snapshots.snapshot import Endpoint, Failure, Snapshot
 
 
 class SnapshotBuilder:
@@ -32,6 +32,7 @@ class SnapshotBuilder:
         self._removed = list(base.names) if empty else []
         self._endpoints = Draft(start.endpoints)
         self._names = Draft(start.names)
+        self._aliases = Draft(start.aliases)
         self._callers = CallersBuilder(start.callers)
 
     def apply(self, delta: snapshot_service_pb2.ConfigDelta) -> None:
@@ -52,7 +53,10 @@ class SnapshotBuilder:
             endpoint, failure = compile_endpoint(
                 resource, self._base.endpoints.get(resource.id), self._random
             )
+            self._remove_aliases(self._endpoints.read.get(endpoint.id))
             self._endpoints.write[endpoint.id] = self._names.write[endpoint.name] = endpoint
+            for alias in endpoint.aliases:
+                self._aliases.write[alias] = endpoint
             if failure:
                 self.failures.append(failure)
 
@@ -65,7 +69,8 @@ class SnapshotBuilder:
     def build(self, revision: int, store_id: str) -> Snapshot:
         """Return the snapshot."""
         endpoints, names = self._endpoints.read, self._names.read
-        return Snapshot(revision, store_id, endpoints, names, self._callers.build())
+        callers, aliases = self._callers.build(), self._aliases.read
+        return Snapshot(revision, store_id, endpoints, names, callers, aliases)
 
     def gone(self) -> list[str]:
         """Return the names that no endpoint has any longer."""
@@ -73,7 +78,14 @@ class SnapshotBuilder:
 
     def _remove_endpoint(self, endpoint_id: str) -> None:
         endpoint = self._endpoints.pop(endpoint_id)
+        self._remove_aliases(endpoint)
         # The name may already belong to an endpoint that was created after this one was deleted.
         if endpoint and self._names.read.get(endpoint.name) is endpoint:
             self._names.pop(endpoint.name)
             self._removed.append(endpoint.name)
+
+    def _remove_aliases(self, endpoint: Endpoint | None) -> None:
+        for alias in endpoint.aliases if endpoint else ():
+            # It may already be one of another endpoint's.
+            if self._aliases.read.get(alias) is endpoint:
+                self._aliases.pop(alias)

@@ -19,10 +19,20 @@ from modelplane.adapters.providers.errors import ConfigRefused
 from modelplane.adapters.providers.registry import build_adapter
 from modelplane.adapters.providers.unavailable import UnavailableAdapter
 from modelplane.adapters.shared.rpc.metadata import CONFIG_VERSION, SERVED_MODEL
+from modelplane.data_plane.guardrails.policy import Guardrails, compile_guardrails
 from modelplane.data_plane.snapshots.limits import compile_limits
+from modelplane.data_plane.snapshots.payload_table import compile_payload_table
 from modelplane.data_plane.snapshots.policy import compile_policy
 from modelplane.data_plane.snapshots.routing import Deck
-from modelplane.data_plane.snapshots.snapshot import Config, Endpoint, Failure, ServedEntity
+from modelplane.data_plane.snapshots.snapshot import (
+    Config,
+    Endpoint,
+    Failure,
+    ServedEntity,
+    Throughput,
+)
+
+_KEY_BYTES = 16
 
 
 def compile_endpoint(
@@ -40,6 +50,10 @@ def compile_endpoint(
         active, refused = _try_compile(resource, resource.active, known, random)
         if refused:
             active, failure = (old.active if old else None), refused
+    guardrails, unguarded = _try_guardrails(resource, old.guardrails if old else None)
+    if unguarded:
+        # Better no answer than one that nothing has looked through.
+        active, prepared, failure = None, None, unguarded
     if failure:
         failure = replace(failure, serving=active is not None)
     grants = {intern(grant.grantee_id): int(grant.level) for grant in resource.grants}
@@ -47,10 +61,32 @@ def compile_endpoint(
     limits = compile_limits(resource)
     tracks_usage = resource.ai_gateway.usage_tracking_config.enabled
     obstacle = "" if active else _obstacle(resource, failure)
+    payloads = compile_payload_table(resource.name, resource.ai_gateway.inference_table_config)
     endpoint = Endpoint(
-        resource.id, resource.name, active, prepared, grants, policy, limits, tracks_usage, obstacle
+        resource.id,
+        resource.name,
+        active,
+        prepared,
+        grants,
+        policy,
+        limits,
+        tracks_usage,
+        obstacle,
+        tuple(resource.aliases),
+        guardrails,
+        payloads,
     )
     return endpoint, failure
+
+
+def _try_guardrails(
+    resource: snapshot_pb2.EndpointResource, old: Guardrails | None
+) -> tuple[Guardrails | None, Failure | None]:
+    try:
+        return compile_guardrails(resource.ai_gateway.guardrails, old), None
+    except ConfigRefused as error:
+        version = resource.prepared.config_version or resource.active.config_version
+        return None, Failure(resource.id, version, str(error))
 
 
 def _obstacle(resource: snapshot_pb2.EndpointResource, failure: Failure | None) -> str:
@@ -151,6 +187,7 @@ def _compile_entity(
             model=item.entity_name,
             group_id=hosted.group_id,
             streamable=hosted.streamable,
+            throughput=_throughput(endpoint_id, hosted),
         )
     model = item.external_model
     try:
@@ -161,6 +198,14 @@ def _compile_entity(
     # Of the endpoint too: who may break it, by a short deadline for one, must depend on it.
     upstream = sha256(endpoint_id.encode() + b"\0" + model.SerializeToString(deterministic=True))
     return ServedEntity(item.name, provider, task, adapter, headers, upstream.digest(), model.name)
+
+
+def _throughput(endpoint_id: str, hosted: HostedEntity) -> Throughput | None:
+    if not hosted.max_throughput:
+        return None
+    # Of every version of its configuration, so that no change fills the bucket.
+    text = f"{endpoint_id}\0throughput\0{hosted.served_entity_name}"
+    return Throughput(sha256(text.encode()).digest()[:_KEY_BYTES], hosted.max_throughput)
 
 
 def _weights(message: endpoint_pb2.EndpointConfig) -> list[int]:

@@ -12,13 +12,28 @@ from modelserving.worker.v1 import snapshot_pb2
 
 from modelplane.adapters.providers.base import Adapter
 from modelplane.adapters.shared.rpc.metadata import Metadata
+from modelplane.data_plane.guardrails.policy import Guardrails
 from modelplane.data_plane.hosting.groups import Groups
 from modelplane.data_plane.snapshots.callers import Callers
 from modelplane.data_plane.snapshots.limits import Limits
+from modelplane.data_plane.snapshots.payload_table import PayloadTable
 from modelplane.data_plane.snapshots.policy import DEFAULT_POLICY, Policy
 from modelplane.data_plane.snapshots.routing import Deck
 
 CAN_QUERY = int(snapshot_pb2.PERMISSION_LEVEL_CAN_QUERY)
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """What all workers together may send to a served entity.
+
+    Attributes:
+        key: Identifies its bucket, in the control plane too; 16 bytes.
+        tokens: Tokens per second.
+    """
+
+    key: bytes
+    tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +51,7 @@ class ServedEntity:
         model: Name of the model at the provider.
         group_id: Group of replicas that serves it; empty: a provider does.
         streamable: Whether a hosted model can answer in a stream.
+        throughput: What it may be sent; None: as much as it answers.
     """
 
     name: str
@@ -47,6 +63,7 @@ class ServedEntity:
     model: str = ""
     group_id: str = ""
     streamable: bool = False
+    throughput: Throughput | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +109,9 @@ class Endpoint:
         policy: What happens when an upstream fails or is slow.
         limits: How much may be used of it; None: without a limit.
         tracks_usage: Whether the usage of each query is recorded.
+        aliases: Further names, by which clients may ask for it.
+        guardrails: What is looked for in queries and answers; None: nothing.
+        payloads: Table in which the payload of each is; None: in none.
     """
 
     id: str
@@ -103,6 +123,9 @@ class Endpoint:
     limits: Limits | None = None
     tracks_usage: bool = False
     obstacle: str = ""
+    aliases: tuple[str, ...] = ()
+    guardrails: Guardrails | None = None
+    payloads: PayloadTable | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +137,7 @@ class Snapshot:
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict, repr=False)
     names: Mapping[str, Endpoint] = field(default_factory=dict, repr=False)
     callers: Callers = field(default_factory=Callers, repr=False)
+    aliases: Mapping[str, Endpoint] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,15 @@ from math import ceil
 from random import Random
 
 from modelplane.adapters.providers.errors import AdapterError, ProviderTimeout, RateLimited
+from modelplane.adapters.providers.types import NativeRequest
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.data_plane.calls.record import Attempt, Record
-from modelplane.data_plane.errors import DeadlineExceeded, HostedError, UpstreamResting
+from modelplane.data_plane.errors import (
+    DeadlineExceeded,
+    GuardrailTriggered,
+    HostedError,
+    UpstreamResting,
+)
 from modelplane.data_plane.snapshots.snapshot import ServedEntity
 from modelplane.data_plane.upstreams.attempt_metrics import AttemptMetrics
 from modelplane.data_plane.upstreams.circuit import Circuit, Circuits
@@ -32,6 +38,8 @@ _LONGEST_BACKOFF_SECONDS = 2.0
 _LONGEST_RETRY_AFTER_SECONDS = 10.0
 # What the provider charges for is tried again so often.
 _MOST_BILLED_RETRIES = 1
+# Counts of tokens under way; what is more gets an estimate.
+_MOST_COUNTING = 32
 # The caller went away.
 _CANCELLED = asyncio.CancelledError.__name__
 # The server had given up the connection that was kept for the request.
@@ -69,6 +77,7 @@ class Attempts:
         self._metrics = metrics
         self._random = random
         self._sleep = sleep
+        self._counting = 0
 
     async def answer(self, exchange: Exchange, candidates: Sequence[ServedEntity]) -> None:
         """Answer a query.
@@ -98,6 +107,26 @@ class Attempts:
                 self._metrics.fallbacks.inc()
             else:
                 return
+
+    async def count_tokens(
+        self, entity: ServedEntity, native: NativeRequest, hops: int, endpoint_id: str
+    ) -> int | None:
+        """Return how many tokens a provider says a query has; None: it does not say, or not now.
+
+        Nothing is held against the upstream: servers that chat and do not count are many.
+        Arguments are those of `Relay.count_tokens`.
+        """
+        if self._counting >= _MOST_COUNTING or entity.group_id:
+            return None
+        circuit = self._circuits.find(entity.upstream)
+        if circuit.admit():
+            return None
+        self._counting += 1
+        try:
+            return await self._relay.count_tokens(entity, native, hops, endpoint_id)
+        finally:
+            self._counting -= 1
+            circuit.release()
 
     async def _try(self, exchange: Exchange, entity: ServedEntity, others: int) -> None:
         """Ask one entity, again where that makes sense; `others` may be asked after it."""
@@ -132,6 +161,10 @@ class Attempts:
             except asyncio.CancelledError:
                 attempt.note(_CANCELLED)
                 raise
+            except GuardrailTriggered:
+                # The upstream has answered; nobody else is asked for an answer that may pass.
+                attempt.note("")
+                raise
         attempt.note(type(failure).__name__ if failure else exchange.record.error)
         return failure
 
@@ -146,6 +179,9 @@ class Attempts:
         except (AdapterError, DeadlineExceeded) as error:
             self._judge(attempt, error, blamed=blamed)
             return error
+        except GuardrailTriggered:
+            self._judge(attempt, None, blamed=blamed)
+            raise
         except BaseException:
             attempt.circuit.release()
             raise

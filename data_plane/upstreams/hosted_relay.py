@@ -12,25 +12,37 @@ from dataclasses import dataclass
 from math import inf
 from typing import NoReturn
 
+import orjson
+
 from modelplane.adapters.providers.errors import AdapterError, MalformedAnswer, OutOfFiles
 from modelplane.adapters.providers.http.transport import HttpResponse, HttpTransport
 from modelplane.adapters.providers.http1 import errors as http_errors
-from modelplane.adapters.providers.types import HttpRequest, Plan
+from modelplane.adapters.providers.types import HttpRequest, JsonObject, Plan
 from modelplane.adapters.shared.rpc.metadata import COLD_START, Metadata
 from modelplane.data_plane.accounting import Accountant
 from modelplane.data_plane.calls.call import Call
-from modelplane.data_plane.calls.record import Attempt
+from modelplane.data_plane.calls.guarding import is_free, take_turns
+from modelplane.data_plane.calls.record import Attempt, Record
 from modelplane.data_plane.errors import (
     DataPlaneError,
     DeadlineExceeded,
     EndpointNotFound,
+    GuardrailTriggered,
     ModelRefused,
     ReplicaLost,
 )
+from modelplane.data_plane.guardrails.guard import Guard
 from modelplane.data_plane.hosting.balancing import Replica
 from modelplane.data_plane.hosting.group import Group, GroupGone
 from modelplane.data_plane.hosting.waiting import Ticket
-from modelplane.data_plane.snapshots.snapshot import Endpoint, ServedEntity, Snapshots
+from modelplane.data_plane.limits.admission import Ending
+from modelplane.data_plane.limits.throughput import ThroughputGate
+from modelplane.data_plane.snapshots.snapshot import (
+    Endpoint,
+    ServedEntity,
+    Snapshots,
+    Throughput,
+)
 from modelplane.data_plane.upstreams.attempt_metrics import AttemptMetrics
 from modelplane.data_plane.upstreams.deadlines import Deadlines
 from modelplane.data_plane.upstreams.exchange import Exchange
@@ -43,6 +55,7 @@ from modelplane.data_plane.upstreams.model_server import (
     is_stranger,
     note_usage,
     parse_failure,
+    parse_json,
     parse_load,
 )
 from modelplane.data_plane.upstreams.settling import settle
@@ -106,6 +119,7 @@ class HostedRelay:
         snapshots: Snapshots,
         accountant: Accountant,
         metrics: AttemptMetrics,
+        throughput: ThroughputGate,
         timeouts: HostedTimeouts,
     ) -> None:
         """Ask replicas.
@@ -116,12 +130,14 @@ class HostedRelay:
             snapshots: Holds the groups, and what serves an endpoint by now.
             accountant: Told of what comes back.
             metrics: Counts what is put to another replica.
+            throughput: Holds entities to what is provisioned of them.
             timeouts: Bound it.
         """
         self._transport = transport
         self._snapshots = snapshots
         self._accountant = accountant
         self._metrics = metrics
+        self._throughput = throughput
         self._timeouts = timeouts
         loop = asyncio.get_running_loop()
         self._now = loop.time
@@ -155,8 +171,14 @@ class HostedRelay:
         try:
             if exchange.query.stream and not entity.streamable:
                 raise ModelRefused("This model does not support predict_stream method.")
-            await self._answer(exchange, entity, others)
+            if entity.throughput is None:
+                await self._answer(exchange, entity, others)
+            else:
+                await self._answer_within(entity.throughput, exchange, entity, others)
             error = record.error
+        except GuardrailTriggered:
+            # The model has answered.
+            raise
         except (DataPlaneError, asyncio.CancelledError) as failure:
             error = type(failure).__name__
             raise
@@ -165,6 +187,24 @@ class HostedRelay:
             record.attempts.append(
                 Attempt(asked.name, error, seconds, started, asked, record.address, "")
             )
+
+    async def _answer_within(
+        self, throughput: Throughput, exchange: Exchange, entity: ServedEntity, others: int
+    ) -> None:
+        """Answer a query once it fits into what is provisioned."""
+        part = await self._throughput.admit(throughput, entity, exchange.query)
+        group = self._snapshots.groups.find(entity.group_id)
+        group.count_tokens(part.wanted)
+        ending = Ending.CANCELLED
+        try:
+            await self._answer(exchange, entity, others)
+            ending = Ending.ANSWERED
+        except DataPlaneError:
+            ending = Ending.FAILED
+            raise
+        finally:
+            used = part.settle(exchange.record.usage, ending)
+            group.count_tokens(used - part.wanted)
 
     async def _answer(self, exchange: Exchange, entity: ServedEntity, others: int) -> None:
         # It may wait for long, and takes many times as much as the bytes that it was parsed from.
@@ -300,11 +340,30 @@ async def _answer_whole(
     exchange: Exchange, entity: ServedEntity, metadata: Metadata, document: bytes
 ) -> None:
     note_usage(exchange.record, entity.task, document)
+    guard = exchange.record.guard
+    if guard is not None and guard.rules.output is not None:
+        document = await _look_through(guard, exchange.record, document)
     try:
         answer = exchange.reply.pass_on(document)
     except (TypeError, ValueError):
         raise ModelRefused("The model's answer is not what the call's task has.") from None
     await exchange.reply.answer(metadata, answer)
+
+
+async def _look_through(guard: Guard, record: Record, document: bytes) -> bytes:
+    """Return an answer without what is masked in it.
+
+    Raises:
+        GuardrailTriggered: It must not pass.
+        ModelRefused: It cannot be read.
+    """
+    value = parse_json(document)
+    if isinstance(value, dict) and record.config and not is_free(record.config):
+        await take_turns(guard.read_answer(value, record.usage))
+        return orjson.dumps(value)
+    held: JsonObject = {"answer": value}
+    await take_turns(guard.read_answer(held, record.usage, free=True))
+    return orjson.dumps(held["answer"])
 
 
 async def _give_up(stream: HostedStream | None, *, by_caller: bool) -> None:

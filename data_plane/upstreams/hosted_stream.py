@@ -8,18 +8,27 @@ from collections.abc import Callable
 from modelplane.adapters.providers.errors import AdapterError
 from modelplane.adapters.providers.http.sse import SseParser
 from modelplane.adapters.providers.http.transport import HttpResponse
+from modelplane.adapters.providers.types import JsonObject
 from modelplane.adapters.shared.rpc.metadata import Metadata
 from modelplane.data_plane.accounting import Accountant
+from modelplane.data_plane.calls.tasks import spec_of
 from modelplane.data_plane.errors import (
     DeadlineExceeded,
     ModelRefused,
     ReplicaLost,
     refusal_of,
 )
+from modelplane.data_plane.guardrails.stream import StreamGuard
 from modelplane.data_plane.snapshots.snapshot import ServedEntity
 from modelplane.data_plane.upstreams.deadlines import Deadline
 from modelplane.data_plane.upstreams.exchange import Exchange
-from modelplane.data_plane.upstreams.model_server import TIMED_OUT, error_in, note_usage
+from modelplane.data_plane.upstreams.model_server import (
+    TIMED_OUT,
+    error_in,
+    note_usage,
+    parse_json,
+)
+from modelplane.data_plane.upstreams.truncation import Cut, last_chunk
 
 _DONE = b"[DONE]"
 
@@ -42,6 +51,8 @@ class HostedStream:
         self.started = False
         self._exchange = exchange
         self._entity = entity
+        guard = exchange.record.guard
+        self._guard = guard.open_stream(entity.name) if guard else None
         self._metadata = metadata
         self._accountant = accountant
         self._now = now
@@ -98,7 +109,8 @@ class HostedStream:
                 del events[events.index(_DONE) :]
             # While the caller reads slowly, the model is not held to its idle time.
             deadline.move(self._exchange.expires)
-            chunks, failure = self._shape(events)
+            chunks, failure = self._shape(events, ended=ended)
+            ended = ended or self._is_blocked
             if chunks or (ended and failure is None):
                 await self._send(chunks, ended=ended and failure is None)
             if failure is not None:
@@ -107,8 +119,21 @@ class HostedStream:
                 raise ReplicaLost(self._entity.name)
             deadline.move(min(self._exchange.expires, self._now() + idle_seconds))
 
-    def _shape(self, events: list[bytes]) -> tuple[list[bytes], ModelRefused | None]:
-        """Return the chunks that events are, and the error that has followed them."""
+    @property
+    def _is_blocked(self) -> bool:
+        return self._guard is not None and self._guard.blocked
+
+    def _shape(
+        self, events: list[bytes], *, ended: bool
+    ) -> tuple[list[bytes], ModelRefused | None]:
+        """Return the chunks that events are, and the error that has followed them.
+
+        Args:
+            events: The events.
+            ended: Whether they are the last ones.
+        """
+        if self._guard is not None:
+            return self._look_through(self._guard, events, ended=ended)
         chunks: list[bytes] = []
         for event in events:
             if error := error_in(event):
@@ -121,6 +146,43 @@ class HostedStream:
             except (TypeError, ValueError):
                 return chunks, ModelRefused("The model's stream is not what the call's task has.")
         return chunks, None
+
+    def _look_through(
+        self, guard: StreamGuard, events: list[bytes], *, ended: bool
+    ) -> tuple[list[bytes], ModelRefused | None]:
+        """Return the same as `_shape`, where the endpoint has guardrails.
+
+        Raises:
+            GuardrailTriggered: What must not pass was found, and the caller has nothing yet.
+        """
+        chunks: list[JsonObject] = []
+        for event in events:
+            if error := error_in(event):
+                return self._encode(chunks), error
+            note_usage(self._exchange.record, self._entity.task, event)
+            value = parse_json(event)
+            if not isinstance(value, dict):
+                return self._encode(chunks), ModelRefused("The model streams no objects.")
+            chunks += guard.feed(value)
+        if ended:
+            chunks += guard.finish()
+        if guard.blocked:
+            chunks = [self._block(guard)]
+        return self._encode(chunks), None
+
+    def _encode(self, chunks: list[JsonObject]) -> list[bytes]:
+        return [self._exchange.reply.encode(chunk) for chunk in chunks]
+
+    def _block(self, guard: StreamGuard) -> JsonObject:
+        """Return the chunk that ends a stream in which something was found that must not pass."""
+        error = guard.side.refuse(self._exchange.record.usage)
+        if not self.started:
+            raise error
+        self._accountant.note_error(self._exchange.record, error)
+        cut = Cut("content_filter", guard.side.items())
+        choices = guard.open_choices or (0,)
+        deltas = spec_of(self._entity.task).deltas or "agent" in self._entity.task
+        return last_chunk({}, deltas=deltas, choices=choices, cut=cut)
 
     async def _send(self, chunks: list[bytes], *, ended: bool) -> None:
         if not self.started:

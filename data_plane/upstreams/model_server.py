@@ -8,7 +8,13 @@ from collections.abc import Mapping
 
 import orjson
 
-from modelplane.adapters.providers.types import JsonObject, Usage, as_count, parse_usage
+from modelplane.adapters.providers.types import (
+    JsonObject,
+    NestedTooDeeply,
+    Usage,
+    as_count,
+    parse_usage,
+)
 from modelplane.adapters.shared.rpc.metadata import REQUEST_ID
 from modelplane.data_plane.calls.characters import answer_characters
 from modelplane.data_plane.calls.record import Record
@@ -118,6 +124,20 @@ def note_usage(record: Record, task: str, answer: bytes) -> None:
         record.usage = _parse_usage(value) or record.usage
         if counts:
             record.output_characters += answer_characters(value)
+
+
+def parse_json(document: bytes) -> object:
+    """Return the value of what a model answers.
+
+    Raises:
+        ModelRefused: It is no JSON that can be written again.
+    """
+    try:
+        value: object = orjson.loads(document)
+        orjson.dumps(value)
+    except (orjson.JSONDecodeError, NestedTooDeeply):
+        raise ModelRefused("The model's answer is no JSON that can be looked through.") from None
+    return value
 
 
 def error_in(event: bytes) -> ModelRefused | None:

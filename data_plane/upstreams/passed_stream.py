@@ -4,19 +4,16 @@ Opened by `relay.py` in place of `relayed_stream.py`, which see. A parser beside
 gateway has to know: usage, the end, and errors.
 """
 
-from collections.abc import Callable
-
 from modelplane.adapters.providers.base import Passage
 from modelplane.adapters.providers.errors import AdapterError
 from modelplane.adapters.providers.http.transport import HttpResponse
 from modelplane.adapters.providers.types import tokens_of
-from modelplane.data_plane.accounting import Accountant
 from modelplane.data_plane.errors import LimitExceeded
-from modelplane.data_plane.snapshots.snapshot import ServedEntity
 from modelplane.data_plane.upstreams.deadlines import Deadline
-from modelplane.data_plane.upstreams.exchange import Exchange, model_of
-from modelplane.data_plane.upstreams.relayed_stream import RelayedStream, StreamSeconds
+from modelplane.data_plane.upstreams.exchange import model_of
+from modelplane.data_plane.upstreams.relayed_stream import RelayedStream, StreamParts
 from modelplane.data_plane.upstreams.truncation import REASON
+from modelplane.data_plane.upstreams.whole_events import WholeEvents
 
 _NEXT_MINUTE = 60
 
@@ -24,21 +21,13 @@ _NEXT_MINUTE = 60
 class PassedStream(RelayedStream):
     """One stream on its way from the provider to the caller, as it is."""
 
-    def __init__(
-        self,
-        exchange: Exchange,
-        entity: ServedEntity,
-        accountant: Accountant,
-        now: Callable[[], float],
-        seconds: StreamSeconds,
-        passage: Passage,
-    ) -> None:
-        """Begin before the provider has answered; see `RelayedStream`."""
-        super().__init__(exchange, entity, accountant, now, seconds)
+    def __init__(self, passage: Passage, *common: *StreamParts) -> None:
+        """Begin before the provider has answered; `common` as of `RelayedStream`."""
+        super().__init__(*common)
         self._parser = passage.parser()
         self._passage = passage
-        # Until it is known that an answer begins, and no error.
-        self._held = b""
+        self._events = WholeEvents()
+        # Whether it is known that an answer begins, and no error; until then all is held.
         self._answers = False
 
     async def run(self, response: HttpResponse, deadline: Deadline) -> None:
@@ -58,13 +47,16 @@ class PassedStream(RelayedStream):
                 if self._traced and not self._answers:
                     self._exchange.record.model = model_of(chunk)
                 self._answers = True
-                self._shaper.shape(chunk)
+                self._shaper.note(chunk)
         except AdapterError as error:
             return [], error
-        self._held += self._passage.passed(self._parser, data)
+        came = self._passage.passed(self._parser, data)
         if not self._answers:
+            self._events.hold(came)
             return [], None
-        passed, self._held = self._held, b""
+        passed = self._events.take(came)
+        if not data or self._parser.ended:
+            passed += self._events.flush()
         return [passed] if passed else [], None
 
     def _cut(self, chunks: list[bytes], *, ended: bool) -> bool:

@@ -22,12 +22,14 @@ from modelplane.adapters.providers.http.transport import HttpResponse
 from modelplane.adapters.providers.types import (
     HttpAnswer,
     Image,
+    NativeRequest,
     Plan,
     parse_usage,
 )
 from modelplane.data_plane.accounting import Accountant
 from modelplane.data_plane.calls.call import Call
 from modelplane.data_plane.calls.characters import answer_characters
+from modelplane.data_plane.calls.guarding import take_turns
 from modelplane.data_plane.calls.record import Record
 from modelplane.data_plane.calls.tasks import spec_of
 from modelplane.data_plane.errors import DeadlineExceeded
@@ -41,6 +43,8 @@ from modelplane.data_plane.upstreams.settling import settle
 from modelplane.data_plane.upstreams.streaming import encode_answer
 from modelplane.data_plane.upstreams.upstream import SUCCESS, Resends, Upstream
 
+# An estimate serves those who would wait longer for a count.
+_COUNT_SECONDS = 5.0
 _NO_IMAGES: Mapping[str, Image] = {}
 
 
@@ -57,6 +61,18 @@ class Timeouts:
     answer_seconds: float
     idle_seconds: float
     stream_seconds: float = inf
+
+
+class _Once:
+    """Sends what is no query once; see `upstream.Resends`."""
+
+    def stale(self) -> None:
+        """Note nothing."""
+
+    def may_repeat(self, error: str, *, in_passing: bool = False) -> bool:
+        """Allow what another call has paid for."""
+        del error
+        return in_passing
 
 
 class Relay:
@@ -169,11 +185,13 @@ class Relay:
         holds = spec_of(entity.task).answer
         if holds and not isinstance(answer.get(holds), list):
             raise NoAnswer(entity.provider, f"the server's answer has no '{holds}'")
-        exchange.record.usage = parse_usage(answer)
+        usage = exchange.record.usage = parse_usage(answer)
         if exchange.record.trace is not None:
             exchange.record.model = model_of(answer)
         if exchange.record.ticket:
             exchange.record.output_characters = answer_characters(answer)
+        if exchange.record.guard is not None:
+            await take_turns(exchange.record.guard.read_answer(answer, usage))
         reply, name = exchange.reply, exchange.endpoint.name
         document = encode_answer(entity.provider, name, reply.encode, answer)
         await reply.answer(exchange.metadata(entity, plan), document)
@@ -194,6 +212,29 @@ class Relay:
         if exchange.record.trace is not None:
             exchange.record.model = model_of(read)
         await exchange.reply.answer(exchange.metadata(entity, plan), answer.body)
+
+    async def count_tokens(
+        self, entity: ServedEntity, native: NativeRequest, hops: int, endpoint_id: str
+    ) -> int | None:
+        """Return how many tokens the provider says a query has; None: it does not say.
+
+        Args:
+            entity: Served entity to ask.
+            native: The query, in the provider's own form.
+            hops: How many gateways it has come through.
+            endpoint_id: Endpoint that it is for.
+        """
+        passage = entity.adapter.passage(native.protocol)
+        try:
+            plan = passage.plan_count(native) if passage else None
+            if passage is None or plan is None:
+                return None
+            mark_hop(plan, hops, endpoint_id)
+            with self._deadlines.within(_COUNT_SECONDS):
+                (answer,) = await self._upstream.send_all(entity.adapter, plan.requests, _Once())
+            return passage.counted(parse_json_object(entity.provider, answer.body))
+        except (AdapterError, TimeoutError):
+            return None
 
     async def stream(
         self, exchange: Exchange, entity: ServedEntity, resends: Resends, others: int = 0
@@ -238,7 +279,7 @@ class Relay:
     ) -> RelayedStream:
         common = (exchange, entity, self._accountant, self.now, seconds)
         passage = _passage(exchange, entity)
-        return RelayedStream(*common) if passage is None else PassedStream(*common, passage)
+        return RelayedStream(*common) if passage is None else PassedStream(passage, *common)
 
     def _stream_seconds(self, exchange: Exchange) -> StreamSeconds:
         idle = exchange.endpoint.policy.idle_seconds or self._timeouts.idle_seconds

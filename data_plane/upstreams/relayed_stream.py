@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from modelplane.adapters.providers.base import StreamParser
 from modelplane.adapters.providers.canonical.bounds import MAX_CHOICES
@@ -19,11 +19,12 @@ from modelplane.data_plane.accounting import Accountant
 from modelplane.data_plane.calls.query import wants_usage
 from modelplane.data_plane.calls.tasks import spec_of
 from modelplane.data_plane.errors import refusal_of
+from modelplane.data_plane.guardrails.stream import StreamGuard
 from modelplane.data_plane.snapshots.snapshot import ServedEntity
 from modelplane.data_plane.upstreams.deadlines import Deadline
 from modelplane.data_plane.upstreams.exchange import Exchange, model_of
 from modelplane.data_plane.upstreams.streaming import ChunkShaper, encode_answer
-from modelplane.data_plane.upstreams.truncation import last_chunk
+from modelplane.data_plane.upstreams.truncation import Cut, last_chunk
 
 # Of what arrives at once, so much is looked at before other calls get their turn.
 _PIECE_BYTES = 16 * 1024
@@ -41,6 +42,12 @@ class StreamSeconds(NamedTuple):
     first: float
     idle: float
     whole: float
+
+
+# What a stream is made of, as `RelayedStream` takes it.
+StreamParts: TypeAlias = tuple[
+    Exchange, ServedEntity, Accountant, Callable[[], float], StreamSeconds
+]
 
 
 class RelayedStream:
@@ -79,11 +86,16 @@ class RelayedStream:
             wanted=wants_usage(exchange.query),
             count_characters=exchange.record.ticket is not None or exchange.admission.counts_output,
         )
+        guard = exchange.record.guard
+        self._guard = guard.open_stream(entity.provider) if guard else None
+        self._make = self._shaper.shape if self._guard is None else self._look_through
         name, reply = exchange.endpoint.name, exchange.reply
         self._encode = partial(encode_answer, entity.provider, name, reply.encode)
         self._last: JsonObject = {}
         # Bytes since the last chunk.
         self._silent = 0
+        # Whether something has come that the guardrails hold back.
+        self._heard = False
         self._traced = exchange.record.trace is not None
         # When the stream must have ended, and when the next chunk must be there: on the clock of
         # the event loop.
@@ -125,7 +137,8 @@ class RelayedStream:
             ended = self._cut(chunks, ended=self._parser.ended or not data)
             if chunks or ended:
                 await self._send(chunks, ended=ended)
-            self._bound(deadline, 0 if chunks else len(data))
+            heard, self._heard = self._heard, False
+            self._bound(deadline, 0 if chunks or heard else len(data))
 
     def _bound(self, deadline: Deadline, silent: int) -> None:
         """Bound what comes next, in time and in bytes that say nothing.
@@ -174,11 +187,29 @@ class RelayedStream:
                 self._last = chunk
                 if self._traced and not self.started:
                     self._exchange.record.model = model_of(chunk)
-                chunks += map(self._encode, self._shaper.shape(chunk))
+                chunks += map(self._encode, self._make(chunk))
         except AdapterError as error:
-            chunks += map(self._encode, self._shaper.finish())
+            # What a guard holds stays there: nobody knows what it would have become.
+            chunks += map(self._encode, self._finish(failed=True))
             return chunks, error
         return chunks, None
+
+    def _look_through(self, chunk: JsonObject) -> Sequence[JsonObject]:
+        """Return what the caller gets of a chunk where the endpoint has guardrails."""
+        guard = self._guard
+        if guard is None:
+            return self._shaper.shape(chunk)
+        self._heard = True
+        return [told for shaped in self._shaper.shape(chunk) for told in guard.feed(shaped)]
+
+    def _finish(self, *, failed: bool = False) -> Sequence[JsonObject]:
+        """Return what is left for the caller; `failed`: the stream broke off."""
+        left = self._shaper.finish()
+        guard = self._guard
+        if guard is None:
+            return left
+        told = [part for chunk in left for part in guard.feed(chunk)]
+        return told if failed else [*told, *guard.finish()]
 
     def _cut(self, chunks: list[bytes], *, ended: bool) -> bool:
         """Add the chunk that ends the stream where it has to; return whether it has ended."""
@@ -186,13 +217,31 @@ class RelayedStream:
         if not ended and self._last and admission.counts_output:
             self.is_cut = not admission.allows(tokens_of(self._shaper.characters))
         if ended or self.is_cut:
-            chunks += map(self._encode, self._shaper.finish())
-        if self.is_cut:
+            chunks += map(self._encode, self._finish())
+        if self._guard is not None and self._guard.blocked:
+            self.is_cut = True
+            chunks[:] = [self._block(self._guard)]
+        elif self.is_cut:
             choices = self._exchange.query.body.get("n")
             count = min(choices, MAX_CHOICES) if isinstance(choices, int) else 1
             deltas = spec_of(self._entity.task).deltas
             chunks.append(self._encode(last_chunk(self._last, deltas=deltas, choices=range(count))))
         return ended or self.is_cut
+
+    def _block(self, guard: StreamGuard) -> bytes:
+        """Return the chunk that ends a stream in which something was found that must not pass.
+
+        Raises:
+            GuardrailTriggered: The caller has nothing of it yet.
+        """
+        error = guard.side.refuse(self._shaper.usage or self._parser.usage)
+        if not self.started:
+            raise error
+        self._accountant.note_error(self._exchange.record, error)
+        deltas = spec_of(self._entity.task).deltas
+        cut = Cut("content_filter", guard.side.items())
+        choices = guard.open_choices or (0,)
+        return self._encode(last_chunk(self._last, deltas=deltas, choices=choices, cut=cut))
 
     async def _send(self, chunks: Sequence[bytes], *, ended: bool) -> None:
         reply = self._exchange.reply

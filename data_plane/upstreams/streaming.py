@@ -85,9 +85,7 @@ class ChunkShaper:
 
     def shape(self, chunk: JsonObject) -> Sequence[JsonObject]:
         """Return what the caller gets now that `chunk` has come, which it takes over."""
-        self.usage = parse_usage(chunk) or self.usage
-        if self._count_characters:
-            self.characters += answer_characters(chunk)
+        self.note(chunk)
         # Asked here, as hardly any chunk has it.
         if "usage" in chunk and not self._wanted and not self._take_usage(chunk):
             return ()
@@ -99,6 +97,13 @@ class ChunkShaper:
         if held is None:
             return () if self._held else (chunk,)
         return (held,) if self._held else (held, chunk)
+
+    def note(self, chunk: JsonObject) -> None:
+        """Note what `chunk` says of the usage, and how long its texts are."""
+        if "usage" in chunk:
+            self.usage = parse_usage(chunk) or self.usage
+        if self._count_characters:
+            self.characters += answer_characters(chunk)
 
     def finish(self) -> Sequence[JsonObject]:
         """Return what is left for the caller when no more chunks come."""

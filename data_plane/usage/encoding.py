@@ -9,14 +9,21 @@ from functools import lru_cache
 from struct import Struct
 from typing import NamedTuple
 
-from modelserving.worker.v1.usage_service_pb2 import UsageAttempt, UsageEntry, UsageOutcome
+from modelserving.worker.v1.usage_service_pb2 import (
+    UsageAttempt,
+    UsageEntry,
+    UsageGuardrail,
+    UsageOutcome,
+)
 
 from modelplane.adapters.shared.rpc.varint import MORE, SEVEN_BITS, encode_varint
 from modelplane.data_plane.calls.labels import NO_LABELS
 from modelplane.data_plane.calls.record import Attempt, Record
+from modelplane.data_plane.guardrails.verdict import Verdict
 
 _VARINT, _FIXED64, _BYTES = 0, 1, 2
 _MS = 1000.0
+_US = 1e6
 _REMEMBERED = 10_000
 
 
@@ -46,6 +53,7 @@ _CHARACTERS = _tag(UsageOutcome.OUTPUT_CHARACTERS_FIELD_NUMBER, _VARINT)
 _LATENCY = _tag(UsageOutcome.LATENCY_MS_FIELD_NUMBER, _FIXED64)
 _FIRST_CHUNK = _tag(UsageOutcome.FIRST_CHUNK_MS_FIELD_NUMBER, _FIXED64)
 _ATTEMPTS = _tag(UsageOutcome.ATTEMPTS_FIELD_NUMBER, _BYTES)
+_GUARDRAIL = _tag(UsageOutcome.GUARDRAIL_FIELD_NUMBER, _BYTES)
 _ATTEMPT_LATENCY = _tag(UsageAttempt.LATENCY_MS_FIELD_NUMBER, _FIXED64)
 _DOUBLE = Struct("<d")
 
@@ -70,7 +78,7 @@ class Tokens(NamedTuple):
 
 @lru_cache(maxsize=_REMEMBERED)
 def encode_origin(
-    endpoint: tuple[str, str, int, str], requester: tuple[str, str], entity: str
+    endpoint: tuple[str, str, int, str], requester: tuple[str, str], entity: str, client: str
 ) -> bytes:
     """Return what many intents have in common.
 
@@ -78,6 +86,7 @@ def encode_origin(
         endpoint: Identifier, name, version of the configuration, and task.
         requester: Identifier and name.
         entity: Name of the served entity asked first.
+        client: Kind of the program that asks.
     """
     endpoint_id, endpoint_name, version, task = endpoint
     return UsageEntry(
@@ -88,6 +97,7 @@ def encode_origin(
         requester_id=requester[0],
         requester=requester[1],
         served_entity_name=entity,
+        client=client,
     ).SerializeToString()
 
 
@@ -146,10 +156,25 @@ def encode_outcome(
     body += _LATENCY + _DOUBLE.pack((now - record.started) * _MS)
     if record.chunks:
         body += _FIRST_CHUNK + _DOUBLE.pack((record.first_chunk - record.started) * _MS)
+    if record.guard is not None:
+        verdict = _encode_verdict(record.guard.verdict())
+        body += _GUARDRAIL + encode_varint(len(verdict)) + verdict
     for attempt in attempts:
         body += _encode_attempt(attempt.entity, attempt.error)
         body += _DOUBLE.pack(attempt.seconds * _MS)
     return _ENTRY_OUTCOME + encode_varint(len(body)) + body
+
+
+def _encode_verdict(verdict: Verdict) -> bytes:
+    guardrail = UsageGuardrail(
+        action=verdict.action,
+        policy=verdict.policy,
+        phase=verdict.phase,
+        entities=verdict.entities,
+        check_us=round(verdict.seconds * _US),
+        unread_parts=verdict.unread_parts,
+    )
+    return guardrail.SerializeToString()
 
 
 @lru_cache(maxsize=_REMEMBERED)

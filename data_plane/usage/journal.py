@@ -1,11 +1,10 @@
 """The worker's journal of admitted queries: written here before and after each provider call.
 
 `ledger.py` writes it and `shipper.py` sends it to the control plane and forgets it;
-`journal_segment.py` is one file of it. Each process has a directory of its own, which it locks. A
-directory whose lock is free belonged to a process that is dead: whoever finds it takes it over.
+`journal_segment.py` is one file of it. Each process has a directory of its own, which it locks
+(`../directories.py`).
 """
 
-import fcntl
 import logging
 import os
 import secrets
@@ -15,17 +14,14 @@ from itertools import count
 from pathlib import Path
 
 from modelplane.adapters.shared.telemetry import log_fields
+from modelplane.data_plane.directories import ID_BYTES, make_locked, remove
 from modelplane.data_plane.usage.journal_metrics import JournalMetrics
 from modelplane.data_plane.usage.journal_room import keeps_room
 from modelplane.data_plane.usage.journal_segment import INTENT_BYTES, KEY_BYTES, Segment
 
 _log = logging.getLogger(__name__)
-ID_BYTES = 8
 SEGMENT_BYTES = 4 << 20
 
-_LOCK = "lock"
-_OWNER_ONLY_DIRECTORY = 0o700
-_OWNER_ONLY = 0o600
 # After a failure, a new segment is not tried for sooner.
 _RETRY_SECONDS = 1.0
 
@@ -79,7 +75,7 @@ class Journal:
         self._broken = False
         root.mkdir(parents=True, exist_ok=True)
         self.path = root / self.id.hex()
-        self._lock = _make_locked(root, self.path)
+        self._lock = make_locked(root, self.path)
         self._mapped = keeps_room(self.path)
         metrics.bytes.set_function(lambda: len(self.segments) * segment_bytes)
         self._keys = count(1)
@@ -132,7 +128,7 @@ class Journal:
         for segment in self.segments:
             segment.close()
         if not self.segments:
-            _remove(self.path)
+            remove(self.path)
         os.close(self._lock)
 
     def _next_segment(self) -> Segment | None:
@@ -156,70 +152,3 @@ class Journal:
             self._broken = True
             fields = log_fields(reason=reason, directory=str(self.path))
             _log.error("usage is not recorded; queries are served on", extra=fields)
-
-
-@dataclass(slots=True)
-class DeadJournal:
-    """The journal of a process that is dead, held by this one.
-
-    Attributes:
-        id: Its identifier.
-        path: Its directory.
-    """
-
-    id: bytes
-    path: Path
-    lock: int = field(repr=False)
-
-    def segments(self) -> list[Path]:
-        """Return its files, the oldest first."""
-        return sorted(path for path in self.path.iterdir() if path.name != _LOCK)
-
-    def remove(self) -> None:
-        """Delete it."""
-        for path in self.segments():
-            path.unlink()
-        _remove(self.path)
-        self.release()
-
-    def release(self) -> None:
-        """Leave it to others."""
-        os.close(self.lock)
-
-
-def take_over(root: Path) -> DeadJournal | None:
-    """Return a journal under `root` whose process is dead, if there is one."""
-    for path in sorted(root.iterdir()):
-        try:
-            journal_id = bytes.fromhex(path.name)
-            lock = os.open(path / _LOCK, os.O_RDWR)
-        except (OSError, ValueError):
-            continue
-        # The one who had the lock before may have removed the directory.
-        if len(journal_id) == ID_BYTES and _try_lock(lock) and os.fstat(lock).st_nlink:
-            return DeadJournal(journal_id, path, lock)
-        os.close(lock)
-    return None
-
-
-def _make_locked(root: Path, path: Path) -> int:
-    """Make a directory that is locked from the moment on which others can see it."""
-    hidden = root / f".{path.name}"
-    hidden.mkdir(mode=_OWNER_ONLY_DIRECTORY)
-    lock = os.open(hidden / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    hidden.rename(path)
-    return lock
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-def _remove(path: Path) -> None:
-    (path / _LOCK).unlink(missing_ok=True)
-    path.rmdir()

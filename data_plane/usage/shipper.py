@@ -25,8 +25,9 @@ from modelserving.worker.v1.usage_service_pb2 import (
 from modelplane.adapters.shared.rpc.control_link import ControlLink, LinkDown
 from modelplane.adapters.shared.rpc.varint import encode_varint
 from modelplane.adapters.shared.telemetry import log_fields
+from modelplane.data_plane.directories import DeadDirectory, take_over
 from modelplane.data_plane.process import Clocks
-from modelplane.data_plane.usage.journal import DeadJournal, Journal, take_over
+from modelplane.data_plane.usage.journal import Journal
 from modelplane.data_plane.usage.journal_metrics import JournalMetrics
 from modelplane.data_plane.usage.journal_segment import Entry, Segment, SegmentReader
 
@@ -224,8 +225,8 @@ class UsageShipper:
         progress.seen = set(under_way)
         progress.told = (progress.told | set(news)) & progress.seen
 
-    async def _ship_dead(self, dead: DeadJournal) -> None:
-        for path in dead.segments():
+    async def _ship_dead(self, dead: DeadDirectory) -> None:
+        for path in dead.files():
             with path.open("rb") as file:
                 reader = SegmentReader(file.fileno())
                 end = path.stat().st_size

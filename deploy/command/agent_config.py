@@ -6,6 +6,8 @@ Called by `cli.py`. What each agent reads: `docs/coding-agents.md`, which shows 
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 
+from modelplane.adapters.shared.settings import complete
+
 _URL = "http://127.0.0.1:8080"
 _MODEL = "ENDPOINT"
 # `{url}` is the deployment's address, `{model}` the name of an endpoint. The token stays where it
@@ -82,6 +84,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--model", default=_MODEL, help="name of the endpoint that answers; default a placeholder"
     )
+    complete(parser)
     arguments = parser.parse_args(argv)
     print(build(arguments.agent, arguments.url, arguments.model), end="")
     return 0

@@ -4,10 +4,13 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 
 from modelplane.adapters.shared.release import VERSION
+from modelplane.adapters.shared.settings import complete
 
 
 def main(argv: Sequence[str]) -> int:
     """Print the version; return the exit status."""
-    ArgumentParser(prog="modelplane version", description="Print the version.").parse_args(argv)
+    parser = ArgumentParser(prog="modelplane version", description="Print the version.")
+    complete(parser)
+    parser.parse_args(argv)
     print(f"modelplane {VERSION}")
     return 0

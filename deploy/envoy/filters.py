@@ -18,6 +18,7 @@ from modelplane.deploy.envoy.descriptors import (
     path_parameters,
     public_descriptors,
 )
+from modelplane.deploy.envoy.session import build_session_filter
 from modelplane.deploy.envoy.ui import build_compressors
 
 _TRANSCODER = "envoy.filters.http.grpc_json_transcoder"
@@ -59,7 +60,7 @@ def build_filters(*, cors: bool, ui: bool) -> list[Block]:
     own = [build_cors()] if cors else []
     return [
         *own,
-        *(build_compressors() if ui else []),
+        *([*build_compressors(), build_session_filter()] if ui else []),
         _headers(),
         _health(),
         _buffer(),
@@ -142,8 +143,9 @@ def scim_overrides() -> Block:
 
 
 def inference_overrides() -> Block:
-    """Return what differs on the routes of queries: the form of errors."""
-    return {_RESHAPE: _typed("lua.v3.LuaPerRoute", filter_context={"inference": True})}
+    """Return what differs on the routes of queries: the form of errors, and who is asked."""
+    inference = _typed("lua.v3.LuaPerRoute", filter_context={"inference": True})
+    return {_RESHAPE: inference, **strangers("query")}
 
 
 def oauth_overrides() -> Block:

@@ -27,7 +27,7 @@ MAX_STREAMS = 128
 LOGGED_BYTES = 256
 
 # What proxies tell of callers, and credentials that are not for this deployment: nothing behind
-# Envoy may come to rely on them, or pass them on.
+# Envoy may come to rely on them, or pass them on. Cookies go later (`session.py`).
 _FOREIGN = (
     "forwarded",
     "x-forwarded",
@@ -35,7 +35,6 @@ _FOREIGN = (
     "x-remote-user",
     "x-remote-address",
     "proxy-authorization",
-    "cookie",
     "api-key",
     "x-amz-security-token",
 )

@@ -25,6 +25,8 @@ from modelplane.deploy.envoy.filters import (
     strangers,
 )
 from modelplane.deploy.envoy.options import EnvoyOptions, Queries
+from modelplane.deploy.envoy.session import PATH as SESSION_PATH
+from modelplane.deploy.envoy.session import PRIVATE_HEADERS, build_session_route
 from modelplane.deploy.envoy.ui import build_ui_routes
 
 _GRPC_CONTENT = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
@@ -71,6 +73,7 @@ def build_route_config(options: EnvoyOptions) -> Block:
     origin = options.public_url.rstrip("/") or _ORIGIN
     origins = options.cors_origins
     routes = [
+        *([] if options.no_ui else [build_session_route()]),
         *map(_service, PUBLIC_SERVICES),
         _health_check(),
         _reflection(),
@@ -78,6 +81,7 @@ def build_route_config(options: EnvoyOptions) -> Block:
         _native_query(),
         _inference(),
         _scim(),
+        _sessions(origin),
         _rest("/api/2.0", CONTROL_PLANE, _REST_TIMEOUT),
         _oidc(origin),
         *([] if options.no_ui else build_ui_routes(login_overrides())),
@@ -93,6 +97,7 @@ def build_route_config(options: EnvoyOptions) -> Block:
                 "name": "public",
                 "domains": ["*"],
                 **policies,
+                "request_headers_to_remove": PRIVATE_HEADERS,
                 "retry_policy": _retry_policy(),
                 "routes": [_without_keys(route) for route in routes],
             }
@@ -235,6 +240,13 @@ def _scim() -> Block:
         "response_headers_to_add": [
             {"header": {"key": "x-databricks-org-id", "value": _WORKSPACE_ID}}
         ],
+    }
+
+
+def _sessions(origin: str) -> Block:
+    """Begin and end sessions; the control plane learns whether their cookie is safe on the way."""
+    return _rest(SESSION_PATH, CONTROL_PLANE, _REST_TIMEOUT) | {
+        "request_headers_to_add": [_header(ORIGIN, origin)],
     }
 
 

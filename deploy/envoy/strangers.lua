@@ -89,7 +89,8 @@ local function ask(handle, plane, credential, now)
 end
 
 function envoy_on_request(handle)
-  local kind = handle:filterContext():get("kind")
+  -- None: a query in a session, whose second route is one that has no such filter.
+  local kind = handle:filterContext():get("kind") or "query"
   local credential = handle:headers():get("authorization")
   local now = handle:timestamp()
   if credential and kind ~= "login" and is_known(credential, now) then

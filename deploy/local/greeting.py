@@ -5,6 +5,7 @@ Pure; used by `supervisor.py` and `parts.py`.
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from modelplane.control_plane.ui.assets import PAGE, STATIC
@@ -86,6 +87,9 @@ def state(plan: Plan, public: Address, children: Mapping[str, Child]) -> dict[st
         "workers": workers,
         "logs": str(plan.data_dir.log_file(ENVOY).parent),
     }
+    if plan.options.tls:
+        # Commands of this machine know it by this, whatever name it is for.
+        found["certificate"] = str(Path(plan.options.tls.certificate).absolute())
     if LAUNCHER in children:
         found["launcher"] = {"pid": children[LAUNCHER].pid}
     if REGISTRY in children:

@@ -6,9 +6,12 @@ They are found once, at the launcher's start, by NVIDIA's own program
 """
 
 import logging
+import platform
+import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
@@ -22,6 +25,19 @@ _SECONDS = 20.0
 _MIB = 1 << 20
 _FIELDS = 3
 _VARIABLE = "CUDA_VISIBLE_DEVICES"
+_PROCESSORS = Path("/proc/cpuinfo")
+_MODEL_NAME = re.compile(r"^model name\s*:(.*)$", re.MULTILINE)
+_LONGEST_NAME = 128
+
+
+def read_processor() -> str:
+    """Return what the machine's processors are, as Linux names them; empty: it does not say."""
+    try:
+        text = _PROCESSORS.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    found = _MODEL_NAME.search(text)
+    return found[1].strip()[:_LONGEST_NAME] if found else platform.machine()
 
 
 class NoDevices(Exception):

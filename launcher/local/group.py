@@ -82,6 +82,8 @@ class Group:
         self._failure = ""
         self._refusal = ""
         self._start_ms = 0
+        # What a replica was measured to do; None: none was measured.
+        self._tokens_per_second: float | None = None
         self._deaths: deque[float] = deque(maxlen=_HOPELESS_DEATHS)
         # Without one that became ready in between.
         self._deaths_in_a_row = 0
@@ -144,6 +146,7 @@ class Group:
             message=message,
             replicas=[replica.report() for replica in self._replicas],
             start_ms=self._start_ms,
+            tokens_per_second=self._tokens_per_second or 0.0,
         )
 
     def _progress(self) -> "tuple[pb.GroupProgress.ValueType, str]":
@@ -169,6 +172,9 @@ class Group:
         if wanted and not self._is_prepared():
             return
         # Of those that are too many, what cannot be asked yet, then the youngest.
+        if self._is_to_be_measured:
+            # Alone: others would take their part of the machine.
+            wanted = min(wanted, 1)
         running.sort(key=lambda one: (one.phase != pb.REPLICA_PHASE_READY, -one.started))
         for replica in running[: max(0, len(running) - wanted)]:
             self._stop(replica)
@@ -176,6 +182,10 @@ class Group:
         for _ in range(wanted - len(running)):
             if now < self._not_before or not self._start():
                 return
+
+    @property
+    def _is_to_be_measured(self) -> bool:
+        return self.spec.calibration_ms > 0 and self._tokens_per_second is None
 
     def _is_prepared(self) -> bool:
         """Tell whether model and environment are there; if not, see to it."""
@@ -207,7 +217,8 @@ class Group:
             self._refuse(error)
             return False
         engine = means.preparer.engines[spec.engine]
-        served = Served(self._preparation.result, engine, means.server, spec, devices)
+        calibration = spec.calibration_ms if self._is_to_be_measured else 0
+        served = Served(self._preparation.result, engine, means.server, spec, devices, calibration)
         replica = Replica(
             served, means.folder, means.users, lambda lines: self._print(replica, lines)
         )
@@ -244,6 +255,9 @@ class Group:
         if replica.phase == pb.REPLICA_PHASE_READY:
             self._start_ms = replica.start_ms
             self._deaths_in_a_row = 0
+            if self._is_to_be_measured:
+                self._tokens_per_second = replica.tokens_per_second
+                self.settle()
         self._changed()
 
     def _on_end(self, replica: Replica, ended: Ended) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
 from modelplane.adapters.shared.telemetry import log_fields
-from modelplane.launcher.local import seen
+from modelplane.launcher.local import devices, seen
 from modelplane.launcher.local.group import Group, Means
 from modelplane.launcher.local.tail import Tail
 from modelplane.launcher.local.users import Users
@@ -43,6 +43,7 @@ class LocalLauncher:
         self._groups: dict[str, Group] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._wanted: dict[str, pb.GroupSpec] = {}
+        self._processor = devices.read_processor()
         means.budget.on_free = self._settle_all
 
     def apply(self, specs: Collection[pb.GroupSpec]) -> None:
@@ -66,6 +67,7 @@ class LocalLauncher:
                 memory_bytes=budget.total,
                 reserved_memory_bytes=budget.reserved,
                 cpus=os.cpu_count() or 1,
+                processor=self._processor,
                 gpus=len(self._means.devices.all),
                 devices=self._means.devices.report(),
             ),

@@ -62,6 +62,7 @@ class Served:
         server: The server's script.
         spec: What its group is told to be.
         devices: Accelerators that are its own.
+        calibration_ms: How long it is measured what it does, before it takes requests.
     """
 
     prepared: Prepared
@@ -69,6 +70,7 @@ class Served:
     server: Path
     spec: pb.GroupSpec
     devices: Sequence[Device] = ()
+    calibration_ms: int = 0
 
 
 class Replica:
@@ -80,6 +82,7 @@ class Replica:
         memory: Bytes that it uses.
         start_ms: How long it took until it was ready; 0: it is not.
         started: When it started, by the loop's clock.
+        tokens_per_second: What it was measured to do; 0: it was not.
     """
 
     def __init__(
@@ -97,6 +100,7 @@ class Replica:
         self.phase = pb.REPLICA_PHASE_STARTING
         self.memory = 0
         self.start_ms = 0
+        self.tokens_per_second = 0.0
         self.started = asyncio.get_running_loop().time()
         self._served = served
         self._directory = folder / self.id
@@ -236,7 +240,8 @@ class Replica:
         self, process: ReplicaProcess, stopping: asyncio.Future[Any]
     ) -> Ended | None:
         """Wait until the model is loaded; return how it ended where it is not."""
-        seconds = self._served.spec.start_deadline_ms / 1000
+        served = self._served
+        seconds = (served.spec.start_deadline_ms + served.calibration_ms) / 1000
         line = asyncio.ensure_future(process.first_line())
         waited = (line, stopping, process.exited)
         try:
@@ -264,13 +269,15 @@ class Replica:
             if "error" in document:
                 return Ended(Outcome.REFUSED, str(document["error"])[:_MOST_MESSAGE])
             port = int(document["port"])
+            self.tokens_per_second = float(document.get("tokens_per_second", 0.0))
         except (ValueError, KeyError, TypeError):
             port = 0
         if not 0 < port <= _LAST_PORT:
             return Ended(Outcome.DIED, "said something else than its port")
         self._address = f"{HOST}:{port}"
         now = asyncio.get_running_loop().time()
-        self.start_ms = max(1, round(1000 * (now - self.started)))
+        took_ms = round(1000 * (now - self.started))
+        self.start_ms = max(1, took_ms - self._served.calibration_ms)
         return None
 
     async def _drain(self, process: ReplicaProcess) -> None:
@@ -305,8 +312,13 @@ class Replica:
             *("--concurrency", str(served.spec.size.concurrency)),
             *("--evaluation-seconds", f"{served.spec.evaluation_deadline_ms / 1000:g}"),
             *("--ready-fd", str(ready)),
+            *self._calibration(),
             *served.engine.options(served.spec),
         ]
+
+    def _calibration(self) -> list[str]:
+        seconds = self._served.calibration_ms / 1000
+        return ["--calibration-seconds", f"{seconds:g}"] if seconds else []
 
     def _variables(self) -> dict[str, str]:
         served = self._served

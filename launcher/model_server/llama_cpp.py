@@ -20,6 +20,7 @@ from .answers import write_json
 from .bodies import load_json
 from .invocation import DONE, error_event, event_of
 from .language import CHAT, EMBEDDINGS, Abilities, Question, Shaping, parse_question
+from .measuring import Count, measure, question
 from .refusals import Refused, bad_request, clean
 
 _HOST = "127.0.0.1"
@@ -31,6 +32,8 @@ _BATCH_OVERFLOW = re.compile(r"input \((\d+) tokens\) is too large .*batch size:
 _NORMALIZED, _AS_IT_IS = 2, -1  # llama.cpp's names for the Euclidean norm, and for none
 # A caller who reads slowly must not have the whole answer kept for it.
 _MOST_CHUNKS = 256
+# Of each answer by which it is measured how much a model does.
+_MEASURED_TOKENS = 96
 
 
 class Options(NamedTuple):
@@ -91,6 +94,7 @@ class LlamaCpp:
             # Where a model does not say how, it is told only now.
             found = _checked(self._server.handle_embeddings({"input": ["a"]}))
             _check_dimensions(found, options.dimensions)
+        self._options = options
         self._name = options.name
         self._able = Abilities(options.task, _has_tools(self._server.listening_address, key))
 
@@ -103,6 +107,35 @@ class LlamaCpp:
         del request_id
         question = parse_question(load_json(body, content_type), self._able)
         return Answering(self._server, question, self._name)
+
+    def measure(self, seconds: float) -> float:
+        """Return how many tokens a second it does; see `measuring.measure`.
+
+        Raises:
+            Exception: It cannot be told.
+        """
+        return measure(self._burden, self._options.concurrency, seconds)
+
+    def _burden(self, number: int, count: Count) -> None:
+        most = self._options.context_tokens // 4
+        text = question(number, most)
+        if self._options.task == EMBEDDINGS:
+            said = _checked(self._server.handle_embeddings({"input": [text]}))
+            count(said["usage"]["prompt_tokens"])
+            return
+        counted = 0
+
+        def take(chunk: object) -> bool:
+            nonlocal counted
+            timings = _checked(chunk).get("timings") or {}
+            known = timings.get("prompt_n", 0) + timings.get("predicted_n", 0)
+            before, counted = counted, max(counted, known)
+            return count(counted - before)
+
+        asked = {"prompt": text, "max_tokens": max(1, min(_MEASURED_TOKENS, most))}
+        # An answer of one's own length each time, and nothing kept from those before.
+        told = {"stream": True, "timings_per_token": True, "cache_prompt": False}
+        self._server.handle_completions({**asked, **told, "ignore_eos": True}, take)
 
 
 class Answering:

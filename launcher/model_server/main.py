@@ -10,11 +10,13 @@ import signal
 import sys
 import threading
 import traceback
-from typing import Sequence
+from typing import Callable, Sequence
 
 from .refusals import hide, of_loading
 from .server import Begin, Limits, Server
 
+# Returns tokens per second, given how long to look; see `measuring`.
+Measure = Callable[[float], float]
 _TOKEN = "MODELPLANE_REPLICA_TOKEN"  # noqa: S105 - the name of a variable
 
 
@@ -38,6 +40,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--unnormalized", action="store_true", help="embeddings as they are")
     parser.add_argument("--dimensions", type=int, default=0, help="that embeddings must have")
+    parser.add_argument(
+        "--calibration-seconds", type=float, default=0.0, help="to measure what it does, first"
+    )
     parser.add_argument("--ready-fd", type=int, help="where to say once that the model is loaded")
     return parser.parse_args(arguments)
 
@@ -48,11 +53,12 @@ def serve(options: argparse.Namespace, token: str) -> int:
     signal.signal(signal.SIGTERM, lambda *_: told_to_end.set())
     hide(options.model)
     try:
-        begin = _load(options)
+        begin, measure = _load(options)
     except BaseException as error:
         traceback.print_exc()
         _tell(options.ready_fd, {"error": of_loading(error)})
         return 1
+    rate = _measure(measure, options.calibration_seconds)
     # A model may have taken the signal for itself.
     signal.signal(signal.SIGTERM, lambda *_: told_to_end.set())
     server = Server(begin, token, Limits(options.concurrency, options.evaluation_seconds))
@@ -61,7 +67,7 @@ def serve(options: argparse.Namespace, token: str) -> int:
     except OSError as error:
         _tell(options.ready_fd, {"error": "Cannot listen: %s" % error.strerror})
         return 1
-    _tell(options.ready_fd, {"port": port})
+    _tell(options.ready_fd, {"port": port, "tokens_per_second": rate})
     told_to_end.wait()
     server.stop()
     sys.stdout.flush()
@@ -70,8 +76,23 @@ def serve(options: argparse.Namespace, token: str) -> int:
     os._exit(0)
 
 
-def _load(options: argparse.Namespace) -> Begin:
-    """Load the model, with only what its engine needs."""
+def _measure(measure: Measure | None, seconds: float) -> float:
+    """Return how many tokens a second the model does; 0: that is not known."""
+    if measure is None or seconds <= 0:
+        return 0.0
+    try:
+        rate = measure(seconds)
+    except Exception:
+        # It serves all the same.
+        traceback.print_exc()
+        return 0.0
+    sys.stdout.write("measured: %.1f tokens per second\n" % rate)
+    sys.stdout.flush()
+    return rate
+
+
+def _load(options: argparse.Namespace) -> tuple[Begin, Measure | None]:
+    """Load the model, with only what its engine needs; return what begins, and what measures it."""
     if options.engine == "llama_cpp":
         from .llama_cpp import LlamaCpp, Options  # noqa: PLC0415
 
@@ -85,11 +106,12 @@ def _load(options: argparse.Namespace) -> Begin:
             normalized=not options.unnormalized,
             dimensions=options.dimensions,
         )
-        return LlamaCpp(chosen).begin
+        model = LlamaCpp(chosen)
+        return model.begin, model.measure
     from .invocation import Invocation  # noqa: PLC0415
     from .model import Model  # noqa: PLC0415
 
-    return functools.partial(Invocation, Model(options.model))
+    return functools.partial(Invocation, Model(options.model)), None
 
 
 def _tell(descriptor: int | None, message: object) -> None:

@@ -38,6 +38,7 @@ from modelplane.control_plane.endpoints.model_logs import ModelLogs
 from modelplane.control_plane.endpoints.servicer import EndpointServicer
 from modelplane.control_plane.endpoints.setting_changes import SettingChanges
 from modelplane.control_plane.errors import StoreUnavailable
+from modelplane.control_plane.hosting.pinning import Pinning
 from modelplane.control_plane.identity.authentication import Authenticator
 from modelplane.control_plane.interceptor import Interceptor
 from modelplane.control_plane.principal import Principal
@@ -101,7 +102,7 @@ async def api(
     endpoints = FailingEndpoints(database, sealer, rollout, clock)
     metrics = EndpointMetrics(database, clock)
     history, logs = ConfigHistory(database), ModelLogs(database)
-    servicer = EndpointServicer(endpoints, settings, history, metrics, logs)
+    servicer = EndpointServicer(endpoints, settings, history, metrics, logs, Pinning())
     add_EndpointServiceServicer_to_server(servicer, server)
     add_SecretServiceServicer_to_server(SecretServicer(secrets, ScopeAcls(database)), server)
     await health.set_serving(serving=True)
@@ -255,9 +256,9 @@ async def test_a_call_over_rest_is_read_once_its_caller_is_known(api: Api) -> No
 
 async def test_what_is_not_available_is_refused_over_grpc_too(api: Api) -> None:
     guarded = pb.CreateServingEndpointRequest(name="chat")
-    guarded.ai_gateway.guardrails.input.pii.behavior = "BLOCK"
+    guarded.ai_gateway.guardrails.input.safety = True
     error, trailing = await refused(api.endpoints.CreateServingEndpoint(guarded, metadata=TOKEN))
-    assert "Guardrails are not available in this release" in str(error.details())
+    assert "Checks of safety need a judge" in str(error.details())
     assert trailing["x-modelplane-http-status"] == "400"
     await refused(api.endpoints.GetServingEndpoint(GET, metadata=TOKEN))
 

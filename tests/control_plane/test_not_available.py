@@ -31,14 +31,16 @@ PLACES = [(cls, place) for cls in REQUESTS for place in places(cls.DESCRIPTOR)]
 
 def nested(place: Place, value: object) -> dict[str, Any]:
     """Return a body with a value at a place."""
-    for field in reversed(place):
-        value = {field.name: [value] if field.is_repeated else value}
-    assert isinstance(value, dict)
-    return value
+    # The value of a list is one.
+    body = {place[-1].name: value}
+    for field in reversed(place[:-1]):
+        body = {field.name: [body] if field.is_repeated else body}
+    return body
 
 
 def path_of(place: Place) -> str:
-    return ".".join(field.name + ("[0]" if field.is_repeated else "") for field in place)
+    above = (field.name + ("[0]" if field.is_repeated else "") for field in place[:-1])
+    return ".".join((*above, place[-1].name))
 
 
 def nothing(value: Any) -> Any:
@@ -71,7 +73,8 @@ def test_each_is_refused_only_where_it_asks_for_something(
 def test_there_are_such_fields() -> None:
     paths = {path_of(place) for _, place in PLACES}
     assert {
-        "ai_gateway.guardrails",
+        "ai_gateway.guardrails.input.safety",
+        "ai_gateway.guardrails.output.valid_topics",
         "ai_gateway.inference_table_config",
         "config.auto_capture_config",
         "email_notifications",
@@ -82,7 +85,7 @@ def test_there_are_such_fields() -> None:
 @pytest.mark.parametrize(
     "gateway",
     [
-        {"guardrails": {"input": {"pii": {"behavior": "NONE"}}, "output": {"safety": False}}},
+        {"guardrails": {"input": {"safety": False}, "output": {"valid_topics": []}}},
         {"inference_table_config": {"enabled": False, "catalog_name": "c", "schema_name": "s"}},
     ],
 )
@@ -95,9 +98,8 @@ def test_what_is_switched_off_asks_for_nothing(gateway: dict[str, object]) -> No
 @pytest.mark.parametrize(
     "gateway",
     [
-        {"guardrails": {"input": {"pii": {"behavior": "BLOCK"}}}},
         {"guardrails": {"output": {"safety": True}}},
-        {"guardrails": {"input": {"invalid_keywords": ["", "x"]}}},
+        {"guardrails": {"input": {"valid_topics": ["", "x"]}}},
         {"inference_table_config": {"enabled": True}},
         # The mirrored API may take this for enabled.
         {"inference_table_config": {"catalog_name": "c", "schema_name": "s"}},

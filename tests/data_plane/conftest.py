@@ -179,6 +179,7 @@ async def running_system(
         control_plane=control_plane.target,
         worker_id="worker-1",
         journal_dir=str(directory / "journal"),
+        payload_dir=str(directory / "payloads"),
         allowed_upstreams="127.0.0.1",
         request_timeout_seconds=5.0,
         stream_idle_seconds=1.0,

@@ -34,7 +34,13 @@ def hosted_entity(name: str = "iris-1", model: str = "main.ml.iris") -> ServedEn
 
 
 def hosted_by(
-    group_id: str, name: str = "iris-1", *, version: int = 1, task: str = "", streams: bool = True
+    group_id: str,
+    name: str = "iris-1",
+    *,
+    version: int = 1,
+    task: str = "",
+    streams: bool = True,
+    throughput: int = 0,
 ) -> hosting_pb2.HostedEntity:
     return hosting_pb2.HostedEntity(
         config_version=version,
@@ -42,6 +48,7 @@ def hosted_by(
         group_id=group_id,
         task=task,
         streamable=streams,
+        max_throughput=throughput,
     )
 
 

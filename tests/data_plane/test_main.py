@@ -13,7 +13,9 @@ from modelserving.v1 import inference_service_pb2 as pb
 from modelserving.v1 import inference_service_pb2_grpc as pb_grpc
 
 from modelplane.data_plane.settings import load_settings
+from modelplane.deploy.envoy.options import Address
 from modelplane.deploy.local.child import python_command
+from modelplane.deploy.local.http_client import HttpClient
 from tests.data_plane.conftest import collect, metadata, payload
 from tests.data_plane.envoy import Bridge
 from tests.data_plane.fakes import FakeControlPlane
@@ -68,8 +70,9 @@ async def test_a_worker_drains_when_told_to_stop(
 async def check_drain(
     process: asyncio.subprocess.Process, control_plane: FakeControlPlane, bridge: Bridge
 ) -> None:
-    await log_line(process, "the worker serves")
+    page = (await log_line(process, "the worker serves"))["metrics_port"]
     await control_plane.next()
+    assert await ready(page) == 503
     async with (
         OpenAiEmulator() as emulator,
         grpc.aio.insecure_channel(bridge.target) as channel,
@@ -80,6 +83,7 @@ async def check_drain(
         health = health_pb2_grpc.HealthStub(channel)
         answer = await health.Check(health_pb2.HealthCheckRequest())
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        assert await ready(page) == 200
         emulator.misbehave("trickle")
         call = query(channel, {"messages": [{"role": "user", "content": "a"}], "stream": True})
         first = await call.read()
@@ -89,6 +93,11 @@ async def check_drain(
         assert rest.status == 200
         assert (first.data + b"".join(rest.messages)).endswith(b"data: [DONE]\n\n")
     assert await asyncio.wait_for(process.wait(), 30) == 0
+
+
+async def ready(port: int) -> int:
+    client = HttpClient(Address("127.0.0.1", port))
+    return (await client.call("GET", "/ready")).status
 
 
 def query(channel: grpc.aio.Channel, body: object) -> Any:

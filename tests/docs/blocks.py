@@ -11,6 +11,7 @@ of HTML do not show:
 | `<!-- output -->`      | `text`   | compare it with what the block before it printed            |
 | `<!-- create -->`      | `json`   | create this endpoint and query it                           |
 | `<!-- setting: NAME -->`| `json`  | read it as the value of a setting                           |
+| `<!-- values -->`      | `yaml`   | render the chart with them (`tests/deploy/chart`)           |
 | `<!-- figure -->`      | `text`   | nothing                                                     |
 """
 
@@ -28,6 +29,7 @@ KINDS = {
     "sh": (RUN, "not run", "serves"),
     "python": (RUN, "not run"),
     "json": ("not run", "create", "setting"),
+    "yaml": ("not run", "values"),
     "text": ("output", "says", "figure"),
 }
 _WITH_NOTE = ("not run", "setting")
@@ -42,7 +44,7 @@ class Block:
     Attributes:
         page: The page.
         line: Line of its first fence, from 1.
-        language: What follows the fence: `sh`, `python`, `json` or `text`.
+        language: What follows the fence: `sh`, `python`, `json`, `yaml` or `text`.
         text: What is between the fences.
         kind: What is to be done with it; `RUN` where no comment says it.
         note: What the comment says beside the kind.

@@ -12,15 +12,16 @@ from modelplane.adapters.shared.rpc.sizes import MAX_ANONYMOUS_BODY_BYTES
 from modelplane.control_plane import admission
 from modelplane.control_plane.audit import log
 from modelplane.control_plane.endpoints.validation import MAX_ENTITIES
-from modelplane.control_plane.hosting import entity_rules, worker_view
-from modelplane.control_plane.identity import failed_logins
+from modelplane.control_plane.hosting import entity_rules, throughput_rules, worker_view
+from modelplane.control_plane.identity import failed_logins, sessions
 from modelplane.control_plane.secrets import scopes
 from modelplane.control_plane.settings import Settings as ControlPlaneSettings
 from modelplane.control_plane.store import database
 from modelplane.data_plane.calls import query
 from modelplane.data_plane.hosting import group
-from modelplane.data_plane.limits import gate
+from modelplane.data_plane.limits import gate, throughput
 from modelplane.data_plane.settings import Settings as WorkerSettings
+from modelplane.data_plane.upstreams import attempts, relay
 from modelplane.deploy.envoy import clusters, filters, listener, overload, routes
 from modelplane.deploy.envoy.options import MAX_CONNECTIONS, MAX_HEAP_MIB
 from modelplane.deploy.local.logs import MAX_LOG_BYTES
@@ -51,7 +52,10 @@ BOUNDS = {
     f"{admission.MAX_CALLS_OF_ONE} of each",
     "Calls of workers under way": f"{clusters.MAX_CALLS:,}",
     "Connections of clients": f"{MAX_CONNECTIONS:,}",
-    "Counters of limits": f"{3 * gate._MOST_PLANS:,} callers",
+    "Counts of tokens that": f"{attempts._MOST_COUNTING} at a time in a worker; "
+    f"{relay._COUNT_SECONDS:.0f} s each",
+    "Counters of limits": f"{3 * gate._MOST_PLANS:,} callers of endpoints, {gate._ESTIMATES:,} "
+    f"estimates, the buckets of {throughput._MOST_BUCKETS:,} served entities",
     "Disk, for converted": f"{LauncherSettings.launcher_cache} of those that nothing uses; none "
     f"begins without room for its result and {convert._SPARE_BYTES // MIB} MiB; one at a time, "
     f"{conversions.Options(0).seconds:,.0f} s each",
@@ -72,7 +76,8 @@ BOUNDS = {
     "Memory for a provider's answer": f"{transport.MAX_BODY_BYTES // MIB} MiB",
     "Memory of replicas": f"{LauncherSettings.launcher_memory} of the machine's for all",
     "Memory of Envoy": f"{MAX_HEAP_MIB:,} MiB: above {overload.CLOSE_IDLE:.0%}".replace("%", " %"),
-    "Replicas of a group": f"which is {entity_rules.MAX_CONCURRENCY:,} at most",
+    "Replicas of a group": f"which is {entity_rules.MAX_CONCURRENCY:,} at most, or "
+    f"{throughput_rules.MAX_CHUNKS}",
     "Reports": f"{database.MAX_REPORTS} at a time",
     "Request headers": f"{listener.MAX_HEADERS_KIB} KiB",
     "Requests that wait for a hosted model": f"{worker_view._MAX_WAITING:,} for each model and "
@@ -80,6 +85,8 @@ BOUNDS = {
     f"{WorkerSettings.hold_max_mib} MiB",
     "Rows of refusals": f"{log.MAX_UNKNOWN} rows for those not known, {log.MAX_OF_ONE} for each",
     "Scopes of secrets": f"{scopes.MAX_SCOPES_OF_ONE} by each",
+    "Sessions of browsers": f"{sessions.MAX_SESSIONS} of each; "
+    f"{sessions.SESSION_SECONDS // 3600} hours",
     "Streams of one HTTP/2 connection": f"{listener.MAX_STREAMS}",
     "Texts of a request for embeddings": f"{language._MOST_TEXTS} texts",
     "Time for the first byte": f"{listener.FIRST_BYTE_SECONDS} s",

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import Field, fields
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,6 +25,9 @@ from modelplane.control_plane import errors as control_plane_errors
 from modelplane.control_plane.settings import Settings as ControlPlaneSettings
 from modelplane.data_plane import errors as data_plane_errors
 from modelplane.data_plane.settings import Settings as WorkerSettings
+from modelplane.deploy.command.api.failures import Status
+from modelplane.deploy.command.api.verbs import Noun
+from modelplane.deploy.command.cli import COMMANDS
 from modelplane.launcher.settings import Settings as LauncherSettings
 from tests.adapters.providers.conformance import cases_of
 from tests.docs.blocks import README, ROOT
@@ -206,7 +210,10 @@ def test_the_metrics_page_has_every_metric() -> None:
 def test_every_decision_has_its_page() -> None:
     pages = sorted((DOCS / "decisions").glob("[0-9]*.md"))
     index = (DOCS / "decisions" / "README.md").read_text()
-    for number, page in enumerate(pages, 1):
+    # Numbers are given when work begins, and some of it may not be here yet.
+    numbers = [int(page.name[:4]) for page in pages]
+    assert numbers == sorted(set(numbers))
+    for number, page in zip(numbers, pages, strict=True):
         title, *headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
         assert page.name.startswith(f"{number:04d}-")
         assert headings == ["Context", "Choice", "Cost"], page.name
@@ -214,3 +221,20 @@ def test_every_decision_has_its_page() -> None:
         assert int(prefix) == number
         assert f"| [{number}]({page.name}) | {name} |" in index
     assert len(pages) == len(re.findall(r"^\| \[", index, re.MULTILINE))
+
+
+def test_the_command_line_page_has_every_command_and_verb() -> None:
+    rows = list(rows_of(DOCS / "command-line.md", "Commands"))
+    listed = {span for cells in rows for span in spans_of(cells[0])}
+    assert listed - {"modelplane --version"} == {f"modelplane {name}" for name in COMMANDS}
+    for cells in rows:
+        name = cells[0].strip("`").removeprefix("modelplane ")
+        if name in COMMANDS and ".nouns." in (module := COMMANDS[name].module):
+            noun: Noun = import_module(module).NOUN
+            assert spans_of(cells[1]) == [verb.name for verb in noun.verbs]
+
+
+def test_the_command_line_page_has_every_exit_status() -> None:
+    rows = rows_of(DOCS / "command-line.md", "Exit statuses")
+    listed = {int(cells[0]) for cells in rows if cells[0].isdecimal()}
+    assert listed == set(Status)

@@ -156,6 +156,10 @@ ROWS: Mapping[str, Row] = {
     "EndpointService.ListServingEndpoints": Row(ANYONE, {}, lists=("$chat", Rank.VIEW)),
     "EndpointService.ListFoundationModelEndpoints": Row(ANYONE, {}),
     "EndpointService.GetServingEndpoint": Row(VIEW, _CHAT),
+    # Of a deployment that hosts no models.
+    "EndpointService.GetModelOptimizationInfo": Row(
+        ANYONE, {"model_name": "system.ai.none", "model_version": "1"}, allowed=Outcome.ABSENT
+    ),
     "EndpointService.DeleteServingEndpoint": Row(MANAGE, {"name": "$spare_endpoint"}),
     "EndpointService.UpdateServingEndpointConfig": Row(
         MANAGE, _CHAT | {"config": _CONFIG}, in_turn=True
@@ -239,6 +243,10 @@ ROWS: Mapping[str, Row] = {
     "TokenService.GetManagedToken": Row(ADMIN, {"token_id": "$token"}),
     "TokenService.DeleteManagedToken": Row(ADMIN, {"token_id": "$spare_token"}),
     "TokenService.CreateOnBehalfOfToken": Row(ADMIN, {"application_id": "$application"}),
+    # Sessions of browsers
+    "SessionService.CreateSession": Row(ANYONE, {}),
+    "SessionService.ListSessions": Row(ANYONE, {}),
+    "SessionService.DeleteSession": Row(OWN, {"session_id": "$token"}),
     # Client secrets, and the tokens that they are exchanged for
     "ClientSecretService.CreateClientSecret": Row(ADMIN, {"service_principal_id": "$spare_robot"}),
     "ClientSecretService.ListClientSecrets": Row(ADMIN, {"service_principal_id": "$robot"}),

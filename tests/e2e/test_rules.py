@@ -109,9 +109,19 @@ GATEWAYS: list[tuple[str, Json, tuple[str, ...]]] = [
         ("principal",),
     ),
     (
-        "guardrails",
-        {"guardrails": {"input": {"pii": {"behavior": "BLOCK"}}}},
-        ("Guardrails are not available in this release", "`ai_gateway.guardrails`"),
+        "guardrails that need a judge",
+        {"guardrails": {"input": {"safety": True}}},
+        ("Checks of safety need a judge", "`ai_gateway.guardrails.input.safety`"),
+    ),
+    (
+        "unknown behavior",
+        {"guardrails": {"output": {"pii": {"behavior": "HIDE"}}}},
+        ("output.pii.behavior 'HIDE' is unknown", "NONE, BLOCK, MASK"),
+    ),
+    (
+        "blank keyword",
+        {"guardrails": {"input": {"invalid_keywords": ["x", " "]}}},
+        ("input.invalid_keywords has a blank keyword",),
     ),
 ]
 SETTINGS: list[tuple[str, str, Rule]] = [

@@ -132,7 +132,10 @@ def test_the_command_shows_and_exports(
     assert [row["usage_context"] for row in read] == [{}, {"a": "b"}]
     times = [int(row["request_time"].timestamp() * 1000) for row in read]
     assert times == pytest.approx([row["request_time"] for row in printed], abs=1)
-    names = ("input_token_count", "output_token_count", "attempts", "endpoint_tags")
+    assert "other" in run_usage(system, *filters, "--client", "other", "--group-by", "client")
+    assert "no usage" in run_usage(system, *filters, "--client", "codex")
+    assert "b" in run_usage(system, *filters, "--tag", "a=b", "--group-by", "tag:a").split()
+    names = ("client", "input_token_count", "output_token_count", "attempts", "endpoint_tags")
     assert [{name: row[name] for name in names} for row in read] == [
         {name: row[name] for name in names} for row in printed
     ]

@@ -101,7 +101,6 @@ async def counted(tmp_path: Path, provider: CountingProvider) -> AsyncIterator[S
         yield system
 
 
-@pytest.mark.timeout(400)
 async def test_each_admitted_query_has_one_row_whoever_is_killed(
     counted: System, provider: CountingProvider
 ) -> None:

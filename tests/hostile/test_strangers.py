@@ -10,14 +10,14 @@ from tests.hostile.honest import honest_calls
 from tests.hostile.stage import ENDPOINTS, MIB, Stage, Tenant, until
 from tests.hostile.wire import (
     EMPTY_MESSAGE,
-    Http2,
     grpc_headers,
     hold_body,
     http2_connections,
     rest_headers,
 )
+from tests.http2 import Http2
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 UNKNOWN = "dapi-of-nobody"
 QUERY = f"/serving-endpoints/{HONEST}/invocations"

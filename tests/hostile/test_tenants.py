@@ -13,7 +13,7 @@ from tests.hostile.conftest import HONEST
 from tests.hostile.honest import honest_calls
 from tests.hostile.stage import CHAT, ENDPOINTS, MIB, Stage, Tenant, error_of, until
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 # Ways to write this machine; the last one is judged when it is resolved.
 HERE = ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433")

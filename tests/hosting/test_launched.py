@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
 from modelplane.launcher import model_server
@@ -61,7 +60,6 @@ def registered(folder: Path, saved: Saved, name: str) -> pb.ModelSource:
     )
 
 
-@pytest.mark.timeout(600)
 async def test_a_real_model_answers_and_says_why_it_cannot(
     tmp_path: Path, mlflow_any: Saved
 ) -> None:

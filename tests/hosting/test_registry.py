@@ -9,8 +9,6 @@ from modelplane.adapters.registries.base import ModelNotFound, Registry, digest_
 from modelplane.adapters.registries.kinds import open_registry, parse_place
 from modelplane.adapters.registries.mlmodel import parse_mlmodel
 
-pytestmark = pytest.mark.timeout(600)
-
 A, B = "catalog.schema.model-A", "catalog.schema.model-B"
 
 

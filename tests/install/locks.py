@@ -65,8 +65,9 @@ def gaps(
         without: Packages that are left out on purpose.
     """
     walk = _Walk(locked, environment, without)
-    for text in wanted:
-        walk.ask("modelplane", Requirement(text))
+    for one in map(Requirement, wanted):
+        if one.marker is None or one.marker.evaluate(environment):
+            walk.ask("modelplane", one)
     walk.ask_all()
     return walk.gaps
 

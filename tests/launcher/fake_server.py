@@ -114,6 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     for flag in ("--model", "--host", "--evaluation-seconds", "--concurrency"):
         parser.add_argument(flag)
+    parser.add_argument("--calibration-seconds", type=float, default=0.0)
     parser.add_argument("--port", type=int)
     parser.add_argument("--ready-fd", type=int)
     given = parser.parse_args()
@@ -125,7 +126,9 @@ def main() -> None:
     stop = signal.SIG_IGN if does.get("stubborn") else lambda *_: end(server)
     signal.signal(signal.SIGTERM, stop)
     misbehave(does)
-    tell(given.ready_fd, {"port": does.get("port", server.server_port)})
+    say("measures for", given.calibration_seconds)
+    rate = does.get("tokens_per_second", 0.0) if given.calibration_seconds else 0.0
+    tell(given.ready_fd, {"port": does.get("port", server.server_port), "tokens_per_second": rate})
     server.serve_forever(poll_interval=0.02)
     server.server_close()
 

@@ -8,6 +8,7 @@ import pytest
 
 from modelplane.control_plane.store.database import Database
 from modelplane.data_plane.snapshots.snapshot import Endpoint
+from tests.effort import times
 from tests.limits.simulation import Simulation, endpoint, simulation
 
 sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -89,7 +90,7 @@ async def test_who_stops_using_what_it_holds_returns_it(database: Database, caps
         assert world.admitted.total() == 2_400
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(times(2, 12)))
 async def test_nothing_exceeds_a_limit_while_workers_and_control_planes_come_and_go(
     database: Database, capsys: Any, seed: int
 ) -> None:

@@ -118,6 +118,12 @@ EFFECTS: Mapping[str, Mapping[str, str]] = {
     },
     "tests/data_plane/upstreams/test_attempts.py::"
     "test_an_endpoint_may_bound_the_pauses_of_a_stream": {"TimeoutConfig": "idle_seconds"},
+    f"{_E2E}/test_guardrails.py::test_requests_and_answers_are_looked_through": {
+        "AiGatewayConfig": "guardrails",
+        "Guardrails": "input output",
+        "GuardrailParameters": "pii invalid_keywords",
+        "PiiGuardrail": "behavior",
+    },
     # Queries, whose payload is the caller's JSON.
     "tests/requirements/test_multiple_models.py::"
     "test_query_of_one_served_model_ignores_the_split": {
@@ -191,6 +197,9 @@ EFFECTS: Mapping[str, Mapping[str, str]] = {
         "CreateOnBehalfOfTokenRequest": "application_id comment lifetime_seconds scopes "
         "autoscope_enabled",
         "DeleteTokenRequest": "token_id",
+    },
+    f"{_E2E}/test_sessions.py::test_signing_out_holds_on_every_worker": {
+        "DeleteSessionRequest": "session_id"
     },
     f"{_E2E}/test_identities.py::test_management_of_tokens": {
         "DeleteManagedTokenRequest": "token_id"

@@ -36,7 +36,12 @@ OUTPUT_ONLY = {
 
 _LOGS = "tests/control_plane/hosting/test_model_logs.py::test_the_logs_of_a_version_are_read"
 # Reads of what only a deployment has that hosts models, and who shows what their parameters do.
-READ_ELSEWHERE = {"GetServedModelBuildLogs": _LOGS, "GetServedModelLogs": _LOGS}
+_CHUNKS = "tests/control_plane/hosting/test_throughput.py::"
+READ_ELSEWHERE = {
+    "GetServedModelBuildLogs": _LOGS,
+    "GetServedModelLogs": _LOGS,
+    "GetModelOptimizationInfo": f"{_CHUNKS}test_what_can_be_provisioned_is_told",
+}
 
 # Of answers, what takes a state that the world of `test_every_field` is not in, and who shows it.
 TOLD_ELSEWHERE: Mapping[str, str] = {
@@ -52,6 +57,16 @@ TOLD_ELSEWHERE: Mapping[str, str] = {
     "ServingEndpointConfigVersion.outcome_message": "tests/control_plane/endpoints/"
     "test_config_history.py::test_all_versions_are_listed_newest_first",
     "ServedModelLogs.logs": _LOGS,
+    **dict.fromkeys(
+        (
+            "ModelOptimizationInfo.optimizable",
+            "ModelOptimizationInfo.model_type",
+            "ModelOptimizationInfo.throughput_chunk_size",
+            "ModelOptimizationInfo.estimated",
+        ),
+        f"{_CHUNKS}test_what_can_be_provisioned_is_told",
+    ),
+    "ModelOptimizationInfo.reason": f"{_CHUNKS}test_what_cannot_be_is_told_with_the_reason",
     **dict.fromkeys(
         (
             "ListFoundationModelEndpointsResponse.endpoints",

@@ -1,45 +1,10 @@
-/** Calls of the public API, with the access token of whoever signed in. */
+/** Calls of the public API, as whoever signed in. */
 
-export interface ServedEntity {
-  name: string
-  entity_name?: string
-  entity_version?: string
-  external_model?: { name: string; provider: string; task: string }
-  state?: { deployment?: string; deployment_state_message?: string }
-}
-export interface Route {
-  served_model_name?: string
-  served_entity_name?: string
-  traffic_percentage: number
-}
-export interface EndpointConfig {
-  served_entities?: ServedEntity[]
-  traffic_config?: { routes?: Route[] }
-  config_version?: number
-}
-export interface Endpoint {
-  name: string
-  id?: string
-  creator?: string
-  last_updated_timestamp?: number
-  task?: string
-  description?: string
-  permission_level?: string
-  state?: { ready?: string; config_update?: string; config_update_message?: string }
-  config?: EndpointConfig
-  pending_config?: EndpointConfig
-}
-export interface ConfigVersion {
-  config_version: number
-  outcome: string
-  outcome_message?: string
-  creator?: string
-  creation_timestamp?: number
-}
-export interface Difference {
+/** A call of the API, which is also what *Copy as* shows. */
+export interface ApiRequest {
+  method: string
   path: string
-  from_value?: string
-  to_value?: string
+  body?: unknown
 }
 
 /** What the API answered instead of a result. */
@@ -48,58 +13,121 @@ export class ApiError extends Error {
     readonly status: number,
     readonly code: string,
     message: string,
+    readonly requestId = '',
   ) {
     super(message)
   }
 }
 
-// In memory only: no storage that another script, or the next user of this computer, could read.
-let token = ''
+// Marks a call as one of these pages; with the session's cookie, which no script can read, it is the
+// call of whoever signed in. No token is kept here.
+const SESSION = { 'x-ui-session': '1' }
+export const SESSIONS = '/api/2.0/ui/sessions'
 
-export function setToken(value: string): void {
-  token = value
+// Whoever is told when a call finds that nobody is signed in any more.
+let listener = (): void => undefined
+
+/** Tell that nobody is signed in any more. */
+export function signedOut(): void {
+  listener()
+}
+
+export function whenSignedOut(next: () => void): void {
+  listener = next
 }
 
 // Below any path that a proxy puts in front of `/ui/`.
 const ROOT = new URL('..', new URL('.', document.baseURI)).pathname
+/** Where scripts find the API, without a slash at the end. */
+export const HOST = (location.origin + ROOT).replace(/\/$/, '')
 
-export async function call<T>(method: string, path: string, body?: unknown): Promise<T> {
-  const headers: Record<string, string> = { authorization: `Bearer ${token}` }
-  if (body !== undefined) headers['content-type'] = 'application/json'
-  let response: Response
+/** Send a request and return the response, whatever its status. */
+export async function send(request: ApiRequest, signal?: AbortSignal): Promise<Response> {
+  return await sendAs(SESSION, request, signal)
+}
+
+/** Begin a session with an access token, which is forgotten with the call. */
+export async function signIn(token: string): Promise<void> {
+  const request = { method: 'POST', path: SESSIONS, body: {} }
+  const response = await sendAs({ authorization: `Bearer ${token}` }, request)
+  if (!response.ok) throw failureOf(response, await response.text())
+}
+
+/** End this session; the cookie is void on every worker when it returns. */
+export async function signOut(): Promise<void> {
+  await run({ method: 'DELETE', path: `${SESSIONS}/current` })
+}
+
+async function sendAs(who: Record<string, string>, request: ApiRequest, signal?: AbortSignal): Promise<Response> {
+  const headers: Record<string, string> = { ...who }
+  if (request.body !== undefined) headers['content-type'] = 'application/json'
   try {
-    response = await fetch(ROOT + path, {
-      method,
+    return await fetch(ROOT + request.path.replace(/^\//, ''), {
+      method: request.method,
       headers,
-      body: body === undefined ? null : JSON.stringify(body),
-      credentials: 'omit',
+      body: request.body === undefined ? null : JSON.stringify(request.body),
+      credentials: 'same-origin',
       cache: 'no-store',
+      signal: signal ?? null,
     })
-  } catch {
+  } catch (error) {
+    if (error instanceof DOMException && error.name === 'AbortError') throw error
     throw new ApiError(0, 'UNREACHABLE', 'The deployment cannot be reached. Try again in a moment.')
   }
-  const text = await response.text()
-  let answer: unknown
-  try {
-    answer = text === '' ? {} : JSON.parse(text)
-  } catch {
-    answer = {}
-  }
-  if (response.ok) return answer as T
-  const { error_code, message } = answer as { error_code?: string; message?: string }
-  throw new ApiError(
+}
+
+/** Return the error that a response tells of. */
+export function failureOf(response: Response, text: string): ApiError {
+  const { error_code, message, detail } = parsed(text) as Record<string, string | undefined>
+  if (response.status === 401) signedOut()
+  return new ApiError(
     response.status,
     error_code ?? `HTTP ${response.status}`,
-    message ?? (text.slice(0, 500) || 'The deployment gave no reason.'),
+    message ?? detail ?? (text.slice(0, 500) || 'The deployment gave no reason.'),
+    response.headers.get('x-request-id') ?? '',
   )
 }
 
-const ENDPOINTS = 'api/2.0/serving-endpoints'
+/** Send a request and return what its answer holds. */
+export async function run<T>(request: ApiRequest): Promise<T> {
+  const response = await send(request)
+  const text = await response.text()
+  if (!response.ok) throw failureOf(response, text)
+  return parsed(text) as T
+}
+
+/** Read a text that is not JSON. */
+export async function readText(path: string): Promise<string> {
+  const response = await send({ method: 'GET', path })
+  const text = await response.text()
+  if (!response.ok) throw failureOf(response, text)
+  return text
+}
+
+function parsed(text: string): unknown {
+  try {
+    return text === '' ? {} : JSON.parse(text)
+  } catch {
+    return {}
+  }
+}
+
+export const get = <T>(path: string): Promise<T> => run<T>({ method: 'GET', path })
+
+/** Return the parameters as a query, without those that are empty. */
+export function query(parameters: Record<string, string | number | undefined>): string {
+  const given = Object.entries(parameters).filter(([, value]) => value !== undefined && value !== '')
+  const text = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString()
+  return text === '' ? '' : `?${text}`
+}
+
+export const ENDPOINTS = '/api/2.0/serving-endpoints'
 
 export function endpointPath(name: string, rest = ''): string {
   return `${ENDPOINTS}/${encodeURIComponent(name)}${rest}`
 }
 
-export const listEndpoints = (): Promise<{ endpoints?: Endpoint[] }> => call('GET', ENDPOINTS)
-export const getEndpoint = (name: string): Promise<Endpoint> => call('GET', endpointPath(name))
-export const createEndpoint = (body: unknown): Promise<Endpoint> => call('POST', ENDPOINTS, body)
+export function queryPath(name: string, entity = ''): string {
+  const served = entity === '' ? '' : `/served-models/${encodeURIComponent(entity)}`
+  return `/serving-endpoints/${encodeURIComponent(name)}${served}/invocations`
+}

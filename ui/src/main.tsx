@@ -1,48 +1,32 @@
 import { QueryClient, QueryClientProvider } from '@tanstack/react-query'
-import { type ReactNode, StrictMode, useState } from 'react'
+import { type ReactNode, StrictMode, useEffect, useState } from 'react'
 import { createRoot } from 'react-dom/client'
-import { Link, Route, Router, Switch } from 'wouter'
+import { Router } from 'wouter'
 import { useHashLocation } from 'wouter/use-hash-location'
-import { setToken } from './api'
-import { CreatePage } from './pages/Create'
-import { EndpointPage } from './pages/Endpoint'
-import { EndpointsPage } from './pages/Endpoints'
+import { get, whenSignedOut } from './api'
 import { SignInPage } from './pages/SignIn'
+import { Shell } from './Shell'
 import './styles/base.css'
+import './styles/parts.css'
 
 function App({ queries }: { queries: QueryClient }): ReactNode {
-  const [signedIn, setSignedIn] = useState(false)
+  // Null until the deployment has said whether there is a session already.
+  const [signedIn, setSignedIn] = useState<boolean | null>(null)
+  useEffect(() => {
+    whenSignedOut(() => {
+      queries.clear()
+      setSignedIn(false)
+    })
+    get('/api/2.0/preview/scim/v2/Me').then(() => setSignedIn(true), () => setSignedIn(false))
+  }, [queries])
+  if (signedIn === null) return null
   if (!signedIn) return <SignInPage onSignedIn={() => setSignedIn(true)} />
-  const signOut = (): void => {
-    setToken('')
-    queries.clear()
-    setSignedIn(false)
-  }
-  return (
-    <Router hook={useHashLocation}>
-      <a className="skip" href="#content" onClick={skipToContent}>Skip to the content</a>
-      <header className="bar">
-        <Link href="/endpoints">Serving</Link>
-        <button type="button" onClick={signOut}>Sign out</button>
-      </header>
-      <main id="content" tabIndex={-1}>
-        <Switch>
-          <Route path="/endpoints/new"><CreatePage /></Route>
-          <Route path="/endpoints/:name">{({ name }) => <EndpointPage key={name} name={decodeURIComponent(name)} />}</Route>
-          <Route><EndpointsPage /></Route>
-        </Switch>
-      </main>
-    </Router>
-  )
+  return <Router hook={useHashLocation}><Shell /></Router>
 }
 
-// The address holds the page, so that it cannot hold a place on it too.
-function skipToContent(event: { preventDefault(): void }): void {
-  event.preventDefault()
-  document.getElementById('content')?.focus()
-}
-
-const queries = new QueryClient({ defaultOptions: { queries: { retry: false } } })
+const queries = new QueryClient({
+  defaultOptions: { queries: { retry: false, staleTime: 2000, refetchOnWindowFocus: false } },
+})
 const root = document.getElementById('root')
 if (root !== null) {
   createRoot(root).render(

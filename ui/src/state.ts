@@ -1,4 +1,4 @@
-import type { Endpoint } from './api'
+import type { Endpoint } from './types'
 
 const UPDATES: Record<string, string> = {
   IN_PROGRESS: 'Updating',
@@ -18,4 +18,29 @@ export function describeState(endpoint: Endpoint): { text: string; look: string 
     : ready === 'READY' ? 'success'
     : 'muted'
   return { text: word + more, look }
+}
+
+const DEPLOYMENTS: Record<string, [string, string]> = {
+  DEPLOYMENT_CREATING: ['Creating', 'warning'],
+  DEPLOYMENT_READY: ['Ready', 'success'],
+  DEPLOYMENT_RECOVERING: ['Recovering', 'warning'],
+  DEPLOYMENT_FAILED: ['Failed', 'danger'],
+  DEPLOYMENT_ABORTED: ['Aborted', 'danger'],
+  DEPLOYMENT_STOPPED: ['Stopped', 'muted'],
+}
+
+/** The same for the deployment of one served entity. */
+export function describeDeployment(deployment: string | undefined): { text: string; look: string } {
+  const [text, look] = DEPLOYMENTS[deployment ?? ''] ?? [deployment ?? '', 'muted']
+  return { text, look }
+}
+
+const OUTCOMES: Record<string, string> = {
+  ACTIVE: 'success',
+  FAILED: 'danger',
+  PENDING: 'warning',
+}
+
+export function lookOfOutcome(outcome: string): string {
+  return OUTCOMES[outcome] ?? 'muted'
 }

@@ -78,6 +78,7 @@ _ACCEPT = {
     "converse": "application/json",
     "converse-stream": _EVENTS,
     "invoke": "application/json",
+    "count-tokens": "application/json",
     # Here the header names the type inside the frames.
     "invoke-with-response-stream": "application/json",
 }

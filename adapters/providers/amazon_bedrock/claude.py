@@ -5,6 +5,7 @@ The model is in the URL, version and betas are in the body, and a stream's event
 Bedrock's frames, out of which they are taken. Used by `chat.py`.
 """
 
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 
 import orjson
@@ -13,11 +14,22 @@ from modelplane.adapters.providers.amazon_bedrock.event_stream import (
     EventStreamParser,
     read_model_event,
 )
-from modelplane.adapters.providers.anthropic.passage import MessagesReading, without_unsigned
+from modelplane.adapters.providers.anthropic.passage import (
+    MessagesReading,
+    counted_body,
+    without_unsigned,
+)
 from modelplane.adapters.providers.anthropic.provider import classify_error, error_type
 from modelplane.adapters.providers.base import StreamParser
 from modelplane.adapters.providers.canonical.json_values import as_text
-from modelplane.adapters.providers.types import HttpRequest, JsonObject, NativeRequest, Plan
+from modelplane.adapters.providers.passage import encode
+from modelplane.adapters.providers.types import (
+    HttpRequest,
+    JsonObject,
+    NativeRequest,
+    Plan,
+    as_count,
+)
 
 _VERSION = "bedrock-2023-05-31"
 _BETA = "anthropic-beta"
@@ -52,6 +64,19 @@ class ClaudePassage(MessagesReading):
             body["anthropic_beta"] = betas
         operation = "invoke-with-response-stream" if stream else "invoke"
         return Plan((self._request(operation, body),), adapted)
+
+    def plan_count(self, native: NativeRequest) -> Plan:
+        """Return the request that counts, in which the model's own is a text; see `Passage`."""
+        # Of no effect on the count, and required.
+        own = {"anthropic_version": _VERSION, "max_tokens": 1, **counted_body(native)}
+        own.pop("model", None)
+        encoded = b64encode(encode(self._provider, own)).decode()
+        body: JsonObject = {"input": {"invokeModel": {"body": encoded}}}
+        return Plan((self._request("count-tokens", body),))
+
+    def counted(self, answer: JsonObject) -> int | None:
+        """Return the number of tokens; see `Passage`."""
+        return as_count(answer.get("inputTokens"))
 
     def parser(self) -> StreamParser:
         """Return a parser that takes the events out of their frames; see `Passage`."""

@@ -6,15 +6,12 @@ which an answer before this one had; the API refuses them.
 
 from collections.abc import Callable
 
-from modelplane.adapters.providers.anthropic.answers import (
-    MessagesStreamParser,
-    parse_message_usage,
-)
+from modelplane.adapters.providers.anthropic.answers import MessagesStreamParser
 from modelplane.adapters.providers.base import Passage, StreamParser
 from modelplane.adapters.providers.canonical.json_values import as_objects
 from modelplane.adapters.providers.canonical.tool_names import ToolNames
 from modelplane.adapters.providers.errors import AdapterError
-from modelplane.adapters.providers.passage import forwarded, name_model
+from modelplane.adapters.providers.passage import encode, forwarded, name_model
 from modelplane.adapters.providers.refusals import CLAUDE_NAMES
 from modelplane.adapters.providers.route import Route
 from modelplane.adapters.providers.types import (
@@ -23,11 +20,13 @@ from modelplane.adapters.providers.types import (
     NativeRequest,
     Plan,
     Usage,
-    parse_usage,
+    as_count,
 )
 
 PROTOCOL = "anthropic/v1/messages"
 FORWARDED = ("anthropic-beta", "anthropic-version")
+# No field of a request that counts.
+_OF_ANSWERS = ("max_tokens", "stream")
 _NO_NAMES = ToolNames((), CLAUDE_NAMES)
 
 
@@ -48,9 +47,20 @@ class MessagesReading(Passage):
 
     def usage(self, answer: JsonObject) -> Usage | None:
         """Return the usage in a whole answer; see `Passage`."""
-        if "usage" not in answer:
+        counts = answer.get("usage")
+        if not isinstance(counts, dict):
             return None
-        return parse_usage({"usage": parse_message_usage(answer["usage"])})
+        # The sum that `parse_message_usage` makes, without what nobody reads of it here.
+        cached = as_count(counts.get("cache_read_input_tokens")) or 0
+        written = as_count(counts.get("cache_creation_input_tokens")) or 0
+        detail = counts.get("output_tokens_details")
+        thinking = as_count(detail.get("thinking_tokens")) if isinstance(detail, dict) else None
+        return Usage(
+            (as_count(counts.get("input_tokens")) or 0) + cached + written,
+            as_count(counts.get("output_tokens")) or 0,
+            cached or None,
+            thinking or None,
+        )
 
     def error(self, answer: JsonObject) -> AdapterError | None:
         """Return the error that an answer is; see `Passage`."""
@@ -85,11 +95,28 @@ class AnthropicPassage(MessagesReading):
         headers = {**self._headers, **forwarded(native, FORWARDED)}
         return Plan((HttpRequest(route.provider, route.url, headers, body),), adapted)
 
+    def plan_count(self, native: NativeRequest) -> Plan:
+        """Return the request that counts; see `Passage`."""
+        route = self._route
+        body = encode(route.provider, {**counted_body(native), "model": route.model})
+        headers = {**self._headers, **forwarded(native, FORWARDED)}
+        url, question, parameters = route.url.partition("?")
+        url = f"{url}/count_tokens{question}{parameters}"
+        return Plan((HttpRequest(route.provider, url, headers, body),))
+
+
+def counted_body(native: NativeRequest) -> JsonObject:
+    """Return the body of a request that is only counted, without what says how to answer."""
+    body = dict(without_unsigned(native)[0].body)
+    for name in _OF_ANSWERS:
+        body.pop(name, None)
+    return body
+
 
 def without_unsigned(native: NativeRequest) -> tuple[NativeRequest, tuple[str, ...]]:
     """Return a request without thoughts that have no signature, and what was adapted."""
     given = as_objects(native.body.get("messages"))
-    if not any(_is_unsigned(block) for message in given for block in _blocks_of(message)):
+    if not _has_unsigned(given):
         return native, ()
     messages = [
         {**message, "content": [block for block in blocks if not _is_unsigned(block)]}
@@ -100,6 +127,15 @@ def without_unsigned(native: NativeRequest) -> tuple[NativeRequest, tuple[str, .
     body = {**native.body, "messages": messages}
     changed = NativeRequest(native.protocol, body, b"", native.headers)
     return changed, ("thinking=dropped where it has no signature",)
+
+
+def _has_unsigned(messages: list[JsonObject]) -> bool:
+    # No generator: each request comes here.
+    for message in messages:
+        for block in _blocks_of(message):
+            if _is_unsigned(block):
+                return True
+    return False
 
 
 def _blocks_of(message: JsonObject) -> list[object]:

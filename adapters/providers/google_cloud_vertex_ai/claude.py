@@ -19,6 +19,7 @@ from modelplane.adapters.providers.anthropic.passage import (
     FORWARDED,
     PROTOCOL,
     MessagesReading,
+    counted_body,
     without_unsigned,
 )
 from modelplane.adapters.providers.anthropic.provider import classify_error, error_type
@@ -79,6 +80,18 @@ class ClaudeAdapter(VertexAdapter):
             request = HttpRequest(request.provider, request.url, headers, request.body)
         return Plan((request,), built.adapted)
 
+    def build_count(self, body: JsonObject) -> HttpRequest:
+        """Return the request that counts the tokens of a body.
+
+        Raises:
+            RequestRefused: The body cannot be encoded.
+        """
+        body = {"anthropic_version": _VERSION, **body, "model": self._target.model}
+        request = self.build_request("rawPredict", body)
+        models, _, _ = request.url.rpartition("/")
+        request.url = f"{models}/count-tokens:rawPredict"
+        return request
+
     def parse_answers(self, query: Query, answers: Sequence[HttpAnswer]) -> JsonObject:
         """Return the answer; see `Adapter`."""
         message = parse_json_object(self._target.provider, answers[0].body)
@@ -131,3 +144,7 @@ class _ClaudePassage(MessagesReading):
         request = self._adapter.build_request("streamRawPredict" if stream else "rawPredict", body)
         request.headers = {**request.headers, **forwarded(native, FORWARDED[:1])}
         return Plan((request,), adapted)
+
+    def plan_count(self, native: NativeRequest) -> Plan:
+        """Return the request that counts, to a model of that name; see `Passage`."""
+        return Plan((self._adapter.build_count(counted_body(native)),))

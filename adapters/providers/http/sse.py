@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from modelplane.adapters.providers.http.transport import MAX_BODY_BYTES
 
 _DATA = b"data: "
+_NAME = b"event: "
 _END = b"\n\n"
 
 
@@ -27,8 +28,12 @@ class SseParser:
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield the data of each event that `data` completes."""
-        if not self._rest and not self._data and _is_one_event(data, self._max_event_bytes):
-            yield data[len(_DATA) : -len(_END)]
+        if (
+            not self._rest
+            and not self._data
+            and (start := _start_of_one(data, self._max_event_bytes))
+        ):
+            yield data[start : -len(_END)]
             return
         self._rest += data
         # A long line arrives in many parts: looking at all of it each time would be quadratic.
@@ -70,16 +75,24 @@ class SseParser:
         return b""
 
 
-def _is_one_event(data: bytes, limit: int) -> bool:
-    """Tell whether bytes are one event of one line: what most providers send at a time."""
+def _start_of_one(data: bytes, limit: int) -> int:
+    """Return where the data begin of bytes that are one event: what most providers send at a time.
+
+    0: they are something else. One may have a name, in a line before.
+    """
     end = len(data) - len(_END)
-    return (
-        len(_DATA) < end < limit
-        and data.startswith(_DATA)
-        and data.find(b"\n") == end
+    start = len(_DATA)
+    if not data.startswith(_DATA):
+        start += data.find(b"\n") + 1
+        if not (data.startswith(_NAME) and data.startswith(_DATA, start - len(_DATA))):
+            return 0
+    is_one = (
+        start < end < limit
+        and data.find(b"\n", start) == end
         and data.endswith(_END)
         and b"\r" not in data
     )
+    return start if is_one else 0
 
 
 def _split(text: bytes) -> list[bytes]:

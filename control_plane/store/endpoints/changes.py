@@ -18,6 +18,7 @@ from modelplane.control_plane.errors import AlreadyExists
 from modelplane.control_plane.principal import Level
 from modelplane.control_plane.store import codec
 from modelplane.control_plane.store.database import Session, Transaction
+from modelplane.control_plane.store.endpoints import aliases
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint
 from modelplane.control_plane.store.hosting import groups, version_groups
 from modelplane.control_plane.store.secrets.scopes import SecretName
@@ -75,7 +76,7 @@ async def insert(transaction: Transaction, endpoint: NewEndpoint) -> None:
     """Store a new endpoint without a configuration.
 
     Raises:
-        AlreadyExists: The name is taken.
+        AlreadyExists: The name is taken, or an alias is.
     """
     row = EndpointRow(
         id=endpoint.id,
@@ -96,6 +97,8 @@ async def insert(transaction: Transaction, endpoint: NewEndpoint) -> None:
         raise AlreadyExists(
             f"Endpoint with name '{endpoint.name}' already exists; choose another name."
         ) from error
+    await aliases.require_free(transaction, endpoint.name)
+    await aliases.claim(transaction, endpoint.id, aliases.aliases_of(endpoint.settings.tags))
 
 
 async def count(session: Session, creator_id: str | None) -> int:

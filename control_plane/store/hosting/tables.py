@@ -75,3 +75,14 @@ class LauncherRow(SQLModel, table=True):
     lease_until_ms: int = Field(sa_type=BigInteger)
     # Capacity, as it said last.
     capacity: bytes = Field(default=b"", sa_type=LargeBinary)
+
+
+class MeasuredThroughputRow(SQLModel, table=True):
+    """What one replica of a model was measured to do, on one kind of machine."""
+
+    __tablename__ = "measured_throughput"
+
+    # Digest of the model, its engine, what its replicas may use, and what the machine is.
+    key: str = Field(primary_key=True)
+    tokens_per_second: float
+    measured_ms: int = Field(sa_type=BigInteger)

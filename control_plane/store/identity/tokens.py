@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import or_
 from sqlmodel import col, delete, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from modelplane.adapters.shared.rpc.authorization import digest
 from modelplane.control_plane.clock import Clock
@@ -34,6 +35,8 @@ class StoredToken:
         comment: What it is for.
         created_ms: Time of creation, milliseconds since the epoch.
         expiry_ms: Time at which it expires; None: never.
+        parent_id: Of a session: identifier of the token that began it, with which it ends; None: it
+            is no session.
     """
 
     id: str
@@ -42,6 +45,7 @@ class StoredToken:
     comment: str
     created_ms: int
     expiry_ms: int | None
+    parent_id: str | None = None
 
 
 async def load_tokens(session: Session, ids: Collection[str] | None) -> list[StoredToken]:
@@ -61,10 +65,17 @@ async def find_token(session: Session, token_digest: bytes) -> StoredToken | Non
 
 
 async def list_tokens(session: Session, principal_id: str | None) -> list[StoredToken]:
-    """Return the tokens of a principal, oldest first; None: of all."""
-    query = select(AccessTokenRow).order_by(col(AccessTokenRow.created_ms), col(AccessTokenRow.id))
+    """Return the tokens of a principal, oldest first, but no sessions; None: of all."""
+    query = _oldest_first().where(col(AccessTokenRow.parent_id).is_(None))
     if principal_id is not None:
         query = query.where(col(AccessTokenRow.principal_id) == principal_id)
+    return [_stored(row) for row in (await session.exec(query)).all()]
+
+
+async def list_sessions(session: Session, principal_id: str) -> list[StoredToken]:
+    """Return the sessions of a principal, oldest first."""
+    of_it = col(AccessTokenRow.principal_id) == principal_id
+    query = _oldest_first().where(of_it, col(AccessTokenRow.parent_id).is_not(None))
     return [_stored(row) for row in (await session.exec(query)).all()]
 
 
@@ -78,15 +89,21 @@ async def insert_token(transaction: Transaction, token: StoredToken) -> int:
             comment=token.comment,
             created_ms=token.created_ms,
             expiry_ms=token.expiry_ms,
+            parent_id=token.parent_id,
         )
     )
     return await transaction.revise(EventKind.TOKEN, token.id)
 
 
 async def remove_token(transaction: Transaction, token_id: str) -> int:
-    """Delete a token; return the revision."""
-    row = col(AccessTokenRow.id) == token_id
-    await transaction.session.exec(delete(AccessTokenRow).where(row))
+    """Delete a token and the sessions that it began; return the revision."""
+    begun = col(AccessTokenRow.parent_id) == token_id
+    session = transaction.session
+    sessions = (await session.exec(select(AccessTokenRow.id).where(begun))).all()
+    rows = or_(col(AccessTokenRow.id) == token_id, begun)
+    await session.exec(delete(AccessTokenRow).where(rows))
+    if sessions:
+        await transaction.revise_all(EventKind.TOKEN, sessions)
     return await transaction.revise(EventKind.TOKEN, token_id)
 
 
@@ -94,6 +111,12 @@ async def find_expired(session: Session, now_ms: int) -> list[str]:
     """Return the identifiers of the tokens that have expired."""
     query = select(AccessTokenRow.id).where(col(AccessTokenRow.expiry_ms) <= now_ms)
     return list((await session.exec(query)).all())
+
+
+async def remove_expired(transaction: Transaction, now_ms: int) -> None:
+    """Delete the tokens that have expired."""
+    for token_id in await find_expired(transaction.session, now_ms):
+        await remove_token(transaction, token_id)
 
 
 async def ensure_admin_token(database: Database, token: str, principal: str, clock: Clock) -> None:
@@ -135,6 +158,10 @@ async def _find_rows(session: Session, token: str) -> list[AccessTokenRow]:
     return list((await session.exec(query)).all())
 
 
+def _oldest_first() -> SelectOfScalar[AccessTokenRow]:
+    return select(AccessTokenRow).order_by(col(AccessTokenRow.created_ms), col(AccessTokenRow.id))
+
+
 def _stored(row: AccessTokenRow) -> StoredToken:
     return StoredToken(
         id=row.id,
@@ -143,4 +170,5 @@ def _stored(row: AccessTokenRow) -> StoredToken:
         comment=row.comment,
         created_ms=row.created_ms,
         expiry_ms=row.expiry_ms,
+        parent_id=row.parent_id,
     )

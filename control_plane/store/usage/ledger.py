@@ -34,6 +34,8 @@ _OUTCOME = (
     "latency_ms",
     "first_chunk_ms",
     "attempts_json",
+    "guardrail_action",
+    "guardrail_json",
 )
 # Digits of a row's identifier that are the journal's.
 _JOURNAL_DIGITS = 16

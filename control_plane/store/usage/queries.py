@@ -17,8 +17,9 @@ from modelplane.control_plane.store.database import Session
 from modelplane.control_plane.store.hosting.version_groups import models_of
 from modelplane.control_plane.store.states import Outcome, UsageState
 from modelplane.control_plane.store.tables import EndpointConfigRow, EndpointRow
+from modelplane.control_plane.store.usage.request_tags import has_tag, own_value
 from modelplane.control_plane.store.usage.tables import UsageOriginRow, UsageRow
-from modelplane.control_plane.store.usage.tags import decode_tags, find_texts
+from modelplane.control_plane.store.usage.tags import decode_tags
 
 _HOUR_MS = 3_600_000
 _DAY_MS = 86_400_000
@@ -35,7 +36,8 @@ class UsageFilter:
         endpoint: Its name at the time.
         served_entity: Name or identifier of the served entity.
         requester: User name or application id.
-        tag: Key and value of a tag that the endpoint had; without a value any will do.
+        client: Kind of the client.
+        tag: Key and value of a tag; without a value any will do.
         start_ms: Earliest time, milliseconds since the epoch.
         end_ms: Time before which, milliseconds since the epoch.
         before: Only what comes after this time and identifier in the list.
@@ -45,6 +47,7 @@ class UsageFilter:
     endpoint: str | None = None
     served_entity: str | None = None
     requester: str | None = None
+    client: str | None = None
     tag: tuple[str, str | None] | None = None
     start_ms: float | None = None
     end_ms: float | None = None
@@ -70,6 +73,7 @@ class StoredQuery:
     task: str
     requester_id: str
     requester: str
+    client: str
     streaming: bool
     status_code: int | None
     error: str
@@ -83,6 +87,8 @@ class StoredQuery:
     latency_ms: float | None
     first_chunk_ms: float | None
     attempts: Sequence[Mapping[str, Any]]
+    guardrail_action: str
+    guardrail: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +133,16 @@ DIMENSIONS: Mapping[str, Any] = {
     "served_entity": col(UsageOriginRow.served_entity_name),
     "requester": col(UsageOriginRow.requester),
     "task": col(UsageOriginRow.task),
+    "client": col(UsageOriginRow.client),
     "status_code": col(UsageRow.status_code),
+    "guardrail_action": col(UsageRow.guardrail_action),
     "day": col(UsageRow.time_ms) // _DAY_MS * _DAY_MS,
     "hour": col(UsageRow.time_ms) // _HOUR_MS * _HOUR_MS,
     "tags": col(UsageOriginRow.tags_json),
 }
-_OF_ORIGINS = frozenset({"endpoint", "served_entity", "requester", "task", "tags"})
+_OF_ORIGINS = frozenset({"endpoint", "served_entity", "requester", "task", "client", "tags"})
+# Before the key of a query's own tag, which is grouped by beside the dimensions.
+OWN_TAG = "own:"
 
 
 async def list_queries(
@@ -159,8 +169,11 @@ async def sum_queries(
     *,
     is_postgresql: bool,
 ) -> list[tuple[tuple[Any, ...], dict[str, float | None]]]:
-    """Return up to `limit` groups: the values of the dimensions, and the sums."""
-    groups = [DIMENSIONS[name] for name in dimensions]
+    """Return up to `limit` groups: the values of the dimensions, and the sums.
+
+    A dimension that begins with `OWN_TAG` is a tag of the queries themselves.
+    """
+    groups = [_group(name, is_postgresql=is_postgresql) for name in dimensions]
     query = (
         # The overloads end at four columns.
         select(*groups, *SUMS.values())
@@ -170,7 +183,7 @@ async def sum_queries(
         .order_by(*groups)
         .limit(limit)
     )
-    if _OF_ORIGINS.intersection(dimensions):
+    if selected.tag or _OF_ORIGINS.intersection(dimensions):
         query = query.join(UsageOriginRow, col(UsageOriginRow.id) == col(UsageRow.origin_id))
     found = []
     for row in (await session.exec(query)).all():
@@ -220,6 +233,12 @@ async def list_served_versions(
     ]
 
 
+def _group(name: str, *, is_postgresql: bool) -> Any:  # noqa: ANN401 - a column of any type
+    if name.startswith(OWN_TAG):
+        return own_value(name.removeprefix(OWN_TAG), is_postgresql=is_postgresql)
+    return DIMENSIONS[name]
+
+
 async def _conditions(session: Session, selected: UsageFilter, *, is_postgresql: bool) -> list[Any]:
     row = UsageRow
     conditions: list[Any] = []
@@ -230,7 +249,9 @@ async def _conditions(session: Session, selected: UsageFilter, *, is_postgresql:
         # One can be followed through the index, newest first.
         known = col(row.endpoint_id)
         conditions.append(known == found[0] if len(found) == 1 else known.in_(found))
-    if of_origins := _origin_conditions(selected, is_postgresql=is_postgresql):
+    if selected.tag is not None:
+        conditions.append(has_tag(*selected.tag, is_postgresql=is_postgresql))
+    if of_origins := _origin_conditions(selected):
         origins = select(UsageOriginRow.id).where(*of_origins)
         conditions.append(col(row.origin_id).in_(origins))
     if selected.start_ms is not None:
@@ -255,7 +276,7 @@ async def _find_endpoint_ids(session: Session, name: str) -> Sequence[str]:
     return (await session.exec(query)).all()
 
 
-def _origin_conditions(selected: UsageFilter, *, is_postgresql: bool) -> list[Any]:
+def _origin_conditions(selected: UsageFilter) -> list[Any]:
     row = UsageOriginRow
     conditions: list[Any] = []
     if selected.requester is not None:
@@ -263,10 +284,8 @@ def _origin_conditions(selected: UsageFilter, *, is_postgresql: bool) -> list[An
     if selected.served_entity is not None:
         known = (col(row.served_entity_name), col(row.served_entity_id))
         conditions.append(or_(*(one == selected.served_entity for one in known)))
-    if selected.tag is not None:
-        find = func.strpos if is_postgresql else func.instr
-        texts = find_texts(*selected.tag)
-        conditions.append(or_(*(find(col(row.tags_json), text) > 0 for text in texts)))
+    if selected.client is not None:
+        conditions.append(col(row.client) == selected.client)
     return conditions
 
 
@@ -276,6 +295,7 @@ def _query(row: UsageRow, origin: UsageOriginRow) -> StoredQuery:
     values["state"] = UsageState(row.state)
     values["usage_context"] = orjson.loads(values.pop("usage_context_json"))
     values["tags"] = decode_tags(values.pop("tags_json"))
+    values["guardrail"] = orjson.loads(values.pop("guardrail_json"))
     values["attempts"] = [
         _attempt(found, origin.served_entity_name)
         for found in orjson.loads(values.pop("attempts_json"))

@@ -48,6 +48,9 @@ class UsageRow(SQLModel, table=True):
     first_chunk_ms: float | None = None
     # Of one that succeeded at once only the latency.
     attempts_json: str = "[]"
+    # Empty where the endpoint has no guardrails.
+    guardrail_action: str = ""
+    guardrail_json: str = "{}"
 
 
 class UsageOriginRow(SQLModel, table=True):
@@ -69,6 +72,8 @@ class UsageOriginRow(SQLModel, table=True):
     task: str
     requester_id: str
     requester: str = Field(index=True)
+    # Kind of the program that has sent them; empty where the worker was of an older release.
+    client: str = ""
 
 
 class UsageJournalRow(SQLModel, table=True):

@@ -21,6 +21,7 @@ _FINISH_REASONS: Mapping[str, str] = {
     "content_filter": "SAFETY",
 }
 # https://cloud.google.com/apis/design/errors
+_RETRY = "type.googleapis.com/google.rpc.RetryInfo"
 _STATUSES: Mapping[int, str] = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -109,10 +110,12 @@ def build_parts(message: JsonObject, *, thoughts: bool) -> Iterator[JsonObject]:
 def build_error(refusal: Refusal) -> JsonObject:
     """Return the body of a refusal."""
     status = refusal.status.http
-    return {
-        "error": {
-            "code": status,
-            "message": shorten(refusal.message),
-            "status": _STATUSES.get(status, "INTERNAL"),
-        }
+    error: JsonObject = {
+        "code": status,
+        "message": shorten(refusal.message),
+        "status": _STATUSES.get(status, "INTERNAL"),
     }
+    if refusal.retry_after is not None:
+        # Clients of Google's APIs look for it here, not in a header.
+        error["details"] = [{"@type": _RETRY, "retryDelay": f"{refusal.retry_after}s"}]
+    return {"error": error}

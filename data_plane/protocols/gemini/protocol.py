@@ -1,14 +1,21 @@
 """The Gemini API as protocols, one for each of its verbs; see `../base.py`."""
 
+from collections.abc import Mapping, Sequence
+
 import orjson
 
 from modelplane.adapters.providers.canonical.json_values import as_object, as_objects
-from modelplane.adapters.providers.types import JsonObject
-from modelplane.data_plane.errors import InvalidParameter, Refusal
-from modelplane.data_plane.protocols.base import Losses, NativeQuery, Protocol
+from modelplane.adapters.providers.types import JsonObject, Task
+from modelplane.data_plane.errors import Refusal
+from modelplane.data_plane.protocols.base import Framing, Losses, NativeQuery, Protocol
 from modelplane.data_plane.protocols.gemini.answer import build_error
+from modelplane.data_plane.protocols.gemini.array import JsonArray
 from modelplane.data_plane.protocols.gemini.request import read_chat, read_embedding
 from modelplane.data_plane.protocols.gemini.stream import GeminiStream
+from modelplane.data_plane.protocols.models import after, cut
+
+_CHAT_VERBS = ("generateContent", "streamGenerateContent", "countTokens")
+_VERBS: Mapping[str, Sequence[str]] = {Task.EMBEDDINGS: ("embedContent", "batchEmbedContents")}
 
 
 class GenerateContent(Protocol):
@@ -29,23 +36,20 @@ class GenerateContent(Protocol):
         """Return the event that ends a stream which broke off; see `Protocol`."""
         return b"data: %b\r\n\r\n" % orjson.dumps(build_error(refusal))
 
-    def models(self, document: JsonObject) -> JsonObject:
-        """Return the list of models, all on one page."""
+    def models(self, models: Sequence[JsonObject], parameters: Mapping[str, str]) -> JsonObject:
+        """Return a list of models; see `Protocol`."""
+        found = after(models, parameters.get("pageToken"))
+        page = cut(found, parameters.get("pageSize"), name="pageSize", backwards=False)
+        told: JsonObject = {"models": list(map(self.model, page.models))}
+        return told | ({"nextPageToken": page.models[-1]["id"]} if page.more else {})
+
+    def model(self, model: JsonObject) -> JsonObject:
+        """Return one model; see `Protocol`."""
         return {
-            "models": [
-                {
-                    "name": f"models/{model['id']}",
-                    "baseModelId": model["id"],
-                    "displayName": model["id"],
-                    "supportedGenerationMethods": [
-                        "generateContent",
-                        "streamGenerateContent",
-                        "countTokens",
-                        "embedContent",
-                    ],
-                }
-                for model in as_objects(document.get("data"))
-            ]
+            "name": f"models/{model['id']}",
+            "baseModelId": model["id"],
+            "displayName": model["id"],
+            "supportedGenerationMethods": list(_VERBS.get(str(model.get("task")), _CHAT_VERBS)),
         }
 
     def error(self, refusal: Refusal, request_id: str) -> JsonObject:
@@ -128,12 +132,9 @@ class StreamGenerateContent(GenerateContent):
         return True
 
 
-class UnframedStream(GenerateContent):
-    """A stream of which its caller does not say that it is to be one of events."""
+class ArrayedStream(StreamGenerateContent):
+    """The same for a caller who does not ask for events."""
 
-    name = "gemini/v1/streamGenerateContent"
-
-    def read(self, body: JsonObject) -> NativeQuery:
-        """Refuse it."""
-        del body
-        raise InvalidParameter("Ask for server-sent events: add '?alt=sse' to the path.")
+    def framing(self) -> Framing:
+        """Return what makes one array of the events."""
+        return JsonArray()

@@ -1,5 +1,7 @@
 """The Responses API as a protocol; see `../base.py`."""
 
+from collections.abc import Mapping, Sequence
+
 import orjson
 
 from modelplane.adapters.providers.types import JsonObject
@@ -53,9 +55,15 @@ class Responses(Protocol):
         }
         return b"event: error\ndata: %b\n\n" % orjson.dumps(error)
 
-    def models(self, document: JsonObject) -> JsonObject:
-        """Return the list of models, under the name too that Codex reads it by."""
-        return document | {"models": document.get("data")}
+    def models(self, models: Sequence[JsonObject], parameters: Mapping[str, str]) -> JsonObject:
+        """Return a list of models, under the name too that Codex reads it by; see `Protocol`."""
+        del parameters
+        told = list(map(self.model, models))
+        return {"object": "list", "data": told, "models": told}
+
+    def model(self, model: JsonObject) -> JsonObject:
+        """Return one model; see `Protocol`."""
+        return {name: value for name, value in model.items() if name != "task"}
 
     def error(self, refusal: Refusal, request_id: str) -> JsonObject:
         """Return the body of a refusal; see `Protocol`."""

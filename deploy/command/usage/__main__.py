@@ -1,102 +1,115 @@
 """The command `modelplane usage`, which asks the API for the usage ledger.
 
-Called by `deploy.command.cli`. After: `client`, `report`, `parquet`.
+Called by `deploy.command.cli`. After: `report`, `parquet`.
 """
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from modelplane.adapters.shared.settings import environment
-from modelplane.deploy.command.usage.client import UsageClient, UsageError
+from modelplane.deploy.command.api.client import Json
+from modelplane.deploy.command.api.failures import CommandFailed, Refused, Status
+from modelplane.deploy.command.api.rollouts import endpoint_path
+from modelplane.deploy.command.api.session import Session
+from modelplane.deploy.command.api.verbs import argument, run_command
 from modelplane.deploy.command.usage.report import format_table
 
+PATH = "/api/2.0/usage"
 _DESCRIPTION = """\
 Without --group-by: queries, the newest first. With it: totals, for example
-`modelplane usage --group-by endpoint,day --since 2026-01-01`. `export` writes all queries that the
-filters select to a Parquet file.
+`modelplane usage --group-by endpoint,day --since 2026-01-01`. `export` writes all
+queries that the filters select to a Parquet file.
 
-The token is MODELPLANE_TOKEN or MODELPLANE_ADMIN_TOKEN, else that of the administrator in the data
-directory of `modelplane up`.
+Administrators see the usage of all endpoints; who manages one, that of --endpoint.
 """
 _FORMATS = ("table", "json", "csv")
-_TOKENS = ("MODELPLANE_TOKEN", "MODELPLANE_ADMIN_TOKEN")
+_FORBIDDEN = 403
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; return the exit status."""
-    environ = environment()
-    parsed = _parser(environ).parse_args(argv)
-    try:
-        client = UsageClient(parsed.url, _token(parsed, environ))
-        if parsed.action == "export":
-            from modelplane.deploy.command.usage.parquet import export  # noqa: PLC0415 - an optional library
-
-            count = export(client.pages(_filters(parsed)), Path(parsed.parquet))
-            print(f"{count} rows in {parsed.parquet}")
-        else:
-            sys.stdout.write(_list(client, parsed))
-    except (UsageError, OSError) as error:
-        print(f"modelplane usage: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return run_command("usage", _DESCRIPTION, _ARGUMENTS, _run, argv)
 
 
-def _list(client: UsageClient, parsed: argparse.Namespace) -> str:
-    filters = _filters(parsed)
-    if parsed.group_by:
-        filters["group_by"] = parsed.group_by
+def _run(session: Session) -> None:
+    given = session.given
+    if given.action == "export":
+        from modelplane.deploy.command.usage.parquet import export  # noqa: PLC0415 - an optional library
+
+        file = Path(given.parquet)
+        try:
+            count = export(_pages(session), file)
+        except OSError as error:
+            raise CommandFailed(
+                f"cannot write {file}: {error.strerror or error}", Status.USAGE
+            ) from None
+        session.write(f"{count} rows in {file}\n")
+        return
+    session.write(_list(session))
+
+
+def _list(session: Session) -> str:
+    given = session.given
+    filters = _filters(session)
+    if given.group_by:
+        filters["group_by"] = given.group_by
     else:
-        filters["max_results"] = str(parsed.limit)
-    if parsed.format == "table":
-        return format_table(client.rows(filters))
-    return client.text(filters | {"format": parsed.format}).rstrip() + "\n"
+        filters["max_results"] = str(given.limit)
+    if given.output != "table":
+        return _text(session, filters | {"format": given.output}).rstrip() + "\n"
+    document = _document(session, filters)
+    return format_table(document.get("usage") or document.get("totals") or [], session.width)
 
 
-def _filters(parsed: argparse.Namespace) -> dict[str, str]:
-    names = ("endpoint", "served_entity", "requester", "tag")
-    given = {name: getattr(parsed, name) for name in names}
-    times = {"start_time": parsed.since, "end_time": parsed.until}
-    return {name: value for name, value in (given | times).items() if value}
+def _pages(session: Session) -> Iterator[list[Json]]:
+    """Yield the rows of one page after the other."""
+    filters = _filters(session)
+    token = ""
+    while True:
+        page = {"page_token": token} if token else {}
+        document = _document(session, {**filters, **page})
+        yield document["usage"]
+        if not (token := document.get("next_page_token", "")):
+            return
 
 
-def _token(parsed: argparse.Namespace, environ: Mapping[str, str]) -> str:
-    for name in _TOKENS:
-        if environ.get(name):
-            return environ[name]
-    file = Path(parsed.data_dir) / "admin-token"
+def _document(session: Session, query: dict[str, str]) -> Json:
     try:
-        return file.read_text().strip()
-    except OSError:
-        raise UsageError(f"set MODELPLANE_TOKEN; there is no token in {file} either") from None
+        return session.client.call("GET", PATH, query=query)
+    except Refused as error:
+        path, rest = _own(session, query, error)
+        return session.client.call("GET", path, query=rest)
 
 
-def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="modelplane usage",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("action", nargs="?", default="list", choices=("list", "export"))
-    parser.add_argument("--url", default=environ.get("MODELPLANE_URL", "http://127.0.0.1:8080"))
-    parser.add_argument("--data-dir", default=environ.get("MODELPLANE_DATA_DIR", ".modelplane"))
-    parser.add_argument("--endpoint", help="only endpoints with this name")
-    parser.add_argument("--served-entity", help="only this served entity: name or identifier")
-    parser.add_argument("--requester", help="only this user name or application id")
-    parser.add_argument("--tag", help="only endpoints that had this tag: KEY or KEY=VALUE")
-    parser.add_argument("--since", type=_time, help="from this time on, such as 2026-01-31")
-    parser.add_argument("--until", type=_time, help="before this time")
-    parser.add_argument(
-        "--group-by",
-        help="totals by any of endpoint, served_entity, requester, task, status_code, day, hour, "
-        "tag:KEY, with commas",
-    )
-    parser.add_argument("--format", default="table", choices=_FORMATS)
-    parser.add_argument("--limit", type=int, default=100, help="most queries to list; at most 1000")
-    parser.add_argument("--parquet", default="usage.parquet", help="file that `export` writes")
-    return parser
+def _text(session: Session, query: dict[str, str]) -> str:
+    try:
+        return session.client.text(PATH, query)
+    except Refused as error:
+        path, rest = _own(session, query, error)
+        return session.client.text(path, rest)
+
+
+def _own(session: Session, query: dict[str, str], refusal: Refused) -> tuple[str, dict[str, str]]:
+    """Return where those who are no administrators ask: at an endpoint that they manage."""
+    name = session.given.endpoint
+    if refusal.http != _FORBIDDEN:
+        raise refusal
+    if not name:
+        raise CommandFailed(
+            f"{refusal} Ask for an endpoint that you manage, with --endpoint.", refusal.status
+        )
+    rest = {key: value for key, value in query.items() if key != "endpoint"}
+    return endpoint_path(name, "usage"), rest
+
+
+def _filters(session: Session) -> dict[str, str]:
+    given = session.given
+    names = ("endpoint", "served_entity", "requester", "client", "tag")
+    values = {name: getattr(given, name) for name in names}
+    times = {"start_time": given.since, "end_time": given.until}
+    return {name: value for name, value in (values | times).items() if value}
 
 
 def _time(text: str) -> str:
@@ -107,6 +120,29 @@ def _time(text: str) -> str:
         raise argparse.ArgumentTypeError(f"{text} is no ISO 8601 time") from None
     known = time if time.tzinfo else time.replace(tzinfo=UTC)
     return str(int(known.timestamp() * 1000))
+
+
+_ARGUMENTS = (
+    argument("action", nargs="?", default="list", choices=("list", "export")),
+    argument("--endpoint", help="only endpoints with this name"),
+    argument("--served-entity", help="only this served entity: name or identifier"),
+    argument("--requester", help="only this user name or application id"),
+    argument("--client", help="only this kind of client, such as claude_code"),
+    argument(
+        "--tag",
+        help="only queries with this tag, their own or their endpoint's: KEY or KEY=VALUE",
+    ),
+    argument("--since", type=_time, help="from this time on, such as 2026-01-31"),
+    argument("--until", type=_time, help="before this time"),
+    argument(
+        "--group-by",
+        help="totals by any of endpoint, served_entity, requester, task, client, status_code, "
+        "day, hour, tag:KEY, with commas",
+    ),
+    argument("-o", "--output", "--format", default="table", choices=_FORMATS, help="form"),
+    argument("--limit", type=int, default=100, help="most queries to list; at most 1000"),
+    argument("--parquet", default="usage.parquet", help="file that `export` writes"),
+)
 
 
 if __name__ == "__main__":

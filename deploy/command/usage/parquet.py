@@ -7,13 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelplane.deploy.command.usage.client import UsageError
+from modelplane.deploy.command.api.failures import CommandFailed, Status
 
 try:
     import pyarrow as pa
     from pyarrow import parquet as pq
 except ImportError:
-    raise UsageError("Parquet needs pyarrow: pip install 'modelplane[parquet]'") from None
+    raise CommandFailed(
+        "Parquet needs pyarrow: pip install 'modelplane[parquet]'", Status.USAGE
+    ) from None
 
 _TEXT_MAP = pa.map_(pa.string(), pa.string())
 _ATTEMPT = pa.struct(
@@ -49,15 +51,22 @@ SCHEMA = pa.schema(
         ("served_entity_name", pa.string()),
         ("task", pa.string()),
         ("requester_id", pa.string()),
+        ("client", pa.string()),
         ("cached_token_count", pa.int64()),
         ("reasoning_token_count", pa.int64()),
         ("token_counts_estimated", pa.bool_()),
         ("latency_ms", pa.float64()),
         ("first_chunk_ms", pa.float64()),
         ("attempts", pa.list_(_ATTEMPT)),
+        ("guardrail_action", pa.string()),
+        ("guardrail_policy", pa.string()),
+        ("guardrail_phase", pa.string()),
+        ("guardrail_entities", pa.map_(pa.string(), pa.int64())),
+        ("guardrail_us", pa.int64()),
+        ("guardrail_unread_parts", pa.int64()),
     ]
 )
-_MAPS = ("usage_context", "endpoint_tags")
+_MAPS = ("usage_context", "endpoint_tags", "guardrail_entities")
 
 
 def export(pages: Iterable[Sequence[Mapping[str, Any]]], file: Path) -> int:
@@ -65,7 +74,7 @@ def export(pages: Iterable[Sequence[Mapping[str, Any]]], file: Path) -> int:
 
     Raises:
         OSError: The file cannot be written.
-        UsageError: A page cannot be read.
+        CommandFailed: A page cannot be read.
     """
     temporary = file.with_name(file.name + ".new")
     count = 0

@@ -59,6 +59,7 @@ def test_a_gateway_gets_its_defaults() -> None:
         fallback_config={"enabled": False},
         retry_config={"max_retries": 0},
         timeout_config={"first_byte_seconds": 30, "idle_seconds": 0.5},
+        guardrails={"input": {"pii": {"behavior": "MASK"}, "invalid_keywords": ["a b"]}},
     )
     before = AiGatewayConfig()
     before.CopyFrom(given)
@@ -66,6 +67,10 @@ def test_a_gateway_gets_its_defaults() -> None:
     assert built is not None
     assert built.rate_limits[0].key == "endpoint"
     assert given == before
+
+
+def guarded(**checks: object) -> dict[str, object]:
+    return {"guardrails": {"input": checks}}
 
 
 LIMIT_CASES: list[tuple[list[dict[str, object]], str]] = [
@@ -104,6 +109,14 @@ LIMIT_CASES: list[tuple[list[dict[str, object]], str]] = [
         ({"timeout_config": {"first_byte_seconds": 0}}, "first_byte_seconds is 0; use 0.1 to"),
         ({"timeout_config": {"idle_seconds": 9999}}, "idle_seconds is 9999; use 0.1 to 3600"),
         ({"timeout_config": {"idle_seconds": "NaN"}}, "idle_seconds is nan"),
+        (
+            guarded(pii={"behavior": "mask"}),
+            "input.pii.behavior 'mask' is unknown; use one of NONE",
+        ),
+        (guarded(pii={"behavior": ""}), "input.pii.behavior '' is unknown"),
+        (guarded(invalid_keywords=["a"] * 201), "201 keywords; at most 200"),
+        (guarded(invalid_keywords=["a", "\u200b "]), "a blank keyword"),
+        (guarded(invalid_keywords=["x" * 257]), "257 characters; at most 256"),
     ],
 )
 def test_gateways_that_are_refused(fields: dict[str, object], message: str) -> None:

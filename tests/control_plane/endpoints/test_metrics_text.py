@@ -1,6 +1,9 @@
 """What is printed, read back with the parsers of Prometheus."""
 
+from dataclasses import replace
+
 import pytest
+from modelserving.store.v1.hosting_pb2 import ScalePolicy
 from prometheus_client import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
@@ -26,6 +29,21 @@ def parse(text: bytes) -> dict[str, Metric]:
 
 def values(metric: Metric) -> list[float]:
     return [sample.value for sample in metric.samples]
+
+
+def test_what_is_used_of_what_is_provisioned_is_printed(view: MetricsView) -> None:
+    assert b"per_second" not in build_metrics_text(view, "text/plain")[1]
+    scale = ScalePolicy(throughput_chunk=80, min_throughput=80, max_throughput=240)
+    busy = replace(view, tokens_per_second={"gpt": 1.1}, provisioned={"gpt": scale, "new": scale})
+    families = parse(build_metrics_text(busy, "text/plain")[1])
+    used = families["modelplane_endpoint_tokens_per_second"].samples
+    assert {one.labels["served_model_name"]: one.value for one in used} == {"gpt": 1.1, "new": 0}
+    bounds = families["modelplane_endpoint_provisioned_tokens_per_second"].samples
+    assert {one.labels["bound"]: one.value for one in bounds} == {
+        "min": 80,
+        "max": 240,
+        "chunk": 80,
+    }
 
 
 def test_prometheus_reads_what_is_printed(view: MetricsView) -> None:

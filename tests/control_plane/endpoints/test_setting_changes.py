@@ -5,7 +5,12 @@ from modelserving.v1.endpoint_pb2 import EndpointTag, RateLimit
 
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
 from modelplane.control_plane.endpoints.setting_changes import SettingChanges
-from modelplane.control_plane.errors import InvalidParameter, NotFound, PermissionDenied
+from modelplane.control_plane.errors import (
+    AlreadyExists,
+    InvalidParameter,
+    NotFound,
+    PermissionDenied,
+)
 from modelplane.control_plane.principal import Level, Principal, PrincipalKind
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints.records import load_endpoints
@@ -61,6 +66,32 @@ async def test_tags_that_are_refused_change_nothing(
         more = [EndpointTag(key=f"more{n}") for n in range(6)]
         await settings.patch_tags(ALICE, "chat", more, [])
     assert (await endpoints.get(ALICE, "chat")).settings.tags == many
+
+
+async def test_aliases_are_pushed_and_belong_to_one_endpoint(
+    settings: SettingChanges, endpoints: Endpoints, database: Database, rollout: FakeRollout
+) -> None:
+    def aliases(value: str) -> list[EndpointTag]:
+        return [EndpointTag(key="aliases", value=value)]
+
+    before = await revision(database)
+    await settings.patch_tags(ALICE, "chat", aliases("gpt-4o, claude-x gpt-4o"), [])
+    assert await revision(database) == before + 1
+    assert rollout.applied[-1] == before + 1
+    await endpoints.create(ALICE, with_model("other"))
+    for value in ("gpt-4o", "chat", "mine,claude-x"):
+        with pytest.raises(AlreadyExists, match="of another endpoint"):
+            await settings.patch_tags(ALICE, "other", aliases(value), [])
+    with pytest.raises(AlreadyExists, match="'gpt-4o' is an alias"):
+        await endpoints.create(ALICE, with_model("gpt-4o"))
+    for value in ("a b*", "-a", "a\x00"):
+        with pytest.raises(InvalidParameter, match="Tag 'aliases'"):
+            await settings.patch_tags(ALICE, "other", aliases(value), [])
+    # What one has given up, another may take.
+    await settings.patch_tags(ALICE, "chat", [], ["aliases"])
+    await settings.patch_tags(ALICE, "other", aliases("gpt-4o,other"), [])
+    await endpoints.delete(ALICE, "other")
+    await settings.patch_tags(ALICE, "chat", aliases("gpt-4o"), [])
 
 
 async def test_rate_limits_are_replaced_and_pushed(

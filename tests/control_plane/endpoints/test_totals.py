@@ -53,6 +53,17 @@ def test_the_last_minute_passes_and_the_totals_stay() -> None:
     assert len(totals.slots) == 1
 
 
+def test_the_tokens_of_the_last_minute_are_told_by_the_second() -> None:
+    totals = Totals()
+    totals.add(report(_200=3), NOW)
+    totals.add(report(_200=3), NOW + MINUTE // 2)
+    assert totals.tokens_per_second(NOW + MINUTE // 2) == {"gpt": 1.1}
+    assert Totals.parse(totals.encode()) == totals
+    assert totals.tokens_per_second(NOW + 2 * MINUTE) == {}
+    totals.add(report(_200=1), NOW + 2 * MINUTE)
+    assert len(totals.tokens) == 1
+
+
 def test_a_clock_that_is_set_back_leaves_no_calls_of_the_future() -> None:
     totals = Totals()
     totals.add(report(_200=1), NOW)

@@ -17,6 +17,7 @@ from modelserving.worker.v1.snapshot_service_pb2 import WatchConfigRequest
 from modelplane.adapters.registries.kinds import RegistryPlace
 from modelplane.adapters.shared.rpc.server import Health, new_server, running
 from modelplane.control_plane.hosting.launcher_servicer import LauncherServicer
+from modelplane.control_plane.hosting.measurements import Measurements
 from modelplane.control_plane.hosting.pool import Pool
 from modelplane.control_plane.hosting.scaling import Scaler, ScaleSettings
 from modelplane.control_plane.hosting.specs import Specs, SpecSettings
@@ -35,6 +36,7 @@ from tests.control_plane.conftest import FakeClock
 from tests.control_plane.snapshots.conftest import FakeWorker, PushSide, push_side
 
 REGISTRY = RegistryPlace("unity-catalog", "http://uc.test:8080", "bearer t")
+CALIBRATION_MS = 1_500
 _READY = pb.GROUP_PROGRESS_READY
 
 
@@ -50,6 +52,8 @@ class FakeLauncher:
     standby_of: str = ""
     # Groups of which it says something else than that all is ready.
     says: dict[str, pb.GroupReport] = field(default_factory=dict)
+    # What it measures where it is told to, tokens per second.
+    measures: float = 0.0
     # Whether it says anything.
     reports: bool = True
     told: asyncio.Event = field(default_factory=asyncio.Event)
@@ -106,6 +110,7 @@ class FakeLauncher:
             progress=_READY,
             replicas=replicas,
             start_ms=1234,
+            tokens_per_second=self.measures if spec.calibration_ms else 0.0,
         )
 
 
@@ -176,7 +181,11 @@ async def host_side(
         )
         resolver = CredentialResolver(Sealer(FixedKeys(bytes(32))))
         shared = SharedClock(clock)
-        pool = Pool("default", database, Specs(resolver, SpecSettings(registry=REGISTRY)), shared)
+        measurements = Measurements(database, shared, "default")
+        specs = Specs(
+            resolver, measurements, SpecSettings(registry=REGISTRY, calibration_ms=CALIBRATION_MS)
+        )
+        pool = Pool("default", database, specs, measurements, shared)
         launchers = LauncherServicer(pool)
         stack.push_async_callback(launchers.aclose)
         database.on_commit(launchers.hint)
@@ -202,9 +211,13 @@ async def wake(worker: FakeWorker, group_id: str) -> None:
     await worker.send(message)
 
 
-async def ask(worker: FakeWorker, group_id: str, *, in_flight: float, waiting: int = 0) -> None:
+async def ask(
+    worker: FakeWorker, group_id: str, *, in_flight: float, waiting: int = 0, tokens: float = 0
+) -> None:
     """Say how much is asked of a group."""
-    demand = GroupDemand(group_id=group_id, in_flight=in_flight, waiting=waiting)
+    demand = GroupDemand(
+        group_id=group_id, in_flight=in_flight, waiting=waiting, tokens_per_second=tokens
+    )
     await worker.send(WatchConfigRequest(demand=DemandReport(groups=[demand])))
 
 

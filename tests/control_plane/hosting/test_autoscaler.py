@@ -30,6 +30,21 @@ def test_what_is_busy_with_more_than_its_target_gets_another() -> None:
     assert desired(POLICY, Demand(4, 0, 1), 1, last(1)) == 1
 
 
+def test_tokens_are_served_by_whole_chunks() -> None:
+    policy = replace(POLICY, chunk=80)
+    assert desired(policy, Demand(9, 0, 9, tokens=80), 1, last(1)) == 1
+    # A little more is within what was measured.
+    assert desired(policy, Demand(4, 0, 4, tokens=83), 1, last(1)) == 1
+    assert desired(policy, Demand(4, 0, 4, tokens=100), 1, last(1)) == 2
+    assert desired(policy, Demand(4, 0, 4, tokens=900), 1, last(1)) == 4
+    # The last seconds count while anything waits.
+    assert desired(policy, Demand(4, 0, 4, tokens_now=200), 1, last(1)) == 1
+    assert desired(policy, Demand(4, 1, 4, tokens_now=200), 1, last(1)) == 3
+    # What waits is served where replicas do less than they should.
+    assert desired(policy, Demand(4, 4, 4, tokens=40), 1, last(1)) == 1
+    assert desired(policy, Demand(4, 5, 4, tokens=40), 1, last(1)) == 2
+
+
 def test_there_are_fewer_after_a_while_only() -> None:
     little = Demand(1, 0, 1)
     assert desired(POLICY, little, DOWN - 1, last(3)) == 3
@@ -56,11 +71,20 @@ def policies(draw: st.DrawFn) -> Policy:
         concurrency=draw(st.integers(1, 16)),
         down_ms=draw(st.integers(0, DOWN)),
         zero_ms=draw(st.integers(0, ZERO)),
+        chunk=draw(st.integers(0, 100)),
     )
 
 
 loads = st.floats(0, 1_000, allow_nan=False)
-demands = st.builds(Demand, in_flight=loads, waiting=st.integers(0, 1_000), mean=loads)
+demands = st.builds(
+    Demand,
+    in_flight=loads,
+    waiting=st.integers(0, 1_000),
+    mean=loads,
+    # More was given back than was taken, perhaps.
+    tokens=st.floats(-1_000, 1_000),
+    tokens_now=st.floats(-1_000, 1_000),
+)
 scalings = st.builds(Scaling, st.integers(0, 16), st.integers(0, ZERO), st.integers(0, ZERO))
 
 

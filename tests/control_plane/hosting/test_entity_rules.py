@@ -17,6 +17,10 @@ def sized(least: int | None, most: int | None, **more: object) -> EndpointConfig
     return config(min_provisioned_concurrency=least, max_provisioned_concurrency=most, **more)
 
 
+def provisioned(least: int | None, most: int | None, **more: object) -> EndpointConfig:
+    return config(min_provisioned_throughput=least, max_provisioned_throughput=most, **more)
+
+
 @pytest.mark.parametrize(
     "good",
     [
@@ -31,6 +35,9 @@ def sized(least: int | None, most: int | None, **more: object) -> EndpointConfig
         config(environment_vars={"A": "", "_b9": "{{text}} {{secrets/a/b}} more"}),
         config(environment_vars={"A": "{{secrets/scope/key}}"}),
         config(min_provisioned_throughput=0, provisioned_model_units=0),
+        provisioned(970, 1940),
+        provisioned(None, 970, scale_to_zero_enabled=None),
+        config(provisioned_model_units=50, scale_to_zero_enabled=None),
     ],
     ids=str,
 )
@@ -57,10 +64,15 @@ def test_entities_that_are_taken(good: EndpointConfig) -> None:
         (sized(-4, 8), "min_provisioned_concurrency is -4"),
         (sized(8, 4), "is 8, more than max_provisioned_concurrency, which is 4"),
         (sized(0, 8, scale_to_zero_enabled=False), "needs scale_to_zero_enabled"),
-        (config(max_provisioned_throughput=970), "provisioned throughput comes with foundation"),
-        (config(min_provisioned_throughput=970), "leave out min_provisioned_throughput"),
-        (config(provisioned_model_units=50), "model units comes with foundation models"),
-        (config(burst_scaling_enabled=True), "burst scaling comes with foundation models"),
+        (config(min_provisioned_throughput=970), "needs max_provisioned_throughput beside it"),
+        (provisioned(970, -970), "max_provisioned_throughput is -970; it must not be below 0"),
+        (provisioned(970, 960), "is 970, more than max_provisioned_throughput, which is 960"),
+        (provisioned(0, 970, workload_size="Small"), "leave out workload_size"),
+        (provisioned(0, 970, max_provisioned_concurrency=4), "leave out max_provisioned_concurr"),
+        (provisioned(0, 970, provisioned_model_units=50), "exclude each other"),
+        (config(provisioned_model_units=-1), "is -1; it must be from 1 to 12800"),
+        (config(provisioned_model_units=12_801), "is 12801; it must be from 1 to 12800"),
+        (config(burst_scaling_enabled=True), "bursts beyond what is provisioned are not available"),
         (config(instance_profile_arn="arn:aws:x"), "instance profiles are not available"),
         (config(environment_vars={"a b": "1"}), "'a b' is no name that a variable may have"),
         (config(environment_vars={"MODELPLANE_REPLICA_TOKEN": "1"}), "another word than MODELPL"),

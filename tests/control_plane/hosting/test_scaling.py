@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from modelserving.launcher.v1 import launcher_service_pb2 as pb
+from modelserving.store.v1.hosting_pb2 import HostedModel
 
 from modelplane.control_plane.hosting.scaling import ScaleSettings
 from modelplane.control_plane.store.database import Database
@@ -33,17 +34,24 @@ async def side(database: Database, live_clock: FakeClock) -> AsyncIterator[HostS
         yield running_side
 
 
-async def deployed(side: HostSide) -> tuple[FakeWorker, FakeLauncher]:
+async def deployed(side: HostSide, model: HostedModel = MODEL) -> tuple[FakeWorker, FakeLauncher]:
     worker = await side.push.follower("w1")
     launcher = await side.launcher()
-    await side.deploy(hosting_version(1, MODEL))
+    await side.deploy(hosting_version(1, model))
     await is_settled(side)
     return worker, launcher
 
 
-async def asked(side: HostSide, worker: FakeWorker, *, in_flight: float, waiting: int = 0) -> None:
+async def asked(
+    side: HostSide,
+    worker: FakeWorker,
+    *,
+    in_flight: float,
+    waiting: int = 0,
+    tokens: float = 0,
+) -> None:
     """Say how much is asked, and have it judged."""
-    await ask(worker, "group-a", in_flight=in_flight, waiting=waiting)
+    await ask(worker, "group-a", in_flight=in_flight, waiting=waiting, tokens=tokens)
 
     async def is_stored() -> bool:
         async with side.push.database.read() as session:
@@ -91,6 +99,25 @@ async def test_from_one_to_three_to_zero_and_back(side: HostSide) -> None:
     await runs(side, launcher, 0)
     assert (await side.group()).phase is GroupPhase.IDLE
     await wake(worker, "group-a")
+    await runs(side, launcher, 1)
+
+
+async def test_replicas_follow_the_tokens_where_these_are_provisioned(side: HostSide) -> None:
+    model = hosted_model("a", least=1, most=3)
+    model.scale.throughput_chunk = 80
+    worker, launcher = await deployed(side, model)
+    await runs(side, launcher, 1)
+    for _ in range(5):
+        side.clock.now_ms += 1_000
+        # Many small requests are no reason for another replica, as long as none waits.
+        await asked(side, worker, in_flight=4, tokens=80)
+    await runs(side, launcher, 1)
+    for _ in range(20):
+        side.clock.now_ms += 1_000
+        await asked(side, worker, in_flight=4, tokens=200)
+    await runs(side, launcher, 3)
+    side.clock.now_ms += DOWN_MS + 1
+    await asked(side, worker, in_flight=1, tokens=10)
     await runs(side, launcher, 1)
 
 

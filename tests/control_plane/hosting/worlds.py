@@ -36,6 +36,15 @@ def mlmodel(**fields: object) -> bytes:
     return yaml.safe_dump({"flavors": PYFUNC, "mlflow_version": "3.17.2", **fields}).encode()
 
 
+def language_model(
+    task: str = "llm/v1/chat", architecture: str = "LlamaForCausalLM", **fields: object
+) -> bytes:
+    """Return an `MLmodel` file of a model that an engine serves."""
+    transformers = {"pipeline_model_type": architecture, "model_binary": "model"}
+    flavors = {"transformers": transformers, **PYFUNC}
+    return mlmodel(flavors=flavors, metadata={"task": task}, **fields)
+
+
 class FakeRegistry:
     """Knows the models that the documents name; counts how often it is asked."""
 

@@ -10,6 +10,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
+from modelplane.control_plane.migrate import run
+from modelplane.control_plane.settings import Settings
 from modelplane.control_plane.store.database import Database, DatabaseUnusable
 from modelplane.control_plane.store.migrate import METADATA, OLD_SCHEMAS, migrate, require_schema
 from tests.migrated import NEWEST
@@ -61,6 +63,17 @@ async def test_a_second_time_changes_nothing(database: Database) -> None:
     await migrate(database)
     async with database.engine.connect() as connection:
         assert (await connection.execute(text("SELECT store_id FROM revision"))).all() == before
+
+
+async def test_a_command_does_it_before_any_control_plane(empty_database_url: str) -> None:
+    settings = Settings(database_url=empty_database_url)
+    newest = await run(settings)
+    assert newest.endswith(": made")
+    assert await run(settings) == newest.replace("made", "nothing to do")
+    async with aclosing(Database(empty_database_url)) as database:
+        await execute(database, "UPDATE alembic_version SET version_num = '0099'")
+    with pytest.raises(DatabaseUnusable, match="of a newer release"):
+        await run(settings)
 
 
 async def test_tables_of_others_may_lie_beside(empty: Database) -> None:

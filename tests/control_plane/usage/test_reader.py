@@ -8,7 +8,12 @@ import pytest
 from modelserving.launcher.v1.launcher_service_pb2 import ReplicaSize
 from modelserving.store.v1.hosting_pb2 import HostedModel, ModelDescription, ScalePolicy
 from modelserving.v1.endpoint_pb2 import EndpointConfig, EndpointTag, ServedEntity
-from modelserving.worker.v1.usage_service_pb2 import UsageAttempt, UsageEntry, UsageOutcome
+from modelserving.worker.v1.usage_service_pb2 import (
+    UsageAttempt,
+    UsageEntry,
+    UsageGuardrail,
+    UsageOutcome,
+)
 
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
 from modelplane.control_plane.endpoints.setting_changes import SettingChanges
@@ -52,6 +57,7 @@ def begun(number: int = 1, **changes: Any) -> UsageEntry:
         "task": "llm/v1/chat",
         "requester_id": "bob-id",
         "requester": "bob",
+        "client": "codex",
         "input_characters": 5,
         "served_entity_name": "first",
     }
@@ -89,7 +95,18 @@ async def rows(usage: UsageReader, selected: UsageFilter = EVERYTHING) -> list[S
 
 
 async def test_a_query_has_all_columns(intake: UsageIntake, usage: UsageReader) -> None:
-    await intake.record(JOURNAL, [ended()])
+    entry = ended()
+    entry.outcome.guardrail.MergeFrom(
+        UsageGuardrail(
+            action="blocked",
+            policy="pii",
+            phase="input",
+            entities={"US_SSN": 2},
+            check_us=90,
+            unread_parts=1,
+        )
+    )
+    await intake.record(JOURNAL, [entry])
     [row] = await rows(usage)
     [printed] = build_rows([row], "").rows
     assert dict(printed) == {
@@ -117,6 +134,7 @@ async def test_a_query_has_all_columns(intake: UsageIntake, usage: UsageReader) 
         "served_entity_name": "second",
         "task": "llm/v1/chat",
         "requester_id": "bob-id",
+        "client": "codex",
         "cached_token_count": 4,
         "reasoning_token_count": None,
         "token_counts_estimated": False,
@@ -126,7 +144,24 @@ async def test_a_query_has_all_columns(intake: UsageIntake, usage: UsageReader) 
             {"served_entity_name": "first", "error": "RateLimited", "latency_ms": 1.0},
             {"served_entity_name": "second", "error": "", "latency_ms": 11.0},
         ],
+        "guardrail_action": "blocked",
+        "guardrail_policy": "pii",
+        "guardrail_phase": "input",
+        "guardrail_entities": {"US_SSN": 2},
+        "guardrail_us": 90,
+        "guardrail_unread_parts": 1,
     }
+    [total] = await usage.totals(ALICE, EVERYTHING, ["guardrail_action"])
+    assert total.values == ("blocked",)
+
+
+async def test_a_query_without_guardrails_tells_nothing_of_them(
+    intake: UsageIntake, usage: UsageReader
+) -> None:
+    await intake.record(JOURNAL, [ended()])
+    [printed] = build_rows(await rows(usage), "").rows
+    assert printed["guardrail_action"] is None
+    assert printed["guardrail_entities"] == {}
 
 
 async def test_attempts_are_told_as_they_were(intake: UsageIntake, usage: UsageReader) -> None:
@@ -211,9 +246,9 @@ async def test_rows_keep_the_tags_of_their_time(
     created = await endpoints.create(ALICE, with_model())
     first = [EndpointTag(key="team", value='a"b'), EndpointTag(key="flag")]
     await settings.patch_tags(ALICE, created.name, first, [])
-    await intake.record(JOURNAL, [ended(1, endpoint_id=created.id)])
+    await intake.record(JOURNAL, [ended(1, endpoint_id=created.id, usage_context={})])
     await settings.patch_tags(ALICE, created.name, [EndpointTag(key="team", value="B")], ["flag"])
-    await intake.record(JOURNAL, [ended(2, endpoint_id=created.id)])
+    await intake.record(JOURNAL, [ended(2, endpoint_id=created.id, usage_context={})])
     assert [row.tags for row in await rows(usage)] == [{"team": "B"}, {"team": 'a"b', "flag": ""}]
     for tag, numbers in (
         (("team", None), [2, 1]),
@@ -227,6 +262,50 @@ async def test_rows_keep_the_tags_of_their_time(
         assert [row.id for row in found] == [key(number).hex() for number in numbers], tag
     totals = await usage.totals(ALICE, EVERYTHING, ["tag:flag", "tag:team"])
     assert {total.values for total in totals} == {(None, "B"), ("", 'a"b')}
+
+
+async def test_a_tag_is_the_querys_own_or_else_its_endpoints(
+    intake: UsageIntake, usage: UsageReader, endpoints: Endpoints
+) -> None:
+    tagged = with_model(tags=[{"key": "team", "value": "B"}])
+    created = await endpoints.create(ALICE, tagged)
+    of: dict[str, Any] = {"endpoint_id": created.id}
+    contexts: list[dict[str, str]] = [{"team": "ä 'x"}, {"other": "1"}, {}, {"team": "B"}]
+    entries = [ended(at, usage_context=context, **of) for at, context in enumerate(contexts, 1)]
+    await intake.record(JOURNAL, [*entries, ended(5, usage_context={}, requester="carol")])
+    totals = await usage.totals(ALICE, EVERYTHING, ["tag:team", "requester"])
+    assert {total.values: total.sums["requests"] for total in totals} == {
+        ("ä 'x", "bob"): 1,
+        ("B", "bob"): 3,
+        (None, "carol"): 1,
+    }
+    for tag, numbers in (
+        (("team", "B"), [4, 3, 2]),
+        (("team", "ä 'x"), [1]),
+        (("other", None), [2]),
+    ):
+        found = await rows(usage, UsageFilter(tag=tag))
+        assert [row.id for row in found] == [key(number).hex() for number in numbers], tag
+        [total] = await usage.totals(ALICE, UsageFilter(tag=tag), ["day"])
+        assert total.sums["requests"] == len(numbers)
+    for name in ('tag:a"b', "tag:a\\b", "tag:a\0"):
+        with pytest.raises(InvalidParameter, match="key of a tag"):
+            await usage.totals(ALICE, EVERYTHING, [name])
+    with pytest.raises(InvalidParameter, match="at most 10 names"):
+        await usage.totals(ALICE, EVERYTHING, ["day"] * 11)
+
+
+async def test_the_kind_of_client_is_a_column(intake: UsageIntake, usage: UsageReader) -> None:
+    kinds = ("codex", "codex", "claude_code", "")
+    await intake.record(JOURNAL, [ended(at, client=kind) for at, kind in enumerate(kinds)])
+    totals = await usage.totals(ALICE, EVERYTHING, ["client"])
+    assert {total.values[0]: total.sums["requests"] for total in totals} == {
+        "": 1,
+        "codex": 2,
+        "claude_code": 1,
+    }
+    found = await rows(usage, UsageFilter(client="claude_code"))
+    assert [row["client"] for row in build_rows(found, "").rows] == ["claude_code"]
 
 
 async def test_totals_are_by_what_is_asked_for(intake: UsageIntake, usage: UsageReader) -> None:
@@ -346,3 +425,15 @@ def test_a_hosted_entity_is_told_with_its_task_and_its_size() -> None:
     assert row["custom_model_config"] == sizes
     model.scale.scale_to_zero = True
     assert told()["custom_model_config"]["min_concurrency"] == 0
+    entity.provisioned_model_units = 100
+    scale = ScalePolicy(throughput_chunk=80, min_throughput=160, max_throughput=160)
+    model.scale.CopyFrom(scale)
+    row = told()
+    assert (row["entity_type"], row["custom_model_config"]) == ("FOUNDATION_MODEL", None)
+    assert row["foundation_model_config"] == {
+        "min_provisioned_throughput": 160,
+        "max_provisioned_throughput": 160,
+        "provisioned_model_units": 100,
+        "throughput_chunk_size": 80,
+        "compute_type": "CPU",
+    }

@@ -52,6 +52,7 @@ class World:
         *groups: pb.ReplicaGroup,
         task: str = "",
         streams: bool = True,
+        throughput: int = 0,
         gateway: AiGatewayConfig | None = None,
         split: dict[str, str] | None = None,
         shares: dict[str, int] | None = None,
@@ -60,7 +61,7 @@ class World:
         entities = split or {"iris-1": GROUP}
         config = endpoint_config(*(hosted_entity(name) for name in entities), split=shares)
         hosted = [
-            hosted_by(group_id, name, task=task, streams=streams)
+            hosted_by(group_id, name, task=task, streams=streams, throughput=throughput)
             for name, group_id in entities.items()
         ]
         resource = endpoint("iris", config, hosted=hosted, ai_gateway=gateway)

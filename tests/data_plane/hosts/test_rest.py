@@ -65,7 +65,7 @@ async def receive(call: Call) -> None:
 def routes(service: Answering, obstacle: str = "") -> Routes:
     return Routes(
         RestCalls(service),
-        NativeCalls(service),
+        NativeCalls(service, lambda: 0.0),
         GrpcCalls(HTTP_BODY_RPCS, service),
         lambda: obstacle,
     )

@@ -245,3 +245,19 @@ def test_hosted_models_of_different_tasks_have_none_together() -> None:
     compiled, _ = compile_endpoint(endpoint("chat", message, hosted=hosted), None, RANDOM)
     assert compiled.active is not None
     assert compiled.active.task == ""
+
+
+def test_aliases_follow_their_endpoint() -> None:
+    def named(name: str, *aliases: str) -> Any:
+        message = endpoint(name, config())
+        message.aliases.extend(aliases)
+        return message
+
+    first = build(Snapshot(), named("a", "gpt", "fast"), endpoint("b", config()))
+    assert {alias: one.name for alias, one in first.aliases.items()} == {"gpt": "a", "fast": "a"}
+    # In one change one endpoint gives up what another takes.
+    moved = build(first, named("b", "gpt"), named("a", "fast"))
+    assert {alias: one.name for alias, one in moved.aliases.items()} == {"gpt": "b", "fast": "a"}
+    assert moved.aliases["fast"] is moved.names["a"]
+    gone = build(moved, removed_endpoint_ids=[moved.names["b"].id])
+    assert set(gone.aliases) == {"fast"}

@@ -32,7 +32,7 @@ def test_an_intent_is_an_entry(
     record = Record(request_id, 0.0, stream=stream, input_characters=characters)
     if labels:
         record.labels = labels
-    origin = encode_origin(("e-1", "chät", 7, "llm/v1/chat"), ("p-1", "someone"), "gpt")
+    origin = encode_origin(("e-1", "chät", 7, "llm/v1/chat"), ("p-1", "someone"), "gpt", "codex")
     assert UsageEntry.FromString(encode_intent(KEY, record, origin, time_ms)) == UsageEntry(
         key=KEY,
         request_id=request_id,
@@ -48,6 +48,7 @@ def test_an_intent_is_an_entry(
         streaming=stream,
         input_characters=characters,
         served_entity_name="gpt",
+        client="codex",
     )
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from modelplane.data_plane.directories import take_over
 from modelplane.data_plane.usage import journal as journal_module
-from modelplane.data_plane.usage.journal import Journal, take_over
+from modelplane.data_plane.usage.journal import Journal
 from modelplane.data_plane.usage.journal_metrics import JournalMetrics
 from modelplane.data_plane.usage.journal_room import keeps_room
 from modelplane.data_plane.usage.journal_segment import INTENT_BYTES, Segment

@@ -36,6 +36,7 @@ NAMES = (
     "x-remote-user",
     "proxy-authorization",
     "cookie",
+    "x-ui-session",
     "x-api-key",
 )
 CONTROL_PLANE = "/api/2.0/serving-endpoints"

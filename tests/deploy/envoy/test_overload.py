@@ -17,8 +17,6 @@ from tests.deploy.envoy.envoys import running_envoy, until_health
 from tests.deploy.envoy.toy_planes import ToyControlPlane
 from tests.deploy.envoy.toy_worker import ToyWorker
 
-pytestmark = pytest.mark.timeout(120)
-
 MIB = 1024 * 1024
 HEAP_MIB = 96
 ENDPOINTS = "/api/2.0/serving-endpoints"

@@ -119,7 +119,7 @@ async def test_a_request_that_arrives_by_the_byte_is_given_up(
             head = f"POST {path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer known\r\n"
             writer.write(f"{head}content-length: 1000\r\n\r\n".encode())
             answer = asyncio.ensure_future(until_closed(reader, writer))
-            while not answer.done():
+            while not writer.is_closing():
                 # Never silent for so long that this would be what ends it.
                 writer.write(b" ")
                 await asyncio.sleep(0.1)
@@ -140,7 +140,7 @@ async def test_headers_that_do_not_end_are_given_up_over_tls(
             )
             writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n")
             answer = asyncio.ensure_future(until_closed(reader, writer))
-            while not answer.done():
+            while not writer.is_closing():
                 writer.write(b"x: y\r\n")
                 await asyncio.sleep(0.1)
             return await answer

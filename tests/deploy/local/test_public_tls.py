@@ -12,6 +12,7 @@ from modelserving.v1.endpoint_service_pb2 import ListServingEndpointsRequest
 from modelserving.v1.endpoint_service_pb2_grpc import EndpointServiceStub
 
 from modelplane.deploy.certificates import CONTROL_PLANE, CertificateDir
+from modelplane.deploy.local.child import python_command
 from tests.deploy.local.deployments import Deployment, running, start
 
 ENDPOINTS = "/api/2.0/serving-endpoints"
@@ -71,7 +72,18 @@ async def test_https(tmp_path: Path, identity: CertificateDir) -> None:
         assert await negotiated(target, trusting(identity), ["h2", "http/1.1"]) == "h2"
         assert await negotiated(target, trusting(identity), ["http/1.1"]) == "http/1.1"
         await refuses_old_tls(target, identity)
+        await serves_commands(deployment)
         await takes_a_new_certificate(deployment, identity, tmp_path / "renewed")
+
+
+async def serves_commands(deployment: Deployment) -> None:
+    """Commands of this machine know it by its certificate, whichever authority that is of."""
+    arguments = ["users", "me", "--data-dir", str(deployment.data_dir)]
+    process = await asyncio.create_subprocess_exec(
+        *python_command("modelplane"), *arguments, stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await process.communicate()
+    assert said.startswith(f"admin at {deployment.state['url']}".encode())
 
 
 async def refuses_old_tls(target: str, identity: CertificateDir) -> None:

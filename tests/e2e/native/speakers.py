@@ -4,6 +4,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import requests
@@ -16,6 +17,12 @@ PARAMETERS: Json = {
     "properties": {"city": {"type": "string"}},
     "required": ["city"],
 }
+# One dot.
+IMAGE = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGA"
+    "WjR9awAAAABJRU5ErkJggg=="
+)
+_BUDGET = 1024
 _SECONDS = 60
 
 
@@ -46,6 +53,18 @@ class Speaker(ABC):
         """Return a request with a system's text, a turn before, and what the user says."""
 
     @abstractmethod
+    def with_image(self, body: Json) -> Json:
+        """Return a request whose last words have `IMAGE` beside."""
+
+    @abstractmethod
+    def with_thinking(self, body: Json) -> Json:
+        """Return a request that asks for thoughts, and to see them."""
+
+    @abstractmethod
+    def thoughts(self, answer: Json) -> str:
+        """Return what an answer shows of thoughts, signatures included."""
+
+    @abstractmethod
     def answered(self, body: Json, answer: Json, call: Called, result: str) -> Json:
         """Return the request that gives the result of a call."""
 
@@ -68,6 +87,10 @@ class Speaker(ABC):
     @abstractmethod
     def error_text(self, body: Json) -> str:
         """Return what the protocol's own part of an error says."""
+
+    @abstractmethod
+    def check_limits(self, answer: requests.Response) -> None:
+        """Check what an answer says of limits in the protocol's own way."""
 
     def post(
         self, system: System, body: Json, model: str, *, streams: bool = False, **headers: str
@@ -116,6 +139,20 @@ class Messages(Speaker):
             body["tools"] = [{"name": tool, "input_schema": PARAMETERS}]
         return body
 
+    def with_image(self, body: Json) -> Json:
+        source = {"type": "base64", "media_type": "image/png", "data": IMAGE}
+        *before, last = body["messages"]
+        parts = [{"type": "text", "text": last["content"]}, {"type": "image", "source": source}]
+        return body | {"messages": [*before, last | {"content": parts}]}
+
+    def with_thinking(self, body: Json) -> Json:
+        thinking = {"type": "enabled", "budget_tokens": _BUDGET}
+        return body | {"thinking": thinking, "max_tokens": 2 * _BUDGET}
+
+    def thoughts(self, answer: Json) -> str:
+        thought = [block for block in answer["content"] if block["type"].endswith("thinking")]
+        return json.dumps(thought) if thought else ""
+
     def answered(self, body: Json, answer: Json, call: Called, result: str) -> Json:
         block = {"type": "tool_result", "tool_use_id": call.id, "content": result}
         turns = [
@@ -159,6 +196,12 @@ class Messages(Speaker):
         else:
             block[block["type"]] += delta[block["type"]]
 
+    def check_limits(self, answer: requests.Response) -> None:
+        assert answer.headers["anthropic-ratelimit-requests-limit"] == "1"
+        assert answer.headers["anthropic-ratelimit-requests-remaining"] == "0"
+        reset = datetime.fromisoformat(answer.headers["anthropic-ratelimit-requests-reset"])
+        assert timedelta(0) <= reset - datetime.now(UTC) <= timedelta(seconds=62)
+
     def error_text(self, body: Json) -> str:
         assert body["type"] == "error"
         return str(body["error"]["message"])
@@ -192,6 +235,19 @@ class Responses(Speaker):
             body["tools"] = [{"type": "function", "name": tool, "parameters": PARAMETERS}]
         return body
 
+    def with_image(self, body: Json) -> Json:
+        *before, last = body["input"]
+        image = {"type": "input_image", "image_url": f"data:image/png;base64,{IMAGE}"}
+        return body | {"input": [*before, last | {"content": [*last["content"], image]}]}
+
+    def with_thinking(self, body: Json) -> Json:
+        reasoning = {"effort": "low", "summary": "auto"}
+        return body | {"reasoning": reasoning, "max_output_tokens": 2 * _BUDGET}
+
+    def thoughts(self, answer: Json) -> str:
+        thought = [item for item in answer["output"] if item["type"] == "reasoning"]
+        return json.dumps(thought) if thought else ""
+
     def answered(self, body: Json, answer: Json, call: Called, result: str) -> Json:
         output = {"type": "function_call_output", "call_id": call.id, "output": result}
         return body | {"input": [*body["input"], *answer["output"], output]}
@@ -217,6 +273,9 @@ class Responses(Speaker):
         assert events[-1]["type"] == "response.completed"
         whole: Json = events[-1]["response"]
         return whole
+
+    def check_limits(self, answer: requests.Response) -> None:
+        assert answer.headers["x-ratelimit-reset-requests"].endswith("s")
 
     def error_text(self, body: Json) -> str:
         return str(body["error"]["message"])
@@ -248,6 +307,21 @@ class Gemini(Speaker):
             body["tools"] = [{"functionDeclarations": [declared]}]
         return body
 
+    def with_image(self, body: Json) -> Json:
+        *before, last = body["contents"]
+        image = {"inlineData": {"mimeType": "image/png", "data": IMAGE}}
+        return body | {"contents": [*before, last | {"parts": [*last["parts"], image]}]}
+
+    def with_thinking(self, body: Json) -> Json:
+        thinking = {"includeThoughts": True, "thinkingBudget": _BUDGET}
+        options = {"maxOutputTokens": 2 * _BUDGET, "thinkingConfig": thinking}
+        return body | {"generationConfig": options}
+
+    def thoughts(self, answer: Json) -> str:
+        parts = self._parts(answer)
+        thought = [part for part in parts if part.get("thought") or "thoughtSignature" in part]
+        return json.dumps(thought) if thought else ""
+
     def answered(self, body: Json, answer: Json, call: Called, result: str) -> Json:
         response = {"name": call.name, "response": {"result": result}}
         turns = [
@@ -257,7 +331,9 @@ class Gemini(Speaker):
         return body | {"contents": [*body["contents"], *turns]}
 
     def text(self, answer: Json) -> str:
-        return "".join(part.get("text", "") for part in self._parts(answer))
+        return "".join(
+            part.get("text", "") for part in self._parts(answer) if not part.get("thought")
+        )
 
     def calls(self, answer: Json) -> list[Called]:
         called = [part["functionCall"] for part in self._parts(answer) if "functionCall" in part]
@@ -276,6 +352,12 @@ class Gemini(Speaker):
     def _parts(self, answer: Json) -> list[Any]:
         parts: list[Any] = answer["candidates"][0]["content"].get("parts", [])
         return parts
+
+    def check_limits(self, answer: requests.Response) -> None:
+        if answer.status_code != 200:
+            (retry,) = answer.json()["error"]["details"]
+            assert retry["@type"].endswith("google.rpc.RetryInfo")
+            assert retry["retryDelay"] == answer.headers["retry-after"] + "s"
 
     def error_text(self, body: Json) -> str:
         assert body["error"]["status"].isupper()

@@ -1,19 +1,22 @@
 """Every protocol against every model that chats at every provider's strict emulator."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import pytest
 import requests
 
 from modelplane.adapters.providers.types import Task
+from modelplane.data_plane.calls.record import CLIENT_CLOSED
 from tests.adapters.providers.conformance import CASES, ProviderCase
-from tests.e2e.native.speakers import SPEAKERS, Speaker
+from tests.e2e.native.speakers import IMAGE, SPEAKERS, Speaker
 from tests.e2e.references import create_by_reference
 from tests.e2e.rest import ENDPOINTS, Rest
-from tests.e2e.system import System
+from tests.e2e.system import System, wait_for
 from tests.emulators.fleet import Fleet
 
 CHATS = [case for case in CASES if case.task == Task.CHAT]
+TRACKED = {"usage_tracking_config": {"enabled": True}}
 TOOL = "weather"
 # As the emulators hear it, in the words of each.
 SAID = "hello there"
@@ -27,6 +30,7 @@ def endpoints(running_system: System, fleet: Fleet) -> Iterator[Mapping[str, str
         for case in CHATS:
             model = case.model(fleet.emulators[case.provider].origin)
             create_by_reference(rest, names[case.name], "it", model)
+            rest.call("PUT", f"{ENDPOINTS}/{names[case.name]}/ai-gateway", TRACKED)
         yield names
         for name in names.values():
             rest.call("DELETE", f"{ENDPOINTS}/{name}")
@@ -96,3 +100,89 @@ def test_a_tool_round_trip(
     assert call.name == TOOL
     again = speaker.answered(body, answer, call, "rain")
     assert speaker.text(speaker.ask(running_system, again, name, streams=streams))
+
+
+def is_told(answer: requests.Response, *words: str) -> bool:
+    """Tell whether a refusal, or the header of what was adapted, names one of some words."""
+    said = answer.json()["message"] if answer.status_code == 400 else ""
+    said += answer.headers.get("x-modelplane-adapted-params", "")
+    return any(word in said.lower() for word in words)
+
+
+@each_speaker
+def test_an_image_arrives_or_is_refused(
+    running_system: System, endpoints: Mapping[str, str], fleet: Fleet, speaker: Speaker
+) -> None:
+    seen = set()
+    for case in CHATS:
+        name = endpoints[case.name]
+        body = speaker.with_image(speaker.body(name, SAID))
+        answer = speaker.post(running_system, body, name)
+        if answer.status_code == 200:
+            seen.add(case.provider)
+            assert IMAGE.encode() in fleet.emulators[case.provider].requests[-1].raw, case.name
+            assert SAID in speaker.text(answer.json())
+        else:
+            assert is_told(answer, "image", "texts only"), (case.name, answer.text)
+    assert len(seen) > len({case.provider for case in CHATS}) // 2
+
+
+@each_speaker
+@whole_and_streamed
+def test_thoughts_are_shown_and_given_back(
+    running_system: System,
+    endpoints: Mapping[str, str],
+    fleet: Fleet,
+    speaker: Speaker,
+    *,
+    streams: bool,
+) -> None:
+    """Models that check their signed thoughts, as Claude and Gemini do, get them as they were."""
+    thinking = set()
+    for case in CHATS:
+        name = endpoints[case.name]
+        asked = speaker.body(name, f"call {TOOL}", streams=streams, tool=TOOL)
+        body = speaker.with_thinking(asked)
+        answer = speaker.post(running_system, body, name, streams=streams)
+        sent = fleet.emulators[case.provider].requests[-1].raw if answer.ok else b""
+        if not answer.ok or not (b"think" in sent or b"reason" in sent):
+            told = ("think", "reason", "tool", "stream")
+            assert is_told(answer, *told), (case.name, answer.text)
+            continue
+        first = speaker.ask(running_system, body, name, streams=streams)
+        if not speaker.thoughts(first):
+            continue
+        thinking.add(case.provider)
+        (call,) = speaker.calls(first)
+        again = speaker.answered(body, first, call, "rain")
+        assert speaker.text(speaker.ask(running_system, again, name, streams=streams)), case.name
+    assert {"anthropic", "cohere", "google-cloud-vertex-ai"} <= thinking
+
+
+@each_speaker
+def test_who_goes_away_is_not_waited_for(
+    running_system: System, endpoints: Mapping[str, str], fleet: Fleet, speaker: Speaker
+) -> None:
+    streaming = [case for case in CHATS if case.streams]
+    with Rest(running_system) as rest:
+        before = left(rest)
+    for emulator in fleet.emulators.values():
+        emulator.misbehave("stall_stream", after_events=4)
+    for case in streaming:
+        name = endpoints[case.name]
+        body = speaker.body(name, SAID, streams=True)
+        sent = {"authorization": f"Bearer {running_system.token}"}
+        url = f"{running_system.url}{speaker.path(name, streams=True)}"
+        with requests.post(url, json=body, headers=sent, timeout=60, stream=True) as answer:
+            assert next(answer.iter_content(None)), case.name
+    with Rest(running_system) as rest:
+        wait_for(lambda: left(rest) >= before + Counter(endpoints[one.name] for one in streaming))
+
+
+def left(rest: Rest) -> Counter[str]:
+    """Return how many callers have gone away from each endpoint."""
+    totals = rest.call("GET", "/api/2.0/usage?group_by=endpoint,status_code")["totals"]
+    gone = {
+        row["endpoint"]: row["requests"] for row in totals if row["status_code"] == CLIENT_CLOSED
+    }
+    return Counter(gone)

@@ -60,7 +60,14 @@ def ways() -> Iterator[Way]:
 WAYS = tuple(ways())
 each_way = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.path)
 # Routes that answer without a model, or with vectors: the clients' own tests have them.
-OTHERWISE_TRIED = ("/models", "/count_tokens", ":countTokens", "mbedContent", "mbedContents")
+OTHERWISE_TRIED = (
+    "/models",
+    "/models/NAME",
+    "/count_tokens",
+    ":countTokens",
+    "mbedContent",
+    "mbedContents",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -122,10 +129,13 @@ def test_a_call_counts_once(system: System, rest: Rest, way: Way) -> None:
 def test_limits_hold(system: System, rest: Rest, way: Way) -> None:
     limit = {"calls": 1, "key": "endpoint", "renewal_period": "minute"}
     rest.call("PUT", f"{ENDPOINTS}/{NAME}/ai-gateway", {"rate_limits": [limit]})
-    statuses = [way.ask(system).status_code for _ in range(2)]
-    assert statuses == [200, 429]
-    refused = way.ask(system)
+    answered, refused = way.ask(system), way.ask(system)
+    assert (answered.status_code, refused.status_code) == (200, 429)
     assert int(refused.headers["retry-after"]) > 0
+    for answer in (answered, refused):
+        assert answer.headers["x-ratelimit-limit-requests"] == "1"
+        assert answer.headers["x-ratelimit-remaining-requests"] == "0"
+        way.speaker.check_limits(answer)
     assert way.speaker.error_text(refused.json()) == refused.json()["message"]
 
 

@@ -1,8 +1,10 @@
 """The official client of the Gemini API, unmodified, against models of other providers."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import requests
 from google import genai
 from google.genai import errors, types
 
@@ -151,3 +153,19 @@ def test_what_openai_does_not_know_is_left_out_and_told(
     assert answer.sdk_http_response is not None
     headers = answer.sdk_http_response.headers or {}
     assert headers["x-modelplane-adapted-params"] == "top_k=dropped"
+
+
+def test_a_stream_without_events_is_an_array(system: System, client: genai.Client) -> None:
+    assert client
+    url = f"{system.url}/ai-gateway/gemini/v1beta/models/talk:streamGenerateContent"
+    headers = {"x-goog-api-key": system.token}
+    asked: dict[str, Any] = {"contents": [{"parts": [{"text": "hello there"}]}]}
+    answer = requests.post(url, json=asked, headers=headers, timeout=30)
+    assert answer.headers["content-type"].startswith("application/json")
+    members = answer.json()
+    parts = [part for one in members for part in one["candidates"][0]["content"]["parts"]]
+    assert "".join(part["text"] for part in parts) == "gpt-4 heard: hello there"
+    assert members[-1]["usageMetadata"]["promptTokenCount"] > 0
+    refused = requests.post(url, json={}, headers=headers, timeout=30)
+    assert refused.status_code == 400
+    assert refused.json()["error"]["status"] == "INVALID_ARGUMENT"

@@ -1,5 +1,6 @@
 """A request whose provider speaks its protocol: it passes as it is, and so does the answer."""
 
+import json
 from collections.abc import Iterator
 
 import anthropic
@@ -250,3 +251,92 @@ def test_openai_is_asked_for_responses_as_they_are(
     assert answer.model == sent.body["model"] != "talk"
     assert answer.usage is not None
     assert answer.usage.output_tokens > 0
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        vertex("claude-sonnet-4@20250514", CHAT),
+        bedrock("claude-sonnet-4-20250514-v1:0", "anthropic", "chat"),
+        None,
+    ],
+    ids=["vertex", "bedrock", "anthropic"],
+)
+def test_who_is_asked_counts(
+    system: System,
+    rest: Rest,
+    fleet: Fleet,
+    claude: AnthropicEmulator,
+    model: ExternalModel | None,
+) -> None:
+    name = "sonnet"
+    if model is not None:
+        by_reference(rest, name := "elsewhere", model)
+    emulator = fleet.emulators[model.provider] if model else claude
+    question: Json = {"messages": [{"role": "user", "content": "hello there" * 9}]}
+    counting = Anthropic(
+        auth_token=system.token, base_url=f"{system.url}/ai-gateway/anthropic", max_retries=0
+    )
+    with counting as client:
+        told = client.messages.with_raw_response.count_tokens(
+            model=name, thinking={"type": "enabled", "budget_tokens": 1024}, **question
+        )
+        assert "count" in emulator.requests[-1].path
+        assert "x-modelplane-tokens-estimated" not in told.headers
+        usage = client.messages.create(model=name, max_tokens=9, **question).usage
+        cached = (usage.cache_creation_input_tokens or 0) + (usage.cache_read_input_tokens or 0)
+        assert told.parse().input_tokens == usage.input_tokens + cached
+        # Where it does not count, an estimate does.
+        emulator.fail(status=404)
+        told = client.messages.with_raw_response.count_tokens(model=name, **question)
+        assert told.headers["x-modelplane-tokens-estimated"] == "true"
+        assert told.parse().input_tokens > 10
+        emulator.faults.clear()
+
+
+def test_gemini_counts(system: System, rest: Rest, fleet: Fleet) -> None:
+    by_reference(rest, "gemini", vertex("gemini-2.5-flash", CHAT))
+    url = f"{system.url}/ai-gateway/gemini/v1beta/models/gemini:"
+    headers = {"x-goog-api-key": system.token}
+    asked: Json = {"contents": [{"parts": [{"text": "hello there" * 9}]}]}
+    answer = requests.post(f"{url}generateContent", json=asked, headers=headers, timeout=30)
+    expected = answer.json()["usageMetadata"]["promptTokenCount"]
+    for body in (asked, {"generateContentRequest": {"model": "models/gemini", **asked}}):
+        told = requests.post(f"{url}countTokens", json=body, headers=headers, timeout=30)
+        assert told.json()["totalTokens"] == expected, told.text
+        assert "x-modelplane-tokens-estimated" not in told.headers
+    assert fleet.emulators["google-cloud-vertex-ai"].requests[-1].path.endswith(":countTokens")
+
+
+def test_instructions_may_come_later(system: System, rest: Rest, claude: AnthropicEmulator) -> None:
+    assert claude.origin
+    model = CLAUDE_ENTITY["external_model"] | {"name": "claude-opus-4-8"}
+    rest.create(endpoint("opus", CLAUDE_ENTITY | {"external_model": model}))
+    turns = [{"role": "user", "content": "hi"}, {"role": "system", "content": "Be brief."}]
+    for name, status in (("opus", 200), ("sonnet", 400)):
+        body = {"model": name, "max_tokens": 9, "messages": turns}
+        answer = post(system, json.dumps(body).encode())
+        assert answer.status_code == status, answer.text
+    # By these words Claude Code knows that it has to do without.
+    assert "role 'system' is not supported" in answer.json()["error"]["message"]
+
+
+def test_geminis_own_stream_may_be_an_array(system: System, rest: Rest, fleet: Fleet) -> None:
+    by_reference(rest, "gemini", vertex("gemini-2.5-flash", CHAT))
+    url = f"{system.url}/ai-gateway/gemini/v1beta/models/gemini:streamGenerateContent"
+    headers = {"x-goog-api-key": system.token}
+    asked: Json = {"contents": [{"role": "user", "parts": [{"text": "hello there"}]}]}
+    answers = [
+        requests.post(url + query, json=asked, headers=headers, timeout=30)
+        for query in ("", "?alt=sse")
+    ]
+    events = [json.loads(event[6:]) for event in answers[1].text.split("\r\n\r\n") if event]
+    assert answers[0].json() == events
+    vertex_ai = fleet.emulators["google-cloud-vertex-ai"]
+    vertex_ai.misbehave("error_event", after_events=1, held=True)
+    with requests.post(url, json=asked, headers=headers, timeout=30, stream=True) as answer:
+        vertex_ai.resume()
+        first, last = answer.json()
+    assert first == events[0]
+    assert last["error"]["status"] == "INTERNAL"
+    vertex_ai.faults.clear()

@@ -4,6 +4,8 @@ A request is recorded, its signature checked, its body checked against botocore'
 and the model's own format, and then answered.
 """
 
+import base64
+import json
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -29,6 +31,7 @@ REGION = "us-east-1"
 REQUEST_ID = "6d1c3b2e-emulated"
 _OPERATIONS = {
     "invoke": "InvokeModel",
+    "count-tokens": "CountTokens",
     "invoke-with-response-stream": "InvokeModelWithResponseStream",
     "converse": "Converse",
     "converse-stream": "ConverseStream",
@@ -96,9 +99,19 @@ class BedrockEmulator(Emulator):
             raise refusal("Malformed input request, please reformat your input and try again.")
         model_id, operation = unquote(segments[2]), segments[3]
         stream = operation.endswith("-stream")
+        if operation == "count-tokens":
+            return await self._count(request, model_id, body)
         if operation.startswith("converse"):
             return await self._converse(request, model_id, body, stream=stream)
         return await self._invoke(request, model_id, body, stream=stream)
+
+    async def _count(self, request: web.Request, model_id: str, body: Json) -> web.StreamResponse:
+        check_body("CountTokens", model_id, body)
+        own = json.loads(base64.b64decode(body["input"]["invokeModel"]["body"]))
+        model = models.find(model_id)
+        invoke.check(model_id, model, own, stream=False)
+        _, counts = invoke.answer(model_id, model, own)
+        return await self.send_document(request, model_id, {"inputTokens": counts.prompt})
 
     async def _converse(
         self, request: web.Request, model_id: str, body: Json, *, stream: bool

@@ -9,7 +9,7 @@ calls it twice, `explain` says something before, `redact` hides the thinking, `r
 import hashlib
 import json
 
-from tests.emulators.anthropic.blocks import blocks_of, sign
+from tests.emulators.anthropic.blocks import blocks_of, sign, turns_of
 from tests.emulators.emulator import Json
 from tests.emulators.openai.answers import tokens_of
 
@@ -20,7 +20,7 @@ _CACHE_READ = 7
 def last_text(body: Json) -> str:
     """Return the text of the last message, results of tools included."""
     texts = []
-    for block in blocks_of(body["messages"][-1]):
+    for block in blocks_of(turns_of(body["messages"])[-1]):
         content = block.get("text") or block.get("content", "")
         texts.append(
             content
@@ -45,6 +45,13 @@ def message(body: Json) -> Json:
         "stop_sequence": stop,
         "usage": _usage(body, content),
     }
+
+
+def count(body: Json) -> int:
+    """Return the number of tokens that a chat has, however many of them are cached."""
+    usage = _usage(body, [])
+    names = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+    return sum(usage.get(name) or 0 for name in names)
 
 
 def completion(body: Json) -> Json:
@@ -86,7 +93,7 @@ def _content(body: Json) -> tuple[list[Json], str, str | None]:
 def _text(body: Json, heard: str) -> str:
     if (body.get("output_config") or {}).get("format"):
         return json.dumps({"model": body["model"], "heard": heard})
-    kinds = {block["type"] for block in blocks_of(body["messages"][-1])}
+    kinds = {block["type"] for block in blocks_of(turns_of(body["messages"])[-1])}
     who = "tool said" if "tool_result" in kinds else "heard"
     return f"{body['model']} {who}: {heard}"
 
@@ -103,7 +110,9 @@ def _thinking(body: Json, heard: str) -> list[Json]:
 def _calls(body: Json, heard: str) -> list[Json]:
     tools = body.get("tools", [])
     choice = body.get("tool_choice") or {"type": "auto"}
-    answered = any(block["type"] == "tool_result" for block in blocks_of(body["messages"][-1]))
+    answered = any(
+        block["type"] == "tool_result" for block in blocks_of(turns_of(body["messages"])[-1])
+    )
     if choice["type"] == "none" or (choice["type"] == "auto" and answered):
         return []
     if choice["type"] == "tool":

@@ -115,14 +115,15 @@ _USER = _union({"text": TEXT, "image": _IMAGE, "tool_result": _RESULT})
 _ASSISTANT = _union(
     {"text": TEXT, "tool_use": _USE, "thinking": _thinking, "redacted_thinking": _REDACTED}
 )
+_BLOCKS = {"user": _USER, "assistant": _ASSISTANT, "system": _union({"text": TEXT})}
 
 
 def _message(path: str, value: object) -> None:
-    mapping({"role": choice("user", "assistant"), "content": anything}, ["role", "content"])(
-        path, value
-    )
+    mapping(
+        {"role": choice("user", "assistant", "system"), "content": anything}, ["role", "content"]
+    )(path, value)
     if isinstance(value, dict):
-        block = _USER if value["role"] == "user" else _ASSISTANT
+        block = _BLOCKS[value["role"]]
         content = either({str: _filled, list: array(block, 1)}, "a string or an array")
         content(f"{path}.content", value["content"])
 
@@ -142,11 +143,31 @@ def check_messages(path: str, value: object) -> None:
     array(_message, 1)(path, value)
     if not isinstance(value, list):
         return
-    for index, message in enumerate(value):
+    _check_systems(value)
+    turns = turns_of(value)
+    for index, message in enumerate(turns):
         if message["role"] != ("assistant" if index % 2 else "user"):
             raise refusal(f"messages.{index}: roles must alternate, beginning with user")
-    _check_results(value)
-    _check_ends(value)
+    _check_results(turns)
+    _check_ends(turns)
+
+
+def turns_of(messages: list[Json]) -> list[Json]:
+    """Return what user and assistant say, without instructions in between."""
+    return [message for message in messages if message["role"] != "system"]
+
+
+def _check_systems(messages: list[Json]) -> None:
+    """Check where instructions are: behind a user's message, and before an assistant's or last."""
+    for index, message in enumerate(messages):
+        if message["role"] != "system":
+            continue
+        around = [messages[at]["role"] for at in (index - 1, index + 1) if at < len(messages)]
+        if index == 0 or around[0] != "user" or around[1:] not in ([], ["assistant"]):
+            raise refusal(
+                f"messages.{index}: role 'system' must follow a user message, and be the last one "
+                "or be followed by an assistant message"
+            )
 
 
 def _check_ends(messages: list[Json]) -> None:

@@ -13,12 +13,14 @@ class Model:
     Attributes:
         max_output_tokens: Largest `max_tokens`.
         legacy: Whether it is served by the text completions API, and by no other.
+        directed: Whether instructions may come among its messages, with the role `system`.
         thinks: Type of `thinking` that it takes, if any; `adaptive` models take an effort too.
     """
 
     max_output_tokens: int = 4096
     legacy: bool = False
     thinks: Literal["enabled", "adaptive"] | None = None
+    directed: bool = False
 
 
 CATALOG = {
@@ -29,7 +31,7 @@ CATALOG = {
     "claude-sonnet-4-20250514": Model(64000, thinks="enabled"),
     "claude-sonnet-4-5": Model(64000, thinks="enabled"),
     "claude-opus-4-1-20250805": Model(32000, thinks="enabled"),
-    "claude-opus-4-8": Model(32000, thinks="adaptive"),
+    "claude-opus-4-8": Model(32000, thinks="adaptive", directed=True),
     "claude-2": Model(legacy=True),
     "claude-2.0": Model(legacy=True),
     "claude-2.1": Model(legacy=True),

@@ -3,6 +3,8 @@
 Fields are tables, so that an unknown one is an error, as it is at the real API.
 """
 
+from dataclasses import replace
+
 from modelplane.adapters.providers.refusals import (
     CLAUDE_MOST_STRICT_TOOLS,
     CLAUDE_NAMES,
@@ -37,6 +39,8 @@ from tests.emulators.openai.checks import (
 )
 
 _MIN_BUDGET = 1024
+# Claude Code declares the dialect of each schema, and the API takes it.
+_TAKEN = replace(CLAUDE_TOOL, refused=CLAUDE_TOOL.refused - {"$schema"})
 
 
 def _stop(path: str, value: object) -> None:
@@ -55,7 +59,7 @@ def _input_schema(path: str, value: object) -> None:
     if not isinstance(value, dict):
         raise wrong_type(path, "an object", value)
     choice("object")(f"{path}.type", value.get("type"))
-    _check_rules(path, value, CLAUDE_TOOL)
+    _check_rules(path, value, _TAKEN)
 
 
 def _output_schema(path: str, value: object) -> None:
@@ -155,6 +159,20 @@ def check_messages_body(body: Json, *, sampling: bool) -> None:
     _check_strict(body)
 
 
+def check_count_body(body: Json) -> Json:
+    """Refuse a body of which tokens cannot be counted; return the message that it would make.
+
+    Raises:
+        Refusal: What the real API would answer.
+    """
+    for name in ("max_tokens", "stream", "metadata", "stop_sequences"):
+        if name in body:
+            raise refusal(f"{name}: Extra inputs are not permitted")
+    whole = {**body, "max_tokens": 1}
+    check_messages_body(whole, sampling=False)
+    return whole
+
+
 def check_complete_body(body: Json) -> None:
     """Refuse a body of the text completions API with unknown, missing or wrong fields.
 
@@ -178,6 +196,10 @@ def check_for_model(body: Json, model: Model) -> None:
     limit = body["max_tokens"]
     if limit > model.max_output_tokens:
         raise refusal(f"max_tokens: {limit} > {model.max_output_tokens}")
+    roles = [message["role"] for message in body["messages"]]
+    if "system" in roles and not model.directed:
+        where = f"messages.{roles.index('system')}"
+        raise refusal(f"{where}: role 'system' is not supported on this model")
     takes = claude_model(body["model"])
     _check_samplers(body, takes.samplers)
     if body["messages"][-1]["role"] == "assistant" and not takes.prefill:

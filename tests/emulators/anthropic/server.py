@@ -30,6 +30,7 @@ class AnthropicEmulator(Emulator):
     def add_routes(self, app: web.Application) -> None:
         """Add the API's routes."""
         app.router.add_route("*", "/v1/messages", self.route(self._messages))
+        app.router.add_route("*", "/v1/messages/count_tokens", self.route(self._count))
         app.router.add_route("*", "/v1/complete", self.route(self._complete))
         app.router.add_route("*", "/{path:.*}", self.route(self._unknown))
 
@@ -50,6 +51,14 @@ class AnthropicEmulator(Emulator):
         if body.get("stream"):
             return await self.send_stream(request, body["model"], stream.message_events(message))
         return await self.send_document(request, body["model"], message)
+
+    async def _count(self, request: web.Request) -> web.StreamResponse:
+        body = await self._read(request)
+        models.find(body["model"], legacy=False)
+        whole = schema.check_count_body(body)
+        return await self.send_document(
+            request, body["model"], {"input_tokens": answers.count(whole)}
+        )
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         body = await self._read(request)

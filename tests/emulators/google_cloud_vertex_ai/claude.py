@@ -31,3 +31,15 @@ def message(body: Json, model: str, *, stream: bool) -> Json:
             if block.get("source", {}).get("type") == "url":
                 raise refusal("URL sources are not supported")
     return answers.message(inner)
+
+
+def count(body: Json) -> int:
+    """Return the number of tokens that a request has, which names its model.
+
+    Raises:
+        Refusal: The request is not right.
+    """
+    if body.get("anthropic_version") != _VERSION or body.get("model") not in MODELS:
+        raise refusal("anthropic_version, model: Field required")
+    inner = {key: value for key, value in body.items() if key != "anthropic_version"}
+    return answers.count(schema.check_count_body(inner))

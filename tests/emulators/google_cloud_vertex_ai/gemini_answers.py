@@ -27,6 +27,11 @@ def last_text(body: Json) -> str:
     return "".join(part.get("text", "") for part in body["contents"][-1]["parts"])
 
 
+def count(body: Json) -> int:
+    """Return the number of tokens that a request has."""
+    return _prompt_tokens(body)
+
+
 def responses(body: Json, model: str, *, stream: bool) -> list[Json]:
     """Return the whole answer, alone, or the events that add up to it."""
     shared = {

@@ -73,7 +73,7 @@ def _check_turns(contents: list[Json], model: str) -> None:
         if not turn.get("parts"):
             raise GoogleError("Unable to submit request because it must have a parts field.")
         for part in turn["parts"]:
-            _check_part(part, turn["role"])
+            _check_part(part, turn["role"], ids=model.startswith("gemini-3"))
         results = [_name(part) for part in turn["parts"] if "functionResponse" in part]
         if results != calls:
             message = (
@@ -103,7 +103,7 @@ def _check_name(name: str) -> None:
         raise GoogleError(message)
 
 
-def _check_part(part: Json, role: str) -> None:
+def _check_part(part: Json, role: str, *, ids: bool) -> None:
     if len([kind for kind in _KINDS if kind in part]) != 1:
         raise GoogleError("Part must have exactly one initialized field of its data oneof.")
     for kind, speaker in (("functionCall", "model"), ("functionResponse", "user")):
@@ -111,7 +111,7 @@ def _check_part(part: Json, role: str) -> None:
             raise GoogleError(f"{kind} is in the turn of the wrong role.")
         if kind in part:
             _check_name(_name(part))
-        if "id" in part.get(kind, {}):
+        if "id" in part.get(kind, {}) and not ids:
             message = f"Invalid JSON payload received. Unknown name \"id\" at '{kind}'"
             raise GoogleError(message)
     if "text" in part and not part["text"]:

@@ -106,6 +106,8 @@ class VertexEmulator(Emulator):
         is_gemini = called["publisher"] == "google" and model in GEMINI_MODELS
         if is_gemini or (called["publisher"] is None and model == _ENDPOINT):
             return await self._gemini(request, body, model, verb)
+        if called["publisher"] == "anthropic" and (model, verb) == ("count-tokens", "rawPredict"):
+            return await self.send_document(request, model, {"input_tokens": claude.count(body)})
         if called["publisher"] == "anthropic" and model in claude.MODELS:
             return await self._claude(request, body, model, verb)
         if model in embed_content.MODELS and verb == "embedContent":
@@ -122,6 +124,9 @@ class VertexEmulator(Emulator):
         self, request: web.Request, body: Json, model: str, verb: str
     ) -> web.StreamResponse:
         gemini_schema.check_request(body, model)
+        if verb == "countTokens":
+            counted = gemini_answers.count(body)
+            return await self.send_document(request, model, {"totalTokens": counted})
         if verb == "generateContent":
             (answer,) = gemini_answers.responses(body, model, stream=False)
             return await self.send_document(request, model, answer)

@@ -13,7 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 from tests.emulators.openai.answers import CREATED, tokens_of
 from tests.emulators.openai.errors import ApiError, Json
 
-_FIELDS = frozenset({*get_type_hints(ResponseCreateParamsBase), "stream"})
+# The last is what Codex sends, and no type has.
+_FIELDS = frozenset({*get_type_hints(ResponseCreateParamsBase), "stream", "client_metadata"})
 _REQUEST = TypeAdapter(ResponseCreateParamsBase)
 # The types leave out what an assistant's earlier message may be.
 _OWN_CHECK = ("stream", "input")

@@ -34,7 +34,11 @@ def running_host(tmp_path_factory: pytest.TempPathFactory, registry: Path) -> It
     data_dir = tmp_path_factory.mktemp("hosting") / "data"
     catalogue = tmp_path_factory.mktemp("catalogue") / "models.toml"
     catalogue.write_text(CATALOGUE)
-    settings = {"scale_to_zero_seconds": "3", "hold_seconds": "30"}
+    settings = {
+        "scale_to_zero_seconds": "3",
+        "hold_seconds": "30",
+        "calibration_seconds": "2",
+    }
     with hosting(data_dir, registry, foundation_models=str(catalogue), **settings) as system:
         yield system
 

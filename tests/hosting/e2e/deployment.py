@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from modelplane.deploy.local.model import model_file
 from tests.e2e.rest import ENDPOINTS, Json, Rest
 from tests.e2e.system import System, run_system
 from tests.hosting.models.cache import Saved
@@ -30,6 +31,16 @@ MODELS = {
     ("main.ml.hanging", "1"): ("3", "hanging"),
     ("main.ml.bare", "1"): ("3", "bare"),
 }
+# The one of the document on provisioned throughput: the small language model as it is.
+FOUNDATION_MODEL = ("ml.llm-catalog.foundation-model", "3")
+_GGUF = """\
+flavors:
+  gguf: {}
+metadata:
+  task: llm/v1/chat
+  context_tokens: 1024
+model_size_bytes: 145000000
+"""
 # A row of the iris model, which is of class 0.
 FLOWER = {
     "dataframe_split": {
@@ -43,13 +54,18 @@ FLOWER = {
     }
 }
 _CONNECT_SECONDS = 20.0
-_DEPLOY_SECONDS = 120.0
+# An environment may have to be built first.
+_DEPLOY_SECONDS = 500.0
 
 
 def fill_registry(folder: Path, saved: dict[str, Saved]) -> None:
     """Lay the models out as a registry of directories has them."""
     for (name, version), (mlflow, model) in MODELS.items():
         shutil.copytree(saved[mlflow].model(model), folder / name / version)
+    into = folder.joinpath(*FOUNDATION_MODEL)
+    into.mkdir(parents=True)
+    (into / "MLmodel").write_text(_GGUF)
+    shutil.copy(model_file(), into)
 
 
 @contextmanager

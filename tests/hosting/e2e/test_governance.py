@@ -22,9 +22,6 @@ from tests.e2e.system import System, wait_for
 from tests.hosting.e2e.deployment import FLOWER, deployed, hosted, settled, split
 from tests.hosting.e2e.schemas import fits
 
-# The first test waits for the deployment, and for the environments of the models.
-pytestmark = pytest.mark.timeout(600)
-
 HELLO: Json = {"messages": [{"role": "user", "content": "hello you"}]}
 SAID = "hello you at 0.5"
 TRACKED: Json = {"usage_tracking_config": {"enabled": True}}

@@ -5,8 +5,6 @@ import os
 import signal
 from pathlib import Path
 
-import pytest
-
 from modelplane.adapters.shared.settings import environment
 from tests.deploy.local.deployments import Deployment, running, until_dead
 from tests.hosting.models.cache import Saved, keep_environments
@@ -15,7 +13,6 @@ EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "log_a_model.py"
 ENDPOINTS = "/api/2.0/serving-endpoints"
 
 
-@pytest.mark.timeout(400)
 async def test_a_newcomers_model_is_logged_registered_and_served(
     tmp_path: Path, mlflow_3: Saved
 ) -> None:

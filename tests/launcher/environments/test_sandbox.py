@@ -163,7 +163,8 @@ async def test_a_build_reaches_nothing_but_its_own(data: Path, packages: Path) -
 
 
 async def test_packages_are_compiled_and_shared_but_run_by_none(data: Path, packages: Path) -> None:
-    write_wheel(packages, "mlflow", "2.0")
+    with zipfile.ZipFile(write_wheel(packages, "mlflow", "2.0"), "a") as wheel:
+        wheel.writestr("mlflow/tests/test_a.py", "")
     write_wheel(packages, "other")
     here = environments(data, packages)
     first = await here.hold(model(data, "a", "mlflow"), print)
@@ -174,6 +175,8 @@ async def test_packages_are_compiled_and_shared_but_run_by_none(data: Path, pack
     # One file, as long as they lie on one disk.
     assert one.stat().st_ino == two.stat().st_ino
     assert list((one.parent / "__pycache__").glob("__init__.*.pyc"))
+    # No model runs them.
+    assert list(one.parent.glob("tests/*")) == [one.parent / "tests" / "test_a.py"]
     assert one.stat().st_uid == FETCHER
     assert one.parent.stat().st_uid == 0
 

@@ -26,6 +26,30 @@ async def test_a_group_gets_as_many_replicas_as_it_should_have(tmp_path: Path) -
         assert "an environment that was there" in here.log(spec, pb.LOG_KIND_BUILD)
 
 
+async def test_the_first_replica_is_measured_while_it_is_alone(tmp_path: Path) -> None:
+    async with machine(tmp_path) as here:
+        model = here.models.add("llama", tokens_per_second=81.5, slow=0.3)
+        spec = group(model, replicas=2, calibration_ms=1_500)
+        here.run(spec)
+        await here.until(lambda: here.group(spec).replicas)
+        while not here.ready(spec):
+            assert len(here.group(spec).replicas) == 1
+            await asyncio.sleep(0.01)
+        assert here.group(spec).tokens_per_second == 81.5
+        await here.until_ready(spec)
+        log = here.log(spec)
+        assert log.count("measures for 1.5") == log.count("measures for 0.0") == 1
+        assert here.launcher.report().capacity.processor
+
+
+async def test_a_group_that_cannot_be_measured_serves_all_the_same(tmp_path: Path) -> None:
+    async with machine(tmp_path) as here:
+        spec = group(here.models.add("odd"), replicas=2, calibration_ms=100)
+        here.run(spec)
+        await here.until_ready(spec)
+        assert here.group(spec).tokens_per_second == 0
+
+
 async def test_a_group_that_is_left_out_ends(tmp_path: Path) -> None:
     async with machine(tmp_path) as here:
         spec = group(here.models.add("iris"))

@@ -1,64 +1,71 @@
 import { useMutation, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
-import { useLocation } from 'wouter'
-import { createEndpoint } from '../api'
-import { Failure, Field } from '../kit'
-import { createBody, PROVIDERS } from '../providers'
-
-const FIRST = 'openai'
-const pretty = (choice: string): string => JSON.stringify(PROVIDERS[choice]?.template ?? {}, null, 2)
+import { Link, useLocation } from 'wouter'
+import { type ApiRequest, ENDPOINTS, run } from '../api'
+import { configOf, newDraft } from '../forms/draft'
+import { Check, Failure, Field, Head } from '../kit'
+import { Snippets } from '../kit/CopyAs'
+import type { Endpoint } from '../types'
+import { Entities } from './Entities'
 
 export function CreatePage(): ReactNode {
   const [, navigate] = useLocation()
   const queries = useQueryClient()
   const [name, setName] = useState('')
-  const [choice, setChoice] = useState(FIRST)
-  const [model, setModel] = useState('')
-  const [task, setTask] = useState('llm/v1/chat')
-  const [config, setConfig] = useState(pretty(FIRST))
-  const choose = (next: string): void => {
-    setChoice(next)
-    setConfig(pretty(next))
-    const tasks = PROVIDERS[next]?.tasks ?? []
-    if (!tasks.includes(task)) setTask(tasks[0] ?? '')
-  }
+  const [description, setDescription] = useState('')
+  const [tags, setTags] = useState('')
+  const [tracked, setTracked] = useState(true)
+  const [drafts, setDrafts] = useState([newDraft(1, 100)])
+  const body: Record<string, unknown> = { name: name.trim(), config: configOf(drafts) }
+  if (tracked) body.ai_gateway = { usage_tracking_config: { enabled: true } }
+  if (tags.trim() !== '') body.tags = tagsOf(tags)
+  if (description.trim() !== '') body.description = description.trim()
+  const request: ApiRequest = { method: 'POST', path: ENDPOINTS, body }
   const create = useMutation({
-    mutationFn: async () => {
-      let parsed: unknown
-      try {
-        parsed = JSON.parse(config)
-      } catch (error) {
-        throw new Error(`The provider's configuration is no JSON: ${String(error)}`)
-      }
-      return createEndpoint(createBody(name, choice, model, task, parsed))
-    },
-    onSuccess: () => {
+    mutationFn: () => run<Endpoint>(request),
+    onSuccess: (endpoint) => {
       void queries.invalidateQueries({ queryKey: ['endpoints'] })
-      navigate(`/endpoints/${encodeURIComponent(name)}`)
+      navigate(`/endpoints/${encodeURIComponent(endpoint.name)}`)
     },
+    onError: () => window.scrollTo({ top: 0 }),
   })
   return (
     <>
-      <h1>Create serving endpoint</h1>
+      <Head crumbs={[['Serving endpoints', '/endpoints']]} title="Create serving endpoint" />
       <Failure error={create.error} />
-      <form className="form" onSubmit={(event) => { event.preventDefault(); create.mutate() }}>
-        <Field label="Name"><input required maxLength={63} value={name} onChange={(event) => setName(event.target.value)} /></Field>
-        <Field label="Provider">
-          <select value={choice} onChange={(event) => choose(event.target.value)}>
-            {Object.keys(PROVIDERS).map((key) => <option key={key}>{key}</option>)}
-          </select>
-        </Field>
-        <Field label="External model name"><input required value={model} onChange={(event) => setModel(event.target.value)} /></Field>
-        <Field label="Task">
-          <select value={task} onChange={(event) => setTask(event.target.value)}>
-            {(PROVIDERS[choice]?.tasks ?? []).map((key) => <option key={key}>{key}</option>)}
-          </select>
-        </Field>
-        <Field label="Provider configuration" help="Replace the words in capitals. A credential is a reference to a secret, {{secrets/SCOPE/KEY}}.">
-          <textarea rows={9} spellCheck={false} value={config} onChange={(event) => setConfig(event.target.value)} />
-        </Field>
-        <button className="primary" type="submit" disabled={create.isPending}>Create</button>
-      </form>
+      <div className="beside">
+        <form onSubmit={(event) => { event.preventDefault(); create.mutate() }}>
+          <Field label="Name" help="1 to 63 letters, digits, dashes and underscores. Callers query the endpoint by it.">
+            <input required autoFocus autoComplete="off" spellCheck={false} maxLength={63} pattern="[A-Za-z0-9_\-]+"
+              title="Letters, digits, dashes and underscores" value={name} onChange={(event) => setName(event.target.value)} />
+          </Field>
+          <Entities drafts={drafts} onChange={setDrafts} />
+          <h2>More</h2>
+          <Check label="Track usage: who asked, how many tokens; never prompts" checked={tracked} onChange={setTracked} />
+          <div className="columns">
+            <Field label="Description" required={false}><input value={description} onChange={(event) => setDescription(event.target.value)} /></Field>
+            <Field label="Tags" required={false} help="key=value, with commas; at most 20.">
+              <input autoComplete="off" placeholder="team=support, stage=test" value={tags} onChange={(event) => setTags(event.target.value)} />
+            </Field>
+          </div>
+          <div className="form-foot">
+            <Link className="button" href="/endpoints">Cancel</Link>
+            <button className="primary" type="submit" disabled={create.isPending}>{create.isPending ? 'Creating …' : 'Create'}</button>
+          </div>
+        </form>
+        <aside className="request" aria-label="Request">
+          <h2>Request</h2>
+          <p className="muted">What <em>Create</em> sends.</p>
+          <Snippets request={request} />
+        </aside>
+      </div>
     </>
   )
+}
+
+export function tagsOf(text: string): { key: string; value?: string }[] {
+  return text.split(',').map((part) => part.trim()).filter((part) => part !== '').map((part) => {
+    const place = part.indexOf('=')
+    return place < 0 ? { key: part } : { key: part.slice(0, place).trim(), value: part.slice(place + 1).trim() }
+  })
 }

@@ -1,54 +1,159 @@
-import { useQuery } from '@tanstack/react-query'
-import { type ReactNode, useState } from 'react'
+import { useInfiniteQuery } from '@tanstack/react-query'
+import { type ReactNode, useEffect, useMemo, useState } from 'react'
 import { Link } from 'wouter'
-import { type Endpoint, listEndpoints } from '../api'
-import { Failure, State, when } from '../kit'
+import { ENDPOINTS, get, query } from '../api'
+import { TASKS } from '../forms/draft'
+import { ago, when } from '../format'
+import { Empty, Failure, Head, Loading, State, Table } from '../kit'
+import { useMe } from '../me'
+import { describeState } from '../state'
+import type { Endpoint } from '../types'
 
-// More rows make the page slow; a search finds the others.
-const SHOWN = 200
+const PAGE = 200
+const SHOWN = 100
 
-function matches(endpoint: Endpoint, text: string): boolean {
-  const models = (endpoint.config?.served_entities ?? []).map(
-    (entity) => entity.external_model?.name ?? entity.entity_name ?? '')
-  return [endpoint.name, ...models].some((value) => value.toLowerCase().includes(text))
-}
+interface Filters { text: string; state: string; task: string; provider: string; mine: boolean }
+const NONE: Filters = { text: '', state: '', task: '', provider: '', mine: false }
 
 export function EndpointsPage(): ReactNode {
-  const [search, setSearch] = useState('')
-  const list = useQuery({ queryKey: ['endpoints'], queryFn: listEndpoints, refetchInterval: 10_000 })
-  const all = list.data?.endpoints ?? []
-  const found = all.filter((endpoint) => matches(endpoint, search.trim().toLowerCase()))
+  const me = useMe()
+  const [filters, setFilters] = useState(NONE)
+  const [shown, setShown] = useState(SHOWN)
+  const list = useInfiniteQuery({
+    queryKey: ['endpoints'],
+    queryFn: ({ pageParam }) => get<{ endpoints?: Endpoint[]; next_page_token?: string }>(
+      ENDPOINTS + query({ max_results: PAGE, page_token: pageParam })),
+    initialPageParam: '',
+    getNextPageParam: (page) => page.next_page_token,
+    // Of many pages each would be asked for again.
+    refetchInterval: ({ state }) => (state.data?.pages.length === 1 ? 5000 : false),
+  })
+  const all = useMemo(() => list.data?.pages.flatMap((page) => page.endpoints ?? []) ?? [], [list.data])
+  const found = useMemo(() => all.filter((endpoint) => matches(endpoint, filters, me.name)), [all, filters, me.name])
+  const filtered = filters !== NONE && Object.values(filters).some((value) => value !== '' && value !== false)
+  // A filter is for all endpoints, those that are not here yet included.
+  const { hasNextPage, isFetchingNextPage, fetchNextPage } = list
+  useEffect(() => {
+    if (filtered && hasNextPage && !isFetchingNextPage) void fetchNextPage()
+  }, [filtered, hasNextPage, isFetchingNextPage, fetchNextPage])
+  const set = (change: Partial<Filters>): void => { setFilters({ ...filters, ...change }); setShown(SHOWN) }
+  const more = found.length > shown || (hasNextPage && !filtered)
   return (
     <>
-      <div className="head">
-        <h1>Serving endpoints</h1>
+      <Head title="Serving endpoints">
+        <button type="button" onClick={() => void list.refetch()} disabled={list.isFetching}>Refresh</button>
         <Link className="button primary" href="/endpoints/new">Create serving endpoint</Link>
-      </div>
+      </Head>
       <Failure error={list.error} />
-      <input type="search" aria-label="Search name or model" placeholder="Search name or model"
-        value={search} onChange={(event) => setSearch(event.target.value)} />
-      {list.isSuccess && all.length === 0 && <p className="empty">There are no endpoints yet. Create the first one.</p>}
-      {all.length > 0 && found.length === 0 && (
-        <p className="empty">None of {all.length} endpoints fits. <button type="button" onClick={() => setSearch('')}>Clear search</button></p>
+      {list.isPending && !list.error && <Loading />}
+      {list.data && all.length === 0 && <FirstSteps />}
+      {all.length > 0 && (
+        <>
+          <FilterBar filters={filters} all={all} onChange={set} />
+          {found.length === 0
+            ? (
+              <Empty title={hasNextPage ? `None of ${all.length} so far; looking on …` : 'No endpoint passes these filters.'}>
+                <button type="button" onClick={() => set(NONE)}>Clear filters</button>
+              </Empty>
+            )
+            : <List endpoints={found.slice(0, shown)} />}
+          <p className="muted foot" role="status">
+            {Math.min(shown, found.length)} of {found.length}{hasNextPage ? ' or more' : ''}{filtered ? ` (${all.length} without filters)` : ''}
+            {more && <button type="button" className="small" disabled={isFetchingNextPage} onClick={() => {
+              if (found.length <= shown) void fetchNextPage()
+              setShown(shown + SHOWN)
+            }}>Show more</button>}
+          </p>
+        </>
       )}
-      {found.length > 0 && (
-        <div className="scroll" tabIndex={0} role="region" aria-label="Endpoints">
-          <table>
-            <thead><tr><th>Name</th><th>State</th><th>Served entities</th><th>Task</th><th>Creator</th><th>Updated</th></tr></thead>
-            <tbody>
-              {found.slice(0, SHOWN).map((endpoint) => (
-                <tr key={endpoint.name}>
-                  <td><Link href={`/endpoints/${encodeURIComponent(endpoint.name)}`}>{endpoint.name}</Link></td>
-                  <td><State endpoint={endpoint} /></td>
-                  <td>{(endpoint.config?.served_entities ?? []).map((entity) => entity.name).join(', ')}</td>
-                  <td>{endpoint.task}</td><td>{endpoint.creator}</td><td>{when(endpoint.last_updated_timestamp)}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
-      {found.length > SHOWN && <p className="muted">{SHOWN} of {found.length} are shown; search for the others.</p>}
     </>
+  )
+}
+
+function matches(endpoint: Endpoint, filters: Filters, me: string): boolean {
+  const entities = endpoint.config?.served_entities ?? []
+  const text = [
+    endpoint.name,
+    ...(endpoint.tags ?? []).flatMap(({ key, value }) => [key, value ?? '']),
+    ...entities.flatMap((entity) => [entity.name, entity.entity_name ?? '', entity.external_model?.name ?? '']),
+  ].join('\n').toLowerCase()
+  return text.includes(filters.text.trim().toLowerCase())
+    && (filters.state === '' || describeState(endpoint).text === filters.state)
+    && (filters.task === '' || endpoint.task === filters.task)
+    && (filters.provider === '' || entities.some((entity) => providerOf(entity) === filters.provider))
+    && (!filters.mine || endpoint.creator === me)
+}
+
+function providerOf(entity: { external_model?: { provider: string } }): string {
+  return entity.external_model?.provider ?? 'hosted'
+}
+
+function values(all: Endpoint[], of: (endpoint: Endpoint) => (string | undefined)[]): string[] {
+  return [...new Set(all.flatMap(of))].filter((value) => value !== undefined && value !== '').sort() as string[]
+}
+
+function FilterBar({ filters, all, onChange }: {
+  filters: Filters
+  all: Endpoint[]
+  onChange: (change: Partial<Filters>) => void
+}): ReactNode {
+  return (
+    <div className="filters" role="search">
+      <input type="search" aria-label="Search" placeholder="Name, tag or model" value={filters.text} onChange={(event) => onChange({ text: event.target.value })} />
+      <Select label="State" value={filters.state} values={values(all, (endpoint) => [describeState(endpoint).text])} onChange={(state) => onChange({ state })} />
+      <Select label="Task" value={filters.task} values={values(all, ({ task }) => [task])} onChange={(task) => onChange({ task })} />
+      <Select label="Provider" value={filters.provider} values={values(all, ({ config }) => (config?.served_entities ?? []).map(providerOf))} onChange={(provider) => onChange({ provider })} />
+      <label className="check"><input type="checkbox" checked={filters.mine} onChange={(event) => onChange({ mine: event.target.checked })} />Mine</label>
+    </div>
+  )
+}
+
+function Select({ label, value, values, onChange }: {
+  label: string
+  value: string
+  values: string[]
+  onChange: (value: string) => void
+}): ReactNode {
+  return (
+    <select aria-label={label} value={value} onChange={(event) => onChange(event.target.value)}>
+      <option value="">{label}: all</option>
+      {values.map((item) => <option key={item} value={item}>{TASKS[item] ?? item}</option>)}
+    </select>
+  )
+}
+
+function List({ endpoints }: { endpoints: Endpoint[] }): ReactNode {
+  return (
+    <Table label="Serving endpoints" rows={endpoints} id={({ name }) => name} columns={[
+      { title: 'Name', cell: ({ name, description }) => <Link className="strong" href={`/endpoints/${encodeURIComponent(name)}`} title={description}>{name}</Link> },
+      { title: 'State', cell: (endpoint) => <State endpoint={endpoint} /> },
+      { title: 'Served entities', cell: (endpoint) => <Entities endpoint={endpoint} /> },
+      { title: 'Task', cell: ({ task }) => TASKS[task ?? ''] ?? task ?? '–' },
+      { title: 'Creator', cell: ({ creator }) => creator },
+      { title: 'Updated', narrow: true, cell: ({ last_updated_timestamp: time }) => <span title={when(time)}>{ago(time)}</span> },
+      { title: '', narrow: true, cell: ({ name }) => <Link className="small button" href={`/playground/${encodeURIComponent(name)}`} aria-label={`Query ${name}`}>Query</Link> },
+    ]} />
+  )
+}
+
+function Entities({ endpoint }: { endpoint: Endpoint }): ReactNode {
+  const entities = endpoint.config?.served_entities ?? endpoint.pending_config?.served_entities ?? []
+  if (entities.length === 0) return <span className="muted">no configuration yet</span>
+  return entities.map((entity) => (
+    <span className="chip" key={entity.name} title={providerOf(entity)}>
+      {entity.external_model?.name ?? `${entity.entity_name} ${entity.entity_version ?? ''}`}
+    </span>
+  ))
+}
+
+function FirstSteps(): ReactNode {
+  return (
+    <Empty title="There are no endpoints yet, or none that you may see.">
+      <ol className="steps">
+        <li>Store the key of a provider as a <Link href="/secrets">secret</Link>, or do it on the way.</li>
+        <li><Link href="/endpoints/new">Create an endpoint</Link> for a model of that provider.</li>
+        <li>Ask it in the <Link href="/playground">playground</Link>, or with the client that you have.</li>
+      </ol>
+    </Empty>
   )
 }

@@ -15,6 +15,7 @@ from modelplane.adapters.providers.google_cloud_vertex_ai.errors import build_er
 from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.answers import (
     GeminiStreamParser,
 )
+from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.fitting import fit_body
 from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.reader import GeminiReader
 from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.tools import tool_names
 from modelplane.adapters.providers.types import (
@@ -28,7 +29,10 @@ from modelplane.adapters.providers.types import (
     as_count,
 )
 
-PROTOCOLS = frozenset({"gemini/v1/generateContent", "gemini/v1/streamGenerateContent"})
+_COUNTED = "gemini/v1/countTokens"
+PROTOCOLS = frozenset({"gemini/v1/generateContent", "gemini/v1/streamGenerateContent", _COUNTED})
+# What of a request a count takes.
+_OF_COUNTS = ("contents", "systemInstruction", "tools", "generationConfig")
 
 
 class GeminiPassage(Passage):
@@ -49,16 +53,21 @@ class GeminiPassage(Passage):
 
     def plan(self, native: NativeRequest, *, stream: bool) -> Plan:
         """Return the request; see `Passage`."""
-        body = {name: value for name, value in native.body.items() if name != "model"}
-        # The API itself takes contents without a role; Vertex AI does not.
-        contents = body.get("contents")
-        if isinstance(contents, list):
-            body["contents"] = [
-                {"role": "user", **content} if isinstance(content, dict) else content
-                for content in contents
-            ]
+        body, adapted = fit_body(native.body, self._target.model)
+        body.pop("model", None)
         verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
-        return Plan((self._request(verb, body),))
+        return Plan((self._request(verb, body),), adapted)
+
+    def plan_count(self, native: NativeRequest) -> Plan:
+        """Return the request that counts; see `Passage`."""
+        given = as_object(native.body.get("generateContentRequest")) or native.body
+        body = {name: value for name, value in given.items() if name in _OF_COUNTS}
+        body, _ = fit_body(body, self._target.model)
+        return Plan((self._request("countTokens", body),))
+
+    def counted(self, answer: JsonObject) -> int | None:
+        """Return the number of tokens; see `Passage`."""
+        return as_count(answer.get("totalTokens"))
 
     def usage(self, answer: JsonObject) -> Usage | None:
         """Return the usage in a whole answer; see `Passage`."""

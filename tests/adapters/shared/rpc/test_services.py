@@ -19,6 +19,7 @@ def test_the_services_are_those_of_the_protos() -> None:
         "OAuthService",
         "PermissionService",
         "SecretService",
+        "SessionService",
         "TokenService",
         "UiService",
         "UsageService",

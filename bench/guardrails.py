@@ -1,0 +1,75 @@
+"""Measures what guardrails cost: a worker's pipeline in one process, without sockets.
+
+Each prompt is prose in which nothing is found, as nearly all are; an answer of as many chunks as it
+has words comes from a provider that is a list of bytes.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from bench.report import Table
+from tests.data_plane.guardrails.pipeline import Json, Pipeline, chat_answer, chat_chunks
+
+_COLUMNS = ("guardrails", "500 B µs", "100 kB µs", "answer of 500 B µs", "stream µs/chunk")
+_PATH = "/serving-endpoints/chat/invocations"
+_SENTENCE = "The quick brown fox jumps over 12 lazy dogs, and nobody knows why it does (yet). "
+_CHUNKS = 200
+_SIZES = (500, 100_000)
+_PII: Json = {"pii": {"behavior": "MASK"}}
+_WORDS: Json = {"invalid_keywords": [f"project number {count}" for count in range(200)]}
+_RULES: dict[str, Json | None] = {
+    "none": None,
+    "200 keywords": _WORDS,
+    "personal data": _PII,
+    "both": _PII | _WORDS,
+}
+
+
+async def measure(seconds: float) -> Table:
+    """Return CPU time of a request, and of a chunk, for each kind of guardrails.
+
+    Args:
+        seconds: How long each measurement runs.
+    """
+    rows = [await _measure(name, rules, seconds) for name, rules in _RULES.items()]
+    return Table("Guardrails, CPU of a call without sockets", _COLUMNS, rows)
+
+
+async def _measure(name: str, rules: Json | None, seconds: float) -> list[str | float]:
+    pipeline = Pipeline()
+    pipeline.provider.say(chat_answer({"content": "Fine."}))
+    pipeline.guard(None if rules is None else {"input": rules})
+    row: list[str | float] = [name]
+    row += [await _micros(partial(_ask, pipeline, _text(size)), seconds) for size in _SIZES]
+    pipeline.guard(None if rules is None else {"output": rules})
+    pipeline.provider.say(chat_answer({"content": _text(_SIZES[0])}))
+    row.append(await _micros(partial(_ask, pipeline, "Hi"), seconds))
+    words = (_SENTENCE * _CHUNKS).split(" ")[:_CHUNKS]
+    pipeline.provider.stream(chat_chunks([{"content": f"{word} "} for word in words]))
+    row.append(await _micros(partial(_ask, pipeline, "Hi", stream=True), seconds) / _CHUNKS)
+    return row
+
+
+def _text(size: int) -> str:
+    return (_SENTENCE * (size // len(_SENTENCE) + 1))[:size]
+
+
+async def _ask(pipeline: Pipeline, content: str, **more: object) -> None:
+    body = {"messages": [{"role": "user", "content": content}], **more}
+    wire = await pipeline.post(_PATH, body)
+    if wire.status != 200:
+        raise RuntimeError(wire.text)
+    pipeline.provider.requests.clear()
+    pipeline.ledger.records.clear()
+
+
+async def _micros(work: Callable[[], Awaitable[None]], seconds: float) -> float:
+    await work()
+    count = 0
+    start = time.process_time()
+    while (elapsed := time.process_time() - start) < seconds:
+        for _ in range(10):
+            await work()
+        count += 10
+    return elapsed / count * 1e6

@@ -1,0 +1,149 @@
+"""What numbers of persons look like, kind by kind, and what has to hold of them; pure.
+
+Sources: ISO/IEC 7812 and its check digit for cards, https://www.ssa.gov/employer/randomization.html
+for social security numbers, the North American Numbering Plan and E.164 for telephones. Which kinds
+need a word before them follows Presidio: without one any long number would be an account.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from modelplane.data_plane.guardrails.detector import CONTEXT
+
+# No pattern takes more characters.
+LONGEST = 40
+_NO_DIGIT = re.compile("[^0-9]")
+_WORDS = re.compile(r"[a-z]+")
+# Words before a number that may say what it is.
+_WORDS_BEFORE = 5
+_SAMPLE_SSNS = frozenset({"123456789", "078051120", "219099999"})
+_PHONE_DIGITS = range(8, 16)
+_LOCAL_DIGITS = range(9, 13)
+_CARD_DIGITS = range(13, 20)
+# The sum of the digits of twice a digit.
+_DOUBLED = dict(zip("0123456789", (0, 2, 4, 6, 8, 1, 3, 5, 7, 9), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One way in which one kind of number is written.
+
+    Attributes:
+        entity: The kind.
+        pattern: The form; takes at most `LONGEST` characters.
+        checks: Tells whether digits can be such a number.
+        words: Beginnings of words of which one must be before the number; empty: none need be.
+    """
+
+    entity: str
+    pattern: re.Pattern[str]
+    checks: Callable[[str], bool] = field(default=bool)
+    words: tuple[str, ...] = ()
+
+    def accepts(self, found: str, text: str, start: int) -> bool:
+        """Tell whether a match is one.
+
+        Args:
+            found: What was matched.
+            text: Text that holds it.
+            start: Where it begins.
+        """
+        if not self.checks(only_digits(found)):
+            return False
+        if not self.words:
+            return True
+        before = words_before(text, start, start)[-_WORDS_BEFORE:]
+        return any(word.startswith(self.words) for word in before)
+
+
+def only_digits(text: str) -> str:
+    """Return the digits of a text."""
+    return _NO_DIGIT.sub("", text)
+
+
+def words_before(text: str, start: int, end: int) -> list[str]:
+    """Return the words that may say what a number is which begins between two places."""
+    found: list[str] = _WORDS.findall(text, max(0, start - CONTEXT), end)
+    return found
+
+
+def _is_card(digits: str) -> bool:
+    """Tell whether the last digit is the check digit of the others, after Luhn."""
+    if len(digits) not in _CARD_DIGITS or len(set(digits)) == 1:
+        return False
+    # A time in milliseconds has the length of an old card.
+    if len(digits) == _CARD_DIGITS.start and digits[0] == "1":
+        return False
+    from_last = digits[::-1]
+    total = sum(map(int, from_last[::2])) + sum(_DOUBLED[digit] for digit in from_last[1::2])
+    return total % 10 == 0
+
+
+def _is_ssn(digits: str) -> bool:
+    """Tell whether area, group and serial number can have been given to anybody."""
+    area, group, serial = digits[:3], digits[3:5], digits[5:]
+    if area in ("000", "666") or area[0] == "9" or group == "00" or serial == "0000":
+        return False
+    return digits not in _SAMPLE_SSNS and len(set(digits)) > 1
+
+
+def _is_phone(digits: str) -> bool:
+    return len(digits) in _PHONE_DIGITS and len(set(digits)) > 1
+
+
+def _is_local_phone(digits: str) -> bool:
+    return len(digits) in _LOCAL_DIGITS and len(set(digits)) > 1
+
+
+def _form(pattern: str) -> re.Pattern[str]:
+    """Return a pattern with nothing of a word or a longer number at its ends."""
+    return re.compile(rf"(?<![a-z0-9_])(?<![0-9][.-])(?:{pattern})(?![a-z0-9_])(?![.-][0-9])")
+
+
+_CARD_WORDS = "[3-6][0-9]{3}[ -]?[0-9]{3,4}[ -]?[0-9]{3,4}[ -]?[0-9]{3,5}"
+_SSN_WORDS = ("ssn", "social", "security", "taxpayer", "itin")
+_PHONE_WORDS = (
+    "phone",
+    "telephone",
+    "tel",
+    "mobile",
+    "cell",
+    "call",
+    "fax",
+    "text",
+    "sms",
+    "whatsapp",
+    "number",
+)
+_ACCOUNT_WORDS = (
+    "account",
+    "acct",
+    "bank",
+    "check",
+    "saving",
+    "debit",
+    "deposit",
+    "routing",
+    "wire",
+    "iban",
+)
+# North American numbers; neither area nor exchange begins with 0 or 1.
+_NANP = r"(?:\+?1[ .-]?)?(?:\([2-9][0-9]{2}\)[ .-]?|[2-9][0-9]{2}[ .-])[2-9][0-9]{2}[ .-][0-9]{4}"
+_INTERNATIONAL = (
+    r"\+[1-9][0-9]{0,2}[ .-]?(?:\([0-9]{1,4}\)[ .-]?)?[0-9]{1,4}(?:[ .-]?[0-9]{2,4}){1,4}"
+)
+_NATIONAL = r"\(?0[0-9]{1,4}\)?[ .-]?[0-9]{2,4}(?:[ .-]?[0-9]{2,4}){1,3}"
+
+# Where two of them lie over one another, the longer one counts, else the one that comes first.
+KINDS = (
+    Kind("CREDIT_CARD", _form(_CARD_WORDS), _is_card),
+    Kind("CREDIT_CARD", _form("[1-6][0-9]{12,18}"), _is_card),
+    Kind("US_SSN", _form(r"[0-9]{3}([ .-])[0-9]{2}\1[0-9]{4}"), _is_ssn),
+    Kind("US_SSN", _form("[0-9]{9}"), _is_ssn, _SSN_WORDS),
+    Kind("PHONE_NUMBER", _form(_NANP), _is_phone),
+    Kind("PHONE_NUMBER", _form(_INTERNATIONAL), _is_phone),
+    Kind("PHONE_NUMBER", _form("1?[2-9][0-9]{2}[2-9][0-9]{6}"), _is_phone, _PHONE_WORDS),
+    Kind("PHONE_NUMBER", _form(_NATIONAL), _is_local_phone, _PHONE_WORDS),
+    Kind("US_BANK_NUMBER", _form("[0-9]{8,17}"), bool, _ACCOUNT_WORDS),
+)

@@ -1,0 +1,68 @@
+"""Finds numbers that stand for a person: of cards, accounts, telephones and social security; pure.
+
+A number has groups of digits with blanks, hyphens, dots or brackets between them, and no letter or
+digit at its ends. What it is, `number_kinds.py` says.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from modelplane.data_plane.guardrails.detector import Span
+from modelplane.data_plane.guardrails.pii.number_kinds import (
+    KINDS,
+    LONGEST,
+    only_digits,
+    words_before,
+)
+
+# Digits and what may be between them, as far as it is long enough to be any of the kinds.
+_RUN = re.compile(r"[0-9][0-9 ().-]{6,}")
+_OPEN = re.compile(rf"(?<![a-z0-9_])[+(0-9][+0-9 ().-]{{0,{LONGEST}}}\Z")
+_STARTS = "+("
+_FEWEST_DIGITS = 8
+
+
+class Numbers:
+    """Finds numbers; see `Detector`."""
+
+    def __init__(self, *, blocks: bool) -> None:
+        """Look for numbers; `blocks`: a text with one must not pass."""
+        self._blocks = blocks
+
+    def find(self, text: str, begin: int) -> Sequence[Span]:
+        """Return the numbers that begin at `begin` or later; see `Detector`."""
+        found: list[Span] = []
+        end = begin
+        for run in _RUN.finditer(text, begin):
+            start = _extend(text, run.start(), end)
+            end = run.end()
+            if len(only_digits(run[0])) >= _FEWEST_DIGITS:
+                found += self._read(text, start, end)
+        return found
+
+    def open_at(self, text: str, begin: int) -> int:
+        """Return where a number may have begun; see `Detector`."""
+        match = _OPEN.search(text, max(begin, len(text) - LONGEST - 1))
+        return match.start() if match else len(text)
+
+    def _read(self, text: str, start: int, end: int) -> Iterator[Span]:
+        """Yield what is found of each kind between two places."""
+        named = words_before(text, start, end)
+        for kind in KINDS:
+            if kind.words and not any(word.startswith(kind.words) for word in named):
+                continue
+            # One more, so that a pattern sees what comes after.
+            at, last = start, min(end + 1, len(text))
+            while match := kind.pattern.search(text, at, last):
+                if kind.accepts(match[0], text, match.start()):
+                    yield Span(match.start(), match.end(), kind.entity, self._blocks)
+                    at = match.end()
+                else:
+                    at = match.start() + 1
+
+
+def _extend(text: str, start: int, least: int) -> int:
+    """Return where a run begins whose digits begin at `start`: with a sign, or with a bracket."""
+    while start > least and text[start - 1] in _STARTS:
+        start -= 1
+    return start

@@ -1,0 +1,1 @@
+"""Payloads: what endpoints with a table were asked and have answered, on its way to the table."""

@@ -1,0 +1,121 @@
+"""Records the payloads of endpoints that have a table; others cost nothing.
+
+Before: `../invocation.py`. After: `capture.py`, `journal.py`.
+"""
+
+from collections.abc import Callable
+from itertools import count
+
+import orjson
+
+from modelplane.adapters.providers.types import JsonObject, NestedTooDeeply
+from modelplane.data_plane.calls.call import Call, Method, Reply
+from modelplane.data_plane.calls.record import CLIENT_CLOSED, Record
+from modelplane.data_plane.errors import refusal_of
+from modelplane.data_plane.payloads.capture import Capture
+from modelplane.data_plane.payloads.journal import PayloadJournal
+from modelplane.data_plane.payloads.row import PayloadRow
+
+MAX_BYTES = 1 << 20
+_MS = 1000.0
+
+
+class PayloadLog:
+    """Writes to a journal."""
+
+    def __init__(
+        self,
+        journal: PayloadJournal,
+        clock: Callable[[], float],
+        wall_ms: Callable[[], float],
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        """Write to `journal`.
+
+        Args:
+            journal: Takes rows.
+            clock: Monotonic time, seconds.
+            wall_ms: Wall time, milliseconds since the epoch.
+            max_bytes: Longest request, and longest response, that is kept.
+        """
+        self._journal = journal
+        self._clock = clock
+        self._wall_ms = wall_ms
+        self._max_bytes = max_bytes
+        self._numbers = count(1)
+
+    def open(self, record: Record, call: Call, raw: bytes | JsonObject) -> Capture | None:
+        """Return what captures a call, if it is a query.
+
+        Args:
+            record: The call's, whose endpoint is known and has a table.
+            call: The call.
+            raw: What was asked, which whoever answers may change.
+        """
+        if call.method is not Method.QUERY:
+            return None
+        return Capture(self, record, call, _encode(raw), self._max_bytes)
+
+    @staticmethod
+    def reply(record: Record, reply: Reply) -> Reply:
+        """Return a reply that notes what is answered to a call, if that is captured."""
+        capture = record.capture
+        return capture.reply(reply) if isinstance(capture, Capture) else reply
+
+    def close(self, record: Record, call: Call, failure: Exception | None) -> None:
+        """Write the row of a call that has ended, unless it is written.
+
+        Args:
+            record: The call's, whose endpoint has a table.
+            call: The call.
+            failure: Why there is no answer; None: there is one, or the caller is gone.
+        """
+        if call.method is not Method.QUERY:
+            return
+        capture = record.capture
+        if not isinstance(capture, Capture):
+            capture = Capture(self, record, call, None, self._max_bytes)
+        if failure is not None:
+            capture.refuse(refusal_of(failure, record.request_id))
+        elif record.status == CLIENT_CLOSED:
+            capture.cancel()
+        else:
+            capture.end()
+
+    def write(self, capture: Capture, response: bytes | None) -> None:
+        """Write a row; see `capture.Sink`."""
+        record = capture.record
+        table = record.endpoint and record.endpoint.payloads
+        if table:
+            errors = tuple(dict.fromkeys(capture.errors))
+            facts = self._facts(record, capture.under_way)
+            row = PayloadRow(table.location, facts, errors, capture.request, response)
+            self._journal.append(row)
+
+    def _facts(self, record: Record, under_way: int) -> JsonObject:
+        duration_ms = (self._clock() - record.started) * _MS
+        labels, principal, config = record.labels, record.principal, record.config
+        return {
+            "databricks_request_id": record.request_id,
+            "client_request_id": labels.client_request_id or None,
+            "request_time": round(self._wall_ms() - duration_ms),
+            "status_code": record.status,
+            "sampling_fraction": 1.0,
+            "execution_duration_ms": round(duration_ms),
+            "served_entity_id": record.entity.name if record.entity else None,
+            "requester": principal.id if principal else None,
+            "endpoint_name": record.endpoint.name if record.endpoint else None,
+            "config_version": config.version if config else None,
+            "invocation_id": f"{self._journal.id}{next(self._numbers):016x}",
+            "attempts": len(record.attempts) + under_way,
+            "request_tags": dict(labels.usage_context),
+        }
+
+
+def _encode(raw: bytes | JsonObject) -> bytes | None:
+    if isinstance(raw, bytes):
+        return raw
+    try:
+        return orjson.dumps(raw)
+    except NestedTooDeeply:
+        return None

@@ -1,0 +1,41 @@
+"""Metrics of guardrails: what was done, what was found, and how long it took to look."""
+
+from prometheus_client import CollectorRegistry, Counter
+
+from modelplane.data_plane.guardrails.guard import Guard
+from modelplane.data_plane.guardrails.verdict import action_of
+
+
+class GuardrailMetrics:
+    """Metrics of guardrails."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Register with `registry`."""
+        self._actions = Counter(
+            "modelplane_guardrail_checks",
+            "Requests and answers that were looked through, by what was done.",
+            ("phase", "action"),
+            registry=registry,
+        )
+        self._entities = Counter(
+            "modelplane_guardrail_entities",
+            "What was found in requests and answers.",
+            ("phase", "entity"),
+            registry=registry,
+        )
+        self._seconds = Counter(
+            "modelplane_guardrail_seconds",
+            "Time that it took to look through requests and answers.",
+            ("phase",),
+            registry=registry,
+        )
+
+    def observe(self, guard: Guard) -> None:
+        """Count what was done in a call."""
+        for phase, findings in guard.found.items():
+            if not findings.seconds:
+                continue
+            self._actions.labels(phase, action_of(findings)).inc()
+            self._seconds.labels(phase).inc(findings.seconds)
+            for entity, count in findings.entities.items():
+                self._entities.labels(phase, entity).inc(count)

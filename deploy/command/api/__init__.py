@@ -1,0 +1,1 @@
+"""What every command has that talks to a deployment: where it is, HTTP, tables, failures."""

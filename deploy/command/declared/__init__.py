@@ -1,0 +1,1 @@
+"""Files that declare what a deployment has: `modelplane apply`, `diff` and `export`."""

@@ -1,0 +1,1 @@
+"""What files can declare: one module for each kind, and `registry` with the table of them."""

@@ -1,0 +1,44 @@
+"""The schemas that Kubernetes publishes, strictly: what they do not know is refused."""
+
+import json
+import re
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
+
+from tests.deploy.chart.render import Document
+
+# The first with sidecars, and the newest.
+VERSIONS = ("1.29", "1.37")
+# Of other projects.
+WITHOUT_SCHEMA = {"cert-manager.io/v1", "monitoring.coreos.com/v1"}
+
+
+def problems(document: Document, version: str) -> list[str]:
+    """Return what is wrong with an object in a version of Kubernetes."""
+    # As the files are called: `deployment-apps-v1.json`.
+    group = re.sub(r"^([^./]*)(?:\.[^/]*)?/", r"\1-", document["apiVersion"])
+    validator = _validator(version, f"{document['kind'].lower()}-{group}.json")
+    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(document)]
+
+
+@cache
+def _validator(version: str, name: str) -> Draft202012Validator:
+    schema = json.loads((_folder(version) / name).read_text())
+    return Draft202012Validator(schema, registry=_definitions(version))
+
+
+@cache
+def _definitions(version: str) -> "Registry[Document]":
+    found: Resource[Document] = Resource.from_contents(
+        json.loads((_folder(version) / "_definitions.json").read_text())
+    )
+    return found @ Registry()
+
+
+def _folder(version: str) -> Path:
+    found = str(files("kubernetes_validate"))
+    return Path(found) / "kubernetes-json-schema" / f"v{version}.0-local-strict"

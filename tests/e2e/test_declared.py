@@ -1,0 +1,225 @@
+"""Files that declare what a deployment has: applied, compared and exported."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.e2e.commands import Shell, shell
+from tests.e2e.rest import Json, Rest, endpoint, entity
+from tests.emulators.openai import OpenAiEmulator
+
+__all__ = ["shell"]
+
+TEAM = [{"key": "team", "value": "support"}]
+
+
+@pytest.fixture(name="folder")
+def _folder(provider: OpenAiEmulator, tmp_path: Path) -> Path:
+    """Give a directory that declares one of everything."""
+    folder = tmp_path / "declared"
+    (folder / "endpoints").mkdir(parents=True)
+    people = {
+        "users": [{"userName": "ann", "displayName": "Ann"}],
+        "groups": [{"displayName": "support", "members": ["ann"]}],
+        "secret_scopes": [
+            {
+                "scope": "declared",
+                "secrets": [{"key": "key", "from_env": "OPENAI_KEY"}],
+                "acls": [{"principal": "support", "permission": "READ"}],
+            }
+        ],
+    }
+    (folder / "people.yaml").write_text(yaml.safe_dump(people))
+    model = entity(provider, "gpt", openai_api_key="{{secrets/declared/key}}")
+    grant = {"group_name": "support", "permission_level": "CAN_QUERY"}
+    limits = [{"key": "user", "calls": 60, "renewal_period": "minute"}]
+    body = endpoint(
+        "assistant",
+        model,
+        description="For the desk",
+        tags=TEAM,
+        ai_gateway={"rate_limits": limits, "usage_tracking_config": {"enabled": True}},
+        access_control_list=[grant],
+    )
+    (folder / "endpoints" / "assistant.json").write_text(json.dumps(body))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _no_scope(rest: Rest, shell: Shell, provider: OpenAiEmulator) -> None:
+    scopes = rest.call("GET", "/api/2.0/secrets/scopes/list")["scopes"]
+    if any(one["name"] == "declared" for one in scopes):
+        rest.call("POST", "/api/2.0/secrets/scopes/delete", {"scope": "declared"})
+    shell.set(OPENAI_KEY=provider.api_key)
+
+
+def changed(folder: Path, name: str = "assistant", **fields: object) -> None:
+    file = folder / "endpoints" / f"{name}.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | fields))
+
+
+def test_what_is_applied_is_there_and_applying_again_changes_nothing(
+    shell: Shell, folder: Path, rest: Rest
+) -> None:
+    told = shell.run("diff", "-f", str(folder), status=1)
+    assert "+ endpoint assistant\n" in told
+    assert told.endswith("4 to create\n")
+    assert shell.run("apply", "-f", str(folder), "--dry-run") == told
+    assert rest.call("GET", "/api/2.0/serving-endpoints")["endpoints"] == []
+    assert shell.run("apply", "-f", str(folder)).splitlines() == [
+        "created user ann",
+        "created group support",
+        "created secret scope declared",
+        "created endpoint assistant",
+    ]
+    assert "heard" in shell.run("endpoints", "query", "assistant", "Hello")
+    assert "support" in shell.run("permissions", "get", "assistant")
+    for command in (("apply", "-f", str(folder)), ("diff", "-f", str(folder))):
+        assert shell.run(*command) == "4 as declared\n"
+    assert rest.call("GET", "/api/2.0/serving-endpoints/assistant")["config"]["config_version"] == 1
+
+
+def test_each_part_is_brought_back(shell: Shell, folder: Path) -> None:
+    shell.run("apply", "-f", str(folder))
+    by_hand = [
+        ("endpoints", "patch", "assistant", "--tag", "new=1", "--tag", "team=other"),
+        ("endpoints", "put-ai-gateway", "assistant", "--json", "{}"),
+        ("permissions", "grant", "assistant", "CAN_VIEW", "--group", "users"),
+        ("groups", "remove-members", "support", "ann"),
+        ("secrets", "put-acl", "declared", "users", "READ"),
+        ("users", "deactivate", "ann"),
+    ]
+    for command in by_hand:
+        shell.run(*command)
+    people = folder / "people.yaml"
+    people.write_text(
+        people.read_text().replace("- displayName: Ann", "- displayName: Anna\n  active: true")
+    )
+    told = shell.run("diff", "-f", str(folder), status=1)
+    for line in (
+        '~ displayName: "Ann" -> "Anna"',
+        "~ active: false -> true",
+        '+ members: "ann"',
+        '- acls[users]: "READ"',
+        '- tags[new]: {"key": "new", "value": "1"}',
+        '~ tags[team].value: "other" -> "support"',
+        '+ ai_gateway.usage_tracking_config: {"enabled": true}',
+        '- access_control_list.group users: "CAN_VIEW"',
+    ):
+        assert line in told
+    assert shell.run("apply", "-f", str(folder)).count("changed") == 4
+    assert shell.run("diff", "-f", str(folder)) == "4 as declared\n"
+
+
+def test_a_changed_configuration_is_a_new_version(
+    shell: Shell, folder: Path, provider: OpenAiEmulator
+) -> None:
+    shell.run("apply", "-f", str(folder))
+    models = [entity(provider, "gpt", "gpt-4o"), entity(provider, "old")]
+    changed(folder, config=endpoint("x", *models)["config"])
+    told = shell.run("diff", "-f", str(folder), status=1)
+    assert '~ config.served_entities[gpt].external_model.name: "gpt-4" -> "gpt-4o"' in told
+    assert "+ config.served_entities[old]" in told
+    steps = shell.json("apply", "-f", str(folder))["steps"]
+    assert [step["action"] for step in steps] == ["keep", "keep", "keep", "change"]
+    assert "version 1 -> 2" in shell.run("endpoints", "diff", "assistant", status=1)
+    assert shell.run("diff", "-f", str(folder)) == "4 as declared\n"
+
+
+def test_what_has_the_label_and_is_in_no_file_is_pruned(
+    shell: Shell, folder: Path, rest: Rest, provider: OpenAiEmulator
+) -> None:
+    rest.create(endpoint("stray", entity(provider), tags=TEAM))
+    rest.create(endpoint("foreign", entity(provider), tags=[{"key": "team", "value": "x"}]))
+    prune = ("apply", "-f", str(folder), "--prune", "team=support")
+    assert "- endpoint stray\n" in shell.run(*prune, "--dry-run")
+    assert "deleted endpoint stray\n" in shell.run(*prune)
+    names = {one["name"] for one in rest.call("GET", "/api/2.0/serving-endpoints")["endpoints"]}
+    assert names == {"assistant", "foreign"}
+    changed(folder, tags=[])
+    assert "does not have the tag" in shell.error(*prune, status=2)
+    assert "KEY=VALUE" in shell.error("diff", "-f", str(folder), "--prune", "team", status=2)
+
+
+@pytest.mark.parametrize("form", ["yaml", "json"])
+def test_what_is_exported_is_as_declared(
+    shell: Shell, folder: Path, form: str, rest: Rest, provider: OpenAiEmulator
+) -> None:
+    shell.run("apply", "-f", str(folder))
+    rest.create({"name": "empty"})
+    old = {"rate_limits": [{"calls": 9, "renewal_period": "minute"}]}
+    rest.create(endpoint("two", entity(provider, "a"), entity(provider, "b"), **old))
+    written = shell.run("export", "-o", form)
+    assert provider.api_key not in written
+    file = folder.parent / f"export.{form}"
+    file.write_text(written)
+    assert "to " not in shell.run("diff", "-f", str(file))
+    alone = yaml.safe_load(shell.run("export", "endpoints"))
+    assert set(alone) == {"endpoints"}
+
+
+def test_secrets_are_put_when_they_are_missing_or_when_that_is_asked(
+    shell: Shell, folder: Path, provider: OpenAiEmulator
+) -> None:
+    shell.set(OPENAI_KEY="")
+    told = shell.error("apply", "-f", str(folder / "people.yaml"), status=2)
+    assert "OPENAI_KEY, which is not set" in told
+    shell.set(OPENAI_KEY="wrong")
+    shell.run("apply", "-f", str(folder))
+    shell.error("endpoints", "query", "assistant", "Hello", status=4)
+    shell.set(OPENAI_KEY=provider.api_key)
+    assert shell.run("apply", "-f", str(folder)) == "4 as declared\n"
+    assert "changed secret scope" in shell.run("apply", "-f", str(folder), "--put-secrets")
+    assert "heard" in shell.run("endpoints", "query", "assistant", "Hello")
+
+
+def _wrong(**fields: object) -> Json:
+    return {"name": "e", **fields}
+
+
+PLAIN = {
+    "served_entities": [{"external_model": {"openai_config": {"openai_api_key_plaintext": "k"}}}]
+}
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({"endpoint": []}, "endpoint is not known; did you mean endpoints?"),
+        ({"endpoints": {}}, "endpoints is no list"),
+        ({"endpoints": ["x"]}, "something else than objects"),
+        ({"endpoints": [{}]}, "has no name"),
+        (_wrong(tag=[]), "tag is not known; did you mean tags?"),
+        (_wrong(tags={}), "tags is no list"),
+        (_wrong(config=PLAIN), "openai_api_key_plaintext is a credential"),
+        ({"endpoints": [_wrong(), _wrong()]}, "endpoints has 'e', which"),
+        (
+            {"groups": [{"displayName": "g", "members": ["nobody"]}]},
+            "'nobody', here or in the files",
+        ),
+        ({"groups": [{"displayName": "g", "members": [1]}]}, "no list of names"),
+        ({"secret_scopes": [{"scope": "s", "secrets": [{"key": "k"}]}]}, "from_env or from_file"),
+        ({"secret_scopes": [{"scope": "s", "secrets": [{}]}]}, "no list of objects with key"),
+        ({"secret_scopes": [{"scope": "s", "acls": [{"principal": "p"}]}]}, "no more or less"),
+        ([1], "something else than objects"),
+    ],
+)
+def test_a_file_that_cannot_be_meant_is_refused_before_anything_changes(
+    shell: Shell, tmp_path: Path, document: object, words: str
+) -> None:
+    file = tmp_path / "wrong.json"
+    file.write_text(json.dumps(document))
+    assert words in shell.error("apply", "-f", str(file), status=2)
+
+
+def test_what_fails_tells_what_is_left(shell: Shell, folder: Path, rest: Rest) -> None:
+    changed(folder, config={"served_entities": [{"name": "x"}]})
+    out, told = shell.both("apply", "-f", str(folder), status=3)
+    assert "created secret scope declared" in out
+    assert told.startswith("modelplane apply: cannot create endpoint assistant: ")
+    rest.create({"name": "assistant", "description": "Another"})
+    assert "description" in shell.error("diff", "-f", str(folder), status=2)
+    (folder.parent / "empty").mkdir()
+    assert "has no files" in shell.error("diff", "-f", str(folder.parent / "empty"), status=2)

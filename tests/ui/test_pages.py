@@ -1,0 +1,272 @@
+"""The pages do what they say, with a real browser, against the running system."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.rest import Rest
+from tests.e2e.system import System
+from tests.ui.visitor import Visitor
+
+_UI = Path(__file__).parents[2] / "ui"
+_ENTITIES = ("gpt", "other")
+_OPENAI = {"openai_api_key": "{{secrets/scope/key}}"}
+
+
+def _entity(name: str) -> dict[str, Any]:
+    model = {"name": "gpt-4o-mini", "provider": "openai", "task": "llm/v1/chat"}
+    return {"name": name, "external_model": model | {"openai_config": _OPENAI}}
+
+
+def _create(rest: Rest, name: str, *entities: str) -> dict[str, Any]:
+    shares = [100 - (len(entities) - 1) * 10, *[10] * (len(entities) - 1)]
+    routes = [
+        {"served_model_name": entity, "traffic_percentage": share}
+        for entity, share in zip(entities, shares, strict=True)
+    ]
+    config = {
+        "served_entities": [_entity(entity) for entity in entities],
+        "traffic_config": {"routes": routes},
+    }
+    return rest.call("POST", "/api/2.0/serving-endpoints", {"name": name, "config": config})
+
+
+def test_a_wrong_token_is_refused_and_no_token_is_left_for_scripts(
+    browser: object, system: System
+) -> None:
+    with Visitor(browser, system.url) as visitor:
+        visitor.open()
+        visitor.page.get_by_label("Access token").fill("dapi-wrong")
+        visitor.press("Sign in")
+        visitor.page.get_by_role("alert").wait_for()
+        visitor.sign_in(system.token)
+        kept = visitor.page.evaluate(
+            "[document.cookie, JSON.stringify(localStorage), JSON.stringify(sessionStorage)]"
+        )
+        assert not any("dapi" in text for text in kept)
+        visitor.page.reload()
+        visitor.page.get_by_role("heading", name="Serving endpoints").wait_for()
+        visitor.press("Sign out")
+        visitor.page.get_by_role("heading", name="modelplane").wait_for()
+        visitor.page.reload()
+        visitor.page.get_by_label("Access token").wait_for()
+        assert not visitor.complaints
+
+
+def _providers() -> list[tuple[dict[str, Any], int, str]]:
+    text = (_UI / "src" / "providers.gen.json").read_text() if _built() else "[]"
+    return [
+        (form, place, group)
+        for form in json.loads(text)
+        for place, case in enumerate(form["cases"])
+        for group in case["one_of"] or [""]
+    ]
+
+
+def _built() -> bool:
+    return (_UI / "src" / "providers.gen.json").exists()
+
+
+_VALUES = {
+    "bedrock_provider": "anthropic",
+    "aws_region": "us-east-1",
+    "instance_profile_arn": "arn:aws:iam::123456789012:role/a-role",
+    "project_id": "a-project",
+    "region": "us-central1",
+    "openai_api_base": "https://a-resource.openai.azure.com",
+    "openai_api_version": "2024-10-21",
+    "databricks_workspace_url": "https://a-workspace.cloud.databricks.com",
+    "custom_provider_url": "https://models.example.com/v1",
+    "api_key_auth.key": "x-api-key",
+}
+_MODELS = {"google-cloud-vertex-ai": "gemini-2.5-pro"}
+
+
+def _fill(page: Any, form: dict[str, Any]) -> None:
+    """Fill in what is required, each control by its kind; secrets refer to one that is there."""
+    for control in page.locator("fieldset.entity :is(input, select):required").all():
+        if control.input_value() or control.get_attribute("type") == "radio":
+            continue
+        label = page.locator(f'label[for="{control.get_attribute("id")}"]').inner_text()
+        if control.get_attribute("placeholder") == "scope/key":
+            control.fill("scope/key")
+        elif label == "Model":
+            control.fill(_MODELS.get(form["provider"], "a-model"))
+        else:
+            path = label.lower().replace(" ", "_")
+            value = next((v for k, v in _VALUES.items() if k.split(".")[-1] == path), "a-value")
+            if control.evaluate("control => control.tagName") == "SELECT":
+                control.select_option(value)
+            else:
+                control.fill(value)
+
+
+@pytest.mark.parametrize(
+    ("form", "place", "group"),
+    _providers(),
+    ids=lambda value: value["provider"] if isinstance(value, dict) else str(value),
+)
+def test_an_endpoint_of_each_provider_is_created_by_its_form(
+    visitor: Visitor, rest: Rest, form: dict[str, Any], place: int, group: str
+) -> None:
+    key = {"type": "service_account", "client_email": "a@b.c", "private_key": _pem()}
+    if form["provider"] == "google-cloud-vertex-ai":
+        secret = {"scope": "scope", "key": "google", "string_value": json.dumps(key)}
+        rest.call("POST", "/api/2.0/secrets/put", secret)
+    page = visitor.page
+    visitor.go("/endpoints/new", "Create serving endpoint")
+    page.get_by_label("Name", exact=True).fill("made")
+    page.get_by_label("Provider", exact=True).select_option(form["provider"])
+    if len(form["cases"]) > 1:
+        page.locator("fieldset.choice").first.get_by_role("radio").nth(place).check()
+    if group:
+        options = form["cases"][place]["one_of"]
+        page.locator("fieldset.choice").last.get_by_role("radio").nth(options.index(group)).check()
+    _fill(page, form)
+    if form["provider"] == "google-cloud-vertex-ai":
+        page.get_by_placeholder("scope/key").fill("scope/google")
+    shown = page.get_by_label("curl snippet").inner_text()
+    visitor.press("Create")
+    page.get_by_role("heading", name="made", exact=True).wait_for()
+    made = rest.call("GET", "/api/2.0/serving-endpoints/made")
+    sent = json.loads(shown[shown.index("-d '") + 4 : -1])
+    [entity] = (made.get("config") or made["pending_config"])["served_entities"]
+    assert entity["external_model"] == sent["config"]["served_entities"][0]["external_model"]
+    assert entity["external_model"]["provider"] == form["provider"]
+
+
+def _pem() -> str:
+    program = ["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]
+    return subprocess.run(program, check=True, capture_output=True, text=True).stdout
+
+
+def test_a_split_is_set_by_keys_and_rolled_back(visitor: Visitor, rest: Rest) -> None:
+    _create(rest, "chat", *_ENTITIES)
+    page = visitor.page
+    visitor.go("/endpoints/chat", "chat")
+    visitor.press("Edit split")
+    slider = page.get_by_label("Share of other in percent")
+    slider.focus()
+    for _ in range(15):
+        slider.press("ArrowRight")
+    visitor.press("Apply split")
+    page.get_by_text("version 2").first.wait_for()
+    assert _shares(rest) == [75, 25]
+    visitor.go("/endpoints/chat/versions", "chat")
+    page.get_by_role("button", name="Compare version 1 with 2").click()
+    visitor.press("Roll back to 1")
+    page.get_by_text("version 3").first.wait_for()
+    assert _shares(rest) == [90, 10]
+
+
+def _shares(rest: Rest) -> list[int]:
+    config = rest.call("GET", "/api/2.0/serving-endpoints/chat")["config"]
+    return [route["traffic_percentage"] for route in config["traffic_config"]["routes"]]
+
+
+def test_a_chat_streams_and_says_who_answered(visitor: Visitor, rest: Rest) -> None:
+    _create(rest, "chat", "gpt")
+    visitor.go("/playground/chat", "Playground")
+    visitor.page.get_by_label("Message").fill("Hello")
+    visitor.press("Send")
+    visitor.page.get_by_text("answered by gpt").wait_for()
+    assert "Hello" in visitor.page.locator(".message.assistant .said").inner_text()
+
+
+def test_who_may_only_look_is_told_what_the_rest_takes(
+    browser: object, system: System, rest: Rest
+) -> None:
+    made = _create(rest, "chat", *_ENTITIES)
+    rest.call("POST", "/api/2.0/preview/scim/v2/Users", {"userName": "looker"})
+    path = f"/api/2.0/permissions/serving-endpoints/{made['id']}"
+    grant = {"user_name": "looker", "permission_level": "CAN_VIEW"}
+    rest.call("PATCH", path, {"access_control_list": [grant]})
+    asked = {"application_id": "looker", "comment": "browser"}
+    path = "/api/2.0/token-management/on-behalf-of/tokens"
+    token = rest.call("POST", path, asked)["token_value"]
+    with Visitor(browser, system.url) as visitor:
+        visitor.sign_in(token)
+        visitor.go("/endpoints/chat", "chat")
+        for name in ("Delete", "Edit configuration", "Edit split"):
+            button = visitor.page.get_by_role("button", name=name, exact=True)
+            assert button.is_disabled()
+            assert "CAN_MANAGE" in button.get_attribute("title")
+        assert visitor.page.get_by_role("link", name="Identity").count() == 0
+        assert not visitor.complaints
+
+
+_PAGES = {
+    "/endpoints": "Serving endpoints",
+    "/endpoints/new": "Create serving endpoint",
+    "/endpoints/chat": "chat",
+    "/endpoints/chat/edit": "Edit configuration",
+    "/endpoints/chat/versions": "chat",
+    "/endpoints/chat/gateway": "chat",
+    "/endpoints/chat/usage": "chat",
+    "/endpoints/chat/permissions": "chat",
+    "/playground/chat": "Playground",
+    "/usage": "Usage",
+    "/secrets": "Secrets",
+    "/secrets/scope": "scope",
+    "/identity/users": "Identity",
+    "/identity/groups": "Identity",
+    "/identity/tokens": "Identity",
+    "/audit": "Audit log",
+    "/account": "Account",
+}
+_AXE = (
+    "async () => (await axe.run()).violations.map(found => `${found.id}: ${found.nodes[0].html}`)"
+)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_page_has_a_violation_that_axe_finds_or_is_wider_than_a_phone(
+    browser: object, system: System, rest: Rest, theme: str
+) -> None:
+    _create(rest, "chat", *_ENTITIES)
+    axe = (_UI / "node_modules" / "axe-core" / "axe.min.js").read_text()
+    size = {"width": 390, "height": 844}
+    with Visitor(browser, system.url, color_scheme=theme, viewport=size) as visitor:
+        visitor.sign_in(system.token)
+        # The way of a tool, which the pages' policy does not hold for.
+        visitor.page.evaluate(axe)
+        found: dict[str, list[str]] = {}
+        for path, heading in _PAGES.items():
+            visitor.go(path, heading)
+            if violations := visitor.page.evaluate(_AXE):
+                found[path] = violations
+            if visitor.page.evaluate("document.documentElement.scrollWidth") > size["width"]:
+                found[path] = ["wider than the window"]
+        assert not found
+        assert not visitor.complaints
+
+
+def test_all_that_the_pages_ask_is_a_call_of_the_public_api(
+    visitor: Visitor, system: System, rest: Rest
+) -> None:
+    _create(rest, "chat", *_ENTITIES)
+    for path, heading in _PAGES.items():
+        visitor.go(path, heading)
+    asked = [request for request in visitor.requests if request.method == "GET"]
+    assert all(request.url.startswith(system.url) for request in visitor.requests)
+    paths = {request.url.removeprefix(system.url) for request in asked}
+    calls = {path for path in paths if path.startswith(("/api/", "/serving-endpoints"))}
+    assert calls
+    for path in calls:
+        assert rest.send("GET", path).ok, path
+
+
+def test_a_copied_curl_line_runs(visitor: Visitor, system: System, rest: Rest) -> None:
+    _create(rest, "chat", "gpt")
+    visitor.go("/endpoints/chat", "chat")
+    visitor.press("Copy as")
+    text = visitor.page.get_by_label("curl snippet").inner_text()
+    variables = {"PATH": os.defpath, "TOKEN": system.token}
+    told = subprocess.run(
+        ["sh", "-c", text], env=variables, capture_output=True, text=True, check=True
+    )
+    assert json.loads(told.stdout)["choices"]

@@ -1,0 +1,72 @@
+"""Somebody at a browser: what is done and seen at the pages, in the words of people.
+
+Playwright's waits are on what is on the page, never on time.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+Json = dict[str, Any]
+
+
+@contextmanager
+def launch(program: str) -> Iterator[object]:
+    """Run Chromium until the block ends."""
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - it may not be there
+
+    with sync_playwright() as playwright:
+        # Tests may be root's, for whom Chromium has no sandbox.
+        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+class Visitor:
+    """One browser window, with storage of its own."""
+
+    def __init__(self, browser: Any, url: str, **settings: Any) -> None:
+        """Open a window; `settings` are those of a browser context."""
+        self._context = browser.new_context(**settings)
+        self._url = url
+        self.page = self._context.new_page()
+        self.complaints: list[str] = []
+        self.requests: list[Any] = []
+        self.page.on("console", self._hear)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", self._note)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._context.close()
+
+    def open(self) -> None:
+        """Go to the first page."""
+        self.page.goto(f"{self._url}/ui/")
+
+    def sign_in(self, token: str) -> None:
+        """Sign in, and wait for the list of endpoints."""
+        self.open()
+        self.page.get_by_label("Access token").fill(token)
+        self.page.get_by_role("button", name="Sign in").click()
+        self.page.get_by_role("heading", name="Serving endpoints").wait_for()
+
+    def go(self, path: str, heading: str) -> None:
+        """Go to a page, as a link to it would."""
+        self.page.evaluate("path => { location.hash = path }", path)
+        self.page.get_by_role("heading", name=heading, exact=True, level=1).wait_for()
+        self.page.wait_for_function("document.querySelector('.loading') === null")
+
+    def press(self, name: str) -> None:
+        """Press the button of this name."""
+        self.page.get_by_role("button", name=name, exact=True).click()
+
+    def _note(self, request: Any) -> None:
+        self.requests.append(request)
+
+    def _hear(self, message: Any) -> None:
+        # An answer that is no success is told, too, and is no fault of the page.
+        if message.type == "error" and "Failed to load resource" not in message.text:
+            self.complaints.append(message.text)

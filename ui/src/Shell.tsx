@@ -1,0 +1,114 @@
+import { useMutation, useQuery } from '@tanstack/react-query'
+import { type ReactNode, useState } from 'react'
+import { Link, Redirect, Route, Switch, useLocation } from 'wouter'
+import { readText, signedOut, signOut } from './api'
+import { useMe } from './me'
+import { AccountPage } from './pages/Account'
+import { AuditPage } from './pages/Audit'
+import { CreatePage } from './pages/Create'
+import { EditPage } from './pages/Edit'
+import { EndpointPage } from './pages/endpoint'
+import { EndpointsPage } from './pages/Endpoints'
+import { IdentityPage } from './pages/identity'
+import { PlaygroundPage } from './pages/playground'
+import { SecretsPage } from './pages/Secrets'
+import { UsagePage } from './pages/Usage'
+import { chooseTheme, chosenTheme, type Theme } from './theme'
+
+interface Place { name: string; href: string; admin?: boolean }
+
+const PLACES: Place[] = [
+  { name: 'Serving endpoints', href: '/endpoints' },
+  { name: 'Playground', href: '/playground' },
+  { name: 'Usage', href: '/usage', admin: true },
+  { name: 'Secrets', href: '/secrets' },
+  { name: 'Identity', href: '/identity', admin: true },
+  { name: 'Audit log', href: '/audit', admin: true },
+]
+
+/** What stands around every page, and which page it is. */
+export function Shell(): ReactNode {
+  const [location] = useLocation()
+  const me = useMe()
+  return (
+    <div className="shell">
+      <a className="skip" href="#content" onClick={skipToContent}>Skip to the content</a>
+      <aside aria-label="Navigation">
+        <Link href="/endpoints" className="brand"><img src="./icon.svg" alt="" width={20} height={20} />modelplane</Link>
+        <nav aria-label="Main">
+          {PLACES.filter(({ admin }) => !admin || me.admin).map(({ name, href }) => (
+            <Link key={href} href={href} aria-current={location.startsWith(href) ? 'page' : undefined}>{name}</Link>
+          ))}
+        </nav>
+        <div className="aside-foot">
+          <Health />
+          <Link href="/account" aria-current={location === '/account' ? 'page' : undefined} className="who" title={me.name}>{me.name || 'Account'}</Link>
+          <div className="aside-row">
+            <ThemeChoice />
+            <SignOut />
+          </div>
+        </div>
+      </aside>
+      <main id="content" tabIndex={-1}>
+        <Switch>
+          <Route path="/endpoints"><EndpointsPage /></Route>
+          <Route path="/endpoints/new"><CreatePage /></Route>
+          <Route path="/endpoints/:name/edit">{({ name }) => <EditPage key={name} name={decodeURIComponent(name)} />}</Route>
+          <Route path="/endpoints/:name/:tab?">
+            {({ name, tab }) => <EndpointPage key={name} name={decodeURIComponent(name)} tab={tab ?? 'overview'} />}
+          </Route>
+          <Route path="/playground/:name?">{({ name }) => <PlaygroundPage key={name} name={name === undefined ? '' : decodeURIComponent(name)} />}</Route>
+          <Route path="/usage"><UsagePage /></Route>
+          <Route path="/secrets/:scope?">{({ scope }) => <SecretsPage scope={scope === undefined ? '' : decodeURIComponent(scope)} />}</Route>
+          <Route path="/identity/:tab?">{({ tab }) => <IdentityPage tab={tab ?? 'users'} />}</Route>
+          <Route path="/audit"><AuditPage /></Route>
+          <Route path="/account"><AccountPage /></Route>
+          <Route><Redirect to="/endpoints" /></Route>
+        </Switch>
+      </main>
+    </div>
+  )
+}
+
+// The address holds the page, so that it cannot hold a place on it too.
+function skipToContent(event: { preventDefault(): void }): void {
+  event.preventDefault()
+  document.getElementById('content')?.focus()
+}
+
+function SignOut(): ReactNode {
+  const end = useMutation({ mutationFn: signOut, onSuccess: signedOut })
+  return (
+    <button type="button" className="plain" title={end.error?.message} disabled={end.isPending} onClick={() => end.mutate()}>
+      {end.error ? 'Not signed out' : 'Sign out'}
+    </button>
+  )
+}
+
+/** Whether a worker is ready to answer queries. */
+function Health(): ReactNode {
+  const health = useQuery({
+    queryKey: ['health'],
+    queryFn: () => readText('/health').then(() => true, () => false),
+    refetchInterval: 15_000,
+  })
+  if (health.data === undefined) return null
+  return health.data
+    ? <span className="state success" role="status">Workers ready</span>
+    : <span className="state danger" role="status">No worker is ready</span>
+}
+
+function ThemeChoice(): ReactNode {
+  const [theme, setTheme] = useState<Theme>(chosenTheme)
+  return (
+    <select aria-label="Theme" value={theme} onChange={(event) => {
+      const chosen = event.target.value as Theme
+      chooseTheme(chosen)
+      setTheme(chosen)
+    }}>
+      <option value="system">System</option>
+      <option value="light">Light</option>
+      <option value="dark">Dark</option>
+    </select>
+  )
+}

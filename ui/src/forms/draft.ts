@@ -1,0 +1,176 @@
+/** What somebody has filled in for a served entity, and the configuration that it means. Pure. */
+import type { EndpointConfig, Route, ServedEntity } from '../types'
+import { caseOf, controls, groups, type ProviderForm, PROVIDERS, providerForm } from './cases'
+
+export const TASKS: Record<string, string> = {
+  'llm/v1/chat': 'Chat',
+  'llm/v1/completions': 'Completions',
+  'llm/v1/embeddings': 'Embeddings',
+}
+
+export interface EntityDraft {
+  id: number
+  kind: 'external' | 'hosted'
+  name: string
+  share: number
+  provider: string
+  place: number
+  group: string
+  model: string
+  task: string
+  /** Texts by the path of their control; of a secret, the plaintext. */
+  texts: Record<string, string>
+  /** References to secrets, as `scope/key`, by the path of their control. */
+  references: Record<string, string>
+  /** Which secrets are given as plaintext. */
+  plain: Record<string, boolean>
+  hosted: HostedDraft
+}
+export interface HostedDraft {
+  entity: string
+  version: string
+  size: string
+  type: string
+  least: string
+  most: string
+  toZero: boolean
+  variables: string
+}
+
+export function newDraft(id: number, share: number, task = 'llm/v1/chat'): EntityDraft {
+  const form = PROVIDERS[0]
+  return {
+    id, kind: 'external', name: '', share, provider: form?.provider ?? '', place: 0, group: '', model: '', task,
+    texts: {}, references: {}, plain: {},
+    hosted: { entity: '', version: '', size: 'Small', type: '', least: '', most: '', toZero: true, variables: '' },
+  }
+}
+
+/** Return the draft that an entity of a configuration is made from; plaintexts are never returned. */
+export function draftOf(entity: ServedEntity, id: number, share: number): EntityDraft {
+  const draft = { ...newDraft(id, share), name: entity.name }
+  const model = entity.external_model
+  if (model === undefined) return { ...draft, kind: 'hosted', hosted: hostedOf(entity) }
+  const form = providerForm(model.provider)
+  if (form === undefined) return draft
+  const config = (model[form.config_field] ?? {}) as Record<string, unknown>
+  const place = caseOf(form, config)
+  const group = groups(form, place).find((name) => config[name] !== undefined) ?? ''
+  const texts: Record<string, string> = {}
+  const references: Record<string, string> = {}
+  for (const { path, field } of controls(form, place, group)) {
+    const value = at(config, path)
+    if (value === undefined) continue
+    if (field.secret) references[path] = referred(String(value))
+    else texts[path] = String(value)
+  }
+  return { ...draft, provider: model.provider, place, group, model: model.name, task: model.task, texts, references }
+}
+
+function hostedOf(entity: ServedEntity): HostedDraft {
+  return {
+    entity: entity.entity_name ?? '',
+    version: String(entity.entity_version ?? ''),
+    size: entity.workload_size ?? (entity.max_provisioned_concurrency === undefined ? 'Small' : ''),
+    type: entity.workload_type ?? '',
+    least: String(entity.min_provisioned_concurrency ?? ''),
+    most: String(entity.max_provisioned_concurrency ?? ''),
+    toZero: entity.scale_to_zero_enabled ?? false,
+    variables: Object.entries(entity.environment_vars ?? {}).map(([name, value]) => `${name}=${value}`).join('\n'),
+  }
+}
+
+const REFERENCE = /^\{\{secrets\/(.+)\/(.+)\}\}$/
+
+function referred(text: string): string {
+  const [, scope = '', key = ''] = REFERENCE.exec(text) ?? []
+  return scope === '' ? '' : `${scope}/${key}`
+}
+
+function at(config: Record<string, unknown>, path: string): unknown {
+  const [first = '', second] = path.split('.')
+  const found = config[first]
+  return second === undefined ? found : (found as Record<string, unknown> | undefined)?.[second]
+}
+
+/** Return the provider's configuration; what the alternative hides is left out. */
+export function providerConfig(form: ProviderForm, draft: EntityDraft): Record<string, unknown> {
+  const config: Record<string, unknown> = {}
+  const chosen = form.cases[draft.place]
+  const value = chosen?.values.find((item) => item !== '')
+  if (chosen !== undefined && value !== undefined && !chosen.values.includes('')) config[chosen.field] = value
+  for (const { path, field } of controls(form, draft.place, draft.group)) {
+    const [name, text] = field.secret ? secretValue(path, draft) : [path, draft.texts[path]?.trim() ?? '']
+    if (text !== '') put(config, name, text)
+  }
+  return config
+}
+
+function secretValue(path: string, draft: EntityDraft): [string, string] {
+  if (draft.plain[path]) return [`${path}_plaintext`, draft.texts[path] ?? '']
+  const reference = draft.references[path] ?? ''
+  return [path, reference === '' ? '' : `{{secrets/${reference}}}`]
+}
+
+function put(config: Record<string, unknown>, path: string, value: string): void {
+  const [first = '', second] = path.split('.')
+  if (second === undefined) config[first] = value
+  else config[first] = { ...(config[first] as object | undefined), [second]: value }
+}
+
+/** The name that the API gives an entity that has none of its own. */
+export function defaultName(draft: EntityDraft): string {
+  const name = draft.kind === 'external'
+    ? draft.model.trim()
+    : [draft.hosted.entity, draft.hosted.version].filter((part) => part !== '').join('-')
+  return name.replace(/[^A-Za-z0-9_-]/g, '-').slice(0, 63)
+}
+
+export function entityOf(draft: EntityDraft): Record<string, unknown> {
+  const name = draft.name.trim() || defaultName(draft)
+  if (draft.kind === 'hosted') return { name, ...hostedFields(draft.hosted) }
+  const form = providerForm(draft.provider)
+  const config = form === undefined ? {} : { [form.config_field]: providerConfig(form, draft) }
+  return { name, external_model: { name: draft.model.trim(), provider: draft.provider, task: draft.task, ...config } }
+}
+
+function hostedFields(hosted: HostedDraft): Record<string, unknown> {
+  const fields: Record<string, unknown> = { entity_name: hosted.entity.trim(), entity_version: hosted.version.trim() }
+  if (hosted.size !== '') fields.workload_size = hosted.size
+  else Object.assign(fields, {
+    min_provisioned_concurrency: Number(hosted.least),
+    max_provisioned_concurrency: Number(hosted.most),
+  })
+  if (hosted.type.trim() !== '') fields.workload_type = hosted.type.trim()
+  fields.scale_to_zero_enabled = hosted.toZero
+  const variables = variablesOf(hosted.variables)
+  if (Object.keys(variables).length > 0) fields.environment_vars = variables
+  return fields
+}
+
+export function variablesOf(text: string): Record<string, string> {
+  const lines = text.split('\n').filter((line) => line.trim() !== '')
+  return Object.fromEntries(lines.map((line) => {
+    const place = line.indexOf('=')
+    return place < 0 ? [line.trim(), ''] : [line.slice(0, place).trim(), line.slice(place + 1).trim()]
+  }))
+}
+
+export function configOf(drafts: readonly EntityDraft[]): Record<string, unknown> {
+  const entities = drafts.map(entityOf)
+  const routes: Route[] = entities.map((entity, place) => ({
+    served_model_name: String(entity.name),
+    traffic_percentage: drafts[place]?.share ?? 0,
+  }))
+  return { served_entities: entities, traffic_config: { routes } }
+}
+
+export function shareOf(config: EndpointConfig | undefined, name: string): number {
+  const routes = config?.traffic_config?.routes ?? []
+  return routes.find((route) => (route.served_entity_name ?? route.served_model_name) === name)?.traffic_percentage ?? 0
+}
+
+export function draftsOf(config: EndpointConfig | undefined): EntityDraft[] {
+  return (config?.served_entities ?? []).map((entity, place) =>
+    draftOf(entity, place + 1, shareOf(config, entity.name)))
+}

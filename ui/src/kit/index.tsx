@@ -1,0 +1,201 @@
+/** What all pages are made of. */
+import { cloneElement, type ReactElement, type ReactNode, useEffect, useId, useRef, useState } from 'react'
+import { Link } from 'wouter'
+import { ApiError } from '../api'
+import { describeState } from '../state'
+import type { Endpoint } from '../types'
+
+export function State({ endpoint }: { endpoint: Endpoint }): ReactNode {
+  const { text, look } = describeState(endpoint)
+  return <span className={`state ${look}`}>{text}</span>
+}
+
+export function Failure({ error }: { error: unknown }): ReactNode {
+  if (error === null || error === undefined) return null
+  const code = error instanceof ApiError ? error.code : 'ERROR'
+  const id = error instanceof ApiError ? error.requestId : ''
+  return (
+    <div className="banner danger" role="alert">
+      <strong>{code}</strong> {error instanceof Error ? error.message : String(error)}
+      {id !== '' && <small className="request-id">Request {id}</small>}
+    </div>
+  )
+}
+
+/** A control with its label, and with what helps to fill it. */
+export function Field({ label, help, children, required, className }: {
+  label: string
+  help?: ReactNode
+  required?: boolean
+  className?: string
+  children: ReactElement<{ id?: string; 'aria-describedby'?: string; required?: boolean }>
+}): ReactNode {
+  const id = useId()
+  const helpId = help ? `${id}-help` : undefined
+  const more = required === undefined ? {} : { required }
+  return (
+    <div className={className ? `field ${className}` : 'field'}>
+      <label htmlFor={id}>{label}{required === false && <span className="optional"> optional</span>}</label>
+      {cloneElement(children, { id, 'aria-describedby': helpId, ...more })}
+      {help && <small id={helpId}>{help}</small>}
+    </div>
+  )
+}
+
+export function Check({ label, checked, disabled, onChange }: {
+  label: string
+  checked: boolean
+  disabled?: boolean
+  onChange: (checked: boolean) => void
+}): ReactNode {
+  return (
+    <label className="check">
+      <input type="checkbox" checked={checked} disabled={disabled} onChange={(event) => onChange(event.target.checked)} />
+      {label}
+    </label>
+  )
+}
+
+/** The head of a page: where it is, what it is called, and what can be done. */
+export function Head({ crumbs, title, after, children }: {
+  crumbs?: [string, string][]
+  title: string
+  after?: ReactNode
+  children?: ReactNode
+}): ReactNode {
+  useEffect(() => {
+    document.title = `${title} · modelplane`
+  }, [title])
+  return (
+    <>
+      {crumbs && (
+        <nav className="crumbs" aria-label="Breadcrumb">
+          {crumbs.map(([name, href]) => <span key={href}><Link href={href}>{name}</Link> / </span>)}
+        </nav>
+      )}
+      <div className="head">
+        <h1>{title}</h1>
+        {after}
+        <div className="actions">{children}</div>
+      </div>
+    </>
+  )
+}
+
+export function Tabs({ tabs, current }: { tabs: [string, string][]; current: string }): ReactNode {
+  return (
+    <nav className="tabs" aria-label="Sections">
+      {tabs.map(([name, href]) => (
+        <Link key={href} href={href} aria-current={name === current ? 'page' : undefined}>{name}</Link>
+      ))}
+    </nav>
+  )
+}
+
+export interface Column<Row> {
+  title: string
+  cell: (row: Row) => ReactNode
+  number?: boolean
+  narrow?: boolean
+}
+
+export function Table<Row>({ label, columns, rows, id }: {
+  label: string
+  columns: Column<Row>[]
+  rows: readonly Row[]
+  id: (row: Row) => string | number
+}): ReactNode {
+  return (
+    <div className="scroll" tabIndex={0} role="region" aria-label={label}>
+      <table>
+        <thead>
+          <tr>{columns.map(({ title, number }) =>
+            title === '' ? <td key={title} /> : <th key={title} scope="col" className={number ? 'number' : undefined}>{title}</th>)}</tr>
+        </thead>
+        <tbody>
+          {rows.map((row) => (
+            <tr key={id(row)}>
+              {columns.map(({ title, cell, number, narrow }) => (
+                <td key={title} className={number ? 'number' : narrow ? 'narrow' : undefined}>{cell(row)}</td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  )
+}
+
+export function Empty({ title, children }: { title: string; children?: ReactNode }): ReactNode {
+  return <div className="empty"><p className="empty-title">{title}</p>{children}</div>
+}
+
+export function Loading(): ReactNode {
+  return <div className="loading" role="status"><span>Loading …</span></div>
+}
+
+export function Copy({ text, label = 'Copy' }: { text: string; label?: string }): ReactNode {
+  const [copied, setCopied] = useState(false)
+  const copy = async (): Promise<void> => {
+    await navigator.clipboard.writeText(text)
+    setCopied(true)
+    setTimeout(() => setCopied(false), 1500)
+  }
+  return <button type="button" className="small" onClick={() => void copy()}>{copied ? 'Copied' : label}</button>
+}
+
+export function Dialog({ title, onClose, children, wide }: {
+  title: string
+  onClose: () => void
+  children: ReactNode
+  wide?: boolean
+}): ReactNode {
+  const ref = useRef<HTMLDialogElement>(null)
+  const id = useId()
+  useEffect(() => {
+    const dialog = ref.current
+    if (dialog !== null && !dialog.open) dialog.showModal()
+  }, [])
+  return (
+    <dialog ref={ref} className={wide ? 'wide' : undefined} aria-labelledby={id} onClose={onClose}>
+      <div className="dialog-head">
+        <h2 id={id}>{title}</h2>
+        <button type="button" className="plain" aria-label="Close" onClick={() => ref.current?.close()}>✕</button>
+      </div>
+      {children}
+    </dialog>
+  )
+}
+
+/** Asks before what cannot be undone; `name`, if given, has to be typed. */
+export function Confirm({ title, action, name, error, busy, onConfirm, onClose, children }: {
+  title: string
+  action: string
+  name?: string
+  error?: unknown
+  busy: boolean
+  onConfirm: () => void
+  onClose: () => void
+  children: ReactNode
+}): ReactNode {
+  const [typed, setTyped] = useState('')
+  return (
+    <Dialog title={title} onClose={onClose}>
+      <form onSubmit={(event) => { event.preventDefault(); onConfirm() }}>
+        <Failure error={error} />
+        {children}
+        {name !== undefined && (
+          <Field label={`Type ${name} to confirm`}>
+            <input autoComplete="off" value={typed} onChange={(event) => setTyped(event.target.value)} />
+          </Field>
+        )}
+        <div className="dialog-foot">
+          <button type="button" onClick={onClose}>Keep</button>
+          <button type="submit" className="dangerous" disabled={busy || (name !== undefined && typed !== name)}>{action}</button>
+        </div>
+      </form>
+    </Dialog>
+  )
+}
+
+export const NEEDS_MANAGE = 'This takes CAN_MANAGE on the endpoint'

@@ -1,0 +1,139 @@
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import { type ReactNode, useState } from 'react'
+import { Link, useLocation } from 'wouter'
+import { get, query, run } from '../api'
+import { ago, when } from '../format'
+import { NewSecret } from '../forms/NewSecret'
+import { Confirm, Empty, Failure, Field, Head, Loading, Table } from '../kit'
+
+interface Scope { name: string; backend_type: string }
+interface Secret { key: string; last_updated_timestamp?: number }
+interface Acl { principal: string; permission: string }
+
+const ROOT = '/api/2.0/secrets'
+
+export function SecretsPage({ scope }: { scope: string }): ReactNode {
+  const [, navigate] = useLocation()
+  const [creating, setCreating] = useState(false)
+  const scopes = useQuery({ queryKey: ['scopes'], queryFn: () => get<{ scopes?: Scope[] }>(`${ROOT}/scopes/list`) })
+  const all = scopes.data?.scopes ?? []
+  const chosen = all.find(({ name }) => name === scope)
+  return (
+    <>
+      <Head title={scope === '' ? 'Secrets' : scope} {...(scope === '' ? {} : { crumbs: [['Secrets', '/secrets']] as [string, string][] })}>
+        <button type="button" className="primary" onClick={() => setCreating(true)}>Store a secret</button>
+      </Head>
+      <Failure error={scopes.error} />
+      {scopes.isPending && !scopes.error && <Loading />}
+      {scopes.data && scope === '' && <Scopes scopes={all} />}
+      {scopes.data && scope !== '' && (chosen ? <Inside scope={chosen} /> : <Empty title="There is no such scope, or you may not see it."><Link href="/secrets">All scopes</Link></Empty>)}
+      {creating && <NewSecret scope={scope} onClose={() => setCreating(false)} onCreated={(reference) => navigate(`/secrets/${encodeURIComponent(reference.split('/')[0] ?? '')}`)} />}
+    </>
+  )
+}
+
+function Scopes({ scopes }: { scopes: Scope[] }): ReactNode {
+  if (scopes.length === 0) {
+    return <Empty title="There are no secrets yet, or none that you may see."><p>Keys of providers are stored here, sealed, and endpoints refer to them as <code>{'{{secrets/scope/key}}'}</code>.</p></Empty>
+  }
+  return (
+    <>
+      <p className="muted">Values are write-only. Endpoints refer to them as <code>{'{{secrets/scope/key}}'}</code>.</p>
+      <Table label="Scopes" rows={scopes} id={({ name }) => name} columns={[
+        { title: 'Scope', cell: ({ name }) => <Link className="strong" href={`/secrets/${encodeURIComponent(name)}`}>{name}</Link> },
+        { title: 'Kept in', cell: ({ backend_type: kind }) => (kind === 'DATABRICKS' ? 'this deployment' : kind) },
+      ]} />
+    </>
+  )
+}
+
+function Inside({ scope }: { scope: Scope }): ReactNode {
+  const [, navigate] = useLocation()
+  const queries = useQueryClient()
+  const [removing, setRemoving] = useState<string | null>(null)
+  const [deleting, setDeleting] = useState(false)
+  const keys = useQuery({ queryKey: ['keys', scope.name], queryFn: () => get<{ secrets?: Secret[] }>(`${ROOT}/list${query({ scope: scope.name })}`) })
+  const remove = useMutation({
+    mutationFn: (key: string) => run({ method: 'POST', path: `${ROOT}/delete`, body: { scope: scope.name, key } }),
+    onSuccess: () => { setRemoving(null); void queries.invalidateQueries({ queryKey: ['keys', scope.name] }) },
+  })
+  const drop = useMutation({
+    mutationFn: () => run({ method: 'POST', path: `${ROOT}/scopes/delete`, body: { scope: scope.name } }),
+    onSuccess: () => { navigate('/secrets'); void queries.invalidateQueries({ queryKey: ['scopes'] }) },
+  })
+  const secrets = keys.data?.secrets ?? []
+  return (
+    <>
+      <Failure error={keys.error} />
+      <div className="card-head"><h2>Secrets</h2><button type="button" onClick={() => setDeleting(true)}>Delete scope</button></div>
+      {keys.data && secrets.length === 0 && <Empty title="This scope is empty." />}
+      {secrets.length > 0 && (
+        <Table label="Secrets" rows={secrets} id={({ key }) => key} columns={[
+          { title: 'Key', cell: ({ key }) => <strong>{key}</strong> },
+          { title: 'Reference', cell: ({ key }) => <code>{`{{secrets/${scope.name}/${key}}}`}</code> },
+          { title: 'Changed', cell: ({ last_updated_timestamp: time }) => <span title={when(time)}>{ago(time)}</span> },
+          { title: '', narrow: true, cell: ({ key }) => <button type="button" className="small" aria-label={`Delete ${key}`} onClick={() => setRemoving(key)}>Delete</button> },
+        ]} />
+      )}
+      <Acls scope={scope.name} />
+      {removing !== null && (
+        <Confirm title="Delete this secret?" action="Delete" error={remove.error} busy={remove.isPending} onConfirm={() => remove.mutate(removing)} onClose={() => setRemoving(null)}>
+          <p>The value of <strong>{removing}</strong> is gone then. Endpoints that refer to it can no longer use it.</p>
+        </Confirm>
+      )}
+      {deleting && (
+        <Confirm title="Delete this scope?" action="Delete" name={scope.name} error={drop.error} busy={drop.isPending} onConfirm={() => drop.mutate()} onClose={() => setDeleting(false)}>
+          <p>All secrets in <strong>{scope.name}</strong> are gone then.</p>
+        </Confirm>
+      )}
+    </>
+  )
+}
+
+const PERMISSIONS = ['READ', 'WRITE', 'MANAGE']
+
+function Acls({ scope }: { scope: string }): ReactNode {
+  const queries = useQueryClient()
+  const [principal, setPrincipal] = useState('')
+  const [permission, setPermission] = useState('READ')
+  const list = useQuery({ queryKey: ['acls', scope], queryFn: () => get<{ items?: Acl[] }>(`${ROOT}/acls/list${query({ scope })}`) })
+  const settled = { onSettled: () => queries.invalidateQueries({ queryKey: ['acls', scope] }) }
+  const put = useMutation({
+    mutationFn: (acl: Acl) => run({ method: 'POST', path: `${ROOT}/acls/put`, body: { scope, ...acl } }),
+    onSuccess: () => setPrincipal(''),
+    ...settled,
+  })
+  const remove = useMutation({
+    mutationFn: (name: string) => run({ method: 'POST', path: `${ROOT}/acls/delete`, body: { scope, principal: name } }),
+    ...settled,
+  })
+  const items = list.data?.items ?? []
+  return (
+    <section>
+      <h2>Who may use it</h2>
+      <Failure error={list.error ?? put.error ?? remove.error} />
+      {items.length > 0 && (
+        <Table label="Access" rows={items} id={(item) => item.principal} columns={[
+          { title: 'Who', cell: (item) => <strong>{item.principal}</strong> },
+          {
+            title: 'Permission',
+            cell: (item) => (
+              <select aria-label={`Permission of ${item.principal}`} value={item.permission} disabled={put.isPending} onChange={(event) => put.mutate({ principal: item.principal, permission: event.target.value })}>
+                {PERMISSIONS.map((name) => <option key={name}>{name}</option>)}
+              </select>
+            ),
+          },
+          { title: '', narrow: true, cell: (item) => <button type="button" className="small" aria-label={`Remove ${item.principal}`} onClick={() => remove.mutate(item.principal)}>Remove</button> },
+        ]} />
+      )}
+      {list.data && items.length === 0 && <p className="muted">Administrators alone.</p>}
+      {!list.error && (
+        <form className="inline" onSubmit={(event) => { event.preventDefault(); put.mutate({ principal: principal.trim(), permission }) }}>
+          <Field label="User, group or application id"><input required autoComplete="off" value={principal} onChange={(event) => setPrincipal(event.target.value)} /></Field>
+          <Field label="Permission"><select value={permission} onChange={(event) => setPermission(event.target.value)}>{PERMISSIONS.map((name) => <option key={name}>{name}</option>)}</select></Field>
+          <button type="submit" className="primary" disabled={put.isPending}>Grant</button>
+        </form>
+      )}
+    </section>
+  )
+}

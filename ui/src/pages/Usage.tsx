@@ -1,0 +1,144 @@
+import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import { type ReactNode, useState } from 'react'
+import { type ApiRequest, endpointPath, get, query, readText, run } from '../api'
+import { count, duration, percent, short } from '../format'
+import { Empty, Failure, Head, Loading, Table } from '../kit'
+import { Bars } from '../kit/Bars'
+import { CopyAs } from '../kit/CopyAs'
+import type { UsageRow, UsageTotal } from '../types'
+import { hours, summed } from './usageTotals'
+import { Requests } from './UsageRequests'
+
+const DAY = 86_400_000
+const RANGES: [string, number][] = [['Last hour', DAY / 24], ['Last 24 hours', DAY], ['Last 7 days', 7 * DAY], ['Last 30 days', 30 * DAY]]
+const GROUPS: Record<string, string> = {
+  endpoint: 'Endpoint', served_entity: 'Served entity', requester: 'Requester', task: 'Task', status_code: 'Status', day: 'Day',
+}
+
+export function UsagePage(): ReactNode {
+  return <><Head title="Usage" /><Explorer /></>
+}
+
+export function EndpointUsage({ name, tracked }: { name: string; tracked: boolean }): ReactNode {
+  const queries = useQueryClient()
+  const enable = useMutation({
+    mutationFn: async () => {
+      const path = endpointPath(name, '/ai-gateway')
+      const now = await get<object>(path)
+      return run({ method: 'PUT', path, body: { ...now, usage_tracking_config: { enabled: true } } })
+    },
+    onSettled: () => queries.invalidateQueries({ queryKey: ['endpoint', name] }),
+  })
+  return (
+    <>
+      {!tracked && (
+        <div className="banner warning">
+          <strong>Usage is not tracked.</strong> Who asks, how many tokens and how long can be recorded from now on; prompts and answers never are.{' '}
+          <button type="button" className="small" disabled={enable.isPending} onClick={() => enable.mutate()}>Enable usage tracking</button>
+          <Failure error={enable.error} />
+        </div>
+      )}
+      <Explorer endpoint={name} />
+    </>
+  )
+}
+
+function Explorer({ endpoint }: { endpoint?: string }): ReactNode {
+  const [range, setRange] = useState(DAY)
+  const [group, setGroup] = useState(endpoint === undefined ? 'endpoint' : 'served_entity')
+  const [requester, setRequester] = useState('')
+  // Whole minutes, so that the same question is asked again and again.
+  const [until, setUntil] = useState(() => Math.ceil(Date.now() / 60_000) * 60_000)
+  const path = endpoint === undefined ? '/api/2.0/usage' : endpointPath(endpoint, '/usage')
+  const filters = { start_time: until - range, end_time: until, requester: requester.trim() }
+  const coarse = range > 7 * DAY ? 'day' : 'hour'
+  const totals = useQuery({
+    queryKey: ['usage', path, filters, group],
+    queryFn: () => get<{ totals?: UsageTotal[] }>(path + query({ ...filters, group_by: group })),
+  })
+  const series = useQuery({
+    queryKey: ['usage', path, filters, coarse],
+    queryFn: () => get<{ totals?: UsageTotal[] }>(path + query({ ...filters, group_by: coarse })),
+  })
+  const request: ApiRequest = { method: 'GET', path: path + query({ ...filters, group_by: group }) }
+  const found = totals.data?.totals ?? []
+  const all = summed(found)
+  return (
+    <>
+      <div className="filters">
+        <select aria-label="Time" value={range} onChange={(event) => setRange(Number(event.target.value))}>
+          {RANGES.map(([text, value]) => <option key={value} value={value}>{text}</option>)}
+        </select>
+        <select aria-label="Group by" value={group} onChange={(event) => setGroup(event.target.value)}>
+          {Object.entries(GROUPS).filter(([key]) => endpoint === undefined || key !== 'endpoint').map(([key, title]) => <option key={key} value={key}>By {title.toLowerCase()}</option>)}
+        </select>
+        <input type="search" aria-label="Requester" placeholder="Requester" value={requester} onChange={(event) => setRequester(event.target.value)} />
+        <button type="button" onClick={() => setUntil(Math.ceil(Date.now() / 1000) * 1000)}>Refresh</button>
+        <span className="grow" />
+        <Download path={path + query({ ...filters, group_by: group, format: 'csv' })} />
+        <CopyAs request={request} />
+      </div>
+      <Failure error={totals.error ?? series.error} />
+      {totals.isPending && !totals.error && <Loading />}
+      {totals.data && found.length === 0 && (
+        <Empty title="Nothing was recorded in this time.">
+          <p>Endpoints whose AI Gateway tracks usage are recorded, one row for each query. Prompts and answers are nowhere.</p>
+        </Empty>
+      )}
+      {found.length > 0 && (
+        <>
+          <dl className="numbers">
+            <div><dt>Requests</dt><dd>{count(all.requests)}</dd></div>
+            <div><dt>Failed</dt><dd>{count(all.failed)} <small>{percent(all.failed, all.requests)}</small></dd></div>
+            <div><dt>Tokens in</dt><dd>{short(all.input)}</dd></div>
+            <div><dt>Tokens out</dt><dd>{short(all.output)}</dd></div>
+            <div><dt>Mean latency</dt><dd>{duration(all.latency)}</dd></div>
+          </dl>
+          <Bars label={`Requests by ${coarse}`} bars={hours(series.data?.totals ?? [], coarse, until - range, until)} />
+          <Table label="Totals" rows={found} id={(row) => String(row[group])} columns={[
+            { title: GROUPS[group] ?? group, cell: (row) => <strong>{group === 'day' ? new Date(Number(row.day)).toLocaleDateString() : String(row[group] ?? 'none')}</strong> },
+            { title: 'Requests', number: true, cell: (row) => count(row.requests) },
+            { title: 'Failed', number: true, cell: (row) => count(row.failed_requests) },
+            { title: 'Tokens in', number: true, cell: (row) => count(row.input_token_count) },
+            { title: 'Tokens out', number: true, cell: (row) => count(row.output_token_count) },
+            { title: 'Cached', number: true, cell: (row) => count(row.cached_token_count) },
+            { title: 'Mean latency', number: true, cell: (row) => duration(row.average_latency_ms) },
+          ]} />
+          <Rows path={path} filters={filters} />
+        </>
+      )}
+    </>
+  )
+}
+
+function Rows({ path, filters }: { path: string; filters: Record<string, string | number> }): ReactNode {
+  const rows = useInfiniteQuery({
+    queryKey: ['usage-rows', path, filters],
+    queryFn: ({ pageParam }) => get<{ usage?: UsageRow[]; next_page_token?: string }>(
+      path + query({ ...filters, max_results: 50, page_token: pageParam })),
+    initialPageParam: '',
+    getNextPageParam: (page) => page.next_page_token,
+  })
+  return (
+    <section>
+      <h2>Requests</h2>
+      <Failure error={rows.error} />
+      <Requests rows={rows.data?.pages.flatMap(({ usage }) => usage ?? []) ?? []} />
+      {rows.hasNextPage && <button type="button" disabled={rows.isFetchingNextPage} onClick={() => void rows.fetchNextPage()}>Show older</button>}
+    </section>
+  )
+}
+
+function Download({ path }: { path: string }): ReactNode {
+  const save = useMutation({
+    mutationFn: async () => {
+      const url = URL.createObjectURL(new Blob([await readText(path)], { type: 'text/csv' }))
+      const link = document.createElement('a')
+      link.href = url
+      link.download = 'usage.csv'
+      link.click()
+      URL.revokeObjectURL(url)
+    },
+  })
+  return <button type="button" title={save.error?.message} disabled={save.isPending} onClick={() => save.mutate()}>CSV</button>
+}

@@ -1,0 +1,125 @@
+import { useMutation, useQueryClient } from '@tanstack/react-query'
+import { type ReactNode, useState } from 'react'
+import { type ApiRequest, endpointPath, run } from '../../api'
+import { count } from '../../format'
+import { Check, Empty, Failure, Field, NEEDS_MANAGE, Table } from '../../kit'
+import { CopyAs } from '../../kit/CopyAs'
+import type { AiGateway, Endpoint, RateLimit } from '../../types'
+
+const KEYS: Record<string, string> = {
+  endpoint: 'Endpoint',
+  user: 'User',
+  user_group: 'Group',
+  service_principal: 'Service principal',
+}
+
+/** Usage tracking, limits, fallbacks, retries and timeouts, which are replaced as a whole. */
+export function Gateway({ endpoint, manages }: { endpoint: Endpoint; manages: boolean }): ReactNode {
+  const [editing, setEditing] = useState(false)
+  const gateway = endpoint.ai_gateway ?? {}
+  if (editing) return <Edit name={endpoint.name} gateway={gateway} onClose={() => setEditing(false)} />
+  const limits = gateway.rate_limits ?? []
+  return (
+    <section>
+      <div className="card-head">
+        <h2>AI Gateway</h2>
+        <button type="button" title={manages ? undefined : NEEDS_MANAGE} disabled={!manages} onClick={() => setEditing(true)}>Edit</button>
+      </div>
+      <dl className="facts">
+        <div><dt>Usage tracking</dt><dd>{onOff(gateway.usage_tracking_config?.enabled)}</dd></div>
+        <div><dt>Fallbacks</dt><dd>{onOff(gateway.fallback_config?.enabled)}</dd></div>
+        <div><dt>Retries</dt><dd>{gateway.retry_config?.max_retries ?? 'at most 2, the default'}</dd></div>
+        <div><dt>First byte within</dt><dd>{seconds(gateway.timeout_config?.first_byte_seconds)}</dd></div>
+        <div><dt>Between chunks</dt><dd>{seconds(gateway.timeout_config?.idle_seconds)}</dd></div>
+      </dl>
+      <h3>Limits by minute</h3>
+      {limits.length === 0
+        ? <Empty title="Neither requests nor tokens are limited." />
+        : (
+          <Table label="Limits" rows={limits.map((limit, place) => ({ ...limit, place }))} id={({ place }) => place} columns={[
+            { title: 'For each', cell: ({ key }) => KEYS[key ?? 'endpoint'] ?? key },
+            { title: 'Only', cell: ({ principal }) => principal ?? <span className="muted">all</span> },
+            { title: 'Requests', number: true, cell: ({ calls }) => count(calls) },
+            { title: 'Tokens', number: true, cell: ({ tokens }) => count(tokens) },
+          ]} />
+        )}
+    </section>
+  )
+}
+
+const onOff = (enabled: boolean | undefined): ReactNode =>
+  enabled ? <span className="state success">On</span> : <span className="state muted">Off</span>
+const seconds = (value: number | undefined): string => (value === undefined ? 'the workers’ setting' : `${value} s`)
+
+interface LimitDraft { id: number; key: string; principal: string; calls: string; tokens: string }
+
+function Edit({ name, gateway, onClose }: { name: string; gateway: AiGateway; onClose: () => void }): ReactNode {
+  const queries = useQueryClient()
+  const [tracked, setTracked] = useState(gateway.usage_tracking_config?.enabled ?? false)
+  const [fallback, setFallback] = useState(gateway.fallback_config?.enabled ?? false)
+  const [retries, setRetries] = useState(text(gateway.retry_config?.max_retries))
+  const [first, setFirst] = useState(text(gateway.timeout_config?.first_byte_seconds))
+  const [idle, setIdle] = useState(text(gateway.timeout_config?.idle_seconds))
+  const [limits, setLimits] = useState<LimitDraft[]>(() => (gateway.rate_limits ?? []).map((limit, id) => ({
+    id, key: limit.key ?? 'endpoint', principal: limit.principal ?? '', calls: text(limit.calls), tokens: text(limit.tokens),
+  })))
+  const body: AiGateway = {
+    usage_tracking_config: { enabled: tracked },
+    fallback_config: { enabled: fallback },
+    rate_limits: limits.map(limitOf),
+    ...(retries === '' ? {} : { retry_config: { max_retries: Number(retries) } }),
+    ...(first === '' && idle === '' ? {} : {
+      timeout_config: {
+        ...(first === '' ? {} : { first_byte_seconds: Number(first) }),
+        ...(idle === '' ? {} : { idle_seconds: Number(idle) }),
+      },
+    }),
+  }
+  const request: ApiRequest = { method: 'PUT', path: endpointPath(name, '/ai-gateway'), body }
+  const save = useMutation({
+    mutationFn: () => run(request),
+    onSuccess: async () => { await queries.invalidateQueries({ queryKey: ['endpoint', name] }); onClose() },
+  })
+  const change = (id: number, values: Partial<LimitDraft>): void =>
+    setLimits(limits.map((limit) => (limit.id === id ? { ...limit, ...values } : limit)))
+  return (
+    <form onSubmit={(event) => { event.preventDefault(); save.mutate() }}>
+      <div className="card-head"><h2>AI Gateway</h2><CopyAs request={request} /></div>
+      <Failure error={save.error} />
+      <Check label="Track usage: who asked, how many tokens; never prompts" checked={tracked} onChange={setTracked} />
+      <Check label="Ask another served entity when one fails" checked={fallback} onChange={setFallback} />
+      <div className="columns">
+        <Field label="Retries of the same entity" help="0 to 5; empty: 2."><input type="number" min={0} max={5} value={retries} onChange={(event) => setRetries(event.target.value)} /></Field>
+        <Field label="Seconds until the first byte" help="Empty: the workers’ setting."><input type="number" min={0} step="any" value={first} onChange={(event) => setFirst(event.target.value)} /></Field>
+        <Field label="Seconds between chunks" help="Empty: the workers’ setting."><input type="number" min={0} step="any" value={idle} onChange={(event) => setIdle(event.target.value)} /></Field>
+      </div>
+      <h3>Limits by minute</h3>
+      {limits.map((limit) => (
+        <div className="limit" key={limit.id}>
+          <Field label="For each"><select value={limit.key} onChange={(event) => change(limit.id, { key: event.target.value })}>{Object.entries(KEYS).map(([key, title]) => <option key={key} value={key}>{title}</option>)}</select></Field>
+          <Field label="Only"><input autoComplete="off" placeholder="all" disabled={limit.key === 'endpoint'} value={limit.principal} onChange={(event) => change(limit.id, { principal: event.target.value })} /></Field>
+          <Field label="Requests"><input type="number" min={0} value={limit.calls} required={limit.tokens === ''} onChange={(event) => change(limit.id, { calls: event.target.value })} /></Field>
+          <Field label="Tokens"><input type="number" min={0} value={limit.tokens} required={limit.calls === ''} onChange={(event) => change(limit.id, { tokens: event.target.value })} /></Field>
+          <button type="button" onClick={() => setLimits(limits.filter(({ id }) => id !== limit.id))}>Remove</button>
+        </div>
+      ))}
+      <button type="button" onClick={() => setLimits([...limits, { id: Math.max(-1, ...limits.map(({ id }) => id)) + 1, key: 'user', principal: '', calls: '', tokens: '' }])}>Add limit</button>
+      <div className="form-foot">
+        <button type="button" onClick={onClose}>Discard</button>
+        <button type="submit" className="primary" disabled={save.isPending}>Save</button>
+      </div>
+    </form>
+  )
+}
+
+const text = (value: number | undefined): string => (value === undefined ? '' : String(value))
+
+function limitOf({ key, principal, calls, tokens }: LimitDraft): RateLimit {
+  return {
+    key,
+    renewal_period: 'minute',
+    ...(calls === '' ? {} : { calls: Number(calls) }),
+    ...(tokens === '' ? {} : { tokens: Number(tokens) }),
+    ...(principal.trim() === '' || key === 'endpoint' ? {} : { principal: principal.trim() }),
+  }
+}

@@ -1,0 +1,197 @@
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import { type ReactNode, useState } from 'react'
+import { Link } from 'wouter'
+import { endpointPath, HOST, queryPath, readText, run } from '../../api'
+import { ago, count, duration, percent, when } from '../../format'
+import { shareOf, TASKS } from '../../forms/draft'
+import { Copy, Dialog, Empty, Failure, Field, NEEDS_MANAGE, Table } from '../../kit'
+import { Shares } from '../../kit/Shares'
+import { live, type Sample, samples } from '../../prometheus'
+import { describeDeployment } from '../../state'
+import type { Endpoint, EndpointConfig, ServedEntity } from '../../types'
+import { tagsOf } from '../Create'
+
+export function Overview({ endpoint, manages }: { endpoint: Endpoint; manages: boolean }): ReactNode {
+  const metrics = useQuery({
+    queryKey: ['metrics', endpoint.name],
+    queryFn: async () => samples(await readText(endpointPath(endpoint.name, '/metrics'))),
+    refetchInterval: 5000,
+  })
+  const { config, pending_config: pending, state } = endpoint
+  return (
+    <>
+      {state?.config_update_message && (
+        <div className="banner danger" role="alert"><strong>{state.config_update === 'UPDATE_FAILED' ? 'The last update failed.' : 'Not all workers serve this.'}</strong> {state.config_update_message}</div>
+      )}
+      <Facts endpoint={endpoint} manages={manages} />
+      {pending && <Pending config={pending} updating={state?.config_update === 'IN_PROGRESS'} />}
+      {config?.served_entities?.length
+        ? <Active endpoint={endpoint} config={config} entities={config.served_entities} metrics={metrics.data ?? []} manages={manages} />
+        : !pending && (
+          <Empty title="This endpoint has no configuration yet.">
+            {manages && <Link className="button primary" href={`/endpoints/${encodeURIComponent(endpoint.name)}/edit`}>Add a served entity</Link>}
+          </Empty>
+        )}
+    </>
+  )
+}
+
+function Facts({ endpoint, manages }: { endpoint: Endpoint; manages: boolean }): ReactNode {
+  const [editing, setEditing] = useState(false)
+  const url = HOST + queryPath(endpoint.name)
+  return (
+    <dl className="facts">
+      <div className="broad"><dt>URL</dt><dd><code>{url}</code> <Copy text={url} /></dd></div>
+      <div><dt>Task</dt><dd>{TASKS[endpoint.task ?? ''] ?? endpoint.task ?? '–'}</dd></div>
+      <div><dt>Type</dt><dd>{endpoint.endpoint_type ?? '–'}</dd></div>
+      <div><dt>Creator</dt><dd>{endpoint.creator}</dd></div>
+      <div><dt>Created</dt><dd>{when(endpoint.creation_timestamp)}</dd></div>
+      <div><dt>Updated</dt><dd title={when(endpoint.last_updated_timestamp)}>{ago(endpoint.last_updated_timestamp)}</dd></div>
+      <div><dt>Your permission</dt><dd>{endpoint.permission_level}</dd></div>
+      <div className="broad"><dt>Identifier</dt><dd><code>{endpoint.id}</code></dd></div>
+      {endpoint.description && <div className="broad"><dt>Description</dt><dd>{endpoint.description}</dd></div>}
+      <div className="broad">
+        <dt>Tags</dt>
+        <dd>
+          {(endpoint.tags ?? []).map(({ key, value }) => <span className="chip" key={key}>{value ? `${key}=${value}` : key}</span>)}
+          <button type="button" className="small" title={manages ? undefined : NEEDS_MANAGE} disabled={!manages} onClick={() => setEditing(true)}>{endpoint.tags?.length ? 'Edit' : 'Add'}</button>
+        </dd>
+      </div>
+      {editing && <EditTags endpoint={endpoint} onClose={() => setEditing(false)} />}
+    </dl>
+  )
+}
+
+function EditTags({ endpoint, onClose }: { endpoint: Endpoint; onClose: () => void }): ReactNode {
+  const queries = useQueryClient()
+  const before = endpoint.tags ?? []
+  const [text, setText] = useState(before.map(({ key, value }) => (value ? `${key}=${value}` : key)).join(', '))
+  const save = useMutation({
+    mutationFn: () => {
+      const after = tagsOf(text)
+      const gone = before.map(({ key }) => key).filter((key) => !after.some((tag) => tag.key === key))
+      return run({ method: 'PATCH', path: endpointPath(endpoint.name, '/tags'), body: { add_tags: after, delete_tags: gone } })
+    },
+    onSuccess: () => { void queries.invalidateQueries({ queryKey: ['endpoint', endpoint.name] }); onClose() },
+  })
+  return (
+    <Dialog title="Tags" onClose={onClose}>
+      <form onSubmit={(event) => { event.preventDefault(); save.mutate() }}>
+        <Failure error={save.error} />
+        <Field label="Tags" help="key=value, with commas; at most 20."><input autoFocus autoComplete="off" value={text} onChange={(event) => setText(event.target.value)} /></Field>
+        <div className="dialog-foot">
+          <button type="button" onClick={onClose}>Cancel</button>
+          <button type="submit" className="primary" disabled={save.isPending}>Save</button>
+        </div>
+      </form>
+    </Dialog>
+  )
+}
+
+export function modelOf(entity: ServedEntity): string {
+  const model = entity.external_model
+  return model ? `${model.provider} / ${model.name}` : `${entity.entity_name ?? ''} version ${entity.entity_version ?? ''}`
+}
+
+function scaleOf(entity: ServedEntity): string {
+  if (entity.external_model) return ''
+  const { min_provisioned_concurrency: least, max_provisioned_concurrency: most } = entity
+  const size = most !== undefined ? `${least ?? 0} to ${most} concurrent` : entity.workload_size ?? ''
+  return [entity.workload_type, size, entity.scale_to_zero_enabled ? 'scales to zero' : ''].filter(Boolean).join(' · ')
+}
+
+function Deployment({ entity }: { entity: ServedEntity }): ReactNode {
+  const { text, look } = describeDeployment(entity.state?.deployment)
+  return (
+    <>
+      <span className={`state ${look}`}>{text}</span>
+      {entity.state?.deployment_state_message && <small className="under-cell">{entity.state.deployment_state_message}</small>}
+    </>
+  )
+}
+
+/** The configuration on its way, with how far each hosted model is. */
+function Pending({ config, updating }: { config: EndpointConfig; updating: boolean }): ReactNode {
+  return (
+    <section className={`card ${updating ? 'progress' : ''}`}>
+      <h2>{updating ? 'Being rolled out' : 'Not rolled out'}: version {config.config_version} <small className="muted">started {ago(config.start_time)}</small></h2>
+      {updating && <progress aria-label="Update in progress" />}
+      <Table label="Entities of the new version" rows={config.served_entities ?? []} id={({ name }) => name} columns={[
+        { title: 'Entity', cell: (entity) => <strong>{entity.name}</strong> },
+        { title: 'Model', cell: (entity) => <><span>{modelOf(entity)}</span><small className="under-cell">{scaleOf(entity)}</small></> },
+        { title: 'Share', number: true, cell: (entity) => `${shareOf(config, entity.name)} %` },
+        { title: 'Deployment', cell: (entity) => <Deployment entity={entity} /> },
+      ]} />
+    </section>
+  )
+}
+
+function Active({ endpoint, config, entities, metrics, manages }: {
+  endpoint: Endpoint
+  config: EndpointConfig
+  entities: ServedEntity[]
+  metrics: Sample[]
+  manages: boolean
+}): ReactNode {
+  return (
+    <section>
+      <h2>Served entities <small className="muted">version {config.config_version}</small></h2>
+      <Table label="Served entities" rows={entities} id={({ name }) => name} columns={[
+        { title: 'Entity', cell: (entity) => <strong>{entity.name}</strong> },
+        { title: 'Model', cell: (entity) => <><span>{modelOf(entity)}</span><small className="under-cell">{scaleOf(entity)}</small></> },
+        { title: 'Share', number: true, cell: (entity) => `${shareOf(config, entity.name)} %` },
+        { title: 'Requests, last minute', number: true, cell: ({ name }) => count(live(metrics, name).requests) },
+        { title: 'Failed', number: true, cell: ({ name }) => { const { failed, requests } = live(metrics, name); return percent(failed, requests) } },
+        { title: 'Median', number: true, cell: ({ name }) => { const { median } = live(metrics, name); return median === null ? '–' : `≤ ${duration(median)}` } },
+        { title: 'State', cell: (entity) => <Deployment entity={entity} /> },
+      ]} />
+      <Split key={config.config_version} endpoint={endpoint} entities={entities} manages={manages} />
+    </section>
+  )
+}
+
+const PRESETS = [0, 1, 5, 25, 50, 100]
+
+function Split({ endpoint, entities, manages }: { endpoint: Endpoint; entities: ServedEntity[]; manages: boolean }): ReactNode {
+  const queries = useQueryClient()
+  const now = entities.map(({ name }) => shareOf(endpoint.config, name))
+  const [draft, setDraft] = useState<number[] | null>(null)
+  const shares = draft ?? now
+  const names = entities.map(({ name }) => name)
+  const apply = useMutation({
+    mutationFn: () => run({
+      method: 'PUT',
+      path: endpointPath(endpoint.name, '/config'),
+      body: { traffic_config: { routes: names.map((name, place) => ({ served_model_name: name, traffic_percentage: shares[place] ?? 0 })) } },
+    }),
+    onSettled: () => queries.invalidateQueries({ queryKey: ['endpoint', endpoint.name] }),
+  })
+  const last = names.length - 1
+  const preset = (value: number): void => setDraft(names.length === 2 ? [100 - value, value] : null)
+  return (
+    <section className="card split">
+      <div className="card-head">
+        <h3>Traffic split</h3>
+        {names.length > 1 && draft === null && (
+          <button type="button" title={manages ? undefined : NEEDS_MANAGE} disabled={!manages} onClick={() => setDraft(now)}>Edit split</button>
+        )}
+      </div>
+      <Failure error={apply.error} />
+      <Shares names={names} shares={shares} editable={draft !== null} onChange={setDraft} />
+      {draft !== null && (
+        <>
+          {names.length === 2 && (
+            <div className="presets">
+              <span className="muted">{names[last]}:</span>
+              {PRESETS.map((value) => <button type="button" className="small" key={value} onClick={() => preset(value)}>{value} %</button>)}
+            </div>
+          )}
+          <div className="form-foot">
+            <button type="button" onClick={() => setDraft(null)}>Discard</button>
+            <button type="button" className="primary" disabled={apply.isPending || draft.every((share, place) => share === now[place])} onClick={() => apply.mutate()}>{apply.isPending ? 'Applying …' : 'Apply split'}</button>
+          </div>
+        </>
+      )}
+    </section>
+  )
+}

@@ -1,0 +1,108 @@
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import { type ReactNode, useState } from 'react'
+import { get, run } from '../../api'
+import { Failure, Field, Loading, Table } from '../../kit'
+
+const LEVELS = ['CAN_VIEW', 'CAN_QUERY', 'CAN_MANAGE']
+const KINDS: [string, string][] = [
+  ['group_name', 'Group'],
+  ['user_name', 'User'],
+  ['service_principal_name', 'Service principal'],
+]
+
+interface Entry {
+  user_name?: string
+  group_name?: string
+  service_principal_name?: string
+  display_name?: string
+  all_permissions?: { permission_level: string; inherited?: boolean }[]
+}
+interface Grant { [who: string]: string | undefined; permission_level: string }
+
+/** Who may do what with an endpoint. */
+export function Permissions({ id }: { id: string }): ReactNode {
+  const queries = useQueryClient()
+  const path = `/api/2.0/permissions/serving-endpoints/${id}`
+  const [kind, setKind] = useState('group_name')
+  const [name, setName] = useState('')
+  const [level, setLevel] = useState('CAN_QUERY')
+  const list = useQuery({
+    queryKey: ['permissions', id],
+    queryFn: () => get<{ access_control_list?: Entry[] }>(path),
+  })
+  const entries = list.data?.access_control_list ?? []
+  const settled = { onSettled: () => queries.invalidateQueries({ queryKey: ['permissions', id] }) }
+  const grant = useMutation({
+    mutationFn: (given: Grant) => run({ method: 'PATCH', path, body: { access_control_list: [given] } }),
+    onSuccess: () => setName(''),
+    ...settled,
+  })
+  const remove = useMutation({
+    // The list is replaced as a whole: what came to it meanwhile must stay.
+    mutationFn: async (entry: Entry) => {
+      const now = (await get<{ access_control_list?: Entry[] }>(path)).access_control_list ?? []
+      const kept = now.filter((other) => nameOf(other) !== nameOf(entry)).flatMap(grantOf)
+      return run({ method: 'PUT', path, body: { access_control_list: kept } })
+    },
+    ...settled,
+  })
+  return (
+    <section>
+      <h2>Permissions</h2>
+      <p className="muted">CAN_VIEW sees the endpoint, CAN_QUERY may also ask it, CAN_MANAGE may change, grant and delete.</p>
+      <Failure error={list.error ?? grant.error ?? remove.error} />
+      {list.isPending && !list.error && <Loading />}
+      {list.data && (
+        <Table label="Permissions" rows={entries} id={(entry) => KINDS.map(([field]) => entry[field as keyof Entry] ?? '').join('/')} columns={[
+          { title: 'Who', cell: (entry) => <strong>{nameOf(entry)}</strong> },
+          { title: 'Kind', cell: (entry) => KINDS.find(([field]) => entry[field as keyof Entry] !== undefined)?.[1] },
+          {
+            title: 'Level',
+            cell: (entry) => {
+              const own = ownLevel(entry)
+              if (own === undefined) return <>{entry.all_permissions?.[0]?.permission_level} <small className="muted">inherited by all endpoints</small></>
+              return (
+                <select aria-label={`Level of ${nameOf(entry)}`} value={own} disabled={grant.isPending}
+                  onChange={(event) => grant.mutate({ ...who(entry), permission_level: event.target.value })}>
+                  {LEVELS.map((item) => <option key={item}>{item}</option>)}
+                </select>
+              )
+            },
+          },
+          {
+            title: '',
+            narrow: true,
+            cell: (entry) => ownLevel(entry) !== undefined && (
+              <button type="button" className="small" aria-label={`Remove ${nameOf(entry)}`} disabled={remove.isPending} onClick={() => remove.mutate(entry)}>Remove</button>
+            ),
+          },
+        ]} />
+      )}
+      <form className="inline" onSubmit={(event) => { event.preventDefault(); grant.mutate({ [kind]: name.trim(), permission_level: level }) }}>
+        <Field label="Kind"><select value={kind} onChange={(event) => setKind(event.target.value)}>{KINDS.map(([field, title]) => <option key={field} value={field}>{title}</option>)}</select></Field>
+        <Field label="Name"><input required autoComplete="off" placeholder={kind === 'group_name' ? 'users' : kind === 'user_name' ? 'ann@example.com' : 'application id'} value={name} onChange={(event) => setName(event.target.value)} /></Field>
+        <Field label="Level"><select value={level} onChange={(event) => setLevel(event.target.value)}>{LEVELS.map((item) => <option key={item}>{item}</option>)}</select></Field>
+        <button type="submit" className="primary" disabled={grant.isPending}>Grant</button>
+      </form>
+    </section>
+  )
+}
+
+function nameOf(entry: Entry): string {
+  const name = entry.user_name ?? entry.group_name ?? entry.service_principal_name ?? ''
+  return entry.display_name && entry.display_name !== name ? `${entry.display_name} (${name})` : name
+}
+
+function ownLevel(entry: Entry): string | undefined {
+  return entry.all_permissions?.find(({ inherited }) => !inherited)?.permission_level
+}
+
+function who(entry: Entry): Record<string, string | undefined> {
+  const [field = ''] = KINDS.find(([name]) => entry[name as keyof Entry] !== undefined) ?? []
+  return { [field]: entry[field as keyof Entry] as string | undefined }
+}
+
+function grantOf(entry: Entry): Grant[] {
+  const own = ownLevel(entry)
+  return own === undefined ? [] : [{ ...who(entry), permission_level: own }]
+}

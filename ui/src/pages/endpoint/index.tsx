@@ -1,0 +1,129 @@
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import { type ReactNode, useState } from 'react'
+import { Link, useLocation } from 'wouter'
+import { ApiError, endpointPath, get, run } from '../../api'
+import { Confirm, Empty, Failure, Head, Loading, NEEDS_MANAGE, State, Tabs } from '../../kit'
+import { CopyAs } from '../../kit/CopyAs'
+import type { Endpoint } from '../../types'
+import { Gateway } from './Gateway'
+import { Logs } from './Logs'
+import { exampleRequest } from '../playground/examples'
+import { Overview } from './Overview'
+import { Permissions } from './Permissions'
+import { EndpointUsage } from '../Usage'
+import { Versions } from './Versions'
+
+export function EndpointPage({ name, tab }: { name: string; tab: string }): ReactNode {
+  const endpoint = useQuery({
+    queryKey: ['endpoint', name],
+    queryFn: () => get<Endpoint>(endpointPath(name)),
+    refetchInterval: ({ state }) =>
+      state.error !== null ? false : state.data?.state?.config_update === 'IN_PROGRESS' ? 1000 : 5000,
+  })
+  if (endpoint.error instanceof ApiError && endpoint.error.status === 404) {
+    return (
+      <>
+        <Head crumbs={[['Serving endpoints', '/endpoints']]} title={name} />
+        <Empty title="There is no endpoint of this name, or you may not see it."><Link href="/endpoints">All endpoints</Link></Empty>
+      </>
+    )
+  }
+  return (
+    <>
+      <Head crumbs={[['Serving endpoints', '/endpoints']]} title={name} after={endpoint.data && <After endpoint={endpoint.data} />}>
+        {endpoint.data && <Actions endpoint={endpoint.data} />}
+      </Head>
+      <Failure error={endpoint.error} />
+      {endpoint.isPending && !endpoint.error && <Loading />}
+      {endpoint.data && <Body endpoint={endpoint.data} tab={tab} />}
+    </>
+  )
+}
+
+function After({ endpoint }: { endpoint: Endpoint }): ReactNode {
+  const version = endpoint.config?.config_version
+  return <><State endpoint={endpoint} />{version !== undefined && <span className="chip">version {version}</span>}</>
+}
+
+function Body({ endpoint, tab }: { endpoint: Endpoint; tab: string }): ReactNode {
+  const base = `/endpoints/${encodeURIComponent(endpoint.name)}`
+  const manages = endpoint.permission_level === 'CAN_MANAGE'
+  const hosted = entitiesOf(endpoint).some((entity) => !entity.external_model)
+  const tabs: [string, string, string][] = [
+    ['overview', 'Overview', base],
+    ['versions', 'Versions', `${base}/versions`],
+    ['gateway', 'AI Gateway', `${base}/gateway`],
+    ...(manages ? [
+      ['usage', 'Usage', `${base}/usage`] as [string, string, string],
+      ['permissions', 'Permissions', `${base}/permissions`] as [string, string, string],
+    ] : []),
+    ...(hosted && manages ? [['logs', 'Logs', `${base}/logs`] as [string, string, string]] : []),
+  ]
+  const current = tabs.find(([id]) => id === tab)?.[1] ?? 'Overview'
+  return (
+    <>
+      <Tabs tabs={tabs.map(([, title, href]) => [title, href])} current={current} />
+      {current === 'Overview' && <Overview endpoint={endpoint} manages={manages} />}
+      {current === 'Versions' && <Versions name={endpoint.name} manages={manages} current={endpoint.config?.config_version} />}
+      {current === 'AI Gateway' && <Gateway endpoint={endpoint} manages={manages} />}
+      {current === 'Usage' && <EndpointUsage name={endpoint.name} tracked={endpoint.ai_gateway?.usage_tracking_config?.enabled === true} />}
+      {current === 'Permissions' && <Permissions id={endpoint.id ?? ''} />}
+      {current === 'Logs' && <Logs name={endpoint.name} entities={entitiesOf(endpoint).filter((entity) => !entity.external_model).map((entity) => entity.name)} />}
+    </>
+  )
+}
+
+function entitiesOf(endpoint: Endpoint): NonNullable<NonNullable<Endpoint['config']>['served_entities']> {
+  const all = [...(endpoint.config?.served_entities ?? []), ...(endpoint.pending_config?.served_entities ?? [])]
+  return all.filter((entity, place) => all.findIndex(({ name }) => name === entity.name) === place)
+}
+
+function Actions({ endpoint }: { endpoint: Endpoint }): ReactNode {
+  const queries = useQueryClient()
+  const [deleting, setDeleting] = useState(false)
+  const { name } = endpoint
+  const manages = endpoint.permission_level === 'CAN_MANAGE'
+  const updating = endpoint.state?.config_update === 'IN_PROGRESS'
+  const reason = manages ? undefined : NEEDS_MANAGE
+  const act = useMutation({
+    mutationFn: (verb: string) => run({ method: 'POST', path: endpointPath(name, `/config:${verb}`), body: {} }),
+    onSettled: () => queries.invalidateQueries({ queryKey: ['endpoint', name] }),
+  })
+  const deployments = (endpoint.config?.served_entities ?? []).filter((entity) => !entity.external_model).map(({ state }) => state?.deployment)
+  const stopped = deployments.some((deployment) => deployment === 'DEPLOYMENT_STOPPED')
+  return (
+    <>
+      {act.error && <Failure error={act.error} />}
+      {endpoint.permission_level !== 'CAN_VIEW' && <Link className="button" href={`/playground/${encodeURIComponent(name)}`}>Query</Link>}
+      <CopyAs request={exampleRequest(endpoint)} />
+      {deployments.length > 0 && (
+        <button type="button" title={reason} disabled={!manages || updating || act.isPending} onClick={() => act.mutate(stopped ? 'start' : 'stop')}>{stopped ? 'Start' : 'Stop'}</button>
+      )}
+      <button type="button" title={reason} disabled={!manages} onClick={() => setDeleting(true)}>Delete</button>
+      {updating
+        ? <button type="button" className="primary" title={reason} disabled={!manages || act.isPending} onClick={() => act.mutate('cancel')}>Cancel update</button>
+        : manages
+          ? <Link className="button primary" href={`/endpoints/${encodeURIComponent(name)}/edit`}>Edit configuration</Link>
+          : <button type="button" disabled title={reason}>Edit configuration</button>}
+      {deleting && <Delete name={name} onClose={() => setDeleting(false)} />}
+    </>
+  )
+}
+
+function Delete({ name, onClose }: { name: string; onClose: () => void }): ReactNode {
+  const [, navigate] = useLocation()
+  const queries = useQueryClient()
+  const remove = useMutation({
+    mutationFn: () => run({ method: 'DELETE', path: endpointPath(name) }),
+    onSuccess: () => {
+      navigate('/endpoints')
+      queries.removeQueries({ queryKey: ['endpoint', name] })
+      void queries.invalidateQueries({ queryKey: ['endpoints'] })
+    },
+  })
+  return (
+    <Confirm title="Delete this endpoint?" action="Delete" name={name} error={remove.error} busy={remove.isPending} onConfirm={() => remove.mutate()} onClose={onClose}>
+      <p>Queries of <strong>{name}</strong> fail from then on. Its versions, and the credentials that were given with it, are gone.</p>
+    </Confirm>
+  )
+}

@@ -1,0 +1,49 @@
+import { expect, test } from 'vitest'
+import { duration } from '../src/format'
+import { callsOf, textOf } from '../src/pages/playground/answer'
+import { hours, summed } from '../src/pages/usageTotals'
+import { live, samples } from '../src/prometheus'
+import type { UsageTotal } from '../src/types'
+
+const METRICS = `# TYPE request_count_total gauge
+request_count_total{endpoint_name="chat",served_model_name="a \\"b\\""} 12.0
+request_5xx_count_total{endpoint_name="chat",served_model_name="a \\"b\\""} 3.0
+request_latency_ms_bucket{le="+Inf",served_model_name="a \\"b\\""} 10.0
+request_latency_ms_bucket{le="5.0",served_model_name="a \\"b\\""} 4.0
+request_latency_ms_bucket{le="10.0",served_model_name="a \\"b\\""} 9.0
+request_count_total{endpoint_name="chat",served_model_name="other"} 0.0
+`
+
+test('metrics of one entity are read from the text of Prometheus', () => {
+  const all = samples(METRICS)
+  expect(live(all, 'a "b"')).toEqual({ requests: 12, refused: 0, failed: 3, median: 10 })
+  expect(live(all, 'other')).toEqual({ requests: 0, refused: 0, failed: 0, median: null })
+})
+
+const total = (values: Partial<UsageTotal>): UsageTotal => ({
+  requests: 0, failed_requests: 0, unknown_requests: 0, input_token_count: null, output_token_count: null,
+  cached_token_count: null, average_latency_ms: null, ...values,
+})
+
+test('totals are summed, and their mean is weighed by requests', () => {
+  const all = [total({ requests: 1, average_latency_ms: 10, input_token_count: 5 }), total({ requests: 3, average_latency_ms: 30, failed_requests: 1 }), total({ requests: 6 })]
+  expect(summed(all)).toEqual({ requests: 10, failed: 1, input: 5, output: 0, latency: 25 })
+})
+
+test('an hour without requests has a bar too', () => {
+  const hour = 3_600_000
+  const bars = hours([total({ hour: 2 * hour, requests: 7, failed_requests: 2 })], 'hour', hour, 4 * hour)
+  expect(bars.map(({ value, bad }) => [value, bad])).toEqual([[0, 0], [7, 2], [0, 0]])
+})
+
+test('the text of an answer is found in each of its forms', () => {
+  expect(textOf({ choices: [{ delta: { content: 'a' } }] })).toBe('a')
+  expect(textOf({ choices: [{ message: { content: [{ text: 'a' }, { text: 'b' }] } }] })).toBe('ab')
+  expect(textOf({ choices: [{ text: 'c' }] })).toBe('c')
+  expect(textOf({ choices: [] })).toBe('')
+  expect(callsOf({ choices: [{ message: { tool_calls: [1] } }] })).toEqual([1])
+})
+
+test('a duration has the unit that fits', () => {
+  expect([1.234, 250, 1500, 61_000, null].map((value) => duration(value))).toEqual(['1.2 ms', '250 ms', '1.5 s', '1 min 1 s', '–'])
+})

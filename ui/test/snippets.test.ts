@@ -1,0 +1,39 @@
+import { expect, test } from 'vitest'
+import { python, snippets } from '../src/snippets'
+
+const HOST = 'https://models.example.com'
+const texts = (request: Parameters<typeof snippets>[0]): Record<string, string> =>
+  Object.fromEntries(snippets(request, HOST).map(({ name, text }) => [name, text]))
+
+test('a query is shown for each client', () => {
+  const body = { messages: [{ role: 'user', content: "What's that?" }], usage_context: { a: 'b' }, stream: true }
+  const found = texts({ method: 'POST', path: '/serving-endpoints/chat/invocations', body })
+  expect(Object.keys(found)).toEqual(['curl', 'OpenAI', 'Databricks SDK', 'MLflow'])
+  expect(found.curl).toContain(`"What'\\''s that?"`)
+  expect(found.OpenAI).toContain('client.chat.completions.create(\n    model="chat",')
+  expect(found.OpenAI).toContain('extra_body={\n        "usage_context"')
+  expect(found.OpenAI).toContain('for chunk in answer')
+  expect(found.MLflow).toContain('client.predict_stream(')
+  expect(found['Databricks SDK']).toContain('"/serving-endpoints/chat/invocations"')
+})
+
+test('what only one API has is shown for the clients that reach it', () => {
+  const found = texts({ method: 'GET', path: '/api/2.0/usage?group_by=endpoint&end_time=5' })
+  expect(Object.keys(found)).toEqual(['curl', 'Databricks SDK'])
+  expect(found.curl).toBe(`curl -s -H "Authorization: Bearer $TOKEN" \\\n  "${HOST}/api/2.0/usage?group_by=endpoint&end_time=5"`)
+  expect(found['Databricks SDK']).toContain('query={\n        "group_by": "endpoint"')
+})
+
+test('a secret is read from a variable, in no snippet spelled out', () => {
+  const body = { config: { served_entities: [{ external_model: { openai_config: { openai_api_key_plaintext: 'sk-1' } } }, { external_model: { openai_config: { openai_api_key_plaintext: 'sk-2' } } }] } }
+  const found = texts({ method: 'POST', path: '/api/2.0/serving-endpoints', body })
+  expect(Object.keys(found)).toEqual(['curl', 'Databricks SDK', 'MLflow'])
+  for (const text of Object.values(found)) expect(text).not.toMatch(/sk-[12]/)
+  expect(found.curl).toContain(`"openai_api_key_plaintext": "'"$OPENAI_API_KEY"'"`)
+  expect(found.curl).toContain(`"'"$OPENAI_API_KEY_2"'"`)
+  expect(found.MLflow).toContain('"openai_api_key_plaintext": os.environ["OPENAI_API_KEY"]')
+})
+
+test('values are written as Python has them', () => {
+  expect(python([true, null, 1.5, 'a"b', {}])).toBe('[\n    True,\n    None,\n    1.5,\n    "a\\"b",\n    {},\n]')
+})
