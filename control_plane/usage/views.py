@@ -172,7 +172,8 @@ def _build_entity(
         "max_concurrency": model.scale.max_replicas * model.size.concurrency,
         "compute_type": entity.workload_type,
     }
-    is_foundation = bool(model.scale.throughput_chunk) or entity.HasField("foundation_model")
+    is_provisioned = bool(model.scale.throughput_chunk)
+    is_foundation = is_provisioned or entity.HasField("foundation_model")
     kind = "FOUNDATION_MODEL" if is_foundation else "CUSTOM_MODEL"
     return {
         "served_entity_id": served_entity_id(version.endpoint_id, version.version, entity.name),

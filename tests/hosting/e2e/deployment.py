@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modelplane.deploy.local.model import model_file
 from tests.e2e.rest import ENDPOINTS, Json, Rest
 from tests.e2e.system import System, run_system
 from tests.hosting.models.cache import Saved
+from tests.hosting.weights import model_file
 
 # The models of the documents, and those of the tests, by name and version in the registry: which
 # MLflow saved them, and how the folder is called there.
