@@ -11,10 +11,17 @@ from modelplane.deploy.command.api.tables import Column, column, format_table, f
 
 Endpoint = Mapping[str, Any]
 
+_STOPPED = "DEPLOYMENT_STOPPED"
+
 
 def state_of(endpoint: Endpoint) -> str:
     """Return the state of an endpoint in a word or two."""
-    if member(endpoint, "state", "suspend") not in (None, "NOT_SUSPENDED"):
+    # A list does not tell it.
+    states = {
+        member(entity, "state", "deployment")
+        for entity in member(endpoint, "config", "served_entities") or []
+    }
+    if states == {_STOPPED}:
         return "stopped"
     update = member(endpoint, "state", "config_update")
     if update == "IN_PROGRESS":
