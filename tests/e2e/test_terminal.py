@@ -138,3 +138,20 @@ def test_a_secret_is_asked_for_and_not_shown(
     assert "put {{secrets/my_scope/typed}}" in said
     assert "sk-typed" not in said
     rest.call("POST", "/api/2.0/secrets/delete", {"scope": "my_scope", "key": "typed"})
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure(
+    system: System, tmp_path: Path, url: tuple[str, str]
+) -> None:
+    process = subprocess.Popen(
+        [PROGRAM, "endpoints", "list", "-o", "json", *url],
+        env={"MODELPLANE_TOKEN": system.token, "HOME": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout
+    assert process.stderr
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait(_SECONDS) == 0
