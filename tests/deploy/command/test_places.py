@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 import pytest
 
@@ -38,9 +37,9 @@ def run_here(directory: Path, url: str = "http://127.0.0.1:9") -> None:
 
 
 def found(
-    environ: Mapping[str, str] = MappingProxyType({}), wanted: Wanted | None = None
+    environ: Mapping[str, str] | None = None, wanted: Wanted | None = None
 ) -> tuple[str, str]:
-    place = find_place(wanted or Wanted(), environ)
+    place = find_place(wanted or Wanted(), environ or {})
     return place.url, place.token
 
 
