@@ -207,9 +207,9 @@ async def test_calls_are_told_apart(pipeline: Pipeline, indexes: tuple[int | Non
     deltas = []
     for index, name in zip(indexes, ("one", "two"), strict=True):
         place: Json = {} if index is None else {"index": index}
-        start = {"id": name, "type": "function", "function": {"name": name, "arguments": ""}}
+        start: Json = {"id": name, "function": {"name": name, "arguments": ""}}
         pieces = [f'{{"to": "{name}@', 'example.com"}']
-        told = [start, *({"function": {"arguments": piece}} for piece in pieces)]
+        told: list[Json] = [start, *({"function": {"arguments": piece}} for piece in pieces)]
         deltas += [{"tool_calls": [part | place]} for part in told]
     pipeline.provider.stream(chat_chunks(deltas, "tool_calls"))
     wire = await pipeline.post(INVOCATIONS, asking("Do it", stream=True))
