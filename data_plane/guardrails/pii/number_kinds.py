@@ -13,7 +13,7 @@ from modelplane.data_plane.guardrails.detector import CONTEXT
 
 # No pattern takes more characters.
 LONGEST = 48
-_NO_DIGIT = re.compile("[^0-9]")
+_NO_DIGITS = str.maketrans("", "", " ().+-")
 _WORDS = re.compile(r"[a-z]+")
 # Words before a number that may say what it is.
 _WORDS_BEFORE = 5
@@ -22,7 +22,8 @@ _PHONE_DIGITS = range(9, 16)
 _NATIONAL_DIGITS = range(7, 13)
 _CARD_DIGITS = range(13, 20)
 # The sum of the digits of twice a digit.
-_DOUBLED = dict(zip("0123456789", (0, 2, 4, 6, 8, 1, 3, 5, 7, 9), strict=True))
+_DOUBLED = str.maketrans("0123456789", "0246813579")
+_ZERO = ord("0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,8 @@ class Kind:
 
 
 def only_digits(text: str) -> str:
-    """Return the digits of a text."""
-    return _NO_DIGIT.sub("", text)
+    """Return the digits of a number."""
+    return text.translate(_NO_DIGITS)
 
 
 def words_before(text: str, start: int, end: int) -> list[str]:
@@ -72,14 +73,13 @@ def words_before(text: str, start: int, end: int) -> list[str]:
 
 def _is_card(digits: str) -> bool:
     """Tell whether the last digit is the check digit of the others, after Luhn."""
-    if len(digits) not in _CARD_DIGITS or len(set(digits)) == 1:
+    # Sums of bytes: of a table of numbers, every group of four comes here.
+    weighed = digits[::-2] + digits[-2::-2].translate(_DOUBLED)
+    if (sum(weighed.encode()) - _ZERO * len(digits)) % 10:
         return False
     # A time in milliseconds has the length of an old card.
-    if len(digits) == _CARD_DIGITS.start and digits[0] == "1":
-        return False
-    from_last = digits[::-1]
-    total = sum(map(int, from_last[::2])) + sum(_DOUBLED[digit] for digit in from_last[1::2])
-    return total % 10 == 0
+    is_time = len(digits) == _CARD_DIGITS.start and digits[0] == "1"
+    return len(digits) in _CARD_DIGITS and not is_time and len(set(digits)) > 1
 
 
 def _is_ssn(digits: str) -> bool:
