@@ -207,7 +207,7 @@ async def test_calls_are_told_apart(pipeline: Pipeline, indexes: tuple[int | Non
     deltas = []
     for index, name in zip(indexes, ("one", "two"), strict=True):
         place: Json = {} if index is None else {"index": index}
-        start: Json = {"id": name, "type": "function", "function": {"name": name, "arguments": ""}}
+        start: Json = {"id": name, "function": {"name": name, "arguments": ""}}
         pieces = [f'{{"to": "{name}@', 'example.com"}']
         told: list[Json] = [start, *({"function": {"arguments": piece}} for piece in pieces)]
         deltas += [{"tool_calls": [part | place]} for part in told]
