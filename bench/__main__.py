@@ -22,6 +22,7 @@ _SECTIONS = (
     "control-plane",
     "hosting",
     "native",
+    "engines",
 )
 # Those that need a generator of load.
 _LOADED = {"requests", "streams", "hosting", "native"}
@@ -64,6 +65,7 @@ async def _run(sections: Sequence[str], *, quick: bool) -> None:
         tables.append(await control_plane.measure(scale))
     if "hosting" in sections:
         tables += await _hosting(quick=quick)
+    tables += await _engines(sections, quick=quick)
     _show(tables)
 
 
@@ -92,6 +94,14 @@ async def _hosting(*, quick: bool) -> list[Table]:
         await hosting.measure(rounds=rounds, seconds=seconds),
         await asyncio.to_thread(hosted_system.measure, bursts=bursts),
     ]
+
+
+async def _engines(sections: Sequence[str], *, quick: bool) -> list[Table]:
+    if "engines" not in sections:
+        return []
+    from bench import engines  # noqa: PLC0415 - it needs the model of the tests
+
+    return await asyncio.to_thread(engines.measure, rounds=1 if quick else 5)
 
 
 def _show(tables: Sequence[Table]) -> None:

@@ -41,8 +41,8 @@ class FoundationModel:
 
     Attributes:
         entity: Its name as an entity, `system.ai.…`.
-        weights: Where its files are: `package:MODULE`, installed where the launcher is, or
-            `directory:/PATH` there.
+        weights: Where its files are: `package:MODULE`, installed where the launcher is,
+            `directory:/PATH` there, or `s3://BUCKET/PREFIX`.
         task: What it does: `llm/v1/chat`, `llm/v1/completions` or `llm/v1/embeddings`.
         context_tokens: Tokens of a request and its answer together.
         name: Of its endpoint, `databricks-…`; empty: it has none, and is for endpoints of others.

@@ -1,7 +1,11 @@
-"""Models in S3, or in a store that speaks as it does: read with a credential of this model's alone.
+"""Models in S3, or in a store that speaks as it does.
+
+They are read with a credential of one model's alone, or, where they are weights of the operator's
+catalogue, with the machine's.
 
 The region and the address are those that every AWS client finds by itself (`AWS_DEFAULT_REGION`,
-`AWS_ENDPOINT_URL_S3`). Before: `unity_catalog`, which imports this when it is needed.
+`AWS_ENDPOINT_URL_S3`). Before: `unity_catalog` and `weights`, which import this when it is
+needed.
 """
 
 import asyncio
@@ -53,7 +57,8 @@ class S3Folder:
 
     Args:
         location: Its address, `s3://BUCKET/PREFIX`.
-        credential: `access_key_id`, `secret_access_key` and `session_token`.
+        credential: `access_key_id`, `secret_access_key` and `session_token`; empty: the one that
+            AWS's clients find by themselves.
     """
 
     def __init__(self, location: str, credential: Mapping[str, str]) -> None:
@@ -67,8 +72,10 @@ class S3Folder:
         """Return the `MLmodel` file; see `Registry`."""
         return await _in_thread(self._read_mlmodel)
 
-    async def download(self, into: Path, progress: Progress) -> None:
-        """Fetch all files; see `Registry`."""
+    async def download(
+        self, into: Path, progress: Progress, *, suffix: str | tuple[str, ...] = ""
+    ) -> None:
+        """Fetch all files whose names end so; see `Registry`."""
         loop, given_up = asyncio.get_running_loop(), threading.Event()
 
         def tell(done: int, total: int) -> None:
@@ -77,7 +84,7 @@ class S3Folder:
             loop.call_soon_threadsafe(progress, done, total)
 
         try:
-            await _in_thread(lambda: self._download(into, tell))
+            await _in_thread(lambda: self._download(into, tell, suffix))
         finally:
             given_up.set()
 
@@ -91,10 +98,10 @@ class S3Folder:
                     raise long_mlmodel()
         return content
 
-    async def _download(self, into: Path, tell: Progress) -> None:
+    async def _download(self, into: Path, tell: Progress, suffix: str | tuple[str, ...]) -> None:
         done = 0
         async with self._opened() as client:
-            files = await self._list(client)
+            files = [file for file in await self._list(client) if file.path.endswith(suffix)]
             total = sum(file.size for file in files)
             for file in files:
                 target = into / file.path

@@ -1,4 +1,4 @@
-"""Weights that no registry has: of an installed package, or in a directory of the launcher.
+"""Weights that no registry has: of an installed package, in a directory of the launcher, or in S3.
 
 They have no `MLmodel` file of their own. What it would say is written by `foundation_model`, told
 to the launcher as the source's `location`, and put beside the weights. See `base`.
@@ -8,6 +8,7 @@ import asyncio
 import re
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelserving.launcher.v1.launcher_service_pb2 import ModelSource
 
@@ -21,14 +22,20 @@ from modelplane.adapters.registries.base import (
 )
 from modelplane.adapters.registries.mlmodel import parse_mlmodel
 
+if TYPE_CHECKING:
+    from modelplane.adapters.registries.s3 import S3Folder
+
 KIND = "weights"
-_PACKAGE, _DIRECTORY = "package", "directory"
+_PACKAGE, _DIRECTORY, _S3 = "package", "directory", "s3"
+_PATH = re.compile(r"/[^\0]*")
+_BUCKET = re.compile(r"//[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?")
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 # Where weights in safetensors are put, with their configuration and tokenizer.
 TRANSFORMERS_FOLDER = "model"
 _SUFFIX = ".gguf"
 _SAFETENSORS = ".safetensors"
-_OF_TRANSFORMERS = (_SAFETENSORS, ".json", ".txt", ".jinja")
+# What is copied, by what of it must be there.
+_WANTED = {_SUFFIX: (_SUFFIX,), _SAFETENSORS: (_SAFETENSORS, ".json", ".txt", ".jinja")}
 
 
 def check_weights(weights: str) -> None:
@@ -38,9 +45,9 @@ def check_weights(weights: str) -> None:
         ValueError: It is no place.
     """
     kind, _, place = weights.partition(":")
-    is_module = kind == _PACKAGE and _MODULE.fullmatch(place)
-    if not is_module and not (kind == _DIRECTORY and place.startswith("/")):
-        raise ValueError("weights must be package:MODULE or directory:/PATH")
+    forms = {_PACKAGE: _MODULE, _DIRECTORY: _PATH, _S3: _BUCKET}
+    if kind not in forms or not forms[kind].fullmatch(place):
+        raise ValueError("weights must be package:MODULE, directory:/PATH or s3://BUCKET/PREFIX")
 
 
 class Weights:
@@ -56,16 +63,22 @@ class Weights:
 
     async def download(self, source: ModelSource, into: Path, progress: Progress) -> None:
         """Copy the weights; see `Registry`."""
-        kind, _, place = source.uri.partition(":")
-        folder = Path(place) if kind == _DIRECTORY else await asyncio.to_thread(_find, place)
-        if not folder.is_dir():
-            raise ModelNotFound("The model's weights are not there; ask the operator.")
+        target, suffix = into, _SUFFIX
         if parse_mlmodel(source.location.encode()).transformer.has_weights:
-            folder = await asyncio.to_thread(_with_safetensors, folder)
-            target = into / TRANSFORMERS_FOLDER
-            await folders.copy_folder(folder, target, progress, suffix=_OF_TRANSFORMERS)
+            target, suffix = into / TRANSFORMERS_FOLDER, _SAFETENSORS
+        kind, _, place = source.uri.partition(":")
+        if kind == _S3:
+            await _import_s3()(source.uri, {}).download(target, progress, suffix=_WANTED[suffix])
         else:
-            await folders.copy_folder(folder, into, progress, suffix=_SUFFIX)
+            folder = Path(place) if kind == _DIRECTORY else await asyncio.to_thread(_find, place)
+            if suffix == _SAFETENSORS:
+                folder = await asyncio.to_thread(_with_safetensors, folder)
+            await folders.copy_folder(folder, target, progress, suffix=_WANTED[suffix])
+        if not any(target.rglob(f"*{suffix}")):
+            raise ModelNotFound(
+                f"There are no files {suffix} where the model's weights are said to be; ask the "
+                "operator."
+            )
         (into / MLMODEL).write_bytes(source.location.encode())
         check_digest(source, into)
 
@@ -92,3 +105,10 @@ def _find(module: str) -> Path:
         f"The model's weights are in package '{module}', which the launcher does not have; let the "
         "operator install it there."
     )
+
+
+def _import_s3() -> "type[S3Folder]":
+    # AWS's client takes a second to import, which only those wait for whose files are there.
+    from modelplane.adapters.registries.s3 import S3Folder  # noqa: PLC0415
+
+    return S3Folder

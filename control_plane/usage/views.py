@@ -188,7 +188,7 @@ def _build_entity(
         "endpoint_config_version": version.version,
         "task": entity.external_model.task or model.description.task or None,
         "external_model_config": {"provider": entity.external_model.provider} if external else None,
-        "foundation_model_config": throughput if is_provisioned and not external else None,
+        "foundation_model_config": throughput if is_provisioned else None,
         "custom_model_config": None if external or is_foundation else concurrency,
         "feature_spec_config": None,
         "change_time": version.created_ms,

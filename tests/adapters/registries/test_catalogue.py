@@ -12,6 +12,8 @@ from modelplane.adapters.registries.kinds import RegistryPlace, open_registry, p
 from modelplane.adapters.registries.mlmodel import parse_mlmodel
 from modelplane.control_plane.hosting.engine_rules import choose_engine
 from modelplane.launcher.conversions.folder import read_folder
+from tests.emulators.amazon_bedrock.signature import TEMPORARY_KEY
+from tests.emulators.amazon_s3 import S3Emulator
 
 ENTITY = "system.ai.small_embedder"
 
@@ -46,7 +48,9 @@ def test_an_entry_is_read() -> None:
         ("models = [1]", "under \\[\\[models\\]\\]"),
         ("x = 1\n" + entry(), "nothing beside"),
         (entry(entity='"main.ml.x"'), "model 1: entity must be system.ai."),
-        (entry(weights='"https://x"'), "weights must be package:MODULE or directory:/PATH"),
+        (entry(weights='"https://x"'), "weights must be package:MODULE, directory:/PATH or s3"),
+        (entry(weights='"s3://B"'), "weights must be"),
+        (entry(weights='"directory:here"'), "weights must be"),
         (entry(weights='"package:a.b"'), "weights must be"),
         (entry(weights=None), "weights is missing"),
         (entry(task='"llm/v1/images"'), "task must be one of"),
@@ -138,6 +142,28 @@ async def test_a_folder_with_safetensors_is_one_that_is_converted(tmp_path: Path
     (weights / "onnx" / "other.safetensors").write_bytes(b"x")
     with pytest.raises(ModelUnusable, match="in 2 folders"):
         await registry.download(source, into, lambda *_: None)
+
+
+async def test_weights_are_fetched_from_s3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    async with S3Emulator() as store:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", store.origin)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", TEMPORARY_KEY.key_id)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", TEMPORARY_KEY.secret)
+        monkeypatch.setenv("AWS_SESSION_TOKEN", TEMPORARY_KEY.token)
+        store.objects = {
+            "weights/small/model.gguf": b"GGUF",
+            "weights/small/README.md": b"x",
+            "weights/smaller/model.gguf": b"other",
+        }
+        registry = FoundationModels(parse_catalogue(entry(weights='"s3://weights/small"')))
+        source = await registry.version(ENTITY, "1")
+        await registry.download(source, tmp_path, lambda *_: None)
+        assert (tmp_path / "model.gguf").read_bytes() == b"GGUF"
+        assert not (tmp_path / "README.md").exists()
+        source.uri = "s3://weights/nothing"
+        (tmp_path / "other").mkdir()
+        with pytest.raises(ModelNotFound, match=r"no files \.gguf"):
+            await registry.download(source, tmp_path / "other", lambda *_: None)
 
 
 async def test_a_package_that_is_not_installed_is_named(tmp_path: Path) -> None:
