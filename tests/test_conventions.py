@@ -37,6 +37,7 @@ WHOLE_SYSTEM = {
 OTHER_FOLDERS = {
     "control_plane/before_release": "schemas that no module makes any longer",
     "deploy/chart": "templates, which are no Python",
+    "deploy/image": "what `manifests` builds",
 }
 BANNED_MODULE_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "misc", "handler"}
 
