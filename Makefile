@@ -22,6 +22,7 @@ install-dev:
 	@$(PYTHON) install.py test
 
 run: install
+	@$(BIN)/python ui/build.py
 	$(BIN)/modelplane up --local-model --started-at $(STARTED) $(ARGS)
 
 # A file is run by one process, and a folder that `tests/processes.py` names; each process starts the
@@ -47,24 +48,16 @@ fmt: install-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# The pages under `/ui/`; needs Node.js 20.19 or newer. No package runs programs of its own at install.
-ui: ui/node_modules $(FORMS)
-	npm --prefix ui run build
+# The pages under `/ui/`; `ui/build.py` says what that needs.
+ui: install
+	$(BIN)/python ui/build.py --must
 
 # The pages with each change at once; MODELPLANE_URL names the deployment whose API they call.
-ui-dev: ui/node_modules $(FORMS)
-	npm --prefix ui run dev
+ui-dev: ui
+	PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix ui run dev
 
-ui-check: ui/node_modules $(FORMS)
-	npm --prefix ui run check
-
-# What the form of each provider asks for, read from the protos.
-$(FORMS): protos/modelserving/v1/external_model.proto ui/provider_forms.py | install
-	$(BIN)/python ui/provider_forms.py protos/gen/modelserving.binpb $@
-
-ui/node_modules: ui/package.json ui/package-lock.json
-	npm --prefix ui ci --ignore-scripts --no-audit --no-fund
-	touch $@
+ui-check: ui
+	PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix ui run check
 
 # The load comes from `wrk`, a package of that name in Debian, Fedora and brew.
 bench: install-dev
