@@ -11,7 +11,6 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
   --no-emit-index-url --no-emit-find-links --no-header --no-annotate $(ARGS)
 # Asked of each lock when its turn comes: those before it have been made by then.
 OTHERS = $$(sed -n 's/^\([^ ]*\)==.*/--no-emit-package \1/p' $(1)) $(addprefix --constraints ,$(1))
-FORMS = ui/src/providers.gen.json
 
 .PHONY: install install-dev run test test-long check fmt ui ui-dev ui-check bench bench-peers soak lock manifests
 
