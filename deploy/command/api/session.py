@@ -98,7 +98,7 @@ class Session:
 
     def note(self, text: str) -> None:
         """Tell something beside the answer, on standard error."""
-        self._err.write(text + "\n")
+        self._err.write(plain(text) + "\n")
         self._err.flush()
 
     def progress(self, text: str) -> None:
