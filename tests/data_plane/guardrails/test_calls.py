@@ -4,9 +4,15 @@ import json
 from typing import Any
 
 import pytest
+from google.protobuf import json_format
+from modelserving.v1.ai_gateway_pb2 import Guardrails
 from modelserving.worker.v1.usage_service_pb2 import UsageEntry
 from prometheus_client import generate_latest
 
+from modelplane.data_plane.guardrails.cleared import FEWEST_CHARACTERS, Cleared, digest_of
+from modelplane.data_plane.guardrails.guard import Guard
+from modelplane.data_plane.guardrails.policy import compile_guardrails
+from modelplane.data_plane.guardrails.verdict import Phase
 from modelplane.data_plane.usage.encoding import Tokens, encode_outcome
 from tests.data_plane.guardrails.pipeline import (
     Json,
@@ -120,6 +126,50 @@ async def test_what_was_found_is_recorded_and_nothing_of_it(pipeline: Pipeline) 
     entity = '{entity="PHONE_NUMBER",phase="output"}'
     assert f"modelplane_guardrail_entities_total{entity} 1.0" in page
     assert 'modelplane_guardrail_seconds_total{phase="output"}' in page
+
+
+async def test_a_history_that_is_sent_again_is_not_read_again(pipeline: Pipeline) -> None:
+    pipeline.guard({"input": MASK})
+    long = "It is as it was. " * 100
+    history = [{"role": "user", "content": long}, {"role": "assistant", "content": long + MAIL}]
+    found = []
+    for said in ("Hi", f"Hi {MAIL}"):
+        body = {"messages": [*history, {"role": "user", "content": said}]}
+        await pipeline.post(INVOCATIONS, body)
+        heard = pipeline.provider.heard["messages"]
+        assert heard[0]["content"] == long
+        # What is found is found each time.
+        assert heard[1]["content"] == f"{long}<EMAIL_ADDRESS>"
+        record = pipeline.ledger.records[-1]
+        assert record.guard is not None
+        found.append(record.guard.found[Phase.INPUT].entities.total())
+    assert found == [1, 2]
+
+
+def test_what_was_cleared_is_of_one_caller_and_one_rule() -> None:
+    text, rules = "x" * FEWEST_CHARACTERS, (b"rules", "ann")
+    cleared = Cleared(most=2)
+    cleared.add(digest_of(text, "", *rules))
+    assert cleared.knows(digest_of(text, "", *rules))
+    for other in (
+        digest_of(text, "account", *rules),
+        digest_of(f"{text}y", "", *rules),
+        digest_of(text, "", b"others", "ann"),
+        digest_of(text, "", b"rules", "bob"),
+    ):
+        assert not cleared.knows(other)
+        cleared.add(other)
+    assert not cleared.knows(digest_of(text, "", *rules))
+
+
+def test_a_text_that_was_cleared_is_not_read() -> None:
+    settings = json_format.ParseDict({"input": MASK}, Guardrails())
+    rules = compile_guardrails(settings)
+    assert rules is not None
+    cleared = Cleared()
+    body = asking("Once more, " * 200)
+    read = [sum(Guard(rules, caller, cleared).read_request(body)) for caller in ("ann", "ann", "b")]
+    assert read == [2200, 0, 2200]
 
 
 async def test_newer_routes_answer_what_is_blocked(pipeline: Pipeline) -> None:
