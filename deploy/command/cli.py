@@ -30,6 +30,8 @@ COMMANDS: Mapping[str, Command] = {
     "worker": Command("modelplane.data_plane.__main__", "run a data-plane worker"),
     "keys": Command("modelplane.control_plane.secrets.keys", "list, replace and drop master keys"),
     "migrate": Command("modelplane.control_plane.migrate", "bring a database up to date"),
+    "backup": Command("modelplane.control_plane.backup", "copy the database while it is in use"),
+    "restore": Command("modelplane.control_plane.restore", "put such a copy where no database is"),
     "carry-over": Command(
         "modelplane.control_plane.carry_over",
         "make a database of before the first release one of it",
