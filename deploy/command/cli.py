@@ -79,6 +79,18 @@ COMMANDS: Mapping[str, Command] = {
     "migrate": Command(
         "modelplane.control_plane.migrate", "bring a database up to date", _SET_UP, completes=False
     ),
+    "backup": Command(
+        "modelplane.control_plane.backup",
+        "copy the database while it is in use",
+        _SET_UP,
+        completes=False,
+    ),
+    "restore": Command(
+        "modelplane.control_plane.restore",
+        "put such a copy where no database is",
+        _SET_UP,
+        completes=False,
+    ),
     "carry-over": Command(
         "modelplane.control_plane.carry_over",
         "make a database of before the first release one of it",
