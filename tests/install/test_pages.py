@@ -17,7 +17,11 @@ case "$*" in
     mkdir -p {ui}/node_modules/kept {ui}/node_modules/tool
     echo 'Text of a licence' > {ui}/node_modules/kept/LICENSE.md
     touch {ui}/node_modules/.package-lock.json;;
-  *build*) mkdir -p {static}; echo page > {static}/index.html; exit {code};;
+  *build*)
+    mkdir -p {static}/assets
+    echo page > {static}/index.html
+    head -c {size} /dev/urandom > {static}/assets/main.js
+    exit {code};;
 esac
 """
 _PACKAGES = {
@@ -43,12 +47,14 @@ class Checkout:
         descriptors.mkdir(parents=True)
         shutil.copy(_ROOT / "protos" / "gen" / "modelserving.binpb", descriptors)
 
-    def add_node(self, version: str = "v20.19.0", code: int = 0) -> None:
-        """Put a Node of this version on the path, whose builds end with `code`."""
+    def add_node(self, version: str = "v20.19.0", code: int = 0, size: int = 9) -> None:
+        """Put a Node on the path, whose builds end with `code` and make `size` bytes of script."""
         programs = self._folder / "bin"
         programs.mkdir(exist_ok=True)
         (programs / "node").write_text(f"#!/bin/sh\necho {version}\n")
-        text = _NPM.format(folder=self._folder, ui=self.ui, static=self.static, code=code)
+        text = _NPM.format(
+            folder=self._folder, ui=self.ui, static=self.static, code=code, size=size
+        )
         (programs / "npm").write_text(text)
         for name in ("node", "npm"):
             (programs / name).chmod(0o755)
@@ -118,3 +124,11 @@ def test_a_build_that_fails_stops_nothing_but_itself(checkout: Checkout) -> None
     assert told.returncode == 0
     assert "`make ui` tries again" in told.stderr
     assert checkout.build("--must").returncode == 1
+
+
+def test_pages_that_grow_beyond_their_budget_fail(checkout: Checkout) -> None:
+    checkout.add_node(size=150_000)
+    assert checkout.build("--must").returncode == 1
+    told = checkout.build("--must")
+    assert "150 kB js" in told.stdout
+    assert "larger than their budget: .js" in told.stderr
