@@ -1,6 +1,6 @@
 """Pure rules for rate limits and the AI Gateway. Each fills in defaults.
 
-Before: `setting_changes`, `lifecycle`. Beside: `validation`.
+Before: `setting_changes`, `lifecycle`. After: `payload_tables`. Beside: `validation`.
 """
 
 from collections import Counter
@@ -10,6 +10,7 @@ from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig, AiGatewayRateLimit
 from modelserving.v1.endpoint_pb2 import RateLimit
 
 from modelplane.adapters.shared.limit_keys import LIMIT_KEYS, OLD_LIMIT_KEYS
+from modelplane.control_plane.endpoints import payload_tables
 from modelplane.control_plane.errors import InvalidParameter
 
 # Every worker holds the settings.
@@ -40,8 +41,15 @@ def build_rate_limits(given: Iterable[RateLimit]) -> list[RateLimit]:
     return limits
 
 
-def build_ai_gateway(given: AiGatewayConfig) -> AiGatewayConfig | None:
+def build_ai_gateway(
+    given: AiGatewayConfig, endpoint: str, *, tables: bool
+) -> AiGatewayConfig | None:
     """Return the AI Gateway settings with their defaults, None where nothing is set.
+
+    Args:
+        given: What the caller sends.
+        endpoint: Name of the endpoint.
+        tables: Whether the deployment writes payload tables.
 
     Raises:
         InvalidParameter: They break a rule.
@@ -58,6 +66,8 @@ def build_ai_gateway(given: AiGatewayConfig) -> AiGatewayConfig | None:
     if gateway.HasField("fallback_config") and not gateway.fallback_config.HasField("enabled"):
         raise InvalidParameter("ai_gateway.fallback_config.enabled is required; set it.")
     _check_upstream_rules(gateway)
+    if gateway.HasField("inference_table_config"):
+        payload_tables.complete(gateway.inference_table_config, endpoint, available=tables)
     for limit in gateway.rate_limits:
         _complete_gateway_limit(limit)
     _check_gateway_limits(gateway.rate_limits)

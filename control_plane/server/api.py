@@ -108,8 +108,10 @@ def _add_endpoints(settings: Settings, vault: Vault, push: Push, api: grpc.aio.S
         ),
         pinning=build_pinning(settings),
         free=FreeCapacity(lease_clock(database), settings.launcher_pool),
+        tables=bool(settings.tables_root),
     )
-    changes, history = SettingChanges(database, rollout), ConfigHistory(database)
+    changes = SettingChanges(database, rollout, tables=bool(settings.tables_root))
+    history = ConfigHistory(database)
     metrics = EndpointMetrics(database, system_clock)
     servicer = EndpointServicer(endpoints, changes, history, metrics, ModelLogs(database))
     add_EndpointServiceServicer_to_server(servicer, api)

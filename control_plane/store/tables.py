@@ -79,6 +79,19 @@ class EndpointRow(SQLModel, table=True):
     activated_revision: int = Field(default=0, sa_type=BigInteger)
 
 
+class PayloadTableRow(SQLModel, table=True):
+    """A payload table, and the endpoint that may write it."""
+
+    __tablename__ = "payload_table"
+
+    # Full name: catalog, schema and name, with dots, in lower case.
+    location: str = Field(primary_key=True)
+    # It stays when the endpoint is gone, as the table does.
+    endpoint_id: str
+    # Identifier of the principal that created the endpoint.
+    creator_id: str
+
+
 class RefusalRow(SQLModel, table=True):
     """What a worker said last against the configuration that an endpoint is to serve."""
 

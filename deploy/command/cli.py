@@ -28,6 +28,9 @@ COMMANDS: Mapping[str, Command] = {
     "control-plane": Command("modelplane.control_plane.__main__", "run a control plane"),
     "launcher": Command("modelplane.launcher.__main__", "run the models that are hosted"),
     "worker": Command("modelplane.data_plane.__main__", "run a data-plane worker"),
+    "payload-writer": Command(
+        "modelplane.data_plane.tables.__main__", "write what workers record to payload tables"
+    ),
     "keys": Command("modelplane.control_plane.secrets.keys", "list, replace and drop master keys"),
     "carry-over": Command(
         "modelplane.control_plane.carry_over",
@@ -37,6 +40,7 @@ COMMANDS: Mapping[str, Command] = {
     "usage": Command(
         "modelplane.deploy.command.usage.__main__", "show or export what was used, by whom"
     ),
+    "query": Command("modelplane.deploy.command.query", "ask payload tables in SQL"),
     "agent-config": Command(
         "modelplane.deploy.command.agent_config", "print how a coding agent is set up for here"
     ),

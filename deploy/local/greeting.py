@@ -16,6 +16,7 @@ from modelplane.deploy.local.plan import (
     ENVOY,
     LAUNCHER,
     LOCAL_MODEL,
+    PAYLOAD_WRITER,
     REGISTRY,
     Plan,
     listen_of,
@@ -89,6 +90,11 @@ def state(plan: Plan, public: Address, children: Mapping[str, Child]) -> dict[st
     }
     if LAUNCHER in children:
         found["launcher"] = {"pid": children[LAUNCHER].pid}
+    if PAYLOAD_WRITER in children:
+        found["payload_writer"] = {
+            "pid": children[PAYLOAD_WRITER].pid,
+            "metrics_url": f"http://{plan.address('payload-writer-metrics')}/metrics",
+        }
     if REGISTRY in children:
         found["registry"] = {"pid": children[REGISTRY].pid, "url": plan.registry_url}
     if plan.options.local_model:

@@ -1,6 +1,7 @@
 """What the user may choose for `modelplane up`; `deploy.command.up` reads it."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from modelplane.adapters.shared.settings import setting
@@ -47,6 +48,11 @@ class UpOptions:
         "where models are registered: sqlite (a registry of its own), mlflow:URL, "
         "unity-catalog:URL or directory:PATH; empty: nowhere",
     )
+    tables_root: str = setting(
+        "",
+        "where payload tables are written: a directory, or s3://, gs:// or az://; empty: `tables` "
+        "in the data directory, if 'modelplane[tables]' is installed",
+    )
     started_at: float = setting(
         0.0,
         "Unix time at which what led to this start began: the time to the first answer counts from "
@@ -72,6 +78,13 @@ class UpOptions:
         if self.workers < 1:
             raise ValueError("--workers must be 1 or more")
         public_tls(self.public_tls_cert, self.public_tls_key)
+        if self.tables_root and not self.writes_tables:
+            raise ValueError("--tables-root needs deltalake: pip install 'modelplane[tables]'")
+
+    @property
+    def writes_tables(self) -> bool:
+        """Whether it writes payload tables."""
+        return find_spec("deltalake") is not None
 
     @property
     def hosts(self) -> bool:

@@ -17,6 +17,7 @@ from modelplane.deploy.local.plan import (
     ENVOY,
     LAUNCHER,
     LOCAL_MODEL,
+    PAYLOAD_WRITER,
     REGISTRY,
     Plan,
     listen_of,
@@ -75,6 +76,10 @@ class Parts:
         """Start the launcher, which nobody needs before there is a request."""
         self.add(self._plan.launcher())
 
+    def start_payload_writer(self) -> None:
+        """Start what writes payload tables, which nobody waits for."""
+        self.add(self._plan.payload_writer())
+
     def add(self, spec: ChildSpec) -> Child:
         """Start a part that the others do not wait for."""
         self.children[spec.name] = child = self.start(spec)
@@ -130,7 +135,9 @@ class Parts:
         workers += [children[name] for name in plan.worker_names]
         await asyncio.gather(*map(self.stop, workers))
         rest = [
-            name for name in (CONTROL_PLANE, LAUNCHER, LOCAL_MODEL, REGISTRY) if name in children
+            name
+            for name in (CONTROL_PLANE, LAUNCHER, LOCAL_MODEL, PAYLOAD_WRITER, REGISTRY)
+            if name in children
         ]
         await asyncio.gather(*(self.stop(children[name]) for name in rest))
         with contextlib.suppress(OSError):

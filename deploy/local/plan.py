@@ -26,6 +26,8 @@ ENVOY = "envoy"
 LOCAL_MODEL = "local-model"
 LAUNCHER = "launcher"
 REGISTRY = "registry"
+PAYLOAD_WRITER = "payload-writer"
+_WRITER_METRICS = "payload-writer-metrics"
 # Stands for the local model's address in its endpoint's configuration, whatever the port.
 LOCAL_MODEL_ORIGIN = "http://local-model.modelplane"
 _LISTEN = "MODELPLANE_WORKER_LISTEN"
@@ -119,6 +121,7 @@ class Plan:
             MODELPLANE_UPSTREAM_ORIGINS=origins,
             MODELPLANE_CONTROL_PLANE=self.address("snapshot"),
             MODELPLANE_JOURNAL_DIR=str(self.data_dir.path / "journal"),
+            MODELPLANE_PAYLOAD_DIR=str(self.data_dir.path / "payloads"),
             **self.data_dir.certificates.settings(certificates.WORKER),
         )
 
@@ -169,6 +172,7 @@ class Plan:
             MODELPLANE_CONTROL_PLANE_METRICS_LISTEN=self.address("control-plane-metrics"),
             MODELPLANE_ADMIN_TOKEN=self.tokens.admin,
             MODELPLANE_REGISTRY=self._registry(),
+            MODELPLANE_TABLES_ROOT=self._tables_root(),
             **self.data_dir.certificates.settings(certificates.CONTROL_PLANE),
         )
 
@@ -199,6 +203,21 @@ class Plan:
             MODELPLANE_LAUNCHER_DIR=str(self.data_dir.path / "launcher"),
             **self.data_dir.certificates.settings(certificates.LAUNCHER),
         )
+
+    def payload_writer(self) -> ChildSpec:
+        """Return the process that writes payload tables, which nobody waits for."""
+        return self._python(
+            PAYLOAD_WRITER,
+            PAYLOAD_WRITER,
+            MODELPLANE_TABLES_ROOT=self._tables_root(),
+            MODELPLANE_PAYLOAD_DIR=str(self.data_dir.path / "payloads"),
+            MODELPLANE_WRITER_METRICS_LISTEN=self.address(_WRITER_METRICS),
+        )
+
+    def _tables_root(self) -> str:
+        if not self.options.writes_tables:
+            return ""
+        return self.options.tables_root or str(self.data_dir.path / "tables")
 
     def _own_addresses(self) -> list[str]:
         """Return what no endpoint may lead to, whatever else is allowed."""
@@ -242,6 +261,8 @@ def port_names(options: UpOptions) -> Sequence[str]:
     """Return the names of all internal listeners on ports."""
     places = [f"{name}-{turn}" for name in worker_names(options) for turn in _TURNS]
     own = [REGISTRY] if options.runs_registry else []
+    if options.writes_tables:
+        own.append(_WRITER_METRICS)
     return [CONTROL_PLANE, "snapshot", "control-plane-metrics", LOCAL_MODEL, *own, *places]
 
 

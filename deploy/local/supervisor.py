@@ -171,6 +171,8 @@ class Supervisor:
         plan = self._plan
         if plan.options.hosts:
             parts.start_launcher()
+        if plan.options.writes_tables:
+            parts.start_payload_writer()
         if plan.options.local_model:
             model = HttpClient(Address.parse(plan.address(LOCAL_MODEL)))
 

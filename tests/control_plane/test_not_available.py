@@ -72,8 +72,6 @@ def test_there_are_such_fields() -> None:
     paths = {path_of(place) for _, place in PLACES}
     assert {
         "ai_gateway.guardrails",
-        "ai_gateway.inference_table_config",
-        "config.auto_capture_config",
         "email_notifications",
         "config.served_models[0].external_model.palm_config",
     } <= paths
@@ -83,7 +81,6 @@ def test_there_are_such_fields() -> None:
     "gateway",
     [
         {"guardrails": {"input": {"pii": {"behavior": "NONE"}}, "output": {"safety": False}}},
-        {"inference_table_config": {"enabled": False, "catalog_name": "c", "schema_name": "s"}},
     ],
 )
 def test_what_is_switched_off_asks_for_nothing(gateway: dict[str, object]) -> None:
@@ -98,9 +95,6 @@ def test_what_is_switched_off_asks_for_nothing(gateway: dict[str, object]) -> No
         {"guardrails": {"input": {"pii": {"behavior": "BLOCK"}}}},
         {"guardrails": {"output": {"safety": True}}},
         {"guardrails": {"input": {"invalid_keywords": ["", "x"]}}},
-        {"inference_table_config": {"enabled": True}},
-        # The mirrored API may take this for enabled.
-        {"inference_table_config": {"catalog_name": "c", "schema_name": "s"}},
     ],
 )
 def test_what_is_not_quite_off_asks(gateway: dict[str, object]) -> None:

@@ -24,6 +24,7 @@ from modelplane.control_plane import errors as control_plane_errors
 from modelplane.control_plane.settings import Settings as ControlPlaneSettings
 from modelplane.data_plane import errors as data_plane_errors
 from modelplane.data_plane.settings import Settings as WorkerSettings
+from modelplane.data_plane.tables.settings import WriterSettings
 from modelplane.launcher.settings import Settings as LauncherSettings
 from tests.adapters.providers.conformance import cases_of
 from tests.docs.blocks import README, ROOT
@@ -169,6 +170,7 @@ def test_the_settings_page_has_every_setting_with_its_default() -> None:
     control_plane, worker = _settings(ControlPlaneSettings), _settings(WorkerSettings)
     launcher = _settings(LauncherSettings)
     del launcher["MODELPLANE_BACKEND"]
+    writer = _settings(WriterSettings)
     both = control_plane.keys() & worker.keys()
     assert {name: control_plane[name] for name in both} == {name: worker[name] for name in both}
     for heading, there in (
@@ -176,6 +178,7 @@ def test_the_settings_page_has_every_setting_with_its_default() -> None:
         ("Control plane", {k: v for k, v in control_plane.items() if k not in both}),
         ("Worker", {k: v for k, v in worker.items() if k not in both}),
         ("Launcher", {k: v for k, v in launcher.items() if k not in both}),
+        ("Payload writer", {k: v for k, v in writer.items() if k not in both}),
     ):
         rows = list(rows_of(DOCS / "settings.md", heading))[1:]
         assert {spans_of(cells[0])[0]: cells[1] for cells in rows} == there
