@@ -11,7 +11,6 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
   --no-emit-index-url --no-emit-find-links --no-header --no-annotate $(ARGS)
 # Asked of each lock when its turn comes: those before it have been made by then.
 OTHERS = $$(sed -n 's/^\([^ ]*\)==.*/--no-emit-package \1/p' $(1)) $(addprefix --constraints ,$(1))
-FORMS = ui/src/providers.gen.json
 
 .PHONY: install install-dev run test test-long check fmt ui ui-dev ui-check bench bench-peers soak lock manifests
 
@@ -22,6 +21,7 @@ install-dev:
 	@$(PYTHON) install.py test
 
 run: install
+	@$(BIN)/python ui/build.py
 	$(BIN)/modelplane up --local-model --started-at $(STARTED) $(ARGS)
 
 # A file is run by one process, and a folder that `tests/processes.py` names; each process starts the
@@ -47,24 +47,16 @@ fmt: install-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# The pages under `/ui/`; needs Node.js 20.19 or newer. No package runs programs of its own at install.
-ui: ui/node_modules $(FORMS)
-	npm --prefix ui run build
+# The pages under `/ui/`; `ui/build.py` says what that needs.
+ui: install
+	$(BIN)/python ui/build.py --must
 
 # The pages with each change at once; MODELPLANE_URL names the deployment whose API they call.
-ui-dev: ui/node_modules $(FORMS)
-	npm --prefix ui run dev
+ui-dev: ui
+	PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix ui run dev
 
-ui-check: ui/node_modules $(FORMS)
-	npm --prefix ui run check
-
-# What the form of each provider asks for, read from the protos.
-$(FORMS): protos/modelserving/v1/external_model.proto ui/provider_forms.py | install
-	$(BIN)/python ui/provider_forms.py protos/gen/modelserving.binpb $@
-
-ui/node_modules: ui/package.json ui/package-lock.json
-	npm --prefix ui ci --ignore-scripts --no-audit --no-fund
-	touch $@
+ui-check: ui
+	PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix ui run check
 
 # The load comes from `wrk`, a package of that name in Debian, Fedora and brew.
 bench: install-dev

@@ -97,6 +97,11 @@ class Settings:
         "JSON file of what one replica of each workload type may use; empty: CPU (1 GiB), "
         "CPU_MEDIUM (4 GiB) and CPU_LARGE (8 GiB)",
     )
+    tables_root: str = setting(
+        "",
+        "directory of the payload tables, or URL of an object store: s3://, gs:// or az://, where "
+        "a payload writer writes them; empty: there are none",
+    )
     max_endpoints: int = setting(20_000, "number of endpoints that there may be")
     max_endpoints_per_creator: int = setting(
         200, "number of endpoints that somebody who is no administrator may have made"

@@ -43,6 +43,7 @@ from modelplane.data_plane.errors import (
     GuardrailTriggered,
     InvalidParameter,
 )
+from modelplane.data_plane.guardrails.cleared import Cleared
 from modelplane.data_plane.guardrails.guard import Guard
 from modelplane.data_plane.guardrails.policy import Guardrails
 from modelplane.data_plane.limits.admission import Ending, Gate
@@ -100,6 +101,7 @@ class Inference:
         """
         self._bodies = bodies
         self._payloads = payloads
+        self._cleared = Cleared()
         self._snapshots = snapshots
         self._attempts = attempts
         self._gate = gate
@@ -189,7 +191,8 @@ class Inference:
     ) -> None:
         """Answer a query that guardrails look through before, and whose answer they do."""
         call, record, query = exchange.call, exchange.record, exchange.query
-        record.guard = Guard(guardrails)
+        caller = record.principal.id if record.principal else ""
+        record.guard = Guard(guardrails, caller, self._cleared)
         try:
             await look_through(record.guard, query, config)
             await self._attempts.answer(exchange, candidates)

@@ -106,9 +106,6 @@ async def assembled(
     watcher = SnapshotWatcher(
         source, snapshots, readiness, ConfigMetrics(registry), clocks, metrics.forget
     )
-    timeouts = Timeouts(
-        settings.request_timeout_seconds, settings.stream_idle_seconds, settings.stream_seconds
-    )
     async with (
         _sending(settings, snapshots) as (transport, inside),
         _recording(settings, registry, clocks, wall_ms) as ledger,
@@ -122,7 +119,7 @@ async def assembled(
         async with aclosing(upstream), _limiting(settings, registry, clocks) as (gate, provisioned):
             bodies = Bodies(settings.bodies_max_mib << 20)
             metrics.bodies = lambda: bodies.held_bytes
-            relay = Relay(upstream, accountant, timeouts, bodies.hold)
+            relay = Relay(upstream, accountant, _timeouts(settings), bodies.hold)
             circuits = Circuits(clocks.monotonic, clocks.random, settings.circuit_failures)
             tried = AttemptMetrics(registry)
             held = _hosted_timeouts(settings)
@@ -153,6 +150,12 @@ async def _sending(
         Http1Transport(tls=trusted) as inside,
     ):
         yield transport, inside
+
+
+def _timeouts(settings: Settings) -> Timeouts:
+    return Timeouts(
+        settings.request_timeout_seconds, settings.stream_idle_seconds, settings.stream_seconds
+    )
 
 
 def _hosted_timeouts(settings: Settings) -> HostedTimeouts:

@@ -20,23 +20,24 @@ MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 50
 # Of `tests/`: what is of no single package. Folders below mirror nothing, either.
 WHOLE_SYSTEM = {
-    "clients",
-    "docs",
-    "e2e",
-    "emulators",
-    "faults",
-    "hostile",
-    "hosting",
-    "install",
-    "limits",
-    "protos",
-    "requirements",
-    "ui",
+    "clients",  # Of others, against a deployment.
+    "docs",  # What the pages promise.
+    "e2e",  # All parts together.
+    "emulators",  # Of providers and services.
+    "faults",  # Parts that die under a running deployment.
+    "hostile",  # Attacks on a deployment.
+    "hosting",  # Both planes, launcher and models together.
+    "install",  # The installer and the build.
+    "limits",  # Of workers and control plane together.
+    "protos",  # The messages of all planes.
+    "requirements",  # The product's, against a deployment.
+    "ui",  # The pages, with a browser.
 }
 # Below a package, but of no module: why.
 OTHER_FOLDERS = {
     "control_plane/before_release": "schemas that no module makes any longer",
     "deploy/chart": "templates, which are no Python",
+    "deploy/image": "what `manifests` builds",
 }
 BANNED_MODULE_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "misc", "handler"}
 

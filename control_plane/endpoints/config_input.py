@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from google.api.field_behavior_pb2 import OUTPUT_ONLY, field_behavior
 from google.protobuf.message import Message
 from modelserving.v1.endpoint_pb2 import (
+    AutoCaptureConfig,
     EndpointConfig,
     EndpointConfigInput,
     Route,
@@ -35,7 +36,12 @@ def build_config(given: EndpointConfigInput) -> EndpointConfig:
     return EndpointConfig(
         served_entities=entities,
         traffic_config=build_traffic(given.traffic_config, [entity.name for entity in entities]),
+        auto_capture_config=_table(given),
     )
+
+
+def _table(given: EndpointConfigInput) -> AutoCaptureConfig | None:
+    return given.auto_capture_config if given.HasField("auto_capture_config") else None
 
 
 def drop_twin(given: EndpointConfigInput, shown: EndpointConfig | None) -> EndpointConfigInput:

@@ -1,6 +1,6 @@
 """Pure rules for rate limits, guardrails and the rest of the AI Gateway. Each fills in defaults.
 
-Before: `setting_changes`, `lifecycle`. Beside: `validation`.
+Before: `setting_changes`, `lifecycle`. After: `payload_tables`. Beside: `validation`.
 """
 
 from collections import Counter
@@ -14,6 +14,7 @@ from modelserving.v1.ai_gateway_pb2 import (
 from modelserving.v1.endpoint_pb2 import RateLimit
 
 from modelplane.adapters.shared.limit_keys import LIMIT_KEYS, OLD_LIMIT_KEYS
+from modelplane.control_plane.endpoints import payload_tables
 from modelplane.control_plane.errors import InvalidParameter
 
 # Every worker holds the settings.
@@ -47,8 +48,15 @@ def build_rate_limits(given: Iterable[RateLimit]) -> list[RateLimit]:
     return limits
 
 
-def build_ai_gateway(given: AiGatewayConfig) -> AiGatewayConfig | None:
+def build_ai_gateway(
+    given: AiGatewayConfig, endpoint: str, *, tables: bool
+) -> AiGatewayConfig | None:
     """Return the AI Gateway settings with their defaults, None where nothing is set.
+
+    Args:
+        given: What the caller sends.
+        endpoint: Name of the endpoint.
+        tables: Whether the deployment writes payload tables.
 
     Raises:
         InvalidParameter: They break a rule.
@@ -67,6 +75,8 @@ def build_ai_gateway(given: AiGatewayConfig) -> AiGatewayConfig | None:
     _check_upstream_rules(gateway)
     for side in ("input", "output"):
         _check_guardrails(getattr(gateway.guardrails, side), f"ai_gateway.guardrails.{side}")
+    if gateway.HasField("inference_table_config"):
+        payload_tables.complete(gateway.inference_table_config, endpoint, available=tables)
     for limit in gateway.rate_limits:
         _complete_gateway_limit(limit)
     _check_gateway_limits(gateway.rate_limits)

@@ -20,7 +20,7 @@ from modelserving.v1.endpoint_service_pb2 import CreateServingEndpointRequest
 from modelplane.adapters.shared.egress import EgressPolicy
 from modelplane.control_plane.access import level_of
 from modelplane.control_plane.clock import Clock
-from modelplane.control_plane.endpoints import lookup
+from modelplane.control_plane.endpoints import lookup, payload_tables
 from modelplane.control_plane.endpoints.config_input import build_config, build_traffic, drop_twin
 from modelplane.control_plane.endpoints.limited_principals import require_principals
 from modelplane.control_plane.endpoints.lookup import lock_endpoint, read_endpoint
@@ -77,10 +77,6 @@ class _Draft:
     hosted: Sequence[HostedModel] = ()
 
 
-def _new_id() -> str:
-    return uuid.uuid4().hex
-
-
 class Endpoints:
     """Creates, reads, updates and deletes endpoints."""
 
@@ -96,7 +92,8 @@ class Endpoints:
         quotas: Quotas | None = None,
         pinning: Pinning | None = None,
         free: FreeCapacity | None = None,
-        new_id: Callable[[], str] = _new_id,
+        tables: bool = False,
+        new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
         """Keep the collaborators.
 
@@ -110,6 +107,7 @@ class Endpoints:
             source: Reads secrets of other stores; None: there are none.
             pinning: Finds out what hosted models are; by default the deployment has none.
             free: What there is left to run them.
+            tables: Whether the deployment writes payload tables.
             new_id: Returns a new identifier: 32 hexadecimal digits.
         """
         self._database = database
@@ -121,6 +119,7 @@ class Endpoints:
         self._quotas = quotas or Quotas()
         self._pinning = pinning or Pinning()
         self._free = free or FreeCapacity(SharedClock(clock))
+        self._tables = tables
         self._new_id = new_id
 
     async def create(
@@ -137,8 +136,7 @@ class Endpoints:
         new = self._build_new(principal, request)
         draft = None
         if request.HasField("config"):
-            draft = self._draft(drop_twin(request.config, None))
-        if draft:
+            draft = self._draft(drop_twin(request.config, None), request.name)
             await self._fetch_secrets(principal, draft)
             draft = await self._pin(draft, ())
         soon = True
@@ -146,6 +144,7 @@ class Endpoints:
             await self._quotas.check(transaction.session, principal)
             await changes.insert(transaction, new)
             await require_principals(transaction.session, new.settings.ai_gateway)
+            await payload_tables.claim(transaction.session, new, draft.config if draft else None)
             if draft:
                 soon = await self._begin(transaction, principal, new.id, 1, draft)
             else:
@@ -203,7 +202,7 @@ class Endpoints:
         split_only = bool(given.traffic_config.routes) and not (
             given.served_entities or given.served_models
         )
-        draft = None if split_only else self._draft(given)
+        draft = None if split_only else self._draft(given, name)
         if draft:
             if not is_external(draft.config):
                 draft = await self._pin_for(principal, name, draft)
@@ -215,6 +214,7 @@ class Endpoints:
             if record.newest:
                 check_change(record.newest.config, draft.config)
             carry_over(record, draft.config)
+            await payload_tables.update(transaction.session, record, draft.config)
             number = record.last_version + 1
             soon = await self._begin(transaction, principal, record.id, number, draft)
         return await self._settled(principal, record.id, name, soon=soon)
@@ -235,6 +235,7 @@ class Endpoints:
                 raise NotFound(f"Endpoint '{name}' has no configuration version {version}.")
             draft = await self._draft_again(transaction, record.id, past)
             draft = replace(draft, known=is_served(record, draft.config))
+            await payload_tables.update(transaction.session, record, draft.config)
             number = record.last_version + 1
             soon = await self._begin(transaction, principal, record.id, number, draft)
         return await self._settled(principal, record.id, name, soon=soon)
@@ -295,11 +296,12 @@ class Endpoints:
             creator=principal.name,
             creator_id=principal.id,
             created_ms=self._clock(),
-            settings=build_settings(request),
+            settings=build_settings(request, tables=self._tables),
         )
 
-    def _draft(self, given: EndpointConfigInput) -> _Draft:
+    def _draft(self, given: EndpointConfigInput, name: str) -> _Draft:
         config = build_config(given)
+        payload_tables.complete_legacy(config, name, available=self._tables)
         check_config(config)
         check_upstreams(config, self._egress)
         return _Draft(config, take_plaintexts(config))

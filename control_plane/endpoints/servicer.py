@@ -32,6 +32,7 @@ from modelplane.control_plane.endpoints.views import (
 )
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.hosting.pinning import Pinning
+from modelplane.control_plane.hosting.throughput_rules import require_units
 from modelplane.control_plane.principal import current_principal
 from modelplane.control_plane.store.states import LogKind
 
@@ -66,6 +67,20 @@ class EndpointServicer(EndpointServiceServicer):
         """Create an endpoint."""
         principal = current_principal.get()
         return build_endpoint(await self._endpoints.create(principal, request), principal)
+
+    async def CreateProvisionedThroughputEndpoint(
+        self, request: pb.CreateServingEndpointRequest, context: _Context
+    ) -> ServingEndpoint:
+        """Create an endpoint whose entities are provisioned in model units."""
+        require_units(request.config)
+        return await self.CreateServingEndpoint(request, context)
+
+    async def UpdateProvisionedThroughputEndpointConfig(
+        self, request: pb.UpdateServingEndpointConfigRequest, context: _Context
+    ) -> ServingEndpoint:
+        """Roll out a new configuration in model units."""
+        require_units(request.config)
+        return await self.UpdateServingEndpointConfig(request, context)
 
     async def GetModelOptimizationInfo(
         self, request: pb.GetModelOptimizationInfoRequest, context: _Context

@@ -11,6 +11,7 @@ from modelserving.store.v1.settings_pb2 import EndpointSettings
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
 from modelserving.v1.endpoint_pb2 import EndpointTag, RateLimit
 
+from modelplane.control_plane.endpoints import payload_tables
 from modelplane.control_plane.endpoints.gateway_rules import build_ai_gateway, build_rate_limits
 from modelplane.control_plane.endpoints.limited_principals import require_principals
 from modelplane.control_plane.endpoints.lookup import lock_endpoint, read_endpoint
@@ -30,7 +31,15 @@ _Field = Literal["tags", "rate_limits", "ai_gateway"]
 class SettingChanges:
     """Reads and replaces the settings of endpoints, also during an update, and stops them."""
 
-    def __init__(self, database: Database, rollout: Rollout) -> None:
+    def __init__(self, database: Database, rollout: Rollout, *, tables: bool = False) -> None:
+        """Keep the collaborators.
+
+        Args:
+            database: Where endpoints are stored.
+            rollout: Tells when the workers have followed.
+            tables: Whether the deployment writes payload tables.
+        """
+        self._tables = tables
         self._database = database
         self._rollout = rollout
 
@@ -122,7 +131,7 @@ class SettingChanges:
             NotFound: There is no such endpoint.
             InvalidParameter: A setting is wrong.
         """
-        gateway = build_ai_gateway(given)
+        gateway = build_ai_gateway(given, name, tables=self._tables)
         await self._push(principal, name, "ai_gateway", EndpointSettings(ai_gateway=gateway))
         return gateway or AiGatewayConfig()
 
@@ -133,6 +142,9 @@ class SettingChanges:
         async with self._database.write() as transaction:
             record = await lock_endpoint(transaction, principal, name, setting=True)
             await require_principals(transaction.session, new.ai_gateway)
+            if field == "ai_gateway":
+                table = new.ai_gateway.inference_table_config
+                await payload_tables.change(transaction.session, record, table)
             await _replace(transaction, record, field, new)
             revision = await transaction.revise(EventKind.ENDPOINT, record.id)
         await self._rollout.wait_applied(revision)

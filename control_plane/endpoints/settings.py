@@ -13,8 +13,12 @@ from modelplane.control_plane.endpoints.gateway_rules import build_ai_gateway, b
 from modelplane.control_plane.endpoints.validation import check_tags, check_text
 
 
-def build_settings(request: CreateServingEndpointRequest) -> EndpointSettings:
+def build_settings(request: CreateServingEndpointRequest, *, tables: bool) -> EndpointSettings:
     """Return the settings of a new endpoint, with their defaults.
+
+    Args:
+        request: What the caller sends.
+        tables: Whether the deployment writes payload tables.
 
     Raises:
         InvalidParameter: One breaks a rule.
@@ -25,7 +29,7 @@ def build_settings(request: CreateServingEndpointRequest) -> EndpointSettings:
         description=request.description,
         tags=request.tags,
         rate_limits=build_rate_limits(request.rate_limits),
-        ai_gateway=build_ai_gateway(request.ai_gateway),
+        ai_gateway=build_ai_gateway(request.ai_gateway, request.name, tables=tables),
     )
 
 

@@ -19,6 +19,7 @@ from modelserving.v1.endpoint_service_pb2 import (
 )
 
 from modelplane.control_plane.access import level_of
+from modelplane.control_plane.endpoints import payload_tables
 from modelplane.control_plane.endpoints.entity_states import (
     active_states,
     as_seen,
@@ -149,6 +150,8 @@ def _build_config(version: StoredVersion, states: Mapping[str, DeploymentState])
     for entity in config.served_entities:
         if entity.name in states:
             entity.state.CopyFrom(states[entity.name])
+    if config.HasField("auto_capture_config"):
+        payload_tables.show(config.auto_capture_config)
     _add_twins(config)
     return config
 

@@ -7,7 +7,7 @@ Before: `entity_rules`, `pinning`. After: `throughput`.
 import math
 
 from modelserving.store.v1.hosting_pb2 import ScalePolicy
-from modelserving.v1.endpoint_pb2 import ServedEntity
+from modelserving.v1.endpoint_pb2 import EndpointConfigInput, ServedEntity
 
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.hosting.throughput import Chunk
@@ -31,6 +31,23 @@ def is_provisioned(entity: ServedEntity) -> bool:
         or entity.max_provisioned_throughput
         or entity.provisioned_model_units
     )
+
+
+def require_units(given: EndpointConfigInput) -> None:
+    """Check that all entities are provisioned in model units.
+
+    Raises:
+        InvalidParameter: One is not, or there is none.
+    """
+    if not given.served_entities:
+        raise InvalidParameter("config.served_entities is required; name at least one model.")
+    for entity in given.served_entities:
+        if not entity.provisioned_model_units:
+            name = entity.name or entity.entity_name
+            raise InvalidParameter(
+                f"Served entity '{name}': {_UNITS} is required here; for tokens per second use "
+                "/api/2.0/serving-endpoints."
+            )
 
 
 def check_throughput(entity: ServedEntity) -> None:

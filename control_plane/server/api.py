@@ -117,8 +117,10 @@ async def _add_endpoints(
         ),
         pinning=pinning,
         free=FreeCapacity(clock, settings.launcher_pool),
+        tables=bool(settings.tables_root),
     )
-    changes, history = SettingChanges(database, rollout), ConfigHistory(database)
+    changes = SettingChanges(database, rollout, tables=bool(settings.tables_root))
+    history = ConfigHistory(database)
     metrics = EndpointMetrics(database, system_clock)
     servicer = EndpointServicer(endpoints, changes, history, metrics, ModelLogs(database), pinning)
     add_EndpointServiceServicer_to_server(servicer, api)

@@ -67,11 +67,21 @@ def read_schema(connection: Connection) -> str | None:
     return ", ".join(sorted(MigrationContext.configure(connection).get_current_heads())) or None
 
 
+def known_schemas() -> set[str]:
+    """Return the schemas that this release can bring up to date, its own included."""
+    return {item.revision for item in ScriptDirectory.from_config(_config()).walk_revisions()}
+
+
 def config_of(connection: Connection) -> Config:
     """Return what Alembic needs to change the database of a connection."""
+    config = _config()
+    config.attributes["connection"] = connection
+    return config
+
+
+def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.attributes["connection"] = connection
     return config
 
 
@@ -94,7 +104,7 @@ def _refusal(connection: Connection, script: ScriptDirectory) -> str:
     found = read_schema(connection)
     if found is None:
         return _refusal_without_schema(connection)
-    if found in {item.revision for item in script.walk_revisions()}:
+    if found in known_schemas():
         return ""
     if found == OLD_SCHEMAS[-1]:
         return (

@@ -88,6 +88,19 @@ class EndpointAliasRow(SQLModel, table=True):
     endpoint_id: str = Field(foreign_key="endpoint.id", ondelete="CASCADE", index=True)
 
 
+class PayloadTableRow(SQLModel, table=True):
+    """A payload table, and the endpoint that may write it."""
+
+    __tablename__ = "payload_table"
+
+    # Full name: catalog, schema and name, with dots, in lower case.
+    location: str = Field(primary_key=True)
+    # It stays when the endpoint is gone, as the table does.
+    endpoint_id: str
+    # Identifier of the principal that created the endpoint.
+    creator_id: str
+
+
 class RefusalRow(SQLModel, table=True):
     """What a worker said last against the configuration that an endpoint is to serve."""
 

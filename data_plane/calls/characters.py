@@ -8,6 +8,9 @@ from collections.abc import Sequence
 
 from modelplane.adapters.providers.types import JsonObject
 
+# What has the texts of an item that has no `content`.
+_OF_OTHER_APIS = ("parts", "text", "output")
+
 
 def prompt_characters(body: JsonObject, fields: Sequence[str]) -> int:
     """Return the number of characters in the texts of a canonical query.
@@ -22,9 +25,11 @@ def prompt_characters(body: JsonObject, fields: Sequence[str]) -> int:
         value = body.get(name)
         if isinstance(value, list):
             for item in value:
-                total += len(item) if isinstance(item, str) else _content(item)
+                total += len(item) if isinstance(item, str) else _item(item)
         elif isinstance(value, str):
             total += len(value)
+        elif value is not None:
+            total += _item(value)
     return total
 
 
@@ -40,6 +45,18 @@ def answer_characters(answer: JsonObject) -> int:
             if "text" in choice:
                 total += _texts(choice["text"])
     return total
+
+
+def _item(item: object) -> int:
+    """Return the length of a message, or of what other APIs have in its place."""
+    if not isinstance(item, dict):
+        return 0
+    if (content := item.get("content")) is not None:
+        return _content(item) if isinstance(content, str | list) else 0
+    for name in _OF_OTHER_APIS:
+        if (value := item.get(name)) is not None:
+            return _content({"content": value})
+    return 0
 
 
 def _content(message: object) -> int:

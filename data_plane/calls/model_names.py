@@ -14,6 +14,8 @@ _Found = TypeVar("_Found")
 # Claude Code's mark for a long context.
 _MARK = re.compile(r"\[[^\]]*\]$")
 _PREFIXES = ("models/", "system.ai.", "databricks-")
+# No endpoint has a longer name or alias, and readings take a time that grows with the square of it.
+_LONGEST = 300
 # To compare more would take longer than a refusal may.
 _COMPARED = 100
 _NEAREST = 3
@@ -29,7 +31,7 @@ def resolve(names: Mapping[str, _Found], aliases: Mapping[str, _Found], name: st
         name: What a client asks for.
     """
     found = names.get(name)
-    if found is not None:
+    if found is not None or len(name) > _LONGEST:
         return found
     readings = tuple(_readings(name))
     for known in (names, aliases):
@@ -42,6 +44,8 @@ def resolve(names: Mapping[str, _Found], aliases: Mapping[str, _Found], name: st
 
 def nearest(names: Iterable[str], name: str) -> list[str]:
     """Return the few names that are most like one, the nearest first."""
+    if len(name) > _LONGEST:
+        return []
     return get_close_matches(name, islice(names, _COMPARED), _NEAREST)
 
 

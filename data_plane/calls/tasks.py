@@ -12,6 +12,13 @@ from modelplane.adapters.providers.types import JsonObject, Task
 from modelplane.adapters.shared.tasks import PATHS, TYPED
 from modelplane.data_plane.errors import InvalidParameter
 
+# Where chats of other APIs have theirs, which may pass untranslated (`native.py`).
+_OF_OTHER_APIS = ("system", "input", "instructions", "contents", "systemInstruction")
+_RESPONSES = (
+    " A request with 'input' is one of the Responses API: send it to /serving-endpoints/responses, "
+    "with the endpoint's name as its 'model'."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
@@ -40,7 +47,8 @@ class TaskSpec:
 def _check_chat(body: JsonObject) -> None:
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
-        raise InvalidParameter("'messages' must be a list with at least one message.")
+        hint = _RESPONSES if "input" in body else ""
+        raise InvalidParameter(f"'messages' must be a list with at least one message.{hint}")
     for message in messages:
         if not isinstance(message, dict):
             raise InvalidParameter(
@@ -64,7 +72,7 @@ def _check_embedding(body: JsonObject) -> None:
 SPECS: Mapping[str, TaskSpec] = {
     Task.CHAT: TaskSpec(
         check=_check_chat,
-        prompt=("messages",),
+        prompt=("messages", *_OF_OTHER_APIS),
         generates=True,
         deltas=True,
         answer="choices",

@@ -11,6 +11,7 @@ import orjson
 
 from modelplane.adapters.providers.types import JsonObject, NestedTooDeeply, Usage
 from modelplane.data_plane.errors import GuardrailTriggered, InvalidParameter
+from modelplane.data_plane.guardrails.cleared import FEWEST_CHARACTERS, Cleared, digest_of
 from modelplane.data_plane.guardrails.places import (
     Place,
     count_opaque,
@@ -46,15 +47,25 @@ class Guard:
         clock: Monotonic time, seconds.
     """
 
-    __slots__ = ("clock", "found", "opaque", "rules")
+    __slots__ = ("_caller", "_cleared", "clock", "found", "opaque", "rules")
 
-    def __init__(self, rules: Guardrails, clock: Callable[[], float] = perf_counter) -> None:
+    def __init__(
+        self,
+        rules: Guardrails,
+        caller: str = "",
+        cleared: Cleared | None = None,
+        clock: Callable[[], float] = perf_counter,
+    ) -> None:
         """Start before the request.
 
         Args:
             rules: What is looked for.
+            caller: Identifier of who has sent it.
+            cleared: Knows texts of requests that need not be read again; None: none.
             clock: Monotonic time, seconds.
         """
+        self._caller = caller
+        self._cleared = cleared
         self.rules = rules
         self.found = {phase: Findings() for phase in Phase}
         self.opaque = 0
@@ -93,7 +104,9 @@ class Guard:
         findings = self.found[Phase.INPUT]
         self.opaque = count_opaque(body)
         places = places_of_any(body) if free else places_of_request(body)
-        yield from self._read(checks, findings, places)
+        origin = self.rules.settings, self._caller
+        reader = _Reader(checks, findings, self._cleared, origin)
+        yield from self._read(reader, findings, places)
         if findings.blocked:
             told = next((body[name] for name in _TOLD if name in body), None)
             anonymized = told if told is None or isinstance(told, list) else [told]
@@ -122,7 +135,7 @@ class Guard:
         if checks is not None:
             _drop_logprobs(answer)
             places = places_of_any(answer) if free else places_of_answer(answer)
-            yield from self._read(checks, findings, places)
+            yield from self._read(_Reader(checks, findings), findings, places)
             if findings.blocked:
                 raise self.refuse_answer(usage)
         if not free:
@@ -154,10 +167,12 @@ class Guard:
         checks = self.rules.output
         return None if checks is None else StreamGuard(_Output(self, checks), provider)
 
-    def _read(self, checks: Checks, findings: Findings, places: Iterable[Place]) -> Iterator[int]:
+    def _read(
+        self, reader: "_Reader", findings: Findings, places: Iterable[Place]
+    ) -> Iterator[int]:
         started = self.clock()
         for place in places:
-            for size in _read_place(checks, findings, place):
+            for size in reader.read(place):
                 findings.seconds += self.clock() - started
                 yield size
                 started = self.clock()
@@ -173,33 +188,68 @@ class _Output:
         self.clock = guard.clock
         self.refuse = guard.refuse_answer
         self.items = guard.items
-        self._checks = checks
+        self._reader = _Reader(checks, self.findings)
 
     def read(self, value: JsonObject) -> JsonObject:
         """Return a part that has come whole, without what is masked in it."""
         for place in places_of_answer(value):
-            for _ in _read_place(self._checks, self.findings, place):
+            for _ in self._reader.read(place):
                 pass
         return value
 
 
-def _read_place(checks: Checks, findings: Findings, place: Place) -> Iterator[int]:
-    if place.is_json and (value := _parse(place.text)) is not None:
-        changed = False
-        for inner in places_of_arguments(value):
-            before = findings.entities.total()
-            yield from _read_place(checks, findings, inner)
-            changed = changed or findings.entities.total() > before
-        if changed:
-            place.put(orjson.dumps(value).decode())
-        return
-    pieces: list[str] = []
-    for piece in scan(checks.detectors, findings, place.text, place.context):
-        pieces.append(piece)
-        yield len(piece)
-    text = "".join(pieces)
-    if text != place.text:
-        place.put(text)
+class _Reader:
+    """Reads texts, one after the other."""
+
+    def __init__(
+        self,
+        checks: Checks,
+        findings: Findings,
+        cleared: Cleared | None = None,
+        origin: tuple[bytes, str] = (b"", ""),
+    ) -> None:
+        """Read texts.
+
+        Args:
+            checks: What is looked for.
+            findings: Told what is found.
+            cleared: Knows texts that need not be read; None: none.
+            origin: Settings and caller that those are of.
+        """
+        self._detectors = checks.detectors
+        self._findings = findings
+        self._cleared = cleared
+        self._origin = origin
+
+    def read(self, place: Place) -> Iterator[int]:
+        """Read a text, and put marks into it; yields how many characters were read."""
+        cleared = self._cleared if len(place.text) >= FEWEST_CHARACTERS else None
+        if cleared is None:
+            yield from self._read(place)
+            return
+        digest = digest_of(place.text, place.context, *self._origin)
+        if cleared.knows(digest):
+            return
+        before = self._findings.entities.total()
+        yield from self._read(place)
+        if self._findings.entities.total() == before:
+            cleared.add(digest)
+
+    def _read(self, place: Place) -> Iterator[int]:
+        if place.is_json and (value := _parse(place.text)) is not None:
+            before = self._findings.entities.total()
+            for inner in places_of_arguments(value):
+                yield from self._read(inner)
+            if self._findings.entities.total() > before:
+                place.put(orjson.dumps(value).decode())
+            return
+        pieces: list[str] = []
+        for piece in scan(self._detectors, self._findings, place.text, place.context):
+            pieces.append(piece)
+            yield len(piece)
+        text = "".join(pieces)
+        if text != place.text:
+            place.put(text)
 
 
 def _parse(text: str) -> JsonObject | list[object] | None:

@@ -73,6 +73,11 @@ class Normal:
         return self.origin(index - 1) + 1 if index else 0
 
 
+def visible(text: str) -> str:
+    """Return a text without the characters that cannot be seen."""
+    return "".join(character for character in text if _fold(character))
+
+
 def normalise(text: str) -> str:
     """Return a text as detectors read it."""
     return Normal(text).text

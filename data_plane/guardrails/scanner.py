@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from modelplane.data_plane.guardrails.detector import CONTEXT, Detector, Span
-from modelplane.data_plane.guardrails.normal import Normal, normalise
+from modelplane.data_plane.guardrails.normal import Normal, normalise, visible
 
 # Of a long text so much is read at a time, which takes about a millisecond.
 PIECE_CHARACTERS = 16 * 1024
+# Nothing that is looked for is as long, but for characters that cannot be seen.
+_MOST_HELD = 4 * 1024
 
 
 @dataclass(slots=True)
@@ -89,6 +91,8 @@ class Scanner:
         rest = max(done, normal.origin(limit - before))
         out.append(given[done:rest])
         self._held = given[rest:]
+        if len(self._held) > _MOST_HELD:
+            self._held = visible(self._held)
         self._before = read[max(0, limit - CONTEXT) : limit]
         return "".join(out)
 

@@ -42,7 +42,8 @@ class NativeReply(RestReply):
         self._adapted: tuple[str, ...] = ()
         self._native: NativeRequest | None = None
         self._framing = route.protocol.framing()
-        self.encode = self._tell
+        # A reply that refers to itself is kept, with its request, until garbage is collected.
+        self.encode = orjson.dumps if route.method is Method.QUERY else self._tell
 
     @property
     def protocol(self) -> str:
@@ -109,7 +110,8 @@ class NativeReply(RestReply):
         return self._send(chunks, ended=ended)
 
     def _tell(self, document: JsonObject) -> bytes:
-        """Return what is no answer of a model."""
+        """Return what is no answer of a model, once."""
+        self.encode = orjson.dumps
         protocol = self._route.protocol
         if self._route.method is Method.COUNT_TOKENS:
             return orjson.dumps(protocol.count(document))

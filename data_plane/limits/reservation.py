@@ -25,8 +25,13 @@ _MAX_DEPTH = 50
 # What a model reads beside the prompt.
 _TOOL_FIELDS = ("tools", "functions")
 _PLAIN_FIELDS = 2
-_BOUNDS = frozenset({"max_completion_tokens", "max_tokens"})
-_MEDIA = frozenset({"image_url", "input_audio", "file"})
+_BOUNDS = frozenset({"max_completion_tokens", "max_tokens", "max_output_tokens"})
+# The Gemini API has its bound in here.
+_OPTIONS, _BOUND_OF_OPTIONS = "generationConfig", "maxOutputTokens"
+_MEDIA = frozenset({"image_url", "input_audio", "file", "file_data", "inlineData", "fileData"})
+# Anthropic's medium is one by its type: tools too have parameters of this name.
+_SOURCE = "source"
+_SOURCES = ("base64", "url", "file")
 
 
 class Estimate:
@@ -100,9 +105,12 @@ def estimate_prompt(query: Query, fields: Sequence[str]) -> int:
 
 def output_bound(body: JsonObject) -> int | None:
     """Return the greatest number of tokens that the caller wants, None where they did not say."""
-    if _BOUNDS.isdisjoint(body):
+    options = body.get(_OPTIONS)
+    if _BOUNDS.isdisjoint(body) and options is None:
         return None
     given = [body.get(name) for name in _BOUNDS]
+    if isinstance(options, dict):
+        given.append(options.get(_BOUND_OF_OPTIONS))
     bounds = [value for value in given if isinstance(value, int) and not isinstance(value, bool)]
     # Of two, providers differ in which they heed; one below zero bounds nothing.
     if not bounds or min(bounds) < 0:
@@ -133,7 +141,13 @@ def _tokens(value: object, depth: int = 0) -> int:
         return sum(1 if isinstance(item, int) else _tokens(item, depth + 1) for item in value)
     if isinstance(value, dict):
         return _TOKENS_PER_ITEM + sum(
-            _TOKENS_PER_MEDIUM if name in _MEDIA else _tokens(item, depth + 1)
+            _TOKENS_PER_MEDIUM if _is_medium(name, item) else _tokens(item, depth + 1)
             for name, item in value.items()
         )
     return 0
+
+
+def _is_medium(name: str, value: object) -> bool:
+    if name != _SOURCE:
+        return name in _MEDIA
+    return isinstance(value, dict) and value.get("type") in _SOURCES

@@ -122,9 +122,11 @@ class Part:
         self.prompt = estimate_prompt(query, spec.prompt) or tokens_of(len(query.raw))
         bound = output_bound(query.body)
         self._most = (DEFAULT_OUTPUT_TOKENS if bound is None else bound) if spec.generates else 0
-        known = estimate.known()
-        unseen = max(1, bucket.limit // UNSEEN_AT_ONCE)
-        likely = min(self._most, known.likely if known else unseen)
+        likely = self._most
+        if known := estimate.known():
+            likely = min(likely, known.likely)
+        elif bound is None:
+            likely = min(likely, bucket.limit // UNSEEN_AT_ONCE)
         self.wanted = max(1, min(self.prompt + likely, bucket.limit))
 
     def settle(self, usage: Usage | None, ending: Ending) -> int:
@@ -134,6 +136,9 @@ class Part:
             self._estimate.learn(used - self.prompt)
         if self.taken is not None:
             self._leases.settle(self._bucket, self.taken, used, self._bucket.window)
+            if self._bucket.debt:
+                # Before other workers let more in.
+                self._leases.ask(self._bucket)
         return used
 
     def _used(self, usage: Usage | None, ending: Ending) -> int:

@@ -47,7 +47,14 @@ class Capture:
     """
 
     def __init__(
-        self, sink: Sink, record: Record, call: Call, request: bytes | None, max_bytes: int
+        self,
+        sink: Sink,
+        record: Record,
+        call: Call,
+        request: bytes | None,
+        max_bytes: int,
+        *,
+        is_sampled: bool = True,
     ) -> None:
         """Begin when it is known that there is a table.
 
@@ -57,7 +64,9 @@ class Capture:
             call: The call.
             request: What was asked; None: it is not here, or not read.
             max_bytes: Longest request, and longest response, that is kept.
+            is_sampled: Whether the call is recorded if it does not fail.
         """
+        self._is_sampled = is_sampled
         self.record = record
         self.errors: list[str] = []
         self.under_way = 0
@@ -70,7 +79,7 @@ class Capture:
         self._pending: list[tuple[object, bytes]] = []
         self._begun = False
         # Whether nothing more is kept: it is too large, or could not be read.
-        self._full = False
+        self._full = not is_sampled
         self._written = False
         if request is not None and len(request) > max_bytes:
             self.errors.append(REQUEST_TOO_LARGE)
@@ -116,12 +125,16 @@ class Capture:
     def answer(self, document: bytes) -> None:
         """Write the row of a call that is answered as a whole."""
         self.under_way = 1
+        if not self._is_sampled:
+            self._written = True
         is_own = self._native is not None or self._whole is None
         self._write(document if is_own else self._whole)
 
     def end(self) -> None:
         """Write the row of a stream that has come to its end."""
         self.under_way = 1
+        if not self._is_sampled:
+            self._written = True
         self._write(self._merged())
 
     def fail(self, refusal: Refusal) -> None:

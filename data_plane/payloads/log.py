@@ -5,6 +5,7 @@ Before: `../invocation.py`. After: `capture.py`, `journal.py`.
 
 from collections.abc import Callable
 from itertools import count
+from zlib import crc32
 
 import orjson
 
@@ -18,6 +19,7 @@ from modelplane.data_plane.payloads.row import PayloadRow
 
 MAX_BYTES = 1 << 20
 _MS = 1000.0
+_HASHES = 1 << 32
 
 
 class PayloadLog:
@@ -54,7 +56,11 @@ class PayloadLog:
         """
         if call.method is not Method.QUERY:
             return None
-        return Capture(self, record, call, _encode(raw), self._max_bytes)
+        endpoint = record.endpoint
+        is_sampled = not (endpoint and endpoint.payloads) or _is_sampled(
+            record.request_id, endpoint.payloads.sampling
+        )
+        return Capture(self, record, call, _encode(raw), self._max_bytes, is_sampled=is_sampled)
 
     @staticmethod
     def reply(record: Record, reply: Reply) -> Reply:
@@ -88,11 +94,11 @@ class PayloadLog:
         table = record.endpoint and record.endpoint.payloads
         if table:
             errors = tuple(dict.fromkeys(capture.errors))
-            facts = self._facts(record, capture.under_way)
+            facts = self._facts(record, capture.under_way, table.sampling)
             row = PayloadRow(table.location, facts, errors, capture.request, response)
             self._journal.append(row)
 
-    def _facts(self, record: Record, under_way: int) -> JsonObject:
+    def _facts(self, record: Record, under_way: int, sampling: float) -> JsonObject:
         duration_ms = (self._clock() - record.started) * _MS
         labels, principal, config = record.labels, record.principal, record.config
         return {
@@ -100,7 +106,7 @@ class PayloadLog:
             "client_request_id": labels.client_request_id or None,
             "request_time": round(self._wall_ms() - duration_ms),
             "status_code": record.status,
-            "sampling_fraction": 1.0,
+            "sampling_fraction": sampling,
             "execution_duration_ms": round(duration_ms),
             "served_entity_id": record.entity.name if record.entity else None,
             "requester": principal.id if principal else None,
@@ -110,6 +116,11 @@ class PayloadLog:
             "attempts": len(record.attempts) + under_way,
             "request_tags": dict(labels.usage_context),
         }
+
+
+def _is_sampled(request_id: str, sampling: float) -> bool:
+    """Tell whether a call is among those recorded: the same for all attempts of a client."""
+    return sampling >= 1 or crc32(request_id.encode()) < sampling * _HASHES
 
 
 def _encode(raw: bytes | JsonObject) -> bytes | None:

@@ -61,7 +61,7 @@ def compile_endpoint(
     limits = compile_limits(resource)
     tracks_usage = resource.ai_gateway.usage_tracking_config.enabled
     obstacle = "" if active else _obstacle(resource, failure)
-    payloads = compile_payload_table(resource.name, resource.ai_gateway.inference_table_config)
+    payloads = compile_payload_table(resource)
     endpoint = Endpoint(
         resource.id,
         resource.name,

@@ -6,7 +6,7 @@ Part of the snapshot (`snapshot.py`); `payloads/` records what it says.
 from dataclasses import dataclass
 from sys import intern
 
-from modelserving.v1.ai_gateway_pb2 import InferenceTableConfig
+from modelserving.worker.v1.snapshot_pb2 import EndpointResource
 
 SUFFIX = "_payload"
 
@@ -17,14 +17,20 @@ class PayloadTable:
 
     Attributes:
         location: Catalog, schema and name, with slashes: its place below the root of all tables.
+        sampling: Share of the calls that it gets, of those that do not fail.
     """
 
     location: str
+    sampling: float = 1.0
 
 
-def compile_payload_table(name: str, config: InferenceTableConfig) -> PayloadTable | None:
-    """Return the table that the settings of the endpoint `name` ask for; None: none."""
+def compile_payload_table(resource: EndpointResource) -> PayloadTable | None:
+    """Return the table that an endpoint asks for; None: none."""
+    gateway, legacy = resource.ai_gateway.inference_table_config, resource.active
+    config = gateway if gateway.enabled else legacy.auto_capture_config
     if not config.enabled:
         return None
-    table = (config.table_name_prefix or name) + SUFFIX
-    return PayloadTable(intern(f"{config.catalog_name}/{config.schema_name}/{table}".lower()))
+    table = (config.table_name_prefix or resource.name) + SUFFIX
+    location = f"{config.catalog_name}/{config.schema_name}/{table}".lower()
+    sampled = gateway.enabled and gateway.HasField("sampling_fraction")
+    return PayloadTable(intern(location), gateway.sampling_fraction if sampled else 1.0)

@@ -42,6 +42,12 @@ COMMANDS: Mapping[str, Command] = {
     "worker": Command(
         "modelplane.data_plane.__main__", "run a data-plane worker", _RUN, completes=False
     ),
+    "payload-writer": Command(
+        "modelplane.data_plane.tables.__main__",
+        "write what workers record to payload tables",
+        _RUN,
+        completes=False,
+    ),
     "endpoints": Command(
         f"{_NOUNS}.endpoints", "define, change, read and query serving endpoints", _USE
     ),
@@ -53,6 +59,9 @@ COMMANDS: Mapping[str, Command] = {
     "tokens": Command(f"{_NOUNS}.tokens", "make, list and revoke access tokens", _USE),
     "usage": Command(
         "modelplane.deploy.command.usage.__main__", "show or export what was used, by whom", _USE
+    ),
+    "query": Command(
+        "modelplane.deploy.command.query", "ask payload tables in SQL", _USE, completes=False
     ),
     "status": Command(
         "modelplane.deploy.command.status", "show parts, revisions, endpoints and limits", _USE
@@ -78,6 +87,18 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "migrate": Command(
         "modelplane.control_plane.migrate", "bring a database up to date", _SET_UP, completes=False
+    ),
+    "backup": Command(
+        "modelplane.control_plane.backup",
+        "copy the database while it is in use",
+        _SET_UP,
+        completes=False,
+    ),
+    "restore": Command(
+        "modelplane.control_plane.restore",
+        "put such a copy where no database is",
+        _SET_UP,
+        completes=False,
     ),
     "carry-over": Command(
         "modelplane.control_plane.carry_over",

@@ -16,6 +16,7 @@ from modelplane.deploy.local.plan import (
     CONTROL_PLANE,
     ENVOY,
     LAUNCHER,
+    PAYLOAD_WRITER,
     REGISTRY,
     Plan,
     listen_of,
@@ -92,6 +93,11 @@ def state(plan: Plan, public: Address, children: Mapping[str, Child]) -> dict[st
         found["certificate"] = str(Path(plan.options.tls.certificate).absolute())
     if LAUNCHER in children:
         found["launcher"] = {"pid": children[LAUNCHER].pid}
+    if PAYLOAD_WRITER in children:
+        found["payload_writer"] = {
+            "pid": children[PAYLOAD_WRITER].pid,
+            "metrics_url": f"http://{plan.address('payload-writer-metrics')}/metrics",
+        }
     if REGISTRY in children:
         found["registry"] = {"pid": children[REGISTRY].pid, "url": plan.registry_url}
     return found

@@ -1,6 +1,7 @@
 """What the user may choose for `modelplane up`; `deploy.command.up` reads it."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from modelplane.adapters.shared.settings import setting
@@ -49,6 +50,11 @@ class UpOptions:
         "where models are registered: sqlite (a registry of its own), mlflow:URL, "
         "unity-catalog:URL or directory:PATH; empty: nowhere",
     )
+    tables_root: str = setting(
+        "",
+        "where payload tables are written: a directory, or s3://, gs:// or az://; empty: `tables` "
+        "in the data directory, if 'modelplane[tables]' is installed",
+    )
     started_at: float = setting(
         0.0,
         "Unix time at which what led to this start began: the time to the first answer counts from "
@@ -76,6 +82,13 @@ class UpOptions:
         if self.local_model and self.no_hosting:
             raise ValueError("--local-model is run by what --no-hosting leaves out; give one")
         public_tls(self.public_tls_cert, self.public_tls_key)
+        if self.tables_root and not self.writes_tables:
+            raise ValueError("--tables-root needs deltalake: pip install 'modelplane[tables]'")
+
+    @property
+    def writes_tables(self) -> bool:
+        """Whether it writes payload tables."""
+        return find_spec("deltalake") is not None
 
     @property
     def hosts(self) -> bool:

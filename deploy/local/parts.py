@@ -16,6 +16,7 @@ from modelplane.deploy.local.plan import (
     CONTROL_PLANE,
     ENVOY,
     LAUNCHER,
+    PAYLOAD_WRITER,
     REGISTRY,
     Plan,
     listen_of,
@@ -74,6 +75,10 @@ class Parts:
         """Start the launcher, which nobody needs before there is a request."""
         self.add(self._plan.launcher())
 
+    def start_payload_writer(self) -> None:
+        """Start what writes payload tables, which nobody waits for."""
+        self.add(self._plan.payload_writer())
+
     def add(self, spec: ChildSpec) -> Child:
         """Start a part that the others do not wait for."""
         self.children[spec.name] = child = self.start(spec)
@@ -128,7 +133,8 @@ class Parts:
         workers = [child for child in replaced if child.spec.name != ENVOY]
         workers += [children[name] for name in plan.worker_names]
         await asyncio.gather(*map(self.stop, workers))
-        rest = [name for name in (CONTROL_PLANE, LAUNCHER, REGISTRY) if name in children]
+        last = (CONTROL_PLANE, LAUNCHER, PAYLOAD_WRITER, REGISTRY)
+        rest = [name for name in last if name in children]
         await asyncio.gather(*(self.stop(children[name]) for name in rest))
         with contextlib.suppress(OSError):
             plan.data_dir.state_file.unlink(missing_ok=True)

@@ -26,6 +26,8 @@ CONTROL_PLANE = "control-plane"
 ENVOY = "envoy"
 LAUNCHER = "launcher"
 REGISTRY = "registry"
+PAYLOAD_WRITER = "payload-writer"
+_WRITER_METRICS = "payload-writer-metrics"
 _LISTEN = "MODELPLANE_WORKER_LISTEN"
 _METRICS_LISTEN = "MODELPLANE_WORKER_METRICS_LISTEN"
 _CATALOGUES = "MODELPLANE_FOUNDATION_MODELS"
@@ -107,6 +109,7 @@ class Plan:
             **{_LISTEN: str(self._socket(place)), _METRICS_LISTEN: self.address(place)},
             MODELPLANE_CONTROL_PLANE=self.address("snapshot"),
             MODELPLANE_JOURNAL_DIR=str(self.data_dir.path / "journal"),
+            MODELPLANE_PAYLOAD_DIR=str(self.data_dir.path / "payloads"),
             **self.data_dir.certificates.settings(certificates.WORKER),
         )
 
@@ -158,6 +161,7 @@ class Plan:
             MODELPLANE_ADMIN_TOKEN=self.tokens.admin,
             MODELPLANE_REGISTRY=self._registry(),
             MODELPLANE_FOUNDATION_MODELS=self._catalogues(),
+            MODELPLANE_TABLES_ROOT=self._tables_root(),
             **self.data_dir.certificates.settings(certificates.CONTROL_PLANE),
         )
 
@@ -187,6 +191,21 @@ class Plan:
             MODELPLANE_LAUNCHER_DIR=str(self.data_dir.path / "launcher"),
             **self.data_dir.certificates.settings(certificates.LAUNCHER),
         )
+
+    def payload_writer(self) -> ChildSpec:
+        """Return the process that writes payload tables, which nobody waits for."""
+        return self._python(
+            PAYLOAD_WRITER,
+            PAYLOAD_WRITER,
+            MODELPLANE_TABLES_ROOT=self._tables_root(),
+            MODELPLANE_PAYLOAD_DIR=str(self.data_dir.path / "payloads"),
+            MODELPLANE_WRITER_METRICS_LISTEN=self.address(_WRITER_METRICS),
+        )
+
+    def _tables_root(self) -> str:
+        if not self.options.writes_tables:
+            return ""
+        return self.options.tables_root or str(self.data_dir.path / "tables")
 
     def _own_addresses(self) -> list[str]:
         """Return what no endpoint may lead to, whatever else is allowed."""
@@ -230,6 +249,8 @@ def port_names(options: UpOptions) -> Sequence[str]:
     """Return the names of all internal listeners on ports."""
     places = [f"{name}-{turn}" for name in worker_names(options) for turn in _TURNS]
     own = [REGISTRY] if options.runs_registry else []
+    if options.writes_tables:
+        own.append(_WRITER_METRICS)
     return [CONTROL_PLANE, "snapshot", "control-plane-metrics", *own, *places]
 
 

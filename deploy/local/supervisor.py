@@ -166,6 +166,8 @@ class Supervisor:
 
     async def _get_ready(self, parts: Parts) -> None:
         plan = self._plan
+        if plan.options.writes_tables:
+            parts.start_payload_writer()
         if plan.options.local_model:
             # The model is what its user waits for.
             parts.start_launcher()

@@ -33,6 +33,8 @@ HOST = "127.0.0.1"
 _NOTICE_SECONDS = 1.0
 _MOST_MESSAGE = 2000
 _LAST_PORT = 65535
+# Times as long as a calibration should take; see `MOST` of the server's `measuring`.
+_LONGEST_CALIBRATION = 5
 
 
 class Outcome(Enum):
@@ -241,7 +243,8 @@ class Replica:
     ) -> Ended | None:
         """Wait until the model is loaded; return how it ended where it is not."""
         served = self._served
-        seconds = (served.spec.start_deadline_ms + served.calibration_ms) / 1000
+        measuring_ms = _LONGEST_CALIBRATION * served.calibration_ms
+        seconds = (served.spec.start_deadline_ms + measuring_ms) / 1000
         line = asyncio.ensure_future(process.first_line())
         waited = (line, stopping, process.exited)
         try:

@@ -15,8 +15,8 @@ from typing import Callable
 Count = Callable[[int], bool]
 # Asks a model the question of a number; each is another, so that no answer is kept from before.
 Burden = Callable[[int, Count], None]
-# What the first questions have to bring into memory is not counted.
-_WARMING = 0.2
+# It ends after so many times as long as it should take, whatever was counted by then.
+MOST = 5
 _WORDS = 24
 _TEXT = "Tell what happened on day %d of a long journey over land and sea to a far away country. "
 
@@ -27,7 +27,7 @@ def measure(burden: Burden, concurrency: int, seconds: float) -> float:
     Args:
         burden: Asks the model.
         concurrency: Questions at a time.
-        seconds: How long it takes, but for the last questions.
+        seconds: How long is counted.
 
     Raises:
         Exception: A question failed.
@@ -43,20 +43,31 @@ def measure(burden: Burden, concurrency: int, seconds: float) -> float:
         thread.join()
     if run.failure is not None:
         raise run.failure
-    return sum(run.counts) / (run.end - run.counted_from)
+    return run.rate()
 
 
 class _Run:
-    """One measurement, in as many threads as there are slots."""
+    """One measurement, in as many threads as there are slots.
+
+    It is counted for so long, from when all slots are full: on a busy machine the first answers
+    take long to begin.
+    """
 
     def __init__(self, burden: Burden, concurrency: int, seconds: float) -> None:
-        begun = time.monotonic()
-        self.counted_from = begun + seconds * _WARMING
-        self.end = begun + seconds
         # By thread: none waits for another.
         self.counts = [0] * concurrency
         self.failure: Exception | None = None
         self._burden = burden
+        self._seconds = seconds
+        self._idle = set(range(concurrency))
+        self._counted_from: float | None = None
+        self._end = time.monotonic() + MOST * seconds
+
+    def rate(self) -> float:
+        """Return tokens per second; 0: not all slots were ever full."""
+        if self._counted_from is None:
+            return 0.0
+        return sum(self.counts) / (self._end - self._counted_from)
 
     def ask_on(self, place: int) -> None:
         """Ask until the time is over, in the slot of a place."""
@@ -69,12 +80,21 @@ class _Run:
             self.failure = error
 
     def _count(self, place: int, tokens: int) -> bool:
-        if self.counted_from <= time.monotonic() < self.end:
+        now = time.monotonic()
+        if self._counted_from is None:
+            self._begin(place, now)
+        elif now < self._end:
             self.counts[place] += tokens
         return self._is_over()
 
+    def _begin(self, place: int, now: float) -> None:
+        self._idle.discard(place)
+        if not self._idle:
+            self._end = min(self._end, now + self._seconds)
+            self._counted_from = now
+
     def _is_over(self) -> bool:
-        return self.failure is not None or time.monotonic() >= self.end
+        return self.failure is not None or time.monotonic() >= self._end
 
 
 def question(number: int, most_tokens: int) -> str:

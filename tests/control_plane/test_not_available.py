@@ -75,8 +75,6 @@ def test_there_are_such_fields() -> None:
     assert {
         "ai_gateway.guardrails.input.safety",
         "ai_gateway.guardrails.output.valid_topics",
-        "ai_gateway.inference_table_config",
-        "config.auto_capture_config",
         "email_notifications",
         "config.served_models[0].external_model.palm_config",
     } <= paths
@@ -86,7 +84,6 @@ def test_there_are_such_fields() -> None:
     "gateway",
     [
         {"guardrails": {"input": {"safety": False}, "output": {"valid_topics": []}}},
-        {"inference_table_config": {"enabled": False, "catalog_name": "c", "schema_name": "s"}},
     ],
 )
 def test_what_is_switched_off_asks_for_nothing(gateway: dict[str, object]) -> None:
@@ -100,9 +97,6 @@ def test_what_is_switched_off_asks_for_nothing(gateway: dict[str, object]) -> No
     [
         {"guardrails": {"output": {"safety": True}}},
         {"guardrails": {"input": {"valid_topics": ["", "x"]}}},
-        {"inference_table_config": {"enabled": True}},
-        # The mirrored API may take this for enabled.
-        {"inference_table_config": {"catalog_name": "c", "schema_name": "s"}},
     ],
 )
 def test_what_is_not_quite_off_asks(gateway: dict[str, object]) -> None:

@@ -73,10 +73,3 @@ def configured(capsys: pytest.CaptureFixture[str], text: str) -> str:
 def stop_seconds(settings: dict[str, str]) -> float:
     """Return the longest time that a worker takes to end."""
     return float(settings["MODELPLANE_DRAIN_SECONDS"]) + NOTICE_SECONDS + GRACE_SECONDS
-
-
-def test_dockerfile() -> None:
-    text = (MANIFESTS / "Dockerfile").read_text()
-    assert set(re.findall(r"MODELPLANE_\w+", text)) <= KNOWN
-    for source in re.findall(r"^COPY (\w\S*)", text, re.MULTILINE):
-        assert (ROOT / source).exists(), source

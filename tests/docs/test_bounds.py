@@ -11,6 +11,7 @@ from modelplane.adapters.registries.base import MAX_DEPTH, MAX_FILES
 from modelplane.adapters.shared.rpc.sizes import MAX_ANONYMOUS_BODY_BYTES
 from modelplane.control_plane import admission
 from modelplane.control_plane.audit import log
+from modelplane.control_plane.endpoints import gateway_rules
 from modelplane.control_plane.endpoints.validation import MAX_ENTITIES
 from modelplane.control_plane.hosting import entity_rules, throughput_rules, worker_view
 from modelplane.control_plane.identity import failed_logins, sessions
@@ -18,6 +19,7 @@ from modelplane.control_plane.secrets import scopes
 from modelplane.control_plane.settings import Settings as ControlPlaneSettings
 from modelplane.control_plane.store import database
 from modelplane.data_plane.calls import query
+from modelplane.data_plane.guardrails import cleared, scanner
 from modelplane.data_plane.hosting import group
 from modelplane.data_plane.limits import gate, throughput
 from modelplane.data_plane.settings import Settings as WorkerSettings
@@ -65,6 +67,10 @@ BOUNDS = {
     f"{MAX_FILES:,} files of a model, in folders {MAX_DEPTH} deep",
     "Disk, for logs": f"{listener.LOGGED_BYTES} bytes of a path, a method or an id; "
     f"{MAX_LOG_BYTES // MIB} MiB",
+    "Guardrails": f"{gateway_rules.MAX_KEYWORDS} keywords of "
+    f"{gateway_rules.MAX_KEYWORD_CHARACTERS} characters on each side; a worker reads "
+    f"{scanner.PIECE_CHARACTERS // KIB} Ki characters at a time, between which others get their "
+    f"turn; it remembers the digests of {cleared._MOST:,} texts",
     "Groups of replicas": f"one for each of the {MAX_ENTITIES} entities",
     "Health of the control plane": f"{routes.OPEN_STREAM_SECONDS} s",
     "Images that a query names": f"{images.MAX_IMAGES} a query",

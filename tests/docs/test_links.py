@@ -13,7 +13,7 @@ _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _ELSEWHERE = ("https://", "http://")
 _SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 # What benchmarks and deployments write.
-_MADE = ("bench/results/", ".bench-peers/", ".modelplane/launcher")
+_MADE = ("bench/results/", ".bench-peers/", ".modelplane/launcher", ".modelplane/payloads")
 _TOP = {path.name for path in ROOT.iterdir() if path.is_dir()}
 
 

@@ -62,7 +62,10 @@ def bedrock_provider(fleet: Fleet) -> BedrockEmulator:
 def running_system(tmp_path_factory: pytest.TempPathFactory, fleet: Fleet) -> Iterator[System]:
     """Give the system, and a credential under every documented secret."""
     pairs = ",".join(f"{origin}={stand_in}" for origin, stand_in in fleet.origins.items())
-    settings = {"MODELPLANE_UPSTREAM_ORIGINS": pairs}
+    settings = {
+        "MODELPLANE_UPSTREAM_ORIGINS": pairs,
+        "MODELPLANE_PAYLOAD_SEAL_SECONDS": "0.1",
+    }
     data_dir = tmp_path_factory.mktemp("modelplane") / "data"
     with run_system(data_dir, settings=settings) as system:
         with Rest(system) as rest:

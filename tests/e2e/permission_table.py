@@ -150,6 +150,10 @@ _EMPTY: Json = {"Operations": [{"op": "replace", "path": "members", "value": []}
 _LOGIN = "grant_type=client_credentials&scope=all-apis&client_id=nobody&client_secret=wrong"
 _CONFIG: Json = {"served_entities": ["$entity"]}
 
+# A model that is not there.
+_UNKNOWN = {"entity_name": "system.ai.none", "entity_version": "1", "provisioned_model_units": 50}
+_UNITS: Json = {"config": {"served_entities": [_UNKNOWN]}}
+
 ROWS: Mapping[str, Row] = {
     # Endpoints
     "EndpointService.CreateServingEndpoint": Row(ANYONE, {"name": "$new"}),
@@ -157,6 +161,12 @@ ROWS: Mapping[str, Row] = {
     "EndpointService.ListFoundationModelEndpoints": Row(ANYONE, {}),
     "EndpointService.GetServingEndpoint": Row(VIEW, _CHAT),
     # Of a deployment that hosts no models.
+    "EndpointService.CreateProvisionedThroughputEndpoint": Row(
+        ANYONE, {"name": "$new"} | _UNITS, allowed=Outcome.ABSENT
+    ),
+    "EndpointService.UpdateProvisionedThroughputEndpointConfig": Row(
+        MANAGE, _CHAT | _UNITS, allowed=Outcome.REFUSED
+    ),
     "EndpointService.GetModelOptimizationInfo": Row(
         ANYONE, {"model_name": "system.ai.none", "model_version": "1"}, allowed=Outcome.ABSENT
     ),

@@ -22,6 +22,7 @@ from tests.emulators.faults import LONG_PAUSE, Kind
 from tests.emulators.fleet import Fleet
 from tests.emulators.openai import OpenAiEmulator
 
+GEMINI = {"contents": [{"parts": [{"text": "hello there"}]}]}
 STREAM = {**CHAT, "stream": True}
 NAMES = ("talk", "words", "vectors")
 # How the length of an answer is told depends on the way, how often a provider was tried on chance.
@@ -115,6 +116,11 @@ def ways(both: Ways, fleet: Fleet) -> Iterator[Ways]:
         ("chat/completions?a=b", {**STREAM, "model": "talk"}),
         ("completions", {"prompt": "Once", "model": "words"}),
         ("embeddings", {"input": "a " * 50_000, "model": "vectors"}),
+        # Of other APIs, which are handed over as they are in either mode.
+        ("anthropic/v1/messages", {**CHAT, "model": "talk", "max_tokens": 9}),
+        ("anthropic/v1/messages", {**STREAM, "model": "talk", "max_tokens": 9}),
+        ("gemini/v1beta/models/talk:streamGenerateContent?alt=sse", GEMINI),
+        ("gemini/v1beta/models/vectors:embedContent", {"content": {"parts": [{"text": "a"}]}}),
     ],
 )
 async def test_answers(ways: Ways, path: str, body: Json) -> None:

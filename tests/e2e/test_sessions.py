@@ -55,7 +55,7 @@ def browser(
     browser.session.close()
 
 
-def test_a_session_does_what_its_owner_may(browser: Browser, own_token: str) -> None:
+def test_a_session_does_what_its_owner_may(browser: Browser, rest: Rest, own_token: str) -> None:
     cookie = browser.signed_in.headers["set-cookie"]
     assert browser.signed_in.status_code == 200
     assert all(item in cookie for item in ("HttpOnly", "SameSite=Strict", "Path=/", "Max-Age="))
@@ -74,6 +74,8 @@ def test_a_session_does_what_its_owner_may(browser: Browser, own_token: str) -> 
     bare = browser.session.get(f"{browser.signed_in.url.removesuffix(SESSIONS)}{SESSIONS}")
     assert bare.status_code == 401
     assert own_token not in str(browser.session.cookies)
+    begun = rest.call("GET", "/api/2.0/audit-events?action=CreateSession&max_results=1")["events"]
+    assert (begun[0]["object_type"], begun[0]["principal_name"]) == ("session", "admin")
 
 
 def test_signing_out_holds_on_every_worker(browser: Browser) -> None:

@@ -150,6 +150,19 @@ async def test_what_is_used_beyond_is_owed_and_what_is_not_used_is_given_back(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_what_a_query_may_use_is_taken_while_nothing_else_is_known(
+    database: Database,
+) -> None:
+    async with simulation(database, workers=1) as world:
+        gate = gate_of(world.workers[0], world)
+        first = await admitted(gate, world, 200)
+        assert first.wanted == PROMPT + 200
+        first.settle(Usage(PROMPT, 20), Ending.ANSWERED)
+        # Answers are usually shorter than they may be.
+        assert (await admitted(gate, world, 200)).wanted < PROMPT + 100
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_without_a_control_plane_nothing_is_counted(database: Database) -> None:
     async with simulation(database, workers=1) as world:
         gate = gate_of(world.workers[0], world)

@@ -112,6 +112,20 @@ EFFECTS: Mapping[str, Mapping[str, str]] = {
         "FallbackConfig": "enabled",
         "RetryConfig": "max_retries",
     },
+    f"{_E2E}/test_payload_tables.py::test_calls_become_rows": {
+        "AiGatewayConfig": "inference_table_config",
+        "InferenceTableConfig": "enabled catalog_name schema_name",
+    },
+    f"{_E2E}/test_payload_tables.py::test_a_table_is_one_endpoints": {
+        "InferenceTableConfig": "table_name_prefix"
+    },
+    f"{_E2E}/test_payload_tables.py::test_failed_calls_are_rows_whatever_the_sampling": {
+        "InferenceTableConfig": "sampling_fraction"
+    },
+    f"{_E2E}/test_payload_tables.py::test_the_deprecated_configuration_means_the_same": {
+        "EndpointConfigInput": "auto_capture_config",
+        "AutoCaptureConfig": "enabled catalog_name schema_name table_name_prefix",
+    },
     f"{_E2E}/test_fallbacks.py::test_a_stalled_upstream_is_left_in_time": {
         "AiGatewayConfig": "timeout_config",
         "TimeoutConfig": "first_byte_seconds",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,34 @@ def _shares(rest: Rest) -> list[int]:
     return [route["traffic_percentage"] for route in config["traffic_config"]["routes"]]
 
 
+def test_an_update_that_hangs_is_canceled_at_the_top_right(
+    visitor: Visitor, system: System, rest: Rest
+) -> None:
+    _create(rest, "chat", *_ENTITIES)
+    page = visitor.page
+    visitor.go("/endpoints/chat", "chat")
+    cancel = page.get_by_role("button", name="Cancel update")
+    assert cancel.count() == 0
+    state = json.loads((system.data_dir / "up.json").read_text())
+    process = state["workers"][0]["pid"]
+    os.kill(process, signal.SIGSTOP)
+    try:
+        split = {
+            "routes": [{"served_model_name": name, "traffic_percentage": 50} for name in _ENTITIES]
+        }
+        rest.call("PUT", "/api/2.0/serving-endpoints/chat/config", {"traffic_config": split})
+        cancel.wait_for()
+        page.get_by_text("Being rolled out").wait_for()
+        place, window = cancel.bounding_box(), page.viewport_size
+        assert place["x"] > window["width"] * 0.75
+        assert place["y"] < 150
+        cancel.click()
+        page.get_by_text("Ready (Update canceled)").wait_for()
+    finally:
+        os.kill(process, signal.SIGCONT)
+    assert _shares(rest) == [90, 10]
+
+
 def test_a_chat_streams_and_says_who_answered(visitor: Visitor, rest: Rest) -> None:
     _create(rest, "chat", "gpt")
     visitor.go("/playground/chat", "Playground")
@@ -197,6 +226,44 @@ def test_who_may_only_look_is_told_what_the_rest_takes(
             assert "CAN_MANAGE" in button.get_attribute("title")
         assert visitor.page.get_by_role("link", name="Identity").count() == 0
         assert not visitor.complaints
+
+
+def test_identities_are_made_and_get_tokens(visitor: Visitor) -> None:
+    page = visitor.page
+    visitor.go("/identity/users", "Identity")
+    visitor.press("Create user")
+    page.get_by_label("User name").fill("ann")
+    page.get_by_role("dialog").get_by_role("button", name="Create").click()
+    page.get_by_role("button", name="Token for ann").click()
+    page.get_by_label("What it is for").fill("a test")
+    page.get_by_role("dialog").get_by_role("button", name="Create").click()
+    assert page.get_by_role("dialog").locator("code").inner_text().startswith("dapi")
+    visitor.press("Done")
+    visitor.go("/identity/groups", "Identity")
+    page.get_by_label("New group").fill("readers")
+    visitor.press("Create group")
+    page.get_by_role("button", name="Members of readers").click()
+    page.get_by_label("User or service principal").fill("ann")
+    page.get_by_role("dialog").get_by_role("button", name="Add").click()
+    page.get_by_role("button", name="Remove ann").click()
+    page.get_by_text("Nobody is in this group.").wait_for()
+
+
+def test_a_secret_is_stored_and_taken_away(visitor: Visitor, rest: Rest) -> None:
+    page = visitor.page
+    visitor.go("/secrets", "Secrets")
+    visitor.press("Store a secret")
+    page.get_by_label("Scope", exact=True).fill("made-here")
+    page.get_by_label("Key", exact=True).fill("key")
+    page.get_by_label("Value").fill("nobody reads it")
+    visitor.press("Store")
+    page.get_by_text("{{secrets/made-here/key}}").wait_for()
+    visitor.press("Delete scope")
+    page.get_by_label("Type made-here to confirm").fill("made-here")
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    page.get_by_role("heading", name="Secrets", level=1).wait_for()
+    scopes = rest.call("GET", "/api/2.0/secrets/scopes/list")["scopes"]
+    assert "made-here" not in [scope["name"] for scope in scopes]
 
 
 _PAGES = {

@@ -57,7 +57,7 @@ class Visitor:
         """Go to a page, as a link to it would."""
         self.page.evaluate("path => { location.hash = path }", path)
         self.page.get_by_role("heading", name=heading, exact=True, level=1).wait_for()
-        self.page.wait_for_function("document.querySelector('.loading') === null")
+        self.page.locator(".loading").first.wait_for(state="detached")
 
     def press(self, name: str) -> None:
         """Press the button of this name."""

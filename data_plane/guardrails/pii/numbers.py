@@ -16,10 +16,10 @@ from modelplane.data_plane.guardrails.pii.number_kinds import (
 )
 
 # Digits and what may be between them, as far as it is long enough to be any of the kinds.
-_RUN = re.compile(r"[0-9][0-9 ().-]{6,}")
-_OPEN = re.compile(rf"(?<![a-z0-9_])[+(0-9][+0-9 ().-]{{0,{LONGEST}}}\Z")
+_RUN = re.compile(r"[0-9][0-9 ().-]{5,}")
+_OPEN = re.compile(rf"(?<![a-z0-9_])[+(0-9][+0-9 ().-]{{0,{LONGEST}}}x?\Z")
 _STARTS = "+("
-_FEWEST_DIGITS = 8
+_FEWEST_DIGITS = 7
 
 
 class Numbers:
@@ -42,17 +42,17 @@ class Numbers:
 
     def open_at(self, text: str, begin: int) -> int:
         """Return where a number may have begun; see `Detector`."""
-        match = _OPEN.search(text, max(begin, len(text) - LONGEST - 1))
+        match = _OPEN.search(text, max(begin, len(text) - LONGEST - 2))
         return match.start() if match else len(text)
 
     def _read(self, text: str, start: int, end: int) -> Iterator[Span]:
         """Yield what is found of each kind between two places."""
         named = words_before(text, start, end)
         for kind in KINDS:
-            if kind.words and not any(word.startswith(kind.words) for word in named):
+            if not kind.may_be_named(named):
                 continue
-            # One more, so that a pattern sees what comes after.
-            at, last = start, min(end + 1, len(text))
+            # Two more, so that a pattern sees what comes after.
+            at, last = start, min(end + 2, len(text))
             while match := kind.pattern.search(text, at, last):
                 if kind.accepts(match[0], text, match.start()):
                     yield Span(match.start(), match.end(), kind.entity, self._blocks)

@@ -36,9 +36,10 @@ def path_of(*parts: str) -> str:
 class ApiClient:
     """Calls one deployment."""
 
-    def __init__(self, place: Place) -> None:
-        """Call the deployment at `place`; nothing is sent yet."""
+    def __init__(self, place: Place, seconds: float = _SECONDS) -> None:
+        """Call the deployment at `place`, whose answers may take so long; nothing is sent yet."""
         self.place = place
+        self._seconds = seconds
         self._session = requests.Session()
         # No proxy of the environment is asked for what is on this machine.
         self._session.trust_env = not place.is_local
@@ -57,7 +58,7 @@ class ApiClient:
         path: str,
         body: object = None,
         query: Mapping[str, str] | None = None,
-        seconds: float = _SECONDS,
+        seconds: float | None = None,
     ) -> Json:
         """Return the JSON object that a call is answered with.
 
@@ -66,12 +67,12 @@ class ApiClient:
             path: Path, from the first slash on.
             body: JSON body; None: no body.
             query: Parameters of the query string.
-            seconds: How long the answer may take.
+            seconds: How long the answer may take; None: as long as all others.
 
         Raises:
             CommandFailed: The deployment does not answer, or refuses.
         """
-        with self._sent(method, path, body, query, seconds) as answer:
+        with self._sent(method, path, body, query, seconds or self._seconds) as answer:
             return _object(answer)
 
     def text(self, path: str, query: Mapping[str, str] | None = None) -> str:
@@ -80,7 +81,7 @@ class ApiClient:
         Raises:
             CommandFailed: The deployment does not answer, or refuses.
         """
-        with self._sent("GET", path, None, query, _SECONDS) as answer:
+        with self._sent("GET", path, None, query, self._seconds) as answer:
             answer.encoding = "utf-8"
             return answer.text
 
@@ -136,7 +137,7 @@ class ApiClient:
                 params=query,
                 json=body,
                 auth=_Bearer(self._signed_in()),
-                timeout=(_CONNECT_SECONDS, seconds),
+                timeout=(min(_CONNECT_SECONDS, self._seconds), seconds),
                 verify=self.place.certificate or True,
                 allow_redirects=False,
                 stream=stream,
@@ -154,7 +155,7 @@ class ApiClient:
                 f"{self.place.url}/oidc/v1/token",
                 data={"grant_type": "client_credentials", "scope": "all-apis"},
                 auth=self.place.client,
-                timeout=(_CONNECT_SECONDS, _SECONDS),
+                timeout=(min(_CONNECT_SECONDS, self._seconds), self._seconds),
                 verify=self.place.certificate or True,
                 allow_redirects=False,
             )

@@ -126,12 +126,13 @@ def _of_url(place: Place, wanted: Wanted, environ: Mapping[str, str]) -> Place:
     if token := _own_token(environ):
         return replace(place, token=token)
     directory = Path(wanted.data_dir or environ.get("MODELPLANE_DATA_DIR", "") or DATA_DIR)
-    # The administrator's token of this machine is for nobody else.
-    if place.is_local or read_state(directory).get("url") == place.url.rstrip("/"):
-        certificate = str(read_state(directory).get("certificate", ""))
-        token = _read(directory / "admin-token")
-        return replace(place, token=token, certificate=certificate, directory=directory)
-    return place
+    state = read_state(directory)
+    if state.get("url") == place.url:
+        found = _of_directory(directory, environ)
+        return replace(found, url=place.url, source=place.source)
+    # The administrator's token of this machine is for no other; of what runs here without `up`,
+    # the directory tells nothing else.
+    return replace(place, token=_read(directory / "admin-token")) if place.is_local else place
 
 
 def _of_directory(directory: Path, environ: Mapping[str, str]) -> Place:
@@ -209,6 +210,8 @@ def _checked(place: Place) -> Place:
         is_url = False
     if not is_url:
         raise WrongUsage(f"{place.url} ({place.source}) is no http or https URL")
+    if not (place.token.isascii() and place.token.isprintable()):
+        raise WrongUsage(f"the token for {place.url} ({place.source}) cannot be in a header")
     return replace(place, url=place.url.rstrip("/"))
 
 

@@ -15,6 +15,8 @@ from modelplane.deploy.command.api.client import ApiClient, Json
 from modelplane.deploy.command.api.places import Wanted, find_place
 from modelplane.deploy.command.api.tables import Column, format_table, plain
 
+_QUICK_SECONDS = 3.0
+
 
 class Session:
     """One command that was given."""
@@ -25,6 +27,8 @@ class Session:
         environ: Mapping[str, str],
         out: TextIO | None = None,
         err: TextIO | None = None,
+        *,
+        is_quick: bool = False,
     ) -> None:
         """Hold what the verb works with.
 
@@ -33,9 +37,11 @@ class Session:
             environ: The environment.
             out: Where answers go; None: standard output.
             err: Where progress goes; None: standard error.
+            is_quick: Whether somebody waits for it in the middle of a line.
         """
         self.given = given
         self.environ = environ
+        self._is_quick = is_quick
         self._out = out or sys.stdout
         self._err = err or sys.stderr
 
@@ -48,7 +54,8 @@ class Session:
         """
         given = self.given
         wanted = Wanted(given.profile, given.url, given.data_dir)
-        return ApiClient(find_place(wanted, self.environ))
+        place = find_place(wanted, self.environ)
+        return ApiClient(place, _QUICK_SECONDS) if self._is_quick else ApiClient(place)
 
     @property
     def is_json(self) -> bool:
@@ -91,7 +98,7 @@ class Session:
 
     def note(self, text: str) -> None:
         """Tell something beside the answer, on standard error."""
-        self._err.write(text + "\n")
+        self._err.write(plain(text) + "\n")
         self._err.flush()
 
     def progress(self, text: str) -> None:

@@ -4,6 +4,7 @@ Before: `session`. What others wrote, such as descriptions, cannot steer the ter
 """
 
 import json
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -57,6 +58,22 @@ def format_table(
         widths = _fitted(widths, width)
     right = [_is_numeric([line[at] for line in values]) for at in range(len(columns))]
     return "".join(_line(line, widths, right) for line in lines)
+
+
+def format_pairs(pairs: Mapping[str, object], width: int | None) -> str:
+    """Return names with their values, of which nothing is left out; empty ones are.
+
+    Args:
+        pairs: Values by name.
+        width: Characters of a line; None: as many as it takes.
+    """
+    shown = {name: format_cell(value) for name, value in pairs.items() if value}
+    indent = max(map(len, shown), default=0) + _GAP
+    lines = []
+    for name, value in shown.items():
+        pieces = [value] if width is None else textwrap.wrap(value, max(width - indent, _NARROW))
+        lines += [name.ljust(indent) + pieces[0], *(" " * indent + one for one in pieces[1:])]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def format_cell(value: object) -> str:

@@ -3,6 +3,7 @@
 Before: `nouns`. After: `session`. `run_command` is for commands without verbs, too.
 """
 
+import os
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter, _ActionsContainer
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -128,7 +129,7 @@ def _run(parser: ArgumentParser, argv: Sequence[str]) -> int:
         return Status.INTERRUPTED
     except BrokenPipeError:
         # Whoever read the answer has seen enough, such as `head`.
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Status.DONE
     finally:
         session.close()
@@ -139,7 +140,7 @@ def _complete(completer: Completer, **found: Any) -> list[str]:  # noqa: ANN401 
     given = found["parsed_args"]
     for name in ("profile", "url", "data_dir"):
         vars(given).setdefault(name, "")
-    session = Session(given, environment())
+    session = Session(given, environment(), is_quick=True)
     try:
         return list(completer(session))
     except CommandFailed:

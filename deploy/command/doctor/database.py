@@ -21,6 +21,7 @@ from modelplane.control_plane.store.migrate import require_schema
 from modelplane.deploy.command.doctor.findings import Finding, Level, Patient
 
 _SECONDS = 10.0
+_FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError)
 _OLDEST = 130_000
 _FEW_CONNECTIONS = 40
 _EMPTY = "is empty."
@@ -49,28 +50,35 @@ async def _collected(patient: Patient, settings: Settings) -> list[Finding]:
 
 async def _server(patient: Patient, url: str) -> AsyncIterator[Finding]:
     place = urlsplit(url).netloc.rpartition("@")[2]
-    # The asynchronous driver is named in the URL at times, which it does not read itself.
-    plain = "postgresql://" + url.partition("://")[2]
     try:
-        connection = await asyncpg.connect(plain, timeout=_SECONDS)
-    except (OSError, TimeoutError, asyncpg.PostgresError, ValueError) as error:
+        offset, version, connections = await _ask(url)
+    except (OSError, TimeoutError, ValueError, *_FAULTS) as error:
         yield Finding(
             _DATABASE,
             Level.PROBLEM,
-            f"PostgreSQL at {place} cannot be used: {error or 'it takes too long'}",
+            f"PostgreSQL at {place} cannot be used: {str(error) or 'it takes too long'}",
             "see that it runs, that MODELPLANE_DATABASE_URL names it, and that the user may log in",
         )
         return
-    try:
-        before = datetime.now(UTC)
-        now = await connection.fetchval("SELECT clock_timestamp()")
-        middle = before + (datetime.now(UTC) - before) / 2
-        patient.offsets[f"PostgreSQL at {place}"] = (now - middle).total_seconds()
-        version = int(await connection.fetchval("SHOW server_version_num"))
-        connections = int(await connection.fetchval("SHOW max_connections"))
-    finally:
-        await connection.close(timeout=_SECONDS)
+    patient.offsets[f"PostgreSQL at {place}"] = offset
     yield _of_server(place, version, connections)
+
+
+async def _ask(url: str) -> tuple[float, int, int]:
+    """Return how far the server's clock is ahead, its version, and its connections."""
+    # The asynchronous driver is named in the URL at times, which it does not read itself.
+    plain = "postgresql://" + url.partition("://")[2]
+    async with asyncio.timeout(_SECONDS):
+        connection = await asyncpg.connect(plain)
+        try:
+            before = datetime.now(UTC)
+            now = await connection.fetchval("SELECT clock_timestamp()")
+            middle = before + (datetime.now(UTC) - before) / 2
+            version = int(await connection.fetchval("SHOW server_version_num"))
+            connections = int(await connection.fetchval("SHOW max_connections"))
+        finally:
+            connection.terminate()
+    return (now - middle).total_seconds(), version, connections
 
 
 def _of_server(place: str, version: int, connections: int) -> Finding:

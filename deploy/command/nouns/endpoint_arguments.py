@@ -17,11 +17,12 @@ def list_endpoints(session: Session) -> list[Json]:
     return list(session.client.pages(ENDPOINTS, "endpoints", {}))
 
 
-def _names(session: Session) -> list[str]:
+def names_of_endpoints(session: Session) -> list[str]:
+    """Return the names of the endpoints that the caller may see."""
     return [str(endpoint["name"]) for endpoint in list_endpoints(session)]
 
 
-NAME = argument("name", help="name of the endpoint", completer=_names)
+NAME = argument("name", help="name of the endpoint", completer=names_of_endpoints)
 WAIT = (
     argument(
         "--no-wait",

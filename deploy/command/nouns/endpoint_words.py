@@ -7,14 +7,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from modelplane.deploy.command.api.client import Json
-from modelplane.deploy.command.api.tables import Column, column, format_table, format_time, member
+from modelplane.deploy.command.api.tables import (
+    Column,
+    column,
+    format_pairs,
+    format_table,
+    format_time,
+    member,
+)
 
 Endpoint = Mapping[str, Any]
+
+_STOPPED = "DEPLOYMENT_STOPPED"
 
 
 def state_of(endpoint: Endpoint) -> str:
     """Return the state of an endpoint in a word or two."""
-    if member(endpoint, "state", "suspend") not in (None, "NOT_SUSPENDED"):
+    # A list does not tell it.
+    states = {
+        member(entity, "state", "deployment")
+        for entity in member(endpoint, "config", "served_entities") or []
+    }
+    if states == {_STOPPED}:
         return "stopped"
     update = member(endpoint, "state", "config_update")
     if update == "IN_PROGRESS":
@@ -65,9 +79,7 @@ def describe(endpoint: Json, width: int | None) -> str:
         "you may": endpoint.get("permission_level"),
         "id": endpoint.get("id"),
     }
-    shown = [{"key": key, "value": value} for key, value in values.items() if value]
-    table = format_table([column("", "key"), column("", "value")], shown, width)
-    text = table.partition("\n")[2]
+    text = format_pairs(values, width)
     for title, name in (("serves", "config"), ("is being prepared", "pending_config")):
         if entities := member(endpoint, name, "served_entities"):
             text += f"\n{title}:\n" + _entities(entities, endpoint[name], width)
@@ -85,9 +97,11 @@ def _entities(entities: Sequence[Json], config: Json, width: int | None) -> str:
         Column("TRAFFIC", lambda one: f"{shares.get(one['name'], 0)} %"),
         Column("STATE", _deployment),
     ]
-    if any(member(one, "state", "deployment_state_message") for one in entities):
-        columns.append(column("WHY", "state", "deployment_state_message"))
-    return format_table(columns, entities, width)
+    text = format_table(columns, entities, width)
+    for entity in entities:
+        if why := member(entity, "state", "deployment_state_message"):
+            text += "\n" + format_pairs({str(entity["name"]): why}, width)
+    return text
 
 
 def _model(entity: Mapping[str, Any]) -> str:

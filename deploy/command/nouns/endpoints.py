@@ -13,7 +13,12 @@ from modelplane.deploy.command.api.session import Session
 from modelplane.deploy.command.api.tables import Column, column, member
 from modelplane.deploy.command.api.verbs import Noun, Verb, argument, run_noun
 from modelplane.deploy.command.nouns import queries, versions
-from modelplane.deploy.command.nouns.endpoint_arguments import NAME, WAIT, list_endpoints
+from modelplane.deploy.command.nouns.endpoint_arguments import (
+    NAME,
+    WAIT,
+    list_endpoints,
+    names_of_endpoints,
+)
 from modelplane.deploy.command.nouns.endpoint_words import (
     describe,
     limits_of,
@@ -153,7 +158,15 @@ NOUN = Noun(
             "delete",
             "delete endpoints",
             _delete,
-            (argument("names", nargs="+", metavar="NAME", help="name of an endpoint"),),
+            (
+                argument(
+                    "names",
+                    nargs="+",
+                    metavar="NAME",
+                    help="name of an endpoint",
+                    completer=names_of_endpoints,
+                ),
+            ),
         ),
         *queries.VERBS,
         *versions.VERBS,

@@ -83,11 +83,21 @@ def _chunks(session: Session, path: str, body: Json) -> Iterator[Json]:
     for data in session.client.stream(path, body):
         if data == _END:
             return
-        chunk = json.loads(data)
+        chunk = _parsed(data)
         if "error" in chunk:
             message = member(chunk, "error", "message") or chunk["error"]
             raise CommandFailed(f"the answer broke off: {message}", Status.NO_ANSWER)
         yield chunk
+
+
+def _parsed(data: str) -> Json:
+    try:
+        chunk = json.loads(data)
+    except ValueError:
+        chunk = None
+    if not isinstance(chunk, dict):
+        raise CommandFailed(f"the answer holds what is no event: {data[:80]}", Status.NO_ANSWER)
+    return chunk
 
 
 def _pieces(chunks: Iterator[Json]) -> Iterator[str]:

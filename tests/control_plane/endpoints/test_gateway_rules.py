@@ -17,6 +17,10 @@ def limits(*items: dict[str, object]) -> list[RateLimit]:
     return [json_format.ParseDict(item, RateLimit()) for item in items]
 
 
+def build(given: AiGatewayConfig) -> AiGatewayConfig | None:
+    return build_ai_gateway(given, "chat", tables=True)
+
+
 def gateway(**fields: object) -> AiGatewayConfig:
     return json_format.ParseDict(fields, AiGatewayConfig())
 
@@ -49,7 +53,7 @@ def test_limits_that_are_refused(bad: list[dict[str, object]], message: str) -> 
 
 
 def test_an_empty_gateway_is_none() -> None:
-    assert build_ai_gateway(AiGatewayConfig()) is None
+    assert build(AiGatewayConfig()) is None
 
 
 def test_a_gateway_gets_its_defaults() -> None:
@@ -63,7 +67,7 @@ def test_a_gateway_gets_its_defaults() -> None:
     )
     before = AiGatewayConfig()
     before.CopyFrom(given)
-    built = build_ai_gateway(given)
+    built = build(given)
     assert built is not None
     assert built.rate_limits[0].key == "endpoint"
     assert given == before
@@ -121,12 +125,12 @@ LIMIT_CASES: list[tuple[list[dict[str, object]], str]] = [
 )
 def test_gateways_that_are_refused(fields: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidParameter, match=message):
-        build_ai_gateway(gateway(**fields))
+        build(gateway(**fields))
 
 
 def test_calls_and_tokens_may_be_limited_apart() -> None:
     given = gateway(rate_limits=[{"calls": 1, **MINUTE}, {"tokens": 5, **MINUTE}])
-    built = build_ai_gateway(given)
+    built = build(given)
     assert built is not None
     assert len(built.rate_limits) == 2
 
@@ -134,4 +138,4 @@ def test_calls_and_tokens_may_be_limited_apart() -> None:
 def test_settings_are_no_longer_than_workers_can_be_sent() -> None:
     limit = {"key": "user", "principal": "x" * MAX_GATEWAY_BYTES, "calls": 1, **MINUTE}
     with pytest.raises(InvalidParameter, match=f"at most {MAX_GATEWAY_BYTES} are allowed"):
-        build_ai_gateway(gateway(rate_limits=[limit]))
+        build(gateway(rate_limits=[limit]))

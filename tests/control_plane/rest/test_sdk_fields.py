@@ -19,6 +19,7 @@ from tests.protos.bodies import METHODS, rule_of
 OWN = {
     "CancelServingEndpointUpdate",
     "CompareServingEndpointConfigVersions",
+    "GetModelOptimizationInfo",
     "GetServingEndpointAiGateway",
     "GetServingEndpointConfigVersion",
     "GetServingEndpointRateLimits",

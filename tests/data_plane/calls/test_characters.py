@@ -10,6 +10,27 @@ from modelplane.data_plane.calls.tasks import SPECS
     [
         ({"messages": [{"content": "abc"}, {"content": "de"}, {"role": "tool"}, 1]}, 5),
         ({"messages": [{"content": [{"text": "abc"}, {"image_url": {"url": "x"}}, "y"]}]}, 3),
+        ({"messages": [{"content": "abc"}], "system": [{"type": "text", "text": "de"}]}, 5),
+        ({"messages": [{"content": "abc"}], "system": "de"}, 5),
+        ({"messages": [], "input": "abc", "instructions": "de"}, 5),
+        (
+            {
+                "messages": [],
+                "input": [
+                    {"role": "user", "content": [{"type": "input_text", "text": "abc"}]},
+                    {"type": "function_call_output", "output": "de"},
+                ],
+            },
+            5,
+        ),
+        (
+            {
+                "messages": [],
+                "contents": [{"parts": [{"text": "abc"}, {"inlineData": {"data": "x"}}]}],
+                "systemInstruction": {"parts": [{"text": "de"}]},
+            },
+            5,
+        ),
         ({"prompt": "abc"}, 3),
         ({"prompt": ["abc", "de"]}, 5),
         ({"input": ["abc", [1, 2]]}, 3),

@@ -46,3 +46,10 @@ def test_names_that_may_have_been_meant_are_few() -> None:
     assert nearest(NAMES, "claude-sonet-4-5") == ["claude-sonnet-4-5"]
     assert nearest(NAMES, "zzz") == []
     assert len(nearest((f"claude-{number}" for number in range(1_000)), "claude-1")) == 3
+
+
+def test_what_is_too_long_to_be_a_name_is_not_read() -> None:
+    # Else it would take hours.
+    name = "[" * 1_000_000
+    assert resolve(NAMES, ALIASES, name) is None
+    assert nearest(NAMES, name) == []

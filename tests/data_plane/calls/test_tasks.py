@@ -12,6 +12,7 @@ from modelplane.adapters.shared.tasks import INFERENCE, MODELS, PATHS, task_of
 from modelplane.control_plane.endpoints import openapi
 from modelplane.data_plane.calls import tasks
 from modelplane.data_plane.calls.tasks import SPECS, spec_of
+from modelplane.data_plane.errors import InvalidParameter
 from modelplane.data_plane.hosts.grpc.http_body import HTTP_BODY_RPCS
 from modelplane.data_plane.hosts.rest import RestCalls
 from modelplane.data_plane.hosts.typed.rpcs import TYPED_RPCS
@@ -68,3 +69,8 @@ def test_the_rpcs_of_a_task_are_those_that_its_messages_are_for() -> None:
             has_rule = rpc.GetOptions().HasExtension(annotations_pb2.http)
             assert has_rule is (service is INFERENCE)
             assert task_of(rpc) in {*Task, ""}
+
+
+def test_a_chat_in_the_form_of_another_api_is_told_where_to_go() -> None:
+    with pytest.raises(InvalidParameter, match="/serving-endpoints/responses"):
+        spec_of(Task.CHAT).check({"input": "hello"})

@@ -4,9 +4,15 @@ import json
 from typing import Any
 
 import pytest
+from google.protobuf import json_format
+from modelserving.v1.ai_gateway_pb2 import Guardrails
 from modelserving.worker.v1.usage_service_pb2 import UsageEntry
 from prometheus_client import generate_latest
 
+from modelplane.data_plane.guardrails.cleared import FEWEST_CHARACTERS, Cleared, digest_of
+from modelplane.data_plane.guardrails.guard import Guard
+from modelplane.data_plane.guardrails.policy import compile_guardrails
+from modelplane.data_plane.guardrails.verdict import Phase
 from modelplane.data_plane.usage.encoding import Tokens, encode_outcome
 from tests.data_plane.guardrails.pipeline import (
     Json,
@@ -122,6 +128,50 @@ async def test_what_was_found_is_recorded_and_nothing_of_it(pipeline: Pipeline) 
     assert 'modelplane_guardrail_seconds_total{phase="output"}' in page
 
 
+async def test_a_history_that_is_sent_again_is_not_read_again(pipeline: Pipeline) -> None:
+    pipeline.guard({"input": MASK})
+    long = "It is as it was. " * 100
+    history = [{"role": "user", "content": long}, {"role": "assistant", "content": long + MAIL}]
+    found = []
+    for said in ("Hi", f"Hi {MAIL}"):
+        body = {"messages": [*history, {"role": "user", "content": said}]}
+        await pipeline.post(INVOCATIONS, body)
+        heard = pipeline.provider.heard["messages"]
+        assert heard[0]["content"] == long
+        # What is found is found each time.
+        assert heard[1]["content"] == f"{long}<EMAIL_ADDRESS>"
+        record = pipeline.ledger.records[-1]
+        assert record.guard is not None
+        found.append(record.guard.found[Phase.INPUT].entities.total())
+    assert found == [1, 2]
+
+
+def test_what_was_cleared_is_of_one_caller_and_one_rule() -> None:
+    text, rules = "x" * FEWEST_CHARACTERS, (b"rules", "ann")
+    cleared = Cleared(most=2)
+    cleared.add(digest_of(text, "", *rules))
+    assert cleared.knows(digest_of(text, "", *rules))
+    for other in (
+        digest_of(text, "account", *rules),
+        digest_of(f"{text}y", "", *rules),
+        digest_of(text, "", b"others", "ann"),
+        digest_of(text, "", b"rules", "bob"),
+    ):
+        assert not cleared.knows(other)
+        cleared.add(other)
+    assert not cleared.knows(digest_of(text, "", *rules))
+
+
+def test_a_text_that_was_cleared_is_not_read() -> None:
+    settings = json_format.ParseDict({"input": MASK}, Guardrails())
+    rules = compile_guardrails(settings)
+    assert rules is not None
+    cleared = Cleared()
+    body = asking("Once more, " * 200)
+    read = [sum(Guard(rules, caller, cleared).read_request(body)) for caller in ("ann", "ann", "b")]
+    assert read == [2200, 0, 2200]
+
+
 async def test_newer_routes_answer_what_is_blocked(pipeline: Pipeline) -> None:
     pipeline.guard({"input": BLOCK})
     wire = await pipeline.post(COMPLETIONS, asking(f"Write to {MAIL}"))
@@ -207,9 +257,9 @@ async def test_calls_are_told_apart(pipeline: Pipeline, indexes: tuple[int | Non
     deltas = []
     for index, name in zip(indexes, ("one", "two"), strict=True):
         place: Json = {} if index is None else {"index": index}
-        start = {"id": name, "type": "function", "function": {"name": name, "arguments": ""}}
+        start: Json = {"id": name, "function": {"name": name, "arguments": ""}}
         pieces = [f'{{"to": "{name}@', 'example.com"}']
-        told = [start, *({"function": {"arguments": piece}} for piece in pieces)]
+        told: list[Json] = [start, *({"function": {"arguments": piece}} for piece in pieces)]
         deltas += [{"tool_calls": [part | place]} for part in told]
     pipeline.provider.stream(chat_chunks(deltas, "tool_calls"))
     wire = await pipeline.post(INVOCATIONS, asking("Do it", stream=True))

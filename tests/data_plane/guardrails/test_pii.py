@@ -24,6 +24,10 @@ def test_each_kind_is_found(text: str, entity: str) -> None:
         ("call me at 4155552671", "PHONE_NUMBER"),
         ("+49 (30) 1234567", "PHONE_NUMBER"),
         ("415-555-2671", "PHONE_NUMBER"),
+        ("415-555-2671x4587", "PHONE_NUMBER"),
+        ("001-518-640-0854", "PHONE_NUMBER"),
+        ("Phone:\n467 3395", "PHONE_NUMBER"),
+        ("mobile: 0688 872 49 99", "PHONE_NUMBER"),
         ("my bank account number is 123456789012", "US_BANK_NUMBER"),
     ],
 )
@@ -44,6 +48,9 @@ def test_forms_that_people_write(text: str, entity: str) -> None:
         "550e8400-e29b-41d4-a716-446655440000",
         "@app.route decorators, user@localhost, git@1.2.3",
         "account manager since 2019",
+        "call me on 2024-05-12 or 12.05.2024",
+        "order number 1234 5678, checksum 12345678, callbackid 12345678",
+        "serial 0012345678901, offset +12345678",
         "x = 12345678 * 87654321",
     ],
 )

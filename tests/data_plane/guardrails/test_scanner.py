@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 
-from modelplane.data_plane.guardrails.scanner import PIECE_CHARACTERS
+from modelplane.data_plane.guardrails.scanner import PIECE_CHARACTERS, Findings, Scanner
 from tests.data_plane.guardrails.texts import (
     BLOCKING,
     MASKING,
@@ -63,6 +63,17 @@ def test_a_long_text_is_read_in_pieces() -> None:
     left, found = read_whole(MASKING, text)
     assert left == text.replace(card, "<CREDIT_CARD>")
     assert found.entities == {"CREDIT_CARD": 1}
+
+
+def test_what_cannot_be_seen_is_not_held_for_ever() -> None:
+    findings = Findings()
+    scanner = Scanner(MASKING, findings)
+    pieces = ["Ask john", *("\u200b" * 1000 for _ in range(100)), "@example.com!"]
+    left = [scanner.feed(piece) for piece in pieces]
+    assert left[0] == "Ask "
+    assert not any(left[1:-1])
+    assert len(scanner._held) < 5000
+    assert left[-1] == "<EMAIL_ADDRESS>!"
 
 
 @pytest.mark.parametrize(

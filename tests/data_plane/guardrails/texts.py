@@ -28,6 +28,8 @@ _PIECES = st.sampled_from(
         *"@.-+ (), 4157\n",
         "acct ",
         "phone ",
+        "x45",
+        "00",
         "ssn ",
         "blue ",
         "STRASSE",

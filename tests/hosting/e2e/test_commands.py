@@ -45,6 +45,6 @@ def test_a_hosted_model_by_commands(shell: Shell) -> None:
     assert shell.run("endpoints", "logs", "iris")
     assert shell.run("endpoints", "logs", "iris", "--build", "--served-entity", "prod")
     assert shell.run("endpoints", "stop", "iris") == "stopped iris\n"
-    assert "iris  stopped" in shell.run("endpoints", "list")
+    assert "state    stopped\n" in shell.run("endpoints", "get", "iris")
     assert shell.run("endpoints", "start", "iris") == "started iris\n"
     assert "iris  ready" in shell.run("endpoints", "list")

@@ -5,10 +5,12 @@ import subprocess
 import sys
 
 import pytest
+from databricks.sdk import WorkspaceClient
+from databricks.sdk.service.serving import PtEndpointCoreConfig, PtServedModel
 
 from tests.e2e.rest import ENDPOINTS, Json, Rest
 from tests.e2e.system import System
-from tests.hosting.e2e.deployment import FOUNDATION_MODEL, deployed, settled, states_of
+from tests.hosting.e2e.deployment import FOUNDATION_MODEL, settled, states_of
 from tests.hosting.e2e.processes import replicas
 from tests.requirements.examples import PRINTED
 
@@ -82,20 +84,36 @@ def test_what_cannot_be_provisioned_is_refused(api: Rest, fields: Json, told: st
     assert told in answer.json()["message"]
 
 
+def test_the_route_of_model_units_takes_nothing_else(api: Rest) -> None:
+    entities = [provisioned(max_provisioned_throughput=80)]
+    body = {"name": "x", "config": {"served_entities": entities}}
+    answer = api.send("POST", f"{ENDPOINTS}/pt", body)
+    assert answer.status_code == 400, answer.text
+    assert "provisioned_model_units is required here" in answer.json()["message"]
+
+
 def test_a_model_that_no_engine_serves_is_not_optimizable(api: Rest) -> None:
     info = api.call("GET", f"{ENDPOINTS}/get-model-optimization-info/main.ml.iris/1")
     assert info["optimizable"] is False
     assert "Python function" in info["reason"]
 
 
-def test_what_is_sent_beyond_is_refused(api: Rest) -> None:
+def test_model_units_are_held_to_with_the_sdk(host: System, api: Rest) -> None:
+    serving = WorkspaceClient(host=host.url, token=host.token).serving_endpoints
     # A fiftieth of what this machine does.
-    deployed(api, "units", provisioned(provisioned_model_units=1))
+    entity = PtServedModel(
+        entity_name=NAME, entity_version=VERSION, name="smol", provisioned_model_units=1
+    )
+    config = PtEndpointCoreConfig(served_entities=[entity])
+    endpoint = serving.create_provisioned_throughput_endpoint_and_wait("units", config)
+    assert endpoint.config is not None
+    assert endpoint.config.served_entities is not None
+    assert endpoint.config.served_entities[0].provisioned_model_units == 1
     long = {"messages": [{"role": "user", "content": "word " * 300}], "max_tokens": 1}
     assert api.query("units", long).status_code == 200
-    # It has used many more, whichever worker has answered.
-    for _ in range(4):
-        refused = api.query("units", ASKED)
+    # It has used many more. Another worker may let one in before it has heard of that.
+    answers = [api.query("units", ASKED) for _ in range(5)]
+    for refused in answers[2:]:
         assert refused.status_code == 429, refused.text
         assert refused.json()["error_code"] == "REQUEST_LIMIT_EXCEEDED"
         assert "tokens per second" in refused.json()["message"]

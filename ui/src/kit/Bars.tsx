@@ -16,8 +16,8 @@ export function Bars({ label, bars }: { label: string; bars: Bar[] }): ReactNode
   const top = 10
   const height = (value: number): number => (value / most) * (BASE - top)
   return (
-    <div className="scroll" tabIndex={0} role="region" aria-label={label}>
-    <svg className="bars" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={label}>
+    <div className="scroll chart" tabIndex={0} role="region" aria-label={label}>
+      <svg className="bars" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={label}>
       {[0, 0.5, 1].map((part) => (
         <g key={part}>
           <line x1={44} x2={WIDTH} y1={BASE - part * (BASE - top)} y2={BASE - part * (BASE - top)} />

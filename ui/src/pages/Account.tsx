@@ -24,6 +24,7 @@ export function AccountPage(): ReactNode {
       </dl>
       <Tokens />
       <Sessions />
+      <p className="muted foot"><a href="./LICENSES.txt">Licences of what these pages are made of</a></p>
       {creating && <CreateToken onClose={() => setCreating(false)} />}
     </>
   )

@@ -49,6 +49,7 @@ export function EndpointsPage(): ReactNode {
       {list.data && all.length === 0 && <FirstSteps />}
       {all.length > 0 && (
         <>
+          <Foundation endpoints={all.filter(isFoundation)} />
           <FilterBar filters={filters} all={all} onChange={set} />
           {found.length === 0
             ? (
@@ -82,6 +83,31 @@ function matches(endpoint: Endpoint, filters: Filters, me: string): boolean {
     && (filters.task === '' || endpoint.task === filters.task)
     && (filters.provider === '' || entities.some((entity) => providerOf(entity) === filters.provider))
     && (!filters.mine || endpoint.creator === me)
+}
+
+const SHOWN_FOUNDATION = 6
+
+function isFoundation({ endpoint_type: type, config }: Endpoint): boolean {
+  return type === 'FOUNDATION_MODEL_API'
+    || (config?.served_entities ?? []).some(({ entity_name: name }) => name?.startsWith('system.ai.'))
+}
+
+/** The models that the deployment itself offers, above all others. */
+function Foundation({ endpoints }: { endpoints: Endpoint[] }): ReactNode {
+  if (endpoints.length === 0) return null
+  return (
+    <section aria-label="Foundation models">
+      <h2>Foundation models</h2>
+      <div className="strip">
+        {endpoints.slice(0, SHOWN_FOUNDATION).map((endpoint) => (
+          <Link key={endpoint.name} className="card" href={`/playground/${encodeURIComponent(endpoint.name)}`}>
+            <strong>{endpoint.name}</strong>
+            <span><State endpoint={endpoint} /> <span className="muted">{TASKS[endpoint.task ?? ''] ?? endpoint.task}</span></span>
+          </Link>
+        ))}
+      </div>
+    </section>
+  )
 }
 
 function providerOf(entity: { external_model?: { provider: string } }): string {

@@ -14,6 +14,18 @@ from modelplane.deploy.command.declared.differences import pruned
 
 _OUTPUT_ONLY = ("state", "creator", "creation_timestamp", "type")
 _MODEL_NAMES = {"model_name": "entity_name", "model_version": "entity_version"}
+# Some clients spell out 0, false and "" for what they do not set.
+_MAY_BE_UNSET = (
+    "min_provisioned_concurrency",
+    "max_provisioned_concurrency",
+    "min_provisioned_throughput",
+    "max_provisioned_throughput",
+    "provisioned_model_units",
+    "burst_scaling_enabled",
+    "instance_profile_arn",
+    "workload_size",
+    "workload_type",
+)
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 _MAX_NAME = 128
 _ALIAS = "@"
@@ -114,11 +126,14 @@ def _entity(given: Any) -> Json:  # noqa: ANN401 - JSON
 
 
 def _complete_hosted(entity: Json) -> None:
-    if entity.get("max_provisioned_concurrency"):
+    for name in _MAY_BE_UNSET:
+        if not entity.get(name):
+            entity.pop(name, None)
+    if "max_provisioned_concurrency" in entity:
         entity.setdefault("min_provisioned_concurrency", 0)
-    elif not (entity.get("workload_size") or entity.get("min_provisioned_concurrency")):
+    elif not {"workload_size", "min_provisioned_concurrency"} & entity.keys():
         entity["workload_size"] = "Small"
-    entity["workload_type"] = entity.get("workload_type") or "CPU"
+    entity.setdefault("workload_type", "CPU")
 
 
 def _default_name(entity: Json) -> str:

@@ -1,9 +1,9 @@
-import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import { useMutation, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useId, useState } from 'react'
 import { get, query, run } from '../../api'
 import { Confirm, Dialog, Empty, Failure, Field, Loading, Table } from '../../kit'
 import { Pager } from './Pager'
-import { containing, type Listed, type Resource, SCIM, useScim } from './scim'
+import { equal, type Listed, type Resource, SCIM, useScim } from './scim'
 
 const PATCH = 'urn:ietf:params:scim:api:messages:2.0:PatchOp'
 // Those that every deployment has.
@@ -80,33 +80,51 @@ function EditMembers({ group, onClose }: { group: Resource; onClose: () => void 
   const queries = useQueryClient()
   const choices = useId()
   const [text, setText] = useState('')
-  const users = useQuery({
-    queryKey: ['scim', 'candidates', text],
-    queryFn: () => get<Listed>(`${SCIM}/Users${query({ filter: containing('userName', text), count: 20 })}`),
-  })
-  const patch = useMutation({
-    mutationFn: (operation: object) => run({ method: 'PATCH', path: `${SCIM}/Groups/${group.id}`, body: { schemas: [PATCH], Operations: [operation] } }),
+  // Of many users these are the first; others are found by their whole names.
+  const users = useScim('Users', '', 1)
+  const settled = {
     onSuccess: () => setText(''),
     onSettled: () => queries.invalidateQueries({ queryKey: ['scim'] }),
+  }
+  const change = (operation: object): Promise<unknown> =>
+    run({ method: 'PATCH', path: `${SCIM}/Groups/${group.id}`, body: { schemas: [PATCH], Operations: [operation] } })
+  const add = useMutation({
+    mutationFn: async (name: string) => {
+      const id = await idOf(name)
+      if (id === undefined) throw new Error(`There is no user or service principal called ${name}.`)
+      return change({ op: 'add', path: 'members', value: [{ value: id }] })
+    },
+    ...settled,
   })
-  const candidates = users.data?.Resources ?? []
-  const found = candidates.find(({ userName }) => userName === text.trim())
+  const remove = useMutation({
+    mutationFn: (id: string) => change({ op: 'remove', path: `members[value eq "${id}"]` }),
+    ...settled,
+  })
   return (
     <Dialog title={`Members of ${group.displayName}`} onClose={onClose}>
-      <Failure error={patch.error} />
+      <Failure error={add.error ?? remove.error} />
       {(group.members ?? []).length === 0
         ? <Empty title="Nobody is in this group." />
         : (
           <Table label="Members" rows={group.members ?? []} id={({ value }) => value} columns={[
             { title: 'Name', cell: ({ display }) => display },
-            { title: '', narrow: true, cell: ({ value, display }) => <button type="button" className="small" aria-label={`Remove ${display}`} disabled={patch.isPending} onClick={() => patch.mutate({ op: 'remove', path: `members[value eq "${value}"]` })}>Remove</button> },
+            { title: '', narrow: true, cell: ({ value, display }) => <button type="button" className="small" aria-label={`Remove ${display}`} disabled={remove.isPending} onClick={() => remove.mutate(value)}>Remove</button> },
           ]} />
         )}
-      <form className="inline" onSubmit={(event) => { event.preventDefault(); if (found) patch.mutate({ op: 'add', path: 'members', value: [{ value: found.id }] }) }}>
-        <Field label="User"><input list={choices} autoComplete="off" value={text} onChange={(event) => setText(event.target.value)} /></Field>
-        <datalist id={choices}>{candidates.map(({ id, userName }) => <option key={id} value={userName} />)}</datalist>
-        <button type="submit" className="primary" disabled={!found || patch.isPending}>Add</button>
+      <form className="inline" onSubmit={(event) => { event.preventDefault(); add.mutate(text.trim()) }}>
+        <Field label="User or service principal"><input required list={choices} autoComplete="off" value={text} onChange={(event) => setText(event.target.value)} /></Field>
+        <datalist id={choices}>{(users.data?.Resources ?? []).map(({ id, userName }) => <option key={id} value={userName} />)}</datalist>
+        <button type="submit" className="primary" disabled={add.isPending}>Add</button>
       </form>
     </Dialog>
   )
+}
+
+/** The identifier of whoever has this user name, or this name as a service principal. */
+async function idOf(name: string): Promise<string | undefined> {
+  for (const [kind, attribute] of [['Users', 'userName'], ['ServicePrincipals', 'displayName']] as const) {
+    const found = await get<Listed>(`${SCIM}/${kind}${query({ filter: equal(attribute, name) })}`)
+    if (found.Resources?.[0] !== undefined) return found.Resources[0].id
+  }
+  return undefined
 }

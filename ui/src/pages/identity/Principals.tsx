@@ -5,7 +5,7 @@ import { Confirm, Dialog, Empty, Failure, Field, Loading, Table } from '../../ki
 import { useMe } from '../../me'
 import { TokenDialog } from '../Account'
 import { Pager } from './Pager'
-import { containing, type Resource, SCIM, useScim } from './scim'
+import { equal, type Resource, SCIM, useScim } from './scim'
 
 type Kind = 'Users' | 'ServicePrincipals'
 
@@ -19,7 +19,7 @@ export function Principals({ kind }: { kind: Kind }): ReactNode {
   const [removing, setRemoving] = useState<Resource | null>(null)
   const [tokenFor, setTokenFor] = useState<Resource | null>(null)
   const users = kind === 'Users'
-  const list = useScim(kind, containing(users ? 'userName' : 'displayName', search), start)
+  const list = useScim(kind, equal(users ? 'userName' : 'displayName', search), start)
   const settled = { onSettled: () => queries.invalidateQueries({ queryKey: ['scim'] }) }
   const activate = useMutation({
     mutationFn: (item: Resource) => run({
@@ -38,7 +38,7 @@ export function Principals({ kind }: { kind: Kind }): ReactNode {
   return (
     <section>
       <div className="filters">
-        <input type="search" aria-label="Search" placeholder={users ? 'User name' : 'Name'} value={search} onChange={(event) => { setSearch(event.target.value); setStart(1) }} />
+        <input type="search" aria-label="Search" placeholder={users ? 'Whole user name' : 'Whole name'} value={search} onChange={(event) => { setSearch(event.target.value); setStart(1) }} />
         <span className="grow" />
         <button type="button" className="primary" onClick={() => setCreating(true)}>Create {what}</button>
       </div>

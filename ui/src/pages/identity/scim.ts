@@ -24,10 +24,10 @@ export function useScim(kind: string, filter: string, start: number): UseQueryRe
   })
 }
 
-/** A filter for what contains a text, in the words of SCIM. */
-export function containing(attribute: string, text: string): string {
+/** A filter for what has exactly this value, which is the kind that the API has; empty: for all. */
+export function equal(attribute: string, text: string): string {
   const wanted = text.trim()
-  return wanted === '' ? '' : `${attribute} co ${JSON.stringify(wanted)}`
+  return wanted === '' ? '' : `${attribute} eq ${JSON.stringify(wanted)}`
 }
 
 export const PAGE_SIZE = PAGE

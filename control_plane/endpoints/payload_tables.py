@@ -1,0 +1,183 @@
+"""Rules for the tables that record payloads: their names, and when they can change.
+
+Before: `gateway_rules`, `lifecycle`, `setting_changes`, `views`. After: `store.endpoints.
+payload_tables`.
+"""
+
+import re
+from typing import TypeAlias
+
+from modelserving.v1.ai_gateway_pb2 import InferenceTableConfig
+from modelserving.v1.endpoint_pb2 import AutoCaptureConfig, EndpointConfig
+
+from modelplane.control_plane.errors import InvalidParameter
+from modelplane.control_plane.store.database import Session
+from modelplane.control_plane.store.endpoints import payload_tables
+from modelplane.control_plane.store.endpoints.changes import NewEndpoint
+from modelplane.control_plane.store.endpoints.records import StoredEndpoint
+
+SUFFIX = "_payload"
+# They are names of directories, too.
+MAX_NAME = 128
+
+TableConfig: TypeAlias = InferenceTableConfig | AutoCaptureConfig
+_NAME = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_-]{{0,{MAX_NAME - 1}}}")
+GATEWAY = "ai_gateway.inference_table_config"
+_LEGACY = "auto_capture_config"
+_FIELDS = ("catalog_name", "schema_name", "table_name_prefix")
+
+
+def _complete(config: TableConfig, endpoint: str, where: str, *, available: bool) -> None:
+    """Fill in the name of the table that a configuration asks for.
+
+    Args:
+        config: The configuration, which is changed.
+        endpoint: Name of the endpoint.
+        where: The configuration's place in the request.
+        available: Whether the deployment writes tables.
+
+    Raises:
+        InvalidParameter: It breaks a rule, or the deployment writes no tables.
+    """
+    for field in _FIELDS:
+        name = getattr(config, field)
+        if name and not _NAME.fullmatch(name):
+            raise InvalidParameter(
+                f"{where}.{field} must be up to {MAX_NAME} letters, digits, '-' and '_', and must "
+                "not begin with '-'."
+            )
+    if not config.HasField("enabled") and any(getattr(config, field) for field in _FIELDS):
+        # Nobody should wait for rows that never come.
+        raise InvalidParameter(f"{where}.enabled is required; set it to true or false.")
+    if not config.enabled:
+        return
+    if not available:
+        raise InvalidParameter(
+            "This deployment writes no inference tables: its operator can install "
+            "'modelplane[tables]' and set MODELPLANE_TABLES_ROOT; until then, leave out "
+            f"`{where}`."
+        )
+    for field in ("catalog_name", "schema_name"):
+        if not getattr(config, field):
+            raise InvalidParameter(f"{where}.{field} is required to enable the table; set it.")
+    config.table_name_prefix = config.table_name_prefix or endpoint
+
+
+def complete(config: InferenceTableConfig, endpoint: str, *, available: bool) -> None:
+    """Fill in the name of the table that settings ask for, and check its sampling.
+
+    Raises:
+        InvalidParameter: It breaks a rule, or the deployment writes no tables.
+    """
+    _complete(config, endpoint, GATEWAY, available=available)
+    # The comparison is written so that NaN is refused.
+    if config.HasField("sampling_fraction") and not 0 <= config.sampling_fraction <= 1:
+        raise InvalidParameter(
+            f"{GATEWAY}.sampling_fraction is {config.sampling_fraction:g}; use 0 to 1."
+        )
+
+
+def complete_legacy(config: EndpointConfig, endpoint: str, *, available: bool) -> None:
+    """Fill in the name of the table that a configuration asks for itself, if it does.
+
+    Raises:
+        InvalidParameter: It breaks a rule, or the deployment writes no tables.
+    """
+    if config.HasField("auto_capture_config"):
+        _complete(config.auto_capture_config, endpoint, _LEGACY, available=available)
+
+
+async def update(session: Session, endpoint: StoredEndpoint, config: EndpointConfig) -> None:
+    """Let an update that does not speak of the legacy table leave it, and others not move it.
+
+    Args:
+        session: The transaction's, which stores the update.
+        endpoint: The endpoint as it is.
+        config: The new configuration, which is changed.
+
+    Raises:
+        InvalidParameter: It would move, would be a second one, or is another endpoint's.
+    """
+    if endpoint.newest and endpoint.newest.config.HasField("auto_capture_config"):
+        old = endpoint.newest.config.auto_capture_config
+        if not config.HasField("auto_capture_config"):
+            config.auto_capture_config.CopyFrom(old)
+        _check_change(old, config.auto_capture_config, _LEGACY)
+    await claim(session, endpoint, config)
+
+
+async def claim(
+    session: Session, endpoint: StoredEndpoint | NewEndpoint, config: EndpointConfig | None
+) -> None:
+    """Let an endpoint have the table that it asks for, in the transaction that stores that.
+
+    Args:
+        session: The transaction's.
+        endpoint: The endpoint.
+        config: Its new configuration, if it has one.
+
+    Raises:
+        InvalidParameter: It asks for two, or for one that is another endpoint's.
+    """
+    gateway = endpoint.settings.ai_gateway.inference_table_config
+    legacy = config.auto_capture_config if config else AutoCaptureConfig()
+    _check_one(gateway, legacy)
+    for table in (gateway, legacy):
+        await _claim(session, endpoint, table)
+
+
+async def change(session: Session, endpoint: StoredEndpoint, new: InferenceTableConfig) -> None:
+    """Let an endpoint have the table that its new settings ask for, in their transaction.
+
+    Raises:
+        InvalidParameter: It would move, would be a second one, or is another endpoint's.
+    """
+    _check_change(endpoint.settings.ai_gateway.inference_table_config, new, GATEWAY)
+    if endpoint.newest:
+        _check_one(new, endpoint.newest.config.auto_capture_config)
+    await _claim(session, endpoint, new)
+
+
+def show(config: AutoCaptureConfig) -> None:
+    """Put into the configuration of an answer what has become of its table."""
+    if config.enabled:
+        table = config.state.payload_table
+        table.name = _full_name(config)
+        table.status = "ACTIVE"
+
+
+def _full_name(config: TableConfig) -> str:
+    name = f"{config.table_name_prefix}{SUFFIX}"
+    return f"{config.catalog_name}.{config.schema_name}.{name}".lower()
+
+
+async def _claim(
+    session: Session, endpoint: StoredEndpoint | NewEndpoint, table: TableConfig
+) -> None:
+    if not table.enabled:
+        return
+    name = _full_name(table)
+    if not await payload_tables.claim(session, name, endpoint.id, endpoint.creator_id):
+        raise InvalidParameter(
+            f"The table {name} belongs to another endpoint; choose another table_name_prefix, "
+            "schema or catalog."
+        )
+
+
+def _check_change(old: TableConfig, new: TableConfig, where: str) -> None:
+    """Check that a table which is written does not move."""
+    if not (old.enabled and new.enabled):
+        return
+    for field in _FIELDS:
+        before, after = getattr(old, field), getattr(new, field)
+        if before != after:
+            raise InvalidParameter(
+                f"{where}.{field} cannot change from '{before}' to '{after}' while the table is "
+                "enabled; disable it first."
+            )
+
+
+def _check_one(gateway: InferenceTableConfig, legacy: AutoCaptureConfig) -> None:
+    """Check that payloads are recorded in one table."""
+    if gateway.enabled and legacy.enabled:
+        raise InvalidParameter(f"{GATEWAY} and {_LEGACY} are both enabled; disable one of them.")

@@ -1,0 +1,37 @@
+"""Whose a payload table is: one endpoint writes each.
+
+Before: `endpoints.payload_tables`. After: `tables`. What was written stays when an endpoint is
+deleted, so that its name for the table is given to nobody else but its creator.
+"""
+
+from sqlmodel import col, select
+
+from modelplane.control_plane.store.database import Session
+from modelplane.control_plane.store.tables import EndpointRow, PayloadTableRow
+
+
+async def claim(session: Session, location: str, endpoint_id: str, creator_id: str) -> bool:
+    """Give a table to an endpoint; return whether it is its now.
+
+    Args:
+        session: Reads and writes.
+        location: Full name of the table.
+        endpoint_id: The endpoint.
+        creator_id: Principal that created it.
+    """
+    row = await session.get(PayloadTableRow, location, with_for_update=True)
+    if row is None:
+        session.add(
+            PayloadTableRow(location=location, endpoint_id=endpoint_id, creator_id=creator_id)
+        )
+        await session.flush()
+        return True
+    if row.endpoint_id == endpoint_id:
+        return True
+    query = select(EndpointRow.id).where(col(EndpointRow.id) == row.endpoint_id)
+    if row.creator_id != creator_id or (await session.exec(query)).first() is not None:
+        return False
+    row.endpoint_id = endpoint_id
+    session.add(row)
+    await session.flush()
+    return True

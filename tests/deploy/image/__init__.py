@@ -1,0 +1,1 @@
+"""What the image of containers holds. No engine for containers is here."""
