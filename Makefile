@@ -12,7 +12,7 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
 # Asked of each lock when its turn comes: those before it have been made by then.
 OTHERS = $$(sed -n 's/^\([^ ]*\)==.*/--no-emit-package \1/p' $(1)) $(addprefix --constraints ,$(1))
 
-.PHONY: install install-dev run test test-long check fmt ui ui-dev ui-check bench bench-peers soak lock manifests
+.PHONY: install install-dev run test test-long check fmt ui ui-dev ui-check bench bench-peers soak lock manifests release
 
 install:
 	@$(PYTHON) install.py run
@@ -68,6 +68,12 @@ bench-peers: install-dev
 
 soak: install-dev
 	$(BIN)/python -m bench.soak $(ARGS)
+
+# Wheel and source distribution in `dist`, each checked in a fresh environment.
+release: install-dev
+	rm -rf dist
+	$(BIN)/hatchling build -d dist
+	$(BIN)/python -m tests.install.check_release dist
 
 # The plain Kubernetes manifests, from the chart.
 manifests: install-dev

@@ -73,3 +73,13 @@ def configured(capsys: pytest.CaptureFixture[str], text: str) -> str:
 def stop_seconds(settings: dict[str, str]) -> float:
     """Return the longest time that a worker takes to end."""
     return float(settings["MODELPLANE_DRAIN_SECONDS"]) + NOTICE_SECONDS + GRACE_SECONDS
+
+
+def test_prometheus_finds_the_parts_that_are_composed() -> None:
+    jobs = yaml.safe_load((MANIFESTS / "prometheus.yaml").read_text())["scrape_configs"]
+    for job in jobs:
+        [found] = job["dns_sd_configs"]
+        [name] = found["names"]
+        listens = composed()[name]["environment"]
+        [page] = [value for key, value in listens.items() if key.endswith("METRICS_LISTEN")]
+        assert page == f"0.0.0.0:{found['port']}"

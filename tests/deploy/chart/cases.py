@@ -65,7 +65,11 @@ _EVERYTHING: Document = {
         "database": [{"ipBlock": {"cidr": "10.2.0.0/16"}}],
         "upstreams": [{"to": [{"ipBlock": {"cidr": "10.1.0.0/16"}}]}],
     },
-    "monitoring": {"podMonitor": {"enabled": True, "labels": {"release": "prometheus"}}},
+    "monitoring": {
+        "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+        "alerts": {"enabled": True, "labels": {"release": "prometheus"}},
+        "dashboard": {"enabled": True},
+    },
 }
 _OWN_CERTIFICATES: Document = {
     "certManager": {"enabled": False},

@@ -1,0 +1,73 @@
+"""Dashboard and alerts ask for metrics, and labels of them, that the parts really have."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import requests
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.e2e.rest import CHAT, Rest, endpoint, entity
+from tests.e2e.system import System
+from tests.emulators.openai import OpenAiEmulator
+
+FILES = Path(__file__).parents[2] / "deploy" / "chart" / "files"
+_METRIC = re.compile(r"\b(modelplane_[a-z_]+)(?:\{([^}]*)\})?")
+_BY = re.compile(r"\bby \(([a-z_, ]+)\)")
+# Counted with labels only once it happens, and none does here.
+_RARE = {
+    "modelplane_upstream_errors_total": {"provider", "error"},
+    "modelplane_retries_total": {"error"},
+    "modelplane_fallbacks_total": {"endpoint"},
+    "modelplane_limit_refusals_total": {"unit", "scope"},
+}
+
+
+def alerts() -> list[str]:
+    groups = yaml.safe_load((FILES / "alerts.yaml").read_text())["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    assert len({rule["alert"] for rule in rules}) == len(rules)
+    return [rule["expr"] for rule in rules]
+
+
+def panels() -> list[str]:
+    found = json.loads((FILES / "dashboard.json").read_text())
+    variables = [one["query"] for one in found["templating"]["list"] if one["type"] == "query"]
+    return [target["expr"] for one in found["panels"] for target in one["targets"]] + variables
+
+
+def asked(expression: str) -> dict[str, set[str]]:
+    """Return the labels that an expression wants of each metric in it."""
+    grouped = {name.strip() for names in _BY.findall(expression) for name in names.split(",")}
+    if found := re.fullmatch(r"label_values\((\w+), (\w+)\)", expression):
+        return {found[1]: {found[2]}}
+    return {
+        name: {*re.findall(r"(\w+)=~?\"", matchers), *grouped}
+        for name, matchers in _METRIC.findall(expression)
+    }
+
+
+@pytest.mark.parametrize("expressions", [alerts, panels])
+def test_what_is_asked_for_is_there(
+    system: System, rest: Rest, provider: OpenAiEmulator, expressions: object
+) -> None:
+    rest.create(endpoint("watched", entity(provider)))
+    rest.query("watched", CHAT)
+    state = json.loads((system.data_dir / "up.json").read_text())
+    urls = [one["metrics_url"] for one in (state["control_plane"], *state["workers"])]
+    there: dict[str, set[str]] = {}
+    for url in urls:
+        for family in text_string_to_metric_families(requests.get(url, timeout=20).text):
+            # A counter without a sample yet is a family alone.
+            there.setdefault(f"{family.name}_total" * (family.type == "counter"), set())
+            for sample in family.samples:
+                there.setdefault(sample.name, set()).update(sample.labels)
+    assert callable(expressions)
+    for expression in expressions():
+        wanted = asked(expression)
+        assert wanted, expression
+        for metric, labels in wanted.items():
+            assert metric in there, expression
+            assert labels <= there[metric] | _RARE.get(metric, set()), expression
