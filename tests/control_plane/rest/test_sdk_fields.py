@@ -19,6 +19,8 @@ from tests.protos.bodies import METHODS, rule_of
 OWN = {
     "CancelServingEndpointUpdate",
     "CompareServingEndpointConfigVersions",
+    "CreateSession",
+    "DeleteSession",
     "GetServingEndpointAiGateway",
     "GetServingEndpointConfigVersion",
     "GetServingEndpointRateLimits",
@@ -26,6 +28,7 @@ OWN = {
     "ListServedEntities",
     "ListServingEndpointConfigVersions",
     "ListServingEndpointUsage",
+    "ListSessions",
     "ListUsage",
     "RollbackServingEndpointConfig",
     "StartServingEndpoint",
