@@ -148,6 +148,7 @@ READS: Mapping[str, Read] = {
     ),
     "ListAcls": Read({"scope": "other-fields"}, {"scope": "fields"}),
     "ListTokens": Read({}),
+    "ListSessions": Read({}),
     "ListManagedTokens": Read(
         {"created_by_id": of("ann"), "created_by_username": "ann@fields.test"}
     ),
@@ -207,6 +208,7 @@ def test_each_parameter_of_a_read_changes_its_answer(
 
 
 def test_each_field_of_an_answer_is_told(world: World) -> None:
+    world.call("POST", "/api/2.0/ui/sessions", {})
     for method in reads_here():
         if method.output_type.full_name == "google.api.HttpBody" or method.name == "GetSecret":
             continue

