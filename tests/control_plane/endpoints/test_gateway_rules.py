@@ -139,3 +139,14 @@ def test_settings_are_no_longer_than_workers_can_be_sent() -> None:
     limit = {"key": "user", "principal": "x" * MAX_GATEWAY_BYTES, "calls": 1, **MINUTE}
     with pytest.raises(InvalidParameter, match=f"at most {MAX_GATEWAY_BYTES} are allowed"):
         build(gateway(rate_limits=[limit]))
+
+
+def test_a_table_is_refused_where_none_are_written() -> None:
+    table = {"catalog_name": "main", "schema_name": "logs", "enabled": True}
+    with pytest.raises(InvalidParameter, match=r"install 'modelplane\[tables\]'"):
+        build_ai_gateway(gateway(inference_table_config=table), "chat", tables=False)
+    off = gateway(inference_table_config=table | {"enabled": False})
+    assert build_ai_gateway(off, "chat", tables=False) == off
+    built = build(gateway(inference_table_config=table))
+    assert built is not None
+    assert built.inference_table_config.table_name_prefix == "chat"
