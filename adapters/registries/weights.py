@@ -20,7 +20,6 @@ from modelplane.adapters.registries.base import (
     Progress,
     check_digest,
 )
-from modelplane.adapters.registries.mlmodel import parse_mlmodel
 
 if TYPE_CHECKING:
     from modelplane.adapters.registries.s3 import S3Folder
@@ -63,6 +62,8 @@ class Weights:
 
     async def download(self, source: ModelSource, into: Path, progress: Progress) -> None:
         """Copy the weights; see `Registry`."""
+        from modelplane.adapters.registries.mlmodel import parse_mlmodel  # noqa: PLC0415 - it takes long to import, and not all that name a model read one
+
         target, suffix = into, _SUFFIX
         if parse_mlmodel(source.location.encode()).transformer.has_weights:
             target, suffix = into / TRANSFORMERS_FOLDER, _SAFETENSORS

@@ -30,6 +30,7 @@ KINDS = {
     "python": (RUN, "not run"),
     "json": ("not run", "create", "setting"),
     "yaml": ("not run", "values"),
+    "sql": ("not run",),
     "text": ("output", "says", "figure"),
 }
 _WITH_NOTE = ("not run", "setting")
@@ -44,7 +45,7 @@ class Block:
     Attributes:
         page: The page.
         line: Line of its first fence, from 1.
-        language: What follows the fence: `sh`, `python`, `json`, `yaml` or `text`.
+        language: What follows the fence: `sh`, `python`, `json`, `yaml`, `sql` or `text`.
         text: What is between the fences.
         kind: What is to be done with it; `RUN` where no comment says it.
         note: What the comment says beside the kind.

@@ -26,7 +26,13 @@ def main(argv: Sequence[str]) -> int:
 
 def permissions_path(client: ApiClient, name: str) -> str:
     """Return the path of the permissions of an endpoint, which go by its identifier."""
-    identifier = client.call("GET", endpoint_path(name))["id"]
+    identifier = client.call("GET", endpoint_path(name)).get("id")
+    if identifier is None:
+        raise CommandFailed(
+            f"'{name}' is a foundation model, which everyone may query: it has no permissions to "
+            "be shown or changed",
+            Status.USAGE,
+        )
     return "/api/2.0/permissions/serving-endpoints" + path_of(identifier)
 
 

@@ -85,7 +85,12 @@ async def test_a_created_endpoint_is_ready_and_complete(
         "creator": "alice",
         "creation_timestamp": clock.now_ms,
         "last_updated_timestamp": clock.now_ms,
-        "state": {"ready": "READY", "config_update": "NOT_UPDATING", "suspend": "NOT_SUSPENDED"},
+        "state": {
+            "ready": "READY",
+            "config_update": "NOT_UPDATING",
+            "suspend": "NOT_SUSPENDED",
+            "system_update_failure": False,
+        },
         "config": {
             "served_entities": [
                 served := {
@@ -122,6 +127,7 @@ async def test_a_created_endpoint_is_ready_and_complete(
         "creator_display_name": "alice",
         "creator_kind": "User",
         "description": "what",
+        "route_optimized": False,
     }
     assert len(record.id) == 32
     assert await endpoints.get(ALICE, "chat") == record

@@ -21,6 +21,7 @@ OWN = {
     "CompareServingEndpointConfigVersions",
     "GetModelOptimizationInfo",
     "CreateSession",
+    "ListFoundationModelEndpoints",
     "DeleteSession",
     "GetServingEndpointAiGateway",
     "GetServingEndpointConfigVersion",

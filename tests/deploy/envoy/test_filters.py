@@ -55,10 +55,7 @@ async def test_values_print_as_clients_expect(gateway: Gateway) -> None:
             "config_version": 1,
         },
         "tags": [],
-        "id": "",
         "permission_level": "",
-        "route_optimized": False,
-        "description": "",
     }
 
 

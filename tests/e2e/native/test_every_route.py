@@ -130,6 +130,9 @@ def test_limits_hold(system: System, rest: Rest, way: Way) -> None:
     limit = {"calls": 1, "key": "endpoint", "renewal_period": "minute"}
     rest.call("PUT", f"{ENDPOINTS}/{NAME}/ai-gateway", {"rate_limits": [limit]})
     answered, refused = way.ask(system), way.ask(system)
+    if refused.status_code == 200:
+        # Another minute has begun.
+        answered, refused = refused, way.ask(system)
     assert (answered.status_code, refused.status_code) == (200, 429)
     assert int(refused.headers["retry-after"]) > 0
     for answer in (answered, refused):
