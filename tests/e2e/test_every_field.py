@@ -68,6 +68,7 @@ SELECTED = {"attributes": "id", "excludedAttributes": "displayName"}
 ROWS: Mapping[str, object | Find] = {
     "served_entity": "b",
     "requester": "ann@fields.test",
+    "client": "claude_code",
     "tag": "team=others",
     "start_time": FAR,
     "end_time": 1,
