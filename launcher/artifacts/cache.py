@@ -99,7 +99,6 @@ class Artifacts:
                 if name not in self._sizes:
                     async with self._turns:
                         await self._fetch(model, files, progress, download or self._download)
-                    self._sizes[name] = await asyncio.to_thread(_size, files)
                     await self._make_room(self._room)
         except BaseException:
             self._release(name)
@@ -125,7 +124,10 @@ class Artifacts:
                     raise
                 await _fetch_into(model, partial, progress, download)
             await asyncio.to_thread(_let_all_read, partial)
+            size = await asyncio.to_thread(_size, partial)
+            # Together: whoever is cancelled leaves nothing there that is not known to be.
             partial.rename(files)
+            self._sizes[files.name] = size
         except (FetchFailed, OSError) as error:
             if _is_full(error):
                 raise FetchFailed(

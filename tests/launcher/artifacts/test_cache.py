@@ -72,6 +72,19 @@ async def test_a_model_is_fetched_once_also_by_many_at_a_time(tmp_path: Path) ->
     assert registry.downloads == ["iris"]
 
 
+async def test_who_gives_up_just_when_all_is_there_leaves_it_to_the_next(tmp_path: Path) -> None:
+    registry = Registry()
+    cache = open_cache(tmp_path, registry)
+    first = asyncio.create_task(cache.hold(model("iris"), nothing))
+    while not any("." not in path.name for path in kept(tmp_path)):
+        await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait([first])
+    held = await cache.hold(model("iris"), nothing)
+    assert (held.files / "data" / "model.pkl").exists()
+    assert registry.downloads == ["iris"]
+
+
 async def test_versions_that_share_the_mlmodel_file_are_two(tmp_path: Path) -> None:
     registry = Registry()
     cache = open_cache(tmp_path, registry)
