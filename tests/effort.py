@@ -4,6 +4,7 @@
 another one's chance. `make test-long` tries much, and other examples each time.
 """
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # How long examples take says something about the machine: they are not timed.
@@ -17,3 +18,12 @@ settings.load_profile("short")
 def times(few: int, many: int) -> int:
     """Return the number of repetitions: `few` in `make test`, `many` in `make test-long`."""
     return many if settings.get_current_profile_name() == "long" else few
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave what is marked as long to `make test-long`."""
+    if times(few=0, many=1):
+        return
+    long = [item for item in items if item.get_closest_marker("long")]
+    config.hook.pytest_deselected(items=long)
+    items[:] = [item for item in items if item not in set(long)]

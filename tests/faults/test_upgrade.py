@@ -17,7 +17,6 @@ from bench.mock_provider import MockProvider, StreamShape
 from bench.system import ADMIN_TOKEN
 from modelplane.deploy.local.http_client import HttpClient
 from tests.deploy.envoy.envoys import healthy_workers, running_envoy
-from tests.effort import times
 from tests.faults.rolling import SECONDS, Load, Roll, going_on
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +30,7 @@ def has_history() -> bool:
 
 
 pytestmark = [
-    pytest.mark.skipif(not times(0, 1), reason="checks an older commit out"),
+    pytest.mark.long,
     pytest.mark.skipif(not has_history(), reason=f"{OLD} is not in this clone"),
 ]
 

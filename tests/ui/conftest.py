@@ -13,13 +13,10 @@ import pytest
 from modelplane.control_plane.ui.assets import PAGE, STATIC
 from tests.e2e.rest import Rest
 from tests.e2e.system import System
-from tests.effort import times
 from tests.ui.visitor import Visitor, launch
 
 
 def _missing() -> str:
-    if times(0, 1) == 0:
-        return "a browser's tests are a part of the long run: make test-long"
     if not (STATIC / PAGE).exists():
         return "the pages are not built: make ui"
     if shutil.which("chromium") is None:

@@ -17,6 +17,8 @@ _UI = Path(__file__).parents[2] / "ui"
 _ENTITIES = ("gpt", "other")
 _OPENAI = {"openai_api_key": "{{secrets/scope/key}}"}
 
+pytestmark = pytest.mark.long
+
 
 def _entity(name: str) -> dict[str, Any]:
     model = {"name": "gpt-4o-mini", "provider": "openai", "task": "llm/v1/chat"}

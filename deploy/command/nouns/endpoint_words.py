@@ -107,7 +107,8 @@ def _entities(entities: Sequence[Json], config: Json, width: int | None) -> str:
 def _model(entity: Mapping[str, Any]) -> str:
     if external := entity.get("external_model"):
         return f"{external.get('provider')}/{external.get('name')}"
-    return f"{entity.get('entity_name')}/{entity.get('entity_version')}"
+    version = entity.get("entity_version")
+    return f"{entity.get('entity_name')}/{version}" if version else str(entity.get("entity_name"))
 
 
 def _deployment(entity: Mapping[str, Any]) -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from modelplane.deploy.command.cli import COMMANDS
-from tests.effort import times
 from tests.install.locks import PYPROJECT, entries, environments, gaps, requirement
 from tests.install.test_locks import EXTRAS, RUN
 
@@ -104,7 +103,7 @@ def test_the_list_of_what_it_holds_names_each_package() -> None:
     assert {f"pkg:pypi/{name}" for name in locked()} <= names
 
 
-@pytest.mark.skipif(not times(0, 1), reason="downloads all that an image holds")
+@pytest.mark.long
 def test_what_it_holds_is_built_and_starts(tmp_path: Path) -> None:
     target = tmp_path / "image"
     build = [str(MANIFESTS / "build.sh"), str(ROOT), str(target), sys.executable]
