@@ -51,8 +51,12 @@ def _item(item: object) -> int:
     """Return the length of a message, or of what other APIs have in its place."""
     if not isinstance(item, dict):
         return 0
-    if (content := item.get("content")) is not None:
-        return _content(item) if isinstance(content, str | list) else 0
+    content = item.get("content")
+    # Nearly all are such.
+    if isinstance(content, str):
+        return len(content)
+    if content is not None:
+        return _content(item) if isinstance(content, list) else 0
     for name in _OF_OTHER_APIS:
         if (value := item.get(name)) is not None:
             return _content({"content": value})

@@ -141,13 +141,13 @@ def _tokens(value: object, depth: int = 0) -> int:
         return sum(1 if isinstance(item, int) else _tokens(item, depth + 1) for item in value)
     if isinstance(value, dict):
         return _TOKENS_PER_ITEM + sum(
-            _TOKENS_PER_MEDIUM if _is_medium(name, item) else _tokens(item, depth + 1)
+            _TOKENS_PER_MEDIUM
+            if name in _MEDIA or (name == _SOURCE and _is_medium(item))
+            else _tokens(item, depth + 1)
             for name, item in value.items()
         )
     return 0
 
 
-def _is_medium(name: str, value: object) -> bool:
-    if name != _SOURCE:
-        return name in _MEDIA
+def _is_medium(value: object) -> bool:
     return isinstance(value, dict) and value.get("type") in _SOURCES
