@@ -14,6 +14,7 @@ from typing import Any
 from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
 from modelplane.launcher.artifacts.cache import Artifacts, Progress
+from modelplane.launcher.backend import Backend
 from modelplane.launcher.engines.base import Build, Engines
 from modelplane.launcher.engines.mlflow_pyfunc import MlflowPyfunc
 from modelplane.launcher.local.budget import MemoryBudget
@@ -72,7 +73,7 @@ def group(model: pb.ModelSource, replicas: int = 1, **others: Any) -> pb.GroupSp
 class Machine:
     """A launcher and what a test asks of it."""
 
-    def __init__(self, launcher: LocalLauncher, models: Models, folder: Path) -> None:
+    def __init__(self, launcher: Backend, models: Models, folder: Path) -> None:
         self.launcher = launcher
         self.models = models
         self.folder = folder
@@ -80,9 +81,13 @@ class Machine:
     def run(self, *groups: pb.GroupSpec) -> None:
         self.launcher.apply(groups)
 
+    def report(self) -> pb.Report:
+        """Return what runs; nothing, while that is not known."""
+        return self.launcher.report() or pb.Report()
+
     def group(self, spec: pb.GroupSpec) -> pb.GroupReport:
         """Return the report of a group; an empty one: it does not run."""
-        found = {one.group_id: one for one in self.launcher.report().groups}
+        found = {one.group_id: one for one in self.report().groups}
         return found.get(spec.id, pb.GroupReport())
 
     def ready(self, spec: pb.GroupSpec) -> list[pb.ReplicaReport]:
@@ -123,6 +128,12 @@ class Machine:
         await self.until(lambda: not self.group(spec).group_id)
 
 
+class LocalMachine(Machine):
+    """This machine."""
+
+    launcher: LocalLauncher
+
+
 async def ask(replica: pb.ReplicaReport, **question: Any) -> Any:
     """Ask a replica, and return what it predicts."""
     return await asyncio.to_thread(_ask, replica.address, question)
@@ -161,7 +172,7 @@ async def machine(
     server: Path = SERVER,
     engines: Engines | None = None,
     devices: Sequence[Device] = (),
-) -> AsyncIterator[Machine]:
+) -> AsyncIterator[LocalMachine]:
     """Run a launcher, and end all that it runs."""
     models = Models(tmp_path / "registry")
     folder = tmp_path / "launcher"
@@ -174,7 +185,7 @@ async def machine(
         launcher = LocalLauncher(means)
         watching = asyncio.create_task(launcher.watch())
         try:
-            yield Machine(launcher, models, folder)
+            yield LocalMachine(launcher, models, folder)
         finally:
             watching.cancel()
             await launcher.stop(0)

@@ -37,7 +37,7 @@ async def test_one_that_ends_before_it_is_ready_fails_with_its_last_words(tmp_pa
         assert "libfoo.so is missing" in message
         assert here.log(spec).count("libfoo.so is missing") == 3
         await here.until(lambda: not here.group(spec).replicas)
-        assert here.launcher.report().capacity.reserved_memory_bytes == 0
+        assert here.report().capacity.reserved_memory_bytes == 0
 
 
 async def test_one_whose_model_cannot_be_loaded_fails_at_once(tmp_path: Path) -> None:
