@@ -13,6 +13,7 @@ from typing import Any
 
 from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
+from modelplane.adapters.shared.tls import pinned
 from modelplane.launcher.artifacts.cache import Artifacts, Progress
 from modelplane.launcher.backend import Backend
 from modelplane.launcher.engines.base import Build, Engines
@@ -22,6 +23,7 @@ from modelplane.launcher.local.devices import Device, Devices
 from modelplane.launcher.local.group import Means
 from modelplane.launcher.local.launcher import LocalLauncher, opened
 from modelplane.launcher.local.preparation import Preparer
+from modelplane.launcher.local.reach import HERE, Reach
 from modelplane.launcher.local.users import Users
 
 SERVER = Path(__file__).with_name("fake_server.py")
@@ -136,14 +138,17 @@ class LocalMachine(Machine):
 
 async def ask(replica: pb.ReplicaReport, **question: Any) -> Any:
     """Ask a replica, and return what it predicts."""
-    return await asyncio.to_thread(_ask, replica.address, question)
+    return await asyncio.to_thread(_ask, replica, question)
 
 
-def _ask(address: str, question: dict[str, Any]) -> Any:
+def _ask(replica: pb.ReplicaReport, question: dict[str, Any]) -> Any:
+    tls = pinned(replica.certificate) if replica.certificate else None
     request = urllib.request.Request(
-        f"http://{address}/invocations", json.dumps(question).encode(), method="POST"
+        f"http{'s' if tls else ''}://{replica.address}/invocations",
+        json.dumps(question).encode(),
+        method="POST",
     )
-    with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+    with urllib.request.urlopen(request, timeout=SECONDS, context=tls) as answer:
         return json.loads(answer.read())["predictions"]
 
 
@@ -171,7 +176,9 @@ async def machine(
     build: Build = build,
     server: Path = SERVER,
     engines: Engines | None = None,
+    *,
     devices: Sequence[Device] = (),
+    reach: Reach = HERE,
 ) -> AsyncIterator[LocalMachine]:
     """Run a launcher, and end all that it runs."""
     models = Models(tmp_path / "registry")
@@ -181,7 +188,7 @@ async def machine(
         artifacts = Artifacts(folder / "models", 1 << 30, models.download)
         preparer = Preparer(artifacts, {"mlflow_pyfunc": MlflowPyfunc(build)} | dict(engines or {}))
         budget = MemoryBudget(memory)
-        means = Means(preparer, server, replicas, budget, separate, Devices(devices))
+        means = Means(preparer, server, replicas, budget, separate, Devices(devices), reach)
         launcher = LocalLauncher(means)
         watching = asyncio.create_task(launcher.watch())
         try:
