@@ -19,6 +19,7 @@ from modelplane.adapters.shared.release import VERSION
 from modelplane.adapters.shared.rpc.control_link import ControlLink
 from modelplane.adapters.shared.telemetry import configure_logging, log_fields
 from modelplane.launcher.artifacts.cache import Artifacts
+from modelplane.launcher.backend import Backend
 from modelplane.launcher.engines import llama_cpp, mlflow_pyfunc
 from modelplane.launcher.engines.base import Engines
 from modelplane.launcher.engines.llama_cpp import LlamaCpp
@@ -59,13 +60,13 @@ async def _launch(settings: Settings) -> None:
     _raise_file_limit()
     users = _users(settings)
     with opened(settings.launcher_dir.absolute(), users) as replicas:
-        launcher = LocalLauncher(_means(settings, replicas, users))
+        backend = LocalLauncher(_means(settings, replicas, users))
         async with aclosing(ControlLink(settings.targets, settings.tls)) as link:
-            await _keep_in_step(settings, link, launcher, stop)
+            await _keep_in_step(settings, link, backend, stop)
 
 
 async def _keep_in_step(
-    settings: Settings, link: ControlLink, launcher: LocalLauncher, stop: asyncio.Event
+    settings: Settings, link: ControlLink, backend: Backend, stop: asyncio.Event
 ) -> None:
     hello = Hello(
         launcher_id=secrets.token_hex(16),
@@ -73,8 +74,8 @@ async def _keep_in_step(
         backend=settings.backend,
         build=VERSION,
     )
-    service = Service(link, hello, launcher, Random())  # noqa: S311 - jitter, no secrets
-    tasks = [asyncio.create_task(work) for work in (service.run(), launcher.watch())]
+    service = Service(link, hello, backend, Random())  # noqa: S311 - jitter, no secrets
+    tasks = [asyncio.create_task(work) for work in (service.run(), backend.watch())]
     _log.info("the launcher runs", extra=log_fields(launcher_id=hello.launcher_id))
     await stop.wait()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -301,7 +301,9 @@ class HostedRelay:
             record.address = replica.address
         headers = build_headers(replica, exchange.call.request_id, entity.task, seconds)
         sent = self._now()
-        request = HttpRequest(entity.name, replica.url, headers, raw, secrets=(replica.token,))
+        request = HttpRequest(
+            entity.name, replica.url, headers, raw, secrets=(replica.token,), pinned=replica.tls
+        )
         try:
             response = visit.response = await self._transport.send(request, _never_again)
         except OutOfFiles:

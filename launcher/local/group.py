@@ -17,6 +17,7 @@ from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.launcher.local.budget import DoesNotFit, MemoryBudget
 from modelplane.launcher.local.devices import Devices, NoDevices
 from modelplane.launcher.local.preparation import Preparation, PreparationFailed, Preparer
+from modelplane.launcher.local.reach import HERE, Reach
 from modelplane.launcher.local.replica import Ended, Outcome, Replica, Served
 from modelplane.launcher.local.tail import Tail
 from modelplane.launcher.local.users import Users
@@ -44,6 +45,7 @@ class Means:
         budget: Memory for replicas.
         users: Users that replicas run as.
         devices: Accelerators for replicas.
+        reach: From where replicas can be asked.
     """
 
     preparer: Preparer
@@ -52,6 +54,7 @@ class Means:
     budget: MemoryBudget
     users: Users
     devices: Devices = field(default_factory=Devices)
+    reach: Reach = HERE
 
 
 class Group:
@@ -218,7 +221,15 @@ class Group:
             return False
         engine = means.preparer.engines[spec.engine]
         calibration = spec.calibration_ms if self._is_to_be_measured else 0
-        served = Served(self._preparation.result, engine, means.server, spec, devices, calibration)
+        served = Served(
+            self._preparation.result,
+            engine,
+            means.server,
+            spec,
+            devices,
+            calibration,
+            means.reach,
+        )
         replica = Replica(
             served, means.folder, means.users, lambda lines: self._print(replica, lines)
         )

@@ -5,6 +5,7 @@ Used by `replica.py`.
 
 import asyncio
 from http import HTTPStatus
+from ssl import SSLContext
 
 _PROBE_SECONDS = 3.0
 _ANSWER_SECONDS = 5.0
@@ -13,20 +14,23 @@ _TIMES = 3
 _PING = b"GET /ping HTTP/1.1\r\nhost: replica\r\nconnection: close\r\n\r\n"
 
 
-async def until_hanging(address: str, evaluation_seconds: float) -> str:
+async def until_hanging(
+    address: str, evaluation_seconds: float, tls: SSLContext | None = None
+) -> str:
     """Return once a server hangs, with the reason in words.
 
     Args:
         address: Where it listens.
         evaluation_seconds: How long a request may take: a model that keeps Python to itself for as
             long may keep its server from answering.
+        tls: What is believed of it; None: it speaks no TLS.
     """
     loop = asyncio.get_running_loop()
     answered = loop.time()
     refusals = 0
     while True:
         await asyncio.sleep(_PROBE_SECONDS)
-        status = await _ping(address)
+        status = await _ping(address, tls)
         if status:
             answered = loop.time()
         refusals = refusals + 1 if status == HTTPStatus.SERVICE_UNAVAILABLE else 0
@@ -36,12 +40,12 @@ async def until_hanging(address: str, evaluation_seconds: float) -> str:
             return "was ended: it answers nothing any more"
 
 
-async def _ping(address: str) -> int:
+async def _ping(address: str, tls: SSLContext | None) -> int:
     """Return the status that a server answers with; 0: it does not answer."""
     host, _, port = address.rpartition(":")
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):
-            reader, writer = await asyncio.open_connection(host, int(port))
+            reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), ssl=tls)
             try:
                 writer.write(_PING)
                 line = await reader.readline()

@@ -58,6 +58,10 @@ class LocalLauncher:
             if identifier not in wanted:
                 group.retire()
 
+    def stand_by(self) -> None:
+        """End all: the replicas of another launcher take the requests."""
+        self.apply(())
+
     def report(self) -> pb.Report:
         """Return all that runs, without logs."""
         budget = self._means.budget

@@ -19,20 +19,22 @@ from typing import Any
 from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
 from modelplane.adapters.shared.byte_counts import in_words
+from modelplane.adapters.shared.tls import pinned
 from modelplane.launcher.confined.views import parts_of_python
 from modelplane.launcher.engines.base import Engine, Prepared
 from modelplane.launcher.local import devices, seen
 from modelplane.launcher.local.devices import Device
 from modelplane.launcher.local.health import until_hanging
 from modelplane.launcher.local.process import ReplicaProcess, Start, start_process
+from modelplane.launcher.local.reach import HERE, Reach, make_certificate
 from modelplane.launcher.local.users import NoUserLeft, User, Users
 from modelplane.launcher.local.variables import unfit_variables, variables_of
 
-HOST = "127.0.0.1"
 # Until no worker sends it requests any more.
 _NOTICE_SECONDS = 1.0
 _MOST_MESSAGE = 2000
 _LAST_PORT = 65535
+_CERTIFICATE = "tls.pem"
 # Times as long as a calibration should take; see `MOST` of the server's `measuring`.
 _LONGEST_CALIBRATION = 5
 
@@ -65,6 +67,7 @@ class Served:
         spec: What its group is told to be.
         devices: Accelerators that are its own.
         calibration_ms: How long it is measured what it does, before it takes requests.
+        reach: From where it can be asked.
     """
 
     prepared: Prepared
@@ -73,6 +76,7 @@ class Served:
     spec: pb.GroupSpec
     devices: Sequence[Device] = ()
     calibration_ms: int = 0
+    reach: Reach = HERE
 
 
 class Replica:
@@ -109,6 +113,7 @@ class Replica:
         self._users = users
         self._log = log
         self._address = ""
+        self._certificate = b""
         self._token = secrets.token_hex(32)
         self._process: ReplicaProcess | None = None
         self._stop = asyncio.Event()
@@ -123,6 +128,7 @@ class Replica:
             address=self._address,
             token=self._token,
             memory_bytes=self.memory,
+            certificate=self._certificate,
         )
 
     @property
@@ -223,7 +229,8 @@ class Replica:
     ) -> Ended | None:
         """Let it serve; return how it ended, or None once it was told to."""
         seconds = self._served.spec.evaluation_deadline_ms / 1000
-        hanging = asyncio.ensure_future(until_hanging(self._address, seconds))
+        tls = pinned(self._certificate) if self._certificate else None
+        hanging = asyncio.ensure_future(until_hanging(self._address, seconds, tls))
         waited = (process.exited, stopping, hanging)
         try:
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
@@ -277,7 +284,7 @@ class Replica:
             port = 0
         if not 0 < port <= _LAST_PORT:
             return Ended(Outcome.DIED, "said something else than its port")
-        self._address = f"{HOST}:{port}"
+        self._address = self._served.reach.address(port)
         now = asyncio.get_running_loop().time()
         took_ms = round(1000 * (now - self.started))
         self.start_ms = max(1, took_ms - self._served.calibration_ms)
@@ -310,8 +317,9 @@ class Replica:
             "-I",
             str(served.server),
             *("--model", str(served.prepared.model)),
-            *("--host", HOST),
+            *("--host", served.reach.host),
             *("--port", "0"),
+            *(("--tls", str(self._directory / _CERTIFICATE)) if self._certificate else ()),
             *("--concurrency", str(served.spec.size.concurrency)),
             *("--evaluation-seconds", f"{served.spec.evaluation_deadline_ms / 1000:g}"),
             *("--ready-fd", str(ready)),
@@ -334,6 +342,9 @@ class Replica:
             directory.mkdir(mode=0o700)
             if user is not None:
                 os.chown(directory, user.number, user.number)
+        if self._served.reach.is_secure:
+            owner = user.number if user else None
+            self._certificate = make_certificate(self._directory / _CERTIFICATE, self.id, owner)
 
 
 def describe(status: int) -> str:

@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import signal
+import ssl
 import sys
 import threading
 import traceback
@@ -43,6 +44,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--calibration-seconds", type=float, default=0.0, help="to measure what it does, first"
     )
+    parser.add_argument("--tls", help="file of its certificate and key; none: without TLS")
     parser.add_argument("--ready-fd", type=int, help="where to say once that the model is loaded")
     return parser.parse_args(arguments)
 
@@ -61,8 +63,9 @@ def serve(options: argparse.Namespace, token: str) -> int:
     rate = _measure(measure, options.calibration_seconds)
     # A model may have taken the signal for itself.
     signal.signal(signal.SIGTERM, lambda *_: told_to_end.set())
-    server = Server(begin, token, Limits(options.concurrency, options.evaluation_seconds))
     try:
+        limits = Limits(options.concurrency, options.evaluation_seconds, _tls(options.tls))
+        server = Server(begin, token, limits)
         port = server.listen(options.host, options.port)
     except OSError as error:
         _tell(options.ready_fd, {"error": "Cannot listen: %s" % error.strerror})
@@ -74,6 +77,15 @@ def serve(options: argparse.Namespace, token: str) -> int:
     sys.stderr.flush()
     # Threads that the model started would keep the process.
     os._exit(0)
+
+
+def _tls(file: str | None) -> ssl.SSLContext | None:
+    if file is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(file)
+    return context
 
 
 def _measure(measure: Measure | None, seconds: float) -> float:

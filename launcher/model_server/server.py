@@ -6,6 +6,7 @@ import contextlib
 import functools
 import hmac
 import socket
+import ssl
 import threading
 import time
 import traceback
@@ -30,6 +31,7 @@ class Limits(NamedTuple):
 
     concurrency: int
     evaluation_seconds: float
+    tls: ssl.SSLContext | None = None
 
 
 class Asked(Protocol):
@@ -83,8 +85,7 @@ class Server:
         self._listening.close()
         with self._lock:
             for connection in self._idle:
-                with contextlib.suppress(OSError):
-                    connection.socket.shutdown(socket.SHUT_RD)
+                connection.shut(socket.SHUT_RD)
         while self._connections:
             time.sleep(0.01)
 
@@ -106,6 +107,8 @@ class Server:
 
     def _serve(self, connection: Connection) -> None:
         try:
+            if self._limits.tls is not None:
+                connection.secure(self._limits.tls)
             while self._answer_one(connection):
                 pass
         except Gone:

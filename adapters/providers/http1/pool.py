@@ -180,7 +180,7 @@ class ConnectionPool:
             _, connection = await self._loop.create_connection(
                 lambda: Connection(origin, self._loop, self._forget),
                 sock=connected,
-                ssl=self._tls if secure else None,
+                ssl=(origin.pinned or self._tls) if secure else None,
                 server_hostname=origin.host if secure else None,
             )
         except BaseException:

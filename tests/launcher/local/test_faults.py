@@ -11,6 +11,7 @@ import pytest
 from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
 from modelplane.launcher.local import health
+from modelplane.launcher.local.reach import HERE, Reach
 from tests.launcher.groups import MIB, Machine, ask, group, machine
 
 
@@ -37,7 +38,7 @@ async def test_one_that_ends_before_it_is_ready_fails_with_its_last_words(tmp_pa
         assert "libfoo.so is missing" in message
         assert here.log(spec).count("libfoo.so is missing") == 3
         await here.until(lambda: not here.group(spec).replicas)
-        assert here.launcher.report().capacity.reserved_memory_bytes == 0
+        assert here.report().capacity.reserved_memory_bytes == 0
 
 
 async def test_one_whose_model_cannot_be_loaded_fails_at_once(tmp_path: Path) -> None:
@@ -259,13 +260,14 @@ async def test_a_port_that_is_none_is_not_told_to_workers(tmp_path: Path, port: 
         assert "said something else than its port" in await here.until_failed(spec)
 
 
+@pytest.mark.parametrize("reach", [HERE, Reach(is_secure=True)], ids=["plain", "tls"])
 @pytest.mark.parametrize(("fault", "reason"), [("hanging", "it hangs"), ("silent", "it answers")])
 async def test_one_that_hangs_later_is_replaced(
-    fault: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fault: str, reason: str, reach: Reach, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(health, "_PROBE_SECONDS", 0.05)
     monkeypatch.setattr(health, "_ANSWER_SECONDS", 0.5)
-    async with machine(tmp_path) as here:
+    async with machine(tmp_path, reach=reach) as here:
         spec = group(here.models.add("iris"), replicas=2, evaluation_deadline_ms=500)
         here.run(spec)
         broken, whole = await here.until_ready(spec)
