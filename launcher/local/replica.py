@@ -22,11 +22,12 @@ from modelplane.adapters.shared.byte_counts import in_words
 from modelplane.launcher.confined.views import parts_of_python
 from modelplane.launcher.engines.base import Engine, Prepared
 from modelplane.launcher.local import devices, seen
+from modelplane.launcher.local.deaths import read_asked
 from modelplane.launcher.local.devices import Device
 from modelplane.launcher.local.health import until_hanging
 from modelplane.launcher.local.process import ReplicaProcess, Start, start_process
 from modelplane.launcher.local.users import NoUserLeft, User, Users
-from modelplane.launcher.local.variables import unfit_variables, variables_of
+from modelplane.launcher.local.variables import asked_file, unfit_variables, variables_of
 
 HOST = "127.0.0.1"
 # Until no worker sends it requests any more.
@@ -48,10 +49,17 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a replica ended, and why in words."""
+    """How a replica ended, and why in words.
+
+    Attributes:
+        outcome: How.
+        reason: Why.
+        was_asked: Whether it was answering a request, or had just done so.
+    """
 
     outcome: Outcome
     reason: str = ""
+    was_asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +309,8 @@ class Replica:
             hurried.cancel()
 
     def _death(self, status: int) -> Ended:
-        return Ended(Outcome.DIED, self._killed_for or describe(status))
+        was_asked = read_asked(asked_file(self._directory))
+        return Ended(Outcome.DIED, self._killed_for or describe(status), was_asked)
 
     def _command(self, ready: int) -> list[str]:
         served = self._served

@@ -64,7 +64,6 @@ class Watch:
         self._changed = threading.Condition()  # guards all below
         self._running: set[Evaluation] = set()
         self._wakes = _FOREVER
-        self.overdue = 0
         threading.Thread(target=self._run, name="watch", daemon=True).start()
 
     def add(self, evaluation: Evaluation) -> None:
@@ -78,17 +77,16 @@ class Watch:
         """Watch it no longer: the model has come back."""
         with self._changed:
             self._running.discard(evaluation)
-            self._count()
 
-    def _count(self) -> None:
-        self.overdue = sum(evaluation.is_over for evaluation in self._running)
+    def overdue(self) -> int:
+        """Return how many requests the model has whose time is over."""
+        with self._changed:
+            return sum(evaluation.is_over for evaluation in self._running)
 
     def _run(self) -> None:
         while True:
             for evaluation in self._due():
                 evaluation.end()
-            with self._changed:
-                self._count()
 
     def _due(self) -> set[Evaluation]:
         with self._changed:

@@ -14,6 +14,7 @@ from typing import Callable, Iterator, NamedTuple, Protocol
 from .evaluation import Evaluation, Watch
 from .http1 import Connection, Gone, Head
 from .invocation import DONE, error_event
+from .last_asked import LastAsked
 from .refusals import Refused, bad_request, timed_out
 from .slots import Slots
 
@@ -53,8 +54,9 @@ Begin = Callable[[bytes, str, str], Asked]
 class Server:
     """Serves one model until it is told to stop."""
 
-    def __init__(self, begin: Begin, token: str, limits: Limits) -> None:
+    def __init__(self, begin: Begin, token: str, limits: Limits, asked: LastAsked) -> None:
         self._begin = begin
+        self._asked = asked
         self._authorization = ("Bearer " + token).encode() if token else b""
         self._limits = limits
         self._slots = Slots(limits.concurrency)
@@ -143,10 +145,12 @@ class Server:
         except Refused as refusal:
             connection.answer(refusal.status, refusal.body(), keep_alive=False)
             return False
+        self._asked.note(self._slots.inside)
         try:
             return self._invoke(connection, head)
         finally:
             self._slots.leave()
+            self._asked.note(self._slots.inside)
 
     def _admit(self, head: Head) -> None:
         path = head.path.partition("?")[0]
@@ -161,7 +165,7 @@ class Server:
             raise Refused(401, "UNAUTHENTICATED", "The token of the request is not this server's.")
 
     def _ping(self, connection: Connection, head: Head) -> bool:
-        healthy = self._watch.overdue < self._limits.concurrency
+        healthy = self._watch.overdue() < self._limits.concurrency
         body = b'{"status":"%s"}' % (b"healthy" if healthy else b"hanging")
         connection.answer(200 if healthy else 503, body, self._load(), keep_alive=head.keep_alive)
         return head.keep_alive and connection.drain(head)

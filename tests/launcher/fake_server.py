@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -32,6 +33,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         question = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        # As `model_server/last_asked.py` does, in its directory.
+        Path(".asked").write_bytes(struct.pack("<dI", time.monotonic(), 1))
         if question.get("die"):
             os._exit(3)
         faults.update(question.get("faults", ()))
