@@ -24,7 +24,7 @@ from modelplane.launcher.engines.base import Engine, Prepared
 from modelplane.launcher.local import devices, seen
 from modelplane.launcher.local.deaths import read_asked
 from modelplane.launcher.local.devices import Device
-from modelplane.launcher.local.health import until_hanging
+from modelplane.launcher.local.health import until_hanging, until_idle
 from modelplane.launcher.local.process import ReplicaProcess, Start, start_process
 from modelplane.launcher.local.users import NoUserLeft, User, Users
 from modelplane.launcher.local.variables import asked_file, unfit_variables, variables_of
@@ -292,21 +292,23 @@ class Replica:
         return None
 
     async def _drain(self, process: ReplicaProcess) -> None:
-        """Let it answer what it has, for as long as a request may take."""
+        """Let it answer what it has, for as long as a request may take.
+
+        One that does not end though it has nothing to answer is not waited for.
+        """
         seconds = self._served.spec.evaluation_deadline_ms / 1000
         hurried = asyncio.ensure_future(self._hurry.wait())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(hurried), _NOTICE_SECONDS)
         process.ask_to_end()
+        idle = asyncio.ensure_future(until_idle(self._address))
+        waited = (process.exited, hurried, idle)
         try:
             if not self._hurry.is_set():
-                await asyncio.wait(
-                    (process.exited, hurried),
-                    timeout=seconds,
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
+                await asyncio.wait(waited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
             hurried.cancel()
+            idle.cancel()
 
     def _death(self, status: int) -> Ended:
         was_asked = read_asked(asked_file(self._directory))

@@ -15,7 +15,7 @@ from .http1 import Connection, Gone
 _FOREVER = float("inf")
 _WRITING_SECONDS = 0.5
 # What is told to a caller whose time is over must not keep the others waiting.
-_LAST_WORDS_SECONDS = 1.0
+LAST_WORDS_SECONDS = 1.0
 
 
 class Evaluation:
@@ -49,7 +49,7 @@ class Evaluation:
             if self._is_answered:
                 return
             self.is_over = True
-            self._connection.send(self.last_words, _LAST_WORDS_SECONDS)
+            self._connection.send(self.last_words, LAST_WORDS_SECONDS)
             self._connection.finish()
         except Gone:
             pass

@@ -11,7 +11,7 @@ import time
 import traceback
 from typing import Callable, Iterator, NamedTuple, Protocol
 
-from .evaluation import Evaluation, Watch
+from .evaluation import LAST_WORDS_SECONDS, Evaluation, Watch
 from .http1 import Connection, Gone, Head
 from .invocation import DONE, error_event
 from .last_asked import LastAsked
@@ -78,7 +78,10 @@ class Server:
         return int(self._listening.getsockname()[1])
 
     def stop(self) -> None:
-        """Take no more requests, and return when those that are here are answered."""
+        """Take no more requests, and return when those that are here are answered.
+
+        One whose time is over was answered so; the model may work on it for ever.
+        """
         self._stopping = True
         with contextlib.suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)
@@ -87,8 +90,11 @@ class Server:
             for connection in self._idle:
                 with contextlib.suppress(OSError):
                     connection.socket.shutdown(socket.SHUT_RD)
-        while self._connections:
+        while len(self._connections) > self._watch.overdue():
             time.sleep(0.01)
+        if self._connections:
+            # The answer that their time is over may be on its way.
+            time.sleep(LAST_WORDS_SECONDS)
 
     def _accept(self) -> None:
         while not self._stopping:

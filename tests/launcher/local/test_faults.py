@@ -205,6 +205,21 @@ async def test_one_that_ignores_the_end_is_killed_once_a_request_could_be_over(
         await here.until_gone(spec)
 
 
+async def test_one_that_ignores_the_end_is_killed_once_it_has_nothing_to_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "_IDLE_SECONDS", 0.05)
+    async with machine(tmp_path) as here:
+        spec = group(here.models.add("stubborn", stubborn=True), evaluation_deadline_ms=600_000)
+        here.run(spec)
+        [replica] = await here.until_ready(spec)
+        answer = asyncio.create_task(ask(replica, run="'late'", seconds=2))
+        await asyncio.sleep(0.2)
+        here.run()
+        assert await answer == "late"
+        await here.until_gone(spec)
+
+
 async def test_what_is_being_answered_is_answered_before_the_end(tmp_path: Path) -> None:
     async with machine(tmp_path) as here:
         spec = group(here.models.add("iris"))
