@@ -29,10 +29,10 @@ from modelplane.launcher.local.devices import Devices, find_devices
 from modelplane.launcher.local.group import Means
 from modelplane.launcher.local.launcher import DirectoryTaken, LocalLauncher, opened
 from modelplane.launcher.local.preparation import Preparer
-from modelplane.launcher.local.users import Users, can_change_users
+from modelplane.launcher.local.users import Users
 from modelplane.launcher.service import Service
 from modelplane.launcher.settings import Settings, load_settings
-from modelplane.launcher.supplies import Supplies, download
+from modelplane.launcher.supplies import download, open_supplies, open_users
 
 _log = logging.getLogger("modelplane.launcher")
 _SERVER = Path(__file__).with_name("model_server")
@@ -58,7 +58,7 @@ async def _launch(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     _raise_file_limit()
-    users = _users(settings)
+    users = open_users(settings)
     with opened(settings.launcher_dir.absolute(), users) as replicas:
         backend = LocalLauncher(_means(settings, replicas, users))
         async with aclosing(ControlLink(settings.targets, settings.tls)) as link:
@@ -89,14 +89,6 @@ async def _keep_in_step(
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _users(settings: Settings) -> Users:
-    if can_change_users():
-        return Users(settings.users[:-1])
-    if settings.launcher_users and os.geteuid() == 0:
-        _log.warning("replicas run as root: this launcher may not start them as other users")
-    return Users(())
-
-
 def _means(settings: Settings, replicas: Path, users: Users) -> Means:
     folder = replicas.parent
     server = folder / "server"
@@ -104,8 +96,7 @@ def _means(settings: Settings, replicas: Path, users: Users) -> Means:
     shutil.rmtree(server, ignore_errors=True)
     shutil.copytree(_SERVER, server, ignore=shutil.ignore_patterns("__pycache__"))
     artifacts = Artifacts(folder / "models", settings.cache_bytes, download)
-    fetcher = settings.users[-1] if users.separate else 0
-    supplies = Supplies(folder, users, fetcher, settings.cache_bytes)
+    supplies = open_supplies(settings, users)
     engines: Engines = {
         mlflow_pyfunc.NAME: MlflowPyfunc(supplies.build),
         llama_cpp.NAME: LlamaCpp(supplies.convert),

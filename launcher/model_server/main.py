@@ -13,18 +13,20 @@ import threading
 import traceback
 from typing import Callable, Sequence
 
+from .last_asked import LastAsked
 from .refusals import hide, of_loading
 from .server import Begin, Limits, Server
 
 # Returns tokens per second, given how long to look; see `measuring`.
 Measure = Callable[[float], float]
 _TOKEN = "MODELPLANE_REPLICA_TOKEN"  # noqa: S105 - the name of a variable
+_ASKED = "MODELPLANE_REPLICA_ASKED"
 
 
 def main(arguments: Sequence[str]) -> int:
     """Serve the model that the arguments name; return the exit status."""
     options = _options(arguments)
-    return serve(options, os.environ.pop(_TOKEN, ""))
+    return serve(options, os.environ.pop(_TOKEN, ""), LastAsked(os.environ.pop(_ASKED, "")))
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -49,7 +51,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def serve(options: argparse.Namespace, token: str) -> int:
+def serve(options: argparse.Namespace, token: str, asked: LastAsked) -> int:
     """Load a model and answer requests until the process is told to end."""
     told_to_end = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: told_to_end.set())
@@ -65,7 +67,7 @@ def serve(options: argparse.Namespace, token: str) -> int:
     signal.signal(signal.SIGTERM, lambda *_: told_to_end.set())
     try:
         limits = Limits(options.concurrency, options.evaluation_seconds, _tls(options.tls))
-        server = Server(begin, token, limits)
+        server = Server(begin, token, limits, asked)
         port = server.listen(options.host, options.port)
     except OSError as error:
         _tell(options.ready_fd, {"error": "Cannot listen: %s" % error.strerror})

@@ -50,6 +50,7 @@ async def test_a_model_sees_nothing_of_the_launchers_variables(
             "HOME",
             "LANG",
             "MKL_NUM_THREADS",
+            "MODELPLANE_REPLICA_ASKED",
             "MODELPLANE_REPLICA_TOKEN",
             "NUMEXPR_NUM_THREADS",
             "OMP_NUM_THREADS",
