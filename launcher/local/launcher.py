@@ -74,6 +74,12 @@ class LocalLauncher:
                 processor=self._processor,
                 gpus=len(self._means.devices.all),
                 devices=self._means.devices.report(),
+                engines=[
+                    pb.AvailableEngine(
+                        name=name, with_gpus=one.with_gpus, without_gpus=one.without_gpus
+                    )
+                    for name, one in self._means.preparer.engines.items()
+                ],
             ),
         )
 

@@ -195,7 +195,8 @@ class Replica:
             number = user.number if user else None
             served = self._served
             python, model = served.prepared.python, served.prepared.model
-            needs = (*parts_of_python(python), served.server.parent, model)
+            own = (served.server.parent, model, *served.prepared.needs)
+            needs = (*parts_of_python(python), *own)
             start = Start(
                 self._command,
                 self._variables(),
@@ -340,6 +341,7 @@ class Replica:
             *("--ready-fd", str(ready)),
             *self._calibration(),
             *served.engine.options(served.spec),
+            *served.prepared.told,
         ]
 
     def _calibration(self) -> list[str]:

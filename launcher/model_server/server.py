@@ -56,9 +56,17 @@ Begin = Callable[[bytes, str, str], Asked]
 class Server:
     """Serves one model until it is told to stop."""
 
-    def __init__(self, begin: Begin, token: str, limits: Limits, asked: LastAsked) -> None:
+    def __init__(
+        self,
+        begin: Begin,
+        token: str,
+        limits: Limits,
+        asked: LastAsked,
+        is_healthy: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._begin = begin
         self._asked = asked
+        self._is_healthy = is_healthy
         self._authorization = ("Bearer " + token).encode() if token else b""
         self._limits = limits
         self._slots = Slots(limits.concurrency)
@@ -174,7 +182,7 @@ class Server:
             raise Refused(401, "UNAUTHENTICATED", "The token of the request is not this server's.")
 
     def _ping(self, connection: Connection, head: Head) -> bool:
-        healthy = self._watch.overdue() < self._limits.concurrency
+        healthy = self._watch.overdue() < self._limits.concurrency and self._is_healthy()
         body = b'{"status":"%s"}' % (b"healthy" if healthy else b"hanging")
         connection.answer(200 if healthy else 503, body, self._load(), keep_alive=head.keep_alive)
         return head.keep_alive and connection.drain(head)
