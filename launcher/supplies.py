@@ -16,7 +16,7 @@ from modelserving.launcher.v1.launcher_service_pb2 import GroupSpec, ModelSource
 from modelplane.adapters.shared.settings import environment
 from modelplane.launcher.artifacts.cache import FetchFailed, Progress
 from modelplane.launcher.engines.base import Converting, EngineUnfit, Environment, Log
-from modelplane.launcher.local.users import Users, can_change_users
+from modelplane.launcher.local.users import Users, can_change_users, can_mount
 from modelplane.launcher.settings import Settings
 
 if TYPE_CHECKING:
@@ -130,6 +130,10 @@ class Supplies:
 def open_users(settings: Settings) -> Users:
     """Return the users that replicas and builds may run as."""
     if can_change_users():
+        if not can_mount():
+            _log.warning(
+                "replicas share /tmp: this launcher may not give them folders of their own"
+            )
         return Users(settings.users[:-1])
     if settings.launcher_users and os.geteuid() == 0:
         _log.warning("replicas run as root: this launcher may not start them as other users")

@@ -6,6 +6,7 @@ Before: `setting_changes`, `lifecycle`. After: `payload_tables`. Beside: `valida
 from collections import Counter
 from collections.abc import Iterable
 
+from modelserving.store.v1.hosting_pb2 import HostedModel
 from modelserving.v1.ai_gateway_pb2 import (
     AiGatewayConfig,
     AiGatewayRateLimit,
@@ -142,6 +143,26 @@ def _check_guardrails(checks: GuardrailParameters, where: str) -> None:
                 f"{where}.invalid_keywords has a keyword of {len(word)} characters; at most "
                 f"{MAX_KEYWORD_CHARACTERS} are allowed."
             )
+
+
+def check_countable(gateway: AiGatewayConfig, hosted: Iterable[HostedModel]) -> None:
+    """Check that limits on tokens count something: a model without a task reports none.
+
+    Args:
+        gateway: The settings, with their defaults.
+        hosted: The models of a configuration that are hosted here; empty: they are elsewhere.
+
+    Raises:
+        InvalidParameter: They would never hold.
+    """
+    models = list(hosted)
+    if not models or any(model.description.task for model in models):
+        return
+    if any(limit.HasField("tokens") for limit in gateway.rate_limits):
+        raise InvalidParameter(
+            "ai_gateway.rate_limits limits tokens, and the endpoint's models have no task and so "
+            "report none; limit calls, or log the models with a task (metadata={'task': …})."
+        )
 
 
 def _complete_gateway_limit(limit: AiGatewayRateLimit) -> None:

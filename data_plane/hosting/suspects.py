@@ -10,7 +10,7 @@ from collections import OrderedDict
 
 _ENOUGH = 2
 _SECONDS = 300.0
-_MOST = 64
+MOST = 64
 _DIGEST_BYTES = 16
 
 
@@ -36,7 +36,7 @@ class Suspects:
         count, last, until = self._found.pop(digest, (0, "", 0.0))
         count = count if until > now else 0
         self._found[digest] = (count + (last != replica or not count), replica, now + _SECONDS)
-        if len(self._found) > _MOST:
+        if len(self._found) > MOST:
             self._found.popitem(last=False)
 
     def note_answered(self, body: bytes) -> None:

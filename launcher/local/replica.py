@@ -26,6 +26,7 @@ from modelplane.launcher.engines.base import Engine, Prepared
 from modelplane.launcher.local import devices, seen
 from modelplane.launcher.local.deaths import read_asked
 from modelplane.launcher.local.devices import Device
+from modelplane.launcher.local.disk import excess_of
 from modelplane.launcher.local.health import until_hanging, until_idle
 from modelplane.launcher.local.process import ReplicaProcess, Start, start_process
 from modelplane.launcher.local.reach import HERE, Reach, make_certificate
@@ -180,6 +181,12 @@ class Replica:
             self._killed_for = f"killed: out of memory (limit {in_words(limit)})"
             seen.kill([one.pid for one in members])
 
+    def watch_disk(self) -> None:
+        """Kill it where it has written more than it may; this looks at all its files."""
+        if self._process is not None and (excess := excess_of(self._directory)):
+            self._killed_for = f"killed: {excess}"
+            seen.kill([one.pid for one in self._process.members(seen.look())])
+
     async def run(self, on_change: Callable[[], None]) -> Ended:
         """Start it, and return once it has ended, with all that it has started.
 
@@ -203,6 +210,7 @@ class Replica:
                 self._directory,
                 number,
                 (*needs, self._directory),
+                temporary=self._directory / "tmp",
             )
             self._process = await start_process(start, self._log)
             return await self._live(self._process, on_change)
@@ -214,7 +222,7 @@ class Replica:
                 await asyncio.shield(self._process.end())
             await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
             if user is not None:
-                user.release()
+                await asyncio.to_thread(user.release, self._directory)
 
     async def _live(self, process: ReplicaProcess, on_change: Callable[[], None]) -> Ended:
         stopping = asyncio.ensure_future(self._stop.wait())

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
-from modelplane.launcher.local import health
+from modelplane.launcher.local import disk, health, launcher
 from modelplane.launcher.local.reach import HERE, Reach
 from tests.launcher.groups import MIB, Machine, ask, group, machine
 
@@ -125,6 +125,23 @@ async def test_one_that_takes_too_much_memory_is_killed(tmp_path: Path) -> None:
         here.run(spec)
         message = await here.until_failed(spec)
         assert "killed: out of memory (limit 100.0 MiB)" in message
+
+
+@pytest.mark.parametrize(
+    ("bound", "reason"),
+    [("MOST_BYTES", "written more than 0 GiB"), ("MOST_FILES", "more than 1 files")],
+)
+async def test_one_that_fills_the_disk_is_killed(
+    bound: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, bound, 1)
+    monkeypatch.setattr(launcher, "_DISK_TURNS", 1)
+    async with machine(tmp_path) as here:
+        spec = group(here.models.add("iris"))
+        here.run(spec)
+        [replica] = await here.until_ready(spec)
+        await ask(replica, run="open('more', 'w').write('x' * 5000)")
+        await here.until(lambda: f"killed: it has {reason}" in here.log(spec))
 
 
 async def test_memory_of_children_counts_and_is_told(tmp_path: Path) -> None:
