@@ -129,6 +129,8 @@ class Inference:
                 self._bodies.give_back(record)
             if record.endpoint is not None and record.endpoint.payloads is not None:
                 self._payloads.close(record, call, failure)
+            # It knows where it came from, and so this call: each would hold the other.
+            failure = None
             self._accountant.close(record)
 
     async def _answer(self, call: Call, reply: Reply, record: Record) -> None:

@@ -207,7 +207,10 @@ class Relay:
         """Answer with what the provider has answered, as it is."""
         read = parse_json_object(entity.provider, answer.body)
         if error := passage.error(read):
-            raise error
+            try:
+                raise error
+            finally:
+                del error
         exchange.record.usage = passage.usage(read)
         if exchange.record.trace is not None:
             exchange.record.model = model_of(read)
@@ -251,7 +254,6 @@ class Relay:
         seconds = self._stream_seconds(exchange)
         stream = self._begin(exchange, entity, seconds)
         limit = self._answer_limit(exchange, others)
-        failure: AdapterError | DeadlineExceeded
         try:
             with self._deadlines.within(limit) as deadline:
                 response = await self._open(exchange, entity, stream, resends)
@@ -264,15 +266,17 @@ class Relay:
                     stream.note_usage()
                     response.close()
         except AdapterError as error:
-            failure = error
+            if not stream.started:
+                raise
+            await stream.fail(error)
+            return error
         except TimeoutError:
-            failure = self._lateness(exchange, stream, limit)
-        else:
-            return None
-        if not stream.started:
-            raise failure
-        await stream.fail(failure)
-        return failure
+            if not stream.started:
+                raise self._lateness(exchange, stream, limit) from None
+            late = self._lateness(exchange, stream, limit)
+            await stream.fail(late)
+            return late
+        return None
 
     def _begin(
         self, exchange: Exchange, entity: ServedEntity, seconds: StreamSeconds
@@ -317,7 +321,10 @@ class Relay:
             error = parse_error(adapter, answer)
             conceded = adapter.concedes(stream.plan, error)
             if not conceded or not resends.may_repeat(type(error).__name__):
-                raise error
+                try:
+                    raise error
+                finally:
+                    del error
 
     def _plan(self, exchange: Exchange, entity: ServedEntity) -> Plan:
         try:
