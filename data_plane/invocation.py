@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from modelplane.adapters.providers.types import JsonObject, Query
+from modelplane.adapters.providers.types import JsonObject, Query, Task
 from modelplane.adapters.shared.rpc.metadata import REQUEST_ID
 from modelplane.adapters.shared.rpc.status import INTERNAL
 from modelplane.data_plane.access import authenticate
@@ -25,6 +25,7 @@ from modelplane.data_plane.calls.native import (
     build_native_hosted_query,
     build_native_query,
     build_translated_query,
+    is_of_responses,
 )
 from modelplane.data_plane.calls.query import build_query, parse_body
 from modelplane.data_plane.calls.record import CLIENT_CLOSED, Record, attempt_headers
@@ -119,13 +120,13 @@ class Inference:
         if call.method is Method.COUNT_TOKENS:
             await count_tokens(self._attempts, endpoint, config, query, call, reply)
             return
+        reply = call.reply or reply
         hops = count_hops(call.metadata)
         record.stream = query.stream
         if record.capture is not None:
             reply = self._payloads.reply(record, reply)
-        spec = spec_of(config.task)
         candidates = choose(endpoint, config, call.served_model_name, call.metadata)
-        admission = await self._gate.admit(endpoint, principal, query, spec)
+        admission = await self._gate.admit(endpoint, principal, query, spec_of(config.task))
         record.entity = candidates[0]
         exchange = Exchange(call, reply, record, endpoint, query, admission, hops)
         ending = Ending.CANCELLED
@@ -187,9 +188,19 @@ class Inference:
         raw = call.body
         # It would be held until the answer.
         call.body = b""
-        native = call.native
-        if native is not None:
-            return self._receive_native(snapshot, principal, call, record, native, raw)
+        if call.native is not None:
+            return self._receive_native(snapshot, principal, call, record, call.native, raw)
+        return self._receive_canonical(snapshot, principal, call, record, raw)
+
+    def _receive_canonical(
+        self,
+        snapshot: Snapshot,
+        principal: Principal,
+        call: Call,
+        record: Record,
+        raw: bytes | JsonObject,
+    ) -> tuple[Endpoint, Config, Query]:
+        """Return who is asked and what, for a request in the form of the REST API."""
         endpoint = record.endpoint
         if endpoint is None and not call.task:
             endpoint = find_endpoint(snapshot, principal, call.name, record)
@@ -201,6 +212,12 @@ class Inference:
             endpoint = find_endpoint(snapshot, principal, name_in(body), record, by_model=True)
             self._note_request(record, call, raw)
         config = record.config = active_config(endpoint, call.task)
+        if call.speaker is not None and config.task == Task.CHAT and is_of_responses(body):
+            native = call.native = call.reply = call.speaker.speak_responses(endpoint.name)
+            call.answers_blocks = True
+            # It would be of the REST API.
+            record.capture = None
+            return self._receive_native(snapshot, principal, call, record, native, raw)
         record.labels = parse_labels(body, call.metadata)
         if config.hosted:
             return endpoint, config, build_hosted_query(body, raw)

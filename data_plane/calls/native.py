@@ -64,6 +64,11 @@ class NativeCall(Protocol):
         """Note what else of a translated body is left out, as in `Plan.adapted`."""
 
 
+def is_of_responses(body: JsonObject) -> bool:
+    """Tell whether the body of a query to an endpoint that chats is one of the Responses API."""
+    return "messages" not in body and "input" in body
+
+
 def build_native_query(
     native: NativeCall,
     spec: TaskSpec,

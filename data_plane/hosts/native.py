@@ -21,7 +21,7 @@ from modelplane.data_plane.hosts.carrying import carry
 from modelplane.data_plane.hosts.http1.connection import Connection
 from modelplane.data_plane.hosts.rest import RestReply, receive
 from modelplane.data_plane.protocols.base import AnswerWriter
-from modelplane.data_plane.protocols.routes import NativeRoute
+from modelplane.data_plane.protocols.routes import NativeRoute, responses_route
 
 
 class NativeReply(RestReply):
@@ -155,6 +155,10 @@ class NativeCalls:
         """Carry to `service`; `wall_ms` is wall time, milliseconds since the epoch."""
         self._service = service
         self._wall_ms = wall_ms
+
+    def speak_responses(self, connection: Connection, endpoint: str) -> NativeReply:
+        """Return what answers a query of the Responses API; see `rest.Speak`."""
+        return NativeReply(connection, responses_route(endpoint), self._wall_ms)
 
     def carry(self, connection: Connection, route: NativeRoute) -> Coroutine[Any, Any, None]:
         """Return what carries one request; see `carrying.carry`."""

@@ -102,6 +102,11 @@ def find_route(path: bytes, query: bytes = b"") -> NativeRoute | None:
     return found
 
 
+def responses_route(endpoint: str) -> NativeRoute:
+    """Return what a query of the Responses API asks that a path of ours sends to an endpoint."""
+    return replace(_OPENAI["responses"], fields={"model": endpoint})
+
+
 def all_paths() -> Iterator[str]:
     """Yield every path that there is; NAME stands for an endpoint's name."""
     for path, route in _BY_PATH.items():

@@ -212,9 +212,10 @@ class Pipeline:
             Bodies(1 << 30),
             cast("PayloadLog", None),
         )
+        native = NativeCalls(self.inference, lambda: WALL_MS)
         self._routes = Routes(
-            RestCalls(self.inference),
-            NativeCalls(self.inference, lambda: WALL_MS),
+            RestCalls(self.inference, native.speak_responses),
+            native,
             GrpcCalls((), self.inference),
             lambda: "",
         )
