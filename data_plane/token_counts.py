@@ -7,9 +7,10 @@ from operator import itemgetter
 
 import orjson
 
-from modelplane.adapters.providers.types import Query, tokens_of
+from modelplane.adapters.providers.types import JsonObject, NestedTooDeeply, Query, tokens_of
 from modelplane.adapters.shared.rpc.metadata import REQUEST_ID, TOKENS_ESTIMATED
 from modelplane.data_plane.calls.call import Call, Reply
+from modelplane.data_plane.errors import MalformedRequest
 from modelplane.data_plane.snapshots.snapshot import Config, Endpoint
 from modelplane.data_plane.upstreams.attempts import Attempts
 from modelplane.data_plane.upstreams.hops import count_hops
@@ -42,6 +43,9 @@ async def count_tokens(
         query: The query.
         call: Who asks.
         reply: Gets the count.
+
+    Raises:
+        MalformedRequest: The query is nested too deeply.
     """
     count, told = None, [(REQUEST_ID, call.request_id)]
     # What guardrails may block does not go to the provider unseen.
@@ -52,7 +56,14 @@ async def count_tokens(
         hops = count_hops(call.metadata)
         count = await attempts.count_tokens(entity, query.native, hops, endpoint.id)
     if count is None:
-        prompt = {name: query.body[name] for name in _COUNTED if name in query.body}
-        count = max(1, tokens_of(len(orjson.dumps(prompt))))
+        count = _estimate(query.body)
         told.append((TOKENS_ESTIMATED, "true"))
     await reply.answer(tuple(told), reply.encode({"input_tokens": count}))
+
+
+def _estimate(body: JsonObject) -> int:
+    prompt = {name: body[name] for name in _COUNTED if name in body}
+    try:
+        return max(1, tokens_of(len(orjson.dumps(prompt))))
+    except NestedTooDeeply:
+        raise MalformedRequest("The request is nested too deeply.") from None

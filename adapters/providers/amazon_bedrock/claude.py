@@ -57,6 +57,8 @@ class ClaudePassage(MessagesReading):
 
     def plan(self, native: NativeRequest, *, stream: bool) -> Plan:
         """Return the request; see `Passage`."""
+        # Its fields are other ones here.
+        native.raw = b""
         native, adapted = without_unsigned(native)
         body = {"anthropic_version": _VERSION, **native.body}
         for name in _ELSEWHERE:
