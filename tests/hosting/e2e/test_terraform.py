@@ -4,7 +4,6 @@ import pytest
 
 from tests.e2e.infrastructure.terraform import ModelServing
 from tests.e2e.rest import ENDPOINTS, Json, Rest
-from tests.e2e.system import System
 from tests.hosting.e2e.deployment import FOUNDATION_MODEL
 
 NAME, VERSION = FOUNDATION_MODEL
@@ -38,14 +37,14 @@ def model_of(**fields: object) -> Json:
         {"served_models": [model_of(scale_to_zero_enabled=False)]},
     ],
 )
-def test_a_hosted_model_is_as_declared(host: System, api: Rest, config: Json) -> None:
+def test_a_hosted_model_is_as_declared(api: Rest, config: Json) -> None:
     declared = {"name": "declared", "config": config}
     made = ModelServing(api, declared)
     assert made.plan(declared) == []
 
 
 @pytest.mark.long
-def test_provisioned_throughput_is_as_declared(host: System, api: Rest) -> None:
+def test_provisioned_throughput_is_as_declared(api: Rest) -> None:
     entity = {"entity_name": NAME, "entity_version": VERSION, "provisioned_model_units": 50}
     declared: Json = {"name": "declared", "config": {"served_entities": [entity]}}
     made = ModelServing(api, declared, create=f"{ENDPOINTS}/pt")
