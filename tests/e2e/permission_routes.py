@@ -118,7 +118,8 @@ class Caller:
             data=data,
             headers={"content-type": content_type, **headers},
         ) as answer:
-            text = await answer.text()
+            # An archive is no text.
+            text = await answer.text(errors="replace")
             kept = {k.lower(): v for k, v in answer.headers.items() if k.lower() not in _VARYING}
             return Answer(answer.status, text, kept)
 
