@@ -173,5 +173,5 @@ def _encode(body: object) -> tuple[bytes, str]:
 
 def _text(message: Message) -> str:
     if isinstance(message, HttpBody):
-        return str(message.data, "utf-8")
+        return str(message.data, "utf-8", "replace")
     return json_format.MessageToJson(message)
