@@ -135,7 +135,7 @@ class SettingChanges:
             NotFound: There is no such endpoint.
             InvalidParameter: A setting is wrong.
         """
-        gateway = build_ai_gateway(given, name, tables=self._tables)
+        gateway = build_ai_gateway(given, tables=self._tables)
         await self._push(principal, name, "ai_gateway", EndpointSettings(ai_gateway=gateway))
         return gateway or AiGatewayConfig()
 

@@ -49,6 +49,7 @@ def lines(plan: Plan, public: Address, seconds: float) -> list[str]:
     text = [
         f"modelplane is ready at {origin}",
         f"admin token: {token}",
+        f"logs: {plan.data_dir.logs}  (modelplane logs -f)",
         "try:",
         f"  {curl} {origin}/api/2.0/serving-endpoints",
     ]
