@@ -34,6 +34,7 @@ from modelplane.control_plane.shared_clock import lease_clock
 from modelplane.control_plane.snapshots.servicer import SnapshotServicer
 from modelplane.control_plane.usage.intake import UsageIntake
 from modelplane.control_plane.usage.intake_servicer import UsageIntakeServicer
+from modelplane.control_plane.usage.totals import UsageTotals
 
 # The names in the certificates of those who may call (`deploy/certificates.py`).
 _CALLERS = {
@@ -69,6 +70,7 @@ def build_internal(
         retention_days=settings.usage_retention_days,
         lost_seconds=settings.usage_lost_seconds,
     )
-    background.begin(intake.run)
+    totals = UsageTotals(database, system_clock, retention_days=settings.usage_retention_days)
+    background.begin(intake.run, totals.run)
     add_UsageLedgerServiceServicer_to_server(UsageIntakeServicer(intake), server)
     return server
