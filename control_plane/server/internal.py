@@ -9,9 +9,6 @@ from modelserving.launcher.v1.launcher_service_pb2_grpc import (
 )
 from modelserving.worker.v1.metrics_service_pb2_grpc import add_MetricsServiceServicer_to_server
 from modelserving.worker.v1.quota_service_pb2_grpc import add_QuotaServiceServicer_to_server
-from modelserving.worker.v1.snapshot_service_pb2_grpc import (
-    add_SnapshotServiceServicer_to_server,
-)
 from modelserving.worker.v1.usage_service_pb2_grpc import (
     add_UsageLedgerServiceServicer_to_server,
 )
@@ -31,7 +28,7 @@ from modelplane.control_plane.server.push import Push
 from modelplane.control_plane.server.vault import Vault
 from modelplane.control_plane.settings import Settings
 from modelplane.control_plane.shared_clock import lease_clock
-from modelplane.control_plane.snapshots.servicer import SnapshotServicer
+from modelplane.control_plane.snapshots.servicer import SnapshotServicer, add_snapshot_servicer
 from modelplane.control_plane.usage.intake import UsageIntake
 from modelplane.control_plane.usage.intake_servicer import UsageIntakeServicer
 from modelplane.control_plane.usage.totals import UsageTotals
@@ -57,7 +54,7 @@ def build_internal(
     server = new_server(list(_CALLERS), health.servicer, guard)
     hosting = start_hosting(settings, vault, push, registry, background)
     add_LauncherServiceServicer_to_server(hosting.launchers, server)
-    add_SnapshotServiceServicer_to_server(
+    add_snapshot_servicer(
         SnapshotServicer(push.cache, push.watchers, push.rollout, hosting.demand), server
     )
     quota = Quota(database, lease_clock(database))
