@@ -26,7 +26,11 @@ run: install
 
 # A file is run by one process, and a folder that `tests/processes.py` names; each process starts the
 # systems that its files share.
-PARALLEL = -n 2 --dist loadfile --no-loadscope-reorder
+PARALLEL = -n 3 --dist loadfile --no-loadscope-reorder
+
+# The tests' modules, with what pytest puts into their assertions, are compiled once, whatever the
+# shell says.
+test test-long: export PYTHONDONTWRITEBYTECODE =
 
 test: install-dev
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)

@@ -2,6 +2,7 @@
 
 pytest_plugins = [
     "tests.effort",
+    "tests.garbage",
     "tests.processes",
     "tests.e2e.fixtures",
     "tests.postgres",

@@ -4,15 +4,13 @@ Used by `usage/ledger.py` for prompts, by `upstreams/relay.py` and `upstreams/st
 answers.
 """
 
-from collections.abc import Sequence
-
 from modelplane.adapters.providers.types import JsonObject
 
 # What has the texts of an item that has no `content`.
 _OF_OTHER_APIS = ("parts", "text", "output")
 
 
-def prompt_characters(body: JsonObject, fields: Sequence[str]) -> int:
+def prompt_characters(body: JsonObject, fields: frozenset[str]) -> int:
     """Return the number of characters in the texts of a canonical query.
 
     Args:
@@ -21,8 +19,10 @@ def prompt_characters(body: JsonObject, fields: Sequence[str]) -> int:
     """
     total = 0
     # Not a generator: each query comes here.
-    for name in fields:
-        value = body.get(name)
+    # A body has few fields, and most of those that may hold a prompt are of other APIs.
+    for name, value in body.items():
+        if name not in fields:
+            continue
         if isinstance(value, list):
             for item in value:
                 total += len(item) if isinstance(item, str) else _item(item)

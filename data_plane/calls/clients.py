@@ -1,11 +1,10 @@
 """Which kind of program has sent a query, by what it says of itself: pure.
 
-Used by `usage/ledger.py`. Programs say it in `user-agent`, each in its own way. What they say is
+Used by `usage/encoding.py`. Programs say it in `user-agent`, each in its own way. What they say is
 theirs to choose: good for knowing whose tokens are used, and for nothing that must hold.
 """
 
 import re
-from functools import lru_cache
 
 # Agents come before the SDKs that they are made with.
 _KINDS = (
@@ -25,17 +24,12 @@ _KINDS = (
 OTHER = "other"
 CLIENTS = (*(kind for kind, _ in _KINDS), OTHER)
 _FORM = re.compile("|".join(f"(?P<{kind}>{form})" for kind, form in _KINDS), re.IGNORECASE)
-_REMEMBERED = 1_024
 # What comes later are versions of its parts.
-_READ_CHARACTERS = 96
+SAID_CHARACTERS = 96
 
 
 def client_of(user_agent: str) -> str:
     """Return the kind, one of `CLIENTS`."""
-    return _find(user_agent[:_READ_CHARACTERS])
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def _find(user_agent: str) -> str:
-    found = [match.lastgroup or OTHER for match in _FORM.finditer(user_agent)]
+    said = user_agent[:SAID_CHARACTERS]
+    found = [match.lastgroup or OTHER for match in _FORM.finditer(said)]
     return min(found, key=CLIENTS.index, default=OTHER)

@@ -37,7 +37,7 @@ class TaskSpec:
     """
 
     check: Callable[[JsonObject], None]
-    prompt: tuple[str, ...]
+    prompt: frozenset[str]
     generates: bool
     deltas: bool
     answer: str
@@ -73,7 +73,7 @@ def _check_embedding(body: JsonObject) -> None:
 SPECS: Mapping[str, TaskSpec] = {
     Task.CHAT: TaskSpec(
         check=_check_chat,
-        prompt=("messages", *_OF_OTHER_APIS),
+        prompt=frozenset({"messages", *_OF_OTHER_APIS}),
         generates=True,
         deltas=True,
         answer="choices",
@@ -82,7 +82,7 @@ SPECS: Mapping[str, TaskSpec] = {
     ),
     Task.COMPLETIONS: TaskSpec(
         check=_check_completion,
-        prompt=("prompt",),
+        prompt=frozenset({"prompt"}),
         generates=True,
         deltas=False,
         answer="choices",
@@ -90,7 +90,7 @@ SPECS: Mapping[str, TaskSpec] = {
     ),
     Task.EMBEDDINGS: TaskSpec(
         check=_check_embedding,
-        prompt=("input",),
+        prompt=frozenset({"input"}),
         generates=False,
         deltas=False,
         answer="data",
@@ -100,7 +100,7 @@ SPECS: Mapping[str, TaskSpec] = {
 # What is served without a task, such as a model that no provider hosts.
 _NONE = TaskSpec(
     check=lambda _: None,
-    prompt=(),
+    prompt=frozenset(),
     generates=False,
     deltas=False,
     answer="",

@@ -3,8 +3,6 @@
 Used by `admitted.py`, which settles on the real usage afterwards.
 """
 
-from collections.abc import Sequence
-
 from modelplane.adapters.providers.types import JsonObject, Query, tokens_of
 
 # An answer without a bound of its own is taken to be no longer than this.
@@ -23,14 +21,16 @@ _TOKENS_PER_MEDIUM = 1_000
 # Deeper than any provider's schema.
 _MAX_DEPTH = 50
 # What a model reads beside the prompt.
-_TOOL_FIELDS = ("tools", "functions")
+_TOOL_FIELDS = frozenset({"tools", "functions"})
 _PLAIN_FIELDS = 2
 _BOUNDS = frozenset({"max_completion_tokens", "max_tokens", "max_output_tokens"})
 # The Gemini API has its bound in here.
 _OPTIONS, _BOUND_OF_OPTIONS = "generationConfig", "maxOutputTokens"
-_MEDIA = frozenset({"image_url", "input_audio", "file", "file_data", "inlineData", "fileData"})
 # Anthropic's medium is one by its type: tools too have parameters of this name.
 _SOURCE = "source"
+_MEDIA = frozenset(
+    {"image_url", "input_audio", "file", "file_data", "inlineData", "fileData", _SOURCE}
+)
 _SOURCES = ("base64", "url", "file")
 
 
@@ -83,23 +83,23 @@ class Estimate:
         return self._parent if self._parent is not None and self._parent.seen else None
 
 
-def estimate_prompt(query: Query, fields: Sequence[str]) -> int:
+def estimate_prompt(query: Query, fields: frozenset[str]) -> int:
     """Return about how many tokens the prompt of a query has.
 
     Args:
         query: The query.
         fields: Fields of its body that hold the prompt.
     """
-    body, total = query.body, 0
-    for name in fields:
-        value = body.get(name)
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            total += sum(map(_message_tokens, value))
-        else:
+    total = 0
+    # A body has few fields, and most of those that may hold a prompt are of other APIs.
+    for name, value in query.body.items():
+        if name in fields:
+            if isinstance(value, list) and value and isinstance(value[0], dict):
+                total += sum(map(_message_tokens, value))
+            else:
+                total += _tokens(value)
+        elif name in _TOOL_FIELDS:
             total += _tokens(value)
-    for name in _TOOL_FIELDS:
-        if name in body:
-            total += _tokens(body[name])
     return total
 
 
@@ -108,7 +108,7 @@ def output_bound(body: JsonObject) -> int | None:
     options = body.get(_OPTIONS)
     if _BOUNDS.isdisjoint(body) and options is None:
         return None
-    given = [body.get(name) for name in _BOUNDS]
+    given = [body[name] for name in _BOUNDS if name in body]
     if isinstance(options, dict):
         given.append(options.get(_BOUND_OF_OPTIONS))
     bounds = [value for value in given if isinstance(value, int) and not isinstance(value, bool)]
@@ -142,7 +142,7 @@ def _tokens(value: object, depth: int = 0) -> int:
     if isinstance(value, dict):
         return _TOKENS_PER_ITEM + sum(
             _TOKENS_PER_MEDIUM
-            if name in _MEDIA or (name == _SOURCE and _is_medium(item))
+            if name in _MEDIA and (name != _SOURCE or _is_medium(item))
             else _tokens(item, depth + 1)
             for name, item in value.items()
         )

@@ -17,6 +17,7 @@ from modelserving.worker.v1.usage_service_pb2 import (
 )
 
 from modelplane.adapters.shared.rpc.varint import MORE, SEVEN_BITS, encode_varint
+from modelplane.data_plane.calls.clients import client_of
 from modelplane.data_plane.calls.labels import NO_LABELS
 from modelplane.data_plane.calls.record import Attempt, Record
 from modelplane.data_plane.guardrails.verdict import Verdict
@@ -78,7 +79,7 @@ class Tokens(NamedTuple):
 
 @lru_cache(maxsize=_REMEMBERED)
 def encode_origin(
-    endpoint: tuple[str, str, int, str], requester: tuple[str, str], entity: str, client: str
+    endpoint: tuple[str, str, int, str], requester: tuple[str, str], entity: str, user_agent: str
 ) -> bytes:
     """Return what many intents have in common.
 
@@ -86,7 +87,7 @@ def encode_origin(
         endpoint: Identifier, name, version of the configuration, and task.
         requester: Identifier and name.
         entity: Name of the served entity asked first.
-        client: Kind of the program that asks.
+        user_agent: What the program that asks says of itself, of which its kind is noted.
     """
     endpoint_id, endpoint_name, version, task = endpoint
     return UsageEntry(
@@ -97,7 +98,7 @@ def encode_origin(
         requester_id=requester[0],
         requester=requester[1],
         served_entity_name=entity,
-        client=client,
+        client=client_of(user_agent),
     ).SerializeToString()
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from modelplane.adapters.providers.types import Query, Usage, tokens_of
 from modelplane.data_plane.calls.characters import prompt_characters
-from modelplane.data_plane.calls.clients import client_of
+from modelplane.data_plane.calls.clients import SAID_CHARACTERS
 from modelplane.data_plane.calls.record import OK, Record
 from modelplane.data_plane.calls.tasks import spec_of
 from modelplane.data_plane.usage.encoding import (
@@ -56,7 +56,7 @@ class UsageLedger:
             (endpoint.id, endpoint.name, config.version, config.task),
             (principal.id, principal.name),
             record.entity.name if record.entity else "",
-            client_of(record.user_agent),
+            record.user_agent[:SAID_CHARACTERS],
         )
         time_ms = int(self._wall_ms() - (self._clock() - record.started) * _MS)
         record.ticket = self._journal.begin(key, encode_intent(key, record, origin, time_ms))

@@ -1,7 +1,6 @@
 """Properties of every adapter and task, over the cases that each provider declares.
 
-A provider added later is covered by its cases in `tests/emulators/<provider>/cases.py`. Examples
-are the same in each run: what one engineer changes cannot fail by another one's chance.
+A provider added later is covered by its cases in `tests/emulators/<provider>/cases.py`.
 """
 
 import asyncio
@@ -40,11 +39,10 @@ from tests.adapters.providers.conformance import (
 from tests.adapters.providers.queries import JSON, ODD_VALUES, PARAMETERS, bodies
 from tests.adapters.providers.reassembly import parse_stream
 from tests.adapters.providers.recordings import Path, Recording, documents, paths, record, spoil
+from tests.effort import times
 
-repeatable = settings(
-    derandomize=True,
-    deadline=None,
-    max_examples=60,
+examples = settings(
+    max_examples=times(12, 250),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 TOOLS: list[JsonObject] = [
@@ -83,7 +81,7 @@ def test_a_stream_split_anywhere_is_the_same(case: ProviderCase) -> None:
         assert _unnamed(chunks_of(recording, data[:place], data[place:])) == whole
     assert _unnamed(chunks_of(recording, *(data[at : at + 1] for at in range(len(data))))) == whole
 
-    @repeatable
+    @examples
     @given(st.lists(st.integers(1, 1 << 20), max_size=12))
     def check(places: list[int]) -> None:
         assert _unnamed(chunks_of(recording, *split(data, places))) == whole
@@ -161,7 +159,7 @@ def check_any_value(known: Sequence[Any], read: Callable[[int, Path, Any], None]
             for value in ODD_VALUES:
                 check(which, path, value)
 
-    @repeatable
+    @examples
     @given(data=st.data())
     def check_more(data: st.DataObject) -> None:
         which = data.draw(st.integers(0, len(known) - 1))
@@ -200,7 +198,7 @@ async def put_query(
 def test_any_query_is_answered_or_refused_before_it_is_sent(case: ProviderCase) -> None:
     with running(case) as (gateway, runner):
 
-        @repeatable
+        @examples
         @given(body=bodies(case.task))
         def check(body: dict[str, Any]) -> None:
             whole = runner.run(put_query(gateway, body, stream=False))

@@ -29,13 +29,12 @@ from tests.adapters.providers.canonical.test_history import CHATS
 from tests.adapters.providers.conformance import CASES, CapturedReply, ProviderCase
 from tests.adapters.providers.schemas.examples import ARGUMENTS, SCHEMAS
 from tests.adapters.providers.test_properties import put_query, running
+from tests.effort import times
 from tests.emulators.amazon_bedrock.cases import CASES as BEDROCK_CASES
 from tests.emulators.anthropic.cases import external_model
 
-repeatable = settings(
-    derandomize=True,
-    deadline=None,
-    max_examples=60,
+examples = settings(
+    max_examples=times(12, 250),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 each_chat = pytest.mark.parametrize("case", CHATS, ids=lambda case: case.name)
@@ -54,7 +53,7 @@ def answer_format(schema: object) -> dict[str, Any]:
 def test_any_tool_is_taken_with_all_its_arguments(case: ProviderCase) -> None:
     with running(case) as (gateway, runner):
 
-        @repeatable
+        @examples
         @given(schema=ARGUMENTS, strict=st.booleans())
         def check(schema: dict[str, Any], *, strict: bool) -> None:
             body = {**ASKED, "tools": [tool(schema, strict=strict)]}
@@ -102,7 +101,7 @@ def test_what_is_reported_repeats_nothing_of_a_schema(case: ProviderCase) -> Non
 def test_any_schema_of_an_answer_is_taken_or_refused_before_it_is_sent(case: ProviderCase) -> None:
     with running(case) as (gateway, runner):
 
-        @repeatable
+        @examples
         @given(schema=SCHEMAS)
         def check(schema: dict[str, Any]) -> None:
             wanted = answer_format({"type": "object", **schema})
@@ -144,7 +143,7 @@ def _keywords(schema: Any) -> Any:
     )
 
 
-@repeatable
+@examples
 @given(schema=SCHEMAS)
 def test_whatever_the_sdk_sends_the_table_takes(schema: dict[str, Any]) -> None:
     try:

@@ -38,7 +38,7 @@ from modelplane.data_plane.calls.tasks import SPECS
     ],
 )
 def test_characters_of_prompts_are_counted(body: JsonObject, count: int) -> None:
-    fields = next((spec.prompt for spec in SPECS.values() if spec.prompt[0] in body), ())
+    fields = next((one.prompt for one in SPECS.values() if one.prompt & body.keys()), frozenset())
     assert prompt_characters(body, fields) == count
 
 

@@ -32,7 +32,9 @@ def test_an_intent_is_an_entry(
     record = Record(request_id, 0.0, stream=stream, input_characters=characters)
     if labels:
         record.labels = labels
-    origin = encode_origin(("e-1", "chät", 7, "llm/v1/chat"), ("p-1", "someone"), "gpt", "codex")
+    origin = encode_origin(
+        ("e-1", "chät", 7, "llm/v1/chat"), ("p-1", "someone"), "gpt", "codex/1.0"
+    )
     assert UsageEntry.FromString(encode_intent(KEY, record, origin, time_ms)) == UsageEntry(
         key=KEY,
         request_id=request_id,

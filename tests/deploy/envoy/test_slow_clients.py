@@ -22,6 +22,8 @@ from tests.deploy.envoy.toy_worker import ToyWorker
 ENDPOINTS = "/api/2.0/serving-endpoints"
 # Attackers at a time; the honest caller is beside them.
 MANY = 50
+# Between two calls of the honest caller, who is not to be the load here.
+_PAUSE_SECONDS = 0.1
 
 
 @pytest.fixture
@@ -79,6 +81,7 @@ async def honest_calls(
                 f"{scheme}://{public}{ENDPOINTS}", headers={"authorization": "Bearer known"}
             )
         assert answer.status_code == 200
+        await asyncio.sleep(_PAUSE_SECONDS)
 
 
 async def beside_honest_calls(

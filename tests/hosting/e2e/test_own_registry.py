@@ -5,6 +5,8 @@ import os
 import signal
 from pathlib import Path
 
+import httpx
+
 from modelplane.adapters.shared.settings import environment
 from tests.deploy.local.deployments import Deployment, running, until_dead
 from tests.hosting.models.cache import Saved, keep_environments
@@ -36,14 +38,38 @@ async def test_a_newcomers_model_is_logged_registered_and_served(
         await deployment.until_said("registry was killed")
         while deployment.state["registry"]["pid"] in {None, pid}:
             await asyncio.sleep(0.05)
-        assert await run_example(deployment, mlflow_3.python, registry) == "[0, 0]"
-        endpoint = (await deployment.client.call("GET", f"{ENDPOINTS}/iris")).json()
-        assert endpoint["config"]["served_entities"][0]["entity_version"] == "2"
+        assert await versions_of("main.ml.iris", registry) == ["1"]
+        again = {"name": "again", "config": {"served_entities": [kept()]}}
+        assert (await deployment.client.call("POST", ENDPOINTS, again)).ok
 
         pid = deployment.state["registry"]["pid"]
         deployment.process.kill()
         await deployment.process.wait()
         await until_dead(pid)
+
+
+def kept() -> dict[str, object]:
+    """Return the entity that the example has registered."""
+    return {
+        "name": "prod",
+        "entity_name": "main.ml.iris",
+        "entity_version": "1",
+        "workload_size": "Small",
+        "scale_to_zero_enabled": True,
+    }
+
+
+async def versions_of(model: str, registry: str) -> list[str]:
+    """Return the versions of a model, as soon as the registry answers."""
+    path = "/api/2.0/mlflow/model-versions/search"
+    async with httpx.AsyncClient(base_url=registry, trust_env=False, timeout=20) as client:
+        while True:
+            try:
+                answer = await client.get(path, params={"filter": f"name='{model}'"})
+            except httpx.ConnectError:
+                await asyncio.sleep(0.1)
+                continue
+            return [one["version"] for one in answer.raise_for_status().json()["model_versions"]]
 
 
 def leading_to(address: str) -> dict[str, object]:

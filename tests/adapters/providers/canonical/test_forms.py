@@ -36,6 +36,7 @@ from tests.adapters.providers.conformance import (
 )
 from tests.adapters.providers.recordings import record
 from tests.adapters.providers.upstream import HEAD, Upstream, chunk, document
+from tests.effort import times
 
 STREAMS = [case for case in CASES if case.streams and case.task != Task.EMBEDDINGS]
 each_stream = pytest.mark.parametrize("case", STREAMS, ids=lambda case: case.name)
@@ -118,7 +119,7 @@ def test_a_whole_answer_answers_a_query_for_a_stream(case: ProviderCase) -> None
     body = whole.answers[0].body
     expected = read_choices(whole.adapter.parse_answers(whole.query, whole.answers))
 
-    @settings(derandomize=True, deadline=None, max_examples=20)
+    @settings(max_examples=times(10, 100))
     @given(place=st.integers(1, len(body)))
     def check(place: int) -> None:
         own = streamed.adapter.stream_parser(streamed.query)

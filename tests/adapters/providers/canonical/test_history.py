@@ -22,6 +22,7 @@ from tests.adapters.providers.conformance import (
     open_gateway,
 )
 from tests.adapters.providers.test_properties import running
+from tests.effort import times
 
 TOOL = {
     "type": "function",
@@ -169,10 +170,8 @@ def test_calls_and_results_find_each_other(messages: list[Any], words: str) -> N
     assert words in str(refused.value.detail)
 
 
-repeatable = settings(
-    derandomize=True,
-    deadline=None,
-    max_examples=40,
+examples = settings(
+    max_examples=times(15, 250),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 _BLANKS = st.sampled_from(["", " ", "\n\t", None, [], [{"type": "text", "text": " "}]])
@@ -217,7 +216,7 @@ def made(message: Mapping[str, Any], call_id: str) -> bool:
 def test_any_history_is_taken_and_each_result_is_with_its_call(case: ProviderCase) -> None:
     with running(case) as (gateway, runner):
 
-        @repeatable
+        @examples
         @given(messages=histories())
         def check(messages: list[dict[str, Any]]) -> None:
             body = {"messages": messages, "tools": [TOOL], "n": 1}

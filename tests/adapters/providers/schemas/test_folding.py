@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from modelplane.adapters.providers.schemas.folding import fold_root, inline_references
 from modelplane.adapters.providers.schemas.json_schema import SchemaTooLarge, inner_schemas
 from tests.adapters.providers.schemas.examples import ARGUMENTS, INSTANCES, accepts
+from tests.effort import times
 
 ID: dict[str, Any] = {
     "type": "object",
@@ -19,7 +20,7 @@ NAME: dict[str, Any] = {
     "properties": {"name": {"type": "string"}},
     "required": ["name"],
 }
-repeatable = settings(derandomize=True, deadline=None, max_examples=150)
+examples = settings(max_examples=times(40, 500))
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,7 @@ def test_a_root(given: dict[str, Any], expected: dict[str, Any]) -> None:
     assert fold_root(given) == expected
 
 
-@repeatable
+@examples
 @given(schema=ARGUMENTS, value=INSTANCES)
 def test_what_a_schema_takes_the_folded_one_takes(schema: dict[str, Any], value: Any) -> None:
     folded = fold_root(schema)
@@ -118,7 +119,7 @@ def test_references_are_put_in_place() -> None:
     }
 
 
-@repeatable
+@examples
 @given(schema=ARGUMENTS, value=INSTANCES)
 def test_what_a_schema_takes_it_takes_with_references_in_place(
     schema: dict[str, Any], value: Any

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.schema import build_schema
 from modelplane.adapters.providers.schemas.json_schema import SchemaTooLarge, Words
 from tests.adapters.providers.schemas.examples import SCHEMAS
+from tests.effort import times
 from tests.emulators.google_cloud_vertex_ai.gemini_schema import check_schema
 
 STRING = {"type": "STRING"}
@@ -145,7 +146,7 @@ def test_a_schema(given: dict[str, Any], expected: dict[str, Any]) -> None:
     Schema.model_validate(expected)
 
 
-@settings(derandomize=True, deadline=None, max_examples=200)
+@settings(max_examples=times(50, 500))
 @given(schema=SCHEMAS)
 def test_every_schema_becomes_one_of_the_dialect(schema: dict[str, Any]) -> None:
     built = build_schema(schema)
