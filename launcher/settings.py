@@ -42,6 +42,19 @@ def parse_users(text: str) -> range:
     return range(int(found[1]), int(found[2]) + 1)
 
 
+def parse_folders(text: str) -> tuple[Path, ...]:
+    """Return the directories that a text names, with commas.
+
+    Raises:
+        ValueError: One of them is not there.
+    """
+    folders = tuple(Path(part.strip()) for part in text.split(",") if part.strip())
+    for folder in folders:
+        if not folder.is_dir():
+            raise ValueError(f"{folder} is no directory; name those that have a python3.N in them")
+    return folders
+
+
 def _checked(parse: Callable[[str], object], text: str) -> str:
     """Return a text that means something.
 
@@ -86,6 +99,18 @@ class Settings:
         "room on the disk for models that nothing uses at the moment",
         parse=partial(_checked, parse_bytes),
     )
+    launcher_packages: str = setting(
+        "20GiB",
+        "room on the disk for packages that builds of environments have fetched; when they take "
+        "more after a build, all are dropped",
+        parse=partial(_checked, parse_bytes),
+    )
+    launcher_pythons: str = setting(
+        "",
+        "directories of Pythons for models, with commas, which are taken before those that are on "
+        "PATH",
+        parse=partial(_checked, parse_folders),
+    )
     launcher_users: str = setting(
         "60600-61111",
         "user ids that replicas and builds run as, each as one of its own, where the launcher is "
@@ -127,6 +152,16 @@ class Settings:
     def cache_bytes(self) -> int:
         """Room for models that nothing uses."""
         return parse_bytes(self.launcher_cache)
+
+    @property
+    def package_bytes(self) -> int:
+        """Room for packages that builds have fetched."""
+        return parse_bytes(self.launcher_packages)
+
+    @property
+    def pythons(self) -> Sequence[Path]:
+        """Directories of Pythons for models."""
+        return parse_folders(self.launcher_pythons)
 
     @property
     def users(self) -> range:

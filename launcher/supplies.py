@@ -5,7 +5,7 @@ All is imported when the first model is to run: a launcher that runs none stays 
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -52,12 +52,16 @@ class Supplies:
         users: Users that replicas run as, and builds.
         fetcher: User that fetches packages, where those are others than this process's.
         room: Bytes that converted models may take which nothing uses.
+        package_room: Bytes that packages may take which builds have fetched.
+        pythons: Directories of Pythons for models, before those that are found.
     """
 
     folder: Path
     users: Users
     fetcher: int
     room: int
+    package_room: int = 20 << 30
+    pythons: Sequence[Path] = ()
 
     async def build(self, model: Path, log: Log) -> Environment:
         """Return the environment of a model.
@@ -116,7 +120,13 @@ class Supplies:
     def _environments(self) -> "Environments":
         from modelplane.launcher.environments.cache import Environments, Options  # noqa: PLC0415
 
-        options = Options(environment(), shared=self.users.separate, sandbox=self._sandbox)
+        options = Options(
+            environment(),
+            package_bytes=self.package_room,
+            pythons=self.pythons,
+            shared=self.users.separate,
+            sandbox=self._sandbox,
+        )
         return Environments(self.folder / "environments", options)
 
     @cached_property
@@ -148,4 +158,11 @@ def open_supplies(settings: Settings, users: Users) -> Supplies:
         users: See `open_users`.
     """
     fetcher = settings.users[-1] if users.separate else 0
-    return Supplies(settings.launcher_dir.absolute(), users, fetcher, settings.cache_bytes)
+    return Supplies(
+        settings.launcher_dir.absolute(),
+        users,
+        fetcher,
+        settings.cache_bytes,
+        settings.package_bytes,
+        settings.pythons,
+    )

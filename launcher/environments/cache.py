@@ -21,6 +21,7 @@ from pathlib import Path
 from modelplane.launcher.environments.build import Log, Order, Sandbox, build_environment
 from modelplane.launcher.environments.failures import EnvironmentFailed
 from modelplane.launcher.environments.index import read_index
+from modelplane.launcher.environments.packages import Packages
 from modelplane.launcher.environments.pythons import Python, Pythons
 from modelplane.launcher.environments.requirements import Requested, read_requested
 
@@ -53,6 +54,7 @@ class Options:
 
     Attributes:
         most: Environments that are kept while nobody needs them.
+        package_bytes: What the packages that were fetched may take after a build.
         pythons: Directories of Pythons, before those that are found.
         shared: Whether other users of this machine run the environments.
         build_seconds: Time for one build.
@@ -62,6 +64,7 @@ class Options:
 
     environ: Mapping[str, str] = field(repr=False)
     most: int = 20
+    package_bytes: int = 20 << 30
     pythons: Sequence[Path] = ()
     shared: bool = False
     build_seconds: float = 1800.0
@@ -79,6 +82,7 @@ class Environments:
     def __init__(self, folder: Path, options: Options) -> None:
         self._folder = folder.absolute()
         self._options = options
+        self._packages = Packages(self._folder, options.package_bytes)
         self._pythons = Pythons(options.pythons, options.environ, shared=options.shared)
 
     async def hold(self, model: Path, log: Log) -> Held:
@@ -110,6 +114,8 @@ class Environments:
             else:
                 await self._build(place, requested, python, log)
                 await asyncio.to_thread(self._drop, place)
+                if await asyncio.to_thread(self._packages.drop_excess):
+                    log("The packages that were fetched took too much room, and are dropped.")
             os.utime(place)
             # Shared from here on: others may hold it too, and nobody can drop it.
             fcntl.flock(lock, fcntl.LOCK_SH)
@@ -140,16 +146,15 @@ class Environments:
             )
         options = self._options
         variables = await read_index(options.environ)
-        cache = self._folder / "packages"
-        cache.mkdir(exist_ok=True)
         partial = place.with_name(f"{place.name}{_PARTIAL}{secrets.token_hex(4)}")
         partial.mkdir(mode=0o755)
         try:
             log(f"Building an environment with Python {'.'.join(map(str, python.version))}:")
             for line in requested.packages:
                 log(f"  {Path(line).name if line.startswith('/') else line}")
-            order = Order(partial, cache, requested, python, variables)
-            await build_environment(order, options.build_seconds, options.sandbox, log)
+            with self._packages.used() as cache:
+                order = Order(partial, cache, requested, python, variables)
+                await build_environment(order, options.build_seconds, options.sandbox, log)
             await asyncio.to_thread(shutil.rmtree, partial / "scratch", ignore_errors=True)
             partial.rename(place)
         finally:

@@ -12,6 +12,7 @@ Nothing but the standard library of Python 3.8 or newer and the environment's ow
     invocation   a request to the model, from the bytes of its body to those of the answer
     bodies       what a body says
     model        MLflow's model
+    traces       what a model did for one request, for callers who ask for it
     language     what a body asks of a language model
     llama_cpp    a language model in GGUF, by llama.cpp; `llama_cpp_answers` shapes what it says
     vllm         a language model that vLLM serves

@@ -35,6 +35,8 @@ class Call(NamedTuple):
     # Whether the answer stands alone, not under `predictions`.
     bare: bool
     stream: bool
+    # Whether the answer is to have its trace.
+    trace: bool = False
 
 
 def parse_body(body: bytes, content_type: str, model: Model) -> Call:
@@ -124,10 +126,13 @@ def _parse_json(sent: dict[str, Any], model: Model) -> Call:
     stream = sent.get("stream") is True
     if stream and not model.streamable:
         raise bad_request("This model does not support streaming: it has no predict_stream.")
+    options = sent.get("databricks_options")
+    trace = isinstance(options, dict) and options.get("return_trace") is True
     if any(key in sent for key in _LLM_KEYS):
         given, params = _split_llm_input(sent, model)
-        return Call(given, params, bare=True, stream=stream)
-    return Call(_parse_rows(sent, model), sent.get("params"), bare=False, stream=stream)
+        return Call(given, params, bare=True, stream=stream, trace=trace)
+    rows = _parse_rows(sent, model)
+    return Call(rows, sent.get("params"), bare=False, stream=stream, trace=trace)
 
 
 def _split_llm_input(sent: dict[str, Any], model: Model) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -9,7 +9,8 @@ from typing import Iterator
 from .answers import write_json
 from .bodies import Call, parse_body
 from .model import Model
-from .refusals import Refused, of_model
+from .refusals import Refused, bad_request, of_model
+from .traces import Trace
 
 DONE = b"data: [DONE]\n\n"
 _SIGNATURE_ERRORS = ("Failed to enforce schema", "Model is missing inputs", "Invalid parameters")
@@ -22,6 +23,9 @@ class Invocation:
         self._model = model
         self._request_id = request_id
         self._call: Call = parse_body(body, content_type, model)
+        self._trace = Trace(kept=model.keeps_traces, request_id=request_id)
+        if self._call.trace:
+            self._trace.require()
 
     @property
     def stream(self) -> bool:
@@ -35,8 +39,9 @@ class Invocation:
             Refused: There is none.
         """
         try:
-            said = self._model.predict(self._call.given, self._call.params)
-            return write_json(self._shape(said))
+            with self._trace.made():
+                said = self._model.predict(self._call.given, self._call.params)
+            return write_json(self._with_trace(self._shape(said)))
         except BaseException as error:
             raise self._refused(error) from error
 
@@ -47,12 +52,18 @@ class Invocation:
             Refused: There is no answer.
         """
         try:
-            pieces = iter(self._model.predict_stream(self._call.given, self._call.params))
+            pieces = iter(self._pieces())
             first: list[object] = [piece for _, piece in zip(range(1), pieces)]
             written = [event_of(write_json(piece)) for piece in first]
         except BaseException as error:
             raise self._refused(error) from error
         return self._rest(written, pieces)
+
+    def _pieces(self) -> Iterator[object]:
+        with self._trace.made():
+            yield from self._model.predict_stream(self._call.given, self._call.params)
+        if self._call.trace:
+            yield self._with_trace({})
 
     def _rest(self, written: list[bytes], pieces: Iterator[object]) -> Iterator[bytes]:
         try:
@@ -76,6 +87,13 @@ class Invocation:
         if alone and self._model.task.startswith("llm/v1/"):
             return said[0]  # type: ignore[index]
         return said
+
+    def _with_trace(self, answer: object) -> object:
+        if not self._call.trace:
+            return answer
+        if not isinstance(answer, dict):
+            raise bad_request("The model's answer is no object, which a trace could be added to.")
+        return {**answer, "databricks_output": self._trace.output()}
 
     def _refused(self, error: BaseException) -> Refused:
         if isinstance(error, Refused):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import inspect
 import os
 from typing import Any, Iterable
+
+from . import traces
 
 _MLMODEL_FLAVOR = "python_function"
 
@@ -20,7 +21,8 @@ class Model:
         Raises:
             BaseException: Whatever the model's code raises.
         """
-        _prepare()
+        os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"
+        self.keeps_traces = traces.prepare()
         mlflow_pyfunc = importlib.import_module("mlflow.pyfunc")
         self._loaded = mlflow_pyfunc.load_model(folder)
         described = self._loaded.metadata
@@ -61,16 +63,6 @@ class Model:
         """Ask the model for an answer piece by piece."""
         pieces: Iterable[object] = self._loaded.predict_stream(given, params=params)
         return pieces
-
-
-def _prepare() -> None:
-    os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"
-    wanted = os.environ.get("ENABLE_MLFLOW_TRACING", "").lower() == "true"
-    if wanted or "MLFLOW_TRACKING_URI" in os.environ:
-        return
-    # Agents trace each call, by default into a database in the folder they were started in.
-    with contextlib.suppress(ImportError, AttributeError):  # not every MLflow traces
-        importlib.import_module("mlflow.tracing").disable()
 
 
 def _params_names(described: Any) -> frozenset[str]:

@@ -75,8 +75,10 @@ def serving(saved: Saved, name: str, folder: Path, *options: str) -> Iterator[Re
 
 
 @contextlib.contextmanager
-def serving_with(python: Path, model: Path, folder: Path, *options: str) -> Iterator[Replica]:
-    """Run the server of a model with a Python until the end."""
+def serving_with(
+    python: Path, model: Path, folder: Path, *options: str, **variables: str
+) -> Iterator[Replica]:
+    """Run the server of a model with a Python, and with further variables, until the end."""
     reading, writing = os.pipe()
     log = folder / f"{model.name}.log"
     command: list[str | Path] = [
@@ -93,7 +95,7 @@ def serving_with(python: Path, model: Path, folder: Path, *options: str) -> Iter
         process = subprocess.Popen(
             [*command, *options],
             cwd=folder,
-            env=environment,
+            env={**environment, **variables},
             pass_fds=(writing,),
             stdout=output,
             stderr=subprocess.STDOUT,

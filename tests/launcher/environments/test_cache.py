@@ -3,12 +3,15 @@
 import asyncio
 import os
 import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from modelplane.launcher.environments.cache import Environments, Options
 from modelplane.launcher.environments.failures import EnvironmentFailed
+from modelplane.launcher.environments.packages import Packages
 from tests.launcher.environments.packages import (
     write_broken,
     write_model,
@@ -27,7 +30,7 @@ def packages(tmp_path: Path) -> Path:
     return folder
 
 
-def _environments(packages: Path, most: int = 20, seconds: float = 60.0) -> Environments:
+def _environments(packages: Path, **options: Any) -> Environments:
     environ = {
         "PATH": os.defpath,
         "UV_FIND_LINKS": str(packages),
@@ -35,8 +38,8 @@ def _environments(packages: Path, most: int = 20, seconds: float = 60.0) -> Envi
         "MODELPLANE_ROOT_TOKEN": "not-for-builds",
         "AWS_SECRET_ACCESS_KEY": "not-for-builds",
     }
-    options = Options(environ, most=most, build_seconds=seconds)
-    return Environments(packages.parent / "environments", options)
+    chosen = Options(environ, **{"build_seconds": 60.0, **options})
+    return Environments(packages.parent / "environments", chosen)
 
 
 def _model(packages: Path, name: str, requirements: str) -> Path:
@@ -123,7 +126,7 @@ async def test_a_failed_build_says_why_and_leaves_nothing(packages: Path) -> Non
 
 async def test_a_build_has_an_end(packages: Path) -> None:
     write_source(packages, "endless", "import time; time.sleep(600)")
-    environments = _environments(packages, seconds=3.0)
+    environments = _environments(packages, build_seconds=3.0)
     with pytest.raises(EnvironmentFailed, match="not done within 3 seconds"):
         await environments.hold(_model(packages, "a", "mlflow\nendless"), print)
 
@@ -174,6 +177,37 @@ async def test_only_what_nobody_holds_is_dropped(packages: Path) -> None:
     assert held.python.exists()
     assert newest.python.exists()
     assert not free.python.exists()
+
+
+async def test_packages_are_dropped_when_they_take_too_much_and_environments_stay(
+    packages: Path,
+) -> None:
+    environments = _environments(packages, package_bytes=1)
+    said: list[str] = []
+    held = await environments.hold(_model(packages, "a", "mlflow==2.0"), said.append)
+    assert said[-1] == "The packages that were fetched took too much room, and are dropped."
+    assert not list((packages.parent / "environments").glob("packages*[!k]"))
+    assert _run(held.python, "import mlflow; print(mlflow.version)") == "2.0"
+
+
+def test_packages_that_a_build_uses_stay(tmp_path: Path) -> None:
+    kept = Packages(tmp_path, 0)
+    with kept.used() as folder:
+        (folder / "wheel").write_text("x")
+        assert not kept.drop_excess()
+        assert (folder / "wheel").exists()
+    assert kept.drop_excess()
+    assert not folder.exists()
+
+
+async def test_pythons_that_the_operator_names_come_first(packages: Path, tmp_path: Path) -> None:
+    (own := tmp_path / "pythons").mkdir()
+    minor = ".".join(map(str, sys.version_info[:2]))
+    (own / f"python{minor}").symlink_to(sys.executable)
+    environments = _environments(packages, pythons=(own,))
+    held = await environments.hold(_model(packages, "a", "mlflow==2.0"), print)
+    configured = (held.python.parents[1] / "pyvenv.cfg").read_text()
+    assert f"home = {own}" in configured
 
 
 async def test_a_python_that_is_not_there_is_named(packages: Path) -> None:
