@@ -5,17 +5,18 @@ Before: `quota`. After: `tables`. A counter's row is locked from `lock_counters`
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-from sqlalchemy import bindparam, func
+from sqlalchemy import Dialect, LargeBinary, bindparam, func
 from sqlmodel import col, delete, select, update
 
 from modelplane.control_plane.store.database import Session, Transaction
 from modelplane.control_plane.store.tables import QuotaRow, ReplicaRow
-from modelplane.control_plane.store.upsert import insert
+from modelplane.control_plane.store.upsert import insert_for
 
 _NOW_MS = func.floor(func.extract("epoch", func.clock_timestamp()) * 1000)
 # Drivers limit the number of parameters of a statement.
-_BATCH = 500
+_BATCH = 512
 _COUNTED = ("window", "granted", "debt", "used")
 
 
@@ -39,6 +40,10 @@ async def read_time(session: Session) -> int:
 
 async def lock_counters(transaction: Transaction, keys: Sequence[bytes]) -> dict[bytes, Counter]:
     """Return the counters of `keys`, new ones at zero, and keep others from changing them."""
+    # Through the connection, and in SQL that is compiled once: the session's own ways cost several
+    # times as much as the statements, and this is what queries of rare callers wait for.
+    connection = await transaction.session.connection()
+    put, _ = _statements(connection.dialect)
     # In one order, so that transactions with counters in common wait for each other in turn.
     ordered = sorted(keys)
     counters: dict[bytes, Counter] = {}
@@ -46,30 +51,54 @@ async def lock_counters(transaction: Transaction, keys: Sequence[bytes]) -> dict
         batch = ordered[start : start + _BATCH]
         # Twice only if a sweep deletes a row between the two statements.
         while missing := [key for key in batch if key not in counters]:
-            new = [{"key": key, **dict.fromkeys(_COUNTED, 0)} for key in missing]
-            await transaction.session.exec(
-                insert(transaction.session, QuotaRow).values(new).on_conflict_do_nothing()
+            await connection.exec_driver_sql(put, [(key, 0, 0, 0, 0) for key in missing])
+            # A few statements for all numbers of keys, so that databases know them, too.
+            padded = missing + missing[-1:] * (
+                (1 << (len(missing) - 1).bit_length()) - len(missing)
             )
-            query = select(QuotaRow).where(col(QuotaRow.key).in_(missing))
-            locked = query.order_by(col(QuotaRow.key)).with_for_update()
-            for row in (await transaction.session.exec(locked)).all():
-                counters[row.key] = Counter(row.window, row.granted, row.debt, row.used)
+            lock = _lock_statement(connection.dialect, len(padded))
+            for row in await connection.exec_driver_sql(lock, tuple(padded)):
+                counters[row[0]] = Counter(*row[1:])
     return counters
 
 
 async def save_counters(transaction: Transaction, counters: Mapping[bytes, Counter]) -> None:
     """Store counters that are locked."""
-    statement = (
-        update(QuotaRow)
-        .where(col(QuotaRow.key) == bindparam("of"))
-        .values({name: bindparam(f"new_{name}") for name in _COUNTED})
-    )
+    connection = await transaction.session.connection()
+    _, save = _statements(connection.dialect)
     rows = [
-        {"of": key, **{f"new_{name}": getattr(counter, name) for name in _COUNTED}}
+        (counter.window, counter.granted, counter.debt, counter.used, key)
         for key, counter in sorted(counters.items())
     ]
-    connection = await transaction.session.connection()
-    await connection.execute(statement, rows)
+    await connection.exec_driver_sql(save, rows)
+
+
+@lru_cache(maxsize=8)
+def _statements(dialect: Dialect) -> tuple[str, str]:
+    """Return the SQL that makes a counter unless it is there, and that stores one.
+
+    Parameters are in order: those of a counter after, and before its key.
+    """
+    put = insert_for(dialect, QuotaRow).values(
+        {name: bindparam(name) for name in ("key", *_COUNTED)}
+    )
+    save = update(QuotaRow).where(col(QuotaRow.key) == bindparam("of"))
+    save = save.values({name: bindparam(f"new_{name}") for name in _COUNTED})
+    first, second = (
+        str(statement.compile(dialect=dialect))
+        for statement in (put.on_conflict_do_nothing(), save)
+    )
+    return first, second
+
+
+@lru_cache(maxsize=32)
+def _lock_statement(dialect: Dialect, count: int) -> str:
+    """Return the SQL that reads and locks `count` counters, whose keys are its parameters."""
+    columns = [col(getattr(QuotaRow, name)) for name in ("key", *_COUNTED)]
+    keys = [bindparam(f"key_{number}", type_=LargeBinary()) for number in range(count)]
+    key = col(QuotaRow.key)
+    query = select(*columns).where(key.in_(keys)).order_by(key)
+    return str(query.with_for_update().compile(dialect=dialect))
 
 
 async def remove_counters(transaction: Transaction, before_window: int) -> None:

@@ -18,7 +18,7 @@ from sqlmodel.sql.expression import Select
 from modelplane.adapters.registries.foundation_model import NAME_PREFIX
 from modelplane.control_plane.principal import Level, PrincipalKind
 from modelplane.control_plane.store import codec
-from modelplane.control_plane.store.database import Session, is_storable
+from modelplane.control_plane.store.database import Session, in_parts, is_storable
 from modelplane.control_plane.store.hosting import groups, version_groups
 from modelplane.control_plane.store.hosting.groups import StoredGroup
 from modelplane.control_plane.store.states import LastUpdate, Outcome, Phase
@@ -29,8 +29,6 @@ from modelplane.control_plane.store.tables import (
     RefusalRow,
 )
 
-# Above this, a query reads all rows: drivers limit the number of parameters.
-_MAX_IDS = 500
 # Endpoints that a list reads at a time.
 _PAGE = 500
 
@@ -120,11 +118,10 @@ async def read_names(session: Session, prefix: str) -> list[str]:
 async def load_endpoints(session: Session, ids: Collection[str] | None) -> list[StoredEndpoint]:
     """Return the endpoints `ids` that exist; None: all."""
     query = _joined()
-    if ids is not None and len(ids) <= _MAX_IDS:
-        query = query.where(col(EndpointRow.id).in_(ids))
-    rows = (await session.exec(query)).all()
-    wanted = None if ids is None else set(ids)
-    found = [_stored(*row) for row in rows if wanted is None or row[0].id in wanted]
+    queries = [query]
+    if ids is not None:
+        queries = [query.where(col(EndpointRow.id).in_(part)) for part in in_parts(ids)]
+    found = [_stored(*row) for one in queries for row in (await session.exec(one)).all()]
     return await _with_groups(session, found)
 
 

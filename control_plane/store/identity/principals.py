@@ -5,11 +5,12 @@ Before: `authentication`, `identities`, `snapshots.builder`. After: `tables`. Be
 
 import secrets
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import ColumnElement, func
+from sqlalchemy import ColumnElement, Row, func
 from sqlalchemy.orm import Mapped
 from sqlmodel import col, delete, select
 
@@ -22,7 +23,7 @@ from modelplane.control_plane.principal import (
     Principal,
     PrincipalKind,
 )
-from modelplane.control_plane.store.database import Session, Transaction, is_storable
+from modelplane.control_plane.store.database import Session, Transaction, in_parts, is_storable
 from modelplane.control_plane.store.states import EventKind
 from modelplane.control_plane.store.tables import (
     AccessTokenRow,
@@ -31,8 +32,6 @@ from modelplane.control_plane.store.tables import (
     PrincipalRow,
 )
 
-# Above this, a query reads all rows: drivers limit the number of parameters.
-_MAX_IDS = 500
 # Clocks of replicas may differ by this: what another has issued before must not look as if it came
 # after what voids it.
 _CLOCK_SKEW_MS = 5_000
@@ -113,16 +112,27 @@ def new_id() -> str:
 
 async def load_principals(session: Session, ids: Collection[str] | None) -> list[StoredPrincipal]:
     """Return the principals `ids` that exist; None: all."""
-    query = select(PrincipalRow)
+    if ids is None:
+        return await _load(session)
+    return [
+        found
+        for part in in_parts(ids)
+        for found in await _load(
+            session, col(PrincipalRow.id).in_(part), col(GroupMemberRow.principal_id).in_(part)
+        )
+    ]
+
+
+async def _load(session: Session, *selected: ColumnElement[bool]) -> list[StoredPrincipal]:
+    """Return principals, by conditions on them and on their memberships."""
+    principals: Any = select(*_STORED).where(*selected[:1])
     members = select(GroupMemberRow.principal_id, GroupRow.id, GroupRow.name).join(GroupRow)
-    if ids is not None and len(ids) <= _MAX_IDS:
-        query = query.where(col(PrincipalRow.id).in_(ids))
-        members = members.where(col(GroupMemberRow.principal_id).in_(ids))
     groups: dict[str, dict[str, str]] = defaultdict(dict)
-    for principal_id, group_id, name in (await session.exec(members)).all():
+    for principal_id, group_id, name in (await session.exec(members.where(*selected[1:]))).all():
         groups[principal_id][group_id] = name
-    rows = (await session.exec(query)).all()
-    return [_stored(row, groups.get(row.id, {})) for row in rows if ids is None or row.id in ids]
+    # Columns, since objects that the session keeps an eye on cost several times as much.
+    rows = (await session.exec(principals)).all()
+    return [_stored(row, groups.get(row.id, {})) for row in rows]
 
 
 async def find_principal(session: Session, name: str) -> StoredPrincipal | None:
@@ -221,7 +231,7 @@ async def ensure_admin(transaction: Transaction, name: str, now_ms: int) -> str:
     return row.id
 
 
-def _stored(row: PrincipalRow, groups: Mapping[str, str]) -> StoredPrincipal:
+def _stored(row: "Row[Any]", groups: Mapping[str, str]) -> StoredPrincipal:
     return StoredPrincipal(
         id=row.id,
         kind=PrincipalKind(row.kind),
@@ -234,6 +244,19 @@ def _stored(row: PrincipalRow, groups: Mapping[str, str]) -> StoredPrincipal:
     )
 
 
+# What is read of a row.
+_STORED: Sequence[Any] = [
+    col(getattr(PrincipalRow, name))
+    for name in (
+        "id",
+        "kind",
+        "name",
+        "display_name",
+        "active",
+        "created_ms",
+        "tokens_valid_from_ms",
+    )
+]
 _COLUMNS: Mapping[Attribute, Mapped[str]] = {
     Attribute.ID: col(PrincipalRow.id),
     Attribute.NAME: col(PrincipalRow.name),

@@ -12,7 +12,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from modelplane.adapters.shared.rpc.authorization import digest
 from modelplane.control_plane.clock import Clock
-from modelplane.control_plane.store.database import Database, Session, Transaction
+from modelplane.control_plane.store.database import Database, Session, Transaction, in_parts
 from modelplane.control_plane.store.identity.principals import ensure_admin
 from modelplane.control_plane.store.states import EventKind
 from modelplane.control_plane.store.tables import AccessTokenRow
@@ -20,8 +20,6 @@ from modelplane.control_plane.store.tables import AccessTokenRow
 # The token that the deployment's settings give.
 ADMIN_TOKEN_ID = "admin"  # noqa: S105 - an identifier
 _ADMIN_COMMENT = "Admin token, from MODELPLANE_ADMIN_TOKEN"
-
-_MAX_IDS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +49,13 @@ class StoredToken:
 async def load_tokens(session: Session, ids: Collection[str] | None) -> list[StoredToken]:
     """Return the tokens `ids` that exist; None: all."""
     query = select(AccessTokenRow)
-    if ids is not None and len(ids) <= _MAX_IDS:
-        query = query.where(col(AccessTokenRow.id).in_(ids))
-    rows = (await session.exec(query)).all()
-    return [_stored(row) for row in rows if ids is None or row.id in ids]
+    if ids is None:
+        return [_stored(row) for row in (await session.exec(query)).all()]
+    return [
+        _stored(row)
+        for part in in_parts(ids)
+        for row in (await session.exec(query.where(col(AccessTokenRow.id).in_(part)))).all()
+    ]
 
 
 async def find_token(session: Session, token_digest: bytes) -> StoredToken | None:
