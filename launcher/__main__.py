@@ -19,8 +19,9 @@ from modelplane.adapters.shared.release import VERSION
 from modelplane.adapters.shared.rpc.control_link import ControlLink
 from modelplane.adapters.shared.telemetry import configure_logging, log_fields
 from modelplane.launcher.artifacts.cache import Artifacts
+from modelplane.launcher.backend import Backend
 from modelplane.launcher.engines import command, llama_cpp, mlflow_pyfunc, vllm
-from modelplane.launcher.engines.base import Engine
+from modelplane.launcher.engines.base import Engine, Engines
 from modelplane.launcher.engines.command import Command
 from modelplane.launcher.engines.llama_cpp import LlamaCpp
 from modelplane.launcher.engines.mlflow_pyfunc import MlflowPyfunc
@@ -30,10 +31,10 @@ from modelplane.launcher.local.devices import Devices, find_devices
 from modelplane.launcher.local.group import Means
 from modelplane.launcher.local.launcher import DirectoryTaken, LocalLauncher, opened
 from modelplane.launcher.local.preparation import Preparer
-from modelplane.launcher.local.users import Users, can_change_users
+from modelplane.launcher.local.users import Users
 from modelplane.launcher.service import Service
 from modelplane.launcher.settings import Settings, load_settings
-from modelplane.launcher.supplies import Supplies, download
+from modelplane.launcher.supplies import Supplies, download, open_supplies, open_users
 
 _log = logging.getLogger("modelplane.launcher")
 _SERVER = Path(__file__).with_name("model_server")
@@ -59,15 +60,15 @@ async def _launch(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     _raise_file_limit()
-    users = _users(settings)
+    users = open_users(settings)
     with opened(settings.launcher_dir.absolute(), users) as replicas:
-        launcher = LocalLauncher(_means(settings, replicas, users))
+        backend = LocalLauncher(_means(settings, replicas, users))
         async with aclosing(ControlLink(settings.targets, settings.tls)) as link:
-            await _keep_in_step(settings, link, launcher, stop)
+            await _keep_in_step(settings, link, backend, stop)
 
 
 async def _keep_in_step(
-    settings: Settings, link: ControlLink, launcher: LocalLauncher, stop: asyncio.Event
+    settings: Settings, link: ControlLink, backend: Backend, stop: asyncio.Event
 ) -> None:
     hello = Hello(
         launcher_id=secrets.token_hex(16),
@@ -75,8 +76,8 @@ async def _keep_in_step(
         backend=settings.backend,
         build=VERSION,
     )
-    service = Service(link, hello, launcher, Random())  # noqa: S311 - jitter, no secrets
-    tasks = [asyncio.create_task(work) for work in (service.run(), launcher.watch())]
+    service = Service(link, hello, backend, Random())  # noqa: S311 - jitter, no secrets
+    tasks = [asyncio.create_task(work) for work in (service.run(), backend.watch())]
     _log.info("the launcher runs", extra=log_fields(launcher_id=hello.launcher_id))
     await stop.wait()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -90,14 +91,6 @@ async def _keep_in_step(
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _users(settings: Settings) -> Users:
-    if can_change_users():
-        return Users(settings.users[:-1])
-    if settings.launcher_users and os.geteuid() == 0:
-        _log.warning("replicas run as root: this launcher may not start them as other users")
-    return Users(())
-
-
 def _means(settings: Settings, replicas: Path, users: Users) -> Means:
     folder = replicas.parent
     server = folder / "server"
@@ -105,10 +98,8 @@ def _means(settings: Settings, replicas: Path, users: Users) -> Means:
     shutil.rmtree(server, ignore_errors=True)
     shutil.copytree(_SERVER, server, ignore=shutil.ignore_patterns("__pycache__"))
     artifacts = Artifacts(folder / "models", settings.cache_bytes, download)
-    fetcher = settings.users[-1] if users.separate else 0
-    supplies = Supplies(folder, users, fetcher, settings.cache_bytes)
     return Means(
-        Preparer(artifacts, _engines(settings, supplies)),
+        Preparer(artifacts, _engines(settings, open_supplies(settings, users))),
         server / "serve.py",
         replicas,
         MemoryBudget(settings.memory_bytes),
@@ -117,7 +108,7 @@ def _means(settings: Settings, replicas: Path, users: Users) -> Means:
     )
 
 
-def _engines(settings: Settings, supplies: Supplies) -> dict[str, Engine]:
+def _engines(settings: Settings, supplies: Supplies) -> Engines:
     """Return what serves models.
 
     Raises:

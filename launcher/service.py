@@ -16,7 +16,7 @@ from modelserving.launcher.v1 import launcher_service_pb2_grpc as pb_grpc
 
 from modelplane.adapters.shared.rpc.control_link import ControlLink
 from modelplane.adapters.shared.telemetry import log_fields
-from modelplane.launcher.local.launcher import LocalLauncher
+from modelplane.launcher.backend import Backend
 
 _log = logging.getLogger(__name__)
 _Stream: TypeAlias = "grpc.aio.StreamStreamCall[pb.SyncRequest, pb.SyncResponse]"
@@ -33,19 +33,19 @@ class Service:
     """Keeps a launcher in step with the control planes, for as long as it runs."""
 
     def __init__(
-        self, link: ControlLink, hello: pb.Hello, launcher: LocalLauncher, random: Random
+        self, link: ControlLink, hello: pb.Hello, backend: Backend, random: Random
     ) -> None:
         """Ask nothing yet.
 
         Args:
             link: The way to the control planes.
             hello: Who the launcher is.
-            launcher: What runs.
+            backend: Where replicas run.
             random: Source of chance, for pauses.
         """
         self._link = link
         self._hello = hello
-        self._launcher = launcher
+        self._backend = backend
         self._random = random
         self._failures = 0
         self._active = ""
@@ -83,7 +83,7 @@ class Service:
             seconds: Time for requests that are being answered.
         """
         self._is_stopping = True
-        await self._launcher.stop(seconds)
+        await self._backend.stop(seconds)
 
     async def _sync(self) -> None:
         """Keep in step with one control plane until the stream breaks."""
@@ -110,10 +110,10 @@ class Service:
                 return
             self._note_active("")
             whole, self._desired = self._desired, []
-            self._launcher.apply(whole)
+            self._backend.apply(whole)
         else:
             self._note_active(message.standby.active_launcher_id)
-            self._launcher.apply(())
+            self._backend.stand_by()
 
     def _note_active(self, other: str) -> None:
         if other != self._active:
@@ -123,14 +123,14 @@ class Service:
 
     async def _report(self, stream: _Stream) -> None:
         """Say what runs at each change and each second, until the stream breaks."""
-        changed = self._launcher.changed
+        changed = self._backend.changed
         try:
             await stream.write(pb.SyncRequest(hello=self._hello))
             while True:
                 changed.clear()
-                report = self._launcher.report()
-                report.logs.extend(self._changed_logs(_failed(report)))
-                await stream.write(pb.SyncRequest(report=report))
+                if (report := self._backend.report()) is not None:
+                    report.logs.extend(self._changed_logs(_failed(report)))
+                    await stream.write(pb.SyncRequest(report=report))
                 await asyncio.sleep(_LEAST_SECONDS)
                 try:
                     await asyncio.wait_for(changed.wait(), _REPORT_SECONDS - _LEAST_SECONDS)
@@ -147,7 +147,7 @@ class Service:
         if not (is_time or failed):
             return
         count = 0
-        for identifier, kind, tail in self._launcher.logs():
+        for identifier, kind, tail in self._backend.logs():
             key = (identifier, kind)
             if self._told.get(key, 0) != tail.version and (is_time or identifier in failed):
                 self._told[key] = tail.version

@@ -10,6 +10,7 @@ for the headers of a planned request, to which the gateway adds its own.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from ssl import SSLContext
 from typing import TypeAlias
 
 import orjson
@@ -83,6 +84,7 @@ class HttpRequest:
         method: HTTP method.
         secrets: What it is signed with, and no answer may repeat.
         owner: For whom a host name is looked up, so that no one takes all lookups; empty: nobody.
+        pinned: What alone is believed of the server; None: what authorities vouch for.
     """
 
     provider: str
@@ -92,6 +94,7 @@ class HttpRequest:
     method: str = "POST"
     secrets: tuple[str, ...] = field(default=(), repr=False)
     owner: str = ""
+    pinned: SSLContext | None = field(default=None, repr=False)
 
 
 @dataclass(slots=True)

@@ -68,6 +68,7 @@ def _ready(group: StoredGroup, report: GroupReport) -> tuple[Replica, ...]:
             address=replica.address,
             concurrency=group.model.size.concurrency,
             token=replica.token,
+            certificate=replica.certificate,
         )
         for replica in report.replicas
         if replica.phase == launcher_pb.REPLICA_PHASE_READY

@@ -10,6 +10,8 @@ from random import Random
 
 from modelserving.worker.v1.hosting_pb2 import Replica as ReplicaMessage
 
+from modelplane.adapters.shared.tls import pinned
+
 # What a replica has told of the requests of other workers says nothing after so long.
 _TOLD_SECONDS = 1.0
 # Who is full of the requests of others is asked again when one of them may have ended, and then
@@ -29,6 +31,7 @@ class Replica:
         id: Identifier.
         address: `host:port` where it takes requests.
         url: Where they are sent.
+        tls: What is believed of it, its own certificate alone; None: it speaks no TLS.
         headers: What each of them has.
         token: The credential among these.
         concurrency: How many it answers at a time.
@@ -49,6 +52,7 @@ class Replica:
         "in_flight",
         "limit",
         "rests_until",
+        "tls",
         "token",
         "url",
     )
@@ -56,7 +60,8 @@ class Replica:
     def __init__(self, message: ReplicaMessage) -> None:
         self.id = message.id
         self.address = message.address
-        self.url = f"http://{message.address}/invocations"
+        self.tls = pinned(message.certificate) if message.certificate else None
+        self.url = f"http{'s' if self.tls else ''}://{message.address}/invocations"
         self.token = message.token
         self.headers = {
             "authorization": f"Bearer {message.token}",

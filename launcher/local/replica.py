@@ -14,25 +14,30 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any
 
 from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
 from modelplane.adapters.shared.byte_counts import in_words
+from modelplane.adapters.shared.tls import pinned
 from modelplane.launcher.confined.views import parts_of_python
 from modelplane.launcher.engines.base import Engine, Prepared
 from modelplane.launcher.local import devices, seen
+from modelplane.launcher.local.deaths import read_asked
 from modelplane.launcher.local.devices import Device
-from modelplane.launcher.local.health import until_hanging
+from modelplane.launcher.local.disk import excess_of
+from modelplane.launcher.local.health import until_hanging, until_idle
 from modelplane.launcher.local.process import ReplicaProcess, Start, start_process
+from modelplane.launcher.local.reach import HERE, Reach, make_certificate
 from modelplane.launcher.local.users import NoUserLeft, User, Users
-from modelplane.launcher.local.variables import unfit_variables, variables_of
+from modelplane.launcher.local.variables import asked_file, unfit_variables, variables_of
 
-HOST = "127.0.0.1"
 # Until no worker sends it requests any more.
 _NOTICE_SECONDS = 1.0
 _MOST_MESSAGE = 2000
 _LAST_PORT = 65535
+_CERTIFICATE = "tls.pem"
 # Times as long as a calibration should take; see `MOST` of the server's `measuring`.
 _LONGEST_CALIBRATION = 5
 
@@ -48,10 +53,17 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a replica ended, and why in words."""
+    """How a replica ended, and why in words.
+
+    Attributes:
+        outcome: How.
+        reason: Why.
+        was_asked: Whether it was answering a request, or had just done so.
+    """
 
     outcome: Outcome
     reason: str = ""
+    was_asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +77,7 @@ class Served:
         spec: What its group is told to be.
         devices: Accelerators that are its own.
         calibration_ms: How long it is measured what it does, before it takes requests.
+        reach: From where it can be asked.
     """
 
     prepared: Prepared
@@ -73,6 +86,7 @@ class Served:
     spec: pb.GroupSpec
     devices: Sequence[Device] = ()
     calibration_ms: int = 0
+    reach: Reach = HERE
 
 
 class Replica:
@@ -109,6 +123,7 @@ class Replica:
         self._users = users
         self._log = log
         self._address = ""
+        self._certificate = b""
         self._token = secrets.token_hex(32)
         self._process: ReplicaProcess | None = None
         self._stop = asyncio.Event()
@@ -123,6 +138,7 @@ class Replica:
             address=self._address,
             token=self._token,
             memory_bytes=self.memory,
+            certificate=self._certificate,
         )
 
     @property
@@ -165,6 +181,12 @@ class Replica:
             self._killed_for = f"killed: out of memory (limit {in_words(limit)})"
             seen.kill([one.pid for one in members])
 
+    def watch_disk(self) -> None:
+        """Kill it where it has written more than it may; this looks at all its files."""
+        if self._process is not None and (excess := excess_of(self._directory)):
+            self._killed_for = f"killed: {excess}"
+            seen.kill([one.pid for one in self._process.members(seen.look())])
+
     async def run(self, on_change: Callable[[], None]) -> Ended:
         """Start it, and return once it has ended, with all that it has started.
 
@@ -188,6 +210,7 @@ class Replica:
                 self._directory,
                 number,
                 (*needs, self._directory),
+                temporary=self._directory / "tmp",
             )
             self._process = await start_process(start, self._log)
             return await self._live(self._process, on_change)
@@ -199,7 +222,7 @@ class Replica:
                 await asyncio.shield(self._process.end())
             await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
             if user is not None:
-                user.release()
+                await asyncio.to_thread(user.release, self._directory)
 
     async def _live(self, process: ReplicaProcess, on_change: Callable[[], None]) -> Ended:
         stopping = asyncio.ensure_future(self._stop.wait())
@@ -224,7 +247,7 @@ class Replica:
     ) -> Ended | None:
         """Let it serve; return how it ended, or None once it was told to."""
         seconds = self._served.spec.evaluation_deadline_ms / 1000
-        hanging = asyncio.ensure_future(until_hanging(self._address, seconds))
+        hanging = asyncio.ensure_future(until_hanging(self._address, seconds, self._tls()))
         waited = (process.exited, stopping, hanging)
         try:
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
@@ -278,31 +301,38 @@ class Replica:
             port = 0
         if not 0 < port <= _LAST_PORT:
             return Ended(Outcome.DIED, "said something else than its port")
-        self._address = f"{HOST}:{port}"
+        self._address = self._served.reach.address(port)
         now = asyncio.get_running_loop().time()
         took_ms = round(1000 * (now - self.started))
         self.start_ms = max(1, took_ms - self._served.calibration_ms)
         return None
 
     async def _drain(self, process: ReplicaProcess) -> None:
-        """Let it answer what it has, for as long as a request may take."""
+        """Let it answer what it has, for as long as a request may take.
+
+        One that does not end though it has nothing to answer is not waited for.
+        """
         seconds = self._served.spec.evaluation_deadline_ms / 1000
         hurried = asyncio.ensure_future(self._hurry.wait())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(hurried), _NOTICE_SECONDS)
         process.ask_to_end()
+        idle = asyncio.ensure_future(until_idle(self._address, self._tls()))
+        waited = (process.exited, hurried, idle)
         try:
             if not self._hurry.is_set():
-                await asyncio.wait(
-                    (process.exited, hurried),
-                    timeout=seconds,
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
+                await asyncio.wait(waited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
             hurried.cancel()
+            idle.cancel()
+
+    def _tls(self) -> SSLContext | None:
+        """Return by what it is known, where it is asked from other machines."""
+        return pinned(self._certificate) if self._certificate else None
 
     def _death(self, status: int) -> Ended:
-        return Ended(Outcome.DIED, self._killed_for or describe(status))
+        was_asked = read_asked(asked_file(self._directory))
+        return Ended(Outcome.DIED, self._killed_for or describe(status), was_asked)
 
     def _command(self, ready: int) -> list[str]:
         served = self._served
@@ -311,8 +341,9 @@ class Replica:
             "-I",
             str(served.server),
             *("--model", str(served.prepared.model)),
-            *("--host", HOST),
+            *("--host", served.reach.host),
             *("--port", "0"),
+            *(("--tls", str(self._directory / _CERTIFICATE)) if self._certificate else ()),
             *("--concurrency", str(served.spec.size.concurrency)),
             *("--evaluation-seconds", f"{served.spec.evaluation_deadline_ms / 1000:g}"),
             *("--ready-fd", str(ready)),
@@ -336,6 +367,9 @@ class Replica:
             directory.mkdir(mode=0o700)
             if user is not None:
                 os.chown(directory, user.number, user.number)
+        if self._served.reach.is_secure:
+            owner = user.number if user else None
+            self._certificate = make_certificate(self._directory / _CERTIFICATE, self.id, owner)
 
 
 def describe(status: int) -> str:

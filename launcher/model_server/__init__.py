@@ -7,6 +7,7 @@ Nothing but the standard library of Python 3.8 or newer and the environment's ow
     server       connections, and what is answered without the model
     http1        a request and an answer on a socket
     slots        how many requests are in the model, and how many wait
+    last_asked   when the model was asked last, for whoever finds this process dead
     evaluation   how long a request may take
     invocation   a request to the model, from the bytes of its body to those of the answer
     bodies       what a body says

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
+import threading
 import time
 from typing import NamedTuple
 
@@ -49,6 +51,22 @@ class Connection:
     def __init__(self, connected: socket.socket) -> None:
         self.socket = connected
         self._left = b""
+        self._is_secure = False
+        # Two threads at a time may not use what encrypts.
+        self._turn = threading.Lock()
+
+    def secure(self, tls: ssl.SSLContext) -> None:
+        """Speak TLS from now on.
+
+        Raises:
+            Gone: The caller does not.
+        """
+        try:
+            self.socket.settimeout(_HEAD_SECONDS)
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
+        except (OSError, ValueError) as error:
+            raise Gone from error
+        self._is_secure = True
 
     def read_head(self) -> Head | None:
         """Wait for the next request; none when the caller has no more.
@@ -111,30 +129,42 @@ class Connection:
             Gone: Nobody takes them.
         """
         try:
-            self.socket.settimeout(max(seconds, 0.001))
-            self.socket.sendall(data)
+            with self._turn:
+                self.socket.settimeout(max(seconds, 0.001))
+                self.socket.sendall(data)
         except OSError as error:
             raise Gone from error
 
     def is_gone(self) -> bool:
         """Whether the caller has closed the connection, as far as it is known here."""
         try:
-            self.socket.settimeout(0)
-            return not self.socket.recv(1, socket.MSG_PEEK)
-        except (BlockingIOError, InterruptedError):
+            with self._turn:
+                self.socket.settimeout(0)
+                if not self._is_secure:
+                    return not self.socket.recv(1, socket.MSG_PEEK)
+                # What is encrypted cannot be looked at without being taken.
+                piece = self.socket.recv(1)
+                self._left += piece
+                return not piece
+        except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
             return False
         except OSError:
             return True
 
     def finish(self) -> None:
         """Say that nothing more will be sent."""
+        self.shut(socket.SHUT_WR)
+
+    def shut(self, how: int) -> None:
+        """End one direction of the connection, whoever uses it."""
         with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_WR)
+            # Not as TLS has it, which would go on without encryption.
+            socket.socket.shutdown(self.socket, how)
 
     def close(self) -> None:
         """Close it so that what was sent last still arrives."""
+        self.shut(socket.SHUT_WR)
         try:
-            self.socket.shutdown(socket.SHUT_WR)
             self.socket.settimeout(1.0)
             # Closing with bytes unread would reset the connection under the answer.
             for _ in range(MOST_BODY_BYTES // _READ_BYTES):

@@ -7,17 +7,20 @@ import functools
 import json
 import os
 import signal
+import ssl
 import sys
 import threading
 import traceback
 from typing import Callable, NamedTuple, Sequence
 
+from .last_asked import LastAsked
 from .refusals import hide, of_loading
 from .server import Begin, Limits, Server
 
 # Returns tokens per second, given how long to look; see `measuring`.
 Measure = Callable[[float], float]
 _TOKEN = "MODELPLANE_REPLICA_TOKEN"  # noqa: S105 - the name of a variable
+_ASKED = "MODELPLANE_REPLICA_ASKED"
 
 
 class Loaded(NamedTuple):
@@ -39,7 +42,7 @@ class Loaded(NamedTuple):
 def main(arguments: Sequence[str]) -> int:
     """Serve the model that the arguments name; return the exit status."""
     options = _options(arguments)
-    return serve(options, os.environ.pop(_TOKEN, ""))
+    return serve(options, os.environ.pop(_TOKEN, ""), LastAsked(os.environ.pop(_ASKED, "")))
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -59,6 +62,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--calibration-seconds", type=float, default=0.0, help="to measure what it does, first"
     )
+    parser.add_argument("--tls", help="file of its certificate and key; none: without TLS")
     parser.add_argument("--ready-fd", type=int, help="where to say once that the model is loaded")
     parser.add_argument("--tools", action="store_true", help="calls of tools can be read")
     parser.add_argument("--shell", default="", help="command of the model's own, for a shell")
@@ -68,7 +72,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def serve(options: argparse.Namespace, token: str) -> int:
+def serve(options: argparse.Namespace, token: str, asked: LastAsked) -> int:
     """Load a model and answer requests until the process is told to end."""
     told_to_end = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: told_to_end.set())
@@ -82,9 +86,9 @@ def serve(options: argparse.Namespace, token: str) -> int:
     rate = _measure(loaded.measure, options.calibration_seconds)
     # A model may have taken the signal for itself.
     signal.signal(signal.SIGTERM, lambda *_: told_to_end.set())
-    limits = Limits(options.concurrency, options.evaluation_seconds)
-    server = Server(loaded.begin, token, limits, loaded.is_healthy)
     try:
+        limits = Limits(options.concurrency, options.evaluation_seconds, _tls(options.tls))
+        server = Server(loaded.begin, token, limits, asked, loaded.is_healthy)
         port = server.listen(options.host, options.port)
     except OSError as error:
         _tell(options.ready_fd, {"error": "Cannot listen: %s" % error.strerror})
@@ -97,6 +101,15 @@ def serve(options: argparse.Namespace, token: str) -> int:
     sys.stderr.flush()
     # Threads that the model started would keep the process.
     os._exit(0)
+
+
+def _tls(file: str | None) -> ssl.SSLContext | None:
+    if file is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(file)
+    return context
 
 
 def _measure(measure: Measure | None, seconds: float) -> float:

@@ -8,6 +8,8 @@ import json
 import os
 import signal
 import socket
+import ssl
+import struct
 import subprocess
 import sys
 import threading
@@ -20,6 +22,8 @@ SLEEPER = "import time; time.sleep(600)"
 kept: list[object] = []
 # What a question has broken.
 faults: set[str] = set()
+# Questions that are being answered.
+inside: list[object] = []
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -32,16 +36,21 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         question = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        # As `model_server/last_asked.py` does, in its directory.
+        Path(".asked").write_bytes(struct.pack("<dI", time.monotonic(), 1))
         if question.get("die"):
             os._exit(3)
         faults.update(question.get("faults", ()))
+        inside.append(question)
         time.sleep(question.get("seconds", 0))
+        inside.remove(question)
         code = question.get("run", "None")
         self._answer(json.dumps({"predictions": eval(code)}).encode())
 
     def _answer(self, body: bytes, status: int = 200) -> None:
         self.send_response(status)
         self.send_header("content-length", str(len(body)))
+        self.send_header("x-modelplane-load", str(len(inside)))
         self.end_headers()
         self.wfile.write(body)
 
@@ -88,7 +97,7 @@ def end_or_not(does: dict[str, Any], ready: int) -> None:
     say(does.get("print", "hello"))
     if "status" in does:
         sys.exit(does["status"])
-    if "error" in does:
+    if "error" in does and not Path(does.get("unless", "/nowhere")).exists():
         tell(ready, {"error": does["error"]})
         sys.exit(1)
     time.sleep(600 if does.get("hang") else does.get("slow", 0))
@@ -115,12 +124,17 @@ def main() -> None:
     for flag in ("--model", "--host", "--evaluation-seconds", "--concurrency"):
         parser.add_argument(flag)
     parser.add_argument("--calibration-seconds", type=float, default=0.0)
+    parser.add_argument("--tls")
     parser.add_argument("--port", type=int)
     parser.add_argument("--ready-fd", type=int)
     given = parser.parse_args()
     does = json.loads((Path(given.model) / "behaviour.json").read_text())
     end_or_not(does, given.ready_fd)
     server = ThreadingHTTPServer((given.host, given.port), Handler)
+    if given.tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(given.tls)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     # What is asked is answered before the end.
     server.daemon_threads = False
     stop = signal.SIG_IGN if does.get("stubborn") else lambda *_: end(server)

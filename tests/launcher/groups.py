@@ -13,7 +13,9 @@ from typing import Any
 
 from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
+from modelplane.adapters.shared.tls import pinned
 from modelplane.launcher.artifacts.cache import Artifacts, Progress
+from modelplane.launcher.backend import Backend
 from modelplane.launcher.engines.base import Build, Engines
 from modelplane.launcher.engines.mlflow_pyfunc import MlflowPyfunc
 from modelplane.launcher.local.budget import MemoryBudget
@@ -21,6 +23,7 @@ from modelplane.launcher.local.devices import Device, Devices
 from modelplane.launcher.local.group import Means
 from modelplane.launcher.local.launcher import LocalLauncher, opened
 from modelplane.launcher.local.preparation import Preparer
+from modelplane.launcher.local.reach import HERE, Reach
 from modelplane.launcher.local.users import Users
 
 SERVER = Path(__file__).with_name("fake_server.py")
@@ -72,7 +75,7 @@ def group(model: pb.ModelSource, replicas: int = 1, **others: Any) -> pb.GroupSp
 class Machine:
     """A launcher and what a test asks of it."""
 
-    def __init__(self, launcher: LocalLauncher, models: Models, folder: Path) -> None:
+    def __init__(self, launcher: Backend, models: Models, folder: Path) -> None:
         self.launcher = launcher
         self.models = models
         self.folder = folder
@@ -80,9 +83,13 @@ class Machine:
     def run(self, *groups: pb.GroupSpec) -> None:
         self.launcher.apply(groups)
 
+    def report(self) -> pb.Report:
+        """Return what runs; nothing, while that is not known."""
+        return self.launcher.report() or pb.Report()
+
     def group(self, spec: pb.GroupSpec) -> pb.GroupReport:
         """Return the report of a group; an empty one: it does not run."""
-        found = {one.group_id: one for one in self.launcher.report().groups}
+        found = {one.group_id: one for one in self.report().groups}
         return found.get(spec.id, pb.GroupReport())
 
     def ready(self, spec: pb.GroupSpec) -> list[pb.ReplicaReport]:
@@ -123,16 +130,25 @@ class Machine:
         await self.until(lambda: not self.group(spec).group_id)
 
 
+class LocalMachine(Machine):
+    """This machine."""
+
+    launcher: LocalLauncher
+
+
 async def ask(replica: pb.ReplicaReport, **question: Any) -> Any:
     """Ask a replica, and return what it predicts."""
-    return await asyncio.to_thread(_ask, replica.address, question)
+    return await asyncio.to_thread(_ask, replica, question)
 
 
-def _ask(address: str, question: dict[str, Any]) -> Any:
+def _ask(replica: pb.ReplicaReport, question: dict[str, Any]) -> Any:
+    tls = pinned(replica.certificate) if replica.certificate else None
     request = urllib.request.Request(
-        f"http://{address}/invocations", json.dumps(question).encode(), method="POST"
+        f"http{'s' if tls else ''}://{replica.address}/invocations",
+        json.dumps(question).encode(),
+        method="POST",
     )
-    with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+    with urllib.request.urlopen(request, timeout=SECONDS, context=tls) as answer:
         return json.loads(answer.read())["predictions"]
 
 
@@ -160,8 +176,10 @@ async def machine(
     build: Build = build,
     server: Path = SERVER,
     engines: Engines | None = None,
+    *,
     devices: Sequence[Device] = (),
-) -> AsyncIterator[Machine]:
+    reach: Reach = HERE,
+) -> AsyncIterator[LocalMachine]:
     """Run a launcher, and end all that it runs."""
     models = Models(tmp_path / "registry")
     folder = tmp_path / "launcher"
@@ -170,11 +188,11 @@ async def machine(
         artifacts = Artifacts(folder / "models", 1 << 30, models.download)
         preparer = Preparer(artifacts, {"mlflow_pyfunc": MlflowPyfunc(build)} | dict(engines or {}))
         budget = MemoryBudget(memory)
-        means = Means(preparer, server, replicas, budget, separate, Devices(devices))
+        means = Means(preparer, server, replicas, budget, separate, Devices(devices), reach)
         launcher = LocalLauncher(means)
         watching = asyncio.create_task(launcher.watch())
         try:
-            yield Machine(launcher, models, folder)
+            yield LocalMachine(launcher, models, folder)
         finally:
             watching.cancel()
             await launcher.stop(0)

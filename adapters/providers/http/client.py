@@ -137,6 +137,8 @@ class Http1Transport:
             origin = target.origin
             if self._origins:
                 origin = self._origins.get(origin, origin)
+            if request.pinned is not None:
+                origin = origin._replace(pinned=request.pinned)
             head = encode_head(target, request)
             connection = await pool.ask(origin, head, request.body, stale, request.owner)
         except errors.HttpError as error:

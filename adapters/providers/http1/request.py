@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from ssl import SSLContext
 from typing import NamedTuple, Protocol
 from urllib.parse import SplitResult, urlsplit
 
@@ -55,12 +56,14 @@ class Origin(NamedTuple):
         host: Name or address, in lower case, without brackets.
         port: TCP port.
         trusted: The operator named it, so that its addresses are not looked at.
+        pinned: What alone is believed there, in place of the authorities that all others need.
     """
 
     scheme: str
     host: str
     port: int
     trusted: bool = False
+    pinned: SSLContext | None = None
 
 
 @dataclass(slots=True)

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from modelserving.worker.v1 import hosting_pb2 as pb
@@ -61,6 +63,8 @@ class ModelServer:
     id: str = field(default_factory=lambda: f"{next(_IDS):032x}")
     token: str = "replica-token"
     port: int = 0
+    # File of its certificate and key, and the certificate, DER.
+    tls: tuple[Path, bytes] | None = None
 
     def __post_init__(self) -> None:
         self._inside = 0
@@ -75,10 +79,15 @@ class ModelServer:
             address=f"127.0.0.1:{self.port}",
             concurrency=self.concurrency,
             token=self.token,
+            certificate=self.tls[1] if self.tls else b"",
         )
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        tls = None
+        if self.tls:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(self.tls[0])
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     def open_slots(self, concurrency: int) -> None:

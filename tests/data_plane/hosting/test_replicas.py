@@ -2,13 +2,16 @@
 
 import asyncio
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
+from modelserving.worker.v1 import hosting_pb2 as pb
 
 from modelplane.adapters.providers.errors import OutOfFiles
 from modelplane.adapters.providers.http.client import Http1Transport
 from modelplane.adapters.providers.http.transport import HttpResponse
+from modelplane.launcher.local.reach import make_certificate
 from tests.data_plane.conftest import Answer
 from tests.data_plane.hosting.model_server import ModelServer, model_servers
 from tests.data_plane.hosting.world import BODY, GROUP, OTHER, World, group
@@ -38,6 +41,37 @@ async def test_the_load_is_spread(world: World) -> None:
         assert statuses(await asyncio.gather(*world.asking(24 * 4))) == {200: 96}
     assert all(server.most <= 8 for server in servers)
     assert min(len(server.requests) for server in servers) > 20
+
+
+async def test_one_elsewhere_is_believed_by_its_own_certificate_alone(
+    world: World, tmp_path: Path
+) -> None:
+    files = [tmp_path / "one.pem", tmp_path / "other.pem"]
+    one, other = [
+        ModelServer(tls=(file, make_certificate(file, file.stem, None))) for file in files
+    ]
+    async with model_servers(one, other):
+        stranger = pb.Replica()
+        stranger.CopyFrom(other.replica)
+        stranger.certificate = one.replica.certificate
+        said = group(one)
+        said.replicas.append(stranger)
+        await world.serve(said)
+        assert statuses(await asyncio.gather(*world.asking(20))) == {200: 20}
+        assert len(one.requests) == 20
+        assert other.requests == []
+        said.replicas.remove(said.replicas[0])
+        # What is no certificate is none that a server could have.
+        said.replicas[0].certificate = b"none"
+        await world.put(said)
+        [asked] = world.asking(1)
+        await asyncio.sleep(0.1)
+        assert not asked.done()
+        said.replicas[0].certificate = other.replica.certificate
+        said.replicas[0].token = other.token = "another"
+        await world.put(said)
+        assert (await asked).status == 200
+        assert len(other.requests) == 1
 
 
 async def test_a_full_replica_is_left_for_another(world: World) -> None:
@@ -98,6 +132,23 @@ async def test_what_a_dying_replica_has_taken_fails_and_nothing_else(world: Worl
         # Each query was put to one replica, once.
         assert len(dying.requests) + len(other.requests) == 20
         assert statuses(await asyncio.gather(*world.asking(20))) == {200: 20}
+
+
+async def test_a_request_that_ends_processes_is_refused_after_the_second(world: World) -> None:
+    servers = [ModelServer(breaks=True) for _ in range(3)]
+    poison = {"inputs": [13]}
+    async with model_servers(*servers):
+        for server, status in zip(servers, (502, 502, 400), strict=True):
+            await world.serve(group(server))
+            # Several that are alike, in one process, are one end of it.
+            answers = await asyncio.gather(*world.asking(2, poison))
+            assert statuses(answers) == {status: 2}
+        assert "ended while it was answering this very request" in answers[0].message
+        assert servers[2].requests == []
+        # Another request is put to the model, and what was answered once is no suspect any more.
+        servers[2].breaks = False
+        assert (await world.ask()).status == 200
+    assert len(servers[2].requests) == 1
 
 
 async def test_a_kept_connection_that_is_closed_is_not_tried_again(world: World) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from modelplane.launcher.local import seen
 from tests.effort import times
-from tests.launcher.groups import Machine, group, machine
+from tests.launcher.groups import LocalMachine, group, machine
 
 
 def descriptors() -> int:
@@ -19,7 +19,7 @@ def children() -> set[int]:
     return {one.pid for one in seen.look() if one.parent == os.getpid()}
 
 
-async def cycle(here: Machine, number: int) -> None:
+async def cycle(here: LocalMachine, number: int) -> None:
     """Start a model in one of the ways that models have, and end it."""
     behaviours: tuple[dict[str, object], ...] = (
         {},
@@ -57,7 +57,7 @@ async def test_starts_and_stops_leave_nothing_behind(tmp_path: Path) -> None:
         assert children() == processes
         assert list((here.folder / "replicas").iterdir()) == []
         assert seen.living_in(here.folder) == []
-        assert here.launcher.report().capacity.reserved_memory_bytes == 0
+        assert here.report().capacity.reserved_memory_bytes == 0
         # Hundreds of cycles, each of which kept a thing, would show.
         assert count_objects() - objects < 500
 

@@ -81,7 +81,7 @@ async def test_a_replica_sees_its_own_devices_alone(tmp_path: Path) -> None:
         for spec, devices in zip(specs, (T4.id, A100.id, ""), strict=True):
             (replica,) = await here.until_ready(spec)
             assert await ask(replica, run="os.environ['CUDA_VISIBLE_DEVICES']") == devices
-        capacity = here.launcher.report().capacity
+        capacity = here.report().capacity
         assert (capacity.gpus, [one.name for one in capacity.devices]) == (2, [T4.name, A100.name])
 
 

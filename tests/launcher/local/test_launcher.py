@@ -22,7 +22,7 @@ async def test_a_group_gets_as_many_replicas_as_it_should_have(tmp_path: Path) -
         assert report.progress == pb.GROUP_PROGRESS_READY
         assert report.generation == 1
         assert report.start_ms > 0
-        assert here.launcher.report().capacity.reserved_memory_bytes == 512 * MIB
+        assert here.report().capacity.reserved_memory_bytes == 512 * MIB
         assert "an environment that was there" in here.log(spec, pb.LOG_KIND_BUILD)
 
 
@@ -39,7 +39,7 @@ async def test_the_first_replica_is_measured_while_it_is_alone(tmp_path: Path) -
         await here.until_ready(spec)
         log = here.log(spec)
         assert log.count("measures for 1.5") == log.count("measures for 0.0") == 1
-        assert here.launcher.report().capacity.processor
+        assert here.report().capacity.processor
 
 
 async def test_a_group_that_cannot_be_measured_serves_all_the_same(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ async def test_a_group_that_is_left_out_ends(tmp_path: Path) -> None:
             [pb.REPLICA_PHASE_DRAINING],
         )
         await here.until_gone(spec)
-        assert here.launcher.report().capacity.reserved_memory_bytes == 0
+        assert here.report().capacity.reserved_memory_bytes == 0
         assert list((here.folder / "replicas").iterdir()) == []
 
 
