@@ -104,9 +104,11 @@ async def _hosting(*, quick: bool) -> list[Table]:
 async def _engines(sections: Sequence[str], *, quick: bool) -> list[Table]:
     if "engines" not in sections:
         return []
-    from bench import engines  # noqa: PLC0415 - it needs the model of the tests
+    from bench import engines, hosted_chunks  # noqa: PLC0415 - they need the models of the tests
 
-    return await asyncio.to_thread(engines.measure, rounds=1 if quick else 5)
+    rounds = 1 if quick else 5
+    chunks = await asyncio.to_thread(hosted_chunks.measure, rounds=rounds)
+    return [*await asyncio.to_thread(engines.measure, rounds=rounds), chunks]
 
 
 def _show(tables: Sequence[Table]) -> None:

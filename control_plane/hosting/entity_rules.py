@@ -12,7 +12,11 @@ from google.protobuf.message import Message
 from modelserving.v1.endpoint_pb2 import EndpointConfig, ServedEntity
 
 from modelplane.control_plane.errors import InvalidParameter
-from modelplane.control_plane.hosting.throughput_rules import check_throughput, is_provisioned
+from modelplane.control_plane.hosting.throughput_rules import (
+    check_burst,
+    check_throughput,
+    is_provisioned,
+)
 from modelplane.control_plane.hosting.workloads import (
     DEFAULT_SIZE,
     DEFAULT_TYPE,
@@ -36,12 +40,12 @@ CONCURRENCY_FIELDS = ("min_provisioned_concurrency", "max_provisioned_concurrenc
 # What asks for more than there is, and why it is refused.
 _NOT_YET: Mapping[str, str] = MappingProxyType(
     {
-        "burst_scaling_enabled": "bursts beyond what is provisioned are not available",
         "instance_profile_arn": "instance profiles are not available in this release",
     }
 )
 _MAY_BE_UNSET = (
     *_NOT_YET,
+    "burst_scaling_enabled",
     *CONCURRENCY_FIELDS,
     "min_provisioned_throughput",
     "max_provisioned_throughput",
@@ -85,6 +89,7 @@ def check_hosted(config: EndpointConfig, workloads: Workloads) -> None:
             _check_available(entity)
             check_model(entity)
             check_type(entity, workloads)
+            check_burst(entity)
             if is_provisioned(entity):
                 check_throughput(entity)
             else:

@@ -16,6 +16,8 @@ from modelplane.control_plane.hosting.throughput import Chunk
 UNITS_PER_CHUNK = 50
 # As many replicas as the largest concurrency has.
 MAX_CHUNKS = 256
+# Times as much as is provisioned, while there is demand and room for it.
+BURST = 2
 _MIN, _MAX, _UNITS = (
     "min_provisioned_throughput",
     "max_provisioned_throughput",
@@ -68,6 +70,19 @@ def check_throughput(entity: ServedEntity) -> None:
         _check_range(entity)
 
 
+def check_burst(entity: ServedEntity) -> None:
+    """Check that what may go beyond its throughput has it provisioned in model units.
+
+    Raises:
+        InvalidParameter: It has not.
+    """
+    if entity.burst_scaling_enabled and not entity.provisioned_model_units:
+        raise InvalidParameter(
+            f"burst_scaling_enabled is for a throughput in {_UNITS}, which is fixed without it; "
+            f"leave it out, or raise {_MAX}."
+        )
+
+
 def scale_of(entity: ServedEntity, chunk: Chunk) -> ScalePolicy:
     """Return how many replicas an entity may have, and how many tokens a second.
 
@@ -82,13 +97,14 @@ def scale_of(entity: ServedEntity, chunk: Chunk) -> ScalePolicy:
         # At least one: a chunk of less than a token has none.
         throughput = max(1, units * chunk.tokens // UNITS_PER_CHUNK)
         replicas = math.ceil(units / UNITS_PER_CHUNK)
+        times = BURST if entity.burst_scaling_enabled else 1
         return ScalePolicy(
             min_replicas=replicas,
-            max_replicas=replicas,
+            max_replicas=min(times * replicas, MAX_CHUNKS),
             scale_to_zero=may_be_none(entity),
             throughput_chunk=chunk.tokens,
             min_throughput=throughput,
-            max_throughput=throughput,
+            max_throughput=min(times * throughput, MAX_CHUNKS * chunk.tokens),
         )
     least, most = entity.min_provisioned_throughput, entity.max_provisioned_throughput
     for name, value in ((_MIN, least), (_MAX, most)):

@@ -24,9 +24,11 @@ from modelplane.data_plane.upstreams.deadlines import Deadline
 from modelplane.data_plane.upstreams.exchange import Exchange
 from modelplane.data_plane.upstreams.model_server import (
     TIMED_OUT,
+    counts_characters,
     error_in,
     note_usage,
     parse_json,
+    tells_usage,
 )
 from modelplane.data_plane.upstreams.truncation import Cut, last_chunk
 
@@ -54,6 +56,9 @@ class HostedStream:
         guard = exchange.record.guard
         self._guard = guard.open_stream(entity.name) if guard else None
         self._metadata = metadata
+        # The last event that tells the usage so far, where nobody wants to know it before the end.
+        self._told = b""
+        self._counts = counts_characters(exchange.record, entity.task)
         self._accountant = accountant
         self._now = now
 
@@ -79,6 +84,9 @@ class HostedStream:
                 raise
             await self.fail(error)
             return False
+        finally:
+            if self._told:
+                note_usage(self._exchange.record, self._entity.task, self._told)
         return True
 
     async def fail(self, error: Exception) -> None:
@@ -141,7 +149,10 @@ class HostedStream:
         for event in events:
             if error := error_in(event):
                 return chunks, error
-            note_usage(self._exchange.record, self._entity.task, event)
+            if self._counts:
+                note_usage(self._exchange.record, self._entity.task, event)
+            elif tells_usage(event):
+                self._told = event
             # JSON has line breaks between its parts only, where a space does as well.
             line = event.replace(b"\n", b" ") if b"\n" in event else event
             try:

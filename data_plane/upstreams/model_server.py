@@ -101,6 +101,16 @@ def parse_failure(status: int, body: bytes) -> DataPlaneError:
     return refused(message or _FAILED)
 
 
+def counts_characters(record: Record, task: str) -> bool:
+    """Tell whether a limit wants to know how long an answer is."""
+    return bool(task) and record.ticket is not None and spec_of(task).generates
+
+
+def tells_usage(answer: bytes) -> bool:
+    """Tell whether an answer, or an event of a stream, may report tokens."""
+    return _USAGE in answer
+
+
 def note_usage(record: Record, task: str, answer: bytes) -> None:
     """Note in the record the tokens that an answer, or an event of a stream, reports.
 
@@ -113,8 +123,8 @@ def note_usage(record: Record, task: str, answer: bytes) -> None:
     """
     if not task:
         return
-    counts = record.ticket is not None and spec_of(task).generates
-    if _USAGE not in answer and not counts:
+    counts = counts_characters(record, task)
+    if not (counts or tells_usage(answer)):
         return
     try:
         value = orjson.loads(answer)

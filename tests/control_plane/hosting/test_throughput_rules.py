@@ -71,6 +71,14 @@ def test_a_model_unit_is_a_fixed_part_of_a_chunk(units: int, tokens: int) -> Non
     assert (found.min_throughput, found.max_throughput) == (tokens, tokens)
 
 
+def test_bursts_may_have_as_much_again() -> None:
+    found = scale(provisioned_model_units=75, burst_scaling_enabled=True)
+    assert (found.min_throughput, found.max_throughput) == (120, 240)
+    assert (found.min_replicas, found.max_replicas) == (2, 4)
+    most = scale(provisioned_model_units=12_800, burst_scaling_enabled=True)
+    assert (most.max_replicas, most.max_throughput) == (256, 256 * 80)
+
+
 @pytest.mark.parametrize(
     ("least", "most", "message"),
     [
@@ -124,6 +132,20 @@ async def test_an_entity_is_shown_as_it_was_asked_for(
     assert group.model.scale == ScalePolicy(
         min_replicas=2, max_replicas=3, throughput_chunk=80, min_throughput=160, max_throughput=240
     )
+
+
+async def test_whether_there_are_bursts_is_kept_and_not_told(
+    engine_hosting: Endpoints, launcher: FakeLauncher, rollout: FakeRollout
+) -> None:
+    units = {"name": "m", "entity_name": MODEL, "entity_version": "1"}
+    bursting = {**units, "provisioned_model_units": 50, "burst_scaling_enabled": True}
+    record = await serving(engine_hosting, launcher, rollout, bursting)
+    [entity] = view(record).config.served_entities
+    assert not entity.HasField("burst_scaling_enabled")
+    [group] = (await launcher.groups()).values()
+    assert (group.desired, group.model.scale.max_replicas) == (1, 2)
+    assert record.active is not None
+    assert record.active.config.served_entities[0].burst_scaling_enabled
 
 
 async def test_other_bounds_keep_the_processes(

@@ -9,6 +9,7 @@ import json
 import os
 import socketserver
 import sys
+import time
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -293,8 +294,11 @@ class Writing:
             for index in range(count):
                 delta = {"delta": {"role": "assistant", "content": ""}, "logprobs": None}
                 yield self._chunk({"index": index, **delta, "finish_reason": None}, 0)
+        # How long each token takes, where a benchmark says it.
+        pause = float(os.environ.get("EMULATED_TOKEN_SECONDS", "0"))
         for index in range(count):
             for number in range(self.tokens):
+                time.sleep(pause)
                 text = f" {number}"
                 said: dict[str, Any] = {"delta": {"content": text}} if self.chat else {"text": text}
                 finish = "length" if number == self.tokens - 1 else None

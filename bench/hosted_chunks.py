@@ -1,0 +1,131 @@
+"""Measures what each chunk of a hosted model's stream costs the parts between it and its caller.
+
+The model is an emulator that writes at a pace. What the parts use by themselves while a stream is
+open, for reports and leases, goes by time and not by chunks: two paces tell them apart. To be woken
+for each chunk costs a process most of all, and on a busy or virtual machine many times as much as
+on a quiet one: a process that does nothing but copy each chunk stands beside, in the same minutes.
+"""
+
+import json
+import os
+import socket
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+
+import orjson
+import requests
+
+from bench.processes import cpu_seconds
+from bench.report import Row, Table, table_of
+from tests.e2e.rest import Rest
+from tests.e2e.system import System
+from tests.emulators.vllm import install
+from tests.hosting.e2e.deployment import deployed, hosted, hosting
+from tests.hosting.e2e.processes import replicas
+
+_SECONDS = 4.0
+# Seconds between two tokens.
+_PACES = {"slow": 0.2, "quick": 0.01}
+_MODEL = "main.llm.paced"
+_MLMODEL = {
+    "flavors": {"transformers": {"model_binary": "model"}},
+    "metadata": {"task": "llm/v1/chat", "engine": "vllm"},
+}
+_GOAL = "50"
+_COPIED, _CHUNK = 300, b"x" * 350
+_WORKER, _COPIER = "the worker", "a process that only copies"
+
+
+def measure(*, rounds: int) -> Table:
+    """Return the figures, medians of rounds in turn."""
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        # Replicas are users of their own, who have to get there.
+        folder.chmod(0o755)
+        environment = install(folder / "vllm", "vllm-0.32.0+cpu")
+        _register(folder / "registry")
+        system = stack.enter_context(
+            hosting(folder / "data", folder / "registry", launcher_vllm=str(environment))
+        )
+        rest = stack.enter_context(Rest(system))
+        for endpoint, pace in _PACES.items():
+            variables = {"EMULATED_TOKEN_SECONDS": str(pace)}
+            deployed(rest, endpoint, hosted("paced", _MODEL, environment_vars=variables))
+        state = orjson.loads((system.data_dir / "up.json").read_bytes())
+        parts = {
+            "Envoy": [state["envoy"]["pid"]],
+            _WORKER: [one["pid"] for one in state["workers"]],
+            "the replica, around vLLM": replicas(system),
+        }
+        found = [_round(system, parts) for _ in range(rounds)]
+    rows = [Row(part, median(one[part] for one in found), "µs") for part in found[0]]
+    worker = median(one[_WORKER] - one[_COPIER] for one in found)
+    rows.append(Row("the worker, beyond a process that copies", worker, "µs", _GOAL))
+    return table_of(
+        f"CPU of a chunk of a hosted model's stream, one each {_PACES['quick']} s", rows
+    )
+
+
+def _register(registry: Path) -> None:
+    weights = registry / _MODEL / "1" / "model"
+    weights.mkdir(parents=True)
+    (weights / "config.json").write_text(json.dumps({"max_position_embeddings": 4096}))
+    (weights / "tokenizer_config.json").write_text("{}")
+    (weights.parent / "MLmodel").write_text(json.dumps(_MLMODEL))
+    # By its refusal the launcher is known to be there.
+    probe = registry / "main.ml.iris" / "1"
+    probe.mkdir(parents=True)
+    (probe / "MLmodel").write_text(json.dumps({"flavors": {"python_function": {}}}))
+
+
+def _round(system: System, parts: Mapping[str, Sequence[int]]) -> dict[str, float]:
+    """Return microseconds a chunk of each part."""
+    spent: dict[str, dict[str, float]] = {}
+    chunks: dict[str, int] = {}
+    for endpoint, pace in _PACES.items():
+        before = {part: sum(map(cpu_seconds, pids)) for part, pids in parts.items()}
+        chunks[endpoint] = _stream(system, endpoint, round(_SECONDS / pace))
+        spent[endpoint] = {
+            part: sum(map(cpu_seconds, pids)) - before[part] for part, pids in parts.items()
+        }
+    more = chunks["quick"] - chunks["slow"]
+    costs = {part: (spent["quick"][part] - spent["slow"][part]) / more * 1e6 for part in parts}
+    return {_COPIER: _copying(), **costs}
+
+
+def _copying() -> float:
+    """Return microseconds a chunk of a process that does nothing but copy it."""
+    (ours, theirs), (to, back) = socket.socketpair(), socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        while data := theirs.recv(len(_CHUNK)):
+            to.sendall(data)
+        os._exit(0)
+    before = cpu_seconds(pid)
+    for _ in range(_COPIED):
+        time.sleep(_PACES["quick"])
+        ours.sendall(_CHUNK)
+        back.recv(len(_CHUNK))
+    spent = cpu_seconds(pid) - before
+    for each in (ours, theirs, to, back):
+        each.close()
+    os.waitpid(pid, 0)
+    return spent / _COPIED * 1e6
+
+
+def _stream(system: System, endpoint: str, tokens: int) -> int:
+    """Read a stream to its end; return how many chunks it had."""
+    url = f"{system.url}/serving-endpoints/{endpoint}/invocations"
+    body = {
+        "messages": [{"role": "user", "content": f"{time.monotonic()}"}],
+        "max_tokens": tokens,
+        "stream": True,
+    }
+    with requests.post(url, json=body, headers=system.headers, stream=True, timeout=120) as answer:
+        answer.raise_for_status()
+        return sum(line.startswith(b"data: {") for line in answer.iter_lines())
