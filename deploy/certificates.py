@@ -36,7 +36,8 @@ _USAGES = {
     # It calls control planes, and may be called by an Envoy on another machine.
     WORKER: (_CLIENT, _SERVER),
     ENVOY: (_CLIENT,),
-    LAUNCHER: (_CLIENT,),
+    # It calls control planes, and hosts on the machines of a cluster call it.
+    LAUNCHER: (_CLIENT, _SERVER),
 }
 
 

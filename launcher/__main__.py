@@ -8,12 +8,13 @@ import secrets
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
 
-from modelserving.launcher.v1.launcher_service_pb2 import Hello
+from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
 from modelplane.adapters.shared.release import VERSION
 from modelplane.adapters.shared.rpc.control_link import ControlLink
@@ -31,7 +32,9 @@ from modelplane.launcher.local.devices import Devices, find_devices
 from modelplane.launcher.local.group import Means
 from modelplane.launcher.local.launcher import DirectoryTaken, LocalLauncher, opened
 from modelplane.launcher.local.preparation import Preparer
+from modelplane.launcher.local.reach import Reach
 from modelplane.launcher.local.users import Users
+from modelplane.launcher.probes import answering
 from modelplane.launcher.service import Service
 from modelplane.launcher.settings import Settings, load_settings
 from modelplane.launcher.supplies import Supplies, download, open_supplies, open_users
@@ -60,17 +63,55 @@ async def _launch(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     _raise_file_limit()
+    async with _backend(settings) as backend:
+        await run(settings, backend, stop)
+
+
+async def run(settings: Settings, backend: Backend, stop: asyncio.Event) -> None:
+    """Keep a backend in step with the control planes, and end what runs once told to stop.
+
+    Args:
+        settings: Settings in force.
+        backend: Where replicas run.
+        stop: Set when it is to end.
+    """
+    obstacle = partial(_obstacle, backend, is_host=bool(settings.launcher_token_file))
+    async with (
+        answering(settings.launcher_probes, obstacle),
+        aclosing(ControlLink(settings.targets, settings.tls)) as link,
+    ):
+        await _keep_in_step(settings, link, backend, stop)
+
+
+@asynccontextmanager
+async def _backend(settings: Settings) -> AsyncIterator[Backend]:
+    if settings.backend == "kubernetes":
+        # Whoever runs replicas here needs nothing of it.
+        from modelplane.launcher.kubernetes.place import kubernetes_backend  # noqa: PLC0415
+
+        async with kubernetes_backend(settings) as cluster:
+            yield cluster
+        return
     users = open_users(settings)
     with opened(settings.launcher_dir.absolute(), users) as replicas:
-        backend = LocalLauncher(_means(settings, replicas, users))
-        async with aclosing(ControlLink(settings.targets, settings.tls)) as link:
-            await _keep_in_step(settings, link, backend, stop)
+        yield LocalLauncher(_means(settings, replicas, users))
+
+
+def _obstacle(backend: Backend, *, is_host: bool) -> str:
+    """Return what keeps this from being ready: of a host, its replica; empty: nothing."""
+    report = backend.report()
+    if report is None:
+        return "what runs is not known yet"
+    if not is_host:
+        return ""
+    ready = any(group.progress == pb.GROUP_PROGRESS_READY for group in report.groups)
+    return "" if ready else "the replica is not ready yet"
 
 
 async def _keep_in_step(
     settings: Settings, link: ControlLink, backend: Backend, stop: asyncio.Event
 ) -> None:
-    hello = Hello(
+    hello = pb.Hello(
         launcher_id=secrets.token_hex(16),
         pool=settings.launcher_pool,
         backend=settings.backend,
@@ -79,16 +120,18 @@ async def _keep_in_step(
     service = Service(link, hello, backend, Random())  # noqa: S311 - jitter, no secrets
     tasks = [asyncio.create_task(work) for work in (service.run(), backend.watch())]
     _log.info("the launcher runs", extra=log_fields(launcher_id=hello.launcher_id))
-    await stop.wait()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # From now on it ends the process at once, and with it all replicas.
-        asyncio.get_running_loop().remove_signal_handler(number)
-    fields = log_fields(drain_seconds=settings.drain_seconds)
-    _log.info("the launcher ends what runs", extra=fields)
-    await service.stop(settings.drain_seconds)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    try:
+        await stop.wait()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # From now on it ends the process at once, and with it all replicas.
+            asyncio.get_running_loop().remove_signal_handler(number)
+        fields = log_fields(drain_seconds=settings.drain_seconds)
+        _log.info("the launcher ends what runs", extra=fields)
+        await service.stop(settings.drain_seconds)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _means(settings: Settings, replicas: Path, users: Users) -> Means:
@@ -105,6 +148,7 @@ def _means(settings: Settings, replicas: Path, users: Users) -> Means:
         MemoryBudget(settings.memory_bytes),
         users,
         Devices(find_devices()),
+        Reach(settings.replica_host, is_secure=settings.secures_replicas),
     )
 
 

@@ -1,5 +1,6 @@
 """Settings of a launcher, each with its default beside it."""
 
+import ipaddress
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from modelplane.adapters.shared.byte_counts import parse_bytes
 from modelplane.adapters.shared.rpc.control_link import link_files, parse_targets
-from modelplane.adapters.shared.rpc.tls import TlsFiles
+from modelplane.adapters.shared.rpc.tls import TlsFiles, TokenFiles
 from modelplane.adapters.shared.settings import environment, load, setting
 
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
@@ -71,9 +72,9 @@ class Settings:
 
     backend: str = setting(
         "local",
-        "how replicas are started: as processes of this machine (local)",
+        "where replicas run: as processes of this machine (local), or as pods (kubernetes)",
         variable=False,
-        choices=("local",),
+        choices=("local", "kubernetes"),
     )
     control_plane: str = setting(
         "127.0.0.1:9091", "gRPC target(s) of the control planes, comma separated"
@@ -125,6 +126,36 @@ class Settings:
         "whether models may be served by commands of their own (metadata.entrypoint): yes or no",
         choices=("yes", "no"),
     )
+    hosts_listen: str = setting(
+        "0.0.0.0:9093",
+        "host:port where hosts of a cluster register",
+    )
+    hosts_address: str = setting("", "host:port by which hosts of a cluster find this launcher")
+    cluster_gpus: int = setting(0, "GPUs that replicas on a cluster may use together")
+    kubernetes_api: str = setting(
+        "https://kubernetes.default.svc", "URL of the API server of the Kubernetes cluster"
+    )
+    kubernetes_account: str = setting(
+        "/var/run/secrets/kubernetes.io/serviceaccount",
+        "directory of the own service account: its token, ca.crt and namespace",
+    )
+    kubernetes_namespace: str = setting(
+        "", "namespace in which replicas run; empty: that of the service account"
+    )
+    kubernetes_image: str = setting("", "image of modelplane that hosts run")
+    kubernetes_pod: str = setting("", "file of what is said of the pods of hosts, YAML")
+    launcher_token_file: str = setting(
+        "",
+        "file of the token by which a host of a cluster registers with its launcher, in the place "
+        "of an own certificate",
+    )
+    launcher_probes: str = setting("", "host:port that answers /live and /ready; empty: nowhere")
+    replica_host: str = setting(
+        "127.0.0.1",
+        "address of this machine at which replicas are asked; by TLS, unless it is a loopback "
+        "address",
+        parse=partial(_checked, ipaddress.ip_address),
+    )
     log_level: str = setting("info", "debug, info, warning or error")
     drain_seconds: float = setting(30.0, "seconds that calls in flight may take at a stop")
 
@@ -134,19 +165,40 @@ class Settings:
         return parse_targets(self.control_plane)
 
     @property
-    def tls(self) -> TlsFiles | None:
+    def tls(self) -> TlsFiles | TokenFiles | None:
         """Files for connections to control planes; None for plaintext on this machine alone.
 
         Raises:
             ValueError: What to run would be taken from elsewhere without certificates.
             OSError: A file cannot be read.
         """
-        return link_files(self.targets, self.tls_ca, self.tls_cert, self.tls_key)
+        if not self.launcher_token_file:
+            return link_files(self.targets, self.tls_ca, self.tls_cert, self.tls_key)
+        if not self.tls_ca or self.tls_cert or self.tls_key:
+            raise ValueError(
+                "With MODELPLANE_LAUNCHER_TOKEN_FILE, MODELPLANE_TLS_CA says whom to trust, and "
+                "there is no MODELPLANE_TLS_CERT or MODELPLANE_TLS_KEY."
+            )
+        return TokenFiles(Path(self.tls_ca), Path(self.launcher_token_file), "launcher")
 
     @property
     def memory_bytes(self) -> int:
         """Memory that replicas may use together."""
         return parse_memory(self.launcher_memory)
+
+    @property
+    def cluster_memory_bytes(self) -> int:
+        """Memory that replicas on a cluster may use together.
+
+        Raises:
+            ValueError: It is said as a share, of which nobody knows of what.
+        """
+        if _SHARE.fullmatch(self.launcher_memory.strip()):
+            raise ValueError(
+                f"MODELPLANE_LAUNCHER_MEMORY is {self.launcher_memory}: say how much of the "
+                "cluster's memory replicas may use, as 64GiB."
+            )
+        return parse_bytes(self.launcher_memory)
 
     @property
     def cache_bytes(self) -> int:
@@ -162,6 +214,12 @@ class Settings:
     def pythons(self) -> Sequence[Path]:
         """Directories of Pythons for models."""
         return parse_folders(self.launcher_pythons)
+
+    @property
+    def secures_replicas(self) -> bool:
+        """Whether replicas are asked by TLS."""
+        host = ipaddress.ip_address(self.replica_host)
+        return bool(self.launcher_token_file) or not host.is_loopback
 
     @property
     def users(self) -> range:

@@ -26,7 +26,7 @@ from modelplane.control_plane.shared_clock import SharedClock
 from modelplane.control_plane.store.database import Database, Transaction
 from modelplane.control_plane.store.hosting import groups, launchers, logs
 from modelplane.control_plane.store.hosting.groups import StoredGroup
-from modelplane.control_plane.store.hosting.launchers import Claim
+from modelplane.control_plane.store.hosting.launchers import Claim, StoredLauncher
 from modelplane.control_plane.store.states import LogKind
 
 _log = logging.getLogger(__name__)
@@ -35,6 +35,9 @@ _log = logging.getLogger(__name__)
 LEASE_MS = 10_000
 # One whose stream ended may come back within this time: control planes restart, lines break.
 _RETURN_MS = 3_000
+# What runs on a cluster goes on without its launcher, which may take so long to be started anew.
+_OUTLIVED_MS = 120_000
+_LOCAL = "local"
 _LOG_CHARACTERS = 256 * 1024
 _LOG_KINDS = {
     launcher_pb.LOG_KIND_BUILD: LogKind.BUILD,
@@ -136,7 +139,7 @@ class Pool:
         """
         async with self._database.read() as session:
             launcher = await launchers.read_launcher(session, self.name)
-            if launcher is None or launcher.lease_until_ms > await self._clock.now_ms(session):
+            if launcher is None or not _is_lost(launcher, await self._clock.now_ms(session)):
                 return
             current = await groups.load(session, None)
         lost = [group.id for group in current if without_replicas(group) != group]
@@ -145,7 +148,7 @@ class Pool:
         async with self._database.write() as transaction:
             launcher = await launchers.read_launcher(transaction.session, self.name, lock=True)
             now_ms = await self._clock.now_ms(transaction.session)
-            if launcher is None or launcher.lease_until_ms > now_ms:
+            if launcher is None or not _is_lost(launcher, now_ms):
                 return
             await self._change(transaction, lost, {})
         fields = log_fields(pool=self.name, groups=len(lost))
@@ -212,6 +215,12 @@ class Pool:
             if new.phase is not old.phase or build_group(new) != build_group(old)
         ]
         await groups.tell(transaction, moved)
+
+
+def _is_lost(launcher: StoredLauncher, now_ms: int) -> bool:
+    """Tell whether what a launcher ran is gone with it."""
+    patience = 0 if launcher.backend == _LOCAL else _OUTLIVED_MS
+    return launcher.lease_until_ms + patience <= now_ms
 
 
 def _seen(group: StoredGroup, told: Mapping[str, GroupReport]) -> StoredGroup:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import shutil
+import socket
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -150,6 +151,12 @@ def _ask(replica: pb.ReplicaReport, question: dict[str, Any]) -> Any:
     )
     with urllib.request.urlopen(request, timeout=SECONDS, context=tls) as answer:
         return json.loads(answer.read())["predictions"]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port: int = found.getsockname()[1]
+        return port
 
 
 class Environment:

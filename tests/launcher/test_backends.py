@@ -14,9 +14,10 @@ import pytest
 from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
 from tests.launcher.groups import Machine, ask, group, machine
+from tests.launcher.kubernetes.world import cluster
 
 Place: TypeAlias = Callable[[Path], AbstractAsyncContextManager[Machine]]
-PLACES: dict[str, Place] = {"local": machine}
+PLACES: dict[str, Place] = {"local": machine, "kubernetes": cluster}
 
 
 @pytest.fixture(params=PLACES)

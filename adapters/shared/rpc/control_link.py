@@ -15,7 +15,13 @@ from typing import TypeVar
 import grpc
 
 from modelplane.adapters.shared.rpc.sizes import MAX_MESSAGE_BYTES
-from modelplane.adapters.shared.rpc.tls import TlsFiles, check_loopback, open_channel, tls_files
+from modelplane.adapters.shared.rpc.tls import (
+    TlsFiles,
+    TokenFiles,
+    check_loopback,
+    open_channel,
+    tls_files,
+)
 
 _T = TypeVar("_T")
 
@@ -48,7 +54,7 @@ class AnswerUnfit(Exception):
 class ControlLink:
     """A way to the control planes, for one question at a time."""
 
-    def __init__(self, targets: Sequence[str], tls: TlsFiles | None) -> None:
+    def __init__(self, targets: Sequence[str], tls: TlsFiles | TokenFiles | None) -> None:
         """Open nothing yet.
 
         Args:

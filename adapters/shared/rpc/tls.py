@@ -31,6 +31,23 @@ class TlsFiles:
         return self.ca.read_bytes(), self.certificate.read_bytes(), self.key.read_bytes()
 
 
+@dataclass(frozen=True, slots=True)
+class TokenFiles:
+    """What one side has that has no certificate: the CA to trust, PEM, and a token that is sent.
+
+    The token is read for each call, since whoever issues it may replace it.
+
+    Attributes:
+        ca: File of the CA.
+        token: File of the token.
+        server: Name that the server's certificate has to be for.
+    """
+
+    ca: Path
+    token: Path
+    server: str
+
+
 def tls_files(ca: str, certificate: str, key: str) -> TlsFiles | None:
     """Return the files that the settings name; None where they name none.
 
@@ -69,10 +86,14 @@ def check_loopback(address: str, variable: str) -> None:
         )
 
 
-def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
+def server_credentials(files: TlsFiles, *, mutual: bool = True) -> grpc.ServerCredentials:
     """Return credentials with which a server asks each client for a certificate of the CA.
 
     The files are looked at for each new connection, so new ones hold without a restart.
+
+    Args:
+        files: The server's files.
+        mutual: False: clients have none, and are asked for something else.
 
     Raises:
         OSError: A file cannot be read.
@@ -90,7 +111,7 @@ def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
         return configuration
 
     return grpc.dynamic_ssl_server_credentials(
-        configuration, reload, require_client_authentication=True
+        configuration, reload, require_client_authentication=mutual
     )
 
 
@@ -125,7 +146,7 @@ async def reload(context: ssl.SSLContext, files: TlsFiles, seconds: float = 10.0
 
 
 def open_channel(
-    target: str, files: TlsFiles | None, options: Sequence[tuple[str, int]]
+    target: str, files: TlsFiles | TokenFiles | None, options: Sequence[tuple[str, int | str]]
 ) -> grpc.aio.Channel:
     """Return a channel to a control plane, with the files as they are now.
 
@@ -141,9 +162,37 @@ def open_channel(
     """
     if files is None:
         return grpc.aio.insecure_channel(target, options=options)
+    if isinstance(files, TokenFiles):
+        return _open_with_token(target, files, options)
     ca, certificate, key = files.read()
     credentials = grpc.ssl_channel_credentials(ca, key, certificate)
     return grpc.aio.secure_channel(target, credentials, options=options)
+
+
+class _SentToken(grpc.AuthMetadataPlugin):
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def __call__(
+        self, context: grpc.AuthMetadataContext, callback: grpc.AuthMetadataPluginCallback
+    ) -> None:
+        del context
+        try:
+            token = self._file.read_text().strip()
+        except OSError as error:
+            callback((), error)
+        else:
+            callback((("authorization", f"Bearer {token}"),), None)
+
+
+def _open_with_token(
+    target: str, files: TokenFiles, options: Sequence[tuple[str, int | str]]
+) -> grpc.aio.Channel:
+    token = grpc.metadata_call_credentials(_SentToken(files.token))
+    ca = grpc.ssl_channel_credentials(files.ca.read_bytes())
+    credentials = grpc.composite_channel_credentials(ca, token)
+    named = (*options, ("grpc.ssl_target_name_override", files.server))
+    return grpc.aio.secure_channel(target, credentials, options=named)
 
 
 def _load(context: ssl.SSLContext, files: TlsFiles) -> None:

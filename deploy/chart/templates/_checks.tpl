@@ -13,9 +13,11 @@
 {{- end -}}
 {{- $existing := .Values.certificates.existing -}}
 {{- if .Values.certificates.certManager.enabled -}}
-{{- if or $existing.controlPlane $existing.worker $existing.envoy -}}
+{{- if or $existing.controlPlane $existing.worker $existing.envoy $existing.launcher -}}
 {{- fail "certificates come from cert-manager or from certificates.existing, not from both" -}}
 {{- end -}}
+{{- else if and .Values.launcher.enabled (not $existing.launcher) -}}
+{{- fail "without cert-manager, certificates.existing names a secret for launcher, too" -}}
 {{- else if not (and $existing.controlPlane $existing.worker (or $existing.envoy (eq .Values.layout "embedded"))) -}}
 {{- fail "without cert-manager, certificates.existing names secrets for controlPlane, worker and, where the layout is separate, envoy" -}}
 {{- end -}}

@@ -126,23 +126,25 @@ class HostSide:
     clock: FakeClock
     stack: AsyncExitStack
 
-    async def launcher(self, launcher_id: str = "l1", *, pool: str = "default") -> FakeLauncher:
+    async def launcher(
+        self, launcher_id: str = "l1", *, pool: str = "default", backend: str = "local"
+    ) -> FakeLauncher:
         """Connect a launcher that does as it is told."""
-        launcher = FakeLauncher(await self.call(launcher_id, pool))
+        launcher = FakeLauncher(await self.call(launcher_id, pool, backend))
         task = asyncio.create_task(launcher.run())
         self.stack.callback(task.cancel)
         self.stack.callback(launcher.call.cancel)
         return launcher
 
     async def call(
-        self, launcher_id: str, pool: str = "default"
+        self, launcher_id: str, pool: str = "default", backend: str = "local"
     ) -> "grpc.aio.StreamStreamCall[pb.SyncRequest, pb.SyncResponse]":
         """Open a launcher's stream and introduce it."""
         channel = await self.stack.enter_async_context(
             grpc.aio.insecure_channel(f"127.0.0.1:{self.port}")
         )
         call = LauncherServiceStub(channel).Sync()
-        hello = pb.Hello(launcher_id=launcher_id, pool=pool, backend="fake", build="test")
+        hello = pb.Hello(launcher_id=launcher_id, pool=pool, backend=backend, build="test")
         await call.write(pb.SyncRequest(hello=hello))
         return call
 

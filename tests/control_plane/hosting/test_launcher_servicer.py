@@ -59,10 +59,10 @@ async def has_replicas(launcher: FakeLauncher, count: int) -> None:
     await until(holds)
 
 
-async def deployed(side: HostSide) -> FakeLauncher:
+async def deployed(side: HostSide, backend: str = "local") -> FakeLauncher:
     """Return a launcher that runs an active version of one model."""
     await side.push.follower("w1")
-    launcher = await side.launcher()
+    launcher = await side.launcher(backend=backend)
     await side.deploy(hosting_version(1, A))
     await is_settled(side)
     return launcher
@@ -226,6 +226,26 @@ async def test_what_a_lost_launcher_ran_is_taken_out(side: HostSide, live_clock:
     group = await side.group()
     assert (group.phase, group.replicas) == (GroupPhase.RECOVERING, ())
     assert not (await side.endpoint()).ready
+
+
+async def test_what_a_cluster_runs_goes_on_without_its_launcher_for_a_while(
+    side: HostSide, live_clock: FakeClock
+) -> None:
+    launcher = await deployed(side, backend="kubernetes")
+    launcher.call.cancel()
+
+    async def is_gone() -> bool:
+        return side.launchers.launchers == 0
+
+    await until(is_gone)
+    live_clock.now_ms += 10 * LEASE_MS
+    await side.scaler.step()
+    group = await side.group()
+    assert group.phase is GroupPhase.READY
+    assert len(group.replicas) == 1
+    live_clock.now_ms += 10 * LEASE_MS
+    await side.scaler.step()
+    assert (await side.group()).replicas == ()
 
 
 async def test_a_restart_of_the_control_plane_changes_nothing(

@@ -37,6 +37,19 @@ _EVERYTHING: Document = {
         "extraEnv": [{"name": "OTEL_SERVICE_NAME", "value": "modelplane"}],
         "autoscaling": {"enabled": True, "inFlight": 32, "cpu": 80},
     },
+    "launcher": {
+        **_PLACED,
+        "enabled": True,
+        "memory": "256GiB",
+        "gpus": 8,
+        "settings": {"MODELPLANE_LAUNCHER_POOL": "default", "MODELPLANE_LOG_LEVEL": "debug"},
+        "extraEnv": [{"name": "TZ", "value": "UTC"}],
+        "pod": {
+            "nodeSelector": {"disk": "fast"},
+            "env": [{"name": "UV_INDEX_URL", "value": "https://packages.example.com/simple"}],
+        },
+        "serviceAccount": {"annotations": {"a": "b"}},
+    },
     "envoy": {
         **_PLACED,
         "publicUrl": "https://models.example.com",
@@ -75,6 +88,7 @@ _OWN_CERTIFICATES: Document = {
     "certManager": {"enabled": False},
     "existing": {"controlPlane": "cp-tls", "worker": "w-tls", "envoy": "e-tls"},
 }
+_LAUNCHER_CERTIFICATE: Document = {"existing": {"launcher": "l-tls"}}
 
 GOOD: dict[str, Document] = {
     "embedded": _EXISTING,
@@ -91,6 +105,14 @@ GOOD: dict[str, Document] = {
         "controlPlane": {
             "masterKeyFromSecret": False,
             "settings": {"MODELPLANE_MASTER_KEY_KMS": "arn:aws:kms:eu-west-1:1:key/a"},
+        },
+    },
+    "hosting": {
+        **_EXISTING,
+        "launcher": {"enabled": True},
+        "certificates": {
+            **_OWN_CERTIFICATES,
+            "existing": _OWN_CERTIFICATES["existing"] | _LAUNCHER_CERTIFICATE["existing"],
         },
     },
     "bare": {
@@ -114,6 +136,14 @@ REFUSED: dict[str, tuple[Document, str]] = {
     "no-certificates": (
         {**_EXISTING, "certificates": {"certManager": {"enabled": False}}},
         "certificates.existing",
+    ),
+    "no-certificate-for-the-launcher": (
+        {**_EXISTING, "launcher": {"enabled": True}, "certificates": _OWN_CERTIFICATES},
+        "launcher",
+    ),
+    "a-share-of-no-machine": (
+        {**_EXISTING, "launcher": {"enabled": True, "memory": "80%"}},
+        "memory",
     ),
     "certificates-twice": (
         {**_EXISTING, "certificates": {"existing": {"worker": "w"}}},

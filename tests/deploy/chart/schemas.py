@@ -17,10 +17,16 @@ VERSIONS = ("1.29", "1.37")
 WITHOUT_SCHEMA = {"cert-manager.io/v1", "monitoring.coreos.com/v1"}
 
 
-def problems(document: Document, version: str) -> list[str]:
-    """Return what is wrong with an object in a version of Kubernetes."""
+def problems(document: Document, version: str, group: str = "") -> list[str]:
+    """Return what is wrong with an object in a version of Kubernetes.
+
+    Args:
+        document: The object.
+        version: The version.
+        group: Where its schema is, for what belongs to all groups; empty: as its `apiVersion` says.
+    """
     # As the files are called: `deployment-apps-v1.json`.
-    group = re.sub(r"^([^./]*)(?:\.[^/]*)?/", r"\1-", document["apiVersion"])
+    group = group or re.sub(r"^([^./]*)(?:\.[^/]*)?/", r"\1-", document["apiVersion"])
     validator = _validator(version, f"{document['kind'].lower()}-{group}.json")
     return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(document)]
 

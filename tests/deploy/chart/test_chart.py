@@ -9,18 +9,22 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
 from modelplane.adapters.shared.probes import LIVE, READY
-from modelplane.adapters.shared.settings import variable_name
+from modelplane.adapters.shared.settings import load, variable_name
 from modelplane.control_plane.settings import Settings as ControlPlaneSettings
 from modelplane.data_plane.settings import Settings as WorkerSettings
 from modelplane.deploy.certificates import _USAGES
 from modelplane.deploy.command.cli import COMMANDS
+from modelplane.launcher.kubernetes import manifests, pod_options
+from modelplane.launcher.settings import Settings as LauncherSettings
 from tests.deploy.chart.cases import GOOD, REFUSED
 from tests.deploy.chart.pods import (
     container,
@@ -47,6 +51,7 @@ from tests.deploy.chart.render import (
 )
 from tests.deploy.chart.schemas import VERSIONS, WITHOUT_SCHEMA, problems
 from tests.docs.blocks import PAGES, find_blocks
+from tests.launcher.kubernetes.rights import RULES
 
 pytestmark = pytest.mark.skipif(not IS_HERE, reason="Helm is not built for this machine")
 
@@ -54,6 +59,7 @@ _SETTINGS = {
     "control-plane": ControlPlaneSettings,
     "worker": WorkerSettings,
     "migrate": ControlPlaneSettings,
+    "launcher": LauncherSettings,
 }
 _USAGE_NAMES = {
     "server auth": ExtendedKeyUsageOID.SERVER_AUTH,
@@ -123,7 +129,7 @@ def test_commands_and_settings_exist(documents: list[Document]) -> None:
         for one in containers(pod["spec"]):
             told = {item["name"] for item in one.get("env", ())}
             if "env" in one:
-                [command] = one["args"]
+                command = one["args"][0]
                 assert command in COMMANDS
                 known = {variable_name(setting.name) for setting in fields(_SETTINGS[command])}
                 assert {name for name in told if name.startswith("MODELPLANE_")} <= known
@@ -137,7 +143,7 @@ def test_listeners_are_the_ports_that_are_told_of(documents: list[Document]) -> 
             listening = {
                 int(value.rpartition(":")[2])
                 for name, value in environment(one).items()
-                if name.endswith("_LISTEN") and not value.startswith("unix:")
+                if name.endswith(("_LISTEN", "_PROBES")) and not value.startswith("unix:")
             }
             listening |= {
                 int(option.rpartition(":")[2])
@@ -153,7 +159,7 @@ def test_probes_ask_what_there_is(documents: list[Document]) -> None:
         for one in containers(pod["spec"]):
             own = {port["name"]: port["containerPort"] for port in one.get("ports", ())}
             for probe in (one[key] for key in ("readinessProbe", "livenessProbe") if key in one):
-                asked = {"metrics": {LIVE, READY}, "public": {"/health"}}
+                asked = {"metrics": {LIVE, READY}, "probes": {LIVE, READY}, "public": {"/health"}}
                 if http := probe.get("httpGet"):
                     assert http["path"] in asked[http["port"]]
                     assert http["port"] in own
@@ -169,11 +175,12 @@ def test_services_and_policies_lead_to_pods(documents: list[Document]) -> None:
         assert len(pods) == 1
         assert {port["targetPort"] for port in service["spec"]["ports"]} <= set(ports(pods[0]))
     for policy in of_kind(documents, "NetworkPolicy"):
-        [pod] = selected(documents, policy["spec"]["podSelector"]["matchLabels"])
+        labels = policy["spec"]["podSelector"]["matchLabels"]
+        [pod] = [{"containers": []}] if is_of_hosts(labels) else selected(documents, labels)
         for rule in policy["spec"]["ingress"]:
-            assert {port["port"] for port in rule["ports"]} <= set(ports(pod))
+            assert {port["port"] for port in rule.get("ports", ())} <= set(ports(pod))
             check_peers(documents, rule.get("from", ()))
-        for rule in policy["spec"]["egress"]:
+        for rule in policy["spec"].get("egress", ()):
             check_peers(
                 documents, rule.get("to", ()), {one["port"] for one in rule.get("ports", ())}
             )
@@ -188,20 +195,28 @@ def test_services_and_policies_lead_to_pods(documents: list[Document]) -> None:
         assert set(values_of("container", scaler["spec"])) <= inside
 
 
+def is_of_hosts(labels: dict[str, str]) -> bool:
+    """Tell whether labels are of the pods that the launcher starts."""
+    hosts = manifests.Hosts("image", "launcher:1", "", "default")
+    own = manifests.deployment(pb.GroupSpec(id="a" * 32), hosts)["spec"]["template"]["metadata"]
+    return bool(labels.items() <= own["labels"].items())
+
+
 def check_peers(
     documents: list[Document],
     peers: Any,
     wanted: set[Any] = frozenset(),  # type: ignore[assignment]
 ) -> None:
     for peer in peers:
-        if labels := peer.get("podSelector", {}).get("matchLabels"):
+        labels = peer.get("podSelector", {}).get("matchLabels")
+        if labels and not is_of_hosts(labels):
             [pod] = selected(documents, labels)
             assert wanted <= set(ports(pod))
 
 
 def test_volumes_and_their_secrets_are_there(documents: list[Document]) -> None:
     made = {one["spec"]["secretName"] for one in of_kind(documents, "Certificate")}
-    given = {"cp-tls", "w-tls", "e-tls", "public"}
+    given = {"cp-tls", "w-tls", "e-tls", "l-tls", "public"}
     for pod in templates(documents):
         volumes = {volume["name"] for volume in pod["spec"]["volumes"]}
         mounted = {
@@ -240,14 +255,19 @@ def test_workers_are_embedded_or_separate_and_never_both(found: Found) -> None:
             {one["name"] for one in containers(each["spec"]["template"]["spec"])}
             for each in deployments
         ]
+        launcher = [{"launcher"}] if values.get("launcher") else []
         if values.get("layout") == "separate":
-            assert inside == [{"control-plane"}, {"worker"}, {"envoy-config", "envoy"}]
+            assert inside == [{"control-plane"}, {"worker"}, {"envoy-config", "envoy"}, *launcher]
         else:
-            assert inside == [{"control-plane"}, {"envoy-config", "worker", "envoy"}]
+            assert inside == [{"control-plane"}, {"envoy-config", "worker", "envoy"}, *launcher]
             # It starts before Envoy and ends after it.
             assert container(documents, "worker")["restartPolicy"] == "Always"
         # The public port is Envoy's.
-        [public] = [one for one in of_kind(documents, "Service") if "clusterIP" not in one["spec"]]
+        [public] = [
+            one
+            for one in of_kind(documents, "Service")
+            if "public" in values_of("targetPort", one["spec"])
+        ]
         [pod] = selected(documents, public["spec"]["selector"])
         assert "envoy" in {one["name"] for one in pod["containers"]}
 
@@ -336,6 +356,39 @@ def test_each_setting_is_a_value_or_set_by_the_chart(
     others = {"MODELPLANE_WORKER_ID", "MODELPLANE_TABLES_ROOT"}
     others |= {name for name in open_to_all if name.startswith("MODELPLANE_PAYLOAD_")}
     assert set(taken) == open_to_all - by_chart - others
+
+
+def test_the_launcher_may_do_what_it_does_and_nothing_else(found: Found) -> None:
+    documents = found["everything-embedded"].documents
+    [role] = of_kind(documents, "Role")
+    # With these the emulated cluster of the launcher's tests lets it do all that it does.
+    assert role["rules"] == RULES
+    [binding] = of_kind(documents, "RoleBinding")
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    [subject] = binding["subjects"]
+    pod = named(documents, "Deployment", "launcher")["spec"]["template"]["spec"]
+    assert subject["name"] == pod["serviceAccountName"]
+    assert not of_kind(documents, "ClusterRole", "ClusterRoleBinding")
+
+
+def test_the_launcher_is_told_what_it_takes(found: Found, tmp_path: Path) -> None:
+    documents = found["everything-embedded"].documents
+    one = container(documents, "launcher")
+    told = environment(one)
+    settings = load(LauncherSettings, "modelplane launcher", one["args"][1:], told)
+    assert settings.cluster_memory_bytes == 256 << 30
+    assert settings.kubernetes_image == container(documents, "worker")["image"]
+    [service] = [
+        each for each in of_kind(documents, "Service") if "publishNotReadyAddresses" in each["spec"]
+    ]
+    host, _, port = settings.hosts_address.rpartition(":")
+    assert host == f"{service['metadata']['name']}.modelplane.svc.cluster.local"
+    assert service["spec"]["ports"][0]["port"] == int(port)
+    file = tmp_path / "pod.yaml"
+    file.write_text(named(documents, "ConfigMap", "launcher")["data"]["pod.yaml"])
+    options = pod_options.read_pod_options(file)
+    assert options["nodeSelector"] == {"disk": "fast"}
+    assert options["imagePullSecrets"] == [{"name": "pull"}]
 
 
 def keys_of(values: Document, schema: Document, path: str = "") -> Iterator[str]:
