@@ -21,17 +21,16 @@ from modelplane.adapters.providers.types import HttpRequest, JsonObject, Plan
 from modelplane.adapters.shared.rpc.metadata import COLD_START, Metadata
 from modelplane.data_plane.accounting import Accountant
 from modelplane.data_plane.calls.call import Call
-from modelplane.data_plane.calls.guarding import is_free, take_turns
+from modelplane.data_plane.calls.guarding import is_free, look_through_answer
 from modelplane.data_plane.calls.record import Attempt, Record
 from modelplane.data_plane.errors import (
     DataPlaneError,
     DeadlineExceeded,
     EndpointNotFound,
-    GuardrailTriggered,
+    GuardrailError,
     ModelRefused,
     ReplicaLost,
 )
-from modelplane.data_plane.guardrails.guard import Guard
 from modelplane.data_plane.hosting.balancing import Replica
 from modelplane.data_plane.hosting.group import Group, GroupGone
 from modelplane.data_plane.hosting.waiting import Ticket
@@ -176,7 +175,7 @@ class HostedRelay:
             else:
                 await self._answer_within(entity.throughput, exchange, entity, others)
             error = record.error
-        except GuardrailTriggered:
+        except GuardrailError:
             # The model has answered.
             raise
         except (DataPlaneError, asyncio.CancelledError) as failure:
@@ -341,8 +340,8 @@ async def _answer_whole(
 ) -> None:
     note_usage(exchange.record, entity.task, document)
     guard = exchange.record.guard
-    if guard is not None and guard.rules.output is not None:
-        document = await _look_through(guard, exchange.record, document)
+    if guard is not None and guard.reads_answers:
+        document = await _look_through(exchange.record, document)
     try:
         answer = exchange.reply.pass_on(document)
     except (TypeError, ValueError):
@@ -350,19 +349,19 @@ async def _answer_whole(
     await exchange.reply.answer(metadata, answer)
 
 
-async def _look_through(guard: Guard, record: Record, document: bytes) -> bytes:
+async def _look_through(record: Record, document: bytes) -> bytes:
     """Return an answer without what is masked in it.
 
     Raises:
-        GuardrailTriggered: It must not pass.
+        GuardrailError: It must not pass.
         ModelRefused: It cannot be read.
     """
     value = parse_json(document)
     if isinstance(value, dict) and record.config and not is_free(record.config):
-        await take_turns(guard.read_answer(value, record.usage))
+        await look_through_answer(record, value)
         return orjson.dumps(value)
     held: JsonObject = {"answer": value}
-    await take_turns(guard.read_answer(held, record.usage, free=True))
+    await look_through_answer(record, held, free=True)
     return orjson.dumps(held["answer"])
 
 
