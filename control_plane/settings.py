@@ -102,6 +102,16 @@ class Settings:
         "directory of the payload tables, or URL of an object store: s3://, gs:// or az://, where "
         "a payload writer writes them; empty: there are none",
     )
+    safety_judge: str = setting(
+        "",
+        "endpoint that judges for the guardrail 'safety' where an endpoint names no judge, and how "
+        "it is asked, such as guard:llama_guard (default), guard:verdict; empty: none does",
+    )
+    topics_judge: str = setting(
+        "",
+        "endpoint that judges for the guardrail 'valid_topics' where an endpoint names no judge: "
+        "any that chats; empty: none does",
+    )
     max_endpoints: int = setting(20_000, "number of endpoints that there may be")
     max_endpoints_per_creator: int = setting(
         200, "number of endpoints that somebody who is no administrator may have made"

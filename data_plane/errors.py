@@ -10,7 +10,9 @@ DataPlaneError          a call is refused
 ├── EndpointUnserved    no configuration of the endpoint is active, nor will one be by itself
 ├── MalformedRequest    the body is not a JSON object
 ├── InvalidParameter    a field is missing, or has a value that cannot be right
-├── GuardrailTriggered  the request or the answer holds what the endpoint's guardrails block
+├── GuardrailError      guardrails let the request or the answer not pass
+│   ├── GuardrailTriggered it holds what they block
+│   └── GuardrailUnchecked a judge does not say whether it may pass
 ├── TooManyHops         the call has come through so many gateways that it goes in circles
 ├── LimitExceeded       a limit of the endpoint does not allow it now
 ├── LimitsUnavailable   the limits of the endpoint cannot be checked
@@ -103,7 +105,21 @@ class InvalidParameter(DataPlaneError):
     """A field is missing, or has a value that cannot be right."""
 
 
-class GuardrailTriggered(DataPlaneError):
+class GuardrailError(DataPlaneError):
+    """Guardrails let the request or the answer not pass."""
+
+
+class GuardrailUnchecked(GuardrailError):
+    """A judge does not say whether the request or the answer may pass."""
+
+    def __init__(self, policy: str, judge: str) -> None:
+        super().__init__(
+            f"The guardrail '{policy}' could not be checked: its judge, the endpoint '{judge}', "
+            "gave no verdict in time; try again."
+        )
+
+
+class GuardrailTriggered(GuardrailError):
     """The request or the answer holds what the endpoint's guardrails block; the text is JSON.
 
     Attributes:
@@ -276,6 +292,7 @@ STATUS_TABLE = StatusTable(
         EndpointUnserved: Status(_CODE.FAILED_PRECONDITION, 400, "INVALID_STATE"),
         MalformedRequest: Status(_CODE.INVALID_ARGUMENT, 400, "BAD_REQUEST"),
         InvalidParameter: Status(_CODE.INVALID_ARGUMENT, 400, "INVALID_PARAMETER_VALUE"),
+        GuardrailUnchecked: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
         GuardrailTriggered: Status(_CODE.INVALID_ARGUMENT, 400, "BAD_REQUEST"),
         # HTTP has 508 for this, which clients would retry as they do every status from 500 on.
         TooManyHops: Status(_CODE.INVALID_ARGUMENT, 400, "BAD_REQUEST"),

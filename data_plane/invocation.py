@@ -7,7 +7,7 @@ change never shows half.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 from modelplane.adapters.providers.types import JsonObject, Query, Task
@@ -17,7 +17,7 @@ from modelplane.data_plane.access import authenticate
 from modelplane.data_plane.accounting import Accountant
 from modelplane.data_plane.bodies import SMALL_BYTES, Bodies
 from modelplane.data_plane.calls.call import Call, Method, Reply
-from modelplane.data_plane.calls.guarding import ModelRefusal, look_through
+from modelplane.data_plane.calls.guarding import ModelRefusal, arm, look_through
 from modelplane.data_plane.calls.hosted_query import build_hosted_query, skim_body
 from modelplane.data_plane.calls.labels import parse_labels
 from modelplane.data_plane.calls.native import (
@@ -31,10 +31,10 @@ from modelplane.data_plane.calls.query import build_query, parse_body
 from modelplane.data_plane.calls.record import CLIENT_CLOSED, Record, attempt_headers
 from modelplane.data_plane.calls.refusals import Refused, settle
 from modelplane.data_plane.calls.tasks import spec_of
+from modelplane.data_plane.checking import check_guardrails
 from modelplane.data_plane.errors import STATUS_TABLE, GuardrailTriggered
 from modelplane.data_plane.finding import active_config, find_endpoint, find_model, name_in
 from modelplane.data_plane.guardrails.cleared import Cleared
-from modelplane.data_plane.guardrails.guard import Guard
 from modelplane.data_plane.guardrails.policy import Guardrails
 from modelplane.data_plane.limits.admission import Ending, Gate
 from modelplane.data_plane.models import MODELS
@@ -52,6 +52,9 @@ from modelplane.data_plane.upstreams.attempts import Attempts
 from modelplane.data_plane.upstreams.choice import choose
 from modelplane.data_plane.upstreams.exchange import Exchange
 from modelplane.data_plane.upstreams.hops import count_hops
+
+# Answers a call that is no query.
+_Teller = Callable[[Snapshot, Principal, Call, Reply], Awaitable[None]]
 
 
 class Inference:
@@ -81,6 +84,10 @@ class Inference:
         self._bodies = bodies
         self._payloads = payloads
         self._cleared = Cleared()
+        self._others: Mapping[Method, _Teller] = {
+            **MODELS,
+            Method.CHECK_GUARDRAILS: partial(check_guardrails, self),
+        }
         self._snapshots = snapshots
         self._attempts = attempts
         self._gate = gate
@@ -114,8 +121,10 @@ class Inference:
 
     async def _answer(self, call: Call, reply: Reply, record: Record) -> None:
         snapshot = self._snapshots.current
-        principal = record.principal = authenticate(snapshot, call.metadata, self._wall_ms())
-        if tell := MODELS.get(call.method):
+        principal = record.principal = call.judges_for or authenticate(
+            snapshot, call.metadata, self._wall_ms()
+        )
+        if tell := self._others.get(call.method):
             await tell(snapshot, principal, call, reply)
             return
         endpoint, config, query = await self._receive(snapshot, principal, call, record)
@@ -154,10 +163,9 @@ class Inference:
     ) -> None:
         """Answer a query that guardrails look through before, and whose answer they do."""
         call, record, query = exchange.call, exchange.record, exchange.query
-        caller = record.principal.id if record.principal else ""
-        record.guard = Guard(guardrails, caller, self._cleared)
+        arm(record, call, guardrails, (self, self._cleared))
         try:
-            await look_through(record.guard, query, config)
+            await look_through(record, query, config)
             await self._attempts.answer(exchange, candidates)
         except GuardrailTriggered as error:
             spec = spec_of(config.task)

@@ -4,16 +4,25 @@ Before: `setting_changes`, `lifecycle`. After: `payload_tables`. Beside: `valida
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from modelserving.store.v1.hosting_pb2 import HostedModel
 from modelserving.v1.ai_gateway_pb2 import (
     AiGatewayConfig,
     AiGatewayRateLimit,
-    GuardrailParameters,
 )
 from modelserving.v1.endpoint_pb2 import RateLimit
+from modelserving.v1.guardrail_policy_pb2 import GuardrailPolicy
 
+from modelplane.adapters.shared import guardrail_rules
+from modelplane.adapters.shared.guardrail_rules import (
+    NO_JUDGES,
+    DefaultJudges,
+    PolicyRefused,
+    asks_of_safety,
+    asks_of_topics,
+    check_sides,
+)
 from modelplane.adapters.shared.limit_keys import LIMIT_KEYS, OLD_LIMIT_KEYS
 from modelplane.control_plane.endpoints import payload_tables
 from modelplane.control_plane.errors import InvalidParameter
@@ -25,9 +34,6 @@ MAX_LIMITS = 20
 MAX_AMOUNT = 2**53 - 1
 MAX_GROUP_LIMITS = 5
 MAX_RETRIES = 5
-PII_BEHAVIORS = ("NONE", "BLOCK", "MASK")
-MAX_KEYWORDS = 200
-MAX_KEYWORD_CHARACTERS = 256
 MIN_TIMEOUT_SECONDS = 0.1
 MAX_TIMEOUT_SECONDS = 3600.0
 
@@ -49,7 +55,9 @@ def build_rate_limits(given: Iterable[RateLimit]) -> list[RateLimit]:
     return limits
 
 
-def build_ai_gateway(given: AiGatewayConfig, *, tables: bool) -> AiGatewayConfig | None:
+def build_ai_gateway(
+    given: AiGatewayConfig, *, tables: bool, judges: DefaultJudges = NO_JUDGES
+) -> AiGatewayConfig | None:
     """Return the AI Gateway settings as they are given, None where nothing is set.
 
     Defaults stay unsaid: tools that keep endpoints as files would take them for changes by others.
@@ -57,6 +65,7 @@ def build_ai_gateway(given: AiGatewayConfig, *, tables: bool) -> AiGatewayConfig
     Args:
         given: What the caller sends.
         tables: Whether the deployment writes payload tables.
+        judges: Who judges where the settings do not say who.
 
     Raises:
         InvalidParameter: They break a rule.
@@ -73,14 +82,26 @@ def build_ai_gateway(given: AiGatewayConfig, *, tables: bool) -> AiGatewayConfig
     if gateway.HasField("fallback_config") and not gateway.fallback_config.HasField("enabled"):
         raise InvalidParameter("ai_gateway.fallback_config.enabled is required; set it.")
     _check_upstream_rules(gateway)
-    for side in ("input", "output"):
-        _check_guardrails(getattr(gateway.guardrails, side), f"ai_gateway.guardrails.{side}")
+    if gateway.HasField("guardrails"):
+        _check_guardrails(gateway, judges)
     if gateway.HasField("inference_table_config"):
         payload_tables.check(gateway.inference_table_config, available=tables)
     for limit in gateway.rate_limits:
         _check_gateway_limit(limit)
     _check_gateway_limits(gateway.rate_limits)
     return gateway
+
+
+def build_policies(given: Sequence[GuardrailPolicy]) -> list[GuardrailPolicy]:
+    """Return guardrail policies with their defaults, ordered by rank.
+
+    Raises:
+        InvalidParameter: One breaks a rule.
+    """
+    try:
+        return guardrail_rules.build_policies(given)
+    except PolicyRefused as error:
+        raise InvalidParameter(str(error)) from None
 
 
 def _build_rate_limit(given: RateLimit) -> RateLimit:
@@ -120,27 +141,24 @@ def _check_upstream_rules(gateway: AiGatewayConfig) -> None:
             )
 
 
-def _check_guardrails(checks: GuardrailParameters, where: str) -> None:
-    behavior = checks.pii.behavior
-    if checks.pii.HasField("behavior") and behavior not in PII_BEHAVIORS:
-        raise InvalidParameter(
-            f"{where}.pii.behavior '{behavior[:200]}' is unknown; use one of "
-            f"{', '.join(PII_BEHAVIORS)}."
-        )
-    if (count := len(checks.invalid_keywords)) > MAX_KEYWORDS:
-        raise InvalidParameter(
-            f"{where}.invalid_keywords has {count} keywords; at most {MAX_KEYWORDS} are allowed."
-        )
-    for word in checks.invalid_keywords:
-        if not any(character.isprintable() and not character.isspace() for character in word):
+def _check_guardrails(gateway: AiGatewayConfig, judges: DefaultJudges) -> None:
+    guardrails = gateway.guardrails
+    try:
+        check_sides(guardrails)
+    except PolicyRefused as error:
+        raise InvalidParameter(str(error)) from None
+    if guardrails.HasField("judge"):
+        return
+    asked = (
+        ("safety", asks_of_safety(guardrails), judges.safety, "SAFETY"),
+        ("valid_topics", asks_of_topics(guardrails), judges.topics, "TOPICS"),
+    )
+    for name, is_set, judge, setting in asked:
+        if is_set and judge is None:
             raise InvalidParameter(
-                f"{where}.invalid_keywords has a blank keyword, which every text would hold; "
-                "remove it."
-            )
-        if len(word) > MAX_KEYWORD_CHARACTERS:
-            raise InvalidParameter(
-                f"{where}.invalid_keywords has a keyword of {len(word)} characters; at most "
-                f"{MAX_KEYWORD_CHARACTERS} are allowed."
+                f"ai_gateway.guardrails: '{name}' needs a judge, of which there is none; "
+                "name an endpoint in ai_gateway.guardrails.judge, or let the operator set "
+                f"MODELPLANE_{setting}_JUDGE."
             )
 
 

@@ -18,11 +18,13 @@ from modelserving.v1.endpoint_pb2 import EndpointConfig, EndpointConfigInput
 from modelserving.v1.endpoint_service_pb2 import CreateServingEndpointRequest
 
 from modelplane.adapters.shared.egress import EgressPolicy
+from modelplane.adapters.shared.guardrail_rules import NO_JUDGES, DefaultJudges
 from modelplane.control_plane.access import level_of
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.endpoints import lookup, payload_tables
 from modelplane.control_plane.endpoints.config_input import build_config, build_traffic, drop_twin
 from modelplane.control_plane.endpoints.gateway_rules import check_countable
+from modelplane.control_plane.endpoints.guardrail_judges import require_judges
 from modelplane.control_plane.endpoints.limited_principals import require_principals
 from modelplane.control_plane.endpoints.lookup import lock_endpoint, read_endpoint
 from modelplane.control_plane.endpoints.quotas import Quotas
@@ -82,6 +84,7 @@ class Endpoints:
         pinning: Pinning | None = None,
         free: FreeCapacity | None = None,
         tables: bool = False,
+        judges: DefaultJudges = NO_JUDGES,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
         """Keep the collaborators.
@@ -97,6 +100,7 @@ class Endpoints:
             pinning: Finds out what hosted models are; by default the deployment has none.
             free: What there is left to run them.
             tables: Whether the deployment writes payload tables.
+            judges: Who judges where guardrails do not say who.
             new_id: Returns a new identifier: 32 hexadecimal digits.
         """
         self._database = database
@@ -109,6 +113,7 @@ class Endpoints:
         self._pinning = pinning or Pinning()
         self._free = free or FreeCapacity(SharedClock(clock))
         self._tables = tables
+        self._judges = judges
         self._new_id = new_id
 
     async def create(
@@ -133,6 +138,9 @@ class Endpoints:
             await self._quotas.check(transaction.session, principal)
             await changes.insert(transaction, new)
             await require_principals(transaction.session, new.settings.ai_gateway)
+            await require_judges(
+                transaction.session, principal, new.name, new.settings, self._judges
+            )
             await payload_tables.claim(transaction.session, new, draft.config if draft else None)
             if draft:
                 soon = await self._begin(transaction, principal, new.id, 1, draft)
@@ -285,7 +293,7 @@ class Endpoints:
             creator=principal.name,
             creator_id=principal.id,
             created_ms=self._clock(),
-            settings=build_settings(request, tables=self._tables),
+            settings=build_settings(request, tables=self._tables, judges=self._judges),
         )
 
     def _draft(self, given: EndpointConfigInput, name: str) -> _Draft:

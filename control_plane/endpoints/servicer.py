@@ -250,6 +250,21 @@ class EndpointServicer(EndpointServiceServicer):
         """Read the AI Gateway settings."""
         return await self._settings.get_ai_gateway(current_principal.get(), request.name)
 
+    async def PutServingEndpointPolicies(
+        self, request: pb.PutServingEndpointPoliciesRequest, context: _Context
+    ) -> pb.ServingEndpointPolicies:
+        """Replace the guardrail policies."""
+        principal = current_principal.get()
+        policies = await self._settings.put_policies(principal, request.name, request.policies)
+        return pb.ServingEndpointPolicies(policies=policies)
+
+    async def GetServingEndpointPolicies(
+        self, request: pb.GetServingEndpointPoliciesRequest, context: _Context
+    ) -> pb.ServingEndpointPolicies:
+        """Read the guardrail policies."""
+        policies = await self._settings.get_policies(current_principal.get(), request.name)
+        return pb.ServingEndpointPolicies(policies=policies)
+
     async def PatchServingEndpointNotifications(
         self, request: pb.PatchServingEndpointNotificationsRequest, context: _Context
     ) -> ServingEndpoint:

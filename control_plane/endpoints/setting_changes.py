@@ -10,12 +10,20 @@ from typing import Literal
 from modelserving.store.v1.settings_pb2 import EndpointSettings
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
 from modelserving.v1.endpoint_pb2 import EndpointTag, RateLimit
+from modelserving.v1.guardrail_policy_pb2 import GuardrailPolicy
 
+from modelplane.adapters.shared.guardrail_rules import NO_JUDGES, DefaultJudges
 from modelplane.control_plane.endpoints import payload_tables
 from modelplane.control_plane.endpoints.gateway_rules import (
+    MAX_GATEWAY_BYTES,
     build_ai_gateway,
+    build_policies,
     build_rate_limits,
     check_countable,
+)
+from modelplane.control_plane.endpoints.guardrail_judges import (
+    require_exempt,
+    require_judges,
 )
 from modelplane.control_plane.endpoints.limited_principals import require_principals
 from modelplane.control_plane.endpoints.lookup import lock_endpoint, read_endpoint
@@ -23,27 +31,41 @@ from modelplane.control_plane.endpoints.validation import check_settled, check_t
 from modelplane.control_plane.errors import Conflict, InvalidParameter
 from modelplane.control_plane.principal import Principal
 from modelplane.control_plane.rollout import Rollout
+from modelplane.control_plane.secrets.encryption import Sealer
+from modelplane.control_plane.secrets.pseudonym_keys import ensure_pseudonym_key
 from modelplane.control_plane.store.database import Database, Transaction
 from modelplane.control_plane.store.endpoints import changes
 from modelplane.control_plane.store.endpoints.aliases import aliases_of, claim
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint
 from modelplane.control_plane.store.states import EventKind, Phase
 
-_Field = Literal["tags", "rate_limits", "ai_gateway"]
+_Field = Literal["tags", "rate_limits", "ai_gateway", "policies"]
 
 
 class SettingChanges:
     """Reads and replaces the settings of endpoints, also during an update, and stops them."""
 
-    def __init__(self, database: Database, rollout: Rollout, *, tables: bool = False) -> None:
+    def __init__(
+        self,
+        database: Database,
+        sealer: Sealer,
+        rollout: Rollout,
+        *,
+        tables: bool = False,
+        judges: DefaultJudges = NO_JUDGES,
+    ) -> None:
         """Keep the collaborators.
 
         Args:
             database: Where endpoints are stored.
+            sealer: Seals the keys of pseudonyms.
             rollout: Tells when the workers have followed.
             tables: Whether the deployment writes payload tables.
+            judges: Who judges where guardrails do not say who.
         """
         self._tables = tables
+        self._judges = judges
+        self._sealer = sealer
         self._database = database
         self._rollout = rollout
 
@@ -135,9 +157,35 @@ class SettingChanges:
             NotFound: There is no such endpoint.
             InvalidParameter: A setting is wrong.
         """
-        gateway = build_ai_gateway(given, tables=self._tables)
+        gateway = build_ai_gateway(given, tables=self._tables, judges=self._judges)
         await self._push(principal, name, "ai_gateway", EndpointSettings(ai_gateway=gateway))
         return gateway or AiGatewayConfig()
+
+    async def get_policies(self, principal: Principal, name: str) -> Sequence[GuardrailPolicy]:
+        """Return the guardrail policies.
+
+        Raises:
+            NotFound: There is no such endpoint.
+        """
+        return (await read_endpoint(self._database, principal, name)).settings.policies
+
+    async def put_policies(
+        self, principal: Principal, name: str, given: Sequence[GuardrailPolicy]
+    ) -> Sequence[GuardrailPolicy]:
+        """Replace the guardrail policies and return them.
+
+        Raises:
+            NotFound: There is no such endpoint.
+            InvalidParameter: A policy is wrong.
+        """
+        new = EndpointSettings(policies=build_policies(given))
+        if (size := new.ByteSize()) > MAX_GATEWAY_BYTES:
+            raise InvalidParameter(
+                f"policies has {size} bytes; at most {MAX_GATEWAY_BYTES} are allowed. Shorten its "
+                "texts."
+            )
+        await self._push(principal, name, "policies", new)
+        return new.policies
 
     async def _push(
         self, principal: Principal, name: str, field: _Field, new: EndpointSettings
@@ -146,6 +194,12 @@ class SettingChanges:
         async with self._database.write() as transaction:
             record = await lock_endpoint(transaction, principal, name, setting=True)
             await require_principals(transaction.session, new.ai_gateway)
+            await require_exempt(transaction.session, new)
+            await require_judges(
+                transaction.session, principal, name, new, self._judges, old=record.settings
+            )
+            if any(policy.action == "pseudonym" for policy in new.policies):
+                await ensure_pseudonym_key(transaction.session, self._sealer, record.id)
             if field == "ai_gateway":
                 for version in filter(None, (record.active, record.pending)):
                     check_countable(new.ai_gateway, version.hosted)

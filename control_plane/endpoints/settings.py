@@ -9,16 +9,20 @@ from modelserving.store.v1.settings_pb2 import EndpointSettings
 from modelserving.v1.endpoint_pb2 import ServingEndpoint
 from modelserving.v1.endpoint_service_pb2 import CreateServingEndpointRequest
 
+from modelplane.adapters.shared.guardrail_rules import NO_JUDGES, DefaultJudges
 from modelplane.control_plane.endpoints.gateway_rules import build_ai_gateway, build_rate_limits
 from modelplane.control_plane.endpoints.validation import check_tags, check_text
 
 
-def build_settings(request: CreateServingEndpointRequest, *, tables: bool) -> EndpointSettings:
+def build_settings(
+    request: CreateServingEndpointRequest, *, tables: bool, judges: DefaultJudges = NO_JUDGES
+) -> EndpointSettings:
     """Return the settings of a new endpoint, with their defaults.
 
     Args:
         request: What the caller sends.
         tables: Whether the deployment writes payload tables.
+        judges: Who judges where the guardrails do not say who.
 
     Raises:
         InvalidParameter: One breaks a rule.
@@ -29,7 +33,7 @@ def build_settings(request: CreateServingEndpointRequest, *, tables: bool) -> En
         description=request.description,
         tags=request.tags,
         rate_limits=build_rate_limits(request.rate_limits),
-        ai_gateway=build_ai_gateway(request.ai_gateway, tables=tables),
+        ai_gateway=build_ai_gateway(request.ai_gateway, tables=tables, judges=judges),
     )
 
 

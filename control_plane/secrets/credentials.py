@@ -22,6 +22,7 @@ from modelserving.v1.endpoint_pb2 import EndpointConfig
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.secrets.encryption import SealBroken, Sealer
+from modelplane.control_plane.secrets.pseudonym_keys import open_pseudonym_keys
 from modelplane.control_plane.store.database import Session
 from modelplane.control_plane.store.secrets.credentials import load_credentials
 from modelplane.control_plane.store.secrets.scopes import SecretName, load_secrets
@@ -214,6 +215,12 @@ class CredentialResolver:
 
     def __init__(self, sealer: Sealer) -> None:
         self._sealer = sealer
+
+    async def pseudonym_keys(
+        self, session: Session, endpoint_ids: Collection[str]
+    ) -> Mapping[str, bytes]:
+        """Return the keys of endpoints' pseudonyms; see `pseudonym_keys.py`."""
+        return await open_pseudonym_keys(session, self._sealer, endpoint_ids)
 
     async def resolve(
         self, session: Session, endpoint_id: str, config: EndpointConfig

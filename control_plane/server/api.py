@@ -40,6 +40,7 @@ from modelplane.control_plane.secrets.scopes import Secrets
 from modelplane.control_plane.secrets.servicer import SecretServicer
 from modelplane.control_plane.server.background import Background
 from modelplane.control_plane.server.identities import add_identities, start_authenticator
+from modelplane.control_plane.server.judges import default_judges
 from modelplane.control_plane.server.push import Push
 from modelplane.control_plane.server.registries import build_catalogue, build_pinning
 from modelplane.control_plane.server.vault import Vault
@@ -104,6 +105,7 @@ async def _add_endpoints(
     settings: Settings, vault: Vault, push: Push, api: grpc.aio.Server
 ) -> None:
     database, rollout = vault.database, push.rollout
+    judges = default_judges(settings)
     catalogue = build_catalogue(settings)
     clock = lease_clock(database)
     measurements = Measurements(database, clock, settings.launcher_pool)
@@ -122,8 +124,11 @@ async def _add_endpoints(
         pinning=pinning,
         free=FreeCapacity(clock, settings.launcher_pool),
         tables=bool(settings.tables_root),
+        judges=judges,
     )
-    changes = SettingChanges(database, rollout, tables=bool(settings.tables_root))
+    changes = SettingChanges(
+        database, vault.sealer, rollout, tables=bool(settings.tables_root), judges=judges
+    )
     history = ConfigHistory(database)
     metrics = EndpointMetrics(database, system_clock)
     servicer = EndpointServicer(endpoints, changes, history, metrics, ModelLogs(database), pinning)

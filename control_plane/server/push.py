@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from modelplane.control_plane.clock import system_clock
 from modelplane.control_plane.secrets.credentials import CredentialResolver
 from modelplane.control_plane.server.background import Background
+from modelplane.control_plane.server.judges import default_judges
 from modelplane.control_plane.server.vault import Vault
 from modelplane.control_plane.settings import Settings
 from modelplane.control_plane.snapshots.builder import ResourceBuilder
@@ -49,7 +50,7 @@ async def start_push(
         StoreUnavailable: The database does not answer.
     """
     database = vault.database
-    cache = SnapshotCache(database, ResourceBuilder(CredentialResolver(vault.sealer)))
+    cache = SnapshotCache(database, _builder(settings, vault))
     await cache.load()
     watchers = Watchers()
     peers = (
@@ -83,6 +84,10 @@ async def start_push(
         background.begin(peers.run, partial(listen, database.url, [feed.hint, rollout.hint]))
         background.at_end(peers.leave)
     return Push(cache, feed, watchers, rollout)
+
+
+def _builder(settings: Settings, vault: Vault) -> ResourceBuilder:
+    return ResourceBuilder(CredentialResolver(vault.sealer), default_judges(settings))
 
 
 def _publish_gauges(

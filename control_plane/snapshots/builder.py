@@ -19,6 +19,7 @@ from modelserving.worker.v1.snapshot_pb2 import (
     VerificationKey,
 )
 
+from modelplane.adapters.shared.guardrail_rules import NO_JUDGES, DefaultJudges
 from modelplane.adapters.shared.jwt.keys import EDDSA
 from modelplane.control_plane.hosting.worker_view import build_group
 from modelplane.control_plane.principal import ADMINS_ID, PrincipalKind
@@ -46,8 +47,10 @@ Resource: TypeAlias = (
 class ResourceBuilder:
     """Loads resources from the store, with every credential resolved."""
 
-    def __init__(self, resolver: CredentialResolver) -> None:
+    def __init__(self, resolver: CredentialResolver, judges: DefaultJudges = NO_JUDGES) -> None:
+        """Load with credentials from `resolver`; `judges`: who judges where nobody is named."""
         self._resolver = resolver
+        self._judges = judges
 
     async def load(
         self, session: Session, kind: EventKind, keys: Collection[str] | None
@@ -85,7 +88,26 @@ class ResourceBuilder:
             (endpoint_id, config.config_version): config
             for (endpoint_id, _), config in zip(pushed, resolved, strict=True)
         }
-        return [_build_endpoint(endpoint, configs) for endpoint in stored]
+        keys = await self._resolver.pseudonym_keys(
+            session, [endpoint.id for endpoint in stored if _has_pseudonyms(endpoint)]
+        )
+        resources = [_build_endpoint(endpoint, configs) for endpoint in stored]
+        for resource in resources:
+            resource.pseudonym_key = keys.get(resource.id, b"")
+            self._name_judges(resource)
+        return resources
+
+    def _name_judges(self, resource: EndpointResource) -> None:
+        """Say who judges where the guardrails of an endpoint do not."""
+        guardrails = resource.ai_gateway.guardrails
+        if judge := self._judges.of_safety(guardrails):
+            resource.safety_judge.CopyFrom(judge)
+        if judge := self._judges.of_topics(guardrails):
+            resource.topics_judge.CopyFrom(judge)
+
+
+def _has_pseudonyms(endpoint: StoredEndpoint) -> bool:
+    return any(policy.action == "pseudonym" for policy in endpoint.settings.policies)
 
 
 def _versions_to_push(endpoint: StoredEndpoint) -> tuple[StoredVersion | None, ...]:
@@ -116,6 +138,7 @@ def _build_endpoint(
         prepared=prepared,
         rate_limits=settings.rate_limits,
         ai_gateway=settings.ai_gateway if settings.HasField("ai_gateway") else None,
+        policies=settings.policies,
         grants=[
             # The numbers of the levels are the same in both.
             Grant(grantee_id=grantee, level=int(level))  # type: ignore[arg-type]

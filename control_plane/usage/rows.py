@@ -130,6 +130,7 @@ def _guardrail(outcome: UsageOutcome) -> UsageValues:
         "entities": {_text(kind): count for kind, count in found.entities.items()},
         "check_us": found.check_us,
         "unread_parts": found.unread_parts,
+        "logged": {_text(name): _text(action) for name, action in found.logged.items()},
     }
     return _text(found.action), orjson.dumps(told, option=orjson.OPT_SORT_KEYS).decode()
 

@@ -137,6 +137,7 @@ def _build_row(query: StoredQuery) -> dict[str, Any]:
         "guardrail_policy": query.guardrail.get("policy") or None,
         "guardrail_phase": query.guardrail.get("phase") or None,
         "guardrail_entities": query.guardrail.get("entities", {}),
+        "guardrail_logged": query.guardrail.get("logged", {}),
         "guardrail_us": query.guardrail.get("check_us"),
         "guardrail_unread_parts": query.guardrail.get("unread_parts"),
     }

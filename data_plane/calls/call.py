@@ -13,6 +13,7 @@ from modelplane.adapters.providers.types import JsonObject
 from modelplane.adapters.shared.rpc.metadata import Metadata
 from modelplane.data_plane.calls.native import NativeCall
 from modelplane.data_plane.errors import Refusal
+from modelplane.data_plane.snapshots.callers import Principal
 
 
 class Method(Enum):
@@ -26,6 +27,8 @@ class Method(Enum):
     GET_MODEL = auto()
     # Tells about how many tokens a query has.
     COUNT_TOKENS = auto()
+    # Tells what guardrails would do about a text.
+    CHECK_GUARDRAILS = auto()
 
 
 def allow(_size: int) -> None:
@@ -52,6 +55,7 @@ class Call:
         answers_blocks: Whether a call that guardrails block is answered as a model that refuses:
             agents would send a turn that was refused otherwise again and again.
         served_model_name: Served entity named in the path; empty: the traffic split decides.
+        judges_for: Whose call the answer judges, which is then theirs; None: it is no judge's.
         deadline_seconds: Time the caller grants; None: no limit of its own.
         arriving: Told how many bytes of the body have arrived while the rest is waited for; raises
             where there is no room for them.
@@ -69,6 +73,7 @@ class Call:
     reply: "Reply | None" = None
     answers_blocks: bool = False
     served_model_name: str = ""
+    judges_for: Principal | None = None
     deadline_seconds: float | None = None
     arriving: Callable[[int], None] = field(default=allow, repr=False)
 

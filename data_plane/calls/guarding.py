@@ -3,61 +3,114 @@
 `invocation.py` lets requests be read, `upstreams/` answers; `../guardrails/` does the reading.
 """
 
-import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import orjson
 
 from modelplane.adapters.providers.types import JsonObject, Query, Task
 from modelplane.adapters.shared.rpc.metadata import Metadata
-from modelplane.data_plane.calls.call import Reply
+from modelplane.data_plane.calls.call import Call, Reply, Service
+from modelplane.data_plane.calls.judging import Court, review
+from modelplane.data_plane.calls.record import Record
+from modelplane.data_plane.calls.taking_turns import take_turns
 from modelplane.data_plane.calls.tasks import TaskSpec, fits
 from modelplane.data_plane.errors import GuardrailTriggered, InvalidParameter
+from modelplane.data_plane.guardrails.cleared import Cleared
+from modelplane.data_plane.guardrails.conversation import turns_of_answer, turns_of_request
 from modelplane.data_plane.guardrails.guard import Guard
+from modelplane.data_plane.guardrails.policy import Guardrails
+from modelplane.data_plane.guardrails.stream import StreamGuard
 from modelplane.data_plane.guardrails.verdict import Phase
 from modelplane.data_plane.snapshots.snapshot import Config
 
-# So many characters are read before other calls get their turn.
-_CHARACTERS = 64 * 1024
 _FINISHED = "content_filter"
 # Whose form is known: hosted models of other tasks are asked and answer in their own.
 _CHAT_AGENT = "agent/v2/chat"
 _KNOWN = (Task.CHAT, Task.COMPLETIONS, Task.EMBEDDINGS)
 
 
-async def take_turns(steps: Iterable[int]) -> None:
-    """Let something be read, step by step, each of which tells how much it was."""
-    read = 0
-    for size in steps:
-        read += size
-        if read >= _CHARACTERS:
-            read = 0
-            await asyncio.sleep(0)
+def arm(record: Record, call: Call, guardrails: Guardrails, means: tuple[Service, Cleared]) -> None:
+    """Give a call its guardrails.
+
+    Args:
+        record: The call's.
+        call: The call.
+        guardrails: The endpoint's.
+        means: What answers judges' calls, and what knows texts that need not be read again.
+    """
+    service, cleared = means
+    caller = record.principal
+    if caller is None or record.endpoint is None:
+        return
+    rules = guardrails.rules((caller.name, *caller.group_names), record.request_id)
+    record.guard = Guard(rules, caller.id, cleared)
+    if rules.has_judges and call.judges_for is None:
+        record.court = Court(service, call, record.endpoint.name, caller)
 
 
-async def look_through(guard: Guard, query: Query, config: Config) -> None:
+async def look_through(record: Record, query: Query, config: Config) -> None:
     """Look through a query, and put marks into it where something is masked.
 
     Args:
-        guard: The guardrails.
+        record: The call's, which has guardrails.
         query: The query.
         config: What answers it.
 
     Raises:
-        GuardrailTriggered: It must not pass.
+        GuardrailError: It must not pass.
         InvalidParameter: It cannot be read, or its answer could not.
     """
+    guard = record.guard
+    if guard is None:
+        return
     free = is_free(config)
     # The pieces of such an agent's stream are in no choices.
     unreadable = free or config.task == _CHAT_AGENT
-    if unreadable and query.stream and guard.rules.output is not None:
+    if unreadable and query.stream and guard.rules.changes_answers:
         raise InvalidParameter(
             "This endpoint's guardrails cannot look through streams of its model: leave out "
             "'stream'."
         )
     await take_turns(guard.read_request(query.body, free=free))
+    if record.court is not None:
+        await review(guard, record.court, Phase.INPUT, turns_of_request(query.body, free=free))
+        if guard.found[Phase.INPUT].blocked:
+            raise guard.refuse_request(query.body)
     if query.raw and guard.has_changed:
         query.raw = orjson.dumps(query.body)
+
+
+async def look_through_answer(record: Record, answer: JsonObject, *, free: bool = False) -> None:
+    """Look through a whole answer, put marks into it, and restore what pseudonyms stand for.
+
+    Args:
+        record: The call's.
+        answer: The answer.
+        free: Whether it has a form of its own.
+
+    Raises:
+        GuardrailError: It must not pass.
+    """
+    guard = record.guard
+    if guard is None:
+        return
+    await take_turns(guard.read_answer(answer, record.usage, free=free))
+    if record.court is not None:
+        turns = turns_of_answer(answer, free=free)
+        await review(guard, record.court, Phase.OUTPUT, turns)
+        if guard.found[Phase.OUTPUT].blocked:
+            raise guard.refuse_answer(record.usage)
+    guard.finish_answer(answer, free=free)
+
+
+async def judge_stream(record: Record, stream: StreamGuard) -> None:
+    """Ask the judges about a stream that has ended.
+
+    Raises:
+        GuardrailUnchecked: One does not say whether it may pass, and so it may not.
+    """
+    if record.guard is not None and record.court is not None and stream.side.listens:
+        await review(record.guard, record.court, Phase.OUTPUT, stream.turns)
 
 
 def is_free(config: Config) -> bool:

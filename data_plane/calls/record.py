@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from modelplane.adapters.providers.types import Usage
 from modelplane.adapters.shared.rpc.metadata import ATTEMPT_ERRORS, ATTEMPTS, Metadata
+from modelplane.data_plane.calls.judging import Court
 from modelplane.data_plane.calls.labels import NO_LABELS, Labels
 from modelplane.data_plane.guardrails.guard import Guard
 from modelplane.data_plane.snapshots.callers import Principal
@@ -64,6 +65,7 @@ class Record:
         waited: How long it has waited for a replica of a hosted model, seconds.
         user_agent: What the program that calls says of itself.
         guard: Applies the endpoint's guardrails; None: it has none.
+        court: Asks their judges; None: there are none, or it is a judge's call.
     """
 
     request_id: str
@@ -93,6 +95,7 @@ class Record:
     waited: float = 0.0
     user_agent: str = ""
     guard: Guard | None = None
+    court: Court | None = None
 
 
 def attempt_headers(record: Record, under_way: int = 0) -> Metadata:

@@ -7,6 +7,8 @@ It decides about a place in a text by what follows there, up to a bound of its o
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from modelplane.data_plane.guardrails.rule import Rule
+
 # Characters before a place that may decide about it.
 CONTEXT = 96
 
@@ -18,13 +20,13 @@ class Span(NamedTuple):
         start: Where it begins.
         end: Where it ends.
         entity: What it is, in the words of Presidio where that has one.
-        blocks: Whether the text must not pass, rather than pass without it.
+        rule: What is done about it.
     """
 
     start: int
     end: int
     entity: str
-    blocks: bool
+    rule: Rule
 
 
 class Detector(Protocol):

@@ -11,6 +11,7 @@ from ahocorasick_rs import AhoCorasick, Implementation, MatchKind
 
 from modelplane.data_plane.guardrails.detector import Span
 from modelplane.data_plane.guardrails.normal import normalise
+from modelplane.data_plane.guardrails.rule import Rule
 
 KEYWORD = "INVALID_KEYWORD"
 
@@ -18,8 +19,14 @@ KEYWORD = "INVALID_KEYWORD"
 class Keywords:
     """Finds any of some words; see `Detector`."""
 
-    def __init__(self, words: Iterable[str]) -> None:
-        """Look for words, at least one of which is not blank."""
+    def __init__(self, words: Iterable[str], rule: Rule) -> None:
+        """Look for words.
+
+        Args:
+            words: The words, at least one of which is not blank.
+            rule: What is done about them.
+        """
+        self._rule = rule
         self._words = sorted({normalise(word) for word in words} - {""})
         # The one that takes least memory: every endpoint has its own.
         self._automaton = AhoCorasick(
@@ -33,7 +40,7 @@ class Keywords:
     def find(self, text: str, begin: int) -> Sequence[Span]:
         """Return the words that begin at `begin` or later; see `Detector`."""
         return [
-            Span(begin + start, begin + end, KEYWORD, blocks=True)
+            Span(begin + start, begin + end, KEYWORD, self._rule)
             for _, start, end in self._automaton.find_matches_as_indexes(text[begin:])
         ]
 

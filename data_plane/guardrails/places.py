@@ -5,11 +5,12 @@ text that is not known to be something else, so that no field is forgotten: name
 signatures are not, nor are the tools that a program declares, nor what is encoded.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
 
+from modelplane.adapters.providers.canonical.json_values import as_object, as_objects
 from modelplane.adapters.providers.types import JsonObject
 
 # What of a request nobody wrote for the model to read: who asks, and what a program declares.
@@ -62,6 +63,8 @@ _NO_TEXT = frozenset(
 _ENCODED = frozenset({"data", "file_data", "image_url", "video_url"})
 # What makes a part one that cannot be read: images, sound, and files.
 _OPAQUE = frozenset({"audio", "file", "image_url", "input_audio", "video_url"})
+# What a model thinks before it says something.
+_THOUGHTS = ("reasoning_content", "reasoning")
 # The arguments of a call: an object of the model's own making, mostly as JSON text.
 _ARGUMENTS = "arguments"
 
@@ -142,6 +145,34 @@ def places_of_arguments(value: JsonObject | list[object]) -> Iterator[Place]:
 def places_of_any(body: JsonObject) -> Iterator[Place]:
     """Yield all texts of a body in a form of its own, as models have it that are hosted here."""
     yield from _walk(_Step([body], 0, _Reading.TEXTS))
+
+
+def runs_of(body: JsonObject) -> Iterator[Sequence[Place]]:
+    """Yield the texts of a request or an answer that are read one after the other, as if one.
+
+    Those are the thoughts of a message and what it says, and the parts of either.
+    """
+    messages = as_objects(body.get("messages"))
+    messages += [as_object(choice.get("message")) for choice in as_objects(body.get("choices"))]
+    for message in messages:
+        run = list(_run_of(message))
+        if len(run) > 1:
+            yield run
+
+
+def _run_of(message: JsonObject) -> Iterator[Place]:
+    """Yield the texts of a message in the order in which they are read."""
+    thoughts: list[tuple[JsonObject, str]] = [(message, name) for name in _THOUGHTS]
+    thoughts += [(block, "thinking") for block in as_objects(message.get("thinking_blocks"))]
+    for part in as_objects(message.get("content")):
+        inner = (*as_objects(part.get("summary")), *as_objects(part.get("thinking")))
+        thoughts += [(piece, "text") for piece in inner]
+    said = [(message, "content")]
+    said += [(part, "text") for part in as_objects(message.get("content"))]
+    for holder, key in (*thoughts, *said):
+        text = holder.get(key)
+        if isinstance(text, str) and text:
+            yield Place(holder, key, text)
 
 
 def count_opaque(body: JsonObject) -> int:

@@ -4,11 +4,10 @@ However a text is cut, the same is found in it and the same comes out. A place i
 more text could change what begins there; up to the first one that is not, the text is let go.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 from modelplane.data_plane.guardrails.detector import CONTEXT, Detector, Span
+from modelplane.data_plane.guardrails.findings import Findings
 from modelplane.data_plane.guardrails.normal import Normal, normalise, visible
 
 # Of a long text so much is read at a time, which takes about a millisecond.
@@ -17,30 +16,14 @@ PIECE_CHARACTERS = 16 * 1024
 _MOST_HELD = 4 * 1024
 
 
-@dataclass(slots=True)
-class Findings:
-    """What was found in the texts of one call.
+class Scanner:
+    """Reads one text.
 
     Attributes:
-        entities: How many of each kind.
-        blocked: Whether something was found that must not pass.
-        seconds: Time that it has taken to look.
+        held: What is held back of it.
     """
 
-    entities: Counter[str] = field(default_factory=Counter)
-    blocked: bool = False
-    seconds: float = field(default=0.0, compare=False)
-
-    def note(self, span: Span) -> None:
-        """Note what was found."""
-        self.entities[span.entity] += 1
-        self.blocked = self.blocked or span.blocks
-
-
-class Scanner:
-    """Reads one text."""
-
-    __slots__ = ("_before", "_detectors", "_findings", "_held")
+    __slots__ = ("_before", "_detectors", "_findings", "held")
 
     def __init__(
         self, detectors: Sequence[Detector], findings: Findings, context: str = ""
@@ -48,19 +31,14 @@ class Scanner:
         """Start before a text.
 
         Args:
-            detectors: Say what is looked for.
+            detectors: Say what is looked for; none: the text passes as it is.
             findings: Told what is found.
             context: What comes before the text, such as the name of the field that holds it.
         """
         self._detectors = detectors
         self._findings = findings
         self._before = normalise(f"{context} ")[-CONTEXT:] if context else ""
-        self._held = ""
-
-    @property
-    def holds(self) -> bool:
-        """Whether something is held back."""
-        return bool(self._held)
+        self.held = ""
 
     def feed(self, text: str, *, final: bool = False) -> str:
         """Return what of the text may leave by now, with marks in place of what was found.
@@ -69,7 +47,9 @@ class Scanner:
             text: The next piece.
             final: Whether it is the last one.
         """
-        given = self._held + text
+        if not self._detectors:
+            return text
+        given = self.held + text
         if not given:
             return ""
         normal = Normal(given)
@@ -79,25 +59,62 @@ class Scanner:
         if not final:
             limit = min(detector.open_at(read, before) for detector in self._detectors)
             limit = before + normal.floor(limit - before)
+        found, limit = _decided(self.find(read, before, normal), limit)
+        for span in _logged(found):
+            self._findings.note(span.rule, span.entity)
         out: list[str] = []
         done = 0
-        for span in self._find(read, before, normal):
-            if span.end > limit:
-                limit = min(limit, span.start)
-                break
-            self._findings.note(span)
-            out += (given[done : normal.origin(span.start - before)], f"<{span.entity}>")
-            done = normal.end(span.end - before)
+        for span in _merge([span for span in found if not span.rule.logs]):
+            start, end = normal.origin(span.start - before), normal.end(span.end - before)
+            out += (given[done:start], self._findings.mark(span, given[start:end]))
+            done = end
         rest = max(done, normal.origin(limit - before))
         out.append(given[done:rest])
-        self._held = given[rest:]
-        if len(self._held) > _MOST_HELD:
-            self._held = visible(self._held)
+        self.held = given[rest:]
+        if len(self.held) > _MOST_HELD:
+            self.held = visible(self.held)
         self._before = read[max(0, limit - CONTEXT) : limit]
         return "".join(out)
 
-    def _find(self, read: str, before: int, normal: Normal) -> Sequence[Span]:
-        """Return what is found, of whole characters, in order, and none over another."""
+    def bridge(
+        self, following: str, findings: Findings, *, final: bool = False
+    ) -> tuple[str, str] | None:
+        """Look for what begins in this text and ends in another that is read after it.
+
+        What is held of this text is then what comes before that.
+
+        Args:
+            following: All that is known of the other one by now.
+            findings: Told what is found.
+            final: Whether that is all of it.
+
+        Returns:
+            The mark that ends this text, perhaps none, and what is left of the other one; None:
+            more of the other one has to be known.
+        """
+        given = self.held + following
+        normal = Normal(given)
+        before = len(self._before)
+        read = self._before + normal.text
+        seam = before + len(normalise(self.held))
+        limit = len(read)
+        if not final and len(following) <= _MOST_HELD:
+            limit = min(detector.open_at(read, before) for detector in self._detectors)
+        found, limit = _decided(self.find(read, before, normal), limit)
+        if limit < seam:
+            return None
+        for span in _logged(found):
+            if span.start < seam < span.end:
+                findings.note(span.rule, span.entity)
+        for span in _merge([span for span in found if not span.rule.logs]):
+            if span.start < seam < span.end:
+                start, end = normal.origin(span.start - before), normal.end(span.end - before)
+                self.held = given[:start]
+                return findings.mark(span, given[start:end]), given[end:]
+        return "", following
+
+    def find(self, read: str, before: int, normal: Normal) -> Sequence[Span]:
+        """Return what is found, of whole characters, in order."""
         found: list[Span] = []
         for detector in self._detectors:
             found += detector.find(read, before)
@@ -112,19 +129,41 @@ class Scanner:
         ]
         # The longer one first, so that it gives its name to all that lies over it.
         whole.sort(key=lambda span: (span.start, -span.end))
-        return list(_merge(whole))
+        return whole
+
+
+def _decided(found: Sequence[Span], limit: int) -> tuple[Sequence[Span], int]:
+    """Return what lies before a limit, and the limit, which goes through nothing that was found."""
+    reach = first = 0
+    for index, span in enumerate(found):
+        if span.start >= reach:
+            # What begins here lies over nothing before.
+            first, begin = index, span.start
+        reach = max(reach, span.end)
+        if reach > limit:
+            return found[:first], min(limit, begin)
+    return found, limit
+
+
+def _logged(found: Sequence[Span]) -> Iterator[Span]:
+    """Yield what policies that only log have found, each by itself."""
+    for name in {span.rule.name: None for span in found if span.rule.logs}:
+        yield from _merge([span for span in found if span.rule.logs and span.rule.name == name])
 
 
 def _merge(spans: Sequence[Span]) -> Iterator[Span]:
-    last = spans[0]
-    for span in spans[1:]:
-        if span.start >= last.end:
-            yield last
+    """Yield one for all that lie over one another: the strictest of the lowest rank counts."""
+    last: Span | None = None
+    for span in spans:
+        if last is None or span.start >= last.end:
+            if last is not None:
+                yield last
             last = span
             continue
-        end, blocks = max(last.end, span.end), last.blocks or span.blocks
-        last = last._replace(end=end, blocks=blocks)
-    yield last
+        rule = min(last.rule, span.rule, key=lambda rule: (not rule.blocks, rule.rank))
+        last = last._replace(end=max(last.end, span.end), rule=rule)
+    if last is not None:
+        yield last
 
 
 def scan(
@@ -135,3 +174,14 @@ def scan(
     for start in range(0, len(text), PIECE_CHARACTERS):
         end = start + PIECE_CHARACTERS
         yield scanner.feed(text[start:end], final=end >= len(text))
+
+
+def find_all(detectors: Sequence[Detector], text: str) -> Sequence[Span]:
+    """Return what is found in a whole text, with places in the text as it is given."""
+    normal = Normal(text)
+    scanner = Scanner(detectors, Findings())
+    found = scanner.find(normal.text, 0, normal)
+    told = [*_merge([span for span in found if not span.rule.logs]), *_logged(found)]
+    return [
+        span._replace(start=normal.origin(span.start), end=normal.end(span.end)) for span in told
+    ]

@@ -5,9 +5,10 @@ something. Calls leave whole, when their choice ends. What has another form than
 are known to have does not leave at all, as nobody could say what is in its pieces.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+
+import orjson
 
 from modelplane.adapters.providers.canonical.bounds import (
     MAX_CALLS,
@@ -16,16 +17,20 @@ from modelplane.adapters.providers.canonical.bounds import (
     check_count,
 )
 from modelplane.adapters.providers.canonical.json_values import as_object, as_objects, as_text
-from modelplane.adapters.providers.types import JsonObject, Usage
-from modelplane.data_plane.errors import GuardrailTriggered
-from modelplane.data_plane.guardrails.detector import Detector
-from modelplane.data_plane.guardrails.scanner import Findings, Scanner
+from modelplane.adapters.providers.types import JsonObject
+from modelplane.data_plane.guardrails.channels import Channels, Side
+from modelplane.data_plane.guardrails.conversation import ASSISTANT
+from modelplane.data_plane.guardrails.judges import Turn
 
 _CONTENT, _TEXT, _THINKING, _CALLS = "content", "text", "thinking", "tool_calls"
-_BLOCKS, _SIGNATURE, _FUNCTION = "thinking_blocks", "signature", "function_call"
+_BLOCKS, _SIGNATURE, _FUNCTION, _REFUSAL = (
+    "thinking_blocks",
+    "signature",
+    "function_call",
+    "refusal",
+)
 # Texts of a delta, in the order in which they end: thoughts come before what is said.
 _THOUGHTS = ("reasoning_content", "reasoning")
-_CHANNELS = (*_THOUGHTS, _CONTENT, "refusal")
 # What else a delta may have.
 _PLAIN = ("role", "extra_content")
 
@@ -42,33 +47,13 @@ class _Call:
 class _Choice:
     """What is known of one choice."""
 
-    scanners: dict[str, Scanner] = field(default_factory=dict)
+    channels: Channels
     calls: dict[object, _Call] = field(default_factory=dict)
     # By the index that a provider tells: under which key its newest call is.
     newest: dict[object, object] = field(default_factory=dict)
-
-
-class Side(Protocol):
-    """The guardrails of answers, of one call; see `guard.py`.
-
-    Attributes:
-        detectors: Say what is looked for.
-        findings: Told what is found.
-        clock: Monotonic time, seconds.
-    """
-
-    detectors: tuple[Detector, ...]
-    findings: Findings
-    clock: Callable[[], float]
-
-    def read(self, value: JsonObject) -> JsonObject:
-        """Return a part that has come whole, without what is masked in it."""
-
-    def refuse(self, usage: Usage | None) -> GuardrailTriggered:
-        """Return the error that what was found is."""
-
-    def items(self) -> JsonObject:
-        """Return what was found, as an answer tells it."""
+    # The block of thoughts whose end is not read yet, and how much was found before it.
+    block: JsonObject = field(default_factory=dict)
+    found_before: int = 0
 
 
 class StreamGuard:
@@ -87,12 +72,13 @@ class StreamGuard:
         """
         self.side = side
         self._clock = side.clock
-        self._detectors = side.detectors
         self._findings = side.findings
-        self._read = side.read
         self._provider = provider
         self._choices: dict[int, _Choice] = {}
+        self._said: dict[int, list[str]] = {}
         self._last: JsonObject = {}
+        # What only is recorded is read in a copy, and holds up nothing.
+        self._copies = not side.enforces and side.pseudonyms is None
 
     @property
     def blocked(self) -> bool:
@@ -104,6 +90,12 @@ class StreamGuard:
         """Indexes of the choices that have begun and not ended."""
         return sorted(self._choices)
 
+    @property
+    def turns(self) -> Sequence[Turn]:
+        """What the answer has said, for judges."""
+        texts = ("".join(said) for said in self._said.values())
+        return [Turn(ASSISTANT, text) for text in texts if text.strip()]
+
     def feed(self, chunk: JsonObject) -> Sequence[JsonObject]:
         """Return the chunks that may leave now that one has come, which is taken over.
 
@@ -112,6 +104,9 @@ class StreamGuard:
         """
         started = self._clock()
         try:
+            if self._copies:
+                self._feed(orjson.loads(orjson.dumps(chunk)))
+                return (chunk,)
             return self._feed(chunk)
         finally:
             self._findings.seconds += self._clock() - started
@@ -122,9 +117,9 @@ class StreamGuard:
         said = [tail for choice in choices if (tail := self._take(choice))]
         if "choices" in chunk:
             others = {name: value for name, value in chunk.items() if name != "choices"}
-            chunk = {**self._read(others), "choices": choices}
+            chunk = {**self.side.read(others), "choices": choices}
         else:
-            chunk = self._read(chunk)
+            chunk = self.side.read(chunk)
         if self.blocked:
             return ()
         tails = (self._frame(said),) if said else ()
@@ -137,7 +132,7 @@ class StreamGuard:
             rest for index in self.open_choices if (rest := self._end(index, self._choices[index]))
         ]
         self._choices.clear()
-        return (self._frame(rests),) if rests and not self.blocked else ()
+        return (self._frame(rests),) if rests and not self.blocked and not self._copies else ()
 
     def _frame(self, choices: list[JsonObject]) -> JsonObject:
         """Return a chunk with choices, and nothing else that does not come with each one."""
@@ -149,13 +144,16 @@ class StreamGuard:
         """Take out of a choice what must wait; return what comes before it, where it ends."""
         index = choice.get("index")
         place = index if isinstance(index, int) else 0
-        known = self._choices.setdefault(place, _Choice())
-        check_count(self._provider, len(self._choices), MAX_CHOICES, "choices")
+        known = self._choices.get(place)
+        if known is None:
+            check_count(self._provider, len(self._choices) + 1, MAX_CHOICES, "choices")
+            known = self._choices[place] = _Choice(Channels(self.side))
+            self._said[place] = known.channels.said
         if choice.get("logprobs"):
             # They repeat the text, token by token.
             choice["logprobs"] = None
         if isinstance(choice.get(_TEXT), str):
-            choice[_TEXT] = self._scan(known, _TEXT, as_text(choice[_TEXT]))
+            choice[_TEXT] = known.channels.scan(_TEXT, as_text(choice[_TEXT]))
         if "delta" in choice:
             choice["delta"] = self._take_delta(known, as_object(choice["delta"]))
         if not choice.get("finish_reason"):
@@ -167,43 +165,65 @@ class StreamGuard:
     def _take_delta(self, known: _Choice, delta: JsonObject) -> JsonObject:
         left = {name: delta[name] for name in _PLAIN if name in delta}
         thought, text = _split_parts(delta)
-        for name in _CHANNELS:
-            piece = text if name == _CONTENT else as_text(delta.get(name))
-            piece = piece + thought if name == _THOUGHTS[0] else piece
-            told = self._scan(known, name, piece) if piece else ""
-            if name in _THOUGHTS and (text or _BLOCKS in delta):
-                told += self._flush(known, name)
+        blocks = as_objects(delta.get(_BLOCKS))
+        for name in _THOUGHTS:
+            piece = as_text(delta.get(name)) + (thought if name == _THOUGHTS[0] else "")
+            told = known.channels.scan(name, piece) if piece else ""
+            told += known.channels.flush(name) if blocks else ""
             if told or delta.get(name) == "":
                 left[name] = told
-        if blocks := [self._read_thought(known, one) for one in as_objects(delta.get(_BLOCKS))]:
-            left[_BLOCKS] = blocks
+        for block in blocks:
+            self._take_block(known, block, left)
+        if text:
+            ended, text = known.channels.follow((*_THOUGHTS, _THINKING), text)
+            self._put(known, ended, left)
+        for name, piece in ((_CONTENT, text), (_REFUSAL, as_text(delta.get(_REFUSAL)))):
+            told = known.channels.scan(name, piece) if piece else ""
+            if told or delta.get(name) == "":
+                left[name] = told
+        self._hold_calls(known, delta)
+        return left
+
+    def _hold_calls(self, known: _Choice, delta: JsonObject) -> None:
         for call in as_objects(delta.get(_CALLS)):
             self._hold(known, call.get("index", 0), call, as_object(call.get("function")))
         if function := as_object(delta.get(_FUNCTION)):
             self._hold(known, _FUNCTION, {}, function)
-        return left
 
-    def _scan(self, known: _Choice, name: str, piece: str) -> str:
-        scanner = known.scanners.get(name)
-        if scanner is None:
-            scanner = known.scanners[name] = Scanner(self._detectors, self._findings)
-        return scanner.feed(piece)
-
-    def _flush(self, known: _Choice, name: str) -> str:
-        """Return what is held of a text that goes on no further."""
-        scanner = known.scanners.pop(name, None)
-        return scanner.feed("", final=True) if scanner else ""
-
-    def _read_thought(self, known: _Choice, block: JsonObject) -> JsonObject:
-        """Return a block of thoughts; its signature ends it, and holds only for what was signed."""
+    def _take_block(self, known: _Choice, block: JsonObject, left: JsonObject) -> None:
+        """Put into a delta what of a block of thoughts may leave; its signature ends it."""
+        ended, _ = known.channels.follow((), "", final=True)
+        self._put(known, ended, left)
         thought = block.get(_THINKING)
+        if not known.block:
+            known.found_before = self._findings.entities.total()
         if not isinstance(thought, str):
-            return self._read(block)
-        told = self._scan(known, _THINKING, thought)
+            _add(left, self.side.restore(self.side.read(block)))
+            return
+        told = known.channels.scan(_THINKING, thought)
+        known.block = {**block, _THINKING: told}
         if not block.get(_SIGNATURE):
-            return block | {_THINKING: told}
-        told += self._flush(known, _THINKING)
-        return block | {_THINKING: told} | ({} if told == thought else {_SIGNATURE: ""})
+            _add(left, known.block)
+            known.block = {"type": _THINKING}
+            return
+        ended, _ = known.channels.follow((_THINKING,), "")
+        self._put(known, ended, left)
+
+    def _put(self, known: _Choice, ended: Mapping[str, str], left: JsonObject) -> None:
+        """Put what is left of thoughts that have ended into a delta."""
+        for name, told in ended.items():
+            if name != _THINKING:
+                if told:
+                    left[name] = as_text(left.get(name)) + told
+                continue
+            block, known.block = known.block, {}
+            block = {**block, _THINKING: as_text(block.get(_THINKING)) + told}
+            found = self._findings.entities.total()
+            if block.get(_SIGNATURE) and found > known.found_before:
+                # It holds only for what was signed.
+                block[_SIGNATURE] = ""
+            if block[_THINKING] or block.get(_SIGNATURE):
+                _add(left, block)
 
     def _hold(self, known: _Choice, index: object, call: JsonObject, function: JsonObject) -> None:
         index = index if isinstance(index, int | str) else 0
@@ -227,25 +247,34 @@ class StreamGuard:
     def _end(self, index: int, known: _Choice) -> JsonObject | None:
         """Return what is held of a choice that ends, as a choice of its own; None: nothing is."""
         delta: JsonObject = {}
-        for name in _CHANNELS:
-            if told := self._flush(known, name):
+        ended, rest = known.channels.follow((*_THOUGHTS, _THINKING), "", final=True)
+        self._put(known, ended, delta)
+        said = known.channels.scan(_CONTENT, rest) if rest else ""
+        for name, told in ((_CONTENT, said), (_REFUSAL, "")):
+            if told := told + known.channels.flush(name):
                 delta[name] = told
-        if thought := self._flush(known, _THINKING):
-            delta[_BLOCKS] = [{"type": _THINKING, _THINKING: thought}]
-        calls = [self._release(call) for call in known.calls.values()]
+        calls = [self._release(known, call) for call in known.calls.values()]
         if calls and _FUNCTION in known.calls:
             delta[_FUNCTION] = calls.pop()["function"]
         if calls:
             delta[_CALLS] = calls
-        text = self._flush(known, _TEXT)
+        text = known.channels.flush(_TEXT)
         if delta:
             return {"index": index, "delta": delta, "finish_reason": None}
         return {"index": index, _TEXT: text, "finish_reason": None} if text else None
 
-    def _release(self, call: _Call) -> JsonObject:
+    def _release(self, known: _Choice, call: _Call) -> JsonObject:
         """Return a call that is whole."""
         function = as_object(call.start.get("function")) | {"arguments": call.arguments.take()}
-        return self._read({**call.start, "function": function})
+        whole = self.side.read({**call.start, "function": function})
+        if self.side.listens:
+            known.channels.said.append(as_text(as_object(whole["function"]).get("arguments")))
+        return self.side.restore(whole)
+
+
+def _add(left: JsonObject, block: JsonObject) -> None:
+    """Add a block of thoughts to a delta."""
+    left[_BLOCKS] = [*as_objects(left.get(_BLOCKS)), block]
 
 
 def _is_another(start: JsonObject, call: JsonObject) -> bool:

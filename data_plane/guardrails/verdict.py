@@ -12,9 +12,10 @@ import orjson
 
 from modelplane.adapters.providers.types import JsonObject, NestedTooDeeply, Usage
 from modelplane.adapters.shared.rpc.status import shorten
-from modelplane.data_plane.guardrails.keywords import KEYWORD
+from modelplane.data_plane.guardrails.findings import Findings
+from modelplane.data_plane.guardrails.pii import ENTITIES
 from modelplane.data_plane.guardrails.policy import Checks
-from modelplane.data_plane.guardrails.scanner import Findings
+from modelplane.data_plane.guardrails.rule import Measure
 
 _NOTHING_USED: Mapping[str, object] = {"prompt_tokens": 0, "total_tokens": 0}
 
@@ -27,11 +28,18 @@ class Phase(StrEnum):
 
 
 class Action(StrEnum):
-    """What guardrails did with a call; the strongest of it counts."""
+    """What guardrails did with a call; the strongest of it counts, which comes last."""
 
     NONE = "none"
+    EXEMPT = "exempt"
+    WOULD_MASK = "would_mask"
+    WOULD_BLOCK = "would_block"
     MASKED = "masked"
+    ERROR = "error"
     BLOCKED = "blocked"
+
+
+_STRENGTH = {action: strength for strength, action in enumerate(Action)}
 
 
 class Verdict(NamedTuple):
@@ -39,11 +47,12 @@ class Verdict(NamedTuple):
 
     Attributes:
         action: What was done.
-        policy: Name of the guardrail that blocked; empty: none did.
-        phase: Where it blocked; empty: nowhere.
-        entities: How many of each kind were found.
-        seconds: Time that it took to look.
+        policy: Name of the policy that blocked, or would have; empty: none did.
+        phase: Where it was; empty: nowhere.
+        entities: How many of each kind were found, whatever is done about them.
+        seconds: Time that it took to look, without that of judges.
         unread_parts: Parts of the request that could not be read.
+        logged: What policies that only log would have done, by their names.
     """
 
     action: Action
@@ -52,27 +61,54 @@ class Verdict(NamedTuple):
     entities: Mapping[str, int]
     seconds: float
     unread_parts: int
+    logged: Mapping[str, Measure]
 
 
-def judge(found: Mapping[Phase, Findings], unread_parts: int) -> Verdict:
-    """Return what was done with a call in which something was found, or nothing."""
+def judge(found: Mapping[Phase, Findings], unread_parts: int, *, exempt: bool = False) -> Verdict:
+    """Return what was done with a call.
+
+    Args:
+        found: What was found, on each side.
+        unread_parts: Parts of the request that could not be read.
+        exempt: Whether a policy did not hold because of who calls.
+    """
     total: Counter[str] = Counter()
-    for findings in found.values():
-        total += findings.entities
-    seconds = sum(findings.seconds for findings in found.values())
+    logged: dict[str, Measure] = {}
+    action, policy, where = Action.EXEMPT if exempt else Action.NONE, "", ""
     for phase, findings in found.items():
-        if findings.blocked:
-            policy = policy_of(findings)
-            return Verdict(Action.BLOCKED, policy, phase, total, seconds, unread_parts)
-    action = Action.MASKED if total else Action.NONE
-    return Verdict(action, "", "", total, seconds, unread_parts)
+        total += findings.entities + findings.logged_entities
+        logged |= findings.logged
+        done = action_of(findings)
+        if _STRENGTH[done] > _STRENGTH[action]:
+            action, policy = done, _named(done, findings)
+            where = phase if policy else ""
+    seconds = sum(findings.seconds for findings in found.values())
+    return Verdict(action, policy, where, total, seconds, unread_parts, logged)
 
 
 def action_of(findings: Findings) -> Action:
     """Return what was done about findings."""
-    if findings.blocked:
+    if findings.rule is not None:
         return Action.BLOCKED
-    return Action.MASKED if findings.entities else Action.NONE
+    if findings.unchecked:
+        return Action.ERROR
+    if findings.entities:
+        return Action.MASKED
+    if findings.logged:
+        blocks = Measure.BLOCK in findings.logged.values()
+        return Action.WOULD_BLOCK if blocks else Action.WOULD_MASK
+    return Action.NONE
+
+
+def _named(action: Action, findings: Findings) -> str:
+    """Return the name of the policy to which an action is due, where it is only one."""
+    if action is Action.BLOCKED:
+        return policy_of(findings)
+    if action is Action.ERROR:
+        return findings.unchecked
+    if action is Action.WOULD_BLOCK:
+        return next(name for name, done in findings.logged.items() if done is Measure.BLOCK)
+    return ""
 
 
 def build_item(checks: Checks, findings: Findings, anonymized: object = None) -> JsonObject:
@@ -83,11 +119,11 @@ def build_item(checks: Checks, findings: Findings, anonymized: object = None) ->
         findings: What was found.
         anonymized: The input without what was found, where that is told.
     """
-    personal = any(entity != KEYWORD for entity in findings.entities)
+    personal = any(entity in ENTITIES for entity in findings.entities)
     return {
-        "flagged": bool(findings.entities[KEYWORD]),
-        "categories": None,
-        "category_scores": None,
+        "flagged": any(entity not in ENTITIES for entity in findings.entities),
+        "categories": dict(findings.categories) or None,
+        "category_scores": dict(findings.scores) or None,
         "pii_detection": personal if checks.finds_pii else None,
         "anonymized_input": anonymized if personal else None,
     }
@@ -116,8 +152,8 @@ def explain(phase: Phase, findings: Findings) -> str:
 
 
 def policy_of(findings: Findings) -> str:
-    """Return the name of the guardrail that blocks."""
-    return "invalid_keywords" if findings.entities[KEYWORD] else "pii"
+    """Return the name of the policy that blocks; empty: none does."""
+    return findings.rule.name if findings.rule else ""
 
 
 def _encode(phase: Phase, item: JsonObject, usage: Usage | None) -> str:

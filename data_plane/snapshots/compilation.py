@@ -83,10 +83,18 @@ def _try_guardrails(
     resource: snapshot_pb2.EndpointResource, old: Guardrails | None
 ) -> tuple[Guardrails | None, Failure | None]:
     try:
-        return compile_guardrails(resource.ai_gateway.guardrails, old), None
+        guardrails = compile_guardrails(
+            resource.ai_gateway.guardrails,
+            old,
+            resource.policies,
+            safety=resource.safety_judge if resource.HasField("safety_judge") else None,
+            topics=resource.topics_judge if resource.HasField("topics_judge") else None,
+            key=resource.pseudonym_key,
+        )
     except ConfigRefused as error:
         version = resource.prepared.config_version or resource.active.config_version
         return None, Failure(resource.id, version, str(error))
+    return guardrails, None
 
 
 def _obstacle(resource: snapshot_pb2.EndpointResource, failure: Failure | None) -> str:

@@ -23,6 +23,18 @@ class GuardrailMetrics:
             ("phase", "entity"),
             registry=registry,
         )
+        self._logged = Counter(
+            "modelplane_guardrail_logged",
+            "Requests and answers about which policies that only log would have done something.",
+            ("phase", "policy", "action"),
+            registry=registry,
+        )
+        self._judge_seconds = Counter(
+            "modelplane_guardrail_judge_seconds",
+            "Time that calls have waited for the verdicts of judges.",
+            ("phase",),
+            registry=registry,
+        )
         self._seconds = Counter(
             "modelplane_guardrail_seconds",
             "Time that it took to look through requests and answers.",
@@ -33,9 +45,13 @@ class GuardrailMetrics:
     def observe(self, guard: Guard) -> None:
         """Count what was done in a call."""
         for phase, findings in guard.found.items():
-            if not findings.seconds:
+            for policy, action in findings.logged.items():
+                self._logged.labels(phase, policy, action).inc()
+            if findings.asked_seconds:
+                self._judge_seconds.labels(phase).inc(findings.asked_seconds)
+            elif not findings.seconds:
                 continue
             self._actions.labels(phase, action_of(findings)).inc()
             self._seconds.labels(phase).inc(findings.seconds)
-            for entity, count in findings.entities.items():
+            for entity, count in (findings.entities + findings.logged_entities).items():
                 self._entities.labels(phase, entity).inc(count)

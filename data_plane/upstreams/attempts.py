@@ -20,7 +20,7 @@ from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.data_plane.calls.record import Attempt, Record
 from modelplane.data_plane.errors import (
     DeadlineExceeded,
-    GuardrailTriggered,
+    GuardrailError,
     HostedError,
     UpstreamResting,
 )
@@ -164,7 +164,7 @@ class Attempts:
             except asyncio.CancelledError:
                 attempt.note(_CANCELLED)
                 raise
-            except GuardrailTriggered:
+            except GuardrailError:
                 # The upstream has answered; nobody else is asked for an answer that may pass.
                 attempt.note("")
                 raise
@@ -182,7 +182,7 @@ class Attempts:
         except (AdapterError, DeadlineExceeded) as error:
             self._judge(attempt, error, blamed=blamed)
             return error
-        except GuardrailTriggered:
+        except GuardrailError:
             self._judge(attempt, None, blamed=blamed)
             raise
         except BaseException:

@@ -9,10 +9,9 @@ from modelplane.adapters.providers.errors import AdapterError, MalformedAnswer
 from modelplane.adapters.providers.http.transport import HttpResponse
 from modelplane.adapters.providers.types import JsonObject
 from modelplane.adapters.shared.rpc.metadata import Metadata
-from modelplane.data_plane.calls.guarding import is_free, take_turns
+from modelplane.data_plane.calls.guarding import is_free, look_through_answer
 from modelplane.data_plane.calls.record import Record
 from modelplane.data_plane.errors import ModelRefused, ReplicaLost
-from modelplane.data_plane.guardrails.guard import Guard
 from modelplane.data_plane.snapshots.snapshot import ServedEntity
 from modelplane.data_plane.upstreams.exchange import Exchange
 from modelplane.data_plane.upstreams.model_server import note_usage, parse_json
@@ -24,13 +23,13 @@ async def answer_whole(
     """Pass an answer on.
 
     Raises:
-        GuardrailTriggered: It must not pass.
+        GuardrailError: It must not pass.
         ModelRefused: It is not what the call's task has.
     """
     note_usage(exchange.record, entity.task, document)
     guard = exchange.record.guard
-    if guard is not None and guard.rules.output is not None:
-        document = await _look_through(guard, exchange.record, document)
+    if guard is not None and guard.reads_answers:
+        document = await _look_through(exchange.record, document)
     try:
         answer = exchange.reply.pass_on(document)
     except (TypeError, ValueError):
@@ -38,19 +37,19 @@ async def answer_whole(
     await exchange.reply.answer(metadata, answer)
 
 
-async def _look_through(guard: Guard, record: Record, document: bytes) -> bytes:
+async def _look_through(record: Record, document: bytes) -> bytes:
     """Return an answer without what is masked in it.
 
     Raises:
-        GuardrailTriggered: It must not pass.
+        GuardrailError: It must not pass.
         ModelRefused: It cannot be read.
     """
     value = parse_json(document)
     if isinstance(value, dict) and record.config and not is_free(record.config):
-        await take_turns(guard.read_answer(value, record.usage))
+        await look_through_answer(record, value)
         return orjson.dumps(value)
     held: JsonObject = {"answer": value}
-    await take_turns(guard.read_answer(held, record.usage, free=True))
+    await look_through_answer(record, held, free=True)
     return orjson.dumps(held["answer"])
 
 

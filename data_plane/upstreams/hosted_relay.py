@@ -24,7 +24,7 @@ from modelplane.data_plane.errors import (
     DataPlaneError,
     DeadlineExceeded,
     EndpointNotFound,
-    GuardrailTriggered,
+    GuardrailError,
     ModelRefused,
     ReplicaLost,
 )
@@ -175,7 +175,7 @@ class HostedRelay:
             else:
                 await self._answer_within(entity.throughput, exchange, entity, others)
             error = record.error
-        except GuardrailTriggered:
+        except GuardrailError:
             # The model has answered.
             raise
         except (DataPlaneError, asyncio.CancelledError) as failure:

@@ -29,7 +29,7 @@ from modelplane.adapters.providers.types import (
 from modelplane.data_plane.accounting import Accountant
 from modelplane.data_plane.calls.call import Call
 from modelplane.data_plane.calls.characters import answer_characters
-from modelplane.data_plane.calls.guarding import take_turns
+from modelplane.data_plane.calls.guarding import look_through_answer
 from modelplane.data_plane.calls.record import Record
 from modelplane.data_plane.calls.tasks import spec_of
 from modelplane.data_plane.errors import DeadlineExceeded
@@ -186,13 +186,13 @@ class Relay:
         holds = spec_of(entity.task).answer
         if holds and not isinstance(answer.get(holds), list):
             raise NoAnswer(entity.provider, f"the server's answer has no '{holds}'")
-        usage = exchange.record.usage = parse_usage(answer)
+        exchange.record.usage = parse_usage(answer)
         if exchange.record.trace is not None:
             exchange.record.model = model_of(answer)
         if exchange.record.ticket:
             exchange.record.output_characters = answer_characters(answer)
         if exchange.record.guard is not None:
-            await take_turns(exchange.record.guard.read_answer(answer, usage))
+            await look_through_answer(exchange.record, answer)
         reply, name = exchange.reply, exchange.endpoint.name
         document = encode_answer(entity.provider, name, reply.encode, answer)
         await reply.answer(exchange.metadata(entity, plan), document)

@@ -16,6 +16,7 @@ from modelplane.adapters.providers.errors import AdapterError, MalformedAnswer
 from modelplane.adapters.providers.http.transport import MAX_BODY_BYTES, HttpResponse
 from modelplane.adapters.providers.types import JsonObject, Plan, tokens_of
 from modelplane.data_plane.accounting import Accountant
+from modelplane.data_plane.calls.guarding import judge_stream
 from modelplane.data_plane.calls.query import wants_usage
 from modelplane.data_plane.calls.tasks import spec_of
 from modelplane.data_plane.errors import refusal_of
@@ -94,6 +95,8 @@ class RelayedStream:
         self._last: JsonObject = {}
         # Bytes since the last chunk.
         self._silent = 0
+        # Chunks that wait for a verdict.
+        self._withheld: list[bytes] = []
         # Whether something has come that the guardrails hold back.
         self._heard = False
         self._traced = exchange.record.trace is not None
@@ -138,10 +141,39 @@ class RelayedStream:
                 finally:
                     del error
             ended = self._cut(chunks, ended=self._parser.ended or not data)
+            if self._guard is not None and self._guard.side.listens:
+                chunks = await self._judge(self._guard, chunks, deadline, ended=ended)
             if chunks or ended:
                 await self._send(chunks, ended=ended)
             heard, self._heard = self._heard, False
             self._bound(deadline, 0 if chunks or heard else len(data))
+
+    async def _judge(
+        self, guard: StreamGuard, chunks: list[bytes], deadline: Deadline, *, ended: bool
+    ) -> list[bytes]:
+        """Return what may leave of a stream that judges read: nothing, before its end.
+
+        Raises:
+            GuardrailError: It must not pass.
+            MalformedAnswer: There is too much to hold back.
+        """
+        if ended and not guard.blocked:
+            # They have a deadline of their own.
+            deadline.move(inf)
+            await judge_stream(self._exchange.record, guard)
+            if guard.blocked:
+                self._withheld.clear()
+                chunks = [self._block(guard)]
+        if not guard.side.withholds:
+            return chunks
+        self._withheld += chunks
+        if sum(map(len, self._withheld)) > MAX_BODY_BYTES:
+            raise MalformedAnswer(self._entity.provider, "the answer is too long to be judged")
+        return self._take_withheld() if ended else []
+
+    def _take_withheld(self) -> list[bytes]:
+        withheld, self._withheld = self._withheld, []
+        return withheld
 
     def _bound(self, deadline: Deadline, silent: int) -> None:
         """Bound what comes next, in time and in bytes that say nothing.

@@ -174,6 +174,7 @@ def _encode_verdict(verdict: Verdict) -> bytes:
         entities=verdict.entities,
         check_us=round(verdict.seconds * _US),
         unread_parts=verdict.unread_parts,
+        logged=verdict.logged,
     )
     return guardrail.SerializeToString()
 

@@ -51,6 +51,9 @@ COMMANDS: Mapping[str, Command] = {
     "endpoints": Command(
         f"{_NOUNS}.endpoints", "define, change, read and query serving endpoints", _USE
     ),
+    "guardrails": Command(
+        f"{_NOUNS}.guardrails", "set policies, and try what guardrails do about a text", _USE
+    ),
     "secrets": Command(f"{_NOUNS}.secrets", "keep the credentials of providers", _USE),
     "permissions": Command(f"{_NOUNS}.permissions", "say who may use an endpoint", _USE),
     "users": Command(f"{_NOUNS}.users", "let people in, and shut them out", _USE),

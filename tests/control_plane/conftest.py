@@ -57,8 +57,8 @@ def endpoints(
 
 
 @pytest.fixture
-def settings(database: Database, rollout: FakeRollout) -> SettingChanges:
-    return SettingChanges(database, rollout)
+def settings(database: Database, sealer: Sealer, rollout: FakeRollout) -> SettingChanges:
+    return SettingChanges(database, sealer, rollout)
 
 
 @pytest.fixture

@@ -73,38 +73,10 @@ def test_each_is_refused_only_where_it_asks_for_something(
 def test_there_are_such_fields() -> None:
     paths = {path_of(place) for _, place in PLACES}
     assert {
-        "ai_gateway.guardrails.input.safety",
-        "ai_gateway.guardrails.output.valid_topics",
+        "route_optimized",
         "email_notifications",
         "config.served_models[0].external_model.palm_config",
     } <= paths
-
-
-@pytest.mark.parametrize(
-    "gateway",
-    [
-        {"guardrails": {"input": {"safety": False}, "output": {"valid_topics": []}}},
-    ],
-)
-def test_what_is_switched_off_asks_for_nothing(gateway: dict[str, object]) -> None:
-    check_available(
-        json_format.ParseDict({"ai_gateway": gateway}, pb.CreateServingEndpointRequest())
-    )
-
-
-@pytest.mark.parametrize(
-    "gateway",
-    [
-        {"guardrails": {"output": {"safety": True}}},
-        {"guardrails": {"input": {"valid_topics": ["", "x"]}}},
-    ],
-)
-def test_what_is_not_quite_off_asks(gateway: dict[str, object]) -> None:
-    request = json_format.ParseDict(
-        {"ai_gateway": gateway}, pb.PutServingEndpointAiGatewayRequest()
-    )
-    with pytest.raises(InvalidParameter, match="not available in this release; leave out `ai_gat"):
-        check_available(request)
 
 
 def test_what_lies_beside_is_not_looked_at() -> None:

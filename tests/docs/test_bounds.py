@@ -8,6 +8,7 @@ import pytest
 from modelplane.adapters.providers.http import images, transport
 from modelplane.adapters.providers.http1 import resolver
 from modelplane.adapters.registries.base import MAX_DEPTH, MAX_FILES
+from modelplane.adapters.shared import guardrail_rules, patterns
 from modelplane.adapters.shared.rpc.sizes import MAX_ANONYMOUS_BODY_BYTES
 from modelplane.control_plane import admission
 from modelplane.control_plane.audit import log
@@ -67,8 +68,11 @@ BOUNDS = {
     f"{MAX_FILES:,} files of a model, in folders {MAX_DEPTH} deep",
     "Disk, for logs": f"{listener.LOGGED_BYTES} bytes of a path, a method or an id; "
     f"{MAX_LOG_BYTES // MIB} MiB",
-    "Guardrails": f"{gateway_rules.MAX_KEYWORDS} keywords of "
-    f"{gateway_rules.MAX_KEYWORD_CHARACTERS} characters on each side; a worker reads "
+    "Guardrails": f"{guardrail_rules.MAX_WORDS} keywords of "
+    f"{guardrail_rules.MAX_WORD_CHARACTERS} characters on each side; "
+    f"{guardrail_rules.MAX_POLICIES} policies of {gateway_rules.MAX_GATEWAY_BYTES // KIB} KiB "
+    f"together, {guardrail_rules.MAX_EXPRESSIONS} expressions of "
+    f"{patterns.MAX_EXPRESSION_CHARACTERS:,} characters in each; a worker reads "
     f"{scanner.PIECE_CHARACTERS // KIB} Ki characters at a time, between which others get their "
     f"turn; it remembers the digests of {cleared._MOST:,} texts",
     "Groups of replicas": f"one for each of the {MAX_ENTITIES} entities",

@@ -134,6 +134,8 @@ def _make_endpoints(
     second = endpoint("second", entity(provider, "c"), ai_gateway=GATEWAY)
     world.call("POST", ENDPOINTS, second)
     undo.append(lambda: world.call("DELETE", f"{ENDPOINTS}/second"))
+    policies = {"policies": [{"name": "words", "keywords": {"words": ["x"]}}]}
+    world.call("PUT", f"{ENDPOINTS}/first/policies", policies)
     world.call("PUT", f"{ENDPOINTS}/first/config", {"traffic_config": split(a=50, b=50)})
     grants = [
         {"user_name": "ann@fields.test", "permission_level": "CAN_MANAGE"},

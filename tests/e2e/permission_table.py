@@ -191,6 +191,8 @@ ROWS: Mapping[str, Row] = {
     "EndpointService.GetServingEndpointRateLimits": Row(VIEW, _CHAT),
     "EndpointService.PutServingEndpointAiGateway": Row(MANAGE, _CHAT | {"ai_gateway": {}}),
     "EndpointService.GetServingEndpointAiGateway": Row(VIEW, _CHAT),
+    "EndpointService.PutServingEndpointPolicies": Row(MANAGE, _CHAT | {"policies": []}),
+    "EndpointService.GetServingEndpointPolicies": Row(VIEW, _CHAT),
     "EndpointService.PatchServingEndpointNotifications": Row(MANAGE, _CHAT),
     "EndpointService.GetServingEndpointOpenApi": Row(VIEW, _CHAT),
     "EndpointService.GetServingEndpointMetrics": Row(VIEW, _CHAT),
@@ -283,6 +285,7 @@ ROWS: Mapping[str, Row] = {
     "InferenceService.CreateEmbedding": Row(
         QUERY, {"payload": {"model": "$vector", "input": "hello"}}
     ),
+    "InferenceService.CheckGuardrails": Row(QUERY, {"payload": {"name": "$chat", "text": "Hi"}}),
     "InferenceService.ListModels": Row(ANYONE, {}, lists=("$chat", Rank.QUERY)),
     "InferenceService.GetModel": Row(QUERY, {"name": "$chat"}),
     # Queries over gRPC with typed messages

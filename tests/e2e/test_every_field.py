@@ -130,6 +130,7 @@ READS: Mapping[str, Read] = {
     ),
     "GetServingEndpointRateLimits": NAMED,
     "GetServingEndpointAiGateway": NAMED,
+    "GetServingEndpointPolicies": NAMED,
     "GetServingEndpointOpenApi": NAMED,
     "GetServingEndpointMetrics": Read({"name": "nothing"}, {"name": "first"}, steady=False),
     "GetMe": Read(SELECTED),

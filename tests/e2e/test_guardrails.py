@@ -37,3 +37,35 @@ def test_requests_and_answers_are_looked_through(
     answer = rest.call("POST", f"/serving-endpoints/guarded/{path}", asking(f"I am {MAIL}"))
     assert "input_guardrail" not in answer
     assert provider.requests[-1].body["messages"][0]["content"] == f"I am {MAIL}"
+
+
+def test_policies_hold_and_are_tried(rest: Rest, provider: OpenAiEmulator) -> None:
+    """Policies and judges through the running system, and what a check says of them."""
+    for name in ("guarded", "guard"):
+        rest.create(endpoint(name, entity(provider)))
+    policies: list[Json] = [
+        {
+            "name": "mail",
+            "pii": {"entities": ["EMAIL_ADDRESS"]},
+            "action": "pseudonym",
+        },
+        {"name": "words", "keywords": {"words": ["falcon"]}},
+    ]
+    stored = rest.call("PUT", f"{ENDPOINTS}/guarded/policies", {"policies": policies})
+    assert stored == rest.call("GET", f"{ENDPOINTS}/guarded/policies")
+    assert [policy["name"] for policy in stored["policies"]] == ["mail", "words"]
+    rest.call("POST", "/serving-endpoints/guarded/invocations", asking(f"I am {MAIL}"))
+    content = provider.requests[-1].body["messages"][0]["content"]
+    assert content.startswith("I am <EMAIL_ADDRESS_")
+    check = "/serving-endpoints/guardrails/check"
+    told = rest.call("POST", check, {"name": "guarded", "text": f"{MAIL}, falcon"})
+    assert told["action"] == "BLOCK"
+    assert [found["kind"] for found in told["findings"]] == ["EMAIL_ADDRESS", "INVALID_KEYWORD"]
+    rest.call("PUT", f"{ENDPOINTS}/guarded/policies", {"policies": []})
+    judge = {"endpoint_name": "guard", "form": "llama_guard"}
+    gateway = {"guardrails": {"input": {"safety": True}, "judge": judge}}
+    rest.call("PUT", f"{ENDPOINTS}/guarded/ai-gateway", gateway)
+    # What the emulated model says is no verdict.
+    refused = rest.send("POST", "/serving-endpoints/guarded/invocations", asking("Hi"))
+    assert refused.status_code == 503
+    assert "gave no verdict" in refused.json()["message"]

@@ -111,7 +111,7 @@ GATEWAYS: list[tuple[str, Json, tuple[str, ...]]] = [
     (
         "guardrails that need a judge",
         {"guardrails": {"input": {"safety": True}}},
-        ("Checks of safety need a judge", "`ai_gateway.guardrails.input.safety`"),
+        ("'safety' needs a judge", "MODELPLANE_SAFETY_JUDGE"),
     ),
     (
         "unknown behavior",
@@ -162,6 +162,7 @@ def test_refused_settings(
         ("PATCH", "/tags"),
         ("PUT", "/rate-limits"),
         ("PUT", "/ai-gateway"),
+        ("PUT", "/policies"),
         ("PATCH", "/notifications"),
         ("GET", "/openapi"),
         ("GET", "/metrics"),

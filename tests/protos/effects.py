@@ -38,6 +38,7 @@ EFFECTS: Mapping[str, Mapping[str, str]] = {
         "PatchServingEndpointTagsRequest": "name",
         "PutServingEndpointRateLimitsRequest": "name",
         "PutServingEndpointAiGatewayRequest": "name",
+        "PutServingEndpointPoliciesRequest": "name",
         "PatchServingEndpointNotificationsRequest": "name",
     },
     f"{_E2E}/test_versions.py::test_each_update_is_a_new_version_and_serves_at_once": {
@@ -138,6 +139,52 @@ EFFECTS: Mapping[str, Mapping[str, str]] = {
         "GuardrailParameters": "pii invalid_keywords",
         "PiiGuardrail": "behavior",
     },
+    f"{_E2E}/test_guardrails.py::test_policies_hold_and_are_tried": {
+        "PutServingEndpointPoliciesRequest": "policies",
+        "CheckGuardrailsRequest": "payload",
+        "GuardrailPolicy": "name action pii keywords",
+        "PiiDetector": "entities",
+        "KeywordDetector": "words",
+        "GuardrailParameters": "safety",
+        "Guardrails": "judge",
+        "GuardrailJudge": "endpoint_name form",
+    },
+    "tests/data_plane/guardrails/test_policies.py::test_the_lowest_rank_gives_its_name": {
+        "GuardrailPolicy": "rank"
+    },
+    "tests/data_plane/guardrails/test_policies.py::"
+    "test_what_is_logged_is_in_the_row_and_in_metrics": {"GuardrailPolicy": "mode phases"},
+    "tests/data_plane/guardrails/test_policies.py::test_a_policy_holds_not_for_the_exempt": {
+        "GuardrailPolicy": "exempt"
+    },
+    "tests/data_plane/guardrails/test_policies.py::test_a_policy_holds_for_a_share_of_the_calls": {
+        "GuardrailPolicy": "sampling_fraction"
+    },
+    "tests/data_plane/guardrails/test_policies.py::test_what_cannot_be_read_passes_or_not": {
+        "GuardrailPolicy": "unscannable"
+    },
+    "tests/data_plane/guardrails/test_policies.py::"
+    "test_arguments_of_tools_get_values_and_stay_json": {
+        "GuardrailPolicy": "patterns",
+        "PatternDetector": "expressions",
+    },
+    "tests/data_plane/test_checking.py::test_what_would_be_done_is_told_with_its_place": {
+        "PatternDetector": "entity"
+    },
+    "tests/data_plane/guardrails/test_judges.py::test_what_a_judge_flags_does_not_pass": {
+        "GuardrailPolicy": "judge"
+    },
+    "tests/data_plane/guardrails/test_judges.py::test_topics_are_judged_in_words": {
+        "GuardrailParameters": "valid_topics"
+    },
+    "tests/data_plane/guardrails/test_judges.py::test_a_plain_judge_is_told_what_must_not_pass": {
+        "GuardrailJudge": "instructions valid_topics"
+    },
+    "tests/data_plane/guardrails/test_judges.py::test_a_judge_has_a_deadline": {
+        "GuardrailJudge": "timeout_seconds"
+    },
+    "tests/data_plane/guardrails/test_judges.py::"
+    "test_without_a_verdict_all_passes_where_that_is_wanted": {"GuardrailJudge": "on_error"},
     # Queries, whose payload is the caller's JSON.
     "tests/requirements/test_multiple_models.py::"
     "test_query_of_one_served_model_ignores_the_split": {

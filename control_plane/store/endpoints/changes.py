@@ -123,7 +123,7 @@ async def prune_versions(transaction: Transaction, endpoint_id: str, keep: int) 
         await transaction.session.exec(
             delete(table).where(
                 col(table.endpoint_id) == endpoint_id,
-                numbered <= oldest,
+                numbered.between(1, oldest),
                 numbered.not_in(used),
             )
         )

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 
 from modelplane.data_plane.guardrails.detector import Span
+from modelplane.data_plane.guardrails.rule import Rule
 
 EMAIL_ADDRESS = "EMAIL_ADDRESS"
 # Letters of the scripts that addresses are written in where others do not set words apart.
@@ -25,9 +26,9 @@ _LONGEST = 64 + 1 + 6 * 64 + 64
 class Emails:
     """Finds addresses; see `Detector`."""
 
-    def __init__(self, *, blocks: bool) -> None:
-        """Look for addresses; `blocks`: a text with one must not pass."""
-        self._blocks = blocks
+    def __init__(self, rule: Rule) -> None:
+        """Look for addresses; `rule`: what is done about them."""
+        self._rule = rule
 
     def find(self, text: str, begin: int) -> Sequence[Span]:
         """Return the addresses that begin at `begin` or later; see `Detector`."""
@@ -35,7 +36,7 @@ class Emails:
         if text.find("@", begin) < 0:
             return ()
         return [
-            Span(match.start(), match.end(), EMAIL_ADDRESS, self._blocks)
+            Span(match.start(), match.end(), EMAIL_ADDRESS, self._rule)
             for match in _ADDRESS.finditer(text, begin)
         ]
 

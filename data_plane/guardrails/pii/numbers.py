@@ -5,7 +5,7 @@ digit at its ends. What it is, `number_kinds.py` says.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from modelplane.data_plane.guardrails.detector import Span
 from modelplane.data_plane.guardrails.pii.number_kinds import (
@@ -14,6 +14,7 @@ from modelplane.data_plane.guardrails.pii.number_kinds import (
     only_digits,
     words_before,
 )
+from modelplane.data_plane.guardrails.rule import Rule
 
 # Digits and what may be between them, as far as it is long enough to be any of the kinds.
 _RUN = re.compile(r"[0-9][0-9 ().-]{5,}")
@@ -25,9 +26,15 @@ _FEWEST_DIGITS = 7
 class Numbers:
     """Finds numbers; see `Detector`."""
 
-    def __init__(self, *, blocks: bool) -> None:
-        """Look for numbers; `blocks`: a text with one must not pass."""
-        self._blocks = blocks
+    def __init__(self, rule: Rule, entities: Collection[str]) -> None:
+        """Look for numbers.
+
+        Args:
+            rule: What is done about them.
+            entities: The kinds.
+        """
+        self._rule = rule
+        self._kinds = tuple(kind for kind in KINDS if kind.entity in entities)
 
     def find(self, text: str, begin: int) -> Sequence[Span]:
         """Return the numbers that begin at `begin` or later; see `Detector`."""
@@ -48,14 +55,14 @@ class Numbers:
     def _read(self, text: str, start: int, end: int) -> Iterator[Span]:
         """Yield what is found of each kind between two places."""
         named = words_before(text, start, end)
-        for kind in KINDS:
+        for kind in self._kinds:
             if not kind.may_be_named(named):
                 continue
             # Two more, so that a pattern sees what comes after.
             at, last = start, min(end + 2, len(text))
             while match := kind.pattern.search(text, at, last):
                 if kind.accepts(match[0], text, match.start()):
-                    yield Span(match.start(), match.end(), kind.entity, self._blocks)
+                    yield Span(match.start(), match.end(), kind.entity, self._rule)
                     at = match.end()
                 else:
                     at = match.start() + 1

@@ -79,6 +79,10 @@ def _read_openai(message: bytes, call: Call) -> None:
     call.body = pb.OpenAiRequest.FromString(message).payload.data
 
 
+def _read_check(message: bytes, call: Call) -> None:
+    call.body = pb.CheckGuardrailsRequest.FromString(message).payload.data
+
+
 def _read_name(message: bytes, call: Call) -> None:
     call.name = pb.GetModelRequest.FromString(message).name
 
@@ -91,6 +95,7 @@ def _read_nothing(message: bytes, call: Call) -> None:
 _READERS: Mapping[str, tuple[Method, Callable[[bytes, Call], None]]] = {
     pb.QueryRequest.DESCRIPTOR.full_name: (Method.QUERY, _read_query),
     pb.OpenAiRequest.DESCRIPTOR.full_name: (Method.QUERY, _read_openai),
+    pb.CheckGuardrailsRequest.DESCRIPTOR.full_name: (Method.CHECK_GUARDRAILS, _read_check),
     pb.ListModelsRequest.DESCRIPTOR.full_name: (Method.LIST_MODELS, _read_nothing),
     pb.GetModelRequest.DESCRIPTOR.full_name: (Method.GET_MODEL, _read_name),
 }

@@ -62,11 +62,12 @@ SCHEMA = pa.schema(
         ("guardrail_policy", pa.string()),
         ("guardrail_phase", pa.string()),
         ("guardrail_entities", pa.map_(pa.string(), pa.int64())),
+        ("guardrail_logged", pa.map_(pa.string(), pa.string())),
         ("guardrail_us", pa.int64()),
         ("guardrail_unread_parts", pa.int64()),
     ]
 )
-_MAPS = ("usage_context", "endpoint_tags", "guardrail_entities")
+_MAPS = ("usage_context", "endpoint_tags", "guardrail_entities", "guardrail_logged")
 
 
 def export(pages: Iterable[Sequence[Mapping[str, Any]]], file: Path) -> int:

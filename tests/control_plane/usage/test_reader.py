@@ -105,6 +105,7 @@ async def test_a_query_has_all_columns(intake: UsageIntake, usage: UsageReader) 
             entities={"US_SSN": 2},
             check_us=90,
             unread_parts=1,
+            logged={"words": "blocked"},
         )
     )
     await intake.record(JOURNAL, [entry])
@@ -149,6 +150,7 @@ async def test_a_query_has_all_columns(intake: UsageIntake, usage: UsageReader) 
         "guardrail_policy": "pii",
         "guardrail_phase": "input",
         "guardrail_entities": {"US_SSN": 2},
+        "guardrail_logged": {"words": "blocked"},
         "guardrail_us": 90,
         "guardrail_unread_parts": 1,
     }

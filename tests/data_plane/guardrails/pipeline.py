@@ -15,17 +15,19 @@ from modelserving.v1.completion_pb2 import Completion
 from modelserving.v1.embedding_pb2 import EmbeddingList
 from modelserving.v1.endpoint_pb2 import ServedEntity
 from modelserving.v1.external_model_pb2 import AnthropicConfig, ExternalModel
+from modelserving.v1.guardrail_policy_pb2 import GuardrailPolicy
 from prometheus_client import CollectorRegistry
 
 from modelplane.adapters.providers.http.transport import HttpTransport
 from modelplane.adapters.providers.types import HttpRequest
+from modelplane.adapters.shared.guardrail_rules import build_policies
 from modelplane.data_plane.accounting import Accountant
 from modelplane.data_plane.bodies import Bodies
 from modelplane.data_plane.calls.call import Call
 from modelplane.data_plane.calls.record import Record
 from modelplane.data_plane.calls.refusals import settle
 from modelplane.data_plane.errors import DataPlaneError, Refusal
-from modelplane.data_plane.guardrails.scanner import Findings
+from modelplane.data_plane.guardrails.findings import Findings
 from modelplane.data_plane.guardrails.verdict import Phase
 from modelplane.data_plane.hosting.groups import Groups
 from modelplane.data_plane.hosts.grpc.calls import GrpcCalls
@@ -63,6 +65,8 @@ from tests.data_plane.messages import (
 
 Json = dict[str, Any]
 WALL_MS = 1_700_000_000_000.0
+JUDGE_MODEL = "guard-model"
+PSEUDONYM_KEY = b"0123456789abcdef0123456789abcdef"
 ENDPOINTS = ("chat", "text", "vector", "claude", "answers")
 
 
@@ -94,11 +98,20 @@ class Provider:
     parts: list[bytes] = field(default_factory=list)
     streams: bool = False
     requests: list[HttpRequest] = field(default_factory=list)
+    # What the model that judges says, one after the other; the last one again and again.
+    verdicts: list[Json] = field(default_factory=list)
+    # What it was asked.
+    judged: list[Json] = field(default_factory=list)
 
     async def send(
         self, request: HttpRequest, stale: Callable[[], None] = lambda: None
     ) -> Response:
         del stale
+        asked = json.loads(request.body)
+        if asked.get("model") == JUDGE_MODEL:
+            self.judged.append(asked)
+            said = self.verdicts.pop(0) if len(self.verdicts) > 1 else self.verdicts[0]
+            return Response([json.dumps(said).encode()], {"content-type": "application/json"})
         self.requests.append(request)
         kind = "text/event-stream" if self.streams else "application/json"
         return Response(list(self.parts), {"content-type": kind})
@@ -190,6 +203,9 @@ class Pipeline:
     def __init__(self) -> None:
         self.provider = Provider()
         self.ledger = Ledger()
+        # What is pushed of the endpoint that judges, and of who calls.
+        self.judge_settings: dict[str, Any] = {}
+        self.callers: dict[str, Any] = {}
         self.registry = CollectorRegistry()
         self.snapshots = Snapshots(Groups(Random(1), 1 << 20))
         transport = cast("HttpTransport", self.provider)
@@ -220,8 +236,12 @@ class Pipeline:
             lambda: "",
         )
 
-    def guard(self, guardrails: Json | None = None) -> None:
-        """Give all endpoints guardrails."""
+    def guard(
+        self, guardrails: Json | None = None, policies: Sequence[Json] = (), **pushed: Any
+    ) -> None:
+        """Give all endpoints guardrails and policies, but the one called `judge`."""
+        given = [json_format.ParseDict(policy, GuardrailPolicy()) for policy in policies]
+        pushed |= {"policies": build_policies(given), "pseudonym_key": PSEUDONYM_KEY}
         gateway = AiGatewayConfig()
         if guardrails is not None:
             gateway.guardrails.CopyFrom(_guardrails(guardrails))
@@ -231,24 +251,24 @@ class Pipeline:
             "vector": external_entity(task=EMBEDDINGS, model="text-embedding-3-small"),
             "claude": _claude(),
         }
-        pushed = snapshot(
-            1,
-            *(
-                endpoint(name, endpoint_config(entity), ai_gateway=gateway)
-                for name, entity in entities.items()
-            ),
-        ).snapshot
+        judge = endpoint_config(external_entity("judge", model=JUDGE_MODEL))
+        pushed_endpoints = [
+            endpoint(name, endpoint_config(entity), ai_gateway=gateway, **pushed)
+            for name, entity in entities.items()
+        ]
+        pushed_endpoints.append(endpoint("judge", judge, **self.judge_settings))
+        message = snapshot(1, *pushed_endpoints, **self.callers).snapshot
         builder = SnapshotBuilder(Snapshot(), Random(1), empty=True)
-        builder.put_endpoints(pushed.endpoints)
-        builder.put_callers(pushed)
+        builder.put_endpoints(message.endpoints)
+        builder.put_callers(message)
         assert not builder.failures
         self.snapshots.current = builder.build(1, "store")
         self.provider.requests.clear()
         self.ledger.records.clear()
 
-    async def post(self, path: str, body: object) -> Wire:
-        """Send a request, and return what came back."""
-        wire = Wire(path, body)
+    async def post(self, path: str, body: object, wires: type[Wire] = Wire) -> Wire:
+        """Send a request over a wire of a kind, and return what came back."""
+        wire = wires(path, body)
         await self._routes(cast("Connection", wire))
         return wire
 

@@ -3,7 +3,8 @@
 import pytest
 from hypothesis import given
 
-from modelplane.data_plane.guardrails.scanner import PIECE_CHARACTERS, Findings, Scanner
+from modelplane.data_plane.guardrails.findings import Findings
+from modelplane.data_plane.guardrails.scanner import PIECE_CHARACTERS, Scanner
 from tests.data_plane.guardrails.texts import (
     BLOCKING,
     MASKING,
@@ -72,7 +73,7 @@ def test_what_cannot_be_seen_is_not_held_for_ever() -> None:
     left = [scanner.feed(piece) for piece in pieces]
     assert left[0] == "Ask "
     assert not any(left[1:-1])
-    assert len(scanner._held) < 5000
+    assert len(scanner.held) < 5000
     assert left[-1] == "<EMAIL_ADDRESS>!"
 
 

@@ -3,9 +3,11 @@
 from hypothesis import strategies as st
 
 from modelplane.data_plane.guardrails.detector import Detector
+from modelplane.data_plane.guardrails.findings import Findings
 from modelplane.data_plane.guardrails.keywords import Keywords
 from modelplane.data_plane.guardrails.pii import build_detectors
-from modelplane.data_plane.guardrails.scanner import Findings, Scanner, scan
+from modelplane.data_plane.guardrails.rule import Measure, Rule
+from modelplane.data_plane.guardrails.scanner import Scanner, scan
 
 PERSONAL = (
     ("john.smith@example.com", "EMAIL_ADDRESS"),
@@ -17,8 +19,11 @@ PERSONAL = (
     ("account 12345678", "US_BANK_NUMBER"),
 )
 WORDS = ("blue falcon", "Straße")
-MASKING: tuple[Detector, ...] = tuple(build_detectors(blocks=False))
-BLOCKING: tuple[Detector, ...] = (*build_detectors(blocks=True), Keywords(WORDS))
+MASKING: tuple[Detector, ...] = tuple(build_detectors(Rule("pii", measure=Measure.MASK)))
+BLOCKING: tuple[Detector, ...] = (
+    *build_detectors(Rule("pii")),
+    Keywords(WORDS, Rule("invalid_keywords", -1)),
+)
 
 # Pieces of what is looked for, and whatever may stand between them.
 _PIECES = st.sampled_from(
