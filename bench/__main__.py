@@ -24,6 +24,7 @@ _SECTIONS = (
     "native",
     "passage",
     "engines",
+    "throughput",
 )
 # Those that need a generator of load.
 _LOADED = {"requests", "streams", "hosting", "native"}
@@ -67,6 +68,7 @@ async def _run(sections: Sequence[str], *, quick: bool) -> None:
     if "hosting" in sections:
         tables += await _hosting(quick=quick)
     tables += await _engines(sections, quick=quick)
+    tables += await _throughput(sections, quick=quick)
     _show(tables)
 
 
@@ -99,6 +101,15 @@ async def _hosting(*, quick: bool) -> list[Table]:
         await hosting.measure(rounds=rounds, seconds=seconds),
         await asyncio.to_thread(hosted_system.measure, bursts=bursts),
     ]
+
+
+async def _throughput(sections: Sequence[str], *, quick: bool) -> list[Table]:
+    if "throughput" not in sections:
+        return []
+    from bench import neighbours  # noqa: PLC0415 - it needs the emulators of the tests
+
+    figures = await asyncio.to_thread(neighbours.measure, seconds=60 if quick else 300)
+    return [neighbours.tabulate(figures)]
 
 
 async def _engines(sections: Sequence[str], *, quick: bool) -> list[Table]:

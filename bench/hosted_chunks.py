@@ -6,7 +6,6 @@ for each chunk costs a process most of all, and on a busy or virtual machine man
 on a quiet one: a process that does nothing but copy each chunk stands beside, in the same minutes.
 """
 
-import json
 import os
 import socket
 import tempfile
@@ -26,15 +25,11 @@ from tests.e2e.system import System
 from tests.emulators.vllm import install
 from tests.hosting.e2e.deployment import deployed, hosted, hosting
 from tests.hosting.e2e.processes import replicas
+from tests.hosting.paced import MODEL, PACE, fill_registry
 
 _SECONDS = 4.0
 # Seconds between two tokens.
 _PACES = {"slow": 0.2, "quick": 0.01}
-_MODEL = "main.llm.paced"
-_MLMODEL = {
-    "flavors": {"transformers": {"model_binary": "model"}},
-    "metadata": {"task": "llm/v1/chat", "engine": "vllm"},
-}
 _GOAL = "50"
 _COPIED, _CHUNK = 300, b"x" * 350
 _WORKER, _COPIER = "the worker", "a process that only copies"
@@ -47,14 +42,14 @@ def measure(*, rounds: int) -> Table:
         # Replicas are users of their own, who have to get there.
         folder.chmod(0o755)
         environment = install(folder / "vllm", "vllm-0.32.0+cpu")
-        _register(folder / "registry")
+        fill_registry(folder / "registry")
         system = stack.enter_context(
             hosting(folder / "data", folder / "registry", launcher_vllm=str(environment))
         )
         rest = stack.enter_context(Rest(system))
         for endpoint, pace in _PACES.items():
-            variables = {"EMULATED_TOKEN_SECONDS": str(pace)}
-            deployed(rest, endpoint, hosted("paced", _MODEL, environment_vars=variables))
+            variables = {PACE: str(pace)}
+            deployed(rest, endpoint, hosted("paced", MODEL, environment_vars=variables))
         state = orjson.loads((system.data_dir / "up.json").read_bytes())
         parts = {
             "Envoy": [state["envoy"]["pid"]],
@@ -68,18 +63,6 @@ def measure(*, rounds: int) -> Table:
     return table_of(
         f"CPU of a chunk of a hosted model's stream, one each {_PACES['quick']} s", rows
     )
-
-
-def _register(registry: Path) -> None:
-    weights = registry / _MODEL / "1" / "model"
-    weights.mkdir(parents=True)
-    (weights / "config.json").write_text(json.dumps({"max_position_embeddings": 4096}))
-    (weights / "tokenizer_config.json").write_text("{}")
-    (weights.parent / "MLmodel").write_text(json.dumps(_MLMODEL))
-    # By its refusal the launcher is known to be there.
-    probe = registry / "main.ml.iris" / "1"
-    probe.mkdir(parents=True)
-    (probe / "MLmodel").write_text(json.dumps({"flavors": {"python_function": {}}}))
 
 
 def _round(system: System, parts: Mapping[str, Sequence[int]]) -> dict[str, float]:

@@ -54,7 +54,7 @@ class Abilities(NamedTuple):
 
     Attributes:
         task: What it is declared to do.
-        tools: Whether its template has tools.
+        tools: Whether its template has tools, and its calls of them are read.
     """
 
     task: str
@@ -158,8 +158,8 @@ def _check_tools(body: dict[str, Any], able: Abilities) -> None:
         return
     if body.get("tools") or body.get("tool_choice", "none") not in ("none", "auto"):
         raise bad_request(
-            "This model cannot call tools: its chat template has none. Leave out tools and "
-            "tool_choice, or ask another model."
+            "This model cannot call tools: its chat template has none, or nothing reads its calls. "
+            "Leave out tools and tool_choice, or ask another model."
         )
     body.pop("tools", None)
     body.pop("tool_choice", None)

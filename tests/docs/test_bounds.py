@@ -30,6 +30,7 @@ from modelplane.deploy.envoy.options import MAX_CONNECTIONS, MAX_HEAP_MIB
 from modelplane.deploy.local.logs import MAX_LOG_BYTES
 from modelplane.launcher.conversions import cache as conversions
 from modelplane.launcher.conversions import convert
+from modelplane.launcher.engines import command
 from modelplane.launcher.environments import cache as environments
 from modelplane.launcher.local import disk, preparation, tail
 from modelplane.launcher.model_server import language
@@ -54,6 +55,7 @@ BOUNDS = {
     "Calls of the control plane under way": f"{admission.MAX_CALLS:,} in all, "
     f"{admission.MAX_CALLS_OF_ONE} of each",
     "Calls of workers under way": f"{clusters.MAX_CALLS:,}",
+    "Command that serves a hosted model": f"{command._MOST_CHARACTERS:,} characters",
     "Connections of clients": f"{MAX_CONNECTIONS:,}",
     "Counts of tokens that": f"{attempts._MOST_COUNTING} at a time in a worker; "
     f"{relay._COUNT_SECONDS:.0f} s each",

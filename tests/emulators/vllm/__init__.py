@@ -1,5 +1,6 @@
 """An environment in which vLLM seems to be installed: its command is `serve.py` of this folder."""
 
+import shutil
 import stat
 import sys
 from pathlib import Path
@@ -20,7 +21,9 @@ def install(folder: Path, name: str = f"vllm-{VERSION}") -> Path:
     programs = folder / "bin"
     programs.mkdir()
     (programs / "python").symlink_to(sys.executable)
+    # Here, since a replica sees no more than its environment.
+    server = shutil.copy(_SERVE, packages)
     command = programs / "vllm"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I "{_SERVE}" "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I "{server}" "$@"\n')
     command.chmod(command.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
     return folder

@@ -19,6 +19,8 @@ TOOL_PARSERS = ("hermes", "llama3_json", "mistral", "qwen3_xml")
 # v1/core/kv_cache_utils.py: whole blocks are found again, and never a prompt's last token.
 BLOCK = 16
 DIMENSIONS = 4
+# How long each token takes, where a benchmark says it.
+PAUSE = float(os.environ.get("EMULATED_TOKEN_SECONDS", "0"))
 FINGERPRINT = "vllm-0.32.0-00000000"
 # entrypoints/openai/chat_completion/protocol.py and completion/protocol.py: fields that are known.
 # Others are ignored there (serve/engine/protocol.py), which no caller would notice: refused here.
@@ -271,6 +273,7 @@ class Writing:
 
     def whole(self) -> dict[str, Any]:
         """Return it at once."""
+        time.sleep(self.tokens * PAUSE)
         choices = []
         for index in range(self.asked.get("n", 1)):
             text = "".join(f" {number}" for number in range(self.tokens))
@@ -294,11 +297,9 @@ class Writing:
             for index in range(count):
                 delta = {"delta": {"role": "assistant", "content": ""}, "logprobs": None}
                 yield self._chunk({"index": index, **delta, "finish_reason": None}, 0)
-        # How long each token takes, where a benchmark says it.
-        pause = float(os.environ.get("EMULATED_TOKEN_SECONDS", "0"))
         for index in range(count):
             for number in range(self.tokens):
-                time.sleep(pause)
+                time.sleep(PAUSE)
                 text = f" {number}"
                 said: dict[str, Any] = {"delta": {"content": text}} if self.chat else {"text": text}
                 finish = "length" if number == self.tokens - 1 else None
