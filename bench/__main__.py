@@ -22,6 +22,7 @@ _SECTIONS = (
     "control-plane",
     "hosting",
     "native",
+    "passage",
     "engines",
 )
 # Those that need a generator of load.
@@ -75,6 +76,10 @@ async def _counted(sections: Sequence[str], *, quick: bool) -> list[Table]:
         from bench import guardrails  # noqa: PLC0415 - it needs the pipeline of the tests
 
         tables.append(await guardrails.measure(0.2 if quick else 2.0))
+    if "passage" in sections:
+        from bench import passage  # noqa: PLC0415 - it needs the pipeline of the tests
+
+        tables.append(await passage.measure(0.3 if quick else 3.0))
     if "limits" in sections:
         tables.append(
             await limits.measure(10_000, 10_000) if quick else await limits.measure(100_000, 50_000)

@@ -23,12 +23,17 @@ from modelplane.adapters.shared.rpc.metadata import (
 from modelplane.adapters.shared.rpc.over_rest import ORIGINAL_PATH, with_method
 from modelplane.adapters.shared.rpc.services import PUBLIC_SERVICES, rules_of
 from modelplane.adapters.shared.rpc.status import INTERNAL, Status, shorten, trailing_metadata
-from modelplane.adapters.shared.telemetry import log_fields
+from modelplane.adapters.shared.telemetry import cut_reason, kind_of, log_fields
 from modelplane.control_plane.admission import Admission
 from modelplane.control_plane.answer_headers import answer_headers
 from modelplane.control_plane.audit.call import AuditedCall
 from modelplane.control_plane.audit.log import AuditLog
-from modelplane.control_plane.errors import PASSING, STATUS_TABLE, MalformedRequest
+from modelplane.control_plane.errors import (
+    PASSING,
+    STATUS_TABLE,
+    InvalidParameter,
+    MalformedRequest,
+)
 from modelplane.control_plane.identity.authentication import Authenticator
 from modelplane.control_plane.not_available import check_available
 from modelplane.control_plane.output_only import clear_output_only
@@ -47,6 +52,8 @@ _REFLECTION = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.S
 EXEMPT_SERVICES = (_HEALTH, *_REFLECTION)
 
 _RETRY_AFTER_SECONDS = 1
+# Errors whose texts may repeat what was sent: the log says of them what kind they are.
+_QUIET = (InvalidParameter, MalformedRequest)
 
 # Messages of an RPC: query and answer.
 Q = TypeVar("Q")
@@ -203,6 +210,7 @@ class _Call:
         self._audited = AuditedCall(interceptor.audit_log, path, self._metadata, self._request_id)
         # What is logged when the client goes away.
         self._status = grpc.StatusCode.CANCELLED
+        self._reason = ""
 
     async def run(self, behavior: _Behavior, receive: _Receiver) -> Any:  # noqa: ANN401 - any message
         started = time.perf_counter()
@@ -257,6 +265,7 @@ class _Call:
             _log.error("internal error", exc_info=error, extra=log_fields(**fields))
             message = f"Internal error; see the log for request {self._request_id}."
             status = INTERNAL
+        self._reason = kind_of(error) if isinstance(error, _QUIET) else cut_reason(message)
         self._audited.refuse(status)
         await self._abort(status, message, error)
 
@@ -276,4 +285,6 @@ class _Call:
             "ms": round(seconds * 1000, 3),
             "request_id": self._request_id,
         }
+        if self._reason:
+            fields["reason"] = self._reason
         _log.info("request", extra=log_fields(**fields))

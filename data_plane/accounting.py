@@ -9,6 +9,7 @@ from typing import Protocol
 from modelplane.adapters.providers.errors import AdapterError
 from modelplane.adapters.providers.types import Query
 from modelplane.adapters.shared.telemetry import RequestLog
+from modelplane.data_plane.calls.reasons import reason_of
 from modelplane.data_plane.calls.record import Record
 from modelplane.data_plane.telemetry.guardrail_metrics import GuardrailMetrics
 from modelplane.data_plane.telemetry.meters import Meters
@@ -91,6 +92,7 @@ class Accountant:
     def note_error(self, record: Record, error: Exception) -> None:
         """Note why a call or its stream failed."""
         record.error = type(error).__name__
+        record.reason = reason_of(error)
         if isinstance(error, AdapterError):
             self._metrics.upstream_errors.labels(error.provider, record.error).inc()
 
@@ -151,6 +153,7 @@ def _fields(record: Record, duration: float, first_chunk: float | None) -> dict[
     fields |= _use(record)
     if record.error:
         fields["error"] = record.error
+        fields["reason"] = record.reason
     if len(record.attempts) > 1:
         fields["attempts"] = [[attempt.entity, attempt.error] for attempt in record.attempts]
     return fields

@@ -65,12 +65,9 @@ async def running_worker(
     ):
         checks = health_check(worker.readiness, {rpc.service for rpc in RPCS})
         grpc = GrpcCalls(RPCS, worker.inference, checks)
-        routes = Routes(
-            RestCalls(worker.inference),
-            NativeCalls(worker.inference, wall_ms),
-            grpc,
-            worker.readiness.obstacle,
-        )
+        native = NativeCalls(worker.inference, wall_ms)
+        rest = RestCalls(worker.inference, native.speak_responses)
+        routes = Routes(rest, native, grpc, worker.readiness.obstacle)
         listener = Listener(routes)
         for transport in worker.transports:
             transport.relieve = listener.close_idle

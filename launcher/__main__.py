@@ -21,21 +21,23 @@ from modelplane.adapters.shared.rpc.control_link import ControlLink
 from modelplane.adapters.shared.telemetry import configure_logging, log_fields
 from modelplane.launcher.artifacts.cache import Artifacts
 from modelplane.launcher.backend import Backend
-from modelplane.launcher.engines import llama_cpp, mlflow_pyfunc
-from modelplane.launcher.engines.base import Engines
+from modelplane.launcher.engines import command, llama_cpp, mlflow_pyfunc, vllm
+from modelplane.launcher.engines.base import Engine, Engines
+from modelplane.launcher.engines.command import Command
 from modelplane.launcher.engines.llama_cpp import LlamaCpp
 from modelplane.launcher.engines.mlflow_pyfunc import MlflowPyfunc
+from modelplane.launcher.engines.vllm import Vllm
 from modelplane.launcher.local.budget import MemoryBudget
 from modelplane.launcher.local.devices import Devices, find_devices
 from modelplane.launcher.local.group import Means
 from modelplane.launcher.local.launcher import DirectoryTaken, LocalLauncher, opened
 from modelplane.launcher.local.preparation import Preparer
 from modelplane.launcher.local.reach import Reach
-from modelplane.launcher.local.users import Users, can_change_users
+from modelplane.launcher.local.users import Users
 from modelplane.launcher.probes import answering
 from modelplane.launcher.service import Service
 from modelplane.launcher.settings import Settings, load_settings
-from modelplane.launcher.supplies import Supplies, download
+from modelplane.launcher.supplies import Supplies, download, open_supplies, open_users
 
 _log = logging.getLogger("modelplane.launcher")
 _SERVER = Path(__file__).with_name("model_server")
@@ -90,7 +92,7 @@ async def _backend(settings: Settings) -> AsyncIterator[Backend]:
         async with kubernetes_backend(settings) as cluster:
             yield cluster
         return
-    users = _users(settings)
+    users = open_users(settings)
     with opened(settings.launcher_dir.absolute(), users) as replicas:
         yield LocalLauncher(_means(settings, replicas, users))
 
@@ -132,14 +134,6 @@ async def _keep_in_step(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _users(settings: Settings) -> Users:
-    if can_change_users():
-        return Users(settings.users[:-1])
-    if settings.launcher_users and os.geteuid() == 0:
-        _log.warning("replicas run as root: this launcher may not start them as other users")
-    return Users(())
-
-
 def _means(settings: Settings, replicas: Path, users: Users) -> Means:
     folder = replicas.parent
     server = folder / "server"
@@ -147,14 +141,8 @@ def _means(settings: Settings, replicas: Path, users: Users) -> Means:
     shutil.rmtree(server, ignore_errors=True)
     shutil.copytree(_SERVER, server, ignore=shutil.ignore_patterns("__pycache__"))
     artifacts = Artifacts(folder / "models", settings.cache_bytes, download)
-    fetcher = settings.users[-1] if users.separate else 0
-    supplies = Supplies(folder, users, fetcher, settings.cache_bytes)
-    engines: Engines = {
-        mlflow_pyfunc.NAME: MlflowPyfunc(supplies.build),
-        llama_cpp.NAME: LlamaCpp(supplies.convert),
-    }
     return Means(
-        Preparer(artifacts, engines),
+        Preparer(artifacts, _engines(settings, open_supplies(settings, users))),
         server / "serve.py",
         replicas,
         MemoryBudget(settings.memory_bytes),
@@ -162,6 +150,26 @@ def _means(settings: Settings, replicas: Path, users: Users) -> Means:
         Devices(find_devices()),
         Reach(settings.replica_host, is_secure=settings.secures_replicas),
     )
+
+
+def _engines(settings: Settings, supplies: Supplies) -> Engines:
+    """Return what serves models.
+
+    Raises:
+        ValueError: A setting names none.
+    """
+    engines: dict[str, Engine] = {
+        mlflow_pyfunc.NAME: MlflowPyfunc(supplies.build),
+        llama_cpp.NAME: LlamaCpp(supplies.convert),
+    }
+    if settings.launcher_vllm:
+        try:
+            engines[vllm.NAME] = Vllm(Path(settings.launcher_vllm).absolute())
+        except ValueError as error:
+            raise ValueError(f"MODELPLANE_LAUNCHER_VLLM: {error}") from None
+    if settings.launcher_commands == "yes":
+        engines[command.NAME] = Command(supplies.build)
+    return engines
 
 
 def _raise_file_limit() -> None:

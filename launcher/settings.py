@@ -123,6 +123,14 @@ class Settings:
         "address",
         parse=partial(_checked, ipaddress.ip_address),
     )
+    launcher_vllm: str = setting(
+        "", "folder of an environment with vLLM, which then serves language models; empty: none"
+    )
+    launcher_commands: str = setting(
+        "no",
+        "whether models may be served by commands of their own (metadata.entrypoint): yes or no",
+        choices=("yes", "no"),
+    )
     log_level: str = setting("info", "debug, info, warning or error")
     drain_seconds: float = setting(30.0, "seconds that calls in flight may take at a stop")
 

@@ -3,6 +3,8 @@
 All is imported when the first model is to run: a launcher that runs none stays small.
 """
 
+import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,12 +16,15 @@ from modelserving.launcher.v1.launcher_service_pb2 import GroupSpec, ModelSource
 from modelplane.adapters.shared.settings import environment
 from modelplane.launcher.artifacts.cache import FetchFailed, Progress
 from modelplane.launcher.engines.base import Converting, EngineUnfit, Environment, Log
-from modelplane.launcher.local.users import Users
+from modelplane.launcher.local.users import Users, can_change_users, can_mount
+from modelplane.launcher.settings import Settings
 
 if TYPE_CHECKING:
     from modelplane.launcher.conversions.cache import Conversions
-    from modelplane.launcher.environments.build import Sandbox
+    from modelplane.launcher.environments.build import Program, Sandbox
     from modelplane.launcher.environments.cache import Environments
+
+_log = logging.getLogger(__name__)
 
 
 async def download(model: ModelSource, into: Path, progress: Progress) -> None:
@@ -88,6 +93,19 @@ class Supplies:
             raise EngineUnfit(str(error)) from error
         return held.files, held.release
 
+    async def run(self, program: "Program", folder: Path, log: Log) -> int:
+        """Run a program that writes into a folder, as builds are run; return its exit status.
+
+        Raises:
+            EnvironmentFailed: No user is left that it could run as.
+        """
+        from modelplane.launcher.environments.build import run_here  # noqa: PLC0415 - see above
+
+        if self._sandbox is None:
+            return await run_here(program, log)
+        async with self._sandbox.building(folder) as run:
+            return await run(program, log)
+
     @cached_property
     def _sandbox(self) -> "Sandbox | None":
         from modelplane.launcher.local.builds import BuildUsers  # noqa: PLC0415
@@ -107,3 +125,27 @@ class Supplies:
 
         options = Options(self.room, sandbox=self._sandbox)
         return Conversions(self.folder / "conversions", self._environments, options)
+
+
+def open_users(settings: Settings) -> Users:
+    """Return the users that replicas and builds may run as."""
+    if can_change_users():
+        if not can_mount():
+            _log.warning(
+                "replicas share /tmp: this launcher may not give them folders of their own"
+            )
+        return Users(settings.users[:-1])
+    if settings.launcher_users and os.geteuid() == 0:
+        _log.warning("replicas run as root: this launcher may not start them as other users")
+    return Users(())
+
+
+def open_supplies(settings: Settings, users: Users) -> Supplies:
+    """Return what a launcher, or whoever works in its directory, builds with.
+
+    Args:
+        settings: The launcher's.
+        users: See `open_users`.
+    """
+    fetcher = settings.users[-1] if users.separate else 0
+    return Supplies(settings.launcher_dir.absolute(), users, fetcher, settings.cache_bytes)

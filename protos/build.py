@@ -67,6 +67,9 @@ def _generate(out: Path) -> None:
     if stubs:
         _protoc(*stubs, f"--mypy_out=quiet:{out}", *map(str, protos))
         _protoc(*stubs, f"--mypy_grpc_out=quiet:{out}", *services)
+    for path in protos:
+        # Clients in other languages are generated from them.
+        (out / path).write_bytes((ROOT / path).read_bytes())
     for package in [out / "modelserving", *(out / "modelserving").rglob("*/")]:
         if package.is_dir() and package.name != "__pycache__":
             (package / "__init__.py").touch()

@@ -73,6 +73,46 @@ def test_the_folders_of_tests_are_those_of_the_modules() -> None:
     assert strays == {*OTHER_FOLDERS}
 
 
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_no_variable_keeps_what_it_raises(path: Path) -> None:
+    """An error has the frames that it passed, and a frame its variables.
+
+    Where one has the other, both stay, with all that a call held, until garbage is collected; say
+    `try: raise error`, `finally: del error`.
+    """
+    for function in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        nodes = [*ast.walk(function)]
+        stored = {
+            node.id
+            for node in nodes
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        }
+        let_go = {
+            id(statement): {
+                target.id
+                for last in node.finalbody
+                if isinstance(last, ast.Delete)
+                for target in last.targets
+                if isinstance(target, ast.Name)
+            }
+            for node in nodes
+            if isinstance(node, ast.Try)
+            for statement in node.body
+        }
+        for node in nodes:
+            if isinstance(node, ast.Raise) and (name := _variable(node.exc)) in stored:
+                assert name in let_go.get(id(node), ()), f"{function.name}, line {node.lineno}"
+
+
+def _variable(raised: ast.expr | None) -> str:
+    """Return the variable that is raised, perhaps after a method that returns itself; or none."""
+    if isinstance(raised, ast.Call) and isinstance(raised.func, ast.Attribute):
+        raised = raised.func.value if raised.func.attr == "conceal" else None
+    return raised.id if isinstance(raised, ast.Name) else ""
+
+
 @pytest.mark.parametrize("provider", sorted(FACTORIES))
 def test_a_provider_lives_in_its_own_place_and_the_registry(provider: str) -> None:
     module = provider.replace("-", "_")

@@ -11,6 +11,7 @@ from typing import ClassVar, Protocol
 
 from modelplane.adapters.providers.credentials.signers import Signer
 from modelplane.adapters.providers.errors import AdapterError
+from modelplane.adapters.providers.http.sse import events_before
 from modelplane.adapters.providers.types import (
     HttpAnswer,
     Image,
@@ -99,6 +100,17 @@ class Passage(ABC):
         """
         del parser
         return data
+
+    def before_error(self, parser: StreamParser, data: bytes, error: AdapterError) -> bytes:
+        """Return what the caller gets of bytes in which the parser has found an error.
+
+        Args:
+            parser: The stream's, which has been fed with them.
+            data: What has come, and what of an event had come before.
+            error: The error.
+        """
+        del parser
+        return events_before(data, error.event)
 
 
 class Adapter(ABC):

@@ -62,6 +62,7 @@ class AdapterError(Exception):
         detail: What the provider said, JSON or text; see `conceal`.
         retry_after: Seconds after which the provider wants to be asked again, where it said so.
         usage: What it counted all the same; None: nothing.
+        event: Data of that event of a stream which is the error; empty: none is.
     """
 
     retryable: ClassVar[bool] = False
@@ -69,6 +70,7 @@ class AdapterError(Exception):
     outage: ClassVar[bool] = False
     answered: bool = True
     billed: ClassVar[bool] = False
+    event: bytes = b""
 
     def __init__(self, provider: str, detail: object, retry_after: int | None = None) -> None:
         super().__init__(f"{provider}: {type(self).__name__}")

@@ -29,14 +29,23 @@ def name_model(provider: str, native: NativeRequest, model: str) -> bytes:
 
     Args:
         provider: Name that errors carry.
-        native: The request.
+        native: The request, which lets its bytes go where its body has the same.
         model: The provider's name for the model.
 
     Raises:
         RequestRefused: It is nested too deeply.
     """
+    written = encode(provider, {**native.body, "model": model})
     raw = native.raw
-    found = _MODEL.search(raw) if raw else None
+    if not raw:
+        return written
+    longer = len(orjson.dumps(model)) - len(orjson.dumps(native.body.get("model")))
+    if len(written) == len(raw) + longer:
+        # Nearly all clients write JSON in this one way. Then it need not be kept twice, and to
+        # write it anew is faster than to search it for the model.
+        native.raw = b""
+        return written
+    found = _MODEL.search(raw)
     # The only one is the body's own; where that is not sure, the body is written anew.
     # From the right: that takes a fraction of the time.
     if (
@@ -46,7 +55,7 @@ def name_model(provider: str, native: NativeRequest, model: str) -> bytes:
     ):
         start, end = found.span(1)
         return raw[:start] + encode(provider, model) + raw[end:]
-    return encode(provider, {**native.body, "model": model})
+    return written
 
 
 def encode(provider: str, body: JsonObject | str) -> bytes:
@@ -61,7 +70,12 @@ def encode(provider: str, body: JsonObject | str) -> bytes:
         raise refusal(provider, "The request is nested too deeply.") from None
 
 
-def forwarded(native: NativeRequest, names: tuple[str, ...]) -> Mapping[str, str]:
-    """Return those headers of a request that its provider is to see."""
-    headers = native.headers
-    return {name: headers[name] for name in names if name in headers}
+def with_forwarded(
+    headers: Mapping[str, str], native: NativeRequest, names: tuple[str, ...]
+) -> Mapping[str, str]:
+    """Return headers with those of a request that its provider is to see, in their place."""
+    sent = native.headers
+    for name in names:
+        if name in sent:
+            return {**headers, **{one: sent[one] for one in names if one in sent}}
+    return headers

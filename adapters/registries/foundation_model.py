@@ -17,12 +17,14 @@ NAME_PREFIX = "databricks-"
 VERSION = "1"
 CHAT, COMPLETIONS, EMBEDDINGS = "llm/v1/chat", "llm/v1/completions", "llm/v1/embeddings"
 TASKS = (CHAT, COMPLETIONS, EMBEDDINGS)
-ENGINES = ("llama_cpp",)
+LLAMA_CPP, VLLM = "llama_cpp", "vllm"
+ENGINES = (LLAMA_CPP, VLLM)
 GGUF, SAFETENSORS = "gguf", "safetensors"
 POOLINGS = ("cls", "mean")
 _ENTITY = re.compile(re.escape(ENTITY_PREFIX) + r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 # As all names of endpoints, with at most 63 characters.
 _NAME = re.compile(re.escape(NAME_PREFIX) + r"[A-Za-z0-9_-]{1,52}")
+_PARSER = re.compile(r"([a-z0-9_-]{1,64})?")
 _PRICE = re.compile(r"\d{1,9}(\.\d{1,9})?")
 _MOST_TOKENS = 10_000_000
 _MOST_DIMENSIONS = 100_000
@@ -46,9 +48,10 @@ class FoundationModel:
         task: What it does: `llm/v1/chat`, `llm/v1/completions` or `llm/v1/embeddings`.
         context_tokens: Tokens of a request and its answer together.
         name: Of its endpoint, `databricks-…`; empty: it has none, and is for endpoints of others.
-        engine: What serves it: `llama_cpp`.
+        engine: What serves it: `llama_cpp`, or `vllm` where the launcher has it.
         format: Of its files: one in `gguf`, or a folder of transformers' with weights in
-            `safetensors`, which is converted once.
+            `safetensors`, which is converted once for llama.cpp.
+        tool_call_parser: How vLLM reads calls of tools in what the model writes; empty: not at all.
         pooling: How a folder's vectors of tokens become one of a text: `cls` or `mean`.
         normalized: Whether its embeddings are given with length 1.
         dimensions: Numbers of each embedding; 0: not said.
@@ -71,6 +74,7 @@ class FoundationModel:
     name: str = ""
     engine: str = ENGINES[0]
     format: str = GGUF
+    tool_call_parser: str = ""
     pooling: str = POOLINGS[0]
     normalized: bool = True
     dimensions: int = 0
@@ -104,6 +108,10 @@ def _mlmodel_of(model: FoundationModel) -> str:
     if model.format == SAFETENSORS:
         flavor = ["  transformers:", f"    model_binary: {TRANSFORMERS_FOLDER}"]
         metadata = [f"  pooling: {model.pooling}"]
+    if model.engine == VLLM:
+        metadata.append(f"  engine: {model.engine}")
+    if model.tool_call_parser:
+        metadata.append(f"  tool_call_parser: {model.tool_call_parser}")
     if model.dimensions:
         metadata.append(f"  dimensions: {model.dimensions}")
     lines = [
@@ -126,17 +134,27 @@ def check_given(given: set[str], model: FoundationModel) -> None:
     """
     if not _ENTITY.fullmatch(model.entity):
         raise ValueError(f"entity must be {ENTITY_PREFIX} and a name")
-    if model.engine not in ENGINES:
-        raise ValueError(f"engine must be {' or '.join(ENGINES)}")
     check_weights(model.weights)
     if model.format not in (GGUF, SAFETENSORS):
         raise ValueError(f"format must be {GGUF} or {SAFETENSORS}")
+    _check_engine(model)
     if model.pooling not in POOLINGS:
         raise ValueError(f"pooling must be {' or '.join(POOLINGS)}")
     if "pooling" in given and (model.format, model.task) != (SAFETENSORS, EMBEDDINGS):
         raise ValueError(f"pooling is for models in {SAFETENSORS} that make embeddings")
     _check_task(model)
     _check_endpoint(given, model)
+
+
+def _check_engine(model: FoundationModel) -> None:
+    if model.engine not in ENGINES:
+        raise ValueError(f"engine must be {' or '.join(ENGINES)}")
+    if model.engine == VLLM and model.format != SAFETENSORS:
+        raise ValueError(f"engine {VLLM} serves models in {SAFETENSORS}; say format, too")
+    if model.tool_call_parser and (model.engine, model.task) != (VLLM, CHAT):
+        raise ValueError(f"tool_call_parser is for models that chat, by engine {VLLM}")
+    if not _PARSER.fullmatch(model.tool_call_parser):
+        raise ValueError("tool_call_parser must be the name of one of vLLM's")
 
 
 def _check_task(model: FoundationModel) -> None:

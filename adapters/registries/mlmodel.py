@@ -35,12 +35,14 @@ class Transformer:
         source: Name on a hub that it was loaded by; empty: not said.
         has_weights: Whether they are among its files, and not only named.
         is_adapter: Whether it is an adapter (PEFT), whose base is not among its files.
+        engine: What it asks to be served by; empty: whatever can.
     """
 
     architecture: str = ""
     source: str = ""
     has_weights: bool = False
     is_adapter: bool = False
+    engine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ def parse_mlmodel(content: bytes) -> MlModel:
         source=_word(transformers, "source_model_name"),
         has_weights=bool(_word(transformers, "model_binary")),
         is_adapter="peft_adaptor" in transformers,
+        engine=_word(metadata, "engine"),
     )
     options = _options(description, metadata)
     return MlModel(description, _word(metadata, "entrypoint"), transformer, options)

@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 _FIELDS = "fields"
 _FLUSH_SECONDS = 0.2
+_MAX_REASON = 300
 
 
 class JsonFormatter(logging.Formatter):
@@ -140,6 +141,17 @@ def configure_logging(level: str) -> None:
     handler = BufferedHandler(_buffer)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def kind_of(error: Exception) -> str:
+    """Return in words what kind of error it is: nothing that was sent is in them."""
+    first, _, _ = (type(error).__doc__ or type(error).__name__).partition("\n")
+    return first.rstrip(".")
+
+
+def cut_reason(text: str) -> str:
+    """Return the reason of a failure, as long as a line of a log may have it."""
+    return text if len(text) <= _MAX_REASON else text[:_MAX_REASON] + "…"
 
 
 def log_fields(**fields: object) -> dict[str, dict[str, object]]:

@@ -1,4 +1,4 @@
-"""Pure rules for rate limits, guardrails and the rest of the AI Gateway. Each fills in defaults.
+"""Pure rules for rate limits, guardrails and the rest of the AI Gateway.
 
 Before: `setting_changes`, `lifecycle`. After: `payload_tables`. Beside: `validation`.
 """
@@ -6,6 +6,7 @@ Before: `setting_changes`, `lifecycle`. After: `payload_tables`. Beside: `valida
 from collections import Counter
 from collections.abc import Iterable
 
+from modelserving.store.v1.hosting_pb2 import HostedModel
 from modelserving.v1.ai_gateway_pb2 import (
     AiGatewayConfig,
     AiGatewayRateLimit,
@@ -48,14 +49,13 @@ def build_rate_limits(given: Iterable[RateLimit]) -> list[RateLimit]:
     return limits
 
 
-def build_ai_gateway(
-    given: AiGatewayConfig, endpoint: str, *, tables: bool
-) -> AiGatewayConfig | None:
-    """Return the AI Gateway settings with their defaults, None where nothing is set.
+def build_ai_gateway(given: AiGatewayConfig, *, tables: bool) -> AiGatewayConfig | None:
+    """Return the AI Gateway settings as they are given, None where nothing is set.
+
+    Defaults stay unsaid: tools that keep endpoints as files would take them for changes by others.
 
     Args:
         given: What the caller sends.
-        endpoint: Name of the endpoint.
         tables: Whether the deployment writes payload tables.
 
     Raises:
@@ -76,9 +76,9 @@ def build_ai_gateway(
     for side in ("input", "output"):
         _check_guardrails(getattr(gateway.guardrails, side), f"ai_gateway.guardrails.{side}")
     if gateway.HasField("inference_table_config"):
-        payload_tables.complete(gateway.inference_table_config, endpoint, available=tables)
+        payload_tables.check(gateway.inference_table_config, available=tables)
     for limit in gateway.rate_limits:
-        _complete_gateway_limit(limit)
+        _check_gateway_limit(limit)
     _check_gateway_limits(gateway.rate_limits)
     return gateway
 
@@ -144,20 +144,42 @@ def _check_guardrails(checks: GuardrailParameters, where: str) -> None:
             )
 
 
-def _complete_gateway_limit(limit: AiGatewayRateLimit) -> None:
-    where = "ai_gateway.rate_limits"
-    limit.key = limit.key or "endpoint"
-    if limit.key not in LIMIT_KEYS:
+def check_countable(gateway: AiGatewayConfig, hosted: Iterable[HostedModel]) -> None:
+    """Check that limits on tokens count something: a model without a task reports none.
+
+    Args:
+        gateway: The settings, with their defaults.
+        hosted: The models of a configuration that are hosted here; empty: they are elsewhere.
+
+    Raises:
+        InvalidParameter: They would never hold.
+    """
+    models = list(hosted)
+    if not models or any(model.description.task for model in models):
+        return
+    if any(limit.HasField("tokens") for limit in gateway.rate_limits):
         raise InvalidParameter(
-            f"{where}: key '{limit.key}' is unknown; use one of {', '.join(LIMIT_KEYS)}."
+            "ai_gateway.rate_limits limits tokens, and the endpoint's models have no task and so "
+            "report none; limit calls, or log the models with a task (metadata={'task': …})."
+        )
+
+
+def _key(limit: AiGatewayRateLimit) -> str:
+    return limit.key or "endpoint"
+
+
+def _check_gateway_limit(limit: AiGatewayRateLimit) -> None:
+    where = "ai_gateway.rate_limits"
+    key = _key(limit)
+    if key not in LIMIT_KEYS:
+        raise InvalidParameter(
+            f"{where}: key '{key}' is unknown; use one of {', '.join(LIMIT_KEYS)}."
         )
     _check_period(limit.renewal_period, where)
     _check_amounts(limit, where)
-    if limit.key in _KEYS_WITH_PRINCIPAL and not limit.principal:
-        raise InvalidParameter(
-            f"{where}: a limit with the key '{limit.key}' needs a principal; set it."
-        )
-    if limit.key == "endpoint" and limit.principal:
+    if key in _KEYS_WITH_PRINCIPAL and not limit.principal:
+        raise InvalidParameter(f"{where}: a limit with the key '{key}' needs a principal; set it.")
+    if key == "endpoint" and limit.principal:
         raise InvalidParameter(
             f"{where}: a limit with the key 'endpoint' is for all callers; remove the principal "
             "or change the key."
@@ -183,7 +205,7 @@ def _check_amount(name: str, amount: float, where: str) -> None:
 
 def _check_gateway_limits(limits: Iterable[AiGatewayRateLimit]) -> None:
     counted = Counter(
-        (limit.key, limit.principal, name)
+        (_key(limit), limit.principal, name)
         for limit in limits
         for name in ("calls", "tokens")
         if limit.HasField(name)
@@ -194,7 +216,7 @@ def _check_gateway_limits(limits: Iterable[AiGatewayRateLimit]) -> None:
             raise InvalidParameter(
                 f"ai_gateway.rate_limits limits {name} {count} times for {whose}; keep one of them."
             )
-    keys = [limit.key for limit in limits]
+    keys = [_key(limit) for limit in limits]
     if len(keys) > MAX_LIMITS or keys.count("user_group") > MAX_GROUP_LIMITS:
         raise InvalidParameter(
             f"ai_gateway.rate_limits has too many limits; at most {MAX_LIMITS}, and at most "

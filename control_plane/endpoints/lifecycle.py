@@ -11,9 +11,9 @@ Before: `servicer`. After: `config_input`, `settings`, `validation`, `secrets.cr
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from modelserving.store.v1.hosting_pb2 import HostedModel
+from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
 from modelserving.v1.endpoint_pb2 import EndpointConfig, EndpointConfigInput
 from modelserving.v1.endpoint_service_pb2 import CreateServingEndpointRequest
 
@@ -22,6 +22,7 @@ from modelplane.control_plane.access import level_of
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.endpoints import lookup, payload_tables
 from modelplane.control_plane.endpoints.config_input import build_config, build_traffic, drop_twin
+from modelplane.control_plane.endpoints.gateway_rules import check_countable
 from modelplane.control_plane.endpoints.limited_principals import require_principals
 from modelplane.control_plane.endpoints.lookup import lock_endpoint, read_endpoint
 from modelplane.control_plane.endpoints.quotas import Quotas
@@ -44,25 +45,13 @@ from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.rollout import Rollout
 from modelplane.control_plane.secrets.credentials import CredentialVault, take_plaintexts
 from modelplane.control_plane.secrets.encryption import SealBroken, Sealer
-from modelplane.control_plane.secrets.references import require_secrets
+from modelplane.control_plane.secrets.references import SecretSource, require_secrets
 from modelplane.control_plane.shared_clock import SharedClock
 from modelplane.control_plane.store.database import Database, Transaction
 from modelplane.control_plane.store.endpoints import changes, records
 from modelplane.control_plane.store.endpoints.changes import NewEndpoint, NewVersion
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint, StoredVersion
 from modelplane.control_plane.store.states import EventKind, Phase
-
-
-class SecretSource(Protocol):
-    """Reads secrets that another store keeps."""
-
-    async def fetch(self, principal: Principal, config: EndpointConfig) -> None:
-        """Take over the secrets that `config` refers to, as far as the principal may read them.
-
-        Raises:
-            InvalidParameter: A reference is malformed.
-            StoreUnavailable: A store does not answer, and its secret was never read before.
-        """
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -138,7 +127,7 @@ class Endpoints:
         if request.HasField("config"):
             draft = self._draft(drop_twin(request.config, None), request.name)
             await self._fetch_secrets(principal, draft)
-            draft = await self._pin(draft, ())
+            draft = await self._pin(draft, (), new.settings.ai_gateway)
         soon = True
         async with self._database.write() as transaction:
             await self._quotas.check(transaction.session, principal)
@@ -317,12 +306,17 @@ class Endpoints:
         check_settled(name, updating=record.phase is not Phase.SETTLED)
         if record.newest:
             check_change(record.newest.config, draft.config)
-        return await self._pin(draft, record.active.hosted if record.active else ())
+        served = record.active.hosted if record.active else ()
+        return await self._pin(draft, served, record.settings.ai_gateway)
 
-    async def _pin(self, draft: _Draft, served: Sequence[HostedModel]) -> _Draft:
+    async def _pin(
+        self, draft: _Draft, served: Sequence[HostedModel], gateway: AiGatewayConfig
+    ) -> _Draft:
         if is_external(draft.config):
             return draft
-        return replace(draft, hosted=await self._pinning.pin(draft.config, served))
+        hosted = await self._pinning.pin(draft.config, served)
+        check_countable(gateway, hosted)
+        return replace(draft, hosted=hosted)
 
     async def _lock_settled(
         self, transaction: Transaction, principal: Principal, name: str

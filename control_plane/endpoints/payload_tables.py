@@ -27,12 +27,11 @@ _LEGACY = "auto_capture_config"
 _FIELDS = ("catalog_name", "schema_name", "table_name_prefix")
 
 
-def _complete(config: TableConfig, endpoint: str, where: str, *, available: bool) -> None:
-    """Fill in the name of the table that a configuration asks for.
+def _check(config: TableConfig, where: str, *, available: bool) -> None:
+    """Check the table that a configuration asks for.
 
     Args:
-        config: The configuration, which is changed.
-        endpoint: Name of the endpoint.
+        config: The configuration.
         where: The configuration's place in the request.
         available: Whether the deployment writes tables.
 
@@ -48,7 +47,10 @@ def _complete(config: TableConfig, endpoint: str, where: str, *, available: bool
             )
     if not config.HasField("enabled") and any(getattr(config, field) for field in _FIELDS):
         # Nobody should wait for rows that never come.
-        raise InvalidParameter(f"{where}.enabled is required; set it to true or false.")
+        raise InvalidParameter(
+            f"{where}.enabled is required; set it to true, or leave out `{where}`: some clients do "
+            "not send false."
+        )
     if not config.enabled:
         return
     if not available:
@@ -60,16 +62,15 @@ def _complete(config: TableConfig, endpoint: str, where: str, *, available: bool
     for field in ("catalog_name", "schema_name"):
         if not getattr(config, field):
             raise InvalidParameter(f"{where}.{field} is required to enable the table; set it.")
-    config.table_name_prefix = config.table_name_prefix or endpoint
 
 
-def complete(config: InferenceTableConfig, endpoint: str, *, available: bool) -> None:
-    """Fill in the name of the table that settings ask for, and check its sampling.
+def check(config: InferenceTableConfig, *, available: bool) -> None:
+    """Check the table that settings ask for, and its sampling.
 
     Raises:
         InvalidParameter: It breaks a rule, or the deployment writes no tables.
     """
-    _complete(config, endpoint, GATEWAY, available=available)
+    _check(config, GATEWAY, available=available)
     # The comparison is written so that NaN is refused.
     if config.HasField("sampling_fraction") and not 0 <= config.sampling_fraction <= 1:
         raise InvalidParameter(
@@ -84,7 +85,10 @@ def complete_legacy(config: EndpointConfig, endpoint: str, *, available: bool) -
         InvalidParameter: It breaks a rule, or the deployment writes no tables.
     """
     if config.HasField("auto_capture_config"):
-        _complete(config.auto_capture_config, endpoint, _LEGACY, available=available)
+        table = config.auto_capture_config
+        _check(table, _LEGACY, available=available)
+        if table.enabled:
+            table.table_name_prefix = table.table_name_prefix or endpoint
 
 
 async def update(session: Session, endpoint: StoredEndpoint, config: EndpointConfig) -> None:
@@ -102,7 +106,7 @@ async def update(session: Session, endpoint: StoredEndpoint, config: EndpointCon
         old = endpoint.newest.config.auto_capture_config
         if not config.HasField("auto_capture_config"):
             config.auto_capture_config.CopyFrom(old)
-        _check_change(old, config.auto_capture_config, _LEGACY)
+        _check_change(old, config.auto_capture_config, endpoint.name, _LEGACY)
     await claim(session, endpoint, config)
 
 
@@ -132,7 +136,8 @@ async def change(session: Session, endpoint: StoredEndpoint, new: InferenceTable
     Raises:
         InvalidParameter: It would move, would be a second one, or is another endpoint's.
     """
-    _check_change(endpoint.settings.ai_gateway.inference_table_config, new, GATEWAY)
+    old = endpoint.settings.ai_gateway.inference_table_config
+    _check_change(old, new, endpoint.name, GATEWAY)
     if endpoint.newest:
         _check_one(new, endpoint.newest.config.auto_capture_config)
     await _claim(session, endpoint, new)
@@ -142,12 +147,12 @@ def show(config: AutoCaptureConfig) -> None:
     """Put into the configuration of an answer what has become of its table."""
     if config.enabled:
         table = config.state.payload_table
-        table.name = _full_name(config)
+        table.name = _full_name(config, config.table_name_prefix)
         table.status = "ACTIVE"
 
 
-def _full_name(config: TableConfig) -> str:
-    name = f"{config.table_name_prefix}{SUFFIX}"
+def _full_name(config: TableConfig, prefix: str) -> str:
+    name = f"{prefix}{SUFFIX}"
     return f"{config.catalog_name}.{config.schema_name}.{name}".lower()
 
 
@@ -156,7 +161,7 @@ async def _claim(
 ) -> None:
     if not table.enabled:
         return
-    name = _full_name(table)
+    name = _full_name(table, table.table_name_prefix or endpoint.name)
     if not await payload_tables.claim(session, name, endpoint.id, endpoint.creator_id):
         raise InvalidParameter(
             f"The table {name} belongs to another endpoint; choose another table_name_prefix, "
@@ -164,12 +169,13 @@ async def _claim(
         )
 
 
-def _check_change(old: TableConfig, new: TableConfig, where: str) -> None:
+def _check_change(old: TableConfig, new: TableConfig, endpoint: str, where: str) -> None:
     """Check that a table which is written does not move."""
     if not (old.enabled and new.enabled):
         return
     for field in _FIELDS:
-        before, after = getattr(old, field), getattr(new, field)
+        default = endpoint if field == "table_name_prefix" else ""
+        before, after = (getattr(config, field) or default for config in (old, new))
         if before != after:
             raise InvalidParameter(
                 f"{where}.{field} cannot change from '{before}' to '{after}' while the table is "

@@ -12,7 +12,11 @@ from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
 from modelserving.v1.endpoint_pb2 import EndpointTag, RateLimit
 
 from modelplane.control_plane.endpoints import payload_tables
-from modelplane.control_plane.endpoints.gateway_rules import build_ai_gateway, build_rate_limits
+from modelplane.control_plane.endpoints.gateway_rules import (
+    build_ai_gateway,
+    build_rate_limits,
+    check_countable,
+)
 from modelplane.control_plane.endpoints.limited_principals import require_principals
 from modelplane.control_plane.endpoints.lookup import lock_endpoint, read_endpoint
 from modelplane.control_plane.endpoints.validation import check_settled, check_tags, is_external
@@ -131,7 +135,7 @@ class SettingChanges:
             NotFound: There is no such endpoint.
             InvalidParameter: A setting is wrong.
         """
-        gateway = build_ai_gateway(given, name, tables=self._tables)
+        gateway = build_ai_gateway(given, tables=self._tables)
         await self._push(principal, name, "ai_gateway", EndpointSettings(ai_gateway=gateway))
         return gateway or AiGatewayConfig()
 
@@ -143,6 +147,8 @@ class SettingChanges:
             record = await lock_endpoint(transaction, principal, name, setting=True)
             await require_principals(transaction.session, new.ai_gateway)
             if field == "ai_gateway":
+                for version in filter(None, (record.active, record.pending)):
+                    check_countable(new.ai_gateway, version.hosted)
                 table = new.ai_gateway.inference_table_config
                 await payload_tables.change(transaction.session, record, table)
             await _replace(transaction, record, field, new)

@@ -29,7 +29,7 @@ def build_settings(request: CreateServingEndpointRequest, *, tables: bool) -> En
         description=request.description,
         tags=request.tags,
         rate_limits=build_rate_limits(request.rate_limits),
-        ai_gateway=build_ai_gateway(request.ai_gateway, request.name, tables=tables),
+        ai_gateway=build_ai_gateway(request.ai_gateway, tables=tables),
     )
 
 

@@ -4,24 +4,18 @@ Before: `endpoints.lifecycle`. After: `store.hosting`.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
-from modelserving.launcher.v1.launcher_service_pb2 import Capacity
+from modelserving.launcher.v1.launcher_service_pb2 import Capacity, Device, ReplicaSize
 from modelserving.store.v1.hosting_pb2 import HostedModel
 
 from modelplane.adapters.shared.byte_counts import in_words
 from modelplane.control_plane.errors import InvalidParameter, LauncherAway
+from modelplane.control_plane.hosting.engine_rules import PYFUNC, engines_of
 from modelplane.control_plane.shared_clock import SharedClock
 from modelplane.control_plane.store.database import Session
 from modelplane.control_plane.store.hosting import groups, launchers
 
 DEFAULT_POOL = "default"
-
-
-@dataclass(frozen=True, slots=True)
-class _Need:
-    memory: int
-    gpus: int
 
 
 class FreeCapacity:
@@ -49,8 +43,12 @@ class FreeCapacity:
             return all(stored[model.group_id].serves for model in hosted)
         capacity = await self._capacity(session)
         others = stored.keys() - {model.group_id for model in new}
-        used = _sum((stored[key].model, stored[key].desired) for key in others)
-        _require_fits(new, used, capacity)
+        running = [(stored[key].model, stored[key].desired) for key in others]
+        for model in new:
+            _require_engine(model, capacity)
+            _require_device(model, capacity)
+        _require_memory(new, running, capacity)
+        _require_free_devices(new, running, capacity)
         return False
 
     async def _capacity(self, session: Session) -> Capacity:
@@ -70,32 +68,79 @@ def _runs(group: groups.StoredGroup | None) -> bool:
     return group is not None and not group.has_ended
 
 
-def _sum(wanted: Iterable[tuple[HostedModel, int]]) -> _Need:
-    sizes = [(model.size, replicas) for model, replicas in wanted]
-    return _Need(
-        memory=sum(size.memory_bytes * replicas for size, replicas in sizes),
-        gpus=sum(size.gpus * replicas for size, replicas in sizes),
-    )
+def _memory_of(wanted: Iterable[tuple[HostedModel, int]]) -> int:
+    return sum(model.size.memory_bytes * replicas for model, replicas in wanted)
 
 
-def _require_fits(new: Sequence[HostedModel], used: _Need, capacity: Capacity) -> None:
-    # As many as are started at first.
-    need = _sum((model, max(1, model.scale.min_replicas)) for model in new)
-    free_memory = max(0, capacity.memory_bytes - used.memory)
-    if need.memory > free_memory:
+def _at_first(model: HostedModel) -> int:
+    """Return how many replicas of a model are started at first."""
+    return max(1, model.scale.min_replicas)
+
+
+def _require_engine(model: HostedModel, capacity: Capacity) -> None:
+    # What a launcher does not say, it will say when it starts the model.
+    if not capacity.engines or model.engine == PYFUNC:
+        return
+    if model.engine not in engines_of(capacity).on(model.size):
         raise InvalidParameter(
-            f"{_named(new)} {in_words(need.memory)} of memory, and {in_words(free_memory)} of "
+            f"Served entity '{model.served_entity_name}' is served by {model.engine}, which the "
+            "launcher does not have for this workload_type; choose another one, or let the "
+            "operator add it."
+        )
+
+
+def _require_memory(
+    new: Sequence[HostedModel], running: Sequence[tuple[HostedModel, int]], capacity: Capacity
+) -> None:
+    need = _memory_of((model, _at_first(model)) for model in new)
+    free = max(0, capacity.memory_bytes - _memory_of(running))
+    if need > free:
+        raise InvalidParameter(
+            f"{_named(new)} {in_words(need)} of memory, and {in_words(free)} of "
             f"{in_words(capacity.memory_bytes)} are free; choose a smaller workload_size or "
             "workload_type, delete an endpoint, or let the operator give the launcher more."
         )
+
+
+def _require_free_devices(
+    new: Sequence[HostedModel], running: Sequence[tuple[HostedModel, int]], capacity: Capacity
+) -> None:
+    """Refuse what finds no free device, placed as launchers place: the smallest that will do."""
+    # A launcher that does not say what they are has them all alike.
+    free = sorted(capacity.devices, key=lambda one: one.memory_bytes)
+    free = free or [Device()] * capacity.gpus
+    alike = not capacity.devices
+    for model, replicas in running:
+        _place(free, model.size, model.size.gpus * replicas, alike=alike)
     for model in new:
-        _require_device(model, capacity)
-    free_gpus = max(0, capacity.gpus - used.gpus)
-    if need.gpus > free_gpus:
-        raise InvalidParameter(
-            f"{_named(new)} {need.gpus} GPUs, and {free_gpus} of {capacity.gpus} are free; choose "
-            "another workload_type, or delete an endpoint."
-        )
+        size, need = model.size, model.size.gpus * _at_first(model)
+        fitting = sum(alike or _fits(one, size) for one in free)
+        if need > fitting:
+            raise InvalidParameter(
+                f"{_named([model])} {need}{_kind(size)} GPUs{_each(size)}, and {fitting} of "
+                f"{capacity.gpus} are free and fit; choose another workload_type, or delete an "
+                "endpoint."
+            )
+        _place(free, size, need, alike=alike)
+
+
+def _place(free: list[Device], size: ReplicaSize, count: int, *, alike: bool) -> None:
+    """Take the first devices that fit, as many as there are of those."""
+    for device in [one for one in free if alike or _fits(one, size)][:count]:
+        free.remove(device)
+
+
+def _fits(device: Device, size: ReplicaSize) -> bool:
+    is_type = size.gpu_type.lower() in device.name.lower()
+    return is_type and device.memory_bytes >= size.gpu_memory_bytes
+
+
+def _kind(size: ReplicaSize) -> str:
+    return f" {size.gpu_type}" if size.gpu_type else ""
+
+
+def _each(size: ReplicaSize) -> str:
+    return f" with {in_words(size.gpu_memory_bytes)} each" if size.gpu_memory_bytes else ""
 
 
 def _require_device(model: HostedModel, capacity: Capacity) -> None:
@@ -103,19 +148,11 @@ def _require_device(model: HostedModel, capacity: Capacity) -> None:
     size = model.size
     if not size.gpus or (capacity.gpus and not capacity.devices):
         return
-    fitting = [
-        device
-        for device in capacity.devices
-        if size.gpu_type.lower() in device.name.lower()
-        and device.memory_bytes >= size.gpu_memory_bytes
-    ]
-    if len(fitting) < size.gpus:
-        kind = f" {size.gpu_type}" if size.gpu_type else ""
-        memory = f" with {in_words(size.gpu_memory_bytes)} each" if size.gpu_memory_bytes else ""
+    if sum(_fits(device, size) for device in capacity.devices) < size.gpus:
         raise InvalidParameter(
-            f"Each replica of served entity '{model.served_entity_name}' needs {size.gpus}{kind} "
-            f"GPUs{memory}; the launcher's machine has {_devices(capacity)}. Choose another "
-            "workload_type, or let the operator connect a launcher that has them."
+            f"Each replica of served entity '{model.served_entity_name}' needs {size.gpus}"
+            f"{_kind(size)} GPUs{_each(size)}; the launcher's machine has {_devices(capacity)}. "
+            "Choose another workload_type, or let the operator connect a launcher that has them."
         )
 
 

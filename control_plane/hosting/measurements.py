@@ -1,4 +1,4 @@
-"""What replicas were measured to do on the machine of the launcher that is active, or was last.
+"""What the machine has of the launcher that is active, or was last, and what models do there.
 
 Before: `pinning`, `pool`, `specs`. After: `throughput`, `store.hosting`.
 """
@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from modelserving.launcher.v1.launcher_service_pb2 import Capacity
 from modelserving.store.v1.hosting_pb2 import HostedModel
 
+from modelplane.control_plane.hosting.engine_rules import Engines, engines_of
 from modelplane.control_plane.hosting.throughput import Chunk, estimate, round_down
 from modelplane.control_plane.shared_clock import SharedClock
 from modelplane.control_plane.store.database import Database, Session, Transaction
@@ -30,6 +31,15 @@ class Measurements:
         self._database = database
         self._clock = clock
         self._pool = pool
+
+    async def engines(self) -> Engines:
+        """Return the engines that the launcher has.
+
+        Raises:
+            StoreUnavailable: The database does not answer.
+        """
+        async with self._database.read() as session:
+            return engines_of(await self._machine(session))
 
     async def chunk_of(self, model: HostedModel) -> Chunk:
         """Return the chunk of a model that an engine serves: measured, or else estimated.

@@ -34,7 +34,14 @@ from modelplane.control_plane.errors import (
     NotSupported,
     RegistryAway,
 )
-from modelplane.control_plane.hosting.engine_rules import EMBEDDINGS, PYFUNC, choose_engine
+from modelplane.control_plane.hosting.engine_rules import (
+    ALL_ENGINES,
+    EMBEDDINGS,
+    NO_ENGINES,
+    PYFUNC,
+    Engines,
+    choose_engine,
+)
 from modelplane.control_plane.hosting.entity_rules import check_hosted, check_model, check_type
 from modelplane.control_plane.hosting.measurements import Measurements
 from modelplane.control_plane.hosting.throughput import (
@@ -80,8 +87,8 @@ class Pinning:
         registry: Knows the models; None: the deployment has none.
         workloads: What replicas may use.
         catalogue: The deployment's foundation models.
-        engines: What launchers have beside what serves Python functions.
-        measurements: What models were measured to do; None: all is estimated.
+        engines: What serves models where no launcher is asked for that.
+        measurements: What the launcher has, and models were measured to do; None: all is estimated.
     """
 
     def __init__(
@@ -89,7 +96,7 @@ class Pinning:
         registry: Registry | None = None,
         workloads: Workloads = DEFAULT_WORKLOADS,
         catalogue: Catalogue | None = None,
-        engines: Collection[str] = (),
+        engines: Engines = NO_ENGINES,
         measurements: Measurements | None = None,
     ) -> None:
         self._registry = registry
@@ -122,7 +129,8 @@ class Pinning:
         except RegistryError as error:
             raise _told(error) from error
         try:
-            engine = choose_engine(parsed, self._engines)
+            engines = await self._engines_for(entity)
+            engine = choose_engine(parsed, engines.on(self._workloads.size_of(entity)))
         except InvalidParameter as error:
             return Described(HostedModel(engine=PYFUNC), f"Model '{name}' {error}")
         model = self._hosted(entity, source, parsed, engine)
@@ -153,7 +161,7 @@ class Pinning:
         check_hosted(config, self._workloads)
         known = {(model.source.name, model.source.version): model for model in served}
         finding = [
-            _find(registry, entity, known, self._engines)
+            self._find(registry, entity, known)
             for registry, entity in zip(registries, entities, strict=True)
         ]
         found = await asyncio.gather(*finding)
@@ -167,6 +175,36 @@ class Pinning:
             model.scale.CopyFrom(await self._scale_of(entity, model, served))
         _check_one_task(models)
         return models
+
+    async def _find(
+        self,
+        registry: Registry,
+        entity: ServedEntity,
+        known: Mapping[tuple[str, str], HostedModel],
+    ) -> tuple[ModelSource, MlModel, str]:
+        name, version = entity.entity_name, entity.entity_version.string_value
+        try:
+            source, parsed = await _read(registry, name, version)
+        except RegistryUnavailable as error:
+            if same := known.get((name, version)):
+                model = MlModel(same.description, "", options=same.engine_options)
+                return same.source, model, same.engine
+            raise _told(error, _named(entity)) from error
+        except RegistryError as error:
+            raise _told(error, _named(entity)) from error
+        engines = await self._engines_for(entity)
+        engine = _engine_for(entity, parsed, engines.on(self._workloads.size_of(entity)))
+        if engine != PYFUNC:
+            # Whatever MLflow itself could do with it.
+            parsed.description.streamable = parsed.description.task != EMBEDDINGS
+        return source, parsed, engine
+
+    async def _engines_for(self, entity: ServedEntity) -> Engines:
+        if entity.entity_name.startswith(ENTITY_PREFIX):
+            return ALL_ENGINES
+        if self._measurements is None:
+            return self._engines
+        return await self._measurements.engines()
 
     async def _chunk_of(self, model: HostedModel) -> Chunk:
         if self._measurements is None:
@@ -258,29 +296,6 @@ def _parts_of(options: EngineOptions) -> list[str]:
 
 def _is_particular(size: ReplicaSize) -> bool:
     return bool(size.gpu_type or size.gpu_memory_bytes)
-
-
-async def _find(
-    registry: Registry,
-    entity: ServedEntity,
-    known: Mapping[tuple[str, str], HostedModel],
-    engines: Collection[str],
-) -> tuple[ModelSource, MlModel, str]:
-    name, version = entity.entity_name, entity.entity_version.string_value
-    try:
-        source, parsed = await _read(registry, name, version)
-    except RegistryUnavailable as error:
-        if same := known.get((name, version)):
-            model = MlModel(same.description, "", options=same.engine_options)
-            return same.source, model, same.engine
-        raise _told(error, _named(entity)) from error
-    except RegistryError as error:
-        raise _told(error, _named(entity)) from error
-    engine = _engine_for(entity, parsed, engines)
-    if engine != PYFUNC:
-        # Whatever MLflow itself could do with it.
-        parsed.description.streamable = parsed.description.task != EMBEDDINGS
-    return source, parsed, engine
 
 
 def _same_throughput(

@@ -12,7 +12,7 @@ from math import floor
 from modelserving.launcher.v1.launcher_service_pb2 import ReplicaSize
 from modelserving.store.v1.hosting_pb2 import HostedModel
 
-from modelplane.control_plane.hosting.engine_rules import EMBEDDINGS, PYFUNC
+from modelplane.control_plane.hosting.engine_rules import EMBEDDINGS, LLAMA_CPP, VLLM
 
 # Bytes of weights that a processor, and an accelerator, reads in a second, times the requests that
 # share them: SmolLM2-135M with 8 bits does 80 tokens a second on one processor with four requests.
@@ -30,9 +30,9 @@ _STEP = 10
 MAX_CHUNK = 8_000_000
 # After the name of a model.
 NOT_OPTIMIZABLE = (
-    "is served as a Python function; throughput is provisioned for language models that an engine "
-    "serves: log it with mlflow.transformers and a task llm/v1/chat, llm/v1/completions or "
-    "llm/v1/embeddings."
+    "is served as a Python function, or by a command; throughput is provisioned for language "
+    "models that an engine serves: log it with mlflow.transformers and a task llm/v1/chat, "
+    "llm/v1/completions or llm/v1/embeddings."
 )
 _FAMILY = re.compile(r"([A-Z][a-z]+\d*)")
 
@@ -55,7 +55,7 @@ NO_CHUNK = Chunk(0, estimated=True)
 
 def is_optimizable(model: HostedModel) -> bool:
     """Tell whether the throughput of a model can be provisioned: an engine serves it."""
-    return model.engine != PYFUNC
+    return model.engine in (LLAMA_CPP, VLLM)
 
 
 def estimate(model: HostedModel) -> Chunk:

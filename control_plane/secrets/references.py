@@ -5,6 +5,7 @@ Before: `endpoints.lifecycle` writes configurations, `scopes` and `sync` change 
 """
 
 from collections.abc import Collection
+from typing import Protocol
 
 from modelserving.v1.endpoint_pb2 import EndpointConfig
 
@@ -19,6 +20,18 @@ from modelplane.control_plane.store.states import EventKind
 
 # Endpoints that a message names.
 _NAMED = 10
+
+
+class SecretSource(Protocol):
+    """Reads secrets that another store keeps."""
+
+    async def fetch(self, principal: Principal, config: EndpointConfig) -> None:
+        """Take over the secrets that `config` refers to, as far as the principal may read them.
+
+        Raises:
+            InvalidParameter: A reference is malformed.
+            StoreUnavailable: A store does not answer, and its secret was never read before.
+        """
 
 
 async def require_secrets(

@@ -7,6 +7,7 @@ import grpc
 from modelserving.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
 from modelserving.v1.endpoint_service_pb2_grpc import add_EndpointServiceServicer_to_server
 from modelserving.v1.permission_service_pb2_grpc import add_PermissionServiceServicer_to_server
+from modelserving.v1.proto_service_pb2_grpc import add_ProtoServiceServicer_to_server
 from modelserving.v1.secret_service_pb2_grpc import add_SecretServiceServicer_to_server
 from modelserving.v1.ui_service_pb2_grpc import add_UiServiceServicer_to_server
 from modelserving.v1.usage_service_pb2_grpc import add_UsageServiceServicer_to_server
@@ -32,6 +33,8 @@ from modelplane.control_plane.endpoints.setting_changes import SettingChanges
 from modelplane.control_plane.hosting.free_capacity import FreeCapacity
 from modelplane.control_plane.hosting.measurements import Measurements
 from modelplane.control_plane.interceptor import Interceptor
+from modelplane.control_plane.protos.archive import build_archive
+from modelplane.control_plane.protos.proto_servicer import ProtoServicer
 from modelplane.control_plane.secrets.scope_acls import ScopeAcls
 from modelplane.control_plane.secrets.scopes import Secrets
 from modelplane.control_plane.secrets.servicer import SecretServicer
@@ -83,6 +86,7 @@ async def start_api(
     add_AuditServiceServicer_to_server(AuditServicer(AuditReader(vault.database)), api)
     add_UsageServiceServicer_to_server(UsageServicer(UsageReader(vault.database)), api)
     add_UiServiceServicer_to_server(UiServicer(load_assets(STATIC)), api)
+    add_ProtoServiceServicer_to_server(ProtoServicer(build_archive()), api)
     return api
 
 

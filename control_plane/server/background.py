@@ -92,4 +92,7 @@ async def background(
         finally:
             running.cancel()
     if failure is not None:
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure

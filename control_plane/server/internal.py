@@ -9,9 +9,6 @@ from modelserving.launcher.v1.launcher_service_pb2_grpc import (
 )
 from modelserving.worker.v1.metrics_service_pb2_grpc import add_MetricsServiceServicer_to_server
 from modelserving.worker.v1.quota_service_pb2_grpc import add_QuotaServiceServicer_to_server
-from modelserving.worker.v1.snapshot_service_pb2_grpc import (
-    add_SnapshotServiceServicer_to_server,
-)
 from modelserving.worker.v1.usage_service_pb2_grpc import (
     add_UsageLedgerServiceServicer_to_server,
 )
@@ -31,9 +28,10 @@ from modelplane.control_plane.server.push import Push
 from modelplane.control_plane.server.vault import Vault
 from modelplane.control_plane.settings import Settings
 from modelplane.control_plane.shared_clock import lease_clock
-from modelplane.control_plane.snapshots.servicer import SnapshotServicer
+from modelplane.control_plane.snapshots.servicer import SnapshotServicer, add_snapshot_servicer
 from modelplane.control_plane.usage.intake import UsageIntake
 from modelplane.control_plane.usage.intake_servicer import UsageIntakeServicer
+from modelplane.control_plane.usage.totals import UsageTotals
 
 # The names in the certificates of those who may call (`deploy/certificates.py`).
 _CALLERS = {
@@ -56,7 +54,7 @@ def build_internal(
     server = new_server(list(_CALLERS), health.servicer, guard)
     hosting = start_hosting(settings, vault, push, registry, background)
     add_LauncherServiceServicer_to_server(hosting.launchers, server)
-    add_SnapshotServiceServicer_to_server(
+    add_snapshot_servicer(
         SnapshotServicer(push.cache, push.watchers, push.rollout, hosting.demand), server
     )
     quota = Quota(database, lease_clock(database))
@@ -69,6 +67,7 @@ def build_internal(
         retention_days=settings.usage_retention_days,
         lost_seconds=settings.usage_lost_seconds,
     )
-    background.begin(intake.run)
+    totals = UsageTotals(database, system_clock, retention_days=settings.usage_retention_days)
+    background.begin(intake.run, totals.run)
     add_UsageLedgerServiceServicer_to_server(UsageIntakeServicer(intake), server)
     return server

@@ -17,6 +17,7 @@ from modelplane.control_plane.settings import Settings
 from modelplane.control_plane.snapshots.builder import ResourceBuilder
 from modelplane.control_plane.snapshots.cache import SnapshotCache
 from modelplane.control_plane.snapshots.feed import Feed
+from modelplane.control_plane.snapshots.laggards import Laggards
 from modelplane.control_plane.snapshots.peers import NoPeers, PostgresqlPeers
 from modelplane.control_plane.snapshots.rollout_driver import RolloutDriver, Timeouts
 from modelplane.control_plane.snapshots.watchers import Watchers
@@ -66,14 +67,16 @@ async def start_push(
         database, watchers, peers, system_clock, cache.changed_at, timeouts=timeouts
     )
     feed = Feed(database, cache, settings.keep_events)
+    laggards = Laggards(cache, watchers)
     _publish_gauges(cache, watchers, rollout, registry)
-    registry.register(rollout.early_answers)
+    for counter in (rollout.early_answers, laggards.dropped):
+        registry.register(counter)
 
     database.on_commit(feed.hint)
     for hint in (rollout.hint, watchers.wake_all):
         cache.on_change(hint)
     watchers.on_move(rollout.hint)
-    background.begin(feed.run, partial(rollout.run, grace_seconds))
+    background.begin(feed.run, partial(rollout.run, grace_seconds), laggards.run)
     if isinstance(peers, PostgresqlPeers):
         cache.on_change(peers.hint)
         watchers.on_move(peers.hint)

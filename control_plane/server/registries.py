@@ -7,7 +7,6 @@ from pathlib import Path
 
 from modelplane.adapters.registries.catalogue import Catalogue, read_catalogue
 from modelplane.adapters.registries.kinds import RegistryPlace, open_registry, parse_place
-from modelplane.control_plane.hosting.engine_rules import LLAMA_CPP
 from modelplane.control_plane.hosting.measurements import Measurements
 from modelplane.control_plane.hosting.pinning import Pinning
 from modelplane.control_plane.hosting.workloads import (
@@ -32,8 +31,7 @@ def build_pinning(settings: Settings, catalogue: Catalogue, measurements: Measur
     place = registry_place(settings)
     registry = open_registry(place) if place else None
     workloads = _read_workloads(settings.workload_types)
-    # Every launcher has it.
-    return Pinning(registry, workloads, catalogue, (LLAMA_CPP,), measurements)
+    return Pinning(registry, workloads, catalogue, measurements=measurements)
 
 
 def registry_place(settings: Settings) -> RegistryPlace | None:

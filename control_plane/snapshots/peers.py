@@ -18,6 +18,8 @@ from modelplane.control_plane.store.replicas import WorkerProgress
 _log = logging.getLogger(__name__)
 
 _PUBLISH_SECONDS = 1.0
+# What moves again sooner than this after it was published waits: workers follow one by one.
+_PAUSE_SECONDS = 0.02
 # A replica that has been silent for so long is gone.
 _ALIVE_MS = 4_000
 
@@ -62,13 +64,15 @@ class PostgresqlPeers:
             moved = await wait_for(self._moved, _PUBLISH_SECONDS)
             self._moved.clear()
             progress = self._progress()
-            if moved and progress == published:
+            is_news = progress != published
+            if moved and not is_news:
                 continue
             try:
-                await self._publish(progress)
+                await self._publish(progress, is_news=is_news)
                 published = progress
             except StoreUnavailable as error:
                 _log.warning("progress not published", extra=log_fields(error=str(error)))
+            await asyncio.sleep(_PAUSE_SECONDS)
 
     async def leave(self) -> None:
         """Let the others go on without this replica."""
@@ -79,7 +83,8 @@ class PostgresqlPeers:
         acked = self._watchers.slowest(default=self._cache.revision)
         return WorkerProgress(len(self._watchers), acked)
 
-    async def _publish(self, progress: WorkerProgress) -> None:
+    async def _publish(self, progress: WorkerProgress, *, is_news: bool) -> None:
         async with self._database.write() as transaction:
             await replicas.publish_progress(transaction, self._replica_id, progress)
-            transaction.hint = True
+            # A mere sign of life is nothing to look at, for each of the others.
+            transaction.hint = is_news

@@ -1,7 +1,7 @@
 """The watch stream: sends the snapshot, then what changes; takes acks and nacks.
 
 Whoever connects is a worker: `server.internal_callers` lets in none but those with a certificate.
-Before: `cache`. Beside: `watchers`, `rollout_driver`. After: the worker's `snapshot_watcher`.
+Before: `encoding`. Beside: `watchers`, `rollout_driver`. After: the worker's `snapshot_watcher`.
 """
 
 import asyncio
@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 import grpc
-from modelserving.worker.v1 import snapshot_service_pb2_grpc
 from modelserving.worker.v1.hosting_pb2 import DemandReport, Wake
 from modelserving.worker.v1.snapshot_service_pb2 import (
+    DESCRIPTOR,
     Heartbeat,
     Hello,
     Nack,
@@ -24,11 +24,12 @@ from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.clock import wait_for
 from modelplane.control_plane.errors import StoreUnavailable
 from modelplane.control_plane.snapshots.cache import SnapshotCache
+from modelplane.control_plane.snapshots.encoding import Encodings
 from modelplane.control_plane.snapshots.watchers import Watcher, Watchers
 
 _log = logging.getLogger(__name__)
 
-_Context = grpc.aio.ServicerContext[WatchConfigRequest, WatchConfigResponse]
+_Context = grpc.aio.ServicerContext[WatchConfigRequest, bytes]
 
 
 class NackSink(Protocol):
@@ -48,8 +49,8 @@ class DemandSink(Protocol):
         """Note that requests wait for a group that is at zero."""
 
 
-class SnapshotServicer(snapshot_service_pb2_grpc.SnapshotServiceServicer):
-    """Serves `SnapshotService` to workers."""
+class SnapshotServicer:
+    """Serves `SnapshotService` to workers, in messages that are encoded already."""
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class SnapshotServicer(snapshot_service_pb2_grpc.SnapshotServiceServicer):
         heartbeat_seconds: float = 1.0,
     ) -> None:
         self._cache = cache
+        self._encodings = Encodings(cache)
         self._watchers = watchers
         self._nacks = nacks
         self._demand = demand
@@ -67,7 +69,7 @@ class SnapshotServicer(snapshot_service_pb2_grpc.SnapshotServiceServicer):
 
     async def WatchConfig(
         self, request_iterator: AsyncIterator[WatchConfigRequest], context: _Context
-    ) -> AsyncIterator[WatchConfigResponse]:
+    ) -> AsyncIterator[bytes]:
         """Stream the configuration until the worker leaves or is dropped."""
         hello = await self._read_hello(request_iterator, context)
         resume = self._cache.retains(hello.store_id, hello.last_revision)
@@ -123,27 +125,35 @@ class SnapshotServicer(snapshot_service_pb2_grpc.SnapshotServiceServicer):
             # The worker is leaving, or has to come back and say it again.
             watcher.drop()
 
-    async def _responses(
-        self, watcher: Watcher, *, resume: bool
-    ) -> AsyncIterator[WatchConfigResponse]:
+    async def _responses(self, watcher: Watcher, *, resume: bool) -> AsyncIterator[bytes]:
         store_id, sent = (self._cache.store_id, watcher.acked_revision) if resume else ("", 0)
         urgent_sent = sent
         while not watcher.dropped:
             # Cleared before reading, so that a change in between is not slept through.
             watcher.wake.clear()
             if not self._cache.retains(store_id, sent):
-                for chunk in self._cache.chunks():
+                for chunk in self._encodings.snapshot():
                     store_id, sent = chunk.store_id, chunk.revision
-                    yield WatchConfigResponse(snapshot=chunk)
+                    yield chunk.data
                 urgent_sent = sent
             # One message at a time: what becomes urgent meanwhile goes before the next one.
             urgent, urgent_sent = self._cache.urgent_since(urgent_sent, sent)
             if urgent:
-                yield WatchConfigResponse(delta=urgent)
-            if delta := next(self._cache.changes_since(sent), None):
+                yield WatchConfigResponse(delta=urgent).SerializeToString()
+            if delta := self._encodings.delta_after(sent):
                 sent = delta.revision
-                yield WatchConfigResponse(delta=delta)
+                yield delta.data
                 continue
             if not await wait_for(watcher.wake, self._heartbeat_seconds):
                 heartbeat = Heartbeat(newest_revision=self._cache.revision)
-                yield WatchConfigResponse(heartbeat=heartbeat)
+                yield WatchConfigResponse(heartbeat=heartbeat).SerializeToString()
+
+
+def add_snapshot_servicer(servicer: SnapshotServicer, server: grpc.aio.Server) -> None:
+    """Let a server serve it: what was generated for that would encode each message again."""
+    service = DESCRIPTOR.services_by_name["SnapshotService"]
+    watch: grpc.RpcMethodHandler[WatchConfigRequest, bytes] = grpc.stream_stream_rpc_method_handler(
+        servicer.WatchConfig, request_deserializer=WatchConfigRequest.FromString
+    )
+    handler = grpc.method_handlers_generic_handler(service.full_name, {"WatchConfig": watch})
+    server.add_generic_rpc_handlers([handler])

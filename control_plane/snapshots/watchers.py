@@ -27,11 +27,17 @@ class Watcher:
 
 
 class Watchers:
-    """The registry of watch streams; tells its listeners whenever a worker moved."""
+    """The registry of watch streams.
+
+    Tells its listeners when one comes or goes, and when the slowest or the fastest of all moves:
+    nobody waits for any other, and each change of the configuration is acknowledged by all.
+    """
 
     def __init__(self) -> None:
         self._watchers: dict[str, Watcher] = {}
         self._listeners: list[Callable[[], None]] = []
+        # Newest revision that any, and that all, have acknowledged; how many have that only.
+        self._fastest = self._slowest = self._at_slowest = 0
 
     def __iter__(self) -> Iterator[Watcher]:
         """Iterate over the connected workers."""
@@ -42,7 +48,7 @@ class Watchers:
         return len(self._watchers)
 
     def on_move(self, listener: Callable[[], None]) -> None:
-        """Call `listener` at each ack, connection and disconnection."""
+        """Call `listener` when there is something to look at: see above."""
         self._listeners.append(listener)
 
     def add(self, watcher: Watcher) -> None:
@@ -50,12 +56,14 @@ class Watchers:
         if former := self._watchers.pop(watcher.worker_id, None):
             former.drop()
         self._watchers[watcher.worker_id] = watcher
+        self._count()
         self._tell()
 
     def remove(self, watcher: Watcher) -> None:
         """Forget a stream that ended."""
         if self._watchers.get(watcher.worker_id) is watcher:
             del self._watchers[watcher.worker_id]
+            self._count()
             self._tell()
 
     def wake_all(self) -> None:
@@ -65,26 +73,45 @@ class Watchers:
 
     def acknowledge(self, watcher: Watcher, revision: int) -> None:
         """Note that a worker has applied everything up to `revision`."""
-        watcher.acked_revision = max(watcher.acked_revision, revision)
-        self._tell()
+        before, watcher.acked_revision = (
+            watcher.acked_revision,
+            max(watcher.acked_revision, revision),
+        )
+        if self._watchers.get(watcher.worker_id) is not watcher:
+            return
+        known = self._slowest, self._fastest
+        self._fastest = max(self._fastest, watcher.acked_revision)
+        if before == self._slowest < watcher.acked_revision:
+            self._at_slowest -= 1
+            if not self._at_slowest:
+                self._count()
+        if known != (self._slowest, self._fastest):
+            self._tell()
 
     def behind(self, revision: int) -> list[Watcher]:
         """Return the workers that have not acknowledged `revision`."""
+        if self._slowest >= revision:
+            return []
         return [item for item in self._watchers.values() if item.acked_revision < revision]
 
     def slowest(self, default: int) -> int:
         """Return the revision that all have acknowledged; `default` without workers."""
-        return min((item.acked_revision for item in self._watchers.values()), default=default)
+        return self._slowest if self._watchers else default
 
     def fastest(self) -> int:
         """Return the newest revision that any has acknowledged; 0 without workers."""
-        return max((item.acked_revision for item in self._watchers.values()), default=0)
+        return self._fastest
 
     def drop(self, watchers: list[Watcher]) -> None:
         """End streams; their workers may reconnect."""
         for watcher in watchers:
             watcher.drop()
             self.remove(watcher)
+
+    def _count(self) -> None:
+        acked = [item.acked_revision for item in self._watchers.values()]
+        self._slowest, self._fastest = min(acked, default=0), max(acked, default=0)
+        self._at_slowest = acked.count(self._slowest)
 
     def _tell(self) -> None:
         for listener in self._listeners:

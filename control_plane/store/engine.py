@@ -68,6 +68,9 @@ def create_report_engine(
         "statement_timeout": str(int(seconds * 1000)),
         "default_transaction_read_only": "on",
     }
+    if is_postgresql:
+        # The statements of one report see the same, as they do in SQLite.
+        options["isolation_level"] = "REPEATABLE READ"
     engine = _engine(url, options, server, is_postgresql=is_postgresql)
     if not is_postgresql:
         _limit_sqlite(engine, seconds)

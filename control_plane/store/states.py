@@ -82,3 +82,14 @@ class LogKind(StrEnum):
 
     BUILD = "BUILD"
     SERVICE = "SERVICE"
+
+
+class TotalState(StrEnum):
+    """What tells of a period."""
+
+    # Its queries: they have changed since it was looked at, or it was not yet.
+    CHANGED = "CHANGED"
+    # Its queries, which are hardly more than their totals would be.
+    QUERIES = "QUERIES"
+    # Its totals.
+    TOTALS = "TOTALS"

@@ -22,12 +22,13 @@ from modelplane.control_plane.store.usage.ledger import (
     note_journal,
     put_rows,
 )
+from modelplane.control_plane.store.usage.periods import DAY_MS, HOUR_MS
+from modelplane.control_plane.store.usage.totals import delete_totals_before
 from modelplane.control_plane.usage.rows import build_rows
 
 _log = logging.getLogger(__name__)
 KEY_BYTES = 16
 JOURNAL_ID_BYTES = 8
-_DAY_MS = 86_400_000
 # Of a worker's signs of life, which come with every batch, those in between are not stored.
 _NOTE_MS = 5_000
 _SWEEP_SECONDS = 60.0
@@ -133,10 +134,13 @@ class UsageIntake:
         self._ahead_ms = ahead_ms
 
     async def _delete_old(self, now_ms: int) -> None:
-        horizon = now_ms - self._retention_days * _DAY_MS
+        # Hours go whole, and the totals of what goes first.
+        horizon = (now_ms - self._retention_days * DAY_MS) // HOUR_MS * HOUR_MS
+        async with self._database.write() as transaction:
+            await delete_totals_before(transaction, horizon)
         deleted = _SWEEP_ROWS
         while deleted == _SWEEP_ROWS:
             async with self._database.write() as transaction:
                 deleted = await delete_rows_before(transaction, horizon, _SWEEP_ROWS)
         async with self._database.write() as transaction:
-            await delete_origins_before(transaction, horizon - _DAY_MS)
+            await delete_origins_before(transaction, horizon - DAY_MS)

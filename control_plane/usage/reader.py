@@ -1,6 +1,7 @@
 """Reads the usage ledger, for administrators and for those who manage an endpoint.
 
-Before: `servicer`. After: `store.usage.queries`. What writes it is `intake`.
+Before: `servicer`. After: `store.usage.queries`, `store.usage.sums`. What writes it is
+`intake`.
 """
 
 import re
@@ -13,17 +14,15 @@ from modelplane.control_plane.endpoints.lookup import find_endpoint
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.store.database import Database, is_storable
+from modelplane.control_plane.store.usage.filters import UsageFilter
 from modelplane.control_plane.store.usage.queries import (
-    DIMENSIONS,
-    OWN_TAG,
     ServedVersion,
     StoredQuery,
-    UsageFilter,
     list_queries,
     list_served_versions,
-    sum_queries,
 )
 from modelplane.control_plane.store.usage.request_tags import UNREADABLE
+from modelplane.control_plane.store.usage.sums import DIMENSIONS, OWN_TAG, TAGS, sum_queries
 from modelplane.control_plane.store.usage.tags import decode_tags
 
 MAX_RESULTS = 1_000
@@ -173,9 +172,9 @@ def _columns(name: str) -> tuple[str, ...]:
     if name.startswith(_TAG) and len(name) > len(_TAG):
         key = name.removeprefix(_TAG)
         _check_key(key)
-        return f"{OWN_TAG}{key}", "tags"
-    if name not in DIMENSIONS or name == "tags":
-        known = ", ".join(key for key in DIMENSIONS if key != "tags")
+        return f"{OWN_TAG}{key}", TAGS
+    if name not in DIMENSIONS:
+        known = ", ".join(DIMENSIONS)
         raise InvalidParameter(f"'group_by' {name[:100]!r} is unknown; use {known} or tag:KEY.")
     return (name,)
 

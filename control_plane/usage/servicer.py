@@ -10,7 +10,7 @@ from modelserving.v1.usage_service_pb2_grpc import UsageServiceServicer
 from modelplane.adapters.shared.rpc.metadata import as_mapping
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.principal import current_principal
-from modelplane.control_plane.store.usage.queries import UsageFilter
+from modelplane.control_plane.store.usage.filters import UsageFilter
 from modelplane.control_plane.usage.reader import MAX_RESULTS, UsageReader
 from modelplane.control_plane.usage.views import (
     Table,

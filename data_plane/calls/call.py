@@ -47,6 +47,8 @@ class Call:
         receive: Waits for the rest of the request, which fills in what the head does not say; who
             calls is judged before. None: everything is here.
         native: What is known of a request in another form than the canonical one.
+        speaker: Of a query that its path sends to an endpoint, whatever API's it is; else None.
+        reply: Takes the answer in place of the one that came with the call; None: that one does.
         answers_blocks: Whether a call that guardrails block is answered as a model that refuses:
             agents would send a turn that was refused otherwise again and again.
         served_model_name: Served entity named in the path; empty: the traffic split decides.
@@ -63,6 +65,8 @@ class Call:
     body: bytes | JsonObject = field(default=b"", repr=False)
     receive: "Callable[[Call], Awaitable[None]] | None" = field(default=None, repr=False)
     native: NativeCall | None = None
+    speaker: "Speaker | None" = None
+    reply: "Reply | None" = None
     answers_blocks: bool = False
     served_model_name: str = ""
     deadline_seconds: float | None = None
@@ -103,6 +107,21 @@ class Reply(Protocol):
 
     async def fail(self, refusal: Refusal) -> None:
         """End a stream that has begun: say why it broke off."""
+
+
+class NativeReply(NativeCall, Reply, Protocol):
+    """Takes the answer to a native request, which it knows."""
+
+
+class Speaker(Protocol):
+    """A reply that may turn out to be one of another API."""
+
+    def speak_responses(self, endpoint: str) -> NativeReply:
+        """Return what takes the answer to a query of the Responses API, from now on.
+
+        Args:
+            endpoint: Name of the endpoint, which the query need not name.
+        """
 
 
 class Service(Protocol):

@@ -4,23 +4,19 @@ Used by `invocation.py`. Where every served entity takes the protocol of the req
 pass; else it is translated, for those that do not.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
-
-import orjson
 
 from modelplane.adapters.providers.canonical.history import without_thoughts
 from modelplane.adapters.providers.types import (
     JsonObject,
     NativeRequest,
-    NestedTooDeeply,
     Query,
 )
 from modelplane.data_plane.calls.hosted_query import build_hosted_query
 from modelplane.data_plane.calls.labels import FIELDS
 from modelplane.data_plane.calls.query import build_query
 from modelplane.data_plane.calls.tasks import TaskSpec
-from modelplane.data_plane.errors import MalformedRequest
 from modelplane.data_plane.snapshots.snapshot import ServedEntity
 
 _OWN = frozenset(FIELDS)
@@ -64,12 +60,17 @@ class NativeCall(Protocol):
         """Note what else of a translated body is left out, as in `Plan.adapted`."""
 
 
+def is_of_responses(body: JsonObject) -> bool:
+    """Tell whether the body of a query to an endpoint that chats is one of the Responses API."""
+    return "messages" not in body and "input" in body
+
+
 def build_native_query(
     native: NativeCall,
     spec: TaskSpec,
     raw: bytes,
     body: JsonObject,
-    entities: Iterable[ServedEntity],
+    entities: Sequence[ServedEntity],
 ) -> Query:
     """Return the query of a native request.
 
@@ -82,21 +83,20 @@ def build_native_query(
 
     Raises:
         InvalidParameter: Some entity needs it translated, and it cannot be.
-        MalformedRequest: It is nested too deeply.
     """
     own = body
     if not _OWN.isdisjoint(body):
         # A provider would refuse the gateway's own fields.
         own = {name: value for name, value in body.items() if name not in FIELDS}
         raw = b""
-    # Nearly all clients write JSON in this one way. Then it need not be kept twice, and to write it
-    # anew is faster than to search it for the model.
-    elif len(_encode(own)) == len(raw):
-        raw = b""
-    passing = [entity.adapter.passage(native.protocol) is not None for entity in entities]
+    protocol = native.protocol
+    passing = 0
+    for entity in entities:
+        if entity.adapter.passage(protocol) is not None:
+            passing += 1
     # What nobody gets is not kept until the answer.
-    request = native.request(own, raw) if any(passing) else native.request({}, b"")
-    if all(passing):
+    request = native.request(own, raw) if passing else native.request({}, b"")
+    if passing == len(entities):
         return Query(own, native.streams(body), native=request)
     query = build_query(spec, native.translate(body))
     query.native = request
@@ -135,10 +135,3 @@ def build_native_hosted_query(native: NativeCall, body: JsonObject) -> Query:
     if (limit := chat.pop("max_completion_tokens", None)) is not None:
         chat["max_tokens"] = limit
     return build_hosted_query(chat, chat)
-
-
-def _encode(body: JsonObject) -> bytes:
-    try:
-        return orjson.dumps(body)
-    except NestedTooDeeply:
-        raise MalformedRequest("The request is nested too deeply.") from None

@@ -47,6 +47,7 @@ class Record:
         started: Start of the call, seconds of the monotonic clock.
         status: HTTP status that the caller saw.
         error: Class of the error; also set when a stream failed after it began.
+        reason: Why, in words that a log may have.
         first_chunk: Time of the first chunk, seconds of the monotonic clock.
         chunks: Messages sent in a stream.
         admitted: Whether a provider was to be called.
@@ -73,6 +74,7 @@ class Record:
     entity: ServedEntity | None = None
     status: int = OK
     error: str = ""
+    reason: str = ""
     stream: bool = False
     first_chunk: float = 0.0
     chunks: int = 0

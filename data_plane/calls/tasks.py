@@ -14,6 +14,7 @@ from modelplane.data_plane.errors import InvalidParameter
 
 # Where chats of other APIs have theirs, which may pass untranslated (`native.py`).
 _OF_OTHER_APIS = ("system", "input", "instructions", "contents", "systemInstruction")
+# Where no host can answer in its form: in gRPC, and past the traffic split.
 _RESPONSES = (
     " A request with 'input' is one of the Responses API: send it to /serving-endpoints/responses, "
     "with the endpoint's name as its 'model'."

@@ -20,6 +20,7 @@ from modelplane.data_plane.errors import (
 )
 from modelplane.data_plane.hosting.balancing import Replica, pick
 from modelplane.data_plane.hosting.demand_counts import DemandCounts
+from modelplane.data_plane.hosting.suspects import Suspects
 from modelplane.data_plane.hosting.waiting import HeldBytes, Queue, Ticket, Waiter
 
 # Until the control plane has said how many.
@@ -41,6 +42,7 @@ class Group:
         id: Identifier.
         known: Whether the control plane has told of it.
         counts: What is asked of it.
+        suspects: Requests that may be what ends its processes.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Group:
         self._gone = False
         self._queue = Queue(held)
         self._roused: asyncio.TimerHandle | None = None
+        self.suspects = Suspects()
         self.counts = DemandCounts(self._loop.time())
 
     # What the requests call.

@@ -5,9 +5,9 @@ a message, and it again in the framing of gRPC, cost a third of what Envoy spend
 other request of the REST API is transcoded; a caller cannot tell the difference.
 """
 
-from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import orjson
 
@@ -22,10 +22,10 @@ from modelplane.adapters.shared.rpc.metadata import (
 from modelplane.adapters.shared.rpc.sizes import BODY_TOO_LARGE, MAX_BODY_BYTES
 from modelplane.adapters.shared.rpc.status import shorten
 from modelplane.adapters.shared.tasks import PATHS
-from modelplane.data_plane.calls.call import Call, Method, Service
+from modelplane.data_plane.calls.call import Call, Method, NativeReply, Service
 from modelplane.data_plane.calls.refusals import settle
 from modelplane.data_plane.errors import MalformedRequest, Refusal
-from modelplane.data_plane.hosts.carrying import JSON, as_it_is, carry, refusal_trailers
+from modelplane.data_plane.hosts.carrying import JSON, Outcome, as_it_is, carry, refusal_trailers
 from modelplane.data_plane.hosts.events import EVENT_STREAM, encode_error, encode_events
 from modelplane.data_plane.hosts.http1.connection import Connection
 from modelplane.data_plane.hosts.http1.head import encode_fields
@@ -54,6 +54,14 @@ _RETRY_SOON = (RETRY_AFTER, "1")
 _DATABRICKS_SDK = "databricks-sdk-"
 # For Envoy's filters, which these answers do not pass.
 _INTERNAL = (ERROR_CODE, HTTP_STATUS)
+
+
+class SpokenReply(NativeReply, Outcome, Protocol):
+    """Answers a native request to its end."""
+
+
+# Returns what answers a query of the Responses API to the endpoint of a name.
+Speak: TypeAlias = Callable[[Connection, str], SpokenReply]
 
 
 class RestReply:
@@ -130,11 +138,43 @@ class RestReply:
         return {"error": refusal.error()}
 
 
+class InvocationReply(RestReply):
+    """Answers a query that its path sends to an endpoint; see `call.Speaker`."""
+
+    __slots__ = ("_speak", "_spoken")
+
+    def __init__(self, connection: Connection, speak: Speak) -> None:
+        super().__init__(connection)
+        self._speak = speak
+        self._spoken: SpokenReply | None = None
+
+    def speak_responses(self, endpoint: str) -> NativeReply:
+        """Return what takes the answer from now on."""
+        self._spoken = self._speak(self._connection, endpoint)
+        return self._spoken
+
+    def refuse(self, error: Exception) -> None:
+        """Say why there is no answer, or no more of it."""
+        if self._spoken is None:
+            super().refuse(error)
+        else:
+            self._spoken.refuse(error)
+
+    def end(self) -> None:
+        """End the answer, unless it has ended."""
+        if self._spoken is None:
+            super().end()
+        else:
+            self._spoken.end()
+
+
 class RestCalls:
     """Carries requests of the REST API to a service."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, speak: Speak) -> None:
+        """Carry to `service`; `speak` returns what answers in the Responses API's form."""
         self._service = service
+        self._speak = speak
 
     def find(self, path: bytes) -> tuple[str, str] | None:
         """Return the task and the endpoint that a path names, one of them; None: no such path."""
@@ -152,7 +192,7 @@ class RestCalls:
             task: Task that the path names.
             name: Endpoint that it names.
         """
-        reply = RestReply(connection)
+        reply = InvocationReply(connection, self._speak) if name else RestReply(connection)
         return carry(partial(self._answer, connection, reply, task, name), reply)
 
     def _answer(
@@ -164,6 +204,8 @@ class RestCalls:
         # By position: by name would take twice as long.
         call = Call(Method.QUERY, metadata, request_id, task, name, body or b"", rest)
         call.answers_blocks = connection.target.startswith(_NEWER)
+        if isinstance(reply, InvocationReply):
+            call.speaker = reply
         return self._service.answer(call, reply)
 
 

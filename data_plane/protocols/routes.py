@@ -70,6 +70,8 @@ _BY_PATH: Mapping[str, NativeRoute] = {
     "/serving-endpoints/responses": _OPENAI["responses"],
     "/serving-endpoints/v1/responses": _OPENAI["responses"],
 }
+# As most requests come.
+_WHOLE: Mapping[bytes, NativeRoute] = {path.encode(): route for path, route in _BY_PATH.items()}
 _GEMINI = re.compile(
     r"/(?:serving-endpoints|ai-gateway)/gemini/v1(?:beta)?/models(?:/([^/:]+)(?::([A-Za-z]+))?)?"
 )
@@ -91,15 +93,21 @@ def find_route(path: bytes, query: bytes = b"") -> NativeRoute | None:
         path: The path.
         query: What follows it.
     """
-    text = path.decode("latin-1")
-    if (found := _BY_PATH.get(text)) is not None and not query:
+    if not query and (found := _WHOLE.get(path)) is not None:
         return found
+    text = path.decode("latin-1")
+    found = _BY_PATH.get(text)
     parameters = query.decode("latin-1")
     if found is None:
         found = _find_gemini(text, parameters) or _find_model(text)
     if found is not None and found.method is Method.LIST_MODELS:
         return replace(found, parameters=dict(parse_qsl(parameters)))
     return found
+
+
+def responses_route(endpoint: str) -> NativeRoute:
+    """Return what a query of the Responses API asks that a path of ours sends to an endpoint."""
+    return replace(_OPENAI["responses"], fields={"model": endpoint})
 
 
 def all_paths() -> Iterator[str]:

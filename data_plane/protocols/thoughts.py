@@ -18,6 +18,14 @@ _MARK = b"modelplane.1."
 _KINDS = ("thinking", "redacted_thinking")
 
 
+def in_usual_base64(data: str) -> str:
+    """Return base64 in the usual alphabet, whose bytes protocol buffers may have in that of URLs.
+
+    Google's SDKs send it so: https://protobuf.dev/programming-guides/json/.
+    """
+    return data.replace("-", "+").replace("_", "/") + "=" * (-len(data) % 4)
+
+
 def seal(blocks: Sequence[JsonObject]) -> str:
     """Return thinking blocks as one text, which is base64."""
     return base64.b64encode(_MARK + orjson.dumps(list(blocks))).decode()
@@ -28,7 +36,7 @@ def unseal(text: object) -> list[JsonObject]:
     if not isinstance(text, str):
         return []
     try:
-        raw = base64.b64decode(text, validate=True)
+        raw = base64.b64decode(in_usual_base64(text), validate=True)
         value = orjson.loads(raw[len(_MARK) :]) if raw.startswith(_MARK) else []
     except (binascii.Error, ValueError):
         return []

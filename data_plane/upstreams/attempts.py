@@ -142,7 +142,10 @@ class Attempts:
             blamed = blamed or _is_outage(error)
             pause = self._pause(error, exchange, retries, others)
             if pause is None or not circuit.take_retry():
-                raise error
+                try:
+                    raise error
+                finally:
+                    del error
             retries += 1
             self._metrics.retries.labels(type(error).__name__).inc()
             await self._sleep(pause)

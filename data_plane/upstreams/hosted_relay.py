@@ -12,17 +12,14 @@ from dataclasses import dataclass
 from math import inf
 from typing import NoReturn
 
-import orjson
-
-from modelplane.adapters.providers.errors import AdapterError, MalformedAnswer, OutOfFiles
+from modelplane.adapters.providers.errors import AdapterError, OutOfFiles
 from modelplane.adapters.providers.http.transport import HttpResponse, HttpTransport
 from modelplane.adapters.providers.http1 import errors as http_errors
-from modelplane.adapters.providers.types import HttpRequest, JsonObject, Plan
+from modelplane.adapters.providers.types import HttpRequest, Plan
 from modelplane.adapters.shared.rpc.metadata import COLD_START, Metadata
 from modelplane.data_plane.accounting import Accountant
 from modelplane.data_plane.calls.call import Call
-from modelplane.data_plane.calls.guarding import is_free, take_turns
-from modelplane.data_plane.calls.record import Attempt, Record
+from modelplane.data_plane.calls.record import Attempt
 from modelplane.data_plane.errors import (
     DataPlaneError,
     DeadlineExceeded,
@@ -31,7 +28,6 @@ from modelplane.data_plane.errors import (
     ModelRefused,
     ReplicaLost,
 )
-from modelplane.data_plane.guardrails.guard import Guard
 from modelplane.data_plane.hosting.balancing import Replica
 from modelplane.data_plane.hosting.group import Group, GroupGone
 from modelplane.data_plane.hosting.waiting import Ticket
@@ -46,6 +42,7 @@ from modelplane.data_plane.snapshots.snapshot import (
 from modelplane.data_plane.upstreams.attempt_metrics import AttemptMetrics
 from modelplane.data_plane.upstreams.deadlines import Deadlines
 from modelplane.data_plane.upstreams.exchange import Exchange
+from modelplane.data_plane.upstreams.hosted_answer import answer_whole, read_body
 from modelplane.data_plane.upstreams.hosted_stream import HostedStream
 from modelplane.data_plane.upstreams.model_server import (
     TIMED_OUT,
@@ -53,14 +50,17 @@ from modelplane.data_plane.upstreams.model_server import (
     is_answer,
     is_full,
     is_stranger,
-    note_usage,
     parse_failure,
-    parse_json,
     parse_load,
 )
 from modelplane.data_plane.upstreams.settling import settle
 
 _EVENTS = "text/event-stream"
+_ENDS_PROCESSES = (
+    "Twice, the model's process ended while it was answering this very request, which is refused "
+    "for five minutes, so that others are answered; the entity's logs may say why. Change the "
+    "request."
+)
 # The server's own deadline ends what takes too long, and says so; this one ends the server's.
 _GRACE_SECONDS = 2.0
 _PLAN = Plan(())
@@ -169,8 +169,7 @@ class HostedRelay:
         started = self._now()
         error = ""
         try:
-            if exchange.query.stream and not entity.streamable:
-                raise ModelRefused("This model does not support predict_stream method.")
+            self._check(exchange, entity)
             if entity.throughput is None:
                 await self._answer(exchange, entity, others)
             else:
@@ -187,6 +186,18 @@ class HostedRelay:
             record.attempts.append(
                 Attempt(asked.name, error, seconds, started, asked, record.address, "")
             )
+
+    def _check(self, exchange: Exchange, entity: ServedEntity) -> None:
+        """Check that a query may be put to the model.
+
+        Raises:
+            ModelRefused: It may not.
+        """
+        if exchange.query.stream and not entity.streamable:
+            raise ModelRefused("This model does not support predict_stream method.")
+        suspects = self._snapshots.groups.find(entity.group_id).suspects
+        if suspects.has(exchange.query.raw, self._now()):
+            raise ModelRefused(_ENDS_PROCESSES)
 
     async def _answer_within(
         self, throughput: Throughput, exchange: Exchange, entity: ServedEntity, others: int
@@ -223,7 +234,7 @@ class HostedRelay:
             finally:
                 if ticket.queued:
                     exchange.record.waited = self._now() - ticket.came
-            if await self._visit(exchange, entity, _Visit(group, replica), ticket):
+            if await self._watch(exchange, entity, _Visit(group, replica), ticket):
                 return
 
     def _ticket(self, exchange: Exchange, entity: ServedEntity, others: int) -> Ticket:
@@ -258,6 +269,25 @@ class HostedRelay:
         exchange.record.config, exchange.record.entity = config, successor
         return successor
 
+    async def _watch(
+        self, exchange: Exchange, entity: ServedEntity, visit: _Visit, ticket: Ticket
+    ) -> bool:
+        """Ask a replica, see `_visit`; note whether its process has ended meanwhile."""
+        suspects, raw = visit.group.suspects, exchange.query.raw
+        is_lost = False
+        try:
+            taken = await self._visit(exchange, entity, visit, ticket)
+            is_lost = exchange.record.error == ReplicaLost.__name__
+        except ReplicaLost:
+            is_lost = True
+            raise
+        finally:
+            if is_lost:
+                suspects.note_lost(raw, visit.replica.id, self._now())
+        if taken and not exchange.record.error:
+            suspects.note_answered(raw)
+        return taken
+
     async def _visit(
         self, exchange: Exchange, entity: ServedEntity, visit: _Visit, ticket: Ticket
     ) -> bool:
@@ -274,17 +304,17 @@ class HostedRelay:
                     return False
                 metadata = self._metadata(exchange, entity, ticket)
                 if not is_answer(response.status):
-                    raise parse_failure(response.status, await _body(response, entity))
+                    raise parse_failure(response.status, await read_body(response, entity))
                 if response.headers.get("content-type", "").startswith(_EVENTS):
                     stream = HostedStream(exchange, entity, metadata, self._accountant, self._now)
                     if await stream.run(response, by, self._idle_seconds(exchange.endpoint)):
                         by.move(inf)
                         await settle(response, self._deadlines)
                 else:
-                    document = await _body(response, entity)
+                    document = await read_body(response, entity)
                     # Its place is free, however slowly the caller reads.
                     visit.end()
-                    await _answer_whole(exchange, entity, metadata, document)
+                    await answer_whole(exchange, entity, metadata, document)
         except TimeoutError:
             await _give_up(stream, by_caller=in_haste)
         finally:
@@ -338,50 +368,11 @@ class HostedRelay:
         return endpoint.policy.idle_seconds or self._timeouts.idle_seconds
 
 
-async def _answer_whole(
-    exchange: Exchange, entity: ServedEntity, metadata: Metadata, document: bytes
-) -> None:
-    note_usage(exchange.record, entity.task, document)
-    guard = exchange.record.guard
-    if guard is not None and guard.rules.output is not None:
-        document = await _look_through(guard, exchange.record, document)
-    try:
-        answer = exchange.reply.pass_on(document)
-    except (TypeError, ValueError):
-        raise ModelRefused("The model's answer is not what the call's task has.") from None
-    await exchange.reply.answer(metadata, answer)
-
-
-async def _look_through(guard: Guard, record: Record, document: bytes) -> bytes:
-    """Return an answer without what is masked in it.
-
-    Raises:
-        GuardrailTriggered: It must not pass.
-        ModelRefused: It cannot be read.
-    """
-    value = parse_json(document)
-    if isinstance(value, dict) and record.config and not is_free(record.config):
-        await take_turns(guard.read_answer(value, record.usage))
-        return orjson.dumps(value)
-    held: JsonObject = {"answer": value}
-    await take_turns(guard.read_answer(held, record.usage, free=True))
-    return orjson.dumps(held["answer"])
-
-
 async def _give_up(stream: HostedStream | None, *, by_caller: bool) -> None:
     """Say that the model took too long: in its stream, if that has begun."""
     if stream is None or not stream.started:
         raise DeadlineExceeded(TIMED_OUT, by_caller=by_caller) from None
     await stream.fail(stream.too_slow())
-
-
-async def _body(response: HttpResponse, entity: ServedEntity) -> bytes:
-    try:
-        return await response.body()
-    except MalformedAnswer:
-        raise ModelRefused("The model's answer is too large.") from None
-    except AdapterError as error:
-        raise ReplicaLost(entity.name) from error
 
 
 def _never_again() -> NoReturn:

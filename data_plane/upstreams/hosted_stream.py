@@ -114,7 +114,10 @@ class HostedStream:
             if chunks or (ended and failure is None):
                 await self._send(chunks, ended=ended and failure is None)
             if failure is not None:
-                raise failure
+                try:
+                    raise failure
+                finally:
+                    del failure
             if not data and not ended:
                 raise ReplicaLost(self._entity.name)
             deadline.move(min(self._exchange.expires, self._now() + idle_seconds))
@@ -175,9 +178,10 @@ class HostedStream:
 
     def _block(self, guard: StreamGuard) -> JsonObject:
         """Return the chunk that ends a stream in which something was found that must not pass."""
-        error = guard.side.refuse(self._exchange.record.usage)
+        usage = self._exchange.record.usage
         if not self.started:
-            raise error
+            raise guard.side.refuse(usage)
+        error = guard.side.refuse(usage)
         self._accountant.note_error(self._exchange.record, error)
         cut = Cut("content_filter", guard.side.items())
         choices = guard.open_choices or (0,)

@@ -49,7 +49,8 @@ class PassedStream(RelayedStream):
                 self._answers = True
                 self._shaper.note(chunk)
         except AdapterError as error:
-            return [], error
+            came = self._passage.before_error(self._parser, self._events.flush() + data, error)
+            return [came] if came else [], error
         came = self._passage.passed(self._parser, data)
         if not self._answers:
             self._events.hold(came)

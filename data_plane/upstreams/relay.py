@@ -170,11 +170,12 @@ class Relay:
         limit = self._answer_limit(exchange, others)
         try:
             with self._deadlines.within(limit):
-                plan = self._plan(exchange, entity)
+                passage = _passage(exchange, entity)
+                plan = self._plan(exchange, entity, passage)
                 answers = await self._upstream.send_all(entity.adapter, plan.requests, resends)
         except TimeoutError:
             raise _too_slow(limit, by_caller=self._is_cut_short(exchange)) from None
-        if (passage := _passage(exchange, entity)) is not None:
+        if passage is not None:
             await self._pass_answer(exchange, entity, passage, plan, answers[0])
             return
         try:
@@ -207,7 +208,10 @@ class Relay:
         """Answer with what the provider has answered, as it is."""
         read = parse_json_object(entity.provider, answer.body)
         if error := passage.error(read):
-            raise error
+            try:
+                raise error
+            finally:
+                del error
         exchange.record.usage = passage.usage(read)
         if exchange.record.trace is not None:
             exchange.record.model = model_of(read)
@@ -249,12 +253,12 @@ class Relay:
             DeadlineExceeded: The first chunk did not come in time.
         """
         seconds = self._stream_seconds(exchange)
-        stream = self._begin(exchange, entity, seconds)
+        passage = _passage(exchange, entity)
+        stream = self._begin(exchange, entity, passage, seconds)
         limit = self._answer_limit(exchange, others)
-        failure: AdapterError | DeadlineExceeded
         try:
             with self._deadlines.within(limit) as deadline:
-                response = await self._open(exchange, entity, stream, resends)
+                response = await self._open(exchange, entity, passage, stream, resends)
                 try:
                     await stream.run(response, deadline)
                     deadline.move(inf)
@@ -264,21 +268,26 @@ class Relay:
                     stream.note_usage()
                     response.close()
         except AdapterError as error:
-            failure = error
+            if not stream.started:
+                raise
+            await stream.fail(error)
+            return error
         except TimeoutError:
-            failure = self._lateness(exchange, stream, limit)
-        else:
-            return None
-        if not stream.started:
-            raise failure
-        await stream.fail(failure)
-        return failure
+            if not stream.started:
+                raise self._lateness(exchange, stream, limit) from None
+            late = self._lateness(exchange, stream, limit)
+            await stream.fail(late)
+            return late
+        return None
 
     def _begin(
-        self, exchange: Exchange, entity: ServedEntity, seconds: StreamSeconds
+        self,
+        exchange: Exchange,
+        entity: ServedEntity,
+        passage: Passage | None,
+        seconds: StreamSeconds,
     ) -> RelayedStream:
         common = (exchange, entity, self._accountant, self.now, seconds)
-        passage = _passage(exchange, entity)
         return RelayedStream(*common) if passage is None else PassedStream(passage, *common)
 
     def _stream_seconds(self, exchange: Exchange) -> StreamSeconds:
@@ -300,12 +309,17 @@ class Relay:
         return _too_slow(limit, by_caller=self._is_cut_short(exchange))
 
     async def _open(
-        self, exchange: Exchange, entity: ServedEntity, stream: RelayedStream, resends: Resends
+        self,
+        exchange: Exchange,
+        entity: ServedEntity,
+        passage: Passage | None,
+        stream: RelayedStream,
+        resends: Resends,
     ) -> HttpResponse:
         """Return the successful response to a stream's request."""
         adapter = entity.adapter
         while True:
-            stream.plan = self._plan(exchange, entity)
+            stream.plan = self._plan(exchange, entity, passage)
             response = await self._upstream.open(adapter, stream.plan.requests[0], resends)
             if response.status in SUCCESS:
                 return response
@@ -317,11 +331,18 @@ class Relay:
             error = parse_error(adapter, answer)
             conceded = adapter.concedes(stream.plan, error)
             if not conceded or not resends.may_repeat(type(error).__name__):
-                raise error
+                try:
+                    raise error
+                finally:
+                    del error
 
-    def _plan(self, exchange: Exchange, entity: ServedEntity) -> Plan:
+    def _plan(self, exchange: Exchange, entity: ServedEntity, passage: Passage | None) -> Plan:
+        query = exchange.query
         try:
-            plan = _make_plan(exchange, entity)
+            if passage is not None and query.native is not None:
+                plan = passage.plan(query.native, stream=query.stream)
+            else:
+                plan = entity.adapter.plan(query, exchange.images or _NO_IMAGES)
         except AdapterError as error:
             error.answered = False
             raise
@@ -352,13 +373,6 @@ def _passage(exchange: Exchange, entity: ServedEntity) -> Passage | None:
     passage = entity.adapter.passage(native.protocol)
     native.passing = passage is not None
     return passage
-
-
-def _make_plan(exchange: Exchange, entity: ServedEntity) -> Plan:
-    query = exchange.query
-    if query.native is not None and (passage := _passage(exchange, entity)) is not None:
-        return passage.plan(query.native, stream=query.stream)
-    return entity.adapter.plan(query, exchange.images or _NO_IMAGES)
 
 
 def _address(plan: Plan) -> str:

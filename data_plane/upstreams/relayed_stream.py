@@ -133,7 +133,10 @@ class RelayedStream:
             if error is not None:
                 if chunks and self.started:
                     await self._send(chunks, ended=False)
-                raise error.conceal(response.secrets)
+                try:
+                    raise error.conceal(response.secrets)
+                finally:
+                    del error
             ended = self._cut(chunks, ended=self._parser.ended or not data)
             if chunks or ended:
                 await self._send(chunks, ended=ended)
@@ -234,9 +237,10 @@ class RelayedStream:
         Raises:
             GuardrailTriggered: The caller has nothing of it yet.
         """
-        error = guard.side.refuse(self._shaper.usage or self._parser.usage)
+        usage = self._shaper.usage or self._parser.usage
         if not self.started:
-            raise error
+            raise guard.side.refuse(usage)
+        error = guard.side.refuse(usage)
         self._accountant.note_error(self._exchange.record, error)
         deltas = spec_of(self._entity.task).deltas
         cut = Cut("content_filter", guard.side.items())

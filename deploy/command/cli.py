@@ -66,6 +66,9 @@ COMMANDS: Mapping[str, Command] = {
     "status": Command(
         "modelplane.deploy.command.status", "show parts, revisions, endpoints and limits", _USE
     ),
+    "logs": Command(
+        "modelplane.deploy.command.logs.command", "show the calls of a deployment, one a line", _USE
+    ),
     "apply": Command(f"{_DECLARED}.apply", "make a deployment what files declare", _USE),
     "diff": Command(f"{_DECLARED}.diff", "tell how it differs from what files declare", _USE),
     "export": Command(f"{_DECLARED}.export", "print what is there, as files declare it", _USE),

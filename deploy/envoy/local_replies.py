@@ -124,6 +124,14 @@ _REPLIES = (
         "No worker is healthy.",
         _RETRY_SOON,
     ),
+    _Reply(
+        # A body that arrived when there was no memory for it; `overload.py`.
+        "response.code_details == 'overload'",
+        503,
+        "TEMPORARILY_UNAVAILABLE",
+        "The service is not available at the moment; try again.",
+        _RETRY_SOON,
+    ),
     _Reply("response.code == 500", 500, "INTERNAL_ERROR", "The server failed unexpectedly."),
     _Reply(
         "true",

@@ -11,8 +11,10 @@ _HEAP = f"{_MONITORS}.fixed_heap"
 _MIB = 1024 * 1024
 # Shares of the memory: connections without a request go first, then the HTTP/2 streams that hold
 # most, and only then are requests refused, before anything of their bodies is kept. Connections are
-# not: whoever is not let in waits in silence instead of being told to come back.
-CLOSE_IDLE, RESET_LARGEST, REFUSE_REQUESTS = 0.80, 0.85, 0.92
+# not: whoever is not let in waits in silence instead of being told to come back. Of HTTP/1.1 Envoy
+# does not know what a request holds: from there on it ends those that bodies still arrive for, the
+# more surely the less room there is, and so the larger bodies first.
+CLOSE_IDLE, RESET_LARGEST, REFUSE_REQUESTS, FULL = 0.80, 0.85, 0.92, 1.0
 # Streams that hold less than so many bytes, as a power of two, are not worth a reset.
 _WORTH_RESETTING = 20
 
@@ -37,6 +39,7 @@ def build_overload(max_connections: int, max_heap_mib: int) -> Block:
                 _between("reset_high_memory_stream", RESET_LARGEST, REFUSE_REQUESTS),
                 _at("stop_accepting_requests", REFUSE_REQUESTS),
             ],
+            "loadshed_points": [_shed("http1_server_abort_dispatch", REFUSE_REQUESTS, FULL)],
         }
     }
 
@@ -68,8 +71,17 @@ def _at(action: str, share: float) -> Block:
 
 
 def _between(action: str, begins: float, full: float) -> Block:
-    return _action(action, {"scaled": {"scaling_threshold": begins, "saturation_threshold": full}})
+    return _action(action, _scaled(begins, full))
 
 
 def _action(action: str, trigger: Block) -> Block:
     return {"name": f"envoy.overload_actions.{action}", "triggers": [{"name": _HEAP, **trigger}]}
+
+
+def _shed(point: str, begins: float, full: float) -> Block:
+    trigger = {"name": _HEAP, **_scaled(begins, full)}
+    return {"name": f"envoy.load_shed_points.{point}", "triggers": [trigger]}
+
+
+def _scaled(begins: float, full: float) -> Block:
+    return {"scaled": {"scaling_threshold": begins, "saturation_threshold": full}}

@@ -35,6 +35,11 @@ class DataDir:
         """The folder of the logs."""
         return self.path / "logs"
 
+    @property
+    def models(self) -> Path:
+        """The folder of models that the deployment registers itself."""
+        return self.path / "models"
+
     def log_file(self, name: str) -> Path:
         """Return the log of the child process `name`."""
         return self.logs / f"{name}.log"

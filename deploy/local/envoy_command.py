@@ -70,6 +70,8 @@ def envoy_command(
         *("--config-path", str(config)),
         *(hot_restart.arguments() if hot_restart else ["--disable-hot-restart"]),
         *("--concurrency", str(threads)),
+        # Whoever follows the log should not wait for ten.
+        *("--file-flush-interval-msec", "1000"),
         # Below that, Envoy logs headers, and with them the callers' tokens.
         *("--log-level", "info" if log_level == "debug" else "warning"),
     ]

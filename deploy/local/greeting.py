@@ -11,7 +11,7 @@ from typing import Any
 from modelplane.control_plane.ui.assets import PAGE, STATIC
 from modelplane.deploy.envoy.options import MAX_CONNECTIONS, Address
 from modelplane.deploy.local.child import Child
-from modelplane.deploy.local.options import LOCAL_MODEL
+from modelplane.deploy.local.options import CUSTOM_MODEL, LOCAL_MODEL
 from modelplane.deploy.local.plan import (
     CONTROL_PLANE,
     ENVOY,
@@ -23,6 +23,8 @@ from modelplane.deploy.local.plan import (
     metrics_url_of,
     most_connections,
 )
+
+TRAINED_BY = "deploy/local/custom_model/taxi_fares.py"
 
 
 def url(plan: Plan, public: Address) -> str:
@@ -47,6 +49,7 @@ def lines(plan: Plan, public: Address, seconds: float) -> list[str]:
     text = [
         f"modelplane is ready at {origin}",
         f"admin token: {token}",
+        f"logs: {plan.data_dir.logs}  (modelplane logs -f)",
         "try:",
         f"  {curl} {origin}/api/2.0/serving-endpoints",
     ]
@@ -60,6 +63,16 @@ def lines(plan: Plan, public: Address, seconds: float) -> list[str]:
         body = '{"messages": [{"role": "user", "content": "What is a gateway?"}], "max_tokens": 64}'
         text.append(f"  {curl} {origin}/serving-endpoints/{LOCAL_MODEL}/invocations -d '{body}'")
         text.append(f"{LOCAL_MODEL} gave its first answer {seconds:.1f} s after the start")
+    if plan.options.serves_custom_model:
+        path = f"{origin}/serving-endpoints/{CUSTOM_MODEL}/invocations"
+        body = '{"dataframe_records": [{"km": 12, "minutes": 30, "night": true}]}'
+        text.append(
+            f"{CUSTOM_MODEL}, a custom model, comes of {TRAINED_BY}; watch it, then ask it:"
+        )
+        text.append(f"  {curl} {origin}/api/2.0/serving-endpoints/{CUSTOM_MODEL}")
+        text.append(f"  {curl} {path} -d '{body}'")
+    elif plan.options.custom_model:
+        text.append("no custom model is made, as the deployment is given a registry of models")
     if plan.options.runs_registry:
         text.append(f"a model registry is being started at {plan.registry_url}")
     return text

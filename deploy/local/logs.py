@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 MAX_LOG_BYTES = 32 * 1024 * 1024
-_OLDER = ".1"
+OLDER = ".1"
 _CHUNK_BYTES = 1024 * 1024
 # https://man7.org/linux/man-pages/man2/fallocate.2.html, "Collapsing file space"
 _FALLOC_FL_COLLAPSE_RANGE = 0x08
@@ -53,7 +53,7 @@ class Logs:
             self._tell(f"cannot keep the logs in {self._folder} short: {error.strerror}")
 
     def _rotate(self, log: Path) -> None:
-        older = log.with_name(log.name + _OLDER)
+        older = log.with_name(log.name + OLDER)
         with log.open("r+b") as stream:
             try:
                 with older.open("wb") as copy:

@@ -19,6 +19,8 @@ _MAX_PORT = 0xFFFF
 _OWN_REGISTRY = "sqlite"
 # First model of the catalogue that comes with modelplane.
 LOCAL_MODEL = "databricks-smollm2-135m-instruct"
+# Endpoint of what `custom_model/taxi_fares.py` registers.
+CUSTOM_MODEL = "taxi-fare"
 
 
 class UpError(Exception):
@@ -44,6 +46,11 @@ class UpOptions:
     drain_seconds: float = setting(30.0, "seconds that requests in flight may go on at a stop")
     queries: Queries = setting(Queries.DIRECT, QUERIES_HELP, variable=False)
     local_model: bool = setting(False, f"also serve a small model as `{LOCAL_MODEL}`")  # noqa: FBT003 - like field()
+    custom_model: bool = setting(
+        False,  # noqa: FBT003 - like field()
+        "also train a small custom model, register it in `models` in the data directory, and "
+        f"serve it as `{CUSTOM_MODEL}`; not where `--registry` is given",
+    )
     no_hosting: bool = setting(False, "run no models: no launcher is started")  # noqa: FBT003 - like field()
     registry: str = setting(
         "",
@@ -81,6 +88,8 @@ class UpOptions:
             raise ValueError("--workers must be 1 or more")
         if self.local_model and self.no_hosting:
             raise ValueError("--local-model is run by what --no-hosting leaves out; give one")
+        if self.custom_model and self.no_hosting:
+            raise ValueError("--custom-model is run by what --no-hosting leaves out; give one")
         public_tls(self.public_tls_cert, self.public_tls_key)
         if self.tables_root and not self.writes_tables:
             raise ValueError("--tables-root needs deltalake: pip install 'modelplane[tables]'")
@@ -99,6 +108,11 @@ class UpOptions:
     def runs_registry(self) -> bool:
         """Whether it runs a registry of its own."""
         return self.registry == _OWN_REGISTRY
+
+    @property
+    def serves_custom_model(self) -> bool:
+        """Whether it serves a custom model of its own; models elsewhere are their owners'."""
+        return self.custom_model and not self.registry
 
     @property
     def tls(self) -> Tls | None:

@@ -173,6 +173,8 @@ class Plan:
     def _registry(self) -> str:
         if self.options.runs_registry:
             return f"mlflow:{self.registry_url}"
+        if self.options.serves_custom_model:
+            return f"directory:{self.data_dir.models}"
         return self.options.registry
 
     def _catalogues(self) -> str:

@@ -121,6 +121,13 @@ class Supervisor:
         beside: list[Coroutine[None, None, None]] = [self._renew_when_asked(parts)]
         if self._plan.options.runs_registry:
             beside.append(RegistryServer(self._plan, parts, self._say).run())
+        if self._plan.options.serves_custom_model:
+            # Imported here: the first answer does not wait for it.
+            from modelplane.deploy.local.custom_model.deployment import (  # noqa: PLC0415
+                CustomModel,
+            )
+
+            beside.append(CustomModel(self._plan, self._client, self._say).run())
         await asyncio.gather(*beside)
 
     async def _renew_when_asked(self, parts: Parts) -> None:

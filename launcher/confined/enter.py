@@ -16,7 +16,7 @@ import sys
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
-_CLONE_NEWNS = 0x20000
+_CLONE_NEWNS, _CLONE_NEWIPC = 0x20000, 0x8000000
 _MS_NOSUID, _MS_NODEV, _MS_BIND, _MS_REC, _MS_PRIVATE = 0x2, 0x4, 0x1000, 0x4000, 0x40000
 _MOST_KILLABLE = "1000"
 _NICENESS = 5
@@ -32,8 +32,8 @@ def main() -> None:
     for name, value in orders["limits"].items():
         _limit(getattr(resource, name), value)
     if orders["user"]:
-        for folder, shown in orders["views"]:
-            _cover(folder, shown)
+        if orders["views"]:
+            _cover_all(orders["views"])
         os.setgroups([])
         os.setgid(orders["user"])
         os.setuid(orders["user"])
@@ -47,18 +47,32 @@ def main() -> None:
         sys.exit(f"the model's Python cannot be started: {error.strerror}")
 
 
-def _cover(folder: str, shown: list[str]) -> None:
-    """Put an empty folder over one, for this process alone, and show there only what it needs."""
+def _cover_all(views: list[tuple[str, str, str, list[str]]]) -> None:
+    """Put other folders over some, for this process alone, and show there only what it needs.
+
+    Args:
+        views: As `views.View` has them.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
-    _check(libc.unshare(_CLONE_NEWNS))
+    _check(libc.unshare(_CLONE_NEWNS | _CLONE_NEWIPC))
     _mount(libc, "none", "/", "", _MS_REC | _MS_PRIVATE, "")
-    # Held open: once it is covered, a path no longer leads there.
-    held = [(os.open(path, os.O_PATH), path) for path in shown]
-    _mount(libc, "tmpfs", folder, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=755,size=1m")
-    for descriptor, path in held:
-        _make_place(path, descriptor)
-        _mount(libc, f"/proc/self/fd/{descriptor}", path, "", _MS_BIND | _MS_REC, "")
+    # Held open: once a folder is covered, no path leads there any longer.
+    held = {path: os.open(path, os.O_PATH) for _, _, _, shown in views for path in shown}
+    covers = {cover: os.open(cover, os.O_PATH) for _, cover, _, _ in views if cover}
+    for folder, cover, options, shown in views:
+        if cover:
+            _bind(libc, covers[cover], folder)
+        else:
+            _mount(libc, "tmpfs", folder, "tmpfs", _MS_NOSUID | _MS_NODEV, options)
+        for path in shown:
+            _make_place(path, held[path])
+            _bind(libc, held[path], path)
+    for descriptor in (*held.values(), *covers.values()):
         os.close(descriptor)
+
+
+def _bind(libc: ctypes.CDLL, descriptor: int, path: str) -> None:
+    _mount(libc, f"/proc/self/fd/{descriptor}", path, "", _MS_BIND | _MS_REC, "")
 
 
 def _make_place(path: str, descriptor: int) -> None:
@@ -81,8 +95,9 @@ def _check(result: int) -> None:
     if result:
         reason = os.strerror(ctypes.get_errno())
         sys.exit(
-            "a process with a user of its own cannot be shown its files, which lie where other "
-            f"users may not go ({reason}): let the operator choose another MODELPLANE_LAUNCHER_DIR"
+            "a process with a user of its own cannot be given folders of its own in the place of "
+            f"those that others have ({reason}): let the operator allow the launcher to mount, or "
+            "take CAP_SYS_ADMIN from it and choose a MODELPLANE_LAUNCHER_DIR that all may pass"
         )
 
 

@@ -29,6 +29,8 @@ class Orders:
         needs: Files and folders that it needs, beside what every user sees.
         limits: Of what it may use, by names in `resource`.
         umask: What others may not do with the files that it makes.
+        temporary: A folder of its own in the place of `/tmp` and the like; None: it has the
+            machine's.
     """
 
     command: Sequence[str]
@@ -38,6 +40,7 @@ class Orders:
     needs: Sequence[Path]
     limits: Mapping[str, int]
     umask: int = 0o077
+    temporary: Path | None = None
 
     def written(self) -> bytes:
         """Return them as `enter.py` reads them."""
@@ -46,7 +49,7 @@ class Orders:
             "environment": dict(self.environment),
             "directory": str(self.directory),
             "user": self.user or 0,
-            "views": [] if self.user is None else views(self.needs),
+            "views": [] if self.user is None else views(self.needs, self.temporary),
             "parent": os.getpid(),
             "limits": dict(self.limits),
             "umask": self.umask,

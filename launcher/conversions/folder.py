@@ -5,6 +5,7 @@ https://mlflow.org/docs/latest/ml/deep-learning/transformers/guide/ . Used by `c
 engines that load the folder as it is.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import yaml
 TASKS = ("chat", "completions", "embeddings")
 POOLINGS = ("cls", "mean")
 _LANGUAGE = "llm/v1/"
+_PARSER = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]{0,63})?")
 _MOST_BYTES = 1 << 20
 _LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
@@ -32,12 +34,14 @@ class TransformersFolder:
         tokenizer: Folder of the tokenizer, which may be the same.
         task: One of `TASKS`.
         pooling: One of `POOLINGS`: how vectors of tokens become the vector of a text.
+        tool_parser: How vLLM reads the calls of tools in what the model writes; empty: not at all.
     """
 
     weights: Path
     tokenizer: Path
     task: str
     pooling: str
+    tool_parser: str = ""
 
 
 def read_folder(model: Path) -> TransformersFolder:
@@ -76,7 +80,20 @@ def read_folder(model: Path) -> TransformersFolder:
     pooling = str(metadata.get("pooling") or POOLINGS[0])
     if pooling not in POOLINGS:
         raise ModelUnfit(f"metadata.pooling is {pooling[:50]}; it can be {' or '.join(POOLINGS)}.")
-    return TransformersFolder(weights, tokenizer if tokenizer.is_dir() else weights, name, pooling)
+    parser = str(metadata.get("tool_call_parser") or "")
+    if not _PARSER.fullmatch(parser):
+        raise ModelUnfit(f"metadata.tool_call_parser is {parser[:50]}, which is no name of one.")
+    place = tokenizer if tokenizer.is_dir() else weights
+    return TransformersFolder(weights, place, name, pooling, parser)
+
+
+def read_metadata(model: Path) -> Mapping[str, Any]:
+    """Return what whoever logged a model has said of it, beside what MLflow says.
+
+    Raises:
+        ModelUnfit: Its file cannot be read.
+    """
+    return _mapping(_read(model / "MLmodel"), "metadata")
 
 
 def _read(path: Path) -> Mapping[str, Any]:

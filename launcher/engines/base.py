@@ -52,15 +52,27 @@ class Prepared:
         python: The Python that they run with.
         model: What they serve: a directory or a file.
         release: Says that neither is needed any more.
+        told: Last options of their processes, beside those of the engine.
+        needs: What else they have to see, files and folders.
     """
 
     python: Path
     model: Path
     release: Callable[[], None] = _nothing
+    told: Sequence[str] = ()
+    needs: Sequence[Path] = ()
 
 
 class Engine(Protocol):
     """Serves models of one kind."""
+
+    @property
+    def with_gpus(self) -> bool:
+        """Whether it serves replicas that have GPUs, by means of those."""
+
+    @property
+    def without_gpus(self) -> bool:
+        """Whether it serves replicas that have none."""
 
     async def prepare(
         self, files: Path, spec: GroupSpec, log: Log, converting: Converting

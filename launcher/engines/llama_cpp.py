@@ -35,6 +35,9 @@ class LlamaCpp:
         convert: Makes GGUF of models that are something else; None: those are refused.
     """
 
+    # As the package is built.
+    with_gpus, without_gpus = False, True
+
     def __init__(self, convert: Convert | None = None) -> None:
         self._convert = convert
 

@@ -17,6 +17,8 @@ class MlflowPyfunc:
         build: Builds environments.
     """
 
+    with_gpus = without_gpus = True
+
     def __init__(self, build: Build) -> None:
         self._build = build
 

@@ -205,6 +205,7 @@ class _Build:
     def _needs(self, variables: Mapping[str, str]) -> Iterator[Path]:
         """Yield what a program reads or writes: also what variables name, as a package index."""
         yield self.order.folder
+        yield self.uv
         yield from parts_of_python(self.order.python.path)
         # Of what a model names, only files of its own.
         yield from (Path(line) for line in self.order.requested.packages if line.startswith("/"))

@@ -23,6 +23,9 @@ _DEEPEST = 5
 # What every environment has anyway, or has no use for.
 _CONDA_OWN = {"python", "pip", "setuptools", "wheel"}
 _INSTALLERS = {"pip", "setuptools", "wheel"}
+_HASH = " --hash="
+# With these, MLflow's small package serves Python functions.
+_BESIDE_SKINNY = {"numpy", "pandas"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +162,7 @@ def _expanded(model: Path, lines: Sequence[str], depth: int) -> Iterator[tuple[s
             for below, each in _expanded(model, inner, depth + 1):
                 yield ("c" if kind == "c" else below), each
         elif text:
-            yield "r", _absolute(model, text)
+            yield "r", _absolute(model, " ".join(text.split()))
 
 
 def _absolute(model: Path, line: str) -> str:
@@ -196,6 +199,9 @@ def _in_order(lines: Sequence[str]) -> list[str]:
     """Return lines so that those of equal models are equal: options first, in the order given."""
     options = [line for line in lines if line.startswith("-")]
     others = sorted({line for line in lines if not line.startswith("-")}, key=str.lower)
+    # One that another line only adds hashes to says nothing more.
+    hashed = {line.partition(_HASH)[0] for line in others if _HASH in line}
+    others = [line for line in others if line not in hashed]
     return [*options, *(line for line in others if _name_of(line) not in _INSTALLERS)]
 
 
@@ -203,10 +209,15 @@ def _with_mlflow(lines: list[str], notes: list[str]) -> list[str]:
     names = {_name_of(line): line for line in lines}
     if "mlflow" in names:
         return lines
+    if {"mlflow-skinny", *_BESIDE_SKINNY} <= names.keys():
+        return lines
     if "mlflow-skinny" in names:
         found = _NAME.match(names["mlflow-skinny"])
-        pin = found[3] if found else ""
-        notes.append(f"mlflow-skinny alone cannot serve a model: mlflow{pin} is installed too.")
+        pin = found[3].partition(_HASH)[0] if found else ""
+        notes.append(
+            "mlflow-skinny cannot serve a model without numpy and pandas: "
+            f"mlflow{pin} is installed too."
+        )
         return [*lines, f"mlflow{pin}"]
     notes.append("The model pins no version of mlflow: the newest one is installed.")
     return [*lines, "mlflow"]

@@ -62,7 +62,7 @@ class BuildUsers:
         finally:
             # Before anything else can be that user.
             await asyncio.to_thread(_take_back, folder, with_linked=True)
-            user.release()
+            await asyncio.to_thread(user.release)
 
 
 async def _run(
@@ -80,6 +80,7 @@ async def _run(
         (*seen, *program.needs),
         is_alone=is_alone,
         umask=_UMASK,
+        temporary=Path(program.variables["TMPDIR"]),
     )
     process = await start_process(start, take)
     try:

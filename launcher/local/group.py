@@ -6,7 +6,6 @@
 import asyncio
 import contextlib
 import logging
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.launcher.local.budget import DoesNotFit, MemoryBudget
+from modelplane.launcher.local.deaths import Deaths
 from modelplane.launcher.local.devices import Devices, NoDevices
 from modelplane.launcher.local.preparation import Preparation, PreparationFailed, Preparer
 from modelplane.launcher.local.reach import HERE, Reach
@@ -24,12 +24,6 @@ from modelplane.launcher.local.users import Users
 
 _log = logging.getLogger(__name__)
 
-_HOPELESS_DEATHS = 3
-_DEATHS_SECONDS = 60.0
-_FIRST_DELAY_SECONDS = 0.1
-_LONGEST_DELAY_SECONDS = 10.0
-# A replica that lived this long did not die of what killed the one before it.
-_STEADY_SECONDS = 60.0
 _LAST_LINES = 12
 _LAST_CHARACTERS = 1500
 
@@ -87,10 +81,8 @@ class Group:
         self._start_ms = 0
         # What a replica was measured to do; None: none was measured.
         self._tokens_per_second: float | None = None
-        self._deaths: deque[float] = deque(maxlen=_HOPELESS_DEATHS)
-        # Without one that became ready in between.
-        self._deaths_in_a_row = 0
-        self._not_before = 0.0
+        self._deaths = Deaths()
+        self._last_death = ""
         self._is_retired = False
 
     @property
@@ -104,8 +96,7 @@ class Group:
             return
         if spec.generation > self.spec.generation and self._failure:
             self._failure = ""
-            self._deaths.clear()
-            self._deaths_in_a_row, self._not_before = 0, 0.0
+            self._deaths.forget()
         self._is_retired = False
         self.spec = spec
         self.settle()
@@ -132,7 +123,7 @@ class Group:
                 self._wake.clear()
                 self._settle(loop.time())
                 self._changed()
-                pause = self._not_before - loop.time()
+                pause = self._deaths.not_before - loop.time()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), pause if pause > 0 else None)
         finally:
@@ -160,7 +151,7 @@ class Group:
             return pb.GROUP_PROGRESS_READY, self._refusal
         if self._preparation is not None and not self._preparation.is_done:
             return self._preparation.progress, self._preparation.message
-        return pb.GROUP_PROGRESS_STARTING, self._refusal
+        return pb.GROUP_PROGRESS_STARTING, self._refusal or self._last_death
 
     def _settle(self, now: float) -> None:
         """Start and stop what has to be."""
@@ -183,7 +174,7 @@ class Group:
             self._stop(replica)
         self._refusal = ""
         for _ in range(wanted - len(running)):
-            if now < self._not_before or not self._start():
+            if now < self._deaths.not_before or not self._start():
                 return
 
     @property
@@ -265,7 +256,8 @@ class Group:
     def _on_change(self, replica: Replica) -> None:
         if replica.phase == pb.REPLICA_PHASE_READY:
             self._start_ms = replica.start_ms
-            self._deaths_in_a_row = 0
+            self._deaths.note_ready()
+            self._last_death = ""
             if self._is_to_be_measured:
                 self._tokens_per_second = replica.tokens_per_second
                 self.settle()
@@ -278,12 +270,8 @@ class Group:
         fields = log_fields(group_id=self.spec.id, replica_id=replica.id, reason=ended.reason)
         _log.warning("a replica has ended", extra=fields)
         now = asyncio.get_running_loop().time()
-        if now - replica.started > _STEADY_SECONDS:
-            self._deaths_in_a_row = 0
-        self._deaths_in_a_row += 1
-        self._deaths.append(now)
-        delay = _FIRST_DELAY_SECONDS * 2 ** (min(self._deaths_in_a_row, 10) - 1)
-        self._not_before = now + min(delay, _LONGEST_DELAY_SECONDS)
+        self._deaths.note(now, now - replica.started, was_asked=ended.was_asked)
+        self._last_death = _in_words(ended)
         if self._is_hopeless(ended, now):
             self._fail(_in_words(ended), self.service_log)
 
@@ -292,8 +280,7 @@ class Group:
             return False
         if ended.outcome is not Outcome.DIED and not self._start_ms:
             return True
-        often = len(self._deaths) == _HOPELESS_DEATHS and now - self._deaths[0] < _DEATHS_SECONDS
-        return often or self._deaths_in_a_row >= _HOPELESS_DEATHS
+        return not ended.was_asked and self._deaths.are_hopeless(now)
 
     def _fail(self, reason: str, log: Tail | None = None) -> None:
         last = log.last_lines(_LAST_LINES, _LAST_CHARACTERS) if log else ""

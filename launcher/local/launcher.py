@@ -6,6 +6,7 @@
 import asyncio
 import contextlib
 import fcntl
+import itertools
 import logging
 import os
 import shutil
@@ -23,6 +24,7 @@ from modelplane.launcher.local.users import Users
 _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 1.0
+_DISK_TURNS = 10
 
 
 class LocalLauncher:
@@ -74,6 +76,12 @@ class LocalLauncher:
                 processor=self._processor,
                 gpus=len(self._means.devices.all),
                 devices=self._means.devices.report(),
+                engines=[
+                    pb.AvailableEngine(
+                        name=name, with_gpus=one.with_gpus, without_gpus=one.without_gpus
+                    )
+                    for name, one in self._means.preparer.engines.items()
+                ],
             ),
         )
 
@@ -84,10 +92,13 @@ class LocalLauncher:
             yield identifier, pb.LOG_KIND_SERVICE, group.service_log
 
     async def watch(self) -> None:
-        """Look each second at what replicas use, until cancelled."""
-        while True:
+        """Look at what replicas use, until cancelled: each second, and less often at disks."""
+        for turn in itertools.count():
             await asyncio.sleep(_LOOK_SECONDS)
             replicas = [one for group in self._groups.values() for one in group.replicas]
+            if turn % _DISK_TURNS == 0:
+                for replica in replicas:
+                    await asyncio.to_thread(replica.watch_disk)
             if replicas:
                 processes = await asyncio.to_thread(seen.look)
                 for replica in replicas:

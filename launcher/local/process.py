@@ -15,6 +15,7 @@ from typing import IO
 from modelplane.launcher.confined.orders import ENTER, Orders
 from modelplane.launcher.local import seen
 from modelplane.launcher.local.tail import Printed
+from modelplane.launcher.local.users import can_mount
 
 # A file that a model writes has an end; larger than any that a framework keeps beside a model.
 _MOST_FILE_BYTES = 16 << 30
@@ -37,6 +38,8 @@ class Start:
         needs: Files and folders that it needs, beside what every user sees.
         is_alone: Whether nothing else runs as that user.
         umask: What others may not do with the files that it makes.
+        temporary: A folder that it has in the place of `/tmp` and the like, where this process may
+            give it one.
     """
 
     command: Callable[[int], Sequence[str]]
@@ -46,6 +49,7 @@ class Start:
     needs: Sequence[Path]
     is_alone: bool = True
     umask: int = 0o077
+    temporary: Path | None = None
 
 
 class ReplicaProcess:
@@ -153,6 +157,7 @@ async def _order(process: asyncio.subprocess.Process, start: Start, ready: int) 
         needs=start.needs,
         limits=_limits(start.user is not None),
         umask=start.umask,
+        temporary=start.temporary if can_mount() else None,
     )
     assert process.stdin  # noqa: S101 - it is a pipe, see above
     # A process that has died by now says so by its exit status.

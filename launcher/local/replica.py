@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any
 
 from modelserving.launcher.v1 import launcher_service_pb2 as pb
@@ -23,12 +24,14 @@ from modelplane.adapters.shared.tls import pinned
 from modelplane.launcher.confined.views import parts_of_python
 from modelplane.launcher.engines.base import Engine, Prepared
 from modelplane.launcher.local import devices, seen
+from modelplane.launcher.local.deaths import read_asked
 from modelplane.launcher.local.devices import Device
-from modelplane.launcher.local.health import until_hanging
+from modelplane.launcher.local.disk import excess_of
+from modelplane.launcher.local.health import until_hanging, until_idle
 from modelplane.launcher.local.process import ReplicaProcess, Start, start_process
 from modelplane.launcher.local.reach import HERE, Reach, make_certificate
 from modelplane.launcher.local.users import NoUserLeft, User, Users
-from modelplane.launcher.local.variables import unfit_variables, variables_of
+from modelplane.launcher.local.variables import asked_file, unfit_variables, variables_of
 
 # Until no worker sends it requests any more.
 _NOTICE_SECONDS = 1.0
@@ -50,10 +53,17 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a replica ended, and why in words."""
+    """How a replica ended, and why in words.
+
+    Attributes:
+        outcome: How.
+        reason: Why.
+        was_asked: Whether it was answering a request, or had just done so.
+    """
 
     outcome: Outcome
     reason: str = ""
+    was_asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +181,12 @@ class Replica:
             self._killed_for = f"killed: out of memory (limit {in_words(limit)})"
             seen.kill([one.pid for one in members])
 
+    def watch_disk(self) -> None:
+        """Kill it where it has written more than it may; this looks at all its files."""
+        if self._process is not None and (excess := excess_of(self._directory)):
+            self._killed_for = f"killed: {excess}"
+            seen.kill([one.pid for one in self._process.members(seen.look())])
+
     async def run(self, on_change: Callable[[], None]) -> Ended:
         """Start it, and return once it has ended, with all that it has started.
 
@@ -186,13 +202,15 @@ class Replica:
             number = user.number if user else None
             served = self._served
             python, model = served.prepared.python, served.prepared.model
-            needs = (*parts_of_python(python), served.server.parent, model)
+            own = (served.server.parent, model, *served.prepared.needs)
+            needs = (*parts_of_python(python), *own)
             start = Start(
                 self._command,
                 self._variables(),
                 self._directory,
                 number,
                 (*needs, self._directory),
+                temporary=self._directory / "tmp",
             )
             self._process = await start_process(start, self._log)
             return await self._live(self._process, on_change)
@@ -204,7 +222,7 @@ class Replica:
                 await asyncio.shield(self._process.end())
             await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
             if user is not None:
-                user.release()
+                await asyncio.to_thread(user.release, self._directory)
 
     async def _live(self, process: ReplicaProcess, on_change: Callable[[], None]) -> Ended:
         stopping = asyncio.ensure_future(self._stop.wait())
@@ -229,8 +247,7 @@ class Replica:
     ) -> Ended | None:
         """Let it serve; return how it ended, or None once it was told to."""
         seconds = self._served.spec.evaluation_deadline_ms / 1000
-        tls = pinned(self._certificate) if self._certificate else None
-        hanging = asyncio.ensure_future(until_hanging(self._address, seconds, tls))
+        hanging = asyncio.ensure_future(until_hanging(self._address, seconds, self._tls()))
         waited = (process.exited, stopping, hanging)
         try:
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
@@ -291,24 +308,31 @@ class Replica:
         return None
 
     async def _drain(self, process: ReplicaProcess) -> None:
-        """Let it answer what it has, for as long as a request may take."""
+        """Let it answer what it has, for as long as a request may take.
+
+        One that does not end though it has nothing to answer is not waited for.
+        """
         seconds = self._served.spec.evaluation_deadline_ms / 1000
         hurried = asyncio.ensure_future(self._hurry.wait())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(hurried), _NOTICE_SECONDS)
         process.ask_to_end()
+        idle = asyncio.ensure_future(until_idle(self._address, self._tls()))
+        waited = (process.exited, hurried, idle)
         try:
             if not self._hurry.is_set():
-                await asyncio.wait(
-                    (process.exited, hurried),
-                    timeout=seconds,
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
+                await asyncio.wait(waited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
             hurried.cancel()
+            idle.cancel()
+
+    def _tls(self) -> SSLContext | None:
+        """Return by what it is known, where it is asked from other machines."""
+        return pinned(self._certificate) if self._certificate else None
 
     def _death(self, status: int) -> Ended:
-        return Ended(Outcome.DIED, self._killed_for or describe(status))
+        was_asked = read_asked(asked_file(self._directory))
+        return Ended(Outcome.DIED, self._killed_for or describe(status), was_asked)
 
     def _command(self, ready: int) -> list[str]:
         served = self._served
@@ -325,6 +349,7 @@ class Replica:
             *("--ready-fd", str(ready)),
             *self._calibration(),
             *served.engine.options(served.spec),
+            *served.prepared.told,
         ]
 
     def _calibration(self) -> list[str]:

@@ -5,16 +5,22 @@ a machine; what runs as a user that was free is left over, and killed. Used by `
 """
 
 import fcntl
+import logging
 import os
 import sys
 from collections.abc import Collection, Sequence
+from functools import cache
 from pathlib import Path
 
+from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.launcher.local import seen
 
 _LOCKS = Path("/run/modelplane-users")
 # CAP_CHOWN, CAP_KILL, CAP_SETGID, CAP_SETUID: bits of the effective capabilities.
 _NEEDED = (0, 5, 6, 7)
+_CAP_SYS_ADMIN = 21
+
+_log = logging.getLogger(__name__)
 
 
 class NoUserLeft(Exception):
@@ -32,8 +38,19 @@ class User:
         self.number = number
         self._lock = lock
 
-    def release(self) -> None:
-        """Let others have it; no process of it is left."""
+    def release(self, left: Path | None = None) -> None:
+        """Let others have it, unless something of it is left: then it stays taken.
+
+        Args:
+            left: What should be gone by now.
+        """
+        runs = any(one.user == self.number for one in seen.look())
+        if runs or (left is not None and left.exists()):
+            fields = log_fields(user=self.number, directory=str(left or ""))
+            _log.warning(
+                "a user of replicas has left something, and is not given again", extra=fields
+            )
+            return
         os.close(self._lock)
 
 
@@ -48,6 +65,8 @@ class Users:
     def __init__(self, numbers: Sequence[int], locks: Path = _LOCKS) -> None:
         self._numbers = numbers
         self._locks = locks
+        # Each is given again as late as can be.
+        self._next = 0
         if numbers:
             locks.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -65,8 +84,11 @@ class Users:
         """
         if not self._numbers:
             return None
-        for number in self._numbers:
-            if user := self._try(number):
+        count = len(self._numbers)
+        for offset in range(count):
+            place = (self._next + offset) % count
+            if user := self._try(self._numbers[place]):
+                self._next = place + 1
                 return user
         raise NoUserLeft(f"all {len(self._numbers)} users of MODELPLANE_LAUNCHER_USERS are taken")
 
@@ -83,16 +105,28 @@ class Users:
         except BlockingIOError:
             os.close(lock)
             return None
-        seen.kill([one.pid for one in seen.look() if one.user == number])
+        if left := [one.pid for one in seen.look() if one.user == number]:
+            # The next time they are gone.
+            seen.kill(left)
+            os.close(lock)
+            return None
         return User(number, lock)
 
 
 def can_change_users() -> bool:
     """Return whether this process may start others as other users."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        return False
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("CapEff:"):
-            held = int(line.split()[1], 16)
-            return all(held >> bit & 1 for bit in _NEEDED)
-    return False
+    return os.geteuid() == 0 and all(_capabilities() >> bit & 1 for bit in _NEEDED)
+
+
+@cache
+def can_mount() -> bool:
+    """Return whether this process may give others folders of their own for those of all."""
+    return bool(_capabilities() >> _CAP_SYS_ADMIN & 1)
+
+
+def _capabilities() -> int:
+    if sys.platform == "linux":
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("CapEff:"):
+                return int(line.split()[1], 16)
+    return 0

@@ -12,6 +12,7 @@ from modelplane.adapters.shared.byte_counts import in_words
 from modelplane.adapters.shared.settings import environment
 
 _TOKEN = "MODELPLANE_REPLICA_TOKEN"  # noqa: S105 - its name
+_ASKED = "MODELPLANE_REPLICA_ASKED"
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 _PROCESSOR = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 # Each would start as many threads as the machine has processors.
@@ -49,7 +50,13 @@ def variables_of(spec: pb.GroupSpec, python: Path, directory: Path, token: str) 
         "HOME": str(directory),
         "TMPDIR": str(directory / "tmp"),
         _TOKEN: token,
+        _ASKED: str(asked_file(directory)),
     }
+
+
+def asked_file(directory: Path) -> Path:
+    """Return where a replica notes when it was asked last; see `../model_server/last_asked.py`."""
+    return directory / ".asked"
 
 
 def unfit_variables(variables: Mapping[str, str]) -> str:

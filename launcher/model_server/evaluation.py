@@ -15,7 +15,7 @@ from .http1 import Connection, Gone
 _FOREVER = float("inf")
 _WRITING_SECONDS = 0.5
 # What is told to a caller whose time is over must not keep the others waiting.
-_LAST_WORDS_SECONDS = 1.0
+LAST_WORDS_SECONDS = 1.0
 
 
 class Evaluation:
@@ -49,7 +49,7 @@ class Evaluation:
             if self._is_answered:
                 return
             self.is_over = True
-            self._connection.send(self.last_words, _LAST_WORDS_SECONDS)
+            self._connection.send(self.last_words, LAST_WORDS_SECONDS)
             self._connection.finish()
         except Gone:
             pass
@@ -64,7 +64,6 @@ class Watch:
         self._changed = threading.Condition()  # guards all below
         self._running: set[Evaluation] = set()
         self._wakes = _FOREVER
-        self.overdue = 0
         threading.Thread(target=self._run, name="watch", daemon=True).start()
 
     def add(self, evaluation: Evaluation) -> None:
@@ -78,17 +77,16 @@ class Watch:
         """Watch it no longer: the model has come back."""
         with self._changed:
             self._running.discard(evaluation)
-            self._count()
 
-    def _count(self) -> None:
-        self.overdue = sum(evaluation.is_over for evaluation in self._running)
+    def overdue(self) -> int:
+        """Return how many requests the model has whose time is over."""
+        with self._changed:
+            return sum(evaluation.is_over for evaluation in self._running)
 
     def _run(self) -> None:
         while True:
             for evaluation in self._due():
                 evaluation.end()
-            with self._changed:
-                self._count()
 
     def _due(self) -> set[Evaluation]:
         with self._changed:

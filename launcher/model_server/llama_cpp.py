@@ -19,7 +19,8 @@ from typing import Any, Iterator, NamedTuple
 from .answers import write_json
 from .bodies import load_json
 from .invocation import DONE, error_event, event_of
-from .language import CHAT, EMBEDDINGS, Abilities, Question, Shaping, parse_question
+from .language import CHAT, EMBEDDINGS, Abilities, Question, check_dimensions, parse_question
+from .llama_cpp_answers import Shaping, asked_of
 from .measuring import Count, measure, question
 from .refusals import Refused, bad_request, clean
 
@@ -93,7 +94,7 @@ class LlamaCpp:
         if options.task == EMBEDDINGS:
             # Where a model does not say how, it is told only now.
             found = _checked(self._server.handle_embeddings({"input": ["a"]}))
-            _check_dimensions(found, options.dimensions)
+            check_dimensions(found, options.dimensions)
         self._options = options
         self._name = options.name
         self._able = Abilities(options.task, _has_tools(self._server.listening_address, key))
@@ -143,6 +144,7 @@ class Answering:
 
     def __init__(self, server: Any, question: Question, name: str) -> None:
         self._question = question
+        self._body = asked_of(question)
         self._shaping = Shaping(question, name)
         if question.task == EMBEDDINGS:
             self._ask = server.handle_embeddings
@@ -165,7 +167,7 @@ class Answering:
             Refused: There is none.
         """
         try:
-            said = self._ask(self._question.body)
+            said = self._ask(self._body)
         except Exception as error:
             raise _refused(error) from error
         return write_json(self._shaping.shape(_checked(said)))
@@ -210,7 +212,7 @@ class Answering:
     def _generate(self) -> None:
         end: object = None
         try:
-            self._ask(self._question.body, self._take)
+            self._ask(self._body, self._take)
         except Exception as error:
             end = error
         self._put(end)
@@ -225,20 +227,6 @@ class Answering:
             with contextlib.suppress(queue.Full):
                 self._chunks.put(chunk, timeout=1.0)
                 return
-
-
-def _check_dimensions(found: dict[str, Any], wanted: int) -> None:
-    """Check that embeddings have as many numbers as the model's owner says.
-
-    Raises:
-        ValueError: They do not.
-    """
-    count = len(found["data"][0]["embedding"])
-    if wanted not in (0, count):
-        raise ValueError(
-            "The model's embeddings have %d dimensions, and are said to have %d; say how many they "
-            "have." % (count, wanted)
-        )
 
 
 def _has_tools(address: str, key: str) -> bool:

@@ -12,9 +12,10 @@ import time
 import traceback
 from typing import Callable, Iterator, NamedTuple, Protocol
 
-from .evaluation import Evaluation, Watch
+from .evaluation import LAST_WORDS_SECONDS, Evaluation, Watch
 from .http1 import Connection, Gone, Head
 from .invocation import DONE, error_event
+from .last_asked import LastAsked
 from .refusals import Refused, bad_request, timed_out
 from .slots import Slots
 
@@ -55,8 +56,17 @@ Begin = Callable[[bytes, str, str], Asked]
 class Server:
     """Serves one model until it is told to stop."""
 
-    def __init__(self, begin: Begin, token: str, limits: Limits) -> None:
+    def __init__(
+        self,
+        begin: Begin,
+        token: str,
+        limits: Limits,
+        asked: LastAsked,
+        is_healthy: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._begin = begin
+        self._asked = asked
+        self._is_healthy = is_healthy
         self._authorization = ("Bearer " + token).encode() if token else b""
         self._limits = limits
         self._slots = Slots(limits.concurrency)
@@ -78,7 +88,10 @@ class Server:
         return int(self._listening.getsockname()[1])
 
     def stop(self) -> None:
-        """Take no more requests, and return when those that are here are answered."""
+        """Take no more requests, and return when those that are here are answered.
+
+        One whose time is over was answered so; the model may work on it for ever.
+        """
         self._stopping = True
         with contextlib.suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)
@@ -86,8 +99,11 @@ class Server:
         with self._lock:
             for connection in self._idle:
                 connection.shut(socket.SHUT_RD)
-        while self._connections:
+        while len(self._connections) > self._watch.overdue():
             time.sleep(0.01)
+        if self._connections:
+            # The answer that their time is over may be on its way.
+            time.sleep(LAST_WORDS_SECONDS)
 
     def _accept(self) -> None:
         while not self._stopping:
@@ -146,10 +162,12 @@ class Server:
         except Refused as refusal:
             connection.answer(refusal.status, refusal.body(), keep_alive=False)
             return False
+        self._asked.note(self._slots.inside)
         try:
             return self._invoke(connection, head)
         finally:
             self._slots.leave()
+            self._asked.note(self._slots.inside)
 
     def _admit(self, head: Head) -> None:
         path = head.path.partition("?")[0]
@@ -164,7 +182,7 @@ class Server:
             raise Refused(401, "UNAUTHENTICATED", "The token of the request is not this server's.")
 
     def _ping(self, connection: Connection, head: Head) -> bool:
-        healthy = self._watch.overdue < self._limits.concurrency
+        healthy = self._watch.overdue() < self._limits.concurrency and self._is_healthy()
         body = b'{"status":"%s"}' % (b"healthy" if healthy else b"hanging")
         connection.answer(200 if healthy else 503, body, self._load(), keep_alive=head.keep_alive)
         return head.keep_alive and connection.drain(head)

@@ -20,7 +20,7 @@ _AGENT_SECONDS = 180.0
 
 def run_node(program: str, system: System) -> Mapping[str, Any]:
     """Run a program of `node/` against a system, and return what it prints: JSON."""
-    node, home = _node_home("node")
+    node, home = node_home("node")
     # Packages are looked for beside the program.
     shutil.copy(_CLIENTS / "node" / program, home)
     return _told([node, program], home, system)
@@ -34,13 +34,13 @@ def run_agent(command: Sequence[str], folder: Path, variables: Mapping[str, str]
         folder: Where it works, and keeps what is its own.
         variables: Its environment, beside what every program needs.
     """
-    node, home = _node_home("agents")
+    node, home = node_home("agents")
     script = home / "node_modules" / command[0]
     own: dict[str, str] = {"PATH": f"{Path(node).parent}:{os.defpath}", "HOME": str(folder)}
-    return _run([node, str(script), *command[1:]], folder, _AGENT_SECONDS, {**own, **variables})
+    return run([node, str(script), *command[1:]], folder, _AGENT_SECONDS, {**own, **variables})
 
 
-def _node_home(name: str) -> tuple[str, Path]:
+def node_home(name: str) -> tuple[str, Path]:
     """Return Node's program, and a folder with the packages that a folder here locks.
 
     They are those of `package-lock.json`, by hash; none runs a script when installed.
@@ -53,7 +53,7 @@ def _node_home(name: str) -> tuple[str, Path]:
     def install(home: Path) -> None:
         for file in ("package.json", "package-lock.json"):
             shutil.copy(files / file, home)
-        _run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], home, _INSTALL_SECONDS)
+        run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], home, _INSTALL_SECONDS)
 
     return node, _home(name, files / "package-lock.json", install)
 
@@ -66,10 +66,10 @@ def run_python(program: str, pins: str, system: System) -> Mapping[str, Any]:
     files = _CLIENTS / "python"
 
     def install(home: Path) -> None:
-        _run([sys.executable, "-m", "venv", "--clear", str(home)], home, _INSTALL_SECONDS)
+        run([sys.executable, "-m", "venv", "--clear", str(home)], home, _INSTALL_SECONDS)
         options = ("--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:")
         pip = [str(home / "bin" / "python"), "-m", "pip", "install", *options]
-        _run([*pip, "--requirement", str(files / pins)], home, _INSTALL_SECONDS)
+        run([*pip, "--requirement", str(files / pins)], home, _INSTALL_SECONDS)
 
     home = _home(pins, files / pins, install)
     return _told([str(home / "bin" / "python"), str(files / program)], home, system)
@@ -95,14 +95,14 @@ def _told(command: list[str], home: Path, system: System) -> Mapping[str, Any]:
         # It would fetch its list of prices.
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     }
-    printed = _run([*command, system.url, system.token], home, _RUN_SECONDS, variables)
+    printed = run([*command, system.url, system.token], home, _RUN_SECONDS, variables)
     # Some clients print more, before.
     told = json.loads(printed.splitlines()[-1])
     assert isinstance(told, dict)
     return told
 
 
-def _run(
+def run(
     command: list[str], home: Path, seconds: float, variables: Mapping[str, str] | None = None
 ) -> str:
     """Run a command and return what it prints; its environment is this one's unless it has one."""

@@ -28,7 +28,7 @@ from modelplane.control_plane.store.endpoints.records import find, list_versions
 from modelplane.control_plane.store.endpoints.references import find_users
 from modelplane.control_plane.store.identity.issuers import load_outside_issuers
 from modelplane.control_plane.store.migrate import METADATA, migrate
-from modelplane.control_plane.store.usage.queries import UsageFilter
+from modelplane.control_plane.store.usage.filters import UsageFilter
 from modelplane.control_plane.usage.reader import UsageReader
 from tests.control_plane.before_release import MASTER_KEY, Facts, facts_of, restore
 from tests.control_plane.conftest import FakeClock

@@ -20,7 +20,7 @@ from modelplane.control_plane.settings import Settings as ControlPlaneSettings
 from modelplane.control_plane.store import database
 from modelplane.data_plane.calls import query
 from modelplane.data_plane.guardrails import cleared, scanner
-from modelplane.data_plane.hosting import group
+from modelplane.data_plane.hosting import group, suspects
 from modelplane.data_plane.limits import gate, throughput
 from modelplane.data_plane.settings import Settings as WorkerSettings
 from modelplane.data_plane.upstreams import attempts, relay
@@ -30,7 +30,7 @@ from modelplane.deploy.local.logs import MAX_LOG_BYTES
 from modelplane.launcher.conversions import cache as conversions
 from modelplane.launcher.conversions import convert
 from modelplane.launcher.environments import cache as environments
-from modelplane.launcher.local import preparation, tail
+from modelplane.launcher.local import disk, preparation, tail
 from modelplane.launcher.model_server import language
 from modelplane.launcher.settings import Settings as LauncherSettings
 
@@ -72,6 +72,7 @@ BOUNDS = {
     f"{scanner.PIECE_CHARACTERS // KIB} Ki characters at a time, between which others get their "
     f"turn; it remembers the digests of {cleared._MOST:,} texts",
     "Groups of replicas": f"one for each of the {MAX_ENTITIES} entities",
+    "Disk of a replica": f"{disk.MOST_BYTES >> 30} GiB in {disk.MOST_FILES:,} files",
     "Health of the control plane": f"{routes.OPEN_STREAM_SECONDS} s",
     "Images that a query names": f"{images.MAX_IMAGES} a query",
     "Logins with a client secret": f"{failed_logins.MAX_FAILURES} failures of an address "
@@ -86,6 +87,7 @@ BOUNDS = {
     f"{throughput_rules.MAX_CHUNKS}",
     "Reports": f"{database.MAX_REPORTS} at a time",
     "Request headers": f"{listener.MAX_HEADERS_KIB} KiB",
+    "Requests that have ended processes": f"{suspects.MOST} for each model and worker",
     "Requests that wait for a hosted model": f"{worker_view._MAX_WAITING:,} for each model and "
     f"worker, {group._USUAL_MAX_WAITING} until the control plane has said so; "
     f"{WorkerSettings.hold_max_mib} MiB",

@@ -118,7 +118,8 @@ class Caller:
             data=data,
             headers={"content-type": content_type, **headers},
         ) as answer:
-            text = await answer.text()
+            # An archive is no text.
+            text = await answer.text(errors="replace")
             kept = {k.lower(): v for k, v in answer.headers.items() if k.lower() not in _VARYING}
             return Answer(answer.status, text, kept)
 
@@ -172,5 +173,5 @@ def _encode(body: object) -> tuple[bytes, str]:
 
 def _text(message: Message) -> str:
     if isinstance(message, HttpBody):
-        return str(message.data, "utf-8")
+        return str(message.data, "utf-8", "replace")
     return json_format.MessageToJson(message)

@@ -266,6 +266,7 @@ ROWS: Mapping[str, Row] = {
     "OAuthService.IssueToken": Row(OPEN, {"form": _LOGIN}, allowed=Outcome.UNAUTHENTICATED),
     "OAuthService.GetAuthorizationServer": Row(OPEN, {}),
     "OAuthService.GetJsonWebKeySet": Row(OPEN, {}),
+    "ProtoService.GetProtos": Row(ANYONE, {}),
     "UiService.GetUiFile": Row(OPEN, {"path": "index.html"}),
     # Queries: over REST, and over gRPC with JSON
     "InferenceService.Query": Row(

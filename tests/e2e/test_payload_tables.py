@@ -49,7 +49,7 @@ def test_calls_become_rows(system: System, rest: Rest, provider: OpenAiEmulator)
         ),
     )
     assert set_to.inference_table_config
-    assert set_to.inference_table_config.table_name_prefix == name
+    assert set_to.inference_table_config.table_name_prefix is None
     answers = [rest.query(name, CHAT), rest.query(name, CHAT | {"stream": True})]
     answers.append(rest.query(name, CHAT | {"messages": []}))
     wait_for(lambda: len(rows(system, name)) == 3)

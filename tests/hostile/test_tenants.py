@@ -85,6 +85,21 @@ async def test_bodies_that_take_long_to_parse(
     _check_memory(stage, before)
 
 
+async def test_refused_bodies_are_let_go_at_once(
+    stage: Stage, honest: Tenant, mallory: Tenant
+) -> None:
+    before, pids = stage.memory(), stage.pids()
+    # As if it had more values than a body may have.
+    body = {"model": "nope", "input": "," * (15 * MIB)}
+    async with honest_calls(honest, HONEST, "bodies that are refused") as calls:
+        for _ in range(times(14, 80)):
+            refused = await mallory.call("POST", "/serving-endpoints/chat/completions", body)
+            assert refused.status == 400, refused
+        await calls.wait_for(10)
+    assert stage.pids() == pids
+    _check_memory(stage, before)
+
+
 async def test_a_provider_whose_stream_never_says_anything(
     stage: Stage, honest: Tenant, mallory: Tenant
 ) -> None:

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import threading
@@ -21,6 +22,8 @@ SLEEPER = "import time; time.sleep(600)"
 kept: list[object] = []
 # What a question has broken.
 faults: set[str] = set()
+# Questions that are being answered.
+inside: list[object] = []
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -33,16 +36,21 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         question = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        # As `model_server/last_asked.py` does, in its directory.
+        Path(".asked").write_bytes(struct.pack("<dI", time.monotonic(), 1))
         if question.get("die"):
             os._exit(3)
         faults.update(question.get("faults", ()))
+        inside.append(question)
         time.sleep(question.get("seconds", 0))
+        inside.remove(question)
         code = question.get("run", "None")
         self._answer(json.dumps({"predictions": eval(code)}).encode())
 
     def _answer(self, body: bytes, status: int = 200) -> None:
         self.send_response(status)
         self.send_header("content-length", str(len(body)))
+        self.send_header("x-modelplane-load", str(len(inside)))
         self.end_headers()
         self.wfile.write(body)
 

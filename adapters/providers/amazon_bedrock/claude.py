@@ -22,6 +22,7 @@ from modelplane.adapters.providers.anthropic.passage import (
 from modelplane.adapters.providers.anthropic.provider import classify_error, error_type
 from modelplane.adapters.providers.base import StreamParser
 from modelplane.adapters.providers.canonical.json_values import as_text
+from modelplane.adapters.providers.errors import AdapterError
 from modelplane.adapters.providers.passage import encode
 from modelplane.adapters.providers.types import (
     HttpRequest,
@@ -56,6 +57,8 @@ class ClaudePassage(MessagesReading):
 
     def plan(self, native: NativeRequest, *, stream: bool) -> Plan:
         """Return the request; see `Passage`."""
+        # Its fields are other ones here.
+        native.raw = b""
         native, adapted = without_unsigned(native)
         body = {"anthropic_version": _VERSION, **native.body}
         for name in _ELSEWHERE:
@@ -86,6 +89,11 @@ class ClaudePassage(MessagesReading):
         """Return the events that were in the frames; see `Passage`."""
         del data
         return parser.take_events() if isinstance(parser, _FramedParser) else b""
+
+    def before_error(self, parser: StreamParser, data: bytes, error: AdapterError) -> bytes:
+        """Return the events that were in the frames before; see `Passage`."""
+        del error
+        return self.passed(parser, data)
 
 
 class _FramedParser(EventStreamParser):

@@ -4,15 +4,13 @@ API: https://docs.anthropic.com/en/api/messages. Thoughts without a signature ar
 which an answer before this one had; the API refuses them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from modelplane.adapters.providers.anthropic.answers import MessagesStreamParser
 from modelplane.adapters.providers.base import Passage, StreamParser
-from modelplane.adapters.providers.canonical.json_values import as_objects
-from modelplane.adapters.providers.canonical.tool_names import ToolNames
-from modelplane.adapters.providers.errors import AdapterError
-from modelplane.adapters.providers.passage import encode, forwarded, name_model
-from modelplane.adapters.providers.refusals import CLAUDE_NAMES
+from modelplane.adapters.providers.canonical.json_values import as_object, as_objects
+from modelplane.adapters.providers.canonical.sse_stream import SseStreamParser
+from modelplane.adapters.providers.errors import AdapterError, MalformedAnswer, StreamTruncated
+from modelplane.adapters.providers.passage import encode, name_model, with_forwarded
 from modelplane.adapters.providers.route import Route
 from modelplane.adapters.providers.types import (
     HttpRequest,
@@ -27,7 +25,16 @@ PROTOCOL = "anthropic/v1/messages"
 FORWARDED = ("anthropic-beta", "anthropic-version")
 # No field of a request that counts.
 _OF_ANSWERS = ("max_tokens", "stream")
-_NO_NAMES = ToolNames((), CLAUDE_NAMES)
+# That a message has to begin before.
+_EVENTS = frozenset(
+    {
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+    }
+)
 
 
 class MessagesReading(Passage):
@@ -48,19 +55,7 @@ class MessagesReading(Passage):
     def usage(self, answer: JsonObject) -> Usage | None:
         """Return the usage in a whole answer; see `Passage`."""
         counts = answer.get("usage")
-        if not isinstance(counts, dict):
-            return None
-        # The sum that `parse_message_usage` makes, without what nobody reads of it here.
-        cached = as_count(counts.get("cache_read_input_tokens")) or 0
-        written = as_count(counts.get("cache_creation_input_tokens")) or 0
-        detail = counts.get("output_tokens_details")
-        thinking = as_count(detail.get("thinking_tokens")) if isinstance(detail, dict) else None
-        return Usage(
-            (as_count(counts.get("input_tokens")) or 0) + cached + written,
-            as_count(counts.get("output_tokens")) or 0,
-            cached or None,
-            thinking or None,
-        )
+        return _read_usage(counts) if isinstance(counts, dict) else None
 
     def error(self, answer: JsonObject) -> AdapterError | None:
         """Return the error that an answer is; see `Passage`."""
@@ -68,7 +63,7 @@ class MessagesReading(Passage):
 
     def parser(self) -> StreamParser:
         """Return a parser beside a stream; see `Passage`."""
-        return MessagesStreamParser(self._provider, _NO_NAMES, 0, self._reported)
+        return _MessagesReader(self._provider, self._reported)
 
 
 class AnthropicPassage(MessagesReading):
@@ -92,17 +87,85 @@ class AnthropicPassage(MessagesReading):
         route = self._route
         native, adapted = without_unsigned(native)
         body = name_model(route.provider, native, route.model)
-        headers = {**self._headers, **forwarded(native, FORWARDED)}
+        headers = with_forwarded(self._headers, native, FORWARDED)
         return Plan((HttpRequest(route.provider, route.url, headers, body),), adapted)
 
     def plan_count(self, native: NativeRequest) -> Plan:
         """Return the request that counts; see `Passage`."""
         route = self._route
         body = encode(route.provider, {**counted_body(native), "model": route.model})
-        headers = {**self._headers, **forwarded(native, FORWARDED)}
+        headers = with_forwarded(self._headers, native, FORWARDED)
         url, question, parameters = route.url.partition("?")
         url = f"{url}/count_tokens{question}{parameters}"
         return Plan((HttpRequest(route.provider, url, headers, body),))
+
+
+class _MessagesReader(SseStreamParser):
+    """Reads how much a stream says, what it uses, and how it ends."""
+
+    def __init__(self, provider: str, reported: Callable[[JsonObject], AdapterError]) -> None:
+        super().__init__(provider)
+        self._reported = reported
+        self._counts: JsonObject = {}
+        self._begun = self._stopped = False
+
+    def take(self, event: JsonObject) -> Iterator[JsonObject]:
+        """Yield what an event says, as a chunk; see `SseStreamParser`."""
+        kind = event.get("type")
+        if kind == "error" or "error" in event:
+            raise self._reported(event)
+        if not self._begun:
+            if message := self._start(kind, event):
+                yield {"model": message.get("model")}
+        elif kind == "content_block_delta":
+            # Most are such. Thoughts and arguments are no text of the answer.
+            delta = event.get("delta")
+            if isinstance(delta, dict) and "text" in delta:
+                yield {"choices": [{"delta": {"content": delta["text"]}}]}
+        else:
+            self._note_end(kind, event)
+
+    def _start(self, kind: object, event: JsonObject) -> JsonObject:
+        """Return the message that begins; empty: an event that says nothing came before."""
+        if kind == "message_start":
+            self._begun = True
+            message = as_object(event.get("message"))
+            self._count(message)
+            # It counts the output too, which has hardly begun.
+            self.usage = Usage(_read_usage(self._counts).input_tokens) if self._counts else None
+            return message or {"model": None}
+        if kind in _EVENTS:
+            raise MalformedAnswer(self._provider, "the stream did not begin with a message")
+        return {}
+
+    def _note_end(self, kind: object, event: JsonObject) -> None:
+        if kind == "message_delta":
+            self._count(event)
+            self.usage = _read_usage(self._counts)
+            self._stopped |= as_object(event.get("delta")).get("stop_reason") is not None
+        elif kind == "message_stop":
+            if not self._stopped:
+                raise StreamTruncated(self._provider, "the stream ended without a stop reason")
+            self.ended = True
+
+    def _count(self, holder: JsonObject) -> None:
+        usage = as_object(holder.get("usage"))
+        self._counts |= {name: value for name, value in usage.items() if value is not None}
+
+
+def _read_usage(counts: JsonObject) -> Usage:
+    # The sum that `parse_message_usage` makes, without what nobody reads of it here.
+    read = as_count(counts.get("input_tokens")) or 0
+    cached: int | None = None
+    if "cache_read_input_tokens" in counts:
+        cached = as_count(counts["cache_read_input_tokens"]) or None
+        read += cached or 0
+    if "cache_creation_input_tokens" in counts:
+        read += as_count(counts["cache_creation_input_tokens"]) or 0
+    thinking: int | None = None
+    if isinstance(detail := counts.get("output_tokens_details"), dict):
+        thinking = as_count(detail.get("thinking_tokens")) or None
+    return Usage(read, as_count(counts.get("output_tokens")) or 0, cached, thinking)
 
 
 def counted_body(native: NativeRequest) -> JsonObject:
@@ -115,26 +178,27 @@ def counted_body(native: NativeRequest) -> JsonObject:
 
 def without_unsigned(native: NativeRequest) -> tuple[NativeRequest, tuple[str, ...]]:
     """Return a request without thoughts that have no signature, and what was adapted."""
-    given = as_objects(native.body.get("messages"))
-    if not _has_unsigned(given):
+    given = native.body.get("messages")
+    if not isinstance(given, list) or not _has_unsigned(given):
         return native, ()
     messages = [
         {**message, "content": [block for block in blocks if not _is_unsigned(block)]}
         if (blocks := _blocks_of(message))
         else message
-        for message in given
+        for message in as_objects(given)
     ]
     body = {**native.body, "messages": messages}
     changed = NativeRequest(native.protocol, body, b"", native.headers)
     return changed, ("thinking=dropped where it has no signature",)
 
 
-def _has_unsigned(messages: list[JsonObject]) -> bool:
-    # No generator: each request comes here.
+def _has_unsigned(messages: list[object]) -> bool:
+    # No generator, and no call for what a user says: each request comes here.
     for message in messages:
-        for block in _blocks_of(message):
-            if _is_unsigned(block):
-                return True
+        if isinstance(message, dict) and message.get("role") == "assistant":
+            for block in _blocks_of(message):
+                if _is_unsigned(block):
+                    return True
     return False
 
 

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 from modelplane.adapters.providers.canonical.json_values import parse_json_object
-from modelplane.adapters.providers.errors import MalformedAnswer, StreamTruncated
+from modelplane.adapters.providers.errors import AdapterError, MalformedAnswer, StreamTruncated
 from modelplane.adapters.providers.http.sse import SseParser
 from modelplane.adapters.providers.types import JsonObject, Usage
 
@@ -31,6 +31,9 @@ class SseStreamParser(ABC):
         try:
             for event in self._sse.feed(data):
                 yield from self._read(event)
+        except AdapterError as error:
+            error.event = event
+            raise
         except ValueError as error:
             raise MalformedAnswer(self._provider, str(error)) from error
 

@@ -56,8 +56,8 @@ async def fetch_token(
     finally:
         response.close()
     if response.status != _OK:
-        error = _refused(provider, response.status, body, parse_retry_after(response.headers))
-        raise error.conceal(request.secrets)
+        wait = parse_retry_after(response.headers)
+        raise _refused(provider, response.status, body, wait).conceal(request.secrets)
     return _parse_token(provider, body, now)
 
 

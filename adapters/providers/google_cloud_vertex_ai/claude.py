@@ -16,7 +16,6 @@ from modelplane.adapters.providers.anthropic.messages import (
     tool_names,
 )
 from modelplane.adapters.providers.anthropic.passage import (
-    FORWARDED,
     PROTOCOL,
     MessagesReading,
     counted_body,
@@ -32,7 +31,7 @@ from modelplane.adapters.providers.canonical.messages import read_image_urls
 from modelplane.adapters.providers.errors import AdapterError, parse_retry_after
 from modelplane.adapters.providers.google_cloud_vertex_ai.adapter import Target, VertexAdapter
 from modelplane.adapters.providers.google_cloud_vertex_ai.errors import build_error
-from modelplane.adapters.providers.passage import forwarded
+from modelplane.adapters.providers.passage import with_forwarded
 from modelplane.adapters.providers.refusals import claude_model
 from modelplane.adapters.providers.types import (
     HttpAnswer,
@@ -45,6 +44,8 @@ from modelplane.adapters.providers.types import (
 )
 
 _VERSION = "vertex-2023-10-16"
+# The version of the API is in the body.
+_FORWARDED = ("anthropic-beta",)
 
 
 class ClaudeAdapter(VertexAdapter):
@@ -138,11 +139,13 @@ class _ClaudePassage(MessagesReading):
 
     def plan(self, native: NativeRequest, *, stream: bool) -> Plan:
         """Return the request; see `Passage`."""
+        # Its fields are other ones here.
+        native.raw = b""
         native, adapted = without_unsigned(native)
         body = {"anthropic_version": _VERSION, **native.body}
         body.pop("model", None)
         request = self._adapter.build_request("streamRawPredict" if stream else "rawPredict", body)
-        request.headers = {**request.headers, **forwarded(native, FORWARDED[:1])}
+        request.headers = with_forwarded(request.headers, native, _FORWARDED)
         return Plan((request,), adapted)
 
     def plan_count(self, native: NativeRequest) -> Plan:

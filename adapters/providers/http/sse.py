@@ -4,6 +4,7 @@ It follows the event stream format of the HTML standard where providers do, and 
 event without its blank line. Field names other than `data` carry nothing we need.
 """
 
+import re
 from collections.abc import Iterator
 
 from modelplane.adapters.providers.http.transport import MAX_BODY_BYTES
@@ -11,6 +12,7 @@ from modelplane.adapters.providers.http.transport import MAX_BODY_BYTES
 _DATA = b"data: "
 _NAME = b"event: "
 _END = b"\n\n"
+_EVENT_END = re.compile(rb"\n\n|\r\n\r\n|\r\r")
 
 
 class SseParser:
@@ -73,6 +75,21 @@ class SseParser:
             if len(self._data) > self._max_event_bytes:
                 raise ValueError("event too large")
         return b""
+
+
+def events_before(data: bytes, event: bytes) -> bytes:
+    """Return the bytes of those whole events that come before another one.
+
+    Args:
+        data: Bytes that begin with an event.
+        event: The data of that other event; empty: it is not known, and so nothing of what comes.
+    """
+    begun = 0
+    for end in _EVENT_END.finditer(data):
+        if event in SseParser().feed(data[begun : end.end()]):
+            return data[:begun]
+        begun = end.end()
+    return b""
 
 
 def _start_of_one(data: bytes, limit: int) -> int:

@@ -102,7 +102,8 @@ class Connection(asyncio.Protocol):
         self._parser = HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._phase = _IDLE
-        self._error: HttpError | None = None
+        # No error itself: each knows where it was raised, and so this object.
+        self._error: type[HttpError] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._chunks: list[bytes] = []
         self.buffered = 0
@@ -153,7 +154,7 @@ class Connection(asyncio.Protocol):
         if self._phase == _HEAD and self._error is not None:
             if self._stale:
                 return False
-            raise self._error
+            raise self._error()
         return True
 
     def at_end(self) -> bool:
@@ -165,7 +166,7 @@ class Connection(asyncio.Protocol):
         if self._phase == _ENDED:
             return True
         if self._error is not None:
-            raise self._error
+            raise self._error()
         return False
 
     def arrival(self) -> asyncio.Future[None]:
@@ -219,7 +220,7 @@ class Connection(asyncio.Protocol):
             self._phase = _ENDED
         elif self._phase in (_HEAD, _BODY) and self._error is None:
             self._stale = self._reused and not self._heard and self._was_just_asked()
-            self._error = ConnectionLost()
+            self._error = ConnectionLost
         self._wake()
         self._lost(self)
 
@@ -269,7 +270,7 @@ class Connection(asyncio.Protocol):
             raise HttpParserError
         coding = headers.get("content-encoding")
         if coding is not None and not is_known(coding):
-            self._error = CodingUnknown()
+            self._error = CodingUnknown
             raise HttpParserError
         self.status = status
         self._keep = self._parser.should_keep_alive()
@@ -298,7 +299,7 @@ class Connection(asyncio.Protocol):
     def _reject(self) -> None:
         """Close on what is not HTTP; what came before it stays good when it was complete."""
         if self._phase != _ENDED and self._error is None:
-            self._error = ResponseInvalid()
+            self._error = ResponseInvalid
         self.abort()
 
     def _wake(self) -> None:

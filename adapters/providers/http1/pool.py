@@ -30,6 +30,7 @@ _CONNECT_SECONDS = 10.0
 _NEXT_ADDRESS_SECONDS = 0.25
 # Long enough to be reused under steady load, shorter than what most servers keep.
 _IDLE_SECONDS = 15.0
+_NO_FILE_LEFT = (errno.EMFILE, errno.ENFILE)
 # Whether a connection to a host may be opened at one of its addresses.
 AddressFilter: TypeAlias = Callable[[str, str, int], bool]
 
@@ -152,10 +153,9 @@ class ConnectionPool:
             )
             return await self._attach(connected, origin)
         except OSError as error:
-            failure = _unreachable(error)
-            if isinstance(failure, NoFileLeft):
+            if error.errno in _NO_FILE_LEFT:
                 self._make_room()
-            raise failure from error
+            raise _unreachable(error) from error
 
     def _make_room(self) -> None:
         """Close what is idle, so that whoever comes next finds a file."""
@@ -226,6 +226,6 @@ def client_tls() -> ssl.SSLContext:
 def _unreachable(error: OSError) -> ConnectFailed:
     if isinstance(error, ssl.SSLCertVerificationError):
         return CertificateRefused()
-    if error.errno in (errno.EMFILE, errno.ENFILE):
+    if error.errno in _NO_FILE_LEFT:
         return NoFileLeft()
     return TlsFailed() if isinstance(error, ssl.SSLError) else ConnectFailed()

@@ -10,7 +10,7 @@ from modelplane.adapters.providers.base import Passage, StreamParser
 from modelplane.adapters.providers.canonical.json_values import as_object, as_text
 from modelplane.adapters.providers.canonical.sse_stream import SseStreamParser
 from modelplane.adapters.providers.errors import AdapterError
-from modelplane.adapters.providers.passage import forwarded, name_model
+from modelplane.adapters.providers.passage import name_model, with_forwarded
 from modelplane.adapters.providers.types import (
     HttpRequest,
     JsonObject,
@@ -59,7 +59,7 @@ class ResponsesPassage(Passage):
         """Return the request; see `Passage`."""
         del stream
         body = name_model(self._provider, native, self._model)
-        headers = {**self._headers, **forwarded(native, _FORWARDED)}
+        headers = with_forwarded(self._headers, native, _FORWARDED)
         return Plan((HttpRequest(self._provider, self._url, headers, body),))
 
     def usage(self, answer: JsonObject) -> Usage | None:

@@ -1,6 +1,6 @@
 """Statements on the usage ledger: what workers report, and what becomes of it.
 
-Before: `usage.intake`. After: `tables`. Beside: `queries`, which reads it.
+Before: `usage.intake`. After: `tables`, `totals`. Beside: `queries`, which reads it.
 """
 
 from collections.abc import Collection
@@ -14,8 +14,10 @@ from modelplane.control_plane.store.database import Transaction
 from modelplane.control_plane.store.states import UsageState
 from modelplane.control_plane.store.tables import EndpointRow
 from modelplane.control_plane.store.upsert import insert_for
+from modelplane.control_plane.store.usage.periods import HOUR_MS
 from modelplane.control_plane.store.usage.tables import UsageJournalRow, UsageOriginRow, UsageRow
 from modelplane.control_plane.store.usage.tags import encode_tags
+from modelplane.control_plane.store.usage.totals import note_changes, share_marks
 
 # The values of a row in the order of the columns: anything else costs far more.
 UsageValues: TypeAlias = tuple[object, ...]
@@ -37,6 +39,7 @@ _OUTCOME = (
     "guardrail_action",
     "guardrail_json",
 )
+_TIME_PLACE = list(UsageRow.model_fields).index("time_ms")
 # Digits of a row's identifier that are the journal's.
 _JOURNAL_DIGITS = 16
 
@@ -64,11 +67,18 @@ async def put_rows(
         origins: Values of `UsageOriginRow`.
         rows: Values of `UsageRow`.
     """
+    await share_marks(transaction)
     connection = await transaction.session.connection()
     put_origin, put_row, _ = _statements(connection.dialect)
     # In one order, so that two replicas with rows in common wait for each other in turn.
     await connection.exec_driver_sql(put_origin, sorted(origins, key=_key))
     await connection.exec_driver_sql(put_row, sorted(rows, key=_key))
+    await note_changes(transaction, {_hour_of(values) for values in rows})
+
+
+def _hour_of(values: UsageValues) -> int:
+    time_ms = values[_TIME_PLACE]
+    return int(time_ms) // HOUR_MS * HOUR_MS  # type: ignore[call-overload,no-any-return]
 
 
 def _key(values: UsageValues) -> Any:  # noqa: ANN401 - bytes or text
@@ -130,9 +140,12 @@ async def close_lost(transaction: Transaction, now_ms: int, lost_ms: int) -> int
         update(UsageRow)
         .where(col(UsageRow.state) == UsageState.RUNNING, journal_id.in_(lost))
         .values(state=UsageState.UNKNOWN)
+        .returning(col(UsageRow.time_ms))
     )
+    times_ms = closed.scalars().all()
+    await note_changes(transaction, {time_ms // HOUR_MS * HOUR_MS for time_ms in times_ms})
     await transaction.session.exec(delete(UsageJournalRow).where(is_lost))
-    return _count(closed)
+    return len(times_ms)
 
 
 async def delete_rows_before(transaction: Transaction, time_ms: int, limit: int) -> int:

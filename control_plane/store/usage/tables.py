@@ -3,10 +3,12 @@
 Beside: `tables`. Changes to this file need a migration in `migrations/versions`.
 """
 
-from sqlalchemy import BigInteger, Index, text
+from sqlalchemy import BigInteger, Index, Integer, text
 from sqlmodel import Field, SQLModel
 
 _IS_RUNNING = text("state = 'RUNNING'")
+# SQLite counts in this type only.
+_COUNTER = BigInteger().with_variant(Integer(), "sqlite")
 
 
 class UsageRow(SQLModel, table=True):
@@ -84,3 +86,44 @@ class UsageJournalRow(SQLModel, table=True):
     id: str = Field(primary_key=True)
     # Last sign of life.
     seen_ms: int = Field(sa_type=BigInteger, index=True)
+
+
+class UsagePeriodRow(SQLModel, table=True):
+    """An hour or a day that is over, of which there are totals, or may be."""
+
+    __tablename__ = "usage_period"
+
+    length_ms: int = Field(primary_key=True)
+    start_ms: int = Field(primary_key=True, sa_type=BigInteger, index=True)
+    # Counts the batches with queries of it that came since it has been here: what is summed up is
+    # stored only if none came meanwhile.
+    changes: int = 0
+    # See `states.TotalState`.
+    state: str
+
+
+class UsageTotalRow(SQLModel, table=True):
+    """What the queries of one period used together that are alike in all that can be grouped by."""
+
+    __tablename__ = "usage_total"
+    __table_args__ = (
+        Index("usage_total_period", "length_ms", "start_ms"),
+        Index("usage_total_endpoint", "endpoint_id", "length_ms", "start_ms"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=_COUNTER)
+    length_ms: int
+    start_ms: int = Field(sa_type=BigInteger)
+    origin_id: bytes
+    endpoint_id: str
+    state: str
+    status_code: int | None = None
+    guardrail_action: str = ""
+    requests: int = Field(sa_type=BigInteger)
+    input_tokens: int | None = Field(default=None, sa_type=BigInteger)
+    output_tokens: int | None = Field(default=None, sa_type=BigInteger)
+    cached_tokens: int | None = Field(default=None, sa_type=BigInteger)
+    reasoning_tokens: int | None = Field(default=None, sa_type=BigInteger)
+    input_characters: int = Field(sa_type=BigInteger)
+    output_characters: int = Field(sa_type=BigInteger)
+    latency_ms: float | None = None

@@ -14,15 +14,19 @@ Item: TypeAlias = Any
 EXTRA = "extra_fields"
 # The only field of a message that is, in JSON, that list or map.
 ITEMS = "items"
+# Ends the name of a `oneof`: a field of protobuf's JSON form cannot be called like one.
+_FORM = "_form"
 # Ends the name of a string that holds JSON text.
 JSON_TEXT = "_json"
 
 
 def json_key(field: FieldDescriptor) -> str:
-    """Return the name of a field in JSON: the members of a `oneof` share its name."""
+    """Return the name of a field in JSON: the members of a `oneof` share the one that it names."""
     oneof = field.containing_oneof
     # The underscore begins those that protoc makes of `optional` fields.
-    return field.name if oneof is None or oneof.name.startswith("_") else oneof.name
+    if oneof is None or oneof.name.startswith("_"):
+        return str(field.name)
+    return str(oneof.name).removesuffix(_FORM)
 
 
 def map_value(field: FieldDescriptor) -> FieldDescriptor | None:

@@ -11,7 +11,7 @@ from modelplane.adapters.providers.types import JsonObject
 from modelplane.data_plane.errors import InvalidParameter
 from modelplane.data_plane.protocols.base import Losses, encode
 from modelplane.data_plane.protocols.gemini.fields import camel, read_objects
-from modelplane.data_plane.protocols.thoughts import unseal
+from modelplane.data_plane.protocols.thoughts import in_usual_base64, unseal
 
 _ROLES = (None, "user", "model", "function")
 
@@ -95,7 +95,7 @@ class _Reader:
         if isinstance(data, dict):
             kind = str(data.get("mimeType") or data.get("mime_type"))
             if kind.startswith("image/"):
-                url = f"data:{kind};base64,{data.get('data')}"
+                url = f"data:{kind};base64,{in_usual_base64(str(data.get('data')))}"
                 return {"type": "image_url", "image_url": {"url": url}}
         if isinstance(file, dict):
             uri = file.get("fileUri") or file.get("file_uri")

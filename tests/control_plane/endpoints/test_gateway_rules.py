@@ -18,7 +18,7 @@ def limits(*items: dict[str, object]) -> list[RateLimit]:
 
 
 def build(given: AiGatewayConfig) -> AiGatewayConfig | None:
-    return build_ai_gateway(given, "chat", tables=True)
+    return build_ai_gateway(given, tables=True)
 
 
 def gateway(**fields: object) -> AiGatewayConfig:
@@ -69,8 +69,7 @@ def test_a_gateway_gets_its_defaults() -> None:
     before.CopyFrom(given)
     built = build(given)
     assert built is not None
-    assert built.rate_limits[0].key == "endpoint"
-    assert given == before
+    assert built == given == before
 
 
 def guarded(**checks: object) -> dict[str, object]:
@@ -144,9 +143,8 @@ def test_settings_are_no_longer_than_workers_can_be_sent() -> None:
 def test_a_table_is_refused_where_none_are_written() -> None:
     table = {"catalog_name": "main", "schema_name": "logs", "enabled": True}
     with pytest.raises(InvalidParameter, match=r"install 'modelplane\[tables\]'"):
-        build_ai_gateway(gateway(inference_table_config=table), "chat", tables=False)
+        build_ai_gateway(gateway(inference_table_config=table), tables=False)
     off = gateway(inference_table_config=table | {"enabled": False})
-    assert build_ai_gateway(off, "chat", tables=False) == off
-    built = build(gateway(inference_table_config=table))
-    assert built is not None
-    assert built.inference_table_config.table_name_prefix == "chat"
+    assert build_ai_gateway(off, tables=False) == off
+    on = gateway(inference_table_config=table)
+    assert build(on) == on

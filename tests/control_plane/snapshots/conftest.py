@@ -18,7 +18,6 @@ from modelserving.worker.v1.snapshot_service_pb2 import (
 )
 from modelserving.worker.v1.snapshot_service_pb2_grpc import (
     SnapshotServiceStub,
-    add_SnapshotServiceServicer_to_server,
 )
 from prometheus_client import CollectorRegistry
 from sqlmodel import col, select, update
@@ -35,7 +34,7 @@ from modelplane.control_plane.snapshots.cache import SnapshotCache
 from modelplane.control_plane.snapshots.feed import Feed
 from modelplane.control_plane.snapshots.peers import NoPeers, PostgresqlPeers
 from modelplane.control_plane.snapshots.rollout_driver import RolloutDriver, Timeouts
-from modelplane.control_plane.snapshots.servicer import SnapshotServicer
+from modelplane.control_plane.snapshots.servicer import SnapshotServicer, add_snapshot_servicer
 from modelplane.control_plane.snapshots.watchers import Watchers
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints import records
@@ -289,7 +288,7 @@ async def push_side(
             stack.callback(task.cancel)
         server = new_server([], Health().servicer)
         demand = intake((database, cache, clock), tasks, stack)
-        add_SnapshotServiceServicer_to_server(
+        add_snapshot_servicer(
             SnapshotServicer(cache, watchers, rollout, demand, heartbeat_seconds=0.05), server
         )
         port = await stack.enter_async_context(running(server, "127.0.0.1:0", 0))

@@ -15,6 +15,7 @@ from modelplane.control_plane.usage.reader import UsageReader
 from tests.control_plane.conftest import FakeClock
 from tests.control_plane.usage.test_reader import (
     DAY_MS,
+    HOUR_MS,
     JOURNAL,
     begun,
     ended,
@@ -139,7 +140,8 @@ async def test_a_clock_that_is_set_loses_no_living_worker_and_no_row(
 async def test_old_rows_are_deleted(
     intake: UsageIntake, usage: UsageReader, clock: FakeClock
 ) -> None:
-    horizon = clock.now_ms - 90 * DAY_MS
+    # Whole hours go: their totals do, too.
+    horizon = (clock.now_ms - 90 * DAY_MS) // HOUR_MS * HOUR_MS
     await intake.record(JOURNAL, [ended(1, time_ms=horizon - 1), ended(2, time_ms=horizon)])
     await intake.sweep()
     assert [row.id for row in await rows(usage)] == [key(2).hex()]

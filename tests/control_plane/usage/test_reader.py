@@ -20,7 +20,8 @@ from modelplane.control_plane.endpoints.setting_changes import SettingChanges
 from modelplane.control_plane.errors import InvalidParameter, NotFound, PermissionDenied
 from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.usage.queries import ServedVersion, StoredQuery, UsageFilter
+from modelplane.control_plane.store.usage.filters import UsageFilter
+from modelplane.control_plane.store.usage.queries import ServedVersion, StoredQuery
 from modelplane.control_plane.usage.intake import UsageIntake
 from modelplane.control_plane.usage.reader import MAX_RESULTS, Total, UsageReader
 from modelplane.control_plane.usage.views import (

@@ -14,6 +14,7 @@ from modelplane.data_plane.calls import tasks
 from modelplane.data_plane.calls.tasks import SPECS, spec_of
 from modelplane.data_plane.errors import InvalidParameter
 from modelplane.data_plane.hosts.grpc.http_body import HTTP_BODY_RPCS
+from modelplane.data_plane.hosts.native import NativeCalls
 from modelplane.data_plane.hosts.rest import RestCalls
 from modelplane.data_plane.hosts.typed.rpcs import TYPED_RPCS
 from modelplane.deploy.envoy.routes import QUERY_PATH
@@ -43,7 +44,9 @@ def test_every_reader_knows_every_task_and_no_other(reader: str) -> None:
 def test_a_task_has_a_route_that_envoy_hands_to_the_worker_as_it_is(task: Task) -> None:
     path = PATHS[task]
     assert re.fullmatch(QUERY_PATH, path)
-    assert RestCalls(ToyService()).find(path.encode()) == (task, "")
+    service = ToyService()
+    rest = RestCalls(service, NativeCalls(service, lambda: 0.0).speak_responses)
+    assert rest.find(path.encode()) == (task, "")
 
 
 def test_no_two_tasks_are_the_same_to_the_worker() -> None:

@@ -126,7 +126,7 @@ class Wire:
     def __init__(self, path: str, body: object) -> None:
         self.method, self.target = b"POST", path.encode()
         self.headers = {"authorization": f"Bearer {TOKEN}", "content-type": "application/json"}
-        self._body = json.dumps(body).encode()
+        self._body = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.status = 0
         self.fields = b""
         self.sent: list[bytes] = []
@@ -212,9 +212,10 @@ class Pipeline:
             Bodies(1 << 30),
             cast("PayloadLog", None),
         )
+        native = NativeCalls(self.inference, lambda: WALL_MS)
         self._routes = Routes(
-            RestCalls(self.inference),
-            NativeCalls(self.inference, lambda: WALL_MS),
+            RestCalls(self.inference, native.speak_responses),
+            native,
             GrpcCalls((), self.inference),
             lambda: "",
         )

@@ -134,6 +134,23 @@ async def test_what_a_dying_replica_has_taken_fails_and_nothing_else(world: Worl
         assert statuses(await asyncio.gather(*world.asking(20))) == {200: 20}
 
 
+async def test_a_request_that_ends_processes_is_refused_after_the_second(world: World) -> None:
+    servers = [ModelServer(breaks=True) for _ in range(3)]
+    poison = {"inputs": [13]}
+    async with model_servers(*servers):
+        for server, status in zip(servers, (502, 502, 400), strict=True):
+            await world.serve(group(server))
+            # Several that are alike, in one process, are one end of it.
+            answers = await asyncio.gather(*world.asking(2, poison))
+            assert statuses(answers) == {status: 2}
+        assert "ended while it was answering this very request" in answers[0].message
+        assert servers[2].requests == []
+        # Another request is put to the model, and what was answered once is no suspect any more.
+        servers[2].breaks = False
+        assert (await world.ask()).status == 200
+    assert len(servers[2].requests) == 1
+
+
 async def test_a_kept_connection_that_is_closed_is_not_tried_again(world: World) -> None:
     server = ModelServer()
     async with model_servers(server):

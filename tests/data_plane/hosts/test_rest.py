@@ -63,9 +63,10 @@ async def receive(call: Call) -> None:
 
 
 def routes(service: Answering, obstacle: str = "") -> Routes:
+    native = NativeCalls(service, lambda: 0.0)
     return Routes(
-        RestCalls(service),
-        NativeCalls(service, lambda: 0.0),
+        RestCalls(service, native.speak_responses),
+        native,
         GrpcCalls(HTTP_BODY_RPCS, service),
         lambda: obstacle,
     )

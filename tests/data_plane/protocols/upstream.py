@@ -1,10 +1,14 @@
 """Canonical streams, as any provider may send them, and the whole answers that they add up to."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from hypothesis import strategies as st
+
+from modelplane.adapters.providers.errors import MalformedAnswer
+from modelplane.adapters.providers.openai.stream import OpenAiStreamParser
 
 Json = dict[str, Any]
 SHARED: Json = {"id": "a1", "object": "chat.completion.chunk", "created": 7, "model": "talk"}
@@ -95,6 +99,18 @@ def _mixed(draw: st.DrawFn, calls: list[Call]) -> list[Json]:
         started = max(started, at + 1)
         mixed.append(chunk({"tool_calls": [waiting[at].pop(0)]}))
     return mixed
+
+
+def arriving(answer: Answer) -> Iterator[Json]:
+    """Yield the chunks of an answer as they are read of a provider's bytes, which come singly."""
+    told = (json.dumps(chunk, ensure_ascii=False).encode() for chunk in answer.chunks)
+    raw = b"".join(b"data: %b\n\n" % data for data in told) + b"data: [DONE]\n\n"
+    parser = OpenAiStreamParser(
+        "openai", lambda chunk: MalformedAnswer("openai", chunk), lambda: None
+    )
+    for at in range(len(raw)):
+        yield from parser.feed(raw[at : at + 1])
+    yield from parser.finish()
 
 
 def events_of(raw: bytes) -> list[Json]:

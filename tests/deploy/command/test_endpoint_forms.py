@@ -99,7 +99,7 @@ def test_a_configuration(entities: list[Json], spells_models: bool, route: str) 
 @given(GATEWAYS, LIMITS)
 def test_settings(gateway: Json, limits: list[Json]) -> None:
     body = {"ai_gateway": gateway, "rate_limits": limits}
-    built = build_ai_gateway(json_format.ParseDict(gateway, AiGatewayConfig()), "name", tables=True)
+    built = build_ai_gateway(json_format.ParseDict(gateway, AiGatewayConfig()), tables=True)
     sent = [json_format.ParseDict(one, RateLimit()) for one in limits]
     old = [shown(one) for one in build_rate_limits(sent)]
     there, wanted = forms.there({"ai_gateway": shown(built)}, old, body), forms.wanted(body)

@@ -16,9 +16,13 @@ from tests.deploy.envoy.conftest import AS_IT_IS, TRANSCODED
 from tests.deploy.envoy.envoys import running_envoy, until_health
 from tests.deploy.envoy.toy_planes import ToyControlPlane
 from tests.deploy.envoy.toy_worker import ToyWorker
+from tests.effort import times
 
 MIB = 1024 * 1024
 HEAP_MIB = 96
+HELD = b"x" * (3 * MIB)
+# Together several times the memory.
+BODIES, BODY, PIECE = 40, 15 * MIB, b"x" * (MIB // 16)
 ENDPOINTS = "/api/2.0/serving-endpoints"
 KNOWN = {"authorization": "Bearer known"}
 
@@ -39,27 +43,25 @@ async def small_envoy(directory: Path) -> AsyncIterator[tuple[Address, HttpClien
 
 
 @contextlib.asynccontextmanager
-async def held_bodies(public: Address, count: int, size: int) -> AsyncIterator[list[bytes]]:
-    """Send bodies that lack their last byte, which Envoy keeps; yield what was answered so far."""
-    answers: list[bytes] = []
-
-    async def hold() -> None:
-        reader, writer = await asyncio.open_connection(public.host, public.port)
-        try:
-            head = f"POST {TRANSCODED} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer known\r\n"
-            writer.write(f"{head}content-length: {size + 1}\r\n\r\n".encode())
-            writer.write(b"x" * size)
-            answers.append((await reader.read(65_536)).partition(b"\r\n")[0])
-        finally:
+async def bodies_until_refused(public: Address) -> AsyncIterator[httpx.Response]:
+    """Hold more and more bodies that lack their last byte; yield the first refusal of a query."""
+    writers: list[asyncio.StreamWriter] = []
+    try:
+        while (answer := await query(public)).status_code == 200:
+            _, writer = await asyncio.open_connection(public.host, public.port)
+            writers.append(writer)
+            writer.write(head(TRANSCODED, len(HELD) + 1) + HELD)
+            await writer.drain()
+        yield answer
+    finally:
+        for writer in writers:
             writer.close()
 
-    holds = [asyncio.create_task(hold()) for _ in range(count)]
-    try:
-        yield answers
-    finally:
-        for each in holds:
-            each.cancel()
-        await asyncio.gather(*holds, return_exceptions=True)
+
+def head(path: str, length: int) -> bytes:
+    """Return how a request of a known caller begins."""
+    begin = f"POST {path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer known\r\n"
+    return f"{begin}content-length: {length}\r\n\r\n".encode()
 
 
 async def query(public: Address, path: str = AS_IT_IS) -> httpx.Response:
@@ -68,30 +70,15 @@ async def query(public: Address, path: str = AS_IT_IS) -> httpx.Response:
         return await client.post(f"http://{public}{path}", json={})
 
 
-async def until_refused(public: Address) -> httpx.Response:
-    """Query until there is no room; return the refusal."""
-    while (answer := await query(public)).status_code == 200:
-        await asyncio.sleep(0.05)
-    return answer
-
-
-# Few that Envoy might reset, had they come over HTTP/2, and many that it never would.
-@pytest.mark.parametrize(("count", "size"), [(20, 15 * MIB), (250, 800 * 1024)])
-async def test_without_memory_callers_are_told_to_come_back(
-    tmp_path: Path, count: int, size: int
-) -> None:
+async def test_without_memory_callers_are_told_to_come_back(tmp_path: Path) -> None:
     async with small_envoy(tmp_path) as (public, admin):
-        async with held_bodies(public, count, size) as answers:
-            refused = await until_refused(public)
+        async with bodies_until_refused(public) as refused:
             assert refused.json()["error_code"] == "TEMPORARILY_UNAVAILABLE"
             assert_told_to_come_back(refused)
             # On whatever way, for as long as there is no room; nobody waits for an answer.
             for path in (AS_IT_IS, TRANSCODED, ENDPOINTS):
                 assert_told_to_come_back(await query(public, path))
             await assert_refused_over_grpc(public)
-            # Those that have begun are let go on; what came when it was late has been refused.
-            assert set(answers) <= {b"HTTP/1.1 503 Service Unavailable"}
-            assert len(answers) < count
         while (await query(public)).status_code != 200:
             await asyncio.sleep(0.05)
         # That one needs no restart.
@@ -113,3 +100,55 @@ async def assert_refused_over_grpc(public: Address) -> None:
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
     told = {**dict(caught.value.initial_metadata()), **dict(caught.value.trailing_metadata())}
     assert told["retry-after"] == "1"
+
+
+async def pour(public: Address, path: str, start: asyncio.Event) -> bytes:
+    """Begin a request, send its body once all have begun, and return what was answered."""
+    reader, writer = await asyncio.open_connection(public.host, public.port)
+    try:
+        writer.write(head(path, BODY + 1))
+        await start.wait()
+        for _ in range(BODY // len(PIECE)):
+            writer.write(PIECE)
+            await writer.drain()
+            # Also where nothing holds it up: the honest caller is in this event loop, too.
+            await asyncio.sleep(0)
+        return await reader.read()
+    except OSError:
+        return b""
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize("path", [TRANSCODED, ENDPOINTS][: times(1, 2)])
+async def test_bodies_that_all_start_at_once_take_no_more_memory_than_there_is(
+    tmp_path: Path, path: str
+) -> None:
+    async with small_envoy(tmp_path) as (public, admin):
+        # Their requests are let in while there is room; their bodies need several times as much.
+        start = asyncio.Event()
+        pouring = [asyncio.create_task(pour(public, path, start)) for _ in range(BODIES)]
+        while await active_requests(admin) < BODIES:
+            await asyncio.sleep(0.02)
+        start.set()
+        most, answers = 0, []
+        while not all(each.done() for each in pouring):
+            answers.append(await query(public))
+            most = max(most, int((await admin.call("GET", "/memory")).json()["allocated"]))
+        ends = await asyncio.gather(*pouring)
+        answers.append(await query(public))
+    assert most < HEAP_MIB * MIB, most
+    # Whoever comes while there is no room is told so; so is who took it, if they still listen.
+    for answer in answers:
+        if answer.status_code != 200:
+            assert_told_to_come_back(answer)
+    assert {end.partition(b"\r\n")[0] for end in ends} <= {b"", b"HTTP/1.1 503 Service Unavailable"}
+    assert answers[-1].status_code == 200
+
+
+async def active_requests(admin: HttpClient) -> int:
+    """Return how many requests are under way."""
+    name = "http.public.downstream_rq_active"
+    answer = await admin.call("GET", f"/stats?format=json&filter=^{name}$")
+    stats = (answer.json() or {}).get("stats") if answer.ok else None
+    return int(stats[0]["value"]) if stats else 0

@@ -127,7 +127,8 @@ class ToyWorker:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        rest, native = RestCalls(self.service), NativeCalls(self.service, lambda: 0.0)
+        native = NativeCalls(self.service, lambda: 0.0)
+        rest = RestCalls(self.service, native.speak_responses)
         grpc_calls = GrpcCalls(RPCS, self.service)
         listener = Listener(Routes(rest, native, grpc_calls, lambda: self.obstacle))
         listening = listener.listening(str(self.address), self._tls)

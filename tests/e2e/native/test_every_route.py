@@ -3,6 +3,7 @@
 A route that is added and not named here fails the first test.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import requests
 
 from modelplane.data_plane.protocols import routes
 from modelplane.data_plane.protocols.routes import OPENAI_WAYS
+from modelplane.deploy.command.query import QueryError, ask
 from tests.e2e.native.speakers import SPEAKERS, Speaker
 from tests.e2e.principals import Principals
 from tests.e2e.rest import ENDPOINTS, Json, Rest, endpoint, entity
@@ -140,6 +142,42 @@ def test_limits_hold(system: System, rest: Rest, way: Way) -> None:
         assert answer.headers["x-ratelimit-remaining-requests"] == "0"
         way.speaker.check_limits(answer)
     assert way.speaker.error_text(refused.json()) == refused.json()["message"]
+
+
+def test_guardrails_hold_and_payloads_are_recorded(
+    system: System, rest: Rest, provider: OpenAiEmulator
+) -> None:
+    """One call is blocked, one passes: each has its row, with the answer in the caller's form."""
+    table = {"enabled": True, "catalog_name": "main", "schema_name": "ways"}
+    rules = {"input": {"invalid_keywords": ["abracadabra"]}}
+    gateway = {"inference_table_config": table, "guardrails": rules}
+    rest.call("PUT", f"{ENDPOINTS}/{NAME}/ai-gateway", gateway)
+    answers: dict[Way, tuple[requests.Response, requests.Response]] = {}
+    for way in WAYS:
+        heard = len(provider.requests)
+        blocked = way.post(system, way.speaker.body(NAME, "abracadabra", streams=way.streams))
+        assert len(provider.requests) == heard, (way.path, blocked.text)
+        answered = way.ask(system)
+        assert answered.status_code == 200, (way.path, answered.text)
+        assert len(provider.requests) == heard + 1
+        answers[way] = blocked, answered
+    wait_for(lambda: len(recorded(system)) == 2 * len(WAYS))
+    rows = recorded(system)
+    for way, (blocked, answered) in answers.items():
+        assert "abracadabra" in rows[blocked.headers["x-request-id"]]["request"], way.path
+        response = json.loads(rows[answered.headers["x-request-id"]]["response"])
+        assert "hello" in way.speaker.text(response), way.path
+        assert way.streams or response == answered.json(), way.path
+
+
+def recorded(system: System) -> dict[str, Json]:
+    """Return the rows of the table, by request; none before it is there."""
+    sql = f"select * from main.ways.{NAME}_payload"
+    try:
+        rows = ask(str(system.data_dir / "tables"), sql)
+    except QueryError:
+        return {}
+    return {row["databricks_request_id"]: row for row in rows}
 
 
 @each_way

@@ -25,6 +25,7 @@ _UNTYPED = {"labels", "cachedContent", "modelArmorConfig"}
 _LISTS = {"contents", "tools", "safetySettings"}
 _KINDS = ("text", "inlineData", "fileData", "functionCall", "functionResponse")
 _IMAGES = ("image/png", "image/jpeg", "image/webp", "image/heic", "image/heif")
+_OF_URLS = str.maketrans("-_", "+/")
 _MEDIA = (*_IMAGES, "audio/wav", "audio/mp3", "application/pdf")
 
 
@@ -120,13 +121,17 @@ def _check_part(part: Json, role: str, *, ids: bool) -> None:
 
 
 def _check_media(blob: Json | None, file: Json | None) -> None:
+    # Names of fields, and bytes, are as the JSON of protocol buffers may have them:
+    # https://protobuf.dev/programming-guides/json/.
     for media in (blob, file):
-        if media and media.get("mimeType") not in _MEDIA:
-            raise GoogleError(f"Unsupported MIME type: {media.get('mimeType')}")
-    if file and not file["fileUri"].startswith("gs://"):
+        kind = media and (media.get("mimeType") or media.get("mime_type"))
+        if media and kind not in _MEDIA:
+            raise GoogleError(f"Unsupported MIME type: {kind}")
+    if file and not (file.get("fileUri") or file["file_uri"]).startswith("gs://"):
         raise GoogleError("Cannot fetch content from the provided URL.")
+    data = str(blob["data"] if blob else "").translate(_OF_URLS)
     try:
-        base64.b64decode(blob["data"] if blob else "", validate=True)
+        base64.b64decode(data + "=" * (-len(data) % 4), validate=True)
     except (binascii.Error, ValueError):
         raise GoogleError("Invalid value at 'inline_data.data' (TYPE_BYTES)") from None
 

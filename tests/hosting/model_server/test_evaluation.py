@@ -57,8 +57,8 @@ def test_the_watch_ends_what_is_due_and_counts_it(pair: tuple[Connection, socket
     watch.add(due)
     caller.settimeout(20)
     assert caller.recv(100) == b"late"
-    while watch.overdue != 1:
+    while watch.overdue() != 1:
         time.sleep(0.001)
     watch.remove(due)
-    assert watch.overdue == 0
+    assert watch.overdue() == 0
     watch.remove(later)

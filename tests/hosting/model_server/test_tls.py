@@ -14,6 +14,7 @@ import pytest
 
 from modelplane.adapters.shared.tls import pinned
 from modelplane.launcher.local.reach import make_certificate
+from modelplane.launcher.model_server.last_asked import LastAsked
 from modelplane.launcher.model_server.server import Limits, Server
 
 TOKEN = "a-token"
@@ -48,7 +49,7 @@ def served(tmp_path: Path) -> Iterator[tuple[int, ssl.SSLContext]]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate = make_certificate(tmp_path / "tls.pem", "replica", None)
     context.load_cert_chain(tmp_path / "tls.pem")
-    server = Server(lambda body, *_: Asked(body), TOKEN, Limits(1, 0.5, context))
+    server = Server(lambda body, *_: Asked(body), TOKEN, Limits(1, 0.5, context), LastAsked(""))
     Asked.ended.clear()
     yield server.listen("127.0.0.1", 0), pinned(certificate)
     server.stop()

@@ -72,6 +72,21 @@ def test_order_and_comments_make_no_difference(tmp_path: Path) -> None:
     assert one.digest == two.digest
 
 
+def test_the_small_mlflow_is_enough_beside_what_it_needs(tmp_path: Path) -> None:
+    small = "mlflow-skinny==3.1\nnumpy\npandas==2.0"
+    requested = _read(tmp_path, requirements_dot_txt=small)
+    assert requested.packages == small.splitlines()
+    assert not requested.notes
+
+
+def test_a_line_is_the_same_with_and_without_its_hashes_beside(tmp_path: Path) -> None:
+    locked = "mlflow==3.1 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n"
+    requested = _read(tmp_path, requirements_dot_txt=locked)
+    assert requested.packages == ["mlflow==3.1 --hash=sha256:aa --hash=sha256:bb"]
+    twice = _read(tmp_path, requirements_dot_txt=f"mlflow==3.1\n{locked}")
+    assert twice.digest == requested.digest
+
+
 @pytest.mark.parametrize(
     ("requirements", "reason"),
     [

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
-from modelplane.launcher.local import health
+from modelplane.launcher.local import disk, health, launcher
 from modelplane.launcher.local.reach import HERE, Reach
 from tests.launcher.groups import MIB, Machine, ask, group, machine
 
@@ -96,6 +96,18 @@ async def test_one_that_dies_again_and_again_fails_in_the_end(tmp_path: Path) ->
         assert here.log(spec).count("ended with status 5") == 3
 
 
+async def test_one_that_requests_end_is_started_again_and_again(tmp_path: Path) -> None:
+    async with machine(tmp_path) as here:
+        spec = group(here.models.add("iris"))
+        here.run(spec)
+        for _ in range(5):
+            [replica] = await here.until_ready(spec)
+            await ask_to_die(replica)
+            await here.until(lambda: not here.ready(spec))
+        [replica] = await here.until_ready(spec)
+        assert await ask(replica, run="7") == 7
+
+
 async def test_one_for_an_engine_of_another_release_fails_at_once(tmp_path: Path) -> None:
     async with machine(tmp_path) as here:
         spec = group(here.models.add("weights"), engine="foo")
@@ -113,6 +125,23 @@ async def test_one_that_takes_too_much_memory_is_killed(tmp_path: Path) -> None:
         here.run(spec)
         message = await here.until_failed(spec)
         assert "killed: out of memory (limit 100.0 MiB)" in message
+
+
+@pytest.mark.parametrize(
+    ("bound", "reason"),
+    [("MOST_BYTES", "written more than 0 GiB"), ("MOST_FILES", "more than 1 files")],
+)
+async def test_one_that_fills_the_disk_is_killed(
+    bound: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, bound, 1)
+    monkeypatch.setattr(launcher, "_DISK_TURNS", 1)
+    async with machine(tmp_path) as here:
+        spec = group(here.models.add("iris"))
+        here.run(spec)
+        [replica] = await here.until_ready(spec)
+        await ask(replica, run="open('more', 'w').write('x' * 5000)")
+        await here.until(lambda: f"killed: it has {reason}" in here.log(spec))
 
 
 async def test_memory_of_children_counts_and_is_told(tmp_path: Path) -> None:
@@ -191,6 +220,21 @@ async def test_one_that_ignores_the_end_is_killed_once_a_request_could_be_over(
         here.run(spec)
         await here.until_ready(spec)
         here.run()
+        await here.until_gone(spec)
+
+
+async def test_one_that_ignores_the_end_is_killed_once_it_has_nothing_to_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "_IDLE_SECONDS", 0.05)
+    async with machine(tmp_path) as here:
+        spec = group(here.models.add("stubborn", stubborn=True), evaluation_deadline_ms=600_000)
+        here.run(spec)
+        [replica] = await here.until_ready(spec)
+        answer = asyncio.create_task(ask(replica, run="'late'", seconds=2))
+        await asyncio.sleep(0.2)
+        here.run()
+        assert await answer == "late"
         await here.until_gone(spec)
 
 

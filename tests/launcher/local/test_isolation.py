@@ -50,6 +50,7 @@ async def test_a_model_sees_nothing_of_the_launchers_variables(
             "HOME",
             "LANG",
             "MKL_NUM_THREADS",
+            "MODELPLANE_REPLICA_ASKED",
             "MODELPLANE_REPLICA_TOKEN",
             "NUMEXPR_NUM_THREADS",
             "OMP_NUM_THREADS",
@@ -186,12 +187,48 @@ def test_a_user_is_one_replicas_at_a_time(tmp_path: Path) -> None:
     assert {first.number, second.number} == set(USERS[:2])
     with pytest.raises(NoUserLeft):
         users.take()
-    first.release()
+    first.release(tmp_path / "left")
     again = others.take()
     assert again
     assert again.number == first.number
     again.release()
-    second.release()
+    (tmp_path / "left").touch()
+    second.release(tmp_path / "left")
+    # Not while anything is left of whoever was it before.
+    found = others.take()
+    assert found
+    assert found.number == first.number
+    with pytest.raises(NoUserLeft):
+        others.take()
+    found.release()
+
+
+@as_root
+def test_a_user_is_given_again_as_late_as_can_be(tmp_path: Path) -> None:
+    users = Users(USERS[:3], tmp_path)
+    given = []
+    for _ in range(4):
+        user = users.take()
+        assert user
+        given.append(user.number)
+        user.release()
+    assert given == [*USERS[:3], USERS[0]]
+
+
+@as_root
+async def test_what_all_may_write_elsewhere_is_a_replicas_own(open_path: Path) -> None:
+    async with machine(open_path, users=USERS) as here:
+        spec = group(here.models.add("iris"), replicas=2)
+        here.run(spec)
+        first, second = await here.until_ready(spec)
+        for folder in map(Path, ("/tmp", "/var/tmp", "/dev/shm")):
+            assert await ask(first, run=f"open('{folder}/mine', 'w').write('x')") == 1
+            assert "mine" not in await ask(second, run=f"os.listdir('{folder}')")
+            assert not os.access(folder / "mine", os.F_OK)
+        # On the disk, where its own files are.
+        assert os.access(here.folder / "replicas" / first.id / "tmp" / "mine", os.F_OK)
+        size = "os.statvfs('/dev/shm').f_blocks * os.statvfs('/dev/shm').f_bsize"
+        assert await ask(first, run=size) == 64 << 20
 
 
 def test_a_folder_that_others_cannot_pass_is_told(open_path: Path) -> None:

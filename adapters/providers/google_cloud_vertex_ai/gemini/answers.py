@@ -7,7 +7,7 @@ Used by `adapters.py`; `reader.py` reads.
 
 from collections.abc import Iterator
 
-from modelplane.adapters.providers.errors import MalformedAnswer, StreamTruncated
+from modelplane.adapters.providers.errors import AdapterError, MalformedAnswer, StreamTruncated
 from modelplane.adapters.providers.google_cloud_vertex_ai.errors import parse_object
 from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.counts import build_logprobs
 from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.reader import (
@@ -51,6 +51,9 @@ class GeminiStreamParser:
         try:
             for event in self._sse.feed(data):
                 yield from self._chunks(event)
+        except AdapterError as error:
+            error.event = event
+            raise
         except ValueError as error:
             raise MalformedAnswer(self._provider, str(error)) from error
 

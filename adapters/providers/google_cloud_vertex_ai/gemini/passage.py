@@ -53,6 +53,8 @@ class GeminiPassage(Passage):
 
     def plan(self, native: NativeRequest, *, stream: bool) -> Plan:
         """Return the request; see `Passage`."""
+        # Its fields are other ones here.
+        native.raw = b""
         body, adapted = fit_body(native.body, self._target.model)
         body.pop("model", None)
         verb = "streamGenerateContent?alt=sse" if stream else "generateContent"

@@ -213,7 +213,10 @@ class GeminiReader:
             detail = {"finishReason": reason, "finishMessage": candidate.get("finishMessage")}
             error = failure(self._provider, detail)
             error.usage = read_usage({"usage": self.usage})
-            raise error
+            try:
+                raise error
+            finally:
+                del error
         known = _FINISH_REASONS.get(reason)
         choice.finish_reason = known or "stop"
         choice.raw_reason = "" if known else reason

@@ -18,6 +18,7 @@ def test_the_services_are_those_of_the_protos() -> None:
         "ModelService",
         "OAuthService",
         "PermissionService",
+        "ProtoService",
         "SecretService",
         "SessionService",
         "TokenService",

@@ -89,7 +89,7 @@ def test_deltas_tell_empty_from_absent() -> None:
     first, second = answer.choices
     assert first.delta.HasField("text")
     assert second.HasField("delta")
-    assert second.delta.WhichOneof("content") is None
+    assert second.delta.WhichOneof("content_form") is None
 
 
 def test_content_may_be_parts() -> None:

@@ -10,7 +10,7 @@ from modelplane.adapters.providers.canonical.forms import add_up
 from modelplane.data_plane.errors import EndpointNotFound, refusal_of
 from modelplane.data_plane.protocols.anthropic.answer import build_message
 from modelplane.data_plane.protocols.anthropic.stream import MessageStream
-from tests.data_plane.protocols.upstream import Answer, answers, events_of
+from tests.data_plane.protocols.upstream import Answer, answers, arriving, events_of
 
 _DELTAS = {
     "text_delta": "text",
@@ -23,7 +23,7 @@ _EVENT: TypeAdapter[RawMessageStreamEvent] = TypeAdapter(RawMessageStreamEvent)
 
 def written(answer: Answer, input_tokens: int = 3) -> list[dict[str, Any]]:
     stream = MessageStream(input_tokens)
-    raw = b"".join(stream.chunk(dict(chunk)) for chunk in answer.chunks) + stream.finish()
+    raw = b"".join(map(stream.chunk, arriving(answer))) + stream.finish()
     return events_of(raw)
 
 

@@ -11,12 +11,12 @@ from modelplane.data_plane.errors import EndpointNotFound, refusal_of
 from modelplane.data_plane.protocols.gemini.answer import build_answer
 from modelplane.data_plane.protocols.gemini.stream import GeminiStream
 from modelplane.data_plane.protocols.thoughts import unseal
-from tests.data_plane.protocols.upstream import Answer, Json, answers, events_of
+from tests.data_plane.protocols.upstream import Answer, Json, answers, arriving, events_of
 
 
 def written(answer: Answer) -> list[dict[str, Any]]:
     stream = GeminiStream(thoughts=True)
-    raw = b"".join(stream.chunk(dict(chunk)) for chunk in answer.chunks) + stream.finish()
+    raw = b"".join(map(stream.chunk, arriving(answer))) + stream.finish()
     return events_of(raw)
 
 

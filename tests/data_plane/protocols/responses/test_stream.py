@@ -17,7 +17,7 @@ from modelplane.data_plane.protocols.responses.answer import (
 )
 from modelplane.data_plane.protocols.responses.stream import ResponseStream
 from modelplane.data_plane.protocols.thoughts import unseal
-from tests.data_plane.protocols.upstream import Answer, Json, answers, events_of
+from tests.data_plane.protocols.upstream import Answer, Json, answers, arriving, events_of
 
 ASKED = Asked(repeated_fields({"model": "talk"}), {"write"}, sealed=True)
 _EVENT: TypeAdapter[ResponseStreamEvent] = TypeAdapter(ResponseStreamEvent)
@@ -25,7 +25,7 @@ _EVENT: TypeAdapter[ResponseStreamEvent] = TypeAdapter(ResponseStreamEvent)
 
 def written(answer: Answer) -> list[dict[str, Any]]:
     stream = ResponseStream(ASKED)
-    raw = b"".join(stream.chunk(dict(chunk)) for chunk in answer.chunks) + stream.finish()
+    raw = b"".join(map(stream.chunk, arriving(answer))) + stream.finish()
     return events_of(raw)
 
 

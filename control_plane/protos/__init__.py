@@ -1,0 +1,1 @@
+"""The protos of the API, for those who generate clients from them."""

@@ -1,0 +1,100 @@
+"""Which queries are meant, as conditions of statements.
+
+Used by `queries` and `sums`. After: `tables`, `request_tags`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement
+from sqlmodel import col, or_, select
+
+from modelplane.control_plane.store.database import Session
+from modelplane.control_plane.store.usage.request_tags import has_tag
+from modelplane.control_plane.store.usage.tables import UsageOriginRow, UsageRow, UsageTotalRow
+
+
+@dataclass(frozen=True, slots=True)
+class UsageFilter:
+    """Selects queries; None selects all.
+
+    Attributes:
+        endpoint_id: Identifier of the endpoint.
+        endpoint: Its name at the time.
+        served_entity: Name or identifier of the served entity.
+        requester: User name or application id.
+        client: Kind of the client.
+        tag: Key and value of a tag; without a value any will do.
+        start_ms: Earliest time, milliseconds since the epoch.
+        end_ms: Time before which, milliseconds since the epoch.
+        before: Only what comes after this time and identifier in the list.
+    """
+
+    endpoint_id: str | None = None
+    endpoint: str | None = None
+    served_entity: str | None = None
+    requester: str | None = None
+    client: str | None = None
+    tag: tuple[str, str | None] | None = None
+    start_ms: float | None = None
+    end_ms: float | None = None
+    before: tuple[int, str] | None = None
+
+
+async def conditions(
+    session: Session, selected: UsageFilter, row: type[UsageRow] | type[UsageTotalRow]
+) -> list[ColumnElement[bool]]:
+    """Return what a filter demands of queries and of totals alike: of whom and of what they are."""
+    found: list[ColumnElement[bool]] = []
+    if selected.endpoint_id is not None:
+        found.append(col(row.endpoint_id) == selected.endpoint_id)
+    if selected.endpoint is not None:
+        ids = await _find_endpoint_ids(session, selected.endpoint)
+        # One can be followed through the index, newest first.
+        known = col(row.endpoint_id)
+        found.append(known == ids[0] if len(ids) == 1 else known.in_(ids))
+    if of_origins := _origin_conditions(selected):
+        origins = select(UsageOriginRow.id).where(*of_origins)
+        found.append(col(row.origin_id).in_(origins))
+    return found
+
+
+def row_conditions(selected: UsageFilter, *, is_postgresql: bool) -> list[ColumnElement[bool]]:
+    """Return what a filter demands besides, which only queries tell; join them with origins."""
+    time_ms = col(UsageRow.time_ms)
+    found: list[ColumnElement[bool]] = []
+    if selected.tag is not None:
+        found.append(has_tag(*selected.tag, is_postgresql=is_postgresql))
+    if selected.start_ms is not None:
+        found.append(time_ms >= selected.start_ms)
+    if selected.end_ms is not None:
+        found.append(time_ms < selected.end_ms)
+    if selected.before:
+        before_ms, query_id = selected.before
+        # The first is implied, but an index can begin there.
+        found.append(time_ms <= before_ms)
+        found.append(or_(time_ms < before_ms, col(UsageRow.id) < query_id))
+    return found
+
+
+async def _find_endpoint_ids(session: Session, name: str) -> Sequence[str]:
+    """Return the identifiers of the endpoints that have had a name, one after the other."""
+    query = (
+        select(UsageOriginRow.endpoint_id)
+        .where(col(UsageOriginRow.endpoint_name) == name)
+        .distinct()
+    )
+    return (await session.exec(query)).all()
+
+
+def _origin_conditions(selected: UsageFilter) -> list[ColumnElement[bool]]:
+    row = UsageOriginRow
+    found: list[ColumnElement[bool]] = []
+    if selected.requester is not None:
+        found.append(col(row.requester) == selected.requester)
+    if selected.served_entity is not None:
+        known = (col(row.served_entity_name), col(row.served_entity_id))
+        found.append(or_(*(one == selected.served_entity for one in known)))
+    if selected.client is not None:
+        found.append(col(row.client) == selected.client)
+    return found

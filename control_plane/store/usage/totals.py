@@ -1,0 +1,200 @@
+"""Statements on the totals of hours and days: how they are made, and how they are kept true.
+
+A period is marked first. From then on, each batch that has queries of it says so in its mark, and
+what was summed up is stored only if none has since it was begun: so totals are exact, whatever
+comes late and to whichever replica. Where there are no totals, `sums` reads the queries.
+
+Before: `usage.totals` (makes them), `ledger` (tells of new queries). After: `tables`, `periods`.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from sqlalchemy import CursorResult, Dialect, bindparam, func, literal_column, text
+from sqlmodel import col, delete, insert, select, update
+
+from modelplane.control_plane.store.database import Session, Transaction
+from modelplane.control_plane.store.states import TotalState
+from modelplane.control_plane.store.upsert import insert as insert_or
+from modelplane.control_plane.store.usage.periods import DAY_MS, HOUR_MS
+from modelplane.control_plane.store.usage.tables import (
+    UsagePeriodRow,
+    UsageRow,
+    UsageTotalRow,
+)
+
+# Of PostgreSQL's advisory locks: batches of queries share it, and whoever marks a period waits
+# until those under way are committed.
+_LOCK = 7_210_351
+_SHARE = text(f"SELECT pg_advisory_xact_lock_shared({_LOCK})")
+_OWN = text(f"SELECT pg_advisory_xact_lock({_LOCK})")
+# What totals are by, beside the period, and what is summed up.
+_KEYS = ("origin_id", "endpoint_id", "state", "status_code", "guardrail_action")
+_SUMS = (
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "reasoning_tokens",
+    "input_characters",
+    "output_characters",
+    "latency_ms",
+)
+_COLUMNS = (*_KEYS, "requests", *_SUMS)
+_REQUESTS = len(_KEYS)
+# Totals are kept of what has so many times as many queries.
+_WORTH = 2
+
+# The values of a total in the order of `_COLUMNS`.
+TotalValues = tuple[Any, ...]
+
+
+class Period(NamedTuple):
+    """An hour or a day."""
+
+    length_ms: int
+    start_ms: int
+
+    @property
+    def end_ms(self) -> int:
+        """When it is over."""
+        return self.start_ms + self.length_ms
+
+
+class Mark(NamedTuple):
+    """What is known of a period: see `UsagePeriodRow`."""
+
+    changes: int
+    state: TotalState
+
+
+async def share_marks(transaction: Transaction) -> None:
+    """Let nobody mark a period until this transaction, which stores queries, ends."""
+    if _is_postgresql(transaction.session):
+        await transaction.session.exec(_SHARE)  # type: ignore[call-overload]
+
+
+async def note_changes(transaction: Transaction, times_ms: Collection[int]) -> None:
+    """Let totals of these times be made anew."""
+    starts = {time_ms // length * length for length in (HOUR_MS, DAY_MS) for time_ms in times_ms}
+    if not starts:
+        return
+    connection = await transaction.session.connection()
+    note, _ = _statements(connection.dialect)
+    # In one order, so that two replicas wait for each other in turn.
+    await connection.exec_driver_sql(note, [(start,) for start in sorted(starts)])
+
+
+async def read_marks(session: Session) -> dict[Period, Mark]:
+    """Return what is known of each period that is marked."""
+    row = UsagePeriodRow
+    query = select(row.length_ms, row.start_ms, row.changes, row.state)
+    return {
+        Period(length, start): Mark(changes, TotalState(state))
+        for length, start, changes, state in (await session.exec(query)).all()
+    }
+
+
+async def read_oldest_ms(session: Session) -> int | None:
+    """Return the time of the oldest query; None: there is none."""
+    return (await session.exec(select(func.min(UsageRow.time_ms)))).one()
+
+
+async def mark_periods(transaction: Transaction, periods: Collection[Period]) -> None:
+    """Have changes of these periods noted from now on."""
+    if _is_postgresql(transaction.session):
+        await transaction.session.exec(_OWN)  # type: ignore[call-overload]
+    rows = [
+        period._asdict() | {"changes": 0, "state": TotalState.CHANGED} for period in sorted(periods)
+    ]
+    new = insert_or(transaction.session, UsagePeriodRow).on_conflict_do_nothing()
+    await transaction.session.exec(new, params=rows)
+
+
+async def sum_period(session: Session, period: Period, *, of_hours: bool) -> list[TotalValues]:
+    """Return the totals of a period: of its queries, or of its hours, which all have theirs."""
+    row: Any = UsageTotalRow if of_hours else UsageRow
+    time_ms = col(row.start_ms if of_hours else row.time_ms)
+    requests = func.sum(row.requests) if of_hours else func.count()
+    keys: list[Any] = [getattr(row, name) for name in _KEYS]
+    sums = [func.sum(getattr(row, name)) for name in _SUMS]
+    columns: list[Any] = [*keys, requests, *sums]
+    query = (
+        select(*columns).where(time_ms >= period.start_ms, time_ms < period.end_ms).group_by(*keys)
+    )
+    if of_hours:
+        query = query.where(col(row.length_ms) == HOUR_MS)
+    # PostgreSQL adds up to another type of number.
+    return [
+        (
+            *found[:_REQUESTS],
+            *(value if value is None else int(value) for value in found[_REQUESTS:-1]),
+            found[-1],
+        )
+        for found in map(tuple, (await session.exec(query)).all())
+    ]
+
+
+async def store_totals(
+    transaction: Transaction, period: Period, changes: int, totals: Sequence[TotalValues]
+) -> TotalState:
+    """Store the totals of a period, if they are worth it; return what tells of it now.
+
+    Nothing is stored if queries came since its mark had `changes`, or if another replica was
+    faster.
+    """
+    requests = sum(values[_REQUESTS] for values in totals)
+    state = TotalState.TOTALS if len(totals) * _WORTH <= requests else TotalState.QUERIES
+    mark, total = UsagePeriodRow, UsageTotalRow
+    claimed = await transaction.session.exec(
+        update(mark)
+        .where(
+            col(mark.length_ms) == period.length_ms,
+            col(mark.start_ms) == period.start_ms,
+            col(mark.changes) == changes,
+            col(mark.state) == TotalState.CHANGED,
+        )
+        .values(state=state)
+    )
+    if not isinstance(claimed, CursorResult) or claimed.rowcount != 1:
+        return TotalState.CHANGED
+    former = (
+        col(total.length_ms) == period.length_ms,
+        col(total.start_ms) == period.start_ms,
+    )
+    await transaction.session.exec(delete(total).where(*former))
+    if totals and state is TotalState.TOTALS:
+        connection = await transaction.session.connection()
+        _, put_total = _statements(connection.dialect)
+        await connection.exec_driver_sql(put_total, [(*period, *values) for values in totals])
+    return state
+
+
+async def delete_totals_before(transaction: Transaction, time_ms: int) -> None:
+    """Delete the totals of periods that begin before a time: their queries go."""
+    for table in (UsagePeriodRow, UsageTotalRow):
+        await transaction.session.exec(delete(table).where(col(table.start_ms) < time_ms))
+
+
+def _is_postgresql(session: Session) -> bool:
+    return session.get_bind().dialect.name == "postgresql"
+
+
+@lru_cache(maxsize=8)
+def _statements(dialect: Dialect) -> tuple[str, str]:
+    """Return the SQL that notes a change of what begins at a time, and that stores a total.
+
+    Parameters are in order: anything else costs far more.
+    """
+    mark = UsagePeriodRow
+    note = (
+        update(mark)
+        .where(col(mark.start_ms) == bindparam("of"))
+        .values(
+            changes=col(mark.changes) + literal_column("1"),
+            state=literal_column(f"'{TotalState.CHANGED}'"),
+        )
+    )
+    columns: Iterable[str] = ("length_ms", "start_ms", *_COLUMNS)
+    put = insert(UsageTotalRow).values({name: bindparam(name) for name in columns}).inline()
+    return str(note.compile(dialect=dialect)), str(put.compile(dialect=dialect))

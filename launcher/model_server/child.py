@@ -1,0 +1,230 @@
+"""A server that is a process of its own below this one, and is asked over HTTP.
+
+It has no life of its own: when it ends, so does this process, and the launcher starts both anew.
+Used by `vllm` and `command`.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from typing import Iterator, Mapping, NamedTuple, Sequence
+
+from .refusals import Refused, bad_request, clean
+
+_HOST = "127.0.0.1"
+_LOOK_SECONDS = 0.2
+_HEALTH_SECONDS = 5.0
+_END_SECONDS = 10.0
+_READ_BYTES = 64 << 10
+_MOST_EVENT_BYTES = 16 << 20
+_MOST_ERROR_BYTES = 64 << 10
+_SERVER_ERRORS = 500
+
+
+class Place(NamedTuple):
+    """Where a child is asked.
+
+    Attributes:
+        socket: Path of its Unix socket; empty: it listens on the port.
+        port: Port on this machine.
+        health: Path that answers 200 once it is ready.
+        token: What it asks its callers for; empty: nothing.
+    """
+
+    socket: str
+    port: int
+    health: str
+    token: str = ""
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, place: Place, seconds: float) -> None:
+        super().__init__(_HOST, place.port or None, timeout=seconds)
+        self._path = place.socket
+
+    def connect(self) -> None:
+        if not self._path:
+            super().connect()
+            return
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class Child:
+    """A server that runs until this process ends."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        place: Place,
+        folder: str | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start it, and wait until it is ready.
+
+        Args:
+            command: Its command.
+            place: Where it will be asked.
+            folder: Its working directory; None: this process's.
+            variables: Beside those of this process.
+
+        Raises:
+            OSError: It cannot be started.
+            RuntimeError: It has ended.
+        """
+        self._place = place
+        self._is_ending = False
+        environment = {**os.environ, **(variables or {})}
+        self._process = subprocess.Popen(  # noqa: S603 - the operator's, or the model's owner's
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL
+        )
+        while not self.is_healthy():
+            if self._process.poll() is not None:
+                raise RuntimeError(
+                    "Its server has ended with status %d before it was ready."
+                    % self._process.returncode
+                )
+            time.sleep(_LOOK_SECONDS)
+        threading.Thread(target=self._follow, name="child", daemon=True).start()
+
+    def is_healthy(self) -> bool:
+        """Tell whether it says that it can be asked."""
+        connection = _Connection(self._place, _HEALTH_SECONDS)
+        try:
+            connection.request("GET", self._place.health)
+            return connection.getresponse().status < _SERVER_ERRORS
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def end(self) -> None:
+        """End it: it has answered what it had."""
+        self._is_ending = True
+        self._process.terminate()
+        try:
+            self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
+    def ask(self, path: str, body: bytes, seconds: float) -> Said:
+        """Send a request; return what comes back, once it has begun.
+
+        Args:
+            path: Where to.
+            body: JSON.
+            seconds: Longest pause of the server's.
+
+        Raises:
+            Refused: There is no answer, or it is a refusal.
+        """
+        connection = _Connection(self._place, seconds)
+        headers = {"content-type": "application/json"}
+        if self._place.token:
+            headers["authorization"] = "Bearer " + self._place.token
+        try:
+            connection.request("POST", path, body, headers)
+            said = Said(connection, connection.getresponse())
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise bad_request("The model's server does not answer.") from error
+        if said.status != http.client.OK:
+            raise refusal_in(said.some(_MOST_ERROR_BYTES))
+        return said
+
+    def _follow(self) -> None:
+        status = self._process.wait()
+        if not self._is_ending:
+            sys.stderr.write("the model's server has ended with status %d\n" % status)
+            sys.stderr.flush()
+            os._exit(1)
+
+
+class Said:
+    """A response of a child's, to be read once."""
+
+    def __init__(
+        self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse
+    ) -> None:
+        self._connection = connection
+        self._response = response
+        self.status = response.status
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it comes in events."""
+        return self._response.getheader("content-type", "").startswith("text/event-stream")
+
+    def whole(self) -> bytes:
+        """Return all of it.
+
+        Raises:
+            Refused: It breaks off.
+        """
+        return self.some(None)
+
+    def some(self, most: int | None) -> bytes:
+        """Return it, or what is first of it.
+
+        Raises:
+            Refused: It breaks off.
+        """
+        try:
+            return self._response.read(most)
+        except (OSError, http.client.HTTPException) as error:
+            raise bad_request("The model's server has broken off its answer.") from error
+        finally:
+            self._connection.close()
+
+    def events(self) -> Iterator[bytes]:
+        """Yield what is between two empty lines, as it comes.
+
+        A child that hears that its caller is gone, by the end of the connection, stops.
+
+        Raises:
+            Refused: It breaks off.
+        """
+        rest = b""
+        try:
+            while True:
+                data = self._response.read1(_READ_BYTES)
+                if not data:
+                    return
+                *whole, rest = (rest + data).replace(b"\r\n", b"\n").split(b"\n\n")
+                if len(rest) > _MOST_EVENT_BYTES:
+                    raise bad_request("An event of the model's answer is too long.")
+                yield from whole
+        except (OSError, http.client.HTTPException) as error:
+            raise bad_request("The model's server has broken off its answer.") from error
+        finally:
+            self._connection.close()
+
+
+def refusal_in(said: bytes) -> Refused:
+    """Return the refusal that an error of a child's is for the caller, whatever its status.
+
+    A model that fails would fail again: nothing above 400 has clients try it.
+    """
+    return bad_request(clean("The model cannot answer this: %s" % message_in(said)))
+
+
+def message_in(said: bytes) -> str:
+    """Return the message of an error in OpenAI's form, or in one like it."""
+    try:
+        told = json.loads(said)
+    except ValueError:
+        return said.decode("utf-8", "replace").strip() or "its server has given no reason."
+    if isinstance(told, dict):
+        error = told.get("error", told)
+        if isinstance(error, dict):
+            error = error.get("message", error)
+        return str(error)
+    return str(told)

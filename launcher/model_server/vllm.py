@@ -1,0 +1,254 @@
+"""A language model that vLLM serves, in a process below this one.
+
+What it is asked and says: https://docs.vllm.ai/en/latest/serving/openai_compatible_server/ and, for
+what is not written there, the source of 0.32.0 (`vllm/entrypoints`). It listens on a socket in this
+replica's own directory, since its key does not guard all that it serves.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from typing import Any, Iterator, NamedTuple, Sequence
+
+from .answers import write_json
+from .bodies import load_json
+from .child import Child, Place, Said, refusal_in
+from .invocation import DONE, error_event, event_of
+from .language import (
+    CHAT,
+    COMPLETIONS,
+    EMBEDDINGS,
+    Abilities,
+    Question,
+    check_dimensions,
+    parse_question,
+)
+from .measuring import Count, measure, question
+from .refusals import Refused, bad_request
+
+_SOCKET = "engine.sock"
+_PATHS = {
+    CHAT: "/v1/chat/completions",
+    COMPLETIONS: "/v1/completions",
+    EMBEDDINGS: "/v1/embeddings",
+}
+_DATA = b"data: "
+_END = b"[DONE]"
+_ERROR = b'{"error":'
+# vLLM writes it into each chunk but the last of a choice; in a text the quotes would be escaped.
+_GOES_ON = b'"finish_reason":null'
+# How it tells that a request is longer than the context: what counts the most, and what was sent.
+_TOO_LONG = (
+    re.compile(
+        r"context length is (?P<most>\d+) tokens\. However, your prompt contains "
+        r"(?P<count>(?:at least )?\d+ (?:input tokens|characters))"
+    ),
+    re.compile(
+        r"prompt \(length (?P<count>\d+)\).* longer than the maximum model length of (?P<most>\d+)"
+    ),
+    re.compile(
+        r"Input length \((?P<count>\d+)\) exceeds model's maximum context length "
+        r"\((?P<most>\d+)\)"
+    ),
+)
+_MEASURED_TOKENS = 96
+
+
+class Options(NamedTuple):
+    """How a model is served.
+
+    Attributes:
+        command: Starts vLLM with the model.
+        name: What answers call it.
+        task: What it does.
+        tools: Whether vLLM was told how its calls of tools are read.
+        context_tokens: Tokens of one request and its answer; 0: as many as the model has.
+        concurrency: Requests at a time.
+        dimensions: Numbers that each embedding must have; 0: as many as it has.
+        evaluation_seconds: How long a request may take.
+    """
+
+    command: Sequence[str]
+    name: str
+    task: str
+    tools: bool
+    context_tokens: int
+    concurrency: int
+    dimensions: int
+    evaluation_seconds: float
+
+
+class Vllm:
+    """A model that vLLM has loaded."""
+
+    def __init__(self, options: Options) -> None:
+        """Start it, and wait until the model is loaded.
+
+        Raises:
+            Exception: It cannot be loaded.
+        """
+        key = secrets.token_hex(32)
+        place = Place(_SOCKET, 0, "/health", key)
+        command = [*options.command, "--uds", _SOCKET]
+        self.child = Child(command, place, variables={"VLLM_API_KEY": key})
+        self._options = options
+        self._able = Abilities(options.task, options.tools)
+        if options.task == EMBEDDINGS:
+            check_dimensions(self._embed("a"), options.dimensions)
+
+    def begin(self, body: bytes, content_type: str, request_id: str) -> Answering:
+        """Return what a body asks.
+
+        Raises:
+            Refused: It asks for nothing that the model does.
+        """
+        del request_id
+        return Answering(
+            self.child, parse_question(load_json(body, content_type), self._able), self._options
+        )
+
+    def measure(self, seconds: float) -> float:
+        """Return how many tokens a second it does; see `measuring.measure`.
+
+        Raises:
+            Exception: It cannot be told.
+        """
+        return measure(self._burden, self._options.concurrency, seconds)
+
+    def _burden(self, number: int, count: Count) -> None:
+        options = self._options
+        most = (options.context_tokens or 4 * _MEASURED_TOKENS) // 4
+        text = question(number, most)
+        if options.task == EMBEDDINGS:
+            count(self._embed(text)["usage"]["prompt_tokens"])
+            return
+        # An answer of one's own length each time.
+        tokens = max(1, min(_MEASURED_TOKENS, most))
+        asked = {"model": options.name, "prompt": text, "max_tokens": tokens, "ignore_eos": True}
+        said = self._ask(COMPLETIONS, {**asked, **_streamed(1)})
+        counted = 0
+        for chunk in _chunks(said):
+            known = json.loads(chunk)["usage"]["total_tokens"]
+            before, counted = counted, max(counted, known)
+            if count(counted - before):
+                return
+
+    def _embed(self, text: str) -> dict[str, Any]:
+        said = self._ask(EMBEDDINGS, {"model": self._options.name, "input": [text]})
+        found: dict[str, Any] = json.loads(said.whole())
+        return found
+
+    def _ask(self, task: str, body: dict[str, Any]) -> Said:
+        return self.child.ask(_PATHS[task], write_json(body), self._options.evaluation_seconds)
+
+
+class Answering:
+    """One question to a model."""
+
+    def __init__(self, child: Child, question: Question, options: Options) -> None:
+        self._child = child
+        self._question = question
+        self._name = options.name
+        self._seconds = options.evaluation_seconds
+
+    @property
+    def stream(self) -> bool:
+        """Whether the answer is wanted piece by piece."""
+        return self._question.stream
+
+    def answer(self) -> bytes:
+        """Return the answer, which is vLLM's own.
+
+        Raises:
+            Refused: There is none.
+        """
+        return self._ask().whole()
+
+    def events(self) -> Iterator[bytes]:
+        """Return the answer as events; what fails before the first one is a refusal.
+
+        Raises:
+            Refused: There is no answer.
+        """
+        chunks = self._shaped(_chunks(self._ask()))
+        first = next(chunks, None)
+        return self._rest(first, chunks)
+
+    def _ask(self) -> Said:
+        question = self._question
+        body = {**question.body, "model": self._name}
+        if question.stream:
+            body.update(_streamed(body.get("n", 1)))
+        try:
+            return self._child.ask(_PATHS[question.task], write_json(body), self._seconds)
+        except Refused as refusal:
+            raise _too_long(refusal.message) or refusal from refusal
+
+    def _rest(self, first: bytes | None, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        try:
+            if first is not None:
+                yield first
+            yield from chunks
+        except Refused as refusal:
+            yield error_event(refusal)
+        yield DONE
+
+    def _shaped(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield vLLM's chunks; the last one has the usage with what was cached, as all told."""
+        held: list[dict[str, Any]] = []
+        for chunk in chunks:
+            if _GOES_ON in chunk:
+                yield event_of(chunk)
+                continue
+            told = json.loads(chunk)
+            if told.get("choices"):
+                held.append(told)
+                continue
+            if held:
+                held[-1]["usage"] = told["usage"]
+            yield from (event_of(write_json(one)) for one in held)
+            held = []
+            if self._question.wants_usage:
+                yield event_of(chunk)
+
+
+def _streamed(choices: int) -> dict[str, Any]:
+    """Return the fields of a stream whose chunks tell the usage.
+
+    Of several choices each chunk would tell that of its own.
+    """
+    usage = {"include_usage": True, "continuous_usage_stats": choices == 1}
+    return {"stream": True, "stream_options": usage}
+
+
+def _chunks(said: Said) -> Iterator[bytes]:
+    """Yield the JSON of each event until the end of an answer.
+
+    Raises:
+        Refused: It breaks off, or tells an error.
+    """
+    for event in said.events():
+        if not event.startswith(_DATA):
+            continue
+        chunk = event[len(_DATA) :]
+        if chunk == _END:
+            return
+        if chunk.startswith(_ERROR):
+            raise refusal_in(chunk)
+        yield chunk
+    raise bad_request("The model's server has broken off its answer.")
+
+
+def _too_long(message: str) -> Refused | None:
+    for pattern in _TOO_LONG:
+        if found := pattern.search(message):
+            count = found["count"].replace("input tokens", "tokens")
+            if count.isdigit():
+                count += " tokens"
+            return bad_request(
+                "The input has %s, and the model's context window holds %s tokens; shorten it."
+                % (count, found["most"])
+            )
+    return None

