@@ -43,6 +43,7 @@ class Hosts:
         ca: Certificate of the CA that has signed the launcher's, PEM.
         pool: Pool of the launcher.
         pod: What the operator says of their pods; see `pod_options.py`.
+        variables: Settings of the launcher that are theirs, too.
     """
 
     image: str
@@ -50,6 +51,7 @@ class Hosts:
     ca: str
     pool: str
     pod: Mapping[str, object] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 def name_of(group_id: str) -> str:
@@ -224,6 +226,7 @@ def _variables(spec: pb.GroupSpec, hosts: Hosts, seconds: int) -> list[Document]
         "MODELPLANE_LAUNCHER_USERS": "",
         "MODELPLANE_LAUNCHER_PROBES": f"$(MODELPLANE_REPLICA_HOST):{_PROBES_PORT}",
         "MODELPLANE_DRAIN_SECONDS": str(seconds),
+        **hosts.variables,
         # uv keeps what it fetches where the host may write.
         "HOME": "/var/lib/modelplane",
     }

@@ -1,16 +1,17 @@
 """Puts the backend together for a Kubernetes cluster, from the launcher's settings."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
-from modelserving.launcher.v1.launcher_service_pb2 import Capacity
+from modelserving.launcher.v1.launcher_service_pb2 import AvailableEngine, Capacity
 
 from modelplane.adapters.shared.rpc.tls import TlsFiles
 from modelplane.launcher.backend import Backend
 from modelplane.launcher.cluster.host_servicer import listening
 from modelplane.launcher.cluster.launcher import ClusterLauncher
+from modelplane.launcher.engines import command, llama_cpp, mlflow_pyfunc, vllm
 from modelplane.launcher.kubernetes.api import Api
 from modelplane.launcher.kubernetes.cluster import KubernetesCluster
 from modelplane.launcher.kubernetes.manifests import Hosts
@@ -45,12 +46,30 @@ async def kubernetes_backend(settings: Settings) -> AsyncIterator[Backend]:
         files.ca.read_text(),
         settings.launcher_pool,
         read_pod_options(Path(options)) if options else {},
+        {
+            "MODELPLANE_LAUNCHER_VLLM": settings.launcher_vllm,
+            "MODELPLANE_LAUNCHER_COMMANDS": settings.launcher_commands,
+        },
     )
-    capacity = Capacity(memory_bytes=settings.cluster_memory_bytes, gpus=settings.cluster_gpus)
+    capacity = Capacity(
+        memory_bytes=settings.cluster_memory_bytes,
+        gpus=settings.cluster_gpus,
+        engines=_engines(settings),
+    )
     async with aclosing(Api(settings.kubernetes_api, account)) as api:
         backend = ClusterLauncher(KubernetesCluster(api, namespace, hosts, capacity))
         async with listening(backend, settings.hosts_listen, files):
             yield backend
+
+
+def _engines(settings: Settings) -> Iterator[AvailableEngine]:
+    """Yield what serves models in pods, as far as it can be known from outside the image."""
+    yield AvailableEngine(name=mlflow_pyfunc.NAME, with_gpus=True, without_gpus=True)
+    yield AvailableEngine(name=llama_cpp.NAME, without_gpus=True)
+    if settings.launcher_vllm:
+        yield AvailableEngine(name=vllm.NAME, with_gpus=True)
+    if settings.launcher_commands == "yes":
+        yield AvailableEngine(name=command.NAME, with_gpus=True, without_gpus=True)
 
 
 def _needed(value: str, variable: str) -> str:
