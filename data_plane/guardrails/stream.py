@@ -5,7 +5,7 @@ something. Calls leave whole, when their choice ends. What has another form than
 are known to have does not leave at all, as nobody could say what is in its pieces.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -77,6 +77,8 @@ class StreamGuard:
         self._choices: dict[int, _Choice] = {}
         self._said: dict[int, list[str]] = {}
         self._last: JsonObject = {}
+        # Chunks that wait for a verdict, a line each.
+        self._kept = GrowingText(provider)
         # What only is recorded is read in a copy, and holds up nothing.
         self._copies = not side.enforces and side.pseudonyms is None
 
@@ -84,6 +86,11 @@ class StreamGuard:
     def blocked(self) -> bool:
         """Whether something was found that must not pass: the stream ends."""
         return self._findings.blocked
+
+    @property
+    def waits(self) -> bool:
+        """Whether judges are still to read it when it has ended."""
+        return self.side.listens and not self.blocked
 
     @property
     def open_choices(self) -> Sequence[int]:
@@ -107,7 +114,7 @@ class StreamGuard:
             if self._copies:
                 self._feed(orjson.loads(orjson.dumps(chunk)))
                 return (chunk,)
-            return self._feed(chunk)
+            return self.keep(self._feed(chunk))
         finally:
             self._findings.seconds += self._clock() - started
 
@@ -132,7 +139,26 @@ class StreamGuard:
             rest for index in self.open_choices if (rest := self._end(index, self._choices[index]))
         ]
         self._choices.clear()
-        return (self._frame(rests),) if rests and not self.blocked and not self._copies else ()
+        if not rests or self.blocked or self._copies:
+            return ()
+        return self.keep((self._frame(rests),))
+
+    def keep(self, chunks: Sequence[JsonObject]) -> Sequence[JsonObject]:
+        """Return chunks that may leave: none, where judges read a stream before any does.
+
+        Raises:
+            MalformedAnswer: There is too much to hold back.
+        """
+        if not self.side.withholds:
+            return chunks
+        for chunk in chunks:
+            self._kept.add(orjson.dumps(chunk, option=orjson.OPT_APPEND_NEWLINE).decode())
+        return ()
+
+    def release(self) -> Iterator[JsonObject]:
+        """Yield the chunks that have waited."""
+        # Texts may hold what else ends a line.
+        yield from (orjson.loads(line) for line in self._kept.take().split("\n") if line)
 
     def _frame(self, choices: list[JsonObject]) -> JsonObject:
         """Return a chunk with choices, and nothing else that does not come with each one."""

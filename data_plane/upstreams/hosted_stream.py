@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from modelplane.adapters.providers.errors import AdapterError
 from modelplane.adapters.providers.http.sse import SseParser
-from modelplane.adapters.providers.http.transport import MAX_BODY_BYTES, HttpResponse
+from modelplane.adapters.providers.http.transport import HttpResponse
 from modelplane.adapters.providers.types import JsonObject
 from modelplane.adapters.shared.rpc.metadata import Metadata
 from modelplane.data_plane.accounting import Accountant
@@ -56,8 +56,6 @@ class HostedStream:
         self._entity = entity
         guard = exchange.record.guard
         self._guard = guard.open_stream(entity.name) if guard else None
-        # Chunks that wait for a verdict.
-        self._withheld: list[bytes] = []
         self._metadata = metadata
         # The last event that tells the usage so far, where nobody wants to know it before the end.
         self._told = b""
@@ -123,7 +121,7 @@ class HostedStream:
             chunks, failure = self._shape(events, ended=ended)
             ended = ended or self._is_blocked
             is_last = ended and failure is None
-            chunks = await self._judge(chunks, ended=is_last)
+            chunks += await self._judge(ended=is_last)
             if chunks or is_last:
                 await self._send(chunks, ended=is_last)
             if failure is not None:
@@ -135,30 +133,17 @@ class HostedStream:
                 raise ReplicaLost(self._entity.name)
             deadline.move(min(self._exchange.expires, self._now() + idle_seconds))
 
-    async def _judge(self, chunks: list[bytes], *, ended: bool) -> list[bytes]:
-        """Return what may leave of a stream: nothing before its end, where judges read it.
+    async def _judge(self, *, ended: bool) -> list[bytes]:
+        """Return what is left of a stream that judges read, when it has ended.
 
         Raises:
             GuardrailError: It must not pass.
-            ModelRefused: There is too much to hold back.
         """
         guard = self._guard
-        if guard is None or not guard.side.listens:
-            return chunks
-        if ended and not guard.blocked:
-            await judge_stream(self._exchange.record, guard)
-            if guard.blocked:
-                self._withheld.clear()
-                chunks = self._encode([self._block(guard)])
-        if not guard.side.withholds:
-            return chunks
-        self._withheld += chunks
-        if sum(map(len, self._withheld)) > MAX_BODY_BYTES:
-            raise ModelRefused("The model's answer is too long to be judged.")
-        if not ended:
+        if not ended or guard is None or not guard.waits:
             return []
-        withheld, self._withheld = self._withheld, []
-        return withheld
+        await judge_stream(self._exchange.record, guard)
+        return self._encode([self._block(guard)] if guard.blocked else list(guard.release()))
 
     @property
     def _is_blocked(self) -> bool:

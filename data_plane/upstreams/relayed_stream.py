@@ -95,8 +95,6 @@ class RelayedStream:
         self._last: JsonObject = {}
         # Bytes since the last chunk.
         self._silent = 0
-        # Chunks that wait for a verdict.
-        self._withheld: list[bytes] = []
         # Whether something has come that the guardrails hold back.
         self._heard = False
         self._traced = exchange.record.trace is not None
@@ -141,39 +139,25 @@ class RelayedStream:
                 finally:
                     del error
             ended = self._cut(chunks, ended=self._parser.ended or not data)
-            if self._guard is not None and self._guard.side.listens:
-                chunks = await self._judge(self._guard, chunks, deadline, ended=ended)
+            if ended and self._guard is not None and self._guard.waits:
+                chunks += await self._judge(self._guard, deadline)
             if chunks or ended:
                 await self._send(chunks, ended=ended)
             heard, self._heard = self._heard, False
             self._bound(deadline, 0 if chunks or heard else len(data))
 
-    async def _judge(
-        self, guard: StreamGuard, chunks: list[bytes], deadline: Deadline, *, ended: bool
-    ) -> list[bytes]:
-        """Return what may leave of a stream that judges read: nothing, before its end.
+    async def _judge(self, guard: StreamGuard, deadline: Deadline) -> Sequence[bytes]:
+        """Return what is left of a stream that has ended, now that judges have read all of it.
 
         Raises:
             GuardrailError: It must not pass.
-            MalformedAnswer: There is too much to hold back.
         """
-        if ended and not guard.blocked:
-            # They have a deadline of their own.
-            deadline.move(inf)
-            await judge_stream(self._exchange.record, guard)
-            if guard.blocked:
-                self._withheld.clear()
-                chunks = [self._block(guard)]
-        if not guard.side.withholds:
-            return chunks
-        self._withheld += chunks
-        if sum(map(len, self._withheld)) > MAX_BODY_BYTES:
-            raise MalformedAnswer(self._entity.provider, "the answer is too long to be judged")
-        return self._take_withheld() if ended else []
-
-    def _take_withheld(self) -> list[bytes]:
-        withheld, self._withheld = self._withheld, []
-        return withheld
+        # They have a deadline of their own.
+        deadline.move(inf)
+        await judge_stream(self._exchange.record, guard)
+        if guard.blocked:
+            return [self._block(guard)]
+        return list(map(self._encode, guard.release()))
 
     def _bound(self, deadline: Deadline, silent: int) -> None:
         """Bound what comes next, in time and in bytes that say nothing.
@@ -260,7 +244,9 @@ class RelayedStream:
             choices = self._exchange.query.body.get("n")
             count = min(choices, MAX_CHOICES) if isinstance(choices, int) else 1
             deltas = spec_of(self._entity.task).deltas
-            chunks.append(self._encode(last_chunk(self._last, deltas=deltas, choices=range(count))))
+            last = last_chunk(self._last, deltas=deltas, choices=range(count))
+            left = (last,) if self._guard is None else self._guard.keep((last,))
+            chunks += map(self._encode, left)
         return ended or self.is_cut
 
     def _block(self, guard: StreamGuard) -> bytes:

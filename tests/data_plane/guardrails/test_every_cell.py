@@ -8,15 +8,18 @@ from modelplane.data_plane.calls.call import Method
 from modelplane.data_plane.hosts.typed.reader import read
 from modelplane.data_plane.hosts.typed.rpcs import TYPED_RPCS
 from modelplane.data_plane.protocols.routes import all_paths, find_route
-from tests.data_plane.guardrails.pipeline import Pipeline, Wire, found_in, vectors
+from tests.data_plane.guardrails.pipeline import Pipeline, Wire, chat_answer, found_in, vectors
 from tests.data_plane.guardrails.speech import SPEECH
 from tests.data_plane.guardrails.texts import PERSONAL
 from tests.data_plane.guardrails.ways import MESSAGES_OF, WAYS, Way
 
 KEYWORD = "blue falcon"
 # What is looked for, and what stands in its place where it is masked.
-ENTITIES = [(text.removeprefix("account "), name) for text, name in PERSONAL]
+BADGE = ("EMP-1234", "BADGE")
+ENTITIES = [*((text.removeprefix("account "), name) for text, name in PERSONAL), BADGE]
 RULES = {"pii": {"behavior": "MASK"}, "invalid_keywords": [KEYWORD]}
+BADGES = {"name": "badges", "patterns": {"expressions": ["EMP-[0-9]{4}"], "entity": "BADGE"}}
+JUDGED = {"name": "judged", "judge": {"endpoint_name": "judge", "form": "llama_guard"}}
 # Of every request, so that no place is empty in a chat that has several.
 INPUT_PLACES = ("system", "text", "part", "assistant", "arguments", "result")
 
@@ -70,7 +73,7 @@ def test_every_chat_has_every_place() -> None:
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
 async def test_a_request_is_masked(pipeline: Pipeline, way: Way) -> None:
-    pipeline.guard({"input": RULES})
+    pipeline.guard({"input": RULES}, [{**BADGES, "action": "mask"}])
     answer_plainly(pipeline, way)
     for place in way.inputs:
         for entity, name in ENTITIES:
@@ -83,7 +86,8 @@ async def test_a_request_is_masked(pipeline: Pipeline, way: Way) -> None:
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
 async def test_a_request_is_blocked(pipeline: Pipeline, way: Way) -> None:
-    pipeline.guard({"input": {"pii": {"behavior": "BLOCK"}, "invalid_keywords": [KEYWORD]}})
+    rules = {"input": {"pii": {"behavior": "BLOCK"}, "invalid_keywords": [KEYWORD]}}
+    pipeline.guard(rules, [BADGES])
     answer_plainly(pipeline, way)
     for place in way.inputs:
         for entity, name in (*ENTITIES, ("Blue FALCON", "INVALID_KEYWORD")):
@@ -103,7 +107,7 @@ whole_and_streamed = pytest.mark.parametrize("streams", [False, True], ids=["who
 @whole_and_streamed
 @pytest.mark.parametrize("way", SPEAKING, ids=lambda way: way.name)
 async def test_an_answer_is_masked(pipeline: Pipeline, way: Way, *, streams: bool) -> None:
-    pipeline.guard({"output": RULES})
+    pipeline.guard({"output": RULES}, [{**BADGES, "action": "mask"}])
     for place, (whole, streamed) in SPEECH[way.endpoint].items():
         for entity, name in ENTITIES:
             said = in_words(entity, name)
@@ -121,7 +125,8 @@ async def test_an_answer_is_masked(pipeline: Pipeline, way: Way, *, streams: boo
 @whole_and_streamed
 @pytest.mark.parametrize("way", SPEAKING, ids=lambda way: way.name)
 async def test_an_answer_is_blocked(pipeline: Pipeline, way: Way, *, streams: bool) -> None:
-    pipeline.guard({"output": {"pii": {"behavior": "BLOCK"}, "invalid_keywords": [KEYWORD]}})
+    rules = {"output": {"pii": {"behavior": "BLOCK"}, "invalid_keywords": [KEYWORD]}}
+    pipeline.guard(rules, [BADGES])
     for place, (whole, streamed) in SPEECH[way.endpoint].items():
         for entity, name in (*ENTITIES, (KEYWORD, "INVALID_KEYWORD")):
             said = in_words(entity, name)
@@ -136,3 +141,29 @@ async def test_an_answer_is_blocked(pipeline: Pipeline, way: Way, *, streams: bo
             assert record.error == "GuardrailTriggered", (place, name)
             assert wire.status in (200, 400), (place, name)
             assert "yes" not in wire.text, (place, name)
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+async def test_a_judge_reads_a_request(pipeline: Pipeline, way: Way) -> None:
+    pipeline.guard(policies=[{**JUDGED, "phases": ["input"]}])
+    pipeline.provider.verdicts = [chat_answer({"content": "unsafe\nS1"})]
+    for place in way.inputs:
+        wire = await ask(pipeline, way, place, "It is something bad")
+        assert not pipeline.provider.requests, place
+        assert "It is something bad" in str(pipeline.provider.judged[-1]["messages"]), place
+        assert wire.status == (200 if way.refuses else 400), place
+
+
+@whole_and_streamed
+@pytest.mark.parametrize("way", SPEAKING, ids=lambda way: way.name)
+async def test_a_judge_reads_an_answer(pipeline: Pipeline, way: Way, *, streams: bool) -> None:
+    pipeline.guard(policies=[{**JUDGED, "phases": ["output"]}])
+    pipeline.provider.verdicts = [chat_answer({"content": "unsafe\nS1"})]
+    for place, (whole, streamed) in SPEECH[way.endpoint].items():
+        pipeline.provider.say(whole("It is something bad"))
+        if streams:
+            pipeline.provider.stream(streamed(["It is ", "something bad"]))
+        wire = await ask(pipeline, way, next(iter(way.inputs)), "Hi", streams=streams)
+        assert "It is something bad" in str(pipeline.provider.judged[-1]["messages"]), place
+        assert "something" not in wire.text, place
+        assert pipeline.ledger.records[-1].error == "GuardrailTriggered", place
