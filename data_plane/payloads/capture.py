@@ -17,6 +17,7 @@ from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.data_plane.calls.call import Call, Reply
 from modelplane.data_plane.calls.record import Record
 from modelplane.data_plane.errors import Refusal
+from modelplane.data_plane.guardrails.verdict import Action
 from modelplane.data_plane.payloads.merging import ChunkMerger
 from modelplane.data_plane.payloads.native_merging import EventMerger
 from modelplane.data_plane.payloads.row import (
@@ -125,7 +126,7 @@ class Capture:
     def answer(self, document: bytes) -> None:
         """Write the row of a call that is answered as a whole."""
         self.under_way = 1
-        if not self._is_sampled:
+        if not (self._is_sampled or self._is_blocked()):
             self._written = True
         is_own = self._native is not None or self._whole is None
         self._write(document if is_own else self._whole)
@@ -133,7 +134,7 @@ class Capture:
     def end(self) -> None:
         """Write the row of a stream that has come to its end."""
         self.under_way = 1
-        if not self._is_sampled:
+        if not (self._is_sampled or self._is_blocked()):
             self._written = True
         self._write(self._merged())
 
@@ -160,6 +161,11 @@ class Capture:
             "message": shorten(refusal.message),
         }
         self._write(orjson.dumps(text))
+
+    def _is_blocked(self) -> bool:
+        """Tell whether guardrails block the call, which may be answered all the same."""
+        guard = self.record.guard
+        return guard is not None and guard.verdict().action is Action.BLOCKED
 
     def _note_chunk(self, chunk: object, encoded: bytes) -> None:
         if self._begun:

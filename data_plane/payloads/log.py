@@ -115,6 +115,7 @@ class PayloadLog:
             "invocation_id": f"{self._journal.id}{next(self._numbers):016x}",
             "attempts": len(record.attempts) + under_way,
             "request_tags": dict(labels.usage_context),
+            "guardrail_action": str(record.guard.verdict().action) if record.guard else None,
         }
 
 
