@@ -22,6 +22,7 @@ from modelplane.data_plane.tables.metrics import WriterMetrics
 from modelplane.data_plane.tables.spool import Spool
 from modelplane.data_plane.tables.writer import PayloadWriter
 from modelplane.deploy.command.query import QueryError, ask
+from modelplane.deploy.command.usage.parquet import SCHEMA, export
 from tests.data_plane.fakes import FakeClock
 from tests.effort import times
 
@@ -162,6 +163,26 @@ from modelplane.data_plane.tables import __main__ as writer
 writer._INTERVAL_SECONDS = 0.02
 sys.exit(writer.main(sys.argv[1:]))
 """
+
+
+def test_a_query_may_join_usage(tmp_path: Path) -> None:
+    DeltaTables(str(tmp_path), "w").append(LOCATION, 1, [row(), row(databricks_request_id="r-2")])
+    used: dict[str, Any] = dict.fromkeys(SCHEMA.names)
+    used |= {"usage_context": {"team": "a"}, "endpoint_tags": {}, "guardrail_entities": {}}
+    used |= {"databricks_request_id": "r-1", "input_token_count": 7}
+    file = tmp_path / "usage.parquet"
+    assert export([[used]], file) == 1
+    sql = (
+        "select u.usage_context['team'] as team, sum(u.input_token_count) as tokens, p.request "
+        "from usage u join main.logs.chat_payload p using (databricks_request_id) group by 1, 3"
+    )
+    body = '{"q": "é\ufffd"}'
+    assert ask(str(tmp_path), sql, usage=file) == [{"team": "a", "tokens": 7, "request": body}]
+    assert ask(str(tmp_path), "select count(*) as n from usage", usage=file) == [{"n": 1}]
+    with pytest.raises(QueryError, match="No such file"):
+        ask(str(tmp_path), "select 1 from usage", usage=tmp_path / "nothing")
+    with pytest.raises(QueryError, match="usage"):
+        ask(str(tmp_path), "select 1 from usage u, main.logs.chat_payload")
 
 
 def python(code: str) -> list[str]:
