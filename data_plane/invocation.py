@@ -156,6 +156,8 @@ class Inference:
         record.guard = Guard(guardrails, caller, self._cleared)
         try:
             await look_through(record.guard, query, config)
+            if record.capture is not None:
+                self._payloads.redact(record, query.body)
             await self._attempts.answer(exchange, candidates)
         except GuardrailTriggered as error:
             spec = spec_of(config.task)

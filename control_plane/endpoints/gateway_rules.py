@@ -76,7 +76,9 @@ def build_ai_gateway(
     for side in ("input", "output"):
         _check_guardrails(getattr(gateway.guardrails, side), f"ai_gateway.guardrails.{side}")
     if gateway.HasField("inference_table_config"):
-        payload_tables.complete(gateway.inference_table_config, endpoint, available=tables)
+        guarded = gateway.guardrails.HasField("input")
+        table = gateway.inference_table_config
+        payload_tables.complete(table, endpoint, available=tables, guarded=guarded)
     for limit in gateway.rate_limits:
         _complete_gateway_limit(limit)
     _check_gateway_limits(gateway.rate_limits)
