@@ -23,6 +23,7 @@ _SECTIONS = (
     "hosting",
     "native",
     "passage",
+    "payloads",
     "engines",
     "throughput",
 )
@@ -82,6 +83,10 @@ async def _counted(sections: Sequence[str], *, quick: bool) -> list[Table]:
         from bench import passage  # noqa: PLC0415 - it needs the pipeline of the tests
 
         tables.append(await passage.measure(0.3 if quick else 3.0))
+    if "payloads" in sections:
+        from bench import payloads  # noqa: PLC0415 - it needs the extra that writes tables
+
+        tables.append(await payloads.measure(5_000 if quick else 100_000))
     if "limits" in sections:
         tables.append(
             await limits.measure(10_000, 10_000) if quick else await limits.measure(100_000, 50_000)

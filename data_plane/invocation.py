@@ -166,6 +166,8 @@ class Inference:
         arm(record, call, guardrails, (self, self._cleared))
         try:
             await look_through(record, query, config)
+            if record.capture is not None:
+                self._payloads.redact(record, query.body)
             await self._attempts.answer(exchange, candidates)
         except GuardrailTriggered as error:
             spec = spec_of(config.task)

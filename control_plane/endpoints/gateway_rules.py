@@ -85,7 +85,8 @@ def build_ai_gateway(
     if gateway.HasField("guardrails"):
         _check_guardrails(gateway, judges)
     if gateway.HasField("inference_table_config"):
-        payload_tables.check(gateway.inference_table_config, available=tables)
+        guarded = gateway.guardrails.HasField("input")
+        payload_tables.check(gateway.inference_table_config, available=tables, guarded=guarded)
     for limit in gateway.rate_limits:
         _check_gateway_limit(limit)
     _check_gateway_limits(gateway.rate_limits)

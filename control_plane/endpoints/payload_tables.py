@@ -24,6 +24,8 @@ TableConfig: TypeAlias = InferenceTableConfig | AutoCaptureConfig
 _NAME = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_-]{{0,{MAX_NAME - 1}}}")
 GATEWAY = "ai_gateway.inference_table_config"
 _LEGACY = "auto_capture_config"
+_MASKED = "masked"
+_REDACTIONS = ("", "none", _MASKED)
 _FIELDS = ("catalog_name", "schema_name", "table_name_prefix")
 
 
@@ -64,8 +66,13 @@ def _check(config: TableConfig, where: str, *, available: bool) -> None:
             raise InvalidParameter(f"{where}.{field} is required to enable the table; set it.")
 
 
-def check(config: InferenceTableConfig, *, available: bool) -> None:
-    """Check the table that settings ask for, and its sampling.
+def check(config: InferenceTableConfig, *, available: bool, guarded: bool) -> None:
+    """Check the table that settings ask for, and what it gets.
+
+    Args:
+        config: The settings.
+        available: Whether the deployment writes tables.
+        guarded: Whether guardrails look through the endpoint's requests.
 
     Raises:
         InvalidParameter: It breaks a rule, or the deployment writes no tables.
@@ -75,6 +82,15 @@ def check(config: InferenceTableConfig, *, available: bool) -> None:
     if config.HasField("sampling_fraction") and not 0 <= config.sampling_fraction <= 1:
         raise InvalidParameter(
             f"{GATEWAY}.sampling_fraction is {config.sampling_fraction:g}; use 0 to 1."
+        )
+    if config.redact not in _REDACTIONS:
+        raise InvalidParameter(
+            f"{GATEWAY}.redact '{config.redact}' is unknown; use 'none' or '{_MASKED}'."
+        )
+    if config.enabled and config.redact == _MASKED and not guarded:
+        raise InvalidParameter(
+            f"{GATEWAY}.redact is '{_MASKED}', and nothing looks through requests: set "
+            "guardrails.input, or leave it out."
         )
 
 

@@ -17,10 +17,12 @@ from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.data_plane.calls.call import Call, Reply
 from modelplane.data_plane.calls.record import Record
 from modelplane.data_plane.errors import Refusal
+from modelplane.data_plane.guardrails.verdict import Action
 from modelplane.data_plane.payloads.merging import ChunkMerger
 from modelplane.data_plane.payloads.native_merging import EventMerger
 from modelplane.data_plane.payloads.row import (
     CLIENT_CANCELLED,
+    REQUEST_REDACTED,
     REQUEST_TOO_LARGE,
     RESPONSE_TOO_LARGE,
     STREAM_FAILED,
@@ -55,6 +57,7 @@ class Capture:
         max_bytes: int,
         *,
         is_sampled: bool = True,
+        redacts: bool = False,
     ) -> None:
         """Begin when it is known that there is a table.
 
@@ -65,8 +68,10 @@ class Capture:
             request: What was asked; None: it is not here, or not read.
             max_bytes: Longest request, and longest response, that is kept.
             is_sampled: Whether the call is recorded if it does not fail.
+            redacts: Whether the request is kept only once it is known what of it may be.
         """
         self._is_sampled = is_sampled
+        self._redacts = redacts
         self.record = record
         self.errors: list[str] = []
         self.under_way = 0
@@ -81,10 +86,18 @@ class Capture:
         # Whether nothing more is kept: it is too large, or could not be read.
         self._full = not is_sampled
         self._written = False
-        if request is not None and len(request) > max_bytes:
-            self.errors.append(REQUEST_TOO_LARGE)
-            request = None
-        self.request = request
+        self.request = self._bounded(request)
+
+    def redact(self, body: JsonObject, *, changed: bool) -> None:
+        """Keep a request as guardrails let it pass; without this, one that is redacted is not.
+
+        Args:
+            body: The request in canonical form.
+            changed: Whether they have changed it.
+        """
+        self._redacts = False
+        if changed and self.request is not None:
+            self.request = self._bounded(self._dump(body))
 
     def reply(self, reply: Reply) -> "CapturingReply":
         """Return a reply that lets pass what is captured."""
@@ -125,7 +138,7 @@ class Capture:
     def answer(self, document: bytes) -> None:
         """Write the row of a call that is answered as a whole."""
         self.under_way = 1
-        if not self._is_sampled:
+        if not (self._is_sampled or self._is_blocked()):
             self._written = True
         is_own = self._native is not None or self._whole is None
         self._write(document if is_own else self._whole)
@@ -133,7 +146,7 @@ class Capture:
     def end(self) -> None:
         """Write the row of a stream that has come to its end."""
         self.under_way = 1
-        if not self._is_sampled:
+        if not (self._is_sampled or self._is_blocked()):
             self._written = True
         self._write(self._merged())
 
@@ -160,6 +173,17 @@ class Capture:
             "message": shorten(refusal.message),
         }
         self._write(orjson.dumps(text))
+
+    def _bounded(self, request: bytes | None) -> bytes | None:
+        if request is None or len(request) <= self._max_bytes:
+            return request
+        self.errors.append(REQUEST_TOO_LARGE)
+        return None
+
+    def _is_blocked(self) -> bool:
+        """Tell whether guardrails block the call, which may be answered all the same."""
+        guard = self.record.guard
+        return guard is not None and guard.verdict().action is Action.BLOCKED
 
     def _note_chunk(self, chunk: object, encoded: bytes) -> None:
         if self._begun:
@@ -231,6 +255,9 @@ class Capture:
         if self._written:
             return
         self._written = True
+        if self._redacts and self.request is not None:
+            self.request = None
+            self.errors.append(REQUEST_REDACTED)
         if response is not None and len(response) > self._max_bytes:
             self.errors.append(RESPONSE_TOO_LARGE)
             response = None

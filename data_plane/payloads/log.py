@@ -56,11 +56,29 @@ class PayloadLog:
         """
         if call.method is not Method.QUERY:
             return None
-        endpoint = record.endpoint
-        is_sampled = not (endpoint and endpoint.payloads) or _is_sampled(
-            record.request_id, endpoint.payloads.sampling
+        table = record.endpoint and record.endpoint.payloads
+        return Capture(
+            self,
+            record,
+            call,
+            _encode(raw),
+            self._max_bytes,
+            is_sampled=not table or _is_sampled(record.request_id, table.sampling),
+            redacts=bool(table and table.redacts),
         )
-        return Capture(self, record, call, _encode(raw), self._max_bytes, is_sampled=is_sampled)
+
+    @staticmethod
+    def redact(record: Record, body: JsonObject) -> None:
+        """Keep the request of a call as guardrails let it pass, where its table wants that.
+
+        Args:
+            record: The call's.
+            body: The request in canonical form.
+        """
+        capture, guard = record.capture, record.guard
+        table = record.endpoint and record.endpoint.payloads
+        if table and table.redacts and isinstance(capture, Capture):
+            capture.redact(body, changed=guard is not None and guard.has_changed)
 
     @staticmethod
     def reply(record: Record, reply: Reply) -> Reply:
@@ -115,6 +133,7 @@ class PayloadLog:
             "invocation_id": f"{self._journal.id}{next(self._numbers):016x}",
             "attempts": len(record.attempts) + under_way,
             "request_tags": dict(labels.usage_context),
+            "guardrail_action": str(record.guard.verdict().action) if record.guard else None,
         }
 
 

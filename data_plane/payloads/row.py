@@ -17,6 +17,7 @@ from modelplane.adapters.providers.types import JsonObject
 # Why a body is not there; the first two are those of the mirrored product.
 REQUEST_TOO_LARGE = "MAX_REQUEST_SIZE_EXCEEDED"
 RESPONSE_TOO_LARGE = "MAX_RESPONSE_SIZE_EXCEEDED"
+REQUEST_REDACTED = "REQUEST_REDACTED"
 CLIENT_CANCELLED = "CLIENT_CANCELLED"
 STREAM_FAILED = "STREAM_FAILED"
 DROPPED = "PAYLOAD_DROPPED"

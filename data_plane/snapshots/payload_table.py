@@ -9,6 +9,7 @@ from sys import intern
 from modelserving.worker.v1.snapshot_pb2 import EndpointResource
 
 SUFFIX = "_payload"
+_MASKED = "masked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +19,12 @@ class PayloadTable:
     Attributes:
         location: Catalog, schema and name, with slashes: its place below the root of all tables.
         sampling: Share of the calls that it gets, of those that do not fail.
+        redacts: Whether it gets requests only as guardrails let them pass.
     """
 
     location: str
     sampling: float = 1.0
+    redacts: bool = False
 
 
 def compile_payload_table(resource: EndpointResource) -> PayloadTable | None:
@@ -33,4 +36,8 @@ def compile_payload_table(resource: EndpointResource) -> PayloadTable | None:
     table = (config.table_name_prefix or resource.name) + SUFFIX
     location = f"{config.catalog_name}/{config.schema_name}/{table}".lower()
     sampled = gateway.enabled and gateway.HasField("sampling_fraction")
-    return PayloadTable(intern(location), gateway.sampling_fraction if sampled else 1.0)
+    return PayloadTable(
+        intern(location),
+        gateway.sampling_fraction if sampled else 1.0,
+        gateway.enabled and gateway.redact == _MASKED,
+    )

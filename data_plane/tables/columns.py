@@ -97,4 +97,5 @@ COLUMNS = (
     _texts("invocation_id"),
     _numbers("attempts", DataType.int32()),
     Column("request_tags", _build_tags),
+    _texts("guardrail_action"),
 )

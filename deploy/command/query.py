@@ -1,4 +1,4 @@
-"""The command `modelplane query`, which asks payload tables in SQL where they are.
+"""The command `modelplane query`, which asks payload tables, and rows of usage, in SQL.
 
 Called by `cli`. It reads the tables' own files, and so needs no server and no token: whoever may
 read those may use it.
@@ -8,9 +8,12 @@ import argparse
 import csv
 import json
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from modelplane.adapters.shared.settings import environment, variable_name
@@ -18,7 +21,8 @@ from modelplane.adapters.shared.settings import environment, variable_name
 _DESCRIPTION = """\
 Asks payload tables in SQL, for example
 `modelplane query "select request_time, response from main.logs.chat_payload limit 10"`. A name with
-a dash is put into double quotes: main.logs."my-endpoint_payload".
+a dash is put into double quotes: main.logs."my-endpoint_payload". With --usage, the rows of usage
+are the table `usage`, which has their databricks_request_id in common with payload tables.
 """
 _FORMATS = ("json", "csv")
 _LIMIT = 1_000
@@ -35,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; return the exit status."""
     parsed = _parser().parse_args(argv)
     try:
-        rows = ask(parsed.root, parsed.sql, parsed.limit)
+        rows = ask(parsed.root, parsed.sql, parsed.limit, parsed.usage)
         _print(rows, parsed.format)
     except QueryError as error:
         print(f"modelplane query: {error}", file=sys.stderr)
@@ -43,13 +47,16 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def ask(root: str, sql: str, limit: int = _LIMIT) -> list[dict[str, Any]]:
+def ask(
+    root: str, sql: str, limit: int = _LIMIT, usage: Path | None = None
+) -> list[dict[str, Any]]:
     """Return the first rows of an answer.
 
     Args:
         root: Directory of the payload tables, or URL of an object store.
         sql: The query, in the SQL of DataFusion; tables have three names.
         limit: Number of rows.
+        usage: File of `modelplane usage export`, which is the table `usage`; None: there is none.
 
     Raises:
         QueryError: There is no such table, or the query is wrong.
@@ -60,6 +67,8 @@ def ask(root: str, sql: str, limit: int = _LIMIT) -> list[dict[str, Any]]:
     except ImportError:
         raise QueryError("this needs deltalake: pip install 'modelplane[tables]'") from None
     query, tables = _name_tables(sql)
+    if not (tables or usage):
+        raise QueryError("the query names no table: write CATALOG.SCHEMA.NAME")
     try:
         builder = QueryBuilder()
         for alias, location in tables.items():
@@ -67,9 +76,30 @@ def ask(root: str, sql: str, limit: int = _LIMIT) -> list[dict[str, Any]]:
             if not DeltaTable.is_deltatable(uri):
                 raise QueryError(f"there is no table at {uri}")
             builder.register(alias, DeltaTable(uri))
-        return list(_first(builder.execute(query), limit))
+        with _usage_table(usage) as directory:
+            if directory:
+                builder.register("usage", DeltaTable(directory))
+            return list(_first(builder.execute(query), limit))
     except (DeltaError, OSError, ValueError) as error:
         raise QueryError(str(error)) from error
+
+
+@contextmanager
+def _usage_table(usage: Path | None) -> Iterator[str]:
+    """Give the directory of a table that has the rows of a Parquet file; empty: there is none.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    from deltalake import convert_to_deltalake  # noqa: PLC0415 - an optional library
+
+    if usage is None:
+        yield ""
+        return
+    with TemporaryDirectory(prefix="modelplane-query-") as directory:
+        shutil.copyfile(usage, Path(directory) / "usage.parquet")
+        convert_to_deltalake(directory)
+        yield directory
 
 
 def _name_tables(sql: str) -> tuple[str, Mapping[str, str]]:
@@ -83,8 +113,6 @@ def _name_tables(sql: str) -> tuple[str, Mapping[str, str]]:
     # Texts are between each two pieces.
     pieces = _TEXT.split(sql)
     pieces[::2] = [_TABLE.sub(name, piece) for piece in pieces[::2]]
-    if not aliases:
-        raise QueryError("the query names no table: write CATALOG.SCHEMA.NAME")
     return "".join(pieces), {alias: location for location, alias in aliases.items()}
 
 
@@ -121,6 +149,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("sql", help="the query")
     parser.add_argument("--root", default=root, help=f"where the tables are (default: {root})")
+    parser.add_argument(
+        "--usage", type=Path, metavar="FILE", help="file of `modelplane usage export`"
+    )
     parser.add_argument(
         "--format", choices=_FORMATS, default="json", help="a line for each row (default: json)"
     )

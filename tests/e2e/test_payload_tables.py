@@ -106,6 +106,33 @@ def test_failed_calls_are_rows_whatever_the_sampling(
     assert 0 < sum(one["status_code"] == 200 for one in recorded) < 20
 
 
+def test_requests_are_recorded_as_guardrails_let_them_pass(
+    system: System, rest: Rest, provider: OpenAiEmulator
+) -> None:
+    name = next(_NAMES)
+    table = TABLE | {"redact": "masked"}
+    rules = {"input": {"pii": {"behavior": "MASK"}, "invalid_keywords": ["abracadabra"]}}
+    gateway = {"inference_table_config": table, "guardrails": rules}
+    rest.create(endpoint(name, entity(provider, "gpt"), ai_gateway=gateway))
+    plain, personal = "no one here", "write to jane@example.com"
+    for text, status in ((plain, 200), (personal, 200), (f"{personal} abracadabra", 400)):
+        body = {"messages": [{"role": "user", "content": text}]}
+        assert rest.query(name, body).status_code == status
+    # What nobody has looked through is not kept either.
+    assert rest.query(name, {"messages": personal}).status_code == 400
+    wait_for(lambda: len(rows(system, name)) == 4)
+    recorded = rows(system, name)
+    assert json.loads(recorded[0]["request"])["messages"][0]["content"] == plain
+    masked = json.loads(recorded[1]["request"])["messages"][0]["content"]
+    assert masked == "write to <EMAIL_ADDRESS>"
+    for row in recorded[2:]:
+        assert row["request"] is None
+        assert row["logging_error_codes"] == ["REQUEST_REDACTED"]
+    assert "jane@" not in json.dumps(recorded, default=str)
+    kinds = [row["guardrail_action"] for row in recorded]
+    assert kinds == ["none", "masked", "blocked", None]
+
+
 def test_the_deprecated_configuration_means_the_same(
     system: System, rest: Rest, provider: OpenAiEmulator
 ) -> None:
@@ -141,6 +168,8 @@ def test_the_deprecated_configuration_means_the_same(
         (TABLE | {"table_name_prefix": "."}, "table_name_prefix must be"),
         (TABLE | {"table_name_prefix": "x" * 129}, "table_name_prefix must be"),
         (TABLE | {"sampling_fraction": 1.5}, "sampling_fraction is 1.5"),
+        (TABLE | {"redact": "masked"}, "nothing looks through requests"),
+        (TABLE | {"redact": "everything"}, "redact 'everything' is unknown"),
     ],
 )
 def test_a_table_that_cannot_be_is_refused(

@@ -48,13 +48,13 @@ class S3Emulator(Emulator):
                 keys, "us-east-1", url, request.headers, b"", now(), service="s3", method="GET"
             )
         except Refusal as error:
-            return _error(403, "InvalidAccessKeyId", str(error))
+            return error_answer(403, "InvalidAccessKeyId", str(error))
         bucket, key = request.match_info["bucket"], request.match_info.get("key", "")
         if not key:
             return self._list(bucket, dict(request.query))
         content = self.objects.get(f"{bucket}/{key}")
         if content is None:
-            return _error(404, "NoSuchKey", "The specified key does not exist.")
+            return error_answer(404, "NoSuchKey", "The specified key does not exist.")
         response = web.StreamResponse(headers={"Content-Length": str(len(content))})
         await response.prepare(request)
         await response.write(content[: len(content) // 2] if self.cut else content)
@@ -64,7 +64,7 @@ class S3Emulator(Emulator):
 
     def _list(self, bucket: str, query: dict[str, str]) -> web.Response:
         if query.get("list-type") != "2" or not query.keys() <= _LISTED:
-            return _error(400, "InvalidArgument", f"{sorted(query)}")
+            return error_answer(400, "InvalidArgument", f"{sorted(query)}")
         start = f"{bucket}/{query.get('prefix', '')}"
         found = sorted(key for key in self.objects if key.startswith(start))
         first = int(query.get("continuation-token", 0))
@@ -76,17 +76,21 @@ class S3Emulator(Emulator):
         )
         more = first + _PAGE < len(found)
         token = f"<NextContinuationToken>{first + _PAGE}</NextContinuationToken>" if more else ""
-        return _xml(
+        return xml_answer(
             200,
             f"<ListBucketResult><Name>{bucket}</Name><IsTruncated>{str(more).lower()}"
             f"</IsTruncated>{token}{items}</ListBucketResult>",
         )
 
 
-def _error(status: int, code: str, message: str) -> web.Response:
-    return _xml(status, f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>")
+def error_answer(status: int, code: str, message: str) -> web.Response:
+    """Return an error as the service tells it."""
+    return xml_answer(
+        status, f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
+    )
 
 
-def _xml(status: int, text: str) -> web.Response:
+def xml_answer(status: int, text: str) -> web.Response:
+    """Return a document of the service."""
     declared = f'<?xml version="1.0" encoding="UTF-8"?>\n{text}'
     return web.Response(text=declared, status=status, content_type="application/xml")

@@ -123,6 +123,9 @@ EFFECTS: Mapping[str, Mapping[str, str]] = {
     f"{_E2E}/test_payload_tables.py::test_failed_calls_are_rows_whatever_the_sampling": {
         "InferenceTableConfig": "sampling_fraction"
     },
+    f"{_E2E}/test_payload_tables.py::test_requests_are_recorded_as_guardrails_let_them_pass": {
+        "InferenceTableConfig": "redact"
+    },
     f"{_E2E}/test_payload_tables.py::test_the_deprecated_configuration_means_the_same": {
         "EndpointConfigInput": "auto_capture_config",
         "AutoCaptureConfig": "enabled catalog_name schema_name table_name_prefix",

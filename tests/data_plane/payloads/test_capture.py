@@ -90,6 +90,7 @@ async def test_a_call_is_recorded_with_all_that_is_known(recorded: System, files
         "config_version": 7,
         "attempts": 1,
         "request_tags": {"team": "a"},
+        "guardrail_action": None,
     }
     everything = row.encode()
     assert API_KEY.encode() not in everything

@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from modelplane.data_plane.tables.metrics import WriterMetrics
 from modelplane.data_plane.tables.spool import Spool
 from modelplane.data_plane.tables.writer import PayloadWriter
 from modelplane.deploy.command.query import QueryError, ask
+from modelplane.deploy.command.usage.parquet import SCHEMA, export
 from tests.data_plane.fakes import FakeClock
 from tests.effort import times
 
@@ -40,6 +42,7 @@ MIRRORED = [
     ("requester", "string"),
 ]
 OURS = ["endpoint_name", "config_version", "invocation_id", "attempts", "request_tags"]
+OURS += ["guardrail_action"]
 FACTS: dict[str, Any] = {
     "databricks_request_id": "r-1",
     "client_request_id": None,
@@ -54,6 +57,7 @@ FACTS: dict[str, Any] = {
     "invocation_id": "i-1",
     "attempts": 1,
     "request_tags": {"team": "a"},
+    "guardrail_action": "masked",
 }
 
 
@@ -78,6 +82,7 @@ def test_a_table_has_the_mirrored_columns_in_their_order(tmp_path: Path) -> None
     assert first["response"] is None
     assert first["logging_error_codes"] == ["A", "B"]
     assert first["request_tags"] == '{"team":"a"}'
+    assert first["guardrail_action"] == "masked"
     # A reader that knows no Delta finds the rest of the columns in the files.
     [file, *_] = (tmp_path / LOCATION).rglob("*.parquet")
     assert pq.read_schema(file).names == [name for name, _ in told if name != "request_date"]
@@ -160,15 +165,47 @@ sys.exit(writer.main(sys.argv[1:]))
 """
 
 
-def start_writer(payloads: Path, root: Path) -> subprocess.Popen[bytes]:
+def test_a_query_may_join_usage(tmp_path: Path) -> None:
+    DeltaTables(str(tmp_path), "w").append(LOCATION, 1, [row(), row(databricks_request_id="r-2")])
+    used: dict[str, Any] = dict.fromkeys(SCHEMA.names)
+    used |= {"usage_context": {"team": "a"}, "endpoint_tags": {}, "guardrail_entities": {}}
+    used |= {"databricks_request_id": "r-1", "input_token_count": 7}
+    file = tmp_path / "usage.parquet"
+    assert export([[used]], file) == 1
+    sql = (
+        "select u.usage_context['team'] as team, sum(u.input_token_count) as tokens, p.request "
+        "from usage u join main.logs.chat_payload p using (databricks_request_id) group by 1, 3"
+    )
+    body = '{"q": "é\ufffd"}'
+    assert ask(str(tmp_path), sql, usage=file) == [{"team": "a", "tokens": 7, "request": body}]
+    assert ask(str(tmp_path), "select count(*) as n from usage", usage=file) == [{"n": 1}]
+    with pytest.raises(QueryError, match="No such file"):
+        ask(str(tmp_path), "select 1 from usage", usage=tmp_path / "nothing")
+    with pytest.raises(QueryError, match="usage"):
+        ask(str(tmp_path), "select 1 from usage u, main.logs.chat_payload")
+
+
+def python(code: str) -> list[str]:
+    """Return a command that runs code."""
+    return [sys.executable, "-c", code]
+
+
+def write_command(payloads: Path, root: Path | str) -> list[str]:
+    """Return the command of a writer that is quick."""
     options = ["--payload-dir", str(payloads), "--tables-root", str(root)]
     options += ["--writer-metrics-listen", "127.0.0.1:0", "--log-level", "error"]
-    return subprocess.Popen([sys.executable, "-c", WRITER, *options])
+    return [*python(WRITER), *options]
 
 
-def kill_worker(payloads: Path, first: int, seconds: float) -> set[str]:
+def start_writer(payloads: Path, root: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(write_command(payloads, root))
+
+
+def kill_worker(
+    payloads: Path, first: int, seconds: float, worker_command: Sequence[str] = ()
+) -> set[str]:
     """Let a worker record for some time and kill it; return what it has answered."""
-    command = [sys.executable, "-c", WORKER, str(payloads), str(first)]
+    command = [*(worker_command or python(WORKER)), str(payloads), str(first)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as worker:
         assert worker.stdout is not None
         begun = worker.stdout.readline()

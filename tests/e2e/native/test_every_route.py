@@ -164,7 +164,10 @@ def test_guardrails_hold_and_payloads_are_recorded(
     wait_for(lambda: len(recorded(system)) == 2 * len(WAYS))
     rows = recorded(system)
     for way, (blocked, answered) in answers.items():
-        assert "abracadabra" in rows[blocked.headers["x-request-id"]]["request"], way.path
+        refused = rows[blocked.headers["x-request-id"]]
+        assert "abracadabra" in refused["request"], way.path
+        assert refused["guardrail_action"] == "blocked"
+        assert rows[answered.headers["x-request-id"]]["guardrail_action"] == "none"
         response = json.loads(rows[answered.headers["x-request-id"]]["response"])
         assert "hello" in way.speaker.text(response), way.path
         assert way.streams or response == answered.json(), way.path
