@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,7 @@ def test_the_list_of_what_it_holds_names_each_package() -> None:
     done = subprocess.run(program, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     assert found["bomFormat"] == "CycloneDX"
-    assert found["metadata"]["component"]["version"] == PYPROJECT["project"]["version"]
+    assert found["metadata"]["component"]["version"] == version("modelplane")
     names = {one["purl"].partition("@")[0] for one in found["components"]}
     assert {f"pkg:pypi/{name}" for name in locked()} <= names
 
