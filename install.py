@@ -38,7 +38,7 @@ VENV = ROOT / ".venv"
 NOTE = VENV / "installed"
 WHEELS = VENV / "wheels"
 NEWEST_TESTED = (3, 13)
-RUN = ("requirements.lock", "requirements-model.lock")
+RUN = ("requirements.lock", "deploy/local/model.txt")
 LOCKS = {"run": RUN, "test": (*RUN, "requirements-extras.lock", "requirements-dev.lock")}
 # Nothing but the locks is asked: no resolving, and no building, which would need packages that no
 # lock names.

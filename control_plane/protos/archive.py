@@ -4,10 +4,12 @@ Before: `proto_servicer`, and `make release`, which puts it beside the wheel.
 """
 
 import io
+import sys
 import zipfile
 from collections.abc import Iterator
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from pathlib import Path
 
 _SUFFIX = ".proto"
 # The earliest that a ZIP archive can say: the same protos are the same bytes.
@@ -34,3 +36,14 @@ def _protos() -> Iterator[tuple[str, bytes]]:
     api: Traversable = files("google.api")
     for name in _IMPORTED:
         yield f"{googles}/{name}{_SUFFIX}", (api / f"{name}{_SUFFIX}").read_bytes()
+
+
+def main(directory: str) -> None:
+    """Write the archive beside a wheel, with the wheel's version in its name."""
+    [wheel] = Path(directory).glob("modelplane-*.whl")
+    version = wheel.name.split("-")[1]
+    (wheel.parent / f"modelplane-protos-{version}.zip").write_bytes(build_archive())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

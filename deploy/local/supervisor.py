@@ -20,6 +20,7 @@ from modelplane.deploy.local.child import Child
 from modelplane.deploy.local.data_dir import DataDir, opened
 from modelplane.deploy.local.http_client import HttpClient
 from modelplane.deploy.local.logs import Logs
+from modelplane.deploy.local.model import ensure_model
 from modelplane.deploy.local.options import LOCAL_MODEL, UpError, UpOptions
 from modelplane.deploy.local.parts import Parts, write_files
 from modelplane.deploy.local.plan import Plan, Tokens, port_names
@@ -99,6 +100,9 @@ class Supervisor:
     async def run(self) -> None:
         """Start everything, wait for a signal, stop everything."""
         self._certify()
+        if self._plan.options.local_model:
+            log = self._plan.data_dir.log_file("model-install")
+            await ensure_model(self._plan.environment, log, self._say)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)

@@ -1,7 +1,7 @@
 """Installs what `make release` has built into fresh environments, and starts it.
 
-The wheel as `uv tool install` does it, in the versions of the lock; the source distribution must
-build the same files.
+The wheel by `uv tool install` in the versions of the lock, where it answers by the local model; the
+source distribution must build the same files. A release has a section in the changelog.
 """
 
 import subprocess
@@ -11,10 +11,10 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.install.locks import PYPROJECT, ROOT
+from modelplane.adapters.shared.settings import environment
+from tests.install.locks import RELEASE, ROOT
 
 BIN = Path(sys.executable).parent
-VERSION = PYPROJECT["project"]["version"]
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:
@@ -34,19 +34,19 @@ def check_source(source: Path, wheel: Path, work: Path) -> None:
 
 
 def check_wheel(wheel: Path, work: Path) -> None:
-    """Install the wheel into an environment that has nothing else, and serve with it."""
-    home = work / "environment"
-    run(BIN / "uv", "venv", "--quiet", "--python", sys.executable, home)
-    options = ("--quiet", "--python", home / "bin" / "python")
-    run(BIN / "uv", "pip", "install", *options, "-c", ROOT / "requirements.lock", wheel)
-    command = home / "bin" / "modelplane"
-    assert run(command, "version") == f"modelplane {VERSION}\n"
+    """Install the wheel as a tool, and have a model answer with it."""
+    places = {"UV_TOOL_DIR": str(work / "tools"), "UV_TOOL_BIN_DIR": str(work / "bin")}
+    options = ("--quiet", "--python", sys.executable, "-c", ROOT / "requirements.lock")
+    install = [str(BIN / "uv"), "tool", "install", *map(str, options), str(wheel)]
+    subprocess.run(install, check=True, env={**environment(), **places})
+    command = work / "bin" / "modelplane"
+    assert run(command, "version") == f"modelplane {version_of(wheel)}\n"
     serve(command, work)
 
 
 def serve(command: Path, work: Path) -> None:
-    """Start a deployment, wait until it says that it serves, and end it."""
-    options = ("up", "--port", "0", "--no-hosting", "--data-dir", str(work / "data"))
+    """Start a deployment, wait until it says that its model has answered, and end it."""
+    options = ("up", "--port", "0", "--local-model", "--data-dir", str(work / "data"))
     with subprocess.Popen(
         [str(command), *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
@@ -54,23 +54,41 @@ def serve(command: Path, work: Path) -> None:
         assert process.stdout
         for line in process.stdout:
             said += line
-            if "/serving-endpoints" in line:
+            if "gave its first answer" in line:
                 break
         process.terminate()
         rest, _ = process.communicate(timeout=60)
     assert process.returncode == 0, said + rest
+    assert "gave its first answer" in said
+
+
+def version_of(wheel: Path) -> str:
+    """Return the version in a wheel's name."""
+    return wheel.name.split("-")[1]
+
+
+def check_changelog(version: str, changelog: str) -> None:
+    """See that a release is told of, and that nothing is told of none."""
+    if "dev" in version:
+        return
+    heading, _, told = changelog.partition(f"## {version} - ")
+    assert told, f"CHANGELOG.md has no section '## {version} - YEAR-MONTH-DAY'"
+    assert heading.rstrip().endswith("## Unreleased"), "what is unreleased belongs to the release"
 
 
 def main(arguments: Sequence[str]) -> int:
     """Check the files in a directory; return the exit status."""
     [directory] = map(Path, arguments)
     [wheel], [source] = directory.glob("*.whl"), directory.glob("*.tar.gz")
-    assert f"-{VERSION}" in wheel.name
-    assert f"-{VERSION}" in source.name
+    version = version_of(wheel)
+    assert version.startswith(RELEASE["NEXT"])
+    assert source.name == f"modelplane-{version}.tar.gz"
+    assert (directory / f"modelplane-protos-{version}.zip").exists()
+    check_changelog(version, (ROOT / "CHANGELOG.md").read_text())
     with tempfile.TemporaryDirectory() as work:
         check_source(source.resolve(), wheel, Path(work))
     with tempfile.TemporaryDirectory() as work:
-        check_wheel(wheel, Path(work))
+        check_wheel(wheel.resolve(), Path(work))
     sys.stdout.write(f"{wheel.name} and {source.name} install and start\n")
     return 0
 

@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Collection, Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
+from runpy import run_path
 from typing import Any
 
 from packaging.markers import default_environment
@@ -16,6 +17,8 @@ from packaging.utils import NormalizedName, canonicalize_name
 
 ROOT = Path(__file__).parent.parent.parent
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+# The release that the tree is on its way to, and others of `protos/version.py`.
+RELEASE: dict[str, Any] = run_path(str(ROOT / "protos" / "version.py"))
 # The first and any last release of each Python that is tested: markers may name either.
 _PYTHONS = ("3.11.0", "3.11.99", "3.12.0", "3.12.99", "3.13.0", "3.13.99")
 _MACHINES = ("x86_64", "aarch64")

@@ -60,7 +60,7 @@ class Project:
         # Newer than what is locked, and asked for by a name with an extra.
         write_wheel(self.index, "library", "2.0")
         self.lock("requirements.lock", ("application", "library[extra]"), ("library",))
-        self.lock("requirements-model.lock", ("model", "plugin"))
+        self.lock("deploy/local/model.txt", ("model", "plugin"))
         self.lock("requirements-extras.lock", ("telemetry",))
         self.lock("requirements-dev.lock", ("tool",))
 

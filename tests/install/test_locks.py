@@ -21,7 +21,7 @@ from tests.install.locks import (
 RUN = "requirements.lock"
 EXTRAS = "requirements-extras.lock"
 DEV = "requirements-dev.lock"
-MODEL = "requirements-model.lock"
+MODEL = "deploy/local/model.txt"
 LOCKS = (RUN, EXTRAS, DEV, MODEL)
 # Those of programs that run in environments of their own.
 OTHERS = [

