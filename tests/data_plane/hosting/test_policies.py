@@ -64,7 +64,7 @@ async def test_a_hosted_judge_is_asked_as_a_custom_guardrail(
 ) -> None:
     server = ModelServer(events=chatting("So ", "it is"))
     judge = ModelServer(answer=json.dumps({"predictions": [{"decision": decision}]}).encode())
-    form = {"endpoint_name": "judge", "form": "custom"}
+    form = {"endpoint_name": "judge", "form": "custom_guardrail"}
     async with model_servers(server, judge):
         await serve(world, {"iris": server, "judge": judge}, judge=form, phases=[phase])
         answer = await world.ask(CHAT | {"stream": True})
