@@ -10,9 +10,8 @@ DataPlaneError          a call is refused
 ├── EndpointUnserved    no configuration of the endpoint is active, nor will one be by itself
 ├── MalformedRequest    the body is not a JSON object
 ├── InvalidParameter    a field is missing, or has a value that cannot be right
-├── GuardrailError      guardrails let the request or the answer not pass
-│   ├── GuardrailTriggered it holds what they block
-│   └── GuardrailUnchecked a judge does not say whether it may pass
+├── GuardrailError      it is not known whether the request or the answer may pass
+│   └── GuardrailTriggered it holds what the endpoint's guardrails block
 ├── TooManyHops         the call has come through so many gateways that it goes in circles
 ├── LimitExceeded       a limit of the endpoint does not allow it now
 ├── LimitsUnavailable   the limits of the endpoint cannot be checked
@@ -106,17 +105,7 @@ class InvalidParameter(DataPlaneError):
 
 
 class GuardrailError(DataPlaneError):
-    """Guardrails let the request or the answer not pass."""
-
-
-class GuardrailUnchecked(GuardrailError):
-    """A judge does not say whether the request or the answer may pass."""
-
-    def __init__(self, policy: str, judge: str) -> None:
-        super().__init__(
-            f"The guardrail '{policy}' could not be checked: its judge, the endpoint '{judge}', "
-            "gave no verdict in time; try again."
-        )
+    """Guardrails let the request or the answer not pass, by default as nobody has judged it."""
 
 
 class GuardrailTriggered(GuardrailError):
@@ -280,57 +269,52 @@ class DeadlineExceeded(DataPlaneError):
 
 
 _CODE = grpc.StatusCode
+_UNAVAILABLE = Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE")
+_DENIED = Status(_CODE.PERMISSION_DENIED, 403, "PERMISSION_DENIED")
+_LIMITED = Status(_CODE.RESOURCE_EXHAUSTED, 429, "REQUEST_LIMIT_EXCEEDED")
 STATUS_TABLE = StatusTable(
     {
-        WorkerNotReady: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
+        WorkerNotReady: _UNAVAILABLE,
         Unauthenticated: Status(_CODE.UNAUTHENTICATED, 401, "UNAUTHENTICATED"),
-        PermissionDenied: Status(_CODE.PERMISSION_DENIED, 403, "PERMISSION_DENIED"),
+        PermissionDenied: _DENIED,
         EndpointNotFound: Status(_CODE.NOT_FOUND, 404, "ENDPOINT_NOT_FOUND"),
         ServedEntityNotFound: Status(_CODE.NOT_FOUND, 404, "RESOURCE_DOES_NOT_EXIST"),
-        EndpointNotReady: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
+        EndpointNotReady: _UNAVAILABLE,
         # Nothing that clients try again: they would wait for minutes and hide the reason.
         EndpointUnserved: Status(_CODE.FAILED_PRECONDITION, 400, "INVALID_STATE"),
         MalformedRequest: Status(_CODE.INVALID_ARGUMENT, 400, "BAD_REQUEST"),
         InvalidParameter: Status(_CODE.INVALID_ARGUMENT, 400, "INVALID_PARAMETER_VALUE"),
-        GuardrailUnchecked: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
+        GuardrailError: _UNAVAILABLE,
         GuardrailTriggered: Status(_CODE.INVALID_ARGUMENT, 400, "BAD_REQUEST"),
         # HTTP has 508 for this, which clients would retry as they do every status from 500 on.
         TooManyHops: Status(_CODE.INVALID_ARGUMENT, 400, "BAD_REQUEST"),
-        CallerFull: Status(_CODE.RESOURCE_EXHAUSTED, 429, "REQUEST_LIMIT_EXCEEDED"),
-        WorkerFull: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
-        UpstreamResting: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
+        CallerFull: _LIMITED,
+        WorkerFull: _UNAVAILABLE,
+        UpstreamResting: _UNAVAILABLE,
         # Nothing that clients try again, as with an endpoint that serves nothing.
         EntityFailed: Status(_CODE.FAILED_PRECONDITION, 400, "INVALID_STATE"),
-        EntityBusy: Status(_CODE.RESOURCE_EXHAUSTED, 429, "REQUEST_LIMIT_EXCEEDED"),
-        ThroughputExceeded: Status(_CODE.RESOURCE_EXHAUSTED, 429, "REQUEST_LIMIT_EXCEEDED"),
-        EntityStarting: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
+        EntityBusy: _LIMITED,
+        ThroughputExceeded: _LIMITED,
+        EntityStarting: _UNAVAILABLE,
         ReplicaLost: Status(_CODE.INTERNAL, 502, "BAD_GATEWAY"),
         ModelRefused: Status(_CODE.INVALID_ARGUMENT, 400, "BAD_REQUEST"),
         ModelRefusedParameter: Status(_CODE.INVALID_ARGUMENT, 400, "INVALID_PARAMETER_VALUE"),
         HostedError: INTERNAL,
-        LimitExceeded: Status(_CODE.RESOURCE_EXHAUSTED, 429, "REQUEST_LIMIT_EXCEEDED"),
-        LimitsUnavailable: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
+        LimitExceeded: _LIMITED,
+        LimitsUnavailable: _UNAVAILABLE,
         DeadlineExceeded: Status(_CODE.DEADLINE_EXCEEDED, 504, "DEADLINE_EXCEEDED"),
         provider_errors.RequestRefused: Status(_CODE.INVALID_ARGUMENT, 400, "BAD_REQUEST"),
         provider_errors.ModelNotFound: Status(_CODE.NOT_FOUND, 404, "NOT_FOUND"),
         provider_errors.RequestConflict: Status(_CODE.ABORTED, 409, "RESOURCE_CONFLICT"),
         # The caller's own token is fine, so a refused credential of the endpoint is no 401.
-        provider_errors.CredentialRefused: Status(
-            _CODE.PERMISSION_DENIED, 403, "PERMISSION_DENIED"
-        ),
-        provider_errors.RateLimited: Status(
-            _CODE.RESOURCE_EXHAUSTED, 429, "REQUEST_LIMIT_EXCEEDED"
-        ),
+        provider_errors.CredentialRefused: _DENIED,
+        provider_errors.RateLimited: _LIMITED,
         provider_errors.QuotaExhausted: Status(_CODE.RESOURCE_EXHAUSTED, 429, "RESOURCE_EXHAUSTED"),
         provider_errors.ProviderFailed: INTERNAL,
         provider_errors.UnusableAnswer: INTERNAL,
         provider_errors.NoAnswer: Status(_CODE.INTERNAL, 502, "BAD_GATEWAY"),
-        provider_errors.CredentialUnavailable: Status(
-            _CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"
-        ),
-        provider_errors.ProviderUnavailable: Status(
-            _CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"
-        ),
+        provider_errors.CredentialUnavailable: _UNAVAILABLE,
+        provider_errors.ProviderUnavailable: _UNAVAILABLE,
         provider_errors.ProviderTimeout: Status(_CODE.DEADLINE_EXCEEDED, 504, "DEADLINE_EXCEEDED"),
         provider_errors.ProviderNotImplemented: Status(_CODE.UNIMPLEMENTED, 501, "NOT_IMPLEMENTED"),
     }

@@ -31,7 +31,7 @@ PII_ENTITIES = ("CREDIT_CARD", "EMAIL_ADDRESS", "PHONE_NUMBER", "US_BANK_NUMBER"
 _NAMED = ("PERSON", "LOCATION", "ORGANIZATION", "NRP", "DATE_TIME")
 _PHASES, _MODES = ("input", "output"), ("enforce", "log")
 _ACTIONS = ("block", "mask", "pseudonym")
-_FORMS = ("verdict", "llama_guard", "moderation", "custom")
+_FORMS = ("verdict", "llama_guard", "moderation", "custom_guardrail")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _ENTITY = re.compile(r"[A-Z][A-Z0-9_]{0,39}")
 

@@ -24,11 +24,9 @@ from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.endpoints import lookup, payload_tables
 from modelplane.control_plane.endpoints.config_input import build_config, build_traffic, drop_twin
 from modelplane.control_plane.endpoints.gateway_rules import check_countable
-from modelplane.control_plane.endpoints.guardrail_judges import require_judges
-from modelplane.control_plane.endpoints.limited_principals import require_principals
 from modelplane.control_plane.endpoints.lookup import lock_endpoint, read_endpoint
 from modelplane.control_plane.endpoints.quotas import Quotas
-from modelplane.control_plane.endpoints.settings import build_settings
+from modelplane.control_plane.endpoints.settings import build_settings, check_named
 from modelplane.control_plane.endpoints.unchanged import carry_over, is_served
 from modelplane.control_plane.endpoints.validation import (
     check_change,
@@ -105,8 +103,7 @@ class Endpoints:
         """
         self._database = database
         self._vault = CredentialVault(sealer)
-        self._rollout = rollout
-        self._clock = clock
+        self._rollout, self._clock = rollout, clock
         self._egress = egress or EgressPolicy()
         self._source = source
         self._quotas = quotas or Quotas()
@@ -128,19 +125,15 @@ class Endpoints:
             QuotaExceeded: The principal, or the deployment, has as many as it may.
         """
         new = self._build_new(principal, request)
-        draft = None
+        draft, soon = None, True
         if request.HasField("config"):
             draft = self._draft(drop_twin(request.config, None), request.name)
             await self._fetch_secrets(principal, draft)
             draft = await self._pin(draft, (), new.settings.ai_gateway)
-        soon = True
         async with self._database.write() as transaction:
             await self._quotas.check(transaction.session, principal)
             await changes.insert(transaction, new)
-            await require_principals(transaction.session, new.settings.ai_gateway)
-            await require_judges(
-                transaction.session, principal, new.name, new.settings, self._judges
-            )
+            await check_named(transaction.session, principal, new, self._judges)
             await payload_tables.claim(transaction.session, new, draft.config if draft else None)
             if draft:
                 soon = await self._begin(transaction, principal, new.id, 1, draft)

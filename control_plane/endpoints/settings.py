@@ -11,7 +11,12 @@ from modelserving.v1.endpoint_service_pb2 import CreateServingEndpointRequest
 
 from modelplane.adapters.shared.guardrail_rules import NO_JUDGES, DefaultJudges
 from modelplane.control_plane.endpoints.gateway_rules import build_ai_gateway, build_rate_limits
+from modelplane.control_plane.endpoints.guardrail_judges import require_judges
+from modelplane.control_plane.endpoints.limited_principals import require_principals
 from modelplane.control_plane.endpoints.validation import check_tags, check_text
+from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.store.database import Session
+from modelplane.control_plane.store.endpoints.changes import NewEndpoint
 
 
 def build_settings(
@@ -35,6 +40,24 @@ def build_settings(
         rate_limits=build_rate_limits(request.rate_limits),
         ai_gateway=build_ai_gateway(request.ai_gateway, tables=tables, judges=judges),
     )
+
+
+async def check_named(
+    session: Session, principal: Principal, new: NewEndpoint, judges: DefaultJudges
+) -> None:
+    """Check that those exist whom the settings of a new endpoint name.
+
+    Args:
+        session: Reads the store.
+        principal: Who makes the endpoint.
+        new: The endpoint.
+        judges: Who judges where the guardrails do not say who.
+
+    Raises:
+        InvalidParameter: One does not, or may not be named.
+    """
+    await require_principals(session, new.settings.ai_gateway)
+    await require_judges(session, principal, new.name, new.settings, judges)
 
 
 def show_settings(settings: EndpointSettings, endpoint: ServingEndpoint) -> None:

@@ -4,7 +4,7 @@ from modelplane.adapters.shared.guardrail_rules import DefaultJudges
 from modelplane.control_plane.endpoints.guardrail_judges import parse_judge
 from modelplane.control_plane.settings import Settings
 
-_SAFETY_FORMS = ("llama_guard", "verdict", "moderation", "custom")
+_SAFETY_FORMS = ("llama_guard", "verdict", "moderation", "custom_guardrail")
 _TOPICS_FORMS = ("verdict",)
 
 

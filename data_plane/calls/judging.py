@@ -20,7 +20,7 @@ from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.data_plane.calls.call import Call, Method, Service
 from modelplane.data_plane.calls.labels import TAGS_HEADER
 from modelplane.data_plane.calls.refusals import Refused
-from modelplane.data_plane.errors import DataPlaneError, GuardrailUnchecked, Refusal
+from modelplane.data_plane.errors import DataPlaneError, GuardrailError, Refusal
 from modelplane.data_plane.guardrails.cleared import digest_of
 from modelplane.data_plane.guardrails.conversation import ending, is_too_long, split
 from modelplane.data_plane.guardrails.findings import Findings
@@ -37,6 +37,16 @@ from modelplane.data_plane.guardrails.verdict import Phase
 from modelplane.data_plane.snapshots.callers import Principal
 
 _log = logging.getLogger(__name__)
+
+
+class GuardrailUnchecked(GuardrailError):
+    """A judge does not say whether a request or an answer may pass."""
+
+    def __init__(self, policy: str, judge: str) -> None:
+        super().__init__(
+            f"The guardrail '{policy}' could not be checked: its judge, the endpoint '{judge}', "
+            "gave no verdict in time; try again."
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from modelplane.data_plane.guardrails.places import (
     places_of_arguments,
     places_of_request,
     runs_of,
+    signed_thoughts,
 )
 from modelplane.data_plane.guardrails.policy import Checks, Rules
 from modelplane.data_plane.guardrails.pseudonyms import Pseudonyms
@@ -160,10 +161,15 @@ class Guard:
             return
         if checks.enforces:
             _drop_logprobs(answer)
+        signed = [] if free else signed_thoughts(answer)
         if not free:
             _mend(checks, findings, runs_of(answer))
         places = places_of_any(answer) if free else places_of_answer(answer)
         yield from self._read(_Reader(checks, findings), findings, places)
+        for block, thought in signed:
+            if block["thinking"] != thought:
+                # It holds only for what was signed.
+                block["signature"] = ""
         if findings.blocked:
             raise self.refuse_answer(usage)
 

@@ -2,10 +2,10 @@
 
 `../calls/judging.py` asks. The forms: `llama_guard` is a chat whose answer is `safe`, or `unsafe`
 and a line of codes (https://www.llama.com/docs/model-cards-and-prompt-formats/llama-guard-3/);
-`moderation` is OpenAI's (https://platform.openai.com/docs/api-reference/moderations); `custom` is
-what the mirrored product asks of a model that somebody wrote for it, a request or an answer of a
-chat with `mode` (https://github.com/andyweaves/databricks-notebooks, notebooks/ai_guardrails);
-`verdict` asks any model that chats, in words, for JSON.
+`moderation` is OpenAI's (https://platform.openai.com/docs/api-reference/moderations);
+`custom_guardrail` is what the mirrored product asks of a model that somebody wrote for it, a
+request or an answer of a chat with `mode` (https://github.com/andyweaves/databricks-notebooks,
+notebooks/ai_guardrails); `verdict` asks any model that chats, in words, for JSON.
 """
 
 import re
@@ -20,7 +20,6 @@ from modelserving.v1 import guardrail_policy_pb2 as pb
 from modelplane.adapters.providers.canonical.json_values import as_object, as_objects, as_text
 from modelplane.adapters.providers.errors import ConfigRefused
 from modelplane.adapters.providers.types import JsonObject, NestedTooDeeply
-from modelplane.data_plane.errors import DataPlaneError
 from modelplane.data_plane.guardrails.rule import Rule
 
 SAFETY, TOPICS = "safety", "valid_topics"
@@ -48,7 +47,7 @@ _SCHEMA: JsonObject = {
 }
 
 
-class NoVerdict(DataPlaneError):
+class NoVerdict(ValueError):
     """A judge has answered, but not whether a text may pass."""
 
 
@@ -148,7 +147,7 @@ def build_question(judge: Judge, turns: Sequence[Turn], phase: str) -> JsonObjec
             return {"messages": messages, "temperature": 0, "max_tokens": _GUARD_TOKENS}
         case "moderation":
             return {"input": turns[-1].text}
-        case "custom":
+        case "custom_guardrail":
             return _ask_custom(messages, phase)
     text = orjson.dumps(messages).decode()
     return {
@@ -177,7 +176,7 @@ def parse_ruling(judge: Judge, answer: JsonObject) -> Ruling:
             return _parse_guard(_said(answer), entity)
         case "moderation":
             return _parse_moderation(answer, entity)
-        case "custom":
+        case "custom_guardrail":
             decision = _prediction(answer).get("decision")
             if decision not in _DECISIONS:
                 raise NoVerdict(f"it has no 'decision' that is one of {', '.join(_DECISIONS)}")

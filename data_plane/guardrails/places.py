@@ -175,6 +175,16 @@ def _run_of(message: JsonObject) -> Iterator[Place]:
             yield Place(holder, key, text)
 
 
+def signed_thoughts(answer: JsonObject) -> list[tuple[JsonObject, object]]:
+    """Return the blocks of thoughts of an answer that are signed, each with what it holds."""
+    return [
+        (block, block.get("thinking"))
+        for choice in as_objects(answer.get("choices"))
+        for block in as_objects(as_object(choice.get("message")).get("thinking_blocks"))
+        if block.get("signature") and "thinking" in block
+    ]
+
+
 def count_opaque(body: JsonObject) -> int:
     """Return how many parts of a request cannot be read: images, sound, and files."""
     total = 0

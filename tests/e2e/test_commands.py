@@ -300,3 +300,25 @@ def test_the_doctor_finds_a_deployment_that_runs_well(shell: Shell, system: Syst
     shell.set(MODELPLANE_ALLOWED_UPSTREAMS="")
     told = shell.run(*directory, status=1)
     assert "-> if it may serve models, allow it with MODELPLANE_ALLOWED_UPSTREAMS=" in told
+
+
+def test_guardrails_are_set_and_tried(shell: Shell, chat: str, tmp_path: Path) -> None:
+    file = tmp_path / "policies.yaml"
+    file.write_text(
+        "policies:\n"
+        "- {name: mail, action: mask, pii: {entities: [EMAIL_ADDRESS]}}\n"
+        "- {name: words, mode: log, keywords: {words: [falcon]}}\n"
+    )
+    told = shell.run("guardrails", "set", chat, "--json", str(file))
+    assert told == "set the policies of chat: mail, words\n"
+    listed = shell.run("guardrails", "get", chat)
+    assert listed.splitlines()[0].split()[:3] == ["NAME", "RANK", "PHASES"]
+    assert "words" in listed
+    told = shell.run("guardrails", "check", "a@b.example: falcon", "--name", chat)
+    assert told.splitlines()[0] == "MASK: <EMAIL_ADDRESS>: falcon"
+    assert "INVALID_KEYWORD at 13 to 19, by 'words' (log)" in told
+    blocked = '{"guardrails": {"output": {"invalid_keywords": ["falcon"]}}}'
+    shell.run(
+        *("guardrails", "check", "A falcon", "--json", blocked, "--direction", "output"), status=1
+    )
+    assert "--name" in shell.error("guardrails", "check", "Hi", status=2)

@@ -77,13 +77,13 @@ def test_a_custom_guardrail_gets_what_the_mirrored_product_sends(
     flagged: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
     mode = {"phase": "input", "stream_mode": "non_streaming"}
-    asked = build_question(judge("custom"), TURNS[:1], "input")
+    asked = build_question(judge("custom_guardrail"), TURNS[:1], "input")
     assert asked == {"messages": [{"role": "user", "content": "Hi"}], "mode": mode}
-    [choice] = build_question(judge("custom"), TURNS, "output")["inputs"]["choices"]  # type: ignore[index]
+    [choice] = build_question(judge("custom_guardrail"), TURNS, "output")["inputs"]["choices"]  # type: ignore[index]
     assert choice["message"] == {"role": "assistant", "content": "Yes?"}
     answers: list[Json] = [{"decision": decision}, {"predictions": [{"decision": decision}]}]
     for answer in answers:
-        assert parse_ruling(judge("custom"), answer).flagged is flagged
+        assert parse_ruling(judge("custom_guardrail"), answer).flagged is flagged
 
 
 def test_a_plain_judge_is_told_what_must_not_pass() -> None:
@@ -100,7 +100,7 @@ def test_a_plain_judge_is_told_what_must_not_pass() -> None:
     assert (found.flagged, found.entity) == (True, "OFF_TOPIC")
 
 
-@pytest.mark.parametrize("form", ["llama_guard", "moderation", "custom", "verdict"])
+@pytest.mark.parametrize("form", ["llama_guard", "moderation", "custom_guardrail", "verdict"])
 def test_what_is_no_verdict_is_not_taken_for_one(form: str) -> None:
     answers: list[Json] = [{}, chat_answer({"content": "I cannot say."}), {"results": [{}]}]
     for answer in answers:

@@ -294,3 +294,35 @@ async def test_parts_of_a_message_are_read_as_one(pipeline: Pipeline) -> None:
     parts = [{"type": "text", "text": text} for text in ("I am john@", "example.com, see?")]
     await pipeline.post(INVOCATIONS, asking(parts))
     assert [part["text"] for part in said_to(pipeline)] == ["I am <EMAIL_ADDRESS>", ", see?"]
+
+
+@pytest.mark.parametrize(("end", "signature"), [("so.", "sig=="), (f"{MAIL}.", "")])
+async def test_a_signature_holds_for_what_was_signed(
+    pipeline: Pipeline, end: str, signature: str
+) -> None:
+    pipeline.guard({"output": {"pii": {"behavior": "MASK"}}})
+    block = {"type": "thinking", "thinking": ""}
+    deltas: list[Json] = [
+        {"thinking_blocks": [{**block, "thinking": "I think "}]},
+        {"thinking_blocks": [{**block, "thinking": f"{end} john@"}]},
+        {"thinking_blocks": [{**block, "signature": "sig=="}]},
+        {"content": "example"},
+        {"content": "."},
+    ]
+    pipeline.provider.stream(chat_chunks(deltas))
+    wire = await pipeline.post(INVOCATIONS, asking("?", stream=True))
+    told = [choice["delta"] for event in wire.events for choice in event["choices"]]
+    blocks = [one for delta in told for one in delta.get("thinking_blocks", ())]
+    masked = end.replace(MAIL, "<EMAIL_ADDRESS>")
+    assert "".join(one["thinking"] for one in blocks) == f"I think {masked} john@"
+    assert [one["signature"] for one in blocks if "signature" in one] == [signature]
+    assert "".join(delta.get("content") or "" for delta in told) == "example."
+    whole = {**block, "thinking": f"I think {end} john@", "signature": "sig=="}
+    pipeline.provider.say(chat_answer({"thinking_blocks": [whole], "content": "example."}))
+    answer = (await pipeline.post(INVOCATIONS, asking("?"))).json
+    [told_whole] = answer["choices"][0]["message"]["thinking_blocks"]
+    assert told_whole == {
+        **whole,
+        "thinking": f"I think {masked} john@",
+        "signature": signature,
+    }
