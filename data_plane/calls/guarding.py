@@ -4,7 +4,8 @@
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from time import perf_counter
 
 import orjson
 
@@ -17,22 +18,27 @@ from modelplane.data_plane.guardrails.guard import Guard
 from modelplane.data_plane.guardrails.verdict import Phase
 from modelplane.data_plane.snapshots.snapshot import Config
 
-# So many characters are read before other calls get their turn.
-_CHARACTERS = 64 * 1024
+# So long is read before other calls get their turn: what a character takes depends on the text, and
+# what a text takes on how many others there are.
+_TURN_SECONDS = 0.002
 _FINISHED = "content_filter"
 # Whose form is known: hosted models of other tasks are asked and answer in their own.
 _CHAT_AGENT = "agent/v2/chat"
 _KNOWN = (Task.CHAT, Task.COMPLETIONS, Task.EMBEDDINGS)
 
 
-async def take_turns(steps: Iterable[int]) -> None:
-    """Let something be read, step by step, each of which tells how much it was."""
-    read = 0
-    for size in steps:
-        read += size
-        if read >= _CHARACTERS:
-            read = 0
+async def take_turns(steps: Iterable[int], clock: Callable[[], float] = perf_counter) -> None:
+    """Let something be read, step by step.
+
+    Args:
+        steps: Its steps.
+        clock: Monotonic time, seconds.
+    """
+    began = clock()
+    for _ in steps:
+        if clock() - began >= _TURN_SECONDS:
             await asyncio.sleep(0)
+            began = clock()
 
 
 async def look_through(guard: Guard, query: Query, config: Config) -> None:

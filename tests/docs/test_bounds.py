@@ -18,7 +18,7 @@ from modelplane.control_plane.identity import failed_logins, sessions
 from modelplane.control_plane.secrets import scopes
 from modelplane.control_plane.settings import Settings as ControlPlaneSettings
 from modelplane.control_plane.store import database
-from modelplane.data_plane.calls import query
+from modelplane.data_plane.calls import guarding, query
 from modelplane.data_plane.guardrails import cleared, scanner
 from modelplane.data_plane.hosting import group
 from modelplane.data_plane.limits import gate, throughput
@@ -69,8 +69,9 @@ BOUNDS = {
     f"{MAX_LOG_BYTES // MIB} MiB",
     "Guardrails": f"{gateway_rules.MAX_KEYWORDS} keywords of "
     f"{gateway_rules.MAX_KEYWORD_CHARACTERS} characters on each side; a worker reads "
-    f"{scanner.PIECE_CHARACTERS // KIB} Ki characters at a time, between which others get their "
-    f"turn; it remembers the digests of {cleared._MOST:,} texts",
+    f"{scanner.PIECE_CHARACTERS // KIB} Ki characters at a time, and for "
+    f"{guarding._TURN_SECONDS * 1000:g} ms until others get their turn; it remembers "
+    f"the digests of {cleared._MOST:,} texts",
     "Groups of replicas": f"one for each of the {MAX_ENTITIES} entities",
     "Health of the control plane": f"{routes.OPEN_STREAM_SECONDS} s",
     "Images that a query names": f"{images.MAX_IMAGES} a query",
