@@ -8,6 +8,7 @@ the error that its users report.
 
 import re
 from dataclasses import dataclass
+from math import inf
 
 from modelplane.adapters.providers.canonical.parameters import Ranges
 from modelplane.adapters.providers.canonical.tool_names import NameRules
@@ -109,51 +110,61 @@ COHERE_STRICT = SchemaRules(
 )
 
 
+_BUDGET = frozenset({"enabled"})
+_EFFORT = frozenset({"adaptive"})
+
+
 @dataclass(frozen=True, slots=True)
 class ClaudeModel:
     """What depends on the generation of a Claude.
 
     Attributes:
-        budgets: Whether it thinks within a budget of tokens; newer ones take an effort.
-        manual: Whether it takes a budget at all, if the caller gives one.
+        thinking: Types of thinking that it takes.
         prefill: Whether it goes on from what the assistant says last.
         samplers: How many of temperature and top_p it takes at once.
     """
 
-    budgets: bool
-    manual: bool
+    thinking: frozenset[str]
     prefill: bool
     samplers: int
+
+    @property
+    def budgets(self) -> bool:
+        """Whether it thinks within a budget of tokens only; newer ones take an effort."""
+        return self.thinking == _BUDGET
 
 
 # The lists of names are closed; all later models are like the newest.
 _CLAUDES: tuple[tuple[re.Pattern[str], ClaudeModel], ...] = (
+    # Extended thinking came with Sonnet 3.7.
+    (
+        re.compile(r"claude-(?:instant|v?[12](?:[-.:]|$)|3-(?!7))"),
+        ClaudeModel(thinking=frozenset(), prefill=True, samplers=2),
+    ),
     # Both samplers: up to Opus 4 and Sonnet 4.
     (
-        re.compile(
-            r"claude-(?:instant|v?[12](?:[-.:]|$)|3-|(?:opus|sonnet)-4(?:-0)?(?:[-@]20\d{6}|[-@:]v\d|$))"
-        ),
-        ClaudeModel(budgets=True, manual=True, prefill=True, samplers=2),
+        re.compile(r"claude-(?:3-7|(?:opus|sonnet)-4(?:-0)?(?:[-@]20\d{6}|[-@:]v\d|$))"),
+        ClaudeModel(thinking=_BUDGET, prefill=True, samplers=2),
     ),
     # API: '`temperature` and `top_p` cannot both be specified for this model', from Opus 4.1 on.
     (
         re.compile(r"claude-(?:opus|sonnet|haiku)-4-[15](?:[-@]20\d{6}|[-@:]v\d|$)"),
-        ClaudeModel(budgets=True, manual=True, prefill=True, samplers=1),
+        ClaudeModel(thinking=_BUDGET, prefill=True, samplers=1),
     ),
     # API: 'This model does not support assistant message prefill', from Opus 4.6 on.
     (
         re.compile(r"claude-(?:opus|sonnet|haiku)-4-6(?:[-@]20\d{6}|[-@:]v\d|$)"),
-        ClaudeModel(budgets=False, manual=True, prefill=False, samplers=1),
+        ClaudeModel(thinking=_BUDGET | _EFFORT, prefill=False, samplers=1),
     ),
     # Migration guide: 'Starting with Claude Opus 4.7, setting temperature, top_p, or top_k to any
     # non-default value will return a 400 error'; budgets are gone, too.
     (
         re.compile("claude-"),
-        ClaudeModel(budgets=False, manual=False, prefill=False, samplers=0),
+        ClaudeModel(thinking=_EFFORT, prefill=False, samplers=0),
     ),
 )
 # A name of the account's own, such as an inference profile's, says nothing.
-NAMELESS_CLAUDE = ClaudeModel(budgets=False, manual=True, prefill=True, samplers=2)
+NAMELESS_CLAUDE = ClaudeModel(thinking=_BUDGET | _EFFORT, prefill=True, samplers=2)
 
 
 def claude_model(name: str) -> ClaudeModel:
@@ -161,26 +172,59 @@ def claude_model(name: str) -> ClaudeModel:
     return next((model for pattern, model in _CLAUDES if pattern.search(name)), NAMELESS_CLAUDE)
 
 
-CLAUDE_RANGES: Ranges = {"temperature": (0, 1), "top_p": (0, 1)}
-CONVERSE_RANGES: Ranges = {"temperature": (0, 1), "top_p": (0, 1)}
+_ZERO_TO_ONE: Ranges = {"temperature": (0, 1), "top_p": (0, 1)}
+_SOME_TOKENS: Ranges = {"max_tokens": (1, inf), "max_completion_tokens": (1, inf)}
+# The API's reference, POST /v1/messages; the Anthropic SDK's documents of the same parameters.
+CLAUDE_RANGES: Ranges = {**_ZERO_TO_ONE, **_SOME_TOKENS, "top_k": (0, inf)}
+# Bedrock's user guide, 'Anthropic Claude Text Completions API'.
+LEGACY_CLAUDE_RANGES: Ranges = {**CLAUDE_RANGES, "max_tokens": (1, 4096), "top_k": (0, 500)}
+# botocore: InferenceConfiguration.
+CONVERSE_RANGES: Ranges = {**_ZERO_TO_ONE, **_SOME_TOKENS}
+# Bedrock's user guide, 'Meta Llama models'.
+LLAMA_RANGES: Ranges = {**_ZERO_TO_ONE, "max_tokens": (1, 2048)}
+# https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference, GenerationConfig.
 GEMINI_RANGES: Ranges = {
+    "max_tokens": (1, 65536),
+    "max_completion_tokens": (1, 65536),
     "temperature": (0, 2),
     "top_p": (0, 1),
     "n": (1, 8),
     "top_logprobs": (0, 20),
 }
+# The reference of the same service's older models, 'Text' and 'Chat for text'.
+PALM_RANGES: Ranges = {**_SOME_TOKENS, "n": (1, 8)}
+# https://docs.cohere.com/reference/chat and /reference/generate.
 COHERE_RANGES: Ranges = {
     "temperature": (0, 1),
     "top_p": (0.01, 0.99),
     "top_k": (0, 500),
     "frequency_penalty": (0, 1),
     "presence_penalty": (0, 1),
+    "max_tokens": (0, inf),
+    "max_completion_tokens": (0, inf),
+    "seed": (0, inf),
 }
 # Temperatures reach further there than in chats.
 COHERE_GENERATE_RANGES: Ranges = {**COHERE_RANGES, "temperature": (0, 5), "n": (1, 5)}
-TITAN_RANGES: Ranges = {"temperature": (0, 1), "top_p": (1e-9, 1)}
-J2_RANGES: Ranges = {"temperature": (0, 5), "top_p": (0, 1), "n": (1, 16)}
-JAMBA_RANGES: Ranges = {"temperature": (0, 2), "top_p": (0, 1), "n": (1, 16)}
+# Bedrock's user guide, 'Cohere Command models' and 'Amazon Titan Text models'.
+COMMAND_RANGES: Ranges = {**COHERE_GENERATE_RANGES, "max_tokens": (1, 4096)}
+TITAN_RANGES: Ranges = {"temperature": (0, 1), "top_p": (1e-9, 1), "max_tokens": (0, 8192)}
+# https://docs.ai21.com/reference: J2 complete, Jamba 1.5.
+J2_RANGES: Ranges = {
+    "temperature": (0, 5),
+    "top_p": (0, 1),
+    "n": (1, 16),
+    "max_tokens": (0, 8191),
+    "frequency_penalty": (-2, 500),
+    "presence_penalty": (-2, 500),
+}
+JAMBA_RANGES: Ranges = {
+    "temperature": (0, 2),
+    "top_p": (0, 1),
+    "n": (1, 16),
+    "max_tokens": (0, 4096),
+    "max_completion_tokens": (0, 4096),
+}
 # Texts at which to stop.
 GEMINI_STOPS = 5
 COHERE_STOPS = 5

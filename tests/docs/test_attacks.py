@@ -11,6 +11,8 @@ ROWS = [
     for line in (ROOT / "docs/contributing/attacks.md").read_text().splitlines()
     if "::" in line
 ]
+# Found since the first nineteen.
+NEW = 3
 TEST = re.compile(r"`([\w/]+\.py)::(\w+)`")
 
 
@@ -23,7 +25,7 @@ def test_an_attack_has_tests(row: str) -> None:
 
 
 def test_none_is_left_out() -> None:
-    assert [int(row.split("|")[1]) for row in ROWS] == list(range(1, 20))
+    assert [int(row.split("|")[1]) for row in ROWS] == list(range(1, 20 + NEW))
     named = {name for row in ROWS for _, name in TEST.findall(row)}
     for file in (ROOT / "tests/hostile").glob("test_*.py"):
         own = re.findall(r"^(?:async )?def (test_\w+)\(", file.read_text(), re.MULTILINE)

@@ -19,7 +19,7 @@ from modelplane.control_plane.identity import failed_logins, sessions
 from modelplane.control_plane.secrets import scopes
 from modelplane.control_plane.settings import Settings as ControlPlaneSettings
 from modelplane.control_plane.store import database
-from modelplane.data_plane.calls import query
+from modelplane.data_plane.calls import query, taking_turns
 from modelplane.data_plane.guardrails import cleared, scanner
 from modelplane.data_plane.hosting import group, suspects
 from modelplane.data_plane.limits import gate, throughput
@@ -75,8 +75,9 @@ BOUNDS = {
     f"{guardrail_rules.MAX_POLICIES} policies of {gateway_rules.MAX_GATEWAY_BYTES // KIB} KiB "
     f"together, {guardrail_rules.MAX_EXPRESSIONS} expressions of "
     f"{patterns.MAX_EXPRESSION_CHARACTERS:,} characters in each; a worker reads "
-    f"{scanner.PIECE_CHARACTERS // KIB} Ki characters at a time, between which others get their "
-    f"turn; it remembers the digests of {cleared._MOST:,} texts",
+    f"{scanner.PIECE_CHARACTERS // KIB} Ki characters at a time, and for "
+    f"{taking_turns.TURN_SECONDS * 1000:g} ms until others get their turn; it remembers "
+    f"the digests of {cleared._MOST:,} texts",
     "Groups of replicas": f"one for each of the {MAX_ENTITIES} entities",
     "Disk of a replica": f"{disk.MOST_BYTES >> 30} GiB in {disk.MOST_FILES:,} files",
     "Health of the control plane": f"{routes.OPEN_STREAM_SECONDS} s",

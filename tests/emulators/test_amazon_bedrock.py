@@ -87,7 +87,7 @@ def test_a_chat(client: Any) -> None:
 
 def test_a_stream_says_what_the_whole_answer_says(client: Any) -> None:
     request = {
-        "modelId": CLAUDE,
+        "modelId": "anthropic.claude-sonnet-4-20250514-v1:0",
         "messages": [user({"text": "explain the weather twice"})],
         "toolConfig": {"tools": [WEATHER]},
         "additionalModelRequestFields": {"thinking": {"type": "enabled", "budget_tokens": 1024}},

@@ -100,6 +100,26 @@ async def test_refused_bodies_are_let_go_at_once(
     _check_memory(stage, before)
 
 
+async def test_texts_in_many_parts_that_guardrails_look_through(
+    stage: Stage, honest: Tenant, mallory: Tenant
+) -> None:
+    before, pids = stage.memory(), stage.pids()
+    await mallory.create("guarded")
+    pii = {"guardrails": {"input": {"pii": {"behavior": "BLOCK"}}}}
+    put = await mallory.call("PUT", f"{ENDPOINTS}/guarded/ai-gateway", pii)
+    assert put.status == 200, put
+    parts = [{"type": "text", "text": "x"}] * 20_000
+    body = {"messages": [{"role": "user", "content": parts}]}
+    path = "/serving-endpoints/guarded/invocations"
+    async with honest_calls(honest, HONEST, "texts in many parts") as calls:
+        for _ in range(times(2, 10)):
+            asked = (mallory.call("POST", path, body) for _ in range(2))
+            assert {answer.status for answer in await asyncio.gather(*asked)} == {200}
+        await calls.wait_for(10)
+    assert stage.pids() == pids
+    _check_memory(stage, before)
+
+
 async def test_a_provider_whose_stream_never_says_anything(
     stage: Stage, honest: Tenant, mallory: Tenant
 ) -> None:

@@ -33,6 +33,7 @@ _UNSUPPORTED: dict[str, Sequence[object]] = {
     "logit_bias": ({},),
     "logprobs": (False,),
     "top_logprobs": (0,),
+    "top_k": (0,),
     "modalities": (["text"],),
     "audio": (),
     "web_search_options": (),

@@ -29,6 +29,7 @@ _UNSUPPORTED: dict[str, Sequence[object]] = {
     "best_of": (1,),
     "logit_bias": ({},),
     "top_k": (0,),
+    "top_logprobs": (0,),
     "error_behavior": ("error",),
     "use_raw_prompt": (False,),
 }

@@ -50,7 +50,12 @@ from modelplane.adapters.providers.cohere.generate import (
     parse_generations,
 )
 from modelplane.adapters.providers.errors import refusal
-from modelplane.adapters.providers.refusals import COMMAND_STOPS, claude_model
+from modelplane.adapters.providers.refusals import (
+    COMMAND_RANGES,
+    COMMAND_STOPS,
+    LEGACY_CLAUDE_RANGES,
+    claude_model,
+)
 from modelplane.adapters.providers.types import (
     HttpAnswer,
     Image,
@@ -106,7 +111,7 @@ class LegacyClaudeAdapter(InvokeAdapter):
     __slots__ = ()
 
     def _build(self, query: Query) -> tuple[Sequence[JsonObject], tuple[str, ...]]:
-        dialect = Dialect(self._target.provider, stream_in_body=False)
+        dialect = Dialect(self._target.provider, stream_in_body=False, ranges=LEGACY_CLAUDE_RANGES)
         return _without_metadata(query, build_complete_body(query, dialect))
 
     def _parse(self, query: Query, answers: Sequence[JsonObject]) -> JsonObject:
@@ -128,6 +133,7 @@ class CommandAdapter(InvokeAdapter):
     def _build(self, query: Query) -> tuple[Sequence[JsonObject], tuple[str, ...]]:
         parameters = Parameters(self._target.provider, query)
         refuse_unsupported(self._target.provider, parameters.rest, _COHERE_ONLY)
+        parameters.fit(COMMAND_RANGES)
         parameters.drop("seed")
         bodies = build_generate_bodies(parameters, stream=query.stream, stops=COMMAND_STOPS)
         return [_as_bedrock_has_it(body) for body in bodies], parameters.adapted

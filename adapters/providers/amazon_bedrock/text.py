@@ -32,7 +32,7 @@ from modelplane.adapters.providers.canonical.parameters import (
     refuse_unsupported,
 )
 from modelplane.adapters.providers.errors import MalformedAnswer
-from modelplane.adapters.providers.refusals import CONVERSE_RANGES, TITAN_RANGES, TITAN_STOPS
+from modelplane.adapters.providers.refusals import LLAMA_RANGES, TITAN_RANGES, TITAN_STOPS
 from modelplane.adapters.providers.types import JsonObject, Usage, as_count, tokens_of
 
 _UNSUPPORTED: Mapping[str, Sequence[object]] = {
@@ -41,6 +41,8 @@ _UNSUPPORTED: Mapping[str, Sequence[object]] = {
     "suffix": ("",),
     "best_of": (1,),
     "logprobs": (False,),
+    "top_logprobs": (0,),
+    "top_k": (0,),
     "logit_bias": ({},),
     "frequency_penalty": (0, 0.0),
     "presence_penalty": (0, 0.0),
@@ -151,7 +153,7 @@ class TitanFormat(TextFormat):
 class LlamaFormat(TextFormat):
     """Meta Llama."""
 
-    ranges = CONVERSE_RANGES
+    ranges = LLAMA_RANGES
 
     def __init__(self, model: str) -> None:
         """Choose the template.

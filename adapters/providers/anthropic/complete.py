@@ -45,6 +45,7 @@ _UNSUPPORTED = {
     "echo": (False,),
     "suffix": ("",),
     "logprobs": (),
+    "top_logprobs": (0,),
 }
 _FINISH_REASONS = {"stop_sequence": "stop", "max_tokens": "length"}
 
@@ -68,6 +69,7 @@ def build_complete_body(query: Query, dialect: Dialect) -> MessagesBody:
     if dialect.version is not None:
         body["anthropic_version"] = dialect.version
     body["prompt"] = write_prompt(prompt)
+    parameters.fit(dialect.ranges)
     body["max_tokens_to_sample"] = take_max_tokens(parameters)
     translate_sampling(parameters, body)
     drop_harmless(parameters)

@@ -25,12 +25,13 @@ from modelplane.adapters.providers.canonical.messages import (
     parse_data_uri,
     read_messages,
 )
-from modelplane.adapters.providers.canonical.parameters import Parameters
+from modelplane.adapters.providers.canonical.parameters import Parameters, Ranges
 from modelplane.adapters.providers.canonical.tool_names import ToolNames, read_tool_names
 from modelplane.adapters.providers.errors import refusal
 from modelplane.adapters.providers.refusals import (
     CLAUDE_CALL_IDS,
     CLAUDE_NAMES,
+    CLAUDE_RANGES,
     NAMELESS_CLAUDE,
     ClaudeModel,
 )
@@ -55,6 +56,7 @@ class Dialect:
         betas_in_body: Whether betas are named in the body, as `anthropic_beta`.
         stream_in_body: Whether the body says that the answer is to be streamed.
         takes: What the model takes.
+        ranges: Ranges of its parameters, where it completes texts by the legacy API.
     """
 
     provider: str
@@ -63,6 +65,7 @@ class Dialect:
     betas_in_body: bool = False
     stream_in_body: bool = True
     takes: ClaudeModel = NAMELESS_CLAUDE
+    ranges: Ranges = field(default_factory=lambda: CLAUDE_RANGES)
 
 
 @dataclass(frozen=True, slots=True)

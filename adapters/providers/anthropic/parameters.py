@@ -32,6 +32,8 @@ _DEFAULTED = f"max_tokens=defaulted to {DEFAULT_MAX_TOKENS}"
 # Why thinking is left out of a turn in which Claude would refuse it.
 FORCED = "a tool is forced"
 LOST_THOUGHTS = "the thoughts before are not in the messages"
+NO_THOUGHTS = "the model does not think"
+NO_EFFORT = "the model thinks within a budget only"
 _MIN_BUDGET = 1024
 _BUDGETS = {"low": 1024, "medium": 4096, "high": 16384, "xhigh": 32768}
 _NO_THINKING = ("none", "minimal")
@@ -69,6 +71,7 @@ def translate_parameters(parameters: Parameters, body: JsonObject, model: Claude
         RequestRefused: One of them cannot be put to Claude.
     """
     refuse_unsupported(parameters.provider, parameters.rest, _UNSUPPORTED)
+    parameters.fit(CLAUDE_RANGES)
     body["max_tokens"] = take_max_tokens(parameters)
     translate_sampling(parameters, body)
     fit_samplers(parameters, model)
@@ -101,7 +104,6 @@ def translate_sampling(parameters: Parameters, body: JsonObject) -> None:
         body["stop_sequences"] = kept
     if len(kept) < len(stop):
         parameters.note("stop=blank texts dropped")
-    parameters.fit(CLAUDE_RANGES)
     user = parameters.take("user") or parameters.take("safety_identifier")
     if user:
         body["metadata"] = {"user_id": user}
@@ -131,11 +133,15 @@ def fit_samplers(parameters: Parameters, model: ClaudeModel) -> None:
 def read_thinking(parameters: Parameters, model: ClaudeModel) -> object:
     """Return the type of the caller's own `thinking`, made one that the model takes."""
     kind = as_object(parameters.rest.get("thinking")).get("type")
-    if kind != "enabled" or model.manual:
+    if kind not in _THINKS or kind in model.thinking:
         return kind
-    parameters.rest["thinking"] = {"type": "adaptive"}
-    parameters.note("thinking=adaptive instead of a budget")
-    return "adaptive"
+    if kind == "enabled" and model.thinking:
+        parameters.rest["thinking"] = {"type": "adaptive"}
+        parameters.note("thinking=adaptive instead of a budget")
+        return "adaptive"
+    parameters.take("thinking")
+    parameters.note(f"thinking=dropped: {NO_EFFORT if model.thinking else NO_THOUGHTS}")
+    return None
 
 
 def drop_beside_thinking(parameters: Parameters) -> None:
@@ -151,6 +157,9 @@ def drop_beside_thinking(parameters: Parameters) -> None:
 def _translate_thinking(parameters: Parameters, body: JsonObject, model: ClaudeModel) -> None:
     effort = _take_effort(parameters)
     kind = read_thinking(parameters, model)
+    if effort and not model.thinking:
+        parameters.note(f"reasoning_effort=dropped: {NO_THOUGHTS}")
+        return
     if effort:
         kind = "enabled" if model.budgets else "adaptive"
     if kind not in _THINKS:

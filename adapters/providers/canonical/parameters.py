@@ -6,6 +6,7 @@ here.
 """
 
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import TypeAlias
 
 import orjson
@@ -13,7 +14,7 @@ import orjson
 from modelplane.adapters.providers.errors import RequestRefused, refusal
 from modelplane.adapters.providers.types import JsonObject, NestedTooDeeply, Query
 
-# Lowest and highest value of a parameter, by OpenAI's name of it.
+# Lowest and highest value of a parameter, by OpenAI's name of it; infinite: no highest.
 Ranges: TypeAlias = Mapping[str, tuple[float, float]]
 
 # OpenAI's parameters that change no answer, so that a provider without them loses nothing.
@@ -121,9 +122,9 @@ class Parameters:
                 continue
             own = _OPENAI_RANGES.get(name)
             if own is None or not own[0] <= value <= own[1]:
-                raise self.refusal(
-                    f"'{name}' must be between {lowest:g} and {highest:g} with {self.provider}."
-                )
+                least, most = f"{lowest:g}", f"{highest:g}"
+                bounds = f"at least {least}" if highest == inf else f"between {least} and {most}"
+                raise self.refusal(f"'{name}' must be {bounds} with {self.provider}.")
             self.rest[name] = min(max(value, lowest), highest)
             self.note(f"{name}=clamped")
 

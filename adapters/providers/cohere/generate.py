@@ -39,6 +39,7 @@ _UNSUPPORTED: dict[str, Sequence[object]] = {
     "echo": (False,),
     "suffix": ("",),
     "best_of": (1,),
+    "top_logprobs": (0,),
     "error_behavior": ("error",),
     "use_raw_prompt": (False,),
 }

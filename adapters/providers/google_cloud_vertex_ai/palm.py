@@ -34,6 +34,7 @@ from modelplane.adapters.providers.google_cloud_vertex_ai.gemini.counts import (
     measure_messages,
     sum_usages,
 )
+from modelplane.adapters.providers.refusals import PALM_RANGES
 from modelplane.adapters.providers.types import HttpAnswer, Image, JsonObject, Plan, Query, as_count
 
 PALM_CHAT_MODELS = ("chat-bison", "codechat-bison")
@@ -84,6 +85,7 @@ class _PalmAdapter(VertexAdapter):
         if parameters.rest.get("logprobs") is False:
             parameters.take("logprobs")
         parameters.drop(*HARMLESS)
+        parameters.fit(PALM_RANGES)
         for name, native in _RENAMED.items():
             parameters.rename(name, native)
         parameters.rename_stop("stopSequences")

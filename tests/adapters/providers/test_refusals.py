@@ -351,7 +351,9 @@ def test_a_limit_that_nobody_set_leaves_room_for_the_callers_own_budget() -> Non
 
 def test_claude_at_bedrock_goes_on_without_thinking_too() -> None:
     case = next(case for case in BEDROCK_CASES if case.task == Task.CHAT)
-    adapter = build_adapter(case.model(""))
+    model = case.model("")
+    model.name = "claude-sonnet-4-20250514-v1:0"
+    adapter = build_adapter(model)
     thinking = {"type": "enabled", "budget_tokens": 2000}
     messages = [*ASKED["messages"], CALLED, RESULT]  # type: ignore[misc]
     body = {"messages": messages, "tools": [tool({"type": "object"})], "thinking": thinking}

@@ -228,3 +228,24 @@ async def test_replicas_share_the_time_of_postgresql(postgres_url: str) -> None:
     first, second = ((answer.window + 1) * WINDOW_MS - answer.remaining_ms for answer in answers)
     assert 0 <= second - first < WINDOW_MS
     assert all(0 < answer.remaining_ms <= WINDOW_MS for answer in answers)
+
+
+@pytest.mark.parametrize("jump_ms", [-86_400_000, -2_000, 2_000, 86_400_000])
+async def test_a_bucket_under_a_clock_that_jumps_and_comes_back(
+    quota: Quota, clock: FakeClock, jump_ms: int
+) -> None:
+    """Each jump ahead fills it once at most, and it flows on as before."""
+
+    async def drain() -> int:
+        [grant] = (await quota.lease("w", [Demand(KEY, 10, 10, rate=1)])).grants
+        return grant.granted
+
+    clock.now_ms = 200 * 86_400_000
+    granted = await drain()
+    for step in (jump_ms, -jump_ms):
+        clock.now_ms += step
+        granted += await drain()
+    assert 10 <= granted <= 20
+    # The rate is what it was: one each second.
+    clock.now_ms += 3_000
+    assert await drain() == 3

@@ -187,3 +187,29 @@ def test_an_intent_and_an_outcome_are_written_at_once(tmp_path: Path, clock: Fak
     ledger.end(record)
     assert [len(found) for found in journal(tmp_path)] == [1, 0]
     made.close()
+
+
+def test_a_clock_that_jumps_changes_when_a_call_was_and_not_how_long(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    metrics = JournalMetrics(CollectorRegistry())
+    made = Journal(tmp_path / "journal", metrics, clock, max_bytes=1 << 30)
+    wall_ms = WALL_MS
+    ledger = UsageLedger(made, clock, lambda: wall_ms)
+    config = endpoint_config(external_entity("gpt-4", openai_api_key_plaintext="sk"))
+    compiled, _ = compile_endpoint(endpoint("chat", config, ai_gateway=TRACKED), None, Random(1))
+    hour = 3_600_000.0
+    for jump in (0.0, hour, -2 * hour, hour):
+        record = Record("r", clock.now, Principal("id", "name"), compiled, compiled.active)
+        ledger.begin(record, Query({**HELLO}, stream=False))
+        # In the middle of a call of two seconds.
+        wall_ms += jump
+        clock.now += 2
+        ledger.end(record)
+    ended, running = journal(tmp_path)
+    assert (len(ended), running) == (4, [])
+    assert len({entry.key for entry in ended}) == 4
+    assert {entry.outcome.latency_ms for entry in ended} == {2000}
+    times = [entry.time_ms - WALL_MS for entry in ended]
+    assert times == [0, 0, hour, -hour]
+    made.close()

@@ -106,6 +106,8 @@ def _check_claude(body: Json, takes: ClaudeModel) -> None:
         raise refusal("`temperature` and `top_p` cannot both be specified for this model.")
     thinking = more.get("thinking", {}).get("type")
     if thinking in ("enabled", "adaptive"):
+        if thinking not in takes.thinking:
+            raise refusal(f"thinking.type: '{thinking}' is not supported by this model")
         _check_thinking(body, config, more, manual=thinking == "enabled")
 
 

@@ -7,7 +7,14 @@ differently.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from modelplane.adapters.providers.refusals import COMMAND_STOPS, TITAN_RANGES, TITAN_STOPS
+from modelplane.adapters.providers.refusals import (
+    COMMAND_RANGES,
+    COMMAND_STOPS,
+    LEGACY_CLAUDE_RANGES,
+    LLAMA_RANGES,
+    TITAN_RANGES,
+    TITAN_STOPS,
+)
 from tests.emulators.ai21labs import answers as ai21
 from tests.emulators.ai21labs import schema as ai21_schema
 from tests.emulators.amazon_bedrock.errors import refusal
@@ -103,7 +110,7 @@ def _check_fields(body: Json, fields: Mapping[str, Check], required: list[str]) 
 _SHARE = number(0, 1)
 _TITAN_CONFIG = mapping(
     {
-        "maxTokenCount": integer(0, 8192),
+        "maxTokenCount": integer(*TITAN_RANGES["max_tokens"]),
         "temperature": _SHARE,
         "topP": number(*TITAN_RANGES["top_p"]),
         "stopSequences": array(choice(*TITAN_STOPS)),
@@ -113,10 +120,10 @@ _FIELDS: Mapping[str, tuple[Mapping[str, Check], list[str]]] = {
     "legacy-claude": (
         {
             "prompt": string,
-            "max_tokens_to_sample": integer(1, 4096),
+            "max_tokens_to_sample": integer(*LEGACY_CLAUDE_RANGES["max_tokens"]),
             "temperature": _SHARE,
             "top_p": _SHARE,
-            "top_k": integer(0, 500),
+            "top_k": integer(*LEGACY_CLAUDE_RANGES["top_k"]),
             "stop_sequences": array(string),
             "anthropic_version": choice(_CLAUDE_VERSION),
         },
@@ -128,7 +135,7 @@ _FIELDS: Mapping[str, tuple[Mapping[str, Check], list[str]]] = {
             "temperature": number(0, 5),
             "p": _SHARE,
             "k": integer(0, 500),
-            "max_tokens": integer(1, 4096),
+            "max_tokens": integer(*COMMAND_RANGES["max_tokens"]),
             "stop_sequences": array(string, 0, COMMAND_STOPS),
             "return_likelihoods": choice("GENERATION", "ALL", "NONE"),
             "stream": boolean,
@@ -142,7 +149,7 @@ _FIELDS: Mapping[str, tuple[Mapping[str, Check], list[str]]] = {
     "llama": (
         {
             "prompt": string,
-            "max_gen_len": integer(1, 2048),
+            "max_gen_len": integer(*LLAMA_RANGES["max_tokens"]),
             "temperature": _SHARE,
             "top_p": _SHARE,
             "images": array(string),

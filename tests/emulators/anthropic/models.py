@@ -31,6 +31,7 @@ CATALOG = {
     "claude-sonnet-4-20250514": Model(64000, thinks="enabled"),
     "claude-sonnet-4-5": Model(64000, thinks="enabled"),
     "claude-opus-4-1-20250805": Model(32000, thinks="enabled"),
+    "claude-opus-4-6": Model(32000, thinks="adaptive"),
     "claude-opus-4-8": Model(32000, thinks="adaptive", directed=True),
     "claude-2": Model(legacy=True),
     "claude-2.0": Model(legacy=True),

@@ -209,7 +209,7 @@ def check_for_model(body: Json, model: Model) -> None:
         )
     thinking = (body.get("thinking") or {}).get("type")
     if thinking in ("enabled", "adaptive"):
-        if model.thinks != thinking:
+        if thinking not in takes.thinking:
             raise refusal(f"thinking.type: '{thinking}' is not supported by this model")
         _check_thinking(body)
     if "effort" in (body.get("output_config") or {}) and model.thinks != "adaptive":

@@ -147,7 +147,7 @@ def _check_config(config: Json) -> None:
         "temperature": GEMINI_RANGES["temperature"],
         "topP": GEMINI_RANGES["top_p"],
         "candidateCount": GEMINI_RANGES["n"],
-        "maxOutputTokens": (1, 65536),
+        "maxOutputTokens": GEMINI_RANGES["max_tokens"],
         "logprobs": GEMINI_RANGES["top_logprobs"],
     }
     for name, (lowest, highest) in ranges.items():

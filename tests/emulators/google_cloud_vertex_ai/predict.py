@@ -3,7 +3,9 @@
 import random
 import struct
 from collections.abc import Mapping
+from math import inf
 
+from modelplane.adapters.providers.refusals import PALM_RANGES
 from tests.emulators.emulator import Json
 from tests.emulators.google_cloud_vertex_ai.errors import GoogleError
 from tests.emulators.google_cloud_vertex_ai.gemini_answers import tokens_of
@@ -20,6 +22,7 @@ CHAT_MODELS = ("chat-bison", "codechat-bison")
 DIMENSIONS = 8
 MOST_TOKENS = 20_000
 _TASK_TYPES = ("RETRIEVAL_QUERY", "RETRIEVAL_DOCUMENT", "SEMANTIC_SIMILARITY", "CLASSIFICATION")
+_RANGES = {"candidateCount": PALM_RANGES["n"], "maxOutputTokens": PALM_RANGES["max_tokens"]}
 _PARAMETERS: Mapping[str, type | tuple[type, ...]] = {
     "temperature": (int, float),
     "maxOutputTokens": int,
@@ -50,6 +53,9 @@ def predict(body: Json, model: str) -> Json:
     for name, value in parameters.items():
         if name not in _PARAMETERS or not isinstance(value, _PARAMETERS[name]):
             raise GoogleError(f"Invalid value at 'parameters.{name}'")
+        lowest, highest = _RANGES.get(name, (-inf, inf))
+        if isinstance(value, int | float) and not lowest <= value <= highest:
+            raise GoogleError(f"{name} must be in the range [{lowest}, {highest}]")
     return (
         _chat(instances, parameters, model)
         if model in CHAT_MODELS

@@ -67,7 +67,7 @@ def number(lowest: float, highest: float) -> Check:
     return check
 
 
-def integer(lowest: int, highest: int = 2**63 - 1) -> Check:
+def integer(lowest: float, highest: float = 2**63 - 1) -> Check:
     """Accept an integer between two limits."""
 
     def check(path: str, value: object) -> None:

@@ -108,8 +108,8 @@ def _refuse(parameters: Parameters, family: str) -> None:
 
 def _inference_config(parameters: Parameters, family: str) -> JsonObject:
     config = dict(as_object(parameters.take("inferenceConfig")))
-    newer, older = parameters.take("max_completion_tokens"), parameters.take("max_tokens")
     parameters.fit(CONVERSE_RANGES)
+    newer, older = parameters.take("max_completion_tokens"), parameters.take("max_tokens")
     given = {
         "maxTokens": older if newer is None else newer,
         "temperature": parameters.take("temperature"),

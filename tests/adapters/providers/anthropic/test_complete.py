@@ -65,8 +65,8 @@ def test_the_request() -> None:
     }
     schema.check_complete_body(wire)
     assert planned.adapted == (
-        "stop=blank texts dropped",
         "temperature=clamped",
+        "stop=blank texts dropped",
         "seed=dropped",
     )
 
