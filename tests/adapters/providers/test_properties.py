@@ -45,6 +45,8 @@ examples = settings(
     max_examples=times(12, 250),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
+# Of the bytes of a stream, every third is where it is split or cut, every one in the long run.
+PLACES = times(3, 1)
 TOOLS: list[JsonObject] = [
     {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}
     for name in ("clock", "get_weather")
@@ -77,7 +79,7 @@ def test_a_stream_split_anywhere_is_the_same(case: ProviderCase) -> None:
     recording = record(case.name, stream=True)
     data = recording.stream
     whole = _unnamed(chunks_of(recording, data))
-    for place in range(1, len(data)):
+    for place in range(1, len(data), PLACES):
         assert _unnamed(chunks_of(recording, data[:place], data[place:])) == whole
     assert _unnamed(chunks_of(recording, *(data[at : at + 1] for at in range(len(data))))) == whole
 
@@ -100,7 +102,7 @@ def test_a_stream_cut_anywhere_is_truncated_or_complete(case: ProviderCase) -> N
     recording = record(case.name, stream=True)
     data = recording.stream
     whole = reassemble(chunks_of(recording, data))
-    for place in range(len(data)):
+    for place in range(0, len(data), PLACES):
         try:
             chunks = chunks_of(recording, data[:place])
         except AdapterError:

@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.rest import ENDPOINTS, Rest
 from tests.e2e.system import System
 from tests.hosting.e2e.deployment import fill_registry, hosting
-from tests.hosting.models.cache import Saved
+from tests.hosting.models.cache import Saved, keep_environments
 
 CATALOGUE = """
 [[models]]
@@ -32,6 +32,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory, mlflow_2: Saved, mlflow_3
 def running_host(tmp_path_factory: pytest.TempPathFactory, registry: Path) -> Iterator[System]:
     """Give the deployment."""
     data_dir = tmp_path_factory.mktemp("hosting") / "data"
+    keep_environments(data_dir)
     catalogue = tmp_path_factory.mktemp("catalogue") / "models.toml"
     catalogue.write_text(CATALOGUE)
     settings = {

@@ -8,6 +8,9 @@ import requests
 from tests.e2e.system import System
 from tests.hosting.e2e.deployment import FLOWER
 
+# Between two queries of each caller of a load, which is not to take what the models need.
+PAUSE_SECONDS = 0.01
+
 
 def ask(system: System, name: str, body: object = FLOWER) -> requests.Response:
     url = f"{system.url}/serving-endpoints/{name}/invocations"

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from tests.e2e.rest import ENDPOINTS, Rest
 from tests.e2e.system import System, wait_for
 from tests.hosting.e2e.deployment import deployed, hosted
-from tests.hosting.e2e.processes import ask, pid_of, replicas
+from tests.hosting.e2e.processes import PAUSE_SECONDS, ask, pid_of, replicas
 
 
 def killed_under_load(host: System, part: str) -> list[int]:
@@ -20,6 +21,7 @@ def killed_under_load(host: System, part: str) -> list[int]:
     def load() -> None:
         while not stop:
             statuses.append(ask(host, "iris").status_code)
+            time.sleep(PAUSE_SECONDS)
 
     before = pid_of(host, part)
     with ThreadPoolExecutor(4) as pool:

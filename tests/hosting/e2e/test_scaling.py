@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from tests.e2e.rest import ENDPOINTS, Rest
 from tests.e2e.system import System
 from tests.hosting.e2e.deployment import deployed, hosted, messages_of, settled, states_of
-from tests.hosting.e2e.processes import ask, replicas
+from tests.hosting.e2e.processes import PAUSE_SECONDS, ask, replicas
 
 
 def until_zero(api: Rest, name: str) -> None:
@@ -110,6 +110,7 @@ def test_an_update_under_load_loses_nothing(host: System, api: Rest) -> None:
             count += 1
             if answer.status_code != 200 or answer.json() != {"predictions": [0]}:
                 failures.append(answer.text)
+            time.sleep(PAUSE_SECONDS)
         return count
 
     with ThreadPoolExecutor(3) as pool:

@@ -24,6 +24,7 @@ REQUIREMENTS = {
     "2": ("mlflow==2.22.0", "scikit-learn", "fastapi<0.116"),
     "3": ("mlflow==3.17.2", "scikit-learn"),
 }
+_BUILDER = Path(__file__).parents[3] / "launcher" / "environments"
 _CACHE = Path.home() / ".cache" / "modelplane-tests"
 
 
@@ -58,8 +59,12 @@ def saved(version: str) -> Saved:
 
 
 def keep_environments(data_dir: Path) -> None:
-    """Let a deployment find the environments that those before it have built."""
-    kept = _CACHE / "environments"
+    """Let a deployment find the environments that those before it have built in the same way.
+
+    What has changed in how they are built shows at the next run, and not only in an empty cache.
+    """
+    code = b"".join(file.read_bytes() for file in sorted(_BUILDER.glob("*.py")))
+    kept = _CACHE / f"environments-{hashlib.sha256(code).hexdigest()[:16]}"
     kept.mkdir(parents=True, exist_ok=True)
     (data_dir / "launcher").mkdir(parents=True)
     (data_dir / "launcher" / "environments").symlink_to(kept)
