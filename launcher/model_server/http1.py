@@ -13,6 +13,8 @@ from .refusals import Refused, bad_request
 
 MOST_BODY_BYTES = 16 << 20
 _MOST_HEAD_BYTES = 32 << 10
+# Two of them would be two lengths of one body.
+_ONCE = ("content-length", "transfer-encoding")
 _IDLE_SECONDS = 300.0
 _HEAD_SECONDS = 10.0
 _BODY_SECONDS = 60.0
@@ -237,6 +239,8 @@ def _parse_head(data: bytes) -> Head:
         name, separator, value = line.partition(":")
         if not separator or not name or name != name.strip():
             raise _no_head()
+        if name.lower() in _ONCE and name.lower() in headers:
+            raise bad_request("The request says twice how long its body is.")
         headers[name.lower()] = value.strip()
     if len(words) != _REQUEST_LINE_WORDS or not words[2].startswith("HTTP/1."):
         raise _no_head()

@@ -58,6 +58,31 @@ async def test_a_rest_call_gets_the_same(world: World, bridge: Bridge) -> None:
     assert server.requests[0].body == BODY
 
 
+async def test_nothing_of_a_callers_headers_reaches_the_model(world: World, bridge: Bridge) -> None:
+    smuggled = {
+        "authorization": f"Bearer {TOKEN}",
+        "x-modelplane-deadline-ms": "1",
+        "x-modelplane-task": "llm/v1/chat",
+        "x-modelplane-load": "999999",
+        "x-request-id": "r-1",
+        "cookie": "session=secret",
+        "x-mlflow-return-trace-id": "true",
+    }
+    async with model_servers(server := ModelServer()):
+        await world.serve(group(server))
+        async with httpx.AsyncClient(base_url=f"http://{bridge.target}") as client:
+            path = "/serving-endpoints/iris/invocations"
+            answer = await client.post(path, content=BODY, headers=smuggled)
+    assert answer.status_code == 200
+    [request] = server.requests
+    own = {"host", "accept", "accept-encoding", "user-agent", "content-length", "content-type"}
+    own |= {"authorization", "x-request-id", "x-modelplane-deadline-ms"}
+    assert set(request.headers) <= own
+    assert "httpx" not in request.headers["user-agent"]
+    assert request.headers["authorization"] == "Bearer replica-token"
+    assert int(request.headers["x-modelplane-deadline-ms"]) > 1
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b'[{"inputs": 1}]', b"1", b'{"a": "\xff"}', b"[" * 600_000]
 )

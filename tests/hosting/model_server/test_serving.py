@@ -119,6 +119,8 @@ def test_a_body_may_come_in_chunks_and_after_a_question(streaming: Replica) -> N
         (_head("content-length: x"), 400),
         (_head("content-length: -1"), 400),
         (_head("content-length: 5", "transfer-encoding: chunked"), 400),
+        (_head("content-length: 2", "content-length: 5"), 400),
+        (_head("transfer-encoding: chunked", "transfer-encoding: chunked"), 400),
         (_head("transfer-encoding: gzip"), 400),
         (_head("transfer-encoding: chunked") + b"z\r\n", 400),
         (_head("transfer-encoding: chunked") + b"1\r\nabc\r\n", 400),
