@@ -14,6 +14,7 @@ Nothing but the standard library of Python 3.8 or newer and the environment's ow
     model        MLflow's model
     traces       what a model did for one request, for callers who ask for it
     language     what a body asks of a language model
+    sampling     how it is to choose its words
     llama_cpp    a language model in GGUF, by llama.cpp; `llama_cpp_answers` shapes what it says
     vllm         a language model that vLLM serves
     command      a model that is served by a command of its own

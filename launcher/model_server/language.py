@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .refusals import bad_request
+from .sampling import check_sampling
 
 CHAT, COMPLETIONS, EMBEDDINGS = "llm/v1/chat", "llm/v1/completions", "llm/v1/embeddings"
 _INPUT_OF = {CHAT: "messages", COMPLETIONS: "prompt", EMBEDDINGS: "input"}
@@ -21,6 +22,9 @@ _FIELDS = {
     COMPLETIONS: _GENERATING | {"stream_options", "prompt"},
     EMBEDDINGS: {"input", "instruction", "encoding_format"},
 }
+_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+# Fields of completions, with the value by which they ask for nothing.
+_ASKING_NOTHING = {"echo": False, "suffix": "", "error_behavior": "error", "use_raw_prompt": False}
 _FORMATS = ("text", "json_object", "json_schema")
 _ENCODINGS = ("float", "base64")
 _MOST_ALTERNATIVES = {CHAT: 20, COMPLETIONS: 5}
@@ -73,6 +77,9 @@ def parse_question(sent: object, able: Abilities) -> Question:
         raise bad_request("The body must be a JSON object.")
     task = _task_of(sent, able.task)
     body = {key: value for key, value in sent.items() if key not in _OPTIONS and value is not None}
+    if task == COMPLETIONS:
+        nothing = _ASKING_NOTHING.items()
+        body = {key: value for key, value in body.items() if (key, value) not in nothing}
     unknown = sorted(body.keys() - _FIELDS[task])
     if unknown:
         named = ", ".join(repr(name[:100]) for name in unknown[:_SHOWN])
@@ -124,6 +131,9 @@ def _generation(task: str, body: dict[str, Any], able: Abilities) -> Question:
     options = body.pop("stream_options", {})
     if not isinstance(options, dict) or (options and not body.get("stream")):
         raise bad_request("stream_options must be an object, and belongs to a stream.")
+    check_sampling(body)
+    if task == CHAT:
+        _check_messages(body["messages"])
     _check_format(body)
     _check_tools(body, able)
     if task == COMPLETIONS and not isinstance(body["prompt"], str):
@@ -134,6 +144,15 @@ def _generation(task: str, body: dict[str, Any], able: Abilities) -> Question:
         body["max_tokens"] = min(limit, body.get("max_tokens", limit))
     alternatives = _alternatives(task, body)
     return Question(task, body, alternatives, options.get("include_usage") is True)
+
+
+def _check_messages(messages: object) -> None:
+    if not isinstance(messages, list) or not messages:
+        raise bad_request("messages must be a list with at least one message.")
+    for message in messages:
+        role = message.get("role") if isinstance(message, dict) else None
+        if role not in _ROLES:
+            raise bad_request("Each message must have one of the roles %s." % ", ".join(_ROLES))
 
 
 def _check_count(body: dict[str, Any], name: str) -> None:

@@ -32,6 +32,21 @@ MESSAGES = {"messages": [{"role": "user", "content": "Hi"}]}
         (CHAT, {"prompt": ["Hi", "Ho"]}, "one text"),
         (CHAT, MESSAGES | {"response_format": {"type": "xml"}}, "response_format"),
         (CHAT, MESSAGES | {"response_format": {"type": "json_schema"}}, "json_schema.schema"),
+        (CHAT, {"messages": []}, "at least one message"),
+        (CHAT, {"messages": ["x"]}, "one of the roles system"),
+        (CHAT, {"messages": [{"role": ["user"], "content": "x"}]}, "one of the roles"),
+        (CHAT, MESSAGES | {"temperature": "hot"}, "temperature must be a number from 0 to 2"),
+        (CHAT, MESSAGES | {"temperature": True}, "temperature must be"),
+        (CHAT, MESSAGES | {"top_p": 7}, "top_p must be a number from 0 to 1"),
+        (CHAT, MESSAGES | {"presence_penalty": -3}, "presence_penalty must be"),
+        (CHAT, MESSAGES | {"seed": 1.5}, "seed must be"),
+        (CHAT, MESSAGES | {"top_k": 0}, "top_k must be"),
+        (CHAT, MESSAGES | {"stop": 5}, "stop must be a text or a list"),
+        (CHAT, MESSAGES | {"stop": ["x"] * 17}, "stop may have 16"),
+        (CHAT, MESSAGES | {"logit_bias": [1]}, "logit_bias must be an object"),
+        (CHAT, MESSAGES | {"logit_bias": {"5": "x"}}, "logit_bias must have a number"),
+        (CHAT, MESSAGES | {"logit_bias": {"five": 1}}, "logit_bias must have a number"),
+        (CHAT, {"prompt": "Hi", "echo": True}, "'echo'"),
         (CHAT, MESSAGES | {"tool_choice": "required"}, "cannot call tools"),
         (CHAT, MESSAGES | {"tool_choice": {"type": "function"}}, "cannot call tools"),
         (EMBEDDINGS, {"input": []}, "a text or a list"),
@@ -54,6 +69,11 @@ def test_what_is_for_the_endpoint_does_not_reach_the_engine() -> None:
     question = parse_question([body], CHAT)
     assert question.body == MESSAGES | {"top_p": 0.5}
     assert not question.stream
+
+
+def test_what_asks_for_nothing_is_left_out() -> None:
+    body = {"prompt": "x", "echo": False, "suffix": "", "error_behavior": "error"}
+    assert parse_question(body, CHAT).body == {"prompt": "x"}
 
 
 def test_the_smaller_of_two_bounds_holds() -> None:

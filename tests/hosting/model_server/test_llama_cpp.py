@@ -49,6 +49,12 @@ def test_structured_output_has_the_form_that_was_asked_for(replica: Replica) -> 
     assert said["n"] in (1, 2)
 
 
+def test_an_object_is_written_where_one_is_asked_for(replica: Replica) -> None:
+    asked = QUESTION | {"response_format": {"type": "json_object"}, "max_tokens": 12}
+    answer = replica.ask(asked).json
+    assert answer["choices"][0]["message"]["content"].startswith("{")  # type: ignore[index]
+
+
 def test_a_schema_that_is_none_is_refused(replica: Replica) -> None:
     wanted = {"type": "json_schema", "json_schema": {"schema": {"type": "zork"}}}
     answer = replica.ask(QUESTION | {"response_format": wanted, "max_tokens": 2})
