@@ -4,18 +4,27 @@ import ipaddress
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 
 from modelplane.adapters.shared.byte_counts import parse_bytes
 from modelplane.adapters.shared.rpc.control_link import link_files, parse_targets
 from modelplane.adapters.shared.rpc.tls import TlsFiles, TokenFiles
-from modelplane.adapters.shared.settings import environment, load, setting
+from modelplane.adapters.shared.settings import environment, load, setting, variable_name
 
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _SHARE = re.compile(r"([1-9]\d?)\s*%")
 _USERS = re.compile(r"(\d+)-(\d+)")
+# What only replicas on a cluster need, and what only those on this machine do.
+_OF_CLUSTERS = (
+    *("cluster_gpus", "hosts_address", "hosts_listen", "kubernetes_account", "kubernetes_api"),
+    *("kubernetes_image", "kubernetes_namespace", "kubernetes_pod"),
+)
+_OF_HERE = (
+    *("drain_seconds", "launcher_cache", "launcher_dir", "launcher_token_file", "launcher_users"),
+    "replica_host",
+)
 
 
 def parse_memory(text: str) -> int:
@@ -158,6 +167,21 @@ class Settings:
     )
     log_level: str = setting("info", "debug, info, warning or error")
     drain_seconds: float = setting(30.0, "seconds that calls in flight may take at a stop")
+
+    def __post_init__(self) -> None:
+        """Refuse what would have no effect.
+
+        Raises:
+            ValueError: A setting is of another backend.
+        """
+        others = _OF_HERE if self.backend == "kubernetes" else _OF_CLUSTERS
+        kept = {item.name: item.default for item in fields(self)}
+        for name in others:
+            if getattr(self, name) != kept[name]:
+                raise ValueError(
+                    f"{variable_name(name)} has no effect with --backend {self.backend}; leave it "
+                    "out."
+                )
 
     @property
     def targets(self) -> list[str]:

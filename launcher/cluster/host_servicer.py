@@ -40,8 +40,8 @@ class Register(Protocol):
     async def identify(self, token: str) -> Identity:
         """Return who has a token; raises `Stranger` and `ClusterAway`."""
 
-    def enter(self, identity: Identity) -> Host | None:
-        """Return a host whose stream begins; None: it has one."""
+    def find(self, identity: Identity) -> Host:
+        """Return the host that somebody is."""
 
     def order(self, host: Host) -> GroupSpec | None:
         """Return what a host is told; None: nothing yet."""
@@ -58,22 +58,24 @@ class HostServicer(launcher_service_pb2_grpc.LauncherServiceServicer):
     ) -> AsyncIterator[SyncResponse]:
         """Keep a host in step until it leaves."""
         identity = await self._identify(context)
-        host = self._register.enter(identity)
-        if host is None:
+        host = self._register.find(identity)
+        session = host.enter()
+        if not session:
             await context.abort(
                 grpc.StatusCode.ALREADY_EXISTS, "This host is connected; it has one line."
             )
             raise AssertionError("abort returned")
         fields = log_fields(host=identity.host, group_id=identity.group_id)
         _log.info("a host has registered", extra=fields)
-        reader = asyncio.create_task(host.read(request_iterator))
+        reader = asyncio.create_task(host.read(session, request_iterator))
         try:
-            async for response in host.orders(self._register.order):
+            async for response in host.orders(session, self._register.order):
                 yield response
         finally:
             reader.cancel()
-            host.leave()
+            host.leave(session)
             _log.info("the line to a host has ended", extra=fields)
+        await context.abort(grpc.StatusCode.ABORTED, "The line has ended; register anew.")
 
     async def _identify(self, context: _Context) -> Identity:
         metadata = dict(context.invocation_metadata() or ())

@@ -63,54 +63,64 @@ class Host:
         self._told = told
         self._clock = asyncio.get_running_loop().time
         self._heard = self._clock()
-        self._is_connected = False
+        # Number of the stream that is its line now; 0: it has none.
+        self._session = 0
+        self._sessions = 0
         self._news = asyncio.Event()
 
     def is_gone(self, now: float) -> bool:
         """Tell whether it does not count any longer."""
-        patience = _SILENT_SECONDS if self._is_connected else _BROKEN_SECONDS
+        patience = _SILENT_SECONDS if self._session else _BROKEN_SECONDS
         return now - self._heard > patience
 
     @property
     def has_left(self) -> bool:
         """Whether its line has ended."""
-        return not self._is_connected
+        return not self._session
 
     def notify(self) -> None:
         """Look whether there is something to tell it."""
         self._news.set()
 
-    def enter(self) -> bool:
-        """Begin its stream; false: it has one, or somebody who speaks for it has."""
-        if self._is_connected:
-            return False
-        self._is_connected = True
+    def enter(self) -> int:
+        """Begin its stream, and return its number; 0: it has one, or who speaks for it has."""
+        if self._session:
+            return 0
+        self._sessions += 1
+        self._session = self._sessions
         self._heard = self._clock()
-        return True
+        return self._session
 
-    def leave(self) -> None:
-        """End its stream."""
-        self._is_connected = False
-        self._heard = self._clock()
-        self._told()
+    def leave(self, session: int) -> None:
+        """End a stream, if it still is its line."""
+        if session == self._session:
+            self._session = 0
+            self._heard = self._clock()
+            self._news.set()
+            self._told()
 
-    async def read(self, requests: AsyncIterator[pb.SyncRequest]) -> None:
-        """Take what it says, until it leaves."""
+    def drop(self) -> None:
+        """End its stream, whichever that is: it has to register anew."""
+        self.leave(self._session)
+
+    async def read(self, session: int, requests: AsyncIterator[pb.SyncRequest]) -> None:
+        """Take what it says on a stream, until that ends."""
         try:
             async for request in requests:
+                if session != self._session:
+                    return
                 if request.WhichOneof("message") == "report":
                     self._take(request.report)
         finally:
             # Ends what is told, too.
-            self._is_connected = False
-            self._news.set()
+            self.leave(session)
 
     async def orders(
-        self, find: Callable[["Host"], pb.GroupSpec | None]
+        self, session: int, find: Callable[["Host"], pb.GroupSpec | None]
     ) -> AsyncIterator[pb.SyncResponse]:
-        """Yield what it is told, at each change, until it leaves."""
+        """Yield what it is told on a stream, at each change, until that ends."""
         known: pb.GroupSpec | None = None
-        while self._is_connected:
+        while session == self._session:
             spec = find(self)
             if spec is not None and spec != known:
                 known = spec

@@ -116,12 +116,12 @@ class ClusterLauncher:
             raise Stranger("The group of this host is not to run any longer.")
         return identity
 
-    def enter(self, identity: Identity) -> Host | None:
-        """Return a host whose stream begins; None: it has one."""
+    def find(self, identity: Identity) -> Host:
+        """Return the host that somebody is."""
         host = self._hosts.get(identity.host)
         if host is None or host.identity != identity:
             host = self._hosts[identity.host] = Host(identity, self.changed.set)
-        return host if host.enter() else None
+        return host
 
     def order(self, host: Host) -> pb.GroupSpec | None:
         """Return what a host is told; None: nothing new."""
@@ -191,6 +191,10 @@ class ClusterLauncher:
                     _log.warning("the cluster does not do what it should", extra=fields)
                     await asyncio.sleep(pause)
                     continue
+                except Exception as error:  # noqa: BLE001 - what runs outlives any bug here
+                    # Its text stays out: what is wanted holds credentials.
+                    fields = log_fields(reason=type(error).__name__)
+                    _log.error("the cluster is not kept: a bug", extra=fields)
             with suppress(TimeoutError):
                 # `wait_for` may lose a cancellation that comes with the event.
                 async with asyncio.timeout(pause):
@@ -208,6 +212,8 @@ class ClusterLauncher:
         for name, host in list(self._hosts.items()):
             if host.is_gone(now) or (here is not None and name not in here and host.has_left):
                 del self._hosts[name]
+                # One that is silent and comes back has to be known again.
+                host.drop()
                 self.changed.set()
         if self._wanted is None or seen is None:
             return

@@ -4,10 +4,12 @@ Used by `cluster.py`. What a host is told of its model is no part of it: it asks
 that no credential stands where all who may look at deployments see it.
 """
 
+import copy
 import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 from modelserving.launcher.v1 import launcher_service_pb2 as pb
@@ -160,19 +162,22 @@ def _place(pod: Document, size: pb.ReplicaSize, hosts: Hosts) -> None:
         selector[_GPU_TYPE] = size.gpu_type
     if selector:
         pod["nodeSelector"] = selector
-    affinity = hosts.pod.get("affinity")
+    affinity: Any = copy.deepcopy(hosts.pod.get("affinity") or {})
     if size.gpus and size.gpu_memory_bytes:
-        # The label's value is a whole number of MiB, and `Gt` has no equal.
-        least = {"key": _GPU_MEMORY, "operator": "Gt"}
-        value = str(size.gpu_memory_bytes // _MIB - 1)
-        term = {"matchExpressions": [{**least, "values": [value]}]}
-        affinity = {
-            "nodeAffinity": {
-                "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}
-            }
-        }
+        _require_gpu_memory(affinity, size.gpu_memory_bytes)
     if affinity:
         pod["affinity"] = affinity
+
+
+def _require_gpu_memory(affinity: Document, memory: int) -> None:
+    """Add to an affinity that each GPU of a machine has so much memory."""
+    # The label's value is a whole number of MiB, and `Gt` has no equal.
+    least = {"key": _GPU_MEMORY, "operator": "Gt", "values": [str(memory // _MIB - 1)]}
+    nodes = affinity.setdefault("nodeAffinity", {})
+    required = nodes.setdefault("requiredDuringSchedulingIgnoredDuringExecution", {})
+    # One of the terms is enough, so that it has to be in each.
+    for term in required.setdefault("nodeSelectorTerms", [{}]):
+        term["matchExpressions"] = [*term.get("matchExpressions", []), least]
 
 
 def _container(spec: pb.GroupSpec, hosts: Hosts, seconds: int) -> Document:

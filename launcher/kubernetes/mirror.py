@@ -55,10 +55,10 @@ class Mirror:
                     await self._list()
                     changed()
                 await self._watch(changed)
-            except ClusterAway as error:
+            except (ClusterAway, LookupError, TypeError) as error:
                 # What was known still is what is known.
                 self._version = ""
-                fields = log_fields(path=self._path, reason=str(error))
+                fields = log_fields(path=self._path, reason=repr(error))
                 _log.warning("objects cannot be watched", extra=fields)
                 await asyncio.sleep(_PAUSE_SECONDS)
 

@@ -12,6 +12,7 @@ from modelserving.launcher.v1 import launcher_service_pb2_grpc as pb_grpc
 
 from modelplane.adapters.shared.rpc.tls import TokenFiles, open_channel
 from modelplane.launcher.kubernetes.manifests import AUDIENCE, HOST_BYTES
+from tests.emulators.kubernetes.nodes import Container
 from tests.launcher.groups import MIB, ask, group
 from tests.launcher.kubernetes.rights import RULES
 from tests.launcher.kubernetes.world import IMAGE, Cluster, Signer, cluster, launching
@@ -139,6 +140,23 @@ async def test_what_keeps_pods_from_coming_up_is_told(
         here.run(spec := group(here.models.add("iris")))
         await here.until(lambda: told in here.group(spec).message)
         assert here.group(spec).progress == pb.GROUP_PROGRESS_STARTING
+
+
+async def test_a_host_that_ends_again_and_again_is_told_with_its_last_words(
+    tmp_path: Path,
+) -> None:
+    async def run(container: Container) -> int:
+        container.say("exec format error\n")
+        return 2
+
+    async with cluster(tmp_path) as here:
+        here.nodes.run = run
+        here.run(spec := group(here.models.add("iris")))
+        message = await here.until(
+            lambda: "exec format error" in here.group(spec).message and here.group(spec).message
+        )
+        assert "CrashLoopBackOff" in message
+        assert "it ended with status 2" in message
 
 
 async def test_a_right_that_is_missing_is_told(tmp_path: Path) -> None:

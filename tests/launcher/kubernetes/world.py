@@ -148,7 +148,7 @@ def account(folder: Path, ca: Path) -> Path:
 @asynccontextmanager
 async def cluster(tmp_path: Path, **options: str) -> AsyncIterator[Cluster]:
     """Run a cluster, and a launcher with it; `options` are variables of the launcher."""
-    service._LOG_SECONDS = 0.1
+    usual, service._LOG_SECONDS = service._LOG_SECONDS, 0.1
     certificates = CertificateDir(tmp_path / "certificates")
     certificates.ensure(["127.0.0.1"], datetime.now(UTC))
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -188,6 +188,7 @@ async def cluster(tmp_path: Path, **options: str) -> AsyncIterator[Cluster]:
         finally:
             working.cancel()
             await asyncio.gather(working, return_exceptions=True)
+            service._LOG_SECONDS = usual
 
 
 @asynccontextmanager

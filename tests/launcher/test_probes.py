@@ -1,0 +1,37 @@
+"""What is answered to whoever watches over a launcher."""
+
+import asyncio
+import urllib.error
+import urllib.request
+
+from modelplane.launcher.probes import answering
+from tests.launcher.groups import free_port
+
+
+def get(url: str) -> tuple[int, bytes]:
+    try:
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+async def test_it_lives_and_says_what_keeps_it_from_being_ready() -> None:
+    address = f"127.0.0.1:{free_port()}"
+    obstacles = ["the replica is not ready yet"]
+
+    async def asked(path: str) -> tuple[int, bytes]:
+        return await asyncio.to_thread(get, f"http://{address}{path}")
+
+    async with answering(address, lambda: obstacles[0]):
+        assert await asked("/live") == (200, b"ok\n")
+        assert await asked("/ready") == (503, b"the replica is not ready yet\n")
+        obstacles[0] = ""
+        assert await asked("/ready") == (200, b"ok\n")
+        assert (await asked("/metrics"))[0] == 404
+        _, writer = await asyncio.open_connection("127.0.0.1", int(address.rpartition(":")[2]))
+        writer.write(b"nonsense")
+        writer.close()
+        await writer.wait_closed()
+        assert await asked("/live") == (200, b"ok\n")
