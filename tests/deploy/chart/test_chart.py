@@ -50,8 +50,8 @@ from tests.deploy.chart.render import (
 )
 from tests.deploy.chart.schemas import VERSIONS, WITHOUT_SCHEMA, problems
 from tests.docs.blocks import PAGES, find_blocks
-from tests.launcher.kubernetes.rights import RULES
 from tests.install.locks import RELEASE
+from tests.launcher.kubernetes.rights import RULES
 
 pytestmark = pytest.mark.skipif(not IS_HERE, reason="Helm is not built for this machine")
 
