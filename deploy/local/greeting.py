@@ -50,8 +50,6 @@ def lines(plan: Plan, public: Address, seconds: float) -> list[str]:
         f"modelplane is ready at {origin}",
         f"admin token: {token}",
         f"logs: {plan.data_dir.logs}  (modelplane logs -f)",
-        "try:",
-        f"  {curl} {origin}/api/2.0/serving-endpoints",
     ]
     if not plan.options.no_ui and (STATIC / PAGE).exists():
         text.append(f"user interface: {origin}/ui/")
@@ -59,6 +57,7 @@ def lines(plan: Plan, public: Address, seconds: float) -> list[str]:
         text.append(
             f"at most {most} connections at once, as the limit of open files (ulimit -Hn) is low"
         )
+    text += ["try:", f"  {curl} {origin}/api/2.0/serving-endpoints"]
     if plan.options.local_model:
         body = '{"messages": [{"role": "user", "content": "What is a gateway?"}], "max_tokens": 64}'
         text.append(f"  {curl} {origin}/serving-endpoints/{LOCAL_MODEL}/invocations -d '{body}'")

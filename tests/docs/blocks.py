@@ -31,6 +31,11 @@ KINDS = {
     "json": ("not run", "create", "setting"),
     "yaml": ("not run", "values"),
     "sql": ("not run",),
+    # Those of `docs/grpc.md` run with `tests/clients`.
+    "go": ("not run",),
+    "java": ("not run",),
+    "typescript": ("not run",),
+    "hcl": ("not run",),
     "text": ("output", "says", "figure"),
 }
 _WITH_NOTE = ("not run", "setting")

@@ -134,6 +134,7 @@ READS: Mapping[str, Read] = {
     "GetServingEndpointOpenApi": NAMED,
     "GetServingEndpointMetrics": Read({"name": "nothing"}, {"name": "first"}, steady=False),
     "GetMe": Read(SELECTED),
+    "GetProtos": Read({}),
     "ListUsers": listed("userName", "bob@fields.test"),
     "GetUser": Read({"id": of("bob"), **SELECTED}, {"id": of("ann")}),
     "ListServicePrincipals": listed("applicationId", ROBOT),

@@ -1,8 +1,7 @@
-"""A roll from an older commit to this one, side by side, both ways of the wire, under load.
+"""A roll from the last release to this commit, side by side, both ways of the wire, under load.
 
-The older one is pinned: the last before a migration and before calls that it does not know. The
-last release's tag takes its place once there is one. This is for the long run, and for clones that
-have its history.
+While there is no release, the older one is a commit: the last before a migration and before calls
+that it does not know. This is for the long run, and for clones that have its history.
 """
 
 import asyncio
@@ -20,8 +19,17 @@ from tests.deploy.envoy.envoys import healthy_workers, running_envoy
 from tests.faults.rolling import SECONDS, Load, Roll, going_on
 
 ROOT = Path(__file__).parents[2]
-OLD = "b5097ee"
 _HEADERS = {"authorization": f"Bearer {ADMIN_TOKEN}"}
+
+
+def find_old() -> str:
+    """Return the last release before this commit, else the commit in its place."""
+    asked = ["git", "-C", str(ROOT), "describe", "--tags", "--abbrev=0", "--match=v[0-9]*", "HEAD^"]
+    found = subprocess.run(asked, capture_output=True, check=False, text=True)
+    return found.stdout.strip() or "b5097ee"
+
+
+OLD = find_old()
 
 
 def has_history() -> bool:

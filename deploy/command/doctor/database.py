@@ -127,5 +127,5 @@ def _of_keys(count: int) -> Finding:
     return Finding(
         _KEY,
         Level.OK,
-        f"{count} master key{'s' if count > 1 else ''}, which open all that is sealed",
+        f"{count} master key{'s, which open' if count > 1 else ', which opens'} all that is sealed",
     )

@@ -13,22 +13,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import uv
-
-from modelplane.deploy.local.child import ChildSpec, start_process
-from modelplane.launcher.environments.failures import explain
-from modelplane.launcher.environments.index import read_index
+from modelplane.deploy.local.packages import install_locked, run_uv
 
 _LOCK = Path(__file__).with_name("mlflow.txt")
 _DIGITS = 16
-# uv's own cache, where whoever runs this has it.
-_CACHE = ("HOME", "XDG_CACHE_HOME", "UV_CACHE_DIR")
-# They would change what the lock says.
-_WITHOUT = ("UV_CONSTRAINT", "UV_OVERRIDE", "UV_EXCLUDE_NEWER", "UV_PRERELEASE")
-
-
-class NotInstalled(Exception):
-    """The packages cannot be had; the text says why."""
 
 
 async def installed(folder: Path, environ: Mapping[str, str], log: Path) -> Path:
@@ -57,30 +45,9 @@ async def installed(folder: Path, environ: Mapping[str, str], log: Path) -> Path
 
 async def _install(venv: Path, environ: Mapping[str, str], log: Path) -> None:
     await asyncio.to_thread(log.write_text, "")
-    variables = await read_index(environ)
-    variables |= {name: environ[name] for name in _CACHE if name in environ}
-    variables = {name: value for name, value in variables.items() if name not in _WITHOUT}
-    python = str(venv / "bin" / "python")
-    locked = ("--no-deps", "--require-hashes", "--only-binary", ":all:")
-    for command in (
-        ("venv", "--no-project", "--relocatable", "--clear", "--python", sys.executable, str(venv)),
-        ("pip", "install", "--python", python, *locked, "--requirements", str(_LOCK)),
-    ):
-        spec = ChildSpec("uv", [uv.find_uv_bin(), "--no-progress", *command], variables, log)
-        if await _run(spec):
-            said = await asyncio.to_thread(log.read_text, errors="replace")
-            raise NotInstalled(explain(said))
-
-
-async def _run(spec: ChildSpec) -> int:
-    with spec.log_file.open("ab") as log:
-        process = await start_process(spec, log)
-    try:
-        return await process.wait()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    options = ("--no-project", "--relocatable", "--clear", "--python", sys.executable)
+    await run_uv(("venv", *options, str(venv)), environ, log)
+    await install_locked(str(venv / "bin" / "python"), _LOCK, environ, log)
 
 
 def _name() -> str:

@@ -10,9 +10,10 @@ from pathlib import Path
 from modelplane.deploy.envoy.options import Address
 from modelplane.deploy.local.child import ChildSpec
 from modelplane.deploy.local.http_client import HttpClient
+from modelplane.deploy.local.packages import NotInstalled
 from modelplane.deploy.local.parts import Parts
 from modelplane.deploy.local.plan import REGISTRY, Plan
-from modelplane.deploy.local.registry.environment import NotInstalled, installed
+from modelplane.deploy.local.registry.environment import installed
 
 _RETRY_SECONDS = 60.0
 _POLL_SECONDS = 0.2
