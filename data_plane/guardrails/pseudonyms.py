@@ -8,7 +8,6 @@ call lasts, whose request has the values.
 import base64
 import hmac
 import re
-from collections.abc import Mapping
 from hashlib import sha256
 
 # `<EMAIL_ADDRESS_k3f9q2ab>`; what is in the brackets has no character that JSON escapes.
@@ -32,11 +31,6 @@ class Pseudonyms:
     def __bool__(self) -> bool:
         """Tell whether any has been given."""
         return bool(self._values)
-
-    @property
-    def values(self) -> Mapping[str, str]:
-        """What each stands for."""
-        return self._values
 
     def name(self, entity: str, value: str) -> str:
         """Return the pseudonym of a value.
