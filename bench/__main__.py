@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import uvloop
 
-from bench import control_plane, data_plane, limits, stream_crowd
+from bench import control_plane, data_plane, limits, scale, stream_crowd
 from bench.load import wrk_version
 from bench.report import Table, print_table, save
 
@@ -20,6 +20,7 @@ _SECTIONS = (
     "limits",
     "usage",
     "control-plane",
+    "scale",
     "hosting",
     "native",
     "passage",
@@ -60,12 +61,12 @@ async def _run(sections: Sequence[str], *, quick: bool) -> None:
         tables.append(access.measure(0.2 if quick else 1.0))
     tables += await _counted(sections, quick=quick)
     if "control-plane" in sections:
-        scale = (
+        size = (
             control_plane.Scale(endpoints=1_000, watchers=10, updates=30)
             if quick
             else control_plane.Scale(endpoints=10_000, watchers=50, updates=200)
         )
-        tables.append(await control_plane.measure(scale))
+        tables.append(await control_plane.measure(size))
     if "hosting" in sections:
         tables += await _hosting(quick=quick)
     tables += await _engines(sections, quick=quick)
@@ -95,6 +96,12 @@ async def _counted(sections: Sequence[str], *, quick: bool) -> list[Table]:
         from bench import usage  # noqa: PLC0415 - it needs the messages of the tests
 
         tables.append(await usage.measure(2_000 if quick else 20_000))
+    if "scale" in sections:
+        tables.append(
+            await scale.measure(queries=20_000, users=1_000, members=500)
+            if quick
+            else await scale.measure(queries=1_000_000, users=50_000, members=5_000)
+        )
     return tables
 
 

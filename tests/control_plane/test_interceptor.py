@@ -258,7 +258,7 @@ async def test_what_is_not_available_is_refused_over_grpc_too(api: Api) -> None:
     guarded = pb.CreateServingEndpointRequest(name="chat")
     guarded.ai_gateway.guardrails.input.safety = True
     error, trailing = await refused(api.endpoints.CreateServingEndpoint(guarded, metadata=TOKEN))
-    assert "Checks of safety need a judge" in str(error.details())
+    assert "'safety' needs a judge, of which there is none" in str(error.details())
     assert trailing["x-modelplane-http-status"] == "400"
     await refused(api.endpoints.GetServingEndpoint(GET, metadata=TOKEN))
 
