@@ -5,6 +5,7 @@ Before: `endpoints.lookup`, `snapshots.builder`. After: `tables`, `codec`. Besid
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TypeAlias
 
 from modelserving.store.v1.hosting_pb2 import HostedModel
@@ -252,6 +253,7 @@ def _with(endpoint: StoredEndpoint, found: list[StoredGroup]) -> StoredEndpoint:
     return replace(endpoint, groups=by_id, ready=ready)
 
 
+@cache
 def _joined() -> Select[EndpointRow, EndpointConfigRow, EndpointConfigRow, _Beside]:
     # One statement, so that an endpoint and its versions are of the same moment.
     beside: Bundle[_Beside] = Bundle(
