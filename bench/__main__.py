@@ -17,6 +17,7 @@ _SECTIONS = (
     "adapters",
     "access",
     "guardrails",
+    "false-alarms",
     "limits",
     "usage",
     "control-plane",
@@ -80,6 +81,10 @@ async def _counted(sections: Sequence[str], *, quick: bool) -> list[Table]:
         from bench import guardrails  # noqa: PLC0415 - it needs the pipeline of the tests
 
         tables.append(await guardrails.measure(0.2 if quick else 2.0))
+    if "false-alarms" in sections:
+        from bench import false_alarms  # noqa: PLC0415 - it needs the texts of the tests
+
+        tables += false_alarms.measure()
     if "passage" in sections:
         from bench import passage  # noqa: PLC0415 - it needs the pipeline of the tests
 
