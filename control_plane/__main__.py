@@ -39,14 +39,18 @@ async def _run(settings: Settings) -> None:
     host, _, port = settings.control_plane_metrics_listen.rpartition(":")
     serve_metrics(host, int(port), registry)
     stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.set)
     async with (
         opened_keyring(settings) as keyring,
         serving(settings, keyring, registry) as ports,
     ):
         _log.info("serving", extra=log_fields(api_port=ports.api, snapshot_port=ports.snapshot))
         await stop.wait()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # From now on it ends the process at once, whatever is still answered.
+            loop.remove_signal_handler(number)
         _log.info("draining")
 
 

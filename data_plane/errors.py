@@ -22,7 +22,9 @@ DataPlaneError          a call is refused
 │   ├── EntityStarting  it has no replica yet
 │   ├── EntityFailed    it has none, and will not get one
 │   ├── ReplicaLost     its replica ended before it had answered
+│   ├── FatalCaller     its processes end too often while they answer this caller
 │   └── ModelRefused    the query cannot be put to the model, or made it fail
+│       ├── FatalRequest it has ended the model's processes
 │       └── ModelRefusedParameter  a part of the query has a value that cannot be right
 └── DeadlineExceeded    the answer took longer than the caller or the deployment allows
 
@@ -246,10 +248,38 @@ class ReplicaLost(HostedError):
         )
 
 
+class FatalCaller(HostedError):
+    """Its processes ended too often while they answered this caller, who is kept from the others.
+
+    Another entity that has not suffered by them may answer.
+    """
+
+    def __init__(self, entity: str, retry_after: int) -> None:
+        super().__init__(
+            f"Again and again, the process of served entity '{entity}' ended while it was "
+            "answering requests of yours. So that others are answered, yours are refused for "
+            f"{retry_after} seconds; the entity's logs may say what ends it.",
+            retry_after,
+        )
+
+
 class ModelRefused(HostedError):
     """The query cannot be put to the model, or made it fail, as it would again."""
 
     fallback = False
+
+
+class FatalRequest(ModelRefused):
+    """It has ended two processes; an entity of which it has ended none may answer it."""
+
+    fallback = True
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Twice, the model's process ended while it was answering this very request, which is "
+            "refused for five minutes, so that others are answered; the entity's logs may say why. "
+            "Change the request."
+        )
 
 
 class ModelRefusedParameter(ModelRefused):
@@ -296,6 +326,7 @@ STATUS_TABLE = StatusTable(
         EntityBusy: _LIMITED,
         ThroughputExceeded: _LIMITED,
         EntityStarting: _UNAVAILABLE,
+        FatalCaller: _LIMITED,
         ReplicaLost: Status(_CODE.INTERNAL, 502, "BAD_GATEWAY"),
         ModelRefused: Status(_CODE.INVALID_ARGUMENT, 400, "BAD_REQUEST"),
         ModelRefusedParameter: Status(_CODE.INVALID_ARGUMENT, 400, "INVALID_PARAMETER_VALUE"),

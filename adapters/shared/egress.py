@@ -32,6 +32,8 @@ _CARRIER = IPv4Network("100.64.0.0/10")
 # site-local addresses, local NAT64 prefixes, IPv4 addresses in forms that were given up.
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _LOCAL_NAMES = ("localhost", "localhost.localdomain")
+# What listens there listens at all addresses of its machine.
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +76,16 @@ class EgressPolicy:
         )
 
     def allows_url(self, url: str) -> bool:
-        """Tell whether a URL may be allowed; a name is judged only when it is resolved."""
+        """Tell whether a URL may be allowed; a name is judged again when it is resolved."""
         parts = urlsplit(url)
         host = (parts.hostname or "").rstrip(".")
         port = parts.port or (80 if parts.scheme == "http" else 443)
         if host in _LOCAL_NAMES or host.endswith(".localhost"):
             return self.allows(host, "127.0.0.1", port)
         address = _literal(host)
-        return address is None or self.allows(host, address, port)
+        if address is None:
+            return (host, port) not in self.own
+        return self.allows(host, address, port)
 
 
 def parse_policy(text: str, own: str = "") -> EgressPolicy:
@@ -136,7 +140,8 @@ def _is_same(own: str, name: str, address: _Address) -> bool:
     """Tell whether a host and its address are where a part of the deployment listens."""
     if own in (name, str(address)):
         return True
-    return (own in _LOCAL_NAMES or own.startswith("127.")) and _is_this_machine(address)
+    here = own in (*_LOCAL_NAMES, *_EVERYWHERE) or own.startswith("127.")
+    return here and _is_this_machine(address)
 
 
 def _is_this_machine(address: _Address) -> bool:

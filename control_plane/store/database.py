@@ -20,7 +20,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from modelplane.control_plane.errors import ReportTooLong, StoreUnavailable, TooManyCalls
 from modelplane.control_plane.store.engine import async_url, create_engine, create_report_engine
-from modelplane.control_plane.store.faults import is_outage, is_overdue, remedy_for
+from modelplane.control_plane.store.faults import is_outage, is_overdue, is_unwritable, remedy_for
 from modelplane.control_plane.store.states import EventKind
 from modelplane.control_plane.store.tables import EventRow, RevisionRow
 
@@ -250,6 +250,10 @@ class Database:
                 reason = getattr(error, "orig", error)
                 raise DatabaseUnusable(
                     f"The database {self.place} cannot be used: {reason}. {remedy}"
+                ) from error
+            if is_unwritable(getattr(error, "orig", None)):
+                raise StoreUnavailable(
+                    "The database cannot be written: its disk is full or read-only; please retry."
                 ) from error
             if is_outage(error):
                 raise StoreUnavailable("The database does not answer; please retry.") from error

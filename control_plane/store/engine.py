@@ -7,8 +7,10 @@ import time
 from typing import Any
 
 from sqlalchemy import event
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from modelplane.control_plane.store.faults import is_unwritable
 
 # Connections at rest, and those that a rush may open besides.
 _POOL_SIZE = 10
@@ -88,6 +90,7 @@ def _engine(
     engine = create_async_engine(url, **options)
     event.listen(engine.sync_engine, "connect", _configure_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    event.listen(engine.sync_engine, "handle_error", _give_up_unwritable)
     return engine
 
 
@@ -128,6 +131,12 @@ def _configure_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _give_up_unwritable(context: ExceptionContext) -> None:
+    """Open the files anew after an error of theirs: opened read-only, they would remain so."""
+    if is_unwritable(context.original_exception):
+        context.is_disconnect = True
 
 
 def _begin_sqlite(connection: Any) -> None:  # noqa: ANN401 - SQLAlchemy's event signature

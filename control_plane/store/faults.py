@@ -3,13 +3,23 @@
 Before: `database`.
 """
 
-from sqlite3 import SQLITE_CORRUPT, SQLITE_ERROR, SQLITE_INTERRUPT, SQLITE_NOTADB
+from sqlite3 import (
+    SQLITE_CORRUPT,
+    SQLITE_ERROR,
+    SQLITE_FULL,
+    SQLITE_INTERRUPT,
+    SQLITE_IOERR,
+    SQLITE_NOTADB,
+    SQLITE_READONLY,
+)
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 # The lower bits of SQLite's error codes; the others say more.
 _PRIMARY_CODE = 0xFF
+# The file system takes nothing: its disk is full or broken, or it was made read-only.
+_UNWRITABLE_CODES = (SQLITE_FULL, SQLITE_IOERR, SQLITE_READONLY)
 # SQLSTATE: damaged data or indexes.
 _DAMAGE_STATES = ("XX001", "XX002")
 # Classes of SQLSTATE: no such user or a wrong password, and no such database.
@@ -24,7 +34,7 @@ _OVERDUE_STATE = "57014"
 def remedy_for(error: BaseException) -> str:
     """Return what the operator can do about `error`, which no waiting mends; empty: nothing."""
     original = getattr(error, "orig", None)
-    code = getattr(original, "sqlite_errorcode", 0) & _PRIMARY_CODE
+    code = _primary_code(original)
     state = getattr(original, "sqlstate", None) or ""
     if code in (SQLITE_CORRUPT, SQLITE_NOTADB) or state in _DAMAGE_STATES:
         return "Put back a copy of it."
@@ -47,6 +57,11 @@ def is_outage(error: BaseException) -> bool:
     return isinstance(error, OSError | PoolTimeoutError)
 
 
+def is_unwritable(original: BaseException | None) -> bool:
+    """Tell whether an error of SQLite itself means that its files take nothing."""
+    return _primary_code(original) in _UNWRITABLE_CODES
+
+
 def is_overdue(error: BaseException) -> bool:
     """Tell whether `error` means that a statement took longer than it may."""
     original = getattr(error, "orig", None)
@@ -54,3 +69,8 @@ def is_overdue(error: BaseException) -> bool:
         getattr(original, "sqlite_errorcode", None) == SQLITE_INTERRUPT
         or getattr(original, "sqlstate", None) == _OVERDUE_STATE
     )
+
+
+def _primary_code(original: BaseException | None) -> int:
+    code: int = getattr(original, "sqlite_errorcode", 0)
+    return code & _PRIMARY_CODE

@@ -20,6 +20,7 @@ from modelplane.data_plane.errors import (
 )
 from modelplane.data_plane.hosting.balancing import Replica, pick
 from modelplane.data_plane.hosting.demand_counts import DemandCounts
+from modelplane.data_plane.hosting.suspect_callers import SuspectCallers
 from modelplane.data_plane.hosting.suspects import Suspects
 from modelplane.data_plane.hosting.waiting import HeldBytes, Queue, Ticket, Waiter
 
@@ -43,6 +44,7 @@ class Group:
         known: Whether the control plane has told of it.
         counts: What is asked of it.
         suspects: Requests that may be what ends its processes.
+        callers: Callers who may be, whatever they send.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Group:
         self._queue = Queue(held)
         self._roused: asyncio.TimerHandle | None = None
         self.suspects = Suspects()
+        self.callers = SuspectCallers()
         self.counts = DemandCounts(self._loop.time())
 
     # What the requests call.

@@ -24,6 +24,8 @@ from modelplane.data_plane.errors import (
     DataPlaneError,
     DeadlineExceeded,
     EndpointNotFound,
+    FatalCaller,
+    FatalRequest,
     GuardrailError,
     ModelRefused,
     ReplicaLost,
@@ -56,11 +58,6 @@ from modelplane.data_plane.upstreams.model_server import (
 from modelplane.data_plane.upstreams.settling import settle
 
 _EVENTS = "text/event-stream"
-_ENDS_PROCESSES = (
-    "Twice, the model's process ended while it was answering this very request, which is refused "
-    "for five minutes, so that others are answered; the entity's logs may say why. Change the "
-    "request."
-)
 # The server's own deadline ends what takes too long, and says so; this one ends the server's.
 _GRACE_SECONDS = 2.0
 _PLAN = Plan(())
@@ -192,12 +189,15 @@ class HostedRelay:
 
         Raises:
             ModelRefused: It may not.
+            FatalCaller: It may not now, as it is this caller's.
         """
         if exchange.query.stream and not entity.streamable:
             raise ModelRefused("This model does not support predict_stream method.")
-        suspects = self._snapshots.groups.find(entity.group_id).suspects
-        if suspects.has(exchange.query.raw, self._now()):
-            raise ModelRefused(_ENDS_PROCESSES)
+        group, now = self._snapshots.groups.find(entity.group_id), self._now()
+        if group.suspects.has(exchange.query.raw, now):
+            raise FatalRequest
+        if seconds := group.callers.held(_caller(exchange), now):
+            raise FatalCaller(entity.name, seconds)
 
     async def _answer_within(
         self, throughput: Throughput, exchange: Exchange, entity: ServedEntity, others: int
@@ -273,7 +273,6 @@ class HostedRelay:
         self, exchange: Exchange, entity: ServedEntity, visit: _Visit, ticket: Ticket
     ) -> bool:
         """Ask a replica, see `_visit`; note whether its process has ended meanwhile."""
-        suspects, raw = visit.group.suspects, exchange.query.raw
         is_lost = False
         try:
             taken = await self._visit(exchange, entity, visit, ticket)
@@ -283,10 +282,25 @@ class HostedRelay:
             raise
         finally:
             if is_lost:
-                suspects.note_lost(raw, visit.replica.id, self._now())
+                self._note_lost(exchange, visit)
         if taken and not exchange.record.error:
-            suspects.note_answered(raw)
+            visit.group.suspects.note_answered(exchange.query.raw)
         return taken
+
+    def _note_lost(self, exchange: Exchange, visit: _Visit) -> None:
+        """Note that a process has ended with a query in it.
+
+        A fallback may still put the query to another entity, which may answer it; where its process
+        ends as well, that is the second one, and no entity gets the query again.
+        """
+        now, replica = self._now(), visit.replica.id
+        visit.group.callers.note_lost(_caller(exchange), replica, now)
+        config = exchange.record.config
+        groups = {entity.group_id for entity in config.entities} if config else set()
+        for group_id in groups | {visit.group.id}:
+            self._snapshots.groups.find(group_id).suspects.note_lost(
+                exchange.query.raw, replica, now
+            )
 
     async def _visit(
         self, exchange: Exchange, entity: ServedEntity, visit: _Visit, ticket: Ticket
@@ -373,6 +387,11 @@ async def _give_up(stream: HostedStream | None, *, by_caller: bool) -> None:
     if stream is None or not stream.started:
         raise DeadlineExceeded(TIMED_OUT, by_caller=by_caller) from None
     await stream.fail(stream.too_slow())
+
+
+def _caller(exchange: Exchange) -> str:
+    principal = exchange.record.principal
+    return principal.id if principal else ""
 
 
 def _never_again() -> NoReturn:

@@ -110,6 +110,12 @@ _REPLIES = (
     _Reply(
         "response.code == 429", 429, "REQUEST_LIMIT_EXCEEDED", "Too many requests.", _RETRY_SOON
     ),
+    _Reply(
+        "response.code == 421",
+        400,
+        "BAD_REQUEST",
+        "The Host header must be the name or address of this server, and its port.",
+    ),
     _Reply("response.code < 500", 400, *_BAD),
     _Reply(
         "response.code == 504 || response.code_details.contains('timeout')",

@@ -37,8 +37,13 @@ _REST_TIMEOUT = "60s"
 OPEN_STREAM_SECONDS = 10
 # What the client has connected to, as far as it can be seen here.
 _ORIGIN = "%REQ(:SCHEME)%://%REQ(:AUTHORITY)%"
+# What may be told to a caller as that.
+_AUTHORITY = r"[A-Za-z0-9._-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?"
 # That of a Databricks deployment with a single workspace.
 _WORKSPACE_ID = "0"
+_DATABRICKS_CONFIG = "/.well-known/databricks-config"
+# Paths whose answers depend on the origin.
+_TELLING_ORIGIN = (SESSION_PATH, "/oidc", _DATABRICKS_CONFIG)
 # Marks the one route on which API keys pass; taken out before Envoy sees it.
 _TAKES_KEYS = "takes_keys"
 # Queries that a worker takes as they are. The others are transcoded, and so are those that name
@@ -81,6 +86,7 @@ def build_route_config(options: EnvoyOptions) -> Block:
         _native_query(),
         _inference(),
         _scim(),
+        *([] if options.public_url else map(_strange_host, _TELLING_ORIGIN)),
         _sessions(origin),
         _rest("/api/2.0", CONTROL_PLANE, _REST_TIMEOUT),
         _oidc(origin),
@@ -243,6 +249,16 @@ def _scim() -> Block:
     }
 
 
+def _strange_host(prefix: str) -> Block:
+    """Refuse a host that no server has, where answers would repeat it."""
+    host = {"name": ":authority", "string_match": {"safe_regex": {"regex": _AUTHORITY}}}
+    return {
+        "match": {"prefix": prefix, "headers": [host | {"invert_match": True}]},
+        "direct_response": {"status": 421},
+        "typed_per_filter_config": _without((STRANGERS, *REST_FILTERS)),
+    }
+
+
 def _sessions(origin: str) -> Block:
     """Begin and end sessions; the control plane learns whether their cookie is safe on the way."""
     return _rest(SESSION_PATH, CONTROL_PLANE, _REST_TIMEOUT) | {
@@ -266,7 +282,7 @@ def _databricks_config(origin: str) -> Block:
     Answered here, since an SDK that gets no answer waits for minutes, also one that has a token.
     """
     return {
-        "match": {"path": "/.well-known/databricks-config"},
+        "match": {"path": _DATABRICKS_CONFIG},
         "direct_response": {
             "status": 200,
             "body_format": {"json_format": {"oidc_endpoint": f"{origin}/oidc"}},

@@ -212,7 +212,8 @@ class Plan:
     def _own_addresses(self) -> list[str]:
         """Return what no endpoint may lead to, whatever else is allowed."""
         database = urlsplit(self.options.database_url)
-        found = [self.environment.get(_OWN, ""), *map(self.address, self.ports)]
+        public = str(Address(self.options.host, self.options.port))
+        found = [self.environment.get(_OWN, ""), public, *map(self.address, self.ports)]
         if database.hostname:
             found.append(f"{database.hostname}:{database.port or _POSTGRESQL_PORT}")
         return list(filter(None, found))

@@ -21,7 +21,7 @@ from modelplane.control_plane.settings import Settings as ControlPlaneSettings
 from modelplane.control_plane.store import database
 from modelplane.data_plane.calls import aside, query, taking_turns
 from modelplane.data_plane.guardrails import cleared, scanner
-from modelplane.data_plane.hosting import group, suspects
+from modelplane.data_plane.hosting import group, suspect_callers, suspects
 from modelplane.data_plane.limits import gate, throughput
 from modelplane.data_plane.settings import Settings as WorkerSettings
 from modelplane.data_plane.upstreams import attempts, relay
@@ -92,11 +92,13 @@ BOUNDS = {
     "Memory for a provider's answer": f"{transport.MAX_BODY_BYTES // MIB} MiB",
     "Memory of replicas": f"{LauncherSettings.launcher_memory} of the machine's for all",
     "Memory of Envoy": f"{MAX_HEAP_MIB:,} MiB: above {overload.CLOSE_IDLE:.0%}".replace("%", " %"),
+    "Processes of a hosted model that": f"{suspects._ENOUGH} by the same request, "
+    f"{suspect_callers.FOUND} by one caller",
     "Replicas of a group": f"which is {entity_rules.MAX_CONCURRENCY:,} at most, or "
     f"{throughput_rules.MAX_CHUNKS}",
     "Reports": f"{database.MAX_REPORTS} at a time",
     "Request headers": f"{listener.MAX_HEADERS_KIB} KiB",
-    "Requests that have ended processes": f"{suspects.MOST} for each model and worker",
+    "Requests that have ended processes": f"{suspects.MOST} of each for each model and worker",
     "Requests that wait for a hosted model": f"{worker_view._MAX_WAITING:,} for each model and "
     f"worker, {group._USUAL_MAX_WAITING} until the control plane has said so; "
     f"{WorkerSettings.hold_max_mib} MiB",

@@ -31,11 +31,13 @@ class Roll:
     Attributes:
         directory: Where they keep what they write.
         database_url: Their database.
+        settings: What all of them are told beside.
         processes: Those that run, by name.
     """
 
     directory: Path
     database_url: str
+    settings: Mapping[str, str] = field(default_factory=dict)
     processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -73,6 +75,14 @@ class Roll:
         }
         await self.start(f"worker-{name}", "worker", source, settings)
 
+    async def launcher(self, source: Path) -> None:
+        """Start the launcher from a checkout."""
+        settings = {
+            "MODELPLANE_CONTROL_PLANE": ",".join(f"127.0.0.1:{port}" for port in self.watch),
+            "MODELPLANE_LAUNCHER_DIR": str(self.directory / "launcher"),
+        }
+        await self.start("launcher", "launcher", source, settings)
+
     async def start(
         self, name: str, command: str, source: Path, settings: Mapping[str, str]
     ) -> None:
@@ -86,6 +96,7 @@ class Roll:
             "MODELPLANE_ADMIN_TOKEN": ADMIN_TOKEN,
             "MODELPLANE_ALLOWED_UPSTREAMS": "127.0.0.1",
             "MODELPLANE_NOTICE_SECONDS": "3",
+            **self.settings,
             **settings,
         }
         log = (self.directory / f"{name}.log").open("wb")
@@ -103,6 +114,12 @@ class Roll:
     def log(self, name: str) -> str:
         """Return what a part has said."""
         return (self.directory / f"{name}.log").read_text()[-2000:]
+
+    async def kill(self, name: str) -> None:
+        """End a part as a crash does."""
+        process = self.processes.pop(name)
+        process.kill()
+        await process.wait()
 
     async def finished(self, name: str) -> None:
         """Wait for a part that ends by itself."""

@@ -33,6 +33,7 @@ async def test_the_deployments_own_ports_as_upstreams(
     stage: Stage, honest: Tenant, mallory: Tenant
 ) -> None:
     ports = json.loads((stage.system.directory / "ports.json").read_text())
+    ports["public"] = stage.port
     async with honest_calls(honest, HONEST, "own ports as upstreams"):
         for name, port in ports.items():
             for host in HERE:

@@ -138,6 +138,14 @@ annotations:
 {{- if eq .root.Values.layout "separate" }}
 {{- $own = append $own (printf "%s:9100" (include "modelplane.workers" .root)) }}
 {{- end }}
+{{- if .root.Values.launcher.enabled }}
+{{- $own = append $own (printf "%s-launcher.%s.svc.%s:9093" (include "modelplane.name" .root) .root.Release.Namespace .root.Values.clusterDomain) }}
+{{- end }}
+{{- $own = append $own (printf "%s.%s.svc.%s:%v" (include "modelplane.name" .root) .root.Release.Namespace .root.Values.clusterDomain .root.Values.service.port) }}
+{{- with .root.Values.envoy.publicUrl }}
+{{- $url := urlParse . }}
+{{- $own = append $own (contains ":" $url.host | ternary $url.host (printf "%s:%s" $url.host (eq $url.scheme "http" | ternary "80" "443"))) }}
+{{- end }}
 {{- $own = concat $own .root.Values.ownAddresses }}
 - {name: MODELPLANE_OWN_ADDRESSES, value: {{ join "," $own | quote }}}
 {{- range $name, $value := .of.settings }}

@@ -164,3 +164,20 @@ def test_the_control_plane_refuses_them_by_url(host: str) -> None:
     policy = parse_policy("127.0.0.0/8,::1,0.0.0.0", OWN)
     assert policy.allows_url(f"http://{host}:8000/v1")
     assert not policy.allows_url(f"http://{host}:9901/v1")
+
+
+@pytest.mark.parametrize("everywhere", ["0.0.0.0:8080", "[::]:8080"])
+def test_what_listens_everywhere_is_at_each_address_of_its_machine(everywhere: str) -> None:
+    policy = parse_policy("0.0.0.0/0,::/0", everywhere)
+    for address in ("127.0.0.1", "::1", "0.0.0.0", "::ffff:127.0.0.1"):
+        assert not policy.allows("a.example.com", address, 8080)
+        assert policy.allows("a.example.com", address, 8081)
+    assert policy.allows("a.example.com", "8.8.8.8", 8080)
+    assert not policy.allows_url("http://localhost:8080/serving-endpoints")
+
+
+def test_an_own_name_is_refused_before_it_is_resolved() -> None:
+    policy = parse_policy("", "gateway.example.com:443,gateway.internal:8080")
+    assert not policy.allows_url("https://gateway.example.com/serving-endpoints")
+    assert not policy.allows_url("http://Gateway.internal.:8080")
+    assert policy.allows_url("http://gateway.example.com/")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig, FallbackConfig
 from modelserving.worker.v1 import hosting_pb2 as pb
 
 from modelplane.adapters.providers.errors import OutOfFiles
@@ -23,6 +24,9 @@ from tests.data_plane.messages import (
     hosted_entity,
     snapshot,
 )
+
+FALLBACK = AiGatewayConfig(fallback_config=FallbackConfig(enabled=True))
+BOTH = {"one": GROUP, "two": OTHER}
 
 
 def retries(world: World, reason: str) -> float:
@@ -273,3 +277,30 @@ async def test_the_worker_still_answers_while_the_control_plane_is_away(world: W
         assert (await asked).status == 200
         await world.until(lambda told: told.HasField("hello"))
         await world.until(lambda told: bool(told.demand.groups))
+
+
+async def test_a_request_that_ends_processes_falls_back_once(world: World) -> None:
+    """Its second process is that of the entity it fell back to: no entity gets it again."""
+    first, second = ([ModelServer(breaks=True) for _ in range(2)] for _ in range(2))
+    poison = {"inputs": [13]}
+    shares = {"one": 100, "two": 0}
+    async with model_servers(*first, *second):
+        for one, two, status in zip(first, second, (502, 400), strict=True):
+            groups = (group(one), group(two, group_id=OTHER))
+            await world.serve(*groups, split=BOTH, shares=shares, gateway=FALLBACK)
+            assert (await world.ask(poison)).status == status
+    assert [len(one.requests) for one in (*first, *second)] == [1, 0, 1, 0]
+
+
+async def test_what_one_entity_cannot_bear_another_one_goes_on_answering(world: World) -> None:
+    broken, usual = [ModelServer(breaks=True) for _ in range(3)], ModelServer()
+    shares = {"one": 100, "two": 0}
+    async with model_servers(*broken, usual):
+        for server in broken:
+            groups = (group(server), group(usual, group_id=OTHER))
+            await world.serve(*groups, split=BOTH, shares=shares, gateway=FALLBACK)
+            answer = await world.ask()
+            assert (answer.status, answer.headers["served-model-name"]) == (200, "two")
+    # The first two were ended by it, the third was spared.
+    assert [len(server.requests) for server in broken] == [1, 1, 0]
+    assert len(usual.requests) == 3

@@ -296,12 +296,12 @@ def test_upstreams_are_told_to_both_planes_and_own_parts_are_none(found: Found) 
         told = environment(container(documents, name))
         assert told["MODELPLANE_ALLOWED_UPSTREAMS"] == ".svc.cluster.local,10.1.0.0/16"
         own = told["MODELPLANE_OWN_ADDRESSES"].split(",")
-        services = [one for one in of_kind(documents, "Service") if "clusterIP" in one["spec"]]
-        for service in services:
+        for service in of_kind(documents, "Service"):
             for port in service["spec"]["ports"]:
                 host = f"{service['metadata']['name']}.modelplane.svc.cluster.local"
                 assert f"{host}:{port['port']}" in own
         assert "db.databases.svc.cluster.local:5432" in own
+        assert "models.example.com:443" in own
 
 
 def test_the_chart_is_of_this_release_and_its_envoy_is_the_locked_one(found: Found) -> None:

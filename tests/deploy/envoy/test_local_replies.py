@@ -117,3 +117,14 @@ async def test_well_known_config_needs_no_plane(gateway: Gateway) -> None:
     assert response.headers["content-type"] == "application/json"
     # It repeats the host that was asked for: to that caller, and through a cache to no other.
     assert response.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", ["/.well-known/databricks-config", "/oidc/v1/keys"])
+async def test_a_host_that_no_server_has_is_not_repeated(gateway: Gateway, path: str) -> None:
+    for host in ("user@evil.example", "a b", "x,y", "evil.example:80:90", "[::1", "%41", "a'b"):
+        response = await gateway.rest.get(path, headers={"host": host})
+        assert response.status_code == 400, host
+        assert host not in response.text
+    for host in ("models.example.com", "10.0.0.1:8080", "[::1]:8080"):
+        config = await gateway.rest.get("/.well-known/databricks-config", headers={"host": host})
+        assert config.json() == {"oidc_endpoint": f"http://{host}/oidc"}

@@ -1,6 +1,7 @@
 """`modelplane up` with its real parts: what it promises about starts, deaths and stops."""
 
 import asyncio
+import contextlib
 import json
 import os
 import resource
@@ -66,6 +67,24 @@ async def test_parts_that_die_are_started_again(tmp_path: Path) -> None:
                 await asyncio.sleep(0.02)
         while not (await deployment.client.call("GET", ENDPOINTS)).ok:
             await asyncio.sleep(0.02)
+
+
+@pytest.mark.long
+async def test_parts_that_are_told_to_end_again_and_again_are_back(tmp_path: Path) -> None:
+    """The first time they would end their calls before, which nobody can wait for."""
+    async with running(tmp_path / "d") as deployment:
+        pids = deployment.pids
+        for pid in 5 * pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+            await asyncio.sleep(0.05)
+        for pid in pids:
+            await until_dead(pid)
+        while (await deployment.client.call("GET", ENDPOINTS)).status != 200:
+            await asyncio.sleep(0.05)
+        assert None not in deployment.pids
+        assert not set(deployment.pids) & set(pids)
+        assert await deployment.stop() == 0
 
 
 async def test_nothing_outlives_a_killed_supervisor(tmp_path: Path) -> None:

@@ -62,6 +62,11 @@ def fill_registry(folder: Path, saved: dict[str, Saved]) -> None:
     """Lay the models out as a registry of directories has them."""
     for (name, version), (mlflow, model) in MODELS.items():
         shutil.copytree(saved[mlflow].model(model), folder / name / version)
+    add_foundation_model(folder)
+
+
+def add_foundation_model(folder: Path) -> None:
+    """Lay out the small language model, which needs no environment, in a registry."""
     into = folder.joinpath(*FOUNDATION_MODEL)
     into.mkdir(parents=True)
     (into / "MLmodel").write_text(_GGUF)

@@ -27,7 +27,11 @@ def pid_of(system: System, part: str) -> int | None:
 
 def replicas(system: System) -> list[int]:
     """Return the processes that serve models in a deployment."""
-    launcher = pid_of(system, "launcher")
+    return replicas_of(pid_of(system, "launcher"))
+
+
+def replicas_of(launcher: int | None) -> list[int]:
+    """Return the processes that serve models for a launcher; None: there is none."""
     found = []
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
