@@ -24,6 +24,7 @@ from modelplane.control_plane.endpoints.model_logs import ModelLogs, WantedLog
 from modelplane.control_plane.endpoints.openapi import build_openapi
 from modelplane.control_plane.endpoints.pages import Page, limit_of
 from modelplane.control_plane.endpoints.setting_changes import SettingChanges
+from modelplane.control_plane.endpoints.trial import Trial
 from modelplane.control_plane.endpoints.views import (
     build_endpoint,
     build_optimization_info,
@@ -53,8 +54,10 @@ class EndpointServicer(EndpointServiceServicer):
         metrics: EndpointMetrics,
         logs: ModelLogs,
         pinning: Pinning,
+        trial: Trial,
     ) -> None:
         self._endpoints = endpoints
+        self._trial = trial
         self._settings = settings
         self._history = history
         self._metrics = metrics
@@ -146,6 +149,19 @@ class EndpointServicer(EndpointServiceServicer):
         principal = current_principal.get()
         record = await self._endpoints.update_config(principal, request.name, request.config)
         return build_endpoint(record, principal)
+
+    async def ValidateServingEndpoint(
+        self, request: pb.ValidateServingEndpointRequest, context: _Context
+    ) -> pb.ValidateServingEndpointResponse:
+        """Check what would be created or updated."""
+        principal = current_principal.get()
+        if request.HasField("create") == request.HasField("update"):
+            raise InvalidParameter("Send one of 'create' and 'update', as that call would have it.")
+        if request.HasField("create"):
+            differences = await self._trial.create(principal, request.create)
+        else:
+            differences = await self._trial.update(principal, request.update)
+        return pb.ValidateServingEndpointResponse(differences=differences)
 
     async def CancelServingEndpointUpdate(
         self, request: pb.CancelServingEndpointUpdateRequest, context: _Context

@@ -37,6 +37,7 @@ from modelplane.control_plane.endpoints.metrics import EndpointMetrics
 from modelplane.control_plane.endpoints.model_logs import ModelLogs
 from modelplane.control_plane.endpoints.servicer import EndpointServicer
 from modelplane.control_plane.endpoints.setting_changes import SettingChanges
+from modelplane.control_plane.endpoints.trial import Trial
 from modelplane.control_plane.errors import StoreUnavailable
 from modelplane.control_plane.hosting.pinning import Pinning
 from modelplane.control_plane.identity.authentication import Authenticator
@@ -102,7 +103,8 @@ async def api(
     endpoints = FailingEndpoints(database, sealer, rollout, clock)
     metrics = EndpointMetrics(database, clock)
     history, logs = ConfigHistory(database), ModelLogs(database)
-    servicer = EndpointServicer(endpoints, settings, history, metrics, logs, Pinning())
+    trial = Trial(database, endpoints)
+    servicer = EndpointServicer(endpoints, settings, history, metrics, logs, Pinning(), trial)
     add_EndpointServiceServicer_to_server(servicer, server)
     add_SecretServiceServicer_to_server(SecretServicer(secrets, ScopeAcls(database)), server)
     await health.set_serving(serving=True)

@@ -133,6 +133,8 @@ READS: Mapping[str, Read] = {
     "GetServingEndpointPolicies": NAMED,
     "GetServingEndpointOpenApi": NAMED,
     "GetServingEndpointMetrics": Read({"name": "nothing"}, {"name": "first"}, steady=False),
+    "GetDeployment": Read({}),
+    "ListWorkers": Read({}),
     "GetMe": Read(SELECTED),
     "GetProtos": Read({}),
     "ListUsers": listed("userName", "bob@fields.test"),
