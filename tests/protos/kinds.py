@@ -91,8 +91,6 @@ TOLD_ELSEWHERE: Mapping[str, str] = {
     ),
     "ValidateServingEndpointResponse.differences": "tests/control_plane/endpoints/test_trial.py::"
     "test_what_would_be_updated_is_told_and_nothing_changes",
-    "Deployment.features": "tests/control_plane/deployment/test_servicer.py::"
-    "test_what_the_operator_has_set_up_is_told",
     "AuditEvent.error_code": "tests/e2e/test_audit.py::test_each_refusal_is_an_event",
     **dict.fromkeys(
         (

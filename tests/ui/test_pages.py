@@ -275,7 +275,7 @@ def test_guardrails_are_set_tried_and_kept_by_other_settings(visitor: Visitor, r
     page.get_by_role("button", name="Edit", exact=True).first.click()
     page.get_by_label("Personal data").first.select_option("MASK")
     visitor.press("Save")
-    page.get_by_text("Mask it").wait_for()
+    page.locator("dd", has_text="Mask it").wait_for()
     page.get_by_role("button", name="Edit", exact=True).nth(1).click()
     # The example that an endpoint without policies is offered.
     page.get_by_role("dialog").get_by_role("button", name="Save").click()
