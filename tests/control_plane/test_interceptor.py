@@ -1,5 +1,6 @@
 """The public services as a client sees them: a real server, a real port."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -272,7 +273,11 @@ async def test_each_call_is_one_log_line_and_one_count(
     metadata = (*TOKEN, ("x-request-id", "r-1"))
     request = secrets_pb.PutSecretRequest(scope="s", key="k", string_value="hidden")
     await refused(api.secrets.PutSecret(request, metadata=metadata))
-    (record,) = [item for item in caplog.records if item.getMessage() == "request"]
+    async with asyncio.timeout(10):
+        # It is written once the answer is on its way.
+        while not (found := [item for item in caplog.records if item.getMessage() == "request"]):
+            await asyncio.sleep(0.01)
+    (record,) = found
     line = orjson.loads(JsonFormatter().format(record))
     assert line.items() >= {
         ("method", "PutSecret"),
