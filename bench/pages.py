@@ -77,6 +77,7 @@ def _look(system: System, program: str, last: str) -> list[Row]:
         page = visitor.page
         page.add_init_script(_CLOCK)
         devices = page.context.new_cdp_session(page)
+        devices.send("Network.enable")
         devices.send("Network.setCacheDisabled", {"cacheDisabled": True})
         rows = _load(visitor, "", (500, 1_000))
         rows += [
@@ -84,7 +85,7 @@ def _look(system: System, program: str, last: str) -> list[Row]:
             Row("first page of the list, as it is sent", page.evaluate(_LIST), "kB"),
             Row("rows on the page", page.locator("tbody tr").count(), "", "100"),
             Row("frame while scrolling, p95", page.evaluate(_FRAMES), "ms", "20"),
-            Row("one endpoint found by its name, of all", _search(visitor, last), "ms"),
+            Row("one endpoint found by its name, of all", _search(visitor, last), "ms", "200"),
         ]
         devices.send("Emulation.setCPUThrottlingRate", {"rate": _SLOWED})
         return rows + _load(visitor, f", CPU slowed {_SLOWED} times", (1_500, 3_000))
@@ -102,11 +103,10 @@ def _load(visitor: Visitor, how: str, goals: tuple[int, int]) -> list[Row]:
 def _search(visitor: Visitor, name: str) -> float:
     """Return the milliseconds from the last key until nothing but what is searched is there."""
     visitor.page.get_by_role("searchbox").first.fill(name)
-    # What looks through all endpoints says how many there are without the filter.
     taken: float = visitor.page.evaluate(
         """async () => {
           const before = performance.now()
-          const told = () => /^1 of 1 \\(/.test(document.querySelector('p.foot')?.textContent ?? '')
+          const told = () => document.querySelector('p.foot')?.textContent === '1 of 1'
           return (await window.until(told)) - before
         }"""
     )

@@ -41,6 +41,8 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 
 _PAUSE_AFTER = 200
 _PRODUCT = "PPT"
+# As many characters as a name may have.
+_MAX_SEARCH = 63
 
 
 class EndpointServicer(EndpointServiceServicer):
@@ -109,7 +111,8 @@ class EndpointServicer(EndpointServiceServicer):
         principal = current_principal.get()
         limit, after = limit_of(request), request.page_token
         page = Page[ServingEndpoint](limit, lambda last: last.name)
-        found = await self._endpoints.list_all(principal, after, limit)
+        search = _search_of(request)
+        found = await self._endpoints.list_all(principal, after, limit, search)
         for index, record in enumerate(found):
             if not page.add(build_summary(record, principal)):
                 break
@@ -316,6 +319,14 @@ class EndpointServicer(EndpointServiceServicer):
     ) -> pb.ServedModelLogs:
         """Read what the processes of a hosted model print."""
         return pb.ServedModelLogs(logs=await self._logs.read(_log_of(request), LogKind.SERVICE))
+
+
+def _search_of(request: pb.ListServingEndpointsRequest) -> str:
+    if len(request.search) > _MAX_SEARCH:
+        raise InvalidParameter(
+            f"'search' has {len(request.search)} characters, and no name more than {_MAX_SEARCH}."
+        )
+    return request.search
 
 
 def _log_of(request: pb.GetServedModelBuildLogsRequest | pb.GetServedModelLogsRequest) -> WantedLog:

@@ -326,6 +326,13 @@ async def test_the_life_of_an_endpoint_over_rpc(api: Api) -> None:
     everything = pb.ListServingEndpointsRequest()
     listed = await api.endpoints.ListServingEndpoints(everything, metadata=TOKEN)
     assert [endpoint.id for endpoint in listed.endpoints] == [created.id]
+    for search, found in (("HA", [created.id]), ("chat-", []), ("%", [])):
+        some = pb.ListServingEndpointsRequest(search=search)
+        listed = await api.endpoints.ListServingEndpoints(some, metadata=TOKEN)
+        assert [endpoint.id for endpoint in listed.endpoints] == found
+    long = pb.ListServingEndpointsRequest(search="x" * 64)
+    error, _ = await refused(api.endpoints.ListServingEndpoints(long, metadata=TOKEN))
+    assert "'search' has 64 characters" in str(error.details())
     config = json_format.MessageToDict(config_input(openai_entity("new", **KEY)))
     updated = await call(api, "UpdateServingEndpointConfig", config=config)
     assert updated == await call(api, "GetServingEndpoint") != created

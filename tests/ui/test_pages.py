@@ -307,6 +307,20 @@ def test_an_update_is_checked_before_it_is_sent(visitor: Visitor, rest: Rest) ->
     assert len(versions["config_versions"]) == 1
 
 
+def test_a_list_of_many_is_searched_by_the_deployment(visitor: Visitor, rest: Rest) -> None:
+    for number in range(201):
+        rest.call("POST", "/api/2.0/serving-endpoints", {"name": f"many-{number:03d}"})
+    page = visitor.page
+    page.get_by_role("button", name="Refresh").click()
+    page.get_by_role("searchbox", name="Search").fill("MANY-200")
+    page.get_by_role("link", name="many-200", exact=True).wait_for()
+    assert page.locator("tbody tr").count() == 1
+    page.get_by_role("searchbox", name="Search").fill("none of them")
+    page.get_by_text("No endpoint passes these filters.").wait_for()
+    visitor.press("Clear filters")
+    page.get_by_role("link", name="many-000", exact=True).wait_for()
+
+
 def test_each_worker_is_shown(visitor: Visitor, rest: Rest) -> None:
     visitor.go("/workers", "Workers")
     workers = rest.call("GET", "/api/2.0/workers")["workers"]
