@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import shutil
 from collections.abc import Sequence
 
 import uvloop
@@ -28,7 +29,10 @@ _SECTIONS = (
     "payloads",
     "engines",
     "throughput",
+    "pages",
 )
+# Those that need a browser, and run only where they are named.
+_SHOWN = {"pages"}
 # Those that need a generator of load.
 _LOADED = {"requests", "streams", "hosting", "native"}
 
@@ -72,6 +76,7 @@ async def _run(sections: Sequence[str], *, quick: bool) -> None:
         tables += await _hosting(quick=quick)
     tables += await _engines(sections, quick=quick)
     tables += await _throughput(sections, quick=quick)
+    tables += await _pages(sections, quick=quick)
     _show(tables)
 
 
@@ -139,6 +144,15 @@ async def _engines(sections: Sequence[str], *, quick: bool) -> list[Table]:
     return [*await asyncio.to_thread(engines.measure, rounds=rounds), chunks]
 
 
+async def _pages(sections: Sequence[str], *, quick: bool) -> list[Table]:
+    if "pages" not in sections:
+        return []
+    from bench import pages  # noqa: PLC0415 - it needs a browser
+
+    program = str(shutil.which("chromium"))
+    return [await pages.measure(1_000 if quick else 10_000, program)]
+
+
 def _show(tables: Sequence[Table]) -> None:
     for table in tables:
         print_table(table)
@@ -148,14 +162,15 @@ def _show(tables: Sequence[Table]) -> None:
 def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    listed = ", ".join(_SECTIONS)
     parser.add_argument(
-        "sections", nargs="*", metavar="section", help=f"any of {', '.join(_SECTIONS)}; all"
+        "sections", nargs="*", metavar="section", help=f"any of {listed}; all but pages"
     )
     parser.add_argument("--quick", action="store_true", help="a short run with small numbers")
     arguments = parser.parse_args()
     if unknown := set(arguments.sections) - set(_SECTIONS):
         parser.error(f"no section {', '.join(sorted(unknown))}")
-    sections = arguments.sections or _SECTIONS
+    sections = arguments.sections or [name for name in _SECTIONS if name not in _SHOWN]
     if _LOADED & set(sections):
         try:
             print(f"load from {wrk_version()}")

@@ -38,6 +38,7 @@ from modelplane.control_plane.endpoints.metrics import EndpointMetrics
 from modelplane.control_plane.endpoints.model_logs import ModelLogs
 from modelplane.control_plane.endpoints.servicer import EndpointServicer
 from modelplane.control_plane.endpoints.setting_changes import SettingChanges
+from modelplane.control_plane.endpoints.trial import Trial
 from modelplane.control_plane.errors import StoreUnavailable
 from modelplane.control_plane.hosting.pinning import Pinning
 from modelplane.control_plane.identity.authentication import Authenticator
@@ -103,7 +104,8 @@ async def api(
     endpoints = FailingEndpoints(database, sealer, rollout, clock)
     metrics = EndpointMetrics(database, clock)
     history, logs = ConfigHistory(database), ModelLogs(database)
-    servicer = EndpointServicer(endpoints, settings, history, metrics, logs, Pinning())
+    trial = Trial(database, endpoints)
+    servicer = EndpointServicer(endpoints, settings, history, metrics, logs, Pinning(), trial)
     add_EndpointServiceServicer_to_server(servicer, server)
     add_SecretServiceServicer_to_server(SecretServicer(secrets, ScopeAcls(database)), server)
     await health.set_serving(serving=True)
@@ -324,6 +326,13 @@ async def test_the_life_of_an_endpoint_over_rpc(api: Api) -> None:
     everything = pb.ListServingEndpointsRequest()
     listed = await api.endpoints.ListServingEndpoints(everything, metadata=TOKEN)
     assert [endpoint.id for endpoint in listed.endpoints] == [created.id]
+    for search, found in (("HA", [created.id]), ("chat-", []), ("%", [])):
+        some = pb.ListServingEndpointsRequest(search=search)
+        listed = await api.endpoints.ListServingEndpoints(some, metadata=TOKEN)
+        assert [endpoint.id for endpoint in listed.endpoints] == found
+    long = pb.ListServingEndpointsRequest(search="x" * 64)
+    error, _ = await refused(api.endpoints.ListServingEndpoints(long, metadata=TOKEN))
+    assert "'search' has 64 characters" in str(error.details())
     config = json_format.MessageToDict(config_input(openai_entity("new", **KEY)))
     updated = await call(api, "UpdateServingEndpointConfig", config=config)
     assert updated == await call(api, "GetServingEndpoint") != created

@@ -164,6 +164,7 @@ async def list_all(
     *,
     after: str = "",
     most: int | None = None,
+    search: str = "",
 ) -> list[StoredEndpoint]:
     """Return the endpoints whose grants are `wanted`, those of the catalogue first, by name.
 
@@ -174,6 +175,7 @@ async def list_all(
         wanted: Tells by the grants of an endpoint whether it is.
         after: Only those that come after the one of this name.
         most: How many at most; None: all.
+        search: Only those whose name contains this, in small letters.
     """
     query = select(EndpointRow.name, EndpointRow.id, EndpointRow.grants_json)
     # Here, since databases order names in different ways.
@@ -181,7 +183,7 @@ async def list_all(
     rows = [
         (endpoint_id, text)
         for name, endpoint_id, text in named
-        if not after or _place(name) > _place(after)
+        if search in name.lower() and (not after or _place(name) > _place(after))
     ]
     # Many endpoints are granted to the same teams.
     choices = {

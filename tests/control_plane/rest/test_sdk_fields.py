@@ -21,6 +21,7 @@ OWN = {
     "CompareServingEndpointConfigVersions",
     "GetModelOptimizationInfo",
     "CreateSession",
+    "GetDeployment",
     "ListFoundationModelEndpoints",
     "DeleteSession",
     "GetProtos",
@@ -35,9 +36,11 @@ OWN = {
     "ListSessions",
     "ListUsage",
     "PutServingEndpointPolicies",
+    "ListWorkers",
     "RollbackServingEndpointConfig",
     "StartServingEndpoint",
     "StopServingEndpoint",
+    "ValidateServingEndpoint",
 }
 
 
