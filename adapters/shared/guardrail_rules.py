@@ -113,6 +113,12 @@ def asks_of_topics(guardrails: Guardrails) -> bool:
     return any(any(checks.valid_topics) for checks in _sides(guardrails))
 
 
+def looks_for_something(checks: GuardrailParameters) -> bool:
+    """Tell whether one side of guardrails asks for anything."""
+    looks = checks.pii.behavior not in ("", "NONE") or any(checks.invalid_keywords)
+    return looks or checks.safety or any(checks.valid_topics)
+
+
 def build_policies(given: Sequence[GuardrailPolicy]) -> list[GuardrailPolicy]:
     """Return policies with their defaults, ordered by rank and name.
 

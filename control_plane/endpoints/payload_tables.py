@@ -12,6 +12,7 @@ from modelserving.v1.ai_gateway_pb2 import InferenceTableConfig
 from modelserving.v1.endpoint_pb2 import AutoCaptureConfig, EndpointConfig
 from modelserving.v1.guardrail_policy_pb2 import GuardrailPolicy
 
+from modelplane.adapters.shared.guardrail_rules import looks_for_something
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.store.database import Session
 from modelplane.control_plane.store.endpoints import payload_tables
@@ -103,12 +104,13 @@ def check_redaction(settings: EndpointSettings) -> None:
     table = gateway.inference_table_config
     if not (table.enabled and table.redact == _MASKED):
         return
-    if gateway.guardrails.HasField("input") or any(map(_guards_requests, settings.policies)):
+    is_guarded = looks_for_something(gateway.guardrails.input)
+    if is_guarded or any(map(_guards_requests, settings.policies)):
         return
     raise InvalidParameter(
         f"{GATEWAY}.redact is '{_MASKED}', and nothing would look through requests: set "
-        "ai_gateway.guardrails.input, or a policy that enforces and has 'input' among its phases; "
-        "or let redact be 'none'."
+        "what ai_gateway.guardrails.input looks for, or a policy that enforces and has 'input' "
+        "among its phases; or let redact be 'none'."
     )
 
 

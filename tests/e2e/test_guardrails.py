@@ -5,7 +5,9 @@ import json
 import pytest
 
 from tests.e2e.rest import ENDPOINTS, Json, Rest, endpoint, entity
-from tests.emulators.openai import OpenAiEmulator
+from tests.e2e.system import wait_for
+from tests.e2e.test_usage import TRACKED, rows
+from tests.emulators.openai import Fault, OpenAiEmulator
 
 MAIL = "john@example.com"
 GUARDRAILS: Json = {
@@ -69,3 +71,16 @@ def test_policies_hold_and_are_tried(rest: Rest, provider: OpenAiEmulator) -> No
     refused = rest.send("POST", "/serving-endpoints/guarded/invocations", asking("Hi"))
     assert refused.status_code == 503
     assert "gave no verdict" in refused.json()["message"]
+
+
+def test_a_judge_that_only_logs_holds_up_nothing(rest: Rest, provider: OpenAiEmulator) -> None:
+    rest.create(endpoint("silent", entity(provider, "silent", "gpt-4o")))
+    rest.create(endpoint("watched", entity(provider, "gpt"), ai_gateway=TRACKED))
+    judge = {"endpoint_name": "silent", "form": "llama_guard", "timeout_seconds": 1}
+    policies = [{"name": "watch", "mode": "log", "judge": judge}]
+    rest.call("PUT", f"{ENDPOINTS}/watched/policies", {"policies": policies})
+    provider.faults.put("gpt-4o", Fault("stall"))
+    assert rest.call("POST", "/serving-endpoints/watched/invocations", asking("Hi"))["choices"]
+    wait_for(lambda: [row["state"] for row in rows(rest, "watched")] == ["ENDED"])
+    [row] = rows(rest, "watched")
+    assert row["guardrail_action"] == "none"

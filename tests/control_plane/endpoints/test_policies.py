@@ -276,7 +276,12 @@ async def test_a_redacted_table_needs_what_looks_through_requests(
         with pytest.raises(InvalidParameter, match="or let redact be 'none'"):
             await settings.put_policies(ALICE, "chat", policies)
     assert len(await settings.get_policies(ALICE, "chat")) == 3
-    # Guardrails may take their place, and then policies theirs.
+    # Guardrails may take their place, where they look for anything.
+    idle = gateway(input={"pii": {"behavior": "NONE"}})
+    idle.MergeFrom(table)
+    await settings.put_ai_gateway(ALICE, "chat", idle)
+    with pytest.raises(InvalidParameter, match="nothing would look through requests"):
+        await settings.put_policies(ALICE, "chat", [])
     both = gateway(input={"pii": {"behavior": "MASK"}})
     both.MergeFrom(table)
     await settings.put_ai_gateway(ALICE, "chat", both)
