@@ -76,16 +76,18 @@ class PostgresqlPeers:
     async def run(self) -> None:
         """Publish each progress, and a sign of life every second, until cancelled."""
         published: WorkerProgress | None = None
+        published_ms = steady_clock()
         while True:
-            moved = await wait_for(self._moved, _PUBLISH_SECONDS)
+            await wait_for(self._moved, _PUBLISH_SECONDS)
             self._moved.clear()
             progress = self._progress()
             is_news = progress != published
-            if moved and not is_news:
+            # However often there is something to look at, the others hear that this one is alive.
+            if not is_news and steady_clock() - published_ms < _PUBLISH_SECONDS * 1000:
                 continue
             try:
                 await self._publish(progress, is_news=is_news)
-                published = progress
+                published, published_ms = progress, steady_clock()
             except StoreUnavailable as error:
                 _log.warning("progress not published", extra=log_fields(error=str(error)))
             await asyncio.sleep(_PAUSE_SECONDS)

@@ -28,6 +28,11 @@ async def test_a_sign_of_life_wakes_nobody(side: PushSide, monkeypatch: pytest.M
             query = select(ReplicaRow.seen_ms).where(ReplicaRow.id == "me")
             return (await session.exec(query)).first() or 0
 
+    async def keep_hinting() -> None:
+        while True:
+            peers.hint()
+            await asyncio.sleep(0)
+
     async def live_on() -> None:
         before = await seen()
         async with asyncio.timeout(10):
@@ -37,6 +42,10 @@ async def test_a_sign_of_life_wakes_nobody(side: PushSide, monkeypatch: pytest.M
     await live_on()
     side.database.on_commit(count)
     await live_on()
+    # Nor is it kept from it by others that have much to tell.
+    busy = asyncio.create_task(keep_hinting())
+    await live_on()
+    busy.cancel()
     assert hints == 0
     side.watchers.add(Watcher("w", "test", 5))
     peers.hint()
