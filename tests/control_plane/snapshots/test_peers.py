@@ -43,6 +43,7 @@ async def test_a_sign_of_life_wakes_nobody(side: PushSide, monkeypatch: pytest.M
     side.database.on_commit(count)
     await live_on()
     # Nor is it kept from it by others that have much to tell.
+    monkeypatch.setattr(module, "_PUBLISH_SECONDS", 0.2)
     busy = asyncio.create_task(keep_hinting())
     await live_on()
     busy.cancel()
