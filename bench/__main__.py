@@ -2,11 +2,12 @@
 
 import argparse
 import asyncio
+import shutil
 from collections.abc import Sequence
 
 import uvloop
 
-from bench import control_plane, data_plane, limits, stream_crowd
+from bench import control_plane, data_plane, limits, scale, stream_crowd
 from bench.load import wrk_version
 from bench.report import Table, print_table, save
 
@@ -17,16 +18,21 @@ _SECTIONS = (
     "adapters",
     "access",
     "guardrails",
+    "false-alarms",
     "limits",
     "usage",
     "control-plane",
+    "scale",
     "hosting",
     "native",
     "passage",
     "payloads",
     "engines",
     "throughput",
+    "pages",
 )
+# Those that need a browser, and run only where they are named.
+_SHOWN = {"pages"}
 # Those that need a generator of load.
 _LOADED = {"requests", "streams", "hosting", "native"}
 
@@ -60,16 +66,17 @@ async def _run(sections: Sequence[str], *, quick: bool) -> None:
         tables.append(access.measure(0.2 if quick else 1.0))
     tables += await _counted(sections, quick=quick)
     if "control-plane" in sections:
-        scale = (
+        size = (
             control_plane.Scale(endpoints=1_000, watchers=10, updates=30)
             if quick
             else control_plane.Scale(endpoints=10_000, watchers=50, updates=200)
         )
-        tables.append(await control_plane.measure(scale))
+        tables.append(await control_plane.measure(size))
     if "hosting" in sections:
         tables += await _hosting(quick=quick)
     tables += await _engines(sections, quick=quick)
     tables += await _throughput(sections, quick=quick)
+    tables += await _pages(sections, quick=quick)
     _show(tables)
 
 
@@ -79,6 +86,10 @@ async def _counted(sections: Sequence[str], *, quick: bool) -> list[Table]:
         from bench import guardrails  # noqa: PLC0415 - it needs the pipeline of the tests
 
         tables.append(await guardrails.measure(0.2 if quick else 2.0))
+    if "false-alarms" in sections:
+        from bench import false_alarms  # noqa: PLC0415 - it needs the texts of the tests
+
+        tables += false_alarms.measure()
     if "passage" in sections:
         from bench import passage  # noqa: PLC0415 - it needs the pipeline of the tests
 
@@ -95,6 +106,12 @@ async def _counted(sections: Sequence[str], *, quick: bool) -> list[Table]:
         from bench import usage  # noqa: PLC0415 - it needs the messages of the tests
 
         tables.append(await usage.measure(2_000 if quick else 20_000))
+    if "scale" in sections:
+        tables.append(
+            await scale.measure(queries=20_000, users=1_000, members=500)
+            if quick
+            else await scale.measure(queries=1_000_000, users=50_000, members=5_000)
+        )
     return tables
 
 
@@ -127,6 +144,15 @@ async def _engines(sections: Sequence[str], *, quick: bool) -> list[Table]:
     return [*await asyncio.to_thread(engines.measure, rounds=rounds), chunks]
 
 
+async def _pages(sections: Sequence[str], *, quick: bool) -> list[Table]:
+    if "pages" not in sections:
+        return []
+    from bench import pages  # noqa: PLC0415 - it needs a browser
+
+    program = str(shutil.which("chromium"))
+    return [await pages.measure(1_000 if quick else 10_000, program)]
+
+
 def _show(tables: Sequence[Table]) -> None:
     for table in tables:
         print_table(table)
@@ -136,14 +162,15 @@ def _show(tables: Sequence[Table]) -> None:
 def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    listed = ", ".join(_SECTIONS)
     parser.add_argument(
-        "sections", nargs="*", metavar="section", help=f"any of {', '.join(_SECTIONS)}; all"
+        "sections", nargs="*", metavar="section", help=f"any of {listed}; all but pages"
     )
     parser.add_argument("--quick", action="store_true", help="a short run with small numbers")
     arguments = parser.parse_args()
     if unknown := set(arguments.sections) - set(_SECTIONS):
         parser.error(f"no section {', '.join(sorted(unknown))}")
-    sections = arguments.sections or _SECTIONS
+    sections = arguments.sections or [name for name in _SECTIONS if name not in _SHOWN]
     if _LOADED & set(sections):
         try:
             print(f"load from {wrk_version()}")

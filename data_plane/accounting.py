@@ -1,6 +1,6 @@
 """Accounts for calls: metrics, one log line, and the ledger's entries.
 
-`invocation.py` opens a call's record (`calls/record.py`), fills it and closes it.
+`invocation.py` opens a call's record (`calls/record.py`), fills it, closes it and concludes it.
 """
 
 from collections.abc import Callable, Mapping
@@ -97,12 +97,10 @@ class Accountant:
             self._metrics.upstream_errors.labels(error.provider, record.error).inc()
 
     def close(self, record: Record) -> None:
-        """Account for a call that has ended."""
-        now = self._clock()
+        """Account for a call that has ended; what guardrails say of it may still change."""
+        now = record.ended = self._clock()
         duration = now - record.started
         self._meter(record, duration)
-        if record.admitted:
-            self._ledger.end(record)
         first_chunk = record.first_chunk - record.started if record.chunks else None
         self._metrics.in_flight -= 1
         self._metrics.observe(
@@ -114,12 +112,18 @@ class Accountant:
         )
         if first_chunk is not None:
             self._metrics.observe_stream(record.chunks, first_chunk)
-        if record.guard is not None and self._guardrails is not None:
-            self._guardrails.observe(record.guard)
         if self._telemetry is not None:
             self._telemetry.end(record, now)
+
+    def conclude(self, record: Record) -> None:
+        """Write down a call that is closed, and of which guardrails say nothing more."""
+        if record.admitted:
+            self._ledger.end(record)
+        if record.guard is not None and self._guardrails is not None:
+            self._guardrails.observe(record.guard)
         if _log.wanted:
-            _log.write("request", _fields(record, duration, first_chunk))
+            first_chunk = record.first_chunk - record.started if record.chunks else None
+            _log.write("request", _fields(record, record.ended - record.started, first_chunk))
 
     def _meter(self, record: Record, duration: float) -> None:
         if record.endpoint is None:

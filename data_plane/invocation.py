@@ -16,8 +16,9 @@ from modelplane.adapters.shared.rpc.status import INTERNAL
 from modelplane.data_plane.access import authenticate
 from modelplane.data_plane.accounting import Accountant
 from modelplane.data_plane.bodies import SMALL_BYTES, Bodies
+from modelplane.data_plane.calls.aside import Aside
 from modelplane.data_plane.calls.call import Call, Method, Reply
-from modelplane.data_plane.calls.guarding import ModelRefusal, arm, look_through
+from modelplane.data_plane.calls.guarding import Means, ModelRefusal, arm, look_through
 from modelplane.data_plane.calls.hosted_query import build_hosted_query, skim_body
 from modelplane.data_plane.calls.labels import parse_labels
 from modelplane.data_plane.calls.native import (
@@ -83,7 +84,8 @@ class Inference:
         """
         self._bodies = bodies
         self._payloads = payloads
-        self._cleared = Cleared()
+        self._aside = Aside()
+        self._means = Means(self, Cleared(), self._aside)
         self._others: Mapping[Method, _Teller] = {
             **MODELS,
             Method.CHECK_GUARDRAILS: partial(check_guardrails, self),
@@ -118,6 +120,19 @@ class Inference:
             # It knows where it came from, and so this call: each would hold the other.
             failure = None
             self._accountant.close(record)
+            if record.court is None or not record.court.waiting:
+                self._accountant.conclude(record)
+            else:
+                then = partial(self._accountant.conclude, record)
+                self._aside.follow(record.court.waiting, then)
+
+    async def finish(self, seconds: float) -> None:
+        """Bring to its end what calls have left to be done, when none is under way.
+
+        Args:
+            seconds: How long that may take.
+        """
+        await self._aside.finish(seconds)
 
     async def _answer(self, call: Call, reply: Reply, record: Record) -> None:
         snapshot = self._snapshots.current
@@ -163,7 +178,7 @@ class Inference:
     ) -> None:
         """Answer a query that guardrails look through before, and whose answer they do."""
         call, record, query = exchange.call, exchange.record, exchange.query
-        arm(record, call, guardrails, (self, self._cleared))
+        arm(record, call, guardrails, self._means)
         try:
             await look_through(record, query, config)
             if record.capture is not None:

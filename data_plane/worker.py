@@ -56,6 +56,8 @@ from modelplane.data_plane.usage.ledger import UsageLedger
 from modelplane.data_plane.usage.shipper import GrpcUsageSink, UsageShipper
 
 _log = logging.getLogger(__name__)
+# So long verdicts are waited for that no caller waits for.
+_VERDICT_SECONDS = 5.0
 RPCS = (*HTTP_BODY_RPCS, *TYPED_RPCS)
 
 
@@ -126,7 +128,10 @@ async def assembled(
             hosted = HostedRelay(inside, snapshots, accountant, tried, provisioned, held)
             attempts = Attempts(relay, hosted, circuits, tried, clocks.random)
             inference = Inference(snapshots, attempts, gate, accountant, wall_ms, bodies, payloads)
-            yield Worker(inference, snapshots, readiness, watcher, (transport, inside))
+            try:
+                yield Worker(inference, snapshots, readiness, watcher, (transport, inside))
+            finally:
+                await inference.finish(_VERDICT_SECONDS)
 
 
 @asynccontextmanager

@@ -85,8 +85,7 @@ def build_ai_gateway(
     if gateway.HasField("guardrails"):
         _check_guardrails(gateway, judges)
     if gateway.HasField("inference_table_config"):
-        guarded = gateway.guardrails.HasField("input")
-        payload_tables.check(gateway.inference_table_config, available=tables, guarded=guarded)
+        payload_tables.check(gateway.inference_table_config, available=tables)
     for limit in gateway.rate_limits:
         _check_gateway_limit(limit)
     _check_gateway_limits(gateway.rate_limits)

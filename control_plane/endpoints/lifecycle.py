@@ -155,7 +155,7 @@ class Endpoints:
         return await lookup.read_changeable(self._database, principal, name)
 
     async def list_all(
-        self, principal: Principal, after: str = "", limit: int | None = None
+        self, principal: Principal, after: str = "", limit: int | None = None, search: str = ""
     ) -> list[StoredEndpoint]:
         """Return the endpoints that the principal may see, those of the catalogue first, by name.
 
@@ -163,6 +163,7 @@ class Endpoints:
             principal: Who asks.
             after: Only those that come after the one of this name.
             limit: How many are wanted; one more tells that there are more. None: all.
+            search: Only those whose name contains this, whatever its case.
         """
 
         def visible(grants: Mapping[str, Level]) -> bool:
@@ -170,7 +171,9 @@ class Endpoints:
 
         async with self._database.read() as session:
             most = None if limit is None else limit + 1
-            return await records.list_all(session, visible, after=after, most=most)
+            return await records.list_all(
+                session, visible, after=after, most=most, search=search.lower()
+            )
 
     async def list_foundation(self, principal: Principal) -> list[StoredEndpoint]:
         """Return those of the catalogue of foundation models, ordered by name."""

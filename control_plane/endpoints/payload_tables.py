@@ -1,14 +1,16 @@
 """Rules for the tables that record payloads: their names, and when they can change.
 
-Before: `gateway_rules`, `lifecycle`, `setting_changes`, `views`. After: `store.endpoints.
-payload_tables`.
+Before: `gateway_rules`, `lifecycle`, `setting_changes`, `settings`, `views`. After:
+`store.endpoints.payload_tables`.
 """
 
 import re
 from typing import TypeAlias
 
+from modelserving.store.v1.settings_pb2 import EndpointSettings
 from modelserving.v1.ai_gateway_pb2 import InferenceTableConfig
 from modelserving.v1.endpoint_pb2 import AutoCaptureConfig, EndpointConfig
+from modelserving.v1.guardrail_policy_pb2 import GuardrailPolicy
 
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.store.database import Session
@@ -66,13 +68,12 @@ def _check(config: TableConfig, where: str, *, available: bool) -> None:
             raise InvalidParameter(f"{where}.{field} is required to enable the table; set it.")
 
 
-def check(config: InferenceTableConfig, *, available: bool, guarded: bool) -> None:
+def check(config: InferenceTableConfig, *, available: bool) -> None:
     """Check the table that settings ask for, and what it gets.
 
     Args:
         config: The settings.
         available: Whether the deployment writes tables.
-        guarded: Whether guardrails look through the endpoint's requests.
 
     Raises:
         InvalidParameter: It breaks a rule, or the deployment writes no tables.
@@ -87,11 +88,33 @@ def check(config: InferenceTableConfig, *, available: bool, guarded: bool) -> No
         raise InvalidParameter(
             f"{GATEWAY}.redact '{config.redact}' is unknown; use 'none' or '{_MASKED}'."
         )
-    if config.enabled and config.redact == _MASKED and not guarded:
-        raise InvalidParameter(
-            f"{GATEWAY}.redact is '{_MASKED}', and nothing looks through requests: set "
-            "guardrails.input, or leave it out."
-        )
+
+
+def check_redaction(settings: EndpointSettings) -> None:
+    """Check that something looks through requests which a table gets as they may pass.
+
+    Args:
+        settings: All that an endpoint is to have.
+
+    Raises:
+        InvalidParameter: Nothing does.
+    """
+    gateway = settings.ai_gateway
+    table = gateway.inference_table_config
+    if not (table.enabled and table.redact == _MASKED):
+        return
+    if gateway.guardrails.HasField("input") or any(map(_guards_requests, settings.policies)):
+        return
+    raise InvalidParameter(
+        f"{GATEWAY}.redact is '{_MASKED}', and nothing would look through requests: set "
+        "ai_gateway.guardrails.input, or a policy that enforces and has 'input' among its phases; "
+        "or let redact be 'none'."
+    )
+
+
+def _guards_requests(policy: GuardrailPolicy) -> bool:
+    """Tell whether a policy keeps from a table what it finds in requests; those that log do not."""
+    return "input" in policy.phases and policy.mode != "log"
 
 
 def complete_legacy(config: EndpointConfig, endpoint: str, *, available: bool) -> None:

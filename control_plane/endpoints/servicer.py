@@ -24,6 +24,7 @@ from modelplane.control_plane.endpoints.model_logs import ModelLogs, WantedLog
 from modelplane.control_plane.endpoints.openapi import build_openapi
 from modelplane.control_plane.endpoints.pages import Page, limit_of
 from modelplane.control_plane.endpoints.setting_changes import SettingChanges
+from modelplane.control_plane.endpoints.trial import Trial
 from modelplane.control_plane.endpoints.views import (
     build_endpoint,
     build_optimization_info,
@@ -40,6 +41,8 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 
 _PAUSE_AFTER = 200
 _PRODUCT = "PPT"
+# As many characters as a name may have.
+_MAX_SEARCH = 63
 
 
 class EndpointServicer(EndpointServiceServicer):
@@ -53,8 +56,10 @@ class EndpointServicer(EndpointServiceServicer):
         metrics: EndpointMetrics,
         logs: ModelLogs,
         pinning: Pinning,
+        trial: Trial,
     ) -> None:
         self._endpoints = endpoints
+        self._trial = trial
         self._settings = settings
         self._history = history
         self._metrics = metrics
@@ -106,7 +111,8 @@ class EndpointServicer(EndpointServiceServicer):
         principal = current_principal.get()
         limit, after = limit_of(request), request.page_token
         page = Page[ServingEndpoint](limit, lambda last: last.name)
-        found = await self._endpoints.list_all(principal, after, limit)
+        search = _search_of(request)
+        found = await self._endpoints.list_all(principal, after, limit, search)
         for index, record in enumerate(found):
             if not page.add(build_summary(record, principal)):
                 break
@@ -146,6 +152,19 @@ class EndpointServicer(EndpointServiceServicer):
         principal = current_principal.get()
         record = await self._endpoints.update_config(principal, request.name, request.config)
         return build_endpoint(record, principal)
+
+    async def ValidateServingEndpoint(
+        self, request: pb.ValidateServingEndpointRequest, context: _Context
+    ) -> pb.ValidateServingEndpointResponse:
+        """Check what would be created or updated."""
+        principal = current_principal.get()
+        if request.HasField("create") == request.HasField("update"):
+            raise InvalidParameter("Send one of 'create' and 'update', as that call would have it.")
+        if request.HasField("create"):
+            differences = await self._trial.create(principal, request.create)
+        else:
+            differences = await self._trial.update(principal, request.update)
+        return pb.ValidateServingEndpointResponse(differences=differences)
 
     async def CancelServingEndpointUpdate(
         self, request: pb.CancelServingEndpointUpdateRequest, context: _Context
@@ -300,6 +319,14 @@ class EndpointServicer(EndpointServiceServicer):
     ) -> pb.ServedModelLogs:
         """Read what the processes of a hosted model print."""
         return pb.ServedModelLogs(logs=await self._logs.read(_log_of(request), LogKind.SERVICE))
+
+
+def _search_of(request: pb.ListServingEndpointsRequest) -> str:
+    if len(request.search) > _MAX_SEARCH:
+        raise InvalidParameter(
+            f"'search' has {len(request.search)} characters, and no name more than {_MAX_SEARCH}."
+        )
+    return request.search
 
 
 def _log_of(request: pb.GetServedModelBuildLogsRequest | pb.GetServedModelLogsRequest) -> WantedLog:

@@ -213,11 +213,16 @@ class SettingChanges:
 async def _replace(
     transaction: Transaction, record: StoredEndpoint, field: _Field, new: EndpointSettings
 ) -> None:
-    """Store the settings of `record`, in one field those of `new`, which has no other."""
+    """Store the settings of `record`, in one field those of `new`, which has no other.
+
+    Raises:
+        InvalidParameter: They do not agree with one another.
+    """
     settings = EndpointSettings()
     settings.CopyFrom(record.settings)
     settings.ClearField(field)
     settings.MergeFrom(new)
+    payload_tables.check_redaction(settings)
     await changes.set_settings(transaction, record.id, settings)
 
 

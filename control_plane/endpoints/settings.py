@@ -10,6 +10,7 @@ from modelserving.v1.endpoint_pb2 import ServingEndpoint
 from modelserving.v1.endpoint_service_pb2 import CreateServingEndpointRequest
 
 from modelplane.adapters.shared.guardrail_rules import NO_JUDGES, DefaultJudges
+from modelplane.control_plane.endpoints import payload_tables
 from modelplane.control_plane.endpoints.gateway_rules import build_ai_gateway, build_rate_limits
 from modelplane.control_plane.endpoints.guardrail_judges import require_judges
 from modelplane.control_plane.endpoints.limited_principals import require_principals
@@ -34,12 +35,14 @@ def build_settings(
     """
     check_text("description", request.description)
     check_tags(request.tags)
-    return EndpointSettings(
+    settings = EndpointSettings(
         description=request.description,
         tags=request.tags,
         rate_limits=build_rate_limits(request.rate_limits),
         ai_gateway=build_ai_gateway(request.ai_gateway, tables=tables, judges=judges),
     )
+    payload_tables.check_redaction(settings)
+    return settings
 
 
 async def check_named(

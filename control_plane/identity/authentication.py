@@ -1,6 +1,6 @@
 """Who is calling? From the `authorization` metadata to a principal.
 
-Before: `interceptor`. After: `issuers`, `known_tokens`, `store.identity.tokens`,
+Before: `interceptor`. After: `issuers`, `known_tokens`, `store.identity.owners`,
 `store.identity.principals`.
 """
 
@@ -22,8 +22,8 @@ from modelplane.control_plane.identity.issuers import KnownIssuers
 from modelplane.control_plane.identity.known_tokens import KnownTokens
 from modelplane.control_plane.principal import Principal
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.identity.principals import find_principal, load_principals
-from modelplane.control_plane.store.identity.tokens import find_token
+from modelplane.control_plane.store.identity.owners import find_owner
+from modelplane.control_plane.store.identity.principals import find_principal
 
 
 class Authenticator:
@@ -81,12 +81,11 @@ class Authenticator:
         if self._tokens is not None and not await self._tokens.has(token_digest):
             raise Unauthenticated(unknown)
         async with self._database.read() as session:
-            stored = await find_token(session, token_digest)
-            owners = await load_principals(session, [stored.principal_id] if stored else [])
-        if stored is None:
+            found = await find_owner(session, token_digest)
+        if found is None:
             raise Unauthenticated(unknown)
-        if stored.expiry_ms is not None and stored.expiry_ms <= self._clock():
+        if found.expiry_ms is not None and found.expiry_ms <= self._clock():
             raise Unauthenticated(EXPIRED)
-        if not owners or not owners[0].active:
+        if not found.principal.active:
             raise Unauthenticated(INACTIVE_OWNER)
-        return owners[0].principal
+        return found.principal.principal

@@ -5,6 +5,7 @@ Before: `serving`. After: `interceptor`, which is around each call, and the serv
 
 import grpc
 from modelserving.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
+from modelserving.v1.deployment_service_pb2_grpc import add_DeploymentServiceServicer_to_server
 from modelserving.v1.endpoint_service_pb2_grpc import add_EndpointServiceServicer_to_server
 from modelserving.v1.permission_service_pb2_grpc import add_PermissionServiceServicer_to_server
 from modelserving.v1.proto_service_pb2_grpc import add_ProtoServiceServicer_to_server
@@ -20,6 +21,7 @@ from modelplane.control_plane.audit.log import AuditLog
 from modelplane.control_plane.audit.reader import AuditReader
 from modelplane.control_plane.audit.servicer import AuditServicer
 from modelplane.control_plane.clock import system_clock
+from modelplane.control_plane.deployment.servicer import DeploymentServicer
 from modelplane.control_plane.endpoints.config_history import ConfigHistory
 from modelplane.control_plane.endpoints.foundation import FoundationEndpoints
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
@@ -30,6 +32,7 @@ from modelplane.control_plane.endpoints.permissions import EndpointPermissions
 from modelplane.control_plane.endpoints.quotas import Quotas
 from modelplane.control_plane.endpoints.servicer import EndpointServicer
 from modelplane.control_plane.endpoints.setting_changes import SettingChanges
+from modelplane.control_plane.endpoints.trial import Trial
 from modelplane.control_plane.hosting.free_capacity import FreeCapacity
 from modelplane.control_plane.hosting.measurements import Measurements
 from modelplane.control_plane.interceptor import Interceptor
@@ -87,6 +90,7 @@ async def start_api(
     add_AuditServiceServicer_to_server(AuditServicer(AuditReader(vault.database)), api)
     add_UsageServiceServicer_to_server(UsageServicer(UsageReader(vault.database)), api)
     add_UiServiceServicer_to_server(UiServicer(load_assets(STATIC)), api)
+    add_DeploymentServiceServicer_to_server(DeploymentServicer(settings, push.workers), api)
     add_ProtoServiceServicer_to_server(ProtoServicer(build_archive()), api)
     return api
 
@@ -131,7 +135,8 @@ async def _add_endpoints(
     )
     history = ConfigHistory(database)
     metrics = EndpointMetrics(database, system_clock)
-    servicer = EndpointServicer(endpoints, changes, history, metrics, ModelLogs(database), pinning)
+    logs, trial = ModelLogs(database), Trial(database, endpoints)
+    servicer = EndpointServicer(endpoints, changes, history, metrics, logs, pinning, trial)
     add_EndpointServiceServicer_to_server(servicer, api)
     permissions = EndpointPermissions(database, rollout)
     add_PermissionServiceServicer_to_server(PermissionServicer(permissions), api)

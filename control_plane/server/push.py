@@ -10,6 +10,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Gauge
 
 from modelplane.control_plane.clock import system_clock
+from modelplane.control_plane.deployment.workers import Workers
 from modelplane.control_plane.secrets.credentials import CredentialResolver
 from modelplane.control_plane.server.background import Background
 from modelplane.control_plane.server.judges import default_judges
@@ -33,6 +34,7 @@ class Push:
     feed: Feed
     watchers: Watchers
     rollout: RolloutDriver
+    workers: Workers
 
 
 async def start_push(
@@ -53,8 +55,9 @@ async def start_push(
     cache = SnapshotCache(database, _builder(settings, vault))
     await cache.load()
     watchers = Watchers()
+    replica_id = uuid.uuid4().hex
     peers = (
-        PostgresqlPeers(uuid.uuid4().hex, database, cache, watchers)
+        PostgresqlPeers(replica_id, database, cache, watchers)
         if database.is_postgresql
         else NoPeers()
     )
@@ -83,7 +86,7 @@ async def start_push(
         watchers.on_move(peers.hint)
         background.begin(peers.run, partial(listen, database.url, [feed.hint, rollout.hint]))
         background.at_end(peers.leave)
-    return Push(cache, feed, watchers, rollout)
+    return Push(cache, feed, watchers, rollout, Workers(replica_id, cache, watchers, peers))
 
 
 def _builder(settings: Settings, vault: Vault) -> ResourceBuilder:

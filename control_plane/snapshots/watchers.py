@@ -7,6 +7,8 @@ import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from modelplane.control_plane.clock import system_clock
+
 
 @dataclass(eq=False)
 class Watcher:
@@ -16,6 +18,7 @@ class Watcher:
     build: str
     # Newest revision that the worker has acknowledged.
     acked_revision: int
+    connected_ms: int = field(default_factory=system_clock)
     # Set when there is something to send, or when the stream is to end.
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     dropped: bool = False

@@ -1,7 +1,9 @@
 """Statements by which control-plane replicas on one PostgreSQL learn of each other's workers."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
+import orjson
 from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, delete, select
@@ -22,16 +24,40 @@ class WorkerProgress:
     acked_revision: int
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectedWorker:
+    """A worker that is connected to some replica."""
+
+    worker_id: str
+    build: str
+    replica_id: str
+    acked_revision: int
+    # Since when, by the clock of the replica's machine.
+    connected_ms: int
+
+
 async def publish_progress(
-    transaction: Transaction, replica_id: str, progress: WorkerProgress
+    transaction: Transaction,
+    replica_id: str,
+    progress: WorkerProgress,
+    connected: Sequence[ConnectedWorker] | None = None,
 ) -> None:
-    """Store the progress of a replica's workers, as a sign of life too."""
-    values = {
+    """Store the progress of a replica's workers, as a sign of life too.
+
+    Args:
+        transaction: Where to store it.
+        replica_id: The replica.
+        progress: How far its workers are.
+        connected: Each of them; None: as it was stored last.
+    """
+    values: dict[str, object] = {
         "seen_ms": _NOW_MS,
         "workers": progress.workers,
         "acked_revision": progress.acked_revision,
     }
-    statement = insert(ReplicaRow).values(id=replica_id, **values)
+    if connected is not None:
+        values["connected"] = orjson.dumps([asdict(worker) for worker in connected]).decode()
+    statement = insert(ReplicaRow).values(**{"id": replica_id, "connected": "[]", **values})
     await transaction.session.exec(
         statement.on_conflict_do_update(index_elements=["id"], set_=values)
     )
@@ -46,6 +72,20 @@ async def read_progress_of_others(
     )
     rows = (await session.exec(query)).all()
     return [WorkerProgress(row.workers, row.acked_revision) for row in rows]
+
+
+async def read_workers_of_others(
+    session: Session, replica_id: str, alive_ms: int
+) -> list[ConnectedWorker]:
+    """Return the workers of all other replicas that gave a sign of life in the last `alive_ms`."""
+    query = select(ReplicaRow.connected).where(
+        col(ReplicaRow.id) != replica_id, col(ReplicaRow.seen_ms) > _NOW_MS - alive_ms
+    )
+    return [
+        ConnectedWorker(**worker)
+        for connected in await session.exec(query)
+        for worker in orjson.loads(connected)
+    ]
 
 
 async def remove_replica(transaction: Transaction, replica_id: str) -> None:

@@ -342,6 +342,8 @@ class ReplicaRow(SQLModel, table=True):
     workers: int
     # Revision that all of them have acknowledged; meaningless without workers.
     acked_revision: int = Field(sa_type=BigInteger)
+    # JSON of each of them, at most a second or two old.
+    connected: str = "[]"
 
 
 class QuotaRow(SQLModel, table=True):

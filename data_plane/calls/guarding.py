@@ -4,11 +4,13 @@
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import orjson
 
 from modelplane.adapters.providers.types import JsonObject, Query, Task
 from modelplane.adapters.shared.rpc.metadata import Metadata
+from modelplane.data_plane.calls.aside import Aside
 from modelplane.data_plane.calls.call import Call, Reply, Service
 from modelplane.data_plane.calls.judging import Court, review
 from modelplane.data_plane.calls.record import Record
@@ -29,23 +31,36 @@ _CHAT_AGENT = "agent/v2/chat"
 _KNOWN = (Task.CHAT, Task.COMPLETIONS, Task.EMBEDDINGS)
 
 
-def arm(record: Record, call: Call, guardrails: Guardrails, means: tuple[Service, Cleared]) -> None:
+class Means(NamedTuple):
+    """What guardrails have beside a call.
+
+    Attributes:
+        service: Answers judges' calls.
+        cleared: Knows texts that need not be read again.
+        aside: Does what no caller waits for.
+    """
+
+    service: Service
+    cleared: Cleared
+    aside: Aside
+
+
+def arm(record: Record, call: Call, guardrails: Guardrails, means: Means) -> None:
     """Give a call its guardrails.
 
     Args:
         record: The call's.
         call: The call.
         guardrails: The endpoint's.
-        means: What answers judges' calls, and what knows texts that need not be read again.
+        means: What they have beside it.
     """
-    service, cleared = means
     caller = record.principal
     if caller is None or record.endpoint is None:
         return
     rules = guardrails.rules((caller.name, *caller.group_names), record.request_id)
-    record.guard = Guard(rules, caller.id, cleared)
+    record.guard = Guard(rules, caller.id, means.cleared)
     if rules.has_judges and call.judges_for is None:
-        record.court = Court(service, call, record.endpoint.name, caller)
+        record.court = Court(means.service, call, record.endpoint.name, caller, means.aside)
 
 
 async def look_through(record: Record, query: Query, config: Config) -> None:

@@ -8,7 +8,7 @@ its usage has a row of its own, of theirs. Its own guardrails ask no judge, so t
 import asyncio
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import orjson
 
@@ -17,6 +17,7 @@ from modelplane.adapters.providers.errors import AdapterError
 from modelplane.adapters.providers.types import JsonObject
 from modelplane.adapters.shared.rpc.metadata import HOPS, Metadata
 from modelplane.adapters.shared.telemetry import log_fields
+from modelplane.data_plane.calls.aside import Aside
 from modelplane.data_plane.calls.call import Call, Method, Service
 from modelplane.data_plane.calls.labels import TAGS_HEADER
 from modelplane.data_plane.calls.refusals import Refused
@@ -33,6 +34,7 @@ from modelplane.data_plane.guardrails.judges import (
     build_question,
     parse_ruling,
 )
+from modelplane.data_plane.guardrails.policy import Checks
 from modelplane.data_plane.guardrails.verdict import Phase
 from modelplane.data_plane.snapshots.callers import Principal
 
@@ -58,12 +60,16 @@ class Court:
         call: The call.
         endpoint: Name of the endpoint that it queries.
         caller: Who calls.
+        aside: Lets those be asked beside the call whose policies only log; None: it waits for them.
+        waiting: What is asked so.
     """
 
     service: Service
     call: Call
     endpoint: str
     caller: Principal
+    aside: Aside | None = None
+    waiting: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def ask(self, judge: Judge, question: JsonObject) -> JsonObject:
         """Return what a judge answers.
@@ -96,6 +102,8 @@ class Court:
 async def review(guard: Guard, court: Court | None, phase: Phase, turns: Sequence[Turn]) -> None:
     """Ask the judges of one side of a call about it, and note what they say.
 
+    Those whose policies only log may say it when the call has ended.
+
     Args:
         guard: The guardrails.
         court: Asks them; None: this call is a judge's own.
@@ -108,11 +116,14 @@ async def review(guard: Guard, court: Court | None, phase: Phase, turns: Sequenc
     checks, findings = guard.checks(phase), guard.found[phase]
     if checks is None or not checks.judges or court is None or findings.blocked:
         return
+    judges = _awaited(guard, court, checks, phase, turns)
+    if not judges:
+        return
     started = guard.clock()
-    asking = (_ask(guard, court, judge, phase, turns) for judge in checks.judges)
+    asking = (_ask(guard, court, judge, phase, turns) for judge in judges)
     rulings = await asyncio.gather(*asking)
     findings.asked_seconds += guard.clock() - started
-    given = list(zip(checks.judges, rulings, strict=True))
+    given = list(zip(judges, rulings, strict=True))
     for judge, ruling in given:
         if ruling is not None:
             _note(findings, judge, ruling)
@@ -122,6 +133,39 @@ async def review(guard: Guard, court: Court | None, phase: Phase, turns: Sequenc
     required = [judge for judge in silent if not judge.passes_on_error]
     if required and not findings.blocked:
         raise GuardrailUnchecked(required[0].rule.name, required[0].endpoint)
+
+
+def _awaited(
+    guard: Guard, court: Court, checks: Checks, phase: Phase, turns: Sequence[Turn]
+) -> Sequence[Judge]:
+    """Return the judges for which the call waits, and let the others be asked beside it."""
+    if court.aside is None:
+        return checks.judges
+    for judge in checks.judges:
+        if judge.rule.logs:
+            _ask_beside(guard, court, judge, phase, turns)
+    return [judge for judge in checks.judges if not judge.rule.logs]
+
+
+def _ask_beside(
+    guard: Guard, court: Court, judge: Judge, phase: Phase, turns: Sequence[Turn]
+) -> None:
+    """Let a judge be asked for whose verdict no caller waits, unless too many are."""
+    findings = guard.found[phase]
+
+    async def ask() -> None:
+        ruling = await _ask(guard, court, judge, phase, turns)
+        if ruling is not None:
+            _note(findings, judge, ruling)
+
+    heard = guard.heard if phase is Phase.OUTPUT else ()
+    characters = sum(len(turn.text) for turn in (*heard, *turns))
+    task = court.aside.start(ask, characters) if court.aside is not None else None
+    if task is None:
+        findings.unjudged += 1
+    else:
+        findings.beside += 1
+        court.waiting.append(task)
 
 
 def _note(findings: Findings, judge: Judge, ruling: Ruling) -> None:

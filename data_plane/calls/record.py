@@ -46,6 +46,7 @@ class Record:
 
     Attributes:
         started: Start of the call, seconds of the monotonic clock.
+        ended: Its end; 0.0: it has not come.
         status: HTTP status that the caller saw.
         error: Class of the error; also set when a stream failed after it began.
         reason: Why, in words that a log may have.
@@ -74,6 +75,7 @@ class Record:
     endpoint: Endpoint | None = None
     config: Config | None = None
     entity: ServedEntity | None = None
+    ended: float = 0.0
     status: int = OK
     error: str = ""
     reason: str = ""

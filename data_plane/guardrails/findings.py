@@ -22,6 +22,8 @@ class Findings:
         scores: How sure it is.
         seconds: Time that it has taken to look.
         asked_seconds: Time that judges have taken.
+        beside: How many were asked for which the call did not wait.
+        unjudged: How many of those were not asked, as too many were.
         pseudonyms: Gives them; None: no policy has any.
     """
 
@@ -34,6 +36,8 @@ class Findings:
     scores: dict[str, float] = field(default_factory=dict)
     seconds: float = field(default=0.0, compare=False)
     asked_seconds: float = field(default=0.0, compare=False)
+    beside: int = field(default=0, compare=False)
+    unjudged: int = field(default=0, compare=False)
     pseudonyms: Pseudonyms | None = field(default=None, compare=False)
 
     @property

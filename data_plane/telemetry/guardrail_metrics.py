@@ -35,6 +35,12 @@ class GuardrailMetrics:
             ("phase",),
             registry=registry,
         )
+        self._unjudged = Counter(
+            "modelplane_guardrail_unjudged",
+            "Requests and answers about which a judge that only logs was not asked.",
+            ("phase",),
+            registry=registry,
+        )
         self._seconds = Counter(
             "modelplane_guardrail_seconds",
             "Time that it took to look through requests and answers.",
@@ -47,9 +53,11 @@ class GuardrailMetrics:
         for phase, findings in guard.found.items():
             for policy, action in findings.logged.items():
                 self._logged.labels(phase, policy, action).inc()
+            if findings.unjudged:
+                self._unjudged.labels(phase).inc(findings.unjudged)
             if findings.asked_seconds:
                 self._judge_seconds.labels(phase).inc(findings.asked_seconds)
-            elif not findings.seconds:
+            elif not (findings.seconds or findings.beside):
                 continue
             self._actions.labels(phase, action_of(findings)).inc()
             self._seconds.labels(phase).inc(findings.seconds)

@@ -64,7 +64,7 @@ class UsageLedger:
     def end(self, record: Record) -> None:
         """Write down how the call ended."""
         if isinstance(record.ticket, Ticket):
-            self._journal.end(record.ticket, _outcome(record, self._clock()))
+            self._journal.end(record.ticket, _outcome(record, record.ended or self._clock()))
 
 
 def _outcome(record: Record, now: float) -> bytes:

@@ -105,5 +105,5 @@ async def test_typed_calls_are_made_and_counted() -> None:
     assert authorization == "Bearer t"
     assert MessageToDict(request) == {
         "model": "bench",
-        "messages": [{"role": "user", "text": "Say hello."}],
+        "messages": [{"role": "user", "content": "Say hello."}],
     }

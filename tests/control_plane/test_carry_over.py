@@ -55,6 +55,8 @@ NEW = (
     "metrics_reporter",
     "payload_table",
     "replica_group",
+    "usage_period",
+    "usage_total",
 )
 # What tables have got since then, at the end of each row.
 ADDED = {

@@ -40,6 +40,7 @@ from modelplane.control_plane.endpoints.metrics import EndpointMetrics
 from modelplane.control_plane.endpoints.model_logs import ModelLogs
 from modelplane.control_plane.endpoints.servicer import EndpointServicer
 from modelplane.control_plane.endpoints.setting_changes import SettingChanges
+from modelplane.control_plane.endpoints.trial import Trial
 from modelplane.control_plane.errors import InvalidParameter, StoreUnavailable
 from modelplane.control_plane.hosting.pinning import Pinning
 from modelplane.control_plane.identity.authentication import Authenticator
@@ -105,7 +106,8 @@ async def api(
     endpoints = FailingEndpoints(database, sealer, rollout, clock)
     metrics = EndpointMetrics(database, clock)
     history, logs = ConfigHistory(database), ModelLogs(database)
-    servicer = EndpointServicer(endpoints, settings, history, metrics, logs, Pinning())
+    trial = Trial(database, endpoints)
+    servicer = EndpointServicer(endpoints, settings, history, metrics, logs, Pinning(), trial)
     add_EndpointServiceServicer_to_server(servicer, server)
     add_SecretServiceServicer_to_server(SecretServicer(secrets, ScopeAcls(database)), server)
     await health.set_serving(serving=True)
@@ -276,7 +278,7 @@ async def test_what_is_not_available_is_refused_over_grpc_too(api: Api) -> None:
     guarded = pb.CreateServingEndpointRequest(name="chat")
     guarded.ai_gateway.guardrails.input.safety = True
     error, trailing = await refused(api.endpoints.CreateServingEndpoint(guarded, metadata=TOKEN))
-    assert "Checks of safety need a judge" in str(error.details())
+    assert "'safety' needs a judge, of which there is none" in str(error.details())
     assert trailing["x-modelplane-http-status"] == "400"
     await refused(api.endpoints.GetServingEndpoint(GET, metadata=TOKEN))
 
@@ -288,7 +290,11 @@ async def test_each_call_is_one_log_line_and_one_count(
     metadata = (*TOKEN, ("x-request-id", "r-1"))
     request = secrets_pb.PutSecretRequest(scope="s", key="k", string_value="hidden")
     await refused(api.secrets.PutSecret(request, metadata=metadata))
-    (record,) = [item for item in caplog.records if item.getMessage() == "request"]
+    async with asyncio.timeout(10):
+        # It is written once the answer is on its way.
+        while not (found := [item for item in caplog.records if item.getMessage() == "request"]):
+            await asyncio.sleep(0.01)
+    (record,) = found
     line = orjson.loads(JsonFormatter().format(record))
     assert line.items() >= {
         ("method", "PutSecret"),
@@ -337,6 +343,13 @@ async def test_the_life_of_an_endpoint_over_rpc(api: Api) -> None:
     everything = pb.ListServingEndpointsRequest()
     listed = await api.endpoints.ListServingEndpoints(everything, metadata=TOKEN)
     assert [endpoint.id for endpoint in listed.endpoints] == [created.id]
+    for search, found in (("HA", [created.id]), ("chat-", []), ("%", [])):
+        some = pb.ListServingEndpointsRequest(search=search)
+        listed = await api.endpoints.ListServingEndpoints(some, metadata=TOKEN)
+        assert [endpoint.id for endpoint in listed.endpoints] == found
+    long = pb.ListServingEndpointsRequest(search="x" * 64)
+    error, _ = await refused(api.endpoints.ListServingEndpoints(long, metadata=TOKEN))
+    assert "'search' has 64 characters" in str(error.details())
     config = json_format.MessageToDict(config_input(openai_entity("new", **KEY)))
     updated = await call(api, "UpdateServingEndpointConfig", config=config)
     assert updated == await call(api, "GetServingEndpoint") != created

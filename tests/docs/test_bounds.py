@@ -19,7 +19,7 @@ from modelplane.control_plane.identity import failed_logins, sessions
 from modelplane.control_plane.secrets import scopes
 from modelplane.control_plane.settings import Settings as ControlPlaneSettings
 from modelplane.control_plane.store import database
-from modelplane.data_plane.calls import query, taking_turns
+from modelplane.data_plane.calls import aside, query, taking_turns
 from modelplane.data_plane.guardrails import cleared, scanner
 from modelplane.data_plane.hosting import group, suspect_callers, suspects
 from modelplane.data_plane.limits import gate, throughput
@@ -70,7 +70,9 @@ BOUNDS = {
     f"{MAX_FILES:,} files of a model, in folders {MAX_DEPTH} deep",
     "Disk, for logs": f"{listener.LOGGED_BYTES} bytes of a path, a method or an id; "
     f"{MAX_LOG_BYTES // MIB} MiB",
-    "Guardrails": f"{guardrail_rules.MAX_WORDS} keywords of "
+    "Guardrails: judges": f"{aside.MOST_TASKS} questions and "
+    f"{aside.MOST_CHARACTERS // MIB} MiB of characters at a time in a worker",
+    "Guardrails: keywords": f"{guardrail_rules.MAX_WORDS} keywords of "
     f"{guardrail_rules.MAX_WORD_CHARACTERS} characters on each side; "
     f"{guardrail_rules.MAX_POLICIES} policies of {gateway_rules.MAX_GATEWAY_BYTES // KIB} KiB "
     f"together, {guardrail_rules.MAX_EXPRESSIONS} expressions of "

@@ -174,6 +174,7 @@ ROWS: Mapping[str, Row] = {
     "EndpointService.UpdateServingEndpointConfig": Row(
         MANAGE, _CHAT | {"config": _CONFIG}, in_turn=True
     ),
+    "EndpointService.ValidateServingEndpoint": Row(ANYONE, {"create": {"name": "$new"}}),
     "EndpointService.CancelServingEndpointUpdate": Row(MANAGE, _CHAT, allowed=Outcome.CONFLICT),
     # What these endpoints serve has no processes.
     "EndpointService.StopServingEndpoint": Row(MANAGE, _CHAT, allowed=Outcome.REFUSED),
@@ -243,6 +244,9 @@ ROWS: Mapping[str, Row] = {
     "IdentityService.DeleteGroup": Row(ADMIN, {"id": "$spare_group"}),
     # The audit log
     "AuditService.ListAuditEvents": Row(ADMIN, {"max_results": 1}),
+    # The deployment as a whole
+    "DeploymentService.GetDeployment": Row(ANYONE, {}),
+    "DeploymentService.ListWorkers": Row(ADMIN, {}),
     # The usage ledger
     "UsageService.ListUsage": Row(ADMIN, {"max_results": 1}),
     "UsageService.ListServingEndpointUsage": Row(MANAGE, _CHAT | {"max_results": 1}),

@@ -12,6 +12,8 @@ from tests.emulators.openai import OpenAiEmulator
 
 __all__ = ["shell"]
 
+# Which is refused where nothing looks through requests.
+TABLE = {"enabled": True, "catalog_name": "main", "schema_name": "declared", "redact": "masked"}
 TEAM = [{"key": "team", "value": "support"}]
 
 
@@ -40,7 +42,12 @@ def _folder(provider: OpenAiEmulator, tmp_path: Path) -> Path:
         model,
         description="For the desk",
         tags=TEAM,
-        ai_gateway={"rate_limits": limits, "usage_tracking_config": {"enabled": True}},
+        ai_gateway={
+            "rate_limits": limits,
+            "usage_tracking_config": {"enabled": True},
+            "inference_table_config": TABLE,
+        },
+        policies=[{"name": "mask", "action": "mask", "pii": {}}],
         access_control_list=[grant],
     )
     (folder / "endpoints" / "assistant.json").write_text(json.dumps(body))
@@ -76,6 +83,7 @@ def test_what_is_applied_is_there_and_applying_again_changes_nothing(
     ]
     assert "heard" in shell.run("endpoints", "query", "assistant", "Hello")
     assert "support" in shell.run("permissions", "get", "assistant")
+    assert "mask" in shell.run("guardrails", "get", "assistant")
     for command in (("apply", "-f", str(folder)), ("diff", "-f", str(folder))):
         assert shell.run(*command) == "4 as declared\n"
     assert rest.call("GET", "/api/2.0/serving-endpoints/assistant")["config"]["config_version"] == 1
@@ -86,6 +94,7 @@ def test_each_part_is_brought_back(shell: Shell, folder: Path) -> None:
     by_hand = [
         ("endpoints", "patch", "assistant", "--tag", "new=1", "--tag", "team=other"),
         ("endpoints", "put-ai-gateway", "assistant", "--json", "{}"),
+        ("guardrails", "set", "assistant", "--json", '{"policies": [{"name": "x", "pii": {}}]}'),
         ("permissions", "grant", "assistant", "CAN_VIEW", "--group", "users"),
         ("groups", "remove-members", "support", "ann"),
         ("secrets", "put-acl", "declared", "users", "READ"),
@@ -106,10 +115,16 @@ def test_each_part_is_brought_back(shell: Shell, folder: Path) -> None:
         '- tags[new]: {"key": "new", "value": "1"}',
         '~ tags[team].value: "other" -> "support"',
         '+ ai_gateway.usage_tracking_config: {"enabled": true}',
+        '- policies[x]: {"rank": 100',
+        '+ policies[mask]: {"rank": 100',
         '- access_control_list.group users: "CAN_VIEW"',
     ):
         assert line in told
     assert shell.run("apply", "-f", str(folder)).count("changed") == 4
+    assert shell.run("diff", "-f", str(folder)) == "4 as declared\n"
+    # What a redacted table needs is there before and goes away after.
+    changed(folder, policies=[], ai_gateway={})
+    assert "changed endpoint assistant" in shell.run("apply", "-f", str(folder))
     assert shell.run("diff", "-f", str(folder)) == "4 as declared\n"
 
 
@@ -193,6 +208,8 @@ PLAIN = {
         ({"endpoints": [{}]}, "has no name"),
         (_wrong(tag=[]), "tag is not known; did you mean tags?"),
         (_wrong(tags={}), "tags is no list"),
+        (_wrong(policies={}), "policies is no list"),
+        (_wrong(policies=[{"pii": {}}]), "something else than objects with a name"),
         (_wrong(config=PLAIN), "openai_api_key_plaintext is a credential"),
         ({"endpoints": [_wrong(), _wrong()]}, "endpoints has 'e', which"),
         (
@@ -215,10 +232,16 @@ def test_a_file_that_cannot_be_meant_is_refused_before_anything_changes(
 
 
 def test_what_fails_tells_what_is_left(shell: Shell, folder: Path, rest: Rest) -> None:
+    good = json.loads((folder / "endpoints" / "assistant.json").read_text())["config"]
     changed(folder, config={"served_entities": [{"name": "x"}]})
     out, told = shell.both("apply", "-f", str(folder), status=3)
     assert "created secret scope declared" in out
     assert told.startswith("modelplane apply: cannot create endpoint assistant: ")
+    # It has its policies, and serves nothing yet.
+    changed(folder, config=good)
+    assert "changed endpoint assistant" in shell.run("apply", "-f", str(folder))
+    assert shell.run("diff", "-f", str(folder)) == "4 as declared\n"
+    rest.call("DELETE", "/api/2.0/serving-endpoints/assistant")
     rest.create({"name": "assistant", "description": "Another"})
     assert "description" in shell.error("diff", "-f", str(folder), status=2)
     (folder.parent / "empty").mkdir()

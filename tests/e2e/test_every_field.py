@@ -110,7 +110,11 @@ READS: Mapping[str, Read] = {
     ),
     "GetServingEndpoint": NAMED,
     "ListServingEndpoints": Read(
-        {"max_results": 1, "page_token": next_page(f"{ENDPOINTS}?max_results=1")}
+        {
+            "max_results": 1,
+            "page_token": next_page(f"{ENDPOINTS}?max_results=1"),
+            "search": "SECON",
+        }
     ),
     "ListFoundationModelEndpoints": Read({"product": "PT"}),
     "ListServingEndpointConfigVersions": Read(
@@ -133,6 +137,8 @@ READS: Mapping[str, Read] = {
     "GetServingEndpointPolicies": NAMED,
     "GetServingEndpointOpenApi": NAMED,
     "GetServingEndpointMetrics": Read({"name": "nothing"}, {"name": "first"}, steady=False),
+    "GetDeployment": Read({}),
+    "ListWorkers": Read({}),
     "GetMe": Read(SELECTED),
     "GetProtos": Read({}),
     "ListUsers": listed("userName", "bob@fields.test"),

@@ -168,7 +168,7 @@ def test_the_deprecated_configuration_means_the_same(
         (TABLE | {"table_name_prefix": "."}, "table_name_prefix must be"),
         (TABLE | {"table_name_prefix": "x" * 129}, "table_name_prefix must be"),
         (TABLE | {"sampling_fraction": 1.5}, "sampling_fraction is 1.5"),
-        (TABLE | {"redact": "masked"}, "nothing looks through requests"),
+        (TABLE | {"redact": "masked"}, "nothing would look through requests"),
         (TABLE | {"redact": "everything"}, "redact 'everything' is unknown"),
     ],
 )

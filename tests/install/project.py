@@ -71,7 +71,9 @@ class Project:
             wheel = write_wheel(self.index, name, "1.0", *needed)
             digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
             lines.append(f"{name}==1.0 \\\n    --hash=sha256:{digest}\n")
-        (self.root / file).write_text("".join(lines))
+        path = self.root / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(lines))
 
     def command(self, target: str) -> list[str]:
         """Return what installs for a target of `make`."""

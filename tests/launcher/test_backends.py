@@ -36,7 +36,9 @@ async def test_a_group_has_as_many_replicas_as_it_should_at_any_time(here: Machi
     assert here.group(spec).start_ms > 0
     capacity = here.report().capacity
     assert capacity.memory_bytes >= capacity.reserved_memory_bytes == spec.size.memory_bytes
-    assert "Fetching version 1 of model iris." in here.log(spec, pb.LOG_KIND_BUILD)
+    await here.until(
+        lambda: "Fetching version 1 of model iris." in here.log(spec, pb.LOG_KIND_BUILD)
+    )
     await here.until(lambda: "a word of the model" in here.log(spec))
 
     spec = group(model, replicas=3, generation=2)

@@ -59,6 +59,9 @@ EFFECTS: Mapping[str, Mapping[str, str]] = {
         "EndpointConfigInput": "served_models",
         "ServedModel": "name external_model",
     },
+    f"{_CONTROL_PLANE}/endpoints/test_trial.py::test_it_is_one_call_and_no_other": {
+        "ValidateServingEndpointRequest": "create update",
+    },
     # External models.
     "tests/requirements/test_documented_fields.py::test_the_fields_reach_the_provider": {
         "ExternalModel": "name provider task openai_config anthropic_config cohere_config "

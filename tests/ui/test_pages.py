@@ -268,6 +268,67 @@ def test_a_secret_is_stored_and_taken_away(visitor: Visitor, rest: Rest) -> None
     assert "made-here" not in [scope["name"] for scope in scopes]
 
 
+def test_guardrails_are_set_tried_and_kept_by_other_settings(visitor: Visitor, rest: Rest) -> None:
+    _create(rest, "chat", "gpt")
+    page = visitor.page
+    visitor.go("/endpoints/chat/guardrails", "chat")
+    page.get_by_role("button", name="Edit", exact=True).first.click()
+    page.get_by_label("Personal data").first.select_option("MASK")
+    visitor.press("Save")
+    page.locator("dd", has_text="Mask it").wait_for()
+    page.get_by_role("button", name="Edit", exact=True).nth(1).click()
+    # The example that an endpoint without policies is offered.
+    page.get_by_role("dialog").get_by_role("button", name="Save").click()
+    page.get_by_role("cell", name="badges").wait_for()
+    page.get_by_label("Text", exact=True).fill("\U0001f600 write to ann@example.com about EMP-1234")
+    visitor.press("Check")
+    page.get_by_text("Passes with marks").wait_for()
+    assert page.locator("mark").all_inner_texts() == ["ann@example.com", "EMP-1234"]
+    visitor.go("/endpoints/chat/gateway", "chat")
+    visitor.press("Edit")
+    page.get_by_label("Track usage").check()
+    visitor.press("Save")
+    page.get_by_text("On", exact=True).first.wait_for()
+    saved = rest.call("GET", "/api/2.0/serving-endpoints/chat/ai-gateway")
+    assert saved["guardrails"]["input"]["pii"] == {"behavior": "MASK"}
+    assert saved["usage_tracking_config"] == {"enabled": True}
+
+
+def test_an_update_is_checked_before_it_is_sent(visitor: Visitor, rest: Rest) -> None:
+    _create(rest, "chat", "gpt")
+    page = visitor.page
+    visitor.go("/endpoints/chat/edit", "Edit configuration")
+    page.get_by_label("Model", exact=True).fill("gpt-4o")
+    visitor.press("Check")
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("served_entities[gpt].external_model.name").wait_for()
+    assert dialog.locator("ins").all_inner_texts() == ['"gpt-4o"']
+    versions = rest.call("GET", "/api/2.0/serving-endpoints/chat/config-versions")
+    assert len(versions["config_versions"]) == 1
+
+
+def test_a_list_of_many_is_searched_by_the_deployment(visitor: Visitor, rest: Rest) -> None:
+    for number in range(201):
+        rest.call("POST", "/api/2.0/serving-endpoints", {"name": f"many-{number:03d}"})
+    page = visitor.page
+    page.get_by_role("button", name="Refresh").click()
+    page.get_by_role("searchbox", name="Search").fill("MANY-200")
+    page.get_by_role("link", name="many-200", exact=True).wait_for()
+    assert page.locator("tbody tr").count() == 1
+    page.get_by_role("searchbox", name="Search").fill("none of them")
+    page.get_by_text("No endpoint passes these filters.").wait_for()
+    visitor.press("Clear filters")
+    page.get_by_role("link", name="many-000", exact=True).wait_for()
+
+
+def test_each_worker_is_shown(visitor: Visitor, rest: Rest) -> None:
+    visitor.go("/workers", "Workers")
+    workers = rest.call("GET", "/api/2.0/workers")["workers"]
+    assert len(workers) == 2
+    for worker in workers:
+        visitor.page.get_by_role("cell", name=worker["worker_id"]).wait_for()
+
+
 _PAGES = {
     "/endpoints": "Serving endpoints",
     "/endpoints/new": "Create serving endpoint",
@@ -275,6 +336,7 @@ _PAGES = {
     "/endpoints/chat/edit": "Edit configuration",
     "/endpoints/chat/versions": "chat",
     "/endpoints/chat/gateway": "chat",
+    "/endpoints/chat/guardrails": "chat",
     "/endpoints/chat/usage": "chat",
     "/endpoints/chat/permissions": "chat",
     "/playground/chat": "Playground",
@@ -284,6 +346,7 @@ _PAGES = {
     "/identity/users": "Identity",
     "/identity/groups": "Identity",
     "/identity/tokens": "Identity",
+    "/workers": "Workers",
     "/audit": "Audit log",
     "/account": "Account",
 }

@@ -13,6 +13,7 @@ import { IdentityPage } from './pages/identity'
 import { PlaygroundPage } from './pages/playground'
 import { SecretsPage } from './pages/Secrets'
 import { UsagePage } from './pages/Usage'
+import { WorkersPage } from './pages/Workers'
 import { chooseTheme, chosenTheme, type Theme } from './theme'
 
 interface Place { name: string; href: string; admin?: boolean }
@@ -23,6 +24,7 @@ const PLACES: Place[] = [
   { name: 'Usage', href: '/usage', admin: true },
   { name: 'Secrets', href: '/secrets' },
   { name: 'Identity', href: '/identity', admin: true },
+  { name: 'Workers', href: '/workers', admin: true },
   { name: 'Audit log', href: '/audit', admin: true },
 ]
 
@@ -61,6 +63,7 @@ export function Shell(): ReactNode {
           <Route path="/usage"><UsagePage /></Route>
           <Route path="/secrets/:scope?">{({ scope }) => <SecretsPage scope={scope === undefined ? '' : decodeURIComponent(scope)} />}</Route>
           <Route path="/identity/:tab?">{({ tab }) => <IdentityPage tab={tab ?? 'users'} />}</Route>
+          <Route path="/workers"><WorkersPage /></Route>
           <Route path="/audit"><AuditPage /></Route>
           <Route path="/account"><AccountPage /></Route>
           <Route><Redirect to="/endpoints" /></Route>

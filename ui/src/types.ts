@@ -16,6 +16,9 @@ export interface ServedEntity {
   scale_to_zero_enabled?: boolean
   min_provisioned_concurrency?: number
   max_provisioned_concurrency?: number
+  min_provisioned_throughput?: number
+  max_provisioned_throughput?: number
+  provisioned_model_units?: number
   environment_vars?: Record<string, string>
   state?: { deployment?: string; deployment_state_message?: string }
   creator?: string
@@ -40,7 +43,66 @@ export interface RateLimit {
   principal?: string
   renewal_period?: string
 }
+export interface GuardrailSide {
+  safety?: boolean
+  pii?: { behavior?: string }
+  invalid_keywords?: string[]
+  valid_topics?: string[]
+}
+export interface Judge {
+  endpoint_name: string
+  form?: string
+}
+export interface Guardrails {
+  input?: GuardrailSide
+  output?: GuardrailSide
+  judge?: Judge
+}
+export interface Policy {
+  name: string
+  rank?: number
+  phases?: string[]
+  mode?: string
+  action?: string
+  pii?: { entities?: string[] }
+  keywords?: { words: string[] }
+  patterns?: { expressions: string[]; entity?: string }
+  judge?: Judge
+}
+export interface Finding {
+  kind: string
+  policy?: string
+  action?: string
+  mode?: string
+  start?: number
+  end?: number
+}
+export interface Verdict {
+  action: string
+  text: string
+  findings: Finding[]
+}
+export interface Deployment {
+  version: string
+  features?: string[]
+}
+export interface Worker {
+  worker_id: string
+  build: string
+  replica_id: string
+  applied_revision: string
+  up_to_date: boolean
+  connected_time: number
+}
+export interface OptimizationInfo {
+  optimizable: boolean
+  throughput_chunk_size?: number
+  estimated?: boolean
+  reason?: string
+}
 export interface AiGateway {
+  guardrails?: Guardrails
+  inference_table_config?: { enabled?: boolean; catalog_name?: string; schema_name?: string; table_name_prefix?: string }
   usage_tracking_config?: { enabled?: boolean }
   rate_limits?: RateLimit[]
   fallback_config?: { enabled?: boolean }

@@ -77,3 +77,14 @@ test('the split of a configuration comes back', () => {
   const config = configOf([{ ...newDraft(1, 70), name: 'a' }, { ...newDraft(2, 30), name: 'b' }])
   expect(draftsOf(config).map(({ name, share }) => [name, share])).toEqual([['a', 70], ['b', 30]])
 })
+
+test('throughput and burst are sent as they were filled in, and read back', () => {
+  const draft = { ...newDraft(1, 100), kind: 'hosted' as const }
+  const tokens = { ...draft, hosted: { ...draft.hosted, entity: 'a.b.c', version: '1', size: 'tokens', least: '80', most: '160', toZero: false } }
+  const sent = { name: 'a-b-c-1', entity_name: 'a.b.c', entity_version: '1', scale_to_zero_enabled: false }
+  expect(entityOf(tokens)).toEqual({ ...sent, min_provisioned_throughput: 80, max_provisioned_throughput: 160 })
+  expect(draftOf({ ...sent, min_provisioned_throughput: 80, max_provisioned_throughput: 160 }, 1, 100).hosted).toEqual(tokens.hosted)
+  const units = { ...draft, hosted: { ...tokens.hosted, size: 'units', least: '', most: '', units: '50', burst: true } }
+  expect(entityOf(units)).toEqual({ ...sent, provisioned_model_units: 50, burst_scaling_enabled: true })
+  expect(draftOf({ ...sent, provisioned_model_units: 50 }, 1, 100).hosted).toEqual({ ...units.hosted, burst: false })
+})

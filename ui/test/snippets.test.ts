@@ -27,11 +27,72 @@ test('what only one API has is shown for the clients that reach it', () => {
 test('a secret is read from a variable, in no snippet spelled out', () => {
   const body = { config: { served_entities: [{ external_model: { openai_config: { openai_api_key_plaintext: 'sk-1' } } }, { external_model: { openai_config: { openai_api_key_plaintext: 'sk-2' } } }] } }
   const found = texts({ method: 'POST', path: '/api/2.0/serving-endpoints', body })
-  expect(Object.keys(found)).toEqual(['curl', 'Databricks SDK', 'MLflow'])
+  expect(Object.keys(found)).toEqual(['curl', 'Databricks SDK', 'MLflow', 'Terraform'])
   for (const text of Object.values(found)) expect(text).not.toMatch(/sk-[12]/)
   expect(found.curl).toContain(`"openai_api_key_plaintext": "'"$OPENAI_API_KEY"'"`)
   expect(found.curl).toContain(`"'"$OPENAI_API_KEY_2"'"`)
   expect(found.MLflow).toContain('"openai_api_key_plaintext": os.environ["OPENAI_API_KEY"]')
+})
+
+test('an endpoint is a resource of Terraform, whose lists of objects are blocks', () => {
+  const body = {
+    name: '1st chat',
+    config: {
+      served_entities: [
+        { name: 'a', external_model: { name: 'm', openai_config: { openai_api_key_plaintext: 'sk-1' } } },
+        { name: 'b', environment_vars: { 'A.B': 'say ${x}' } },
+      ],
+      traffic_config: { routes: [{ served_model_name: 'a', traffic_percentage: 100 }] },
+    },
+    ai_gateway: { guardrails: { input: { invalid_keywords: ['x', 'y'] } }, retry_config: { max_retries: 1 } },
+  }
+  expect(texts({ method: 'POST', path: '/api/2.0/serving-endpoints', body }).Terraform).toBe(
+`# Left out, since the provider has no place for it: retry_config
+resource "databricks_model_serving" "_1st_chat" {
+  name = "1st chat"
+  config {
+    served_entities {
+      name = "a"
+      external_model {
+        name = "m"
+        openai_config {
+          openai_api_key_plaintext = var.openai_api_key
+        }
+      }
+    }
+    served_entities {
+      name = "b"
+      environment_vars = {
+        "A.B" = "say $\${x}"
+      }
+    }
+    traffic_config {
+      routes {
+        served_model_name = "a"
+        traffic_percentage = 100
+      }
+    }
+  }
+  ai_gateway {
+    guardrails {
+      input {
+        invalid_keywords = ["x", "y"]
+      }
+    }
+  }
+}
+
+variable "openai_api_key" {
+  type      = string
+  sensitive = true
+}
+`)
+})
+
+test('what changes a part of an endpoint says that a resource is the whole', () => {
+  const found = texts({ method: 'PUT', path: '/api/2.0/serving-endpoints/a%2Fb/ai-gateway', body: { usage_tracking_config: { enabled: true } } })
+  expect(found.Terraform).toContain('is the whole endpoint')
+  expect(found.Terraform).toContain('resource "databricks_model_serving" "a_b" {\n  name = "a/b"\n  ai_gateway {')
 })
 
 test('values are written as Python has them', () => {

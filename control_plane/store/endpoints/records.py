@@ -5,6 +5,7 @@ Before: `endpoints.lookup`, `snapshots.builder`. After: `tables`, `codec`. Besid
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TypeAlias
 
 from modelserving.store.v1.hosting_pb2 import HostedModel
@@ -163,6 +164,7 @@ async def list_all(
     *,
     after: str = "",
     most: int | None = None,
+    search: str = "",
 ) -> list[StoredEndpoint]:
     """Return the endpoints whose grants are `wanted`, those of the catalogue first, by name.
 
@@ -173,6 +175,7 @@ async def list_all(
         wanted: Tells by the grants of an endpoint whether it is.
         after: Only those that come after the one of this name.
         most: How many at most; None: all.
+        search: Only those whose name contains this, in small letters.
     """
     query = select(EndpointRow.name, EndpointRow.id, EndpointRow.grants_json)
     # Here, since databases order names in different ways.
@@ -180,7 +183,7 @@ async def list_all(
     rows = [
         (endpoint_id, text)
         for name, endpoint_id, text in named
-        if not after or _place(name) > _place(after)
+        if search in name.lower() and (not after or _place(name) > _place(after))
     ]
     # Many endpoints are granted to the same teams.
     choices = {
@@ -252,6 +255,7 @@ def _with(endpoint: StoredEndpoint, found: list[StoredGroup]) -> StoredEndpoint:
     return replace(endpoint, groups=by_id, ready=ready)
 
 
+@cache
 def _joined() -> Select[EndpointRow, EndpointConfigRow, EndpointConfigRow, _Beside]:
     # One statement, so that an endpoint and its versions are of the same moment.
     beside: Bundle[_Beside] = Bundle(

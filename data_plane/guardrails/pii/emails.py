@@ -42,5 +42,7 @@ class Emails:
 
     def open_at(self, text: str, begin: int) -> int:
         """Return where an address may have begun; see `Detector`."""
-        match = _OPEN.search(text, max(begin, len(text) - _LONGEST))
+        begin = max(begin, len(text) - _LONGEST)
+        # No address goes through a blank: only the last word need be read.
+        match = _OPEN.search(text, max(begin, text.rfind(" ", begin) + 1))
         return match.start() if match else len(text)

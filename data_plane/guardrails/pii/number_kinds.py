@@ -114,8 +114,9 @@ _ACCOUNT_WORDS = re.compile(
 )
 # North American numbers; neither area nor exchange begins with 0 or 1.
 _NANP = r"(?:\+?1[ .-]?)?(?:\([2-9][0-9]{2}\)[ .-]?|[2-9][0-9]{2}[ .-])[2-9][0-9]{2}[ .-][0-9]{4}"
+# Nor does a group of a longer number, such as `4271 0046 5166 6515`, begin one.
 _INTERNATIONAL = (
-    r"(?:\+[1-9][0-9]{0,2}[ .-]?|00[1-9][0-9]{0,2}[ .-])(?:\([0-9]{1,4}\)[ .-]?)?"
+    r"(?:\+[1-9][0-9]{0,2}[ .-]?|(?<![0-9] )00[1-9][0-9]{0,2}[ .-])(?:\([0-9]{1,4}\)[ .-]?)?"
     r"[0-9]{1,4}(?:[ .-]?[0-9]{2,4}){1,4}"
 )
 # In groups, as they are anywhere; but no date.

@@ -16,8 +16,12 @@ from modelplane.data_plane.guardrails.pii.number_kinds import (
 )
 from modelplane.data_plane.guardrails.rule import Rule
 
-# Digits and what may be between them, as far as it is long enough to be any of the kinds.
-_RUN = re.compile(r"[0-9][0-9 ().-]{5,}")
+# Digits and what may be between them become one character, all else another: to look for so many
+# of the first in bytes takes a fraction of what a pattern takes.
+_PART, _OTHER = b"0", b"x"
+_FEWEST_PARTS = 6 * _PART
+_DIGITS, _BETWEEN = "0123456789", " ().-"
+_PARTS = bytes(_PART[0] if chr(code) in _DIGITS + _BETWEEN else _OTHER[0] for code in range(256))
 _OPEN = re.compile(rf"(?<![a-z0-9_])[+(0-9][+0-9 ().-]{{0,{LONGEST}}}x?\Z")
 _STARTS = "+("
 _FEWEST_DIGITS = 7
@@ -39,12 +43,11 @@ class Numbers:
     def find(self, text: str, begin: int) -> Sequence[Span]:
         """Return the numbers that begin at `begin` or later; see `Detector`."""
         found: list[Span] = []
-        end = begin
-        for run in _RUN.finditer(text, begin):
-            start = _extend(text, run.start(), end)
-            end = run.end()
-            if len(only_digits(run[0])) >= _FEWEST_DIGITS:
-                found += self._read(text, start, end)
+        least = begin
+        for start, end in runs(text, begin):
+            if len(only_digits(text[start:end])) >= _FEWEST_DIGITS:
+                found += self._read(text, _extend(text, start, least), end)
+            least = end
         return found
 
     def open_at(self, text: str, begin: int) -> int:
@@ -66,6 +69,26 @@ class Numbers:
                     at = match.end()
                 else:
                     at = match.start() + 1
+
+
+def runs(text: str, begin: int) -> Iterator[tuple[int, int]]:
+    """Yield where digits and what may be between them begin and end, a digit first.
+
+    No shorter one than six characters, which is a number of no kind.
+
+    Args:
+        text: The text as detectors read it.
+        begin: Where to begin.
+    """
+    # A byte for each character, so that places are the same.
+    parts = text[begin:].encode("latin-1", "replace").translate(_PARTS)
+    at = 0
+    while (start := parts.find(_FEWEST_PARTS, at)) >= 0:
+        end = parts.find(_OTHER, start)
+        at = end if end >= 0 else len(parts)
+        size = len(text[begin + start : begin + at].lstrip(_BETWEEN))
+        if size >= len(_FEWEST_PARTS):
+            yield begin + at - size, begin + at
 
 
 def _extend(text: str, start: int, least: int) -> int:

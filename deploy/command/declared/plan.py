@@ -58,8 +58,7 @@ def make_plan(session: Session, *, is_dry: bool) -> list[Step]:
     steps = [
         kind.plan(world, item)
         for section, kind in KINDS.items()
-        for item in items
-        if item.section == section
+        for item in kind.order([item for item in items if item.section == section])
     ]
     if session.given.prune:
         steps += prune_steps(world, session.given.prune)

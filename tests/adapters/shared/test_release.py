@@ -1,10 +1,11 @@
-import tomllib
 from pathlib import Path
+from runpy import run_path
 
 from modelplane.adapters.shared.release import VERSION
 
-PYPROJECT = Path(__file__).parents[3] / "pyproject.toml"
+RELEASE = run_path(str(Path(__file__).parents[3] / "protos" / "version.py"))
 
 
-def test_the_version_is_the_one_that_is_built() -> None:
-    assert tomllib.loads(PYPROJECT.read_text())["project"]["version"] == VERSION
+def test_the_version_is_the_one_that_the_tree_is_on_its_way_to() -> None:
+    # What follows tells the commit that was installed.
+    assert VERSION.split(".dev")[0] == RELEASE["NEXT"]

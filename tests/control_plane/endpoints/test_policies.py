@@ -247,3 +247,39 @@ async def test_pseudonyms_have_a_key_that_stays(
         await changes.prune_versions(transaction, (await endpoints.get(ALICE, "chat")).id, 0)
     await settings.put_policies(ALICE, "chat", hiding)
     assert await key() == first
+
+
+REDACTED: Json = {
+    "inference_table_config": {
+        "enabled": True,
+        "catalog_name": "main",
+        "schema_name": "logs",
+        "redact": "masked",
+    }
+}
+
+
+@pytest.mark.usefixtures("chat")
+async def test_a_redacted_table_needs_what_looks_through_requests(
+    database: Database, sealer: Sealer, rollout: FakeRollout
+) -> None:
+    settings = SettingChanges(database, sealer, rollout, tables=True)
+    table = json_format.ParseDict(REDACTED, AiGatewayConfig())
+    useless = [policy(pii={}, phases=["output"]), policy(name="q", pii={}, mode="log")]
+    for policies in ([], useless):
+        await settings.put_policies(ALICE, "chat", policies)
+        with pytest.raises(InvalidParameter, match="nothing would look through requests"):
+            await settings.put_ai_gateway(ALICE, "chat", table)
+    await settings.put_policies(ALICE, "chat", [*useless, policy(name="mask", pii={})])
+    await settings.put_ai_gateway(ALICE, "chat", table)
+    for policies in ([], useless):
+        with pytest.raises(InvalidParameter, match="or let redact be 'none'"):
+            await settings.put_policies(ALICE, "chat", policies)
+    assert len(await settings.get_policies(ALICE, "chat")) == 3
+    # Guardrails may take their place, and then policies theirs.
+    both = gateway(input={"pii": {"behavior": "MASK"}})
+    both.MergeFrom(table)
+    await settings.put_ai_gateway(ALICE, "chat", both)
+    await settings.put_policies(ALICE, "chat", [])
+    with pytest.raises(InvalidParameter, match="nothing would look through requests"):
+        await settings.put_ai_gateway(ALICE, "chat", table)

@@ -110,7 +110,7 @@ async def test_expired_tokens_are_forgotten(
 async def test_one_may_have_only_so_many(
     tokens: Tokens, database: Database, clock: FakeClock, ann: Principal, robot: Principal
 ) -> None:
-    async with database.write() as transaction:
+    async with database.write(seconds=60) as transaction:
         for number in range(MAX_TOKENS - 1):
             name = f"t{number}"
             await insert_token(

@@ -21,10 +21,13 @@ OWN = {
     "CompareServingEndpointConfigVersions",
     "GetModelOptimizationInfo",
     "CreateSession",
+    "GetDeployment",
     "ListFoundationModelEndpoints",
     "DeleteSession",
+    "GetProtos",
     "GetServingEndpointAiGateway",
     "GetServingEndpointConfigVersion",
+    "GetServingEndpointPolicies",
     "GetServingEndpointRateLimits",
     "ListAuditEvents",
     "ListServedEntities",
@@ -32,9 +35,12 @@ OWN = {
     "ListServingEndpointUsage",
     "ListSessions",
     "ListUsage",
+    "PutServingEndpointPolicies",
+    "ListWorkers",
     "RollbackServingEndpointConfig",
     "StartServingEndpoint",
     "StopServingEndpoint",
+    "ValidateServingEndpoint",
 }
 
 

@@ -111,7 +111,7 @@ async def test_tables_that_say_no_schema_are_refused(own: Database) -> None:
 async def test_what_lacks_a_table_or_a_column_is_refused(own: Database) -> None:
     await execute(own, "DROP TABLE replica", "ALTER TABLE quota RENAME COLUMN used TO u")
     said = await refusal(own)
-    assert "is damaged: it lacks quota.used, replica.acked_revision, replica.id" in said
+    assert "is damaged: it lacks quota.used, replica.acked_revision, replica.connected" in said
 
 
 async def test_what_is_no_database_is_refused(tmp_path: Path) -> None:

@@ -107,9 +107,9 @@ class Provider:
         self, request: HttpRequest, stale: Callable[[], None] = lambda: None
     ) -> Response:
         del stale
-        asked = json.loads(request.body)
-        if asked.get("model") == JUDGE_MODEL:
-            self.judged.append(asked)
+        # What benchmarks measure should not be that this parses long bodies.
+        if f'"model":"{JUDGE_MODEL}"'.encode() in request.body:
+            self.judged.append(json.loads(request.body))
             said = self.verdicts.pop(0) if len(self.verdicts) > 1 else self.verdicts[0]
             return Response([json.dumps(said).encode()], {"content-type": "application/json"})
         self.requests.append(request)

@@ -8,6 +8,7 @@ from modelserving.v1.guardrail_policy_pb2 import GuardrailJudge
 from modelserving.worker.v1.snapshot_pb2 import Grant, PermissionLevel
 
 from modelplane.adapters.providers.errors import ConfigRefused
+from modelplane.data_plane.calls.aside import Aside
 from modelplane.data_plane.guardrails.judges import (
     Judge,
     NoVerdict,
@@ -267,6 +268,7 @@ async def test_a_judge_that_only_logs_blocks_nothing(pipeline: Pipeline) -> None
     pipeline.provider.verdicts = [UNSAFE]
     wire = await pipeline.post(INVOCATIONS, asking("Hi"))
     assert wire.status == 200
+    await pipeline.inference.finish(5)
     record = pipeline.ledger.records[-1]
     assert record.guard is not None
     verdict = record.guard.verdict()
@@ -277,15 +279,65 @@ async def test_a_judge_that_only_logs_blocks_nothing(pipeline: Pipeline) -> None
     assert "One " in wire.text
 
 
-async def test_a_judge_has_a_deadline(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    pipeline.guard(policies=[policy(judge={**GUARD, "timeout_seconds": 0.1})])
-    send = pipeline.provider.send
+@pytest.fixture
+def verdict_comes(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Let judges answer when this is set."""
+    send, event = pipeline.provider.send, asyncio.Event()
 
-    async def hang(request: object, *rest: object) -> object:
+    async def wait(request: object, *rest: object) -> object:
         if b"guard-model" in request.body:  # type: ignore[attr-defined]
-            await asyncio.Event().wait()
+            await event.wait()
         return await send(request, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(pipeline.provider, "send", hang)
+    monkeypatch.setattr(pipeline.provider, "send", wait)
+    return event
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_a_judge_that_only_logs_holds_up_nothing(
+    pipeline: Pipeline, verdict_comes: asyncio.Event, *, stream: bool
+) -> None:
+    pipeline.guard(policies=[policy(mode="log", phases=["input", "output"])])
+    pipeline.provider.verdicts = [SAFE, UNSAFE]
+    if stream:
+        pipeline.provider.stream(chat_chunks([{"content": "Two."}]))
+    wire = await pipeline.post(INVOCATIONS, asking("Count", stream=stream))
+    assert wire.status == 200
+    assert "Two." in wire.text if stream else "Fine." in wire.text
+    # Its row waits for them.
+    assert pipeline.ledger.records == []
+    verdict_comes.set()
+    await pipeline.inference.finish(5)
+    *_, record = pipeline.ledger.records
+    assert record.guard is not None
+    verdict = record.guard.verdict()
+    assert (verdict.action, verdict.policy, verdict.phase) == ("would_block", "p", "output")
+    checks = "modelplane_guardrail_checks_total"
+    told = {"phase": "output", "action": "would_block"}
+    assert pipeline.registry.get_sample_value(checks, told) == 1
+
+
+async def test_a_verdict_that_does_not_come_costs_no_row(
+    pipeline: Pipeline, verdict_comes: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.guard(policies=[policy(mode="log", phases=["input"])])
+    await pipeline.post(INVOCATIONS, asking("Hi"))
+    await pipeline.inference.finish(0)
+    assert not verdict_comes.is_set()
+    *_, record = pipeline.ledger.records
+    assert record.guard is not None
+    assert record.guard.verdict().action == "none"
+    # Nor does one that is not asked for.
+    monkeypatch.setattr(Aside, "start", lambda *_: None)
+    await pipeline.post(INVOCATIONS, asking("Hi again"))
+    assert pipeline.ledger.records[-1].endpoint.name == "chat"  # type: ignore[union-attr]
+    told = {"phase": "input"}
+    name = "modelplane_guardrail_unjudged_total"
+    assert pipeline.registry.get_sample_value(name, told) == 1
+
+
+@pytest.mark.usefixtures("verdict_comes")
+async def test_a_judge_has_a_deadline(pipeline: Pipeline) -> None:
+    pipeline.guard(policies=[policy(judge={**GUARD, "timeout_seconds": 0.1})])
     wire = await pipeline.post(INVOCATIONS, asking("Hi"))
     assert wire.status == 503

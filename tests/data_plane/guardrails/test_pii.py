@@ -1,8 +1,13 @@
 """What counts as personal data, and what does not."""
 
-import pytest
+import re
 
-from tests.data_plane.guardrails.texts import MASKING, PERSONAL, read_whole
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelplane.data_plane.guardrails.pii.numbers import runs
+from tests.data_plane.guardrails.texts import MASKING, PERSONAL, TEXTS, read_whole
 
 
 @pytest.mark.parametrize(("text", "entity"), PERSONAL)
@@ -61,3 +66,9 @@ def test_what_programs_and_orders_hold_is_no_person(text: str) -> None:
 def test_a_number_is_named_by_words_right_before_it_alone() -> None:
     far = "my account, as I told you some weeks ago already, is not 12345678"
     assert read_whole(MASKING, far)[1].entities == {}
+
+
+@given(TEXTS | st.text("07 (-.)x\u20ac\ud800", max_size=40), st.integers(0, 20))
+def test_runs_of_digits_are_those_that_a_pattern_finds(text: str, begin: int) -> None:
+    found = [match.span() for match in re.finditer("[0-9][0-9 ().-]{5,}", text[begin:])]
+    assert [(start - begin, end - begin) for start, end in runs(text, begin)] == found

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig, InferenceTableConfig
+from modelserving.v1.guardrail_policy_pb2 import GuardrailPolicy, KeywordDetector, PiiDetector
 from modelserving.worker.v1.snapshot_pb2 import PERMISSION_LEVEL_CAN_VIEW, Grant
 
 from modelplane.data_plane.payloads.row import PayloadRow
@@ -237,3 +238,27 @@ async def test_a_failed_attempt_leaves_nothing_in_the_answer_of_the_next(
         assert _bare(streamed["choices"]) == _bare(whole["choices"])
         [row, _] = rows_below(tmp_path / "payloads")
         assert (row.facts["served_entity_id"], row.facts["attempts"]) == ("second", 4)
+
+
+async def test_policies_alone_redact_requests(
+    bridge: Bridge, control_plane: FakeControlPlane, tmp_path: Path
+) -> None:
+    gateway = AiGatewayConfig()
+    gateway.CopyFrom(TABLE)
+    gateway.inference_table_config.redact = "masked"
+    masking = GuardrailPolicy(name="mask", phases=["input"], action="mask", pii=PiiDetector())
+    blocking = GuardrailPolicy(name="no", keywords=KeywordDetector(words=["abracadabra"]))
+    async with running_system(bridge, control_plane, tmp_path) as system:
+        config = endpoint_config(system.entity())
+        policies = [masking, blocking]
+        await system.apply(
+            snapshot(1, endpoint("chat", config, ai_gateway=gateway, policies=policies))
+        )
+        told = ("no one here", "write to jane@example.com", "jane@example.com: abracadabra")
+        for text, status in zip(told, (200, 200, 400), strict=True):
+            body = {"messages": [{"role": "user", "content": text}]}
+            assert (await system.query("chat", body)).status == status
+    plain, masked, blocked = rows_below(tmp_path / "payloads")
+    texts = [json.loads(row.request or b"")["messages"][0]["content"] for row in (plain, masked)]
+    assert texts == ["no one here", "write to <EMAIL_ADDRESS>"]
+    assert (blocked.request, blocked.errors) == (None, ("REQUEST_REDACTED",))

@@ -169,6 +169,7 @@ def test_a_query_may_join_usage(tmp_path: Path) -> None:
     DeltaTables(str(tmp_path), "w").append(LOCATION, 1, [row(), row(databricks_request_id="r-2")])
     used: dict[str, Any] = dict.fromkeys(SCHEMA.names)
     used |= {"usage_context": {"team": "a"}, "endpoint_tags": {}, "guardrail_entities": {}}
+    used |= {"guardrail_logged": {}}
     used |= {"databricks_request_id": "r-1", "input_token_count": 7}
     file = tmp_path / "usage.parquet"
     assert export([[used]], file) == 1

@@ -29,20 +29,28 @@ export interface EntityDraft {
 export interface HostedDraft {
   entity: string
   version: string
+  /** A workload size, or how else it is said how much is provisioned. */
   size: string
   type: string
   least: string
   most: string
+  units: string
+  burst: boolean
   toZero: boolean
   variables: string
 }
+
+/** Instead of a workload size: concurrency, tokens per second, model units. */
+export const CONCURRENCY = ''
+export const TOKENS = 'tokens'
+export const UNITS = 'units'
 
 export function newDraft(id: number, share: number, task = 'llm/v1/chat'): EntityDraft {
   const form = PROVIDERS[0]
   return {
     id, kind: 'external', name: '', share, provider: form?.provider ?? '', place: 0, group: '', model: '', task,
     texts: {}, references: {}, plain: {},
-    hosted: { entity: '', version: '', size: 'Small', type: '', least: '', most: '', toZero: true, variables: '' },
+    hosted: { entity: '', version: '', size: 'Small', type: '', least: '', most: '', units: '', burst: false, toZero: true, variables: '' },
   }
 }
 
@@ -68,16 +76,26 @@ export function draftOf(entity: ServedEntity, id: number, share: number): Entity
 }
 
 function hostedOf(entity: ServedEntity): HostedDraft {
+  const tokens = entity.max_provisioned_throughput !== undefined
   return {
     entity: entity.entity_name ?? '',
     version: String(entity.entity_version ?? ''),
-    size: entity.workload_size ?? (entity.max_provisioned_concurrency === undefined ? 'Small' : ''),
+    size: sizeOf(entity),
     type: entity.workload_type ?? '',
-    least: String(entity.min_provisioned_concurrency ?? ''),
-    most: String(entity.max_provisioned_concurrency ?? ''),
+    least: String((tokens ? entity.min_provisioned_throughput : entity.min_provisioned_concurrency) ?? ''),
+    most: String((tokens ? entity.max_provisioned_throughput : entity.max_provisioned_concurrency) ?? ''),
+    units: String(entity.provisioned_model_units ?? ''),
+    // No answer tells it.
+    burst: false,
     toZero: entity.scale_to_zero_enabled ?? false,
     variables: Object.entries(entity.environment_vars ?? {}).map(([name, value]) => `${name}=${value}`).join('\n'),
   }
+}
+
+function sizeOf(entity: ServedEntity): string {
+  if (entity.provisioned_model_units !== undefined) return UNITS
+  if (entity.max_provisioned_throughput !== undefined) return TOKENS
+  return entity.workload_size ?? (entity.max_provisioned_concurrency === undefined ? 'Small' : CONCURRENCY)
 }
 
 const REFERENCE = /^\{\{secrets\/(.+)\/(.+)\}\}$/
@@ -136,16 +154,22 @@ export function entityOf(draft: EntityDraft): Record<string, unknown> {
 
 function hostedFields(hosted: HostedDraft): Record<string, unknown> {
   const fields: Record<string, unknown> = { entity_name: hosted.entity.trim(), entity_version: hosted.version.trim() }
-  if (hosted.size !== '') fields.workload_size = hosted.size
-  else Object.assign(fields, {
-    min_provisioned_concurrency: Number(hosted.least),
-    max_provisioned_concurrency: Number(hosted.most),
-  })
+  Object.assign(fields, provisioned(hosted))
   if (hosted.type.trim() !== '') fields.workload_type = hosted.type.trim()
   fields.scale_to_zero_enabled = hosted.toZero
   const variables = variablesOf(hosted.variables)
   if (Object.keys(variables).length > 0) fields.environment_vars = variables
   return fields
+}
+
+function provisioned(hosted: HostedDraft): Record<string, unknown> {
+  const [least, most] = [Number(hosted.least), Number(hosted.most)]
+  switch (hosted.size) {
+    case CONCURRENCY: return { min_provisioned_concurrency: least, max_provisioned_concurrency: most }
+    case TOKENS: return { min_provisioned_throughput: least, max_provisioned_throughput: most }
+    case UNITS: return { provisioned_model_units: Number(hosted.units), ...(hosted.burst ? { burst_scaling_enabled: true } : {}) }
+    default: return { workload_size: hosted.size }
+  }
 }
 
 export function variablesOf(text: string): Record<string, string> {

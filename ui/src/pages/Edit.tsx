@@ -1,11 +1,12 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
 import { Link, useLocation } from 'wouter'
-import { type ApiRequest, endpointPath, get, run } from '../api'
+import { type ApiRequest, ENDPOINTS, endpointPath, get, run } from '../api'
 import { configOf, draftsOf, type EntityDraft, newDraft } from '../forms/draft'
-import { Failure, Head, Loading } from '../kit'
+import { Dialog, Failure, Head, Loading } from '../kit'
 import { Snippets } from '../kit/CopyAs'
-import type { Endpoint } from '../types'
+import { Differences } from '../kit/Differences'
+import type { Difference, Endpoint } from '../types'
 import { Entities } from './Entities'
 
 /** A new version of an endpoint's configuration, which starts from the one that serves. */
@@ -41,15 +42,27 @@ function Form({ endpoint, href }: { endpoint: Endpoint; href: string }): ReactNo
     },
     onError: () => window.scrollTo({ top: 0 }),
   })
+  const trial = useMutation({
+    mutationFn: () => run<{ differences?: Difference[] }>({
+      method: 'POST', path: `${ENDPOINTS}:validate`, body: { update: { name: endpoint.name, config: request.body } },
+    }),
+    onError: () => window.scrollTo({ top: 0 }),
+  })
   return (
     <>
-      <Failure error={update.error} />
+      <Failure error={update.error ?? trial.error} />
+      {trial.data && (
+        <Dialog title="What would change" wide onClose={trial.reset}>
+          <Differences differences={trial.data.differences ?? []} />
+        </Dialog>
+      )}
       <div className="beside">
         <form onSubmit={(event) => { event.preventDefault(); update.mutate() }}>
           <p className="muted">The configuration that serves now goes on until every worker serves the new one.</p>
           <Entities drafts={drafts} onChange={setDrafts} />
           <div className="form-foot">
             <Link className="button" href={href}>Cancel</Link>
+            <button type="button" disabled={trial.isPending} onClick={() => trial.mutate()}>Check</button>
             <button className="primary" type="submit" disabled={update.isPending}>{update.isPending ? 'Updating …' : 'Update'}</button>
           </div>
         </form>

@@ -11,6 +11,7 @@ import type { Endpoint } from '../types'
 
 const PAGE = 200
 const SHOWN = 100
+const SETTLED_MS = 100
 
 interface Filters { text: string; state: string; task: string; provider: string; mine: boolean }
 const NONE: Filters = { text: '', state: '', task: '', provider: '', mine: false }
@@ -19,25 +20,35 @@ export function EndpointsPage(): ReactNode {
   const me = useMe()
   const [filters, setFilters] = useState(NONE)
   const [shown, setShown] = useState(SHOWN)
+  // Whether there are more than one page: then the deployment searches, by name alone.
+  const [long, setLong] = useState(false)
+  const typed = useSettled(filters.text.trim())
+  const search = long ? typed : ''
   const list = useInfiniteQuery({
-    queryKey: ['endpoints'],
+    queryKey: ['endpoints', search],
     queryFn: ({ pageParam }) => get<{ endpoints?: Endpoint[]; next_page_token?: string }>(
-      ENDPOINTS + query({ max_results: PAGE, page_token: pageParam })),
+      ENDPOINTS + query({ max_results: PAGE, page_token: pageParam, search })),
     initialPageParam: '',
+    // What was there stays until there is an answer.
+    placeholderData: (before) => before,
     getNextPageParam: (page) => page.next_page_token,
     // Of many pages each would be asked for again.
     refetchInterval: ({ state }) => (state.data?.pages.length === 1 ? 5000 : false),
   })
   const all = useMemo(() => list.data?.pages.flatMap((page) => page.endpoints ?? []) ?? [], [list.data])
   const found = useMemo(() => all.filter((endpoint) => matches(endpoint, filters, me.name)), [all, filters, me.name])
-  const filtered = filters !== NONE && Object.values(filters).some((value) => value !== '' && value !== false)
-  // A filter is for all endpoints, those that are not here yet included.
+  const sifted = filters.state !== '' || filters.task !== '' || filters.provider !== '' || filters.mine
+  const filtered = sifted || filters.text !== ''
   const { hasNextPage, isFetchingNextPage, fetchNextPage } = list
   useEffect(() => {
-    if (filtered && hasNextPage && !isFetchingNextPage) void fetchNextPage()
-  }, [filtered, hasNextPage, isFetchingNextPage, fetchNextPage])
+    if (hasNextPage) setLong(true)
+  }, [hasNextPage])
+  // These filters are for all endpoints, those that are not here yet included.
+  useEffect(() => {
+    if (sifted && hasNextPage && !isFetchingNextPage) void fetchNextPage()
+  }, [sifted, hasNextPage, isFetchingNextPage, fetchNextPage])
   const set = (change: Partial<Filters>): void => { setFilters({ ...filters, ...change }); setShown(SHOWN) }
-  const more = found.length > shown || (hasNextPage && !filtered)
+  const more = found.length > shown || (hasNextPage && !sifted)
   return (
     <>
       <Head title="Serving endpoints">
@@ -46,20 +57,20 @@ export function EndpointsPage(): ReactNode {
       </Head>
       <Failure error={list.error} />
       {list.isPending && !list.error && <Loading />}
-      {list.data && all.length === 0 && <FirstSteps />}
-      {all.length > 0 && (
+      {list.data && all.length === 0 && search === '' && <FirstSteps />}
+      {(all.length > 0 || search !== '') && (
         <>
           <Foundation endpoints={all.filter(isFoundation)} />
-          <FilterBar filters={filters} all={all} onChange={set} />
+          <FilterBar filters={filters} all={all} long={long} onChange={set} />
           {found.length === 0
             ? (
-              <Empty title={hasNextPage ? `None of ${all.length} so far; looking on …` : 'No endpoint passes these filters.'}>
+              <Empty title={hasNextPage && sifted ? `None of ${all.length} so far; looking on …` : 'No endpoint passes these filters.'}>
                 <button type="button" onClick={() => set(NONE)}>Clear filters</button>
               </Empty>
             )
             : <List endpoints={found.slice(0, shown)} />}
           <p className="muted foot" role="status">
-            {Math.min(shown, found.length)} of {found.length}{hasNextPage ? ' or more' : ''}{filtered ? ` (${all.length} without filters)` : ''}
+            {Math.min(shown, found.length)} of {found.length}{hasNextPage ? ' or more' : ''}{filtered && search === '' ? ` (${all.length} without filters)` : ''}
             {more && <button type="button" className="small" disabled={isFetchingNextPage} onClick={() => {
               if (found.length <= shown) void fetchNextPage()
               setShown(shown + SHOWN)
@@ -69,6 +80,16 @@ export function EndpointsPage(): ReactNode {
       )}
     </>
   )
+}
+
+/** A value once it has stopped changing, so that not each key is a request. */
+function useSettled(value: string): string {
+  const [settled, setSettled] = useState(value)
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(value), SETTLED_MS)
+    return () => clearTimeout(timer)
+  }, [value])
+  return settled
 }
 
 function matches(endpoint: Endpoint, filters: Filters, me: string): boolean {
@@ -118,14 +139,15 @@ function values(all: Endpoint[], of: (endpoint: Endpoint) => (string | undefined
   return [...new Set(all.flatMap(of))].filter((value) => value !== undefined && value !== '').sort() as string[]
 }
 
-function FilterBar({ filters, all, onChange }: {
+function FilterBar({ filters, all, long, onChange }: {
   filters: Filters
   all: Endpoint[]
+  long: boolean
   onChange: (change: Partial<Filters>) => void
 }): ReactNode {
   return (
     <div className="filters" role="search">
-      <input type="search" aria-label="Search" placeholder="Name, tag or model" value={filters.text} onChange={(event) => onChange({ text: event.target.value })} />
+      <input type="search" aria-label="Search" maxLength={63} placeholder={long ? 'Name' : 'Name, tag or model'} value={filters.text} onChange={(event) => onChange({ text: event.target.value })} />
       <Select label="State" value={filters.state} values={values(all, (endpoint) => [describeState(endpoint).text])} onChange={(state) => onChange({ state })} />
       <Select label="Task" value={filters.task} values={values(all, ({ task }) => [task])} onChange={(task) => onChange({ task })} />
       <Select label="Provider" value={filters.provider} values={values(all, ({ config }) => (config?.served_entities ?? []).map(providerOf))} onChange={(provider) => onChange({ provider })} />

@@ -1,5 +1,6 @@
 /** The same request in other words: curl, and the Python clients that people have. */
 import type { ApiRequest } from '../api'
+import { terraform } from './terraform'
 
 export interface Snippet {
   name: string
@@ -18,6 +19,7 @@ export function snippets(request: ApiRequest, host: string): Snippet[] {
     ...optional('OpenAI', openai(hidden, host)),
     { name: 'Databricks SDK', text: databricks(hidden, host) },
     ...optional('MLflow', mlflow(hidden, host)),
+    ...optional('Terraform', terraform(hidden)),
   ]
 }
 

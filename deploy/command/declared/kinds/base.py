@@ -145,6 +145,7 @@ class Kind:
         check: Checks a declaration by itself, and raises WrongUsage.
         plan: Returns what is to be done for a declaration.
         export: Yields the declarations of all that is there.
+        order: Returns declarations in the order in which they are applied.
     """
 
     word: str
@@ -153,6 +154,7 @@ class Kind:
     check: Callable[[Item], None]
     plan: Callable[[World, Item], Step]
     export: Callable[[World], Iterator[Json]]
+    order: Callable[[Sequence[Item]], Sequence[Item]] = list
 
 
 def nothing() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from modelplane.deploy.command.api.client import Json
 from modelplane.deploy.command.api.tables import member
 from modelplane.deploy.command.declared.differences import pruned
+from modelplane.deploy.command.declared.kinds.policy_forms import POLICIES, judge, policies
 
 _OUTPUT_ONLY = ("state", "creator", "creation_timestamp", "type")
 _MODEL_NAMES = {"model_name": "entity_name", "model_version": "entity_version"}
@@ -44,6 +45,8 @@ def wanted(body: Json) -> Json:
         parts["config"] = _config(body["config"])
     if body.get("description"):
         parts["description"] = body["description"]
+    if POLICIES in body:
+        parts[POLICIES] = policies(body[POLICIES])
     if "access_control_list" in body:
         parts["access_control_list"] = grants(body["access_control_list"])
     return parts
@@ -170,6 +173,8 @@ def _route(route: Any) -> Json:  # noqa: ANN401 - JSON
 
 def _gateway(gateway: Mapping[str, Any]) -> Json:
     kept = {name: value for name, value in gateway.items() if not _is_idle(name, value)}
+    if isinstance(judging := member(kept, "guardrails", "judge"), Mapping):
+        kept["guardrails"] = {**kept["guardrails"], "judge": judge(judging)}
     found: Json = pruned({**kept, "rate_limits": _limits(gateway.get("rate_limits") or [])})
     return found
 

@@ -3,7 +3,8 @@
 Before: `registry`. After: `endpoint_forms`, which brings both sides into one form.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 
 from modelplane.deploy.command.api.client import Json
 from modelplane.deploy.command.api.failures import WrongUsage
@@ -11,6 +12,7 @@ from modelplane.deploy.command.api.rollouts import ENDPOINTS as PATH
 from modelplane.deploy.command.api.rollouts import await_rollout, endpoint_path
 from modelplane.deploy.command.declared.differences import Difference, compare
 from modelplane.deploy.command.declared.kinds import endpoint_forms as forms
+from modelplane.deploy.command.declared.kinds import policy_forms
 from modelplane.deploy.command.declared.kinds.base import (
     CHANGE,
     CREATE,
@@ -22,12 +24,19 @@ from modelplane.deploy.command.declared.kinds.base import (
     World,
     nothing,
 )
+from modelplane.deploy.command.declared.kinds.policy_forms import POLICIES
 from modelplane.deploy.command.nouns.permissions import direct_grants, permissions_path
 
 _WORD = "endpoint"
 ACL = "access_control_list"
-_FIELDS = ("name", "description", "tags", "config", "ai_gateway", "rate_limits", ACL)
-_OBJECTS: Mapping[str, type] = {"tags": list, "config": dict, "ai_gateway": dict, ACL: list}
+_FIELDS = ("name", "description", "tags", "config", "ai_gateway", "rate_limits", POLICIES, ACL)
+_OBJECTS: Mapping[str, type] = {
+    "tags": list,
+    "config": dict,
+    "ai_gateway": dict,
+    POLICIES: list,
+    ACL: list,
+}
 
 
 def _check(item: Item) -> None:
@@ -35,6 +44,19 @@ def _check(item: Item) -> None:
         if not isinstance(item.body.get(name, form()), form):
             word = "list" if form is list else "object"
             raise WrongUsage(f"{item.place}: {name} is no {word}")
+    if not all(isinstance(one, dict) and one.get("name") for one in item.body.get(POLICIES, [])):
+        raise WrongUsage(f"{item.place}: {POLICIES} holds something else than objects with a name")
+
+
+def order(items: Sequence[Item]) -> Sequence[Item]:
+    """Return endpoints so that those which judge come before those for which they do."""
+    by_name = {item.name: item for item in items}
+    judged = {item.name: policy_forms.judges_of(item.body) & by_name.keys() for item in items}
+    try:
+        return [by_name[name] for name in TopologicalSorter(judged).static_order()]
+    except CycleError:
+        # The API refuses it, and says why.
+        return items
 
 
 def _plan(world: World, item: Item) -> Step:
@@ -53,7 +75,7 @@ def _plan(world: World, item: Item) -> Step:
         )
 
     def change() -> None:
-        for part in changes:
+        for part in _ordered(changes, item):
             _CHANGES[part](world, item, found)
 
     if not changes:
@@ -66,6 +88,8 @@ def _there(world: World, endpoint: Json, item: Item) -> Json:
     """Return what is there, in the form of what is wanted."""
     limits = world.client.call("GET", endpoint_path(item.name, "rate-limits"))
     there = forms.there(endpoint, limits.get("rate_limits", []), item.body)
+    if POLICIES in item.body:
+        there[POLICIES] = policy_forms.policies(_policies(world, item.name))
     if ACL in item.body:
         there[ACL] = forms.grants(_grants(world, endpoint, item.body[ACL]))
     return there
@@ -80,12 +104,35 @@ def _grants(world: World, endpoint: Json, wanted: list[Json]) -> list[Json]:
     return [one for one in found if one in wanted or one not in (creator, program)]
 
 
+def _ordered(parts: Iterable[str], item: Item) -> list[str]:
+    """Return what changes in an order in which a redacted table is never without what it needs."""
+    first = POLICIES if policy_forms.guard_requests(item.body.get(POLICIES, [])) else ""
+    last = "" if first else POLICIES
+    return sorted(parts, key=lambda part: (part == last) - (part == first))
+
+
+def _policies(world: World, name: str) -> list[Json]:
+    found: list[Json] = world.client.call("GET", endpoint_path(name, POLICIES))[POLICIES]
+    return found
+
+
 def _create(world: World, item: Item) -> None:
-    body = {name: value for name, value in item.body.items() if name != ACL}
-    endpoint = world.client.call("POST", PATH, body)
-    _await(world, endpoint)
+    # What is guarded by policies serves nothing before it has them.
+    later = ("ai_gateway", "config") if item.body.get(POLICIES) else ()
+    now = {name: one for name, one in item.body.items() if name not in (POLICIES, ACL, *later)}
+    endpoint = world.client.call("POST", PATH, now)
+    if later:
+        for part in (POLICIES, *(part for part in later if part in item.body)):
+            _CHANGES[part](world, item, endpoint)
+    else:
+        _await(world, endpoint)
     if ACL in item.body:
         _put_grants(world, item, endpoint)
+
+
+def _put_policies(world: World, item: Item, _found: Json) -> None:
+    path = endpoint_path(item.name, POLICIES)
+    world.client.call("PUT", path, {POLICIES: item.body[POLICIES]})
 
 
 def _put_config(world: World, item: Item, _found: Json) -> None:
@@ -126,6 +173,7 @@ _CHANGES: Mapping[str, Callable[[World, Item, Json], None]] = {
     "tags": _patch_tags,
     "ai_gateway": _put_ai_gateway,
     "rate_limits": _put_rate_limits,
+    POLICIES: _put_policies,
     "config": _put_config,
     ACL: _put_grants,
 }
@@ -169,7 +217,9 @@ def _export(world: World) -> Iterator[Json]:
         limits = world.client.call("GET", endpoint_path(name, "rate-limits"))
         document = world.client.call("GET", permissions_path(world.client, name))
         body = forms.exported(endpoint, limits.get("rate_limits", []))
+        if policies := _policies(world, name):
+            body[POLICIES] = policies
         yield body | {ACL: list(direct_grants(document))}
 
 
-KIND = Kind(_WORD, "name", _FIELDS, _check, _plan, _export)
+KIND = Kind(_WORD, "name", _FIELDS, _check, _plan, _export, order)

@@ -78,8 +78,8 @@ def test_the_request(*, stream: bool) -> None:
 def test_what_is_changed_is_named() -> None:
     planned = plan({"prompt": "a", "temperature": 2, "seed": 7})
     assert planned.adapted == (
-        "max_tokens=defaulted to 4096",
         "temperature=clamped",
+        "max_tokens=defaulted to 4096",
         "seed=dropped",
     )
 

@@ -12,6 +12,7 @@ def test_the_services_are_those_of_the_protos() -> None:
     assert [service.name for service in PUBLIC_SERVICES] == [
         "AuditService",
         "ClientSecretService",
+        "DeploymentService",
         "EndpointService",
         "IdentityService",
         "InferenceService",

@@ -4,6 +4,7 @@ import { type ApiRequest, endpointPath, run } from '../../api'
 import { count } from '../../format'
 import { Check, Empty, Failure, Field, NEEDS_MANAGE, Table } from '../../kit'
 import { CopyAs } from '../../kit/CopyAs'
+import { useFeatures } from '../../deployment'
 import type { AiGateway, Endpoint, RateLimit } from '../../types'
 
 const KEYS: Record<string, string> = {
@@ -16,6 +17,7 @@ const KEYS: Record<string, string> = {
 /** Usage tracking, limits, fallbacks, retries and timeouts, which are replaced as a whole. */
 export function Gateway({ endpoint, manages }: { endpoint: Endpoint; manages: boolean }): ReactNode {
   const [editing, setEditing] = useState(false)
+  const features = useFeatures()
   const gateway = endpoint.ai_gateway ?? {}
   if (editing) return <Edit name={endpoint.name} gateway={gateway} onClose={() => setEditing(false)} />
   const limits = gateway.rate_limits ?? []
@@ -31,6 +33,9 @@ export function Gateway({ endpoint, manages }: { endpoint: Endpoint; manages: bo
         <div><dt>Retries</dt><dd>{gateway.retry_config?.max_retries ?? 'at most 2, the default'}</dd></div>
         <div><dt>First byte within</dt><dd>{seconds(gateway.timeout_config?.first_byte_seconds)}</dd></div>
         <div><dt>Between chunks</dt><dd>{seconds(gateway.timeout_config?.idle_seconds)}</dd></div>
+        {(features.has('payload_tables') || gateway.inference_table_config?.enabled) && (
+          <div><dt>Payload table</dt><dd>{tableOf(endpoint)}</dd></div>
+        )}
       </dl>
       <h3>Limits by minute</h3>
       {limits.length === 0
@@ -51,6 +56,13 @@ const onOff = (enabled: boolean | undefined): ReactNode =>
   enabled ? <span className="state success">On</span> : <span className="state muted">Off</span>
 const seconds = (value: number | undefined): string => (value === undefined ? 'the workers’ setting' : `${value} s`)
 
+/** Where payloads are recorded, as a query names it. */
+function tableOf({ name, ai_gateway: gateway }: Endpoint): ReactNode {
+  const table = gateway?.inference_table_config
+  if (!table?.enabled) return onOff(false)
+  return <code>{table.catalog_name}.{table.schema_name}.{table.table_name_prefix ?? name}_payload</code>
+}
+
 interface LimitDraft { id: number; key: string; principal: string; calls: string; tokens: string }
 
 function Edit({ name, gateway, onClose }: { name: string; gateway: AiGateway; onClose: () => void }): ReactNode {
@@ -63,7 +75,10 @@ function Edit({ name, gateway, onClose }: { name: string; gateway: AiGateway; on
   const [limits, setLimits] = useState<LimitDraft[]>(() => (gateway.rate_limits ?? []).map((limit, id) => ({
     id, key: limit.key ?? 'endpoint', principal: limit.principal ?? '', calls: text(limit.calls), tokens: text(limit.tokens),
   })))
+  // What is not on this form stays as it is: the settings are replaced as a whole.
+  const { retry_config: _, timeout_config: __, ...others } = gateway
   const body: AiGateway = {
+    ...others,
     usage_tracking_config: { enabled: tracked },
     fallback_config: { enabled: fallback },
     rate_limits: limits.map(limitOf),

@@ -96,7 +96,11 @@ export function modelOf(entity: ServedEntity): string {
 function scaleOf(entity: ServedEntity): string {
   if (entity.external_model) return ''
   const { min_provisioned_concurrency: least, max_provisioned_concurrency: most } = entity
-  const size = most !== undefined ? `${least ?? 0} to ${most} concurrent` : entity.workload_size ?? ''
+  const { min_provisioned_throughput: slow = 0, max_provisioned_throughput: fast, provisioned_model_units: units } = entity
+  const size = fast !== undefined ? `${slow} to ${fast} tokens/s`
+    : units !== undefined ? `${units} model units`
+    : most !== undefined ? `${least ?? 0} to ${most} concurrent`
+    : entity.workload_size ?? ''
   return [entity.workload_type, size, entity.scale_to_zero_enabled ? 'scales to zero' : ''].filter(Boolean).join(' · ')
 }
 

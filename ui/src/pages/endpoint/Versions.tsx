@@ -4,6 +4,7 @@ import { endpointPath, get, query, run } from '../../api'
 import { ago, when } from '../../format'
 import { shareOf } from '../../forms/draft'
 import { Dialog, Empty, Failure, Loading, NEEDS_MANAGE, Table } from '../../kit'
+import { Differences } from '../../kit/Differences'
 import { lookOfOutcome } from '../../state'
 import type { ConfigVersion, Difference } from '../../types'
 
@@ -64,18 +65,10 @@ function Compare({ name, manages, from, to, onClose }: {
     mutationFn: () => run({ method: 'POST', path: endpointPath(name, '/config:rollback'), body: { config_version: to } }),
     onSuccess: () => { void queries.invalidateQueries({ queryKey: ['endpoint', name] }); onClose() },
   })
-  const differences = compared.data?.differences ?? []
   return (
     <Dialog title={`From version ${from} to ${to}`} wide onClose={onClose}>
       <Failure error={compared.error ?? rollback.error} />
-      {compared.data && differences.length === 0 && <p>Nothing differs.</p>}
-      {differences.map(({ path, from_value, to_value }) => (
-        <div className="difference" key={path}>
-          <code>{path}</code>
-          {from_value !== undefined && <del>{from_value}</del>}
-          {to_value !== undefined && <ins>{to_value}</ins>}
-        </div>
-      ))}
+      {compared.data && <Differences differences={compared.data.differences ?? []} />}
       <div className="dialog-foot">
         <button type="button" onClick={onClose}>Close</button>
         <button className="primary" type="button" title={manages ? undefined : NEEDS_MANAGE} disabled={!manages || rollback.isPending || !compared.data} onClick={() => rollback.mutate()}>Roll back to {to}</button>

@@ -6,6 +6,7 @@ import { Confirm, Empty, Failure, Head, Loading, NEEDS_MANAGE, State, Tabs } fro
 import { CopyAs } from '../../kit/CopyAs'
 import type { Endpoint } from '../../types'
 import { Gateway } from './Gateway'
+import { Guardrails } from './guardrails'
 import { Logs } from './Logs'
 import { exampleRequest } from '../playground/examples'
 import { Overview } from './Overview'
@@ -53,6 +54,7 @@ function Body({ endpoint, tab }: { endpoint: Endpoint; tab: string }): ReactNode
     ['overview', 'Overview', base],
     ['versions', 'Versions', `${base}/versions`],
     ['gateway', 'AI Gateway', `${base}/gateway`],
+    ['guardrails', 'Guardrails', `${base}/guardrails`],
     ...(manages ? [
       ['usage', 'Usage', `${base}/usage`] as [string, string, string],
       ['permissions', 'Permissions', `${base}/permissions`] as [string, string, string],
@@ -66,6 +68,7 @@ function Body({ endpoint, tab }: { endpoint: Endpoint; tab: string }): ReactNode
       {current === 'Overview' && <Overview endpoint={endpoint} manages={manages} />}
       {current === 'Versions' && <Versions name={endpoint.name} manages={manages} current={endpoint.config?.config_version} />}
       {current === 'AI Gateway' && <Gateway endpoint={endpoint} manages={manages} />}
+      {current === 'Guardrails' && <Guardrails endpoint={endpoint} manages={manages} />}
       {current === 'Usage' && <EndpointUsage name={endpoint.name} tracked={endpoint.ai_gateway?.usage_tracking_config?.enabled === true} />}
       {current === 'Permissions' && <Permissions id={endpoint.id ?? ''} />}
       {current === 'Logs' && <Logs name={endpoint.name} entities={entitiesOf(endpoint).filter((entity) => !entity.external_model).map((entity) => entity.name)} />}

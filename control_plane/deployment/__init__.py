@@ -1,0 +1,1 @@
+"""What a deployment is and can do, and its workers."""
