@@ -17,12 +17,13 @@ from modelplane.adapters.shared.rpc.metadata import (
     AUTHORIZATION,
     REQUEST_ID,
     WORKERS_BEHIND,
+    Metadata,
     as_mapping,
     request_id_of,
 )
 from modelplane.adapters.shared.rpc.over_rest import ORIGINAL_PATH, with_method
 from modelplane.adapters.shared.rpc.services import PUBLIC_SERVICES, rules_of
-from modelplane.adapters.shared.rpc.status import INTERNAL, Status, shorten, trailing_metadata
+from modelplane.adapters.shared.rpc.status import INTERNAL, shorten, trailing_metadata
 from modelplane.adapters.shared.telemetry import cut_reason, kind_of, log_fields
 from modelplane.control_plane.admission import Admission
 from modelplane.control_plane.answer_headers import answer_headers
@@ -61,6 +62,8 @@ A = TypeVar("A")
 
 _Details = grpc.HandlerCallDetails
 _Context = grpc.aio.ServicerContext[Any, Any]
+# Status, message and trailing metadata.
+_Refusal = tuple[grpc.StatusCode, str, Metadata]
 _Behavior = Callable[[Any, _Context], Awaitable[Any]]
 
 
@@ -127,9 +130,9 @@ class Interceptor(grpc.aio.ServerInterceptor):
         *,
         anonymous: bool,
     ) -> Any:  # noqa: ANN401 - the same
-        async def guarded(messages: AsyncIterator[bytes], context: _Context) -> Any:  # noqa: ANN401 - any message
+        async def guarded(_messages: AsyncIterator[bytes], context: _Context) -> Any:  # noqa: ANN401 - any message
             # What came over REST is parsed by other rules.
-            receive = _Receiver(messages, None if rest else handler.request_deserializer)
+            receive = _Receiver(context, None if rest else handler.request_deserializer)
             call = _Call(self, method, context, rest, anonymous=anonymous)
             return await call.run(handler.unary_unary, receive)
 
@@ -164,12 +167,10 @@ class Interceptor(grpc.aio.ServerInterceptor):
 
 
 class _Receiver:
-    """Reads the only message of a call."""
+    """Reads the only message of a call: from its context, since gRPC's iterator would keep it."""
 
-    def __init__(
-        self, messages: AsyncIterator[bytes], parse: Callable[[bytes], Message] | None
-    ) -> None:
-        self._messages = messages
+    def __init__(self, context: _Context, parse: Callable[[bytes], Message] | None) -> None:
+        self._context = context
         self._parse = parse
 
     async def __call__(self) -> Any:  # noqa: ANN401 - any message
@@ -178,8 +179,8 @@ class _Receiver:
         Raises:
             MalformedRequest: There is none, or it is none of its type.
         """
-        raw = await anext(self._messages, None)
-        if raw is None:
+        raw = await self._context.read()
+        if raw is grpc.aio.EOF:
             raise MalformedRequest("The call has no request message.")
         try:
             return self._parse(raw) if self._parse else raw
@@ -220,10 +221,15 @@ class _Call:
             self._record(time.perf_counter() - started)
 
     async def _answer(self, behavior: _Behavior, receive: _Receiver) -> Any:  # noqa: ANN401 - any message
+        refusal = None
         try:
             response = await self._admitted(behavior, receive)
         except Exception as error:  # noqa: BLE001 - the boundary: every error gets a status
-            await self._refuse(error)
+            refusal = self._refuse(error)
+        if refusal is not None:
+            # Here, where the error is gone: gRPC keeps what this raises in a cycle with the call,
+            # and with it all that the error knows, the request too, until garbage is collected.
+            await self._context.abort(*refusal)
         self._status = grpc.StatusCode.OK
         behind = ((WORKERS_BEHIND, "true"),) if answered_early.get() else ()
         headers = ((REQUEST_ID, self._request_id), *behind, *answer_headers.get())
@@ -257,7 +263,8 @@ class _Call:
         self._audited.admit()
         return request
 
-    async def _refuse(self, error: Exception) -> None:
+    def _refuse(self, error: Exception) -> _Refusal:
+        """Note that the call fails; return with what."""
         status = STATUS_TABLE.status_of(error)
         message = str(error)
         if status is None:
@@ -267,13 +274,10 @@ class _Call:
             status = INTERNAL
         self._reason = kind_of(error) if isinstance(error, _QUIET) else cut_reason(message)
         self._audited.refuse(status)
-        await self._abort(status, message, error)
-
-    async def _abort(self, status: Status, message: str, error: Exception) -> None:
         self._status = status.code
         retry_after = _RETRY_AFTER_SECONDS if isinstance(error, PASSING) else None
         trailing = (*trailing_metadata(status, retry_after), (REQUEST_ID, self._request_id))
-        await self._context.abort(status.code, shorten(message), trailing)
+        return status.code, shorten(message), trailing
 
     def _record(self, seconds: float) -> None:
         status = self._status.name

@@ -58,6 +58,8 @@ class AuditedCall:
             self._log.refuse(
                 replace(event, outcome=code, http_status=status.http, error_code=status.error_code)
             )
+        # What is refused is kept by gRPC for a while, and this by that.
+        self._request = None
 
     def _event(self) -> AuditEvent | None:
         if self._method is None:

@@ -1,7 +1,9 @@
 """The public services as a client sees them: a real server, a real port."""
 
 import asyncio
+import gc
 import logging
+import weakref
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -39,7 +41,7 @@ from modelplane.control_plane.endpoints.model_logs import ModelLogs
 from modelplane.control_plane.endpoints.servicer import EndpointServicer
 from modelplane.control_plane.endpoints.setting_changes import SettingChanges
 from modelplane.control_plane.endpoints.trial import Trial
-from modelplane.control_plane.errors import StoreUnavailable
+from modelplane.control_plane.errors import InvalidParameter, StoreUnavailable
 from modelplane.control_plane.hosting.pinning import Pinning
 from modelplane.control_plane.identity.authentication import Authenticator
 from modelplane.control_plane.interceptor import Interceptor
@@ -125,6 +127,21 @@ async def refused(call: object) -> tuple[grpc.aio.AioRpcError, dict[str, str]]:
 
 
 GET = pb.GetServingEndpointRequest(name="chat")
+
+
+async def test_a_refused_call_is_held_by_no_cycle(api: Api) -> None:
+    """Garbage is collected by the number of objects: large requests would fill the memory."""
+    gc.disable()
+    try:
+        api.use_cases.error = InvalidParameter("no")
+        kept = weakref.ref(api.use_cases.error)
+        await refused(api.endpoints.GetServingEndpoint(GET, metadata=TOKEN))
+        api.use_cases.error = None
+        async with asyncio.timeout(10):
+            while kept() is not None:
+                await asyncio.sleep(0.01)
+    finally:
+        gc.enable()
 
 
 async def test_a_call_without_a_token_is_refused_and_health_is_not(api: Api) -> None:

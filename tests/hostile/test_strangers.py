@@ -124,8 +124,8 @@ async def test_streams_that_only_wait(stage: Stage, honest: Tenant) -> None:
         await _check_memory(stage, before, 100 * MIB)
         await until(lambda: _none_alive(connections))
         statuses = {status for each in connections for status in each.streams.statuses()}
-    # Refused: unknown, or without a credential.
-    assert statuses == {"12", "16"}
+    # Refused: unknown, or without a credential; or shed, where there are very many.
+    assert {"12", "16"} <= statuses <= {"12", "16", "14", "8"}, statuses
 
 
 async def test_a_flood_of_unknown_tokens(stage: Stage, honest: Tenant) -> None:
