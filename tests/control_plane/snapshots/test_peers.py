@@ -1,6 +1,8 @@
 """Replicas on one PostgreSQL wake each other for what is new, not for a sign of life."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from sqlmodel import select
@@ -11,44 +13,62 @@ from modelplane.control_plane.snapshots.watchers import Watcher
 from modelplane.control_plane.store.tables import ReplicaRow
 from tests.control_plane.snapshots.conftest import PushSide, eventually
 
+pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-async def test_a_sign_of_life_wakes_nobody(side: PushSide, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PUBLISH_SECONDS", 0.01)
+
+@asynccontextmanager
+async def telling(side: PushSide) -> AsyncIterator[PostgresqlPeers]:
+    """Let another replica tell of the workers."""
     peers = PostgresqlPeers("me", side.database, side.cache, side.watchers)
     running = asyncio.create_task(peers.run())
+    yield peers
+    running.cancel()
+
+
+async def seen(side: PushSide) -> int:
+    async with side.database.read() as session:
+        query = select(ReplicaRow.seen_ms).where(ReplicaRow.id == "me")
+        return (await session.exec(query)).first() or 0
+
+
+async def live_on(side: PushSide) -> None:
+    """Return once it has told that it lives for a while longer."""
+    before = await seen(side)
+    async with asyncio.timeout(10):
+        while await seen(side) < before + 100:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_sign_of_life_wakes_nobody(side: PushSide, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PUBLISH_SECONDS", 0.01)
     hints = 0
 
     def count() -> None:
         nonlocal hints
         hints += 1
 
-    async def seen() -> int:
-        async with side.database.read() as session:
-            query = select(ReplicaRow.seen_ms).where(ReplicaRow.id == "me")
-            return (await session.exec(query)).first() or 0
+    async with telling(side) as peers:
+        await live_on(side)
+        side.database.on_commit(count)
+        await live_on(side)
+        assert hints == 0
+        side.watchers.add(Watcher("w", "test", 5))
+        peers.hint()
+        await eventually(lambda: hints > 0)
 
-    async def keep_hinting() -> None:
+
+async def test_much_to_look_at_keeps_nobody_from_telling_that_it_lives(
+    side: PushSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PUBLISH_SECONDS", 0.2)
+
+    async def keep_hinting(peers: PostgresqlPeers) -> None:
         while True:
             peers.hint()
             await asyncio.sleep(0)
 
-    async def live_on() -> None:
-        before = await seen()
-        async with asyncio.timeout(10):
-            while await seen() < before + 100:
-                await asyncio.sleep(0.01)
-
-    await live_on()
-    side.database.on_commit(count)
-    await live_on()
-    # Nor is it kept from it by others that have much to tell.
-    monkeypatch.setattr(module, "_PUBLISH_SECONDS", 0.2)
-    busy = asyncio.create_task(keep_hinting())
-    await live_on()
-    busy.cancel()
-    assert hints == 0
-    side.watchers.add(Watcher("w", "test", 5))
-    peers.hint()
-    await eventually(lambda: hints > 0)
-    running.cancel()
+    async with telling(side) as peers:
+        await live_on(side)
+        busy = asyncio.create_task(keep_hinting(peers))
+        await live_on(side)
+        busy.cancel()
