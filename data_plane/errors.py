@@ -36,11 +36,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import grpc
-import orjson
 
 from modelplane.adapters.providers import errors as provider_errors
-from modelplane.adapters.providers.canonical.error_texts import read_error
-from modelplane.adapters.providers.types import JsonObject, NestedTooDeeply
+from modelplane.adapters.providers.types import JsonObject
 from modelplane.adapters.shared.rpc.metadata import Metadata
 from modelplane.adapters.shared.rpc.status import (
     INTERNAL,
@@ -49,10 +47,10 @@ from modelplane.adapters.shared.rpc.status import (
     error_type,
     shorten,
 )
+from modelplane.data_plane.provider_texts import provider_message
 
 _RETRY_SOON_SECONDS = 1
 _RETRY_LATER = frozenset({429, 503})
-_DETAIL_CHARACTERS = 4000
 
 
 class DataPlaneError(Exception):
@@ -395,36 +393,5 @@ def refusal_of(error: Exception, request_id: str) -> Refusal:
     if isinstance(error, HostedError):
         return Refusal(status, str(error), error.retry_after or retry_after)
     if isinstance(error, provider_errors.AdapterError):
-        return Refusal(status, _provider_message(error), error.retry_after or retry_after)
+        return Refusal(status, provider_message(error), error.retry_after or retry_after)
     return Refusal(status, str(error), retry_after)
-
-
-def _provider_message(error: provider_errors.AdapterError) -> str:
-    """Return the JSON text that names the provider and repeats what it said.
-
-    A refused credential, which is no matter of the caller's, is told as text. What a provider said
-    is cut, as text, when it would not fit whole into the answer's headers.
-    """
-    if isinstance(error, provider_errors.CredentialRefused):
-        return (
-            f"Provider '{error.provider}' refused the credential of this endpoint, not yours; ask "
-            f"who manages the endpoint to replace it. The provider says: {read_error(error.detail)}"
-        )
-    message = _envelope(error.provider, error.detail)
-    size = _DETAIL_CHARACTERS
-    while shorten(message) != message:
-        detail = error.detail if isinstance(error.detail, str) else _text(error.detail)
-        message = _envelope(error.provider, detail[:size] + "…")
-        size //= 2
-    return message
-
-
-def _envelope(provider: str, detail: object) -> str:
-    return _text({"external_model_provider": provider, "external_model_error": detail})
-
-
-def _text(value: object) -> str:
-    try:
-        return orjson.dumps(value).decode()
-    except NestedTooDeeply:
-        return orjson.dumps(repr(value)[:_DETAIL_CHARACTERS]).decode()
