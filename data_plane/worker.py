@@ -99,9 +99,7 @@ async def assembled(
         ValueError: A setting is malformed.
         OSError: A TLS file cannot be read, or the journal cannot be made.
     """
-    groups = Groups(clocks.random, settings.hold_max_mib << 20)
-    show_waiting(groups, registry)
-    snapshots = Snapshots(groups)
+    snapshots = Snapshots(_groups(settings, registry, clocks))
     metrics = Metrics(registry, lambda name: name in snapshots.current.names)
     readiness = Readiness(clocks.monotonic, cpu_seconds)
     source = Source(_link(settings), settings.worker_id, VERSION)
@@ -132,6 +130,12 @@ async def assembled(
                 yield Worker(inference, snapshots, readiness, watcher, (transport, inside))
             finally:
                 await inference.finish(_VERDICT_SECONDS)
+
+
+def _groups(settings: Settings, registry: CollectorRegistry, clocks: Clocks) -> Groups:
+    groups = Groups(clocks.random, settings.hold_max_mib << 20)
+    show_waiting(groups, registry)
+    return groups
 
 
 @asynccontextmanager
