@@ -142,11 +142,16 @@ async def test_a_request_that_ends_processes_is_refused_after_the_second(world: 
     servers = [ModelServer(breaks=True) for _ in range(3)]
     poison = {"inputs": [13]}
     async with model_servers(*servers):
-        for server, status in zip(servers, (502, 502, 400), strict=True):
+        # Several that are alike, in one process, are one end of it. One that the second has not
+        # taken by its end is refused like those that come later.
+        for server, first, others in zip(
+            servers, (502, 502, 400), ({502}, {502, 400}, {400}), strict=True
+        ):
             await world.serve(group(server))
-            # Several that are alike, in one process, are one end of it.
             answers = await asyncio.gather(*world.asking(2, poison))
-            assert statuses(answers) == {status: 2}
+            found = set(statuses(answers))
+            assert first in found
+            assert found <= others
         assert "ended while it was answering this very request" in answers[0].message
         assert servers[2].requests == []
         # Another request is put to the model, and what was answered once is no suspect any more.
