@@ -105,6 +105,15 @@ class Invocation:
         return of_model(error)
 
 
+def to_the_end(events: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the events of a stream that has begun, what fails in it, and that it is over."""
+    try:
+        yield from events
+    except Refused as refusal:
+        yield error_event(refusal)
+    yield DONE
+
+
 def error_event(refusal: Refused) -> bytes:
     """Return the event that tells of a failure in the middle of an answer."""
     return event_of(write_json({"error": {"message": refusal.message, "code": refusal.code}}))

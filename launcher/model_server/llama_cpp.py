@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import importlib
+import itertools
 import json
 import queue
 import re
@@ -18,7 +19,7 @@ from typing import Any, Iterator, NamedTuple
 
 from .answers import write_json
 from .bodies import load_json
-from .invocation import DONE, error_event, event_of
+from .invocation import event_of, to_the_end
 from .language import CHAT, EMBEDDINGS, Abilities, Question, check_dimensions, parse_question
 from .llama_cpp_answers import Shaping, asked_of
 from .measuring import Count, measure, question
@@ -181,23 +182,18 @@ class Answering:
         threading.Thread(target=self._generate, daemon=True).start()
         chunks = self._shaped()
         try:
-            first = next(chunks, None)
+            first = list(itertools.islice(chunks, 1))
         except BaseException:
             self._is_over.set()
             raise
-        return self._rest(first, chunks)
+        return self._rest(itertools.chain(first, chunks))
 
-    def _rest(self, first: bytes | None, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    def _rest(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         try:
-            if first is not None:
-                yield first
-            yield from chunks
-        except Refused as refusal:
-            yield error_event(refusal)
+            yield from to_the_end(chunks)
         finally:
             # The engine hears of it with its next token.
             self._is_over.set()
-        yield DONE
 
     def _shaped(self) -> Iterator[bytes]:
         while True:

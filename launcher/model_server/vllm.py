@@ -7,6 +7,7 @@ replica's own directory, since its key does not guard all that it serves.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import secrets
@@ -15,7 +16,7 @@ from typing import Any, Iterator, NamedTuple, Sequence
 from .answers import write_json
 from .bodies import load_json
 from .child import Child, Place, Said, refusal_in
-from .invocation import DONE, error_event, event_of
+from .invocation import event_of, to_the_end
 from .language import (
     CHAT,
     COMPLETIONS,
@@ -173,8 +174,8 @@ class Answering:
             Refused: There is no answer.
         """
         chunks = self._shaped(_chunks(self._ask()))
-        first = next(chunks, None)
-        return self._rest(first, chunks)
+        first = list(itertools.islice(chunks, 1))
+        return to_the_end(itertools.chain(first, chunks))
 
     def _ask(self) -> Said:
         question = self._question
@@ -185,15 +186,6 @@ class Answering:
             return self._child.ask(_PATHS[question.task], write_json(body), self._seconds)
         except Refused as refusal:
             raise _too_long(refusal.message) or refusal from refusal
-
-    def _rest(self, first: bytes | None, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        try:
-            if first is not None:
-                yield first
-            yield from chunks
-        except Refused as refusal:
-            yield error_event(refusal)
-        yield DONE
 
     def _shaped(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """Yield vLLM's chunks; the last one has the usage with what was cached, as all told."""

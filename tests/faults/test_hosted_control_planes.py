@@ -13,13 +13,12 @@ from tests.deploy.envoy.envoys import running_envoy
 from tests.faults.deployment import PATH
 from tests.faults.rolling import SECONDS, Roll
 from tests.faults.test_upgrade import until_serving, until_workers
-from tests.hosting.e2e.deployment import FOUNDATION_MODEL, add_foundation_model
+from tests.hosting.e2e.deployment import add_foundation_model, language_model
 from tests.hosting.e2e.processes import replicas_of
 
 pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).parents[2]
-NAME, VERSION = FOUNDATION_MODEL
 _HEADERS = {"authorization": f"Bearer {ADMIN_TOKEN}"}
 _ASKED = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2}
 _KILLS = 6
@@ -56,15 +55,7 @@ class Model:
 
     async def deploy(self, method: str, path: str, turn: str) -> None:
         """Make or change the endpoint, so that another process serves it, and wait for that."""
-        entity = {
-            "name": "smol",
-            "entity_name": NAME,
-            "entity_version": VERSION,
-            "workload_size": "Small",
-            "scale_to_zero_enabled": False,
-            "environment_vars": {"TURN": turn},
-        }
-        config = {"served_entities": [entity]}
+        config = language_model(TURN=turn)
         body = {"name": "smol", "config": config} if method == "POST" else config
         async with asyncio.timeout(SECONDS):
             while True:

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from modelserving.worker.v1.usage_service_pb2 import UsageEntry
@@ -12,6 +12,7 @@ from sqlmodel import col, delete, select
 
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.states import TotalState
+from modelplane.control_plane.store.usage import totals
 from modelplane.control_plane.store.usage.filters import UsageFilter
 from modelplane.control_plane.store.usage.tables import (
     UsagePeriodRow,
@@ -36,15 +37,25 @@ from tests.control_plane.usage.test_reader import (
 Found = dict[tuple[Any, ...], dict[str, float | None]]
 
 
+class Ledger(NamedTuple):
+    """The ledger, and who writes it, reads it and sums it up."""
+
+    database: Database
+    intake: UsageIntake
+    usage: UsageReader
+    maker: UsageTotals
+    clock: FakeClock
+
+
 @pytest.fixture
-def totals(database: Database, clock: FakeClock) -> UsageTotals:
-    return UsageTotals(database, clock, retention_days=90)
+def ledger(database: Database, intake: UsageIntake, usage: UsageReader, clock: FakeClock) -> Ledger:
+    return Ledger(database, intake, usage, UsageTotals(database, clock, retention_days=90), clock)
 
 
-async def settle(totals: UsageTotals) -> None:
+async def settle(maker: UsageTotals) -> None:
     """Mark, find nothing changed, and sum up."""
     for _ in range(3):
-        await totals.make()
+        await maker.make()
 
 
 async def ask(
@@ -82,13 +93,8 @@ def days_ago(clock: FakeClock, days: int) -> int:
     return (clock.now_ms // DAY_MS - days) * DAY_MS
 
 
-async def test_what_is_over_is_read_from_totals(
-    database: Database,
-    intake: UsageIntake,
-    usage: UsageReader,
-    totals: UsageTotals,
-    clock: FakeClock,
-) -> None:
+async def test_what_is_over_is_read_from_totals(ledger: Ledger) -> None:
+    database, intake, usage, maker, clock = ledger
     midnight = days_ago(clock, 0)
     entries = [
         *twice(1, time_ms=midnight - DAY_MS),
@@ -98,7 +104,7 @@ async def test_what_is_over_is_read_from_totals(
     ]
     await intake.record(JOURNAL, entries)
     before = await ask(usage, ["endpoint"])
-    await settle(totals)
+    await settle(maker)
     counted = await valid(database)
     assert counted[DAY_MS] == 1
     assert counted[HOUR_MS] > 24
@@ -113,27 +119,22 @@ async def test_what_is_over_is_read_from_totals(
     assert [hour for (hour,) in hours] == [midnight - DAY_MS, midnight - HOUR_MS]
 
 
-async def test_an_outcome_that_comes_late_is_in_the_totals(
-    database: Database,
-    intake: UsageIntake,
-    usage: UsageReader,
-    totals: UsageTotals,
-    clock: FakeClock,
-) -> None:
+async def test_an_outcome_that_comes_late_is_in_the_totals(ledger: Ledger) -> None:
+    database, intake, usage, maker, clock = ledger
     then = days_ago(clock, 2)
     await intake.record(JOURNAL, [begun(1, time_ms=then), *twice(2, time_ms=then)])
     await intake.record(JOURNAL, twice(4, time_ms=then))
-    await settle(totals)
+    await settle(maker)
     assert (await ask(usage))[()]["output_token_count"] == 80
     await intake.record(JOURNAL, [ended(1, time_ms=then, status=500)])
     for _ in range(3):
         assert (await ask(usage))[()]["output_token_count"] == 100
         assert (await ask(usage))[()]["failed_requests"] == 1
-        await totals.make()
+        await maker.make()
     assert (await valid(database))[DAY_MS] == 2
     # A worker is lost: what it was at is closed.
     await intake.record(b"journal2", [begun(3, key=key(3, b"journal2"), time_ms=then)])
-    await settle(totals)
+    await settle(maker)
     clock.now_ms += 700_000
     await intake.record(JOURNAL, [])
     await intake.sweep()
@@ -161,13 +162,27 @@ async def test_what_comes_while_an_hour_is_summed_up_is_not_lost(
     assert (await valid(database))[HOUR_MS] >= 16
 
 
-async def test_random_histories_have_the_totals_of_their_queries(
-    database: Database,
-    intake: UsageIntake,
-    usage: UsageReader,
-    totals: UsageTotals,
-    clock: FakeClock,
-) -> None:
+async def test_what_came_since_is_not_covered_by_what_was_summed_up(ledger: Ledger) -> None:
+    database, intake, usage, maker, clock = ledger
+    then = days_ago(clock, 1)
+    await intake.record(JOURNAL, twice(1, time_ms=then))
+    await maker.make()
+    hour = totals.Period(HOUR_MS, then)
+    async with database.report() as session:
+        mark = (await totals.read_marks(session))[hour]
+        sums = await totals.sum_period(session, hour, of_hours=False)
+    await intake.record(JOURNAL, twice(3, time_ms=then))
+    async with database.write() as transaction:
+        state = await totals.store_totals(transaction, hour, mark.changes, sums)
+    assert state is TotalState.CHANGED
+    assert (await ask(usage))[()]["requests"] == 4
+    await settle(maker)
+    assert (await valid(database))[HOUR_MS] > 0
+    assert (await ask(usage))[()]["requests"] == 4
+
+
+async def test_random_histories_have_the_totals_of_their_queries(ledger: Ledger) -> None:
+    database, intake, usage, maker, clock = ledger
     random = Random(7)
     first = days_ago(clock, 5)
 
@@ -185,7 +200,7 @@ async def test_random_histories_have_the_totals_of_their_queries(
         entries = [entry(number) for number in range(turn * 40, turn * 40 + 50)]
         await intake.record(JOURNAL, [*entries, unknown(turn * 40)])
         if turn % 3 != 2:
-            await totals.make()
+            await maker.make()
     questions = [
         (group_by, UsageFilter(start_ms=start, end_ms=end, requester=requester))
         for group_by in (["day", "requester"], ["hour", "status_code", "client"])
@@ -197,7 +212,7 @@ async def test_random_histories_have_the_totals_of_their_queries(
         for requester in (None, "carol")
     ]
     with_some = [await ask(usage, *question) for question in questions]
-    await settle(totals)
+    await settle(maker)
     assert (await valid(database))[DAY_MS] >= 4
     with_all = [await ask(usage, *question) for question in questions]
     await forget_totals(database)
@@ -206,17 +221,12 @@ async def test_random_histories_have_the_totals_of_their_queries(
     assert with_all == of_queries
 
 
-async def test_totals_go_with_their_queries(
-    database: Database,
-    intake: UsageIntake,
-    usage: UsageReader,
-    totals: UsageTotals,
-    clock: FakeClock,
-) -> None:
+async def test_totals_go_with_their_queries(ledger: Ledger) -> None:
+    database, intake, usage, maker, clock = ledger
     then = days_ago(clock, 1)
     early, late = twice(1, time_ms=then), twice(3, time_ms=then + 7 * HOUR_MS)
     await intake.record(JOURNAL, [*early, *late])
-    await settle(totals)
+    await settle(maker)
     clock.now_ms = then + 90 * DAY_MS + 3 * HOUR_MS
     await intake.record(JOURNAL, [])
     await intake.sweep()
@@ -227,9 +237,10 @@ async def test_totals_go_with_their_queries(
 
 
 async def test_a_time_long_ago_makes_no_million_hours(
-    database: Database, intake: UsageIntake, totals: UsageTotals
+    ledger: Ledger,
 ) -> None:
+    database, intake, _, maker, _ = ledger
     await intake.record(JOURNAL, [ended(1, time_ms=5), ended(2)])
-    await totals.make()
+    await maker.make()
     async with database.read() as session:
         assert len((await session.exec(select(UsagePeriodRow))).all()) <= 90 * 25 + 2

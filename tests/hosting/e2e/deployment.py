@@ -65,6 +65,20 @@ def fill_registry(folder: Path, saved: dict[str, Saved]) -> None:
     add_foundation_model(folder)
 
 
+def language_model(**variables: str) -> Json:
+    """Return a configuration with the small language model, called `smol`."""
+    name, version = FOUNDATION_MODEL
+    entity = {
+        "name": "smol",
+        "entity_name": name,
+        "entity_version": version,
+        "workload_size": "Small",
+        "scale_to_zero_enabled": False,
+        "environment_vars": variables,
+    }
+    return {"served_entities": [entity]}
+
+
 def add_foundation_model(folder: Path) -> None:
     """Lay out the small language model, which needs no environment, in a registry."""
     into = folder.joinpath(*FOUNDATION_MODEL)

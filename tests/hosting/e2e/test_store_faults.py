@@ -15,14 +15,13 @@ import pytest
 import requests
 
 from modelplane.control_plane.hosting.pool import LEASE_MS
-from tests.e2e.rest import ENDPOINTS, Json, Rest
+from tests.e2e.rest import ENDPOINTS, Rest
 from tests.e2e.system import System, run_system, wait_for
-from tests.hosting.e2e.deployment import FOUNDATION_MODEL, add_foundation_model, settled, states_of
+from tests.hosting.e2e.deployment import add_foundation_model, language_model, settled, states_of
 from tests.hosting.e2e.processes import PAUSE_SECONDS, ask, pid_of, replicas
 
 pytestmark = pytest.mark.long
 
-NAME, VERSION = FOUNDATION_MODEL
 ASKED = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2}
 # Longer than a launcher stays the active one without saying so.
 _LONG_SECONDS = 2.5 * LEASE_MS / 1000
@@ -48,21 +47,9 @@ def api(host: System) -> Iterator[Rest]:
         yield rest
 
 
-def config(**variables: str) -> Json:
-    entity = {
-        "name": "smol",
-        "entity_name": NAME,
-        "entity_version": VERSION,
-        "workload_size": "Small",
-        "scale_to_zero_enabled": False,
-        "environment_vars": variables,
-    }
-    return {"served_entities": [entity]}
-
-
 def deploy(rest: Rest) -> None:
     """Create the endpoint, once the launcher has come, and wait until it serves."""
-    body = {"name": "smol", "config": config()}
+    body = {"name": "smol", "config": language_model()}
     deadline = time.monotonic() + _READY_SECONDS
     while (created := rest.send("POST", ENDPOINTS, body)).status_code == 503:
         assert time.monotonic() < deadline, created.text
@@ -122,7 +109,7 @@ def full(host: System) -> Iterator[None]:
 
 def change(api: Rest, path: str = "config", **variables: str) -> requests.Response:
     method = "PUT" if path == "config" else "POST"
-    body = config(**variables) if path == "config" else {}
+    body = language_model(**variables) if path == "config" else {}
     return api.send(method, f"{ENDPOINTS}/smol/{path}", body)
 
 
