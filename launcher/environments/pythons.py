@@ -54,30 +54,55 @@ class Pythons:
         """Return a Python of a minor version.
 
         Args:
-            minor: As `3.11`; empty: that of this process.
+            minor: As `3.11`; empty: any will do. It is that of this process where that can be
+                used, or else the one nearest to it.
 
         Raises:
             EnvironmentFailed: There is none.
         """
-        minor = minor or ".".join(platform.python_version_tuple()[:2])
-        if python := self._first(minor):
+        own = ".".join(platform.python_version_tuple()[:2])
+        if python := self._first(minor or own):
             return python
         found = await _list(self._named, self._environment)
         self._known = self._usable(found)
-        if python := self._first(minor):
+        python = self._first(minor or own) or (None if minor else self._nearest())
+        if python:
             return python
-        there = sorted({python.minor for python in self._known}, key=_by_number)
+        closed = sorted({each.minor for each in found} - set(self._minors()), key=_by_number)
         raise EnvironmentFailed(
-            f"The model needs Python {minor}, which is not on this machine; there are "
-            f"{', '.join(there) or 'none'}. Install it, or log the model with one of these."
+            f"The model needs Python {minor or own}, which is not on this machine; there are "
+            f"{', '.join(self._minors()) or 'none'}. Install it, or log the model with one of "
+            "these." + _told_of_closed(closed)
         )
 
     def _first(self, minor: str) -> Python | None:
-        there = (python for python in self._known if python.path.exists())
-        return next((python for python in there if python.minor == minor), None)
+        return next((python for python in self._there() if python.minor == minor), None)
+
+    def _nearest(self) -> Python | None:
+        def distance(python: Python) -> int:
+            return abs(python.version[1] - sys.version_info.minor)
+
+        same = [python for python in self._there() if python.version[0] == sys.version_info.major]
+        return min(same, key=distance, default=None)
+
+    def _minors(self) -> list[str]:
+        return sorted({python.minor for python in self._known}, key=_by_number)
+
+    def _there(self) -> list[Python]:
+        return [python for python in self._known if python.path.exists()]
 
     def _usable(self, found: Sequence[Python]) -> list[Python]:
         return [python for python in found if not self._shared or open_to_all(python.path)]
+
+
+def _told_of_closed(minors: Sequence[str]) -> str:
+    """What to do about Pythons that the users of models may not run; empty where there are none."""
+    if not minors:
+        return ""
+    return (
+        f" Python {', '.join(minors)} is there, but below a directory that other users may not "
+        "enter, and models run as users of their own."
+    )
 
 
 def _by_number(minor: str) -> list[int]:
