@@ -30,11 +30,12 @@ _SECTIONS = (
     "engines",
     "throughput",
     "pages",
+    "hosts",
 )
-# Those that need a browser, and run only where they are named.
-_SHOWN = {"pages"}
+# Those that need a browser, or network namespaces, and run only where they are named.
+_SHOWN = {"pages", "hosts"}
 # Those that need a generator of load.
-_LOADED = {"requests", "streams", "hosting", "native"}
+_LOADED = {"requests", "streams", "hosting", "native", "hosts"}
 
 
 async def _run(sections: Sequence[str], *, quick: bool) -> None:
@@ -77,6 +78,7 @@ async def _run(sections: Sequence[str], *, quick: bool) -> None:
     tables += await _engines(sections, quick=quick)
     tables += await _throughput(sections, quick=quick)
     tables += await _pages(sections, quick=quick)
+    tables += await _hosts(sections, quick=quick)
     _show(tables)
 
 
@@ -113,6 +115,14 @@ async def _counted(sections: Sequence[str], *, quick: bool) -> list[Table]:
             else await scale.measure(queries=1_000_000, users=50_000, members=5_000)
         )
     return tables
+
+
+async def _hosts(sections: Sequence[str], *, quick: bool) -> list[Table]:
+    if "hosts" not in sections:
+        return []
+    from bench import hosts  # noqa: PLC0415 - it needs root
+
+    return [await hosts.measure((1, 2, 4, 8), rounds=1 if quick else 3, seconds=1 if quick else 2)]
 
 
 async def _hosting(*, quick: bool) -> list[Table]:

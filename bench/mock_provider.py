@@ -179,28 +179,29 @@ def set_no_delay(transport: asyncio.BaseTransport) -> None:
 
 
 class MockProvider:
-    """Serves on a loopback port while its context is open."""
+    """Serves on a port while its context is open."""
 
-    def __init__(self, shape: StreamShape, port: int = 0) -> None:
-        """Keep the shape of streams and the port, of which 0 picks a free one."""
+    def __init__(self, shape: StreamShape, port: int = 0, host: str = "127.0.0.1") -> None:
+        """Keep the shape of streams, and where to listen: port 0 picks a free one."""
         self.shape = shape
         self.counts = Counts()
         self.connections: set[_ProviderConnection] = set()
         self.moved = asyncio.Event()
         self._port = port
+        self._host = host
         self._server: asyncio.Server | None = None
 
     @property
     def url(self) -> str:
         """The address, without a path."""
         assert self._server is not None
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return f"http://{self._host}:{self._server.sockets[0].getsockname()[1]}"
 
     async def __aenter__(self) -> Self:
         """Start to listen."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: _ProviderConnection(self), "127.0.0.1", self._port, backlog=1024
+            lambda: _ProviderConnection(self), self._host, self._port, backlog=1024
         )
         return self
 
@@ -219,8 +220,8 @@ def _chunked(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-async def _run(shape: StreamShape, port: int) -> None:
-    async with MockProvider(shape, port) as provider:
+async def _run(shape: StreamShape, port: int, host: str) -> None:
+    async with MockProvider(shape, port, host) as provider:
         print(provider.url, flush=True)
         await asyncio.Event().wait()
 
@@ -228,12 +229,13 @@ async def _run(shape: StreamShape, port: int) -> None:
 def main() -> None:
     """Serve until killed; the first line of output is the URL."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--chunks", type=int, default=50)
     parser.add_argument("--chunk-interval-seconds", type=float, default=0.0)
     arguments = parser.parse_args()
     shape = StreamShape(arguments.chunks, arguments.chunk_interval_seconds)
-    uvloop.run(_run(shape, arguments.port))
+    uvloop.run(_run(shape, arguments.port, arguments.host))
 
 
 if __name__ == "__main__":

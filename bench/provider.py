@@ -30,14 +30,21 @@ class Provider:
 
 
 @asynccontextmanager
-async def running_provider(directory: Path, shape: StreamShape) -> AsyncIterator[Provider]:
+async def running_provider(
+    directory: Path, shape: StreamShape, host: str = "127.0.0.1"
+) -> AsyncIterator[Provider]:
     """Run a mock provider until leaving.
 
     Args:
         directory: Where its log goes.
         shape: How its streams arrive.
+        host: Address on which it listens.
     """
-    options = (f"--chunks={shape.chunks}", f"--chunk-interval-seconds={shape.interval_seconds}")
+    options = (
+        f"--host={host}",
+        f"--chunks={shape.chunks}",
+        f"--chunk-interval-seconds={shape.interval_seconds}",
+    )
     command = (*python("bench.mock_provider"), *options)
     async with child(*command, settings={}, directory=directory) as mock:
         assert mock.process.stdout is not None

@@ -1,7 +1,9 @@
 """The outcome of a benchmark: tables for people, and the same as JSON for programs."""
 
 import json
+import os
 import platform
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -62,6 +64,9 @@ def save(tables: Sequence[Table]) -> Path:
     content = {
         "time": now.isoformat(timespec="seconds"),
         "system": platform.platform(),
+        "processor": _processor(),
+        "cpus": os.cpu_count(),
+        "commit": _commit(),
         "sections": {
             table.title: [dict(zip(table.columns, row, strict=True)) for row in table.rows]
             for table in tables
@@ -69,6 +74,21 @@ def save(tables: Sequence[Table]) -> Path:
     }
     path.write_text(json.dumps(content, indent=2) + "\n")
     return path
+
+
+def _processor() -> str:
+    """Return the name of the processor; empty where the system does not tell."""
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text().splitlines() if told.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "")
+
+
+def _commit() -> str:
+    """Return the commit, with `-dirty` where files differ from it; empty outside a checkout."""
+    describe = ("git", "-C", str(_RESULTS.parent), "describe", "--always", "--dirty", "--abbrev=12")
+    told = subprocess.run(describe, check=False, capture_output=True, text=True)
+    return told.stdout.strip()
 
 
 def _text(cell: str | float) -> str:

@@ -16,7 +16,7 @@ from bench.children import START_SECONDS, Child, child, free_address
 from bench.http_client import HttpAnswer, HttpConnection, build_request
 
 ADMIN_TOKEN = "bench-admin-token"
-_COMMAND = str(Path(sys.executable).with_name("modelplane"))
+COMMAND = str(Path(sys.executable).with_name("modelplane"))
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,10 @@ class System:
 
 @asynccontextmanager
 async def running_system(
-    directory: Path, *arguments: str, settings: Mapping[str, str] | None = None
+    directory: Path,
+    *arguments: str,
+    settings: Mapping[str, str] | None = None,
+    program: str = COMMAND,
 ) -> AsyncIterator[System]:
     """Run `modelplane up` and yield it once it answers; end it on leaving.
 
@@ -90,9 +93,10 @@ async def running_system(
         directory: Its data directory.
         arguments: Further options of `modelplane up`.
         settings: Environment variables for all its parts.
+        program: The command `modelplane`: this environment's, or another's.
     """
     address = free_address()
-    command = (_COMMAND, "up", "--data-dir", str(directory), "--port", address.rpartition(":")[2])
+    command = (program, "up", "--data-dir", str(directory), "--port", address.rpartition(":")[2])
     environment = {
         "MODELPLANE_ADMIN_TOKEN": ADMIN_TOKEN,
         # The mock provider is on this machine.

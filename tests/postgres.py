@@ -65,6 +65,12 @@ class PostgresServer:
                 shutil.chown(path, _USER)
         self._initialise()
 
+    @property
+    def pid(self) -> int:
+        """The process that started all others of the server, which has to run."""
+        assert self._process is not None
+        return self._process.pid
+
     def url(self, database: str = "postgres") -> str:
         """Return the URL of a database."""
         return f"postgresql://postgres:postgres@127.0.0.1:{self._port}/{database}"

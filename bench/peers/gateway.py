@@ -30,13 +30,22 @@ class Target:
     headers: Mapping[str, str] = field(default_factory=dict)
     # What the request calls the model.
     model: str = MODEL
+    # What requests have beside their messages.
+    extra: Mapping[str, object] = field(default_factory=dict)
+    # Its databases: of each the process that started all others.
+    databases: tuple[int, ...] = ()
     # The same over gRPC, where there is such a thing.
     typed: TypedCall | None = None
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Of the gateway and of each database the process that started all others."""
+        return (self.pid, *self.databases)
 
     def request(self, content: str, *, stream: bool) -> Request:
         """Return a chat request with one message."""
         messages = [{"role": "user", "content": content}]
-        body = {"model": self.model, "messages": messages, "stream": stream}
+        body = {"model": self.model, "messages": messages, "stream": stream, **self.extra}
         return Request(self.url, self.headers, body)
 
 
@@ -69,6 +78,8 @@ class Gateway:
     start: Start
     # Whether it is only here to show what more workers do.
     scaling: bool = False
+    # Whether it knows its callers, limits them or keeps what they used, as far as it can here.
+    governed: bool = False
 
 
 @asynccontextmanager

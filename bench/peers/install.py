@@ -3,13 +3,14 @@
 `make lock` makes the pins of Python packages, `NAME.txt`, from what is wanted, `NAME.in`.
 """
 
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-_PINS = Path(__file__).parent / "requirements"
+PINS = Path(__file__).parent / "requirements"
 _INSTALL_SECONDS = 900.0
 
 
@@ -21,15 +22,15 @@ def python_packages(pins: str) -> Callable[[Path], None]:
     """Return what makes a virtual environment that holds exactly the packages of a file of pins."""
 
     def install(home: Path) -> None:
-        requirements = _PINS / pins
+        requirements = PINS / pins
         if _is_installed(home, requirements):
             return
-        _run(sys.executable, "-m", "venv", "--clear", str(home))
+        run(sys.executable, "-m", "venv", "--clear", str(home))
         pip = (str(home / "bin" / "python"), "-m", "pip")
         options = ("--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:")
-        _run(*pip, "install", *options, "--requirement", str(requirements))
+        run(*pip, "install", *options, "--requirement", str(requirements))
         # Nothing was resolved: the pins themselves have to be complete.
-        _run(*pip, "check")
+        run(*pip, "check")
         _note_installed(home, requirements)
 
     return install
@@ -39,7 +40,7 @@ def node_packages(pins: str) -> Callable[[Path], None]:
     """Return what installs the packages of a `package.json` and of the lock file beside it."""
 
     def install(home: Path) -> None:
-        manifest, lock = _PINS / pins, _PINS / pins.replace(".json", "-lock.json")
+        manifest, lock = PINS / pins, PINS / pins.replace(".json", "-lock.json")
         if _is_installed(home, lock):
             return
         npm = shutil.which("npm")
@@ -49,7 +50,7 @@ def node_packages(pins: str) -> Callable[[Path], None]:
         shutil.copy(manifest, home / "package.json")
         shutil.copy(lock, home / "package-lock.json")
         options = ("--ignore-scripts", "--no-audit", "--no-fund", "--omit=dev")
-        _run(npm, "ci", *options, "--prefix", str(home))
+        run(npm, "ci", *options, "--prefix", str(home))
         _note_installed(home, lock)
 
     return install
@@ -64,9 +65,23 @@ def _note_installed(home: Path, pins: Path) -> None:
     shutil.copy(pins, home / "installed")
 
 
-def _run(*command: str) -> None:
+def run(*command: str, environment: Mapping[str, str] | None = None) -> None:
+    """Run a command.
+
+    Args:
+        command: Program and its arguments.
+        environment: Variables beside this process's own.
+
+    Raises:
+        RuntimeError: It failed; the text has what it said.
+    """
     done: subprocess.CompletedProcess[str] = subprocess.run(
-        command, check=False, timeout=_INSTALL_SECONDS, capture_output=True, text=True
+        command,
+        check=False,
+        timeout=_INSTALL_SECONDS,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **(environment or {})},
     )
     if done.returncode:
         said = (done.stdout + done.stderr)[-2000:]

@@ -74,6 +74,7 @@ class Measured:
     samples: Sequence[Sample]
     # Of all its processes, since they started.
     peak_memory_mib: float
+    governed: bool = False
 
     @property
     def micros(self) -> list[float]:
@@ -165,13 +166,19 @@ class _Crowd:
             gateways, self._effort.rounds, lambda gateway: self._sample(gateway, case)
         )
         return [
-            Measured(gateway.name, case, [one for one in rounds if one], self._peak(gateway))
+            Measured(
+                gateway.name,
+                case,
+                [one for one in rounds if one],
+                self._peak(gateway),
+                governed=gateway.governed,
+            )
             for gateway, rounds in zip(gateways, samples, strict=True)
             if gateway in self._targets
         ]
 
     def _peak(self, gateway: Gateway) -> float:
-        return tree_peak_memory_mib(self._targets[gateway].pid)
+        return sum(map(tree_peak_memory_mib, self._targets[gateway].pids))
 
     async def _sample(self, gateway: Gateway, case: Case) -> Sample | None:
         target = self._targets.get(gateway)
@@ -189,7 +196,7 @@ class _Crowd:
 
     async def _measured(self, gateway: Gateway, target: Target, case: Case) -> Sample:
         """Return what a load costs, made again where the generator stalled."""
-        groups = {_ALL: process_tree(target.pid)}
+        groups = {_ALL: [each for pid in target.pids for each in process_tree(pid)]}
         try:
             return await sample(self._load(gateway, target, case), groups, self._provider)
         except GeneratorStalled as error:

@@ -32,9 +32,14 @@ def test_the_lock_of_node_packages_is_whole_and_names_no_registry() -> None:
 def test_a_peer_is_called_by_the_version_that_is_pinned() -> None:
     pins = "".join(path.read_text() for path in sorted(PINS.iterdir()))
     for gateway in _GATEWAYS:
-        version = re.search(r"[\d.]+$", gateway.name)
+        version = re.search(r"\d+\.[\d.]*\d", gateway.name)
         assert bool(version) is bool(gateway.documentation)
         assert version is None or version[0] in pins, gateway.name
+
+
+def test_the_tables_of_a_governed_peer_are_of_the_version_that_runs() -> None:
+    pinned = (PINS / "tensorzero-source.pin").read_text().split()[0]
+    assert pinned == (PINS / "tensorzero.in").read_text().strip()
 
 
 def test_each_gateway_has_a_home_of_its_own() -> None:

@@ -85,6 +85,19 @@ def test_a_gateway_is_compared_to_the_reference_within_each_round() -> None:
     assert ratios == [pytest.approx(2.0), pytest.approx(1.0)]
 
 
+def test_what_is_governed_is_compared_to_the_reference_governed() -> None:
+    case = Case(SMALL, 16)
+    bare = measured(_OTHER, case, 0.01)
+    governed = replace(measured(f"{_OTHER}, governed", case, 0.08), governed=True)
+    own = measured("own", case, 0.02)
+    own_governed = replace(own, gateway="own, governed", governed=True)
+    rows = measured_table([bare, governed, own, own_governed]).rows
+    assert [row[6] for row in rows] == [1.0, 1.0, pytest.approx(2.0), pytest.approx(0.25)]
+    # Against an earlier commit, which is the reference then.
+    rows = measured_table([own, own_governed], "own").rows
+    assert [row[6] for row in rows] == [1.0, 1.0]
+
+
 def test_the_summary_has_a_row_for_each_gateway_that_is_measured_in_every_case() -> None:
     names = ("one", _OTHER)
     all_measured = [measured(name, case) for name in names for case in _EFFORT.cases()]
