@@ -178,7 +178,9 @@ def test_a_stream_that_uses_up_the_tokens_ends_with_its_reason(
         assert last.modelplane_reason.startswith("token limit")
         text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
         assert 0 < len(text) / 4 <= 30
-        assert rest.query(name, CHAT).status_code == 429
+        # What the stream was not granted before it needed it is enough for one query at most.
+        following = [rest.query(name, CHAT).status_code for _ in range(2)]
+        assert following[-1] == 429, following
 
     in_one_window(check)
 

@@ -224,10 +224,9 @@ async def ask(
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Return once `condition` holds; fail when it does not within ten seconds."""
-    async with asyncio.timeout(10):
-        while not await condition():
-            await asyncio.sleep(0.005)
+    """Return once `condition` holds; the test's timeout bounds it."""
+    while not await condition():
+        await asyncio.sleep(0.005)
 
 
 async def is_settled(side: HostSide) -> None:

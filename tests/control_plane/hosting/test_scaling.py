@@ -70,9 +70,12 @@ async def runs(side: HostSide, launcher: FakeLauncher, count: int) -> None:
     """Return once the launcher was told of so many replicas, and runs them."""
 
     async def holds() -> bool:
-        return (launcher.desired or {})["group-a"].replicas == count and (
-            len((await side.group()).replicas) == count
-        )
+        told, group = (launcher.desired or {})["group-a"], await side.group()
+        if told.replicas == len(group.replicas) == count:
+            return True
+        # As each second: what changed while the scaler looked is judged when it looks again.
+        await side.scaler.step()
+        return False
 
     await until(holds)
 
