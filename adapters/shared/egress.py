@@ -67,7 +67,7 @@ class EgressPolicy:
             parsed = _unwrap(ip_address(address.partition("%")[0]))
         except ValueError:
             return False
-        if any(port == each and _is_same(one, name, parsed) for one, each in (*self.own, *own)):
+        if _is_among((*self.own, *own), name, parsed, port):
             return False
         return (
             _is_public(parsed)
@@ -77,15 +77,17 @@ class EgressPolicy:
 
     def allows_url(self, url: str) -> bool:
         """Tell whether a URL may be allowed; a name is judged again when it is resolved."""
-        parts = urlsplit(url)
-        host = (parts.hostname or "").rstrip(".")
-        port = parts.port or (80 if parts.scheme == "http" else 443)
-        if host in _LOCAL_NAMES or host.endswith(".localhost"):
-            return self.allows(host, "127.0.0.1", port)
-        address = _literal(host)
+        host, address, port = _place_of(url)
         if address is None:
             return (host, port) not in self.own
         return self.allows(host, address, port)
+
+    def is_own_url(self, url: str) -> bool:
+        """Tell whether a URL leads to a part of the deployment by what it names: nothing helps."""
+        host, address, port = _place_of(url)
+        if address is None:
+            return (host, port) in self.own
+        return _is_among(self.own, host.lower(), _unwrap(ip_address(address)), port)
 
 
 def parse_policy(text: str, own: str = "") -> EgressPolicy:
@@ -134,6 +136,19 @@ def _split_port(item: str) -> tuple[str, int]:
 
 def _names(one: str, name: str) -> bool:
     return name == one or (one[0] == "." and name.endswith(one))
+
+
+def _place_of(url: str) -> tuple[str, str | None, int]:
+    """Return the host that a URL names, its address where it is known by that, and the port."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".")
+    port = parts.port or (80 if parts.scheme == "http" else 443)
+    is_here = host in _LOCAL_NAMES or host.endswith(".localhost")
+    return host, "127.0.0.1" if is_here else _literal(host), port
+
+
+def _is_among(own: Iterable[tuple[str, int]], name: str, address: _Address, port: int) -> bool:
+    return any(port == each and _is_same(one, name, address) for one, each in own)
 
 
 def _is_same(own: str, name: str, address: _Address) -> bool:

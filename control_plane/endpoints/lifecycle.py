@@ -108,7 +108,7 @@ class Endpoints:
         self._source = source
         self._quotas = quotas or Quotas()
         self._pinning = pinning or Pinning()
-        self._free = free or FreeCapacity(SharedClock(clock))
+        self._free = free or FreeCapacity(database, SharedClock(clock))
         self._tables = tables
         self._judges = judges
         self._new_id = new_id

@@ -169,6 +169,11 @@ def check_upstreams(config: EndpointConfig, egress: EgressPolicy) -> None:
     """
     for entity in config.served_entities:
         for name, url in find_urls(entity.external_model):
+            if egress.is_own_url(url):
+                raise InvalidParameter(
+                    f"Served entity '{entity.name}': {name} leads into this deployment itself, "
+                    "which nothing can allow; use the address of another server."
+                )
             if not egress.allows_url(url):
                 raise InvalidParameter(
                     f"Served entity '{entity.name}': {name} leads into the network of this "

@@ -9,10 +9,10 @@ from modelserving.launcher.v1.launcher_service_pb2 import Capacity, Device, Repl
 from modelserving.store.v1.hosting_pb2 import HostedModel
 
 from modelplane.adapters.shared.byte_counts import in_words
-from modelplane.control_plane.errors import InvalidParameter, LauncherAway
+from modelplane.control_plane.errors import InvalidParameter, LauncherAway, StoreUnavailable
 from modelplane.control_plane.hosting.engine_rules import PYFUNC, engines_of
 from modelplane.control_plane.shared_clock import SharedClock
-from modelplane.control_plane.store.database import Session
+from modelplane.control_plane.store.database import UNWRITABLE, Database, Session
 from modelplane.control_plane.store.hosting import groups, launchers
 
 DEFAULT_POOL = "default"
@@ -22,11 +22,13 @@ class FreeCapacity:
     """What the launcher of a pool has left.
 
     Args:
+        database: Where launchers renew their leases.
         clock: The time by which leases end.
         pool: The pool.
     """
 
-    def __init__(self, clock: SharedClock, pool: str = DEFAULT_POOL) -> None:
+    def __init__(self, database: Database, clock: SharedClock, pool: str = DEFAULT_POOL) -> None:
+        self._database = database
         self._clock = clock
         self._pool = pool
 
@@ -35,6 +37,7 @@ class FreeCapacity:
 
         Raises:
             LauncherAway: There is no launcher.
+            StoreUnavailable: Whether there is one is not known, since it could not renew its lease.
             InvalidParameter: They do not fit; the message says what is free.
         """
         stored = {group.id: group for group in await groups.load(session, None)}
@@ -55,6 +58,8 @@ class FreeCapacity:
         launcher = await launchers.read_launcher(session, self._pool)
         # That none has ever been there may pass too: it starts after the control plane.
         if launcher is None or launcher.lease_until_ms <= await self._clock.now_ms(session):
+            if self._database.is_unwritable:
+                raise StoreUnavailable(UNWRITABLE)
             raise LauncherAway(
                 "No launcher is connected that would run the models; try again soon, or let the "
                 "operator start one (`modelplane launcher`)."

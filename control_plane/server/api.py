@@ -126,7 +126,7 @@ async def _add_endpoints(
             settings.max_endpoints, settings.max_endpoints_per_creator, settings.keep_versions
         ),
         pinning=pinning,
-        free=FreeCapacity(clock, settings.launcher_pool),
+        free=FreeCapacity(database, clock, settings.launcher_pool),
         tables=bool(settings.tables_root),
         judges=judges,
     )

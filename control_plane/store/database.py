@@ -5,6 +5,8 @@ Neighbours: `tables` (what is stored), `migrate` (how it came to be), `engine` (
 """
 
 import asyncio
+import os
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from contextvars import ContextVar
@@ -20,7 +22,13 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from modelplane.control_plane.errors import ReportTooLong, StoreUnavailable, TooManyCalls
 from modelplane.control_plane.store.engine import async_url, create_engine, create_report_engine
-from modelplane.control_plane.store.faults import is_outage, is_overdue, is_unwritable, remedy_for
+from modelplane.control_plane.store.faults import (
+    is_outage,
+    is_overdue,
+    is_unopened,
+    is_unwritable,
+    remedy_for,
+)
 from modelplane.control_plane.store.states import EventKind
 from modelplane.control_plane.store.tables import EventRow, RevisionRow
 
@@ -39,8 +47,13 @@ BULK_SECONDS = 120.0
 MAX_REPORTS = 3
 REPORT_SECONDS = 30.0
 _REPORT_WAIT_SECONDS = 5.0
+# So long after a write was refused, others are taken to be: those that keep leases come more often.
+_UNWRITABLE_SECONDS = 10.0
 # Beyond the time that the database gives a report: it did not even say that it gave it up.
 _REPORT_GRACE_SECONDS = 5.0
+
+
+UNWRITABLE = "The database cannot be written: its disk is full or read-only; please retry."
 
 
 class DatabaseUnusable(RuntimeError):
@@ -138,6 +151,12 @@ class Database:
         # SQLite has one writer at a time: waiting here is cheaper than its busy loop.
         self._writer = asyncio.Lock()
         self._listeners: list[Callable[[], None]] = []
+        self._unwritable_until = 0.0
+
+    @property
+    def is_unwritable(self) -> bool:
+        """Whether it refused to be written a moment ago, so that what it says may be outdated."""
+        return time.monotonic() < self._unwritable_until
 
     @property
     def place(self) -> str:
@@ -251,13 +270,18 @@ class Database:
                 raise DatabaseUnusable(
                     f"The database {self.place} cannot be used: {reason}. {remedy}"
                 ) from error
-            if is_unwritable(getattr(error, "orig", None)):
-                raise StoreUnavailable(
-                    "The database cannot be written: its disk is full or read-only; please retry."
-                ) from error
+            original = getattr(error, "orig", None)
+            if is_unwritable(original) or (is_unopened(original) and self._is_kept_from_writing()):
+                self._unwritable_until = time.monotonic() + _UNWRITABLE_SECONDS
+                raise StoreUnavailable(UNWRITABLE) from error
             if is_outage(error):
                 raise StoreUnavailable("The database does not answer; please retry.") from error
             raise
+
+    def _is_kept_from_writing(self) -> bool:
+        """Tell whether SQLite's directory takes no file, without which nothing is read either."""
+        directory = Path(self.place).parent
+        return directory.is_dir() and not os.access(directory, os.W_OK, effective_ids=True)
 
     @asynccontextmanager
     async def _exclusive(self) -> AsyncIterator[None]:

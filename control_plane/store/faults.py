@@ -4,6 +4,7 @@ Before: `database`.
 """
 
 from sqlite3 import (
+    SQLITE_CANTOPEN,
     SQLITE_CORRUPT,
     SQLITE_ERROR,
     SQLITE_FULL,
@@ -20,6 +21,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 _PRIMARY_CODE = 0xFF
 # The file system takes nothing: its disk is full or broken, or it was made read-only.
 _UNWRITABLE_CODES = (SQLITE_FULL, SQLITE_IOERR, SQLITE_READONLY)
+# SQLSTATE: the server's disk is full; it takes no changes, as a standby does.
+_UNWRITABLE_STATES = ("53100", "25006")
 # SQLSTATE: damaged data or indexes.
 _DAMAGE_STATES = ("XX001", "XX002")
 # Classes of SQLSTATE: no such user or a wrong password, and no such database.
@@ -58,8 +61,14 @@ def is_outage(error: BaseException) -> bool:
 
 
 def is_unwritable(original: BaseException | None) -> bool:
-    """Tell whether an error of SQLite itself means that its files take nothing."""
-    return _primary_code(original) in _UNWRITABLE_CODES
+    """Tell whether an error of the database itself means that it can be read, but not written."""
+    state = getattr(original, "sqlstate", None) or ""
+    return _primary_code(original) in _UNWRITABLE_CODES or state in _UNWRITABLE_STATES
+
+
+def is_unopened(original: BaseException | None) -> bool:
+    """Tell whether SQLite could not open or make its files, for whatever reason."""
+    return _primary_code(original) == SQLITE_CANTOPEN
 
 
 def is_overdue(error: BaseException) -> bool:

@@ -126,7 +126,7 @@ def test_its_own_port_is_no_provider(system: System, rest: Rest, provider: str) 
     body = endpoint("own", served_by(system, system.url, provider, "own"))
     refused = rest.send("POST", ENDPOINTS, body)
     assert refused.status_code == 400
-    assert "leads into the network of this deployment" in refused.json()["message"]
+    assert "leads into this deployment itself" in refused.json()["message"]
 
 
 def test_a_gateway_may_be_the_provider_of_another(

@@ -40,7 +40,7 @@ async def test_the_deployments_own_ports_as_upstreams(
                 body = {"name": f"own-{name}", "config": _at(f"http://{host}:{port}/v1")}
                 refused = await mallory.call("POST", ENDPOINTS, body)
                 assert refused.status == 400, (host, name, refused)
-                assert "leads into the network" in error_of(refused)["message"]
+                assert "leads into this deployment itself" in error_of(refused)["message"]
         # Whoever is allowed to use this machine still may, on other ports.
         await mallory.create("beside-own-ports")
         query = "/serving-endpoints/beside-own-ports/invocations"

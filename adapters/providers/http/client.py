@@ -38,7 +38,7 @@ from modelplane.adapters.providers.types import HttpRequest
 FAILURES: Mapping[type[errors.HttpError], tuple[type[AdapterError], str]] = {
     errors.AddressRefused: (
         RequestRefused,
-        "the gateway may not connect to this host: see MODELPLANE_ALLOWED_UPSTREAMS",
+        "the gateway may not connect to this host: see MODELPLANE_ALLOWED_UPSTREAMS (no own ports)",
     ),
     errors.NameUnresolved: (
         HostUnresolved,

@@ -36,7 +36,7 @@ def check_egress(patient: Patient) -> Iterator[Finding]:
     """Find out whether the providers of all endpoints can be reached."""
     try:
         settings = WorkerSettings(**read_environment(WorkerSettings, patient.environ))
-        policy = parse_policy(settings.allowed_upstreams)
+        policy = parse_policy(settings.allowed_upstreams, settings.own_addresses)
         stand_ins = settings.origins
     except ValueError as error:
         yield Finding(_SUBJECT, Level.PROBLEM, str(error), "correct the variable")
@@ -81,6 +81,9 @@ def _reach(
         advice = "see that the name is right, and that this machine has a resolver"
         return True, f"{host} is not found by its name", advice
     addresses = {str(entry[4][0]) for entry in found}
+    if origin not in chosen and policy.is_own_url(origin):
+        advice = "give the endpoint another provider: nothing allows the deployment's own ports"
+        return True, f"{host}:{port} is a part of this deployment", advice
     if origin not in chosen and not any(policy.allows(host, one, port) for one in addresses):
         advice = f"if it may serve models, allow it with {SETTING}={host}:{port}"
         return True, f"{host} is at {addresses.pop()}, inside your own network", advice

@@ -181,3 +181,13 @@ def test_an_own_name_is_refused_before_it_is_resolved() -> None:
     assert not policy.allows_url("https://gateway.example.com/serving-endpoints")
     assert not policy.allows_url("http://Gateway.internal.:8080")
     assert policy.allows_url("http://gateway.example.com/")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433"])
+def test_the_deployments_own_ports_are_told_from_what_could_be_allowed(host: str) -> None:
+    policy = parse_policy("", OWN)
+    for port, is_own in ((9901, True), (8000, False)):
+        url = f"http://{host}:{port}/v1"
+        assert (policy.allows_url(url), policy.is_own_url(url)) == (False, is_own)
+    assert policy.is_own_url("http://db.internal:5432")
+    assert not policy.is_own_url("http://db.internal:5433")

@@ -6,7 +6,7 @@ import pytest
 from modelserving.launcher.v1.launcher_service_pb2 import Device
 
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
-from modelplane.control_plane.errors import InvalidParameter, LauncherAway
+from modelplane.control_plane.errors import InvalidParameter, LauncherAway, StoreUnavailable
 from modelplane.control_plane.hosting.pinning import Pinning
 from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.store.database import Database
@@ -67,6 +67,20 @@ async def test_devices_that_others_have_are_not_promised_again(
 async def test_without_a_launcher_nothing_is_hosted(hosting: Endpoints, clock: FakeClock) -> None:
     clock.now_ms += 10_001
     with pytest.raises(LauncherAway, match="try again soon"):
+        await hosting.create(ALICE, request())
+
+
+async def test_a_launcher_that_cannot_renew_its_lease_is_not_said_to_be_away(
+    hosting: Endpoints, database: Database, clock: FakeClock
+) -> None:
+    clock.now_ms += 10_001
+    readonly = "SET TRANSACTION READ ONLY" if database.is_postgresql else "PRAGMA query_only = 1"
+    with pytest.raises(StoreUnavailable, match="its disk is full or read-only"):
+        async with database.write() as transaction:
+            await (await transaction.session.connection()).exec_driver_sql(readonly)
+            new = Claim("default", "launcher-1", "local", clock() + 10_000)
+            await launchers.claim(transaction, new, clock())
+    with pytest.raises(StoreUnavailable, match="its disk is full or read-only"):
         await hosting.create(ALICE, request())
 
 

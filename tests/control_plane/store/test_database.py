@@ -1,5 +1,9 @@
 import asyncio
+import os
+import tempfile
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, aclosing
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -77,6 +81,35 @@ async def test_a_rush_for_connections_is_refused_as_an_outage(
     hold.set()
     await asyncio.wait(holding)
     await _ask(database)
+
+
+@pytest.fixture
+def closed_directory() -> Iterator[Path]:
+    """A directory that takes no file, from this process either."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        directory.chmod(0o555)
+        is_root = os.geteuid() == 0
+        try:
+            if is_root:
+                os.seteuid(65534)
+            yield directory
+        finally:
+            if is_root:
+                os.seteuid(0)
+            directory.chmod(0o755)
+
+
+async def test_a_directory_that_takes_no_database_is_told(closed_directory: Path) -> None:
+    async with aclosing(Database(f"sqlite:///{closed_directory / 'new.db'}")) as database:
+        with pytest.raises(StoreUnavailable, match="cannot be written: its disk is full or read"):
+            async with database.change_schema():
+                pass
+    # What is not there is not read-only.
+    async with aclosing(Database(f"sqlite:///{closed_directory / 'none' / 'new.db'}")) as database:
+        with pytest.raises(StoreUnavailable, match="does not answer"):
+            async with database.change_schema():
+                pass
 
 
 async def test_a_transaction_that_waits_for_too_long_is_given_up(database: Database) -> None:

@@ -198,6 +198,8 @@ def test_a_provider_that_cannot_be_called_says_what_to_do(
     assert "MODELPLANE_ALLOWED_UPSTREAMS=127.0.0.1:1" in found.advice
     allowed = patient(tmp_path, MODELPLANE_ALLOWED_UPSTREAMS="127.0.0.1")
     assert "refused" in worst(egress.check_egress, allowed).text
+    own = patient(tmp_path, MODELPLANE_OWN_ADDRESSES="127.0.0.1:1")
+    assert "ALLOWED_UPSTREAMS" not in worst(egress.check_egress, own).advice
     origins("")
     assert worst(egress.check_egress, patient(tmp_path)).level == Level.SKIPPED
     wrong = patient(tmp_path, MODELPLANE_UPSTREAM_ORIGINS="x")
