@@ -18,6 +18,7 @@ from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
 from modelplane.adapters.shared.release import VERSION
 from modelplane.adapters.shared.rpc.control_link import ControlLink
+from modelplane.adapters.shared.settings import environment
 from modelplane.adapters.shared.telemetry import configure_logging, log_fields
 from modelplane.launcher.artifacts.cache import Artifacts
 from modelplane.launcher.backend import Backend
@@ -28,7 +29,7 @@ from modelplane.launcher.engines.llama_cpp import LlamaCpp
 from modelplane.launcher.engines.mlflow_pyfunc import MlflowPyfunc
 from modelplane.launcher.engines.vllm import Vllm
 from modelplane.launcher.local.budget import MemoryBudget
-from modelplane.launcher.local.devices import Devices, find_devices
+from modelplane.launcher.local.devices import VISIBLE, Devices, find_devices, visible
 from modelplane.launcher.local.group import Means
 from modelplane.launcher.local.launcher import DirectoryTaken, LocalLauncher, opened
 from modelplane.launcher.local.preparation import Preparer
@@ -92,6 +93,12 @@ async def _backend(settings: Settings) -> AsyncIterator[Backend]:
         async with kubernetes_backend(settings) as cluster:
             yield cluster
         return
+    if settings.backend == "ray":
+        from modelplane.launcher.ray.place import ray_backend  # noqa: PLC0415
+
+        async with ray_backend(settings) as cluster:
+            yield cluster
+        return
     users = open_users(settings)
     with opened(settings.launcher_dir.absolute(), users) as replicas:
         yield LocalLauncher(_means(settings, replicas, users))
@@ -147,7 +154,7 @@ def _means(settings: Settings, replicas: Path, users: Users) -> Means:
         replicas,
         MemoryBudget(settings.memory_bytes),
         users,
-        Devices(find_devices()),
+        Devices(visible(find_devices(), environment().get(VISIBLE))),
         Reach(settings.replica_host, is_secure=settings.secures_replicas),
     )
 

@@ -3,7 +3,7 @@
 import ipaddress
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -17,14 +17,22 @@ _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _SHARE = re.compile(r"([1-9]\d?)\s*%")
 _USERS = re.compile(r"(\d+)-(\d+)")
 # What only replicas on a cluster need, and what only those on this machine do.
-_OF_CLUSTERS = (
-    *("cluster_gpus", "hosts_address", "hosts_listen", "kubernetes_account", "kubernetes_api"),
-    *("kubernetes_image", "kubernetes_namespace", "kubernetes_pod"),
+_OF_CLUSTERS = ("cluster_gpus", "hosts_address", "hosts_listen")
+_OF_KUBERNETES = (
+    *("kubernetes_account", "kubernetes_api", "kubernetes_image", "kubernetes_namespace"),
+    "kubernetes_pod",
 )
+_OF_RAY = ("ray_api", "ray_dir", "ray_labels", "ray_python", "ray_token_file")
 _OF_HERE = (
     *("drain_seconds", "launcher_cache", "launcher_dir", "launcher_token_file", "launcher_users"),
     "replica_host",
 )
+_OF_OTHERS = {
+    "local": (*_OF_CLUSTERS, *_OF_KUBERNETES, *_OF_RAY),
+    "kubernetes": (*_OF_HERE, *_OF_RAY),
+    "ray": (*_OF_HERE, *_OF_KUBERNETES, "launcher_pythons"),
+}
+_LABEL = re.compile(r"(?P<key>[A-Za-z0-9][A-Za-z0-9._/-]*)=(?P<value>[!A-Za-z0-9(][\w.,() -]*)")
 
 
 def parse_memory(text: str) -> int:
@@ -65,6 +73,21 @@ def parse_folders(text: str) -> tuple[Path, ...]:
     return folders
 
 
+def parse_labels(text: str) -> dict[str, str]:
+    """Return the labels that a text as `zone=eu; pool=!in(a,b)` means.
+
+    Raises:
+        ValueError: It means none.
+    """
+    labels = {}
+    for part in filter(None, map(str.strip, text.split(";"))):
+        found = _LABEL.fullmatch(part)
+        if not found:
+            raise ValueError(f"{part!r} is no label; write them as pool=models; zone=in(a,b)")
+        labels[found["key"]] = found["value"]
+    return labels
+
+
 def _checked(parse: Callable[[str], object], text: str) -> str:
     """Return a text that means something.
 
@@ -81,9 +104,10 @@ class Settings:
 
     backend: str = setting(
         "local",
-        "where replicas run: as processes of this machine (local), or as pods (kubernetes)",
+        "where replicas run: as processes of this machine (local), as pods (kubernetes), or as "
+        "jobs of a Ray cluster (ray)",
         variable=False,
-        choices=("local", "kubernetes"),
+        choices=("local", "kubernetes", "ray"),
     )
     control_plane: str = setting(
         "127.0.0.1:9091", "gRPC target(s) of the control planes, comma separated"
@@ -153,6 +177,19 @@ class Settings:
     )
     kubernetes_image: str = setting("", "image of modelplane that hosts run")
     kubernetes_pod: str = setting("", "file of what is said of the pods of hosts, YAML")
+    ray_api: str = setting("http://127.0.0.1:8265", "URL of the Ray cluster's REST API")
+    ray_token_file: str = setting("", "file of the Ray cluster's token")
+    ray_python: str = setting("python3", "Python of modelplane on the Ray cluster's machines")
+    ray_dir: str = setting(
+        "",
+        "directory on the Ray cluster's machines in which each host makes one for models and "
+        "environments; empty: that of temporary files",
+    )
+    ray_labels: str = setting(
+        "",
+        "labels that a Ray machine has to have to run replicas, as pool=models; zone=in(a,b)",
+        parse=partial(_checked, parse_labels),
+    )
     launcher_token_file: str = setting(
         "",
         "file of the token by which a host of a cluster registers with its launcher, in the place "
@@ -174,9 +211,8 @@ class Settings:
         Raises:
             ValueError: A setting is of another backend.
         """
-        others = _OF_HERE if self.backend == "kubernetes" else _OF_CLUSTERS
         kept = {item.name: item.default for item in fields(self)}
-        for name in others:
+        for name in _OF_OTHERS[self.backend]:
             if getattr(self, name) != kept[name]:
                 raise ValueError(
                     f"{variable_name(name)} has no effect with --backend {self.backend}; leave it "
@@ -238,6 +274,11 @@ class Settings:
     def pythons(self) -> Sequence[Path]:
         """Directories of Pythons for models."""
         return parse_folders(self.launcher_pythons)
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Labels that a Ray machine has to have."""
+        return parse_labels(self.ray_labels)
 
     @property
     def secures_replicas(self) -> bool:

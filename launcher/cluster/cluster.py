@@ -46,6 +46,22 @@ class Seen:
     problem: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What is known of hosts by what they themselves say.
+
+    Attributes:
+        ready: Names of those whose replica takes requests.
+        lost: Names of those that have registered once, and have said nothing for long: their
+            machine may be gone, before the cluster knows.
+        is_complete: Whether those that run have had time to register.
+    """
+
+    ready: frozenset[str] = field(default_factory=frozenset)
+    lost: frozenset[str] = field(default_factory=frozenset)
+    is_complete: bool = False
+
+
 class Cluster(Protocol):
     """Starts hosts, and replaces those that die."""
 
@@ -56,10 +72,14 @@ class Cluster(Protocol):
             changed: Called after each change of what `seen` returns.
         """
 
-    async def keep(self, specs: Sequence[pb.GroupSpec]) -> None:
+    async def keep(self, specs: Sequence[pb.GroupSpec], registered: Registered) -> None:
         """Let each of these groups have as many hosts as it has replicas, and no other group any.
 
         Asked once it is known what there is.
+
+        Args:
+            specs: Groups.
+            registered: What hosts themselves say.
 
         Raises:
             ClusterAway: That is not so, and is to be asked again.

@@ -14,7 +14,14 @@ from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.launcher.backend import LogTail
-from modelplane.launcher.cluster.cluster import Cluster, ClusterAway, Identity, Seen, Stranger
+from modelplane.launcher.cluster.cluster import (
+    Cluster,
+    ClusterAway,
+    Identity,
+    Registered,
+    Seen,
+    Stranger,
+)
 from modelplane.launcher.cluster.group import ClusterGroup
 from modelplane.launcher.cluster.hosts import Host
 
@@ -23,6 +30,8 @@ _log = logging.getLogger(__name__)
 # Time for hosts that run to register with a launcher that is new.
 _FINDING_SECONDS = 10.0
 _TICK_SECONDS = 0.5
+# From when a host counts no longer until it is given up: its line may be what is broken.
+_LOST_SECONDS = 8.0
 # What was done may have been undone by others, without a word.
 _AGAIN_SECONDS = 10.0
 _FIRST_PAUSE_SECONDS = 0.2
@@ -49,6 +58,9 @@ class ClusterLauncher:
         self._wanted: dict[str, pb.GroupSpec] | None = None
         self._groups: dict[str, ClusterGroup] = {}
         self._hosts: dict[str, Host] = {}
+        # Since when hosts count no longer that the cluster still has.
+        self._silent: dict[str, float] = {}
+        self._registered = Registered()
         self._to_do = asyncio.Event()
         # Until when hosts are waited for that ran before this launcher did.
         self._finding_until: float | None = None
@@ -74,6 +86,7 @@ class ClusterLauncher:
         self._wanted = None
         self._groups.clear()
         self._finding_until = None
+        self._registered = Registered()
 
     def report(self) -> pb.Report | None:
         """Return all that runs, without logs; None: hosts are still being found."""
@@ -121,6 +134,7 @@ class ClusterLauncher:
         host = self._hosts.get(identity.host)
         if host is None or host.identity != identity:
             host = self._hosts[identity.host] = Host(identity, self.changed.set)
+        self._silent.pop(identity.host, None)
         return host
 
     def order(self, host: Host) -> pb.GroupSpec | None:
@@ -182,7 +196,7 @@ class ClusterLauncher:
             self._to_do.clear()
             if self._wanted is not None and self._cluster.seen() is not None:
                 try:
-                    await self._cluster.keep(list(self._wanted.values()))
+                    await self._cluster.keep(list(self._wanted.values()), self._registered)
                     failures = 0
                 except ClusterAway as error:
                     pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2**failures)
@@ -204,6 +218,22 @@ class ClusterLauncher:
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             self._forget()
+            if (registered := self._look()) != self._registered:
+                self._registered = registered
+                self._to_do.set()
+
+    def _look(self) -> Registered:
+        """Return what hosts themselves say."""
+        since = self._clock() - _LOST_SECONDS
+        ready = (
+            name
+            for name, host in self._hosts.items()
+            if host.report and any(map(_is_ready, host.report.replicas))
+        )
+        lost = (name for name, silent in self._silent.items() if silent <= since)
+        seen = self._cluster.seen()
+        is_complete = seen is not None and self._wanted is not None and not self._is_finding(seen)
+        return Registered(frozenset(ready), frozenset(lost), is_complete)
 
     def _forget(self) -> None:
         """Leave out hosts that are gone, and groups without one that should not run any longer."""
@@ -212,12 +242,19 @@ class ClusterLauncher:
         for name, host in list(self._hosts.items()):
             if host.is_gone(now) or (here is not None and name not in here and host.has_left):
                 del self._hosts[name]
+                self._silent[name] = now
                 # One that is silent and comes back has to be known again.
                 host.drop()
                 self.changed.set()
+        if here is not None:
+            self._silent = {name: at for name, at in self._silent.items() if name in here}
         if self._wanted is None or seen is None:
             return
         for key in self._groups.keys() - self._wanted.keys():
             if not seen.get(key, Seen()).hosts and not self._hosts_of(key):
                 del self._groups[key]
                 self.changed.set()
+
+
+def _is_ready(replica: pb.ReplicaReport) -> bool:
+    return replica.phase == pb.REPLICA_PHASE_READY

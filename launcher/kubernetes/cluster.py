@@ -14,7 +14,13 @@ from http import HTTPStatus
 from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
 from modelplane.adapters.shared.telemetry import log_fields
-from modelplane.launcher.cluster.cluster import ClusterAway, Identity, Seen, Stranger
+from modelplane.launcher.cluster.cluster import (
+    ClusterAway,
+    Identity,
+    Registered,
+    Seen,
+    Stranger,
+)
 from modelplane.launcher.kubernetes.api import Api, Document, Refused
 from modelplane.launcher.kubernetes.identity import PodTokens
 from modelplane.launcher.kubernetes.manifests import (
@@ -80,8 +86,10 @@ class KubernetesCluster:
             tasks.create_task(self._pods.run(on_pods))
             tasks.create_task(self._listen(looking, changed))
 
-    async def keep(self, specs: Sequence[pb.GroupSpec]) -> None:
+    async def keep(self, specs: Sequence[pb.GroupSpec], registered: Registered) -> None:
         """Make deployments what they should be; see `Cluster.keep`."""
+        # The controller of deployments goes by the pods' own probes.
+        del registered
         failures = [await self._try(spec.id, self._keep_one(spec)) for spec in specs]
         wanted = {name_of(spec.id) for spec in specs}
         for name, found in list(self._deployments.objects.items()):

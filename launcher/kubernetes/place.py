@@ -1,24 +1,18 @@
 """Puts the backend together for a Kubernetes cluster, from the launcher's settings."""
 
-import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
-from modelserving.launcher.v1.launcher_service_pb2 import AvailableEngine, Capacity
-
-from modelplane.adapters.shared.rpc.tls import TlsFiles
 from modelplane.launcher.backend import Backend
 from modelplane.launcher.cluster.host_servicer import listening
 from modelplane.launcher.cluster.launcher import ClusterLauncher
-from modelplane.launcher.engines import command, llama_cpp, mlflow_pyfunc, vllm
+from modelplane.launcher.cluster.place import capacity_of, needed, own_files
 from modelplane.launcher.kubernetes.api import Api
 from modelplane.launcher.kubernetes.cluster import KubernetesCluster
 from modelplane.launcher.kubernetes.manifests import Hosts
 from modelplane.launcher.kubernetes.pod_options import read_pod_options
 from modelplane.launcher.settings import Settings
-
-_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 
 @asynccontextmanager
@@ -29,20 +23,13 @@ async def kubernetes_backend(settings: Settings) -> AsyncIterator[Backend]:
         ValueError: Settings are missing, or do not fit.
         OSError: A file cannot be read, or the address not be listened on.
     """
-    files = settings.tls
-    if not isinstance(files, TlsFiles):
-        raise ValueError(  # noqa: TRY004 - the settings' fault
-            "Hosts register by TLS: set MODELPLANE_TLS_CA, MODELPLANE_TLS_CERT and "
-            "MODELPLANE_TLS_KEY, of a certificate for the name 'launcher'."
-        )
-    if not _LABEL.fullmatch(settings.launcher_pool):
-        raise ValueError("MODELPLANE_LAUNCHER_POOL has to be a value that labels can have.")
+    files = own_files(settings)
     account = Path(settings.kubernetes_account)
     namespace = settings.kubernetes_namespace or (account / "namespace").read_text().strip()
     options = settings.kubernetes_pod
     hosts = Hosts(
-        _needed(settings.kubernetes_image, "MODELPLANE_KUBERNETES_IMAGE"),
-        _needed(settings.hosts_address, "MODELPLANE_HOSTS_ADDRESS"),
+        needed(settings.kubernetes_image, "MODELPLANE_KUBERNETES_IMAGE"),
+        needed(settings.hosts_address, "MODELPLANE_HOSTS_ADDRESS"),
         files.ca.read_text(),
         settings.launcher_pool,
         read_pod_options(Path(options)) if options else {},
@@ -51,28 +38,8 @@ async def kubernetes_backend(settings: Settings) -> AsyncIterator[Backend]:
             "MODELPLANE_LAUNCHER_COMMANDS": settings.launcher_commands,
         },
     )
-    capacity = Capacity(
-        memory_bytes=settings.cluster_memory_bytes,
-        gpus=settings.cluster_gpus,
-        engines=_engines(settings),
-    )
+    capacity = capacity_of(settings)
     async with aclosing(Api(settings.kubernetes_api, account)) as api:
         backend = ClusterLauncher(KubernetesCluster(api, namespace, hosts, capacity))
         async with listening(backend, settings.hosts_listen, files):
             yield backend
-
-
-def _engines(settings: Settings) -> Iterator[AvailableEngine]:
-    """Yield what serves models in pods, as far as it can be known from outside the image."""
-    yield AvailableEngine(name=mlflow_pyfunc.NAME, with_gpus=True, without_gpus=True)
-    yield AvailableEngine(name=llama_cpp.NAME, without_gpus=True)
-    if settings.launcher_vllm:
-        yield AvailableEngine(name=vllm.NAME, with_gpus=True)
-    if settings.launcher_commands == "yes":
-        yield AvailableEngine(name=command.NAME, with_gpus=True, without_gpus=True)
-
-
-def _needed(value: str, variable: str) -> str:
-    if not value:
-        raise ValueError(f"{variable} is not set.")
-    return value

@@ -24,7 +24,7 @@ _COMMAND = ("nvidia-smi", "--query-gpu=uuid,name,memory.total", "--format=csv,no
 _SECONDS = 20.0
 _MIB = 1 << 20
 _FIELDS = 3
-_VARIABLE = "CUDA_VISIBLE_DEVICES"
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 _PROCESSORS = Path("/proc/cpuinfo")
 _MODEL_NAME = re.compile(r"^model name\s*:(.*)$", re.MULTILINE)
 _LONGEST_NAME = 128
@@ -115,7 +115,7 @@ class Devices:
 
 def variables(devices: Sequence[Device]) -> dict[str, str]:
     """Return the variables by which a process sees these accelerators, and no others."""
-    return {_VARIABLE: ",".join(device.id for device in devices)}
+    return {VISIBLE: ",".join(device.id for device in devices)}
 
 
 def describe(devices: Sequence[Device]) -> str:
@@ -149,6 +149,29 @@ def find_devices(command: Sequence[str] = _COMMAND) -> list[Device]:
             _log.warning("an accelerator is left out", extra=log_fields(said=line[:200]))
             continue
         found.append(Device(fields[0], fields[1], int(fields[2]) * _MIB))
+    return found
+
+
+def visible(devices: Sequence[Device], said: str | None) -> list[Device]:
+    """Return those accelerators that this process may use: those that a Ray job has, for example.
+
+    Args:
+        devices: Those of the machine, in the driver's order.
+        said: The value of `CUDA_VISIBLE_DEVICES`, numbers or names; None: it is not set.
+    """
+    if said is None:
+        return list(devices)
+    found: list[Device] = []
+    for word in map(str.strip, said.split(",")):
+        fitting = [
+            device
+            for number, device in enumerate(devices)
+            if word and (word == str(number) or device.id.startswith(word))
+        ]
+        if not fitting:
+            # What comes after one that there is not is not seen, either.
+            break
+        found += (device for device in fitting[:1] if device not in found)
     return found
 
 

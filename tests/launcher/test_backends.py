@@ -15,9 +15,10 @@ from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
 from tests.launcher.groups import Machine, ask, group, machine
 from tests.launcher.kubernetes.world import cluster
+from tests.launcher.ray.world import world
 
 Place: TypeAlias = Callable[[Path], AbstractAsyncContextManager[Machine]]
-PLACES: dict[str, Place] = {"local": machine, "kubernetes": cluster}
+PLACES: dict[str, Place] = {"local": machine, "kubernetes": cluster, "ray": world}
 
 
 @pytest.fixture(params=PLACES)

@@ -6,7 +6,7 @@ import pytest
 
 from modelplane.adapters.shared.rpc.tls import TokenFiles
 from modelplane.adapters.shared.settings import load
-from modelplane.launcher.settings import Settings
+from modelplane.launcher.settings import Settings, parse_labels
 
 
 def settings(**given: str) -> Settings:
@@ -41,6 +41,10 @@ def test_replicas_that_others_reach_speak_tls() -> None:
         ("local", "MODELPLANE_CLUSTER_GPUS", "2"),
         ("kubernetes", "MODELPLANE_REPLICA_HOST", "10.1.2.3"),
         ("kubernetes", "MODELPLANE_LAUNCHER_USERS", ""),
+        ("kubernetes", "MODELPLANE_RAY_API", "http://ray:8265"),
+        ("local", "MODELPLANE_RAY_TOKEN_FILE", "/token"),
+        ("ray", "MODELPLANE_KUBERNETES_IMAGE", "image:1"),
+        ("ray", "MODELPLANE_REPLICA_HOST", "10.1.2.3"),
     ],
 )
 def test_what_is_of_another_backend_is_refused(
@@ -55,3 +59,12 @@ def test_memory_of_a_cluster_is_an_amount() -> None:
     assert settings(MODELPLANE_LAUNCHER_MEMORY="64GiB").cluster_memory_bytes == 64 << 30
     with pytest.raises(ValueError, match="as 64GiB"):
         _ = settings().cluster_memory_bytes
+
+
+def test_labels_of_machines_are_read() -> None:
+    given = settings(MODELPLANE_RAY_LABELS="", MODELPLANE_LAUNCHER_POOL="a")
+    assert given.labels == {}
+    assert parse_labels(" pool=models; zone=!in(a, b);") == {"pool": "models", "zone": "!in(a, b)"}
+    for wrong in ("pool", "=a", "pool=", "a=b,c=d; e"):
+        with pytest.raises(ValueError, match="no label"):
+            parse_labels(wrong)

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,20 +16,13 @@ from joserfc.jwk import RSAKey
 from modelplane.adapters.shared.settings import load
 from modelplane.deploy.certificates import LAUNCHER, CertificateDir
 from modelplane.launcher import service
-from modelplane.launcher.__main__ import run
-from modelplane.launcher.artifacts.cache import Artifacts
-from modelplane.launcher.engines.mlflow_pyfunc import MlflowPyfunc
 from modelplane.launcher.kubernetes.place import kubernetes_backend
-from modelplane.launcher.local.budget import MemoryBudget
-from modelplane.launcher.local.group import Means
-from modelplane.launcher.local.launcher import LocalLauncher, opened
-from modelplane.launcher.local.preparation import Preparer
-from modelplane.launcher.local.reach import Reach
-from modelplane.launcher.local.users import Users
 from modelplane.launcher.settings import Settings
 from tests.emulators.kubernetes.nodes import Container, Nodes
 from tests.emulators.kubernetes.server import NAMESPACE, Kubernetes
-from tests.launcher.groups import SERVER, Machine, Models, build, free_port
+from tests.launcher.cluster import in_process
+from tests.launcher.cluster.in_process import launching_on
+from tests.launcher.groups import Machine, Models, free_port
 from tests.launcher.kubernetes.rights import RULES
 
 IMAGE = "registry.example.com/modelplane:1"
@@ -113,27 +106,7 @@ async def run_host(models: Models, container: Container) -> int:
     """Run a container: the launcher of one replica, with models that a fake server serves."""
     assert container.arguments[0] == "launcher"
     settings = load(Settings, "modelplane launcher", container.arguments[1:], container.environment)
-    with opened(settings.launcher_dir, Users(())) as replicas:
-        artifacts = Artifacts(settings.launcher_dir / "models", 1 << 30, models.download)
-        means = Means(
-            Preparer(artifacts, {"mlflow_pyfunc": MlflowPyfunc(build)}),
-            SERVER,
-            replicas,
-            MemoryBudget(settings.memory_bytes),
-            Users(()),
-            reach=Reach(settings.replica_host, is_secure=settings.secures_replicas),
-        )
-        backend = LocalLauncher(means)
-        running = asyncio.create_task(run(settings, backend, container.stop))
-        killed = asyncio.create_task(container.killed.wait())
-        try:
-            await asyncio.wait({running, killed}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            killed.cancel()
-            running.cancel()
-            await asyncio.gather(running, killed, return_exceptions=True)
-            await backend.stop(0)
-    return 137 if container.killed.is_set() else 0
+    return await in_process.run_host(models, settings, container.stop, container.killed)
 
 
 def account(folder: Path, ca: Path) -> Path:
@@ -191,14 +164,6 @@ async def cluster(tmp_path: Path, **options: str) -> AsyncIterator[Cluster]:
             service._LOG_SECONDS = usual
 
 
-@asynccontextmanager
-async def launching(settings: Settings) -> AsyncIterator[Any]:
+def launching(settings: Settings) -> AbstractAsyncContextManager[Any]:
     """Run a launcher of the cluster; what it has started goes on afterwards."""
-    async with kubernetes_backend(settings) as backend:
-        watching = asyncio.create_task(backend.watch())
-        try:
-            yield backend
-        finally:
-            await backend.stop(0)
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+    return launching_on(kubernetes_backend(settings))

@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
-from modelplane.launcher.local.devices import Device, Devices, NoDevices, describe, find_devices
+from modelplane.launcher.local.devices import (
+    Device,
+    Devices,
+    NoDevices,
+    describe,
+    find_devices,
+    visible,
+)
 from tests.launcher.groups import ask, group, machine
 
 GIB = 1 << 30
@@ -29,6 +36,25 @@ def program(folder: Path, said: str, status: int = 0) -> tuple[str]:
 
 def size(**fields: Any) -> pb.ReplicaSize:
     return pb.ReplicaSize(**({"cpus": 1, "memory_bytes": 256 << 20, "concurrency": 4} | fields))
+
+
+@pytest.mark.parametrize(
+    ("said", "seen"),
+    [
+        (None, [T4, A100]),
+        ("", []),
+        ("1", [A100]),
+        ("1, 0", [A100, T4]),
+        (A100.id, [A100]),
+        (T4.id[:40], [T4]),
+        ("1,1", [A100]),
+        ("0,7,1", [T4]),
+        ("-1", []),
+    ],
+)
+def test_a_launcher_has_those_that_it_is_given(said: str | None, seen: list[Device]) -> None:
+    # As CUDA itself reads CUDA_VISIBLE_DEVICES.
+    assert visible([T4, A100], said) == seen
 
 
 def test_what_the_driver_lists_is_found(tmp_path: Path) -> None:
