@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 
 from modelserving.launcher.v1.launcher_service_pb2 import AvailableEngine, Capacity
@@ -14,10 +14,13 @@ from modelplane.launcher.cluster.launcher import ClusterLauncher
 from modelplane.launcher.engines import command, llama_cpp, mlflow_pyfunc, vllm
 from modelplane.launcher.kubernetes.api import Api
 from modelplane.launcher.kubernetes.cluster import KubernetesCluster
+from modelplane.launcher.kubernetes.external_scaler_servicer import answering_keda
 from modelplane.launcher.kubernetes.manifests import Hosts
 from modelplane.launcher.kubernetes.pod_options import read_pod_options
+from modelplane.launcher.kubernetes.scaled_objects import Keda
 from modelplane.launcher.settings import Settings
 
+_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 
@@ -56,10 +59,28 @@ async def kubernetes_backend(settings: Settings) -> AsyncIterator[Backend]:
         gpus=settings.cluster_gpus,
         engines=_engines(settings),
     )
-    async with aclosing(Api(settings.kubernetes_api, account)) as api:
-        backend = ClusterLauncher(KubernetesCluster(api, namespace, hosts, capacity))
-        async with listening(backend, settings.hosts_listen, files):
-            yield backend
+    async with AsyncExitStack() as stack:
+        api = await stack.enter_async_context(aclosing(Api(settings.kubernetes_api, account)))
+        keda = _keda(settings)
+        backend = ClusterLauncher(KubernetesCluster(api, namespace, hosts, capacity, keda))
+        await stack.enter_async_context(listening(backend, settings.hosts_listen, files))
+        if keda is not None:
+            answering = answering_keda(backend, namespace, settings.keda_listen, files)
+            await stack.enter_async_context(answering)
+        yield backend
+
+
+def _keda(settings: Settings) -> Keda | None:
+    """Return how KEDA finds this launcher, where it is KEDA that scales."""
+    if settings.kubernetes_scaling != "keda":
+        return None
+    address = _needed(settings.keda_address, "MODELPLANE_KEDA_ADDRESS")
+    authentication = settings.keda_authentication
+    if not _NAME.fullmatch(authentication):
+        raise ValueError(
+            "MODELPLANE_KEDA_AUTHENTICATION has to be the name of a TriggerAuthentication."
+        )
+    return Keda(address, authentication)
 
 
 def _engines(settings: Settings) -> Iterator[AvailableEngine]:
