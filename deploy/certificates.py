@@ -21,6 +21,7 @@ CONTROL_PLANE = "control-plane"
 WORKER = "worker"
 ENVOY = "envoy"
 LAUNCHER = "launcher"
+KEDA = "keda"
 
 _CA = "ca"
 _CA_LIFE = timedelta(days=3650)
@@ -36,8 +37,9 @@ _USAGES = {
     # It calls control planes, and may be called by an Envoy on another machine.
     WORKER: (_CLIENT, _SERVER),
     ENVOY: (_CLIENT,),
-    # It calls control planes, and hosts on the machines of a cluster call it.
+    # It calls control planes, and hosts on the machines of a cluster call it, and KEDA.
     LAUNCHER: (_CLIENT, _SERVER),
+    KEDA: (_CLIENT,),
 }
 
 
@@ -67,12 +69,15 @@ class CertificateDir:
             "MODELPLANE_TLS_KEY": str(self.path / f"{name}.key"),
         }
 
-    def ensure(self, hosts: Sequence[str], now: datetime) -> list[Path]:
+    def ensure(
+        self, hosts: Sequence[str], now: datetime, launchers: Sequence[str] = ()
+    ) -> list[Path]:
         """Make what is missing, will soon expire, or is for other hosts.
 
         Args:
             hosts: Names and IP addresses under which workers reach control planes.
             now: Time.
+            launchers: Those under which KEDA reaches the launcher; none: there is no KEDA.
 
         Returns:
             The certificates that were made.
@@ -88,6 +93,8 @@ class CertificateDir:
             authority = make_authority(now)
             made.append(self._write(_CA, authority))
         callers = {name: [name] for name in (WORKER, ENVOY, LAUNCHER)}
+        if launchers:
+            callers |= {LAUNCHER: [LAUNCHER, *launchers], KEDA: [KEDA]}
         for name, names in {CONTROL_PLANE: hosts, **callers}.items():
             known = read_identity(self.path, name)
             if known is None or _expires(known, now) or not _fits(known, authority, name, names):
@@ -154,7 +161,7 @@ def issue(
 
     Args:
         authority: The CA.
-        name: CONTROL_PLANE, WORKER, ENVOY or LAUNCHER.
+        name: CONTROL_PLANE, WORKER, ENVOY, LAUNCHER or KEDA.
         hosts: Names and IP addresses that it is for.
         now: Time from which it is valid.
         life: How long it is valid.

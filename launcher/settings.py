@@ -18,9 +18,11 @@ _SHARE = re.compile(r"([1-9]\d?)\s*%")
 _USERS = re.compile(r"(\d+)-(\d+)")
 # What only replicas on a cluster need, and what only those on this machine do.
 _OF_CLUSTERS = ("cluster_gpus", "hosts_address", "hosts_listen")
+_OF_KEDA = ("keda_address", "keda_authentication", "keda_listen")
 _OF_KUBERNETES = (
     *("kubernetes_account", "kubernetes_api", "kubernetes_image", "kubernetes_namespace"),
-    "kubernetes_pod",
+    *("kubernetes_pod", "kubernetes_scaling"),
+    *_OF_KEDA,
 )
 _OF_RAY = ("ray_api", "ray_dir", "ray_labels", "ray_python", "ray_token_file")
 _OF_HERE = (
@@ -177,6 +179,18 @@ class Settings:
     )
     kubernetes_image: str = setting("", "image of modelplane that hosts run")
     kubernetes_pod: str = setting("", "file of what is said of the pods of hosts, YAML")
+    kubernetes_scaling: str = setting(
+        "launcher",
+        "who sets how many pods each group has: the launcher, or keda, which asks it",
+        choices=("launcher", "keda"),
+    )
+    keda_listen: str = setting(
+        "0.0.0.0:9094", "host:port where KEDA asks how many pods there should be"
+    )
+    keda_address: str = setting("", "host:port by which KEDA finds this launcher")
+    keda_authentication: str = setting(
+        "modelplane-keda", "TriggerAuthentication of the namespace that has KEDA's certificate"
+    )
     ray_api: str = setting("http://127.0.0.1:8265", "URL of the Ray cluster's REST API")
     ray_token_file: str = setting("", "file of the Ray cluster's token")
     ray_python: str = setting("python3", "Python of modelplane on the Ray cluster's machines")
@@ -217,6 +231,12 @@ class Settings:
                 raise ValueError(
                     f"{variable_name(name)} has no effect with --backend {self.backend}; leave it "
                     "out."
+                )
+        for name in _OF_KEDA:
+            if self.kubernetes_scaling != "keda" and getattr(self, name) != kept[name]:
+                raise ValueError(
+                    f"{variable_name(name)} has no effect without "
+                    f"{variable_name('kubernetes_scaling')}=keda; leave it out, or set that."
                 )
 
     @property

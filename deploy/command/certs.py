@@ -25,14 +25,20 @@ class CertsOptions:
         "names and addresses under which workers reach control planes, with commas",
         variable=False,
     )
+    launcher_hosts: str = setting(
+        "",
+        "names and addresses under which KEDA reaches the launcher, with commas; with any, KEDA "
+        "gets a certificate, too",
+        variable=False,
+    )
 
 
 def main(argv: Sequence[str]) -> int:
     """Make what is missing; return the exit status."""
     options = load(CertsOptions, "modelplane certs", argv, environment())
-    hosts = [host.strip() for host in options.hosts.split(",") if host.strip()]
+    directory, now = CertificateDir(options.dir), datetime.now(UTC)
     try:
-        made = CertificateDir(options.dir).ensure(hosts, datetime.now(UTC))
+        made = directory.ensure(_names(options.hosts), now, _names(options.launcher_hosts))
     except OSError as error:
         print(f"modelplane certs: cannot use {options.dir}: {error.strerror}", file=sys.stderr)
         return _USAGE_ERROR
@@ -42,3 +48,7 @@ def main(argv: Sequence[str]) -> int:
     for file in made:
         print(f"made {file}")
     return 0
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]

@@ -36,6 +36,7 @@ _LOST_SECONDS = 8.0
 _AGAIN_SECONDS = 10.0
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 10.0
+_NOT_ACTIVE = "This launcher is not the active one, or not yet."
 
 
 class ClusterLauncher:
@@ -62,6 +63,7 @@ class ClusterLauncher:
         self._silent: dict[str, float] = {}
         self._registered = Registered()
         self._to_do = asyncio.Event()
+        self._news = asyncio.Event()
         # Until when hosts are waited for that ran before this launcher did.
         self._finding_until: float | None = None
 
@@ -80,6 +82,7 @@ class ClusterLauncher:
             host.notify()
         self._to_do.set()
         self.changed.set()
+        self._tell_news()
 
     def stand_by(self) -> None:
         """Touch nothing: what runs is the other launcher's from now on."""
@@ -87,6 +90,7 @@ class ClusterLauncher:
         self._groups.clear()
         self._finding_until = None
         self._registered = Registered()
+        self._tell_news()
 
     def report(self) -> pb.Report | None:
         """Return all that runs, without logs; None: hosts are still being found."""
@@ -117,13 +121,31 @@ class ClusterLauncher:
         """Leave all as it is: it runs without this launcher."""
         del seconds
         self._wanted = None
+        self._tell_news()
+
+    # What others ask who scale in its place.
+
+    def wanted(self, group_id: str) -> int | None:
+        """Return how many replicas a group should have; None: there is no such group.
+
+        Raises:
+            ClusterAway: That is not known here, or not yet.
+        """
+        if self._wanted is None:
+            raise ClusterAway(_NOT_ACTIVE)
+        spec = self._wanted.get(group_id)
+        return None if spec is None else spec.replicas
+
+    def news(self) -> asyncio.Event:
+        """Return what is set once any of that changes."""
+        return self._news
 
     # What `HostServicer` asks.
 
     async def identify(self, token: str) -> Identity:
         """Return who has a token; see `Cluster.identify`."""
         if self._wanted is None:
-            raise ClusterAway("This launcher is not the active one, or not yet.")
+            raise ClusterAway(_NOT_ACTIVE)
         identity = await self._cluster.identify(token)
         if identity.group_id not in (self._wanted or {}):
             raise Stranger("The group of this host is not to run any longer.")
@@ -154,6 +176,10 @@ class ClusterLauncher:
         return order
 
     # What is done meanwhile.
+
+    def _tell_news(self) -> None:
+        told, self._news = self._news, asyncio.Event()
+        told.set()
 
     def _is_finding(self, seen: Mapping[str, Seen]) -> bool:
         if self._finding_until is None:

@@ -33,6 +33,7 @@ from modelplane.launcher.kubernetes.manifests import (
 )
 from modelplane.launcher.kubernetes.mirror import Mirror
 from modelplane.launcher.kubernetes.problems import is_looping, problem_of
+from modelplane.launcher.kubernetes.scaled_objects import API_VERSION, Keda, scaled_object
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +46,10 @@ _INVALID = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
 _ENDED = ("Succeeded", "Failed")
 _LAST_LINES = "12"
 _LAST_CHARACTERS = 1500
+_NO_KEDA = (
+    "The cluster knows no ScaledObjects, so that nothing scales this: install KEDA, or set "
+    "MODELPLANE_KUBERNETES_SCALING to launcher."
+)
 
 
 class KubernetesCluster:
@@ -55,18 +60,29 @@ class KubernetesCluster:
         namespace: Where they are.
         hosts: What their pods have in common.
         capacity: What replicas may use together, which the operator says.
+        keda: How KEDA finds this launcher, where it is KEDA that scales; None: the launcher does.
     """
 
-    def __init__(self, api: Api, namespace: str, hosts: Hosts, capacity: pb.Capacity) -> None:
+    def __init__(
+        self,
+        api: Api,
+        namespace: str,
+        hosts: Hosts,
+        capacity: pb.Capacity,
+        keda: Keda | None = None,
+    ) -> None:
         self._api = api
         self._namespace = namespace
         self._hosts = hosts
         self._capacity = capacity
+        self._keda = keda
         self._deployments_path = f"/apis/apps/v1/namespaces/{namespace}/deployments"
         self._pods_path = f"/api/v1/namespaces/{namespace}/pods"
         selector = f"{POOL_LABEL}={hosts.pool}"
         self._deployments = Mirror(api, self._deployments_path, selector)
         self._pods = Mirror(api, self._pods_path, selector)
+        self._scalers_path = f"/apis/{API_VERSION}/namespaces/{namespace}/scaledobjects"
+        self._scalers = Mirror(api, self._scalers_path, selector)
         self._tokens = PodTokens(api)
         # By group: why its deployment is refused.
         self._refusals: dict[str, str] = {}
@@ -84,6 +100,8 @@ class KubernetesCluster:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._deployments.run(changed))
             tasks.create_task(self._pods.run(on_pods))
+            if self._keda is not None:
+                tasks.create_task(self._scalers.run(changed))
             tasks.create_task(self._listen(looking, changed))
 
     async def keep(self, specs: Sequence[pb.GroupSpec], registered: Registered) -> None:
@@ -154,6 +172,8 @@ class KubernetesCluster:
                 return ""
             if error.status == _FORBIDDEN:
                 self._refusals[group] = f"The launcher may not do this in the cluster: {error}"
+            if str(error) == _NO_KEDA:
+                self._refusals[group] = _NO_KEDA
             return str(error)
         except ClusterAway as error:
             return str(error)
@@ -164,17 +184,39 @@ class KubernetesCluster:
         wanted, name = deployment(spec, self._hosts), name_of(spec.id)
         found = self._deployments.objects.get(name)
         if found is None:
-            self._deployments.put(await self._api.create(self._deployments_path, wanted))
+            made = await self._api.create(self._deployments_path, wanted)
+            self._deployments.put(made)
+            await self._leave_to_keda(spec, made)
             return
         template = wanted["metadata"]["annotations"][TEMPLATE]
-        if found["metadata"].get("annotations", {}).get(TEMPLATE) != template:
+        if _template_of(found) != template:
             # Of another release, or with other options: its pods are replaced one by one.
             wanted["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]
             wanted["spec"]["replicas"] = found["spec"].get("replicas", 1)
             found = await self._api.replace(f"{self._deployments_path}/{name}", wanted)
             self._deployments.put(found)
-        if found["spec"].get("replicas", 1) != spec.replicas:
+        if self._keda is not None:
+            await self._leave_to_keda(spec, found)
+        elif found["spec"].get("replicas", 1) != spec.replicas:
             await self._scale(name, found, spec.replicas)
+
+    async def _leave_to_keda(self, spec: pb.GroupSpec, owner: Document) -> None:
+        """Let KEDA scale a deployment, where it is to; what others add to its object stays."""
+        if self._keda is None:
+            return
+        wanted = scaled_object(spec, owner, self._hosts.pool, self._keda)
+        found = self._scalers.objects.get(wanted["metadata"]["name"])
+        try:
+            if found is None:
+                self._scalers.put(await self._api.create(self._scalers_path, wanted))
+            elif _template_of(found) != _template_of(wanted):
+                path = f"{self._scalers_path}/{wanted['metadata']['name']}"
+                self._scalers.put(await self._api.patch(path, wanted))
+        except Refused as error:
+            if error.status != _NOT_FOUND:
+                raise
+            self._scalers.objects.pop(wanted["metadata"]["name"], None)
+            raise Refused(error.status, error.reason, _NO_KEDA) from error
 
     async def _scale(self, name: str, found: Document, replicas: int) -> None:
         change = {
@@ -219,3 +261,7 @@ class KubernetesCluster:
         fields = log_fields(pod=name, log=text[-_LAST_CHARACTERS:])
         _log.warning("a host ends again and again", extra=fields)
         return text[-_LAST_CHARACTERS:]
+
+
+def _template_of(found: Document) -> str:
+    return str(found["metadata"].get("annotations", {}).get(TEMPLATE, ""))

@@ -128,3 +128,19 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     (tmp_path / "tls" / "worker.key").write_text("no key")
     assert main(arguments) == 2
     assert capsys.readouterr().err.startswith("modelplane certs: ")
+
+
+def test_keda_and_the_names_by_which_it_finds_the_launcher(tmp_path: Path) -> None:
+    assert (
+        main(["certs", "--dir", str(tmp_path), "--launcher-hosts", "launcher.svc, 10.1.2.3"]) == 0
+    )
+    keda, launcher = read_identity(tmp_path, "keda"), read_identity(tmp_path, "launcher")
+    assert keda
+    assert launcher
+    names = [
+        one.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        for one in (keda, launcher)
+    ]
+    assert names[0] == x509.SubjectAlternativeName([x509.DNSName("keda")])
+    assert names[1].get_values_for_type(x509.DNSName) == ["launcher", "launcher.svc"]
+    assert [str(one) for one in names[1].get_values_for_type(x509.IPAddress)] == ["10.1.2.3"]

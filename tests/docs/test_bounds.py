@@ -32,6 +32,7 @@ from modelplane.launcher.conversions import cache as conversions
 from modelplane.launcher.conversions import convert
 from modelplane.launcher.engines import command
 from modelplane.launcher.environments import cache as environments
+from modelplane.launcher.kubernetes import external_scaler_servicer
 from modelplane.launcher.local import disk, preparation, tail
 from modelplane.launcher.model_server import language
 from modelplane.launcher.settings import Settings as LauncherSettings
@@ -57,6 +58,8 @@ BOUNDS = {
     "Calls of workers under way": f"{clusters.MAX_CALLS:,}",
     "Command that serves a hosted model": f"{command._MOST_CHARACTERS:,} characters",
     "Connections of clients": f"{MAX_CONNECTIONS:,}",
+    "Calls of KEDA": f"{external_scaler_servicer._MOST_CALLS} at a time, of "
+    f"{external_scaler_servicer._MOST_BYTES // KIB} KiB each",
     "Counts of tokens that": f"{attempts._MOST_COUNTING} at a time in a worker; "
     f"{relay._COUNT_SECONDS:.0f} s each",
     "Counters of limits": f"{3 * gate._MOST_PLANS:,} callers of endpoints, {gate._ESTIMATES:,} "

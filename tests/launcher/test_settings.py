@@ -39,6 +39,7 @@ def test_replicas_that_others_reach_speak_tls() -> None:
     [
         ("local", "MODELPLANE_KUBERNETES_IMAGE", "image:1"),
         ("local", "MODELPLANE_CLUSTER_GPUS", "2"),
+        ("local", "MODELPLANE_KUBERNETES_SCALING", "keda"),
         ("kubernetes", "MODELPLANE_REPLICA_HOST", "10.1.2.3"),
         ("kubernetes", "MODELPLANE_LAUNCHER_USERS", ""),
         ("kubernetes", "MODELPLANE_RAY_API", "http://ray:8265"),
@@ -53,6 +54,16 @@ def test_what_is_of_another_backend_is_refused(
     with pytest.raises(SystemExit):
         load(Settings, "modelplane launcher", ["--backend", backend], {variable: value})
     assert f"{variable} has no effect with --backend {backend}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["LISTEN", "ADDRESS", "AUTHENTICATION"])
+def test_what_is_kedas_is_refused_where_it_does_not_scale(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = {f"MODELPLANE_KEDA_{name}": "keda:9"}
+    with pytest.raises(SystemExit):
+        load(Settings, "modelplane launcher", ["--backend", "kubernetes"], given)
+    assert "no effect without MODELPLANE_KUBERNETES_SCALING=keda" in capsys.readouterr().err
 
 
 def test_memory_of_a_cluster_is_an_amount() -> None:

@@ -13,13 +13,18 @@
 {{- end -}}
 {{- $existing := .Values.certificates.existing -}}
 {{- if .Values.certificates.certManager.enabled -}}
-{{- if or $existing.controlPlane $existing.worker $existing.envoy $existing.launcher -}}
+{{- if or $existing.controlPlane $existing.worker $existing.envoy $existing.launcher $existing.keda -}}
 {{- fail "certificates come from cert-manager or from certificates.existing, not from both" -}}
 {{- end -}}
 {{- else if and .Values.launcher.enabled (not $existing.launcher) -}}
 {{- fail "without cert-manager, certificates.existing names a secret for launcher, too" -}}
+{{- else if and .Values.launcher.enabled (eq .Values.launcher.scaling "keda") (not $existing.keda) -}}
+{{- fail "without cert-manager, certificates.existing names a secret for keda, where it scales" -}}
 {{- else if not (and $existing.controlPlane $existing.worker (or $existing.envoy (eq .Values.layout "embedded"))) -}}
 {{- fail "without cert-manager, certificates.existing names secrets for controlPlane, worker and, where the layout is separate, envoy" -}}
+{{- end -}}
+{{- if and (eq .Values.launcher.scaling "keda") (not .Values.launcher.enabled) -}}
+{{- fail "launcher.scaling needs launcher.enabled" -}}
 {{- end -}}
 {{- with .Values.worker.autoscaling -}}
 {{- if and .enabled (not (or .inFlight .cpu)) -}}

@@ -115,6 +115,18 @@ GOOD: dict[str, Document] = {
             "existing": _OWN_CERTIFICATES["existing"] | _LAUNCHER_CERTIFICATE["existing"],
         },
     },
+    "keda": {**_EXISTING, "launcher": {"enabled": True, "scaling": "keda"}},
+    "keda-with-own-certificates": {
+        **_EXISTING,
+        "launcher": {"enabled": True, "scaling": "keda"},
+        "networkPolicy": {"keda": _FROM},
+        "certificates": {
+            **_OWN_CERTIFICATES,
+            "existing": _OWN_CERTIFICATES["existing"]
+            | _LAUNCHER_CERTIFICATE["existing"]
+            | {"keda": "k-tls"},
+        },
+    },
     "bare": {
         **_EXISTING,
         "fullnameOverride": "serving",
@@ -141,6 +153,18 @@ REFUSED: dict[str, tuple[Document, str]] = {
         {**_EXISTING, "launcher": {"enabled": True}, "certificates": _OWN_CERTIFICATES},
         "launcher",
     ),
+    "no-certificate-for-keda": (
+        {
+            **_EXISTING,
+            "launcher": {"enabled": True, "scaling": "keda"},
+            "certificates": {
+                **_OWN_CERTIFICATES,
+                "existing": _OWN_CERTIFICATES["existing"] | _LAUNCHER_CERTIFICATE["existing"],
+            },
+        },
+        "keda",
+    ),
+    "keda-without-a-launcher": ({**_EXISTING, "launcher": {"scaling": "keda"}}, "launcher.enabled"),
     "a-share-of-no-machine": (
         {**_EXISTING, "launcher": {"enabled": True, "memory": "80%"}},
         "memory",

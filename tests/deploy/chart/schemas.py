@@ -14,7 +14,18 @@ from tests.deploy.chart.render import Document
 # The first with sidecars, and the newest.
 VERSIONS = ("1.29", "1.37")
 # Of other projects.
-WITHOUT_SCHEMA = {"cert-manager.io/v1", "monitoring.coreos.com/v1"}
+WITHOUT_SCHEMA = {"cert-manager.io/v1", "monitoring.coreos.com/v1", "keda.sh/v1alpha1"}
+
+
+# Of KEDA's main branch after 2.20.2 (config/crd/bases), strictly: descriptions and status left out.
+_KEDA = Path(__file__).parents[2] / "emulators" / "kubernetes" / "keda.json"
+
+
+def keda_problems(document: Document) -> list[str]:
+    """Return what is wrong with an object of KEDA's, by its definition."""
+    validator = Draft202012Validator(json.loads(_KEDA.read_text())[document["kind"]])
+    found = [f"{error.json_path}: {error.message}" for error in validator.iter_errors(document)]
+    return found if document["apiVersion"] == "keda.sh/v1alpha1" else ["$.apiVersion", *found]
 
 
 def problems(document: Document, version: str, group: str = "") -> list[str]:

@@ -23,6 +23,7 @@ from modelplane.data_plane.settings import Settings as WorkerSettings
 from modelplane.deploy.certificates import _USAGES
 from modelplane.deploy.command.cli import COMMANDS
 from modelplane.launcher.kubernetes import manifests, pod_options
+from modelplane.launcher.kubernetes.external_scaler_servicer import CALLER
 from modelplane.launcher.settings import Settings as LauncherSettings
 from tests.deploy.chart.cases import GOOD, REFUSED
 from tests.deploy.chart.pods import (
@@ -48,10 +49,10 @@ from tests.deploy.chart.render import (
     plain_text,
     render,
 )
-from tests.deploy.chart.schemas import VERSIONS, WITHOUT_SCHEMA, problems
+from tests.deploy.chart.schemas import VERSIONS, WITHOUT_SCHEMA, keda_problems, problems
 from tests.docs.blocks import PAGES, find_blocks
 from tests.install.locks import RELEASE
-from tests.launcher.kubernetes.rights import RULES
+from tests.launcher.kubernetes.rights import RULES, RULES_WITH_KEDA
 
 pytestmark = pytest.mark.skipif(not IS_HERE, reason="Helm is not built for this machine")
 
@@ -285,7 +286,9 @@ def test_certificates_are_those_that_the_parts_ask_for(documents: list[Document]
         if part == "control-plane":
             assert told.rpartition(":")[0] in asked["dnsNames"]
         else:
-            assert asked["dnsNames"] == [part]
+            # KEDA calls the launcher by its host's name; the parts know each other by their own.
+            assert asked["dnsNames"][0] == part
+            assert part == "launcher" or len(asked["dnsNames"]) == 1
     issuers = {one["metadata"]["name"] for one in of_kind(documents, "Issuer")} | {"vault"}
     assert {one["name"] for one in values_of("issuerRef", documents)} <= issuers
 
@@ -368,6 +371,35 @@ def test_the_launcher_may_do_what_it_does_and_nothing_else(found: Found) -> None
     pod = named(documents, "Deployment", "launcher")["spec"]["template"]["spec"]
     assert subject["name"] == pod["serviceAccountName"]
     assert not of_kind(documents, "ClusterRole", "ClusterRoleBinding")
+
+
+def test_keda_and_the_launcher_find_and_believe_each_other(found: Found) -> None:
+    documents = found["keda"].documents
+    [role] = of_kind(documents, "Role")
+    # By its rights alone, who leaves scaling to KEDA does not scale.
+    assert role["rules"] == RULES_WITH_KEDA
+    told = environment(container(documents, "launcher"))
+    host, _, port = told["MODELPLANE_KEDA_ADDRESS"].rpartition(":")
+    service = named(documents, "Service", "launcher")
+    assert host == f"{service['metadata']['name']}.modelplane.svc.cluster.local"
+    assert {"name": "keda", "port": int(port), "targetPort": "keda"} in service["spec"]["ports"]
+    names = {one["spec"]["secretName"]: one["spec"] for one in of_kind(documents, "Certificate")}
+    assert names["modelplane-launcher-tls"]["dnsNames"] == ["launcher", host]
+    [authentication] = of_kind(documents, "TriggerAuthentication")
+    assert not keda_problems(authentication)
+    name = authentication["metadata"]["name"]
+    assert told["MODELPLANE_KEDA_AUTHENTICATION"] == name
+    given = {one["parameter"]: one for one in authentication["spec"]["secretTargetRef"]}
+    assert {key: one["key"] for key, one in given.items()} == {
+        "caCert": "ca.crt",
+        "tlsClientCert": "tls.crt",
+        "tlsClientKey": "tls.key",
+    }
+    [secret] = {one["name"] for one in given.values()}
+    assert names[secret]["dnsNames"] == [CALLER]
+    assert names[secret]["usages"] == ["digital signature", "client auth"]
+    [own] = of_kind(found["keda-with-own-certificates"].documents, "TriggerAuthentication")
+    assert {one["name"] for one in own["spec"]["secretTargetRef"]} == {"k-tls"}
 
 
 def test_the_launcher_is_told_what_it_takes(found: Found, tmp_path: Path) -> None:

@@ -7,4 +7,5 @@ rules    what is refused
 store    objects, their versions, and who watches them
 server   the HTTP API
 nodes    the controller and the kubelet
+keda     what scales deployments by ScaledObjects
 """

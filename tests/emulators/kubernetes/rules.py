@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tests.deploy.chart.schemas import VERSIONS, problems
+from tests.deploy.chart.schemas import VERSIONS, keda_problems, problems
 
 Document = dict[str, Any]
 
@@ -54,6 +54,20 @@ def check_metadata(kind: str, metadata: Document) -> None:
         _check_key(kind, name, "metadata.annotations", key)
     if sum(len(key) + len(value) for key, value in annotations.items()) > MOST_ANNOTATION_BYTES:
         raise invalid(kind, name, "metadata.annotations", "Too long: may not be more than 262144")
+
+
+def check_scaled_object(body: Document) -> None:
+    """Refuse what KEDA's definition does not know, and what its admission webhook refuses."""
+    if found := keda_problems(body):
+        raise Refusal(400, "BadRequest", f"strict decoding error: {found[0]}")
+    name, spec = body["metadata"]["name"], body["spec"]
+    # A rule of the definition (`x-kubernetes-validations`).
+    if spec.get("minReplicaCount", 0) > spec.get("maxReplicaCount", 100):
+        text = "minReplicaCount must be less than or equal to maxReplicaCount"
+        raise invalid("ScaledObject", name, "spec", text)
+    for owner in body["metadata"].get("ownerReferences", ()):
+        if not all(owner.get(key) for key in ("apiVersion", "kind", "name", "uid")):
+            raise invalid("ScaledObject", name, "metadata.ownerReferences", "must not be empty")
 
 
 def check_labels(kind: str, name: str, labels: Mapping[str, str]) -> None:

@@ -15,7 +15,12 @@ from tests.emulators.kubernetes.rules import Document, Refusal
 from tests.emulators.kubernetes.store import Store
 
 NAMESPACE = "serving"
-_KINDS = {"deployments": ("apps", "apps/v1", "Deployment"), "pods": ("", "v1", "Pod")}
+_KINDS = {
+    "deployments": ("apps", "apps/v1", "Deployment"),
+    "pods": ("", "v1", "Pod"),
+    # Only there where KEDA is.
+    "scaledobjects": ("keda.sh", "keda.sh/v1alpha1", "ScaledObject"),
+}
 _MERGE = "application/merge-patch+json"
 
 
@@ -30,6 +35,7 @@ class Kubernetes:
         logs: Returns the log of a pod: of its container that runs, or of the one before.
         requests: Methods and paths that were asked.
         away: Whether it refuses all, as one that is started anew does.
+        has_keda: Whether the definitions of KEDA are installed.
     """
 
     store: Store = field(default_factory=Store)
@@ -38,6 +44,7 @@ class Kubernetes:
     logs: Callable[[str, bool], str] = lambda *_: ""
     requests: list[tuple[str, str]] = field(default_factory=list)
     away: bool = False
+    has_keda: bool = False
     url: str = ""
     _watches: set[asyncio.Task[Any]] = field(default_factory=set)
 
@@ -94,6 +101,8 @@ class Kubernetes:
         return self.tokens[token]
 
     def _authorize(self, request: web.Request, resource: str, verb: str) -> None:
+        if resource == "scaledobjects" and not self.has_keda:
+            raise Refusal(404, "NotFound", "the server could not find the requested resource")
         group = _KINDS[resource.partition("/")[0]][0]
         if not rules.allows(self._authenticate(request), group, resource, verb):
             raise Refusal(
@@ -179,7 +188,8 @@ class Kubernetes:
     async def _create(self, request: web.Request, resource: str) -> web.StreamResponse:
         body = await _body(request)
         self._check(resource, body, None)
-        body["spec"].setdefault("replicas", 1)
+        if resource == "deployments":
+            body["spec"].setdefault("replicas", 1)
         return web.json_response(self.store.create(resource, body, NAMESPACE), status=201)
 
     async def _delete(
@@ -191,6 +201,11 @@ class Kubernetes:
         if uid != old["metadata"]["uid"]:
             raise Refusal(409, "Conflict", "Precondition failed: UID in precondition")
         self.store.delete(resource, old["metadata"]["name"])
+        # What belonged to something that is gone is collected.
+        for found in self.store.list("scaledobjects"):
+            owners = found["metadata"].get("ownerReferences", ())
+            if owners and all(owner["uid"] == uid for owner in owners):
+                self.store.delete("scaledobjects", found["metadata"]["name"])
         return web.json_response({"kind": "Status", "apiVersion": "v1", "status": "Success"})
 
     async def _watch(self, request: web.Request, resource: str) -> web.StreamResponse:
@@ -218,7 +233,10 @@ class Kubernetes:
         _, version, kind = _KINDS[resource]
         if (new.get("apiVersion"), new.get("kind")) != (version, kind):
             raise Refusal(400, "BadRequest", f"the object is no {kind} of {version}")
-        rules.check_schema(new)
+        if resource == "scaledobjects":
+            rules.check_scaled_object(new)
+        else:
+            rules.check_schema(new)
         rules.check_metadata(kind, new["metadata"])
         if resource == "deployments":
             rules.check_deployment(new)

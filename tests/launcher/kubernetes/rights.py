@@ -13,3 +13,13 @@ RULES: list[dict[str, Any]] = [
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
 ]
+
+# The same where KEDA scales: who may then not scale beside it.
+RULES_WITH_KEDA: list[dict[str, Any]] = [
+    *(rule for rule in RULES if rule["resources"] != ["deployments/scale"]),
+    {
+        "apiGroups": ["keda.sh"],
+        "resources": ["scaledobjects"],
+        "verbs": ["list", "watch", "create", "patch"],
+    },
+]

@@ -23,7 +23,7 @@ from tests.emulators.kubernetes.server import NAMESPACE, Kubernetes
 from tests.launcher.cluster import in_process
 from tests.launcher.cluster.in_process import launching_on
 from tests.launcher.groups import Machine, Models, free_port
-from tests.launcher.kubernetes.rights import RULES
+from tests.launcher.kubernetes.rights import RULES, RULES_WITH_KEDA
 
 IMAGE = "registry.example.com/modelplane:1"
 ISSUER = "https://kubernetes.default.svc.cluster.local"
@@ -123,7 +123,7 @@ async def cluster(tmp_path: Path, **options: str) -> AsyncIterator[Cluster]:
     """Run a cluster, and a launcher with it; `options` are variables of the launcher."""
     usual, service._LOG_SECONDS = service._LOG_SECONDS, 0.1
     certificates = CertificateDir(tmp_path / "certificates")
-    certificates.ensure(["127.0.0.1"], datetime.now(UTC))
+    certificates.ensure(["127.0.0.1"], datetime.now(UTC), ["127.0.0.1"])
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     files = certificates.settings("control-plane")
     tls.load_cert_chain(files["MODELPLANE_TLS_CERT"], files["MODELPLANE_TLS_KEY"])
@@ -137,6 +137,8 @@ async def cluster(tmp_path: Path, **options: str) -> AsyncIterator[Cluster]:
         frozenset({IMAGE}),
     )
     server.logs = nodes.log
+    if options.get("MODELPLANE_KUBERNETES_SCALING") == "keda":
+        server.tokens, server.has_keda = {"launcher-token": RULES_WITH_KEDA}, True
     async with server.running(tls):
         hosts = f"127.0.0.1:{free_port()}"
         given: Mapping[str, str] = {
