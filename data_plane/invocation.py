@@ -121,10 +121,24 @@ class Inference:
             failure = None
             self._accountant.close(record)
             if record.court is None or not record.court.waiting:
-                self._accountant.conclude(record)
+                self._conclude(record, call)
             else:
-                then = partial(self._accountant.conclude, record)
+                then = partial(self._conclude, record, call, judged=True)
                 self._aside.follow(record.court.waiting, then)
+
+    def _conclude(self, record: Record, call: Call, *, judged: bool = False) -> None:
+        """Write down a call of which nothing more is to be known.
+
+        Args:
+            record: The call's.
+            call: The call.
+            judged: Whether judges have been asked beside it.
+        """
+        self._accountant.conclude(record)
+        if judged and record.capture is not None:
+            self._payloads.amend(record)
+        if record.endpoint is not None and record.endpoint.telemetry is not None:
+            self._payloads.tell(record, call)
 
     async def finish(self, seconds: float) -> None:
         """Bring to its end what calls have left to be done, when none is under way.
@@ -251,9 +265,15 @@ class Inference:
         return endpoint, config, build_query(spec_of(config.task), body)
 
     def _note_request(self, record: Record, call: Call, raw: bytes | JsonObject) -> None:
-        """Let what was asked be recorded, where the endpoint has a table for it."""
-        if record.endpoint is not None and record.endpoint.payloads is not None:
+        """Let what was asked be recorded, where the endpoint has tables."""
+        endpoint = record.endpoint
+        if endpoint is None:
+            return
+        if endpoint.payloads is not None:
             record.capture = record.capture or self._payloads.open(record, call, raw)
+        if endpoint.telemetry is not None and record.trace is None:
+            # Addresses and models are noted for whoever is told of them.
+            record.trace = endpoint.telemetry
 
     def _receive_native(
         self,

@@ -5,14 +5,17 @@ Before: `gateway_rules`, `lifecycle`, `setting_changes`, `settings`, `views`. Af
 """
 
 import re
+from collections.abc import Mapping
 from typing import TypeAlias
 
 from modelserving.store.v1.settings_pb2 import EndpointSettings
 from modelserving.v1.ai_gateway_pb2 import InferenceTableConfig
 from modelserving.v1.endpoint_pb2 import AutoCaptureConfig, EndpointConfig
 from modelserving.v1.guardrail_policy_pb2 import GuardrailPolicy
+from modelserving.v1.telemetry_pb2 import TelemetryConfig
 
 from modelplane.adapters.shared.guardrail_rules import looks_for_something
+from modelplane.adapters.shared.telemetry_tables import Kind, tables_of
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.store.database import Session
 from modelplane.control_plane.store.endpoints import payload_tables
@@ -24,7 +27,7 @@ SUFFIX = "_payload"
 MAX_NAME = 128
 
 TableConfig: TypeAlias = InferenceTableConfig | AutoCaptureConfig
-_NAME = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_-]{{0,{MAX_NAME - 1}}}")
+NAME = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_-]{{0,{MAX_NAME - 1}}}")
 GATEWAY = "ai_gateway.inference_table_config"
 _LEGACY = "auto_capture_config"
 _MASKED = "masked"
@@ -45,7 +48,7 @@ def _check(config: TableConfig, where: str, *, available: bool) -> None:
     """
     for field in _FIELDS:
         name = getattr(config, field)
-        if name and not _NAME.fullmatch(name):
+        if name and not NAME.fullmatch(name):
             raise InvalidParameter(
                 f"{where}.{field} must be up to {MAX_NAME} letters, digits, '-' and '_', and must "
                 "not begin with '-'."
@@ -58,15 +61,35 @@ def _check(config: TableConfig, where: str, *, available: bool) -> None:
         )
     if not config.enabled:
         return
+    require_available(where, available=available)
+    for field in ("catalog_name", "schema_name"):
+        if not getattr(config, field):
+            raise InvalidParameter(f"{where}.{field} is required to enable the table; set it.")
+
+
+def require_available(where: str, *, available: bool) -> None:
+    """Check that tables are written at all.
+
+    Raises:
+        InvalidParameter: The deployment writes none.
+    """
     if not available:
         raise InvalidParameter(
             "This deployment writes no inference tables: its operator can install "
             "'modelplane[tables]' and set MODELPLANE_TABLES_ROOT; until then, leave out "
             f"`{where}`."
         )
-    for field in ("catalog_name", "schema_name"):
-        if not getattr(config, field):
-            raise InvalidParameter(f"{where}.{field} is required to enable the table; set it.")
+
+
+def require_fraction(where: str, fraction: float) -> None:
+    """Check a share of calls.
+
+    Raises:
+        InvalidParameter: It is none.
+    """
+    # The comparison is written so that NaN is refused.
+    if not 0 <= fraction <= 1:
+        raise InvalidParameter(f"{where} is {fraction:g}; use 0 to 1.")
 
 
 def check(config: InferenceTableConfig, *, available: bool) -> None:
@@ -80,11 +103,8 @@ def check(config: InferenceTableConfig, *, available: bool) -> None:
         InvalidParameter: It breaks a rule, or the deployment writes no tables.
     """
     _check(config, GATEWAY, available=available)
-    # The comparison is written so that NaN is refused.
-    if config.HasField("sampling_fraction") and not 0 <= config.sampling_fraction <= 1:
-        raise InvalidParameter(
-            f"{GATEWAY}.sampling_fraction is {config.sampling_fraction:g}; use 0 to 1."
-        )
+    if config.HasField("sampling_fraction"):
+        require_fraction(f"{GATEWAY}.sampling_fraction", config.sampling_fraction)
     if config.redact not in _REDACTIONS:
         raise InvalidParameter(
             f"{GATEWAY}.redact '{config.redact}' is unknown; use 'none' or '{_MASKED}'."
@@ -166,9 +186,11 @@ async def claim(
     """
     gateway = endpoint.settings.ai_gateway.inference_table_config
     legacy = config.auto_capture_config if config else AutoCaptureConfig()
-    _check_one(gateway, legacy)
+    telemetry = tables_of(endpoint.settings.telemetry_config)
+    _check_one(gateway, legacy, telemetry)
     for table in (gateway, legacy):
         await _claim(session, endpoint, table)
+    await _claim_all(session, endpoint, telemetry)
 
 
 async def change(session: Session, endpoint: StoredEndpoint, new: InferenceTableConfig) -> None:
@@ -179,9 +201,28 @@ async def change(session: Session, endpoint: StoredEndpoint, new: InferenceTable
     """
     old = endpoint.settings.ai_gateway.inference_table_config
     _check_change(old, new, endpoint.name, GATEWAY)
-    if endpoint.newest:
-        _check_one(new, endpoint.newest.config.auto_capture_config)
+    telemetry = tables_of(endpoint.settings.telemetry_config)
+    _check_one(new, _legacy(endpoint), telemetry)
     await _claim(session, endpoint, new)
+
+
+async def change_telemetry(
+    session: Session, endpoint: StoredEndpoint, new: TelemetryConfig
+) -> None:
+    """Let an endpoint have the tables that its telemetry is to go to, in the transaction of that.
+
+    Raises:
+        InvalidParameter: Payloads would go to two, or one is another endpoint's, or of other rows.
+    """
+    gateway = endpoint.settings.ai_gateway.inference_table_config
+    telemetry = tables_of(new)
+    _check_one(gateway, _legacy(endpoint), telemetry)
+    await _claim_all(session, endpoint, telemetry)
+
+
+def _legacy(endpoint: StoredEndpoint) -> AutoCaptureConfig:
+    newest = endpoint.newest
+    return newest.config.auto_capture_config if newest else AutoCaptureConfig()
 
 
 def show(config: AutoCaptureConfig) -> None:
@@ -205,9 +246,21 @@ async def _claim(
     name = _full_name(table, table.table_name_prefix or endpoint.name)
     if not await payload_tables.claim(session, name, endpoint.id, endpoint.creator_id):
         raise InvalidParameter(
-            f"The table {name} belongs to another endpoint; choose another table_name_prefix, "
-            "schema or catalog."
+            f"The table {name} belongs to another endpoint, or has telemetry; choose another "
+            "table_name_prefix, schema or catalog."
         )
+
+
+async def _claim_all(
+    session: Session, endpoint: StoredEndpoint | NewEndpoint, tables: Mapping[Kind, str]
+) -> None:
+    for kind, name in tables.items():
+        ids = endpoint.id, endpoint.creator_id
+        if not await payload_tables.claim(session, name, *ids, kind):
+            raise InvalidParameter(
+                f"The table {name} of telemetry_config.table_names belongs to another endpoint, or "
+                "has rows of another kind; choose another name."
+            )
 
 
 def _check_change(old: TableConfig, new: TableConfig, endpoint: str, where: str) -> None:
@@ -224,7 +277,16 @@ def _check_change(old: TableConfig, new: TableConfig, endpoint: str, where: str)
             )
 
 
-def _check_one(gateway: InferenceTableConfig, legacy: AutoCaptureConfig) -> None:
+def _check_one(
+    gateway: InferenceTableConfig, legacy: AutoCaptureConfig, telemetry: Mapping[Kind, str]
+) -> None:
     """Check that payloads are recorded in one table."""
     if gateway.enabled and legacy.enabled:
         raise InvalidParameter(f"{GATEWAY} and {_LEGACY} are both enabled; disable one of them.")
+    if Kind.PAYLOADS in telemetry and (gateway.enabled or legacy.enabled):
+        other = GATEWAY if gateway.enabled else _LEGACY
+        raise InvalidParameter(
+            f"{other} and telemetry_config would both record payloads; disable the one, or let "
+            "telemetry_config.enabled_telemetry_features be without "
+            "TELEMETRY_FEATURE_INFERENCE_TABLE."
+        )

@@ -292,6 +292,15 @@ class EndpointServicer(EndpointServiceServicer):
         record = await self._endpoints.get_managed(principal, request.name)
         return build_endpoint(record, principal)
 
+    async def PatchServingEndpointTelemetryConfig(
+        self, request: pb.PatchServingEndpointTelemetryConfigRequest, context: _Context
+    ) -> ServingEndpoint:
+        """Replace what is recorded of an endpoint's telemetry."""
+        principal = current_principal.get()
+        given = request.telemetry_config
+        record = await self._settings.patch_telemetry(principal, request.name, given)
+        return build_endpoint(record, principal)
+
     async def GetServingEndpointOpenApi(
         self, request: pb.GetServingEndpointOpenApiRequest, context: _Context
     ) -> HttpBody:

@@ -11,8 +11,10 @@ from modelserving.store.v1.settings_pb2 import EndpointSettings
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig
 from modelserving.v1.endpoint_pb2 import EndpointTag, RateLimit
 from modelserving.v1.guardrail_policy_pb2 import GuardrailPolicy
+from modelserving.v1.telemetry_pb2 import TelemetryConfig
 
 from modelplane.adapters.shared.guardrail_rules import NO_JUDGES, DefaultJudges
+from modelplane.control_plane.clock import Clock, system_clock
 from modelplane.control_plane.endpoints import payload_tables
 from modelplane.control_plane.endpoints.gateway_rules import (
     MAX_GATEWAY_BYTES,
@@ -27,6 +29,7 @@ from modelplane.control_plane.endpoints.guardrail_judges import (
 )
 from modelplane.control_plane.endpoints.limited_principals import require_principals
 from modelplane.control_plane.endpoints.lookup import lock_endpoint, read_endpoint
+from modelplane.control_plane.endpoints.telemetry_rules import build_telemetry
 from modelplane.control_plane.endpoints.validation import check_settled, check_tags, is_external
 from modelplane.control_plane.errors import Conflict, InvalidParameter
 from modelplane.control_plane.principal import Principal
@@ -39,7 +42,7 @@ from modelplane.control_plane.store.endpoints.aliases import aliases_of, claim
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint
 from modelplane.control_plane.store.states import EventKind, Phase
 
-_Field = Literal["tags", "rate_limits", "ai_gateway", "policies"]
+_Field = Literal["tags", "rate_limits", "ai_gateway", "policies", "telemetry_config"]
 
 
 class SettingChanges:
@@ -53,6 +56,7 @@ class SettingChanges:
         *,
         tables: bool = False,
         judges: DefaultJudges = NO_JUDGES,
+        clock: Clock = system_clock,
     ) -> None:
         """Keep the collaborators.
 
@@ -62,7 +66,9 @@ class SettingChanges:
             rollout: Tells when the workers have followed.
             tables: Whether the deployment writes payload tables.
             judges: Who judges where guardrails do not say who.
+            clock: Milliseconds since the epoch.
         """
+        self._clock = clock
         self._tables = tables
         self._judges = judges
         self._sealer = sealer
@@ -187,6 +193,20 @@ class SettingChanges:
         await self._push(principal, name, "policies", new)
         return new.policies
 
+    async def patch_telemetry(
+        self, principal: Principal, name: str, given: TelemetryConfig
+    ) -> StoredEndpoint:
+        """Replace what is recorded of telemetry, and return the endpoint.
+
+        Raises:
+            NotFound: There is no such endpoint.
+            InvalidParameter: A setting is wrong.
+            Conflict: An update is in progress.
+        """
+        new = EndpointSettings(telemetry_config=build_telemetry(given, available=self._tables))
+        await self._push(principal, name, "telemetry_config", new)
+        return await read_endpoint(self._database, principal, name)
+
     async def _push(
         self, principal: Principal, name: str, field: _Field, new: EndpointSettings
     ) -> None:
@@ -205,13 +225,23 @@ class SettingChanges:
                     check_countable(new.ai_gateway, version.hosted)
                 table = new.ai_gateway.inference_table_config
                 await payload_tables.change(transaction.session, record, table)
-            await _replace(transaction, record, field, new)
+            elif field == "telemetry_config":
+                check_settled(name, updating=record.phase is not Phase.SETTLED)
+                telemetry = new.telemetry_config
+                await payload_tables.change_telemetry(transaction.session, record, telemetry)
+            # As in the mirrored API, of settings this one alone is told as a change.
+            now_ms = self._clock() if field == "telemetry_config" else 0
+            await _replace(transaction, record, field, new, now_ms)
             revision = await transaction.revise(EventKind.ENDPOINT, record.id)
         await self._rollout.wait_applied(revision)
 
 
 async def _replace(
-    transaction: Transaction, record: StoredEndpoint, field: _Field, new: EndpointSettings
+    transaction: Transaction,
+    record: StoredEndpoint,
+    field: _Field,
+    new: EndpointSettings,
+    now_ms: int = 0,
 ) -> None:
     """Store the settings of `record`, in one field those of `new`, which has no other.
 
@@ -223,7 +253,7 @@ async def _replace(
     settings.ClearField(field)
     settings.MergeFrom(new)
     payload_tables.check_redaction(settings)
-    await changes.set_settings(transaction, record.id, settings)
+    await changes.set_settings(transaction, record.id, settings, now_ms)
 
 
 def _patch(

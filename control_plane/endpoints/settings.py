@@ -14,6 +14,7 @@ from modelplane.control_plane.endpoints import payload_tables
 from modelplane.control_plane.endpoints.gateway_rules import build_ai_gateway, build_rate_limits
 from modelplane.control_plane.endpoints.guardrail_judges import require_judges
 from modelplane.control_plane.endpoints.limited_principals import require_principals
+from modelplane.control_plane.endpoints.telemetry_rules import build_telemetry, show_telemetry
 from modelplane.control_plane.endpoints.validation import check_tags, check_text
 from modelplane.control_plane.principal import Principal
 from modelplane.control_plane.store.database import Session
@@ -40,6 +41,7 @@ def build_settings(
         tags=request.tags,
         rate_limits=build_rate_limits(request.rate_limits),
         ai_gateway=build_ai_gateway(request.ai_gateway, tables=tables, judges=judges),
+        telemetry_config=build_telemetry(request.telemetry_config, available=tables),
     )
     payload_tables.check_redaction(settings)
     return settings
@@ -69,3 +71,5 @@ def show_settings(settings: EndpointSettings, endpoint: ServingEndpoint) -> None
     endpoint.tags.extend(settings.tags)
     if settings.HasField("ai_gateway"):
         endpoint.ai_gateway.CopyFrom(settings.ai_gateway)
+    if settings.HasField("telemetry_config"):
+        endpoint.telemetry_config.CopyFrom(show_telemetry(settings.telemetry_config))

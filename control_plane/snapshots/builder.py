@@ -139,6 +139,9 @@ def _build_endpoint(
         rate_limits=settings.rate_limits,
         ai_gateway=settings.ai_gateway if settings.HasField("ai_gateway") else None,
         policies=settings.policies,
+        telemetry_config=(
+            settings.telemetry_config if settings.HasField("telemetry_config") else None
+        ),
         grants=[
             # The numbers of the levels are the same in both.
             Grant(grantee_id=grantee, level=int(level))  # type: ignore[arg-type]

@@ -99,6 +99,8 @@ class PayloadTableRow(SQLModel, table=True):
     endpoint_id: str
     # Identifier of the principal that created the endpoint.
     creator_id: str
+    # What its rows are (`adapters/shared/telemetry_tables.py`), which stays, too.
+    kind: str = ""
 
 
 class RefusalRow(SQLModel, table=True):

@@ -18,6 +18,7 @@ from modelplane.data_plane.calls.call import Call, Reply
 from modelplane.data_plane.calls.record import Record
 from modelplane.data_plane.errors import Refusal
 from modelplane.data_plane.guardrails.verdict import Action
+from modelplane.data_plane.payloads.journal import Place
 from modelplane.data_plane.payloads.merging import ChunkMerger
 from modelplane.data_plane.payloads.native_merging import EventMerger
 from modelplane.data_plane.payloads.row import (
@@ -34,8 +35,8 @@ _log = logging.getLogger(__name__)
 class Sink(Protocol):
     """Takes what was captured."""
 
-    def write(self, capture: "Capture", response: bytes | None) -> None:
-        """Write a row; never fails."""
+    def write(self, capture: "Capture", response: bytes | None) -> "Place | None":
+        """Write a row; return where, if it is to be amended. Never fails."""
 
 
 class Capture:
@@ -46,6 +47,7 @@ class Capture:
         request: What was asked; None: not kept.
         errors: Why something is not kept.
         under_way: Number of attempts that have not ended when the row is written.
+        place: Where the row is, if it is written and to be amended.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Capture:
         self.record = record
         self.errors: list[str] = []
         self.under_way = 0
+        self.place: Place | None = None
         self._sink = sink
         self._native = call.native
         self._max_bytes = max_bytes
@@ -261,7 +264,10 @@ class Capture:
         if response is not None and len(response) > self._max_bytes:
             self.errors.append(RESPONSE_TOO_LARGE)
             response = None
-        self._sink.write(self, response)
+        self.place = self._sink.write(self, response)
+        # Who waits for a verdict holds this, and need not hold bodies.
+        self.request = self._whole = self._merger = None
+        self._pending = []
 
 
 class CapturingReply:

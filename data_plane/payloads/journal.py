@@ -2,7 +2,8 @@
 
 Before: `log.py`. A row is in the kernel's hands before its call is answered; a segment is sealed
 when it is full or old, then compressed by a thread and ready for the writer (`../tables/`), which
-deletes it. Each process has a directory of its own, which it locks (`../directories.py`). Where
+deletes it. A segment with rows that are still to be amended is kept open for that, but not for
+long. Each process has a directory of its own, which it locks (`../directories.py`). Where
 there is no room, rows lose their bodies first; a call never waits and never fails for it.
 """
 
@@ -12,13 +13,15 @@ import os
 import secrets
 import zlib
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from modelplane.adapters.providers.types import JsonObject
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.data_plane.directories import ID_BYTES, make_locked, remove
 from modelplane.data_plane.payloads.metrics import PayloadMetrics
-from modelplane.data_plane.payloads.row import PayloadRow
+from modelplane.data_plane.payloads.row import AMENDMENT_BYTES, PayloadRow, encode_amendment
 from modelplane.data_plane.payloads.segment import OpenSegment
 
 _log = logging.getLogger(__name__)
@@ -36,6 +39,16 @@ _INTERVAL_SECONDS = 1.0
 # After a failure, a new segment is not tried for sooner.
 _RETRY_SECONDS = 1.0
 _LEVEL = 1
+# For so long a segment that is full or old waits for amendments: a judge may take a minute.
+AMENDING_SECONDS = 75.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a row may be amended."""
+
+    segment: OpenSegment
+    offset: int
 
 
 class PayloadJournal:
@@ -73,6 +86,8 @@ class PayloadJournal:
         self._open: OpenSegment | None = None
         # Made beforehand for rows without bodies, as a disk that is full has no room for it.
         self._spare: OpenSegment | None = None
+        # Those that take no rows any longer, but amendments, and those that take nothing.
+        self._held: list[OpenSegment] = []
         self._sealed: list[Path] = []
         self._used = 0
         self._numbers = count(1)
@@ -80,22 +95,44 @@ class PayloadJournal:
         self._retry_at = [0.0, 0.0]
         self._broken = False
 
-    def append(self, row: PayloadRow) -> None:
-        """Write a row, without its bodies where there is no room for them; never fails."""
+    def append(self, row: PayloadRow, *, amendable: bool = False) -> Place | None:
+        """Write a row, without its bodies where there is no room for them; never fails.
+
+        Args:
+            row: The row.
+            amendable: Whether it is to be amended.
+
+        Returns:
+            Where it is, if it is amendable, and is written.
+        """
+        spare = AMENDMENT_BYTES if amendable else 0
         try:
-            if self._write(row.encode(), bare=False):
+            if segment := self._write(row.encode(), spare, bare=False):
                 self._broken = False
-                return
-            frame = row.without_bodies().encode()
-            kept = self._write(frame, bare=True)
+            else:
+                segment = self._write(row.without_bodies().encode(), spare, bare=True)
+                if segment and not row.kind:
+                    self._metrics.dropped.inc()
+                    self._note("there is no room for bodies")
         except OSError as error:
             self._note(str(error))
-            kept = False
-        if kept:
-            self._metrics.dropped.inc()
-            self._note("there is no room for bodies")
-        else:
+            segment = None
+        if segment is None:
             self._metrics.lost.inc()
+            return None
+        return Place(segment, segment.reserve(spare)) if amendable else None
+
+    def amend(self, place: Place, facts: JsonObject) -> None:
+        """Let facts take the place of those of a row, if that has not left; never fails.
+
+        Args:
+            place: Where the row is, which is amended once.
+            facts: The facts.
+        """
+        try:
+            place.segment.amend(place.offset, encode_amendment(facts))
+        except (OSError, ValueError) as error:
+            self._note(str(error))
 
     async def run(self, sleep: Callable[[float], Awaitable[None]]) -> None:
         """Seal, and make ready what is sealed, until cancelled."""
@@ -114,6 +151,9 @@ class PayloadJournal:
 
     async def pack(self) -> None:
         """Compress what is sealed, and look how much room everything takes."""
+        held, self._held = self._held, []
+        for segment in held:
+            self._close(segment)
         while self._sealed:
             await asyncio.to_thread(_pack, self._sealed.pop(0))
         if self._lock is not None:
@@ -125,6 +165,9 @@ class PayloadJournal:
         if self._lock is None:
             return
         self._seal()
+        held, self._held = self._held, []
+        for segment in held:
+            self._close(segment, at_once=True)
         await self.pack()
         if self._spare is not None:
             self._spare.close(self._spare.path)
@@ -133,16 +176,16 @@ class PayloadJournal:
             remove(self._path)
         os.close(self._lock)
 
-    def _write(self, frame: bytes, *, bare: bool) -> bool:
-        """Write a frame where it belongs; return whether there was room."""
-        segment = self._open
-        if segment is None or not segment.takes(len(frame)) or (segment.bare and not bare):
-            segment = self._next(len(frame), bare=bare)
+    def _write(self, frame: bytes, spare: int, *, bare: bool) -> OpenSegment | None:
+        """Write a frame where it belongs, with room behind it; return where; None: no room."""
+        segment, size = self._open, len(frame) + spare
+        if segment is None or not segment.takes(size) or (segment.bare and not bare):
+            segment = self._next(size, bare=bare)
             if segment is None:
-                return False
+                return None
         segment.append(frame)
         self._metrics.rows.inc()
-        return True
+        return segment
 
     def _next(self, size: int, *, bare: bool) -> OpenSegment | None:
         """Return a new segment that takes a frame of `size` bytes; None: there is no room."""
@@ -199,7 +242,14 @@ class PayloadJournal:
 
     def _seal(self) -> None:
         segment, self._open = self._open, None
-        if segment is None:
+        if segment is not None:
+            self._close(segment)
+
+    def _close(self, segment: OpenSegment, *, at_once: bool = False) -> None:
+        """Close a segment, unless it is to be amended, and has not waited for long."""
+        waited = self._clock() - segment.opened
+        if segment.awaited and not at_once and waited < self._seal_seconds + AMENDING_SECONDS:
+            self._held.append(segment)
             return
         path = segment.path.with_suffix(SEALED)
         segment.close(path)

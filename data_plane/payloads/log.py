@@ -14,8 +14,9 @@ from modelplane.data_plane.calls.call import Call, Method, Reply
 from modelplane.data_plane.calls.record import CLIENT_CLOSED, Record
 from modelplane.data_plane.errors import refusal_of
 from modelplane.data_plane.payloads.capture import Capture
-from modelplane.data_plane.payloads.journal import PayloadJournal
+from modelplane.data_plane.payloads.journal import PayloadJournal, Place
 from modelplane.data_plane.payloads.row import PayloadRow
+from modelplane.data_plane.payloads.signals import build_rows
 
 MAX_BYTES = 1 << 20
 _MS = 1000.0
@@ -106,14 +107,36 @@ class PayloadLog:
         else:
             capture.end()
 
-    def write(self, capture: Capture, response: bytes | None) -> None:
+    def write(self, capture: Capture, response: bytes | None) -> Place | None:
         """Write a row; see `capture.Sink`."""
         record = capture.record
         table = record.endpoint and record.endpoint.payloads
-        if table:
-            errors = tuple(dict.fromkeys(capture.errors))
-            facts = self._facts(record, capture.under_way, table.sampling)
-            row = PayloadRow(table.location, facts, errors, capture.request, response)
+        if not table:
+            return None
+        errors = tuple(dict.fromkeys(capture.errors))
+        facts = self._facts(record, capture.under_way, table.sampling)
+        row = PayloadRow(table.location, facts, errors, capture.request, response)
+        is_judged = record.court is not None and bool(record.court.waiting)
+        return self._journal.append(row, amendable=is_judged)
+
+    def amend(self, record: Record) -> None:
+        """Put into a row that is written what judges have said since, for whom no caller waited."""
+        capture, guard = record.capture, record.guard
+        if isinstance(capture, Capture) and capture.place is not None and guard is not None:
+            self._journal.amend(capture.place, {"guardrail_action": str(guard.verdict().action)})
+
+    def tell(self, record: Record, call: Call) -> None:
+        """Write what tables of telemetry get of a call that is closed.
+
+        Args:
+            record: The call's, whose endpoint has such tables.
+            call: The call.
+        """
+        tables = record.endpoint and record.endpoint.telemetry
+        if not tables or call.method is not Method.QUERY:
+            return
+        traceparent = call.metadata.get("traceparent", "")
+        for row in build_rows(record, tables, traceparent, self._wall_ms(), self._clock()):
             self._journal.append(row)
 
     def _facts(self, record: Record, under_way: int, sampling: float) -> JsonObject:

@@ -31,6 +31,7 @@ from modelplane.data_plane.snapshots.snapshot import (
     ServedEntity,
     Throughput,
 )
+from modelplane.data_plane.snapshots.telemetry_tables import compile_telemetry_tables
 
 _KEY_BYTES = 16
 
@@ -61,7 +62,7 @@ def compile_endpoint(
     limits = compile_limits(resource)
     tracks_usage = resource.ai_gateway.usage_tracking_config.enabled
     obstacle = "" if active else _obstacle(resource, failure)
-    payloads = compile_payload_table(resource)
+    payloads, telemetry = compile_payload_table(resource), compile_telemetry_tables(resource)
     endpoint = Endpoint(
         resource.id,
         resource.name,
@@ -75,6 +76,7 @@ def compile_endpoint(
         tuple(resource.aliases),
         guardrails,
         payloads,
+        telemetry,
     )
     return endpoint, failure
 

@@ -8,6 +8,9 @@ from sys import intern
 
 from modelserving.worker.v1.snapshot_pb2 import EndpointResource
 
+from modelplane.adapters.shared.telemetry_tables import Kind, tables_of
+from modelplane.data_plane.snapshots.telemetry_tables import place_of
+
 SUFFIX = "_payload"
 _MASKED = "masked"
 
@@ -29,6 +32,13 @@ class PayloadTable:
 
 def compile_payload_table(resource: EndpointResource) -> PayloadTable | None:
     """Return the table that an endpoint asks for; None: none."""
+    telemetry = resource.telemetry_config
+    if name := tables_of(telemetry).get(Kind.PAYLOADS):
+        sampling = telemetry.inference_table_config
+        is_sampled = sampling.HasField("sampling_fraction")
+        return PayloadTable(
+            intern(place_of(name)), sampling.sampling_fraction if is_sampled else 1.0
+        )
     gateway, legacy = resource.ai_gateway.inference_table_config, resource.active
     config = gateway if gateway.enabled else legacy.auto_capture_config
     if not config.enabled:

@@ -19,6 +19,7 @@ from modelplane.data_plane.snapshots.limits import Limits
 from modelplane.data_plane.snapshots.payload_table import PayloadTable
 from modelplane.data_plane.snapshots.policy import DEFAULT_POLICY, Policy
 from modelplane.data_plane.snapshots.routing import Deck
+from modelplane.data_plane.snapshots.telemetry_tables import TelemetryTables
 
 CAN_QUERY = int(snapshot_pb2.PERMISSION_LEVEL_CAN_QUERY)
 
@@ -112,6 +113,7 @@ class Endpoint:
         aliases: Further names, by which clients may ask for it.
         guardrails: What is looked for in queries and answers; None: nothing.
         payloads: Table in which the payload of each is; None: in none.
+        telemetry: Tables in which the telemetry of each is; None: in none.
     """
 
     id: str
@@ -126,6 +128,7 @@ class Endpoint:
     aliases: tuple[str, ...] = ()
     guardrails: Guardrails | None = None
     payloads: PayloadTable | None = None
+    telemetry: TelemetryTables | None = None
 
 
 @dataclass(frozen=True, slots=True)

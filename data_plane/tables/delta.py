@@ -1,4 +1,4 @@
-"""Delta tables below one root: a directory, or an object store.
+"""Delta tables below one root: a directory, or an object store; each has rows of one kind.
 
 Used by `writer.py`; nothing else of a deployment imports `deltalake`, which is an extra. A commit
 carries the number of the last batch in it as the table's own transaction identifier, so that what
@@ -13,7 +13,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError
 
 from modelplane.data_plane.payloads.row import PayloadRow
-from modelplane.data_plane.tables.columns import PARTITION, build_table
+from modelplane.data_plane.tables import columns, signals
 
 __all__ = ["DeltaError", "DeltaTables"]
 _RETRIES = 100
@@ -72,14 +72,18 @@ class DeltaTables:
             DeltaError: The table does not take them.
             OSError: The store cannot be reached.
         """
+        if rows[0].kind:
+            table, partition = signals.build_signals(rows), signals.PARTITION
+        else:
+            table, partition = columns.build_table(rows), columns.PARTITION
         uri = self.uri(location)
         if "://" not in uri:
             Path(uri).mkdir(parents=True, exist_ok=True)
         write_deltalake(
             uri,
-            build_table(rows),
+            table,
             mode="append",
-            partition_by=[PARTITION],
+            partition_by=[partition],
             schema_mode="merge",
             storage_options=self._options,
             commit_properties=CommitProperties(
@@ -97,9 +101,10 @@ class DeltaTables:
         table = self.open(location)
         if table is None:
             return
+        [partition] = table.metadata().partition_columns
         if oldest is not None:
-            table.delete(f"{PARTITION} < DATE '{oldest.isoformat()}'")
-        past = [(PARTITION, "<", today.isoformat())]
+            table.delete(f"{partition} < DATE '{oldest.isoformat()}'")
+        past = [(partition, "<", today.isoformat())]
         table.optimize.compact(partition_filters=past, target_size=_FILE_BYTES)
         table.vacuum(_VACUUM_HOURS, dry_run=False)
         table.create_checkpoint()

@@ -195,6 +195,7 @@ ROWS: Mapping[str, Row] = {
     "EndpointService.PutServingEndpointPolicies": Row(MANAGE, _CHAT | {"policies": []}),
     "EndpointService.GetServingEndpointPolicies": Row(VIEW, _CHAT),
     "EndpointService.PatchServingEndpointNotifications": Row(MANAGE, _CHAT),
+    "EndpointService.PatchServingEndpointTelemetryConfig": Row(MANAGE, _CHAT),
     "EndpointService.GetServingEndpointOpenApi": Row(VIEW, _CHAT),
     "EndpointService.GetServingEndpointMetrics": Row(VIEW, _CHAT),
     "EndpointService.GetServedModelBuildLogs": Row(MANAGE, _NO_MODEL, Outcome.ABSENT),

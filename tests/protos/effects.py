@@ -40,6 +40,7 @@ EFFECTS: Mapping[str, Mapping[str, str]] = {
         "PutServingEndpointAiGatewayRequest": "name",
         "PutServingEndpointPoliciesRequest": "name",
         "PatchServingEndpointNotificationsRequest": "name",
+        "PatchServingEndpointTelemetryConfigRequest": "name",
     },
     f"{_E2E}/test_versions.py::test_each_update_is_a_new_version_and_serves_at_once": {
         "UpdateServingEndpointConfigRequest": "config"
@@ -132,6 +133,16 @@ EFFECTS: Mapping[str, Mapping[str, str]] = {
     f"{_E2E}/test_payload_tables.py::test_the_deprecated_configuration_means_the_same": {
         "EndpointConfigInput": "auto_capture_config",
         "AutoCaptureConfig": "enabled catalog_name schema_name table_name_prefix",
+    },
+    f"{_E2E}/test_telemetry_tables.py::test_a_call_is_spans_a_record_and_points": {
+        "PatchServingEndpointTelemetryConfigRequest": "telemetry_config",
+        "TelemetryConfig": "table_names",
+        "UnityCatalogTableNames": "logs_table metrics_table traces_table",
+    },
+    f"{_E2E}/test_telemetry_tables.py::test_payloads_are_recorded_in_a_table_beside_the_log": {
+        "CreateServingEndpointRequest": "telemetry_config",
+        "TelemetryConfig": "enabled_telemetry_features inference_table_config",
+        "TelemetryInferenceTableConfig": "sampling_fraction",
     },
     f"{_E2E}/test_fallbacks.py::test_a_stalled_upstream_is_left_in_time": {
         "AiGatewayConfig": "timeout_config",

@@ -89,6 +89,10 @@ TOLD_ELSEWHERE: Mapping[str, str] = {
         ),
         "tests/e2e/test_payload_tables.py::test_the_deprecated_configuration_means_the_same",
     ),
+    **dict.fromkeys(
+        ("ServingEndpoint.telemetry_config", "TelemetryInferenceTableConfig.name"),
+        "tests/e2e/test_telemetry_tables.py::test_payloads_are_recorded_in_a_table_beside_the_log",
+    ),
     "ValidateServingEndpointResponse.differences": "tests/control_plane/endpoints/test_trial.py::"
     "test_what_would_be_updated_is_told_and_nothing_changes",
     "AuditEvent.error_code": "tests/e2e/test_audit.py::test_each_refusal_is_an_event",

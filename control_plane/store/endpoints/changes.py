@@ -225,10 +225,18 @@ async def set_grants(
 
 
 async def set_settings(
-    transaction: Transaction, endpoint_id: str, settings: EndpointSettings
+    transaction: Transaction, endpoint_id: str, settings: EndpointSettings, now_ms: int = 0
 ) -> None:
-    """Replace the settings; where workers hold what changed, it takes a revision, too."""
-    await _update(transaction, endpoint_id, settings=settings.SerializeToString())
+    """Replace the settings; where workers hold what changed, it takes a revision, too.
+
+    Args:
+        transaction: Stores them.
+        endpoint_id: The endpoint.
+        settings: All of them.
+        now_ms: Time of the change, milliseconds since the epoch; 0: it is not told as one.
+    """
+    told = {"updated_ms": now_ms} if now_ms else {}
+    await _update(transaction, endpoint_id, settings=settings.SerializeToString(), **told)
 
 
 async def _update(transaction: Transaction, endpoint_id: str, **values: object) -> None:

@@ -1,4 +1,4 @@
-"""Whose a payload table is: one endpoint writes each.
+"""Whose a table is, and what its rows are: one endpoint writes each.
 
 Before: `endpoints.payload_tables`. After: `tables`. What was written stays when an endpoint is
 deleted, so that its name for the table is given to nobody else but its creator.
@@ -10,7 +10,9 @@ from modelplane.control_plane.store.database import Session
 from modelplane.control_plane.store.tables import EndpointRow, PayloadTableRow
 
 
-async def claim(session: Session, location: str, endpoint_id: str, creator_id: str) -> bool:
+async def claim(
+    session: Session, location: str, endpoint_id: str, creator_id: str, kind: str = ""
+) -> bool:
     """Give a table to an endpoint; return whether it is its now.
 
     Args:
@@ -18,14 +20,19 @@ async def claim(session: Session, location: str, endpoint_id: str, creator_id: s
         location: Full name of the table.
         endpoint_id: The endpoint.
         creator_id: Principal that created it.
+        kind: What the rows of the table are to be, which it has for ever.
     """
     row = await session.get(PayloadTableRow, location, with_for_update=True)
     if row is None:
         session.add(
-            PayloadTableRow(location=location, endpoint_id=endpoint_id, creator_id=creator_id)
+            PayloadTableRow(
+                location=location, endpoint_id=endpoint_id, creator_id=creator_id, kind=kind
+            )
         )
         await session.flush()
         return True
+    if row.kind != kind:
+        return False
     if row.endpoint_id == endpoint_id:
         return True
     query = select(EndpointRow.id).where(col(EndpointRow.id) == row.endpoint_id)
