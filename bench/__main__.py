@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import uvloop
 
-from bench import control_plane, data_plane, limits, scale, stream_crowd
+from bench import control_plane, data_plane, limits, scale, start, stream_crowd
 from bench.load import wrk_version
 from bench.report import Table, print_table, save
 
@@ -23,6 +23,7 @@ _SECTIONS = (
     "usage",
     "control-plane",
     "scale",
+    "start",
     "hosting",
     "native",
     "passage",
@@ -66,6 +67,7 @@ async def _run(sections: Sequence[str], *, quick: bool) -> None:
 
         tables.append(access.measure(0.2 if quick else 1.0))
     tables += await _counted(sections, quick=quick)
+    tables += await _grown(sections, quick=quick)
     if "control-plane" in sections:
         size = (
             control_plane.Scale(endpoints=1_000, watchers=10, updates=30)
@@ -108,12 +110,19 @@ async def _counted(sections: Sequence[str], *, quick: bool) -> list[Table]:
         from bench import usage  # noqa: PLC0415 - it needs the messages of the tests
 
         tables.append(await usage.measure(2_000 if quick else 20_000))
+    return tables
+
+
+async def _grown(sections: Sequence[str], *, quick: bool) -> list[Table]:
+    tables = []
     if "scale" in sections:
         tables.append(
             await scale.measure(queries=20_000, users=1_000, members=500)
             if quick
             else await scale.measure(queries=1_000_000, users=50_000, members=5_000)
         )
+    if "start" in sections:
+        tables.append(await start.measure(starts=1 if quick else 5))
     return tables
 
 

@@ -41,6 +41,7 @@ _REPORTS: Sequence[tuple[str, Sequence[str]]] = (
     ("by endpoint and day", ("endpoint", "day")),
     ("by requester", ("requester",)),
     ("by hour", ("hour",)),
+    ("by endpoint and requester", ("endpoint", "requester")),
 )
 
 
@@ -148,15 +149,13 @@ async def _measure_usage(queries: int) -> list[Row]:
         reader = UsageReader(database)
         totals = UsageTotals(database, system_clock, retention_days=90)
 
-        async def report(told: str) -> list[Row]:
-            return [
-                Row(
-                    f"report {name}, {queries:,} queries, {told}",
-                    await _cost(partial(reader.totals, _ADMIN, UsageFilter(), group_by)),
-                    "ms CPU",
-                )
-                for name, group_by in _REPORTS
-            ]
+        async def report(told: str, times: int = 1) -> list[Row]:
+            rows = []
+            for name, group_by in _REPORTS:
+                ask = partial(reader.totals, _ADMIN, UsageFilter(), group_by)
+                cost = min([await _cost(ask) for _ in range(times)])
+                rows.append(Row(f"report {name}, {queries:,} queries, {told}", cost, "ms CPU"))
+            return rows
 
         rows = await report("query by query")
 
@@ -165,7 +164,8 @@ async def _measure_usage(queries: int) -> list[Row]:
                 await totals.make()
 
         rows.append(Row("sum it up, once", await _cost(sum_up) / queries * 1e3, "µs CPU a query"))
-        return rows + await report("from totals")
+        # The first of a process also makes its statements.
+        return rows + await report("from totals", times=3)
 
 
 def _fill(path: Path, queries: int, now_ms: int) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
 from modelserving.launcher.v1.launcher_service_pb2 import EngineOptions
 from modelserving.store.v1.hosting_pb2 import ModelDescription
 
@@ -84,9 +83,14 @@ def parse_mlmodel(content: bytes) -> MlModel:
     Raises:
         ModelUnusable: It is none.
     """
+    import yaml  # noqa: PLC0415 - only who has a registry reads any
+
+    # What stands for a number or a date stays a text: some that fit into a file take minutes to be
+    # made into one. The loader in C is ten times as fast, where it is built in.
+    loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     try:
         # Aliases make no copies, and nothing below goes through values that it does not know.
-        document = yaml.load(content, Loader=_LOADER)  # noqa: S506 - makes texts, lists and mappings
+        document = yaml.load(content, Loader=loader)  # noqa: S506 - makes texts, lists and mappings
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ModelUnusable(
             f"Its MLmodel file cannot be read ({type(error).__name__}); log the model again."
@@ -131,9 +135,6 @@ def _options(description: ModelDescription, metadata: Mapping[Any, Any]) -> Engi
     )
 
 
-# What stands for a number or a date stays a text: some that fit into a file take minutes to be made
-# into one. The loader in C is ten times as fast, where it is built in.
-_LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _COUNT = re.compile(r"[1-9]\d{0,6}")
 _SIZE = re.compile(r"[1-9]\d{0,17}")
 

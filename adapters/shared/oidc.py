@@ -6,19 +6,21 @@ keys of the issuer that was asked for.
 
 import ipaddress
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import aiohttp
 import orjson
 from modelserving.worker.v1.snapshot_pb2 import VerificationKey
 
 from modelplane.adapters.shared.jwt.keys import KeyRefused, algorithm_of, encode_key, parse_jwk
 from modelplane.adapters.shared.tls import client_context
 
+if TYPE_CHECKING:
+    import aiohttp
+
 _MAX_BYTES = 1024 * 1024
 _MAX_KEYS = 100
-_TIMEOUT = aiohttp.ClientTimeout(total=10)
+_TIMEOUT_SECONDS = 10
 _OK = 200
 _DISCOVERY = "/.well-known/openid-configuration"
 
@@ -45,9 +47,12 @@ async def fetch_keys(issuer: str) -> list[VerificationKey]:
     Raises:
         IssuerUnavailable: It did not answer as it should, or has no such key.
     """
+    import aiohttp  # noqa: PLC0415 - 7 MiB that only deployments with outside issuers need
+
     connector = aiohttp.TCPConnector(ssl=client_context())
+    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
     async with aiohttp.ClientSession(
-        connector=connector, timeout=_TIMEOUT, trust_env=True
+        connector=connector, timeout=timeout, trust_env=True
     ) as session:
         found = await _fetch(session, issuer.rstrip("/") + _DISCOVERY)
         if found.get("issuer") != issuer:
@@ -72,7 +77,9 @@ def parse_keys(document: Mapping[str, Any]) -> list[VerificationKey]:
     return list(parsed.values())
 
 
-async def _fetch(session: aiohttp.ClientSession, url: str) -> Mapping[str, Any]:
+async def _fetch(session: "aiohttp.ClientSession", url: str) -> Mapping[str, Any]:
+    import aiohttp  # noqa: PLC0415 - as above
+
     try:
         # A redirect could lead away from what `is_trustworthy` has seen.
         async with session.get(url, allow_redirects=False) as response:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from modelserving.launcher.v1.launcher_service_pb2 import (
     GroupSpec,
@@ -9,11 +10,13 @@ from modelserving.launcher.v1.launcher_service_pb2 import (
 )
 from modelserving.v1.endpoint_pb2 import EndpointConfig, ServedEntity
 
-from modelplane.adapters.registries.kinds import RegistryPlace
 from modelplane.control_plane.hosting.measurements import Measurements
 from modelplane.control_plane.secrets.credentials import CredentialResolver
 from modelplane.control_plane.store.database import Session
 from modelplane.control_plane.store.hosting.groups import StoredGroup, load, read_endpoint_names
+
+if TYPE_CHECKING:
+    from modelplane.adapters.registries.kinds import RegistryPlace
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class SpecSettings:
         calibration_ms: How long it is measured what one does whose throughput is provisioned.
     """
 
-    registry: RegistryPlace | None = None
+    registry: "RegistryPlace | None" = None
     start_deadline_ms: int = 600_000
     evaluation_deadline_ms: int = 597_000
     calibration_ms: int = 0

@@ -4,6 +4,7 @@ Before: `serving`. After: `snapshots`, `store.notifications`.
 """
 
 import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,7 +24,6 @@ from modelplane.control_plane.snapshots.laggards import Laggards
 from modelplane.control_plane.snapshots.peers import NoPeers, PostgresqlPeers
 from modelplane.control_plane.snapshots.rollout_driver import RolloutDriver, Timeouts
 from modelplane.control_plane.snapshots.watchers import Watchers
-from modelplane.control_plane.store.notifications import listen
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,16 @@ async def start_push(
     if isinstance(peers, PostgresqlPeers):
         cache.on_change(peers.hint)
         watchers.on_move(peers.hint)
-        background.begin(peers.run, partial(listen, database.url, [feed.hint, rollout.hint]))
+        background.begin(peers.run, partial(_listen, database.url, [feed.hint, rollout.hint]))
         background.at_end(peers.leave)
     return Push(cache, feed, watchers, rollout, Workers(replica_id, cache, watchers, peers))
+
+
+async def _listen(url: str, listeners: Sequence[Callable[[], None]]) -> None:
+    # Its driver is loaded only where it is needed.
+    from modelplane.control_plane.store.notifications import listen  # noqa: PLC0415
+
+    await listen(url, listeners)
 
 
 def _builder(settings: Settings, vault: Vault) -> ResourceBuilder:

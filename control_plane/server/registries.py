@@ -1,12 +1,13 @@
 """The registry of the models that are hosted here, and what their replicas may use.
 
-Before: `api`, `hosting`. After: `hosting.pinning`, `adapters.registries`.
+What asks a registry is loaded where there is one. Before: `api`, `hosting`. After:
+`hosting.pinning`, `adapters.registries`.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelplane.adapters.registries.catalogue import Catalogue, read_catalogue
-from modelplane.adapters.registries.kinds import RegistryPlace, open_registry, parse_place
 from modelplane.control_plane.hosting.measurements import Measurements
 from modelplane.control_plane.hosting.pinning import Pinning
 from modelplane.control_plane.hosting.workloads import (
@@ -15,6 +16,10 @@ from modelplane.control_plane.hosting.workloads import (
     parse_workloads,
 )
 from modelplane.control_plane.settings import Settings
+
+if TYPE_CHECKING:
+    from modelplane.adapters.registries.base import Registry
+    from modelplane.adapters.registries.kinds import RegistryPlace
 
 
 def build_pinning(settings: Settings, catalogue: Catalogue, measurements: Measurements) -> Pinning:
@@ -28,22 +33,32 @@ def build_pinning(settings: Settings, catalogue: Catalogue, measurements: Measur
     Raises:
         ValueError: A setting is malformed, or the file that it names.
     """
-    place = registry_place(settings)
-    registry = open_registry(place) if place else None
     workloads = _read_workloads(settings.workload_types)
-    return Pinning(registry, workloads, catalogue, measurements=measurements)
+    return Pinning(_open_registry(settings), workloads, catalogue, measurements=measurements)
 
 
-def registry_place(settings: Settings) -> RegistryPlace | None:
+def registry_place(settings: Settings) -> "RegistryPlace | None":
     """Return where the deployment's registry is; None: it has none.
 
     Raises:
         ValueError: A setting is malformed.
     """
+    if not settings.registry:
+        return None
+    from modelplane.adapters.registries.kinds import parse_place  # noqa: PLC0415 - see above
+
     try:
         return parse_place(settings.registry, settings.registry_authorization)
     except ValueError as error:
         raise ValueError(f"MODELPLANE_REGISTRY: {error}") from None
+
+
+def _open_registry(settings: Settings) -> "Registry | None":
+    if (place := registry_place(settings)) is None:
+        return None
+    from modelplane.adapters.registries.kinds import open_registry  # noqa: PLC0415 - see above
+
+    return open_registry(place)
 
 
 def build_catalogue(settings: Settings) -> Catalogue:

@@ -14,8 +14,10 @@ from modelplane.control_plane.errors import ReportTooLong, StoreUnavailable, Too
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.states import TotalState
 from modelplane.control_plane.store.usage import totals
-from modelplane.control_plane.store.usage.periods import DAY_MS, HOUR_MS
-from modelplane.control_plane.store.usage.totals import Mark, Period
+from modelplane.control_plane.store.usage.margins import store_margins
+from modelplane.control_plane.store.usage.periods import DAY_MS, HOUR_MS, Period
+from modelplane.control_plane.store.usage.sums import sum_margins
+from modelplane.control_plane.store.usage.totals import Mark
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +79,8 @@ class UsageTotals:
         quiet = [
             period
             for period, mark in marks.items()
-            if mark.state is TotalState.CHANGED and self._marks.get(period) == mark
+            if (mark.state is TotalState.CHANGED or not mark.has_margins)
+            and self._marks.get(period) == mark
         ]
         self._marks = marks
         # Hours first, of which days are made, and the newest of each: they are asked for most.
@@ -95,15 +98,20 @@ class UsageTotals:
                 await totals.mark_periods(transaction, new[start : start + _MARKS])
 
     async def _sum(self, period: Period, marks: dict[Period, Mark]) -> None:
-        changes = marks[period].changes
+        changes, state, _ = marks[period]
         of_hours = period.length_ms == DAY_MS and all(
             hour in marks and marks[hour].state is TotalState.TOTALS for hour in _hours(period)
         )
+        if state is TotalState.CHANGED:
+            async with self._database.report() as session:
+                sums = await totals.sum_period(session, period, of_hours=of_hours)
+            async with self._database.write() as transaction:
+                state = await totals.store_totals(transaction, period, changes, sums)
         async with self._database.report() as session:
-            sums = await totals.sum_period(session, period, of_hours=of_hours)
+            margins = await sum_margins(session, period, of_totals=state is TotalState.TOTALS)
         async with self._database.write() as transaction:
-            state = await totals.store_totals(transaction, period, changes, sums)
-        marks[period] = Mark(changes, state)
+            kept = await store_margins(transaction, *period, changes, margins)
+        marks[period] = Mark(changes, state, kept)
 
 
 def _over(since_ms: int, until_ms: int) -> Iterator[Period]:

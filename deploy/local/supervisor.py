@@ -177,12 +177,13 @@ class Supervisor:
 
     async def _get_ready(self, parts: Parts) -> None:
         plan = self._plan
-        if plan.options.writes_tables:
-            parts.start_payload_writer()
         if plan.options.local_model:
             # The model is what its user waits for.
             parts.start_launcher()
         await self._wait_until(self._answers, "a request through Envoy", parts)
+        if plan.options.writes_tables:
+            # What workers record meanwhile lies on the disk.
+            parts.start_payload_writer()
         if plan.options.local_model:
             await self._wait_until(self._completes, "a query to the local model", parts)
         elif plan.options.hosts:

@@ -55,6 +55,7 @@ NEW = (
     "metrics_reporter",
     "payload_table",
     "replica_group",
+    "usage_margin",
     "usage_period",
     "usage_total",
 )

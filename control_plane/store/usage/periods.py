@@ -4,10 +4,11 @@ Used by `totals` and `usage.totals`. Times are milliseconds since the epoch, UTC
 start in it and its end not.
 """
 
+from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -15,6 +16,18 @@ DAY_MS = 24 * HOUR_MS
 _MAX_RANGES = 100
 
 Range: TypeAlias = tuple[float, float]
+
+
+class Period(NamedTuple):
+    """An hour or a day."""
+
+    length_ms: int
+    start_ms: int
+
+    @property
+    def end_ms(self) -> int:
+        """When it is over."""
+        return self.start_ms + self.length_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,34 +45,33 @@ class Cover:
     rest: Sequence[Range]
 
 
-def cover(
-    start_ms: float | None, end_ms: float | None, hours: Collection[int], days: Collection[int]
-) -> Cover:
-    """Return what tells of the time from `start_ms` to before `end_ms`; None: without an end.
+def cover(wholes: Sequence[Range], hours: Collection[int], days: Collection[int]) -> Cover:
+    """Return what tells of these times.
 
     Args:
-        start_ms: First moment.
-        end_ms: Moment after the last.
+        wholes: What is asked for, in order; ends may be infinite.
         hours: Starts of the hours that have totals.
         days: Starts of the days that have totals.
     """
-    whole = (-inf if start_ms is None else start_ms, inf if end_ms is None else end_ms)
-    used_days = [day for day in days if _contains(whole, day, DAY_MS)]
+    used_days = [day for day in days if _contain(wholes, day, DAY_MS)]
     known = set(used_days)
     used_hours = [
         hour
         for hour in hours
-        if _contains(whole, hour, HOUR_MS) and hour // DAY_MS * DAY_MS not in known
+        if hour // DAY_MS * DAY_MS not in known and _contain(wholes, hour, HOUR_MS)
     ]
     of_days, of_hours = list(_joined(used_days, DAY_MS)), list(_joined(used_hours, HOUR_MS))
-    rest = list(_between(whole, sorted(of_days + of_hours)))
+    parts = sorted(of_days + of_hours)
+    rest = [between for whole in wholes for between in _between(whole, parts)]
     if len(rest) > _MAX_RANGES:
-        return Cover([], [], [whole])
+        return Cover([], [], wholes)
     return Cover(of_days, of_hours, rest)
 
 
-def _contains(whole: Range, start: int, length: int) -> bool:
-    return whole[0] <= start and start + length <= whole[1]
+def _contain(wholes: Sequence[Range], start: int, length: int) -> bool:
+    # The last that has begun by then, if any has.
+    place = bisect_right(wholes, (start, inf)) - 1
+    return place >= 0 and start + length <= wholes[place][1]
 
 
 def _joined(starts: Collection[int], length: int) -> Iterator[Range]:
@@ -76,9 +88,13 @@ def _joined(starts: Collection[int], length: int) -> Iterator[Range]:
 
 
 def _between(whole: Range, parts: Collection[Range]) -> Iterator[Range]:
-    """Yield what of `whole` is in no part; they are in order."""
+    """Yield what of `whole` is in no part; they are in order, and in `whole` or beside it."""
     begin, end = whole
     for start, stop in parts:
+        if stop <= begin:
+            continue
+        if start >= end:
+            break
         if begin < start:
             yield begin, start
         begin = stop

@@ -100,6 +100,10 @@ class UsagePeriodRow(SQLModel, table=True):
     changes: int = 0
     # See `states.TotalState`.
     state: str
+    # What `changes` was when its margins were made: they hold while it still is that.
+    margins_at: int = Field(default=-1, sa_column_kwargs={"server_default": "-1"})
+    # The dimensions that it has margins of, each between two commas.
+    margins: str = Field(default="", sa_column_kwargs={"server_default": ""})
 
 
 class UsageTotalRow(SQLModel, table=True):
@@ -126,4 +130,32 @@ class UsageTotalRow(SQLModel, table=True):
     reasoning_tokens: int | None = Field(default=None, sa_type=BigInteger)
     input_characters: int = Field(sa_type=BigInteger)
     output_characters: int = Field(sa_type=BigInteger)
+    latency_ms: float | None = None
+
+
+class UsageMarginRow(SQLModel, table=True):
+    """What the queries of one period used together that are alike in one dimension."""
+
+    __tablename__ = "usage_margin"
+    __table_args__ = (
+        Index("usage_margin_period", "length_ms", "start_ms"),
+        Index("usage_margin_dimension", "dimension", "length_ms", "start_ms"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=_COUNTER)
+    length_ms: int
+    start_ms: int = Field(sa_type=BigInteger)
+    # See `margins`.
+    dimension: str
+    # As text, also where it is a number.
+    value: str | None = None
+    requests: int = Field(sa_type=BigInteger)
+    failed_requests: int = Field(sa_type=BigInteger)
+    unknown_requests: int = Field(sa_type=BigInteger)
+    input_token_count: int | None = Field(default=None, sa_type=BigInteger)
+    output_token_count: int | None = Field(default=None, sa_type=BigInteger)
+    cached_token_count: int | None = Field(default=None, sa_type=BigInteger)
+    reasoning_token_count: int | None = Field(default=None, sa_type=BigInteger)
+    input_character_count: int = Field(sa_type=BigInteger)
+    output_character_count: int = Field(sa_type=BigInteger)
     latency_ms: float | None = None

@@ -17,8 +17,10 @@ from sqlmodel import col, delete, insert, select, update
 from modelplane.control_plane.store.database import Session, Transaction
 from modelplane.control_plane.store.states import TotalState
 from modelplane.control_plane.store.upsert import insert as insert_or
-from modelplane.control_plane.store.usage.periods import DAY_MS, HOUR_MS
+from modelplane.control_plane.store.usage.margins import WORTH
+from modelplane.control_plane.store.usage.periods import DAY_MS, HOUR_MS, Period
 from modelplane.control_plane.store.usage.tables import (
+    UsageMarginRow,
     UsagePeriodRow,
     UsageRow,
     UsageTotalRow,
@@ -42,23 +44,8 @@ _SUMS = (
 )
 _COLUMNS = (*_KEYS, "requests", *_SUMS)
 _REQUESTS = len(_KEYS)
-# Totals are kept of what has so many times as many queries.
-_WORTH = 2
-
 # The values of a total in the order of `_COLUMNS`.
 TotalValues = tuple[Any, ...]
-
-
-class Period(NamedTuple):
-    """An hour or a day."""
-
-    length_ms: int
-    start_ms: int
-
-    @property
-    def end_ms(self) -> int:
-        """When it is over."""
-        return self.start_ms + self.length_ms
 
 
 class Mark(NamedTuple):
@@ -66,6 +53,8 @@ class Mark(NamedTuple):
 
     changes: int
     state: TotalState
+    # Whether its margins are of these changes.
+    has_margins: bool = False
 
 
 async def share_marks(transaction: Transaction) -> None:
@@ -88,10 +77,12 @@ async def note_changes(transaction: Transaction, times_ms: Collection[int]) -> N
 async def read_marks(session: Session) -> dict[Period, Mark]:
     """Return what is known of each period that is marked."""
     row = UsagePeriodRow
-    query = select(row.length_ms, row.start_ms, row.changes, row.state)
+    columns: list[Any] = [row.length_ms, row.start_ms, row.changes, row.state, row.margins_at]
     return {
-        Period(length, start): Mark(changes, TotalState(state))
-        for length, start, changes, state in (await session.exec(query)).all()
+        Period(length, start): Mark(changes, TotalState(state), margins_at == changes)
+        for length, start, changes, state, margins_at in (
+            tuple(found) for found in (await session.exec(select(*columns))).all()
+        )
     }
 
 
@@ -105,7 +96,8 @@ async def mark_periods(transaction: Transaction, periods: Collection[Period]) ->
     if _is_postgresql(transaction.session):
         await transaction.session.exec(_OWN)  # type: ignore[call-overload]
     rows = [
-        period._asdict() | {"changes": 0, "state": TotalState.CHANGED} for period in sorted(periods)
+        UsagePeriodRow(**period._asdict(), state=TotalState.CHANGED).model_dump()
+        for period in sorted(periods)
     ]
     new = insert_or(transaction.session, UsagePeriodRow).on_conflict_do_nothing()
     await transaction.session.exec(new, params=rows)
@@ -144,7 +136,7 @@ async def store_totals(
     faster.
     """
     requests = sum(values[_REQUESTS] for values in totals)
-    state = TotalState.TOTALS if len(totals) * _WORTH <= requests else TotalState.QUERIES
+    state = TotalState.TOTALS if len(totals) * WORTH <= requests else TotalState.QUERIES
     mark, total = UsagePeriodRow, UsageTotalRow
     claimed = await transaction.session.exec(
         update(mark)
@@ -172,7 +164,7 @@ async def store_totals(
 
 async def delete_totals_before(transaction: Transaction, time_ms: int) -> None:
     """Delete the totals of periods that begin before a time: their queries go."""
-    for table in (UsagePeriodRow, UsageTotalRow):
+    for table in (UsagePeriodRow, UsageTotalRow, UsageMarginRow):
         await transaction.session.exec(delete(table).where(col(table.start_ms) < time_ms))
 
 

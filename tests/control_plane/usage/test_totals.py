@@ -14,7 +14,10 @@ from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.states import TotalState
 from modelplane.control_plane.store.usage import totals
 from modelplane.control_plane.store.usage.filters import UsageFilter
+from modelplane.control_plane.store.usage.margins import MARGINS
+from modelplane.control_plane.store.usage.periods import Period
 from modelplane.control_plane.store.usage.tables import (
+    UsageMarginRow,
     UsagePeriodRow,
     UsageRow,
     UsageTotalRow,
@@ -79,7 +82,7 @@ async def valid(database: Database) -> Counter[int]:
 
 async def forget_totals(database: Database) -> None:
     async with database.write() as transaction:
-        for table in (UsagePeriodRow, UsageTotalRow):
+        for table in (UsagePeriodRow, UsageTotalRow, UsageMarginRow):
             await transaction.session.exec(delete(table))
 
 
@@ -167,7 +170,7 @@ async def test_what_came_since_is_not_covered_by_what_was_summed_up(ledger: Ledg
     then = days_ago(clock, 1)
     await intake.record(JOURNAL, twice(1, time_ms=then))
     await maker.make()
-    hour = totals.Period(HOUR_MS, then)
+    hour = Period(HOUR_MS, then)
     async with database.report() as session:
         mark = (await totals.read_marks(session))[hour]
         sums = await totals.sum_period(session, hour, of_hours=False)
@@ -203,7 +206,13 @@ async def test_random_histories_have_the_totals_of_their_queries(ledger: Ledger)
             await maker.make()
     questions = [
         (group_by, UsageFilter(start_ms=start, end_ms=end, requester=requester))
-        for group_by in (["day", "requester"], ["hour", "status_code", "client"])
+        for group_by in (
+            ["day", "requester"],
+            ["hour", "status_code", "client"],
+            ["status_code"],
+            ["hour"],
+            [],
+        )
         for start, end in (
             (None, None),
             (first + HOUR_MS + 1, None),
@@ -221,6 +230,68 @@ async def test_random_histories_have_the_totals_of_their_queries(ledger: Ledger)
     assert with_all == of_queries
 
 
+async def test_what_is_asked_of_one_dimension_is_read_from_margins(ledger: Ledger) -> None:
+    database, intake, usage, maker, clock = ledger
+    midnight = days_ago(clock, 0)
+    entries = [
+        *twice(1, time_ms=midnight - DAY_MS, requester="bob"),
+        *twice(3, time_ms=midnight - 1, requester="carol", client="codex"),
+        *twice(5, time_ms=midnight - 1, requester="bob", status=429),
+    ]
+    await intake.record(JOURNAL, entries)
+    questions: list[tuple[list[str], UsageFilter]] = [
+        *(([name], EVERYTHING) for name in MARGINS if name != "all"),
+        ([], EVERYTHING),
+        (["day"], EVERYTHING),
+        (["hour", "endpoint"], EVERYTHING),
+        (["hour"], UsageFilter(requester="bob", start_ms=midnight - HOUR_MS)),
+        (["client"], UsageFilter(client="codex")),
+    ]
+    before = [await ask(usage, *question) for question in questions]
+    await settle(maker)
+    async with database.write() as transaction:
+        for table in (UsageRow, UsageTotalRow):
+            await transaction.session.exec(delete(table))
+    assert [await ask(usage, *question) for question in questions] == before
+    assert await ask(usage, ["endpoint", "requester"]) == {}
+
+
+async def test_an_older_control_planes_totals_get_margins_and_do_not_keep_stale_ones(
+    ledger: Ledger,
+) -> None:
+    database, intake, usage, maker, clock = ledger
+    then = days_ago(clock, 1)
+    await intake.record(JOURNAL, twice(1, time_ms=then))
+    await settle(maker)
+    await intake.record(JOURNAL, twice(3, time_ms=then))
+    async with database.write() as transaction:
+        # It sums up what came since, and knows nothing of margins.
+        for length_ms in (HOUR_MS, DAY_MS):
+            period = Period(length_ms, then)
+            sums = await totals.sum_period(transaction.session, period, of_hours=False)
+            assert await totals.store_totals(transaction, period, 1, sums) is TotalState.TOTALS
+    assert (await ask(usage))[()]["requests"] == 4
+    await settle(maker)
+    async with database.write() as transaction:
+        for table in (UsageRow, UsageTotalRow):
+            await transaction.session.exec(delete(table))
+    assert (await ask(usage))[()]["requests"] == 4
+
+
+async def test_a_dimension_of_which_each_query_is_another_has_no_margins(ledger: Ledger) -> None:
+    database, intake, usage, maker, clock = ledger
+    then = days_ago(clock, 1)
+    entries = [ended(number, time_ms=then, requester=f"user-{number}") for number in range(4)]
+    await intake.record(JOURNAL, entries)
+    await settle(maker)
+    async with database.read() as session:
+        query = select(UsageMarginRow.dimension, UsageMarginRow.length_ms)
+        kept = (await session.exec(query)).all()
+    assert {dimension for dimension, _ in kept} == {*MARGINS} - {"requester"}
+    assert len(kept) == 2 * (len(MARGINS) - 1)
+    assert len(await ask(usage, ["requester"])) == 4
+
+
 async def test_totals_go_with_their_queries(ledger: Ledger) -> None:
     database, intake, usage, maker, clock = ledger
     then = days_ago(clock, 1)
@@ -232,8 +303,9 @@ async def test_totals_go_with_their_queries(ledger: Ledger) -> None:
     await intake.sweep()
     assert (await ask(usage))[()]["requests"] == 2
     async with database.read() as session:
-        left = (await session.exec(select(UsageTotalRow.length_ms))).all()
-    assert left == [HOUR_MS]
+        for table in (UsageTotalRow, UsageMarginRow):
+            left = (await session.exec(select(table.length_ms))).all()
+            assert set(left) == {HOUR_MS}
 
 
 async def test_a_time_long_ago_makes_no_million_hours(

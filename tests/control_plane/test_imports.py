@@ -1,0 +1,62 @@
+"""A control plane loads what its deployment uses, and nothing else: the rest stays for ever."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+# Serves until a call has been answered, as `__main__` does, and tells what is loaded by then.
+_SERVE = """
+import asyncio, json, sys
+
+import grpc
+from modelserving.v1.endpoint_service_pb2 import ListServingEndpointsRequest
+from modelserving.v1.endpoint_service_pb2_grpc import EndpointServiceStub
+from prometheus_client import CollectorRegistry
+
+import modelplane.control_plane.__main__
+from modelplane.control_plane.secrets.keyring import opened_keyring
+from modelplane.control_plane.server.serving import serving
+from modelplane.control_plane.settings import load_settings
+
+async def main():
+    settings = load_settings(sys.argv[1:])
+    async with (
+        opened_keyring(settings) as keyring,
+        serving(settings, keyring, CollectorRegistry()) as ports,
+        grpc.aio.insecure_channel(f"127.0.0.1:{ports.api}") as channel,
+    ):
+        await EndpointServiceStub(channel).ListServingEndpoints(
+            ListServingEndpointsRequest(), metadata=(("authorization", "Bearer admin"),)
+        )
+    print(json.dumps(sorted(sys.modules)))
+
+asyncio.run(main())
+"""
+# Each takes megabytes, or stands for what does: who needs one loads it then.
+_HEAVY = {
+    "alembic": "a database that lacks a migration",
+    "aiohttp": "outside issuers, and registries of models",
+    "asyncpg": "PostgreSQL",
+    "yaml": "a registry's models",
+    "pygments": "nothing; Alembic brings it",
+    "aioboto3": "a registry in S3",
+    "deltalake": "payload tables, which workers write",
+    "mlflow": "nothing but the models themselves",
+}
+
+
+def test_nothing_is_loaded_that_an_idle_deployment_does_not_use(
+    migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELPLANE_ADMIN_TOKEN", "admin")
+    directory = migrated_sqlite_url.removeprefix("sqlite:///").rpartition("/")[0]
+    place = ("--database-url", migrated_sqlite_url, "--data-dir", directory)
+    ports = ("--control-plane-listen", "127.0.0.1:0", "--snapshot-listen", "127.0.0.1:0")
+    told = subprocess.run(
+        [sys.executable, "-c", _SERVE, *place, *ports], check=True, capture_output=True, timeout=60
+    )
+    loaded = {name.partition(".")[0] for name in json.loads(told.stdout)}
+    assert "sqlalchemy" in loaded
+    assert not loaded & _HEAVY.keys()
