@@ -265,7 +265,7 @@ class Endpoints:
                     f"The update of endpoint '{name}' is already being activated and can no longer "
                     "be cancelled; roll back to the old version instead."
                 )
-            await changes.cancel_rollout(transaction, record)
+            await changes.cancel_rollout(transaction, record, self._clock())
         return await self.get(principal, name)
 
     async def delete(self, principal: Principal, name: str) -> None:

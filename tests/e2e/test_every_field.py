@@ -128,6 +128,9 @@ READS: Mapping[str, Read] = {
     "GetServingEndpointConfigVersion": Read(
         {"name": "nothing", "config_version": 2}, {"name": "first", "config_version": 1}
     ),
+    "GetServingEndpointRollout": Read(
+        {"name": "nothing", "config_version": 2}, {"name": "first", "config_version": 1}
+    ),
     "CompareServingEndpointConfigVersions": Read(
         {"name": "nothing", "from_version": 2, "to_version": 1},
         {"name": "first", "from_version": 1, "to_version": 2},
