@@ -114,6 +114,12 @@ READS: Mapping[str, Read] = {
             "max_results": 1,
             "page_token": next_page(f"{ENDPOINTS}?max_results=1"),
             "search": "SECON",
+            "ready": "NOT_READY",
+            "config_update": "UPDATE_FAILED",
+            "task": "llm/v1/embeddings",
+            "provider": "cohere",
+            "tag": "no-such-tag",
+            "creator": "nobody",
         }
     ),
     "ListFoundationModelEndpoints": Read({"product": "PT"}),
