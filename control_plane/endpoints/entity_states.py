@@ -6,12 +6,18 @@ Before: `views`. After: `store.endpoints.records`, `store.hosting.groups` (what 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from modelserving.v1.endpoint_pb2 import DeploymentState
+from modelserving.v1.endpoint_pb2 import DeploymentProgress, DeploymentState
 
 from modelplane.control_plane.principal import Level
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint, StoredVersion
 from modelplane.control_plane.store.hosting.groups import StoredGroup
-from modelplane.control_plane.store.states import GroupPhase, GroupStep, Outcome, Phase
+from modelplane.control_plane.store.states import (
+    WAITING,
+    GroupPhase,
+    GroupStep,
+    Outcome,
+    Phase,
+)
 
 _READY = DeploymentState(deployment="DEPLOYMENT_READY")
 _CREATING = DeploymentState(
@@ -78,9 +84,15 @@ def as_seen(states: Mapping[str, DeploymentState], level: Level) -> Mapping[str,
         name: DeploymentState(
             deployment=state.deployment,
             deployment_state_message=state.deployment_state_message.partition("\n")[0],
+            progress=state.progress if state.HasField("progress") else None,
         )
         for name, state in states.items()
     }
+
+
+def deployment_of(phase: GroupPhase) -> str:
+    """Return what the API calls a phase."""
+    return _WORDS[phase]
 
 
 def _group_states(
@@ -103,7 +115,22 @@ def _state_of(group: StoredGroup) -> DeploymentState:
             message = ""
         case GroupPhase.IDLE:
             message = _AT_ZERO
-    return DeploymentState(deployment=_WORDS[group.phase], deployment_state_message=message)
+    state = DeploymentState(deployment=_WORDS[group.phase], deployment_state_message=message)
+    if group.phase is GroupPhase.CREATING:
+        state.progress.CopyFrom(_progress_of(group))
+    return state
+
+
+def _progress_of(group: StoredGroup) -> DeploymentProgress:
+    history = group.history
+    progress = DeploymentProgress(stage=group.progress or WAITING)
+    if history.steps and history.steps[-1].stage == progress.stage:
+        progress.start_time = history.steps[-1].start_time
+        if history.total:
+            progress.done, progress.total = history.done, history.total
+        if history.estimated_end_time:
+            progress.estimated_end_time = history.estimated_end_time
+    return progress
 
 
 def _active_state(record: StoredEndpoint) -> DeploymentState:

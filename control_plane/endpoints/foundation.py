@@ -141,7 +141,7 @@ class FoundationEndpoints:
         if _is(record, wanted):
             return ""
         if record.phase is not Phase.SETTLED:
-            await changes.cancel_rollout(transaction, record)
+            await changes.cancel_rollout(transaction, record, self._clock())
         await self._begin(transaction, record.id, record.last_version + 1, wanted)
         return "changed"
 

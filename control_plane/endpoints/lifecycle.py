@@ -19,11 +19,11 @@ from modelserving.v1.endpoint_service_pb2 import CreateServingEndpointRequest
 
 from modelplane.adapters.shared.egress import EgressPolicy
 from modelplane.adapters.shared.guardrail_rules import NO_JUDGES, DefaultJudges
-from modelplane.control_plane.access import level_of
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.endpoints import lookup, payload_tables
 from modelplane.control_plane.endpoints.config_input import build_config, build_traffic, drop_twin
 from modelplane.control_plane.endpoints.gateway_rules import check_countable
+from modelplane.control_plane.endpoints.listing import ALL, Listing, list_endpoints
 from modelplane.control_plane.endpoints.lookup import lock_endpoint, read_endpoint
 from modelplane.control_plane.endpoints.quotas import Quotas
 from modelplane.control_plane.endpoints.settings import build_settings, check_named
@@ -41,7 +41,7 @@ from modelplane.control_plane.endpoints.views import CUSTOM_MODEL, EXTERNAL_MODE
 from modelplane.control_plane.errors import Conflict, InvalidParameter, NotFound
 from modelplane.control_plane.hosting.free_capacity import FreeCapacity
 from modelplane.control_plane.hosting.pinning import Pinning, assign_groups
-from modelplane.control_plane.principal import Level, Principal
+from modelplane.control_plane.principal import Principal
 from modelplane.control_plane.rollout import Rollout
 from modelplane.control_plane.secrets.credentials import CredentialVault, take_plaintexts
 from modelplane.control_plane.secrets.encryption import SealBroken, Sealer
@@ -154,26 +154,9 @@ class Endpoints:
         """Return an endpoint that the principal may change; see `lookup.read_changeable`."""
         return await lookup.read_changeable(self._database, principal, name)
 
-    async def list_all(
-        self, principal: Principal, after: str = "", limit: int | None = None, search: str = ""
-    ) -> list[StoredEndpoint]:
-        """Return the endpoints that the principal may see, those of the catalogue first, by name.
-
-        Args:
-            principal: Who asks.
-            after: Only those that come after the one of this name.
-            limit: How many are wanted; one more tells that there are more. None: all.
-            search: Only those whose name contains this, whatever its case.
-        """
-
-        def visible(grants: Mapping[str, Level]) -> bool:
-            return level_of(principal, grants) > Level.NONE
-
-        async with self._database.read() as session:
-            most = None if limit is None else limit + 1
-            return await records.list_all(
-                session, visible, after=after, most=most, search=search.lower()
-            )
+    async def list_all(self, principal: Principal, listing: Listing = ALL) -> list[StoredEndpoint]:
+        """Return the endpoints that the principal may see, and asks for."""
+        return await list_endpoints(self._database, principal, listing)
 
     async def list_foundation(self, principal: Principal) -> list[StoredEndpoint]:
         """Return those of the catalogue of foundation models, ordered by name."""
@@ -265,7 +248,7 @@ class Endpoints:
                     f"The update of endpoint '{name}' is already being activated and can no longer "
                     "be cancelled; roll back to the old version instead."
                 )
-            await changes.cancel_rollout(transaction, record)
+            await changes.cancel_rollout(transaction, record, self._clock())
         return await self.get(principal, name)
 
     async def delete(self, principal: Principal, name: str) -> None:

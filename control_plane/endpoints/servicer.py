@@ -18,6 +18,7 @@ from modelserving.v1.endpoint_service_pb2_grpc import EndpointServiceServicer
 from modelplane.adapters.shared.rpc.metadata import as_mapping
 from modelplane.control_plane.endpoints.config_history import ConfigHistory
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
+from modelplane.control_plane.endpoints.listing import read_listing
 from modelplane.control_plane.endpoints.metrics import EndpointMetrics
 from modelplane.control_plane.endpoints.metrics_text import build_metrics_text
 from modelplane.control_plane.endpoints.model_logs import ModelLogs, WantedLog
@@ -41,8 +42,6 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 
 _PAUSE_AFTER = 200
 _PRODUCT = "PPT"
-# As many characters as a name may have.
-_MAX_SEARCH = 63
 
 
 class EndpointServicer(EndpointServiceServicer):
@@ -109,10 +108,9 @@ class EndpointServicer(EndpointServiceServicer):
     ) -> pb.ListServingEndpointsResponse:
         """List the endpoints that the caller may see."""
         principal = current_principal.get()
-        limit, after = limit_of(request), request.page_token
-        page = Page[ServingEndpoint](limit, lambda last: last.name)
-        search = _search_of(request)
-        found = await self._endpoints.list_all(principal, after, limit, search)
+        listing = read_listing(request)
+        page = Page[ServingEndpoint](listing.limit, lambda last: last.name)
+        found = await self._endpoints.list_all(principal, listing)
         for index, record in enumerate(found):
             if not page.add(build_summary(record, principal)):
                 break
@@ -328,14 +326,6 @@ class EndpointServicer(EndpointServiceServicer):
     ) -> pb.ServedModelLogs:
         """Read what the processes of a hosted model print."""
         return pb.ServedModelLogs(logs=await self._logs.read(_log_of(request), LogKind.SERVICE))
-
-
-def _search_of(request: pb.ListServingEndpointsRequest) -> str:
-    if len(request.search) > _MAX_SEARCH:
-        raise InvalidParameter(
-            f"'search' has {len(request.search)} characters, and no name more than {_MAX_SEARCH}."
-        )
-    return request.search
 
 
 def _log_of(request: pb.GetServedModelBuildLogsRequest | pb.GetServedModelLogsRequest) -> WantedLog:

@@ -19,7 +19,11 @@ from modelserving.launcher.v1.launcher_service_pb2 import (
 
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.hosting.measurements import Measurements
-from modelplane.control_plane.hosting.reports import after_report, without_replicas
+from modelplane.control_plane.hosting.reports import (
+    after_report,
+    with_history,
+    without_replicas,
+)
 from modelplane.control_plane.hosting.specs import Specs
 from modelplane.control_plane.hosting.worker_view import build_group
 from modelplane.control_plane.shared_clock import SharedClock
@@ -202,7 +206,11 @@ class Pool:
     ) -> None:
         """Write what a report makes of groups, which others may have changed since."""
         locked = await groups.lock(transaction, ids)
-        seen = [(old, _seen(old, told)) for old in locked]
+        now_ms = await self._clock.now_ms(transaction.session)
+        seen = [
+            (old, with_history(old, _seen(old, told), told.get(old.id, GroupReport()), now_ms))
+            for old in locked
+        ]
         await groups.save(transaction, [new for old, new in seen if new != old])
         for old, new in seen:
             if new.phase is not old.phase:

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 from modelserving.launcher.v1 import launcher_service_pb2 as launcher_pb
 from modelserving.launcher.v1.launcher_service_pb2 import GroupReport
+from modelserving.store.v1.rollouts_pb2 import GroupHistory
 from modelserving.worker.v1.hosting_pb2 import Replica
 
 from modelplane.control_plane.store.hosting.groups import StoredGroup
-from modelplane.control_plane.store.states import GroupPhase, GroupStep
+from modelplane.control_plane.store.states import WAITING, GroupPhase, GroupStep
 
 _STEPS = {
     launcher_pb.GROUP_PROGRESS_FETCHING: GroupStep.FETCHING,
@@ -17,6 +18,7 @@ _STEPS = {
 }
 # A message is for people, and in every answer that shows the endpoint.
 _MAX_MESSAGE = 2_000
+_MAX_STEPS = 20
 
 
 def after_report(group: StoredGroup, report: GroupReport) -> StoredGroup:
@@ -41,6 +43,36 @@ def after_report(group: StoredGroup, report: GroupReport) -> StoredGroup:
     if phase is GroupPhase.READY or gave_up:
         seen = replace(seen, message="", progress=GroupStep.WAITING)
     return replace(seen, phase=phase)
+
+
+def with_history(
+    old: StoredGroup, new: StoredGroup, report: GroupReport, now_ms: int
+) -> StoredGroup:
+    """Return a group with what was done for it until a first replica was ready.
+
+    Args:
+        old: What was known of it.
+        new: What it is by the report.
+        report: How far its launcher says that it is.
+        now_ms: The time.
+    """
+    if old.ready_once:
+        return new
+    history = GroupHistory(steps=new.history.steps)
+    stage = (new.progress or WAITING) if new.phase is GroupPhase.CREATING else ""
+    if not history.steps or history.steps[-1].stage != stage:
+        if history.steps and not history.steps[-1].HasField("end_time"):
+            history.steps[-1].end_time = now_ms
+        if stage:
+            history.steps.add(stage=stage, start_time=now_ms)
+        del history.steps[:-_MAX_STEPS]
+    if stage and 0 <= report.done <= report.total > 0:
+        history.done, history.total = report.done, report.total
+        spent_ms = now_ms - history.steps[-1].start_time
+        if spent_ms > 0 and report.done:
+            left = (report.total - report.done) / report.done
+            history.estimated_end_time = round(now_ms + spent_ms * left)
+    return replace(new, history=history)
 
 
 def without_replicas(group: StoredGroup) -> StoredGroup:

@@ -9,6 +9,7 @@ from modelserving.v1.deployment_service_pb2_grpc import add_DeploymentServiceSer
 from modelserving.v1.endpoint_service_pb2_grpc import add_EndpointServiceServicer_to_server
 from modelserving.v1.permission_service_pb2_grpc import add_PermissionServiceServicer_to_server
 from modelserving.v1.proto_service_pb2_grpc import add_ProtoServiceServicer_to_server
+from modelserving.v1.rollout_service_pb2_grpc import add_RolloutServiceServicer_to_server
 from modelserving.v1.secret_service_pb2_grpc import add_SecretServiceServicer_to_server
 from modelserving.v1.ui_service_pb2_grpc import add_UiServiceServicer_to_server
 from modelserving.v1.usage_service_pb2_grpc import add_UsageServiceServicer_to_server
@@ -30,6 +31,8 @@ from modelplane.control_plane.endpoints.model_logs import ModelLogs
 from modelplane.control_plane.endpoints.permission_servicer import PermissionServicer
 from modelplane.control_plane.endpoints.permissions import EndpointPermissions
 from modelplane.control_plane.endpoints.quotas import Quotas
+from modelplane.control_plane.endpoints.rollout_servicer import RolloutServicer
+from modelplane.control_plane.endpoints.rollouts import Rollouts
 from modelplane.control_plane.endpoints.servicer import EndpointServicer
 from modelplane.control_plane.endpoints.setting_changes import SettingChanges
 from modelplane.control_plane.endpoints.trial import Trial
@@ -138,5 +141,6 @@ async def _add_endpoints(
     logs, trial = ModelLogs(database), Trial(database, endpoints)
     servicer = EndpointServicer(endpoints, changes, history, metrics, logs, pinning, trial)
     add_EndpointServiceServicer_to_server(servicer, api)
+    add_RolloutServiceServicer_to_server(RolloutServicer(Rollouts(database, rollout)), api)
     permissions = EndpointPermissions(database, rollout)
     add_PermissionServiceServicer_to_server(PermissionServicer(permissions), api)

@@ -54,8 +54,8 @@ async def start_push(
     database = vault.database
     cache = SnapshotCache(database, _builder(settings, vault))
     await cache.load()
-    watchers = Watchers()
     replica_id = uuid.uuid4().hex
+    watchers = Watchers(replica_id)
     peers = (
         PostgresqlPeers(replica_id, database, cache, watchers)
         if database.is_postgresql

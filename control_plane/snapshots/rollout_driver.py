@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from modelserving.worker.v1.snapshot_service_pb2 import Nack
 from prometheus_client import Counter
@@ -21,14 +22,15 @@ from modelplane.control_plane.clock import Clock, Signal, steady_clock, wait_for
 from modelplane.control_plane.errors import StoreUnavailable
 from modelplane.control_plane.hosting.deployments import failure_of
 from modelplane.control_plane.rollout import answered_early
-from modelplane.control_plane.snapshots.readiness import Peers, Readiness, all_at
+from modelplane.control_plane.snapshots.readiness import Readiness, all_at
+from modelplane.control_plane.snapshots.rollout_history import RolloutHistory
 from modelplane.control_plane.snapshots.watchers import Watchers
 from modelplane.control_plane.store.database import Database, Transaction
 from modelplane.control_plane.store.endpoints import refusals, rollouts
 from modelplane.control_plane.store.endpoints.refusals import NewRefusal
 from modelplane.control_plane.store.endpoints.rollouts import RolloutState
 from modelplane.control_plane.store.hosting import groups
-from modelplane.control_plane.store.replicas import WorkerProgress
+from modelplane.control_plane.store.replicas import ConnectedWorker, WorkerProgress
 from modelplane.control_plane.store.states import Phase
 
 _log = logging.getLogger(__name__)
@@ -57,11 +59,22 @@ class Timeouts:
     deploy_ms: int = 1_080_000
 
 
+class Peers(Protocol):
+    """What the other replicas say of their workers."""
+
+    async def others(self) -> list[WorkerProgress]:
+        """Return the progress of each other live replica."""
+
+    async def workers_of_others(self) -> list[ConnectedWorker]:
+        """Return the workers of each other live replica."""
+
+
 class RolloutDriver:
     """Moves rollouts on as workers acknowledge, refuse, or stay silent.
 
     Attributes:
         peers: The other replicas.
+        history: What each worker made of each rollout.
         early_answers: Counts changes that were answered before all workers had followed.
     """
 
@@ -93,6 +106,7 @@ class RolloutDriver:
         self._clock = clock
         self._steady = steady
         self._readiness = Readiness(database, watchers, peers, steady, changed_at)
+        self.history = RolloutHistory(database, watchers, peers)
         self._timeouts = timeouts or Timeouts()
         self.early_answers = Counter(
             "modelplane_changes_answered_early",
@@ -140,10 +154,26 @@ class RolloutDriver:
             pending = await rollouts.read_rollouts(session)
         now_ms = self._steady()
         self._seen_ms = {rollout.key: self._seen_ms.get(rollout.key, now_ms) for rollout in pending}
+        await self.history.follow({rollout.version_key for rollout in pending})
         others = await self.peers.others() if pending else []
         # Each of them, not only until the first that does.
         waiting = [await self._step_one(rollout, others) for rollout in pending]
         return any(waiting)
+
+    def deadline_ms(self, rollout: RolloutState, *, starts: bool) -> int | None:
+        """Return when a phase is given up, milliseconds since the epoch; None: nobody knows yet.
+
+        Args:
+            rollout: The rollout.
+            starts: Whether a hosted model has to start first.
+        """
+        seen_ms = self._seen_ms.get(rollout.key)
+        if seen_ms is None:
+            return None
+        limits = self._timeouts
+        preparing_ms = limits.deploy_ms if starts else limits.prepare_ms
+        limit_ms = preparing_ms if rollout.phase is Phase.PREPARING else limits.activate_ms
+        return self._clock() - self._steady() + seen_ms + limit_ms
 
     async def refuse(self, worker_id: str, nacks: Sequence[Nack]) -> None:
         """Note what a worker refused of one revision.
@@ -157,7 +187,8 @@ class RolloutDriver:
                 extra = log_fields(**fields, reason=nack.reason)
                 _log.warning("worker refused a configuration", extra=extra)
                 reason = f"Worker {worker_id} refused the configuration: {nack.reason}"
-                await _refuse(transaction, nack, reason)
+                ended = await self._refuse(transaction, nack, reason)
+                self.history.refuse(worker_id, nack, ended=ended)
         self._stepped.send()
 
     async def wait_settled(self, endpoint_id: str) -> None:
@@ -201,7 +232,7 @@ class RolloutDriver:
             return True
         late_ms = age_ms - self._timeouts.activate_ms
         if not acknowledged and late_ms > 0:
-            self._watchers.drop(self._watchers.behind(rollout.revision))
+            self._drop(rollout)
             acknowledged = all_at(others, rollout.revision) or late_ms > _OTHERS_GRACE_MS
         if acknowledged:
             ready = len(self._watchers) + sum(other.workers for other in others) > 0
@@ -227,29 +258,33 @@ class RolloutDriver:
     ) -> None:
         if acknowledged:
             async with self._database.write() as transaction:
-                await rollouts.begin_activation(transaction, rollout)
+                await rollouts.begin_activation(transaction, rollout, self._clock())
         elif late:
             laggards = self._watchers.behind(rollout.revision)
             names = ", ".join(worker.worker_id for worker in laggards) or "of another replica"
             await self._fail(rollout, f"No acknowledgement in time from worker {names}.")
-            self._watchers.drop(laggards)
+            self._drop(rollout)
+
+    def _drop(self, rollout: RolloutState) -> None:
+        laggards = self._watchers.behind(rollout.revision)
+        self.history.drop(rollout.version_key, laggards)
+        self._watchers.drop(laggards)
 
     async def _fail(self, rollout: RolloutState, reason: str, aborted: str = "") -> None:
         async with self._database.write() as transaction:
-            await rollouts.fail(transaction, rollout, reason, aborted)
+            await rollouts.fail(transaction, rollout, reason, self._clock(), aborted)
         self._stepped.send()
 
-
-async def _refuse(transaction: Transaction, nack: Nack, reason: str) -> None:
-    rollout = RolloutState(nack.endpoint_id, nack.config_version, Phase.PREPARING, nack.revision)
-    if await rollouts.fail(transaction, rollout, reason):
-        return
-    if nack.serving:
-        reason += " It goes on serving what it had before."
-    refusal = NewRefusal(
-        nack.endpoint_id, nack.config_version, nack.revision, serving=nack.serving, message=reason
-    )
-    await refusals.note(transaction, refusal)
+    async def _refuse(self, transaction: Transaction, nack: Nack, reason: str) -> bool:
+        key = nack.endpoint_id, nack.config_version
+        rollout = RolloutState(*key, Phase.PREPARING, nack.revision)
+        if await rollouts.fail(transaction, rollout, reason, self._clock()):
+            return True
+        if nack.serving:
+            reason += " It goes on serving what it had before."
+        refusal = NewRefusal(*key, nack.revision, serving=nack.serving, message=reason)
+        await refusals.note(transaction, refusal)
+        return False
 
 
 async def _looks(signal: Signal) -> AsyncIterator[None]:

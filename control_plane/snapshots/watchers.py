@@ -4,10 +4,14 @@ Written by `servicer`, read by `rollout_driver`.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from modelplane.control_plane.clock import system_clock
+from modelplane.control_plane.clock import Clock, system_clock
+
+# Acknowledgements of a worker whose times are known.
+_KEPT_ACKS = 128
 
 
 @dataclass(eq=False)
@@ -22,6 +26,18 @@ class Watcher:
     # Set when there is something to send, or when the stream is to end.
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     dropped: bool = False
+    # The last revisions that it acknowledged, and when.
+    acks: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=_KEPT_ACKS))
+
+    def __post_init__(self) -> None:
+        """Begin with what it has."""
+        self.acks.append((self.acked_revision, self.connected_ms))
+
+    def acked_ms(self, revision: int) -> int | None:
+        """Return when it had `revision`, milliseconds; None: not yet, or not known any more."""
+        if len(self.acks) == _KEPT_ACKS and self.acks[0][0] >= revision:
+            return None
+        return next((when_ms for acked, when_ms in self.acks if acked >= revision), None)
 
     def drop(self) -> None:
         """End the stream."""
@@ -34,9 +50,14 @@ class Watchers:
 
     Tells its listeners when one comes or goes, and when the slowest or the fastest of all moves:
     nobody waits for any other, and each change of the configuration is acknowledged by all.
+
+    Attributes:
+        replica_id: Identifier of this replica.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, replica_id: str = "", clock: Clock = system_clock) -> None:
+        self.replica_id = replica_id
+        self._clock = clock
         self._watchers: dict[str, Watcher] = {}
         self._listeners: list[Callable[[], None]] = []
         # Newest revision that any, and that all, have acknowledged; how many have that only.
@@ -76,10 +97,10 @@ class Watchers:
 
     def acknowledge(self, watcher: Watcher, revision: int) -> None:
         """Note that a worker has applied everything up to `revision`."""
-        before, watcher.acked_revision = (
-            watcher.acked_revision,
-            max(watcher.acked_revision, revision),
-        )
+        before = watcher.acked_revision
+        if revision > before:
+            watcher.acked_revision = revision
+            watcher.acks.append((revision, self._clock()))
         if self._watchers.get(watcher.worker_id) is not watcher:
             return
         known = self._slowest, self._fastest

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, MetaData, inspect, text
 
 from modelplane.control_plane.store import tables
 from modelplane.control_plane.store.database import Database, DatabaseUnusable
+from modelplane.control_plane.store.endpoints import tables as rollout_tables
 from modelplane.control_plane.store.hosting import tables as hosting_tables
 from modelplane.control_plane.store.usage import tables as usage_tables
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 # All tables, which the imports have filled in.
 METADATA: MetaData = tables.EndpointRow.metadata
+assert rollout_tables.RolloutRow.metadata is METADATA  # noqa: S101
 assert usage_tables.UsageRow.metadata is METADATA  # noqa: S101
 assert hosting_tables.ReplicaGroupRow.metadata is METADATA  # noqa: S101
 

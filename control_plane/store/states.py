@@ -77,6 +77,10 @@ class GroupStep(StrEnum):
     STARTING = "STARTING"
 
 
+# What `GroupStep.WAITING` is called for those who look.
+WAITING = "WAITING"
+
+
 class LogKind(StrEnum):
     """Which log of a group."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from modelplane.control_plane.identity.session_cookie import LOOPBACK_NAME, SECURE_NAME
 from modelplane.deploy.envoy.clusters import CONTROL_PLANE, Block
+from modelplane.deploy.envoy.ui import compressed
 
 FILTER = "session"
 PATH = "/api/2.0/ui"
@@ -44,7 +45,7 @@ def build_session_route() -> Block:
             ],
         },
         "route": {"cluster": CONTROL_PLANE},
-        "typed_per_filter_config": {
-            FILTER: {"@type": f"{_LUA}.LuaPerRoute", "filter_context": {}},
-        },
+        # No foreign page can cause an answer here, whose length would tell it of what is in there.
+        "typed_per_filter_config": compressed()
+        | {FILTER: {"@type": f"{_LUA}.LuaPerRoute", "filter_context": {}}},
     }

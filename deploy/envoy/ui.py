@@ -25,7 +25,7 @@ PAGE_HEADERS = {
 
 
 def build_compressors() -> list[Block]:
-    """Return the filters that compress; they are off but on the routes of `build_ui_routes`."""
+    """Return the filters that compress; they are off but on routes that have `compressed`."""
     return [_compressor(kind, name) for kind, name in _COMPRESSORS.items()]
 
 
@@ -65,17 +65,19 @@ def build_ui_routes(anonymous: Block) -> list[Block]:
             },
             "route": {"cluster": CONTROL_PLANE, "timeout": _TIMEOUT},
             "response_headers_to_add": [*map(_always, PAGE_HEADERS.items()), _no_cache()],
-            "typed_per_filter_config": anonymous | dict.fromkeys(_COMPRESSORS.values(), _on()),
+            "typed_per_filter_config": anonymous | compressed(),
         },
     ]
 
 
-def _on() -> Block:
-    return {
+def compressed() -> Block:
+    """Return what a route has whose answers are compressed: texts and JSON, never streams."""
+    on = {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.compressor.v3"
         ".CompressorPerRoute",
         "overrides": {"response_direction_config": {}},
     }
+    return dict.fromkeys(_COMPRESSORS.values(), on)
 
 
 def _always(header: tuple[str, str]) -> Block:

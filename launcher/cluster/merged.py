@@ -56,6 +56,9 @@ def merge(spec: pb.GroupSpec, hosts: Sequence[pb.GroupReport], told: Told) -> pb
         tokens_per_second=max((host.tokens_per_second for host in hosts), default=0.0),
     )
     merged.progress, merged.message = _progress(spec, hosts, told)
+    for host in hosts:
+        if (host.progress, host.message) == (merged.progress, merged.message):
+            merged.done, merged.total = host.done, host.total
     return merged
 
 
@@ -75,6 +78,8 @@ def fit(report: pb.GroupReport, address: str) -> pb.GroupReport:
         replicas=replicas,
         start_ms=max(0, report.start_ms),
         tokens_per_second=max(0.0, report.tokens_per_second),
+        done=max(0, report.done),
+        total=max(0, report.total),
     )
 
 

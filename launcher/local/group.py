@@ -24,6 +24,8 @@ from modelplane.launcher.local.users import Users
 
 _log = logging.getLogger(__name__)
 
+# Of these it is known how much is done.
+_PREPARED = (pb.GROUP_PROGRESS_FETCHING, pb.GROUP_PROGRESS_CONVERTING)
 _LAST_LINES = 12
 _LAST_CHARACTERS = 1500
 
@@ -133,6 +135,7 @@ class Group:
     def report(self) -> pb.GroupReport:
         """Return what the control plane is told."""
         progress, message = self._progress()
+        going = self._preparation if progress in _PREPARED else None
         return pb.GroupReport(
             group_id=self.spec.id,
             generation=self.spec.generation,
@@ -141,6 +144,8 @@ class Group:
             replicas=[replica.report() for replica in self._replicas],
             start_ms=self._start_ms,
             tokens_per_second=self._tokens_per_second or 0.0,
+            done=going.done if going else 0,
+            total=going.total if going else 0,
         )
 
     def _progress(self) -> "tuple[pb.GroupProgress.ValueType, str]":

@@ -39,12 +39,15 @@ class Preparation:
     Attributes:
         progress: What is being done.
         message: How far it is.
+        done: How much of it is done: bytes while it fetches, else parts; 0 of 0: not known.
+        total: Of how much.
         is_done: Whether `result` is there.
     """
 
     def __init__(self) -> None:
         self.progress = pb.GROUP_PROGRESS_FETCHING
         self.message = ""
+        self.done = self.total = 0
         self.is_done = False
         self._prepared: Prepared | None = None
         self._held: Held | None = None
@@ -114,9 +117,9 @@ class Preparer:
         loop = asyncio.get_running_loop()
         told = 0.0
 
-        def tell(message: str) -> None:
+        def tell(message: str, done: int, total: int) -> None:
             nonlocal told
-            preparation.message = message
+            preparation.message, preparation.done, preparation.total = message, done, total
             # A fast disk would have it told thousands of times.
             if loop.time() - told > _CHANGES_SECONDS:
                 told = loop.time()
@@ -124,18 +127,18 @@ class Preparer:
 
         def fetching(done: int, total: int) -> None:
             of = f" of {total / _MEGABYTE:.1f}" if total else ""
-            tell(f"{done / _MEGABYTE:.1f}{of} MB")
+            tell(f"{done / _MEGABYTE:.1f}{of} MB", done, total)
 
         def converting(done: int, total: int) -> None:
             preparation.progress = pb.GROUP_PROGRESS_CONVERTING
-            tell(f"{100 * done // max(total, 1)} %")
+            tell(f"{100 * done // max(total, 1)} %", done, total)
 
         log.line(f"Fetching version {spec.model.version} of model {spec.model.name}.")
         held = await self.artifacts.hold(spec.model, fetching)
         preparation.hold(held)
         log.line("The model's files are there.")
         preparation.progress = pb.GROUP_PROGRESS_BUILDING_ENVIRONMENT
-        preparation.message = ""
+        preparation.message, preparation.done, preparation.total = "", 0, 0
         changed()
         engine = self.engines[spec.engine]
         preparation.finish(await engine.prepare(held.files, spec, log.line, converting))

@@ -46,9 +46,9 @@ class FakeRollout:
                 if item.endpoint_id == endpoint_id
             ]
             if self.refusal:
-                await rollouts.fail(transaction, rollout, self.refusal)
+                await rollouts.fail(transaction, rollout, self.refusal, self._clock())
             elif rollout.phase is Phase.PREPARING:
-                await rollouts.begin_activation(transaction, rollout)
+                await rollouts.begin_activation(transaction, rollout, self._clock())
             else:
                 await rollouts.complete(transaction, rollout, ready=True, now_ms=self._clock())
         return True

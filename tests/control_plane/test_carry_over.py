@@ -55,6 +55,8 @@ NEW = (
     "metrics_reporter",
     "payload_table",
     "replica_group",
+    "rollout",
+    "rollout_workers",
     "usage_margin",
     "usage_period",
     "usage_total",

@@ -201,6 +201,7 @@ ROWS: Mapping[str, Row] = {
     "EndpointService.GetServedModelBuildLogs": Row(MANAGE, _NO_MODEL, Outcome.ABSENT),
     "EndpointService.GetServedModelLogs": Row(MANAGE, _NO_MODEL, Outcome.ABSENT),
     # Permissions
+    "RolloutService.GetServingEndpointRollout": Row(VIEW, _CHAT | {"config_version": 1}),
     "PermissionService.GetPermissions": Row(MANAGE, _OBJECT),
     "PermissionService.SetPermissions": Row(MANAGE, _OBJECT | {"access_control_list": "$grants"}),
     "PermissionService.UpdatePermissions": Row(MANAGE, _OBJECT | {"access_control_list": []}),

@@ -114,6 +114,12 @@ READS: Mapping[str, Read] = {
             "max_results": 1,
             "page_token": next_page(f"{ENDPOINTS}?max_results=1"),
             "search": "SECON",
+            "ready": "NOT_READY",
+            "config_update": "UPDATE_FAILED",
+            "task": "llm/v1/embeddings",
+            "provider": "cohere",
+            "tag": "no-such-tag",
+            "creator": "nobody",
         }
     ),
     "ListFoundationModelEndpoints": Read({"product": "PT"}),
@@ -126,6 +132,9 @@ READS: Mapping[str, Read] = {
         {"name": "first"},
     ),
     "GetServingEndpointConfigVersion": Read(
+        {"name": "nothing", "config_version": 2}, {"name": "first", "config_version": 1}
+    ),
+    "GetServingEndpointRollout": Read(
         {"name": "nothing", "config_version": 2}, {"name": "first", "config_version": 1}
     ),
     "CompareServingEndpointConfigVersions": Read(

@@ -9,7 +9,13 @@ from collections.abc import Mapping
 from google.api import field_behavior_pb2
 from google.api.field_behavior_pb2 import field_behavior
 from google.protobuf.descriptor import FieldDescriptor
-from modelserving.v1.endpoint_pb2 import FoundationModel, ServedEntity, ServedModel
+from modelserving.v1.endpoint_pb2 import (
+    DeploymentProgress,
+    FoundationModel,
+    ServedEntity,
+    ServedModel,
+)
+from modelserving.v1.rollout_pb2 import DeploymentStep, RolloutEntity
 
 from tests.protos.messages import answers, is_available, is_typed, name_of, requests
 
@@ -43,6 +49,7 @@ READ_ELSEWHERE = {
     "GetModelOptimizationInfo": f"{_CHUNKS}test_what_can_be_provisioned_is_told",
 }
 
+_ROLLOUTS = "tests/control_plane/endpoints/test_rollouts.py::"
 # Of answers, what takes a state that the world of `test_every_field` is not in, and who shows it.
 TOLD_ELSEWHERE: Mapping[str, str] = {
     "ServingEndpoint.pending_config": "tests/e2e/test_pending_updates.py::"
@@ -53,6 +60,23 @@ TOLD_ELSEWHERE: Mapping[str, str] = {
         ("EndpointState.config_update_message", "DeploymentState.deployment_state_message"),
         "tests/control_plane/endpoints/test_lifecycle.py::"
         "test_a_failed_update_keeps_the_old_configuration_and_says_why",
+    ),
+    **dict.fromkeys(
+        ("Rollout.outcome_message", "RolloutWorker.message"),
+        f"{_ROLLOUTS}test_who_refused_and_why_is_told_and_stays",
+    ),
+    "Rollout.deadline_time": f"{_ROLLOUTS}test_each_step_of_each_worker_is_told_live_and_stays",
+    **dict.fromkeys(
+        (
+            "Rollout.entities",
+            "DeploymentState.progress",
+            *(
+                name_of(field)
+                for message in (RolloutEntity, DeploymentStep, DeploymentProgress)
+                for field in message.DESCRIPTOR.fields
+            ),
+        ),
+        f"{_ROLLOUTS}test_hosted_models_are_told_stage_by_stage",
     ),
     "ServingEndpointConfigVersion.outcome_message": "tests/control_plane/endpoints/"
     "test_config_history.py::test_all_versions_are_listed_newest_first",

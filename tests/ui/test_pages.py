@@ -308,17 +308,39 @@ def test_an_update_is_checked_before_it_is_sent(visitor: Visitor, rest: Rest) ->
 
 
 def test_a_list_of_many_is_searched_by_the_deployment(visitor: Visitor, rest: Rest) -> None:
-    for number in range(201):
+    for number in range(51):
         rest.call("POST", "/api/2.0/serving-endpoints", {"name": f"many-{number:03d}"})
     page = visitor.page
     page.get_by_role("button", name="Refresh").click()
-    page.get_by_role("searchbox", name="Search").fill("MANY-200")
-    page.get_by_role("link", name="many-200", exact=True).wait_for()
+    page.get_by_role("button", name="Next").click()
+    page.get_by_text("51 to 51").wait_for()
+    visitor.press("Previous")
+    page.get_by_role("link", name="many-000", exact=True).wait_for()
+    assert page.locator("tbody tr").count() == 50
+    page.get_by_label("State").select_option("Ready")
+    page.get_by_text("No endpoint passes these filters.").wait_for()
+    visitor.press("Clear filters")
+    page.get_by_role("searchbox", name="Search").fill("MANY-050")
+    page.get_by_role("link", name="many-050", exact=True).wait_for()
     assert page.locator("tbody tr").count() == 1
     page.get_by_role("searchbox", name="Search").fill("none of them")
     page.get_by_text("No endpoint passes these filters.").wait_for()
     visitor.press("Clear filters")
     page.get_by_role("link", name="many-000", exact=True).wait_for()
+
+
+def test_a_rollout_is_shown_worker_by_worker(visitor: Visitor, rest: Rest) -> None:
+    _create(rest, "chat", "gpt")
+    workers = rest.call("GET", "/api/2.0/workers")["workers"]
+    visitor.go("/endpoints/chat/rollout", "chat")
+    page = visitor.page
+    page.get_by_text("Version 1 ACTIVE").wait_for()
+    for worker in workers:
+        page.get_by_role("cell", name=worker["worker_id"]).wait_for()
+    assert page.get_by_role("img", name="Activate").count() == len(workers)
+    visitor.go("/endpoints/chat/versions", "chat")
+    page.get_by_role("link", name="1", exact=True).click()
+    page.get_by_text("Version 1 ACTIVE").wait_for()
 
 
 def test_each_worker_is_shown(visitor: Visitor, rest: Rest) -> None:

@@ -56,8 +56,11 @@ export function Shell(): ReactNode {
           <Route path="/endpoints"><EndpointsPage /></Route>
           <Route path="/endpoints/new"><CreatePage /></Route>
           <Route path="/endpoints/:name/edit">{({ name }) => <EditPage key={name} name={decodeURIComponent(name)} />}</Route>
+          <Route path="/endpoints/:name/:tab/:item">
+            {({ name, tab, item }) => <EndpointPage key={name} name={decodeURIComponent(name)} tab={tab} item={item} />}
+          </Route>
           <Route path="/endpoints/:name/:tab?">
-            {({ name, tab }) => <EndpointPage key={name} name={decodeURIComponent(name)} tab={tab ?? 'overview'} />}
+            {({ name, tab }) => <EndpointPage key={name} name={decodeURIComponent(name)} tab={tab ?? 'overview'} item={undefined} />}
           </Route>
           <Route path="/playground/:name?">{({ name }) => <PlaygroundPage key={name} name={name === undefined ? '' : decodeURIComponent(name)} />}</Route>
           <Route path="/usage"><UsagePage /></Route>

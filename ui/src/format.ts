@@ -51,3 +51,11 @@ export function duration(milliseconds: number | null | undefined): string {
 export function percent(part: number, whole: number): string {
   return whole === 0 ? '–' : `${((100 * part) / whole).toFixed(1)} %`
 }
+
+const BYTES = ['B', 'kB', 'MB', 'GB', 'TB']
+
+/** A number of bytes, in the largest unit of which it is at least one. */
+export function bytes(value: number): string {
+  const power = Math.min(BYTES.length - 1, Math.floor(Math.log10(Math.max(1, value)) / 3))
+  return `${(value / 1000 ** power).toFixed(power === 0 ? 0 : 1)} ${BYTES[power]}`
+}

@@ -44,3 +44,15 @@ const OUTCOMES: Record<string, string> = {
 export function lookOfOutcome(outcome: string): string {
   return OUTCOMES[outcome] ?? 'muted'
 }
+
+const WORKERS: Record<string, string> = {
+  ACTIVE: 'success',
+  PREPARED: 'success',
+  WAITING: 'warning',
+  REFUSED: 'danger',
+  DROPPED: 'danger',
+}
+
+export function lookOfWorker(state: string): string {
+  return WORKERS[state] ?? 'muted'
+}

@@ -20,10 +20,52 @@ export interface ServedEntity {
   max_provisioned_throughput?: number
   provisioned_model_units?: number
   environment_vars?: Record<string, string>
-  state?: { deployment?: string; deployment_state_message?: string }
+  state?: { deployment?: string; deployment_state_message?: string; progress?: Progress }
   creator?: string
   creation_timestamp?: number
   type?: string
+}
+/** How far the deployment of a hosted model is. Times are milliseconds since the epoch. */
+export interface Progress {
+  stage: string
+  start_time?: number
+  done?: number
+  total?: number
+  estimated_end_time?: number
+}
+export interface RolloutWorker {
+  worker_id: string
+  build: string
+  replica_id: string
+  state: string
+  prepared_time?: number
+  active_time?: number
+  message?: string
+}
+export interface DeploymentStep {
+  stage: string
+  start_time: number
+  end_time?: number
+}
+export interface RolloutEntity {
+  served_entity_name: string
+  deployment: string
+  message?: string
+  reused?: boolean
+  steps?: DeploymentStep[]
+}
+export interface Rollout {
+  config_version: number
+  phase: string
+  outcome: string
+  outcome_message?: string
+  creator?: string
+  start_time: number
+  prepared_time?: number
+  end_time?: number
+  deadline_time?: number
+  workers?: RolloutWorker[]
+  entities?: RolloutEntity[]
 }
 export interface Route {
   served_model_name?: string

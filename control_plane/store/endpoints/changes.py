@@ -18,7 +18,7 @@ from modelplane.control_plane.errors import AlreadyExists
 from modelplane.control_plane.principal import Level
 from modelplane.control_plane.store import codec
 from modelplane.control_plane.store.database import Session, Transaction
-from modelplane.control_plane.store.endpoints import aliases
+from modelplane.control_plane.store.endpoints import aliases, rollout_records
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint
 from modelplane.control_plane.store.hosting import groups, version_groups
 from modelplane.control_plane.store.secrets.scopes import SecretName
@@ -168,14 +168,17 @@ async def begin_rollout(transaction: Transaction, endpoint_id: str, new: NewVers
     )
     revision = await transaction.revise(EventKind.ENDPOINT, endpoint_id)
     await _update(transaction, endpoint_id, phase_revision=revision)
+    await rollout_records.begin(transaction, endpoint_id, version, revision)
     # Of the version that failed before.
     await version_groups.settle(transaction, endpoint_id)
     return revision
 
 
-async def cancel_rollout(transaction: Transaction, record: StoredEndpoint) -> int:
+async def cancel_rollout(transaction: Transaction, record: StoredEndpoint, now_ms: int) -> int:
     """End the rollout of `record`, whose row is locked, without success; return the revision."""
     version = record.pending.version if record.pending else 0
+    # While its groups are there.
+    await rollout_records.note_end(transaction, (record.id, version), now_ms)
     await transaction.session.exec(
         update(EndpointConfigRow)
         .where(

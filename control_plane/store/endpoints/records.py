@@ -165,6 +165,8 @@ async def list_all(
     after: str = "",
     most: int | None = None,
     search: str = "",
+    creator: str = "",
+    passes: Callable[[StoredEndpoint], bool] | None = None,
 ) -> list[StoredEndpoint]:
     """Return the endpoints whose grants are `wanted`, those of the catalogue first, by name.
 
@@ -176,8 +178,12 @@ async def list_all(
         after: Only those that come after the one of this name.
         most: How many at most; None: all.
         search: Only those whose name contains this, in small letters.
+        creator: Only those that a principal of this name has made; empty: of all.
+        passes: Tells whether an endpoint is one of them; None: each is.
     """
     query = select(EndpointRow.name, EndpointRow.id, EndpointRow.grants_json)
+    if creator:
+        query = query.where(col(EndpointRow.creator) == creator)
     # Here, since databases order names in different ways.
     named = sorted((await session.exec(query)).all(), key=lambda row: _place(row[0]))
     rows = [
@@ -189,15 +195,19 @@ async def list_all(
     choices = {
         text: wanted(codec.decode_levels(text, Level)) for text in {text for _, text in rows}
     }
-    ids = [endpoint_id for endpoint_id, text in rows if choices[text]][:most]
+    ids = [endpoint_id for endpoint_id, text in rows if choices[text]]
+    if passes is None:
+        ids = ids[:most]
     found: list[StoredEndpoint] = []
     for start in range(0, len(ids), _PAGE):
         page = _joined().where(col(EndpointRow.id).in_(ids[start : start + _PAGE]))
         read = [_stored(*row) for row in (await session.exec(page)).all()]
-        found += await _with_groups(session, read)
-    # What is read first may have changed by the time of the page.
-    visible = (item for item in found if wanted(item.grants))
-    return sorted(visible, key=lambda item: _place(item.name))
+        read = await _with_groups(session, read)
+        # What is read first may have changed by the time of the page.
+        found += [item for item in read if wanted(item.grants) and (not passes or passes(item))]
+        if most is not None and len(found) >= most:
+            break
+    return sorted(found, key=lambda item: _place(item.name))[:most]
 
 
 def _place(name: str) -> tuple[bool, str]:

@@ -10,7 +10,8 @@ from sqlalchemy import ColumnElement, CursorResult, and_
 from sqlmodel import col, select, update
 
 from modelplane.control_plane.store.database import Session, Transaction
-from modelplane.control_plane.store.endpoints import refusals
+from modelplane.control_plane.store.endpoints import refusals, rollout_records
+from modelplane.control_plane.store.endpoints.rollout_records import RolloutKey
 from modelplane.control_plane.store.hosting import groups, version_groups
 from modelplane.control_plane.store.states import EventKind, LastUpdate, Outcome, Phase
 from modelplane.control_plane.store.tables import EndpointConfigRow, EndpointRow
@@ -27,6 +28,11 @@ class RolloutState:
     revision: int
     # Groups that its version needs.
     group_ids: tuple[str, ...] = ()
+
+    @property
+    def version_key(self) -> RolloutKey:
+        """Which rollout this is."""
+        return self.endpoint_id, self.version
 
     @property
     def key(self) -> tuple[str, int, Phase]:
@@ -56,6 +62,20 @@ async def read_rollouts(session: Session) -> list[RolloutState]:
     ]
 
 
+async def find_in_progress(session: Session, key: RolloutKey) -> RolloutState | None:
+    """Return the rollout of a version; None: it is not in progress."""
+    endpoint_id, version = key
+    query = select(EndpointRow).where(
+        col(EndpointRow.id) == endpoint_id,
+        col(EndpointRow.pending_version) == version,
+        col(EndpointRow.phase) != Phase.SETTLED,
+    )
+    row = (await session.exec(query)).first()
+    if row is None:
+        return None
+    return RolloutState(endpoint_id, version, Phase(row.phase), row.phase_revision)
+
+
 async def is_settled(session: Session, endpoint_id: str) -> bool:
     """Tell whether no rollout of the endpoint is in progress; true for an unknown endpoint."""
     query = select(EndpointRow.phase).where(col(EndpointRow.id) == endpoint_id)
@@ -70,7 +90,7 @@ async def awaits_groups(session: Session, endpoint_id: str) -> bool:
     return any(not group.ready_once for group in await groups.load(session, needed))
 
 
-async def begin_activation(transaction: Transaction, rollout: RolloutState) -> bool:
+async def begin_activation(transaction: Transaction, rollout: RolloutState, now_ms: int) -> bool:
     """Let the prepared version serve: PREPARING to ACTIVATING. Return whether it happened here."""
     if not await _transition(transaction, rollout, phase=Phase.ACTIVATING):
         return False
@@ -80,6 +100,7 @@ async def begin_activation(transaction: Transaction, rollout: RolloutState) -> b
         .where(col(EndpointRow.id) == rollout.endpoint_id)
         .values(phase_revision=revision)
     )
+    await rollout_records.note_prepared(transaction, rollout.version_key, revision, now_ms)
     return True
 
 
@@ -109,11 +130,12 @@ async def complete(
     await _record_success(transaction, rollout)
     # No worker asks those of the version before any longer.
     await version_groups.settle(transaction, rollout.endpoint_id)
+    await rollout_records.note_end(transaction, rollout.version_key, now_ms)
     return True
 
 
 async def fail(
-    transaction: Transaction, rollout: RolloutState, reason: str, aborted: str = ""
+    transaction: Transaction, rollout: RolloutState, reason: str, now_ms: int, aborted: str = ""
 ) -> bool:
     """End a rollout in failure: PREPARING to SETTLED. Return whether it happened here.
 
@@ -121,6 +143,7 @@ async def fail(
         transaction: Where to write.
         rollout: The rollout.
         reason: Why, for the person who made the version.
+        now_ms: The time.
         aborted: What is told of those of its groups that did not fail themselves; empty: `reason`.
     """
     if not await _transition(
@@ -134,6 +157,7 @@ async def fail(
     await _set_outcome(transaction, rollout, Outcome.FAILED, reason)
     await transaction.revise(EventKind.ENDPOINT, rollout.endpoint_id)
     await version_groups.give_up(transaction, rollout.endpoint_id, aborted or reason)
+    await rollout_records.note_end(transaction, rollout.version_key, now_ms)
     return True
 
 

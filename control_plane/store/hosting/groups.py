@@ -4,10 +4,11 @@ Before: `version_groups`, `hosting`. After: `tables`.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import orjson
 from modelserving.store.v1.hosting_pb2 import HostedModel
+from modelserving.store.v1.rollouts_pb2 import GroupHistory
 from modelserving.worker.v1.hosting_pb2 import Replica, ReplicaGroup
 from sqlmodel import col, delete, or_, select, update
 from sqlmodel import insert as sql_insert
@@ -41,6 +42,7 @@ class StoredGroup:
         start_ms: How long the newest replica took to start; 0: none has been ready yet.
         last_request_ms: When the last request was heard of.
         replicas: Those that can be asked.
+        history: What was done for it since it was begun; not to be changed in place.
     """
 
     id: str
@@ -58,6 +60,7 @@ class StoredGroup:
     start_ms: int
     last_request_ms: int
     replicas: tuple[Replica, ...]
+    history: GroupHistory = field(default_factory=GroupHistory)
 
     @property
     def serves(self) -> bool:
@@ -184,6 +187,7 @@ def _values(group: StoredGroup) -> dict[str, object]:
         "start_ms": group.start_ms,
         "last_request_ms": group.last_request_ms,
         "replicas": ReplicaGroup(replicas=group.replicas).SerializeToString(),
+        "history": group.history.SerializeToString(),
     }
 
 
@@ -204,4 +208,5 @@ def _stored(row: ReplicaGroupRow) -> StoredGroup:
         start_ms=row.start_ms,
         last_request_ms=row.last_request_ms,
         replicas=tuple(ReplicaGroup.FromString(row.replicas).replicas),
+        history=GroupHistory.FromString(row.history),
     )

@@ -38,6 +38,8 @@ class ReplicaGroupRow(SQLModel, table=True):
     last_request_ms: int = Field(sa_type=BigInteger)
     # ReplicaGroup with the replicas that can be asked, and nothing else.
     replicas: bytes = Field(default=b"", sa_type=LargeBinary)
+    # GroupHistory.
+    history: bytes = Field(default=b"", sa_type=LargeBinary)
 
 
 class GroupLogRow(SQLModel, table=True):

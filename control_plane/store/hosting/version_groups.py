@@ -9,13 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from modelserving.store.v1.hosting_pb2 import HostedModel, HostedModels
+from modelserving.store.v1.rollouts_pb2 import GroupHistory
 from modelserving.v1.endpoint_pb2 import EndpointConfig
+from modelserving.v1.rollout_pb2 import DeploymentStep
 from sqlmodel import col, select
 
 from modelplane.control_plane.store.database import Session, Transaction
 from modelplane.control_plane.store.hosting import groups
 from modelplane.control_plane.store.hosting.groups import StoredGroup
-from modelplane.control_plane.store.states import GroupPhase, GroupStep
+from modelplane.control_plane.store.states import WAITING, GroupPhase, GroupStep
 from modelplane.control_plane.store.tables import EndpointConfigRow, EndpointRow
 
 
@@ -147,15 +149,16 @@ def _begun(
         start_ms=0,
         last_request_ms=now_ms,
         replicas=(),
+        history=GroupHistory(steps=[DeploymentStep(stage=WAITING, start_time=now_ms)]),
     )
 
 
 def _taken_as_proven(group: StoredGroup) -> StoredGroup:
     """Return a group that serves as if it had been started before: at once, or from zero."""
-    scale = group.model.scale
+    scale, proven = group.model.scale, replace(group, ready_once=True, history=GroupHistory())
     if scale.scale_to_zero:
-        return replace(group, desired=0, phase=GroupPhase.IDLE, ready_once=True)
-    return replace(group, phase=GroupPhase.RECOVERING, ready_once=True)
+        return replace(proven, desired=0, phase=GroupPhase.IDLE)
+    return replace(proven, phase=GroupPhase.RECOVERING)
 
 
 def _resized(group: StoredGroup, model: HostedModel) -> StoredGroup:

@@ -6,6 +6,7 @@ from modelserving.v1.endpoint_pb2 import EndpointConfigInput
 from sqlalchemy import event
 
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
+from modelplane.control_plane.endpoints.listing import Listing
 from modelplane.control_plane.endpoints.views import build_summary
 from modelplane.control_plane.errors import (
     InvalidParameter,
@@ -39,9 +40,9 @@ async def test_endpoints_are_listed_by_name(endpoints: Endpoints) -> None:
         await endpoints.create(ALICE, request(name))
     assert [record.name for record in await endpoints.list_all(ALICE)] == ["C", "a", "b"]
     # One more than a page has tells that there are more.
-    first = await endpoints.list_all(ALICE, "", 1)
+    first = await endpoints.list_all(ALICE, Listing(limit=1))
     assert [record.name for record in first] == ["C", "a"]
-    rest = await endpoints.list_all(ALICE, "C", 5)
+    rest = await endpoints.list_all(ALICE, Listing(after="C", limit=5))
     assert [record.name for record in rest] == ["a", "b"]
 
 

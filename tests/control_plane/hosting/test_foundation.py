@@ -13,6 +13,7 @@ from modelplane.adapters.registries.catalogue import parse_catalogue
 from modelplane.control_plane.endpoints.config_history import ConfigHistory
 from modelplane.control_plane.endpoints.foundation import FoundationEndpoints
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
+from modelplane.control_plane.endpoints.listing import Listing
 from modelplane.control_plane.endpoints.permissions import EndpointPermissions
 from modelplane.control_plane.endpoints.setting_changes import SettingChanges
 from modelplane.control_plane.endpoints.views import build_endpoint, build_summary, build_version
@@ -120,8 +121,10 @@ async def test_it_comes_before_all_others_on_each_page(
     await apply(MODEL, other)
     names = ["databricks-other", NAME, "a"]
     assert [one.name for one in await endpoints.list_all(ALICE)] == names
-    assert [one.name for one in await endpoints.list_all(ALICE, after=NAME)] == names[2:]
-    assert [one.name for one in await endpoints.list_all(ALICE, names[0], 0)] == names[1:2]
+    assert [one.name for one in await endpoints.list_all(ALICE, Listing(after=NAME))] == names[2:]
+    assert [
+        one.name for one in await endpoints.list_all(ALICE, Listing(after=names[0], limit=0))
+    ] == names[1:2]
     assert [one.name for one in await endpoints.list_foundation(BOB)] == names[:2]
 
 

@@ -170,7 +170,7 @@ async def test_a_cancelled_version_and_a_deleted_endpoint_end_their_groups(side:
     await side.deploy(hosting_version(2, A, B))
     await runs(launcher, "group-a", "group-b")
     async with side.push.database.write() as transaction:
-        await changes.cancel_rollout(transaction, await side.endpoint())
+        await changes.cancel_rollout(transaction, await side.endpoint(), 1)
     await runs(launcher, "group-a")
     async with side.push.database.write() as transaction:
         await changes.remove(transaction, "e")

@@ -8,7 +8,11 @@ from modelserving.worker.v1 import hosting_pb2
 from modelserving.worker.v1.hosting_pb2 import Replica
 
 from modelplane.control_plane.hosting.deployments import failure_of
-from modelplane.control_plane.hosting.reports import after_report, without_replicas
+from modelplane.control_plane.hosting.reports import (
+    after_report,
+    with_history,
+    without_replicas,
+)
 from modelplane.control_plane.hosting.worker_view import build_group
 from modelplane.control_plane.store.hosting.groups import StoredGroup
 from modelplane.control_plane.store.states import GroupPhase, GroupStep
@@ -49,6 +53,40 @@ def report(
     return pb.GroupReport(
         group_id="g", generation=generation, progress=progress, replicas=replicas, message=message
     )
+
+
+def test_what_was_done_until_a_replica_was_ready_is_kept_with_its_times() -> None:
+    def told(group: StoredGroup, said: pb.GroupReport, now_ms: int) -> StoredGroup:
+        return with_history(group, after_report(group, said), said, now_ms)
+
+    def steps(group: StoredGroup) -> list[tuple[str, float, float]]:
+        return [(one.stage, one.start_time, one.end_time) for one in group.history.steps]
+
+    fetching = report(pb.GROUP_PROGRESS_FETCHING)
+    begun = told(NEW, fetching, 1_000)
+    fetching.done, fetching.total = 25, 100
+    going = told(begun, fetching, 3_000)
+    assert (going.history.done, going.history.total) == (25, 100)
+    # A quarter took two seconds.
+    assert going.history.estimated_end_time == 3_000 + 6_000
+    # What no share can be is none.
+    fetching.done = 101
+    assert told(begun, fetching, 3_000).history.total == 0
+    starting = told(going, report(pb.GROUP_PROGRESS_STARTING), 5_000)
+    assert (starting.history.done, starting.history.estimated_end_time) == (0, 0)
+    assert steps(starting) == [("FETCHING", 1_000, 5_000), ("STARTING", 5_000, 0)]
+    ready = told(starting, report(pb.GROUP_PROGRESS_READY, pb.REPLICA_PHASE_READY), 9_000)
+    assert steps(ready)[-1] == ("STARTING", 5_000, 9_000)
+    # It starts again: that is no deployment.
+    assert told(ready, report(pb.GROUP_PROGRESS_STARTING), 20_000).history == ready.history
+    failed = told(going, report(pb.GROUP_PROGRESS_FAILED, message="no room"), 6_000)
+    assert steps(failed) == [("FETCHING", 1_000, 6_000)]
+    # One that never comes up fills nothing.
+    looping = NEW
+    for now_ms in range(100):
+        one = pb.GROUP_PROGRESS_STARTING if now_ms % 2 else pb.GROUP_PROGRESS_FETCHING
+        looping = told(looping, report(one), now_ms)
+    assert len(steps(looping)) == 20
 
 
 def test_a_start_is_told_step_by_step() -> None:

@@ -29,6 +29,7 @@ OWN = {
     "GetServingEndpointConfigVersion",
     "GetServingEndpointPolicies",
     "GetServingEndpointRateLimits",
+    "GetServingEndpointRollout",
     "ListAuditEvents",
     "ListServedEntities",
     "ListServingEndpointConfigVersions",

@@ -37,7 +37,7 @@ from modelplane.control_plane.snapshots.rollout_driver import RolloutDriver, Tim
 from modelplane.control_plane.snapshots.servicer import SnapshotServicer, add_snapshot_servicer
 from modelplane.control_plane.snapshots.watchers import Watchers
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.endpoints import records
+from modelplane.control_plane.store.endpoints import records, rollout_records
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint
 from modelplane.control_plane.store.notifications import listen
 from modelplane.control_plane.store.states import EventKind, LastUpdate, Phase
@@ -75,6 +75,8 @@ async def begin_rollout(database: Database, name: str) -> int:
                 created_ms=1,
             )
         )
+        await session.flush()
+        await rollout_records.begin(transaction, row.id, row.last_version, row.phase_revision)
         return row.last_version
 
 
@@ -258,7 +260,7 @@ async def push_side(
         resolver = CredentialResolver(Sealer(FixedKeys(bytes(32))))
         cache = SnapshotCache(database, ResourceBuilder(resolver))
         await cache.load()
-        watchers = Watchers()
+        watchers = Watchers(replica_id)
         peers = (
             PostgresqlPeers(replica_id, database, cache, watchers)
             if database.is_postgresql

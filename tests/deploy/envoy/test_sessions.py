@@ -43,6 +43,23 @@ async def test_the_planes_see_the_call_of_a_script(
     assert seen(gateway, worker=False)["authorization"] == "Bearer dapi1"
 
 
+@pytest.mark.parametrize("encoding", ["br", "gzip"])
+async def test_answers_to_a_session_are_compressed_and_those_to_a_script_are_not(
+    page: httpx.AsyncClient, encoding: str
+) -> None:
+    body = {"name": "a", "description": "the same again and again " * 100}
+    accepts = {"accept-encoding": encoding}
+    answers = [
+        await page.post(CONTROL_PLANE, json=body, headers=headers | accepts)
+        for headers in (CALL, {"authorization": "Bearer dapi1"})
+    ]
+    encodings = [answer.headers.get("content-encoding") for answer in answers]
+    assert encodings == [encoding, None]
+    assert answers[0].num_bytes_downloaded < answers[1].num_bytes_downloaded / 10
+    # The client has no Brotli.
+    assert encoding == "br" or answers[0].json() == answers[1].json()
+
+
 @WAYS
 async def test_a_query_comes_to_a_worker(
     gateway: Gateway, page: httpx.AsyncClient, path: str

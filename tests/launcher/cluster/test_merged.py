@@ -58,12 +58,13 @@ def test_a_group_fails_once_none_of_its_hosts_goes_on() -> None:
 
 def test_the_furthest_host_says_how_far_a_group_is() -> None:
     hosts = [
-        host(pb.GROUP_PROGRESS_FETCHING, message="3.1 MB"),
-        host(pb.GROUP_PROGRESS_CONVERTING, message="40 %"),
+        host(pb.GROUP_PROGRESS_FETCHING, message="3.1 MB", done=31, total=100),
+        host(pb.GROUP_PROGRESS_CONVERTING, message="40 %", done=2, total=5),
         host(pb.GROUP_PROGRESS_BUILDING_ENVIRONMENT),
     ]
     merged = merge(SPEC, hosts, Told("ImagePullBackOff"))
     assert (merged.progress, merged.message) == (pb.GROUP_PROGRESS_CONVERTING, "40 %")
+    assert (merged.done, merged.total) == (2, 5)
     waiting = merge(SPEC, [], Told("ImagePullBackOff"))
     assert (waiting.progress, waiting.message) == (pb.GROUP_PROGRESS_STARTING, "ImagePullBackOff")
     asleep = merge(pb.GroupSpec(id="g", replicas=0), [], Told("ImagePullBackOff"))

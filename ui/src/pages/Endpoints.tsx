@@ -1,80 +1,83 @@
-import { useInfiniteQuery } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import { type ReactNode, useEffect, useMemo, useState } from 'react'
 import { Link } from 'wouter'
 import { ENDPOINTS, get, query } from '../api'
+import { PROVIDERS } from '../forms/cases'
 import { TASKS } from '../forms/draft'
 import { ago, when } from '../format'
 import { Empty, Failure, Head, Loading, State, Table } from '../kit'
+import { CopyAs } from '../kit/CopyAs'
 import { useMe } from '../me'
-import { describeState } from '../state'
 import type { Endpoint } from '../types'
 
-const PAGE = 200
-const SHOWN = 100
+// As many as are shown: each page of the table is a page of the list.
+const PAGE = 50
 const SETTLED_MS = 100
 
 interface Filters { text: string; state: string; task: string; provider: string; mine: boolean }
 const NONE: Filters = { text: '', state: '', task: '', provider: '', mine: false }
 
+// What the deployment is asked for, by what is chosen.
+const STATES: Record<string, Record<string, string>> = {
+  Ready: { ready: 'READY' },
+  'Not Ready': { ready: 'NOT_READY' },
+  Updating: { config_update: 'IN_PROGRESS' },
+  'Update failed': { config_update: 'UPDATE_FAILED' },
+  'Update canceled': { config_update: 'UPDATE_CANCELED' },
+}
+
 export function EndpointsPage(): ReactNode {
   const me = useMe()
   const [filters, setFilters] = useState(NONE)
-  const [shown, setShown] = useState(SHOWN)
-  // Whether there are more than one page: then the deployment searches, by name alone.
+  // Tokens of the pages up to the one that is shown.
+  const [tokens, setTokens] = useState([''])
+  // Whether there is more than one page: then the deployment searches, by name alone.
   const [long, setLong] = useState(false)
   const typed = useSettled(filters.text.trim())
   const search = long ? typed : ''
-  const list = useInfiniteQuery({
-    queryKey: ['endpoints', search],
-    queryFn: ({ pageParam }) => get<{ endpoints?: Endpoint[]; next_page_token?: string }>(
-      ENDPOINTS + query({ max_results: PAGE, page_token: pageParam, search })),
-    initialPageParam: '',
+  const { state, task, provider, mine } = filters
+  const path = ENDPOINTS + query({
+    max_results: PAGE, page_token: tokens.at(-1), search, ...STATES[state], task, provider, creator: mine ? me.name : '',
+  })
+  const list = useQuery({
+    queryKey: ['endpoints', path],
+    queryFn: () => get<{ endpoints?: Endpoint[]; next_page_token?: string }>(path),
     // What was there stays until there is an answer.
     placeholderData: (before) => before,
-    getNextPageParam: (page) => page.next_page_token,
-    // Of many pages each would be asked for again.
-    refetchInterval: ({ state }) => (state.data?.pages.length === 1 ? 5000 : false),
+    refetchInterval: 5000,
   })
-  const all = useMemo(() => list.data?.pages.flatMap((page) => page.endpoints ?? []) ?? [], [list.data])
-  const found = useMemo(() => all.filter((endpoint) => matches(endpoint, filters, me.name)), [all, filters, me.name])
-  const sifted = filters.state !== '' || filters.task !== '' || filters.provider !== '' || filters.mine
+  const page = list.data?.endpoints ?? []
+  const next = list.data?.next_page_token
+  const found = useMemo(() => (long ? page : page.filter((endpoint) => matches(endpoint, filters.text))), [page, long, filters.text])
+  const sifted = state !== '' || task !== '' || provider !== '' || mine
   const filtered = sifted || filters.text !== ''
-  const { hasNextPage, isFetchingNextPage, fetchNextPage } = list
+  const first = tokens.length === 1
   useEffect(() => {
-    if (hasNextPage) setLong(true)
-  }, [hasNextPage])
-  // These filters are for all endpoints, those that are not here yet included.
-  useEffect(() => {
-    if (sifted && hasNextPage && !isFetchingNextPage) void fetchNextPage()
-  }, [sifted, hasNextPage, isFetchingNextPage, fetchNextPage])
-  const set = (change: Partial<Filters>): void => { setFilters({ ...filters, ...change }); setShown(SHOWN) }
-  const more = found.length > shown || (hasNextPage && !sifted)
+    if (next !== undefined && !sifted) setLong(true)
+  }, [next, sifted])
+  const set = (change: Partial<Filters>): void => { setFilters({ ...filters, ...change }); setTokens(['']) }
+  const from = (tokens.length - 1) * PAGE
   return (
     <>
       <Head title="Serving endpoints">
         <button type="button" onClick={() => void list.refetch()} disabled={list.isFetching}>Refresh</button>
+        <CopyAs request={{ method: 'GET', path }} />
         <Link className="button primary" href="/endpoints/new">Create serving endpoint</Link>
       </Head>
       <Failure error={list.error} />
       {list.isPending && !list.error && <Loading />}
-      {list.data && all.length === 0 && search === '' && <FirstSteps />}
-      {(all.length > 0 || search !== '') && (
+      {list.data && page.length === 0 && first && !filtered && <FirstSteps />}
+      {list.data && (page.length > 0 || !first || filtered) && (
         <>
-          <Foundation endpoints={all.filter(isFoundation)} />
-          <FilterBar filters={filters} all={all} long={long} onChange={set} />
+          {first && !filtered && <Foundation endpoints={page.filter(isFoundation)} />}
+          <FilterBar filters={filters} long={long} onChange={set} />
           {found.length === 0
-            ? (
-              <Empty title={hasNextPage && sifted ? `None of ${all.length} so far; looking on …` : 'No endpoint passes these filters.'}>
-                <button type="button" onClick={() => set(NONE)}>Clear filters</button>
-              </Empty>
-            )
-            : <List endpoints={found.slice(0, shown)} />}
+            ? <Empty title="No endpoint passes these filters."><button type="button" onClick={() => set(NONE)}>Clear filters</button></Empty>
+            : <List endpoints={found} />}
           <p className="muted foot" role="status">
-            {Math.min(shown, found.length)} of {found.length}{hasNextPage ? ' or more' : ''}{filtered && search === '' ? ` (${all.length} without filters)` : ''}
-            {more && <button type="button" className="small" disabled={isFetchingNextPage} onClick={() => {
-              if (found.length <= shown) void fetchNextPage()
-              setShown(shown + SHOWN)
-            }}>Show more</button>}
+            {first && next === undefined ? `${found.length} of ${page.length}` : `${from + 1} to ${from + page.length}`}
+            {!first && <button type="button" className="small" onClick={() => setTokens(tokens.slice(0, -1))}>Previous</button>}
+            {next !== undefined && <button type="button" className="small" disabled={list.isPlaceholderData} onClick={() => setTokens([...tokens, next])}>Next</button>}
           </p>
         </>
       )}
@@ -92,18 +95,14 @@ function useSettled(value: string): string {
   return settled
 }
 
-function matches(endpoint: Endpoint, filters: Filters, me: string): boolean {
+function matches(endpoint: Endpoint, wanted: string): boolean {
   const entities = endpoint.config?.served_entities ?? []
   const text = [
     endpoint.name,
     ...(endpoint.tags ?? []).flatMap(({ key, value }) => [key, value ?? '']),
     ...entities.flatMap((entity) => [entity.name, entity.entity_name ?? '', entity.external_model?.name ?? '']),
   ].join('\n').toLowerCase()
-  return text.includes(filters.text.trim().toLowerCase())
-    && (filters.state === '' || describeState(endpoint).text === filters.state)
-    && (filters.task === '' || endpoint.task === filters.task)
-    && (filters.provider === '' || entities.some((entity) => providerOf(entity) === filters.provider))
-    && (!filters.mine || endpoint.creator === me)
+  return text.includes(wanted.trim().toLowerCase())
 }
 
 const SHOWN_FOUNDATION = 6
@@ -135,22 +134,17 @@ function providerOf(entity: { external_model?: { provider: string } }): string {
   return entity.external_model?.provider ?? 'hosted'
 }
 
-function values(all: Endpoint[], of: (endpoint: Endpoint) => (string | undefined)[]): string[] {
-  return [...new Set(all.flatMap(of))].filter((value) => value !== undefined && value !== '').sort() as string[]
-}
-
-function FilterBar({ filters, all, long, onChange }: {
+function FilterBar({ filters, long, onChange }: {
   filters: Filters
-  all: Endpoint[]
   long: boolean
   onChange: (change: Partial<Filters>) => void
 }): ReactNode {
   return (
     <div className="filters" role="search">
       <input type="search" aria-label="Search" maxLength={63} placeholder={long ? 'Name' : 'Name, tag or model'} value={filters.text} onChange={(event) => onChange({ text: event.target.value })} />
-      <Select label="State" value={filters.state} values={values(all, (endpoint) => [describeState(endpoint).text])} onChange={(state) => onChange({ state })} />
-      <Select label="Task" value={filters.task} values={values(all, ({ task }) => [task])} onChange={(task) => onChange({ task })} />
-      <Select label="Provider" value={filters.provider} values={values(all, ({ config }) => (config?.served_entities ?? []).map(providerOf))} onChange={(provider) => onChange({ provider })} />
+      <Select label="State" value={filters.state} values={Object.keys(STATES)} onChange={(state) => onChange({ state })} />
+      <Select label="Task" value={filters.task} values={Object.keys(TASKS)} onChange={(task) => onChange({ task })} />
+      <Select label="Provider" value={filters.provider} values={[...PROVIDERS.map(({ provider }) => provider), 'hosted']} onChange={(provider) => onChange({ provider })} />
       <label className="check"><input type="checkbox" checked={filters.mine} onChange={(event) => onChange({ mine: event.target.checked })} />Mine</label>
     </div>
   )

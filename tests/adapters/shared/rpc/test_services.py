@@ -20,6 +20,7 @@ def test_the_services_are_those_of_the_protos() -> None:
         "OAuthService",
         "PermissionService",
         "ProtoService",
+        "RolloutService",
         "SecretService",
         "SessionService",
         "TokenService",

@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+from modelserving.store.v1.rollouts_pb2 import GroupHistory
+from modelserving.v1.rollout_pb2 import DeploymentStep
 from modelserving.worker.v1.hosting_pb2 import Replica
 
 from modelplane.control_plane.store.database import Database
@@ -33,7 +35,7 @@ async def begin(database: Database, new: NewVersion) -> None:
 async def activate(database: Database) -> None:
     async with database.write() as transaction:
         (rollout,) = await rollouts.read_rollouts(transaction.session)
-        assert await rollouts.begin_activation(transaction, rollout)
+        assert await rollouts.begin_activation(transaction, rollout, 1)
     async with database.write() as transaction:
         (rollout,) = await rollouts.read_rollouts(transaction.session)
         assert await rollouts.complete(transaction, rollout, ready=True, now_ms=1)
@@ -42,7 +44,7 @@ async def activate(database: Database) -> None:
 async def fail(database: Database, reason: str) -> None:
     async with database.write() as transaction:
         (rollout,) = await rollouts.read_rollouts(transaction.session)
-        assert await rollouts.fail(transaction, rollout, reason)
+        assert await rollouts.fail(transaction, rollout, reason, 1)
 
 
 async def become(database: Database, group_id: str, **values: object) -> None:
@@ -94,6 +96,7 @@ async def test_a_new_version_begins_a_group_for_each_model(database: Database) -
         start_ms=0,
         last_request_ms=1,
         replicas=(),
+        history=GroupHistory(steps=[DeploymentStep(stage="WAITING", start_time=1)]),
     )
     assert await told(database) == ["group-a", "group-b"]
 
@@ -158,7 +161,7 @@ async def test_cancel_and_removal_end_groups(database: Database) -> None:
     await activate(database)
     await begin(database, hosting_version(2, B))
     async with database.write() as transaction:
-        await changes.cancel_rollout(transaction, await read(database))
+        await changes.cancel_rollout(transaction, await read(database), 1)
     assert set(await phases(database)) == {"a"}
     assert (await told(database))[-1] == "group-b"
     async with database.write() as transaction:

@@ -5,6 +5,7 @@ import { endpointPath, HOST, queryPath, readText, run } from '../../api'
 import { ago, count, duration, percent, when } from '../../format'
 import { shareOf, TASKS } from '../../forms/draft'
 import { Copy, Dialog, Empty, Failure, Field, NEEDS_MANAGE, Table } from '../../kit'
+import { DeploymentProgress } from '../../kit/Progress'
 import { Shares } from '../../kit/Shares'
 import { live, type Sample, samples } from '../../prometheus'
 import { describeDeployment } from '../../state'
@@ -24,7 +25,7 @@ export function Overview({ endpoint, manages }: { endpoint: Endpoint; manages: b
         <div className="banner danger" role="alert"><strong>{state.config_update === 'UPDATE_FAILED' ? 'The last update failed.' : 'Not all workers serve this.'}</strong> {state.config_update_message}</div>
       )}
       <Facts endpoint={endpoint} manages={manages} />
-      {pending && <Pending config={pending} updating={state?.config_update === 'IN_PROGRESS'} />}
+      {pending && <Pending name={endpoint.name} config={pending} updating={state?.config_update === 'IN_PROGRESS'} />}
       {config?.served_entities?.length
         ? <Active endpoint={endpoint} config={config} entities={config.served_entities} metrics={metrics.data ?? []} manages={manages} />
         : !pending && (
@@ -109,16 +110,18 @@ function Deployment({ entity }: { entity: ServedEntity }): ReactNode {
   return (
     <>
       <span className={`state ${look}`}>{text}</span>
-      {entity.state?.deployment_state_message && <small className="under-cell">{entity.state.deployment_state_message}</small>}
+      {entity.state?.progress
+        ? <DeploymentProgress progress={entity.state.progress} />
+        : entity.state?.deployment_state_message && <small className="under-cell">{entity.state.deployment_state_message}</small>}
     </>
   )
 }
 
 /** The configuration on its way, with how far each hosted model is. */
-function Pending({ config, updating }: { config: EndpointConfig; updating: boolean }): ReactNode {
+function Pending({ name, config, updating }: { name: string; config: EndpointConfig; updating: boolean }): ReactNode {
   return (
     <section className={`card ${updating ? 'progress' : ''}`}>
-      <h2>{updating ? 'Being rolled out' : 'Not rolled out'}: version {config.config_version} <small className="muted">started {ago(config.start_time)}</small></h2>
+      <h2>{updating ? 'Being rolled out' : 'Not rolled out'}: version {config.config_version} <small className="muted">started {ago(config.start_time)}</small> <Link className="button small" href={`/endpoints/${encodeURIComponent(name)}/rollout`}>Worker by worker</Link></h2>
       {updating && <progress aria-label="Update in progress" />}
       <Table label="Entities of the new version" rows={config.served_entities ?? []} id={({ name }) => name} columns={[
         { title: 'Entity', cell: (entity) => <strong>{entity.name}</strong> },

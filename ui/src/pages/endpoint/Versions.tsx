@@ -1,5 +1,6 @@
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
+import { Link } from 'wouter'
 import { endpointPath, get, query, run } from '../../api'
 import { ago, when } from '../../format'
 import { shareOf } from '../../forms/draft'
@@ -29,7 +30,7 @@ export function Versions({ name, manages, current }: {
       {list.data && versions.length === 0 && <Empty title="This endpoint has had no configuration yet." />}
       {versions.length > 0 && (
         <Table label="Versions" rows={versions} id={({ config_version }) => config_version} columns={[
-          { title: 'Version', cell: ({ config_version }) => <strong>{config_version}</strong> },
+          { title: 'Version', cell: ({ config_version }) => <Link className="strong" title="How it was rolled out" href={`/endpoints/${encodeURIComponent(name)}/rollout/${config_version}`}>{config_version}</Link> },
           { title: 'Outcome', cell: ({ outcome, outcome_message }) => <><span className={`state ${lookOfOutcome(outcome)}`}>{outcome}</span>{outcome_message && <small className="under-cell">{outcome_message}</small>}</> },
           { title: 'Traffic', cell: ({ config }) => (config?.served_entities ?? []).map((entity) => <span className="chip" key={entity.name}>{entity.name} {shareOf(config, entity.name)} %</span>) },
           { title: 'Creator', cell: ({ creator }) => creator },

@@ -11,10 +11,11 @@ import { Logs } from './Logs'
 import { exampleRequest } from '../playground/examples'
 import { Overview } from './Overview'
 import { Permissions } from './Permissions'
+import { RolloutPage } from './Rollout'
 import { EndpointUsage } from '../Usage'
 import { Versions } from './Versions'
 
-export function EndpointPage({ name, tab }: { name: string; tab: string }): ReactNode {
+export function EndpointPage({ name, tab, item }: { name: string; tab: string; item: string | undefined }): ReactNode {
   const endpoint = useQuery({
     queryKey: ['endpoint', name],
     queryFn: () => get<Endpoint>(endpointPath(name)),
@@ -36,7 +37,7 @@ export function EndpointPage({ name, tab }: { name: string; tab: string }): Reac
       </Head>
       <Failure error={endpoint.error} />
       {endpoint.isPending && !endpoint.error && <Loading />}
-      {endpoint.data && <Body endpoint={endpoint.data} tab={tab} />}
+      {endpoint.data && <Body endpoint={endpoint.data} tab={tab} item={item} />}
     </>
   )
 }
@@ -46,12 +47,13 @@ function After({ endpoint }: { endpoint: Endpoint }): ReactNode {
   return <><State endpoint={endpoint} />{version !== undefined && <span className="chip">version {version}</span>}</>
 }
 
-function Body({ endpoint, tab }: { endpoint: Endpoint; tab: string }): ReactNode {
+function Body({ endpoint, tab, item }: { endpoint: Endpoint; tab: string; item: string | undefined }): ReactNode {
   const base = `/endpoints/${encodeURIComponent(endpoint.name)}`
   const manages = endpoint.permission_level === 'CAN_MANAGE'
   const hosted = entitiesOf(endpoint).some((entity) => !entity.external_model)
   const tabs: [string, string, string][] = [
     ['overview', 'Overview', base],
+    ['rollout', 'Rollout', `${base}/rollout`],
     ['versions', 'Versions', `${base}/versions`],
     ['gateway', 'AI Gateway', `${base}/gateway`],
     ['guardrails', 'Guardrails', `${base}/guardrails`],
@@ -61,11 +63,13 @@ function Body({ endpoint, tab }: { endpoint: Endpoint; tab: string }): ReactNode
     ] : []),
     ...(hosted && manages ? [['logs', 'Logs', `${base}/logs`] as [string, string, string]] : []),
   ]
+  const newest = endpoint.pending_config?.config_version ?? endpoint.config?.config_version
   const current = tabs.find(([id]) => id === tab)?.[1] ?? 'Overview'
   return (
     <>
       <Tabs tabs={tabs.map(([, title, href]) => [title, href])} current={current} />
       {current === 'Overview' && <Overview endpoint={endpoint} manages={manages} />}
+      {current === 'Rollout' && <RolloutPage name={endpoint.name} version={item === undefined ? newest : Number(item)} />}
       {current === 'Versions' && <Versions name={endpoint.name} manages={manages} current={endpoint.config?.config_version} />}
       {current === 'AI Gateway' && <Gateway endpoint={endpoint} manages={manages} />}
       {current === 'Guardrails' && <Guardrails endpoint={endpoint} manages={manages} />}
