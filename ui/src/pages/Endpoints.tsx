@@ -1,4 +1,4 @@
-import { useInfiniteQuery } from '@tanstack/react-query'
+import { useInfiniteQuery, useQuery } from '@tanstack/react-query'
 import { type ReactNode, useEffect, useMemo, useState } from 'react'
 import { Link } from 'wouter'
 import { ENDPOINTS, get, query } from '../api'
@@ -33,7 +33,7 @@ export function EndpointsPage(): ReactNode {
     placeholderData: (before) => before,
     getNextPageParam: (page) => page.next_page_token,
     // Of many pages each would be asked for again.
-    refetchInterval: ({ state }) => (state.data?.pages.length === 1 ? 5000 : false),
+    refetchInterval: ({ state }) => ((state.data?.pages.length ?? 1) === 1 ? 5000 : false),
   })
   const all = useMemo(() => list.data?.pages.flatMap((page) => page.endpoints ?? []) ?? [], [list.data])
   const found = useMemo(() => all.filter((endpoint) => matches(endpoint, filters, me.name)), [all, filters, me.name])
@@ -194,14 +194,21 @@ function Entities({ endpoint }: { endpoint: Endpoint }): ReactNode {
   ))
 }
 
+/** The way to a first answer, for who has none yet. */
 function FirstSteps(): ReactNode {
+  const scopes = useQuery({
+    queryKey: ['scopes'],
+    queryFn: () => get<{ scopes?: unknown[] }>('/api/2.0/secrets/scopes/list'),
+  })
+  const stored = (scopes.data?.scopes?.length ?? 0) > 0
   return (
     <Empty title="There are no endpoints yet, or none that you may see.">
       <ol className="steps">
-        <li>Store the key of a provider as a <Link href="/secrets">secret</Link>, or do it on the way.</li>
-        <li><Link href="/endpoints/new">Create an endpoint</Link> for a model of that provider.</li>
-        <li>Ask it in the <Link href="/playground">playground</Link>, or with the client that you have.</li>
+        <li>{stored ? <>✓ There is a <Link href="/secrets">secret</Link>.</> : <>Store the key of a provider as a <Link href="/secrets">secret</Link>, or do it on the way.</>}</li>
+        <li>Create an endpoint for a model of that provider.</li>
+        <li>Ask it in the playground, or with the client that you have.</li>
       </ol>
+      <p><Link className="button primary" href="/endpoints/new/ask">Create and ask an endpoint</Link></p>
     </Empty>
   )
 }
