@@ -17,6 +17,7 @@ ControlPlaneError
 ├── StoreUnavailable        the database does not answer
 ├── RegistryAway            the registry of models does not answer
 ├── LauncherAway            nothing runs hosted models now
+├── IssuerAway              an issuer with whose accounts one signs in does not answer
 └── LoginRefused            no token is issued (RFC 6749, section 5.2)
     ├── InvalidClient       unknown client, or a wrong secret
     ├── InvalidLogin        malformed form
@@ -99,6 +100,10 @@ class LauncherAway(ControlPlaneError):
     """Nothing runs hosted models now; the caller may try again."""
 
 
+class IssuerAway(ControlPlaneError):
+    """An issuer does not answer as it should; the caller may try again."""
+
+
 class LoginRefused(ControlPlaneError):
     """No token is issued; Envoy gives the answer the form that OAuth has for it."""
 
@@ -134,6 +139,7 @@ PASSING = (
     StoreUnavailable,
     RegistryAway,
     LauncherAway,
+    IssuerAway,
     LoginThrottled,
     LoginUnavailable,
 )
@@ -159,6 +165,7 @@ STATUS_TABLE = StatusTable(
         StoreUnavailable: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
         RegistryAway: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
         LauncherAway: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
+        IssuerAway: Status(_CODE.UNAVAILABLE, 503, "TEMPORARILY_UNAVAILABLE"),
         # Codes in small letters are those of OAuth.
         LoginRefused: Status(_CODE.INVALID_ARGUMENT, 400, "invalid_request"),
         InvalidClient: Status(_CODE.UNAUTHENTICATED, 401, "invalid_client"),

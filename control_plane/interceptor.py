@@ -38,7 +38,7 @@ from modelplane.control_plane.errors import (
 from modelplane.control_plane.identity.authentication import Authenticator
 from modelplane.control_plane.not_available import check_available
 from modelplane.control_plane.output_only import clear_output_only
-from modelplane.control_plane.principal import Principal, current_principal
+from modelplane.control_plane.principal import Principal, caller_found, current_principal
 from modelplane.control_plane.rest.call import RestCall, RestMethod, find_rest_method
 from modelplane.control_plane.rollout import answered_early
 
@@ -240,6 +240,7 @@ class _Call:
         """Answer, in one of the places for calls; none is held for a message that is on its way."""
         admission = self._interceptor.admission
         if self._anonymous:
+            caller_found.set(self._find)
             request = await receive()
             with admission.one():
                 return await behavior(request, self._context)
@@ -250,6 +251,12 @@ class _Call:
             request = await receive()
             with admission.one():
                 return await behavior(self._read(principal, request), self._context)
+
+    def _find(self, principal: Principal) -> None:
+        """Note who makes a call that carries no access token."""
+        self._principal = principal.name
+        self._audited.know(principal, None)
+        self._audited.admit()
 
     def _read(self, principal: Principal, request: Any) -> Any:  # noqa: ANN401 - any message
         self._audited.know(principal, None if self._rest else request)

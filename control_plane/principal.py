@@ -3,6 +3,7 @@
 Used by `identity.authentication`, `access`, the servicers and the store.
 """
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -43,6 +44,9 @@ class Principal:
 # Principal of the RPC that runs in this context. The interceptor sets it, and the servicers, which
 # gRPC calls with nothing but the request, hand it on; nobody else reads it.
 current_principal: ContextVar[Principal] = ContextVar("current_principal")
+# A call that carries no access token tells this who makes it, once it knows: from then on what it
+# changes is in the audit log. The interceptor sets it.
+caller_found: ContextVar[Callable[[Principal], None]] = ContextVar("caller_found")
 
 
 class Level(IntEnum):

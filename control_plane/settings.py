@@ -122,7 +122,8 @@ class Settings:
     keep_events: int = setting(10_000, "number of changes that a worker may be behind and resume")
     oidc_issuers: str = setting(
         "[]",
-        "JSON list of outside issuers of JWTs: issuer, audiences, principal_claim (default: sub)",
+        "JSON list of outside issuers of JWTs: issuer, audiences, principal_claim (default: sub); "
+        "to sign in to the pages with: client_id, client_secret_env, scopes, label",
     )
     audit_retention_days: int = setting(365, "days that the audit log is kept")
     usage_retention_days: int = setting(90, "days that usage is kept")

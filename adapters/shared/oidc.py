@@ -47,16 +47,8 @@ async def fetch_keys(issuer: str) -> list[VerificationKey]:
     Raises:
         IssuerUnavailable: It did not answer as it should, or has no such key.
     """
-    import aiohttp  # noqa: PLC0415 - 7 MiB that only deployments with outside issuers need
-
-    connector = aiohttp.TCPConnector(ssl=client_context())
-    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
-    async with aiohttp.ClientSession(
-        connector=connector, timeout=timeout, trust_env=True
-    ) as session:
-        found = await _fetch(session, issuer.rstrip("/") + _DISCOVERY)
-        if found.get("issuer") != issuer:
-            raise IssuerUnavailable("its discovery document names another issuer")
+    async with session_for_issuers() as session:
+        found = await discover(session, issuer)
         url = found.get("jwks_uri")
         if not isinstance(url, str) or not is_trustworthy(url):
             raise IssuerUnavailable("its discovery document names no https address of its keys")
@@ -64,6 +56,27 @@ async def fetch_keys(issuer: str) -> list[VerificationKey]:
     if not keys:
         raise IssuerUnavailable("it publishes no key that can be used")
     return keys
+
+
+def session_for_issuers() -> "aiohttp.ClientSession":
+    """Return what to ask issuers with, and to close."""
+    import aiohttp  # noqa: PLC0415 - 7 MiB that only deployments with outside issuers need
+
+    connector = aiohttp.TCPConnector(ssl=client_context())
+    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
+    return aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=True)
+
+
+async def discover(session: "aiohttp.ClientSession", issuer: str) -> Mapping[str, Any]:
+    """Return the discovery document of an issuer.
+
+    Raises:
+        IssuerUnavailable: It did not answer as it should.
+    """
+    found = await _fetch(session, issuer.rstrip("/") + _DISCOVERY)
+    if found.get("issuer") != issuer:
+        raise IssuerUnavailable("its discovery document names another issuer")
+    return found
 
 
 def parse_keys(document: Mapping[str, Any]) -> list[VerificationKey]:
@@ -83,14 +96,24 @@ async def _fetch(session: "aiohttp.ClientSession", url: str) -> Mapping[str, Any
     try:
         # A redirect could lead away from what `is_trustworthy` has seen.
         async with session.get(url, allow_redirects=False) as response:
-            body = await response.content.read(_MAX_BYTES + 1)
-            while len(body) <= _MAX_BYTES and (more := await response.content.read(_MAX_BYTES)):
-                body += more
-            status = response.status
+            if response.status != _OK:
+                raise IssuerUnavailable(f"{url} answered status {response.status}")
+            return await read_object(response, url)
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         raise IssuerUnavailable(f"{url} cannot be read: {type(error).__name__}") from error
-    if status != _OK or len(body) > _MAX_BYTES:
-        raise IssuerUnavailable(f"{url} answered status {status} with {len(body)} bytes")
+
+
+async def read_object(response: "aiohttp.ClientResponse", url: str) -> Mapping[str, Any]:
+    """Return the JSON object that an issuer answered with.
+
+    Raises:
+        IssuerUnavailable: It is none, or is too large.
+    """
+    body = await response.content.read(_MAX_BYTES + 1)
+    while len(body) <= _MAX_BYTES and (more := await response.content.read(_MAX_BYTES)):
+        body += more
+    if len(body) > _MAX_BYTES:
+        raise IssuerUnavailable(f"{url} answered with more than {_MAX_BYTES} bytes")
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:

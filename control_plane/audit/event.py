@@ -56,6 +56,7 @@ _OBJECT_TYPES = {
     "EndpointService": "serving-endpoint",
     "OAuthService": "access-token",
     "SessionService": "session",
+    "SignInService": "session",
     "TokenService": "access-token",
     "UsageService": "usage",
 }

@@ -17,7 +17,7 @@ from modelplane.adapters.shared.rpc.authorization import (
     parse_token,
 )
 from modelplane.control_plane.clock import Clock
-from modelplane.control_plane.errors import Unauthenticated
+from modelplane.control_plane.errors import PermissionDenied, Unauthenticated
 from modelplane.control_plane.identity.issuers import KnownIssuers
 from modelplane.control_plane.identity.known_tokens import KnownTokens
 from modelplane.control_plane.principal import Principal
@@ -67,6 +67,33 @@ class Authenticator:
                 # An admin token may hold points too.
                 unknown = invalid_token(str(error))
         return await self._owner(digest(token), unknown)
+
+    async def identify(self, id_token: str, issuer: str, client_id: str, nonce: str) -> Principal:
+        """Return the principal of whom an issuer says in an ID token to be there.
+
+        Args:
+            id_token: The token.
+            issuer: Who must have issued it.
+            client_id: Whom it must be for.
+            nonce: What it must repeat.
+
+        Raises:
+            PermissionDenied: Nobody of that name is in this deployment, or is not active.
+            Unauthenticated: The token is not believed.
+        """
+        if self._issuers is None:
+            raise Unauthenticated(UNKNOWN)
+        try:
+            verified = self._issuers.verify_id_token(id_token, issuer, client_id, nonce)
+        except TokenRefused as error:
+            raise Unauthenticated(invalid_token(str(error))) from error
+        try:
+            return await self._bearer(verified)
+        except Unauthenticated as error:
+            raise PermissionDenied(
+                f"'{verified.principal_name}' is no active user here. An administrator creates "
+                "users on the page Identity, or with POST /api/2.0/preview/scim/v2/Users."
+            ) from error
 
     async def _bearer(self, verified: VerifiedToken) -> Principal:
         async with self._database.read() as session:

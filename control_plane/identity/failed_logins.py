@@ -109,10 +109,11 @@ class FailedLogins:
                 "Addresses from which the client has logged in before are not held up."
             )
 
-    def note_failure(self, address: str, client_id: str) -> None:
-        """Note that a login has failed."""
+    def note_failure(self, address: str, client_id: str = "") -> None:
+        """Note that a login has failed, as a client if it names one."""
         self._of_addresses.note(address)
-        self._of_clients.note(client_id)
+        if client_id:
+            self._of_clients.note(client_id)
 
     def note_success(self, address: str, client_id: str) -> None:
         """Note that a client has logged in."""

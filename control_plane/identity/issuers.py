@@ -5,10 +5,11 @@ when a token names a key that is not known.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from modelserving.worker.v1.snapshot_pb2 import IssuerResource
 
-from modelplane.adapters.shared.jwt.tokens import UnknownKey
+from modelplane.adapters.shared.jwt.tokens import TokenRefused, UnknownKey, parse
 from modelplane.adapters.shared.jwt.verifier import (
     Issuer,
     TokenVerifier,
@@ -52,6 +53,33 @@ class KnownIssuers:
         except UnknownKey as error:
             self._on_unknown_key(error.issuer)
             raise
+
+    def verify_id_token(self, token: str, issuer: str, client_id: str, nonce: str) -> VerifiedToken:
+        """Return what the ID token of a sign-in says (OpenID Connect Core 1.0, section 3.1.3.7).
+
+        Args:
+            token: The token.
+            issuer: Who must have issued it.
+            client_id: Whom it must be for, whatever audiences are accepted elsewhere.
+            nonce: What it must repeat.
+
+        Raises:
+            TokenRefused: It is not believed.
+        """
+        known = self._issuers.get(issuer)
+        own = {} if known is None else {issuer: replace(known, audiences=frozenset({client_id}))}
+        try:
+            # Remembered by nobody, as it counts once and here.
+            verified = TokenVerifier(0).verify(token, b"", own, self._clock() / 1000)
+        except UnknownKey as error:
+            self._on_unknown_key(error.issuer)
+            raise
+        claims = parse(token).claims
+        if claims.get("nonce") != nonce:
+            raise TokenRefused("it is of another sign-in")
+        if claims.get("azp", client_id) != client_id:
+            raise TokenRefused("it was issued to another client")
+        return verified
 
     def _refresh(self) -> None:
         compiled = {}

@@ -14,6 +14,7 @@ from modelplane.adapters.shared.oidc import IssuerUnavailable, fetch_keys, is_tr
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.clock import Clock, Signal, wait_for
 from modelplane.control_plane.errors import StoreUnavailable
+from modelplane.control_plane.identity.sign_in_methods import KEYS as SIGN_IN_KEYS
 from modelplane.control_plane.secrets.signing import SUBJECT
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.identity.issuers import set_issuer_keys, set_outside_issuers
@@ -24,6 +25,7 @@ _REFRESH_MS = 300_000
 # An issuer is not asked more often than this, whatever tokens come.
 _PAUSE_MS = 30_000
 _VARIABLE = "MODELPLANE_OIDC_ISSUERS"
+_KEYS = {"issuer", "audiences", "principal_claim", *SIGN_IN_KEYS}
 
 
 def parse_issuers(text: str) -> list[IssuerResource]:
@@ -120,10 +122,8 @@ class OutsideIssuers:
 
 
 def _parse_issuer(item: object) -> IssuerResource:
-    if not isinstance(item, dict) or set(item) - {"issuer", "audiences", "principal_claim"}:
-        raise ValueError(
-            f"{_VARIABLE} must hold objects of issuer, audiences and, perhaps, principal_claim."
-        )
+    if not isinstance(item, dict) or set(item) - _KEYS:
+        raise ValueError(f"{_VARIABLE} must hold objects of {', '.join(sorted(_KEYS))}.")
     issuer, audiences = item.get("issuer"), item.get("audiences")
     claim = item.get("principal_claim", SUBJECT)
     if not isinstance(issuer, str) or not is_trustworthy(issuer):

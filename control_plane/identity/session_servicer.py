@@ -12,7 +12,7 @@ from modelplane.adapters.shared.rpc.metadata import AUTHORIZATION, ORIGIN, as_ma
 from modelplane.control_plane.answer_headers import answer_headers
 from modelplane.control_plane.errors import PermissionDenied
 from modelplane.control_plane.identity.session_cookie import set_cookie
-from modelplane.control_plane.identity.sessions import SESSION_SECONDS, Sessions
+from modelplane.control_plane.identity.sessions import SESSION_SECONDS, NewSession, Sessions
 from modelplane.control_plane.principal import current_principal
 from modelplane.control_plane.store.identity.tokens import StoredToken
 
@@ -34,17 +34,10 @@ class SessionServicer(SessionServiceServicer):
     ) -> pb.Session:
         """Begin a session with an access token."""
         metadata = as_mapping(context.invocation_metadata())
-        if metadata.get(_SITE, _OWN_PAGE) != _OWN_PAGE:
-            # Else another page could sign its own user in here.
-            raise PermissionDenied("Only the pages of this deployment may begin a session.")
-        # What cannot be told safely is not made.
-        set_cookie(metadata.get(ORIGIN, ""), "", 0)
+        check_may_begin(metadata)
         user_agent = metadata.get("user-agent", "")
         created = await self._sessions.create(current_principal.get(), _token(metadata), user_agent)
-        session = created.stored
-        lifetime_ms = (session.expiry_ms or session.created_ms) - session.created_ms
-        _answer_cookie(metadata, created.value, min(SESSION_SECONDS, lifetime_ms // 1000))
-        return _session(session, session.digest)
+        return begun(metadata, created)
 
     async def ListSessions(
         self, request: pb.ListSessionsRequest, context: _Context
@@ -63,6 +56,27 @@ class SessionServicer(SessionServiceServicer):
         if await self._sessions.delete_own(caller, request.session_id, _token(metadata)):
             _answer_cookie(metadata, "", 0)
         return pb.DeleteSessionResponse()
+
+
+def check_may_begin(metadata: Mapping[str, str]) -> None:
+    """Check that a call with this metadata may begin a session.
+
+    Raises:
+        InvalidParameter: Its cookie would go over the network in the clear.
+        PermissionDenied: A page of another origin makes it, which could sign its own user in.
+    """
+    if metadata.get(_SITE, _OWN_PAGE) != _OWN_PAGE:
+        raise PermissionDenied("Only the pages of this deployment may begin a session.")
+    # What cannot be told safely is not made.
+    set_cookie(metadata.get(ORIGIN, ""), "", 0)
+
+
+def begun(metadata: Mapping[str, str], created: NewSession) -> pb.Session:
+    """Return a session that has just begun, and have the answer set its cookie."""
+    session = created.stored
+    lifetime_ms = (session.expiry_ms or session.created_ms) - session.created_ms
+    _answer_cookie(metadata, created.value, min(SESSION_SECONDS, lifetime_ms // 1000))
+    return _session(session, session.digest)
 
 
 def _token(metadata: Mapping[str, str]) -> str:

@@ -69,22 +69,40 @@ class Sessions:
         Raises:
             InvalidParameter: The token is no access token of this deployment, or is a session.
         """
+        return await self._create(caller, token, user_agent)
+
+    async def create_at_issuer(self, caller: Principal, user_agent: str) -> NewSession:
+        """Begin a session of a caller whom an outside issuer knows, and who has no access token.
+
+        It ends after `SESSION_SECONDS`.
+
+        Args:
+            caller: Who signs in.
+            user_agent: What the browser says that it is.
+        """
+        return await self._create(caller, None, user_agent)
+
+    async def _create(self, caller: Principal, token: str | None, user_agent: str) -> NewSession:
         value = _PREFIX + secrets.token_hex(_RANDOM_BYTES)
+        session_id = uuid.uuid4().hex
         async with self._database.write() as transaction:
             # So that sessions made at the same time are counted.
             await transaction.hold_revisions()
             now_ms = self._clock()
             await remove_expired(transaction, now_ms)
-            parent = _parent(await find_token(transaction.session, digest(token)))
+            parent_id, parent_expiry_ms = session_id, None
+            if token is not None:
+                parent = _parent(await find_token(transaction.session, digest(token)))
+                parent_id, parent_expiry_ms = parent.id, parent.expiry_ms
             await self._make_room(transaction, caller)
             session = StoredToken(
-                id=uuid.uuid4().hex,
+                id=session_id,
                 digest=digest(value),
                 principal_id=caller.id,
                 comment=_printable(user_agent),
                 created_ms=now_ms,
-                expiry_ms=_earlier(now_ms + SESSION_SECONDS * 1000, parent.expiry_ms),
-                parent_id=parent.id,
+                expiry_ms=_earlier(now_ms + SESSION_SECONDS * 1000, parent_expiry_ms),
+                parent_id=parent_id,
             )
             revision = await insert_token(transaction, session)
         await self._rollout.wait_applied(revision)

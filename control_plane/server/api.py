@@ -87,7 +87,7 @@ async def start_api(
     names = [service.full_name for service in PUBLIC_SERVICES]
     api = new_server(names, health.servicer, [interceptor])
     await _add_endpoints(settings, vault, push, api)
-    add_identities(settings, vault, push, api, registry)
+    add_identities(settings, vault, push, api, registry, authenticator)
     secrets = Secrets(vault.database, vault.sealer, push.rollout, system_clock, vault.stores)
     add_SecretServiceServicer_to_server(SecretServicer(secrets, ScopeAcls(vault.database)), api)
     add_AuditServiceServicer_to_server(AuditServicer(AuditReader(vault.database)), api)

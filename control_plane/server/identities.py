@@ -10,9 +10,11 @@ from modelserving.v1.client_secret_service_pb2_grpc import (
 from modelserving.v1.identity_service_pb2_grpc import add_IdentityServiceServicer_to_server
 from modelserving.v1.oauth_service_pb2_grpc import add_OAuthServiceServicer_to_server
 from modelserving.v1.session_service_pb2_grpc import add_SessionServiceServicer_to_server
+from modelserving.v1.sign_in_service_pb2_grpc import add_SignInServiceServicer_to_server
 from modelserving.v1.token_service_pb2_grpc import add_TokenServiceServicer_to_server
 from prometheus_client import CollectorRegistry
 
+from modelplane.adapters.shared.settings import environment
 from modelplane.control_plane.clock import steady_clock, system_clock
 from modelplane.control_plane.identity.authentication import Authenticator
 from modelplane.control_plane.identity.client_secret_servicer import ClientSecretServicer
@@ -28,6 +30,9 @@ from modelplane.control_plane.identity.outside_issuers import OutsideIssuers, pa
 from modelplane.control_plane.identity.scim_servicer import IdentityServicer
 from modelplane.control_plane.identity.session_servicer import SessionServicer
 from modelplane.control_plane.identity.sessions import Sessions
+from modelplane.control_plane.identity.sign_in_methods import parse_methods
+from modelplane.control_plane.identity.sign_in_servicer import SignInServicer
+from modelplane.control_plane.identity.sign_ins import SignIns
 from modelplane.control_plane.identity.token_servicer import TokenServicer
 from modelplane.control_plane.identity.tokens import Tokens
 from modelplane.control_plane.secrets.signing import Signer
@@ -56,7 +61,12 @@ async def start_authenticator(
 
 
 def add_identities(
-    settings: Settings, vault: Vault, push: Push, api: grpc.aio.Server, registry: CollectorRegistry
+    settings: Settings,
+    vault: Vault,
+    push: Push,
+    api: grpc.aio.Server,
+    registry: CollectorRegistry,
+    authenticator: Authenticator,
 ) -> None:
     """Add the services that administer identities, and the one that logs them in."""
     database, rollout, admin = vault.database, push.rollout, settings.admin_user
@@ -70,6 +80,8 @@ def add_identities(
     secrets = ClientSecrets(database, rollout, system_clock)
     add_ClientSecretServiceServicer_to_server(ClientSecretServicer(secrets, system_clock), api)
     oauth = OAuth(database, Signer(vault.sealer, system_clock), system_clock)
-    add_OAuthServiceServicer_to_server(
-        OAuthServicer(oauth, FailedLogins(system_clock, registry)), api
-    )
+    failed = FailedLogins(system_clock, registry)
+    add_OAuthServiceServicer_to_server(OAuthServicer(oauth, failed), api)
+    methods = parse_methods(settings.oidc_issuers, environment())
+    sign_ins = SignIns(methods, authenticator, sessions)
+    add_SignInServiceServicer_to_server(SignInServicer(sign_ins, failed), api)

@@ -240,7 +240,7 @@ class AccessTokenRow(SQLModel, table=True):
     created_ms: int = Field(sa_type=BigInteger)
     # None: never.
     expiry_ms: int | None = Field(default=None, sa_type=BigInteger)
-    # Of a session: the token that began it.
+    # Of a session: the token that began it, or itself.
     parent_id: str | None = Field(default=None, index=True)
 
 

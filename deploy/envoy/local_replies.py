@@ -13,6 +13,7 @@ from modelplane.adapters.shared.rpc.sizes import ANONYMOUS_BODY_TOO_LARGE, BODY_
 from modelplane.adapters.shared.rpc.status import error_type
 from modelplane.adapters.shared.tasks import PATHS
 from modelplane.deploy.envoy.clusters import Block
+from modelplane.deploy.envoy.session import SIGN_IN_PATH
 
 _CEL = "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
 _RETRY_SOON = {RETRY_AFTER: "1"}
@@ -38,6 +39,7 @@ _IS_ANONYMOUS = " || ".join(
     f"request.path.startsWith('{prefix}')"
     for prefix in (
         "/oidc/",
+        f"{SIGN_IN_PATH}/",
         *(f"/{service.full_name}/" for service in PUBLIC_SERVICES if rules_of(service).anonymous),
     )
 )

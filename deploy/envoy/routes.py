@@ -26,7 +26,7 @@ from modelplane.deploy.envoy.filters import (
 )
 from modelplane.deploy.envoy.options import EnvoyOptions, Queries
 from modelplane.deploy.envoy.session import PATH as SESSION_PATH
-from modelplane.deploy.envoy.session import PRIVATE_HEADERS, build_session_route
+from modelplane.deploy.envoy.session import PRIVATE_HEADERS, SIGN_IN_PATH, build_session_route
 from modelplane.deploy.envoy.ui import build_ui_routes
 
 _GRPC_CONTENT = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
@@ -87,6 +87,7 @@ def build_route_config(options: EnvoyOptions) -> Block:
         _inference(),
         _scim(),
         *([] if options.public_url else map(_strange_host, _TELLING_ORIGIN)),
+        _sign_in(origin),
         _sessions(origin),
         _rest("/api/2.0", CONTROL_PLANE, _REST_TIMEOUT),
         _oidc(origin),
@@ -263,6 +264,15 @@ def _sessions(origin: str) -> Block:
     """Begin and end sessions; the control plane learns whether their cookie is safe on the way."""
     return _rest(SESSION_PATH, CONTROL_PLANE, _REST_TIMEOUT) | {
         "request_headers_to_add": [_header(ORIGIN, origin)],
+    }
+
+
+def _sign_in(origin: str) -> Block:
+    """Begin sessions of those who have no access token: they are strangers till then."""
+    return _rest(SIGN_IN_PATH, CONTROL_PLANE, _REST_TIMEOUT) | {
+        "typed_per_filter_config": login_overrides(),
+        "request_headers_to_add": [_header(ORIGIN, origin)],
+        "response_headers_to_add": [_header("cache-control", "no-store")],
     }
 
 

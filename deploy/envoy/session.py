@@ -11,6 +11,8 @@ from modelplane.deploy.envoy.ui import compressed
 
 FILTER = "session"
 PATH = "/api/2.0/ui"
+# Calls of who is not signed in yet.
+SIGN_IN_PATH = f"{PATH}/sign-in"
 # What the pages mark their calls with. A page of another origin cannot send it unasked.
 MARK = "x-ui-session"
 # Taken from every call before it leaves Envoy.

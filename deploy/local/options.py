@@ -70,6 +70,11 @@ class UpOptions:
     )
     cors_origins: tuple[str, ...] = setting((), CORS_HELP, variable=False, parse=parse_origins)
     no_ui: bool = setting(False, NO_UI_HELP, variable=False)  # noqa: FBT003 - like field()
+    open: bool = setting(
+        False,  # noqa: FBT003 - like field()
+        "open the user interface in a browser, where there is one",
+        variable=False,
+    )
     public_tls_cert: str = setting("", "certificate chain of the public port (PEM)", variable=False)
     public_tls_key: str = setting("", "private key of the public port (PEM)", variable=False)
     admin_token: str = setting(
@@ -90,6 +95,8 @@ class UpOptions:
             raise ValueError("--local-model is run by what --no-hosting leaves out; give one")
         if self.custom_model and self.no_hosting:
             raise ValueError("--custom-model is run by what --no-hosting leaves out; give one")
+        if self.open and self.no_ui:
+            raise ValueError("--open shows the pages that --no-ui leaves out; give one")
         public_tls(self.public_tls_cert, self.public_tls_key)
         if self.tables_root and not self.writes_tables:
             raise ValueError("--tables-root needs deltalake: pip install 'modelplane[tables]'")

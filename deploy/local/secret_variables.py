@@ -5,9 +5,11 @@ Before: `plan`.
 
 from collections.abc import Mapping
 
+from modelplane.control_plane.identity.sign_in_methods import secret_variables
 from modelplane.control_plane.secrets.stores.declarations import parse_declarations
 
 _STORES = "MODELPLANE_SECRET_STORES"
+_ISSUERS = "MODELPLANE_OIDC_ISSUERS"
 _OWN = (
     "MODELPLANE_DATABASE_URL",
     "MODELPLANE_MASTER_KEY",
@@ -25,5 +27,6 @@ def for_control_plane(environ: Mapping[str, str]) -> set[str]:
         # The control plane says what is wrong, and does not start.
         declared = []
     prefixes = tuple(store["prefix"] for store in declared if store["backend"] == "ENVIRONMENT")
+    own = {*_OWN, *secret_variables(environ.get(_ISSUERS, ""))}
     # Of AWS's variables the workers need some, as Bedrock is called with them.
-    return {name for name in environ if name in _OWN or name.startswith(prefixes)}
+    return {name for name in environ if name in own or name.startswith(prefixes)}

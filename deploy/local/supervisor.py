@@ -7,6 +7,7 @@ Envoy works, greets the user, and drains at the end. On SIGUSR1 it runs a `renew
 import asyncio
 import random
 import signal
+import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from typing import Any
 from modelplane.deploy.envoy.options import Address
 from modelplane.deploy.envoy.public_tls import checked
 from modelplane.deploy.local import greeting
+from modelplane.deploy.local.browser import open_pages
 from modelplane.deploy.local.child import Child
 from modelplane.deploy.local.data_dir import DataDir, opened
 from modelplane.deploy.local.http_client import HttpClient
@@ -191,6 +193,13 @@ class Supervisor:
         seconds = datetime.now(UTC).timestamp() - plan.options.started_at
         for line in greeting.lines(plan, self._public, seconds):
             self._say(line)
+        if plan.options.open:
+            # Not waited for, at the stop neither: what opens it may be the browser itself.
+            threading.Thread(target=self._open, daemon=True).start()
+
+    def _open(self) -> None:
+        if told := open_pages(greeting.url(self._plan, self._public)):
+            self._say(told)
 
     async def _answers(self) -> bool:
         healthy = await self._client.call("GET", "/health")

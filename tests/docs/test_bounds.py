@@ -15,7 +15,7 @@ from modelplane.control_plane.audit import log
 from modelplane.control_plane.endpoints import gateway_rules
 from modelplane.control_plane.endpoints.validation import MAX_ENTITIES
 from modelplane.control_plane.hosting import entity_rules, throughput_rules, worker_view
-from modelplane.control_plane.identity import failed_logins, sessions
+from modelplane.control_plane.identity import failed_logins, sessions, sign_ins
 from modelplane.control_plane.secrets import scopes
 from modelplane.control_plane.settings import Settings as ControlPlaneSettings
 from modelplane.control_plane.store import database
@@ -109,6 +109,8 @@ BOUNDS = {
     "Scopes of secrets": f"{scopes.MAX_SCOPES_OF_ONE} by each",
     "Sessions of browsers": f"{sessions.MAX_SESSIONS} of each; "
     f"{sessions.SESSION_SECONDS // 3600} hours",
+    "Sign-ins that ask an issuer": f"{sign_ins.MAX_AT_ONCE} at a time; "
+    f"codes of {sign_ins.MAX_CODE:,} characters",
     "Streams of one HTTP/2 connection": f"{listener.MAX_STREAMS}",
     "Texts of a request for embeddings": f"{language._MOST_TEXTS} texts",
     "Time for the first byte": f"{listener.FIRST_BYTE_SECONDS} s",

@@ -274,6 +274,10 @@ ROWS: Mapping[str, Row] = {
     "OAuthService.IssueToken": Row(OPEN, {"form": _LOGIN}, allowed=Outcome.UNAUTHENTICATED),
     "OAuthService.GetAuthorizationServer": Row(OPEN, {}),
     "OAuthService.GetJsonWebKeySet": Row(OPEN, {}),
+    # Signing in with an account at an outside issuer, of which this deployment has none
+    "SignInService.ListSignInMethods": Row(OPEN, {}),
+    "SignInService.BeginSignIn": Row(OPEN, {"issuer": "none"}, allowed=Outcome.ABSENT),
+    "SignInService.CompleteSignIn": Row(OPEN, {"issuer": "none"}, allowed=Outcome.ABSENT),
     "ProtoService.GetProtos": Row(ANYONE, {}),
     "UiService.GetUiFile": Row(OPEN, {"path": "index.html"}),
     # Queries: over REST, and over gRPC with JSON

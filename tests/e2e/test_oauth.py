@@ -1,11 +1,13 @@
 """Service principals log in with the unmodified Databricks SDK, and are shut out again."""
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import grpc
 import pytest
@@ -25,7 +27,7 @@ from tests.adapters.shared.jwt.issuers import AUDIENCE, claims, key_pair
 from tests.e2e.rest import Rest, endpoint, entity
 from tests.e2e.system import System, run_system, wait_for
 from tests.effort import times
-from tests.emulators.oidc import run_in_thread
+from tests.emulators.oidc import OidcEmulator, SignInClient, run_in_thread
 from tests.emulators.openai import OpenAiEmulator
 
 USER = [ChatMessage(role=ChatMessageRole.USER, content="hello there")]
@@ -262,7 +264,15 @@ def test_no_forged_token_gets_in_through_envoy(system: System, robot: Robot) -> 
 
 def test_a_jwt_of_an_outside_issuer_is_a_sign_on(tmp_path: Path) -> None:
     with run_in_thread([key_pair("ES256")]) as issuer:
-        setting = [{"issuer": issuer.url, "audiences": [AUDIENCE], "principal_claim": "email"}]
+        setting = [
+            {
+                "issuer": issuer.url,
+                "audiences": [AUDIENCE],
+                "principal_claim": "email",
+                "client_id": "pages",
+                "label": "Our login",
+            }
+        ]
         settings = {"MODELPLANE_OIDC_ISSUERS": json.dumps(setting)}
         with run_system(tmp_path / "data", workers=1, settings=settings) as system:
             admin = connect(system, token=system.token)
@@ -279,6 +289,44 @@ def test_a_jwt_of_an_outside_issuer_is_a_sign_on(tmp_path: Path) -> None:
             stranger = key_pair("ES256", "stranger").sign(said)
             with pytest.raises(Unauthenticated):
                 connect(system, token=stranger, auth_type="pat").current_user.me()
+            _sign_in(system, issuer)
+
+
+def _sign_in(system: System, issuer: OidcEmulator) -> None:
+    """Sign a browser in with an account at the issuer, which sends it back to the pages."""
+    verifier, state = "v" * 43, "s" * 16
+    challenge = encode(hashlib.sha256(verifier.encode()).digest())
+    api, page = f"{system.url}/api/2.0/ui", f"{system.url}/ui/"
+    issuer.client = SignInClient("pages", "", [page], {"email": "ann@example.com"})
+    with requests.Session() as browser:
+        methods = browser.get(f"{api}/sign-in/methods", timeout=10).json()["methods"]
+        assert methods == [{"issuer": issuer.url, "label": "Our login"}]
+        asked = {"issuer": issuer.url, "code_challenge": challenge, "state": state}
+        begun = browser.post(f"{api}/sign-in/begin", json=asked, timeout=10)
+        sent = browser.get(begun.json()["authorization_url"], allow_redirects=False, timeout=10)
+        target = urlsplit(sent.headers["location"])
+        assert target.geturl().startswith(f"{page}?")
+        told = parse_qs(target.query)
+        assert told["state"] == [state]
+        given = {"issuer": issuer.url, "code": told["code"][0], "code_verifier": verifier}
+        elsewhere = {"sec-fetch-site": "cross-site"}
+        path = f"{api}/sign-in/complete"
+        refused = browser.post(path, json=given, headers=elsewhere, timeout=10)
+        assert refused.status_code == 403
+        assert browser.post(path, json=given, timeout=10).status_code == 200
+        own_page = {"x-ui-session": "1", "sec-fetch-site": "same-origin"}
+        me = browser.get(f"{system.url}/api/2.0/preview/scim/v2/Me", headers=own_page, timeout=10)
+        assert me.json()["userName"] == "ann@example.com"
+        again = browser.post(path, json=given, timeout=10)
+        assert (again.status_code, again.json()["error_code"]) == (401, "UNAUTHENTICATED")
+    [event] = _events(system, "CompleteSignIn", "OK")
+    assert event["principal_name"] == "ann@example.com"
+
+
+def _events(system: System, action: str, outcome: str) -> list[dict[str, Any]]:
+    path = f"{system.url}/api/2.0/audit-events?action={action}"
+    found = requests.get(path, headers=system.headers, timeout=10).json()["events"]
+    return [event for event in found if event["outcome"] == outcome]
 
 
 def _knows(client: WorkspaceClient) -> bool:

@@ -11,7 +11,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from tests.e2e.permission_routes import public_methods
 
-_NOT_MANAGEMENT = {"InferenceService", "ModelService", "OAuthService", "UiService"}
+_NOT_MANAGEMENT = {"InferenceService", "ModelService", "OAuthService", "SignInService", "UiService"}
 METHODS: list[MethodDescriptor] = [
     method for method in public_methods() if method.containing_service.name not in _NOT_MANAGEMENT
 ]

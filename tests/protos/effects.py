@@ -276,6 +276,10 @@ EFFECTS: Mapping[str, Mapping[str, str]] = {
         "autoscope_enabled",
         "DeleteTokenRequest": "token_id",
     },
+    f"{_E2E}/test_oauth.py::test_a_jwt_of_an_outside_issuer_is_a_sign_on": {
+        "BeginSignInRequest": "issuer code_challenge state",
+        "CompleteSignInRequest": "issuer code code_verifier",
+    },
     f"{_E2E}/test_sessions.py::test_signing_out_holds_on_every_worker": {
         "DeleteSessionRequest": "session_id"
     },

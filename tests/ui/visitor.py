@@ -50,7 +50,7 @@ class Visitor:
         """Sign in, and wait for the list of endpoints."""
         self.open()
         self.page.get_by_label("Access token").fill(token)
-        self.page.get_by_role("button", name="Sign in").click()
+        self.page.get_by_role("button", name="Sign in", exact=True).click()
         self.page.get_by_role("heading", name="Serving endpoints").wait_for()
 
     def go(self, path: str, heading: str) -> None:

@@ -11,6 +11,7 @@ import { EndpointPage } from './pages/endpoint'
 import { EndpointsPage } from './pages/Endpoints'
 import { IdentityPage } from './pages/identity'
 import { PlaygroundPage } from './pages/playground'
+import { ComparePage } from './pages/playground/Compare'
 import { SecretsPage } from './pages/Secrets'
 import { UsagePage } from './pages/Usage'
 import { WorkersPage } from './pages/Workers'
@@ -55,6 +56,7 @@ export function Shell(): ReactNode {
         <Switch>
           <Route path="/endpoints"><EndpointsPage /></Route>
           <Route path="/endpoints/new"><CreatePage /></Route>
+          <Route path="/endpoints/new/ask"><CreatePage asks /></Route>
           <Route path="/endpoints/:name/edit">{({ name }) => <EditPage key={name} name={decodeURIComponent(name)} />}</Route>
           <Route path="/endpoints/:name/:tab/:item">
             {({ name, tab, item }) => <EndpointPage key={name} name={decodeURIComponent(name)} tab={tab} item={item} />}
@@ -62,6 +64,7 @@ export function Shell(): ReactNode {
           <Route path="/endpoints/:name/:tab?">
             {({ name, tab }) => <EndpointPage key={name} name={decodeURIComponent(name)} tab={tab ?? 'overview'} item={undefined} />}
           </Route>
+          <Route path="/playground/compare/:chosen">{({ chosen }) => <ComparePage chosen={decodeURIComponent(chosen)} />}</Route>
           <Route path="/playground/:name?">{({ name }) => <PlaygroundPage key={name} name={name === undefined ? '' : decodeURIComponent(name)} />}</Route>
           <Route path="/usage"><UsagePage /></Route>
           <Route path="/secrets/:scope?">{({ scope }) => <SecretsPage scope={scope === undefined ? '' : decodeURIComponent(scope)} />}</Route>

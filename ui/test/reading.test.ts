@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { duration } from '../src/format'
-import { callsOf, textOf } from '../src/pages/playground/answer'
+import { type Call, type Chunk, textOf, withCalls } from '../src/pages/playground/answer'
+import { quantile, targetsOf, textOfTargets, unlike } from '../src/pages/playground/compared'
 import { hours, summed } from '../src/pages/usageTotals'
 import { live, samples } from '../src/prometheus'
 import type { UsageTotal } from '../src/types'
@@ -41,9 +42,42 @@ test('the text of an answer is found in each of its forms', () => {
   expect(textOf({ choices: [{ message: { content: [{ text: 'a' }, { text: 'b' }] } }] })).toBe('ab')
   expect(textOf({ choices: [{ text: 'c' }] })).toBe('c')
   expect(textOf({ choices: [] })).toBe('')
-  expect(callsOf({ choices: [{ message: { tool_calls: [1] } }] })).toEqual([1])
 })
 
 test('a duration has the unit that fits', () => {
   expect([1.234, 250, 1500, 61_000, null].map((value) => duration(value))).toEqual(['1.2 ms', '250 ms', '1.5 s', '1 min 1 s', '–'])
+})
+
+test('a call of a tool is put together from the pieces of a stream', () => {
+  const piece = (index: number, more: object): Chunk => ({ choices: [{ delta: { tool_calls: [{ index, ...more }] } }] })
+  const stream = [
+    piece(0, { id: 'a', type: 'function', function: { name: 'weather', arguments: '' } }),
+    piece(0, { function: { arguments: '{"ci' } }),
+    piece(1, { id: 'b', function: { name: 'time', arguments: '{}' } }),
+    piece(0, { function: { arguments: 'ty": 1}' } }),
+    { choices: [{ delta: { content: 'x' } }] },
+  ]
+  const calls = stream.reduce<readonly Call[]>(withCalls, [])
+  expect(calls).toEqual([
+    { id: 'a', type: 'function', function: { name: 'weather', arguments: '{"city": 1}' } },
+    { id: 'b', function: { name: 'time', arguments: '{}' } },
+  ])
+  const whole = [{ id: 'c', extra: 1 }]
+  expect(withCalls([], { choices: [{ message: { tool_calls: whole } }] })).toEqual(whole)
+})
+
+test('answers are compared word by word', () => {
+  expect(unlike('a b c', 'a x c')).toEqual([{ text: 'a ', kinds: [] }, { text: 'b', kinds: ['only'] }, { text: ' c', kinds: [] }])
+  expect(unlike('same', 'same')).toEqual([{ text: 'same', kinds: [] }])
+  expect(unlike('alone', '')).toEqual([{ text: 'alone', kinds: [] }])
+  expect(unlike('x a', 'a')).toEqual([{ text: 'x ', kinds: ['only'] }, { text: 'a', kinds: [] }])
+})
+
+test('a quantile is the value of the nearest rank', () => {
+  expect([quantile([3, 1, 2], 0.5), quantile([3, 1, 2], 0.95), quantile([], 0.5)]).toEqual([2, 3, null])
+})
+
+test('who answers in each column is in the address', () => {
+  const targets = [{ name: 'a', entity: '' }, { name: 'a', entity: 'b' }]
+  expect(targetsOf(textOfTargets(targets))).toEqual(targets)
 })

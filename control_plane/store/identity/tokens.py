@@ -33,8 +33,8 @@ class StoredToken:
         comment: What it is for.
         created_ms: Time of creation, milliseconds since the epoch.
         expiry_ms: Time at which it expires; None: never.
-        parent_id: Of a session: identifier of the token that began it, with which it ends; None: it
-            is no session.
+        parent_id: Of a session: identifier of the token that began it, with which it ends; its own,
+            if it was begun without one; None: it is no session.
     """
 
     id: str

@@ -18,11 +18,13 @@ def test_keys_and_what_stores_read_are_kept_from_the_other_processes() -> None:
         "MODELPLANE_MASTER_KEY_KMS": "arn",
         "MODELPLANE_DATABASE_URL": "url",
         "MODELPLANE_SECRET_STORES": STORES,
+        "MODELPLANE_OIDC_ISSUERS": '[{"client_secret_env": "SIGN_IN"}]',
+        "SIGN_IN": "secret",
         "TEAM_KEY": "sk",
         "TEA": "no secret",
     }
     rest = environ.keys() - for_control_plane(environ)
-    assert rest == {"PATH", "MODELPLANE_LOG_LEVEL", "TEA"}
+    assert rest == {"PATH", "MODELPLANE_LOG_LEVEL", "MODELPLANE_OIDC_ISSUERS", "TEA"}
 
 
 def test_without_stores_everything_else_is_passed_on() -> None:

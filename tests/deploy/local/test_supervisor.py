@@ -32,7 +32,11 @@ async def test_refuses_a_second_start_and_a_taken_port(tmp_path: Path) -> None:
         assert (await first.client.call("GET", ENDPOINTS)).ok
 
 
-async def test_files_are_for_their_owner_and_are_kept(tmp_path: Path) -> None:
+async def test_files_are_for_their_owner_and_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
     async with running(tmp_path / "d") as deployment:
         token = (deployment.data_dir / "admin-token").read_text()
         line = await deployment.until_said("admin token:")
@@ -45,7 +49,8 @@ async def test_files_are_for_their_owner_and_are_kept(tmp_path: Path) -> None:
     assert not (tmp_path / "d" / "up.json").exists()
     envoy = tmp_path / "d" / "envoy.json"
     assert QUERY_PATH in envoy.read_text()
-    async with running(tmp_path / "d", "--queries", "transcoded") as deployment:
+    async with running(tmp_path / "d", "--queries", "transcoded", "--open") as deployment:
+        assert "browser" in await deployment.until_said("browser")
         assert QUERY_PATH not in envoy.read_text()
         after = deployment.state
         assert (deployment.data_dir / "admin-token").read_text() == token

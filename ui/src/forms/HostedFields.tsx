@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query'
-import type { ReactNode } from 'react'
+import { type ReactNode, useState } from 'react'
 import { ENDPOINTS, get, query } from '../api'
 import { Check, Field } from '../kit'
 import type { OptimizationInfo } from '../types'
@@ -87,14 +87,52 @@ function Throughput({ hosted, onChange }: {
       </>
     )
   }
+  return <Tokens hosted={hosted} chunk={chunk} help={steps} onChange={onChange} />
+}
+
+const MOST_STEPS = 256
+const LISTED_STEPS = 16
+
+/** The multiples of a chunk that are offered: each of the first ones, then doubled, and what is chosen already. */
+export function stepsOf(chunk: number, chosen: number): number[] {
+  const counts = Array.from({ length: LISTED_STEPS }, (_, place) => place + 1)
+  for (let count = LISTED_STEPS * 2; count <= MOST_STEPS; count *= 2) counts.push(count)
+  const all = counts.map((count) => count * chunk)
+  return [...new Set([...all, ...(chosen > 0 ? [chosen] : [])])].sort((one, other) => one - other)
+}
+
+/** *Up to* in steps of the chunk; *Modify* shows the least, which is 0 unless it is said. */
+function Tokens({ hosted, chunk, help, onChange }: {
+  hosted: HostedDraft
+  chunk: number | undefined
+  help: ReactNode
+  onChange: (change: Partial<HostedDraft>) => void
+}): ReactNode {
+  const [modifies, setModifies] = useState(Number(hosted.least) > 0)
+  if (chunk === undefined) {
+    return <Field label="Up to" help={help}><select disabled><option>Name the entity and its version first</option></select></Field>
+  }
+  const most = Number(hosted.most)
+  const least = Number(hosted.least)
   return (
     <>
-      <Field label="Up to, tokens per second" help={steps}>
-        <input required type="number" min={chunk ?? 1} step={chunk ?? 1} value={hosted.most} onChange={(event) => onChange({ most: event.target.value })} />
-      </Field>
-      <Field label="At least, tokens per second" help="In the same steps; 0: none is needed while nobody asks.">
-        <input required type="number" min={0} step={chunk ?? 1} max={hosted.most === '' ? undefined : hosted.most} value={hosted.least} onChange={(event) => onChange({ least: event.target.value })} />
-      </Field>
+      <div className="up-to">
+        <Field label="Up to" help={help}>
+          <select required value={hosted.most} onChange={(event) => onChange({ most: event.target.value, ...(least > Number(event.target.value) ? { least: event.target.value } : {}) })}>
+            <option value="">Choose …</option>
+            {stepsOf(chunk, most).map((value) => <option key={value} value={value}>{value} tokens/s</option>)}
+          </select>
+        </Field>
+        {!modifies && <span className="at-least">min {least} <button type="button" className="small" onClick={() => setModifies(true)}>Modify</button></span>}
+      </div>
+      {modifies && (
+        <Field label="At least" help="0: none is needed while nobody asks.">
+          <select value={hosted.least || '0'} onChange={(event) => onChange({ least: event.target.value })}>
+            <option value="0">0 tokens/s</option>
+            {stepsOf(chunk, least).filter((value) => value <= most).map((value) => <option key={value} value={value}>{value} tokens/s</option>)}
+          </select>
+        </Field>
+      )}
     </>
   )
 }

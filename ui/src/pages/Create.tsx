@@ -8,7 +8,8 @@ import { Snippets } from '../kit/CopyAs'
 import type { Endpoint } from '../types'
 import { Entities } from './Entities'
 
-export function CreatePage(): ReactNode {
+/** @param asks Whether the new endpoint is asked next, in the playground. */
+export function CreatePage({ asks = false }: { asks?: boolean }): ReactNode {
   const [, navigate] = useLocation()
   const queries = useQueryClient()
   const [name, setName] = useState('')
@@ -25,7 +26,7 @@ export function CreatePage(): ReactNode {
     mutationFn: () => run<Endpoint>(request),
     onSuccess: (endpoint) => {
       void queries.invalidateQueries({ queryKey: ['endpoints'] })
-      navigate(`/endpoints/${encodeURIComponent(endpoint.name)}`)
+      navigate(`${asks ? '/playground' : '/endpoints'}/${encodeURIComponent(endpoint.name)}`)
     },
     onError: () => window.scrollTo({ top: 0 }),
   })

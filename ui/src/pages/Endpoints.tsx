@@ -188,14 +188,21 @@ function Entities({ endpoint }: { endpoint: Endpoint }): ReactNode {
   ))
 }
 
+/** The way to a first answer, for who has none yet. */
 function FirstSteps(): ReactNode {
+  const scopes = useQuery({
+    queryKey: ['scopes'],
+    queryFn: () => get<{ scopes?: unknown[] }>('/api/2.0/secrets/scopes/list'),
+  })
+  const stored = (scopes.data?.scopes?.length ?? 0) > 0
   return (
     <Empty title="There are no endpoints yet, or none that you may see.">
       <ol className="steps">
-        <li>Store the key of a provider as a <Link href="/secrets">secret</Link>, or do it on the way.</li>
-        <li><Link href="/endpoints/new">Create an endpoint</Link> for a model of that provider.</li>
-        <li>Ask it in the <Link href="/playground">playground</Link>, or with the client that you have.</li>
+        <li>{stored ? <>✓ There is a <Link href="/secrets">secret</Link>.</> : <>Store the key of a provider as a <Link href="/secrets">secret</Link>, or do it on the way.</>}</li>
+        <li>Create an endpoint for a model of that provider.</li>
+        <li>Ask it in the playground, or with the client that you have.</li>
       </ol>
+      <p><Link className="button primary" href="/endpoints/new/ask">Create and ask an endpoint</Link></p>
     </Empty>
   )
 }

@@ -1,30 +1,42 @@
-import { useMutation } from '@tanstack/react-query'
+import { useMutation, useQuery } from '@tanstack/react-query'
 import { type ReactNode, useEffect, useState } from 'react'
 import { signIn } from '../api'
 import { Failure, Field } from '../kit'
+import { goTo, signInMethods } from '../signIn'
 
-export function SignInPage({ onSignedIn }: { onSignedIn: () => void }): ReactNode {
+/** @param error Why signing in at an issuer has failed, if it has. */
+export function SignInPage({ error, onSignedIn }: { error: unknown; onSignedIn: () => void }): ReactNode {
   const [token, setText] = useState('')
   const begin = useMutation({
     mutationFn: () => signIn(token.trim()),
     onSuccess: onSignedIn,
   })
+  const methods = useQuery({ queryKey: ['sign-in-methods'], queryFn: signInMethods, staleTime: Number.POSITIVE_INFINITY })
+  const leave = useMutation({ mutationFn: goTo })
   useEffect(() => {
     document.title = 'Sign in · modelplane'
   }, [])
+  const busy = begin.isPending || leave.isPending
   return (
     <main className="sign-in">
       <div className="card">
         <h1><img src="./icon.svg" alt="" width={24} height={24} /> modelplane</h1>
         <p className="muted">Sign in with an access token of this deployment. <code>modelplane up</code> prints the administrator’s.</p>
-        <Failure error={begin.error} />
+        <Failure error={begin.error ?? leave.error ?? methods.error ?? error} />
         <form onSubmit={(event) => { event.preventDefault(); begin.mutate() }}>
           <Field label="Access token" help="It begins a session of 12 hours at most, in a cookie that no script can read.">
             <input type="password" autoComplete="current-password" required autoFocus
               value={token} onChange={(event) => setText(event.target.value)} />
           </Field>
-          <button className="primary block" type="submit" disabled={begin.isPending}>{begin.isPending ? 'Signing in …' : 'Sign in'}</button>
+          <button className="primary block" type="submit" disabled={busy}>{begin.isPending ? 'Signing in …' : 'Sign in'}</button>
         </form>
+        {methods.data !== undefined && methods.data.length > 0 && (
+          <div className="issuers" role="group" aria-label="Or with an account">
+            {methods.data.map(({ issuer, label }) => (
+              <button key={issuer} type="button" className="block" title={issuer} disabled={busy} onClick={() => leave.mutate(issuer)}>Sign in with {label}</button>
+            ))}
+          </div>
+        )}
       </div>
     </main>
   )

@@ -23,6 +23,7 @@ def test_the_services_are_those_of_the_protos() -> None:
         "RolloutService",
         "SecretService",
         "SessionService",
+        "SignInService",
         "TokenService",
         "UiService",
         "UsageService",
@@ -40,10 +41,11 @@ def test_what_sets_a_service_apart_is_said_by_its_options() -> None:
     rules = {service.name: rules_of(service) for service in PUBLIC_SERVICES}
     apart = {name for name, item in rules.items() if item.answered_by_workers}
     assert apart == {"InferenceService", "ModelService"}
-    assert [name for name, item in rules.items() if item.anonymous] == ["OAuthService", "UiService"]
+    strangers = ["OAuthService", "SignInService", "UiService"]
+    assert [name for name, item in rules.items() if item.anonymous] == strangers
     assert [name for name, item in rules.items() if item.scim] == ["IdentityService"]
     others = {service.name for service in PUBLIC_SERVICES if not is_management(service)}
-    assert others == {*apart, "OAuthService", "UiService"}
+    assert others == {*apart, *strangers}
 
 
 def test_only_the_typed_calls_have_no_rest_form() -> None:

@@ -15,12 +15,15 @@ import { RolloutPage } from './Rollout'
 import { EndpointUsage } from '../Usage'
 import { Versions } from './Versions'
 
+// A deployment that cannot be reached is asked again, but not one that has said no.
+const gone = (error: unknown): boolean => error instanceof ApiError && error.status >= 400 && error.status < 500
+
 export function EndpointPage({ name, tab, item }: { name: string; tab: string; item: string | undefined }): ReactNode {
   const endpoint = useQuery({
     queryKey: ['endpoint', name],
     queryFn: () => get<Endpoint>(endpointPath(name)),
     refetchInterval: ({ state }) =>
-      state.error !== null ? false : state.data?.state?.config_update === 'IN_PROGRESS' ? 1000 : 5000,
+      gone(state.error) ? false : state.data?.state?.config_update === 'IN_PROGRESS' ? 1000 : 5000,
   })
   if (endpoint.error instanceof ApiError && endpoint.error.status === 404) {
     return (

@@ -1,35 +1,21 @@
 import { type ReactNode, useEffect, useRef, useState } from 'react'
-import { type ApiRequest, queryPath } from '../../api'
-import { Check, Failure, Field } from '../../kit'
+import { Failure, Field } from '../../kit'
 import { CopyAs } from '../../kit/CopyAs'
-import { callsOf, textOf } from './answer'
+import { type Call, type Message, textOf, toolsOf, withCalls } from './answer'
 import { AnswerFacts } from './Facts'
+import { chatRequest, DEFAULTS, SettingsPanel } from './settings'
 import { ask, type Outcome } from './stream'
 
-interface Message { id: number; role: 'user' | 'assistant'; content: string; calls?: unknown; outcome?: Outcome }
+type Entry = Message & { outcome?: Outcome }
 
-interface Settings { system: string; maxTokens: string; temperature: string; topP: string; stream: boolean }
+const EXAMPLE = 'What is a gateway?'
+const bare = ({ outcome: _, ...message }: Entry): Message => message
 
-function requestOf(name: string, entity: string, settings: Settings, messages: readonly Message[]): ApiRequest {
-  const said = messages.map(({ role, content, calls }) => ({ role, content, ...(calls === undefined ? {} : { tool_calls: calls }) }))
-  const body = {
-    messages: settings.system.trim() === '' ? said : [{ role: 'system', content: settings.system }, ...said],
-    ...number('max_tokens', settings.maxTokens),
-    ...number('temperature', settings.temperature),
-    ...number('top_p', settings.topP),
-    ...(settings.stream ? { stream: true, stream_options: { include_usage: true } } : {}),
-  }
-  return { method: 'POST', path: queryPath(name, entity), body }
-}
-
-function number(field: string, text: string): Record<string, number> {
-  return text.trim() === '' ? {} : { [field]: Number(text) }
-}
-
-export function Chat({ name, entity }: { name: string; entity: string }): ReactNode {
-  const [settings, setSettings] = useState<Settings>({ system: '', maxTokens: '256', temperature: '', topP: '', stream: true })
-  const [messages, setMessages] = useState<Message[]>([])
-  const [draft, setDraft] = useState('')
+export function Chat({ name, entity, ready }: { name: string; entity: string; ready: boolean }): ReactNode {
+  const [settings, setSettings] = useState(DEFAULTS)
+  const [entries, setEntries] = useState<Entry[]>([])
+  // The first question is there already; it is only an example.
+  const [draft, setDraft] = useState(EXAMPLE)
   const [error, setError] = useState<unknown>(null)
   const [running, setRunning] = useState<AbortController | null>(null)
   const end = useRef<HTMLDivElement>(null)
@@ -37,83 +23,109 @@ export function Chat({ name, entity }: { name: string; entity: string }): ReactN
   useEffect(() => {
     // Some browsers return a promise, which React would take for the end of the effect.
     void end.current?.scrollIntoView({ block: 'nearest' })
-  }, [messages])
+  }, [entries])
 
-  const submit = async (): Promise<void> => {
-    const id = messages.length
-    const asked: Message[] = [...messages, { id, role: 'user', content: draft }]
-    const answer: Message = { id: id + 1, role: 'assistant', content: '' }
+  /** Ask for what comes after these; if nothing comes, `undo` brings back what was there. */
+  const submit = async (asked: Entry[], undo: () => void): Promise<void> => {
+    const answer: Entry & { role: 'assistant' } = { role: 'assistant', content: '' }
     const controller = new AbortController()
-    setMessages([...asked, answer])
-    setDraft('')
+    setEntries([...asked, answer])
     setError(null)
     setRunning(controller)
-    const show = (change: Partial<Message>): void => {
+    const show = (change: Partial<typeof answer>): void => {
       Object.assign(answer, change)
-      setMessages([...asked, { ...answer }])
+      setEntries([...asked, { ...answer }])
     }
     try {
-      const outcome = await ask(requestOf(name, entity, settings, asked), controller.signal, (part) => {
-        const calls = callsOf(part)
-        show({ content: answer.content + textOf(part), ...(calls === undefined ? {} : { calls }) })
+      const outcome = await ask(chatRequest(name, entity, settings, asked.map(bare)), controller.signal, (part) => {
+        const calls = withCalls(answer.tool_calls ?? [], part)
+        show({ content: answer.content + textOf(part), ...(calls.length > 0 ? { tool_calls: calls } : {}) })
       })
       show({ outcome })
     } catch (failure) {
-      if (!controller.signal.aborted) {
-        setError(failure)
-        if (answer.content === '') {
-          // The question can be asked again.
-          setMessages(messages)
-          setDraft(draft)
-        }
-      }
+      if (!controller.signal.aborted) setError(failure)
+      if (answer.content === '' && answer.tool_calls === undefined) undo()
     } finally {
       setRunning(null)
     }
   }
-  const next = draft === '' ? 'What is a gateway?' : draft
-  const preview = requestOf(name, entity, settings, [...messages, { id: -1, role: 'user', content: next }])
+  const send = (): void => {
+    const [before, text] = [entries, draft]
+    setDraft('')
+    void submit([...before, { role: 'user', content: text }], () => { setEntries(before); setDraft(text) })
+  }
+  const last = entries.at(-1)
+  const waiting = running === null && last?.role === 'assistant' ? last.tool_calls ?? [] : []
+  const preview = chatRequest(name, entity, settings, [...entries.map(bare), { role: 'user', content: draft || EXAMPLE }])
+  const { error: wrongTools } = toolsOf(settings.tools)
   return (
     <div className="beside play">
       <div className="chat">
-        <div className="messages" aria-live="polite" aria-busy={running !== null}>
-          {messages.length === 0 && <p className="muted center">Ask something. Nothing of it is kept: neither here nor in the usage.</p>}
-          {messages.map((message) => <Said key={message.id} message={message} waits={running !== null && message.id === messages.length - 1} />)}
+        <div className="messages" role="log" aria-label="Conversation" tabIndex={0} aria-busy={running !== null}>
+          {entries.length === 0 && <p className="muted center">Ask something. Nothing of it is kept: neither here nor in the usage.</p>}
+          {entries.map((entry, place) => <Said key={place} entry={entry} waits={running !== null && place === entries.length - 1} />)}
+          {waiting.length > 0 && (
+            <Results calls={waiting} onContinue={(results) => {
+              const before = entries
+              void submit([...before, ...results], () => setEntries(before))
+            }} />
+          )}
           <div ref={end} />
         </div>
         <Failure error={error} />
-        <form className="ask" onSubmit={(event) => { event.preventDefault(); void submit() }}>
+        {!ready && <p className="muted center" role="status">Not ready yet; it can be asked as soon as it is.</p>}
+        <form className="ask" onSubmit={(event) => { event.preventDefault(); send() }}>
           <textarea aria-label="Message" required rows={3} placeholder="Message" value={draft} onChange={(event) => setDraft(event.target.value)}
-            onKeyDown={(event) => { if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) event.currentTarget.form?.requestSubmit() }} />
+            onKeyDown={(event) => {
+              if (event.key !== 'Enter' || event.shiftKey || event.nativeEvent.isComposing || running !== null) return
+              event.preventDefault()
+              event.currentTarget.form?.requestSubmit()
+            }} />
           <div className="ask-foot">
-            <button type="button" disabled={messages.length === 0 || running !== null} onClick={() => { setMessages([]); setError(null) }}>Clear</button>
+            <button type="button" disabled={entries.length === 0 || running !== null} onClick={() => { setEntries([]); setError(null) }}>Clear</button>
             <CopyAs request={preview} />
             {running === null
-              ? <button type="submit" className="primary">Send</button>
+              ? <button type="submit" className="primary" disabled={!ready || waiting.length > 0 || wrongTools !== ''}>Send</button>
               : <button type="button" className="dangerous" onClick={() => running.abort()}>Stop</button>}
           </div>
         </form>
       </div>
-      <aside className="settings" aria-label="Settings">
-        <h2>Settings</h2>
-        <Field label="System text" required={false}><textarea rows={4} value={settings.system} onChange={(event) => setSettings({ ...settings, system: event.target.value })} /></Field>
-        <Field label="Most tokens" required={false}><input type="number" min={1} value={settings.maxTokens} onChange={(event) => setSettings({ ...settings, maxTokens: event.target.value })} /></Field>
-        <Field label="Temperature" required={false}><input type="number" min={0} max={2} step={0.1} value={settings.temperature} onChange={(event) => setSettings({ ...settings, temperature: event.target.value })} /></Field>
-        <Field label="Top p" required={false}><input type="number" min={0} max={1} step={0.05} value={settings.topP} onChange={(event) => setSettings({ ...settings, topP: event.target.value })} /></Field>
-        <Check label="Stream the answer" checked={settings.stream} onChange={(stream) => setSettings({ ...settings, stream })} />
-      </aside>
+      <SettingsPanel settings={settings} onChange={setSettings} />
     </div>
   )
 }
 
+const ROLES = { user: 'You', assistant: 'Model', tool: 'Result' }
+
 // Answers are text: a picture or a link in them must not make the browser call out.
-function Said({ message, waits }: { message: Message; waits: boolean }): ReactNode {
+function Said({ entry, waits }: { entry: Entry; waits: boolean }): ReactNode {
+  const calls = entry.role === 'assistant' ? entry.tool_calls ?? [] : []
   return (
-    <div className={`message ${message.role}`}>
-      <span className="role">{message.role === 'user' ? 'You' : 'Model'}</span>
-      <div className="said">{message.content}{waits && <span className="caret" aria-hidden="true" />}</div>
-      {message.calls !== undefined && <pre>{JSON.stringify(message.calls, null, 2)}</pre>}
-      {message.outcome && <AnswerFacts outcome={message.outcome} />}
+    <div className={`message ${entry.role}`}>
+      <span className="role">{ROLES[entry.role]}</span>
+      <div className="said">{entry.content}{waits && <span className="caret" aria-hidden="true" />}</div>
+      {calls.map((call, place) => (
+        <div className="call" key={call.id ?? place}><strong>{call.function?.name}</strong><code>{call.function?.arguments}</code></div>
+      ))}
+      {entry.outcome && <AnswerFacts outcome={entry.outcome} />}
     </div>
+  )
+}
+
+/** What the tools are to have answered, which the model is told. */
+function Results({ calls, onContinue }: { calls: readonly Call[]; onContinue: (results: Message[]) => void }): ReactNode {
+  const [texts, setTexts] = useState(calls.map(() => '{}'))
+  return (
+    <form className="results" onSubmit={(event) => {
+      event.preventDefault()
+      onContinue(calls.map(({ id }, place) => ({ role: 'tool', tool_call_id: id ?? '', content: texts[place] ?? '' })))
+    }}>
+      {calls.map(({ id, function: asked }, place) => (
+        <Field key={id ?? place} label={`Result of ${asked?.name ?? 'the tool'}`}>
+          <textarea rows={2} spellCheck={false} value={texts[place]} onChange={(event) => setTexts(texts.map((text, other) => (other === place ? event.target.value : text)))} />
+        </Field>
+      ))}
+      <button type="submit">Continue</button>
+    </form>
   )
 }

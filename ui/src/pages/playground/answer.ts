@@ -1,8 +1,11 @@
 /** Parts of an answer, in the forms of OpenAI's API. Pure. */
 
 export interface Usage { prompt_tokens?: number; completion_tokens?: number; total_tokens?: number; estimated?: boolean }
+/** A function that a model asks the caller to run. */
+export interface Call { id?: string; type?: string; function?: { name?: string; arguments?: string }; [more: string]: unknown }
+interface Said { content?: unknown; tool_calls?: (Call & { index?: number })[] }
 export interface Chunk {
-  choices?: { delta?: { content?: unknown; tool_calls?: unknown }; message?: { content?: unknown; tool_calls?: unknown }; text?: string }[]
+  choices?: { delta?: Said; message?: Said; text?: string }[]
   usage?: Usage
   error?: { message?: string; code?: string } | string
   message?: string
@@ -17,6 +20,43 @@ export function textOf(part: Chunk): string {
   return content.map((item: { text?: string }) => item.text ?? '').join('')
 }
 
-export function callsOf(part: Chunk): unknown {
-  return part.choices?.[0]?.message?.tool_calls ?? part.choices?.[0]?.delta?.tool_calls
+/**
+ * The calls of tools once a part has come: those of a whole message, or those so far with what the
+ * part adds. In a stream each call comes in pieces, whose arguments are joined.
+ */
+export function withCalls(calls: readonly Call[], part: Chunk): readonly Call[] {
+  const choice = part.choices?.[0]
+  if (choice?.message?.tool_calls) return choice.message.tool_calls
+  const pieces = choice?.delta?.tool_calls
+  if (!pieces?.length) return calls
+  const next = [...calls]
+  for (const { index = next.length, ...piece } of pieces) {
+    const before = next[index]
+    next[index] = before === undefined ? piece : {
+      ...before, ...piece,
+      function: {
+        ...before.function, ...piece.function,
+        name: piece.function?.name || before.function?.name,
+        arguments: (before.function?.arguments ?? '') + (piece.function?.arguments ?? ''),
+      },
+    }
+  }
+  return next
+}
+
+/** What a model said as the API takes it back; what it added to its calls is sent back, too. */
+export type Message =
+  | { role: 'user'; content: string }
+  | { role: 'assistant'; content: string; tool_calls?: readonly Call[] }
+  | { role: 'tool'; content: string; tool_call_id: string }
+
+/** The tools that a text of JSON lists, and what is wrong with it. */
+export function toolsOf(text: string): { tools: unknown[] | undefined; error: string } {
+  if (text.trim() === '') return { tools: undefined, error: '' }
+  try {
+    const tools: unknown = JSON.parse(text)
+    return Array.isArray(tools) ? { tools, error: '' } : { tools: undefined, error: 'A list of tools: [{"type": "function", …}]' }
+  } catch (error) {
+    return { tools: undefined, error: error instanceof Error ? error.message : String(error) }
+  }
 }

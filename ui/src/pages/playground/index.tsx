@@ -1,29 +1,31 @@
 import { useQuery } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
 import { Link, useLocation } from 'wouter'
-import { endpointPath, ENDPOINTS, get, query } from '../../api'
+import { endpointPath, get } from '../../api'
 import { Empty, Failure, Field, Head, Loading, State } from '../../kit'
 import type { Endpoint } from '../../types'
 import { Chat } from './Chat'
+import { comparison } from './Compare'
+import { askable } from './names'
 import { Raw } from './Raw'
 
 /** Asks an endpoint by hand. */
 export function PlaygroundPage({ name }: { name: string }): ReactNode {
   const [, navigate] = useLocation()
-  const list = useQuery({
-    queryKey: ['endpoint-names'],
-    queryFn: () => get<{ endpoints?: Endpoint[] }>(ENDPOINTS + query({ max_results: 1000 })),
-  })
-  const names = (list.data?.endpoints ?? []).filter(({ permission_level: level }) => level !== 'CAN_VIEW').map((endpoint) => endpoint.name)
+  const list = useQuery(askable)
+  const names = (list.data ?? []).map((endpoint) => endpoint.name)
   const chosen = name || names[0] || ''
   const endpoint = useQuery({
     queryKey: ['endpoint', chosen],
     queryFn: () => get<Endpoint>(endpointPath(chosen)),
     enabled: chosen !== '',
+    // It is asked as soon as it is ready.
+    refetchInterval: ({ state }) => (state.data?.state?.ready === 'READY' ? false : 1000),
   })
   return (
     <>
       <Head title="Playground" after={endpoint.data && <State endpoint={endpoint.data} />}>
+        {endpoint.data?.task === 'llm/v1/chat' && <Link className="button" href={comparison(endpoint.data)}>Compare</Link>}
         {chosen !== '' && <Link className="button" href={`/endpoints/${encodeURIComponent(chosen)}`}>Endpoint</Link>}
       </Head>
       <Failure error={list.error ?? endpoint.error} />
@@ -62,7 +64,7 @@ function Ways({ endpoint }: { endpoint: Endpoint }): ReactNode {
           </select>
         )}
       </div>
-      {way === 'chat' ? <Chat name={endpoint.name} entity={entity} /> : <Raw endpoint={endpoint} entity={entity} />}
+      {way === 'chat' ? <Chat name={endpoint.name} entity={entity} ready={endpoint.state?.ready === 'READY'} /> : <Raw endpoint={endpoint} entity={entity} />}
     </>
   )
 }
