@@ -41,7 +41,10 @@ def answer_characters(answer: JsonObject) -> int:
     total = 0
     for choice in choices:
         if isinstance(choice, dict):
-            total += _content(choice.get("delta") or choice.get("message"))
+            message = choice.get("delta") or choice.get("message")
+            content = message.get("content") if isinstance(message, dict) else None
+            # Each chunk of a stream comes here, and most have a text.
+            total += len(content) if isinstance(content, str) else _content(message)
             if "text" in choice:
                 total += _texts(choice["text"])
     return total

@@ -4,10 +4,10 @@
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from math import inf
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from modelplane.adapters.providers.base import StreamParser
 from modelplane.adapters.providers.canonical.bounds import MAX_CHOICES
@@ -98,9 +98,12 @@ class RelayedStream:
         # Whether something has come that the guardrails hold back.
         self._heard = False
         self._traced = exchange.record.trace is not None
-        # When the stream must have ended, and when the next chunk must be there: on the clock of
-        # the event loop.
+        # When it must have ended, and when the next chunk must be there, on the event loop's clock.
         self._end_at = self._speaks_by = inf
+        # Comments that keep a stream alive do so no longer than a provider may think first.
+        self._patience = max(seconds.idle, seconds.first)
+        # Whether something may end the stream before the provider does.
+        self._may_cut = self._guard is not None or exchange.admission.counts_output
 
     @property
     def is_too_long(self) -> bool:
@@ -126,7 +129,6 @@ class RelayedStream:
             if rest:
                 data = data[:_PIECE_BYTES]
                 await asyncio.sleep(0)
-            self._look(data)
             if self.started:
                 # A caller who reads slowly holds up the reads, not the provider's idle time.
                 deadline.move(self._end_at)
@@ -175,8 +177,7 @@ class RelayedStream:
         if self.started:
             now = self._now()
             if not silent:
-                # Comments that keep a stream alive do so no longer than a provider may think first.
-                self._speaks_by = now + max(self.seconds.idle, self.seconds.first)
+                self._speaks_by = now + self._patience
             deadline.move(min(self._end_at, now + self.seconds.idle, self._speaks_by))
 
     def note_usage(self) -> None:
@@ -192,7 +193,7 @@ class RelayedStream:
 
     def _look(self, data: bytes) -> None:
         """Look at how the body begins, which tells more of its form than its headers."""
-        if not self._begun and (beginning := data.lstrip()[:1]):
+        if beginning := data.lstrip()[:1]:
             self._begun = True
             query, provider = self._exchange.query, self._entity.provider
             adapter = self._entity.adapter
@@ -201,6 +202,8 @@ class RelayedStream:
     def _shape(self, data: bytes) -> tuple[list[bytes], AdapterError | None]:
         """Return the chunks that `data` completes, and the error that followed them."""
         chunks: list[bytes] = []
+        if not self._begun:
+            self._look(data)
         try:
             for chunk in self._parser.feed(data) if data else self._parser.finish():
                 self._last = chunk
@@ -232,6 +235,8 @@ class RelayedStream:
 
     def _cut(self, chunks: list[bytes], *, ended: bool) -> bool:
         """Add the chunk that ends the stream where it has to; return whether it has ended."""
+        if not (ended or self._may_cut):
+            return False
         admission = self._exchange.admission
         if not ended and self._last and admission.counts_output:
             self.is_cut = not admission.allows(tokens_of(self._shaper.characters))
@@ -265,10 +270,16 @@ class RelayedStream:
         choices = guard.open_choices or (0,)
         return self._encode(last_chunk(self._last, deltas=deltas, choices=choices, cut=cut))
 
-    async def _send(self, chunks: Sequence[bytes], *, ended: bool) -> None:
-        reply = self._exchange.reply
+    def _send(self, chunks: Sequence[bytes], *, ended: bool) -> Coroutine[Any, Any, None]:
+        # No coroutine of its own: each chunk comes here.
         if not self.started:
-            self.started = True
-            await reply.start(self._exchange.metadata(self._entity, self.plan))
+            return self._send_first(chunks, ended=ended)
+        self._accountant.note_chunk(self._exchange.record)
+        return self._exchange.reply.send(chunks, ended=ended)
+
+    async def _send_first(self, chunks: Sequence[bytes], *, ended: bool) -> None:
+        self.started = True
+        reply = self._exchange.reply
+        await reply.start(self._exchange.metadata(self._entity, self.plan))
         self._accountant.note_chunk(self._exchange.record)
         await reply.send(chunks, ended=ended)

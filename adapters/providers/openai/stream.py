@@ -79,7 +79,8 @@ class OpenAiStreamParser:
             self.ended = True
             return None
         chunk = parse_json_object(self._provider, event)
-        if reports_error(chunk):
+        # Asked here, as hardly any chunk has one.
+        if ("error" in chunk or "error_code" in chunk) and reports_error(chunk):
             raise self._reported(chunk)
         choices = chunk.get("choices")
         if not isinstance(choices, list):
@@ -100,7 +101,7 @@ class OpenAiStreamParser:
             return
         if choice.get("finish_reason"):
             self._open_choices.discard(index)
-        else:
+        elif index not in self._open_choices:
             self._open_choices.add(index)
             check_count(self._provider, len(self._open_choices), MAX_CHOICES, "choices")
 
