@@ -24,6 +24,7 @@ _SECTIONS = (
     "control-plane",
     "scale",
     "start",
+    "http2",
     "hosting",
     "native",
     "passage",
@@ -123,6 +124,10 @@ async def _grown(sections: Sequence[str], *, quick: bool) -> list[Table]:
         )
     if "start" in sections:
         tables.append(await start.measure(starts=1 if quick else 5))
+    if "http2" in sections:
+        from bench import http2  # noqa: PLC0415 - it needs a library that only the tests have
+
+        tables.append(await http2.measure(waves=10 if quick else 100, delays_ms=(20, 50)))
     return tables
 
 

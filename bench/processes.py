@@ -2,9 +2,13 @@
 
 import os
 import time
+from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+# Words after the first of a line in /proc/PID/smaps that begins what is no file.
+_UNNAMED = 4
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -82,6 +86,30 @@ def proportional_memory_mib(pid: int) -> float:
         if line.startswith("Pss:"):
             return int(line.split()[1]) / 1024
     raise RuntimeError("Linux does not tell the memory of the process")
+
+
+def joint_memory_mib(pids: Sequence[int]) -> float:
+    """Return the memory, in MiB, that processes have together, with what they share counted once.
+
+    Unlike the sum of their proportional parts, it does not depend on who else has the same files.
+    """
+    own = 0
+    of_files: dict[str, int] = {}
+    for pid in pids:
+        mapped: dict[str, int] = defaultdict(int)
+        name = ""
+        for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+            field, *words = line.split()
+            if "-" in field:
+                name = words[4] if len(words) > _UNNAMED else ""
+            elif field == "Rss:":
+                mapped[name] += int(words[0])
+            elif field == "Anonymous:":
+                mapped[name] -= int(words[0])
+                own += int(words[0])
+        for name, kib in mapped.items():
+            of_files[name] = max(of_files.get(name, 0), kib)
+    return (own + sum(of_files.values())) / 1024
 
 
 def _status_mib(pid: int, field: str) -> float:

@@ -3,6 +3,7 @@
 CPU time, of the statements and of what is made of them. The watch streams are `control_plane`'s.
 """
 
+import os
 import secrets
 import sqlite3
 import time
@@ -14,6 +15,9 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from modelserving.worker.v1.snapshot_service_pb2 import WatchConfigResponse
+
+from bench.processes import memory_mib
 from bench.report import Row, Table, table_of
 from modelplane.control_plane.clock import system_clock
 from modelplane.control_plane.limits.quota import Demand, Quota
@@ -32,6 +36,8 @@ from modelplane.control_plane.store.migrate import migrate
 from modelplane.control_plane.store.usage.filters import UsageFilter
 from modelplane.control_plane.usage.reader import UsageReader
 from modelplane.control_plane.usage.totals import UsageTotals
+from modelplane.data_plane.snapshots.builder import SnapshotBuilder
+from modelplane.data_plane.snapshots.snapshot import Snapshot
 
 _DAY_MS = 86_400_000
 _DAYS = 30
@@ -54,7 +60,7 @@ async def measure(*, queries: int, users: int, members: int) -> Table:
         members: Users that are added to a group at once.
     """
     rows = [*await _measure_leases(), *await _measure_group(users, members)]
-    rows += await _measure_usage(queries)
+    rows += [*await _measure_users(users), *await _measure_usage(queries)]
     return table_of("Control plane, by what is stored", rows)
 
 
@@ -97,21 +103,8 @@ async def _measure_leases() -> list[Row]:
 
 async def _measure_group(users: int, members: int) -> list[Row]:
     async with _database() as (database, path):
-        with closing(sqlite3.connect(path)) as connection, connection:
-            connection.executemany(
-                "INSERT INTO principal(id, kind, name, display_name, active, created_ms,"
-                " tokens_valid_from_ms) VALUES (?, ?, ?, '', 1, 1, 0)",
-                (
-                    (str(number), PrincipalKind.USER.value, f"user-{number}@example.com")
-                    for number in range(users)
-                ),
-            )
-            connection.executemany(
-                "INSERT INTO principal_group(id, name, created_ms) VALUES (?, ?, 1)",
-                ((f"group-{number}", f"group-{number}") for number in range(3)),
-            )
-        resolver = CredentialResolver(Sealer(FixedKeys(bytes(32))))
-        cache = SnapshotCache(database, ResourceBuilder(resolver))
+        _fill_users(path, users)
+        cache = SnapshotCache(database, _resources())
         await cache.load()
         ids = [str(number) for number in range(members)]
 
@@ -140,6 +133,61 @@ async def _measure_group(users: int, members: int) -> list[Row]:
             Row(f"{size} join a group: pushed", await _cost(follow) / members, "ms CPU each"),
             Row(f"page of 2 groups, {users:,} users", await _cost(list_groups), "ms CPU"),
             Row(f"page of 10 users, {users:,} users", await _cost(list_users), "ms CPU"),
+        ]
+
+
+def _fill_users(path: Path, users: int) -> None:
+    """Store users, each with a token, and three groups."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executemany(
+            "INSERT INTO principal(id, kind, name, display_name, active, created_ms,"
+            " tokens_valid_from_ms) VALUES (?, ?, ?, '', 1, 1, 0)",
+            (
+                (str(number), PrincipalKind.USER.value, f"user-{number}@example.com")
+                for number in range(users)
+            ),
+        )
+        connection.executemany(
+            "INSERT INTO access_token(id, digest, principal_id, comment, created_ms)"
+            " VALUES (?, ?, ?, '', 1)",
+            ((str(number), secrets.token_bytes(32), str(number)) for number in range(users)),
+        )
+        connection.executemany(
+            "INSERT INTO principal_group(id, name, created_ms) VALUES (?, ?, 1)",
+            ((f"group-{number}", f"group-{number}") for number in range(3)),
+        )
+
+
+def _resources() -> ResourceBuilder:
+    return ResourceBuilder(CredentialResolver(Sealer(FixedKeys(bytes(32)))))
+
+
+async def _measure_users(users: int) -> list[Row]:
+    """Return what one user with a token takes, of a control plane and of each worker."""
+    async with _database() as (database, path):
+        _fill_users(path, users)
+        held = [memory_mib(os.getpid())]
+        cache = SnapshotCache(database, _resources())
+        loading = await _cost(cache.load)
+        held.append(memory_mib(os.getpid()))
+        parts = [part.data for part in Encodings(cache).snapshot()]
+        held.append(memory_mib(os.getpid()))
+        builder = SnapshotBuilder(Snapshot(), Random(1), empty=True)
+
+        async def take() -> None:
+            for part in parts:
+                builder.put_callers(WatchConfigResponse.FromString(part).snapshot)
+            builder.build(1, "")
+
+        taking = await _cost(take)
+        held.append(memory_mib(os.getpid()))
+        label, size = f"each of {users:,} users with a token", 1024 / users
+        return [
+            Row(f"{label}: control plane starts", 1e3 * loading / users, "µs CPU"),
+            Row(f"{label}: control plane holds", (held[1] - held[0]) * size, "kB"),
+            Row(f"{label}: sent to each worker", sum(map(len, parts)) / users, "bytes"),
+            Row(f"{label}: worker starts", 1e3 * taking / users, "µs CPU"),
+            Row(f"{label}: worker holds", (held[3] - held[2]) * size, "kB"),
         ]
 
 

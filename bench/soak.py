@@ -20,7 +20,14 @@ import uvloop
 from bench.governed import create_governed_endpoint
 from bench.http_client import HttpConnection, build_request
 from bench.mock_provider import StreamShape
-from bench.processes import cpu_seconds, memory_mib, process_name, process_tree
+from bench.processes import (
+    cpu_seconds,
+    joint_memory_mib,
+    memory_mib,
+    process_name,
+    process_tree,
+    proportional_memory_mib,
+)
 from bench.provider import running_provider
 from bench.report import Table, print_table, save
 from bench.stream_crowd import short_name
@@ -47,6 +54,8 @@ class Progress:
     memory: dict[int, list[float]] = field(default_factory=dict)
     # CPU time of each process id since it started.
     cpu_seconds: dict[int, float] = field(default_factory=dict)
+    # MiB of control plane, worker and Envoy at the end, what they share counted once.
+    together_mib: float = 0.0
     _sampled: int = 0
 
     def take(self) -> bool:
@@ -108,8 +117,12 @@ async def soak(requests: int) -> tuple[list[Change], Table]:
                     tasks.create_task(_send(url, message, progress, system.up.pid))
             seconds = time.perf_counter() - start
             names = {pid: short_name(process_name(pid)) for pid in progress.memory}
+            shares = {pid: proportional_memory_mib(pid) for pid in progress.memory}
+            parts = [system.control_plane, *system.workers, system.envoy]
+            together = joint_memory_mib([part.pid for part in parts if part.pid is not None])
+            progress.together_mib = together
     changes = [change_of(names[pid], samples) for pid, samples in progress.memory.items()]
-    return changes, _table(changes, progress, seconds)
+    return changes, _table(changes, list(shares.values()), progress, seconds)
 
 
 async def _send(url: str, message: bytes, progress: Progress, pid: int) -> None:
@@ -131,19 +144,24 @@ def _sample(progress: Progress, root: int) -> None:
         progress.cpu_seconds[pid] = cpu_seconds(pid)
 
 
-def _table(changes: Sequence[Change], progress: Progress, seconds: float) -> Table:
+def _table(
+    changes: Sequence[Change], shares: Sequence[float], progress: Progress, seconds: float
+) -> Table:
     columns = (
         *("process", "second tenth MiB", "last tenth MiB", "change %", "flat within 5 %"),
-        "CPU µs/request",
+        *("CPU µs/request", "at the end MiB PSS"),
     )
     rows: list[list[str | float]] = [
         [
             *(one.name, one.early, one.last, one.share * 100, "yes" if one.flat else "no"),
-            used * 1e6 / progress.sent,
+            *(used * 1e6 / progress.sent, share),
         ]
-        for one, used in zip(changes, progress.cpu_seconds.values(), strict=True)
+        for one, used, share in zip(changes, progress.cpu_seconds.values(), shares, strict=True)
     ]
-    title = f"{progress.sent:,} requests in {seconds:.0f} s, {progress.failures} failed"
+    title = (
+        f"{progress.sent:,} requests in {seconds:.0f} s, {progress.failures} failed; control plane,"
+        f" worker and Envoy together {progress.together_mib:.0f} MiB"
+    )
     return Table(title, columns, rows)
 
 

@@ -5,8 +5,9 @@ something to be changed. Before: `server.vault`. After: `migrations`, `database`
 `carry_over`, for databases of before the first release.
 """
 
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, MetaData, inspect, text
 
@@ -80,6 +81,18 @@ def known_schemas() -> set[str]:
     return {path.name[:4] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py")}
 
 
+def _alembic() -> Any:  # noqa: ANN401 - a module
+    """Load Alembic's commands, without what colours the pages of errors that nobody sees: 4 MiB."""
+    hidden = "pygments" not in sys.modules
+    if hidden:
+        sys.modules["pygments"] = None  # type: ignore[assignment]
+    from alembic import command  # noqa: PLC0415 - see above
+
+    if hidden:
+        del sys.modules["pygments"]
+    return command
+
+
 def config_of(connection: Connection) -> "Config":
     """Return what Alembic needs to change the database of a connection."""
     from alembic.config import Config  # noqa: PLC0415 - see above
@@ -96,9 +109,7 @@ def _upgrade(connection: Connection, subject: str) -> tuple[str | None, str | No
     if refusal := _refusal(connection):
         raise DatabaseUnusable(f"{subject} {refusal}")
     if before != max(known_schemas()):
-        from alembic import command  # noqa: PLC0415 - see above
-
-        command.upgrade(config_of(connection), "head")
+        _alembic().upgrade(config_of(connection), "head")
     if missing := _missing(connection):
         raise DatabaseUnusable(
             f"{subject} is damaged: it lacks {', '.join(missing)}. Put back a copy of it."

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -47,16 +48,29 @@ _HEAVY = {
 }
 
 
-def test_nothing_is_loaded_that_an_idle_deployment_does_not_use(
-    migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(autouse=True)
+def admin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELPLANE_ADMIN_TOKEN", "admin")
-    directory = migrated_sqlite_url.removeprefix("sqlite:///").rpartition("/")[0]
-    place = ("--database-url", migrated_sqlite_url, "--data-dir", directory)
+
+
+def loaded(database_url: str, directory: Path) -> set[str]:
+    """Return the packages that a control plane has loaded by its first answer."""
+    place = ("--database-url", database_url, "--data-dir", str(directory))
     ports = ("--control-plane-listen", "127.0.0.1:0", "--snapshot-listen", "127.0.0.1:0")
     told = subprocess.run(
         [sys.executable, "-c", _SERVE, *place, *ports], check=True, capture_output=True, timeout=60
     )
-    loaded = {name.partition(".")[0] for name in json.loads(told.stdout)}
-    assert "sqlalchemy" in loaded
-    assert not loaded & _HEAVY.keys()
+    return {name.partition(".")[0] for name in json.loads(told.stdout)}
+
+
+def test_nothing_is_loaded_that_an_idle_deployment_does_not_use(
+    migrated_sqlite_url: str, tmp_path: Path
+) -> None:
+    found = loaded(migrated_sqlite_url, tmp_path)
+    assert "sqlalchemy" in found
+    assert not found & _HEAVY.keys()
+
+
+def test_what_makes_a_database_is_all_that_the_first_start_loads_besides(tmp_path: Path) -> None:
+    found = loaded(f"sqlite:///{tmp_path / 'new.db'}", tmp_path)
+    assert found & _HEAVY.keys() == {"alembic"}
