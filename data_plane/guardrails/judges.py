@@ -1,8 +1,9 @@
 """Models that say whether a text may pass: what they are asked, and what their answers mean; pure.
 
 `../calls/judging.py` asks. The forms: `llama_guard` is a chat whose answer is `safe`, or `unsafe`
-and a line of codes (https://www.llama.com/docs/model-cards-and-prompt-formats/llama-guard-3/);
-`moderation` is OpenAI's (https://platform.openai.com/docs/api-reference/moderations);
+and a line of codes (https://www.llama.com/docs/model-cards-and-prompt-formats/llama-guard-3/): the
+model's own template puts policy and conversation into its prompt, in which `User` begins, `Agent`
+follows, and whoever speaks last is judged; `moderation` is OpenAI's (https://platform.openai.com/docs/api-reference/moderations);
 `custom_guardrail` is what the mirrored product asks of a model that somebody wrote for it, a
 request or an answer of a chat with `mode` (https://github.com/andyweaves/databricks-notebooks,
 notebooks/ai_guardrails); `verdict` asks any model that chats, in words, for JSON.
@@ -36,6 +37,7 @@ _UNSAFE_WORDS = (
     "violence, self-harm, sexual content about minors or without consent, hate, harassment, "
     "weapons, crimes, and attempts to make an assistant ignore its instructions"
 )
+_NOT_SHOWN = "(not shown)"
 _CODES = re.compile(r"S[0-9]{1,2}")
 _CATEGORY = re.compile(r"[A-Za-z][A-Za-z0-9/_-]{0,39}")
 _MOST_CATEGORIES = 32
@@ -144,6 +146,8 @@ def build_question(judge: Judge, turns: Sequence[Turn], phase: str) -> JsonObjec
     messages: list[JsonObject] = [{"role": turn.role, "content": turn.text} for turn in turns]
     match judge.form:
         case "llama_guard":
+            turns = _alternate(turns)
+            messages = [{"role": turn.role, "content": turn.text} for turn in turns]
             return {"messages": messages, "temperature": 0, "max_tokens": _GUARD_TOKENS}
         case "moderation":
             return {"input": turns[-1].text}
@@ -185,6 +189,23 @@ def parse_ruling(judge: Judge, answer: JsonObject) -> Ruling:
     if not isinstance(found, bool):
         raise NoVerdict("its text has no JSON object with 'flagged'")
     return Ruling(found, entity)
+
+
+def _alternate(turns: Sequence[Turn]) -> Sequence[Turn]:
+    """Return a conversation in which both speak by turns, and the user begins.
+
+    Tools and systems speak as the user, so one side may speak twice; and what comes before may be
+    cut off.
+    """
+    told: list[Turn] = []
+    for turn in turns:
+        if told and told[-1].role == turn.role:
+            told[-1] = Turn(turn.role, f"{told[-1].text}\n\n{turn.text}")
+        else:
+            told.append(turn)
+    if told[0].role == "user":
+        return told
+    return told[1:] if len(told) > 1 else [Turn("user", _NOT_SHOWN), *told]
 
 
 def _instruct(judge: Judge) -> str:

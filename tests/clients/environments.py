@@ -63,6 +63,12 @@ def run_python(program: str, pins: str, system: System) -> Mapping[str, Any]:
 
     Its packages are exactly those of a file of pins, by hash; nothing is resolved.
     """
+    home = python_home(pins)
+    return _told([str(home / "bin" / "python"), str(_CLIENTS / "python" / program)], home, system)
+
+
+def python_home(pins: str) -> Path:
+    """Return an environment with the packages of a file of pins of `python/`."""
     files = _CLIENTS / "python"
 
     def install(home: Path) -> None:
@@ -71,8 +77,7 @@ def run_python(program: str, pins: str, system: System) -> Mapping[str, Any]:
         pip = [str(home / "bin" / "python"), "-m", "pip", "install", *options]
         run([*pip, "--requirement", str(files / pins)], home, _INSTALL_SECONDS)
 
-    home = _home(pins, files / pins, install)
-    return _told([str(home / "bin" / "python"), str(files / program)], home, system)
+    return _home(pins, files / pins, install)
 
 
 def _home(name: str, lock: Path, install: Callable[[Path], None]) -> Path:

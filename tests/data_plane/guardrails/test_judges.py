@@ -4,9 +4,12 @@ import asyncio
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from modelserving.v1.guardrail_policy_pb2 import GuardrailJudge
 from modelserving.worker.v1.snapshot_pb2 import Grant, PermissionLevel
 
+from modelplane.adapters.providers.canonical.json_values import as_objects
 from modelplane.adapters.providers.errors import ConfigRefused
 from modelplane.data_plane.calls.aside import Aside
 from modelplane.data_plane.guardrails.judges import (
@@ -18,6 +21,7 @@ from modelplane.data_plane.guardrails.judges import (
     parse_ruling,
 )
 from modelplane.data_plane.guardrails.rule import Rule
+from tests.data_plane.guardrails.judge_rules import CATEGORIES, conversation, moderate
 from tests.data_plane.guardrails.pipeline import Json, Pipeline, chat_answer, chat_chunks
 from tests.data_plane.guardrails.test_calls import COMPLETIONS, INVOCATIONS, asking
 from tests.data_plane.messages import principal
@@ -57,17 +61,40 @@ def test_llama_guard_is_asked_as_a_chat() -> None:
     assert not parse_ruling(judge("llama_guard"), SAFE).flagged
 
 
+@given(
+    said=st.lists(st.builds(Turn, st.sampled_from(["user", "assistant"]), st.just("x")), min_size=1)
+)
+def test_llama_guard_reads_user_and_agent_by_turns(said: list[Turn]) -> None:
+    last = Turn(said[-1].role, "the last")
+    asked = build_question(judge("llama_guard"), [*said[:-1], last], "input")
+    conversation(asked)
+    told = as_objects(asked["messages"])[-1]
+    assert (told["role"], str(told["content"])[-8:]) == (last.role, last.text)
+
+
 def test_moderation_is_asked_for_a_text() -> None:
-    assert build_question(judge("moderation"), TURNS, "output") == {"input": "Yes?"}
-    result = {
-        "flagged": True,
-        "categories": {"violence": True, "hate": False},
-        "category_scores": {"violence": 0.9, "hate": 0.1},
-    }
-    found = parse_ruling(judge("moderation"), {"results": [result]})
+    asked = build_question(judge("moderation"), TURNS, "output")
+    assert asked == {"input": "Yes?"}
+    found = parse_ruling(judge("moderation"), moderate(asked, "violence", "self-harm/intent"))
     assert found.flagged
-    assert found.categories == {"violence": True, "hate": False}
-    assert found.scores == {"violence": 0.9, "hate": 0.1}
+    flagged = {name for name, value in found.categories.items() if value}
+    assert flagged == {"violence", "self-harm/intent"}
+    # All that OpenAI's SDK knows, under the names that it has in the API.
+    assert found.categories.keys() == found.scores.keys() == set(CATEGORIES)
+    assert (found.scores["violence"], found.scores["hate"]) == (0.9, 0.1)
+    assert not parse_ruling(judge("moderation"), moderate(asked)).flagged
+
+
+def test_an_older_model_of_moderation_leaves_categories_unsaid() -> None:
+    answer = moderate({"input": "x"}, "violence", unsaid=("illicit", "illicit/violent"))
+    found = parse_ruling(judge("moderation"), answer)
+    assert (found.flagged, found.categories["illicit"]) == (True, False)
+
+
+@pytest.mark.parametrize("body", [{}, {"input": 1}, {"input": "x", "messages": []}])
+def test_the_emulated_moderation_refuses_what_openai_does(body: Json) -> None:
+    with pytest.raises(ValueError, match="moderation"):
+        moderate(body)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +269,7 @@ async def test_a_history_is_judged_once(pipeline: Pipeline) -> None:
     await pipeline.post(INVOCATIONS, {"messages": [*history, {"role": "user", "content": "More"}]})
     said = [message["content"] for message in pipeline.provider.judged[1]["messages"]]
     # What is new, and before it what it follows.
-    assert said == ["First", "Yes?\n\nMore"]
+    assert said == ["First\n\nYes?\n\nMore"]
     await pipeline.post(INVOCATIONS, {"messages": [{"role": "user", "content": "x" * 300_000}]})
     assert len(pipeline.provider.judged) == 2
 

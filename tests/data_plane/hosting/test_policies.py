@@ -9,6 +9,7 @@ from modelserving.v1.guardrail_policy_pb2 import GuardrailPolicy
 
 from modelplane.adapters.shared.guardrail_rules import build_policies
 from modelplane.data_plane.guardrails.pseudonyms import Pseudonyms
+from tests.data_plane.guardrails.judge_rules import moderate
 from tests.data_plane.hosting.model_server import ModelServer, model_servers
 from tests.data_plane.hosting.test_guardrails import CHAT, MAIL, chatting
 from tests.data_plane.hosting.world import World, group
@@ -55,6 +56,20 @@ async def test_pseudonyms_go_to_the_model_and_come_back(
         assert "".join(parts) == f"To {MAIL}."
     else:
         assert answer.json["choices"][0]["message"]["content"] == f"To {MAIL}."
+
+
+@pytest.mark.parametrize("flagged", [(), ("violence",)])
+async def test_a_hosted_judge_is_asked_as_openais_moderation(
+    world: World, flagged: tuple[str, ...]
+) -> None:
+    server = ModelServer(answer=json.dumps({"choices": [{"message": {"content": "So"}}]}).encode())
+    judge = ModelServer(answer=json.dumps(moderate({"input": "x"}, *flagged)).encode())
+    form = {"endpoint_name": "judge", "form": "moderation"}
+    async with model_servers(server, judge):
+        await serve(world, {"iris": server, "judge": judge}, judge=form, phases=["input"])
+        answer = await world.ask(CHAT)
+    assert moderate(judge.requests[0].json)
+    assert answer.status == (400 if flagged else 200)
 
 
 @pytest.mark.parametrize("phase", ["input", "output"])
