@@ -23,8 +23,13 @@ from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.endpoints import lookup, payload_tables
 from modelplane.control_plane.endpoints.config_input import build_config, build_traffic, drop_twin
 from modelplane.control_plane.endpoints.gateway_rules import check_countable
+from modelplane.control_plane.endpoints.kept_credentials import NOTHING, Kept, keep_credentials
 from modelplane.control_plane.endpoints.listing import ALL, Listing, list_endpoints
-from modelplane.control_plane.endpoints.lookup import lock_endpoint, read_endpoint
+from modelplane.control_plane.endpoints.lookup import (
+    find_endpoint,
+    lock_endpoint,
+    read_endpoint,
+)
 from modelplane.control_plane.endpoints.quotas import Quotas
 from modelplane.control_plane.endpoints.settings import build_settings, check_named
 from modelplane.control_plane.endpoints.unchanged import carry_over, is_served
@@ -41,13 +46,13 @@ from modelplane.control_plane.endpoints.views import CUSTOM_MODEL, EXTERNAL_MODE
 from modelplane.control_plane.errors import Conflict, InvalidParameter, NotFound
 from modelplane.control_plane.hosting.free_capacity import FreeCapacity
 from modelplane.control_plane.hosting.pinning import Pinning, assign_groups
-from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.rollout import Rollout
 from modelplane.control_plane.secrets.credentials import CredentialVault, take_plaintexts
 from modelplane.control_plane.secrets.encryption import SealBroken, Sealer
 from modelplane.control_plane.secrets.references import SecretSource, require_secrets
 from modelplane.control_plane.shared_clock import SharedClock
-from modelplane.control_plane.store.database import Database, Transaction
+from modelplane.control_plane.store.database import Database, Session, Transaction
 from modelplane.control_plane.store.endpoints import changes, records
 from modelplane.control_plane.store.endpoints.changes import NewEndpoint, NewVersion
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint, StoredVersion
@@ -176,9 +181,12 @@ class Endpoints:
             shown = (await self.get_managed(principal, name)).newest
             given = drop_twin(given, shown.config if shown else None)
         split_only = bool(given.traffic_config.routes) and not (
-            given.served_entities or given.served_models
+            given.served_entities or given.served_models or given.keep_credentials_of
         )
-        draft = None if split_only else self._draft(given, name)
+        kept = NOTHING
+        if given.keep_credentials_of:
+            kept = await self._read_kept(principal, name)
+        draft = None if split_only else self._draft(given, name, kept)
         if draft:
             if not is_external(draft.config):
                 draft = await self._pin_for(principal, name, draft)
@@ -275,8 +283,17 @@ class Endpoints:
             settings=build_settings(request, tables=self._tables, judges=self._judges),
         )
 
-    def _draft(self, given: EndpointConfigInput, name: str) -> _Draft:
+    async def _read_kept(self, principal: Principal, name: str) -> Kept:
+        async with self._database.read() as session:
+            record = await find_endpoint(session, principal, name, Level.CAN_MANAGE)
+            if record.active is None:
+                return NOTHING
+            opened = await self._open(session, record.id, record.active.version)
+        return Kept(record.active.config, opened)
+
+    def _draft(self, given: EndpointConfigInput, name: str, kept: Kept = NOTHING) -> _Draft:
         config = build_config(given)
+        keep_credentials(config, given.keep_credentials_of, kept)
         payload_tables.complete_legacy(config, name, available=self._tables)
         check_config(config)
         check_upstreams(config, self._egress)
@@ -329,16 +346,19 @@ class Endpoints:
     async def _draft_again(
         self, transaction: Transaction, endpoint_id: str, past: StoredVersion
     ) -> _Draft:
-        try:
-            plaintexts = await self._vault.open(transaction.session, endpoint_id, past.version)
-        except SealBroken as error:
-            raise Conflict(
-                f"The credentials of version {past.version} cannot be opened with this "
-                "deployment's master key; send a new configuration with its credentials."
-            ) from error
+        plaintexts = await self._open(transaction.session, endpoint_id, past.version)
         config = EndpointConfig()
         config.CopyFrom(past.config)
         return _Draft(config, plaintexts, known=True, hosted=past.hosted)
+
+    async def _open(self, session: Session, endpoint_id: str, version: int) -> Mapping[str, str]:
+        try:
+            return await self._vault.open(session, endpoint_id, version)
+        except SealBroken as error:
+            raise Conflict(
+                f"The credentials of version {version} cannot be opened with this "
+                "deployment's master key; send a new configuration with its credentials."
+            ) from error
 
     async def _begin(
         self,

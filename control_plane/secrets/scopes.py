@@ -8,7 +8,7 @@ the value changes.
 import re
 from collections.abc import Mapping
 
-from modelplane.control_plane.access import permission_of
+from modelplane.control_plane.access import level_of, permission_of
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.errors import (
     InvalidParameter,
@@ -29,6 +29,7 @@ from modelplane.control_plane.secrets.references import (
 )
 from modelplane.control_plane.secrets.stores.base import SecretStore, StoreAway
 from modelplane.control_plane.store.database import Database, Session
+from modelplane.control_plane.store.endpoints.references import SecretUse, find_uses
 from modelplane.control_plane.store.secrets.scopes import (
     OWN_BACKEND,
     SecretName,
@@ -51,6 +52,7 @@ MAX_SCOPES = 1_000
 # Of whoever is no administrator.
 MAX_SCOPES_OF_ONE = 100
 MAX_SECRETS = 1_000
+_MAX_USES = 1_000
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
@@ -216,6 +218,22 @@ class Secrets:
             raise StoreUnavailable(f"The store of scope '{name}' does not answer.") from error
         known = {secret.key: secret.updated_ms for secret in stored}
         return [StoredSecret(key, known.get(key, 0)) for key in sorted(keys)]
+
+    async def list_uses(
+        self, principal: Principal, name: str, key: str | None
+    ) -> tuple[list[SecretUse], int]:
+        """Return who uses the secrets of a scope, and how many others do.
+
+        The others are of endpoints that the principal may not see, or beyond the first thousand.
+
+        Raises:
+            NotFound: There is no such scope.
+        """
+        async with self._database.read() as session:
+            await find_scope(session, principal, name, Permission.READ)
+            uses = await find_uses(session, name, key)
+        seen = [use for use in uses if level_of(principal, use.grants)][:_MAX_USES]
+        return seen, len(uses) - len(seen)
 
     async def delete(self, principal: Principal, name: SecretName) -> None:
         """Delete a secret.

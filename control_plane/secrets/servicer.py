@@ -77,6 +77,20 @@ class SecretServicer(SecretServiceServicer):
             ]
         )
 
+    async def ListSecretUses(
+        self, request: pb.ListSecretUsesRequest, context: _Context
+    ) -> pb.ListSecretUsesResponse:
+        """List the endpoints that use the secrets of a scope."""
+        key = request.key if request.HasField("key") else None
+        uses, others = await self._secrets.list_uses(current_principal.get(), request.scope, key)
+        return pb.ListSecretUsesResponse(
+            uses=[
+                pb.SecretUse(key=use.key, endpoint_name=use.endpoint, config_version=use.version)
+                for use in uses
+            ],
+            other_uses=others,
+        )
+
     async def DeleteSecret(
         self, request: pb.DeleteSecretRequest, context: _Context
     ) -> pb.DeleteSecretResponse:

@@ -213,6 +213,7 @@ ROWS: Mapping[str, Row] = {
     "SecretService.PutSecret": Row(QUERY, _SCOPE | {"key": "k", "string_value": "v"}),
     "SecretService.GetSecret": Row(VIEW, _SCOPE | {"key": "key"}, allowed=DENIED),
     "SecretService.ListSecrets": Row(VIEW, _SCOPE),
+    "SecretService.ListSecretUses": Row(VIEW, _SCOPE),
     "SecretService.DeleteSecret": Row(QUERY, {"scope": "$spare_scope", "key": "key"}),
     "SecretService.PutAcl": Row(MANAGE, _SCOPE | {"principal": "admins", "permission": "MANAGE"}),
     "SecretService.GetAcl": Row(MANAGE, _SCOPE | {"principal": CREATOR.name}),

@@ -161,6 +161,7 @@ READS: Mapping[str, Read] = {
     "ListScopes": Read({}),
     "GetSecret": Read({"scope": "nothing", "key": "three"}, {"scope": "fields", "key": "one"}),
     "ListSecrets": Read({"scope": "other-fields"}, {"scope": "fields"}),
+    "ListSecretUses": Read({"scope": "nothing", "key": "nothing"}, {"scope": "my_scope"}),
     "GetAcl": Read(
         {"scope": "other-fields", "principal": "admin"}, {"scope": "fields", "principal": "team"}
     ),

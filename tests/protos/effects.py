@@ -45,6 +45,10 @@ EFFECTS: Mapping[str, Mapping[str, str]] = {
     f"{_E2E}/test_versions.py::test_each_update_is_a_new_version_and_serves_at_once": {
         "UpdateServingEndpointConfigRequest": "config"
     },
+    f"{_CONTROL_PLANE}/endpoints/test_kept_credentials.py::"
+    "test_a_kept_credential_serves_on_and_is_sealed_anew": {
+        "EndpointConfigInput": "keep_credentials_of"
+    },
     f"{_E2E}/test_versions.py::test_history_compare_and_rollback": {
         "RollbackServingEndpointConfigRequest": "config_version"
     },

@@ -119,6 +119,8 @@ TOLD_ELSEWHERE: Mapping[str, str] = {
     ),
     "ValidateServingEndpointResponse.differences": "tests/control_plane/endpoints/test_trial.py::"
     "test_what_would_be_updated_is_told_and_nothing_changes",
+    "ListSecretUsesResponse.other_uses": "tests/control_plane/secrets/test_scopes.py::"
+    "test_who_uses_a_secret_is_told_as_far_as_one_may_see_it",
     "AuditEvent.error_code": "tests/e2e/test_audit.py::test_each_refusal_is_an_event",
     **dict.fromkeys(
         (

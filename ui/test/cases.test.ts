@@ -88,3 +88,13 @@ test('throughput and burst are sent as they were filled in, and read back', () =
   expect(entityOf(units)).toEqual({ ...sent, provisioned_model_units: 50, burst_scaling_enabled: true })
   expect(draftOf({ ...sent, provisioned_model_units: 50 }, 1, 100).hosted).toEqual({ ...units.hosted, burst: false })
 })
+
+test('a credential that is not returned is kept until it is replaced', () => {
+  const served = { name: 'a', external_model: { name: 'gpt-4o', provider: 'openai', task: 'llm/v1/chat', openai_config: {} } }
+  const draft = draftOf(served, 1, 100)
+  expect(draft.kept).toEqual({ openai_api_key: true })
+  expect(configOf([draft])).toMatchObject({ served_entities: [served], keep_credentials_of: ['a'] })
+  const replaced = { ...draft, kept: { openai_api_key: false }, references: { openai_api_key: 'scope/key' } }
+  expect(configOf([replaced])).not.toHaveProperty('keep_credentials_of')
+  expect(entityOf(replaced)).toMatchObject({ external_model: { openai_config: { openai_api_key: '{{secrets/scope/key}}' } } })
+})

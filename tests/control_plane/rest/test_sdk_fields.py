@@ -31,6 +31,7 @@ OWN = {
     "GetServingEndpointRateLimits",
     "GetServingEndpointRollout",
     "ListAuditEvents",
+    "ListSecretUses",
     "ListServedEntities",
     "ListServingEndpointConfigVersions",
     "ListServingEndpointUsage",

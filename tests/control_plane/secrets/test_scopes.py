@@ -195,6 +195,32 @@ async def test_a_secret_in_use_is_not_deleted_and_the_answer_names_its_users(
     await secrets.delete_scope(ALICE, "my_scope")
 
 
+async def test_who_uses_a_secret_is_told_as_far_as_one_may_see_it(
+    secrets: Secrets, endpoints: Endpoints, database: Database, rollout: FakeRollout
+) -> None:
+    async def told(principal: Principal, key: str | None = None) -> tuple[list[str], int]:
+        uses, others = await secrets.list_uses(principal, "my_scope", key)
+        return [f"{use.endpoint} {use.version} {use.key}" for use in uses], others
+
+    await secrets.create_scope(BOB, "my_scope", backend="", manager="")
+    for key in NAME[1], "second":
+        await secrets.put(ALICE, ("my_scope", key), b"sk")
+    second = openai_entity(openai_api_key="{{secrets/my_scope/second}}")
+    await with_reference(endpoints, "b")
+    await endpoints.create(ALICE, request("a", config={"served_entities": [second]}))
+    # The version that serves, and the one that is rolled out.
+    rollout.stop_at = Phase.PREPARING
+    await endpoints.update_config(ALICE, "b", config_input(second))
+    everything = [f"b 1 {NAME[1]}", "b 2 second"]
+    assert await told(ALICE) == (["a 1 second", *everything], 0)
+    assert await told(ALICE, "second") == (["a 1 second", "b 2 second"], 0)
+    assert await told(ALICE, "none") == ([], 0)
+    await share(database, "b", BOB, Level.CAN_VIEW)
+    assert await told(BOB) == (everything, 1)
+    with pytest.raises(NotFound):
+        await secrets.list_uses(BOB, "other", None)
+
+
 async def test_endpoints_that_one_may_not_see_are_counted_but_not_named(
     secrets: Secrets, endpoints: Endpoints, database: Database
 ) -> None:

@@ -41,7 +41,7 @@ function External({ draft, fixedTask, onChange }: {
   const choose = (provider: string): void => {
     const offered = providerForm(provider)?.tasks ?? []
     const task = offered.includes(draft.task) ? draft.task : offered[0] ?? ''
-    onChange({ provider, place: 0, group: '', texts: {}, references: {}, plain: {}, task })
+    onChange({ provider, place: 0, group: '', texts: {}, references: {}, plain: {}, kept: {}, task })
   }
   return (
     <>

@@ -90,6 +90,18 @@ function SecretField({ control, draft, onChange }: ControlProps): ReactNode {
   const plain = draft.plain[path] ?? false
   const reference = (text: string): void => onChange({ references: { ...draft.references, [path]: text } })
   const more = json ? ' The whole key file, as JSON.' : ''
+  if (draft.kept[path]) {
+    return (
+      <div className="secret">
+        <Field label={words(path)} help="Given as a value before, which cannot be read back. It stays as it is.">
+          <input readOnly value="kept" />
+        </Field>
+        <div className="under">
+          <button type="button" className="link" onClick={() => onChange({ kept: { ...draft.kept, [path]: false } })}>Replace</button>
+        </div>
+      </div>
+    )
+  }
   return (
     <div className="secret">
       {plain

@@ -24,6 +24,8 @@ export interface EntityDraft {
   references: Record<string, string>
   /** Which secrets are given as plaintext. */
   plain: Record<string, boolean>
+  /** Which secrets stay as they are: given as plaintext before, and never returned. */
+  kept: Record<string, boolean>
   hosted: HostedDraft
 }
 export interface HostedDraft {
@@ -49,7 +51,7 @@ export function newDraft(id: number, share: number, task = 'llm/v1/chat'): Entit
   const form = PROVIDERS[0]
   return {
     id, kind: 'external', name: '', share, provider: form?.provider ?? '', place: 0, group: '', model: '', task,
-    texts: {}, references: {}, plain: {},
+    texts: {}, references: {}, plain: {}, kept: {},
     hosted: { entity: '', version: '', size: 'Small', type: '', least: '', most: '', units: '', burst: false, toZero: true, variables: '' },
   }
 }
@@ -66,13 +68,17 @@ export function draftOf(entity: ServedEntity, id: number, share: number): Entity
   const group = groups(form, place).find((name) => config[name] !== undefined) ?? ''
   const texts: Record<string, string> = {}
   const references: Record<string, string> = {}
-  for (const { path, field } of controls(form, place, group)) {
+  const kept: Record<string, boolean> = {}
+  for (const { path, field, required } of controls(form, place, group)) {
     const value = at(config, path)
-    if (value === undefined) continue
+    if (value === undefined) {
+      if (field.secret && required) kept[path] = true
+      continue
+    }
     if (field.secret) references[path] = referred(String(value))
     else texts[path] = String(value)
   }
-  return { ...draft, provider: model.provider, place, group, model: model.name, task: model.task, texts, references }
+  return { ...draft, provider: model.provider, place, group, model: model.name, task: model.task, texts, references, kept }
 }
 
 function hostedOf(entity: ServedEntity): HostedDraft {
@@ -125,6 +131,7 @@ export function providerConfig(form: ProviderForm, draft: EntityDraft): Record<s
 }
 
 function secretValue(path: string, draft: EntityDraft): [string, string] {
+  if (draft.kept[path]) return [path, '']
   if (draft.plain[path]) return [`${path}_plaintext`, draft.texts[path] ?? '']
   const reference = draft.references[path] ?? ''
   return [path, reference === '' ? '' : `{{secrets/${reference}}}`]
@@ -180,13 +187,21 @@ export function variablesOf(text: string): Record<string, string> {
   }))
 }
 
+/** Whether a credential that is shown stays as it is. */
+function keeps(draft: EntityDraft | undefined): boolean {
+  const form = draft?.kind === 'external' ? providerForm(draft.provider) : undefined
+  if (draft === undefined || form === undefined) return false
+  return controls(form, draft.place, draft.group).some(({ path }) => draft.kept[path])
+}
+
 export function configOf(drafts: readonly EntityDraft[]): Record<string, unknown> {
   const entities = drafts.map(entityOf)
   const routes: Route[] = entities.map((entity, place) => ({
     served_model_name: String(entity.name),
     traffic_percentage: drafts[place]?.share ?? 0,
   }))
-  return { served_entities: entities, traffic_config: { routes } }
+  const keeping = entities.filter((_, place) => keeps(drafts[place])).map(({ name }) => String(name))
+  return { served_entities: entities, traffic_config: { routes }, ...(keeping.length > 0 ? { keep_credentials_of: keeping } : {}) }
 }
 
 export function shareOf(config: EndpointConfig | undefined, name: string): number {

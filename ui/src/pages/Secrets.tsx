@@ -8,6 +8,7 @@ import { Confirm, Empty, Failure, Field, Head, Loading, Table } from '../kit'
 
 interface Scope { name: string; backend_type: string }
 interface Secret { key: string; last_updated_timestamp?: number }
+interface Use { key: string; endpoint_name: string; config_version: number }
 interface Acl { principal: string; permission: string }
 
 const ROOT = '/api/2.0/secrets'
@@ -61,7 +62,12 @@ function Inside({ scope }: { scope: Scope }): ReactNode {
     mutationFn: () => run({ method: 'POST', path: `${ROOT}/scopes/delete`, body: { scope: scope.name } }),
     onSuccess: () => { navigate('/secrets'); void queries.invalidateQueries({ queryKey: ['scopes'] }) },
   })
+  const uses = useQuery({
+    queryKey: ['keys', scope.name, 'uses'],
+    queryFn: () => get<{ uses?: Use[]; other_uses?: number }>(`${ROOT}/uses${query({ scope: scope.name })}`),
+  })
   const secrets = keys.data?.secrets ?? []
+  const others = uses.data?.other_uses ?? 0
   return (
     <>
       <Failure error={keys.error} />
@@ -71,14 +77,17 @@ function Inside({ scope }: { scope: Scope }): ReactNode {
         <Table label="Secrets" rows={secrets} id={({ key }) => key} columns={[
           { title: 'Key', cell: ({ key }) => <strong>{key}</strong> },
           { title: 'Reference', cell: ({ key }) => <code>{`{{secrets/${scope.name}/${key}}}`}</code> },
+          { title: 'Used by', cell: ({ key }) => <Users names={(uses.data?.uses ?? []).filter((use) => use.key === key).map((use) => use.endpoint_name)} /> },
           { title: 'Changed', cell: ({ last_updated_timestamp: time }) => <span title={when(time)}>{ago(time)}</span> },
           { title: '', narrow: true, cell: ({ key }) => <button type="button" className="small" aria-label={`Delete ${key}`} onClick={() => setRemoving(key)}>Delete</button> },
         ]} />
       )}
+      <Failure error={uses.error} />
+      {others > 0 && <p className="muted">{others} more {others === 1 ? 'use is' : 'uses are'} not shown here: of endpoints that you may not see, or beyond the first thousand.</p>}
       <Acls scope={scope.name} />
       {removing !== null && (
         <Confirm title="Delete this secret?" action="Delete" error={remove.error} busy={remove.isPending} onConfirm={() => remove.mutate(removing)} onClose={() => setRemoving(null)}>
-          <p>The value of <strong>{removing}</strong> is gone then. Endpoints that refer to it can no longer use it.</p>
+          <p>The value of <strong>{removing}</strong> is gone then. One that an endpoint uses is not deleted.</p>
         </Confirm>
       )}
       {deleting && (
@@ -86,6 +95,20 @@ function Inside({ scope }: { scope: Scope }): ReactNode {
           <p>All secrets in <strong>{scope.name}</strong> are gone then.</p>
         </Confirm>
       )}
+    </>
+  )
+}
+
+const SHOWN_USERS = 5
+
+/** The endpoints that refer to a secret; of many, the first ones and how many more. */
+function Users({ names }: { names: string[] }): ReactNode {
+  const all = [...new Set(names)]
+  if (all.length === 0) return <span className="muted">–</span>
+  return (
+    <>
+      {all.slice(0, SHOWN_USERS).map((name) => <Link className="chip" key={name} href={`/endpoints/${encodeURIComponent(name)}`}>{name}</Link>)}
+      {all.length > SHOWN_USERS && <span className="muted">and {all.length - SHOWN_USERS} more</span>}
     </>
   )
 }
