@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { caseOf, controls, groups, PROVIDERS, type ProviderForm, providerForm } from '../src/forms/cases'
-import { configOf, draftOf, draftsOf, type EntityDraft, entityOf, newDraft, providerConfig } from '../src/forms/draft'
+import { configOf, draftOf, draftsOf, type EntityDraft, entityOf, newDraft, providerConfig, stepsOf } from '../src/forms/draft'
 
 function form(provider: string): ProviderForm {
   const found = providerForm(provider)
@@ -87,4 +87,13 @@ test('throughput and burst are sent as they were filled in, and read back', () =
   const units = { ...draft, hosted: { ...tokens.hosted, size: 'units', least: '', most: '', units: '50', burst: true } }
   expect(entityOf(units)).toEqual({ ...sent, provisioned_model_units: 50, burst_scaling_enabled: true })
   expect(draftOf({ ...sent, provisioned_model_units: 50 }, 1, 100).hosted).toEqual({ ...units.hosted, burst: false })
+})
+
+test('throughput is offered in whole chunks, up to the most and with what is chosen', () => {
+  const steps = stepsOf(80, 80 * 40)
+  expect(steps.slice(0, 3)).toEqual([80, 160, 240])
+  expect(steps).toContain(80 * 40)
+  expect(steps.at(-1)).toBe(80 * 256)
+  expect(steps.every((value) => value % 80 === 0)).toBe(true)
+  expect(steps).toEqual([...new Set(steps)].sort((one, other) => one - other))
 })

@@ -1,10 +1,11 @@
 import { useInfiniteQuery, useQuery } from '@tanstack/react-query'
 import { type ReactNode, useEffect, useMemo, useState } from 'react'
-import { Link } from 'wouter'
+import { Link, useLocation } from 'wouter'
 import { ENDPOINTS, get, query } from '../api'
 import { TASKS } from '../forms/draft'
 import { ago, when } from '../format'
 import { Empty, Failure, Head, Loading, State, Table } from '../kit'
+import { focusNext, useKeys } from '../keys'
 import { useMe } from '../me'
 import { describeState } from '../state'
 import type { Endpoint } from '../types'
@@ -12,6 +13,8 @@ import type { Endpoint } from '../types'
 const PAGE = 200
 const SHOWN = 100
 const SETTLED_MS = 100
+// The links of the list.
+const NAMES = 'td:first-child a'
 
 interface Filters { text: string; state: string; task: string; provider: string; mine: boolean }
 const NONE: Filters = { text: '', state: '', task: '', provider: '', mine: false }
@@ -48,6 +51,13 @@ export function EndpointsPage(): ReactNode {
     if (sifted && hasNextPage && !isFetchingNextPage) void fetchNextPage()
   }, [sifted, hasNextPage, isFetchingNextPage, fetchNextPage])
   const set = (change: Partial<Filters>): void => { setFilters({ ...filters, ...change }); setShown(SHOWN) }
+  const [, navigate] = useLocation()
+  useKeys({
+    '/': () => document.querySelector<HTMLElement>('input[type=search]')?.focus(),
+    c: () => navigate('/endpoints/new'),
+    j: () => focusNext(NAMES, 1),
+    k: () => focusNext(NAMES, -1),
+  })
   const more = found.length > shown || (hasNextPage && !sifted)
   return (
     <>
