@@ -2,6 +2,7 @@ import { useMutation, useQuery } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
 import { Link, Redirect, Route, Switch, useLocation } from 'wouter'
 import { readText, signedOut, signOut } from './api'
+import { seen } from './kit'
 import { useMe } from './me'
 import { AccountPage } from './pages/Account'
 import { AuditPage } from './pages/Audit'
@@ -40,7 +41,7 @@ export function Shell(): ReactNode {
         <Link href="/endpoints" className="brand"><img src="./icon.svg" alt="" width={20} height={20} />modelplane</Link>
         <nav aria-label="Main">
           {PLACES.filter(({ admin }) => !admin || me.admin).map(({ name, href }) => (
-            <Link key={href} href={href} aria-current={location.startsWith(href) ? 'page' : undefined}>{name}</Link>
+            <Link key={href} href={href} ref={location.startsWith(href) ? seen : undefined} aria-current={location.startsWith(href) ? 'page' : undefined}>{name}</Link>
           ))}
         </nav>
         <div className="aside-foot">

@@ -5,14 +5,17 @@
  *
  * @param shares Whole percents that add up to 100.
  * @param index Which share is set.
- * @param wished Its new value in percent; it is rounded and kept within 0 and 100.
+ * @param wished Its new value in percent; it is rounded and kept within 0 and what is not locked.
+ * @param locked Which of the others keep their value; if all do, nothing changes.
  * @returns New shares that add up to 100.
  */
-export function setShare(shares: readonly number[], index: number, wished: number): number[] {
+export function setShare(shares: readonly number[], index: number, wished: number, locked: readonly boolean[] = []): number[] {
   if (shares.length < 2) return shares.map(() => 100)
-  const value = Math.min(100, Math.max(0, Math.round(Number.isFinite(wished) ? wished : 0)))
-  const rest = 100 - value
-  const others = shares.flatMap((_, other) => (other === index ? [] : [other]))
+  const others = shares.flatMap((_, other) => (other === index || locked[other] ? [] : [other]))
+  if (others.length === 0) return [...shares]
+  const free = others.reduce((sum, other) => sum + (shares[other] ?? 0), shares[index] ?? 0)
+  const value = Math.min(free, Math.max(0, Math.round(Number.isFinite(wished) ? wished : 0)))
+  const rest = free - value
   const total = others.reduce((sum, other) => sum + (shares[other] ?? 0), 0)
   const exact = others.map((other) =>
     total > 0 ? (rest * (shares[other] ?? 0)) / total : rest / others.length,

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { caseOf, controls, groups, PROVIDERS, type ProviderForm, providerForm } from '../src/forms/cases'
-import { configOf, draftOf, draftsOf, type EntityDraft, entityOf, newDraft, providerConfig } from '../src/forms/draft'
+import { configOf, draftOf, draftsOf, type EntityDraft, entityOf, newDraft, providerConfig, stepsOf } from '../src/forms/draft'
 
 function form(provider: string): ProviderForm {
   const found = providerForm(provider)
@@ -97,4 +97,13 @@ test('a credential that is not returned is kept until it is replaced', () => {
   const replaced = { ...draft, kept: { openai_api_key: false }, references: { openai_api_key: 'scope/key' } }
   expect(configOf([replaced])).not.toHaveProperty('keep_credentials_of')
   expect(entityOf(replaced)).toMatchObject({ external_model: { openai_config: { openai_api_key: '{{secrets/scope/key}}' } } })
+})
+
+test('throughput is offered in whole chunks, up to the most and with what is chosen', () => {
+  const steps = stepsOf(80, 80 * 40)
+  expect(steps.slice(0, 3)).toEqual([80, 160, 240])
+  expect(steps).toContain(80 * 40)
+  expect(steps.at(-1)).toBe(80 * 256)
+  expect(steps.every((value) => value % 80 === 0)).toBe(true)
+  expect(steps).toEqual([...new Set(steps)].sort((one, other) => one - other))
 })

@@ -25,3 +25,15 @@ test('a value outside is brought inside, and a lone share stays whole', () => {
   expect(setShare([50, 50], 0, Number.NaN)).toEqual([0, 100])
   expect(setShare([100], 0, 10)).toEqual([100])
 })
+
+test('a locked share keeps its value, and the sum is 100 all the same', () => {
+  expect(setShare([50, 30, 20], 0, 70, [false, true, false])).toEqual([70, 30, 0])
+  expect(setShare([50, 30, 20], 0, 90, [false, true, false])).toEqual([70, 30, 0])
+  expect(setShare([50, 30, 20], 0, 10, [false, false, true])).toEqual([10, 70, 20])
+  expect(setShare([50, 30, 20], 0, 10, [false, true, true])).toEqual([50, 30, 20])
+  for (let wished = 0; wished <= 100; wished += 1) {
+    const next = setShare([40, 25, 20, 15], 1, wished, [true, false, false, false])
+    expect(next[0]).toBe(40)
+    expect(next.reduce((sum, share) => sum + share, 0)).toBe(100)
+  }
+})

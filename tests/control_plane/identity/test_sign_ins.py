@@ -9,11 +9,16 @@ from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 import pytest
+from modelserving.v1 import sign_in_service_pb2 as pb
+from prometheus_client import CollectorRegistry
 
 from modelplane.adapters.shared.jwt.tokens import encode
+from modelplane.adapters.shared.rpc.metadata import ORIGIN
+from modelplane.control_plane.answer_headers import answer_headers
 from modelplane.control_plane.errors import (
     InvalidParameter,
     IssuerAway,
+    LoginThrottled,
     NotFound,
     PermissionDenied,
     TooManyCalls,
@@ -21,11 +26,13 @@ from modelplane.control_plane.errors import (
 )
 from modelplane.control_plane.identity import sign_ins
 from modelplane.control_plane.identity.authentication import Authenticator
+from modelplane.control_plane.identity.failed_logins import MAX_FAILURES, FailedLogins
 from modelplane.control_plane.identity.identities import Identities
 from modelplane.control_plane.identity.issuers import KnownIssuers
 from modelplane.control_plane.identity.outside_issuers import OutsideIssuers, parse_issuers
 from modelplane.control_plane.identity.sessions import SESSION_SECONDS, Sessions
 from modelplane.control_plane.identity.sign_in_methods import parse_methods, secret_variables
+from modelplane.control_plane.identity.sign_in_servicer import SignInServicer
 from modelplane.control_plane.identity.sign_ins import SignIns
 from modelplane.control_plane.principal import Principal, PrincipalKind, caller_found
 from modelplane.control_plane.secrets.credentials import CredentialResolver
@@ -249,3 +256,55 @@ def test_the_setting_is_read() -> None:
 def test_a_setting_that_cannot_be_meant_is_refused_by_name(wrong: Mapping[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         parse_methods(_setting("https://login.example.com", **wrong), {})
+
+
+class _Context:
+    """What a call of a browser on this machine brings."""
+
+    def __init__(self, **more: str) -> None:
+        self._metadata = {ORIGIN: PAGE.removesuffix("/ui/"), **more}
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return tuple(self._metadata.items())
+
+
+async def test_an_address_whose_sign_ins_fail_is_held_up(
+    deployment: Deployment, clock: FakeClock
+) -> None:
+    failed = FailedLogins(clock, CollectorRegistry())
+    servicer = SignInServicer(deployment.sign_ins, failed)
+    context: Any = _Context()
+    given = pb.CompleteSignInRequest(
+        issuer=deployment.provider.url, code="no code", code_verifier=VERIFIER
+    )
+    for _ in range(MAX_FAILURES):
+        with pytest.raises(Unauthenticated):
+            await servicer.CompleteSignIn(given, context)
+    with pytest.raises(LoginThrottled):
+        await servicer.CompleteSignIn(given, context)
+    clock.now_ms += 60_000
+    given.code = await deployment.code()
+    session = await servicer.CompleteSignIn(given, context)
+    assert session.current
+    [(name, cookie), _] = answer_headers.get()
+    assert name == "set-cookie"
+    assert cookie.startswith("__Host-modelplane=dapi")
+
+
+async def test_only_the_pages_begin_and_complete(deployment: Deployment, clock: FakeClock) -> None:
+    servicer = SignInServicer(deployment.sign_ins, FailedLogins(clock, CollectorRegistry()))
+    elsewhere: Any = _Context(**{"sec-fetch-site": "same-site"})
+    plain: Any = _Context(**{ORIGIN: "http://models.example.com"})
+    begin = pb.BeginSignInRequest(
+        issuer=deployment.provider.url, code_challenge=CHALLENGE, state=STATE
+    )
+    with pytest.raises(PermissionDenied):
+        await servicer.BeginSignIn(begin, elsewhere)
+    with pytest.raises(PermissionDenied):
+        await servicer.CompleteSignIn(pb.CompleteSignInRequest(), elsewhere)
+    # Its cookie would go over the network in the clear.
+    with pytest.raises(InvalidParameter, match="HTTPS"):
+        await servicer.BeginSignIn(begin, plain)
+    here: Any = _Context()
+    listed = await servicer.ListSignInMethods(pb.ListSignInMethodsRequest(), here)
+    assert [method.label for method in listed.methods] == ["127.0.0.1"]

@@ -3,7 +3,7 @@ import { type ReactNode, useState } from 'react'
 import { ENDPOINTS, get, query } from '../api'
 import { Check, Field } from '../kit'
 import type { OptimizationInfo } from '../types'
-import { CONCURRENCY, type HostedDraft, TOKENS, UNITS } from './draft'
+import { CONCURRENCY, type HostedDraft, stepsOf, TOKENS, UNITS } from './draft'
 
 const SIZES: [string, string][] = [
   ['Small', 'Small: 4 concurrent requests'],
@@ -88,17 +88,6 @@ function Throughput({ hosted, onChange }: {
     )
   }
   return <Tokens hosted={hosted} chunk={chunk} help={steps} onChange={onChange} />
-}
-
-const MOST_STEPS = 256
-const LISTED_STEPS = 16
-
-/** The multiples of a chunk that are offered: each of the first ones, then doubled, and what is chosen already. */
-export function stepsOf(chunk: number, chosen: number): number[] {
-  const counts = Array.from({ length: LISTED_STEPS }, (_, place) => place + 1)
-  for (let count = LISTED_STEPS * 2; count <= MOST_STEPS; count *= 2) counts.push(count)
-  const all = counts.map((count) => count * chunk)
-  return [...new Set([...all, ...(chosen > 0 ? [chosen] : [])])].sort((one, other) => one - other)
 }
 
 /** *Up to* in steps of the chunk; *Modify* shows the least, which is 0 unless it is said. */

@@ -213,3 +213,14 @@ export function draftsOf(config: EndpointConfig | undefined): EntityDraft[] {
   return (config?.served_entities ?? []).map((entity, place) =>
     draftOf(entity, place + 1, shareOf(config, entity.name)))
 }
+
+const MOST_STEPS = 256
+const LISTED_STEPS = 16
+
+/** The multiples of a chunk that are offered: each of the first ones, then doubled, and what is chosen already. */
+export function stepsOf(chunk: number, chosen: number): number[] {
+  const counts = Array.from({ length: LISTED_STEPS }, (_, place) => place + 1)
+  for (let count = LISTED_STEPS * 2; count <= MOST_STEPS; count *= 2) counts.push(count)
+  const all = counts.map((count) => count * chunk)
+  return [...new Set([...all, ...(chosen > 0 ? [chosen] : [])])].sort((one, other) => one - other)
+}

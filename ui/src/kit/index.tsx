@@ -82,11 +82,17 @@ export function Head({ crumbs, title, after, children }: {
   )
 }
 
+/** Bring a link into view where its row is wider than the page. */
+export function seen(link: HTMLAnchorElement | null): void {
+  // Some browsers return a promise, which React would take for what to clean up with.
+  void link?.scrollIntoView({ block: 'nearest', inline: 'nearest' })
+}
+
 export function Tabs({ tabs, current }: { tabs: [string, string][]; current: string }): ReactNode {
   return (
     <nav className="tabs" aria-label="Sections">
       {tabs.map(([name, href]) => (
-        <Link key={href} href={href} aria-current={name === current ? 'page' : undefined}>{name}</Link>
+        <Link key={href} href={href} ref={name === current ? seen : undefined} aria-current={name === current ? 'page' : undefined}>{name}</Link>
       ))}
     </nav>
   )

@@ -2,7 +2,8 @@ import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
 import { get, run, SESSIONS, signedOut } from '../api'
 import { ago, when } from '../format'
-import { Confirm, Copy, Dialog, Empty, Failure, Field, Head, Table } from '../kit'
+import { keysAreOn, switchKeys } from '../keys'
+import { Check, Confirm, Copy, Dialog, Empty, Failure, Field, Head, Table } from '../kit'
 import { useMe } from '../me'
 import type { Me, TokenInfo } from '../types'
 
@@ -24,9 +25,20 @@ export function AccountPage(): ReactNode {
       </dl>
       <Tokens />
       <Sessions />
+      <Keys />
       <p className="muted foot"><a href="./LICENSES.txt">Licences of what these pages are made of</a></p>
       {creating && <CreateToken onClose={() => setCreating(false)} />}
     </>
+  )
+}
+
+function Keys(): ReactNode {
+  const [on, setOn] = useState(keysAreOn)
+  return (
+    <section>
+      <h2>Shortcuts</h2>
+      <Check label="Single keys on the list of endpoints: / searches, c creates, j and k go to the next and the one before" checked={on} onChange={(next) => { switchKeys(next); setOn(next) }} />
+    </section>
   )
 }
 

@@ -1,11 +1,12 @@
 import { useQuery } from '@tanstack/react-query'
 import { type ReactNode, useEffect, useMemo, useState } from 'react'
-import { Link } from 'wouter'
+import { Link, useLocation } from 'wouter'
 import { ENDPOINTS, get, query } from '../api'
 import { PROVIDERS } from '../forms/cases'
 import { TASKS } from '../forms/draft'
 import { ago, when } from '../format'
 import { Empty, Failure, Head, Loading, State, Table } from '../kit'
+import { focusNext, useKeys } from '../keys'
 import { CopyAs } from '../kit/CopyAs'
 import { useMe } from '../me'
 import type { Endpoint } from '../types'
@@ -13,6 +14,8 @@ import type { Endpoint } from '../types'
 // As many as are shown: each page of the table is a page of the list.
 const PAGE = 50
 const SETTLED_MS = 100
+// The links of the list.
+const NAMES = 'td:first-child a'
 
 interface Filters { text: string; state: string; task: string; provider: string; mine: boolean }
 const NONE: Filters = { text: '', state: '', task: '', provider: '', mine: false }
@@ -57,6 +60,13 @@ export function EndpointsPage(): ReactNode {
   }, [next, sifted])
   const set = (change: Partial<Filters>): void => { setFilters({ ...filters, ...change }); setTokens(['']) }
   const from = (tokens.length - 1) * PAGE
+  const [, navigate] = useLocation()
+  useKeys({
+    '/': () => document.querySelector<HTMLElement>('input[type=search]')?.focus(),
+    c: () => navigate('/endpoints/new'),
+    j: () => focusNext(NAMES, 1),
+    k: () => focusNext(NAMES, -1),
+  })
   return (
     <>
       <Head title="Serving endpoints">

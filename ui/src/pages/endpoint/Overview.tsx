@@ -140,13 +140,14 @@ function Active({ endpoint, config, entities, metrics, manages }: {
   metrics: Sample[]
   manages: boolean
 }): ReactNode {
+  const all = entities.reduce((sum, { name }) => sum + live(metrics, name).requests, 0)
   return (
     <section>
       <h2>Served entities <small className="muted">version {config.config_version}</small></h2>
       <Table label="Served entities" rows={entities} id={({ name }) => name} columns={[
         { title: 'Entity', cell: (entity) => <strong>{entity.name}</strong> },
         { title: 'Model', cell: (entity) => <><span>{modelOf(entity)}</span><small className="under-cell">{scaleOf(entity)}</small></> },
-        { title: 'Share', number: true, cell: (entity) => `${shareOf(config, entity.name)} %` },
+        { title: 'Share', number: true, cell: (entity) => <>{shareOf(config, entity.name)} %{all > 0 && <small className="under-cell">live {percent(live(metrics, entity.name).requests, all)}</small>}</> },
         { title: 'Requests, last minute', number: true, cell: ({ name }) => count(live(metrics, name).requests) },
         { title: 'Failed', number: true, cell: ({ name }) => { const { failed, requests } = live(metrics, name); return percent(failed, requests) } },
         { title: 'Median', number: true, cell: ({ name }) => { const { median } = live(metrics, name); return median === null ? '–' : `≤ ${duration(median)}` } },

@@ -25,7 +25,7 @@ export function ManagedTokens(): ReactNode {
   const tokens = list.data?.token_infos ?? []
   return (
     <section>
-      <div className="filters"><input type="search" aria-label="Owner" placeholder="Owner: whole user name or application id" value={owner} onChange={(event) => { setOwner(event.target.value); setShown(SHOWN) }} /></div>
+      <div className="filters"><input type="search" aria-label="Owner" placeholder="Whole name of the owner" value={owner} onChange={(event) => { setOwner(event.target.value); setShown(SHOWN) }} /></div>
       <Failure error={list.error} />
       {list.isPending && !list.error && <Loading />}
       {list.data && tokens.length === 0 && <Empty title="There are no such tokens." />}

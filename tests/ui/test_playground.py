@@ -1,0 +1,116 @@
+"""The playground asks as a client does, and whoever answers hears what it sends."""
+
+import json
+
+import pytest
+
+from tests.e2e.rest import Rest
+from tests.e2e.system import wait_for
+from tests.emulators.openai import Fault, OpenAiEmulator
+from tests.ui.scenes import create, entity
+from tests.ui.visitor import Visitor
+
+pytestmark = pytest.mark.long
+
+_TOOL = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+    },
+}
+
+
+def test_a_chat_streams_and_says_who_answered(visitor: Visitor, rest: Rest) -> None:
+    create(rest, "chat", "gpt")
+    visitor.go("/playground/chat", "Playground")
+    visitor.page.get_by_label("Message").fill("Hello")
+    visitor.press("Send")
+    visitor.page.get_by_text("answered by gpt").wait_for()
+    assert "Hello" in visitor.page.locator(".message.assistant .said").inner_text()
+
+
+def test_an_answer_that_is_stopped_is_stopped_at_the_provider(
+    visitor: Visitor, rest: Rest, provider: OpenAiEmulator
+) -> None:
+    create(rest, "chat", "gpt")
+    provider.faults.put("gpt-4o-mini", Fault("stall_stream", after_events=2))
+    page = visitor.page
+    visitor.go("/playground/chat", "Playground")
+    page.get_by_label("Message").fill("Hello there, tell me much")
+    visitor.press("Send")
+    page.locator(".message.assistant .said", has_text="gpt").wait_for()
+    assert provider.cancelled == 0
+    visitor.press("Stop")
+    wait_for(lambda: provider.cancelled == 1)
+    # What has come stays, and the next question can be asked.
+    assert page.locator(".message.assistant").count() == 1
+    assert page.get_by_role("button", name="Send", exact=True).is_enabled()
+
+
+def test_a_tool_is_called_and_its_result_goes_back(
+    visitor: Visitor, rest: Rest, provider: OpenAiEmulator
+) -> None:
+    create(rest, "chat", "gpt")
+    page = visitor.page
+    visitor.go("/playground/chat", "Playground")
+    tools = page.get_by_label("Tools")
+    tools.fill("[{")
+    assert page.get_by_role("button", name="Send", exact=True).is_disabled()
+    tools.fill(json.dumps([_TOOL]))
+    page.get_by_label("Message").fill("Use weather for Paris")
+    visitor.press("Send")
+    result = page.get_by_label("Result of weather")
+    result.wait_for()
+    assert page.locator(".call strong").inner_text() == "weather"
+    json.loads(page.locator(".call code").inner_text())
+    result.fill('{"celsius": 21}')
+    visitor.press("Continue")
+    page.get_by_text('tool said: {"celsius": 21}').wait_for()
+    sent = provider.requests[-1].body["messages"]
+    assert [message["role"] for message in sent] == ["user", "assistant", "tool"]
+    assert sent[1]["tool_calls"][0]["id"] == sent[2]["tool_call_id"]
+
+
+def test_two_entities_answer_beside_each_other(visitor: Visitor, rest: Rest) -> None:
+    config = {
+        "served_entities": [entity("small"), entity("large", "gpt-4o")],
+        "traffic_config": {
+            "routes": [
+                {"served_model_name": "small", "traffic_percentage": 100},
+                {"served_model_name": "large", "traffic_percentage": 0},
+            ]
+        },
+    }
+    rest.call("POST", "/api/2.0/serving-endpoints", {"name": "chat", "config": config})
+    page = visitor.page
+    visitor.go("/playground/chat", "Playground")
+    page.get_by_role("link", name="Compare").click()
+    page.get_by_label("Message").fill("Hello")
+    page.get_by_label("Times").fill("3")
+    visitor.press("Send to all")
+    columns = [page.get_by_role("region", name=f"Column {number}") for number in (1, 2)]
+    for column, name in zip(columns, ("small", "large"), strict=True):
+        column.get_by_text(f"answered by {name}").wait_for()
+        column.get_by_text("3 answers").wait_for()
+        column.get_by_text("total p50").wait_for()
+    # The emulated models say their names, which differ.
+    page.locator(".compared mark").wait_for()
+    assert [mark.strip() for mark in page.locator(".compared mark").all_inner_texts()] == ["gpt-4o"]
+    page.get_by_label("Column 2 is answered by").select_option("chat")
+    assert page.evaluate("location.hash") == "#/playground/compare/chat~small,chat"
+
+
+def test_three_clicks_lead_to_a_first_answer(visitor: Visitor) -> None:
+    """Of an empty deployment whose keys are stored: each `click` here is one."""
+    page = visitor.page
+    page.get_by_role("button", name="Refresh").wait_for()
+    page.get_by_role("link", name="Create and ask an endpoint").click()
+    page.get_by_label("Name", exact=True).fill("first")
+    page.get_by_label("Model", exact=True).fill("gpt-4o-mini")
+    page.get_by_placeholder("scope/key").fill("scope/key")
+    page.get_by_role("button", name="Create", exact=True).click()
+    page.get_by_role("heading", name="Playground").wait_for()
+    page.get_by_role("button", name="Send", exact=True).click()
+    page.get_by_text("answered by gpt-4o-mini").wait_for()
+    assert "What is a gateway?" in page.locator(".message.assistant .said").inner_text()
