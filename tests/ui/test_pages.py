@@ -303,7 +303,7 @@ def test_a_list_of_many_is_searched_by_the_deployment(visitor: Visitor, rest: Re
 
 
 def test_a_rollout_is_shown_worker_by_worker(visitor: Visitor, rest: Rest) -> None:
-    _create(rest, "chat", "gpt")
+    create(rest, "chat", "gpt")
     workers = rest.call("GET", "/api/2.0/workers")["workers"]
     visitor.go("/endpoints/chat/rollout", "chat")
     page = visitor.page
