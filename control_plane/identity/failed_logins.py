@@ -81,18 +81,19 @@ class FailedLogins:
             registry=registry,
         )
 
-    def check_address(self, address: str) -> None:
+    def check_address(self, address: str, advice: str) -> None:
         """Check that an address may try to log in.
+
+        Args:
+            address: Of the caller.
+            advice: What a caller is told to do that may not.
 
         Raises:
             LoginThrottled: It has failed too often.
         """
         if self._of_addresses.count(address) >= MAX_FAILURES:
             self._throttled.inc()
-            raise LoginThrottled(
-                "Too many logins from your address have failed; check the client id and the client "
-                "secret, and retry."
-            )
+            raise LoginThrottled(f"Too many logins from your address have failed; {advice}")
 
     def check_client(self, address: str, client_id: str) -> None:
         """Check that an address may try to log in as a client.

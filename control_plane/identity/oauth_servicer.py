@@ -40,7 +40,7 @@ class OAuthServicer(OAuthServiceServicer):
         """Issue a token."""
         metadata = as_mapping(context.invocation_metadata())
         address = caller_address(metadata)
-        self._failed.check_address(address)
+        self._failed.check_address(address, "check the client id and the client secret, and retry.")
         form = request.form
         login = parse_login(form.content_type, form.data, metadata.get(AUTHORIZATION))
         self._failed.check_client(address, login.client_id)

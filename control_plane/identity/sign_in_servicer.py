@@ -52,8 +52,10 @@ class SignInServicer(SignInServiceServicer):
         """Begin a session with the code of an issuer."""
         metadata = as_mapping(context.invocation_metadata())
         check_may_begin(metadata)
+        # No guess at anything, and not held up as one.
+        self._sign_ins.check_offered(request.issuer)
         address = caller_address(metadata)
-        self._failed.check_address(address)
+        self._failed.check_address(address, "sign in again later.")
         try:
             created = await self._sign_ins.complete(
                 request.issuer,

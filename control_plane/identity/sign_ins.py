@@ -65,6 +65,15 @@ class SignIns:
         """Return the methods, in the order of the setting."""
         return list(self._methods.values())
 
+    def check_offered(self, issuer: str) -> None:
+        """Check that one can sign in with an issuer.
+
+        Raises:
+            NotFound: One cannot.
+        """
+        if issuer not in self._methods:
+            raise NotFound("Nobody signs in with this issuer: see GET /api/2.0/ui/sign-in/methods.")
+
     async def begin(self, issuer: str, challenge: str, state: str, page: str) -> str:
         """Return the address at which the issuer asks who is there.
 
@@ -135,12 +144,10 @@ class SignIns:
         return await self._sessions.create_at_issuer(found, user_agent)
 
     def _method(self, issuer: str, page: str) -> SignInMethod:
-        method = self._methods.get(issuer)
-        if method is None:
-            raise NotFound("Nobody signs in with this issuer: see GET /api/2.0/ui/sign-in/methods.")
+        self.check_offered(issuer)
         if not page:
             raise InvalidParameter("Sign in through the public port, which knows its own address.")
-        return method
+        return self._methods[issuer]
 
     @contextmanager
     def _asking(self, issuer: str) -> Iterator[None]:

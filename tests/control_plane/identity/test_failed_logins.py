@@ -17,6 +17,9 @@ def registry() -> CollectorRegistry:
     return CollectorRegistry()
 
 
+_ADVICE = "check the secret"
+
+
 @pytest.fixture
 def failed(clock: FakeClock, registry: CollectorRegistry) -> FailedLogins:
     return FailedLogins(clock, registry)
@@ -26,23 +29,23 @@ def test_an_address_that_fails_too_often_is_refused_until_some_time_has_passed(
     failed: FailedLogins, clock: FakeClock, registry: CollectorRegistry
 ) -> None:
     for _ in range(MAX_FAILURES):
-        failed.check_address("10.0.0.1")
+        failed.check_address("10.0.0.1", _ADVICE)
         failed.note_failure("10.0.0.1", "app")
-    with pytest.raises(LoginThrottled, match="from your address"):
-        failed.check_address("10.0.0.1")
+    with pytest.raises(LoginThrottled, match=f"from your address have failed; {_ADVICE}"):
+        failed.check_address("10.0.0.1", _ADVICE)
     assert registry.get_sample_value("modelplane_logins_throttled_total") == 1
-    failed.check_address("10.0.0.2")
+    failed.check_address("10.0.0.2", _ADVICE)
     clock.now_ms += PAUSE_MS
-    failed.check_address("10.0.0.1")
+    failed.check_address("10.0.0.1", _ADVICE)
     failed.note_failure("10.0.0.1", "app")
     with pytest.raises(LoginThrottled):
-        failed.check_address("10.0.0.1")
+        failed.check_address("10.0.0.1", _ADVICE)
     # A clock that is set back forgives nothing, and delays nothing either.
     clock.now_ms -= 1_000 * PAUSE_MS
     with pytest.raises(LoginThrottled):
-        failed.check_address("10.0.0.1")
+        failed.check_address("10.0.0.1", _ADVICE)
     clock.now_ms += PAUSE_MS
-    failed.check_address("10.0.0.1")
+    failed.check_address("10.0.0.1", _ADVICE)
 
 
 def test_so_many_addresses_are_remembered(
@@ -53,9 +56,9 @@ def test_so_many_addresses_are_remembered(
         for _ in range(MAX_FAILURES):
             failed.note_failure(address, "app")
     failed.note_failure("c", "app")
-    failed.check_address("a")
+    failed.check_address("a", _ADVICE)
     with pytest.raises(LoginThrottled):
-        failed.check_address("b")
+        failed.check_address("b", _ADVICE)
 
 
 def test_many_addresses_may_not_guess_at_one_client(
