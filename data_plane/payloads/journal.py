@@ -151,9 +151,7 @@ class PayloadJournal:
 
     async def pack(self) -> None:
         """Compress what is sealed, and look how much room everything takes."""
-        held, self._held = self._held, []
-        for segment in held:
-            self._close(segment)
+        self._close_held()
         while self._sealed:
             await asyncio.to_thread(_pack, self._sealed.pop(0))
         if self._lock is not None:
@@ -165,9 +163,7 @@ class PayloadJournal:
         if self._lock is None:
             return
         self._seal()
-        held, self._held = self._held, []
-        for segment in held:
-            self._close(segment, at_once=True)
+        self._close_held(at_once=True)
         await self.pack()
         if self._spare is not None:
             self._spare.close(self._spare.path)
@@ -244,6 +240,11 @@ class PayloadJournal:
         segment, self._open = self._open, None
         if segment is not None:
             self._close(segment)
+
+    def _close_held(self, *, at_once: bool = False) -> None:
+        held, self._held = self._held, []
+        for segment in held:
+            self._close(segment, at_once=at_once)
 
     def _close(self, segment: OpenSegment, *, at_once: bool = False) -> None:
         """Close a segment, unless it is to be amended, and has not waited for long."""

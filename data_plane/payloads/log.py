@@ -3,6 +3,7 @@
 Before: `../invocation.py`. After: `capture.py`, `journal.py`.
 """
 
+import logging
 from collections.abc import Callable
 from itertools import count
 from zlib import crc32
@@ -10,6 +11,7 @@ from zlib import crc32
 import orjson
 
 from modelplane.adapters.providers.types import JsonObject, NestedTooDeeply
+from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.data_plane.calls.call import Call, Method, Reply
 from modelplane.data_plane.calls.record import CLIENT_CLOSED, Record
 from modelplane.data_plane.errors import refusal_of
@@ -18,6 +20,7 @@ from modelplane.data_plane.payloads.journal import PayloadJournal, Place
 from modelplane.data_plane.payloads.row import PayloadRow
 from modelplane.data_plane.payloads.signals import build_rows
 
+_log = logging.getLogger(__name__)
 MAX_BYTES = 1 << 20
 _MS = 1000.0
 _HASHES = 1 << 32
@@ -136,8 +139,12 @@ class PayloadLog:
         if not tables or call.method is not Method.QUERY:
             return
         traceparent = call.metadata.get("traceparent", "")
-        for row in build_rows(record, tables, traceparent, self._wall_ms(), self._clock()):
-            self._journal.append(row)
+        try:
+            for row in build_rows(record, tables, traceparent, self._wall_ms(), self._clock()):
+                self._journal.append(row)
+        except Exception as error:  # noqa: BLE001 - a call may lose its rows, never its answer
+            fields = log_fields(request_id=record.request_id, error=type(error).__name__)
+            _log.warning("a call is not told in tables of telemetry", extra=fields)
 
     def _facts(self, record: Record, under_way: int, sampling: float) -> JsonObject:
         duration_ms = (self._clock() - record.started) * _MS

@@ -18,6 +18,8 @@ from modelplane.data_plane.payloads.row import (
     encode_amendment,
     read_rows,
 )
+from modelplane.data_plane.tables.metrics import WriterMetrics
+from modelplane.data_plane.tables.spool import Spool
 from tests.data_plane.fakes import FakeClock
 from tests.data_plane.guardrails.pipeline import Json, Pipeline, chat_answer, chat_chunks
 from tests.data_plane.guardrails.test_calls import INVOCATIONS, asking
@@ -106,6 +108,21 @@ async def test_rows_and_what_is_put_behind_them_fill_segments_exactly(
         journal.amend(place, WOULD)
     await journal.finish()
     assert actions(rows_below(tmp_path)) == [(number, "would_block") for number in range(20)]
+
+
+async def test_a_writer_takes_the_row_as_it_was_amended(
+    journal: PayloadJournal, tmp_path: Path
+) -> None:
+    place = journal.append(row(0), amendable=True)
+    journal.append(row(1), amendable=True)
+    assert place
+    journal.amend(place, WOULD)
+    await journal.finish()
+    spool = Spool(tmp_path, WriterMetrics(CollectorRegistry()), 1 << 30)
+    assert spool.take()
+    [[queued]] = spool.queues()
+    assert actions(queued.rows()) == [(0, "would_block"), (1, "none")]
+    spool.close()
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])

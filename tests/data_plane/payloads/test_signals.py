@@ -8,6 +8,7 @@ import pytest
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig, FallbackConfig
 from modelserving.v1.telemetry_pb2 import TelemetryConfig, UnityCatalogTableNames
 
+from modelplane.data_plane.payloads import log
 from modelplane.data_plane.payloads.row import DROPPED
 from tests.data_plane.conftest import WALL_MS, System, running_system
 from tests.data_plane.envoy import Bridge
@@ -99,9 +100,9 @@ async def test_a_call_is_told_in_each_table(told: System, files: Path) -> None:
     }
     assert attempt["attributes"]["gen_ai.response.model"].startswith("gpt-4")
     assert attempt["attributes"]["server.address"] == "127.0.0.1"
-    log = facts["logs"]
-    assert (log["trace"], log["span"], log["severity"]) == (TRACE, call["id"], "INFO")
-    assert log["attributes"]["enduser.id"] == "id-admin"
+    record = facts["logs"]
+    assert (record["trace"], record["span"], record["severity"]) == (TRACE, call["id"], "INFO")
+    assert record["attributes"]["enduser.id"] == "id-admin"
     names = sorted(name for name, *_ in facts["metrics"]["points"])
     tokens_twice = ["gen_ai.client.token.usage"] * 2
     assert names[1:3] == tokens_twice
@@ -136,6 +137,18 @@ async def test_a_call_without_a_trace_begins_one(
     assert facts["spans"]["trace"] not in (TRACE, "0" * 32)
     assert facts["logs"]["severity"] == "WARN"
     assert facts["logs"]["body"] != "answered"
+
+
+async def test_what_cannot_be_told_costs_no_answer(
+    told: System, files: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise TypeError("an integer is too long")
+
+    monkeypatch.setattr(log, "build_rows", fail)
+    assert (await told.query("chat", CHAT)).status == 200
+    assert names_in(files) == []
+    assert "a call is not told in tables of telemetry" in caplog.text
 
 
 async def test_others_leave_no_trace(told: System, files: Path) -> None:
