@@ -7,4 +7,5 @@ pytest_plugins = [
     "tests.e2e.fixtures",
     "tests.postgres",
     "tests.migrated",
+    "tests.statements",
 ]

@@ -6,8 +6,8 @@ database, one that stops its server takes a server from `tests/postgres.py`.
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Self
 
@@ -36,8 +36,12 @@ class MigratedPostgres:
     Rows are deleted rather than the database made anew: a copy of it is some hundred files.
     """
 
-    def __init__(self, url: str, tables: list[str], sequences: list[str]) -> None:
+    def __init__(
+        self, connection: asyncpg.Connection, url: str, tables: list[str], sequences: list[str]
+    ) -> None:
         self.url = url
+        # A new one would have to learn of all tables again, each time.
+        self._connection = connection
         self._restore = "\n".join(
             (
                 "BEGIN;",
@@ -51,22 +55,25 @@ class MigratedPostgres:
         )
 
     @classmethod
-    async def open(cls, url: str) -> Self:
+    @asynccontextmanager
+    async def open(cls, url: str) -> AsyncIterator[Self]:
         """Migrate an empty database and keep what is in it then in a schema of its own."""
         await _migrate(url)
-        async with _connection(url) as connection:
+        connection = await asyncpg.connect(url)
+        try:
             tables = [row[0] for row in await connection.fetch(_TABLES)]
             sequences = [row[0] for row in await connection.fetch(_SEQUENCES)]
             await connection.execute("CREATE SCHEMA first")
             for table in tables:
                 await connection.execute(f"CREATE TABLE first.{table} AS TABLE public.{table}")
-        return cls(url, tables, sequences)
+            yield cls(connection, url, tables, sequences)
+        finally:
+            await connection.close()
 
     async def restore(self) -> None:
         """End all other connections and bring every row and sequence back."""
-        async with _connection(self.url) as connection:
-            await connection.execute(_END_OTHERS)
-            await connection.execute(self._restore)
+        await self._connection.execute(_END_OTHERS)
+        await self._connection.execute(self._restore)
 
 
 @pytest.fixture(scope="session")
@@ -78,20 +85,25 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def migrated_postgres(postgres_server_url: str) -> Iterator[MigratedPostgres]:
-    """Give a PostgreSQL database to restore before each use."""
+def restored_postgres(postgres_server_url: str) -> Iterator[Callable[[], str]]:
+    """Give what brings a PostgreSQL database back to its first state, and returns its URL."""
     with asyncio.Runner() as runner:
-        fresh = fresh_database(postgres_server_url)
-        url = runner.run(fresh.__aenter__())
-        yield runner.run(MigratedPostgres.open(url))
-        runner.run(fresh.__aexit__(None, None, None))
+        stack = AsyncExitStack()
+        url = runner.run(stack.enter_async_context(fresh_database(postgres_server_url)))
+        migrated = runner.run(stack.enter_async_context(MigratedPostgres.open(url)))
+
+        def restored() -> str:
+            runner.run(migrated.restore())
+            return url
+
+        yield restored
+        runner.run(stack.aclose())
 
 
 @pytest.fixture
-async def migrated_postgresql_url(migrated_postgres: MigratedPostgres) -> str:
+def migrated_postgresql_url(restored_postgres: Callable[[], str]) -> str:
     """URL of a migrated PostgreSQL database, as good as new."""
-    await migrated_postgres.restore()
-    return migrated_postgres.url
+    return restored_postgres()
 
 
 @pytest.fixture
@@ -124,12 +136,3 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 async def _migrate(url: str) -> None:
     async with aclosing(Database(url)) as database:
         await migrate(database)
-
-
-@asynccontextmanager
-async def _connection(url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(url)
-    try:
-        yield connection
-    finally:
-        await connection.close()

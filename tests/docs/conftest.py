@@ -10,7 +10,7 @@ from tests.emulators.fleet import Fleet
 from tests.postgres import fresh_database
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def world(tmp_path_factory: pytest.TempPathFactory, fleet: Fleet) -> Iterator[World]:
     """Give the deployment that the pages are about."""
     with running_world(tmp_path_factory.mktemp("docs"), fleet) as running:

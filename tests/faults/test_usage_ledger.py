@@ -19,9 +19,10 @@ from tests.faults import deployment
 from tests.faults.counting_provider import CountingProvider, tokens_of
 from tests.faults.deployment import kill, until
 
-QUERIES = times(2_500, 20_000)
+QUERIES = times(1_250, 20_000)
 CLIENTS = 24
-ANSWERS_BETWEEN_KILLS = (200, 800)
+# As many kills of fewer queries.
+ANSWERS_BETWEEN_KILLS = (times(100, 200), times(400, 800))
 ENDPOINT = "counted"
 
 

@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeAlias
 
 from botocore.eventstream import EventStreamBuffer
@@ -111,12 +111,24 @@ def rewrite(body: bytes, change: Change) -> bytes:
 
 def _rewrite_line(line: bytes, change: Change) -> bytes:
     """Rewrite a line of server-sent events, or of a stream of lines that are JSON."""
+    read = _read_line(line)
+    if read is None:
+        return line
+    prefix, document, encoded = read
+    changed = change(document)
+    return encoded if changed is document else prefix + json.dumps(changed).encode()
+
+
+# The same lines are read for each change of one of them.
+@lru_cache(4096)
+def _read_line(line: bytes) -> tuple[bytes, Any, bytes] | None:
+    """Return what comes before a line's document, the document, and the line as we write it."""
     prefix = b"data: " if line.startswith(b"data: ") else b""
     try:
         document = json.loads(line.removeprefix(prefix))
     except ValueError:
-        return line
-    return prefix + json.dumps(change(document)).encode()
+        return None
+    return prefix, document, prefix + json.dumps(document).encode()
 
 
 def _rewrite_frames(body: bytes, change: Change) -> bytes:

@@ -28,7 +28,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory, mlflow_2: Saved, mlflow_3
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running_host(tmp_path_factory: pytest.TempPathFactory, registry: Path) -> Iterator[System]:
     """Give the deployment."""
     data_dir = tmp_path_factory.mktemp("hosting") / "data"
