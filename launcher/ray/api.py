@@ -25,7 +25,6 @@ _ERROR = 400
 _JOBS = "/api/jobs/"
 # The head passes a job on to an agent, and what that refuses comes back as a failure of its own.
 _AGENT_REFUSES = f"Request failed with status code {HTTPStatus.BAD_REQUEST:d}"
-_EXISTS = "already exists"
 
 
 class Refused(ClusterAway):
@@ -100,15 +99,9 @@ class Api:
             raise ClusterAway("Ray answers with no list of jobs.")
         return [one for one in found if isinstance(one, dict)]
 
-    async def submit(self, job: Document) -> bool:
-        """Start a job; tell whether it did not exist yet. Raises as `jobs`."""
-        try:
-            await self._send("POST", _JOBS, job)
-        except Refused as error:
-            if error.status == HTTPStatus.BAD_REQUEST and _EXISTS in str(error):
-                return False
-            raise
-        return True
+    async def submit(self, job: Document) -> None:
+        """Start a job; raises as `jobs`."""
+        await self._send("POST", _JOBS, job)
 
     async def stop(self, job: str) -> None:
         """Tell a job to end, if there is one; raises as `jobs`."""

@@ -7,7 +7,6 @@ started anew, and what is done about machines that do not answer.
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hmac import compare_digest
@@ -160,7 +159,7 @@ class RayCluster:
             raise Stranger("The job has ended.")
         if not job.address:
             raise ClusterAway("Ray does not say yet where the job runs.")
-        return Identity(job.host, job.group_id, job.address)
+        return Identity(job.id, job.group_id, job.address)
 
     async def _look(self) -> None:
         self._looked_at = self._clock()
@@ -168,20 +167,19 @@ class RayCluster:
         jobs = read_jobs(await self._api.jobs(), self._hosts.pool)
         if self._changes == before:
             self._jobs = jobs
-            hosts = {job.host for job in jobs.values()}
-            self._ending = {host: at for host, at in self._ending.items() if host in hosts}
-            self._since = {host: self._since.get(host, self._looked_at) for host in hosts}
+            self._ending = {name: at for name, at in self._ending.items() if name in jobs}
+            self._since = {name: self._since.get(name, self._looked_at) for name in jobs}
 
     def _seen(self, group: str) -> Seen:
         jobs = [job for job in self._of(group) if not job.has_ended]
         # One that waits and was told to end does so only after Ray has placed it.
-        here = [one for one in jobs if one.status != PENDING or one.host not in self._ending]
+        here = [one for one in jobs if one.status != PENDING or one.id not in self._ending]
         trouble = self._troubles.get(group)
         problem = self._refusals.get(group) or (trouble.words if trouble else "")
         waiting = next((one for one in here if one.status == PENDING), None)
         if waiting is not None and not problem:
             problem = f"Ray has not started the host's job yet: {waiting.message}"
-        return Seen(frozenset(job.host for job in here), problem)
+        return Seen(frozenset(job.id for job in here), problem)
 
     def _of(self, group: str) -> list[Job]:
         return [job for job in (self._jobs or {}).values() if job.group_id == group]
@@ -207,7 +205,7 @@ class RayCluster:
             raise Refused(HTTPStatus.BAD_REQUEST, words)
         await self._clear(spec.id)
         await self._give_up(spec.id, registered.lost)
-        if sum(job.host in registered.ready for job in self._of(spec.id)) >= spec.replicas:
+        if sum(job.id in registered.ready for job in self._of(spec.id)) >= spec.replicas:
             self._troubles.pop(spec.id, None)
         todo = plan(
             spec.replicas,
@@ -221,40 +219,40 @@ class RayCluster:
             await self._end(job)
         trouble = self._troubles.get(spec.id)
         if trouble is None or self._clock() >= trouble.until:
-            for slot in todo.slots:
-                await self._start(spec, slot)
+            for _ in range(todo.start):
+                await self._start(spec)
 
     async def _end_all(self, group: str) -> None:
         await self._clear(group)
         for job in self._of(group):
-            if job.host not in self._ending:
+            if job.id not in self._ending:
                 await self._end(job)
 
     async def _clear(self, group: str) -> None:
         """Forget jobs that have ended; those that were told to and have not are told again."""
         for job in self._of(group):
             if job.has_ended:
-                if job.host not in self._ending and job.status != STOPPED:
+                if job.token and job.id not in self._ending and job.status != STOPPED:
                     self._count(group, job)
                 await self._api.delete(job.id)
                 self._drop(job)
-            elif self._clock() - self._ending.get(job.host, float("inf")) > _AGAIN_SECONDS:
+            elif self._clock() - self._ending.get(job.id, float("inf")) > _AGAIN_SECONDS:
                 await self._end(job)
 
     async def _give_up(self, group: str, lost: Collection[str]) -> None:
         """End jobs whose hosts are lost, and those that found no machine but such as are."""
         now = self._clock()
         for job in self._of(group):
-            if job.host in self._ending:
+            if job.id in self._ending:
                 continue
-            if job.host in lost:
+            if job.id in lost:
                 _log.warning("a host is lost", extra=log_fields(job=job.id, node=job.node))
                 self._lost[job.node] = now + _AVOID_SECONDS
                 await self._end(job)
             elif (
                 job.status == PENDING
                 and job.avoids
-                and now - self._since.get(job.host, now) > _AVOIDING_SECONDS
+                and now - self._since.get(job.id, now) > _AVOIDING_SECONDS
             ):
                 self._lost.clear()
                 await self._end(job)
@@ -269,24 +267,23 @@ class RayCluster:
         fields = log_fields(job=job.id, status=job.status, message=job.message[-_LAST_CHARACTERS:])
         _log.warning("a host has ended", extra=fields)
 
-    async def _start(self, spec: pb.GroupSpec, slot: int) -> None:
-        document = document_of(spec, self._hosts, slot, secrets.token_hex(16), self._lost)
+    async def _start(self, spec: pb.GroupSpec) -> None:
+        document = document_of(spec, self._hosts, self._lost)
         job = job_of(document, self._hosts.pool)
-        # One that exists is in the next list.
-        if await self._api.submit(document):
-            size = in_words(spec.size.memory_bytes + HOST_BYTES)
-            fields = log_fields(job=job.id, cpus=spec.size.cpus, memory=size)
-            _log.info("a host is asked for", extra=fields)
-            self._put(job)
+        await self._api.submit(document)
+        size = in_words(spec.size.memory_bytes + HOST_BYTES)
+        fields = log_fields(job=job.id, cpus=spec.size.cpus, memory=size)
+        _log.info("a host is asked for", extra=fields)
+        self._put(job)
 
     async def _end(self, job: Job) -> None:
         await self._api.stop(job.id)
         self._changes += 1
-        self._ending[job.host] = self._clock()
+        self._ending[job.id] = self._clock()
 
     def _put(self, job: Job) -> None:
         self._changes += 1
-        self._since[job.host] = self._clock()
+        self._since[job.id] = self._clock()
         if self._jobs is not None:
             self._jobs = {**self._jobs, job.id: job}
 

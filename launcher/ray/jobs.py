@@ -6,6 +6,7 @@ that no credential of a model stands where all who may look at jobs see it.
 
 import hashlib
 import math
+import secrets
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +21,6 @@ from modelplane.launcher.ray.host import CA, FOLDER, GRACE_SECONDS, TOKEN
 
 _POOL = "modelplane_pool"
 _GROUP = "modelplane_group"
-_SLOT = "modelplane_replica"
 _TEMPLATE = "modelplane_template"
 _AVOIDS = "modelplane_avoids"
 # Labels that Ray itself gives to nodes: `ray/_private/ray_constants.py`, `ray/_raylet.pyx`.
@@ -66,13 +66,13 @@ class Job:
     """What is known of the job of a host.
 
     Attributes:
-        id: Its submission id.
+        id: Its submission id, which is the host's name.
         group_id: Group that it is a host of.
-        slot: Which of the group's hosts it is.
         template: What it was made from; see `template_of`.
-        token: What its host registers with.
+        token: What its host registers with; empty: it is what Ray has left of a job.
         status: As Ray names it.
         message: What Ray says of the status.
+        started: When it was submitted, in milliseconds since 1970; 0: just now.
         address: Address of its machine; empty: it has none yet.
         node: Ray's identifier of that machine; empty: it has none yet.
         avoids: Whether it was kept away from machines that were lost.
@@ -80,19 +80,14 @@ class Job:
 
     id: str
     group_id: str
-    slot: int
     template: str
     token: str
     status: str = PENDING
     message: str = ""
+    started: int = 0
     address: str = ""
     node: str = ""
     avoids: bool = False
-
-    @property
-    def host(self) -> str:
-        """Name of its host: another job may get the same submission id later."""
-        return f"{self.id}-{hashlib.sha256(self.token.encode()).hexdigest()[:8]}"
 
     @property
     def has_ended(self) -> bool:
@@ -100,9 +95,13 @@ class Job:
         return self.status in _ENDED
 
 
-def id_of(pool: str, group_id: str, slot: int) -> str:
-    """Return the submission id of a host, of which Ray has one job at most."""
-    return f"modelplane-{pool}-{group_id}-{slot}"
+def new_id(pool: str, group_id: str) -> str:
+    """Return a submission id that was never used.
+
+    What looks after a job goes on for a second after its end, by the id alone: another job by that
+    id would be taken for the one before (`_monitor_job_internal`, job_manager.py).
+    """
+    return f"{_prefix(pool)}{group_id}-{secrets.token_hex(4)}"
 
 
 def read_jobs(documents: Iterable[Document], pool: str) -> dict[str, Job]:
@@ -111,26 +110,35 @@ def read_jobs(documents: Iterable[Document], pool: str) -> dict[str, Job]:
     return {job.id: job for job in found if job is not None}
 
 
+def _prefix(pool: str) -> str:
+    return f"modelplane-{pool}-"
+
+
 def _read(document: Document, pool: str) -> Job | None:
-    metadata = document.get("metadata") or {}
-    slot = metadata.get(_SLOT, "")
-    if metadata.get(_POOL) != pool or not slot.isdecimal():
+    name, status = str(document.get("submission_id")), str(document.get("status"))
+    group, _, own = name.removeprefix(_prefix(pool)).rpartition("-")
+    if not (name.startswith(_prefix(pool)) and group and own):
+        return None
+    metadata = document.get("metadata")
+    if not metadata and status in _ENDED:
+        # Of one that was forgotten before what looked after it knew of its end, this comes back.
+        return Job(name, group, "", "", status)
+    if not metadata or metadata.get(_POOL) != pool or metadata.get(_GROUP) != group:
         return None
     variables = (document.get("runtime_env") or {}).get("env_vars") or {}
     job = Job(
-        id=str(document.get("submission_id")),
-        group_id=str(metadata.get(_GROUP)),
-        slot=int(slot),
+        id=name,
+        group_id=group,
         template=str(metadata.get(_TEMPLATE)),
         token=str(variables.get(TOKEN, "")),
-        status=str(document.get("status")),
+        status=status,
         message=str(document.get("message") or "")[-_MOST_MESSAGE:],
+        started=int(document.get("start_time") or 0),
         address=urlsplit(str(document.get("driver_agent_http_address") or "")).hostname or "",
         node=str(document.get("driver_node_id") or ""),
         avoids=_AVOIDS in metadata,
     )
-    # What looks like one and has another name is somebody else's.
-    return job if job.id == id_of(pool, job.group_id, job.slot) and job.token else None
+    return job if job.token else None
 
 
 def template_of(spec: pb.GroupSpec, hosts: Hosts) -> str:
@@ -139,23 +147,18 @@ def template_of(spec: pb.GroupSpec, hosts: Hosts) -> str:
     return hashlib.sha256(made).hexdigest()[:32]
 
 
-def document_of(
-    spec: pb.GroupSpec, hosts: Hosts, slot: int, secret: str, lost: Iterable[str]
-) -> Document:
-    """Return the job of a host, as it is submitted.
+def document_of(spec: pb.GroupSpec, hosts: Hosts, lost: Iterable[str]) -> Document:
+    """Return the job of another host, as it is submitted.
 
     Args:
         spec: Its group.
         hosts: See there.
-        slot: Which of the group's hosts it is.
-        secret: Its token, beside its name; nobody else's.
         lost: Machines that do not answer, by Ray's identifiers: it is kept away from them.
     """
-    document, submission = _template(spec, hosts), id_of(hosts.pool, spec.id, slot)
-    document["submission_id"] = submission
-    document["runtime_env"]["env_vars"][TOKEN] = f"{submission}.{secret}"
+    document, name = _template(spec, hosts), new_id(hosts.pool, spec.id)
+    document["submission_id"] = name
+    document["runtime_env"]["env_vars"][TOKEN] = f"{name}.{secrets.token_hex(16)}"
     document["metadata"] |= {
-        _SLOT: str(slot),
         _TEMPLATE: template_of(spec, hosts),
         "modelplane_generation": str(spec.generation),
     }

@@ -14,11 +14,11 @@ class Plan:
     """What is to be done.
 
     Attributes:
-        slots: Hosts to start, each in a slot that is free.
+        start: How many hosts to start.
         end: Jobs that are told to end.
     """
 
-    slots: Sequence[int]
+    start: int
     end: Sequence[Job]
 
 
@@ -38,21 +38,19 @@ def plan(
         ready: Hosts that serve.
         given_up: Hosts that are to end, or are lost, and count no longer.
     """
-    here = [job for job in jobs if not job.has_ended and job.host not in given_up]
+    here = [job for job in jobs if not job.has_ended and job.id not in given_up]
     new = [job for job in here if job.template == template]
     old = [job for job in here if job.template != template]
     # One of the new serves before one of the old ends.
     surge = 1 if old else 0
     missing = max(0, min(replicas - len(new), replicas + surge - len(here)))
-    taken = {job.slot for job in jobs}
-    free = (slot for slot in range(len(taken) + missing) if slot not in taken)
     end = []
-    spare = sum(job.host in ready for job in here) - replicas
-    for job in sorted(old, key=lambda one: one.host in ready):
-        if job.host not in ready or spare > 0:
-            spare -= job.host in ready
+    spare = sum(job.id in ready for job in here) - replicas
+    for job in sorted(old, key=lambda one: one.id in ready):
+        if job.id not in ready or spare > 0:
+            spare -= job.id in ready
             end.append(job)
     # Those that serve stay, of the others those that a machine was found for.
-    order = sorted(new, key=lambda one: (one.host in ready, one.status != PENDING, -one.slot))
+    order = sorted(new, key=lambda one: (one.id in ready, one.status != PENDING, -one.started))
     end += order[: max(0, len(new) - replicas)]
-    return Plan([slot for slot, _ in zip(free, range(missing), strict=False)], end)
+    return Plan(missing, end)

@@ -17,6 +17,8 @@ from tests.emulators.ray.rules import Document
 
 HEAD = "10.0.0.1:6379"
 _STEP_SECONDS = 0.05
+# `JOB_MONITOR_LOOP_PERIOD_S` is a second.
+_MONITOR_SECONDS = 0.2
 # `DEFAULT_RAY_JOB_STOP_WAIT_TIME_S`
 _STOP_SECONDS = 3
 # `NUM_LOG_LINES_ON_ERROR`, job_log_storage_client.py
@@ -148,12 +150,14 @@ class Cluster:
         nodes: The machines.
         jobs: By submission id.
         run: Runs commands.
+        remnants: How many jobs have come back after they were forgotten.
     """
 
     def __init__(self, run: Run, *nodes: Node) -> None:
         self.nodes = list(nodes)
         self.jobs: dict[str, Job] = {}
         self.run = run
+        self.remnants = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def work(self) -> None:
@@ -237,6 +241,28 @@ class Cluster:
         )
 
     async def _supervise(self, job: Job, node: Node) -> None:
+        await self._run(job, node)
+        await asyncio.sleep(_MONITOR_SECONDS)
+        if node.answers:
+            self._monitor(job)
+
+    def _monitor(self, job: Job) -> None:
+        """Find a supervisor's end, and take it for a death: `_monitor_job_internal`.
+
+        It goes by the id alone: without a record it writes one, with little in it, and one that
+        another job has by now it spoils.
+        """
+        name = job.request["submission_id"]
+        found = self.jobs.get(name)
+        if found is None:
+            self.remnants += 1
+            request = {"submission_id": name, "entrypoint": "Entrypoint not found."}
+            found = self.jobs[name] = Job(request)
+        if not found.is_terminal:
+            message = "Job supervisor actor died: The actor died unexpectedly."
+            found.put("FAILED", message, "JOB_SUPERVISOR_ACTOR_DIED")
+
+    async def _run(self, job: Job, node: Node) -> None:
         given: dict[str, Any] = (job.request.get("runtime_env") or {}).get("env_vars") or {}
         environment = {**given, "RAY_ADDRESS": HEAD, "PYTHONUNBUFFERED": "1"}
         job.process = process = Process(job.request["entrypoint"], environment, node)

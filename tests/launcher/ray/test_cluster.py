@@ -68,12 +68,11 @@ async def test_a_head_that_is_lost_takes_no_replica_of_other_machines(tmp_path: 
         here.ray.away = True
         await asyncio.sleep(0.3)
         assert [one.id for one in here.ready(spec)] == [before.id]
-        # Another head, which knows nothing of it: a job in its place, by the same name.
+        # Another head, which knows nothing of it: a job in its place.
         here.cluster.start_anew()
         here.ray.away = False
         await here.until(lambda: len(here.ready(spec)) == 2)
-        [new] = here.jobs()
-        assert new.request["submission_id"] == old.request["submission_id"]
+        assert len(here.jobs()) == 1
         assert await ask(before, run="1") == 1
         assert old.process
         old.process.stop.set()
@@ -166,6 +165,17 @@ async def test_a_job_that_ends_again_and_again_waits_and_is_told_with_its_last_w
         await asyncio.sleep(1)
         # At once after the first time, two seconds after the second.
         assert here.ray.requests.count(("POST", "/api/jobs/")) == 2
+
+
+async def test_what_ray_leaves_of_jobs_is_cleared_away(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        here.run(spec := group(here.models.add("iris")))
+        await here.until_ready(spec)
+        here.run()
+        await here.until_gone(spec)
+        # Forgotten at once, a job comes back as one that has failed.
+        await here.until(lambda: here.cluster.remnants)
+        await here.until(lambda: not here.cluster.jobs)
 
 
 async def test_a_cluster_without_tokens_is_not_used(tmp_path: Path) -> None:

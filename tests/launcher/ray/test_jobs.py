@@ -27,13 +27,13 @@ SPEC = pb.GroupSpec(
 )
 
 
-def example(slot: int = 1, secret: str = "s", lost: Sequence[str] = ()) -> dict[str, Any]:
-    return document_of(SPEC, HOSTS, slot, secret, lost)
+def example(lost: Sequence[str] = ()) -> dict[str, Any]:
+    return document_of(SPEC, HOSTS, lost)
 
 
 def test_a_job_asks_for_what_its_replica_needs() -> None:
     job = example()
-    assert job["submission_id"] == f"modelplane-default-{SPEC.id}-1"
+    assert job["submission_id"].startswith(f"modelplane-default-{SPEC.id}-")
     assert job["entrypoint"].startswith("exec '/opt/model plane/python' -I -m ")
     assert job["entrypoint_num_cpus"] == 0.5
     assert job["entrypoint_num_gpus"] == 2
@@ -60,9 +60,10 @@ def test_jobs_that_are_alike_have_one_template() -> None:
     assert template_of(again, HOSTS) == template_of(SPEC, HOSTS)
     again.size.cpus = 1
     assert template_of(again, HOSTS) != template_of(SPEC, HOSTS)
-    first, second = job_of(example(), "default"), job_of(example(secret="t", slot=2), "default")
+    first, second = job_of(example(), "default"), job_of(example(), "default")
     assert first.template == second.template == template_of(SPEC, HOSTS)
-    assert first.host != job_of(example(secret="t"), "default").host
+    assert first.id != second.id
+    assert first.token != second.token
 
 
 @pytest.mark.parametrize(
@@ -80,6 +81,13 @@ def test_other_jobs_are_let_alone(change: dict[str, Any]) -> None:
     assert len(read_jobs([example()], "default")) == 1
     assert not read_jobs([example() | change], "default")
     assert not read_jobs([example()], "another")
+
+
+def test_what_ray_has_left_of_a_job_is_known() -> None:
+    left = example() | {"metadata": None, "runtime_env": None, "status": "FAILED"}
+    [job] = read_jobs([left], "default").values()
+    assert (job.group_id, job.token, job.has_ended) == (SPEC.id, "", True)
+    assert not read_jobs([left | {"submission_id": "modelplane-another-a-1"}], "default")
 
 
 def test_where_a_job_runs_is_read() -> None:
