@@ -3,20 +3,25 @@
 The model is an emulator that writes at a pace. What the parts use by themselves while a stream is
 open, for reports and leases, goes by time and not by chunks: two paces tell them apart. To be woken
 for each chunk costs a process most of all, and on a busy or virtual machine many times as much as
-on a quiet one: a process that does nothing but copy each chunk stands beside, in the same minutes.
+on a quiet one: two processes that do nothing but copy each chunk stand beside, in the same minutes,
+one that blocks, and one with the worker's own event loop. With several streams at a time, chunks
+share what a process is woken for.
 """
 
+import asyncio
 import os
 import socket
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
 import orjson
 import requests
+import uvloop
 
 from bench.processes import cpu_seconds
 from bench.report import Row, Table, table_of
@@ -31,8 +36,10 @@ _SECONDS = 4.0
 # Seconds between two tokens.
 _PACES = {"slow": 0.2, "quick": 0.01}
 _GOAL = "50"
+_PARALLEL = (1, 2, 4)
 _COPIED, _CHUNK = 300, b"x" * 350
-_WORKER, _COPIER = "the worker", "a process that only copies"
+_WORKER = "the worker"
+_COPIER, _LOOP = "a process that only copies", "an event loop that only copies"
 
 
 def measure(*, rounds: int) -> Table:
@@ -58,36 +65,74 @@ def measure(*, rounds: int) -> Table:
         }
         found = [_round(system, parts) for _ in range(rounds)]
     rows = [Row(part, median(one[part] for one in found), "µs") for part in found[0]]
-    worker = median(one[_WORKER] - one[_COPIER] for one in found)
-    rows.append(Row("the worker, beyond a process that copies", worker, "µs", _GOAL))
+    for count in _PARALLEL:
+        name = _of(_WORKER, count)
+        worker = median(one[name] - one[_LOOP] for one in found)
+        rows.append(Row(f"{name}, beyond an event loop that copies", worker, "µs", _GOAL))
     return table_of(
         f"CPU of a chunk of a hosted model's stream, one each {_PACES['quick']} s", rows
     )
 
 
 def _round(system: System, parts: Mapping[str, Sequence[int]]) -> dict[str, float]:
-    """Return microseconds a chunk of each part."""
-    spent: dict[str, dict[str, float]] = {}
-    chunks: dict[str, int] = {}
-    for endpoint, pace in _PACES.items():
-        before = {part: sum(map(cpu_seconds, pids)) for part, pids in parts.items()}
-        chunks[endpoint] = _stream(system, endpoint, round(_SECONDS / pace))
-        spent[endpoint] = {
-            part: sum(map(cpu_seconds, pids)) - before[part] for part, pids in parts.items()
-        }
-    more = chunks["quick"] - chunks["slow"]
-    costs = {part: (spent["quick"][part] - spent["slow"][part]) / more * 1e6 for part in parts}
-    return {_COPIER: _copying(), **costs}
+    """Return microseconds a chunk of each part, with each number of streams at a time."""
+    found = {_COPIER: _copying(_copy), _LOOP: _copying(_copy_in_a_loop)}
+    slow, few = _spent(system, parts, "slow", 1)
+    for count in _PARALLEL:
+        quick, many = _spent(system, parts, "quick", count)
+        more = (many - few) / 1e6
+        found |= {_of(part, count): (quick[part] - slow[part]) / more for part in parts}
+    return found
 
 
-def _copying() -> float:
+def _of(part: str, count: int) -> str:
+    return part if count == 1 else f"{part}, {count} streams"
+
+
+def _spent(
+    system: System, parts: Mapping[str, Sequence[int]], endpoint: str, count: int
+) -> tuple[dict[str, float], int]:
+    """Return the CPU seconds of each part while streams are read, and their chunks."""
+    before = {part: sum(map(cpu_seconds, pids)) for part, pids in parts.items()}
+    tokens = round(_SECONDS / _PACES[endpoint])
+    with ThreadPoolExecutor(count) as pool:
+        asked = [pool.submit(_stream, system, endpoint, tokens) for _ in range(count)]
+        chunks = sum(each.result() for each in asked)
+    spent = {part: sum(map(cpu_seconds, pids)) - before[part] for part, pids in parts.items()}
+    return spent, chunks
+
+
+def _copy(source: socket.socket, sink: socket.socket) -> None:
+    while data := source.recv(len(_CHUNK)):
+        sink.sendall(data)
+
+
+def _copy_in_a_loop(source: socket.socket, sink: socket.socket) -> None:
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        over = loop.create_future()
+
+        class Copier(asyncio.Protocol):
+            def data_received(self, data: bytes) -> None:
+                out.write(data)
+
+            def connection_lost(self, _: Exception | None) -> None:
+                over.set_result(None)
+
+        out, _ = await loop.create_connection(asyncio.Protocol, sock=sink)
+        await loop.create_connection(Copier, sock=source)
+        await over
+
+    uvloop.run(run())
+
+
+def _copying(copy: Callable[[socket.socket, socket.socket], None]) -> float:
     """Return microseconds a chunk of a process that does nothing but copy it."""
     (ours, theirs), (to, back) = socket.socketpair(), socket.socketpair()
     pid = os.fork()
     if pid == 0:
         ours.close()
-        while data := theirs.recv(len(_CHUNK)):
-            to.sendall(data)
+        copy(theirs, to)
         os._exit(0)
     before = cpu_seconds(pid)
     for _ in range(_COPIED):

@@ -111,6 +111,8 @@ def parse_mlmodel(content: bytes) -> MlModel:
         mlflow_version=_word(document, "mlflow_version"),
         size_bytes=_size(document),
         architecture=_word(transformers, "pipeline_model_type"),
+        # Models for embeddings of GTE and BGE are logged with it, as `gte-large`.
+        family=_FAMILY.split(_word(metadata, "model_type").lower(), maxsplit=1)[0][:_MAX_FAMILY],
     )
     transformer = Transformer(
         architecture=_word(transformers, "pipeline_model_type"),
@@ -136,6 +138,9 @@ def _options(description: ModelDescription, metadata: Mapping[Any, Any]) -> Engi
 
 
 _COUNT = re.compile(r"[1-9]\d{0,6}")
+# What ends the family in the name of a kind of models.
+_FAMILY = re.compile(r"[^a-z0-9]")
+_MAX_FAMILY = 32
 _SIZE = re.compile(r"[1-9]\d{0,17}")
 
 

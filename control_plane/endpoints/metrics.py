@@ -7,13 +7,15 @@ outlive workers and control planes.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
+from modelserving.launcher.v1.launcher_service_pb2 import EngineFigures
 from modelserving.store.v1.hosting_pb2 import ScalePolicy
 from modelserving.worker.v1.metrics_service_pb2 import EndpointCounts
 
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.endpoints.lookup import find_endpoint
-from modelplane.control_plane.endpoints.totals import EntityTotals, Recent, Totals
+from modelplane.control_plane.endpoints.totals import EngineTotals, EntityTotals, Recent, Totals
 from modelplane.control_plane.principal import Principal
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints.metrics import (
@@ -29,6 +31,8 @@ from modelplane.control_plane.store.endpoints.records import StoredVersion
 
 # A worker reports every five seconds while it answers queries.
 _GONE_MS = 15_000
+# Figures of each replica, by served entity and the replica's identifier.
+EntityFigures: TypeAlias = Mapping[str, Mapping[str, EngineFigures]]
 # A worker sends a report again sooner than this; one that comes later would count twice.
 _FORGET_MS = 24 * 3600 * 1000
 
@@ -44,6 +48,8 @@ class MetricsView:
         in_flight: Queries being answered.
         tokens_per_second: Tokens of the last minute by served entity, for each second.
         provisioned: Scales of the entities whose throughput is provisioned.
+        engines: What engines say of themselves, by served entity.
+        now_ms: The time.
     """
 
     endpoint: str
@@ -52,6 +58,8 @@ class MetricsView:
     in_flight: int
     tokens_per_second: Mapping[str, float] = field(default_factory=dict)
     provisioned: Mapping[str, ScalePolicy] = field(default_factory=dict)
+    engines: Mapping[str, EngineTotals] = field(default_factory=dict)
+    now_ms: int = 0
 
 
 class EndpointMetrics:
@@ -83,6 +91,22 @@ class EndpointMetrics:
                 stored[endpoint_id] = totals.encode()
             await save_totals(transaction, stored)
 
+    async def note_engines(self, told: Mapping[str, EntityFigures]) -> None:
+        """Take what engines say of themselves, by endpoint; what is of none that exists is dropped.
+
+        Raises:
+            StoreUnavailable: The database does not answer.
+        """
+        async with self._database.write() as transaction:
+            now_ms = self._clock()
+            stored = await lock_totals(transaction, list(told))
+            for endpoint_id, text in stored.items():
+                totals = Totals.parse(text)
+                for entity, replicas in told[endpoint_id].items():
+                    totals.engines.setdefault(entity, EngineTotals()).note(replicas, now_ms)
+                stored[endpoint_id] = totals.encode()
+            await save_totals(transaction, stored)
+
     async def read(self, principal: Principal, name: str) -> MetricsView:
         """Return the metrics of an endpoint.
 
@@ -103,6 +127,8 @@ class EndpointMetrics:
             in_flight,
             totals.tokens_per_second(now_ms),
             _provisioned(record.active),
+            totals.engines,
+            now_ms,
         )
 
 

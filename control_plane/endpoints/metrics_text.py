@@ -43,6 +43,7 @@ class _View(Collector):
         yield self._latency()
         yield from self._counters()
         yield from self._throughput()
+        yield from self._engines()
         in_flight = GaugeMetricFamily(
             "modelplane_endpoint_requests_in_flight",
             "Queries being answered.",
@@ -100,6 +101,45 @@ class _View(Collector):
             tokens.add_metric((*labels, "input"), totals.input_tokens)
             tokens.add_metric((*labels, "output"), totals.output_tokens)
         return iter((requests, tokens))
+
+    def _engines(self) -> Iterator[Metric]:
+        """Yield what engines say of themselves, where there are any."""
+        if not self._view.engines:
+            return
+        requests = GaugeMetricFamily(
+            "modelplane_endpoint_engine_requests",
+            "Requests that engines work on (running), and have but do not work on yet (waiting).",
+            labels=(*_LABELS, "state"),
+        )
+        usage = GaugeMetricFamily(
+            "modelplane_endpoint_engine_kv_cache_usage_ratio",
+            "Share of the room for keys and values that requests use, mean of the replicas.",
+            labels=_LABELS,
+        )
+        tokens = CounterMetricFamily(
+            "modelplane_endpoint_engine_tokens",
+            "Tokens by engines' own count: of prompts, those included that were kept (prompt), and "
+            "written (generation).",
+            labels=(*_LABELS, "kind"),
+        )
+        prefixes = CounterMetricFamily(
+            "modelplane_endpoint_engine_prefix_cache_tokens",
+            "Tokens of prompts that engines have looked for among those kept (queries), and had "
+            "(hits).",
+            labels=(*_LABELS, "result"),
+        )
+        for name, engine in sorted(self._view.engines.items()):
+            labels = (self._view.endpoint, name)
+            if engine.is_fresh(self._view.now_ms):
+                requests.add_metric((*labels, "running"), engine.running)
+                requests.add_metric((*labels, "waiting"), engine.waiting)
+                usage.add_metric(labels, engine.usage)
+            prompt, generation, queries, hits = engine.counts
+            tokens.add_metric((*labels, "prompt"), prompt)
+            tokens.add_metric((*labels, "generation"), generation)
+            prefixes.add_metric((*labels, "queries"), queries)
+            prefixes.add_metric((*labels, "hits"), hits)
+        yield from (requests, usage, tokens, prefixes)
 
     def _throughput(self) -> Iterator[Metric]:
         """Yield what is used of what is provisioned, where that is."""

@@ -4,10 +4,11 @@ Before: `metrics`, which knows a report that comes twice. Counts only ever grow;
 kept the calls of the last minute.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import orjson
+from modelserving.launcher.v1.launcher_service_pb2 import EngineFigures
 from modelserving.worker.v1.metrics_service_pb2 import EndpointCounts, EntityCounts
 
 from modelplane.adapters.shared.latency import BUCKETS
@@ -15,6 +16,10 @@ from modelplane.adapters.shared.latency import BUCKETS
 _SLOT_MS = 5_000
 _SLOTS = 12
 _MINUTE_SECONDS = 60
+ENGINE_COUNTS = ("prompt_tokens", "generation_tokens", "prefix_cache_queries", "prefix_cache_hits")
+# Figures come at least every half a minute.
+_FRESH_MS = 60_000
+_REMEMBERED = 64
 
 
 @dataclass(slots=True)
@@ -47,6 +52,48 @@ class EntityTotals:
 
 
 @dataclass(slots=True)
+class EngineTotals:
+    """What the engines of one served entity say of themselves.
+
+    Attributes:
+        at_ms: When they said it last.
+        running: Requests that they work on.
+        waiting: Requests that they have and do not work on yet.
+        usage: Share of their room for keys and values that is used, on average.
+        counts: Of tokens, for each of `ENGINE_COUNTS`, over all replicas that there ever were.
+        replicas: What each replica has told last of them, those last that were heard of last.
+    """
+
+    at_ms: int = 0
+    running: int = 0
+    waiting: int = 0
+    usage: float = 0.0
+    counts: list[int] = field(default_factory=lambda: [0] * len(ENGINE_COUNTS))
+    replicas: dict[str, list[int]] = field(default_factory=dict)
+
+    def note(self, told: Mapping[str, EngineFigures], now_ms: int) -> None:
+        """Take what each replica says, by its identifier; nothing counts twice."""
+        self.at_ms = now_ms
+        self.running = sum(max(0, one.requests_running) for one in told.values())
+        self.waiting = sum(max(0, one.requests_waiting) for one in told.values())
+        shares = [min(1.0, max(0.0, one.kv_cache_usage)) for one in told.values()]
+        self.usage = sum(shares) / len(shares) if shares else 0.0
+        for replica, figures in told.items():
+            before = self.replicas.pop(replica, [0] * len(ENGINE_COUNTS))
+            now = [max(0, getattr(figures, name)) for name in ENGINE_COUNTS]
+            grown = [max(0, new - old) for new, old in zip(now, before, strict=True)]
+            self.counts = [a + b for a, b in zip(self.counts, grown, strict=True)]
+            self.replicas[replica] = now
+        # One that was silent for a while is known again; of most it is told for the last time.
+        for gone in list(self.replicas)[: -max(_REMEMBERED, len(told))]:
+            del self.replicas[gone]
+
+    def is_fresh(self, now_ms: int) -> bool:
+        """Tell whether what they do now is known."""
+        return abs(now_ms - self.at_ms) < _FRESH_MS
+
+
+@dataclass(slots=True)
 class Recent:
     """Calls within a short time."""
 
@@ -69,11 +116,13 @@ class Totals:
         entities: Counts by served entity.
         slots: Recent calls by the time of the report, in steps of five seconds, and served entity.
         tokens: Recent tokens in the same way; by themselves, since an older release reads `slots`.
+        engines: What engines say of themselves, by served entity.
     """
 
     entities: dict[str, EntityTotals] = field(default_factory=dict)
     slots: dict[str, dict[str, Recent]] = field(default_factory=dict)
     tokens: dict[str, dict[str, int]] = field(default_factory=dict)
+    engines: dict[str, EngineTotals] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str) -> "Totals":
@@ -86,6 +135,7 @@ class Totals:
                 for slot, recent in value.get("slots", {}).items()
             },
             value.get("tokens", {}),
+            {name: EngineTotals(**item) for name, item in value.get("engines", {}).items()},
         )
 
     def encode(self) -> str:

@@ -18,6 +18,7 @@ from modelserving.launcher.v1.launcher_service_pb2 import (
 )
 
 from modelplane.adapters.shared.telemetry import log_fields
+from modelplane.control_plane.hosting.engine_figures import EngineNotes
 from modelplane.control_plane.hosting.measurements import Measurements
 from modelplane.control_plane.hosting.reports import (
     after_report,
@@ -67,6 +68,7 @@ class Pool:
         specs: Specs,
         measurements: Measurements,
         clock: SharedClock,
+        engines: EngineNotes,
     ) -> None:
         self.name = name
         self._database = database
@@ -75,6 +77,7 @@ class Pool:
         # Groups whose measurement is stored.
         self._measured: set[str] = set()
         self._clock = clock
+        self._engines = engines
 
     async def claim(self, hello: Hello) -> str:
         """Make a launcher the active one unless another one is; return the active one's identifier.
@@ -134,6 +137,7 @@ class Pool:
             async with self._database.write() as transaction:
                 await self._change(transaction, changed, told)
         await self._note_measured(current, told)
+        await self._engines.note(current, told)
 
     async def note_loss(self) -> None:
         """Take all replicas out if no launcher is active.

@@ -73,7 +73,12 @@ def round_down(rate: float) -> int:
 
 
 def family_of(model: HostedModel) -> str | None:
-    """Return the family of a model's architecture, for example `llama`; None: it is not known."""
+    """Return the family of a model, for example `llama`; None: it is not known.
+
+    It is what the model was logged as, else that of its architecture.
+    """
+    if model.description.family:
+        return model.description.family
     found = _FAMILY.match(model.description.architecture)
     return found[1].lower() if found else None
 

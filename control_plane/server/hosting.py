@@ -9,7 +9,10 @@ from functools import partial
 from modelserving.worker.v1.hosting_pb2 import GroupPhase
 from prometheus_client import CollectorRegistry, Gauge
 
+from modelplane.control_plane.clock import system_clock
+from modelplane.control_plane.endpoints.metrics import EndpointMetrics
 from modelplane.control_plane.hosting.demand import DemandIntake
+from modelplane.control_plane.hosting.engine_figures import EngineNotes
 from modelplane.control_plane.hosting.launcher_servicer import LauncherServicer
 from modelplane.control_plane.hosting.measurements import Measurements
 from modelplane.control_plane.hosting.pool import Pool
@@ -55,7 +58,8 @@ def start_hosting(
     clock = lease_clock(database)
     measurements = Measurements(database, clock, settings.launcher_pool)
     specs = Specs(CredentialResolver(vault.sealer), measurements, _spec_settings(settings))
-    pool = Pool(settings.launcher_pool, database, specs, measurements, clock)
+    engines = EngineNotes(EndpointMetrics(database, system_clock).note_engines)
+    pool = Pool(settings.launcher_pool, database, specs, measurements, clock, engines)
     launchers = LauncherServicer(pool)
     # What this process commits is told at once; what others do, when the cache has heard of it.
     database.on_commit(launchers.hint)
@@ -75,6 +79,7 @@ def start_hosting(
     background.at_end(launchers.aclose)
     background.begin(demand.run, demand.run_wakes, scaler.run)
     _publish_gauges(cache, launchers, registry)
+    _publish_engines(engines, launchers, registry)
     return Hosting(launchers, demand)
 
 
@@ -107,6 +112,24 @@ def _publish_gauges(
     Gauge(
         "modelplane_launchers", "Launchers connected to this replica.", registry=registry
     ).set_function(lambda: launchers.launchers)
+
+
+def _publish_engines(
+    engines: EngineNotes, launchers: LauncherServicer, registry: CollectorRegistry
+) -> None:
+    requests = Gauge(
+        "modelplane_engine_requests",
+        "Requests at engines of hosted language models, as their launcher connected here tells.",
+        ["state"],
+        registry=registry,
+    )
+
+    def total(state: str) -> int:
+        told = engines.newest if launchers.is_active else ()
+        return sum(getattr(one, f"requests_{state}") for one in told)
+
+    for state in ("running", "waiting"):
+        requests.labels(state).set_function(partial(total, state))
 
 
 def _count(cache: SnapshotCache, phase: int) -> int:

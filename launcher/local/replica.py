@@ -27,7 +27,7 @@ from modelplane.launcher.local import devices, seen
 from modelplane.launcher.local.deaths import read_asked
 from modelplane.launcher.local.devices import Device
 from modelplane.launcher.local.disk import excess_of
-from modelplane.launcher.local.health import until_hanging, until_idle
+from modelplane.launcher.local.health import Told, until_hanging, until_idle
 from modelplane.launcher.local.process import ReplicaProcess, Start, start_process
 from modelplane.launcher.local.reach import HERE, Reach, make_certificate
 from modelplane.launcher.local.users import NoUserLeft, User, Users
@@ -129,6 +129,8 @@ class Replica:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._killed_for = ""
+        # What its engine says of itself.
+        self._figures: pb.EngineFigures | None = None
 
     def report(self) -> pb.ReplicaReport:
         """Return what the control plane is told."""
@@ -139,6 +141,7 @@ class Replica:
             token=self._token,
             memory_bytes=self.memory,
             certificate=self._certificate,
+            engine=self._figures,
         )
 
     @property
@@ -247,7 +250,8 @@ class Replica:
     ) -> Ended | None:
         """Let it serve; return how it ended, or None once it was told to."""
         seconds = self._served.spec.evaluation_deadline_ms / 1000
-        hanging = asyncio.ensure_future(until_hanging(self._address, seconds, self._tls()))
+        told = Told(self._token, self._note_figures)
+        hanging = asyncio.ensure_future(until_hanging(self._address, seconds, told, self._tls()))
         waited = (process.exited, stopping, hanging)
         try:
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
@@ -325,6 +329,9 @@ class Replica:
         finally:
             hurried.cancel()
             idle.cancel()
+
+    def _note_figures(self, figures: pb.EngineFigures) -> None:
+        self._figures = figures
 
     def _tls(self) -> SSLContext | None:
         """Return by what it is known, where it is asked from other machines."""

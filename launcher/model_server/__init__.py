@@ -19,6 +19,7 @@ Nothing but the standard library of Python 3.8 or newer and the environment's ow
     vllm         a language model that vLLM serves
     command      a model that is served by a command of its own
     child        a server below this process, which the last two ask
+    figures      what an engine says of itself
     answers      what a model says, as JSON
     refusals     what callers are told instead
 """

@@ -25,6 +25,7 @@ _END_SECONDS = 10.0
 _READ_BYTES = 64 << 10
 _MOST_EVENT_BYTES = 16 << 20
 _MOST_ERROR_BYTES = 64 << 10
+_MOST_PAGE_BYTES = 4 << 20
 _SERVER_ERRORS = 500
 
 
@@ -103,6 +104,23 @@ class Child:
             return connection.getresponse().status < _SERVER_ERRORS
         except (OSError, http.client.HTTPException):
             return False
+        finally:
+            connection.close()
+
+    def page(self, path: str) -> str:
+        """Return a page of its own, which needs no token.
+
+        Raises:
+            OSError: It does not answer.
+            HTTPException: What it answers is none.
+        """
+        connection = _Connection(self._place, _HEALTH_SECONDS)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            if answer.status != http.client.OK:
+                raise http.client.HTTPException("status %d" % answer.status)
+            return answer.read(_MOST_PAGE_BYTES).decode(errors="replace")
         finally:
             connection.close()
 

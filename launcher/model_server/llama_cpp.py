@@ -7,6 +7,7 @@ listens on beside is for its own page about the model, with a key that nobody el
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import importlib
 import itertools
@@ -19,6 +20,7 @@ from typing import Any, Iterator, NamedTuple
 
 from .answers import write_json
 from .bodies import load_json
+from .figures import Figures, of_llama_cpp
 from .invocation import event_of, to_the_end
 from .language import CHAT, EMBEDDINGS, Abilities, Question, check_dimensions, parse_question
 from .llama_cpp_answers import Shaping, asked_of
@@ -80,6 +82,7 @@ class LlamaCpp:
         params.port = 0
         params.api_keys = [key]
         params.ui = False
+        params.endpoint_metrics = params.endpoint_slots = True
         params.n_threads_http = 2
         params.n_parallel = options.concurrency
         params.n_ctx = options.context_tokens * options.concurrency
@@ -98,7 +101,8 @@ class LlamaCpp:
             check_dimensions(found, options.dimensions)
         self._options = options
         self._name = options.name
-        self._able = Abilities(options.task, _has_tools(self._server.listening_address, key))
+        self._page = functools.partial(_page, self._server.listening_address, key)
+        self._able = Abilities(options.task, _has_tools(self._page("/props")))
 
     def begin(self, body: bytes, content_type: str, request_id: str) -> Answering:
         """Return what a body asks.
@@ -109,6 +113,14 @@ class LlamaCpp:
         del request_id
         question = parse_question(load_json(body, content_type), self._able)
         return Answering(self._server, question, self._name)
+
+    def figures(self) -> Figures:
+        """Return what llama.cpp says of itself.
+
+        Raises:
+            Exception: It says nothing.
+        """
+        return of_llama_cpp(self._page("/metrics").decode(), json.loads(self._page("/slots")))
 
     def measure(self, seconds: float) -> float:
         """Return how many tokens a second it does; see `measuring.measure`.
@@ -225,15 +237,20 @@ class Answering:
                 return
 
 
-def _has_tools(address: str, key: str) -> bool:
-    """Return whether the model's chat template has tools."""
+def _page(address: str, key: str, path: str) -> bytes:
+    """Return a page of the engine's about itself."""
     place = address.partition("://")[2]
     page = http.client.HTTPConnection(place, timeout=_PAGE_SECONDS)
     try:
-        page.request("GET", "/props", headers={"authorization": "Bearer " + key})
-        properties = json.loads(page.getresponse().read())
+        page.request("GET", path, headers={"authorization": "Bearer " + key})
+        return page.getresponse().read()
     finally:
         page.close()
+
+
+def _has_tools(said: bytes) -> bool:
+    """Return whether the model's chat template has tools."""
+    properties = json.loads(said)
     return bool((properties.get("chat_template_caps") or {}).get("supports_tools"))
 
 

@@ -13,9 +13,10 @@ import threading
 import traceback
 from typing import Callable, NamedTuple, Sequence
 
+from .figures import Figures, Watching
 from .last_asked import LastAsked
 from .refusals import hide, of_loading
-from .server import Begin, Limits, Server
+from .server import Begin, Limits, Server, State
 
 # Returns tokens per second, given how long to look; see `measuring`.
 Measure = Callable[[float], float]
@@ -31,12 +32,14 @@ class Loaded(NamedTuple):
         measure: Tells what it does; None: it cannot be told.
         is_healthy: Tells whether what serves it says that it works.
         end: Ends what serves it.
+        figures: Asks what serves it how busy it is; None: it does not say.
     """
 
     begin: Begin
     measure: Measure | None = None
     is_healthy: Callable[[], bool] = lambda: True
     end: Callable[[], None] = lambda: None
+    figures: Callable[[], Figures] | None = None
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -88,7 +91,8 @@ def serve(options: argparse.Namespace, token: str, asked: LastAsked) -> int:
     signal.signal(signal.SIGTERM, lambda *_: told_to_end.set())
     try:
         limits = Limits(options.concurrency, options.evaluation_seconds, _tls(options.tls))
-        server = Server(loaded.begin, token, limits, asked, loaded.is_healthy)
+        state = State(loaded.is_healthy, Watching(loaded.figures) if loaded.figures else None)
+        server = Server(loaded.begin, token, limits, asked, state)
         port = server.listen(options.host, options.port)
     except OSError as error:
         _tell(options.ready_fd, {"error": "Cannot listen: %s" % error.strerror})
@@ -149,7 +153,7 @@ def _load_llama_cpp(options: argparse.Namespace) -> Loaded:
         dimensions=options.dimensions,
     )
     model = LlamaCpp(chosen)
-    return Loaded(model.begin, model.measure)
+    return Loaded(model.begin, model.measure, figures=model.figures)
 
 
 def _load_vllm(options: argparse.Namespace) -> Loaded:
@@ -166,7 +170,8 @@ def _load_vllm(options: argparse.Namespace) -> Loaded:
         evaluation_seconds=options.evaluation_seconds,
     )
     model = Vllm(chosen)
-    return Loaded(model.begin, model.measure, model.child.is_healthy, model.child.end)
+    child = model.child
+    return Loaded(model.begin, model.measure, child.is_healthy, child.end, model.figures)
 
 
 def _load_command(options: argparse.Namespace) -> Loaded:

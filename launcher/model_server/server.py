@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import functools
 import hmac
+import json
 import socket
 import ssl
 import threading
 import time
 import traceback
-from typing import Callable, Iterator, NamedTuple, Protocol
+from typing import Any, Callable, Iterator, NamedTuple, Protocol
 
 from .evaluation import LAST_WORDS_SECONDS, Evaluation, Watch
+from .figures import Watching
 from .http1 import Connection, Gone, Head
 from .invocation import DONE, error_event
 from .last_asked import LastAsked
@@ -53,6 +55,21 @@ class Asked(Protocol):
 Begin = Callable[[bytes, str, str], Asked]
 
 
+class State(NamedTuple):
+    """What is known of what answers.
+
+    Attributes:
+        is_healthy: Tells whether it can be asked.
+        figures: What it says of itself; None: nothing.
+    """
+
+    is_healthy: Callable[[], bool] = lambda: True
+    figures: Watching | None = None
+
+
+_USUAL = State()
+
+
 class Server:
     """Serves one model until it is told to stop."""
 
@@ -62,11 +79,11 @@ class Server:
         token: str,
         limits: Limits,
         asked: LastAsked,
-        is_healthy: Callable[[], bool] = lambda: True,
+        state: State = _USUAL,
     ) -> None:
         self._begin = begin
         self._asked = asked
-        self._is_healthy = is_healthy
+        self._state = state
         self._authorization = ("Bearer " + token).encode() if token else b""
         self._limits = limits
         self._slots = Slots(limits.concurrency)
@@ -177,13 +194,19 @@ class Server:
             raise Refused(404, "RESOURCE_DOES_NOT_EXIST", "There is nothing here.")
         if (head.method, path) != ("POST", "/invocations"):
             raise Refused(405, "BAD_REQUEST", "The method is not supported here.")
-        sent = head.headers.get("authorization", "").encode("latin-1")
-        if self._authorization and not hmac.compare_digest(sent, self._authorization):
+        if not self._is_known(head):
             raise Refused(401, "UNAUTHENTICATED", "The token of the request is not this server's.")
 
+    def _is_known(self, head: Head) -> bool:
+        sent = head.headers.get("authorization", "").encode("latin-1")
+        return not self._authorization or hmac.compare_digest(sent, self._authorization)
+
     def _ping(self, connection: Connection, head: Head) -> bool:
-        healthy = self._watch.overdue() < self._limits.concurrency and self._is_healthy()
-        body = b'{"status":"%s"}' % (b"healthy" if healthy else b"hanging")
+        healthy = self._watch.overdue() < self._limits.concurrency and self._state.is_healthy()
+        said: dict[str, Any] = {"status": "healthy" if healthy else "hanging"}
+        if self._state.figures is not None and self._is_known(head):
+            said["engine"] = self._state.figures.newest
+        body = json.dumps(said, separators=(",", ":")).encode()
         connection.answer(200 if healthy else 503, body, self._load(), keep_alive=head.keep_alive)
         return head.keep_alive and connection.drain(head)
 

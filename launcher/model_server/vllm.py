@@ -16,6 +16,7 @@ from typing import Any, Iterator, NamedTuple, Sequence
 from .answers import write_json
 from .bodies import load_json
 from .child import Child, Place, Said, refusal_in
+from .figures import Figures, of_vllm
 from .invocation import event_of, to_the_end
 from .language import (
     CHAT,
@@ -109,6 +110,14 @@ class Vllm:
         return Answering(
             self.child, parse_question(load_json(body, content_type), self._able), self._options
         )
+
+    def figures(self) -> Figures:
+        """Return what vLLM says of itself.
+
+        Raises:
+            Exception: It says nothing.
+        """
+        return of_vllm(self.child.page("/metrics"))
 
     def measure(self, seconds: float) -> float:
         """Return how many tokens a second it does; see `measuring.measure`.

@@ -12,7 +12,7 @@ from modelplane.adapters.shared import guardrail_rules, patterns
 from modelplane.adapters.shared.rpc.sizes import MAX_ANONYMOUS_BODY_BYTES
 from modelplane.control_plane import admission
 from modelplane.control_plane.audit import log
-from modelplane.control_plane.endpoints import gateway_rules
+from modelplane.control_plane.endpoints import gateway_rules, totals
 from modelplane.control_plane.endpoints.validation import MAX_ENTITIES
 from modelplane.control_plane.hosting import entity_rules, throughput_rules, worker_view
 from modelplane.control_plane.identity import failed_logins, sessions, sign_ins
@@ -95,6 +95,7 @@ BOUNDS = {
     "Memory for a provider's answer": f"{transport.MAX_BODY_BYTES // MIB} MiB",
     "Memory of replicas": f"{LauncherSettings.launcher_memory} of the machine's for all",
     "Memory of Envoy": f"{MAX_HEAP_MIB:,} MiB: above {overload.CLOSE_IDLE:.0%}".replace("%", " %"),
+    "Metric series of engines": f"of {totals._REMEMBERED} replicas",
     "Processes of a hosted model that": f"{suspects._ENOUGH} by the same request, "
     f"{suspect_callers.FOUND} by one caller",
     "Replicas of a group": f"which is {entity_rules.MAX_CONCURRENCY:,} at most, or "

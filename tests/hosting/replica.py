@@ -4,8 +4,10 @@ import contextlib
 import http.client
 import json
 import os
+import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,6 +69,18 @@ class Replica:
         return self.process.wait(30)
 
 
+def engine_of(replica: Replica, condition: Callable[[dict[str, float]], bool]) -> dict[str, float]:
+    """Wait until what the engine says of itself is so, and return it."""
+    deadline = time.monotonic() + 60
+    while True:
+        said = replica.ask(b"", "GET", "/ping").json
+        found: dict[str, float] = said["engine"]  # type: ignore[assignment]
+        if found and condition(found):
+            return found
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
+
+
 @contextlib.contextmanager
 def serving(saved: Saved, name: str, folder: Path, *options: str) -> Iterator[Replica]:
     """Run the server of a saved model until the end; `folder` is where it works."""
@@ -99,11 +113,14 @@ def serving_with(
             pass_fds=(writing,),
             stdout=output,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     os.close(writing)
     try:
         with os.fdopen(reading) as lines:
             yield Replica(process, json.loads(lines.readline()), log)
     finally:
-        process.kill()
+        # With all that it has started, an engine below it among them.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -97,7 +97,7 @@ def end_or_not(does: dict[str, Any], ready: int) -> None:
     say(does.get("print", "hello"))
     if "status" in does:
         sys.exit(does["status"])
-    if "error" in does and not Path(does.get("unless", "/nowhere")).exists():
+    if "error" in does and not ("unless" in does and Path(does["unless"]).exists()):
         tell(ready, {"error": does["error"]})
         sys.exit(1)
     time.sleep(600 if does.get("hang") else does.get("slow", 0))

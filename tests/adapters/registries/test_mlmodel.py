@@ -30,3 +30,19 @@ def test_what_nobody_asks_for_is_not_made_into_a_value(value: bytes) -> None:
 def test_what_is_no_yaml(value: bytes) -> None:
     with pytest.raises(ModelUnusable, match="cannot be read"):
         parse_mlmodel(HEAD + b"x: " + value)
+
+
+@pytest.mark.parametrize(
+    ("said", "family"),
+    [
+        (b"gte-large", "gte"),
+        (b"BGE-large", "bge"),
+        (b"llama", "llama"),
+        (b"'-'", ""),
+        (b"[gte]", ""),
+        (b"a" * 500, "a" * 32),
+    ],
+)
+def test_the_family_that_it_was_logged_as(said: bytes, family: str) -> None:
+    content = HEAD + b"metadata:\n  model_type: " + said
+    assert parse_mlmodel(content).description.family == family

@@ -10,8 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from modelplane.control_plane.endpoints.metrics import MetricsView
 from modelplane.control_plane.endpoints.metrics_text import build_metrics_text
-from modelplane.control_plane.endpoints.totals import Totals
-from tests.control_plane.endpoints.test_totals import NOW, report
+from modelplane.control_plane.endpoints.totals import EngineTotals, Totals
+from tests.control_plane.endpoints.test_totals import NOW, figures, report
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -44,6 +44,33 @@ def test_what_is_used_of_what_is_provisioned_is_printed(view: MetricsView) -> No
         "max": 240,
         "chunk": 80,
     }
+
+
+def test_what_engines_say_of_themselves_is_printed(view: MetricsView) -> None:
+    assert b"_engine_" not in build_metrics_text(view, "text/plain")[1]
+    engine = EngineTotals()
+    engine.note({"a": figures(2, 0.25, 100, 40), "b": figures(1, 0.75, 10)}, NOW)
+    busy = replace(view, engines={"gpt": engine}, now_ms=NOW)
+    families = parse(build_metrics_text(busy, "text/plain")[1])
+    named = {
+        name.removeprefix("modelplane_endpoint_engine_"): {
+            one.labels.get("state", one.labels.get("kind", one.labels.get("result", ""))): one.value
+            for one in family.samples
+        }
+        for name, family in families.items()
+        if "_engine_" in name
+    }
+    assert named == {
+        "requests": {"running": 3, "waiting": 0},
+        "kv_cache_usage_ratio": {"": 0.5},
+        "tokens": {"prompt": 110, "generation": 220},
+        "prefix_cache_tokens": {"queries": 110, "hits": 40},
+    }
+    # What was so a while ago is not told as if it were so; what was counted stays.
+    later = build_metrics_text(replace(busy, now_ms=NOW + 120_000), "text/plain")[1].decode()
+    assert "engine_requests{" not in later
+    assert "kv_cache_usage_ratio{" not in later
+    assert 'engine_tokens_total{endpoint_name="chat",kind="prompt"' in later
 
 
 def test_prometheus_reads_what_is_printed(view: MetricsView) -> None:

@@ -1,7 +1,8 @@
+from modelserving.launcher.v1.launcher_service_pb2 import EngineFigures
 from modelserving.worker.v1.metrics_service_pb2 import EndpointCounts, EntityCounts
 
 from modelplane.adapters.shared.latency import BUCKETS
-from modelplane.control_plane.endpoints.totals import Recent, Totals
+from modelplane.control_plane.endpoints.totals import EngineTotals, Recent, Totals
 
 NOW = 1_700_000_000_000
 MINUTE = 60_000
@@ -71,3 +72,46 @@ def test_a_clock_that_is_set_back_leaves_no_calls_of_the_future() -> None:
     totals.add(report(_200=1), NOW - 60 * MINUTE)
     assert totals.last_minute(NOW - 60 * MINUTE) == {"gpt": Recent(1)}
     assert len(totals.slots) == 1
+
+
+def figures(running: int = 0, usage: float = 0.0, prompt: int = 0, hits: int = 0) -> EngineFigures:
+    return EngineFigures(
+        requests_running=running,
+        kv_cache_usage=usage,
+        prompt_tokens=prompt,
+        generation_tokens=2 * prompt,
+        prefix_cache_queries=prompt,
+        prefix_cache_hits=hits,
+    )
+
+
+def test_what_engines_say_is_added_up_and_counts_once() -> None:
+    engine = EngineTotals()
+    engine.note({"a": figures(1, 0.5, 100, 10), "b": figures(2, 0.1, 10)}, NOW)
+    assert (engine.running, engine.usage) == (3, 0.3)
+    assert engine.counts == [110, 220, 110, 10]
+    engine.note({"a": figures(prompt=150, hits=10), "b": figures(prompt=10)}, NOW)
+    assert engine.counts == [160, 320, 160, 10]
+    # One ends, another begins: what the first one did stays.
+    engine.note({"b": figures(prompt=10), "c": figures(prompt=7)}, NOW)
+    assert engine.counts == [167, 334, 167, 10]
+    # One that was silent says again what it has done since it started.
+    engine.note({"a": figures(prompt=151, hits=10)}, NOW)
+    assert engine.counts == [168, 336, 168, 10]
+    assert (engine.running, engine.usage) == (0, 0.0)
+    engine.note({}, NOW + 1)
+    assert engine.counts == [168, 336, 168, 10]
+    assert engine.is_fresh(NOW + MINUTE)
+    assert not engine.is_fresh(NOW + 1 + MINUTE)
+
+
+def test_what_is_kept_of_replicas_has_a_bound_and_what_they_say_too() -> None:
+    engine = EngineTotals()
+    for number in range(200):
+        engine.note({f"r{number}": figures(prompt=1)}, NOW)
+    assert engine.counts[0] == 200
+    assert len(engine.replicas) == 64
+    engine.note({"liar": figures(-5, float("nan"), -9, -9), "other": figures(usage=7.0)}, NOW)
+    assert (engine.running, engine.usage, engine.counts[0]) == (0, 0.5, 200)
+    totals = Totals(engines={"gpt": engine})
+    assert Totals.parse(totals.encode()) == totals

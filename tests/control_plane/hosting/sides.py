@@ -16,6 +16,8 @@ from modelserving.worker.v1.snapshot_service_pb2 import WatchConfigRequest
 
 from modelplane.adapters.registries.kinds import RegistryPlace
 from modelplane.adapters.shared.rpc.server import Health, new_server, running
+from modelplane.control_plane.endpoints.metrics import EndpointMetrics
+from modelplane.control_plane.hosting.engine_figures import EngineNotes
 from modelplane.control_plane.hosting.launcher_servicer import LauncherServicer
 from modelplane.control_plane.hosting.measurements import Measurements
 from modelplane.control_plane.hosting.pool import Pool
@@ -54,6 +56,8 @@ class FakeLauncher:
     says: dict[str, pb.GroupReport] = field(default_factory=dict)
     # What it measures where it is told to, tokens per second.
     measures: float = 0.0
+    # What the engine of each replica says of itself.
+    engine: pb.EngineFigures | None = None
     # Whether it says anything.
     reports: bool = True
     told: asyncio.Event = field(default_factory=asyncio.Event)
@@ -101,6 +105,7 @@ class FakeLauncher:
                 phase=pb.REPLICA_PHASE_READY,
                 address=f"127.0.0.1:{9000 + number}",
                 token="token",
+                engine=self.engine,
             )
             for number in range(spec.replicas)
         ]
@@ -187,7 +192,8 @@ async def host_side(
         specs = Specs(
             resolver, measurements, SpecSettings(registry=REGISTRY, calibration_ms=CALIBRATION_MS)
         )
-        pool = Pool("default", database, specs, measurements, shared)
+        engines = EngineNotes(EndpointMetrics(database, clock).note_engines)
+        pool = Pool("default", database, specs, measurements, shared, engines)
         launchers = LauncherServicer(pool)
         stack.push_async_callback(launchers.aclose)
         database.on_commit(launchers.hint)

@@ -9,8 +9,10 @@ from modelserving.launcher.v1 import launcher_service_pb2 as pb
 from modelserving.worker.v1 import hosting_pb2
 from modelserving.worker.v1.snapshot_pb2 import EndpointResource
 
+from modelplane.control_plane.endpoints.metrics import EndpointMetrics
 from modelplane.control_plane.hosting.pool import LEASE_MS
 from modelplane.control_plane.hosting.worker_view import build_group
+from modelplane.control_plane.principal import Principal
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints import changes
 from modelplane.control_plane.store.events import read_head
@@ -362,3 +364,19 @@ async def test_callers_are_told_of_a_failure_without_the_log(side: HostSide) -> 
     await has_phase(side, GroupPhase.FAILED)
     assert "paid by card" in (await side.group()).message
     assert build_group(await side.group()).reason == "It has ended."
+
+
+async def test_what_engines_say_of_themselves_reaches_the_endpoints_metrics(
+    side: HostSide,
+) -> None:
+    launcher = await deployed(side)
+    admin = Principal("1", "admin", admin=True)
+    launcher.engine = pb.EngineFigures(requests_running=2, prompt_tokens=100, prefix_cache_hits=7)
+    await launcher.report()
+    metrics = EndpointMetrics(side.push.database, side.clock)
+
+    async def is_told() -> bool:
+        engines = (await metrics.read(admin, "name-e")).engines
+        return bool(engines) and engines["a"].running == 2 and engines["a"].counts == [100, 0, 0, 7]
+
+    await until(is_told)

@@ -13,7 +13,7 @@ from modelplane.control_plane.errors import InvalidParameter, NotFound, NotSuppo
 from modelplane.control_plane.hosting.engine_rules import NO_ENGINES, USUAL_ENGINES, Engines
 from modelplane.control_plane.hosting.pinning import Pinning
 from modelplane.control_plane.hosting.throughput import estimate, round_down
-from tests.control_plane.hosting.worlds import FakeRegistry, language_model
+from tests.control_plane.hosting.worlds import PYFUNC, FakeRegistry, language_model, mlmodel
 
 CPU = ReplicaSize(cpus=1, memory_bytes=1)
 
@@ -51,6 +51,18 @@ async def test_what_can_be_provisioned_is_told(registry: FakeRegistry) -> None:
     )
     larger = await pinning.describe("main.llm.llama", "1", "CPU_LARGE")
     assert larger.chunk.tokens == 160
+
+
+async def test_an_embedding_model_is_of_the_family_that_it_was_logged_as(
+    registry: FakeRegistry,
+) -> None:
+    """As the document logs a model of GTE, whose architecture is called otherwise."""
+    metadata = {"task": "llm/v1/embeddings", "model_type": "gte-large"}
+    transformers = {"pipeline_model_type": "BertModel", "model_binary": "model"}
+    flavors = {"transformers": transformers, **PYFUNC}
+    registry.models["main.llm.gte", "1"] = mlmodel(flavors=flavors, metadata=metadata)
+    described = await Pinning(registry, engines=USUAL_ENGINES).describe("main.llm.gte", "1")
+    assert build_optimization_info(described).model_type == "gte"
 
 
 async def test_models_of_the_catalogue_can_be_provisioned_without_a_registry() -> None:

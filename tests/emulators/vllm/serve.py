@@ -104,6 +104,35 @@ class Engine:
         self.tells_cached = given.enable_prompt_tokens_details
         self.read: set[str] = set()
         self.running = 0
+        self.counts = dict.fromkeys(("prompt", "generation", "queries", "hits"), 0)
+
+    def page(self) -> str:
+        """v1/metrics/loggers.py, as prometheus_client writes it."""
+        labels = f'{{engine="0",model_name="{self.name}"}}'
+        told = (
+            ("num_requests_running", "gauge", self.running),
+            ("num_requests_waiting", "gauge", 0),
+            ("kv_cache_usage_perc", "gauge", 0.25 if self.running else 0),
+            ("prefix_cache_queries", "counter", self.counts["queries"]),
+            ("prefix_cache_hits", "counter", self.counts["hits"]),
+            ("prompt_tokens", "counter", self.counts["prompt"]),
+            ("generation_tokens", "counter", self.counts["generation"]),
+        )
+        lines = [
+            "# HELP python_gc_objects_collected_total Objects",
+            'python_info{version="3.12"} 1.0',
+        ]
+        for name, kind, value in told:
+            # Counters end so on the page, and in their HELP and TYPE.
+            full = f"vllm:{name}_total" if kind == "counter" else f"vllm:{name}"
+            lines += [
+                f"# HELP {full} Words.",
+                f"# TYPE {full} {kind}",
+                f"{full}{labels} {float(value)}",
+            ]
+            if kind == "counter":
+                lines.append(f"vllm:{name}_created{labels} 1.7959957e+09")
+        return "\n".join(lines) + "\n"
 
     def tokens_of(self, text: str) -> int:
         """renderers/params.py: what is longer than the context is refused, with the counts."""
@@ -127,7 +156,11 @@ class Engine:
         """Return how many of a prompt's tokens were read before."""
         seen = text in self.read
         self.read.add(text)
-        return (count - 1) // BLOCK * BLOCK if seen else 0
+        found = (count - 1) // BLOCK * BLOCK if seen else 0
+        self.counts["queries"] += count
+        self.counts["hits"] += found
+        self.counts["prompt"] += count
+        return found
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -141,9 +174,7 @@ class Handler(BaseHTTPRequestHandler):
             # entrypoints/serve/instrumentator/health.py
             self._say(200, b"", "text/plain")
         elif self.path == "/metrics":
-            labels = f'{{engine="0",model_name="{self.engine.name}"}}'
-            page = f"vllm:num_requests_running{labels} {float(self.engine.running)}\n"
-            self._say(200, page.encode(), "text/plain")
+            self._say(200, self.engine.page().encode(), "text/plain; version=0.0.4; charset=utf-8")
         elif self.path == "/v1/models" and self._is_let_in():
             card = {"id": self.engine.name, "object": "model", "owned_by": "vllm"}
             self._json({"object": "list", "data": [card | {"max_model_len": self.engine.window}]})
@@ -264,6 +295,7 @@ class Writing:
         cached = engine.cached(said, self.prompt)
         self.details = {"cached_tokens": cached} if engine.tells_cached else None
         self.tokens = min(asked.get("max_tokens", 16), engine.window - self.prompt)
+        engine.counts["generation"] += self.tokens * asked.get("n", 1)
         self.head = {
             "id": "chatcmpl-0" if chat else "cmpl-0",
             "object": "chat.completion" if chat else "text_completion",

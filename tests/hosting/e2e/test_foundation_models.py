@@ -1,11 +1,15 @@
 """A small real language model of the catalogue, by llama.cpp, asked by real clients."""
 
+import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import requests
 from databricks.sdk import WorkspaceClient
 from openai import BadRequestError, OpenAI
+from prometheus_client.parser import text_string_to_metric_families
 from xllamacpp import CommonParams, Server
 
 from tests.e2e.native.speakers import SPEAKERS, Speaker
@@ -72,6 +76,43 @@ def test_answers_are_the_engines_own(chat: str, client: OpenAI, api: Rest) -> No
     assert events[-1].usage.completion_tokens == own["usage"]["completion_tokens"]
     plain = api.call("POST", f"/serving-endpoints/{chat}/invocations", question)
     assert plain["choices"][0]["logprobs"] == ours["choices"][0]["logprobs"]
+
+
+def test_what_the_engine_says_of_itself_is_in_the_endpoints_metrics(
+    chat: str, host: System, api: Rest
+) -> None:
+    question = {"messages": ASKED, "max_tokens": 4, "temperature": 0}
+    usage = [
+        api.call("POST", f"/serving-endpoints/{chat}/invocations", question)["usage"]
+        for _ in range(2)
+    ]
+    said = sum(one["completion_tokens"] for one in usage)
+    kept = sum(one["prompt_tokens_details"]["cached_tokens"] for one in usage)
+
+    def counted() -> dict[str, float]:
+        page = api.send("GET", f"{ENDPOINTS}/{chat}/metrics").text
+        return {
+            ",".join(
+                [sample.name, *sorted(set(sample.labels.values()) - {chat, "smol"})]
+            ): sample.value
+            for family in text_string_to_metric_families(page)
+            for sample in family.samples
+        }
+
+    prefix = "modelplane_endpoint_engine"
+    # The server asks the engine, the launcher the server, and its report is stored every 5 s.
+    deadline = time.monotonic() + 60
+    while counted().get(f"{prefix}_tokens_total,generation", 0) < said:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    found = counted()
+    assert found[f"{prefix}_tokens_total,prompt"] >= sum(one["prompt_tokens"] for one in usage)
+    assert found[f"{prefix}_prefix_cache_tokens_total,hits"] >= kept > 0
+    assert found[f"{prefix}_requests,waiting"] == 0
+    assert 0 <= found[f"{prefix}_kv_cache_usage_ratio"] <= 1
+    state = json.loads((host.data_dir / "up.json").read_bytes())
+    page = requests.get(state["control_plane"]["metrics_url"], timeout=10).text
+    assert 'modelplane_engine_requests{state="waiting"} 0.0' in page
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from modelserving.launcher.v1.launcher_service_pb2 import ReplicaSize as Size
 
 from modelplane.launcher.engines.vllm import Vllm
 from tests.emulators.vllm import install
-from tests.hosting.replica import Replica, serving_with
+from tests.hosting.replica import Replica, engine_of, serving_with
 
 QUESTION = {"messages": [{"role": "user", "content": "Count " * 40}], "max_tokens": 3}
 WINDOW = 512
@@ -161,3 +161,23 @@ def test_the_server_ends_with_its_engine(tmp_path: Path) -> None:
         os.kill(int(children[0]), signal.SIGKILL)
         assert replica.process.wait(20) == 1
         assert "the model's server has ended with status -9" in replica.log.read_text()
+
+
+def test_who_knows_the_token_is_told_how_busy_vllm_is(tmp_path: Path) -> None:
+    with replica_of(tmp_path, "llm/v1/chat") as replica:
+        question = {"prompt": "one " * 40, "max_tokens": 3}
+        for _ in range(2):
+            replica.ask(question)
+        figures = engine_of(replica, lambda found: found["generation_tokens"] == 6)
+        assert figures == {
+            "requests_running": 0,
+            "requests_waiting": 0,
+            "kv_cache_usage": 0,
+            "prompt_tokens": 80,
+            "generation_tokens": 6,
+            "prefix_cache_queries": 80,
+            "prefix_cache_hits": 32,
+        }
+        with contextlib.closing(replica.connect()) as stranger:
+            stranger.request("GET", "/ping")
+            assert json.loads(stranger.getresponse().read()) == {"status": "healthy"}
