@@ -151,7 +151,8 @@ class UsageReader:
 def _check(principal: Principal, selected: UsageFilter) -> None:
     if selected.endpoint_id is None:
         require_admin(principal)
-    _check_texts(selected.endpoint, selected.served_entity, selected.requester, selected.client)
+    _check_texts(selected.endpoint, selected.served_entity, selected.requester)
+    _check_texts(selected.client, selected.request_id)
     if selected.tag is not None:
         _check_texts(selected.tag[1])
         _check_key(selected.tag[0])

@@ -1,5 +1,6 @@
 """RPC shell of the usage ledger: unpack, call `reader`, pack with `views`."""
 
+import re
 from typing import Any
 
 import grpc
@@ -10,6 +11,7 @@ from modelserving.v1.usage_service_pb2_grpc import UsageServiceServicer
 from modelplane.adapters.shared.rpc.metadata import as_mapping
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.principal import current_principal
+from modelplane.control_plane.store.states import UsageState
 from modelplane.control_plane.store.usage.filters import UsageFilter
 from modelplane.control_plane.usage.reader import MAX_RESULTS, UsageReader
 from modelplane.control_plane.usage.views import (
@@ -26,6 +28,7 @@ _Listing = pb.ListUsageRequest | pb.ListServingEndpointUsageRequest
 _Request = _Listing | pb.ListServedEntitiesRequest
 
 _CSV = "text/csv"
+_STATUS = re.compile(r"[1-5](xx|[0-9]{2})")
 
 
 class UsageServicer(UsageServiceServicer):
@@ -83,7 +86,29 @@ def _filter(request: _Listing, endpoint: str | None) -> UsageFilter:
         tag=tag,
         start_ms=request.start_time if request.HasField("start_time") else None,
         end_ms=request.end_time if request.HasField("end_time") else None,
+        status=_statuses(request.status_code) if request.HasField("status_code") else None,
+        state=_state(request.state) if request.HasField("state") else None,
+        min_latency_ms=request.min_latency_ms if request.HasField("min_latency_ms") else None,
+        request_id=request.request_id if request.HasField("request_id") else None,
     )
+
+
+def _statuses(text: str) -> tuple[int, int]:
+    """Return the lowest status that is meant, and the one after the highest."""
+    if not _STATUS.fullmatch(text):
+        raise InvalidParameter(
+            "'status_code' must be a status such as 429, or a class of them such as 4xx."
+        )
+    if text.endswith("xx"):
+        first = int(text[0]) * 100
+        return first, first + 100
+    return int(text), int(text) + 1
+
+
+def _state(text: str) -> UsageState:
+    if text not in tuple(UsageState):
+        raise InvalidParameter(f"'state' must be one of {', '.join(UsageState)}.")
+    return UsageState(text)
 
 
 def _pack(table: Table, request: _Request, context: _Context) -> HttpBody:

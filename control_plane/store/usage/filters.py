@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement
 from sqlmodel import col, or_, select
 
 from modelplane.control_plane.store.database import Session
+from modelplane.control_plane.store.states import UsageState
 from modelplane.control_plane.store.usage.request_tags import has_tag
 from modelplane.control_plane.store.usage.tables import UsageOriginRow, UsageRow, UsageTotalRow
 
@@ -27,6 +28,10 @@ class UsageFilter:
         tag: Key and value of a tag; without a value any will do.
         start_ms: Earliest time, milliseconds since the epoch.
         end_ms: Time before which, milliseconds since the epoch.
+        status: Lowest HTTP status, and the one that is too high.
+        state: What is known of them.
+        min_latency_ms: How long they took at least.
+        request_id: Identifier of the query, ours or the client's.
         before: Only what comes after this time and identifier in the list.
     """
 
@@ -38,14 +43,29 @@ class UsageFilter:
     tag: tuple[str, str | None] | None = None
     start_ms: float | None = None
     end_ms: float | None = None
+    status: tuple[int, int] | None = None
+    state: UsageState | None = None
+    min_latency_ms: float | None = None
+    request_id: str | None = None
     before: tuple[int, str] | None = None
+
+    @property
+    def is_of_queries(self) -> bool:
+        """Whether it asks for what only queries tell, and totals do not."""
+        asked = (self.tag, self.min_latency_ms, self.request_id)
+        return any(value is not None for value in asked)
 
 
 async def conditions(
     session: Session, selected: UsageFilter, row: type[UsageRow] | type[UsageTotalRow]
 ) -> list[ColumnElement[bool]]:
-    """Return what a filter demands of queries and of totals alike: of whom and of what they are."""
+    """Return what a filter demands of queries and of totals alike: whose, and what of it."""
     found: list[ColumnElement[bool]] = []
+    if selected.status is not None:
+        lowest, end = selected.status
+        found += [col(row.status_code) >= lowest, col(row.status_code) < end]
+    if selected.state is not None:
+        found.append(col(row.state) == selected.state)
     if selected.endpoint_id is not None:
         found.append(col(row.endpoint_id) == selected.endpoint_id)
     if selected.endpoint is not None:
@@ -65,6 +85,11 @@ def row_conditions(selected: UsageFilter, *, is_postgresql: bool) -> list[Column
     found: list[ColumnElement[bool]] = []
     if selected.tag is not None:
         found.append(has_tag(*selected.tag, is_postgresql=is_postgresql))
+    if selected.min_latency_ms is not None:
+        found.append(col(UsageRow.latency_ms) >= selected.min_latency_ms)
+    if selected.request_id is not None:
+        known = (col(UsageRow.request_id), col(UsageRow.client_request_id))
+        found.append(or_(*(one == selected.request_id for one in known)))
     if selected.start_ms is not None:
         found.append(time_ms >= selected.start_ms)
     if selected.end_ms is not None:

@@ -125,7 +125,9 @@ class _Question:
     @property
     def is_of_queries(self) -> bool:
         """Whether it asks for what only queries tell, and totals do not."""
-        return bool(self.selected.tag) or any(name.startswith(OWN_TAG) for name in self.dimensions)
+        return self.selected.is_of_queries or any(
+            name.startswith(OWN_TAG) for name in self.dimensions
+        )
 
     @property
     def needs_origins(self) -> bool:

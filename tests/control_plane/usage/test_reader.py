@@ -20,6 +20,7 @@ from modelplane.control_plane.endpoints.setting_changes import SettingChanges
 from modelplane.control_plane.errors import InvalidParameter, NotFound, PermissionDenied
 from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.states import UsageState
 from modelplane.control_plane.store.usage.filters import UsageFilter
 from modelplane.control_plane.store.usage.queries import ServedVersion, StoredQuery
 from modelplane.control_plane.usage.intake import UsageIntake
@@ -220,6 +221,15 @@ async def test_pages_follow_each_other_without_gap_or_repetition(
         (UsageFilter(start_ms=2000), [3, 2]),
         (UsageFilter(end_ms=2000), [1]),
         (UsageFilter(endpoint="chat", requester="bob"), [1]),
+        (UsageFilter(status=(400, 500)), [2]),
+        (UsageFilter(status=(429, 430)), [2]),
+        (UsageFilter(status=(500, 600)), []),
+        (UsageFilter(state=UsageState.ENDED), [3, 2, 1]),
+        (UsageFilter(state=UsageState.RUNNING), []),
+        (UsageFilter(min_latency_ms=12.5), [3, 2, 1]),
+        (UsageFilter(min_latency_ms=12.6), []),
+        (UsageFilter(request_id="req-3"), [3]),
+        (UsageFilter(request_id="c-1"), [2, 1]),
     ],
 )
 async def test_filters_select(
@@ -227,10 +237,14 @@ async def test_filters_select(
 ) -> None:
     entries = [
         ended(1, time_ms=1000),
-        ended(2, time_ms=2000, endpoint_id="e-2", endpoint_name="other"),
-        ended(3, time_ms=3000, requester="carol"),
+        ended(2, 429, time_ms=2000, endpoint_id="e-2", endpoint_name="other"),
+        ended(3, time_ms=3000, requester="carol", request_id="req-3", client_request_id="c-3"),
     ]
     await intake.record(JOURNAL, entries)
+    found = await usage.totals(ALICE, selected, [])
+    assert [total.sums["requests"] for total in found if total.sums["requests"]] == (
+        [len(numbers)] if numbers else []
+    )
     assert [row.id for row in await rows(usage, selected)] == [key(one).hex() for one in numbers]
 
 

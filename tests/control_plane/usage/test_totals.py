@@ -11,7 +11,7 @@ from modelserving.worker.v1.usage_service_pb2 import UsageEntry
 from sqlmodel import col, delete, select
 
 from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.states import TotalState
+from modelplane.control_plane.store.states import TotalState, UsageState
 from modelplane.control_plane.store.usage import totals
 from modelplane.control_plane.store.usage.filters import UsageFilter
 from modelplane.control_plane.store.usage.margins import MARGINS
@@ -107,6 +107,8 @@ async def test_what_is_over_is_read_from_totals(ledger: Ledger) -> None:
     ]
     await intake.record(JOURNAL, entries)
     before = await ask(usage, ["endpoint"])
+    refused = UsageFilter(status=(400, 500), state=UsageState.ENDED)
+    refused_before = await ask(usage, [], refused)
     await settle(maker)
     counted = await valid(database)
     assert counted[DAY_MS] == 1
@@ -116,6 +118,8 @@ async def test_what_is_over_is_read_from_totals(ledger: Ledger) -> None:
         old = col(UsageRow.time_ms) < clock.now_ms
         await transaction.session.exec(delete(UsageRow).where(old))
     assert await ask(usage, ["endpoint"]) == before
+    assert await ask(usage, [], refused) == refused_before
+    assert refused_before[()]["requests"] == 2
     assert before[("chat",)]["requests"] == 8
     assert before[("chat",)]["failed_requests"] == 2
     hours = await ask(usage, ["hour"], UsageFilter(end_ms=midnight))

@@ -11,6 +11,8 @@ import { Requests } from './UsageRequests'
 
 const DAY = 86_400_000
 const RANGES: [string, number][] = [['Last hour', DAY / 24], ['Last 24 hours', DAY], ['Last 7 days', 7 * DAY], ['Last 30 days', 30 * DAY]]
+const STATUSES: Record<string, string> = { '': 'Status: all', '2xx': 'Answered (2xx)', '4xx': 'Refused (4xx)', '429': 'Limited (429)', '5xx': 'Failed (5xx)' }
+const LATENCIES: Record<string, string> = { '': 'Latency: all', '1000': '1 s and more', '10000': '10 s and more', '60000': 'a minute and more' }
 const GROUPS: Record<string, string> = {
   endpoint: 'Endpoint', served_entity: 'Served entity', requester: 'Requester', task: 'Task', status_code: 'Status', day: 'Day',
 }
@@ -47,10 +49,15 @@ function Explorer({ endpoint }: { endpoint?: string }): ReactNode {
   const [range, setRange] = useState(DAY)
   const [group, setGroup] = useState(endpoint === undefined ? 'endpoint' : 'served_entity')
   const [requester, setRequester] = useState('')
+  const [status, setStatus] = useState('')
+  const [slow, setSlow] = useState('')
+  const [requestId, setRequestId] = useState('')
   // Whole minutes, so that the same question is asked again and again.
   const [until, setUntil] = useState(() => Math.ceil(Date.now() / 60_000) * 60_000)
   const path = endpoint === undefined ? '/api/2.0/usage' : endpointPath(endpoint, '/usage')
-  const filters = { start_time: until - range, end_time: until, requester: requester.trim() }
+  const chosen = { requester: requester.trim(), status_code: status, min_latency_ms: slow, request_id: requestId.trim() }
+  const filters = { start_time: until - range, end_time: until, ...chosen }
+  const filtered = Object.values(chosen).some((value) => value !== '')
   const coarse = range > 7 * DAY ? 'day' : 'hour'
   const totals = useQuery({
     queryKey: ['usage', path, filters, group],
@@ -73,6 +80,13 @@ function Explorer({ endpoint }: { endpoint?: string }): ReactNode {
           {Object.entries(GROUPS).filter(([key]) => endpoint === undefined || key !== 'endpoint').map(([key, title]) => <option key={key} value={key}>By {title.toLowerCase()}</option>)}
         </select>
         <input type="search" aria-label="Requester" placeholder="Requester" value={requester} onChange={(event) => setRequester(event.target.value)} />
+        <select aria-label="Status" value={status} onChange={(event) => setStatus(event.target.value)}>
+          {Object.entries(STATUSES).map(([value, text]) => <option key={value} value={value}>{text}</option>)}
+        </select>
+        <select aria-label="Latency" value={slow} onChange={(event) => setSlow(event.target.value)}>
+          {Object.entries(LATENCIES).map(([value, text]) => <option key={value} value={value}>{text}</option>)}
+        </select>
+        <input type="search" aria-label="Request id" placeholder="Request id" value={requestId} onChange={(event) => setRequestId(event.target.value)} />
         <button type="button" onClick={() => setUntil(Math.ceil(Date.now() / 1000) * 1000)}>Refresh</button>
         <span className="grow" />
         <Download path={path + query({ ...filters, group_by: group, format: 'csv' })} />
@@ -80,7 +94,12 @@ function Explorer({ endpoint }: { endpoint?: string }): ReactNode {
       </div>
       <Failure error={totals.error ?? series.error} />
       {totals.isPending && !totals.error && <Loading />}
-      {totals.data && found.length === 0 && (
+      {totals.data && found.length === 0 && filtered && (
+        <Empty title="No request of this time passes these filters.">
+          <button type="button" onClick={() => { setRequester(''); setStatus(''); setSlow(''); setRequestId('') }}>Clear filters</button>
+        </Empty>
+      )}
+      {totals.data && found.length === 0 && !filtered && (
         <Empty title="Nothing was recorded in this time.">
           <p>Endpoints whose AI Gateway tracks usage are recorded, one row for each query. Prompts and answers are nowhere.</p>
         </Empty>

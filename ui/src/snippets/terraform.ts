@@ -4,7 +4,7 @@ import type { ApiRequest } from '../api'
 // What marks a value that is read from a variable, as JSON writes it.
 const MARKED = /"\\u0001(\w+)\\u0001"/g
 // What this API adds to the mirrored one, which the provider has no place for.
-const OWN = new Set(['retry_config', 'timeout_config', 'judge'])
+const OWN = new Set(['retry_config', 'timeout_config', 'judge', 'keep_credentials_of'])
 // Objects that are maps of the caller's names, and no blocks.
 const MAPS = new Set(['environment_vars'])
 
