@@ -12,7 +12,7 @@ import type { Endpoint } from '../types'
 
 const PAGE = 200
 const SHOWN = 100
-const SETTLED_MS = 100
+const SETTLED_MS = 60
 // The links of the list.
 const NAMES = 'td:first-child a'
 
