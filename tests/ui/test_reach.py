@@ -58,6 +58,33 @@ def test_all_the_way_by_keyboard(browser: object, system: System, rest: Rest) ->
         assert not visitor.complaints
 
 
+def test_single_keys_can_be_turned_off(visitor: Visitor, rest: Rest) -> None:
+    for name in ("first", "second"):
+        rest.call("POST", "/api/2.0/serving-endpoints", {"name": name})
+    page, keys = visitor.page, visitor.page.keyboard
+    visitor.press("Refresh")
+    page.get_by_role("link", name="second", exact=True).wait_for()
+    focused = "document.activeElement.textContent"
+    for key, name in (("j", "first"), ("j", "second"), ("k", "first")):
+        keys.press(key)
+        assert page.evaluate(focused) == name
+    keys.press("/")
+    # Who writes, writes.
+    keys.type("c/j")
+    assert page.get_by_role("searchbox", name="Search").input_value() == "c/j"
+    visitor.go("/account", "Account")
+    page.get_by_label("Single keys").uncheck()
+    visitor.go("/endpoints", "Serving endpoints")
+    keys.press("c")
+    page.get_by_role("link", name="second", exact=True).wait_for()
+    assert page.evaluate("location.hash") == "#/endpoints"
+    visitor.go("/account", "Account")
+    page.get_by_label("Single keys").check()
+    visitor.go("/endpoints", "Serving endpoints")
+    keys.press("c")
+    page.get_by_role("heading", name="Create serving endpoint").wait_for()
+
+
 @contextmanager
 def _proxy(target: str) -> Iterator[str]:
     """Serve `target` below a prefix, as a proxy in front of several programs does."""

@@ -13,7 +13,7 @@ import type { Endpoint } from '../types'
 
 // As many as are shown: each page of the table is a page of the list.
 const PAGE = 50
-const SETTLED_MS = 100
+const SETTLED_MS = 60
 // The links of the list.
 const NAMES = 'td:first-child a'
 

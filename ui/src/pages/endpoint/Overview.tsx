@@ -42,7 +42,7 @@ function Facts({ endpoint, manages }: { endpoint: Endpoint; manages: boolean }):
   const url = HOST + queryPath(endpoint.name)
   return (
     <dl className="facts">
-      <div className="broad"><dt>URL</dt><dd><code>{url}</code> <Copy text={url} /></dd></div>
+      <div className="broad whole"><dt>URL</dt><dd><code>{url}</code> <Copy text={url} /></dd></div>
       <div><dt>Task</dt><dd>{TASKS[endpoint.task ?? ''] ?? endpoint.task ?? '–'}</dd></div>
       <div><dt>Type</dt><dd>{endpoint.endpoint_type ?? '–'}</dd></div>
       <div><dt>Creator</dt><dd>{endpoint.creator}</dd></div>
