@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import grpc
 import pytest
@@ -14,6 +15,7 @@ from modelplane.control_plane.hosting.worker_view import build_group
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints import changes
 from modelplane.control_plane.store.events import read_head
+from modelplane.control_plane.store.hosting import groups
 from modelplane.control_plane.store.hosting.launchers import read_launcher
 from modelplane.control_plane.store.hosting.logs import read_log
 from modelplane.control_plane.store.states import GroupPhase, LastUpdate, LogKind, Phase
@@ -362,3 +364,27 @@ async def test_callers_are_told_of_a_failure_without_the_log(side: HostSide) -> 
     await has_phase(side, GroupPhase.FAILED)
     assert "paid by card" in (await side.group()).message
     assert build_group(await side.group()).reason == "It has ended."
+
+
+async def test_a_launcher_is_told_while_its_lease_waits_for_the_database(
+    side: HostSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launcher = await deployed(side)
+    asked, answered, claim = asyncio.Event(), asyncio.Event(), side.pool.claim
+
+    async def slow_claim(hello: pb.Hello) -> str:
+        asked.set()
+        await answered.wait()
+        return await claim(hello)
+
+    monkeypatch.setattr(side.pool, "claim", slow_claim)
+    try:
+        await asyncio.wait_for(asked.wait(), 10)
+        async with side.push.database.write() as transaction:
+            [group] = await groups.lock(transaction, ["group-a"])
+            more = replace(group, desired=2, generation=group.generation + 1)
+            await groups.save(transaction, [more])
+            await groups.tell(transaction, [more])
+        await has_replicas(launcher, 2)
+    finally:
+        answered.set()
