@@ -97,7 +97,8 @@ class LauncherServicer(launcher_service_pb2_grpc.LauncherServiceServicer):
         await asyncio.gather(*self._keeping)
 
     async def _keep(self, session: "_Session", launcher_id: str) -> None:
-        await asyncio.gather(session.look(), session.take_in(), return_exceptions=True)
+        parts = (session.keep_lease(), session.look(), session.take_in())
+        await asyncio.gather(*parts, return_exceptions=True)
         if self._sessions.get(launcher_id) is not session:
             return
         del self._sessions[launcher_id]
@@ -134,8 +135,10 @@ class _Session:
         self._clock = asyncio.get_running_loop().time
         # Set when there may be something to tell, or when the stream is to end.
         self._wake = asyncio.Event()
-        self._claim_at = self._clock()
         self._dropped = False
+        self._ended = asyncio.Event()
+        # The active launcher's identifier; empty: it is not known yet.
+        self._active = ""
         # What the launcher is to know, and whether it has changed.
         self._news: Desired | str | None = None
         self._changed = asyncio.Event()
@@ -150,7 +153,7 @@ class _Session:
     def drop(self) -> None:
         """End the stream."""
         self._dropped = True
-        for event in (self._wake, self._changed, self._reported):
+        for event in (self._wake, self._changed, self._reported, self._ended):
             event.set()
 
     def wake(self) -> None:
@@ -195,9 +198,35 @@ class _Session:
                 for response in _responses(self._news):
                     yield response
 
+    async def keep_lease(self) -> None:
+        """Be the active launcher, or ask to be, until the stream ends.
+
+        Beside `look`, which must not wait for it: somebody may wait for what it tells.
+        """
+        while not self._dropped:
+            seconds = _ASK_SECONDS
+            try:
+                self._active = await self._pool.claim(self._hello)
+            except StoreUnavailable as error:
+                fields = log_fields(error=str(error))
+                _log.warning("a lease waits for the database", extra=fields)
+            except Exception:
+                _log.exception("a lease cannot be kept; the launcher must reconnect")
+                self.drop()
+                raise
+            else:
+                self.is_active = self._active == self._hello.launcher_id
+                if self.is_active:
+                    seconds = _RENEW_SECONDS
+                    self._reported.set()
+                # Whatever no hint has told of is found now.
+                self._wake.set()
+            await wait_for(self._ended, seconds)
+
     async def look(self) -> None:
         """Find out what the launcher is to know, at each change, until the stream ends."""
         while not self._dropped:
+            await self._wake.wait()
             # Cleared before looking, so that a change in between is not slept through.
             self._wake.clear()
             try:
@@ -213,21 +242,11 @@ class _Session:
                 if news != self._news:
                     self._news = news
                     self._changed.set()
-            await wait_for(self._wake, max(0.0, self._claim_at - self._clock()))
 
     async def _find_news(self) -> Desired | str | None:
         """Return what should run, or the active launcher's identifier where that is another one."""
-        if self._clock() >= self._claim_at:
-            # Not at once again when the database does not answer.
-            self._claim_at = self._clock() + _ASK_SECONDS
-            active = await self._pool.claim(self._hello)
-            self.is_active = active == self._hello.launcher_id
-            if not self.is_active:
-                return active
-            self._claim_at = self._clock() + _RENEW_SECONDS
-            self._reported.set()
         if not self.is_active:
-            return self._news
+            return self._active or None
         known = self._news if isinstance(self._news, Desired) else None
         return await self._pool.desired(known)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import grpc
 import pytest
@@ -16,6 +17,7 @@ from modelplane.control_plane.principal import Principal
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints import changes
 from modelplane.control_plane.store.events import read_head
+from modelplane.control_plane.store.hosting import groups
 from modelplane.control_plane.store.hosting.launchers import read_launcher
 from modelplane.control_plane.store.hosting.logs import read_log
 from modelplane.control_plane.store.states import GroupPhase, LastUpdate, LogKind, Phase
@@ -380,3 +382,27 @@ async def test_what_engines_say_of_themselves_reaches_the_endpoints_metrics(
         return bool(engines) and engines["a"].running == 2 and engines["a"].counts == [100, 0, 0, 7]
 
     await until(is_told)
+
+
+async def test_a_launcher_is_told_while_its_lease_waits_for_the_database(
+    side: HostSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launcher = await deployed(side)
+    asked, answered, claim = asyncio.Event(), asyncio.Event(), side.pool.claim
+
+    async def slow_claim(hello: pb.Hello) -> str:
+        asked.set()
+        await answered.wait()
+        return await claim(hello)
+
+    monkeypatch.setattr(side.pool, "claim", slow_claim)
+    try:
+        await asyncio.wait_for(asked.wait(), 10)
+        async with side.push.database.write() as transaction:
+            [group] = await groups.lock(transaction, ["group-a"])
+            more = replace(group, desired=2, generation=group.generation + 1)
+            await groups.save(transaction, [more])
+            await groups.tell(transaction, [more])
+        await has_replicas(launcher, 2)
+    finally:
+        answered.set()
