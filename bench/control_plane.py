@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 import grpc
@@ -29,16 +30,22 @@ from modelserving.v1.endpoint_service_pb2 import (
 )
 from modelserving.v1.endpoint_service_pb2_grpc import EndpointServiceStub
 from modelserving.v1.external_model_pb2 import ExternalModel, OpenAiConfig
-from modelserving.v1.inference_service_pb2 import ListModelsRequest
-from modelserving.v1.inference_service_pb2_grpc import InferenceServiceStub
 from modelserving.v1.secret_service_pb2 import CreateScopeRequest, PutSecretRequest
 from modelserving.v1.secret_service_pb2_grpc import SecretServiceStub
 
 from bench.bulk import copy_endpoint
-from bench.children import child, free_address, python, wait_until_serving
+from bench.children import (
+    START_SECONDS,
+    Child,
+    child,
+    free_address,
+    python,
+    wait_until_serving,
+)
+from bench.http_client import HttpAnswer, HttpConnection, build_request
 from bench.processes import cpu_seconds, memory_mib, peak_memory_mib
 from bench.report import Row, Table, percentile, table_of
-from bench.watchers import MESSAGE_OPTIONS, Watchers, watching
+from bench.watchers import Watchers, watching
 from modelplane.adapters.shared.rpc.metadata import AUTHORIZATION, Metadata
 
 _TEMPLATE = "endpoint-under-measurement"
@@ -131,7 +138,7 @@ async def _start_worker(plane: ControlPlane, directory: Path, endpoints: int) ->
     async with child(
         *python("modelplane.data_plane"), settings=settings, directory=directory
     ) as process:
-        await wait_until_serving(address, process)
+        await _until_ready(address, process)
         seconds = time.perf_counter() - start
         if (held := await _count_endpoints(address, plane.admin)) != endpoints:
             raise RuntimeError(f"the worker serves with {held} of {endpoints} endpoints")
@@ -143,10 +150,30 @@ async def _start_worker(plane: ControlPlane, directory: Path, endpoints: int) ->
         )
 
 
+async def _until_ready(worker: str, process: Child) -> None:
+    async with asyncio.timeout(START_SECONDS):
+        while True:
+            process.check()
+            try:
+                if (await _get(worker, "/health", {})).status == HTTPStatus.OK:
+                    return
+            except OSError:
+                pass
+            await asyncio.sleep(0.01)
+
+
 async def _count_endpoints(worker: str, admin: Metadata) -> int:
-    async with grpc.aio.insecure_channel(worker, options=MESSAGE_OPTIONS) as channel:
-        call = InferenceServiceStub(channel).ListModels(ListModelsRequest(), metadata=admin)
-        return len(json.loads(b"".join([part.data async for part in call]))["data"])
+    answer = await _get(worker, "/ai-gateway/mlflow/v1/models", dict(admin))
+    return len(json.loads(answer.body)["data"])
+
+
+async def _get(worker: str, path: str, headers: Mapping[str, str]) -> HttpAnswer:
+    url = f"http://{worker}{path}"
+    connection = await HttpConnection.open(url)
+    try:
+        return await connection.request(build_request("GET", url, headers))
+    finally:
+        await connection.aclose()
 
 
 def _start_rows(

@@ -14,6 +14,7 @@ from modelplane.adapters.shared.telemetry import configure_logging, log_fields, 
 from modelplane.data_plane.process import (
     new_clocks,
     raise_file_limit,
+    slice_threads,
     tune_garbage_collection,
     wall_ms,
 )
@@ -48,6 +49,7 @@ async def _serve(settings: Settings) -> None:
     probes = Probes(loop)
     metrics_port = serve_metrics(host, int(port), REGISTRY, probes.paths)
     tune_garbage_collection()
+    slice_threads()
     raise_file_limit()
     async with running_worker(settings, REGISTRY, new_clocks(), wall_ms) as worker:
         probes.ready = worker.readiness.obstacle

@@ -6,12 +6,15 @@ Used by the composition root, `__main__.py`; who waits, measures or draws lots i
 import asyncio
 import gc
 import resource
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
 
 _COLLECT_AFTER_ALLOCATIONS = 50_000
+# Python's own is 5 ms.
+_SWITCH_SECONDS = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,15 @@ def tune_garbage_collection() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER_ALLOCATIONS)
+
+
+def slice_threads() -> None:
+    """Let calls wait no longer than half a millisecond for a thread beside them.
+
+    A page of metrics of 1,000 endpoints takes a tenth of a second in its thread, and each time that
+    the loop has waited for something it would wait ten times as long to go on.
+    """
+    sys.setswitchinterval(_SWITCH_SECONDS)
 
 
 def raise_file_limit() -> None:
