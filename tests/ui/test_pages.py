@@ -280,6 +280,31 @@ def test_an_update_is_checked_before_it_is_sent(visitor: Visitor, rest: Rest) ->
     assert len(versions["config_versions"]) == 1
 
 
+def test_a_key_that_cannot_be_read_back_stays(visitor: Visitor, rest: Rest) -> None:
+    entity = _entity("gpt")
+    entity["external_model"]["openai_config"] = {"openai_api_key_plaintext": "sk-1"}
+    config = {"served_entities": [entity]}
+    rest.call("POST", "/api/2.0/serving-endpoints", {"name": "chat", "config": config})
+    page = visitor.page
+    visitor.go("/endpoints/chat/edit", "Edit configuration")
+    assert page.get_by_label("OpenAI API key").input_value() == "kept"
+    page.get_by_label("Model", exact=True).fill("gpt-4o")
+    visitor.press("Update")
+    page.get_by_text("version 2", exact=True).first.wait_for()
+    made = rest.call("GET", "/api/2.0/serving-endpoints/chat")["config"]
+    assert made["served_entities"][0]["external_model"]["name"] == "gpt-4o"
+
+
+def test_requests_are_found_by_what_became_of_them(visitor: Visitor, rest: Rest) -> None:
+    _create(rest, "chat", "gpt")
+    visitor.go("/endpoints/chat/usage", "chat")
+    page = visitor.page
+    page.get_by_label("Status").select_option("5xx")
+    page.get_by_text("No request of this time passes these filters.").wait_for()
+    visitor.press("Clear filters")
+    page.get_by_text("Nothing was recorded in this time.").wait_for()
+
+
 def test_a_list_of_many_is_searched_by_the_deployment(visitor: Visitor, rest: Rest) -> None:
     for number in range(51):
         rest.call("POST", "/api/2.0/serving-endpoints", {"name": f"many-{number:03d}"})

@@ -52,11 +52,9 @@ async def begin(
         RolloutRow(endpoint_id=endpoint_id, version=version, prepare_revision=prepare_revision)
     )
     await transaction.session.flush()
-    await transaction.session.exec(
-        delete(RolloutRow).where(
-            col(RolloutRow.endpoint_id) == endpoint_id, col(RolloutRow.version) <= version - KEPT
-        )
-    )
+    if version > KEPT:
+        mine, number = col(RolloutRow.endpoint_id) == endpoint_id, col(RolloutRow.version)
+        await transaction.session.exec(delete(RolloutRow).where(mine, number <= version - KEPT))
 
 
 async def note_prepared(

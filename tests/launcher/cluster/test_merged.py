@@ -98,3 +98,6 @@ def test_what_a_host_says_is_bounded() -> None:
     assert len(found.replicas) == MOST_REPLICAS
     assert found.replicas[0] == starting
     assert (len(found.message), found.start_ms) == (2_000, 0)
+    told = fit(host(pb.GROUP_PROGRESS_FETCHING, done=3, total=9), "")
+    assert (told.done, told.total) == (3, 9)
+    assert fit(host(pb.GROUP_PROGRESS_FETCHING, done=-3, total=-9), "").total == 0

@@ -114,14 +114,15 @@ function Workers({ rollout }: { rollout: Rollout }): ReactNode {
   if (workers.length === 0) {
     return <Empty title={ended ? 'What the workers took is not known, or there was none.' : 'No worker is connected yet.'} />
   }
+  const half = (took: { median: number }): string => (workers.length > 1 ? `, half of them within ${duration(took.median)}` : '')
   const prepared = spread(prepare, workers.map(({ prepared_time: time }) => time))
   const activated = spread(activate, workers.map(({ active_time: time }) => time))
   return (
     <>
       <h2>Workers</h2>
       <p className="muted">
-        {prepared && `Prepared within ${duration(prepared.most)}, half of them within ${duration(prepared.median)}. `}
-        {activated && `Active within another ${duration(activated.most)}, half of them within ${duration(activated.median)}.`}
+        {prepared && `Prepared within ${duration(prepared.most)}${half(prepared)}. `}
+        {activated && `Active within another ${duration(activated.most)}${half(activated)}.`}
       </p>
       <Table label="Workers" rows={all ? workers : workers.slice(0, SHOWN)} id={(worker) => worker.worker_id} columns={[
         { title: 'Worker', cell: (worker) => <><strong>{worker.worker_id}</strong>{worker.message && <small className="under-cell">{worker.message}</small>}</> },
