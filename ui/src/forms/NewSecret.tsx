@@ -36,7 +36,7 @@ export function NewSecret({ scope: given = '', onClose, onCreated }: {
   })
   return (
     <Dialog title="Store a secret" onClose={onClose}>
-      <form onSubmit={(event) => { event.preventDefault(); event.stopPropagation(); create.mutate() }}>
+      <form onSubmit={(event) => { event.preventDefault(); create.mutate() }}>
         <Failure error={create.error} />
         <Field label="Scope" help="One that is not there yet is created.">
           <input required list={list} autoComplete="off" disabled={given !== ''} value={scope} onChange={(event) => setScope(event.target.value)} />

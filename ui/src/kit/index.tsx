@@ -1,5 +1,6 @@
 /** What all pages are made of. */
 import { cloneElement, type ReactElement, type ReactNode, useEffect, useId, useRef, useState } from 'react'
+import { createPortal } from 'react-dom'
 import { Link } from 'wouter'
 import { ApiError } from '../api'
 import { describeState } from '../state'
@@ -162,14 +163,17 @@ export function Dialog({ title, onClose, children, wide }: {
     const dialog = ref.current
     if (dialog !== null && !dialog.open) dialog.showModal()
   }, [])
-  return (
-    <dialog ref={ref} className={wide ? 'wide' : undefined} aria-labelledby={id} onClose={onClose}>
+  // Beside all else: a form in it that stood in another form would be sent by the browser itself. To
+  // React it is where it was opened, so that form must not hear of it either.
+  return createPortal(
+    <dialog ref={ref} className={wide ? 'wide' : undefined} aria-labelledby={id} onClose={onClose} onSubmit={(event) => event.stopPropagation()}>
       <div className="dialog-head">
         <h2 id={id}>{title}</h2>
         <button type="button" className="plain" aria-label="Close" onClick={() => ref.current?.close()}>✕</button>
       </div>
       {children}
-    </dialog>
+    </dialog>,
+    document.body,
   )
 }
 
