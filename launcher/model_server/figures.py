@@ -17,7 +17,7 @@ from typing import Any, Callable, Mapping, Sequence
 _SECONDS = 3.0
 _SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{[^\n]*\})? (\S+)", re.MULTILINE)
 
-# By the names of `EngineFigures` (`launcher_service.proto`).
+# By the names of `EngineFigures`, as the launcher reports them.
 Figures = Mapping[str, float]
 
 
@@ -64,7 +64,7 @@ def samples(page: str) -> dict[str, list[float]]:
 def of_vllm(page: str) -> dict[str, float]:
     """Return the figures of vLLM's page.
 
-    Names of 0.32.0: `vllm/v1/metrics/loggers.py`, and
+    Names are those of 0.32.0 (vllm.v1.metrics.loggers), as in
     https://docs.vllm.ai/en/v0.32.0/usage/metrics/. There is one series for each engine process.
     """
     known = samples(page)
@@ -87,7 +87,7 @@ def of_vllm(page: str) -> dict[str, float]:
 def of_llama_cpp(page: str, slots: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Return the figures of llama.cpp's pages `/metrics` and `/slots`.
 
-    Names: `tools/server/README.md` and `server-context.cpp` there, as xllamacpp 2026.10 has them.
+    Names are those of its server in xllamacpp 2026.10.
     Prompts' tokens are counted without those that were kept, which are counted beside.
     """
     known = {name: values[0] for name, values in samples(page).items()}

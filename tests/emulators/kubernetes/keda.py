@@ -46,6 +46,8 @@ class Keda:
     was_told: dict[str, list[bool]] = field(default_factory=dict)
     scaled: list[tuple[str, int]] = field(default_factory=list)
     _streams: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    # Asked and scaled is in one go (`scalingMutex` of pkg/scaling/scale_handler.go).
+    _scaling: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def work(self) -> None:
         """Scale, until cancelled."""
@@ -55,7 +57,8 @@ class Keda:
                     name = found["metadata"]["name"]
                     if name not in self._streams or self._streams[name].done():
                         self._streams[name] = asyncio.create_task(self._listen(found))
-                    await self._scale(found)
+                    async with self._scaling:
+                        await self._scale(found)
                 await asyncio.sleep(_ROUND_SECONDS)
         finally:
             for stream in self._streams.values():
@@ -69,8 +72,9 @@ class Keda:
             async with self._asking(found) as (stub, asked):
                 async for told in stub.StreamIsActive(asked):
                     self.was_told.setdefault(name, []).append(told.result)
-                    if told.result and self._replicas(found) == 0:
-                        self._set(found, max(1, found["spec"].get("minReplicaCount", 0)))
+                    async with self._scaling:
+                        if told.result and self._replicas(found) == 0:
+                            self._set(found, max(1, found["spec"].get("minReplicaCount", 0)))
 
     async def _scale(self, found: Document) -> None:
         now = self._replicas(found)
