@@ -15,9 +15,14 @@ def pytest_sessionstart() -> None:
     gc.disable()
 
 
+# Tests of the control plane take 6 % less time than with Python's own 700.
+_ALLOCATIONS = 10_000
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
     """Collect what the tests leave, and that alone."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(_ALLOCATIONS)
     gc.enable()
