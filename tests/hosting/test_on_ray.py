@@ -1,6 +1,6 @@
 """A real model on a real Ray cluster of two machines, and what it takes when they die.
 
-The figures are printed: `pytest -s`.
+The figures are printed.
 """
 
 import asyncio
@@ -12,9 +12,9 @@ import shutil
 import signal
 import sys
 import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -51,7 +51,6 @@ class Cluster(Launched):
         other: The other machine.
         token: The cluster's.
         source: The model.
-        figures: What took how long, in seconds.
     """
 
     launcher: Any
@@ -61,7 +60,10 @@ class Cluster(Launched):
     other: Machine
     token: str
     source: pb.ModelSource
-    figures: dict[str, float] = field(default_factory=dict)
+
+    def note(self, what: str, seconds: float) -> None:
+        """Tell a figure."""
+        print(f"{seconds:8.1f} s  {what}", flush=True)  # noqa: T201 - what it is for
 
     def start_head(self) -> None:
         self.head.start(
@@ -99,7 +101,7 @@ class Cluster(Launched):
         clock = asyncio.get_running_loop().time
         began = clock()
         yield
-        self.figures[what] = clock() - began
+        self.note(what, clock() - began)
 
     async def until_serving(self, spec: pb.GroupSpec, but: frozenset[str] = frozenset()) -> None:
         """Wait until as many replicas are ready as there should be, of others than some."""
@@ -248,14 +250,14 @@ async def test_a_real_model_on_a_real_cluster(
 ) -> None:
     async with cluster(short_path) as here:
         with capsys.disabled():
-            await show(here, start(here))
-            await show(here, questions.ask_all(here.api, here.token))
-            await show(here, scale(here))
+            await start(here)
+            await questions.ask_all(here.api, here.token)
+            await scale(here)
             first, second = await split(here)
-            await show(here, update(here, first, second))
-            await show(here, lose_a_process(here, second))
-            await show(here, lose_a_machine(here))
-            await show(here, lose_the_head(here))
+            await update(here, first, second)
+            await lose_a_process(here, second)
+            await lose_a_machine(here)
+            await lose_the_head(here)
 
 
 async def start(here: Cluster) -> None:
@@ -267,20 +269,12 @@ async def start(here: Cluster) -> None:
         await here.until_machines(2)
 
 
-async def show(here: Cluster, work: Awaitable[None]) -> None:
-    """Do a part, and print its figures."""
-    before = set(here.figures)
-    await work
-    for what in [one for one in here.figures if one not in before]:
-        print(f"{here.figures[what]:8.1f} s  {what}", flush=True)  # noqa: T201 - what it is for
-
-
 async def scale(here: Cluster) -> None:
     spec = model(here, "scaled")
     with here.measured("0 to 1, until it is ready (its model fetched and loaded)"):
         here.run(spec)
         await here.until_serving(spec)
-    here.figures["  of that the model server's own start"] = here.group(spec).start_ms / 1000
+    here.note("  of that the model server's own start", here.group(spec).start_ms / 1000)
     assert await asyncio.to_thread(ask, here.ready(spec)[0])
     spec = scaled(spec, 3)
     with here.measured("1 to 3"):
@@ -368,9 +362,9 @@ async def lose_a_machine(here: Cluster) -> None:
         here.other.cut()
         began = clock()
         await here.until(lambda: not here.ready(lost), _LONG)
-        here.figures["machine cut off, until its replica gets no requests"] = clock() - began
+        here.note("machine cut off, until its replica gets no requests", clock() - began)
         answered = await caller.until_answer(began + 0.5)
-        here.figures["machine cut off, until its model answers elsewhere"] = answered - began
+        here.note("machine cut off, until its model answers elsewhere", answered - began)
         assert not other.failures
     assert here.place_of(lost) == [here.head.address]
     here.other.kill()
@@ -392,14 +386,14 @@ async def lose_the_head(here: Cluster) -> None:
         assert not other.failures
         here.start_head()
         await here.until_machines(1)
-        here.figures["head killed, until another one answers"] = clock() - began
+        here.note("head killed, until another one answers", clock() - began)
         answered = await caller.until_answer(began + 0.5)
-        here.figures["head killed, until its model answers again"] = answered - began
+        here.note("head killed, until its model answers again", answered - began)
         await other.until_answer(answered)
         # Those of the machine whose raylet has lost its head go, and others come.
         await here.until(
             lambda: here.place_of(kept) == here.place_of(lost) == [here.head.address], _LONG
         )
-        here.figures["head killed, until all is on the new one"] = clock() - began
+        here.note("head killed, until all is on the new one", clock() - began)
     here.run()
     await here.until(lambda: not here.report().groups, _LONG)
