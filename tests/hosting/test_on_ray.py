@@ -83,7 +83,7 @@ class Cluster(Launched):
         """Wait until Ray has so many machines."""
         headers = {"Authorization": f"Bearer {self.token}"}
         url = f"{self.api}/api/v0/nodes?filter_keys=state&filter_predicates=%3D&filter_values=ALIVE"
-        async with aiohttp.ClientSession(headers=headers) as session, asyncio.timeout(_LONG):
+        async with aiohttp.ClientSession(headers=headers) as session, asyncio.timeout(2 * _LONG):
             while True:
                 self.head.start_again()
                 self.other.start_again()
