@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 _FINDING_SECONDS = 10.0
 _TICK_SECONDS = 0.5
 # From when a host counts no longer until it is given up: its line may be what is broken.
-_LOST_SECONDS = 8.0
+_LOST_SECONDS = 5.0
 # What was done may have been undone by others, without a word.
 _AGAIN_SECONDS = 10.0
 _FIRST_PAUSE_SECONDS = 0.2

@@ -172,14 +172,14 @@ class RayCluster:
 
     def _seen(self, group: str) -> Seen:
         jobs = [job for job in self._of(group) if not job.has_ended]
-        # One that waits and was told to end does so only after Ray has placed it.
-        here = [one for one in jobs if one.status != PENDING or one.id not in self._ending]
+        # Those that wait may wait for ever, and have never run.
+        waiting = [job for job in jobs if job.status == PENDING]
         trouble = self._troubles.get(group)
         problem = self._refusals.get(group) or (trouble.words if trouble else "")
-        waiting = next((one for one in here if one.status == PENDING), None)
-        if waiting is not None and not problem:
-            problem = f"Ray has not started the host's job yet: {waiting.message}"
-        return Seen(frozenset(job.id for job in here), problem)
+        asked = next((job for job in waiting if job.id not in self._ending), None)
+        if asked is not None and not problem:
+            problem = f"Ray has not started the host's job yet: {asked.message}"
+        return Seen(frozenset(job.id for job in jobs if job not in waiting), problem)
 
     def _of(self, group: str) -> list[Job]:
         return [job for job in (self._jobs or {}).values() if job.group_id == group]
