@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.rest import Rest
 from tests.e2e.system import System
-from tests.ui.scenes import create
+from tests.ui.scenes import create, entity
 from tests.ui.visitor import Visitor
 
 _UI = Path(__file__).parents[2] / "ui"
@@ -281,9 +281,9 @@ def test_an_update_is_checked_before_it_is_sent(visitor: Visitor, rest: Rest) ->
 
 
 def test_a_key_that_cannot_be_read_back_stays(visitor: Visitor, rest: Rest) -> None:
-    entity = _entity("gpt")
-    entity["external_model"]["openai_config"] = {"openai_api_key_plaintext": "sk-1"}
-    config = {"served_entities": [entity]}
+    served = entity("gpt")
+    served["external_model"]["openai_config"] = {"openai_api_key_plaintext": "sk-1"}
+    config = {"served_entities": [served]}
     rest.call("POST", "/api/2.0/serving-endpoints", {"name": "chat", "config": config})
     page = visitor.page
     visitor.go("/endpoints/chat/edit", "Edit configuration")
@@ -296,7 +296,7 @@ def test_a_key_that_cannot_be_read_back_stays(visitor: Visitor, rest: Rest) -> N
 
 
 def test_requests_are_found_by_what_became_of_them(visitor: Visitor, rest: Rest) -> None:
-    _create(rest, "chat", "gpt")
+    create(rest, "chat", "gpt")
     visitor.go("/endpoints/chat/usage", "chat")
     page = visitor.page
     page.get_by_label("Status").select_option("5xx")
