@@ -37,7 +37,7 @@ from tests.launcher.ray.world import launching
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1_800)]
 
-_REST, _GCS = 8265, 6379
+_REST = 8265
 # For a machine that does nothing else; here others may.
 _LONG = 300.0
 
@@ -51,6 +51,7 @@ class Cluster(Launched):
         other: The other machine.
         token: The cluster's.
         source: The model.
+        port: The head's, for its machines.
     """
 
     launcher: Any
@@ -60,6 +61,7 @@ class Cluster(Launched):
     other: Machine
     token: str
     source: pb.ModelSource
+    port: int = 6379
 
     def note(self, what: str, seconds: float) -> None:
         """Tell a figure."""
@@ -67,13 +69,13 @@ class Cluster(Launched):
 
     def start_head(self) -> None:
         self.head.start(
-            *("--head", "--port", str(_GCS), "--dashboard-host", self.head.address),
+            *("--head", "--port", str(self.port), "--dashboard-host", self.head.address),
             *("--dashboard-port", str(_REST), "--num-cpus", "3"),
             *("--temp-dir", str(self.folder / "r"), "--include-dashboard", "true"),
         )
 
     def start_other(self) -> None:
-        self.other.start("--address", f"{self.head.address}:{_GCS}", "--num-cpus", "3")
+        self.other.start("--address", f"{self.head.address}:{self.port}", "--num-cpus", "3")
 
     @property
     def api(self) -> str:
@@ -384,6 +386,8 @@ async def lose_the_head(here: Cluster) -> None:
         began = clock()
         await other.until_answer(began + 10)
         assert not other.failures
+        # Ray finds the other machine's processes here, and takes the port for used.
+        here.port += 1
         here.start_head()
         await here.until_machines(1)
         here.note("head killed, until another one answers", clock() - began)
