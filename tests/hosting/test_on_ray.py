@@ -386,7 +386,7 @@ async def lose_the_head(here: Cluster) -> None:
         began = clock()
         await other.until_answer(began + 10)
         assert not other.failures
-        # Ray takes the processes of the other machine for some of this one, and the port for used.
+        # Ray finds the other machine's processes here, and takes the port for used.
         here.port += 1
         here.start_head()
         await here.until_machines(1)
