@@ -4,6 +4,7 @@ Before: `database`. Beside: `faults`, which tells what their errors mean.
 """
 
 import time
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import event
@@ -137,6 +138,11 @@ def _give_up_unwritable(context: ExceptionContext) -> None:
     """Open the files anew after an error of theirs: opened read-only, they would remain so."""
     if is_unwritable(context.original_exception):
         context.is_disconnect = True
+        # A statement that somebody still holds, as a traceback does, keeps the closed connection
+        # alive, and the lock of its transaction with it.
+        if context.connection is not None:
+            with suppress(Exception):
+                context.connection.connection.rollback()
 
 
 def _begin_sqlite(connection: Any) -> None:  # noqa: ANN401 - SQLAlchemy's event signature

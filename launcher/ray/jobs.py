@@ -23,16 +23,16 @@ _POOL = "modelplane_pool"
 _GROUP = "modelplane_group"
 _TEMPLATE = "modelplane_template"
 _AVOIDS = "modelplane_avoids"
-# Labels that Ray itself gives to nodes: `ray/_private/ray_constants.py`, `ray/_raylet.pyx`.
+# Labels that Ray itself gives to nodes: ray's _private/ray_constants.py and _raylet.pyx.
 NODE_LABEL = "ray.io/node-id"
 TYPE_LABEL = "ray.io/accelerator-type"
 # What the host itself takes beside its replica: it fetches, builds and converts.
 HOST_BYTES = 512 << 20
-# How long Ray's supervisor waits after SIGTERM: `ray/dashboard/modules/job/job_supervisor.py`.
+# How long Ray's supervisor waits after SIGTERM: job_supervisor.py of its dashboard.
 _STOP_VARIABLE = "RAY_JOB_STOP_WAIT_TIME_S"
 # Beside what a request may take, and what the host needs to end.
 _STOP_SECONDS = 15
-# States of jobs: `JobStatus` in `ray/dashboard/modules/job/common.py`.
+# States of jobs: `JobStatus` in common.py beside that.
 PENDING, STOPPED = "PENDING", "STOPPED"
 _ENDED = (STOPPED, "SUCCEEDED", "FAILED")
 _MOST_MESSAGE = 2_000

@@ -7,7 +7,7 @@ Before: `sums` (reads and makes them), `usage.totals`. After: `tables`, `filters
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -50,16 +50,22 @@ _COUNTS = (
 )
 _COLUMNS = ("length_ms", "start_ms", "dimension", "value", *_COUNTS)
 
+# Dimensions that a filter may select by, and all that it may ask for: margins tell nothing of the
+# rest.
+_SELECTED = {"requester", "client"}
+_FILTERS = _SELECTED | {"start_ms", "end_ms"}
+
 # Of one dimension: each value, and the sums by name.
 Margin = Sequence[tuple[str | None, Mapping[str, Any]]]
 
 
 def margin_for(selected: UsageFilter, dimensions: Sequence[str]) -> str | None:
     """Return the dimension whose margins tell what is asked for; None: none does."""
-    if selected.endpoint_id or selected.endpoint or selected.served_entity or selected.tag:
+    asked = {one.name for one in fields(selected) if getattr(selected, one.name) is not None}
+    if not asked <= _FILTERS:
         return None
     names = {name for name in dimensions if name not in _TIMES}
-    names |= {name for name in ("requester", "client") if getattr(selected, name) is not None}
+    names |= asked & _SELECTED
     if len(names) > 1 or not names.issubset(MARGINS):
         return None
     return names.pop() if names else ALL

@@ -81,6 +81,7 @@ async def test_a_new_endpoint_is_answered_at_once_and_tells_its_progress(
         "state": {
             "deployment": "DEPLOYMENT_CREATING",
             "deployment_state_message": "Creating resources for served entity.",
+            "progress": {"stage": "WAITING", "start_time": entity.creation_timestamp},
         },
         "creator": "alice",
         "creation_timestamp": entity.creation_timestamp,

@@ -8,6 +8,7 @@ pod-lifecycle/. Times are shorter.
 import asyncio
 import hashlib
 import json
+import os
 import re
 import secrets
 import urllib.error
@@ -148,7 +149,11 @@ class Nodes:
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
         pod["status"] = {"phase": "Pending"}
         made = self.store.create("pods", pod, NAMESPACE)
-        self._pods[name] = _Pod(self, made, f"127.0.{self._count // 250}.{2 + self._count % 250}")
+        self._pods[name] = _Pod(self, made, self._next_address())
+
+    def _next_address(self) -> str:
+        """Return an address that no pod of another process of tests has: ports are the same."""
+        return f"127.{1 + os.getpid() % 254}.{self._count // 250}.{2 + self._count % 250}"
 
     def _end(self, pod: Document) -> None:
         """Tell a pod to end, and forget it once it has."""
