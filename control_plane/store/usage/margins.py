@@ -7,7 +7,7 @@ Before: `sums` (reads and makes them), `usage.totals`. After: `tables`, `filters
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -56,7 +56,9 @@ Margin = Sequence[tuple[str | None, Mapping[str, Any]]]
 
 def margin_for(selected: UsageFilter, dimensions: Sequence[str]) -> str | None:
     """Return the dimension whose margins tell what is asked for; None: none does."""
-    if selected.endpoint_id or selected.endpoint or selected.served_entity or selected.tag:
+    asked = replace(selected, requester=None, client=None, start_ms=None, end_ms=None)
+    # Margins know of nothing else, and of no filter that is new.
+    if asked != UsageFilter():
         return None
     names = {name for name in dimensions if name not in _TIMES}
     names |= {name for name in ("requester", "client") if getattr(selected, name) is not None}
