@@ -41,28 +41,56 @@ class Client:
     client_secret: str
 
 
-async def authorization_url(issuer: str, parameters: Mapping[str, str]) -> str:
-    """Return the address at which a provider asks a browser who is there.
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """What a provider says of itself.
 
-    Args:
-        issuer: The provider.
-        parameters: What it is told.
+    Attributes:
+        authorization: Where it asks a browser who is there.
+        token: Where it takes codes.
+        by_form: Whether it knows clients by what their form says alone.
+    """
+
+    authorization: str
+    token: str
+    by_form: bool
+
+
+async def find_provider(issuer: str) -> Provider:
+    """Ask a provider where its endpoints are.
 
     Raises:
         IssuerUnavailable: It did not answer as it should.
     """
     async with session_for_issuers() as session:
         found = await discover(session, issuer)
+    methods = found.get("token_endpoint_auth_methods_supported")
+    # What a provider takes that does not say so (OpenID Connect Discovery 1.0, section 3).
+    known = methods if isinstance(methods, list) else [_BASIC]
+    return Provider(
+        _endpoint(found, "authorization_endpoint"),
+        _endpoint(found, "token_endpoint"),
+        _BASIC not in known and _POST in known,
+    )
+
+
+def authorization_url(provider: Provider, parameters: Mapping[str, str]) -> str:
+    """Return the address at which a provider asks a browser who is there.
+
+    Args:
+        provider: The provider.
+        parameters: What it is told.
+    """
     # It may have a query of its own (RFC 6749, section 3.1).
-    endpoint, _, own = _endpoint(found, "authorization_endpoint").partition("?")
+    endpoint, _, own = provider.authorization.partition("?")
     return f"{endpoint}?{own + '&' if own else ''}{urlencode(parameters)}"
 
 
-async def redeem(issuer: str, client: Client, form: Mapping[str, str]) -> str:
+async def redeem(provider: Provider, client: Client, form: Mapping[str, str]) -> str:
     """Exchange a code for the ID token (OpenID Connect Core 1.0, section 3.1.3).
 
     Args:
-        issuer: The provider.
+        provider: The provider.
         client: This deployment.
         form: What it is told, but for the client.
 
@@ -72,17 +100,16 @@ async def redeem(issuer: str, client: Client, form: Mapping[str, str]) -> str:
     """
     import aiohttp  # noqa: PLC0415 - much that only deployments with outside issuers need
 
+    url = provider.token
+    headers, more = _authentication(provider, client)
     async with session_for_issuers() as session:
-        found = await discover(session, issuer)
-        url = _endpoint(found, "token_endpoint")
-        headers, more = _authentication(found, client)
         try:
             async with session.post(
                 url, data={**form, **more}, headers=headers, allow_redirects=False
             ) as response:
                 answer = await read_object(response, url)
                 status = response.status
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise IssuerUnavailable(f"{url} cannot be read: {type(error).__name__}") from error
     if status in (_BAD_REQUEST, _UNAUTHORIZED):
         raise CodeRefused(_said(answer))
@@ -99,15 +126,11 @@ def _endpoint(found: Mapping[str, Any], name: str) -> str:
     return url
 
 
-def _authentication(
-    found: Mapping[str, Any], client: Client
-) -> tuple[dict[str, str], dict[str, str]]:
+def _authentication(provider: Provider, client: Client) -> tuple[dict[str, str], dict[str, str]]:
     """Return the headers and the fields by which a provider knows the client."""
     if not client.client_secret:
         return {}, {"client_id": client.client_id}
-    # What a provider takes that does not say so (OpenID Connect Discovery 1.0, section 3).
-    methods = found.get("token_endpoint_auth_methods_supported", [_BASIC])
-    if _BASIC not in methods and _POST in methods:
+    if provider.by_form:
         return {}, {"client_id": client.client_id, "client_secret": client.client_secret}
     # Each part is encoded as in a form first (RFC 6749, section 2.3.1).
     pair = f"{quote_plus(client.client_id)}:{quote_plus(client.client_secret)}"

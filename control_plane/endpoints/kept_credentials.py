@@ -45,7 +45,9 @@ def keep_credentials(config: EndpointConfig, names: Collection[str], kept: Kept)
         return
     served = {entity.name: entity.external_model for entity in kept.config.served_entities}
     given = {entity.name: entity.external_model for entity in config.served_entities}
-    for name in names:
+    # A name may stand there often.
+    wanted = dict.fromkeys(names)
+    for name in wanted:
         if name not in given or not any(path.startswith(f"{name}/") for path in kept.plaintexts):
             raise InvalidParameter(
                 f"keep_credentials_of: '{name[:200]}' is no entity of this configuration that "
@@ -59,7 +61,7 @@ def keep_credentials(config: EndpointConfig, names: Collection[str], kept: Kept)
                 "model's name and task as they are."
             )
     for slot in find_credentials(config):
-        if slot.entity in names and slot.path in kept.plaintexts:
+        if slot.entity in wanted and slot.path in kept.plaintexts:
             slot.resolve(kept.plaintexts[slot.path])
 
 

@@ -13,7 +13,7 @@ from modelplane.control_plane.endpoints.pages import limit_of
 from modelplane.control_plane.endpoints.tasks import task_of
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.principal import Level, Principal
-from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.database import Database, is_storable
 from modelplane.control_plane.store.endpoints import records
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint
 from modelplane.control_plane.store.states import LastUpdate, Phase
@@ -60,9 +60,9 @@ def read_listing(request: ListServingEndpointsRequest) -> Listing:
         InvalidParameter: A parameter is none that a list can be asked for.
     """
     given = {field.name: value for field, value in request.ListFields()}
-    _check_length("search", request.search, _MAX_SEARCH)
+    _check_text("search", request.search, _MAX_SEARCH)
     for name in (*_COMPARED, "creator"):
-        _check_length(name, given.get(name, ""), _MAX_LENGTH)
+        _check_text(name, given.get(name, ""), _MAX_LENGTH)
     for name, choices in _CHOICES.items():
         if name in given and given[name] not in choices:
             raise InvalidParameter(f"'{name}' must be one of {', '.join(choices)}.")
@@ -95,11 +95,13 @@ async def list_endpoints(
         )
 
 
-def _check_length(name: str, value: str, most: int) -> None:
+def _check_text(name: str, value: str, most: int) -> None:
     if len(value) > most:
         raise InvalidParameter(
             f"'{name}' has {len(value)} characters, and nothing that it could be more than {most}."
         )
+    if not is_storable(value):
+        raise InvalidParameter(f"'{name}' must not hold the NUL character.")
 
 
 def _has(record: StoredEndpoint, name: str, value: str) -> bool:

@@ -20,6 +20,7 @@ ENGINE_COUNTS = ("prompt_tokens", "generation_tokens", "prefix_cache_queries", "
 # Figures come at least every half a minute.
 _FRESH_MS = 60_000
 _REMEMBERED = 64
+_MOST = 2**63 - 1
 
 
 @dataclass(slots=True)
@@ -82,7 +83,9 @@ class EngineTotals:
             before = self.replicas.pop(replica, [0] * len(ENGINE_COUNTS))
             now = [max(0, getattr(figures, name)) for name in ENGINE_COUNTS]
             grown = [max(0, new - old) for new, old in zip(now, before, strict=True)]
-            self.counts = [a + b for a, b in zip(self.counts, grown, strict=True)]
+            added = zip(self.counts, grown, strict=True)
+            # A model may say anything, and what has no room in JSON could not be stored.
+            self.counts = [min(_MOST, before + more) for before, more in added]
             self.replicas[replica] = now
         # One that was silent for a while is known again; of most it is told for the last time.
         for gone in list(self.replicas)[: -max(_REMEMBERED, len(told))]:

@@ -5,6 +5,7 @@ and the nonce follows from that: so a code is good in the browser that asked for
 `sign_in_servicer`. After: `adapters.shared.oidc_login`, `authentication`, `sessions`.
 """
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,9 @@ from modelplane.adapters.shared.oidc import IssuerUnavailable
 from modelplane.adapters.shared.oidc_login import (
     Client,
     CodeRefused,
+    Provider,
     authorization_url,
+    find_provider,
     host_of,
     redeem,
 )
@@ -33,6 +36,8 @@ from modelplane.control_plane.principal import caller_found
 
 # Questions to issuers at the same time: each may wait for seconds, and strangers cause them.
 MAX_AT_ONCE = 16
+# So long it is known where endpoints of issuers are: none is asked whenever a stranger begins.
+FRESH_SECONDS = 300.0
 MAX_CODE = 4096
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 # RFC 7636, section 4.1.
@@ -60,6 +65,8 @@ class SignIns:
         self._authenticator = authenticator
         self._sessions = sessions
         self._asked = 0
+        # By issuer: when it was asked where its endpoints are, and what it said.
+        self._found: dict[str, tuple[float, Provider]] = {}
 
     def methods(self) -> Sequence[SignInMethod]:
         """Return the methods, in the order of the setting."""
@@ -103,7 +110,8 @@ class SignIns:
             "code_challenge_method": "S256",
         }
         with self._asking(issuer):
-            return await authorization_url(issuer, parameters)
+            provider = await self._provider(issuer)
+        return authorization_url(provider, parameters)
 
     async def complete(
         self, issuer: str, code: str, verifier: str, page: str, user_agent: str
@@ -137,7 +145,7 @@ class SignIns:
         }
         client = Client(method.client_id, method.client_secret)
         with self._asking(issuer):
-            token = await redeem(issuer, client, form)
+            token = await redeem(await self._provider(issuer), client, form)
         nonce = _nonce(encode(hashlib.sha256(verifier.encode()).digest()))
         found = await self._authenticator.identify(token, issuer, method.client_id, nonce)
         caller_found.get()(found)
@@ -148,6 +156,14 @@ class SignIns:
         if not page:
             raise InvalidParameter("Sign in through the public port, which knows its own address.")
         return self._methods[issuer]
+
+    async def _provider(self, issuer: str) -> Provider:
+        now = asyncio.get_running_loop().time()
+        asked, provider = self._found.get(issuer, (now, None))
+        if provider is None or now - asked >= FRESH_SECONDS:
+            provider = await find_provider(issuer)
+            self._found[issuer] = now, provider
+        return provider
 
     @contextmanager
     def _asking(self, issuer: str) -> Iterator[None]:
@@ -160,6 +176,7 @@ class SignIns:
         except CodeRefused as error:
             raise Unauthenticated(f"{host_of(issuer)} has not let you in: {error}.") from error
         except IssuerUnavailable as error:
+            self._found.pop(issuer, None)
             raise IssuerAway(f"{host_of(issuer)} cannot be asked now: {error}.") from error
         finally:
             self._asked -= 1

@@ -228,7 +228,10 @@ class Secrets:
 
         Raises:
             NotFound: There is no such scope.
+            InvalidParameter: No secret can have such a key.
         """
+        if key is not None:
+            _check_name("key", key)
         async with self._database.read() as session:
             await find_scope(session, principal, name, Permission.READ)
             uses = await find_uses(session, name, key)

@@ -126,7 +126,7 @@ def _publish_engines(
 
     def total(state: str) -> int:
         told = engines.newest if launchers.is_active else ()
-        return sum(getattr(one, f"requests_{state}") for one in told)
+        return sum(max(0, getattr(one, f"requests_{state}")) for one in told)
 
     for state in ("running", "waiting"):
         requests.labels(state).set_function(partial(total, state))

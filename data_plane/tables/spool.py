@@ -51,13 +51,14 @@ class Pending:
     path: Path
     number: int
 
-    def rows(self) -> list[PayloadRow]:
-        """Return its rows.
+    def read(self) -> tuple[list[PayloadRow], int]:
+        """Return its rows, and how many bytes their frames take.
 
         Raises:
             OSError: It cannot be read.
         """
-        return list(read_rows(_unpack(self.path.read_bytes())))
+        frames = _unpack(self.path.read_bytes())
+        return list(read_rows(frames)), len(frames)
 
 
 @dataclass(slots=True)

@@ -94,10 +94,10 @@ class PayloadWriter:
         rows: list[PayloadRow] = []
         size = 0
         for pending in queue:
-            found = pending.rows()
+            found, of_frames = pending.read()
             waiting.append(pending)
             rows += found
-            size += sum(len(row.request or b"") + len(row.response or b"") for row in found)
+            size += of_frames
             if size >= _COMMIT_BYTES:
                 self._commit(waiting, rows)
                 waiting, rows, size = [], [], 0
@@ -118,7 +118,7 @@ class PayloadWriter:
         if not new:
             return
         if len(new) < len(waiting):
-            rows = [row for pending in new for row in pending.rows()]
+            rows = [row for pending in new for row in pending.read()[0]]
         tables.append(location, new[-1].number, rows)
         self._maintenance.note(location)
         self._metrics.written.inc(len(rows))

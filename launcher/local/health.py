@@ -122,5 +122,5 @@ def _figures(body: bytes) -> EngineFigures | None:
             if said
             else None
         )
-    except (ValueError, TypeError, AttributeError, OverflowError):
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return None

@@ -111,6 +111,7 @@ BOUNDS = {
     "Sessions of browsers": f"{sessions.MAX_SESSIONS} of each; "
     f"{sessions.SESSION_SECONDS // 3600} hours",
     "Sign-ins that ask an issuer": f"{sign_ins.MAX_AT_ONCE} at a time; "
+    f"for its endpoints once in {sign_ins.FRESH_SECONDS / 60:g} minutes; "
     f"codes of {sign_ins.MAX_CODE:,} characters",
     "Streams of one HTTP/2 connection": f"{listener.MAX_STREAMS}",
     "Texts of a request for embeddings": f"{language._MOST_TEXTS} texts",

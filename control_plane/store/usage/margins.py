@@ -7,7 +7,7 @@ Before: `sums` (reads and makes them), `usage.totals`. After: `tables`, `filters
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -50,22 +50,18 @@ _COUNTS = (
 )
 _COLUMNS = ("length_ms", "start_ms", "dimension", "value", *_COUNTS)
 
-# Dimensions that a filter may select by, and all that it may ask for: margins tell nothing of the
-# rest.
-_SELECTED = {"requester", "client"}
-_FILTERS = _SELECTED | {"start_ms", "end_ms"}
-
 # Of one dimension: each value, and the sums by name.
 Margin = Sequence[tuple[str | None, Mapping[str, Any]]]
 
 
 def margin_for(selected: UsageFilter, dimensions: Sequence[str]) -> str | None:
     """Return the dimension whose margins tell what is asked for; None: none does."""
-    asked = {one.name for one in fields(selected) if getattr(selected, one.name) is not None}
-    if not asked <= _FILTERS:
+    asked = replace(selected, requester=None, client=None, start_ms=None, end_ms=None)
+    # Margins know of nothing else, and of no filter that is new.
+    if asked != UsageFilter():
         return None
     names = {name for name in dimensions if name not in _TIMES}
-    names |= asked & _SELECTED
+    names |= {name for name in ("requester", "client") if getattr(selected, name) is not None}
     if len(names) > 1 or not names.issubset(MARGINS):
         return None
     return names.pop() if names else ALL

@@ -2,7 +2,9 @@
 
 import pytest
 from modelserving.v1.endpoint_pb2 import EndpointConfigInput
+from modelserving.v1.external_model_pb2 import ExternalModel
 
+from modelplane.control_plane.endpoints import kept_credentials
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.secrets.encryption import Sealer
@@ -72,6 +74,24 @@ async def test_a_credential_goes_nowhere_else(
         await endpoints.update_config(ALICE, "chat", keeping(changed, of=of))
     assert "sk-1" not in str(raised.value)
     assert await key_of(database, sealer, 1) == "sk-1"
+
+
+async def test_a_name_that_stands_there_often_costs_once(
+    endpoints: Endpoints, database: Database, sealer: Sealer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[str] = []
+    real = kept_credentials._place
+
+    def place(model: ExternalModel) -> ExternalModel:
+        compared.append(model.name)
+        return real(model)
+
+    monkeypatch.setattr(kept_credentials, "_place", place)
+    config = {"served_entities": [openai_entity(**KEY)]}
+    await endpoints.create(ALICE, request("chat", config=config))
+    await endpoints.update_config(ALICE, "chat", keeping(entity(), of=("chat",) * 1000))
+    assert await key_of(database, sealer, 2) == "sk-1"
+    assert len(compared) == 2
 
 
 async def test_where_there_is_nothing_to_keep_it_is_said(endpoints: Endpoints) -> None:

@@ -117,6 +117,7 @@ async def test_what_is_told_of_an_endpoint_is_what_it_is_found_by(
         ({"search": "x" * 64}, "'search' has 64 characters"),
         ({"tag": "x" * 513}, "'tag' has 513 characters"),
         ({"creator": "x" * 513}, "'creator' has 513 characters"),
+        ({"creator": "a\0"}, "'creator' must not hold the NUL"),
         ({"max_results": 1_001}, "from 1 to 1000"),
     ],
 )

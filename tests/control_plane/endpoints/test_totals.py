@@ -113,5 +113,8 @@ def test_what_is_kept_of_replicas_has_a_bound_and_what_they_say_too() -> None:
     assert len(engine.replicas) == 64
     engine.note({"liar": figures(-5, float("nan"), -9, -9), "other": figures(usage=7.0)}, NOW)
     assert (engine.running, engine.usage, engine.counts[0]) == (0, 0.5, 200)
+    for _ in range(3):
+        engine.note({"liar": EngineFigures(generation_tokens=2**63 - 1)}, NOW)
+        engine.note({"liar": EngineFigures()}, NOW)
     totals = Totals(engines={"gpt": engine})
     assert Totals.parse(totals.encode()) == totals

@@ -197,6 +197,20 @@ async def test_an_issuer_that_does_not_answer_as_it_should(deployment: Deploymen
         await deployment.code()
 
 
+async def test_an_issuer_is_not_asked_whenever_a_stranger_begins(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, asked = deployment.provider.url, deployment.provider.asked
+    asked.clear()
+    for _ in range(3):
+        await deployment.sign_ins.begin(url, CHALLENGE, STATE, PAGE)
+    assert await deployment.complete(await deployment.code())
+    assert asked == ["/.well-known/openid-configuration"]
+    monkeypatch.setattr(sign_ins, "FRESH_SECONDS", 0.0)
+    await deployment.sign_ins.begin(url, CHALLENGE, STATE, PAGE)
+    assert len(asked) == 2
+
+
 async def test_what_is_no_sign_in_asks_no_issuer(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -219,6 +219,9 @@ async def test_who_uses_a_secret_is_told_as_far_as_one_may_see_it(
     assert await told(BOB) == (everything, 1)
     with pytest.raises(NotFound):
         await secrets.list_uses(BOB, "other", None)
+    # PostgreSQL takes no NUL.
+    with pytest.raises(InvalidParameter, match="letters, digits"):
+        await secrets.list_uses(ALICE, "my_scope", "a\0")
 
 
 async def test_endpoints_that_one_may_not_see_are_counted_but_not_named(

@@ -260,6 +260,31 @@ async def test_what_is_asked_of_one_dimension_is_read_from_margins(ledger: Ledge
     assert await ask(usage, ["endpoint", "requester"]) == {}
 
 
+@pytest.mark.parametrize(
+    "selected",
+    [
+        UsageFilter(status=(400, 500)),
+        UsageFilter(state=UsageState.UNKNOWN),
+        UsageFilter(min_latency_ms=1e9),
+        UsageFilter(request_id="none"),
+        UsageFilter(endpoint=""),
+        UsageFilter(served_entity=""),
+    ],
+)
+async def test_margins_tell_nothing_of_what_they_do_not_know(
+    ledger: Ledger, selected: UsageFilter
+) -> None:
+    _, intake, usage, maker, clock = ledger
+    then = days_ago(clock, 1)
+    entries = [*twice(1, time_ms=then), *twice(3, time_ms=then, status=429)]
+    await intake.record(JOURNAL, entries)
+    questions = [[], ["requester"], ["status_code"], ["day"]]
+    before = [await ask(usage, group_by, selected) for group_by in questions]
+    assert before != [await ask(usage, group_by) for group_by in questions]
+    await settle(maker)
+    assert [await ask(usage, group_by, selected) for group_by in questions] == before
+
+
 async def test_an_older_control_planes_totals_get_margins_and_do_not_keep_stale_ones(
     ledger: Ledger,
 ) -> None:

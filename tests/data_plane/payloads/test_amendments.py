@@ -121,7 +121,7 @@ async def test_a_writer_takes_the_row_as_it_was_amended(
     spool = Spool(tmp_path, WriterMetrics(CollectorRegistry()), 1 << 30)
     assert spool.take()
     [[queued]] = spool.queues()
-    assert actions(queued.rows()) == [(0, "would_block"), (1, "none")]
+    assert actions(queued.read()[0]) == [(0, "would_block"), (1, "none")]
     spool.close()
 
 

@@ -187,6 +187,24 @@ def test_a_table_that_takes_nothing_holds_up_no_other(tmp_path: Path) -> None:
     assert numbers(tables) == list(range(60))
 
 
+def test_what_a_commit_holds_is_bounded_where_rows_have_no_bodies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelplane.data_plane.tables.writer._COMMIT_BYTES", 1_000)
+    tables = Memory()
+    tables.broken = {TABLES[0]}
+    for first in (0, 20, 40):
+        one = journal(tmp_path)
+        for number in range(first, first + 20):
+            one.append(PayloadRow(TABLES[0], {"number": number}, kind="logs"))
+        asyncio.run(one.finish())
+        work(tmp_path, tables)
+    tables.broken = set()
+    work(tmp_path, tables)
+    assert tables.commits == 3
+    assert numbers(tables) == list(range(60))
+
+
 def test_what_waits_for_one_table_is_bounded(tmp_path: Path) -> None:
     tables = Memory()
     tables.broken = set(TABLES)
