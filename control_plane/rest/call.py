@@ -43,12 +43,14 @@ class RestMethod:
         method: Its description.
         bound: Fields that the path holds.
         body: Field that the body holds; `*`: the whole request; empty: none does.
+        is_get: Whether it only reads.
     """
 
     path: str
     method: MethodDescriptor
     bound: frozenset[str]
     body: str
+    is_get: bool = False
 
     @cached_property
     def parameters(self) -> Mapping[str, FieldDescriptor]:
@@ -83,7 +85,8 @@ def find_rest_method(path: str) -> RestMethod | None:
     rule = found.GetOptions().Extensions[annotations_pb2.http]
     route = getattr(rule, rule.WhichOneof("pattern"))
     bound = frozenset(re.findall(r"{(\w+)", route))
-    return RestMethod(f"/{public}/{name}", found, bound, rule.body)
+    is_get = rule.WhichOneof("pattern") == "get"
+    return RestMethod(f"/{public}/{name}", found, bound, rule.body, is_get)
 
 
 class RestCall:
@@ -119,7 +122,7 @@ class RestCall:
             MalformedRequest: The body is no JSON, or a value has the wrong type.
             InvalidParameter: A name is not known, or given twice.
         """
-        self._check_query()
+        in_query = self._check_query()
         document = parse_document(self._body)
         rest, reader = self._method, self._method.reader
         if rest.body == _WHOLE:
@@ -129,9 +132,13 @@ class RestCall:
             part.SetInParent()
             reader.read(document, part)
         elif document is not None:
-            reader.read(document, Empty())
+            # "Manage model serving endpoints" prints the parameter of a GET as its body.
+            by_body = rest.is_get and rest.parameters
+            bound = rest.bound | in_query
+            reader.read(document, self.request if by_body else Empty(), bound=bound)
 
-    def _check_query(self) -> None:
+    def _check_query(self) -> set[str]:
+        """Return the fields that the query string holds."""
         given: set[str] = set()
         for name in _parameter_names(self._query):
             field = self._method.parameters.get(name)
@@ -141,6 +148,7 @@ class RestCall:
             if field.name in given and not field.is_repeated:
                 raise twice(name, "Query parameter ")
             given.add(field.name)
+        return given
 
 
 def _parameter_names(query: str) -> Iterator[str]:

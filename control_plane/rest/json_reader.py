@@ -138,7 +138,7 @@ def _check_same(message: Message, field: FieldDescriptor, item: Json, path: str)
     given, bound = read_scalar(field, item, path), getattr(message, field.name)
     if given != bound:
         raise InvalidParameter(
-            f"`{path}` is {str(bound)[:100]!r} in the path and {str(given)[:100]!r} in the body; "
+            f"`{path}` is {str(bound)[:100]!r} in the URL and {str(given)[:100]!r} in the body; "
             "leave it out of the body."
         )
 

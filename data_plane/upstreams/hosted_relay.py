@@ -343,7 +343,7 @@ class HostedRelay:
         record, raw = exchange.record, exchange.query.raw
         if record.trace is not None:
             record.address = replica.address
-        headers = build_headers(replica, exchange.call.request_id, entity.task, seconds)
+        headers = build_headers(replica, exchange.call, entity.task, seconds)
         sent = self._now()
         request = HttpRequest(
             entity.name, replica.url, headers, raw, secrets=(replica.token,), pinned=replica.tls

@@ -16,6 +16,7 @@ from modelplane.adapters.providers.types import (
     parse_usage,
 )
 from modelplane.adapters.shared.rpc.metadata import REQUEST_ID
+from modelplane.data_plane.calls.call import Call
 from modelplane.data_plane.calls.characters import answer_characters
 from modelplane.data_plane.calls.record import Record
 from modelplane.data_plane.calls.tasks import spec_of
@@ -39,29 +40,35 @@ _BUSY = "x-modelplane-busy"
 _LOAD = "x-modelplane-load"
 _DEADLINE = "x-modelplane-deadline-ms"
 _TASK = "x-modelplane-task"
+# With "true", MLflow's own server for agents tells the name of the trace. The only header of a
+# caller's that a model's server gets, and only one of an agent of this task.
+_TRACE_ID = "x-mlflow-return-trace-id"
+_RESPONSES = "agent/v1/responses"
 _COUNT = re.compile(r"[0-9]{1,6}")
 _USAGE = b'"usage"'
 _OK = 200
 _WRONG_TOKEN, _TOO_MANY, _FULL, _TOO_SLOW = 401, 429, 503, 504
 
 
-def build_headers(replica: Replica, request_id: str, task: str, seconds: float) -> dict[str, str]:
+def build_headers(replica: Replica, call: Call, task: str, seconds: float) -> dict[str, str]:
     """Return the headers of a request.
 
     Args:
         replica: Whom it is sent to.
-        request_id: Identifies the call.
+        call: Whose it is.
         task: Task of the model; empty: none.
         seconds: Time that the model may take.
     """
     headers = {
         **replica.headers,
-        REQUEST_ID: request_id,
+        REQUEST_ID: call.request_id,
         _DEADLINE: str(max(1, int(seconds * 1000))),
     }
     # Whoever has logged the model has chosen it, and may have chosen what is no header.
     if task and task.isascii() and task.isprintable():
         headers[_TASK] = task
+    if task == _RESPONSES and call.metadata.get(_TRACE_ID, "").lower() == "true":
+        headers[_TRACE_ID] = "true"
     return headers
 
 

@@ -66,14 +66,21 @@ def _leave_bodies_alone(
 
 
 def path_parameters() -> list[str]:
-    """Return the names of all fields that REST paths hold, for example `name`."""
-    rules = [
-        _rule(method)
-        for file in _public_files().file
-        for service in file.service
-        for method in service.method
-    ]
-    return sorted({name for rule in rules for name in re.findall(r"{(\w+)", _paths(rule))})
+    """Return the names of the fields that REST paths hold, for example `name`.
+
+    Not of those that the query string of another path may hold, as `config_version` of logs: where
+    a path of management holds one, the control plane refuses it in the query string.
+    """
+    held: set[str] = set()
+    asked: set[str] = set()
+    for service in REST_SERVICES:
+        for method in service.methods:
+            rule = method.GetOptions().Extensions[annotations_pb2.http]
+            own = set(re.findall(r"{(\w+)", _paths(rule)))
+            held |= own
+            if is_management(service) and not rule.body:
+                asked |= {field.name for field in method.input_type.fields} - own
+    return sorted(held - asked)
 
 
 def _rule(method: MethodDescriptorProto) -> http_pb2.HttpRule:

@@ -21,7 +21,6 @@ FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _LLM_KEYS = ("messages", "prompt", "input")
 # For the endpoint, not for the model.
 _OPTIONS = ("client_request_id", "databricks_options", "usage_context")
-_RESPONSES = "agent/v1/responses"
 _SHOWN_KEYS = 20
 _MOST_DIGITS = 4300
 _ONE_OF = "The input must be a JSON object with exactly one of the fields " + ", ".join(FORMATS)
@@ -144,7 +143,7 @@ def _split_llm_input(sent: dict[str, Any], model: Model) -> tuple[dict[str, Any]
     for key in model.floating_columns() & given.keys():
         if type(given[key]) is int:
             given[key] = float(given[key])
-    if model.task == _RESPONSES and isinstance(given.get("input"), str):
+    if model.is_responses_agent and isinstance(given.get("input"), str):
         given["input"] = [{"role": "user", "content": given["input"]}]
     return given, params
 

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import socket
-from typing import Iterator, NamedTuple
+from typing import Iterator, Mapping, NamedTuple
 
 from .child import Child, Place, Said, refusal_in
 from .invocation import DONE, error_event
@@ -57,9 +57,9 @@ class Command:
         self.child = Child(shell, place, folder, {"PORT": str(port)})
         self._seconds = options.evaluation_seconds
 
-    def begin(self, body: bytes, content_type: str, request_id: str) -> Passing:
+    def begin(self, body: bytes, headers: Mapping[str, str]) -> Passing:
         """Return what passes a body on; what is in it is the command's matter."""
-        del content_type, request_id
+        del headers
         return Passing(self.child, body, self._seconds)
 
 

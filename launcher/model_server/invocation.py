@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from typing import Iterator
+from typing import Iterator, Mapping
 
 from .answers import write_json
 from .bodies import Call, parse_body
@@ -13,18 +13,23 @@ from .refusals import Refused, bad_request, of_model
 from .traces import Trace
 
 DONE = b"data: [DONE]\n\n"
+# With this header set to "true", MLflow's own server for agents tells the name of the trace: in the
+# answer's `metadata`, or as the last event of a stream.
+_TRACE_ID = "x-mlflow-return-trace-id"
 _SIGNATURE_ERRORS = ("Failed to enforce schema", "Model is missing inputs", "Invalid parameters")
 
 
 class Invocation:
     """What one body asks of a model."""
 
-    def __init__(self, model: Model, body: bytes, content_type: str, request_id: str) -> None:
+    def __init__(self, model: Model, body: bytes, headers: Mapping[str, str]) -> None:
         self._model = model
-        self._request_id = request_id
-        self._call: Call = parse_body(body, content_type, model)
-        self._trace = Trace(kept=model.keeps_traces, request_id=request_id)
-        if self._call.trace:
+        self._request_id = headers.get("x-request-id", "")
+        self._call: Call = parse_body(body, headers.get("content-type", ""), model)
+        self._trace = Trace(kept=model.keeps_traces, request_id=self._request_id)
+        wanted = headers.get(_TRACE_ID, "").lower() == "true"
+        self._names_trace = wanted and model.is_responses_agent
+        if self._call.trace or self._names_trace:
             self._trace.require()
 
     @property
@@ -63,7 +68,9 @@ class Invocation:
         with self._trace.made():
             yield from self._model.predict_stream(self._call.given, self._call.params)
         if self._call.trace:
-            yield self._with_trace({})
+            yield {"databricks_output": self._trace.output()}
+        if self._names_trace:
+            yield {"trace_id": self._trace.name()}
 
     def _rest(self, written: list[bytes], pieces: Iterator[object]) -> Iterator[bytes]:
         try:
@@ -89,11 +96,16 @@ class Invocation:
         return said
 
     def _with_trace(self, answer: object) -> object:
-        if not self._call.trace:
+        if not (self._call.trace or self._names_trace):
             return answer
         if not isinstance(answer, dict):
             raise bad_request("The model's answer is no object, which a trace could be added to.")
-        return {**answer, "databricks_output": self._trace.output()}
+        if self._call.trace:
+            answer = {**answer, "databricks_output": self._trace.output()}
+        if self._names_trace:
+            metadata = {**(answer.get("metadata") or {}), "trace_id": self._trace.name()}
+            answer = {**answer, "metadata": metadata}
+        return answer
 
     def _refused(self, error: BaseException) -> Refused:
         if isinstance(error, Refused):

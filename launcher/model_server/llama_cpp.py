@@ -16,7 +16,7 @@ import queue
 import re
 import secrets
 import threading
-from typing import Any, Iterator, NamedTuple
+from typing import Any, Iterator, Mapping, NamedTuple
 
 from .answers import write_json
 from .bodies import load_json
@@ -104,14 +104,14 @@ class LlamaCpp:
         self._page = functools.partial(_page, self._server.listening_address, key)
         self._able = Abilities(options.task, _has_tools(self._page("/props")))
 
-    def begin(self, body: bytes, content_type: str, request_id: str) -> Answering:
+    def begin(self, body: bytes, headers: Mapping[str, str]) -> Answering:
         """Return what a body asks.
 
         Raises:
             Refused: It asks for nothing that the model does.
         """
-        del request_id
-        question = parse_question(load_json(body, content_type), self._able)
+        sent = load_json(body, headers.get("content-type", ""))
+        question = parse_question(sent, self._able)
         return Answering(self._server, question, self._name)
 
     def figures(self) -> Figures:

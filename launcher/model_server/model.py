@@ -10,6 +10,8 @@ from typing import Any, Iterable
 from . import traces
 
 _MLMODEL_FLAVOR = "python_function"
+# Of MLflow's ResponsesAgent, unless its owner says another one.
+_RESPONSES = "agent/v1/responses"
 
 
 class Model:
@@ -29,6 +31,7 @@ class Model:
         flavor = described.flavors.get(_MLMODEL_FLAVOR, {})
         self.streamable = bool(flavor.get("streamable")) and hasattr(self._loaded, "predict_stream")
         self.task = str((getattr(described, "metadata", None) or {}).get("task", ""))
+        self.is_responses_agent = self.task == _RESPONSES
         self.input_schema = described.get_input_schema()
         self.params_names = _params_names(described)
         self.by_type_hints = bool(_ask(described, "_is_signature_from_type_hint"))

@@ -29,6 +29,8 @@ _RETRIED = (
     "ClusterNotReadyException",
 )
 _KEPT_CODES = {"BAD_REQUEST", "INVALID_PARAMETER_VALUE"}
+# What the dynamic linker says of a library that it cannot find.
+_NO_LIBRARY = re.compile(r"([^\s:]+\.so[.\d]*): cannot open shared object file[^\n]*")
 _STARTED_IN = os.getcwd()
 
 
@@ -87,6 +89,12 @@ def of_model(error: BaseException) -> Refused:
 def of_loading(error: BaseException) -> str:
     """Return in one line why a model could not be loaded."""
     told = str(error) or type(error).__name__
+    missing = _NO_LIBRARY.search(told)
+    if missing is not None:
+        told = (
+            "It needs the system library %s, which is not on this machine: have it installed, or "
+            "log the model with a package that brings it." % os.path.basename(missing.group(1))
+        )
     return "An error occurred while loading the model. " + clean(told)
 
 

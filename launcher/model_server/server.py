@@ -11,7 +11,7 @@ import ssl
 import threading
 import time
 import traceback
-from typing import Any, Callable, Iterator, NamedTuple, Protocol
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Protocol
 
 from .evaluation import LAST_WORDS_SECONDS, Evaluation, Watch
 from .figures import Watching
@@ -51,8 +51,8 @@ class Asked(Protocol):
         """Return the model's answer as events; what fails before the first one is a refusal."""
 
 
-# Returns what a body asks, given its content type and the request's identifier; raises `Refused`.
-Begin = Callable[[bytes, str, str], Asked]
+# Returns what a body asks, given the request's headers, by name in lower case; raises `Refused`.
+Begin = Callable[[bytes, Mapping[str, str]], Asked]
 
 
 class State(NamedTuple):
@@ -258,11 +258,7 @@ class Server:
         try:
             status, answer = 200, b""
             try:
-                invocation = self._begin(
-                    body,
-                    head.headers.get("content-type", ""),
-                    head.headers.get("x-request-id", ""),
-                )
+                invocation = self._begin(body, head.headers)
                 if invocation.stream:
                     return self._stream(connection, evaluation, invocation.events())
                 answer = invocation.answer()

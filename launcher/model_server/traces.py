@@ -59,8 +59,8 @@ class Trace:
         if not self._kept:
             raise bad_request(
                 "The model keeps no traces that could be returned: let its owner set the "
-                "environment variable %s to true, and no %s, or leave out return_trace."
-                % (_ENABLE, _ELSEWHERE)
+                "environment variable %s to true, and no %s, or leave out return_trace and "
+                "x-mlflow-return-trace-id." % (_ENABLE, _ELSEWHERE)
             )
 
     @contextlib.contextmanager
@@ -79,6 +79,11 @@ class Trace:
     def output(self) -> dict[str, Any]:
         """Return what an answer says of it, once it is made."""
         return {"trace": self._taken, "databricks_request_id": self._request_id}
+
+    def name(self) -> str | None:
+        """Return what MLflow calls it, once it is made; None: MLflow has made none."""
+        info = (self._taken or {}).get("info") or {}
+        return info.get("trace_id") or info.get("request_id")
 
     def _pop(self) -> Any:
         return importlib.import_module("mlflow.tracing.export.inference_table").pop_trace(self._key)

@@ -11,7 +11,7 @@ import itertools
 import json
 import re
 import secrets
-from typing import Any, Iterator, NamedTuple, Sequence
+from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
 from .answers import write_json
 from .bodies import load_json
@@ -100,16 +100,14 @@ class Vllm:
         if options.task == EMBEDDINGS:
             check_dimensions(self._embed("a"), options.dimensions)
 
-    def begin(self, body: bytes, content_type: str, request_id: str) -> Answering:
+    def begin(self, body: bytes, headers: Mapping[str, str]) -> Answering:
         """Return what a body asks.
 
         Raises:
             Refused: It asks for nothing that the model does.
         """
-        del request_id
-        return Answering(
-            self.child, parse_question(load_json(body, content_type), self._able), self._options
-        )
+        sent = load_json(body, headers.get("content-type", ""))
+        return Answering(self.child, parse_question(sent, self._able), self._options)
 
     def figures(self) -> Figures:
         """Return what vLLM says of itself.

@@ -1,7 +1,7 @@
 """A launcher and control planes over real gRPC: what each tells the other, and when."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -13,7 +13,7 @@ from modelserving.launcher.v1 import launcher_service_pb2_grpc as pb_grpc
 
 from modelplane.adapters.shared.rpc.control_link import ControlLink
 from modelplane.launcher.service import Service
-from tests.launcher.groups import SECONDS, Machine, group, machine
+from tests.launcher.groups import SECONDS, Environment, Machine, build, group, machine
 
 HELLO = pb.Hello(launcher_id="me", pool="default", backend="local", build="1")
 
@@ -127,6 +127,30 @@ async def test_what_is_desired_runs_and_each_change_is_told_with_its_log(tmp_pat
         await asyncio.sleep(2.5)
         # What has not changed is not told again.
         assert sum(len(report.logs) for report in plane.reports) == count
+
+
+async def test_a_build_is_told_line_by_line_while_it_runs(tmp_path: Path) -> None:
+    plane, may_end = Plane(), asyncio.Event()
+
+    async def building(model: Path, log: Callable[[str], None]) -> Environment:
+        log("Resolved 3 packages")
+        await may_end.wait()
+        log("Installed 3 packages")
+        return await build(model, log)
+
+    def told() -> str:
+        logs = [log for report in plane.reports for log in report.logs]
+        return "".join(log.text for log in logs if log.kind == pb.LOG_KIND_BUILD)
+
+    async with machine(tmp_path, build=building) as here, synced(here, plane):
+        spec = group(here.models.add("iris"))
+        plane.want(spec)
+        await here.until(lambda: "Resolved 3 packages" in told())
+        assert plane.reports[-1].groups[0].progress == pb.GROUP_PROGRESS_BUILDING_ENVIRONMENT
+        assert "Installed" not in told()
+        may_end.set()
+        await here.until(lambda: "Installed 3 packages" in told())
+        await here.until_ready(spec)
 
 
 async def test_what_is_desired_may_come_in_parts(tmp_path: Path) -> None:

@@ -17,11 +17,14 @@ import modelplane.launcher
 from modelplane.adapters.registries.foundation_model import FoundationModel
 from modelplane.adapters.registries.mlmodel import parse_mlmodel
 from modelplane.adapters.registries.weights import Weights
+from modelplane.launcher.engines.base import Environment, Log
 from modelplane.launcher.engines.llama_cpp import LlamaCpp
 from modelplane.launcher.local.users import Users
 from modelplane.launcher.supplies import Supplies
 from tests.launcher.converter import tiny
+from tests.launcher.environments.packages import write_wheel
 from tests.launcher.groups import MIB, group, machine
+from tests.launcher.groups import build as found
 
 SERVER = Path(modelplane.launcher.__path__[0]) / "model_server" / "serve.py"
 
@@ -113,6 +116,36 @@ async def test_a_folder_of_the_catalogue_makes_embeddings_of_the_size_that_is_sa
         (replica,) = await here.until_ready(spec)
         answer = await asyncio.to_thread(chat, replica, input=["a cat", "a mat"])
         assert [len(one["embedding"]) for one in answer["data"]] == [size, size]
+
+
+async def test_why_an_environment_cannot_be_built_is_why_its_group_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    write_wheel(packages, "mlflow", "2.0")
+    monkeypatch.setenv("UV_NO_INDEX", "1")
+    monkeypatch.setenv("UV_FIND_LINKS", str(packages))
+    own = Supplies(tmp_path / "supplies", Users(()), 0, 1 << 30)
+    own.folder.mkdir()
+
+    async def build(model: Path, log: Log) -> Environment:
+        if (model / "requirements.txt").exists():
+            return await own.build(model, log)
+        return await found(model, log)
+
+    async with machine(tmp_path, build=build) as here:
+        neighbour, spec = group(here.models.add("iris")), group(here.models.add("broken"))
+        (here.models.folder / "broken" / "requirements.txt").write_text("mlflow\nno-such==1\n")
+        here.run(neighbour, spec)
+        message = await here.until_failed(spec)
+        reason = message.partition("\n")[0]
+        assert reason == "There is no package named no-such."
+        log = here.log(spec, pb.LOG_KIND_BUILD)
+        assert log.rstrip().endswith(reason)
+        assert "  no-such==1\n" in log
+        assert here.log(spec) == ""
+        await here.until_ready(neighbour)
 
 
 async def test_why_a_model_cannot_be_converted_is_why_its_group_fails(

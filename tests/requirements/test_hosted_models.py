@@ -174,6 +174,25 @@ def test_the_sdk_creates_updates_and_reads(
         assert b"/served-models/challenger/invocations" in opened.read()
 
 
+@pytest.mark.usefixtures("hosted")
+def test_logs_of_a_version_are_asked_for_in_the_body_of_a_get(rest_of: Rest) -> None:
+    """As "Manage model serving endpoints" prints it, beside `?config_version=`."""
+    rest_of.create(printed("multi_model"))
+    for kind in ("build-logs", "logs"):
+        path = f"{ENDPOINTS}/multi-model/served-models/current/{kind}"
+        for body, query in (({"config_version": 1}, ""), (None, "?config_version=1"), (None, "")):
+            assert rest_of.call("GET", path + query, body) == {"logs": ""}
+        for body, query in (({"config_version": 9}, ""), (None, "?config_version=9")):
+            refused = rest_of.send("GET", path + query, body)
+            assert refused.status_code == 404, (body, query)
+            assert refused.json()["error_code"] == "RESOURCE_DOES_NOT_EXIST"
+            assert "no configuration version 9" in refused.json()["message"]
+    # Where the path has it, the query string may not.
+    path = f"{ENDPOINTS}/multi-model/config-versions/1"
+    assert rest_of.call("GET", path)["config_version"] == 1
+    assert rest_of.send("GET", f"{path}?config_version=9").status_code == 400
+
+
 def test_a_refusal_reaches_the_sdk(workspace: WorkspaceClient) -> None:
     api = workspace.serving_endpoints
     with pytest.raises(ResourceDoesNotExist, match="no version 9"):

@@ -19,7 +19,7 @@ from modelplane.control_plane.rest.call import RestCall, RestMethod, find_rest_m
 from tests.protos.bodies import METHODS, body_of, objects_in, rule_of
 
 ENDPOINTS = "/modelserving.v1.EndpointServiceOverRest/"
-CREATE, UPDATE, GET, DELETE, COMPARE, RATES, GATEWAY = (
+CREATE, UPDATE, GET, DELETE, COMPARE, RATES, GATEWAY, LOGS = (
     f"{ENDPOINTS}{name}"
     for name in (
         "CreateServingEndpoint",
@@ -29,6 +29,7 @@ CREATE, UPDATE, GET, DELETE, COMPARE, RATES, GATEWAY = (
         "CompareServingEndpointConfigVersions",
         "PutServingEndpointRateLimits",
         "PutServingEndpointAiGateway",
+        "GetServedModelLogs",
     )
 )
 
@@ -98,7 +99,7 @@ def test_what_the_path_says_the_body_cannot_change() -> None:
     named = pb.PutServingEndpointRateLimitsRequest(name="chat")
     message = refusal(RATES, named, {"name": "other"})
     assert (
-        message == "`name` is 'chat' in the path and 'other' in the body; leave it out of the body."
+        message == "`name` is 'chat' in the URL and 'other' in the body; leave it out of the body."
     )
 
 
@@ -113,6 +114,22 @@ def test_a_call_without_a_body_takes_no_other_one() -> None:
     assert refusal(DELETE, asked, {"forse": 1}) == "Unknown field `forse`; none is known here."
     with pytest.raises(MalformedRequest, match="must be an object, not a list"):
         read(DELETE, asked, [1])
+
+
+def test_a_get_may_have_its_parameters_in_its_body() -> None:
+    """As the mirrored service's documents print it for logs."""
+    asked = pb.GetServedModelLogsRequest(name="a", served_model_name="b")
+    wanted = pb.GetServedModelLogsRequest(name="a", served_model_name="b", config_version=2)
+    assert read(LOGS, asked, {"config_version": 2}) == wanted
+    asked = pb.GetServedModelLogsRequest(name="a", served_model_name="b")
+    message = refusal(LOGS, asked, {"config_versoin": 2})
+    assert message == "Unknown field `config_versoin`; did you mean `config_version`?"
+    assert "leave it out of the body" in refusal(LOGS, asked, {"name": "c"})
+    # Two places could say two things.
+    message = refusal(LOGS, wanted, {"config_version": 3}, "config_version=2")
+    assert message == (
+        "`config_version` is '2' in the URL and '3' in the body; leave it out of the body."
+    )
 
 
 @pytest.mark.parametrize("query", ["", "&", "to_version=2", "toVersion=2"])

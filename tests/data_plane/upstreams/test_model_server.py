@@ -2,6 +2,7 @@ import pytest
 from modelserving.worker.v1 import hosting_pb2 as pb
 
 from modelplane.adapters.providers.types import Usage
+from modelplane.data_plane.calls.call import Call, Method
 from modelplane.data_plane.calls.record import Record
 from modelplane.data_plane.errors import (
     DeadlineExceeded,
@@ -22,18 +23,37 @@ from modelplane.data_plane.upstreams.model_server import (
 REPLICA = Replica(pb.Replica(id="1", address="10.0.0.1:9", token="t-1", concurrency=4))
 
 
+def call(**metadata: str) -> Call:
+    named = {name.replace("_", "-"): value for name, value in metadata.items()}
+    return Call(Method.QUERY, named, "r-1")
+
+
 def test_a_request_says_whose_it_is_and_how_long_it_may_take() -> None:
-    headers = build_headers(REPLICA, "r-1", "", 1.5)
+    headers = build_headers(REPLICA, call(), "", 1.5)
     assert headers == {
         "authorization": "Bearer t-1",
         "content-type": "application/json",
         "x-request-id": "r-1",
         "x-modelplane-deadline-ms": "1500",
     }
-    headers = build_headers(REPLICA, "r-1", "agent/v1/chat", -1)
+    headers = build_headers(REPLICA, call(), "agent/v1/chat", -1)
     assert headers["x-modelplane-task"] == "agent/v1/chat"
     assert headers["x-modelplane-deadline-ms"] == "1"
-    assert "x-modelplane-task" not in build_headers(REPLICA, "r-1", "a\r\nb: c", 1)
+    assert "x-modelplane-task" not in build_headers(REPLICA, call(), "a\r\nb: c", 1)
+
+
+@pytest.mark.parametrize(
+    ("task", "said", "wanted"),
+    [
+        ("agent/v1/responses", "True", True),
+        ("agent/v1/responses", "false", False),
+        ("agent/v1/chat", "true", False),
+    ],
+)
+def test_an_agent_is_asked_for_the_name_of_its_trace(task: str, said: str, *, wanted: bool) -> None:
+    headers = build_headers(REPLICA, call(x_mlflow_return_trace_id=said, cookie="a"), task, 1)
+    assert headers.get("x-mlflow-return-trace-id") == ("true" if wanted else None)
+    assert "cookie" not in headers
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ DIFFERENCES = {
     "large": "An answer of more than 16 MiB is refused.",
     "deep": "Too deep an input and too long a number are refused; MLflow answers 500.",
     "whole": "A whole number is taken for a parameter with a fraction of an agent or a chat model.",
+    "one": "The one answer of a language model is not in a list of one, as MLflow leaves it.",
     "input": "An agent's `input` may be text, which stands for one message of the user.",
 }
 
@@ -181,6 +182,52 @@ def _column_types() -> list[Case]:
     ]
 
 
+def _shapes() -> list[Case]:
+    """Return cases of signatures that have more than columns of one value each."""
+    whole: dict[str, object] = {"a": [0.5, 1.5], "o": {"name": "x", "n": 1}, "m": {"k": 1}}
+    fits: list[dict[str, object]] = [
+        whole,
+        {"a": []},
+        # Whole numbers in an array are taken where they are 0 or 1.
+        {"a": [0, 1]},
+        {"a": [0.5], "o": {"name": "x"}, "m": None},
+        {"a": [0.5], "o": None, "extra": 1},
+    ]
+    fits_not: list[dict[str, object]] = [
+        {"a": [1, 2]},
+        {"a": ["x"]},
+        {"a": 0.5},
+        {"a": None},
+        {"o": {"name": "x"}},
+        {"a": [0.5], "o": {"n": 1}},
+        {"a": [0.5], "o": {"name": "x", "more": 1}},
+        {"a": [0.5], "o": "x"},
+        {"a": [0.5], "m": {"k": "x"}},
+    ]
+    both = {"a": [1, 2], "b": [[1, 2], [3, 4]]}
+    rows = [{"a": 1, "b": [1, 2]}, {"a": 2, "b": [3, 4]}]
+    split = {"columns": list(whole), "data": [list(whole.values())]}
+    return [
+        _case("nested", {"dataframe_split": split}),
+        _case("nested", {"inputs": [whole]}),
+        # Each array would be a column of arrays.
+        _case("nested", {"instances": [whole]}, None, 400),
+        *(_case("nested", {"dataframe_records": [it]}) for it in fits),
+        *(_case("nested", {"dataframe_records": [it]}, None, 400) for it in fits_not),
+        _case("unnamed", {"dataframe_split": {"data": [[1, 2.5]]}}),
+        _case("unnamed", {"dataframe_split": {"columns": ["p", "q"], "data": [[1, 2.5]]}}),
+        _case("unnamed", {"dataframe_split": {"data": [[1]]}}, None, 400),
+        _case("unnamed", {"dataframe_split": {"data": [["x", 1]]}}, None, 400),
+        _case("tensors", {"inputs": both}),
+        _case("tensors", {"instances": rows}),
+        _case("tensors", {"inputs": {"a": [1, 2]}}, None, 400),
+        _case("tensors", {"inputs": {**both, "b": [[1, 2, 3]]}}, None, 400),
+        _case("tensors", {"instances": [rows[0], {"a": 2}]}, None, 400),
+        _case("listed", {"prompt": "a"}, "one"),
+        _case("listed", {"inputs": ["a"]}),
+    ]
+
+
 def _streaming() -> list[Case]:
     return [
         _case("streaming", {"prompt": "a b"}),
@@ -224,4 +271,4 @@ def _chat() -> list[Case]:
     ]
 
 
-CASES = [*_iris(), *_params(), *_pyfunc(), *_column_types(), *_streaming(), *_chat()]
+CASES = [*_iris(), *_params(), *_pyfunc(), *_column_types(), *_shapes(), *_streaming(), *_chat()]

@@ -1,7 +1,9 @@
 """A model server over its socket: real models, MLflow 3."""
 
 import contextlib
+import io
 import json
+import shutil
 import socket
 import threading
 import time
@@ -9,11 +11,21 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.hosting.models.cache import Saved
-from tests.hosting.replica import TOKEN, Replica, serving
+from tests.hosting.replica import TOKEN, Replica, serving, serving_with
 
+
+def _parquet() -> bytes:
+    written = io.BytesIO()
+    pq.write_table(pa.table({"prompt": ["a"]}), written)
+    return written.getvalue()
+
+
+PARQUET = _parquet()
 SLOW = "--concurrency", "1", "--evaluation-seconds", "60"
 
 
@@ -137,6 +149,34 @@ def test_what_is_no_request_is_refused(streaming: Replica, data: bytes, status: 
     assert json.loads(said.partition(b"\r\n\r\n")[2])["error_code"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "body", "status"),
+    [
+        ("", b'{"prompt": "a"}', 200),
+        ("Application/JSON; charset=UTF-8", b'{"prompt": "a"}', 200),
+        ("application/json", b'\xef\xbb\xbf{"prompt": "a"}', 200),
+        ("text/csv", b"prompt\na\n", 200),
+        ("application/vnd.apache.parquet", PARQUET, 200),
+        ("application/json", b'{"prompt": "\xff"}', 400),
+        ("text/csv", b"prompt\n\xff\n", 400),
+        ("application/vnd.apache.parquet", b"PAR1", 400),
+        ("application/json; charset=latin-1", b'{"prompt": "a"}', 400),
+        ("application/json; format=pandas-split", b'{"prompt": "a"}', 400),
+        ("text/plain", b'{"prompt": "a"}', 400),
+    ],
+)
+def test_a_body_is_what_its_type_says(
+    streaming: Replica, kind: str, body: bytes, status: int
+) -> None:
+    """Never 415, which is in no table of the clients."""
+    answered = streaming.ask(body, content_type=kind)
+    assert answered.status == status, answered.body
+    if status == 200:
+        assert json.loads(answered.body) in ("a", {"predictions": "a"})
+    else:
+        assert answered.json["error_code"] == "BAD_REQUEST"
+
+
 def test_a_large_body_is_taken(streaming: Replica) -> None:
     body = json.dumps({"prompt": "x" * ((16 << 20) - 14)}).encode()
     assert len(body) == 16 << 20
@@ -246,6 +286,16 @@ def test_a_model_that_does_not_load_says_why(mlflow_any: Saved, folder: Path) ->
         assert "Traceback" in replica.log.read_text()
 
 
+def test_a_model_without_its_weights_says_so(mlflow_3: Saved, folder: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(mlflow_3.model("iris"), tmp_path / "iris-alone")
+    (model / "model.pkl").unlink()
+    with serving_with(mlflow_3.python, model, folder) as replica:
+        told = str(replica.ready["error"])
+    assert told.startswith("An error occurred while loading the model. ")
+    assert "model.pkl" in told
+    assert str(tmp_path) not in told
+
+
 def test_what_fails_is_in_the_log_whole(mlflow_3: Saved, folder: Path) -> None:
     with serving(mlflow_3, "raising", folder) as replica:
         body = {"dataframe_records": [{"how": "value"}]}
@@ -258,6 +308,21 @@ def test_what_fails_is_in_the_log_whole(mlflow_3: Saved, folder: Path) -> None:
         assert TOKEN not in log
         assert replica.ask({"dataframe_records": [{"how": "exit"}]}).status == 400
         assert replica.process.poll() is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"dataframe_records": [{"other": "4111-1111"}]},
+        {"dataframe_split": {"columns": ["prompt"], "data": [["4111-1111", "4111-1111"]]}},
+        {"inputs": {"prompt": ["a"], "params": "4111-1111"}, "instances": "4111-1111"},
+        {"messages": "4111-1111"},
+        b'{"prompt": "4111-1111"',
+    ],
+)
+def test_what_the_signature_refuses_is_not_in_the_log(streaming: Replica, body: object) -> None:
+    assert streaming.ask(body).status == 400
+    assert "4111" not in streaming.log.read_text()
 
 
 def test_many_at_once_get_their_own_answers(streaming: Replica) -> None:

@@ -73,6 +73,34 @@ def test_who_does_not_ask_gets_none(tracing: Replica) -> None:
         assert list(tracing.ask({"input": "hello", **options}).json) == ["seen"]
 
 
+def test_an_agent_tells_the_name_of_its_trace(mlflow_3: Saved, tmp_path: Path) -> None:
+    """As MLflow's own server for agents does, `mlflow/genai/agent_server/server.py`."""
+    agent = mlflow_3.model("responses_agent")
+    asked = {"input": "hello you"}
+    with serving_with(mlflow_3.python, agent, tmp_path, ENABLE_MLFLOW_TRACING="true") as replica:
+        both = {**asked, "databricks_options": {"return_trace": True}}
+        answer: Any = replica.ask(both, x_mlflow_return_trace_id="True").json
+        name = answer["databricks_output"]["trace"]["info"]["trace_id"]
+        assert name.startswith("tr-")
+        assert answer["metadata"] == {"trace_id": name}
+        assert answer["output"][0]["content"][0]["text"] == "hello you"
+        streamed = replica.ask({**asked, "stream": True}, x_mlflow_return_trace_id="true")
+        *_, item, last, done, nothing = streamed.body.split(b"\n\n")
+        assert json.loads(item[6:])["type"] == "response.output_item.done"
+        assert json.loads(last[6:])["trace_id"].startswith("tr-")
+        assert (done, nothing) == (b"data: [DONE]", b"")
+        for headers in ({}, {"x_mlflow_return_trace_id": "false"}):
+            assert "metadata" not in replica.ask(asked, **headers).json
+
+
+@pytest.mark.long
+def test_without_the_owners_switch_no_name_is_told(mlflow_3: Saved, tmp_path: Path) -> None:
+    with serving_with(mlflow_3.python, mlflow_3.model("responses_agent"), tmp_path) as replica:
+        refused: Any = replica.ask({"input": "hello"}, x_mlflow_return_trace_id="true")
+        assert refused.status == 400
+        assert "or leave out return_trace and x-mlflow-return-trace-id" in refused.json["message"]
+
+
 @pytest.mark.long
 def test_without_the_owners_switch_it_is_refused(mlflow_3: Saved, model: Path) -> None:
     with serving_with(mlflow_3.python, model, model.parent) as replica:

@@ -56,7 +56,7 @@ def _ask_mlflow(app, body: str):
 def _ask_ours(module, model, body: str):
     refused = module("refusals").Refused
     try:
-        invocation = module("invocation").Invocation(model, body.encode(), "application/json", "r")
+        invocation = module("invocation").Invocation(model, body.encode(), {"x-request-id": "r"})
         if invocation.stream:
             events = b"".join(invocation.events()).decode().split("\n\n")[:-1]
             return [200, [event.removeprefix("data: ") for event in events]]

@@ -18,6 +18,7 @@ from mlflow.pyfunc import ChatAgent, ChatModel, PythonModel, ResponsesAgent
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 from mlflow.types.agent import ChatAgentChunk, ChatAgentMessage, ChatAgentResponse
 from mlflow.types.llm import ChatCompletionChunk, ChatCompletionResponse
+from mlflow.types.schema import Array, Map, Object, Property
 
 try:
     from mlflow.types.responses import ResponsesAgentResponse, ResponsesAgentStreamEvent
@@ -276,6 +277,20 @@ class Doubled(PythonModel):
         return model_input * 2
 
 
+class Tensors(PythonModel):
+    """Says how many numbers each of its tensors has, and their sum."""
+
+    def predict(self, context, model_input, params=None):
+        return {name: [value.size, float(value.sum())] for name, value in model_input.items()}
+
+
+class Listed(PythonModel):
+    """Answers as `mlflow.transformers` does with a language model: the object is alone in a list."""
+
+    def predict(self, context, model_input, params=None):
+        return [{"object": "text_completion", "choices": [{"index": 0, "text": "yes"}]}]
+
+
 class Types(PythonModel):
     """Says which types its columns arrived in, and their values as text."""
 
@@ -291,6 +306,29 @@ class Bare(PythonModel):
 
     def predict(self, context, model_input, params=None):
         return {"type": type(model_input).__name__, "params": params}
+
+
+def _save_shapes(folder: Path) -> None:
+    """Save models whose signatures have more than columns of one value each."""
+    person = [Property("name", DataType.string), Property("n", DataType.long, required=False)]
+    columns = [
+        ColSpec(Array(DataType.double), "a"),
+        ColSpec(Object(person), "o", required=False),
+        ColSpec(Map(DataType.long), "m", required=False),
+    ]
+    _save(folder, "nested", Types(), ModelSignature(Schema(columns)))
+    unnamed = Schema([ColSpec("double"), ColSpec("double")])
+    _save(folder, "unnamed", Types(), ModelSignature(unnamed))
+    kind = np.dtype("float32")
+    tensors = Schema([TensorSpec(kind, (-1,), "a"), TensorSpec(kind, (-1, 2), "b")])
+    _save(folder, "tensors", Tensors(), ModelSignature(tensors))
+    _save(
+        folder,
+        "listed",
+        Listed(),
+        _columns(prompt="string"),
+        metadata={"task": "llm/v1/completions"},
+    )
 
 
 def _save_all(folder: Path) -> None:
@@ -318,6 +356,7 @@ def _save_all(folder: Path) -> None:
     _save(folder, "tensor", Doubled(), ModelSignature(tensor))
     kinds = {"i": "integer", "l": "long", "f": "float", "d": "double", "s": "string"}
     _save(folder, "types", Types(), _columns(**kinds, b="boolean", x="binary", t="datetime"))
+    _save_shapes(folder)
     _save(folder, "chat_model", EchoChat())
     _save(folder, "chat_agent", EchoAgent())
     _save(folder, "responses_agent", EchoResponses())
