@@ -129,7 +129,9 @@ def test_agents_answer_in_their_own_forms(api: Rest) -> None:
     deployed(
         api,
         "agents",
-        hosted("responses", "main.ml.responses"),
+        hosted(
+            "responses", "main.ml.responses", environment_vars={"ENABLE_MLFLOW_TRACING": "true"}
+        ),
         hosted("chat", "main.ml.chat"),
         traffic={
             "routes": [
@@ -140,6 +142,10 @@ def test_agents_answer_in_their_own_forms(api: Rest) -> None:
     )
     answer = api.query("agents", {"input": "hello you"}).json()
     assert answer["output"][0]["content"][0]["text"] == "hello you"
+    named = {"x-mlflow-return-trace-id": "true"}
+    path = "/serving-endpoints/agents/invocations"
+    answer = api.send("POST", path, {"input": "hello you"}, headers=named).json()
+    assert answer["metadata"]["trace_id"].startswith("tr-")
     # An entity without a share is there for those who name it.
     path = "/serving-endpoints/agents/served-models/chat/invocations"
     chat = {"messages": [{"role": "user", "content": "hello"}], "temperature": 0.5}
