@@ -165,14 +165,15 @@ async def test_the_workers_of_all_replicas_are_told(database: Database) -> None:
             assert all(one.prepared_time <= one.active_time for one in workers)
 
 
-async def of_hosted(side: HostSide, version: int, *stages: str) -> Rollout:
-    """Return a rollout once its last model is at the last of the stages."""
+async def of_hosted(side: HostSide, version: int, *stages: str, workers: int = 0) -> Rollout:
+    """Return a rollout once its last model is at the last of the stages, and of so many workers."""
     async with asyncio.timeout(10):
         while True:
             rollout = await Rollouts(side.push.database, side.push.rollout).get(
                 ADMIN, "name-e", version
             )
-            if [step.stage for step in rollout.entities[-1].steps] == [*stages]:
+            there = [step.stage for step in rollout.entities[-1].steps]
+            if there == [*stages] and len(rollout.workers) >= workers:
                 return rollout
             await asyncio.sleep(0.01)
 
@@ -224,7 +225,7 @@ async def test_what_hosted_models_took_stays(database: Database, clock: FakeCloc
         del launcher.says["group-a"]
         await launcher.report()
         await is_settled(side)
-        done = await of_hosted(side, 1, "WAITING", "FETCHING")
+        done = await of_hosted(side, 1, "WAITING", "FETCHING", workers=1)
         assert (done.outcome, done.entities[0].deployment) == ("ACTIVE", "DEPLOYMENT_READY")
         assert done.prepared_time >= done.entities[0].steps[1].end_time > 0
         assert [worker.state for worker in done.workers] == ["ACTIVE"]

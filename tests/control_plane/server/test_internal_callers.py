@@ -59,12 +59,16 @@ async def target(certificates: CertificateDir) -> AsyncIterator[str]:
         yield f"127.0.0.1:{port}"
 
 
-async def call(channel: grpc.aio.Channel, service: str, kind: str) -> Any:
+async def call(channel: grpc.aio.Channel, service: str, kind: str, *, refused: bool) -> Any:
     unary: Any = channel.unary_unary(f"/{service}/Unary")
     stream: Any = channel.stream_stream(f"/{service}/Stream")
     if kind == "Unary":
         return await unary(b"a", timeout=10)
-    return await stream(iter([b"a"]), timeout=10).read()
+    made = stream(timeout=10)
+    # To write to what has been refused meanwhile is an error of the client, in place of the answer.
+    if not refused:
+        await made.write(b"a")
+    return await made.read()
 
 
 @pytest.mark.parametrize("kind", ["Unary", "Stream"])
@@ -75,10 +79,10 @@ async def test_each_is_answered_by_what_is_for_it_alone(
     async with open_channel(target, files(certificates, caller), OPTIONS) as channel:
         for service in SERVICES:
             if service == caller:
-                assert await call(channel, service, kind) == b"a"
+                assert await call(channel, service, kind, refused=False) == b"a"
                 continue
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await call(channel, service, kind)
+                await call(channel, service, kind, refused=True)
             assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
             assert "This certificate is not" in (caught.value.details() or "")
 

@@ -28,6 +28,24 @@ def replica(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replica]:
         yield started
 
 
+def test_who_knows_the_token_is_told_how_busy_llama_cpp_is(replica: Replica) -> None:
+    # The first test: figures are some seconds old, and nobody has asked this replica anything yet.
+    before = engine_of(replica, lambda found: "prompt_tokens" in found)
+    usage = [replica.ask(QUESTION | {"max_tokens": 3}).json["usage"] for _ in range(2)]
+    prompts = sum(one["prompt_tokens"] for one in usage)  # type: ignore[index]
+    kept = sum(one["prompt_tokens_details"]["cached_tokens"] for one in usage)  # type: ignore[index]
+    assert kept > 0
+
+    def grown(found: dict[str, float], name: str) -> float:
+        return found[name] - before[name]
+
+    after = engine_of(replica, lambda found: grown(found, "prompt_tokens") >= prompts)
+    assert grown(after, "prompt_tokens") == grown(after, "prefix_cache_queries") == prompts
+    assert grown(after, "prefix_cache_hits") == kept
+    assert grown(after, "generation_tokens") == 6
+    assert (after["requests_running"], after["kv_cache_usage"]) == (0, 0)
+
+
 def test_the_engine_stops_for_a_caller_who_leaves_its_stream(replica: Replica) -> None:
     with contextlib.closing(replica.connect()) as connection:
         body = json.dumps(QUESTION | {"stream": True, "max_tokens": 3000})
@@ -92,20 +110,3 @@ def test_embeddings_of_another_size_than_is_said_are_not_served(
     asked = Options("x.gguf", "x", "llm/v1/embeddings", 1, 512, 4, normalized=True, dimensions=4)
     with pytest.raises(ValueError, match="have 3 dimensions, and are said to have 4"):
         LlamaCpp(asked)
-
-
-def test_who_knows_the_token_is_told_how_busy_llama_cpp_is(replica: Replica) -> None:
-    before = engine_of(replica, lambda found: "prompt_tokens" in found)
-    usage = [replica.ask(QUESTION | {"max_tokens": 3}).json["usage"] for _ in range(2)]
-    prompts = sum(one["prompt_tokens"] for one in usage)  # type: ignore[index]
-    kept = sum(one["prompt_tokens_details"]["cached_tokens"] for one in usage)  # type: ignore[index]
-    assert kept > 0
-
-    def grown(found: dict[str, float], name: str) -> float:
-        return found[name] - before[name]
-
-    after = engine_of(replica, lambda found: grown(found, "prompt_tokens") >= prompts)
-    assert grown(after, "prompt_tokens") == grown(after, "prefix_cache_queries") == prompts
-    assert grown(after, "prefix_cache_hits") == kept
-    assert grown(after, "generation_tokens") == 6
-    assert (after["requests_running"], after["kv_cache_usage"]) == (0, 0)
