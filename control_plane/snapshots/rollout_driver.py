@@ -262,8 +262,9 @@ class RolloutDriver:
         elif late:
             laggards = self._watchers.behind(rollout.revision)
             names = ", ".join(worker.worker_id for worker in laggards) or "of another replica"
+            self.history.drop(rollout.version_key, laggards)
             await self._fail(rollout, f"No acknowledgement in time from worker {names}.")
-            self._drop(rollout)
+            self._watchers.drop(laggards)
 
     def _drop(self, rollout: RolloutState) -> None:
         laggards = self._watchers.behind(rollout.revision)

@@ -79,7 +79,10 @@ class RolloutHistory:
             self._refused.setdefault(key, {})[worker_id] = nack.reason
 
     def drop(self, key: RolloutKey, workers: Sequence[Watcher]) -> None:
-        """Note that workers are cut off, since a rollout does not wait for them any more."""
+        """Note that workers are cut off, since a rollout does not wait for them any more.
+
+        Called before the end of the rollout can be read, so that whoever reads it knows.
+        """
         self._dropped.setdefault(key, []).extend(workers)
 
     async def workers(self, key: RolloutKey, record: RolloutRecord) -> list[RolloutWorker]:
@@ -91,18 +94,26 @@ class RolloutHistory:
         told = [worker for workers in record.workers.values() for worker in workers]
         if record.ended_ms is None:
             told += [_seen(one, record) for one in await self._peers.workers_of_others()]
-        if (
-            record.ended_ms is None or key in self._open
-        ) and self._replica_id not in record.workers:
-            told += self._own(key, record)
+        if self._replica_id not in record.workers:
+            if record.ended_ms is None or key in self._open:
+                told += self._own(key, record)
+            else:
+                # Perhaps it was stored after the record was read.
+                told += await self._stored(key)
         # One that has moved to another replica is told of by both.
         return sorted({one.worker_id: one for one in told}.values(), key=_place)
+
+    async def _stored(self, key: RolloutKey) -> Sequence[RolloutWorker]:
+        async with self._database.read() as session:
+            record = await rollout_records.find(session, key)
+        return record.workers.get(self._replica_id, ()) if record else ()
 
     def _own(self, key: RolloutKey, record: RolloutRecord) -> list[RolloutWorker]:
         refused = self._refused.get(key, {})
         dropped = self._dropped.get(key, [])
-        workers = [self._worker(watcher, record) for watcher in (*dropped, *self._watchers)]
-        for worker in workers[: len(dropped)]:
+        workers = [self._worker(watcher, record) for watcher in (*self._watchers, *dropped)]
+        # One may still be connected, or have come back: what the rollout made of it goes last.
+        for worker in workers[len(workers) - len(dropped) :]:
             worker.state = DROPPED
         for worker in workers:
             if worker.worker_id in refused:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import pytest
 from modelserving.launcher.v1 import launcher_service_pb2 as launcher_pb
@@ -14,6 +15,7 @@ from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.snapshots.rollout_driver import Timeouts
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints import changes, rollout_records
+from modelplane.control_plane.store.endpoints.rollouts import RolloutState
 from tests.control_plane.configs import hosted_model, hosting_version
 from tests.control_plane.conftest import FakeClock
 from tests.control_plane.hosting.sides import FakeLauncher, HostSide, host_side, is_settled
@@ -136,6 +138,38 @@ async def test_who_was_cut_off_and_who_left_is_told(database: Database) -> None:
         failed = await until(side, 1, lambda one: one.phase == "ENDED")
         assert states(failed) == {"silent": "DROPPED", "w1": "PREPARED"}
         assert await stored(side, 1) == failed
+
+
+async def test_what_is_stored_after_the_record_was_read_is_told(side: PushSide) -> None:
+    await side.follower("w1")
+    await begin_rollout(side.database, "a")
+    await until(side, 1, lambda one: one.phase == "ENDED")
+    kept = await stored(side, 1)
+    async with side.database.read() as session:
+        record = await rollout_records.find(session, ("id-a", 1))
+    assert record
+    assert record.workers
+    earlier = replace(record, workers={})
+    assert await side.rollout.history.workers(("id-a", 1), earlier) == list(kept.workers)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_no_rollout_is_told_as_ended_before_whom_it_cut_off(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with push_side(database, timeouts=Timeouts(prepare_ms=0, activate_ms=0)) as side:
+        await quiet_worker(side, "silent")
+        at_the_end: list[dict[str, str]] = []
+        fail = side.rollout._fail
+
+        async def fail_and_look(rollout: RolloutState, reason: str, aborted: str = "") -> None:
+            await fail(rollout, reason, aborted)
+            at_the_end.append(states(await told(side, 1)))
+
+        monkeypatch.setattr(side.rollout, "_fail", fail_and_look)
+        await begin_rollout(database, "a")
+        await until(side, 1, lambda one: one.phase == "ENDED")
+        await eventually(lambda: at_the_end == [{"silent": "DROPPED"}])
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
