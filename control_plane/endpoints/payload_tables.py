@@ -244,7 +244,7 @@ async def _claim(
     if not table.enabled:
         return
     name = _full_name(table, table.table_name_prefix or endpoint.name)
-    if not await payload_tables.claim(session, name, endpoint.id, endpoint.creator_id):
+    if not await _is_given(session, endpoint, name):
         raise InvalidParameter(
             f"The table {name} belongs to another endpoint, or has telemetry; choose another "
             "table_name_prefix, schema or catalog."
@@ -255,12 +255,23 @@ async def _claim_all(
     session: Session, endpoint: StoredEndpoint | NewEndpoint, tables: Mapping[Kind, str]
 ) -> None:
     for kind, name in tables.items():
-        ids = endpoint.id, endpoint.creator_id
-        if not await payload_tables.claim(session, name, *ids, kind):
+        if not await _is_given(session, endpoint, name, kind):
             raise InvalidParameter(
                 f"The table {name} of telemetry_config.table_names belongs to another endpoint, or "
                 "has rows of another kind; choose another name."
             )
+
+
+async def _is_given(
+    session: Session, endpoint: StoredEndpoint | NewEndpoint, name: str, kind: str = ""
+) -> bool:
+    try:
+        return await payload_tables.claim(session, name, endpoint.id, endpoint.creator_id, kind)
+    except payload_tables.TooManyTables:
+        raise InvalidParameter(
+            f"The endpoint '{endpoint.name}' has had {payload_tables.MOST_OF_ONE} tables, and each "
+            "stays its own; let it write one of those again."
+        ) from None
 
 
 def _check_change(old: TableConfig, new: TableConfig, endpoint: str, where: str) -> None:

@@ -135,14 +135,14 @@ class Api:
                 timeout=_TIMEOUT,
                 allow_redirects=False,
             ) as response:
-                found = b""
+                found = bytearray()
                 async for piece in response.content.iter_any():
                     found += piece
                     if len(found) > _MOST_BYTES:
                         raise ClusterAway("The API server's answer is too large.")
                 if response.status >= _ERROR:
-                    raise _refused(response.status, found)
-                return found
+                    raise _refused(response.status, bytes(found))
+                return bytes(found)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _away(error) from error
 

@@ -136,14 +136,14 @@ class Api:
                 timeout=_TIMEOUT,
                 allow_redirects=False,
             ) as response:
-                found = b""
+                found = bytearray()
                 async for piece in response.content.iter_any():
                     found += piece
                     if len(found) > _MOST_BYTES:
                         raise ClusterAway("Ray's answer is too large.")
                 if response.status >= _ERROR:
                     raise _refused(response.status, found.decode(errors="replace"))
-                return found
+                return bytes(found)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise ClusterAway(f"Ray does not answer: {type(error).__name__}") from error
 

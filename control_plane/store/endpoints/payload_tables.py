@@ -4,10 +4,17 @@ Before: `endpoints.payload_tables`. After: `tables`. What was written stays when
 deleted, so that its name for the table is given to nobody else but its creator.
 """
 
-from sqlmodel import col, select
+from sqlmodel import col, func, select
 
 from modelplane.control_plane.store.database import Session
 from modelplane.control_plane.store.tables import EndpointRow, PayloadTableRow
+
+# Tables that one endpoint may have had by and by: a name is its for ever.
+MOST_OF_ONE = 100
+
+
+class TooManyTables(Exception):
+    """An endpoint has had as many tables as it may."""
 
 
 async def claim(
@@ -21,9 +28,16 @@ async def claim(
         endpoint_id: The endpoint.
         creator_id: Principal that created it.
         kind: What the rows of the table are to be, which it has for ever.
+
+    Raises:
+        TooManyTables: It would be its 101st.
     """
     row = await session.get(PayloadTableRow, location, with_for_update=True)
     if row is None:
+        mine = col(PayloadTableRow.endpoint_id) == endpoint_id
+        count = select(func.count()).select_from(PayloadTableRow).where(mine)
+        if (await session.exec(count)).one() >= MOST_OF_ONE:
+            raise TooManyTables
         session.add(
             PayloadTableRow(
                 location=location, endpoint_id=endpoint_id, creator_id=creator_id, kind=kind

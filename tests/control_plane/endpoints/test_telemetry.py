@@ -8,6 +8,7 @@ from modelplane.control_plane.endpoints.setting_changes import SettingChanges
 from modelplane.control_plane.errors import Conflict, InvalidParameter
 from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.endpoints import payload_tables
 from modelplane.control_plane.store.endpoints.records import load_endpoints
 from modelplane.control_plane.store.states import Phase
 from tests.control_plane.configs import config_input, openai_entity
@@ -78,6 +79,17 @@ async def test_a_table_has_one_endpoint_and_rows_of_one_kind(
     with pytest.raises(InvalidParameter, match="has rows of another kind"):
         await settings.patch_telemetry(ALICE, "other", logs("a.b.c"))
     await settings.patch_telemetry(ALICE, "other", spans("a.b.c"))
+
+
+async def test_an_endpoint_claims_no_tables_without_end(
+    settings: SettingChanges, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(payload_tables, "MOST_OF_ONE", 2)
+    for name in ("a.b.c", "a.b.d", "a.b.c"):
+        await settings.patch_telemetry(ALICE, "chat", spans(name))
+    with pytest.raises(InvalidParameter, match="'chat' has had 2 tables"):
+        await settings.patch_telemetry(ALICE, "chat", spans("a.b.e"))
+    await settings.patch_telemetry(ALICE, "chat", spans("a.b.d"))
 
 
 async def test_it_does_not_change_during_an_update(
