@@ -22,6 +22,7 @@ from modelplane.adapters.shared.settings import environment
 from modelplane.adapters.shared.telemetry import configure_logging, log_fields
 from modelplane.launcher.artifacts.cache import Artifacts
 from modelplane.launcher.backend import Backend
+from modelplane.launcher.counts import Counts
 from modelplane.launcher.engines import command, llama_cpp, mlflow_pyfunc, vllm
 from modelplane.launcher.engines.base import Engine, Engines
 from modelplane.launcher.engines.command import Command
@@ -35,6 +36,7 @@ from modelplane.launcher.local.launcher import DirectoryTaken, LocalLauncher, op
 from modelplane.launcher.local.preparation import Preparer
 from modelplane.launcher.local.reach import Reach
 from modelplane.launcher.local.users import Users
+from modelplane.launcher.metrics import page_of
 from modelplane.launcher.probes import answering
 from modelplane.launcher.service import Service
 from modelplane.launcher.settings import Settings, load_settings
@@ -77,11 +79,20 @@ async def run(settings: Settings, backend: Backend, stop: asyncio.Event) -> None
         stop: Set when it is to end.
     """
     obstacle = partial(_obstacle, backend, is_host=bool(settings.launcher_token_file))
-    async with (
-        answering(settings.launcher_probes, obstacle),
-        aclosing(ControlLink(settings.targets, settings.tls)) as link,
-    ):
-        await _keep_in_step(settings, link, backend, stop)
+    async with aclosing(ControlLink(settings.targets, settings.tls)) as link:
+        service = Service(link, _hello(settings), backend, Random())  # noqa: S311 - jitter, no secrets
+        metrics = page_of(backend, service)
+        async with answering(settings.launcher_metrics_listen, obstacle, metrics):
+            await _keep_in_step(settings, service, backend, stop)
+
+
+def _hello(settings: Settings) -> pb.Hello:
+    return pb.Hello(
+        launcher_id=secrets.token_hex(16),
+        pool=settings.launcher_pool,
+        backend=settings.backend,
+        build=VERSION,
+    )
 
 
 @asynccontextmanager
@@ -116,17 +127,10 @@ def _obstacle(backend: Backend, *, is_host: bool) -> str:
 
 
 async def _keep_in_step(
-    settings: Settings, link: ControlLink, backend: Backend, stop: asyncio.Event
+    settings: Settings, service: Service, backend: Backend, stop: asyncio.Event
 ) -> None:
-    hello = pb.Hello(
-        launcher_id=secrets.token_hex(16),
-        pool=settings.launcher_pool,
-        backend=settings.backend,
-        build=VERSION,
-    )
-    service = Service(link, hello, backend, Random())  # noqa: S311 - jitter, no secrets
     tasks = [asyncio.create_task(work) for work in (service.run(), backend.watch())]
-    _log.info("the launcher runs", extra=log_fields(launcher_id=hello.launcher_id))
+    _log.info("the launcher runs", extra=log_fields(launcher_id=service.launcher_id))
     try:
         await stop.wait()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -147,15 +151,17 @@ def _means(settings: Settings, replicas: Path, users: Users) -> Means:
     # Where it comes from, the users that replicas run as may not be able to go.
     shutil.rmtree(server, ignore_errors=True)
     shutil.copytree(_SERVER, server, ignore=shutil.ignore_patterns("__pycache__"))
-    artifacts = Artifacts(folder / "models", settings.cache_bytes, download)
+    counts = Counts()
+    artifacts = Artifacts(folder / "models", settings.cache_bytes, download, work=counts.fetches)
     return Means(
-        Preparer(artifacts, _engines(settings, open_supplies(settings, users))),
+        Preparer(artifacts, _engines(settings, open_supplies(settings, users, counts))),
         server / "serve.py",
         replicas,
         MemoryBudget(settings.memory_bytes),
         users,
         Devices(visible(find_devices(), environment().get(VISIBLE))),
         Reach(settings.replica_host, is_secure=settings.secures_replicas),
+        counts,
     )
 
 

@@ -10,6 +10,8 @@ from typing import Protocol
 
 from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
+from modelplane.launcher.counts import Counts
+
 
 class LogTail(Protocol):
     """The end of a log.
@@ -31,9 +33,11 @@ class Backend(Protocol):
 
     Attributes:
         changed: Set after each change of what `report` returns; whoever reads it clears it.
+        counts: What has become of replicas, and was done for them.
     """
 
     changed: asyncio.Event
+    counts: Counts
 
     def apply(self, specs: Collection[pb.GroupSpec]) -> None:
         """Let these groups run, and end all others: the whole desired state, again and again."""

@@ -1,4 +1,4 @@
-"""Answers whether this process lives, and whether it is ready, for what may restart it.
+"""Answers whether this process lives and is ready, for what may restart it, and its metrics.
 
 Answered in the event loop itself: one that hangs answers nothing. Kubernetes asks so
 (`kubernetes/manifests.py`, `deploy/chart`).
@@ -12,12 +12,15 @@ _SECONDS = 5.0
 
 
 @asynccontextmanager
-async def answering(address: str, obstacle: Callable[[], str]) -> AsyncIterator[None]:
-    """Answer `GET /live` and `GET /ready` meanwhile.
+async def answering(
+    address: str, obstacle: Callable[[], str], metrics: Callable[[], bytes]
+) -> AsyncIterator[None]:
+    """Answer `GET /live`, `GET /ready` and `GET /metrics` meanwhile.
 
     Args:
         address: `host:port` to listen on; empty: nothing is answered.
         obstacle: Returns what keeps this from being ready; empty: nothing does.
+        metrics: Returns the page of metrics.
 
     Raises:
         OSError: It cannot be listened on.
@@ -28,7 +31,7 @@ async def answering(address: str, obstacle: Callable[[], str]) -> AsyncIterator[
         with suppress(OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
             async with asyncio.timeout(_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(_answer(head.split(b" ", 2), obstacle))
+                writer.write(_answer(head.split(b" ", 2), obstacle, metrics))
                 await writer.drain()
         writer.close()
 
@@ -43,23 +46,19 @@ async def answering(address: str, obstacle: Callable[[], str]) -> AsyncIterator[
         server.close()
 
 
-def _answer(words: list[bytes], obstacle: Callable[[], str]) -> bytes:
-    if words[:2] == [b"GET", b"/live"]:
-        status, text = b"200 OK", b"ok\n"
-    elif words[:2] == [b"GET", b"/ready"]:
-        found = obstacle()
-        status, text = (
-            (b"503 Service Unavailable", f"{found}\n".encode())
-            if found
-            else (
-                b"200 OK",
-                b"ok\n",
-            )
-        )
-    else:
-        status, text = b"404 Not Found", b"there is /live and /ready\n"
-    head = b"HTTP/1.1 %b\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n" % (
-        status,
-        len(text),
-    )
+def _answer(words: list[bytes], obstacle: Callable[[], str], metrics: Callable[[], bytes]) -> bytes:
+    match words[:2]:
+        case [b"GET", b"/live"]:
+            return _said(b"200 OK", b"ok\n")
+        case [b"GET", b"/ready"]:
+            if found := obstacle():
+                return _said(b"503 Service Unavailable", f"{found}\n".encode())
+            return _said(b"200 OK", b"ok\n")
+        case [b"GET", b"/metrics"]:
+            return _said(b"200 OK", metrics(), b"text/plain; version=0.0.4; charset=utf-8")
+    return _said(b"404 Not Found", b"there is /live, /ready and /metrics\n")
+
+
+def _said(status: bytes, text: bytes, kind: bytes = b"text/plain") -> bytes:
+    head = b"HTTP/1.1 %b\r\ncontent-type: %b\r\ncontent-length: %d\r\n" % (status, kind, len(text))
     return head + b"connection: close\r\n\r\n" + text

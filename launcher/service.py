@@ -53,8 +53,31 @@ class Service:
         # By group and kind: the version of the log that this control plane was told.
         self._told: dict[tuple[str, int], int] = {}
         self._logs_at = 0.0
+        self._is_connected = False
+        # How many replicas should run; None: another launcher is the active one, or none is known.
+        self._wanted: int | None = None
         # What should run, as far as the control plane has told it.
         self._desired: list[pb.GroupSpec] = []
+
+    @property
+    def launcher_id(self) -> str:
+        """Identifier of the launcher."""
+        return self._hello.launcher_id
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a control plane answers."""
+        return self._is_connected
+
+    @property
+    def is_active(self) -> bool:
+        """Whether this launcher's replicas take the requests, as far as it knows."""
+        return self._wanted is not None
+
+    @property
+    def wanted(self) -> int:
+        """How many replicas should run here."""
+        return self._wanted or 0
 
     async def run(self) -> None:
         """Keep in step until cancelled."""
@@ -96,8 +119,10 @@ class Service:
             try:
                 async for message in stream:
                     self._failures = 0
+                    self._is_connected = True
                     self._receive(message)
             finally:
+                self._is_connected = False
                 reporting.cancel()
                 await asyncio.gather(reporting, return_exceptions=True)
 
@@ -110,9 +135,11 @@ class Service:
                 return
             self._note_active("")
             whole, self._desired = self._desired, []
+            self._wanted = sum(spec.replicas for spec in whole)
             self._backend.apply(whole)
         else:
             self._note_active(message.standby.active_launcher_id)
+            self._wanted = None
             self._backend.stand_by()
 
     def _note_active(self, other: str) -> None:

@@ -209,7 +209,9 @@ class Settings:
         "file of the token by which a host of a cluster registers with its launcher, in the place "
         "of an own certificate",
     )
-    launcher_probes: str = setting("", "host:port that answers /live and /ready; empty: nowhere")
+    launcher_metrics_listen: str = setting(
+        "", "host:port of the metrics page, which answers /live and /ready too; empty: none"
+    )
     replica_host: str = setting(
         "127.0.0.1",
         "address of this machine at which replicas are asked; by TLS, unless it is a loopback "

@@ -6,7 +6,7 @@ All is imported when the first model is to run: a launcher that runs none stays 
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +16,7 @@ from modelserving.launcher.v1.launcher_service_pb2 import GroupSpec, ModelSource
 
 from modelplane.adapters.shared.settings import environment
 from modelplane.launcher.artifacts.cache import FetchFailed, Progress
+from modelplane.launcher.counts import Counts
 from modelplane.launcher.engines.base import Converting, EngineUnfit, Environment, Log
 from modelplane.launcher.local.users import Users, can_change_users, can_mount
 from modelplane.launcher.settings import Settings
@@ -78,6 +79,7 @@ class Supplies:
         room: Bytes that converted models may take which nothing uses.
         package_room: Bytes that packages may take which builds have fetched.
         pythons: Directories of Pythons for models, before those that are found.
+        counts: Counts builds and conversions.
     """
 
     folder: Path
@@ -86,6 +88,7 @@ class Supplies:
     room: int
     package_room: int = 20 << 30
     pythons: Sequence[Path] = ()
+    counts: Counts = field(default_factory=Counts)
 
     async def build(self, model: Path, log: Log) -> Environment:
         """Return the environment of a model.
@@ -150,6 +153,7 @@ class Supplies:
             pythons=self.pythons,
             shared=self.users.separate,
             sandbox=self._sandbox,
+            work=self.counts.builds,
         )
         return Environments(self.folder / "environments", options)
 
@@ -157,7 +161,7 @@ class Supplies:
     def _conversions(self) -> "Conversions":
         from modelplane.launcher.conversions.cache import Conversions, Options  # noqa: PLC0415
 
-        options = Options(self.room, sandbox=self._sandbox)
+        options = Options(self.room, sandbox=self._sandbox, work=self.counts.conversions)
         return Conversions(self.folder / "conversions", self._environments, options)
 
 
@@ -174,12 +178,13 @@ def open_users(settings: Settings) -> Users:
     return Users(())
 
 
-def open_supplies(settings: Settings, users: Users) -> Supplies:
+def open_supplies(settings: Settings, users: Users, counts: Counts | None = None) -> Supplies:
     """Return what a launcher, or whoever works in its directory, builds with.
 
     Args:
         settings: The launcher's.
         users: See `open_users`.
+        counts: Counts what it does; None: nobody wants to know.
     """
     fetcher = settings.users[-1] if users.separate else 0
     return Supplies(
@@ -189,4 +194,5 @@ def open_supplies(settings: Settings, users: Users) -> Supplies:
         settings.cache_bytes,
         settings.package_bytes,
         settings.pythons,
+        counts or Counts(),
     )

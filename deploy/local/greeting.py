@@ -104,7 +104,10 @@ def state(plan: Plan, public: Address, children: Mapping[str, Child]) -> dict[st
         # Commands of this machine know it by this, whatever name it is for.
         found["certificate"] = str(Path(plan.options.tls.certificate).absolute())
     if LAUNCHER in children:
-        found["launcher"] = {"pid": children[LAUNCHER].pid}
+        found["launcher"] = {
+            "pid": children[LAUNCHER].pid,
+            "metrics_url": f"http://{plan.address('launcher-metrics')}/metrics",
+        }
     if PAYLOAD_WRITER in children:
         found["payload_writer"] = {
             "pid": children[PAYLOAD_WRITER].pid,

@@ -28,6 +28,7 @@ LAUNCHER = "launcher"
 REGISTRY = "registry"
 PAYLOAD_WRITER = "payload-writer"
 _WRITER_METRICS = "payload-writer-metrics"
+_LAUNCHER_METRICS = "launcher-metrics"
 _LISTEN = "MODELPLANE_WORKER_LISTEN"
 _METRICS_LISTEN = "MODELPLANE_WORKER_METRICS_LISTEN"
 _CATALOGUES = "MODELPLANE_FOUNDATION_MODELS"
@@ -191,6 +192,7 @@ class Plan:
             LAUNCHER,
             MODELPLANE_CONTROL_PLANE=self.address("snapshot"),
             MODELPLANE_LAUNCHER_DIR=str(self.data_dir.path / "launcher"),
+            MODELPLANE_LAUNCHER_METRICS_LISTEN=self.address(_LAUNCHER_METRICS),
             **self.data_dir.certificates.settings(certificates.LAUNCHER),
         )
 
@@ -254,6 +256,8 @@ def port_names(options: UpOptions) -> Sequence[str]:
     own = [REGISTRY] if options.runs_registry else []
     if options.writes_tables:
         own.append(_WRITER_METRICS)
+    if not options.no_hosting:
+        own.append(_LAUNCHER_METRICS)
     return [CONTROL_PLANE, "snapshot", "control-plane-metrics", *own, *places]
 
 

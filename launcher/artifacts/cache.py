@@ -19,6 +19,7 @@ from pathlib import Path
 from modelserving.launcher.v1.launcher_service_pb2 import ModelSource
 
 from modelplane.adapters.shared.telemetry import log_fields
+from modelplane.launcher.counts import Work
 
 _log = logging.getLogger(__name__)
 
@@ -62,16 +63,24 @@ class Artifacts:
         room: Bytes that those may take which nothing uses; what is used is kept in any case.
         download: Fetches one.
         at_once: How many may be fetched at a time.
+        work: Counts what is fetched.
     """
 
     def __init__(
-        self, folder: Path, room: int, download: Download, *, at_once: int = _MOST_AT_ONCE
+        self,
+        folder: Path,
+        room: int,
+        download: Download,
+        *,
+        at_once: int = _MOST_AT_ONCE,
+        work: Work | None = None,
     ) -> None:
         self._folder = folder
         self._room = room
         self._download = download
         self._users: Counter[str] = Counter()
         self._turns = asyncio.Semaphore(at_once)
+        self._work = work or Work()
         self._locks: dict[str, asyncio.Lock] = {}
         folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         for partial in folder.glob(f"{_PARTIAL}*"):
@@ -97,7 +106,7 @@ class Artifacts:
             async with self._locks.setdefault(name, asyncio.Lock()):
                 files = self._folder / name
                 if name not in self._sizes:
-                    async with self._turns:
+                    async with self._work.turn(self._turns):
                         await self._fetch(model, files, progress, download or self._download)
                     await self._make_room(self._room)
         except BaseException:

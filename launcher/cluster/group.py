@@ -11,6 +11,7 @@ from modelplane.launcher.backend import LogTail
 from modelplane.launcher.cluster.cluster import Seen
 from modelplane.launcher.cluster.hosts import Host
 from modelplane.launcher.cluster.merged import Told, merge
+from modelplane.launcher.counts import Counts
 
 # Beside what a replica may take to start: to find a machine, and to fetch the image.
 _PLACING_SECONDS = 600.0
@@ -26,8 +27,12 @@ class ClusterGroup:
         is_measured: Whether a replica was measured.
     """
 
-    def __init__(self, spec: pb.GroupSpec, now: float) -> None:
+    def __init__(self, spec: pb.GroupSpec, now: float, counts: Counts) -> None:
         self.spec = spec
+        self._counts = counts
+        # Those of its replicas that take requests.
+        self._ready: frozenset[str] = frozenset()
+        self._has_failed = False
         self.is_measured = False
         self._failure = ""
         self._start_ms = 0
@@ -50,6 +55,7 @@ class ClusterGroup:
         )
         self._note(now, is_ready=is_ready, has_hosts=bool(hosts), problem=seen.problem)
         report = merge(self.spec, hosts, Told(seen.problem, self._failure, self._start_ms))
+        self._count(hosts, has_failed=report.progress == pb.GROUP_PROGRESS_FAILED)
         self.is_measured = self.is_measured or report.tokens_per_second > 0
         return report
 
@@ -58,6 +64,21 @@ class ClusterGroup:
         for kind, merged in self._logs.items():
             merged.put([host.logs[kind] for host in hosts if kind in host.logs])
             yield self.spec.id, kind, merged
+
+    def _count(self, hosts: Sequence[pb.GroupReport], *, has_failed: bool) -> None:
+        """Count what has become ready since this was asked last, and a failure of all."""
+        took = {
+            replica.id: host.start_ms
+            for host in hosts
+            for replica in host.replicas
+            if replica.phase == pb.REPLICA_PHASE_READY
+        }
+        for replica in took.keys() - self._ready:
+            self._counts.note_start(self.spec.engine, took[replica])
+        self._ready = frozenset(took)
+        if has_failed and not self._has_failed:
+            self._counts.failures[self.spec.engine] += 1
+        self._has_failed = has_failed
 
     def _note(self, now: float, *, is_ready: bool, has_hosts: bool, problem: str) -> None:
         if is_ready or not self.spec.replicas:

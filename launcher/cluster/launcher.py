@@ -24,6 +24,7 @@ from modelplane.launcher.cluster.cluster import (
 )
 from modelplane.launcher.cluster.group import ClusterGroup
 from modelplane.launcher.cluster.hosts import Host
+from modelplane.launcher.counts import Counts
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class ClusterLauncher:
 
     Attributes:
         changed: Set after each change of what `report` returns; whoever reads it clears it.
+        counts: What has become of replicas.
     """
 
     def __init__(self, cluster: Cluster) -> None:
@@ -53,6 +55,7 @@ class ClusterLauncher:
             cluster: Has the hosts.
         """
         self.changed = asyncio.Event()
+        self.counts = Counts()
         self._cluster = cluster
         self._clock = asyncio.get_running_loop().time
         # None: what should run is not known, or another launcher is the active one.
@@ -75,7 +78,7 @@ class ClusterLauncher:
         for spec in specs:
             group = self._groups.get(spec.id)
             if group is None:
-                self._groups[spec.id] = ClusterGroup(spec, self._clock())
+                self._groups[spec.id] = ClusterGroup(spec, self._clock(), self.counts)
             else:
                 group.apply(spec, self._clock())
         for host in self._hosts.values():

@@ -7,7 +7,7 @@ the program which made them: a later release converts anew. Before: `local/prepa
 import asyncio
 import hashlib
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelserving.launcher.v1.launcher_service_pb2 import ModelSource
@@ -15,6 +15,7 @@ from modelserving.launcher.v1.launcher_service_pb2 import ModelSource
 from modelplane.launcher.artifacts.cache import Artifacts, FetchFailed, Held
 from modelplane.launcher.conversions.convert import PROGRAM, Converter, Progress
 from modelplane.launcher.conversions.folder import read_folder
+from modelplane.launcher.counts import Work
 from modelplane.launcher.environments.build import Log, Sandbox
 from modelplane.launcher.environments.cache import Environments
 from modelplane.launcher.environments.requirements import read_locked
@@ -32,11 +33,13 @@ class Options:
         room: Bytes that those may take which nothing uses.
         seconds: How long one conversion may take.
         sandbox: Whom conversions run as; None: as this process.
+        work: Counts them.
     """
 
     room: int
     seconds: float = 1800.0
     sandbox: Sandbox | None = None
+    work: Work = field(default_factory=Work)
 
 
 class Conversions:
@@ -64,7 +67,9 @@ class Conversions:
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(PROGRAM, self._program, ignore=ignored)
         # One at a time: each may need as much memory as the largest tensor of its model.
-        self._kept = Artifacts(folder / digest, options.room, _without_fetching, at_once=1)
+        self._kept = Artifacts(
+            folder / digest, options.room, _without_fetching, at_once=1, work=options.work
+        )
 
     async def hold(self, model: ModelSource, files: Path, progress: Progress, log: Log) -> Held:
         """Return the files of a converted model, `model.gguf` among them.

@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from modelplane.launcher.counts import Work
 from modelplane.launcher.environments.build import Log, Order, Sandbox, build_environment
 from modelplane.launcher.environments.failures import EnvironmentFailed
 from modelplane.launcher.environments.index import read_index
@@ -60,6 +61,7 @@ class Options:
         build_seconds: Time for one build.
         sandbox: Who runs builds; None: this process's user.
         environ: Variables of this process, of which uv gets those about package indexes.
+        work: Counts builds.
     """
 
     environ: Mapping[str, str] = field(repr=False)
@@ -69,6 +71,7 @@ class Options:
     shared: bool = False
     build_seconds: float = 1800.0
     sandbox: Sandbox | None = None
+    work: Work = field(default_factory=Work)
 
 
 class Environments:
@@ -112,7 +115,8 @@ class Environments:
             if _python_of(place).exists():
                 log(f"The environment is there already, with Python {python.minor}.")
             else:
-                await self._build(place, requested, python, log)
+                with self._options.work.run():
+                    await self._build(place, requested, python, log)
                 await asyncio.to_thread(self._drop, place)
                 if await asyncio.to_thread(self._packages.drop_excess):
                     log("The packages that were fetched took too much room, and are dropped.")
@@ -125,13 +129,11 @@ class Environments:
     async def _alone(self, place: Path, log: Log) -> AsyncIterator[int]:
         """Wait until nobody builds or drops an environment."""
         lock = _open_lock(place)
-        told = False
         try:
-            while not _try_lock(lock, _wanted_lock(place)):
-                if not told:
-                    log("Another model's build of the same environment is under way.")
-                    told = True
-                await asyncio.sleep(_POLL_SECONDS)
+            if not _try_lock(lock, _wanted_lock(place)):
+                log("Another model's build of the same environment is under way.")
+                with self._options.work.wait():
+                    await _until_locked(lock, place)
             yield lock
         except BaseException:
             os.close(lock)
@@ -205,6 +207,12 @@ def _open_lock(place: Path) -> int:
 def _wanted_lock(place: Path) -> int:
     """To share what is there is enough; to build, one has to be alone."""
     return fcntl.LOCK_SH if _python_of(place).exists() else fcntl.LOCK_EX
+
+
+async def _until_locked(lock: int, place: Path) -> None:
+    # Another process may hold it, which tells nobody when it lets go.
+    while not _try_lock(lock, _wanted_lock(place)):  # noqa: ASYNC110
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 def _try_lock(lock: int, kind: int) -> bool:

@@ -229,7 +229,7 @@ def _variables(spec: pb.GroupSpec, hosts: Hosts, seconds: int) -> list[Document]
         "MODELPLANE_LAUNCHER_DIR": "/var/lib/modelplane/launcher",
         "MODELPLANE_LAUNCHER_MEMORY": f"{spec.size.memory_bytes}B",
         "MODELPLANE_LAUNCHER_USERS": "",
-        "MODELPLANE_LAUNCHER_PROBES": f"$(MODELPLANE_REPLICA_HOST):{_PROBES_PORT}",
+        "MODELPLANE_LAUNCHER_METRICS_LISTEN": f"$(MODELPLANE_REPLICA_HOST):{_PROBES_PORT}",
         "MODELPLANE_DRAIN_SECONDS": str(seconds),
         **hosts.variables,
         # uv keeps what it fetches where the host may write.

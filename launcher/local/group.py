@@ -13,6 +13,7 @@ from pathlib import Path
 from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
 from modelplane.adapters.shared.telemetry import log_fields
+from modelplane.launcher.counts import Counts
 from modelplane.launcher.local.budget import DoesNotFit, MemoryBudget
 from modelplane.launcher.local.deaths import Deaths
 from modelplane.launcher.local.devices import Devices, NoDevices
@@ -42,6 +43,7 @@ class Means:
         users: Users that replicas run as.
         devices: Accelerators for replicas.
         reach: From where replicas can be asked.
+        counts: Counts what becomes of them.
     """
 
     preparer: Preparer
@@ -51,6 +53,7 @@ class Means:
     users: Users
     devices: Devices = field(default_factory=Devices)
     reach: Reach = HERE
+    counts: Counts = field(default_factory=Counts)
 
 
 class Group:
@@ -261,6 +264,7 @@ class Group:
     def _on_change(self, replica: Replica) -> None:
         if replica.phase == pb.REPLICA_PHASE_READY:
             self._start_ms = replica.start_ms
+            self._means.counts.note_start(self.spec.engine, replica.start_ms)
             self._deaths.note_ready()
             self._last_death = ""
             if self._is_to_be_measured:
@@ -270,6 +274,7 @@ class Group:
 
     def _on_end(self, replica: Replica, ended: Ended) -> None:
         self.service_log.line(f"[{replica.id[:8]}] {_in_words(ended)}")
+        self._means.counts.ends[self.spec.engine, ended.outcome.name.lower()] += 1
         if ended.outcome is Outcome.STOPPED or self._failure:
             return
         fields = log_fields(group_id=self.spec.id, replica_id=replica.id, reason=ended.reason)
@@ -290,6 +295,7 @@ class Group:
     def _fail(self, reason: str, log: Tail | None = None) -> None:
         last = log.last_lines(_LAST_LINES, _LAST_CHARACTERS) if log else ""
         self._failure = f"{reason}\nThe end of its log:\n{last}" if last else reason
+        self._means.counts.failures[self.spec.engine] += 1
         fields = log_fields(group_id=self.spec.id, endpoint=self.spec.endpoint_name, reason=reason)
         _log.warning("a group has failed", extra=fields)
         self.settle()

@@ -16,6 +16,7 @@ from pathlib import Path
 from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
 from modelplane.adapters.shared.telemetry import log_fields
+from modelplane.launcher.counts import Counts
 from modelplane.launcher.local import devices, seen
 from modelplane.launcher.local.group import Group, Means
 from modelplane.launcher.local.tail import Tail
@@ -32,6 +33,7 @@ class LocalLauncher:
 
     Attributes:
         changed: Set after each change of what `report` returns; whoever reads it clears it.
+        counts: What has become of replicas, and was done for them.
     """
 
     def __init__(self, means: Means) -> None:
@@ -41,6 +43,7 @@ class LocalLauncher:
             means: What groups share.
         """
         self.changed = asyncio.Event()
+        self.counts: Counts = means.counts
         self._means = means
         self._groups: dict[str, Group] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}

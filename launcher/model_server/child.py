@@ -174,6 +174,7 @@ class Said:
     ) -> None:
         self._connection = connection
         self._response = response
+        self._chunks = _Chunks() if response.chunked else None
         self.status = response.status
 
     @property
@@ -203,7 +204,12 @@ class Said:
             self._connection.close()
 
     def events(self) -> Iterator[bytes]:
-        """Yield what is between two empty lines, as it comes.
+        """Yield what is between two empty lines, one at a time; see `batches`."""
+        for events in self.batches():
+            yield from events
+
+    def batches(self) -> Iterator[list[bytes]]:
+        """Yield what is between two empty lines, as it comes: what came at once together.
 
         A child that hears that its caller is gone, by the end of the connection, stops.
 
@@ -213,17 +219,76 @@ class Said:
         rest = b""
         try:
             while True:
-                data = self._response.read1(_READ_BYTES)
-                if not data:
+                data = self._read()
+                if data is None:
                     return
                 *whole, rest = (rest + data).replace(b"\r\n", b"\n").split(b"\n\n")
                 if len(rest) > _MOST_EVENT_BYTES:
                     raise bad_request("An event of the model's answer is too long.")
-                yield from whole
+                if whole:
+                    yield whole
         except (OSError, http.client.HTTPException) as error:
             raise bad_request("The model's server has broken off its answer.") from error
         finally:
             self._connection.close()
+
+    def _read(self) -> bytes | None:
+        """Return what has come; None: it is over."""
+        if self._chunks is None:
+            return self._response.read1(_READ_BYTES) or None
+        if self._chunks.is_over:
+            return None
+        # Below what reads one chunk at a time, with a dozen calls for each.
+        data = self._response.fp.read1(_READ_BYTES)
+        if not data:
+            raise http.client.IncompleteRead(b"")
+        return self._chunks.feed(data)
+
+
+class _Chunks:
+    """A body in chunks, on its way (RFC 9112, 7.1).
+
+    Attributes:
+        is_over: Whether its last chunk has come.
+    """
+
+    def __init__(self) -> None:
+        self.is_over = False
+        self._rest = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Return what is in the chunks that are whole now.
+
+        Raises:
+            HTTPException: It is not in chunks.
+        """
+        data = self._rest + data
+        at, found = 0, []
+        while not self.is_over:
+            end = data.find(b"\r\n", at)
+            if end < 0:
+                break
+            size = _size_of(data[at:end])
+            first = end + 2
+            if len(data) < first + size + 2:
+                break
+            found.append(data[first : first + size])
+            at = first + size + 2
+            self.is_over = size == 0
+        self._rest = data[at:]
+        if len(self._rest) > _MOST_EVENT_BYTES:
+            raise http.client.HTTPException("a chunk is too long")
+        return b"".join(found)
+
+
+def _size_of(line: bytes) -> int:
+    try:
+        size = int(line.partition(b";")[0], 16)
+    except ValueError as error:
+        raise http.client.HTTPException("no size of a chunk") from error
+    if size < 0:
+        raise http.client.HTTPException("no size of a chunk")
+    return size
 
 
 def refusal_in(said: bytes) -> Refused:

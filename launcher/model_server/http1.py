@@ -56,6 +56,8 @@ class Connection:
         self._is_secure = False
         # Two threads at a time may not use what encrypts.
         self._turn = threading.Lock()
+        # Whether calls wait on the socket; to change that is a call of the system, too.
+        self._waits = True
 
     def secure(self, tls: ssl.SSLContext) -> None:
         """Speak TLS from now on.
@@ -64,7 +66,7 @@ class Connection:
             Gone: The caller does not.
         """
         try:
-            self.socket.settimeout(_HEAD_SECONDS)
+            self._wait_for(_HEAD_SECONDS)
             self.socket = tls.wrap_socket(self.socket, server_side=True)
         except (OSError, ValueError) as error:
             raise Gone from error
@@ -132,8 +134,11 @@ class Connection:
         """
         try:
             with self._turn:
-                self.socket.settimeout(max(seconds, 0.001))
-                self.socket.sendall(data)
+                # A chunk of a stream has room, as a rule: it is one call then.
+                sent = 0 if self._is_secure else self._send_now(data)
+                if sent < len(data):
+                    self._wait_for(seconds)
+                    self.socket.sendall(data[sent:])
         except OSError as error:
             raise Gone from error
 
@@ -141,7 +146,7 @@ class Connection:
         """Whether the caller has closed the connection, as far as it is known here."""
         try:
             with self._turn:
-                self.socket.settimeout(0)
+                self._wait_not()
                 if not self._is_secure:
                     return not self.socket.recv(1, socket.MSG_PEEK)
                 # What is encrypted cannot be looked at without being taken.
@@ -167,7 +172,7 @@ class Connection:
         """Close it so that what was sent last still arrives."""
         self.shut(socket.SHUT_WR)
         try:
-            self.socket.settimeout(1.0)
+            self._wait_for(1.0)
             # Closing with bytes unread would reset the connection under the answer.
             for _ in range(MOST_BODY_BYTES // _READ_BYTES):
                 if not self.socket.recv(_READ_BYTES):
@@ -176,9 +181,26 @@ class Connection:
             pass
         self.socket.close()
 
+    def _send_now(self, data: bytes) -> int:
+        """Send what there is room for; return how much."""
+        self._wait_not()
+        try:
+            return self.socket.send(data)
+        except (BlockingIOError, InterruptedError):
+            return 0
+
+    def _wait_for(self, seconds: float) -> None:
+        self._waits = True
+        self.socket.settimeout(max(seconds, 0.001))
+
+    def _wait_not(self) -> None:
+        if self._waits:
+            self.socket.settimeout(0)
+            self._waits = False
+
     def _receive(self, seconds: float, at_end: bytes | None = None) -> bytes:
         try:
-            self.socket.settimeout(max(seconds, 0.001))
+            self._wait_for(seconds)
             data = self.socket.recv(_READ_BYTES)
         except OSError as error:
             raise Gone from error
@@ -197,7 +219,7 @@ class Connection:
         view = memoryview(whole)
         try:
             while filled < length:
-                self.socket.settimeout(max(deadline - time.monotonic(), 0.001))
+                self._wait_for(deadline - time.monotonic())
                 count = self.socket.recv_into(view[filled:])
                 if not count:
                     break

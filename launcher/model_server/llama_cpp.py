@@ -6,7 +6,6 @@ listens on beside is for its own page about the model, with a key that nobody el
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import http.client
 import importlib
@@ -165,7 +164,10 @@ class Answering:
             self._ask = server.handle_chat_completions
         else:
             self._ask = server.handle_completions
-        self._chunks: queue.Queue[object] = queue.Queue(_MOST_CHUNKS)
+        # A queue with a bound of its own takes several locks of Python's for each chunk.
+        self._chunks: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._has_room = threading.Event()
+        self._has_room.set()
         self._is_over = threading.Event()
 
     @property
@@ -208,14 +210,31 @@ class Answering:
             self._is_over.set()
 
     def _shaped(self) -> Iterator[bytes]:
+        """Yield events; those that have come meanwhile together."""
+        told: list[bytes] = []
         while True:
             chunk = self._chunks.get()
+            if not self._has_room.is_set():
+                self._has_room.set()
+            try:
+                told += self._events_of(chunk)
+            except Refused:
+                if told:
+                    yield b"".join(told)
+                raise
+            if told and (chunk is None or self._chunks.empty()):
+                yield b"".join(told)
+                told = []
             if chunk is None:
                 return
-            if isinstance(chunk, Exception):
-                raise _refused(chunk) from chunk
-            for shaped in self._shaping.shape_chunk(_checked(chunk)):
-                yield event_of(write_json(shaped))
+
+    def _events_of(self, chunk: object) -> list[bytes]:
+        if chunk is None:
+            return []
+        if isinstance(chunk, Exception):
+            raise _refused(chunk) from chunk
+        shaped = self._shaping.shape_chunk(_checked(chunk))
+        return [event_of(write_json(one)) for one in shaped]
 
     def _generate(self) -> None:
         end: object = None
@@ -231,10 +250,12 @@ class Answering:
         return self._is_over.is_set()
 
     def _put(self, chunk: object) -> None:
-        while not self._is_over.is_set():
-            with contextlib.suppress(queue.Full):
-                self._chunks.put(chunk, timeout=1.0)
-                return
+        while self._chunks.qsize() >= _MOST_CHUNKS and not self._is_over.is_set():
+            self._has_room.clear()
+            if self._chunks.qsize() >= _MOST_CHUNKS:
+                self._has_room.wait(1.0)
+        if not self._is_over.is_set():
+            self._chunks.put(chunk)
 
 
 def _page(address: str, key: str, path: str) -> bytes:

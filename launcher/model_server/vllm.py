@@ -180,9 +180,9 @@ class Answering:
         Raises:
             Refused: There is no answer.
         """
-        chunks = self._shaped(_chunks(self._ask()))
-        first = list(itertools.islice(chunks, 1))
-        return to_the_end(itertools.chain(first, chunks))
+        events = self._shaped(_batches(self._ask()))
+        first = list(itertools.islice(events, 1))
+        return to_the_end(itertools.chain(first, events))
 
     def _ask(self) -> Said:
         question = self._question
@@ -194,23 +194,34 @@ class Answering:
         except Refused as refusal:
             raise _too_long(refusal.message) or refusal from refusal
 
-    def _shaped(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """Yield vLLM's chunks; the last one has the usage with what was cached, as all told."""
+    def _shaped(self, batches: Iterator[list[bytes]]) -> Iterator[bytes]:
+        """Yield vLLM's chunks as events, those that came at once together."""
         held: list[dict[str, Any]] = []
-        for chunk in chunks:
-            if _GOES_ON in chunk:
-                yield event_of(chunk)
-                continue
-            told = json.loads(chunk)
-            if told.get("choices"):
-                held.append(told)
-                continue
-            if held:
-                held[-1]["usage"] = told["usage"]
-            yield from (event_of(write_json(one)) for one in held)
-            held = []
-            if self._question.wants_usage:
-                yield event_of(chunk)
+        for chunks in batches:
+            told = b"".join(event for chunk in chunks for event in self._events_of(chunk, held))
+            if told:
+                yield told
+
+    def _events_of(self, chunk: bytes, held: list[dict[str, Any]]) -> Iterator[bytes]:
+        """Yield what one chunk becomes; the last one has the usage with what was cached.
+
+        Args:
+            chunk: The chunk.
+            held: The last chunks with choices, which wait for that; changed.
+        """
+        if _GOES_ON in chunk:
+            yield event_of(chunk)
+            return
+        told = json.loads(chunk)
+        if told.get("choices"):
+            held.append(told)
+            return
+        if held:
+            held[-1]["usage"] = told["usage"]
+        yield from [event_of(write_json(one)) for one in held]
+        held.clear()
+        if self._question.wants_usage:
+            yield event_of(chunk)
 
 
 def _streamed(choices: int) -> dict[str, Any]:
@@ -223,20 +234,31 @@ def _streamed(choices: int) -> dict[str, Any]:
 
 
 def _chunks(said: Said) -> Iterator[bytes]:
-    """Yield the JSON of each event until the end of an answer.
+    """Yield the JSON of each event until the end of an answer; see `_batches`."""
+    for chunks in _batches(said):
+        yield from chunks
+
+
+def _batches(said: Said) -> Iterator[list[bytes]]:
+    """Yield the JSON of the events that have come at once, until the end of an answer.
 
     Raises:
         Refused: It breaks off, or tells an error.
     """
-    for event in said.events():
-        if not event.startswith(_DATA):
-            continue
-        chunk = event[len(_DATA) :]
-        if chunk == _END:
-            return
-        if chunk.startswith(_ERROR):
-            raise refusal_in(chunk)
-        yield chunk
+    for events in said.batches():
+        chunks: list[bytes] = []
+        for event in events:
+            chunk = event[len(_DATA) :]
+            if not event.startswith(_DATA):
+                continue
+            if chunk == _END:
+                yield chunks
+                return
+            if chunk.startswith(_ERROR):
+                yield chunks
+                raise refusal_in(chunk)
+            chunks.append(chunk)
+        yield chunks
     raise bad_request("The model's server has broken off its answer.")
 
 

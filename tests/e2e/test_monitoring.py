@@ -9,8 +9,8 @@ import requests
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.rest import CHAT, Rest, endpoint, entity
-from tests.e2e.system import System
+from tests.e2e.rest import CHAT, Json, Rest, endpoint, entity
+from tests.e2e.system import System, wait_for
 from tests.emulators.openai import OpenAiEmulator
 
 FILES = Path(__file__).parents[2] / "deploy" / "chart" / "files"
@@ -22,6 +22,7 @@ _RARE = {
     "modelplane_retries_total": {"error"},
     "modelplane_fallbacks_total": {"endpoint"},
     "modelplane_limit_refusals_total": {"unit", "scope"},
+    "modelplane_launcher_replica_ends_total": {"engine", "outcome"},
 }
 
 
@@ -49,14 +50,30 @@ def asked(expression: str) -> dict[str, set[str]]:
     }
 
 
+def parts_of(system: System) -> Json:
+    return dict(json.loads((system.data_dir / "up.json").read_text()))
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=20).ok
+    except requests.ConnectionError:
+        return False
+
+
 @pytest.mark.parametrize("expressions", [alerts, panels])
 def test_what_is_asked_for_is_there(
     system: System, rest: Rest, provider: OpenAiEmulator, expressions: object
 ) -> None:
     rest.create(endpoint("watched", entity(provider)))
     rest.query("watched", CHAT)
-    state = json.loads((system.data_dir / "up.json").read_text())
-    urls = [one["metrics_url"] for one in (state["control_plane"], *state["workers"])]
+    # Its start is the last one, after the first answers.
+    wait_for(lambda: "launcher" in parts_of(system))
+    state = parts_of(system)
+    urls = [
+        one["metrics_url"] for one in (state["control_plane"], *state["workers"], state["launcher"])
+    ]
+    wait_for(lambda: _answers(urls[-1]))
     there: dict[str, set[str]] = {}
     for url in urls:
         for family in text_string_to_metric_families(requests.get(url, timeout=20).text):

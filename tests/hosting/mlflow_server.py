@@ -19,38 +19,52 @@ _START_SECONDS = 90.0
 @contextmanager
 def run_mlflow_server(environment: Saved, folder: Path) -> Iterator[str]:
     """Run a server whose data is in a folder, with models registered, and yield its address."""
-    address = f"http://127.0.0.1:{(port := free_port())}"
-    bin_path = environment.python.parent
-    variables = {
-        "PATH": f"{bin_path}:{os.defpath}",
-        "HOME": str(folder),
-        # The consumers of its jobs take a gigabyte, and nothing here has any.
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    }
-    command = [str(environment.python), "-m", "mlflow", "server", "--workers", "1"]
-    command += ["--host", "127.0.0.1", "--port", str(port)]
-    command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
-    command += ["--artifacts-destination", str(folder / "artifacts")]
-    with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(
-            command, cwd=folder, env=variables, stdout=log, stderr=log, start_new_session=True
-        )
-    try:
-        _wait(address, process, folder)
+    with run_empty_server(environment, folder) as address:
         done = subprocess.run(
             [str(environment.python), "-W", "ignore", str(REGISTER), address],
             cwd=folder,
-            env=variables,
+            env=_variables(environment, folder),
             capture_output=True,
             text=True,
             check=False,
         )
         assert done.returncode == 0, done.stderr[-4000:]
         yield address
+
+
+@contextmanager
+def run_empty_server(environment: Saved, folder: Path) -> Iterator[str]:
+    """Run a server whose data is in a folder, and yield its address."""
+    address = f"http://127.0.0.1:{(port := free_port())}"
+    command = [str(environment.python), "-m", "mlflow", "server", "--workers", "1"]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
+    command += ["--artifacts-destination", str(folder / "artifacts")]
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=_variables(environment, folder),
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        _wait(address, process, folder)
+        yield address
     finally:
         # Its workers are in its group.
         os.killpg(process.pid, 15)
         process.wait(30)
+
+
+def _variables(environment: Saved, folder: Path) -> dict[str, str]:
+    return {
+        "PATH": f"{environment.python.parent}:{os.defpath}",
+        "HOME": str(folder),
+        # The consumers of its jobs take a gigabyte, and nothing here has any.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
 
 
 def _wait(address: str, process: subprocess.Popen[bytes], folder: Path) -> None:

@@ -17,6 +17,7 @@ from modelserving.launcher.v1 import launcher_service_pb2 as pb
 from modelplane.adapters.shared.tls import pinned
 from modelplane.launcher.artifacts.cache import Artifacts, Progress
 from modelplane.launcher.backend import Backend
+from modelplane.launcher.counts import Counts
 from modelplane.launcher.engines.base import Build, Engines
 from modelplane.launcher.engines.mlflow_pyfunc import MlflowPyfunc
 from modelplane.launcher.local.budget import MemoryBudget
@@ -192,10 +193,11 @@ async def machine(
     folder = tmp_path / "launcher"
     separate = Users(users, tmp_path / "users")
     with opened(folder, separate) as replicas:
-        artifacts = Artifacts(folder / "models", 1 << 30, models.download)
+        counts = Counts()
+        artifacts = Artifacts(folder / "models", 1 << 30, models.download, work=counts.fetches)
         preparer = Preparer(artifacts, {"mlflow_pyfunc": MlflowPyfunc(build)} | dict(engines or {}))
         budget = MemoryBudget(memory)
-        means = Means(preparer, server, replicas, budget, separate, Devices(devices), reach)
+        means = Means(preparer, server, replicas, budget, separate, Devices(devices), reach, counts)
         launcher = LocalLauncher(means)
         watching = asyncio.create_task(launcher.watch())
         try:

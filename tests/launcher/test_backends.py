@@ -35,6 +35,7 @@ async def test_a_group_has_as_many_replicas_as_it_should_at_any_time(here: Machi
     [first] = await here.until_ready(spec)
     assert await ask(first, run="6 * 7") == 42
     assert here.group(spec).start_ms > 0
+    assert here.launcher.counts.starts == {spec.engine: 1}
     capacity = here.report().capacity
     assert capacity.memory_bytes >= capacity.reserved_memory_bytes == spec.size.memory_bytes
     await here.until(
@@ -56,6 +57,7 @@ async def test_a_group_has_as_many_replicas_as_it_should_at_any_time(here: Machi
 
     here.run(spec := group(model, replicas=1, generation=4))
     await here.until_ready(spec)
+    assert here.launcher.counts.starts == {spec.engine: 4}
     here.run()
     await here.until_gone(spec)
 

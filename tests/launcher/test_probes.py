@@ -24,12 +24,13 @@ async def test_it_lives_and_says_what_keeps_it_from_being_ready() -> None:
     async def asked(path: str) -> tuple[int, bytes]:
         return await asyncio.to_thread(get, f"http://{address}{path}")
 
-    async with answering(address, lambda: obstacles[0]):
+    async with answering(address, lambda: obstacles[0], lambda: b"a 1.0\n"):
         assert await asked("/live") == (200, b"ok\n")
         assert await asked("/ready") == (503, b"the replica is not ready yet\n")
         obstacles[0] = ""
         assert await asked("/ready") == (200, b"ok\n")
-        assert (await asked("/metrics"))[0] == 404
+        assert await asked("/metrics") == (200, b"a 1.0\n")
+        assert (await asked("/else"))[0] == 404
         _, writer = await asyncio.open_connection("127.0.0.1", int(address.rpartition(":")[2]))
         writer.write(b"nonsense")
         writer.close()

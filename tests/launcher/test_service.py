@@ -98,6 +98,21 @@ async def test_it_introduces_itself_and_reports_each_second(tmp_path: Path) -> N
         assert not plane.reports[0].groups
 
 
+async def test_it_knows_whether_a_control_plane_answers_and_what_should_run(tmp_path: Path) -> None:
+    plane = Plane()
+    async with machine(tmp_path) as here, synced(here, plane) as service:
+        assert not service.is_active
+        plane.want(group(here.models.add("iris"), replicas=2))
+        await here.until(lambda: service.is_active)
+        assert (service.is_connected, service.wanted) == (True, 2)
+        plane.stand_by()
+        await here.until(lambda: not service.is_active)
+        assert (service.is_connected, service.wanted) == (True, 0)
+        plane.answer = None
+        plane.hang_up()
+        await here.until(lambda: not service.is_connected)
+
+
 async def test_what_is_desired_runs_and_each_change_is_told_with_its_log(tmp_path: Path) -> None:
     plane = Plane()
     async with machine(tmp_path) as here, synced(here, plane):

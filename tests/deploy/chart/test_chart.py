@@ -144,7 +144,7 @@ def test_listeners_are_the_ports_that_are_told_of(documents: list[Document]) -> 
             listening = {
                 int(value.rpartition(":")[2])
                 for name, value in environment(one).items()
-                if name.endswith(("_LISTEN", "_PROBES")) and not value.startswith("unix:")
+                if name.endswith("_LISTEN") and not value.startswith("unix:")
             }
             listening |= {
                 int(option.rpartition(":")[2])

@@ -94,15 +94,15 @@ def hosting(data_dir: Path, registry: Path, **settings: str) -> Iterator[System]
     given["MODELPLANE_REGISTRY"] = f"directory:{registry}"
     with run_system(data_dir, settings=given) as system:
         with Rest(system) as rest:
-            _wait_for_launcher(rest)
+            wait_for_launcher(rest)
         yield system
 
 
-def _wait_for_launcher(rest: Rest) -> None:
+def wait_for_launcher(rest: Rest, model: str = "main.ml.iris") -> None:
     """Return once models can be hosted, which the first seconds of a deployment lack."""
     deadline = time.monotonic() + _CONNECT_SECONDS
     # A model that no registry has is refused first, so one that there is, too large to be deployed.
-    probe = hosted("probe", "main.ml.iris", workload_size="Large", workload_type="CPU_LARGE")
+    probe = hosted("probe", model, workload_size="Large", workload_type="CPU_LARGE")
     body = {"name": "probe", "config": {"served_entities": [probe]}}
     while (answer := rest.send("POST", ENDPOINTS, body)).status_code == 503:
         assert time.monotonic() < deadline, answer.text

@@ -25,7 +25,7 @@ REQUIREMENTS = {
     "3": ("mlflow==3.17.2", "scikit-learn"),
 }
 _BUILDER = Path(__file__).parents[3] / "launcher" / "environments"
-_CACHE = Path.home() / ".cache" / "modelplane-tests"
+CACHE = Path.home() / ".cache" / "modelplane-tests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,9 @@ def saved(version: str) -> Saved:
     requirements = REQUIREMENTS[version]
     made_from = (*requirements, sys.version, platform.platform(), SAVE.read_text())
     digest = hashlib.sha256("\0".join(made_from).encode()).hexdigest()[:16]
-    folder = _CACHE / f"mlflow-{version}-{digest}"
+    folder = CACHE / f"mlflow-{version}-{digest}"
     result = Saved(folder / "environment" / "bin" / "python", folder / "models")
-    with _locked(folder):
+    with locked(folder):
         if not (folder / "whole").exists():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
@@ -64,15 +64,16 @@ def keep_environments(data_dir: Path) -> None:
     What has changed in how they are built shows at the next run, and not only in an empty cache.
     """
     code = b"".join(file.read_bytes() for file in sorted(_BUILDER.glob("*.py")))
-    kept = _CACHE / f"environments-{hashlib.sha256(code).hexdigest()[:16]}"
+    kept = CACHE / f"environments-{hashlib.sha256(code).hexdigest()[:16]}"
     kept.mkdir(parents=True, exist_ok=True)
     (data_dir / "launcher").mkdir(parents=True)
     (data_dir / "launcher" / "environments").symlink_to(kept)
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    _CACHE.mkdir(parents=True, exist_ok=True)
+def locked(folder: Path) -> Iterator[None]:
+    """Let nobody else make the same meanwhile."""
+    CACHE.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
