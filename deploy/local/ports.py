@@ -2,6 +2,7 @@
 
 import random
 import socket
+import sys
 from collections.abc import Collection, Mapping, Sequence
 
 from modelplane.deploy.local.options import UpError
@@ -10,6 +11,10 @@ LOOPBACK = "127.0.0.1"
 # Below the range from which systems take the ports of outgoing connections: one of those could
 # otherwise hold the port of a server that is just restarting.
 _FIRST, _END = 20_000, 32_000
+# The ports that this process has picked: each is held until the process ends, by a socket in Linux'
+# namespace of names without files. One that nothing listens on yet would else be picked by another
+# deployment that is started in the same moment.
+_picked: dict[int, int] = {}
 
 
 def pick_ports(
@@ -25,18 +30,36 @@ def pick_ports(
     ports: dict[str, int] = {}
     for name in names:
         port = previous.get(name)
-        if port is None or port in ports.values() or not is_free(LOOPBACK, port):
+        if port is None or port in ports.values() or not _pick(port):
             port = free_port(rng, ports.values())
         ports[name] = port
     return ports
 
 
 def free_port(rng: random.Random, taken: Collection[int] = ()) -> int:
-    """Return a loopback port that is not in `taken` and on which nothing listens."""
+    """Return a loopback port that is not in `taken` and on which nothing listens.
+
+    No other process is given it as long as this one runs.
+    """
     while True:
         port = rng.randrange(_FIRST, _END)
-        if port not in taken and is_free(LOOPBACK, port):
+        if port not in taken and port not in _picked and _pick(port):
             return port
+
+
+def _pick(port: int) -> bool:
+    """Return whether a port is free, and hold it if it is."""
+    if not is_free(LOOPBACK, port):
+        return False
+    if port in _picked or sys.platform != "linux":
+        return True
+    with socket.socket(socket.AF_UNIX) as held:
+        try:
+            held.bind(f"\0modelplane-port-{port}")
+        except OSError:
+            return False
+        _picked[port] = held.detach()
+    return True
 
 
 def is_free(host: str, port: int) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -181,9 +181,10 @@ async def running_system(
         journal_dir=str(directory / "journal"),
         payload_dir=str(directory / "payloads"),
         allowed_upstreams="127.0.0.1",
-        request_timeout_seconds=5.0,
-        stream_idle_seconds=1.0,
-        stream_seconds=2.0,
+        # A busy machine takes long: what is to be late says so itself.
+        request_timeout_seconds=60.0,
+        stream_idle_seconds=60.0,
+        stream_seconds=120.0,
         drain_seconds=1.0,
     )
     clock = MovableClock()
@@ -198,7 +199,32 @@ async def running_system(
 
 @pytest.fixture
 async def system(
-    bridge: Bridge, control_plane: FakeControlPlane, tmp_path: Path
+    bridge: Bridge, control_plane: FakeControlPlane, tmp_path: Path, request: pytest.FixtureRequest
 ) -> AsyncIterator[System]:
-    async with running_system(bridge, control_plane, tmp_path) as one:
+    changes: dict[str, Any] = getattr(request, "param", {})
+    async with running_system(bridge, control_plane, tmp_path, **changes) as one:
         yield one
+
+
+def bounded(**changes: Any) -> pytest.MarkDecorator:
+    """Return a mark of tests whose system has settings of its own."""
+    return pytest.mark.parametrize("system", [changes], indirect=True, ids=["bounded"])
+
+
+async def until_it_is_late(
+    emulator: OpenAiEmulator, ask: Callable[[float], Awaitable[object]]
+) -> None:
+    """Ask with a deadline that passes while a provider has the question, and wait for its end.
+
+    Args:
+        emulator: The provider, which does not answer.
+        ask: Asks, with so many seconds for the answer.
+    """
+    seen = len(emulator.requests)
+    # A busy machine may take longer than the first one until the provider is reached.
+    for seconds in (0.3, 5.0, 50.0):
+        await ask(seconds)
+        if len(emulator.requests) > seen:
+            break
+    assert len(emulator.requests) > seen
+    await emulator.seen_cancelled.wait()

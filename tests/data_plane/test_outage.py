@@ -7,7 +7,7 @@ import pytest
 
 from tests.data_plane.conftest import System
 from tests.data_plane.upstreams.test_attempts import MODELS, ask, serve
-from tests.emulators.faults import Fault
+from tests.emulators.faults import LONG_PAUSE, Fault
 
 _CONCURRENT = 8
 _REQUESTS = 200
@@ -47,7 +47,7 @@ FAULTS = [
     Fault("status", status=500),
     Fault("status", status=503, headers={"retry-after": "1"}),
     Fault("status", status=429),
-    Fault("status", status=429, headers={"retry-after": "30"}),
+    Fault("status", status=429, headers={"retry-after": str(LONG_PAUSE)}),
     Fault("drop"),
     Fault("garbage"),
     Fault("stall"),
@@ -74,7 +74,7 @@ async def test_a_fallback_serves_while_an_upstream_is_out(system: System, fault:
 
 @pytest.mark.parametrize("fault", FAULTS[:-1], ids=lambda fault: f"{fault.kind}-{fault.status}")
 async def test_retries_do_not_multiply_an_outage(system: System, fault: Fault) -> None:
-    await serve(system, "first", retries=2, first_byte_seconds=0.5)
+    await serve(system, "first", retries=2, first_byte_seconds=30)
     system.emulator.faults.put(MODELS["first"], fault)
     statuses = await ask_many(system)
     assert 200 not in statuses

@@ -95,7 +95,7 @@ class Search:
         urls = [state["control_plane"]["metrics_url"]]
         urls += [worker["metrics_url"] for worker in state["workers"]]
         for url in urls:
-            answer = await asyncio.to_thread(requests.get, url, timeout=20)
+            answer = await asyncio.to_thread(requests.get, url, timeout=120)
             assert answer.ok, url
             self.look(url, answer.content)
         admin = HttpClient(Address.parse(state["envoy"]["admin"]))

@@ -9,7 +9,7 @@ from http.client import HTTPResponse
 from tests.e2e.rest import Json
 from tests.e2e.system import System
 
-_SECONDS = 20
+_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from tests.emulators.openai import OpenAiEmulator
 
 Json = dict[str, Any]
 ENDPOINTS = "/api/2.0/serving-endpoints"
-_SECONDS = 30
+_SECONDS = 120
 
 
 class Rest:

@@ -5,7 +5,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,11 +12,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from random import SystemRandom
 
 import requests
 
+from modelplane.deploy.local import ports
+from tests.emulators.emulator import Emulator
+
 TOKEN = "dapi-admin-token-of-the-tests"
-_START_SECONDS = 60.0
+# These end what hangs; a busy machine may take long.
+_START_SECONDS = 240.0
 # The emulators are on this machine, where providers may not be unless that is allowed.
 _SETTINGS = {
     "PATH": os.defpath,
@@ -26,8 +30,8 @@ _SETTINGS = {
     # Tests of failures share upstreams, which must not be left alone for them.
     "MODELPLANE_CIRCUIT_FAILURES": "0",
 }
-_STOP_SECONDS = 45.0
-_SOON_SECONDS = 10.0
+_STOP_SECONDS = 120.0
+_SOON_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +57,32 @@ class System:
 
 
 def free_port() -> int:
-    """Return a loopback port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a loopback port that nothing listens on, and that nobody else is given."""
+    return ports.free_port(SystemRandom())
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    """Return once a condition holds, which must come about soon."""
+    """Return once a condition holds, which must come about by itself."""
     deadline = time.monotonic() + _SOON_SECONDS
     while not condition():
         assert time.monotonic() < deadline, "the awaited state did not come"
         time.sleep(0.02)
+
+
+def until_it_is_late(emulator: Emulator, ask: Callable[[float], None]) -> None:
+    """Ask with a deadline that passes while a provider has the question, and wait for its end.
+
+    Args:
+        emulator: The provider, which does not answer.
+        ask: Asks, with so many seconds for the answer.
+    """
+    seen, cancelled = len(emulator.requests), emulator.cancelled
+    # A busy machine may take longer than the first one until the provider is reached.
+    for seconds in (0.5, 5.0, 50.0):
+        ask(seconds)
+        if len(emulator.requests) > seen:
+            break
+    wait_for(lambda: emulator.cancelled - cancelled >= len(emulator.requests) - seen > 0)
 
 
 @contextmanager
@@ -111,6 +128,6 @@ def _wait_until_ready(system: System, process: subprocess.Popen[bytes], output: 
 
 def _answers(system: System) -> bool:
     try:
-        return requests.get(f"{system.url}/health", timeout=5).ok
+        return requests.get(f"{system.url}/health", timeout=60).ok
     except requests.ConnectionError:
         return False

@@ -116,9 +116,13 @@ def test_workers_log_and_count_whom_they_refuse(
     [line] = [one for one in _worker_lines(system) if one.get("request_id") == request_id]
     assert (line["status"], line["error"]) == (401, "Unauthenticated")
     state = json.loads((system.data_dir / "up.json").read_text())
-    pages = [requests.get(one["metrics_url"], timeout=20).text for one in state["workers"]]
-    counts = [row for row in "".join(pages).splitlines() if 'status="401"' in row]
-    assert any(row.startswith("modelplane_requests_total") for row in counts)
+
+    def counted() -> bool:
+        pages = [requests.get(one["metrics_url"], timeout=60).text for one in state["workers"]]
+        counts = [row for row in "".join(pages).splitlines() if 'status="401"' in row]
+        return any(row.startswith("modelplane_requests_total") for row in counts)
+
+    wait_for(counted)
 
 
 def _worker_lines(system: System) -> list[Json]:

@@ -125,8 +125,8 @@ def test_who_may_come_in(
     system: System, rest: Rest, anonymous: requests.Session, provider: OpenAiEmulator
 ) -> None:
     rest.create(endpoint("talk", entity(provider)))
-    assert anonymous.get(f"{system.url}/health", timeout=10).status_code == 200
-    discovered = anonymous.get(f"{system.url}/.well-known/databricks-config", timeout=10)
+    assert anonymous.get(f"{system.url}/health", timeout=120).status_code == 200
+    discovered = anonymous.get(f"{system.url}/.well-known/databricks-config", timeout=120)
     assert discovered.status_code == 200
     assert isinstance(discovered.json(), dict)
     for authorization in ({}, {"Authorization": "Bearer dapi-wrong"}, {"Authorization": "Basic !"}):
@@ -143,7 +143,7 @@ def test_who_may_come_in(
                 system.url + path,
                 json=CHAT if method == "POST" else None,
                 headers=authorization,
-                timeout=10,
+                timeout=120,
             )
             assert answer.status_code == 401, (method, path, answer.text)
             assert answer.json()["error_code"] == "UNAUTHENTICATED"

@@ -5,8 +5,7 @@ import json
 import pytest
 
 from tests.e2e.rest import ENDPOINTS, Json, Rest, endpoint, entity
-from tests.e2e.system import wait_for
-from tests.e2e.test_usage import TRACKED, rows
+from tests.e2e.test_usage import TRACKED, ended
 from tests.emulators.openai import Fault, OpenAiEmulator
 
 MAIL = "john@example.com"
@@ -81,6 +80,5 @@ def test_a_judge_that_only_logs_holds_up_nothing(rest: Rest, provider: OpenAiEmu
     rest.call("PUT", f"{ENDPOINTS}/watched/policies", {"policies": policies})
     provider.faults.put("gpt-4o", Fault("stall"))
     assert rest.call("POST", "/serving-endpoints/watched/invocations", asking("Hi"))["choices"]
-    wait_for(lambda: [row["state"] for row in rows(rest, "watched")] == ["ENDED"])
-    [row] = rows(rest, "watched")
+    [row] = ended(rest, "watched", 1)
     assert row["guardrail_action"] == "none"

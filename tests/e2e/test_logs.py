@@ -37,7 +37,8 @@ def test_a_call_is_a_line_with_the_reason_of_its_failure(
     assert rest.query("heard", {"messages": "a word for no log"}).status_code == 400
     assert rest.send("GET", "/api/2.0/serving-endpoints/nobody").status_code == 404
     assert rest.send("GET", "/no-such-path").status_code == 404
-    parts = ("cannot be right", "GetServingEndpoint", "/no-such-path")
+    parts = ("heard/small", "lost/x", "cannot be right", "GetServingEndpoint", "/no-such-path")
+    # Each process writes a line once it is done with the call.
     wait_for(lambda: all(part in logged(shell, system, "-n", "50") for part in parts))
     told = logged(shell, system, "-n", "50")
     assert "a word for no log" not in told

@@ -74,17 +74,41 @@ def test_what_is_asked_for_is_there(
         one["metrics_url"] for one in (state["control_plane"], *state["workers"], state["launcher"])
     ]
     wait_for(lambda: _answers(urls[-1]))
+    assert callable(expressions)
+    wanted = {expression: asked(expression) for expression in expressions()}
+    assert all(wanted.values()), wanted
+    missing: list[str] = []
+
+    def all_are_there() -> bool:
+        missing[:] = lacking(wanted, told(urls))
+        return not missing
+
+    # A call is counted once it is answered, which its caller may hear before.
+    try:
+        wait_for(all_are_there)
+    finally:
+        assert missing == []
+
+
+def told(urls: list[str]) -> dict[str, set[str]]:
+    """Return the labels of each metric that is on the pages."""
     there: dict[str, set[str]] = {}
     for url in urls:
-        for family in text_string_to_metric_families(requests.get(url, timeout=20).text):
+        for family in text_string_to_metric_families(requests.get(url, timeout=120).text):
             # A counter without a sample yet is a family alone.
             there.setdefault(f"{family.name}_total" * (family.type == "counter"), set())
             for sample in family.samples:
                 there.setdefault(sample.name, set()).update(sample.labels)
-    assert callable(expressions)
-    for expression in expressions():
-        wanted = asked(expression)
-        assert wanted, expression
-        for metric, labels in wanted.items():
-            assert metric in there, expression
-            assert labels <= there[metric] | _RARE.get(metric, set()), expression
+    return there
+
+
+def lacking(wanted: dict[str, dict[str, set[str]]], there: dict[str, set[str]]) -> list[str]:
+    """Return the expressions whose metrics, or labels of them, are not there."""
+    return [
+        expression
+        for expression, metrics in wanted.items()
+        if not all(
+            metric in there and labels <= there[metric] | _RARE.get(metric, set())
+            for metric, labels in metrics.items()
+        )
+    ]

@@ -13,7 +13,7 @@ from openai.types.chat import (
 )
 
 from tests.e2e.rest import CHAT, Json, Rest, endpoint, entity
-from tests.e2e.system import System, wait_for
+from tests.e2e.system import System, until_it_is_late
 from tests.emulators.faults import LONG_PAUSE
 from tests.emulators.openai import OpenAiEmulator, server
 
@@ -263,19 +263,15 @@ def test_trickled_bytes_change_nothing(client: OpenAI, provider: OpenAiEmulator)
 def test_a_caller_who_leaves_cancels_the_provider_call(
     client: OpenAI, provider: OpenAiEmulator, kind: str, *, streamed: bool
 ) -> None:
-    before = provider.cancelled
     provider.misbehave(kind, "gpt-4", after_events=2)  # type: ignore[arg-type]
-    impatient = client.with_options(timeout=0.5)
+    asked: Json = {"model": "talk", "messages": CHAT["messages"], "stream": streamed}
 
-    def ask() -> None:
-        asked: Json = {"model": "talk", "messages": CHAT["messages"], "stream": streamed}
-        answer = impatient.chat.completions.create(**asked)
-        if streamed:
-            list(answer)
+    def ask(seconds: float) -> None:
+        impatient = client.with_options(timeout=seconds)
+        with pytest.raises(openai.APITimeoutError):
+            list(impatient.chat.completions.create(**asked))
 
-    with pytest.raises(openai.APITimeoutError):
-        ask()
-    wait_for(lambda: provider.cancelled == before + 1)
+    until_it_is_late(provider, ask)
 
 
 def test_the_first_chunk_does_not_wait_for_the_last(

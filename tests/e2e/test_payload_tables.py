@@ -65,7 +65,7 @@ def test_calls_become_rows(system: System, rest: Rest, provider: OpenAiEmulator)
     assert {one["endpoint_name"] for one in (whole, streamed, refused)} == {name}
     assert len({one["invocation_id"] for one in (whole, streamed, refused)}) == 3
     metrics_url = json.loads((system.data_dir / "up.json").read_text())["payload_writer"]
-    page = requests.get(metrics_url["metrics_url"], timeout=5).text
+    page = requests.get(metrics_url["metrics_url"], timeout=120).text
     assert "modelplane_payload_rows_written_total" in page
 
 

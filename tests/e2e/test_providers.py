@@ -156,7 +156,7 @@ def test_an_error_in_mid_stream_is_an_event(
         json={**case.body, "stream": True},
         headers=running_system.headers,
         stream=True,
-        timeout=20,
+        timeout=120,
     ) as answer:
         assert answer.status_code == 200
         lines = answer.iter_lines(chunk_size=None, decode_unicode=True)

@@ -100,14 +100,14 @@ def test_a_session_ends_with_its_token(browser: Browser, rest: Rest) -> None:
 def test_no_foreign_page_begins_a_session(system: System, own_token: str) -> None:
     for site in ("cross-site", "same-site"):
         headers = {"authorization": f"Bearer {own_token}", "sec-fetch-site": site}
-        answer = requests.post(f"{system.url}{SESSIONS}", json={}, headers=headers, timeout=20)
+        answer = requests.post(f"{system.url}{SESSIONS}", json={}, headers=headers, timeout=120)
         assert answer.status_code == 403
         assert "set-cookie" not in answer.headers
 
 
 def test_a_session_is_not_begun_in_the_clear(system: System, own_token: str) -> None:
     headers = {"authorization": f"Bearer {own_token}", "host": "models.example.com"}
-    answer = requests.post(f"{system.url}{SESSIONS}", json={}, headers=headers, timeout=20)
+    answer = requests.post(f"{system.url}{SESSIONS}", json={}, headers=headers, timeout=120)
     assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
     assert "HTTPS" in answer.json()["message"]
     assert "set-cookie" not in answer.headers

@@ -22,7 +22,7 @@ PROGRAM = str(Path(sys.executable).parent / "modelplane")
 COLUMNS = 80
 # A session's leader that opens a terminal is controlled by it.
 LEADER = "import os, sys; os.open(sys.argv[1], os.O_RDWR); os.execv(sys.argv[2], sys.argv[2:])"
-_SECONDS = 60.0
+_SECONDS = 120
 
 
 class Terminal:

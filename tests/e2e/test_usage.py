@@ -28,6 +28,20 @@ def rows(rest: Rest, name: str, **query: object) -> list[Json]:
     return found
 
 
+def ended(rest: Rest, name: str, count: int) -> list[Json]:
+    """Return the rows of an endpoint once there are so many, all of queries that have ended.
+
+    A query that takes long has a row before. What an endpoint of the same name had is not told.
+    """
+
+    def found() -> list[Json]:
+        told: list[Json] = rest.call("GET", f"{ENDPOINTS}/{name}/usage")["usage"]
+        return told
+
+    wait_for(lambda: [row["state"] for row in found()] == ["ENDED"] * count)
+    return found()
+
+
 @pytest.fixture
 def tracked(rest: Rest, provider: OpenAiEmulator, request: pytest.FixtureRequest) -> str:
     """Give the name of an endpoint that tracks usage, one for each test."""
@@ -45,8 +59,7 @@ def test_a_query_becomes_a_row(system: System, rest: Rest, tracked: str) -> None
         usage_context={"project": "e2e"},
         client_request_id="mine-1",
     )
-    wait_for(lambda: len(rows(rest, tracked)) == 1)
-    [row] = rows(rest, tracked)
+    [row] = ended(rest, tracked, 1)
     assert answer.usage
     assert row["input_token_count"] == answer.usage.prompt_tokens
     assert row["output_token_count"] == answer.usage.completion_tokens
@@ -66,8 +79,7 @@ def test_streams_and_failures_are_rows_too(
     provider.fail(status=400)
     failed = rest.query(tracked, CHAT)
     assert failed.status_code == 400
-    wait_for(lambda: len(rows(rest, tracked)) == 2)
-    bad, stream = rows(rest, tracked)
+    bad, stream = ended(rest, tracked, 2)
     assert (bad["status_code"], bad["output_token_count"]) == (400, None)
     assert bad["databricks_request_id"] == failed.headers["x-request-id"]
     assert stream["request_streaming"]
@@ -81,14 +93,13 @@ def test_what_is_refused_before_it_is_admitted_is_no_row(rest: Rest, tracked: st
     assert wrong.status_code == 400
     assert "usage_context" in wrong.json()["message"]
     assert rest.query(tracked, CHAT).status_code == 200
-    wait_for(lambda: len(rows(rest, tracked)) > 0)
-    assert len(rows(rest, tracked)) == 1
+    ended(rest, tracked, 1)
 
 
 def test_totals_csv_and_pages(rest: Rest, tracked: str) -> None:
     for _ in range(5):
         rest.query(tracked, CHAT)
-    wait_for(lambda: len(rows(rest, tracked)) == 5)
+    ended(rest, tracked, 5)
     own = f"{ENDPOINTS}/{tracked}/usage"
     [total] = rest.call("GET", f"{own}?group_by=tag:team,status_code")["totals"]
     assert (total["tag:team"], total["status_code"], total["requests"]) == ("search", 200, 5)
@@ -117,7 +128,7 @@ def test_the_command_shows_and_exports(
 ) -> None:
     rest.query(tracked, CHAT | {"usage_context": {"a": "b"}})
     rest.query(tracked, CHAT | {"stream": True})
-    wait_for(lambda: len(rows(rest, tracked)) == 2)
+    ended(rest, tracked, 2)
     filters = ("--endpoint", tracked)
     assert run_usage(system, *filters).count(tracked) == 2
     assert "search" in run_usage(system, *filters, "--group-by", "tag:team")

@@ -55,6 +55,7 @@ class Emulator(ABC):
 
     Attributes:
         requests: All requests to the API so far, in order of arrival.
+        under_way: Number of requests that are being answered.
         cancelled: Number of requests whose caller went away before the answer was complete.
         seen_cancelled: Set once a request was cancelled; for tests in the emulator's own loop.
         faults: Ways to misbehave, now in force.
@@ -67,6 +68,7 @@ class Emulator(ABC):
 
     def __init__(self, port: int = 0) -> None:
         self.requests: list[Recorded] = []
+        self.under_way = 0
         self.cancelled = 0
         self.seen_cancelled = asyncio.Event()
         self.faults = Faults()
@@ -144,6 +146,14 @@ class Emulator(ABC):
         """Let one held stream meet its fault; may be called from any thread."""
         self._resumed.put(None)
 
+    def forget(self) -> None:
+        """Behave again, and forget the requests so far; may be called from any thread."""
+        self.faults.clear()
+        with suppress(Empty):
+            while True:
+                self._resumed.get_nowait()
+        self.requests.clear()
+
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=_MAX_BODY)
         self.add_routes(app)
@@ -166,6 +176,7 @@ class Emulator(ABC):
         """Return `answer` with refusals sent, and with callers who left counted."""
 
         async def answer_or_refuse(request: web.Request) -> web.StreamResponse:
+            self.under_way += 1
             try:
                 return await answer(request)
             except Refusal as error:
@@ -175,6 +186,8 @@ class Emulator(ABC):
                 self.cancelled += 1
                 self.seen_cancelled.set()
                 raise
+            finally:
+                self.under_way -= 1
 
         return answer_or_refuse
 
@@ -290,7 +303,7 @@ def running_in_thread(build: Callable[[], E]) -> Iterator[E]:
 
     thread = threading.Thread(target=asyncio.run, args=(run(),), daemon=True)
     thread.start()
-    emulator, loop, ended = started.get(timeout=10)
+    emulator, loop, ended = started.get(timeout=60)
     try:
         yield emulator
     finally:

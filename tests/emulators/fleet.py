@@ -11,6 +11,7 @@ from functools import partial
 
 from modelplane.adapters.providers.registry import FACTORIES
 from tests.adapters.providers.conformance import cases_of
+from tests.e2e.system import wait_for
 from tests.emulators.emulator import Emulator, running_in_thread
 
 # Base URLs of OpenAI and Azure as the product's documents print them, or imply them.
@@ -33,10 +34,14 @@ class Fleet:
         return origins
 
     def forget(self) -> None:
-        """Let all emulators behave again, and forget the requests so far."""
+        """Let all emulators behave again, and forget the requests so far.
+
+        A caller who has left is heard of a moment later: what a test has left is waited for, so
+        that the next one does not count it.
+        """
+        wait_for(lambda: not any(each.under_way for each in self.emulators.values()))
         for emulator in self.emulators.values():
-            emulator.requests.clear()
-            emulator.faults.clear()
+            emulator.forget()
 
 
 @contextmanager

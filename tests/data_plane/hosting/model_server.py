@@ -41,6 +41,7 @@ class ModelServer:
         events: What it answers in a stream; None: it does not stream.
         breaks: Whether it closes the connection in the place of an answer, or of a stream's end.
         hangs: Whether it never answers.
+        go: Where there is one, it answers nothing until that is set.
         lingers: Whether it leaves the body of a stream open after the last event.
         requests: What it was asked and has taken.
         refused: How many it has refused.
@@ -55,6 +56,7 @@ class ModelServer:
     events: list[bytes] | None = None
     breaks: bool = False
     hangs: bool = False
+    go: asyncio.Event | None = None
     lingers: bool = False
     requests: list[Request] = field(default_factory=list)
     refused: int = 0
@@ -150,11 +152,17 @@ class ModelServer:
     async def _evaluate(self, reader: asyncio.StreamReader) -> None:
         """Take as long as the model does, unless the caller goes away."""
         gone = asyncio.ensure_future(reader.read(1))
+        go = asyncio.ensure_future(self.go.wait()) if self.go else None
         try:
-            done, _ = await asyncio.wait([gone], timeout=None if self.hangs else self.seconds)
+            if go:
+                await asyncio.wait([gone, go], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([gone], timeout=None if self.hangs else self.seconds)
+            left = gone.done()
         finally:
             gone.cancel()
-        if done:
+            if go:
+                go.cancel()
+        if left:
             self.cancelled += 1
             raise ConnectionResetError
         with suppress(asyncio.CancelledError):

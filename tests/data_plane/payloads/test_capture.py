@@ -203,7 +203,7 @@ async def test_a_caller_who_leaves_is_recorded(recorded: System, files: Path, ki
         while not recorded.emulator.requests:
             await asyncio.sleep(0.01)
     call.cancel()
-    await asyncio.wait_for(recorded.emulator.seen_cancelled.wait(), 5)
+    await recorded.emulator.seen_cancelled.wait()
     while not rows_below(files):
         await asyncio.sleep(0.01)
     row = only(files)

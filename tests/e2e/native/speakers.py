@@ -30,7 +30,7 @@ IMAGE = (
     "WjR9awAAAABJRU5ErkJggg=="
 )
 _BUDGET = 1024
-_SECONDS = 60
+_SECONDS = 120
 
 
 @dataclass(frozen=True)

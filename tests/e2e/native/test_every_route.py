@@ -18,6 +18,8 @@ from tests.e2e.native.speakers import SPEAKERS, Speaker
 from tests.e2e.principals import Principals
 from tests.e2e.rest import ENDPOINTS, Json, Rest, endpoint, entity
 from tests.e2e.system import System, wait_for
+from tests.e2e.test_limits import in_one_window
+from tests.e2e.test_usage import ended
 from tests.emulators.openai import OpenAiEmulator
 
 MESSAGES, RESPONSES, GEMINI = SPEAKERS
@@ -33,17 +35,20 @@ class Way:
     speaker: Speaker
     streams: bool = False
 
-    def post(self, system: System, body: Json | bytes, **headers: str) -> requests.Response:
-        """Send a body with the administrator's token, or with other headers."""
+    def post(
+        self, system: System, body: Json | bytes, name: str = NAME, **headers: str
+    ) -> requests.Response:
+        """Send a body for an endpoint with the administrator's token, or with other headers."""
         sent = {"authorization": f"Bearer {system.token}"} | headers
         sent = {name: value for name, value in sent.items() if value}
         raw = {"data": body} if isinstance(body, bytes) else {"json": body}
-        url = system.url + self.path.replace("NAME", NAME)
+        url = system.url + self.path.replace("NAME", name)
         return requests.post(url, headers=sent, timeout=60, **raw)
 
-    def ask(self, system: System, **headers: str) -> requests.Response:
+    def ask(self, system: System, name: str = NAME, **headers: str) -> requests.Response:
         """Send a question."""
-        return self.post(system, self.speaker.body(NAME, "hello", streams=self.streams), **headers)
+        body = self.speaker.body(name, "hello", streams=self.streams)
+        return self.post(system, body, name, **headers)
 
 
 def ways() -> Iterator[Way]:
@@ -114,34 +119,29 @@ def test_a_call_counts_once(system: System, rest: Rest, way: Way) -> None:
     assert answer.status_code == 200, answer.text
     assert answer.headers["served-model-name"] == "chat"
     assert answer.headers["x-modelplane-config-version"] == "1"
-
-    def rows() -> list[Json]:
-        told: list[Json] = rest.call("GET", f"{ENDPOINTS}/{NAME}/usage")["usage"]
-        return told
-
-    wait_for(lambda: bool(rows()))
-    [row] = rows()
-    assert (row["status_code"], row["state"]) == (200, "ENDED")
+    [row] = ended(rest, NAME, 1)
+    assert row["status_code"] == 200
     assert row["input_token_count"] > 0
     assert row["output_token_count"] > 0
     assert row["usage_context"] == {"team": "search"}
 
 
 @each_way
-def test_limits_hold(system: System, rest: Rest, way: Way) -> None:
+def test_limits_hold(system: System, rest: Rest, provider: OpenAiEmulator, way: Way) -> None:
     limit = {"calls": 1, "key": "endpoint", "renewal_period": "minute"}
-    rest.call("PUT", f"{ENDPOINTS}/{NAME}/ai-gateway", {"rate_limits": [limit]})
-    answered, refused = way.ask(system), way.ask(system)
-    if refused.status_code == 200:
-        # Another minute has begun.
-        answered, refused = refused, way.ask(system)
-    assert (answered.status_code, refused.status_code) == (200, 429)
-    assert int(refused.headers["retry-after"]) > 0
-    for answer in (answered, refused):
-        assert answer.headers["x-ratelimit-limit-requests"] == "1"
-        assert answer.headers["x-ratelimit-remaining-requests"] == "0"
-        way.speaker.check_limits(answer)
-    assert way.speaker.error_text(refused.json()) == refused.json()["message"]
+
+    def check(name: str) -> None:
+        rest.create(endpoint(name, entity(provider), ai_gateway={"rate_limits": [limit]}))
+        answered, refused = way.ask(system, name), way.ask(system, name)
+        assert (answered.status_code, refused.status_code) == (200, 429)
+        assert int(refused.headers["retry-after"]) > 0
+        for answer in (answered, refused):
+            assert answer.headers["x-ratelimit-limit-requests"] == "1"
+            assert answer.headers["x-ratelimit-remaining-requests"] == "0"
+            way.speaker.check_limits(answer)
+        assert way.speaker.error_text(refused.json()) == refused.json()["message"]
+
+    in_one_window(check)
 
 
 def test_guardrails_hold_and_payloads_are_recorded(

@@ -160,12 +160,12 @@ def test_a_stream_without_events_is_an_array(system: System, client: genai.Clien
     url = f"{system.url}/ai-gateway/gemini/v1beta/models/talk:streamGenerateContent"
     headers = {"x-goog-api-key": system.token}
     asked: dict[str, Any] = {"contents": [{"parts": [{"text": "hello there"}]}]}
-    answer = requests.post(url, json=asked, headers=headers, timeout=30)
+    answer = requests.post(url, json=asked, headers=headers, timeout=120)
     assert answer.headers["content-type"].startswith("application/json")
     members = answer.json()
     parts = [part for one in members for part in one["candidates"][0]["content"]["parts"]]
     assert "".join(part["text"] for part in parts) == "gpt-4 heard: hello there"
     assert members[-1]["usageMetadata"]["promptTokenCount"] > 0
-    refused = requests.post(url, json={}, headers=headers, timeout=30)
+    refused = requests.post(url, json={}, headers=headers, timeout=120)
     assert refused.status_code == 400
     assert refused.json()["error"]["status"] == "INVALID_ARGUMENT"

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from tests.e2e.native.speakers import Responses
-from tests.e2e.rest import ENDPOINTS, Json, Rest, endpoint, entity
-from tests.e2e.system import wait_for
+from tests.e2e.rest import Json, Rest, endpoint, entity
+from tests.e2e.test_usage import ended
 from tests.emulators.openai import OpenAiEmulator
 
 SPEAKER = Responses()
@@ -48,12 +48,8 @@ def test_it_is_answered_in_its_own_form(
     assert SPEAKER.text(answers[0].json()).endswith("hello there")
     assert provider.requests[-1].path.endswith("/responses" if passes else "/chat/completions")
 
-    def rows() -> list[Json]:
-        told: list[Json] = rest.call("GET", f"{ENDPOINTS}/talk/usage")["usage"]
-        return told
-
-    wait_for(lambda: len(rows()) == len(answers))
-    assert len({(row["input_token_count"], row["output_token_count"]) for row in rows()}) == 1
+    rows = ended(rest, "talk", len(answers))
+    assert len({(row["input_token_count"], row["output_token_count"]) for row in rows}) == 1
 
 
 @pytest.mark.parametrize("passes", [True, False], ids=["passed", "translated"])

@@ -17,6 +17,7 @@ from openai.types.responses import Response
 from tests.e2e.references import create_by_reference
 from tests.e2e.rest import Json, Rest, endpoint, entity
 from tests.e2e.system import System
+from tests.e2e.test_limits import in_one_window
 from tests.emulators.amazon_bedrock.configs import external_model as bedrock
 from tests.emulators.anthropic import API_KEY, AnthropicEmulator
 from tests.emulators.fleet import Fleet
@@ -44,6 +45,11 @@ BODY = (
 )
 
 
+def body_for(name: str, more: bytes = b"") -> bytes:
+    """Return the body for another endpoint."""
+    return (BODY % more).replace(b'"sonnet"', f'"{name}"'.encode())
+
+
 @pytest.fixture
 def claude(rest: Rest, anthropic_provider: AnthropicEmulator) -> AnthropicEmulator:
     """Give the emulated Anthropic, behind an endpoint."""
@@ -62,7 +68,7 @@ def client(system: System, claude: AnthropicEmulator) -> Iterator[Anthropic]:
 def post(system: System, body: bytes, **headers: str) -> requests.Response:
     fields = {"authorization": f"Bearer {system.token}", "content-type": "application/json"}
     url = f"{system.url}/serving-endpoints/anthropic/v1/messages"
-    return requests.post(url, body, headers=fields | headers, timeout=30)
+    return requests.post(url, body, headers=fields | headers, timeout=120)
 
 
 @pytest.mark.parametrize("streams", [False, True])
@@ -82,7 +88,7 @@ def test_bytes_pass_both_ways(system: System, claude: AnthropicEmulator, *, stre
             "anthropic-version": "2023-06-01",
             "content-type": "application/json",
         },
-        timeout=30,
+        timeout=120,
     )
     assert answer.content == itself.content
     assert answer.headers["served-model-name"] == "claude"
@@ -91,17 +97,20 @@ def test_bytes_pass_both_ways(system: System, claude: AnthropicEmulator, *, stre
 def test_usage_and_limits_hold(system: System, rest: Rest, claude: AnthropicEmulator) -> None:
     assert claude.origin
     tracked: Json = {"usage_tracking_config": {"enabled": True}}
-    rest.call("PUT", "/api/2.0/serving-endpoints/sonnet/ai-gateway", tracked)
-    for streams in (b"", b',"stream":true'):
-        assert post(system, BODY % streams).status_code == 200
     limit = {"calls": 1, "key": "endpoint", "renewal_period": "minute"}
-    rest.call(
-        "PUT", "/api/2.0/serving-endpoints/sonnet/ai-gateway", tracked | {"rate_limits": [limit]}
-    )
-    assert [post(system, BODY % b"").status_code for _ in range(2)] == [200, 429]
-    refused = post(system, BODY % b"")
-    assert refused.json()["error"]["type"] == "rate_limit_error"
-    assert int(refused.headers["retry-after"]) > 0
+
+    def check(name: str) -> None:
+        rest.create(endpoint(name, CLAUDE_ENTITY, ai_gateway=tracked))
+        for streams in (b"", b',"stream":true'):
+            assert post(system, body_for(name, streams)).status_code == 200
+        limited = tracked | {"rate_limits": [limit]}
+        rest.call("PUT", f"/api/2.0/serving-endpoints/{name}/ai-gateway", limited)
+        answers = [post(system, body_for(name)) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 429, 429]
+        assert answers[-1].json()["error"]["type"] == "rate_limit_error"
+        assert int(answers[-1].headers["retry-after"]) > 0
+
+    in_one_window(check)
 
 
 def test_a_providers_error_keeps_its_class(client: Anthropic, claude: AnthropicEmulator) -> None:
@@ -299,10 +308,10 @@ def test_gemini_counts(system: System, rest: Rest, fleet: Fleet) -> None:
     url = f"{system.url}/ai-gateway/gemini/v1beta/models/gemini:"
     headers = {"x-goog-api-key": system.token}
     asked: Json = {"contents": [{"parts": [{"text": "hello there" * 9}]}]}
-    answer = requests.post(f"{url}generateContent", json=asked, headers=headers, timeout=30)
+    answer = requests.post(f"{url}generateContent", json=asked, headers=headers, timeout=120)
     expected = answer.json()["usageMetadata"]["promptTokenCount"]
     for body in (asked, {"generateContentRequest": {"model": "models/gemini", **asked}}):
-        told = requests.post(f"{url}countTokens", json=body, headers=headers, timeout=30)
+        told = requests.post(f"{url}countTokens", json=body, headers=headers, timeout=120)
         assert told.json()["totalTokens"] == expected, told.text
         assert "x-modelplane-tokens-estimated" not in told.headers
     assert fleet.emulators["google-cloud-vertex-ai"].requests[-1].path.endswith(":countTokens")
@@ -327,14 +336,14 @@ def test_geminis_own_stream_may_be_an_array(system: System, rest: Rest, fleet: F
     headers = {"x-goog-api-key": system.token}
     asked: Json = {"contents": [{"role": "user", "parts": [{"text": "hello there"}]}]}
     answers = [
-        requests.post(url + query, json=asked, headers=headers, timeout=30)
+        requests.post(url + query, json=asked, headers=headers, timeout=120)
         for query in ("", "?alt=sse")
     ]
     events = [json.loads(event[6:]) for event in answers[1].text.split("\r\n\r\n") if event]
     assert answers[0].json() == events
     vertex_ai = fleet.emulators["google-cloud-vertex-ai"]
     vertex_ai.misbehave("error_event", after_events=1, held=True)
-    with requests.post(url, json=asked, headers=headers, timeout=30, stream=True) as answer:
+    with requests.post(url, json=asked, headers=headers, timeout=120, stream=True) as answer:
         vertex_ai.resume()
         first, last = answer.json()
     assert first == events[0]

@@ -112,11 +112,14 @@ def query(**body: Any) -> bytes:
 
 async def see(call: Any) -> Seen:
     messages: list[bytes] = []
-    # Asked first: once the status is there, the client gives up on what it did not read yet.
+    # Read from the beginning on: once the status is there, the client gives up on what nobody waits
+    # for.
+    reading = asyncio.ensure_future(call.read())
     initial = await call.initial_metadata()
     try:
-        while (message := await call.read()) is not grpc.aio.EOF:
+        while (message := await reading) is not grpc.aio.EOF:
             messages.append(message)
+            reading = asyncio.ensure_future(call.read())
     except grpc.aio.AioRpcError:
         pass
     trailing = await call.trailing_metadata()

@@ -27,7 +27,7 @@ from modelplane.data_plane.hosts.grpc.rpc import Rpc
 from modelplane.data_plane.hosts.typed.rpcs import TYPED_RPCS
 from modelplane.data_plane.upstreams.streaming import encode_answer
 from tests.adapters.providers.upstream import END, EVENT_STREAM, Upstream, chunk, document
-from tests.data_plane.conftest import System, metadata
+from tests.data_plane.conftest import System, bounded, metadata, until_it_is_late
 from tests.data_plane.corpus import CASES
 from tests.data_plane.messages import endpoint, endpoint_config, snapshot
 from tests.data_plane.typed import call_stream, call_unary, receive_stream
@@ -219,14 +219,15 @@ async def test_a_stream_that_fails_ends_with_a_status(
     assert value("modelplane_requests_in_flight") == 0
 
 
+@bounded(stream_idle_seconds=1.0)
 async def test_a_stream_that_pauses_too_long_ends_with_a_status(served: System) -> None:
     served.emulator.misbehave("stall_stream", after_events=2)
     answer = await call_stream(served.channel, PLAIN, metadata())
-    assert len(answer.messages) == 2
+    # Once the status is there, grpcio's client gives up on what it did not read yet.
+    assert len(answer.messages) <= 2
     assert (answer.code, answer.status) == (grpc.StatusCode.DEADLINE_EXCEEDED, 504)
     assert "within 1 seconds" in answer.message
-    async with asyncio.timeout(10):
-        await served.emulator.seen_cancelled.wait()
+    await served.emulator.seen_cancelled.wait()
 
 
 @pytest.mark.parametrize(("kind", "streams"), [("stall", False), ("stall_stream", True)])
@@ -241,12 +242,10 @@ async def test_cancellation_reaches_the_provider(
         stream.cancel()
     else:
         call = stub.Chat(HELLO, metadata=metadata())
-        async with asyncio.timeout(10):
-            while not served.emulator.requests:
-                await asyncio.sleep(0.01)
+        while not served.emulator.requests:
+            await asyncio.sleep(0.01)
         call.cancel()
-    async with asyncio.timeout(10):
-        await served.emulator.seen_cancelled.wait()
+    await served.emulator.seen_cancelled.wait()
 
 
 @pytest.mark.parametrize(("kind", "streams"), [("stall", False), ("stall_stream", True)])
@@ -256,12 +255,14 @@ async def test_the_deadline_reaches_the_provider(
     served.emulator.misbehave(kind, after_events=1)
     stub = ModelServiceStub(served.channel)
     rpc: Any = stub.StreamChat if streams else stub.Chat
-    call = rpc(HELLO, metadata=metadata(), timeout=0.3)
-    with pytest.raises(grpc.aio.AioRpcError) as late:
-        await (receive_all(call) if streams else call)
-    assert late.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-    async with asyncio.timeout(10):
-        await served.emulator.seen_cancelled.wait()
+
+    async def ask(seconds: float) -> None:
+        call = rpc(HELLO, metadata=metadata(), timeout=seconds)
+        with pytest.raises(grpc.aio.AioRpcError) as late:
+            await (receive_all(call) if streams else call)
+        assert late.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+
+    await until_it_is_late(served.emulator, ask)
 
 
 async def receive_all(call: Any) -> None:
