@@ -15,11 +15,13 @@ from typing import TypeVar
 
 from bench.load import LoadResult
 from bench.mock_provider import Counts
-from bench.processes import busy_seconds, cpu_seconds
+from bench.processes import CpuCount, busy_seconds
 from bench.provider import Provider
 
 # Workers deliver usage rows each second: what a load leaves to be done belongs to it.
 _SETTLE_SECONDS = 1.2
+# Of a process that ends, what it takes after the last look is lost.
+_LOOK_SECONDS = 0.5
 PROVIDER = "provider"
 _System = TypeVar("_System")
 _Measured = TypeVar("_Measured")
@@ -80,28 +82,44 @@ async def alternate(
 
 
 async def sample(
-    load: Awaitable[LoadResult], groups: Mapping[str, Sequence[int]], provider: Provider
+    load: Awaitable[LoadResult],
+    groups: Mapping[str, Sequence[int]],
+    provider: Provider,
+    *,
+    with_children: bool = False,
 ) -> Sample:
-    """Run a load and return what it cost.
+    """Run a load and return what it cost; processes may end meanwhile, as those of databases do.
 
     Args:
         load: Puts the load on a system and ends with it.
         groups: The system's processes, in groups by name.
         provider: The one that the system asks.
+        with_children: Whether what those processes have started, and start, counts with them.
     """
-    everyone = {**groups, PROVIDER: [provider.pid]}
+    everyone = {name: CpuCount(pids, with_children=with_children) for name, pids in groups.items()}
+    everyone[PROVIDER] = CpuCount([provider.pid])
     counts, started = await provider.counts(), perf_counter()
     before, others = _used(everyone), busy_seconds() - _own_seconds()
-    result = await load
-    await asyncio.sleep(_SETTLE_SECONDS)
+    looking = asyncio.create_task(_look(everyone))
+    try:
+        result = await load
+        await asyncio.sleep(_SETTLE_SECONDS)
+    finally:
+        looking.cancel()
     used = {name: seconds - before[name] for name, seconds in _used(everyone).items()}
     others = busy_seconds() - _own_seconds() - others - sum(used.values())
     elapsed, served = perf_counter() - started, await provider.counts() - counts
     return Sample(result, used, served, others / elapsed)
 
 
-def _used(groups: Mapping[str, Sequence[int]]) -> dict[str, float]:
-    return {name: sum(map(cpu_seconds, pids)) for name, pids in groups.items()}
+async def _look(groups: Mapping[str, CpuCount]) -> None:
+    while True:
+        await asyncio.sleep(_LOOK_SECONDS)
+        _used(groups)
+
+
+def _used(groups: Mapping[str, CpuCount]) -> dict[str, float]:
+    return {name: count.seconds() for name, count in groups.items()}
 
 
 def _own_seconds() -> float:

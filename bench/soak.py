@@ -22,6 +22,7 @@ from bench.http_client import HttpConnection, build_request
 from bench.mock_provider import StreamShape
 from bench.processes import (
     cpu_seconds,
+    each_of,
     joint_memory_mib,
     memory_mib,
     process_name,
@@ -116,13 +117,16 @@ async def soak(requests: int) -> tuple[list[Change], Table]:
                     message = build_request("POST", url, headers, body)
                     tasks.create_task(_send(url, message, progress, system.up.pid))
             seconds = time.perf_counter() - start
-            names = {pid: short_name(process_name(pid)) for pid in progress.memory}
-            shares = {pid: proportional_memory_mib(pid) for pid in progress.memory}
+            shares = each_of(progress.memory, proportional_memory_mib)
+            # What has ended by now, such as a command of Envoy's, is none of the parts.
+            names = each_of(shares, process_name)
             parts = [system.control_plane, *system.workers, system.envoy]
             together = joint_memory_mib([part.pid for part in parts if part.pid is not None])
             progress.together_mib = together
-    changes = [change_of(names[pid], samples) for pid, samples in progress.memory.items()]
-    return changes, _table(changes, list(shares.values()), progress, seconds)
+    lasting = [pid for pid in names if len(progress.memory[pid]) > 1]
+    changes = [change_of(short_name(names[pid]), progress.memory[pid]) for pid in lasting]
+    costs = [(progress.cpu_seconds[pid], shares[pid]) for pid in lasting]
+    return changes, _table(changes, costs, progress, seconds)
 
 
 async def _send(url: str, message: bytes, progress: Progress, pid: int) -> None:
@@ -139,13 +143,17 @@ async def _send(url: str, message: bytes, progress: Progress, pid: int) -> None:
 
 
 def _sample(progress: Progress, root: int) -> None:
-    for pid in process_tree(root):
-        progress.memory.setdefault(pid, []).append(memory_mib(pid))
-        progress.cpu_seconds[pid] = cpu_seconds(pid)
+    held = each_of(process_tree(root), memory_mib)
+    for pid, mib in held.items():
+        progress.memory.setdefault(pid, []).append(mib)
+    progress.cpu_seconds |= each_of(held, cpu_seconds)
 
 
 def _table(
-    changes: Sequence[Change], shares: Sequence[float], progress: Progress, seconds: float
+    changes: Sequence[Change],
+    costs: Sequence[tuple[float, float]],
+    progress: Progress,
+    seconds: float,
 ) -> Table:
     columns = (
         *("process", "second tenth MiB", "last tenth MiB", "change %", "flat within 5 %"),
@@ -156,7 +164,7 @@ def _table(
             *(one.name, one.early, one.last, one.share * 100, "yes" if one.flat else "no"),
             *(used * 1e6 / progress.sent, share),
         ]
-        for one, used, share in zip(changes, progress.cpu_seconds.values(), shares, strict=True)
+        for one, (used, share) in zip(changes, costs, strict=True)
     ]
     title = (
         f"{progress.sent:,} requests in {seconds:.0f} s, {progress.failures} failed; control plane,"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bench.processes import (
     cpu_seconds,
+    each_of,
     joint_memory_mib,
     process_name,
     process_tree,
@@ -42,16 +43,16 @@ async def _start(directory: Path) -> Sequence[Row]:
     started = time.perf_counter()
     async with running_system(directory, "--workers", "1") as system:
         seconds = time.perf_counter() - started
-        used = {pid: cpu_seconds(pid) for pid in process_tree(system.up.pid)}
+        used = each_of(process_tree(system.up.pid), cpu_seconds)
         rows = [
             Row("until the first answer", seconds, "s", "below 3"),
             Row("CPU until then", sum(used.values()), "s CPU"),
         ]
         await asyncio.sleep(_SETTLE_SECONDS)
         # What only helped to start is gone by now.
-        memory = {pid: proportional_memory_mib(pid) for pid in process_tree(system.up.pid)}
-        for pid, held in memory.items():
-            name = short_name(process_name(pid))
+        memory = each_of(process_tree(system.up.pid), proportional_memory_mib)
+        for pid, command in each_of(memory, process_name).items():
+            name, held = short_name(command), memory[pid]
             rows += [
                 Row(f"CPU of {name}", used.get(pid, 0.0), "s CPU"),
                 Row(f"memory of {name}", held, "MiB PSS"),

@@ -16,7 +16,7 @@ from pathlib import Path
 from bench.governed import create_governed_endpoint
 from bench.http_client import HttpConnection, build_request
 from bench.mock_provider import StreamShape
-from bench.processes import peak_memory_mib, process_name, process_tree
+from bench.processes import each_of, peak_memory_mib, process_name, process_tree
 from bench.provider import running_provider
 from bench.report import Row, Table, percentile, table_of
 from bench.system import running_system
@@ -139,7 +139,8 @@ def _gap_table(crowd: Crowd, measured: dict[str, Gaps]) -> Table:
 
 
 def _memory(pids: Sequence[int]) -> Table:
-    peaks = [(process_name(pid), peak_memory_mib(pid)) for pid in pids]
+    names = each_of(pids, process_name)
+    peaks = [(names[pid], peak) for pid, peak in each_of(names, peak_memory_mib).items()]
     rows = [Row(short_name(name), peak, "MiB", _goal(name)) for name, peak in peaks]
     total = Row("all processes", sum(peak for _, peak in peaks), "MiB")
     return table_of("Peak memory with these streams", [*rows, total])

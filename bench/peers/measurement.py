@@ -15,7 +15,7 @@ from bench.http_client import HttpConnection
 from bench.load import OPEN_CONNECTIONS, GeneratorStalled, LoadResult, closed_loop, open_loop
 from bench.mock_provider import StreamShape
 from bench.peers.gateway import Gateway, Place, Target
-from bench.processes import process_tree, tree_peak_memory_mib
+from bench.processes import tree_peak_memory_mib
 from bench.provider import Provider, running_provider
 from bench.rounds import Sample, alternate, sample
 
@@ -196,12 +196,15 @@ class _Crowd:
 
     async def _measured(self, gateway: Gateway, target: Target, case: Case) -> Sample:
         """Return what a load costs, made again where the generator stalled."""
-        groups = {_ALL: [each for pid in target.pids for each in process_tree(pid)]}
         try:
-            return await sample(self._load(gateway, target, case), groups, self._provider)
+            return await self._counted(gateway, target, case)
         except GeneratorStalled as error:
             self._tell(f"made again: {error}")
-            return await sample(self._load(gateway, target, case), groups, self._provider)
+            return await self._counted(gateway, target, case)
+
+    async def _counted(self, gateway: Gateway, target: Target, case: Case) -> Sample:
+        load = self._load(gateway, target, case)
+        return await sample(load, {_ALL: target.pids}, self._provider, with_children=True)
 
     def _load(self, gateway: Gateway, target: Target, case: Case) -> Awaitable[LoadResult]:
         """Return what puts the load of a case on a gateway."""

@@ -1,13 +1,15 @@
 """Grants workers slices of limits, so that all slices of a window together stay within them.
 
-Before: `quota_servicer`. After: `store.quota`. The worker's side is its `quota`.
+Before: `quota_servicer`. After: `store.quota`. Beside: `turns`, by which calls share transactions.
+The worker's side is its `quota`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from modelplane.control_plane.errors import StoreUnavailable
+from modelplane.control_plane.limits.turns import Take, Turns
 from modelplane.control_plane.shared_clock import SharedClock
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.quota import (
@@ -30,6 +32,11 @@ _SPLIT = 2
 # twice as much, so that no more than a twentieth of a limit lies idle while others are refused.
 _IDLE_SPLIT = 40
 _THOUSAND = 1000
+# Transactions at a time. SQLite has one writer; of PostgreSQL's, one may wait for a row's lock.
+_TURNS_SQLITE = 1
+_TURNS_POSTGRESQL = 4
+# Counters of one transaction, unless a single call has more.
+_MOST_COUNTERS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,14 @@ class Lease:
     grants: Sequence[Grant]
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What one worker asks for."""
+
+    worker_id: str
+    demands: Sequence[Demand]
+
+
 class Quota:
     """Owns the counters; any number of replicas on one PostgreSQL own them together."""
 
@@ -97,32 +112,49 @@ class Quota:
         self._swept_window = 0
         # Workers of all replicas, as of the last sweep.
         self._connected = 0
+        most = _TURNS_POSTGRESQL if database.is_postgresql else _TURNS_SQLITE
+        self._turns = Turns(self._lease_all, lambda call: len(call.demands), most, _MOST_COUNTERS)
 
     async def lease(self, worker_id: str, demands: Sequence[Demand]) -> Lease:
-        """Grant what can be granted, all in one transaction.
+        """Grant what can be granted, all in one transaction, with what others ask at the time.
 
         Raises:
             StoreUnavailable: The database does not answer.
         """
+        return await self._turns.take(_Call(worker_id, demands))
+
+    async def _lease_all(self, take: Take[_Call]) -> Sequence[Lease]:
+        """Answer those who wait, in one transaction.
+
+        Args:
+            take: Tells who they are. Asked late, since most time passes until the database is free.
+        """
         async with self._database.write() as transaction:
-            counters = await lock_counters(
-                transaction,
-                [demand.key for demand in demands],
-            )
+            calls = take()
+            keys = {demand.key for call in calls for demand in call.demands}
+            counters = await lock_counters(transaction, keys)
             # After the locks, since waiting for them may have taken into the next window.
             now_ms = await self._clock.now_ms(transaction.session)
             window = now_ms // WINDOW_MS
-            workers = self._note_worker(worker_id, window)
-            grants = [
-                pour(counters[demand.key], demand, now_ms, workers)
-                if demand.rate
-                else _grant(counters[demand.key], demand, window, workers)
-                for demand in demands
-            ]
+            # One after the other, as if each had a transaction of its own.
+            granted = [self._grant_all(call, counters, now_ms) for call in calls]
             if counters:
                 await save_counters(transaction, counters)
         await self._sweep(window)
-        return Lease(window, WINDOW_MS - now_ms % WINDOW_MS, grants)
+        remaining_ms = WINDOW_MS - now_ms % WINDOW_MS
+        return [Lease(window, remaining_ms, grants) for grants in granted]
+
+    def _grant_all(
+        self, call: _Call, counters: Mapping[bytes, Counter], now_ms: int
+    ) -> list[Grant]:
+        window = now_ms // WINDOW_MS
+        workers = self._note_worker(call.worker_id, window)
+        return [
+            pour(counters[demand.key], demand, now_ms, workers)
+            if demand.rate
+            else _grant(counters[demand.key], demand, window, workers)
+            for demand in call.demands
+        ]
 
     def _note_worker(self, worker_id: str, window: int) -> int:
         """Return the number of workers: those that asked in this window or the one before.

@@ -1,8 +1,9 @@
 """Bring the schema up to date at start, or say in plain words why that cannot be done.
 
 Several replicas may start at once. Alembic, which takes 10 MiB, is loaded only where there is
-something to be changed. Before: `server.vault`. After: `migrations`, `database`. Beside:
-`carry_over`, for databases of before the first release.
+something to be changed; an empty database gets the newest schema at once. Before: `server.vault`.
+After: `newest`, `migrations`, `database`. Beside: `carry_over`, for databases of before the first
+release.
 """
 
 import sys
@@ -15,6 +16,7 @@ from modelplane.control_plane.store import tables
 from modelplane.control_plane.store.database import Database, DatabaseUnusable
 from modelplane.control_plane.store.endpoints import tables as rollout_tables
 from modelplane.control_plane.store.hosting import tables as hosting_tables
+from modelplane.control_plane.store.newest import make_newest
 from modelplane.control_plane.store.usage import tables as usage_tables
 
 if TYPE_CHECKING:
@@ -103,13 +105,20 @@ def config_of(connection: Connection) -> "Config":
     return config
 
 
+def apply_migrations(connection: Connection, last: str = "head") -> None:
+    """Apply the migrations that a database lacks, one after the other, up to the schema `last`."""
+    _alembic().upgrade(config_of(connection), last)
+
+
 def _upgrade(connection: Connection, subject: str) -> tuple[str | None, str | None]:
     lock_schema(connection)
     before = read_schema(connection)
     if refusal := _refusal(connection):
         raise DatabaseUnusable(f"{subject} {refusal}")
-    if before != max(known_schemas()):
-        _alembic().upgrade(config_of(connection), "head")
+    if before is None:
+        make_newest(connection)
+    if read_schema(connection) != max(known_schemas()):
+        apply_migrations(connection)
     if missing := _missing(connection):
         raise DatabaseUnusable(
             f"{subject} is damaged: it lacks {', '.join(missing)}. Put back a copy of it."

@@ -3,7 +3,7 @@
 Before: `quota`. After: `tables`. A counter's row is locked from `lock_counters` to the commit.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -38,7 +38,7 @@ async def read_time(session: Session) -> int:
     return int((await session.exec(select(_NOW_MS))).one())
 
 
-async def lock_counters(transaction: Transaction, keys: Sequence[bytes]) -> dict[bytes, Counter]:
+async def lock_counters(transaction: Transaction, keys: Collection[bytes]) -> dict[bytes, Counter]:
     """Return the counters of `keys`, new ones at zero, and keep others from changing them."""
     # Through the connection, and in SQL that is compiled once: the session's own ways cost several
     # times as much as the statements, and this is what queries of rare callers wait for.

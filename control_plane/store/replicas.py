@@ -5,11 +5,11 @@ from dataclasses import asdict, dataclass
 
 import orjson
 from sqlalchemy import func
-from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, delete, select
 
 from modelplane.control_plane.store.database import Session, Transaction
 from modelplane.control_plane.store.tables import ReplicaRow
+from modelplane.control_plane.store.upsert import insert
 
 # The database's clock, so that replicas whose clocks disagree still see each other alive.
 _NOW_MS = func.floor(func.extract("epoch", func.clock_timestamp()) * 1000)
@@ -57,7 +57,9 @@ async def publish_progress(
     }
     if connected is not None:
         values["connected"] = orjson.dumps([asdict(worker) for worker in connected]).decode()
-    statement = insert(ReplicaRow).values(**{"id": replica_id, "connected": "[]", **values})
+    statement = insert(transaction.session, ReplicaRow).values(
+        **{"id": replica_id, "connected": "[]", **values}
+    )
     await transaction.session.exec(
         statement.on_conflict_do_update(index_elements=["id"], set_=values)
     )

@@ -6,7 +6,6 @@ Used by the other modules of `store`. After: SQLAlchemy.
 from typing import Any
 
 from sqlalchemy import Dialect
-from sqlalchemy.dialects import postgresql, sqlite
 
 from modelplane.control_plane.store.database import Session
 
@@ -23,4 +22,11 @@ def insert(session: Session, table: type[Any]) -> Any:  # noqa: ANN401 - the dia
 
 def insert_for(dialect: Dialect, table: type[Any]) -> Any:  # noqa: ANN401 - see `insert`
     """Return the same for statements that are compiled before there is a session."""
-    return (postgresql if dialect.name == "postgresql" else sqlite).insert(table)
+    # The other one is not loaded: 30 ms of each start.
+    if dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - see above
+
+        return postgresql.insert(table)
+    from sqlalchemy.dialects import sqlite  # noqa: PLC0415 - the same
+
+    return sqlite.insert(table)

@@ -22,7 +22,7 @@ from modelplane.adapters.shared.rpc.metadata import CONFIG_VERSION, SERVED_MODEL
 from modelplane.data_plane.guardrails.policy import Guardrails, compile_guardrails
 from modelplane.data_plane.snapshots.limits import compile_limits
 from modelplane.data_plane.snapshots.payload_table import compile_payload_table
-from modelplane.data_plane.snapshots.policy import compile_policy
+from modelplane.data_plane.snapshots.policy import DEFAULT_POLICY, compile_policy
 from modelplane.data_plane.snapshots.routing import Deck
 from modelplane.data_plane.snapshots.snapshot import (
     Config,
@@ -58,11 +58,16 @@ def compile_endpoint(
     if failure:
         failure = replace(failure, serving=active is not None)
     grants = {intern(grant.grantee_id): int(grant.level) for grant in resource.grants}
-    policy = compile_policy(resource.ai_gateway)
+    # Most of what may be set is not: thousands of endpoints are compiled when a worker starts.
+    is_set = resource.HasField("ai_gateway")
+    policy = compile_policy(resource.ai_gateway) if is_set else DEFAULT_POLICY
     limits = compile_limits(resource)
-    tracks_usage = resource.ai_gateway.usage_tracking_config.enabled
+    tracks_usage = is_set and resource.ai_gateway.usage_tracking_config.enabled
     obstacle = "" if active else _obstacle(resource, failure)
-    payloads, telemetry = compile_payload_table(resource), compile_telemetry_tables(resource)
+    payloads = compile_payload_table(resource)
+    telemetry = (
+        compile_telemetry_tables(resource) if resource.HasField("telemetry_config") else None
+    )
     endpoint = Endpoint(
         resource.id,
         resource.name,
@@ -84,6 +89,8 @@ def compile_endpoint(
 def _try_guardrails(
     resource: snapshot_pb2.EndpointResource, old: Guardrails | None
 ) -> tuple[Guardrails | None, Failure | None]:
+    if not (resource.policies or resource.ai_gateway.HasField("guardrails")):
+        return None, None
     try:
         guardrails = compile_guardrails(
             resource.ai_gateway.guardrails,

@@ -33,7 +33,8 @@ class PayloadTable:
 def compile_payload_table(resource: EndpointResource) -> PayloadTable | None:
     """Return the table that an endpoint asks for; None: none."""
     telemetry = resource.telemetry_config
-    if name := tables_of(telemetry).get(Kind.PAYLOADS):
+    is_set = resource.HasField("telemetry_config")
+    if is_set and (name := tables_of(telemetry).get(Kind.PAYLOADS)):
         sampling = telemetry.inference_table_config
         is_sampled = sampling.HasField("sampling_fraction")
         return PayloadTable(

@@ -31,7 +31,8 @@ class Deck:
         # The slots are still in order. A worker holds many endpoints, most of them with one target.
         if slots[0] == slots[-1]:
             slots = slots[:1]
-        random.shuffle(slots)
+        else:
+            random.shuffle(slots)
         self._slots = tuple(slots)
         self._next = 0
 

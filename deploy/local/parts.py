@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable
 
-from modelplane.deploy.envoy.config import render, render_secret, render_workers
 from modelplane.deploy.envoy.options import Address
 from modelplane.deploy.local import greeting
 from modelplane.deploy.local.child import Child, ChildSpec
@@ -64,12 +63,19 @@ class Parts:
         # Those that were replaced, until they have ended.
         self._replaced: dict[Child, asyncio.Task[None]] = {}
 
-    def start_all(self) -> None:
-        """Start each part; `write_files` has written what Envoy reads."""
+    async def start_all(self) -> None:
+        """Start each part; the planes first, which take longest, while Envoy's files are written.
+
+        Raises:
+            OSError: The disk does not take them.
+        """
         # Each tells of its start, which names all.
         self.children = {spec.name: self._new_child(spec) for spec in self._plan.specs()}
-        for child in self.children.values():
-            self._tasks.create_task(child.supervise())
+        for name, child in self.children.items():
+            if name != ENVOY:
+                self._tasks.create_task(child.supervise())
+        await asyncio.to_thread(write_files, self._plan)
+        self._tasks.create_task(self.children[ENVOY].supervise())
 
     def start_launcher(self) -> None:
         """Start the launcher, which nobody needs before there is a request."""
@@ -177,6 +183,9 @@ def write_files(plan: Plan) -> None:
     Raises:
         OSError: The disk does not take it.
     """
+    # Imported here: the planes start before it is.
+    from modelplane.deploy.envoy.config import render, render_secret  # noqa: PLC0415
+
     data_dir = plan.data_dir
     data_dir.write(data_dir.envoy_file, render(plan.envoy_options()))
     if plan.options.tls:
@@ -185,5 +194,7 @@ def write_files(plan: Plan) -> None:
 
 
 def _tell_envoy(plan: Plan, workers: Iterable[ChildSpec]) -> None:
+    from modelplane.deploy.envoy.config import render_workers  # noqa: PLC0415 - see `write_files`
+
     data_dir = plan.data_dir
     data_dir.write(data_dir.eds_file, render_workers([listen_of(spec) for spec in workers]))

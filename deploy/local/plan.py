@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from modelplane.adapters.registries.foundation_model import DEFAULT
 from modelplane.deploy import certificates
 from modelplane.deploy.envoy.options import MAX_CONNECTIONS, Address, EnvoyOptions
 from modelplane.deploy.local.child import ChildSpec, python_command, python_variables
@@ -181,7 +180,12 @@ class Plan:
     def _catalogues(self) -> str:
         """Return the files of foundation models: the user's, and ours for the local model."""
         given = self.environment.get(_CATALOGUES, "")
-        if not self.options.local_model or DEFAULT in given.split(","):
+        if not self.options.local_model:
+            return given
+        # Imported here, with all that a catalogue says: few deployments need it to start.
+        from modelplane.adapters.registries.foundation_model import DEFAULT  # noqa: PLC0415
+
+        if DEFAULT in given.split(","):
             return given
         return ",".join(filter(None, (DEFAULT, given)))
 

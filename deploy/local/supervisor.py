@@ -24,7 +24,7 @@ from modelplane.deploy.local.http_client import HttpClient
 from modelplane.deploy.local.logs import Logs
 from modelplane.deploy.local.model import ensure_model
 from modelplane.deploy.local.options import LOCAL_MODEL, UpError, UpOptions
-from modelplane.deploy.local.parts import Parts, write_files
+from modelplane.deploy.local.parts import Parts
 from modelplane.deploy.local.plan import Plan, Tokens, port_names
 from modelplane.deploy.local.ports import LOOPBACK, check_free, free_port, pick_ports
 from modelplane.deploy.local.registry.server import RegistryServer
@@ -58,7 +58,6 @@ async def run(options: UpOptions, environ: Mapping[str, str], say: Say) -> None:
     try:
         with opened(options.data_dir) as data_dir, socket_directory(data_dir) as sockets:
             plan = _plan(options, environ, data_dir, sockets)
-            write_files(plan)
             await Supervisor(plan, say).run()
     except OSError as error:
         reason = error.strerror or str(error)
@@ -111,7 +110,7 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGUSR1, self._renew.set)
         async with asyncio.TaskGroup() as tasks:
             parts = Parts(self._plan, self._public, tasks, self._say, self._hurry)
-            parts.start_all()
+            await self._start(parts)
             logs = Logs(self._plan.data_dir.logs, self._say)
             loops = (self._keep_certified(), logs.run(), parts.keep_published())
             beside = [tasks.create_task(work) for work in loops]
@@ -121,6 +120,14 @@ class Supervisor:
                 for task in beside:
                     task.cancel()
                 await parts.shut_down()
+
+    async def _start(self, parts: Parts) -> None:
+        try:
+            await parts.start_all()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            path = self._plan.data_dir.path
+            raise UpError(f"cannot use the data directory {path}: {reason}") from error
 
     async def _serve(self, parts: Parts) -> None:
         await self._get_ready(parts)

@@ -80,3 +80,21 @@ async def test_a_sample_has_the_cpu_time_of_each_group_and_what_the_provider_ans
     assert set(found.cpu_seconds) == {"burning", "none", PROVIDER}
     assert found.cpu_seconds["burning"] > 0.1
     assert found.cpu_seconds[PROVIDER] > 0
+
+
+async def test_a_process_that_ends_under_the_load_ends_no_sample(tmp_path: Path) -> None:
+    burning = await asyncio.create_subprocess_exec(sys.executable, "-c", _BURN, stdin=PIPE)
+    async with running_provider(tmp_path, StreamShape(chunks=3)) as provider:
+
+        async def load() -> LoadResult:
+            assert burning.stdin
+            burning.stdin.write(b"\n")
+            while cpu_seconds(burning.pid) < 0.2:
+                await asyncio.sleep(0.01)
+            await burning.communicate(b"\n")
+            return LOAD
+
+        found = await sample(load(), {"burning": [burning.pid]}, provider)
+    assert burning.returncode == 0
+    # How much it is depends on when it was looked at last.
+    assert found.cpu_seconds["burning"] >= 0

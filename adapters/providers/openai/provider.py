@@ -13,6 +13,7 @@ Built by `registry.py`; sent by `http/transport.py`.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from modelserving.v1.external_model_pb2 import ExternalModel, OpenAiConfig
@@ -60,6 +61,8 @@ _QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "b
 _MODEL_ERROR = "model_error"
 _CLIENT_ERRORS_AND_UP = 400
 _STATUS_LIMIT = 600
+# Addresses that are remembered, each some hundred bytes.
+_URLS = 1_024
 _IDLE_WITHOUT_TOOLS = {"tool_choice": ("auto", "none"), "parallel_tool_calls": (True, False)}
 
 
@@ -170,15 +173,16 @@ def build_openai_adapter(model: ExternalModel) -> OpenAiAdapter:
 
 def _openai(model: ExternalModel, config: OpenAiConfig) -> OpenAiAdapter:
     key = check_key("openai_api_key", config.openai_api_key_plaintext)
-    query = {"api-version": config.openai_api_version} if config.openai_api_version else {}
+    version = config.openai_api_version
     base = config.openai_api_base or _DEFAULT_BASE
-    url = _join(base, _path_of(model.task), query, default_path="/v1")
+    url = _join(base, _path_of(model.task), version, default_path="/v1")
     headers = _organization(config)
     route = Route(model.provider, model.name, url, KeySigner(key), headers)
+    if model.task != Task.CHAT or not _is_openais(url):
+        return OpenAiAdapter(route)
     # Of all that speak OpenAI's API, it alone is sure to have this part of it.
-    has_responses = model.task == Task.CHAT and urlsplit(url).hostname == _HOST
-    responses = _join(base, "/responses", query, default_path="/v1")
-    return OpenAiAdapter(route, (responses, model.name) if has_responses else None)
+    responses = _join(base, "/responses", version, default_path="/v1")
+    return OpenAiAdapter(route, (responses, model.name))
 
 
 def _azure(model: ExternalModel, config: OpenAiConfig, signer: Signer) -> OpenAiAdapter:
@@ -187,7 +191,7 @@ def _azure(model: ExternalModel, config: OpenAiConfig, signer: Signer) -> OpenAi
     if model.task != Task.CHAT:
         return OpenAiAdapter(route)
     # The version of the API that has it takes no date, and the deployment as the model.
-    responses = _join(config.openai_api_base, "/openai/v1/responses", {})
+    responses = _join(config.openai_api_base, "/openai/v1/responses", "")
     return OpenAiAdapter(route, (responses, config.openai_deployment_name))
 
 
@@ -216,7 +220,7 @@ def _azure_url(config: OpenAiConfig, path: str) -> str:
     return _join(
         config.openai_api_base,
         f"/openai/deployments/{deployment}{path}",
-        {"api-version": config.openai_api_version},
+        config.openai_api_version,
     )
 
 
@@ -240,7 +244,9 @@ def _path_of(task: str) -> str:
         raise ConfigRefused(f"task '{task}' is not served by openai") from None
 
 
-def _join(base: str, path: str, query: Mapping[str, str], default_path: str = "") -> str:
+# Thousands of endpoints ask the same few servers, and a worker that starts builds them all.
+@lru_cache(maxsize=_URLS)
+def _join(base: str, path: str, version: str, default_path: str = "") -> str:
     try:
         parts = urlsplit(base.strip())
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -249,8 +255,14 @@ def _join(base: str, path: str, query: Mapping[str, str], default_path: str = ""
     if not valid:
         raise ConfigRefused("openai_api_base must be an http or https URL")
     root = parts.path.rstrip("/") or default_path
-    queries = "&".join(filter(None, (parts.query, urlencode(query))))
+    query = urlencode({"api-version": version}) if version else ""
+    queries = "&".join(filter(None, (parts.query, query)))
     return urlunsplit((parts.scheme, parts.netloc, root + path, queries, ""))
+
+
+@lru_cache(maxsize=_URLS)
+def _is_openais(url: str) -> bool:
+    return urlsplit(url).hostname == _HOST
 
 
 def _error_code(detail: object) -> object:

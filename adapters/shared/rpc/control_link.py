@@ -19,6 +19,7 @@ from modelplane.adapters.shared.rpc.tls import (
     TlsFiles,
     TokenFiles,
     check_loopback,
+    is_local,
     open_channel,
     tls_files,
 )
@@ -40,6 +41,8 @@ _CHANNEL_OPTIONS = (
 _FIRST_PAUSE_SECONDS = 0.1
 # Short, since each caller costs a control plane little: what comes back is found within a second.
 _LONGEST_PAUSE_SECONDS = 1.0
+# Of one on this machine: the first answer of a deployment that starts waits for it.
+_LONGEST_LOCAL_PAUSE_SECONDS = 0.2
 _MAX_DOUBLINGS = 8
 
 
@@ -122,7 +125,8 @@ class ControlLink:
             random: Source of chance.
         """
         rounds = min(failures // len(self._targets), _MAX_DOUBLINGS)
-        bound = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2**rounds)
+        longest = _LONGEST_LOCAL_PAUSE_SECONDS if is_local(self.target) else _LONGEST_PAUSE_SECONDS
+        bound = min(longest, _FIRST_PAUSE_SECONDS * 2**rounds)
         return random.uniform(0, bound)
 
     async def aclose(self) -> None:

@@ -77,13 +77,17 @@ def check_loopback(address: str, variable: str) -> None:
     Raises:
         ValueError: It is not.
     """
-    host = address.rpartition(":")[0].removeprefix("[").removesuffix("]")
-    if not _is_loopback(host):
+    if not is_local(address):
         raise ValueError(
             f"{variable} is {address}: beyond this machine the planes speak only mutual TLS; set "
             "MODELPLANE_TLS_CA, MODELPLANE_TLS_CERT and MODELPLANE_TLS_KEY (`modelplane certs` "
             "makes the files)."
         )
+
+
+def is_local(address: str) -> bool:
+    """Tell whether `address`, `host:port`, is one of this machine that no other can reach."""
+    return _is_loopback(address.rpartition(":")[0].removeprefix("[").removesuffix("]"))
 
 
 def server_credentials(files: TlsFiles, *, mutual: bool = True) -> grpc.ServerCredentials:

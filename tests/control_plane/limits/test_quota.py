@@ -1,12 +1,13 @@
 """What the control plane grants, on both databases."""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 
 from modelplane.control_plane.limits.quota import WINDOW_MS, Demand, Grant, Quota
 from modelplane.control_plane.shared_clock import SharedClock
-from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.database import Database, Transaction
 from modelplane.control_plane.store.migrate import migrate
 from modelplane.control_plane.store.tables import ReplicaRow
 from tests.control_plane.conftest import FakeClock
@@ -216,6 +217,26 @@ async def test_concurrent_leases_never_exceed_the_limit(
 
     answers = await asyncio.gather(*(ask(number) for number in range(60)))
     assert [sum(granted) for granted in zip(*answers, strict=True)] == [100] * 4
+
+
+async def test_calls_that_come_together_share_transactions(
+    database: Database, quota: Quota, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The first of a process also deletes old counters.
+    await lease(quota, needed=1)
+    begun = 0
+    write = database.write
+
+    def counted(seconds: float | None = None) -> AbstractAsyncContextManager[Transaction]:
+        nonlocal begun
+        begun += 1
+        return write(seconds)
+
+    monkeypatch.setattr(database, "write", counted)
+    demand = Demand(KEY, 10, needed=1)
+    leases = await asyncio.gather(*(quota.lease(f"w-{number}", [demand]) for number in range(30)))
+    assert sum(one.grants[0].granted for one in leases) == 9
+    assert begun <= 4
 
 
 async def test_replicas_share_the_time_of_postgresql(postgres_url: str) -> None:

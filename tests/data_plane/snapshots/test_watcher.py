@@ -215,10 +215,11 @@ async def test_pauses_grow_up_to_a_bound_and_end_with_success(
     for _ in range(12):
         await watching.until_paused()
         watching.go_on()
-    bounds = [min(1.0, 0.1 * 2 ** (n + 1)) for n in range(12)]
+    # Of a control plane on this machine.
+    bounds = [min(0.2, 0.1 * 2 ** (n + 1)) for n in range(12)]
     assert all(0 <= pause <= bound for pause, bound in zip(watching.pauses, bounds, strict=False))
     assert len(set(watching.pauses)) > 6
-    assert max(watching.pauses) > 0.5
+    assert max(watching.pauses) > 0.1
     await watching.until_paused()
     await control_plane.start()
     watching.go_on()

@@ -140,6 +140,12 @@ def test_pauses_grow_with_each_round_of_failures_and_stay_short() -> None:
     assert link.pause(10_000, longest) == 1.0
 
 
+def test_a_control_plane_on_this_machine_is_looked_for_more_often() -> None:
+    longest = Mock(uniform=lambda _, most: most)
+    for target in ("127.0.0.1:9", "[::1]:9", "localhost:9"):
+        assert ControlLink([target], None).pause(10_000, longest) == 0.2
+
+
 def test_a_control_plane_elsewhere_is_not_believed_without_certificates() -> None:
     assert link_files(parse_targets("127.0.0.1:1, localhost:2"), "", "", "") is None
     with pytest.raises(ValueError, match="MODELPLANE_CONTROL_PLANE"):
