@@ -9,7 +9,6 @@ import importlib.util
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+
+from tests.ports import free_port
 
 _START_SECONDS = 30.0
 # PostgreSQL refuses to run as root, and must end with the test run even when that is killed. The
@@ -56,7 +57,7 @@ class PostgresServer:
     def __init__(self, home: Path) -> None:
         self._home = home
         self._programs = _readable_programs(home)
-        self._port = _free_port()
+        self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._data = home / "data"
         self._data.mkdir()
@@ -249,12 +250,6 @@ def _launch(*program: str) -> list[str]:
 
 def _is_root() -> bool:
     return os.geteuid() == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 async def _execute(url: str, statement: str) -> None:

@@ -169,7 +169,8 @@ class AuditLog:
             async with self._database.write() as transaction:
                 for event in waiting:
                     await insert_event(transaction, event)
-        except StoreUnavailable:
+        except BaseException:
+            # Whatever it is: a process that ends in the middle of this stores them with `close`.
             self._take_back(waiting, suppressed)
             raise
         for event in waiting:

@@ -17,7 +17,8 @@ from modelserving.launcher.v1.launcher_service_pb2 import EngineFigures
 
 _PROBE_SECONDS = 3.0
 _ANSWER_SECONDS = 5.0
-# A server that says so once may be about to get a slot back.
+# A server that says so once may be about to get a slot back, and one that did not answer once may
+# not have been asked: it is this process, too, that may not run for a while.
 _TIMES = 3
 _IDLE_SECONDS = 1.0
 _LOAD = re.compile(rb"\r\nx-modelplane-load: (\d{1,6})\r\n", re.IGNORECASE)
@@ -55,10 +56,11 @@ async def until_hanging(
     """
     loop = asyncio.get_running_loop()
     answered = loop.time()
-    refusals = 0
+    refusals = silences = 0
     while True:
         await asyncio.sleep(_PROBE_SECONDS)
         status, _, said = await _ping(address, tls, told.token)
+        silences = 0 if status else silences + 1
         if status:
             answered = loop.time()
         if figures := _figures(said):
@@ -66,7 +68,8 @@ async def until_hanging(
         refusals = refusals + 1 if status == HTTPStatus.SERVICE_UNAVAILABLE else 0
         if refusals == _TIMES:
             return "was ended: it hangs, with requests whose time is over in all its slots"
-        if loop.time() - answered > evaluation_seconds + _ANSWER_SECONDS:
+        is_overdue = loop.time() - answered > evaluation_seconds + _ANSWER_SECONDS
+        if is_overdue and silences >= _TIMES:
             return "was ended: it answers nothing any more"
 
 

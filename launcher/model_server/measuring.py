@@ -65,7 +65,7 @@ class _Run:
 
     def rate(self) -> float:
         """Return tokens per second; 0: not all slots were ever full."""
-        if self._counted_from is None:
+        if self._counted_from is None or self._counted_from >= self._end:
             return 0.0
         return sum(self.counts) / (self._end - self._counted_from)
 

@@ -50,6 +50,8 @@ _AVOID_SECONDS = 120.0
 _AVOIDING_SECONDS = 15.0
 # What was told to end may not have heard it, when the head was started anew.
 _AGAIN_SECONDS = 60.0
+# What was refused is not asked for again sooner: most often somebody has to change it first.
+_REFUSED_SECONDS = 60.0
 _LAST_CHARACTERS = 1500
 
 
@@ -66,6 +68,21 @@ class _Trouble:
     count: int = 0
     until: float = 0.0
     words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """Why Ray does not take the jobs of a group.
+
+    Attributes:
+        made_from: Template and generation.
+        until: When Ray is asked again for such jobs, by the loop's clock.
+        words: What is told.
+    """
+
+    made_from: tuple[str, int]
+    until: float
+    words: str
 
 
 class RayCluster:
@@ -94,7 +111,7 @@ class RayCluster:
         self._lost: dict[str, float] = {}
         self._troubles: dict[str, _Trouble] = {}
         # By group: why its jobs are refused.
-        self._refusals: dict[str, str] = {}
+        self._refusals: dict[str, _Refusal] = {}
 
     async def watch(self, changed: Callable[[], None]) -> None:
         """Keep looking at what there is, until cancelled; see `Cluster.watch`."""
@@ -121,8 +138,8 @@ class RayCluster:
         self._lost = {node: until for node, until in self._lost.items() if now < until}
         wanted = {spec.id for spec in specs}
         others = {job.group_id for job in (self._jobs or {}).values()} - wanted
-        failures = [await self._try(group, self._end_all(group)) for group in others]
-        failures += [await self._try(spec.id, self._keep_one(spec, registered)) for spec in specs]
+        failures = [await _tried(self._end_all(group)) for group in others]
+        failures += [await _tried(self._keep_one(spec, registered)) for spec in specs]
         self._refusals = {key: text for key, text in self._refusals.items() if key in wanted}
         self._troubles = {key: one for key, one in self._troubles.items() if key in wanted}
         if failed := [failure for failure in failures if failure]:
@@ -175,7 +192,8 @@ class RayCluster:
         # Those that wait may wait for ever, and have never run.
         waiting = [job for job in jobs if job.status == PENDING]
         trouble = self._troubles.get(group)
-        problem = self._refusals.get(group) or (trouble.words if trouble else "")
+        refusal = self._refusals.get(group)
+        problem = refusal.words if refusal else trouble.words if trouble else ""
         asked = next((job for job in waiting if job.id not in self._ending), None)
         if asked is not None and not problem:
             problem = f"Ray has not started the host's job yet: {asked.message}"
@@ -184,32 +202,19 @@ class RayCluster:
     def _of(self, group: str) -> list[Job]:
         return [job for job in (self._jobs or {}).values() if job.group_id == group]
 
-    async def _try(self, group: str, work: Awaitable[None]) -> str:
-        """Do a part of the work; return why it has failed and is to be tried again, or nothing."""
-        try:
-            await work
-        except Refused as error:
-            if error.status == HTTPStatus.BAD_REQUEST:
-                # It would be refused again, and others need not wait for it.
-                self._refusals[group] = f"Ray refuses the job: {error}"
-                return ""
-            return str(error)
-        except ClusterAway as error:
-            return str(error)
-        self._refusals.pop(group, None)
-        return ""
-
     async def _keep_one(self, spec: pb.GroupSpec, registered: Registered) -> None:
+        template = template_of(spec, self._hosts)
         if spec.size.gpus and spec.size.gpu_memory_bytes:
             words = "Ray places by a GPU's type, not by its memory: say gpu_type in its place."
-            raise Refused(HTTPStatus.BAD_REQUEST, words)
+            self._refuse(spec, template, words)
+            return
         await self._clear(spec.id)
         await self._give_up(spec.id, registered.lost)
         if sum(job.id in registered.ready for job in self._of(spec.id)) >= spec.replicas:
             self._troubles.pop(spec.id, None)
         todo = plan(
             spec.replicas,
-            template_of(spec, self._hosts),
+            template,
             self._of(spec.id),
             registered.ready,
             self._ending,
@@ -219,8 +224,32 @@ class RayCluster:
             await self._end(job)
         trouble = self._troubles.get(spec.id)
         if trouble is None or self._clock() >= trouble.until:
-            for _ in range(todo.start):
+            await self._start_all(spec, template, todo.start)
+
+    async def _start_all(self, spec: pb.GroupSpec, template: str, count: int) -> None:
+        if count and self._is_refused(spec, template):
+            return
+        try:
+            for _ in range(count):
                 await self._start(spec)
+        except Refused as error:
+            if error.status != HTTPStatus.BAD_REQUEST:
+                raise
+            # It would be refused again, and others need not wait for it.
+            self._refuse(spec, template, str(error))
+        else:
+            self._refusals.pop(spec.id, None)
+
+    def _is_refused(self, spec: pb.GroupSpec, template: str) -> bool:
+        known = self._refusals.get(spec.id)
+        if known is None or known.made_from != (template, spec.generation):
+            return False
+        return self._clock() < known.until
+
+    def _refuse(self, spec: pb.GroupSpec, template: str, words: str) -> None:
+        until = self._clock() + _REFUSED_SECONDS
+        made_from = (template, spec.generation)
+        self._refusals[spec.id] = _Refusal(made_from, until, f"Ray refuses the job: {words}")
 
     async def _end_all(self, group: str) -> None:
         await self._clear(group)
@@ -290,3 +319,12 @@ class RayCluster:
     def _drop(self, job: Job) -> None:
         self._changes += 1
         self._jobs = {key: one for key, one in (self._jobs or {}).items() if key != job.id}
+
+
+async def _tried(work: Awaitable[None]) -> str:
+    """Do a part of the work; return why it has failed and is to be tried again, or nothing."""
+    try:
+        await work
+    except ClusterAway as error:
+        return str(error)
+    return ""

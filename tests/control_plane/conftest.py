@@ -8,11 +8,19 @@ from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.secrets.encryption import Sealer
 from modelplane.control_plane.secrets.keyring import FixedKeys
 from modelplane.control_plane.secrets.scopes import Secrets
+from modelplane.control_plane.snapshots import peers, rollout_driver
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints import changes, records
 from tests.control_plane.rollouts import FakeRollout
 
 ALICE = Principal("alice-id", "alice", admin=True)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no slow machine cut short what a test waits for, nor make another replica a dead one."""
+    monkeypatch.setattr(rollout_driver, "ANSWER_SECONDS", 60.0)
+    monkeypatch.setattr(peers, "_ALIVE_MS", 60_000)
 
 
 async def share(database: Database, name: str, grantee: Principal, level: Level) -> None:

@@ -51,7 +51,7 @@ class Replica:
         return port
 
     def connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
 
     def ask(
         self, body: object, method: str = "POST", path: str = "/invocations", **headers: str
@@ -66,7 +66,7 @@ class Replica:
 
     def end(self) -> int:
         self.process.terminate()
-        return self.process.wait(30)
+        return self.process.wait(120)
 
 
 def engine_of(replica: Replica, condition: Callable[[dict[str, float]], bool]) -> dict[str, float]:

@@ -31,9 +31,10 @@ from modelplane.launcher.settings import Settings
 from tests.emulators.ray import questions
 from tests.hosting.ray_machines import HERE, Machine, machines
 from tests.hosting.weights import model_file
-from tests.launcher.groups import MIB, Models, free_port, group
+from tests.launcher.groups import MIB, Models, group
 from tests.launcher.groups import Machine as Launched
 from tests.launcher.ray.world import launching
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1_800)]
 

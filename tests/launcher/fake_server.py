@@ -100,6 +100,8 @@ def end_or_not(does: dict[str, Any], ready: int) -> None:
     if "error" in does and not ("unless" in does and Path(does["unless"]).exists()):
         tell(ready, {"error": does["error"]})
         sys.exit(1)
+    while "awaits" in does and not Path(does["awaits"]).exists():
+        time.sleep(0.005)
     time.sleep(600 if does.get("hang") else does.get("slow", 0))
 
 

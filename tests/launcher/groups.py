@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import json
 import shutil
-import socket
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -154,10 +153,16 @@ def _ask(replica: pb.ReplicaReport, question: dict[str, Any]) -> Any:
         return json.loads(answer.read())["predictions"]
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port: int = found.getsockname()[1]
-        return port
+async def until_inside(replica: pb.ReplicaReport) -> None:
+    """Return once a replica answers a question, and has not answered it yet."""
+    async with asyncio.timeout(SECONDS):
+        while await asyncio.to_thread(_load, replica) == 0:
+            await asyncio.sleep(0.01)
+
+
+def _load(replica: pb.ReplicaReport) -> int:
+    with urllib.request.urlopen(f"http://{replica.address}/ping", timeout=SECONDS) as answer:
+        return int(answer.headers["x-modelplane-load"])
 
 
 class Environment:

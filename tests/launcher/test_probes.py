@@ -5,7 +5,7 @@ import urllib.error
 import urllib.request
 
 from modelplane.launcher.probes import answering
-from tests.launcher.groups import free_port
+from tests.ports import free_port
 
 
 def get(url: str) -> tuple[int, bytes]:

@@ -8,12 +8,15 @@ from random import Random
 from typing import Any
 
 import grpc
+import pytest
 from modelserving.launcher.v1 import launcher_service_pb2 as pb
 from modelserving.launcher.v1 import launcher_service_pb2_grpc as pb_grpc
 
 from modelplane.adapters.shared.rpc.control_link import ControlLink
+from modelplane.launcher import service as service_module
 from modelplane.launcher.service import Service
 from tests.launcher.groups import SECONDS, Environment, Machine, build, group, machine
+from tests.ports import free_port
 
 HELLO = pb.Hello(launcher_id="me", pool="default", backend="local", build="1")
 
@@ -113,11 +116,21 @@ async def test_it_knows_whether_a_control_plane_answers_and_what_should_run(tmp_
         await here.until(lambda: not service.is_connected)
 
 
-async def test_what_is_desired_runs_and_each_change_is_told_with_its_log(tmp_path: Path) -> None:
+async def test_what_is_desired_runs_and_each_change_is_told_with_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "_LOG_SECONDS", 0.1)
     plane = Plane()
     async with machine(tmp_path) as here, synced(here, plane):
-        spec = group(here.models.add("iris", print="a word of the model"))
+        may_go_on = tmp_path / "may-go-on"
+        spec = group(here.models.add("iris", print="a word of the model", awaits=str(may_go_on)))
         plane.want(spec)
+
+        def has_replica() -> bool:
+            return any(one.replicas for report in plane.reports for one in report.groups)
+
+        await here.until(has_replica)
+        may_go_on.touch()
         await here.until_ready(spec)
 
         def ready() -> bool:
@@ -136,12 +149,15 @@ async def test_what_is_desired_runs_and_each_change_is_told_with_its_log(tmp_pat
             logs = [log.text for report in plane.reports for log in report.logs if log.kind == kind]
             return logs[-1] if logs else ""
 
-        await here.until(lambda: "a word of the model" in told(pb.LOG_KIND_SERVICE))
-        await here.until(lambda: "Fetching version 1" in told(pb.LOG_KIND_BUILD))
-        count = sum(len(report.logs) for report in plane.reports)
-        await asyncio.sleep(2.5)
+        # The last word that it says, and the last of all that were said before it ran.
+        await here.until(lambda: "measures for" in told(pb.LOG_KIND_SERVICE))
+        assert "a word of the model" in told(pb.LOG_KIND_SERVICE)
+        await here.until(lambda: told(pb.LOG_KIND_BUILD) == here.log(spec, pb.LOG_KIND_BUILD))
+        assert "Fetching version 1" in told(pb.LOG_KIND_BUILD)
+        count = len(plane.reports)
+        await here.until(lambda: len(plane.reports) > count + 2)
         # What has not changed is not told again.
-        assert sum(len(report.logs) for report in plane.reports) == count
+        assert not any(report.logs for report in plane.reports[count:])
 
 
 async def test_a_build_is_told_line_by_line_while_it_runs(tmp_path: Path) -> None:
@@ -182,6 +198,8 @@ async def test_what_is_desired_may_come_in_parts(tmp_path: Path) -> None:
 
 async def test_what_runs_goes_on_while_no_control_plane_answers(tmp_path: Path) -> None:
     plane = Plane()
+    # It is given up for a while, and nobody else is to have it then.
+    plane.port = free_port()
     async with machine(tmp_path) as here, synced(here, plane):
         spec = group(here.models.add("iris", print="a word"))
         plane.want(spec)

@@ -174,6 +174,27 @@ async def test_refusals_wait_for_a_database_that_is_away(
     assert len(await stored(database)) == MAX_UNKNOWN + 2
 
 
+async def test_refusals_that_are_being_stored_when_the_process_ends_are_stored(
+    database: Database, log: AuditLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = asyncio.Event()
+
+    async def hang(*_: object) -> int:
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    log.refuse(REFUSAL)
+    with monkeypatch.context() as patch:
+        patch.setattr(audit_log, "insert_event", hang)
+        task = asyncio.create_task(log.run())
+        await begun.wait()
+        task.cancel()
+        await asyncio.wait([task])
+    await log.close()
+    assert [event.count for event in await stored(database)] == [1]
+
+
 async def test_the_first_refusal_is_stored_at_once_and_the_next_after_a_window(
     database: Database, clock: FakeClock
 ) -> None:
@@ -195,6 +216,7 @@ async def test_the_first_refusal_is_stored_at_once_and_the_next_after_a_window(
     await pauses.get()
     assert [event.count for event in await stored(database)] == [3, 1]
     task.cancel()
+    await asyncio.wait([task])
 
 
 async def test_old_events_and_surplus_refusals_are_forgotten(

@@ -43,7 +43,7 @@ async def test_the_workers_of_other_replicas_are_known(database: Database) -> No
         return Workers(replica_id, side.cache, side.watchers, peers)
 
     async def told(workers: Workers, *expected: tuple[str, str, int]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while await listed(workers) != list(expected):
                 await asyncio.sleep(0.02)
 

@@ -45,7 +45,7 @@ async def told(side: PushSide, version: int) -> Rollout:
 
 
 async def until(side: PushSide, version: int, holds: Callable[[Rollout], bool]) -> Rollout:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not holds(rollout := await told(side, version)):
             await asyncio.sleep(0.01)
     return rollout
@@ -53,7 +53,7 @@ async def until(side: PushSide, version: int, holds: Callable[[Rollout], bool]) 
 
 async def stored(side: PushSide, version: int) -> Rollout:
     """Return a rollout that is over, as whoever has never seen its workers knows it."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             async with side.database.read() as session:
                 record = await rollout_records.find(session, ("id-a", version))
@@ -107,6 +107,7 @@ async def test_who_refused_and_why_is_told_and_stays(side: PushSide) -> None:
     critic = await quiet_worker(side, "critic")
     await begin_rollout(side.database, "a")
     delta = (await critic.next()).delta
+    await until(side, 1, lambda one: states(one).get("w1") == "PREPARED")
     await critic.nack(delta.revision, "a", 1, "the key cannot be parsed")
     await critic.ack(delta.revision)
     failed = await until(side, 1, lambda one: one.phase == "ENDED")
@@ -126,15 +127,19 @@ async def test_who_refused_and_why_is_told_and_stays(side: PushSide) -> None:
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_who_was_cut_off_and_who_left_is_told(database: Database) -> None:
-    timeouts = Timeouts(prepare_ms=300, activate_ms=300)
-    async with push_side(database, timeouts=timeouts) as side:
+    steady = FakeClock()
+    async with push_side(database, timeouts=Timeouts(prepare_ms=300), steady=steady) as side:
         await side.follower("w1")
         await quiet_worker(side, "silent")
         leaving = await quiet_worker(side, "leaving")
         await begin_rollout(database, "a")
-        await until(side, 1, lambda one: len(one.workers) == 3)
+        three = {"silent": "WAITING", "leaving": "WAITING", "w1": "PREPARED"}
+        await until(side, 1, lambda one: states(one) == three)
         leaving.call.cancel()
         await eventually(lambda: not side.connected("leaving"))
+        # From here on the driver measures.
+        await side.rollout.step()
+        steady.now_ms += 301
         failed = await until(side, 1, lambda one: one.phase == "ENDED")
         assert states(failed) == {"silent": "DROPPED", "w1": "PREPARED"}
         assert await stored(side, 1) == failed
@@ -185,8 +190,7 @@ async def test_the_workers_of_all_replicas_are_told(database: Database) -> None:
         def whole(rollout: Rollout) -> bool:
             return states(rollout) == {"w1": "ACTIVE", "w2": "ACTIVE"}
 
-        waiting = await until(here, 1, lambda one: states(one).get("w2") == "WAITING")
-        assert states(waiting)["w1"] == "PREPARED"
+        await until(here, 1, lambda one: states(one) == {"w1": "PREPARED", "w2": "WAITING"})
         for _ in range(2):
             await late.ack((await late.next()).delta.revision)
         for side in here, there:
@@ -201,7 +205,7 @@ async def test_the_workers_of_all_replicas_are_told(database: Database) -> None:
 
 async def of_hosted(side: HostSide, version: int, *stages: str, workers: int = 0) -> Rollout:
     """Return a rollout once its last model is at the last of the stages, and of so many workers."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             rollout = await Rollouts(side.push.database, side.push.rollout).get(
                 ADMIN, "name-e", version

@@ -11,6 +11,7 @@ from modelserving.launcher.v1.launcher_service_pb2_grpc import (
     LauncherServiceStub,
     add_LauncherServiceServicer_to_server,
 )
+from modelserving.worker.v1 import hosting_pb2
 from modelserving.worker.v1.hosting_pb2 import DemandReport, GroupDemand, Wake
 from modelserving.worker.v1.snapshot_service_pb2 import WatchConfigRequest
 
@@ -217,6 +218,16 @@ async def wake(worker: FakeWorker, group_id: str) -> None:
     """Say that a request waits for a group."""
     message = WatchConfigRequest(wake=Wake(group_id=group_id, waiting=1))
     await worker.send(message)
+
+
+async def is_known_as_idle(side: HostSide, group_id: str = "group-a") -> None:
+    """Return once the replica takes a `wake` of a group: of one that runs it makes nothing."""
+
+    async def holds() -> bool:
+        group = side.push.cache.group(group_id)
+        return group is not None and group.phase == hosting_pb2.GROUP_PHASE_IDLE
+
+    await until(holds)
 
 
 async def ask(

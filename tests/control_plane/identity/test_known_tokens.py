@@ -48,6 +48,7 @@ async def authenticator(
     following = asyncio.create_task(feed.run())
     yield Authenticator(database, clock, None, KnownTokens(cache, feed))
     following.cancel()
+    await asyncio.wait([following])
 
 
 async def test_a_flood_of_unknown_tokens_shares_a_few_looks(

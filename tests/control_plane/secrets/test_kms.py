@@ -101,7 +101,7 @@ async def test_kms_that_is_away_is_said(tmp_path: Path, monkeypatch: pytest.Monk
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     settings = Settings(data_dir=str(tmp_path), master_key_kms=ARN)
-    async with opened_keyring(settings) as opened, asyncio.timeout(30):
+    async with opened_keyring(settings) as opened, asyncio.timeout(60):
         with pytest.raises(StoreUnavailable, match="does not answer"):
             await Sealer(opened).seal(b"value", PLACE)
 

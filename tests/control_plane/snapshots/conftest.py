@@ -149,7 +149,7 @@ class FakeWorker:
     async def next(self) -> WatchConfigResponse:
         """Return the next message that is no heartbeat."""
         while True:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 message = await self.call.read()
             assert isinstance(message, WatchConfigResponse), "the stream ended"
             if not message.HasField("heartbeat"):
@@ -227,8 +227,8 @@ class PushSide:
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
-    """Return once `condition` holds; fail when it does not within ten seconds."""
-    async with asyncio.timeout(10):
+    """Return once `condition` holds; fail when it does not within a minute."""
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.005)
 

@@ -7,6 +7,7 @@ import pytest
 
 from modelplane.control_plane.clock import system_clock
 from modelplane.control_plane.rollout import answered_early
+from modelplane.control_plane.snapshots import rollout_driver
 from modelplane.control_plane.snapshots.rollout_driver import Timeouts
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.migrate import migrate
@@ -62,7 +63,7 @@ async def test_an_endpoint_is_ready_once_a_worker_has_applied_it(side: PushSide)
     await begin_rollout(side.database, "a")
     await side.rollout.wait_settled("id-a")
     await side.follower("w1")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (await read_endpoint(side.database, "a")).ready:
             await asyncio.sleep(0.01)
 
@@ -224,7 +225,10 @@ async def test_wait_applied_waits_for_every_worker(side: PushSide) -> None:
     assert early_answers(side) == 0
 
 
-async def test_an_answer_before_all_workers_followed_is_told_and_counted(side: PushSide) -> None:
+async def test_an_answer_before_all_workers_followed_is_told_and_counted(
+    side: PushSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollout_driver, "ANSWER_SECONDS", 0.1)
     slow = await side.connect("slow")
     await slow.hello()
     await slow.ack((await slow.snapshot())[-1].revision)
@@ -244,7 +248,7 @@ async def test_two_replicas_roll_out_to_all_workers(postgres_url: str) -> None:
         await slow.hello()
         await slow.ack((await slow.snapshot())[-1].revision)
         # The replicas must know of each other's workers before the update begins.
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while [item.workers for item in await one.rollout.peers.others()] != [1]:
                 await asyncio.sleep(0.01)
         await begin_rollout(first, "a")

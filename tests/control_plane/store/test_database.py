@@ -117,7 +117,7 @@ async def test_a_directory_that_takes_no_database_is_told(closed_directory: Path
             async with database.change_schema():
                 pass
     # A thread of the driver that could open nothing tells its loop, which has to be there still.
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while _driver_threads() - others:
             await asyncio.sleep(0.01)
 

@@ -53,7 +53,7 @@ FLOWER = {
         "data": [[5.1, 3.5, 1.4, 0.2]],
     }
 }
-_CONNECT_SECONDS = 20.0
+_CONNECT_SECONDS = 60.0
 # An environment may have to be built first.
 _DEPLOY_SECONDS = 500.0
 

@@ -1,5 +1,7 @@
 """The processes of a deployment that hosts models, and queries to it."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import orjson
@@ -10,6 +12,15 @@ from tests.hosting.e2e.deployment import FLOWER
 
 # Between two queries of each caller of a load, which is not to take what the models need.
 PAUSE_SECONDS = 0.01
+_SOON_SECONDS = 60.0
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Return once a condition holds, which must come about however busy the machine is."""
+    deadline = time.monotonic() + _SOON_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "the awaited state did not come"
+        time.sleep(0.05)
 
 
 def ask(system: System, name: str, body: object = FLOWER) -> requests.Response:
@@ -28,6 +39,12 @@ def pid_of(system: System, part: str) -> int | None:
 def replicas(system: System) -> list[int]:
     """Return the processes that serve models in a deployment."""
     return replicas_of(pid_of(system, "launcher"))
+
+
+def only_replicas(system: System, count: int) -> list[int]:
+    """Return the processes that serve models once there are so many: former ones may still end."""
+    wait_for(lambda: len(replicas(system)) == count)
+    return replicas(system)
 
 
 def replicas_of(launcher: int | None) -> list[int]:

@@ -11,7 +11,7 @@ from databricks.sdk.service.serving import EndpointCoreConfigInput, ServedEntity
 from mlflow.deployments import get_deploy_client
 
 from tests.e2e.rest import ENDPOINTS, Rest
-from tests.e2e.system import System, wait_for
+from tests.e2e.system import System
 from tests.hosting.e2e.deployment import (
     FLOWER,
     deployed,
@@ -20,6 +20,7 @@ from tests.hosting.e2e.deployment import (
     settled,
     states_of,
 )
+from tests.hosting.e2e.processes import wait_for
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 
@@ -65,9 +66,13 @@ def test_the_sdk_waits_updates_and_tells_why_it_failed(
     # MLflow 2 logged the next version: it runs in an environment of its own.
     serving.update_config_and_wait("iris", served_entities=[entity("2")])
     assert serving.query("iris", dataframe_records=records).predictions == [0]
-    built = serving.build_logs("iris", "prod").logs
-    # As it is the first time, and as it is with what an earlier run has built.
-    assert "mlflow==2.22.0" in built or "The environment is there already" in built
+
+    def is_built() -> bool:
+        built = serving.build_logs("iris", "prod").logs
+        # As it is the first time, and as it is with what an earlier run has built.
+        return "mlflow==2.22.0" in built or "The environment is there already" in built
+
+    wait_for(is_built)
     assert serving.logs("iris", "prod").logs is not None
 
     with pytest.raises(OperationFailed):
@@ -111,7 +116,7 @@ def test_curl_reads_a_stream(host: System, api: Rest) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=120,
     ).stdout
     events = [line.removeprefix("data: ") for line in said.splitlines() if line]
     assert [json.loads(event)["word"] for event in events[:-1]] == ["one", "two", "three"]

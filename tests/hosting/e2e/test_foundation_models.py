@@ -15,8 +15,9 @@ from xllamacpp import CommonParams, Server
 from tests.e2e.native.speakers import SPEAKERS, Speaker
 from tests.e2e.principals import Principals
 from tests.e2e.rest import ENDPOINTS, Json, Rest
-from tests.e2e.system import System, wait_for
+from tests.e2e.system import System
 from tests.hosting.e2e.deployment import deployed, hosted
+from tests.hosting.e2e.processes import wait_for
 from tests.hosting.weights import model_file
 
 PAID = "databricks-smollm2-135m-instruct"
@@ -101,7 +102,7 @@ def test_what_the_engine_says_of_itself_is_in_the_endpoints_metrics(
 
     prefix = "modelplane_endpoint_engine"
     # The server asks the engine, the launcher the server, and its report is stored every 5 s.
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while counted().get(f"{prefix}_tokens_total,generation", 0) < said:
         assert time.monotonic() < deadline
         time.sleep(0.2)
@@ -111,7 +112,7 @@ def test_what_the_engine_says_of_itself_is_in_the_endpoints_metrics(
     assert found[f"{prefix}_requests,waiting"] == 0
     assert 0 <= found[f"{prefix}_kv_cache_usage_ratio"] <= 1
     state = json.loads((host.data_dir / "up.json").read_bytes())
-    page = requests.get(state["control_plane"]["metrics_url"], timeout=10).text
+    page = requests.get(state["control_plane"]["metrics_url"], timeout=60).text
     assert 'modelplane_engine_requests{state="waiting"} 0.0' in page
 
 
@@ -199,9 +200,8 @@ def test_its_tokens_are_limited_and_counted_for_each_user(host: System, api: Res
         with Rest(host, principals.add_user("thrifty@example.com")) as thrifty:
             used = thrifty.query(PAID, question).json()["usage"]["total_tokens"]
             assert used > 45 / 2
-            # The next minute may have begun.
-            statuses = {thrifty.query(PAID, question).status_code for _ in range(3)}
-            assert 429 in statuses
+            # The next minute may begin at any time; it lets no more in than this one.
+            assert any(thrifty.query(PAID, question).status_code == 429 for _ in range(6))
         with Rest(host, principals.add_user("other@example.com")) as other:
             assert other.query(PAID, question).status_code == 200
     api.call("PUT", f"{ENDPOINTS}/{PAID}/ai-gateway", {})

@@ -18,8 +18,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.principals import Principals
 from tests.e2e.rest import ENDPOINTS, Json, Rest
-from tests.e2e.system import System, wait_for
+from tests.e2e.system import System
 from tests.hosting.e2e.deployment import FLOWER, deployed, hosted, settled, split
+from tests.hosting.e2e.processes import wait_for
 from tests.hosting.e2e.schemas import fits
 
 HELLO: Json = {"messages": [{"role": "user", "content": "hello you"}]}
@@ -206,7 +207,7 @@ def test_a_model_that_is_too_slow_is_replaced_by_another_entity(governed: Rest) 
     entities = [awake("slow", "main.ml.slow"), awake("bare", "main.ml.bare")]
     gateway = {
         "fallback_config": {"enabled": True},
-        "timeout_config": {"first_byte_seconds": 0.5},
+        "timeout_config": {"first_byte_seconds": 2},
     }
     config = {"served_entities": entities, "traffic_config": split(slow=100, bare=0)}
     governed.create({"name": "guarded", "config": config, "ai_gateway": gateway})
@@ -290,10 +291,10 @@ def test_typed_calls_and_the_sdk_chat(running_host: System, governed: Rest) -> N
     )
     with grpc.insecure_channel(running_host.target) as channel:
         stub = ModelServiceStub(channel)
-        answer, call = stub.Chat.with_call(asked, metadata=metadata, timeout=20)
+        answer, call = stub.Chat.with_call(asked, metadata=metadata, timeout=60)
         assert answer.choices[0].message.text == SAID
         assert dict(call.initial_metadata())["served-model-name"] == "chat"
-        stream = stub.StreamChat(asked, metadata=metadata, timeout=20)
+        stream = stub.StreamChat(asked, metadata=metadata, timeout=60)
         assert [chunk.choices[0].delta.text for chunk in stream] == ["hello", "you"]
     workspace = WorkspaceClient(host=running_host.url, token=running_host.token, auth_type="pat")
     message = SdkMessage(role=ChatMessageRole.USER, content="hello you")

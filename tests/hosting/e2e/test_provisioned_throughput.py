@@ -11,7 +11,7 @@ from databricks.sdk.service.serving import PtEndpointCoreConfig, PtServedModel
 from tests.e2e.rest import ENDPOINTS, Json, Rest
 from tests.e2e.system import System
 from tests.hosting.e2e.deployment import FOUNDATION_MODEL, settled, states_of
-from tests.hosting.e2e.processes import replicas
+from tests.hosting.e2e.processes import only_replicas, wait_for
 from tests.requirements.examples import PRINTED
 
 NAME, VERSION = FOUNDATION_MODEL
@@ -43,7 +43,7 @@ def test_the_printed_script_serves_answers(host: System, api: Rest) -> None:
         env={"NO_PROXY": "127.0.0.1"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
@@ -60,11 +60,10 @@ def test_the_printed_script_serves_answers(host: System, api: Rest) -> None:
     assert choice["message"]["content"]
     assert len(choice["logprobs"]["content"]) == 4
     # By now it was measured on this machine.
-    info = api.call("GET", INFO)
-    assert "estimated" not in info
-    assert info["throughput_chunk_size"] > 0
+    wait_for(lambda: "estimated" not in api.call("GET", INFO))
+    assert api.call("GET", INFO)["throughput_chunk_size"] > 0
     # The least that is provisioned is two replicas, each of which does one chunk.
-    assert len(replicas(host)) == 2
+    only_replicas(host, 2)
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from tests.e2e.rest import ENDPOINTS, Rest
 from tests.e2e.system import System
 from tests.hosting.e2e.deployment import deployed, hosted, messages_of, settled, states_of
-from tests.hosting.e2e.processes import PAUSE_SECONDS, ask, replicas
+from tests.hosting.e2e.processes import PAUSE_SECONDS, ask, only_replicas, replicas, wait_for
 
 
 def until_zero(api: Rest, name: str) -> None:
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 120
     while True:
         endpoint = api.call("GET", f"{ENDPOINTS}/{name}")
         if set(messages_of(endpoint).values()) == {"Scaled to zero"}:
@@ -57,8 +57,8 @@ def test_a_model_without_traffic_sleeps_until_it_is_named(api: Rest) -> None:
 
 
 def test_a_stopped_endpoint_has_no_process_until_it_is_started(host: System, api: Rest) -> None:
-    deployed(api, "iris", hosted("prod", "main.ml.iris"))
-    assert len(replicas(host)) == 1
+    deployed(api, "iris", hosted("prod", "main.ml.iris", scale_to_zero_enabled=False))
+    only_replicas(host, 1)
     stopped = api.call("POST", f"{ENDPOINTS}/iris/config:stop", {})
     assert stopped["state"] == {
         **stopped["state"],
@@ -69,32 +69,26 @@ def test_a_stopped_endpoint_has_no_process_until_it_is_started(host: System, api
     refused = ask(host, "iris")
     assert (refused.status_code, refused.json()["error_code"]) == (400, "INVALID_STATE")
     assert "it is stopped; start it with config:start" in refused.json()["message"]
-    until_gone(host)
+    wait_for(lambda: not replicas(host))
     api.call("POST", f"{ENDPOINTS}/iris/config:start", {})
     started = settled(api, "iris")
     assert (started["state"]["ready"], started["config"]["config_version"]) == ("READY", 2)
     assert ask(host, "iris").json() == {"predictions": [0]}
 
 
-def until_gone(host: System) -> None:
-    deadline = time.monotonic() + 40
-    while replicas(host):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def test_a_killed_replica_costs_only_what_was_in_it(host: System, api: Rest) -> None:
-    deployed(api, "iris", hosted("prod", "main.ml.iris", workload_size="Medium"))
-    (first, *others) = replicas(host)
-    assert others, "Medium has two replicas at least"
+    entity = hosted("prod", "main.ml.iris", workload_size="Medium", scale_to_zero_enabled=False)
+    deployed(api, "iris", entity)
+    first, _ = only_replicas(host, 2)
     statuses = []
     with ThreadPoolExecutor(4) as pool:
         futures = [pool.submit(ask, host, "iris") for _ in range(200)]
         os.kill(first, signal.SIGKILL)
         statuses = [future.result().status_code for future in futures]
     lost = [status for status in statuses if status != 200]
-    # No more than what it was answering at that moment.
-    assert len(lost) <= 4, statuses
+    # No more than what it was answering at that moment, and each of the two workers may send one
+    # more over a connection that it kept, before it notices.
+    assert len(lost) <= 4 + 2, statuses
     assert ask(host, "iris").status_code == 200
 
 
@@ -119,16 +113,9 @@ def test_an_update_under_load_loses_nothing(host: System, api: Rest) -> None:
             for version in ("2", "1"):
                 served = {"served_entities": [hosted("prod", "main.ml.iris", version)]}
                 api.call("PUT", f"{ENDPOINTS}/iris/config", served)
-                _until_updated(api, "iris")
+                settled(api, "iris")
         finally:
             stop = True
         count = sum(load.result() for load in loads)
     assert failures == []
     assert count > 0
-
-
-def _until_updated(api: Rest, name: str) -> None:
-    deadline = time.monotonic() + 60
-    while api.call("GET", f"{ENDPOINTS}/{name}")["state"]["config_update"] == "IN_PROGRESS":
-        assert time.monotonic() < deadline
-        time.sleep(0.1)

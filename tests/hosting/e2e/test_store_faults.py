@@ -16,9 +16,9 @@ import requests
 
 from modelplane.control_plane.hosting.pool import LEASE_MS
 from tests.e2e.rest import ENDPOINTS, Rest
-from tests.e2e.system import System, run_system, wait_for
+from tests.e2e.system import System, run_system
 from tests.hosting.e2e.deployment import add_foundation_model, language_model, settled, states_of
-from tests.hosting.e2e.processes import PAUSE_SECONDS, ask, pid_of, replicas
+from tests.hosting.e2e.processes import PAUSE_SECONDS, ask, pid_of, replicas, wait_for
 
 pytestmark = pytest.mark.long
 

@@ -1,5 +1,6 @@
 """What engines say of themselves, as their pages have it."""
 
+import threading
 import time
 from typing import Any
 
@@ -90,16 +91,18 @@ def test_llama_cpps_pages() -> None:
 
 
 def test_an_engine_that_says_nothing_for_a_while_is_asked_again() -> None:
-    said = iter([{"prompt_tokens": 1.0}, None, {"prompt_tokens": 2.0}])
+    said = [{"prompt_tokens": 1.0}, None, {"prompt_tokens": 2.0}]
 
     def read() -> dict[str, float]:
-        found = next(said)
-        if found is None:
+        if not said:
+            # It would be asked until the process ends.
+            threading.Event().wait()
+        if (found := said.pop(0)) is None:
             raise OSError
         return found
 
     watching = Watching(read, seconds=0.001)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while watching.newest != {"prompt_tokens": 2.0}:
         assert time.monotonic() < deadline
         time.sleep(0.001)

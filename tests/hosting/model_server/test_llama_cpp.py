@@ -36,14 +36,20 @@ def test_who_knows_the_token_is_told_how_busy_llama_cpp_is(replica: Replica) -> 
     kept = sum(one["prompt_tokens_details"]["cached_tokens"] for one in usage)  # type: ignore[index]
     assert kept > 0
 
-    def grown(found: dict[str, float], name: str) -> float:
-        return found[name] - before[name]
+    expected = {
+        "prompt_tokens": prompts,
+        "prefix_cache_queries": prompts,
+        "prefix_cache_hits": kept,
+        "generation_tokens": 6,
+        "requests_running": 0,
+        "kv_cache_usage": 0,
+    }
 
-    after = engine_of(replica, lambda found: grown(found, "prompt_tokens") >= prompts)
-    assert grown(after, "prompt_tokens") == grown(after, "prefix_cache_queries") == prompts
-    assert grown(after, "prefix_cache_hits") == kept
-    assert grown(after, "generation_tokens") == 6
-    assert (after["requests_running"], after["kv_cache_usage"]) == (0, 0)
+    def is_so(found: dict[str, float]) -> bool:
+        # Figures may be of a moment in the middle of an answer.
+        return all(found[name] - before[name] == count for name, count in expected.items())
+
+    engine_of(replica, is_so)
 
 
 def test_the_engine_stops_for_a_caller_who_leaves_its_stream(replica: Replica) -> None:
@@ -52,7 +58,7 @@ def test_the_engine_stops_for_a_caller_who_leaves_its_stream(replica: Replica) -
         connection.request("POST", "/invocations", body, replica.headers)
         assert connection.getresponse().readline().startswith(b"data: {")
     # Much sooner than 3000 tokens take, both slots are free.
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while replica.ask(b"", "GET", "/ping").headers["x-modelplane-load"] != "0":
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -52,7 +52,7 @@ def _seconds(seconds: float) -> dict[str, object]:
 
 def _raw(replica: Replica, data: bytes) -> bytes:
     """Send bytes, and return all that comes until the server closes."""
-    with socket.create_connection(("127.0.0.1", replica.port), timeout=20) as sock:
+    with socket.create_connection(("127.0.0.1", replica.port), timeout=60) as sock:
         sock.sendall(data)
         with contextlib.suppress(ConnectionResetError):
             return b"".join(iter(lambda: sock.recv(65536), b""))
@@ -66,7 +66,7 @@ def _head(*lines: str, method: str = "POST", path: str = "/invocations") -> byte
 
 def _until(condition: object) -> None:
     assert callable(condition)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -206,7 +206,8 @@ def test_a_caller_who_goes_away_frees_the_slot(streaming: Replica) -> None:
     for caller in callers:
         caller.request("POST", "/invocations", body, streaming.headers)
         assert caller.getresponse().status == 200
-    assert streaming.ask(b"", "GET", "/ping").headers["x-modelplane-load"] == "4"
+    # Those before may not have left yet.
+    _until(lambda: streaming.ask(b"", "GET", "/ping").headers["x-modelplane-load"] == "4")
     for caller in callers:
         assert caller.sock
         caller.sock.shutdown(socket.SHUT_RDWR)
@@ -217,7 +218,11 @@ def test_a_caller_who_goes_away_frees_the_slot(streaming: Replica) -> None:
 
 def test_a_stream_has_an_end(streaming: Replica) -> None:
     body = {"prompt": "forever", "stream": True}
-    answered = streaming.ask(body, x_modelplane_deadline_ms="300")
+    for within_ms in ("300", "3000", "30000"):
+        answered = streaming.ask(body, x_modelplane_deadline_ms=within_ms)
+        # On a machine that is busy it may end before it begins.
+        if answered.status == 200:
+            break
     assert answered.status == 200
     last, done, _ = answered.body.decode().split("\n\n")[-3:]
     assert json.loads(last.removeprefix("data: "))["error"]["code"] == "DEADLINE_EXCEEDED"
@@ -227,7 +232,7 @@ def test_a_stream_has_an_end(streaming: Replica) -> None:
 
 def test_those_who_find_no_place_are_told_at_once(slow: Replica) -> None:
     with ThreadPoolExecutor(8) as callers:
-        first = callers.submit(slow.ask, _seconds(2))
+        first = callers.submit(slow.ask, _seconds(4))
         _until(lambda: slow.ask(b"", "GET", "/ping").headers["x-modelplane-load"] == "1")
         second = callers.submit(slow.ask, _seconds(0))
         _until(lambda: slow.ask(b"", "GET", "/ping").headers["x-modelplane-load"] == "2")
@@ -241,7 +246,7 @@ def test_those_who_find_no_place_are_told_at_once(slow: Replica) -> None:
 
 
 def test_a_call_that_takes_too_long_is_told_and_keeps_its_slot(slow: Replica) -> None:
-    hanging = slow.ask(_seconds(2), x_modelplane_deadline_ms="200")
+    hanging = slow.ask(_seconds(4), x_modelplane_deadline_ms="200")
     assert hanging.status == 504
     assert hanging.json["error_code"] == "DEADLINE_EXCEEDED"
     # The only slot is taken by what nobody waits for: the process says so.
@@ -257,11 +262,11 @@ def test_a_stop_lets_calls_finish(slow: Replica) -> None:
     idle.request("GET", "/ping")
     idle.getresponse().read()
     with ThreadPoolExecutor(2) as callers:
-        running = callers.submit(slow.ask, _seconds(1))
+        running = callers.submit(slow.ask, _seconds(3))
         _until(lambda: slow.ask(b"", "GET", "/ping").headers["x-modelplane-load"] == "1")
         slow.process.terminate()
         assert running.result().status == 200
-    assert slow.process.wait(20) == 0
+    assert slow.process.wait(60) == 0
     idle.close()
     with pytest.raises(ConnectionRefusedError):
         slow.ask(_seconds(0))
@@ -282,7 +287,7 @@ def test_a_model_that_does_not_load_says_why(mlflow_any: Saved, folder: Path) ->
             "error": "An error occurred while loading the model. "
             "No module named 'nowhere_to_be_found'"
         }
-        assert replica.process.wait(20) == 1
+        assert replica.process.wait(60) == 1
         assert "Traceback" in replica.log.read_text()
 
 
@@ -301,10 +306,10 @@ def test_what_fails_is_in_the_log_whole(mlflow_3: Saved, folder: Path) -> None:
         body = {"dataframe_records": [{"how": "value"}]}
         answered = replica.ask(body, x_request_id="r-77")
         assert answered.status == 400
+        _until(lambda: "ValueError: Unexpected error: value" in replica.log.read_text())
         log = replica.log.read_text()
         assert "request r-77 failed" in log
         assert "Traceback" in log
-        assert "ValueError: Unexpected error: value" in log
         assert TOKEN not in log
         assert replica.ask({"dataframe_records": [{"how": "exit"}]}).status == 400
         assert replica.process.poll() is None

@@ -38,7 +38,7 @@ def _environments(packages: Path, **options: Any) -> Environments:
         "MODELPLANE_ROOT_TOKEN": "not-for-builds",
         "AWS_SECRET_ACCESS_KEY": "not-for-builds",
     }
-    chosen = Options(environ, **{"build_seconds": 60.0, **options})
+    chosen = Options(environ, **{"build_seconds": 300.0, **options})
     return Environments(packages.parent / "environments", chosen)
 
 

@@ -20,8 +20,9 @@ from modelplane.launcher.kubernetes.scaled_objects import GROUP_KEY
 from tests.deploy.chart.schemas import keda_problems
 from tests.emulators.kubernetes.keda import Keda
 from tests.emulators.kubernetes.server import NAMESPACE
-from tests.launcher.groups import free_port, group
+from tests.launcher.groups import group
 from tests.launcher.kubernetes.world import Cluster, cluster
+from tests.ports import free_port
 
 # KEDA's own proto (pkg/scalers/externalscaler/externalscaler.proto, 2.20.2): number, type and label
 # of each field, since names have no part in the wire form.
@@ -171,12 +172,17 @@ async def test_what_keda_is_told(tmp_path: Path) -> None:
             assert not (await stub.IsActive(asked(spec.id))).result
 
             # Another launcher is the active one: KEDA, told nothing, changes nothing.
-            before = [one["spec"]["replicas"] for one in here.deployments()]
+            def counts() -> list[int]:
+                return [one["spec"]["replicas"] for one in here.deployments()]
+
+            here.run(group(here.models.add("iris"), replicas=2, generation=3))
+            assert (await stream.read()).result
+            await here.until(lambda: counts() == [2])
             here.launcher.stand_by()
             assert await stream.read() is grpc.aio.EOF
             assert await stream.code() == grpc.StatusCode.OK
             await here.until(lambda: grpc.StatusCode.UNAVAILABLE in keda.errors)
-            assert [one["spec"]["replicas"] for one in here.deployments()] == before
+            assert counts() == [2]
 
 
 async def test_what_it_refuses(tmp_path: Path) -> None:

@@ -22,8 +22,9 @@ from tests.emulators.kubernetes.nodes import Container, Nodes
 from tests.emulators.kubernetes.server import NAMESPACE, Kubernetes
 from tests.launcher.cluster import in_process
 from tests.launcher.cluster.in_process import launching_on
-from tests.launcher.groups import Machine, Models, free_port
+from tests.launcher.groups import Machine, Models
 from tests.launcher.kubernetes.rights import RULES, RULES_WITH_KEDA
+from tests.ports import free_port
 
 IMAGE = "registry.example.com/modelplane:1"
 ISSUER = "https://kubernetes.default.svc.cluster.local"

@@ -44,3 +44,20 @@ async def test_whatever_a_server_says_of_its_engine_it_is_asked_again(
         found = await until_hanging(f"{host}:{port}", 60, Told("token", told.append))
     assert "it hangs" in found
     assert told == [EngineFigures(prompt_tokens=7)]
+
+
+async def test_a_launcher_that_did_not_run_for_a_while_ends_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(health, "_PROBE_SECONDS", 0.0)
+    monkeypatch.setattr(health, "_ANSWER_SECONDS", 0.0)
+    statuses = iter([200, 0, 0, 200, 0, 0, 200, 0, 0, 0])
+
+    async def ping(*_: object) -> tuple[int, None, bytes]:
+        return next(statuses), None, b""
+
+    monkeypatch.setattr(health, "_ping", ping)
+    # No request takes any time here: each that is not answered is overdue.
+    found = await until_hanging("127.0.0.1:1", 0.0, Told("", lambda _: None))
+    assert "answers nothing" in found
+    assert not list(statuses)

@@ -19,6 +19,8 @@ from tests.emulators.ray.cluster import Node, Process
 from tests.launcher.groups import MIB, ask, group
 from tests.launcher.ray.world import World, launching, world
 
+LOOK = ("GET", "/api/jobs/")
+
 
 async def test_a_machine_that_is_lost_is_replaced_before_ray_knows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -29,8 +31,13 @@ async def test_a_machine_that_is_lost_is_replaced_before_ray_knows(
         here.run(spec := group(here.models.add("iris"), replicas=2))
         before = await here.until_ready(spec)
         here.cluster.cut(nodes[0])
-        await here.until(lambda: len(here.ready(spec)) == 1)
-        [left] = here.ready(spec)
+        known = {one.id for one in before}
+
+        def left_of_them() -> list[pb.ReplicaReport]:
+            there = [one for one in here.ready(spec) if one.id in known]
+            return there if len(there) == 1 else []
+
+        [left] = await here.until(left_of_them)
         assert await ask(left, run="1") == 1
         after = await here.until_ready(spec)
         assert left.id in {one.id for one in after}
@@ -139,18 +146,26 @@ async def test_what_keeps_jobs_from_coming_up_is_told(tmp_path: Path) -> None:
 
 async def test_what_ray_refuses_is_told_and_not_asked_again_and_again(tmp_path: Path) -> None:
     async with world(tmp_path, MODELPLANE_RAY_LABELS="pool=a b") as here:
-        here.run(spec := group(here.models.add("iris")))
-        message = await here.until(lambda: here.group(spec).message)
+        here.run(iris := group(here.models.add("iris")))
+        message = await here.until(lambda: here.group(iris).message)
         assert "Ray refuses the job: ValueError: Invalid label selector value" in message
         size = pb.ReplicaSize(gpus=1, gpu_memory_bytes=1, memory_bytes=MIB)
-        here.run(other := group(here.models.add("large"), size=size))
+        here.run(iris, other := group(here.models.add("large"), size=size))
         await here.until(lambda: "say gpu_type" in here.group(other).message)
-        assert here.ray.requests.count(("POST", "/api/jobs/")) <= 2
+        # However often it is looked whether all is as it should be.
+        looks = here.ray.requests.count(LOOK)
+        await here.until(lambda: here.ray.requests.count(LOOK) > looks + 10)
+        assert here.ray.requests.count(("POST", "/api/jobs/")) == 1
+        here.run(iris, rose := group(here.models.add("rose")))
+        await here.until(lambda: "Ray refuses the job: ValueError" in here.group(rose).message)
+        assert here.ray.requests.count(("POST", "/api/jobs/")) == 2
 
 
 async def test_a_job_that_ends_again_and_again_waits_and_is_told_with_its_last_words(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(ray_cluster, "_FIRST_PAUSE_SECONDS", 300.0)
+
     async def run(process: Process) -> int:
         process.say("/opt/bin/python: No module named modelplane\n")
         return 1
@@ -162,9 +177,12 @@ async def test_a_job_that_ends_again_and_again_waits_and_is_told_with_its_last_w
             lambda: "No module named" in here.group(spec).message and here.group(spec).message
         )
         assert "exit code 1" in message
-        await asyncio.sleep(1)
-        # At once after the first time, two seconds after the second.
-        assert here.ray.requests.count(("POST", "/api/jobs/")) == 2
+        # At once after the first time, after a while after the second.
+        asked = ("POST", "/api/jobs/")
+        await here.until(lambda: here.ray.requests.count(asked) == 2 and not here.cluster.jobs)
+        looks = here.ray.requests.count(LOOK)
+        await here.until(lambda: here.ray.requests.count(LOOK) > looks + 5)
+        assert here.ray.requests.count(asked) == 2
 
 
 async def test_what_ray_leaves_of_jobs_is_cleared_away(tmp_path: Path) -> None:

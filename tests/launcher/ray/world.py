@@ -21,7 +21,8 @@ from tests.emulators.ray.cluster import Cluster, Job, Node, Process
 from tests.emulators.ray.server import Ray
 from tests.launcher.cluster import in_process
 from tests.launcher.cluster.in_process import launching_on
-from tests.launcher.groups import Machine, Models, free_port
+from tests.launcher.groups import Machine, Models
+from tests.ports import free_port
 
 TOKEN = "cluster-token"
 PYTHON = "/opt/model plane/bin/python"

@@ -74,7 +74,7 @@ async def test_it_is_replaced_in_the_background_before_it_expires(
     # Nobody waits for the new one.
     assert (await cache.get(source)).values == ("1",)
     source.may_go_on.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (await cache.get(source)).values != ("2",):
             await asyncio.sleep(0)
     assert source.fetches == 2
@@ -87,7 +87,7 @@ async def test_it_is_replaced_when_the_clock_is_set_back(
     await cache.get(source)
     wall.now -= LIFE / 2
     assert (await cache.get(source)).values == ("1",)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (replaced := await cache.get(source)).values != ("2",):
             await asyncio.sleep(0)
     assert replaced.expires_at == wall.now + LIFE
@@ -102,7 +102,7 @@ async def test_a_clock_that_jumps_ahead_and_back_costs_fetches_alone(
     source = Source()
     for number, jump in enumerate((0, 10 * LIFE, -10 * LIFE), 1):
         wall.now += jump
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while (await cache.get(source)).values != (str(number),):
                 await asyncio.sleep(0)
     assert source.fetches == 3

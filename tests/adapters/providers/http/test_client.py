@@ -64,11 +64,11 @@ async def test_cancelling_before_the_headers_closes_the_connection(
 ) -> None:
     upstream.say(said)
     task = asyncio.create_task(transport.send(request_to(upstream.url)))
-    await asyncio.wait_for(upstream.seen_request.wait(), 5)
+    await asyncio.wait_for(upstream.seen_request.wait(), 60)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await asyncio.wait_for(upstream.seen_close.wait(), 5)
+    await asyncio.wait_for(upstream.seen_close.wait(), 60)
 
 
 async def test_cancelling_in_mid_body_closes_the_connection(
@@ -83,7 +83,7 @@ async def test_cancelling_in_mid_body_closes_the_connection(
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
-    await asyncio.wait_for(upstream.seen_close.wait(), 5)
+    await asyncio.wait_for(upstream.seen_close.wait(), 60)
 
 
 async def test_closing_in_mid_body_closes_the_connection(
@@ -93,7 +93,7 @@ async def test_closing_in_mid_body_closes_the_connection(
     response = await transport.send(request_to(upstream.url))
     assert await response.read() == b"one"
     response.close()
-    await asyncio.wait_for(upstream.seen_close.wait(), 5)
+    await asyncio.wait_for(upstream.seen_close.wait(), 60)
 
 
 async def test_a_reader_who_stops_stops_the_provider(transport: Http1Transport) -> None:
@@ -120,7 +120,7 @@ async def test_a_reader_who_stops_stops_the_provider(transport: Http1Transport) 
     async with server:
         port = server.sockets[0].getsockname()[1]
         response = await transport.send(request_to(f"http://127.0.0.1:{port}/"))
-        await asyncio.wait_for(blocked.wait(), 30)
+        await asyncio.wait_for(blocked.wait(), 60)
         response.close()
     # What fits into the buffers of two sockets, far from everything.
     assert sent * 65536 < 64 * 1024 * 1024
@@ -237,7 +237,7 @@ async def test_a_deadline_is_the_callers(transport: Http1Transport, upstream: Up
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
             await transport.send(request_to(upstream.url))
-    await asyncio.wait_for(upstream.seen_close.wait(), 5)
+    await asyncio.wait_for(upstream.seen_close.wait(), 60)
     assert not issubclass(ProviderTimeout, TimeoutError)
 
 

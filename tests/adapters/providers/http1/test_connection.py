@@ -93,7 +93,7 @@ async def exchange(
             connection.data_received(part)
     if closes:
         transport.lose()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert await asked
         body = b""
         while data := await read(connection):

@@ -228,7 +228,7 @@ async def test_a_server_that_does_not_shake_hands_is_too_slow(
     async with serving(listen) as port:
         with pytest.raises(ProviderTimeout):
             await fetch(transport, f"https://127.0.0.1:{port}/")
-        await asyncio.wait_for(closed.wait(), 5)
+        await asyncio.wait_for(closed.wait(), 60)
 
 
 async def test_cancelling_a_tls_handshake_closes_the_connection(transport: Http1Transport) -> None:
@@ -243,11 +243,11 @@ async def test_cancelling_a_tls_handshake_closes_the_connection(transport: Http1
 
     async with serving(listen) as port:
         task = asyncio.create_task(fetch(transport, f"https://127.0.0.1:{port}/"))
-        await asyncio.wait_for(heard.wait(), 5)
+        await asyncio.wait_for(heard.wait(), 60)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await asyncio.wait_for(closed.wait(), 5)
+        await asyncio.wait_for(closed.wait(), 60)
 
 
 @pytest.fixture(scope="module")

@@ -191,7 +191,7 @@ async def test_a_store_that_is_away_says_so_and_not_that_nothing_is_there(
 ) -> None:
     place.put("a", "value of a")
     place.go_away()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         for call in (store.read(["a"]), store.list_keys()):
             with pytest.raises(StoreAway) as error:
                 await call
