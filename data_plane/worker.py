@@ -116,10 +116,8 @@ async def assembled(
         looked = GuardrailMetrics(registry)
         accountant = Accountant(metrics, meters, ledger, clocks.monotonic, telemetry, looked)
         upstream = Upstream(transport, lambda: wall_ms() / 1000)
-        async with (
-            aclosing(upstream),
-            _limiting(settings, registry, clocks, meters) as (gate, provisioned),
-        ):
+        limiting = _limiting(settings, registry, clocks, meters)
+        async with aclosing(upstream), limiting as (gate, provisioned):
             bodies = Bodies(settings.bodies_max_mib << 20)
             metrics.bodies = lambda: bodies.held_bytes
             relay = Relay(upstream, accountant, _timeouts(settings), bodies.hold)

@@ -41,7 +41,7 @@ def open_steps(
         name = told.served_entity_name
         if name in asked_now:
             continue
-        last = totals.last_step(name, now_ms)
+        last = totals.last_step(name)
         steps = [(LIVE_SECONDS, slot)] if live else []
         if last // _MINUTE_SLOTS != slot // _MINUTE_SLOTS:
             steps.append((MINUTE_SECONDS, slot // _MINUTE_SLOTS))
