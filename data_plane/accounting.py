@@ -100,8 +100,8 @@ class Accountant:
         """Account for a call that has ended; what guardrails say of it may still change."""
         now = record.ended = self._clock()
         duration = now - record.started
-        self._meter(record, duration)
         first_chunk = record.first_chunk - record.started if record.chunks else None
+        self._meter(record, duration, first_chunk)
         self._metrics.in_flight -= 1
         self._metrics.observe(
             record.endpoint.name if record.endpoint else "",
@@ -125,14 +125,16 @@ class Accountant:
             first_chunk = record.first_chunk - record.started if record.chunks else None
             _log.write("request", _fields(record, record.ended - record.started, first_chunk))
 
-    def _meter(self, record: Record, duration: float) -> None:
+    def _meter(self, record: Record, duration: float, first_chunk: float | None) -> None:
         if record.endpoint is None:
             return
         endpoint_id = record.endpoint.id
         if record.admitted:
             self._meters.end(endpoint_id)
         entity = record.entity.name if record.entity else ""
-        self._meters.observe(endpoint_id, entity, record.status, duration, record.usage)
+        self._meters.observe(
+            endpoint_id, entity, record.status, duration, record.usage, first_chunk
+        )
 
 
 def _fields(record: Record, duration: float, first_chunk: float | None) -> dict[str, object]:

@@ -116,7 +116,8 @@ async def assembled(
         looked = GuardrailMetrics(registry)
         accountant = Accountant(metrics, meters, ledger, clocks.monotonic, telemetry, looked)
         upstream = Upstream(transport, lambda: wall_ms() / 1000)
-        async with aclosing(upstream), _limiting(settings, registry, clocks) as (gate, provisioned):
+        limiting = _limiting(settings, registry, clocks, meters)
+        async with aclosing(upstream), limiting as (gate, provisioned):
             bodies = Bodies(settings.bodies_max_mib << 20)
             metrics.bodies = lambda: bodies.held_bytes
             relay = Relay(upstream, accountant, _timeouts(settings), bodies.hold)
@@ -179,7 +180,7 @@ def _link(settings: Settings) -> ControlLink:
 
 @asynccontextmanager
 async def _limiting(
-    settings: Settings, registry: CollectorRegistry, clocks: Clocks
+    settings: Settings, registry: CollectorRegistry, clocks: Clocks, meters: Meters
 ) -> AsyncIterator[tuple[LimitGate, ThroughputGate]]:
     """Yield the gates of endpoints and of entities.
 
@@ -193,7 +194,7 @@ async def _limiting(
         background = [asyncio.create_task(leases.run()), asyncio.create_task(leases.tick())]
         try:
             yield (
-                LimitGate(leases, contact, metrics, clocks.monotonic),
+                LimitGate(leases, contact, metrics, clocks.monotonic, refused=meters.refuse),
                 ThroughputGate(leases, metrics, clocks.monotonic),
             )
         finally:

@@ -15,7 +15,14 @@ from modelserving.worker.v1.metrics_service_pb2 import EndpointCounts
 
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.endpoints.lookup import find_endpoint
-from modelplane.control_plane.endpoints.totals import EngineTotals, EntityTotals, Recent, Totals
+from modelplane.control_plane.endpoints.openings import open_steps
+from modelplane.control_plane.endpoints.totals import (
+    EngineTotals,
+    EntityTotals,
+    Recent,
+    Refusals,
+    Totals,
+)
 from modelplane.control_plane.principal import Principal
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints.metrics import (
@@ -28,6 +35,12 @@ from modelplane.control_plane.store.endpoints.metrics import (
     sum_in_flight,
 )
 from modelplane.control_plane.store.endpoints.records import StoredVersion
+from modelplane.control_plane.store.endpoints.series import (
+    HOUR_SECONDS,
+    Opening,
+    forget,
+    save_openings,
+)
 
 # A worker reports every five seconds while it answers queries.
 _GONE_MS = 15_000
@@ -49,6 +62,7 @@ class MetricsView:
         tokens_per_second: Tokens of the last minute by served entity, for each second.
         provisioned: Scales of the entities whose throughput is provisioned.
         engines: What engines say of themselves, by served entity.
+        refusals: Queries that limits refused; see `totals.limit_name`.
         now_ms: The time.
     """
 
@@ -59,6 +73,7 @@ class MetricsView:
     tokens_per_second: Mapping[str, float] = field(default_factory=dict)
     provisioned: Mapping[str, ScalePolicy] = field(default_factory=dict)
     engines: Mapping[str, EngineTotals] = field(default_factory=dict)
+    refusals: Mapping[str, Refusals] = field(default_factory=dict)
     now_ms: int = 0
 
 
@@ -84,12 +99,19 @@ class EndpointMetrics:
                 return
             if sequence == 1:
                 await forget_reporters(transaction, now_ms - _FORGET_MS)
-            stored = await lock_totals(transaction, list(by_id))
-            for endpoint_id, text in stored.items():
-                totals = Totals.parse(text)
-                totals.add(by_id[endpoint_id], now_ms)
+            openings: list[Opening] = []
+            stored = {}
+            for endpoint_id, locked in (await lock_totals(transaction, list(by_id))).items():
+                totals, report = Totals.parse(locked.text), by_id[endpoint_id]
+                live = locked.live_until_ms > now_ms
+                openings += open_steps(totals, report, now_ms, live=live)
+                totals.add(report, now_ms)
                 stored[endpoint_id] = totals.encode()
             await save_totals(transaction, stored)
+            await save_openings(transaction, openings)
+            # Once in an hour in which it is asked, so that no endpoint has more than so many.
+            hours = {one.endpoint_id for one in openings if one.step_seconds == HOUR_SECONDS}
+            await forget(transaction, hours, now_ms)
 
     async def note_engines(self, told: Mapping[str, EntityFigures]) -> None:
         """Take what engines say of themselves, by endpoint; what is of none that exists is dropped.
@@ -99,9 +121,9 @@ class EndpointMetrics:
         """
         async with self._database.write() as transaction:
             now_ms = self._clock()
-            stored = await lock_totals(transaction, list(told))
-            for endpoint_id, text in stored.items():
-                totals = Totals.parse(text)
+            stored = {}
+            for endpoint_id, locked in (await lock_totals(transaction, list(told))).items():
+                totals = Totals.parse(locked.text)
                 for entity, replicas in told[endpoint_id].items():
                     totals.engines.setdefault(entity, EngineTotals()).note(replicas, now_ms)
                 stored[endpoint_id] = totals.encode()
@@ -128,6 +150,7 @@ class EndpointMetrics:
             totals.tokens_per_second(now_ms),
             _provisioned(record.active),
             totals.engines,
+            totals.refusals,
             now_ms,
         )
 

@@ -42,6 +42,7 @@ class _View(Collector):
         yield from self._last_minute()
         yield self._latency()
         yield from self._counters()
+        yield from self._refusals()
         yield from self._throughput()
         yield from self._engines()
         in_flight = GaugeMetricFamily(
@@ -101,6 +102,20 @@ class _View(Collector):
             tokens.add_metric((*labels, "input"), totals.input_tokens)
             tokens.add_metric((*labels, "output"), totals.output_tokens)
         return iter((requests, tokens))
+
+    def _refusals(self) -> Iterator[Metric]:
+        """Yield what limits have refused, where they have."""
+        if not self._view.refusals:
+            return
+        refusals = CounterMetricFamily(
+            "modelplane_endpoint_limit_refusals",
+            "Queries that a limit refused: whose use it counts (key), whom it names, its unit.",
+            labels=("endpoint_name", "key", "principal", "unit"),
+        )
+        for name, refused in sorted(self._view.refusals.items()):
+            key, unit, principal = name.split(" ", 2)
+            refusals.add_metric((self._view.endpoint, key, principal, unit), refused.total)
+        yield refusals
 
     def _engines(self) -> Iterator[Metric]:
         """Yield what engines say of themselves, where there are any."""

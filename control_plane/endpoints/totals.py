@@ -4,23 +4,49 @@ Before: `metrics`, which knows a report that comes twice. Counts only ever grow;
 kept the calls of the last minute.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import add
 
 import orjson
 from modelserving.launcher.v1.launcher_service_pb2 import EngineFigures
-from modelserving.worker.v1.metrics_service_pb2 import EndpointCounts, EntityCounts
+from modelserving.worker.v1.metrics_service_pb2 import (
+    EndpointCounts,
+    EntityCounts,
+    LimitRefusals,
+)
 
 from modelplane.adapters.shared.latency import BUCKETS
 
-_SLOT_MS = 5_000
+SLOT_MS = 5_000
 _SLOTS = 12
 _MINUTE_SECONDS = 60
+_MINUTE_MS = 60_000
 ENGINE_COUNTS = ("prompt_tokens", "generation_tokens", "prefix_cache_queries", "prefix_cache_hits")
 # Figures come at least every half a minute.
 _FRESH_MS = 60_000
 _REMEMBERED = 64
+# An endpoint has at most 20 limits, each on two units; those that it had before are told a while.
+_LIMITS = 100
 _MOST = 2**63 - 1
+
+
+def limit_name(key: str, principal: str, unit: str) -> str:
+    """Return what tells a limit from the others of its endpoint.
+
+    Args:
+        key: Whose use it counts.
+        principal: Whom it names, in small letters; empty: nobody.
+        unit: `requests` or `tokens`.
+    """
+    return f"{key} {unit} {principal}"
+
+
+def _add_up(sums: Sequence[int], more: Sequence[int]) -> list[int]:
+    """Return the sums with those of a worker added, maybe of a release with other buckets."""
+    if len(more) != len(sums):
+        more = [*more, *[0] * BUCKETS]
+    return list(map(add, sums, more))
 
 
 @dataclass(slots=True)
@@ -45,8 +71,7 @@ class EntityTotals:
         """Add what a worker counted."""
         for status, calls in counts.requests.items():
             self.requests[str(status)] = self.requests.get(str(status), 0) + calls
-        for place, calls in enumerate(counts.latency_buckets[:BUCKETS]):
-            self.latency[place] += calls
+        self.latency = _add_up(self.latency, counts.latency_buckets)
         self.latency_sum_ms += counts.latency_sum_ms
         self.input_tokens += counts.input_tokens
         self.output_tokens += counts.output_tokens
@@ -97,6 +122,32 @@ class EngineTotals:
 
 
 @dataclass(slots=True)
+class Refusals:
+    """Queries that one limit has refused.
+
+    Attributes:
+        total: All of them.
+        minute: Minute of the last ones, since the epoch.
+        in_minute: How many in it.
+    """
+
+    total: int = 0
+    minute: int = 0
+    in_minute: int = 0
+
+    def add(self, count: int, now_ms: int) -> None:
+        """Count refusals of now."""
+        minute = now_ms // _MINUTE_MS
+        self.total += count
+        self.in_minute = count + (self.in_minute if self.minute == minute else 0)
+        self.minute = minute
+
+    def now(self, now_ms: int) -> int:
+        """Return how many there were in the minute that it is."""
+        return self.in_minute if self.minute == now_ms // _MINUTE_MS else 0
+
+
+@dataclass(slots=True)
 class Recent:
     """Calls within a short time."""
 
@@ -104,11 +155,10 @@ class Recent:
     client_errors: int = 0
     server_errors: int = 0
 
-    def count(self, status: int, calls: int) -> None:
-        """Count calls by the class of their status."""
-        self.requests += calls
-        self.client_errors += calls * (status // 100 == 4)  # noqa: PLR2004 - 4xx
-        self.server_errors += calls * (status // 100 == 5)  # noqa: PLR2004 - 5xx
+
+_NO_CALLS = {"requests": 0, "client_errors": 0, "server_errors": 0}
+# Where calls are counted beside, by the class of their status.
+_ERRORS = {4: "client_errors", 5: "server_errors"}
 
 
 @dataclass(slots=True)
@@ -117,15 +167,20 @@ class Totals:
 
     Attributes:
         entities: Counts by served entity.
-        slots: Recent calls by the time of the report, in steps of five seconds, and served entity.
+        slots: Recent calls by the time of the report, in steps of five seconds, and served entity:
+            the fields of `Recent`, of which most are not looked at when one is added.
         tokens: Recent tokens in the same way; by themselves, since an older release reads `slots`.
         engines: What engines say of themselves, by served entity.
+        first_chunks: Streams by the time to their first chunk, as `latency`, by served entity.
+        refusals: Of each limit; see `limit_name`.
     """
 
     entities: dict[str, EntityTotals] = field(default_factory=dict)
-    slots: dict[str, dict[str, Recent]] = field(default_factory=dict)
+    slots: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     tokens: dict[str, dict[str, int]] = field(default_factory=dict)
     engines: dict[str, EngineTotals] = field(default_factory=dict)
+    first_chunks: dict[str, list[int]] = field(default_factory=dict)
+    refusals: dict[str, Refusals] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str) -> "Totals":
@@ -133,12 +188,11 @@ class Totals:
         value = orjson.loads(text)
         return cls(
             {name: EntityTotals(**item) for name, item in value.get("entities", {}).items()},
-            {
-                slot: {name: Recent(**item) for name, item in recent.items()}
-                for slot, recent in value.get("slots", {}).items()
-            },
+            value.get("slots", {}),
             value.get("tokens", {}),
             {name: EngineTotals(**item) for name, item in value.get("engines", {}).items()},
+            value.get("first_chunks", {}),
+            {name: Refusals(**item) for name, item in value.get("refusals", {}).items()},
         )
 
     def encode(self) -> str:
@@ -147,7 +201,7 @@ class Totals:
 
     def add(self, counts: EndpointCounts, now_ms: int) -> None:
         """Add what a worker counted."""
-        slot = str(now_ms // _SLOT_MS)
+        slot = str(now_ms // SLOT_MS)
         recent, tokens = self.slots.setdefault(slot, {}), self.tokens.setdefault(slot, {})
         for entity in counts.entities:
             name = entity.served_entity_name
@@ -155,8 +209,24 @@ class Totals:
             if used := entity.input_tokens + entity.output_tokens:
                 tokens[name] = tokens.get(name, 0) + used
             for status, calls in entity.requests.items():
-                recent.setdefault(name, Recent()).count(status, calls)
+                sums = recent.setdefault(name, dict(_NO_CALLS))
+                sums["requests"] += calls
+                if kind := _ERRORS.get(status // 100):
+                    sums[kind] += calls
+            if entity.first_chunk_buckets:
+                before = self.first_chunks.get(name, [0] * BUCKETS)
+                self.first_chunks[name] = _add_up(before, entity.first_chunk_buckets)
+        if counts.refusals:
+            self._refuse(counts.refusals, now_ms)
         self._prune(now_ms)
+
+    def last_step(self, entity: str) -> int:
+        """Return the last slot in which a served entity was asked, if that is within a minute."""
+        # Those last that came last, but for replicas whose clocks differ.
+        for slot in reversed(self.slots):
+            if entity in self.slots[slot]:
+                return int(slot)
+        return 0
 
     def last_minute(self, now_ms: int) -> dict[str, Recent]:
         """Return the calls reported within the last minute, by served entity."""
@@ -164,9 +234,9 @@ class Totals:
         for slot in self._fresh(now_ms):
             for name, recent in self.slots[slot].items():
                 sums = total.setdefault(name, Recent())
-                sums.requests += recent.requests
-                sums.client_errors += recent.client_errors
-                sums.server_errors += recent.server_errors
+                sums.requests += recent["requests"]
+                sums.client_errors += recent["client_errors"]
+                sums.server_errors += recent["server_errors"]
         return total
 
     def tokens_per_second(self, now_ms: int) -> dict[str, float]:
@@ -177,12 +247,22 @@ class Totals:
                 total[name] = total.get(name, 0) + tokens
         return {name: tokens / _MINUTE_SECONDS for name, tokens in total.items()}
 
+    def _refuse(self, refused: Iterable[LimitRefusals], now_ms: int) -> None:
+        for one in refused:
+            name = limit_name(one.key, one.principal, one.unit)
+            # Those last that have refused last.
+            refusals = self.refusals.pop(name, Refusals())
+            refusals.add(one.count, now_ms)
+            self.refusals[name] = refusals
+        for gone in list(self.refusals)[:-_LIMITS]:
+            del self.refusals[gone]
+
     def _fresh(self, now_ms: int) -> Iterator[str]:
-        newest = now_ms // _SLOT_MS
+        newest = now_ms // SLOT_MS
         # A replica's clock may be a little ahead; one that was far ahead was set back since.
         return (slot for slot in self.slots if newest - _SLOTS < int(slot) <= newest + 1)
 
     def _prune(self, now_ms: int) -> None:
-        fresh = set(self._fresh(now_ms))
-        self.slots = {slot: recent for slot, recent in self.slots.items() if slot in fresh}
-        self.tokens = {slot: tokens for slot, tokens in self.tokens.items() if slot in fresh}
+        for gone in self.slots.keys() - set(self._fresh(now_ms)):
+            del self.slots[gone]
+            self.tokens.pop(gone, None)

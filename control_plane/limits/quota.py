@@ -229,6 +229,18 @@ def _part(demand: Demand, remaining: int, workers: int) -> tuple[int, int]:
     return min(remaining, max(demand.needed, ahead)), share
 
 
+def standing(counter: Counter, limit: int, window: int) -> int:
+    """Return what is taken of a window, what it owes included, as long as nobody asks for more.
+
+    Args:
+        counter: The counter, which is moved on to the window.
+        limit: How much a window has.
+        window: The window.
+    """
+    _enter_window(counter, limit, window)
+    return counter.granted + min(counter.debt, max(0, limit - counter.granted))
+
+
 def _enter_window(counter: Counter, limit: int, window: int) -> None:
     # A clock that was set back by a window does not open that window again; one that had been far
     # ahead is not waited for.

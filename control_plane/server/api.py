@@ -11,6 +11,7 @@ from modelserving.v1.permission_service_pb2_grpc import add_PermissionServiceSer
 from modelserving.v1.proto_service_pb2_grpc import add_ProtoServiceServicer_to_server
 from modelserving.v1.rollout_service_pb2_grpc import add_RolloutServiceServicer_to_server
 from modelserving.v1.secret_service_pb2_grpc import add_SecretServiceServicer_to_server
+from modelserving.v1.traffic_service_pb2_grpc import add_TrafficServiceServicer_to_server
 from modelserving.v1.ui_service_pb2_grpc import add_UiServiceServicer_to_server
 from modelserving.v1.usage_service_pb2_grpc import add_UsageServiceServicer_to_server
 from prometheus_client import CollectorRegistry
@@ -52,6 +53,9 @@ from modelplane.control_plane.server.registries import build_catalogue, build_pi
 from modelplane.control_plane.server.vault import Vault
 from modelplane.control_plane.settings import Settings
 from modelplane.control_plane.shared_clock import lease_clock
+from modelplane.control_plane.traffic.limit_use import LimitsInUse
+from modelplane.control_plane.traffic.series import Series
+from modelplane.control_plane.traffic.traffic_servicer import TrafficServicer
 from modelplane.control_plane.ui.assets import STATIC, load_assets
 from modelplane.control_plane.ui.ui_servicer import UiServicer
 from modelplane.control_plane.usage.reader import UsageReader
@@ -142,5 +146,7 @@ async def _add_endpoints(
     servicer = EndpointServicer(endpoints, changes, history, metrics, logs, pinning, trial)
     add_EndpointServiceServicer_to_server(servicer, api)
     add_RolloutServiceServicer_to_server(RolloutServicer(Rollouts(database, rollout)), api)
+    traffic = TrafficServicer(Series(database, system_clock), LimitsInUse(database, clock))
+    add_TrafficServiceServicer_to_server(traffic, api)
     permissions = EndpointPermissions(database, rollout)
     add_PermissionServiceServicer_to_server(PermissionServicer(permissions), api)

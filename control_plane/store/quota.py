@@ -62,6 +62,17 @@ async def lock_counters(transaction: Transaction, keys: Collection[bytes]) -> di
     return counters
 
 
+async def read_counters(session: Session, keys: Sequence[bytes]) -> dict[bytes, Counter]:
+    """Return those counters of `keys` that there are, without keeping others from them."""
+    found = {}
+    for start in range(0, len(keys), _BATCH):
+        part = keys[start : start + _BATCH]
+        rows = await session.exec(select(QuotaRow).where(col(QuotaRow.key).in_(part)))
+        for row in rows.all():
+            found[row.key] = Counter(row.window, row.granted, row.debt, row.used)
+    return found
+
+
 async def save_counters(transaction: Transaction, counters: Mapping[bytes, Counter]) -> None:
     """Store counters that are locked."""
     connection = await transaction.session.connection()

@@ -319,6 +319,33 @@ class EndpointMetricsRow(SQLModel, table=True):
     endpoint_id: str = Field(primary_key=True, foreign_key="endpoint.id", ondelete="CASCADE")
     # As `control_plane.endpoints.totals` writes it.
     totals_json: str = "{}"
+    # Since when the course of it is recorded, by minutes and hours; 0: since the endpoint was made.
+    series_from_ms: int = Field(default=0, sa_type=BigInteger)
+    # Since and until when it is recorded in steps of five seconds, which is while somebody looks.
+    live_from_ms: int = Field(default=0, sa_type=BigInteger)
+    live_until_ms: int = Field(default=0, sa_type=BigInteger)
+
+
+class SeriesRow(SQLModel, table=True):
+    """What had been counted of a served entity when a step began in which it was asked.
+
+    A step without a row is one without calls: those of a step are what was counted from its row to
+    the next.
+    """
+
+    __tablename__ = "series"
+
+    # That row is locked by whoever writes here, and no other needs to be.
+    endpoint_id: str = Field(
+        primary_key=True, foreign_key="endpoint_metrics.endpoint_id", ondelete="CASCADE"
+    )
+    # Length of the step.
+    step_seconds: int = Field(primary_key=True)
+    # Number of the step since the epoch.
+    step: int = Field(primary_key=True, sa_type=BigInteger)
+    served_entity_name: str = Field(primary_key=True)
+    # SeriesCounts.
+    counts: bytes = Field(sa_type=LargeBinary)
 
 
 class MetricsReporterRow(SQLModel, table=True):

@@ -73,6 +73,7 @@ class LimitGate:
         metrics: QuotaMetrics,
         clock: Callable[[], float],
         most_plans: int = _MOST_PLANS,
+        refused: Callable[[str, Rule], None] | None = None,
     ) -> None:
         """Take quota from `leases`.
 
@@ -82,8 +83,10 @@ class LimitGate:
             metrics: Counts refusals.
             clock: Monotonic time, seconds.
             most_plans: Callers of endpoints after whom those before them are forgotten early.
+            refused: Told of each refusal: the endpoint's identifier, and the limit.
         """
         self._most_plans = most_plans
+        self._refused = refused
         self._leases = leases
         self._contact = contact
         self._metrics = metrics
@@ -146,6 +149,8 @@ class LimitGate:
         if not admitted:
             rule = alternatives[-1][0]
             self._metrics.refusals.labels(rule.unit.value, rule.scope.value).inc()
+            if self._refused is not None:
+                self._refused(endpoint.id, rule)
             raise self._refusal(admission, endpoint, alternatives)
 
     async def _take_one(self, admission: LimitedAdmission, alternatives: _Alternatives) -> bool:

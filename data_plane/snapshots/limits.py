@@ -6,14 +6,11 @@ Part of the snapshot (`snapshot.py`); `limits/gate.py` asks it once for each end
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from hashlib import sha256
 
 from modelserving.worker.v1.snapshot_pb2 import EndpointResource
 
-from modelplane.adapters.shared.limit_keys import LIMIT_KEYS, OLD_LIMIT_KEYS
+from modelplane.adapters.shared.limit_keys import LIMIT_KEYS, OLD_LIMIT_KEYS, counter_key
 from modelplane.data_plane.snapshots.callers import Principal
-
-_KEY_BYTES = 16
 
 
 class Unit(StrEnum):
@@ -46,12 +43,14 @@ class Rule:
         unit: What is counted.
         scope: Whose use is counted.
         limit: How much a window of one minute has.
+        principal: Whom the limit names, in small letters; empty: nobody.
     """
 
     key: bytes
     unit: Unit
     scope: Scope
     limit: int
+    principal: str = ""
 
 
 _Amounts = dict[Unit, int]
@@ -90,26 +89,28 @@ class Limits:
     def _own(self, principal: Principal, unit: Unit) -> tuple[Rule, ...]:
         """Return the caller's own limits: by name, else of the groups, else the default."""
         scope = Scope.SERVICE_PRINCIPAL if principal.service_principal else Scope.USER
-        limit = self.named.get((scope, principal.name.casefold()), {}).get(unit)
+        named = principal.name.casefold()
+        limit = self.named.get((scope, named), {}).get(unit)
         if limit is None and (groups := self._of_groups(principal, unit)):
             return groups
         if limit is None:
-            limit, scope = self.default.get(unit), Scope.USER
-        return () if limit is None else (self._rule(unit, scope, principal.id, limit),)
+            limit, scope, named = self.default.get(unit), Scope.USER, ""
+        return () if limit is None else (self._rule(unit, scope, principal.id, limit, named),)
 
     def _of_groups(self, principal: Principal, unit: Unit) -> tuple[Rule, ...]:
         found = []
         for group_id, name in zip(principal.group_ids, principal.group_names, strict=True):
-            limit = self.named.get((Scope.USER_GROUP, name.casefold()), {}).get(unit)
+            named = name.casefold()
+            limit = self.named.get((Scope.USER_GROUP, named), {}).get(unit)
             if limit is not None:
-                found.append(self._rule(unit, Scope.USER_GROUP, group_id, limit))
+                found.append(self._rule(unit, Scope.USER_GROUP, group_id, limit, named))
         return tuple(found)
 
-    def _rule(self, unit: Unit, scope: Scope, subject: str, limit: int) -> Rule:
-        # Identifiers of principals and groups differ, so a caller keeps one counter for each unit,
-        # whichever of the endpoint's limits applies.
-        text = f"{self.endpoint_id}\0{unit}\0{subject}"
-        return Rule(sha256(text.encode()).digest()[:_KEY_BYTES], unit, scope, limit)
+    def _rule(
+        self, unit: Unit, scope: Scope, subject: str, limit: int, principal: str = ""
+    ) -> Rule:
+        key = counter_key(self.endpoint_id, unit.value, subject)
+        return Rule(key, unit, scope, limit, principal)
 
 
 def compile_limits(resource: EndpointResource) -> Limits | None:

@@ -6,10 +6,15 @@
 from bisect import bisect_left
 from dataclasses import dataclass, field
 
-from modelserving.worker.v1.metrics_service_pb2 import EndpointCounts, EntityCounts
+from modelserving.worker.v1.metrics_service_pb2 import (
+    EndpointCounts,
+    EntityCounts,
+    LimitRefusals,
+)
 
 from modelplane.adapters.providers.types import Usage
 from modelplane.adapters.shared.latency import BUCKETS, LATENCY_BOUNDS_MS
+from modelplane.data_plane.snapshots.limits import Rule
 
 
 @dataclass(slots=True)
@@ -21,6 +26,8 @@ class _Meter:
     latency_sum_ms: float = 0.0
     input_tokens: int = 0
     output_tokens: int = 0
+    # Empty without streams, which most entities have none of or only.
+    first_chunk: list[int] = field(default_factory=list)
 
 
 class Meters:
@@ -29,6 +36,8 @@ class Meters:
     def __init__(self) -> None:
         self._meters: dict[tuple[str, str], _Meter] = {}
         self._in_flight: dict[str, int] = {}
+        # By the limit's kind, whom it names and its unit, which are as few as an endpoint's limits.
+        self._refusals: dict[str, dict[tuple[str, str, str], int]] = {}
         # Endpoints of which the last report said that queries are being answered.
         self._told: set[str] = set()
 
@@ -44,8 +53,20 @@ class Meters:
         else:
             del self._in_flight[endpoint_id]
 
+    def refuse(self, endpoint_id: str, rule: Rule) -> None:
+        """Count a query that a limit refused."""
+        refusals = self._refusals.setdefault(endpoint_id, {})
+        key = rule.scope.value, rule.principal, rule.unit.value
+        refusals[key] = refusals.get(key, 0) + 1
+
     def observe(
-        self, endpoint_id: str, entity: str, status: int, seconds: float, usage: Usage | None
+        self,
+        endpoint_id: str,
+        entity: str,
+        status: int,
+        seconds: float,
+        usage: Usage | None,
+        first_chunk: float | None = None,
     ) -> None:
         """Count a call that ended.
 
@@ -55,6 +76,7 @@ class Meters:
             status: HTTP status that the caller saw.
             seconds: Duration of the call.
             usage: Tokens that it used, as far as they are known.
+            first_chunk: Seconds until the first chunk of its stream; None: it had none.
         """
         key = (endpoint_id, entity)
         meter = self._meters.get(key)
@@ -67,19 +89,29 @@ class Meters:
         if usage is not None:
             meter.input_tokens += usage.input_tokens or 0
             meter.output_tokens += usage.output_tokens or 0
+        if first_chunk is not None:
+            if not meter.first_chunk:
+                meter.first_chunk = [0] * BUCKETS
+            meter.first_chunk[bisect_left(LATENCY_BOUNDS_MS, first_chunk * 1000)] += 1
 
     def take(self) -> list[EndpointCounts]:
         """Return what was counted since the last call, and begin anew."""
         meters, self._meters = self._meters, {}
+        refusals, self._refusals = self._refusals, {}
         told, self._told = self._told, set(self._in_flight)
         counts = {
             endpoint_id: EndpointCounts(
                 endpoint_id=endpoint_id, in_flight=self._in_flight.get(endpoint_id, 0)
             )
-            for endpoint_id in {key[0] for key in meters} | told | self._told
+            for endpoint_id in {key[0] for key in meters} | told | self._told | set(refusals)
         }
         for (endpoint_id, entity), meter in meters.items():
             counts[endpoint_id].entities.append(_pack(entity, meter))
+        for endpoint_id, by_limit in refusals.items():
+            counts[endpoint_id].refusals.extend(
+                LimitRefusals(key=key, principal=principal, unit=unit, count=count)
+                for (key, principal, unit), count in by_limit.items()
+            )
         return list(counts.values())
 
 
@@ -91,4 +123,5 @@ def _pack(entity: str, meter: _Meter) -> EntityCounts:
         latency_sum_ms=meter.latency_sum_ms,
         input_tokens=meter.input_tokens,
         output_tokens=meter.output_tokens,
+        first_chunk_buckets=meter.first_chunk,
     )

@@ -202,6 +202,8 @@ ROWS: Mapping[str, Row] = {
     "EndpointService.GetServedModelLogs": Row(MANAGE, _NO_MODEL, Outcome.ABSENT),
     # Permissions
     "RolloutService.GetServingEndpointRollout": Row(VIEW, _CHAT | {"config_version": 1}),
+    "TrafficService.GetServingEndpointSeries": Row(VIEW, _CHAT),
+    "TrafficService.GetLimitUse": Row(VIEW, _CHAT),
     "PermissionService.GetPermissions": Row(MANAGE, _OBJECT),
     "PermissionService.SetPermissions": Row(MANAGE, _OBJECT | {"access_control_list": "$grants"}),
     "PermissionService.UpdatePermissions": Row(MANAGE, _OBJECT | {"access_control_list": []}),

@@ -150,6 +150,11 @@ READS: Mapping[str, Read] = {
     "GetServingEndpointPolicies": NAMED,
     "GetServingEndpointOpenApi": NAMED,
     "GetServingEndpointMetrics": Read({"name": "nothing"}, {"name": "first"}, steady=False),
+    "GetServingEndpointSeries": Read(
+        {"name": "nothing", "start_time": FAR, "end_time": 1, "step_seconds": 60},
+        {"name": "first", "step_seconds": 3600},
+    ),
+    "GetLimitUse": Read({"name": "nothing"}, {"name": "first"}, steady=False),
     "GetDeployment": Read({}),
     "ListWorkers": Read({}),
     "GetMe": Read(SELECTED),

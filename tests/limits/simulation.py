@@ -32,6 +32,7 @@ from modelplane.data_plane.limits.quota_metrics import QuotaMetrics
 from modelplane.data_plane.process import Clocks
 from modelplane.data_plane.snapshots.callers import Principal
 from modelplane.data_plane.snapshots.compilation import compile_endpoint
+from modelplane.data_plane.snapshots.limits import Rule
 from modelplane.data_plane.snapshots.snapshot import Endpoint
 
 ALICE = Principal("id-alice", "alice")
@@ -152,7 +153,16 @@ class Worker:
         self.source = Source(network)
         self.contact = Contact(when_away, away_seconds)
         self.leases = QuotaLeases(name, self.source, self.contact, metrics, clocks)
-        self.gate = LimitGate(self.leases, self.contact, metrics, clocks.monotonic, most_plans)
+        # Endpoint and limit of each refusal.
+        self.refused: list[tuple[str, Rule]] = []
+        self.gate = LimitGate(
+            self.leases,
+            self.contact,
+            metrics,
+            clocks.monotonic,
+            most_plans,
+            lambda endpoint_id, rule: self.refused.append((endpoint_id, rule)),
+        )
         self.queries: set[asyncio.Task[Admission | None]] = set()
         self.tasks = [
             asyncio.create_task(self.leases.run()),

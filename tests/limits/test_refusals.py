@@ -9,6 +9,7 @@ from modelplane.adapters.providers.types import Query, Usage
 from modelplane.control_plane.store.database import Database
 from modelplane.data_plane.errors import LimitExceeded
 from modelplane.data_plane.limits.admission import Ending
+from modelplane.data_plane.snapshots.limits import Scope, Unit
 from tests.limits.simulation import Simulation, Worker, endpoint, simulation
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -54,6 +55,18 @@ async def test_a_window_that_is_used_up_says_when_the_next_one_begins(database: 
         await answer(world, world.workers[0], limited, 100)
         refused = await world.ask(world.workers[0], limited, query=ASK)
         assert refused.retry_after == 47
+
+
+async def test_each_refusal_is_told_with_its_endpoint_and_limit(database: Database) -> None:
+    limited = endpoint(ai_gateway=[{"tokens": 100}, {"key": "user", "calls": 1}])
+    async with simulation(database) as world:
+        [worker] = world.workers
+        await answer(world, worker, limited, 50)
+        assert worker.refused == []
+        for _ in range(2):
+            assert isinstance(await world.ask(worker, limited, query=ASK), LimitExceeded)
+        told = [(of, rule.scope, rule.unit, rule.limit) for of, rule in worker.refused]
+        assert told == [(limited.id, Scope.USER, Unit.REQUESTS, 1)] * 2
 
 
 async def test_queries_wait_for_what_those_under_way_may_not_use(database: Database) -> None:

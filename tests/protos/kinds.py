@@ -78,6 +78,8 @@ TOLD_ELSEWHERE: Mapping[str, str] = {
         ),
         f"{_ROLLOUTS}test_hosted_models_are_told_stage_by_stage",
     ),
+    "LimitInUse.refused": "tests/control_plane/traffic/test_limit_use.py::"
+    "test_refusals_are_of_this_minute_and_their_metric_of_all",
     "ServingEndpointConfigVersion.outcome_message": "tests/control_plane/endpoints/"
     "test_config_history.py::test_all_versions_are_listed_newest_first",
     "ServedModelLogs.logs": _LOGS,

@@ -22,6 +22,19 @@ _BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
+class LockedTotals:
+    """The totals of an endpoint, which nobody else changes.
+
+    Attributes:
+        text: They, JSON.
+        live_until_ms: Until when they are recorded in steps of five seconds, too.
+    """
+
+    text: str
+    live_until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reporter:
     """A worker's process and its report.
 
@@ -84,7 +97,9 @@ async def read_totals(session: Session, endpoint_id: str) -> str:
     return row.totals_json if row else "{}"
 
 
-async def lock_totals(transaction: Transaction, endpoint_ids: Sequence[str]) -> dict[str, str]:
+async def lock_totals(
+    transaction: Transaction, endpoint_ids: Sequence[str]
+) -> dict[str, LockedTotals]:
     """Return the totals of those endpoints that exist, and keep others from changing them."""
     # In one order, and new rows before those that are locked, so that transactions with endpoints
     # in common wait for each other in turn.
@@ -92,7 +107,7 @@ async def lock_totals(transaction: Transaction, endpoint_ids: Sequence[str]) -> 
     batches = [ordered[start : start + _BATCH] for start in range(0, len(ordered), _BATCH)]
     for batch in batches:
         await _insert_missing(transaction.session, batch)
-    totals: dict[str, str] = {}
+    totals: dict[str, LockedTotals] = {}
     for batch in batches:
         totals |= await _lock(transaction.session, batch)
     return totals
@@ -122,12 +137,20 @@ async def _insert_missing(session: Session, endpoint_ids: Sequence[str]) -> None
     # An endpoint must not be deleted before its row is there.
     held = query.order_by(endpoint_id).with_for_update(read=True, key_share=True)
     if missing := (await session.exec(held)).all():
-        new = [{"endpoint_id": found, "totals_json": "{}"} for found in missing]
+        zero = {"totals_json": "{}", "series_from_ms": 0, "live_from_ms": 0, "live_until_ms": 0}
+        new = [{"endpoint_id": found, **zero} for found in missing]
         await session.exec(insert(session, EndpointMetricsRow).values(new).on_conflict_do_nothing())
 
 
-async def _lock(session: Session, endpoint_ids: Sequence[str]) -> dict[str, str]:
+async def _lock(session: Session, endpoint_ids: Sequence[str]) -> dict[str, LockedTotals]:
     endpoint_id = col(EndpointMetricsRow.endpoint_id)
-    query = select(EndpointMetricsRow.endpoint_id, EndpointMetricsRow.totals_json)
+    query = select(
+        EndpointMetricsRow.endpoint_id,
+        EndpointMetricsRow.totals_json,
+        EndpointMetricsRow.live_until_ms,
+    )
     locked = query.where(endpoint_id.in_(endpoint_ids)).order_by(endpoint_id).with_for_update()
-    return dict((await session.exec(locked)).all())
+    return {
+        key: LockedTotals(text, live_until_ms)
+        for key, text, live_until_ms in (await session.exec(locked)).all()
+    }

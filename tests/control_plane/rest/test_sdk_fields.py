@@ -30,6 +30,8 @@ OWN = {
     "GetServingEndpointPolicies",
     "GetServingEndpointRateLimits",
     "GetServingEndpointRollout",
+    "GetServingEndpointSeries",
+    "GetLimitUse",
     "ListAuditEvents",
     "ListSecretUses",
     "ListServedEntities",

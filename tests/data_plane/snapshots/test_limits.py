@@ -27,6 +27,12 @@ def compiled(*gateway: dict[str, Any], old: tuple[dict[str, Any], ...] = ()) -> 
     return compile_limits(json_format.ParseDict(message, EndpointResource()))
 
 
+def named(limits: Limits | None, principal: Principal) -> list[str]:
+    """Return whom the limits name that apply."""
+    assert limits is not None
+    return [rule.principal for alternatives in limits.rules(principal) for rule in alternatives]
+
+
 def applied(limits: Limits | None, principal: Principal) -> list[list[tuple[str, str, int]]]:
     """Return unit, scope and limit of what applies."""
     assert limits is not None
@@ -34,6 +40,18 @@ def applied(limits: Limits | None, principal: Principal) -> list[list[tuple[str,
         [(rule.unit.value, rule.scope.value, rule.limit) for rule in alternatives]
         for alternatives in limits.rules(principal)
     ]
+
+
+def test_a_rule_tells_whom_its_limit_names() -> None:
+    limits = compiled(
+        {"calls": 9},
+        {"key": "user", "calls": 1},
+        {"key": "user", "principal": "Alice@example.com", "calls": 2},
+        {"key": "user_group", "principal": "Red", "calls": 3},
+    )
+    assert named(limits, ALICE) == ["alice@example.com", ""]
+    assert named(limits, BOB) == ["red", ""]
+    assert named(limits, Principal("id-eve", "eve@example.com")) == ["", ""]
 
 
 def test_no_limits_are_none() -> None:

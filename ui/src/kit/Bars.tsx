@@ -1,5 +1,6 @@
-import { type ReactNode, type RefObject, useEffect, useRef, useState } from 'react'
+import type { ReactNode } from 'react'
 import { short } from '../format'
+import { useWidth } from './useWidth'
 
 export interface Bar { label: string; title: string; value: number; bad: number }
 
@@ -10,7 +11,7 @@ const LABEL_WIDTH = 110
 
 /** Counts over time, those that failed in another color; the table beside it has the numbers. */
 export function Bars({ label, bars }: { label: string; bars: Bar[] }): ReactNode {
-  const [frame, width] = useWidth()
+  const [frame, width] = useWidth(LEAST_WIDTH)
   const most = Math.max(1, ...bars.map(({ value }) => value))
   const step = (width - 48) / Math.max(1, bars.length)
   const every = Math.max(1, Math.ceil(LABEL_WIDTH / step))
@@ -40,16 +41,4 @@ export function Bars({ label, bars }: { label: string; bars: Bar[] }): ReactNode
     </svg>
     </div>
   )
-}
-
-/** The width that a frame has, and at least what its labels need. */
-function useWidth(): [RefObject<HTMLDivElement | null>, number] {
-  const frame = useRef<HTMLDivElement>(null)
-  const [width, setWidth] = useState(LEAST_WIDTH)
-  useEffect(() => {
-    const watch = new ResizeObserver(([entry]) => setWidth(Math.max(LEAST_WIDTH, Math.floor(entry?.contentRect.width ?? 0))))
-    if (frame.current !== null) watch.observe(frame.current)
-    return () => watch.disconnect()
-  }, [])
-  return [frame, width]
 }

@@ -25,6 +25,7 @@ def test_the_services_are_those_of_the_protos() -> None:
         "SessionService",
         "SignInService",
         "TokenService",
+        "TrafficService",
         "UiService",
         "UsageService",
     ]

@@ -1,10 +1,10 @@
 import { useMutation, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
 import { type ApiRequest, endpointPath, run } from '../../api'
-import { count } from '../../format'
-import { Check, Empty, Failure, Field, NEEDS_MANAGE, Table } from '../../kit'
+import { Check, Empty, Failure, Field, NEEDS_MANAGE } from '../../kit'
 import { CopyAs } from '../../kit/CopyAs'
 import { useFeatures } from '../../deployment'
+import { LimitsInUse } from './LimitUse'
 import type { AiGateway, Endpoint, RateLimit } from '../../types'
 
 const KEYS: Record<string, string> = {
@@ -40,14 +40,7 @@ export function Gateway({ endpoint, manages }: { endpoint: Endpoint; manages: bo
       <h3>Limits by minute</h3>
       {limits.length === 0
         ? <Empty title="Neither requests nor tokens are limited." />
-        : (
-          <Table label="Limits" rows={limits.map((limit, place) => ({ ...limit, place }))} id={({ place }) => place} columns={[
-            { title: 'For each', cell: ({ key }) => KEYS[key ?? 'endpoint'] ?? key },
-            { title: 'Only', cell: ({ principal }) => principal ?? <span className="muted">all</span> },
-            { title: 'Requests', number: true, cell: ({ calls }) => count(calls) },
-            { title: 'Tokens', number: true, cell: ({ tokens }) => count(tokens) },
-          ]} />
-        )}
+        : <LimitsInUse name={endpoint.name} keys={KEYS} />}
     </section>
   )
 }

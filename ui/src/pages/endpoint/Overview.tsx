@@ -11,6 +11,7 @@ import { live, type Sample, samples } from '../../prometheus'
 import { describeDeployment } from '../../state'
 import type { Endpoint, EndpointConfig, ServedEntity } from '../../types'
 import { tagsOf } from '../Create'
+import { Charts } from './Charts'
 
 export function Overview({ endpoint, manages }: { endpoint: Endpoint; manages: boolean }): ReactNode {
   const metrics = useQuery({
@@ -27,7 +28,7 @@ export function Overview({ endpoint, manages }: { endpoint: Endpoint; manages: b
       <Facts endpoint={endpoint} manages={manages} />
       {pending && <Pending name={endpoint.name} config={pending} updating={state?.config_update === 'IN_PROGRESS'} />}
       {config?.served_entities?.length
-        ? <Active endpoint={endpoint} config={config} entities={config.served_entities} metrics={metrics.data ?? []} manages={manages} />
+        ? <><Active endpoint={endpoint} config={config} entities={config.served_entities} metrics={metrics.data ?? []} manages={manages} /><Charts name={endpoint.name} /></>
         : !pending && (
           <Empty title="This endpoint has no configuration yet.">
             {manages && <Link className="button primary" href={`/endpoints/${encodeURIComponent(endpoint.name)}/edit`}>Add a served entity</Link>}

@@ -1,0 +1,1 @@
+"""The traffic of endpoints: its course, and what of their limits is used."""
