@@ -48,6 +48,7 @@ CHANGED = {
 # Tables that were not there before.
 NEW = (
     "endpoint_alias",
+    "endpoint_change",
     "group_demand",
     "group_log",
     "launcher",
@@ -65,6 +66,7 @@ NEW = (
 ADDED = {
     "access_token": "None",
     "quota": "0",
+    "revision": "0",
     "usage_origin": "''",
     "usage_query": "'', '{}'",
 }
