@@ -31,8 +31,8 @@ class Signal:
         self.event = asyncio.Event()
 
 
-async def wait_for(event: asyncio.Event, seconds: float) -> bool:
-    """Wait until `event` is set; return False when it was not within `seconds`."""
+async def wait_for(event: asyncio.Event, seconds: float | None) -> bool:
+    """Wait until `event` is set; return False when it was not within `seconds` (None: ever)."""
     try:
         async with asyncio.timeout(seconds):
             await event.wait()

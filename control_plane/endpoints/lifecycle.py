@@ -24,7 +24,12 @@ from modelplane.control_plane.endpoints import lookup, payload_tables
 from modelplane.control_plane.endpoints.config_input import build_config, build_traffic, drop_twin
 from modelplane.control_plane.endpoints.gateway_rules import check_countable
 from modelplane.control_plane.endpoints.kept_credentials import NOTHING, Kept, keep_credentials
-from modelplane.control_plane.endpoints.listing import ALL, Listing, list_endpoints
+from modelplane.control_plane.endpoints.listing import (
+    ALL,
+    Listing,
+    count_endpoints,
+    list_endpoints,
+)
 from modelplane.control_plane.endpoints.lookup import (
     find_endpoint,
     lock_endpoint,
@@ -106,17 +111,13 @@ class Endpoints:
             judges: Who judges where guardrails do not say who.
             new_id: Returns a new identifier: 32 hexadecimal digits.
         """
-        self._database = database
-        self._vault = CredentialVault(sealer)
+        self._database, self._vault = database, CredentialVault(sealer)
         self._rollout, self._clock = rollout, clock
         self._egress = egress or EgressPolicy()
-        self._source = source
-        self._quotas = quotas or Quotas()
-        self._pinning = pinning or Pinning()
+        self._source, self._new_id = source, new_id
+        self._quotas, self._pinning = quotas or Quotas(), pinning or Pinning()
         self._free = free or FreeCapacity(database, SharedClock(clock))
-        self._tables = tables
-        self._judges = judges
-        self._new_id = new_id
+        self._tables, self._judges = tables, judges
 
     async def create(
         self, principal: Principal, request: CreateServingEndpointRequest
@@ -162,6 +163,10 @@ class Endpoints:
     async def list_all(self, principal: Principal, listing: Listing = ALL) -> list[StoredEndpoint]:
         """Return the endpoints that the principal may see, and asks for."""
         return await list_endpoints(self._database, principal, listing)
+
+    async def count(self, principal: Principal, listing: Listing) -> int | None:
+        """Return how many there are on all pages of a list; None: that is not told."""
+        return await count_endpoints(self._database, principal, listing)
 
     async def list_foundation(self, principal: Principal) -> list[StoredEndpoint]:
         """Return those of the catalogue of foundation models, ordered by name."""

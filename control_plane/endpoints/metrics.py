@@ -5,12 +5,14 @@ Before: `metrics_servicer` (workers), `servicer` (callers). After: `totals`,
 outlive workers and control planes.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from modelserving.launcher.v1.launcher_service_pb2 import EngineFigures
 from modelserving.store.v1.hosting_pb2 import ScalePolicy
+from modelserving.v1.endpoint_pb2 import RecentCalls
 from modelserving.worker.v1.metrics_service_pb2 import EndpointCounts
 
 from modelplane.control_plane.clock import Clock
@@ -30,9 +32,10 @@ from modelplane.control_plane.store.endpoints.metrics import (
     forget_reporters,
     lock_totals,
     note_reporter,
+    read_all_totals,
+    read_in_flight,
     read_totals,
     save_totals,
-    sum_in_flight,
 )
 from modelplane.control_plane.store.endpoints.records import StoredVersion
 from modelplane.control_plane.store.endpoints.series import (
@@ -42,6 +45,8 @@ from modelplane.control_plane.store.endpoints.series import (
     save_openings,
 )
 
+# Totals that are read without letting others have their turn.
+_PAUSE_AFTER = 50
 # A worker reports every five seconds while it answers queries.
 _GONE_MS = 15_000
 # Figures of each replica, by served entity and the replica's identifier.
@@ -129,6 +134,24 @@ class EndpointMetrics:
                 stored[endpoint_id] = totals.encode()
             await save_totals(transaction, stored)
 
+    async def recent(self, endpoint_ids: Sequence[str]) -> dict[str, RecentCalls]:
+        """Return the calls of the last minute of each of some endpoints, by identifier.
+
+        Raises:
+            StoreUnavailable: The database does not answer.
+        """
+        async with self._database.read() as session:
+            now_ms = self._clock()
+            totals = await read_all_totals(session, endpoint_ids)
+            in_flight = await read_in_flight(session, now_ms, _GONE_MS)
+        found = {}
+        for number, endpoint_id in enumerate(endpoint_ids):
+            found[endpoint_id] = _sum_up(totals.get(endpoint_id, "{}"), now_ms)
+            found[endpoint_id].in_flight = in_flight[endpoint_id]
+            if number % _PAUSE_AFTER == 0:
+                await asyncio.sleep(0)
+        return found
+
     async def read(self, principal: Principal, name: str) -> MetricsView:
         """Return the metrics of an endpoint.
 
@@ -139,7 +162,7 @@ class EndpointMetrics:
             record = await find_endpoint(session, principal, name)
             now_ms = self._clock()
             totals = Totals.parse(await read_totals(session, record.id))
-            in_flight = await sum_in_flight(session, record.id, now_ms, _GONE_MS)
+            in_flight = (await read_in_flight(session, now_ms, _GONE_MS))[record.id]
         served = record.active.config.served_entities if record.active else ()
         entities = {entity.name: EntityTotals() for entity in served} | totals.entities
         return MetricsView(
@@ -153,6 +176,15 @@ class EndpointMetrics:
             totals.refusals,
             now_ms,
         )
+
+
+def _sum_up(text: str, now_ms: int) -> RecentCalls:
+    minute = Totals.parse(text).last_minute(now_ms).values()
+    return RecentCalls(
+        requests=sum(one.requests for one in minute),
+        client_errors=sum(one.client_errors for one in minute),
+        server_errors=sum(one.server_errors for one in minute),
+    )
 
 
 def _provisioned(version: StoredVersion | None) -> dict[str, ScalePolicy]:

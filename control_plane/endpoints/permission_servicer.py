@@ -19,6 +19,10 @@ from modelplane.control_plane.store.identity.grantees import GranteeKind
 
 OBJECT_TYPE = "serving-endpoints"
 
+MAX_FOUND = 100
+_FOUND = 20
+_MAX_SEARCH = 128
+
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 _DESCRIPTIONS: Mapping[Level, str] = {
@@ -34,7 +38,7 @@ _FIELDS: Mapping[GranteeKind, str] = {
 
 
 class PermissionServicer(PermissionServiceServicer):
-    """Answers the calls under `/api/2.0/permissions`."""
+    """Answers the calls under `/api/2.0/permissions`, and `/api/2.0/principals`."""
 
     def __init__(self, permissions: EndpointPermissions) -> None:
         self._permissions = permissions
@@ -65,6 +69,21 @@ class PermissionServicer(PermissionServiceServicer):
         permissions = await self._permissions.merge(current_principal.get(), endpoint_id, given)
         return _pack(permissions)
 
+    async def FindPrincipals(
+        self, request: pb.FindPrincipalsRequest, context: _Context
+    ) -> pb.FindPrincipalsResponse:
+        """Find those to whom something can be granted."""
+        most = _check_search(request)
+        found = await self._permissions.find_grantees(current_principal.get(), request.search, most)
+        return pb.FindPrincipalsResponse(
+            principals=[
+                pb.FoundPrincipal(
+                    kind=one.kind.name, name=one.name, display_name=one.display_name or None
+                )
+                for one in found
+            ]
+        )
+
     async def GetPermissionLevels(
         self, request: pb.GetPermissionLevelsRequest, context: _Context
     ) -> pb.GetPermissionLevelsResponse:
@@ -77,6 +96,17 @@ class PermissionServicer(PermissionServiceServicer):
                 for level, description in _DESCRIPTIONS.items()
             ]
         )
+
+
+def _check_search(request: pb.FindPrincipalsRequest) -> int:
+    """Return how many are wanted."""
+    if len(request.search) > _MAX_SEARCH:
+        raise InvalidParameter(f"'search' must have at most {_MAX_SEARCH} characters.")
+    if not request.HasField("max_results"):
+        return _FOUND
+    if not 1 <= request.max_results <= MAX_FOUND:
+        raise InvalidParameter(f"'max_results' must be from 1 to {MAX_FOUND}.")
+    return request.max_results
 
 
 def _check_type(object_type: str) -> None:

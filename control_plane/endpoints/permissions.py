@@ -13,17 +13,19 @@ from dataclasses import dataclass
 
 from modelplane.control_plane.access import level_of
 from modelplane.control_plane.endpoints.lookup import find_object, lock_object
-from modelplane.control_plane.errors import InvalidParameter
+from modelplane.control_plane.errors import InvalidParameter, PermissionDenied
 from modelplane.control_plane.principal import ADMINS_ID, Level, Principal
 from modelplane.control_plane.rollout import Rollout
 from modelplane.control_plane.store.database import Database, Session, Transaction
 from modelplane.control_plane.store.endpoints import changes
+from modelplane.control_plane.store.endpoints.lists import manages_any
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint
 from modelplane.control_plane.store.identity.grantees import (
     Grantee,
     GranteeKind,
     find_grantees,
     load_grantees,
+    search_grantees,
 )
 
 # What an endpoint's grants take up in every worker, and in each push of the endpoint, is bounded.
@@ -91,6 +93,21 @@ class EndpointPermissions:
         """
         async with self._database.read() as session:
             await find_object(session, principal, endpoint_id)
+
+    async def find_grantees(self, principal: Principal, search: str, most: int) -> list[Grantee]:
+        """Return the first by name to whom something can be granted, whose names have a text.
+
+        Raises:
+            PermissionDenied: The principal manages no endpoint.
+        """
+        async with self._database.read() as session:
+            grantees = {principal.id, *principal.group_ids}
+            if not (principal.admin or await manages_any(session, grantees)):
+                raise PermissionDenied(
+                    f"'{principal.name}' manages no endpoint on which anything could be granted; "
+                    "ask one who does."
+                )
+            return await search_grantees(session, search, most)
 
     async def replace(
         self, principal: Principal, endpoint_id: str, given: Sequence[GrantInput]

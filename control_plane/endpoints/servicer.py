@@ -109,7 +109,7 @@ class EndpointServicer(EndpointServiceServicer):
         """List the endpoints that the caller may see."""
         principal = current_principal.get()
         listing = read_listing(request)
-        page = Page[ServingEndpoint](listing.limit, lambda last: last.name)
+        page = Page[ServingEndpoint](listing.limit, listing.token_of)
         found = await self._endpoints.list_all(principal, listing)
         for index, record in enumerate(found):
             if not page.add(build_summary(record, principal)):
@@ -117,8 +117,15 @@ class EndpointServicer(EndpointServiceServicer):
             if index % _PAUSE_AFTER == 0:
                 # Thousands of summaries at once would hold up every other call.
                 await asyncio.sleep(0)
+        if listing.recent:
+            shown = found[: len(page.items)]
+            calls = await self._metrics.recent([record.id for record in shown])
+            for record, endpoint in zip(shown, page.items, strict=True):
+                endpoint.recent.CopyFrom(calls[record.id])
         return pb.ListServingEndpointsResponse(
-            endpoints=page.items, next_page_token=page.next_token
+            endpoints=page.items,
+            next_page_token=page.next_token,
+            total_count=await self._endpoints.count(principal, listing),
         )
 
     async def ListFoundationModelEndpoints(

@@ -33,7 +33,8 @@ MAX_TAGS = 20
 MAX_TAG_KEY = 127
 MAX_TAG_VALUE = 255
 
-_ENDPOINT_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}")
+MAX_NAME = 63
+_ENDPOINT_NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_NAME}}}")
 # Names of models, as clients of any provider write them.
 _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
 _ENTITY_NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_ENTITY_NAME}}}")

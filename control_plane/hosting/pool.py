@@ -227,6 +227,7 @@ class Pool:
             if new.phase is not old.phase or build_group(new) != build_group(old)
         ]
         await groups.tell(transaction, moved)
+        await groups.note_shown(transaction, seen)
 
 
 def _is_lost(launcher: StoredLauncher, now_ms: int) -> bool:

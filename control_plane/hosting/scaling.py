@@ -223,6 +223,7 @@ class Scaler:
             await groups.save(transaction, [new for _, new in as_read])
             moved = [new for old, new in as_read if new.generation != old.generation]
             await groups.tell(transaction, moved)
+            await groups.note_shown(transaction, as_read)
         for group in moved:
             fields = {"group": group.id, "entity": group.served_entity_name}
             _log.info("group scaled", extra=log_fields(**fields, replicas=group.desired))

@@ -5,6 +5,7 @@ Before: `serving`. After: `interceptor`, which is around each call, and the serv
 
 import grpc
 from modelserving.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
+from modelserving.v1.change_service_pb2_grpc import add_ChangeServiceServicer_to_server
 from modelserving.v1.deployment_service_pb2_grpc import add_DeploymentServiceServicer_to_server
 from modelserving.v1.endpoint_service_pb2_grpc import add_EndpointServiceServicer_to_server
 from modelserving.v1.permission_service_pb2_grpc import add_PermissionServiceServicer_to_server
@@ -24,6 +25,7 @@ from modelplane.control_plane.audit.reader import AuditReader
 from modelplane.control_plane.audit.servicer import AuditServicer
 from modelplane.control_plane.clock import system_clock
 from modelplane.control_plane.deployment.servicer import DeploymentServicer
+from modelplane.control_plane.endpoints.change_servicer import ChangeServicer
 from modelplane.control_plane.endpoints.config_history import ConfigHistory
 from modelplane.control_plane.endpoints.foundation import FoundationEndpoints
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
@@ -98,6 +100,8 @@ async def start_api(
     add_UsageServiceServicer_to_server(UsageServicer(UsageReader(vault.database)), api)
     add_UiServiceServicer_to_server(UiServicer(load_assets(STATIC)), api)
     add_DeploymentServiceServicer_to_server(DeploymentServicer(settings, push.workers), api)
+    watching = ChangeServicer(push.changes, authenticator.authenticate)
+    add_ChangeServiceServicer_to_server(watching, api)
     add_ProtoServiceServicer_to_server(ProtoServicer(build_archive()), api)
     return api
 

@@ -1,4 +1,4 @@
-"""The parts that bring configuration to the workers.
+"""The parts that bring configuration to the workers, and changes to those who look.
 
 Before: `serving`. After: `snapshots`, `store.notifications`.
 """
@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from modelplane.control_plane.clock import system_clock
 from modelplane.control_plane.deployment.workers import Workers
+from modelplane.control_plane.endpoints.change_watch import ChangeWatch
 from modelplane.control_plane.secrets.credentials import CredentialResolver
 from modelplane.control_plane.server.background import Background
 from modelplane.control_plane.server.judges import default_judges
@@ -35,6 +36,7 @@ class Push:
     watchers: Watchers
     rollout: RolloutDriver
     workers: Workers
+    changes: ChangeWatch
 
 
 async def start_push(
@@ -76,17 +78,21 @@ async def start_push(
     for counter in (rollout.early_answers, laggards.dropped):
         registry.register(counter)
 
-    database.on_commit(feed.hint)
+    changes = ChangeWatch(database, registry)
+    for hint in (feed.hint, changes.hint):
+        database.on_commit(hint)
     for hint in (rollout.hint, watchers.wake_all):
         cache.on_change(hint)
     watchers.on_move(rollout.hint)
-    background.begin(feed.run, partial(rollout.run, grace_seconds), laggards.run)
+    background.begin(feed.run, partial(rollout.run, grace_seconds), laggards.run, changes.run)
     if isinstance(peers, PostgresqlPeers):
         cache.on_change(peers.hint)
         watchers.on_move(peers.hint)
-        background.begin(peers.run, partial(_listen, database.url, [feed.hint, rollout.hint]))
+        hints = [feed.hint, rollout.hint, changes.hint]
+        background.begin(peers.run, partial(_listen, database.url, hints))
         background.at_end(peers.leave)
-    return Push(cache, feed, watchers, rollout, Workers(replica_id, cache, watchers, peers))
+    workers = Workers(replica_id, cache, watchers, peers)
+    return Push(cache, feed, watchers, rollout, workers, changes)
 
 
 async def _listen(url: str, listeners: Sequence[Callable[[], None]]) -> None:

@@ -63,6 +63,8 @@ async def serving(
         api_port = await stack.enter_async_context(
             running(api, settings.control_plane_listen, settings.drain_seconds)
         )
+        # Whoever waits for changes is answered, so that the calls in flight are over soon.
+        stack.callback(push.changes.close)
         await health.set_serving(serving=True)
         stack.push_async_callback(health.set_serving, serving=False)
         yield Ports(api_port, snapshot_port)

@@ -16,6 +16,16 @@ class EventKind(StrEnum):
     GROUP = "group"
 
 
+class ChangeKind(StrEnum):
+    """What became of an endpoint, for those who look at it."""
+
+    CREATED = "CREATED"
+    UPDATED = "UPDATED"
+    DELETED = "DELETED"
+    # Of many endpoints: those that serve, since a worker came or the last one went.
+    MANY = "MANY"
+
+
 class Phase(StrEnum):
     """Where the rollout of an endpoint's pending version stands (design: prepare, activate)."""
 

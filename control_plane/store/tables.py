@@ -30,6 +30,8 @@ class RevisionRow(SQLModel, table=True):
     compacted: int = Field(sa_type=BigInteger)
     # Tells one store from another, so that a worker never resumes against the wrong one.
     store_id: str
+    # Newest revision of `EndpointChangeRow`, which counts by itself.
+    changes: int = Field(default=0, sa_type=BigInteger)
 
 
 class EventRow(SQLModel, table=True):
@@ -47,6 +49,11 @@ class EndpointRow(SQLModel, table=True):
     """A serving endpoint and the state of its rollout."""
 
     __tablename__ = "endpoint"
+    # In whose order lists may be read.
+    __table_args__ = tuple(
+        Index(f"endpoint_by_{column}", column, "name")
+        for column in ("created_ms", "updated_ms", "creator")
+    )
 
     id: str = Field(primary_key=True)
     name: str = Field(unique=True)

@@ -49,6 +49,7 @@ CHANGED = {
 # Tables that were not there before.
 NEW = (
     "endpoint_alias",
+    "endpoint_change",
     "group_demand",
     "group_log",
     "launcher",
@@ -68,6 +69,7 @@ ADDED = {
     "access_token": "None",
     "endpoint_metrics": "0, 0, 0",
     "quota": "0",
+    "revision": "0",
     "usage_origin": "''",
     "usage_query": "'', '{}'",
 }

@@ -12,14 +12,19 @@ from modelplane.adapters.shared import guardrail_rules, patterns
 from modelplane.adapters.shared.rpc.sizes import MAX_ANONYMOUS_BODY_BYTES
 from modelplane.control_plane import admission
 from modelplane.control_plane.audit import log
-from modelplane.control_plane.endpoints import gateway_rules, totals
-from modelplane.control_plane.endpoints.validation import MAX_ENTITIES
+from modelplane.control_plane.endpoints import (
+    change_servicer,
+    change_watch,
+    gateway_rules,
+    totals,
+)
+from modelplane.control_plane.endpoints.validation import MAX_ENTITIES, MAX_NAME
 from modelplane.control_plane.hosting import entity_rules, throughput_rules, worker_view
 from modelplane.control_plane.identity import failed_logins, sessions, sign_ins
 from modelplane.control_plane.secrets import scopes
 from modelplane.control_plane.settings import Settings as ControlPlaneSettings
 from modelplane.control_plane.store import database
-from modelplane.control_plane.store.endpoints import payload_tables
+from modelplane.control_plane.store.endpoints import change_log, payload_tables
 from modelplane.data_plane.calls import aside, query, taking_turns
 from modelplane.data_plane.guardrails import cleared, scanner
 from modelplane.data_plane.hosting import group, suspect_callers, suspects
@@ -56,6 +61,10 @@ BOUNDS = {
     "Calls of Envoy to the control plane": f"{clusters.MAX_MANAGEMENT_CALLS:,}",
     "Calls of the control plane under way": f"{admission.MAX_CALLS:,} in all, "
     f"{admission.MAX_CALLS_OF_ONE} of each",
+    "Calls that wait for changes": f"{change_watch.MAX_WAITING_OF_ONE} of one and "
+    f"{change_watch.MAX_WAITING} in all, {change_servicer.MAX_SECONDS} s each, in each control "
+    f"plane; the last {change_log.KEPT:,} changes are kept, of which an answer tells "
+    f"{change_watch.MAX_CHANGES}; {change_servicer.MAX_NAMES} names of {MAX_NAME} characters",
     "Calls of workers under way": f"{clusters.MAX_CALLS:,}",
     "Command that serves a hosted model": f"{command._MOST_CHARACTERS:,} characters",
     "Connections of clients": f"{MAX_CONNECTIONS:,}",

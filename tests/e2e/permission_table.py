@@ -107,6 +107,8 @@ VIEW = Rule(    (HIDDEN, OK,     OK,     OK,     OK))  # fmt: skip
 QUERY = Rule(   (HIDDEN, DENIED, OK,     OK,     OK))  # fmt: skip
 MANAGE = Rule(  (HIDDEN, DENIED, DENIED, OK,     OK))  # fmt: skip
 ADMIN = Rule(   (DENIED, DENIED, DENIED, DENIED, OK))  # fmt: skip
+# Of no object, but for those who manage one.
+MANAGER = Rule( (DENIED, DENIED, DENIED, OK,     OK))  # fmt: skip
 # Of another principal, whoever asks.
 OWN = Rule(     (HIDDEN, HIDDEN, HIDDEN, HIDDEN, HIDDEN))  # fmt: skip
 
@@ -208,6 +210,7 @@ ROWS: Mapping[str, Row] = {
     "PermissionService.SetPermissions": Row(MANAGE, _OBJECT | {"access_control_list": "$grants"}),
     "PermissionService.UpdatePermissions": Row(MANAGE, _OBJECT | {"access_control_list": []}),
     "PermissionService.GetPermissionLevels": Row(VIEW, _OBJECT),
+    "PermissionService.FindPrincipals": Row(MANAGER, {"search": "matrix"}),
     # Secrets: the ranks are READ, WRITE and MANAGE
     "SecretService.CreateScope": Row(ANYONE, {"scope": "$new"}),
     "SecretService.ListScopes": Row(ANYONE, {}, lists=("$scope", Rank.VIEW)),
@@ -252,6 +255,8 @@ ROWS: Mapping[str, Row] = {
     # The deployment as a whole
     "DeploymentService.GetDeployment": Row(ANYONE, {}),
     "DeploymentService.ListWorkers": Row(ADMIN, {}),
+    # What changes: each is told of what it may see
+    "ChangeService.WatchChanges": Row(ANYONE, {}),
     # The usage ledger
     "UsageService.ListUsage": Row(ADMIN, {"max_results": 1}),
     "UsageService.ListServingEndpointUsage": Row(MANAGE, _CHAT | {"max_results": 1}),

@@ -63,6 +63,16 @@ def next_page(path: str) -> Find:
     return lambda world: world.call("GET", path)["next_page_token"]
 
 
+def newest_change(before: int) -> Find:
+    """Find the revision of the newest change, or of one before it."""
+
+    def find(world: World) -> str:
+        newest = int(world.call("GET", "/api/2.0/changes")["revision"])
+        return str(max(0, newest - before))
+
+    return find
+
+
 NAMED = Read({"name": "nothing"}, {"name": "first"})
 SELECTED = {"attributes": "id", "excludedAttributes": "displayName"}
 ROWS: Mapping[str, object | Find] = {
@@ -124,8 +134,15 @@ READS: Mapping[str, Read] = {
             "provider": "cohere",
             "tag": "no-such-tag",
             "creator": "nobody",
+            "order_by": "name desc",
+            "include_recent": "true",
         }
     ),
+    "WatchChanges": Read(
+        {"after_revision": newest_change(0), "timeout_seconds": 26, "names": "nothing"},
+        {"after_revision": newest_change(30), "timeout_seconds": 0},
+    ),
+    "FindPrincipals": Read({"search": "ann@fields.test", "max_results": 1}),
     "ListFoundationModelEndpoints": Read({"product": "PT"}),
     "ListServingEndpointConfigVersions": Read(
         {
@@ -246,6 +263,7 @@ def test_each_field_of_an_answer_is_told(world: World) -> None:
         }
         world.call("GET", url(method, given))
     world.call("GET", "/api/2.0/audit-events?max_results=1&outcome=OK")
+    world.call("GET", f"{ENDPOINTS}?max_results=1&include_recent=true")
     world.call("PATCH", f"{ENDPOINTS}/second/tags", {"add_tags": [{"key": "told"}]})
     shown = world.call("GET", f"{ENDPOINTS}/first")
     assert (shown["route_optimized"], shown["state"]["system_update_failure"]) == (False, False)

@@ -18,11 +18,17 @@ from modelplane.control_plane.errors import AlreadyExists
 from modelplane.control_plane.principal import Level
 from modelplane.control_plane.store import codec
 from modelplane.control_plane.store.database import Session, Transaction
-from modelplane.control_plane.store.endpoints import aliases, rollout_records
+from modelplane.control_plane.store.endpoints import aliases, change_log, rollout_records
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint
 from modelplane.control_plane.store.hosting import groups, version_groups
 from modelplane.control_plane.store.secrets.scopes import SecretName
-from modelplane.control_plane.store.states import EventKind, LastUpdate, Outcome, Phase
+from modelplane.control_plane.store.states import (
+    ChangeKind,
+    EventKind,
+    LastUpdate,
+    Outcome,
+    Phase,
+)
 from modelplane.control_plane.store.tables import (
     CredentialRow,
     EndpointConfigRow,
@@ -99,6 +105,7 @@ async def insert(transaction: Transaction, endpoint: NewEndpoint) -> None:
         ) from error
     await aliases.require_free(transaction, endpoint.name)
     await aliases.claim(transaction, endpoint.id, aliases.aliases_of(endpoint.settings.tags))
+    await change_log.note(transaction, endpoint.id, ChangeKind.CREATED)
 
 
 async def count(session: Session, creator_id: str | None) -> int:
@@ -169,6 +176,7 @@ async def begin_rollout(transaction: Transaction, endpoint_id: str, new: NewVers
     revision = await transaction.revise(EventKind.ENDPOINT, endpoint_id)
     await _update(transaction, endpoint_id, phase_revision=revision)
     await rollout_records.begin(transaction, endpoint_id, version, revision)
+    await change_log.note(transaction, endpoint_id)
     # Of the version that failed before.
     await version_groups.settle(transaction, endpoint_id)
     return revision
@@ -196,6 +204,7 @@ async def cancel_rollout(transaction: Transaction, record: StoredEndpoint, now_m
         last_update_message="",
     )
     revision = await transaction.revise(EventKind.ENDPOINT, record.id)
+    await change_log.note(transaction, record.id)
     await version_groups.settle(transaction, record.id)
     return revision
 
@@ -205,6 +214,7 @@ async def stop(transaction: Transaction, endpoint_id: str) -> int:
     await _update(transaction, endpoint_id, stopped=True)
     # Workers send nothing more before the processes are told to end.
     revision = await transaction.revise(EventKind.ENDPOINT, endpoint_id)
+    await change_log.note(transaction, endpoint_id)
     await version_groups.settle(transaction, endpoint_id)
     return revision
 
@@ -212,6 +222,7 @@ async def stop(transaction: Transaction, endpoint_id: str) -> int:
 async def remove(transaction: Transaction, endpoint_id: str) -> int:
     """Delete an endpoint with its versions and credentials; return the revision."""
     gone = await groups.ids_of_endpoint(transaction.session, endpoint_id)
+    await change_log.note(transaction, endpoint_id, ChangeKind.DELETED)
     await transaction.session.exec(delete(EndpointRow).where(col(EndpointRow.id) == endpoint_id))
     if gone:
         await transaction.revise_all(EventKind.GROUP, gone)
@@ -223,7 +234,10 @@ async def set_grants(
 ) -> int:
     """Replace who may do what, by identifiers of principals and groups; return the revision."""
     text = codec.encode_levels(grants)
+    # Those are told who may not see it any more, too.
+    await change_log.note(transaction, endpoint_id)
     await _update(transaction, endpoint_id, grants_json=text)
+    await change_log.note(transaction, endpoint_id)
     return await transaction.revise(EventKind.ENDPOINT, endpoint_id)
 
 
@@ -240,6 +254,7 @@ async def set_settings(
     """
     told = {"updated_ms": now_ms} if now_ms else {}
     await _update(transaction, endpoint_id, settings=settings.SerializeToString(), **told)
+    await change_log.note(transaction, endpoint_id)
 
 
 async def _update(transaction: Transaction, endpoint_id: str, **values: object) -> None:

@@ -3,6 +3,7 @@
 Before: `endpoints.metrics`. Neighbours: `database`, `tables`.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import orjson
 from sqlalchemy import bindparam
 from sqlmodel import col, delete, select, update
 
-from modelplane.control_plane.store.database import Session, Transaction
+from modelplane.control_plane.store.database import Session, Transaction, in_parts
 from modelplane.control_plane.store.tables import (
     EndpointMetricsRow,
     EndpointRow,
@@ -74,12 +75,11 @@ async def forget_reporters(transaction: Transaction, before_ms: int) -> None:
     await transaction.session.exec(statement)
 
 
-async def sum_in_flight(session: Session, endpoint_id: str, now_ms: int, gone_ms: int) -> int:
-    """Return how many queries of an endpoint are being answered.
+async def read_in_flight(session: Session, now_ms: int, gone_ms: int) -> Counter[str]:
+    """Return how many queries of each endpoint are being answered.
 
     Args:
         session: Reads.
-        endpoint_id: The endpoint.
         now_ms: Time.
         gone_ms: A process that was last heard of at another time than this close to it is gone.
     """
@@ -87,14 +87,26 @@ async def sum_in_flight(session: Session, endpoint_id: str, now_ms: int, gone_ms
     query = select(MetricsReporterRow.in_flight_json).where(
         seen_ms > now_ms - gone_ms, seen_ms < now_ms + gone_ms
     )
-    reports = (await session.exec(query)).all()
-    return sum(orjson.loads(report).get(endpoint_id, 0) for report in reports)
+    total: Counter[str] = Counter()
+    for report in (await session.exec(query)).all():
+        total.update(orjson.loads(report))
+    return total
 
 
 async def read_totals(session: Session, endpoint_id: str) -> str:
     """Return the totals of an endpoint, JSON."""
     row = await session.get(EndpointMetricsRow, endpoint_id)
     return row.totals_json if row else "{}"
+
+
+async def read_all_totals(session: Session, endpoint_ids: Sequence[str]) -> dict[str, str]:
+    """Return the totals of endpoints, JSON, by identifier; of those that have any."""
+    found: dict[str, str] = {}
+    for part in in_parts(endpoint_ids):
+        query = select(EndpointMetricsRow.endpoint_id, EndpointMetricsRow.totals_json)
+        rows = await session.exec(query.where(col(EndpointMetricsRow.endpoint_id).in_(part)))
+        found |= dict(rows.all())
+    return found
 
 
 async def lock_totals(

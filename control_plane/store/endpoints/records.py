@@ -1,22 +1,22 @@
 """Queries for endpoints and the versions of their configuration.
 
-Before: `endpoints.lookup`, `snapshots.builder`. After: `tables`, `codec`. Beside: `changes`.
+Before: `endpoints.lookup`, `snapshots.builder`, `lists`. After: `tables`, `codec`. Beside:
+`changes`.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from modelserving.store.v1.hosting_pb2 import HostedModel
 from modelserving.store.v1.settings_pb2 import EndpointSettings
 from modelserving.v1.endpoint_pb2 import EndpointConfig
-from sqlalchemy import ColumnElement, and_
+from sqlalchemy import ColumnElement, UnaryExpression, and_
 from sqlalchemy.orm import Bundle, Mapped, aliased
 from sqlmodel import col, select
 from sqlmodel.sql.expression import Select
 
-from modelplane.adapters.registries.foundation_model import NAME_PREFIX
 from modelplane.control_plane.principal import Level, PrincipalKind
 from modelplane.control_plane.store import codec
 from modelplane.control_plane.store.database import Session, in_parts, is_storable
@@ -29,9 +29,6 @@ from modelplane.control_plane.store.tables import (
     PrincipalRow,
     RefusalRow,
 )
-
-# Endpoints that a list reads at a time.
-_PAGE = 500
 
 # Message of a refusal, and kind and display name of the creator, as far as they exist.
 _Beside: TypeAlias = tuple[str | None, str | None, str | None]
@@ -126,6 +123,18 @@ async def load_endpoints(session: Session, ids: Collection[str] | None) -> list[
     return await _with_groups(session, found)
 
 
+async def read_where(
+    session: Session,
+    conditions: Sequence[ColumnElement[bool]],
+    order: Sequence[UnaryExpression[Any]],
+    most: int,
+) -> list[StoredEndpoint]:
+    """Return the first endpoints, in an order, for whose rows conditions hold."""
+    query = _joined().where(*conditions).order_by(*order).limit(most)
+    found = [_stored(*row) for row in (await session.exec(query)).all()]
+    return await _with_groups(session, found)
+
+
 async def find(session: Session, name: str) -> StoredEndpoint | None:
     """Return the endpoint called `name`, if there is one."""
     if not is_storable(name):
@@ -156,63 +165,6 @@ async def lock_by_id(session: Session, endpoint_id: str) -> None:
 async def _lock(session: Session, column: Mapped[str], value: str) -> None:
     if is_storable(value):
         await session.exec(select(EndpointRow.id).where(column == value).with_for_update())
-
-
-async def list_all(
-    session: Session,
-    wanted: Callable[[Mapping[str, Level]], bool],
-    *,
-    after: str = "",
-    most: int | None = None,
-    search: str = "",
-    creator: str = "",
-    passes: Callable[[StoredEndpoint], bool] | None = None,
-) -> list[StoredEndpoint]:
-    """Return the endpoints whose grants are `wanted`, those of the catalogue first, by name.
-
-    They are read in pages, since thousands of rows at once would hold up every other call.
-
-    Args:
-        session: Where to read.
-        wanted: Tells by the grants of an endpoint whether it is.
-        after: Only those that come after the one of this name.
-        most: How many at most; None: all.
-        search: Only those whose name contains this, in small letters.
-        creator: Only those that a principal of this name has made; empty: of all.
-        passes: Tells whether an endpoint is one of them; None: each is.
-    """
-    query = select(EndpointRow.name, EndpointRow.id, EndpointRow.grants_json)
-    if creator:
-        query = query.where(col(EndpointRow.creator) == creator)
-    # Here, since databases order names in different ways.
-    named = sorted((await session.exec(query)).all(), key=lambda row: _place(row[0]))
-    rows = [
-        (endpoint_id, text)
-        for name, endpoint_id, text in named
-        if search in name.lower() and (not after or _place(name) > _place(after))
-    ]
-    # Many endpoints are granted to the same teams.
-    choices = {
-        text: wanted(codec.decode_levels(text, Level)) for text in {text for _, text in rows}
-    }
-    ids = [endpoint_id for endpoint_id, text in rows if choices[text]]
-    if passes is None:
-        ids = ids[:most]
-    found: list[StoredEndpoint] = []
-    for start in range(0, len(ids), _PAGE):
-        page = _joined().where(col(EndpointRow.id).in_(ids[start : start + _PAGE]))
-        read = [_stored(*row) for row in (await session.exec(page)).all()]
-        read = await _with_groups(session, read)
-        # What is read first may have changed by the time of the page.
-        found += [item for item in read if wanted(item.grants) and (not passes or passes(item))]
-        if most is not None and len(found) >= most:
-            break
-    return sorted(found, key=lambda item: _place(item.name))[:most]
-
-
-def _place(name: str) -> tuple[bool, str]:
-    """Return where an endpoint is in a list; only those of the catalogue have the prefix."""
-    return not name.startswith(NAME_PREFIX), name
 
 
 async def list_versions(

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement
 from sqlmodel import and_, col, delete, or_, select, update
 
 from modelplane.control_plane.store.database import Session, Transaction
+from modelplane.control_plane.store.endpoints import change_log
 from modelplane.control_plane.store.states import EventKind, Phase
 from modelplane.control_plane.store.tables import EndpointRow, RefusalRow
 
@@ -62,6 +63,7 @@ async def note(transaction: Transaction, refusal: NewRefusal) -> None:
         row.revision, row.message = refusal.revision, refusal.message
     await session.flush()
     await keep_unready(transaction, refusal.endpoint_id)
+    await change_log.note(transaction, refusal.endpoint_id)
 
 
 async def keep_unready(transaction: Transaction, endpoint_id: str) -> None:
@@ -99,6 +101,7 @@ async def remove(transaction: Transaction, refusals: Collection[StoredRefusal]) 
                 col(RefusalRow.revision) == item.revision,
             )
         )
+    await change_log.note_all(transaction, {item.endpoint_id for item in refusals})
 
 
 async def remove_before(transaction: Transaction, endpoint_id: str, revision: int) -> None:

@@ -6,11 +6,11 @@ replica was faster, so any number of replicas may drive the same rollout.
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, CursorResult, and_
+from sqlalchemy import ColumnElement, CursorResult, Update, and_
 from sqlmodel import col, select, update
 
 from modelplane.control_plane.store.database import Session, Transaction
-from modelplane.control_plane.store.endpoints import refusals, rollout_records
+from modelplane.control_plane.store.endpoints import change_log, refusals, rollout_records
 from modelplane.control_plane.store.endpoints.rollout_records import RolloutKey
 from modelplane.control_plane.store.hosting import groups, version_groups
 from modelplane.control_plane.store.states import EventKind, LastUpdate, Outcome, Phase
@@ -101,6 +101,7 @@ async def begin_activation(transaction: Transaction, rollout: RolloutState, now_
         .values(phase_revision=revision)
     )
     await rollout_records.note_prepared(transaction, rollout.version_key, revision, now_ms)
+    await change_log.note(transaction, rollout.endpoint_id)
     return True
 
 
@@ -109,7 +110,7 @@ async def complete(
 ) -> bool:
     """End a rollout in success: ACTIVATING to SETTLED. Return whether it happened here.
 
-    What the workers hold does not change, so there is no event.
+    What the workers hold does not change, so there is no event for them.
     """
     if not await _transition(
         transaction,
@@ -131,6 +132,7 @@ async def complete(
     # No worker asks those of the version before any longer.
     await version_groups.settle(transaction, rollout.endpoint_id)
     await rollout_records.note_end(transaction, rollout.version_key, now_ms)
+    await change_log.note(transaction, rollout.endpoint_id)
     return True
 
 
@@ -158,6 +160,7 @@ async def fail(
     await transaction.revise(EventKind.ENDPOINT, rollout.endpoint_id)
     await version_groups.give_up(transaction, rollout.endpoint_id, aborted or reason)
     await rollout_records.note_end(transaction, rollout.version_key, now_ms)
+    await change_log.note(transaction, rollout.endpoint_id)
     return True
 
 
@@ -169,9 +172,8 @@ async def has_unready(session: Session, acked_revision: int) -> bool:
 
 async def mark_ready(transaction: Transaction, acked_revision: int) -> None:
     """Mark the endpoints whose active version is part of a revision that a worker has applied."""
-    await transaction.session.exec(
-        update(EndpointRow).where(*_applied_but_unready(acked_revision)).values(ready=True)
-    )
+    applied = update(EndpointRow).where(*_applied_but_unready(acked_revision)).values(ready=True)
+    await _note_changed(transaction, applied)
 
 
 async def has_ready(session: Session) -> bool:
@@ -182,9 +184,14 @@ async def has_ready(session: Session) -> bool:
 
 async def mark_unserved(transaction: Transaction) -> None:
     """Mark all endpoints as not ready: there is no worker that serves them."""
-    await transaction.session.exec(
-        update(EndpointRow).where(col(EndpointRow.ready).is_(True)).values(ready=False)
-    )
+    served = update(EndpointRow).where(col(EndpointRow.ready).is_(True)).values(ready=False)
+    await _note_changed(transaction, served)
+
+
+async def _note_changed(transaction: Transaction, statement: Update) -> None:
+    changed = await transaction.session.exec(statement.returning(col(EndpointRow.id)))
+    if ids := [str(endpoint_id) for endpoint_id in changed.scalars()]:
+        await change_log.note_all(transaction, ids)
 
 
 def _applied_but_unready(acked_revision: int) -> tuple[ColumnElement[bool], ...]:

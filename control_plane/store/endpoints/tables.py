@@ -1,4 +1,4 @@
-"""The tables of rollouts. Rows never leave `control_plane.store`.
+"""The tables of rollouts and changes. Rows never leave `control_plane.store`.
 
 Beside: `store.tables`. Changes to this file need a migration in `migrations/versions`.
 """
@@ -47,3 +47,22 @@ class RolloutWorkersRow(SQLModel, table=True):
     replica_id: str = Field(primary_key=True)
     # RolloutWorkers.
     workers: bytes = Field(sa_type=LargeBinary)
+
+
+class EndpointChangeRow(SQLModel, table=True):
+    """One of the last changes of endpoints that whoever looks at them is told of."""
+
+    __tablename__ = "endpoint_change"
+
+    # Of its own counter: workers are not told of most of these.
+    revision: int = Field(primary_key=True, sa_type=BigInteger)
+    kind: str
+    # Empty: of many endpoints at once.
+    endpoint_id: str = ""
+    name: str = ""
+    # As they were with the change, since the endpoint may be gone.
+    grants_json: str = "{}"
+    # Version that is rolled out, or that serves.
+    config_version: int | None = None
+    phase: str = ""
+    time_ms: int = Field(sa_type=BigInteger)

@@ -14,6 +14,7 @@ from sqlmodel import col, delete, or_, select, update
 from sqlmodel import insert as sql_insert
 
 from modelplane.control_plane.store.database import Session, Transaction, in_parts
+from modelplane.control_plane.store.endpoints import change_log
 from modelplane.control_plane.store.hosting.tables import ReplicaGroupRow
 from modelplane.control_plane.store.states import EventKind, GroupPhase, GroupStep
 from modelplane.control_plane.store.tables import EndpointRow
@@ -169,6 +170,17 @@ async def tell(transaction: Transaction, groups: Collection[StoredGroup]) -> Non
     """Let workers and launchers learn of groups that have changed or are gone."""
     if groups:
         await transaction.revise_all(EventKind.GROUP, sorted({group.id for group in groups}))
+
+
+async def note_shown(
+    transaction: Transaction, seen: Iterable[tuple[StoredGroup, StoredGroup]]
+) -> None:
+    """Note that endpoints show something else, by what their groups were and are."""
+    changed = {
+        new.endpoint_id for old, new in seen if (new.phase, new.message) != (old.phase, old.message)
+    }
+    if changed:
+        await change_log.note_all(transaction, changed)
 
 
 def _values(group: StoredGroup) -> dict[str, object]:

@@ -3,11 +3,12 @@
 Before: `endpoints.permissions`. After: `tables`. Beside: `principals`.
 """
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, func
+from sqlalchemy import ColumnElement, func, or_
 from sqlalchemy.orm import Mapped
 from sqlmodel import col, select
 
@@ -55,6 +56,32 @@ async def find_by_folded_names(session: Session, names: Collection[str]) -> list
     folded = {form for name in names for form in (name, name.lower())}
     of_principal, of_group = func.lower(PrincipalRow.name), func.lower(GroupRow.name)
     return await _select(session, of_principal, of_group, folded)
+
+
+async def search_grantees(session: Session, text: str, most: int) -> list[Grantee]:
+    """Return the first by name, of those who are active, whose name or display name has a text."""
+    if not is_storable(text):
+        return []
+    principals = (
+        select(PrincipalRow)
+        .where(col(PrincipalRow.active).is_(True))
+        .where(or_(_has(PrincipalRow.name, text), _has(PrincipalRow.display_name, text)))
+        .order_by(col(PrincipalRow.name))
+    )
+    groups = select(GroupRow).where(_has(GroupRow.name, text)).order_by(col(GroupRow.name))
+    found = [
+        Grantee(row.id, GranteeKind(row.kind), row.name, row.display_name)
+        for row in (await session.exec(principals.limit(most))).all()
+    ]
+    rows = (await session.exec(groups.limit(most))).all()
+    found += [Grantee(row.id, GranteeKind.GROUP, row.name, "") for row in rows]
+    return sorted(found, key=lambda one: (one.name.lower(), one.kind))[:most]
+
+
+def _has(column: str, text: str) -> ColumnElement[bool]:
+    plain = re.sub("([%_/])", r"/\1", text)
+    # The databases differ in which letters `lower` knows: each makes both small.
+    return func.lower(column).like(func.lower(f"%{plain}%"), escape="/")
 
 
 async def _select(

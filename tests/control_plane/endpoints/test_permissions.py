@@ -1,6 +1,10 @@
+from typing import Any
+
 import pytest
+from modelserving.v1 import permission_service_pb2 as pb
 
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
+from modelplane.control_plane.endpoints.permission_servicer import PermissionServicer
 from modelplane.control_plane.endpoints.permissions import (
     MAX_GRANTS,
     EndpointPermissions,
@@ -8,7 +12,14 @@ from modelplane.control_plane.endpoints.permissions import (
     Permissions,
 )
 from modelplane.control_plane.errors import InvalidParameter, NotFound, PermissionDenied
-from modelplane.control_plane.principal import ADMINS_ID, USERS_ID, Level, Principal, PrincipalKind
+from modelplane.control_plane.principal import (
+    ADMINS_ID,
+    USERS_ID,
+    Level,
+    Principal,
+    PrincipalKind,
+    current_principal,
+)
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints import records
 from modelplane.control_plane.store.identity.grantees import GranteeKind
@@ -259,3 +270,44 @@ async def test_those_who_are_gone_are_not_listed(
 ) -> None:
     await share(database, "chat", Principal("gone-id", "gone"), VIEW)
     assert names(await permissions.get(ALICE, ENDPOINT)) == [ALICE_MANAGES, ADMINS_MANAGE]
+
+
+async def test_who_manages_an_endpoint_finds_whom_to_name(
+    permissions: EndpointPermissions, database: Database
+) -> None:
+    servicer = PermissionServicer(permissions)
+    context: Any = None
+
+    async def found(who: Principal, **asked: object) -> list[tuple[str, str, str]]:
+        current_principal.set(who)
+        request = pb.FindPrincipalsRequest(**asked)  # type: ignore[arg-type]
+        answer = await servicer.FindPrincipals(request, context)
+        return [(one.kind, one.name, one.display_name) for one in answer.principals]
+
+    async with database.write() as transaction:
+        for name, active in (("a_b", True), ("axb", True), ("gone-bob", False)):
+            row = PrincipalRow(id=name, kind=PrincipalKind.USER, name=name, created_ms=0)
+            row.active = active
+            transaction.session.add(row)
+    assert await found(ALICE, search="ALI") == [("GROUP", "alice", ""), ("USER", "alice", "")]
+    assert await found(ALICE, search="robot") == [("SERVICE_PRINCIPAL", "robot-app", "Robot")]
+    # What stands for any letter elsewhere is a letter here, and who is not active is not found.
+    assert await found(ALICE, search="a_") == [("USER", "a_b", "")]
+    assert await found(ALICE, search="bob") == [("USER", "bob", "")]
+    assert await found(ALICE, search="%") == []
+    assert await found(ALICE, search="a\0") == []
+    assert [name for _, name, _ in await found(ALICE, max_results=3)] == ["a_b", "admins", "alice"]
+    assert await found(ROOT, search="bob") == [("USER", "bob", "")]
+    for asked in ({"max_results": 0}, {"max_results": 101}, {"search": "x" * 129}):
+        with pytest.raises(InvalidParameter):
+            await found(ALICE, **asked)
+    # Who may query an endpoint, or is in a group that may, manages none.
+    await share(database, "chat", BOB, Level.CAN_QUERY)
+    with pytest.raises(PermissionDenied, match="manages no endpoint"):
+        await found(BOB, search="alice")
+    member = Principal("dan-id", "dan", group_ids=frozenset({USERS_ID, "team-id"}))
+    await permissions.merge(ALICE, ENDPOINT, [group("alice", QUERY)])
+    with pytest.raises(PermissionDenied):
+        await found(member)
+    await permissions.merge(ALICE, ENDPOINT, [group("alice", MANAGE)])
+    assert await found(member, search="bob") == [("USER", "bob", "")]

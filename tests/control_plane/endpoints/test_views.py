@@ -14,6 +14,7 @@ from modelplane.control_plane.errors import (
 from modelplane.control_plane.output_only import clear_output_only
 from modelplane.control_plane.principal import PrincipalKind
 from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.endpoints.lists import Place
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint
 from modelplane.control_plane.store.tables import PrincipalRow
 from tests.control_plane.conftest import ALICE
@@ -42,7 +43,7 @@ async def test_endpoints_are_listed_by_name(endpoints: Endpoints) -> None:
     # One more than a page has tells that there are more.
     first = await endpoints.list_all(ALICE, Listing(limit=1))
     assert [record.name for record in first] == ["C", "a"]
-    rest = await endpoints.list_all(ALICE, Listing(after="C", limit=5))
+    rest = await endpoints.list_all(ALICE, Listing(after=Place("C"), limit=5))
     assert [record.name for record in rest] == ["a", "b"]
 
 

@@ -21,6 +21,7 @@ from modelplane.control_plane.errors import InvalidParameter, NotFound, Permissi
 from modelplane.control_plane.hosting.pinning import Pinning
 from modelplane.control_plane.principal import Principal
 from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.endpoints.lists import Place
 from modelplane.control_plane.store.states import GroupPhase, Phase
 from tests.control_plane.configs import config_input, openai_entity
 from tests.control_plane.conftest import ALICE, FakeClock
@@ -121,9 +122,11 @@ async def test_it_comes_before_all_others_on_each_page(
     await apply(MODEL, other)
     names = ["databricks-other", NAME, "a"]
     assert [one.name for one in await endpoints.list_all(ALICE)] == names
-    assert [one.name for one in await endpoints.list_all(ALICE, Listing(after=NAME))] == names[2:]
     assert [
-        one.name for one in await endpoints.list_all(ALICE, Listing(after=names[0], limit=0))
+        one.name for one in await endpoints.list_all(ALICE, Listing(after=Place(NAME)))
+    ] == names[2:]
+    assert [
+        one.name for one in await endpoints.list_all(ALICE, Listing(after=Place(names[0]), limit=0))
     ] == names[1:2]
     assert [one.name for one in await endpoints.list_foundation(BOB)] == names[:2]
 

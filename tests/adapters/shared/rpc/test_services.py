@@ -11,6 +11,7 @@ from modelplane.adapters.shared.rpc.services import (
 def test_the_services_are_those_of_the_protos() -> None:
     assert [service.name for service in PUBLIC_SERVICES] == [
         "AuditService",
+        "ChangeService",
         "ClientSecretService",
         "DeploymentService",
         "EndpointService",

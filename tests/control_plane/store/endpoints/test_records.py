@@ -8,7 +8,8 @@ from sqlmodel import select
 
 from modelplane.control_plane.principal import Level
 from modelplane.control_plane.store.database import Database, Transaction
-from modelplane.control_plane.store.endpoints import changes, records
+from modelplane.control_plane.store.endpoints import changes, lists, records
+from modelplane.control_plane.store.endpoints.lists import Selection
 from modelplane.control_plane.store.endpoints.records import StoredVersion
 from modelplane.control_plane.store.states import LastUpdate, Outcome, Phase
 from modelplane.control_plane.store.tables import EndpointRow, SecretReferenceRow
@@ -107,7 +108,7 @@ async def test_deleting_leaves_nothing_behind(database: Database) -> None:
     async with database.write() as transaction:
         assert await changes.remove(transaction, "a") == 2
     async with database.read() as session:
-        assert await records.list_all(session, anyone) == []
+        assert await lists.list_all(session, Selection(anyone)) == []
         assert await records.list_versions(session, "a") == []
         assert (await session.exec(select(SecretReferenceRow))).all() == []
 
@@ -115,20 +116,20 @@ async def test_deleting_leaves_nothing_behind(database: Database) -> None:
 async def test_a_list_over_several_pages_is_complete(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(records, "_PAGE", 3)
+    monkeypatch.setattr(lists, "_PART", 3)
     names = [f"e{number}" for number in range(7)]
     async with database.write() as transaction:
         for name in names:
             await insert(transaction, name)
     async with database.read() as session:
-        listed = await records.list_all(session, anyone)
+        listed = await lists.list_all(session, Selection(anyone))
     assert [record.id for record in listed] == names
 
 
 async def test_a_list_holds_only_endpoints_whose_grants_are_wanted(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(records, "_PAGE", 2)
+    monkeypatch.setattr(lists, "_PART", 2)
     async with database.write() as transaction:
         for number in range(9):
             await insert(transaction, f"e{number}")
@@ -136,6 +137,6 @@ async def test_a_list_holds_only_endpoints_whose_grants_are_wanted(
                 grants = {"team": Level.CAN_VIEW}
                 await changes.set_grants(transaction, f"e{number}", grants)
     async with database.read() as session:
-        listed = await records.list_all(session, lambda grants: "team" in grants)
+        listed = await lists.list_all(session, Selection(lambda grants: "team" in grants))
     assert [record.id for record in listed] == ["e1", "e3", "e5", "e7"]
     assert all(record.grants == {"team": Level.CAN_VIEW} for record in listed)
