@@ -59,13 +59,14 @@ NEW = (
     "rollout_workers",
     "usage_margin",
     "usage_period",
+    "usage_price",
     "usage_total",
 )
 # What tables have got since then, at the end of each row.
 ADDED = {
     "access_token": "None",
     "quota": "0",
-    "usage_origin": "''",
+    "usage_origin": "'', '', ''",
     "usage_query": "'', '{}'",
 }
 
