@@ -60,6 +60,7 @@ from modelplane.control_plane.traffic.series import Series
 from modelplane.control_plane.traffic.traffic_servicer import TrafficServicer
 from modelplane.control_plane.ui.assets import STATIC, load_assets
 from modelplane.control_plane.ui.ui_servicer import UiServicer
+from modelplane.control_plane.usage.prices import UsagePrices
 from modelplane.control_plane.usage.reader import UsageReader
 from modelplane.control_plane.usage.servicer import UsageServicer
 
@@ -97,7 +98,8 @@ async def start_api(
     secrets = Secrets(vault.database, vault.sealer, push.rollout, system_clock, vault.stores)
     add_SecretServiceServicer_to_server(SecretServicer(secrets, ScopeAcls(vault.database)), api)
     add_AuditServiceServicer_to_server(AuditServicer(AuditReader(vault.database)), api)
-    add_UsageServiceServicer_to_server(UsageServicer(UsageReader(vault.database)), api)
+    usage = UsageServicer(UsageReader(vault.database), UsagePrices(vault.database))
+    add_UsageServiceServicer_to_server(usage, api)
     add_UiServiceServicer_to_server(UiServicer(load_assets(STATIC)), api)
     add_DeploymentServiceServicer_to_server(DeploymentServicer(settings, push.workers), api)
     watching = ChangeServicer(push.changes, authenticator.authenticate)

@@ -3,7 +3,7 @@
 Before: `quota`. After: `tables`. A counter's row is locked from `lock_counters` to the commit.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 

@@ -6,18 +6,20 @@ reads it.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from modelserving.worker.v1.usage_service_pb2 import UsageEntry
 
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.clock import Clock, steady_clock
 from modelplane.control_plane.errors import StoreUnavailable
-from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.database import Database, Transaction
 from modelplane.control_plane.store.usage.ledger import (
+    Model,
     close_lost,
     delete_origins_before,
     delete_rows_before,
+    find_models,
     find_tags,
     note_journal,
     put_rows,
@@ -35,6 +37,8 @@ _SWEEP_SECONDS = 60.0
 # By so much more or less than what passed, the time of day moves only when it is set.
 _JUMP_MS = 5_000
 _SWEEP_ROWS = 1_000
+# Versions of endpoints that are remembered.
+_MODELS = 10_000
 
 
 class UsageIntake:
@@ -71,6 +75,8 @@ class UsageIntake:
         self._keep_all_until_ms = 0
         self._steady = steady
         self._ahead_ms = clock() - steady()
+        # Models by served entity, of versions of endpoints: they never change.
+        self._models: dict[tuple[str, int], Mapping[str, Model]] = {}
         # When the sign of life of each journal was last stored.
         self._noted: dict[bytes, int] = {}
 
@@ -86,11 +92,24 @@ class UsageIntake:
         async with self._database.write() as transaction:
             if known:
                 tags = await find_tags(transaction, {entry.endpoint_id for entry in known})
-                await put_rows(transaction, *build_rows(known, tags, now_ms))
+                models = await self._find_models(transaction, known)
+                await put_rows(transaction, *build_rows(known, tags, models, now_ms))
             if is_news:
                 await note_journal(transaction, journal_id.hex(), now_ms)
         if is_news:
             self._noted[journal_id] = now_ms
+
+    async def _find_models(
+        self, transaction: Transaction, entries: Sequence[UsageEntry]
+    ) -> Mapping[tuple[str, int], Mapping[str, Model]]:
+        """Return the models of the versions of entries; what is known is not asked for again."""
+        versions = {(entry.endpoint_id, entry.config_version) for entry in entries}
+        if new := versions - self._models.keys():
+            if len(self._models) + len(new) > _MODELS:
+                self._models = {}
+                new = versions
+            self._models |= await find_models(transaction, new)
+        return self._models
 
     async def run(self) -> None:
         """Keep the ledger in order until cancelled."""

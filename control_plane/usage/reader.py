@@ -10,11 +10,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from modelplane.control_plane.access import require_admin
+from modelplane.control_plane.clock import Clock, system_clock
 from modelplane.control_plane.endpoints.lookup import find_endpoint
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.store.database import Database, is_storable
 from modelplane.control_plane.store.usage.filters import UsageFilter
+from modelplane.control_plane.store.usage.groups import Group, Sums, TooManyGroups
+from modelplane.control_plane.store.usage.periods import DAY_MS
+from modelplane.control_plane.store.usage.prices import read_prices
 from modelplane.control_plane.store.usage.queries import (
     ServedVersion,
     StoredQuery,
@@ -22,7 +26,8 @@ from modelplane.control_plane.store.usage.queries import (
     list_served_versions,
 )
 from modelplane.control_plane.store.usage.request_tags import UNREADABLE
-from modelplane.control_plane.store.usage.sums import DIMENSIONS, OWN_TAG, TAGS, sum_queries
+from modelplane.control_plane.store.usage.sources import OWN_TAG, TAGS
+from modelplane.control_plane.store.usage.sums import DIMENSIONS, sum_queries
 from modelplane.control_plane.store.usage.tags import decode_tags
 
 MAX_RESULTS = 1_000
@@ -39,18 +44,26 @@ class Total:
 
     Attributes:
         values: Values of the dimensions.
-        sums: Sums by name; None where no query of the group said.
+        group: What was used.
+        currency: What costs are counted in; None: there are no prices.
     """
 
     values: tuple[Any, ...]
-    sums: dict[str, float | None]
+    group: Group
+    currency: str | None
+
+    @property
+    def sums(self) -> Sums:
+        """Sums by name; None where no query of the group said."""
+        return self.group.sums
 
 
 class UsageReader:
     """The usage ledger as it can be read."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock = system_clock) -> None:
         self._database = database
+        self._clock = clock
 
     async def narrow(self, principal: Principal, name: str, selected: UsageFilter) -> UsageFilter:
         """Return a filter that selects of one endpoint only.
@@ -111,19 +124,37 @@ class UsageReader:
         if len(group_by) > MAX_DIMENSIONS:
             raise InvalidParameter(f"'group_by' may have at most {MAX_DIMENSIONS} names.")
         dimensions = [column for name in group_by for column in _columns(name)]
-        async with self._database.report() as session:
-            groups = await sum_queries(
-                session,
-                selected,
-                dimensions,
-                MAX_GROUPS + 1,
-                is_postgresql=self._database.is_postgresql,
-            )
-        if len(groups) > MAX_GROUPS:
+        if "minute" in group_by:
+            self._check_minutes(selected)
+        try:
+            async with self._database.report() as session:
+                prices = await read_prices(session)
+                groups = await sum_queries(
+                    session,
+                    selected,
+                    dimensions,
+                    prices,
+                    MAX_GROUPS,
+                    is_postgresql=self._database.is_postgresql,
+                )
+        except TooManyGroups:
             raise InvalidParameter(
                 f"There are more than {MAX_GROUPS} groups; select a shorter time or group by less."
+            ) from None
+        return _fold(group_by, groups, prices.currency)
+
+    def _check_minutes(self, selected: UsageFilter) -> None:
+        """Check that minutes, which no totals tell, are asked of a short time.
+
+        Raises:
+            InvalidParameter: They are not.
+        """
+        end_ms = self._clock() if selected.end_ms is None else selected.end_ms
+        if selected.start_ms is None or end_ms - selected.start_ms > DAY_MS:
+            raise InvalidParameter(
+                "'group_by' minute is of at most 24 hours; set 'start_time' and 'end_time', or "
+                "group by hour."
             )
-        return _fold(group_by, groups)
 
     async def served_entities(
         self, principal: Principal, endpoint: str | None, page_token: str
@@ -152,7 +183,8 @@ def _check(principal: Principal, selected: UsageFilter) -> None:
     if selected.endpoint_id is None:
         require_admin(principal)
     _check_texts(selected.endpoint, selected.served_entity, selected.requester)
-    _check_texts(selected.client, selected.request_id)
+    _check_texts(selected.client, selected.request_id, selected.client_request_id)
+    _check_texts(selected.provider, selected.model)
     if selected.tag is not None:
         _check_texts(selected.tag[1])
         _check_key(selected.tag[0])
@@ -181,16 +213,13 @@ def _columns(name: str) -> tuple[str, ...]:
 
 
 def _fold(
-    group_by: Sequence[str], groups: Sequence[tuple[tuple[Any, ...], dict[str, float | None]]]
+    group_by: Sequence[str], groups: Sequence[tuple[tuple[Any, ...], Group]], currency: str | None
 ) -> list[Total]:
     """Return totals by the tags that were asked for, where the groups are by all tags."""
     totals: dict[tuple[Any, ...], Total] = {}
-    for values, sums in groups:
+    for values, group in groups:
         key = tuple(_read(group_by, iter(values)))
-        total = totals.setdefault(key, Total(key, dict.fromkeys(sums)))
-        for name, value in sums.items():
-            if value is not None:
-                total.sums[name] = (total.sums[name] or 0) + value
+        totals.setdefault(key, Total(key, Group(), currency)).group.add(group)
     return list(totals.values())
 
 

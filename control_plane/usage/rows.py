@@ -13,11 +13,13 @@ import orjson
 from modelserving.worker.v1.usage_service_pb2 import UsageAttempt, UsageEntry, UsageOutcome
 
 from modelplane.control_plane.store.states import UsageState
-from modelplane.control_plane.store.usage.ledger import UsageValues
+from modelplane.control_plane.store.usage.ledger import Model, UsageValues
 
 _ORIGIN_BYTES = 16
 _DAY_MS = 86_400_000
 _REMEMBERED = 10_000
+_NO_MODELS: Mapping[str, Model] = {}
+_NO_MODEL = "", ""
 _RUNNING, _ENDED, _UNKNOWN = (
     state.value for state in (UsageState.RUNNING, UsageState.ENDED, UsageState.UNKNOWN)
 )
@@ -25,13 +27,17 @@ _NO_OUTCOME = (None, "", None, None, None, None, False, 0, None, None, "[]", "",
 
 
 def build_rows(
-    entries: Iterable[UsageEntry], tags: Mapping[str, str], now_ms: int
+    entries: Iterable[UsageEntry],
+    tags: Mapping[str, str],
+    models: Mapping[tuple[str, int], Mapping[str, Model]],
+    now_ms: int,
 ) -> tuple[list[UsageValues], list[UsageValues]]:
     """Return the origins of queries, and the queries.
 
     Args:
         entries: What workers report.
         tags: Tags of endpoints, as they are stored, by identifier.
+        models: Models by endpoint, version and served entity, as far as they are known.
         now_ms: Wall time, milliseconds since the epoch.
     """
     stored_ms = now_ms // _DAY_MS * _DAY_MS
@@ -39,12 +45,14 @@ def build_rows(
     rows = []
     for entry in entries:
         outcome = entry.outcome
-        endpoint_id = entry.endpoint_id
+        endpoint_id, version = entry.endpoint_id, entry.config_version
+        served = outcome.served_entity_name or entry.served_entity_name
         origin = _origin(
             stored_ms,
-            (endpoint_id, entry.endpoint_name, tags.get(endpoint_id, "[]"), entry.config_version),
-            (outcome.served_entity_name or entry.served_entity_name, entry.task),
+            (endpoint_id, entry.endpoint_name, tags.get(endpoint_id, "[]"), version),
+            (served, entry.task),
             (entry.requester_id, entry.requester, entry.client),
+            models.get((endpoint_id, version), _NO_MODELS).get(served, _NO_MODEL),
         )
         origins[origin[0]] = origin
         rows.append(_row(entry, outcome, origin))
@@ -63,6 +71,7 @@ def _origin(
     endpoint: tuple[str, str, str, int],
     served: tuple[str, str],
     requester: tuple[str, str, str],
+    model: Model,
 ) -> UsageValues:
     endpoint_id, endpoint_name, tags_json, config_version = endpoint
     entity_id = served_entity_id(endpoint_id, config_version, served[0])
@@ -73,7 +82,7 @@ def _origin(
         tags_json,
         config_version,
         entity_id,
-        *map(_text, (*served, *requester)),
+        *map(_text, (*served, *requester, *model)),
     )
     origin_id = blake2b(orjson.dumps(values), digest_size=_ORIGIN_BYTES).digest()
     return (origin_id, *values)

@@ -1,4 +1,4 @@
-"""RPC shell of the usage ledger: unpack, call `reader`, pack with `views`."""
+"""RPC shell of the usage ledger: unpack, call `reader` or `prices`, pack with `views`."""
 
 import re
 from typing import Any
@@ -13,6 +13,7 @@ from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.principal import current_principal
 from modelplane.control_plane.store.states import UsageState
 from modelplane.control_plane.store.usage.filters import UsageFilter
+from modelplane.control_plane.usage.prices import UsagePrices
 from modelplane.control_plane.usage.reader import MAX_RESULTS, UsageReader
 from modelplane.control_plane.usage.views import (
     Table,
@@ -34,8 +35,9 @@ _STATUS = re.compile(r"[1-5](xx|[0-9]{2})")
 class UsageServicer(UsageServiceServicer):
     """Answers `/api/2.0/usage` and what belongs to it."""
 
-    def __init__(self, usage: UsageReader) -> None:
+    def __init__(self, usage: UsageReader, prices: UsagePrices) -> None:
         self._usage = usage
+        self._prices = prices
 
     async def ListUsage(self, request: pb.ListUsageRequest, context: _Context) -> HttpBody:
         """List the usage of all endpoints."""
@@ -60,6 +62,17 @@ class UsageServicer(UsageServiceServicer):
             current_principal.get(), endpoint, request.page_token
         )
         return _pack(build_served_entities(versions, token), request, context)
+
+    async def GetPrices(self, request: pb.GetPricesRequest, context: _Context) -> pb.Prices:
+        """Get all prices."""
+        del request, context
+        return pb.Prices(prices=await self._prices.read(current_principal.get()))
+
+    async def PutPrices(self, request: pb.PutPricesRequest, context: _Context) -> pb.Prices:
+        """Replace all prices."""
+        del context
+        stored = await self._prices.replace(current_principal.get(), request.prices)
+        return pb.Prices(prices=stored)
 
     async def _build(self, request: _Listing, selected: UsageFilter) -> Table:
         principal = current_principal.get()
@@ -90,6 +103,12 @@ def _filter(request: _Listing, endpoint: str | None) -> UsageFilter:
         state=_state(request.state) if request.HasField("state") else None,
         min_latency_ms=request.min_latency_ms if request.HasField("min_latency_ms") else None,
         request_id=request.request_id if request.HasField("request_id") else None,
+        client_request_id=(
+            request.client_request_id if request.HasField("client_request_id") else None
+        ),
+        fallback_only=request.fallback_only,
+        provider=request.provider if request.HasField("provider") else None,
+        model=request.model if request.HasField("model") else None,
     )
 
 

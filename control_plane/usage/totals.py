@@ -14,9 +14,9 @@ from modelplane.control_plane.errors import ReportTooLong, StoreUnavailable, Too
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.states import TotalState
 from modelplane.control_plane.store.usage import totals
+from modelplane.control_plane.store.usage.margin_sums import sum_margins
 from modelplane.control_plane.store.usage.margins import store_margins
 from modelplane.control_plane.store.usage.periods import DAY_MS, HOUR_MS, Period
-from modelplane.control_plane.store.usage.sums import sum_margins
 from modelplane.control_plane.store.usage.totals import Mark
 
 _log = logging.getLogger(__name__)
@@ -79,8 +79,7 @@ class UsageTotals:
         quiet = [
             period
             for period, mark in marks.items()
-            if (mark.state is TotalState.CHANGED or not mark.has_margins)
-            and self._marks.get(period) == mark
+            if not mark.is_made and self._marks.get(period) == mark
         ]
         self._marks = marks
         # Hours first, of which days are made, and the newest of each: they are asked for most.
@@ -98,20 +97,36 @@ class UsageTotals:
                 await totals.mark_periods(transaction, new[start : start + _MARKS])
 
     async def _sum(self, period: Period, marks: dict[Period, Mark]) -> None:
-        changes, state, _ = marks[period]
+        mark = marks[period]
+        changes, state, told = mark.changes, mark.state, mark.has_latencies
         of_hours = period.length_ms == DAY_MS and all(
-            hour in marks and marks[hour].state is TotalState.TOTALS for hour in _hours(period)
+            _tells(marks.get(hour)) for hour in _hours(period)
         )
-        if state is TotalState.CHANGED:
+        is_postgresql = self._database.is_postgresql
+        # An older release's totals have no latencies.
+        if state is TotalState.CHANGED or (state is TotalState.TOTALS and not told):
             async with self._database.report() as session:
-                sums = await totals.sum_period(session, period, of_hours=of_hours)
+                sums = await totals.sum_period(
+                    session, period, of_hours=of_hours, is_postgresql=is_postgresql
+                )
             async with self._database.write() as transaction:
                 state = await totals.store_totals(transaction, period, changes, sums)
+            told = state is not TotalState.CHANGED
         async with self._database.report() as session:
-            margins = await sum_margins(session, period, of_totals=state is TotalState.TOTALS)
+            margins = await sum_margins(
+                session,
+                period,
+                of_totals=state is TotalState.TOTALS,
+                is_postgresql=is_postgresql,
+            )
         async with self._database.write() as transaction:
-            kept = await store_margins(transaction, *period, changes, margins)
-        marks[period] = Mark(changes, state, kept)
+            kept = await store_margins(transaction, period, changes, margins)
+        marks[period] = Mark(changes, state, kept, told)
+
+
+def _tells(hour: Mark | None) -> bool:
+    """Tell whether an hour has totals that a day can be made of."""
+    return hour is not None and hour.state is TotalState.TOTALS and hour.has_latencies
 
 
 def _over(since_ms: int, until_ms: int) -> Iterator[Period]:

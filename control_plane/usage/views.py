@@ -8,17 +8,19 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import orjson
 from modelserving.store.v1.hosting_pb2 import HostedModel
 from modelserving.v1.endpoint_pb2 import ServedEntity
 
+from modelplane.control_plane.store.usage.prices import as_decimal
 from modelplane.control_plane.store.usage.queries import ServedVersion, StoredQuery
 from modelplane.control_plane.usage.reader import Total
 from modelplane.control_plane.usage.rows import served_entity_id
 
-_TIMES = frozenset({"request_time", "change_time", "endpoint_delete_time", "day", "hour"})
+_TIMES = frozenset({"request_time", "change_time", "endpoint_delete_time", "day", "hour", "minute"})
 # The deployment is one account with one workspace.
 _ACCOUNT = {"account_id": "", "workspace_id": "0"}
 
@@ -50,12 +52,17 @@ def build_totals(group_by: Sequence[str], totals: Sequence[Total]) -> Table:
     """Return a table of totals."""
     rows = []
     for total in totals:
-        row = dict(zip(group_by, total.values, strict=True)) | total.sums
+        group = total.group
+        row = dict(zip(group_by, total.values, strict=True)) | group.sums
         latency = row.pop("latency_ms")
         ended = row["requests"] - (row["unknown_requests"] or 0)
         row["average_latency_ms"] = (
             round(latency / ended, 3) if latency is not None and ended else None
         )
+        row |= {f"p{share}_latency_ms": _round(group.percentile(share / 100)) for share in (50, 95)}
+        row["cost"] = None if group.cost is None else _exact(as_decimal(group.cost))
+        row["currency"] = None if group.cost is None else total.currency
+        row["unpriced_requests"] = group.unpriced
         rows.append(row)
     return Table("totals", rows)
 
@@ -140,7 +147,16 @@ def _build_row(query: StoredQuery) -> dict[str, Any]:
         "guardrail_logged": query.guardrail.get("logged", {}),
         "guardrail_us": query.guardrail.get("check_us"),
         "guardrail_unread_parts": query.guardrail.get("unread_parts"),
+        "provider": query.provider or None,
+        "model": query.model or None,
+        "cost": None if query.cost is None else _exact(query.cost),
+        "currency": query.currency,
     }
+
+
+def _exact(value: Decimal) -> str:
+    # A text: a number would lose digits wherever it is read.
+    return format(value, "f")
 
 
 def _round(value: float | None) -> float | None:

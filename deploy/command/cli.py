@@ -61,6 +61,7 @@ COMMANDS: Mapping[str, Command] = {
     "groups": Command(f"{_NOUNS}.groups", "put users together", _USE),
     "service-principals": Command(f"{_NOUNS}.service_principals", "let programs in", _USE),
     "tokens": Command(f"{_NOUNS}.tokens", "make, list and revoke access tokens", _USE),
+    "prices": Command(f"{_NOUNS}.prices", "say what the tokens of models cost", _USE),
     "usage": Command(
         "modelplane.deploy.command.usage.__main__", "show or export what was used, by whom", _USE
     ),

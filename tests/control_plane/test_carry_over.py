@@ -62,6 +62,7 @@ NEW = (
     "series",
     "usage_margin",
     "usage_period",
+    "usage_price",
     "usage_total",
 )
 # What tables have got since then, at the end of each row.
@@ -70,7 +71,7 @@ ADDED = {
     "endpoint_metrics": "0, 0, 0",
     "quota": "0",
     "revision": "0",
-    "usage_origin": "''",
+    "usage_origin": "'', '', ''",
     "usage_query": "'', '{}'",
 }
 

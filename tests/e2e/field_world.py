@@ -65,6 +65,7 @@ def made(system: System, provider: OpenAiEmulator) -> Iterator[World]:
             _make_identities(world, undo)
             _make_secrets(world, undo)
             _make_endpoints(world, provider, undo)
+            _set_prices(world, undo)
             _query(world, system)
             yield world
         finally:
@@ -144,6 +145,20 @@ def _make_endpoints(
     ]
     path = f"/api/2.0/permissions/serving-endpoints/{world.ids['endpoint']}"
     world.call("PUT", path, {"access_control_list": grants})
+
+
+def _set_prices(world: World, undo: list[Callable[[], object]]) -> None:
+    price: Json = {
+        "provider": "openai",
+        "model": "gpt-4o-mini",
+        "input_per_million": "0.15",
+        "cached_input_per_million": "0.075",
+        "output_per_million": "0.60",
+        "currency": "USD",
+        "from_time": 3_600_000,
+    }
+    undo.append(lambda: world.call("PUT", "/api/2.0/prices", {"prices": []}))
+    world.call("PUT", "/api/2.0/prices", {"prices": [price]})
 
 
 def _query(world: World, system: System) -> None:

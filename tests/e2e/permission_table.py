@@ -106,6 +106,8 @@ ANYONE = Rule(  (OK,     OK,     OK,     OK,     OK))  # fmt: skip
 VIEW = Rule(    (HIDDEN, OK,     OK,     OK,     OK))  # fmt: skip
 QUERY = Rule(   (HIDDEN, DENIED, OK,     OK,     OK))  # fmt: skip
 MANAGE = Rule(  (HIDDEN, DENIED, DENIED, OK,     OK))  # fmt: skip
+# What is of no endpoint, for those who manage one.
+MANAGES = Rule( (DENIED, DENIED, DENIED, OK,     OK))  # fmt: skip
 ADMIN = Rule(   (DENIED, DENIED, DENIED, DENIED, OK))  # fmt: skip
 # Of no object, but for those who manage one.
 MANAGER = Rule( (DENIED, DENIED, DENIED, OK,     OK))  # fmt: skip
@@ -261,6 +263,8 @@ ROWS: Mapping[str, Row] = {
     "UsageService.ListUsage": Row(ADMIN, {"max_results": 1}),
     "UsageService.ListServingEndpointUsage": Row(MANAGE, _CHAT | {"max_results": 1}),
     "UsageService.ListServedEntities": Row(ADMIN, {}),
+    "UsageService.GetPrices": Row(MANAGES, {}),
+    "UsageService.PutPrices": Row(ADMIN, {"prices": []}),
     # Access tokens
     "TokenService.CreateToken": Row(ANYONE, {"comment": "x"}),
     "TokenService.ListTokens": Row(ANYONE, {}),

@@ -2,12 +2,13 @@
 
 import json
 import re
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.commands import Shell, shell
-from tests.e2e.rest import Rest, endpoint, entity
+from tests.e2e.rest import Json, Rest, endpoint, entity
 from tests.e2e.system import System, wait_for
 from tests.emulators.openai import OpenAiEmulator
 
@@ -326,3 +327,36 @@ def test_guardrails_are_set_and_tried(shell: Shell, chat: str, tmp_path: Path) -
         *("guardrails", "check", "A falcon", "--json", blocked, "--direction", "output"), status=1
     )
     assert "--name" in shell.error("guardrails", "check", "Hi", status=2)
+
+
+def test_prices_are_set_and_costs_follow(shell: Shell, chat: str) -> None:
+    shell.run("endpoints", "query", chat, "Hello")
+    by_model = ("usage", "--endpoint", chat, "--group-by", "provider,model")
+
+    def used() -> list[Json]:
+        found: list[Json] = shell.json(*by_model)["totals"]
+        return found
+
+    wait_for(lambda: any(total["output_token_count"] for total in used()))
+    [total] = used()
+    assert (total["cost"], total["unpriced_requests"]) == (None, 1)
+    model = (total["provider"], total["model"])
+    shell.run("prices", "set", *model, "--input-price", "1", "--output-price", "1000000")
+    try:
+        [total] = used()
+        tokens = total["input_token_count"], total["output_token_count"]
+        assert Decimal(total["cost"]) == Decimal(tokens[0]) / 10**6 + tokens[1]
+        assert (total["currency"], total["unpriced_requests"]) == ("USD", 0)
+        later = ("--from", "2999-01-01T05:00")
+        shell.run("prices", "set", *model, *later, "--input-price", "2", "--output-price", "2")
+        listed = shell.run("prices", "list")
+        assert re.search(r"since ever +1 +1000000 +USD$", listed, re.MULTILINE)
+        assert re.search(r"from 2999-01-01 05:00 on +2 +2 +USD$", listed, re.MULTILINE)
+        half_past = ("--from", "2999-01-01T05:30", "--input-price", "2", "--output-price", "2")
+        refused = shell.error("prices", "set", *model, *half_past, status=3)
+        assert "start of an hour" in refused
+        shell.run("prices", "delete", *model, *later)
+        assert "since ever" in shell.run("prices", "list")
+        assert "has no price from" in shell.error("prices", "delete", *model, *later, status=5)
+    finally:
+        shell.run("prices", "delete", *model)

@@ -83,6 +83,10 @@ ROWS: Mapping[str, object | Find] = {
     "state": "RUNNING",
     "min_latency_ms": FAR,
     "request_id": "no-such-query",
+    "client_request_id": "no-such-query",
+    "fallback_only": "true",
+    "provider": "cohere",
+    "model": "no-such-model",
     "tag": "team=others",
     "start_time": FAR,
     "end_time": 1,
@@ -209,6 +213,7 @@ READS: Mapping[str, Read] = {
         },
         {"name": "first"},
     ),
+    "GetPrices": Read({}),
     "ListServedEntities": Read({"endpoint": "second", "page_token": "nothing", "format": "csv"}),
 }
 

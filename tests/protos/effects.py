@@ -25,6 +25,13 @@ EFFECTS: Mapping[str, Mapping[str, str]] = {
         "AiGatewayConfig": "usage_tracking_config",
         "UsageTrackingConfig": "enabled",
     },
+    f"{_CONTROL_PLANE}/usage/test_prices.py::test_costs_are_exact": {
+        "PutPricesRequest": "prices",
+        "Price": "provider model input_per_million output_per_million cached_input_per_million",
+    },
+    f"{_CONTROL_PLANE}/usage/test_prices.py::test_prices_are_told_in_order_as_they_were_given": {
+        "Price": "currency from_time"
+    },
     f"{_CONTROL_PLANE}/usage/test_reader.py::test_rows_keep_the_tags_of_their_time": {
         "EndpointTag": "key value"
     },

@@ -1,6 +1,6 @@
 """Which queries are meant, as conditions of statements.
 
-Used by `queries` and `sums`. After: `tables`, `request_tags`.
+Used by `queries` and `sums`. After: `tables`, `request_tags`, `attempts`.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from sqlmodel import col, or_, select
 
 from modelplane.control_plane.store.database import Session
 from modelplane.control_plane.store.states import UsageState
+from modelplane.control_plane.store.usage.attempts import has_fallback
 from modelplane.control_plane.store.usage.request_tags import has_tag
 from modelplane.control_plane.store.usage.tables import UsageOriginRow, UsageRow, UsageTotalRow
 
@@ -32,6 +33,10 @@ class UsageFilter:
         state: What is known of them.
         min_latency_ms: How long they took at least.
         request_id: Identifier of the query, ours or the client's.
+        client_request_id: The client's.
+        fallback_only: Whether more than one served entity was asked; False selects all.
+        provider: Provider of the served entity.
+        model: Its model.
         before: Only what comes after this time and identifier in the list.
     """
 
@@ -47,13 +52,17 @@ class UsageFilter:
     state: UsageState | None = None
     min_latency_ms: float | None = None
     request_id: str | None = None
+    client_request_id: str | None = None
+    fallback_only: bool = False
+    provider: str | None = None
+    model: str | None = None
     before: tuple[int, str] | None = None
 
     @property
     def is_of_queries(self) -> bool:
         """Whether it asks for what only queries tell, and totals do not."""
-        asked = (self.tag, self.min_latency_ms, self.request_id)
-        return any(value is not None for value in asked)
+        asked = (self.tag, self.min_latency_ms, self.request_id, self.client_request_id)
+        return self.fallback_only or any(value is not None for value in asked)
 
 
 async def conditions(
@@ -82,14 +91,13 @@ async def conditions(
 def row_conditions(selected: UsageFilter, *, is_postgresql: bool) -> list[ColumnElement[bool]]:
     """Return what a filter demands besides, which only queries tell; join them with origins."""
     time_ms = col(UsageRow.time_ms)
-    found: list[ColumnElement[bool]] = []
+    found = _request_conditions(selected)
     if selected.tag is not None:
         found.append(has_tag(*selected.tag, is_postgresql=is_postgresql))
     if selected.min_latency_ms is not None:
         found.append(col(UsageRow.latency_ms) >= selected.min_latency_ms)
-    if selected.request_id is not None:
-        known = (col(UsageRow.request_id), col(UsageRow.client_request_id))
-        found.append(or_(*(one == selected.request_id for one in known)))
+    if selected.fallback_only:
+        found.append(has_fallback(is_postgresql=is_postgresql))
     if selected.start_ms is not None:
         found.append(time_ms >= selected.start_ms)
     if selected.end_ms is not None:
@@ -99,6 +107,16 @@ def row_conditions(selected: UsageFilter, *, is_postgresql: bool) -> list[Column
         # The first is implied, but an index can begin there.
         found.append(time_ms <= before_ms)
         found.append(or_(time_ms < before_ms, col(UsageRow.id) < query_id))
+    return found
+
+
+def _request_conditions(selected: UsageFilter) -> list[ColumnElement[bool]]:
+    ours, theirs = col(UsageRow.request_id), col(UsageRow.client_request_id)
+    found: list[ColumnElement[bool]] = []
+    if selected.request_id is not None:
+        found.append(or_(ours == selected.request_id, theirs == selected.request_id))
+    if selected.client_request_id is not None:
+        found.append(theirs == selected.client_request_id)
     return found
 
 
@@ -120,6 +138,9 @@ def _origin_conditions(selected: UsageFilter) -> list[ColumnElement[bool]]:
     if selected.served_entity is not None:
         known = (col(row.served_entity_name), col(row.served_entity_id))
         found.append(or_(*(one == selected.served_entity for one in known)))
-    if selected.client is not None:
-        found.append(col(row.client) == selected.client)
+    found += [
+        getattr(row, name) == value
+        for name in ("client", "provider", "model")
+        if (value := getattr(selected, name)) is not None
+    ]
     return found

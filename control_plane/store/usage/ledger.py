@@ -3,16 +3,17 @@
 Before: `usage.intake`. After: `tables`, `totals`. Beside: `queries`, which reads it.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any, TypeAlias
 
+from modelserving.v1.endpoint_pb2 import EndpointConfig, ServedEntity
 from sqlalchemy import ColumnClause, CursorResult, Dialect, bindparam, func, literal_column
-from sqlmodel import col, delete, or_, select, update
+from sqlmodel import col, delete, or_, select, tuple_, update
 
 from modelplane.control_plane.store.database import Transaction
 from modelplane.control_plane.store.states import UsageState
-from modelplane.control_plane.store.tables import EndpointRow
+from modelplane.control_plane.store.tables import EndpointConfigRow, EndpointRow
 from modelplane.control_plane.store.upsert import insert_for
 from modelplane.control_plane.store.usage.periods import HOUR_MS
 from modelplane.control_plane.store.usage.tables import UsageJournalRow, UsageOriginRow, UsageRow
@@ -21,6 +22,10 @@ from modelplane.control_plane.store.usage.totals import note_changes, share_mark
 
 # The values of a row in the order of the columns: anything else costs far more.
 UsageValues: TypeAlias = tuple[object, ...]
+# Provider and name of a model.
+Model: TypeAlias = tuple[str, str]
+# The provider of models that are hosted here.
+HOSTED = "hosted"
 # What an outcome says; the rest is known from the begin.
 _OUTCOME = (
     "origin_id",
@@ -52,6 +57,34 @@ async def find_tags(transaction: Transaction, endpoint_ids: Collection[str]) -> 
     # Through the connection, here as below: the session's own ways cost more than the statement.
     connection = await transaction.session.connection()
     return {row[0]: encode_tags(row[1]) for row in await connection.execute(query)}
+
+
+async def find_models(
+    transaction: Transaction, versions: Collection[tuple[str, int]]
+) -> dict[tuple[str, int], Mapping[str, Model]]:
+    """Return the models of the versions that there are, by the names of served entities.
+
+    Args:
+        transaction: Reads.
+        versions: Identifiers of endpoints, and versions of their configuration.
+    """
+    row = EndpointConfigRow
+    query = select(row.endpoint_id, row.version, row.config).where(
+        tuple_(col(row.endpoint_id), col(row.version)).in_(versions)
+    )
+    connection = await transaction.session.connection()
+    found: dict[tuple[str, int], Mapping[str, Model]] = {}
+    for endpoint_id, version, content in await connection.execute(query):
+        config = EndpointConfig.FromString(content)
+        models = {entity.name: _model_of(entity) for entity in config.served_entities}
+        found[endpoint_id, version] = models
+    return found
+
+
+def _model_of(entity: ServedEntity) -> Model:
+    if entity.HasField("external_model"):
+        return entity.external_model.provider, entity.external_model.name
+    return HOSTED, entity.entity_name
 
 
 async def put_rows(

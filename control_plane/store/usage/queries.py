@@ -5,6 +5,7 @@ Before: `usage.reader`. After: `tables`, `filters`. Beside: `ledger`, which writ
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -17,6 +18,7 @@ from modelplane.control_plane.store.hosting.version_groups import models_of
 from modelplane.control_plane.store.states import Outcome, UsageState
 from modelplane.control_plane.store.tables import EndpointConfigRow, EndpointRow
 from modelplane.control_plane.store.usage.filters import UsageFilter, conditions, row_conditions
+from modelplane.control_plane.store.usage.prices import PriceList, as_decimal, read_prices
 from modelplane.control_plane.store.usage.tables import UsageOriginRow, UsageRow
 from modelplane.control_plane.store.usage.tags import decode_tags
 
@@ -58,6 +60,11 @@ class StoredQuery:
     attempts: Sequence[Mapping[str, Any]]
     guardrail_action: str
     guardrail: Mapping[str, Any]
+    provider: str
+    model: str
+    # Of one that has ended, if its model had a price then.
+    cost: Decimal | None
+    currency: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +102,8 @@ async def list_queries(
         .order_by(col(UsageRow.time_ms).desc(), col(UsageRow.id).desc())
         .limit(limit)
     )
-    return [_query(row, origin) for row, origin in (await session.exec(query)).all()]
+    prices = await read_prices(session)
+    return [_query(row, origin, prices) for row, origin in (await session.exec(query)).all()]
 
 
 async def list_served_versions(
@@ -135,7 +143,10 @@ async def list_served_versions(
     ]
 
 
-def _query(row: UsageRow, origin: UsageOriginRow) -> StoredQuery:
+def _query(row: UsageRow, origin: UsageOriginRow, prices: PriceList) -> StoredQuery:
+    price = None
+    if row.state == UsageState.ENDED:
+        price = prices.find(origin.provider, origin.model, row.time_ms)
     values = row.model_dump(exclude={"origin_id"})
     values |= origin.model_dump(exclude={"id", "stored_ms"})
     values["state"] = UsageState(row.state)
@@ -146,7 +157,12 @@ def _query(row: UsageRow, origin: UsageOriginRow) -> StoredQuery:
         _attempt(found, origin.served_entity_name)
         for found in orjson.loads(values.pop("attempts_json"))
     ]
-    return StoredQuery(**values)
+    tokens = (row.input_tokens, row.cached_tokens, row.output_tokens)
+    return StoredQuery(
+        **values,
+        cost=as_decimal(price.cost(*(count or 0 for count in tokens))) if price else None,
+        currency=price.currency if price else None,
+    )
 
 
 def _attempt(found: Any, served_entity_name: str) -> Mapping[str, Any]:  # noqa: ANN401 - JSON

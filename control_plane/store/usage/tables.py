@@ -76,6 +76,9 @@ class UsageOriginRow(SQLModel, table=True):
     requester: str = Field(index=True)
     # Kind of the program that has sent them; empty where the worker was of an older release.
     client: str = ""
+    # Of the served entity; empty where an older control plane has stored it, or where nobody knows.
+    provider: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    model: str = Field(default="", sa_column_kwargs={"server_default": ""})
 
 
 class UsageJournalRow(SQLModel, table=True):
@@ -102,8 +105,11 @@ class UsagePeriodRow(SQLModel, table=True):
     state: str
     # What `changes` was when its margins were made: they hold while it still is that.
     margins_at: int = Field(default=-1, sa_column_kwargs={"server_default": "-1"})
-    # The dimensions that it has margins of, each between two commas.
+    # The dimensions that it has margins of, each between two commas: see `margins`.
     margins: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    # What `changes` was when totals were stored that have latencies; those of an older release do
+    # not, and are made again.
+    told_at: int = Field(default=-1, sa_column_kwargs={"server_default": "-1"})
 
 
 class UsageTotalRow(SQLModel, table=True):
@@ -131,10 +137,12 @@ class UsageTotalRow(SQLModel, table=True):
     input_characters: int = Field(sa_type=BigInteger)
     output_characters: int = Field(sa_type=BigInteger)
     latency_ms: float | None = None
+    # How many took how long: see `latencies`. NULL where an older control plane has stored it.
+    latencies: str | None = None
 
 
 class UsageMarginRow(SQLModel, table=True):
-    """What the queries of one period used together that are alike in one dimension."""
+    """What the queries of one period used together that are alike in one dimension and model."""
 
     __tablename__ = "usage_margin"
     __table_args__ = (
@@ -149,8 +157,12 @@ class UsageMarginRow(SQLModel, table=True):
     dimension: str
     # As text, also where it is a number.
     value: str | None = None
+    # Those that differ in these are apart, so that they can have prices.
+    provider: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    model: str = Field(default="", sa_column_kwargs={"server_default": ""})
     requests: int = Field(sa_type=BigInteger)
     failed_requests: int = Field(sa_type=BigInteger)
+    errors: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
     unknown_requests: int = Field(sa_type=BigInteger)
     input_token_count: int | None = Field(default=None, sa_type=BigInteger)
     output_token_count: int | None = Field(default=None, sa_type=BigInteger)
@@ -159,3 +171,24 @@ class UsageMarginRow(SQLModel, table=True):
     input_character_count: int = Field(sa_type=BigInteger)
     output_character_count: int = Field(sa_type=BigInteger)
     latency_ms: float | None = None
+    # How many took how long: see `latencies`. NULL where an older control plane has stored it.
+    latencies: str | None = None
+
+
+class UsagePriceRow(SQLModel, table=True):
+    """What a model's tokens cost in one time. All rows are replaced together."""
+
+    __tablename__ = "usage_price"
+    __table_args__ = (Index("usage_price_model", "provider", "model", "from_ms", unique=True),)
+
+    id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    provider: str
+    model: str
+    from_ms: int = Field(sa_type=BigInteger)
+    until_ms: int = Field(sa_type=BigInteger)
+    # Of a million tokens, in billionths of the currency.
+    input: int = Field(sa_type=BigInteger)
+    output: int = Field(sa_type=BigInteger)
+    # NULL: as of all others.
+    cached_input: int | None = Field(default=None, sa_type=BigInteger)
+    currency: str

@@ -4,7 +4,8 @@ A period is marked first. From then on, each batch that has queries of it says s
 what was summed up is stored only if none has since it was begun: so totals are exact, whatever
 comes late and to whichever replica. Where there are no totals, `sums` reads the queries.
 
-Before: `usage.totals` (makes them), `ledger` (tells of new queries). After: `tables`, `periods`.
+Before: `usage.totals` (makes them), `ledger` (tells of new queries). After: `sources`, `tables`,
+`periods`.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -12,13 +13,15 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import CursorResult, Dialect, bindparam, func, literal_column, text
-from sqlmodel import col, delete, insert, select, update
+from sqlmodel import col, delete, insert, or_, select, update
 
 from modelplane.control_plane.store.database import Session, Transaction
 from modelplane.control_plane.store.states import TotalState
 from modelplane.control_plane.store.upsert import insert as insert_or
-from modelplane.control_plane.store.usage.margins import WORTH
+from modelplane.control_plane.store.usage.margin_sums import compact
+from modelplane.control_plane.store.usage.margins import WORTH, are_known
 from modelplane.control_plane.store.usage.periods import DAY_MS, HOUR_MS, Period
+from modelplane.control_plane.store.usage.sources import ROWS, TOTALS, bounds
 from modelplane.control_plane.store.usage.tables import (
     UsageMarginRow,
     UsagePeriodRow,
@@ -42,8 +45,10 @@ _SUMS = (
     "output_characters",
     "latency_ms",
 )
-_COLUMNS = (*_KEYS, "requests", *_SUMS)
+_COLUMNS = (*_KEYS, "requests", *_SUMS, "latencies")
 _REQUESTS = len(_KEYS)
+# A text of latencies that is longer is told anew, each bucket once: it may be of 24 hours.
+_LONG = 1_000
 # The values of a total in the order of `_COLUMNS`.
 TotalValues = tuple[Any, ...]
 
@@ -55,6 +60,14 @@ class Mark(NamedTuple):
     state: TotalState
     # Whether its margins are of these changes.
     has_margins: bool = False
+    # Whether its totals have latencies.
+    has_latencies: bool = False
+
+    @property
+    def is_made(self) -> bool:
+        """Whether it has all that it may have."""
+        told = self.has_latencies or self.state is not TotalState.TOTALS
+        return self.state is not TotalState.CHANGED and self.has_margins and told
 
 
 async def share_marks(transaction: Transaction) -> None:
@@ -76,13 +89,15 @@ async def note_changes(transaction: Transaction, times_ms: Collection[int]) -> N
 
 async def read_marks(session: Session) -> dict[Period, Mark]:
     """Return what is known of each period that is marked."""
-    row = UsagePeriodRow
-    columns: list[Any] = [row.length_ms, row.start_ms, row.changes, row.state, row.margins_at]
+    rows = (await session.exec(select(UsagePeriodRow))).all()
     return {
-        Period(length, start): Mark(changes, TotalState(state), margins_at == changes)
-        for length, start, changes, state, margins_at in (
-            tuple(found) for found in (await session.exec(select(*columns))).all()
+        Period(row.length_ms, row.start_ms): Mark(
+            row.changes,
+            TotalState(row.state),
+            are_known(row.margins_at, row.changes, row.margins),
+            row.told_at == row.changes,
         )
+        for row in rows
     }
 
 
@@ -103,28 +118,38 @@ async def mark_periods(transaction: Transaction, periods: Collection[Period]) ->
     await transaction.session.exec(new, params=rows)
 
 
-async def sum_period(session: Session, period: Period, *, of_hours: bool) -> list[TotalValues]:
+async def sum_period(
+    session: Session, period: Period, *, of_hours: bool, is_postgresql: bool
+) -> list[TotalValues]:
     """Return the totals of a period: of its queries, or of its hours, which all have theirs."""
-    row: Any = UsageTotalRow if of_hours else UsageRow
-    time_ms = col(row.start_ms if of_hours else row.time_ms)
-    requests = func.sum(row.requests) if of_hours else func.count()
-    keys: list[Any] = [getattr(row, name) for name in _KEYS]
-    sums = [func.sum(getattr(row, name)) for name in _SUMS]
-    columns: list[Any] = [*keys, requests, *sums]
-    query = (
-        select(*columns).where(time_ms >= period.start_ms, time_ms < period.end_ms).group_by(*keys)
-    )
+    source = TOTALS if of_hours else ROWS
+    row: Any = source.row
+    where = bounds(source.time_ms, period.start_ms, period.end_ms)
     if of_hours:
-        query = query.where(col(row.length_ms) == HOUR_MS)
+        where.append(col(row.length_ms) == HOUR_MS)
+
+    def joined(query: Any) -> Any:  # noqa: ANN401 - a statement
+        return query.select_from(row).where(*where)
+
+    keys: list[Any] = [getattr(row, name) for name in _KEYS]
+    sums = {name: func.sum(getattr(row, name)) for name in _SUMS}
+    query, _ = source.summed(
+        keys, joined, is_postgresql=is_postgresql, sums={"requests": source.count, **sums}
+    )
+    return [await _total(tuple(found)) for found in (await session.exec(query)).all()]
+
+
+async def _total(found: tuple[Any, ...]) -> TotalValues:
+    """Return a total as it is stored."""
+    *values, latency_ms, latencies, untold = found
+    text = latencies or ""
     # PostgreSQL adds up to another type of number.
-    return [
-        (
-            *found[:_REQUESTS],
-            *(value if value is None else int(value) for value in found[_REQUESTS:-1]),
-            found[-1],
-        )
-        for found in map(tuple, (await session.exec(query)).all())
-    ]
+    return (
+        *values[:_REQUESTS],
+        *(value if value is None else int(value) for value in values[_REQUESTS:]),
+        latency_ms,
+        None if untold else await compact(text) if len(text) > _LONG else text,
+    )
 
 
 async def store_totals(
@@ -144,9 +169,9 @@ async def store_totals(
             col(mark.length_ms) == period.length_ms,
             col(mark.start_ms) == period.start_ms,
             col(mark.changes) == changes,
-            col(mark.state) == TotalState.CHANGED,
+            or_(col(mark.state) == TotalState.CHANGED, col(mark.told_at) != changes),
         )
-        .values(state=state)
+        .values(state=state, told_at=changes)
     )
     if not isinstance(claimed, CursorResult) or claimed.rowcount != 1:
         return TotalState.CHANGED

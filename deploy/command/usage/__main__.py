@@ -106,8 +106,9 @@ def _own(session: Session, query: dict[str, str], refusal: Refused) -> tuple[str
 
 def _filters(session: Session) -> dict[str, str]:
     given = session.given
-    names = ("endpoint", "served_entity", "requester", "client", "tag")
+    names = ("endpoint", "served_entity", "provider", "model", "requester", "client", "tag")
     values = {name: getattr(given, name) for name in names}
+    values["fallback_only"] = "true" if given.fallback_only else ""
     times = {"start_time": given.since, "end_time": given.until}
     return {name: value for name, value in (values | times).items() if value}
 
@@ -126,18 +127,25 @@ _ARGUMENTS = (
     argument("action", nargs="?", default="list", choices=("list", "export")),
     argument("--endpoint", help="only endpoints with this name"),
     argument("--served-entity", help="only this served entity: name or identifier"),
+    argument("--provider", help="only models of this provider, such as openai, or hosted"),
+    argument("--model", help="only this model"),
     argument("--requester", help="only this user name or application id"),
     argument("--client", help="only this kind of client, such as claude_code"),
     argument(
         "--tag",
         help="only queries with this tag, their own or their endpoint's: KEY or KEY=VALUE",
     ),
+    argument(
+        "--fallback-only",
+        action="store_true",
+        help="only queries for which more than one served entity was asked",
+    ),
     argument("--since", type=_time, help="from this time on, such as 2026-01-31"),
     argument("--until", type=_time, help="before this time"),
     argument(
         "--group-by",
-        help="totals by any of endpoint, served_entity, requester, task, client, status_code, "
-        "day, hour, tag:KEY, with commas",
+        help="totals by any of endpoint, served_entity, provider, model, requester, task, client, "
+        "status_code, guardrail_action, day, hour, minute, tag:KEY, with commas",
     ),
     argument("-o", "--output", "--format", default="table", choices=_FORMATS, help="form"),
     argument("--limit", type=int, default=100, help="most queries to list; at most 1000"),

@@ -4,6 +4,7 @@ Before: `__main__`. Needs `pyarrow`, which the extra `modelplane[parquet]` bring
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,11 @@ SCHEMA = pa.schema(
         ("guardrail_logged", pa.map_(pa.string(), pa.string())),
         ("guardrail_us", pa.int64()),
         ("guardrail_unread_parts", pa.int64()),
+        ("provider", pa.string()),
+        ("model", pa.string()),
+        # All that a cost can have: nine digits of a price, and a token of a millionth of it.
+        ("cost", pa.decimal128(38, 15)),
+        ("currency", pa.string()),
     ]
 )
 _MAPS = ("usage_context", "endpoint_tags", "guardrail_entities", "guardrail_logged")
@@ -83,7 +89,12 @@ def export(pages: Iterable[Sequence[Mapping[str, Any]]], file: Path) -> int:
         with pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
             for rows in pages:
                 values = [
-                    {**row, **{name: list(row[name].items()) for name in _MAPS}} for row in rows
+                    {
+                        **row,
+                        **{name: list(row[name].items()) for name in _MAPS},
+                        "cost": None if row["cost"] is None else Decimal(row["cost"]),
+                    }
+                    for row in rows
                 ]
                 writer.write_table(pa.Table.from_pylist(values, schema=SCHEMA))
                 count += len(rows)

@@ -11,7 +11,12 @@ from typing import Any
 from modelplane.deploy.command.api import tables
 from modelplane.deploy.command.api.tables import Column
 
-_TIMES = {"request_time": "%Y-%m-%d %H:%M:%S", "day": "%Y-%m-%d", "hour": "%Y-%m-%d %H:%M"}
+_TIMES = {
+    "request_time": "%Y-%m-%d %H:%M:%S",
+    "day": "%Y-%m-%d",
+    "hour": "%Y-%m-%d %H:%M",
+    "minute": "%Y-%m-%d %H:%M",
+}
 # Of queries, what fits on a screen; JSON and CSV have all.
 _QUERY_COLUMNS = {
     "TIME": "request_time",
@@ -31,8 +36,11 @@ _TOTALS = {
     "input_token_count": "IN",
     "output_token_count": "OUT",
     "average_latency_ms": "MS",
+    "p50_latency_ms": "P50 MS",
+    "p95_latency_ms": "P95 MS",
+    "unpriced_requests": "UNPRICED",
 }
-_RARE = {"unknown_requests"}
+_RARE = {"unknown_requests", "errors", "cost", "currency"}
 _NOT_SHOWN = {
     "cached_token_count",
     "reasoning_token_count",
@@ -58,6 +66,9 @@ def format_table(rows: Sequence[Mapping[str, Any]], width: int | None) -> str:
 def _totals(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Return the names of what totals hold, by their titles: what they are grouped by first."""
     empty = {name for name in _RARE if not any(row.get(name) for row in rows)}
+    # Without prices, that nothing has one says nothing.
+    if "cost" in empty or not any(row.get("unpriced_requests") for row in rows):
+        empty.add("unpriced_requests")
     shown = [name for name in rows[0] if name not in _NOT_SHOWN | empty]
     return {_TOTALS.get(name, name.replace("_", " ").upper()): name for name in shown}
 

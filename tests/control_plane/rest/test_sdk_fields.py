@@ -20,6 +20,8 @@ OWN = {
     "CancelServingEndpointUpdate",
     "CompareServingEndpointConfigVersions",
     "GetModelOptimizationInfo",
+    "GetPrices",
+    "PutPrices",
     "CreateSession",
     "GetDeployment",
     "ListFoundationModelEndpoints",

@@ -1,6 +1,7 @@
 """The usage ledger: one row for each query, whatever comes how often and in which order."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -22,6 +23,7 @@ from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.states import UsageState
 from modelplane.control_plane.store.usage.filters import UsageFilter
+from modelplane.control_plane.store.usage.groups import Group
 from modelplane.control_plane.store.usage.queries import ServedVersion, StoredQuery
 from modelplane.control_plane.usage.intake import UsageIntake
 from modelplane.control_plane.usage.reader import MAX_RESULTS, Total, UsageReader
@@ -32,7 +34,7 @@ from modelplane.control_plane.usage.views import (
     encode_csv,
     encode_json,
 )
-from tests.control_plane.conftest import ALICE, share
+from tests.control_plane.conftest import ALICE, FakeClock, share
 from tests.control_plane.endpoints.test_lifecycle import with_model
 
 BOB = Principal("bob-id", "bob")
@@ -154,6 +156,10 @@ async def test_a_query_has_all_columns(intake: UsageIntake, usage: UsageReader) 
         "guardrail_logged": {"words": "blocked"},
         "guardrail_us": 90,
         "guardrail_unread_parts": 1,
+        "provider": None,
+        "model": None,
+        "cost": None,
+        "currency": None,
     }
     [total] = await usage.totals(ALICE, EVERYTHING, ["guardrail_action"])
     assert total.values == ("blocked",)
@@ -230,6 +236,8 @@ async def test_pages_follow_each_other_without_gap_or_repetition(
         (UsageFilter(min_latency_ms=12.6), []),
         (UsageFilter(request_id="req-3"), [3]),
         (UsageFilter(request_id="c-1"), [2, 1]),
+        (UsageFilter(client_request_id="c-1"), [2, 1]),
+        (UsageFilter(client_request_id="req-3"), []),
     ],
 )
 async def test_filters_select(
@@ -339,6 +347,7 @@ async def test_totals_are_by_what_is_asked_for(intake: UsageIntake, usage: Usage
     assert total.sums == {
         "requests": 5,
         "failed_requests": 1,
+        "errors": 0,
         "unknown_requests": 1,
         "input_token_count": 30,
         "output_token_count": 60,
@@ -355,7 +364,7 @@ async def test_totals_are_by_what_is_asked_for(intake: UsageIntake, usage: Usage
 
 
 async def test_wrong_questions_are_told_what_to_change(usage: UsageReader) -> None:
-    with pytest.raises(InvalidParameter, match="use endpoint, served_entity, requester"):
+    with pytest.raises(InvalidParameter, match="use endpoint, served_entity, provider"):
         await usage.totals(ALICE, EVERYTHING, ["colour"])
     with pytest.raises(InvalidParameter, match="max_results"):
         await usage.queries(ALICE, EVERYTHING, 0, "")
@@ -398,12 +407,24 @@ async def test_csv_has_a_header_times_that_can_be_read_and_objects_as_json(
 
 
 def test_totals_give_the_average_latency_of_what_has_ended() -> None:
-    sums: dict[str, float | None] = {"requests": 3, "unknown_requests": 1, "latency_ms": 10.0}
-    table = build_totals(["day"], [Total((DAY_MS,), sums)])
+    group = Group({"requests": 3, "unknown_requests": 1, "latency_ms": 10.0}, unpriced=3)
+    table = build_totals(["day"], [Total((DAY_MS,), group, None)])
     assert orjson.loads(encode_json(table)) == {
-        "totals": [{"day": DAY_MS, "requests": 3, "unknown_requests": 1, "average_latency_ms": 5.0}]
+        "totals": [
+            {
+                "day": DAY_MS,
+                "requests": 3,
+                "unknown_requests": 1,
+                "average_latency_ms": 5.0,
+                "p50_latency_ms": None,
+                "p95_latency_ms": None,
+                "cost": None,
+                "currency": None,
+                "unpriced_requests": 3,
+            }
+        ]
     }
-    assert b"1970-01-02T00:00:00.000+00:00,3,1,5.0" in encode_csv(table)
+    assert b"1970-01-02T00:00:00.000+00:00,3,1,5.0,,,,,3" in encode_csv(table)
 
 
 async def test_served_entities_are_told_version_by_version(
@@ -454,3 +475,82 @@ def test_a_hosted_entity_is_told_with_its_task_and_its_size() -> None:
         "throughput_chunk_size": 80,
         "compute_type": "CPU",
     }
+
+
+def answered(number: int, *attempts: UsageAttempt) -> UsageEntry:
+    """Return a query with these attempts."""
+    entry = ended(number)
+    del entry.outcome.attempts[:]
+    entry.outcome.attempts.extend(attempts)
+    return entry
+
+
+async def test_fallbacks_are_those_for_which_another_entity_was_asked(
+    intake: UsageIntake, usage: UsageReader
+) -> None:
+    first, second = (
+        UsageAttempt(served_entity_name=name, latency_ms=1) for name in ("first", "second")
+    )
+    failed = UsageAttempt(served_entity_name="second", error="Timeout", latency_ms=1)
+    entries = [
+        answered(1),
+        answered(2, second),
+        answered(3, failed, second),
+        answered(4, failed),
+        answered(5, first, second),
+        answered(6, failed, failed, first),
+    ]
+    await intake.record(JOURNAL, entries)
+    selected = UsageFilter(fallback_only=True)
+    assert [row.id for row in await rows(usage, selected)] == [key(6).hex(), key(5).hex()]
+    [total] = await usage.totals(ALICE, selected, ["endpoint"])
+    assert total.sums["requests"] == 2
+
+
+async def test_provider_and_model_are_those_of_the_version_that_served(
+    intake: UsageIntake, usage: UsageReader, endpoints: Endpoints
+) -> None:
+    created = await endpoints.create(ALICE, with_model())
+    assert created.active
+    [name] = [entity.name for entity in created.active.config.served_entities]
+    of: dict[str, Any] = {"endpoint_id": created.id, "config_version": created.active.version}
+
+    def entry(number: int, served: str) -> UsageEntry:
+        found = ended(number, **of)
+        found.outcome.served_entity_name = served
+        return found
+
+    await intake.record(JOURNAL, [entry(1, name), entry(2, "nobody"), ended(3)])
+    await endpoints.delete(ALICE, created.name)
+    # What is known of a version stays known where it was asked for.
+    await intake.record(JOURNAL, [entry(4, name)])
+    found = await rows(usage, UsageFilter(provider="openai", model="gpt-4"))
+    assert [row.id for row in found] == [key(4).hex(), key(1).hex()]
+    assert await rows(usage, UsageFilter(provider="openai", model="gpt-5")) == []
+    totals = await usage.totals(ALICE, EVERYTHING, ["provider", "model"])
+    assert {total.values: total.sums["requests"] for total in totals} == {
+        ("openai", "gpt-4"): 2,
+        ("", ""): 2,
+    }
+
+
+async def test_minutes_are_of_a_day_at_most(
+    database: Database, intake: UsageIntake, clock: FakeClock
+) -> None:
+    usage = UsageReader(database, clock)
+    now_ms = clock.now_ms
+    times = (now_ms - 60_000, now_ms, now_ms + 1, now_ms - 2 * DAY_MS)
+    await intake.record(JOURNAL, [ended(at, time_ms=time) for at, time in enumerate(times)])
+    since = UsageFilter(start_ms=now_ms - DAY_MS)
+    totals = await usage.totals(ALICE, since, ["minute"])
+    minute = now_ms // 60_000 * 60_000
+    assert {total.values[0]: total.sums["requests"] for total in totals} == {
+        minute - 60_000: 1,
+        minute: 2,
+    }
+    long_ago = UsageFilter(start_ms=now_ms - 3 * DAY_MS, end_ms=now_ms - 2 * DAY_MS + 1)
+    for wrong in (EVERYTHING, UsageFilter(start_ms=now_ms - DAY_MS - 1), long_ago):
+        with pytest.raises(InvalidParameter, match="at most 24 hours; set 'start_time'"):
+            await usage.totals(ALICE, wrong, ["minute"])
+    [total] = await usage.totals(ALICE, replace(long_ago, start_ms=now_ms - 2 * DAY_MS), ["minute"])
+    assert total.sums["requests"] == 1

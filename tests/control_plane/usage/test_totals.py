@@ -37,7 +37,7 @@ from tests.control_plane.usage.test_reader import (
     unknown,
 )
 
-Found = dict[tuple[Any, ...], dict[str, float | None]]
+Found = dict[tuple[Any, ...], dict[str, object]]
 
 
 class Ledger(NamedTuple):
@@ -64,11 +64,18 @@ async def settle(maker: UsageTotals) -> None:
 async def ask(
     usage: UsageReader, group_by: Sequence[str] = (), selected: UsageFilter = EVERYTHING
 ) -> Found:
+    totals = await usage.totals(ALICE, selected, group_by)
     return {
         total.values: {
-            name: None if value is None else round(value, 3) for name, value in total.sums.items()
+            **{
+                name: None if value is None else round(value, 3)
+                for name, value in total.sums.items()
+            },
+            "latencies": dict(total.group.latencies) if total.group.has_all_latencies else None,
+            "cost": total.group.cost,
+            "unpriced": total.group.unpriced,
         }
-        for total in await usage.totals(ALICE, selected, group_by)
+        for total in totals
     }
 
 
@@ -177,7 +184,9 @@ async def test_what_came_since_is_not_covered_by_what_was_summed_up(ledger: Ledg
     hour = Period(HOUR_MS, then)
     async with database.report() as session:
         mark = (await totals.read_marks(session))[hour]
-        sums = await totals.sum_period(session, hour, of_hours=False)
+        sums = await totals.sum_period(
+            session, hour, of_hours=False, is_postgresql=database.is_postgresql
+        )
     await intake.record(JOURNAL, twice(3, time_ms=then))
     async with database.write() as transaction:
         state = await totals.store_totals(transaction, hour, mark.changes, sums)
@@ -297,7 +306,9 @@ async def test_an_older_control_planes_totals_get_margins_and_do_not_keep_stale_
         # It sums up what came since, and knows nothing of margins.
         for length_ms in (HOUR_MS, DAY_MS):
             period = Period(length_ms, then)
-            sums = await totals.sum_period(transaction.session, period, of_hours=False)
+            sums = await totals.sum_period(
+                transaction.session, period, of_hours=False, is_postgresql=database.is_postgresql
+            )
             assert await totals.store_totals(transaction, period, 1, sums) is TotalState.TOTALS
     assert (await ask(usage))[()]["requests"] == 4
     await settle(maker)

@@ -1,0 +1,88 @@
+"""Makes the margins of a period: sums by one dimension, of its totals or of its queries.
+
+Before: `usage.totals`. After: `sources`, `margins`, which stores them.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, null
+from sqlmodel import String, cast, col
+
+from modelplane.control_plane.store.database import Session
+from modelplane.control_plane.store.usage.latencies import add_text, chunks, encode
+from modelplane.control_plane.store.usage.margins import ALL, MARGINS, WORTH, Margin
+from modelplane.control_plane.store.usage.periods import Period
+from modelplane.control_plane.store.usage.sources import ORIGIN, ROWS, TOTALS, TableSource, bounds
+from modelplane.control_plane.store.usage.tables import UsageOriginRow, UsageTotalRow
+
+# Characters of latencies after which others have their turn.
+_TURN = 100_000
+
+
+async def sum_margins(
+    session: Session, period: Period, *, of_totals: bool, is_postgresql: bool
+) -> dict[str, Sequence[Margin]]:
+    """Return the margins of a period that are worth it, by dimension.
+
+    Args:
+        session: Reads.
+        period: The hour or the day.
+        of_totals: Whether it has totals, which are fewer than its queries.
+        is_postgresql: Whether the database is PostgreSQL.
+    """
+    source = TOTALS if of_totals else ROWS
+    where = bounds(source.time_ms, period.start_ms, period.end_ms)
+    if of_totals:
+        where.append(col(UsageTotalRow.length_ms) == period.length_ms)
+    margins: dict[str, Sequence[Margin]] = {}
+    requests = 0
+    for name in MARGINS:
+        found = await _sum(session, source, name, where, is_postgresql=is_postgresql)
+        if name == ALL:
+            requests = sum(int(margin.sums["requests"] or 0) for margin in found)
+        if len(found) * WORTH <= requests:
+            margins[name] = found
+    return margins
+
+
+async def compact(text: str) -> str:
+    """Return what a text of latencies tells, each bucket once."""
+    counts: Counter[int] = Counter()
+    for part in chunks(text):
+        add_text(counts, part)
+        await asyncio.sleep(0)
+    return encode(counts)
+
+
+async def _sum(
+    session: Session,
+    source: TableSource,
+    name: str,
+    where: Sequence[ColumnElement[bool]],
+    *,
+    is_postgresql: bool,
+) -> list[Margin]:
+    value = null() if name == ALL else source.group(name, is_postgresql=is_postgresql)
+    of = [cast(value, String), ORIGIN["provider"], ORIGIN["model"]]
+
+    def joined(query: Any) -> Any:  # noqa: ANN401 - a statement
+        origin = col(UsageOriginRow.id) == col(source.row.origin_id)
+        return query.select_from(source.row).join(UsageOriginRow, origin).where(*where)
+
+    sums = source.sums()
+    query, _ = source.summed(of, joined, is_postgresql=is_postgresql)
+    rows = (await session.exec(query)).all()
+    margins, since = [], 0
+    for row in rows:
+        told_value, provider, model, *counts, text, untold = tuple(row)
+        since += len(text or "")
+        if since > _TURN:
+            since = 0
+            await asyncio.sleep(0)
+        told = None if untold else await compact(text or "")
+        numbers = dict(zip(sums, counts, strict=True))
+        margins.append(Margin(told_value, provider, model, numbers, told))
+    return margins
