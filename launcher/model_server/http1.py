@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import ssl
 import threading
@@ -58,6 +59,9 @@ class Connection:
         self._turn = threading.Lock()
         # Whether calls wait on the socket; to change that is a call of the system, too.
         self._waits = True
+        # Says without an exception that nothing has come, which is so after each chunk of a stream.
+        self._news = select.poll()
+        self._news.register(connected, select.POLLIN)
 
     def secure(self, tls: ssl.SSLContext) -> None:
         """Speak TLS from now on.
@@ -146,6 +150,8 @@ class Connection:
         """Whether the caller has closed the connection, as far as it is known here."""
         try:
             with self._turn:
+                if not self._news.poll(0):
+                    return False
                 self._wait_not()
                 if not self._is_secure:
                     return not self.socket.recv(1, socket.MSG_PEEK)

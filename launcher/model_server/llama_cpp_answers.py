@@ -58,7 +58,9 @@ class Shaping:
             return self._end(shaped)
         if choices[0].get("finish_reason"):
             self._held.append(shaped)
-            return []
+            # Of a chat it comes by itself, after the last chunk of each choice.
+            usage = shaped.pop("usage", None)
+            return self._end({**shaped, "choices": [], "usage": usage}) if usage else []
         if timings and self._question.body.get("n", 1) == 1:
             shaped["usage"] = _usage_of(timings)
         return [shaped]

@@ -281,9 +281,9 @@ class Server:
         try:
             for event in events:
                 data = head + _chunk(event)
-                if time.monotonic() > evaluation.deadline:
-                    evaluation.end()
                 seconds = evaluation.deadline - time.monotonic()
+                if seconds < 0:
+                    evaluation.end()
                 send = functools.partial(connection.send, data, seconds)
                 if not evaluation.write(send, is_last=False):
                     return False

@@ -74,3 +74,14 @@ def test_several_choices_have_one_usage_and_one_identifier() -> None:
     assert total["choices"] == []
     assert total["usage"] == {"completion_tokens": 7, "prompt_tokens": 5, "total_tokens": 12}
     assert {one["id"] for one in (*ends, total)} == {"of-1"}
+
+
+def test_the_last_chunk_of_a_completion_has_its_usage_itself() -> None:
+    body = {"prompt": "x", "n": 2, "stream": True, "stream_options": {"include_usage": True}}
+    shaping = Shaping(parse_question(body, CHAT), "m")
+    assert shaping.shape_chunk(chunk(1, "stop", usage=usage(3)["usage"])) == []
+    *ends, total = shaping.shape_chunk(chunk(0, "length", usage=usage(4)["usage"]))
+    assert [one["choices"][0]["finish_reason"] for one in ends] == ["stop", "length"]
+    assert "usage" not in ends[0]
+    assert (total["choices"], total["usage"]["completion_tokens"]) == ([], 7)
+    assert ends[1]["usage"] == total["usage"]

@@ -1,9 +1,11 @@
 """Models are converted once, in an environment of their own; llama.cpp answers as transformers."""
 
 import asyncio
+import base64
 import hashlib
 import json
 import math
+import struct
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +22,7 @@ from modelplane.launcher.environments.cache import Environments
 from modelplane.launcher.environments.cache import Options as EnvironmentOptions
 from modelplane.launcher.local.builds import BuildUsers
 from modelplane.launcher.local.users import Users, can_change_users
+from tests.hosting.replica import serving_with
 from tests.launcher.converter import tiny
 
 HERE = Path(__file__).parent
@@ -114,6 +117,41 @@ async def test_a_converted_model_makes_the_vectors_that_transformers_makes(
     )
     assert tokens["tokens"] == EXPECTED["bert"]["ids"]
     assert cosine(answer["data"][0]["embedding"], EXPECTED["bert"][pooling]) > 0.9999
+
+
+@pytest.mark.parametrize("options", [(), ("--unnormalized",)], ids=["normalized", "as it is"])
+async def test_a_replicas_vectors_are_the_engines_own(
+    machine: Machine, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    tiny.write_bert(machine.registry / f"served-{len(options)}", pooling="mean")
+    file = await machine.convert(f"served-{len(options)}")
+    told = {"engine": "llama_cpp", "task": "llm/v1/embeddings", "name": "bert", "concurrency": "2"}
+    given = [word for name, value in told.items() for word in (f"--{name}", value)]
+    given += ["--context-tokens", "64", *options]
+    texts = ["a cat sat", "on mat."]
+    with serving_with(Path(sys.executable), file, tmp_path, *given) as replica:
+        asked = {"input": texts, "instruction": "sat on"}
+        answer: Any = replica.ask(asked).json
+        packed: Any = replica.ask(asked | {"encoding_format": "base64"}).json
+        long = replica.ask({"input": "cat " * 100})
+        empty = replica.ask({"input": []})
+    # An instruction is put before each text, and nothing else is changed.
+    [own] = await ask(file, ("/v1/embeddings", {"input": [f"sat on {text}" for text in texts]}))
+    vectors = [one["embedding"] for one in answer["data"]]
+    for vector, one, binary in zip(vectors, own["data"], packed["data"], strict=True):
+        if options:
+            assert math.hypot(*vector) != pytest.approx(1, abs=0.01)
+            assert cosine(vector, one["embedding"]) == pytest.approx(1)
+        else:
+            assert vector == pytest.approx(one["embedding"], abs=1e-6)
+            assert math.hypot(*vector) == pytest.approx(1)
+        raw = base64.b64decode(binary["embedding"])
+        assert struct.unpack(f"<{len(vector)}f", raw) == pytest.approx(vector, abs=1e-6)
+    assert answer["usage"] == own["usage"]
+    assert [one["index"] for one in answer["data"]] == [0, 1]
+    assert {**answer, "data": 0, "model": 0} == {**own, "data": 0, "model": 0}
+    assert (long.status, empty.status) == (400, 400)
+    assert "context window holds 64" in str(long.json["message"])
 
 
 async def test_a_model_is_converted_once(machine: Machine) -> None:
