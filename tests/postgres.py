@@ -9,7 +9,6 @@ import importlib.util
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,12 +16,15 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from random import SystemRandom
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
 
-_START_SECONDS = 30.0
+from modelplane.deploy.local.ports import free_port
+
+_START_SECONDS = 240.0
 # PostgreSQL refuses to run as root, and must end with the test run even when that is killed. The
 # interpreter itself may lie where only root can read, so the user changes in here.
 _LAUNCH = """
@@ -56,7 +58,7 @@ class PostgresServer:
     def __init__(self, home: Path) -> None:
         self._home = home
         self._programs = _readable_programs(home)
-        self._port = _free_port()
+        self._port = free_port(SystemRandom())
         self._process: subprocess.Popen[bytes] | None = None
         self._data = home / "data"
         self._data.mkdir()
@@ -249,12 +251,6 @@ def _launch(*program: str) -> list[str]:
 
 def _is_root() -> bool:
     return os.geteuid() == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 async def _execute(url: str, statement: str) -> None:
