@@ -6,7 +6,6 @@ Used by `bench/system.py`, `bench/provider.py`, `bench/load.py` and others.
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,14 +14,16 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from random import SystemRandom
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from bench.processes import is_zombie, process_tree
+from modelplane.deploy.local.ports import LOOPBACK, free_port
 
-START_SECONDS = 60.0
-_STOP_SECONDS = 30.0
+START_SECONDS = 240.0
+_STOP_SECONDS = 120.0
 # A signal that asks only whether the process is there.
 _NOTHING = 0
 # What is started must end with this process, even when that is killed.
@@ -100,10 +101,8 @@ def python(module: str) -> tuple[str, ...]:
 
 
 def free_address() -> str:
-    """Return `host:port` of a loopback port that is free."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{listener.getsockname()[1]}"
+    """Return `host:port` of a loopback port that is free, and that nobody else is given."""
+    return f"{LOOPBACK}:{free_port(SystemRandom())}"
 
 
 def _start(command: Sequence[str], settings: Mapping[str, str], directory: Path) -> Child:

@@ -23,7 +23,7 @@ import pytest
 
 from tests.ports import free_port
 
-_START_SECONDS = 30.0
+_START_SECONDS = 240.0
 # PostgreSQL refuses to run as root, and must end with the test run even when that is killed. The
 # interpreter itself may lie where only root can read, so the user changes in here.
 _LAUNCH = """

@@ -86,7 +86,7 @@ class System:
         return await collect(call)
 
     def start_query(
-        self, name: str, body: object, *, served: str = "", timeout: float | None = 30, **rest: Any
+        self, name: str, body: object, *, served: str = "", timeout: float | None = 240, **rest: Any
     ) -> Any:
         stub = pb_grpc.InferenceServiceStub(self.channel)
         request = pb.QueryRequest(name=name, served_model_name=served, payload=payload(body))
@@ -94,7 +94,7 @@ class System:
 
     async def openai(self, method: str, body: object, **rest: Any) -> Answer:
         rpc = getattr(pb_grpc.InferenceServiceStub(self.channel), method)
-        call = rpc(pb.OpenAiRequest(payload=payload(body)), metadata=metadata(**rest), timeout=30)
+        call = rpc(pb.OpenAiRequest(payload=payload(body)), metadata=metadata(**rest), timeout=240)
         return await collect(call)
 
     async def list_models(self) -> Answer:

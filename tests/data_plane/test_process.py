@@ -27,7 +27,7 @@ _HEAVY = {"aioboto3", "aiohttp", "deltalake", "opentelemetry", "pyarrow", "pydan
 
 def test_a_thread_beside_the_calls_holds_them_up_for_less_than_a_millisecond() -> None:
     told = subprocess.run(
-        [sys.executable, "-c", _SETTLE], check=True, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", _SETTLE], check=True, capture_output=True, text=True, timeout=240
     )
     assert float(told.stdout) < 0.001
 
@@ -35,7 +35,7 @@ def test_a_thread_beside_the_calls_holds_them_up_for_less_than_a_millisecond() -
 def test_nothing_is_loaded_that_an_idle_worker_does_not_use() -> None:
     load = "import sys, modelplane.data_plane.__main__; print(*sys.modules)"
     told = subprocess.run(
-        [sys.executable, "-c", load], check=True, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", load], check=True, capture_output=True, text=True, timeout=240
     )
     loaded = {name.partition(".")[0] for name in told.stdout.split()}
     assert "modelplane" in loaded

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from modelserving.v1.ai_gateway_pb2 import AiGatewayConfig, FallbackConfig, RetryConfig
 
-from tests.data_plane.conftest import System, metadata
+from tests.data_plane.conftest import System, bounded, metadata
 from tests.data_plane.envoy import Bridge
 from tests.data_plane.messages import endpoint, endpoint_config, snapshot
 from tests.emulators.faults import Fault
@@ -137,6 +137,7 @@ ASKED = b'{"model":"chat","max_tokens":9,"messages":[{"role":"user","content":"a
     ],
 )
 @pytest.mark.usefixtures("uncollected")
+@bounded(stream_idle_seconds=1.0)
 async def test_a_call_is_held_by_no_cycle(
     served: System, bridge: Bridge, act: Act, status: int
 ) -> None:

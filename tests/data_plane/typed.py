@@ -61,7 +61,7 @@ async def call_unary(
     channel: grpc.aio.Channel, case: Case, metadata: Any, **options: Any
 ) -> TypedAnswer:
     rpc = getattr(model_service_pb2_grpc.ModelServiceStub(channel), UNARY[case.method])
-    call = rpc(typed_request(case), metadata=metadata, timeout=30, **options)
+    call = rpc(typed_request(case), metadata=metadata, timeout=240, **options)
 
     async def receive(answer: TypedAnswer) -> None:
         answer.messages.append(await call)
@@ -73,7 +73,7 @@ async def call_stream(
     channel: grpc.aio.Channel, case: Case, metadata: Any, **more: Any
 ) -> TypedAnswer:
     rpc = getattr(model_service_pb2_grpc.ModelServiceStub(channel), STREAM[case.method])
-    return await receive_stream(rpc(typed_request(case, **more), metadata=metadata, timeout=30))
+    return await receive_stream(rpc(typed_request(case, **more), metadata=metadata, timeout=240))
 
 
 async def receive_stream(call: Any) -> TypedAnswer:

@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.docs.blocks import Block
-from tests.e2e.system import free_port
+from tests.ports import free_port
 
 # What pages call the address of the system.
 _ADDRESS = "127.0.0.1:8080"

@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from random import SystemRandom
 
 import requests
 
-from modelplane.deploy.local import ports
 from tests.emulators.emulator import Emulator
+from tests.ports import free_port
 
 TOKEN = "dapi-admin-token-of-the-tests"
 # These end what hangs; a busy machine may take long.
@@ -54,11 +53,6 @@ class System:
     def headers(self) -> dict[str, str]:
         """Headers that authenticate a request."""
         return {"Authorization": f"Bearer {self.token}"}
-
-
-def free_port() -> int:
-    """Return a loopback port that nothing listens on, and that nobody else is given."""
-    return ports.free_port(SystemRandom())
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

@@ -111,8 +111,8 @@ async def test_a_watch_tells_changes_and_that_they_are_too_old(
         raise AssertionError("no event")
 
     with suppress(GeneratorExit):
-        event = await asyncio.wait_for(first(before), 30)
+        event = await asyncio.wait_for(first(before), 120)
         assert (event["type"], event["object"]["kind"]) == ("ADDED", "Deployment")
     kubernetes.store.forget()
-    event = await asyncio.wait_for(first(before), 30)
+    event = await asyncio.wait_for(first(before), 120)
     assert (event["type"], event["object"]["code"]) == ("ERROR", 410)

@@ -16,7 +16,7 @@ from bench.system import System, chat_config
 
 ENDPOINTS = "/api/2.0/serving-endpoints"
 CHAT = {"messages": [{"role": "user", "content": "Hi"}]}
-_WAIT_SECONDS = 60.0
+_WAIT_SECONDS = 240.0
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 MIB = 1024 * 1024
 

@@ -11,6 +11,8 @@ from typing import Any, Self
 Json = dict[str, Any]
 
 _MOST_TABS = 60
+# Ends what hangs; a busy machine may take long.
+_MOST_MILLISECONDS = 120_000
 _FOCUSED = """() => {
   const focused = document.activeElement
   const label = focused.labels?.[0]?.firstChild?.textContent
@@ -70,6 +72,7 @@ class Visitor:
         self._context = browser.new_context(**settings)
         self._url = url
         self.page = self._context.new_page()
+        self.page.set_default_timeout(_MOST_MILLISECONDS)
         self.complaints: list[str] = []
         self.requests: list[Any] = []
         self._finished: set[Any] = set()

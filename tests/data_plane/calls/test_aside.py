@@ -24,10 +24,10 @@ async def test_no_more_is_under_way_than_may_be() -> None:
     assert aside.start(wait, 2)
     assert aside.start(wait, 0) is None
     done.set()
-    await aside.finish(5)
+    await aside.finish(120)
     # There is room again.
     assert aside.start(wait, 10)
-    await aside.finish(5)
+    await aside.finish(120)
 
 
 async def test_what_follows_is_done_even_where_something_is_broken_off() -> None:
@@ -56,6 +56,6 @@ async def test_what_fails_is_told(caplog: pytest.LogCaptureFixture) -> None:
     followed: list[bool] = []
     aside.follow([task], lambda: followed.append(True))
     with caplog.at_level(logging.ERROR):
-        await aside.finish(5)
+        await aside.finish(120)
     assert followed == [True]
     assert "beside a call has failed" in caplog.text

@@ -295,7 +295,7 @@ async def test_a_judge_that_only_logs_blocks_nothing(pipeline: Pipeline) -> None
     pipeline.provider.verdicts = [UNSAFE]
     wire = await pipeline.post(INVOCATIONS, asking("Hi"))
     assert wire.status == 200
-    await pipeline.inference.finish(5)
+    await pipeline.inference.finish(120)
     record = pipeline.ledger.records[-1]
     assert record.guard is not None
     verdict = record.guard.verdict()
@@ -334,7 +334,7 @@ async def test_a_judge_that_only_logs_holds_up_nothing(
     # Its row waits for them.
     assert pipeline.ledger.records == []
     verdict_comes.set()
-    await pipeline.inference.finish(5)
+    await pipeline.inference.finish(120)
     *_, record = pipeline.ledger.records
     assert record.guard is not None
     verdict = record.guard.verdict()

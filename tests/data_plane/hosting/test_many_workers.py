@@ -59,7 +59,7 @@ async def test_they_share_replicas_that_are_too_few_for_all(tmp_path: Path) -> N
             await stack.enter_async_context(worker(tmp_path, seed, *servers)) for seed in range(4)
         ]
         limits = httpx.Limits(max_connections=None)
-        client = await stack.enter_async_context(httpx.AsyncClient(limits=limits, timeout=30))
+        client = await stack.enter_async_context(httpx.AsyncClient(limits=limits, timeout=240))
         client.headers["authorization"] = f"Bearer {TOKEN}"
         asked = [client.post(urls[number % 4], content=BODY) for number in range(200)]
         answers = await asyncio.gather(*asked)

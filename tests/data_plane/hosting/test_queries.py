@@ -103,7 +103,7 @@ async def test_a_table_of_many_numbers_is_passed_on(
     async with model_servers(server):
         await world.serve(group(server))
         assert (await world.ask(body)).status == 200
-        async with httpx.AsyncClient(base_url=f"http://{bridge.target}", timeout=30) as client:
+        async with httpx.AsyncClient(base_url=f"http://{bridge.target}", timeout=240) as client:
             client.headers["authorization"] = f"Bearer {TOKEN}"
             answer = await client.post("/serving-endpoints/iris/invocations", content=body)
     assert answer.status_code == 200
@@ -118,7 +118,7 @@ async def test_the_longest_body_is_passed_on_and_no_longer_one(
     async with model_servers(server):
         await world.serve(group(server))
         assert (await world.ask(body)).status == 200
-        async with httpx.AsyncClient(base_url=f"http://{bridge.target}", timeout=30) as client:
+        async with httpx.AsyncClient(base_url=f"http://{bridge.target}", timeout=240) as client:
             client.headers["authorization"] = f"Bearer {TOKEN}"
             path = "/serving-endpoints/iris/invocations"
             assert (await client.post(path, content=body)).status_code == 200

@@ -45,7 +45,7 @@ async def test_a_worker_that_stops_still_answers_those_who_wait(
                 pass
             request = pb.QueryRequest(name="iris", payload=payload(BODY))
             call = pb_grpc.InferenceServiceStub(channel).Query(
-                request, metadata=metadata(), timeout=30
+                request, metadata=metadata(), timeout=240
             )
             while not (await control_plane.next()).HasField("wake"):
                 pass

@@ -109,15 +109,15 @@ async def test_typed_callers_get_messages(world: World) -> None:
     request = ChatRequest(messages=[ChatMessage(role="user")], model="iris")
     async with model_servers(server):
         await world.serve(group(server), task="agent/v1/chat")
-        answer = await stub.Chat(request, metadata=metadata(), timeout=30)
+        answer = await stub.Chat(request, metadata=metadata(), timeout=240)
         assert answer.choices[0].message.role == "assistant"
         assert server.requests[0].json["messages"][0]["role"] == "user"
         server.events = events(CHUNK, CHUNK)
-        streamed = await receive_stream(stub.StreamChat(request, metadata=metadata(), timeout=30))
+        streamed = await receive_stream(stub.StreamChat(request, metadata=metadata(), timeout=240))
         assert [message.id for message in streamed.messages] == ["1", "1"]
         assert server.requests[1].json["stream"] is True
         server.events = None
         server.answer = b"[1]"
-        refused = await receive_stream(stub.StreamChat(request, metadata=metadata(), timeout=30))
+        refused = await receive_stream(stub.StreamChat(request, metadata=metadata(), timeout=240))
     assert (refused.status, refused.messages) == (400, [])
     assert refused.message == "The model's answer is not what the call's task has."

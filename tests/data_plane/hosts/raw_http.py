@@ -9,7 +9,7 @@ from pathlib import Path
 from modelplane.data_plane.hosts.http1.connection import Application
 from modelplane.data_plane.hosts.http1.listener import Bounds, Listener
 
-WAIT_SECONDS = 10
+WAIT_SECONDS = 120
 
 
 @dataclass

@@ -46,7 +46,7 @@ class FakeSource:
         return answer
 
     async def asked(self) -> list[QuotaDemand]:
-        request = await asyncio.wait_for(self.requests.get(), 5)
+        request = await asyncio.wait_for(self.requests.get(), 120)
         assert request.worker_id == "worker-1"
         return list(request.demands)
 

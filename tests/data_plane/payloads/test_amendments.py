@@ -158,7 +158,7 @@ async def test_a_verdict_that_no_caller_waits_for_comes_into_the_row(
     assert row.facts["guardrail_action"] == "none"
     assert b"Fine." in (row.response or b"")
     comes.set()
-    await pipeline.inference.finish(5)
+    await pipeline.inference.finish(120)
     row, told = rows_below(tmp_path)
     assert row.facts["guardrail_action"] == "would_block"
     assert (told.kind, row.kind) == ("logs", "")

@@ -52,7 +52,7 @@ class Watching:
         self._go.clear()
 
     async def until_paused(self) -> None:
-        await asyncio.wait_for(self.paused.wait(), 10)
+        await asyncio.wait_for(self.paused.wait(), 120)
         self.paused.clear()
 
     def go_on(self) -> None:

@@ -16,6 +16,7 @@ from modelserving.worker.v1.metrics_service_pb2 import (
 from prometheus_client import CollectorRegistry
 
 from modelplane.adapters.shared.rpc.control_link import ControlLink, LinkDown
+from modelplane.adapters.shared.rpc.server import OPTIONS
 from modelplane.data_plane.process import Clocks
 from modelplane.data_plane.settings import Settings
 from modelplane.data_plane.telemetry.meters import Meters
@@ -155,7 +156,7 @@ class Servicer(pb_grpc.MetricsServiceServicer):
 
 @asynccontextmanager
 async def serving(servicer: Servicer) -> AsyncIterator[str]:
-    server = grpc.aio.server()
+    server = grpc.aio.server(options=OPTIONS)
     pb_grpc.add_MetricsServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

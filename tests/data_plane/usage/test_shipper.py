@@ -196,7 +196,7 @@ async def test_a_bug_with_one_batch_does_not_end_the_shipping(
     worker.end(worker.begin("a"))
     sink.bugs = 1
     running = asyncio.create_task(worker.shipper.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while len(sink.requests) < 2:
             await asyncio.sleep(0.001)
     running.cancel()

@@ -26,7 +26,7 @@ def completed(line: str, tmp_path: Path) -> list[str]:
         "HOME": str(tmp_path),
     }
     done = subprocess.run(
-        [PROGRAM], env=variables, cwd=tmp_path, capture_output=True, check=False, timeout=60
+        [PROGRAM], env=variables, cwd=tmp_path, capture_output=True, check=False, timeout=240
     )
     assert done.stdout == b"", done.stderr
     return answer.read_text().split("\n") if answer.exists() else []

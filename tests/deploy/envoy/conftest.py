@@ -51,7 +51,10 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gat
         url = f"http://{public}"
         async with (
             httpx.AsyncClient(
-                base_url=url, timeout=20, trust_env=False, headers={"authorization": "Bearer known"}
+                base_url=url,
+                timeout=120,
+                trust_env=False,
+                headers={"authorization": "Bearer known"},
             ) as rest,
             grpc.aio.insecure_channel(str(public)) as channel,
         ):

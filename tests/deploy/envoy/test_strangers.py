@@ -36,7 +36,7 @@ async def strangers(
     ):
         await until_health(public, 200)
         url = f"http://{public}"
-        async with httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=120, trust_env=False) as client:
             yield client
 
 

@@ -35,7 +35,7 @@ async def pages(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx
     control_plane, worker = Address("127.0.0.1", port), Address.of_path("/nowhere")
     async with (
         running_envoy(directory, control_plane, worker) as (public, _),
-        httpx.AsyncClient(base_url=f"http://{public}", timeout=20) as client,
+        httpx.AsyncClient(base_url=f"http://{public}", timeout=120) as client,
     ):
         yield client
     await server.stop(0)

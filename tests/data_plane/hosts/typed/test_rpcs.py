@@ -155,7 +155,7 @@ async def serve_from(system: System, upstream: Upstream) -> None:
 async def test_the_request_may_name_a_served_entity(served: System) -> None:
     request = ChatRequest(served_model_name="challenger")
     request.MergeFrom(HELLO)
-    call = ModelServiceStub(served.channel).Chat(request, metadata=metadata(), timeout=30)
+    call = ModelServiceStub(served.channel).Chat(request, metadata=metadata(), timeout=240)
     assert (await call).choices[0].message.text.startswith("gpt-4o heard")
     assert as_mapping(await call.initial_metadata())[SERVED_MODEL] == "challenger"
 
@@ -173,7 +173,7 @@ async def test_a_schema_of_any_depth_goes_as_text(served: System) -> None:
     tool = Tool(type="function", function=Function(name="f", parameters_json=deep))
     request = ChatRequest(tools=[tool], tool_mode="none")
     request.MergeFrom(HELLO)
-    await ModelServiceStub(served.channel).Chat(request, metadata=metadata(), timeout=30)
+    await ModelServiceStub(served.channel).Chat(request, metadata=metadata(), timeout=240)
     parameters = served.emulator.requests[-1].body["tools"][0]["function"]["parameters"]
     assert parameters == orjson.loads(deep)
 
