@@ -10,6 +10,7 @@ import { Shell } from './Shell'
 import { comeBack } from './signIn'
 import './styles/base.css'
 import './styles/parts.css'
+import './styles/changes.css'
 
 const LOOK_AGAIN_MS = 5000
 const cameBack = comeBack()
