@@ -3,6 +3,7 @@ import { type ReactNode, useState } from 'react'
 import { Link, Redirect, Route, Switch, useLocation } from 'wouter'
 import { readText, signedOut, signOut } from './api'
 import { seen } from './kit'
+import { useChanges } from './live'
 import { useMe } from './me'
 import { AccountPage } from './pages/Account'
 import { AuditPage } from './pages/Audit'
@@ -16,6 +17,7 @@ import { ComparePage } from './pages/playground/Compare'
 import { SecretsPage } from './pages/Secrets'
 import { UsagePage } from './pages/Usage'
 import { WorkersPage } from './pages/Workers'
+import { Palette } from './Palette'
 import { chooseTheme, chosenTheme, type Theme } from './theme'
 
 interface Place { name: string; href: string; admin?: boolean }
@@ -34,13 +36,16 @@ const PLACES: Place[] = [
 export function Shell(): ReactNode {
   const [location] = useLocation()
   const me = useMe()
+  useChanges()
+  const places = PLACES.filter(({ admin }) => !admin || me.admin)
   return (
     <div className="shell">
       <a className="skip" href="#content" onClick={skipToContent}>Skip to the content</a>
       <aside aria-label="Navigation">
         <Link href="/endpoints" className="brand"><img src="./icon.svg" alt="" width={20} height={20} />modelplane</Link>
+        <Palette places={places} />
         <nav aria-label="Main">
-          {PLACES.filter(({ admin }) => !admin || me.admin).map(({ name, href }) => (
+          {places.map(({ name, href }) => (
             <Link key={href} href={href} ref={location.startsWith(href) ? seen : undefined} aria-current={location.startsWith(href) ? 'page' : undefined}>{name}</Link>
           ))}
         </nav>

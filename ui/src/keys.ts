@@ -15,7 +15,7 @@ export function useKeys(actions: Record<string, () => void>): void {
   useEffect(() => {
     const press = (event: KeyboardEvent): void => {
       const action = actions[event.key]
-      const writes = event.target instanceof Element && event.target.closest('input, textarea, select, dialog') !== null
+      const writes = event.target instanceof Element && event.target.closest('input, textarea, select, dialog, [role=menu]') !== null
       if (action === undefined || writes || event.ctrlKey || event.metaKey || event.altKey || !keysAreOn()) return
       event.preventDefault()
       action()

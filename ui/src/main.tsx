@@ -11,6 +11,7 @@ import { comeBack } from './signIn'
 import './styles/base.css'
 import './styles/parts.css'
 import './styles/charts.css'
+import './styles/changes.css'
 
 const LOOK_AGAIN_MS = 5000
 const cameBack = comeBack()

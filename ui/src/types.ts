@@ -170,6 +170,14 @@ export interface Endpoint {
   config?: EndpointConfig
   pending_config?: EndpointConfig
   ai_gateway?: AiGateway
+  recent?: RecentCalls
+}
+/** Of the last minute; JSON has large numbers as texts. */
+export interface RecentCalls {
+  requests?: string | number
+  client_errors?: string | number
+  server_errors?: string | number
+  in_flight?: string | number
 }
 export interface ConfigVersion {
   config_version: number

@@ -26,12 +26,16 @@ export function CopyAs({ request, label = 'Copy as' }: { request: ApiRequest; la
   return (
     <>
       <button type="button" onClick={() => setOpen(true)}>{label}</button>
-      {open && (
-        <Dialog title="Copy this request" wide onClose={() => setOpen(false)}>
-          <p className="muted">The variable TOKEN holds an access token. {request.method} {request.path.split('?')[0]}</p>
-          <Snippets request={request} />
-        </Dialog>
-      )}
+      {open && <CopyDialog request={request} onClose={() => setOpen(false)} />}
     </>
+  )
+}
+
+export function CopyDialog({ request, onClose }: { request: ApiRequest; onClose: () => void }): ReactNode {
+  return (
+    <Dialog title="Copy this request" wide onClose={onClose}>
+      <p className="muted">The variable TOKEN holds an access token. {request.method} {request.path.split('?')[0]}</p>
+      <Snippets request={request} />
+    </Dialog>
   )
 }

@@ -104,20 +104,28 @@ export interface Column<Row> {
   cell: (row: Row) => ReactNode
   number?: boolean
   narrow?: boolean
+  /** What the rows can be ordered by that this column shows. */
+  order?: string
 }
 
-export function Table<Row>({ label, columns, rows, id }: {
+export interface Order { by: string; descending: boolean }
+
+export function Table<Row>({ label, columns, rows, id, order, onOrder }: {
   label: string
   columns: Column<Row>[]
   rows: readonly Row[]
   id: (row: Row) => string | number
+  order?: Order | null
+  onOrder?: (by: string) => void
 }): ReactNode {
   return (
     <div className="scroll" tabIndex={0} role="region" aria-label={label}>
       <table>
         <thead>
-          <tr>{columns.map(({ title, number }) =>
-            title === '' ? <td key={title} /> : <th key={title} scope="col" className={number ? 'number' : undefined}>{title}</th>)}</tr>
+          <tr>{columns.map(({ title, number, order: by }) =>
+            title === '' ? <td key={title} />
+            : by === undefined || onOrder === undefined ? <th key={title} scope="col" className={number ? 'number' : undefined}>{title}</th>
+            : <Ordering key={title} title={title} by={by} order={order ?? null} onOrder={onOrder} />)}</tr>
         </thead>
         <tbody>
           {rows.map((row) => (
@@ -130,6 +138,21 @@ export function Table<Row>({ label, columns, rows, id }: {
         </tbody>
       </table>
     </div>
+  )
+}
+
+/** The head of a column by which rows can be ordered. */
+function Ordering({ title, by, order, onOrder }: {
+  title: string
+  by: string
+  order: Order | null
+  onOrder: (by: string) => void
+}): ReactNode {
+  const going = order?.by !== by ? 'none' : order.descending ? 'descending' : 'ascending'
+  return (
+    <th scope="col" aria-sort={going}>
+      <button type="button" className="ordering" onClick={() => onOrder(by)}>{title}<span aria-hidden="true">{going === 'none' ? '' : going === 'ascending' ? '▲' : '▼'}</span></button>
+    </th>
   )
 }
 
@@ -161,7 +184,10 @@ export function Dialog({ title, onClose, children, wide }: {
   const id = useId()
   useEffect(() => {
     const dialog = ref.current
-    if (dialog !== null && !dialog.open) dialog.showModal()
+    if (dialog === null || dialog.open) return
+    dialog.showModal()
+    // Else the browser would begin at the button that closes it.
+    dialog.querySelector<HTMLElement>('input:enabled, select:enabled, textarea:enabled')?.focus()
   }, [])
   // Beside all else: a form in it that stood in another form would be sent by the browser itself. To
   // React it is where it was opened, so that form must not hear of it either.

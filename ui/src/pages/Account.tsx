@@ -1,6 +1,7 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
 import { get, run, SESSIONS, signedOut } from '../api'
+import { browserOf } from '../browser'
 import { ago, when } from '../format'
 import { keysAreOn, switchKeys } from '../keys'
 import { Check, Confirm, Copy, Dialog, Empty, Failure, Field, Head, Table } from '../kit'
@@ -92,7 +93,7 @@ function Sessions(): ReactNode {
       <Failure error={list.error ?? end.error} />
       {sessions.length > 0 && (
         <Table label="Sessions" rows={sessions} id={({ session_id }) => session_id} columns={[
-          { title: 'Browser', cell: ({ user_agent: agent, current }) => <>{current && <strong>This one: </strong>}{agent || 'unknown'}</> },
+          { title: 'Browser', cell: ({ user_agent: agent, current }) => <>{current && <strong>This one: </strong>}<span title={agent}>{browserOf(agent)}</span></> },
           { title: 'Began', cell: ({ created_time: time }) => <span title={when(time)}>{ago(time)}</span> },
           { title: 'Ends', cell: ({ expires_time: time }) => <span title={when(time)}>{ago(time)}</span> },
           { title: '', narrow: true, cell: (session) => !session.current && <button type="button" className="small" aria-label={`End the session that began ${ago(session.created_time)}`} disabled={end.isPending} onClick={() => end.mutate([session])}>End</button> },

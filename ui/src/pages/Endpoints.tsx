@@ -4,16 +4,21 @@ import { Link, useLocation } from 'wouter'
 import { ENDPOINTS, get, query } from '../api'
 import { PROVIDERS } from '../forms/cases'
 import { TASKS } from '../forms/draft'
-import { ago, when } from '../format'
-import { Empty, Failure, Head, Loading, State, Table } from '../kit'
+import { Empty, Failure, Head, Loading, type Order, State } from '../kit'
 import { focusNext, useKeys } from '../keys'
 import { CopyAs } from '../kit/CopyAs'
+import { useLive } from '../live'
 import { useMe } from '../me'
+import { useSettled } from '../settled'
 import type { Endpoint } from '../types'
+import { List } from './endpoints/List'
+import { nextOrder, orderBy } from './endpoints/order'
 
 // As many as are shown: each page of the table is a page of the list.
 const PAGE = 50
-const SETTLED_MS = 60
+// What changes is told at once where it can be; the calls of the last minute are not.
+const COUNTS_MS = 15_000
+const AGAIN_MS = 5_000
 // The links of the list.
 const NAMES = 'td:first-child a'
 
@@ -36,18 +41,21 @@ export function EndpointsPage(): ReactNode {
   const [tokens, setTokens] = useState([''])
   // Whether there is more than one page: then the deployment searches, by name alone.
   const [long, setLong] = useState(false)
+  const [order, setOrder] = useState<Order | null>(null)
+  const live = useLive()
   const typed = useSettled(filters.text.trim())
   const search = long ? typed : ''
   const { state, task, provider, mine } = filters
   const path = ENDPOINTS + query({
     max_results: PAGE, page_token: tokens.at(-1), search, ...STATES[state], task, provider, creator: mine ? me.name : '',
+    order_by: orderBy(order), include_recent: 'true',
   })
   const list = useQuery({
     queryKey: ['endpoints', path],
-    queryFn: () => get<{ endpoints?: Endpoint[]; next_page_token?: string }>(path),
+    queryFn: () => get<{ endpoints?: Endpoint[]; next_page_token?: string; total_count?: number }>(path),
     // What was there stays until there is an answer.
     placeholderData: (before) => before,
-    refetchInterval: 5000,
+    refetchInterval: live ? COUNTS_MS : AGAIN_MS,
   })
   const page = list.data?.endpoints ?? []
   const next = list.data?.next_page_token
@@ -60,6 +68,7 @@ export function EndpointsPage(): ReactNode {
   }, [next, sifted])
   const set = (change: Partial<Filters>): void => { setFilters({ ...filters, ...change }); setTokens(['']) }
   const from = (tokens.length - 1) * PAGE
+  const total = list.data?.total_count
   const [, navigate] = useLocation()
   useKeys({
     '/': () => document.querySelector<HTMLElement>('input[type=search]')?.focus(),
@@ -83,9 +92,9 @@ export function EndpointsPage(): ReactNode {
           <FilterBar filters={filters} long={long} onChange={set} />
           {found.length === 0
             ? <Empty title="No endpoint passes these filters."><button type="button" onClick={() => set(NONE)}>Clear filters</button></Empty>
-            : <List endpoints={found} />}
+            : <List endpoints={found} order={order} onOrder={(by) => { setOrder(nextOrder(order, by)); setTokens(['']) }} />}
           <p className="muted foot" role="status">
-            {first && next === undefined ? `${found.length} of ${page.length}` : `${from + 1} to ${from + page.length}`}
+            {first && next === undefined ? `${found.length} of ${page.length}` : `${from + 1} to ${from + page.length}${total === undefined ? '' : ` of ${total}`}`}
             {!first && <button type="button" className="small" onClick={() => setTokens(tokens.slice(0, -1))}>Previous</button>}
             {next !== undefined && <button type="button" className="small" disabled={list.isPlaceholderData} onClick={() => setTokens([...tokens, next])}>Next</button>}
           </p>
@@ -93,16 +102,6 @@ export function EndpointsPage(): ReactNode {
       )}
     </>
   )
-}
-
-/** A value once it has stopped changing, so that not each key is a request. */
-function useSettled(value: string): string {
-  const [settled, setSettled] = useState(value)
-  useEffect(() => {
-    const timer = setTimeout(() => setSettled(value), SETTLED_MS)
-    return () => clearTimeout(timer)
-  }, [value])
-  return settled
 }
 
 function matches(endpoint: Endpoint, wanted: string): boolean {
@@ -140,10 +139,6 @@ function Foundation({ endpoints }: { endpoints: Endpoint[] }): ReactNode {
   )
 }
 
-function providerOf(entity: { external_model?: { provider: string } }): string {
-  return entity.external_model?.provider ?? 'hosted'
-}
-
 function FilterBar({ filters, long, onChange }: {
   filters: Filters
   long: boolean
@@ -172,30 +167,6 @@ function Select({ label, value, values, onChange }: {
       {values.map((item) => <option key={item} value={item}>{TASKS[item] ?? item}</option>)}
     </select>
   )
-}
-
-function List({ endpoints }: { endpoints: Endpoint[] }): ReactNode {
-  return (
-    <Table label="Serving endpoints" rows={endpoints} id={({ name }) => name} columns={[
-      { title: 'Name', cell: ({ name, description }) => <Link className="strong" href={`/endpoints/${encodeURIComponent(name)}`} title={description}>{name}</Link> },
-      { title: 'State', cell: (endpoint) => <State endpoint={endpoint} /> },
-      { title: 'Served entities', cell: (endpoint) => <Entities endpoint={endpoint} /> },
-      { title: 'Task', cell: ({ task }) => TASKS[task ?? ''] ?? task ?? '–' },
-      { title: 'Creator', cell: ({ creator }) => creator },
-      { title: 'Updated', narrow: true, cell: ({ last_updated_timestamp: time }) => <span title={when(time)}>{ago(time)}</span> },
-      { title: '', narrow: true, cell: ({ name }) => <Link className="small button" href={`/playground/${encodeURIComponent(name)}`} aria-label={`Query ${name}`}>Query</Link> },
-    ]} />
-  )
-}
-
-function Entities({ endpoint }: { endpoint: Endpoint }): ReactNode {
-  const entities = endpoint.config?.served_entities ?? endpoint.pending_config?.served_entities ?? []
-  if (entities.length === 0) return <span className="muted">no configuration yet</span>
-  return entities.map((entity) => (
-    <span className="chip" key={entity.name} title={providerOf(entity)}>
-      {entity.external_model?.name ?? `${entity.entity_name} ${entity.entity_version ?? ''}`}
-    </span>
-  ))
 }
 
 /** The way to a first answer, for who has none yet. */

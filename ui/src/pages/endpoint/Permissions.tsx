@@ -1,14 +1,8 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
 import { get, run } from '../../api'
-import { Failure, Field, Loading, Table } from '../../kit'
-
-const LEVELS = ['CAN_VIEW', 'CAN_QUERY', 'CAN_MANAGE']
-const KINDS: [string, string][] = [
-  ['group_name', 'Group'],
-  ['user_name', 'User'],
-  ['service_principal_name', 'Service principal'],
-]
+import { Failure, Loading, Table } from '../../kit'
+import { type Grant, GrantForm, KINDS, LEVELS } from './GrantForm'
 
 interface Entry {
   user_name?: string
@@ -17,15 +11,13 @@ interface Entry {
   display_name?: string
   all_permissions?: { permission_level: string; inherited?: boolean }[]
 }
-interface Grant { [who: string]: string | undefined; permission_level: string }
 
 /** Who may do what with an endpoint. */
 export function Permissions({ id }: { id: string }): ReactNode {
   const queries = useQueryClient()
   const path = `/api/2.0/permissions/serving-endpoints/${id}`
-  const [kind, setKind] = useState('group_name')
-  const [name, setName] = useState('')
-  const [level, setLevel] = useState('CAN_QUERY')
+  // How often something was granted: then the form is empty again.
+  const [given, setGiven] = useState(0)
   const list = useQuery({
     queryKey: ['permissions', id],
     queryFn: () => get<{ access_control_list?: Entry[] }>(path),
@@ -33,8 +25,8 @@ export function Permissions({ id }: { id: string }): ReactNode {
   const entries = list.data?.access_control_list ?? []
   const settled = { onSettled: () => queries.invalidateQueries({ queryKey: ['permissions', id] }) }
   const grant = useMutation({
-    mutationFn: (given: Grant) => run({ method: 'PATCH', path, body: { access_control_list: [given] } }),
-    onSuccess: () => setName(''),
+    mutationFn: (entry: Grant) => run({ method: 'PATCH', path, body: { access_control_list: [entry] } }),
+    onSuccess: () => setGiven(given + 1),
     ...settled,
   })
   const remove = useMutation({
@@ -78,12 +70,7 @@ export function Permissions({ id }: { id: string }): ReactNode {
           },
         ]} />
       )}
-      <form className="inline" onSubmit={(event) => { event.preventDefault(); grant.mutate({ [kind]: name.trim(), permission_level: level }) }}>
-        <Field label="Kind"><select value={kind} onChange={(event) => setKind(event.target.value)}>{KINDS.map(([field, title]) => <option key={field} value={field}>{title}</option>)}</select></Field>
-        <Field label="Name"><input required autoComplete="off" placeholder={kind === 'group_name' ? 'users' : kind === 'user_name' ? 'ann@example.com' : 'application id'} value={name} onChange={(event) => setName(event.target.value)} /></Field>
-        <Field label="Level"><select value={level} onChange={(event) => setLevel(event.target.value)}>{LEVELS.map((item) => <option key={item}>{item}</option>)}</select></Field>
-        <button type="submit" className="primary" disabled={grant.isPending}>Grant</button>
-      </form>
+      <GrantForm key={given} busy={grant.isPending} onGrant={(entry) => grant.mutate(entry)} />
     </section>
   )
 }

@@ -38,8 +38,11 @@ export function Versions({ name, manages, current }: {
           {
             title: '',
             narrow: true,
-            cell: ({ config_version: version }) => version !== current && current !== undefined && (
-              <button type="button" className="small" aria-label={`Compare version ${version} with ${current}`} onClick={() => setChosen(version)}>Compare</button>
+            cell: ({ config_version: version, outcome }) => version !== current && current !== undefined && (
+              <span className="row-actions">
+                <button type="button" className="small" aria-label={`Compare version ${version} with ${current}`} onClick={() => setChosen(version)}>Compare</button>
+                {manages && outcome === 'SUPERSEDED' && <button type="button" className="small" onClick={() => setChosen(version)}>Back to v{version}</button>}
+              </span>
             ),
           },
         ]} />
@@ -50,7 +53,7 @@ export function Versions({ name, manages, current }: {
   )
 }
 
-function Compare({ name, manages, from, to, onClose }: {
+export function Compare({ name, manages, from, to, onClose }: {
   name: string
   manages: boolean
   from: number

@@ -1,10 +1,13 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
-import { Link, useLocation } from 'wouter'
+import { Link } from 'wouter'
 import { ApiError, endpointPath, get, run } from '../../api'
-import { Confirm, Empty, Failure, Head, Loading, NEEDS_MANAGE, State, Tabs } from '../../kit'
+import { Empty, Failure, Head, Loading, NEEDS_MANAGE, State, Tabs } from '../../kit'
 import { CopyAs } from '../../kit/CopyAs'
+import { useLive } from '../../live'
 import type { Endpoint } from '../../types'
+import { BackTo } from './BackTo'
+import { DeleteEndpoint } from './DeleteEndpoint'
 import { Gateway } from './Gateway'
 import { Guardrails } from './guardrails'
 import { Logs } from './Logs'
@@ -19,11 +22,11 @@ import { Versions } from './Versions'
 const gone = (error: unknown): boolean => error instanceof ApiError && error.status >= 400 && error.status < 500
 
 export function EndpointPage({ name, tab, item }: { name: string; tab: string; item: string | undefined }): ReactNode {
+  const live = useLive()
   const endpoint = useQuery({
     queryKey: ['endpoint', name],
     queryFn: () => get<Endpoint>(endpointPath(name)),
-    refetchInterval: ({ state }) =>
-      gone(state.error) ? false : state.data?.state?.config_update === 'IN_PROGRESS' ? 1000 : 5000,
+    refetchInterval: ({ state }) => (gone(state.error) ? false : pauseOf(state.data, live)),
   })
   if (endpoint.error instanceof ApiError && endpoint.error.status === 404) {
     return (
@@ -43,6 +46,15 @@ export function EndpointPage({ name, tab, item }: { name: string; tab: string; i
       {endpoint.data && <Body endpoint={endpoint.data} tab={tab} item={item} />}
     </>
   )
+}
+
+/** After which time an endpoint is read again, in milliseconds. */
+function pauseOf(endpoint: Endpoint | undefined, live: boolean): number {
+  const updating = endpoint?.state?.config_update === 'IN_PROGRESS'
+  // How far a hosted model has come is no change that is told.
+  const progresses = updating && (endpoint.pending_config?.served_entities ?? []).some((entity) => !entity.external_model)
+  if (live) return progresses ? 1000 : 30_000
+  return updating ? 1000 : 5000
 }
 
 function After({ endpoint }: { endpoint: Endpoint }): ReactNode {
@@ -71,6 +83,7 @@ function Body({ endpoint, tab, item }: { endpoint: Endpoint; tab: string; item: 
   return (
     <>
       <Tabs tabs={tabs.map(([, title, href]) => [title, href])} current={current} />
+      {(current === 'Overview' || current === 'Versions') && <BackTo endpoint={endpoint} manages={manages} />}
       {current === 'Overview' && <Overview endpoint={endpoint} manages={manages} />}
       {current === 'Rollout' && <RolloutPage name={endpoint.name} version={item === undefined ? newest : Number(item)} />}
       {current === 'Versions' && <Versions name={endpoint.name} manages={manages} current={endpoint.config?.config_version} />}
@@ -115,25 +128,7 @@ function Actions({ endpoint }: { endpoint: Endpoint }): ReactNode {
         : manages
           ? <Link className="button primary" href={`/endpoints/${encodeURIComponent(name)}/edit`}>Edit configuration</Link>
           : <button type="button" disabled title={reason}>Edit configuration</button>}
-      {deleting && <Delete name={name} onClose={() => setDeleting(false)} />}
+      {deleting && <DeleteEndpoint name={name} onClose={() => setDeleting(false)} />}
     </>
-  )
-}
-
-function Delete({ name, onClose }: { name: string; onClose: () => void }): ReactNode {
-  const [, navigate] = useLocation()
-  const queries = useQueryClient()
-  const remove = useMutation({
-    mutationFn: () => run({ method: 'DELETE', path: endpointPath(name) }),
-    onSuccess: () => {
-      navigate('/endpoints')
-      queries.removeQueries({ queryKey: ['endpoint', name] })
-      void queries.invalidateQueries({ queryKey: ['endpoints'] })
-    },
-  })
-  return (
-    <Confirm title="Delete this endpoint?" action="Delete" name={name} error={remove.error} busy={remove.isPending} onConfirm={() => remove.mutate()} onClose={onClose}>
-      <p>Queries of <strong>{name}</strong> fail from then on. Its versions, and the credentials that were given with it, are gone.</p>
-    </Confirm>
   )
 }

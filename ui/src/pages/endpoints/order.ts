@@ -1,0 +1,17 @@
+/** The order of the list of endpoints. Pure. */
+import type { Order } from '../../kit'
+
+// Of these, the newest are looked for.
+const NEWEST_FIRST = ['last_updated_timestamp', 'creation_timestamp']
+
+/** What the deployment is asked for; empty: its own order, those of the catalogue first. */
+export function orderBy(order: Order | null): string {
+  return order === null ? '' : order.by + (order.descending ? ' desc' : '')
+}
+
+/** The order after a column was chosen: one way, then the other, then none. */
+export function nextOrder(order: Order | null, by: string): Order | null {
+  const first = NEWEST_FIRST.includes(by)
+  if (order?.by !== by) return { by, descending: first }
+  return order.descending === first ? { by, descending: !first } : null
+}
