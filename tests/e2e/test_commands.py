@@ -53,6 +53,9 @@ def test_an_endpoint_from_its_definition_to_its_end(
     assert [one["config_version"] for one in versions] == [3, 2, 1]
     assert json.loads(shell.run("endpoints", "openapi", "chat"))["openapi"]
     assert "# TYPE" in shell.run("endpoints", "metrics", "chat")
+    limits = shell.run("endpoints", "limits", "chat").splitlines()
+    assert limits[0].split() == ["KEY", "PRINCIPAL", "UNIT", "LIMIT", "TAKEN", "REFUSED"]
+    assert limits[1].split() == ["user", "-", "CALLS", "9", "0", "0"]
     # No update is under way.
     assert "no update" in shell.error("endpoints", "cancel", "chat", status=6)
     assert shell.run("endpoints", "delete", "chat") == "deleted chat\n"
@@ -96,6 +99,10 @@ def test_models_are_asked_once_and_in_a_conversation(
     shell.run("endpoints", "query", chat, "Hello", *system, "--max-tokens", "5")
     asked = provider.requests[-1].body
     assert [message["role"] for message in asked["messages"]] == ["system", "user"]
+    # They are told of within five seconds.
+    series = ("endpoints", "series", chat, "--step", "3600")
+    wait_for(lambda: "large" in shell.run(*series))
+    assert "REQUESTS" in shell.run(*series)
     said = shell.run("endpoints", "chat", chat, *system, typed="one\ntwo\n/reset\nthree\n/quit\n")
     assert said == "gpt-4 heard: one\ngpt-4 heard: two\ngpt-4 heard: three\n"
     turns = [

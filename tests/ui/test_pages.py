@@ -354,6 +354,7 @@ _PAGES = {
     "/endpoints/new": "Create serving endpoint",
     "/endpoints/chat": "chat",
     "/endpoints/chat/edit": "Edit configuration",
+    "/endpoints/chat/rollout": "chat",
     "/endpoints/chat/versions": "chat",
     "/endpoints/chat/gateway": "chat",
     "/endpoints/chat/guardrails": "chat",

@@ -1,6 +1,6 @@
 """The command `modelplane endpoints`: define, change and read serving endpoints.
 
-Called by `cli`. Beside: `queries`, whose verbs ask models, and `versions`.
+Called by `cli`. Beside: `queries`, whose verbs ask models, `traffic`, and `versions`.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from modelplane.deploy.command.api.rollouts import ENDPOINTS, await_rollout, end
 from modelplane.deploy.command.api.session import Session
 from modelplane.deploy.command.api.tables import Column, column, member
 from modelplane.deploy.command.api.verbs import Noun, Verb, argument, run_noun
-from modelplane.deploy.command.nouns import queries, versions
+from modelplane.deploy.command.nouns import queries, traffic, versions
 from modelplane.deploy.command.nouns.endpoint_arguments import (
     NAME,
     WAIT,
@@ -170,5 +170,6 @@ NOUN = Noun(
         ),
         *queries.VERBS,
         *versions.VERBS,
+        *traffic.VERBS,
     ),
 )

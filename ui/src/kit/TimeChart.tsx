@@ -7,7 +7,8 @@ const HEIGHT = 180
 const LEFT = 52
 const TOP = 16
 const BASE = HEIGHT - 24
-const LABEL_WIDTH = 76
+const LABEL_WIDTH = 92
+const NAME_WIDTH = 28
 
 export interface Mark { time: number; text: string }
 
@@ -29,11 +30,13 @@ export function TimeChart({ title, lines, times, step, marks, format, clock }: {
   const last = times.length - 1
   const begin = times[0] ?? 0
   const room = width - LEFT - 8
-  const x = (at: number): number => LEFT + (last > 0 ? (at / last) * room : room / 2)
+  // A value stands in the middle of its step.
+  const x = (at: number): number => LEFT + ((at + 0.5) / Math.max(1, times.length)) * room
+  const placeOf = (time: number): number => x((time - begin) / (step * 1000) - 0.5)
   const most = topOf(lines)
   const y = (value: number): number => BASE - (value / most) * (BASE - TOP)
   const point = (event: PointerEvent<SVGSVGElement>): void => {
-    const at = Math.round(((event.clientX - event.currentTarget.getBoundingClientRect().left - LEFT) / room) * last)
+    const at = Math.floor(((event.clientX - event.currentTarget.getBoundingClientRect().left - LEFT) / room) * times.length)
     setOver(Math.max(0, Math.min(last, at)))
   }
   const shown = over !== null && over <= last ? over : null
@@ -45,16 +48,19 @@ export function TimeChart({ title, lines, times, step, marks, format, clock }: {
           {[0, 0.5, 1].map((part) => (
             <g key={part}>
               <line className="grid" x1={LEFT} x2={width - 8} y1={y(part * most)} y2={y(part * most)} />
-              <text x={LEFT - 6} y={y(part * most) + 4} textAnchor="end">{format(part * most)}</text>
+              <text x={LEFT - 6} y={y(part * most) + 4} textAnchor="end">{part === 0 ? '0' : format(part * most)}</text>
             </g>
           ))}
-          {ticksOf(times, Math.floor(room / LABEL_WIDTH)).map((at) => (
-            <text key={at} x={x(at)} y={HEIGHT - 6} textAnchor={at === 0 ? 'start' : x(at) > width - LABEL_WIDTH / 2 ? 'end' : 'middle'}>{clock(times[at] ?? 0)}</text>
+          {ticksOf(times, Math.floor(room / LABEL_WIDTH)).filter((at) => x(at) < width - LABEL_WIDTH / 2).map((at) => (
+            <text key={at} x={x(at)} y={HEIGHT - 6} textAnchor="middle">{clock(times[at] ?? 0)}</text>
           ))}
-          {marks.map(({ time, text }) => {
-            const at = x((time - begin) / (step * 1000))
+          {marks.map(({ time, text }, place) => {
+            const at = placeOf(time)
+            const next = marks[place + 1]
+            // Of several close to each other, the last one has room for its name.
+            const named = next === undefined || placeOf(next.time) - at > NAME_WIDTH
             return at >= LEFT && at <= width - 8 && (
-              <g key={text} className="mark"><line x1={at} x2={at} y1={TOP} y2={BASE} /><text x={at} y={TOP - 4} textAnchor={at > width - 60 ? 'end' : 'start'}>{text}</text></g>
+              <g key={text} className="mark"><line x1={at} x2={at} y1={TOP} y2={BASE} />{named && <text x={at} y={TOP - 4} textAnchor="middle">{text}</text>}</g>
             )
           })}
           {lines.map((line) => <Drawn key={line.name} line={line} last={last} x={x} y={y} />)}
@@ -81,11 +87,12 @@ const look = ({ color, dashed }: Line): string => `line ${color < 0 ? 'none' : `
 function Drawn({ line, last, x, y }: { line: Line; last: number; x: (at: number) => number; y: (value: number) => number }): ReactNode {
   const found = pieces(line.values)
   return found.flatMap(([from, to]) => {
+    if (from === to) return <path key={from} className={`${look(line)} single`} d={pathOf(line.values, x, y, [from, to])} />
     const open = to === last
     const over = open ? to - 1 : to
     return [
-      over >= from && <path key={from} className={look(line)} d={pathOf(line.values, x, y, [from, over])} />,
-      open && <path key={`${from}-open`} className={`${look(line)} open`} d={pathOf(line.values, x, y, [Math.max(from, to - 1), to])} />,
+      over > from && <path key={from} className={look(line)} d={pathOf(line.values, x, y, [from, over])} />,
+      open && <path key={`${from}-open`} className={`${look(line)} open`} d={pathOf(line.values, x, y, [to - 1, to])} />,
     ]
   })
 }

@@ -7,6 +7,8 @@ import { type Mark, TimeChart } from '../../kit/TimeChart'
 import { counted, type EntitySeries, type Line, linesOf, measured, nameOf, type Range, RANGES, type Series, total } from '../../series'
 
 const EACH: Record<number, string> = { 5: 'every 5 seconds', 60: 'by minute', 3600: 'by hour' }
+// Half a request is none.
+const whole = (value: number): string => (value < 10 && !Number.isInteger(value) ? '' : short(value))
 const LIVE_MS = 5000
 const SLOW_MS = 60_000
 
@@ -60,8 +62,8 @@ function Drawn({ series, range }: { series: Series; range: Range }): ReactNode {
 
 function chartsOf(entities: readonly EntitySeries[], each: string): Chart[] {
   return [
-    { title: `Requests ${each}`, lines: linesOf(entities, counted('requests')), format: short, none: '' },
-    { title: `Refused and failed ${each}`, lines: linesOf(entities, counted('client_errors', 'server_errors')), format: short, none: 'Nothing was refused, and nothing failed.' },
+    { title: `Requests ${each}`, lines: linesOf(entities, counted('requests')), format: whole, none: '' },
+    { title: `Refused and failed ${each}`, lines: linesOf(entities, counted('client_errors', 'server_errors')), format: whole, none: 'Nothing was refused, and nothing failed.' },
     {
       title: 'Duration: half of the calls, and 95 %', format: duration, none: '',
       lines: [...linesOf(entities, measured('latency_p50_ms'), ', half', true), ...linesOf(entities, measured('latency_p95_ms'), ', 95 %')],
@@ -71,7 +73,7 @@ function chartsOf(entities: readonly EntitySeries[], each: string): Chart[] {
       lines: [...linesOf(entities, measured('first_chunk_p50_ms'), ', half', true), ...linesOf(entities, measured('first_chunk_p95_ms'), ', 95 %')],
     },
     {
-      title: `Tokens ${each}`, format: short, none: '',
+      title: `Tokens ${each}`, format: whole, none: '',
       lines: [...linesOf(entities, counted('input_tokens'), ', in', true), ...linesOf(entities, counted('output_tokens'), ', out')],
     },
   ]
@@ -80,7 +82,7 @@ function chartsOf(entities: readonly EntitySeries[], each: string): Chart[] {
 function Nothing({ range, times }: { range: Range; times: readonly number[] }): ReactNode {
   const since = times[0]
   return (
-    <Empty title={range.step === 5 && times.length < 2 ? 'Each 5 seconds are recorded from now on, while you look.' : `No calls in the last ${range.title}.`}>
+    <Empty title={range.step === 5 && times.length < 2 ? 'Each 5 seconds are recorded from now on, while you look.' : `No calls in the last ${range.title.replace('1 hour', 'hour')}.`}>
       {range.step === 5 && since !== undefined && times.length >= 2
         ? `Recorded since ${clockOf(range)(since)}. New calls show within five seconds.`
         : 'New calls show within five seconds.'}
@@ -113,7 +115,7 @@ function Numbers({ series, range }: { series: Series; range: Range }): ReactNode
       <summary>As a table</summary>
       {open && (
         <Table label="Traffic as a table" rows={rows()} id={({ key }) => key} columns={[
-          { title: 'Time', cell: (row) => <span title={when(row.time)}>{clockOf(range)(row.time)}</span> },
+          { title: 'Time', narrow: true, cell: (row) => <span title={when(row.time)}>{clockOf(range)(row.time)}</span> },
           { title: 'Entity', cell: (row) => row.name },
           { title: 'Requests', number: true, cell: number('requests') },
           { title: 'Refused', number: true, cell: number('client_errors') },

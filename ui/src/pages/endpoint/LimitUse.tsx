@@ -33,7 +33,6 @@ export function LimitsInUse({ name, keys }: { name: string; keys: Record<string,
           { title: 'For each', cell: ({ key }) => keys[key] ?? key },
           { title: 'Only', cell: ({ principal }) => principal || <span className="muted">all</span> },
           { title: 'Of', cell: ({ unit }) => UNITS[unit] ?? unit },
-          { title: 'Limit', number: true, cell: ({ limit }) => count(limit) },
           { title: 'Taken this minute', number: true, cell: (limit) => <Taken limit={limit} whose={own(limit) ? 'by you' : ''} /> },
           { title: 'Refused this minute', number: true, cell: (limit) => <Refused limit={limit} whose={own(limit) ? 'of all users' : ''} /> },
         ]} />
