@@ -23,6 +23,7 @@ from typing import Any
 import orjson
 
 from bench.processes import cpu_seconds, proportional_memory_mib
+from bench.replica_chunks import passing_microseconds
 from bench.report import Row, Table, table_of
 from modelplane.adapters.shared.settings import environment
 from modelplane.deploy.local.options import LOCAL_MODEL
@@ -103,7 +104,9 @@ def measure(*, rounds: int) -> list[Table]:
     )
     title = f"SmolLM2 135M by llama.cpp with one thread, answers of {_TOKENS} tokens, streamed"
     shaping = Row("to shape a chunk in the replica", _shaping_microseconds(), "µs", _GOAL)
-    return [Table(title, columns, rows), table_of("What a replica adds to the engine", [shaping])]
+    passing = Row("to pass on a chunk of vLLM's by itself", passing_microseconds(), "µs", _GOAL)
+    added = table_of("What a replica adds to the engine", [shaping, passing])
+    return [Table(title, columns, rows), added]
 
 
 def _row(place: _Place, count: int, figures: _Figures) -> list[str | float]:
