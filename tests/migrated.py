@@ -27,6 +27,7 @@ SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
 _TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename"
+_PATIENT_SECONDS = 120.0
 _SEQUENCES = "SELECT sequencename FROM pg_sequences WHERE schemaname = 'public'"
 
 
@@ -128,8 +129,9 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    """A migrated database of each kind."""
-    async with aclosing(Database(database_url)) as database:
+    """A migrated database of each kind, on which no slow machine gives up."""
+    async with aclosing(Database(database_url, seconds=_PATIENT_SECONDS)) as database:
+        setattr(database.engine.pool, "_timeout", _PATIENT_SECONDS)  # noqa: B010 - not told
         yield database
 
 

@@ -181,12 +181,14 @@ class RolloutDriver:
         It fails a rollout that is still being prepared, and is told in the state of an endpoint
         that is to serve what was refused.
         """
-        async with self._database.write() as transaction:
-            for nack in nacks:
-                fields = {"worker": worker_id, "endpoint_id": nack.endpoint_id}
-                extra = log_fields(**fields, reason=nack.reason)
-                _log.warning("worker refused a configuration", extra=extra)
-                reason = f"Worker {worker_id} refused the configuration: {nack.reason}"
+        for nack in nacks:
+            fields = {"worker": worker_id, "endpoint_id": nack.endpoint_id}
+            _log.warning(
+                "worker refused a configuration", extra=log_fields(**fields, reason=nack.reason)
+            )
+            reason = f"Worker {worker_id} refused the configuration: {nack.reason}"
+            # Each by itself: who has made a revision may wait for no other endpoint.
+            async with self._database.write() as transaction:
                 ended = await self._refuse(transaction, nack, reason)
                 self.history.refuse(worker_id, nack, ended=ended)
         self._stepped.send()

@@ -23,6 +23,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from modelplane.control_plane.errors import ReportTooLong, StoreUnavailable, TooManyCalls
 from modelplane.control_plane.store.engine import async_url, create_engine, create_report_engine
 from modelplane.control_plane.store.faults import (
+    is_conflict,
     is_outage,
     is_overdue,
     is_unopened,
@@ -53,6 +54,7 @@ _UNWRITABLE_SECONDS = 10.0
 _REPORT_GRACE_SECONDS = 5.0
 
 
+CONFLICT = "Somebody else changed the same at the same time; please retry."
 UNWRITABLE = "The database cannot be written: its disk is full or read-only; please retry."
 
 
@@ -274,6 +276,8 @@ class Database:
             if is_unwritable(original) or (is_unopened(original) and self._is_kept_from_writing()):
                 self._unwritable_until = time.monotonic() + _UNWRITABLE_SECONDS
                 raise StoreUnavailable(UNWRITABLE) from error
+            if is_conflict(error):
+                raise StoreUnavailable(CONFLICT) from error
             if is_outage(error):
                 raise StoreUnavailable("The database does not answer; please retry.") from error
             raise

@@ -30,6 +30,9 @@ _ACCESS_STATES = ("28", "3D")
 # Classes of SQLSTATE: connection lost, out of resources (connections among them), and the operator
 # or a crash ending the server, which is also what one that starts up says.
 _OUTAGE_STATES = ("08", "53", "57P")
+# Class of SQLSTATE: the server gave up a transaction for another one's sake, as when two wait for
+# each other.
+_CONFLICT_STATES = "40"
 # SQLSTATE: the server gave up a statement that took longer than it may.
 _OVERDUE_STATE = "57014"
 
@@ -58,6 +61,12 @@ def is_outage(error: BaseException) -> bool:
         )
     # No connection became free in time, or nothing was heard: `TimeoutError` is an `OSError`.
     return isinstance(error, OSError | PoolTimeoutError)
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Tell whether `error` means that another transaction was in the way, and will not be again."""
+    state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+    return state.startswith(_CONFLICT_STATES)
 
 
 def is_unwritable(original: BaseException | None) -> bool:

@@ -31,6 +31,8 @@ _log = logging.getLogger(__name__)
 # Time for hosts that run to register with a launcher that is new.
 _FINDING_SECONDS = 10.0
 _TICK_SECONDS = 0.5
+# Later than this, it is this process that did not run: what hosts have said waits to be read.
+_LATE_SECONDS = 1.0
 # From when a host counts no longer until it is given up: its line may be what is broken.
 _LOST_SECONDS = 5.0
 # What was done may have been undone by others, without a word.
@@ -65,6 +67,8 @@ class ClusterLauncher:
         # Since when hosts count no longer that the cluster still has.
         self._silent: dict[str, float] = {}
         self._registered = Registered()
+        # When hosts were looked at last.
+        self._looked_at = self._clock()
         self._to_do = asyncio.Event()
         self._news = asyncio.Event()
         # Until when hosts are waited for that ran before this launcher did.
@@ -264,9 +268,17 @@ class ClusterLauncher:
         is_complete = seen is not None and self._wanted is not None and not self._is_finding(seen)
         return Registered(frozenset(ready), frozenset(lost), is_complete)
 
+    def _forgive(self, now: float) -> None:
+        """Count the silence of hosts for less where this process did not run meanwhile."""
+        late, self._looked_at = now - self._looked_at - _TICK_SECONDS, now
+        if late > _LATE_SECONDS:
+            for host in self._hosts.values():
+                host.forgive(late)
+
     def _forget(self) -> None:
         """Leave out hosts that are gone, and groups without one that should not run any longer."""
         now, seen = self._clock(), self._cluster.seen()
+        self._forgive(now)
         here = None if seen is None else {name for one in seen.values() for name in one.hosts}
         for name, host in list(self._hosts.items()):
             if host.is_gone(now) or (here is not None and name not in here and host.has_left):

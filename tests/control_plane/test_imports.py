@@ -58,7 +58,7 @@ def loaded(database_url: str, directory: Path) -> set[str]:
     place = ("--database-url", database_url, "--data-dir", str(directory))
     ports = ("--control-plane-listen", "127.0.0.1:0", "--snapshot-listen", "127.0.0.1:0")
     told = subprocess.run(
-        [sys.executable, "-c", _SERVE, *place, *ports], check=True, capture_output=True, timeout=60
+        [sys.executable, "-c", _SERVE, *place, *ports], check=True, capture_output=True, timeout=300
     )
     return {name.partition(".")[0] for name in json.loads(told.stdout)}
 

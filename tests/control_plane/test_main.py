@@ -23,7 +23,7 @@ def last_words(data_dir: Path, settings: Mapping[str, str]) -> str:
         env={"MODELPLANE_ADMIN_TOKEN": "secret", **listen, **settings},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=300,
         check=False,
     )
     assert ended.returncode == 1

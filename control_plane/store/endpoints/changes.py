@@ -185,6 +185,8 @@ async def begin_rollout(transaction: Transaction, endpoint_id: str, new: NewVers
 async def cancel_rollout(transaction: Transaction, record: StoredEndpoint, now_ms: int) -> int:
     """End the rollout of `record`, whose row is locked, without success; return the revision."""
     version = record.pending.version if record.pending else 0
+    # Before the revision, see `groups.lock`.
+    await groups.lock_of_endpoint(transaction, record.id)
     # While its groups are there.
     await rollout_records.note_end(transaction, (record.id, version), now_ms)
     await transaction.session.exec(
@@ -212,6 +214,8 @@ async def cancel_rollout(transaction: Transaction, record: StoredEndpoint, now_m
 async def stop(transaction: Transaction, endpoint_id: str) -> int:
     """End what serves the active version, which stays what it is; return the revision."""
     await _update(transaction, endpoint_id, stopped=True)
+    # Before the revision, see `groups.lock`.
+    await groups.lock_of_endpoint(transaction, endpoint_id)
     # Workers send nothing more before the processes are told to end.
     revision = await transaction.revise(EventKind.ENDPOINT, endpoint_id)
     await change_log.note(transaction, endpoint_id)

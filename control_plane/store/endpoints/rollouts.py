@@ -157,6 +157,8 @@ async def fail(
     ):
         return False
     await _set_outcome(transaction, rollout, Outcome.FAILED, reason)
+    # Before the revision, see `groups.lock`.
+    await groups.lock_of_endpoint(transaction, rollout.endpoint_id)
     await transaction.revise(EventKind.ENDPOINT, rollout.endpoint_id)
     await version_groups.give_up(transaction, rollout.endpoint_id, aborted or reason)
     await rollout_records.note_end(transaction, rollout.version_key, now_ms)

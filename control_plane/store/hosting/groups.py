@@ -132,7 +132,11 @@ async def lock_of_endpoint(transaction: Transaction, endpoint_id: str) -> list[S
 
 
 async def lock(transaction: Transaction, ids: Collection[str]) -> list[StoredGroup]:
-    """Return the groups `ids` that exist, and keep others from changing them."""
+    """Return the groups `ids` that exist, and keep others from changing them.
+
+    Always before the transaction's first revision: those who report of groups wait for these first,
+    and then for the revisions, so that who does it the other way round waits for ever.
+    """
     found: list[StoredGroup] = []
     # In one order, so that transactions with groups in common wait for each other in turn.
     for part in in_parts(sorted(ids)):

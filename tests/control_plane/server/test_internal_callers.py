@@ -63,8 +63,8 @@ async def call(channel: grpc.aio.Channel, service: str, kind: str, *, refused: b
     unary: Any = channel.unary_unary(f"/{service}/Unary")
     stream: Any = channel.stream_stream(f"/{service}/Stream")
     if kind == "Unary":
-        return await unary(b"a", timeout=10)
-    made = stream(timeout=10)
+        return await unary(b"a", timeout=60)
+    made = stream(timeout=60)
     # To write to what has been refused meanwhile is an error of the client, in place of the answer.
     if not refused:
         await made.write(b"a")

@@ -4,6 +4,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from modelserving.worker.v1.snapshot_service_pb2 import Nack
+from sqlmodel import col, select
 
 from modelplane.control_plane.clock import system_clock
 from modelplane.control_plane.rollout import answered_early
@@ -11,7 +13,8 @@ from modelplane.control_plane.snapshots import rollout_driver
 from modelplane.control_plane.snapshots.rollout_driver import Timeouts
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.migrate import migrate
-from modelplane.control_plane.store.states import LastUpdate, Phase
+from modelplane.control_plane.store.states import EventKind, LastUpdate, Phase
+from modelplane.control_plane.store.tables import EndpointRow
 from tests.control_plane.snapshots.conftest import (
     FakeWorker,
     PushSide,
@@ -123,6 +126,23 @@ async def test_a_refusal_of_another_version_changes_nothing(side: PushSide) -> N
     await worker.nack(delta.revision, "a", 7, "stale")
     await worker.ack(delta.revision)
     assert (await worker.next()).delta.endpoints[0].active.config_version == 1
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_a_refusal_of_two_endpoints_waits_for_one_at_a_time(side: PushSide) -> None:
+    await settled_worker(side, "w1")
+    for name in ("a", "b"):
+        await begin_rollout(side.database, name)
+    nacks = [Nack(revision=1, endpoint_id=f"id-{name}", config_version=1) for name in ("a", "b")]
+    async with asyncio.TaskGroup() as tasks, side.database.write() as transaction:
+        query = select(EndpointRow).where(col(EndpointRow.name) == "b").with_for_update()
+        await transaction.session.exec(query)
+        tasks.create_task(side.rollout.refuse("w1", nacks))
+        # Only the other one's is ended, and nobody waits for that.
+        await side.rollout.wait_settled("id-a")
+        await transaction.revise(EventKind.ENDPOINT, "id-b")
+    for name in ("a", "b"):
+        assert (await read_endpoint(side.database, name)).last_update == LastUpdate.FAILED
 
 
 async def test_silence_fails_the_update_and_drops_the_worker(database: Database) -> None:

@@ -234,9 +234,15 @@ async def test_an_unreachable_host_is_unavailable(transport: Http1Transport, url
 
 
 async def test_a_deadline_is_the_callers(transport: Http1Transport, upstream: Upstream) -> None:
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.1):
-            await transport.send(request_to(upstream.url))
+    async def end_once_asked(deadline: asyncio.Timeout) -> None:
+        await upstream.seen_request.wait()
+        deadline.reschedule(asyncio.get_running_loop().time())
+
+    async with asyncio.TaskGroup() as tasks:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(60) as deadline:
+                tasks.create_task(end_once_asked(deadline))
+                await transport.send(request_to(upstream.url))
     await asyncio.wait_for(upstream.seen_close.wait(), 60)
     assert not issubclass(ProviderTimeout, TimeoutError)
 

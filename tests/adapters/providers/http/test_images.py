@@ -22,12 +22,18 @@ class Images:
     def __init__(self) -> None:
         self.seen: list[str] = []
         self.most = 0
+        # So many are waited for, once.
+        self.together = 0
         self._now = 0
+        self._are_together = asyncio.Event()
 
     async def answer(self, request: web.Request) -> web.Response:
         self.seen.append(request.path)
         self._now += 1
         self.most = max(self.most, self._now)
+        if self.most >= self.together:
+            self._are_together.set()
+        await self._are_together.wait()
         await asyncio.sleep(0.01)
         self._now -= 1
         if request.path.startswith("/large"):
@@ -72,6 +78,7 @@ async def test_each_url_is_fetched_once(
 async def test_a_few_are_fetched_at_a_time(
     transport: Http1Transport, images: Images, origin: str
 ) -> None:
+    images.together = 4
     await fetch_images(transport, "p", [f"{origin}/{at}.png" for at in range(MAX_IMAGES)])
     assert len(images.seen) == MAX_IMAGES
     assert images.most == 4

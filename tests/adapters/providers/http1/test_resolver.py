@@ -163,7 +163,7 @@ async def test_silent_name_servers_hold_nobody_else(upstream: Upstream) -> None:
         async with Http1Transport() as transport:
             assert transport._pool is not None
             resolver = transport._pool._resolver
-            resolver._dns = aiodns.DNSResolver([server], timeout=0.2, tries=1)
+            resolver._dns = aiodns.DNSResolver([server], timeout=60, tries=1)
             slow = [
                 asyncio.create_task(resolver.resolve(f"x{number}.test", 80)) for number in range(64)
             ]
@@ -175,6 +175,8 @@ async def test_silent_name_servers_hold_nobody_else(upstream: Upstream) -> None:
                 assert await response.body() == b"ok"
                 response.close()
             assert not any(task.done() for task in slow)
+            # As when their time is over.
+            resolver._dns.cancel()
             failed = await asyncio.gather(*slow, return_exceptions=True)
             assert {type(error) for error in failed} == {NameUnresolved}
 

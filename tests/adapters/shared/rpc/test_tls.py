@@ -44,7 +44,7 @@ async def check(target: str, tls: TlsFiles | None) -> str:
     async with open_channel(target, tls, OPTIONS) as channel:
         try:
             request = health_pb2.HealthCheckRequest()
-            answer = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=10)
+            answer = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=60)
         except grpc.aio.AioRpcError as error:
             return error.code().name
         return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
@@ -70,7 +70,7 @@ async def test_nor_does_one_without_a_certificate(port: int, certificates: Certi
     async with trusting as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await health_pb2_grpc.HealthStub(channel).Check(
-                health_pb2.HealthCheckRequest(), timeout=10
+                health_pb2.HealthCheckRequest(), timeout=60
             )
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
