@@ -22,12 +22,14 @@ _SECTIONS = (
     "limits",
     "usage",
     "control-plane",
+    "watchers",
     "scale",
     "start",
     "http2",
     "hosting",
     "native",
     "passage",
+    "unused",
     "payloads",
     "engines",
     "throughput",
@@ -76,6 +78,13 @@ async def _run(sections: Sequence[str], *, quick: bool) -> None:
             else control_plane.Scale(endpoints=10_000, watchers=50, updates=200)
         )
         tables.append(await control_plane.measure(size))
+    if "watchers" in sections:
+        size = (
+            control_plane.Scale(endpoints=1_000, watchers=20, updates=10)
+            if quick
+            else control_plane.Scale(endpoints=10_000, watchers=200, updates=100)
+        )
+        tables += await control_plane.measure_watchers(size)
     if "hosting" in sections:
         tables += await _hosting(quick=quick)
     tables += await _engines(sections, quick=quick)
@@ -99,6 +108,10 @@ async def _counted(sections: Sequence[str], *, quick: bool) -> list[Table]:
         from bench import passage  # noqa: PLC0415 - it needs the pipeline of the tests
 
         tables.append(await passage.measure(0.3 if quick else 3.0))
+    if "unused" in sections:
+        from bench import unused  # noqa: PLC0415 - it needs the pipeline of the tests
+
+        tables.append(await unused.measure(0.3 if quick else 3.0))
     if "payloads" in sections:
         from bench import payloads  # noqa: PLC0415 - it needs the extra that writes tables
 

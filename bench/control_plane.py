@@ -10,8 +10,9 @@ import secrets
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 
@@ -33,7 +34,7 @@ from modelserving.v1.external_model_pb2 import ExternalModel, OpenAiConfig
 from modelserving.v1.secret_service_pb2 import CreateScopeRequest, PutSecretRequest
 from modelserving.v1.secret_service_pb2_grpc import SecretServiceStub
 
-from bench.bulk import copy_endpoint
+from bench.bulk import copy_endpoint, copy_endpoint_on_postgresql
 from bench.children import (
     START_SECONDS,
     Child,
@@ -47,6 +48,7 @@ from bench.processes import cpu_seconds, memory_mib, peak_memory_mib
 from bench.report import Row, Table, percentile, table_of
 from bench.watchers import Watchers, watching
 from modelplane.adapters.shared.rpc.metadata import AUTHORIZATION, Metadata
+from tests.postgres import running_postgres
 
 _TEMPLATE = "endpoint-under-measurement"
 
@@ -88,10 +90,56 @@ async def measure(scale: Scale) -> Table:
         async with _control_plane(tokens, directory) as (plane, start_seconds):
             full = await _start_worker(plane, directory, scale.endpoints)
             rows = _start_rows(scale.endpoints, empty, full, start_seconds)
-            async with watching(plane.snapshots, scale.watchers) as watchers:
-                rows += await _measure_push(plane, watchers, scale)
+            async with watching([plane.snapshots], scale.watchers) as watchers:
+                rows += await _measure_push([plane], watchers, scale, f"{scale.watchers} watchers")
             rows.append(Row("control plane peak memory", peak_memory_mib(plane.pid), "MiB"))
             return table_of("Control plane", rows)
+
+
+async def measure_watchers(scale: Scale) -> list[Table]:
+    """Return how long changes take to reach many watchers, of one control plane and of two.
+
+    One is on SQLite; two share a PostgreSQL, which is that of the tests, and the watchers.
+    """
+    with tempfile.TemporaryDirectory(prefix="modelplane-bench-") as name:
+        database = Path(name) / "modelplane.db"
+
+        async def fill(name: str, count: int) -> None:
+            await asyncio.to_thread(copy_endpoint, database, name, count)
+
+        one = await _push_table(scale, Path(name), f"sqlite:///{database}", 1, fill)
+    with running_postgres() as server, tempfile.TemporaryDirectory(prefix="modelplane-b-") as name:
+        copy = partial(copy_endpoint_on_postgresql, server.url())
+        return [one, await _push_table(scale, Path(name), server.url(), 2, copy)]
+
+
+async def _push_table(
+    scale: Scale,
+    directory: Path,
+    database_url: str,
+    replicas: int,
+    fill: Callable[[str, int], Awaitable[None]],
+) -> Table:
+    tokens = {
+        "MODELPLANE_DATA_DIR": str(directory),
+        "MODELPLANE_DATABASE_URL": database_url,
+        "MODELPLANE_ADMIN_TOKEN": secrets.token_hex(16),
+        "MODELPLANE_ALLOWED_UPSTREAMS": "127.0.0.1",
+    }
+    async with _control_plane(tokens, directory) as (plane, _):
+        await _create_template(plane)
+    await fill(_TEMPLATE, scale.endpoints - 1)
+    async with AsyncExitStack() as stack:
+        planes = [
+            (await stack.enter_async_context(_control_plane(tokens, directory)))[0]
+            for _ in range(replicas)
+        ]
+        watching_all = watching([plane.snapshots for plane in planes], scale.watchers)
+        watchers = await stack.enter_async_context(watching_all)
+        label = f"{scale.watchers} watchers of {replicas}"
+        rows = await _measure_push(planes, watchers, scale, label)
+    kind = "one control plane on SQLite" if replicas == 1 else f"{replicas} on PostgreSQL"
+    return table_of(f"Changes with {scale.endpoints:,} endpoints, {kind}", rows)
 
 
 @asynccontextmanager
@@ -223,7 +271,15 @@ def _config(model: str) -> EndpointConfigInput:
     return EndpointConfigInput(served_entities=[ServedEntity(name=model, external_model=external)])
 
 
-async def _measure_push(plane: ControlPlane, watchers: Watchers, scale: Scale) -> list[Row]:
+async def _measure_push(
+    planes: Sequence[ControlPlane], watchers: Watchers, scale: Scale, label: str
+) -> list[Row]:
+    """Return what changes through the first of some control planes take, of all of them."""
+    plane = planes[0]
+
+    def used() -> float:
+        return sum(cpu_seconds(one.pid) for one in planes)
+
     async with grpc.aio.insecure_channel(plane.api) as channel:
         stub = EndpointServiceStub(channel)
 
@@ -249,17 +305,17 @@ async def _measure_push(plane: ControlPlane, watchers: Watchers, scale: Scale) -
             )
             for number in chosen
         ]
-        label = f"{scale.watchers} watchers"
-        before = cpu_seconds(plane.pid)
+        before = used()
         rows = await _time_changes(
             f"rate limits (one phase), {label}", watchers, endpoints, update_limits, messages=1
         )
-        between = cpu_seconds(plane.pid)
+        between = used()
         rows += await _time_changes(
             f"config (prepare + activate), {label}", watchers, endpoints, update_config, messages=2
         )
-        after = cpu_seconds(plane.pid)
-        rotation = await _rotate(plane, watchers, [endpoint.id for endpoint in endpoints])
+        after = used()
+        await _rotate(plane, watchers, [endpoint.id for endpoint in endpoints])
+        rotation = used() - after
         per_change = 1000 / scale.updates
         return [
             *rows,
@@ -273,17 +329,15 @@ async def _measure_push(plane: ControlPlane, watchers: Watchers, scale: Scale) -
         ]
 
 
-async def _rotate(plane: ControlPlane, watchers: Watchers, ids: Sequence[str]) -> float:
-    """Put another value in the place of all endpoints' secret; return the CPU seconds it takes."""
+async def _rotate(plane: ControlPlane, watchers: Watchers, ids: Sequence[str]) -> None:
+    """Put another value in the place of all endpoints' secret, and wait until `ids` have it."""
     for endpoint_id in ids:
         watchers.expect(endpoint_id)
-    before = cpu_seconds(plane.pid)
     async with grpc.aio.insecure_channel(plane.api) as channel:
         secret = PutSecretRequest(scope="bench", key="key", string_value="sk-other")
         await SecretServiceStub(channel).PutSecret(secret, metadata=plane.admin)
     for endpoint_id in ids:
         await watchers.wait_acknowledged(endpoint_id, 1)
-    return cpu_seconds(plane.pid) - before
 
 
 async def _time_changes(

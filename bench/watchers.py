@@ -6,7 +6,7 @@ They speak the real watch stream (`protos/modelserving/worker/v1`) and compile n
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import grpc
@@ -85,11 +85,19 @@ class Watchers:
 
 
 @asynccontextmanager
-async def watching(target: str, count: int) -> AsyncIterator[Watchers]:
-    """Run `count` watchers and yield them once all hold the snapshot."""
+async def watching(targets: Sequence[str], count: int) -> AsyncIterator[Watchers]:
+    """Run `count` watchers and yield them once all hold the snapshot.
+
+    Args:
+        targets: Control planes, which share them evenly.
+        count: How many watch.
+    """
     watchers = Watchers(count)
     async with asyncio.TaskGroup() as tasks:
-        started = [tasks.create_task(watchers.watch(target, number)) for number in range(count)]
+        started = [
+            tasks.create_task(watchers.watch(targets[number % len(targets)], number))
+            for number in range(count)
+        ]
         await watchers.wait_loaded()
         yield watchers
         for task in started:

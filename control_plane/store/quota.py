@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from sqlalchemy import Dialect, LargeBinary, bindparam, func
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col, delete, select, update
 
 from modelplane.control_plane.store.database import Session, Transaction
+from modelplane.control_plane.store.engine import fetch_from_sqlite, run_on_sqlite
 from modelplane.control_plane.store.tables import QuotaRow, ReplicaRow
 from modelplane.control_plane.store.upsert import insert_for
 
@@ -18,6 +20,14 @@ _NOW_MS = func.floor(func.extract("epoch", func.clock_timestamp()) * 1000)
 # Drivers limit the number of parameters of a statement.
 _BATCH = 512
 _COUNTED = ("window", "granted", "debt", "used")
+_READ_SQLITE = 'SELECT "key", "window", granted, debt, used FROM quota WHERE "key" IN'
+# A new counter has no row yet.
+_SAVE_SQLITE = """
+INSERT INTO quota ("window", granted, debt, used, "key") VALUES (?, ?, ?, ?, ?)
+ON CONFLICT ("key") DO UPDATE SET
+    "window" = excluded."window", granted = excluded.granted, debt = excluded.debt,
+    used = excluded.used
+"""
 
 
 @dataclass(slots=True)
@@ -43,6 +53,8 @@ async def lock_counters(transaction: Transaction, keys: Collection[bytes]) -> di
     # Through the connection, and in SQL that is compiled once: the session's own ways cost several
     # times as much as the statements, and this is what queries of rare callers wait for.
     connection = await transaction.session.connection()
+    if connection.dialect.name == "sqlite":
+        return await _read_sqlite(connection, keys)
     put, _ = _statements(connection.dialect)
     # In one order, so that transactions with counters in common wait for each other in turn.
     ordered = sorted(keys)
@@ -76,12 +88,29 @@ async def read_counters(session: Session, keys: Sequence[bytes]) -> dict[bytes, 
 async def save_counters(transaction: Transaction, counters: Mapping[bytes, Counter]) -> None:
     """Store counters that are locked."""
     connection = await transaction.session.connection()
-    _, save = _statements(connection.dialect)
     rows = [
         (counter.window, counter.granted, counter.debt, counter.used, key)
         for key, counter in sorted(counters.items())
     ]
+    if connection.dialect.name == "sqlite":
+        await run_on_sqlite(connection, _SAVE_SQLITE, rows)
+        return
+    _, save = _statements(connection.dialect)
     await connection.exec_driver_sql(save, rows)
+
+
+async def _read_sqlite(
+    connection: AsyncConnection, keys: Collection[bytes]
+) -> dict[bytes, Counter]:
+    """Return the counters of `keys`, where the transaction is the only one that writes."""
+    counters = {key: Counter() for key in keys}
+    ordered = list(counters)
+    for start in range(0, len(ordered), _BATCH):
+        batch = ordered[start : start + _BATCH]
+        query = f"{_READ_SQLITE} ({', '.join('?' * len(batch))})"
+        for row in await fetch_from_sqlite(connection, query, batch):
+            counters[row[0]] = Counter(*row[1:])
+    return counters
 
 
 @lru_cache(maxsize=8)
