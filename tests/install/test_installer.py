@@ -2,6 +2,7 @@
 
 import ast
 import fcntl
+import os
 import shutil
 import signal
 import subprocess
@@ -38,7 +39,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def installed(whole: Project, tmp_path: Path) -> Project:
     """Return one of its own, whose environment is moved there with all that it holds."""
     copy = Project(tmp_path / "project")
-    shutil.copytree(whole.root, copy.root, symlinks=True, dirs_exist_ok=True)
+    libraries = whole.root / ".venv" / "lib"
+    others = shutil.ignore_patterns(libraries.name)
+    shutil.copytree(whole.root, copy.root, symlinks=True, dirs_exist_ok=True, ignore=others)
+    # Thousands of files, of which each is replaced as a whole, if at all.
+    made = copy.root / libraries.relative_to(whole.root)
+    shutil.copytree(libraries, made, symlinks=True, copy_function=os.link)
     return copy
 
 
