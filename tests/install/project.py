@@ -92,7 +92,6 @@ class Project:
             check=False,
             capture_output=True,
             text=True,
-            timeout=100,
         )
 
     def installed(self) -> dict[str, str]:

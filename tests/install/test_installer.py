@@ -138,7 +138,7 @@ def interrupt(project: Project, number: int) -> int:
         assert running.poll() is None
         time.sleep(0.01)
     running.send_signal(number)
-    return running.wait(10)
+    return running.wait()
 
 
 def test_what_was_killed_is_not_taken_for_whole(project: Project) -> None:
@@ -161,9 +161,7 @@ def test_what_is_told_to_stop_leaves_no_process(project: Project) -> None:
     assert not project.note()
     with (project.root / "install.py").open() as lock:
         # Its programs hold it too, until the kernel has ended them.
-        deadline = time.monotonic() + 5
         while not took_lock(lock):
-            assert time.monotonic() < deadline
             time.sleep(0.01)
 
 
@@ -178,7 +176,7 @@ def test_two_at_once_take_turns(installed: Project) -> None:
         )
         for _ in range(2)
     ]
-    said = [process.communicate(timeout=100)[0] for process in both]
+    said = [process.communicate()[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert sorted("installed modelplane" in text for text in said) == [False, True]
     assert installed.builds() == 2
