@@ -1,22 +1,28 @@
 """Which tests run in one process where they run in several: `make test` has three.
 
-Those of a file share what its fixtures start. So do those of a folder whose shared system takes
-long to start; such a folder comes first, so that no process is left with it in the end.
+Those of a file share what its fixtures start. So do those of folders whose shared system takes long
+to start; such folders come first, so that no process is left with them in the end.
 """
 
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-# Each of these would build the environments of its models once more.
-_FOLDERS = ("tests/hosting/e2e/",)
+# Every further process would build the environments of the models once more, or start one more
+# deployment, which takes some seconds at first and a share of a core until it is stopped.
+TOGETHER = (
+    ("tests/hosting/e2e/",),
+    ("tests/faults/",),
+    ("tests/e2e/", "tests/requirements/"),
+    ("tests/hostile/",),
+)
 
 
 class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]
     """Gives each process file after file."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return _folder_of(nodeid) or nodeid.partition("::")[0]
+        return scope_of(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -27,9 +33,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileSch
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the folders that one process has to itself come first."""
-    items.sort(key=lambda item: not _folder_of(item.nodeid))
+    order = {folders[0]: place for place, folders in enumerate(TOGETHER)}
+    items.sort(key=lambda item: order.get(scope_of(item.nodeid), len(order)))
 
 
-def _folder_of(nodeid: str) -> str:
-    """Return the folder whose tests stay together, "" where there is none."""
-    return next((folder for folder in _FOLDERS if nodeid.startswith(folder)), "")
+def scope_of(nodeid: str) -> str:
+    """Return the name of all tests that are run by the same process as this one."""
+    together = (folders[0] for folders in TOGETHER if nodeid.startswith(folders))
+    return next(together, nodeid.partition("::")[0])

@@ -106,7 +106,8 @@ class World:
         directory.mkdir()
         shutil.copy2(self.system.data_dir / "master-key", directory)
         settings = {**self.settings, "MODELPLANE_DATABASE_URL": database_url}
-        with run_system(directory, settings=settings) as system, Rest(system) as rest:
+        run = run_system(directory, "--no-hosting", workers=1, settings=settings)
+        with run as system, Rest(system) as rest:
             rest.call("POST", ENDPOINTS, self.chat)
 
     def create(self, token: str, url: str, body: Json) -> None:

@@ -30,7 +30,7 @@ async def provider_url() -> AsyncIterator[str]:
 async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     """Run a deployment of two workers, for all tests of this folder."""
     directory = tmp_path_factory.mktemp("deployment")
-    options = ("--workers", "2")
+    options = ("--no-hosting", "--workers", "2")
     async with running_system(directory, *options, settings=SETTINGS) as running:
         yield running
 

@@ -37,7 +37,8 @@ async def test_postgresql_restarts_under_load(
     postgres_server: PostgresServer, provider_url: str, tmp_path: Path
 ) -> None:
     settings = {"MODELPLANE_DATABASE_URL": postgres_server.url()}
-    async with running_system(tmp_path, "--workers", "1", settings=settings) as system:
+    options = ("--no-hosting", "--workers", "1")
+    async with running_system(tmp_path, *options, settings=settings) as system:
         assert (await create(system, provider_url, "endpoint")).status == 200
         async with constant_traffic(system, "endpoint", rate=40) as traffic:
             await update_and_wait(system, provider_url, traffic, 2)

@@ -18,6 +18,7 @@ from tests.effort import times
 from tests.faults.deployment import create, until, update_and_wait
 from tests.faults.traffic import Traffic, constant_traffic
 
+_ONE = ("--no-hosting", "--workers", "1")
 # Longer than a stream; an Envoy that was replaced has ten times as much.
 _DRAIN = {"MODELPLANE_DRAIN_SECONDS": "1"}
 _STREAM = StreamShape(chunks=10, interval_seconds=0.05)
@@ -75,7 +76,7 @@ async def renew(system: System) -> int:
 async def test_no_request_fails_while_all_is_replaced(
     slow_provider: str, tmp_path: Path, workers: int
 ) -> None:
-    options = ("--workers", str(workers))
+    options = ("--no-hosting", "--workers", str(workers))
     async with running_system(tmp_path, *options, settings=_DRAIN) as system:
         assert (await create(system, slow_provider, "endpoint")).status == 200
         async with constant_traffic(system, "endpoint", rate=40) as traffic:
@@ -95,7 +96,7 @@ async def test_no_request_fails_while_all_is_replaced(
 async def test_what_does_not_come_to_serve_leaves_the_old_one(
     provider_url: str, tmp_path: Path
 ) -> None:
-    async with running_system(tmp_path, "--workers", "1", settings=_DRAIN) as system:
+    async with running_system(tmp_path, *_ONE, settings=_DRAIN) as system:
         assert (await create(system, provider_url, "endpoint")).status == 200
         ports = json.loads((tmp_path / "ports.json").read_text())
         before = pids(system)
@@ -132,7 +133,7 @@ def shared_memory(process: int) -> Path:
 async def test_a_stop_while_all_is_replaced_lets_requests_end(
     slow_provider: str, tmp_path: Path
 ) -> None:
-    async with running_system(tmp_path, "--workers", "1", settings=_DRAIN) as system:
+    async with running_system(tmp_path, *_ONE, settings=_DRAIN) as system:
         assert (await create(system, slow_provider, "endpoint")).status == 200
         traffic = Traffic(system, "endpoint", 0)
         old = pids(system)

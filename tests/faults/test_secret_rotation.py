@@ -28,6 +28,8 @@ _SCOPE = "rotated"
 _REFERENCE = "{{secrets/rotated/key}}"
 _PUT = "/api/2.0/secrets/put"
 _CLIENTS = 4
+# Enough for an answer in each moment of a change, and little beside it.
+_PAUSE_SECONDS = 0.01
 # So many that wrapping them takes a while.
 _SECRETS = 1_500
 _KEY = re.compile(r"Bearer sk-(\d+)")
@@ -60,7 +62,7 @@ async def provider_that_tells_the_key() -> AsyncIterator[str]:
 
 @dataclass
 class Clients:
-    """Query without a pause, each over a connection of its own."""
+    """Query one after the other, each over a connection of its own."""
 
     system: System
     endpoint: str
@@ -85,6 +87,7 @@ class Clients:
             while True:
                 floor = self.floor
                 self._note(await connection.request(message), floor)
+                await asyncio.sleep(_PAUSE_SECONDS)
         finally:
             await connection.aclose()
 
@@ -165,7 +168,7 @@ async def output_of(system: System, *arguments: str) -> str:
 @pytest.fixture
 async def own_system(tmp_path: Path) -> AsyncIterator[System]:
     """Run a deployment whose control plane the test may kill."""
-    async with running_system(tmp_path, "--workers", "2") as running:
+    async with running_system(tmp_path, "--no-hosting", "--workers", "2") as running:
         yield running
 
 

@@ -90,7 +90,7 @@ async def provider() -> AsyncIterator[CountingProvider]:
 @pytest.fixture
 async def counted(tmp_path: Path, provider: CountingProvider) -> AsyncIterator[System]:
     """Run a deployment of its own, with an endpoint that tracks usage."""
-    async with running_system(tmp_path, "--workers", "3") as system:
+    async with running_system(tmp_path, "--no-hosting", "--workers", "3") as system:
         body = {
             "name": ENDPOINT,
             "config": chat_config(provider.url, "m"),

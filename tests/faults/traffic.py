@@ -68,6 +68,8 @@ class Traffic:
     # Set by whoever updates the endpoint, when an update is reported done.
     floor: int = 1
     outcomes: list[Outcome] = field(default_factory=list)
+    # How many of them ended well: it is asked again and again.
+    _successes: int = 0
     _idle: list[HttpConnection] = field(default_factory=list)
 
     def failures(self) -> list[str]:
@@ -84,9 +86,9 @@ class Traffic:
 
     async def wait_for(self, count: int) -> None:
         """Return once `count` more requests have ended well."""
-        goal = self._successes() + count
+        goal = self._successes + count
         async with asyncio.timeout(30):
-            while self._successes() < goal:
+            while self._successes < goal:
                 await asyncio.sleep(0.02)
 
     async def run(self) -> None:
@@ -107,9 +109,6 @@ class Traffic:
         for connection in self._idle:
             await connection.aclose()
 
-    def _successes(self) -> int:
-        return sum(not outcome.failure() for outcome in self.outcomes)
-
     async def _send(self, *, streamed: bool) -> None:
         url = f"{self.system.url}/serving-endpoints/{self.endpoint}/invocations"
         body = {"messages": [{"role": "user", "content": "Hi"}], "stream": streamed}
@@ -125,7 +124,9 @@ class Traffic:
                 self._idle.append(connection)
         except OSError as reason:
             error = repr(reason)
-        self.outcomes.append(Outcome(sent, time.monotonic(), streamed, floor, answer, error))
+        outcome = Outcome(sent, time.monotonic(), streamed, floor, answer, error)
+        self.outcomes.append(outcome)
+        self._successes += not outcome.failure()
 
     async def _connection(self, url: str) -> HttpConnection:
         while self._idle:

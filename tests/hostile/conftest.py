@@ -30,7 +30,7 @@ async def stage(
 ) -> AsyncIterator[Stage]:
     """A deployment that is attacked by one test after another."""
     directory = tmp_path_factory.mktemp("hostile")
-    options = ("--workers", str(request.param))
+    options = ("--no-hosting", "--workers", str(request.param))
     async with (
         MockProvider(StreamShape(chunks=3)) as provider,
         running_system(directory, *options) as system,

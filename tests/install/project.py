@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import distributions
 from pathlib import Path
 
 from modelplane.adapters.shared.settings import environment
@@ -91,19 +92,12 @@ class Project:
             check=False,
             capture_output=True,
             text=True,
-            timeout=100,
         )
 
     def installed(self) -> dict[str, str]:
         """Return the versions of what is installed, without pip and its like."""
-        listed = subprocess.run(
-            [self.root / ".venv" / "bin" / "python", "-I", "-m", "pip", "list", "--format=json"],
-            env=self.environment(),
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        found = {one["name"]: one["version"] for one in json.loads(listed.stdout)}
+        [packages] = (self.root / ".venv").glob("lib/python*/site-packages")
+        found = {one.name: one.version for one in distributions(path=[str(packages)])}
         return {name: found[name] for name in sorted(found) if name not in {"pip", "setuptools"}}
 
     def builds(self) -> int:

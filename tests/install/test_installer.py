@@ -2,6 +2,7 @@
 
 import ast
 import fcntl
+import os
 import shutil
 import signal
 import subprocess
@@ -38,7 +39,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def installed(whole: Project, tmp_path: Path) -> Project:
     """Return one of its own, whose environment is moved there with all that it holds."""
     copy = Project(tmp_path / "project")
-    shutil.copytree(whole.root, copy.root, symlinks=True, dirs_exist_ok=True)
+    libraries = whole.root / ".venv" / "lib"
+    others = shutil.ignore_patterns(libraries.name)
+    shutil.copytree(whole.root, copy.root, symlinks=True, dirs_exist_ok=True, ignore=others)
+    # Thousands of files, of which each is replaced as a whole, if at all.
+    made = copy.root / libraries.relative_to(whole.root)
+    shutil.copytree(libraries, made, symlinks=True, copy_function=os.link)
     return copy
 
 
@@ -132,7 +138,7 @@ def interrupt(project: Project, number: int) -> int:
         assert running.poll() is None
         time.sleep(0.01)
     running.send_signal(number)
-    return running.wait(10)
+    return running.wait()
 
 
 def test_what_was_killed_is_not_taken_for_whole(project: Project) -> None:
@@ -155,9 +161,7 @@ def test_what_is_told_to_stop_leaves_no_process(project: Project) -> None:
     assert not project.note()
     with (project.root / "install.py").open() as lock:
         # Its programs hold it too, until the kernel has ended them.
-        deadline = time.monotonic() + 5
         while not took_lock(lock):
-            assert time.monotonic() < deadline
             time.sleep(0.01)
 
 
@@ -172,7 +176,7 @@ def test_two_at_once_take_turns(installed: Project) -> None:
         )
         for _ in range(2)
     ]
-    said = [process.communicate(timeout=100)[0] for process in both]
+    said = [process.communicate()[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert sorted("installed modelplane" in text for text in said) == [False, True]
     assert installed.builds() == 2

@@ -42,11 +42,11 @@ from tests.adapters.providers.recordings import Path, Recording, documents, path
 from tests.effort import times
 
 examples = settings(
-    max_examples=times(12, 250),
+    max_examples=times(6, 250),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-# Of the bytes of a stream, every third is where it is split or cut, every one in the long run.
-PLACES = times(3, 1)
+# Of the bytes of a stream, every fifth is where it is split or cut, every one in the long run.
+PLACES = times(5, 1)
 TOOLS: list[JsonObject] = [
     {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}
     for name in ("clock", "get_weather")

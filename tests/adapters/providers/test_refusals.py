@@ -34,7 +34,7 @@ from tests.emulators.amazon_bedrock.cases import CASES as BEDROCK_CASES
 from tests.emulators.anthropic.cases import external_model
 
 examples = settings(
-    max_examples=times(12, 250),
+    max_examples=times(6, 250),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 each_chat = pytest.mark.parametrize("case", CHATS, ids=lambda case: case.name)
