@@ -20,16 +20,12 @@ from modelserving.v1.endpoint_service_pb2 import CreateServingEndpointRequest
 from modelplane.adapters.shared.egress import EgressPolicy
 from modelplane.adapters.shared.guardrail_rules import NO_JUDGES, DefaultJudges
 from modelplane.control_plane.clock import Clock
+from modelplane.control_plane.endpoints import listing as lists
 from modelplane.control_plane.endpoints import lookup, payload_tables
 from modelplane.control_plane.endpoints.config_input import build_config, build_traffic, drop_twin
 from modelplane.control_plane.endpoints.gateway_rules import check_countable
 from modelplane.control_plane.endpoints.kept_credentials import NOTHING, Kept, keep_credentials
-from modelplane.control_plane.endpoints.listing import (
-    ALL,
-    Listing,
-    count_endpoints,
-    list_endpoints,
-)
+from modelplane.control_plane.endpoints.listing import ALL, Listing
 from modelplane.control_plane.endpoints.lookup import (
     find_endpoint,
     lock_endpoint,
@@ -112,8 +108,7 @@ class Endpoints:
             new_id: Returns a new identifier: 32 hexadecimal digits.
         """
         self._database, self._vault = database, CredentialVault(sealer)
-        self._rollout, self._clock = rollout, clock
-        self._egress = egress or EgressPolicy()
+        self._rollout, self._clock, self._egress = rollout, clock, egress or EgressPolicy()
         self._source, self._new_id = source, new_id
         self._quotas, self._pinning = quotas or Quotas(), pinning or Pinning()
         self._free = free or FreeCapacity(database, SharedClock(clock))
@@ -162,11 +157,11 @@ class Endpoints:
 
     async def list_all(self, principal: Principal, listing: Listing = ALL) -> list[StoredEndpoint]:
         """Return the endpoints that the principal may see, and asks for."""
-        return await list_endpoints(self._database, principal, listing)
+        return await lists.list_endpoints(self._database, principal, listing)
 
     async def count(self, principal: Principal, listing: Listing) -> int | None:
         """Return how many there are on all pages of a list; None: that is not told."""
-        return await count_endpoints(self._database, principal, listing)
+        return await lists.count_endpoints(self._database, principal, listing)
 
     async def list_foundation(self, principal: Principal) -> list[StoredEndpoint]:
         """Return those of the catalogue of foundation models, ordered by name."""

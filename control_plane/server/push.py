@@ -25,6 +25,7 @@ from modelplane.control_plane.snapshots.laggards import Laggards
 from modelplane.control_plane.snapshots.peers import NoPeers, PostgresqlPeers
 from modelplane.control_plane.snapshots.rollout_driver import RolloutDriver, Timeouts
 from modelplane.control_plane.snapshots.watchers import Watchers
+from modelplane.control_plane.store.database import Database
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,7 @@ async def start_push(
     await cache.load()
     replica_id = uuid.uuid4().hex
     watchers = Watchers(replica_id)
-    peers = (
-        PostgresqlPeers(replica_id, database, cache, watchers)
-        if database.is_postgresql
-        else NoPeers()
-    )
+    peers = _peers(replica_id, database, cache, watchers)
     # Where there are endpoints there may be workers, which need a moment to reconnect.
     grace_seconds = settings.reconnect_grace_seconds if cache.holds_endpoints else 0.0
     timeouts = Timeouts(
@@ -88,11 +85,19 @@ async def start_push(
     if isinstance(peers, PostgresqlPeers):
         cache.on_change(peers.hint)
         watchers.on_move(peers.hint)
-        hints = [feed.hint, rollout.hint, changes.hint]
-        background.begin(peers.run, partial(_listen, database.url, hints))
+        listening = partial(_listen, database.url, [feed.hint, rollout.hint, changes.hint])
+        background.begin(peers.run, listening)
         background.at_end(peers.leave)
     workers = Workers(replica_id, cache, watchers, peers)
     return Push(cache, feed, watchers, rollout, workers, changes)
+
+
+def _peers(
+    replica_id: str, database: Database, cache: SnapshotCache, watchers: Watchers
+) -> NoPeers | PostgresqlPeers:
+    if not database.is_postgresql:
+        return NoPeers()
+    return PostgresqlPeers(replica_id, database, cache, watchers)
 
 
 async def _listen(url: str, listeners: Sequence[Callable[[], None]]) -> None:

@@ -71,12 +71,22 @@ class World:
         }
         if placeholder in fixed:
             return fixed[placeholder]
+        if placeholder == "$made":
+            return self._made_by(role)
         kind = placeholder.removeprefix("$")
         if kind.startswith("spare_"):
             return self._make(kind.removeprefix("spare_"), [role])
         if kind not in self._shared:
             self._shared[kind] = self._make(kind, ROLES)
         return self._shared[kind]
+
+    def _made_by(self, role: Role) -> str:
+        """Return the name of a new endpoint of a role; of one that is not known there is none."""
+        name = self._new_name()
+        if role.known:
+            with Rest(self.system, self.tokens[role]) as own:
+                own.create({"name": name})
+        return name
 
     def _new_name(self) -> str:
         return f"matrix-new-{next(self._numbers)}"

@@ -269,6 +269,8 @@ def test_each_field_of_an_answer_is_told(world: World) -> None:
         world.call("GET", url(method, given))
     world.call("GET", "/api/2.0/audit-events?max_results=1&outcome=OK")
     world.call("GET", f"{ENDPOINTS}?max_results=1&include_recent=true")
+    # Of a database that has gone on further.
+    world.call("GET", f"/api/2.0/changes?after_revision={FAR}&timeout_seconds=0")
     world.call("PATCH", f"{ENDPOINTS}/second/tags", {"add_tags": [{"key": "told"}]})
     shown = world.call("GET", f"{ENDPOINTS}/first")
     assert (shown["route_optimized"], shown["state"]["system_update_failure"]) == (False, False)

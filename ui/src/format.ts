@@ -8,6 +8,11 @@ export function when(milliseconds: number | undefined): string {
   })
 }
 
+/** A time to the second, where that is what counts. */
+export function exactly(milliseconds: number): string {
+  return new Date(milliseconds).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'medium' })
+}
+
 const STEPS: [number, Intl.RelativeTimeFormatUnit][] = [
   [60, 'second'],
   [60, 'minute'],

@@ -1,7 +1,7 @@
 import { useInfiniteQuery } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
 import { type ApiRequest, get, query } from '../api'
-import { when } from '../format'
+import { exactly } from '../format'
 import { Dialog, Empty, Failure, Head, Loading, Table } from '../kit'
 import { CopyAs } from '../kit/CopyAs'
 import type { AuditEvent } from '../types'
@@ -40,7 +40,7 @@ export function AuditPage(): ReactNode {
       {list.data && events.length === 0 && <Empty title="No event passes these filters." />}
       {events.length > 0 && (
         <Table label="Audit events" rows={events} id={({ id }) => id} columns={[
-          { title: 'Time', cell: (event) => <button type="button" className="link" onClick={() => setOpen(event)}>{when(event.time)}</button> },
+          { title: 'Time', cell: (event) => <button type="button" className="link" onClick={() => setOpen(event)}>{exactly(event.time)}</button> },
           { title: 'Principal', cell: ({ principal_name: name }) => name || <span className="muted">unknown</span> },
           { title: 'Action', cell: (event) => <strong>{event.action}</strong> },
           { title: 'Object', cell: ({ object_type: type, object_name: name }) => <>{name} <span className="muted">{type}</span></> },
@@ -52,7 +52,7 @@ export function AuditPage(): ReactNode {
       {open && (
         <Dialog title={open.action} wide onClose={() => setOpen(null)}>
           <dl className="facts">
-            <div><dt>Time</dt><dd>{when(open.time)}</dd></div>
+            <div><dt>Time</dt><dd>{exactly(open.time)}</dd></div>
             <div><dt>Status</dt><dd>{open.http_status} {open.error_code}</dd></div>
             <div><dt>Principal</dt><dd>{open.principal_name}</dd></div>
             <div><dt>From</dt><dd>{open.source_address}</dd></div>
