@@ -325,9 +325,13 @@ def test_guardrails_are_set_and_tried(shell: Shell, chat: str, tmp_path: Path) -
     assert "--name" in shell.error("guardrails", "check", "Hi", status=2)
 
 
-def test_prices_are_set_and_costs_follow(shell: Shell, chat: str) -> None:
-    shell.run("endpoints", "query", chat, "Hello")
-    by_model = ("usage", "--endpoint", chat, "--group-by", "provider,model")
+def test_prices_are_set_and_costs_follow(
+    shell: Shell, rest: Rest, provider: OpenAiEmulator
+) -> None:
+    tracked = {"usage_tracking_config": {"enabled": True}}
+    rest.create(endpoint("priced", entity(provider), ai_gateway=tracked))
+    shell.run("endpoints", "query", "priced", "Hello")
+    by_model = ("usage", "--endpoint", "priced", "--group-by", "provider,model")
 
     def used() -> list[Json]:
         found: list[Json] = shell.json(*by_model)["totals"]
